@@ -27,7 +27,7 @@ test: dev-install ## Run the tests (ALL=1: the slow ones too; ARGS="-k rollback"
 	@scripts/test $(if $(ALL),--all) $(ARGS)
 
 soak: dev-install ## Work for a long time: against a model, and under load with an eye on memory (SOAK=60: minutes each)
-	@SOAK=$(or $(SOAK),10) scripts/test -s --timeout 20000 tests/machine tests/faults/test_soak.py
+	@SOAK=$(or $(SOAK),10) scripts/test -s --timeout 20000 tests/state_machine tests/faults/test_soak.py
 
 chaos: dev-install ## Cut wires, fill disks, kill and restart, and count what went wrong (ARGS=tests/faults/test_network.py: one file; N=100: kills)
 	@CHAOS=1 KILLS=$(or $(N),1000) REPLICAS_SECONDS=$(or $(REPLICAS_SECONDS),600) scripts/test -s -m slow --timeout 20000 $(or $(ARGS),tests/faults)

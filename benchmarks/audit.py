@@ -10,7 +10,7 @@ from bot.domain.events import chain
 from bot.ledger import audit
 from bot.ledger.audit import Record
 from bot.ledger.sql import SqlLedger
-from tests.many import add_many_events
+from tests.support.ledger.bulk_data import add_many_events
 
 EVENTS, ROUNDS, AIM = 100_000, 5, 5.0  # the aim in seconds
 

@@ -22,8 +22,9 @@ from bot.services.comparisons import Comparisons
 from bot.services.context import Context, Rules
 from bot.services.gating import Gating
 from bot.services.lookups import Lookups
-from tests.many import add_many_versions
-from tests.registries import MlflowShelf, mlflow_subprocess
+from tests.support.ledger.bulk_data import add_many_versions
+from tests.support.registry.mlflow_process import mlflow_subprocess
+from tests.support.registry.registries import MlflowBackend
 
 PLAIN_ROUNDS = {10: 7, 100: 3, 1000: 1}  # by the number of versions: the plain way takes a minute for a thousand
 ROUNDS = 7  # of the other ways
@@ -60,7 +61,7 @@ def comparing(folder: Path) -> str:
 def _filled(folder: Path) -> str:
     """Return the URI of a database that has one model for each number of versions."""
     uri = f"sqlite:///{folder / 'mlflow.db'}"
-    shelf = MlflowShelf(uri, str(folder / "files"))
+    shelf = MlflowBackend(uri, str(folder / "files"))
     for number in PLAIN_ROUNDS:
         add_many_versions(shelf, uri, _model(number), number, **A_RUN)
     shelf.close()

@@ -36,7 +36,8 @@ from bot.services.context import Rules
 from bot.settings import Settings
 from bot.sources.mlflow import MlflowSource
 from handlers.jobs import schedule
-from tests.registries import MlflowShelf, mlflow_subprocess
+from tests.support.registry.mlflow_process import mlflow_subprocess
+from tests.support.registry.registries import MlflowBackend
 
 MODELS, EACH = 50, 20  # a thousand monitors
 EVERY = 60  # seconds
@@ -69,7 +70,7 @@ def monitoring(folder: Path) -> str:
     """Return what a thousand monitors cost, and what asking MLflow for fifty models does."""
     be_patient()
     database = f"sqlite:///{folder / 'mlflow.db'}"
-    with closing(MlflowShelf(database, str(folder / "files"))) as shelf:
+    with closing(MlflowBackend(database, str(folder / "files"))) as shelf:
         for name in NAMES:
             shelf.add(name)
             run = shelf.add_run(metrics=dict.fromkeys(METRICS, 0.9))

@@ -27,8 +27,8 @@ from bot.services.context import Context, Rules
 from bot.services.gating import Gating
 from bot.services.homes import LATELY, LATELY_MOST
 from bot.services.lookups import Lookups
-from tests.many import BEGUN, a_vote, add_many_events, add_many_moves, analyze
-from tests.world import policy_of
+from tests.support.app.app_fixture import make_policy
+from tests.support.ledger.bulk_data import BEGUN, a_vote, add_many_events, add_many_transitions, analyze
 
 EVENTS, MOVES, ROUNDS, AIM = 1_000_000, 10_000, 100, 100.0  # the aim in milliseconds
 APART = timedelta(seconds=30)  # a million of them are a year
@@ -72,7 +72,7 @@ def fill(url: str) -> None:
         ledger.migrate()
         add_many_events(url, EVENTS, _event)
         for model in (MODEL, "model-8"):
-            add_many_moves(url, model, MOVES, apart=BETWEEN)
+            add_many_transitions(url, model, MOVES, apart=BETWEEN)
         if not ledger.is_file:
             analyze(url)  # its own autovacuum does that, within the minute
 
@@ -100,7 +100,9 @@ def _event(at: int) -> Event:
 
 
 def _ways(ledger: SqlLedger) -> dict[str, Way]:
-    context = Context(ledger=ledger, registry=MemoryRegistry(), rules=Rules(policy_of()), clock=_Then(), owner="bench")
+    context = Context(
+        ledger=ledger, registry=MemoryRegistry(), rules=Rules(make_policy()), clock=_Then(), owner="bench"
+    )
     lookups = Lookups(context, Gating(context))
     middle, newest = EVENTS // 2, BEGUN + EVENTS * APART
 

@@ -22,9 +22,10 @@ from bot.domain.registry import Stage
 from bot.domain.rollbacks import rolling_back
 from bot.ledger.sql import SqlLedger
 from bot.registry.mlflow import MlflowRegistry
-from tests.many import add_many_versions
-from tests.registries import MlflowShelf, mlflow_subprocess
-from tests.watched import BOB, Watched
+from tests.support.ledger.bulk_data import add_many_versions
+from tests.support.monitoring.monitoring_harness import BOB, MonitoringHarness
+from tests.support.registry.mlflow_process import mlflow_subprocess
+from tests.support.registry.registries import MlflowBackend
 
 VERSIONS = (10, 1000)
 ROUNDS = 25  # of each way
@@ -39,7 +40,7 @@ def rolling(folder: Path) -> str:
     """Return the table of rolling back by each way, and how long the reaction to a bad reading takes."""
     be_patient()
     database = f"sqlite:///{folder / 'mlflow.db'}"
-    with closing(MlflowShelf(database, str(folder / "files"))) as shelf:
+    with closing(MlflowBackend(database, str(folder / "files"))) as shelf:
         for number in VERSIONS:
             add_many_versions(shelf, database, f"of-{number}", number, **A_RUN)
         add_many_versions(shelf, database, "churn", REACTIONS + 2, **A_RUN)
@@ -69,7 +70,7 @@ class _Sides:
     """v1 and v2 of a model take turns in Production, whoever moves them."""
 
     def __init__(self, ledger: SqlLedger, uri: str, number: int) -> None:
-        self._watched = Watched(ledger, MlflowRegistry(uri))
+        self._watched = MonitoringHarness(ledger, MlflowRegistry(uri))
         self._uri, self._model = uri, f"of-{number}"
         self._session = requests.Session()
         self._moves = 0
@@ -183,7 +184,7 @@ def _requests(sides: _Sides) -> Mapping[str, list[str]]:
 
 def reacting(ledger: SqlLedger, uri: str) -> str:
     """Return how long it takes from a bad reading's arrival to the rollback that was read back."""
-    watched = Watched(ledger, MlflowRegistry(uri))
+    watched = MonitoringHarness(ledger, MlflowRegistry(uri))
     watched.serves(1, since=datetime.now(UTC) - timedelta(days=30))
     monitor = watched.monitor("accuracy", fail_after=2)
     react = partial(_react, watched, monitor)
@@ -195,7 +196,7 @@ def reacting(ledger: SqlLedger, uri: str) -> str:
     )
 
 
-def _react(watched: Watched, monitor: str, version: int) -> float:
+def _react(watched: MonitoringHarness, monitor: str, version: int) -> float:
     """Let the version take Production, and its accuracy be bad: return the seconds until v1 serves again."""
     watched.registry.transition("churn", version, Stage.PRODUCTION, archive_existing=True)
     watched.serves(version, since=datetime.now(UTC))

@@ -9,7 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from tests.registries import MlflowServer, MlflowShelf
+from tests.support.registry.mlflow_process import MlflowServer
+from tests.support.registry.registries import MlflowBackend
 
 ROUNDS = 7
 VERSIONS = 5
@@ -29,7 +30,7 @@ client.search_runs([experiment])
 def typing(folder: Path) -> str:
     """Return the table of the terminal's commands beside what they cannot save, in turns."""
     uri = f"sqlite:///{folder / 'mlflow.db'}"
-    shelf = MlflowShelf(uri, str(folder / "artifacts"))
+    shelf = MlflowBackend(uri, str(folder / "artifacts"))
     try:
         shelf.add("churn")
         for number in range(VERSIONS):

@@ -15,10 +15,14 @@ from slack_sdk.socket_mode.builtin import SocketModeClient
 from bot.registry.memory import MemoryRegistry
 from handlers import logs
 from localslack import LocalSlack
-from tests.workspaces import local_slack
-from tests.world import MANIFEST, World, running
+from tests.support.app.app_fixture import MANIFEST, RunningApp, running_app
+from tests.support.app.workspaces import local_slack
 
-pytest_plugins = ("tests.registries", "tests.ledgers", "tests.prometheus")
+pytest_plugins = (
+    "tests.support.registry.registries",
+    "tests.support.ledger.ledgers",
+    "tests.support.network.prometheus_server",
+)
 
 for _name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"):
     os.environ.setdefault(_name, "true")
@@ -89,54 +93,61 @@ def slack(_workspace: LocalSlack) -> LocalSlack:
 
 
 @pytest.fixture
-def world(slack: LocalSlack, tmp_path: Path) -> Iterator[World]:
+def app(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
     """The whole bot in Socket Mode over a SQLite ledger and a registry in memory: `churn` with v3 in Production."""
     registry = MemoryRegistry()
-    with running(slack, tmp_path, registry) as world:
-        yield world
+    with running_app(slack, tmp_path, registry) as app:
+        yield app
 
 
 # What `make test` leaves to CI, beside what is marked slow: the same tests once more, on another registry, another
 # database, with other people or another text, and those that play for long. A regular expression of the test's id.
 ONCE_MORE = (
-    r"test_(registry|measured|sources|races)\.py::.*\[.*(http|sqlite with tags)",
-    r"test_(ledger|races|ledger_down|jobs)\.py::.*postgres",
-    r"test_guards\.py::test_who_is_no_full_member.*-(?!a guest\])",
-    r"test_forged\.py::test_(whatever|a_broken|a_lead)",
+    r"tests/contracts/registry/(mlflow/)?test_(?!call_metrics|estimators).*\[.*(http|sqlite with tags)",
+    r"test_(registry|sources|races)\.py::.*\[.*(http|sqlite with tags)",
+    r"tests/contracts/ledger/test_(?!check_queue|pagination|upgrade).*postgres",
+    r"test_(races|ledger_down|jobs)\.py::.*postgres",
+    r"test_permissions\.py::test_who_is_no_full_member.*-(?!a guest\])",
+    r"test_forged_input\.py::test_(whatever|a_broken|a_lead)",
     r"tests/slack/.*\[(long|ampersands|brackets|backticks|right to left|emoji)",
     r"tests/browser/(?!test_promotion)",  # the journeys play the same without a page
-    r"tests/machine/",
+    r"tests/state_machine/",
 )
 
 
 # Files that take longest, so that none of them is begun last, with the other processes idle.
 LONGEST = (
-    "tests/test_deploy.py",
-    "tests/journeys/test_workflows.py",
-    "tests/journeys/test_walkthrough.py",
+    "tests/project/deploy/test_stack.py",
+    "tests/journeys/docs/test_workflows.py",
+    "tests/journeys/docs/test_walkthrough.py",
     "tests/faults/test_kills.py",
     "tests/faults/test_crashes.py",
-    "tests/contracts/test_registry.py",
+    "tests/contracts/registry/test_versions.py",
+    "tests/contracts/registry/test_transitions.py",
+    "tests/contracts/registry/test_registry.py",
     "tests/browser/test_incidents.py",
-    "tests/journeys/test_demo.py",
-    "tests/handlers/test_cli.py",
-    "tests/machine/test_requests_machine.py",
-    "tests/contracts/test_ledger.py",
-    "tests/faults/test_races.py",
-    "tests/journeys/test_guards.py",
-    "tests/contracts/test_sources.py",
-    "tests/contracts/test_measured.py",
-    "tests/test_examples.py",
-    "tests/faults/test_registry_down.py",
-    "tests/journeys/test_monitors.py",
-    "tests/journeys/test_registry.py",
+    "tests/journeys/docs/test_demo.py",
+    "tests/handlers/terminal/cli/test_start.py",
+    "tests/state_machine/test_state_machine.py",
+    "tests/contracts/ledger/test_requests.py",
+    "tests/contracts/ledger/test_transitions.py",
+    "tests/contracts/ledger/test_audit_log.py",
+    "tests/faults/concurrency/test_races.py",
+    "tests/journeys/core/test_permissions.py",
+    "tests/contracts/sources/test_sources.py",
+    "tests/contracts/registry/test_monitoring_queries.py",
+    "tests/project/examples/test_training.py",
+    "tests/faults/registry/test_registry_down.py",
+    "tests/journeys/monitoring/test_monitors.py",
+    "tests/journeys/registry/test_registry.py",
     "tests/faults/test_slack_down.py",
     "tests/browser/test_promotion.py",
-    "tests/journeys/test_governing.py",
-    "tests/services/test_monitoring.py",
-    "tests/services/test_monitors.py",
-    "tests/services/test_table.py",
-    "tests/slack/test_timeline.py",
+    "tests/journeys/policy/test_gates_and_freezes.py",
+    "tests/services/monitoring/incidents/test_automatic_rollback.py",
+    "tests/services/monitoring/test_scheduler.py",
+    "tests/services/monitoring/test_monitors.py",
+    "tests/services/promotions/approvals/test_permission_matrix.py",
+    "tests/slack/rollbacks/test_history.py",
 )
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
-from tests.browser.screen import Screen, open_screen
-from tests.world import World
+from tests.support.app.app_fixture import RunningApp
+from tests.support.paths import ROOT
+from tests.support.slack.screen import Screen, open_screen
 
-FINDER = Path(__file__).parents[2] / "scripts" / "find-chromium"
+FINDER = ROOT / "scripts" / "find-chromium"
 OPTIONS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -52,6 +52,6 @@ def open_window(browser: Browser) -> Iterator[Callable[..., Screen]]:
 
 
 @pytest.fixture
-def screen(world: World, open_window: Callable[..., Screen]) -> Screen:
+def screen(app: RunningApp, open_window: Callable[..., Screen]) -> Screen:
     """Give Alice's view of the channel, with the bot running."""
-    return open_window(world.slack.url)
+    return open_window(app.slack.url)

@@ -11,9 +11,9 @@ from playwright.sync_api import Locator, expect
 from slack_sdk import WebClient
 
 from localslack import LocalSlack
-from tests.browser.screen import CHANNEL, Screen
 from tests.localslack.apps import MANIFEST, png, web_client
-from tests.workspaces import INSTANT, local_slack
+from tests.support.app.workspaces import INSTANT, local_slack
+from tests.support.slack.screen import CHANNEL, Screen
 
 pytestmark = pytest.mark.browser
 

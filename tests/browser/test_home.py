@@ -11,7 +11,6 @@ from slack_bolt import Ack, App
 from slack_sdk import WebClient
 
 from localslack import LocalSlack
-from tests.browser.screen import Screen, says
 from tests.localslack.apps import (
     HOME_MANIFEST,
     MANIFEST,
@@ -24,7 +23,8 @@ from tests.localslack.apps import (
     plain,
     web_client,
 )
-from tests.workspaces import local_slack
+from tests.support.app.workspaces import local_slack
+from tests.support.slack.screen import Screen, expect_text
 
 pytestmark = pytest.mark.browser
 
@@ -120,10 +120,10 @@ def test_a_tab_without_a_view_says_so_and_fills_by_itself(
 ) -> None:
     screen = open_window(slack.url)
     screen.opens_home()
-    says(screen.home(), "Nothing here yet")
+    expect_text(screen.home(), "Nothing here yet")
     screen.picture("home-empty")
     web_client(slack).views_publish(user_id="U0ALICE", view=page("U0ALICE"))
-    says(screen.home(), "Hello @alice")
+    expect_text(screen.home(), "Hello @alice")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_published_tab_fits(
 ) -> None:
     screen = open_window(slack.url, **how)
     screen.page.goto(f"{slack.url}?as=alice&tab=home")
-    says(screen.home(), "Hello @alice")
+    expect_text(screen.home(), "Hello @alice")
     assert screen.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     screen.picture(f"home-{name}")
 
@@ -149,15 +149,15 @@ def test_alice_decides_on_her_tab_and_bob_sees_his_own(
 ) -> None:
     screen = open_window(slack.url)
     screen.opens_home()
-    says(screen.home(), "2 requests are open")
+    expect_text(screen.home(), "2 requests are open")
     screen.home().get_by_role("button", name="Approve").first.click()
     screen.confirms("Not yet")
-    says(screen.home(), "2 requests are open")
+    expect_text(screen.home(), "2 requests are open")
     screen.home().get_by_role("button", name="Approve").first.click()
     screen.confirms("Approve")
-    says(screen.home(), "Nothing waits for you")
+    expect_text(screen.home(), "Nothing waits for you")
     screen.becomes("Bob Tanaka")
-    says(screen.home(), "Hello @bob. 2 requests are open")
+    expect_text(screen.home(), "Hello @bob. 2 requests are open")
     screen.home().get_by_role("button", name="Details").first.click()
     expect(screen.modal()).to_be_visible()
 
@@ -168,11 +168,11 @@ def test_the_tab_is_reached_and_used_by_keyboard(
     screen = open_window(slack.url)
     screen.page.get_by_test_id("open-home").press("Enter")
     expect(screen.home()).to_be_focused()
-    says(screen.home(), "What serves: churn")
+    expect_text(screen.home(), "What serves: churn")
     choice = screen.home().get_by_role("combobox", name="Pick a model")
     choice.focus()
     choice.press("u")  # as in uplift
-    says(screen.home(), "What serves: uplift")
+    expect_text(screen.home(), "What serves: uplift")
     expect(choice).to_be_focused()
     expect(choice).to_have_value("uplift")
     screen.page.get_by_test_id("tab-messages").press("Enter")

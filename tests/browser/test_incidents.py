@@ -12,10 +12,10 @@ from playwright.sync_api import Locator, expect
 
 from bot.domain.monitors import Outcome
 from localslack import LocalSlack
-from tests.browser.screen import Screen, says
-from tests.living import BAD, MONITOR, FastClock, Life, promote, watched
-from tests.waiting import wait_until
-from tests.world import CHANNEL, World
+from tests.support.app.app_fixture import CHANNEL, RunningApp
+from tests.support.app.live_world import BAD, MONITOR, AcceleratedClock, MetricPusher, monitored_app, promote
+from tests.support.slack.screen import Screen, expect_text
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -24,13 +24,13 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
 MEASURED = 5  # checks of the good version, so that a picture has something to show
 LONG = 20_000  # milliseconds: some checks
 
-Watched = tuple[World, FastClock, Life]
+Watched = tuple[RunningApp, AcceleratedClock, MetricPusher]
 
 
 @pytest.fixture
 def asking(slack: LocalSlack, tmp_path: Path) -> Iterator[Watched]:
     """A bad version serves, and its monitor may only ask."""
-    with watched(slack, tmp_path, action="ask") as it:
+    with monitored_app(slack, tmp_path, action="ask") as it:
         serve_the_bad_one(*it)
         yield it
 
@@ -38,27 +38,27 @@ def asking(slack: LocalSlack, tmp_path: Path) -> Iterator[Watched]:
 @pytest.fixture
 def rolling(slack: LocalSlack, tmp_path: Path) -> Iterator[Watched]:
     """A bad version serves, and its monitor rolls back."""
-    with watched(slack, tmp_path) as it:
+    with monitored_app(slack, tmp_path) as it:
         serve_the_bad_one(*it)
         yield it
 
 
-def serve_the_bad_one(world: World, clock: FastClock, life: Life) -> None:
+def serve_the_bad_one(app: RunningApp, clock: AcceleratedClock, life: MetricPusher) -> None:
     """Let v4 serve for three days, and then v5."""
     life.fill(timedelta(days=5))
-    clock.turn(days=2)
-    promote(world, 4, "better f1")
-    clock.turn(days=3)
+    clock.advance(days=2)
+    promote(app, 4, "better f1")
+    clock.advance(days=3)
     life.fill(timedelta(days=3))
-    with world.ledger.read() as reading:
+    with app.ledger.read() as reading:
         [monitor] = reading.monitors("churn")
-    wait_until(lambda: measured(world, monitor.id) >= MEASURED)
-    promote(world, BAD, "f1 0.96 instead of 0.77!")
+    wait_until(lambda: measured(app, monitor.id) >= MEASURED)
+    promote(app, BAD, "f1 0.96 instead of 0.77!")
 
 
-def measured(world: World, monitor: str) -> int:
+def measured(app: RunningApp, monitor: str) -> int:
     """Return how often v4 was found to be well."""
-    with world.ledger.read() as reading:
+    with app.ledger.read() as reading:
         return sum(one.version == 4 and one.outcome is Outcome.OK for one in reading.measurements(monitor))
 
 
@@ -79,34 +79,34 @@ def is_drawn(picture: Locator) -> None:
 
 
 def test_the_alert_asks_and_somebody_decides(asking: Watched, open_window: Callable[..., Screen]) -> None:
-    world, _, _ = asking
-    screen = open_window(world.slack.url, **DESK)
+    app, _, _ = asking
+    screen = open_window(app.slack.url, **DESK)
     card = incident(screen, f"{MONITOR} failed. Roll back to v4?")
     opens_thread(screen, card)
     is_drawn(screen.thread().get_by_role("img").last)
     screen.picture("incident-asks")
     screen.becomes("Bob Tanaka")
     screen.presses("Acknowledge", card)
-    says(card, "@bob looks after it")
+    expect_text(card, "@bob looks after it")
     screen.presses("Roll back to v4", card)
     screen.picture("incident-confirm")
     screen.confirms("Roll back")
     incident(screen, "restored, v4 serves")
     screen.picture("incident-decided")
-    assert world.production() == [4]
+    assert app.production() == [4]
 
 
 def test_a_bad_version_is_rolled_back_and_everybody_sees_how(
     rolling: Watched, open_window: Callable[..., Screen]
 ) -> None:
-    world, _, _ = rolling
-    screen = open_window(world.slack.url, **DESK)
+    app, _, _ = rolling
+    screen = open_window(app.slack.url, **DESK)
     card = incident(screen, "restored, v4 serves")
     opens_thread(screen, card)
     is_drawn(screen.thread().get_by_role("img").last)
-    says(screen.thread(), "Restored:")
+    expect_text(screen.thread(), "Restored:")
     screen.picture("incident-restored")
-    small = open_window(world.slack.url, **PHONE)
+    small = open_window(app.slack.url, **PHONE)
     small.picture("incident-phone")
     screen.page.get_by_test_id("thread").get_by_role("button", name="Close").click()
 
@@ -122,7 +122,7 @@ def test_a_bad_version_is_rolled_back_and_everybody_sees_how(
     screen.page.get_by_test_id("thread").get_by_role("button", name="Close").click()
 
     screen.types("/model history churn")
-    says(screen.answer("serves now"), "serves now")
+    expect_text(screen.answer("serves now"), "serves now")
     screen.picture("history")
     screen.presses("Show the timeline here", screen.answer("serves now"))
     timeline = screen.page.get_by_test_id("message").filter(has_text="Production of churn").last
@@ -130,40 +130,40 @@ def test_a_bad_version_is_rolled_back_and_everybody_sees_how(
     is_drawn(screen.thread().get_by_role("img").last)
     screen.picture("timeline")
     screen.opens_home()
-    says(screen.home(), MONITOR)
+    expect_text(screen.home(), MONITOR)
     screen.picture("home-monitors")
 
 
 def test_a_person_rolls_back_and_one_message_tells_it(rolling: Watched, open_window: Callable[..., Screen]) -> None:
-    world, _, _ = rolling
-    screen = open_window(world.slack.url, **DESK)
+    app, _, _ = rolling
+    screen = open_window(app.slack.url, **DESK)
     incident(screen, "restored, v4 serves")
-    world.bob.types(CHANNEL, '/model rollback churn --reason "the support desk sees wrong letters"')
+    app.bob.types(CHANNEL, '/model rollback churn --reason "the support desk sees wrong letters"')
     card = incident(screen, "rolled back from v4 to v3")
     opens_thread(screen, card)
-    says(screen.thread(), "Tags are written")
+    expect_text(screen.thread(), "Tags are written")
     screen.picture("rollback-by-hand")
-    assert world.production() == [3]
+    assert app.production() == [3]
 
 
 def test_an_armed_monitor_that_cannot_judge_says_so(
     slack: LocalSlack, tmp_path: Path, open_window: Callable[..., Screen]
 ) -> None:
     rule = {"rule": "blocks", "greater_than": None, "window": "60s"}
-    with watched(slack, tmp_path, **rule) as (world, _, _):
-        screen = open_window(world.slack.url, **DESK)
+    with monitored_app(slack, tmp_path, **rule) as (app, _, _):
+        screen = open_window(app.slack.url, **DESK)
         card = incident(screen, f"{MONITOR}: can't judge.")
-        says(card, "It judges from")
-        says(card, "It stays armed")
+        expect_text(card, "It judges from")
+        expect_text(card, "It stays armed")
         screen.picture("incident-cannot-judge")
-        small = open_window(world.slack.url, **PHONE)
+        small = open_window(app.slack.url, **PHONE)
         small.picture("incident-cannot-judge-phone")
         screen.types(f"/model monitor show churn {MONITOR}")
-        says(screen.answer(), "armed, but can't judge")
+        expect_text(screen.answer(), "armed, but can't judge")
         screen.picture("monitor-cannot-judge")
         screen.types(f"/model monitor backtest churn {MONITOR} --days 1")
-        says(screen.page.get_by_test_id("message").filter(has_text="judged 0").last, "nothing was measured")
+        expect_text(screen.page.get_by_test_id("message").filter(has_text="judged 0").last, "nothing was measured")
         screen.picture("backtest-cannot-judge")
         screen.opens_home()
-        says(screen.home(), "armed, but can't judge")
+        expect_text(screen.home(), "armed, but can't judge")
         screen.picture("home-cannot-judge")

@@ -13,10 +13,10 @@ import pytest
 from bot.domain.registry import Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
-from tests.browser.screen import Screen, says
-from tests.journeys.test_monitors import ADD, measure
-from tests.living import promote
-from tests.world import POLICY, World, policy_of, running
+from tests.support.app.app_fixture import POLICY, RunningApp, make_policy, running_app
+from tests.support.app.live_world import promote
+from tests.support.app.monitors import ADD, record_measurements
+from tests.support.slack.screen import Screen, expect_text
 
 pytestmark = pytest.mark.browser
 
@@ -25,33 +25,35 @@ PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "color_schem
 
 
 @pytest.fixture
-def watched(slack: LocalSlack, tmp_path: Path, open_window: Callable[..., Screen]) -> Iterator[tuple[World, Screen]]:
+def watched(
+    slack: LocalSlack, tmp_path: Path, open_window: Callable[..., Screen]
+) -> Iterator[tuple[RunningApp, Screen]]:
     """The bot with a monitor, and Bob's window."""
-    with running(slack, tmp_path, MemoryRegistry()) as world:
-        world.registrar.poll()
-        screen = open_window(world.slack.url)
+    with running_app(slack, tmp_path, MemoryRegistry()) as app:
+        app.registrar.poll()
+        screen = open_window(app.slack.url)
         screen.page.set_viewport_size({"width": 1200, "height": 900})
         screen.becomes("Bob")
         screen.types(ADD)
-        says(screen.answer(), "is watched from now on")
-        yield world, screen
+        expect_text(screen.answer(), "is watched from now on")
+        yield app, screen
 
 
-def test_a_monitor_is_added_in_a_form(watched: tuple[World, Screen]) -> None:
-    world, screen = watched
+def test_a_monitor_is_added_in_a_form(watched: tuple[RunningApp, Screen]) -> None:
+    app, screen = watched
     screen.types("/model monitor add churn")
     form = screen.modal()
     form.get_by_role("textbox", name="Name of the monitor").fill("latency")
     form.get_by_role("textbox", name="Must be below").fill("100")
     screen.picture("monitor-form")
     form.get_by_role("button", name="Add").click()
-    says(screen.answer(), "latency is watched from now on")
-    assert world.registrar.monitors.find("churn", "latency").rule.less_than == 100
+    expect_text(screen.answer(), "latency is watched from now on")
+    assert app.registrar.monitors.find("churn", "latency").rule.less_than == 100
 
 
-def test_a_monitor_is_shown_and_its_chart_for_all(watched: tuple[World, Screen]) -> None:
-    world, screen = watched
-    measure(world, 0.9, 0.91, 0.88, 0.9, 0.84, 0.61)
+def test_a_monitor_is_shown_and_its_chart_for_all(watched: tuple[RunningApp, Screen]) -> None:
+    app, screen = watched
+    record_measurements(app, 0.9, 0.91, 0.88, 0.9, 0.84, 0.61)
     screen.types("/model monitor show churn accuracy")
     screen.presses("Post the chart here", screen.answer("Last checks"))
     screen.page.get_by_role("button", name="1 reply").click()
@@ -61,11 +63,11 @@ def test_a_monitor_is_shown_and_its_chart_for_all(watched: tuple[World, Screen])
 
 @pytest.mark.parametrize(("size", "how"), [("desk", DESK), ("phone", PHONE)])
 def test_the_chart_of_a_private_answer_is_one_tap_away(
-    watched: tuple[World, Screen], open_window: Callable[..., Screen], size: str, how: dict[str, Any]
+    watched: tuple[RunningApp, Screen], open_window: Callable[..., Screen], size: str, how: dict[str, Any]
 ) -> None:
-    world, _ = watched
-    measure(world, 0.9, 0.91, 0.88, 0.9, 0.84, 0.61)
-    screen = open_window(world.slack.url, **how)
+    app, _ = watched
+    record_measurements(app, 0.9, 0.91, 0.88, 0.9, 0.84, 0.61)
+    screen = open_window(app.slack.url, **how)
     screen.types("/model monitor show churn accuracy")
     screen.answer("Last checks").wait_for()
     link = screen.answer().get_by_role("link", name="our direct messages")
@@ -84,35 +86,37 @@ ARMED: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-def armed(slack: LocalSlack, tmp_path: Path) -> Iterator[World]:
+def armed(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
     """The bot with three armed monitors of the policy file, right after a promotion."""
     churn = POLICY["models"]["*"] | {"monitors": ARMED}
-    policy = policy_of({"sources": {"live": {"type": "push"}}, "models": POLICY["models"] | {"churn": churn}})
+    policy = make_policy({"sources": {"live": {"type": "push"}}, "models": POLICY["models"] | {"churn": churn}})
     registry = MemoryRegistry()
     registry.add("churn", versions=[Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE])
-    with running(slack, tmp_path, registry, policy=policy) as world:
-        world.registrar.poll()
-        promote(world, 4, "better f1")
-        yield world
+    with running_app(slack, tmp_path, registry, policy=policy) as app:
+        app.registrar.poll()
+        promote(app, 4, "better f1")
+        yield app
 
 
-def test_what_armed_monitors_cost_is_on_home_and_in_the_list(armed: World, open_window: Callable[..., Screen]) -> None:
+def test_what_armed_monitors_cost_is_on_home_and_in_the_list(
+    armed: RunningApp, open_window: Callable[..., Screen]
+) -> None:
     for size, how in (("desk", DESK), ("phone", PHONE)):
         screen = open_window(armed.slack.url, **how)
         screen.types("/model monitor list")
-        says(screen.answer(), "3 monitors are armed. Simulations expect at most")
-        says(screen.answer(), "Not counted: 1 threshold and 1 hard limit.")
+        expect_text(screen.answer(), "3 monitors are armed. Simulations expect at most")
+        expect_text(screen.answer(), "Not counted: 1 threshold and 1 hard limit.")
         screen.picture(f"monitor-costs-list-{size}")
         screen.page.set_viewport_size(DESK["viewport"])  # on a phone, the way to Home is folded away
         screen.opens_home()
         screen.page.set_viewport_size(how["viewport"])
-        says(screen.home(), "3 monitors are armed. Simulations expect at most")
+        expect_text(screen.home(), "3 monitors are armed. Simulations expect at most")
         screen.home().get_by_text("3 monitors are armed").hover()  # scrolls there, also while Home is drawn anew
         screen.picture(f"monitor-costs-home-{size}")
 
 
 def test_the_promotion_s_thread_says_that_a_monitor_is_judged_by_default(
-    armed: World, open_window: Callable[..., Screen]
+    armed: RunningApp, open_window: Callable[..., Screen]
 ) -> None:
     """As after an upgrade from a version that read a file without a rule as `blocks`."""
     with armed.ledger.write() as tx:
@@ -123,6 +127,6 @@ def test_the_promotion_s_thread_says_that_a_monitor_is_judged_by_default(
     armed.registrar.outbox.deliver()
     screen = open_window(armed.slack.url, **PHONE)
     screen.card().get_by_role("button", name=re.compile(r"repl(y|ies)")).click()
-    says(screen.thread(), "so default now judges them instead of blocks. They stay armed.")
+    expect_text(screen.thread(), "so default now judges them instead of blocks. They stay armed.")
     screen.thread().get_by_text("They stay armed.").hover()
     screen.picture("monitor-judged-by-default-phone")

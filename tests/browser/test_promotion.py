@@ -5,46 +5,46 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.screen import Screen, says
-from tests.world import World
+from tests.support.app.app_fixture import RunningApp
+from tests.support.slack.screen import Screen, expect_text
 
 pytestmark = pytest.mark.browser
 
 ASK = '/model promote churn 4 production --reason "f1 0.77 instead of 0.74 on last month, same latency"'
 
 
-def test_alice_asks_is_refused_and_bob_approves(screen: Screen, world: World) -> None:
+def test_alice_asks_is_refused_and_bob_approves(screen: Screen, app: RunningApp) -> None:
     screen.page.set_viewport_size({"width": 1200, "height": 700})
     screen.types(ASK)
-    says(screen.card(), "f1 0.77 instead of 0.74")
-    says(screen.answer(), "Requested")
+    expect_text(screen.card(), "f1 0.77 instead of 0.74")
+    expect_text(screen.answer(), "Requested")
     screen.picture("card-pending")
 
     screen.presses("Approve")
     screen.confirms("Approve")
-    says(screen.answer(), "somebody else has to decide")
+    expect_text(screen.answer(), "somebody else has to decide")
     screen.picture("alice-refused")
-    assert world.production() == [3]
+    assert app.production() == [3]
 
     screen.becomes("Bob Tanaka")
     screen.presses("Approve")
     screen.picture("confirm")
     screen.confirms("Approve")
-    says(screen.card(), "is in Production")
+    expect_text(screen.card(), "is in Production")
     expect(screen.card().get_by_role("button", name="Approve")).to_have_count(0)
     screen.card().get_by_role("button", name="2 replies").click()
-    says(screen.thread(), "read back from MLflow")
+    expect_text(screen.thread(), "read back from MLflow")
     screen.picture("card-done")
-    assert world.production() == [4]
+    assert app.production() == [4]
 
 
-def test_bob_thinks_again_before_he_approves(screen: Screen, world: World) -> None:
+def test_bob_thinks_again_before_he_approves(screen: Screen, app: RunningApp) -> None:
     screen.types(ASK)
     screen.becomes("Bob Tanaka")
     screen.presses("Approve")
     screen.confirms("Not yet")
-    says(screen.card(), "0 of 1")
-    assert world.production() == [3]
+    expect_text(screen.card(), "0 of 1")
+    assert app.production() == [3]
 
 
 def test_bob_rejects_and_alice_reads_why(screen: Screen) -> None:
@@ -56,11 +56,11 @@ def test_bob_rejects_and_alice_reads_why(screen: Screen) -> None:
     )
     screen.picture("reject")
     screen.modal().get_by_role("button", name="Reject").click()
-    says(screen.card(), "1 reply")
+    expect_text(screen.card(), "1 reply")
     screen.picture("rejected")
     screen.becomes("Alice Moreau")
     screen.page.get_by_test_id("channel-registrar").click()
-    says(screen.page.get_by_test_id("messages"), "p95 latency doubled")
+    expect_text(screen.page.get_by_test_id("messages"), "p95 latency doubled")
     screen.picture("rejected-alice")
 
 
@@ -89,12 +89,12 @@ def test_alice_asks_by_the_menu(screen: Screen) -> None:
     screen.picture("promote")
     form.get_by_role("button", name="Ask").click()
     expect(form).to_have_count(0)
-    says(screen.card(), "better f1")
+    expect_text(screen.card(), "better f1")
 
 
 def test_details_show_the_version(screen: Screen) -> None:
     screen.types(ASK)
     screen.presses("Details")
-    says(screen.modal(), "v4")
+    expect_text(screen.modal(), "v4")
     expect(screen.modal()).not_to_contain_text("Reading it")
     screen.picture("details")

@@ -17,8 +17,8 @@ from bot.registrar import Registrar
 from bot.registry.memory import MemoryRegistry
 from handlers.api import Api
 from handlers.http import create
-from tests.workspaces import local_slack
-from tests.world import MANIFEST, World, policy_of, running
+from tests.support.app.app_fixture import MANIFEST, RunningApp, make_policy, running_app
+from tests.support.app.workspaces import local_slack
 
 TOKEN = "t0ken-of-whoever-may-everything"
 SECRET = "of-mlflow"
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module i
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
     """The whole bot in a workspace of its own, with a client that may do everything.
 
     The registry has what the document's examples name, so that they are answered with success.
@@ -49,8 +49,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         patch.setenv("SCHEMA_TOKEN", TOKEN)
         slack = stack.enter_context(local_slack(MANIFEST))
         home = tmp_path_factory.mktemp("schema")
-        policy = policy_of(CHANGES)
-        yield stack.enter_context(running(slack, Path(home), registry, policy=policy, webhook_secret=SECRET))
+        policy = make_policy(CHANGES)
+        yield stack.enter_context(running_app(slack, Path(home), registry, policy=policy, webhook_secret=SECRET))
 
 
 def _document() -> dict[str, Any]:
@@ -74,20 +74,20 @@ AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 
 @schema.parametrize()
 @FEW
-def test_whatever_is_sent_is_answered_as_the_document_says(case: Case[Any], served: World) -> None:
+def test_whatever_is_sent_is_answered_as_the_document_says(case: Case[Any], served: RunningApp) -> None:
     case.call_and_validate(base_url=served.service.address, headers=AUTHORIZED)
 
 
 @pytest.mark.slow
 @schema.parametrize()
 @MANY
-def test_however_much_is_sent_is_answered_as_the_document_says(case: Case[Any], served: World) -> None:
+def test_however_much_is_sent_is_answered_as_the_document_says(case: Case[Any], served: RunningApp) -> None:
     case.call_and_validate(base_url=served.service.address, headers=AUTHORIZED)
 
 
 @programs.parametrize()
 @settings(FEW, max_examples=5)
-def test_without_a_token_nobody_gets_further(case: Case[Any], served: World) -> None:
+def test_without_a_token_nobody_gets_further(case: Case[Any], served: RunningApp) -> None:
     response = case.call(base_url=served.service.address)
     assert response.status_code in {401, 405, 413, 415, 422}, response.text
     if response.status_code != 405:  # no operation's
@@ -97,8 +97,8 @@ def test_without_a_token_nobody_gets_further(case: Case[Any], served: World) -> 
 class Caller:
     """Calls an operation of the document, has the answer checked, and gives status and body."""
 
-    def __init__(self, world: World) -> None:
-        self._address = world.service.address
+    def __init__(self, app: RunningApp) -> None:
+        self._address = app.service.address
 
     def __call__(
         self, method: str, path: str, key: str = "", *, body: dict[str, Any] | None = None, of: str | None = None
@@ -114,7 +114,7 @@ class Caller:
 
 
 @pytest.fixture
-def call(served: World) -> Caller:
+def call(served: RunningApp) -> Caller:
     return Caller(served)
 
 

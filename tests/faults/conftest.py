@@ -2,55 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bot.registry.mlflow import MlflowRegistry
 from localslack import Remote
-from tests.faults.dying import MODEL, Case, Death, Place, Truth
-from tests.faults.points import KILLED
-from tests.harness import MODEL_LAYOUT
-from tests.ledgers import PostgresServer
-from tests.receivers import Receiver, receiving
-from tests.registries import MlflowShelf
-from tests.services.bench import bench
-from tests.workspaces import INSTANT
-from tests.world import MANIFEST
+from tests.support.app.app_fixture import MANIFEST
+from tests.support.app.harness import MODEL_LAYOUT
+from tests.support.app.workspaces import INSTANT
+from tests.support.faults.crash_harness import CrashHarness, PostgresFiles, SqliteFiles, start_crash_harness
+from tests.support.faults.crashing_bot import MODEL
+from tests.support.faults.subprocesses import program
+from tests.support.ledger.ledgers import PostgresServer
+from tests.support.registry.registries import MlflowBackend
+from tests.support.services.bench import bench
 
 __all__ = ["bench"]
 
-ROOT = MANIFEST.parent
+
 MEMORY = "/dev/shm"  # noqa: S108 - a folder with a name of its own is made in it
-
-
-@contextmanager
-def program(*arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
-    """Run a Python module of ours beside us."""
-    variables = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
-    process = subprocess.Popen(
-        [sys.executable, "-m", *arguments],
-        cwd=ROOT,
-        env=variables,
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.communicate(timeout=20)
 
 
 @pytest.fixture(scope="session")
@@ -72,121 +47,6 @@ def apart(workspace_apart: str) -> Iterator[Remote]:
         yield remote
 
 
-class Files:
-    """A folder with a ledger on SQLite and a registry, which can be put back."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.database = f"sqlite:///{home / 'ledger.db'}"
-        self._kept = home.with_name(f"{home.name}-kept")
-
-    def begin(self, templates: Path) -> None:
-        """Let it be as in this folder."""
-        self._copy(templates, self.home)
-
-    def keep(self) -> None:
-        """Remember it as it is."""
-        self._copy(self.home, self._kept)
-
-    def put_back(self) -> None:
-        """Let it be as it was kept."""
-        self._copy(self._kept, self.home)
-
-    @staticmethod
-    def _copy(source: Path, target: Path) -> None:
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(source, target)
-
-
-class Database(Files):
-    """The same, with the ledger on PostgreSQL."""
-
-    def __init__(self, home: Path, server: PostgresServer) -> None:
-        super().__init__(home)
-        self._server = server
-        self._name, self._before = server.create("migrated"), server.create("migrated")
-        self.database = server.url(self._name)
-
-    def begin(self, templates: Path) -> None:
-        super().begin(templates)
-        self._replace(self._name, "migrated")
-
-    def keep(self) -> None:
-        super().keep()
-        self._replace(self._before, self._name)
-
-    def put_back(self) -> None:
-        super().put_back()
-        self._replace(self._name, self._before)
-
-    def _replace(self, database: str, template: str) -> None:
-        """Let a database be as another one. The processes are gone; what PostgreSQL still holds of them goes, too."""
-        self._server.leave(template)
-        self._server.drop(database)
-        self._server.create(template, database)
-
-
-@dataclass
-class Mortals:
-    """Bots that die and rise again, in a workspace of their own, over real MLflow on SQLite."""
-
-    slack: Remote
-    there: Receiver
-    _process: subprocess.Popen[str]
-    _files: Files
-    _templates: Path
-
-    @property
-    def kind(self) -> str:
-        """What the ledger is on."""
-        return "SQLite" if self._files.database.startswith("sqlite") else "PostgreSQL"
-
-    def prepare(self, act: str) -> None:
-        """Let everything be as it is before this act, from now on."""
-        self.slack.heal()
-        self.slack.deliver_to(None)
-        self.slack.reset()
-        self._files.begin(self._templates)
-        status, logged = self._run("prepare", Case(act))
-        assert status == 0, "\n".join(logged)
-        self.slack.keep()
-        self._files.keep()
-
-    def act(self, case: Case) -> Death:
-        """Let a bot do it, and die where the case says; begin with everything as it was before."""
-        self.slack.put_back()
-        self._files.put_back()
-        self.there.got.clear()
-        status, logged = self._run("act", case)
-        assert status in {0, KILLED}, "\n".join(logged)
-        return Death(_points(logged), "acked" in logged, status == KILLED)
-
-    def restart(self, case: Case) -> tuple[Truth, Truth]:
-        """Let a fresh bot take up what was left; return what is true then, and after what the person does again."""
-        status, logged = self._run("restart", case)
-        assert status == 0, "\n".join(logged)
-        then, last = (Truth(**json.loads(line)) for line in logged if line.startswith("{"))
-        return then, last
-
-    def dies_again(self, case: Case) -> bool:
-        """Let a fresh bot take up what was left, and die in the middle of that; tell whether it came so far."""
-        status, logged = self._run("restart", case)
-        assert status in {0, KILLED}, "\n".join(logged)
-        return status == KILLED
-
-    def _run(self, task: str, case: Case) -> tuple[int, list[str]]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"task": task, "case": asdict(case)}) + "\n")
-        self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return answer["status"], answer["logged"]
-
-
-def _points(logged: list[str]) -> list[str]:
-    return [line.removeprefix("point ") for line in logged if line.startswith("point ")]
-
-
 @pytest.fixture(scope="session")
 def templates(mlflow_template: Path, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a ledger and a registry: v3 of the model serves."""
@@ -194,10 +54,10 @@ def templates(mlflow_template: Path, sqlite_template: Path, tmp_path_factory: py
     folder.mkdir()
     shutil.copy(sqlite_template, folder / "ledger.db")
     shutil.copy(mlflow_template, folder / "mlflow.db")
-    shelf = MlflowShelf(f"sqlite:///{folder / 'mlflow.db'}")
-    shelf.add(MODEL, versions=MODEL_LAYOUT)
+    backend = MlflowBackend(f"sqlite:///{folder / 'mlflow.db'}")
+    backend.add(MODEL, versions=MODEL_LAYOUT)
     MlflowRegistry(f"sqlite:///{folder / 'mlflow.db'}").set_alias(MODEL, "champion", 3)
-    shelf.close()
+    backend.close()
     return folder
 
 
@@ -209,36 +69,24 @@ def memory_folder() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def mortal(files: Files, slack: str, templates: Path) -> Iterator[Mortals]:
-    """Start the process that has imported everything and forks, over these files."""
-    files.begin(templates)
-    with ExitStack() as open_things:
-        there = open_things.enter_context(receiving())
-        remote = open_things.enter_context(Remote(slack))
-        process = open_things.enter_context(program("tests.faults.dying"))
-        assert process.stdin is not None
-        place = Place(str(files.home), files.database, slack, there.url)
-        process.stdin.write(json.dumps(asdict(place)) + "\n")
-        yield Mortals(remote, there, process, files, templates)
-
-
 @pytest.fixture(scope="session")
-def _mortals_on_sqlite(workspace_apart: str, templates: Path, memory_folder: Path) -> Iterator[Mortals]:
-    with mortal(Files(memory_folder / "sqlite"), workspace_apart, templates) as mortals:
-        yield mortals
+def _mortals_on_sqlite(workspace_apart: str, templates: Path, memory_folder: Path) -> Iterator[CrashHarness]:
+    with start_crash_harness(SqliteFiles(memory_folder / "sqlite"), workspace_apart, templates) as crash_harness:
+        yield crash_harness
 
 
 @pytest.fixture(scope="session")
 def _mortals_on_postgres(
     workspace_apart: str, templates: Path, memory_folder: Path, postgres_server: PostgresServer
-) -> Iterator[Mortals]:
-    with mortal(Database(memory_folder / "postgres", postgres_server), workspace_apart, templates) as mortals:
-        yield mortals
+) -> Iterator[CrashHarness]:
+    with start_crash_harness(
+        PostgresFiles(memory_folder / "postgres", postgres_server), workspace_apart, templates
+    ) as crash_harness:
+        yield crash_harness
 
 
 @pytest.fixture
-def mortals(request: pytest.FixtureRequest, database: str) -> Mortals:
+def crash_harness(request: pytest.FixtureRequest, database: str) -> CrashHarness:
     """Bots that die and rise again, with their ledger on this database."""
-    found: Mortals = request.getfixturevalue(f"_mortals_on_{database}")
+    found: CrashHarness = request.getfixturevalue(f"_mortals_on_{database}")
     return found

@@ -18,19 +18,21 @@ import pytest
 from bot.domain.events import Tag
 from bot.ledger import SqlLedger
 from localslack import Remote
-from tests.faults.books import disagreements, is_quiet, keys_in
-from tests.faults.conftest import program
-from tests.faults.sizes import size
-from tests.harness import links
-from tests.registries import MlflowServer, MlflowShelf, free_port
-from tests.replicas import Replica
-from tests.team import Load, workplace
-from tests.waiting import wait_until
+from tests.support.app.harness import audit_links
+from tests.support.app.load_generator import LoadGenerator, write_home
+from tests.support.app.replicas import Replica
+from tests.support.faults.consistency_checks import disagreements, is_quiet, message_keys
+from tests.support.faults.subprocesses import program
+from tests.support.faults.suite_size import suite_size
+from tests.support.network.ports import free_port
+from tests.support.registry.mlflow_process import MlflowServer
+from tests.support.registry.registries import MlflowBackend
+from tests.support.waiting import wait_until
 
 KILLS = int(os.environ.get("KILLS", "16"))  # in all, half of them on each database; of real programs a twentieth of it
 SEED = int(os.environ.get("KILLS_SEED", "7"))
 LIVES_MOST = 2.0  # seconds after it was ready
-PAUSE = size(0.1, 0.25)  # seconds between two acts of one person
+PAUSE = suite_size(0.1, 0.25)  # seconds between two acts of one person
 STARTING = 0.2  # share of kills that come while it starts
 
 both = pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -44,11 +46,11 @@ def environment(
     apart: Remote,
     tmp_path: Path,
     mlflow_server: MlflowServer,
-    mlflow_shelf: MlflowShelf,
+    mlflow_backend: MlflowBackend,
 ) -> dict[str, str]:
     """Return the settings of a process, over a fresh ledger on this database and a real MLflow."""
     url = str(request.getfixturevalue(f"{database}_url"))
-    return workplace(tmp_path, apart, url, mlflow_server.uri, mlflow_shelf)
+    return write_home(tmp_path, apart, url, mlflow_server.uri, mlflow_backend)
 
 
 @pytest.mark.parametrize(
@@ -69,9 +71,9 @@ def test_whoever_is_killed_at_random_loses_nothing_and_doubles_nothing(
     secrets = {"SLACK_SIGNING_SECRET": apart.signing_secret, "SLACK_APP_TOKEN": "", "REGISTRAR_PORT": str(port)}
     with (
         closing(SqlLedger(environment["REGISTRAR_DATABASE_URL"], patience=20)) as ledger,
-        program("tests.faults.killing", environment=environment | secrets) as process,
+        program("tests.support.faults.forking_server", environment=environment | secrets) as process,
     ):
-        load = Load(apart, ledger, random.Random(SEED + 1), pause=PAUSE)  # noqa: S311
+        load = LoadGenerator(apart, ledger, random.Random(SEED + 1), pause=PAUSE)  # noqa: S311
         with load.goes_on():
             was_ready = sum(one["ready"] for one in killed(process, dice, kills))
             ends_by_itself = tell(process, {"lives": None})
@@ -95,7 +97,7 @@ def test_also_the_real_program(environment: dict[str, str], apart: Remote, tmp_p
     kills = max(1, KILLS // 40)
     one = Replica("run", environment, tmp_path / "run.log")
     with closing(SqlLedger(environment["REGISTRAR_DATABASE_URL"], patience=20)) as ledger:
-        load = Load(apart, ledger, random.Random(SEED + 1), pause=PAUSE)  # noqa: S311
+        load = LoadGenerator(apart, ledger, random.Random(SEED + 1), pause=PAUSE)  # noqa: S311
         try:
             one.start().wait()
             with load.goes_on():
@@ -134,11 +136,11 @@ def tell(process: subprocess.Popen[str], asked: dict[str, Any]) -> dict[str, Any
     return answer
 
 
-def done(ledger: SqlLedger, slack: Remote, load: Load) -> str:
+def done(ledger: SqlLedger, slack: Remote, load: LoadGenerator) -> str:
     """Say how much was done meanwhile; a test in which nothing happens finds nothing."""
-    tags = Counter(link.event.tag for link in links(ledger))
+    tags = Counter(link.event.tag for link in audit_links(ledger))
     assert min(tags[Tag.OPENED], len(load.asked)) > 0
     return (
         f"{len(load.asked)} asks, {len(load.clicked)} approvals and {len(load.rolled_back)} rollbacks were "
-        f"acknowledged, {tags[Tag.MOVED]} moves made, {len(keys_in(slack))} messages posted"
+        f"acknowledged, {tags[Tag.MOVED]} moves made, {len(message_keys(slack))} messages posted"
     )

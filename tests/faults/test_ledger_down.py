@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,46 +18,32 @@ from bot.domain.moves import MoveState
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
-from tests.harness import (
+from tests.support.app.app_fixture import CHANNEL, AdjustableClock, RunningApp, running_app
+from tests.support.app.harness import (
     LEAD,
     MODEL_LAYOUT,
+    audit_links,
     executor,
-    hears,
-    links,
-    move_of,
-    opened,
+    make_transition,
+    only_request,
+    open_request,
+    reply_to,
     requests_over,
-    state_of,
-    state_of_move,
+    take_snapshot,
     tapped_registry,
-    the_request,
-    types_and_hears,
+    transition_state,
+    type_and_read_reply,
 )
-from tests.ledgers import PostgresServer
-from tests.world import CHANNEL, TurnedClock, World, running
+from tests.support.faults.write_lock import write_lock_held
+from tests.support.ledger.ledgers import PostgresServer
 
 ASK = "/model promote churn 4 production"
+
+
 NOTHING = "nothing was recorded"
+
+
 SOON = 15.0  # seconds; the ledger gives up after two, which a busy machine may stretch, and who waits for it never ends
-HOLD = """
-import sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], isolation_level=None)
-connection.execute("BEGIN IMMEDIATE")
-print("held", flush=True)
-sys.stdin.read()
-"""
-
-
-@contextmanager
-def write_lock_held(ledger: Path) -> Iterator[None]:
-    """Let another process hold SQLite's write lock."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(ledger)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        yield
-        process.communicate("")
 
 
 @contextmanager
@@ -73,17 +57,17 @@ def gone(server: PostgresServer, url: str, break_connections: Callable[[], None]
 
 
 @pytest.fixture
-def world(slack: LocalSlack, tmp_path: Path) -> Iterator[World]:
+def app(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
     """The whole bot over SQLite."""
-    with running(slack, tmp_path, MemoryRegistry(), http=True) as world:
-        yield world
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
+        yield app
 
 
 @pytest.fixture
-def postgres_world(slack: LocalSlack, tmp_path: Path, postgres_url: str) -> Iterator[World]:
+def postgres_app(slack: LocalSlack, tmp_path: Path, postgres_url: str) -> Iterator[RunningApp]:
     """The whole bot over PostgreSQL."""
-    with running(slack, tmp_path, MemoryRegistry(), http=True, database_url=postgres_url) as world:
-        yield world
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True, database_url=postgres_url) as app:
+        yield app
 
 
 def in_time(act: Callable[[], str]) -> str:
@@ -94,55 +78,57 @@ def in_time(act: Callable[[], str]) -> str:
     return answer
 
 
-def test_who_asks_while_the_ledger_is_locked_hears_that_nothing_was_recorded(world: World, tmp_path: Path) -> None:
-    before = state_of(world)
+def test_who_asks_while_the_ledger_is_locked_hears_that_nothing_was_recorded(app: RunningApp, tmp_path: Path) -> None:
+    before = take_snapshot(app)
     with write_lock_held(tmp_path / "ledger.db"):
-        assert NOTHING in in_time(lambda: types_and_hears(world.alice, ASK))
-    assert state_of(world) == before
+        assert NOTHING in in_time(lambda: type_and_read_reply(app.alice, ASK))
+    assert take_snapshot(app) == before
 
 
-def test_who_approves_while_the_ledger_is_locked_hears_that_nothing_was_recorded(world: World, tmp_path: Path) -> None:
-    world.alice.types(CHANNEL, ASK)
-    card = world.card()
-    before = state_of(world)
+def test_who_approves_while_the_ledger_is_locked_hears_that_nothing_was_recorded(
+    app: RunningApp, tmp_path: Path
+) -> None:
+    app.alice.types(CHANNEL, ASK)
+    card = app.card()
+    before = take_snapshot(app)
     with write_lock_held(tmp_path / "ledger.db"):
-        assert NOTHING in in_time(lambda: hears(world.bob, lambda: world.bob.clicks(card, "Approve")))
-    assert state_of(world) == before
+        assert NOTHING in in_time(lambda: reply_to(app.bob, lambda: app.bob.clicks(card, "Approve")))
+    assert take_snapshot(app) == before
 
 
-def test_who_rejects_while_the_ledger_is_locked_keeps_the_form_and_reads_why(world: World, tmp_path: Path) -> None:
-    world.alice.types(CHANNEL, ASK)
-    world.bob.clicks(world.card(), "Reject")
-    world.bob.waits_for_modal()
+def test_who_rejects_while_the_ledger_is_locked_keeps_the_form_and_reads_why(app: RunningApp, tmp_path: Path) -> None:
+    app.alice.types(CHANNEL, ASK)
+    app.bob.clicks(app.card(), "Reject")
+    app.bob.waits_for_modal()
     with write_lock_held(tmp_path / "ledger.db"):
-        errors = world.bob.submits({"reason": "too slow"})
+        errors = app.bob.submits({"reason": "too slow"})
     assert errors is not None
     assert NOTHING in errors["reason"]
-    assert world.bob.modal() is not None
-    assert world.bob.submits({"reason": "too slow"}) is None
-    world.card(holds="rejected")
+    assert app.bob.modal() is not None
+    assert app.bob.submits({"reason": "too slow"}) is None
+    app.card(holds="rejected")
 
 
-def test_when_the_lock_is_gone_everything_works_again(world: World, tmp_path: Path) -> None:
+def test_when_the_lock_is_gone_everything_works_again(app: RunningApp, tmp_path: Path) -> None:
     with write_lock_held(tmp_path / "ledger.db"):
-        types_and_hears(world.alice, ASK)
-    world.alice.types(CHANNEL, ASK)
-    world.bob.clicks(world.card(), "Approve")
-    world.card(holds="is in Production")
-    assert world.production() == [4]
+        type_and_read_reply(app.alice, ASK)
+    app.alice.types(CHANNEL, ASK)
+    app.bob.clicks(app.card(), "Approve")
+    app.card(holds="is in Production")
+    assert app.production() == [4]
 
 
-def test_a_lookup_does_not_wait_for_the_lock(world: World, tmp_path: Path) -> None:
+def test_a_lookup_does_not_wait_for_the_lock(app: RunningApp, tmp_path: Path) -> None:
     with write_lock_held(tmp_path / "ledger.db"):
-        assert "v4" in in_time(lambda: types_and_hears(world.alice, "/model show churn"))
+        assert "v4" in in_time(lambda: type_and_read_reply(app.alice, "/model show churn"))
 
 
 def test_a_ledger_that_is_locked_in_the_middle_of_a_move_delays_it(sqlite_url: str) -> None:
     """The registry has moved, and then the ledger cannot be written: the next executor finishes it."""
-    ledger, registry, clock = SqlLedger(sqlite_url, patience=0.2), MemoryRegistry(), TurnedClock()
+    ledger, registry, clock = SqlLedger(sqlite_url, patience=0.2), MemoryRegistry(), AdjustableClock()
     registry.add("churn", versions=MODEL_LAYOUT)
     with ledger.write() as tx:
-        tx.add_move(move_of("churn", 4, after=3))
+        tx.add_move(make_transition("churn", 4, after=3))
     lock = ExitStack()
 
     def locks(when: str, call: str) -> None:
@@ -151,16 +137,16 @@ def test_a_ledger_that_is_locked_in_the_middle_of_a_move_delays_it(sqlite_url: s
 
     with lock, pytest.raises(LedgerUnavailable):
         executor(ledger, tapped_registry(registry, locks), clock=clock).run("churn")
-    clock.turn(timedelta(minutes=1))  # whoever held the model has not said what became of it: its lease has to end
+    clock.advance(timedelta(minutes=1))  # whoever held the model has not said what became of it: its lease has to end
     executor(ledger, registry, clock=clock).run("churn")
-    assert state_of_move(ledger, "churn") is MoveState.DONE
-    assert len(links(ledger, Tag.MOVED)) == 1
+    assert transition_state(ledger, "churn") is MoveState.DONE
+    assert len(audit_links(ledger, Tag.MOVED)) == 1
     ledger.close()
 
 
 def test_a_ledger_that_can_only_be_read_records_nothing_and_says_so(sqlite_url: str) -> None:
     ledger = SqlLedger(sqlite_url)
-    request = opened(ledger, "churn", required=1)
+    request = open_request(ledger, "churn", required=1)
     ledger.close()
     path = sqlite_url.removeprefix("sqlite:///")
     readable = SqlLedger(f"sqlite:///file:{path}?mode=ro&uri=true")
@@ -173,27 +159,33 @@ def test_a_ledger_that_can_only_be_read_records_nothing_and_says_so(sqlite_url: 
 
 @pytest.mark.postgres
 def test_who_asks_while_postgres_is_gone_hears_that_nothing_was_recorded(
-    postgres_world: World, postgres_server: PostgresServer, postgres_url: str, break_connections: Callable[[], None]
+    postgres_app: RunningApp,
+    postgres_server: PostgresServer,
+    postgres_url: str,
+    break_connections: Callable[[], None],
 ) -> None:
-    world = postgres_world
-    before = state_of(world)
+    app = postgres_app
+    before = take_snapshot(app)
     with gone(postgres_server, postgres_url, break_connections):
-        assert NOTHING in in_time(lambda: types_and_hears(world.alice, ASK))
-    assert state_of(world) == before
-    world.alice.types(CHANNEL, ASK)
-    world.bob.clicks(world.card(), "Approve")
-    world.card(holds="is in Production")
+        assert NOTHING in in_time(lambda: type_and_read_reply(app.alice, ASK))
+    assert take_snapshot(app) == before
+    app.alice.types(CHANNEL, ASK)
+    app.bob.clicks(app.card(), "Approve")
+    app.card(holds="is in Production")
 
 
 @pytest.mark.postgres
 def test_who_approves_while_postgres_is_gone_hears_that_nothing_was_recorded(
-    postgres_world: World, postgres_server: PostgresServer, postgres_url: str, break_connections: Callable[[], None]
+    postgres_app: RunningApp,
+    postgres_server: PostgresServer,
+    postgres_url: str,
+    break_connections: Callable[[], None],
 ) -> None:
-    world = postgres_world
-    world.alice.types(CHANNEL, ASK)
-    card = world.card()
+    app = postgres_app
+    app.alice.types(CHANNEL, ASK)
+    card = app.card()
     with gone(postgres_server, postgres_url, break_connections):
-        assert NOTHING in in_time(lambda: hears(world.bob, lambda: world.bob.clicks(card, "Approve")))
-    world.bob.clicks(card, "Approve")
-    world.card(holds="is in Production")
-    assert the_request(world.ledger).decided_at is not None
+        assert NOTHING in in_time(lambda: reply_to(app.bob, lambda: app.bob.clicks(card, "Approve")))
+    app.bob.clicks(card, "Approve")
+    app.card(holds="is in Production")
+    assert only_request(app.ledger).decided_at is not None

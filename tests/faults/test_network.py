@@ -24,27 +24,27 @@ from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from handlers.slack.socket_mode import PING
 from localslack import LocalSlack, Remote
-from tests.faults.changing import change
-from tests.faults.sizes import CHAOS
-from tests.faults.wires import (
-    Far,
-    Scene,
-    behind,
-    behind_wire,
-    living,
-    not_promoted,
-    not_rolled_back,
-    promotes,
-    wire_to,
+from tests.support.app.app_fixture import CHANNEL, RunningApp, running_app
+from tests.support.app.harness import reply_to
+from tests.support.app.live_world import BAD
+from tests.support.faults.concurrent_writes import NOTHING, event_ids
+from tests.support.faults.row_writer import write_rows
+from tests.support.faults.socket_faults import (
+    Backends,
+    ProxiedApp,
+    app_behind_proxy,
+    postgres_url_through,
+    promotion_problems,
+    proxy_to,
+    request_and_approve,
+    rollback_problems,
+    run_jobs,
 )
-from tests.faults.writing import NOTHING, ids
-from tests.harness import hears
-from tests.ledgers import PostgresServer
-from tests.living import BAD
-from tests.registries import mlflow_subprocess
-from tests.relay import Fault, Relay
-from tests.waiting import wait_until
-from tests.world import CHANNEL, World, running
+from tests.support.faults.suite_size import CHAOS
+from tests.support.ledger.ledgers import PostgresServer
+from tests.support.network.tcp_proxy import SocketFault, TcpProxy
+from tests.support.registry.mlflow_process import mlflow_subprocess
+from tests.support.waiting import wait_until
 
 SILENT = 5  # pings without an answer, after which slack_sdk gives a connection up
 RECEIVE = 3  # seconds that its reader sleeps, and holds up whoever closes
@@ -56,19 +56,25 @@ PLACES = {
     "postgres": [b"", b"BEGIN", b"INSERT INTO", b"audit_events", b"UPDATE", b"COMMIT"],
 }
 NOWHERE = {(b"/api/users.info", "rollback")}  # a machine rolls back: nobody is asked who they are
-HTTP_ONLY = {Fault.TOO_MANY, Fault.TROUBLED}
-TIMES = {Fault.LATENCY: 100, Fault.HALF_OPEN: 1, Fault.BLACKHOLE: 2, Fault.TOO_MANY: 5, Fault.TROUBLED: 5}
+HTTP_ONLY = {SocketFault.TOO_MANY, SocketFault.TROUBLED}
+TIMES = {
+    SocketFault.LATENCY: 100,
+    SocketFault.HALF_OPEN: 1,
+    SocketFault.BLACKHOLE: 2,
+    SocketFault.TOO_MANY: 5,
+    SocketFault.TROUBLED: 5,
+}
 SHORT = [
-    ("slack", Fault.RESET_AFTER, b"/api/chat.postMessage", "promotion"),
-    ("mlflow", Fault.RESET_AFTER, b"/transition-stage", "promotion"),
-    ("postgres", Fault.RESET_AFTER, b"COMMIT", "promotion"),
+    ("slack", SocketFault.RESET_AFTER, b"/api/chat.postMessage", "promotion"),
+    ("mlflow", SocketFault.RESET_AFTER, b"/transition-stage", "promotion"),
+    ("postgres", SocketFault.RESET_AFTER, b"COMMIT", "promotion"),
 ]
-Case = tuple[str, Fault, bytes, str]
+Case = tuple[str, SocketFault, bytes, str]
 
 
-def faults_of(peer: str) -> list[Fault]:
+def faults_of(peer: str) -> list[SocketFault]:
     """Return what can happen on the way to this peer."""
-    return [fault for fault in Fault if peer != "postgres" or fault not in HTTP_ONLY]
+    return [fault for fault in SocketFault if peer != "postgres" or fault not in HTTP_ONLY]
 
 
 EVERY = [(peer, fault) for peer in PLACES for fault in faults_of(peer)]
@@ -109,7 +115,7 @@ def run(
         home = Path(tempfile.mkdtemp(dir=tmp_path))
         sqlite = f"sqlite:///{shutil.copy(sqlite_template, home / 'ledger.db')}"
         url = fresh_postgres() if peer == "postgres" else sqlite
-        with behind(peer, Far(apart, *mlflow_apart, url), home) as stage:
+        with app_behind_proxy(peer, Backends(apart, *mlflow_apart, url), home) as stage:
             try:
                 wrong = list(PLAYS[scene](stage, fault, place))
             except (AssertionError, TimeoutError) as error:
@@ -119,21 +125,21 @@ def run(
     return play
 
 
-def promotion(stage: Scene, fault: Fault, place: bytes) -> Iterator[str]:
+def promotion(stage: ProxiedApp, fault: SocketFault, place: bytes) -> Iterator[str]:
     """Let it happen in the middle of a promotion, and yield what is wrong afterwards."""
     stage.wire.fail(fault, on=place, times=TIMES.get(fault, 2))
-    yield from promotes(stage.seen)
-    yield from what_stays(lambda: list(not_promoted(stage)))
+    yield from request_and_approve(stage.seen)
+    yield from what_stays(lambda: list(promotion_problems(stage)))
     yield from what_never_happened(stage)
 
 
-def rollback(stage: Scene, fault: Fault, place: bytes) -> Iterator[str]:
+def rollback(stage: ProxiedApp, fault: SocketFault, place: bytes) -> Iterator[str]:
     """Let it happen in the middle of an automatic rollback, and yield what is wrong afterwards."""
-    with living(stage):
-        assert list(promotes(stage.seen, BAD)) == []
+    with run_jobs(stage):
+        assert list(request_and_approve(stage.seen, BAD)) == []
         wait_until(lambda: stage.seen.production() == [BAD])
         stage.wire.fail(fault, on=place, times=TIMES.get(fault, 2))
-        yield from what_stays(lambda: list(not_rolled_back(stage)))
+        yield from what_stays(lambda: list(rollback_problems(stage)))
         yield from what_never_happened(stage)
 
 
@@ -149,7 +155,7 @@ def what_stays(wrong: Callable[[], list[str]]) -> list[str]:
     return []
 
 
-def what_never_happened(stage: Scene) -> Iterator[str]:
+def what_never_happened(stage: ProxiedApp) -> Iterator[str]:
     """Yield that the fault did not happen: then the case has shown nothing."""
     if not stage.wire.struck:
         yield "nothing has happened on the wire"
@@ -167,7 +173,7 @@ def test_a_wire_that_fails_loses_nothing_and_doubles_nothing(case: Case, run: Ca
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("peer", "fault"), EVERY, ids=lambda one: getattr(one, "value", one))
 def test_wherever_it_fails_nothing_is_lost_and_nothing_doubled(
-    peer: str, fault: Fault, run: Callable[[Case], list[str]]
+    peer: str, fault: SocketFault, run: Callable[[Case], list[str]]
 ) -> None:
     cases = [(peer, fault, place, scene) for place in PLACES[peer] for scene in PLAYS if (place, scene) not in NOWHERE]
     if not CHAOS:  # one of each fault, and not always the same
@@ -182,42 +188,42 @@ def test_wherever_it_fails_nothing_is_lost_and_nothing_doubled(
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("fault", [Fault.HALF_OPEN, Fault.BLACKHOLE], ids=lambda fault: fault.value)
-def test_nobody_waits_for_a_postgres_that_has_vanished(fault: Fault, postgres_url: str) -> None:
+@pytest.mark.parametrize("fault", [SocketFault.HALF_OPEN, SocketFault.BLACKHOLE], ids=lambda fault: fault.value)
+def test_nobody_waits_for_a_postgres_that_has_vanished(fault: SocketFault, postgres_url: str) -> None:
     with (
-        closing(wire_to("postgres", postgres_url)) as wire,
-        closing(SqlLedger(behind_wire(postgres_url, wire))) as ledger,
+        closing(proxy_to("postgres", postgres_url)) as wire,
+        closing(SqlLedger(postgres_url_through(postgres_url, wire))) as ledger,
     ):
-        change(ledger, "before")
+        write_rows(ledger, "before")
         wire.fail(fault, on=b"INSERT", times=1000)
         with pytest.raises(LedgerUnavailable, match=NOTHING):
-            change(ledger, "meanwhile")
+            write_rows(ledger, "meanwhile")
         wire.mend()
-        change(ledger, "after")
-        assert ids(ledger) == {"before", "after"}
+        write_rows(ledger, "after")
+        assert event_ids(ledger) == {"before", "after"}
 
 
 @pytest.mark.postgres
 def test_who_approves_while_postgres_has_vanished_hears_so_and_it_works_again_afterwards(
     slack: LocalSlack, tmp_path: Path, postgres_url: str
 ) -> None:
-    wire = wire_to("postgres", postgres_url)
-    url = behind_wire(postgres_url, wire)
-    with closing(wire), running(slack, tmp_path, MemoryRegistry(), http=True, database_url=url) as world:
-        world.alice.types(CHANNEL, "/model promote churn 4 production")
-        card = world.card()
-        wait_until(lambda: all_is_told(world))  # what is being told at that moment would be held for half a minute
-        wire.fail(Fault.BLACKHOLE, times=100_000)
-        assert NOTHING in hears(world.bob, lambda: world.bob.clicks(card, "Approve"))
+    wire = proxy_to("postgres", postgres_url)
+    url = postgres_url_through(postgres_url, wire)
+    with closing(wire), running_app(slack, tmp_path, MemoryRegistry(), http=True, database_url=url) as app:
+        app.alice.types(CHANNEL, "/model promote churn 4 production")
+        card = app.card()
+        wait_until(lambda: all_is_told(app))  # what is being told at that moment would be held for half a minute
+        wire.fail(SocketFault.BLACKHOLE, times=100_000)
+        assert NOTHING in reply_to(app.bob, lambda: app.bob.clicks(card, "Approve"))
         wire.mend()
-        world.bob.clicks(card, "Approve")
-        world.card(holds="is in Production")
-        assert world.production() == [4]
+        app.bob.clicks(card, "Approve")
+        app.card(holds="is in Production")
+        assert app.production() == [4]
 
 
-def all_is_told(world: World) -> bool:
+def all_is_told(app: RunningApp) -> bool:
     """Tell whether Slack has heard everything, and that is written down."""
-    with world.ledger.read() as reading:
+    with app.ledger.read() as reading:
         return not reading.due_notes(datetime.now(UTC) + timedelta(days=1))
 
 
@@ -226,7 +232,7 @@ def all_is_told(world: World) -> bool:
 def test_what_a_lost_transaction_has_locked_is_free_again_soon(postgres_url: str) -> None:
     """The server has not heard of the end, as it has not where a machine loses its network."""
     with closing(SqlLedger(postgres_url)) as lost, closing(SqlLedger(postgres_url)) as ledger:
-        change(ledger, "r1")
+        write_rows(ledger, "r1")
         with lost._writer.connect() as hanging, hanging.begin() as transaction:
             hanging.exec_driver_sql("SELECT * FROM requests FOR UPDATE")
             wait_until(lambda: may_be_locked(ledger, "r1"))
@@ -249,18 +255,20 @@ def may_be_locked(ledger: SqlLedger, request: str) -> bool:
 
 @pytest.mark.parametrize(
     "fault",
-    [Fault.HALF_OPEN, pytest.param(Fault.RESET_BEFORE, marks=pytest.mark.slow)],
+    [SocketFault.HALF_OPEN, pytest.param(SocketFault.RESET_BEFORE, marks=pytest.mark.slow)],
     ids=lambda fault: fault.value,
 )
-def test_socket_mode_hears_again_by_itself_after_a_silent_reset(fault: Fault, apart: Remote, tmp_path: Path) -> None:
-    with closing(Relay(int(str(urlsplit(apart.url).port)))) as wire:
+def test_socket_mode_hears_again_by_itself_after_a_silent_reset(
+    fault: SocketFault, apart: Remote, tmp_path: Path
+) -> None:
+    with closing(TcpProxy(int(str(urlsplit(apart.url).port)))) as wire:
         slack = copy.copy(apart)
         slack.api_url = f"{wire.url}/api/"
-        with running(slack, tmp_path, MemoryRegistry()) as world:
+        with running_app(slack, tmp_path, MemoryRegistry()) as app:
             wire.fail(fault)
             wait_until(lambda: wire.struck)
             began = time.monotonic()
-            wait_until(lambda: world.alice.types(CHANNEL, "/model help").acked)
+            wait_until(lambda: app.alice.types(CHANNEL, "/model help").acked)
             print(f"{fault.value}: deaf for {time.monotonic() - began:.1f} s")
 
 

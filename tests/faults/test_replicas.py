@@ -21,19 +21,20 @@ from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from bot.services.moves import LEASE
 from localslack import Remote
-from tests.faults.books import disagreements, is_quiet, keys_in
-from tests.faults.sizes import size
-from tests.harness import links
-from tests.registries import MlflowShelf, mlflow_subprocess
-from tests.replicas import Replica
-from tests.team import EVERY, Load, workplace
-from tests.waiting import LONG, wait_until
-from tests.world import CHANNEL, running
+from tests.support.app.app_fixture import CHANNEL, running_app
+from tests.support.app.harness import audit_links
+from tests.support.app.load_generator import EVERY, LoadGenerator, write_home
+from tests.support.app.replicas import Replica
+from tests.support.faults.consistency_checks import disagreements, is_quiet, message_keys
+from tests.support.faults.suite_size import suite_size
+from tests.support.registry.mlflow_process import mlflow_subprocess
+from tests.support.registry.registries import MlflowBackend
+from tests.support.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.postgres
 
 SECONDS = float(os.environ.get("REPLICAS_SECONDS", "20"))  # of load and harm
-HARMS = size(10_000, 4)  # at most: on a busy machine, a process that was killed takes half a minute to be back
+HARMS = suite_size(10_000, 4)  # at most: on a busy machine, a process that was killed takes half a minute to be back
 MANY = 100_000  # checks of one monitor
 TAKEN_OVER = LEASE.total_seconds()  # what a process had begun when it died waits that long for another one
 SEED = int(os.environ.get("REPLICAS_SEED", "7"))
@@ -44,8 +45,8 @@ def test_what_is_asked_at_one_is_approved_at_another_and_told_once(
 ) -> None:
     registry = MemoryRegistry()
     with (
-        running(slack, tmp_path / "one", registry, database_url=postgres_url) as one,
-        running(slack, tmp_path / "two", registry, database_url=postgres_url) as two,
+        running_app(slack, tmp_path / "one", registry, database_url=postgres_url) as one,
+        running_app(slack, tmp_path / "two", registry, database_url=postgres_url) as two,
     ):
         slack.wait_until_connected(2)
         for version in (4, 2, 1):  # Slack gives each payload to either of them
@@ -55,7 +56,7 @@ def test_what_is_asked_at_one_is_approved_at_another_and_told_once(
             two.card(holds=f"v{version} is in Production")
         wait_until(lambda: is_quiet(two.ledger))
         assert (
-            sorted(len(times) for times in keys_in(slack).values()) == [1] * 12
+            sorted(len(times) for times in message_keys(slack).values()) == [1] * 12
         )  # the card, its news, and what Alice is told
         assert two.audit().count("registrar:version:moved") == 3
 
@@ -64,7 +65,7 @@ def test_a_finding_of_several_is_told_once(slack: Remote, tmp_path: Path, postgr
     registry = MemoryRegistry()
     with ExitStack() as worlds:
         bots = [
-            worlds.enter_context(running(slack, tmp_path / name, registry, database_url=postgres_url))
+            worlds.enter_context(running_app(slack, tmp_path / name, registry, database_url=postgres_url))
             for name in ("one", "two", "three")
         ]
         bots[0].registrar.poll()
@@ -82,20 +83,20 @@ def test_a_finding_of_several_is_told_once(slack: Remote, tmp_path: Path, postgr
 
 @pytest.fixture
 def environment(
-    tmp_path: Path, postgres_url: str, apart: Remote, mlflow_sqlite: str, mlflow_shelf: MlflowShelf
+    tmp_path: Path, postgres_url: str, apart: Remote, mlflow_sqlite: str, mlflow_backend: MlflowBackend
 ) -> Iterator[dict[str, str]]:
     """Give the settings of a process of the team."""
     with mlflow_subprocess(mlflow_sqlite, tmp_path / "artifacts", workers=1) as uri:
-        yield workplace(tmp_path, apart, postgres_url, uri, mlflow_shelf)
+        yield write_home(tmp_path, apart, postgres_url, uri, mlflow_backend)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(size(20_000, 6 * TAKEN_OVER))
+@pytest.mark.timeout(suite_size(20_000, 6 * TAKEN_OVER))
 def test_processes_that_are_killed_and_stopped_at_random_lose_nothing_and_double_nothing(
     environment: dict[str, str], apart: Remote, tmp_path: Path, postgres_url: str
 ) -> None:
     dice = random.Random(SEED)  # noqa: S311 - no secret
-    verbs = size(["run", "run", "run", "worker", "worker"], ["run", "run", "worker"])
+    verbs = suite_size(["run", "run", "run", "worker", "worker"], ["run", "run", "worker"])
     team = [Replica(verb, environment, tmp_path / f"{number}.log") for number, verb in enumerate(verbs)]
     with closing(SqlLedger(postgres_url, patience=20)) as ledger:
         try:
@@ -103,18 +104,18 @@ def test_processes_that_are_killed_and_stopped_at_random_lose_nothing_and_double
                 one.start()
             for one in team:
                 one.wait()
-            load = Load(apart, ledger, random.Random(SEED + 1), pause=size(0.2, 0.5))  # noqa: S311
+            load = LoadGenerator(apart, ledger, random.Random(SEED + 1), pause=suite_size(0.2, 0.5))  # noqa: S311
             began = datetime.now(UTC)
             with load.goes_on():
                 harms = harm(team, dice, SECONDS)
                 for one in team:
                     one.go_on()
                 # Where nothing happens, nothing is found.
-                wait_until(lambda: min(done(ledger, apart, began).values()) > 0, LONG + TAKEN_OVER)
+                wait_until(lambda: min(done(ledger, apart, began).values()) > 0, PATIENCE + TAKEN_OVER)
             for one in team:
                 if not one.is_ready:
                     one.wait()
-            wait_until(lambda: is_quiet(ledger), LONG + TAKEN_OVER)
+            wait_until(lambda: is_quiet(ledger), PATIENCE + TAKEN_OVER)
             codes = [one.end() for one in team]
             found = [*disagreements(ledger, apart, load, environment), *missed(ledger, began)]
             asks = f"{len(load.asked)} asks and {len(load.clicked)} approvals acknowledged"
@@ -129,14 +130,14 @@ def test_processes_that_are_killed_and_stopped_at_random_lose_nothing_and_double
 
 def done(ledger: SqlLedger, slack: Remote, began: datetime) -> dict[str, int]:
     """Count what was done since; no checks where a monitor hasn't had any."""
-    tags = Counter(link.event.tag for link in links(ledger))
+    tags = Counter(link.event.tag for link in audit_links(ledger))
     with ledger.read() as reading:
         checks = [len(reading.measurements(one.id, since=began, most=MANY)) for one in reading.monitors()]
     return {
         "promotions": tags[Tag.MOVED],
         "rollbacks": tags[Tag.ROLLED_BACK],
         "checks": sum(checks) if all(checks) else 0,
-        "messages": len(keys_in(slack)),
+        "messages": len(message_keys(slack)),
     }
 
 

@@ -17,10 +17,11 @@ import pytest
 
 from bot.ledger import SqlLedger
 from localslack import Remote
-from tests.registries import MlflowShelf, mlflow_subprocess
-from tests.replicas import Replica
-from tests.team import Load, workplace
-from tests.waiting import wait_until
+from tests.support.app.load_generator import LoadGenerator, write_home
+from tests.support.app.replicas import Replica
+from tests.support.registry.mlflow_process import mlflow_subprocess
+from tests.support.registry.registries import MlflowBackend
+from tests.support.waiting import wait_until
 
 MINUTES = float(os.environ.get("SOAK", "0.25"))
 LONG_ENOUGH = 20.0  # minutes; before that caches still fill
@@ -36,17 +37,17 @@ def test_after_a_long_time_under_load_nothing_is_left_and_memory_is_flat(
     apart: Remote,
     tmp_path: Path,
     mlflow_sqlite: str,
-    mlflow_shelf: MlflowShelf,
+    mlflow_backend: MlflowBackend,
 ) -> None:
     database = str(request.getfixturevalue("sqlite_url" if len(verbs) == 1 else "postgres_url"))
     with ExitStack() as open_things:
         uri = open_things.enter_context(mlflow_subprocess(mlflow_sqlite, tmp_path / "artifacts", workers=1))
-        settings = workplace(tmp_path, apart, database, uri, mlflow_shelf)
+        settings = write_home(tmp_path, apart, database, uri, mlflow_backend)
         ledger = open_things.enter_context(closing(SqlLedger(database, patience=20)))
         team = [Replica(verb, settings, tmp_path / f"{verb}.log").start().wait() for verb in verbs]
         for one in team:
             open_things.callback(one.kill)
-        load = Load(apart, ledger, random.Random(3), pause=0.2 if MINUTES < LONG_ENOUGH else 2.0)  # noqa: S311
+        load = LoadGenerator(apart, ledger, random.Random(3), pause=0.2 if MINUTES < LONG_ENOUGH else 2.0)  # noqa: S311
         with memory_of(team) as samples, load.goes_on():
             time.sleep(MINUTES * 60)  # the load is what is tested, for as long as somebody asked for
         wait_until(lambda: is_empty(ledger), 120)

@@ -23,13 +23,13 @@ from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from bot.services.rows import said_note
 from localslack import LocalSlack
-from tests.demo_process import clean_environment
-from tests.faults.dying import MODEL
-from tests.waiting import LONG, wait_until
-from tests.workspaces import SPEED
-from tests.world import CHANNEL, MANIFEST, POLICY, World, running, said
+from tests.support.app.app_fixture import CHANNEL, POLICY, RunningApp, message_text, running_app
+from tests.support.app.demo_process import clean_environment
+from tests.support.app.workspaces import SPEED
+from tests.support.faults.crashing_bot import MODEL
+from tests.support.paths import ROOT
+from tests.support.waiting import PATIENCE, wait_until
 
-ROOT = MANIFEST.parent
 READY = "Registrar is ready: "
 
 
@@ -42,7 +42,7 @@ class Bot:
 
     def status(self, path: str) -> tuple[int, str]:
         """Return the status of an answer, and what it says of how we are."""
-        answer = httpx.get(f"{self.address}{path}", timeout=LONG, trust_env=False)
+        answer = httpx.get(f"{self.address}{path}", timeout=PATIENCE, trust_env=False)
         return answer.status_code, str(answer.json()["status"])
 
     def signal(self) -> None:
@@ -51,7 +51,7 @@ class Bot:
 
     def ends(self) -> tuple[int, str]:
         """Wait until it has ended; return its code, and what it said since it was ready."""
-        said, _ = self.process.communicate(timeout=2 * LONG)
+        said, _ = self.process.communicate(timeout=2 * PATIENCE)
         return self.process.returncode, said
 
 
@@ -101,7 +101,7 @@ def test_what_was_acknowledged_is_done_and_told_before_the_end(
         running_bot.signal()
         code, log = running_bot.ends()
     assert code == 0, log
-    cards = [message for message in slack.person("bob").sees(CHANNEL) if f"Promote {MODEL} v4" in said(message)]
+    cards = [message for message in slack.person("bob").sees(CHANNEL) if f"Promote {MODEL} v4" in message_text(message)]
     assert len(cards) == 1, log
     ledger = SqlLedger(f"sqlite:///{home / 'ledger.db'}")
     with ledger.read() as reading:
@@ -137,22 +137,22 @@ def test_while_it_drains_it_is_alive_and_not_ready_and_a_second_signal_ends_it(
 def test_whatever_hangs_the_process_ends_with_0() -> None:
     script = "import threading\nfrom handlers.serve import leave_anyway\nleave_anyway(0.1)\nthreading.Event().wait()"
     ended = subprocess.run(
-        [sys.executable, "-c", script], env=clean_environment(PYTHONPATH=str(ROOT)), timeout=2 * LONG, check=False
+        [sys.executable, "-c", script], env=clean_environment(PYTHONPATH=str(ROOT)), timeout=2 * PATIENCE, check=False
     )
     assert ended.returncode == 0
 
 
-def test_what_begins_something_at_the_end_does_it_itself(world: World) -> None:
+def test_what_begins_something_at_the_end_does_it_itself(app: RunningApp) -> None:
     begun = threading.Event()
-    world.registrar.work.shutdown(wait=True)
-    world.registrar.later(begun.set)
+    app.registrar.work.shutdown(wait=True)
+    app.registrar.later(begun.set)
     assert begun.is_set()
 
 
 def test_who_stops_tells_what_nobody_has_told_yet(slack: LocalSlack, tmp_path: Path) -> None:
-    with running(slack, tmp_path, MemoryRegistry()) as world:
-        world.service._scheduler.pause()
-        world.registrar.work.shutdown(wait=True)  # what the beginning has begun would deliver it, too
-        with world.ledger.write() as tx:
+    with running_app(slack, tmp_path, MemoryRegistry()) as app:
+        app.service._scheduler.pause()
+        app.registrar.work.shutdown(wait=True)  # what the beginning has begun would deliver it, too
+        with app.ledger.write() as tx:
             tx.add_note(said_note("left", CHANNEL, say("This was left over.")))
-    assert [message for message in slack.person("bob").sees(CHANNEL) if "This was left over." in said(message)]
+    assert [message for message in slack.person("bob").sees(CHANNEL) if "This was left over." in message_text(message)]

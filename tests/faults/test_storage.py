@@ -22,14 +22,14 @@ from bot.domain.events import Event, Tag
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
-from tests.faults.changing import ALICE, change
-from tests.faults.sizes import size
-from tests.faults.test_ledger_down import write_lock_held
-from tests.faults.writing import NOTHING, Said, ids, load, wrong_in
-from tests.harness import LEAD, chain_is_whole, state_of, types_and_hears
-from tests.ledgers import PostgresServer, postgres_running
-from tests.waiting import wait_until
-from tests.world import CHANNEL, MANIFEST, World, running
+from tests.support.app.app_fixture import CHANNEL, MANIFEST, RunningApp, running_app
+from tests.support.app.harness import LEAD, is_chain_intact, take_snapshot, type_and_read_reply
+from tests.support.faults.concurrent_writes import NOTHING, WriteReport, event_ids, mismatches, write_concurrently
+from tests.support.faults.row_writer import ALICE, write_rows
+from tests.support.faults.suite_size import suite_size
+from tests.support.faults.write_lock import write_lock_held
+from tests.support.ledger.ledgers import PostgresServer, postgres_running
+from tests.support.waiting import wait_until
 
 ASK = "/model promote churn 4 production"
 TAKES_NOTHING = "takes nothing new (its disk is full, or it is read-only), so nothing was recorded"
@@ -38,18 +38,18 @@ FRAME, HEAD = 24 + 4096, 32  # bytes of a frame in SQLite's log, and of what sta
 
 
 @pytest.fixture
-def world(slack: LocalSlack, tmp_path: Path) -> Iterator[World]:
+def app(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
     """The whole bot over SQLite."""
-    with running(slack, tmp_path, MemoryRegistry(), http=True) as world:
-        yield world
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
+        yield app
 
 
-def promotes(world: World) -> None:
+def promotes(app: RunningApp) -> None:
     """Let Alice ask and Bob approve, and see it done."""
-    world.alice.types(CHANNEL, ASK)
-    world.bob.clicks(world.card(), "Approve")
-    world.card(holds="is in Production")
-    assert world.production() == [4]
+    app.alice.types(CHANNEL, ASK)
+    app.bob.clicks(app.card(), "Approve")
+    app.card(holds="is in Production")
+    assert app.production() == [4]
 
 
 @contextmanager
@@ -67,18 +67,18 @@ def file_of(url: str) -> Path:
 # -- SQLite: locked --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("refusals", [3, pytest.param(size(60, 12), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("refusals", [3, pytest.param(suite_size(60, 12), marks=pytest.mark.slow)])
 def test_a_lock_of_another_process_costs_nothing_but_time(sqlite_url: str, refusals: int) -> None:
     """Four threads at two seconds each are refused 60 times in half a minute."""
     with ledger_at(sqlite_url) as ledger:
-        with load(ledger) as said:
+        with write_concurrently(ledger) as said:
             wait_until(lambda: said.done)
             with write_lock_held(file_of(sqlite_url)):
                 wait_until(lambda: len(said.refused) >= refusals, limit=120)
             before = len(said.done)
             wait_until(lambda: len(said.done) > before + 10)
-        print(f"locked: {len(list(wrong_in(ledger, said)))} wrong of {said.number}, {len(said.refused)} refused")
-        assert list(wrong_in(ledger, said)) == []
+        print(f"locked: {len(list(mismatches(ledger, said)))} wrong of {said.number}, {len(said.refused)} refused")
+        assert list(mismatches(ledger, said)) == []
 
 
 # -- SQLite: full, read-only -----------------------------------------------------------------------------------------
@@ -96,30 +96,30 @@ READ_ONLY = ("query_only = ON", "query_only = OFF")
 
 @pytest.mark.parametrize(("trouble", "end"), [FULL, READ_ONLY], ids=["full", "read-only"])
 def test_who_asks_while_nothing_can_be_written_hears_so_and_it_works_again_afterwards(
-    world: World, trouble: str, end: str
+    app: RunningApp, trouble: str, end: str
 ) -> None:
-    assert isinstance(world.ledger, SqlLedger)
-    tell_writer(world.ledger, trouble)
-    fill(world)
-    before = state_of(world)
-    assert TAKES_NOTHING in types_and_hears(world.alice, ASK)
-    assert state_of(world) == before
-    assert chain_is_whole(world.ledger)
-    tell_writer(world.ledger, end)
-    promotes(world)
+    assert isinstance(app.ledger, SqlLedger)
+    tell_writer(app.ledger, trouble)
+    fill(app)
+    before = take_snapshot(app)
+    assert TAKES_NOTHING in type_and_read_reply(app.alice, ASK)
+    assert take_snapshot(app) == before
+    assert is_chain_intact(app.ledger)
+    tell_writer(app.ledger, end)
+    promotes(app)
 
 
-def fill(world: World) -> None:
+def fill(app: RunningApp) -> None:
     """Write until nothing more of what an ask consists of has room in the pages that there are."""
     told = Event(
         at=datetime.now(UTC), actor=ALICE, tag=Tag.REFUSED, subject="x", model="m", why="why " * 20, origin="test"
     )
 
     def tell() -> None:
-        with world.ledger.write() as tx:
+        with app.ledger.write() as tx:
             tx.append(told)
 
-    for write in (tell, lambda: world.registrar.errands.draft(LEAD, {"model": "churn"}, where="C1")):
+    for write in (tell, lambda: app.registrar.errands.draft(LEAD, {"model": "churn"}, where="C1")):
         with pytest.raises(LedgerUnavailable, match=NOTHING):
             again_and_again(write)
 
@@ -130,7 +130,7 @@ def again_and_again(act: Callable[[], object]) -> None:
         act()
 
 
-@pytest.mark.parametrize("step", [13_001, pytest.param(size(509, 3001), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [13_001, pytest.param(suite_size(509, 3001), marks=pytest.mark.slow)])
 def test_a_disk_that_is_full_in_the_middle_of_a_write_keeps_no_half_of_it(sqlite_url: str, step: int) -> None:
     """The log may grow up to a size, which is each time another; a write that does not fit ends anywhere in it."""
     process = subprocess.run(
@@ -149,7 +149,7 @@ FILLING = """
 import resource, signal, sys
 from pathlib import Path
 from bot.ledger import SqlLedger
-from tests.faults.writing import Said, wrong_in
+from tests.support.faults.concurrent_writes import Said, wrong_in
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 url = sys.argv[1]
@@ -174,7 +174,7 @@ print("wrong:", wrong)
 # -- SQLite: cut off in the middle -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("changes", [1, pytest.param(size(12, 4), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("changes", [1, pytest.param(suite_size(12, 4), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("what_follows", [b"", b"\0"], ids=["torn", "zeroed"])
 def test_a_log_that_ends_anywhere_holds_what_was_committed_before_that_and_no_half(
     sqlite_url: str, tmp_path: Path, changes: int, what_follows: bytes
@@ -182,11 +182,11 @@ def test_a_log_that_ends_anywhere_holds_what_was_committed_before_that_and_no_ha
     """Up to the checkpoint everything is there, too. `zeroed`: the file has its length, and nothing is in the rest."""
     with ledger_at(sqlite_url) as ledger:
         for number in range(changes):
-            change(ledger, f"old-{number}")
+            write_rows(ledger, f"old-{number}")
         tell_writer(ledger, "wal_checkpoint(TRUNCATE)")
         ends = {}
         for number in range(changes):
-            change(ledger, f"new-{number}")
+            write_rows(ledger, f"new-{number}")
             ends[f"new-{number}"] = log_of(sqlite_url).stat().st_size
         database, log = file_of(sqlite_url).read_bytes(), log_of(sqlite_url).read_bytes()
     old = {f"old-{number}" for number in range(changes)}
@@ -199,8 +199,8 @@ def test_a_log_that_ends_anywhere_holds_what_was_committed_before_that_and_no_ha
         (home / "ledger.db-wal").write_bytes(log[:cut] + what_follows * (len(log) - cut))
         with ledger_at(f"sqlite:///{home / 'ledger.db'}") as ledger:
             there = old | {name for name, end in ends.items() if end <= cut}
-            wrong += [f"cut at {cut}: {what}" for what in wrong_in(ledger, Said(done=there))]
-            change(ledger, "after")
+            wrong += [f"cut at {cut}: {what}" for what in mismatches(ledger, WriteReport(done=there))]
+            write_rows(ledger, "after")
         shutil.rmtree(home)
     print(f"torn: {len(wrong)} wrong of {len(cuts)} cuts")
     assert wrong == []
@@ -217,24 +217,24 @@ def log_of(url: str) -> Path:
     return Path(f"{file_of(url)}-wal")
 
 
-@pytest.mark.parametrize("rounds", [3, pytest.param(size(50, 12), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [3, pytest.param(suite_size(50, 12), marks=pytest.mark.slow)])
 def test_whoever_is_killed_while_they_write_leaves_all_that_was_acknowledged_and_no_half(
     ledger_url: str, rounds: int
 ) -> None:
-    said = Said()
+    said = WriteReport()
     for number in range(rounds):
         is_killed_while_writing(ledger_url, f"k{number}", after=1 + number % 7, said=said)
     with ledger_at(ledger_url, patience=20) as ledger:
-        wrong = list(wrong_in(ledger, said))
+        wrong = list(mismatches(ledger, said))
         print(f"killed: {len(wrong)} wrong of {rounds} kills, {len(said.done)} acknowledged, {len(said.unsure)} open")
         assert wrong == []
-        change(ledger, "after")
+        write_rows(ledger, "after")
 
 
-def is_killed_while_writing(url: str, prefix: str, *, after: int, said: Said) -> None:
+def is_killed_while_writing(url: str, prefix: str, *, after: int, said: WriteReport) -> None:
     """Let a process write until it has begun the next change after so many, and kill it."""
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.changing", url, prefix],
+        [sys.executable, "-m", "tests.support.faults.row_writer", url, prefix],
         cwd=MANIFEST.parent,
         stdout=subprocess.PIPE,
         text=True,
@@ -262,7 +262,7 @@ def restarted() -> Iterator[PostgresServer]:
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("times", [2, pytest.param(size(40, 10), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [2, pytest.param(suite_size(40, 10), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("how", ["fast", "immediate"])
 def test_a_postgres_that_is_restarted_again_and_again_loses_nothing(
     restarted: PostgresServer, how: str, times: int
@@ -271,7 +271,7 @@ def test_a_postgres_that_is_restarted_again_and_again_loses_nothing(
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("times", [10, pytest.param(size(500, 100), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [10, pytest.param(suite_size(500, 100), marks=pytest.mark.slow)])
 def test_connections_that_postgres_ends_lose_nothing(
     postgres_url: str, break_connections: Callable[[], None], times: int
 ) -> None:
@@ -281,20 +281,20 @@ def test_connections_that_postgres_ends_lose_nothing(
 def under_load(url: str, trouble: Callable[[], None], times: int, name: str) -> None:
     """Make trouble so often while changes are made; after each time some have to succeed again."""
     with ledger_at(url) as ledger:
-        with load(ledger) as said:
+        with write_concurrently(ledger) as said:
             for _ in range(times):
                 before = len(said.done)
                 wait_until(lambda before=before: len(said.done) > before + 5)  # type: ignore[misc]
                 trouble()
             before = len(said.done)
             wait_until(lambda: len(said.done) > before + 5)
-        wrong = list(wrong_in(ledger, said))
+        wrong = list(mismatches(ledger, said))
         print(
             f"{name}: {len(wrong)} wrong of {said.number} changes and {times} times, {len(said.done)} done, "
             f"{len(said.refused)} refused, {len(said.unsure)} unsure"
         )
         assert wrong == []
-        assert ids(ledger)
+        assert event_ids(ledger)
 
 
 @pytest.mark.postgres
@@ -303,10 +303,10 @@ def test_a_postgres_that_can_only_be_read_is_told_as_such(postgres_server: Postg
     with ledger_at(postgres_url) as ledger:
         postgres_server.run(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
         with pytest.raises(LedgerUnavailable, match="takes nothing new"):
-            change(ledger, "r1")
+            write_rows(ledger, "r1")
         postgres_server.run(f"ALTER DATABASE {database} SET default_transaction_read_only = off")
     with ledger_at(postgres_url) as ledger:
-        change(ledger, "r1")
+        write_rows(ledger, "r1")
 
 
 @pytest.mark.postgres
@@ -314,12 +314,12 @@ def test_who_asks_while_postgres_restarts_hears_so_or_it_is_done_once(
     slack: LocalSlack, tmp_path: Path, restarted: PostgresServer
 ) -> None:
     url = restarted.url(restarted.create("migrated"))
-    with running(slack, tmp_path, MemoryRegistry(), http=True, database_url=url) as world:
-        world.alice.types(CHANNEL, ASK)
-        card = world.card()
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True, database_url=url) as app:
+        app.alice.types(CHANNEL, ASK)
+        card = app.card()
         restarted.restart("immediate")
-        world.bob.clicks(card, "Approve")  # the connections that the bot has are broken, and it makes others
-        world.card(holds="is in Production")
-        assert world.production() == [4]
-        assert isinstance(world.ledger, SqlLedger)
-        assert chain_is_whole(world.ledger)
+        app.bob.clicks(card, "Approve")  # the connections that the bot has are broken, and it makes others
+        app.card(holds="is in Production")
+        assert app.production() == [4]
+        assert isinstance(app.ledger, SqlLedger)
+        assert is_chain_intact(app.ledger)

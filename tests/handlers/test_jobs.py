@@ -16,24 +16,24 @@ from bot.domain.monitors import Pushed
 from bot.registry.memory import MemoryRegistry
 from handlers import jobs
 from localslack import LocalSlack
-from tests.services.bench import HandClock
-from tests.world import CHANNEL, policy_of, running, said, settings_for
+from tests.support.app.app_fixture import CHANNEL, make_policy, message_text, running_app, settings_for
+from tests.support.services.bench import ManualClock
 
 
 def test_the_head_is_anchored_in_the_file_and_told_in_the_channel(slack: LocalSlack, tmp_path: Path) -> None:
     file = tmp_path / "anchor.jsonl"
-    policy = policy_of({"anchor": {"file": str(file), "channel": CHANNEL}})
-    with running(slack, tmp_path, MemoryRegistry(), policy=policy) as world:
-        world.alice.types(CHANNEL, "/model promote churn 4 production")
-        world.card()
+    policy = make_policy({"anchor": {"file": str(file), "channel": CHANNEL}})
+    with running_app(slack, tmp_path, MemoryRegistry(), policy=policy) as app:
+        app.alice.types(CHANNEL, "/model promote churn 4 production")
+        app.card()
         [job] = [
             job
-            for job in jobs.schedule(world.registrar, settings_for(slack, tmp_path)).get_jobs()
+            for job in jobs.schedule(app.registrar, settings_for(slack, tmp_path)).get_jobs()
             if job.name == "anchor"
         ]
         job.func(*job.args)
         [anchor] = read_anchors(file.read_text(), "it")
-        world.alice.waits_for(CHANNEL, lambda message: f"its hash is `{anchor.hash}`" in said(message))
+        app.alice.waits_for(CHANNEL, lambda message: f"its hash is `{anchor.hash}`" in message_text(message))
         assert job.trigger.interval.total_seconds() == 15
 
 
@@ -54,8 +54,8 @@ def test_a_clock_that_is_set_back_stops_no_job() -> None:
 def test_jobs_that_were_missed_are_made_up_for_once_and_none_runs_twice_at_a_time(
     slack: LocalSlack, tmp_path: Path
 ) -> None:
-    with running(slack, tmp_path, MemoryRegistry()) as world:
-        found = jobs.schedule(world.registrar, settings_for(slack, tmp_path))
+    with running_app(slack, tmp_path, MemoryRegistry()) as app:
+        found = jobs.schedule(app.registrar, settings_for(slack, tmp_path))
         found.start(paused=True)  # which gives each job what is said of all of them
         try:
             kept = {(job.misfire_grace_time, job.coalesce, job.max_instances) for job in found.get_jobs()}
@@ -69,18 +69,18 @@ def pushed(at: datetime) -> Pushed:
 
 
 def test_pushed_readings_are_kept_as_long_as_the_policy_says(slack: LocalSlack, tmp_path: Path) -> None:
-    policy = policy_of({"sources": {"live": {"type": "push", "keep": "2d"}}})
-    with running(slack, tmp_path, MemoryRegistry(), policy=policy) as world:
+    policy = make_policy({"sources": {"live": {"type": "push", "keep": "2d"}}})
+    with running_app(slack, tmp_path, MemoryRegistry(), policy=policy) as app:
         now = datetime.now(UTC)
-        with world.registrar.context.ledger.write() as tx:
+        with app.registrar.context.ledger.write() as tx:
             tx.add_readings([pushed(now - timedelta(days=days)) for days in (3, 1)])
         [job] = [
             one
-            for one in jobs.schedule(world.registrar, settings_for(slack, tmp_path)).get_jobs()
+            for one in jobs.schedule(app.registrar, settings_for(slack, tmp_path)).get_jobs()
             if one.name == "sweeping"
         ]
         job.func(*job.args)
-        with world.registrar.context.ledger.read() as reading:
+        with app.registrar.context.ledger.read() as reading:
             left = reading.readings("live", [("churn", "f1")], since=now - timedelta(days=9), until=now)
         assert [one.at for one in left] == [now - timedelta(days=1)]
 
@@ -120,16 +120,16 @@ def ran(runs: Callable[[JobEvent], None], *codes: int) -> None:
 
 
 def test_a_job_that_runs_for_long_is_logged_once_until_it_has_run_again(caplog: pytest.LogCaptureFixture) -> None:
-    clock = HandClock()
+    clock = ManualClock()
     runs = jobs.Runs(clock.monotonic)
     ran(runs, EVENT_JOB_SUBMITTED, EVENT_JOB_MAX_INSTANCES)
-    clock.turn(seconds=jobs.LONG - 1)
+    clock.advance(seconds=jobs.LONG - 1)
     ran(runs, EVENT_JOB_MAX_INSTANCES)
     assert caplog.messages == []
-    clock.turn(seconds=1)
+    clock.advance(seconds=1)
     ran(runs, *[EVENT_JOB_MAX_INSTANCES] * 3)
     assert caplog.messages == ["the job outbox has been running for 60 s; it starts again when it's done"]
     ran(runs, EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED, EVENT_JOB_MAX_INSTANCES)
-    clock.turn(seconds=jobs.LONG)
+    clock.advance(seconds=jobs.LONG)
     ran(runs, EVENT_JOB_MAX_INSTANCES)
     assert len(caplog.messages) == 2

@@ -20,8 +20,8 @@ from bot.registry.memory import MemoryRegistry
 from bot.settings import Settings, read_settings
 from handlers import logs
 from localslack import LocalSlack, payloads
-from tests.harness import ALICE, BOB, click, command, the_request, types_and_hears, wire_to
-from tests.world import CHANNEL, World, running, said, settings_for
+from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app, settings_for
+from tests.support.app.harness import ALICE, BOB, click, command, only_request, signed_client, type_and_read_reply
 
 PRIVATE = "plum-in-the-body"  # what people write, wherever they can
 
@@ -42,10 +42,10 @@ def written(slack: LocalSlack, tmp_path: Path) -> Iterator[io.StringIO]:
         logging.getLogger(name).setLevel(level)
 
 
-def live(world: World) -> None:
+def live(app: RunningApp) -> None:
     """Let people do what they do, with something private in every text, and let some of it be wrong."""
-    world.alice.types(CHANNEL, f"/model promote churn 4 production --reason '{PRIVATE}'")
-    world.card()
+    app.alice.types(CHANNEL, f"/model promote churn 4 production --reason '{PRIVATE}'")
+    app.card()
     for typed in (
         PRIVATE,
         f"show {PRIVATE}",
@@ -57,18 +57,18 @@ def live(world: World) -> None:
         f"list churn --page {PRIVATE}",
         f"tag churn 4 owner={PRIVATE}",
     ):
-        types_and_hears(world.alice, f"/model {typed}")
-    request = the_request(world.ledger)
-    world.bob.clicks(world.card(), "Reject")
-    world.bob.waits_for_modal()
-    world.bob.submits({"reason": PRIVATE})
-    world.card(holds="rejected")
-    world.alice.waits_for_direct_message(lambda message: request.model in said(message))
+        type_and_read_reply(app.alice, f"/model {typed}")
+    request = only_request(app.ledger)
+    app.bob.clicks(app.card(), "Reject")
+    app.bob.waits_for_modal()
+    app.bob.submits({"reason": PRIVATE})
+    app.card(holds="rejected")
+    app.alice.waits_for_direct_message(lambda message: request.model in message_text(message))
 
 
-def broken(world: World) -> None:
+def broken(app: RunningApp) -> None:
     """Send what makes no sense, signed and unsigned, and what nobody listens to."""
-    wire = wire_to(world)
+    wire = signed_client(app)
     view = {
         "type": "modal",
         "id": "V1",
@@ -99,9 +99,9 @@ def secrets_of(slack: LocalSlack) -> list[str]:
 def test_the_log_holds_no_body_and_no_secret(
     slack: LocalSlack, tmp_path: Path, written: io.StringIO, http: bool
 ) -> None:
-    with running(slack, tmp_path, MemoryRegistry(), http=http) as world:
-        live(world)
-        broken(world)
+    with running_app(slack, tmp_path, MemoryRegistry(), http=http) as app:
+        live(app)
+        broken(app)
     assert "slack_bolt: Unhandled request" in written.getvalue()  # it is the log that is looked at
     for secret in (PRIVATE, *secrets_of(slack)):
         assert [line[:300] for line in written.getvalue().splitlines() if secret in line] == []
@@ -201,12 +201,12 @@ def test_what_is_known_of_the_work_ends_with_its_block() -> None:
     assert story.told() == {}
 
 
-def test_work_that_is_handed_to_another_thread_belongs_to_the_same(world: World) -> None:
+def test_work_that_is_handed_to_another_thread_belongs_to_the_same(app: RunningApp) -> None:
     told: list[dict[str, str]] = []
     with story.about(quote="q1"):
-        world.registrar.later(lambda: told.append(dict(story.told()))).result(10)
-        world.registrar.look(lambda: told.append(dict(story.told()))).result(10)
-    world.registrar.later(lambda: told.append(dict(story.told()))).result(10)
+        app.registrar.later(lambda: told.append(dict(story.told()))).result(10)
+        app.registrar.look(lambda: told.append(dict(story.told()))).result(10)
+    app.registrar.later(lambda: told.append(dict(story.told()))).result(10)
     assert told == [{"quote": "q1"}, {"quote": "q1"}, {}]
 
 
@@ -226,11 +226,11 @@ def documents(slack: LocalSlack, tmp_path: Path) -> Iterator[Callable[[], list[d
 Documents = Callable[[], list[dict[str, str]]]
 
 
-def test_the_id_of_a_request_finds_every_line_of_its_story(documents: Documents, world: World) -> None:
-    world.alice.types(CHANNEL, "/model promote churn 4 production")
-    assert world.bob.clicks(world.card(), "Approve").acked
-    world.card(holds="is in Production")
-    request = the_request(world.ledger)
+def test_the_id_of_a_request_finds_every_line_of_its_story(documents: Documents, app: RunningApp) -> None:
+    app.alice.types(CHANNEL, "/model promote churn 4 production")
+    assert app.bob.clicks(app.card(), "Approve").acked
+    app.card(holds="is in Production")
+    request = only_request(app.ledger)
     mine = [line for line in documents() if request.id in (line.get("request"), line["message"].rpartition(" ")[2])]
     tags = [line["message"].partition(" ")[0] for line in mine if line["logger"] == "bot.ledger.sql"]
     assert tags == [
@@ -244,7 +244,7 @@ def test_the_id_of_a_request_finds_every_line_of_its_story(documents: Documents,
     assert {line["actor"] for line in mine} == {"slack:T0LOCAL/U0ALICE", "slack:T0LOCAL/U0BOB"}
 
 
-class Odd(MemoryRegistry):
+class OddRegistry(MemoryRegistry):
     """A registry with a fault of ours."""
 
     def versions(self, name: str) -> list[VersionInfo]:
@@ -255,9 +255,9 @@ class Odd(MemoryRegistry):
 def test_the_id_that_a_person_is_shown_finds_the_traceback_and_who_it_was(
     documents: Documents, slack: LocalSlack, tmp_path: Path
 ) -> None:
-    registry = Odd()
-    with running(slack, tmp_path, registry) as world:
-        told = types_and_hears(world.alice, "/model show churn")
+    registry = OddRegistry()
+    with running_app(slack, tmp_path, registry) as app:
+        told = type_and_read_reply(app.alice, "/model show churn")
     shown = told.rstrip("`").rpartition("`")[2]
     mine = [line for line in documents() if line.get("quote") == shown]
     assert [line["actor"] for line in mine if "nobody foresaw this" in line.get("exception", "")] == [

@@ -9,7 +9,7 @@ from slack_sdk import WebClient
 
 from localslack import LocalSlack, Person
 from tests.localslack.apps import MANIFEST, bolt_app, over_socket_mode, web_client
-from tests.workspaces import INSTANT, local_slack
+from tests.support.app.workspaces import INSTANT, local_slack
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from websockets.sync.client import ClientConnection
 
 from localslack import LocalSlack, Person, RefusedError
 from tests.localslack.apps import MANIFEST, manifest_without, raw_socket, receive, web_client
-from tests.workspaces import local_slack
+from tests.support.app.workspaces import local_slack
 
 JSON = dict[str, Any]
 Refused = Callable[..., str]

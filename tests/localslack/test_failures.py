@@ -11,7 +11,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from localslack import LocalSlack, Person, RefusedError
-from tests.waiting import LONG, wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 Refused = Callable[..., str]
 
@@ -83,7 +83,7 @@ def test_a_slow_answer_comes_when_its_time_has_come(slack: LocalSlack, client: W
         wait_until(lambda: slack.calls("auth.test"))
         assert not call.done()
         slack.advance(60)
-        assert call.result(timeout=LONG)["ok"]
+        assert call.result(timeout=PATIENCE)["ok"]
 
 
 def test_calls_are_kept_with_their_arguments_and_outcome(

@@ -17,7 +17,7 @@ from slack_sdk.errors import SlackApiError
 from localslack import LocalSlack, Person, RefusedError
 from localslack.filetypes import recognise
 from tests.localslack.apps import MANIFEST, manifest_without, modal, png, web_client
-from tests.workspaces import local_slack
+from tests.support.app.workspaces import local_slack
 
 JSON = dict[str, Any]
 Refused = Callable[..., str]

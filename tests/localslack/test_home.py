@@ -35,8 +35,8 @@ from tests.localslack.apps import (
     text_input,
     web_client,
 )
-from tests.waiting import LONG
-from tests.workspaces import local_slack
+from tests.support.app.workspaces import local_slack
+from tests.support.waiting import PATIENCE
 
 JSON = dict[str, Any]
 Refused = Callable[..., str]
@@ -252,7 +252,7 @@ def test_over_http_a_visit_is_a_signed_post_that_says_when_it_is_told_again(slac
     with http_server(answer) as url:
         slack.deliver_to(url)
         alice.opens_home()
-        (body, headers), (again, later) = heard.get(timeout=LONG), heard.get(timeout=LONG)
+        (body, headers), (again, later) = heard.get(timeout=PATIENCE), heard.get(timeout=PATIENCE)
         slack.deliver_to(None)
     assert body == again
     assert json.loads(body)["event"]["type"] == "app_home_opened"

@@ -12,8 +12,8 @@ from slack_sdk import WebClient
 
 from localslack import LocalSlack, Person
 from tests.localslack.apps import MANIFEST
-from tests.waiting import LONG
-from tests.workspaces import local_slack
+from tests.support.app.workspaces import local_slack
+from tests.support.waiting import PATIENCE
 
 JSON = dict[str, Any]
 
@@ -47,7 +47,7 @@ def test_it_is_mentioned_by_its_name_or_its_handle(connected: App, alice: Person
         heard.put(event["text"])
 
     alice.types("#churn", f"{mention}, hello")
-    assert heard.get(timeout=LONG) == "<@U0LOCALAPP>, hello"
+    assert heard.get(timeout=PATIENCE) == "<@U0LOCALAPP>, hello"
 
 
 @pytest.mark.parametrize("text", ["@Model Registrars", "a@Model Registrar", "@Model"])

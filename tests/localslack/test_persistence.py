@@ -12,8 +12,8 @@ import pytest
 
 from localslack import ChannelSeed, Seed, connect
 from tests.localslack.apps import HOME_MANIFEST, MANIFEST, home, web_client
-from tests.registries import free_port
-from tests.workspaces import INSTANT, local_slack
+from tests.support.app.workspaces import INSTANT, local_slack
+from tests.support.network.ports import free_port
 
 
 def test_messages_people_channels_and_secrets_survive_a_restart(tmp_path: Path) -> None:

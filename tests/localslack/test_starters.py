@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from localslack import LocalSlack, Person
-from tests.waiting import LONG
-from tests.workspaces import local_slack
+from tests.support.app.workspaces import local_slack
+from tests.support.waiting import PATIENCE
 
 JSON = dict[str, Any]
 ROOT = Path(__file__).parents[2]
@@ -60,7 +60,7 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         }
         app = subprocess.Popen(command, cwd=where, env={**os.environ, **tokens}, stdout=written, stderr=written)
         try:
-            slack.wait_until_connected(timeout=LONG)
+            slack.wait_until_connected(timeout=PATIENCE)
             yield slack
         except TimeoutError:
             pytest.fail(f"the app did not connect; it says:\n{output.read_text()}")
@@ -88,11 +88,11 @@ def said(alice: Person, text: str) -> JSON:
 
 def opened(alice: Person) -> JSON:
     assert alice.uses("Run sample shortcut").acked
-    return alice.waits_for_modal(timeout=LONG)
+    return alice.waits_for_modal(timeout=PATIENCE)
 
 
 def answer(alice: Person, text: str) -> JSON:
-    return alice.waits_for("#churn", lambda message: text in message["text"], timeout=LONG)
+    return alice.waits_for("#churn", lambda message: text in message["text"], timeout=PATIENCE)
 
 
 def test_it_answers_a_message(alice: Person) -> None:
@@ -120,7 +120,7 @@ def test_its_message_shortcut_answers_with_the_link_and_a_reaction(slack: LocalS
 
 def test_its_action_updates_the_modal(alice: Person) -> None:
     assert alice.clicks(opened(alice), "Update").acked
-    alice.waits_for_modal(lambda view: view["title"]["text"] == "Updated modal", timeout=LONG)
+    alice.waits_for_modal(lambda view: view["title"]["text"] == "Updated modal", timeout=PATIENCE)
 
 
 def test_its_options_are_offered_for_what_is_typed(alice: Person) -> None:
@@ -137,14 +137,14 @@ def test_its_view_posts_what_was_submitted(alice: Person) -> None:
 
 def test_its_home_is_published_on_a_visit(alice: Person) -> None:
     alice.opens_home()
-    page = alice.waits_for_home(timeout=LONG)
+    page = alice.waits_for_home(timeout=PATIENCE)
     assert page["blocks"][0]["text"]["text"] == "*Welcome home, <@U0ALICE>*"
 
 
 def test_it_answers_an_event_in_the_thread(slack: LocalSlack, alice: Person) -> None:
     message = said(alice, "v4 is out")
     alice.reacts(message, "tada")
-    slack.wait_for(lambda: len(alice.thread(message)) == 2, timeout=LONG)
+    slack.wait_for(lambda: len(alice.thread(message)) == 2, timeout=PATIENCE)
     assert alice.thread(message)[1]["text"] == "Thanks for the :tada:"
 
 

@@ -21,7 +21,7 @@ from tests.localslack.apps import (
     over_socket_mode,
     plain,
 )
-from tests.workspaces import local_slack
+from tests.support.app.workspaces import local_slack
 
 JSON = dict[str, Any]
 TEAMS = ["churn", "pricing", "fraud"]

@@ -13,7 +13,7 @@ from slack_sdk.errors import SlackApiError
 from localslack import ChannelSeed, LocalSlack, Person, PersonSeed, RefusedError, Seed
 from localslack.blocks import BLOCKS_MAX
 from tests.localslack.apps import MANIFEST, blocks_of, manifest_without, web_client
-from tests.workspaces import local_slack
+from tests.support.app.workspaces import local_slack
 
 Refused = Callable[..., str]
 

@@ -1,5 +1,5 @@
 """The workbench, for every test of a service."""
 
-from tests.services.bench import bench
+from tests.support.services.bench import bench
 
 __all__ = ["bench"]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from localslack import LocalSlack
-from tests.workspaces import INSTANT, local_slack
-from tests.world import MANIFEST
+from tests.support.app.app_fixture import MANIFEST
+from tests.support.app.workspaces import INSTANT, local_slack
 
 
 @pytest.fixture(scope="session")

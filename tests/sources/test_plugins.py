@@ -7,7 +7,6 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from importlib.metadata import EntryPoint
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from bot.sources.mlflow import LiveMlflowSource, MlflowSource
 from bot.sources.plugins import GROUP, OURS, Sources, open_source
 from bot.sources.prometheus import PrometheusSource
 from bot.sources.push import PushSource
+from tests.support.paths import ROOT
 
 HERE = __name__
 
@@ -171,13 +171,13 @@ def test_a_name_that_a_plug_in_does_not_have(parts: Parts, here: None) -> None:
 
 
 def test_what_is_declared_is_what_there_is() -> None:
-    declared = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     points = declared["project"]["entry-points"][GROUP]
     assert {name: EntryPoint(name, value, GROUP).load() for name, value in points.items()} == OURS
 
 
 def test_the_example_of_the_docs_is_a_plug_in(parts: Parts) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "sources.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
     [code] = re.findall(r"```python\n([^`]*def open_datadog[^`]*)```", page)
     scope: dict[str, Any] = {}
     exec(code, scope)  # noqa: S102 - it is ours

@@ -1,7 +1,7 @@
 """Several processes on one ledger: leases, numbers that do not run out, the queue of Procrastinate; moves in order.
 
-The queue's tables and functions are those of the installed version; tests/contracts/test_ledger.py tells when a newer
-one wants more.
+The queue's tables and functions are those of the installed version; tests/contracts/ledger tells when a newer one
+wants more.
 """
 
 import sqlalchemy as sa

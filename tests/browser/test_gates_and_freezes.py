@@ -1,0 +1,80 @@
+"""Gates, freezes and Home as people see them: real clicks in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from localslack import LocalSlack
+from tests.support.app.app_fixture import RunningApp, running_app
+from tests.support.app.gates import GATES, policy_with, registry_with_metrics
+from tests.support.slack.screen import Screen, expect_text
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def gated(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
+    """The bot under a policy with gates that an admin may let pass."""
+    policy = policy_with(gates=GATES, override=["admin"], required=2)
+    with running_app(slack, tmp_path, registry_with_metrics(), policy=policy) as app:
+        app.registrar.poll()
+        yield app
+
+
+def test_a_card_with_its_gates_from_the_question_to_the_end(
+    gated: RunningApp, open_window: Callable[..., Screen]
+) -> None:
+    screen = open_window(gated.slack.url)
+    screen.page.set_viewport_size({"width": 1200, "height": 760})
+    screen.types('/model promote churn 4 production --reason "better on last month, and nearly as fast"')
+    expect_text(screen.card(), "at most 5 worse than the incumbent")
+    screen.becomes("Bob")
+    screen.presses("Approve")
+    screen.confirms("Approve")
+    expect_text(screen.card(), "1 of 2")
+    screen.becomes("Alice")
+    screen.picture("gates-pending")
+    screen.becomes("Carol")
+    screen.presses("Approve")
+    screen.confirms("Approve")
+    expect_text(screen.card(), "is in Production")
+    screen.card().get_by_role("button", name="replies").click()
+    expect_text(screen.thread(), "read back from MLflow")
+    screen.picture("gates-done")
+
+
+def test_a_failed_gate_is_seen_let_pass_and_told(gated: RunningApp, open_window: Callable[..., Screen]) -> None:
+    screen = open_window(gated.slack.url)
+    screen.types('/model promote churn 5 production --reason "cheaper to run"')
+    expect_text(screen.card(), "Let gates pass…")
+    screen.picture("gates-failed")
+    screen.becomes("Dave")
+    screen.presses("Let gates pass…")
+    screen.modal().get_by_role("textbox").fill("the incumbent is down; measured anew tomorrow")
+    screen.picture("gates-override")
+    screen.modal().get_by_role("button", name="Let them pass").click()
+    expect_text(screen.card(), "let pass by")
+    screen.becomes("Bob")
+    screen.presses("Approve")
+    screen.confirms("Approve")
+    expect_text(screen.card(), "1 of 2")
+    expect_text(screen.answer(), "Take it back")
+    screen.picture("gates-one-of-two")
+
+
+def test_home_shows_what_waits_and_what_is_frozen(gated: RunningApp, open_window: Callable[..., Screen]) -> None:
+    screen = open_window(gated.slack.url)
+    screen.types('/model promote churn 4 production --reason "better accuracy"')
+    expect_text(screen.card(), "0 of 2")
+    screen.becomes("Dave")
+    screen.types('/model freeze --all --until 48h --reason "end of the quarter"')
+    expect_text(screen.card(), "❄️")
+    screen.picture("frozen-card")
+    screen.becomes("Bob")
+    screen.opens_home()
+    expect_text(screen.home(), "Waits for you")
+    expect_text(screen.home(), "froze Production")
+    screen.picture("home")

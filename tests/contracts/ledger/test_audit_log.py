@@ -1,0 +1,312 @@
+"""The audit log of every ledger: a chain that shows what was tampered with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from bot.domain.anchors import AnchoredHead
+from bot.domain.events import GENESIS, START, Head, Tag, chain
+from bot.ledger import SqlLedger, audit, rows
+from bot.ledger.audit import Fault, FaultKind
+from tests.support.ledger.bulk_data import add_many_events
+from tests.support.ledger.records import LATER, NOW, an_event, fault, opened, raw, run_concurrently, save
+
+pytestmark = pytest.mark.usefixtures("migrates_itself")
+
+pytest_plugins = ("tests.support.ledger.ledgers",)
+
+
+def tamper(url: str, *statements: str) -> None:
+    """Change audit rows as somebody with the database's password could."""
+    with raw(url) as connection:
+        if connection.dialect.name == "sqlite":
+            for act in ("update", "delete", "replace"):
+                connection.execute(text(f"DROP TRIGGER audit_events_no_{act}"))
+        else:
+            connection.execute(text("SET session_replication_role = replica"))
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+# The audit
+
+
+def test_events_of_one_transaction_stand_in_order_and_are_read_in_pages(ledger: SqlLedger) -> None:
+    save(ledger, an_event(subject="1"), an_event(subject="2", model="fraud"))
+    save(ledger, an_event(subject="3"))
+    with ledger.read() as r:
+        assert [link.event.subject for link in r.links()] == ["1", "2", "3"]
+        assert [link.number for link in r.links(model="churn")] == [1, 3]
+        assert [link.number for link in r.links(after=1, most=1)] == [2]
+        first, second = r.links(most=2)
+        assert second.previous == first.hash
+
+
+def test_many_writers_make_one_chain(ledger: SqlLedger) -> None:
+    run_concurrently(10, lambda number: save(ledger, an_event(subject=str(number)), an_event(subject="again")))
+    with ledger.read() as r:
+        assert [link.number for link in r.links()] == list(range(1, 21))
+    assert fault(ledger) is None
+
+
+@pytest.mark.parametrize(
+    "statement", ["UPDATE audit_events SET body = 'x' WHERE number = 1", "DELETE FROM audit_events"]
+)
+def test_the_database_refuses_to_change_the_audit(ledger: SqlLedger, ledger_url: str, statement: str) -> None:
+    save(ledger, an_event())
+    _assert_is_refused(statement, ledger_url)
+    assert fault(ledger) is None
+
+
+def test_sqlite_refuses_to_replace_an_event(sqlite_url: str) -> None:
+    with opened(sqlite_url) as ledger:
+        save(ledger, an_event())
+    _assert_is_refused("INSERT OR REPLACE INTO audit_events SELECT * FROM audit_events", sqlite_url)
+
+
+@pytest.mark.postgres
+def test_postgresql_refuses_to_empty_the_audit(postgres_url: str) -> None:
+    _assert_is_refused("TRUNCATE audit_events", postgres_url)
+
+
+def _assert_is_refused(statement: str, url: str) -> None:
+    with pytest.raises(DBAPIError, match="never changed"), raw(url) as connection:
+        connection.execute(text(statement))
+
+
+COPY = "INSERT INTO audit_events SELECT {number}, at, actor, tag, model, body, {previous}, hash FROM audit_events"
+
+
+MAKE_ROOM = [  # before number 3; on PostgreSQL a row at a time would stand in another one's way
+    "UPDATE audit_events SET number = -number WHERE number >= 3",
+    "UPDATE audit_events SET number = 1 - number WHERE number < 0",
+]
+
+
+CLOSE_UP = [
+    "UPDATE audit_events SET number = -number WHERE number > 3",
+    "UPDATE audit_events SET number = -1 - number WHERE number < 0",
+]
+
+
+def swap(one: int, other: int) -> list[str]:
+    return [renumber(one, -one), renumber(other, one), renumber(-one, other)]
+
+
+def renumber(number: int, to: int) -> str:
+    return f"UPDATE audit_events SET number = {to} WHERE number = {number}"  # noqa: S608
+
+
+def forged(number: int, previous: str, **changes: Any) -> str:
+    """Return the statement that inserts a row whose hash is right."""
+    row = rows.record(an_event(**changes), Head(number - 1, previous))
+    values = ", ".join(f"'{value}'" for value in row._replace(at=row.at[:26].replace("T", " "))[1:])
+    values = values.replace(":", r"\:")  # a colon is SQLAlchemy's
+    return f"INSERT INTO audit_events VALUES ({number}, {values})"  # noqa: S608
+
+
+@pytest.mark.parametrize(
+    ("statements", "number", "kind", "why"),
+    [
+        (["UPDATE audit_events SET body = replace(body, 'U1', 'U2') WHERE number = 3"], 3, "edited", "text"),
+        (["UPDATE audit_events SET hash = previous WHERE number = 3"], 3, "edited", "text"),
+        (["UPDATE audit_events SET model = 'fraud' WHERE number = 3"], 3, "edited", "columns do not say .*: model"),
+        (["UPDATE audit_events SET at = '1999-01-01 00:00:00.000000' WHERE number = 3"], 3, "edited", ": at"),
+        (["UPDATE audit_events SET previous = hash WHERE number = 2"], 2, "edited", "does not follow"),
+        (["UPDATE audit_events SET previous = hash WHERE number = 1"], 1, "edited", "does not follow"),
+        (["DELETE FROM audit_events WHERE number = 3"], 3, "missing", "comes number 4"),
+        (["DELETE FROM audit_events WHERE number = 1"], 1, "missing", "comes number 2"),
+        (["DELETE FROM audit_events WHERE number = 3", *CLOSE_UP], 3, "missing", "what was number 4"),
+        (["DELETE FROM audit_events WHERE number > 4"], 5, "cut off", "head is number 5"),
+        (["DELETE FROM audit_events"], 1, "cut off", "head is number 5"),
+        ([COPY.format(number=6, previous="hash") + " WHERE number = 5"], 6, "inserted", "after the head"),
+        ([COPY.format(number=-1, previous="hash") + " WHERE number = 5"], -1, "inserted", "never gives"),
+        ([*MAKE_ROOM, COPY.format(number=3, previous="previous") + " WHERE number = 2"], 3, "inserted", "number 4"),
+        ([*MAKE_ROOM, COPY.format(number=3, previous="hash") + " WHERE number = 2"], 3, "inserted", "number 4"),
+        (swap(2, 3), 2, "swapped", "stands as number 3"),
+        (swap(2, 5), 2, "swapped", "stands as number 5"),
+        ([renumber(3, 9)], 3, "swapped", "stands as number 9"),
+        (["UPDATE audit_head SET number = 4"], 4, "edited", "not the one that the head has"),
+        (
+            ["UPDATE audit_head SET number = 4, hash = (SELECT hash FROM audit_events WHERE number = 4)"],
+            5,
+            "inserted",
+            "after the head",
+        ),
+        (["UPDATE audit_head SET hash = 'x'"], 5, "edited", "head"),
+        (["DELETE FROM audit_head"], 1, "inserted", "after the head"),
+    ],
+)
+def test_tampering_is_found_where_it_was_done(
+    ledger: SqlLedger, ledger_url: str, statements: Sequence[str], number: int, kind: str, why: str
+) -> None:
+    save(ledger, *(an_event(subject=str(n)) for n in range(5)))
+    assert fault(ledger) is None
+    tamper(ledger_url, *statements)
+    found = fault(ledger)
+    assert found is not None
+    assert (found.number, found.kind.value) == (number, kind)
+    assert re.search(why, found.why)
+
+
+def test_a_row_with_a_right_hash_that_was_put_between_two_is_found(ledger: SqlLedger, ledger_url: str) -> None:
+    save(ledger, *(an_event(subject=str(n)) for n in range(5)))
+    with ledger.read() as r:
+        second = r.records()[1]
+    tamper(ledger_url, *MAKE_ROOM, forged(3, second.hash, subject="forged"))
+    found = fault(ledger)
+    assert found is not None
+    assert (found.number, found.kind) == (3, FaultKind.INSERTED)
+
+
+def test_a_row_that_was_edited_with_its_hash_is_found_by_the_one_behind_it(ledger: SqlLedger, ledger_url: str) -> None:
+    save(ledger, *(an_event(subject=str(n)) for n in range(5)))
+    with ledger.read() as r:
+        second = r.records()[1]
+    tamper(ledger_url, "DELETE FROM audit_events WHERE number = 3", forged(3, second.hash, subject="forged"))
+    found = fault(ledger)
+    assert found is not None
+    assert (found.number, found.kind) == (3, FaultKind.EDITED)
+
+
+def test_a_text_that_is_no_event_is_found_though_its_hash_is_right(ledger: SqlLedger, ledger_url: str) -> None:
+    save(ledger, an_event())
+    right = chain(GENESIS, "x")
+    tamper(ledger_url, f"UPDATE audit_events SET body = 'x', hash = '{right}'")  # noqa: S608
+    assert fault(ledger) == Fault(1, FaultKind.EDITED, "its text is no event, though its hash was made of it")
+
+
+def test_a_time_that_is_none_is_found_like_any_other_edit(sqlite_url: str) -> None:
+    with opened(sqlite_url) as ledger:
+        save(ledger, an_event(), an_event())
+        tamper(sqlite_url, "UPDATE audit_events SET at = 'yesterday' WHERE number = 2")
+        found = fault(ledger)
+        assert found is not None
+        assert (found.number, found.kind) == (2, FaultKind.EDITED)
+
+
+# Anchors
+
+
+def anchored(ledger: SqlLedger) -> AnchoredHead:
+    """Return the head as somebody writes it down elsewhere."""
+    with ledger.read() as r:
+        return AnchoredHead(at=NOW, number=r.head().number, hash=r.head().hash)
+
+
+def rewrite(ledger: SqlLedger, url: str, before: int, why: str) -> None:
+    """Make every row from that number on anew, with right hashes and a right head, as a clever somebody does."""
+    with ledger.read() as r:
+        links = r.links()
+    kept = Head(links[before - 2].number, links[before - 2].hash) if before > 1 else START
+    tamper(
+        url,
+        f"DELETE FROM audit_events WHERE number >= {before}",  # noqa: S608
+        f"UPDATE audit_head SET number = {kept.number}, hash = '{kept.hash}'",  # noqa: S608
+    )
+    save(ledger, *(replace(link.event, why=why) for link in links[before - 1 :]))
+
+
+def test_a_chain_that_agrees_with_its_anchors_is_whole(ledger: SqlLedger) -> None:
+    save(ledger, an_event(), an_event())
+    first = anchored(ledger)
+    save(ledger, an_event())
+    assert fault(ledger, anchors=[first, anchored(ledger)]) is None
+
+
+def test_a_chain_that_was_rewritten_whole_is_found_by_an_anchor(ledger: SqlLedger, ledger_url: str) -> None:
+    save(ledger, an_event(), an_event())
+    anchor = anchored(ledger)
+    rewrite(ledger, ledger_url, 1, why="forged")
+    assert fault(ledger) is None
+    found = fault(ledger, anchors=[anchor])
+    assert found is not None
+    assert (found.kind, found.number, found.last) == (FaultKind.REWRITTEN, 1, 2)
+
+
+def test_a_chain_rewritten_from_a_row_on_is_found_behind_the_last_anchor_that_agrees(
+    ledger: SqlLedger, ledger_url: str
+) -> None:
+    anchors = []
+    for _ in range(4):
+        save(ledger, an_event(), an_event(), an_event())
+        anchors.append(anchored(ledger))
+    rewrite(ledger, ledger_url, 8, why="forged")
+    assert fault(ledger) is None
+    found = fault(ledger, anchors=anchors)
+    assert found is not None
+    assert (found.kind, found.number, found.last) == (FaultKind.REWRITTEN, 7, 9)
+
+
+def test_an_end_that_was_cut_off_together_with_the_head_is_found_by_an_anchor(
+    ledger: SqlLedger, ledger_url: str
+) -> None:
+    save(ledger, *(an_event() for _ in range(5)))
+    anchor = anchored(ledger)
+    tamper(
+        ledger_url,
+        "DELETE FROM audit_events WHERE number > 3",
+        "UPDATE audit_head SET number = 3, hash = (SELECT hash FROM audit_events WHERE number = 3)",
+    )
+    assert fault(ledger) is None
+    found = fault(ledger, anchors=[anchor])
+    assert found is not None
+    assert (found.kind, found.number) == (FaultKind.CUT_OFF, 4)
+
+
+def test_of_two_anchors_of_one_number_both_have_to_agree(ledger: SqlLedger) -> None:
+    save(ledger, an_event(), an_event())
+    right = anchored(ledger)
+    wrong = right.model_copy(update={"hash": "0" * 64})
+    assert fault(ledger, anchors=[right, right]) is None
+    found = fault(ledger, anchors=[right, wrong])
+    assert found is not None
+    assert (found.number, found.last) == (2, 2)
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_events_are_verified(sqlite_url: str) -> None:
+    add_many_events(sqlite_url, 100_000)
+    with opened(sqlite_url) as ledger:
+        with ledger.read() as r:
+            assert audit.verify(audit.stream(lambda after: r.records(after=after)), r.head()) is None
+        tamper(sqlite_url, "UPDATE audit_events SET actor = 'slack:T1/U2' WHERE number = 99999")
+        with ledger.read() as r:
+            found = audit.verify(audit.stream(lambda after: r.records(after=after)), r.head())
+    assert found is not None
+    assert found.number == 99_999
+
+
+def test_a_chain_is_verified_from_an_anchor_onwards(ledger: SqlLedger) -> None:
+    save(ledger, an_event())
+    with ledger.read() as r:
+        anchor = r.head()
+    save(ledger, an_event())
+    with ledger.read() as r:
+        assert audit.verify(r.records(after=anchor.number), r.head(), anchor) is None
+
+
+# What a request was opened on, freezes, votes taken back, the audit from its end
+
+
+def test_the_audit_is_told_from_its_end(ledger: SqlLedger) -> None:
+    for number in range(4):
+        save(ledger, an_event(subject=f"s{number}", at=NOW + timedelta(minutes=number)))
+    save(ledger, an_event(model="fraud", tag=Tag.MOVED, at=LATER))
+
+    def subjects(**how: Any) -> list[str]:
+        with ledger.read() as r:
+            return [link.event.subject for link in r.latest(**how)]
+
+    assert subjects(model="churn") == ["s3", "s2", "s1", "s0"]
+    assert subjects(model="churn", before=3, most=1) == ["s1"]
+    assert subjects(model="churn", since=NOW + timedelta(minutes=2)) == ["s3", "s2"]
+    assert subjects(tags=[Tag.MOVED, Tag.STALE]) == ["r1"]

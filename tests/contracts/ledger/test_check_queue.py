@@ -1,0 +1,166 @@
+"""The queue of checks: on threads of one process, and by Procrastinate for all that share a PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import pytest
+
+from bot.domain.errors import LedgerUnavailable
+from bot.ledger.queue import Queue
+from bot.ports import Batch, Dispatcher
+from bot.services.dispatching import Threads
+from tests.support.faults.socket_faults import postgres_url_through, proxy_to
+from tests.support.ledger.ledgers import PostgresServer
+from tests.support.network.tcp_proxy import SocketFault
+from tests.support.waiting import wait_until
+
+BATCHES = [Batch("push", "host:1:a", (("m1", 4), ("m2", 1))), Batch("prometheus", "host:1:a", (("m3", 9),))]
+
+
+class Made:
+    """Who makes batches, and keeps which."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+        self._lock = threading.Lock()
+
+    def __call__(self, batch: Batch) -> None:
+        """Make one."""
+        with self._lock:
+            self.batches.append(batch)
+
+    def are(self, *batches: Batch) -> bool:
+        """Tell whether these were made, each once."""
+        return sorted(self.batches, key=str) == sorted(batches, key=str)
+
+
+@pytest.fixture(params=["threads", pytest.param("procrastinate", marks=pytest.mark.postgres)])
+def dispatcher(request: pytest.FixtureRequest) -> Iterator[Dispatcher]:
+    made: Dispatcher = Threads() if request.param == "threads" else Queue(request.getfixturevalue("postgres_url"))
+    with closing(made):
+        yield made
+
+
+def test_what_is_dispatched_is_made_once(dispatcher: Dispatcher) -> None:
+    made = Made()
+    dispatcher.use(made)
+    dispatcher.open()
+    dispatcher.dispatch(BATCHES)
+    wait_until(lambda: made.are(*BATCHES))
+
+
+@pytest.mark.postgres
+def test_a_batch_that_fails_stops_nobody(postgres_url: str) -> None:
+    made = Made()
+
+    def work(batch: Batch) -> None:
+        made(batch)
+        if batch.source == "push":
+            raise OSError("it broke")
+
+    with closing(Queue(postgres_url)) as queue:
+        queue.use(work)
+        queue.open()
+        queue.dispatch(BATCHES)
+        wait_until(lambda: made.are(*BATCHES))
+        queue.dispatch(BATCHES[1:])
+        wait_until(lambda: made.are(*BATCHES, BATCHES[1]))
+
+
+@pytest.mark.postgres
+def test_of_several_processes_one_makes_a_batch_whoever_dispatches_it(postgres_url: str) -> None:
+    made, many = Made(), [Batch("push", "host:1:a", ((f"m{n}", 1),)) for n in range(30)]
+    with (
+        closing(Queue(postgres_url)) as ticks,
+        closing(Queue(postgres_url)) as one,
+        closing(Queue(postgres_url)) as two,
+    ):
+        for works in (one, two):
+            works.use(made)
+            works.open()
+        ticks.dispatch(many)
+        wait_until(lambda: made.are(*many))
+
+
+@pytest.mark.postgres
+def test_what_was_dispatched_while_nobody_worked_is_made_later(postgres_url: str) -> None:
+    made = Made()
+    with closing(Queue(postgres_url)) as gone:
+        gone.dispatch(BATCHES)
+    with closing(Queue(postgres_url)) as later:
+        later.use(made)
+        later.open()
+        wait_until(lambda: made.are(*BATCHES))
+
+
+@pytest.mark.postgres
+def test_a_database_that_drops_its_connections_is_worked_with_again(
+    postgres_url: str, break_connections: Callable[[], None]
+) -> None:
+    made = Made()
+    with closing(Queue(postgres_url)) as queue:
+        queue.use(made)
+        queue.open()
+        queue.dispatch(BATCHES[:1])
+        wait_until(lambda: made.are(BATCHES[0]))
+        for slot in range(1, 4):
+            break_connections()
+            batch = Batch("push", "host:1:a", (("m9", slot),))
+            wait_until(lambda batch=batch: _is_dispatched(queue, batch))  # type: ignore[misc]
+            wait_until(lambda batch=batch: batch in made.batches)  # type: ignore[misc]
+
+
+@pytest.mark.postgres
+def test_a_queue_that_does_not_answer_is_told(postgres_server: PostgresServer) -> None:
+    with (
+        closing(Queue(postgres_server.url("there_is_none"), patience=0.2)) as queue,
+        pytest.raises(LedgerUnavailable, match="a little later"),
+    ):
+        queue.dispatch(BATCHES)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("fault", [SocketFault.HALF_OPEN, SocketFault.BLACKHOLE], ids=lambda fault: fault.value)
+def test_nobody_waits_for_a_queue_that_has_vanished(fault: SocketFault, postgres_url: str) -> None:
+    with (
+        closing(proxy_to("postgres", postgres_url)) as wire,
+        closing(Queue(postgres_url_through(postgres_url, wire), patience=0.5)) as queue,
+    ):
+        queue.dispatch(BATCHES[:1])
+        wire.fail(fault, times=1000)
+        with pytest.raises(LedgerUnavailable, match="a little later"):
+            queue.dispatch(BATCHES[1:])
+        wire.mend()
+        wait_until(lambda: _is_dispatched(queue, BATCHES[1]))
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+@pytest.mark.parametrize("fault", [SocketFault.HALF_OPEN, SocketFault.BLACKHOLE], ids=lambda fault: fault.value)
+def test_whoever_makes_batches_goes_on_after_the_database_had_vanished(fault: SocketFault, postgres_url: str) -> None:
+    made = Made()
+    with (
+        closing(proxy_to("postgres", postgres_url)) as wire,
+        closing(Queue(postgres_url_through(postgres_url, wire), patience=0.5)) as works,
+        closing(Queue(postgres_url)) as ticks,
+    ):
+        works.use(made)
+        works.open()
+        ticks.dispatch(BATCHES[:1])
+        wait_until(lambda: made.are(BATCHES[0]))
+        wire.fail(fault, times=1000)
+        ticks.dispatch(BATCHES[1:])
+        wait_until(lambda: wire.struck)
+        wire.mend()
+        wait_until(lambda: made.are(*BATCHES))
+
+
+def _is_dispatched(queue: Queue, batch: Batch) -> bool:
+    try:
+        queue.dispatch([batch])
+    except LedgerUnavailable:
+        return False
+    return True

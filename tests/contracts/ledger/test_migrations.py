@@ -1,0 +1,130 @@
+"""Tables of every ledger: made, upgraded, and left alone where a newer version made them."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+
+from bot.domain.approvals import RequestState
+from bot.domain.errors import Misconfigured
+from bot.domain.events import Tag
+from bot.domain.moves import MoveState
+from bot.ledger import SqlLedger
+from bot.ledger.tables import metadata
+from bot.ports import Posting
+from tests.support.ledger.records import ALICE, BOB, LATER, a_request, an_event, fault, opened, raw, save
+from tests.support.paths import OLD_LEDGER, ROOT
+
+pytestmark = pytest.mark.usefixtures("migrates_itself")
+
+pytest_plugins = ("tests.support.ledger.ledgers",)
+
+
+def test_the_file_and_its_folder_are_for_our_eyes_only(tmp_path: Path) -> None:
+    with opened(f"sqlite:///{tmp_path}/home/ledger.db") as ledger:
+        ledger.migrate()
+        save(ledger, a_request())
+        home = tmp_path / "home"
+        assert home.stat().st_mode & 0o777 == 0o700
+        assert {file.stat().st_mode & 0o777 for file in home.iterdir()} == {0o600}
+
+
+def test_a_file_is_served_by_one_process_and_by_the_next_when_that_has_ended(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/home/ledger.db"
+    with opened(url) as second:
+        with opened(url) as first:
+            first.serve_alone()
+            with pytest.raises(Misconfigured, match="Another Registrar serves the ledger"):
+                second.serve_alone()
+        second.serve_alone()
+
+
+@pytest.mark.postgres
+def test_postgres_is_served_by_several(postgres_url: str) -> None:
+    with opened(postgres_url) as one, opened(postgres_url) as two:
+        one.serve_alone()
+        two.serve_alone()
+        assert (one.is_file, two.is_file) == (False, False)
+
+
+def test_migrating_again_changes_nothing(ledger: SqlLedger) -> None:
+    save(ledger, a_request(), an_event())
+    ledger.migrate()
+    assert fault(ledger) is None
+
+
+def test_the_migrations_make_the_tables_that_the_program_uses(ledger: SqlLedger, ledger_url: str) -> None:
+    def is_ours(name: str | None, *_: object) -> bool:
+        return not (name or "").startswith("procrastinate_")  # the queue's tables are its own affair
+
+    with raw(ledger_url) as connection:
+        context = MigrationContext.configure(connection, opts={"include_name": is_ours})
+        assert compare_metadata(context, metadata) == []
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/new/ledger.db"
+    return str(request.getfixturevalue("empty_postgres_url"))
+
+
+def test_two_processes_that_start_at_once_both_migrate(empty_url: str) -> None:
+    program = (
+        "import sys; from bot.ledger import SqlLedger; ledger = SqlLedger(sys.argv[1]); "
+        "print('ready', flush=True); input(); ledger.migrate()"
+    )
+    with _started(program, empty_url) as one, _started(program, empty_url) as two:
+        for process in (one, two):
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        results = [process.communicate("go\n") for process in (one, two)]
+    assert [one.returncode, two.returncode] == [0, 0], results
+    with opened(empty_url) as ledger:
+        save(ledger, a_request(), an_event())
+
+
+def _started(program: str, url: str) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, "-c", program, url], cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    )
+
+
+def test_a_ledger_of_a_newer_registrar_is_left_alone(ledger: SqlLedger, ledger_url: str) -> None:
+    with raw(ledger_url) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(Misconfigured, match="newer Registrar"):
+        ledger.migrate()
+
+
+def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    file = tmp_path / "old.db"
+    with closing(sqlite3.connect(file)) as old:
+        old.executescript(OLD_LEDGER.read_text(encoding="utf-8"))
+    with opened(f"sqlite:///{file}") as ledger:
+        ledger.migrate()
+        _assert_the_old_story_is_there(ledger)
+        save(ledger, an_event())
+        assert fault(ledger) is None
+
+
+def _assert_the_old_story_is_there(ledger: SqlLedger) -> None:
+    with ledger.read() as r:
+        done, waiting = r.request("k7qm2a"), r.request("p3xw9d")
+        assert (done.state, done.decided_by, done.semver) == (RequestState.DONE, ALICE, "2.1.0")
+        assert (waiting.state, waiting.reason) == (RequestState.PENDING, "“Größer”, it's 10% better 🚀")
+        assert [vote.voter for vote in r.votes(done.id)] == [ALICE, BOB]
+        assert [move.state for move in r.moves("churn")] == [MoveState.DONE]
+        assert r.ask("a1").request == done.id
+        assert [note.key for note in r.due_notes(LATER)] == ["p3xw9d:card"]
+        assert r.posting("k7qm2a") == Posting("C1", "1777000000.000100")
+        assert [link.event.tag for link in r.links()] == [Tag.ASKED, Tag.OPENED, Tag.VOTED, Tag.VOTED, Tag.MOVED]

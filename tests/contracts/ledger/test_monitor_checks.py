@@ -1,0 +1,149 @@
+"""Checks, measurements, and baselines of monitors in every ledger."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from math import inf
+
+import pytest
+
+from bot.domain.baselines import Points, summarize
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitors import FrozenBaseline, Monitor, Standing
+from bot.ledger import SqlLedger
+from bot.ports import Batch
+from tests.support.ledger.records import LATER, NOW, SOON, a_measurement
+
+pytestmark = pytest.mark.usefixtures("migrates_itself")
+
+pytest_plugins = ("tests.support.ledger.ledgers",)
+
+
+# Checks
+
+
+def test_checks_are_taken_by_one_and_by_another_when_the_claim_is_over(ledger: SqlLedger) -> None:
+    one, other = ("m1", 1), ("m2", 1)
+    with ledger.write() as w:
+        assert w.claim_slots({one: SOON, other: LATER}, "one", NOW) == {one, other}
+        assert w.claim_slots({one: SOON}, "two", NOW) == set()
+    with ledger.write() as w:
+        assert w.claim_slots({one: LATER, other: LATER, ("m3", 1): LATER}, "two", SOON + MOMENT) == {one, ("m3", 1)}
+        assert w.finish_slots([a_measurement(*one), a_measurement(*other)], "one") == {other}
+        assert w.finish_slots([a_measurement(*one), a_measurement("m9", 1)], "two") == {one}
+        assert w.claim_slots({one: LATER}, "one", LATER + MOMENT) == set()
+
+
+def test_a_monitor_that_is_being_checked_is_not_due(ledger: SqlLedger) -> None:
+    monitor = a_monitor()
+    with ledger.write() as w:
+        w.add_monitor(monitor)
+        w.save_standing(Standing(monitor=monitor.id, slot=3, next_at=NOW))
+        assert [due.id for due, _ in w.due_monitors(NOW)] == [monitor.id]
+        w.claim_slots({(monitor.id, 4): SOON}, "one", NOW)
+        assert w.due_monitors(NOW) == []
+        assert [due.id for due, _ in w.due_monitors(SOON + MOMENT)] == [monitor.id]
+
+
+def test_of_a_batch_those_are_made_whose_claim_holds(ledger: SqlLedger) -> None:
+    mine, lapsed, done = (a_monitor(name, name) for name in ("mine", "lapsed", "done"))
+    with ledger.write() as w:
+        for monitor in (mine, lapsed, done):
+            w.add_monitor(monitor)
+            w.save_standing(Standing(monitor=monitor.id, next_at=NOW))
+        w.claim_slots({("mine", 1): LATER, ("lapsed", 1): NOW, ("done", 1): LATER}, "one", NOW)
+        w.finish_slots([a_measurement("done", 1)], "one")
+        batch = Batch("push", "one", (("mine", 1), ("lapsed", 1), ("done", 1)))
+        assert [monitor.id for monitor, _ in w.claimed(batch, SOON)] == ["mine"]
+        assert w.claimed(replace(batch, owner="two"), SOON) == []
+
+
+def test_the_checks_of_a_process_that_is_gone_are_free_at_once_where_nobody_else_makes_them(ledger: SqlLedger) -> None:
+    names = ("begun", "made", "theirs")
+    with ledger.write() as w:
+        for name in names:
+            w.add_monitor(a_monitor(name, name))
+            w.save_standing(Standing(monitor=name, next_at=NOW))
+        w.claim_slots({("begun", 1): LATER, ("made", 1): LATER}, "gone", NOW)
+        w.claim_slots({("theirs", 1): LATER}, "here", NOW)
+        w.finish_slots([a_measurement("made", 1)], "gone")
+        w.save_standing(Standing(monitor="made", slot=1, next_at=LATER))
+        assert (w.owners(), w.due_monitors(NOW)) == (["gone", "here"] if ledger.is_file else [], [])
+        w.disown("gone")
+        assert w.owners() == (["here"] if ledger.is_file else [])
+        assert [due.id for due, _ in w.due_monitors(NOW)] == (["begun"] if ledger.is_file else [])
+        if not ledger.is_file:
+            return
+        assert w.claim_slots({("begun", 1): LATER, ("made", 1): LATER}, "two", NOW) == {("begun", 1)}
+        assert w.finish_slots([a_measurement("begun", 1)], "gone") == set()
+
+
+MOMENT = timedelta(microseconds=1)
+
+
+def a_monitor(number: str = "m1", name: str = "accuracy") -> Monitor:
+    rule = MonitorRule(name=name, source="push", greater_than=0.85)
+    return Monitor(id=number, model="churn", created_at=NOW, rule=rule)
+
+
+def test_what_a_standing_knows_is_read_as_it_was_written(ledger: SqlLedger) -> None:
+    known = Standing(monitor="m1", failed_at=NOW, evidence=(0.1 + 0.2, -1.5, inf, -inf))
+    with ledger.write() as w:
+        w.save_standings([known, Standing(monitor="m2")])
+    with ledger.read() as r:
+        assert (r.standing("m1"), r.standing("m2")) == (known, Standing(monitor="m2"))
+
+
+# Frozen baselines
+
+
+def a_baseline(monitor: str, since: datetime, until: datetime) -> FrozenBaseline:
+    """Return one of two readings: most of its figures are no numbers."""
+    points = Points.of([since.timestamp(), until.timestamp()], [0.9, 0.91])
+    summary = summarize(points, start=until.timestamp(), window=3600.0, history=7 * 86_400.0)
+    return FrozenBaseline(
+        monitor=monitor, move="m1", key="1 blocks", since=since, until=until, made_at=NOW, summary=summary
+    )
+
+
+def test_a_frozen_baseline_is_read_as_it_was_written_and_a_later_one_takes_its_place(ledger: SqlLedger) -> None:
+    first, second = (a_baseline("m1", NOW - timedelta(days=days), NOW) for days in (1, 2))
+    for one in (first, second):
+        with ledger.write() as w:
+            w.save_baselines([one])
+            w.save_baselines([])
+        with ledger.read() as r:
+            assert repr(r.baselines(["m1"])["m1"]) == repr(one)  # NaN equals nothing, not even itself
+            assert r.baselines(["m2"]) == {}
+
+
+def test_a_baseline_of_a_version_s_own_days_is_kept_beside_the_frozen_one(ledger: SqlLedger) -> None:
+    frozen, own = (a_baseline("m1", NOW - timedelta(days=days), NOW) for days in (2, 1))
+    with ledger.write() as w:
+        w.save_baselines([frozen])
+        w.save_baselines([own], own=True)
+    with ledger.read() as r:
+        assert repr(r.baselines(["m1", "m2"])) == repr({"m1": frozen})
+        assert repr(r.baselines(["m1", "m2"], own=True)) == repr({"m1": own})
+        assert r.baselines([]) == {}
+
+
+def test_the_sweep_keeps_the_checks_of_each_baseline_until_its_monitor_is_removed(ledger: SqlLedger) -> None:
+    old = [NOW - timedelta(days=days) for days in (3, 2, 1)]
+    with ledger.write() as w:
+        w.add_monitor(a_monitor())
+        w.claim_slots({(monitor, slot): SOON for monitor in ("m1", "m2") for slot in (1, 2, 3)}, "one", NOW)
+        w.finish_slots(
+            [replace(a_measurement(monitor, slot), at=old[slot - 1]) for monitor in ("m1", "m2") for slot in (1, 2, 3)],
+            "one",
+        )
+        w.save_baselines([a_baseline("m1", old[1], old[2])])
+        assert w.sweep(measurements=NOW, readings=NOW) == 4
+    with ledger.read() as r:
+        assert [one.at for one in r.checks(a_monitor(), since=NOW - timedelta(days=9), until=NOW)] == old[1:]
+        assert r.measurements("m2") == []
+    with ledger.write() as w:
+        w.save_monitor(replace(a_monitor(), removed_at=NOW))
+        assert w.sweep(measurements=NOW, readings=NOW) == 2
+        assert w.baselines(["m1"]) == {}

@@ -1,0 +1,216 @@
+"""Pages of the audit and of the history: each walks an index and stops, on both databases, however much there is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from bot.domain.events import Event, Tag
+from bot.domain.people import Person
+from bot.domain.registry import Stage
+from bot.ledger import SqlLedger, pages
+from bot.ledger.reading import SqlReading
+from bot.services.homes import LATELY
+from tests.support.ledger.bulk_data import BEGUN, SECOND, a_vote, add_many_events, add_many_transitions, analyze
+from tests.support.ledger.ledgers import PostgresServer
+
+EVENTS, MOVES = 6000, 4000
+MOST = 250  # rows that may be looked at for a page
+MINUTE = timedelta(minutes=1)
+END = BEGUN + EVENTS * MINUTE
+ALICE = Person("T1", "UALICE")
+
+
+def an_event(at: int) -> Event:
+    """Return one of many events: half of them are churn's, the tags take turns, and what is rare lies far back."""
+    event = replace(a_vote(at), at=BEGUN + at * MINUTE, tag=(Tag.VOTED, Tag.ASKED, Tag.MOVED)[at % 3])
+    if at < 30:
+        return replace(event, model="old", tag=Tag.REGISTERED, actor=ALICE)
+    return replace(event, model="churn") if at % 2 else event
+
+
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def full(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlLedger]:
+    """Return a ledger with thousands of events and moves, which the database has looked through."""
+    if request.param == "sqlite":
+        template: Path = request.getfixturevalue("sqlite_template")
+        url, drop = f"sqlite:///{shutil.copy(template, tmp_path_factory.mktemp('pages') / 'ledger.db')}", None
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        drop = server.create("migrated")
+        url = server.url(drop)
+    add_many_events(url, EVENTS, an_event)
+    add_many_transitions(url, "churn", MOVES)
+    for number in range(20):
+        add_many_transitions(url, f"model-{number}", MOVES // 20)
+    analyze(url)
+    with closing(SqlLedger(url, patience=20)) as ledger:
+        yield ledger
+    if drop:
+        server.drop(drop)
+
+
+Page = Callable[[SqlReading], Any]
+
+AUDIT: dict[str, tuple[str, Page]] = {
+    "everything": ("key", lambda r: r.latest()),
+    "everything, far back": ("key", lambda r: r.latest(before=EVENTS // 2)),
+    "a model": ("audit_by_model", lambda r: r.latest(model="churn")),
+    "a model, far back": ("audit_by_model", lambda r: r.latest(model="churn", before=EVENTS // 2)),
+    "a model, lately": ("audit_by_model", lambda r: r.latest(model="churn", since=END - MINUTE * 20)),
+    "a model of long ago": ("audit_by_model", lambda r: r.latest(model="old")),
+    "a tag": ("audit_by_tag", lambda r: r.latest(tags=[Tag.VOTED])),
+    "a tag of long ago": ("audit_by_tag", lambda r: r.latest(tags=[Tag.REGISTERED], most=1)),
+    "a tag that nothing has": ("audit_by_tag", lambda r: r.latest(tags=[Tag.ANCHORED], most=1)),
+    "a time": ("key", lambda r: r.latest(since=END - 3 * MINUTE)),
+    "rows of everything": ("key", lambda r: r.latest_records()),
+    "rows of a model": ("audit_by_model", lambda r: r.latest_records(model="churn", before=EVENTS // 2)),
+    "rows of an actor": ("audit_by_actor", lambda r: r.latest_records(actor="slack:T1/U3")),
+    "rows of an actor of long ago": ("audit_by_actor", lambda r: r.latest_records(actor="slack:T1/UALICE")),
+    "rows of a tag": ("audit_by_tag", lambda r: r.latest_records(tag=Tag.VOTED.value)),
+}
+HISTORY: dict[str, tuple[str, Page]] = {
+    "the newest moves": ("moves_in_order", lambda r: r.moves("churn", stage=Stage.PRODUCTION, most=100)),
+    "the moves of a model that has none": ("moves_in_order", lambda r: r.moves("nobody")),
+    "moves far back": ("moves_in_order", lambda r: r.moves("churn", stage=Stage.PRODUCTION, before="churn-2000")),
+    "moves of a time": ("moves_in_order", lambda r: r.moves("churn", until=BEGUN + SECOND * 1000)),
+    "the first move": ("moves_in_order", lambda r: r.first_move("churn", Stage.PRODUCTION)),
+}
+
+
+ALL = AUDIT | HISTORY
+# Of these PostgreSQL knows that there are few, and may as well fetch those and sort them.
+FEW = {page for page in ALL if "long ago" in page or "lately" in page or "none" in page or "nothing" in page}
+
+
+@pytest.mark.parametrize("page", ALL)
+def test_a_page_walks_an_index_and_nothing_is_scanned_or_sorted(full: SqlLedger, page: str) -> None:
+    index, read = ALL[page]
+    plan = plan_of(full, read)
+    if full.is_file or page not in FEW:
+        assert walks(plan) == index, plan
+        assert not reads_more(plan), plan
+    if not full.is_file:
+        assert touched(plan) <= MOST, plan
+
+
+def test_of_several_tags_at_most_a_page_each_is_read(full: SqlLedger) -> None:
+    plan = plan_of(full, lambda r: r.latest(tags=LATELY, most=10))
+    assert "SCAN" not in str(plan)
+    assert "Seq Scan" not in str(plan)
+    if full.is_file:
+        assert sum("audit_by_tag" in line for line in plan) == len(LATELY)
+        assert not reads_more(plan), plan
+    else:
+        limits = [node for node in nodes(plan) if node["Node Type"] == "Limit" and node["Plan Rows"] <= 10]
+        assert len(limits) == len(LATELY) + 1, plan
+        assert touched(plan) <= MOST, plan
+
+
+def plan_of(ledger: SqlLedger, read: Page) -> Any:
+    """Return how the database goes about the last statement of a page: lines of SQLite's, a tree of PostgreSQL's."""
+    sent: list[tuple[str, Any]] = []
+    with ledger.snapshot() as connection:
+
+        @sa.event.listens_for(connection, "before_cursor_execute")
+        def note(_: object, __: object, statement: str, parameters: Any, *___: object) -> None:
+            sent.append((statement, parameters))
+
+        read(SqlReading(connection))
+        statement, parameters = sent[-1]
+        if ledger.is_file:
+            return [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+        told = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).scalar_one()
+        return (json.loads(told) if isinstance(told, str) else told)[0]["Plan"]
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the steps of PostgreSQL's plan, the last one first; not those that look a single value up."""
+    yield plan
+    for inner in plan.get("Plans", []):
+        if inner.get("Parent Relationship") not in {"InitPlan", "SubPlan"}:
+            yield from nodes(inner)
+
+
+def touched(plan: dict[str, Any]) -> float:
+    """Return how many rows PostgreSQL has looked at."""
+    return max(
+        float(node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)))
+        for node in nodes(plan)
+    )
+
+
+def walks(plan: Any) -> str:
+    """Return the index along which a page is walked."""
+    if isinstance(plan, list):
+        line = plan[0]
+        return "key" if "PRIMARY KEY" in line else line.partition("USING INDEX ")[2].partition(" ")[0]
+    [index] = [node["Index Name"] for node in nodes(plan) if "Index Name" in node]
+    return "key" if index == "pk_audit_events" else str(index)
+
+
+def reads_more(plan: Any) -> bool:
+    """Tell whether more is read than is answered: something is scanned, or sorted."""
+    if isinstance(plan, list):
+        return any(
+            "SCAN" in line or "TEMP B-TREE" in line for line in plan if "near" not in line and line != "SCAN near"
+        )
+    return {node["Node Type"] for node in nodes(plan)} - {"Limit", "Index Scan"} != set()
+
+
+# -- what the pages hold -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"model": "churn"},
+        {"tags": [Tag.MOVED]},
+        {"tags": [Tag.MOVED, Tag.REGISTERED]},
+        {"model": "old"},
+        {"model": "churn", "tags": [Tag.ASKED, Tag.MOVED]},
+        {"since": BEGUN + MINUTE * 5000},
+        {"model": "churn", "tags": [Tag.VOTED], "since": BEGUN + MINUTE * 3000},
+    ],
+    ids=str,
+)
+def test_page_after_page_is_all_there_is(full: SqlLedger, given: dict[str, Any]) -> None:
+    found: list[int] = []
+    with full.read() as r:
+        while page := r.latest(**given, before=found[-1] if found else None, most=700):
+            found += [link.number for link in page]
+    assert found == [at + 1 for at in reversed(range(EVENTS)) if is_meant(an_event(at), **given)]
+
+
+def is_meant(event: Event, model: str | None = None, tags: list[Tag] | None = None, since: Any = None) -> bool:
+    return (
+        (model is None or event.model == model)
+        and (not tags or event.tag in tags)
+        and (since is None or event.at >= since)
+    )
+
+
+def test_a_row_s_actor_is_asked_for_as_it_is_stored(full: SqlLedger) -> None:
+    with full.read() as r:
+        assert len(r.latest_records(actor="slack:T1/UALICE", most=100)) == 30
+        assert r.latest_records(actor="slack:T1/UALICE", before=10, most=2)[0].number == 9
+
+
+def test_clocks_that_differ_hide_nothing(ledger: SqlLedger) -> None:
+    slow = timedelta(minutes=30)
+    with ledger.write() as w:
+        for at in (BEGUN, BEGUN - slow, BEGUN + slow, BEGUN):
+            w.append(replace(a_vote(1), at=at))
+    with ledger.read() as r:
+        assert [link.number for link in r.latest(since=BEGUN)] == [4, 3, 1]
+    assert slow < pages.JITTER

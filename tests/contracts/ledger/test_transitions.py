@@ -1,0 +1,305 @@
+"""Transitions and serving checks in every ledger: claims, leases, and the order in which they come."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from bot.domain.errors import AlreadyDecided
+from bot.domain.moves import UNFINISHED, Move, MoveState
+from bot.domain.registry import Stage
+from bot.domain.serving import Serving, ServingState
+from bot.ledger import SqlLedger
+from tests.support.ledger.records import LATER, NOW, SOON, a_transition, an_event, opened, raw, run_concurrently, save
+
+pytestmark = pytest.mark.usefixtures("migrates_itself")
+
+pytest_plugins = ("tests.support.ledger.ledgers",)
+
+
+def claim(ledger: SqlLedger, owner: str = "one", now: datetime = NOW, model: str = "churn") -> Move | None:
+    with ledger.write() as w:
+        return w.claim_move(model, owner, now, now + timedelta(minutes=1))
+
+
+# Moves
+
+
+def test_a_move_is_added_once(ledger: SqlLedger) -> None:
+    move = a_transition()
+    with ledger.write() as w:
+        assert w.add_move(move)
+        assert not w.add_move(replace(move, version=8))
+    with ledger.read() as r:
+        assert r.move(move.id) == move
+        with pytest.raises(KeyError):
+            r.move("no such move")
+
+
+def test_moves_come_newest_first(ledger: SqlLedger) -> None:
+    first, second = a_transition(), a_transition(target=Stage.STAGING)
+    clock_was_set_back = a_transition(intended_at=NOW - timedelta(days=9), state=MoveState.DONE)
+    save(ledger, first, second, clock_was_set_back, a_transition(model="fraud"))
+    with ledger.read() as r:
+        assert r.moves("churn") == [clock_was_set_back, second, first]
+        assert r.moves("churn", stage=Stage.PRODUCTION, most=1) == [clock_was_set_back]
+        assert r.moves("churn", stage=Stage.ARCHIVED) == []
+        assert r.models_with_moves(UNFINISHED) == ["churn", "fraud"]
+        assert r.models_with_moves([MoveState.DONE]) == ["churn"]
+
+
+def test_what_put_a_version_into_production_is_found_however_long_ago(ledger: SqlLedger) -> None:
+    done = {"state": MoveState.DONE, "finished_at": NOW}
+    entered = a_transition(**done)
+    others = [
+        a_transition(version=8, **done),
+        a_transition(model="fraud", **done),
+        a_transition(target=Stage.STAGING, **done),
+        a_transition(from_stage=Stage.PRODUCTION, target=Stage.ARCHIVED, **done),
+        a_transition(state=MoveState.STALE),
+        a_transition(),
+    ]
+    with ledger.write() as tx:
+        for move in [entered, *others]:
+            tx.add_move(move)
+    with ledger.read() as reading:
+        assert reading.entries("churn", 7) == [entered]
+
+
+def test_earlier_moves_come_before_all_that_are_there_page_by_page(ledger: SqlLedger) -> None:
+    done = {"state": MoveState.DONE, "finished_at": NOW}
+    there, *earlier = (a_transition(version=version, **done) for version in (9, 3, 4, 1, 2))
+    later = a_transition(version=10, **done)
+    with ledger.write() as tx:
+        tx.add_move(there)
+        tx.add_earlier(earlier[:2])
+        tx.add_earlier(earlier[2:])
+        tx.add_move(later)
+    with ledger.read() as reading:
+        found = reading.moves("churn", stage=Stage.PRODUCTION)
+        assert [move.version for move in found] == [10, 9, 4, 3, 2, 1]
+        page = reading.moves("churn", before=found[2].id, most=2)
+        assert [move.version for move in page] == [3, 2]
+        first = reading.first_move("churn", Stage.PRODUCTION)
+        assert first is not None
+        assert first.version == 1
+
+
+def test_earlier_moves_fit_into_a_ledger_without_any(ledger: SqlLedger) -> None:
+    with ledger.write() as tx:
+        tx.add_earlier([a_transition(version=1), a_transition(version=2)])
+        tx.add_move(a_transition(version=3))
+    with ledger.read() as reading:
+        assert [move.version for move in reading.moves("churn")] == [3, 2, 1]
+
+
+def test_the_oldest_due_move_is_claimed_and_the_model_is_held(ledger: SqlLedger) -> None:
+    old, new = a_transition(), a_transition(intended_at=NOW - timedelta(hours=1))  # the clock was set back in between
+    save(ledger, old, new)
+    taken = claim(ledger)
+    assert taken == replace(old, state=MoveState.EXECUTING, attempts=1)
+    assert claim(ledger, "two") is None
+    with ledger.write() as w:
+        assert w.owners() == ["one"]
+        w.finish_move(replace(old, attempts=1, state=MoveState.DONE, finished_at=NOW))
+        assert w.owners() == []
+    following = claim(ledger, "two")
+    assert following is not None
+    assert following.id == new.id
+
+
+def test_there_is_nothing_to_claim_for_an_idle_model(ledger: SqlLedger) -> None:
+    save(ledger, a_transition(state=MoveState.DONE), a_transition(model="fraud"))
+    assert claim(ledger) is None
+
+
+def test_of_twenty_that_claim_at_once_one_gets_a_move(ledger: SqlLedger) -> None:
+    save(ledger, a_transition(id="oldest"), a_transition(), a_transition())
+    won = [move.id for move in run_concurrently(20, lambda number: claim(ledger, f"o{number}")) if move]
+    assert won == ["oldest"]
+
+
+@pytest.mark.postgres
+def test_a_claim_that_meets_another_one_leaves_the_transaction_whole(postgres_url: str) -> None:
+    with opened(postgres_url) as one, opened(postgres_url) as two:
+        save(one, a_transition(), a_transition())
+        began = threading.Event()
+
+        def second() -> Move | None:
+            with two.write() as w:
+                w.append(an_event())
+                began.set()
+                move = w.claim_move("churn", "two", NOW, SOON)
+                w.owners()  # the transaction can still be used
+                return move
+
+        with ThreadPoolExecutor(1) as pool, one.write() as w:
+            assert w.claim_move("churn", "one", NOW, SOON)
+            other = pool.submit(second)
+            began.wait()
+            _wait_until_somebody_waits(postgres_url)
+        assert other.result() is None
+        with one.read() as r:
+            assert len(r.links()) == 1
+
+
+def _wait_until_somebody_waits(url: str) -> None:
+    with raw(url) as connection:
+        while not connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
+            pass
+
+
+def test_a_lease_that_is_over_is_taken_over_before_anything_else(ledger: SqlLedger) -> None:
+    stuck = a_transition()
+    save(ledger, stuck)
+    claim(ledger, "one")
+    save(ledger, a_transition(intended_at=NOW - timedelta(days=1)))
+    assert claim(ledger, "two", SOON - timedelta(microseconds=1)) is None
+    taken = claim(ledger, "two", SOON)
+    assert taken == replace(stuck, state=MoveState.EXECUTING, attempts=2)
+
+
+def test_whoever_was_taken_over_cannot_finish_the_move(ledger: SqlLedger) -> None:
+    save(ledger, a_transition(id="m"))
+    slow = claim(ledger, "slow")
+    fast = claim(ledger, "fast", LATER)
+    assert slow
+    assert fast
+    with ledger.write() as w:
+        w.finish_move(replace(fast, state=MoveState.DONE))
+    with pytest.raises(AlreadyDecided, match="Move m was taken over and is done now"), ledger.write() as w:
+        w.finish_move(replace(slow, state=MoveState.FAILED))
+    with ledger.write() as w, pytest.raises(KeyError):
+        w.finish_move(a_transition())
+
+
+def test_the_leases_of_one_who_is_gone_end_at_once(ledger: SqlLedger) -> None:
+    save(ledger, a_transition(), a_transition(model="fraud"))
+    claim(ledger, "gone")
+    claim(ledger, "here", model="fraud")
+    with ledger.write() as w:
+        w.disown("gone")
+        assert w.owners() == ["here"]
+    assert claim(ledger, "two") is not None
+    assert claim(ledger, "two", model="fraud") is None
+
+
+def test_a_move_that_was_given_back_waits_for_its_time(ledger: SqlLedger) -> None:
+    save(ledger, a_transition(id="m"))
+    taken = claim(ledger)
+    assert taken is not None
+    with ledger.write() as w:
+        assert w.release_move(taken, SOON)
+        assert w.move("m").state is MoveState.INTENDED
+        assert w.owners() == []
+    assert claim(ledger, "two", SOON - timedelta(microseconds=1)) is None
+    again = claim(ledger, "two", SOON)
+    assert again is not None
+    assert again.attempts == 2
+
+
+def test_a_move_that_waits_lets_a_later_one_go_first(ledger: SqlLedger) -> None:
+    save(ledger, a_transition(id="waits", intended_at=NOW - timedelta(days=1)), a_transition(id="due"))
+    waits = claim(ledger)
+    assert waits is not None
+    with ledger.write() as w:
+        w.release_move(waits, LATER)
+    taken = claim(ledger)
+    assert taken is not None
+    assert taken.id == "due"
+
+
+def test_a_finished_move_cannot_be_given_back(ledger: SqlLedger) -> None:
+    done = a_transition(state=MoveState.DONE, finished_at=NOW)
+    save(ledger, done)
+    with ledger.write() as w:
+        assert not w.release_move(done, NOW)
+        assert w.move(done.id) == done
+
+
+def test_a_move_keeps_when_it_first_began_however_it_goes_on(ledger: SqlLedger) -> None:
+    save(ledger, a_transition(id="m"))
+    taken = claim(ledger)
+    assert taken is not None
+    with ledger.write() as w:
+        assert w.begin_move(taken, NOW)
+        assert w.begin_move(taken, LATER)
+        assert w.move("m").began_at == NOW
+        w.release_move(taken, SOON)
+    again = claim(ledger, "two", SOON)
+    assert again is not None
+    with ledger.write() as w:
+        w.finish_move(replace(again, state=MoveState.DONE, finished_at=SOON, began_at=None))
+        assert w.move("m").began_at == NOW
+
+
+def test_a_move_that_was_taken_over_does_not_begin(ledger: SqlLedger) -> None:
+    save(ledger, a_transition(id="m"))
+    taken = claim(ledger)
+    assert taken is not None
+    with ledger.write() as w:
+        assert not w.begin_move(replace(taken, attempts=taken.attempts - 1), NOW)
+        w.release_move(taken, SOON)
+        assert not w.begin_move(taken, NOW)
+        assert w.move("m").began_at is None
+
+
+# The serving side
+
+
+def a_serving(**changes: Any) -> Serving:
+    serving = Serving(
+        move="m1",
+        model="churn",
+        version=7,
+        lane="r1",
+        asked_at=NOW,
+        next_at=SOON,
+        deadline=LATER,
+    )
+    return replace(serving, **changes)
+
+
+def test_a_question_is_due_when_its_time_has_come(ledger: SqlLedger) -> None:
+    with ledger.write() as w:
+        assert w.save_serving(a_serving())
+        assert w.save_serving(a_serving(move="m2", asked_at=SOON, next_at=LATER))
+    with ledger.read() as r:
+        assert r.due_servings(NOW) == []
+        assert r.due_servings(SOON) == [a_serving()]
+        assert [one.move for one in r.due_servings(LATER)] == ["m1", "m2"]
+        assert r.serving("m1") == a_serving()
+        assert r.serving("nothing") is None
+        latest = r.serving_of("churn")
+        assert latest is not None
+        assert latest.move == "m2"
+
+
+def test_a_question_is_asked_by_one_at_a_time(ledger: SqlLedger) -> None:
+    with ledger.write() as w:
+        w.save_serving(a_serving())
+    with ledger.write() as w:
+        assert w.claim_serving(a_serving(), LATER)
+    with ledger.write() as w:
+        assert not w.claim_serving(a_serving(), LATER)  # it was read before somebody else took it
+        assert w.due_servings(SOON) == []
+        assert [one.move for one in w.due_servings(LATER)] == ["m1"]
+
+
+@pytest.mark.parametrize("end", [state for state in ServingState if state is not ServingState.ASKED])
+def test_a_question_has_one_end(ledger: SqlLedger, end: ServingState) -> None:
+    with ledger.write() as w:
+        w.save_serving(a_serving())
+        assert w.save_serving(a_serving(seen="6"))
+        assert w.save_serving(a_serving(state=end))
+        assert not w.save_serving(a_serving(state=ServingState.CONFIRMED, seen="7"))
+        assert not w.save_serving(a_serving())
+        assert not w.claim_serving(a_serving(), LATER)
+        assert w.serving("m1") == a_serving(state=end)
+        assert w.due_servings(LATER) == []

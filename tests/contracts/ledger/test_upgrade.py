@@ -1,0 +1,152 @@
+"""The ledger that the last version left (tests/data): upgraded on SQLite and on PostgreSQL, nothing is lost."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+
+from bot.domain.approvals import RequestState
+from bot.domain.incidents import Ending
+from bot.domain.monitors import State
+from bot.domain.moves import MoveKind, MoveState
+from bot.domain.people import Person
+from bot.ledger import SqlLedger, engines
+from bot.ledger.sql import _migrations
+from tests.support.app.harness import is_chain_intact
+from tests.support.ledger.previous_release import LEDGER, database
+
+pytest_plugins = ("tests.support.ledger.ledgers",)
+
+ALICE, BOB, CAROL = (Person("T0LOCAL", f"U0{name}") for name in ("ALICE", "BOB", "CAROL"))
+MUCH_LATER = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def upgraded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlLedger]:
+    """Return yesterday's ledger, brought up to date."""
+    file = database(LEDGER, tmp_path / "ledger.db")
+    url = f"sqlite:///{file}"
+    if request.param == "postgres":
+        url = str(request.getfixturevalue("empty_postgres_url"))
+        _copy(file, url)
+    with closing(SqlLedger(url, patience=20)) as ledger:
+        ledger.migrate()
+        yield ledger
+
+
+def _copy(file: Path, url: str) -> None:
+    """Copy every row of a SQLite file into an empty PostgreSQL whose tables are those of the same version."""
+    old, new = sa.create_engine(f"sqlite:///{file}"), sa.create_engine(engines.parse_url(url))
+    with old.connect() as source, new.begin() as target:
+        config, revision = _migrations(), source.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+        config.attributes["connection"] = target
+        command.upgrade(config, str(revision))
+        before, after = sa.MetaData(), sa.MetaData()
+        before.reflect(source)
+        after.reflect(target, only=[name for name in before.tables if name != "alembic_version"])
+        for table in after.sorted_tables:
+            target.execute(table.delete())
+            rows = source.execute(sa.select(before.tables[table.name])).mappings().all()
+            if rows:
+                target.execute(table.insert(), [{key: _in_utc(value) for key, value in row.items()} for row in rows])
+    old.dispose()
+    new.dispose()
+
+
+def _in_utc(value: Any) -> Any:
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+
+
+def test_the_audit_chain_verifies(upgraded: SqlLedger) -> None:
+    assert is_chain_intact(upgraded)
+
+
+def test_requests_keep_their_states_and_their_votes(upgraded: SqlLedger) -> None:
+    with upgraded.read() as reading:
+        found = {one.model: one for one in reading.requests() if one.state.is_open or one.model == "billing"}
+        assert {name: one.state for name, one in found.items()} == {
+            "fraud": RequestState.PENDING,
+            "search": RequestState.PENDING,
+            "two-eyes": RequestState.PENDING,
+            "pricing": RequestState.APPROVED,
+            "ranking": RequestState.EXECUTING,
+            "billing": RequestState.REJECTED,
+        }
+        votes = {name: [vote.voter for vote in reading.votes(one.id)] for name, one in found.items()}
+        assert votes == {
+            "fraud": [],
+            "search": [],
+            "two-eyes": [BOB],
+            "pricing": [BOB],
+            "ranking": [BOB],
+            "billing": [CAROL],
+        }
+
+
+def test_moves_keep_their_states(upgraded: SqlLedger) -> None:
+    with upgraded.read() as reading:
+        newest = {name: reading.moves(name)[0] for name in ("churn", "vision", "pricing", "ranking", "mail")}
+    assert {name: (move.kind, move.state, move.version) for name, move in newest.items()} == {
+        "churn": (MoveKind.ROLLBACK, MoveState.DONE, 4),
+        "vision": (MoveKind.OBSERVED, MoveState.DONE, 4),
+        "pricing": (MoveKind.PROMOTION, MoveState.INTENDED, 4),
+        "ranking": (MoveKind.PROMOTION, MoveState.EXECUTING, 4),
+        "mail": (MoveKind.PROMOTION, MoveState.DONE, 4),
+    }
+
+
+def test_blocked_versions_incidents_and_armed_monitors_are_kept(upgraded: SqlLedger) -> None:
+    with upgraded.read() as reading:
+        assert [bar.version for bar in reading.bars("churn")] == [5]
+        assert {one.model for one in reading.incidents()} == {"churn", "leads"}
+        armed = {one.model: one.is_armed for name in ("churn", "leads", "mail") for one in reading.monitors(name)}
+    assert armed == {"churn": True, "leads": False, "mail": True}
+
+
+def test_who_has_been_judging_is_known(upgraded: SqlLedger) -> None:
+    with upgraded.read() as reading:
+        found = {one.state: one.judged_at for one in reading.standings().values()}
+    judged_at = datetime(2026, 12, 2, 5, 5, 39, 635416, tzinfo=UTC)
+    assert found == {State.WARMUP: None, State.FAILED: judged_at, State.OK: judged_at}
+
+
+def test_what_waited_still_waits(upgraded: SqlLedger) -> None:
+    with upgraded.read() as reading:
+        [ask] = reading.waiting_asks(MUCH_LATER)
+        assert reading.ask(ask).caller == ALICE
+        assert [(copy.model, dict(copy.tags)) for copy in reading.due_copies(MUCH_LATER)] == [
+            ("billing", {"approval_status": "rejected"})
+        ]
+        [rejected] = [one for one in reading.requests() if one.model == "billing"]
+        lanes = {note.lane for note in reading.due_notes(MUCH_LATER)}
+        assert lanes == {rejected.id, f"{rejected.id}:direct"}
+        assert reading.posting(rejected.id) is not None
+        assert [freeze.model for freeze in reading.freezes()] == ["pricing"]
+
+
+ENDS = {
+    '{"args":{},"template":"Overtaken: {v} serves no more, {now} does. This was about {v} only."}': Ending.OVERTAKEN,
+    (
+        '{"args":{},"template":"Ended: {monitor} was paused, changed or removed, so nobody watches this now."}'
+    ): Ending.UNWATCHED,
+    '{"args":{},"template":"Recovered: {v} is well again, after {age}. Nothing was moved."}': Ending.RECOVERED,
+}
+
+
+@pytest.mark.parametrize("resolution", ENDS)
+def test_how_an_incident_ended_is_read_once_from_what_the_last_version_wrote(tmp_path: Path, resolution: str) -> None:
+    file = database(LEDGER, tmp_path / "ledger.db")
+    with closing(sqlite3.connect(file)) as before, before:
+        before.execute("UPDATE incidents SET resolved_at = opened_at, doing = 'notified', resolution = ?", [resolution])
+    with closing(SqlLedger(f"sqlite:///{file}", patience=20)) as ledger:
+        ledger.migrate()
+        with ledger.read() as reading:
+            assert {one.ending for one in reading.incidents()} == {ENDS[resolution]}

@@ -1,0 +1,48 @@
+"""Each question to MLflow is counted: what it was, how long it took, and whether it failed."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bot.domain.errors import RegistryUnreachable, UnknownModel
+from bot.ports import Unobserved
+from bot.registry.mlflow import MlflowRegistry
+from tests.support.network.ports import free_port
+
+
+class Listener(Unobserved):
+    """Writes down what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.seconds: list[float] = []
+
+    def asked_registry(self, operation: str, seconds: float, error: str = "") -> None:
+        self.asked.append((operation, error))
+        self.seconds.append(seconds)
+
+
+def test_a_question_is_counted_by_what_mlflow_calls_it_and_no_such_model_is_an_answer(
+    mlflow_template: Path, tmp_path: Path
+) -> None:
+    listener = Listener()
+    file = shutil.copy(mlflow_template, tmp_path / "mlflow.db")
+    with closing(MlflowRegistry(f"sqlite:///{file}", observer=listener)) as registry:
+        registry.models()
+        with pytest.raises(UnknownModel):
+            registry.model("churn")
+        registry.runs(["0" * 32])
+    assert listener.asked == [("search_registered_models", ""), ("get_registered_model", ""), ("get_run", "")]
+    assert min(listener.seconds) > 0
+
+
+def test_a_question_without_an_answer_is_counted_as_failed() -> None:
+    listener = Listener()
+    registry = MlflowRegistry(f"http://127.0.0.1:{free_port()}", observer=listener)
+    with pytest.raises(RegistryUnreachable):
+        registry.model("churn")
+    assert set(listener.asked) == {("get_registered_model", "RegistryUnreachable")}

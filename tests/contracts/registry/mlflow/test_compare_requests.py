@@ -1,0 +1,80 @@
+"""What comparing and promoting cost in requests, counted at a real MLflow: the number of versions hardly matters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from bot.domain.commands import Compare
+from bot.domain.moves import MoveState
+from bot.domain.parsing import build
+from bot.ledger import SqlLedger
+from bot.registry.mlflow import MlflowRegistry
+from bot.services.comparisons import Comparisons
+from bot.services.gating import Gating
+from bot.services.lookups import Lookups
+from tests.support.app.harness import context_over, executor, holders, make_transition, transition_state
+from tests.support.ledger.bulk_data import add_many_versions
+from tests.support.registry.mlflow_process import MlflowServer
+from tests.support.registry.registries import MlflowBackend
+
+Open = Callable[[int], MlflowRegistry]
+
+
+@pytest.fixture
+def opened(mlflow_server: MlflowServer, mlflow_backend: MlflowBackend, mlflow_sqlite: str) -> Iterator[Open]:
+    """Return a function that opens a fresh registry over HTTP: `churn` has so many versions, v1 in Production."""
+    registries = []
+
+    def open_it(versions: int) -> MlflowRegistry:
+        add_many_versions(mlflow_backend, mlflow_sqlite, "churn", versions, metrics={"f1": 0.9, "auc": 0.8})
+        registries.append(registry := MlflowRegistry(mlflow_server.uri, timeout=20))
+        return registry
+
+    yield open_it
+    for registry in registries:
+        registry.close()
+
+
+@pytest.fixture
+def ledger(sqlite_url: str) -> Iterator[SqlLedger]:
+    opened = SqlLedger(sqlite_url)
+    yield opened
+    opened.close()
+
+
+def asked(server: MlflowServer) -> list[str]:
+    """Return what the server was asked since the last time."""
+    paths = [request.split("/mlflow/")[1] for request in server.requests]
+    server.requests.clear()
+    return paths
+
+
+@pytest.mark.parametrize("number", [1, 10, 1001])
+def test_comparing_costs_a_request_for_each_thousand_versions_and_two(
+    opened: Open, mlflow_server: MlflowServer, ledger: SqlLedger, number: int
+) -> None:
+    context = context_over(ledger, opened(number))
+    comparisons, command = Comparisons(context, Lookups(context, Gating(context))), build(Compare, {"model": "churn"})
+    found = comparisons.compare(command)
+    assert (found.versions, found.incumbent) == ([*range(number, 0, -1)], 1)
+    assert found.frame[["auc", "f1"]].notna().all(axis=None)
+    assert len(asked(mlflow_server)) <= 2 + math.ceil(number / 1000)
+    assert comparisons.compare(command).frame.equals(found.frame)
+    assert asked(mlflow_server) == ["model-versions/search", "runs/get"]  # the versions, and what serves
+
+
+@pytest.mark.parametrize("number", [10, 1001])
+def test_a_promotion_costs_five_requests_at_most(
+    opened: Open, mlflow_server: MlflowServer, ledger: SqlLedger, number: int
+) -> None:
+    registry = opened(number)
+    with ledger.write() as tx:
+        tx.add_move(make_transition("churn", number, after=1))
+    executor(ledger, registry).run("churn")
+    assert len(asked(mlflow_server)) <= 5
+    assert transition_state(ledger, "churn") is MoveState.DONE
+    assert holders(registry, "churn") == [number]
+    assert registry.model("churn").aliases == {"champion": number}

@@ -1,0 +1,186 @@
+"""A model's class is read from its files: nothing in them is loaded, and whatever they hold, nothing else happens."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from bot.domain.registry import VersionInfo
+from bot.registry import mlflow_files
+from bot.registry.estimators import pickled_class, skops_class
+from bot.registry.mlflow import MlflowRegistry
+from tests.support.registry.mlflow_process import MlflowServer
+from tests.support.registry.registries import MlflowBackend
+
+INPUTS, LABELS = np.array([[0.0, 1.0], [1.0, 0.0]] * 20), np.array([0, 1] * 20)
+
+
+def trained(model: Any) -> Any:
+    """Return the model, fitted."""
+    return model.fit(INPUTS, LABELS)
+
+
+MODELS: dict[str, Callable[[], Any]] = {
+    "LogisticRegression": lambda: trained(LogisticRegression()),
+    "RandomForestClassifier": lambda: trained(RandomForestClassifier(20)),
+    "pipeline of LogisticRegression": lambda: trained(make_pipeline(StandardScaler(), LogisticRegression())),
+    "pipeline of RandomForestClassifier": lambda: trained(make_pipeline(StandardScaler(), RandomForestClassifier(20))),
+    "pipeline in a pipeline of LogisticRegression": lambda: trained(
+        make_pipeline(StandardScaler(), make_pipeline(StandardScaler(), LogisticRegression()))
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=list(MODELS))
+def model(request: pytest.FixtureRequest) -> tuple[str, Any]:
+    """Return a real model, and its class or that of its last step."""
+    return request.param.rpartition(" ")[2], MODELS[request.param]()
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_of_any_protocol_tells_the_class(model: tuple[str, Any], protocol: int) -> None:
+    name, it = model
+    assert pickled_class(pickle.dumps(it, protocol)) == name
+
+
+def test_the_beginning_of_a_pickle_tells_the_class() -> None:
+    assert pickled_class(pickle.dumps(MODELS["RandomForestClassifier"]())[:300]) == "RandomForestClassifier"
+
+
+def test_the_beginning_of_a_pipeline_tells_nothing() -> None:
+    assert pickled_class(pickle.dumps(MODELS["pipeline of LogisticRegression"]())[:300]) is None
+
+
+class Hostile:
+    """What a pickle can do to whoever loads it."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, (f"touch {self.mark}",)
+
+
+def test_nothing_in_a_pickle_is_run(tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    data = pickle.dumps(Hostile(mark))
+    pickled_class(data)
+    assert not mark.exists()
+    pickle.loads(data)  # noqa: S301 - so that the test would notice
+    assert mark.exists()
+
+
+def test_a_pickle_with_more_instructions_than_anybody_reads_still_has_its_class() -> None:
+    model = LogisticRegression()
+    model.long = list(range(300_000))
+    assert pickled_class(pickle.dumps(model)) == "LogisticRegression"
+
+
+@given(st.binary(max_size=300))
+def test_whatever_a_file_holds_it_gives_a_name_or_none(data: bytes) -> None:
+    for found in (pickled_class(data), skops_class(data), pickled_class(pickle.dumps([data, {1: data}]))):
+        assert found is None or found.isidentifier()
+
+
+@given(st.integers(0, 700), st.integers(0, 255))
+def test_a_damaged_pickle_gives_a_name_or_none(at: int, byte: int) -> None:
+    data = bytearray(_PIPELINE)
+    data[at % len(data)] = byte
+    found = pickled_class(bytes(data))
+    assert found is None or found.isidentifier()
+
+
+_PIPELINE = pickle.dumps(MODELS["pipeline of LogisticRegression"]())
+
+
+# -- through MLflow ----------------------------------------------------------------------------------------------------
+
+
+def save(model: Any, folder: Path, serialization: str = "cloudpickle") -> None:
+    """Write the files that `mlflow.sklearn.log_model` writes."""
+    import mlflow.sklearn
+
+    mlflow.sklearn.save_model(model, str(folder), serialization_format=serialization, pip_requirements=["scikit-learn"])
+
+
+@pytest.fixture(params=["folder", "server"])
+def kept(
+    request: pytest.FixtureRequest,
+    mlflow_server: MlflowServer,
+    mlflow_backend: MlflowBackend,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> tuple[MlflowRegistry, Callable[[str], tuple[VersionInfo, Path]]]:
+    """Return a registry, and what makes a version and names the folder of its files: ours, or the server's alone."""
+    if request.param == "server":
+        monkeypatch.setenv("_MLFLOW_SERVER_SERVE_ARTIFACTS", "true")
+        monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_DESTINATION", str(tmp_path / "served"))
+        monkeypatch.setattr("mlflow.server.handlers._artifact_repo", None)
+        mlflow_backend.artifacts, mlflow_backend.served = "mlflow-artifacts:", tmp_path / "served"
+    registry = MlflowRegistry(mlflow_server.uri)
+
+    def make(name: str) -> tuple[VersionInfo, Path]:
+        version = registry.register(name, mlflow_backend.add_run(models=["classifier"]), tags={})
+        served = mlflow_backend.served
+        return version, served / urlsplit(version.source).path.strip("/") if served else Path(version.source)
+
+    return registry, make
+
+
+@pytest.mark.parametrize("serialization", ["cloudpickle", "skops"])
+def test_a_model_that_mlflow_saved_tells_its_class(kept: Any, serialization: str) -> None:
+    registry, make = kept
+    for name in ("LogisticRegression", "pipeline of LogisticRegression"):
+        version, folder = make("churn")
+        save(MODELS[name](), folder, serialization)
+        assert registry.estimator(version) == "LogisticRegression"
+
+
+def test_of_a_large_file_only_the_beginning_is_read(
+    kept: Any, mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, make = kept
+    monkeypatch.setattr(mlflow_files, "HEAD_MOST", 3_000)
+    forest, folder = make("churn")
+    save(MODELS["RandomForestClassifier"](), folder)
+    assert (folder / "model.pkl").stat().st_size > 10_000
+    assert registry.estimator(forest) == "RandomForestClassifier"
+    pipeline, folder = make("churn")
+    save(MODELS["pipeline of RandomForestClassifier"](), folder)
+    assert registry.estimator(pipeline) is None
+
+
+def test_a_class_is_read_once(kept: Any, mlflow_server: MlflowServer) -> None:
+    registry, make = kept
+    version, folder = make("churn")
+    save(MODELS["LogisticRegression"](), folder)
+    registry.estimator(version)
+    mlflow_server.requests.clear()
+    assert registry.estimator(version) == "LogisticRegression"
+    assert mlflow_server.requests == []
+
+
+def test_without_files_there_is_no_class(kept: Any) -> None:
+    registry, make = kept
+    assert registry.estimator(make("churn")[0]) is None
+
+
+def test_a_flavor_that_names_its_class_is_believed(kept: Any) -> None:
+    registry, make = kept
+    version, folder = make("churn")
+    folder.mkdir(parents=True)
+    (folder / "MLmodel").write_text("flavors: {xgboost: {model_class: xgboost.sklearn.XGBClassifier, data: m.ubj}}")
+    assert registry.estimator(version) == "XGBClassifier"

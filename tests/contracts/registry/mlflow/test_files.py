@@ -1,0 +1,180 @@
+"""Files of a model in MLflow, its MLmodel file, and the client's settings."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from bot.domain.errors import (
+    BadInput,
+    RegistryRefused,
+    RegistryUnreachable,
+)
+from bot.domain.registry import Column, VersionInfo
+from bot.registry.mlflow import MlflowRegistry
+from bot.registry.mlflow_files import read_package
+from bot.registry.mlmodel import package_of
+from tests.support.registry.mlflow_process import MlflowServer
+from tests.support.registry.registries import PACKAGE, MlflowBackend, mlmodel
+
+
+class TestFiles:
+    """What only real files can show."""
+
+    @pytest.fixture
+    def version(self, remote: MlflowRegistry, mlflow_backend: MlflowBackend) -> VersionInfo:
+        """Return a version without files."""
+        return remote.register("churn", mlflow_backend.add_run(), tags={})
+
+    def test_files_that_only_the_server_reads_come_through_it(
+        self,
+        mlflow_server: MlflowServer,
+        mlflow_backend: MlflowBackend,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("_MLFLOW_SERVER_SERVE_ARTIFACTS", "true")
+        monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_DESTINATION", str(tmp_path / "served"))
+        monkeypatch.setattr("mlflow.server.handlers._artifact_repo", None)
+        mlflow_backend.artifacts, mlflow_backend.served = "mlflow-artifacts:", tmp_path / "served"
+        registry = MlflowRegistry(mlflow_server.uri)
+        version = registry.register("churn", mlflow_backend.add_run(models=["classifier"]), tags={})
+        assert version.source.startswith("mlflow-artifacts:/")
+        assert registry.package(version) is None
+        mlflow_backend.add_package(version, PACKAGE)
+        mlflow_server.requests.clear()
+        assert registry.package(version) == PACKAGE
+        assert len(mlflow_server.requests) == 4
+
+    @pytest.mark.parametrize("models", [[], ["model"]])
+    def test_a_version_that_names_a_run_is_followed_to_its_files(
+        self, remote: MlflowRegistry, mlflow_backend: MlflowBackend, models: list[str]
+    ) -> None:
+        run_id = mlflow_backend.add_run(models=models)
+        mlflow_backend.add_package(remote.register("churn", run_id, tags={}), PACKAGE)
+        number = mlflow_backend.add_version("churn", run_id=run_id, source=f"runs:/{run_id}/model")
+        assert remote.package(remote.version("churn", number)) == PACKAGE
+
+    def test_a_model_that_mlflow_2_logged_is_found(self, remote: MlflowRegistry, mlflow_backend: MlflowBackend) -> None:
+        history = json.dumps([{"artifact_path": "sklearn-model"}, {"artifact_path": "sklearn-model"}])
+        run_id = mlflow_backend.add_run(tags={"mlflow.log-model.history": history})
+        assert remote.register("churn", run_id, tags={}).source.endswith(f"{run_id}/artifacts/sklearn-model")
+
+    def test_of_several_models_of_one_name_the_ids_are_told(
+        self, remote: MlflowRegistry, mlflow_backend: MlflowBackend
+    ) -> None:
+        run_id = mlflow_backend.add_run(models=["model", "model"])
+        with pytest.raises(BadInput, match=r"m-[0-9a-f]{32}, m-[0-9a-f]{32}") as unclear:
+            remote.register("churn", run_id, artifact="model", tags={})
+        [model_id, _] = re.findall("m-[0-9a-f]{32}", str(unclear.value))
+        assert model_id in remote.register("churn", run_id, artifact=model_id, tags={}).source
+
+    def test_a_large_mlmodel_is_not_read(
+        self, remote: MlflowRegistry, mlflow_backend: MlflowBackend, version: VersionInfo
+    ) -> None:
+        mlflow_backend.add_package(version, PACKAGE)
+        (Path(version.source) / "MLmodel").write_bytes(b"#" * 1_000_001)
+        with pytest.raises(RegistryRefused, match=r"cannot be read \(MLmodel is larger than 1 MB\)"):
+            remote.package(version)
+
+    def test_what_is_no_mlmodel_is_said_to_be_none(
+        self, remote: MlflowRegistry, mlflow_backend: MlflowBackend, version: VersionInfo
+    ) -> None:
+        mlflow_backend.add_package(version, PACKAGE)
+        (Path(version.source) / "MLmodel").write_text("!!python/object:os.system []")
+        with pytest.raises(RegistryRefused, match=r"cannot be read \(its MLmodel cannot be understood\)"):
+            remote.package(version)
+
+    @pytest.mark.parametrize(
+        "place",
+        ["http://evil.example/x", "mlflow-artifacts://evil.example/x", "https://127.0.0.1@evil.example/api/2.0/x"],
+    )
+    def test_our_password_is_not_sent_to_another_server(self, place: str) -> None:
+        with pytest.raises(RegistryRefused, match=r"cannot be read .they lie on a server that is not the one"):
+            read_package(place, "http://127.0.0.1:5000", 1)
+
+    def test_a_store_without_its_library_is_named(self, mlflow_patience: None) -> None:
+        with pytest.raises(RegistryRefused, match=r"The model's files cannot be read \("):
+            read_package("gs://bucket/model", "http://127.0.0.1:5000", 5)
+
+    def test_a_store_that_mlflow_does_not_know_is_refused(self) -> None:
+        with pytest.raises(RegistryRefused, match=r"The model's files cannot be read \("):
+            read_package("gopher://bucket/model", "http://127.0.0.1:5000", 5)
+
+    def test_a_store_that_does_not_answer_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        never = Event()
+        monkeypatch.setattr("bot.registry.mlflow_files._read", lambda *_: never.wait(30))
+        with pytest.raises(RegistryUnreachable, match="they did not come in time"):
+            read_package("s3://bucket/model", "http://127.0.0.1:5000", 0.05)
+        never.set()
+
+    @pytest.mark.parametrize("error", [ConnectionError("secret"), TimeoutError("secret"), ValueError("secret")])
+    def test_what_a_store_raises_is_translated(self, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+        def fail(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr("bot.registry.mlflow_files._read", fail)
+        kind = RegistryRefused if isinstance(error, ValueError) else RegistryUnreachable
+        with pytest.raises(kind, match="The model's files cannot be read") as told:
+            read_package("s3://bucket/model", "http://127.0.0.1:5000", 5)
+        assert "secret" not in str(told.value)
+
+
+class TestMlmodel:
+    def test_it_says_what_mlflow_wrote(self) -> None:
+        assert package_of(mlmodel(PACKAGE).encode(), "\n# made\n".join(PACKAGE.dependencies).encode()) == PACKAGE
+
+    @pytest.mark.parametrize(
+        "text", ["", "[1, 2]", "flavors: [1]", "signature: {inputs: 'x'}", "{" * 5000, "!!python/object:os.system []"]
+    )
+    def test_anything_else_is_none(self, text: str) -> None:
+        with pytest.raises(ValueError, match="this is no MLmodel"):
+            package_of(text.encode())
+
+    def test_columns_keep_their_order_and_nested_types_are_compact(self) -> None:
+        inputs = [
+            {"name": "b", "type": "long", "required": True},
+            {"name": "a", "type": "array", "items": {"type": "string"}, "required": False},
+            {"name": "o", "type": "object", "properties": {"x": {"type": "double", "required": True}}},
+        ]
+        params = [{"name": "k", "type": "integer", "default": [1], "shape": [-1]}]
+        told = package_of(
+            json.dumps(
+                {"flavors": {}, "signature": {"inputs": json.dumps(inputs), "params": json.dumps(params)}}
+            ).encode()
+        ).signature
+        assert told
+        assert told.inputs == (
+            Column(name="b", type="long"),
+            Column(name="a", type='{"items":{"type":"string"},"type":"array"}', required=False),
+            Column(name="o", type='{"properties":{"x":{"required":true,"type":"double"}},"type":"object"}'),
+        )
+        assert (told.outputs, told.params) == ((), (Column(name="k", type="integer[-1]", required=False),))
+
+
+class TestSettings:
+    def test_importing_a_registry_imports_no_mlflow_and_sets_nothing(self) -> None:
+        check = (
+            "import os, sys; before = dict(os.environ); import bot.registry.memory, bot.registry.mlflow;"
+            "assert before == dict(os.environ) and 'mlflow' not in sys.modules"
+        )
+        assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+    def test_a_registry_is_impatient_where_nothing_is_said(self, mlflow_patience: None) -> None:
+        MlflowRegistry("http://127.0.0.1:1", timeout=3)
+        assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "3"
+        assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
+
+    def test_what_the_environment_says_is_left_alone(
+        self, mlflow_patience: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+        MlflowRegistry("http://127.0.0.1:1", timeout=3)
+        assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "60"

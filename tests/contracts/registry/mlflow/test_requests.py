@@ -1,0 +1,119 @@
+"""What each question costs in requests to a real MLflow."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from bot.registry.mlflow import MlflowRegistry
+from bot.slack.links import run_page
+from tests.support.registry.contract_fixtures import CALLS, WRITING
+from tests.support.registry.mlflow_process import MlflowServer
+from tests.support.registry.registries import MlflowBackend
+
+
+class TestRequests:
+    @pytest.mark.parametrize("call", CALLS)
+    def test_a_call_is_one_request(self, remote: MlflowRegistry, mlflow_server: MlflowServer, call: str) -> None:
+        CALLS[call](remote)
+        assert len(mlflow_server.requests) == 1
+
+    @pytest.mark.parametrize("call", WRITING)
+    def test_a_write_without_a_reading_before_it_reads_first(
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer, call: str
+    ) -> None:
+        CALLS[call](MlflowRegistry(mlflow_server.uri))
+        read, written = (request.split()[0] for request in mlflow_server.requests)
+        assert (read, written in {"POST", "PATCH", "DELETE"}) == ("GET", True)
+
+    def test_a_reading_of_long_ago_is_made_again(self, remote: MlflowRegistry, mlflow_server: MlflowServer) -> None:
+        times = iter([0.0, 61.0, 61.0])
+        registry = MlflowRegistry(mlflow_server.uri, monotonic=lambda: next(times))
+        registry.model("churn")
+        registry.set_alias("churn", "champion", 1)
+        assert len(mlflow_server.requests) == 3
+
+    def test_a_single_run_is_got_without_a_search(
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_runs: list[str]
+    ) -> None:
+        assert remote.runs(mlflow_runs[:1]).keys() == set(mlflow_runs[:1])
+        assert remote.runs(["f" * 32]) == {}
+        assert [request.partition("/mlflow/")[2] for request in mlflow_server.requests] == ["runs/get"] * 2
+
+    @pytest.mark.parametrize(("number", "requests"), [(2, 1), (1000, 1), (1001, 2)])
+    def test_a_thousand_runs_are_one_request(
+        self,
+        remote: MlflowRegistry,
+        mlflow_server: MlflowServer,
+        mlflow_runs: list[str],
+        monkeypatch: pytest.MonkeyPatch,
+        number: int,
+        requests: int,
+    ) -> None:
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")  # a test may have a slow machine
+        assert len(remote.runs(mlflow_runs[:number])) == number
+        assert len(mlflow_server.requests) == requests + 1  # the first time it asks for the experiments
+        remote.runs(mlflow_runs[:number])
+        assert len(mlflow_server.requests) == 2 * requests + 1
+
+    def test_no_runs_are_no_request(self, remote: MlflowRegistry, mlflow_server: MlflowServer) -> None:
+        assert remote.runs([]) == remote.runs(["a b", "'"]) == {}
+        assert mlflow_server.requests == []
+
+    def test_a_run_that_is_gone_is_looked_for_in_new_experiments_only(
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
+    ) -> None:
+        old = mlflow_backend.add_run()
+        assert remote.runs([old, "f" * 32]).keys() == {old}
+        assert len(mlflow_server.requests) == 2
+        remote.runs([old, "f" * 32])
+        assert len(mlflow_server.requests) == 4  # the runs, and whether there is a new experiment: no
+        new = mlflow_backend.add_run(experiment="new")
+        assert remote.runs([old, new]).keys() == {old, new}
+        assert len(mlflow_server.requests) == 7
+
+    def test_a_run_tells_its_experiment_as_the_address_of_its_page_does(
+        self, remote: MlflowRegistry, mlflow_backend: MlflowBackend
+    ) -> None:
+        run_id = mlflow_backend.add_run(experiment="churn")
+        known = mlflow_backend.tracking.get_experiment_by_name("churn").experiment_id
+        assert run_page("http://mlflow", remote.runs([run_id])[run_id]).endswith(f"/experiments/{known}/runs/{run_id}")
+
+    def test_runs_of_a_deleted_experiment_are_found(
+        self, remote: MlflowRegistry, mlflow_backend: MlflowBackend
+    ) -> None:
+        run_id = mlflow_backend.add_run(experiment="gone")
+        mlflow_backend.delete_experiment("gone")
+        assert remote.runs([run_id])[run_id].is_deleted
+
+    def test_registering_asks_for_the_run_its_model_and_the_registered_one(
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
+    ) -> None:
+        run_id = mlflow_backend.add_run(models=["classifier"])
+        remote.register("churn", run_id, tags={"semver": "1.0.0"}, description="new")
+        assert [request.split("/mlflow/")[1] for request in mlflow_server.requests][2:] == [
+            "registered-models/get",
+            "model-versions/create",
+        ]
+        assert len(mlflow_server.requests) == 4
+
+    def test_versions_are_read_page_by_page(self, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend) -> None:
+        mlflow_backend.add("churn", versions=7)
+        registry = MlflowRegistry(mlflow_server.uri, versions_a_page=3)
+        assert [v.version for v in registry.versions("churn")] == [7, 6, 5, 4, 3, 2, 1]
+        assert len(mlflow_server.requests) == 3
+
+
+@pytest.fixture
+def mlflow_runs(mlflow_sqlite: str, mlflow_backend: MlflowBackend) -> list[str]:
+    """Return the ids of 1,001 runs, written past MLflow: it takes 5 ms for each."""
+    first = mlflow_backend.add_run(metrics={"auc": 0.5})
+    ids = [first, *(f"{number:032x}" for number in range(1000))]
+    engine = sa.create_engine(mlflow_sqlite)
+    with engine.begin() as connection:
+        for table, key in (("runs", "run_uuid"), ("latest_metrics", "run_uuid")):
+            row = connection.execute(sa.text(f"SELECT * FROM {table}")).mappings().one()  # noqa: S608
+            columns = sa.table(table, *(sa.column(name) for name in row))
+            connection.execute(sa.insert(columns), [{**row, key: run_id} for run_id in ids[1:]])
+    engine.dispose()
+    return ids

@@ -1,0 +1,95 @@
+"""What a rollback costs in requests, counted at a real MLflow: the same at any number of versions, whoever asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot.domain.monitors import State
+from bot.domain.moves import MoveKind, MoveState
+from bot.domain.registry import Stage
+from bot.ledger import SqlLedger
+from bot.registry.mlflow import MlflowRegistry
+from tests.support.app.harness import holders
+from tests.support.ledger.bulk_data import add_many_versions
+from tests.support.monitoring.monitoring_harness import MonitoringHarness
+from tests.support.registry.mlflow_process import MlflowServer
+from tests.support.registry.registries import MlflowBackend
+
+Open = Callable[[int], MonitoringHarness]
+
+READ, MOVE, ALIAS = "model-versions/get", "model-versions/transition-stage", "registered-models/alias"
+# The incumbent and the target are read, then it is moved with archiving, named, and read back.
+THE_MOVE = [READ, READ, MOVE, ALIAS, READ]
+
+
+@pytest.fixture
+def opened(
+    mlflow_server: MlflowServer, mlflow_backend: MlflowBackend, mlflow_sqlite: str, sqlite_url: str
+) -> Iterator[Open]:
+    """Return a function that gives `churn` so many versions, v2 in Production after v1, and nothing asked yet."""
+    closing: list[Callable[[], None]] = []
+
+    def open_it(versions: int) -> MonitoringHarness:
+        add_many_versions(mlflow_backend, mlflow_sqlite, "churn", versions, metrics={"f1": 0.9})
+        registry = MlflowRegistry(mlflow_server.uri, timeout=20)
+        ledger = SqlLedger(sqlite_url)
+        closing.extend([registry.close, ledger.close])
+        watched = MonitoringHarness(ledger, registry)
+        for version in (1, 2):
+            watched.serves(version, since=datetime.now(UTC) - timedelta(days=4 - version))
+        registry.transition("churn", 2, Stage.PRODUCTION, archive_existing=True)
+        mlflow_server.requests.clear()
+        return watched
+
+    yield open_it
+    for close in closing:
+        close()
+
+
+def asked(server: MlflowServer) -> list[str]:
+    """Return what the server was asked since the last time."""
+    paths = [request.split("/mlflow/")[1] for request in server.requests]
+    server.requests.clear()
+    return paths
+
+
+@pytest.mark.parametrize("number", [3, 60])
+def test_a_person_s_rollback(opened: Open, mlflow_server: MlflowServer, number: int) -> None:
+    watched = opened(number)
+    watched.roll_back()
+    asked(mlflow_server)  # whether the version may load: known from now on
+    watched.moves.run("churn")
+    assert asked(mlflow_server) == THE_MOVE
+    assert is_rolled_back(watched)
+
+
+@pytest.mark.parametrize("number", [3, 60])
+def test_an_automatic_rollback_has_looked_at_the_target_before(
+    opened: Open, mlflow_server: MlflowServer, number: int
+) -> None:
+    watched = opened(number)
+    monitor = watched.monitor("accuracy", fail_after=2)
+    watched.reads(0.5)
+    watched.monitoring.check(monitor)
+    assert watched.standing(monitor).state is State.PENDING
+    looked = asked(mlflow_server)
+    assert looked[:2] == [READ, "runs/get"]
+    assert not {MOVE, ALIAS}.intersection(looked)
+    watched.monitoring.check(monitor)
+    assert asked(mlflow_server) == THE_MOVE
+    assert is_rolled_back(watched)
+
+
+def is_rolled_back(watched: MonitoringHarness) -> bool:
+    """Tell whether v1 serves, read back and under its name, and say so in the ledger."""
+    with watched.ledger.read() as reading:
+        newest = reading.moves("churn")[0]
+    named = watched.registry.model("churn").aliases
+    return (
+        (newest.kind, newest.version, newest.state) == (MoveKind.ROLLBACK, 1, MoveState.DONE)
+        and holders(watched.registry, "churn") == [1]
+        and named == {"champion": 1}
+    )

@@ -1,0 +1,307 @@
+"""A real MLflow server, and the trouble that it can make."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from bot.domain.errors import (
+    RegistryRefused,
+    RegistryUnreachable,
+)
+from bot.domain.registry import Column, VersionInfo
+from bot.ports import Registry
+from bot.registry.mlflow import MlflowRegistry
+from tests.support.ledger.ledgers import PostgresServer
+from tests.support.network.ports import free_port
+from tests.support.registry.contract_fixtures import (
+    ARCHIVED,
+    CALLS,
+    NONE,
+    PRODUCTION,
+    READING,
+    WRITING,
+    stages,
+)
+from tests.support.registry.mlflow_process import MlflowServer, mlflow_subprocess
+from tests.support.registry.registries import MlflowBackend
+
+OTHERS: dict[str, Callable[[Registry], object]] = {
+    "runs": lambda registry: registry.runs(["a" * 32]),
+    "package": lambda registry: registry.package(VersionInfo(model="churn", version=1, stage=NONE)),
+    "estimator": lambda registry: registry.estimator(VersionInfo(model="churn", version=1, stage=NONE)),
+    "register": lambda registry: registry.register("churn", "a" * 32, tags={}),
+}
+
+
+class TestTrouble:
+    @pytest.mark.parametrize("call", CALLS | OTHERS)
+    def test_a_server_that_is_down_is_told_soon(
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer, call: str
+    ) -> None:
+        mlflow_server.stop()
+        begun = time.monotonic()
+        with pytest.raises(RegistryUnreachable, match="does not answer"):
+            (CALLS | OTHERS)[call](remote)
+        assert time.monotonic() - begun < 20  # at once; MLflow by itself would try for minutes
+
+    def test_a_server_that_comes_back_is_asked_again(self, remote: MlflowRegistry, mlflow_server: MlflowServer) -> None:
+        mlflow_server.stop()
+        with pytest.raises(RegistryUnreachable):
+            remote.model("churn")
+        mlflow_server.start()
+        assert remote.model("churn").name == "churn"
+
+    def test_a_slow_server_is_given_up(
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+        mlflow_server.delay(60)
+        with pytest.raises(RegistryUnreachable, match="did not answer in time"):
+            remote.model("churn")
+
+    @pytest.mark.parametrize("call", WRITING)
+    def test_a_write_whose_answer_is_lost_is_not_sent_again(
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer, call: str
+    ) -> None:
+        mlflow_server.lose_the_next_answer()
+        with pytest.raises(RegistryUnreachable):
+            CALLS[call](remote)
+        assert len(mlflow_server.requests) == 1
+
+    def test_what_was_asked_may_be_done_although_the_answer_is_lost(
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer
+    ) -> None:
+        mlflow_server.lose_the_next_answer()
+        with pytest.raises(RegistryUnreachable):
+            remote.transition("churn", 2, PRODUCTION, archive_existing=True)
+        assert stages(remote) == {1: ARCHIVED, 2: PRODUCTION}
+
+    @pytest.mark.parametrize("call", READING)
+    def test_a_reading_whose_connection_breaks_is_made_again(
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer, call: str
+    ) -> None:
+        mlflow_server.lose_the_next_answer()
+        CALLS[call](remote)
+        assert len(mlflow_server.requests) == 2
+
+    def test_runs_whose_connection_breaks_are_asked_for_again(
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
+    ) -> None:
+        run_id = mlflow_backend.add_run()
+        mlflow_server.lose_the_next_answer()
+        assert remote.runs([run_id]).keys() == {run_id}
+
+    def test_a_version_whose_answer_is_lost_is_not_made_twice(
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
+    ) -> None:
+        run_id = mlflow_backend.add_run()
+        mlflow_server.lose_the_answer_to("/model-versions/create")
+        with pytest.raises(RegistryUnreachable):
+            remote.register("churn", run_id, tags={})
+        assert [request.rsplit("/", 1)[1] for request in mlflow_server.requests].count("create") == 1
+        assert [v.version for v in remote.versions("churn") if v.run_id == run_id] == [3]
+
+    @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+    def test_a_server_in_trouble_is_unreachable(
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer, status: int
+    ) -> None:
+        mlflow_server.answer(status, {"error_code": "INTERNAL_ERROR", "message": "SELECT password"})
+        with pytest.raises(RegistryUnreachable, match="cannot answer now"):
+            remote.model("churn")
+
+    @pytest.mark.parametrize(
+        ("status", "body", "sentence"),
+        [
+            (400, {"error_code": "BAD_REQUEST", "message": "[SQL: SELECT 1]"}, "MLflow refused this"),
+            (400, {"error_code": "INVALID_PARAMETER_VALUE", "message": "No."}, "MLflow refused: No."),
+            (401, "Who are you?", "check MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD"),
+            (403, {"error_code": "PERMISSION_DENIED", "message": "Permission denied"}, "needs EDIT"),
+            (403, "Invalid Host header", "--allowed-hosts"),
+        ],
+    )
+    def test_a_refusal_says_what_to_do(
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer, status: int, body: str, sentence: str
+    ) -> None:
+        mlflow_server.answer(status, body)
+        with pytest.raises(RegistryRefused, match=sentence):
+            remote.transition("churn", 2, PRODUCTION, archive_existing=True)
+
+    @pytest.mark.parametrize(
+        ("status", "body"),
+        [
+            (404, "<html>nginx</html>"),
+            (404, {"detail": "Not Found"}),
+            (405, "<html>nginx</html>"),
+            (200, "<html>Down for maintenance</html>"),
+        ],
+    )
+    def test_a_proxy_that_answers_in_mlflow_s_place_is_no_refusal(
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer, status: int, body: str
+    ) -> None:
+        mlflow_server.answer(status, body)
+        with pytest.raises(RegistryUnreachable, match="is not an MLflow server"):
+            remote.transition("churn", 2, PRODUCTION, archive_existing=True)
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "[]",
+            "7",
+            '{"model_versions": 7}',
+            '{"model_versions": [7]}',
+            '{"model_versions": [{"name": "churn"}]}',
+            '{"runs": "none"}',
+            '{"runs": [{"info": {"run_id": "r"}}]}',
+            '{"runs": [{"info": {"run_id": "r", "experiment_id": "1"}, "data": {"metrics": [{"key": "a", "value": "?"}]'
+            "}}]}",
+        ],
+    )
+    def test_an_answer_of_another_shape_is_no_answer(
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend, body: str
+    ) -> None:
+        runs = [mlflow_backend.add_run(metrics={"accuracy": 0.9}) for _ in range(2)]
+        remote.runs(runs)  # which experiments there are is known from now on
+        mlflow_server.answer(200, body)
+        with pytest.raises(RegistryUnreachable, match="is not an MLflow server"):
+            remote.versions("churn") if "model_versions" in body else remote.runs(runs)
+
+    def test_the_database_s_words_are_kept_for_the_log(
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer
+    ) -> None:
+        mlflow_server.answer(400, {"error_code": "BAD_REQUEST", "message": "[SQL: SELECT 1]"})
+        with pytest.raises(RegistryRefused) as refused:
+            remote.model("churn")
+        assert "SELECT" not in str(refused.value)
+        assert "SELECT" in str(refused.value.__cause__)
+
+    def test_what_the_caller_was_handling_is_not_blamed_on_the_registry(
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer
+    ) -> None:
+        mlflow_server.answer(400, {"error_code": "BAD_REQUEST", "message": "no"})
+        try:
+            raise TimeoutError("something else")
+        except TimeoutError:
+            with pytest.raises(RegistryRefused):
+                remote.model("churn")
+
+    def test_a_password_in_the_address_is_not_told(self) -> None:
+        with pytest.raises(RegistryUnreachable) as unreachable:
+            MlflowRegistry(f"http://ann:secret@127.0.0.1:{free_port()}").models()
+        assert "secret" not in str(unreachable.value)
+
+    def test_an_address_of_another_kind_is_refused(self, mlflow_patience: None) -> None:
+        with pytest.raises(RegistryRefused, match="is not an MLflow server"):
+            MlflowRegistry("gopher://127.0.0.1").models()
+
+    def test_a_database_in_trouble_is_unreachable(self, mlflow_sqlite: str, mlflow_backend: MlflowBackend) -> None:
+        engine = sa.create_engine(mlflow_sqlite)
+        with engine.begin() as connection:
+            connection.execute(sa.text("DROP TABLE registered_model_tags"))
+        engine.dispose()
+        with pytest.raises(RegistryUnreachable, match="cannot answer now"):
+            MlflowRegistry(mlflow_sqlite).models()
+
+    def test_an_alias_that_another_set_first_is_set_again(
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer
+    ) -> None:
+        said = "(sqlite3.IntegrityError) UNIQUE constraint failed: registered_model_aliases.name"
+        mlflow_server.answer(400, {"error_code": "BAD_REQUEST", "message": said})
+        remote.set_alias("churn", "champion", 2)
+        assert remote.model("churn").aliases == {"champion": 2}
+
+
+@pytest.fixture(scope="module")
+def command_line_server(mlflow_template: Path) -> Iterator[str]:
+    """Run `mlflow server --workers 2` over the template's neighbour."""
+    folder = Path(tempfile.mkdtemp(dir=mlflow_template.parent))
+    database = folder / "server.db"
+    database.write_bytes(mlflow_template.read_bytes())
+    backend = MlflowBackend(f"sqlite:///{database}")
+    backend.add("churn", versions=[PRODUCTION, NONE])
+    backend.close()
+    with mlflow_subprocess(f"sqlite:///{database}", folder) as uri:
+        yield uri
+
+
+@pytest.mark.slow
+def test_a_server_with_two_workers_is_moved_and_read_back(command_line_server: str) -> None:
+    registry = MlflowRegistry(command_line_server)
+    registry.transition("churn", 2, PRODUCTION, archive_existing=True)
+    registry.set_alias("churn", "champion", 2)
+    assert [stages(registry) for _ in range(5)] == [{1: ARCHIVED, 2: PRODUCTION}] * 5
+    assert registry.model("churn").aliases == {"champion": 2}
+
+
+TRAINING = """
+import mlflow, numpy
+from mlflow.models import infer_signature
+from sklearn.linear_model import LogisticRegression
+
+inputs, labels = numpy.array([[0.0, 1.0], [1.0, 0.0]]), numpy.array([0, 1])
+with mlflow.start_run() as run:
+    mlflow.log_metric("auc", float("inf"))
+    mlflow.log_input(mlflow.data.from_numpy(inputs, targets=labels), context="training")
+    model = LogisticRegression().fit(inputs, labels)
+    mlflow.sklearn.log_model(model, name="model", signature=infer_signature(inputs, labels))
+print("run", run.info.run_id)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_model_that_mlflow_logged_is_registered_and_read(command_line_server: str) -> None:
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_TRACKING_URI": command_line_server}
+    trained = subprocess.run(
+        [sys.executable, "-c", TRAINING], env=os.environ | quiet, check=True, capture_output=True, text=True
+    )
+    run_id = trained.stdout.split("run ")[-1].strip()
+    registry = MlflowRegistry(command_line_server)
+    version = registry.register("fraud", run_id, tags={"semver": "1.0.0"})
+    run, package = registry.runs([run_id])[run_id], registry.package(version)
+    assert registry.version("fraud", 1) == version
+    assert math.isnan(run.metrics["auc"])
+    assert [(dataset.rows, dataset.context) for dataset in run.datasets] == [(2, "training")]
+    assert package
+    assert package.signature
+    assert (package.flavors, package.signature.inputs) == (
+        ("sklearn",),
+        (Column(name="", type="tensor(float64,[-1, 2])"),),
+    )
+    assert any(line.startswith("scikit-learn==") for line in package.dependencies)
+    assert package.size
+    assert registry.estimator(version) == "LogisticRegression"
+
+
+@pytest.mark.postgres
+def test_a_server_that_cannot_archive_moves_first_and_archives_then(
+    postgres_server: PostgresServer, mlflow_patience: None, tmp_path: Path
+) -> None:
+    database = postgres_server.url(postgres_server.create())
+    backend = MlflowBackend(database)
+    backend.add("churn", versions=[PRODUCTION, NONE])
+    server = MlflowServer(database, tmp_path)  # with psycopg 3: mlflow#24592
+    server.start()
+    registry = MlflowRegistry(server.uri)
+    registry.transition("churn", 2, PRODUCTION, archive_existing=True)
+    told = stages(registry)
+    server.close()
+    backend.close()
+    assert told == {1: ARCHIVED, 2: PRODUCTION}
+    assert [request.rsplit("/", 1)[1] for request in server.requests] == [
+        "get",  # is it a model?
+        "transition-stage",  # fails
+        "transition-stage",
+        "search",
+        "transition-stage",
+        "search",
+    ]

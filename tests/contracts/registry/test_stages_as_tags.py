@@ -1,0 +1,119 @@
+"""Stages that are kept as tags, for a registry that has none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+import pytest
+
+from bot.domain.errors import (
+    RegistryUnreachable,
+)
+from bot.domain.registry import Stage
+from bot.registry.memory import MemoryRegistry
+from bot.registry.tagged import TaggedStages
+from tests.support.registry.contract_fixtures import ARCHIVED, NONE, PRODUCTION, STAGING, stages
+
+
+class DyingRegistry(MemoryRegistry):
+    """A registry whose caller dies before its last `left` writes."""
+
+    left = 99
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        """Let `alias` name the version, unless this is the end."""
+        self._live()
+        super().set_alias(name, alias, version)
+
+    def drop_alias(self, name: str, alias: str) -> None:
+        """Let `alias` name nothing, unless this is the end."""
+        self._live()
+        super().drop_alias(name, alias)
+
+    def set_tags(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
+        """Set the tags, unless this is the end."""
+        self._live()
+        super().set_tags(name, version, tags)
+
+    def _live(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise RegistryUnreachable("It died.")
+
+
+class TestStagesAsTags:
+    @pytest.fixture
+    def mortal(self) -> DyingRegistry:
+        """Return a registry where v1 is in Production and v2 in Staging, by tags and aliases."""
+        memory = DyingRegistry()
+        memory.add("churn", versions=3)
+        registry = self.tagged(memory)
+        registry.transition("churn", 1, PRODUCTION, archive_existing=True)
+        registry.transition("churn", 2, STAGING, archive_existing=True)
+        memory.requests.clear()
+        return memory
+
+    @staticmethod
+    def tagged(memory: MemoryRegistry) -> TaggedStages:
+        return TaggedStages(memory, champion="champion", challenger="challenger")
+
+    def test_the_alias_is_the_move(self, mortal: DyingRegistry) -> None:
+        self.tagged(mortal).transition("churn", 2, PRODUCTION, archive_existing=True)
+        assert mortal.model("churn").aliases == {"champion": 2}
+        assert stages(self.tagged(mortal)) == {1: ARCHIVED, 2: PRODUCTION, 3: NONE}
+
+    def test_stages_of_the_registry_itself_are_left_alone(self, mortal: DyingRegistry) -> None:
+        self.tagged(mortal).transition("churn", 2, PRODUCTION, archive_existing=True)
+        assert mortal.requests["transition"] == 0
+        assert stages(mortal) == {1: NONE, 2: NONE, 3: NONE}
+
+    @pytest.mark.parametrize("stage", [ARCHIVED, NONE])
+    def test_whoever_leaves_loses_the_alias(self, mortal: DyingRegistry, stage: Stage) -> None:
+        self.tagged(mortal).transition("churn", 1, stage, archive_existing=True)
+        assert mortal.model("churn").aliases == {"challenger": 2}
+        assert stages(self.tagged(mortal)) == {1: stage, 2: STAGING, 3: NONE}
+
+    def test_an_alias_of_another_meaning_stays(self, mortal: DyingRegistry) -> None:
+        mortal.set_alias("churn", "best", 1)
+        self.tagged(mortal).transition("churn", 1, ARCHIVED, archive_existing=True)
+        assert mortal.model("churn").aliases == {"challenger": 2, "best": 1}
+
+    @pytest.mark.parametrize("writes", range(4))
+    @pytest.mark.parametrize("stage", Stage)
+    def test_a_move_that_broke_off_is_healed_by_another_try(
+        self, mortal: DyingRegistry, stage: Stage, writes: int
+    ) -> None:
+        whole = DyingRegistry()
+        whole.add("churn", versions=3)
+        for version, target in ((1, PRODUCTION), (2, STAGING), (2, stage)):
+            self.tagged(whole).transition("churn", version, target, archive_existing=True)
+        mortal.left = writes
+        with suppress(RegistryUnreachable):
+            self.tagged(mortal).transition("churn", 2, stage, archive_existing=True)
+        mortal.left = 99
+        self.tagged(mortal).transition("churn", 2, stage, archive_existing=True)
+        assert stages(self.tagged(mortal)) == stages(self.tagged(whole))
+        assert mortal.model("churn").aliases == whole.model("churn").aliases
+
+    @pytest.mark.parametrize("writes", range(4))
+    def test_there_is_no_instant_without_a_champion(self, mortal: DyingRegistry, writes: int) -> None:
+        mortal.left = writes
+        with suppress(RegistryUnreachable):
+            self.tagged(mortal).transition("churn", 2, PRODUCTION, archive_existing=True)
+        assert mortal.model("churn").aliases["champion"] in {1, 2}
+        assert PRODUCTION in stages(self.tagged(mortal)).values()
+
+    def test_a_word_that_is_no_stage_is_none(self) -> None:
+        memory = MemoryRegistry()
+        memory.add("churn")
+        memory.add_version("churn", tags={"stage": "Live"})
+        assert stages(self.tagged(memory)) == {1: NONE}
+
+    def test_a_list_of_models_takes_one_request_and_goes_by_the_aliases(self, mortal: DyingRegistry) -> None:
+        assert self.tagged(mortal).models()[0].latest == {PRODUCTION: 1, STAGING: 2}
+        assert mortal.requests == {"models": 1}
+
+    def test_one_model_takes_two_requests_and_goes_by_the_tags(self, mortal: DyingRegistry) -> None:
+        assert self.tagged(mortal).model("churn").latest == {PRODUCTION: 1, STAGING: 2, NONE: 3}
+        assert mortal.requests == {"model": 1, "versions": 1}

@@ -1,0 +1,379 @@
+"""Whatever a source has instead of a figure, a monitor that may roll back alerts and holds: each source, each way."""
+
+from __future__ import annotations
+
+import math
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from bot.domain.incidents import IncidentKind
+from bot.domain.monitors import Answer, Pushed, State
+from bot.domain.policy import Source
+from bot.domain.registry import MODEL_TAG, VERSION_TAG, Stage
+from bot.ports import MetricSource, Query
+from bot.registry.mlflow import MlflowRegistry
+from bot.services.monitoring import Monitoring
+from bot.sources import Parts
+from bot.sources.mlflow import LiveMlflowSource, MlflowSource
+from bot.sources.prometheus import PrometheusSource
+from bot.sources.push import open_push
+from tests.support.monitoring.monitoring import (
+    add_monitor,
+    incidents,
+    monitor_state,
+    rollbacks,
+    served,  # noqa: F401
+    tick,
+)
+from tests.support.network.broken_prometheus import BAD_BODIES, BAD_RESPONSES, FakeServer, http_response, success_body
+from tests.support.network.ports import free_port
+from tests.support.registry.registries import mlflow_patience  # noqa: F401
+from tests.support.services.bench import Bench, bench  # noqa: F401
+
+GOOD, BAD = 0.9, 0.5
+
+
+@dataclass
+class SingleSource:
+    """The one source that there is."""
+
+    source: MetricSource
+
+    def read(self, name: str, queries: Sequence[Query]) -> list[Answer]:
+        """Return its answers."""
+        return list(self.source.read(queries))
+
+    def history(self, name: str, query: Query, step: timedelta) -> Answer:
+        """Return its past."""
+        return self.source.history(query, step)
+
+
+@dataclass
+class Held:
+    """A bench whose monitor, armed and failing at the first bad figure, asks a real source."""
+
+    bench: Bench
+
+    def asks(self, source: MetricSource) -> None:
+        """Let monitors ask this source from now on."""
+        monitoring = Monitoring(
+            self.bench.context,
+            SingleSource(source),
+            self.bench.incidents,
+            act=self.bench.moves.run,
+            monotonic=self.bench.clock.monotonic,
+        )
+        object.__setattr__(self.bench, "monitoring", monitoring)
+
+    def checks(self, source: MetricSource, before: Callable[[], object] = lambda: None, **rule: Any) -> State:
+        """Have it checked four times, and return how the monitor stands: no mix of errors and gaps is longer silent."""
+        self.asks(source)
+        fields: dict[str, Any] = {"fail_after": 1, "no_data": 2, "error": 2, "retries": 0, "timeout": "2s"}
+        monitor = add_monitor(self.bench, **fields | rule)
+        for _ in range(4):
+            self.bench.clock.advance(seconds=12)
+            before()
+            tick(self.bench)
+        return monitor_state(self.bench, monitor).state
+
+    def holds(self) -> None:
+        """Assert that it alerted once, and moved nothing."""
+        assert (self.bench.registry.holders(), rollbacks(self.bench)) == ([4], [])
+        assert [one.kind for one in incidents(self.bench)] == [IncidentKind.BLIND]
+
+
+@pytest.fixture
+def held(served: Bench) -> Held:  # noqa: F811
+    """Return it."""
+    return Held(served)
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Return the address of a server that takes connections, and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+# -- prometheus --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def prometheus() -> Iterator[Callable[[Any], PrometheusSource]]:
+    """Give what makes a source over a server that answers so."""
+    made: list[FakeServer | PrometheusSource] = []
+
+    def make(answer: Any) -> PrometheusSource:
+        server = FakeServer(answer)
+        source = PrometheusSource(server.url, token=None)
+        made.extend([server, source])
+        return source
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def figure(text: str) -> Callable[[str], bytes]:
+    """Return what answers with a figure of the moment that was asked for."""
+
+    def answer(request: str) -> bytes:
+        path = request.split(" ")[1]
+        at = float(parse_qs(urlsplit(path).query).get("time", ["0"])[0])
+        return http_response(200, success_body("vector", [{"metric": {}, "value": [at, text]}]))
+
+    return answer
+
+
+NONE_THERE = {
+    "unknown": http_response(200, success_body("vector", [])),
+    "NaN": figure("NaN"),
+    "+Inf": figure("+Inf"),
+    "-Inf": figure("-Inf"),
+}
+
+
+@pytest.mark.parametrize("answer", BAD_RESPONSES.values(), ids=BAD_RESPONSES)
+def test_a_prometheus_that_fails_is_alerted_and_held(held: Held, prometheus: Any, answer: bytes) -> None:
+    assert held.checks(prometheus(answer)) is State.ERROR
+    held.holds()
+
+
+@pytest.mark.parametrize("shape", BAD_BODIES.values(), ids=BAD_BODIES)
+def test_what_prometheus_does_not_say_is_alerted_and_held(held: Held, prometheus: Any, shape: Any) -> None:
+    assert held.checks(prometheus(http_response(200, shape))) is State.ERROR
+    held.holds()
+
+
+@pytest.mark.parametrize("answer", NONE_THERE.values(), ids=NONE_THERE)
+def test_a_prometheus_without_a_figure_is_alerted_and_held(held: Held, prometheus: Any, answer: Any) -> None:
+    assert held.checks(prometheus(answer)) is State.NO_DATA
+    held.holds()
+
+
+def test_a_prometheus_that_refuses_is_alerted_and_held(held: Held) -> None:
+    assert held.checks(PrometheusSource(f"http://127.0.0.1:{free_port()}", token=None)) is State.ERROR
+    held.holds()
+
+
+def test_a_prometheus_that_says_nothing_is_alerted_and_held(held: Held, silent: str) -> None:
+    assert held.checks(PrometheusSource(silent, token=None), timeout="1s") is State.ERROR
+    held.holds()
+
+
+def test_a_bad_figure_of_prometheus_is_rolled_back(held: Held, prometheus: Any) -> None:
+    assert held.checks(prometheus(figure(str(BAD)))) is not State.ERROR
+    assert held.bench.registry.holders() == [2]
+
+
+# -- push --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def push(held: Held) -> MetricSource:
+    """Return the source over the ledger's readings."""
+    parts = Parts(ledger=held.bench.ledger, registry=held.bench.registry, environ={})
+    source: MetricSource = open_push("push", Source(type="push"), parts)
+    return source
+
+
+def pushes(held: Held, value: float, *, back: timedelta = timedelta(), **about: Any) -> Callable[[], None]:
+    """Return what pushes a reading, so long ago."""
+
+    def push() -> None:
+        now: datetime = held.bench.clock.now()
+        fields: dict[str, Any] = {"source": "push", "model": "churn", "version": 4, "metric": "accuracy"} | about
+        reading = Pushed(at=now - back, value=value, received_at=now, client="ci", **fields)
+        with held.bench.ledger.write() as tx:
+            tx.add_readings([reading])
+
+    return push
+
+
+def both(*some: Callable[[], None]) -> Callable[[], None]:
+    """Return what pushes all of them."""
+
+    def push() -> None:
+        for one in some:
+            one()
+
+    return push
+
+
+NOTHING_OF_USE: dict[str, Callable[[Held], Callable[[], None]]] = {
+    "nothing": lambda held: lambda: None,
+    "of another version": lambda held: pushes(held, BAD, version=3),
+    "of another model": lambda held: pushes(held, BAD, model="fraud"),
+    "of another metric": lambda held: pushes(held, BAD, metric="f1"),
+    "of another source": lambda held: pushes(held, BAD, source="live"),
+    "old": lambda held: pushes(held, BAD, back=timedelta(minutes=9)),
+    "of the future": lambda held: pushes(held, BAD, back=-timedelta(hours=1)),
+    "from before the promotion": lambda held: pushes(held, BAD, back=timedelta(days=2)),
+}
+
+
+@pytest.mark.parametrize("what", NOTHING_OF_USE)
+def test_without_a_pushed_reading_that_counts_it_is_alerted_and_held(held: Held, push: MetricSource, what: str) -> None:
+    assert held.checks(push, NOTHING_OF_USE[what](held)) is State.NO_DATA
+    held.holds()
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [({}, {}), ({}, {"back": timedelta(seconds=3)}), ({}, {"version": 3}), ({}, {"back": -timedelta(hours=1)})],
+    ids=["twice", "out of order", "of another version", "of the future"],
+)
+def test_a_good_reading_is_believed_whatever_comes_beside_it(
+    held: Held, push: MetricSource, first: dict[str, Any], then: dict[str, Any]
+) -> None:
+    readings = both(pushes(held, GOOD, **first), pushes(held, BAD, **then))
+    assert held.checks(push, readings) is State.OK
+    assert (held.bench.registry.holders(), incidents(held.bench)) == ([4], [])
+
+
+def test_a_bad_pushed_reading_is_rolled_back(held: Held, push: MetricSource) -> None:
+    held.checks(push, pushes(held, BAD))
+    assert held.bench.registry.holders() == [2]
+
+
+# -- mlflow: what it holds ---------------------------------------------------------------------------------------------
+
+
+def trained(held: Held, **metrics: float) -> None:
+    """Give the version in Production a run with these metrics."""
+    registry = held.bench.registry
+    run = registry.add_run(metrics=metrics)
+    number = registry.add_version("churn", run_id=run)
+    registry.by_hand("churn", number, Stage.PRODUCTION)
+    held.bench.watch.poll()
+
+
+@pytest.mark.parametrize(
+    "metrics", [{}, {"f1": BAD}, {"accuracy": math.nan}, {"accuracy": math.inf}, {"accuracy": -math.inf}], ids=str
+)
+def test_a_training_run_without_the_metric_is_alerted_and_held(held: Held, metrics: dict[str, float]) -> None:
+    trained(held, **metrics)
+    assert held.checks(MlflowSource(held.bench.registry)) is State.NO_DATA
+    assert (held.bench.registry.holders(), rollbacks(held.bench)) == ([5], [])
+    assert [one.kind for one in incidents(held.bench)] == [IncidentKind.BLIND]
+
+
+def test_where_mlflow_has_another_version_in_production_nothing_is_known(held: Held) -> None:
+    held.bench.registry.by_hand("churn", 1, Stage.PRODUCTION)  # and nobody has looked yet
+    assert held.checks(MlflowSource(held.bench.registry)) is State.NO_DATA
+    assert (held.bench.registry.holders(), rollbacks(held.bench)) == ([1], [])
+
+
+def test_a_bad_metric_of_the_training_run_is_rolled_back(held: Held) -> None:
+    trained(held, accuracy=BAD)
+    held.checks(MlflowSource(held.bench.registry), min_served="0s")
+    assert held.bench.registry.holders() == [4]
+
+
+def logs(held: Held, value: float, back: timedelta = timedelta(), *, version: int = 4) -> Callable[[], None]:
+    """Return what logs a live metric, so long ago."""
+    registry = held.bench.registry
+    run = registry.add_run(tags={MODEL_TAG: "churn", VERSION_TAG: str(version)}, status="RUNNING")
+    return lambda: registry.log_metric(run, "accuracy", value, held.bench.clock.now() - back)
+
+
+LIVE: dict[str, Callable[[Held], Callable[[], None]]] = {
+    "no run": lambda held: lambda: None,
+    "NaN": lambda held: logs(held, math.nan),
+    "+Inf": lambda held: logs(held, math.inf),
+    "-Inf": lambda held: logs(held, -math.inf),
+    "of another version": lambda held: logs(held, BAD, version=3),
+    "old": lambda held: logs(held, BAD, timedelta(minutes=9)),
+    "of the future": lambda held: logs(held, BAD, -timedelta(hours=1)),
+}
+
+
+@pytest.mark.parametrize("what", LIVE)
+def test_without_a_live_metric_that_counts_it_is_alerted_and_held(held: Held, what: str) -> None:
+    assert held.checks(LiveMlflowSource(held.bench.registry), LIVE[what](held)) is State.NO_DATA
+    held.holds()
+
+
+def test_a_bad_live_metric_is_rolled_back(held: Held) -> None:
+    held.checks(LiveMlflowSource(held.bench.registry), logs(held, BAD))
+    assert held.bench.registry.holders() == [2]
+
+
+def test_of_live_metrics_out_of_order_the_newest_is_believed(held: Held) -> None:
+    registry = held.bench.registry
+    run = registry.add_run(tags={MODEL_TAG: "churn", VERSION_TAG: "4"}, status="RUNNING")
+
+    def log() -> None:
+        now = held.bench.clock.now()
+        for value, back in ((GOOD, 0), (BAD, 5), (BAD, 5), (BAD, 8)):
+            registry.log_metric(run, "accuracy", value, now - timedelta(seconds=back))
+
+    assert held.checks(LiveMlflowSource(registry), log) is State.OK
+    assert held.bench.registry.holders() == [4]
+
+
+# -- mlflow: how it answers --------------------------------------------------------------------------------------------
+
+WAYS = (
+    "nothing",
+    "no http",
+    "half a body",
+    "no body",
+    "html",
+    "not let in",
+    "forbidden",
+    "not found",
+    "too many",
+    "broken",
+    "bad gateway",
+    "overloaded",
+    "latin",
+    "deep",
+)
+OVER_HTTP = {name: BAD_RESPONSES[name] for name in WAYS} | {
+    "a list": http_response(200, []),
+    "a text": http_response(200, "churn"),
+    "strange": http_response(200, {"registered_models": "none"}),
+}
+
+
+@pytest.mark.parametrize("source", [MlflowSource, LiveMlflowSource])
+@pytest.mark.parametrize("answer", OVER_HTTP.values(), ids=OVER_HTTP)
+def test_an_mlflow_that_fails_is_alerted_and_held(
+    held: Held,
+    answer: bytes,
+    source: Callable[[Any], MetricSource],
+    mlflow_patience: None,  # noqa: F811
+) -> None:
+    sham = FakeServer(answer)
+    registry = MlflowRegistry(sham.url, timeout=2)
+    try:
+        # Where it is JSON by chance, and says nothing, there is no data.
+        assert held.checks(source(registry)) in {State.ERROR, State.NO_DATA}
+        held.holds()
+    finally:
+        registry.close()
+        sham.close()
+
+
+@pytest.mark.parametrize("source", [MlflowSource, LiveMlflowSource])
+@pytest.mark.parametrize("is_there", [True, False], ids=["silent", "refused"])
+def test_an_mlflow_that_does_not_answer_is_alerted_and_held(
+    held: Held,
+    source: Callable[[Any], MetricSource],
+    is_there: bool,
+    silent: str,
+    mlflow_patience: None,  # noqa: F811
+) -> None:
+    registry = MlflowRegistry(silent if is_there else f"http://127.0.0.1:{free_port()}", timeout=1)
+    try:
+        assert held.checks(source(registry)) is State.ERROR
+        held.holds()
+    finally:
+        registry.close()

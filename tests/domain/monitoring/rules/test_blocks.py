@@ -1,0 +1,355 @@
+"""Blocks of readings: which are worse than the baseline, and which cannot be told."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bot.domain.baselines import DAY, HOUR, Points
+from bot.domain.effects import Effect, EffectKind
+from tests.support.domain.rules import NAN, TWO_PERCENT, absolute, hours, judge_block, judge_since
+from tests.support.domain.time_series import (
+    EVERY,
+    START,
+    a_week,
+    an_hour,
+    during,
+    noise,
+    on_weekends,
+    scaled,
+    series,
+    summary,
+)
+
+# -- blocks ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_block_that_is_worse_by_both_is_worse() -> None:
+    found = judge_block(an_hour(0.87))
+    assert found.is_worse is True
+    assert found.gap == pytest.approx(found.expected - 0.87)
+    assert found.noise > 3
+    assert found.bound == pytest.approx(0.98 * found.expected)
+    assert found.value == pytest.approx(0.87)
+
+
+def test_an_effect_without_noise_behind_it_is_not_enough() -> None:
+    assert judge_block(an_hour(0.87), a_week(sd=0.05)).is_worse is False
+
+
+def test_noise_without_an_effect_is_not_enough() -> None:
+    found = judge_block(an_hour(0.89), a_week(sd=0.001))
+    assert found.is_worse is False
+    assert found.noise > 3
+
+
+def test_what_resembles_its_neighbors_is_noisier() -> None:
+    quick, slow = judge_block(an_hour(0.87)), judge_block(an_hour(0.87), a_week(phi=0.9))
+    assert slow.noise < quick.noise / 2.5
+
+
+def test_a_better_block_is_not_worse() -> None:
+    found = judge_block(an_hour(0.99))
+    assert found.is_worse is False
+    assert found.gap < -0.08
+    assert "better" in str(found.why)
+
+
+def test_of_a_loss_less_is_better() -> None:
+    assert judge_block(an_hour(0.95), higher_is_better=False).is_worse is True
+    assert judge_block(an_hour(0.85), higher_is_better=False).is_worse is False
+
+
+def test_a_metric_below_zero_is_judged_by_its_size() -> None:
+    found = judge_block(an_hour(-0.95), a_week(mean=-0.9))
+    assert found.is_worse is True
+    assert found.gap == pytest.approx(0.05, abs=0.002)
+    assert found.bound == pytest.approx(1.02 * found.expected)
+
+
+def test_a_block_is_compared_with_the_same_hours() -> None:
+    clock = np.arange(2016) % 288
+    baseline = a_week(sd=0.001)
+    swinging = Points(baseline.at, baseline.value + 0.05 * np.sin(2 * np.pi * clock / 288))
+    assert judge_block(an_hour(0.852, START + 18 * HOUR), swinging).is_worse is False  # the trough of the day
+    assert judge_block(an_hour(0.852, START), swinging).is_worse is True
+
+
+@pytest.mark.parametrize("hour", [0, 3, 4, 23])
+def test_a_nightly_batch_is_expected_at_its_hour_and_at_no_other(hour: int) -> None:
+    baseline = a_week(sd=0.002)
+    night = (baseline.at % DAY >= 3 * HOUR) & (baseline.at % DAY < 4 * HOUR)
+    dipping = Points(baseline.at, baseline.value - 0.2 * night)
+    assert judge_block(an_hour(0.7, START + hour * HOUR), dipping).is_worse is (hour != 3)
+
+
+def test_one_wild_reading_is_no_worse_block() -> None:
+    values = np.full(12, 0.9)
+    values[5] = 0.3
+    found = judge_block(series(values))
+    assert found.value < found.bound
+    assert found.is_worse is False
+    assert str(found.why).endswith(": more than 2% and 3 σ, but most of its readings are not.")
+
+
+def test_what_recovers_is_no_worse_block() -> None:
+    found = judge_block(series([0.86] * 6 + [0.87] + [0.895] * 5))
+    assert found.value < found.bound
+    assert found.is_worse is False
+    assert str(found.why).endswith(": more than 2% and 3 σ, but it is recovering.")
+    assert judge_block(series([0.895] * 5 + [0.87] + [0.86] * 6)).is_worse is True
+
+
+def test_a_last_half_that_is_a_little_better_is_no_recovery() -> None:
+    baseline = a_week(sd=0.001)
+    assert judge_block(series([0.878] * 6 + [0.8835] * 6), baseline).is_worse is True  # it takes 0.8838: nine tenths
+    assert judge_block(series([0.878] * 6 + [0.8845] * 6), baseline).is_worse is False
+
+
+def test_jitter_moves_no_reading_out_of_its_block() -> None:
+    plain = a_week()
+    dice = np.random.default_rng(9)
+    jittery = Points(plain.at + dice.uniform(0, 30, len(plain)), plain.value)
+    late = Points(START + EVERY * np.arange(12) + dice.uniform(0, 30, 12), np.full(12, 0.87))
+    assert judge_block(late, jittery, START).noise == pytest.approx(judge_block(an_hour(0.87), plain).noise, rel=0.02)
+
+
+def test_a_frozen_baseline_may_be_weeks_old() -> None:
+    assert judge_block(an_hour(0.87, START + 28 * DAY), summary(a_week())).is_worse is True
+
+
+@pytest.mark.parametrize(("level", "is_worse"), [(0.9, False), (0.89, False), (0.88, True), (0.95, False)])
+def test_without_any_noise_the_effect_alone_decides(level: float, is_worse: bool) -> None:
+    found = judge_block(an_hour(level), a_week(sd=0))
+    assert found.is_worse is is_worse
+    assert found.noise == {0.9: 0.0, 0.95: -math.inf}.get(level, math.inf)
+
+
+@pytest.mark.parametrize("kind", EffectKind)
+def test_rounding_is_no_effect(kind: EffectKind) -> None:
+    baseline = series(np.full(2016, 0.1 + 0.2), START - 7 * DAY)
+    found = judge_block(an_hour(0.3), baseline, effect=Effect(0, kind))
+    assert (found.is_worse, found.gap, found.noise) == (False, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("window", [5 * HOUR, 7 * HOUR, 50 * 60, 1.5 * DAY])
+def test_a_window_need_not_divide_the_day(window: float) -> None:
+    baseline, readings = a_week(days=21), int(window / EVERY)
+    assert judge_block(series(np.full(readings, 0.8)), baseline, window=window).is_worse is True
+    assert judge_block(series(np.full(readings, 0.9)), baseline, window=window).is_worse is False
+    assert judge_block(series(np.full(readings, 0.8), START + window), baseline, window=window).is_worse is True
+
+
+@pytest.mark.parametrize("days", [1, 2, 3, 4])
+def test_a_window_may_be_days_long(days: int) -> None:
+    baseline = a_week(days=21, phi=0.7)
+    found = [
+        judge_block(series(np.full(288 * days, level)), baseline, window=days * DAY).is_worse for level in (0.9, 0.85)
+    ]
+    assert found == [False, True]
+
+
+def test_a_time_of_day_that_is_noisier_than_usual_needs_a_deeper_drop_where_single_readings_are_looked_at() -> None:
+    calm = summary(a_week())
+    rough = replace(calm, rough=(2.0,) + (1.0,) * (len(calm.same) - 1))
+    block = series(0.87 + noise(12, sd=0.005), START)
+    assert judge_block(block, rough, sure=2.0).noise == pytest.approx(judge_block(block, calm, sure=2.0).noise / 2)
+    assert judge_block(block, rough).noise == judge_block(block, calm).noise
+    later = Points(block.at + HOUR, block.value)
+    assert judge_block(later, rough, sure=2.0).noise == judge_block(later, calm, sure=2.0).noise
+
+
+def test_what_a_single_shock_explains_is_not_worse_where_single_readings_are_looked_at() -> None:
+    baseline = summary(a_week(phi=0.9, sd=0.005))
+    fading = series(0.9 - 0.1 * 0.9 ** np.arange(12), START)
+    assert judge_block(fading, baseline).is_worse
+    found = judge_block(fading, baseline, sure=2.0)
+    assert not found.is_worse
+    assert "but a single shock explains it" in str(found.why)
+
+
+# -- weekends ----------------------------------------------------------------------------------------------------------
+
+
+WEEKS = pytest.mark.parametrize("days", [7, 14, 21])
+
+
+SD, PHI = 0.0095, 0.7  # of an accuracy that is measured every five minutes
+
+
+def the_next_week(seed: int = 2) -> Points:
+    """Return a week after START like those before it."""
+    return series(0.9 + noise(2016, SD, PHI, seed))
+
+
+@WEEKS
+def test_a_weekend_that_is_as_weekends_are_is_not_worse(days: int) -> None:
+    baseline = on_weekends(a_week(SD, PHI, days=days), -0.03)
+    assert not any(hours(on_weekends(the_next_week(), -0.03), baseline, range(120, 168)))
+
+
+@WEEKS
+@pytest.mark.parametrize("begin", [10, 130])
+def test_a_drop_is_seen_on_a_weekday_and_on_a_weekend(days: int, begin: int) -> None:
+    baseline = on_weekends(a_week(SD, PHI, days=days), -0.03)
+    dropped = scaled(on_weekends(the_next_week(), -0.03), 0.95)
+    assert all(hours(dropped, baseline, range(begin, begin + 4)))
+
+
+@WEEKS
+def test_an_ordinary_monday_is_not_worse(days: int) -> None:
+    assert not any(hours(the_next_week(), on_weekends(a_week(SD, PHI, days=days), -0.03), range(24)))
+
+
+@WEEKS
+@pytest.mark.parametrize("seed", range(5))
+def test_a_weekend_that_begins_at_another_hour_makes_nobody_act(days: int, seed: int) -> None:
+    american, live = a_week(SD, PHI, days=days, seed=seed), the_next_week(seed + 100)
+    baseline = on_weekends(american, -0.03, behind=8 * HOUR)
+    assert not any(hours(on_weekends(live, -0.03, behind=8 * HOUR), baseline, range(8)))  # Sunday evening over there
+
+
+@WEEKS
+def test_a_mean_over_a_weekend_is_expected_to_be_a_weekend_s(days: int) -> None:
+    baseline = on_weekends(a_week(SD, PHI, days=days), -0.03)
+    live = on_weekends(the_next_week(), -0.03)
+    it = summary(baseline, 0.0)
+    weekend = live.between(START + 5 * DAY, START + 7 * DAY)
+    assert judge_since(weekend, it).is_worse is False
+    assert judge_since(weekend, it).expected == pytest.approx(0.87, abs=0.002)
+    assert judge_since(live, it).expected == pytest.approx(0.9 - 0.03 * 2 / 7, abs=0.002)
+    assert judge_since(scaled(weekend, 0.95), it).is_worse is True
+    assert judge_since(on_weekends(weekend, 0.03), it).gap < -0.028
+
+
+# -- old incidents -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("days", "margin"), [(7, 1.1), (14, 1.4), (21, 1.4)])
+@pytest.mark.parametrize("drop", [0.05, 0.1])
+@pytest.mark.parametrize("day", [1, 3, 6])
+def test_one_old_incident_does_not_blind(days: int, margin: float, drop: float, day: int) -> None:
+    begin = START - day * DAY + 9 * HOUR
+    baseline = during(a_week(SD, PHI, days=days), begin, begin + 4 * HOUR, -0.09)
+    for hour in (2, 10):  # at the hours of the incident, too
+        found = judge_block(an_hour(0.9 * (1 - drop), START + hour * HOUR), baseline)
+        assert found.is_worse is True
+        assert found.gap > margin * drop / 0.05 * (found.expected - found.bound)
+
+
+def test_what_comes_back_every_week_stays_usual() -> None:
+    baseline = a_week(SD, PHI, days=21)
+    for week in range(3):
+        begin = START - 21 * DAY + week * 7 * DAY + 9 * HOUR  # Mondays at nine
+        baseline = during(baseline, begin, begin + 4 * HOUR, -0.09)
+    live = during(the_next_week(), START + 9 * HOUR, START + 13 * HOUR, -0.09)
+    assert not any(hours(live, baseline, range(9, 13)))
+
+
+@pytest.mark.parametrize("rate", [0.0005, 0.003, 0.02])
+def test_a_typical_block_of_sparse_counts_is_not_worse(rate: float) -> None:
+    dice = np.random.default_rng(3)
+    baseline = summary(series(dice.poisson(rate, 2016), START - 7 * DAY))
+    live = series(dice.poisson(rate, 2016))
+    for effect in (TWO_PERCENT, absolute(0.001)):
+        assert not any(hours(live, baseline, range(168), higher_is_better=False, effect=effect))
+
+
+# -- what blocks cannot tell -------------------------------------------------------------------------------------------
+
+
+def test_nothing_cannot_be_told() -> None:
+    found = judge_block(Points.of([], []))
+    assert found.is_worse is None
+    assert all(math.isnan(one) for one in (found.value, found.bound, found.expected, found.gap, found.noise))
+
+
+@pytest.mark.parametrize(("days", "covers"), [(6.5, "6d 12h"), (6.94, ""), (7, ""), (0, "0s")])
+def test_a_baseline_needs_seven_days(days: float, covers: str) -> None:
+    found = judge_block(an_hour(0.87), a_week(days=days))
+    assert (found.is_worse is None) is bool(covers)
+    if covers:
+        assert str(found.why) == f"The baseline covers {covers}, and 7d are needed."
+
+
+@pytest.mark.parametrize("history", [420.0, 3_600.0, 7 * HOUR])
+def test_a_shorter_history_makes_shorter_days(history: float) -> None:
+    every = history / 2016
+    week = Points.of(START + every * np.arange(-2016, 0), 0.9 + noise(2016))
+    it = summary(week, START, history / 168, history)
+    for level, is_worse in ((0.9, False), (0.8, True)):
+        hour = series([level] * 12, START, every)
+        assert judge_block(hour, it, history=history).is_worse is is_worse
+        assert (
+            judge_since(
+                series([level] * 60, START, every), summary(week, 0.0, history / 168, history), history=history
+            ).is_worse
+            is is_worse
+        )
+
+
+def test_one_point_a_week_ago_is_no_baseline() -> None:
+    assert judge_block(an_hour(0.87), Points.of([START - 7 * DAY], [0.9])).is_worse is None
+
+
+@pytest.mark.parametrize(("readings", "told"), [(1, False), (5, False), (6, True)])
+def test_an_incomplete_block_cannot_be_told(readings: int, told: bool) -> None:
+    assert (judge_block(an_hour(0.5, readings=readings)).is_worse is not None) is told
+
+
+def test_days_that_have_a_few_readings_of_an_hour_do_not_have_it() -> None:
+    baseline = a_week()
+    kept = (baseline.at % HOUR >= HOUR - 5 * EVERY) | (baseline.at >= START - 4 * DAY) | (baseline.at % DAY >= HOUR)
+    found = judge_block(an_hour(0.87), Points(baseline.at[kept], baseline.value[kept]))
+    assert str(found.why) == "Only 4 past windows at this time of day are complete, and 5 are needed."
+
+
+def test_hours_that_few_days_have_cannot_be_told() -> None:
+    baseline = a_week()
+    kept = (baseline.at % DAY >= HOUR) | (baseline.at >= START - 4 * DAY)
+    found = judge_block(an_hour(0.87), Points(baseline.at[kept], baseline.value[kept]))
+    assert found.is_worse is None
+    assert str(found.why) == "Only 4 past windows at this time of day are complete, and 5 are needed."
+
+
+def test_hours_that_are_missing_in_the_baseline_leave_the_others_to_be_judged() -> None:
+    baseline = a_week(days=8)
+    kept = baseline.at % DAY >= 8 * HOUR
+    lacking = Points(baseline.at[kept], baseline.value[kept])
+    assert judge_block(an_hour(0.87, START + 4 * HOUR), lacking).is_worse is None
+    assert judge_block(an_hour(0.87, START + 8 * HOUR), lacking).is_worse is True
+    assert judge_block(an_hour(0.9, START + 8 * HOUR), lacking).is_worse is False
+
+
+def test_an_outage_of_a_day_does_not_end_the_comparison() -> None:
+    baseline = a_week()
+    kept = (baseline.at < START - 3 * DAY) | (baseline.at >= START - 2 * DAY)
+    assert judge_block(an_hour(0.87), Points(baseline.at[kept], baseline.value[kept])).is_worse is True
+
+
+def test_a_window_of_days_needs_a_longer_baseline() -> None:
+    block = series(np.full(576, 0.87))
+    assert judge_block(block, window=2 * DAY).is_worse is None
+    assert judge_block(block, a_week(days=14), window=2 * DAY).is_worse is True
+
+
+@pytest.mark.parametrize("sigma", [0.0, -1.0, NAN])
+def test_a_sigma_that_makes_no_sense_is_refused(sigma: float) -> None:
+    with pytest.raises(ValueError, match="sigma must be above 0"):
+        judge_block(an_hour(0.9), sigma=sigma)
+
+
+@pytest.mark.parametrize(("every", "readings"), [(10.0, 360), (60.0, 60), (1_800.0, 2)])
+def test_readings_may_come_often_or_seldom(every: float, readings: int) -> None:
+    it = summary(a_week(every=every))
+    assert judge_block(series(np.full(readings, 0.9), every=every), it).is_worse is False
+    assert judge_block(series(np.full(readings, 0.85), every=every), it).is_worse is True
+
+
+def test_readings_that_come_every_six_hours_are_judged_by_the_day() -> None:
+    it = summary(a_week(every=6 * HOUR, days=21), window=DAY)
+    assert judge_block(series(np.full(4, 0.9), every=6 * HOUR), it).is_worse is False
+    assert judge_block(series(np.full(4, 0.8), every=6 * HOUR), it).is_worse is True

@@ -1,0 +1,163 @@
+"""What armed monitors can be expected to cost: rollbacks although nothing is wrong."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from scipy.stats import beta
+
+from bot.domain import false_rollbacks, monitor_words
+from bot.domain.false_rollbacks import PER_MONTH, expected, per_month
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitors import Monitor
+from bot.domain.people import Person
+from tests.support.paths import ROOT
+
+NOW = datetime(2026, 5, 4, tzinfo=UTC)
+PAGE = ROOT / "docs" / "rules.md"
+LIGHT = ("plain", "daily swing", "late labels")  # months whose shocks have no heavy tails
+
+
+def a_rule(**fields: Any) -> MonitorRule:
+    return MonitorRule(**{"name": "accuracy", "source": "push", "action": "auto", **fields})
+
+
+def monitors(*rules: MonitorRule) -> list[Monitor]:
+    """Return monitors of the policy file, so that `action: auto` is armed."""
+    return [Monitor(id=f"m{at}", model="churn", rule=rule, created_at=NOW) for at, rule in enumerate(rules)]
+
+
+def sentence(*rules: MonitorRule) -> str:
+    found = expected(monitors(*rules))
+    assert found is not None
+    return str(monitor_words.expected(found))
+
+
+# -- the figures -------------------------------------------------------------------------------------------------------
+
+
+def figures(part: str) -> tuple[int, list[dict[str, str]]]:
+    """Return how many months docs/rules.md has of each kind in a part, and the part's first table, by column."""
+    text = PAGE.read_text(encoding="utf-8").partition(f"<!-- figures: {part} -->")[2].partition("<!-- end -->")[0]
+    months = re.search(r"([\d,]+) months of each kind", text)
+    assert months is not None
+    head, _, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text[text.index("\n|") + 1 :].split("\n\n")[0].splitlines()
+    ]
+    return int(months[1].replace(",", "")), [dict(zip(head, row, strict=True)) for row in rows]
+
+
+def bound(acts: int, months: int) -> float:
+    """Return the upper end of the one-sided 95% confidence interval of Clopper and Pearson."""
+    return float(beta.ppf(0.95, acts + 1, months - acts))
+
+
+@pytest.mark.parametrize("rule", ["blocks", "sequential"])
+def test_no_figure_is_below_what_the_page_about_the_rules_has(rule: str) -> None:
+    months, rows = figures("harder")
+    found = [row[f"`{rule}` acts without a cause"] for row in rows if row["φ"] == "0.7" and row["months"] in LIGHT]
+    assert len(found) == len(LIGHT)
+    assert max(bound(int(acts.split()[0]), months) for acts in found) <= PER_MONTH[rule]
+
+
+def test_no_figure_of_the_default_is_below_its_aims_on_that_page() -> None:
+    months, rows = figures("aims")
+    found = [row["acted in"] for row in rows if row["months"].endswith("φ = 0.7") and "tails" not in row["months"]]
+    assert len(found) == 6
+    assert max(bound(int(acts.split()[0]), months) for acts in found) <= PER_MONTH["default"]
+
+
+# -- one monitor -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", ["default", "blocks", "sequential"])
+def test_a_rule_as_it_was_simulated_has_its_figure(rule: str) -> None:
+    assert per_month(a_rule(rule=rule)) == PER_MONTH[rule]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"fail_after": 3},
+        {"sigma": 4},
+        {"window": "2h"},
+        {"min_effect": "3%"},
+        {"hard_limit": 0.5},
+        {"rule": "sequential", "alpha": 0.001},
+        {"rule": "sequential", "window": "10m"},
+    ],
+)
+def test_what_acts_no_sooner_has_it_as_well(fields: dict[str, Any]) -> None:
+    rule = a_rule(**fields)
+    assert per_month(rule) == PER_MONTH[str(rule.rule)]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"fail_after": 1},
+        {"sigma": 2.9},
+        {"window": "30m"},
+        {"min_effect": "1%"},
+        {"min_effect": "0.5 abs"},
+        {"min_effect": "10% of error"},
+        {"rule": "sequential", "alpha": 0.02},
+        {"greater_than": 0.85},
+    ],
+)
+def test_what_was_not_simulated_has_none(fields: dict[str, Any]) -> None:
+    assert per_month(a_rule(**fields)) is None
+
+
+# -- all that are armed ------------------------------------------------------------------------------------------------
+
+
+def test_figures_add_up() -> None:
+    found = expected(monitors(a_rule(), a_rule(rule="blocks"), a_rule(rule="sequential")))
+    assert found is not None
+    assert (found.armed, found.counted) == (3, 3)
+    assert found.per_month == pytest.approx(sum(PER_MONTH.values()))
+
+
+def test_only_what_can_act_is_counted() -> None:
+    armed, asks, paused, disarmed = monitors(a_rule(), a_rule(action="ask"), a_rule(), a_rule())
+    paused = replace(paused, is_paused=True)
+    disarmed = replace(disarmed, created_by=Person("T1", "UBOB"))  # added in Slack, and armed by nobody yet
+    assert expected([armed, asks, paused, disarmed]) == expected([armed])
+    assert expected([asks, paused, disarmed]) is None
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        (
+            [{}],
+            "1 monitor is armed. Simulations expect at most 0.002 rollbacks a month without a cause (docs/rules.md).",
+        ),
+        (
+            [{}, {"hard_limit": 0.5}, {"greater_than": 0.85}],
+            "3 monitors are armed. Simulations expect at most 0.004 rollbacks a month without a cause "
+            "(docs/rules.md). "
+            "Not counted: 1 threshold and 1 hard limit.",
+        ),
+        (
+            [{}, *[{"greater_than": 0.85, "hard_limit": 0.5}] * 2, {"sigma": 1}],
+            "4 monitors are armed. Simulations expect at most 0.002 rollbacks a month without a cause "
+            "(docs/rules.md). "
+            "Not counted: 2 thresholds, 2 hard limits, and 1 monitor with looser settings.",
+        ),
+        ([{"greater_than": 0.85}], "1 monitor is armed. Backtest it to see how often it would act without a cause."),
+        (
+            [{"greater_than": 0.85}, {"window": "10m"}],
+            "2 monitors are armed. Backtest them to see how often they would act without a cause.",
+        ),
+    ],
+)
+def test_what_people_read(rules: list[dict[str, Any]], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(false_rollbacks, "PER_MONTH", {"default": 0.002})
+    assert sentence(*(a_rule(**fields) for fields in rules)) == said

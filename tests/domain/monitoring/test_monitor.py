@@ -1,0 +1,336 @@
+"""The monitor's state machine: tables, without a clock or a ledger."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from bot.domain import rules
+from bot.domain.monitors import (
+    FIRST_FEW,
+    Judgement,
+    Monitor,
+    Outcome,
+    Reading,
+    Standing,
+    State,
+    Term,
+    Verdict,
+    assess,
+    begin,
+    due_from,
+    is_warm,
+    resumed,
+)
+from bot.domain.text import say
+from tests.support.domain.monitors import HOURS, NOW, a_monitor
+
+TERM = Term(move="m1", version=7, since=NOW - timedelta(days=1))
+
+
+def figure(value: float) -> Reading:
+    """Return a reading that no check before has seen."""
+    return Reading(value=value, points=1, fresh=1)
+
+
+# What one check says: a letter each.
+SAYS: dict[str, tuple[Reading, Judgement | None]] = {
+    "g": (figure(0.9), Judgement(is_worse=False)),
+    "b": (figure(0.7), Judgement(is_worse=True)),
+    "h": (figure(0.88), Judgement(is_worse=False, is_recovered=False)),  # within, not far enough
+    "x": (figure(0.3), Judgement(is_worse=True)),  # beyond the hard limit
+    "n": (Reading(outcome=Outcome.NO_DATA), None),
+    "e": (Reading(outcome=Outcome.ERROR), None),
+    "u": (figure(0.9), Judgement(is_worse=None, why=say("the baseline is gone"))),
+    "s": (Reading(value=0.9, points=1), Judgement(is_worse=None)),  # the same window still
+}
+
+
+LETTERS = {
+    State.OK: "o",
+    State.PENDING: "p",
+    State.FAILED: "F",
+    State.NO_DATA: "N",
+    State.ERROR: "E",
+    State.WARMUP: "W",
+    State.CANT_JUDGE: "C",
+}
+
+
+def lives(monitor: Monitor, checks: str, *, warm: bool = True) -> str:
+    """Return the state after each check, a letter each."""
+    standing, states = begin(Standing(monitor="m"), monitor, TERM), ""
+    for at, letter in enumerate(checks):
+        reading, judgement = SAYS[letter]
+        now = NOW + at * monitor.rule.every
+        verdict = assess(monitor, standing, reading, judgement if warm else None, now=now, warm=warm)
+        assert verdict.is_news == (verdict.standing.state is not standing.state)
+        standing = verdict.standing
+        states += LETTERS[standing.state]
+    return states
+
+
+@pytest.mark.parametrize(
+    ("rule", "checks", "states"),
+    [
+        ({"fail_after": 2}, "gbbg", "opFF"),
+        ({"fail_after": 1}, "b", "F"),
+        ({"fail_after": 3}, "bbgbbb", "ppoppF"),  # one good check in between begins the count anew
+        ({"fail_after": 2, "recover_after": 3}, "bbggg", "pFFFo"),
+        ({"fail_after": 2, "recover_after": 2}, "bbgbgg", "pFFFFo"),  # so many good ones in a row
+        ({"fail_after": 1, "recover_after": 2}, "bghgg", "FFFFo"),  # within, and not far enough: not well again
+        ({"fail_after": 2, "recover_after": 1}, "gh", "oo"),  # that only counts for one that has failed
+        ({"fail_after": 2, "no_data": 3}, "gnnngn", "oooNoo"),
+        ({"fail_after": 2, "no_data": 2}, "bnbg", "ppFF"),  # a gap keeps what was counted
+        ({"fail_after": 1, "no_data": 1}, "bnnn", "FFFF"),  # and makes no failed one well, nor a silent one
+        ({"fail_after": 1, "error": 1}, "bee", "FFF"),
+        ({"error": 2}, "geeg", "ooEo"),
+        ({"error": 2, "no_data": 2}, "eneen", "oooEN"),  # a gap ends a row of errors
+        ({"fail_after": 3, "hard_limit": 0.5}, "gxxg", "opFF"),  # twice in a row, whatever fail_after says
+        ({"fail_after": 3, "hard_limit": 0.5}, "xgx", "pop"),
+        ({"fail_after": 3, "hard_limit": 0.5}, "xnx", "ppp"),  # a gap in between is none in a row
+        ({"no_data": 2, "hard_limit": 0.5}, "nnxg", "oNNo"),  # one reading beyond it is no verdict yet
+        ({"no_data": 2, "hard_limit": 0.5}, "nnxx", "oNNF"),
+        ({"min_points": 9}, "uuuuu", "WWWWW"),  # so few readings that it is too soon to judge
+        ({"fail_after": 1, "min_points": 9}, "bu", "FF"),
+        ({"no_data": 9}, "guuug", "oooCo"),  # three checks in a row without a verdict that was due
+        ({}, "guugu", "ooooo"),
+        ({}, "gussg", "oooCo"),  # within the window that could not be judged each check counts
+        ({"no_data": 9}, "gunsg", "oooCo"),  # also one without a figure
+        ({"error": 9}, "gueeg", "oooCo"),
+        ({"no_data": 2}, "guunn", "oooCN"),
+        ({"no_data": 9}, "guuunnn", "oooCCCC"),
+        ({"fail_after": 2}, "buuub", "pppCF"),  # and nothing that was counted is lost
+        ({"fail_after": 1}, "buuus", "FFFFF"),  # what failed stays failed
+        ({"no_data": 2}, "nnsssg", "oNNNNo"),  # a mere figure makes nothing well
+        ({"error": 2}, "eesssg", "oEEEEo"),
+        ({"no_data": 2}, "nnsuuug", "oNNNNCo"),  # nor does a window with a gap in it
+        ({"fail_after": 2}, "bsb", "ppF"),  # the same window is counted once
+    ],
+)
+def test_where_checks_lead(rule: dict[str, Any], checks: str, states: str) -> None:
+    assert lives(a_monitor(**rule), checks) == states
+
+
+def test_while_it_warms_up_only_the_hard_limit_counts() -> None:
+    assert lives(a_monitor(fail_after=1, hard_limit=0.5), "bbxx", warm=False) == "WWpF"
+
+
+def test_while_it_warms_up_a_figure_ends_a_gap() -> None:
+    assert lives(a_monitor(no_data=2), "gnngg", warm=False) == "WWNWW"
+
+
+def checked(monitor: Monitor, standing: Standing, says: str, *, after: timedelta) -> Verdict:
+    """Return what a check comes to so long after verdicts were due first."""
+    return assess(monitor, standing, *SAYS[says], now=NOW + after, warm=True, due=NOW)
+
+
+EVERY_HOUR: dict[str, Any] = {"greater_than": None, "window": "1h", "min_points": 1, "no_data": 100}
+
+
+@pytest.mark.parametrize(
+    ("rule", "minutes", "outcome"),
+    [
+        (EVERY_HOUR, 136, Outcome.OK),
+        (EVERY_HOUR, 137, Outcome.UNJUDGED),
+        (EVERY_HOUR | {"window": "2h"}, 137, Outcome.OK),
+        (EVERY_HOUR | {"every": "10m"}, 137, Outcome.OK),
+        (EVERY_HOUR | {"rule": "sequential"}, 16, Outcome.OK),
+        (EVERY_HOUR | {"rule": "sequential"}, 17, Outcome.UNJUDGED),
+        ({}, 17, Outcome.UNJUDGED),
+    ],
+)
+@pytest.mark.parametrize("judged", [None, NOW])
+def test_one_that_only_ever_has_nothing_new_to_judge_is_noticed(
+    rule: dict[str, Any], minutes: int, outcome: Outcome, judged: datetime | None
+) -> None:
+    found = checked(a_monitor(**rule), Standing(monitor="m", judged_at=judged), "s", after=timedelta(minutes=minutes))
+    assert found.outcome is outcome
+
+
+def test_a_clock_that_was_set_back_by_more_than_a_window_is_noticed() -> None:
+    monitor = a_monitor(**EVERY_HOUR)
+    ahead = Standing(monitor="m", judged_at=NOW + timedelta(hours=9), judged_to=NOW + timedelta(minutes=77))
+    assert checked(monitor, ahead, "s", after=timedelta()).outcome is Outcome.UNJUDGED
+    assert checked(monitor, ahead, "s", after=timedelta(minutes=1)).outcome is Outcome.OK
+
+
+@pytest.mark.parametrize(
+    ("rule", "minutes", "outcome"),
+    [
+        ({"min_points": 4}, 40, Outcome.OK),
+        ({"min_points": 4}, 41, Outcome.UNJUDGED),
+        ({}, 0, Outcome.UNJUDGED),
+        (EVERY_HOUR | {"rule": "sequential"}, 60, Outcome.OK),
+        (EVERY_HOUR | {"rule": "sequential"}, 61, Outcome.UNJUDGED),
+        (EVERY_HOUR, 0, Outcome.UNJUDGED),
+    ],
+)
+def test_how_long_it_may_lack_readings_at_first(rule: dict[str, Any], minutes: int, outcome: Outcome) -> None:
+    found = checked(a_monitor(**rule), Standing(monitor="m"), "u", after=timedelta(minutes=minutes))
+    assert (found.outcome, found.standing.unjudged) == (outcome, int(outcome is Outcome.UNJUDGED))
+
+
+def test_after_its_first_verdict_it_lacks_nothing() -> None:
+    monitor = a_monitor(**EVERY_HOUR | {"rule": "sequential"})
+    since = NOW + timedelta(minutes=1)
+    found = checked(monitor, Standing(monitor="m", judged_at=since), "u", after=timedelta(minutes=5))
+    assert found.outcome is Outcome.UNJUDGED
+
+
+def test_a_window_from_before_the_monitor_or_its_last_change_is_not_due() -> None:
+    monitor, judgement = a_monitor(**EVERY_HOUR), Judgement(is_worse=None, why=say("half empty"), judged_to=NOW)
+    for due, outcome in ((NOW - timedelta(minutes=59), Outcome.OK), (NOW - timedelta(hours=1), Outcome.UNJUDGED)):
+        found = assess(monitor, Standing(monitor="m"), figure(0.9), judgement, now=NOW, warm=True, due=due)
+        assert found.outcome is outcome
+
+
+def test_sequential_is_given_the_time_for_the_readings_that_it_needs() -> None:
+    assert FIRST_FEW >= rules.FEWEST
+
+
+def test_a_check_without_a_figure_does_not_hide_why_it_cannot_judge() -> None:
+    monitor, standing = a_monitor(no_data=9), begin(Standing(monitor="m"), a_monitor(), TERM)
+    for letter in "un":
+        standing = checked(monitor, standing, letter, after=timedelta()).standing
+    assert str(standing.why) == "the baseline is gone"
+
+
+def test_verdicts_are_due_after_the_warm_up_and_after_the_last_change() -> None:
+    monitor = a_monitor(warmup="1h")
+    assert due_from(monitor, TERM, NOW) == TERM.since + timedelta(hours=1)
+    assert due_from(replace(monitor, created_at=NOW), TERM, NOW) == NOW
+    assert due_from(replace(monitor, created_at=NOW + HOURS), TERM, NOW) == TERM.since + timedelta(hours=1)
+
+
+def test_the_windows_of_a_pause_are_not_judged() -> None:
+    standing = Standing(monitor="m", state=State.NO_DATA, value=0.9, empty=4, unjudged=1, judged_at=TERM.since)
+    now = resumed(standing, a_monitor(greater_than=None, window="1h"), NOW)
+    assert (now.state, now.value, now.empty, now.unjudged) == (State.OK, None, 0, 0)
+    assert (now.judged_to, now.judged_at) == (NOW + timedelta(hours=1), NOW)
+    assert resumed(replace(standing, state=State.FAILED, judged_at=None), a_monitor(), NOW).state is State.FAILED
+
+
+def test_since_when_it_fails_is_told_of_the_first_failure_in_the_row() -> None:
+    monitor, standing = a_monitor(fail_after=3), begin(Standing(monitor="m"), a_monitor(), TERM)
+    for at, letter in enumerate("bgbbb"):
+        standing = assess(monitor, standing, *SAYS[letter], now=NOW + at * timedelta(minutes=5), warm=True).standing
+    assert (standing.state, standing.since) == (State.FAILED, NOW + timedelta(minutes=10))
+
+
+@pytest.mark.parametrize(
+    ("monitor", "term"),
+    [
+        (replace(a_monitor(), revision=2), TERM),
+        (a_monitor(), Term(move="m2", version=7, since=NOW)),
+        (a_monitor(), None),
+    ],
+    ids=["edited", "moved", "nobody serves"],
+)
+def test_what_was_counted_belongs_to_one_term_and_one_revision(monitor: Monitor, term: Term | None) -> None:
+    counted = Standing(
+        monitor="m",
+        slot=9,
+        revision=1,
+        move="m1",
+        version=7,
+        state=State.FAILED,
+        bad=3,
+        points=99,
+        unjudged=2,
+        judged_at=NOW,
+    )
+    anew = begin(counted, monitor, term)
+    assert (anew.bad, anew.points, anew.unjudged, anew.slot, anew.judged_at) == (0, 0, 0, 9, NOW)
+    assert anew.state is (State.OK if term else State.DISABLED)
+    assert begin(counted, a_monitor(), TERM) is counted
+
+
+@pytest.mark.parametrize(
+    ("edited", "term", "kept"),
+    [
+        (a_monitor(), TERM, (True, True)),
+        (a_monitor().changed(a_monitor(greater_than=0.8).rule), TERM, (True, False)),
+        (a_monitor().changed(a_monitor(query="f1").rule), TERM, (True, False)),
+        (a_monitor(), Term(move="m2", version=8, since=NOW), (False, False)),
+        (a_monitor(), None, (False, False)),
+    ],
+    ids=["nothing new", "another bound", "another metric", "moved", "nobody serves"],
+)
+def test_the_last_failure_is_the_term_s_and_the_evidence_the_revision_s(
+    edited: Monitor, term: Term | None, kept: tuple[bool, bool]
+) -> None:
+    before = Standing(monitor="m", revision=1, move="m1", version=7, failed_at=NOW, evidence=(0.5, 2.0))
+    found = begin(before, edited, term)
+    assert (found.failed_at == NOW, found.evidence == (0.5, 2.0)) == kept
+
+
+@pytest.mark.parametrize(
+    ("checks", "failed"),
+    [("ggg", None), ("gbg", 1), ("bbggggb", 6), ("gxg", None), ("gxx", 2), ("bnen", 0)],
+    ids=["never", "once", "twice", "no verdict", "the hard limit", "gaps"],
+)
+def test_a_standing_knows_its_last_failed_verdict(checks: str, failed: int | None) -> None:
+    monitor, standing = a_monitor(hard_limit=0.5), begin(Standing(monitor="m"), a_monitor(), TERM)
+    for at, letter in enumerate(checks):
+        standing = assess(monitor, standing, *SAYS[letter], now=NOW + timedelta(minutes=at), warm=True).standing
+    assert standing.failed_at == (None if failed is None else NOW + timedelta(minutes=failed))
+
+
+BLOCKS: dict[str, Any] = {"rule": "blocks", "greater_than": None}
+
+
+SEQUENTIAL: dict[str, Any] = {"rule": "sequential", "greater_than": None}
+
+
+@pytest.mark.parametrize(
+    ("rule", "minutes"),
+    [
+        ({}, 120),
+        ({"window": "5m"}, 30),
+        ({"warmup": "7m"}, 7),
+        ({"warmup": "0s"}, 0),
+        (BLOCKS, 120),
+        (BLOCKS | {"window": "1d"}, 2880),
+        (SEQUENTIAL, 30),
+        (SEQUENTIAL | {"window": "1d"}, 30),
+        (SEQUENTIAL | {"warmup": "7m"}, 7),
+    ],
+    ids=[
+        "two windows",
+        "half an hour at least",
+        "as said",
+        "none",
+        "two blocks",
+        "two days",
+        "no window",
+        "no window of a day",
+        "as said of a sequence",
+    ],
+)
+def test_how_long_it_warms_up(rule: dict[str, Any], minutes: int) -> None:
+    monitor, warm_at = a_monitor(**rule), NOW + timedelta(minutes=minutes)
+    term = replace(TERM, since=NOW)
+    assert is_warm(monitor, term, warm_at)
+    assert not is_warm(monitor, term, warm_at - timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(
+    ("rule", "needed"),
+    [({}, 1), ({"min_points": 7}, 7), (BLOCKS, 0), (SEQUENTIAL, 0), (BLOCKS | {"min_points": 7}, 7)],
+)
+def test_how_many_readings_a_verdict_needs(rule: dict[str, Any], needed: int) -> None:
+    assert a_monitor(**rule).rule.points_needed == needed
+
+
+def test_checks_of_one_interval_are_spread_by_a_tenth_and_never_meet() -> None:
+    monitor, others = a_monitor(every="10m"), [replace(a_monitor(every="10m"), id=f"m{n}") for n in range(50)]
+    pauses = [(monitor.next_check(NOW, slot) - NOW).total_seconds() for slot in range(200)]
+    assert 540 <= min(pauses) < 560
+    assert 640 < max(pauses) <= 660
+    assert len({one.next_check(NOW, 1) for one in others}) == 50
+    assert all(one != other for one, other in pairwise(pauses))

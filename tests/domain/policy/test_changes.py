@@ -1,0 +1,265 @@
+"""What an edit of the policy file changes, and whether it loosens a rule."""
+
+from __future__ import annotations
+
+import itertools
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from bot.domain.authority import Act, Subject, authorize
+from bot.domain.patterns import covers, share_a_name
+from bot.domain.people import Person, Profile
+from bot.domain.policy import (
+    ApiClient,
+    EditRule,
+    FreezeWindow,
+    ModelRules,
+    Policy,
+    RollbackRule,
+    TargetRule,
+    read_policy,
+)
+from bot.domain.policy_changes import LINES_MOST, ChangeKind, change_lines, loosens, policy_changes
+from bot.domain.registry import Stage
+from tests.support.services.bench import ManualClock
+
+PRODUCTION: dict[str, Any] = {
+    "approvers": ["lead"],
+    "required": 2,
+    "expires_after": "24h",
+    "override": ["admin"],
+    "gates": [
+        {"metric": "f1", "at_least": 0.8},
+        {"metric": "loss", "not_worse_than_incumbent_by": 0.1},
+        {"card": ["owner"]},
+        {"signature": "compatible"},
+        {"in_staging_for": "24h"},
+    ],
+}
+WHOLE: dict[str, Any] = {
+    "roles": {"lead": ["UBOB", "UCAROL"], "admin": ["UDAVE"]},
+    "operators": {"ann": "UANN"},
+    "clients": {"ci": {"token_env": "CI", "may": ["request"], "models": ["churn*"]}},
+    "sources": {"live": {"type": "prometheus", "url": "http://one"}},
+    "freeze": [{"cron": "0 18 * * fri", "for": "62h"}],
+    "models": {
+        "*": {"staging": {"approvers": ["lead"], "requester_may_approve": True}, "production": PRODUCTION},
+        "churn*": {
+            "production": PRODUCTION,
+            "rollback": {"by": ["lead"]},
+            "monitors": [{"name": "drift", "source": "live", "greater_than": 0.5, "action": "ask"}],
+        },
+    },
+}
+
+
+def with_(path: str, value: object, base: dict[str, Any] = WHOLE) -> dict[str, Any]:
+    """Return the file's data with another value at a path; None takes it away."""
+    key, _, rest = path.partition("/")
+    inner = with_(rest, value, base.get(key, {})) if rest else value
+    return {name: one for name, one in (base | {key: inner}).items() if one is not None}
+
+
+LOOSER: dict[str, dict[str, Any]] = {
+    "fewer approvals": with_("models/*/production/required", 1),
+    "a new approver": with_("models/*/production/approvers", ["lead", "UEVE"]),
+    "a new user group": with_("models/*/production/approvers", ["lead", "S0ALL"]),
+    "a new approver by way of a role": with_("roles/lead", ["UBOB", "UCAROL", "UEVE"]),
+    "self-approval": with_("models/churn*/production/requester_may_approve", True),
+    "a longer time to review": with_("models/*/production/review_within", "4d"),
+    "a longer expiry": with_("models/*/production/expires_after", "25h"),
+    "no gates": with_("models/*/production/gates", []),
+    "one gate less": with_("models/*/production/gates", PRODUCTION["gates"][1:]),
+    "a lower bound": with_("models/*/production/gates", [{"metric": "f1", "at_least": 0.7}, *PRODUCTION["gates"][1:]]),
+    "less time in Staging": with_("models/*/production/gates", [*PRODUCTION["gates"][:4], {"in_staging_for": "23h"}]),
+    "blocked versions let pass": with_("models/*/production/gates", [*PRODUCTION["gates"], {"not_blocked": False}]),
+    "a metric turned around": with_("directions", {"Loss": "higher"}),
+    "more people who override": with_("models/*/production/override", ["admin", "lead"]),
+    "a new admin": with_("roles/admin", ["UDAVE", "UEVE"]),
+    "more people who roll back": with_("models/churn*/rollback/by", ["lead", "admin"]),
+    "approvers who roll back, for want of a rule": with_(
+        "models/churn*", {"rollback": None, "production": PRODUCTION | {"approvers": ["lead", "admin"]}}
+    ),
+    "a rule for a stage that had none": with_("models/churn*/staging", {"approvers": ["lead"]}),
+    "a pattern with a looser rule": with_("models/churn-eu*", {"production": PRODUCTION | {"required": 1}}),
+    "a model's own looser rule": with_("models/churn", {"production": PRODUCTION | {"gates": []}}),
+    "a pattern that crosses another": with_("models/*-europe", {"production": PRODUCTION | {"required": 1}}),
+    "a pattern taken away, so that a looser one holds": with_(
+        "models/churn*", None, WHOLE | {"models": {"*": {"production": PRODUCTION | {"required": 1}}}}
+    ),
+    "a monitor that rolls back automatically": with_(
+        "models/churn*/monitors", [{"name": "drift", "source": "live", "greater_than": 0.5, "action": "auto"}]
+    ),
+    "no freeze": with_("freeze", None),
+    "a shorter freeze": with_("freeze", [{"cron": "0 18 * * fri", "for": "61h"}]),
+    "an operator": with_("operators/bob", "UBOB"),
+    "another person behind an operator": with_("operators/ann", "UBOB"),
+    "nobody behind an operator, whose requests are nobody's then": with_("operators/ann", None),
+    "a client": with_("clients/other", {"token_env": "OTHER", "may": ["push"]}),
+    "a client's further right": with_("clients/ci/may", ["request", "push"]),
+    "a client's further models": with_("clients/ci/models", ["*"]),
+    "a client's other token": with_("clients/ci/token_env", "OTHER"),
+    "another address of a source": with_("sources/live/url", "http://two"),
+    "a shorter settle time": with_("policy", {"settle": "29s"}),
+    "more automatic rollbacks": with_("max_auto", 4),
+}
+
+TIGHTER: dict[str, dict[str, Any]] = {
+    "more approvals": with_("models/*/production/required", 3),
+    "an approver less": with_("roles/lead", ["UBOB"]),
+    "an admin less": with_("roles/admin", []),
+    "no self-approval": with_("models/*/staging/requester_may_approve", False),
+    "a shorter time to review": with_("models/*/production/review_within", "1h"),
+    "a shorter expiry": with_("models/*/production/expires_after", "1h"),
+    "the gate that holds anyway": with_("models/*/production/gates", [*PRODUCTION["gates"], {"not_blocked": True}]),
+    "a further gate": with_("models/*/production/gates", [*PRODUCTION["gates"], {"semver": "set"}]),
+    "a higher bound": with_("models/*/production/gates", [{"metric": "f1", "at_least": 0.9}, *PRODUCTION["gates"][1:]]),
+    "nobody overrides": with_("models/*/production/override", []),
+    "no rule at all": with_("models/*/production", None),
+    "a pattern with a stricter rule": with_(
+        "models/churn-eu*", {"production": PRODUCTION | {"required": 3}, "rollback": {"by": ["UBOB"]}}
+    ),
+    "a pattern that nobody can use": with_("models/churn-old*", {}),
+    "a monitor that asks": with_(
+        "models/churn*/monitors", [{"name": "drift", "source": "live", "greater_than": 0.6, "action": "ask"}]
+    ),
+    "another freeze": with_("models/churn*/freeze", [{"cron": "0 0 24 12 *", "for": "72h"}]),
+    "a client less": with_("clients", None),
+    "fewer models of a client": with_("clients/ci/models", ["churn-eu*"]),
+    "another channel": with_("channel", "#elsewhere"),
+    "a longer settle time": with_("policy", {"settle": "31s"}),
+    "a role by another name": with_("roles", {"chief": ["UBOB"], **WHOLE["roles"]}),
+}
+
+
+@pytest.mark.parametrize("edit", LOOSER)
+def test_an_edit_loosens_with(edit: str) -> None:
+    assert loosens(policy_changes(read_policy(WHOLE), read_policy(LOOSER[edit])))
+
+
+@pytest.mark.parametrize("edit", TIGHTER)
+def test_an_edit_loosens_nothing_with(edit: str) -> None:
+    assert [one for one in policy_changes(read_policy(WHOLE), read_policy(TIGHTER[edit])) if one.loosens] == []
+
+
+def test_the_same_policy_has_no_changes() -> None:
+    assert policy_changes(read_policy(WHOLE), read_policy(WHOLE)) == []
+
+
+def test_a_change_says_where_it_is_and_what_was_before() -> None:
+    [change] = policy_changes(read_policy(WHOLE), read_policy(LOOSER["fewer approvals"]))
+    assert (change.path, change.kind, str(change.says)) == (
+        "models.*.production.required",
+        ChangeKind.REQUIRED,
+        "2 → 1 approval",
+    )
+
+
+def test_the_same_change_of_several_rules_is_one_line() -> None:
+    lines = str(change_lines(policy_changes(read_policy(WHOLE), read_policy(LOOSER["a new admin"]))))
+    assert lines.splitlines() == [
+        "• roles.admin: @UEVE can do what admins can",
+        "• models.*.production.override, models.churn*.production.override: @UEVE can override failed gates",
+    ]
+
+
+def test_many_changes_are_counted() -> None:
+    many = with_("operators", {f"name{at}": f"U{at}" for at in range(30)})
+    lines = str(change_lines(policy_changes(read_policy(WHOLE), read_policy(many)))).splitlines()
+    assert len(lines) == LINES_MOST + 1
+    assert lines[-1] == "• and 21 more changes"
+
+
+# A new key needs somebody to decide whether changing it can loosen a rule: in bot/domain/policy_changes.py, then here.
+COMPARED: dict[type[BaseModel], set[str]] = {
+    Policy: {
+        "channel",
+        "roles",
+        "models",
+        "directions",
+        "sources",
+        "clients",
+        "operators",
+        "notify",
+        "serving",
+        "anchor",
+        "freeze",
+        "max_auto",
+        "edits",
+    },
+    ModelRules: {"channel", "staging", "production", "rollback", "monitors", "freeze", "directions"},
+    TargetRule: {
+        "approvers",
+        "required",
+        "requester_may_approve",
+        "expires_after",
+        "remind_after",
+        "tell_approvers",
+        "gates",
+        "override",
+        "review_within",
+    },
+    RollbackRule: {"by", "fast"},  # nothing acts on `fast` yet
+    FreezeWindow: {"cron", "lasts", "zone", "reason"},
+    ApiClient: {"token_env", "token_file", "models", "may"},
+    EditRule: {"settle"},
+}
+
+
+@pytest.mark.parametrize("part", COMPARED)
+def test_every_key_of_the_file_is_compared(part: type[BaseModel]) -> None:
+    assert set(part.model_fields) == COMPARED[part]
+
+
+# -- patterns that compete -------------------------------------------------------------------------------------------
+
+PATTERNS = st.text("ab*?", min_size=1, max_size=4)
+NAMES = ["".join(name) for size in range(1, 5) for name in itertools.product("ab", repeat=size)]
+PEOPLE = ["U1", "U2"]
+RULES = st.fixed_dictionaries(
+    {"approvers": st.lists(st.sampled_from(PEOPLE), unique=True), "required": st.integers(1, 2)},
+    optional={"requester_may_approve": st.booleans()},
+)
+POLICIES = st.dictionaries(PATTERNS, st.fixed_dictionaries({}, optional={"production": RULES}), max_size=4).map(
+    lambda models: read_policy({"models": models})
+)
+
+
+def rights(policy: Policy, name: str) -> set[tuple[str, str]]:
+    """Return who can approve whose request for Production."""
+    subjects = [(who, of) for who in PEOPLE for of in PEOPLE]
+    now = ManualClock().now()
+    return {
+        (who, of)
+        for who, of in subjects
+        if authorize(
+            Profile(person=Person("T1", who)),
+            Act.APPROVE,
+            Subject(model=name, target=Stage.PRODUCTION, requester=Person("T1", of)),
+            policy,
+            now,
+        )
+    }
+
+
+@given(before=POLICIES, after=POLICIES)
+def test_whatever_gives_somebody_a_right_loosens(before: Policy, after: Policy) -> None:
+    if loosens(policy_changes(before, after)):
+        return
+    for name in NAMES:
+        assert rights(after, name) <= rights(before, name)
+        rule, was = (one.rules_for(name).production for one in (after, before))
+        assert not (rule and rule.approvers) or (was and was.required <= rule.required)
+
+
+@given(one=PATTERNS, other=PATTERNS)
+def test_patterns_share_a_name_where_a_name_matches_both(one: str, other: str) -> None:
+    if any(fnmatchcase(name, one) and fnmatchcase(name, other) for name in NAMES):
+        assert share_a_name(one, other)
+    if covers(one, other):
+        assert all(fnmatchcase(name, one) for name in NAMES if fnmatchcase(name, other))

@@ -1,0 +1,105 @@
+"""A request's states, and when the votes decide it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.domain.approvals import Choice, Request, RequestState, Vote, verdict
+from bot.domain.errors import AlreadyDecided
+from bot.domain.people import Person
+from tests.support.domain.requests import NOW, REQUEST
+
+# Written down a second time on purpose: a change of the table has to be meant.
+LEGAL = {
+    "pending": {"approved", "rejected", "cancelled", "expired", "stale"},
+    "approved": {"executing", "stale", "failed", "expired"},
+    "executing": {"done", "stale", "failed", "expired", "approved"},
+}
+
+
+ENDS = {"done", "rejected", "cancelled", "expired", "stale", "failed"}
+
+
+PEOPLE = st.integers(min_value=1, max_value=6).map(lambda number: Person("T1", f"U{number}"))
+
+
+def vote(voter: Person, choice: Choice) -> Vote:
+    return Vote(request="r4k7q", voter=voter, choice=choice, reason="", at=NOW)
+
+
+VOTES = st.lists(st.builds(vote, PEOPLE, st.sampled_from(Choice)), max_size=10)
+
+
+REQUESTS = st.integers(min_value=1, max_value=5).map(lambda required: replace(REQUEST, required=required))
+
+
+@pytest.mark.parametrize(("before", "after"), list(product(RequestState, RequestState)))
+def test_a_request_takes_only_the_steps_of_its_life(before: RequestState, after: RequestState) -> None:
+    request = replace(REQUEST, state=before)
+    if after.value in LEGAL.get(before.value, set()):
+        assert request.become(after).state is after
+    else:
+        with pytest.raises(AlreadyDecided, match=f"is {before.value}"):
+            request.become(after)
+
+
+@pytest.mark.parametrize("state", RequestState)
+def test_an_end_is_an_end(state: RequestState) -> None:
+    assert state.is_open == (state.value not in ENDS)
+
+
+def test_what_else_changed_is_written_with_the_state() -> None:
+    assert REQUEST.become(RequestState.REJECTED, outcome="too slow").outcome == "too slow"
+
+
+@given(REQUESTS, VOTES)
+def test_nothing_is_approved_by_fewer_different_people_than_required(request: Request, votes: list[Vote]) -> None:
+    if verdict(request, votes) is RequestState.APPROVED:
+        assert len({one.voter for one in votes if one.choice is Choice.APPROVE}) >= request.required
+
+
+@given(REQUESTS, VOTES, PEOPLE)
+def test_one_no_rejects_whatever_the_others_say(request: Request, votes: list[Vote], voter: Person) -> None:
+    assert verdict(request, [*votes, vote(voter, Choice.REJECT)]) is RequestState.REJECTED
+
+
+@given(REQUESTS)
+def test_enough_different_people_approve(request: Request) -> None:
+    votes = [vote(Person("T1", f"U{number}"), Choice.APPROVE) for number in range(request.required)]
+    assert verdict(request, votes) is RequestState.APPROVED
+
+
+def test_more_people_than_required_approve_as_well() -> None:
+    votes = [vote(Person("T1", f"U{number}"), Choice.APPROVE) for number in range(300)]
+    assert verdict(replace(REQUEST, required=2), votes) is RequestState.APPROVED
+    assert verdict(replace(REQUEST, required=300), votes) is RequestState.APPROVED
+
+
+def test_a_request_is_plain_unless_somebody_says_more() -> None:
+    assert (REQUEST.keep_existing, REQUEST.reminded, REQUEST.state) == (False, 0, RequestState.PENDING)
+
+
+@given(REQUESTS)
+def test_without_a_vote_it_stays_pending(request: Request) -> None:
+    assert verdict(request, []) is RequestState.PENDING
+
+
+def test_the_same_id_in_two_workspaces_is_one_person() -> None:
+    votes = [vote(Person("T1", "U1"), Choice.APPROVE), vote(Person("T2", "U1"), Choice.APPROVE)]
+    assert verdict(replace(REQUEST, required=2), votes) is RequestState.PENDING
+
+
+@pytest.mark.parametrize(("late", "has_expired"), [(-1, False), (0, True), (1, True)])
+def test_a_pending_request_expires_on_the_second(late: int, has_expired: bool) -> None:
+    assert REQUEST.has_expired(REQUEST.expires_at + timedelta(seconds=late)) is has_expired
+
+
+def test_a_decided_request_never_expires() -> None:
+    done = replace(REQUEST, state=RequestState.DONE)
+    assert not done.has_expired(REQUEST.expires_at + timedelta(days=365))

@@ -1,0 +1,99 @@
+"""What happened since a request was opened, as Registrar's own history has it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot.domain.approvals import Request
+from bot.domain.meanwhile import since_opened
+from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.people import Automation, Person
+from bot.domain.registry import Stage
+from bot.domain.rollbacks import Bar
+from tests.support.domain.requests import REQUEST
+
+BEFORE, AFTER = REQUEST.opened_at - timedelta(minutes=1), REQUEST.opened_at + timedelta(minutes=1)
+OURS = replace(REQUEST, version=4, incumbent=3, from_stage=Stage.NONE, target=Stage.PRODUCTION, keep_existing=False)
+EMPTY = replace(OURS, incumbent=None)
+KEEPS = replace(OURS, keep_existing=True)
+TO_STAGING = replace(OURS, target=Stage.STAGING, incumbent=2)
+P, S, A, N = Stage.PRODUCTION, Stage.STAGING, Stage.ARCHIVED, Stage.NONE
+OBSERVED: dict[str, Any] = {"kind": MoveKind.OBSERVED}
+
+
+def move(version: int, was: Stage, now: Stage, **more: Any) -> Move:
+    """Return a finished move of another request, made after this one was opened."""
+    fields: dict[str, Any] = {
+        "kind": MoveKind.PROMOTION,
+        "state": MoveState.DONE,
+        "finished_at": AFTER,
+        "request": "r9",
+    }
+    return Move(
+        id="m1",
+        model=REQUEST.model,
+        version=version,
+        from_stage=was,
+        target=now,
+        expected_incumbent=None,
+        actor=Person("T1", "UBOB"),
+        intended_at=BEFORE,
+        **(fields | more),
+    )
+
+
+NEWS: dict[str, tuple[Request, Move]] = {
+    "another version came in": (OURS, move(5, N, P)),
+    "a rollback came in": (OURS, move(3, A, P, kind=MoveKind.ROLLBACK)),
+    "a version left": (OURS, move(3, P, S)),
+    "its version moved elsewhere": (OURS, move(4, N, A, kind=MoveKind.ARCHIVE)),
+    "its version moved, and others stay": (KEEPS, move(4, N, P, kind=MoveKind.BREAK_GLASS)),
+    "staging changed": (TO_STAGING, move(5, S, P)),
+    "found in MLflow: another version": (OURS, move(5, N, P, **OBSERVED)),
+    "found in MLflow: its version": (OURS, move(4, N, P, **OBSERVED)),
+    "found in MLflow: its version, and others stay": (KEEPS, move(4, N, P, **OBSERVED)),
+    "found in MLflow: its version, asked for Staging": (TO_STAGING, move(4, N, P, **OBSERVED)),
+    "found in MLflow: the incumbent left": (OURS, move(3, P, A, **OBSERVED)),
+}
+NO_NEWS: dict[str, tuple[Request, Move]] = {
+    "before it was opened": (OURS, move(5, N, P, finished_at=BEFORE)),
+    "at that moment": (OURS, move(5, N, P, finished_at=REQUEST.opened_at)),
+    "its own move": (OURS, move(4, N, P, request=REQUEST.id)),
+    "a repair": (OURS, move(3, P, P, kind=MoveKind.MEND, request=None)),
+    "it failed": (OURS, move(5, N, P, state=MoveState.FAILED)),
+    "it came to nothing": (OURS, move(5, N, P, state=MoveState.STALE)),
+    "it isn't finished": (OURS, move(5, N, P, state=MoveState.EXECUTING, finished_at=None)),
+    "another stage": (OURS, move(5, N, S)),
+    "another version, and others stay": (KEEPS, move(5, N, P)),
+    "found in MLflow: the incumbent of that time": (OURS, move(3, N, P, **OBSERVED)),
+    "found in MLflow: nobody was there, as known": (EMPTY, move(3, P, A, **OBSERVED)),
+    "found in MLflow: its version left before": (EMPTY, move(4, P, A, **OBSERVED)),
+    "found in MLflow: another version, and others stay": (KEEPS, move(5, N, P, **OBSERVED)),
+    "found in MLflow: its version left Production before, asked for Staging": (TO_STAGING, move(4, P, A, **OBSERVED)),
+}
+
+
+@pytest.mark.parametrize(("request_", "made"), NEWS.values(), ids=NEWS)
+def test_what_makes_a_request_outdated(request_: Request, made: Move) -> None:
+    why = since_opened(request_, [made], [])
+    assert why is not None
+    assert f"v{made.version} moved from" in str(why)
+
+
+@pytest.mark.parametrize(("request_", "made"), NO_NEWS.values(), ids=NO_NEWS)
+def test_what_leaves_a_request_as_it_is(request_: Request, made: Move) -> None:
+    assert since_opened(request_, [made], []) is None
+
+
+@pytest.mark.parametrize(
+    ("version", "at", "is_news"),
+    [(4, AFTER, True), (4, BEFORE, False), (5, AFTER, False)],
+    ids=["its version, afterward", "its version, before", "another version"],
+)
+def test_a_version_that_was_rolled_back_as_bad(version: int, at: Any, is_news: bool) -> None:
+    bar = Bar(id="b1", model=REQUEST.model, version=version, move="m1", at=at, by=Automation("monitor"), reason="bad")
+    assert (since_opened(OURS, [], [bar]) is not None) is is_news

@@ -1,0 +1,174 @@
+"""What is said of a comparison, and of the best version."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bot.domain.comparison import best
+from bot.domain.comparison_words import best_sentence, sentence
+from bot.domain.errors import BadInput
+from bot.domain.text import pack, say, unpack
+from tests.support.domain.comparisons import GOLDEN, NAN, Metrics, compared
+
+
+def said(metrics: Mapping[int, Metrics], production: int | None = None) -> str:
+    return str(sentence(compared(metrics, production)))
+
+
+# -- what is said ------------------------------------------------------------------------------------------------------
+
+
+SAID: list[tuple[str, dict[int, Metrics], int | None]] = [
+    ("v7 beats Production v5 on f1 by +0.021; worse on latency_ms by +4; the same on auc.", GOLDEN, 5),
+    (
+        "v7 beats Production v5 on f1 by +0.021; worse on latency_ms by +4.",
+        {5: {"f1": 0.891, "latency_ms": 38}, 7: {"f1": 0.912, "latency_ms": 42}},
+        5,
+    ),
+    ("v2 beats Production v1 on log_loss by -0.05.", {1: {"log_loss": 0.35}, 2: {"log_loss": 0.3}}, 1),
+    ("v2 is worse than Production v1 on f1 by -0.1.", {1: {"f1": 0.9}, 2: {"f1": 0.8}}, 1),
+    ("v2 is the same as Production v1 on auc and f1.", {1: {"f1": 0.9, "auc": 1}, 2: {"f1": 0.9, "auc": 1}}, 1),
+    ("Production v2 is the newest. v1 is worse than it on f1 by -0.1.", {1: {"f1": 0.8}, 2: {"f1": 0.9}}, 2),
+    ("Nothing is in Production. Best on f1: v7 (0.91).", {6: {"f1": 0.9}, 7: {"f1": 0.91}}, None),
+    (
+        "Nothing is in Production. Best on auc: v7 (0.9), f1: v7 (0.912) and latency_ms: v5 (38).",
+        GOLDEN,
+        None,
+    ),
+    ("Production v5 is the only version here: auc 0.9, f1 0.891 and latency_ms 38.", {5: GOLDEN[5]}, 5),
+    ("v5 is the only version here, and not in Production: f1 0.891.", {5: {"f1": 0.891}}, None),
+    ("No run of these versions has metrics.", {1: {}, 2: {"f1": NAN}}, 1),
+    (
+        "v2 beats Production v1 on auc by +0.1. f1 is missing for v2.",
+        {1: {"auc": 0.8, "f1": 0.9}, 2: {"auc": 0.9}},
+        1,
+    ),
+    (
+        "v2 beats Production v1 on auc by +0.1. f1 and recall are missing for Production v1.",
+        {1: {"auc": 0.8}, 2: {"auc": 0.9, "f1": 0.9, "recall": 0.5}},
+        1,
+    ),
+    (
+        "v2 and Production v1 have no metric in common. f1 is missing for v2. auc is missing for Production v1.",
+        {1: {"f1": 0.9}, 2: {"auc": 0.9}},
+        1,
+    ),
+    ("v2 has no metrics to compare with Production v1.", {1: {"f1": 0.9}, 2: {}}, 1),
+    ("Production v1 has no metrics. Best on f1: v2 (0.9).", {1: {}, 2: {"f1": 0.9}}, 1),
+    (
+        "v2 beats Production v1 on m9 by +9, m8 by +8, m7 by +7 and 4 more; worse on error by +1.",
+        {
+            1: dict.fromkeys([*(f"m{n}" for n in range(3, 10)), "error"], 1.0),
+            2: {**{f"m{n}": 1.0 + n for n in range(3, 10)}, "error": 2.0},
+        },
+        1,
+    ),
+    (
+        "v2 beats Production v1 on a by +0.1, b by +1 and c by +10.",  # relative to their size
+        {1: {"a": 0.0, "b": 9.0, "c": 1000.0}, 2: {"a": 0.1, "b": 10.0, "c": 1010.0}},
+        1,
+    ),
+]
+
+
+@pytest.mark.parametrize(("expected", "metrics", "production"), SAID)
+def test_the_sentence_is_what_a_person_would_say(
+    expected: str, metrics: dict[int, Metrics], production: int | None
+) -> None:
+    assert said(metrics, production) == expected
+
+
+def test_the_sentence_travels_through_the_outbox() -> None:
+    whole = sentence(compared(GOLDEN, production=5))
+    assert str(unpack(pack(whole))) == str(whole)
+
+
+# -- the best of one metric --------------------------------------------------------------------------------------------
+
+
+def best_said(metric: str, metrics: Mapping[int, Metrics], production: int | None = None, **options: Any) -> str:
+    return str(best_sentence(best(compared(metrics, production), metric, **options)))
+
+
+@pytest.mark.parametrize(
+    ("expected", "metric", "metrics", "production", "lowest"),
+    [
+        (
+            "v7 (no stage) has the highest f1: 0.912, 0.021 ahead of v5 in Production. Run run7.",
+            "f1",
+            {5: GOLDEN[5], 7: GOLDEN[7]},
+            5,
+            None,
+        ),
+        (
+            "v7 (no stage) has the highest f1: 0.912, 0.008 ahead of v6 and 0.021 ahead of v5 in Production. Run run7.",
+            "f1",
+            GOLDEN,
+            5,
+            None,
+        ),
+        ("v5 (Production) has the lowest latency_ms: 38, 4 ahead of v7. Run run5.", "latency_ms", GOLDEN, 5, None),
+        ("v5 (Production) has the lowest f1: 0.891, 0.013 ahead of v6. Run run5.", "f1", GOLDEN, 5, True),
+        ("v6 (no stage) has the highest latency_ms: 45, 3 ahead of v7. Run run6.", "latency_ms", GOLDEN, None, False),
+        ("v5 (Production) has the highest auc: 0.9, level with v7. Run run5.", "auc", GOLDEN, 5, None),
+        ("v7 (no stage) has the highest auc: 0.9, level with v5. Run run7.", "auc", GOLDEN, None, None),
+        (
+            "v2 (no stage) has the highest f1: 0.9. No other version has a value. Run run2.",
+            "f1",
+            {1: {}, 2: {"f1": 0.9}},
+            1,
+            None,
+        ),
+        (
+            "v3 (no stage) has the highest f1: 0.9, 0.1 ahead of v2. v1 in Production has no value. Run run3.",
+            "f1",
+            {1: {"f1": NAN}, 2: {"f1": 0.8}, 3: {"f1": 0.9}},
+            1,
+            None,
+        ),
+    ],
+)
+def test_the_best_is_told_with_its_lead(
+    expected: str, metric: str, metrics: dict[int, Metrics], production: int | None, lowest: bool | None
+) -> None:
+    assert best_said(metric, metrics, production, lowest=lowest) == expected
+
+
+def test_a_winner_that_is_blocked_is_told_to_be() -> None:
+    found = replace(compared({1: {"f1": 0.1}, 2: {"f1": 0.9}}), blocked={2: say("v2 is blocked.")})
+    assert str(best_sentence(best(found, "f1"))).endswith("v2 is blocked.")
+    assert best(found, "f1", lowest=True).blocked is None
+
+
+def test_of_many_blocked_versions_the_newest_are_named_and_the_others_counted() -> None:
+    metrics = {number: {"f1": number / 10} for number in range(1, 7)}
+    blocked = {number: say("v{n} is blocked.", n=number) for number in range(1, 6)}
+    told = str(sentence(replace(compared(metrics), blocked=blocked)))
+    assert told.endswith("v5 is blocked. v4 is blocked. v3 is blocked. 2 more are blocked.")
+
+
+def test_nan_never_wins() -> None:
+    for lowest in (True, False, None):
+        assert best(compared({1: {"f1": 0.1}, 2: {"f1": NAN}, 3: {"f1": math.inf}}), "f1", lowest=lowest).version == 1
+
+
+def test_where_nobody_has_a_value_nobody_wins() -> None:
+    with pytest.raises(BadInput, match="No version of “churn” has a value for f1"):
+        best(compared({1: {"f1": NAN}}), "f1")
+    with pytest.raises(BadInput, match=r"Did you mean f1\?"):
+        best(compared({1: {"f1": 1}}), "f2")
+
+
+# -- whatever a registry may hold --------------------------------------------------------------------------------------
+
+
+def test_300_oddly_named_metrics_make_one_readable_sentence() -> None:
+    names = [f"{n}% of {{all}} “`精度`” " + "x" * 200 for n in range(300)]
+    text = said({1: dict.fromkeys(names, 1.0), 2: dict.fromkeys(names, 2.0)}, 1)
+    assert text.endswith("… by +1 and 297 more.")
+    assert len(text) < 400

@@ -1,0 +1,207 @@
+"""Which number a new version gets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from semver import Version
+
+from bot.domain.registry import Column, Signature, Stage
+from bot.domain.semver import REASONS, Base, Build, Bump, Proposal, changes, highest, parse_semver
+from bot.domain.text import pack, unpack
+from tests.support.domain.signatures import OLD, SAME, build_with_inputs, is_better, production, proposed, told, why
+
+
+@pytest.mark.parametrize("base", [None, production(semver=None)])
+@pytest.mark.parametrize("taken", [(), ("", "final", "1.2")])
+def test_the_first_number_is_1_0_0(base: Base | None, taken: tuple[str, ...]) -> None:
+    assert proposed(OLD, base, taken) == Proposal(
+        semver="1.0.0", bump=None, reasons=proposed(OLD, None, ()).reasons, against=None, overridden=False
+    )
+
+
+def test_an_override_cannot_raise_a_number_that_is_not_there() -> None:
+    proposal = proposed(OLD, None, (), override=Bump.MINOR)
+    assert (proposal.semver, proposal.overridden) == ("1.0.0", False)
+    assert why(proposal) == [
+        "no version of this model has a semver yet, and the first one is 1.0.0",
+        "minor was asked for, but there is no number before this one to raise",
+    ]
+
+
+def test_an_override_decides_and_the_rules_are_still_told() -> None:
+    proposal = proposed(build_with_inputs(*SAME, "city:string?"), production(), override=Bump.MAJOR)
+    assert (proposal.semver, proposal.bump, proposal.overridden) == ("2.0.0", Bump.MAJOR, True)
+    assert why(proposal) == ["major was asked for; the rules say minor", "input city was added"]
+
+
+def test_an_override_may_agree_with_the_rules() -> None:
+    proposal = proposed(build_with_inputs(*SAME, "city:string?"), production(), override=Bump.MINOR)
+    assert (proposal.semver, proposal.overridden) == ("1.5.0", True)
+    assert why(proposal)[0] == "minor was asked for, as the rules say"
+
+
+def test_the_number_goes_on_from_the_highest_and_not_from_production() -> None:
+    proposal = proposed(
+        build_with_inputs(*SAME, "city:string?"), production(), taken=("1.4.2", "2.1.0", "10.0.0", "9.9.9")
+    )
+    assert proposal.semver == "10.1.0"
+    assert why(proposal)[-1] == "10.0.0 is taken already, so the number goes on from there"
+
+
+def test_the_number_of_the_base_counts_as_taken() -> None:
+    assert proposed(OLD, production(semver="3.0.0"), taken=("1.0.0",)).semver == "3.0.1"
+
+
+def test_a_base_in_no_stage_is_called_by_its_version() -> None:
+    base = replace(production(), stage=Stage.NONE)
+    assert why(proposed(OLD, base))[0].endswith("are the same as in v5")
+
+
+def test_without_a_base_the_smallest_part_is_raised() -> None:
+    proposal = proposed(OLD, None)
+    assert (proposal.semver, proposal.against) == ("1.4.3", None)
+    assert why(proposal) == ["there is no version to compare it with"]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("1.2.0", "1.2.0"), ("v1.2.0", "1.2.0"), (" V1.2.0\n", "1.2.0"), ("1.2.0-rc.1+b5", "1.2.0-rc.1+b5")],
+)
+def test_a_semver_is_read_as_people_write_it(text: str, number: str) -> None:
+    assert str(parse_semver(text)) == number
+
+
+@pytest.mark.parametrize(
+    "text", ["", "v", "1", "1.2", "1.2.3.4", "01.2.3", "vv1.2.3", "v 1.2.3", "-1.2.3", "１.2.3", "9" * 300 + ".0.0"]
+)
+def test_anything_else_is_no_semver(text: str) -> None:
+    assert parse_semver(text) is None
+
+
+@pytest.mark.parametrize(
+    ("taken", "top"),
+    [
+        ([], None),
+        (["latest", ""], None),
+        (["1.9.0", "1.10.0"], "1.10.0"),
+        (["1.2.0", "v1.3.0", "nonsense"], "v1.3.0"),
+        (["1.2.0-rc.1", "1.2.0", "1.1.9"], "1.2.0"),
+        (["1.2.0-rc.1", "1.1.9"], "1.2.0-rc.1"),
+        (["1.2.0+a", "1.2.0+b"], "1.2.0+b"),
+    ],
+)
+def test_the_highest_is_found_and_kept_as_it_is_written(taken: list[str], top: str | None) -> None:
+    assert highest(taken) == top
+    assert highest(reversed(taken)) == top
+
+
+def test_a_prerelease_has_used_up_its_number() -> None:
+    assert proposed(OLD, None, ("1.2.0-rc.1+b5",)).semver == "1.2.1"
+
+
+ODD = st.one_of(
+    st.sampled_from(
+        ["'", '"', "`", "%s", "%(x)s", "{it}", "{", "}", "{0}", "", " ", "возраст", "年齢", "\u202e", "*a*"]
+    ),
+    st.text(max_size=4),
+)
+
+
+FLOATS = st.floats() | st.sampled_from([0.81, 0.84])
+
+
+COLUMNS = st.lists(st.builds(Column, name=ODD, type=ODD, required=st.booleans()), max_size=3).map(tuple)
+
+
+BUILDS = st.builds(
+    Build,
+    signature=st.none() | st.builds(Signature, inputs=COLUMNS, outputs=COLUMNS, params=COLUMNS),
+    flavors=st.frozensets(ODD, max_size=2),
+    algorithm=st.none() | ODD,
+    params=st.dictionaries(ODD, ODD, max_size=2),
+    metrics=st.dictionaries(ODD, FLOATS, max_size=2),
+)
+
+
+PARTS = st.integers(min_value=0, max_value=30)
+
+
+NUMBERS = st.builds(
+    "{}{}.{}.{}{}".format,
+    st.sampled_from(["", "v"]),
+    PARTS,
+    PARTS,
+    PARTS,
+    st.sampled_from(["", "-rc.1", "+b5", "-0.a+b"]),
+)
+
+
+TAKEN = st.lists(NUMBERS | ODD, max_size=4)
+
+
+BASES = st.builds(
+    Base,
+    version=st.integers(min_value=1, max_value=99),
+    stage=st.sampled_from(Stage),
+    semver=st.none() | NUMBERS | ODD,
+    build=BUILDS,
+)
+
+
+OVERRIDES = st.none() | st.sampled_from(Bump)
+
+
+# A build has many parts; making one up takes longer than judging it, the more so on a busy machine.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@patient
+@given(BUILDS, st.none() | BASES, TAKEN, OVERRIDES)
+@example(Build(), None, ["1.0.0-rc.1", "1.0.0"], Bump.PATCH)
+def test_a_proposal_exceeds_everything_taken(
+    new: Build, base: Base | None, taken: list[str], override: Bump | None
+) -> None:
+    number = Version.parse(proposed(new, base, tuple(taken), override).semver)
+    used = [*taken, *([base.semver] if base and base.semver else [])]
+    for other in map(parse_semver, used):
+        assert other is None or (number > other and (number.major, number.minor, number.patch) != other.to_tuple()[:3])
+
+
+@patient
+@given(BUILDS, st.none() | BASES, TAKEN, OVERRIDES)
+def test_a_proposal_says_why_in_few_sentences_that_can_be_kept(
+    new: Build, base: Base | None, taken: list[str], override: Bump | None
+) -> None:
+    proposal = proposed(new, base, tuple(taken), override)
+    assert 1 <= len(proposal.reasons) <= REASONS + 1
+    assert [str(unpack(pack(sentence))) for sentence in proposal.reasons] == why(proposal)
+
+
+@patient
+@given(BUILDS, BASES, TAKEN)
+def test_the_order_in_which_things_are_told_changes_nothing(new: Build, base: Base, taken: list[str]) -> None:
+    turned = replace(
+        new,
+        flavors=tuple(sorted(new.flavors, reverse=True)),
+        params=dict(reversed(list(new.params.items()))),
+        metrics=dict(reversed(list(new.metrics.items()))),
+    )
+    assert why(proposed(turned, base, tuple(reversed(taken)))) == why(proposed(new, base, tuple(taken)))
+
+
+@patient
+@given(BUILDS, BUILDS)
+def test_the_weightiest_change_comes_first_and_makes_the_bump(new: Build, old: Build) -> None:
+    weights = [list(Bump).index(bump) for bump, _ in changes(new, old, is_better)]
+    assert weights == sorted(weights)
+    assert proposed(new, production(old)).bump is list(Bump)[min(weights, default=2)]
+
+
+@patient
+@given(BUILDS)
+def test_a_build_changes_nothing_over_itself(build: Build) -> None:
+    assert all("could not be compared" in sentence for _, sentence in told(build, build))

@@ -1,0 +1,221 @@
+"""Why a new version gets its number: each change with its weight and its sentence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bot.domain.semver import REASONS, Build, Bump, changes
+from tests.support.domain.signatures import OLD, SAME, build_with_inputs, is_better, production, proposed, told, why
+
+TUNED = replace(OLD, params={"C": "0.5", "max_iter": "200"})
+
+
+CASES: dict[str, tuple[Build, str, str]] = {
+    "an input is gone": (build_with_inputs("tenure:integer", "age:long?"), "major", "input region was removed"),
+    "an input has another type": (
+        build_with_inputs("tenure:string", "age:long?", "region:string"),
+        "major",
+        "input tenure changed from integer to string",
+    ),
+    "an input is required": (
+        build_with_inputs("tenure:integer", "age:long", "region:string"),
+        "major",
+        "input age is required now",
+    ),
+    "an input is optional": (
+        build_with_inputs("tenure:integer?", "age:long?", "region:string"),
+        "patch",
+        "input tenure is optional now",
+    ),
+    "an optional input is new": (build_with_inputs(*SAME, "city:string?"), "minor", "input city was added"),
+    "a required input is new": (
+        build_with_inputs(*SAME, "city:string"),
+        "major",
+        "input city was added and is required",
+    ),
+    "two required inputs are new": (
+        build_with_inputs(*SAME, "city:string", "zip:string"),
+        "major",
+        "inputs city, zip were added and are required",
+    ),
+    "two inputs are gone": (build_with_inputs("tenure:integer"), "major", "inputs age, region were removed"),
+    "the output has another type": (
+        build_with_inputs(*SAME, gives=(":long",)),
+        "major",
+        "output changed from double to long",
+    ),
+    "one more output": (build_with_inputs(*SAME, gives=(":double", ":long")), "major", "output 2 was added"),
+    "the output has got a name": (build_with_inputs(*SAME, gives=("score:double",)), "major", "output was removed"),
+    "a prediction parameter is new": (
+        build_with_inputs(*SAME, params=("top_k:long?",)),
+        "minor",
+        "prediction parameter top_k was added",
+    ),
+    "another algorithm": (
+        replace(OLD, algorithm="RandomForest"),
+        "major",
+        "algorithm changed from LogisticRegression to RandomForest",
+    ),
+    "another flavor": (replace(OLD, flavors=("xgboost",)), "major", "flavor changed from sklearn to xgboost"),
+    "one more flavor": (
+        replace(OLD, flavors=frozenset({"sklearn", "onnx"})),
+        "major",
+        "flavors changed from sklearn to onnx, sklearn",
+    ),
+    "tuned, and better": (
+        replace(TUNED, metrics={"f1": 0.84, "loss": 0.4}),
+        "minor",
+        "parameters C, max_iter changed and f1 rose from 0.81 to 0.84",
+    ),
+    "tuned, and the loss is lower": (
+        replace(TUNED, metrics={"f1": 0.7, "loss": 0.3}),
+        "minor",
+        "parameters C, max_iter changed and loss fell from 0.4 to 0.3",
+    ),
+    "one parameter more, and two metrics better": (
+        replace(OLD, params={**OLD.params, "tol": "0.1"}, metrics={"f1": 0.9, "loss": 0.3}),
+        "minor",
+        "parameter tol changed and f1 rose from 0.81 to 0.9, loss fell from 0.4 to 0.3",
+    ),
+    "one parameter less, and no better": (
+        replace(OLD, params={"C": "1.0"}),
+        "patch",
+        "parameter max_iter changed and no metric improved",
+    ),
+    "tuned, and worse": (
+        replace(TUNED, metrics={"f1": 0.7}),
+        "patch",
+        "parameters C, max_iter changed and no metric improved",
+    ),
+    "tuned, and the metric is NaN": (
+        replace(TUNED, metrics={"f1": float("nan")}),
+        "patch",
+        "parameters C, max_iter changed and no metric improved",
+    ),
+    "tuned, and measured by something else": (
+        replace(TUNED, metrics={"auc": 0.9}),
+        "patch",
+        "parameters C, max_iter changed, and no metric could be compared",
+    ),
+}
+
+
+@pytest.mark.parametrize(("new", "bump", "sentence"), CASES.values(), ids=CASES.keys())
+def test_a_change_has_its_weight_and_its_sentence(new: Build, bump: str, sentence: str) -> None:
+    assert told(new)[0] == (bump, sentence)
+    proposal = proposed(new, production())
+    assert (proposal.bump, why(proposal)[0]) == (Bump(bump), sentence)
+
+
+@pytest.mark.parametrize(("bump", "number"), [(Bump.MAJOR, "2.0.0"), (Bump.MINOR, "1.5.0"), (Bump.PATCH, "1.4.3")])
+def test_the_bump_raises_the_highest_number(bump: Bump, number: str) -> None:
+    new = {
+        "major": build_with_inputs("tenure:integer"),
+        "minor": build_with_inputs(*SAME, "city:string?"),
+        "patch": OLD,
+    }[bump.value]
+    proposal = proposed(new, production())
+    assert (proposal.semver, proposal.bump, proposal.against, proposal.overridden) == (number, bump, 5, False)
+
+
+def test_what_weighs_most_is_told_first() -> None:
+    new = replace(
+        build_with_inputs("age:long", "city:string?", "tenure:string"), params={}, metrics={"f1": 0.9}, algorithm="Tree"
+    )
+    assert told(new) == [
+        ("major", "input region was removed"),
+        ("major", "input tenure changed from integer to string"),
+        ("major", "input age is required now"),
+        ("major", "algorithm changed from LogisticRegression to Tree"),
+        ("minor", "input city was added"),
+        ("minor", "parameters C, max_iter changed and f1 rose from 0.81 to 0.9"),
+    ]
+
+
+def test_better_without_another_parameter_is_a_patch() -> None:
+    proposal = proposed(replace(OLD, metrics={"f1": 0.99}), production())
+    assert proposal.bump is Bump.PATCH
+    assert why(proposal) == ["inputs, outputs, algorithm, flavors and parameters are the same as in Production v5"]
+
+
+def test_named_inputs_may_change_places() -> None:
+    assert told(build_with_inputs(*reversed(SAME))) == []
+
+
+def test_unnamed_inputs_are_compared_by_position() -> None:
+    pixels, words = ":tensor(float32,[-1, 28])", ":tensor(int64,[-1, 4])"
+    assert told(build_with_inputs(words, pixels), build_with_inputs(pixels, words)) == [
+        ("major", "input 1 changed from tensor(float32,[-1, 28]) to tensor(int64,[-1, 4])"),
+        ("major", "input 2 changed from tensor(int64,[-1, 4]) to tensor(float32,[-1, 28])"),
+    ]
+
+
+def test_an_output_that_may_be_missing_breaks_and_one_that_is_promised_does_not() -> None:
+    sure, unsure = build_with_inputs(*SAME, gives=("score:double",)), build_with_inputs(*SAME, gives=("score:double?",))
+    assert told(unsure, sure) == [("major", "output score may be missing now")]
+    assert told(sure, unsure) == [("patch", "output score is always there now")]
+
+
+def test_a_column_twice_is_two_columns() -> None:
+    assert told(build_with_inputs(*SAME, "age:long?")) == [("minor", "input age was added")]
+
+
+def test_long_lists_are_counted() -> None:
+    many = build_with_inputs(*SAME, *(f"x{n}:double?" for n in range(17)))
+    assert told(many) == [("minor", "inputs x0, x1, x2, x3, x4 and 12 more were added")]
+
+
+def test_long_names_are_cut_and_foreign_ones_stay_values() -> None:
+    name = "{x}%s`" + "y" * 300
+    [(_, sentence)] = changes(build_with_inputs(*SAME, f"{name}:double?"), OLD, is_better)
+    assert str(sentence) == f"input {name[:79]}… was added"
+    assert "%s" not in sentence.template
+
+
+def test_many_reasons_are_counted() -> None:
+    old = build_with_inputs(*(f"x{n}:kind{n}" for n in range(30)))
+    new = build_with_inputs(*(f"x{n}:sort{n}" for n in range(30)))
+    reasons = why(proposed(new, production(old)))
+    assert len(reasons) == REASONS + 1
+    assert reasons[-1] == f"and {30 - REASONS} more"
+
+
+def test_metrics_that_differ_a_little_are_told_exactly() -> None:
+    new, old = (replace(OLD, params={"C": c}, metrics={"f1": f1}) for c, f1 in (("1", 0.81234567), ("2", 0.81234561)))
+    assert told(new, old)[0][1] == "parameter C changed and f1 rose from 0.81234561 to 0.81234567"
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "sentence"),
+    [
+        (replace(OLD, signature=None), OLD, "the new version logged no signature, so inputs and outputs"),
+        (OLD, replace(OLD, signature=None), "Production v5 logged no signature, so inputs and outputs"),
+        (replace(OLD, algorithm=None), OLD, "the new version logged no algorithm, so algorithms"),
+        (OLD, replace(OLD, algorithm=""), "Production v5 logged no algorithm, so algorithms"),
+        (OLD, replace(OLD, flavors=()), "Production v5 logged no flavors, so flavors"),
+        (build_with_inputs(*SAME, gives=()), OLD, "the new version logged no outputs, so outputs"),
+        (OLD, build_with_inputs(), "Production v5 logged no inputs, so inputs"),
+    ],
+)
+def test_what_is_not_known_is_said_and_raises_nothing(new: Build, old: Build, sentence: str) -> None:
+    proposal = proposed(new, production(old))
+    assert proposal.bump is Bump.PATCH
+    assert why(proposal)[0].endswith("and parameters are the same as in Production v5")
+    assert why(proposal)[1] == f"{sentence} could not be compared"
+
+
+def test_two_builds_without_facts_are_a_patch_and_say_so() -> None:
+    assert why(proposed(Build(), production(Build()))) == [
+        "parameters are the same as in Production v5",
+        "neither version logged any signature, so inputs and outputs could not be compared",
+        "neither version logged any algorithm, so algorithms could not be compared",
+        "neither version logged any flavors, so flavors could not be compared",
+    ]
+
+
+def test_what_is_known_still_counts_where_the_signature_is_missing() -> None:
+    proposal = proposed(replace(OLD, signature=None, flavors=("xgboost",)), production())
+    assert proposal.bump is Bump.MAJOR
+    assert len(proposal.reasons) == 2

@@ -1,0 +1,257 @@
+"""Many at the same moment: each request is decided once, each stage has one holder, and nobody waits for ever."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.domain.approvals import Choice, RequestState
+from bot.domain.errors import AlreadyDecided
+from bot.domain.events import Tag
+from bot.domain.moves import MoveState
+from bot.domain.people import Person
+from bot.domain.registry import Stage
+from bot.ledger import SqlLedger
+from bot.ports import Ledger, Registry
+from bot.registry.memory import MemoryRegistry
+from localslack import LocalSlack, Outcome, Remote
+from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, message_text, running_app
+from tests.support.app.harness import (
+    LEAD,
+    MODEL_LAYOUT,
+    OTHER_LEAD,
+    add_people,
+    audit_links,
+    executor,
+    holders,
+    is_chain_intact,
+    make_transition,
+    only_request,
+    open_request,
+    percentile,
+    requests_over,
+    run_concurrently,
+)
+from tests.support.faults.suite_size import CHAOS, suite_size
+from tests.support.registry.registries import KINDS, RegistryBackend
+from tests.support.waiting import PATIENCE, wait_until
+
+CROWD = 100
+ROUNDS = suite_size(500, 60)  # of races in one process
+CROWDED = suite_size(100, 3)  # rounds of a hundred clicks
+pytestmark = [pytest.mark.slow] if CHAOS else []  # of which `make chaos` leaves out none
+
+
+# -- a hundred people press Approve: of a workspace in a process of its own, as Slack is -----------------------------
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest) -> str | None:
+    """Give the ledger's address; nothing for SQLite in the bot's home."""
+    return str(request.getfixturevalue("postgres_url")) if request.param == "postgres" else None
+
+
+def test_of_a_hundred_who_press_approve_at_once_one_decides_and_the_others_hear_who(
+    apart: Remote, tmp_path: Path, database_url: str | None
+) -> None:
+    crowd = add_people(apart, CROWD)
+    approvers = [person.id for person in crowd]
+    policy = make_policy({"roles": {"lead": approvers}})
+    with running_app(apart, tmp_path, MemoryRegistry(), policy=policy, http=True, database_url=database_url) as app:
+        app.alice.types(CHANNEL, "/model promote churn 4 production")
+        card = app.card()
+        outcomes = run_concurrently([partial(person.clicks, card, "Approve") for person in crowd])
+        done = app.card(holds="is in Production")
+        winner = only_request(app.ledger).decided_by
+        assert isinstance(winner, Person)
+        answers = [app.answer(person, "") for person in crowd if person.id != winner.user]
+
+        print(*(f"p{share:.0%} {percentile([one.seconds for one in outcomes], share):.2f} s" for share in (0.5, 0.99)))
+        assert done["ts"] == card["ts"]
+        assert len(audit_links(app.ledger, Tag.APPROVED)) == len(audit_links(app.ledger, Tag.MOVED)) == 1
+        assert len(audit_links(app.ledger, Tag.VOTED)) == 1
+        assert len({link.event.actor for link in audit_links(app.ledger, Tag.VOTE_REFUSED)}) == CROWD - 1
+        assert len(audit_links(app.ledger, Tag.VOTE_REFUSED)) == CROWD - 1
+        assert [answer for answer in answers if f"<@{winner.user}> was faster" not in answer] == []
+        assert app.production() == [4]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_a_hundred_clicks_decide_once_in_each_round(apart: Remote, tmp_path: Path, database_url: str | None) -> None:
+    crowd = add_people(apart, CROWD)
+    policy = make_policy({"roles": {"lead": [person.id for person in crowd]}})
+    outcomes, wrong, seen = list[Outcome](), list[str](), 0
+    with running_app(apart, tmp_path, MemoryRegistry(), policy=policy, http=True, database_url=database_url) as app:
+        for number in range(CROWDED):
+            version = (4, 2)[number % 2]
+            app.alice.types(CHANNEL, f"/model promote churn {version} production")
+            card = app.card(holds=f"Promote churn v{version} to Production?")
+            outcomes += run_concurrently([partial(person.clicks, card, "Approve") for person in crowd], limit=PATIENCE)
+            wait_until(partial(is_made, app.ledger, version))
+            events = [link.event for link in audit_links(app.ledger)][seen:]
+            seen += len(events)
+            # Whoever finds the ledger busy for two seconds hears that instead, and no vote of theirs is refused.
+            decided = Counter(event.tag for event in events if event.tag in ONCE)
+            if decided != ONCE or app.production() != [version]:
+                wrong.append(f"round {number}: {decided}, Production holds {app.production()}")
+        assert isinstance(app.ledger, SqlLedger)
+        assert is_chain_intact(app.ledger)
+    acked, seconds = sum(one.acked for one in outcomes), [one.seconds for one in outcomes]
+    shares = ", ".join(f"p{share:.0%} {percentile(seconds, share):.2f} s" for share in (0.5, 0.99, 1.0))
+    kind = "PostgreSQL" if database_url else "SQLite"
+    told = f"{acked} of {len(outcomes)} clicks were acknowledged, in {shares}"
+    print(f"{CROWD} clicks at once on {kind}: {len(wrong)} of {CROWDED} rounds went wrong; {told}")
+    assert wrong == []
+
+
+ONCE = Counter({Tag.OPENED: 1, Tag.VOTED: 1, Tag.APPROVED: 1, Tag.MOVED: 1})
+
+
+def is_made(ledger: Ledger, version: int) -> bool:
+    """Tell whether the version was moved last, and that is written down."""
+    with ledger.read() as reading:
+        newest = reading.moves("churn", most=1)
+    return bool(newest) and newest[0].version == version and newest[0].state is MoveState.DONE
+
+
+def test_one_person_who_presses_twenty_times_at_once_has_one_vote(slack: LocalSlack, tmp_path: Path) -> None:
+    registry = MemoryRegistry()
+    registry.add("two-eyes", versions=1)
+    with running_app(slack, tmp_path, registry, http=True) as app:
+        app.alice.types(CHANNEL, "/model promote two-eyes 1 production")
+        card = app.card()
+        run_concurrently([partial(app.bob.clicks, card, "Approve")] * 20)
+        app.card(holds="1 of 2")
+        assert len(audit_links(app.ledger, Tag.VOTED)) == 1
+        assert only_request(app.ledger).state is RequestState.PENDING
+
+
+def test_of_twenty_who_ask_for_the_same_at_once_one_opens_a_request(slack: LocalSlack, tmp_path: Path) -> None:
+    crowd = add_people(slack, 20)
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
+        run_concurrently([partial(one.types, CHANNEL, "/model promote churn 4 production") for one in crowd])
+        app.slack.wait_for(lambda: len(answered(app, crowd)) == len(crowd))
+        answers = Counter("still open" in answer for answer in answered(app, crowd))
+        assert answers == {True: 19, False: 1}
+        assert len(audit_links(app.ledger, Tag.OPENED)) == 1
+
+
+def test_a_staging_and_a_production_request_of_one_model_approved_at_once_are_both_made(
+    slack: LocalSlack, tmp_path: Path
+) -> None:
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
+        app.alice.types(CHANNEL, "/model promote churn 4 production")
+        app.alice.types(CHANNEL, "/model promote churn 2 staging")
+        cards = [app.card(holds="v4 to Production?"), app.card(holds="v2 to Staging?")]
+        run_concurrently([partial(app.bob.clicks, card, "Approve") for card in cards])
+        app.card(holds="is in Production")
+        app.card(holds="is in Staging")
+        assert app.production() == [4]
+        assert [one.version for one in app.registry.versions("churn") if one.stage is Stage.STAGING] == [2]
+
+
+def answered(app: RunningApp, crowd: Any) -> list[str]:
+    """Return what each of them alone was told, if anything."""
+    heard = [[message_text(message) for message in one.sees(CHANNEL) if message["is_ephemeral"]] for one in crowd]
+    return [answers[-1] for answers in heard if answers]
+
+
+# -- two of two ----------------------------------------------------------------------------------------------------
+
+
+def test_two_of_two_with_two_votes_at_once_never_hangs(ledger: SqlLedger) -> None:
+    requests = requests_over(ledger)
+    for number in range(ROUNDS):
+        request = open_request(ledger, f"two-{number}", required=2)
+        run_concurrently(
+            [partial(requests.vote, voter, request.id, Choice.APPROVE, origin="slack") for voter in (LEAD, OTHER_LEAD)]
+        )
+        with ledger.read() as reading:
+            assert reading.request(request.id).state is RequestState.APPROVED
+            assert len(reading.moves(request.model)) == 1
+    assert len(audit_links(ledger, Tag.APPROVED)) == ROUNDS
+    assert is_chain_intact(ledger)
+    print(f"two of two at once: 0 of {ROUNDS} rounds went wrong")
+
+
+def test_an_approval_and_a_rejection_at_once_decide_once(ledger: SqlLedger) -> None:
+    vote = partial(requests_over(ledger).vote, origin="slack")
+    for number in range(ROUNDS // 2):
+        request = open_request(ledger, f"one-{number}", required=1)
+        approval = partial(vote, LEAD, request.id, Choice.APPROVE)
+        rejection = partial(vote, OTHER_LEAD, request.id, Choice.REJECT, reason="no")
+        assert sorted(run_concurrently([partial(ended, approval), partial(ended, rejection)])) == [
+            "counted",
+            "too late",
+        ]
+    decided = [*audit_links(ledger, Tag.APPROVED), *audit_links(ledger, Tag.REJECTED)]
+    assert len(decided) == len(audit_links(ledger, Tag.VOTE_REFUSED)) == ROUNDS // 2
+
+
+def test_a_vote_and_the_expiry_at_once_decide_once(ledger: SqlLedger) -> None:
+    requests = requests_over(ledger)
+    for number in range(ROUNDS // 2):
+        request = open_request(ledger, f"late-{number}", required=1, lives=timedelta(0))
+        approval = partial(requests.vote, LEAD, request.id, Choice.APPROVE, origin="slack")
+        run_concurrently([partial(ended, requests.expire), partial(ended, approval)])
+    assert len(audit_links(ledger, Tag.EXPIRED)) == ROUNDS // 2
+    assert audit_links(ledger, Tag.APPROVED) == []
+
+
+def ended(vote: Callable[[], object]) -> str:
+    """Vote, and return what came of it."""
+    try:
+        vote()
+    except AlreadyDecided:
+        return "too late"
+    return "counted"
+
+
+# -- two moves of one model ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_versions_moved_at_the_same_instant_leave_one_in_production(
+    kind: str, ledger: SqlLedger, registries: Callable[[str], tuple[Registry, RegistryBackend]]
+) -> None:
+    registry, backend = registries(kind)
+    for number in range(3):
+        model = f"churn-{number}"
+        backend.add(model, versions=MODEL_LAYOUT)
+        with ledger.write() as tx:
+            tx.add_move(make_transition(model, 2, after=3))
+            tx.add_move(make_transition(model, 4, after=3))
+        run_concurrently([partial(executor(ledger, registry, owner=name).run, model) for name in ("a", "b", "c")])
+        executor(ledger, registry, owner="d").run(model)
+        with ledger.read() as reading:
+            ends = Counter(move.state for move in reading.moves(model))
+        assert ends == {MoveState.DONE: 1, MoveState.STALE: 1}
+        assert holders(registry, model) == [registry.model(model).aliases["champion"]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_moves_that_follow_each_other_are_both_made_in_their_order(
+    kind: str, sqlite_url: str, registries: Callable[[str], tuple[Registry, RegistryBackend]]
+) -> None:
+    registry, backend = registries(kind)
+    ledger = SqlLedger(sqlite_url)
+    for number in range(3):
+        model = f"churn-{number}"
+        backend.add(model, versions=MODEL_LAYOUT)
+        with ledger.write() as tx:
+            tx.add_move(make_transition(model, 2, after=3))
+            tx.add_move(replace(make_transition(model, 4, after=2), intended_at=datetime.now(UTC)))
+        run_concurrently([partial(executor(ledger, registry, owner=name).run, model) for name in ("a", "b", "c")])
+        executor(ledger, registry, owner="d").run(model)
+        assert holders(registry, model) == [4]
+        assert registry.model(model).aliases["champion"] == 4
+    assert len(audit_links(ledger, Tag.MOVED)) == 6
+    ledger.close()

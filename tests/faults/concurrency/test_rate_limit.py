@@ -1,0 +1,120 @@
+"""Many messages at once: Slack takes one a second in each channel, so they take turns, and none is refused twice."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.domain.registry import Stage
+from bot.registry.memory import MemoryRegistry
+from localslack import LocalSlack, Remote
+from tests.support.app.app_fixture import CHANNEL, MANIFEST, RunningApp, make_policy, message_text, running_app
+from tests.support.app.harness import add_people, run_concurrently
+from tests.support.app.workspaces import SPEED, local_slack
+from tests.support.faults.consistency_checks import is_quiet
+from tests.support.waiting import wait_until
+
+MANY = 20
+SLOWER = 5.0  # of a workspace in which several threads post: each is as late as the machine is busy
+MODELS = [f"m{number:02}" for number in range(MANY)]
+
+
+def with_models() -> MemoryRegistry:
+    registry = MemoryRegistry()
+    for name in MODELS:
+        registry.add(name, versions=[Stage.PRODUCTION, Stage.NONE])
+    return registry
+
+
+def ask_for_all(app: RunningApp) -> None:
+    """Ask for all models at the same moment, and wait until all is told."""
+    typed = [f"/model promote {name} 2 production" for name in MODELS]
+    run_concurrently([partial(app.alice.types, CHANNEL, text) for text in typed])
+    wait_until(lambda: len(cards_in(app.slack)) == MANY and is_quiet(app.ledger))
+
+
+def cards_in(slack: Remote) -> list[str]:
+    """Return the texts of the cards that stand in the channel."""
+    return [one["text"] for one in slack.person("bob").sees(CHANNEL) if not one["is_ephemeral"]]
+
+
+def posts(slack: Remote) -> dict[str, list[dict[str, Any]]]:
+    """Return the calls that post, by conversation."""
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for call in slack.calls("chat.postMessage"):
+        found[call["args"]["channel"]].append(call)
+    return found
+
+
+def refused(slack: Remote) -> Counter[str]:
+    """Count how often Slack said "too many", by call: the same message to the same conversation is the same call."""
+    return Counter(f"{call['method']} {call['args']}" for call in slack.calls() if call["error"] == "ratelimited")
+
+
+def test_twenty_requests_at_once_in_one_channel_are_posted_one_a_second_and_none_is_refused(
+    slack: LocalSlack, tmp_path: Path
+) -> None:
+    with running_app(slack, tmp_path, with_models()) as app:
+        ask_for_all(app)
+    assert refused(slack) == {}
+    [calls] = posts(slack).values()
+    assert min((later["at"] - sooner["at"]) * SPEED for sooner, later in pairwise(calls)) >= 1
+
+
+def test_ten_approvers_of_twenty_requests_are_all_invited_and_nothing_is_refused_twice(
+    slack: LocalSlack, tmp_path: Path
+) -> None:
+    people = add_people(slack, 10)
+    rule = {"approvers": [person.id for person in people], "tell_approvers": "direct"}
+    policy = make_policy({"models": {"*": {"production": rule}}})
+    with running_app(slack, tmp_path, with_models(), policy=policy) as app:
+        ask_for_all(app)
+    assert max(refused(slack).values(), default=0) <= 1
+    told = [message_text(one) for person in people for one in person.direct_messages()]
+    assert Counter(text.count("|Open the card>") for text in told) == {1: 10 * MANY}
+
+
+def test_comparisons_take_turns_with_cards_and_none_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.support.app.app_fixture.SPEED", SLOWER)
+    typed = [f"/model {verb}" for name in MODELS[:4] for verb in (f"promote {name} 2 production", f"compare {name}")]
+    with (
+        local_slack(MANIFEST, speed=SLOWER) as slack,
+        running_app(slack, tmp_path, with_models()) as app,
+    ):
+        run_concurrently([partial(app.alice.types, CHANNEL, text) for text in typed])
+        wait_until(lambda: len(cards_in(slack)) == len(typed) and is_quiet(app.ledger))
+        assert refused(slack) == {}
+
+
+def test_once_an_edit_is_refused_no_other_is_tried_until_the_time_that_slack_named(
+    slack: LocalSlack, tmp_path: Path
+) -> None:
+    with running_app(slack, tmp_path, with_models()) as app:
+        ask_for_all(app)
+        slack.forget_calls()
+        slack.rate_limit("chat.update", retry_after=1)
+        slack.person("dave").types(CHANNEL, '/model freeze --all --reason "audit"')
+        wait_until(lambda: len(slack.calls("chat.update")) > MANY and is_quiet(app.ledger))
+    first, second, *_ = slack.calls("chat.update")
+    assert first["error"] == "ratelimited"
+    assert second["at"] - first["at"] >= 1
+
+
+@pytest.mark.postgres
+def test_twenty_requests_at_two_processes_are_refused_at_most_once_each(
+    slack: LocalSlack, tmp_path: Path, postgres_url: str
+) -> None:
+    registry = with_models()
+    with (
+        running_app(slack, tmp_path / "one", registry, database_url=postgres_url) as one,
+        running_app(slack, tmp_path / "two", registry, database_url=postgres_url),
+    ):
+        slack.wait_until_connected(2)
+        ask_for_all(one)
+    assert max(refused(slack).values(), default=0) <= 1
+    assert len(set(cards_in(slack))) == MANY

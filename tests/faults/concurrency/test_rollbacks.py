@@ -1,0 +1,130 @@
+"""Rolling back on a real registry: whoever looks as fast as they can always finds somebody in Production."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from bot.domain.moves import MoveState
+from bot.domain.people import Person
+from bot.domain.registry import Stage
+from bot.domain.rollbacks import rolling_back
+from bot.ledger import SqlLedger
+from bot.ports import Registry
+from bot.registry.mlflow import MlflowRegistry
+from bot.registry.tagged import TaggedStages
+from tests.support.app.harness import executor, holders, make_transition
+from tests.support.ledger.ledgers import PostgresServer
+from tests.support.registry.mlflow_process import MlflowServer
+from tests.support.registry.registries import MlflowBackend, RegistryBackend
+
+ROUNDS = 20
+
+
+def in_stage(registry: Registry) -> list[int]:
+    """Return who holds Production, as the registry says."""
+    return holders(registry, "churn")
+
+
+def by_alias(registry: Registry) -> list[int]:
+    """Return who serves to those that load by the alias."""
+    return [version for alias, version in registry.model("churn").aliases.items() if alias == "champion"]
+
+
+@contextmanager
+def watching(registry: Registry, who: Callable[[Registry], list[int]] = in_stage) -> Iterator[list[list[int]]]:
+    """Look at Production as fast as it goes until the block ends; give what was seen."""
+    seen: list[list[int]] = []
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            seen.append(who(registry))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        thread.join(30)
+
+
+def rolls_back(ledger: SqlLedger, registry: Registry, rounds: int = ROUNDS) -> list[MoveState]:
+    """Roll back and forth between two versions that have both served; return how each ended."""
+    moves, bob = executor(ledger, registry), Person("T0LOCAL", "U0BOB")
+    with ledger.write() as tx:
+        for version in (2, 3):
+            tx.add_move(replace(make_transition("churn", version, after=version), state=MoveState.DONE))
+    for number in range(rounds):
+        target, incumbent = ((2, 3), (3, 2))[number % 2]
+        move = rolling_back(
+            f"rollback:{number}",
+            "churn",
+            target=target,
+            incumbent=incumbent,
+            actor=bob,
+            now=datetime.now(UTC),
+            reason="it fell",
+        )
+        with ledger.write() as tx:
+            for bar in tx.bars("churn"):
+                tx.save_bar(replace(bar, cleared_at=move.intended_at, cleared_by=bob))
+            tx.add_move(move)
+        moves.run("churn")
+    with ledger.read() as reading:
+        return [reading.move(f"rollback:{number}").state for number in range(rounds)]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "http"])
+def test_whoever_looks_while_it_is_rolled_back_always_finds_one_version(
+    kind: str, sqlite_url: str, registries: Callable[[str], tuple[Registry, RegistryBackend]]
+) -> None:
+    registry, backend = registries(kind)
+    backend.add("churn", versions=[Stage.ARCHIVED, Stage.ARCHIVED, Stage.PRODUCTION])
+    ledger = SqlLedger(sqlite_url)
+    with watching(registry) as seen:
+        ends = rolls_back(ledger, registry)
+    ledger.close()
+    assert set(ends) == {MoveState.DONE}
+    assert len(seen) > ROUNDS
+    assert {len(one) for one in seen} == {1}
+
+
+def test_also_where_the_registry_has_no_stages_and_the_alias_says_who_serves(
+    sqlite_url: str, registries: Callable[[str], tuple[Registry, RegistryBackend]]
+) -> None:
+    registry, backend = registries("http")
+    backend.add("churn", versions=3)
+    tagged, ledger = TaggedStages(registry, champion="champion", challenger="challenger"), SqlLedger(sqlite_url)
+    tagged.transition("churn", 3, Stage.PRODUCTION, archive_existing=True)
+    with watching(registry, by_alias) as seen:
+        ends = rolls_back(ledger, tagged)
+    ledger.close()
+    assert set(ends) == {MoveState.DONE}
+    assert len(seen) > ROUNDS
+    assert {tuple(one) for one in seen} == {(2,), (3,)}
+
+
+@pytest.mark.postgres
+def test_also_where_the_server_refuses_to_archive_in_the_same_call(
+    sqlite_url: str, postgres_server: PostgresServer, mlflow_patience: None, tmp_path: Path
+) -> None:
+    database = postgres_server.url(postgres_server.create())
+    backend, server = MlflowBackend(database), MlflowServer(database, tmp_path)  # with psycopg 3: mlflow#24592
+    backend.add("churn", versions=[Stage.ARCHIVED, Stage.ARCHIVED, Stage.PRODUCTION])
+    server.start()
+    registry, ledger = MlflowRegistry(server.uri), SqlLedger(sqlite_url)
+    with watching(registry) as seen:
+        ends = rolls_back(ledger, registry, 4)
+    ledger.close()
+    server.close()
+    backend.close()
+    assert set(ends) == {MoveState.DONE}
+    assert min(len(one) for one in seen) == 1

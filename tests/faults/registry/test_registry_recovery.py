@@ -1,0 +1,218 @@
+"""MLflow breaks off in the middle, and comes back: what was decided is finished, and made once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from bot.bootstrap import build
+from bot.domain.approvals import Request, RequestState
+from bot.domain.errors import RegistryRefused, RegistryUnreachable
+from bot.domain.events import Tag
+from bot.domain.moves import MoveState
+from bot.domain.registry import ModelInfo
+from bot.ledger import SqlLedger
+from bot.ports import Registry
+from bot.registrar import Registrar
+from bot.registry.memory import MemoryRegistry
+from bot.services.context import Rules
+from bot.services.reach import Reach
+from bot.settings import Settings
+from tests.support.app.app_fixture import AdjustableClock, RunningApp
+from tests.support.app.harness import (
+    MODEL_LAYOUT,
+    audit_links,
+    executor,
+    holders,
+    make_transition,
+    only_request,
+    tapped_registry,
+    transition_state,
+)
+from tests.support.faults.registry_outage import VOTE_STANDS, SlowRegistry, asks
+from tests.support.registry.mlflow_process import MlflowServer
+from tests.support.registry.registries import RegistryBackend
+from tests.support.services.bench import Bench
+from tests.support.waiting import wait_until
+
+# -- in the middle -------------------------------------------------------------------------------------------------
+
+
+CALLS = ("versions", "transition", "set_alias", "model")  # those of one move, in order
+
+
+class BreakingRegistry:
+    """Breaks off one call of a move: before it is made, or after it took effect."""
+
+    def __init__(self, when: str, call: str) -> None:
+        self._when, self._left = when, CALLS.index(call)
+        self._armed = True
+
+    def __call__(self, when: str, call: str) -> None:
+        if not self._armed or when != self._when:
+            return
+        if self._left == 0:
+            self._armed = False
+            raise RegistryUnreachable("The registry does not answer.")
+        self._left -= 1
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_move_that_breaks_off_anywhere_is_finished_later(when: str, call: str, sqlite_url: str) -> None:
+    registry, ledger, clock = MemoryRegistry(), SqlLedger(sqlite_url), AdjustableClock()
+    registry.add("churn", versions=MODEL_LAYOUT)
+    moves = executor(ledger, tapped_registry(registry, BreakingRegistry(when, call)), clock=clock)
+    with ledger.write() as tx:
+        tx.add_move(make_transition("churn", 4, after=3))
+    moves.run("churn")
+    assert transition_state(ledger, "churn") is MoveState.INTENDED
+    clock.advance(timedelta(seconds=2))
+    moves.run("churn")
+    assert transition_state(ledger, "churn") is MoveState.DONE
+    assert holders(registry, "churn") == [registry.model("churn").aliases["champion"]] == [4]
+    assert len(audit_links(ledger, Tag.MOVED)) == 1
+    ledger.close()
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("trouble", ["lost answer", "went down", "error 500"])
+def test_a_move_that_breaks_off_on_real_mlflow_is_finished_later(
+    trouble: str,
+    call: str,
+    sqlite_url: str,
+    mlflow_server: MlflowServer,
+    registries: Callable[[str], tuple[Registry, RegistryBackend]],
+) -> None:
+    registry, backend = registries("http")
+    ledger, clock = SqlLedger(sqlite_url), AdjustableClock()
+    backend.add("churn", versions=MODEL_LAYOUT)
+    registry.versions("churn")  # so that the calls of the move are the four
+    left = iter(range(CALLS.index(call), -1, -1))
+    troubles: dict[str, Callable[[], None]] = {
+        "lost answer": mlflow_server.lose_the_next_answer,
+        "went down": mlflow_server.stop,
+        "error 500": partial(mlflow_server.answer, 500, "<html>oh no</html>"),
+    }
+
+    def breaks(when: str, _: str) -> None:
+        if when == "before" and next(left, None) == 0:
+            troubles[trouble]()
+
+    moves = executor(ledger, tapped_registry(registry, breaks), clock=clock)
+    with ledger.write() as tx:
+        tx.add_move(make_transition("churn", 4, after=3))
+    moves.run("churn")
+    if trouble == "went down":
+        mlflow_server.start()
+    clock.advance(timedelta(seconds=2))
+    moves.run("churn")
+    assert transition_state(ledger, "churn") is MoveState.DONE
+    assert holders(registry, "churn") == [registry.model("churn").aliases["champion"]] == [4]
+    assert len(audit_links(ledger, Tag.MOVED)) == 1
+    ledger.close()
+
+
+def test_the_request_is_approved_and_not_executing_while_its_move_waits(
+    app: RunningApp, registry: SlowRegistry
+) -> None:
+    asks(app)
+    card = app.card()
+    registry.down = True
+    app.bob.clicks(card, "Approve")
+    app.answer(app.bob, VOTE_STANDS)
+    assert only_request(app.ledger).state is RequestState.APPROVED
+
+
+# -- back again ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def waiting(bench: Bench, tmp_path: Path) -> Iterator[tuple[Registrar, list[Request]]]:
+    """Twenty models whose approved moves wait for the registry, and a bot that has just found it down."""
+    settings = Settings.model_validate({"REGISTRAR_HOME": str(tmp_path)})
+    registrar = build(
+        settings,
+        Rules(bench.policy),
+        ledger=bench.ledger,
+        registry=bench.registry,
+        notifier=None,
+        directory=bench.directory,
+        clock=bench.clock,
+    )
+    registrar.recover()  # what a start compares with MLflow is compared
+    requests = []
+    for number in range(20):
+        bench.registry.add(f"churn-{number}", versions=MODEL_LAYOUT)
+        requests.append(bench.approved(f"promote churn-{number} 4 production"))
+    bench.registry.down = True
+    registrar.moves.run("churn-0")
+    yield registrar, requests
+    bench.registry.down = False
+    registrar.work.shutdown(wait=True)
+    registrar.looking.shutdown(wait=True)
+
+
+def test_while_moves_wait_for_the_registry_it_gets_one_request_each_time(
+    bench: Bench, waiting: tuple[Registrar, list[Request]]
+) -> None:
+    registrar, requests = waiting
+    bench.registry.requests.clear()
+    for _ in range(30):
+        bench.clock.advance(seconds=2)
+        registrar.recover()
+    assert bench.registry.requests == {"model": 30}
+    assert sum(bench.move(request).attempts for request in requests) == 1
+
+
+def test_the_first_answer_of_the_registry_lets_every_waiting_move_be_made(
+    bench: Bench, waiting: tuple[Registrar, list[Request]]
+) -> None:
+    registrar, requests = waiting
+    for _ in range(30):
+        bench.clock.advance(seconds=2)
+        registrar.recover()
+    bench.registry.down = False
+    bench.clock.advance(seconds=2)
+    registrar.recover()
+    wait_until(lambda: all(bench.state(request) is RequestState.DONE for request in requests))
+
+
+def test_what_expires_while_the_registry_is_away_ends_without_it(
+    bench: Bench, waiting: tuple[Registrar, list[Request]]
+) -> None:
+    registrar, requests = waiting
+    bench.registry.down = False
+    lasts = bench.approve(bench.open("promote churn-1 2 staging")).request  # for a week
+    bench.registry.down = True
+    registrar.moves.run("churn-0")
+    bench.clock.advance(hours=25)
+    bench.registry.requests.clear()
+    registrar.recover()
+    wait_until(lambda: all(bench.state(request) is RequestState.EXPIRED for request in requests))
+    wait_until(lambda: bench.state(lasts) is RequestState.APPROVED)  # it's claimed while it's looked at
+    assert bench.registry.requests == {"model": 1}
+
+
+def test_a_question_that_hangs_does_not_hide_that_the_registry_answers_again() -> None:
+    registry, reach = SlowRegistry(), Reach()
+    reach.lost()
+    registry.tires()
+    assert not reach.is_back(registry, patience=0.01)
+    registry.delay = 0.0  # the next question is answered at once, while the first one still hangs
+    assert reach.is_back(registry, patience=10)
+    registry.rested.set()
+
+
+def test_a_registry_that_refuses_the_question_has_answered() -> None:
+    class Refusing(MemoryRegistry):
+        def model(self, name: str) -> ModelInfo:
+            raise RegistryRefused("You have no permission.")
+
+    reach = Reach()
+    reach.lost()
+    assert reach.is_back(Refusing(), patience=10)

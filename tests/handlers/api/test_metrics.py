@@ -1,0 +1,271 @@
+"""What programs push over HTTP: who may, what is taken, and that nothing is taken twice or by halves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from bot.domain.event_words import line
+from bot.domain.events import Tag
+from bot.domain.signing import signature
+from bot.settings import Settings
+from handlers.api import CALLERS_MOST
+from handlers.starting import listen
+from tests.support.app.harness import audit_links
+from tests.support.app.metrics_api import CLIENTS, NOW, MetricsApi, policy, reading, refused
+from tests.support.paths import ROOT
+
+
+class TestTaking:
+    def test_readings_are_taken_and_counted(self, either: MetricsApi) -> None:
+        answer = either.push(reading(), reading(at="2026-05-04T13:58:30.25+02:00", version=..., value=1))
+        assert (answer.status_code, answer.json()) == (202, {"accepted": 2, "duplicates": 0})
+        assert [(one.version, one.at, one.value, one.received_at, one.client) for one in either.kept()] == [
+            (0, datetime(2026, 5, 4, 11, 58, 30, 250_000, tzinfo=UTC), 1.0, NOW, "ci"),
+            (7, datetime(2026, 5, 4, 11, 59, tzinfo=UTC), 0.91, NOW, "ci"),
+        ]
+
+    def test_the_same_again_is_a_duplicate_and_the_first_value_stays(self, either: MetricsApi) -> None:
+        either.push()
+        answer = either.push(reading(value=0.5), reading(at="2026-05-04T11:00:00Z"))
+        assert answer.json() == {"accepted": 1, "duplicates": 1}
+        assert sorted(one.value for one in either.kept()) == [0.91, 0.91]
+
+    def test_a_thousand_at_once(self, api: MetricsApi) -> None:
+        many = [reading(at=f"2026-05-04T11:{at // 60:02}:{at % 60:02}Z") for at in range(1000)]
+        assert api.push(*many).json() == {"accepted": 1000, "duplicates": 0}
+
+    @pytest.mark.parametrize(
+        ("value", "of"),
+        [(12, 340), (0, 0), (1.5, 1.5), (0.91, None), (0.91, ...)],
+        ids=["a count", "nothing counted", "not whole", "null", "left out"],
+    )
+    def test_a_count_is_kept_as_it_was_pushed(self, either: MetricsApi, value: float, of: Any) -> None:
+        assert either.push(reading(value=value, of=of)).status_code == 202
+        total = of if isinstance(of, int | float) else None
+        assert [(one.value, one.total) for one in either.kept()] == [(value, total)]
+
+    @pytest.mark.parametrize("version", [7, "7", "v7", "V007"])
+    def test_a_version_may_be_a_number_or_a_text(self, api: MetricsApi, version: int | str) -> None:
+        api.push(reading(version=version))
+        assert [one.version for one in api.kept()] == [7]
+
+    def test_a_model_that_nobody_knows_is_taken(self, api: MetricsApi) -> None:
+        assert api.push(reading(model="churn of tomorrow")).status_code == 202
+
+    def test_the_source_push_need_not_be_named(self, api: MetricsApi) -> None:
+        assert api.push(source="push").status_code == 202
+
+    def test_a_day_ahead_of_its_time_in_another_zone_is_none(self, api: MetricsApi) -> None:
+        assert api.push(reading(at="2026-05-05T01:30:00+13:30")).status_code == 202
+
+    @pytest.mark.parametrize("kind", ["application/json", "application/JSON; charset=utf-8"])
+    def test_json_by_its_name(self, api: MetricsApi, kind: str) -> None:
+        assert api.push(Content_Type=kind).status_code == 202
+
+
+class TestCallers:
+    @pytest.mark.parametrize(
+        ("token", "why"),
+        [
+            (None, "Send Authorization: Bearer … with the token of a client."),
+            ("", "This token is that of no client."),
+            ("t0ken-of-c", "This token is that of no client."),
+            ("t0ken-of-ci2", "This token is that of no client."),
+            ("é", "This token is that of no client."),
+        ],
+    )
+    def test_whoever_has_no_token_is_refused(self, api: MetricsApi, token: str | None, why: str) -> None:
+        answer = api.push(token=token)
+        assert refused(answer) == (401, why)
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert api.kept() == []
+
+    @pytest.mark.parametrize("header", ["t0ken-of-ci", "Basic t0ken-of-ci", "Bearert0ken-of-ci", "Token t0ken-of-ci"])
+    def test_another_scheme_is_none(self, api: MetricsApi, header: str) -> None:
+        assert api.push(token=None, Authorization=header).status_code == 401
+
+    @pytest.mark.parametrize("header", ["bearer t0ken-of-ci", "BEARER   t0ken-of-ci "])
+    def test_the_scheme_may_be_written_in_any_way(self, api: MetricsApi, header: str) -> None:
+        assert api.push(token=None, Authorization=header).status_code == 202
+
+    def test_without_clients_the_policy_s_lack_is_named(self, api: MetricsApi) -> None:
+        api.policy = policy({})
+        assert refused(api.push()) == (
+            401,
+            "The policy names no clients; add one under clients, with a token and may: [push].",
+        )
+
+    def test_an_edited_policy_holds_at_once(self, api: MetricsApi) -> None:
+        assert api.push().status_code == 202
+        api.policy = policy({name: one for name, one in CLIENTS.items() if name != "ci"})
+        assert api.push().status_code == 401
+
+    def test_a_client_that_may_not_push(self, api: MetricsApi) -> None:
+        assert refused(api.push(token="t0ken-of-reader")) == (
+            403,
+            "The policy does not let “reader” push; it needs may: [push].",
+        )
+
+    def test_one_model_that_is_not_its_own_refuses_all(self, api: MetricsApi) -> None:
+        answer = api.push(reading(), reading(model="fraud"))
+        assert refused(answer) == (403, "The policy does not let “ci” push readings of “fraud”.")
+        assert api.kept() == []
+        assert api.push(reading(model="fraud"), token="t0ken-of-scorer").status_code == 202
+
+    def test_a_token_from_a_file(self, api: MetricsApi, tmp_path: Path) -> None:
+        (tmp_path / "token").write_text("from-a-file\n", encoding="utf-8")
+        api.policy = policy({"filed": {"token_file": str(tmp_path / "token"), "may": ["push"]}})
+        assert api.push(token="from-a-file").status_code == 202
+        (tmp_path / "token").write_bytes(b"\xff")
+        assert api.push(token="from-a-file").status_code == 401
+
+    def test_a_token_that_two_clients_have_proves_nobody(self, api: MetricsApi) -> None:
+        api.policy = policy({name: {"token_env": "TWIN", "may": ["push"]} for name in ("a", "b")})
+        assert refused(api.push(token="twin")) == (401, "Several clients have this token; give each its own.")
+
+    def test_no_answer_tells_a_token(self, api: MetricsApi) -> None:
+        for answer in (api.push(token="wrong"), api.push(signed="wrong"), api.push(token="t0ken-of-reader")):
+            assert "t0ken" not in answer.text + str(answer.headers)
+
+
+class TestSignatures:
+    def test_beside_a_token_it_has_to_hold(self, api: MetricsApi) -> None:
+        assert api.push(signed="t0ken-of-ci").status_code == 202
+        assert refused(api.push(signed="t0ken-of-scorer")) == (401, "The signature does not hold.")
+
+    def test_alone_it_proves_whose_token_it_holds_with(self, api: MetricsApi) -> None:
+        assert api.push(token=None, signed="t0ken-of-scorer").status_code == 202
+        assert [one.client for one in api.kept()] == ["scorer"]
+        assert refused(api.push(token=None, signed="another")) == (401, "The signature does not hold.")
+
+    @pytest.mark.parametrize(("age", "status"), [(0, 202), (300, 202), (-300, 202), (301, 401), (-301, 401)])
+    def test_it_is_good_for_five_minutes(self, api: MetricsApi, age: float, status: int) -> None:
+        assert api.push(signed="t0ken-of-ci", at=NOW.timestamp() - age).status_code == status
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"X_Registrar_Timestamp": "1777896000"},
+            {"X_Registrar_Signature": "v1=" + "0" * 64},
+            {"X_Registrar_Timestamp": "now", "X_Registrar_Signature": "v1=" + "0" * 64},
+            {"X_Registrar_Timestamp": "٣", "X_Registrar_Signature": "v1=" + "0" * 64},
+            {"X_Registrar_Timestamp": "1777896000", "X_Registrar_Signature": "v0=" + "0" * 64},
+            {"X_Registrar_Timestamp": "1777896000", "X_Registrar_Signature": "é"},
+            {"X_Registrar_Timestamp": "", "X_Registrar_Signature": ""},
+        ],
+    )
+    def test_half_a_signature_is_refused_also_beside_a_token(self, api: MetricsApi, headers: dict[str, Any]) -> None:
+        assert refused(api.push(**headers)) == (
+            401,
+            "A signature takes X-Registrar-Timestamp, in seconds, and X-Registrar-Signature: v1=….",
+        )
+
+    def test_another_body_or_time_breaks_it(self, api: MetricsApi) -> None:
+        body = json.dumps({"source": "live", "readings": [reading()]}).encode()
+        stamp = int(NOW.timestamp())
+        headers = {
+            "X-Registrar-Timestamp": str(stamp),
+            "X-Registrar-Signature": signature("t0ken-of-ci", str(stamp), body),
+        }
+        assert api.send(body.replace(b"0.91", b"0.92"), headers).status_code == 401
+        assert api.send(body, headers | {"X-Registrar-Timestamp": str(stamp + 1)}).status_code == 401
+        assert api.send(body, headers).status_code == 202
+
+    def test_a_source_can_insist_on_it(self, api: MetricsApi) -> None:
+        assert refused(api.push(source="strict")) == (401, "The source “strict” takes only what is signed.")
+        assert api.push(source="strict", signed="t0ken-of-ci").status_code == 202
+        assert api.push(source="strict", signed="t0ken-of-ci", token=None).json() == {"accepted": 0, "duplicates": 1}
+
+    def test_it_is_what_openssl_makes_of_time_dot_body(self) -> None:
+        assert signature("secret", "1777896000", b"{}") == (
+            "v1=fd386d0e63ce9038c73dd6f79a016fe9698adc7dd054bbbf9241def3fe8792ed"
+        )
+
+
+class TestRefusalsAreWrittenDown:
+    def refusals(self, api: MetricsApi) -> list[tuple[str, str, str]]:
+        found = [link.event for link in audit_links(api.ledger, Tag.METRICS_REFUSED)]
+        return [(str(line(one)), one.evidence["address"], one.origin) for one in found]
+
+    def test_once_a_minute_for_each_address(self, api: MetricsApi) -> None:
+        why = "? was refused: to push readings: This token is that of no client."
+        for address in ("10.0.0.1", "10.0.0.1", "10.0.0.2"):
+            api.send(b"{}", {"Authorization": "Bearer wrong"}, address=address)
+        assert self.refusals(api) == [(why, "10.0.0.1", "api"), (why, "10.0.0.2", "api")]
+        api.seconds = 60.0
+        api.push(token="wrong")
+        assert len(self.refusals(api)) == 3
+
+    def test_once_a_minute_for_each_client(self, api: MetricsApi) -> None:
+        for _ in range(3):
+            api.push(token="t0ken-of-reader")
+            api.push(reading(model="fraud"))
+        assert [words for words, _, _ in self.refusals(api)] == [
+            "reader was refused: to push readings: The policy does not let “reader” push; it needs may: [push].",
+            "ci was refused: to push readings: The policy does not let “ci” push readings of “fraud”.",
+        ]
+
+    def test_many_addresses_do_not_flood_it(self, api: MetricsApi) -> None:
+        for at in range(CALLERS_MOST + 20):
+            api.send(b"{}", {}, address=f"10.0.{at // 256}.{at % 256}")
+        assert len(self.refusals(api)) == CALLERS_MOST
+
+    def test_what_is_only_wrong_is_not_written_down(self, api: MetricsApi) -> None:
+        api.push(reading(value=None))
+        api.push(source="other")
+        assert self.refusals(api) == []
+
+
+@pytest.fixture
+def address(api: MetricsApi) -> Iterator[str]:
+    """Serve the application on a socket, and give where."""
+    with listen(Settings(REGISTRAR_PORT=0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(api.web, log_config=None))
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        yield "http://{}:{}".format(*listener.getsockname())
+        server.should_exit = True
+        thread.join(timeout=10)
+
+
+def test_the_example_of_the_docs_pushes(api: MetricsApi, address: str) -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    scope: dict[str, Any] = {}
+    exec(code, scope)  # noqa: S102 - it is ours
+    api.now = datetime.now(UTC)  # by which the example signs
+    answers = [scope["push"](address, "t0ken-of-ci", "strict", [reading()]) for _ in range(2)]
+    assert answers == [{"accepted": 1, "duplicates": 0}] * 2
+    assert len(api.kept(source="strict")) == 1
+
+
+def get(api: MetricsApi, path: str) -> httpx.Response:
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(api.web)
+        async with httpx.AsyncClient(transport=transport, base_url="http://registrar") as client:
+            return await client.get(path)
+
+    return asyncio.run(ask())
+
+
+def test_openapi_describes_it(api: MetricsApi) -> None:
+    described = get(api, "/openapi.json").json()
+    operation = described["paths"]["/v1/metrics"]["post"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert schema["properties"]["readings"]["items"]["required"] == ["model", "metric", "value", "at"]
+    assert {"202", "401", "403", "404", "409", "413", "415", "422", "503"} <= operation["responses"].keys()
+    assert operation["security"] == [{"HTTPBearer": []}]
+    assert "$ref" not in json.dumps(schema)
+    assert get(api, "/docs").status_code == 200
+    assert get(api, "/v1/metrics").status_code == 405

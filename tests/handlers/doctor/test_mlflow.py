@@ -1,0 +1,298 @@
+"""`registrar doctor` about MLflow: reachable, readable, and who can change it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from unittest.mock import patch
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+import pytest
+from werkzeug.wrappers import Response
+
+from bot.domain.health import State
+from bot.domain.registry import Stage
+from bot.registry.mlflow_access import Account, Grant
+from bot.registry.mlflow_probe import MlflowProbe
+from handlers.doctor import registry
+from handlers.doctor.access import able
+from handlers.doctor.registry import Speeds, judged
+from tests.support.network.http_receiver import PlannedReply, run_receiver
+from tests.support.network.ports import free_port
+from tests.support.registry.mlflow_process import MlflowServer
+from tests.support.registry.registries import MlflowBackend
+from tests.support.terminal.doctor import RunDoctor
+
+
+def test_a_registry_that_is_not_there_yet_is_not_made(doctor: RunDoctor, tmp_path: Path) -> None:
+    said = doctor("--live")
+    file = tmp_path / ".registrar" / "mlflow.db"
+    assert said.of("MLflow", "mind") == (
+        f"MLFLOW_TRACKING_URI isn't set, so Registrar creates a registry in {file}. → "
+        f"Set it to your MLflow server's address, or to sqlite:///{file} to keep this file."
+    )
+    assert said.states("MLflow") == ["mind"]
+    assert not file.parent.exists()
+
+
+def test_a_registry_of_ours_that_is_there_is_read_and_warned_of(
+    doctor: RunDoctor, tmp_path: Path, mlflow_sqlite: str, mlflow_backend: MlflowBackend
+) -> None:
+    mlflow_backend.add("churn")
+    (tmp_path / ".registrar").mkdir()
+    shutil.copy(mlflow_sqlite.removeprefix("sqlite:///"), tmp_path / ".registrar" / "mlflow.db")
+    said = doctor()
+    assert "isn't set, so Registrar uses a registry in" in said.of("MLflow", "mind")
+    assert "1 model" in said.of("MLflow", "ok")
+
+
+def test_a_registry_in_a_database_is_read(doctor: RunDoctor, mlflow_sqlite: str, mlflow_backend: MlflowBackend) -> None:
+    mlflow_backend.add("churn")
+    said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_sqlite)
+    assert "1 model" in said.of("MLflow", "ok")
+    assert (said.states("MLflow speed"), said.states("MLflow rights")) == (["skipped"], ["ok"])
+
+
+def test_an_mlflow_that_does_not_answer_is_told_once(doctor: RunDoctor) -> None:
+    said = doctor("--live", MLFLOW_TRACKING_URI=f"http://127.0.0.1:{free_port()}")
+    assert (said.code, said.states("MLflow")) == (3, ["silent"])
+    assert said.states("MLflow speed") == said.states("MLflow rights") == ["skipped"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "state", "told"),
+    [
+        (PlannedReply(401), "wrong", "MLFLOW_TRACKING_USERNAME"),
+        (PlannedReply(403), "wrong", "--allowed-hosts 127.0.0.1"),
+        (PlannedReply(404), "wrong", "not an MLflow server"),
+        (PlannedReply(200, b"<html>Welcome to nginx"), "wrong", "not an MLflow server"),
+        (PlannedReply(503), "silent", "cannot answer now"),
+        (PlannedReply(200, b"4.0.1"), "mind", "made for MLflow 3"),
+    ],
+    ids=lambda one: str(one.status) if isinstance(one, PlannedReply) else "",
+)
+def test_what_an_mlflow_answers_is_told_with_what_to_do(
+    doctor: RunDoctor, reply: PlannedReply, state: str, told: str
+) -> None:
+    with run_receiver() as server:
+        server.replies = [reply]
+        assert told in doctor(MLFLOW_TRACKING_URI=server.url).of("MLflow", state)
+
+
+def test_an_mlflow_that_never_ends_its_answer_hides_nothing(doctor: RunDoctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with run_receiver() as server:
+        server.replies = [PlannedReply(hold=threading.Event())]
+        said = doctor(MLFLOW_TRACKING_URI=server.url)
+    assert (said.code, said.states("MLflow"), said.states("Slack token")) == (3, ["silent"], ["ok"])
+
+
+def test_a_registry_without_stages_is_told(doctor: RunDoctor, mlflow_sqlite: str) -> None:
+    said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_sqlite, REGISTRAR_STAGES="tags")
+    assert "their stage is a tag, as REGISTRAR_STAGES says" in said.of("MLflow", "ok")
+    assert said.states("MLflow rights") == ["ok"]
+
+
+def test_what_was_made_to_try_the_rights_is_gone(doctor: RunDoctor, mlflow_server: MlflowServer) -> None:
+    doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
+    writes = [request for request in mlflow_server.requests if not request.startswith("GET")]
+    asked = [request.rpartition("/")[2] for request in writes]
+    assert [one for one in asked if one != "alias"] == ["create", "create", "transition-stage", "delete"]
+    assert asked.count("alias") == 3  # for the model that was made, and twice without a login for one that isn't there
+
+
+def test_a_server_that_asks_for_no_login_is_open_to_anyone_and_nothing_is_changed(
+    doctor: RunDoctor, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
+) -> None:
+    mlflow_backend.add("churn", versions=1)
+    said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
+    assert "can set `@champion` and move versions without a login" in said.of("MLflow access", "mind")
+    assert "--app-name basic-auth" in said.of("MLflow access", "mind")
+    [churn] = mlflow_backend._client.search_registered_models()
+    assert (churn.name, churn.aliases) == ("churn", {})
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "told"),
+    [
+        (401, "ok", "refuses changes without a login"),
+        (403, "ok", "refuses changes without a login"),
+        (302, "ok", "refuses changes without a login"),
+        (500, "skipped", "Can't tell whether MLflow asks for a login"),
+    ],
+)
+def test_what_a_login_that_is_not_mlflow_s_answers_is_understood(
+    doctor: RunDoctor, mlflow_server: MlflowServer, status: int, state: str, told: str
+) -> None:
+    with bent(mlflow_server, "registered-models/alias", status, {"error": "by a proxy"}):
+        said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
+    assert told in said.of("MLflow access", state)
+    assert "isn't basic auth" in said.of("MLflow access", "skipped")
+
+
+def test_a_token_that_is_let_through_can_move_every_model_and_is_not_printed(
+    doctor: RunDoctor, mlflow_server: MlflowServer
+) -> None:
+    ask = mlflow_server._ask_mlflow
+
+    def only_with_a_token(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        knocks = environ["PATH_INFO"].endswith("/alias") and b"registrar-doctor-" in environ["wsgi.input"].peek()
+        if knocks and not environ.get("HTTP_AUTHORIZATION"):
+            return Response("", 401)(environ, start_response)
+        return ask(environ, start_response)
+
+    with patch.object(mlflow_server, "_ask_mlflow", only_with_a_token):
+        said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri, REGISTRAR_PROBE_TOKEN="of-a-pipeline")
+    assert "refuses changes without a login" in said.of("MLflow access", "ok")
+    assert "The user in REGISTRAR_PROBE_* can move every model without Registrar" in said.of("MLflow access", "mind")
+    assert "of-a-pipeline" not in said.out
+
+
+def test_a_page_without_a_login_at_one_of_two_addresses_is_enough_to_be_open(
+    doctor: RunDoctor, mlflow_server: MlflowServer
+) -> None:
+    with bent(mlflow_server, "/api/2.0/mlflow/registered-models/alias", 401, {}):
+        said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
+    assert "without a login" in said.of("MLflow access", "mind")
+
+
+@pytest.mark.parametrize(
+    ("grants", "told"),
+    [
+        ([], ""),
+        ([Grant("registered_model", "churn", "READ")], ""),
+        ([Grant("registered_model", "other", "MANAGE")], ""),
+        ([Grant("experiment", "churn", "MANAGE")], ""),
+        ([Grant("registered_model", "churn", "EDIT")], "ann (churn)"),
+        ([Grant("registered_model", "churn", "EDIT"), Grant("registered_model", "churn", "DENY")], ""),
+        ([Grant("registered_model", "*", "USE"), Grant("registered_model", "churn", "MANAGE")], "ann (churn)"),
+        ([Grant("registered_model", "*", "EDIT")], "ann (every model)"),
+        ([Grant("registered_model_version", "*", "EDIT")], "ann (every model)"),
+        ([Grant("workspace", "*", "MANAGE"), Grant("registered_model", "*", "DENY")], "ann (every model)"),
+        ([Grant("workspace", "*", "USE")], ""),
+        ([Grant("registered_model", "*", "A LATER ONE")], ""),
+    ],
+)
+def test_who_can_move_a_model_follows_from_what_mlflow_grants(grants: list[Grant], told: str) -> None:
+    ann, root = Account("ann", grants=tuple(grants)), Account("root", is_admin=True)
+    found = list(able("registrar", [ann, root], ["churn", "fraud"], "READ"))
+    if told:
+        assert [one.state for one in found] == [State.MIND, State.OK]
+        assert f"1 user can move models without Registrar: {told}." in found[0].sentence
+        assert found[1].sentence == "MLflow's admins can, too: root."
+    else:
+        only = "Only registrar and MLflow's admins (root) can move the models that the policy covers."
+        assert [(one.state, one.sentence) for one in found] == [(State.OK, only)]
+
+
+def test_of_many_who_can_move_a_model_the_first_are_named() -> None:
+    many = [Account(f"user{number}", grants=(Grant("registered_model", "*", "EDIT"),)) for number in range(1000)]
+    [found] = able("registrar", many, ["churn"], "READ")
+    assert "1,000 users can" in found.sentence
+    assert "user5 (every model) and 994 more." in found.sentence
+
+
+def test_a_server_that_cannot_archive_is_told_of_its_driver(doctor: RunDoctor, mlflow_server: MlflowServer) -> None:
+    with bent(mlflow_server, "transition-stage", 400, _PSYCOPG_3):
+        said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
+    assert said.code == 0
+    assert "postgresql+psycopg2://" in said.of("MLflow rights", "mind")
+
+
+_PSYCOPG_3 = {"error_code": "BAD_REQUEST", "message": "operator does not exist: integer = character varying"}
+
+
+_FORBIDDEN = {"error_code": "PERMISSION_DENIED", "message": "Permission denied"}
+
+
+@contextmanager
+def bent(server: MlflowServer, path: str, status: int, body: dict[str, str], only: str = "") -> Iterator[None]:
+    """Answer the calls to such a path so, and all others as MLflow does."""
+    ask = server._ask_mlflow
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        method = environ["REQUEST_METHOD"]
+        if not environ["PATH_INFO"].endswith(path) or method == "GET" or only not in {"", method}:
+            return ask(environ, start_response)
+        return Response(json.dumps(body), status, content_type="application/json")(environ, start_response)
+
+    with patch.object(server, "_ask_mlflow", answer):
+        yield
+
+
+@pytest.mark.parametrize("path", ["registered-models/create", "model-versions/create", "transition-stage"])
+def test_rights_that_are_missing_are_told_and_nothing_is_left(
+    doctor: RunDoctor, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend, path: str
+) -> None:
+    with bent(mlflow_server, path, 403, _FORBIDDEN):
+        said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
+    assert (said.code, said.states("MLflow rights")) == (2, ["wrong"])
+    assert [one.name for one in mlflow_backend._client.search_registered_models()] == []
+
+
+def test_a_model_that_cannot_be_deleted_again_is_named(doctor: RunDoctor, mlflow_server: MlflowServer) -> None:
+    with bent(mlflow_server, "registered-models/delete", 403, _FORBIDDEN):
+        said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
+    assert "registrar-doctor-" in said.of("MLflow rights", "wrong")
+
+
+def test_a_model_that_we_cannot_manage_is_named(
+    doctor: RunDoctor, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
+) -> None:
+    mlflow_backend.add("churn", versions=[Stage.PRODUCTION])
+    with bent(mlflow_server, "registered-models/alias", 403, _FORBIDDEN, "DELETE"):
+        said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
+    assert said.code == 2
+    assert "We can't manage churn" in said.of("MLflow rights", "wrong")
+
+
+@pytest.mark.parametrize(
+    ("speeds", "can_prompt", "state", "told"),
+    [
+        (Speeds(0.0002, 0.004, 0.005), True, State.OK, "5 ms"),
+        (Speeds(0.0002, 0.044, 0.006), True, State.MIND, "other clients wait 44 ms, we 6 ms"),
+        (Speeds(0.0002, 0.044, 0.045), False, State.MIND, "--workers 1"),
+        (Speeds(0.0002, 0.004, 0.240), True, State.MIND, "auth_cache_ttl_seconds"),
+        (Speeds(0.030, 0.035, 0.036), True, State.OK, "the way there is 30 ms"),
+        (Speeds(0.090, 0.190, 0.190), True, State.MIND, "nearer"),
+    ],
+)
+def test_a_server_that_takes_long_is_told_its_cure(speeds: Speeds, can_prompt: bool, state: State, told: str) -> None:
+    found = judged(speeds, can_prompt=can_prompt)
+    assert found.state is state
+    assert told in f"{found.sentence} {found.advice}"
+
+
+@pytest.fixture
+def pausing() -> Iterator[str]:
+    """Give the address of a server that sends head and body apart, as uvicorn's workers do."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=_accept, args=[listener], daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def _accept(listener: socket.socket) -> None:
+    with suppress(OSError):
+        while True:
+            threading.Thread(target=_answer, args=[listener.accept()[0]], daemon=True).start()
+
+
+def _answer(connection: socket.socket) -> None:
+    with suppress(OSError), connection:
+        while connection.recv(65536):
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n")
+            connection.send(b"3.17.2")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it measures what Linux does")
+def test_the_pause_of_a_server_is_measured_beside_our_own_speed(pausing: str, mlflow_patience: None) -> None:
+    with closing(MlflowProbe(pausing)) as probe:
+        found = judged(registry.measured(probe), can_prompt=True)
+    assert found.state is State.MIND
+    assert "--workers 1" in found.advice

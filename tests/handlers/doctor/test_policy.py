@@ -1,0 +1,106 @@
+"""`registrar doctor` about the policy file, and the port that is served."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from bot.domain.events import Event, Tag
+from bot.domain.people import Automation
+from bot.domain.policy_changes import EditState, FileEdit
+from bot.ledger import SqlLedger
+from bot.registry.memory import MemoryRegistry
+from handlers.doctor.check import shown
+from localslack import LocalSlack
+from tests.support.app.app_fixture import running_app
+from tests.support.network.http_receiver import run_receiver
+from tests.support.terminal.doctor import POLICY, RunDoctor
+
+# -- the policy --------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_not_in_force_is_told(doctor: RunDoctor, tmp_path: Path, sqlite_url: str) -> None:
+    taken = Event(
+        at=datetime.now(UTC),
+        actor=Automation("policy-file"),
+        tag=Tag.POLICY_TAKEN,
+        subject="policy:one",
+        after="one",
+        evidence={"text": POLICY},
+    )
+    with closing(SqlLedger(sqlite_url)) as ledger, ledger.write() as tx:
+        tx.append(taken)
+    said = doctor(REGISTRAR_DATABASE_URL=sqlite_url)
+    assert "Revision one of the policy is in force, not what registrar.yml says." in said.of("policy", "mind")
+
+
+def test_a_running_bot_says_when_the_file_applies(
+    slack: LocalSlack, doctor: RunDoctor, tmp_path: Path, sqlite_url: str
+) -> None:
+    (tmp_path / "bot").mkdir()
+    with running_app(slack, tmp_path / "bot", MemoryRegistry(), database_url=sqlite_url) as app:
+        app.registrar.context.rules.edit = FileEdit(EditState.SETTLING, datetime.now(UTC) + timedelta(hours=1))
+        with app.registrar.context.ledger.write() as tx:
+            tx.append(
+                Event(
+                    at=datetime.now(UTC),
+                    actor=Automation("policy-file"),
+                    tag=Tag.POLICY_TAKEN,
+                    subject="policy:one",
+                    after="one",
+                    evidence={"text": POLICY},
+                )
+            )
+        said = doctor(REGISTRAR_DATABASE_URL=sqlite_url, REGISTRAR_PORT=app.service.address.rpartition(":")[2])
+    assert "the edit applies at" in said.of("policy", "mind")
+
+
+def test_without_a_policy_what_writes_one_is_named(doctor: RunDoctor, tmp_path: Path) -> None:
+    (tmp_path / "registrar.yml").unlink()
+    said = doctor()
+    assert said.code == 2
+    assert "`registrar init`" in said.of("policy", "wrong")
+    assert said.states("Slack channels") == ["skipped"]
+
+
+def test_every_fault_of_a_policy_is_told(doctor: RunDoctor, tmp_path: Path) -> None:
+    (tmp_path / "registrar.yml").write_text("modles: {}\nchanel: x\nmodels: {}")
+    assert doctor().states("policy") == ["wrong", "wrong"]
+
+
+def test_a_policy_that_is_no_yaml_is_told_where(doctor: RunDoctor, tmp_path: Path) -> None:
+    (tmp_path / "registrar.yml").write_text("models: [")
+    assert "Line 1" in doctor().of("policy", "wrong")
+
+
+def test_what_is_worth_knowing_of_a_policy_is_told(doctor: RunDoctor, tmp_path: Path) -> None:
+    (tmp_path / "registrar.yml").write_text('models: {"*": {production: {approvers: []}}}')
+    assert "This rule can't be met: models.*.production (needs 1 approval, has 0)." in doctor().of("policy", "mind")
+
+
+def test_a_variable_that_the_policy_names_and_nobody_set_is_told(doctor: RunDoctor, tmp_path: Path) -> None:
+    (tmp_path / "registrar.yml").write_text(POLICY + "clients: {ci: {token_env: CI_TOKEN_OF_NOBODY, may: [push]}}")
+    assert "CI_TOKEN_OF_NOBODY" in doctor().of("policy", "mind")
+
+
+# -- the port ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_port_that_another_program_has_is_told(doctor: RunDoctor) -> None:
+    with run_receiver() as other:
+        said = doctor(REGISTRAR_PORT=other.url.rpartition(":")[2])
+    assert said.code == 2
+    assert "taken by another program" in said.of("HTTP", "wrong")
+
+
+def test_an_address_of_another_machine_is_told(doctor: RunDoctor) -> None:
+    assert "REGISTRAR_HOST" in doctor(REGISTRAR_HOST="192.0.2.1").of("HTTP", "wrong")
+
+
+def test_what_will_be_served_is_told(doctor: RunDoctor) -> None:
+    assert "Slack's signed calls" in doctor(SLACK_SIGNING_SECRET="hush").of("HTTP", "ok")
+
+
+def test_an_address_is_shown_without_what_opens_doors() -> None:
+    assert shown("https://ann:hush@mlflow.internal:5000/a?token=hush") == "https://mlflow.internal:5000/a"

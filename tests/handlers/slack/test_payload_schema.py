@@ -1,0 +1,164 @@
+"""What Slack sends is let through; what only looks like it is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from slack_bolt import App
+from slack_sdk.socket_mode.request import SocketModeRequest
+from starlette.requests import Request
+
+from bot.domain.errors import BadInput
+from handlers.http import as_sent
+from handlers.slack.shape import check
+from handlers.slack.socket_mode import SocketMode
+from localslack import payloads
+from tests.support.app.harness import ALICE, ML_MODELS, click, command
+from tests.support.slack.payload_strategies import REMOVED, changed
+
+VIEW = {
+    "id": "V1",
+    "type": "modal",
+    "callback_id": "reject",
+    "private_metadata": "r4k7q",
+    "state": {
+        "values": {
+            "reason": {"value": {"type": "plain_text_input", "value": None}},
+            "to": {"value": {"type": "static_select", "selected_option": None}},
+        }
+    },
+}
+PRESS, COMMAND = click(ALICE, "r4k7q"), command(ALICE, "list")
+FORM = payloads.view_submission(VIEW, actor=ALICE)
+HOME = payloads.app_home_opened(actor=ALICE, place=ML_MODELS, view=payloads.home_view())
+SENT: dict[str, dict[str, Any]] = {
+    "a command": COMMAND,
+    "a press": PRESS,
+    "a press in a view": payloads.click_in_view(PRESS["actions"][0], actor=ALICE, view=payloads.home_view()),
+    "a form": FORM,
+    "a form that was closed": payloads.view_closed(VIEW, actor=ALICE),
+    "an event": HOME,
+    "Slack's question about the address": {"type": "url_verification", "token": "t", "challenge": "c"},
+    "of an organisation": PRESS | {"team": None, "enterprise": {"id": "E1", "name": "org"}},
+}
+
+
+@pytest.mark.parametrize("payload", SENT.values(), ids=SENT)
+def test_what_slack_sends_is_let_through(payload: dict[str, Any]) -> None:
+    check(payload)
+    body, kind = payloads.as_http_body(payload)
+    as_sent(posted(kind), body)
+
+
+def test_slack_s_look_at_the_certificate_is_let_through() -> None:
+    as_sent(posted("application/x-www-form-urlencoded"), b"ssl_check=1&token=t")
+
+
+@pytest.mark.parametrize("text", ["history payload", "promote churn 4 production --reason 'new payload={}'"])
+def test_a_command_may_speak_of_a_payload(text: str) -> None:
+    body, kind = payloads.as_http_body(COMMAND | {"text": text, "channel_name": "payload-models"})
+    sent = as_sent(posted(kind), body).body
+    assert (sent["text"], sent["channel_name"], sent["user_id"]) == (text, "payload-models", COMMAND["user_id"])
+
+
+def posted(content_type: str | None) -> Request:
+    """Return an HTTP request's head."""
+    headers = [(b"content-type", content_type.encode())] if content_type else []
+    return Request({"type": "http", "method": "POST", "headers": headers, "query_string": b""})
+
+
+BROKEN: list[tuple[dict[str, Any], tuple[Any, ...], Any]] = [
+    (COMMAND, ("team_id",), REMOVED),
+    (COMMAND, ("user_id",), REMOVED),
+    (PRESS, ("user",), "U0BOB"),
+    (PRESS, ("user", "id"), 7),
+    (PRESS, ("user", "id"), REMOVED),
+    (PRESS, ("user", "team_id"), ["T0LOCAL"]),
+    (PRESS, ("team",), []),
+    (PRESS, ("channel",), "C1"),
+    (PRESS, ("actions",), []),
+    (PRESS, ("actions",), {}),
+    (PRESS, ("actions", 0), None),
+    (PRESS, ("actions", 0, "action_id"), REMOVED),
+    (PRESS, ("response_url",), 7),
+    (PRESS, ("trigger_id",), {}),
+    (PRESS, ("type",), "block_suggestion"),
+    (PRESS, ("type",), REMOVED),
+    (FORM, ("view",), None),
+    (FORM, ("view", "callback_id"), 7),
+    (FORM, ("view", "private_metadata"), 7),
+    (FORM, ("view", "state"), []),
+    (FORM, ("view", "state", "values", "reason"), "because"),
+    (FORM, ("view", "state", "values", "reason", "value", "value"), "\ud800"),
+    (HOME, ("event",), REMOVED),
+    (HOME, ("event", "user"), {"id": "U0BOB"}),
+    (HOME, ("authorizations",), ["U0BOB"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("payload", "way", "value"),
+    BROKEN,
+    ids=[f"{'.'.join(map(str, way))} as {'nothing' if value is REMOVED else ascii(value)}" for _, way, value in BROKEN],
+)
+def test_a_part_of_another_type_is_not(payload: dict[str, Any], way: tuple[Any, ...], value: Any) -> None:
+    broken = changed(payload, way, value)
+    with pytest.raises(BadInput):
+        check(broken)
+    body, kind = payloads.as_http_body(broken)
+    with pytest.raises(BadInput):
+        as_sent(posted(kind), body)
+
+
+@pytest.mark.parametrize(
+    ("payload", "way"),
+    [
+        (COMMAND, ("text",)),
+        (COMMAND, ("channel_id",)),
+        (PRESS, ("message",)),
+        (FORM, ("view", "private_metadata")),
+        (FORM, ("view", "state")),
+        (FORM, ("view", "state", "values")),
+    ],
+    ids=str,
+)
+def test_an_empty_part_is_a_missing_one(payload: dict[str, Any], way: tuple[Any, ...]) -> None:
+    check(changed(payload, way, None))
+
+
+def test_who_belongs_to_no_workspace_is_nobody() -> None:
+    with pytest.raises(BadInput):
+        check(changed(PRESS, ("user", "team_id"), REMOVED) | {"team": None})
+
+
+@pytest.mark.parametrize("payload", [None, [], "", 7, [PRESS]], ids=repr)
+def test_what_is_no_object_is_not(payload: object) -> None:
+    with pytest.raises(BadInput):
+        check(payload)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"payload=", b"payload=7", b"{" + b'"a":[' * 50_000, b"\xff", b"x=1", b"payload=NaN"]
+)
+def test_a_body_that_reads_like_nothing_is_not(body: bytes) -> None:
+    for kind in ("application/x-www-form-urlencoded", "application/json; charset=utf-8", None):
+        with pytest.raises(BadInput):
+            as_sent(posted(kind), body)
+
+
+def test_a_refusal_repeats_nothing_of_what_came() -> None:
+    with pytest.raises(BadInput) as refused:
+        check(PRESS | {"user": "a secret"})
+    assert "secret" not in str(refused.value)
+    assert refused.value.__cause__ is None
+
+
+def test_over_socket_mode_nothing_else_reaches_bolt(caplog: pytest.LogCaptureFixture) -> None:
+    bolt = App(token="xoxb-made-up", token_verification_enabled=False)
+    handler = SocketMode(bolt, "xapp-made-up", concurrency=1)
+    broken = SocketModeRequest(type="interactive", envelope_id="e1", payload={"user": "a secret"})
+    handler.handle(handler.client, broken)
+    handler.shut()
+    assert "Slack sends nothing that looks like this" in caplog.text
+    assert "secret" not in caplog.text

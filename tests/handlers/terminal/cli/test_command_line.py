@@ -1,0 +1,205 @@
+"""The command line: flags, help, what is loaded, and what a mistake is answered with."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from bot.domain.commands import Help
+from handlers.cli import main
+from handlers.terminal import grammar, listed
+from tests.support.paths import ROOT
+from tests.support.terminal.cli_runner import CliRunner, CommandOutput
+
+
+def said_by(words: list[str], capsys: pytest.CaptureFixture[str]) -> CommandOutput:
+    """Return how a command line ended, also where argparse ends it."""
+    try:
+        code = main(words)
+    except SystemExit as stopped:
+        code = int(str(stopped.code))
+    printed = capsys.readouterr()
+    return CommandOutput(code, printed.out, printed.err)
+
+
+def test_a_flag_that_is_none_is_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said_by(["run", "--fast"], capsys).code == 2
+
+
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_the_version_is_that_of_what_is_installed(flag: str, registrar: CliRunner) -> None:
+    assert registrar(flag) == CommandOutput(0, f"registrar {metadata.version('registrar-bot')}\n", "")
+
+
+def test_the_version_of_source_that_is_not_installed_is_unknown(
+    registrar: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    assert registrar("--version") == CommandOutput(0, "registrar unknown\n", "")
+
+
+@pytest.mark.parametrize("words", [[], ["help"], ["--help"], ["-h"], ["help", "help"], ["help", "--help"]], ids=str)
+def test_without_a_command_everything_is_listed_in_groups(words: list[str], registrar: CliRunner) -> None:
+    said = registrar(*words)
+    assert (said.code, said.err) == (0, "")
+    titles = [line for line in said.out.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert titles == [
+        "Set up:",
+        "Run:",
+        "Look up:",
+        "Request and decide:",
+        "Change:",
+        "Monitors, policy, audit, and ledger:",
+    ]
+    assert max(map(len, said.out.splitlines())) <= 80
+
+
+def test_every_command_is_listed_once_with_a_line(registrar: CliRunner) -> None:
+    rows = re.findall(r"^  (\S+(?: \S+)?) {2,}(\S.*)$", registrar().out, re.MULTILINE)
+    grouped = {name for name in grammar.VERBS if name.partition(" ")[0] in listed.GROUPS}
+    assert sorted(name for name, _ in rows) == sorted(({*grammar.VERBS} - grouped) | {*listed.GROUPS} | {*listed.OWN})
+    assert {name: line for name, line in rows if name in grammar.VERBS} == {
+        name: verb.summary for name, verb in grammar.VERBS.items() if name not in grouped
+    }
+    assert {name.partition(" ")[0] for name in grouped} == {*listed.GROUPS}
+
+
+@pytest.mark.parametrize(
+    "words", ["run", "doctor", "promote", "monitor", "monitor add", "history import", "db", "policy check"]
+)
+def test_help_says_of_a_command_what_its_flag_says(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    helped = said_by(["help", *words.split()], capsys)
+    assert (helped.code, helped.err) == (0, "")
+    assert helped.out.startswith(f"usage: registrar {words} ")
+    for flag in ("--help", "-h"):
+        assert said_by([*words.split(), flag], capsys) == helped
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("help prmote", "Unknown command “prmote”. Did you mean registrar help promote?"),
+        ("prmote --help", "Unknown command “prmote”. Did you mean registrar help promote?"),
+        ("help doktor", "Did you mean registrar help doctor?"),
+        ("help monitor ad", "Unknown command “monitor ad”. Did you mean registrar help monitor add?\n"),
+        ("help monitor elsewhere", "registrar monitor has add, list, show"),
+        ("help audit elsewhere", "Unknown command “audit elsewhere”. registrar audit has show, verify, export."),
+        ("help zzz", "Unknown command “zzz”. registrar help lists them all."),
+        ("--verison", "Did you mean registrar --version?"),
+    ],
+)
+def test_help_for_a_typo_names_the_nearest_command(words: str, told: str, registrar: CliRunner) -> None:
+    said = registrar(*words.split())
+    assert (said.code, said.out) == (2, "")
+    assert told in said.err
+
+
+SLOW = {
+    "mlflow",
+    "pandas",
+    "numpy",
+    "slack_bolt",
+    "slack_sdk",
+    "sqlalchemy",
+    "fastapi",
+    "apscheduler",
+    "matplotlib",
+    "structlog",
+    "prometheus_client",
+}
+
+
+def test_what_needs_no_library_loads_none(tmp_path: Path) -> None:
+    every = [
+        "",
+        "--help",
+        "--version",
+        "help promote",
+        "prmote",
+        "run --help",
+        "doctor --help",
+        "init there.yml",
+        "completion bash",
+        "compare --help",
+        "compare",
+        "audit -h",
+    ]
+    assert loaded(every, SLOW, tmp_path) == {words: [] for words in every}
+
+
+def test_what_has_no_token_and_no_settings_fails_before_what_serves_is_loaded(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        demo = f"demo --port {taken.getsockname()[1]}"  # last: it forgets the settings of the real world
+        every = ["init", "run", "worker", "doctor", "promote churn 4 production", demo]
+        found = loaded(every, SLOW - {"structlog"}, tmp_path, REGISTRAR_URL="http://127.0.0.1:1")
+    slow = {"mlflow", "pandas", "matplotlib", "slack_bolt", "fastapi"}
+    assert {words: slow & {*libraries} for words, libraries in found.items()} == {words: set() for words in every}
+    assert found["run"] == ["apscheduler"]  # its triggers, for the policy's windows
+
+
+def test_what_needs_neither_mlflow_nor_slack_loads_neither(policy: Path, tmp_path: Path, sqlite_template: Path) -> None:
+    (tmp_path / ".registrar").mkdir()
+    (tmp_path / ".registrar" / "ledger.db").write_bytes(sqlite_template.read_bytes())
+    every = [
+        "policy check",
+        "policy show churn",
+        "audit show",
+        "audit verify",
+        "audit export",
+        "db",
+        "db upgrade",
+        "db backup copy.db",
+    ]
+    assert loaded(every, SLOW - {"sqlalchemy", "apscheduler"}, tmp_path) == {words: [] for words in every}
+
+
+def test_only_who_draws_compares_or_asks_mlflow_waits_for_that(
+    policy: Path, tmp_path: Path, sqlite_template: Path
+) -> None:
+    (tmp_path / ".registrar").mkdir()
+    (tmp_path / ".registrar" / "ledger.db").write_bytes(sqlite_template.read_bytes())
+    every = ["requests", "monitor list", "monitor show churn accuracy"]
+    assert loaded(every, {"mlflow", "pandas", "matplotlib", "slack_sdk"}, tmp_path) == {words: [] for words in every}
+    assert loaded(["compare churn"], {"matplotlib", "slack_sdk"}, tmp_path) == {"compare churn": []}
+
+
+def loaded(every: list[str], libraries: set[str], folder: Path, **settings: str) -> dict[str, list[str]]:
+    """Return which of these libraries are loaded after each of the commands, one after the other in one process."""
+    script = (
+        "import json, sys\nfrom handlers.cli import main\n"
+        f"for words in {every!r}:\n"
+        "    try:\n        main(words.split())\n    except SystemExit:\n        pass\n"
+        f"    found = sorted({{name.split('.')[0] for name in sys.modules}} & {libraries!r})\n"
+        "    print('loaded ' + json.dumps([words, found]))\n"
+    )
+    command = [sys.executable, "-c", script]
+    ended = subprocess.run(
+        command,
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""} | settings,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = [line.removeprefix("loaded ") for line in ended.stdout.splitlines() if line.startswith("loaded ")]
+    return dict(json.loads(line) for line in told)
+
+
+def test_the_list_of_all_commands_waits_for_no_definitions(tmp_path: Path) -> None:
+    assert loaded(["", "--version"], {"pydantic"}, tmp_path) == {"": [], "--version": []}
+
+
+def test_an_earlier_name_of_a_verb_still_means_it_at_the_terminal() -> None:
+    typed = ["churn", "7", "--reason", "fixed"]
+    assert grammar.read(["clear", *typed], []) == grammar.read(["unblock", *typed], [])
+    assert grammar.read(["clear", "--help"], []).command == Help(about="unblock")

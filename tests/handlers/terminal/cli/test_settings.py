@@ -1,0 +1,82 @@
+"""Settings: where they come from, and what is warned of."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bot.settings import Settings, read_settings
+from tests.support.registry.registries import MlflowBackend
+from tests.support.terminal.cli_runner import CliRunner
+
+
+@pytest.mark.parametrize("name", ["HOME", "HOST", "PORT", "POLICY", "POLL", "THREADS", "STAGES", "DATABASE_URL"])
+def test_what_others_mean_for_themselves_is_no_setting_of_ours(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = read_settings()
+    monkeypatch.setenv(name, "/elsewhere")
+    assert read_settings() == before
+
+
+@pytest.mark.parametrize("name", [str(field.alias) for field in Settings.model_fields.values()])
+def test_an_empty_setting_is_not_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = read_settings()
+    monkeypatch.setenv(name, "")
+    assert read_settings() == before
+
+
+def test_the_ledger_and_the_runs_are_at_home_where_nothing_else_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRAR_HOME", "/srv/registrar")
+    settings = read_settings()
+    assert (settings.ledger_url, settings.mlflow_uri) == (
+        "sqlite:////srv/registrar/ledger.db",
+        "sqlite:////srv/registrar/mlflow.db",
+    )
+
+
+def test_a_registry_of_our_own_is_warned_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("REGISTRAR_HOME", str(tmp_path))
+    file = tmp_path / "mlflow.db"
+    advice = f"Set it to your MLflow server's address, or to sqlite:///{file} to keep this file."
+    told = "MLFLOW_TRACKING_URI isn't set, so Registrar {} in {}. {}"
+    assert str(read_settings().unset_mlflow) == told.format("creates a registry", file, advice)
+    file.touch()
+    assert str(read_settings().unset_mlflow) == told.format("uses a registry", file, advice)
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://127.0.0.1:1")
+    assert str(read_settings().unset_mlflow) == told.format("uses MLflow's runs", file, advice)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
+    assert read_settings().unset_mlflow is None
+
+
+def test_a_verb_that_asks_mlflow_warns_once_of_a_registry_of_our_own(
+    registrar: CliRunner, tmp_path: Path, mlflow_sqlite: str, mlflow_backend: MlflowBackend
+) -> None:
+    mlflow_backend.add("churn", versions=2)
+    (tmp_path / ".registrar").mkdir()
+    shutil.copy(mlflow_sqlite.removeprefix("sqlite:///"), tmp_path / ".registrar" / "mlflow.db")
+    said = registrar("compare", "churn", "1", "2", "--json")
+    assert said.document["model"] == "churn"
+    assert said.err == f"Warning: {read_settings().unset_mlflow}\n"
+    assert registrar("compare", "churn", "1", "2", MLFLOW_TRACKING_URI=mlflow_sqlite).err == ""
+
+
+def test_a_verb_that_does_not_ask_mlflow_warns_of_nothing(
+    registrar: CliRunner, policy: Path, tmp_path: Path, sqlite_template: Path
+) -> None:
+    (tmp_path / ".registrar").mkdir()
+    (tmp_path / ".registrar" / "ledger.db").write_bytes(sqlite_template.read_bytes())
+    for words in ("requests", "monitor list", "audit show", "policy check", "db status"):
+        assert registrar(*words.split()).err == ""
+    assert not (tmp_path / ".registrar" / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/api", "http://127.0.0.1:1/api/"])
+def test_the_web_api_s_address_ends_in_a_slash(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLACK_API_URL", url)
+    assert read_settings().slack_api_url == "http://127.0.0.1:1/api/"
+
+
+def test_a_secret_shows_itself_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-made-up")
+    assert "made-up" not in repr(read_settings())

@@ -1,0 +1,321 @@
+"""`registrar db`: the ledger's tables, copies of it, and its way from SQLite to PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import threading
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from bot.domain.approvals import RequestState
+from bot.domain.events import Tag
+from bot.domain.restores import Hold, HoldKind
+from bot.domain.text import say
+from bot.ledger import SqlLedger, schema
+from bot.ledger.schema import Age
+from tests.support.ledger.contents import contents
+from tests.support.ledger.ledgers import PostgresServer
+from tests.support.ledger.populated_ledger import open_bench, populate
+from tests.support.ledger.tampering import VOTE, keep, tamper
+from tests.support.paths import OLD_LEDGER
+from tests.support.services.bench import Bench
+from tests.support.terminal.cli_runner import CliRunner
+from tests.support.terminal.db_command import change, set_back
+
+pytestmark = pytest.mark.usefixtures("migrates_itself")
+
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+
+
+TOKENS = {"SLACK_BOT_TOKEN": "xoxb-made-up", "SLACK_APP_TOKEN": "xapp-made-up"}
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    """Return a policy file where it is looked for."""
+    path = tmp_path / "registrar.yml"
+    path.write_text('models: {"*": {production: {approvers: [U0BOB]}}}')
+    return path
+
+
+@pytest.fixture
+def programs(postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put the server's own programs onto the path, and return their folder."""
+    monkeypatch.setenv("PATH", os.pathsep.join([str(postgres_server.programs), os.environ["PATH"]]))
+    return postgres_server.programs
+
+
+# -- how the tables are ------------------------------------------------------------------------------------------------
+
+
+def test_every_age_has_words_of_its_own() -> None:
+    found = [schema.Schema("0001", "0002", age) for age in Age]
+    told = {str(schema.standing(one, "here")) for one in found}
+    assert len(told) == len(Age)
+    assert [schema.advice(one) is None for one in found] == [age in {Age.CURRENT, Age.NEWER} for age in Age]
+
+
+def test_the_status_says_what_to_do(registrar: CliRunner, sqlite_url: str) -> None:
+    assert "registrar db upgrade makes its tables" in registrar("db").out
+    said = registrar("db", "status", "--json", REGISTRAR_DATABASE_URL=sqlite_url).document
+    assert (said["state"], said["revision"], said["advice"]) == ("current", said["newest"], None)
+    old = registrar("db", "status", "--json", REGISTRAR_DATABASE_URL=set_back(sqlite_url)).document
+    assert (old["state"], old["revision"], "registrar db upgrade" in old["advice"]) == ("older", "0001", True)
+    assert registrar("db", "status", "--json", REGISTRAR_DATABASE_URL=set_back(sqlite_url, "9999")).document[
+        "state"
+    ] == ("newer")
+
+
+def test_the_status_makes_nothing(registrar: CliRunner, tmp_path: Path) -> None:
+    assert registrar("db", "status").code == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_password_is_told(registrar: CliRunner, tmp_path: Path) -> None:
+    said = registrar("db", REGISTRAR_DATABASE_URL=f"postgresql://ann:hush@/registrar?host={tmp_path}")
+    assert (said.code, "hush" in said.out + said.err) == (3, False)
+
+
+def test_a_word_that_is_none_is_told_with_those_that_are(registrar: CliRunner) -> None:
+    said = registrar("db", "downgrade")
+    assert (said.code, "db has status, upgrade, backup, copy" in said.err) == (2, True)
+
+
+# -- upgrade -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_old_ledger_is_brought_up_to_date(registrar: CliRunner, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "old.db")) as old:
+        old.executescript(OLD_LEDGER.read_text(encoding="utf-8"))
+    done = registrar("db", "upgrade", "--json", REGISTRAR_DATABASE_URL=f"sqlite:///{tmp_path / 'old.db'}").document
+    assert (done["before"], done["revision"], done["state"]) == ("0001", done["newest"], "current")
+    assert registrar("audit", "verify").out.startswith("The audit is whole: 5 events")
+    assert "There was nothing to do" in registrar("db", "upgrade").out
+
+
+@pytest.mark.postgres
+def test_an_empty_postgresql_gets_its_tables_when_they_are_asked_for(
+    registrar: CliRunner, empty_postgres_url: str
+) -> None:
+    assert "Made the ledger" in registrar("db", "upgrade", REGISTRAR_DATABASE_URL=empty_postgres_url).out
+    assert registrar("db", "--json").document["state"] == "current"
+
+
+def test_a_ledger_of_a_newer_registrar_is_not_upgraded(registrar: CliRunner, sqlite_url: str) -> None:
+    said = registrar("db", "upgrade", REGISTRAR_DATABASE_URL=set_back(sqlite_url, "9999"))
+    assert (said.code, "newer Registrar" in said.err) == (2, True)
+
+
+WRITES = ["run", "promote churn 4 production --reason better"]
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("words", WRITES)
+def test_on_postgresql_nobody_writes_without_tables(
+    registrar: CliRunner, policy: Path, empty_postgres_url: str, words: str, registry_beside: None
+) -> None:
+    said = registrar(*words.split(), REGISTRAR_DATABASE_URL=empty_postgres_url, REGISTRAR_PORT="0", **TOKENS)
+    assert (said.code, "There is no ledger" in said.err, "registrar db upgrade" in said.err) == (2, True, True)
+    assert registrar("db", "--json").document["state"] == "none"
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("words", [*WRITES, "requests", "history churn"])
+def test_on_postgresql_nobody_works_on_tables_of_an_older_registrar(
+    registrar: CliRunner, policy: Path, postgres_url: str, words: str, registry_beside: None
+) -> None:
+    said = registrar(*words.split(), REGISTRAR_DATABASE_URL=set_back(postgres_url), REGISTRAR_PORT="0", **TOKENS)
+    assert (said.code, "an older Registrar" in said.err, "registrar db upgrade" in said.err) == (2, True, True)
+    assert registrar("db", "--json").document["revision"] == "0001"
+
+
+@pytest.mark.postgres
+def test_on_postgresql_a_newer_registrar_s_ledger_is_left_alone(
+    registrar: CliRunner, policy: Path, postgres_url: str
+) -> None:
+    said = registrar("run", REGISTRAR_DATABASE_URL=set_back(postgres_url, "9999"), REGISTRAR_PORT="0", **TOKENS)
+    assert (said.code, "newer Registrar" in said.err) == (2, True)
+
+
+def test_on_sqlite_who_writes_brings_the_tables_up_to_date(
+    registrar: CliRunner, policy: Path, tmp_path: Path, registry_beside: None
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "old.db")) as old:
+        old.executescript(OLD_LEDGER.read_text(encoding="utf-8"))
+    registrar("cancel", "nothing", REGISTRAR_DATABASE_URL=f"sqlite:///{tmp_path / 'old.db'}")
+    assert registrar("db", "--json").document["state"] == "current"
+
+
+@pytest.fixture
+def registry_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the settings name a registry that nobody has to reach."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+
+
+# -- a copy ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_copy_is_all_of_the_ledger_and_for_our_eyes_only(
+    registrar: CliRunner, populated_ledger: Bench, tmp_path: Path
+) -> None:
+    said = registrar("db", "backup", "copy.db", "--json").document
+    assert (said["whole"], said["events"], said["bytes"]) == (
+        True,
+        len(populated_ledger.events()),
+        os.stat("copy.db").st_size,  # noqa: PTH116
+    )
+    assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
+    assert contents(f"sqlite:///{tmp_path / 'copy.db'}") == contents(os.environ["REGISTRAR_DATABASE_URL"])
+
+
+def test_a_copy_overwrites_nothing_and_leaves_nothing_half_done(
+    registrar: CliRunner, populated_ledger: Bench, tmp_path: Path
+) -> None:
+    (tmp_path / "copy.db").write_text("dear diary")
+    said = registrar("db", "backup", "copy.db")
+    assert (said.code, (tmp_path / "copy.db").read_text()) == (2, "dear diary")
+    assert registrar("db", "backup", "nowhere/copy.db").code == 2
+    assert not [file.name for file in tmp_path.iterdir() if "partial" in file.name]
+
+
+def test_a_copy_that_is_made_while_the_bot_writes_is_of_one_moment(
+    registrar: CliRunner, sqlite_url: str, tmp_path: Path
+) -> None:
+    enough = threading.Event()
+
+    def write() -> None:
+        with closing(SqlLedger(sqlite_url, patience=20)) as ledger:
+            while not enough.is_set():
+                keep(ledger, *[replace(VOTE, subject=f"r{number}") for number in range(20)])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        made = [
+            registrar("db", "backup", f"{number}.db", "--json", REGISTRAR_DATABASE_URL=sqlite_url).document
+            for number in range(5)
+        ]
+    finally:
+        enough.set()
+        writer.join()
+    assert [one["whole"] for one in made] == [True] * 5
+    assert {one["events"] % 20 for one in made} == {0}
+    verified = registrar("audit", "verify", "--json", REGISTRAR_DATABASE_URL=f"sqlite:///{tmp_path / '4.db'}").document
+    assert verified["events"] == made[-1]["events"]
+
+
+def test_a_ledger_whose_audit_is_not_whole_is_copied_and_that_is_told(
+    registrar: CliRunner, populated_ledger: Bench, tmp_path: Path
+) -> None:
+    populated_ledger.ledger.close()
+    tamper(tmp_path, "UPDATE audit_events SET actor = 'slack:T1/UEVE' WHERE number = 3")
+    said = registrar("db", "backup", "copy.db")
+    assert (said.code, "number 3 was edited" in said.out) == (1, True)
+    assert (tmp_path / "copy.db").exists()
+
+
+def test_a_ledger_is_restored_by_putting_its_copy_there(
+    registrar: CliRunner, populated_ledger: Bench, tmp_path: Path
+) -> None:
+    before = contents(os.environ["REGISTRAR_DATABASE_URL"])
+    registrar("db", "backup", "copy.db")
+    populated_ledger.ledger.close()
+    for file in tmp_path.glob("ledger.db*"):
+        file.write_bytes(b"the disk is broken")
+        file.unlink()
+    (tmp_path / "copy.db").rename(tmp_path / "ledger.db")
+    assert registrar("audit", "verify").code == 0
+    assert contents(os.environ["REGISTRAR_DATABASE_URL"]) == before
+
+
+@pytest.mark.postgres
+def test_a_postgresql_is_dumped_and_restored_with_its_audit(
+    registrar: CliRunner, postgres_url: str, postgres_server: PostgresServer, programs: Path, tmp_path: Path
+) -> None:
+    with closing(SqlLedger(postgres_url)) as ledger:
+        bench = open_bench(ledger)
+        populate(bench)
+        events = len(bench.events())
+    said = registrar("db", "backup", "ledger.dump", "--json", REGISTRAR_DATABASE_URL=postgres_url).document
+    assert (said["whole"], said["events"]) == (True, events)
+    assert (tmp_path / "ledger.dump").stat().st_mode & 0o777 == 0o600
+    other = postgres_server.create()
+    try:
+        url = postgres_server.url(other)
+        command = ["pg_restore", "--no-owner", "--exit-on-error", "--single-transaction", f"--dbname={url}"]
+        subprocess.run([*command, "ledger.dump"], check=True, cwd=tmp_path)
+        assert contents(url) == contents(postgres_url)
+        assert f"{events} events" in registrar("audit", "verify", REGISTRAR_DATABASE_URL=url).out
+        with pytest.raises(sa.exc.DBAPIError, match="never changed"):
+            change(url, "DELETE FROM audit_events")
+    finally:
+        postgres_server.drop(other)
+
+
+@pytest.mark.postgres
+def test_without_pg_dump_the_command_is_told_and_not_the_password(
+    registrar: CliRunner, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    said = registrar(
+        "db", "backup", "x.dump", REGISTRAR_DATABASE_URL=postgres_url.replace("postgres:", "postgres:hush")
+    )
+    assert (said.code, "pg_dump --format=custom --file=FILE" in said.err, "hush" in said.err) == (2, True, False)
+
+
+@pytest.mark.postgres
+def test_what_pg_dump_says_is_told(
+    registrar: CliRunner, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "bin" / "pg_dump"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho 'pg_dump: error: aborting because of server version mismatch' >&2\nexit 1\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent))
+    said = registrar("db", "backup", "x.dump", REGISTRAR_DATABASE_URL=postgres_url)
+    assert (said.code, "could not copy the ledger: aborting because of" in said.err) == (3, True)
+    assert not (tmp_path / "x.dump").exists()
+
+
+# -- after a restore ---------------------------------------------------------------------------------------------------
+
+
+def hold(ledger: SqlLedger) -> None:
+    with ledger.write() as tx:
+        tx.add_hold(
+            Hold(id="h2", kind=HoldKind.LEDGER_RESTORED, at=NOW, lines=(say("v4 has other tags."),), keys=("k",))
+        )
+
+
+def test_the_status_says_that_work_is_held_and_what_to_do(registrar: CliRunner, populated_ledger: Bench) -> None:
+    assert registrar("db", "status", "--json").document["held"] is None
+    hold(populated_ledger.ledger)
+    said = registrar("db", "status").out
+    assert "restored from a backup" in said
+    assert "registrar db accept" in said
+    assert "registrar db drop-pending" in said
+
+
+def test_whoever_sits_at_the_machine_drops_what_was_waiting(
+    registrar: CliRunner, populated_ledger: Bench, policy: Path
+) -> None:
+    with populated_ledger.ledger.read() as reading:
+        request = reading.requests(states=[RequestState.PENDING])[0]
+    hold(populated_ledger.ledger)
+    said = registrar("db", "drop-pending", "--reason", "restored Friday's copy")
+    assert (said.code, "ended what was waiting" in said.out) == (0, True)
+    assert populated_ledger.state(request) is RequestState.STALE
+    assert Tag.HOLD_DROPPED.value in populated_ledger.tags()
+
+
+def test_where_nothing_is_held_nothing_is_accepted(registrar: CliRunner, sqlite_url: str, policy: Path) -> None:
+    said = registrar("db", "accept", "--reason", "why not", REGISTRAR_DATABASE_URL=sqlite_url)
+    assert (said.code, "Nothing is held" in said.err) == (1, True)

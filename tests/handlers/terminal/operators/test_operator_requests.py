@@ -1,0 +1,308 @@
+"""Requests at the terminal beside the bot: asking, approving, and breaking the glass."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot.bootstrap import build_for_terminal, open_ledger
+from bot.domain.approvals import RequestState
+from bot.domain.authority import deciders
+from bot.domain.commands import Approve
+from bot.domain.errors import Refused, RegistryUnreachable
+from bot.domain.events import Tag
+from bot.domain.parsing import parse
+from bot.domain.people import Operator, Person, Profile
+from bot.domain.registry import Stage
+from bot.policy_file import load_policy
+from bot.ports import NoteKind
+from bot.services.errands import Done, Errands
+from bot.settings import read_settings
+from handlers.terminal.counter import operator
+from handlers.terminal.documents import keys_of
+from handlers.terminal.verbs import PromoteHere
+from handlers.terminal.waiting import follow
+from tests.support.terminal.operator_terminal import ANOTHER, ME, OperatorTerminal, production_version
+
+BOTH = f"{ME}, {ANOTHER}"
+
+
+JOB = {"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "acme/churn", "GITHUB_RUN_ID": "1"}
+
+
+class TestAsking:
+    def test_it_asks_and_the_card_waits_for_the_bot(self, terminal: OperatorTerminal) -> None:
+        said = terminal.types("promote", "churn", "3", "production", "--reason", "better f1", "--json")
+        assert (said.code, said.document["state"], said.document["requester"]) == (
+            0,
+            "pending",
+            f"operator:{operator().name}",
+        )
+        with terminal.ledger() as ledger, ledger.read() as reading:
+            assert [note.kind for note in reading.due_notes(reading.request(said.document["id"]).opened_at)] == [
+                NoteKind.CARD
+            ]
+        assert production_version(terminal) == 2
+
+    def test_whom_the_policy_does_not_name_may_not(self, terminal: OperatorTerminal) -> None:
+        text = (terminal.folder / "registrar.yml").read_text().replace(operator().name, "somebody-else")
+        (terminal.folder / "registrar.yml").write_text(text)
+        said = terminal.types("promote", "churn", "3", "production")
+        assert (said.code, "operators" in said.err) == (1, True)
+
+    def test_whoever_asked_is_not_among_those_who_are_to_decide(self, terminal: OperatorTerminal) -> None:
+        terminal.rule(leads=f"{ME}, {ANOTHER}", may="false")
+        policy = load_policy(terminal.folder / "registrar.yml")
+        assert deciders("churn", Stage.PRODUCTION, operator(), policy) == [ANOTHER]
+
+    def test_a_span_without_a_wait_is_a_mistake(self, terminal: OperatorTerminal) -> None:
+        said = terminal.types("promote", "churn", "3", "production", "--timeout", "4h")
+        assert (said.code, "--wait" in said.err) == (2, True)
+
+    def test_the_document_has_every_key_that_is_promised(self, terminal: OperatorTerminal) -> None:
+        asked = terminal.types("promote", "churn", "3", "production", "--json").document
+        [listed] = terminal.types("requests", "--json").document["requests"]
+        assert list(asked) == list(listed) == list(keys_of(PromoteHere))
+
+    def test_the_same_key_opens_one(self, terminal: OperatorTerminal) -> None:
+        ids = {
+            terminal.types("promote", "churn", "3", "production", "--idempotency-key", "k1", "--json").document["id"]
+            for _ in range(2)
+        }
+        assert len(ids) == 1
+
+    def test_so_does_the_same_run_of_a_job(self, terminal: OperatorTerminal, monkeypatch: pytest.MonkeyPatch) -> None:
+        terminal.a_bot_was_here()
+        for name, value in JOB.items():
+            monkeypatch.setenv(name, value)
+        assert terminal.asks() == terminal.asks()
+
+    def test_a_job_whose_card_no_bot_would_post_is_told(
+        self, terminal: OperatorTerminal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name, value in JOB.items():
+            monkeypatch.setenv(name, value)
+        said = terminal.types("promote", "churn", "3", "production", "--wait")
+        assert (said.code, "REGISTRAR_URL" in said.err, terminal.events(Tag.ASKED)) == (2, True, [])
+
+    def test_at_a_desk_it_is_said_that_no_bot_was_here_yet(self, terminal: OperatorTerminal) -> None:
+        said = terminal.types("promote", "churn", "3", "production")
+        assert (said.code, "No bot has worked" in said.err) == (0, True)
+
+    def test_its_own_wait_can_end_first(self, terminal: OperatorTerminal) -> None:
+        assert terminal.types("promote", "churn", "3", "production", "--wait", "--timeout", "1s").code == 5
+
+    def test_what_waits_is_listed(self, terminal: OperatorTerminal) -> None:
+        asked = terminal.types("promote", "churn", "3", "production", "--json").document["id"]
+        assert asked in terminal.types("requests").out
+        assert [one["id"] for one in terminal.types("requests", "churn", "--json").document["requests"]] == [asked]
+
+
+class TestApproving:
+    def test_as_the_person_that_one_is_it_moves(self, terminal: OperatorTerminal) -> None:
+        said = terminal.types("promote", "churn", "3", "production", "--approver", ME, "--wait")
+        assert (said.code, "Done" in said.out, production_version(terminal)) == (0, True, 3)
+        [vote] = terminal.events(Tag.VOTED)
+        assert (vote.actor, vote.origin) == (Operator(operator().name), "terminal")
+
+    def test_as_somebody_else_it_does_not(self, terminal: OperatorTerminal) -> None:
+        said = terminal.types("promote", "churn", "3", "production", "--approver", ANOTHER)
+        assert (said.code, production_version(terminal), terminal.events(Tag.OPENED)) == (1, 2, [])
+
+    def test_one_s_own_request_only_where_the_rule_lets_one(self, terminal: OperatorTerminal) -> None:
+        terminal.rule(leads=BOTH, may="false")
+        said = terminal.types("promote", "churn", "3", "production", "--approver", ME)
+        assert (said.code, "somebody else has to decide" in said.err, production_version(terminal)) == (1, True, 2)
+        with terminal.ledger() as ledger, ledger.read() as reading:
+            [request] = reading.requests()
+        assert request.state is RequestState.PENDING
+        assert said.err.endswith(f"Request {request.id} is open all the same.\n")
+
+    def test_the_last_one_hears_how_the_move_ended(self, terminal: OperatorTerminal) -> None:
+        said = terminal.types("approve", terminal.asks())
+        assert (said.code, said.out, production_version(terminal)) == (
+            0,
+            "Done: “churn” v2 → v3 in Production, read back from MLflow.\n",
+            3,
+        )
+
+    def test_a_program_reads_how_the_request_stands(self, terminal: OperatorTerminal) -> None:
+        terminal.rule(leads=BOTH, more="required: 2")
+        document = terminal.types("approve", terminal.asks(), "--json").document
+        assert (list(document), document["state"]) == (list(keys_of(Approve)), "pending")
+        assert document["sentence"].endswith("is recorded: 1 of 2.")
+
+    def test_a_person_who_voted_in_slack_does_not_count_again_here(self, terminal: OperatorTerminal) -> None:
+        terminal.rule(leads=BOTH, more="required: 2")
+        asked = terminal.asks()
+        terminal.votes_in_slack(asked, ME)
+        said = terminal.types("approve", asked)
+        assert (said.code, said.err, production_version(terminal)) == (
+            1,
+            f"You have voted on request {asked} already.\n",
+            2,
+        )
+
+    def test_a_vote_from_slack_and_one_from_here_are_two(self, terminal: OperatorTerminal) -> None:
+        terminal.rule(leads=BOTH, more="required: 2")
+        asked = terminal.asks()
+        terminal.votes_in_slack(asked, ANOTHER)
+        assert (terminal.types("approve", asked).code, production_version(terminal)) == (0, 3)
+
+    def test_one_s_own_request_from_here_is_one_s_own_in_slack(self, terminal: OperatorTerminal) -> None:
+        terminal.rule(leads=BOTH, may="false")
+        with pytest.raises(Refused, match="somebody else has to decide"):
+            terminal.votes_in_slack(terminal.asks(), ME)
+
+    def test_with_the_same_key_again_the_vote_stands(self, terminal: OperatorTerminal) -> None:
+        terminal.rule(leads=BOTH, more="required: 2")
+        words = ("promote", "churn", "3", "production", "--approver", ME, "--idempotency-key", "k1", "--json")
+        assert [
+            (said.code, len(said.document["votes"])) for said in (terminal.types(*words), terminal.types(*words))
+        ] == [
+            (0, 1),
+            (0, 1),
+        ]
+
+    def test_a_vote_comes_as_soon_as_mlflow_lets_a_waiting_request_be_opened(
+        self, terminal: OperatorTerminal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        carry_out, tries = Errands.carry_out, iter([RegistryUnreachable("MLflow does not answer.")])
+
+        def at_first_in_vain(errands: Errands, ask_id: str, *, tell: bool = False) -> Done:
+            if (error := next(tries, None)) is not None:
+                raise error
+            return carry_out(errands, ask_id, tell=tell)
+
+        def the_bot_goes_on(seconds: float) -> None:
+            settings = read_settings()
+            policy = load_policy(settings.policy)
+            with terminal.ledger() as ledger, ledger.read() as reading:
+                [asked] = reading.waiting_asks(datetime.now(UTC) + timedelta(hours=1))
+            with closing(build_for_terminal(settings, policy, open_ledger(settings), warn=print)) as registrar:
+                registrar.errands.carry_out(asked)
+
+        monkeypatch.setattr(Errands, "carry_out", at_first_in_vain)
+        monkeypatch.setattr(follow, "__kwdefaults__", {"monotonic": time.monotonic, "sleep": the_bot_goes_on})
+        said = terminal.types("promote", "churn", "3", "production", "--approver", ME, "--wait")
+        assert (said.code, production_version(terminal)) == (0, 3)
+
+    def test_a_gate_that_failed_is_let_pass_with_a_reason(self, terminal: OperatorTerminal) -> None:
+        terminal.rule(more="override: [admin], gates: [{metric: f1, at_least: 0.9}]")
+        asked = terminal.asks()
+        waits = terminal.types("approve", asked)
+        assert (waits.code, f"registrar override {asked}" in waits.out, production_version(terminal)) == (0, True, 2)
+        assert terminal.types("override", asked).code == 2  # a reason is missing
+        assert (terminal.types("override", asked, "--reason", "a hotfix").code, production_version(terminal)) == (0, 3)
+
+    def test_who_asked_can_call_it_off(self, terminal: OperatorTerminal) -> None:
+        asked = terminal.asks()
+        said = terminal.types("cancel", asked, "--json")
+        assert (said.code, said.document["state"], said.document["decided_by"]) == (
+            0,
+            "cancelled",
+            f"operator:{operator().name}",
+        )
+
+    def test_a_second_vote_does_not_count(self, terminal: OperatorTerminal) -> None:
+        terminal.rule(leads=f"{ME}, {ANOTHER}", more="required: 2")
+        asked = terminal.asks()
+        assert terminal.types("approve", asked).code == 0
+        again = terminal.types("approve", asked)
+        assert (again.code, "voted on request" in again.err) == (1, True)
+        assert terminal.types("withdraw", asked).code == 0
+        assert terminal.types("reject", asked).code == 2  # a reason is missing
+        assert terminal.types("reject", asked, "--reason", "too slow").code == 0
+        assert terminal.types("cancel", asked).code == 1
+
+
+class TestUnderAnEditedPolicy:
+    """An edit counts at the terminal when the bot has put it in force, not when it's on disk."""
+
+    @pytest.fixture
+    def terminal(self, terminal: OperatorTerminal) -> OperatorTerminal:
+        """The bot has put a policy in force under which somebody else decides."""
+        terminal.rule(leads=ANOTHER, admins=ANOTHER)
+        terminal.a_bot_took_the_policy()
+        return terminal
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("approve", "{request}"),
+            ("reject", "{request}", "--reason", "no"),
+            ("override", "{request}", "--reason", "no"),
+            ("rollback", "churn", "1", "--reason", "no"),
+            ("freeze", "churn", "--reason", "no"),
+            ("archive", "churn", "3", "--reason", "no"),
+            ("promote", "churn", "3", "production", "--break-glass", "--reason", "no"),
+            ("review", "{request}", "--reason", "no"),
+        ],
+    )
+    def test_nobody_decides_by_an_edit_that_loosens_it(
+        self, terminal: OperatorTerminal, words: tuple[str, ...]
+    ) -> None:
+        terminal.rule(more="override: [admin], gates: [{metric: f1, at_least: 0.9}]" if "override" in words else "")
+        request = terminal.asks()
+        said = terminal.types(*(word.format(request=request) for word in words))
+        assert (said.code, production_version(terminal)) == (1, 2), said
+
+    def test_a_broken_file_stops_nobody(self, terminal: OperatorTerminal) -> None:
+        (terminal.folder / "registrar.yml").write_text("modles: {}")
+        assert terminal.types("promote", "churn", "3", "production").code == 0
+
+    def test_what_the_bot_puts_in_force_counts_here_too(self, terminal: OperatorTerminal) -> None:
+        terminal.rule()
+        terminal.a_bot_took_the_policy()
+        request = terminal.asks()
+        assert (terminal.types("approve", request).code, production_version(terminal)) == (0, 3)
+
+
+class TestBreakingTheGlass:
+    def test_an_admin_does(self, terminal: OperatorTerminal) -> None:
+        terminal.rule(leads=ANOTHER, may="false")
+        said = terminal.types("promote", "churn", "3", "production", "--break-glass", "--reason", "fraud")
+        assert (said.code, production_version(terminal)) == (0, 3)
+        assert [event.why for event in terminal.events(Tag.BROKE_GLASS)] == ["fraud"]
+
+    def test_the_channel_is_alarmed(self, terminal: OperatorTerminal) -> None:
+        terminal.types("promote", "churn", "3", "production", "--break-glass", "--reason", "fraud")
+        assert any("fraud" in note and "broke the glass" in note for note in terminal.waits_for_slack())
+
+    def test_another_person_reviews_it(self, terminal: OperatorTerminal) -> None:
+        terminal.rule(leads=ME, admins=ANOTHER)
+        settings = read_settings()
+        with closing(
+            build_for_terminal(settings, load_policy(settings.policy), open_ledger(settings), warn=print)
+        ) as registrar:
+            command = parse("promote churn 3 production --break-glass --reason fraud")
+            assert command is not None
+            admin = Profile(person=Person("T0LOCAL", ANOTHER))
+            asked = registrar.errands.ask(admin, command, where="C1", origin="slack").id
+            registrar.errands.carry_out(asked)
+            registrar.moves.run("churn")
+        said = terminal.types("review", asked, "--reason", "it was right", "--json")
+        assert (said.code, said.document["review"]["by"], said.document["review"]["reason"]) == (
+            0,
+            f"operator:{operator().name}",
+            "it was right",
+        )
+        assert terminal.types("review", asked, "--reason", "it was wrong").code == 1
+
+    def test_nobody_reviews_their_own_under_another_name(self, terminal: OperatorTerminal) -> None:
+        terminal.rule(leads=ME, admins=ANOTHER, user=ANOTHER)
+        words = ("promote", "churn", "3", "production", "--break-glass", "--reason", "fraud", "--json")
+        request = str(terminal.types(*words).document["id"])
+        own = terminal.types("review", request, "--reason", "it was right")
+        assert (own.code, "someone else has to review it" in own.err) == (1, True)
+        assert terminal.types("review", request).code == 2  # a reason is missing
+        terminal.rule(leads=ME, admins=ANOTHER, user=ME)  # `operators` says that the same person is someone else
+        assert terminal.types("review", request, "--reason", "it was right").code == 1
+
+    def test_nobody_else_does(self, terminal: OperatorTerminal) -> None:
+        terminal.rule(admins=ANOTHER)
+        said = terminal.types("promote", "churn", "3", "production", "--break-glass", "--reason", "fraud")
+        assert (said.code, production_version(terminal)) == (1, 2)

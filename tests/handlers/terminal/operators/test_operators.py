@@ -1,0 +1,208 @@
+"""The terminal beside the bot: on its ledger and registry, as whom the policy's `operators` name."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.domain.commands import Archive, Describe, FreezeModel, History, List, Rollback, SetTags, Show
+from bot.domain.events import Tag
+from bot.domain.false_rollbacks import PER_MONTH
+from bot.domain.grammar import Command
+from bot.domain.monitor_commands import MonitorAdd, MonitorCheck, MonitorList, MonitorShow
+from handlers.terminal.documents import keys_of
+from handlers.terminal.verbs import HistoryImport
+from tests.support.registry.registries import MlflowBackend
+from tests.support.terminal.operator_terminal import ANOTHER, ME, OperatorTerminal, production_version
+
+
+class TestRollingBack:
+    @pytest.mark.parametrize("force", [(), ("--force",)], ids=["plain", "forced"])
+    @pytest.mark.parametrize("version", ["1", "3"], ids=["archived", "just registered"])
+    def test_a_version_that_never_served_needs_a_promotion(
+        self, terminal: OperatorTerminal, version: str, force: tuple[str, ...]
+    ) -> None:
+        said = terminal.types("rollback", "churn", version, *force, "--reason", "it is better")
+        assert (said.code, "has never been in Production" in said.err) == (1, True)
+        assert f'registrar promote churn {version} production --reason "…"' in said.err
+        assert production_version(terminal) == 2
+
+
+class TestImportingHistory:
+    def test_an_admin_imports_a_file(self, terminal: OperatorTerminal) -> None:
+        (terminal.folder / "before.csv").write_text("model,version,since,until\nchurn,1,2026-01-10,2026-02-01\n")
+        said = terminal.types("history", "import", "before.csv", "--reason", "from the old registry", "--json")
+        assert (said.code, list(said.document)) == (0, list(keys_of(HistoryImport)))
+        assert (said.document["rows"], said.document["added"]) == (1, 1)
+        [event] = terminal.events(Tag.HISTORY_IMPORTED)
+        assert (event.why, event.evidence["sha256"]) == ("from the old registry", said.document["sha256"])
+        assert "imported by" in terminal.types("history", "churn").out
+
+    def test_only_admins_do(self, terminal: OperatorTerminal) -> None:
+        terminal.rule(admins=ANOTHER)
+        (terminal.folder / "before.csv").write_text("model,version,since,until\nchurn,1,2026-01-10,2026-02-01\n")
+        said = terminal.types("history", "import", "before.csv", "--reason", "from the old registry")
+        assert (said.code, terminal.events(Tag.HISTORY_IMPORTED)) == (1, [])
+
+    def test_a_file_that_is_not_there_is_a_mistake(self, terminal: OperatorTerminal) -> None:
+        said = terminal.types("history", "import", "before.csv", "--reason", "from the old registry")
+        assert (said.code, "Can't read" in said.err) == (2, True)
+
+    def test_a_model_of_that_name_is_given_with_its_flag(self, terminal: OperatorTerminal) -> None:
+        terminal.a_bot_was_here()
+        said = terminal.types("history", "--model-name", "import")
+        assert (said.code, "“import”" in said.err) == (2, True)
+
+
+class TestChanging:
+    def test_a_rollback_is_made_at_once(self, terminal: OperatorTerminal) -> None:
+        terminal.serves(2)
+        terminal.types("promote", "churn", "3", "production", "--approver", ME)
+        said = terminal.types("rollback", "churn", "2", "--reason", "bad figures", "--json")
+        assert (said.code, said.document["state"], production_version(terminal)) == (0, "done", 2)
+        assert "was rolled back as bad" in terminal.types("show", "churn").out
+        assert "registrar unblock churn 3 --reason" in terminal.types("show", "churn", "3").out
+        shown = terminal.types("show", "churn", "--json").document["versions"]
+        assert [one["version"] for one in shown if one["blocked"]] == [3]
+        assert "bad figures" in terminal.types("show", "churn", "3", "--json").document["blocked"]
+        compared = terminal.types("compare", "churn", "--json").document["versions"]
+        assert [one["version"] for one in compared if one["blocked"]] == [3]
+        assert terminal.types("unblock", "churn", "3", "--reason", "it was the feature store").code == 0
+        told = terminal.types("history", "churn")
+        assert "rolled back from v3" in told.out
+        served = terminal.types("history", "churn", "--json").document["served"]
+        assert [(one["version"], one["cause"]) for one in served[:2]] == [(2, "rollback"), (3, "promotion")]
+
+    def test_a_version_is_described_tagged_and_archived(self, terminal: OperatorTerminal) -> None:
+        assert terminal.types("describe", "churn", "3", "wider trees").code == 0
+        assert terminal.types("tag", "churn", "3", "owner=ann").code == 0
+        assert terminal.types("archive", "churn", "3", "--reason", "old").code == 0
+        shown = terminal.types("show", "churn", "--json").document["versions"]
+        assert [(one["version"], one["stage"]) for one in shown] == [
+            (3, "Archived"),
+            (2, "Production"),
+            (1, "Archived"),
+        ]
+        assert "ann" in terminal.types("show", "churn", "3").out
+
+    def test_production_is_frozen_and_let_go(self, terminal: OperatorTerminal) -> None:
+        assert terminal.types("freeze", "churn", "--until", "1h", "--reason", "end of the quarter").code == 0
+        refused = terminal.types("promote", "churn", "3", "production", "--approver", ME)
+        assert (refused.code, "frozen" in refused.err) == (1, True)
+        assert terminal.types("unfreeze", "churn").code == 0
+
+    def test_a_monitor_is_added_shown_paused_and_taken_away(self, terminal: OperatorTerminal) -> None:
+        words = ("churn", "accuracy")
+        added = terminal.types(
+            "monitor", "add", *words, "--source", "push", "--query", "accuracy", "--greater-than", "0.85"
+        )
+        assert added.code == 0, added.err
+        assert "accuracy" in terminal.types("monitor", "list").out
+        assert terminal.types("monitor", "show", *words, "--json").document["rule"]["greater_than"] == 0.85
+        assert terminal.types("monitor", "show", *words).code == 0
+        assert terminal.types("monitor", "pause", *words).code == 0
+        assert terminal.types("monitor", "show", *words, "--json").document["is_paused"] is True
+        assert terminal.types("monitor", "resume", *words).code == 0
+        assert terminal.types("monitor", "check", *words).code == 0
+        assert terminal.types("monitor", "backtest", *words).code == 0
+        assert terminal.types("monitor", "remove", *words).code == 0
+
+    @pytest.mark.parametrize(
+        ("verb", "words"),
+        [
+            (Describe, ["describe", "churn", "3", "wider trees"]),
+            (SetTags, ["tag", "churn", "3", "owner=ann"]),
+            (Archive, ["archive", "churn", "3"]),
+            (Rollback, ["rollback", "churn", "1", "--force", "--reason", "bad figures"]),
+            (FreezeModel, ["freeze", "churn", "--until", "1h", "--reason", "audit"]),
+        ],
+        ids=lambda it: getattr(it, "__name__", ""),
+    )
+    def test_programs_read_every_key_that_is_promised(
+        self, terminal: OperatorTerminal, verb: type[Command], words: list[str]
+    ) -> None:
+        terminal.serves(1, 2)
+        said = terminal.types(*words, "--json")
+        assert (said.code, said.err, list(said.document)) == (0, "", list(keys_of(verb)))
+
+    def test_monitors_are_told_to_programs_by_every_key(self, terminal: OperatorTerminal) -> None:
+        added = terminal.types(
+            "monitor", "add", "churn", "accuracy", "--source", "push", "--greater-than", "0.85", "--json"
+        )
+        assert list(added.document) == list(keys_of(MonitorAdd))
+        shown = terminal.types("monitor", "show", "churn", "accuracy", "--json").document
+        assert list(shown) == list(keys_of(MonitorShow))
+        listed = terminal.types("monitor", "list", "--json").document
+        assert listed == {"monitors": [shown], "false_rollbacks": None}
+        assert list(listed) == list(keys_of(MonitorList))
+        checked = terminal.types("monitor", "check", "churn", "accuracy", "--json").document
+        assert list(checked) == list(keys_of(MonitorCheck))
+
+    def test_the_list_says_what_to_expect_of_an_armed_monitor(self, terminal: OperatorTerminal) -> None:
+        terminal.types("monitor", "add", "churn", "accuracy", "--source", "push", "--action", "auto")
+        assert "armed." not in terminal.types("monitor", "list").out
+        armed = terminal.types("monitor", "arm", "churn", "accuracy", "--override", "--reason", "known")
+        assert armed.code == 0, armed.err
+        said = terminal.types("monitor", "list", "--json").document["false_rollbacks"]
+        assert list(said) == ["armed", "counted", "per_month", "thresholds", "hard_limits", "others", "sentence"]
+        assert (said["armed"], said["counted"], said["per_month"]) == (1, 1, PER_MONTH["default"])
+        assert " ".join(terminal.types("monitor", "list").out.split()).endswith(said["sentence"])
+
+    def test_a_monitor_that_is_checked_judges_what_mlflow_serves_now(self, terminal: OperatorTerminal) -> None:
+        terminal.types("monitor", "add", "churn", "accuracy", "--source", "push", "--greater-than", "0.85")
+        said = terminal.types("monitor", "check", "churn", "accuracy")
+        assert said.out == "Checked “churn” accuracy: nothing measured yet of v2. There are no readings.\n"
+
+    def test_what_to_type_next_can_be_typed_here(self, terminal: OperatorTerminal) -> None:
+        freezes = terminal.types("freeze", "churn", "--until", "1h", "--reason", "audit")
+        assert freezes.out.endswith("To lift it: registrar unfreeze churn\n")
+        missing = terminal.types("approve")
+        assert missing.err == "REQUEST is missing. Write it so: registrar approve REQUEST [--json]\n"
+        unknown = terminal.types("monitor", "show", "churn", "accuracy")
+        assert unknown.err.endswith("registrar monitor add churn NAME\n")
+
+
+class TestLooking:
+    def test_a_search_that_finds_nothing_says_what_was_searched(self, terminal: OperatorTerminal) -> None:
+        assert terminal.types("list", "fraud").out == "No model has “fraud” in its name.\n"
+
+    def test_models_versions_and_history_have_every_key_that_is_promised(self, terminal: OperatorTerminal) -> None:
+        terminal.types("promote", "churn", "3", "production", "--approver", ME)
+        assert list(terminal.types("list", "--json").document) == list(keys_of(List))
+        assert list(terminal.types("show", "churn", "--json").document) == list(keys_of(Show))
+        assert list(terminal.types("history", "churn", "--json").document) == list(keys_of(History))
+
+    def test_who_served_then_is_a_sentence(self, terminal: OperatorTerminal) -> None:
+        terminal.types("promote", "churn", "3", "production", "--approver", ME)
+        said = terminal.types("history", "churn", "--at", "2020-01-01")
+        assert (said.code, said.out.startswith("No record: Registrar has watched “churn” since")) == (0, True)
+
+    def test_a_card_is_read_by_people(self, terminal: OperatorTerminal, mlflow_backend: MlflowBackend) -> None:
+        mlflow_backend.add_version("churn", run_id=mlflow_backend.add_run(metrics={"f1": 0.91}))
+        lines = terminal.types("show", "churn", "4").out.splitlines()
+        shown = {line[:25].strip(): line[25:].strip() for line in lines}
+        assert (shown["Metrics"], shown["Use case"]) == ("f1 0.91", "missing")
+        assert shown["Training date"].endswith(" UTC")
+
+    def test_a_long_name_leaves_ids_and_times_whole_in_eighty_columns(
+        self, terminal: OperatorTerminal, mlflow_backend: MlflowBackend, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "80")
+        mlflow_backend.add("fraud-detection-for-europe-and-elsewhere-v2")
+        mlflow_backend.add_version("fraud-detection-for-europe-and-elsewhere-v2")
+        words = ("promote", "fraud-detection-for-europe-and-elsewhere-v2", "1", "production", "--json")
+        asked = terminal.types(*words).document
+        text = terminal.types("requests").out
+        assert max(len(line) for line in text.splitlines()) <= 80
+        row = next(line for line in text.splitlines() if line.startswith(asked["id"]))
+        assert row.endswith(asked["expires_at"].replace("T", " ")[:16])
+
+    def test_models_and_versions_need_no_ledger(self, terminal: OperatorTerminal) -> None:
+        assert "churn" in terminal.types("list").out
+        assert "v2" in terminal.types("show", "churn").out
+        assert terminal.types("show", "churn", "2", "--json").document["version"] == 2
+        assert not (terminal.folder / ".registrar").exists()
+
+    def test_history_says_where_there_is_no_ledger(self, terminal: OperatorTerminal) -> None:
+        said = terminal.types("history", "churn")
+        assert (said.code, "There is no ledger at" in said.err, "REGISTRAR_DATABASE_URL" in said.err) == (2, True, True)
+        assert not (terminal.folder / ".registrar").exists()

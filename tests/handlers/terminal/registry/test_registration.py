@@ -1,0 +1,194 @@
+"""`registrar validate` and `register` on a real MLflow: what they print, and how they end."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.domain.commands import Register, Validate
+from bot.domain.events import Event, Tag
+from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.people import Operator
+from bot.domain.registry import Stage
+from bot.ledger import SqlLedger
+from bot.registry.mlflow import MlflowRegistry
+from handlers.terminal.counter import operator
+from handlers.terminal.documents import KEYS
+from tests.support.network.ports import free_port
+from tests.support.registry.registries import MlflowBackend
+from tests.support.terminal.cli_runner import CliRunner
+
+# -- validate ----------------------------------------------------------------------------------------------------------
+
+
+GATES = """
+roles: {lead: [U0BOB]}
+models:
+  "*":
+    staging: {approvers: [lead]}
+    production:
+      approvers: [lead]
+      gates:
+        - {metric: f1, at_least: 0.9}
+        - {metric: latency_ms, at_most: 100}
+        - {semver: set}
+"""
+
+
+@pytest.fixture
+def gates(tmp_path: Path) -> Path:
+    """Return a policy with gates, where it is looked for."""
+    path = tmp_path / "registrar.yml"
+    path.write_text(GATES)
+    return path
+
+
+def test_every_gate_stands_with_its_value_and_its_bound(registrar: CliRunner, churn: str, gates: Path) -> None:
+    said = registrar("validate", "--model-name", churn, "--version", "2")
+    assert (said.code, said.err) == (1, "")
+    lines = [line.split() for line in said.out.splitlines()]
+    assert said.out.splitlines()[0] == "churn v2 → Production: 1 of 3 gates fails."
+    assert lines[2] == ["Gate", "Value", "Has", "to", "be", "Note"]
+    assert lines[4:7] == [
+        ["✓", "f1", "0.91", "≥", "0.9"],
+        ["✗", "latency_ms", "missing", "≤", "100"],
+        ["✓", "semver", "1.1.0", "set"],
+    ]
+
+
+def test_results_of_one_s_own_validation_are_used(registrar: CliRunner, churn: str, gates: Path) -> None:
+    said = registrar("validate", churn, "2", "--validation", "latency_ms=12", "--validation", "accuracy=0.9")
+    assert (said.code, said.err) == (0, "")
+    assert "churn v2 → Production: all 3 gates pass." in said.out
+    assert "the asker's own validation" in said.out
+
+
+def test_a_validation_as_json_has_the_keys_that_are_promised(registrar: CliRunner, churn: str, gates: Path) -> None:
+    said = registrar("validate", churn, "2", "--json", "--validation", "latency_ms=120")
+    document = said.document
+    assert (said.code, said.err, list(document)) == (1, "", list(KEYS[Validate]))
+    assert (document["passed"], document["to"], document["semver"]) == (False, "Production", "1.1.0")
+    assert document["validation"] == {"latency_ms": 120.0}
+    assert document["gates"][1] == {
+        "name": "latency_ms",
+        "bound": "≤ 100",
+        "value": "120",
+        "passed": False,
+        "note": "the asker's own validation",
+    }
+
+
+def test_a_stage_without_gates_lets_pass_and_says_so(registrar: CliRunner, churn: str, gates: Path) -> None:
+    said = registrar("validate", churn, "2", "--to", "staging")
+    assert (said.code, said.out) == (0, "The policy has no gates for churn v2 → Staging.\n")
+
+
+def test_validating_without_a_policy_names_what_writes_one(registrar: CliRunner, churn: str) -> None:
+    said = registrar("validate", churn, "2", "--json")
+    assert (said.code, said.out) == (2, "")
+    assert "registrar init" in said.err
+
+
+def test_validating_makes_no_ledger(registrar: CliRunner, churn: str, gates: Path, tmp_path: Path) -> None:
+    gates.write_text(GATES.replace("{semver: set}", "{in_staging_for: 1h}"))
+    said = registrar("validate", churn, "2")
+    assert (said.code, "not in Staging" in said.out) == (1, True)
+    assert not (tmp_path / ".registrar").exists()
+
+
+def test_the_time_in_staging_is_taken_from_a_ledger_that_is_there(
+    registrar: CliRunner, churn: str, gates: Path, tmp_path: Path, sqlite_template: Path
+) -> None:
+    gates.write_text(GATES.replace("{semver: set}", "{in_staging_for: 1h}"))
+    with closing(MlflowRegistry(os.environ["MLFLOW_TRACKING_URI"])) as registry:
+        registry.transition(churn, 2, Stage.STAGING, archive_existing=True)
+    assert "1d 6h" not in registrar("validate", churn, "2").out
+    (tmp_path / ".registrar").mkdir()
+    (tmp_path / ".registrar" / "ledger.db").write_bytes(sqlite_template.read_bytes())
+    long_ago = datetime.now(UTC) - timedelta(hours=30)
+    move = Move(
+        id="m1",
+        kind=MoveKind.PROMOTION,
+        model=churn,
+        version=2,
+        from_stage=Stage.NONE,
+        target=Stage.STAGING,
+        expected_incumbent=None,
+        actor=operator(),
+        intended_at=long_ago,
+        finished_at=long_ago,
+        state=MoveState.DONE,
+    )
+    with closing(SqlLedger(f"sqlite:///{tmp_path / '.registrar' / 'ledger.db'}")) as ledger, ledger.write() as tx:
+        tx.add_move(move)
+    assert "1d 6h" in registrar("validate", churn, "2").out
+
+
+# -- register ----------------------------------------------------------------------------------------------------------
+
+
+def events(home: Path) -> list[Event]:
+    """Return what the ledger's audit holds."""
+    with closing(SqlLedger(f"sqlite:///{home / '.registrar' / 'ledger.db'}")) as ledger, ledger.read() as reading:
+        return [link.event for link in reading.links()]
+
+
+def test_registering_leaves_the_intent_and_the_result_in_the_audit(
+    registrar: CliRunner, churn: str, mlflow_backend: MlflowBackend, tmp_path: Path
+) -> None:
+    run = mlflow_backend.add_run(metrics={"f1": 0.95}, models=["model"])
+    said = registrar("register", "--run-id", run, "--model-name", churn, "--tag", "owner=ann", "--tag", "use_case=x")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith("Registered v4 of “churn” as ")
+    asked, made = events(tmp_path)
+    assert (asked.tag, asked.actor, asked.origin) == (Tag.COMMANDED, operator(), "terminal")
+    assert (made.tag, made.actor, made.after) == (Tag.REGISTERED, operator(), "v4")
+    assert asked.evidence["tags"] == ["owner=ann", "use_case=x"]
+
+
+def test_registering_answers_programs_with_the_version(
+    registrar: CliRunner, churn: str, mlflow_backend: MlflowBackend, mlflow_sqlite: str
+) -> None:
+    run = mlflow_backend.add_run(metrics={"f1": 0.95}, models=["model"])
+    for number, semver in ((4, "2.0.0"), (5, "3.0.0")):  # the second one of the same run is told from the first
+        said = registrar("register", run, churn, "--bump", "major", "--description", "wider trees", "--json")
+        document = said.document
+        assert (said.code, said.err, list(document)) == (0, "", list(KEYS[Register]))
+        assert (document["version"], document["semver"], document["run_id"]) == (number, semver, run)
+        assert (document["against"], document["overridden"]) == (1, True)
+    with closing(MlflowRegistry(mlflow_sqlite)) as registry:
+        newest = registry.versions(churn)[0]
+    assert (newest.semver, newest.description) == ("3.0.0", "wider trees")
+
+
+def test_an_unknown_run_is_refused_and_the_audit_keeps_it(registrar: CliRunner, tmp_path: Path) -> None:
+    said = registrar("register", "0" * 32, "churn", "--json")
+    assert (said.code, said.out) == (2, "")
+    assert "MLflow has no run" in said.err
+    assert [event.tag for event in events(tmp_path)] == [Tag.COMMANDED, Tag.COMMAND_REFUSED]
+
+
+def test_what_is_asked_for_while_mlflow_is_away_is_written_down(registrar: CliRunner, tmp_path: Path) -> None:
+    said = registrar("register", "0" * 32, "churn", MLFLOW_TRACKING_URI=f"http://127.0.0.1:{free_port()}")
+    assert (said.code, said.out) == (3, "")
+    assert "is written down" in said.err
+    assert "as soon as MLflow answers" in said.err
+    assert [event.tag for event in events(tmp_path)] == [Tag.COMMANDED]
+
+
+def test_a_ledger_that_does_not_answer_is_told_before_anything_is_made(
+    registrar: CliRunner, tmp_path: Path, mlflow_sqlite: str
+) -> None:
+    (tmp_path / ".registrar").write_text("a file where a folder should be")
+    assert registrar("register", "0" * 32, "churn").code == 3
+
+
+def test_the_operator_is_who_the_system_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = operator()
+    monkeypatch.setenv("LOGNAME", "somebody-else")
+    monkeypatch.setenv("USER", "somebody-else")
+    assert operator() == before != Operator("somebody-else")

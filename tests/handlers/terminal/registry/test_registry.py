@@ -1,0 +1,164 @@
+"""`registrar compare` and `best` on a real MLflow: what they print, and how they end."""
+
+from __future__ import annotations
+
+import csv
+import io
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from bot.domain import comparison
+from bot.domain.commands import Best, Compare
+from bot.domain.comparison import Comparison, to_csv
+from bot.domain.parsing import parse
+from bot.registry.mlflow import MlflowRegistry
+from handlers.terminal.documents import KEYS
+from tests.support.network.ports import free_port
+from tests.support.registry.mlflow_process import MlflowServer
+from tests.support.registry.registries import MlflowBackend
+from tests.support.terminal.cli_runner import CliRunner
+
+
+def found_by(mlflow_uri: str, text: str) -> Comparison:
+    """Return what the service finds, for what the terminal makes of it."""
+    command = parse(text)
+    with closing(MlflowRegistry(mlflow_uri)) as registry:
+        versions = registry.versions(command.model)  # type: ignore[union-attr]
+        runs = registry.runs([one.run_id for one in versions if one.run_id])
+    return comparison.compare("churn", versions, runs)
+
+
+# -- compare -----------------------------------------------------------------------------------------------------------
+
+
+def test_comparing_says_the_sentence_first_and_then_the_newest_version(registrar: CliRunner, churn: str) -> None:
+    said = registrar("compare", churn)
+    lines = said.out.splitlines()
+    assert (said.code, said.err) == (0, "")
+    assert lines[0].startswith("v3 has no metrics to compare with Production v1")
+    assert lines[2].split() == ["Version", "Semver", "Stage", "f1", "latency_ms"]
+    assert [line.split()[0] for line in lines[4:7]] == ["v3", "v2", "v1"]
+    assert lines[5].split() == ["v2", "1.1.0", "–", "0.91★", "+0.61", "–"]
+    assert lines[6].split() == ["v1", "1.0.0", "Production", "0.3", "12★"]
+
+
+def test_a_comparison_as_json_has_the_keys_that_are_promised(registrar: CliRunner, churn: str) -> None:
+    said = registrar("compare", churn, "--json")
+    document = said.document
+    assert (said.code, said.err, list(document)) == (0, "", list(KEYS[Compare]))
+    assert (document["model"], document["incumbent"]) == ("churn", 1)
+    assert document["metrics"] == [
+        {"name": "f1", "direction": "higher", "best": 2},
+        {"name": "latency_ms", "direction": "lower", "best": 1},
+    ]
+    assert [version["version"] for version in document["versions"]] == [3, 2, 1]
+    assert document["versions"][0]["metrics"] == {"f1": None, "latency_ms": None}
+    assert document["versions"][2]["metrics"] == {"f1": 0.1 + 0.2, "latency_ms": 12.0}
+    assert document["versions"][1]["deltas"] == {"f1": 0.91 - (0.1 + 0.2), "latency_ms": None}
+    created = datetime.fromisoformat(document["versions"][0]["created_at"])
+    assert abs((datetime.now(UTC) - created).total_seconds()) < 600
+    assert {"semver", "stage", "run_id"} <= set(document["versions"][0])
+
+
+def test_a_comparison_as_csv_is_the_whole_frame(registrar: CliRunner, churn: str, mlflow_sqlite: str) -> None:
+    said = registrar("compare", churn, "--csv")
+    assert (said.code, said.err) == (0, "")
+    assert said.out == to_csv(found_by(mlflow_sqlite, "compare churn"))
+
+
+def test_versions_and_metrics_are_chosen_as_in_slack(registrar: CliRunner, churn: str) -> None:
+    document = registrar("compare", "--version", "v2", "--model-name", churn, "--metrics", "f1", "--json").document
+    assert [version["version"] for version in document["versions"]] == [2, 1]  # Production joins them
+    assert [metric["name"] for metric in document["metrics"]] == ["f1"]
+    last = registrar("compare", churn, "--last", "1", "--json").document
+    assert [version["version"] for version in last["versions"]] == [3, 1]
+
+
+def test_a_policy_that_is_there_says_which_way_is_better(registrar: CliRunner, churn: str, tmp_path: Path) -> None:
+    (tmp_path / "registrar.yml").write_text("models: {}\ndirections: {f1: lower}")
+    assert registrar("compare", churn, "--json").document["metrics"][0]["best"] == 1
+
+
+def test_a_broken_policy_is_told_and_nothing_is_done(registrar: CliRunner, churn: str, tmp_path: Path) -> None:
+    (tmp_path / "registrar.yml").write_text("modles: {}")
+    said = registrar("compare", churn)
+    assert (said.code, said.out) == (2, "")
+    assert "did you mean models?" in said.err
+
+
+def test_a_policy_that_is_named_and_not_there_is_told_beside_the_answer(registrar: CliRunner, churn: str) -> None:
+    said = registrar("compare", churn, "--json", REGISTRAR_POLICY="elsewhere.yml")
+    assert (said.code, said.document["model"]) == (0, "churn")
+    assert "no policy file elsewhere.yml" in said.err
+
+
+def test_looking_makes_no_ledger_and_asks_for_none(registrar: CliRunner, churn: str, tmp_path: Path) -> None:
+    said = registrar("compare", churn, REGISTRAR_DATABASE_URL="oracle://nowhere")
+    assert said.code == 0
+    assert not (tmp_path / ".registrar").exists()
+
+
+def test_the_requests_do_not_grow_with_the_versions(
+    registrar: CliRunner, churn: str, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
+) -> None:
+    patient = {"MLFLOW_TRACKING_URI": mlflow_server.uri, "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
+    asked = []
+    for _ in range(2):
+        mlflow_server.requests.clear()
+        assert registrar("compare", churn, **patient).code == 0
+        asked.append(len(mlflow_server.requests))
+        for _ in range(7):
+            mlflow_backend.add_version(churn, run_id=mlflow_backend.add_run(metrics={"f1": 0.5}))
+    assert asked == [3, 3]  # versions, experiments, runs
+
+
+@pytest.mark.parametrize("verb", [["compare", "chrun"], ["best", "chrun", "f1"]], ids=str)
+def test_a_model_that_is_not_there_is_answered_with_the_nearest(
+    registrar: CliRunner, churn: str, verb: list[str]
+) -> None:
+    said = registrar(*verb, "--json")
+    assert (said.code, said.out) == (2, "")
+    assert "Did you mean “churn”?" in said.err
+
+
+def test_a_metric_that_is_not_there_is_answered_with_the_nearest(registrar: CliRunner, churn: str) -> None:
+    said = registrar("compare", churn, "--metrics", "latency")
+    assert said.code == 2
+    assert "Did you mean latency_ms?" in said.err
+
+
+@pytest.mark.parametrize("verb", ["compare churn", "best churn f1"])
+def test_an_mlflow_that_does_not_answer_is_told(registrar: CliRunner, verb: str) -> None:
+    uri = f"http://127.0.0.1:{free_port()}"
+    said = registrar(*verb.split(), "--json", MLFLOW_TRACKING_URI=uri)
+    assert (said.code, said.out) == (3, "")
+    assert uri in said.err
+
+
+# -- best --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_best_is_named_in_a_sentence(registrar: CliRunner, churn: str) -> None:
+    said = registrar("best", churn, "f1")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith("v2 (no stage) has the highest f1: 0.91, 0.61 ahead of v1 in Production.")
+
+
+def test_the_best_as_json_has_the_keys_that_are_promised(registrar: CliRunner, churn: str) -> None:
+    document = registrar("best", churn, "f1", "--json").document
+    assert list(document) == list(KEYS[Best])
+    assert (document["version"], document["value"], document["margin"]) == (2, 0.91, 0.91 - (0.1 + 0.2))
+    assert (document["direction"], document["stage"], document["semver"]) == ("higher", "None", "1.1.0")
+
+
+def test_the_lowest_wins_where_it_is_asked_for(registrar: CliRunner, churn: str) -> None:
+    document = registrar("best", churn, "f1", "--lowest", "--json").document
+    assert (document["version"], document["direction"], document["margin"]) == (1, "lower", None)
+
+
+def test_the_best_as_csv_is_one_row_of_the_same(registrar: CliRunner, churn: str) -> None:
+    [row] = csv.DictReader(io.StringIO(registrar("best", churn, "f1", "--csv").out))
+    assert (list(row), row["version"], row["value"]) == (list(KEYS[Best]), "2", "0.91")

@@ -1,0 +1,265 @@
+"""What is seen from outside: alive, ready or why not, and what is measured; soon, whatever hangs, and no secret."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bot.domain.errors import RegistryRefused, RegistryUnreachable
+from bot.domain.registry import ModelInfo
+from bot.registry.memory import MemoryRegistry
+from handlers.readiness import NotWell, Part, Readiness, of_registry
+from localslack import LocalSlack
+from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, running_app
+from tests.support.waiting import wait_until
+
+WELL = Part("ledger", lambda: "It answers.")
+FOREVER = 60.0  # seconds that a part hangs in these tests, unless it is let go
+
+
+def seen(*parts: Part, **more: Any) -> tuple[int, dict[str, Any]]:
+    return Readiness(parts, **more).document()
+
+
+def unwell() -> str:
+    raise NotWell("MLflow does not answer.")
+
+
+@contextmanager
+def hanging(name: str = "registry") -> Iterator[tuple[Part, list[int]]]:
+    """Give a part that hangs until the block ends, and how often it was looked at."""
+    end, looks = threading.Event(), list[int]()
+
+    def look() -> str:
+        looks.append(1)
+        end.wait(FOREVER)
+        return "It answers."
+
+    yield Part(name, look), looks
+    end.set()
+
+
+# -- readiness ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_warning_is_told_and_changes_nothing_else() -> None:
+    status, document = seen(WELL, warnings=lambda: ["The policy file has errors."])
+    assert (status, document["status"], document["warnings"]) == (200, "ready", ["The policy file has errors."])
+
+
+def test_where_every_part_is_well_we_are_ready() -> None:
+    says = {"is_well": True, "says": "It answers."}
+    assert seen(WELL, Part("registry", lambda: "It answers.")) == (
+        200,
+        {"status": "ready", "parts": {"ledger": says, "registry": says}, "warnings": []},
+    )
+
+
+def test_a_part_that_is_not_well_is_told_in_a_sentence_and_the_others_as_they_are() -> None:
+    status, document = seen(WELL, Part("registry", unwell))
+    assert (status, document["status"]) == (503, "not ready")
+    assert document["parts"]["registry"] == {"is_well": False, "says": "MLflow does not answer."}
+    assert document["parts"]["ledger"]["is_well"]
+
+
+def test_a_part_that_breaks_says_nothing_of_what_it_raised() -> None:
+    def look() -> str:
+        raise OSError("postgresql://bot:plum@db")
+
+    status, document = seen(Part("ledger", look))
+    assert status == 503
+    assert "plum" not in str(document)
+
+
+def test_a_part_that_hangs_is_not_waited_for_and_looked_at_once() -> None:
+    with hanging() as (part, looks):
+        readiness = Readiness([part], patience=0.01, fresh=0.0)
+        answers = [readiness.document() for _ in range(5)]
+    assert [status for status, _ in answers] == [503] * 5
+    assert answers[0][1]["parts"]["registry"]["says"] == "It has not answered in time."
+    assert len(looks) == 1
+
+
+def test_who_asks_again_at_once_does_not_wait_once_more_for_a_part_that_hangs() -> None:
+    with hanging() as (part, _):
+        readiness = Readiness([part], patience=0.01, monotonic=lambda: 0.0)
+        first = readiness.document()
+        readiness._patience = 10 * FOREVER  # so that to wait would be to fail
+        assert readiness.document() == first
+
+
+def test_a_part_that_hangs_makes_no_other_one_unwell() -> None:
+    with hanging() as (part, _):
+        readiness = Readiness([WELL, part], patience=0.01, fresh=0.0)
+
+        def are_well() -> dict[str, bool]:
+            return {name: one["is_well"] for name, one in readiness.document()[1]["parts"].items()}
+
+        wait_until(lambda: are_well() == {"ledger": True, "registry": False})
+
+
+def test_a_part_that_answers_again_is_well_again() -> None:
+    with hanging() as (part, _):
+        readiness = Readiness([part], patience=0.01, fresh=0.0)
+        assert readiness.document()[0] == 503
+    wait_until(lambda: readiness.document()[0] == 200)
+
+
+def test_what_was_seen_a_moment_ago_is_told_again_without_a_look() -> None:
+    looks, now = list[int](), [0.0]
+
+    def look() -> str:
+        looks.append(1)
+        return "It answers."
+
+    readiness = Readiness([Part("registry", look)], fresh=1.0, monotonic=lambda: now[0])
+    for now[0] in (0.0, 0.5, 0.9, 1.5):
+        readiness.document()
+    assert len(looks) == 2
+
+
+def test_who_stops_is_not_ready_however_well_all_is() -> None:
+    readiness = Readiness([WELL])
+    readiness.stop()
+    status, document = readiness.document()
+    assert (status, document["status"], document["parts"]["ledger"]["is_well"]) == (503, "stopping", True)
+
+
+class UnreadyRegistry(MemoryRegistry):
+    """A registry that raises what it is told to."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
+    def model(self, name: str) -> ModelInfo:
+        raise self._error
+
+
+def test_a_registry_is_well_when_it_answers_whatever_it_answers() -> None:
+    assert seen(of_registry(MemoryRegistry()))[0] == 200
+    assert seen(of_registry(UnreadyRegistry(RegistryRefused("no"))))[0] == 200
+
+
+def test_a_registry_that_does_not_answer_is_told_without_its_address() -> None:
+    status, document = seen(
+        of_registry(UnreadyRegistry(RegistryUnreachable("MLflow does not answer at http://mlflow.intern:5000")))
+    )
+    assert status == 503
+    assert "intern" not in str(document)
+
+
+# -- over HTTP ---------------------------------------------------------------------------------------------------------
+
+
+def ask(app: RunningApp, path: str) -> httpx.Response:
+    return httpx.get(f"{app.service.address}{path}", timeout=30, trust_env=False)
+
+
+def waits_for(app: RunningApp, path: str, holds: Callable[[httpx.Response], bool]) -> httpx.Response:
+    """Ask until the answer is as it should be, and return it."""
+    answers: list[httpx.Response] = []
+
+    def is_there() -> bool:
+        answers.append(ask(app, path))
+        return holds(answers[-1])
+
+    wait_until(is_there)
+    return answers[-1]
+
+
+def is_ready(answer: httpx.Response) -> bool:
+    return answer.status_code == 200
+
+
+def is_not_ready(answer: httpx.Response) -> bool:
+    return answer.status_code == 503
+
+
+def test_the_whole_bot_is_ready_and_says_how_each_part_is(app: RunningApp) -> None:
+    parts = waits_for(app, "/readyz", is_ready).json()["parts"]
+    assert {name: part["is_well"] for name, part in parts.items()} == dict.fromkeys(
+        ("ledger", "registry", "slack", "ticker"), True
+    )
+    assert parts["slack"]["says"] == "Socket Mode is connected."
+
+
+def test_without_socket_mode_slack_is_http_only(slack: LocalSlack, tmp_path: Path) -> None:
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
+        assert ask(app, "/readyz").json()["parts"]["slack"]["says"] == "Slack reaches us over HTTP only."
+
+
+def test_a_worker_tells_the_same_but_of_slack_which_does_not_reach_it(slack: LocalSlack, tmp_path: Path) -> None:
+    with running_app(slack, tmp_path, MemoryRegistry(), is_worker=True) as app:
+        parts = waits_for(app, "/readyz", is_ready).json()["parts"]
+        assert sorted(parts) == ["ledger", "registry", "ticker"]
+        assert ask(app, "/metrics").status_code == 200
+        assert ask(app, "/slack/events").status_code == 404
+
+
+class HangingRegistry(MemoryRegistry):
+    """A registry that can be made to hang."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = threading.Event()
+        self.free.set()
+
+    def model(self, name: str) -> ModelInfo:
+        self.free.wait(FOREVER)
+        return super().model(name)
+
+
+def test_a_registry_that_hangs_keeps_nobody_waiting_and_is_named(slack: LocalSlack, tmp_path: Path) -> None:
+    registry = HangingRegistry()
+    with running_app(slack, tmp_path, registry) as app:
+        waits_for(app, "/readyz", is_ready)
+        registry.free.clear()
+        try:
+            parts = waits_for(app, "/readyz", is_not_ready).json()["parts"]
+        finally:
+            registry.free.set()
+        assert [name for name, part in parts.items() if not part["is_well"]] == ["registry"]
+        waits_for(app, "/readyz", is_ready)
+
+
+def test_a_clock_whose_jobs_hang_is_told(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits_for(app, "/readyz", is_ready)
+    monkeypatch.setattr(app.service._scheduler, "since_a_job_ran", lambda: 31.0)
+    parts = waits_for(app, "/readyz", is_not_ready).json()["parts"]
+    assert parts["ticker"]["says"].startswith("No job of the clock has ended for 31 seconds")
+
+
+def test_jobs_that_run_are_noticed(app: RunningApp) -> None:
+    began = time.monotonic()
+    wait_until(lambda: app.service._scheduler.since_a_job_ran() < time.monotonic() - began)
+
+
+def test_metrics_are_served_without_a_token_and_name_neither_people_nor_models(app: RunningApp) -> None:
+    app.alice.types(CHANNEL, "/model promote churn 4 production")
+    assert app.bob.clicks(app.card(), "Approve").acked
+    app.card(holds="is in Production")
+    page = waits_for(app, "/metrics", lambda answer: 'moved"} 1.0' in answer.text)
+    assert page.headers["content-type"].startswith("text/plain")
+    for line in (
+        'registrar_votes_total{choice="approve"} 1.0',
+        'registrar_decision_seconds_count{end="approved"} 1.0',
+        'registrar_requests{state="pending"} 0.0',
+        "registrar_ledger_up 1.0",
+    ):
+        assert line in page.text
+    for word in ("churn", "U0BOB", "U0ALICE", app.slack.bot_token):
+        assert word not in page.text
+
+
+def test_slack_s_refusals_are_counted_by_slack_s_own_name(slack: LocalSlack, tmp_path: Path) -> None:
+    with running_app(slack, tmp_path, MemoryRegistry(), policy=make_policy({"channel": "#nowhere"})) as app:
+        app.alice.types(CHANNEL, "/model promote churn 4 production")
+        waits_for(app, "/metrics", lambda answer: "registrar_slack_errors_total{code=" in answer.text)

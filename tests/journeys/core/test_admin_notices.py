@@ -1,0 +1,106 @@
+"""Admins are told once about what only they can fix; nobody else has to wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bot.domain.approvals import RequestState
+from bot.domain.policy import Policy
+from bot.registry.memory import MemoryRegistry
+from localslack import LocalSlack
+from tests.support.app.app_fixture import MANIFEST, AdjustableClock, RunningApp, make_policy, message_text, running_app
+from tests.support.app.harness import only_request, type_and_read_reply
+from tests.support.app.workspaces import local_slack
+from tests.support.waiting import wait_until
+
+ASK = "/model promote churn 4 production"
+ELSEWHERE = "#churn"
+
+
+def told(app: RunningApp | LocalSlack, who: str = "dave") -> list[str]:
+    """Return what the bot told someone directly."""
+    slack = app.slack if isinstance(app, RunningApp) else app
+    return [message_text(message) for message in slack.person(who).direct_messages()]
+
+
+# -- a channel where nothing can be posted -----------------------------------------------------------------------------
+
+
+def policy(channel: str, **rule: Any) -> Policy:
+    """Return a policy whose cards go to this channel."""
+    models = {"*": {"production": {"approvers": ["lead"], **rule}}}
+    return make_policy({"channel": channel, "models": models})
+
+
+@pytest.fixture
+def clock() -> AdjustableClock:
+    """The clock of the bot."""
+    return AdjustableClock()
+
+
+@pytest.fixture
+def lost(slack: LocalSlack, tmp_path: Path, clock: AdjustableClock) -> Iterator[RunningApp]:
+    """A bot whose policy names a channel that isn't there, and tells approvers directly."""
+    rules = policy("#nowhere", tell_approvers="direct")
+    with running_app(slack, tmp_path, MemoryRegistry(), policy=rules, clock=clock) as app:
+        yield app
+
+
+def test_an_admin_is_told_once_about_a_missing_channel(lost: RunningApp, clock: AdjustableClock) -> None:
+    lost.alice.types(ELSEWHERE, ASK)
+    lost.slack.person("dave").waits_for_direct_message(lambda m: "Can't post in `#nowhere`" in message_text(m))
+    clock.advance(timedelta(minutes=2))
+    before = len(lost.slack.calls("chat.postMessage"))
+    lost.registrar.outbox.deliver(wait=10)
+    assert len(lost.slack.calls("chat.postMessage")) > before  # it is tried again
+    assert len(told(lost)) == 1
+    assert "(channel_not_found)" in told(lost)[0]
+    assert "change the channel in `registrar.yml`" in told(lost)[0]
+
+
+def test_a_request_whose_card_cannot_be_posted_is_decided_anyway(lost: RunningApp) -> None:
+    assert "Its card isn't in `#nowhere` yet" in type_and_read_reply(lost.alice, ASK, ELSEWHERE)
+    lost.bob.types(ELSEWHERE, f"/model approve {only_request(lost.ledger).id}")
+    wait_until(lambda: only_request(lost.ledger).state is RequestState.DONE)
+
+
+def test_approvers_are_invited_although_the_card_cannot_be_posted(lost: RunningApp, clock: AdjustableClock) -> None:
+    lost.alice.types(ELSEWHERE, ASK)
+    lost.slack.person("dave").waits_for_direct_message()
+    assert told(lost, "bob") == []
+    clock.advance(timedelta(minutes=2))
+    lost.registrar.outbox.deliver(wait=10)
+    assert "requests" in told(lost, "bob")[0]
+
+
+# -- an app with fewer scopes ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def older() -> Iterator[LocalSlack]:
+    """A workspace whose app lacks a scope that this version asks for."""
+    manifest = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
+    manifest["oauth_config"]["scopes"]["bot"].remove("files:write")
+    with local_slack(manifest) as slack:
+        yield slack
+
+
+def test_an_admin_is_told_once_which_scopes_are_missing(older: LocalSlack, tmp_path: Path) -> None:
+    for _ in range(2):
+        with running_app(older, tmp_path, MemoryRegistry(), policy=make_policy()):
+            older.person("dave").waits_for_direct_message()
+    assert len(told(older)) == 1
+    assert "is missing scopes that Registrar needs: `files:write`. Reinstall the app" in told(older)[0]
+
+
+def test_nobody_is_told_anything_about_an_app_with_all_scopes(slack: LocalSlack, tmp_path: Path) -> None:
+    with running_app(slack, tmp_path, MemoryRegistry()) as app:
+        app.registrar.work.shutdown(wait=True)
+        app.registrar.outbox.deliver(wait=10)
+        assert told(app) == []

@@ -1,0 +1,215 @@
+"""Bad input over the wire: a sentence for each, and nothing changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bot.domain.approvals import RequestState
+from bot.registry.memory import MemoryRegistry
+from localslack import LocalSlack
+from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app
+from tests.support.app.harness import (
+    ALICE,
+    StateSnapshot,
+    command,
+    only_request,
+    sent_texts,
+    signed_client,
+    take_snapshot,
+    type_and_read_reply,
+)
+from tests.support.waiting import wait_until
+
+LONG_TEXT = "x" * 3000
+
+
+# -- what is typed ---------------------------------------------------------------------------------------------------
+
+
+TYPED = [
+    ("promote chrun 4 production", "Did you mean `churn`?"),
+    ("show chrun", "Did you mean `churn`?"),
+    ("history chrun", "Did you mean `churn`?"),
+    ("promote 🦄🦄 4 production", "MLflow has no model `🦄🦄`"),
+    ("promote churn 99 production", "v4, v3, v2, v1"),
+    ("promote churn 0 production", "v4, v3, v2, v1"),
+    ("promote churn 9.9.9 production", "v4, v3, v2, v1"),
+    ("promote churn @nobody production", "v4, v3, v2, v1"),
+    ("show churn 99", "v4, v3, v2, v1"),
+    ("promote churn seven production", "`seven` is no version"),
+    ("promote churn -- -7 production", "`-7` is no version"),
+    ("promote churn 4 live", "Write `staging` or `production`"),
+    ("promote churn 4 archived", "Write `staging` or `production`"),
+    ("promote churn 3 production", "is in Production already"),
+    ("promote churn 3 staging", "would leave nobody there"),
+    ("promote churn 2 production", "is still open"),
+    ("promtoe churn 4 production", "Did you mean `promote`?"),
+    ("🚀", "Try `help`"),
+    ("promote churn 4 production now", "`now` is one word too many"),
+    ("list churn everything", "`everything` is one word too many"),
+    ("promote churn 4 production --raeson x", "Did you mean `--reason`?"),
+    ("promote churn 4 production --force", "`promote` knows no `--force`"),
+    ("promote churn 4 production --reason", "needs a value"),
+    ('promote churn 4 production --reason "open', "never closed"),
+    ("promote a/b 4 production", "no slash, colon or control character"),
+    ("promote models:/churn 4 production", "no slash, colon or control character"),
+    ("promote churn 4 production --version 5 --model-name x y", "one word too many"),
+    ("approve", "REQUEST is missing"),
+    ("cancel", "REQUEST is missing"),
+    ("reject", "REQUEST and TEXT are missing"),
+    ("show", "MODEL is missing"),
+    ("approve ../../etc/passwd", "is no request"),
+    ("approve r00000", "There is no request `r00000`"),
+    ("reject r00000 --reason slow", "There is no request `r00000`"),
+    ("cancel r00000", "There is no request `r00000`"),
+    ("history churn --last 0", "`--last`"),
+    ("history churn --last many", "`--last`"),
+    ("help promtoe", "Did you mean `promote`?"),
+    (LONG_TEXT, "I know no"),
+    (f"promote {LONG_TEXT} 4 production", "longer than the 250 characters"),
+    (f"promote churn {LONG_TEXT} production", "is no version"),
+    (f"promote churn 4 {LONG_TEXT}", "is no stage"),
+    (f"promote churn 4 production --reason {LONG_TEXT}", "longer than 1,000 characters"),
+    (f"approve {LONG_TEXT}", "is no request"),
+    (f"list {LONG_TEXT}", "No model's name holds"),
+]
+
+
+@pytest.mark.parametrize(("typed", "answer"), TYPED, ids=[typed[:40] for typed, _ in TYPED])
+def test_what_cannot_be_done_is_answered_with_a_sentence(
+    bot: RunningApp, before: StateSnapshot, typed: str, answer: str
+) -> None:
+    assert answer in type_and_read_reply(bot.alice, f"/model {typed}")
+    assert take_snapshot(bot) == before
+
+
+@pytest.mark.parametrize(
+    ("typed", "filled"),
+    [("promote", {}), ("promote churn", {"model": "churn"}), ("promote churn v4", {"model": "churn", "version": "v4"})],
+)
+def test_missing_arguments_open_a_form_with_what_was_given(
+    bot: RunningApp, before: StateSnapshot, typed: str, filled: dict[str, str]
+) -> None:
+    bot.alice.types(CHANNEL, f"/model {typed}")
+    form = bot.alice.waits_for_modal()
+    bot.alice.closes()
+    assert {field: value for field, value in held(form).items() if field in {"model", "version"}} == filled
+    assert take_snapshot(bot) == before
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"model": "a/b", "version": "4"}, "model"),
+        ({"model": "churn", "version": "four"}, "version"),
+        ({"model": "churn", "version": "🦄"}, "version"),
+    ],
+)
+def test_a_wrong_field_of_the_form_is_told_under_it(
+    bot: RunningApp, before: StateSnapshot, fields: dict[str, str], wrong: str
+) -> None:
+    bot.alice.types(CHANNEL, "/model promote")
+    bot.alice.waits_for_modal()
+    errors = bot.alice.submits(fields)
+    bot.alice.closes()
+    assert errors is not None
+    assert list(errors) == [wrong]
+    assert take_snapshot(bot) == before
+
+
+def test_a_rejection_without_a_reason_is_told_under_its_field(bot: RunningApp, before: StateSnapshot) -> None:
+    bot.bob.types(CHANNEL, f"/model reject {only_request(bot.ledger).id}")
+    bot.bob.waits_for_modal()
+    errors = bot.bob.submits({"reason": " "})
+    bot.bob.closes()
+    assert errors is not None
+    assert "reason" in errors
+    assert take_snapshot(bot) == before
+
+
+def test_a_command_in_a_direct_message_is_answered_there(bot: RunningApp, before: StateSnapshot) -> None:
+    direct = bot.alice.direct_messages()
+    assert direct == []
+    channel = bot.slack.look("direct", user="alice")["channel"]
+    assert "Did you mean `churn`?" in type_and_read_reply(bot.alice, "/model show chrun", channel)
+    assert "v4" in type_and_read_reply(bot.alice, "/model show churn", channel)
+    assert take_snapshot(bot) == before
+
+
+def held(view: dict[str, Any]) -> dict[str, str]:
+    """Return what the fields of a form hold, by block id."""
+    elements = {block["block_id"]: block["element"] for block in view["blocks"] if block["type"] == "input"}
+    return {field: one["initial_value"] for field, one in elements.items() if one.get("initial_value")}
+
+
+# -- what would be markup ---------------------------------------------------------------------------------------------
+
+
+EVIL_NAME = "<!channel>*_`x`_<@U0DAVE>&"
+
+
+EVIL_REASON = "<!channel> <!here> <@U0DAVE> <!subteam^S0LEADS> *x* _y_ `z` & <https:evil.example|click me>"
+
+
+EVIL = ("<!channel", "<!here", "<@U0DAVE", "<!subteam^S0LEADS", "<https:")
+
+
+def test_names_and_reasons_never_reach_slack_as_markup(slack: LocalSlack, tmp_path: Any) -> None:
+    registry = MemoryRegistry()
+    registry.add(EVIL_NAME, versions=2, description=EVIL_REASON, tags={"semver": EVIL_REASON})
+    with running_app(slack, tmp_path, registry, http=True) as app:
+        app.alice.types(CHANNEL, f"/model promote {EVIL_NAME} 1 production --reason '{EVIL_REASON}'")
+        app.bob.clicks(app.card(), "Approve")
+        app.card(holds="is in Production")
+        app.alice.types(CHANNEL, f"/model promote {EVIL_NAME} 2 production")
+        app.card(holds="v2 to Production?")
+        request = only_request(app.ledger)
+        for text in (
+            "list",
+            f"show {EVIL_NAME}",
+            f"show {EVIL_NAME} 1",
+            f"history {EVIL_NAME}",
+            f"show {EVIL_NAME} 9",
+            f"show {EVIL_NAME}x",
+            f"requests {EVIL_NAME}",
+            f"approve {EVIL_NAME}",
+            EVIL_NAME,
+            f"list {EVIL_NAME} <@U0DAVE>",
+            f"reject {request.id} --reason '{EVIL_REASON}'",
+        ):
+            answer = type_and_read_reply(app.bob, f"/model {text}")
+            assert [mark for mark in EVIL if mark in answer] == []
+        app.card(holds="rejected")
+        app.alice.waits_for_direct_message(lambda message: "rejected" in message_text(message))
+        assert [text for text in sent_texts(slack) if any(mark in text for mark in EVIL)] == []
+
+
+# -- what only looks bad ----------------------------------------------------------------------------------------------
+
+
+def test_smart_quotes_and_dashes_of_a_phone_are_understood(slack: LocalSlack, tmp_path: Any) -> None:
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
+        app.alice.types(CHANNEL, "/model  promote churn  V4 Production —reason “Bob’s f1 is better – by 2 %” ")
+        app.card()
+        assert only_request(app.ledger).reason == "Bob's f1 is better – by 2 %"
+
+
+def test_emoji_and_a_long_reason_stand_on_the_card(slack: LocalSlack, tmp_path: Any) -> None:
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
+        reason = "🦄&" * 500
+        app.alice.types(CHANNEL, f'/model promote churn 4 production --reason "{reason}"')
+        assert "🦄" in message_text(app.card())
+        assert only_request(app.ledger).state is RequestState.PENDING
+        assert slack.problems() == []
+
+
+def test_what_slack_escapes_on_the_way_is_what_the_person_typed(slack: LocalSlack, tmp_path: Any) -> None:
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
+        typed = command(
+            ALICE, "promote churn 4 production --reason &lt;0.2 &amp;amp; falling".replace(" &amp;amp; ", "&amp;")
+        )
+        signed_client(app).send(typed)
+        wait_until(lambda: take_snapshot(app).requests)
+        assert only_request(app.ledger).reason == "<0.2&falling"

@@ -1,0 +1,322 @@
+"""Forged and broken input through the front door: nothing breaks, nothing is decided by it, nobody is pinged."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bot.domain.errors import BadInput
+from bot.domain.grammar import Command
+from bot.domain.parsing import parse
+from bot.slack import answers, cards, incident_card, modals, monitoring, notices, rolling, timeline
+from bot.slack.texts import unescape
+from localslack import LocalSlack, payloads
+from localslack.signing import signature
+from tests.support.app.harness import ALICE, BOB, click, command
+from tests.support.slack.front_door import MODEL, OUTSIDERS, FrontDoor, door, form
+from tests.support.slack.message_parts import objects
+from tests.support.slack.payload_strategies import ANYTHING, CHANGING, actor, mangled, typed
+from tests.support.slack.worst_case_messages import every_message
+
+BUTTONS = (
+    cards.APPROVE,
+    cards.REJECT,
+    cards.DETAILS,
+    cards.OVERRIDE,
+    cards.WITHDRAW,
+    cards.AGAIN,
+    cards.REVIEW,
+    answers.MENU_ASK,
+    answers.MENU_REQUESTS,
+    answers.MENU_MODELS,
+    answers.MENU_HELP,
+    answers.ARCHIVE,
+    answers.KEEP,
+    answers.PAGE_BACK,
+    answers.PAGE_ON,
+    notices.DETAILS,
+    notices.COMPARE,
+    notices.ASK_STAGING,
+    notices.MEND,
+    timeline.POST,
+    rolling.UNDO,
+    monitoring.ADD,
+    monitoring.SHOW,
+    monitoring.CHECK,
+    monitoring.PAUSE,
+    monitoring.RESUME,
+    monitoring.SILENCE,
+    monitoring.UNSILENCE,
+    monitoring.BACKTEST,
+    monitoring.CHART,
+    incident_card.ACKNOWLEDGE,
+    incident_card.SILENCE,
+    incident_card.DETAILS,
+    incident_card.UNDO,
+    incident_card.ROLL_BACK,
+)
+FORMS = (
+    modals.PROMOTE,
+    modals.REJECT,
+    modals.OVERRIDE,
+    modals.REVIEW,
+    modals.DETAILS,
+    modals.ROLLBACK,
+    modals.MONITOR,
+    "nobody's",
+)
+
+OUTSIDE = [actor(one) for one in OUTSIDERS]
+
+
+@pytest.fixture(scope="module")
+def bot(_workspace: LocalSlack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontDoor]:
+    """One bot for all that is forged here."""
+    _workspace.heal()
+    _workspace.deliver_to(None)
+    _workspace.reset()
+    with door(_workspace, tmp_path_factory.mktemp("bot")) as it:
+        yield it
+
+
+# The same examples at every run; `FORGED=2000` tries so many others.
+MANY = os.environ.get("FORGED")
+fuzzed = settings(
+    max_examples=int(MANY or 40),
+    derandomize=not MANY,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+def nothing_broke(bot: FrontDoor, answer: Any) -> None:
+    """Fail for what no input may bring about, whatever it is."""
+    assert bot.alarm.rung() == []
+    assert answer.status_code < 500
+    assert bot.markup(answer) == []
+
+
+def means(text: str) -> type[Command] | None:
+    """Return what a typed text asks for, as far as the grammar understands it."""
+    try:
+        command = parse(unescape(text))
+    except BadInput:
+        return None
+    return type(command) if command else None
+
+
+def test_every_button_of_every_message_is_forged_here(bot: FrontDoor) -> None:
+    parts = [part for _, message in every_message("plain") for part in objects(message.blocks)]
+    assert set(BUTTONS) >= {part["action_id"] for part in parts if "action_id" in part} | set(bot.known) - set(FORMS)
+
+
+# -- typed -------------------------------------------------------------------------------------------------------------
+
+
+@fuzzed
+@given(st.data())
+def test_whatever_a_member_types_breaks_and_decides_nothing(bot: FrontDoor, data: st.DataObject) -> None:
+    text = typed(data.draw, bot.ids)
+    before = bot.kept()
+    nothing_broke(bot, bot.send(command(ALICE, text)))
+    after = bot.kept()
+    assert after.decided == before.decided
+    if means(text) not in CHANGING:
+        assert after == before
+
+
+@fuzzed
+@given(st.data(), st.sampled_from(OUTSIDE))
+def test_whatever_an_outsider_types_changes_nothing(bot: FrontDoor, data: st.DataObject, who: payloads.Actor) -> None:
+    text = typed(data.draw, bot.ids)
+    before = bot.kept()
+    nothing_broke(bot, bot.send(command(who, text)))
+    assert bot.kept() == before
+
+
+@fuzzed
+@given(st.data())
+def test_a_broken_command_breaks_nothing(bot: FrontDoor, data: st.DataObject) -> None:
+    whole = command(ALICE, f"approve {bot.known[cards.APPROVE]}")
+    before = bot.kept()
+    broken = urlencode(mangled(data.draw, whole), errors="surrogatepass")
+    nothing_broke(bot, bot.signed(broken.encode()))
+    assert bot.kept().decided == before.decided
+
+
+# -- pressed -----------------------------------------------------------------------------------------------------------
+
+
+@fuzzed
+@given(st.data(), st.sampled_from(BUTTONS), st.sampled_from([ALICE, *OUTSIDE]))
+def test_a_broken_press_breaks_and_decides_nothing(
+    bot: FrontDoor, data: st.DataObject, button: str, who: payloads.Actor
+) -> None:
+    press = click(who, bot.known.get(button, ""), button)
+    before = bot.kept()
+    nothing_broke(bot, bot.send(mangled(data.draw, press)))
+    after = bot.kept()
+    assert after.decided == before.decided
+    if who is not ALICE:
+        assert after == before
+
+
+@fuzzed
+@given(st.data(), st.sampled_from(BUTTONS))
+def test_a_lead_s_press_with_a_value_that_was_never_made_changes_nothing(
+    bot: FrontDoor, data: st.DataObject, button: str
+) -> None:
+    value = data.draw(st.one_of(ANYTHING, st.from_regex(r"[a-z0-9]{4,16}", fullmatch=True)))
+    if str(value) in bot.known.values():
+        return
+    before = bot.kept()
+    nothing_broke(bot, bot.send(click(BOB, value, button)))
+    assert bot.kept() == before
+
+
+@fuzzed
+@given(st.data(), st.text(max_size=30))
+def test_a_press_of_a_button_that_nobody_has_made_changes_nothing(
+    bot: FrontDoor, data: st.DataObject, name: str
+) -> None:
+    if name in BUTTONS:
+        return
+    before = bot.kept()
+    nothing_broke(bot, bot.send(mangled(data.draw, click(BOB, bot.known[cards.APPROVE], f"x{name}"))))
+    assert bot.kept() == before
+
+
+# -- filled in ---------------------------------------------------------------------------------------------------------
+
+
+FIELDS = {"model": MODEL, "version": "2", "to": "staging", "reason": "because"}
+
+
+@fuzzed
+@given(st.data(), st.sampled_from(FORMS), st.sampled_from([ALICE, *OUTSIDE]))
+def test_a_broken_form_breaks_and_decides_nothing(
+    bot: FrontDoor, data: st.DataObject, callback: str, who: payloads.Actor
+) -> None:
+    metadata = bot.known[answers.ARCHIVE if callback == modals.PROMOTE else cards.APPROVE]
+    whole = form(who, callback, metadata, FIELDS)
+    before = bot.kept()
+    nothing_broke(bot, bot.send(mangled(data.draw, whole)))
+    after = bot.kept()
+    assert after.decided == before.decided
+    if who is not ALICE:
+        assert after == before
+
+
+@fuzzed
+@given(
+    st.sampled_from(FORMS), st.text(max_size=40), st.dictionaries(st.sampled_from(sorted(FIELDS)), st.text(max_size=30))
+)
+def test_a_lead_s_form_with_metadata_that_was_never_made_changes_nothing(
+    bot: FrontDoor, callback: str, metadata: str, fields: dict[str, str]
+) -> None:
+    if metadata in bot.known.values():
+        return
+    before = bot.kept()
+    nothing_broke(bot, bot.send(form(BOB, callback, metadata, FIELDS | fields)))
+    assert bot.kept() == before
+
+
+# -- other things that reach the address -------------------------------------------------------------------------------
+
+KINDS = st.sampled_from(
+    [
+        "application/x-www-form-urlencoded",
+        "application/json",
+        "application/json; charset=utf-16",
+        "text/plain",
+        "",
+        "x",
+        "multipart/form-data; boundary=x",
+    ]
+)
+BEGINNINGS = (b"payload=", b"{", b"command=%2Fmodel&", b"[", b"ssl_check=1", b"payload=%7B", b"[" * 100_000)
+BODIES = st.one_of(
+    st.binary(max_size=200),
+    st.builds(lambda start, rest: start + rest, st.sampled_from(BEGINNINGS), st.binary(max_size=60)),
+    ANYTHING.map(lambda value: json.dumps(value).encode()),
+    ANYTHING.map(lambda value: b"payload=" + json.dumps(value).encode()),
+)
+
+
+@fuzzed
+@given(BODIES, KINDS)
+def test_a_signed_body_of_any_bytes_changes_nothing(bot: FrontDoor, body: bytes, kind: str) -> None:
+    before = bot.kept()
+    nothing_broke(bot, bot.signed(body, kind))
+    assert bot.kept() == before
+
+
+@fuzzed
+@given(st.data(), st.sampled_from(["app_home_opened", "message", "app_mention", "reaction_added", "nothing"]))
+def test_an_event_of_any_kind_changes_nothing(bot: FrontDoor, data: st.DataObject, kind: str) -> None:
+    event = {
+        "type": kind,
+        "user": "U0BOB",
+        "channel": "C0MLMODELS",
+        "tab": "home",
+        "text": "approve",
+        "event_ts": "1.0",
+    }
+    before = bot.kept()
+    nothing_broke(bot, bot.send(mangled(data.draw, payloads.event_callback(event, event_id="Ev1", event_time=1))))
+    assert bot.kept() == before
+
+
+HEADER = st.binary(max_size=40).filter(lambda raw: not set(raw) & set(b"\r\n\0"))
+
+
+@fuzzed
+@given(HEADER, HEADER)
+def test_headers_of_any_bytes_are_no_signature(bot: FrontDoor, stamp: bytes, signed: bytes) -> None:
+    body, _ = payloads.as_http_body(click(BOB, bot.known[cards.APPROVE]))
+    headers = [(b"x-slack-request-timestamp", stamp), (b"x-slack-signature", signed)]
+    before = bot.kept()
+    answer = bot.post(body, headers)
+    nothing_broke(bot, answer)
+    assert (answer.status_code, bot.kept()) == (401, before)
+
+
+@fuzzed
+@given(st.text(max_size=20))
+def test_a_timestamp_of_any_text_is_refused_even_where_it_is_signed(bot: FrontDoor, stamp: str) -> None:
+    if stamp.isascii() and stamp.isdigit():
+        return
+    body, _ = payloads.as_http_body(click(BOB, bot.known[cards.APPROVE]))
+    raw = stamp.encode("latin-1", "replace")
+    headers = [(b"x-slack-request-timestamp", raw), (b"x-slack-signature", signature(bot.secret, body, stamp).encode())]
+    answer = bot.post(body, headers)
+    nothing_broke(bot, answer)
+    assert answer.status_code == 401
+
+
+@fuzzed
+@given(st.binary(max_size=100), HEADER, HEADER, HEADER)
+def test_a_webhook_of_any_bytes_is_refused(
+    bot: FrontDoor, body: bytes, delivery: bytes, stamp: bytes, signed: bytes
+) -> None:
+    headers = [(b"x-mlflow-delivery-id", delivery), (b"x-mlflow-timestamp", stamp), (b"x-mlflow-signature", signed)]
+    answer = bot.post(body, headers, "/v1/mlflow/webhook")
+    nothing_broke(bot, answer)
+    assert answer.status_code == 401
+
+
+# -- last, for it may decide everything --------------------------------------------------------------------------------
+
+
+@fuzzed
+@given(st.data())
+def test_whatever_a_lead_types_breaks_nothing(bot: FrontDoor, data: st.DataObject) -> None:
+    nothing_broke(bot, bot.send(command(BOB, typed(data.draw, bot.ids))))

@@ -1,0 +1,351 @@
+"""Who may not act does not act, at any verb, button or form; and what they tried is kept."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.domain.events import Tag
+from bot.domain.people import Person
+from bot.registry.memory import MemoryRegistry
+from bot.slack import answers, cards, modals, notices, timeline
+from localslack import LocalSlack, payloads
+from tests.support.app.app_fixture import CHANNEL, add_churn, message_text, running_app
+from tests.support.app.harness import (
+    ALICE,
+    BOB,
+    audit_links,
+    click,
+    command,
+    sent_texts,
+    signed_client,
+    type_and_read_reply,
+)
+from tests.support.slack.front_door import CONNECTED, GONE, GUEST, LONE, MACHINE, VISITOR, FrontDoor, door, form
+from tests.support.slack.payload_strategies import CHANGING, actor
+
+
+@pytest.fixture(scope="module")
+def bot(_workspace: LocalSlack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontDoor]:
+    """One bot for all that is refused here."""
+    _workspace.heal()
+    _workspace.deliver_to(None)
+    _workspace.reset()
+    with door(_workspace, tmp_path_factory.mktemp("bot")) as it:
+        yield it
+
+
+OUTSIDERS = {
+    "of another workspace": (actor(VISITOR), "Only members of this workspace"),
+    "of another workspace, whatever the payload says": (actor(CONNECTED), "Only members of this workspace"),
+    "a guest": (actor(GUEST), "Guests can look, but not ask or decide"),
+    "a guest of one channel": (actor(LONE), "Guests can look, but not ask or decide"),
+    "a bot": (actor(MACHINE), "Bots and deactivated accounts never act"),
+    "deactivated": (actor(GONE), "Bots and deactivated accounts never act"),
+    "unknown": (payloads.Actor(id="U0NOBODY", name="nobody"), "Bots and deactivated accounts never act"),
+    "Slackbot": (payloads.Actor(id="USLACKBOT", name="slackbot"), "Bots and deactivated accounts never act"),
+}
+TYPED = (
+    "promote churn 2 staging",
+    "register 0a1b2c3d churn",
+    "describe churn 4 better",
+    "tag churn 4 owner=ann",
+    "archive churn 2",
+    "approve REQUEST",
+    "reject REQUEST --reason slow",
+    "withdraw REQUEST",
+    "override REQUEST --reason urgent",
+    "cancel REQUEST",
+    "freeze churn --reason now",
+    "freeze --all --reason now",
+    "unfreeze churn",
+    "unfreeze --all",
+    "promote",
+    "reject REQUEST",
+    "override REQUEST",
+    "rollback churn --reason now",
+    "rollback churn 2 --force --reason now",
+    "rollback churn",
+    "unblock churn 2 --reason fine",
+    "monitor add churn f1 --source push --greater-than 0.8",
+    "monitor add",
+    "monitor edit churn accuracy --fail-after 5",
+    "monitor pause churn accuracy",
+    "monitor resume churn accuracy",
+    "monitor remove churn accuracy",
+    "monitor check churn accuracy",
+    "monitor arm churn accuracy",
+    "monitor silence churn accuracy 2h",
+    "monitor unsilence churn accuracy",
+    "monitor reset churn",
+    "monitor reset --all",
+)
+PRESSED = (
+    cards.APPROVE,
+    cards.REJECT,
+    cards.OVERRIDE,
+    cards.WITHDRAW,
+    cards.AGAIN,
+    cards.REVIEW,
+    answers.ARCHIVE,
+    answers.MENU_ASK,
+    notices.ASK_STAGING,
+    notices.MEND,
+)
+FILLED_IN = (modals.PROMOTE, modals.REJECT, modals.OVERRIDE, modals.REVIEW, modals.ROLLBACK, modals.MONITOR)
+FIELDS = {"model": "churn", "version": "2", "to": "staging", "reason": "because"}
+
+WATCHED = {"model": "churn", "name": "f1", "source": "push", "greater_than": "0.8", "every": "5m"}
+
+Act = Callable[[FrontDoor, payloads.Actor], dict[str, Any]]
+
+
+def _type(text: str) -> Act:
+    return lambda bot, who: command(who, text.replace("REQUEST", bot.known[cards.APPROVE]))
+
+
+def _press(button: str) -> Act:
+    return lambda bot, who: click(who, bot.known.get(button, bot.known[cards.APPROVE]), button)
+
+
+def _fill_in(callback: str) -> Act:
+    drafts = {modals.PROMOTE: answers.ARCHIVE, modals.ROLLBACK: callback, modals.MONITOR: callback}
+    draft = drafts.get(callback, cards.APPROVE)
+    fields = WATCHED if callback == modals.MONITOR else FIELDS
+    return lambda bot, who: form(who, callback, bot.known[draft], fields)
+
+
+ACTS = (
+    {f"typing {text}": _type(text) for text in TYPED}
+    | {f"pressing {button}": _press(button) for button in PRESSED}
+    | {f"filling in {callback}": _fill_in(callback) for callback in FILLED_IN}
+)
+
+
+def heard(bot: FrontDoor, payload: dict[str, Any]) -> str:
+    """Send a payload and return everything that is said of it, at once or afterwards."""
+    answer = bot.send(payload)
+    said = answer.text + " ".join(sent_texts(bot.slack))
+    bot.slack.forget_calls()
+    return said
+
+
+@pytest.mark.parametrize(("who", "sentence"), OUTSIDERS.values(), ids=OUTSIDERS)
+@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+def test_who_is_no_full_member_changes_nothing_is_told_why_and_is_kept_in_the_audit(
+    bot: FrontDoor, act: Act, who: payloads.Actor, sentence: str
+) -> None:
+    before, events = bot.kept(), len(audit_links(bot.ledger))
+    assert sentence in heard(bot, act(bot, who))
+    assert (bot.kept(), bot.alarm.rung()) == (before, [])
+    [kept] = audit_links(bot.ledger)[events:]
+    assert kept.event.actor == Person("T0OTHER" if who == actor(CONNECTED) else who.team_id, who.id)
+
+
+def test_every_verb_that_changes_something_is_tried_by_outsiders() -> None:
+    typed = {" ".join(text.split()[:words]) for text in TYPED for words in (1, 2)}
+    looking = {"monitor list", "monitor show", "monitor backtest"}
+    assert {verb.verb for verb in CHANGING} - looking <= typed
+
+
+LOOKING = (
+    "list",
+    "show churn",
+    "show churn 4",
+    "history churn",
+    "requests",
+    "policy churn",
+    "audit churn",
+    "validate churn 4",
+    "compare churn",
+    "best churn f1",
+)
+
+
+@pytest.mark.parametrize("text", LOOKING)
+@pytest.mark.parametrize("who", ["of another workspace", "of another workspace, whatever the payload says", "a bot"])
+def test_who_is_a_stranger_may_not_even_look(bot: FrontDoor, who: str, text: str) -> None:
+    outsider, sentence = OUTSIDERS[who]
+    assert sentence in heard(bot, command(outsider, text))
+
+
+@pytest.mark.parametrize("text", LOOKING)
+def test_a_guest_may_look(bot: FrontDoor, text: str) -> None:
+    events = len(audit_links(bot.ledger))
+    assert heard(bot, command(actor(GUEST), text))
+    assert len(audit_links(bot.ledger)) == events  # a refusal would be one
+
+
+@pytest.mark.parametrize("button", [cards.DETAILS, notices.DETAILS, notices.COMPARE, answers.PAGE_ON, timeline.POST])
+def test_a_stranger_s_press_shows_nothing(bot: FrontDoor, button: str) -> None:
+    value = bot.known.get(button, "history churn" if button == timeline.POST else "list --page 2")
+    assert "Only members of this workspace" in heard(bot, click(actor(VISITOR), value, button))
+
+
+def test_the_home_tab_of_a_stranger_shows_nothing(bot: FrontDoor) -> None:
+    place = payloads.Place(id="D1", name="direct")
+    said = heard(bot, payloads.app_home_opened(actor=actor(CONNECTED), place=place))
+    assert "Only members of this workspace" in said
+    assert "churn" not in said
+
+
+def test_a_question_is_answered_by_whoever_was_asked(bot: FrontDoor) -> None:
+    before, draft = bot.kept(), bot.known[answers.ARCHIVE]
+    carol = payloads.Actor(id="U0CAROL", name="carol")  # may archive, but was not asked
+    assert "Only whoever typed the command" in heard(bot, click(carol, draft, answers.ARCHIVE))
+    assert bot.kept() == before
+    assert audit_links(bot.ledger)[-1].event.actor == Person("T0LOCAL", "U0CAROL")
+
+
+# -- one person, whichever of their workspaces they act from -----------------------------------------------------------
+
+TWO_OF_THREE = {"*": {"production": {"approvers": ["lead", "U0ALICE"], "required": 2}}}
+
+
+def at_home(who: payloads.Actor) -> payloads.Actor:
+    """Return who clicks with the workspace that Enterprise Grid calls their home."""
+    return replace(who, team_id="T0HOME")
+
+
+def test_nobody_approves_their_own_request_by_a_click_from_another_workspace(slack: LocalSlack, tmp_path: Path) -> None:
+    with door(slack, tmp_path, rules=TWO_OF_THREE) as bot:
+        before, request = bot.kept(), bot.known[cards.APPROVE]
+        assert "You asked for this" in heard(bot, click(at_home(ALICE), request))
+        assert bot.kept() == before
+
+
+def test_nobody_votes_twice_by_a_click_from_another_workspace(slack: LocalSlack, tmp_path: Path) -> None:
+    with door(slack, tmp_path, rules=TWO_OF_THREE) as bot:
+        request = bot.known[cards.APPROVE]
+        assert "1 of 2" in heard(bot, command(BOB, f"approve {request}"))
+        assert "You have voted" in heard(bot, click(at_home(BOB), request))
+        assert [vote.voter for vote in bot.kept().votes] == [Person("T0LOCAL", "U0BOB")]
+
+
+def test_the_audit_names_one_person_from_whichever_workspace_they_act(slack: LocalSlack, tmp_path: Path) -> None:
+    with door(slack, tmp_path, rules=TWO_OF_THREE) as bot:
+        request = bot.known[cards.APPROVE]
+        heard(bot, click(at_home(BOB), request))
+        heard(bot, command(BOB, f"withdraw {request}"))
+        voted, withdrawn = audit_links(bot.ledger)[-2:]
+        assert (voted.event.tag, withdrawn.event.tag) == (Tag.VOTED, Tag.WITHDRAWN)
+        assert voted.event.actor == withdrawn.event.actor == Person("T0LOCAL", "U0BOB")
+
+
+# -- who they are is asked anew ----------------------------------------------------------------------------------------
+
+RULE = {"production": {"approvers": ["S0LEADS"]}}
+
+
+class Watch:
+    """A stopwatch that goes when it is told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+Change = Callable[[LocalSlack], object]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda slack: slack.set_group("S0LEADS", "leads", ["carol"]), "not among those who may decide"),
+        (lambda slack: slack.change_person("bob", is_restricted=True), "Guests can look"),
+        (lambda slack: slack.change_person("bob", deleted=True), "Bots and deactivated accounts"),
+        (lambda slack: slack.change_person("bob", team_id="T0OTHER"), "Only members of this workspace"),
+        (lambda slack: slack.fail("users.info", "internal_error"), "nothing was changed"),
+        (lambda slack: slack.fail("usergroups.list", "something_new"), "nothing was changed"),
+        (lambda slack: slack.fail("usergroups.list", "missing_scope"), "not among those who may decide"),
+    ],
+    ids=["out of the group", "a guest", "deactivated", "moved away", "users unknown", "groups unknown", "no groups"],
+)
+def test_who_could_decide_a_minute_ago_is_asked_for_anew(
+    slack: LocalSlack, tmp_path: Path, change: Change, sentence: str
+) -> None:
+    watch = Watch()
+    with door(slack, tmp_path, rules={"*": RULE}, monotonic=watch) as bot:
+        request = bot.known[cards.APPROVE]
+        assert "Say why" in heard(bot, form(BOB, modals.REJECT, request, {"reason": ""}))
+        heard(bot, click(BOB, request, cards.REJECT))  # he may, and both of Slack's answers are known now
+        change(slack)
+        watch.seconds += 60.1
+        before = bot.kept()
+        assert sentence in heard(bot, click(BOB, request))
+        assert bot.kept() == before
+
+
+# -- what travels through Slack ----------------------------------------------------------------------------------------
+
+
+def test_buttons_and_forms_carry_ids_and_nothing_else(slack: LocalSlack, tmp_path: Path) -> None:
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
+        for typed in ("promote churn 4 production --reason x", "archive churn 2", "promote churn"):
+            app.alice.types(CHANNEL, f"/model {typed}")
+        app.card()
+        app.alice.waits_for_modal()
+        app.bob.types(CHANNEL, "/model archive churn 2")
+        app.bob.clicks(app.card(), "Reject")
+        app.bob.waits_for_modal()
+        app.bob.opens_home()
+        app.bob.waits_for_home(lambda home: "Waits for you" in str(home))
+        carried = list(_carried([call["args"] for call in slack.calls()]))
+    assert len(carried) > 5
+    assert [what for what in carried if not re.fullmatch(r"[a-z0-9]{4,32}", what)] == []
+
+
+def _carried(part: Any) -> Iterator[str]:
+    if isinstance(part, str) and part[:1] in ("{", "["):
+        yield from _carried(json.loads(part))
+    elif isinstance(part, dict):
+        if part.get("type") == "button" and part.get("value"):
+            yield part["value"]
+        if part.get("private_metadata"):
+            yield part["private_metadata"]
+        for value in part.values():
+            yield from _carried(value)
+    elif isinstance(part, list):
+        for one in part:
+            yield from _carried(one)
+
+
+def test_no_message_is_searched_for_names_and_no_link_is_fetched(slack: LocalSlack, tmp_path: Path) -> None:
+    registry = add_churn(MemoryRegistry())
+    registry.add_version("churn", run_id=registry.add_run(metrics={"f1": 0.9}))
+    with running_app(slack, tmp_path, registry, http=True) as app:
+        slack.fail("files.getUploadURLExternal", "missing_scope", times=None)
+        app.alice.types(CHANNEL, "/model promote churn 4 production")
+        app.bob.clicks(app.card(), "Approve")
+        app.card(holds="is in Production")
+        app.alice.waits_for_direct_message(lambda message: "Production" in message_text(message))
+        type_and_read_reply(app.alice, "/model show churn")
+        signed_client(app).send(command(ALICE, "show churn"))  # without an address for the answer
+        slack.wait_for(lambda: slack.calls("chat.postEphemeral"))
+        app.alice.types(CHANNEL, "/model compare churn")
+        slack.wait_for(lambda: "files:write" in str(slack.calls("chat.postMessage")))
+        calls = slack.calls()
+    assert set(QUIET) <= {call["method"] for call in calls}
+    assert [call for call in calls if call["method"] in QUIET and not _is_quiet(call)] == []
+
+
+# What Slack's method takes of the three; it unfurls nothing that is edited, or shown to one person.
+QUIET = {
+    "chat.postMessage": ("parse", "unfurl_links", "unfurl_media"),
+    "response_url": ("parse", "unfurl_links", "unfurl_media"),
+    "chat.postEphemeral": ("parse",),
+    "chat.update": ("parse",),
+}
+
+
+def _is_quiet(call: dict[str, Any]) -> bool:
+    args = {name: str(call["args"].get(name)).lower() for name in QUIET[call["method"]]}
+    return args.pop("parse") == "none" and set(args.values()) <= {"false", "0"}

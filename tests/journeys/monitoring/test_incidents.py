@@ -1,0 +1,127 @@
+"""Incidents by people, over the wire: acknowledged, silenced, and answered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from bot.domain import incident_words
+from bot.domain.incidents import Doing, Incident, IncidentKind
+from bot.domain.registry import Stage
+from bot.domain.text import say
+from bot.services.rows import chart_note, charted_note, incident_note, thread_note
+from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text
+from tests.support.app.harness import reply_to
+from tests.support.app.monitors import find_monitor, record_measurements, serving_since
+from tests.support.faults.consistency_checks import is_quiet
+from tests.support.waiting import wait_until
+
+# -- typed -------------------------------------------------------------------------------------------------------------
+
+
+def picture_in(message: dict[str, Any]) -> dict[str, Any] | None:
+    return next((block for block in message["blocks"] if block["type"] == "image"), None)
+
+
+# -- incidents ---------------------------------------------------------------------------------------------------------
+
+
+def alert(app: RunningApp, doing: Doing = Doing.NOTIFIED, **changes: Any) -> dict[str, Any]:
+    """Open an incident about the version in Production, and return its message once all of it is posted."""
+    monitor, now = find_monitor(app), datetime.now(UTC)
+    line = incident_words.line(monitor, say("0.61 is not greater than 0.85."))
+    incident = Incident(
+        id="i4k7q",
+        kind=IncidentKind.FAILED,
+        model="churn",
+        source="",
+        version=3,
+        move=serving_since(app),
+        monitors=("accuracy",),
+        opened_at=now,
+        since=now,
+        lines=(line,),
+        doing=doing,
+        target=1,
+    )
+    with app.ledger.write() as tx:
+        tx.add_incident(replace(incident, **changes))
+        tx.add_note(incident_note(incident, "opened", CHANNEL))
+        tx.add_note(thread_note(incident.id, "opened", incident_words.opened(incident)))
+        tx.add_note(chart_note(incident))
+    app.registrar.outbox.deliver()
+    wait_until(lambda: is_quiet(app.ledger))  # the bot's own thread may have delivered some of it
+    return app.card(holds="churn v3")
+
+
+def test_an_alert_has_its_thread_and_its_picture(watched: RunningApp) -> None:
+    record_measurements(watched, 0.9, 0.61)
+    card = alert(watched)
+    assert "🔴 churn v3: accuracy failed" in message_text(card)
+    thread = watched.alice.thread(card)
+    assert "fails in Production, since" in message_text(thread[1])
+    [file] = thread[2]["files"]
+    assert file["name"].startswith("churn-accuracy-")
+
+
+def test_the_message_of_an_alert_gets_the_picture_as_soon_as_slack_shows_it(watched: RunningApp) -> None:
+    record_measurements(watched, 0.9, 0.61)
+    card = alert(watched)
+    [file] = watched.alice.thread(card)[2]["files"]
+    with watched.ledger.write() as tx:
+        tx.add_note(charted_note(tx.incident("i4k7q")))
+    picture = picture_in(watched.card(holds="slack_file"))
+    assert picture is not None
+    assert picture["slack_file"]["id"] == file["id"]
+
+
+def test_if_slack_takes_no_picture_an_admin_is_told_and_the_thread_goes_on(watched: RunningApp) -> None:
+    record_measurements(watched, 0.9, 0.61)
+    watched.slack.fail("files.getUploadURLExternal", "missing_scope")
+    card = alert(watched)
+    dave = watched.slack.person("dave")
+    assert "missing scopes that Registrar needs: `files:write`" in message_text(dave.waits_for_direct_message())
+    watched.alice.clicks(card, "Acknowledge")
+    watched.slack.wait_for(lambda: len(watched.alice.thread(card)) == 3)
+
+
+def test_whoever_acknowledges_is_seen_by_all(watched: RunningApp) -> None:
+    card = alert(watched)
+    assert "You look after it" in reply_to(watched.alice, lambda: watched.alice.clicks(card, "Acknowledge"))
+    watched.card(holds="<@U0ALICE> looks after it")
+    watched.slack.wait_for(lambda: "I stop reminding" in message_text(watched.bob.thread(card)[-1]))
+
+
+def test_an_alert_is_silenced_by_who_may(watched: RunningApp) -> None:
+    card = alert(watched)
+    refusal = reply_to(watched.alice, lambda: watched.alice.clicks(card, "Silence 2 h"))
+    assert "Only those who may roll back" in refusal
+    assert "until" in reply_to(watched.bob, lambda: watched.bob.clicks(card, "Silence 2 h"))
+    watched.card(holds="🔕 until")
+    assert find_monitor(watched).is_silenced(datetime.now(UTC))
+
+
+def test_details_are_for_who_asks(watched: RunningApp) -> None:
+    card = alert(watched)
+    assert "Fails when `accuracy`" in reply_to(watched.alice, lambda: watched.alice.clicks(card, "Details"))
+
+
+def test_the_question_is_answered_by_who_may_and_by_the_rules_of_this_moment(watched: RunningApp) -> None:
+    card = alert(watched, Doing.AWAITING_HUMAN)
+    assert "Only those who may roll back" in reply_to(
+        watched.alice, lambda: watched.alice.clicks(card, "Roll back to v1")
+    )
+    watched.registry.transition("churn", 4, Stage.PRODUCTION, archive_existing=True)
+    watched.registrar.poll()
+    told = reply_to(watched.bob, lambda: watched.bob.clicks(card, "Roll back to v1"))
+    assert "Production has moved since" in told
+    assert watched.production() == [4]
+
+
+def test_undoing_opens_the_form_for_the_version_that_was_taken_out(watched: RunningApp) -> None:
+    card = alert(watched, Doing.ROLLED_BACK)
+    watched.alice.clicks(card, "Undo…")
+    modal = watched.alice.waits_for_modal()
+    held = {block["block_id"]: block["element"].get("initial_value") for block in modal["blocks"] if "element" in block}
+    assert (held["model"], held["version"]) == ("churn", "3")

@@ -1,0 +1,195 @@
+"""What a CI job can ask for: its own requests, once for each key; and its exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.domain.events import Tag
+from bot.domain.registry import Stage
+from handlers.cli import main
+from handlers.terminal import remote
+from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text
+from tests.support.network.ports import free_port
+from tests.support.registry.registries import MlflowBackend
+from tests.support.terminal.ci_job import BODY, ELSEWHERE, OTHER, READER, call, start_job, wait_for_request
+
+
+class TestBlockedVersions:
+    @pytest.fixture
+    def blocked(
+        self, app: RunningApp, mlflow_sqlite: str, mlflow_backend: MlflowBackend, monkeypatch: Any
+    ) -> RunningApp:
+        """The bot whose v4 was rolled back as bad, and a terminal elsewhere that reads the same model in MLflow."""
+        mlflow_backend.add("churn")
+        for at, stage in enumerate((Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE)):
+            run_id = mlflow_backend.add_run(metrics={"f1": 0.8 + at / 100})
+            mlflow_backend.add_version("churn", stage=stage, run_id=run_id)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_sqlite)
+        app.registrar.poll()
+        app.alice.types(CHANNEL, "/model promote churn 4 production")
+        app.bob.clicks(app.card(), "Approve")
+        app.card(holds="is in Production")
+        app.bob.types(CHANNEL, '/model rollback churn --reason "accuracy fell"')
+        app.card(holds="rolled back from v4 to v3")
+        return app
+
+    def test_are_told_to_a_client_of_the_model(self, blocked: RunningApp) -> None:
+        answer = call(blocked, "GET", "/v1/models/churn/blocks")
+        [block] = answer.json()["blocks"]
+        assert (answer.status_code, block["version"], block["reason"]) == (200, 4, "accuracy fell")
+        assert call(blocked, "GET", "/v1/models/fraud/blocks").status_code == 403
+        assert call(blocked, "GET", "/v1/models/churn/blocks", "t0ken-of-a-pusher").status_code == 403
+
+    def test_are_shown_at_a_terminal_away_from_the_bot(
+        self, blocked: RunningApp, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for words in (["show", "churn"], ["show", "churn", "4"], ["compare", "churn"], ["best", "churn", "f1"]):
+            assert main(words) == 0
+            assert "accuracy fell." in capsys.readouterr().out, words
+
+    def test_fail_the_gate_when_a_job_validates_one(
+        self, blocked: RunningApp, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        Path("registrar.yml").write_text('models: {"*": {production: {approvers: [U0BOB]}}}')
+        assert main(["validate", "churn", "4"]) == 1
+        assert "rolled back as bad" in capsys.readouterr().out
+
+    def test_of_a_bot_that_does_not_answer_nothing_is_known(
+        self, blocked: RunningApp, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("REGISTRAR_URL", f"http://127.0.0.1:{free_port()}")
+        assert main(["show", "churn"]) == 0
+        assert "accuracy fell" not in capsys.readouterr().out
+
+
+class TestTheKey:
+    def test_the_same_one_never_opens_two(self, app: RunningApp) -> None:
+        key = {"Idempotency-Key": "job-4711"}
+        first = call(app, "POST", "/v1/requests", json=BODY, headers=key)
+        again = call(app, "POST", "/v1/requests", json=BODY, headers=key)
+        assert (first.status_code, again.status_code) == (201, 200)
+        assert first.json() == again.json()
+        with app.ledger.read() as reading:
+            assert len(reading.requests()) == 1
+
+    def test_with_another_body_it_is_refused(self, app: RunningApp) -> None:
+        key = {"Idempotency-Key": "job-4711"}
+        call(app, "POST", "/v1/requests", json=BODY, headers=key)
+        other = call(app, "POST", "/v1/requests", json=BODY | {"version": 2}, headers=key)
+        assert other.status_code == 409
+        assert "another body" in other.json()["error"]
+
+    def test_is_each_client_s_own(self, app: RunningApp) -> None:
+        key = {"Idempotency-Key": "job-4711"}
+        call(app, "POST", "/v1/requests", json=BODY, headers=key)
+        other = call(app, "POST", "/v1/requests", OTHER, json=BODY | {"to": "staging"}, headers=key)
+        assert other.status_code == 201
+
+    def test_a_second_try_of_a_job_finds_its_request(self, app: RunningApp) -> None:
+        assert [start_job("--timeout", "1s").ends() for _ in range(2)] == [5, 5]
+        with app.ledger.read() as reading:
+            assert len(reading.requests()) == 1
+
+
+class TestOnesOwnOnly:
+    def test_nobody_sees_or_cancels_what_others_asked_for(self, app: RunningApp) -> None:
+        asked = call(app, "POST", "/v1/requests", json=BODY).json()["id"]
+        assert [call(app, method, f"/v1/requests/{asked}", OTHER).status_code for method in ("GET", "DELETE")] == [
+            404,
+            404,
+        ]
+        assert call(app, "GET", f"/v1/requests/{asked}").json()["state"] == "pending"
+
+    def test_what_a_person_asked_for_is_nobody_else_s(self, app: RunningApp) -> None:
+        app.alice.types(CHANNEL, "/model promote churn 4 production")
+        asked = wait_for_request(app)
+        assert call(app, "GET", f"/v1/requests/{asked}").status_code == 404
+
+    def test_a_reader_reads_every_request_about_its_models_and_does_nothing_else(self, app: RunningApp) -> None:
+        app.alice.types(CHANNEL, "/model promote churn 4 production")
+        asked = wait_for_request(app)
+        assert call(app, "GET", f"/v1/requests/{asked}", READER).json()["state"] == "pending"
+        assert call(app, "GET", f"/v1/requests/{asked}", ELSEWHERE).status_code == 404
+        assert call(app, "DELETE", f"/v1/requests/{asked}", READER).status_code == 403
+        assert call(app, "POST", "/v1/requests", READER, json=BODY).status_code == 403
+
+    def test_one_s_own_is_cancelled_and_the_card_says_so(self, app: RunningApp) -> None:
+        asked = call(app, "POST", "/v1/requests", json=BODY).json()["id"]
+        assert call(app, "DELETE", f"/v1/requests/{asked}").json()["state"] == "cancelled"
+        app.card(holds="cancelled")
+        assert call(app, "DELETE", f"/v1/requests/{asked}").status_code == 409
+
+    def test_it_is_cancelled_from_the_terminal_as_well(
+        self, app: RunningApp, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        asked = call(app, "POST", "/v1/requests", json=BODY).json()["id"]
+        assert main(["cancel", asked, "--reason", "wrong version"]) == 0
+        said_there = "github-churn cancelled “churn” v3 → v4 in Production: wrong version."
+        assert said_there in capsys.readouterr().out
+        assert "wrong version" in message_text(app.card(holds="cancelled"))
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (BODY | {"version": 99}, 404, "99"),
+        (BODY | {"model": "churns"}, 404, "churn"),
+        (BODY | {"to": "moon"}, 422, "moon"),
+        (BODY | {"verison": 4}, 422, "“verison”: unknown key"),
+        (BODY | {"break_glass": True}, 422, "“break_glass”: unknown key"),
+        (BODY | {"ci": {"url": "javascript:alert(1)"}}, 422, "ci."),
+        (BODY | {"ci": {"url": "https://x|y>"}}, 422, "ci."),
+        (BODY | {"model": "fraud"}, 403, "fraud"),
+        (BODY | {"validation": {"accuracy": "much"}}, 422, "“validation.accuracy”"),
+        (BODY | {"validation": {"accuracy": "0.9"}}, 422, "“validation.accuracy”"),
+        (BODY | {"version": True}, 422, "“version"),
+        (BODY | {"keep_existing": "no"}, 422, "“keep_existing”"),
+        ([], 422, ""),
+    ],
+)
+def test_what_is_wrong_is_told_and_opens_nothing(app: RunningApp, body: Any, status: int, words: str) -> None:
+    answer = call(app, "POST", "/v1/requests", json=body)
+    assert (answer.status_code, words in answer.json()["error"]) == (status, True), answer.text
+    with app.ledger.read() as reading:
+        assert reading.requests() == []
+
+
+def test_what_is_no_id_is_told_as_all_errors_are(app: RunningApp) -> None:
+    answer = call(app, "GET", "/v1/requests/NO-ID")
+    assert (answer.status_code, answer.json().keys()) == (422, {"error"})
+    assert "request_id" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(("token", "status"), [("nobody's", 401), ("t0ken-of-a-pusher", 403)])
+def test_who_may_not_ask_is_refused_and_the_audit_keeps_it(app: RunningApp, token: str, status: int) -> None:
+    assert call(app, "POST", "/v1/requests", token, json=BODY).status_code == status
+    assert Tag.API_REFUSED.value in app.audit()
+    assert token not in str(app.audit())
+
+
+class TestTheExitCode:
+    def test_is_2_for_what_was_typed_wrongly(self, app: RunningApp) -> None:
+        assert main(["promote", "churn", "99", "production"]) == 2
+
+    def test_is_2_for_a_token_that_nobody_knows(
+        self, app: RunningApp, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("REGISTRAR_TOKEN", "nobody-s-secret")
+        assert main(["promote", "churn", "4", "production"]) == 2
+        printed = capsys.readouterr().err
+        assert ("REGISTRAR_TOKEN" in printed, "nobody-s-secret" in printed) == (True, False)
+
+    def test_is_1_for_what_only_a_person_may(self, app: RunningApp, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["rollback", "churn", "--reason", "bad"]) == 1
+        assert "a person has to" in capsys.readouterr().err
+
+    def test_is_1_for_a_model_that_the_policy_does_not_let_the_client_ask_for(self, app: RunningApp) -> None:
+        assert main(["promote", "fraud", "1", "production"]) == 1
+
+    def test_is_3_where_no_bot_answers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("REGISTRAR_URL", f"http://127.0.0.1:{free_port()}")
+        monkeypatch.setattr(remote, "AGAIN_FOR", 0.1)
+        assert main(["promote", "churn", "4", "production"]) == 3

@@ -1,0 +1,71 @@
+"""Over the wire, on a real MLflow: what was approved is moved, and nothing else under its name and number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.domain.registry import Stage
+from bot.registry.mlflow import MlflowRegistry
+from localslack import LocalSlack
+from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app
+from tests.support.registry.mlflow_process import MlflowServer
+from tests.support.registry.registries import MlflowBackend
+
+Attack = Callable[[Any, MlflowBackend], None]
+
+
+def with_versions(backend: MlflowBackend, name: str) -> None:
+    """Add a model of two versions with runs of their own, v1 in Production."""
+    backend.add(name)
+    for stage in (Stage.PRODUCTION, Stage.NONE):
+        backend.add_version(name, stage=stage, run_id=backend.add_run(), source=f"s3://models/{name}")
+
+
+def recreate(mlflow: Any, backend: MlflowBackend) -> None:
+    """Delete the model, and create it again with other runs."""
+    mlflow.delete_registered_model("churn")
+    with_versions(backend, "churn")
+
+
+def swap(mlflow: Any, backend: MlflowBackend) -> None:
+    """Swap two models by renaming them."""
+    with_versions(backend, "fraud")
+    mlflow.rename_registered_model("churn", "elsewhere")
+    mlflow.rename_registered_model("fraud", "churn")
+    mlflow.rename_registered_model("elsewhere", "fraud")
+
+
+@pytest.fixture
+def app(
+    slack: LocalSlack, tmp_path: Path, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
+) -> Iterator[RunningApp]:
+    """The bot over `churn` in a real MLflow."""
+    with_versions(mlflow_backend, "churn")
+    registry = MlflowRegistry(mlflow_server.uri, timeout=20)
+    with running_app(slack, tmp_path / "home", registry) as app:
+        yield app
+    registry.close()
+
+
+@pytest.mark.parametrize("attack", [recreate, swap])
+def test_another_version_under_the_number_of_a_request_is_not_moved_by_its_approval(
+    app: RunningApp, mlflow_backend: MlflowBackend, attack: Attack
+) -> None:
+    app.alice.types(CHANNEL, "/model promote churn 2 production")
+    card = app.card()
+    attack(mlflow_backend._client, mlflow_backend)
+    assert app.bob.clicks(card, "Approve").acked
+    ended = app.card(holds="isn't the same version any more")
+    assert "Approve" not in message_text(ended)
+    assert app.production() == [1]
+
+
+def test_what_was_approved_is_moved(app: RunningApp) -> None:
+    app.alice.types(CHANNEL, "/model promote churn 2 production")
+    assert app.bob.clicks(app.card(), "Approve").acked
+    app.card(holds="is in Production")
+    assert app.production() == [2]

@@ -1,0 +1,99 @@
+"""The history over the wire: what was in Production, at any time, as a list and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.domain.registry import Stage
+from bot.registry.memory import MemoryRegistry
+from localslack import LocalSlack
+from tests.support.app.app_fixture import CHANNEL, AdjustableClock, RunningApp, message_text, running_app
+from tests.support.app.harness import BOB, click, reply_to, signed_client, type_and_read_reply
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def lived(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
+    """The bot after four days: v3 was there, v4 was promoted, then somebody moved v2 in MLflow."""
+    registry, clock = MemoryRegistry(), AdjustableClock()
+    with running_app(slack, tmp_path, registry, clock=clock) as app:
+        app.registrar.poll()
+        clock.advance(timedelta(days=2))
+        app.alice.types(CHANNEL, '/model promote churn 4 production --reason "better f1"')
+        app.bob.clicks(app.card(), "Approve")
+        app.card(holds="is in Production")
+        clock.advance(timedelta(days=1))
+        registry.transition("churn", 2, Stage.PRODUCTION, archive_existing=True)
+        wait_until(lambda: sees(app, 2))
+        clock.advance(timedelta(days=1))
+        yield app
+
+
+def sees(app: RunningApp, version: int) -> bool:
+    """Poll, which leaves a model that is being looked at elsewhere to the next time; tell whether it was found."""
+    app.registrar.poll()
+    with app.ledger.read() as reading:
+        return reading.moves("churn")[0].version == version
+
+
+def test_the_asker_alone_hears_who_served_and_why(lived: RunningApp) -> None:
+    told = type_and_read_reply(lived.alice, "/model history churn")
+    assert "`v2`  *serves now*" in told
+    assert "moved in MLflow, not through Registrar" in told
+    assert "promoted: requested by <@U0ALICE>, approved by <@U0BOB>" in told
+    assert "better f1" in told
+    assert "was in Production before Registrar looked" in told
+
+
+def test_the_picture_of_the_answer_comes_directly(lived: RunningApp) -> None:
+    lived.alice.types(CHANNEL, "/model history churn")
+    lived.answer(lived.alice, "The chart is in")
+    message = lived.alice.waits_for_direct_message(lambda m: m.get("files"))
+    assert message["files"][0]["alt_txt"].startswith("Timeline of churn in Production. v2 serves now")
+    assert "Production of `churn`" in message_text(message)
+
+
+def test_what_was_in_production_on_a_day_has_an_answer(lived: RunningApp) -> None:
+    day = datetime.now(UTC).date() + timedelta(days=1)
+    assert f"`v3` of `churn` was in Production all of {day.day} {day:%B %Y} (UTC)." in type_and_read_reply(
+        lived.alice, f"/model history churn --at {day}"
+    )
+    before = type_and_read_reply(lived.alice, "/model history churn --at 2020-03-03")
+    assert "No record: Registrar has watched `churn` since" in before
+    assert "`v4` of `churn` was in Production at" in type_and_read_reply(lived.alice, "/model history churn --at 30h")
+
+
+def test_yesterday_can_be_typed(lived: RunningApp) -> None:
+    assert "(UTC)" in type_and_read_reply(lived.alice, "/model history churn --at yesterday")
+
+
+def test_the_future_is_refused(lived: RunningApp) -> None:
+    assert "is in the future" in type_and_read_reply(lived.alice, "/model history churn --at 2199-01-01")
+
+
+def test_the_button_posts_the_timeline_with_its_picture(lived: RunningApp) -> None:
+    lived.alice.types(CHANNEL, "/model history churn")
+    mine = lived.alice.waits_for(CHANNEL, lambda m: m.get("is_ephemeral") and "serves now" in message_text(m))
+    lived.alice.clicks(mine, "Show the timeline here")
+    shown = lived.bob.waits_for(CHANNEL, lambda m: not m.get("is_ephemeral") and "serves now" in message_text(m))
+    [picture] = lived.slack.wait_for(lambda: pictures(lived, shown))
+    assert picture["mimetype"] == "image/png"
+    assert picture["alt_txt"].startswith("Timeline of churn in Production. v2 serves now")
+    assert lived.bob.downloads(picture).startswith(b"\x89PNG")
+
+
+def pictures(app: RunningApp, message: dict[str, Any]) -> list[dict[str, Any]]:
+    return [file for reply in app.bob.thread(message) for file in app.bob.files(reply)]
+
+
+@pytest.mark.parametrize("value", ["", "history", "list", "promote churn 4 production", "history 'churn"])
+def test_a_forged_button_posts_nothing(lived: RunningApp, value: str) -> None:
+    wire = signed_client(lived)
+    told = reply_to(lived.bob, lambda: wire.send(click(BOB, value, "timeline_here")))
+    assert "serves now" not in told
+    assert not [m for m in lived.bob.sees(CHANNEL) if not m.get("is_ephemeral") and "serves now" in message_text(m)]

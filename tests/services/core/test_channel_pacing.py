@@ -1,0 +1,204 @@
+"""Turns in a channel: one message a second, in order, and no channel waits for another."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.domain.errors import LedgerUnavailable
+from bot.ports import Note, NoteKind
+from bot.services.outbox import Outbox
+from tests.support.services.bench import Bench
+from tests.support.services.fake_notifier import DELIVERED, FakeNotifier
+from tests.support.services.outbox import UNKNOWN, later, put
+
+PACE = timedelta(seconds=1)
+
+
+@pytest.fixture
+def paced(bench: Bench, fake_notifier: FakeNotifier) -> Outbox:
+    """Return an outbox that keeps a second between two messages in a channel."""
+    return Outbox(bench.context, fake_notifier, pace=PACE)
+
+
+def put_said(bench: Bench, *keys: str, to: str = "C1") -> None:
+    """Put sentences for a channel into the outbox, each in a lane of its own."""
+    with bench.ledger.write() as tx:
+        for key in keys:
+            tx.add_note(Note(key=key, lane=key, kind=NoteKind.SAID, to=to))
+
+
+def test_messages_in_a_channel_are_paced_and_in_order(bench: Bench, paced: Outbox, fake_notifier: FakeNotifier) -> None:
+    put_said(bench, "a", "b", "c")
+    told = []
+    for _ in range(4):
+        paced.deliver()
+        paced.deliver()
+        told.append("".join(fake_notifier.keys))
+        bench.clock.advance(seconds=1)
+    assert told == ["a", "ab", "abc", "abc"]
+
+
+def test_a_busy_channel_does_not_hold_up_another(bench: Bench, paced: Outbox, fake_notifier: FakeNotifier) -> None:
+    put_said(bench, "a", "b")
+    put_said(bench, "x", to="C2")
+    paced.deliver()
+    assert sorted(fake_notifier.keys) == ["a", "x"]
+
+
+def test_hundreds_that_wait_for_a_busy_channel_hold_up_no_other(
+    bench: Bench, paced: Outbox, fake_notifier: FakeNotifier
+) -> None:
+    paced.begin_turn("C1")
+    put_said(bench, *(f"a{number}" for number in range(150)))
+    put_said(bench, "x", to="C2")
+    paced.deliver()
+    assert fake_notifier.keys == ["x"]
+
+
+def test_a_busy_channel_does_not_hold_up_an_edit(bench: Bench, paced: Outbox, fake_notifier: FakeNotifier) -> None:
+    put(bench, "r1/opened", kind=NoteKind.CARD)
+    paced.deliver()
+    put_said(bench, "a")
+    put(bench, "r1/done", kind=NoteKind.CARD)
+    paced.deliver()
+    assert fake_notifier.keys == ["r1/opened", "r1/done"]
+
+
+@pytest.mark.parametrize("kind", [NoteKind.INCIDENT, NoteKind.ROLLBACK], ids=lambda kind: str(kind.value))
+def test_what_someone_on_call_waits_for_goes_before_a_burst(
+    bench: Bench, paced: Outbox, fake_notifier: FakeNotifier, kind: NoteKind
+) -> None:
+    put_said(bench, *(f"a{number}" for number in range(50)))
+    paced.deliver()
+    put(bench, "i1/opened", kind=kind)
+    bench.clock.advance(seconds=1)
+    paced.deliver()
+    assert fake_notifier.keys == ["a0", "i1/opened"]
+
+
+def test_answers_in_threads_count_for_their_channel(bench: Bench, paced: Outbox, fake_notifier: FakeNotifier) -> None:
+    put(bench, "r1/opened", kind=NoteKind.CARD)
+    put(bench, "r1/news")
+    paced.deliver()
+    assert fake_notifier.keys == ["r1/opened"]
+    bench.clock.advance(seconds=1)
+    paced.deliver()
+    assert fake_notifier.keys == ["r1/opened", "r1/news"]
+
+
+def test_waiting_for_a_turn_is_not_a_try(bench: Bench, paced: Outbox, fake_notifier: FakeNotifier) -> None:
+    put_said(bench, "a", "b")
+    paced.deliver()
+    bench.clock.advance(seconds=1)
+    paced.deliver()
+    assert [(note.was_tried, note.attempts) for note in fake_notifier.told] == [(False, 1), (False, 1)]
+
+
+def test_the_next_turn_is_counted_from_the_end_of_the_last_message(
+    bench: Bench, paced: Outbox, fake_notifier: FakeNotifier
+) -> None:
+    fake_notifier.meanwhile = lambda: bench.clock.advance(seconds=5)
+    put_said(bench, "a", "b")
+    paced.deliver()
+    fake_notifier.meanwhile = lambda: None
+    bench.clock.advance(seconds=0.9)
+    paced.deliver()
+    assert fake_notifier.keys == ["a"]
+    bench.clock.advance(seconds=0.1)
+    paced.deliver()
+    assert fake_notifier.keys == ["a", "b"]
+
+
+def test_several_processes_share_the_turns_of_a_channel(
+    bench: Bench, paced: Outbox, fake_notifier: FakeNotifier
+) -> None:
+    other = Outbox(replace(bench.context, owner="other:2:b"), fake_notifier, pace=PACE)
+    put_said(bench, "a")
+    paced.deliver()
+    put_said(bench, "b")
+    other.deliver()
+    assert fake_notifier.keys == ["a"]
+    bench.clock.advance(seconds=1)
+    other.deliver()
+    assert fake_notifier.keys == ["a", "b"]
+
+
+def test_a_process_that_dies_in_its_turn_holds_the_channel_for_a_second(
+    bench: Bench, paced: Outbox, fake_notifier: FakeNotifier
+) -> None:
+    def crash() -> None:
+        raise KeyboardInterrupt
+
+    put_said(bench, "a", "b")
+    fake_notifier.meanwhile = crash
+    with pytest.raises(KeyboardInterrupt):
+        paced.deliver()
+    fake_notifier.meanwhile = lambda: None
+    bench.clock.advance(seconds=1)
+    paced.deliver()
+    assert fake_notifier.keys == ["a", "b"]
+
+
+def test_a_message_without_a_row_takes_a_turn_too(bench: Bench, paced: Outbox, fake_notifier: FakeNotifier) -> None:
+    assert (paced.begin_turn("C1"), paced.begin_turn("C2")) == (0.0, 0.0)
+    put_said(bench, "a")
+    bench.clock.advance(seconds=0.5)
+    paced.end_turn("C1")
+    bench.clock.advance(seconds=0.5)
+    paced.deliver()
+    assert (fake_notifier.keys, paced.begin_turn("C1")) == ([], 0.5)
+    bench.clock.advance(seconds=0.5)
+    paced.deliver()
+    assert (fake_notifier.keys, paced.begin_turn("C1")) == (["a"], 1.0)
+
+
+def test_an_answer_does_not_need_a_writable_ledger(
+    bench: Bench, fake_notifier: FakeNotifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paced = Outbox(bench.context, fake_notifier, pace=PACE)
+    assert paced.begin_turn("C1") == 0.0
+
+    def full() -> None:
+        raise LedgerUnavailable("The disk is full.")
+
+    monkeypatch.setattr(bench.ledger, "write", full)
+    assert paced.begin_turn("C1") == 0.0
+    paced.end_turn("C1")
+
+
+def test_a_resting_thread_wakes_when_something_can_be_tried(
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
+) -> None:
+    put(bench, "r1/a")
+    fake_notifier.answers["r1/a"] = [later(0.01)]
+    outbox.deliver()
+    outbox.rest(3600)
+
+
+def test_a_resting_thread_wakes_when_another_one_postpones_something(
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
+) -> None:
+    rests = threading.Thread(target=outbox.rest, args=(3600,))
+    rests.start()
+    put(bench, "r1/a")
+    fake_notifier.answers["r1/a"] = [later(0.01)]
+    while rests.is_alive():  # it may not rest yet
+        outbox.deliver()
+        bench.clock.advance(seconds=1)
+        rests.join(0.01)
+    assert fake_notifier.keys[0] == "r1/a"
+
+
+def test_nothing_is_looked_for_that_slack_refused_for_now(
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
+) -> None:
+    put(bench, "r1/a")
+    fake_notifier.answers["r1/a"] = [later(1), UNKNOWN, later(1), DELIVERED]
+    for _ in range(4):
+        outbox.deliver()
+        bench.clock.advance(seconds=10)
+    assert [note.was_tried for note in fake_notifier.told] == [False, False, True, True]

@@ -1,0 +1,185 @@
+"""What is counted: what happened as it happens, what stands in the ledger when somebody asks; few labels, no names."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import pytest
+
+from bot.domain.errors import LedgerUnavailable, RegistrarError
+from bot.domain.events import Event, Tag
+from bot.domain.monitors import Outcome
+from bot.domain.people import Automation
+from bot.ledger import SqlLedger
+from bot.metrics import SHAPES, Metrics
+from tests.support.monitoring.monitoring import add_monitor, check_values
+from tests.support.network.prometheus_server import promtool
+from tests.support.services.bench import ALICE, BOB, CAROL, STRANGER, Bench, ManualClock
+
+
+def read(metrics: Metrics) -> dict[str, float]:
+    """Return every value, by its name and labels as they are written."""
+    page = metrics.page()[0].decode()
+    lines = [line.rpartition(" ") for line in page.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in lines}
+
+
+@pytest.fixture
+def page(bench: Bench) -> Bench:
+    """Return a bench whose metrics look at its ledger."""
+    bench.metrics.look_at(bench.ledger, bench.clock)
+    return bench
+
+
+def test_what_nobody_did_stands_at_zero(page: Bench) -> None:
+    found = read(page.metrics)
+    assert found['registrar_votes_total{choice="approve"}'] == 0
+    assert found['registrar_rollbacks_total{cause="automatic",end="done"}'] == 0
+    assert found['registrar_outbox{to="slack"}'] == 0
+    assert found["registrar_ledger_up"] == 1
+
+
+def test_an_approval_counts_its_vote_and_how_long_it_took(page: Bench) -> None:
+    request = page.open()
+    page.clock.advance(minutes=20)
+    page.approve(request)
+    found = read(page.metrics)
+    assert found['registrar_votes_total{choice="approve"}'] == 1
+    assert found['registrar_decision_seconds_sum{end="approved"}'] == 20 * 60
+    assert found['registrar_events_total{tag="registrar:request:approved"}'] == 1
+
+
+def test_a_request_that_nobody_decides_counts_as_expired(page: Bench) -> None:
+    page.open()
+    page.clock.advance(hours=25)
+    page.requests.expire()
+    assert read(page.metrics)['registrar_decision_seconds_count{end="expired"}'] == 1
+
+
+def test_open_requests_are_counted_by_their_state_with_the_age_of_the_oldest(page: Bench) -> None:
+    page.open()
+    page.clock.advance(minutes=5)
+    page.approved("promote churn 4 staging")
+    found = read(page.metrics)
+    assert found['registrar_requests{state="pending"}'] == 1
+    assert found['registrar_request_oldest_seconds{state="pending"}'] == 300
+    assert found['registrar_requests{state="approved"}'] == 1
+
+
+def test_refusals_are_counted_by_their_class(page: Bench) -> None:
+    request = page.open()
+    for who in (ALICE, STRANGER):
+        with suppress(RegistrarError):
+            page.approve(request, who)
+    page.reject(request)
+    with suppress(RegistrarError):
+        page.approve(request, CAROL)
+    with suppress(RegistrarError):
+        page.do("promote churn 99 production")
+    found = read(page.metrics)
+    assert found['registrar_refusals_total{reason="Refused",what="request"}'] == 2
+    assert found['registrar_refusals_total{reason="AlreadyDecided",what="request"}'] == 1
+    assert found['registrar_refusals_total{reason="UnknownVersion",what="promotion"}'] == 1
+
+
+def test_a_rollback_is_counted_by_who_caused_it_and_how_it_ended(page: Bench) -> None:
+    page.watch.poll()
+    for version in (2, 4):
+        page.clock.advance(hours=30)
+        page.approved(f"promote churn {version} production")
+        page.moves.run("churn")
+    page.do('rollback churn --reason "accuracy fell"', BOB)
+    found = read(page.metrics)
+    assert found['registrar_rollbacks_total{cause="person",end="done"}'] == 1
+
+
+def test_a_monitor_s_rollback_is_automatic_and_its_checks_are_counted_with_their_delay(page: Bench) -> None:
+    page.watch.poll()
+    for version in (2, 4):
+        page.clock.advance(hours=30)
+        page.approved(f"promote churn {version} production")
+        page.moves.run("churn")
+    page.clock.advance(minutes=10)
+    add_monitor(page)
+    check_values(page, 0.7, 0.7)
+    found = read(page.metrics)
+    assert found['registrar_rollbacks_total{cause="automatic",end="done"}'] == 1
+    assert found['registrar_checks_total{outcome="failed"}'] == 2
+    assert found["registrar_check_delay_seconds_count"] == 2
+    assert found["registrar_check_delay_seconds_sum"] == pytest.approx(12 + 2, abs=3)
+
+
+def test_a_check_whose_time_has_come_is_overdue(page: Bench) -> None:
+    add_monitor(page)
+    page.clock.advance(seconds=40)
+    found = read(page.metrics)
+    assert (found["registrar_checks_overdue"], found["registrar_check_overdue_seconds"]) == (1, 40)
+
+
+def test_what_slack_and_endpoints_have_yet_to_hear_is_counted_apart(page: Bench) -> None:
+    page.clock.time = datetime.now(UTC)
+    page.open()
+    page.clock.advance(seconds=90)
+    found = read(page.metrics)
+    assert found['registrar_outbox{to="slack"}'] >= 1
+    assert 0 < found['registrar_outbox_oldest_seconds{to="slack"}'] <= 90
+    assert found['registrar_outbox{to="endpoints"}'] == 0
+
+
+def test_a_ledger_that_does_not_answer_is_told_and_the_rest_still_counts(page: Bench) -> None:
+    page.approve(page.open())
+    page.ledger.close()
+    metrics = Metrics()
+    metrics.look_at(_Away(), page.clock)
+    metrics.checked(Outcome.OK, None)
+    found = read(metrics)
+    assert found["registrar_ledger_up"] == 0
+    assert found['registrar_checks_total{outcome="ok"}'] == 1
+    assert [name for name in found if name.startswith("registrar_outbox")] == []
+
+
+class _Away(SqlLedger):
+    """A ledger that does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__("sqlite:////nowhere/ledger.db")
+
+    def read(self):  # type: ignore[no-untyped-def]  # it only raises
+        raise LedgerUnavailable("away")
+
+
+def test_no_label_holds_what_others_made_up() -> None:
+    metrics = Metrics()
+    for at in range(500):
+        metrics.slack_failed(f"made_up_{at}")
+        metrics.slack_failed("plum in a sentence")
+        metrics.asked_registry(f"operation_{at}", 0.1, f"Error{at}")
+        metrics.committed([refusal(at)])
+    series = [name for name in read(metrics) if name.startswith("registrar_")]
+    assert len(series) < 1200
+    assert [name for name in series if "plum" in name] == []
+
+
+def refusal(at: int) -> Event:
+    """Return a refusal whose class somebody made up."""
+    return Event(
+        at=ManualClock().now(),
+        actor=Automation("clock"),
+        tag=Tag.VOTE_REFUSED,
+        subject="r1",
+        model=f"plum{at}",
+        evidence={"error": f"plum{at}"},
+    )
+
+
+def test_prometheus_s_own_tool_finds_nothing_wrong_with_the_page(page: Bench) -> None:
+    page.approve(page.open())
+    checked = promtool("check", "metrics", given=page.metrics.page()[0].decode())
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+def test_every_metric_is_there_and_says_what_it_is(page: Bench) -> None:
+    text = page.metrics.page()[0].decode()
+    missing = [shape.name for shape in SHAPES if f"# HELP {shape.name} {shape.means}" not in text]
+    assert missing == []

@@ -1,0 +1,380 @@
+"""The outbox: in order within a lane, and no lane waits for another."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.ports import Delivery, NoteKind, Outcome, Posting
+from bot.services.outbox import Outbox
+from tests.support.services.bench import Bench
+from tests.support.services.fake_notifier import DELIVERED, FakeNotifier
+from tests.support.services.outbox import UNKNOWN, later, put
+
+NEVER = Delivery(Outcome.NEVER, why="invalid_blocks")
+
+
+def test_a_lane_is_delivered_in_its_order(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+    put(bench, "r1/a", "r1/b", "r1/c")
+    outbox.deliver()
+    assert fake_notifier.keys == ["r1/a", "r1/b", "r1/c"]
+
+
+def test_what_is_delivered_is_not_delivered_again(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+    put(bench, "r1/a")
+    outbox.deliver()
+    outbox.deliver()
+    assert fake_notifier.keys == ["r1/a"]
+
+
+def test_the_same_key_is_told_once_for_ever(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+    for _ in range(3):
+        put(bench, "r1/a")
+        outbox.deliver()
+    assert fake_notifier.keys == ["r1/a"]
+
+
+def test_where_it_stands_is_remembered(bench: Bench, outbox: Outbox) -> None:
+    put(bench, "r1/card", kind=NoteKind.CARD)
+    outbox.deliver()
+    with bench.ledger.read() as reading:
+        assert reading.posting("r1") == Posting("C1", "1.1")
+
+
+def test_more_than_one_round_holds_is_delivered_too(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+    put(bench, *(f"r{number % 7}/{number}" for number in range(150)))
+    outbox.deliver()
+    assert len(set(fake_notifier.keys)) == 150
+
+
+# -- cards that a later one overtakes ----------------------------------------------------------------------------------
+
+
+DRAWN = (NoteKind.CARD, NoteKind.NOTICE, NoteKind.ROLLBACK, NoteKind.INCIDENT)
+
+
+@pytest.mark.parametrize("kind", DRAWN, ids=lambda kind: str(kind.value))
+def test_of_several_cards_only_the_last_is_drawn(
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier, kind: NoteKind
+) -> None:
+    put(bench, "r1/opened", kind=kind)
+    outbox.deliver()
+    put(bench, "r1/vote", "r1/approved", "r1/done", kind=kind)
+    outbox.deliver()
+    assert fake_notifier.keys == ["r1/opened", "r1/done"]
+
+
+def test_the_first_card_is_posted_even_when_others_follow(
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
+) -> None:
+    put(bench, "r1/opened", kind=NoteKind.CARD)
+    put(bench, "r1/news")
+    put(bench, "r1/done", kind=NoteKind.CARD)
+    outbox.deliver()
+    assert fake_notifier.keys == ["r1/opened", "r1/news", "r1/done"]
+
+
+def test_a_card_of_another_lane_overtakes_nothing(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+    put(bench, "r1/opened", "r2/opened", kind=NoteKind.CARD)
+    outbox.deliver()
+    put(bench, "r1/done", "r2/done", kind=NoteKind.CARD)
+    outbox.deliver()
+    assert sorted(fake_notifier.keys) == ["r1/done", "r1/opened", "r2/done", "r2/opened"]
+
+
+# -- what cannot be delivered now --------------------------------------------------------------------------------------
+
+
+def test_when_slack_says_wait_it_waits_so_long(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+    put(bench, "r1/a")
+    fake_notifier.answers["r1/a"] = [later(30), DELIVERED]
+    outbox.deliver()
+    bench.clock.advance(seconds=29)
+    outbox.deliver()
+    assert fake_notifier.keys == ["r1/a"]
+    bench.clock.advance(seconds=1)
+    outbox.deliver()
+    assert fake_notifier.keys == ["r1/a", "r1/a"]
+
+
+def test_what_follows_in_the_lane_waits_for_it(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+    put(bench, "r1/card", "r1/news")
+    fake_notifier.answers["r1/card"] = [later(30), DELIVERED]
+    outbox.deliver()
+    assert fake_notifier.keys == ["r1/card"]
+    bench.clock.advance(seconds=30)
+    outbox.deliver()
+    assert fake_notifier.keys == ["r1/card", "r1/card", "r1/news"]
+
+
+def test_what_was_posted_meanwhile_stays_behind_what_waits(
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
+) -> None:
+    put(bench, "r1/a")
+    fake_notifier.answers["r1/a"] = [later(30)]
+    outbox.deliver()
+    put(bench, "r1/b")
+    outbox.deliver()
+    assert fake_notifier.keys == ["r1/a"]
+
+
+def test_a_lane_that_is_stuck_holds_no_other(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+    put(bench, "r1/a", "r1/b", "r2/a", "r2/b")
+    fake_notifier.answers["r1/a"] = [later(3600)]
+    outbox.deliver()
+    assert fake_notifier.keys == ["r1/a", "r2/a", "r2/b"]
+
+
+def test_a_hundred_stuck_lanes_hold_no_other(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+    stuck = [f"s{number}/a" for number in range(120)]
+    put(bench, *stuck, "r1/a")
+    fake_notifier.answers.update({key: [later(3600)] for key in stuck})
+    outbox.deliver()
+    outbox.deliver()
+    assert "r1/a" in fake_notifier.keys
+
+
+def test_one_that_cannot_even_be_drawn_holds_no_other(
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
+) -> None:
+    def stumble() -> None:
+        fake_notifier.meanwhile = lambda: None
+        raise KeyError("semver")
+
+    put(bench, "r1/a", "r2/a")
+    fake_notifier.meanwhile = stumble
+    outbox.deliver()
+    assert fake_notifier.keys == ["r1/a", "r2/a"]
+
+
+def test_a_lost_answer_is_remembered_so_that_it_can_be_looked_for(
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
+) -> None:
+    put(bench, "r1/a")
+    fake_notifier.answers["r1/a"] = [UNKNOWN, DELIVERED]
+    outbox.deliver()
+    bench.clock.advance(minutes=2)
+    outbox.deliver()
+    assert [note.was_tried for note in fake_notifier.told] == [False, True]
+
+
+def test_a_crash_while_delivering_is_a_lost_answer(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+    put(bench, "r1/a")
+
+    def crash() -> None:
+        raise KeyboardInterrupt
+
+    fake_notifier.meanwhile = crash
+    with pytest.raises(KeyboardInterrupt):
+        outbox.deliver()
+    fake_notifier.meanwhile = lambda: None
+    bench.clock.advance(seconds=31)  # the lease of the one that crashed is over
+    outbox.deliver()
+    assert [note.was_tried for note in fake_notifier.told] == [False, True]
+
+
+def test_of_two_processes_one_delivers_a_lane(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+    put(bench, "r1/a", "r1/b", "r2/a")
+    other = Outbox(replace(bench.context, owner="other:2:b"), fake_notifier)
+
+    def meanwhile() -> None:
+        fake_notifier.meanwhile = lambda: None
+        other.deliver()
+
+    fake_notifier.meanwhile = meanwhile
+    outbox.deliver()
+    assert sorted(fake_notifier.keys) == ["r1/a", "r1/b", "r2/a"]
+
+
+def test_what_was_posted_although_another_process_had_taken_over_is_deleted(
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
+) -> None:
+    put(bench, "r1/a")
+    other = Outbox(replace(bench.context, owner="other:2:b"), fake_notifier)
+
+    def stopped() -> None:
+        fake_notifier.meanwhile = lambda: None
+        bench.clock.advance(seconds=31)
+        fake_notifier.answers["r1/a"] = [Delivery(Outcome.DELIVERED, Posting("C1", "2.2"))]
+        other.deliver()
+        fake_notifier.answers["r1/a"] = [DELIVERED]
+
+    fake_notifier.meanwhile = stopped
+    outbox.deliver()
+    with bench.ledger.read() as reading:
+        assert reading.posting("r1/a") == Posting("C1", "2.2")
+    assert fake_notifier.taken_back == [DELIVERED.posting]
+
+
+def test_what_was_edited_is_not_deleted_whoever_took_over(
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
+) -> None:
+    put(bench, "r1/a")
+    other = Outbox(replace(bench.context, owner="other:2:b"), fake_notifier)
+
+    def stopped() -> None:
+        fake_notifier.meanwhile = lambda: None
+        bench.clock.advance(seconds=31)
+        other.deliver()
+        fake_notifier.answers["r1/a"] = [Delivery(Outcome.DELIVERED, Posting("C1", "the incident's own message"))]
+
+    fake_notifier.meanwhile = stopped
+    outbox.deliver()
+    assert fake_notifier.taken_back == []
+
+
+def test_what_the_other_process_found_in_slack_stays(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+    put(bench, "r1/a")
+    other = Outbox(replace(bench.context, owner="other:2:b"), fake_notifier)
+
+    def stopped() -> None:
+        fake_notifier.meanwhile = lambda: None
+        bench.clock.advance(seconds=31)
+        other.deliver()
+
+    fake_notifier.meanwhile = stopped
+    outbox.deliver()
+    assert (len(fake_notifier.told), fake_notifier.taken_back) == (2, [])
+
+
+def test_the_pauses_grow_and_end_at_two_minutes(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+    put(bench, "r1/a")
+    fake_notifier.answers["r1/a"] = [UNKNOWN]
+    for seconds in (1, 2, 4, 8, 16, 32, 64, 120, 120):
+        outbox.deliver()
+        bench.clock.advance(seconds=seconds)
+    assert len(fake_notifier.told) == 9
+
+
+def test_a_message_is_tried_again_after_its_pause_and_not_before(
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
+) -> None:
+    put(bench, "r1/a")
+    fake_notifier.answers["r1/a"] = [UNKNOWN]
+    outbox.deliver()
+    for attempts, seconds in enumerate((1, 2, 4, 8, 16, 32, 64, 120, 120), start=1):
+        bench.clock.advance(seconds=seconds - 0.001)
+        outbox.deliver()
+        assert len(fake_notifier.told) == attempts
+        bench.clock.advance(seconds=0.001)
+        outbox.deliver()
+        assert len(fake_notifier.told) == attempts + 1
+
+
+def test_another_process_takes_a_message_over_after_thirty_seconds_and_not_before(
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
+) -> None:
+    put(bench, "r1/a")
+    other = Outbox(replace(bench.context, owner="other:2:b"), fake_notifier)
+    given: list[int] = []
+
+    def stopped() -> None:
+        fake_notifier.meanwhile = lambda: None
+        for seconds in (29.999, 0.001):
+            bench.clock.advance(seconds=seconds)
+            other.deliver()
+            given.append(len(fake_notifier.told))
+
+    fake_notifier.meanwhile = stopped
+    outbox.deliver()
+    assert given == [1, 2]
+
+
+def test_a_message_that_is_given_up_is_reported_once_with_its_reason(bench: Bench, fake_notifier: FakeNotifier) -> None:
+    reports: list[tuple[str, str, timedelta | None]] = []
+    outbox = Outbox(
+        bench.context, fake_notifier, given_up=lambda _tx, _it, note, why, limit: reports.append((note.key, why, limit))
+    )
+    put(bench, "r1/a")
+    fake_notifier.answers["r1/a"] = [NEVER]
+    outbox.deliver()
+    outbox.deliver()
+    assert reports == [("r1/a", "invalid_blocks", None)]
+
+
+def test_a_message_taken_over_meanwhile_is_not_reported_as_given_up(bench: Bench, fake_notifier: FakeNotifier) -> None:
+    reports: list[str] = []
+    outbox = Outbox(
+        bench.context, fake_notifier, given_up=lambda _tx, _it, note, _why, _limit: reports.append(note.key)
+    )
+    other = Outbox(replace(bench.context, owner="other:2:b"), fake_notifier)
+    put(bench, "r1/a")
+
+    def stopped() -> None:
+        fake_notifier.meanwhile = lambda: None
+        bench.clock.advance(seconds=31)
+        other.deliver()
+        fake_notifier.answers["r1/a"] = [NEVER]
+
+    fake_notifier.meanwhile = stopped
+    outbox.deliver()
+    assert reports == []
+
+
+def test_lanes_go_out_at_the_same_time_where_the_outbox_may(bench: Bench, fake_notifier: FakeNotifier) -> None:
+    both = threading.Barrier(2)
+    fake_notifier.meanwhile = lambda: (both.wait(20), None)[1]
+    put(bench, "r1/a", "r2/a")
+    Outbox(bench.context, fake_notifier, at_once=2).deliver()
+    assert sorted(fake_notifier.keys) == ["r1/a", "r2/a"]
+
+
+def test_one_at_a_time_is_the_rule(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+    threads: set[str] = set()
+    fake_notifier.meanwhile = lambda: threads.add(threading.current_thread().name)
+    put(bench, "r1/a", "r2/a", "r3/a")
+    outbox.deliver()
+    assert threads == {threading.current_thread().name}
+
+
+def test_an_outage_of_hours_loses_nothing(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+    put(bench, "r1/a")
+    fake_notifier.answers["r1/a"] = [UNKNOWN] * 60 + [DELIVERED]
+    for _ in range(61):
+        outbox.deliver()
+        bench.clock.advance(minutes=2)
+    outbox.deliver()
+    assert len(fake_notifier.told) == 61
+
+
+def test_what_slack_will_never_take_is_dropped_and_the_lane_goes_on(
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
+) -> None:
+    put(bench, "r1/a", "r1/b")
+    fake_notifier.answers["r1/a"] = [NEVER]
+    outbox.deliver()
+    bench.clock.advance(days=1)
+    outbox.deliver()
+    assert fake_notifier.keys == ["r1/a", "r1/b"]
+
+
+# -- several threads ---------------------------------------------------------------------------------------------------
+
+
+def test_what_comes_while_it_delivers_is_delivered_too(
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
+) -> None:
+    put(bench, "r1/a")
+
+    def ask_for_more() -> None:
+        fake_notifier.meanwhile = lambda: None
+        put(bench, "r2/b")
+        threading.Thread(target=outbox.deliver).start()
+
+    fake_notifier.meanwhile = ask_for_more
+    outbox.deliver(wait=5)
+    outbox.deliver(wait=5)
+    assert sorted(fake_notifier.keys) == ["r1/a", "r2/b"]
+
+
+def test_many_threads_deliver_everything_once(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
+    put(bench, *(f"r{number}/a" for number in range(20)))
+    threads = [threading.Thread(target=outbox.deliver, kwargs={"wait": 5}) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(fake_notifier.keys) == sorted(f"r{number}/a" for number in range(20))

@@ -1,0 +1,81 @@
+"""Acknowledging and silencing incidents."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot.domain.errors import AlreadyDecided
+from bot.domain.events import Tag
+from bot.domain.incidents import Doing, Ending
+from bot.ports import NoteKind
+from bot.slack import incident_card
+from tests.support.monitoring.monitor_commands import ADD, MonitorCommands
+from tests.support.services.bench import ALICE, BOB
+
+
+def notes(commands: MonitorCommands, kind: NoteKind) -> list[str]:
+    return [note.key for note in commands.bench.notes() if note.kind is kind and note.lane == "i4k7q"]
+
+
+def test_who_looks_after_an_incident_is_seen_and_told(watched: MonitorCommands) -> None:
+    watched.incident()
+    watched.service.acknowledge(ALICE, "i4k7q", origin="slack")
+    incident = watched.incident_now()
+    assert (incident.acknowledged_by, incident.acknowledged_at) == (ALICE.person, watched.bench.clock.now())
+    assert notes(watched, NoteKind.INCIDENT) == ["incident:i4k7q:acknowledged"]
+    assert watched.bench.told("news:i4k7q:acknowledged") == "@UALICE looks after it. I stop reminding."
+    assert watched.event(Tag.INCIDENT_ACKNOWLEDGED).actor == ALICE.person
+
+
+def test_the_second_one_hears_who_was_first(watched: MonitorCommands) -> None:
+    watched.incident()
+    watched.service.acknowledge(ALICE, "i4k7q", origin="slack")
+    with pytest.raises(AlreadyDecided, match="@UALICE looks after it already"):
+        watched.service.acknowledge(BOB, "i4k7q", origin="slack")
+
+
+def test_what_is_over_is_not_looked_after(watched: MonitorCommands) -> None:
+    watched.incident(resolved_at=watched.bench.clock.now())
+    with pytest.raises(AlreadyDecided, match="over already"):
+        watched.service.acknowledge(BOB, "i4k7q", origin="slack")
+
+
+def test_an_incident_s_monitors_are_silenced_together(watched: MonitorCommands) -> None:
+    watched.types(ADD.replace("accuracy", "f1"))
+    watched.incident()
+    watched.service.silence_incident(BOB, "i4k7q", timedelta(hours=2), origin="slack")
+    assert [bool(watched.find(name).silenced_until) for name in ("accuracy", "f1")] == [True, False]
+    assert "silenced this until" in watched.bench.told("news:i4k7q")
+
+
+@pytest.mark.parametrize(
+    ("text", "ending", "title"),
+    [
+        ("monitor remove churn accuracy", Ending.REMOVED, "⏹️ churn v7: accuracy removed"),
+        ("monitor pause churn accuracy", Ending.PAUSED, "⏹️ churn v7: accuracy paused"),
+        ("monitor edit churn accuracy --every 10m", Ending.EDITED, "⏹️ churn v7: accuracy changed"),
+    ],
+)
+def test_what_nobody_watches_any_more_ends_with_who_did_what(
+    watched: MonitorCommands, text: str, ending: Ending, title: str
+) -> None:
+    watched.incident()
+    watched.types(text)
+    incident = watched.incident_now()
+    assert not incident.is_open
+    assert (incident.ending, incident.ended_by) == (ending, BOB.person)
+    assert incident_card.title(incident) == title.replace("v7", f"v{incident.version}")
+    assert str(incident.resolution).startswith(f"@{BOB.person.user} {title.rpartition(' ')[2]} accuracy, so")
+    assert incident.ended_in in {note.key for note in watched.bench.notes() if note.kind is NoteKind.SAID}
+    assert notes(watched, NoteKind.INCIDENT) == ["incident:i4k7q:resolved"]
+    assert watched.event(Tag.INCIDENT_RESOLVED).subject == "i4k7q"
+
+
+@pytest.mark.parametrize("changes", [{"monitors": ("accuracy", "f1")}, {"doing": Doing.INTENT}], ids=str)
+def test_what_somebody_else_watches_or_is_under_way_goes_on(watched: MonitorCommands, changes: dict[str, Any]) -> None:
+    watched.incident(**changes)
+    watched.types("monitor pause churn accuracy")
+    assert watched.incident_now().is_open

@@ -1,0 +1,229 @@
+"""Alerts about missing data, failing sources, and incidents that last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from bot.domain.errors import Misconfigured
+from bot.domain.incidents import Doing, IncidentKind
+from bot.domain.monitor_words import state
+from bot.domain.monitors import Answer, Outcome, State
+from bot.domain.parsing import parse
+from bot.domain.text import say
+from bot.services.monitors import Monitors
+from tests.support.monitoring.monitoring import (
+    add_monitor,
+    channel_texts,
+    check_values,
+    incidents,
+    monitor_state,
+    put_into_production,
+    rollbacks,
+    tick,
+)
+from tests.support.services.bench import BOB, Bench
+
+# -- no data, and errors -----------------------------------------------------------------------------------------------
+
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+NOTHING: dict[str, Callable[[], Answer | Exception]] = {
+    "no points": Answer,
+    "NaN": lambda: Answer(points=[(NOW, float("nan"))]),
+    "an error of the source": lambda: Answer(outcome=Outcome.ERROR, why=say("refused")),
+    "an error that is raised": lambda: Misconfigured("no such source"),
+    "a fault of a plug-in": lambda: ZeroDivisionError("oops"),
+}
+
+
+@pytest.mark.parametrize("what", NOTHING)
+def test_without_data_nothing_is_ever_moved(served: Bench, what: str) -> None:
+    monitor = add_monitor(served, fail_after=1, no_data=3, error=3)
+    served.sources.answers["accuracy"] = NOTHING[what]()
+    for _ in range(5):
+        served.clock.advance(seconds=12)
+        tick(served)
+    assert (served.registry.holders(), rollbacks(served)) == ([4], [])
+    assert monitor_state(served, monitor).state in {State.NO_DATA, State.ERROR}
+    [incident] = incidents(served)
+    assert incident.kind is IncidentKind.BLIND
+
+
+@pytest.mark.parametrize("ends", ["by itself", "by a person"])
+def test_what_nobody_knew_while_it_was_silenced_is_told_afterwards(served: Bench, ends: str) -> None:
+    monitors = Monitors(served.context, served.gatekeeper, lambda monitor, span: pytest.fail("nobody asked"))
+    add_monitor(served, action="notify", no_data=2)
+    silence: Any = parse("monitor silence churn accuracy 2h")
+    monitors.silence(BOB, silence, origin="slack")
+    check_values(served, None, None, None)
+    assert incidents(served) == []
+    if ends == "by a person":
+        loud: Any = parse("monitor unsilence churn accuracy")
+        monitors.unsilence(BOB, loud, origin="slack")
+    else:
+        served.clock.advance(hours=2)
+    check_values(served, None, None)
+    assert [(one.kind, one.doing) for one in incidents(served)] == [(IncidentKind.BLIND, Doing.NOTIFIED)]
+
+
+def test_each_reading_counts_once_however_many_checks_see_it(served: Bench) -> None:
+    monitor = add_monitor(served, min_points=3)
+    served.clock.advance(seconds=12)
+    points = [(served.clock.now(), 0.9)]
+    served.sources.answers["accuracy"] = Answer(points=points)
+    for _ in range(2):
+        tick(served)
+        assert monitor_state(served, monitor).points == 1
+        served.clock.advance(seconds=12)
+    for value in (0.91, 0.92):
+        served.clock.advance(seconds=12)
+        points.append((served.clock.now(), value))
+        served.sources.answers["accuracy"] = Answer(points=points)
+        tick(served)
+    assert (monitor_state(served, monitor).slot, monitor_state(served, monitor).points) == (4, 3)
+
+
+def test_after_the_clock_was_set_back_it_is_said_why_nothing_is_measured(served: Bench) -> None:
+    monitor = add_monitor(served)
+    check_values(served, 0.9)
+    served.clock.set_back(hours=1)
+    check_values(served, 0.9, 0.9, 0.9)
+    assert (monitor_state(served, monitor).state, len(incidents(served))) == (State.NO_DATA, 1)
+    assert "which is yet to come: the clock was set back" in str(monitor_state(served, monitor).why)
+    served.clock.advance(hours=1)
+    check_values(served, 0.9)
+    assert (monitor_state(served, monitor).state, incidents(served)[0].is_open) == (State.OK, False)
+
+
+def all_say(bench: Bench, count: int, answer: Answer) -> None:
+    """Let `count` monitors hear this of the source, and have all of them checked."""
+    bench.clock.advance(seconds=12)
+    for number in range(count):
+        bench.sources.answers[f"q{number}"] = answer
+    tick(bench)
+
+
+def test_a_source_that_is_down_is_one_alert_until_each_of_its_monitors_is_measured_again(served: Bench) -> None:
+    put_into_production(served, "a", "b", "c")
+    for number, model in enumerate(("churn", "a", "b", "c")):
+        add_monitor(served, f"q{number}", model, query=f"q{number}", error=2, no_data=2)
+    down = Answer(outcome=Outcome.ERROR, why=say("It is down."))
+    for _ in range(3):
+        all_say(served, 4, down)
+    [incident] = incidents(served)
+    assert (incident.kind, incident.is_of_source, incident.source) == (IncidentKind.BLIND, True, "push")
+    assert sorted(incident.monitors) == ["a q1", "b q2", "c q3", "churn q0"]
+    assert any(line.startswith("Many monitors of the source push can't judge") for line in channel_texts(served))
+    served.sources.answers |= {f"q{number}": Answer(points=[(served.clock.now(), 0.9)]) for number in range(3)}
+    check_values(served, 0.9, query="q0")
+    served.incidents.tend()
+    assert incidents(served)[0].is_open  # one is still not measured
+    check_values(served, 0.9, query="q3")
+    [incident] = incidents(served)
+    assert (incident.is_open, str(incident.resolution)) == (False, "Monitoring is back after 36s.")
+
+
+def test_monitors_of_one_model_alone_alert_its_own_team_once(served: Bench) -> None:
+    for number in range(4):
+        add_monitor(served, f"q{number}", query=f"q{number}", error=2)
+    for _ in range(3):
+        all_say(served, 4, Answer(outcome=Outcome.ERROR, why=say("It is down.")))
+    [incident] = incidents(served)
+    assert (incident.model, sorted(incident.monitors)) == ("churn", ["q0", "q1", "q2", "q3"])
+
+
+def test_a_source_of_which_nobody_wants_anything_any_more_is_no_alert(served: Bench) -> None:
+    put_into_production(served, "a", "b")
+    models = ("churn", "a", "b")
+    monitors = [
+        add_monitor(served, f"q{number}", model, query=f"q{number}", error=2) for number, model in enumerate(models)
+    ]
+    for _ in range(2):
+        all_say(served, 3, Answer(outcome=Outcome.ERROR, why=say("It is down.")))
+    with served.ledger.write() as tx:
+        for one in monitors:
+            tx.save_monitor(replace(one, removed_at=served.clock.now()))
+    served.incidents.tend()
+    assert str(incidents(served)[0].resolution).startswith("Ended: ")
+
+
+def test_one_that_was_well_and_cannot_be_measured_does_not_pass_for_well(served: Bench) -> None:
+    monitor = add_monitor(served, no_data=3, error=2)
+    check_values(served, 0.9, None)
+    assert str(state(monitor, monitor_state(served, monitor))) == "well when last measured; no data 1 of 3"
+    served.sources.answers["accuracy"] = Misconfigured("no such source")
+    served.clock.advance(seconds=12)
+    tick(served)
+    assert str(state(monitor, monitor_state(served, monitor))) == "well when last measured; error 1 of 2"
+
+
+def test_an_alert_about_missing_data_ends_when_it_is_back(served: Bench) -> None:
+    add_monitor(served, no_data=2)
+    check_values(served, None, None)
+    assert incidents(served)[0].is_open
+    check_values(served, 0.9)
+    assert str(incidents(served)[0].resolution) == "Monitoring is back after 12s."
+
+
+def test_a_gap_does_not_make_a_failed_one_well(served: Bench) -> None:
+    monitor = add_monitor(served, action="notify", no_data=2)
+    check_values(served, 0.5, 0.5, None, None, None)
+    assert monitor_state(served, monitor).state is State.FAILED
+
+
+def test_it_recovers_after_so_many_good_ones(served: Bench) -> None:
+    add_monitor(served, action="notify", recover_after=3)
+    check_values(served, 0.5, 0.5, 0.9, 0.9)
+    assert incidents(served)[0].is_open
+    check_values(served, 0.9)
+    assert str(incidents(served)[0].resolution).startswith("Recovered")
+
+
+def test_what_failed_is_asked_again_within_the_check(served: Bench) -> None:
+    add_monitor(served, retries=2)
+    served.sources.answers["accuracy"] = Answer(outcome=Outcome.ERROR, why=say("refused"))
+    served.clock.advance(seconds=12)
+    tick(served)
+    assert len(served.sources.asked) == 3
+
+
+# -- incidents while they last -----------------------------------------------------------------------------------------
+
+
+def test_an_alert_that_nobody_looks_after_is_repeated(served: Bench) -> None:
+    add_monitor(served, action="notify")
+    check_values(served, 0.5, 0.5)
+    served.clock.advance(hours=4)
+    served.incidents.tend()
+    assert any("nobody looks after it" in line for line in channel_texts(served))
+
+
+def test_where_production_moves_the_alert_is_overtaken(served: Bench) -> None:
+    add_monitor(served, action="notify")
+    check_values(served, 0.5, 0.5)
+    served.approved("promote churn 1 production")
+    served.moves.run("churn")
+    served.incidents.tend()
+    [incident] = incidents(served)
+    assert (incident.doing, incident.is_open) == (Doing.SUPERSEDED, False)
+    assert str(incident.resolution).startswith("Overtaken")
+
+
+def test_an_alert_is_about_one_time_in_production_and_not_about_the_version(served: Bench) -> None:
+    add_monitor(served, action="notify")
+    check_values(served, 0.5, 0.5)
+    version = incidents(served)[0].version
+    for number in (1, version):
+        served.approved(f"promote churn {number} production")
+        served.moves.run("churn")
+    served.incidents.tend()
+    [incident] = incidents(served)
+    assert (incident.doing, incident.is_open) == (Doing.SUPERSEDED, False)
+    assert str(incident.resolution).startswith(f"Overtaken: v{version} left Production and is back.")

@@ -1,0 +1,323 @@
+"""What is done about a version that fails: rolled back, asked about, or left alone, never more than the rules allow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot.domain.commands import FreezeModel
+from bot.domain.errors import Refused, RegistryUnreachable
+from bot.domain.incidents import Doing, IncidentKind
+from bot.domain.monitor_commands import MonitorReset
+from bot.domain.monitors import Answer, Standing, State
+from bot.domain.moves import MoveState
+from bot.domain.parsing import build
+from bot.domain.registry import Stage
+from bot.domain.rollbacks import Bar
+from bot.services.monitors import Monitors
+from bot.services.moves import LEASE
+from tests.support.monitoring.monitoring import (
+    add_monitor,
+    channel_texts,
+    check_values,
+    incidents,
+    monitor_state,
+    rollbacks,
+    tick,
+)
+from tests.support.services.bench import BOB, CAROL, DAVE, Bench
+from tests.support.services.rollbacks import package_with_input
+
+
+def test_a_failed_version_is_rolled_back_to_the_last_good_one(served: Bench) -> None:
+    add_monitor(served)
+    check_values(served, 0.5, 0.5)
+    assert served.registry.holders() == [2]
+    [incident] = incidents(served)
+    assert (incident.doing, incident.version, incident.target) == (Doing.ROLLED_BACK, 4, 2)
+
+
+def test_the_thread_tells_each_step(served: Bench) -> None:
+    add_monitor(served)
+    check_values(served, 0.5, 0.5)
+    lines = " / ".join(channel_texts(served))
+    for words in ("0.5 is not greater than 0.85", "v4 → v2", "read back from MLflow", "v4 is blocked"):
+        assert words in lines
+
+
+def test_it_ends_with_who_serves_and_who_is_barred(served: Bench) -> None:
+    add_monitor(served)
+    check_values(served, 0.5, 0.5)
+    served.incidents.tend()
+    [incident] = incidents(served)
+    assert str(incident.resolution).startswith("Restored: v2 has served since")
+    assert "v4 is blocked" in str(incident.resolution)
+
+
+def test_the_audit_has_the_verdict_and_the_rollback(served: Bench) -> None:
+    add_monitor(served)
+    check_values(served, 0.5, 0.5)
+    failed = next(event for event in served.events() if event.tag.value == "monitor:version:failed")
+    assert (failed.after, failed.evidence["value"], failed.evidence["doing"]) == ("v4", 0.5, "intent")
+    assert "registrar:version:rolled_back" in served.tags()
+
+
+@pytest.mark.parametrize("action", ["dry_run", "notify", "ask"])
+def test_only_auto_moves_anything(served: Bench, action: str) -> None:
+    add_monitor(served, action=action)
+    check_values(served, 0.5, 0.5, 0.5)
+    assert (served.registry.holders(), rollbacks(served)) == ([4], [])
+
+
+def test_a_dry_run_disturbs_nobody(served: Bench) -> None:
+    add_monitor(served, action="dry_run")
+    before = served.keys()
+    check_values(served, 0.5, 0.5)
+    assert (incidents(served), served.keys()) == ([], before)
+    assert "monitor:version:failed" in served.tags()
+
+
+def test_ask_waits_for_a_person_who_presses(served: Bench) -> None:
+    add_monitor(served, action="ask")
+    check_values(served, 0.5, 0.5)
+    [incident] = incidents(served)
+    assert incident.doing is Doing.AWAITING_HUMAN
+    served.moves.run(served.rollbacks.answer(BOB, incident.id, origin="slack"))
+    assert served.registry.holders() == [2]
+    assert rollbacks(served)[0].actor == BOB.person
+
+
+def test_a_press_does_not_move_what_was_blocked_since_the_question(served: Bench) -> None:
+    add_monitor(served, action="ask")
+    check_values(served, 0.5, 0.5)
+    [incident] = incidents(served)
+    bar = Bar(id="b", model="churn", version=2, move="m", at=served.clock.now(), by=CAROL.person, reason="bad")
+    with served.ledger.write() as tx:
+        tx.add_bar(bar)
+    with pytest.raises(Refused, match="it's blocked"):
+        served.rollbacks.answer(BOB, incident.id, origin="slack")
+    assert (served.registry.holders(), rollbacks(served)) == ([4], [])
+
+
+def test_auto_that_nobody_armed_asks(served: Bench) -> None:
+    monitor = add_monitor(served)
+    with served.ledger.write() as tx:
+        tx.save_monitor(replace(monitor, created_by=BOB.person))
+    check_values(served, 0.5, 0.5)
+    assert (incidents(served)[0].doing, served.registry.holders()) == (Doing.AWAITING_HUMAN, [4])
+
+
+def test_after_the_rollback_nothing_is_said_of_the_restored_version_before_it_is_measured(served: Bench) -> None:
+    monitor = add_monitor(served)
+    check_values(served, 0.5, 0.5)
+    now = monitor_state(served, monitor)
+    assert (now.state, now.version, now.value) == (State.WARMUP, 2, None)
+    assert str(now.why) == "Nothing is measured yet of v2."
+    check_values(served, 0.9)
+    assert monitor_state(served, monitor).state is State.OK
+
+
+def test_two_monitors_that_fail_at_once_make_one_rollback_and_one_alert(served: Bench) -> None:
+    add_monitor(served, "accuracy")
+    add_monitor(served, "f1", query="accuracy")
+    check_values(served, 0.5, 0.5)
+    assert (served.registry.holders(), len(rollbacks(served)), len(incidents(served))) == ([2], 1, 1)
+    assert set(incidents(served)[0].monitors) == {"accuracy", "f1"}
+
+
+def test_what_a_person_moved_between_verdict_and_act_is_superseded(served: Bench) -> None:
+    add_monitor(served)
+    check_values(served, 0.5)
+    served.registry.before = lambda: None
+    real = served.registry.version
+
+    def moved(name: str, number: int) -> Any:
+        served.registry.version = real  # type: ignore[method-assign]
+        served.registry.by_hand("churn", 1, Stage.PRODUCTION)
+        return real(name, number)
+
+    served.fitness.against("churn", 2, 4)  # known, so that the next reading is the executor's
+    served.registry.version = moved  # type: ignore[method-assign]
+    check_values(served, 0.5)
+    assert (served.registry.holders(), rollbacks(served)[0].state) == ([1], MoveState.STALE)
+    assert incidents(served)[0].doing is Doing.SUPERSEDED
+    assert any("Nothing was moved" in line for line in channel_texts(served))
+
+
+def test_of_a_source_with_very_many_monitors_a_sample_says_whether_it_is_in_doubt(served: Bench) -> None:
+    others = [
+        add_monitor(served, f"q{number}", query=f"q{number}", fail_after=1, every="5m") for number in range(1, 120)
+    ]
+    with served.ledger.write() as tx:
+        for one in others:
+            tx.save_standing(Standing(monitor=one.id, next_at=served.clock.now() + timedelta(minutes=4)))
+    add_monitor(served, "q0", query="q0", fail_after=1)
+    served.clock.advance(seconds=12)
+    for number in range(120):
+        served.sources.answers[f"q{number}"] = Answer(points=[(served.clock.now(), 0.0)])
+    tick(served)
+    assert (served.registry.holders(), rollbacks(served)) == ([4], [])
+    assert [one.kind for one in incidents(served)] == [IncidentKind.SOURCE]
+
+
+def test_of_very_many_monitors_one_that_fails_alone_is_believed(served: Bench) -> None:
+    for number in range(1, 120):
+        add_monitor(served, f"q{number}", query=f"q{number}", fail_after=1, every="5m")
+    add_monitor(served, "q0", query="q0", fail_after=1)
+    served.clock.advance(seconds=12)
+    for number in range(120):
+        served.sources.answers[f"q{number}"] = Answer(points=[(served.clock.now(), 0.9 if number else 0.0)])
+    tick(served)
+    assert served.registry.holders() == [2]
+
+
+def test_a_version_that_has_not_served_for_long_is_nothing_to_go_back_to(served: Bench) -> None:
+    add_monitor(served, min_served="365d")
+    check_values(served, 0.5, 0.5)
+    # v3 was there before Registrar looked, which is long enough.
+    assert served.registry.holders() == [3]
+
+
+def test_the_version_before_that_served_too_short_a_time_is_named_with_the_reason(served: Bench) -> None:
+    add_monitor(served, min_served="365d")
+    check_values(served, 0.5, 0.5)
+    assert "Not v2: it served for less than 365d, so nobody knows that it is good." in channel_texts(served)
+
+
+def test_with_nothing_good_to_go_back_to_it_says_so_and_does_nothing(served: Bench) -> None:
+    for version in (2, 3):
+        served.do(f'rollback churn {version} --reason "?"', BOB)
+    served.clock.advance(hours=7)
+    add_monitor(served)
+    check_values(served, 0.5, 0.5)
+    [incident] = incidents(served)
+    assert (incident.doing, incident.target, served.registry.holders()) == (Doing.HELD, None, [3])
+
+
+def test_after_a_rollback_a_person_decides_until_the_cooldown_is_over(served: Bench) -> None:
+    add_monitor(served, max_auto=5)
+    check_values(served, 0.5, 0.5)
+    check_values(served, 0.5, 0.5)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([2], Doing.COOLDOWN)
+    served.clock.advance(hours=6)
+    check_values(served, 0.5)
+    assert served.registry.holders() == [3]
+
+
+def test_two_bad_versions_in_a_row_and_then_the_breaker_asks_a_person(served: Bench) -> None:
+    add_monitor(served, max_auto=2, cooldown="0s")
+    check_values(served, 0.5, 0.5)
+    assert served.registry.holders() == [2]
+    check_values(served, 0.9, 0.9, 0.9)
+    served.incidents.tend()
+    served.approved("promote churn 1 production")
+    served.moves.run("churn")
+    check_values(served, 0.5, 0.5)
+    assert served.registry.holders() == [2]
+    served.incidents.tend()
+    check_values(served, 0.5, 0.5)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([2], Doing.TRIPPED)
+    with served.ledger.read() as reading:
+        assert [breaker.model for breaker in reading.breakers()] == ["churn"]
+
+
+def test_after_an_admin_reset_the_breaker_it_acts_again(served: Bench) -> None:
+    add_monitor(served, max_auto=1, cooldown="0s")
+    check_values(served, 0.5, 0.5)
+    served.incidents.tend()
+    check_values(served, 0.5, 0.5)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([2], Doing.TRIPPED)
+    monitors = Monitors(served.context, served.gatekeeper, lambda monitor, span: pytest.fail("nobody asked"))
+    monitors.reset(DAVE, build(MonitorReset, {"model": "churn"}), origin="slack")
+    check_values(served, 0.5)
+    assert served.registry.holders() == [3]
+
+
+def test_a_frozen_production_is_not_rolled_back_by_itself(served: Bench) -> None:
+    served.freezing.freeze(BOB, build(FreezeModel, {"model": "churn", "reason": "audit week"}), origin="slack")
+    add_monitor(served)
+    check_values(served, 0.5, 0.5)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.FROZEN)
+
+
+def test_a_silenced_monitor_measures_and_does_nothing(served: Bench) -> None:
+    monitor = add_monitor(served)
+    with served.ledger.write() as tx:
+        tx.save_monitor(
+            replace(monitor, silenced_until=served.clock.now() + timedelta(hours=1), silenced_by=BOB.person)
+        )
+    check_values(served, 0.5, 0.5)
+    assert (served.registry.holders(), incidents(served), monitor_state(served, monitor).value) == ([4], [], 0.5)
+    served.clock.advance(hours=1)
+    check_values(served, 0.5)
+    assert served.registry.holders() == [2]
+
+
+@pytest.mark.parametrize("stage", ["production", "staging"])
+def test_it_waits_for_a_person_as_long_as_the_request_is_open(served: Bench, stage: str) -> None:
+    request = served.open(f"promote churn 1 {stage}")
+    add_monitor(served)
+    check_values(served, 0.5, 0.5, 0.5)
+    [incident] = incidents(served)
+    assert (served.registry.holders(), incident.doing) == ([4], Doing.AWAITING_HUMAN)
+    assert f"Request {request.id} is open, so a person decides; once it is closed, the monitor does." in str(
+        incident.why
+    )
+    served.reject(request)
+    check_values(served, 0.5)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([2], Doing.ROLLED_BACK)
+
+
+def test_an_open_request_of_a_person_makes_the_automation_wait(served: Bench) -> None:
+    served.open("promote churn 1 production")
+    add_monitor(served)
+    check_values(served, 0.5, 0.5)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.AWAITING_HUMAN)
+
+
+def test_where_many_of_one_source_fail_together_the_source_is_in_doubt(served: Bench) -> None:
+    for name in ("a", "b", "c"):
+        add_monitor(served, name, query="accuracy", fail_after=1)
+    check_values(served, 0.5)
+    assert served.registry.holders() == [4]
+    [incident] = incidents(served)
+    assert (incident.kind, incident.source, len(incident.monitors)) == (IncidentKind.SOURCE, "push", 3)
+
+
+def test_whoever_fails_first_looks_whether_the_others_do(served: Bench) -> None:
+    add_monitor(served, "a", query="accuracy", fail_after=1)
+    for name in ("b", "c"):
+        late = add_monitor(served, name, query="accuracy", fail_after=1)
+        with served.ledger.write() as tx:
+            tx.save_standing(Standing(monitor=late.id, next_at=served.clock.now() + timedelta(seconds=18)))
+    check_values(served, 0.5)
+    assert (served.registry.holders(), incidents(served)[0].kind) == ([4], IncidentKind.SOURCE)
+
+
+def test_a_registry_that_is_away_is_waited_for(served: Bench) -> None:
+    add_monitor(served)
+    check_values(served, 0.5)
+    served.fitness.against("churn", 2, 4)
+
+    def away(*_: object, **__: object) -> Any:
+        raise RegistryUnreachable("away")
+
+    real = served.registry.version
+    served.registry.version = away  # type: ignore[method-assign]
+    check_values(served, 0.5)
+    assert served.registry.holders() == [4]
+    served.registry.version = real  # type: ignore[method-assign]
+    served.clock.advance(seconds=LEASE.total_seconds())
+    served.moves.run("churn")
+    assert served.registry.holders() == [2]
+
+
+def test_a_version_that_may_not_load_is_left_to_a_person(served: Bench) -> None:
+    served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
+    add_monitor(served)
+    check_values(served, 0.5, 0.5)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.HELD)
+    assert "MLmodel file is gone" in str(incidents(served)[0].why)

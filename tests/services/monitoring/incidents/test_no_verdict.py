@@ -1,0 +1,365 @@
+"""A monitor that stops judging says so, whatever the reason, and its alert ends when it judges again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot.domain.events import Tag
+from bot.domain.incidents import Ending, IncidentKind
+from bot.domain.monitor_views import MonitorRow, MonitorView, worst_first
+from bot.domain.monitor_words import checked, state
+from bot.domain.monitor_words import rule as rule_in_words
+from bot.domain.monitors import Judgement, Monitor, Outcome, Standing, State
+from bot.domain.parsing import parse
+from bot.domain.text import say
+from bot.services.monitors import Monitors
+from bot.slack.monitoring import monitor_view, row
+from handlers.terminal.watching import document
+from tests.support.monitoring.monitoring import (
+    add_monitor,
+    channel_texts,
+    check_values,
+    incidents,
+    keep_measuring,
+    monitor_state,
+    record_history,
+    tick,
+)
+from tests.support.monitoring.no_verdict import BLOCKS, CANT, measure_minutes
+from tests.support.services.bench import BOB, DAVE, Bench
+
+
+def watched(bench: Bench, **fields: Any) -> Monitor:
+    """Return a monitor that has judged windows of the present version, and is well."""
+    monitor = add_monitor(bench, **BLOCKS | fields)
+    record_history(bench, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    measure_minutes(bench, 20 * "+")
+    assert (monitor_state(bench, monitor).state, monitor_state(bench, monitor).unjudged) == (State.OK, 0)
+    assert monitor_state(bench, monitor).judged_at is not None
+    return monitor
+
+
+def until_judged(bench: Bench, monitor: Monitor, most: int = 30) -> int:
+    """Let good readings come until there is a verdict; return how many checks it took."""
+    for at in range(most):
+        measure_minutes(bench, "+")
+        if monitor_state(bench, monitor).state is State.OK:
+            return at + 1
+    raise AssertionError(f"not judged within {most} checks")
+
+
+# -- whatever the reason -----------------------------------------------------------------------------------------------
+
+
+def test_a_source_with_gaps_in_every_window_is_told_of_within_three_checks(served: Bench) -> None:
+    monitor = watched(served)
+    for _ in range(12):
+        measure_minutes(served, "+.+..")  # no three empty checks in a row
+        now = monitor_state(served, monitor)
+        if now.unjudged:
+            break
+    first = now.slot - now.unjudged
+    while monitor_state(served, monitor).state is not State.CANT_JUDGE:
+        measure_minutes(served, ".")
+        measure_minutes(served, "+")
+    [incident] = incidents(served)
+    assert monitor_state(served, monitor).slot - first <= 4
+    assert (incident.kind, incident.monitors) == (IncidentKind.BLIND, ("accuracy",))
+    assert "readings, and" in str(incident.lines[0])
+    measure_minutes(served, 6 * "+.+..")
+    assert (monitor_state(served, monitor).state, len(incidents(served))) == (State.CANT_JUDGE, 1)
+    until_judged(served, monitor)
+    assert [(one.is_open, one.ending) for one in incidents(served)] == [(False, Ending.RECOVERED)]
+
+
+def test_a_baseline_that_is_too_short_after_a_promotion_is_told_of(served: Bench) -> None:
+    monitor = add_monitor(served, **BLOCKS | {"action": "auto"})
+    record_history(served, monitor, lambda slot: 0.9, hours=3)
+    keep_measuring(served, lambda at: 0.9, minutes=15)
+    now = monitor_state(served, monitor)
+    assert (now.state, now.judged_at) == (State.CANT_JUDGE, None)
+    why = (
+        "There's only 3h of usable data from before v4, and its own past days cover 0s of the 7h needed. "
+        "It judges from 2026-05-07 07:20 UTC"
+    )
+    assert str(state(monitor, now)) == f"armed, but can't judge: {why}"
+    assert str(incidents(served)[0].lines[0]) == (
+        f"accuracy: can't judge. {why}. It stays armed, but won't roll back until it judges again."
+    )
+
+
+def test_a_rule_that_raises_is_told_of(served: Bench, rule: dict[str, Any]) -> None:
+    monitor = watched(served)
+    rule["accuracy"] = ZeroDivisionError("oops")
+    measure_minutes(served, "++")
+    assert str(state(monitor, monitor_state(served, monitor))) == "healthy when last judged; can't judge 2 of 3"
+    assert incidents(served) == []
+    measure_minutes(served, "+")
+    assert "raised an error (ZeroDivisionError)" in str(incidents(served)[0].lines[0])
+
+
+def test_a_clock_that_was_set_back_is_told_of(served: Bench) -> None:
+    served.clock.advance(hours=2)
+    monitor = watched(served)
+    served.clock.set_back(hours=1)
+    measure_minutes(served, "++++")
+    assert monitor_state(served, monitor).state is State.CANT_JUDGE
+    assert "the clock was set back" in str(incidents(served)[0].lines[0])
+    served.clock.advance(hours=1)
+    until_judged(served, monitor)
+    assert not incidents(served)[0].is_open
+
+
+def test_a_rule_that_finds_nothing_new_forever_is_told_of(served: Bench, rule: dict[str, Any]) -> None:
+    monitor = watched(served)
+    rule["accuracy"] = Judgement(is_worse=None)
+    measure_minutes(served, 20 * "+")
+    assert monitor_state(served, monitor).state is State.OK
+    measure_minutes(served, 10 * "+")
+    assert monitor_state(served, monitor).state is State.CANT_JUDGE
+    assert "There's been no verdict since" in str(incidents(served)[0].lines[0])
+
+
+def test_readings_that_take_far_too_long_to_come_are_told_of(served: Bench) -> None:
+    monitor = add_monitor(served, min_points=6, max_age="1h")
+    served.clock.advance(seconds=12)
+    served.sources.say("accuracy", (served.clock.now(), 0.9))
+    for _ in range(9):
+        tick(served)
+        served.clock.advance(seconds=12)
+    assert (monitor_state(served, monitor).state, monitor_state(served, monitor).points) == (State.WARMUP, 1)
+    for _ in range(4):
+        tick(served)
+        served.clock.advance(seconds=12)
+    assert monitor_state(served, monitor).state is State.CANT_JUDGE
+    assert "It needs 6 readings" in str(incidents(served)[0].lines[0])
+
+
+def test_sequential_waits_quietly_for_its_first_readings(served: Bench) -> None:
+    watched(served, rule="sequential")
+    served.approved("promote churn 2 production")
+    served.moves.run("churn")
+    measure_minutes(served, 20 * "+")
+    assert incidents(served) == []
+
+
+# -- what is said, and what is done ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", ["notify", "ask", "auto"])
+def test_one_that_was_judging_alerts_and_moves_nothing(served: Bench, rule: dict[str, Any], action: str) -> None:
+    monitor = watched(served, action=action)
+    rule["accuracy"] = CANT
+    measure_minutes(served, "++++")
+    [incident] = incidents(served)
+    assert (incident.kind, served.registry.holders(), monitor.is_armed) == (IncidentKind.BLIND, [4], action == "auto")
+    assert ("It stays armed" in str(incident.lines[0])) == (action == "auto")
+    assert [event.tag for event in served.events()].count(Tag.MONITOR_BLIND) == 1
+    with served.ledger.read() as reading:
+        assert [one.outcome for one in reading.measurements(monitor.id, most=3)] == 3 * [Outcome.UNJUDGED]
+
+
+def test_a_new_one_that_nobody_has_armed_only_shows_it(served: Bench, rule: dict[str, Any]) -> None:
+    monitor = add_monitor(served, **BLOCKS)
+    rule["accuracy"] = CANT
+    measure_minutes(served, "++++")
+    now = monitor_state(served, monitor)
+    assert (now.state, incidents(served)) == (State.CANT_JUDGE, [])
+    assert str(state(monitor, now)) == "can't judge yet: The baseline is gone"
+    assert str(checked(monitor, now)).startswith("Checked “churn” accuracy: can't judge yet: The baseline is gone. The")
+    assert row(MonitorRow(monitor, now), served.clock.now()).startswith(
+        "🟣 `churn` `accuracy`  can't judge yet: The baseline is gone  ·  "
+    )
+    view = MonitorView(monitor=monitor, standing=now, recent=[], incident=None, tripped=None, now=served.clock.now())
+    assert str(monitor_view(view).blocks).count("The baseline is gone") == 1
+    assert document(monitor, now)["why"] == "The baseline is gone."
+    others = [MonitorRow(monitor, replace(now, state=one)) for one in State if one is not State.CANT_JUDGE]
+    states = [one.standing.state for one in worst_first([MonitorRow(monitor, now), *others])]
+    assert states[:5] == [State.FAILED, State.ERROR, State.NO_DATA, State.CANT_JUDGE, State.PENDING]
+
+
+def test_a_dry_run_only_shows_it(served: Bench, rule: dict[str, Any]) -> None:
+    monitor = watched(served, action="dry_run")
+    rule["accuracy"] = CANT
+    measure_minutes(served, "++++")
+    assert (monitor_state(served, monitor).state, incidents(served)) == (State.CANT_JUDGE, [])
+    assert str(state(monitor, monitor_state(served, monitor))) == "can't judge: The baseline is gone"
+
+
+def test_what_was_silenced_is_told_afterwards(served: Bench, rule: dict[str, Any]) -> None:
+    watched(served)
+    monitors = Monitors(served.context, served.gatekeeper, lambda monitor, span: pytest.fail("nobody asked"))
+    silence: Any = parse("monitor silence churn accuracy 10m")
+    monitors.silence(BOB, silence, origin="slack")
+    rule["accuracy"] = CANT
+    measure_minutes(served, "++++")
+    assert incidents(served) == []
+    measure_minutes(served, 8 * "+")
+    assert [one.kind for one in incidents(served)] == [IncidentKind.BLIND]
+
+
+def test_one_that_is_armed_although_it_cannot_judge_is_told_of(served: Bench, rule: dict[str, Any]) -> None:
+    monitor = add_monitor(served, **BLOCKS)
+    rule["accuracy"] = CANT
+    measure_minutes(served, "++++")
+    with served.ledger.write() as tx:
+        auto = monitor.rule.model_copy(update={"action": "auto"})
+        tx.save_monitor(
+            replace(monitor, rule=auto, created_by=BOB.person, armed_at=served.clock.now(), armed_by=DAVE.person)
+        )
+    measure_minutes(served, "+")
+    assert "It stays armed" in str(incidents(served)[0].lines[0])
+
+
+def test_what_failed_stays_failed(served: Bench, rule: dict[str, Any]) -> None:
+    monitor = watched(served)
+    keep_measuring(served, lambda at: 0.5, minutes=30)
+    assert monitor_state(served, monitor).state is State.FAILED
+    rule["accuracy"] = CANT
+    measure_minutes(served, "++++")
+    assert (monitor_state(served, monitor).state, [one.kind for one in incidents(served)]) == (
+        State.FAILED,
+        [IncidentKind.FAILED],
+    )
+    assert str(state(monitor, monitor_state(served, monitor))).endswith("; can't judge now")
+
+
+def test_the_alert_names_the_new_reason(served: Bench, rule: dict[str, Any]) -> None:
+    watched(served)
+    measure_minutes(served, "...")
+    assert str(incidents(served)[0].lines[0]) == "accuracy: There are no readings."
+    rule["accuracy"] = CANT
+    measure_minutes(served, "+++")
+    assert str(incidents(served)[0].lines[0]) == "accuracy: can't judge. The baseline is gone."
+    rule["accuracy"] = Judgement(is_worse=None, why=say("It is another one."))
+    measure_minutes(served, "+")
+    assert str(incidents(served)[0].lines[0]) == "accuracy: can't judge. It is another one."
+    measure_minutes(served, "...")
+    assert str(incidents(served)[0].lines[0]) == "accuracy: There are no readings."
+    assert len(incidents(served)) == 1
+
+
+# -- how it ends -------------------------------------------------------------------------------------------------------
+
+
+def test_an_outage_is_one_alert_that_ends_with_the_next_verdict(served: Bench) -> None:
+    monitor = watched(served)
+    measure_minutes(served, 6 * ".")
+    [incident] = incidents(served)
+    measure_minutes(served, "+")
+    assert str(state(monitor, monitor_state(served, monitor))) == "measured again, but not judged yet"
+    assert incidents(served)[0].is_open
+    until_judged(served, monitor)
+    [ended] = incidents(served)
+    assert (ended.id, ended.is_open, ended.ending) == (incident.id, False, Ending.RECOVERED)
+    assert str(ended.resolution).startswith("Monitoring is back after ")
+
+
+def test_a_window_that_fails_ends_it_too(served: Bench) -> None:
+    monitor = add_monitor(served, no_data=2, action="notify", fail_after=2)
+    check_values(served, 0.9, None, None, 0.5)
+    [incident] = incidents(served)
+    assert (monitor_state(served, monitor).state, incident.is_open) == (State.PENDING, False)
+    assert Tag.MONITOR_WELL not in {event.tag for event in served.events()}
+
+
+def test_a_failure_right_after_it_ends_it_too(served: Bench) -> None:
+    add_monitor(served, no_data=2, action="notify", fail_after=1)
+    check_values(served, 0.9, None, None, 0.5)
+    assert {one.kind: one.is_open for one in incidents(served)} == {
+        IncidentKind.BLIND: False,
+        IncidentKind.FAILED: True,
+    }
+
+
+def test_a_promotion_overtakes_it_and_the_next_version_is_told_of_anew(
+    served: Bench,
+    rule: dict[str, Any],
+) -> None:
+    monitor = watched(served)
+    rule["accuracy"] = CANT
+    measure_minutes(served, "+++")
+    served.approved("promote churn 2 production")
+    served.moves.run("churn")
+    served.incidents.tend()
+    assert [one.ending for one in incidents(served)] == [Ending.OVERTAKEN]
+    assert (monitor_state(served, monitor).state, monitor_state(served, monitor).judged_at is None) == (
+        State.WARMUP,
+        False,
+    )
+    measure_minutes(served, "+++")
+    assert sorted(one.is_open for one in incidents(served)) == [False, True]
+
+
+def test_one_that_is_resumed_is_not_blamed_for_its_pause(served: Bench) -> None:
+    monitor = watched(served)
+    monitors = Monitors(served.context, served.gatekeeper, lambda monitor, span: pytest.fail("nobody asked"))
+    monitors.pause(BOB, "churn", "accuracy", origin="slack")
+    served.clock.advance(hours=2, minutes=3)
+    monitors.resume(BOB, "churn", "accuracy", origin="slack")
+    before = served.clock.now()
+    measure_minutes(served, 25 * "+")
+    assert (monitor_state(served, monitor).state, incidents(served)) == (State.OK, [])
+    judged_at = monitor_state(served, monitor).judged_at
+    assert judged_at is not None
+    assert judged_at > before + timedelta(minutes=10)
+
+
+# -- yesterday's ledger ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("was_judging", [True, False])
+def test_one_that_warmed_up_for_good_before_an_upgrade_is_told_of(served: Bench, was_judging: bool) -> None:
+    monitor = add_monitor(served, **BLOCKS)
+    record_history(served, monitor, lambda slot: 0.9, hours=3)
+    measure_minutes(served, "+")
+    with served.ledger.write() as tx:
+        now = tx.standing(monitor.id)
+        tx.save_standing(
+            Standing(
+                monitor=monitor.id,
+                slot=now.slot,
+                next_at=now.next_at,
+                state=State.WARMUP,
+                revision=1,
+                version=4,
+                move=now.move,
+                points=99,
+                value=0.9,
+                at=now.at,
+                judged_at=now.at if was_judging else None,
+                why=say("The baseline covers 3h, and 7h are needed."),
+            )
+        )
+    measure_minutes(served, 15 * "+")
+    assert monitor_state(served, monitor).state is State.CANT_JUDGE
+    assert bool(incidents(served)) is was_judging
+    assert bool([line for line in channel_texts(served) if "can't judge" in line]) is was_judging
+
+
+# -- what is compared --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"rule": "blocks"}, "the mean of accuracy over 10m is worse"),
+        ({"rule": "blocks", "aggregate": "p95"}, "the mean p95 of accuracy over 10m is worse"),
+        ({"rule": "sequential"}, "the mean of accuracy since the promotion is worse"),
+    ],
+)
+def test_a_rule_says_what_it_compares(served: Bench, fields: dict[str, Any], said: str) -> None:
+    monitor = add_monitor(served, **BLOCKS | fields)
+    assert said in str(rule_in_words(monitor.rule))
+
+
+def test_one_bad_reading_is_not_said_to_be_the_window_s_mean(served: Bench) -> None:
+    monitor = watched(served)
+    served.sources.say("accuracy", (served.clock.now() + timedelta(seconds=66), 0.7))
+    served.clock.advance(seconds=66)
+    tick(served)
+    assert "The latest reading of accuracy for v4 is 0.7." in str(checked(monitor, monitor_state(served, monitor)))

@@ -1,0 +1,202 @@
+"""Rollbacks to versions that do not load, or of which nobody can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bot.domain.commands import FreezeModel, UnfreezeModel
+from bot.domain.errors import FilesUnreachable, Refused, RegistryUnreachable
+from bot.domain.incident_words import next_step
+from bot.domain.incidents import Doing
+from bot.domain.moves import MoveState
+from bot.domain.parsing import build
+from bot.domain.rollbacks import Bar
+from bot.services.fitness import WayBack
+from tests.support.monitoring.monitoring import (
+    act_during_check,
+    add_monitor,
+    asked,
+    channel_texts,
+    check_values,
+    incidents,
+    rollbacks,
+)
+from tests.support.services.bench import BOB, Bench
+from tests.support.services.rollbacks import package_with_input
+
+# -- files that are away, or gone --------------------------------------------------------------------------------------
+
+
+def files_are_away(bench: Bench, answer: str = "Its files do not answer.") -> Callable[[], None]:
+    """Let no file of a version be there to look at; return what brings them back."""
+    real = bench.registry.package
+
+    def away(*_: object) -> Any:
+        raise FilesUnreachable(answer)
+
+    bench.registry.package = away  # type: ignore[method-assign, assignment]
+
+    def back() -> None:
+        bench.registry.package = real  # type: ignore[method-assign]
+
+    return back
+
+
+def test_whoever_forces_a_rollback_does_not_wait_for_files_that_are_away(served: Bench) -> None:
+    files_are_away(served)
+    served.do('rollback churn 2 --force --reason "it burns"', BOB)
+    assert served.registry.holders() == [2]
+    [forced] = [event for event in served.events() if event.tag.value.endswith(":forced")]
+    assert "could not be looked at" in str(forced.evidence["against"])
+
+
+@pytest.mark.parametrize("stop", ["cooldown", "freeze"])
+def test_the_button_leads_to_no_version_that_may_not_load(served: Bench, stop: str) -> None:
+    served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
+    add_monitor(served, cooldown="365d")
+    if stop == "freeze":
+        served.freezing.freeze(BOB, build(FreezeModel, {"model": "churn", "reason": "audit"}), origin="slack")
+    check_values(served, 0.5, 0.5)
+    assert incidents(served)[0].doing is Doing.HELD
+    assert "MLmodel file is gone" in str(incidents(served)[0].why)
+
+
+def test_a_click_on_a_version_that_is_known_not_to_load_is_refused(served: Bench) -> None:
+    add_monitor(served, action="ask")
+    check_values(served, 0.5, 0.5)
+    served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
+    served.clock.advance(minutes=11)
+    check_values(served, 0.5)  # which has looked again
+    with pytest.raises(Refused, match="MLmodel file is gone"):
+        served.rollbacks.answer(BOB, incidents(served)[0].id, origin="slack")
+    assert rollbacks(served) == []
+
+
+# -- where it cannot be told whether a version loads -------------------------------------------------------------------
+
+
+def test_a_monitor_does_not_go_back_to_what_cannot_be_looked_at_until_it_can(served: Bench) -> None:
+    back = files_are_away(served)
+    add_monitor(served)
+    check_values(served, 0.5, 0.5, 0.5, 0.5)
+    [incident] = incidents(served)
+    assert (served.registry.holders(), rollbacks(served), incident.doing) == ([4], [], Doing.HELD)
+    assert str(incident.why) == (
+        "Whether v2 of “churn” loads cannot be told now. Its files do not answer. It is looked at again with each "
+        "check, and gone back to once it is known to load."
+    )
+    assert str(next_step(incident)) == (
+        'Wait, or decide: if v4 is really bad, type /model rollback churn 2 --force --reason "…"'
+    )
+    assert len([line for line in channel_texts(served) if "cannot be told" in line]) == 1  # not with every check
+    back()
+    check_values(served, 0.5)
+    assert (served.registry.holders(), len(rollbacks(served))) == ([2], 1)
+
+
+def test_what_is_then_seen_not_to_load_is_told_as_well(served: Bench) -> None:
+    served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
+    back = files_are_away(served)
+    add_monitor(served)
+    check_values(served, 0.5, 0.5)
+    back()
+    check_values(served, 0.5, 0.5)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.HELD)
+    assert len([line for line in channel_texts(served) if "MLmodel file is gone" in line]) == 1
+    assert str(next_step(incidents(served)[0])) == (
+        "Decide: another version, as /model history churn lists them, or this one with --force."
+    )
+
+
+def test_a_version_that_nobody_has_looked_at_is_not_gone_back_to(served: Bench) -> None:
+    add_monitor(served, fail_after=1)
+    real = served.incidents.prepare
+
+    def prepare(checked: Any) -> Any:
+        found = real(checked)  # which has looked at v2; now v2 is barred, and v3 is next
+        with served.ledger.write() as tx:
+            bar = Bar(id="b", model="churn", version=2, move="m", at=served.clock.now(), by=BOB.person, reason="bad")
+            tx.add_bar(bar)
+        served.incidents.prepare = real  # type: ignore[method-assign]
+        return found
+
+    served.incidents.prepare = prepare  # type: ignore[method-assign]
+    check_values(served, 0.5)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.HELD)
+    check_values(served, 0.5)
+    assert served.registry.holders() == [3]
+
+
+def test_an_mlflow_that_is_away_is_not_asked_for_each_of_many(served: Bench) -> None:
+    asked = []
+
+    def away(name: str, number: int) -> Any:
+        asked.append(number)
+        raise RegistryUnreachable("MLflow does not answer.")
+
+    served.fitness.against("churn", 2, 4)
+    served.registry.version = away  # type: ignore[method-assign]
+    ways = [WayBack("churn", version, 4) for version in (3, 2, 1)]
+    found = served.fitness.look(ways)
+    assert (asked, found.fit, sorted(found.unknown)) == ([3], {("churn", 2)}, [("churn", 1), ("churn", 3)])
+
+
+def test_a_click_is_looked_at_before_it_moves_anything(served: Bench) -> None:
+    asked(served)
+    served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
+    served.moves.run("churn")
+    [incident] = incidents(served)
+    assert (served.registry.holders(), rollbacks(served)[0].state) == ([4], MoveState.STALE)
+    assert (incident.doing, incident.is_open) == (Doing.HELD, True)
+    assert "MLmodel file is gone" in str(incident.why)
+    assert str(next_step(incident)).endswith("or this one with --force.")
+
+
+def test_a_click_while_the_files_are_away_says_how_to_force_it(served: Bench) -> None:
+    files_are_away(served)
+    asked(served)
+    served.moves.run("churn")
+    [incident] = incidents(served)
+    assert (served.registry.holders(), rollbacks(served)[0].state) == ([4], MoveState.STALE)
+    assert incident.doing is Doing.HELD
+    assert 'If you know that it does: /model rollback churn 2 --force --reason "…"' in str(incident.why)
+
+
+def test_so_does_a_command(served: Bench) -> None:
+    files_are_away(served)
+    with pytest.raises(Refused, match="Its files do not answer"):
+        served.do('rollback churn 2 --reason "it burns"', BOB)
+    assert rollbacks(served) == []
+
+
+def test_a_rollback_that_another_process_takes_over_is_looked_at_again(served: Bench) -> None:
+    add_monitor(served, fail_after=1)
+    real = served.registry.version
+    served.fitness.against("churn", 2, 4)
+
+    def away(*_: object) -> Any:
+        raise RegistryUnreachable("MLflow does not answer.")
+
+    served.registry.version = away  # type: ignore[method-assign, assignment]
+    check_values(served, 0.5)
+    served.registry.version = real  # type: ignore[method-assign]
+    served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
+    served.clock.advance(hours=1)
+    served.moves.run("churn")
+    assert (served.registry.holders(), rollbacks(served)[0].state) == ([4], MoveState.STALE)
+    assert incidents(served)[0].doing is Doing.HELD
+
+
+def test_that_a_rollback_was_tried_already_is_told_once(served: Bench) -> None:
+    add_monitor(served)
+    check_values(served, 0.5)
+    freeze = build(FreezeModel, {"model": "churn", "reason": "audit"})
+    act_during_check(served, lambda: served.freezing.freeze(BOB, freeze, origin="slack"))
+    check_values(served, 0.5)
+    served.freezing.unfreeze(BOB, build(UnfreezeModel, {"model": "churn"}), origin="slack")
+    check_values(served, 0.5, 0.5, 0.5)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.HELD)
+    assert len([line for line in channel_texts(served) if "was tried already" in line]) == 1

@@ -1,0 +1,220 @@
+"""A version compared with what was usual before it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.domain.monitor_views import chart_of
+from bot.domain.monitors import Answer, Measurement, Monitor, Outcome, Standing, State
+from bot.domain.rollbacks import Bar
+from tests.support.monitoring.monitoring import (
+    HOURS,
+    add_monitor,
+    channel_texts,
+    check_values,
+    keep_measuring,
+    monitor_state,
+    record_history,
+    rollbacks,
+    tick,
+)
+from tests.support.services.bench import BOB, Bench
+
+
+def test_a_version_that_is_worse_than_what_is_usual_is_rolled_back(served: Bench) -> None:
+    monitor = add_monitor(served, **HOURS)
+    record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    keep_measuring(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
+    assert served.registry.holders() == [2]
+
+
+def test_a_block_of_rates_is_their_mean_and_no_rate_of_them(served: Bench) -> None:
+    monitor = add_monitor(served, **HOURS, aggregate="rate", direction="lower")
+    record_history(served, monitor, lambda slot: 3.0, hours=8)
+    for minute in range(35):
+        served.clock.advance(seconds=66)
+        now = served.clock.now()
+        grown = [(now - timedelta(seconds=back), 3.0 * (66 * minute - back) + 1e6) for back in (60, 30, 0)]
+        served.sources.answers["accuracy"] = Answer(points=grown)
+        tick(served)
+    assert monitor_state(served, monitor).state is State.OK
+    assert monitor_state(served, monitor).usual == pytest.approx(3.0)
+
+
+def test_a_version_as_good_as_what_is_usual_stays(served: Bench) -> None:
+    monitor = add_monitor(served, **HOURS)
+    record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    keep_measuring(served, lambda at: 0.9 + 0.002 * (at % 5), minutes=35)
+    assert (served.registry.holders(), monitor_state(served, monitor).state) == ([4], State.OK)
+    with served.ledger.read() as reading:
+        measured = reading.measurements(monitor.id, most=500)
+    bounds = chart_of(monitor, monitor_state(served, monitor), measured, []).bounds
+    assert bounds == pytest.approx({"fails below": 0.886, "baseline": 0.904}, abs=0.002)
+
+
+def test_without_enough_of_a_baseline_nothing_is_judged_and_nothing_moved(served: Bench) -> None:
+    monitor = add_monitor(served, **HOURS)
+    record_history(served, monitor, lambda slot: 0.9, hours=3)
+    keep_measuring(served, lambda at: 0.5, minutes=35)
+    assert (served.registry.holders(), rollbacks(served)) == ([4], [])
+    assert monitor_state(served, monitor).state is State.CANT_JUDGE
+    assert str(monitor_state(served, monitor).why) == (
+        "There's only 3h of usable data from before v4, and its own past days cover 19m 48s of the 7h needed. "
+        "It judges from 2026-05-07 07:20 UTC."
+    )
+
+
+def test_a_version_that_is_worse_from_its_first_reading_on_is_seen_one_reading_after_the_other(served: Bench) -> None:
+    monitor = add_monitor(served, **HOURS | {"rule": "sequential", "fail_after": 1})
+    record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    keep_measuring(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
+    assert served.registry.holders() == [2]
+
+
+def test_one_by_one_as_good_as_usual_stays(served: Bench) -> None:
+    monitor = add_monitor(served, **HOURS | {"rule": "sequential", "fail_after": 1})
+    record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    keep_measuring(served, lambda at: 0.9 + 0.002 * (at % 5), minutes=35)
+    assert (served.registry.holders(), monitor_state(served, monitor).state) == ([4], State.OK)
+
+
+def lately(bench: Bench, monitor: Monitor, value: float, *, hours: float) -> None:
+    """Write down what the monitor measured of the present version, up to now."""
+    with bench.ledger.read() as reading:
+        [now, *_] = bench.rollbacks.served(reading, "churn")
+    slots = int(hours * 60)
+    with bench.ledger.write() as tx:
+        for slot in range(slots):
+            at = bench.clock.now() - timedelta(minutes=slots - slot)
+            tx.claim_slots({(monitor.id, slot + 1): at + timedelta(minutes=1)}, "x", at)
+            tx.finish_slots(
+                [
+                    Measurement(
+                        monitor=monitor.id,
+                        slot=slot + 1,
+                        at=at,
+                        revision=1,
+                        version=now.version,
+                        move=now.began.id,
+                        outcome=Outcome.OK,
+                        value=value + 0.002 * (slot % 5),
+                        points=1,
+                    )
+                ],
+                "x",
+            )
+        tx.save_standing(
+            Standing(
+                monitor=monitor.id,
+                slot=slots,
+                next_at=bench.clock.now(),
+                revision=1,
+                move=now.began.id,
+                points=slots,
+                version=now.version,
+                state=State.OK,
+                at=bench.clock.now(),
+            )
+        )
+
+
+@pytest.mark.parametrize("baseline", ["live", "previous"])
+def test_without_days_before_it_a_version_s_own_past_is_what_is_usual(served: Bench, baseline: str) -> None:
+    served.clock.advance(hours=9)
+    monitor = add_monitor(served, **HOURS, baseline=baseline)
+    lately(served, monitor, 0.9, hours=8)
+    keep_measuring(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
+    assert served.registry.holders() == [2]
+    has_remark = "There's no usable data from before v4, so this compares with its own past days." in str(
+        channel_texts(served)
+    )
+    assert has_remark is (baseline == "previous")
+
+
+def test_a_version_that_was_rolled_back_as_bad_is_nobody_s_baseline(served: Bench) -> None:
+    monitor = add_monitor(served, **HOURS)
+    record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    with served.ledger.write() as tx:
+        tx.add_bar(Bar(id="b", model="churn", version=2, move="m", at=served.clock.now(), by=BOB.person, reason="bad"))
+    keep_measuring(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
+    assert (served.registry.holders(), rollbacks(served)) == ([4], [])
+    assert "own past days" in str(monitor_state(served, monitor).why)
+
+
+def test_labels_that_come_later_shift_what_is_looked_at(served: Bench) -> None:
+    monitor = add_monitor(served, label_delay="5m", fail_after=1)
+    served.clock.advance(minutes=10)
+    now = served.clock.now()
+    served.sources.answers["accuracy"] = Answer(points=[(now - timedelta(minutes=5), 0.9), (now, 0.1)])
+    tick(served)
+    assert served.sources.asked[-1][0].until == now - timedelta(minutes=5)
+    assert (monitor_state(served, monitor).state, monitor_state(served, monitor).value) == (State.OK, 0.9)
+
+
+@pytest.mark.parametrize("hours", [3, 5, 6, 7, 12, 24, 48])
+def test_one_by_one_is_judged_at_every_time_of_day(served: Bench, hours: int) -> None:
+    """Also in the last moments of the rule's day, which in floating point is no whole number of hours."""
+    monitor = add_monitor(
+        served, **HOURS | {"rule": "sequential", "history": f"{hours}h", "fail_after": 1, "every": "10m"}
+    )
+    served.clock.advance(hours=1)
+    with served.ledger.read() as reading:
+        now, before, *_ = served.rollbacks.served(reading, "churn")
+    with served.ledger.write() as tx:
+        for slot in range(29 * 6):
+            at = now.since - timedelta(minutes=10 * (29 * 6 - slot))
+            tx.claim_slots({(monitor.id, slot + 1): at + timedelta(minutes=1)}, "x", at)
+            tx.finish_slots(
+                [
+                    Measurement(
+                        monitor=monitor.id,
+                        slot=slot + 1,
+                        at=at,
+                        revision=1,
+                        version=before.version,
+                        move=before.began.id,
+                        outcome=Outcome.OK,
+                        value=0.9 + 0.002 * (slot % 5),
+                        points=1,
+                    )
+                ],
+                "x",
+            )
+        tx.save_standing(replace(monitor_state(served, monitor), slot=29 * 6, next_at=served.clock.now()))
+    for _ in range(40):
+        served.clock.advance(minutes=12)
+        served.sources.say("accuracy", (served.clock.now(), 0.9))
+        tick(served)
+        assert monitor_state(served, monitor).state is not State.ERROR
+    assert "raised" not in str(monitor_state(served, monitor).why)
+
+
+def test_what_was_read_while_it_warmed_up_counts_for_nothing(served: Bench) -> None:
+    monitor = add_monitor(served, **HOURS | {"rule": "sequential", "fail_after": 1, "warmup": "60m"})
+    record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    keep_measuring(served, lambda at: 0.7 + 0.002 * (at % 5), minutes=40)
+    keep_measuring(served, lambda at: 0.9 + 0.002 * (at % 5), minutes=40)
+    assert (served.registry.holders(), monitor_state(served, monitor).state) == ([4], State.OK)
+
+
+# -- what a whole check keeps to ---------------------------------------------------------------------------------------
+
+
+def test_no_block_that_began_while_it_warmed_up_is_judged(served: Bench) -> None:
+    monitor = add_monitor(served, **HOURS | {"warmup": "55m", "fail_after": 1})
+    record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    keep_measuring(served, lambda at: 0.5, minutes=47)  # to the 62nd minute: the last whole block began in the 50th
+    assert (served.registry.holders(), monitor_state(served, monitor).judged_to) == ([4], None)
+    keep_measuring(served, lambda at: 0.5, minutes=12)
+    assert served.registry.holders() == [2]
+
+
+def test_the_hard_limit_waits_for_no_number_of_readings(served: Bench) -> None:
+    add_monitor(served, min_points=50, hard_limit=0.3)
+    check_values(served, 0.5, 0.5, 0.5)
+    assert served.registry.holders() == [4]
+    check_values(served, 0.1, 0.1)
+    assert served.registry.holders() == [2]

@@ -1,0 +1,164 @@
+"""Arming a monitor after its dry run, and resetting the circuit breaker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.domain.backtests import Backtest
+from bot.domain.errors import BadInput, Refused
+from bot.domain.events import Tag
+from bot.domain.incidents import Tripped
+from bot.domain.monitors import Firing, Monitor, State
+from bot.domain.text import say
+from bot.services.monitors import Monitors
+from tests.support.monitoring.monitor_commands import ADD, MonitorCommands
+from tests.support.services.bench import BOB, CAROL, DAVE
+
+HALF_A_DAY = 144  # checks: half of those that a day has at five minutes
+
+
+# -- arming ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tried(commands: MonitorCommands) -> MonitorCommands:
+    """Return the service with a monitor of Bob's that is to roll back, and was measured for a day."""
+    commands.types(ADD.replace("notify", "auto"))
+    for slot in range(1, 1 + HALF_A_DAY):
+        commands.bench.clock.advance(minutes=10)
+        commands.measure(commands.find(), slot)
+    return commands
+
+
+def test_a_second_person_arms_what_has_tried_itself_out(tried: MonitorCommands) -> None:
+    assert "from now on it rolls back by itself" in tried.types("monitor arm churn accuracy", CAROL)
+    monitor = tried.find()
+    assert (monitor.is_armed, monitor.armed_by, monitor.acts) == (True, CAROL.person, "auto")
+    assert tried.event(Tag.MONITOR_ARMED).evidence["untried"] is False
+
+
+def test_nobody_arms_their_own(tried: MonitorCommands) -> None:
+    with pytest.raises(Refused, match="somebody else has to arm it"):
+        tried.types("monitor arm churn accuracy", BOB)
+    assert not tried.find().is_armed
+
+
+def test_nobody_arms_what_they_changed_last(tried: MonitorCommands) -> None:
+    tried.types("monitor edit churn accuracy --every 10m", CAROL)
+    with pytest.raises(Refused, match="somebody else has to arm it"):
+        tried.types("monitor arm churn accuracy", CAROL)
+
+
+def _younger(commands: MonitorCommands) -> None:
+    commands.bench.clock.advance(minutes=-1)
+
+
+def _changed(commands: MonitorCommands) -> None:
+    commands.types("monitor edit churn accuracy --every 10m")
+
+
+def _fires(commands: MonitorCommands) -> None:
+    commands.firings = [Firing(commands.bench.clock.now(), 0.5, say("low"))]
+
+
+def _failing(commands: MonitorCommands) -> None:
+    commands.failed = Firing(commands.bench.clock.now() - timedelta(days=9), 0.5, say("low"))
+
+
+def _sleeps(commands: MonitorCommands) -> None:
+    commands.bench.clock.advance(minutes=10)  # of the oldest value a day has passed, and no new one came
+
+
+def _short(commands: MonitorCommands) -> None:
+    commands.judged, commands.why = timedelta(hours=151), say("The windows were not complete.")
+
+
+def _blind(commands: MonitorCommands) -> None:
+    with commands.bench.ledger.write() as tx:
+        now = tx.standing(commands.find().id)
+        why = say("The baseline covers 1d, and 7d are needed.")
+        tx.save_standing(replace(now, state=State.CANT_JUDGE, unjudged=3, why=why))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (_blind, "can be armed once it can judge. The baseline covers 1d, and 7d are needed."),
+        (_younger, "has to be measured for 24 hours"),
+        (_changed, "has to be measured for 24 hours"),
+        (_fires, "would have fired once in 7d"),
+        (_failing, "It had failed on .* and hadn't recovered"),
+        (_sleeps, "at least 144 of its checks .* and 143 did"),
+        (_short, r"would not have fired in 7d \(judged 151 of 168 hours, 0 values\)\. The windows were not complete\."),
+    ],
+)
+def test_what_has_not_tried_itself_out_is_not_armed(
+    tried: MonitorCommands, spoil: Callable[[MonitorCommands], None], said: str
+) -> None:
+    spoil(tried)
+    with pytest.raises(Refused, match=said):
+        tried.types("monitor arm churn accuracy", CAROL)
+    assert not tried.find().is_armed
+    tried.types('monitor arm churn accuracy --override --reason "it is known"', DAVE)
+    assert tried.find().is_armed
+    event = tried.event(Tag.MONITOR_ARMED)
+    assert (event.why, event.evidence["untried"]) == ("it is known", True)
+
+
+def test_what_has_measured_nothing_is_not_armed(commands: MonitorCommands) -> None:
+    commands.types(ADD.replace("notify", "auto"))
+    commands.bench.clock.advance(hours=25)
+    with pytest.raises(Refused, match="and 0 did"):
+        commands.types("monitor arm churn accuracy", CAROL)
+
+
+def test_only_auto_is_armed_and_only_once(tried: MonitorCommands) -> None:
+    tried.types("monitor arm churn accuracy", CAROL)
+    with pytest.raises(BadInput, match="is armed already"):
+        tried.types("monitor arm churn accuracy", CAROL)
+    tried.types("monitor edit churn accuracy --action ask")
+    with pytest.raises(BadInput, match=r"only auto is armed. First: /model monitor edit churn accuracy --action auto"):
+        tried.types("monitor arm churn accuracy", CAROL)
+
+
+def test_an_override_needs_a_reason(tried: MonitorCommands) -> None:
+    with pytest.raises(BadInput, match="needs a reason"):
+        tried.types("monitor arm churn accuracy --override", DAVE)
+
+
+def test_what_changes_while_the_past_is_replayed_is_not_armed(tried: MonitorCommands) -> None:
+    service, plain = tried.service, tried._replay
+
+    def replay(monitor: Monitor, span: timedelta) -> Backtest:
+        tried.service = service
+        tried.types("monitor edit churn accuracy --every 20m")
+        return plain(monitor, span)
+
+    tried.service = Monitors(tried.bench.context, tried.bench.gatekeeper, replay)
+    with pytest.raises(Refused, match="Somebody changed it meanwhile"):
+        tried.types("monitor arm churn accuracy", CAROL)
+    assert not tried.find().is_armed
+
+
+# -- the breaker -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("text", "model"), [("monitor reset churn", "churn"), ("monitor reset --all", "")])
+def test_an_admin_lets_automatic_rollbacks_go_on(commands: MonitorCommands, text: str, model: str) -> None:
+    with commands.bench.ledger.write() as tx:
+        tx.trip(Tripped(model=model, at=commands.bench.clock.now(), why=say("Too many.")))
+    assert "go on" in commands.types(text, DAVE)
+    with commands.bench.ledger.read() as reading:
+        assert reading.breakers() == []
+    assert commands.event(Tag.BREAKER_RESET).model == (model or None)
+
+
+def test_what_has_not_stopped_is_not_reset(commands: MonitorCommands) -> None:
+    with pytest.raises(BadInput, match="have not stopped"):
+        commands.types("monitor reset churn", DAVE)
+    with pytest.raises(BadInput, match="Name one model"):
+        commands.types("monitor reset", DAVE)

@@ -1,0 +1,133 @@
+"""A monitor that is changed to measure something else: no figure of before counts any more, for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot.domain.monitors import Answer, Monitor, State
+from bot.domain.parsing import parse
+from bot.ports import Query
+from bot.services.backtesting import Backtesting
+from bot.services.monitors import Monitors
+from tests.support.monitoring.monitoring import (
+    HOURS,
+    QUICK,
+    add_monitor,
+    check_values,
+    keep_measuring,
+    monitor_state,
+    policy_with,
+    record_history,
+)
+from tests.support.services.bench import BOB, Bench
+
+ANEW = "It measures something else now, so its earlier figures count no more, in its baseline neither."
+SOMETHING_ELSE = ["--query latency", "--source mlflow", "--aggregate p95", "--aggregate mean --window 30m"]
+THE_SAME = ["--greater-than 0.7", "--every 1m", "--fail-after 3", "--action notify", "--window 30m"]
+
+
+def by_hand(bench: Bench, **fields: Any) -> Monitor:
+    """Add a monitor that somebody may change."""
+    monitor = replace(add_monitor(bench, **fields), created_by=BOB.person)
+    with bench.ledger.write() as tx:
+        tx.save_monitor(monitor)
+    return monitor
+
+
+def edit(bench: Bench, flags: str) -> str:
+    """Let somebody change the monitor, and return the answer."""
+    service = Monitors(bench.context, bench.gatekeeper, lambda monitor, span: NotImplemented)
+    command: Any = parse(f"monitor edit churn accuracy {flags}")
+    return str(service.edit(BOB, command, origin="slack"))
+
+
+def counted(bench: Bench) -> list[float]:
+    """Return the values that count of the only monitor, in its rules and in its picture."""
+    with bench.ledger.read() as reading:
+        [monitor] = reading.monitors()
+        now = bench.clock.now()
+        found = [value for _, value, _ in reading.series(monitor, since=now - timedelta(days=30), until=now)]
+    service = Monitors(bench.context, bench.gatekeeper, lambda monitor, span: NotImplemented)
+    assert list(service.chart(monitor.id).values) == found
+    assert [one.value for one in reversed(service.view(monitor.id).recent)] == found
+    return found
+
+
+@pytest.mark.parametrize("flags", SOMETHING_ELSE)
+def test_after_such_a_change_only_new_figures_count(served: Bench, flags: str) -> None:
+    by_hand(served)
+    check_values(served, 0.9, 0.91)
+    assert edit(served, flags).endswith(ANEW)
+    assert counted(served) == []
+    served.sources.answers["latency"] = Answer(points=[(served.clock.now() + timedelta(seconds=11), 0.95)])
+    check_values(served, 0.95)
+    assert counted(served) == [0.95]
+
+
+@pytest.mark.parametrize("flags", THE_SAME)
+def test_after_any_other_change_all_figures_count(served: Bench, flags: str) -> None:
+    by_hand(served)
+    check_values(served, 0.9, 0.91)
+    assert ANEW not in edit(served, flags)
+    assert counted(served) == [0.9, 0.91]
+
+
+def test_what_the_change_before_made_anew_stays_so(served: Bench) -> None:
+    by_hand(served)
+    check_values(served, 0.9)
+    edit(served, "--aggregate p95")
+    assert ANEW not in edit(served, "--fail-after 3")
+    assert counted(served) == []
+
+
+def test_a_figure_that_was_asked_for_before_the_change_counts_no_more_either(served: Bench) -> None:
+    by_hand(served)
+    ask = served.sources.read
+
+    def asked(name: str, queries: Sequence[Query]) -> list[Answer]:
+        served.sources.read = ask  # type: ignore[method-assign]
+        edit(served, "--query latency")
+        return ask(name, queries)
+
+    served.sources.read = asked  # type: ignore[method-assign]
+    check_values(served, 0.9)
+    assert counted(served) == []
+
+
+def test_a_baseline_of_something_else_judges_nothing(served: Bench) -> None:
+    monitor = by_hand(served, **HOURS | {"query": "other"})
+    record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    edit(served, "--query accuracy")
+    keep_measuring(served, lambda at: 0.5, minutes=35)
+    assert (served.registry.holders(), monitor_state(served, monitor).state) == ([4], State.CANT_JUDGE)
+    assert "no usable data from before v4" in str(monitor_state(served, monitor).why)
+
+
+def test_a_backtest_replays_nothing_of_before(served: Bench) -> None:
+    by_hand(served)
+    check_values(served, 0.5, 0.5, 0.5)
+    edit(served, "--query latency")
+    with served.ledger.read() as reading:
+        [monitor] = reading.monitors()
+    served.sources.answers["latency"] = Answer()
+    found = Backtesting(served.context, served.sources).backtest(monitor, timedelta(days=7))
+    assert (found.points, found.firings) == ((), ())
+
+
+@pytest.mark.parametrize(("change", "left"), [({"query": "latency"}, []), ({"fail_after": 5}, [0.9, 0.91])])
+def test_the_file_s_monitors_are_no_different(
+    served: Bench,
+    change: dict[str, Any],
+    left: list[float],
+) -> None:
+    served.context.rules.replace(policy_with({"name": "accuracy", **QUICK}), "1")
+    served.file_monitors.sync()
+    check_values(served, 0.9, 0.91)
+    served.context.rules.replace(policy_with({"name": "accuracy", **QUICK, **change}), "2")
+    served.file_monitors.sync()
+    assert counted(served) == left

@@ -1,0 +1,75 @@
+"""What people do to a monitor while its source is being asked: the verdict is about the monitor that it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+
+from bot.domain.incidents import Doing
+from bot.domain.monitors import Answer
+from bot.domain.parsing import parse
+from bot.ports import Query
+from bot.services.monitors import Monitors
+from tests.support.monitoring.monitoring import add_monitor, check_values, incidents, rollbacks
+from tests.support.services.bench import BOB, Bench
+
+MEANWHILE = {
+    "changed": "monitor edit churn accuracy --greater-than 0.1",
+    "paused": "monitor pause churn accuracy",
+    "removed": "monitor remove churn accuracy",
+}
+
+
+@pytest.fixture
+def armed(served: Bench) -> Bench:
+    """Return a bench with an armed monitor, that rolls back at the first bad value."""
+    monitor = add_monitor(served, fail_after=1)
+    with served.ledger.write() as tx:
+        tx.save_monitor(replace(monitor, created_by=BOB.person, armed_at=served.clock.now(), armed_by=BOB.person))
+    return served
+
+
+def while_the_source_is_asked(bench: Bench, typed: str) -> None:
+    """Let somebody type this when the source has been asked and has not answered yet."""
+    ask, service = bench.sources.read, Monitors(bench.context, bench.gatekeeper, lambda monitor, span: NotImplemented)
+
+    def asked(name: str, queries: Sequence[Query]) -> list[Answer]:
+        bench.sources.read = ask  # type: ignore[method-assign]
+        command = parse(typed)
+        word = typed.split()[1]
+        act: Callable[..., object] = getattr(service, word)
+        if word in {"pause", "remove"}:
+            act(BOB, "churn", "accuracy", origin="slack")
+        else:
+            act(BOB, command, origin="slack")
+        return ask(name, queries)
+
+    bench.sources.read = asked  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("what", MEANWHILE)
+def test_what_was_changed_meanwhile_moves_nothing_and_alerts_nobody(armed: Bench, what: str) -> None:
+    while_the_source_is_asked(armed, MEANWHILE[what])
+    check_values(armed, 0.5)
+    assert (armed.registry.holders(), rollbacks(armed), incidents(armed)) == ([4], [], [])
+
+
+def test_the_next_check_judges_by_the_new_rule(armed: Bench) -> None:
+    while_the_source_is_asked(armed, MEANWHILE["changed"])
+    check_values(armed, 0.5, 0.5)
+    assert (armed.registry.holders(), incidents(armed)) == ([4], [])
+    check_values(armed, 0.05)
+    assert incidents(armed)[0].doing is Doing.AWAITING_HUMAN  # the change has disarmed it
+
+
+def test_what_was_silenced_meanwhile_moves_nothing(armed: Bench) -> None:
+    while_the_source_is_asked(armed, "monitor silence churn accuracy 2h")
+    check_values(armed, 0.5)
+    assert (armed.registry.holders(), rollbacks(armed), incidents(armed)) == ([4], [], [])
+
+
+def test_without_that_it_is_rolled_back(armed: Bench) -> None:
+    check_values(armed, 0.5)
+    assert armed.registry.holders() == [2]

@@ -1,0 +1,83 @@
+"""Lists and views of monitors."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.domain.errors import Refused, UnknownModel
+from bot.domain.incidents import Tripped
+from bot.domain.monitors import Standing, State
+from bot.domain.policy import read_policy
+from bot.domain.text import say
+from bot.services.context import Rules
+from bot.services.homes import Homes
+from bot.slack.home import home
+from bot.slack.monitoring import monitor_list
+from tests.support.monitoring.monitor_commands import ADD, LIVE, MonitorCommands
+from tests.support.services.bench import ALICE, BOB, DAVE, POLICY
+
+# -- looking -----------------------------------------------------------------------------------------------------------
+
+
+def test_those_that_need_somebody_are_listed_first(watched: MonitorCommands) -> None:
+    for name, state in (("bad", State.FAILED), ("odd", State.NO_DATA), ("ill", State.ERROR)):
+        watched.types(ADD.replace("accuracy", name))
+        with watched.bench.ledger.write() as tx:
+            tx.save_standing(Standing(monitor=watched.find(name).id, state=state))
+    watched.types("monitor pause churn ill")
+    assert [one.monitor.name for one in watched.service.rows()] == ["bad", "odd", "accuracy", "ill"]
+    with pytest.raises(UnknownModel):
+        watched.service.rows("chrun")
+
+
+def test_a_view_has_the_incident_and_the_breaker(watched: MonitorCommands) -> None:
+    watched.incident()
+    with watched.bench.ledger.write() as tx:
+        tx.trip(Tripped(model="", at=watched.bench.clock.now(), why=say("Too many.")))
+    watched.measure(watched.find())
+    view = watched.service.view(watched.find().id)
+    assert view.incident is not None
+    assert view.tripped is not None
+    assert [one.value for one in view.recent] == [0.9]
+    assert watched.service.chart(watched.find().id).values == [0.9]
+
+
+def test_the_sources_are_the_policy_s_and_those_that_need_none(commands: MonitorCommands) -> None:
+    commands.bench.context.rules.replace(read_policy(POLICY | {"sources": {"live": LIVE}}), "")
+    assert commands.service.sources() == ["live", "push", "mlflow"]
+
+
+def test_rules_are_read_at_each_act(watched: MonitorCommands) -> None:
+    assert isinstance(watched.bench.context.rules, Rules)
+    rules = POLICY["models"]["*"] | {"rollback": {"by": ["UALICE"]}}
+    watched.bench.context.rules.replace(read_policy(POLICY | {"models": {"*": rules}}), "")
+    watched.types("monitor pause churn accuracy", ALICE)
+    with pytest.raises(Refused):
+        watched.types("monitor resume churn accuracy", BOB)
+
+
+# -- what armed monitors cost ------------------------------------------------------------------------------------------
+
+
+def costs(commands: MonitorCommands) -> list[bool]:
+    """Tell whether the list says what to expect of what is armed, and whether Home does."""
+    shown = (
+        monitor_list(commands.service.rows(), commands.bench.clock.now()).blocks,
+        home(Homes(commands.bench.context).of(BOB)),
+    )
+    return ["rollbacks a month without a cause" in str(one) for one in shown]
+
+
+def test_the_list_and_home_say_what_to_expect_of_armed_monitors(commands: MonitorCommands) -> None:
+    commands.types("monitor add churn accuracy --source push --action auto")
+    assert costs(commands) == [False, False]
+    commands.types('monitor arm churn accuracy --override --reason "known"', DAVE)
+    assert costs(commands) == [True, True]
+
+
+def test_home_counts_armed_monitors_beyond_those_that_it_shows(commands: MonitorCommands) -> None:
+    for number in range(25):
+        commands.types(f"monitor add churn m{number} --source push --action auto")
+        commands.types(f'monitor arm churn m{number} --override --reason "known"', DAVE)
+    view = Homes(commands.bench.context).of(BOB)
+    assert (len(view.monitors), view.armed and view.armed.armed) == (20, 25)

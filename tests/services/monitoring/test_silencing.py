@@ -1,0 +1,61 @@
+"""Pausing and silencing monitors."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from bot.domain.errors import BadInput
+from bot.domain.events import Tag
+from tests.support.monitoring.monitor_commands import ADD, MonitorCommands
+from tests.support.services.bench import BOB
+
+
+def test_a_paused_monitor_is_not_due_until_it_is_resumed(watched: MonitorCommands) -> None:
+    watched.types("monitor pause churn accuracy")
+    watched.bench.clock.advance(hours=1)
+    with watched.bench.ledger.read() as reading:
+        assert reading.due_monitors(watched.bench.clock.now()) == []
+    watched.types("monitor resume churn accuracy")
+    watched.bench.clock.advance(minutes=1)
+    with watched.bench.ledger.read() as reading:
+        assert [one.name for one, _ in reading.due_monitors(watched.bench.clock.now())] == ["accuracy"]
+
+
+def test_twice_is_said_and_changes_nothing(watched: MonitorCommands) -> None:
+    with pytest.raises(BadInput, match="is not paused"):
+        watched.types("monitor resume churn accuracy")
+    watched.types("monitor pause churn accuracy")
+    with pytest.raises(BadInput, match="is paused already"):
+        watched.types("monitor pause churn accuracy")
+
+
+def test_a_silence_has_an_end_an_author_and_a_reason(watched: MonitorCommands) -> None:
+    watched.types('monitor silence churn accuracy 2h --reason "a move"')
+    monitor = watched.find()
+    assert (monitor.silenced_by, monitor.silence_reason) == (BOB.person, "a move")
+    assert monitor.silenced_until == watched.bench.clock.now() + timedelta(hours=2)
+    assert watched.event(Tag.MONITOR_SILENCED).why == "a move"
+
+
+def test_every_monitor_of_a_model_is_silenced_at_once(watched: MonitorCommands) -> None:
+    watched.types(ADD.replace("accuracy", "f1"))
+    assert "the monitors accuracy, f1 of “churn”" in watched.types("monitor silence churn 2h --all")
+    now = watched.bench.clock.now()
+    assert all(watched.find(name).is_silenced(now) for name in ("accuracy", "f1"))
+    watched.types("monitor unsilence churn f1")
+    assert [watched.find(name).is_silenced(now) for name in ("accuracy", "f1")] == [True, False]
+    an_hour_ago = now - timedelta(hours=1)  # by a clock that is set back
+    assert [watched.find(name).is_silenced(an_hour_ago) for name in ("accuracy", "f1")] == [True, False]
+
+
+@pytest.mark.parametrize("text", ["monitor silence churn 2h", "monitor silence churn accuracy 2h --all"])
+def test_one_or_all_has_to_be_said(watched: MonitorCommands, text: str) -> None:
+    with pytest.raises(BadInput, match="Name one monitor, or write --all"):
+        watched.types(text)
+
+
+def test_what_is_not_silenced_cannot_be_let_speak(watched: MonitorCommands) -> None:
+    with pytest.raises(BadInput, match="Nothing of that is silenced"):
+        watched.types("monitor unsilence churn accuracy")

@@ -1,0 +1,147 @@
+"""Everyone behind a move is named: all who approved, who overrode a gate, and who sat at the bot's terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bot.domain.commands import History
+from bot.domain.events import Tag
+from bot.domain.history_words import came
+from bot.domain.people import Operator, actor_id
+from bot.domain.policy import read_policy
+from bot.domain.registry import Stage, parse_version
+from bot.ledger import SqlLedger
+from bot.ports import NoteKind
+from bot.slack.cards import card
+from tests.support.app.app_fixture import message_text
+from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench, FaultyRegistry, ManualClock
+
+ANN_AT_THE_TERMINAL = replace(DAVE, operator="ann")  # as `operators` says
+GATED: dict[str, Any] = {
+    "approvers": ["lead"],
+    "required": 2,
+    "override": ["admin"],
+    "gates": [{"metric": "f1", "at_least": 0.9}],
+}
+
+
+@pytest.fixture
+def bench(sqlite_url: str) -> Iterator[Bench]:
+    """Return a bench where `churn` needs two approvals and has a gate, and somebody has to be told of every move."""
+    ledger, registry = SqlLedger(sqlite_url), FaultyRegistry()
+    registry.add("churn", versions=[Stage.NONE, Stage.NONE, Stage.PRODUCTION, Stage.NONE])
+    policy = read_policy(
+        POLICY
+        | {
+            "models": {"*": {"production": GATED, "rollback": {"by": ["lead", "admin"]}}},
+            "operators": {"ann": "UDAVE"},
+            "notify": [{"url": "https://deploy.example/hook"}],
+        }
+    )
+    yield Bench(ledger=ledger, registry=registry, clock=ManualClock(), policy=policy)
+    ledger.close()
+
+
+def promoted(bench: Bench, who: Any = ALICE) -> str:
+    """Let v4 be requested, approved by two, its failed gate overridden, and moved; return the request's id."""
+    request = bench.open("promote churn 4 production --reason 'better f1'", who)
+    bench.approve(request, CAROL)
+    bench.approve(request, BOB)
+    bench.requests.override(ANN_AT_THE_TERMINAL, request.id, reason="f1 isn't logged yet", origin="terminal")
+    bench.moves.run("churn")
+    bench.mirror.write()
+    return request.id
+
+
+def history(bench: Bench) -> str:
+    """Return how the version that serves came into Production."""
+    found = bench.lookups.timeline(History(model="churn"))
+    return str(came(found.served[0], found))
+
+
+def event(bench: Bench) -> dict[str, Any]:
+    """Return what endpoints are told of the last move."""
+    *_, last = (note for note in bench.notes() if note.kind is NoteKind.EVENT)
+    found: dict[str, Any] = json.loads(last.data["body"])
+    return found
+
+
+def test_the_history_names_every_approver_and_the_override(bench: Bench) -> None:
+    request = promoted(bench)
+    assert history(bench) == (
+        "promoted: requested by @UALICE, approved by @UCAROL, @UBOB, gates overridden by @UDAVE (f1 isn't logged yet), "
+        f"request {request}: better f1"
+    )
+
+
+def test_the_event_names_every_approver_and_the_override(bench: Bench) -> None:
+    promoted(bench)
+    told = event(bench)
+    assert (told["requester"], told["approvers"]) == ("slack:T1/UALICE", ["slack:T1/UCAROL", "slack:T1/UBOB"])
+    assert (told["overridden_by"], told["override_reason"]) == ("slack:/UDAVE", "f1 isn't logged yet")
+
+
+def test_the_audit_s_approval_names_every_approver(bench: Bench) -> None:
+    promoted(bench)
+    [approved] = [event for event in bench.events() if event.tag is Tag.APPROVED]
+    assert approved.evidence["approvers"] == ["slack:T1/UCAROL", "slack:T1/UBOB"]
+
+
+def test_the_metadata_card_names_every_approver_as_who_deployed(bench: Bench) -> None:
+    promoted(bench)
+    found = bench.lookups.card("churn", parse_version("4")).card
+    assert (found.deployed_by, found.approver) == ("UCAROL,UBOB", "UCAROL,UBOB")
+
+
+def test_an_operator_is_who_they_are_in_slack_in_tags_history_and_on_the_card(bench: Bench) -> None:
+    request = promoted(bench, ANN_AT_THE_TERMINAL)
+    assert bench.registry.version("churn", 4).tags["requester"] == "UDAVE"
+    assert "requested by @UDAVE" in history(bench)
+    with bench.ledger.read() as reading:
+        found = card(reading.request(request), reading.votes(request))
+    assert "*Asked by*\n<@UDAVE>" in message_text({"blocks": found.blocks})
+    assert event(bench)["requester"] == "slack:/UDAVE"
+
+
+def test_an_operator_is_who_they_are_in_slack_after_a_rollback(bench: Bench) -> None:
+    bench.watch.poll()
+    promoted(bench)
+    bench.clock.advance(hours=1)
+    bench.do("rollback churn 3 --reason 'latency doubled' --force", ANN_AT_THE_TERMINAL)
+    bench.mirror.write()
+    assert bench.registry.version("churn", 4).tags["rolled_back_by"] == "UDAVE"
+    assert bench.registry.version("churn", 3).tags["restored_by"] == "UDAVE"
+    assert "rolled back from v4 by @UDAVE" in history(bench)
+    assert event(bench)["actor"] == "slack:/UDAVE"
+
+
+def test_an_operator_who_asked_hears_how_it_ended(bench: Bench) -> None:
+    request = bench.open("promote churn 4 production", ANN_AT_THE_TERMINAL)
+    bench.reject(request)
+    [note] = [note for note in bench.notes() if note.kind is NoteKind.DIRECT]
+    assert note.to == "UDAVE"
+
+
+def test_who_asked_at_the_terminal_and_cancels_in_slack_isn_t_told_what_they_did(bench: Bench) -> None:
+    request = bench.open("promote churn 4 production", ANN_AT_THE_TERMINAL)
+    bench.requests.cancel(DAVE, request.id, origin="slack")
+    assert [note for note in bench.notes() if note.kind is NoteKind.DIRECT] == []
+
+
+def test_what_is_stored_names_the_operator_of_the_machine(bench: Bench) -> None:
+    request = promoted(bench, ANN_AT_THE_TERMINAL)
+    with bench.ledger.read() as reading:
+        assert reading.request(request).requester == Operator("ann")
+        [overridden] = [link.event for link in reading.links() if link.event.tag is Tag.OVERRIDDEN]
+    assert actor_id(overridden.actor) == "operator:ann"
+
+
+def test_an_operator_whom_the_policy_no_longer_names_is_shown_by_name(bench: Bench) -> None:
+    promoted(bench, ANN_AT_THE_TERMINAL)
+    bench.context.rules.replace(bench.policy.model_copy(update={"operators": {}}), "other")
+    assert "requested by ann" in history(bench)

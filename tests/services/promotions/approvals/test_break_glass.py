@@ -1,0 +1,310 @@
+"""Breaking the glass: what it sets aside, and what it leaves alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.domain import words
+from bot.domain.approvals import Request, RequestState
+from bot.domain.commands import ShowAudit
+from bot.domain.errors import AlreadyDecided, BadInput, GateFailed, Refused
+from bot.domain.events import Tag
+from bot.domain.parsing import build
+from bot.domain.people import Caller, Person, Profile
+from bot.domain.policy import read_policy
+from bot.domain.registry import Stage
+from bot.domain.text import unpack
+from bot.ports import NoteKind
+from bot.services.homes import Homes
+from bot.slack import governing
+from bot.slack.cards import card
+from bot.slack.home import home
+from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, POLICY, Bench
+from tests.support.services.freezes import freeze
+
+EMERGENCY = 'promote churn 2 production --break-glass --reason "v3 is down"'
+
+
+def test_an_emergency_sets_aside_the_pending_request(bench: Bench) -> None:
+    pending = bench.open()
+    bench.do(EMERGENCY, DAVE)
+    assert bench.state(pending) is RequestState.STALE
+    assert bench.registry.holders() == [2]
+
+
+def test_an_emergency_leaves_a_request_that_is_being_moved(bench: Bench) -> None:
+    moving = bench.approved()
+
+    def break_the_glass() -> None:
+        with pytest.raises(Refused, match=moving.id):
+            bench.do(EMERGENCY, DAVE)
+        assert bench.state(moving) is RequestState.EXECUTING
+
+    bench.registry.before = break_the_glass
+    bench.moves.run("churn")
+    assert bench.state(moving) is RequestState.DONE
+    assert bench.registry.holders() == [4]
+
+
+def test_an_emergency_leaves_an_approved_request_that_waits_for_its_move(bench: Bench) -> None:
+    approved = bench.approved()
+    with pytest.raises(Refused, match=approved.id):
+        bench.do(EMERGENCY, DAVE)
+    assert bench.state(approved) is RequestState.APPROVED
+    bench.moves.run("churn")
+    assert bench.registry.holders() == [4]
+
+
+def test_an_emergency_goes_through_a_freeze(bench: Bench) -> None:
+    freeze(bench)
+    request = bench.do(EMERGENCY, DAVE).request
+    assert request is not None
+    assert bench.state(request) is RequestState.DONE
+    assert bench.registry.holders() == [2]
+
+
+def test_an_emergency_goes_past_gates_that_nobody_can_override(bench: Bench) -> None:
+    gated = {"*": {"production": {"approvers": ["lead"], "gates": [{"metric": "accuracy", "at_least": 0.85}]}}}
+    bench.context.rules.replace(read_policy(POLICY | {"models": gated}), "gated")
+    with pytest.raises(GateFailed):
+        bench.open("promote churn 2 production")
+    bench.do(EMERGENCY, DAVE)
+    assert bench.registry.holders() == [2]
+
+
+def test_the_channel_is_alarmed_and_the_card_shows_the_decision(bench: Bench) -> None:
+    request = bench.open(EMERGENCY, DAVE)
+    assert {f"said:glass:{request.id}", f"card:{request.id}:approved"} <= {note.key for note in bench.notes()}
+
+
+def test_the_audit_says_who_broke_the_glass_and_why(bench: Bench) -> None:
+    bench.do(EMERGENCY, DAVE)
+    [event] = [event for event in bench.events() if event.tag is Tag.BROKE_GLASS]
+    assert (event.actor, event.why, event.before, event.after) == (DAVE.person, "v3 is down", "pending", "approved")
+
+
+def test_an_ordinary_request_sets_nothing_aside(bench: Bench) -> None:
+    pending = bench.open()
+    with pytest.raises(Refused):
+        bench.open("promote churn 2 production", ALICE)
+    assert bench.state(pending) is RequestState.PENDING
+
+
+# -- the review --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def moved(bench: Bench) -> Request:
+    """Return the request of what Dave moved by breaking the glass."""
+    request = bench.do(EMERGENCY, DAVE).request
+    assert request is not None
+    return bench.now(request)
+
+
+def review(bench: Bench, request: Request, who: Caller = BOB, reason: str = "it was right") -> Request:
+    """Review a request at the terminal or in Slack."""
+    return bench.reviews.review(who, request.id, reason=reason, origin="slack")
+
+
+def people(ids: Sequence[str]) -> list[str]:
+    """Return the users behind these ids: there are no groups here."""
+    return list(ids)
+
+
+def of_review(bench: Bench, request: Request) -> list[tuple[str, str]]:
+    """Return what is on its way about the review: to whom, and what."""
+    found = [note for note in bench.notes() if "review" in note.key and note.kind is not NoteKind.CARD]
+    return [(note.to, str(unpack(note.data["say"]))) for note in found]
+
+
+def shown(request: Request) -> str:
+    """Return the request's card as text."""
+    return str(card(request, []).blocks)
+
+
+def test_a_broken_glass_is_to_be_reviewed_within_three_days(bench: Bench, moved: Request) -> None:
+    assert moved.needs_review
+    assert moved.review_due == bench.clock.now() + timedelta(days=3)
+    assert "Review due by" in shown(moved)
+    assert "request_review" in shown(moved)  # the button
+    assert "Someone else has to review it by" in bench.told(f"said:glass:{moved.id}")
+
+
+def test_the_policy_says_within_what_time(bench: Bench) -> None:
+    rule = {"approvers": ["lead"], "review_within": "6h"}
+    bench.context.rules.replace(read_policy(POLICY | {"models": {"*": {"production": rule}}}), "quick")
+    request = bench.do(EMERGENCY, DAVE).request
+    assert request is not None
+    assert request.review_due == bench.clock.now() + timedelta(hours=6)
+
+
+@pytest.mark.parametrize("who", [BOB, CAROL])
+def test_another_approver_reviews_it_and_card_thread_and_audit_have_it(
+    bench: Bench, moved: Request, who: Profile
+) -> None:
+    reviewed = review(bench, moved, who)
+    assert (reviewed.reviewed_by, reviewed.review_reason, reviewed.needs_review) == (who.person, "it was right", False)
+    assert "Reviewed by" in shown(reviewed)
+    assert "request_review" not in shown(reviewed)
+    assert ("", f"@{who.person.user} reviewed it: it was right") in of_review(bench, moved)
+    event = bench.events()[-1]
+    assert (event.tag, event.actor, event.why) == (Tag.REVIEWED, who.person, "it was right")
+    assert event.evidence["is_late"] is False
+
+
+def test_another_admin_reviews_it(bench: Bench) -> None:
+    bench.context.rules.replace(read_policy(POLICY | {"roles": {"lead": ["UBOB"], "admin": ["UDAVE", "UEVE"]}}), "two")
+    request = bench.do(EMERGENCY, DAVE).request
+    assert request is not None
+    eve = replace(DAVE, person=Person("T1", "UEVE"))
+    assert review(bench, request, eve).reviewed_by == eve.person
+
+
+@pytest.mark.parametrize(
+    ("who", "why"),
+    [
+        (DAVE, "someone else"),
+        (ALICE, "Only approvers and admins"),
+        (GUEST, "Guests"),
+        (replace(BOB, is_deleted=True), "deactivated"),
+        (replace(BOB, is_home=False), "members of this workspace"),
+    ],
+)
+def test_who_may_not_review_it_hears_why_and_the_audit_keeps_it(
+    bench: Bench, moved: Request, who: Profile, why: str
+) -> None:
+    with pytest.raises(Refused, match=why):
+        review(bench, moved, who)
+    assert bench.now(moved).needs_review
+    assert bench.events()[-1].tag is Tag.VOTE_REFUSED
+
+
+def test_who_broke_the_glass_does_not_review_it_from_the_terminal(bench: Bench, moved: Request) -> None:
+    bench.context.rules.replace(read_policy(POLICY | {"operators": {"dave": "UDAVE"}}), "operators")
+    with pytest.raises(Refused, match="someone else"):
+        review(bench, moved, Profile(person=Person("", "UDAVE"), operator="dave"))
+    assert bench.now(moved).needs_review
+
+
+def test_a_review_happens_once(bench: Bench, moved: Request) -> None:
+    review(bench, moved, BOB)
+    with pytest.raises(AlreadyDecided, match="already reviewed this"):
+        review(bench, moved, CAROL, "no, it was wrong")
+    assert bench.now(moved).review_reason == "it was right"
+
+
+def test_a_review_needs_a_reason(bench: Bench, moved: Request) -> None:
+    with pytest.raises(BadInput, match="needs a reason"):
+        review(bench, moved, reason="")
+    assert bench.now(moved).needs_review
+
+
+def test_what_people_approved_has_no_review(bench: Bench) -> None:
+    request = bench.approved()
+    bench.moves.run("churn")
+    with pytest.raises(Refused, match="Nobody broke the glass"):
+        review(bench, request, CAROL)
+
+
+def test_what_is_not_moved_yet_has_none_yet(bench: Bench) -> None:
+    request = bench.open(EMERGENCY, DAVE)
+    with pytest.raises(Refused, match="isn't moved yet"):
+        review(bench, request)
+
+
+def test_what_came_to_nothing_has_none(bench: Bench) -> None:
+    request = bench.open(EMERGENCY, DAVE)
+    bench.registry.by_hand("churn", 4, Stage.PRODUCTION)
+    bench.moves.run("churn")
+    assert bench.state(request) is RequestState.STALE
+    assert not bench.now(request).needs_review
+    with pytest.raises(Refused, match="came to nothing"):
+        review(bench, request)
+
+
+def test_reviewers_are_reminded_a_day_before_and_once(bench: Bench, moved: Request) -> None:
+    bench.clock.advance(days=2, seconds=-1)
+    assert bench.reviews.remind(people) == 0
+    bench.clock.advance(seconds=1)
+    assert bench.reviews.remind(people) == 1
+    assert bench.reviews.remind(people) == 0
+    assert sorted(to for to, _ in of_review(bench, moved)) == ["", "UBOB", "UCAROL"]
+    assert all(f"/model review {moved.id}" in said for _, said in of_review(bench, moved))
+
+
+def test_of_a_short_time_half_is_over_before_the_reminder(bench: Bench) -> None:
+    rule = {"approvers": ["lead"], "review_within": "6h"}
+    bench.context.rules.replace(read_policy(POLICY | {"models": {"*": {"production": rule}}}), "quick")
+    bench.do(EMERGENCY, DAVE)
+    bench.clock.advance(hours=3, seconds=-1)
+    assert bench.reviews.remind(people) == 0
+    bench.clock.advance(seconds=1)
+    assert bench.reviews.remind(people) == 1
+
+
+def test_once_it_is_overdue_the_channel_hears_it_once(bench: Bench, moved: Request) -> None:
+    bench.clock.advance(days=2)
+    bench.reviews.remind(people)
+    bench.clock.advance(days=1)
+    assert [bench.reviews.remind(people) for _ in range(3)] == [1, 0, 0]
+    assert [said for to, said in of_review(bench, moved) if to == "#ml-models"] == [
+        str(words.review_overdue(moved)),
+    ]
+    assert bench.events()[-1].tag is Tag.REVIEW_OVERDUE
+    assert "Overdue since" in shown(bench.now(moved))
+    bench.clock.advance(days=1)
+    assert bench.reviews.remind(people) == 0
+    assert review(bench, moved).reviewed_by == BOB.person
+    assert bench.events()[-1].evidence["is_late"] is True
+
+
+def test_a_bot_that_was_off_for_days_says_only_that_it_is_overdue(bench: Bench, moved: Request) -> None:
+    bench.clock.advance(days=9)
+    assert [bench.reviews.remind(people) for _ in range(2)] == [1, 0]
+    assert bench.now(moved).review_reminded == 2
+
+
+def test_nobody_is_reminded_of_what_is_reviewed(bench: Bench, moved: Request) -> None:
+    review(bench, moved)
+    bench.clock.advance(days=9)
+    assert bench.reviews.remind(people) == 0
+
+
+def test_what_an_older_registrar_moved_is_asked_of_nobody_and_can_be_reviewed(bench: Bench, moved: Request) -> None:
+    with bench.ledger.write() as tx:
+        tx.save_request(replace(moved, review_due=None))
+    bench.clock.advance(days=9)
+    assert bench.reviews.remind(people) == 0
+    with bench.ledger.read() as reading:
+        assert reading.to_review() == []
+    assert review(bench, moved).reviewed_by == BOB.person
+
+
+def test_home_shows_it_to_whoever_can_review_it(bench: Bench, moved: Request) -> None:
+    homes = Homes(bench.context)
+    assert [one.id for one in homes.of(BOB).reviews] == [moved.id]
+    assert list(homes.of(DAVE).reviews) == []
+    assert list(homes.of(ALICE).reviews) == []
+    assert "broke the glass" in str(home(homes.of(BOB)))
+    review(bench, moved)
+    assert list(homes.of(BOB).reviews) == []
+
+
+def test_the_audit_counts_what_has_no_review(bench: Bench, moved: Request) -> None:
+    ask = build(ShowAudit, {"model": "churn"})
+    links, said = bench.lookups.audit(ask)
+    assert str(said) == f"Break glass without a review: 1, 0 overdue ({moved.id})."
+    assert "without a review: 1" in str(governing.audit(ask, links, said).blocks)
+    bench.clock.advance(days=3)
+    assert "1, 1 overdue" in str(bench.lookups.audit(ask)[1])
+    review(bench, moved)
+    assert bench.lookups.audit(ask)[1] is None
+
+
+def test_the_new_key_makes_no_other_rule_of_an_old_file(bench: Bench) -> None:
+    """The word that requests of the version before carry."""
+    assert bench.policy.fingerprint("churn", Stage.PRODUCTION) == "2f542119ef1a1af3"

@@ -1,0 +1,189 @@
+"""Approvals that expire, and versions that came and went before the transition."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bot.domain.approvals import RequestState
+from bot.domain.commands import Unblock, UnfreezeModel
+from bot.domain.errors import Refused
+from bot.domain.events import Tag
+from bot.domain.moves import MoveState
+from bot.domain.parsing import build
+from bot.domain.registry import Stage
+from tests.support.services.approvals import freeze, glass, move_of
+from tests.support.services.bench import ALICE, BOB, CAROL, Bench
+
+
+def unfreeze(bench: Bench, model: str = "churn") -> None:
+    bench.freezing.unfreeze(BOB, build(UnfreezeModel, {"model": model}), origin="slack")
+    bench.clock.advance(seconds=10)
+
+
+# -- approvals expire --------------------------------------------------------------------------------------------------
+
+
+def test_an_approved_request_that_waits_in_a_freeze_expires(bench: Bench) -> None:
+    request = bench.approved()
+    freeze(bench)
+    for _ in range(3):
+        bench.moves.run("churn")
+        bench.clock.advance(hours=10)
+    bench.moves.run("churn")
+    assert bench.state(request) is RequestState.EXPIRED
+    unfreeze(bench)
+    bench.moves.run("churn")
+    assert bench.registry.holders() == [3]
+
+
+def test_an_approved_request_expires_while_the_registry_is_down(bench: Bench) -> None:
+    request = bench.approved()
+    bench.registry.down = True
+    bench.moves.run("churn")
+    bench.clock.advance(days=400)
+    bench.moves.run("churn")
+    assert bench.state(request) is RequestState.EXPIRED
+    assert move_of(bench, request).state is MoveState.STALE
+    bench.registry.down = False
+    bench.moves.run("churn")
+    assert bench.registry.holders() == [3]
+
+
+def test_an_approval_that_nobody_carried_out_is_not_carried_out_400_days_later(bench: Bench) -> None:
+    request = bench.approved()
+    bench.clock.advance(days=400)
+    bench.moves.run("churn")
+    assert (bench.state(request), bench.registry.holders()) == (RequestState.EXPIRED, [3])
+
+
+def test_people_read_that_it_was_approved_and_not_moved_in_time(bench: Bench) -> None:
+    request = bench.approved()
+    bench.clock.advance(hours=24)
+    bench.moves.run("churn")
+    assert "expired: it was approved, but not moved by" in bench.told("direct")
+    assert {"card:expired", "news:expired", "direct:expired"} <= bench.keys()
+    expired = bench.events()[-1]
+    assert (expired.tag, expired.subject) == (Tag.EXPIRED, request.id)
+
+
+def test_a_waiting_move_is_due_no_later_than_its_request_expires(bench: Bench) -> None:
+    request = bench.approved()
+    bench.clock.advance(hours=23, minutes=59, seconds=57)
+    freeze(bench)
+    bench.moves.run("churn")
+    bench.clock.advance(seconds=3)
+    bench.moves.run("churn")
+    assert bench.state(request) is RequestState.EXPIRED
+
+
+def test_a_broken_glass_expires_as_well(bench: Bench) -> None:
+    request = glass(bench)
+    bench.registry.down = True
+    bench.moves.run("churn")
+    bench.clock.advance(days=2)
+    bench.moves.run("churn")
+    assert bench.state(request) is RequestState.EXPIRED
+
+
+# -- what came and went ------------------------------------------------------------------------------------------------
+
+
+def came_and_went(bench: Bench, version: int) -> None:
+    """Let a version be moved to Production in MLflow, and v3 be put back because that one is bad."""
+    bench.clock.advance(minutes=1)
+    bench.registry.by_hand("churn", version, Stage.PRODUCTION)
+    bench.watch.poll()
+    bench.clock.advance(minutes=1)
+    bench.do('rollback churn 3 --reason "bad figures"', BOB)
+    assert bench.registry.holders() == [3]
+
+
+def test_an_approved_version_that_served_and_was_rolled_back_meanwhile_is_not_moved(bench: Bench) -> None:
+    bench.watch.poll()
+    for version in (4, 3):  # v4 served, and v3 took over from it
+        bench.approved(f"promote churn {version} production")
+        bench.moves.run("churn")
+        bench.clock.advance(days=2)
+    request = bench.approved("promote churn 4 production")
+    freeze(bench)
+    bench.moves.run("churn")
+    bench.clock.advance(minutes=1)
+    bench.do('rollback churn 4 --reason "bad figures"', BOB)  # v4 serves for a minute, and is worse
+    bench.clock.advance(minutes=1)
+    unblock = build(Unblock, {"model": "churn", "version": "3", "reason": "v4 is worse"})
+    bench.rollbacks.unblock(BOB, unblock, origin="slack")
+    bench.do('rollback churn 3 --reason "worse figures"', BOB)
+    assert bench.registry.version("churn", 4).stage is request.from_stage
+    unfreeze(bench)
+    bench.moves.run("churn")
+    assert (bench.state(request), bench.registry.holders()) == (RequestState.STALE, [3])
+    assert "after this was requested" in bench.now(request).outcome
+
+
+def test_a_click_finds_what_came_and_went_before_the_next_poll(bench: Bench) -> None:
+    bench.watch.poll()
+    request = bench.open("promote churn 1 production")
+    came_and_went(bench, 1)
+    with pytest.raises(Refused):
+        bench.approve(request, CAROL)
+    assert bench.state(request) is RequestState.STALE
+
+
+def test_another_version_that_came_and_went_is_found_too(bench: Bench) -> None:
+    bench.watch.poll()
+    request = bench.open("promote churn 1 production")
+    came_and_went(bench, 4)
+    assert bench.requests.refresh() == 1
+    assert bench.state(request) is RequestState.STALE
+
+
+def test_next_to_an_incumbent_that_stays_other_versions_come_and_go(bench: Bench) -> None:
+    bench.watch.poll()
+    request = bench.open("promote churn 1 production --keep-existing")
+    came_and_went(bench, 4)
+    assert bench.requests.refresh() == 0
+    bench.approve(request, CAROL)
+    bench.moves.run("churn")
+    assert bench.state(request) is RequestState.DONE
+
+
+def test_what_is_found_far_back_counts_as_well(bench: Bench) -> None:
+    bench.watch.poll()
+    request = bench.open("promote churn 1 production")
+    came_and_went(bench, 4)
+    pattern = bench.moves_of()[0]
+    with bench.ledger.write() as tx:
+        for number in range(120):
+            later: dict[str, Any] = {"intended_at": bench.clock.now(), "finished_at": bench.clock.now()}
+            tx.add_move(replace(pattern, id=f"other:{number}", version=2, state=MoveState.FAILED, **later))
+    assert bench.requests.refresh() == 1
+    assert bench.state(request) is RequestState.STALE
+
+
+def test_the_moves_before_a_request_are_none_of_its_news(bench: Bench) -> None:
+    bench.watch.poll()
+    came_and_went(bench, 4)
+    bench.clock.advance(minutes=1)
+    request = bench.approved("promote churn 1 production")
+    bench.moves.run("churn")
+    assert bench.state(request) is RequestState.DONE
+
+
+def test_a_poll_that_finds_late_what_the_request_knew_ends_nothing(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.registry.by_hand("churn", 2, Stage.PRODUCTION)
+    request = bench.open()
+    bench.clock.advance(minutes=1)
+    bench.watch.poll()
+    bench.approve(request)
+    bench.moves.run("churn")
+    assert bench.state(request) is RequestState.DONE
+
+
+def test_alice_is_asked_about_only_if_she_let_something_pass(bench: Bench) -> None:
+    bench.approve(bench.open(who=ALICE))
+    bench.moves.run("churn")
+    assert all("UALICE" not in asked for asked in bench.directory.asked)

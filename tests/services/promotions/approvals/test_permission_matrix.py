@@ -1,0 +1,116 @@
+"""Who may do what to a request in which state: every kind of caller, every act, every state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from bot.domain.approvals import Choice, Request, RequestState, Vote
+from bot.domain.authority import Act, Subject, authorize
+from bot.domain.errors import AlreadyDecided, RegistrarError
+from bot.domain.events import Event, Tag
+from bot.domain.evidence import GateResult, Seen
+from bot.domain.people import Automation, Caller, Client, Operator, Profile
+from bot.domain.registry import Stage
+from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, STRANGER, Bench
+
+CALLERS: dict[str, Caller] = {
+    "requester": ALICE,
+    "lead": BOB,
+    "lead who voted": CAROL,
+    "admin": DAVE,
+    "guest": GUEST,
+    "stranger": STRANGER,
+    "bot": replace(BOB, is_bot=True),
+    "deactivated": replace(BOB, is_deleted=True),
+    "automation": Automation("monitor"),
+    "client": Client("ci"),
+    "operator": Operator("root"),
+}
+
+FAILED = GateResult(name="f1", bound="≥ 1", value="0.5", passed=False)
+
+
+def do(bench: Bench, act: Act, who: Caller, request: Request) -> object:
+    """Do an act to a request, by the service that does it."""
+    acts: dict[Act, Callable[[], object]] = {
+        Act.APPROVE: lambda: bench.requests.vote(who, request.id, Choice.APPROVE, origin="slack"),
+        Act.REJECT: lambda: bench.requests.vote(who, request.id, Choice.REJECT, reason="no", origin="slack"),
+        Act.WITHDRAW: lambda: bench.requests.withdraw(who, request.id, origin="slack"),
+        Act.OVERRIDE: lambda: bench.requests.override(who, request.id, reason="so", origin="slack"),
+        Act.CANCEL: lambda: bench.requests.cancel(who, request.id, origin="slack"),
+    }
+    return acts[act]()
+
+
+def a_request_in(bench: Bench, state: RequestState, act: Act) -> Request:
+    """Put a request in this state into the ledger: Carol has approved it, and a gate failed where one is let pass."""
+    model, gates = f"two-{state.value}", (FAILED,) if act is Act.OVERRIDE else ()
+    bench.registry.add(model, versions=1)
+    rule = bench.policy.fingerprint(model, Stage.PRODUCTION)
+    request = replace(bench.open(f"promote {model} 1 production"), state=state, seen=Seen(gates=gates, rule=rule))
+    with bench.ledger.write() as tx:
+        tx.save_request(request)
+        tx.add_vote(
+            Vote(request=request.id, voter=CAROL.person, choice=Choice.APPROVE, reason="", at=bench.clock.now())
+        )
+    return request
+
+
+def expected(bench: Bench, act: Act, who: Caller, request: Request) -> bool:
+    """Return what the table of acts and the state together say."""
+    subject = Subject(model=request.model, target=request.target, requester=request.requester)
+    allowed = bool(authorize(who, act, subject, bench.policy, bench.clock.now()))
+    if act is Act.WITHDRAW:
+        return allowed and who is CAROL  # who has no vote has nothing to take back
+    if act in {Act.APPROVE, Act.REJECT}:
+        return allowed and who is not CAROL  # one person, one vote
+    return allowed
+
+
+ACTS = (Act.APPROVE, Act.REJECT, Act.WITHDRAW, Act.OVERRIDE, Act.CANCEL)
+
+
+@pytest.mark.parametrize(("caller", "act"), list(product(CALLERS, ACTS)), ids=str)
+def test_a_pending_request_takes_what_the_table_allows_and_nothing_else(bench: Bench, caller: str, act: Act) -> None:
+    request = a_request_in(bench, RequestState.PENDING, act)
+    who = CALLERS[caller]
+    if expected(bench, act, who, request):
+        do(bench, act, who, request)
+        return
+    before = bench.now(request)
+    with pytest.raises(RegistrarError):
+        do(bench, act, who, request)
+    assert bench.now(request) == before
+
+
+DECIDED = [state for state in RequestState if state is not RequestState.PENDING]
+
+
+@pytest.mark.parametrize(("caller", "act"), list(product(CALLERS, ACTS)), ids=str)
+def test_a_request_that_is_not_pending_takes_nothing(bench: Bench, caller: str, act: Act) -> None:
+    for state in DECIDED:
+        request = a_request_in(bench, state, act)
+        refusal = refused(bench, act, CALLERS[caller], request)
+        assert bench.now(request) == request
+        assert [move for move in bench.moves_of(request.model) if move.request] == []
+        if belongs_here(CALLERS[caller]):
+            assert isinstance(refusal, AlreadyDecided)  # and so hears how it ended
+        assert len(refusals(bench, request)) == 1
+
+
+def refused(bench: Bench, act: Act, who: Caller, request: Request) -> RegistrarError:
+    with pytest.raises(RegistrarError) as found:
+        do(bench, act, who, request)
+    return found.value
+
+
+def belongs_here(who: Caller) -> bool:
+    return isinstance(who, Profile) and who.is_home and not who.is_bot and not who.is_deleted
+
+
+def refusals(bench: Bench, request: Request) -> list[Event]:
+    return [event for event in bench.events() if event.tag is Tag.VOTE_REFUSED and event.subject == request.id]

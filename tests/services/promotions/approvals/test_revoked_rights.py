@@ -1,0 +1,337 @@
+"""Rights that end between a vote and its move: no approval outlives the right to give it, and none lasts forever."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bot.domain.approvals import Request, RequestState
+from bot.domain.errors import RegistryUnreachable, SlackNotConnected
+from bot.domain.events import Event, Tag
+from bot.domain.evidence import GateResult
+from bot.domain.moves import MoveState
+from bot.domain.people import Person, Profile
+from bot.domain.policy import read_policy
+from bot.domain.registry import Stage
+from bot.ports import NO_SLACK
+from bot.services.gating import Gating
+from bot.services.moves import Moves
+from tests.support.services.approvals import freeze, glass, move_of
+from tests.support.services.bench import BOB, CAROL, DAVE, POLICY, Bench
+
+GONE = {"is_deleted": True}
+
+
+GROUPED = {"two*": {"production": {"approvers": ["SLEADS"], "required": 2}}}
+
+
+BOB_THE_LEAD, CAROL_THE_LEAD = (replace(who, groups=frozenset({"SLEADS"})) for who in (BOB, CAROL))
+
+
+@pytest.fixture
+def two(bench: Bench) -> Request:
+    """Return an open request that needs two approvals."""
+    bench.registry.add("two", versions=1)
+    return bench.open("promote two 1 production")
+
+
+def blocked(bench: Bench, request: Request) -> Request:
+    """Let a gate of the request have failed."""
+    assert request.seen is not None
+    failed = GateResult(name="f1", bound="≥ 1", value="0.5", passed=False)
+    changed = replace(request, seen=replace(request.seen, gates=(failed,)))
+    with bench.ledger.write() as tx:
+        tx.save_request(changed)
+    return changed
+
+
+def approvals(bench: Bench, request: Request) -> dict[str, str]:
+    """Return who approved, each with the rule by which that no longer counts."""
+    with bench.ledger.read() as reading:
+        return {vote.voter.user: vote.lapsed for vote in reading.votes(request.id)}
+
+
+def lapses(bench: Bench) -> list[Event]:
+    return [event for event in bench.events() if event.tag is Tag.LAPSED]
+
+
+# -- when the approvals would be complete ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [(GONE, "deactivated"), ({"is_guest": True}, "guest"), ({"is_bot": True}, "bot"), ({"is_home": False}, "stranger")],
+    ids=["deactivated", "a guest", "a bot", "elsewhere"],
+)
+def test_whoever_lost_their_account_since_voting_does_not_count(
+    bench: Bench, two: Request, change: dict[str, bool], rule: str
+) -> None:
+    bench.approve(two)
+    bench.directory.become(BOB, **change)
+    counted = bench.approve(two, CAROL)
+    assert (counted.request.state, counted.approvals) == (RequestState.PENDING, 1)
+    assert approvals(bench, two) == {"UBOB": rule, "UCAROL": ""}
+
+
+def test_whoever_left_the_group_of_approvers_since_voting_does_not_count(bench: Bench) -> None:
+    bench.context.rules.replace(read_policy(POLICY | {"models": POLICY["models"] | GROUPED}), "grouped")
+    bench.registry.add("two", versions=1)
+    request = bench.open("promote two 1 production")
+    bench.approve(request, BOB_THE_LEAD)
+    bench.directory.become(BOB_THE_LEAD, groups=frozenset())
+    assert bench.approve(request, CAROL_THE_LEAD).request.state is RequestState.PENDING
+    assert approvals(bench, request)["UBOB"] == "not an approver"
+
+
+def test_an_approval_that_lapsed_is_in_the_audit_and_the_thread(bench: Bench, two: Request) -> None:
+    bench.approve(two)
+    bench.directory.become(BOB, **GONE)
+    bench.approve(two, CAROL)
+    [event] = lapses(bench)
+    assert (event.subject, event.evidence["voter"], event.evidence["rule"]) == (two.id, "UBOB", "deactivated")
+    assert bench.told(f"news:{two.id}:lapsed") == "@UBOB's approval no longer counts: the account is deactivated."
+
+
+def test_a_third_approver_completes_what_a_lapsed_approval_left_open(bench: Bench, two: Request) -> None:
+    rules = POLICY["models"] | {"two*": {"production": {"approvers": ["lead", "UDAVE"], "required": 2}}}
+    bench.context.rules.replace(read_policy(POLICY | {"models": rules}), "three")
+    bench.requests.refresh()
+    request = bench.open("promote two 1 production")
+    bench.approve(request)
+    bench.directory.become(BOB, **GONE)
+    bench.approve(request, CAROL)
+    bench.approve(request, DAVE)
+    bench.moves.run("two")
+    assert bench.state(request) is RequestState.DONE
+    assert next(event for event in bench.events() if event.tag is Tag.APPROVED).actor == DAVE.person
+
+
+def test_whoever_can_approve_again_votes_again(bench: Bench, two: Request) -> None:
+    bench.approve(two)
+    bench.directory.become(BOB, **GONE)
+    bench.approve(two, CAROL)
+    bench.directory.become(BOB, is_deleted=False)
+    assert bench.approve(two).request.state is RequestState.APPROVED
+
+
+def test_an_override_does_not_complete_a_request_with_a_lapsed_approval(bench: Bench, two: Request) -> None:
+    blocked(bench, two)
+    bench.approve(two)
+    bench.approve(two, CAROL)
+    bench.directory.become(CAROL, **GONE)
+    counted = bench.requests.override(DAVE, two.id, reason="known", origin="slack")
+    assert (counted.request.state, counted.approvals) == (RequestState.PENDING, 1)
+
+
+def test_slack_is_asked_only_when_approvals_could_be_complete(bench: Bench, two: Request) -> None:
+    bench.approve(two)
+    assert bench.directory.asked == []
+    bench.approve(two, CAROL)
+    assert bench.directory.asked == [["UBOB"]]
+
+
+def test_slack_is_never_asked_under_the_lock_of_a_request(bench: Bench, two: Request) -> None:
+    def writes_meanwhile() -> None:
+        with bench.ledger.write() as tx:
+            tx.lock_request(two.id)
+
+    bench.approve(two)
+    bench.directory.meanwhile = writes_meanwhile
+    assert bench.approve(two, CAROL).request.state is RequestState.APPROVED
+    bench.directory.meanwhile = writes_meanwhile
+    bench.moves.run("two")
+    assert bench.state(two) is RequestState.DONE
+
+
+def test_a_vote_that_arrives_while_slack_is_asked_is_checked_before_the_move(bench: Bench, two: Request) -> None:
+    blocked(bench, two)
+    bench.approve(two)
+
+    def carol_votes_and_leaves() -> None:
+        bench.approve(two, CAROL)
+        bench.directory.become(CAROL, **GONE)
+
+    bench.directory.meanwhile = carol_votes_and_leaves
+    with bench.ledger.write() as tx:
+        tx.save_request(replace(tx.request(two.id), required=1))
+    bench.requests.override(DAVE, two.id, reason="known", origin="slack")
+    with bench.ledger.write() as tx:
+        tx.save_request(replace(tx.request(two.id), required=2))
+    bench.moves.run("two")
+    assert (bench.state(two), bench.registry.holders("two")) == (RequestState.STALE, [])
+
+
+# -- right before the move ---------------------------------------------------------------------------------------------
+
+
+def test_a_request_ends_whose_approver_is_gone_before_the_move(bench: Bench) -> None:
+    request = bench.approved()
+    bench.directory.become(BOB, **GONE)
+    bench.moves.run("churn")
+    assert (bench.state(request), bench.registry.holders()) == (RequestState.STALE, [3])
+    assert bench.now(request).outcome == "0 of 1 approvals still count."
+    assert approvals(bench, request) == {"UBOB": "deactivated"}
+    assert [event.subject for event in lapses(bench)] == [request.id]
+
+
+def test_an_approval_too_many_can_lapse(bench: Bench, two: Request) -> None:
+    rules = POLICY["models"] | {"two*": {"production": {"approvers": ["lead"], "override": ["admin"]}}}
+    bench.context.rules.replace(read_policy(POLICY | {"models": rules}), "one")
+    bench.requests.refresh()
+    request = blocked(bench, bench.open("promote two 1 production"))
+    bench.approve(request)
+    bench.approve(request, CAROL)
+    bench.requests.override(DAVE, request.id, reason="known", origin="slack")
+    bench.directory.become(BOB, **GONE)
+    bench.moves.run("two")
+    assert (bench.state(request), bench.registry.holders("two")) == (RequestState.DONE, [1])
+    assert approvals(bench, request) == {"UBOB": "deactivated", "UCAROL": ""}
+    bench.mirror.write()
+    assert bench.registry.version("two", 1).tags["approver"] == "UCAROL"
+
+
+@pytest.mark.parametrize("role", ["lead", "admin"], ids=["an approver", "who overrode the gate"])
+def test_a_request_ends_when_a_role_loses_whoever_let_it_pass(bench: Bench, two: Request, role: str) -> None:
+    blocked(bench, two)
+    bench.approve(two)
+    bench.approve(two, CAROL)
+    bench.requests.override(DAVE, two.id, reason="known", origin="slack")
+    bench.context.rules.replace(read_policy(POLICY | {"roles": POLICY["roles"] | {role: ["UEVE"]}}), "another")
+    bench.moves.run("two")
+    assert (bench.state(two), bench.registry.holders("two")) == (RequestState.STALE, [])
+
+
+def test_a_request_ends_when_whoever_overrode_its_gate_is_gone(bench: Bench, two: Request) -> None:
+    blocked(bench, two)
+    bench.approve(two)
+    bench.approve(two, CAROL)
+    bench.requests.override(DAVE, two.id, reason="known", origin="slack")
+    bench.directory.become(DAVE, **GONE)
+    bench.moves.run("two")
+    assert bench.registry.holders("two") == []
+    assert bench.now(two).outcome == "The override of its failed gates no longer counts: the account is deactivated."
+
+
+def test_the_glass_is_not_broken_by_someone_whose_account_is_gone(bench: Bench) -> None:
+    request = glass(bench)
+    bench.directory.become(DAVE, **GONE)
+    bench.moves.run("churn")
+    assert (bench.state(request), bench.registry.holders()) == (RequestState.STALE, [3])
+    assert "can no longer do that: the account is deactivated." in bench.now(request).outcome
+
+
+def test_the_glass_is_not_broken_by_someone_who_is_no_admin_anymore(bench: Bench) -> None:
+    request = glass(bench)
+    bench.context.rules.replace(read_policy(POLICY | {"roles": POLICY["roles"] | {"admin": ["UEVE"]}}), "another")
+    bench.moves.run("churn")
+    assert (bench.state(request), bench.registry.holders()) == (RequestState.STALE, [3])
+
+
+def test_the_glass_is_broken_during_a_freeze(bench: Bench) -> None:
+    freeze(bench)
+    request = glass(bench)
+    bench.moves.run("churn")
+    assert (bench.state(request), bench.registry.holders()) == (RequestState.DONE, [4])
+
+
+def test_a_vote_from_the_terminal_counts_for_the_same_person(bench: Bench) -> None:
+    request = bench.approve(bench.open(), Profile(person=Person("", "UBOB"), operator="bob")).request
+    bench.moves.run("churn")
+    assert bench.state(request) is RequestState.DONE
+
+
+def test_a_version_moved_by_hand_gets_no_alias_from_approvals_that_lapsed(bench: Bench) -> None:
+    request = bench.approved()
+    bench.directory.become(BOB, **GONE)
+    bench.registry.by_hand("churn", 4, Stage.PRODUCTION)
+    bench.moves.run("churn")
+    assert bench.state(request) is RequestState.STALE
+    assert bench.registry.model("churn").aliases["champion"] == 3
+
+
+def test_what_has_begun_is_finished_whoever_left_meanwhile(bench: Bench) -> None:
+    def lost() -> None:
+        raise RegistryUnreachable("The answer is lost.")
+
+    request = bench.approved()
+    bench.registry.after = lost
+    bench.moves.run("churn")
+    bench.directory.become(BOB, **GONE)
+    bench.clock.advance(days=9)
+    bench.moves.run("churn")
+    assert bench.state(request) is RequestState.DONE
+    assert bench.registry.model("churn").aliases["champion"] == 4
+
+
+# -- while Slack doesn't answer ----------------------------------------------------------------------------------------
+
+
+def test_a_move_waits_for_slack_and_is_made_afterward(bench: Bench) -> None:
+    request = bench.approved()
+    bench.directory.is_down = True
+    bench.moves.run("churn")
+    assert (bench.state(request), move_of(bench, request).state) == (RequestState.APPROVED, MoveState.INTENDED)
+    assert bench.registry.holders() == [3]
+    assert "Slack can't confirm the approvers" in bench.told(f"news:{request.id}:waiting-for-slack")
+    bench.directory.is_down = False
+    bench.clock.advance(seconds=2)
+    bench.moves.run("churn")
+    assert bench.registry.holders() == [4]
+
+
+def test_the_thread_hears_once_that_a_move_waits_for_slack(bench: Bench) -> None:
+    bench.approved()
+    bench.directory.is_down = True
+    for _ in range(3):
+        bench.moves.run("churn")
+        bench.clock.advance(minutes=1)
+    assert [note.key.split(":")[-1] for note in bench.notes() if "waiting-for-slack" in note.key] == [
+        "waiting-for-slack",
+        "waiting-for-slack",
+    ]  # the card and the thread
+
+
+def test_a_rollback_does_not_wait_for_slack(bench: Bench) -> None:
+    with_history(bench)
+    bench.approved("promote churn 4 production")
+    bench.directory.is_down = True
+    bench.moves.run("churn")
+    bench.do('rollback churn --reason "bad figures"', BOB)
+    assert bench.registry.holders() == [3]
+
+
+def with_history(bench: Bench) -> None:
+    """Let v1 have taken Production from v3, so that there is a version to go back to."""
+    bench.watch.poll()
+    bench.approved("promote churn 1 production")
+    bench.moves.run("churn")
+    bench.clock.advance(days=2)
+
+
+def test_the_second_vote_counts_while_slack_is_down_and_the_move_decides(bench: Bench, two: Request) -> None:
+    bench.approve(two)
+    bench.directory.become(BOB, **GONE)
+    bench.directory.is_down = True
+    assert bench.approve(two, CAROL).request.state is RequestState.APPROVED
+    bench.moves.run("two")
+    assert bench.registry.holders("two") == []
+    bench.directory.is_down = False
+    bench.clock.advance(seconds=2)
+    bench.moves.run("two")
+    assert (bench.state(two), bench.registry.holders("two")) == (RequestState.STALE, [])
+
+
+def test_a_terminal_without_slack_leaves_the_move_to_the_bot(bench: Bench) -> None:
+    request = bench.approved()
+    alone = replace(bench.context, directory=NO_SLACK, owner="desk:3:c")
+    Moves(alone, Gating(alone), bench.fitness).run("churn")
+    assert (bench.state(request), bench.registry.holders()) == (RequestState.APPROVED, [3])
+    assert not [note for note in bench.notes() if "waiting" in note.key]
+    bench.moves.run("churn")
+    assert bench.registry.holders() == [4]
+
+
+def test_without_slack_nobody_is_known() -> None:
+    with pytest.raises(SlackNotConnected):
+        NO_SLACK.profiles_now([BOB.person])

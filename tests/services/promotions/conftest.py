@@ -1,0 +1,5 @@
+"""Fixtures for the tests in this folder."""
+
+from tests.support.services.gates import blocked, fraud
+
+__all__ = ["blocked", "fraud"]

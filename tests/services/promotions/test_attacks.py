@@ -1,0 +1,162 @@
+"""What somebody tried, and what must not come of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bot.domain.approvals import RequestState
+from bot.domain.errors import AlreadyDecided, BadInput, Misconfigured, Refused
+from bot.domain.policy import read_policy
+from bot.domain.registry import Stage, check_model_name
+from bot.services.gating import Gating
+from bot.services.moves import Moves
+from tests.support.services.bench import BOB, STRANGER, Bench
+from tests.support.services.production_rules import with_production_rule
+
+RULES: dict[str, dict[str, object]] = {
+    "more approvals": {"approvers": ["lead"], "required": 2},
+    "another approver": {"approvers": ["lead", "UDAVE"]},
+    "who asked may approve": {"approvers": ["lead"], "requester_may_approve": True},
+    "a gate": {"approvers": ["lead"], "gates": [{"semver": "set"}]},
+    "somebody who lets gates pass": {"approvers": ["lead"], "override": ["UDAVE"]},
+}
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_a_request_is_out_of_date_when_its_rule_is_another_one(bench: Bench, rule: dict[str, object]) -> None:
+    request = bench.open()
+    with pytest.raises(AlreadyDecided, match="rule for Production was changed"):
+        with_production_rule(bench, rule).approve(request, BOB)
+    assert bench.state(request) is RequestState.STALE
+
+
+def test_a_request_is_out_of_date_when_a_role_of_its_rule_names_somebody_else(bench: Bench) -> None:
+    request = bench.open()
+    with_production_rule(bench, {"approvers": ["lead"]}, roles={"lead": ["UBOB", "UEVE"], "admin": []})
+    assert bench.requests.refresh() == 1
+    assert bench.state(request) is RequestState.STALE
+
+
+@pytest.mark.parametrize("more", [{"expires_after": "9d"}, {"remind_after": "4h"}, {"review_within": "1d"}], ids=str)
+def test_how_long_a_request_lives_makes_no_other_rule(bench: Bench, more: dict[str, object]) -> None:
+    request = bench.open()
+    assert (
+        with_production_rule(bench, {"approvers": ["lead"]} | more).approve(request, BOB).request.state
+        is RequestState.APPROVED
+    )
+
+
+def test_a_rule_that_changes_after_the_decision_and_before_the_move_stops_it(bench: Bench) -> None:
+    request = bench.approved()
+    with_production_rule(bench, {"approvers": ["UDAVE"]})
+    bench.moves.run("churn")
+    assert bench.state(request) is RequestState.STALE
+    assert bench.registry.holders() == [3]
+
+
+def test_a_pattern_s_brackets_are_letters_where_a_model_is_called_so() -> None:
+    rules = {"*": {"channel": "#lax"}, "fraud[eu]": {"channel": "#strict"}}
+    assert read_policy({"models": rules}).channel_for("fraud[eu]") == "#strict"
+
+
+def test_a_model_s_own_name_wins_over_a_longer_pattern() -> None:
+    rules = {"churn*": {"channel": "#lax"}, "churn": {"channel": "#strict"}}
+    assert read_policy({"models": rules}).channel_for("churn") == "#strict"
+
+
+@pytest.mark.parametrize("unseen", ["\u200b", "\u200d", "\u3164", "\ufe0f", "\u202e", "\u2060"])
+def test_a_model_cannot_pass_for_another_by_characters_that_nobody_sees(unseen: str) -> None:
+    with pytest.raises(BadInput, match="nobody sees"):
+        check_model_name(f"churn{unseen}")
+
+
+@pytest.mark.parametrize("name", ["churn ❤️", "👩‍🔬 lab", "☁️"])
+def test_an_emoji_in_a_name_is_seen(name: str) -> None:
+    assert check_model_name(name) == name
+
+
+def test_a_clock_that_was_set_back_makes_the_poll_find_nothing(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.clock.advance(hours=-1)
+    bench.approve(bench.open())
+    bench.moves.run("churn")
+    assert bench.watch.poll() == 0
+
+
+def test_a_model_that_cannot_be_looked_at_hides_no_other(bench: Bench) -> None:
+    bench.registry.add("!'\"", versions=[Stage.PRODUCTION])
+    assert bench.watch.poll() == 1
+    assert bench.moves_of()[0].version == 3
+
+
+def test_an_ask_with_a_fault_of_ours_holds_no_other_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.registry.add("two", versions=1)
+    bench.ask()
+    other = bench.ask("promote two 1 production")
+    bench.clock.advance(minutes=1)
+    real = bench.lookups.model_and_versions
+
+    def breaks(name: str) -> object:
+        if name == "churn":
+            raise OverflowError("nobody foresaw this")
+        return real(name)
+
+    monkeypatch.setattr(bench.lookups, "model_and_versions", breaks)
+    bench.errands.carry_out_waiting()
+    with bench.ledger.read() as reading:
+        assert reading.ask(other.id).request is not None
+
+
+def test_an_ask_that_was_refused_is_not_opened_afterwards(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = bench.ask("promote churn 9 production")
+    real = bench.lookups.model_and_versions
+
+    def refused_meanwhile(name: str) -> object:
+        found = real(name)
+        monkeypatch.undo()
+        with pytest.raises(BadInput):
+            bench.open_ask(ask.id)
+        bench.registry.add_version("churn")
+        return found[0], [replace(found[1][0], version=9)]
+
+    monkeypatch.setattr(bench.lookups, "model_and_versions", refused_meanwhile)
+    with pytest.raises(Refused, match="refused a moment ago"):
+        bench.open_ask(ask.id)
+    assert "registrar:request:opened" not in bench.tags()
+
+
+def test_a_refusal_and_its_news_are_one_change(bench: Bench) -> None:
+    bench.ask("promote churn 9 production")
+    bench.clock.advance(minutes=1)
+    bench.errands.carry_out_waiting()
+    assert "has no version v9" in bench.told("direct:ask")
+
+
+def test_an_alias_that_somebody_else_keeps_moving_makes_a_moved_stage_no_failure(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = bench.approved()
+    monkeypatch.setattr(bench.registry, "set_alias", lambda name, alias, version: None)
+    Moves(bench.context, Gating(bench.context), bench.fitness).run("churn")
+    assert bench.state(request) is RequestState.DONE
+    assert "somebody else moves it" in bench.now(request).outcome
+
+
+def test_a_stranger_opens_no_form(bench: Bench) -> None:
+    with pytest.raises(Refused):
+        bench.errands.draft(STRANGER, {}, where="C1")
+
+
+@pytest.mark.parametrize(
+    "rule", [{"required": True}, {"expires_after": "9999999d"}, {"gates": [{"metric": "f1", "at_most": float("inf")}]}]
+)
+def test_a_rule_that_would_break_later_is_refused_at_once(rule: dict[str, object]) -> None:
+    with pytest.raises(Misconfigured):
+        read_policy({"models": {"*": {"production": {"approvers": ["UBOB"]} | rule}}})
+
+
+def test_a_role_cannot_stand_for_somebody_s_id() -> None:
+    with pytest.raises(Misconfigured, match="called like a Slack id"):
+        read_policy({"roles": {"UBOB": ["UEVE"]}, "models": {}})

@@ -1,0 +1,104 @@
+"""Requests that change between the reading and the writing, and what the ledger knows of the registry by then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bot.domain.approvals import RequestState
+from bot.domain.errors import Refused
+from bot.domain.events import Tag
+from bot.domain.registry import Stage
+from tests.support.services.bench import ALICE, BOB, POLICY, Bench, second_bench
+from tests.support.services.production_rules import with_production_rule
+
+
+def right_before_it_writes(bench: Bench, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Let something happen once, after the next act has read the ledger and before it writes."""
+    write = bench.ledger.write
+
+    def late() -> AbstractContextManager[Any]:
+        monkeypatch.undo()
+        act()
+        return write()
+
+    monkeypatch.setattr(bench.ledger, "write", late)
+
+
+def test_of_two_processes_one_lets_a_request_expire(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.open()
+    bench.clock.advance(hours=24)
+    counts: list[int] = []
+    right_before_it_writes(bench, monkeypatch, lambda: counts.append(second_bench(bench).requests.expire()))
+    assert (bench.requests.expire(), counts) == (0, [1])
+
+
+def test_a_request_that_was_approved_meanwhile_isn_t_ended_as_outdated(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = bench.open()
+    bench.clock.advance(minutes=1)
+    bench.registry.by_hand("churn", 2, Stage.PRODUCTION)
+    bench.watch.poll()
+
+    def approve() -> None:
+        with bench.ledger.write() as tx:
+            tx.save_request(replace(request, state=RequestState.APPROVED))
+
+    right_before_it_writes(bench, monkeypatch, approve)
+    assert bench.requests.refresh() == 0
+    assert bench.state(request) is RequestState.APPROVED
+
+
+def test_a_request_whose_rule_is_as_before_again_isn_t_ended_as_outdated(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request, before = bench.open(), bench.policy
+    with_production_rule(bench, {"approvers": ["UDAVE"]})
+    right_before_it_writes(bench, monkeypatch, lambda: bench.context.rules.replace(before, "as before"))
+    assert bench.requests.refresh() == 0
+    assert bench.state(request) is RequestState.PENDING
+
+
+def test_a_poll_before_the_request_says_nothing_about_it(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.registry.by_hand("churn", 2, Stage.PRODUCTION)
+    assert bench.approve(bench.open()).request.state is RequestState.APPROVED
+
+
+def test_a_request_that_keeps_the_incumbent_doesn_t_depend_on_who_that_is(bench: Bench) -> None:
+    request = bench.open("promote churn 4 production --keep-existing")
+    bench.clock.advance(minutes=1)
+    bench.registry.by_hand("churn", 2, Stage.PRODUCTION)
+    bench.watch.poll()
+    assert bench.approve(request).request.state is RequestState.APPROVED
+
+
+def test_a_request_from_before_gates_existed_can_still_be_approved(bench: Bench) -> None:
+    request = bench.open()
+    with bench.ledger.write() as tx:
+        tx.save_request(replace(request, seen=None))
+    assert bench.requests.refresh() == 0
+    assert bench.approve(request).request.state is RequestState.APPROVED
+
+
+def test_nobody_is_reminded_of_a_request_whose_rule_is_gone(bench: Bench) -> None:
+    with_production_rule(bench, {"approvers": ["lead"], "remind_after": "1h"})
+    bench.open()
+    bench.clock.advance(hours=2)
+    models = {"*": {"staging": POLICY["models"]["*"]["staging"]}}
+    bench.context.rules.replace(bench.policy.model_validate(POLICY | {"models": models}), "no rule")
+    assert bench.requests.remind(list) == 0
+
+
+def test_a_refused_cancellation_is_in_the_audit(bench: Bench) -> None:
+    request = bench.open()
+    with pytest.raises(Refused):
+        bench.requests.cancel(BOB, request.id, origin="slack")
+    [event] = [event for event in bench.events() if event.tag is Tag.VOTE_REFUSED]
+    assert (event.actor, event.evidence["act"], bench.state(request)) == (BOB.person, "cancel", RequestState.PENDING)
+    assert bench.requests.cancel(ALICE, request.id, origin="slack").state is RequestState.CANCELLED

@@ -1,0 +1,156 @@
+"""What a request says about callers: compared when it's opened, shown with it, and told again after the move."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bot.domain.approvals import Request, RequestState
+from bot.domain.callers import Effect, ForCallers
+from bot.domain.errors import FilesUnreachable
+from bot.domain.people import Caller
+from bot.domain.registry import Column, Package, Signature, VersionInfo
+from tests.support.monitoring.monitoring import add_monitor
+from tests.support.services.bench import ALICE, BOB, Bench
+from tests.support.services.blocked_versions import set_production_rule
+from tests.support.services.rollbacks import (
+    ROLL_BACK,
+    served,  # noqa: F401
+)
+
+AGE, CITY = Column(name="age", type="long"), Column(name="city", type="string")
+OPTIONAL = Column(name="plan", type="string", required=False)
+NEXT = "promote churn 1 production"  # v4 is in Production
+
+
+def takes(*inputs: Column) -> Package:
+    return Package(flavors=("sklearn",), signature=Signature(inputs=inputs))
+
+
+def files(bench: Bench, **packages: Package) -> None:
+    """Let these lie beside the files of versions."""
+    for version, package in packages.items():
+        bench.registry.add_package(bench.registry.version("churn", int(version.removeprefix("v"))), package)
+
+
+def opened(bench: Bench, text: str = NEXT, who: Caller = ALICE) -> ForCallers:
+    request = bench.open(text, who)
+    assert request.seen is not None
+    with bench.ledger.read() as reading:  # as the card reads it
+        kept = reading.request(request.id).seen
+    assert kept == request.seen
+    return request.seen.callers
+
+
+def says(found: ForCallers) -> list[tuple[Effect, str]]:
+    return [(one.effect, str(one.says)) for one in found.changes]
+
+
+def test_a_request_keeps_what_breaks_callers_and_what_else_changes(served: Bench) -> None:  # noqa: F811
+    files(served, v4=takes(AGE), v1=takes(AGE, CITY, OPTIONAL))
+    assert says(opened(served)) == [
+        (Effect.BREAKS, "input city was added and is required"),
+        (Effect.ADDS, "input plan was added"),
+    ]
+
+
+def test_nothing_is_said_where_nothing_changes(served: Bench) -> None:  # noqa: F811
+    files(served, v4=takes(AGE), v1=takes(AGE))
+    assert opened(served) == ForCallers()
+
+
+def test_files_that_are_away_keep_nobody_from_asking(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    def package(version: VersionInfo) -> Package:
+        raise FilesUnreachable("The files don't come.")
+
+    monkeypatch.setattr(served.registry, "package", package)
+    assert str(opened(served).unknown) == "The files don't come."
+
+
+def test_each_version_s_files_are_read_once_also_where_a_gate_reads_them(served: Bench) -> None:  # noqa: F811
+    files(served, v4=takes(AGE), v1=takes(AGE))
+    set_production_rule(served, {"signature": "compatible"})
+    read: list[int] = []
+    package = served.registry.package
+
+    def counted(version: VersionInfo) -> Any:
+        read.append(version.version)
+        return package(version)
+
+    served.registry.package = counted  # type: ignore[method-assign]
+    opened(served)
+    assert sorted(read) == [1, 4]
+
+
+def test_the_move_reads_no_files_for_callers(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    files(served, v4=takes(AGE), v1=takes(AGE, OPTIONAL))
+    request = served.approve(served.open(NEXT)).request
+
+    def package(version: VersionInfo) -> Package:
+        raise AssertionError(f"v{version.version} was read")
+
+    monkeypatch.setattr(served.registry, "package", package)
+    assert done(served, request) is RequestState.DONE
+
+
+# -- the way back ------------------------------------------------------------------------------------------------------
+
+
+def done(bench: Bench, request: Request) -> RequestState:
+    bench.moves.run("churn")
+    return bench.state(request)
+
+
+def told(bench: Bench, request: Request) -> list[str]:
+    """Return what the request's thread hears about rollbacks."""
+    return [bench.told(note.key) for note in bench.notes() if note.key == f"news:{request.id}:way-back"]
+
+
+def test_a_move_that_no_rollback_undoes_says_so_before_and_after(served: Bench) -> None:  # noqa: F811
+    files(served, v4=takes(AGE), v1=takes(AGE, CITY))
+    request = served.open(NEXT)
+    why = "No automatic rollback to v4: its signature differs: input city was removed"
+    assert request.seen is not None
+    assert str(request.seen.callers.way_back) == why
+    served.approve(request)
+    assert told(served, request) == []
+    assert done(served, request) is RequestState.DONE
+    assert told(served, request) == [f"{why}."]
+
+
+def test_what_was_said_is_what_a_rollback_then_finds(served: Bench) -> None:  # noqa: F811
+    files(served, v4=takes(AGE), v1=takes(AGE, CITY))
+    done(served, served.approve(served.open(NEXT)).request)
+    against = served.rollbacks._fitness.against("churn", 4, 1)
+    assert [str(one) for one in against] == ["its signature differs: input city was removed"]
+
+
+def test_without_a_monitor_that_acts_a_change_that_breaks_nobody_says_nothing_of_rollbacks(
+    served: Bench,  # noqa: F811
+) -> None:
+    files(served, v4=takes(AGE), v1=takes(AGE, OPTIONAL))
+    assert opened(served).way_back is None
+
+
+def test_with_a_monitor_that_acts_it_does(served: Bench) -> None:  # noqa: F811
+    files(served, v4=takes(AGE), v1=takes(AGE, OPTIONAL))
+    add_monitor(served)
+    assert str(opened(served).way_back).endswith("input plan was removed")
+
+
+def test_a_first_version_that_a_monitor_watches_has_nothing_to_go_back_to(bench: Bench) -> None:
+    bench.registry.add("fraud", versions=1)
+    assert opened(bench, "promote fraud 1 production").way_back is None
+    with bench.ledger.read() as reading:
+        [request] = reading.requests(model="fraud")
+    bench.requests.cancel(ALICE, request.id, origin="slack")
+    add_monitor(bench, model="fraud")
+    why = opened(bench, "promote fraud 1 production").way_back
+    assert str(why) == "No automatic rollback: there's no version to go back to"
+
+
+def test_nothing_is_said_of_rollbacks_for_staging(served: Bench) -> None:  # noqa: F811
+    files(served, v3=takes(AGE), v2=takes(AGE, CITY))
+    served.do(ROLL_BACK, BOB)
+    assert opened(served, "promote churn 1 staging").way_back is None

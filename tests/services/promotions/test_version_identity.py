@@ -1,0 +1,283 @@
+"""An approval, a rollback and a history are about what a version is, not about a name and a number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from bot.domain.approvals import RequestState
+from bot.domain.errors import Refused
+from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.registry import Identity, Stage
+from bot.domain.rollbacks import last_good, stretches
+from bot.domain.text import unpack
+from tests.support.services.bench import BOB, DAVE, Bench
+
+Attack = Callable[[Bench], None]
+
+
+def recreate(bench: Bench) -> None:
+    """Delete the model and create it again, with the same numbers in the same stages."""
+    layout = [one.stage for one in reversed(bench.registry.versions("churn"))]
+    bench.registry.delete("churn")
+    bench.registry.add("churn", versions=layout)
+
+
+def swap(bench: Bench) -> None:
+    """Swap two models by renaming them."""
+    bench.registry.add("fraud", versions=[one.stage for one in reversed(bench.registry.versions("churn"))])
+    bench.registry.rename("churn", "elsewhere")
+    bench.registry.rename("fraud", "churn")
+    bench.registry.rename("elsewhere", "fraud")
+
+
+def restore(bench: Bench) -> None:
+    """Let the number recur: after a restore of the registry, another version was registered as v4."""
+    bench.registry.replace_version("churn", 4, run_id="another", created_at=datetime.now(UTC))
+
+
+ATTACKS = [pytest.param(attack, id=attack.__name__) for attack in (recreate, swap, restore)]
+
+
+@pytest.fixture
+def served(bench: Bench) -> Bench:
+    """Return a bench whose `churn` had v3, then v4 in Production."""
+    bench.watch.poll()
+    bench.clock.advance(hours=30)
+    bench.approved()
+    bench.moves.run("churn")
+    bench.watch.poll()
+    return bench
+
+
+def last_rollback(bench: Bench) -> Move:
+    return next(move for move in bench.moves_of() if move.kind is MoveKind.ROLLBACK)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_another_version_under_the_number_of_a_pending_request_is_not_moved(bench: Bench, attack: Attack) -> None:
+    request = bench.open()
+    attack(bench)
+    bench.approve(request)
+    bench.moves.run("churn")
+    assert (bench.state(request), bench.registry.holders()) == (RequestState.STALE, [3])
+    assert "isn't the same version" in bench.now(request).outcome
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_another_version_under_the_number_of_an_approved_request_is_not_moved(bench: Bench, attack: Attack) -> None:
+    request = bench.approved()
+    attack(bench)
+    bench.moves.run("churn")
+    assert (bench.state(request), bench.registry.holders()) == (RequestState.STALE, [3])
+
+
+def test_nor_is_it_moved_by_breaking_the_glass(bench: Bench) -> None:
+    request = bench.open('promote churn 4 production --break-glass --reason "outage"', DAVE)
+    recreate(bench)
+    bench.moves.run("churn")
+    assert (bench.state(request), bench.registry.holders()) == (RequestState.STALE, [3])
+
+
+def test_nor_is_it_archived(bench: Bench) -> None:
+    done = bench.errands.carry_out(bench.ask("archive churn 4 --reason old", BOB).id)
+    recreate(bench)
+    bench.moves.run(done.model)
+    assert bench.registry.version("churn", 4).stage is Stage.NONE
+
+
+def test_a_request_whose_version_was_replaced_ends_at_the_next_poll(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.clock.advance(minutes=1)
+    request = bench.open()
+    bench.clock.advance(minutes=1)
+    recreate(bench)
+    bench.watch.poll()
+    bench.requests.refresh()
+    assert bench.state(request) is RequestState.STALE
+
+
+def test_a_request_compared_with_another_incumbent_under_the_same_number_is_not_carried_out(bench: Bench) -> None:
+    request = bench.approved()
+    bench.registry.replace_version("churn", 3, run_id="another")
+    bench.moves.run("churn")
+    assert bench.state(request) is RequestState.STALE
+
+
+def test_another_version_under_the_number_of_a_rollback_target_is_refused(served: Bench) -> None:
+    recreate(served)
+    served.watch.poll()
+    with pytest.raises(Refused):
+        served.do('rollback churn --reason "accuracy fell"', BOB)
+    assert served.registry.holders() == [4]
+
+
+def test_a_rollback_whose_target_is_replaced_before_the_move_is_not_made(served: Bench) -> None:
+    done = served.errands.carry_out(served.ask('rollback churn --reason "accuracy fell"', BOB).id)
+    recreate(served)
+    served.moves.run(done.model)
+    assert (last_rollback(served).state, served.registry.holders()) == (MoveState.STALE, [4])
+
+
+def test_a_poll_reports_that_versions_were_replaced_and_writes_the_new_term_into_the_history(served: Bench) -> None:
+    recreate(served)
+    served.watch.poll()
+    [found] = [one for one in served.findings() if "same versions" in str(one.lines)]
+    assert str(found.lines[0]).startswith("v1, v2, v3, v4 aren't the same versions any more")
+    newest = served.moves_of()[0]
+    assert (newest.kind, newest.version, newest.expected_incumbent) == (MoveKind.OBSERVED, 4, 4)
+
+
+def test_no_automation_goes_to_another_version_under_the_number_of_one_that_served(served: Bench) -> None:
+    recreate(served)
+    served.watch.poll()
+    assert automatic_target(served) is None
+
+
+def automatic_target(bench: Bench) -> int | None:
+    """Return the version that an automation could roll back to now."""
+    with bench.ledger.read() as reading:
+        found, look = stretches(reading.moves("churn", stage=Stage.PRODUCTION)), reading.look("churn")
+    return last_good(found, (), bench.clock.now(), timedelta(hours=1), look)
+
+
+def test_a_repair_keeps_what_it_made_the_one_holder(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.registry.by_hand("churn", 4, Stage.PRODUCTION, archive_existing=False)
+    bench.watch.poll()
+    [found] = [one for one in bench.findings() if one.can_be_mended]
+    bench.moves.run(bench.tending.mend(BOB, found.id, origin="slack"))
+    repair = next(move for move in bench.moves_of() if move.kind is MoveKind.MEND)
+    assert repair.identity == bench.registry.version("churn", repair.version).identity()
+
+
+# -- yesterday's rows --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def upgraded(served: Bench, sqlite_url: str) -> Bench:
+    """Return the bench with a ledger as an older Registrar wrote it: it knew no identities."""
+    engine = create_engine(sqlite_url)
+    with engine.begin() as connection:
+        for table in ("moves", "requests"):
+            connection.execute(text(f"UPDATE {table} SET identity = NULL"))  # noqa: S608 - two names of ours
+        connection.execute(text("UPDATE looks SET marks = NULL, tags = NULL, created_at = NULL"))
+    engine.dispose()
+    for number in (1, 2, 3, 4):  # older than the history, as any version that has served is
+        served.registry.replace_version("churn", number, created_at=served.clock.now() - timedelta(days=9))
+    return served
+
+
+def test_the_first_poll_after_an_upgrade_fills_in_what_the_versions_are_on_trust(upgraded: Bench) -> None:
+    upgraded.watch.poll()
+    moves = [move for move in upgraded.moves_of() if move.version in {3, 4}]
+    assert {move.trusted_at for move in moves} == {upgraded.clock.now()}
+    assert moves[0].identity is not None
+
+
+def test_what_was_taken_on_trust_is_a_target_for_people_at_once(upgraded: Bench) -> None:
+    upgraded.watch.poll()
+    upgraded.do('rollback churn --reason "accuracy fell"', BOB)
+    assert upgraded.registry.holders() == [3]
+
+
+def test_what_was_taken_on_trust_is_a_target_for_automations_a_day_later(upgraded: Bench) -> None:
+    upgraded.watch.poll()
+    upgraded.clock.advance(hours=23)
+    assert automatic_target(upgraded) is None
+    upgraded.clock.advance(hours=1)
+    assert automatic_target(upgraded) == 3
+
+
+def test_what_nobody_has_filled_in_is_no_target_for_automations(upgraded: Bench) -> None:
+    upgraded.clock.advance(hours=25)
+    assert automatic_target(upgraded) is None
+
+
+def test_a_version_that_was_created_after_the_move_is_not_taken_on_trust(upgraded: Bench) -> None:
+    upgraded.registry.replace_version("churn", 3, created_at=upgraded.clock.now())
+    upgraded.watch.poll()
+    [observed] = [move for move in upgraded.moves_of() if move.version == 3]
+    assert observed.identity is None
+
+
+# -- a registry that was migrated in place -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def migrated(served: Bench) -> Bench:
+    """Return the bench with two more models, after all files have moved to another bucket and a poll has seen it."""
+    for name in ("fraud", "spam"):
+        served.registry.add(name, versions=[Stage.PRODUCTION, Stage.NONE])
+    served.watch.poll()
+    served.open("promote churn 2 production")
+    served.registry.move_files("memory:/", "s3://new/")
+    served.clock.advance(minutes=1)
+    for _ in range(3):
+        served.watch.poll()
+    served.requests.refresh()
+    return served
+
+
+def reports(bench: Bench) -> list[str]:
+    """Return what the channel has yet to hear about sources."""
+    return [
+        told for note in bench.notes() if "say" in note.data and "migrated" in (told := str(unpack(note.data["say"])))
+    ]
+
+
+def test_a_registry_that_was_migrated_in_place_is_one_report(migrated: Bench) -> None:
+    [report] = reports(migrated)
+    assert "The files of 3 models are somewhere else now" in report
+    assert "registrar db accept" in report
+    assert not [one for one in migrated.findings() if "same version" in str(one.lines)]
+
+
+def test_until_an_admin_accepts_the_migration_no_request_from_before_it_is_decided(migrated: Bench) -> None:
+    with migrated.ledger.read() as reading:
+        [waiting] = reading.requests(states=[RequestState.PENDING])
+    with pytest.raises(Refused, match="is held"):
+        migrated.approve(waiting)
+
+
+def test_once_an_admin_has_accepted_the_migration_everything_goes_on(migrated: Bench) -> None:
+    migrated.restores.accept(DAVE, "the bucket was moved", origin="terminal")
+    migrated.watch.poll()
+    assert reports(migrated) == reports(migrated)[:1]
+    with migrated.ledger.read() as reading:
+        [waiting] = reading.requests(states=[RequestState.PENDING])
+    migrated.approve(waiting)
+    migrated.moves.run("churn")
+    assert migrated.registry.holders() == [2]
+    migrated.do('rollback churn 3 --reason "accuracy fell"', BOB)
+    assert migrated.registry.holders() == [3]
+
+
+def test_one_model_whose_files_moved_is_no_migration(served: Bench) -> None:
+    served.registry.add("fraud", versions=[Stage.PRODUCTION])
+    served.watch.poll()
+    served.registry.move_files("memory:/churn/", "s3://new/churn/")
+    served.watch.poll()
+    assert not reports(served)
+    assert [one for one in served.findings() if "same versions" in str(one.lines)]
+
+
+# -- what counts as the same -------------------------------------------------------------------------------------------
+
+HERE = Identity(run_id="run1", source="s3://a/1")
+
+
+@pytest.mark.parametrize(
+    ("other", "is_same"),
+    [
+        (HERE, True),
+        (replace(HERE, run_id="run2"), False),
+        (replace(HERE, source="s3://b/1"), False),
+    ],
+)
+def test_a_version_is_the_same_by_its_run_and_its_source(other: Identity, is_same: bool) -> None:
+    assert (HERE.is_same(other), HERE.mark == other.mark) == (is_same, is_same)

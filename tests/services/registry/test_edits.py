@@ -1,0 +1,97 @@
+"""Descriptions, tags and archiving: done, read back, and in the audit."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.domain.errors import BadInput, Refused, RegistryUnreachable
+from bot.domain.events import Tag
+from bot.domain.moves import MoveState
+from bot.domain.registry import Stage
+from bot.ports import NoteKind
+from tests.support.services.bench import ALICE, BOB, CAROL, Bench
+
+
+def test_a_version_is_described(bench: Bench) -> None:
+    done = bench.do("describe churn 4 'the spring campaign'")
+    assert bench.registry.version("churn", 4).description == "the spring campaign"
+    assert str(done.answer) == "The description of v4 of “churn” is written."
+    assert bench.events()[-1].tag is Tag.DESCRIBED
+
+
+def test_a_model_is_described(bench: Bench) -> None:
+    bench.do("describe churn 'who leaves'")
+    assert bench.registry.model("churn").description == "who leaves"
+
+
+def test_tags_are_set_and_taken_away(bench: Bench) -> None:
+    bench.do("tag churn 4 owner=ann use_case=retention")
+    bench.do("tag churn 4 owner=bob use_case=")
+    assert dict(bench.registry.version("churn", 4).tags) == {"owner": "bob"}
+    assert bench.events()[-1].evidence == {
+        "before": {"owner": "ann", "use_case": "retention"},
+        "after": {"owner": "bob", "use_case": None},
+    }
+
+
+def test_registrars_own_tags_are_not_for_hands(bench: Bench) -> None:
+    with pytest.raises(BadInput, match="kept by Registrar"):
+        bench.do("tag churn 4 approval_status=approved_production")
+
+
+def test_a_version_is_archived_and_the_channel_hears_why(bench: Bench) -> None:
+    done = bench.do("archive churn 4 --reason 'leaked labels'", who=BOB)
+    assert bench.registry.version("churn", 4).stage is Stage.ARCHIVED
+    with bench.ledger.read() as reading:
+        assert reading.move(done.move or "").state is MoveState.DONE
+    assert "archived v4 of “churn”: leaked labels" in bench.told("said")
+    assert bench.events()[-1].tag is Tag.ARCHIVED
+
+
+def test_the_version_in_production_is_never_archived(bench: Bench) -> None:
+    with pytest.raises(Refused, match="serves in Production"):
+        bench.do("archive churn 3", who=BOB)
+    assert bench.registry.holders() == [3]
+
+
+def test_a_version_that_came_to_production_meanwhile_is_not_archived(bench: Bench) -> None:
+    ask = bench.ask("archive churn 4", BOB)
+    bench.errands.carry_out(ask.id)
+    bench.registry.by_hand("churn", 4, Stage.PRODUCTION)
+    bench.moves.run("churn")
+    assert bench.registry.holders() == [4]
+    assert bench.events()[-1].tag is Tag.NOT_MOVED
+
+
+def test_who_may_not_roll_back_may_not_archive(bench: Bench) -> None:
+    with pytest.raises(Refused):
+        bench.do("archive churn 4", who=ALICE)
+    assert bench.events()[-1].tag is Tag.COMMAND_REFUSED
+
+
+def test_a_question_is_confirmed_by_whoever_typed_the_command(bench: Bench) -> None:
+    draft = bench.errands.draft(BOB, {"verb": "archive", "model": "churn", "version": "v4"}, where="C1")
+    with pytest.raises(Refused, match="Only whoever typed"):
+        bench.errands.confirm(CAROL, draft, origin="slack")
+    assert bench.errands.confirm(BOB, draft, origin="slack").id == draft
+    with pytest.raises(Refused, match="under way already"):
+        bench.errands.confirm(BOB, draft, origin="slack")
+
+
+def test_the_alias_of_staging_goes_with_its_version(bench: Bench) -> None:
+    bench.registry.set_alias("churn", "challenger", 2)
+    bench.do("archive churn 2", who=BOB)
+    bench.mirror.write()
+    assert "challenger" not in bench.registry.model("churn").aliases
+
+
+def test_what_was_asked_while_the_registry_is_away_is_done_when_it_is_back(bench: Bench) -> None:
+    ask = bench.ask("describe churn 4 later")
+    bench.registry.down = True
+    with pytest.raises(RegistryUnreachable):
+        bench.errands.carry_out(ask.id)
+    bench.registry.down = False
+    bench.clock.advance(minutes=1)
+    bench.errands.carry_out_waiting()
+    assert bench.registry.version("churn", 4).description == "later"
+    assert [note.kind for note in bench.notes()] == [NoteKind.DIRECT]

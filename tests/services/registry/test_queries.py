@@ -1,0 +1,303 @@
+"""Looking things up: every answer tells the whole, and nothing is changed by it."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+import pytest
+
+from bot.domain.authority import Act
+from bot.domain.commands import History
+from bot.domain.errors import FilesUnreachable, Refused, UnknownModel, UnknownRequest
+from bot.domain.history import Window, overlapping
+from bot.domain.history_words import answer
+from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.parsing import parse
+from bot.domain.registry import Package, Stage, parse_version
+from bot.domain.rollbacks import stretches
+from bot.ledger import statements
+from bot.services import lookups
+from bot.services.gatekeeper import Gatekeeper
+from tests.support.services.bench import ALICE, BOB, GUEST, STRANGER, Bench
+
+
+def promote(bench: Bench, version: int) -> None:
+    """Put a version into Production, a minute after whatever was before."""
+    bench.clock.advance(minutes=1)
+    bench.approved(f"promote churn {version} production")
+    bench.moves.run("churn")
+
+
+def test_models_are_found_by_a_part_of_their_name(bench: Bench) -> None:
+    bench.registry.add("fraud")
+    assert [model.name for model in bench.lookups.models("RAU")] == ["fraud"]
+
+
+def test_a_model_is_shown_with_versions_newest_first_and_their_aliases(bench: Bench) -> None:
+    view = bench.lookups.show("churn")
+    assert [(one.version, one.aliases) for one in view.versions] == [(4, ()), (3, ("champion",)), (2, ()), (1, ())]
+
+
+def test_a_model_is_shown_with_the_requests_that_wait(bench: Bench) -> None:
+    waiting = bench.open()
+    bench.reject(bench.open("promote churn 4 staging"))
+    assert bench.lookups.show("churn").requests == [waiting]
+
+
+def test_one_version_is_shown(bench: Bench) -> None:
+    shown = bench.lookups.version("churn", parse_version("production"))
+    assert (shown.version, shown.aliases) == (3, ("champion",))
+
+
+def test_a_card_tells_who_moved_the_version_into_production(bench: Bench) -> None:
+    promote(bench, 4)
+    card = bench.lookups.card("churn", parse_version("production")).card
+    assert (card.deployed_by, card.deployment_date) == ("UBOB", bench.clock.now())
+
+
+@pytest.mark.parametrize(
+    ("flavor", "tags", "said"),
+    [
+        ("sklearn", {}, "LogisticRegression"),
+        ("sklearn", {"estimator_name": "Lasso"}, "Lasso"),
+        ("pytorch", {}, None),
+    ],
+)
+def test_a_card_takes_the_algorithm_from_the_files_where_nobody_wrote_it_down(
+    bench: Bench, flavor: str, tags: dict[str, str], said: str | None
+) -> None:
+    bench.registry.add_run("run1", tags=tags)
+    version = bench.registry.register("churn", "run1", tags={})
+    bench.registry.add_package(version, Package(flavors=(flavor,)))
+    bench.registry.add_estimator(version, "LogisticRegression")
+    bench.registry.requests.clear()
+    assert bench.lookups.card("churn", parse_version("5")).card.algorithm == said
+    assert bench.registry.requests["estimator"] == (said == "LogisticRegression")
+
+
+def test_a_card_whose_model_file_cannot_be_read_lacks_the_algorithm_alone(bench: Bench) -> None:
+    bench.registry.add_run("run1", params={"C": "1"})
+    version = bench.registry.register("churn", "run1", tags={})
+    bench.registry.add_package(version, Package(flavors=("sklearn",)))
+
+    def refuse(version: object) -> None:
+        raise FilesUnreachable("they did not come in time")
+
+    bench.registry.estimator = refuse  # type: ignore[method-assign]
+    found = bench.lookups.card("churn", parse_version("5")).card
+    assert (found.algorithm, found.framework, dict(found.hyperparameters)) == (None, "sklearn", {"C": "1"})
+
+
+def test_a_card_names_nobody_for_what_was_moved_in_mlflow(bench: Bench) -> None:
+    bench.watch.poll()
+    card = bench.lookups.card("churn", parse_version("production")).card
+    assert (card.deployed_by, card.deployment_date) == (None, None)
+
+
+def test_an_unknown_model_is_answered_with_the_nearest(bench: Bench) -> None:
+    with pytest.raises(UnknownModel, match="Did you mean “churn”"):
+        bench.lookups.show("chrn")
+
+
+def test_requests_that_wait_are_listed_newest_first(bench: Bench) -> None:
+    first = bench.open("promote churn 4 staging")
+    bench.clock.advance(minutes=1)
+    second = bench.open("promote churn 4 production")
+    assert [one.id for one in bench.lookups.requests()] == [second.id, first.id]
+
+
+def test_requests_of_one_model_are_listed(bench: Bench) -> None:
+    bench.open()
+    assert bench.lookups.requests("fraud") == []
+
+
+def test_a_request_is_shown_with_its_votes(bench: Bench) -> None:
+    request = bench.approved()
+    _, votes = bench.lookups.request(request.id)
+    assert [vote.voter for vote in votes] == [BOB.person]
+
+
+def test_a_request_that_is_none_is_unknown(bench: Bench) -> None:
+    with pytest.raises(UnknownRequest, match="no request “rnever”"):
+        bench.lookups.request("rnever")
+
+
+# -- history -----------------------------------------------------------------------------------------------------------
+
+
+def test_history_tells_who_served_and_until_when(bench: Bench) -> None:
+    bench.watch.poll()
+    promote(bench, 4)
+    promote(bench, 2)
+    terms = bench.lookups.history("churn", 10)
+    assert [(term.began.version, term.ended and term.ended.version) for term in terms] == [(2, None), (4, 2), (3, 4)]
+
+
+def test_history_takes_mending_for_no_new_stretch(bench: Bench) -> None:
+    promote(bench, 4)
+    bench.watch.poll()
+    bench.clock.advance(minutes=1)
+    bench.registry.by_hand("churn", 3, Stage.PRODUCTION, archive_existing=False)
+    bench.watch.poll()
+    finding = next(one for one in bench.findings() if one.mend)
+    assert finding.mend == 4
+    bench.tending.mend(BOB, finding.id, origin="slack")
+    bench.moves.run("churn")
+    assert [(term.began.version, term.began.kind) for term in bench.lookups.history("churn", 10)] == [
+        (4, MoveKind.PROMOTION)
+    ]
+
+
+def test_history_tells_what_was_there_before_us(bench: Bench) -> None:
+    bench.watch.poll()
+    [term] = bench.lookups.history("churn", 10)
+    assert term.began.kind is MoveKind.OBSERVED
+
+
+def test_history_tells_that_nobody_serves(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.clock.advance(minutes=1)
+    bench.registry.by_hand("churn", 3, Stage.ARCHIVED)
+    bench.watch.poll()
+    [term] = bench.lookups.history("churn", 10)
+    assert term.ended is not None
+
+
+def test_history_knows_nothing_of_staging(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.clock.advance(minutes=1)
+    bench.approved("promote churn 4 staging")
+    bench.moves.run("churn")
+    assert [term.began.version for term in bench.lookups.history("churn", 10)] == [3]
+
+
+def test_history_leaves_out_what_was_never_made(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.clock.advance(minutes=1)
+    bench.approved()
+    bench.registry.delete_version("churn", 4)
+    bench.moves.run("churn")
+    assert [term.began.version for term in bench.lookups.history("churn", 10)] == [3]
+
+
+def test_history_is_as_long_as_it_was_asked_for(bench: Bench) -> None:
+    bench.watch.poll()
+    promote(bench, 4)
+    assert len(bench.lookups.history("churn", 1)) == 1
+
+
+def test_history_of_a_model_without_one_is_empty(bench: Bench) -> None:
+    bench.registry.add("new", versions=1)
+    assert bench.lookups.history("new", 10) == []
+
+
+def test_history_of_a_model_that_nobody_knows_is_refused(bench: Bench) -> None:
+    with pytest.raises(UnknownModel):
+        bench.lookups.history("xyzzy", 10)
+
+
+def test_history_outlives_the_model(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.registry.down = True
+    assert len(bench.lookups.history("churn", 10)) == 1
+
+
+def at(bench: Bench, typed: str) -> str:
+    command = parse(f"history churn --at {typed}")
+    assert isinstance(command, History)
+    return str(answer(bench.lookups.timeline(command)))
+
+
+def test_who_served_at_a_time_is_told(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.clock.advance(hours=26)
+    promote(bench, 4)
+    bench.clock.advance(days=2)
+    assert "v3 of “churn” was in Production at 2026-05-05 00:00 UTC" in at(bench, "2026-05-05T00:00")
+    assert at(bench, "2026-05-05").startswith("On 5 May 2026 (UTC) v3 was in Production of “churn”; v4 from")
+    assert at(bench, "2026-05-06") == "v4 of “churn” was in Production all of 6 May 2026 (UTC)."
+    assert at(bench, "2026-05-03").startswith("No record: Registrar has watched “churn” since 2026-05-04 12:00")
+
+
+def test_a_promotion_in_the_history_comes_with_its_request(bench: Bench) -> None:
+    promote(bench, 4)
+    found = bench.lookups.timeline(History(model="churn"))
+    [request] = found.requests.values()
+    assert found.served[0].began.request == request.id
+
+
+def test_a_model_that_was_never_in_production_is_known_to_have_been_nowhere(bench: Bench) -> None:
+    bench.registry.add("new", versions=1)
+    bench.watch.poll()
+    bench.clock.advance(days=1)
+    found = bench.lookups.timeline(History(model="new", at=bench.clock.now()))
+    assert str(answer(found)).startswith("No version of “new” was in Production at")
+
+
+# -- who may look ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", [ALICE, GUEST], ids=["member", "guest"])
+def test_members_and_guests_may_look(bench: Bench, who: object) -> None:
+    Gatekeeper(bench.context).admit(who, Act.READ, model="churn", origin="slack")  # type: ignore[arg-type]  # a Profile
+    assert bench.tags() == []
+
+
+def test_strangers_may_not_and_the_audit_says_so(bench: Bench) -> None:
+    with pytest.raises(Refused, match="Only members of this workspace"):
+        Gatekeeper(bench.context).admit(STRANGER, Act.READ, model="churn", origin="slack")
+    assert bench.tags() == ["person:registry:refused"]
+
+
+# -- long histories ----------------------------------------------------------------------------------------------------
+
+CAUSES = (MoveKind.PROMOTION, MoveKind.ROLLBACK, MoveKind.MEND, MoveKind.OBSERVED)
+
+
+def long_life(bench: Bench, seed: int, number: int = 60) -> list[Move]:
+    """Let `churn` have had many moves of all kinds, into Production and out of it; return them newest first."""
+    dice = random.Random(seed)  # noqa: S311 - dice for a test
+    made: list[Move] = []
+    with bench.ledger.write() as tx:
+        for at in range(number):
+            then = bench.clock.now() - timedelta(hours=number - at)
+            into = dice.random() < 0.8
+            state = dice.choice([MoveState.DONE] * 4 + [MoveState.FAILED])
+            move = Move(
+                id=f"old-{at}",
+                kind=dice.choice(CAUSES) if into else MoveKind.OBSERVED,
+                model="churn",
+                version=dice.randint(1, 3),
+                from_stage=Stage.STAGING if into else Stage.PRODUCTION,
+                target=Stage.PRODUCTION if into else Stage.ARCHIVED,
+                expected_incumbent=None,
+                actor=BOB.person,
+                intended_at=then,
+                state=state,
+                finished_at=then + timedelta(minutes=dice.randint(0, 50)) if state is MoveState.DONE else None,
+            )
+            tx.add_move(move)
+            made.insert(0, move)
+    return made
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_long_history_is_read_in_parts_and_tells_the_same(
+    bench: Bench, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookups, "MOVES_PAGE", 3)
+    monkeypatch.setattr(statements, "AROUND", 2)
+    statements.moves_of.cache_clear()
+    whole = stretches(long_life(bench, seed))
+    for last in (1, 2, 5, 50):
+        found = bench.lookups.timeline(History(model="churn", last=last))
+        assert (found.served, found.has_more) == (tuple(whole[:last]), len(whole) > last)
+        assert found.watched == whole[-1].since
+    for hours in range(0, 70, 2):
+        at = bench.clock.now() - timedelta(hours=hours, minutes=7)
+        found = bench.lookups.timeline(History(model="churn", at=at))
+        assert found.served == overlapping(whole, Window(at))
+        assert found.before == next((one for one in whole if one.since <= at), None)
+        assert found.after == next((one for one in reversed(whole) if one.since > at), None)
+    statements.moves_of.cache_clear()

@@ -1,0 +1,347 @@
+"""A version is made of a run once, gets its semver with the reason, and the channel hears of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from bot.domain.errors import Busy, RegistryRefused, RegistryUnreachable, UnknownRun, UnknownVersion
+from bot.domain.events import Tag
+from bot.domain.people import Operator
+from bot.domain.registry import Column, Package, Signature, Stage
+from bot.services import registration
+from tests.support.services.bench import ALICE, GUEST, Bench, second_bench
+
+INTEGER = Signature(inputs=(Column(name="tenure", type="integer"),), outputs=(Column(name="p", type="double"),))
+STRING = Signature(inputs=(Column(name="tenure", type="string"),), outputs=(Column(name="p", type="double"),))
+
+
+@pytest.fixture
+def bench_with_runs(bench: Bench) -> Bench:
+    """`fraud` has v1 of run `old` in Production; runs `new` and `newer` wait to be registered."""
+    bench.registry.add_run("old", metrics={"f1": 0.8}, params={"C": "1"})
+    for run in ("new", "newer"):
+        bench.registry.add_run(run, metrics={"f1": 0.9}, params={"C": "1"})
+    bench.registry.add("fraud")
+    first = bench.registry.register("fraud", "old", tags={"semver": "1.4.0"})
+    bench.registry.transition("fraud", 1, Stage.PRODUCTION, archive_existing=True)
+    bench.registry.add_package(first, Package(flavors=("sklearn",), signature=INTEGER))
+    return bench
+
+
+def test_the_first_version_is_1_0_0(bench: Bench) -> None:
+    bench.registry.add_run("run1", metrics={"f1": 0.9})
+    done = bench.do("register run1 brand_new --description 'wider trees' --tag owner=ann --tag use_case=retention")
+    version = bench.registry.version("brand_new", 1)
+    assert version.semver == "1.0.0"
+    assert (version.description, version.tags["owner"], version.tags["use_case"]) == ("wider trees", "ann", "retention")
+    assert "Registered v1 of “brand_new” as 1.0.0" in str(done.answer)
+
+
+def test_a_broken_signature_raises_the_major_and_says_which_input(bench_with_runs: Bench) -> None:
+    bench = bench_with_runs
+    made = bench.registry.register  # the package is there as soon as the version is
+
+    def register(*args: str, **kwargs: object) -> object:
+        version = made(*args, **kwargs)  # type: ignore[arg-type]  # passed on as given
+        bench.registry.add_package(version, Package(flavors=("sklearn",), signature=STRING))
+        return version
+
+    bench.registry.register = register  # type: ignore[method-assign, assignment]
+    done = bench.do("register new fraud")
+    assert bench.registry.version("fraud", 2).semver == "2.0.0"
+    assert "input tenure changed from integer to string" in str(done.answer)
+
+
+def test_another_class_of_model_raises_the_major(bench_with_runs: Bench) -> None:
+    bench = bench_with_runs
+    bench.registry.add_estimator(bench.registry.version("fraud", 1), "LogisticRegression")
+    made = bench.registry.register
+
+    def register(*args: str, **kwargs: object) -> object:
+        version = made(*args, **kwargs)  # type: ignore[arg-type]  # passed on as given
+        bench.registry.add_package(version, Package(flavors=("sklearn",), signature=INTEGER))
+        bench.registry.add_estimator(version, "RandomForestClassifier")
+        return version
+
+    bench.registry.register = register  # type: ignore[method-assign, assignment]
+    done = bench.do("register new fraud")
+    assert bench.registry.version("fraud", 2).semver == "2.0.0"
+    assert "algorithm changed from LogisticRegression to RandomForestClassifier" in str(done.answer)
+
+
+def test_a_person_can_choose_the_bump(bench_with_runs: Bench) -> None:
+    bench_with_runs.do("register new fraud --bump minor")
+    assert bench_with_runs.registry.version("fraud", 2).semver == "1.5.0"
+
+
+def test_the_run_of_an_older_version_is_pointed_out(bench_with_runs: Bench) -> None:
+    assert "v1 was made of the same run" in str(bench_with_runs.do("register old fraud").answer)
+
+
+def test_an_unknown_run_changes_nothing(bench: Bench) -> None:
+    with pytest.raises(UnknownRun, match="no run “nope”"):
+        bench.do("register nope fraud")
+    assert bench.registry.models("fraud") == []
+    assert bench.events()[-1].tag is Tag.COMMAND_REFUSED
+
+
+def test_a_deleted_run_is_refused(bench: Bench) -> None:
+    bench.registry.add_run("gone", deleted=True)
+    with pytest.raises(UnknownRun, match="deleted"):
+        bench.do("register gone fraud")
+
+
+def test_while_another_process_registers_a_version_of_the_model_the_ask_waits(
+    bench_with_runs: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registration, "PATIENCE", 0.0)
+    bench, other = bench_with_runs, second_bench(bench_with_runs)
+    now = bench.clock.now()
+    with bench.ledger.write() as tx:
+        tx.take_lease("register:fraud", other.owner, now, now + timedelta(seconds=60))
+    with pytest.raises(Busy, match="being registered at this moment"):
+        bench.do("register new fraud")
+    assert [one.version for one in bench.registry.versions("fraud")] == [1]
+    bench.clock.advance(seconds=61)  # the other one has died
+    bench.errands.carry_out_waiting()
+    assert [one.version for one in bench.registry.versions("fraud")] == [2, 1]
+
+
+def test_of_two_processes_that_take_up_an_ask_one_carries_it_out(bench_with_runs: Bench) -> None:
+    bench, other = bench_with_runs, second_bench(bench_with_runs)
+    bench.ask("register new fraud")
+    bench.clock.advance(seconds=16)  # whoever wrote it down has died
+    assert [len(one.errands.carry_out_waiting()) for one in (bench, other)] == [1, 0]
+    assert [one.version for one in bench.registry.versions("fraud")] == [2, 1]
+
+
+def test_a_lost_answer_makes_no_second_version(bench: Bench) -> None:
+    bench.registry.add_run("run1")
+    ask = bench.ask("register run1 fraud")
+    made = bench.registry.register
+
+    def register(*args: str, **kwargs: object) -> object:
+        bench.registry.register = made  # type: ignore[method-assign]
+        made(*args, **kwargs)  # type: ignore[arg-type]  # passed on as given
+        raise RegistryUnreachable("no answer")
+
+    bench.registry.register = register  # type: ignore[method-assign, assignment]
+    with pytest.raises(RegistryUnreachable):
+        bench.errands.carry_out(ask.id)
+    bench.clock.advance(minutes=1)
+    bench.errands.carry_out_waiting()
+    assert [one.semver for one in bench.registry.versions("fraud")] == ["1.0.0"]
+    assert "Registered v1" in bench.told("direct:ask")
+
+
+def hold_up(bench: Bench, call: str, meanwhile: Callable[[], object]) -> None:
+    """Let something happen right before the registry's next `call` is carried out, as it does while MLflow is slow."""
+    real = getattr(bench.registry, call)
+
+    def late(*args: object, **kwargs: object) -> object:
+        setattr(bench.registry, call, real)
+        meanwhile()
+        return real(*args, **kwargs)
+
+    setattr(bench.registry, call, late)
+
+
+def lose_the_answer(bench: Bench, call: str) -> None:
+    """Let the registry do its next `call`, and nobody hear of it."""
+    real = getattr(bench.registry, call)
+
+    def lost(*args: object, **kwargs: object) -> None:
+        setattr(bench.registry, call, real)
+        real(*args, **kwargs)
+        raise RegistryUnreachable("no answer")
+
+    setattr(bench.registry, call, lost)
+
+
+@pytest.mark.parametrize("call", ["register", "set_tags"])
+def test_a_semver_stays_when_the_try_that_wrote_it_lost_its_answer(bench_with_runs: Bench, call: str) -> None:
+    bench = bench_with_runs
+    ask = bench.ask("register new fraud")
+    lose_the_answer(bench, call)
+    with pytest.raises(RegistryUnreachable):
+        bench.errands.carry_out(ask.id)
+    after_that = bench.do("register newer fraud --bump major").answer
+    bench.registry.transition("fraud", 3, Stage.PRODUCTION, archive_existing=True)  # another base, another highest
+    bench.clock.advance(minutes=1)
+    bench.errands.carry_out_waiting()
+    semvers = {one.version: one.semver for one in bench.registry.versions("fraud")}
+    assert semvers[1] == "1.4.0"
+    assert semvers[2] != semvers[3]
+    assert f"as {semvers[3]}" in str(after_that)
+    assert f"as {semvers[2]}" in bench.told("direct:ask")
+    if call == "set_tags":  # the number was given before the other version's
+        assert (semvers[2], semvers[3]) == ("1.4.1", "2.0.0")
+
+
+def test_a_retry_that_overtakes_a_slow_try_changes_no_semver(bench_with_runs: Bench) -> None:
+    bench, other = bench_with_runs, second_bench(bench_with_runs)
+    ask = bench.ask("register new fraud")
+
+    def overtake() -> None:
+        bench.clock.advance(seconds=91)  # the lease is over, and the ask's next try due
+        assert len(other.errands.carry_out_waiting()) == 1
+        other.do("register newer fraud --bump major")
+
+    hold_up(bench, "set_tags", overtake)
+    bench.errands.carry_out(ask.id)
+    assert [(one.version, one.semver) for one in bench.registry.versions("fraud")] == [
+        (3, "2.0.0"),
+        (2, "1.4.1"),
+        (1, "1.4.0"),
+    ]
+    assert [event.evidence["semver"] for event in bench.events() if event.tag is Tag.REGISTERED] == ["1.4.1", "2.0.0"]
+
+
+def test_two_processes_never_give_two_versions_the_same_semver(bench_with_runs: Bench) -> None:
+    bench, other = bench_with_runs, second_bench(bench_with_runs)
+    ask = bench.ask("register new fraud")
+
+    def overtake() -> None:
+        bench.clock.advance(seconds=91)  # the lease is over, so the other process doesn't wait
+        other.do("register newer fraud")
+
+    hold_up(bench, "package", overtake)
+    with pytest.raises(Busy):
+        bench.errands.carry_out(ask.id)
+    bench.clock.advance(seconds=10)
+    bench.errands.carry_out_waiting()
+    assert [(one.version, one.semver) for one in bench.registry.versions("fraud")] == [
+        (3, "1.4.1"),
+        (2, "1.4.2"),
+        (1, "1.4.0"),
+    ]
+
+
+def test_a_semver_that_is_recorded_and_not_written_yet_is_given_to_no_other_version(bench_with_runs: Bench) -> None:
+    bench = bench_with_runs
+    ask = bench.ask("register new fraud")
+
+    def break_down() -> None:
+        raise RegistryUnreachable("no answer")
+
+    hold_up(bench, "set_tags", break_down)
+    with pytest.raises(RegistryUnreachable):
+        bench.errands.carry_out(ask.id)
+    bench.do("register newer fraud")
+    assert bench.registry.version("fraud", 3).semver == "1.4.2"
+    bench.clock.advance(minutes=1)
+    bench.errands.carry_out_waiting()
+    assert bench.registry.version("fraud", 2).semver == "1.4.1"
+
+
+def test_the_reasons_stay_with_the_semver(bench_with_runs: Bench) -> None:
+    bench = bench_with_runs
+    ask = bench.ask("register new fraud --bump minor")
+    lose_the_answer(bench, "set_tags")
+    with pytest.raises(RegistryUnreachable):
+        bench.errands.carry_out(ask.id)
+    bench.registry.transition("fraud", 1, Stage.ARCHIVED, archive_existing=False)
+    bench.clock.advance(minutes=1)
+    bench.errands.carry_out_waiting()
+    [registered] = [event for event in bench.events() if event.tag is Tag.REGISTERED]
+    assert "minor was asked for" in registered.why
+    assert f"as 1.5.0: {registered.why}" in bench.told("direct:ask")
+
+
+def test_a_version_that_is_gone_before_its_retry_is_not_made_again(bench_with_runs: Bench) -> None:
+    bench = bench_with_runs
+    ask = bench.ask("register new fraud")
+    lose_the_answer(bench, "set_tags")
+    with pytest.raises(RegistryUnreachable):
+        bench.errands.carry_out(ask.id)
+    bench.registry.delete_version("fraud", 2)
+    with pytest.raises(UnknownVersion, match="v2 of “fraud” was registered, but MLflow no longer has it"):
+        bench.errands.carry_out(ask.id)
+    assert [one.version for one in bench.registry.versions("fraud")] == [1]
+
+
+def test_the_helper_tag_goes_when_it_has_served(bench_with_runs: Bench) -> None:
+    bench = bench_with_runs
+    bench.do("register new fraud")
+    assert "registrar.ask" in bench.registry.version("fraud", 2).tags
+    bench.mirror.write()
+    assert dict(bench.registry.version("fraud", 2).tags) == {"semver": "1.4.1"}
+
+
+def test_the_helper_tag_stays_while_a_retry_may_need_it(bench_with_runs: Bench) -> None:
+    bench = bench_with_runs
+    ask = bench.ask("register new fraud")
+    lose_the_answer(bench, "register")
+    with pytest.raises(RegistryUnreachable):
+        bench.errands.carry_out(ask.id)
+    bench.mirror.write()
+    assert bench.registry.version("fraud", 2).tags["registrar.ask"] == ask.id
+
+
+def test_the_channel_hears_of_it_once_and_by_whom(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.registry.add_run("run1")
+    bench.do("register run1 churn")
+    bench.watch.poll()
+    [found] = bench.findings()
+    assert (found.versions, found.by) == ((5,), ALICE.person)
+
+
+def test_the_channel_hears_the_semver(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.registry.add_run("run1")
+    bench.do("register run1 churn")
+    assert str(bench.findings()[0].lines[0]) == "Semver 1.0.0"
+
+
+def test_a_look_meanwhile_does_not_announce_it_half_made(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.registry.add_run("run1")
+    set_tags = bench.registry.set_tags
+
+    def look_first(*args: object) -> None:
+        bench.watch.look_at("churn")  # as MLflow's webhook says that there is a new version
+        set_tags(*args)  # type: ignore[arg-type]  # passed on as given
+
+    bench.registry.set_tags = look_first  # type: ignore[method-assign, assignment]
+    bench.do("register run1 churn")
+    [found] = bench.findings()
+    assert (found.by, str(found.lines[0])) == (ALICE.person, "Semver 1.0.0")
+
+
+def test_what_was_registered_and_then_refused_is_announced_by_the_poll(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.registry.add_run("run1")
+
+    def refuse(*args: object) -> None:
+        bench.watch.look_at("churn")
+        raise RegistryRefused("no tags here")
+
+    bench.registry.set_tags = refuse  # type: ignore[method-assign, assignment]
+    with pytest.raises(RegistryRefused):
+        bench.do("register run1 churn")
+    bench.watch.poll()
+    [found] = bench.findings()
+    assert (found.versions, found.by) == ((5,), None)
+
+
+def test_it_is_in_the_audit_before_and_after(bench: Bench) -> None:
+    bench.registry.add_run("run1")
+    bench.do("register run1 churn")
+    asked, registered = bench.events()[-2:]
+    assert (asked.tag, registered.tag) == (Tag.COMMANDED, Tag.REGISTERED)
+    assert registered.evidence["semver"] == "1.0.0"
+
+
+def test_whoever_sits_at_the_terminal_may_register(bench: Bench) -> None:
+    bench.registry.add_run("run1")
+    bench.do("register run1 churn", who=Operator("ann"))
+    assert len(bench.registry.versions("churn")) == 5
+
+
+def test_a_guest_may_not(bench: Bench) -> None:
+    with pytest.raises(Exception, match="Guests can look"):
+        bench.do("register run1 churn", who=GUEST)

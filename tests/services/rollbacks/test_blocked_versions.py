@@ -1,0 +1,194 @@
+"""A version that was rolled back as bad: what refuses it, who lets it pass, and when it's no longer about this one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bot.domain.approvals import RequestState
+from bot.domain.commands import Unblock, Validate
+from bot.domain.errors import GateFailed, LedgerUnavailable, Refused
+from bot.domain.evidence import Seen
+from bot.domain.parsing import build, parse
+from bot.domain.registry import Stage
+from bot.services.blocks import blocks_now
+from bot.services.gating import Gating
+from bot.services.lookups import Lookups
+from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, Bench
+from tests.support.services.blocked_versions import REQUEST_AGAIN, failed_gates, set_production_rule, unblock
+from tests.support.services.rollbacks import ROLL_BACK
+
+# -- at the opening ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", ["staging", "production"])
+def test_a_blocked_version_cannot_be_requested_and_the_refusal_says_how_to_unblock_it(bad: Bench, stage: str) -> None:
+    with pytest.raises(GateFailed) as refusal:
+        bad.open(f"promote churn 4 {stage}")
+    assert str(refusal.value) == (
+        "“churn” v4 can't be requested: it was rolled back as bad on 2026-05-07 (accuracy fell). No request was "
+        'opened. To unblock it: /model unblock churn 4 --reason "…"'
+    )
+
+
+def test_an_unblocked_version_can_be_requested(bad: Bench) -> None:
+    unblock(bad)
+    assert failed_gates(bad.open(REQUEST_AGAIN)) == []
+
+
+def test_a_policy_can_let_blocked_versions_pass(bad: Bench) -> None:
+    set_production_rule(bad, {"not_blocked": False})
+    assert failed_gates(bad.open(REQUEST_AGAIN)) == []
+
+
+def test_the_gate_can_be_named_too(bad: Bench) -> None:
+    set_production_rule(bad, {"not_blocked": True})
+    with pytest.raises(GateFailed, match="rolled back as bad"):
+        bad.open(REQUEST_AGAIN)
+    [gate] = bad.open("promote churn 3 production").seen.gates  # type: ignore[union-attr]
+    assert (gate.name, gate.value, gate.passed) == ("not_blocked", "not blocked", True)
+
+
+def test_validating_it_shows_the_gate(bad: Bench) -> None:
+    command = parse("validate churn 4")
+    assert isinstance(command, Validate)
+    _, seen = Lookups(bad.context, Gating(bad.context)).validate(command)
+    assert [(gate.name, gate.value) for gate in seen.failed] == [
+        ("not_blocked", "rolled back as bad on 2026-05-07 (accuracy fell)")
+    ]
+
+
+def test_another_version_under_its_number_is_not_blocked(bad: Bench) -> None:
+    versions = bad.registry._models["churn"].versions
+    versions[4] = replace(versions[4], run_id="another", source="elsewhere", created_at=bad.clock.now())
+    assert failed_gates(bad.open(REQUEST_AGAIN)) == []
+
+
+def test_without_a_ledger_nothing_is_known_to_be_blocked(bad: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read() -> None:
+        raise LedgerUnavailable("There is none.")
+
+    monkeypatch.setattr(bad.context.ledger, "read", read)
+    assert blocks_now(bad.context, [bad.registry.version("churn", 4)]) == {}
+
+
+# -- an override, and a block that is lifted later -------------------------------------------------------------------
+
+
+def test_an_override_with_a_reason_lets_it_pass_also_at_the_move(bad: Bench) -> None:
+    set_production_rule(bad, override=["admin"])
+    request = bad.open(REQUEST_AGAIN)
+    assert failed_gates(request) == ["not_blocked"]
+    bad.approve(request)
+    bad.requests.override(DAVE, request.id, reason="the feature store is fixed", origin="slack")
+    bad.moves.run("churn")
+    assert (bad.state(request), bad.registry.holders()) == (RequestState.DONE, [4])
+
+
+def test_breaking_the_glass_goes_past_it(bad: Bench) -> None:
+    request = bad.open(f"{REQUEST_AGAIN} --break-glass --reason fraud", DAVE)
+    bad.moves.run("churn")
+    assert (bad.state(request), bad.registry.holders()) == (RequestState.DONE, [4])
+
+
+def test_unblocking_lets_a_pending_request_be_decided(bad: Bench) -> None:
+    set_production_rule(bad, override=["admin"])
+    request = bad.open(REQUEST_AGAIN)
+    unblock(bad)
+    assert not bad.now(request).is_blocked
+    assert any(note.key.startswith(f"card:{request.id}:unblocked:") for note in bad.notes())
+    bad.approve(request)
+    bad.moves.run("churn")
+    assert bad.registry.holders() == [4]
+
+
+def test_unblocking_approves_what_waited_for_nothing_else(bad: Bench) -> None:
+    set_production_rule(bad, override=["admin"])
+    request = bad.open(REQUEST_AGAIN)
+    bad.approve(request)
+    assert bad.state(request) is RequestState.PENDING
+    unblock(bad)
+    assert bad.state(request) is RequestState.APPROVED
+    bad.moves.run("churn")
+    assert (bad.state(request), bad.registry.holders()) == (RequestState.DONE, [4])
+
+
+def test_unblocking_another_version_changes_nothing(bad: Bench) -> None:
+    set_production_rule(bad, override=["admin"])
+    request = bad.open(REQUEST_AGAIN)
+    bad.do("rollback churn --reason 'worse'", BOB)
+    unblock(bad, 2)
+    assert bad.now(request).is_blocked
+
+
+@pytest.fixture
+def twice(bad: Bench) -> tuple[int, int]:
+    """Return two numbers for one run's files: the first is blocked, the second was registered afterward."""
+    run = bad.registry.add_run()
+    first = bad.registry.add_version("churn", run_id=run, source="models:/m-1")
+    bad.approve(bad.open(f"promote churn {first} production"))
+    bad.moves.run("churn")
+    bad.clock.advance(hours=1)
+    bad.do(ROLL_BACK, BOB)
+    return first, bad.registry.add_version("churn", run_id=run, source="models:/m-1")
+
+
+def test_registering_the_same_run_again_does_not_get_around_the_block(bad: Bench, twice: tuple[int, int]) -> None:
+    first, again = twice
+    with pytest.raises(GateFailed) as refusal:
+        bad.open(f"promote churn {again} production")
+    assert f"it was registered from the same run as v{first}, which was rolled back as bad on" in str(refusal.value)
+    assert f"/model unblock churn {first}" in str(refusal.value)
+
+
+def test_unblocking_lets_the_same_files_pass_under_another_number(bad: Bench, twice: tuple[int, int]) -> None:
+    first, again = twice
+    set_production_rule(bad, override=["admin"])
+    request = bad.open(f"promote churn {again} production")
+    bad.approve(request)
+    assert bad.state(request) is RequestState.PENDING
+    unblock(bad, first)
+    bad.moves.run("churn")
+    assert (bad.state(request), bad.registry.holders()) == (RequestState.DONE, [again])
+
+
+def test_a_request_that_an_older_registrar_opened_for_a_blocked_version_is_not_moved(bad: Bench) -> None:
+    set_production_rule(bad, {"not_blocked": False})
+    request = bad.approve(bad.open(REQUEST_AGAIN)).request
+    set_production_rule(bad)
+    with bad.ledger.write() as tx:  # as it was opened before there was such a gate
+        seen = replace(request.seen or Seen(), rule=bad.context.policy.fingerprint("churn", Stage.PRODUCTION))
+        tx.save_request(replace(tx.lock_request(request.id), seen=seen))
+    bad.moves.run("churn")
+    assert (bad.state(request), bad.registry.holders()) == (RequestState.STALE, [2])
+    assert "it was rolled back as bad" in bad.now(request).outcome
+
+
+def test_a_version_that_is_unblocked_before_the_move_is_moved(bad: Bench) -> None:
+    set_production_rule(bad, override=["admin"])
+    request = bad.open(REQUEST_AGAIN)
+    bad.requests.override(DAVE, request.id, reason="fixed", origin="slack")
+    bad.approve(request)
+    unblock(bad)
+    bad.moves.run("churn")
+    assert bad.state(request) is RequestState.DONE
+
+
+def test_a_version_that_came_back_and_was_rolled_back_again_is_blocked_by_the_newest_rollback(bad: Bench) -> None:
+    bad.open(f"{REQUEST_AGAIN} --break-glass --reason fraud", DAVE)
+    bad.moves.run("churn")
+    bad.clock.advance(hours=1)
+    bad.do("rollback churn --reason 'still bad'", CAROL)
+    [block] = blocks_now(bad.context, [bad.registry.version("churn", 4)]).values()
+    assert (block.reason, block.by) == ("still bad", CAROL.person)
+    unblock(bad)
+    assert blocks_now(bad.context, [bad.registry.version("churn", 4)]) == {}
+
+
+def test_only_who_can_roll_back_unblocks(bad: Bench) -> None:
+    command = build(Unblock, {"model": "churn", "version": "4", "reason": "mine"})
+    with pytest.raises(Refused):
+        bad.rollbacks.unblock(ALICE, command, origin="slack")
+    with pytest.raises(GateFailed):
+        bad.open(REQUEST_AGAIN)

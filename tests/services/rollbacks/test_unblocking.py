@@ -1,0 +1,105 @@
+"""Unblocking a version while requests for it wait: what a hold, a race, and people who left make of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bot.domain.approvals import RequestState
+from bot.domain.errors import LedgerUnavailable
+from bot.domain.evidence import Seen
+from bot.domain.registry import Stage
+from bot.domain.restores import HoldKind
+from bot.services.gating import Gating
+from bot.services.restores import begin_hold
+from tests.support.services.bench import BOB, CAROL, DAVE, Bench
+from tests.support.services.blocked_versions import REQUEST_AGAIN, failed_gates, set_production_rule, unblock
+
+
+@pytest.fixture
+def waiting(bad: Bench) -> Bench:
+    """Return a bench whose policy lets admins override, so that a request for the blocked v4 can be opened."""
+    set_production_rule(bad, override=["admin"])
+    return bad
+
+
+def test_a_request_that_was_held_as_its_version_was_unblocked_is_decided_once_the_hold_is_accepted(
+    waiting: Bench,
+) -> None:
+    request = waiting.approve(waiting.open(REQUEST_AGAIN)).request
+    with waiting.ledger.write() as tx:
+        begin_hold(tx, waiting.context, HoldKind.LEDGER_RESTORED, ())
+    unblock(waiting)
+    assert waiting.state(request) is RequestState.PENDING
+    waiting.restores.accept(DAVE, "restored on purpose", origin="slack")
+    assert waiting.state(request) is RequestState.APPROVED
+
+
+def test_a_request_that_was_held_as_its_version_was_unblocked_ends_with_a_hold_that_is_dropped(waiting: Bench) -> None:
+    request = waiting.approve(waiting.open(REQUEST_AGAIN)).request
+    with waiting.ledger.write() as tx:
+        begin_hold(tx, waiting.context, HoldKind.LEDGER_RESTORED, ())
+    unblock(waiting)
+    waiting.restores.drop(DAVE, "start again", origin="slack")
+    assert waiting.state(request) is RequestState.STALE
+
+
+def test_a_request_waits_for_others_if_its_approver_has_left_when_the_version_is_unblocked(waiting: Bench) -> None:
+    request = waiting.approve(waiting.open(REQUEST_AGAIN)).request
+    waiting.directory.become(BOB, is_deleted=True)
+    unblock(waiting)
+    assert (waiting.state(request), waiting.now(request).is_blocked) == (RequestState.PENDING, False)
+    waiting.approve(request, CAROL)
+    waiting.moves.run("churn")
+    assert waiting.registry.holders() == [4]
+
+
+def test_unblocking_asks_about_approvers_again_before_the_move_if_slack_is_down(waiting: Bench) -> None:
+    request = waiting.approve(waiting.open(REQUEST_AGAIN)).request
+    waiting.directory.become(BOB, is_deleted=True)
+    waiting.directory.is_down = True
+    unblock(waiting)
+    assert waiting.state(request) is RequestState.APPROVED
+    waiting.directory.is_down = False
+    waiting.moves.run("churn")
+    assert (waiting.state(request), waiting.registry.holders()) == (RequestState.STALE, [2])
+
+
+def test_unblocking_approves_nothing_under_another_rule(waiting: Bench) -> None:
+    request = waiting.approve(waiting.open(REQUEST_AGAIN)).request
+    set_production_rule(waiting, override=["admin"], required=2)
+    unblock(waiting)
+    assert waiting.state(request) is RequestState.STALE
+
+
+def test_the_card_of_a_request_that_may_ignore_the_block_is_drawn_again(bad: Bench) -> None:
+    set_production_rule(bad, {"not_blocked": False})
+    request = bad.open(REQUEST_AGAIN)
+    unblock(bad)
+    assert any(note.key.startswith(f"card:{request.id}:unblocked:") for note in bad.notes())
+
+
+def test_a_version_that_is_unblocked_while_its_request_is_opened_is_not_blocked_on_its_card(
+    waiting: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = Gating.look
+
+    def slowly(*args: Any, **more: Any) -> Seen:
+        seen = look(*args, **more)
+        unblock(waiting)
+        return seen
+
+    monkeypatch.setattr(Gating, "look", slowly)
+    assert failed_gates(waiting.open(REQUEST_AGAIN)) == []
+
+
+def test_the_gate_never_passes_while_the_ledger_cannot_tell(waiting: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read() -> None:
+        raise LedgerUnavailable("It's busy.")
+
+    model, versions = waiting.lookups.model_and_versions("churn")
+    blocked = waiting.registry.version("churn", 4)
+    monkeypatch.setattr(waiting.context.ledger, "read", read)
+    with pytest.raises(LedgerUnavailable):
+        Gating(waiting.context).look(model, versions, blocked, Stage.PRODUCTION, {})

@@ -1,0 +1,89 @@
+"""Moves that wait: for how long, until when, and who hears of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from bot.domain.approvals import Request, RequestState
+from bot.domain.moves import MoveState
+from bot.domain.registry import Stage
+from tests.support.services.bench import BOB, Bench
+from tests.support.services.freezes import freeze, unfreeze
+
+A_MOMENT = timedelta(microseconds=1)
+
+
+@pytest.fixture
+def request_(bench: Bench) -> Request:
+    """Return an approved request whose move isn't made yet."""
+    return bench.approved()
+
+
+def attempts_after(bench: Bench, request: Request, pause: timedelta) -> tuple[int, int]:
+    """Run the executor right before and right after `pause`; return how many attempts there were each time."""
+    bench.clock.advance(seconds=(pause - A_MOMENT).total_seconds())
+    bench.moves.run("churn")
+    before = bench.move(request).attempts
+    bench.clock.advance(seconds=A_MOMENT.total_seconds())
+    bench.moves.run("churn")
+    return before, bench.move(request).attempts
+
+
+def test_a_move_that_waits_for_the_registry_is_due_again_after_two_seconds_however_often_it_was_tried(
+    bench: Bench, request_: Request
+) -> None:
+    bench.registry.down = True
+    bench.moves.run("churn")
+    for attempts in range(1, 8):
+        assert attempts_after(bench, request_, timedelta(seconds=2)) == (attempts, attempts + 1)
+
+
+def test_while_slack_is_away_each_pause_is_twice_the_last_up_to_a_minute(bench: Bench, request_: Request) -> None:
+    bench.directory.is_down = True
+    bench.moves.run("churn")
+    for attempts, seconds in enumerate((2, 4, 8, 16, 32, 60, 60), start=1):
+        assert attempts_after(bench, request_, timedelta(seconds=seconds)) == (attempts, attempts + 1)
+
+
+def test_a_frozen_move_is_checked_again_every_ten_seconds_however_long_the_freeze_lasts(
+    bench: Bench, request_: Request
+) -> None:
+    freeze(bench)
+    bench.moves.run("churn")
+    for attempts in range(1, 6):
+        assert attempts_after(bench, request_, timedelta(seconds=10)) == (attempts, attempts + 1)
+    unfreeze(bench)
+    bench.clock.advance(seconds=10)
+    bench.moves.run("churn")
+    assert bench.state(request_) is RequestState.DONE
+
+
+def test_a_move_dropped_by_a_bug_waits_two_seconds(bench: Bench, request_: Request) -> None:
+    def stumble() -> None:
+        raise ZeroDivisionError
+
+    bench.registry.before = stumble
+    with pytest.raises(ZeroDivisionError):
+        bench.moves.run("churn")
+    bench.moves.run("churn")
+    assert bench.move(request_).state is MoveState.INTENDED
+    assert attempts_after(bench, request_, timedelta(seconds=2)) == (1, 2)
+    assert bench.state(request_) is RequestState.DONE
+
+
+def test_a_repair_accepted_before_a_freeze_waits_until_the_freeze_ends(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.registry.by_hand("churn", 4, Stage.PRODUCTION, archive_existing=False)
+    bench.clock.advance(minutes=1)
+    bench.watch.poll()
+    [finding] = [one for one in bench.findings() if one.mend]
+    bench.tending.mend(BOB, finding.id, origin="slack")
+    freeze(bench)
+    bench.moves.run("churn")
+    assert bench.registry.holders() == [4, 3]
+    unfreeze(bench)
+    bench.clock.advance(seconds=10)
+    bench.moves.run("churn")
+    assert bench.registry.holders() == [3]

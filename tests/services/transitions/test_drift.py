@@ -1,0 +1,154 @@
+"""Looking at the registry: what others did is found, and what we did is not found a second time."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.domain.errors import RegistryUnreachable
+from bot.domain.events import Tag
+from bot.domain.moves import MoveKind
+from bot.domain.registry import Stage
+from tests.support.services.bench import Bench
+
+
+def test_what_was_there_before_us_is_found_and_shown_as_such(bench: Bench) -> None:
+    assert bench.watch.poll() == 1
+    [found] = bench.moves_of()
+    assert (found.kind, found.version, found.target) == (MoveKind.OBSERVED, 3, Stage.PRODUCTION)
+    assert found.why == "in Production before Registrar looked"
+
+
+@pytest.mark.parametrize(("champion", "order"), [(1, [1, 4, 3]), (3, [3, 4, 1]), (2, [4, 3, 1])])
+def test_of_several_holders_before_us_each_has_served_and_the_alias_says_who_does_now(
+    bench: Bench, champion: int, order: list[int]
+) -> None:
+    for version in (1, 4):
+        bench.registry.by_hand("churn", version, Stage.PRODUCTION, archive_existing=False)
+    bench.registry.set_alias("churn", "champion", champion)
+    bench.watch.poll()
+    assert [move.version for move in bench.moves_of()] == order
+    assert bench.watch.poll() == 0
+
+
+def test_a_second_look_finds_nothing_new(bench: Bench) -> None:
+    bench.watch.poll()
+    assert bench.watch.poll() == 0
+
+
+def test_a_move_behind_our_back_is_found(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.registry.by_hand("churn", 4, Stage.PRODUCTION)
+    assert bench.watch.poll() == 1
+    found = bench.moves_of()[0]
+    assert (found.version, found.expected_incumbent, found.why) == (4, 3, "")
+
+
+def test_what_is_found_is_in_the_audit(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.registry.by_hand("churn", 4, Stage.PRODUCTION)
+    bench.watch.poll()
+    event = next(one for one in reversed(bench.events()) if one.tag is Tag.OBSERVED)
+    assert (event.before, event.after) == ("v3", "v4")
+
+
+def test_what_left_production_is_found(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.registry.by_hand("churn", 3, Stage.ARCHIVED)
+    assert bench.watch.poll() == 1
+    found = bench.moves_of()[0]
+    assert (found.version, found.from_stage, found.target) == (3, Stage.PRODUCTION, Stage.ARCHIVED)
+
+
+def test_a_deleted_version_left_production_too(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.registry.delete_version("churn", 3)
+    assert bench.watch.poll() == 1
+    assert bench.moves_of()[0].from_stage is Stage.PRODUCTION
+
+
+def test_what_comes_back_is_found_again(bench: Bench) -> None:
+    bench.watch.poll()
+    for stage in (Stage.ARCHIVED, Stage.PRODUCTION):
+        bench.clock.advance(minutes=1)
+        bench.registry.by_hand("churn", 3, stage)
+        bench.watch.poll()
+    assert [move.target for move in bench.moves_of()] == [Stage.PRODUCTION, Stage.ARCHIVED, Stage.PRODUCTION]
+
+
+def test_our_own_move_is_not_found(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.clock.advance(minutes=1)
+    bench.approved()
+    bench.moves.run("churn")
+    assert bench.watch.poll() == 0
+
+
+def test_nothing_is_found_while_we_move(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.clock.advance(minutes=1)
+    bench.approved()
+    found: list[int] = []
+    bench.registry.after = lambda: found.append(bench.watch.poll())
+    bench.moves.run("churn")
+    assert found == [0]
+
+
+def test_nothing_is_found_where_we_moved_while_it_was_looked_at(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.watch.poll()
+    bench.clock.advance(minutes=1)
+    bench.approved()
+    bench.registry.by_hand("churn", 2, Stage.PRODUCTION)
+    look = bench.registry.versions
+
+    def slow_look(name: str) -> object:
+        seen = look(name)
+        monkeypatch.undo()
+        bench.moves.run("churn")
+        return seen
+
+    monkeypatch.setattr(bench.registry, "versions", slow_look)
+    assert bench.watch.poll() == 0
+
+
+def test_a_model_without_production_has_no_history(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.registry.add("new", versions=3)
+    bench.watch.poll()
+    assert bench.moves_of("new") == []
+
+
+def test_a_second_holder_beside_the_known_one_is_no_move(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.registry.by_hand("churn", 4, Stage.PRODUCTION, archive_existing=False)
+    bench.watch.poll()
+    assert len(bench.moves_of()) == 1
+
+
+def test_a_registry_that_is_away_is_no_move(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.registry.down = True
+    with pytest.raises(RegistryUnreachable):
+        bench.watch.poll()
+    assert len(bench.moves_of()) == 1
+
+
+def test_every_model_is_looked_at(bench: Bench) -> None:
+    bench.registry.add("fraud", versions=[Stage.PRODUCTION])
+    assert bench.watch.poll() == 2
+
+
+def test_a_deleted_model_left_production_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.watch.poll()
+    monkeypatch.setattr(bench.registry, "models", lambda text="": [])
+    monkeypatch.setattr(bench.registry, "versions", lambda name: [])
+    assert bench.watch.poll() == 1
+    assert bench.moves_of()[0].from_stage is Stage.PRODUCTION
+
+
+def test_what_moved_in_mlflow_after_our_first_promotion_and_before_the_first_poll_is_the_newest(bench: Bench) -> None:
+    bench.approved()
+    bench.moves.run("churn")
+    bench.clock.advance(minutes=1)
+    bench.registry.by_hand("churn", 1, Stage.PRODUCTION)
+    bench.watch.poll()
+    assert [move.version for move in bench.moves_of()] == [1, 4]

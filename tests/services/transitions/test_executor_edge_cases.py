@@ -1,0 +1,187 @@
+"""The executor's edges: what one wrong sign in it would change, and no other test would notice."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.domain.approvals import Request, RequestState
+from bot.domain.errors import RegistryUnreachable
+from bot.domain.events import Tag
+from bot.domain.moves import MoveState
+from bot.domain.people import Automation
+from bot.domain.registry import Stage
+from bot.services.moves import LEASE
+from tests.support.services.bench import BOB, Bench, second_bench
+
+
+@pytest.fixture
+def request_(bench: Bench) -> Request:
+    """Return an approved request whose move isn't made yet."""
+    return bench.approved()
+
+
+def served(bench: Bench) -> Bench:
+    """Let v4 take Production from v3, so that there is a version to roll back to."""
+    bench.watch.poll()
+    bench.clock.advance(hours=30)
+    bench.approved()
+    bench.moves.run("churn")
+    return bench
+
+
+def test_while_the_registry_is_away_only_the_first_of_two_moves_is_tried(bench: Bench, request_: Request) -> None:
+    other = bench.approved("promote churn 1 staging")
+    bench.registry.down = True
+    bench.moves.run("churn")
+    assert (bench.move(request_).attempts, bench.move(other).attempts) == (1, 0)
+
+
+def test_a_transition_without_effect_is_tried_three_times(bench: Bench, request_: Request) -> None:
+    bench.registry.is_deaf = True
+    bench.moves.run("churn")
+    assert bench.registry.transitions == 3
+
+
+def test_a_lower_version_that_keeps_the_incumbent_is_read_back_at_once(bench: Bench) -> None:
+    request = bench.approved("promote churn 2 production --keep-existing")
+    bench.moves.run("churn")
+    assert (bench.state(request), bench.now(request).outcome) == (RequestState.DONE, "")
+    assert bench.registry.holders() == [3, 2]
+
+
+def test_a_stage_that_is_right_while_its_alias_is_taken_away_is_done_and_says_so(
+    bench: Bench, request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.registry, "set_alias", lambda *_: None)
+    bench.moves.run("churn")
+    assert bench.state(request_) is RequestState.DONE
+    assert "The alias champion does not stay on it" in bench.now(request_).outcome
+
+
+def test_a_rollback_isn_t_read_back_while_its_alias_is_missing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    served(bench)
+    monkeypatch.setattr(bench.registry, "set_alias", lambda *_: None)
+    bench.do("rollback churn --reason worse", BOB)
+    assert "The alias champion does not stay on it" in bench.moves_of()[0].why
+
+
+def test_a_process_that_was_taken_over_and_loses_the_registry_releases_nothing(bench: Bench, request_: Request) -> None:
+    other = second_bench(bench)
+
+    def hang() -> None:
+        bench.clock.advance(seconds=2 * LEASE.total_seconds())
+        other.moves.run("churn")
+        raise RegistryUnreachable("The registry does not answer.")
+
+    bench.registry.after = hang
+    bench.moves.run("churn")
+    assert (bench.state(request_), bench.move(request_).state) == (RequestState.DONE, MoveState.DONE)
+    assert [note for note in bench.notes() if note.key == f"news:{request_.id}:waiting"] == []
+
+
+def test_an_outdated_move_is_ended_by_the_clock_and_changes_nothing(bench: Bench, request_: Request) -> None:
+    bench.registry.by_hand("churn", 2, Stage.PRODUCTION)
+    bench.moves.run("churn")
+    event = bench.events()[-1]
+    assert (event.tag, event.after) == (Tag.STALE, None)
+    assert isinstance(event.actor, Automation)
+
+
+def test_a_finished_move_is_recorded_with_who_decided_it(bench: Bench, request_: Request) -> None:
+    bench.moves.run("churn")
+    event = bench.events()[-1]
+    assert (event.tag, event.actor, event.before, event.after) == (Tag.MOVED, BOB.person, "v3", "v4")
+
+
+def test_a_version_that_isn_t_archived_is_not_announced_as_archived(bench: Bench) -> None:
+    bench.errands.carry_out(bench.ask("archive churn 4", BOB).id)
+    bench.registry.by_hand("churn", 4, Stage.PRODUCTION)
+    bench.moves.run("churn")
+    assert [note.key for note in bench.notes() if note.key.startswith("said")] == []
+
+
+def test_archiving_leaves_the_other_archived_versions_alone(bench: Bench) -> None:
+    bench.do("archive churn 4", BOB)
+    assert bench.registry.holders(stage=Stage.ARCHIVED) == [4, 1]
+    assert "champion" not in bench.registry.version("churn", 4).aliases
+
+
+def test_a_repair_that_came_too_late_leaves_the_finding_open(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.registry.by_hand("churn", 4, Stage.PRODUCTION, archive_existing=False)
+    bench.watch.poll()
+    [finding] = [one for one in bench.findings() if one.mend]
+    bench.tending.mend(BOB, finding.id, origin="slack")
+    bench.registry.by_hand("churn", 3, Stage.ARCHIVED)
+    bench.moves.run("churn")
+    with bench.ledger.read() as reading:
+        assert reading.finding(finding.id).can_be_mended
+
+
+def test_a_rollback_whose_incumbent_was_deleted_is_outdated_and_not_failed(bench: Bench) -> None:
+    served(bench)
+    bench.errands.carry_out(bench.ask("rollback churn --reason worse", BOB).id)
+    bench.registry.delete_version("churn", 4)
+    bench.moves.run("churn")
+    assert bench.moves_of()[0].state is MoveState.STALE
+
+
+def test_the_alias_is_left_alone_by_a_process_that_was_taken_over_before_it(
+    bench: Bench, request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, read = second_bench(bench), bench.ledger.read
+
+    def hang() -> None:
+        bench.clock.advance(seconds=2 * LEASE.total_seconds())
+        with read() as reading:
+            [move] = [one for one in reading.moves("churn") if one.state is MoveState.EXECUTING]
+        with bench.ledger.write() as tx:
+            tx.claim_move("churn", other.owner, bench.clock.now(), bench.clock.now() + LEASE)
+            assert tx.move(move.id).attempts == move.attempts + 1
+
+    bench.registry.after = hang
+    bench.moves.run("churn")
+    assert bench.registry.model("churn").aliases["champion"] == 3
+
+
+def test_a_move_is_taken_over_after_sixty_seconds_and_not_before(bench: Bench, request_: Request) -> None:
+    other = second_bench(bench)
+    tries: list[int] = []
+
+    def hang() -> None:
+        for seconds in (59, 1):
+            bench.clock.advance(seconds=seconds)
+            other.moves.run("churn")
+            tries.append(bench.move(request_).attempts)
+
+    bench.registry.before = hang
+    bench.moves.run("churn")
+    assert tries == [1, 2]
+
+
+def test_a_rollback_that_waits_for_the_registry_says_so_once_in_its_thread(bench: Bench) -> None:
+    served(bench)
+    bench.errands.carry_out(bench.ask("rollback churn --reason worse", BOB).id)
+    bench.registry.down = True
+    for _ in range(3):
+        bench.moves.run("churn")
+        bench.clock.advance(minutes=2)
+    move = bench.moves_of()[0]
+    assert [note.key for note in bench.notes()].count(f"news:{move.id}:{move.id}:waiting") == 1
+    bench.registry.down = False
+    bench.moves.run("churn")
+    assert bench.registry.holders() == [3]
+
+
+def test_an_archiving_that_waits_for_the_registry_says_nothing(bench: Bench) -> None:
+    bench.errands.carry_out(bench.ask("archive churn 4", BOB).id)
+    bench.registry.down = True
+    before = {note.key for note in bench.notes()}
+    bench.moves.run("churn")
+    assert {note.key for note in bench.notes()} == before
+
+
+def test_a_move_that_waits_redraws_its_card(bench: Bench, request_: Request) -> None:
+    bench.registry.down = True
+    bench.moves.run("churn")
+    assert f"card:{request_.id}:waiting" in {note.key for note in bench.notes()}

@@ -1,0 +1,239 @@
+"""Whoever only sees MLflow sees in the tags what the ledger says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bot.domain.approvals import Request
+from bot.domain.errors import RegistryRefused
+from bot.domain.evidence import Seen
+from bot.domain.registry import Stage
+from tests.support.services.bench import ALICE, BOB, CAROL, Bench
+
+
+def tags(bench: Bench, version: int = 4) -> Mapping[str, str]:
+    bench.mirror.write()
+    return bench.registry.version("churn", version).tags
+
+
+def test_an_open_request_is_seen(bench: Bench) -> None:
+    bench.open("promote churn 4 production --reason 'better f1'")
+    assert dict(tags(bench)) == {
+        "approval_status": "production_requested",
+        "requester": "UALICE",
+        "production_requester": "UALICE",
+        "request_reason": "better f1",
+        "request_date": "2026-05-04T12:00:00+00:00",
+    }
+
+
+def test_a_promotion_is_seen_with_who_approved(bench: Bench) -> None:
+    bench.approved()
+    bench.moves.run("churn")
+    seen = tags(bench)
+    assert seen["approval_status"] == "approved_production"
+    assert seen["approver"] == seen["production_approver"] == seen["promoted_by"] == "UBOB"
+    assert seen["production_date"] == seen["promotion_date"] == seen["approval_date"] == "2026-05-04T12:00:00+00:00"
+
+
+def test_a_promotion_is_added_to_the_description_once(bench: Bench) -> None:
+    bench.registry.describe("churn", 4, "wider trees")
+    request = bench.approved()
+    bench.moves.run("churn")
+    for _ in range(2):
+        bench.mirror.write()
+    line = f"Promoted to Production by UBOB on 2026-05-04 (request {request.id})"
+    assert bench.registry.version("churn", 4).description == f"wider trees\n{line}"
+
+
+def test_several_approvers_are_comma_joined(bench: Bench) -> None:
+    bench.registry.add("two", versions=1)
+    request = bench.open("promote two 1 production")
+    bench.approve(request, BOB)
+    bench.approve(request, CAROL)
+    bench.moves.run("two")
+    bench.mirror.write()
+    assert bench.registry.version("two", 1).tags["approver"] == "UBOB,UCAROL"
+
+
+def test_a_rejection_is_seen(bench: Bench) -> None:
+    bench.reject(bench.open())
+    assert tags(bench)["approval_status"] == "rejected"
+
+
+def test_what_ended_without_a_move_puts_the_former_status_back(bench: Bench) -> None:
+    bench.registry.set_tags("churn", 4, {"approval_status": "approved_staging"})
+    bench.open()
+    bench.mirror.write()
+    bench.clock.advance(hours=25)
+    bench.requests.expire()
+    assert tags(bench)["approval_status"] == "approved_staging"
+
+
+def test_what_had_no_status_before_has_none_again(bench: Bench) -> None:
+    request = bench.open()
+    bench.mirror.write()
+    bench.requests.cancel(ALICE, request.id, origin="slack")
+    assert "approval_status" not in tags(bench)
+
+
+ALL = "promote churn 4 production --reason 'better f1' --validation f1=0.92"
+MINE = {"requester": "ann", "validation_f1": "0.5", "owner": "ann", "approval_status": "approved_staging"}
+
+
+def refuse() -> None:
+    raise RegistryRefused("MLflow says no.")
+
+
+def end(bench: Bench, request: Request, how: str) -> None:
+    """Let a request end in one of the ways that move nothing."""
+    if how == "cancelled":
+        bench.requests.cancel(ALICE, request.id, origin="slack")
+    elif how == "expired":
+        bench.clock.advance(hours=25)
+        bench.requests.expire()
+    elif how == "stale":
+        bench.registry.by_hand("churn", 1, Stage.PRODUCTION)
+        bench.approve(request)
+        bench.moves.run("churn")
+    else:
+        bench.registry.before = refuse
+        bench.approve(request)
+        bench.moves.run("churn")
+    assert bench.state(request).value == how
+
+
+@pytest.mark.parametrize("before", [{}, MINE], ids=["none before", "some before"])
+@pytest.mark.parametrize("how", ["cancelled", "expired", "stale", "failed"])
+def test_what_ended_without_a_move_leaves_the_tags_as_they_were(
+    bench: Bench, how: str, before: Mapping[str, str]
+) -> None:
+    bench.registry.set_tags("churn", 4, before)
+    request = bench.open(ALL)
+    assert tags(bench)["validation_f1"] == "0.92"
+    end(bench, request, how)
+    assert dict(tags(bench)) == before
+
+
+def test_a_request_that_is_over_before_its_tags_are_written_leaves_none(bench: Bench) -> None:
+    bench.requests.cancel(ALICE, bench.open(ALL).id, origin="slack")
+    assert dict(tags(bench)) == {}
+
+
+def test_a_request_opened_before_the_former_one_s_tags_are_gone_restores_none_of_them(bench: Bench) -> None:
+    first = bench.open(ALL)
+    bench.mirror.write()
+    bench.requests.cancel(ALICE, first.id, origin="slack")
+    second = bench.open("promote churn 4 production --reason again")
+    assert dict(tags(bench))["request_reason"] == "again"
+    assert "validation_f1" not in tags(bench)
+    bench.requests.cancel(ALICE, second.id, origin="slack")
+    assert dict(tags(bench)) == {}
+
+
+def test_the_former_request_s_tags_that_are_written_away_while_the_next_one_opens_are_not_restored(
+    bench: Bench,
+) -> None:
+    first = bench.open(ALL)
+    bench.mirror.write()
+    bench.requests.cancel(ALICE, first.id, origin="slack")
+    look, gating = bench.requests._gating.look, bench.requests._gating
+
+    def slow(*args: Any, **kwargs: Any) -> Seen:
+        bench.mirror.write()  # after the version was read, with the tags of the first request
+        return look(*args, **kwargs)
+
+    gating.look = slow  # type: ignore[method-assign]
+    second = bench.open("promote churn 4 production")
+    bench.requests.cancel(ALICE, second.id, origin="slack")
+    assert dict(tags(bench)) == {}
+
+
+@pytest.mark.parametrize("order", ["first in, first out", "last in, first out"])
+def test_two_requests_for_one_version_leave_its_tags_as_they_were(bench: Bench, order: str) -> None:
+    bench.registry.set_tags("churn", 4, MINE)
+    to_staging = bench.open("promote churn 4 staging --reason 'try it'")
+    bench.clock.advance(seconds=1)
+    to_production = bench.open(ALL)
+    bench.clock.advance(seconds=1)
+    both = [to_staging, to_production]
+    one, other = both if order == "first in, first out" else reversed(both)
+    bench.requests.cancel(ALICE, one.id, origin="slack")
+    left = dict(tags(bench))
+    assert left["request_reason"] == other.reason
+    assert left["approval_status"] == f"{other.target.value.lower()}_requested"
+    bench.requests.cancel(ALICE, other.id, origin="slack")
+    assert dict(tags(bench)) == MINE
+
+
+def test_a_late_end_leaves_a_promotion_s_tags(bench: Bench) -> None:
+    request = bench.approved(ALL)
+    to_staging = bench.open("promote churn 4 staging")
+    bench.moves.run("churn")
+    bench.mirror.write()
+    bench.clock.advance(days=8)
+    bench.requests.expire()
+    assert bench.state(to_staging).value == "expired"
+    seen = tags(bench)
+    assert (seen["approval_status"], seen["approver"]) == ("approved_production", "UBOB")
+    assert (seen["requester"], seen["request_reason"]) == ("UALICE", request.reason)
+
+
+def test_a_rejection_keeps_what_was_asked(bench: Bench) -> None:
+    bench.reject(bench.open(ALL))
+    assert (tags(bench)["approval_status"], tags(bench)["requester"]) == ("rejected", "UALICE")
+
+
+def test_of_a_request_that_an_older_registrar_opened_the_status_goes_back(bench: Bench) -> None:
+    bench.registry.set_tags("churn", 4, MINE)
+    request = bench.open(ALL)
+    assert request.seen is not None
+    with bench.ledger.write() as tx:
+        tx.save_request(replace(request, seen=replace(request.seen, former={})))
+    bench.requests.cancel(ALICE, request.id, origin="slack")
+    left = tags(bench)
+    assert (left["approval_status"], left["requester"]) == ("approved_staging", "UALICE")
+
+
+def test_tags_wait_for_a_registry_that_is_away(bench: Bench) -> None:
+    bench.open()
+    bench.registry.down = True
+    assert bench.mirror.write() == 0
+    bench.registry.down = False
+    assert bench.mirror.write() == 0  # its time has not come
+    bench.clock.advance(minutes=5)
+    assert tags(bench)["approval_status"] == "production_requested"
+
+
+def test_a_version_that_is_gone_holds_up_nobody(bench: Bench) -> None:
+    bench.open("promote churn 4 production")
+    bench.registry.delete_version("churn", 4)
+    bench.open("promote churn 1 staging")
+    assert tags(bench, 1)["approval_status"] == "staging_requested"
+
+
+def test_the_champion_is_moved_and_the_challenger_let_go(bench: Bench) -> None:
+    bench.registry.set_alias("churn", "challenger", 2)
+    bench.approved("promote churn 2 production")
+    bench.moves.run("churn")
+    bench.mirror.write()
+    assert dict(bench.registry.model("churn").aliases) == {"champion": 2}
+
+
+def test_a_move_costs_three_requests_and_two_for_its_facts(bench: Bench) -> None:
+    bench.approved()
+    bench.registry.requests.clear()
+    bench.moves.run("churn")
+    assert dict(bench.registry.requests) == {"versions": 1, "transition": 1, "set_alias": 1, "model": 2}
+
+
+def test_a_move_that_keeps_the_former_holder_costs_no_more(bench: Bench) -> None:
+    bench.approved("promote churn 1 production --keep-existing")
+    bench.registry.requests.clear()
+    bench.moves.run("churn")
+    assert sum(bench.registry.requests.values()) == 5
+    assert bench.registry.holders(stage=Stage.PRODUCTION) == [3, 1]

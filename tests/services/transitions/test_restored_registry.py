@@ -1,0 +1,169 @@
+"""A restored registry, ordinary drift, and starts at which nothing can be checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bot.domain.approvals import RequestState
+from bot.domain.registry import Stage
+from bot.domain.restores import HoldKind
+from tests.support.services.bench import BOB, Bench, FaultyRegistry
+from tests.support.services.restored_machine import (
+    RestorableMachine,
+    hold_of,
+    promote_and_roll_back,
+    recover,
+    start_and_recover,
+)
+
+# -- a restored registry -----------------------------------------------------------------------------------------------
+
+
+def _copied(registry: FaultyRegistry) -> dict[str, Any]:
+    """Return what the registry holds, as a backup of its database does."""
+    return {
+        name: replace(model, versions=dict(model.versions), aliases=dict(model.aliases))
+        for name, model in registry._models.items()
+    }
+
+
+def test_a_registry_from_before_a_move_holds_what_waits(machine: RestorableMachine) -> None:
+    bench = start_and_recover(machine)
+    backup = _copied(machine.registry)
+    machine.clock.advance(hours=1)
+    bench.approved("promote churn 4 production")
+    bench.moves.run("churn")
+    bench.mirror.write()
+    bench.watch.poll()
+    machine.clock.advance(hours=1)
+    request = bench.approved("promote churn 1 production")
+    machine.registry._models = backup
+    bench = machine.start()
+    recover(bench)
+    assert hold_of(bench) is HoldKind.REGISTRY_RESTORED
+    assert bench.state(request) is RequestState.APPROVED
+    assert machine.registry.holders() == [3]
+
+
+# -- no hold -----------------------------------------------------------------------------------------------------------
+
+
+def test_ordinary_drift_with_nothing_waiting_is_only_reported(machine: RestorableMachine) -> None:
+    start_and_recover(machine)
+    machine.clock.advance(hours=1)
+    machine.registry.by_hand("churn", 4, Stage.PRODUCTION)
+    bench = machine.start()
+    recover(bench)
+    assert hold_of(bench) is None
+    assert "v4" in str(bench.findings()[-1].lines)
+
+
+def test_drift_holds_where_a_move_waits(machine: RestorableMachine) -> None:
+    bench = start_and_recover(machine)
+    machine.clock.advance(hours=1)
+    bench.approved("promote churn 1 production")
+    machine.registry.by_hand("churn", 4, Stage.STAGING)
+    bench = machine.start()
+    recover(bench)
+    assert hold_of(bench) is HoldKind.UNEXPLAINED
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_a_crash_in_the_middle_of_a_move_recovers_without_a_hold(machine: RestorableMachine, where: str) -> None:
+    bench = start_and_recover(machine)
+    machine.clock.advance(hours=1)
+    request = bench.approved("promote churn 4 production")
+
+    def die() -> None:
+        raise SystemExit
+
+    setattr(machine.registry, where, die)
+    with pytest.raises(SystemExit):
+        bench.moves.run("churn")
+    setattr(machine.registry, where, None)
+    machine.clock.advance(minutes=5)
+    bench = machine.start()
+    recover(bench)
+    assert hold_of(bench) is None
+    assert bench.state(request) is RequestState.DONE
+    assert machine.registry.holders() == [4]
+
+
+def test_a_stop_between_a_move_and_the_next_look_holds_nothing(machine: RestorableMachine) -> None:
+    bench = start_and_recover(machine)
+    machine.clock.advance(hours=1)
+    bench.approved("promote churn 4 production")
+    bench.moves.run("churn")
+    bench.mirror.write()
+    machine.clock.advance(hours=1)
+    bench.do("rollback churn --reason slow", BOB)
+    bench.mirror.write()
+    bench.approved("promote churn 1 production")
+    bench = machine.start()
+    recover(bench)
+    assert hold_of(bench) is None
+    assert machine.registry.holders() == [1]
+
+
+def test_tags_from_before_this_ledger_hold_nothing(machine: RestorableMachine) -> None:
+    machine.registry.set_tags("churn", 4, {"approval_status": "approved_staging", "promoted_by": "U0OLD"})
+    bench = start_and_recover(machine)
+    bench.open("promote churn 4 production")
+    bench.mirror.write()
+    bench = machine.start()
+    recover(bench)
+    assert hold_of(bench) is None
+
+
+# -- when it can't be checked ------------------------------------------------------------------------------------------
+
+
+def test_while_mlflow_is_down_nothing_that_was_waiting_is_executed(machine: RestorableMachine) -> None:
+    promote_and_roll_back(machine)
+    bench = machine.start()
+    machine.registry.down = True
+    recover(bench)
+    assert hold_of(bench) is None
+    machine.registry.down = False
+    recover(bench)
+    assert hold_of(bench) is HoldKind.LEDGER_RESTORED
+    assert machine.registry.holders() == [3]
+
+
+def test_a_start_asks_once_a_page_and_once_for_each_model_that_changed_or_waits(machine: RestorableMachine) -> None:
+    machine.registry.add("quiet", versions=3)
+    machine.registry.add("busy", versions=1)
+    bench = start_and_recover(machine)
+    bench.open("promote busy 1 production")
+    machine.clock.advance(hours=1)
+    machine.registry.by_hand("churn", 4, Stage.STAGING)
+    bench = machine.start()
+    machine.registry.requests.clear()
+    assert bench.context.gate.is_open()
+    assert machine.registry.requests == {"models": 1, "versions": 2}
+    assert bench.context.gate.is_open()
+    assert machine.registry.requests.total() == 3
+
+
+def test_another_process_that_moves_a_model_meanwhile_is_no_evidence(machine: RestorableMachine) -> None:
+    bench = start_and_recover(machine)
+    machine.clock.advance(hours=1)
+    bench.approved("promote churn 4 production")
+    other = Bench(
+        ledger=bench.ledger, registry=machine.registry, clock=machine.clock, policy=machine.policy, owner="there:2:b"
+    )
+    read: Callable[[str], object] = machine.registry.versions
+
+    def versions(name: str) -> object:
+        found = read(name)
+        machine.registry.versions = read  # type: ignore[method-assign,assignment]
+        bench.moves.run("churn")
+        return found
+
+    machine.registry.versions = versions  # type: ignore[method-assign,assignment]
+    other.restores.check()
+    assert hold_of(bench) is None

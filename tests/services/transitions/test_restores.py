@@ -1,0 +1,285 @@
+"""Restored backups, found at a start: real file copies of the ledger, and the registry as it was or is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bot.anchor_file import AnchorFile
+from bot.domain.approvals import Choice, RequestState
+from bot.domain.errors import Refused, RegistryUnreachable
+from bot.domain.events import Tag
+from bot.domain.moves import MoveState
+from bot.domain.people import Operator
+from bot.domain.policy import read_policy
+from bot.domain.restores import HoldKind
+from bot.ports import AskState
+from bot.services.anchoring import Anchoring
+from tests.support.services.bench import BOB, CAROL, DAVE, POLICY, Bench
+from tests.support.services.restored_machine import (
+    RestorableMachine,
+    hold_of,
+    promote_and_roll_back,
+    recover,
+    roll_back,
+    start_and_recover,
+)
+
+ANN = Operator("ann")  # sits at the bot's machine
+
+
+def lines(bench: Bench) -> str:
+    with bench.ledger.read() as reading:
+        hold = reading.hold()
+    assert hold is not None
+    return " ".join(map(str, hold.lines))
+
+
+# -- a restored ledger -------------------------------------------------------------------------------------------------
+
+
+def test_a_promotion_that_turned_out_bad_is_not_made_again(machine: RestorableMachine) -> None:
+    promote_and_roll_back(machine)
+    bench = machine.start()
+    recover(bench)
+    assert machine.registry.holders() == [3]
+    assert hold_of(bench) is HoldKind.LEDGER_RESTORED
+    assert "rollback_date" in lines(bench)
+
+
+def test_the_channel_hears_once_what_was_found_and_what_to_do(machine: RestorableMachine) -> None:
+    promote_and_roll_back(machine)
+    recover(machine.start())
+    bench = machine.start()
+    recover(bench)
+    told = [note for note in bench.notes() if note.key.startswith("said:held:")]
+    assert [note.to for note in told] == ["#ml-models"]
+    assert "registrar db accept" in bench.told("said:held:")
+    assert "registrar db drop-pending" in bench.told("said:held:")
+    assert bench.tags().count(Tag.HELD.value) == 1
+
+
+def test_a_version_that_was_rolled_back_after_the_backup_is_blocked_at_once(machine: RestorableMachine) -> None:
+    promote_and_roll_back(machine)
+    bench = machine.start()
+    recover(bench)
+    with bench.ledger.read() as reading:
+        assert [bar.version for bar in reading.bars("churn")] == [1]
+    assert Tag.BARRED.value in bench.tags()
+
+
+def test_a_blocked_version_that_was_approved_again_and_rolled_back_again_is_not_moved_once_accepted(
+    machine: RestorableMachine,
+) -> None:
+    production = {"approvers": ["lead"], "gates": [{"not_blocked": False}]}
+    machine.policy = read_policy(POLICY | {"models": {"*": {"production": production}}})
+    bench = start_and_recover(machine)
+    bench.approved("promote churn 1 production")
+    recover(bench)
+    machine.clock.advance(hours=1)
+    roll_back(bench)
+    machine.clock.advance(hours=1)
+    promote_and_roll_back(machine)  # the backup already has the first block
+    bench = machine.start()
+    recover(bench)
+    bench.restores.accept(DAVE, "Friday's backup", origin="terminal")
+    recover(bench)
+    assert machine.registry.holders() == [3]
+
+
+def test_accepting_carries_out_what_was_waiting_with_all_its_checks(machine: RestorableMachine) -> None:
+    promote_and_roll_back(machine, version=4)
+    bench = machine.start()
+    recover(bench)
+    bench.restores.accept(DAVE, "Friday's backup", origin="terminal")
+    recover(bench)
+    with bench.ledger.read() as reading:
+        (request,) = reading.requests()
+    assert request.state is RequestState.STALE  # v4 isn't where it was when that was approved
+    assert machine.registry.holders() == [3]
+    assert Tag.HOLD_ACCEPTED.value in bench.tags()
+
+
+def test_dropping_ends_the_move_its_request_and_the_hold(machine: RestorableMachine) -> None:
+    promote_and_roll_back(machine)
+    bench = machine.start()
+    recover(bench)
+    bench.restores.drop(DAVE, "all of that was done", origin="terminal")
+    recover(bench)
+    with bench.ledger.read() as reading:
+        (request,) = reading.requests()
+        assert (request.state, reading.hold()) == (RequestState.STALE, None)
+        assert reading.models_with_moves([MoveState.INTENDED, MoveState.EXECUTING]) == []
+    assert "all of that was done" in request.outcome
+    assert [tag for tag in bench.tags() if tag in {Tag.STALE.value, Tag.HOLD_DROPPED.value}] == [
+        Tag.STALE.value,
+        Tag.HOLD_DROPPED.value,
+    ]
+    assert machine.registry.holders() == [3]
+
+
+def test_only_admins_and_whoever_sits_at_the_machine_lift_a_hold(machine: RestorableMachine) -> None:
+    promote_and_roll_back(machine)
+    bench = machine.start()
+    recover(bench)
+    with pytest.raises(Refused):
+        bench.restores.accept(BOB, "I want it", origin="terminal")
+    assert hold_of(bench) is not None
+    bench.restores.drop(ANN, "done since", origin="terminal")
+    assert hold_of(bench) is None
+
+
+def test_where_nothing_is_held_there_is_nothing_to_lift(machine: RestorableMachine) -> None:
+    bench = start_and_recover(machine)
+    with pytest.raises(Refused, match="Nothing is held"):
+        bench.restores.accept(DAVE, "why not", origin="terminal")
+
+
+def test_lifting_before_anybody_compared_needs_the_registry(machine: RestorableMachine) -> None:
+    promote_and_roll_back(machine)
+    bench = machine.start()
+    machine.registry.down = True
+    with pytest.raises(RegistryUnreachable):
+        bench.restores.accept(DAVE, "Friday's backup", origin="terminal")
+    machine.registry.down = False
+    bench.restores.drop(DAVE, "Friday's backup", origin="terminal")
+    assert bench.moves.unfinished() == []
+
+
+def test_a_request_that_was_rejected_after_the_backup_cannot_be_decided_until_it_is_accepted(
+    machine: RestorableMachine,
+) -> None:
+    bench = start_and_recover(machine)
+    request = bench.open("promote churn 4 production")
+    bench.mirror.write()
+    machine.back_up()
+    bench.reject(request, CAROL)
+    bench.mirror.write()
+    machine.restore()
+    machine.clock.advance(minutes=5)
+    bench = machine.start()
+    recover(bench)
+    for choice in (Choice.APPROVE, Choice.REJECT):
+        with pytest.raises(Refused, match="held"):
+            bench.requests.vote(BOB, request.id, choice, origin="slack")
+    bench.restores.accept(DAVE, "we talked about it", origin="terminal")
+    assert bench.approve(request).request.state is RequestState.APPROVED
+
+
+def test_a_command_that_waited_is_not_carried_out_until_it_is_accepted(machine: RestorableMachine) -> None:
+    bench = start_and_recover(machine)
+    bench.approved("promote churn 4 production")
+    bench.moves.run("churn")
+    bench.mirror.write()
+    bench.watch.poll()
+    ask = bench.ask("rollback churn --reason 'looks slow'", BOB)
+    machine.back_up()
+    bench.errands.carry_out(ask.id)
+    bench.moves.run("churn")
+    bench.mirror.write()
+    machine.clock.advance(hours=1)
+    bench.approved("promote churn 1 production")
+    bench.moves.run("churn")
+    bench.mirror.write()
+    machine.restore()
+    machine.clock.advance(hours=1)
+    bench = machine.start()
+    recover(bench)
+    with bench.ledger.read() as reading:
+        assert reading.ask(ask.id).state is AskState.WAITING
+    assert machine.registry.holders() == [1]
+    bench.restores.drop(DAVE, "long done", origin="terminal")
+    with bench.ledger.read() as reading:
+        assert reading.ask(ask.id).state is AskState.REFUSED
+
+
+def test_old_tags_are_not_written_over_newer_ones(machine: RestorableMachine) -> None:
+    bench = start_and_recover(machine)
+    request = bench.open("promote churn 4 production")
+    machine.back_up()
+    bench.mirror.write()
+    bench.reject(request, CAROL)
+    bench.mirror.write()
+    machine.restore()
+    bench = machine.start()
+    recover(bench)
+    assert machine.registry.version("churn", 4).tags["approval_status"] == "rejected"
+    bench.restores.drop(DAVE, "done", origin="terminal")
+    with bench.ledger.read() as reading:
+        assert [one.id for one in reading.held().copies] == []
+
+
+def test_during_a_hold_an_engineer_still_rolls_back(machine: RestorableMachine) -> None:
+    bench = start_and_recover(machine)
+    bench.approved("promote churn 4 production")
+    bench.moves.run("churn")
+    bench.mirror.write()
+    bench.watch.poll()
+    machine.clock.advance(hours=1)
+    bench.approved("promote churn 1 staging")
+    machine.back_up()
+    bench.moves.run("churn")
+    bench.mirror.write()
+    machine.restore()
+    machine.registry.set_tags("churn", 4, {"approval_date": "2027-01-01T00:00:00+00:00"})
+    machine.clock.advance(hours=1)
+    bench = machine.start()
+    recover(bench)
+    assert hold_of(bench) is HoldKind.LEDGER_RESTORED
+    machine.clock.advance(minutes=1)
+    bench.do("rollback churn --reason 'users complain'", BOB)
+    assert machine.registry.holders() == [3]
+
+
+# -- the anchor --------------------------------------------------------------------------------------------------------
+
+
+def anchored(machine: RestorableMachine, bench: Bench) -> Path:
+    file = machine.folder / "anchor.jsonl"
+    machine.policy = read_policy(POLICY | {"anchor": {"file": str(file)}})
+    bench.context.rules.replace(machine.policy, "")
+    Anchoring(bench.context, AnchorFile()).anchor()
+    return file
+
+
+def test_an_anchor_with_a_later_head_holds_even_where_nothing_waits(machine: RestorableMachine) -> None:
+    bench = start_and_recover(machine)
+    machine.back_up()
+    bench.reject(bench.open())
+    anchored(machine, bench)
+    machine.registry.set_tags("churn", 4, dict.fromkeys(machine.registry.version("churn", 4).tags))
+    machine.restore()
+    bench = machine.start()
+    recover(bench)
+    assert hold_of(bench) is HoldKind.LEDGER_RESTORED
+    assert "anchor file" in lines(bench)
+    bench.restores.accept(DAVE, "the disk broke", origin="terminal")
+    bench = machine.start()
+    recover(bench)  # the same anchor isn't reported again
+    assert hold_of(bench) is None
+
+
+def test_an_anchor_that_agrees_or_cannot_be_read_holds_nothing(machine: RestorableMachine) -> None:
+    bench = start_and_recover(machine)
+    bench.open()
+    file = anchored(machine, bench)
+    bench = machine.start()
+    recover(bench)
+    assert hold_of(bench) is None
+    file.write_text("not an anchor\n")
+    bench = machine.start()
+    recover(bench)
+    assert hold_of(bench) is None
+
+
+def test_an_anchor_with_another_hash_holds(machine: RestorableMachine) -> None:
+    bench = start_and_recover(machine)
+    bench.open()
+    file = anchored(machine, bench)
+    head = json.loads(file.read_text())
+    file.write_text(json.dumps(head | {"hash": "0" * 64}) + "\n")
+    bench = machine.start()
+    recover(bench)
+    assert hold_of(bench) is HoldKind.LEDGER_RESTORED

@@ -1,0 +1,56 @@
+"""Messages that would be too long for Slack: what's cut, and what the message says about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from slack_sdk.models.blocks import ActionsBlock, ButtonElement
+
+from bot.slack.blocks import BLOCKS_MOST, Message, first, fitting, message, section, size
+from tests.support.app.app_fixture import message_text
+
+BUTTON = ActionsBlock(block_id="b", elements=[ButtonElement(text="Approve", action_id="approve", value="r1")])
+
+
+def lines(number: int, length: int = 99) -> str:
+    """Return that many lines, each with its number."""
+    return "\n".join(f"{at:04} {'x' * (length - 5)}" for at in range(number))
+
+
+def made(texts: Sequence[str]) -> Message:
+    return message("A message", [*map(section, texts), BUTTON])
+
+
+def test_what_fits_stays_as_it_is() -> None:
+    assert [block["text"]["text"] for block in made([lines(20)] * 5).blocks[:-1]] == [lines(20)] * 5
+
+
+def test_whole_lines_of_a_message_that_is_too_long_are_left_out_and_counted() -> None:
+    cut = made([lines(29)] * 6)
+    assert size(cut.blocks) <= BLOCKS_MOST
+    assert cut.blocks[0]["text"]["text"] == lines(18) + "\nand 11 more lines"
+
+
+def test_the_longest_texts_are_cut_first() -> None:
+    cut = made([lines(29)] * 6 + [lines(9)])
+    assert cut.blocks[-2]["text"]["text"] == lines(9)
+
+
+def test_a_long_line_loses_its_end() -> None:
+    cut = made(["x" * 2900] * 6)
+    assert size(cut.blocks) <= BLOCKS_MOST
+    assert cut.blocks[0]["text"]["text"].endswith("x…")
+
+
+def test_buttons_stay() -> None:
+    assert made([lines(29)] * 6).blocks[-1] == BUTTON.to_dict()
+
+
+def test_characters_count_once_in_any_script() -> None:
+    assert "…" not in message_text({"blocks": made(["ש" * 2000] * 5).blocks})
+
+
+def test_rows_that_do_not_fit_are_counted() -> None:
+    rows = ["x" * 95] * 10
+    assert fitting(rows, 300) == [*rows[:3], "and 7 more"]
+    assert (fitting(rows, 1000), first(rows, 300)) == (rows, rows[:3])

@@ -1,0 +1,327 @@
+"""Every message is within Slack's limits and pings nobody, whatever a model is called and a reason says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from bot.domain.approvals import Request, RequestState
+from bot.domain.commands import ShowAudit
+from bot.domain.events import Tag
+from bot.domain.evidence import GateResult, Seen
+from bot.domain.freezes import Frozen
+from bot.domain.registry import ModelInfo, RunInfo, Stage, VersionInfo
+from bot.domain.text import Mention, say
+from bot.services.lookups import ModelView
+from bot.slack import answers, cards, governing, incident_card
+from bot.slack.blocks import Message, pictured
+from localslack.blocks import BLOCKS_MAX, length_of, message_problems
+from tests.support.app.app_fixture import message_text
+from tests.support.slack.message_parts import OURS, buttons, objects, shown_text
+from tests.support.slack.worst_case_messages import every_message, incidents
+from tests.support.slack.worst_case_values import (
+    ALICE,
+    BOB,
+    TEXTS,
+    a_bare_card,
+    a_block,
+    a_link,
+    a_model,
+    a_request,
+    a_version,
+    an_incident,
+    votes,
+)
+
+PENDING = cards.card(a_request(), [])
+
+
+def texts(message: Message) -> Iterator[str]:
+    """Yield everything that Slack reads as its markup."""
+    yield message.text
+    yield from (part["text"] for part in objects(message.blocks) if part.get("type") == "mrkdwn")
+
+
+def wrong(name: str, faults: Callable[[Message], object]) -> dict[str, object]:
+    """Return what is wrong with the messages that are made of one of the texts, by what they are."""
+    found = {what: faults(message) for what, message in every_message(name)}
+    return {what: fault for what, fault in found.items() if fault}
+
+
+each = pytest.mark.parametrize("name", TEXTS)
+
+
+@each
+def test_slack_would_take_every_message(name: str) -> None:
+    assert wrong(name, lambda message: message_problems(message.blocks)) == {}
+
+
+@each
+def test_all_blocks_of_a_message_together_are_short_enough(name: str) -> None:
+    assert wrong(name, lambda message: length_of(message.blocks) > BLOCKS_MAX) == {}
+
+
+@each
+def test_there_is_room_for_the_picture_of_an_alert(name: str) -> None:
+    alt = incident_card.alt(an_incident(name))
+    alerts = {what: pictured(message, "F0123456789", alt) for what, message in incidents(name)}
+    assert {what for what, message in alerts.items() if length_of(message.blocks) > BLOCKS_MAX} == set()
+
+
+@each
+def test_the_fallback_text_can_be_posted_and_edited(name: str) -> None:
+    assert wrong(name, lambda message: not 0 < len(message.text) <= 4000) == {}
+
+
+@each
+def test_only_what_we_mean_is_mentioned_and_linked(name: str) -> None:
+    quoting = re.compile(r"^> ", flags=re.MULTILINE)
+    assert wrong(name, lambda message: set("<>") & set(quoting.sub("", OURS.sub("", "\n".join(texts(message)))))) == {}
+
+
+@each
+def test_no_entity_is_cut_in_two(name: str) -> None:
+    assert wrong(name, lambda message: re.findall(r"&(?!amp;|lt;|gt;)", "\n".join(texts(message)))) == {}
+
+
+@each
+def test_nothing_unseen_is_shown(name: str) -> None:
+    assert wrong(name, lambda message: set("\u202e\u2066\u200b\x00") & set(shown_text(message))) == {}
+
+
+@each
+def test_slack_looks_for_no_links_and_names_of_its_own(name: str) -> None:
+    markup = [
+        part for _, message in every_message(name) for part in objects(message.blocks) if part.get("type") == "mrkdwn"
+    ]
+    assert all(part["verbatim"] is True for part in markup)
+
+
+# -- the card ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_pending_card_has_its_buttons() -> None:
+    open_to_all = cards.card(a_request(seen=None), [])
+    assert buttons(open_to_all) == [cards.APPROVE, cards.REJECT, cards.DETAILS]
+
+
+def test_a_card_whose_gates_failed_has_a_button_to_let_them_pass_until_somebody_did() -> None:
+    assert cards.OVERRIDE in buttons(PENDING)
+    passed = cards.card(a_request(overridden_by=BOB, override_reason="measured anew tomorrow"), [])
+    assert cards.OVERRIDE not in buttons(passed)
+    assert f"let pass by <@{BOB.user}>: measured anew tomorrow" in message_text({"blocks": passed.blocks})
+
+
+ASK_AGAIN = {RequestState.STALE, RequestState.EXPIRED}  # what can be asked for anew from its card
+
+
+@pytest.mark.parametrize("state", [state for state in RequestState if state is not RequestState.PENDING])
+def test_a_decided_card_has_no_button_that_decides(state: RequestState) -> None:
+    assert buttons(cards.card(a_request(state=state), [])) == ([cards.AGAIN] if state in ASK_AGAIN else [])
+
+
+def test_a_button_carries_an_id_and_nothing_else() -> None:
+    values = {part["value"] for part in objects(PENDING.blocks) if part.get("type") == "button"}
+    assert values == {"r4k7q"}
+
+
+def test_approve_asks_back_what_it_will_do() -> None:
+    confirm = next(part["confirm"] for part in objects(PENDING.blocks) if part.get("confirm"))
+    assert confirm["text"]["text"] == "churn: v999999998 → v999999999 in Production"
+
+
+def test_a_card_tells_who_asks_for_what_and_why() -> None:
+    shown = message_text(
+        {"blocks": cards.card(a_request(reason="better f1", version=7, incumbent=5, seen=None), []).blocks}
+    )
+    for part in ("Promote churn v7 to Production?", "`v5` → `v7` in Production", "<@U0ALICE>", "better f1", "0 of 50"):
+        assert part in shown
+
+
+def test_a_card_names_those_who_approved() -> None:
+    assert "2 of 50: <@U0XXXXXXXX00>, <@U0XXXXXXXX01>" in message_text(
+        {"blocks": cards.card(a_request(), votes(2)).blocks}
+    )
+
+
+def test_ten_of_many_approvers_are_named() -> None:
+    card = shown_text(cards.card(a_request(), votes(30)))
+    assert "<@U0XXXXXXXX09>, and 20 more" in card
+    assert "<@U0XXXXXXXX10>" not in card
+
+
+def test_a_decided_card_tells_who_and_why() -> None:
+    shown = message_text({"blocks": cards.card(a_request(state=RequestState.REJECTED, outcome="too slow"), []).blocks})
+    assert f"*Rejected by*\n<@{BOB.user}>" in shown
+    assert "*Why*\ntoo slow" in shown
+
+
+def test_a_card_tells_that_the_incumbent_stays() -> None:
+    assert "stays in the stage" in message_text({"blocks": PENDING.blocks})
+
+
+def test_a_card_tells_what_stops_production_while_it_can_be_decided() -> None:
+    stopped = Frozen(say("Production is frozen."), None, "audit")
+    assert "frozen" in message_text({"blocks": cards.card(a_request(), [], stopped=stopped).blocks})
+    assert "frozen" not in message_text(
+        {"blocks": cards.card(a_request(state=RequestState.DONE), [], stopped=stopped).blocks}
+    )
+
+
+def header(message: Message) -> str:
+    """Return a card's headline."""
+    return str(message.blocks[0]["text"]["text"])
+
+
+def approve_style(message: Message) -> str | None:
+    """Return how Approve stands out."""
+    return next(part.get("style") for part in objects(message.blocks) if part.get("action_id") == cards.APPROVE)
+
+
+CHURN = a_request(model="churn", version=7, incumbent=5)
+
+
+ONE_FAILED = replace(CHURN, seen=Seen(gates=(GateResult(name="f1", bound="≥ 0.9", value="0.8", passed=False),)))
+
+
+FROZEN = Frozen(say("Production is frozen."), None, "end of quarter.")
+
+
+@pytest.mark.parametrize(
+    ("request_", "stopped", "headline", "style"),
+    [
+        (replace(CHURN, seen=None), None, "Promote churn v7 to Production?", "primary"),
+        (ONE_FAILED, None, "⛔ churn v7 → Production is blocked: f1 failed, override needed", None),
+        (CHURN, None, "⛔ churn v7 → Production is blocked: 50 gates failed, override needed", None),
+        (replace(ONE_FAILED, overridden_by=BOB), None, "Promote churn v7 to Production?", "primary"),
+        (ONE_FAILED, FROZEN, "❄️ churn v7 → Production is frozen: end of quarter", None),
+        (CHURN, replace(FROZEN, reason=""), "❄️ churn v7 → Production is frozen by the policy", None),
+    ],
+    ids=["open", "blocked", "blocked by many", "overridden", "frozen", "frozen by a window"],
+)
+def test_approve_stands_out_only_where_it_decides_and_the_headline_says_why_not(
+    request_: Request, stopped: Frozen | None, headline: str, style: str | None
+) -> None:
+    card = cards.card(request_, [], stopped=stopped)
+    assert (header(card), approve_style(card)) == (headline, style)
+
+
+def test_a_card_that_can_be_decided_says_whom_it_waits_for() -> None:
+    waiting = say("Waiting for {who}.", who=Mention("U0BOB"))
+    assert "Waiting for <@U0BOB>." in shown_text(cards.card(a_request(), [], waiting=waiting))
+    assert "Waiting for" not in shown_text(cards.card(a_request(state=RequestState.DONE), [], waiting=waiting))
+
+
+def test_a_card_tells_that_the_version_is_blocked_while_it_can_be_decided() -> None:
+    block = a_block("plain")
+    assert "⛔ `v999999999` was rolled back as bad by" in message_text(
+        {"blocks": cards.card(a_request(), [], block=block).blocks}
+    )
+    assert "⛔" not in message_text({"blocks": cards.card(a_request(state=RequestState.DONE), [], block=block).blocks})
+
+
+def test_the_text_of_a_notification_says_who_asks_for_what() -> None:
+    assert PENDING.text == f"<@{ALICE.user}> asks: `churn` `v999999998` → `v999999999` in Production"
+
+
+# -- lists -------------------------------------------------------------------------------------------------------------
+
+
+def rows(message: Message) -> int:
+    """Return how many rows a list shows."""
+    return sum(text.count("• ") for text in texts(message))
+
+
+@each
+def test_no_row_of_a_page_is_lost(name: str) -> None:
+    page = answers.model_view(ModelView(a_model(name), [a_version(name)] * 45, [], {7: a_block(name)}), page=2)
+    assert shown_text(page).count("• `v7`") == answers.LIST_MOST
+
+
+def test_a_version_with_many_aliases_names_two_in_a_list_and_counts_the_others() -> None:
+    version = a_version(aliases=("champion", "blue", "eu", "us"))
+    listed = shown_text(answers.model_view(ModelView(a_model(), [version], [])))
+    assert "`@champion`  ·  `@blue`  ·  and 2 more  ·  " in listed
+
+
+def test_open_requests_that_do_not_fit_below_a_model_are_counted() -> None:
+    view = ModelView(a_model(), [a_version()], [a_request()] * 30)
+    assert "25 more: `/model requests churn`" in shown_text(answers.model_view(view))
+
+
+@pytest.mark.parametrize(("number", "shown"), [(0, 0), (1, 1), (20, 20), (21, 20), (1000, 20)])
+@pytest.mark.parametrize("kind", ["models", "requests", "versions"])
+def test_a_list_shows_twenty_and_counts_the_others(kind: str, number: int, shown: int) -> None:
+    listed = {
+        "models": lambda: answers.model_list([a_model()] * number, ""),
+        "requests": lambda: answers.request_list([a_request()] * number),
+        "versions": lambda: answers.model_view(ModelView(a_model(), [a_version(aliases=())] * number, [])),
+    }[kind]()
+    assert rows(listed) == shown
+    begins = f"{number - shown} " if kind == "requests" else "Page 1 of "  # requests have a rest, the others pages
+    counted = [text for text in texts(listed) if text.startswith(begins)]
+    assert len(counted) == (number > shown)
+
+
+def test_an_audit_whose_rows_do_not_fit_continues_with_the_first_that_is_not_shown() -> None:
+    links = [replace(a_link("long", Tag.MONITOR_ADDED), number=at) for at in range(100, 80, -1)]
+    page = governing.audit(ShowAudit(model="m"), links, None)
+    last = 101 - rows(page)
+    assert last - 1 > 80  # some are left for the next page
+    assert (f"• `{last}`" in shown_text(page), f"--before {last}`" in shown_text(page)) == (True, True)
+
+
+def versions(number: int, page: int) -> str:
+    """Return what one page of a model with so many versions says."""
+    view = ModelView(a_model(), [a_version(version=at) for at in range(number, 0, -1)], [])
+    return message_text({"blocks": answers.model_view(view, page).blocks})
+
+
+def test_every_version_of_a_model_has_its_page() -> None:
+    shown = [[at for at in range(1, 46) if f"• `v{at}`" in versions(45, page)] for page in (1, 2, 3)]
+    assert shown == [list(range(26, 46)), list(range(6, 26)), list(range(1, 6))]
+    assert "Page 3 of 3, 45 versions" in versions(45, 99)
+
+
+def test_the_first_page_leads_to_older_versions_and_the_last_to_newer_ones() -> None:
+    assert ("Older" in versions(45, 1), "Newer" in versions(45, 1)) == (True, False)
+    assert ("Older" in versions(45, 3), "Newer" in versions(45, 3)) == (False, True)
+    assert "Older" not in versions(20, 1)
+
+
+def test_a_version_is_listed_with_its_semver_stage_status_and_run() -> None:
+    version = VersionInfo(model="m", version=7, stage=Stage.STAGING, run_id="0a1b2c3d4e5f", tags={"semver": "1.2.0"})
+    shown = message_text({"blocks": answers.model_view(ModelView(a_model(), [version], [])).blocks})
+    assert "• `v7`  ·  *Staging*  ·  `1.2.0`  ·  ready  ·  run `0a1b2c3d`" in shown
+
+
+def test_no_models_at_all_is_told_apart_from_none_of_that_name() -> None:
+    assert answers.model_list([], "").text == "MLflow has no registered models yet."
+    assert "`fraud`" in answers.model_list([], "fraud").text
+
+
+def test_a_model_is_listed_with_what_is_where() -> None:
+    assert "Production `v7`  ·  Staging `v9`" in message_text(
+        {"blocks": answers.model_list([ModelInfo(name="m", latest={Stage.PRODUCTION: 7, Stage.STAGING: 9})], "").blocks}
+    )
+
+
+def test_a_failed_registration_is_told() -> None:
+    version = VersionInfo(model="m", version=1, stage=Stage.NONE, status="FAILED_REGISTRATION")
+    card = replace(a_bare_card(), version=version)
+    for message in (answers.version_card(card, None), answers.model_view(ModelView(a_model(), [version], []))):
+        assert "registration failed" in message_text({"blocks": message.blocks})
+
+
+def test_a_link_to_a_deleted_run_says_so() -> None:
+    shown = answers.version_card(replace(a_bare_card(), run=RunInfo(id="r1", is_deleted=True)), "http://mlflow")
+    assert "Run in MLflow (deleted)" in message_text({"blocks": shown.blocks})
+
+
+def test_what_a_version_lacks_is_marked_missing() -> None:
+    shown = message_text({"blocks": answers.version_card(a_bare_card(), None).blocks})
+    assert "*Semver*\nmissing" in shown
+    assert "*Metrics*  missing" in shown

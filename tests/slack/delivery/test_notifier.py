@@ -1,0 +1,252 @@
+"""Telling Slack, over the wire: once, in the right place, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from slack_sdk import WebClient
+
+from bot.domain.approvals import Choice, RequestState, Vote
+from bot.domain.people import Person
+from bot.domain.policy import read_policy
+from bot.ports import Delivery, Note, NoteKind, Outcome
+from bot.slack.notifier import SlackNotifier
+from tests.support.app.app_fixture import message_text
+from tests.support.slack.notifier_harness import AGAIN, CARD, DIRECT, NEWS, NOW, REQUEST, SENTENCE, NotifierHarness
+
+# -- who is told -------------------------------------------------------------------------------------------------------
+
+
+def under(harness: NotifierHarness, **rule: Any) -> SlackNotifier:
+    """Return a notifier under a rule with two approvers, for a Slack that knows Bob by name."""
+    policy = read_policy({"models": {"*": {"production": {"approvers": ["U0BOB", "U0CAROL"], **rule}}}})
+    client = WebClient(harness.slack.bot_token, base_url=harness.slack.api_url, retry_handlers=[], timeout=5)
+    return SlackNotifier(client, harness.ledger, lambda: policy, lambda: NOW, lambda _: {"U0BOB": "Bob & <!here>"})
+
+
+def test_a_card_mentions_whom_it_waits_for(harness: NotifierHarness) -> None:
+    under(harness).deliver(CARD)
+    assert "Waiting for <@U0BOB> or <@U0CAROL>." in message_text(harness.posted()[0])
+
+
+@pytest.mark.parametrize("how", ["direct", "none"])
+def test_a_card_that_notifies_nobody_names_people_without_a_mention(harness: NotifierHarness, how: str) -> None:
+    under(harness, tell_approvers=how).deliver(CARD)
+    shown = message_text(harness.posted()[0])
+    assert "Waiting for Bob &amp; &lt;!here&gt; or `U0CAROL`." in shown
+    assert "<@U0BOB>" not in shown
+    assert "<@U0CAROL>" not in shown
+
+
+def test_a_card_waits_for_nobody_where_everyone_approved(harness: NotifierHarness) -> None:
+    with harness.ledger.write() as tx:
+        for number in range(REQUEST.required):
+            tx.add_vote(
+                Vote(request=REQUEST.id, voter=Person("T1", f"U{number}"), choice=Choice.APPROVE, reason="", at=NOW)
+            )
+    under(harness).deliver(CARD)
+    assert "Waiting for" not in message_text(harness.posted()[0])
+
+
+INVITATION = Note(
+    key="direct:r4k7q:opened:U0BOB",
+    lane="r4k7q:U0BOB:direct",
+    kind=NoteKind.DIRECT,
+    to="U0BOB",
+    data=SENTENCE | {"card": "r4k7q", "after": CARD.key},
+)
+
+
+def invited(harness: NotifierHarness) -> str:
+    """Return what Bob was told directly."""
+    return " ".join(message_text(one) for one in harness.slack.person("bob").direct_messages())
+
+
+def test_an_invitation_links_to_the_card_even_before_that_is_written_down(harness: NotifierHarness) -> None:
+    posting = harness.notifier.deliver(CARD).posting
+    assert posting is not None
+    assert harness.deliver(INVITATION).outcome is Outcome.DELIVERED
+    assert f"/archives/{posting.channel}/p{posting.ts.replace('.', '')}|Open the card>" in invited(harness)
+
+
+def test_an_invitation_waits_for_its_card(harness: NotifierHarness) -> None:
+    with harness.ledger.write() as tx:
+        tx.add_note(CARD)
+    assert harness.deliver(INVITATION).outcome is Outcome.LATER
+    assert invited(harness) == ""
+
+
+def test_an_invitation_waits_as_long_as_its_card_does(harness: NotifierHarness) -> None:
+    with harness.ledger.write() as tx:
+        tx.add_note(CARD)
+        tx.postpone(tx.due_notes(NOW)[0], NOW + timedelta(seconds=40))
+    assert under(harness).deliver(INVITATION).wait == timedelta(seconds=40)
+
+
+def test_the_link_to_a_card_is_asked_for_once_for_everyone_invited(harness: NotifierHarness) -> None:
+    harness.deliver(CARD)
+    for user in ("U0BOB", "U0CAROL", "U0DAVE"):
+        harness.deliver(replace(INVITATION, key=f"direct:{user}", lane=user, to=user))
+    assert len(harness.slack.calls("chat.getPermalink")) == 1
+
+
+def test_an_invitation_to_a_card_that_was_given_up_goes_without_a_link(harness: NotifierHarness) -> None:
+    assert harness.deliver(INVITATION).outcome is Outcome.DELIVERED
+    assert "To approve it, type `/model approve r4k7q`" in invited(harness)
+
+
+def test_an_invitation_goes_without_a_link_that_slack_does_not_tell(harness: NotifierHarness) -> None:
+    harness.deliver(CARD)
+    harness.slack.fail("chat.getPermalink", "message_not_found")
+    assert harness.deliver(INVITATION).outcome is Outcome.DELIVERED
+    assert "Its card is in the channel" in invited(harness)
+
+
+# -- where it stands ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("to", ["#ml-models", "C0MLMODELS"])
+def test_a_card_is_posted_in_a_channel_by_name_or_by_id(harness: NotifierHarness, to: str) -> None:
+    delivery = harness.deliver(Note(key=CARD.key, lane=CARD.lane, kind=CARD.kind, to=to))
+    assert delivery.outcome is Outcome.DELIVERED
+    assert delivery.posting is not None
+    assert delivery.posting.channel == "C0MLMODELS"
+    assert len(harness.posted()) == 1
+
+
+def test_the_card_is_drawn_from_its_present_state(harness: NotifierHarness) -> None:
+    harness.become(RequestState.CANCELLED)
+    harness.deliver(CARD)
+    assert "cancelled" in message_text(harness.posted()[0])
+
+
+def test_a_card_that_stands_is_edited_in_place(harness: NotifierHarness) -> None:
+    harness.deliver(CARD)
+    harness.become(RequestState.CANCELLED)
+    harness.deliver(AGAIN)
+    [card] = harness.posted()
+    assert "cancelled" in message_text(card)
+
+
+def test_a_card_that_somebody_deleted_is_posted_again(harness: NotifierHarness) -> None:
+    first = harness.deliver(CARD)
+    delete(harness, first)
+    harness.deliver(AGAIN)
+    assert len(harness.posted()) == 1
+    with harness.ledger.read() as reading:
+        standing = reading.posting("r4k7q")
+    assert standing is not None
+    assert standing.ts == harness.posted()[0]["ts"]
+
+
+def test_a_card_that_somebody_deleted_is_posted_once_although_the_answer_was_lost(harness: NotifierHarness) -> None:
+    delete(harness, harness.deliver(CARD))
+    harness.slack.reset_after("chat.postMessage")
+    assert harness.deliver(AGAIN).outcome is Outcome.UNKNOWN
+    assert harness.deliver(AGAIN, was_tried=True).outcome is Outcome.DELIVERED
+    assert len(harness.posted()) == 1
+
+
+def test_a_card_that_nobody_can_edit_is_posted_again_although_it_is_found(harness: NotifierHarness) -> None:
+    harness.deliver(CARD)
+    harness.slack.fail("chat.update", "edit_window_closed")
+    assert harness.deliver(AGAIN, was_tried=True).is_new
+    assert len(harness.posted()) == 2
+
+
+def test_a_card_in_an_archived_channel_is_posted_in_the_channel_that_the_policy_names_now(
+    harness: NotifierHarness,
+) -> None:
+    harness.deliver(CARD)
+    harness.slack.archive("#ml-models")
+    assert harness.deliver(AGAIN).why == "is_archived"
+    assert harness.deliver(replace(AGAIN, to="#churn")).outcome is Outcome.DELIVERED
+    assert len(harness.posted("#churn")) == 1
+
+
+def delete(harness: NotifierHarness, delivery: Delivery) -> None:
+    assert delivery.posting is not None
+    client = WebClient(harness.slack.bot_token, base_url=harness.slack.api_url)
+    client.chat_delete(channel=delivery.posting.channel, ts=delivery.posting.ts)
+
+
+def test_news_goes_into_the_card_s_thread(harness: NotifierHarness) -> None:
+    harness.deliver(CARD)
+    harness.deliver(NEWS)
+    assert [message_text(one) for one in harness.thread()] == [
+        "`&lt;!channel&gt;` is done. `&lt;!channel&gt;` is done."
+    ]
+
+
+def test_news_of_a_card_that_was_given_up_holds_nothing_up(harness: NotifierHarness) -> None:
+    assert harness.deliver(NEWS).outcome is Outcome.NEVER
+    assert harness.posted() == []
+
+
+def test_a_direct_message_reaches_the_person_and_nobody_else(harness: NotifierHarness) -> None:
+    harness.deliver(DIRECT)
+    assert "is done" in message_text(harness.slack.person("alice").direct_messages()[-1])
+    assert harness.posted() == []
+
+
+def test_nothing_is_unfurled_and_no_name_is_looked_for(harness: NotifierHarness) -> None:
+    harness.deliver(CARD)
+    [call] = harness.slack.calls("chat.postMessage")
+    sent = {name: str(call["args"][name]).lower() for name in ("parse", "unfurl_links", "unfurl_media")}
+    assert sent["parse"] == "none"
+    assert {sent["unfurl_links"], sent["unfurl_media"]} <= {"false", "0"}
+
+
+def test_a_server_that_takes_no_person_for_a_channel_gets_the_conversation(harness: NotifierHarness) -> None:
+    harness.slack.fail("chat.postMessage", "channel_not_found")
+    assert harness.deliver(DIRECT).outcome is Outcome.DELIVERED
+    assert "is done" in message_text(harness.slack.person("alice").direct_messages()[-1])
+
+
+# -- channels by their ids ---------------------------------------------------------------------------------------------
+
+
+def channels_posted_to(harness: NotifierHarness) -> list[str]:
+    return [str(call["args"]["channel"]) for call in harness.slack.calls("chat.postMessage")]
+
+
+def test_messages_go_to_the_id_of_the_channel_that_the_policy_names(harness: NotifierHarness) -> None:
+    for note in (CARD, NEWS):
+        harness.deliver(note)
+        harness.slack.advance(1)
+    assert channels_posted_to(harness) == ["C0MLMODELS", "C0MLMODELS"]
+    assert len(harness.slack.calls("conversations.list")) == 1
+
+
+def test_nothing_waits_for_a_person_who_left_after_an_earlier_message(harness: NotifierHarness) -> None:
+    harness.deliver(DIRECT)
+    harness.slack.change_person("alice", deleted=True)
+    assert harness.deliver(replace(DIRECT, key="direct:r4k7q:later")).outcome is Outcome.NEVER
+
+
+def test_a_person_and_the_conversation_with_them_are_one_channel(harness: NotifierHarness) -> None:
+    posted = harness.deliver(DIRECT).posting
+    assert posted is not None
+    assert harness.notifier.channel(DIRECT.to) == posted.channel
+
+
+def test_a_channel_that_only_slack_can_find_by_name_is_known_by_its_id_afterwards(harness: NotifierHarness) -> None:
+    harness.slack.rate_limit("conversations.list")
+    for at in range(2):
+        harness.deliver(Note(key=f"said:{at}", lane=f"said:{at}", kind=NoteKind.SAID, to="#churn", data=SENTENCE))
+        harness.slack.advance(1)
+    assert channels_posted_to(harness) == ["#churn", "C0CHURN"]
+
+
+def test_a_new_channel_gets_the_messages_of_an_archived_one_with_the_same_name(harness: NotifierHarness) -> None:
+    said_there = Note(key="said:1", lane="said:1", kind=NoteKind.SAID, to="#churn", data=SENTENCE)
+    harness.deliver(said_there)
+    harness.slack.advance(1)
+    harness.slack.archive("#churn")
+    harness.slack.add_channel("C0CHURN2", "churn")
+    again = replace(said_there, key="said:2", lane="said:2")
+    assert [harness.deliver(again).outcome for _ in range(2)] == [Outcome.LATER, Outcome.DELIVERED]
+    assert channels_posted_to(harness) == ["C0CHURN", "C0CHURN", "C0CHURN2"]

@@ -1,0 +1,128 @@
+"""What Slack answers instead of taking a message, and what becomes of the message."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from slack_sdk import WebClient
+
+from bot.ledger import SqlLedger
+from bot.ports import Note, NoteKind, Outcome
+from bot.slack.notifier import SlackNotifier
+from tests.support.app.app_fixture import message_text
+from tests.support.slack.notifier_harness import AGAIN, CARD, DIRECT, NEWS, POLICY, NotifierHarness
+
+
+def test_when_there_is_too_much_slack_says_how_long_to_wait(harness: NotifierHarness) -> None:
+    harness.slack.rate_limit("chat.postMessage", retry_after=7)
+    delivery = harness.deliver(CARD)
+    assert (delivery.outcome, delivery.wait) == (Outcome.LATER, timedelta(seconds=7))
+
+
+def test_a_rate_limit_on_an_edit_waits_too(harness: NotifierHarness) -> None:
+    harness.deliver(CARD)
+    harness.slack.rate_limit("chat.update", retry_after=3)
+    delivery = harness.deliver(AGAIN)
+    assert (delivery.outcome, delivery.wait) == (Outcome.LATER, timedelta(seconds=3))
+
+
+def test_a_rate_limit_while_looking_posts_nothing(harness: NotifierHarness) -> None:
+    harness.slack.rate_limit("conversations.history", retry_after=3)
+    assert harness.deliver(CARD, was_tried=True).outcome is Outcome.LATER
+    assert harness.posted() == []
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        ("user_not_found", Outcome.NEVER),
+        ("is_archived", Outcome.LATER),
+        ("not_in_channel", Outcome.LATER),
+        ("channel_not_found", Outcome.LATER),
+        ("invalid_auth", Outcome.LATER),
+        ("token_revoked", Outcome.LATER),
+        ("ratelimited", Outcome.LATER),
+        ("internal_error", Outcome.UNKNOWN),
+        ("something_new", Outcome.LATER),
+    ],
+)
+def test_what_slack_answers_is_sorted_into_what_can_be_done(
+    harness: NotifierHarness, error: str, outcome: Outcome
+) -> None:
+    harness.slack.fail("chat.postMessage", error)
+    assert harness.deliver(CARD).outcome is outcome
+
+
+PERMANENT = [
+    "msg_blocks_too_long",
+    "restricted_action",
+    "restricted_action_read_only_channel",
+    "cannot_reply_to_message",
+    "message_limit_exceeded",
+    "invalid_metadata_format",
+    "invalid_metadata_schema",
+    "metadata_must_be_sent_from_app",
+]
+
+
+@pytest.mark.parametrize("error", PERMANENT)
+def test_what_slack_refuses_permanently_is_not_tried_again(harness: NotifierHarness, error: str) -> None:
+    harness.slack.fail("chat.postMessage", error)
+    delivery = harness.deliver(DIRECT)
+    assert (delivery.outcome, delivery.why) == (Outcome.NEVER, error)
+
+
+@pytest.mark.parametrize("error", ["msg_blocks_too_long", "invalid_blocks", "msg_too_long"])
+def test_a_card_that_is_too_long_for_slack_is_posted_shorter_with_its_buttons(
+    harness: NotifierHarness, error: str
+) -> None:
+    harness.slack.fail("chat.postMessage", error)
+    assert harness.deliver(CARD).outcome is Outcome.LATER
+    assert harness.deliver(CARD).outcome is Outcome.DELIVERED
+    [card] = harness.posted()
+    assert [block["type"] for block in card["blocks"]] == ["section", "context", "actions"]
+    assert "Details: `/model show churn 7`" in message_text(card)
+
+
+def test_an_edit_that_is_too_long_for_slack_is_shortened_and_the_next_one_is_whole_again(
+    harness: NotifierHarness,
+) -> None:
+    harness.deliver(CARD)
+    whole = len(harness.posted()[0]["blocks"])
+    harness.slack.fail("chat.update", "msg_blocks_too_long")
+    shown = []
+    for note in (AGAIN, AGAIN, replace(AGAIN, key="card:r4k7q:again")):
+        harness.deliver(note)
+        shown.append(len(harness.posted()[0]["blocks"]))
+    assert shown == [whole, 3, whole]
+
+
+def test_a_card_whose_shorter_form_is_refused_too_is_given_up_with_the_code(harness: NotifierHarness) -> None:
+    harness.slack.fail("chat.postMessage", "msg_blocks_too_long", times=2)
+    assert [harness.deliver(CARD).outcome for _ in range(2)] == [Outcome.LATER, Outcome.NEVER]
+    assert harness.deliver(CARD).outcome is Outcome.DELIVERED
+
+
+def test_a_server_error_leaves_it_unknown(harness: NotifierHarness) -> None:
+    harness.slack.server_error("chat.postMessage")
+    assert harness.deliver(CARD).outcome is Outcome.UNKNOWN
+
+
+def test_nobody_there_leaves_it_unknown(sqlite_url: str) -> None:
+    ledger = SqlLedger(sqlite_url)
+    client = WebClient("xoxb-1", base_url="http://127.0.0.1:9/api/", retry_handlers=[], timeout=1)
+    assert SlackNotifier(client, ledger, lambda: POLICY).deliver(DIRECT).outcome is Outcome.UNKNOWN
+    ledger.close()
+
+
+def test_a_channel_that_is_not_there_is_asked_for_again_later(harness: NotifierHarness) -> None:
+    note = Note(key="card:r4k7q:opened", lane="r4k7q", kind=NoteKind.CARD, to="#nowhere")
+    assert harness.deliver(note).outcome is Outcome.LATER
+
+
+def test_every_message_is_one_that_slack_takes(harness: NotifierHarness) -> None:
+    for note in (CARD, NEWS, DIRECT, AGAIN):
+        harness.deliver(note)
+    assert harness.slack.problems() == []

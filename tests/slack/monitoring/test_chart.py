@@ -1,0 +1,230 @@
+"""The picture of a monitor: it opens, it can be read, and no reading and no name breaks it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from bot.domain.backtests import Backtest
+from bot.domain.incidents import Chart
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitor_views import chart_of
+from bot.domain.monitors import Firing, Measurement, Monitor, Outcome, Standing
+from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.people import Person
+from bot.domain.registry import Stage
+from bot.domain.text import say
+from bot.slack.drawing import ALT_MOST
+from bot.slack.monitor_charts import (
+    _bounds,
+    _labels,
+    _round_times,
+    backtest_alt,
+    backtest_chart,
+    readings_alt,
+    readings_chart,
+)
+from tests.support.slack.odd_names import ODD
+
+START = datetime(2026, 5, 3, 20, tzinfo=UTC)
+SIZE = (1260, 846)
+
+
+def chart(values: Sequence[float], *, step: timedelta = timedelta(minutes=5), **more: Any) -> Chart:
+    fields = {"title": "churn: accuracy", "failed": [value < 0.85 for value in values]} | more
+    return Chart(times=[START + n * step for n in range(len(values))], values=values, **fields)
+
+
+def size(picture: bytes) -> tuple[int, int]:
+    height, width, _ = imread(BytesIO(picture), format="png").shape
+    return width, height
+
+
+def monitor(**fields: Any) -> Monitor:
+    rule = MonitorRule.model_validate({"name": "accuracy", "source": "push", "greater_than": 0.85} | fields)
+    return Monitor(id="m1", model="churn", rule=rule, created_at=START)
+
+
+@pytest.fixture(autouse=True)
+def _warnings_are_errors() -> object:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 80, 81, 500, 9000])
+def test_a_picture_has_a_size_that_slack_shows_well(number: int) -> None:
+    values = [0.9 + 0.05 * np.sin(n / 7) for n in range(number)]
+    picture = readings_chart(chart(values, bounds={"must be above": 0.85, "hard limit": 0.8}))
+    assert size(picture) == SIZE
+    assert len(picture) < 500_000
+
+
+def test_the_card_brings_its_own_paper() -> None:
+    picture = imread(BytesIO(readings_chart(chart([0.9]))), format="png")
+    assert np.all(picture[[0, 0, -1, -1], [0, -1, 0, -1]] == 1)
+
+
+def test_without_a_reading_the_picture_says_so() -> None:
+    assert size(readings_chart(chart([]))) == SIZE
+    assert readings_alt(chart([])) == "churn: accuracy: No readings yet."
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_no_name_breaks_the_picture(name: str) -> None:
+    found = chart([0.9, 0.8], title=name, bounds={name: 0.85}, moves=[(START, name)])
+    assert size(readings_chart(found)) == SIZE
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1e6, 1e6 + 1e-4],
+        [0, 0, 0],
+        [1.7e308, -1.7e308, 0],
+        [5e-324, 0, 1e-320],
+        [-3, -2, -1],
+        [1e-200, 2e-200],
+    ],
+)
+def test_any_readings_can_be_drawn(values: list[float]) -> None:
+    found = chart(values, bounds={"must be above": 1.7e308, "hard limit": -1.7e308, "must be below": 0.0})
+    assert size(readings_chart(found)) == SIZE
+
+
+@pytest.mark.parametrize("step", [timedelta(), timedelta(seconds=1), timedelta(hours=7), timedelta(days=40)], ids=str)
+def test_any_times_can_be_drawn(step: timedelta) -> None:
+    moves = [(START + n * step, f"v{n}") for n in range(-5, 40)]
+    assert size(readings_chart(chart([0.9] * 30, step=step, moves=moves))) == SIZE
+
+
+def test_a_gap_and_failures_and_moves_are_seen() -> None:
+    plain = readings_chart(chart([0.9, 0.91, 0.92]))
+    assert readings_chart(chart([0.9, 0.91, 0.92], failed=[False, True, False])) != plain
+    assert readings_chart(chart([0.9, 0.91, 0.92], moves=[(START, "v7")])) != plain
+
+
+@pytest.mark.parametrize(
+    ("hours", "step", "labels"),
+    [
+        (2, timedelta(minutes=30), ["20:00\n3 May", "20:30", "21:00", "21:30", "22:00"]),
+        (8, timedelta(hours=2), ["20:00\n3 May", "22:00", "00:00\n4 May", "02:00", "04:00"]),
+        (72, timedelta(days=1), ["4 May", "5 May", "6 May"]),
+    ],
+)
+def test_times_are_round_and_a_new_day_is_named(hours: int, step: timedelta, labels: list[str]) -> None:
+    ticks = _round_times(START, START + timedelta(hours=hours), step)
+    assert _labels(ticks, step) == labels
+
+
+@pytest.mark.parametrize(
+    ("values", "near"),
+    [
+        ([0.3], ["must be above"]),  # as the first alert of a version is
+        ([0.3, 0.31], ["must be above"]),
+        ([0.1] * 40, ["must be above"]),
+        ([0.900 + n % 2 / 1000 for n in range(40)], []),  # what they do among themselves would not be seen any more
+    ],
+    ids=["one", "two", "all the same", "many"],
+)
+def test_the_bound_is_drawn_where_it_takes_nothing_from_the_readings(values: list[float], near: list[str]) -> None:
+    drawn, named = _bounds(chart(values, bounds={"must be above": 0.5}))
+    assert list(drawn) == near
+    assert set(drawn) | set(named) == {"must be above"}
+
+
+def test_the_alternative_text_tells_what_is_seen() -> None:
+    found = chart([0.9, 0.8], bounds={"must be above": 0.85}, moves=[(START, "v7")])
+    assert readings_alt(found) == (
+        "Chart of churn: accuracy: 2 readings from 2026-05-03 20:00 to 2026-05-03 20:05 UTC, the last one 0.8; "
+        "must be above 0.85. 1 failed. v7 came to Production on 2026-05-03 20:00."
+    )
+    assert len(readings_alt(chart([0.9], title="m" * 3000))) <= ALT_MOST
+
+
+# -- made of what the ledger has ---------------------------------------------------------------------------------------
+
+
+def measured(number: int, value: float | None, outcome: Outcome = Outcome.OK) -> Measurement:
+    at = START + number * timedelta(minutes=5)
+    return Measurement(monitor="m1", slot=number, at=at, revision=1, version=7, move="m", outcome=outcome, value=value)
+
+
+def test_a_chart_is_made_of_the_checks_that_had_a_value() -> None:
+    checks = [measured(3, 0.8, Outcome.FAILED), measured(2, None, Outcome.NO_DATA), measured(1, 0.9)]
+    moves = [
+        Move(
+            id=f"p{version}",
+            kind=MoveKind.PROMOTION,
+            model="churn",
+            version=version,
+            from_stage=Stage.NONE,
+            target=Stage.PRODUCTION,
+            expected_incumbent=None,
+            actor=Person("T1", "U1"),
+            intended_at=at,
+            finished_at=at,
+            state=MoveState.DONE,
+        )
+        for version, at in ((7, START + timedelta(minutes=7)), (6, START - timedelta(days=1)))
+    ]
+    found = chart_of(monitor(), Standing(monitor="m1", bound=0.85), checks, moves)
+    assert (found.values, found.failed) == ([0.9, 0.8], [False, True])
+    assert found.bounds == {"must be above": 0.85}
+    assert [label for _, label in found.moves] == ["v7"]
+
+
+def test_the_bound_of_a_baseline_is_shown_and_the_hard_limit_is_not_taken_for_it() -> None:
+    rule = {"greater_than": None, "rule": "blocks", "hard_limit": 0.5}
+    assert chart_of(monitor(**rule), Standing(monitor="m1", bound=0.88, usual=0.91), [], []).bounds == {
+        "fails below": 0.88,
+        "baseline": 0.91,
+        "hard limit": 0.5,
+    }
+    assert chart_of(monitor(**rule), Standing(monitor="m1", bound=0.5), [], []).bounds == {"hard limit": 0.5}
+
+
+# -- backtests ---------------------------------------------------------------------------------------------------------
+
+
+def replayed(*fired: int, **more: Any) -> Backtest:
+    points = [(START + timedelta(hours=n), 0.9) for n in range(24 * 30)]
+    firings = [Firing(START + timedelta(hours=n), 0.7, say("low")) for n in fired]
+    fields: dict[str, Any] = {"points": points, "firings": firings, "judged": timedelta(hours=718)} | more
+    return Backtest(monitor=monitor(), since=START, until=START + timedelta(days=30), **fields)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (replayed(), "“churn” accuracy would not have fired in 30d (judged 718 of 720 hours, 720 values)."),
+        (replayed(24), "would have fired once in 30d (judged 718 of 720 hours): on 2026-05-04 20:00 UTC."),
+        (replayed(24, 48), "2 times in 30d (judged 718 of 720 hours): on 2026-05-04 20:00 UTC, 2026-05-05 20:00 UTC."),
+        (replayed(*range(9)), "9 times in 30d (judged 718 of 720 hours): on 2026-05-03 20:00 UTC, 2026-05-03 21:00 "),
+        (
+            replayed(judged=timedelta(hours=20), why=say("The windows had no readings.")),
+            "would not have fired in 30d (judged 20 of 720 hours, 720 values). The windows had no readings.",
+        ),
+        (
+            replayed(judged=timedelta(), why=say("There are two days.")),
+            "Can't tell what “churn” accuracy would have done in 30d (judged 0 of 720 hours). There are two days.",
+        ),
+    ],
+)
+def test_a_backtest_is_told_in_one_sentence(found: Backtest, said: str) -> None:
+    assert said in str(found.sentence)
+
+
+def test_a_backtest_s_picture_marks_what_would_have_fired() -> None:
+    found = replayed(24, 10_000)  # the last one lies between no values
+    assert size(backtest_chart(found)) == SIZE
+    assert "(judged 718 of 720 hours)" in backtest_alt(found)
+    assert "2 would have fired" in backtest_alt(found)
+    assert backtest_chart(found) != backtest_chart(replayed())

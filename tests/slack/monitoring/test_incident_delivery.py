@@ -1,0 +1,303 @@
+"""An incident told in Slack, over the wire: one message, its thread, its picture; and what becomes of it otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from slack_sdk import WebClient
+
+from bot.domain.incidents import Doing, Ending, Incident, IncidentKind
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitors import Measurement, Monitor, Outcome
+from bot.domain.serving import Serving, ServingState
+from bot.domain.text import pack, say
+from bot.ledger import SqlLedger
+from bot.ports import Note, NoteKind, Posting
+from bot.ports import Outcome as Delivered
+from bot.slack.blocks import Message
+from bot.slack.notifier import SHOWN_TRIES, SlackNotifier
+from localslack import LocalSlack
+from tests.support.app.app_fixture import message_text
+from tests.support.slack.notifier_harness import NOW, POLICY, NotifierHarness
+from tests.support.slack.worst_case_values import BOB
+
+INCIDENT = Incident(
+    id="i4k7q",
+    kind=IncidentKind.FAILED,
+    model="churn",
+    source="",
+    version=7,
+    move="m1",
+    monitors=("accuracy",),
+    opened_at=NOW,
+    since=NOW,
+    lines=(say("accuracy: 0.61."),),
+    doing=Doing.NOTIFIED,
+    target=6,
+)
+MONITOR = Monitor(
+    id="m4k7q", model="churn", created_at=NOW, rule=MonitorRule(name="accuracy", source="push", greater_than=0.85)
+)
+CARD = Note(key="incident:i4k7q:opened", lane="i4k7q", kind=NoteKind.INCIDENT, to="#ml-models")
+AGAIN = Note(key="incident:i4k7q:resolved", lane="i4k7q", kind=NoteKind.INCIDENT, to="#ml-models")
+CHART = Note(key="chart:i4k7q:opened", lane="i4k7q", kind=NoteKind.CHART, to="", data={"incident": "i4k7q"})
+SHOWN = Note(
+    key="chart:i4k7q:opened:shown",
+    lane="chart:i4k7q:opened:shown",
+    kind=NoteKind.CHART,
+    to="",
+    data={"incident": "i4k7q", "in_message": True},
+    attempts=1,
+)
+UPLOAD = "files.completeUploadExternal"
+
+
+@pytest.fixture
+def harness(slack: LocalSlack, sqlite_url: str) -> Iterator[NotifierHarness]:
+    """Return a desk with an open incident of a monitor that was checked twice, and nothing in Slack yet."""
+    ledger = SqlLedger(sqlite_url)
+    with ledger.write() as tx:
+        tx.add_monitor(MONITOR)
+        tx.add_incident(INCIDENT)
+        for slot, value in ((1, 0.9), (2, 0.61)):
+            at = NOW + slot * timedelta(minutes=5)
+            tx.claim_slots({(MONITOR.id, slot): at}, "test", at)
+            tx.finish_slots(
+                [
+                    Measurement(
+                        monitor=MONITOR.id,
+                        slot=slot,
+                        at=at,
+                        revision=1,
+                        version=7,
+                        move="m1",
+                        outcome=Outcome.OK,
+                        value=value,
+                    )
+                ],
+                "test",
+            )
+    client = WebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5)
+    yield NotifierHarness(slack, ledger, SlackNotifier(client, ledger, lambda: POLICY, lambda: NOW))
+    ledger.close()
+
+
+def save(harness: NotifierHarness, **changes: Any) -> None:
+    with harness.ledger.write() as tx:
+        tx.save_incident(replace(INCIDENT, **changes))
+
+
+def files(harness: NotifierHarness) -> list[str]:
+    return [file["name"] for message in harness.thread() for file in message.get("files") or []]
+
+
+def test_an_incident_is_one_message_drawn_from_its_present_state(harness: NotifierHarness) -> None:
+    harness.deliver(CARD)
+    assert "🔴 churn v7: accuracy failed" in message_text(harness.posted()[0])
+    save(harness, resolved_at=NOW, resolution=say("Recovered."), ending=Ending.RECOVERED)
+    harness.deliver(AGAIN)
+    [card] = harness.posted()
+    assert "✅ churn v7: recovered" in message_text(card)
+    assert "Recovered." in message_text(card)
+
+
+def test_what_the_serving_side_said_after_the_rollback_is_told(harness: NotifierHarness) -> None:
+    serving = Serving(move="rb1", model="churn", version=6, lane="i4k7q", asked_at=NOW, state=ServingState.DENIED)
+    with harness.ledger.write() as tx:
+        tx.save_serving(serving)
+        tx.save_incident(replace(INCIDENT, doing=Doing.ROLLED_BACK, rollback="rb1"))
+    harness.deliver(CARD)
+    assert "The serving side does not report `v6`" in message_text(harness.posted()[0])
+
+
+def test_what_slack_took_although_its_answer_was_lost_is_not_posted_twice(harness: NotifierHarness) -> None:
+    harness.slack.reset_after("chat.postMessage")
+    assert harness.deliver(CARD).outcome is Delivered.UNKNOWN
+    assert harness.deliver(CARD, was_tried=True).outcome is Delivered.DELIVERED
+    assert len(harness.posted()) == 1
+
+
+def test_the_picture_is_in_the_thread(harness: NotifierHarness) -> None:
+    harness.deliver(CARD)
+    assert harness.deliver(CHART).outcome is Delivered.DELIVERED
+    [name] = files(harness)
+    assert name.startswith("churn-accuracy-")
+
+
+def picture_in(card: dict[str, Any]) -> dict[str, Any] | None:
+    return next((block for block in card["blocks"] if block["type"] == "image"), None)
+
+
+def ready(harness: NotifierHarness) -> None:
+    """Let Slack check the upload."""
+    harness.slack.advance(2)
+
+
+def test_once_slack_has_checked_the_picture_the_message_shows_it_as_well(harness: NotifierHarness) -> None:
+    harness.deliver(CARD)
+    assert picture_in(harness.posted()[0]) is None
+    harness.deliver(CHART)
+    ready(harness)
+    assert harness.deliver(SHOWN).outcome is Delivered.DELIVERED
+    [card] = harness.posted()
+    picture = picture_in(card)
+    assert picture is not None
+    assert picture["slack_file"]["id"] == harness.thread()[0]["files"][0]["id"]
+    assert picture["alt_text"] == "Chart of the readings of churn accuracy when the alert began."
+    assert [block["type"] for block in card["blocks"]][-3:] == ["image", "actions", "context"]
+
+
+@pytest.mark.parametrize("error", ["invalid_blocks", "invalid_arguments", "internal_error"])
+def test_where_slack_does_not_show_it_yet_the_message_goes_without(harness: NotifierHarness, error: str) -> None:
+    harness.deliver(CARD)
+    harness.deliver(CHART)
+    ready(harness)
+    harness.slack.fail("chat.update", error)
+    assert harness.deliver(AGAIN).outcome is Delivered.DELIVERED
+    assert picture_in(harness.posted()[0]) is None
+    assert harness.deliver(AGAIN).outcome is Delivered.DELIVERED
+    assert picture_in(harness.posted()[0]) is not None
+
+
+def test_before_the_picture_is_uploaded_the_message_waits_for_it(harness: NotifierHarness) -> None:
+    harness.deliver(CARD)
+    with harness.ledger.write() as tx:
+        tx.add_note(CHART)
+    assert harness.deliver(SHOWN).outcome is Delivered.LATER
+
+
+@pytest.mark.parametrize(("attempts", "seconds"), [(1, 1), (2, 2), (3, 4), (4, 8)])
+def test_a_picture_that_slack_has_not_checked_is_tried_again_at_growing_intervals(
+    harness: NotifierHarness, attempts: int, seconds: int
+) -> None:
+    harness.deliver(CARD)
+    harness.deliver(CHART)
+    harness.slack.fail("chat.update", "invalid_blocks")
+    tried = harness.deliver(replace(SHOWN, attempts=attempts))
+    assert (tried.outcome, tried.wait) == (Delivered.LATER, timedelta(seconds=seconds))
+
+
+def test_a_picture_that_slack_does_not_take_stays_in_the_thread(harness: NotifierHarness) -> None:
+    harness.deliver(CARD)
+    harness.deliver(CHART)
+    harness.slack.fail("chat.update", "invalid_blocks")
+    assert harness.deliver(replace(SHOWN, attempts=SHOWN_TRIES)).outcome is Delivered.DELIVERED
+    assert (picture_in(harness.posted()[0]), len(files(harness))) == (None, 1)
+
+
+def test_without_a_picture_the_message_stays_as_it_is(harness: NotifierHarness) -> None:
+    harness.deliver(CARD)
+    assert harness.deliver(SHOWN).outcome is Delivered.DELIVERED
+    assert harness.slack.calls("chat.update") == []
+
+
+def test_a_message_that_changed_while_its_picture_came_is_drawn_again(harness: NotifierHarness) -> None:
+    harness.deliver(CARD)
+    harness.deliver(CHART)
+    ready(harness)
+    edit = harness.notifier._edit
+
+    def overtaken(standing: Posting, message: Message) -> bool:
+        save(harness, acknowledged_by=BOB, acknowledged_at=NOW)
+        return edit(standing, message)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(harness.notifier, "_edit", overtaken)
+        assert harness.deliver(SHOWN).outcome is Delivered.LATER
+    assert harness.deliver(SHOWN).outcome is Delivered.DELIVERED
+    assert "<@U0BOB> looks after it" in message_text(harness.posted()[0])
+
+
+def test_a_picture_that_was_tried_before_is_looked_for(harness: NotifierHarness) -> None:
+    harness.deliver(CARD)
+    harness.deliver(CHART)
+    assert harness.deliver(CHART, was_tried=True).outcome is Delivered.DELIVERED
+    assert len(files(harness)) == 1
+    ready(harness)
+    harness.deliver(AGAIN)
+    assert picture_in(harness.posted()[0]) is not None
+
+
+@pytest.mark.parametrize("method", ["files.getUploadURLExternal", UPLOAD])
+@pytest.mark.parametrize("error", ["missing_scope", "unknown_method", "internal_error"])
+def test_if_slack_takes_no_picture_the_thread_goes_on_without_it(
+    harness: NotifierHarness, method: str, error: str
+) -> None:
+    harness.deliver(CARD)
+    harness.slack.fail(method, error)
+    assert harness.deliver(CHART).outcome is Delivered.DELIVERED
+    assert harness.thread() == []
+
+
+def test_a_channel_without_the_bot_is_asked_once_to_invite_it(harness: NotifierHarness) -> None:
+    harness.deliver(CARD)
+    harness.slack.fail(UPLOAD, "not_in_channel", times=2)
+    harness.deliver(CHART)
+    harness.deliver(replace(CHART, key="chart:i4k7r:opened"))
+    [line] = harness.thread()
+    assert "`/invite @registrar`" in message_text(line)
+
+
+def test_a_connection_that_is_lost_holds_nothing_up(harness: NotifierHarness) -> None:
+    harness.deliver(CARD)
+    harness.slack.reset_before("files.getUploadURLExternal")
+    assert harness.deliver(CHART).outcome is Delivered.DELIVERED
+    assert harness.thread() == []
+
+
+def test_where_slack_wants_us_to_wait_the_picture_comes_later(harness: NotifierHarness) -> None:
+    harness.deliver(CARD)
+    harness.slack.rate_limit("files.getUploadURLExternal", 1)
+    assert harness.deliver(CHART).outcome is Delivered.LATER
+    assert len(harness.thread()) == 0
+
+
+def test_without_readings_or_a_monitor_there_is_no_picture(harness: NotifierHarness) -> None:
+    harness.deliver(CARD)
+    with harness.ledger.write() as tx:
+        tx.save_incident(replace(INCIDENT, monitors=("other",)))
+    assert harness.deliver(CHART).outcome is Delivered.DELIVERED
+    with harness.ledger.write() as tx:
+        other = replace(MONITOR, id="m2", rule=MonitorRule(name="other", source="push", greater_than=0.85))
+        tx.add_monitor(other)
+    assert harness.deliver(CHART).outcome is Delivered.DELIVERED
+    assert harness.thread() == []
+
+
+def test_a_picture_of_a_message_that_was_given_up_holds_nothing_up(harness: NotifierHarness) -> None:
+    assert harness.deliver(CHART).outcome is Delivered.NEVER
+    assert harness.posted() == []
+
+
+def test_what_ended_it_is_linked_once_it_is_posted(harness: NotifierHarness) -> None:
+    cause = Note(
+        key="said:monitor:m4k7q:paused:1",
+        lane="said:monitor:m4k7q:paused:1",
+        kind=NoteKind.SAID,
+        to="#ml-models",
+        data={"say": pack(say("Bob paused it."))},
+    )
+    harness.deliver(CARD)
+    with harness.ledger.write() as tx:
+        tx.add_note(cause)
+    save(harness, resolved_at=NOW, resolution=say("Paused."), ending=Ending.PAUSED, ended_in=cause.lane)
+    assert harness.deliver(AGAIN).outcome is Delivered.LATER  # it comes right after
+    harness.slack.advance(1)  # a channel takes one message a second
+    harness.deliver(cause)
+    harness.deliver(AGAIN)
+    card, told = harness.posted()
+    assert str(told["ts"]).replace(".", "") in message_text(card)
+    assert "|See the message>" in message_text(card)
+
+
+def test_a_cause_that_never_reached_slack_is_not_linked(harness: NotifierHarness) -> None:
+    harness.deliver(CARD)
+    save(harness, resolved_at=NOW, resolution=say("Paused."), ending=Ending.PAUSED, ended_in="said:gone")
+    harness.deliver(AGAIN)
+    [card] = harness.posted()
+    assert "Paused." in message_text(card)
+    assert "See the message" not in message_text(card)

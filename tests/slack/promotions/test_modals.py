@@ -1,0 +1,108 @@
+"""Modals are within Slack's limits, and keep what was typed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bot.slack import answers, modals
+from localslack.blocks import view_problems
+from tests.support.app.app_fixture import message_text
+from tests.support.slack.worst_case_values import REASONS, TEXTS, a_card, a_request
+
+GIVEN: list[dict[str, str]] = [
+    {},
+    {"model": "churn", "version": "7", "to": "staging", "reason": "better f1"},
+    {"model": "", "reason": ""},
+    {"to": "nonsense"},
+    {"model": "m" * 3000, "version": "v" * 3000, "reason": "r" * 3000},
+    *({"model": text, "version": text, "to": text, "reason": REASONS[name]} for name, text in TEXTS.items()),
+]
+FILLED = modals.promote("rdraft", {"model": "churn", "version": "7", "to": "staging", "reason": "better f1"})
+
+
+def held(view: dict[str, Any]) -> dict[str, Any]:
+    """Return what the inputs of a form hold when it opens."""
+    inputs = {block["block_id"]: block["element"] for block in view["blocks"] if block["type"] == "input"}
+    return {name: one.get("initial_value", one.get("initial_option")) for name, one in inputs.items()}
+
+
+@pytest.mark.parametrize("given", GIVEN, ids=lambda given: str(given)[:40])
+def test_slack_would_open_the_form_for_a_promotion(given: dict[str, str]) -> None:
+    assert view_problems(modals.promote("rdraft", given)) == []
+
+
+MONITORS: list[dict[str, str]] = [
+    {},
+    {"model": "churn", "name": "accuracy", "source": "live", "greater_than": "0.85", "action": "dry-run"},
+    {"source": "nonsense", "rule": "nonsense", "action": "nonsense"},
+    *(dict.fromkeys(modals.MONITOR_FIELDS, text) for text in TEXTS.values()),
+    *(dict.fromkeys(modals.MONITOR_FIELDS, text) for text in REASONS.values()),
+]
+
+
+@pytest.mark.parametrize("given", MONITORS, ids=lambda given: str(given)[:40])
+@pytest.mark.parametrize("sources", [["push", "mlflow"], [f"{'s' * 200}{n}" for n in range(300)]], ids=["few", "many"])
+def test_slack_would_open_the_form_for_a_monitor(given: dict[str, str], sources: list[str]) -> None:
+    assert view_problems(modals.monitor("rdraft", given, sources)) == []
+
+
+def test_what_was_typed_of_a_monitor_is_in_the_form() -> None:
+    values = held(modals.monitor("rdraft", MONITORS[1], ["push", "live"]))
+    assert (values["model"], values["name"], values["greater_than"]) == ("churn", "accuracy", "0.85")
+    assert (values["source"]["value"], values["action"]["value"]) == ("live", "dry_run")
+    assert (values["every"], values["rule"]["value"]) == ("5m", "threshold")
+    typed = held(modals.monitor("rdraft", {"window": "30m", "min_effect": "0.01 abs"}, ["push"]))
+    assert (typed["window"], typed["min_effect"]) == ("30m", "0.01 abs")
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_slack_would_open_the_form_for_a_rejection(name: str) -> None:
+    assert view_problems(modals.reject(a_request(name))) == []
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_slack_would_show_the_details(name: str) -> None:
+    assert view_problems(modals.details(answers.version_card(a_card(name), None))) == []
+
+
+def test_details_open_before_they_are_read() -> None:
+    assert view_problems(modals.details()) == []
+
+
+def test_what_was_typed_is_in_the_form() -> None:
+    values = held(FILLED)
+    assert (values["model"], values["version"], values["reason"]) == ("churn", "7", "better f1")
+    assert values["to"]["value"] == "staging"
+
+
+def test_production_is_proposed_where_nothing_was_said() -> None:
+    assert held(modals.promote("rdraft", {}))["to"]["value"] == "production"
+
+
+@pytest.mark.parametrize(
+    ("view", "metadata"), [(FILLED, "rdraft"), (modals.reject(a_request()), "r4k7q")], ids=["promote", "reject"]
+)
+def test_a_form_remembers_an_id_and_nothing_else(view: dict[str, Any], metadata: str) -> None:
+    assert view["private_metadata"] == metadata
+
+
+def test_a_rejection_pings_nobody() -> None:
+    assert "<!channel>" not in message_text(modals.reject(a_request("nasty")))
+
+
+def test_what_was_filled_in_is_read_by_field() -> None:
+    state = {
+        "values": {
+            "model": {modals.VALUE: {"type": "plain_text_input", "value": "churn"}},
+            "to": {modals.VALUE: {"type": "static_select", "selected_option": {"value": "staging"}}},
+            "reason": {modals.VALUE: {"type": "plain_text_input", "value": None}},
+        }
+    }
+    assert modals.values(state) == {"model": "churn", "to": "staging"}
+
+
+@pytest.mark.parametrize("state", [{}, {"values": {}}, {"values": {"to": {"value": {"selected_option": None}}}}])
+def test_nothing_filled_in_is_nothing(state: dict[str, Any]) -> None:
+    assert modals.values(state) == {}

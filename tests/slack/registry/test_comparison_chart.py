@@ -1,0 +1,149 @@
+"""The picture of a comparison: it opens, it can be read, and nothing that a metric is called breaks it."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from itertools import pairwise
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from bot.domain.comparison import Comparison, compare
+from bot.domain.registry import RunInfo, Stage, VersionInfo
+from bot.slack.charts import _labelled, chart_alt, comparison_chart
+from bot.slack.drawing import ALT_MOST, tick_labels, writable
+from tests.support.slack.odd_names import ODD
+
+NAN = float("nan")
+
+
+def compared(
+    versions: int,
+    metrics: list[str],
+    production: int | None = None,
+    *,
+    model: str = "churn",
+    value: Callable[[int], float] = lambda n: 0.8 + math.sin(n) / 10,
+) -> Comparison:
+    found = [
+        VersionInfo(model=model, version=n, run_id=f"r{n}", stage=Stage.PRODUCTION if n == production else Stage.NONE)
+        for n in range(1, versions + 1)
+    ]
+    runs = {one.run_id or "": RunInfo(id="", metrics=dict.fromkeys(metrics, value(one.version))) for one in found}
+    return compare(model, found, runs)
+
+
+def size(picture: bytes) -> tuple[int, int]:
+    height, width, _ = imread(BytesIO(picture), format="png").shape
+    return width, height
+
+
+@pytest.fixture(autouse=True)
+def _warnings_are_errors() -> object:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+@pytest.mark.parametrize("versions", [1, 2, 99, 1000])
+@pytest.mark.parametrize(("metrics", "height"), [(1, 675), (3, 1143)])
+def test_a_picture_has_a_size_that_slack_shows_well(versions: int, metrics: int, height: int) -> None:
+    picture = comparison_chart(compared(versions, [f"m{n}" for n in range(metrics)], production=1))
+    assert size(picture) == (1260, height)
+    assert len(picture) < 500_000
+
+
+def test_the_card_brings_its_own_paper() -> None:
+    picture = imread(BytesIO(comparison_chart(compared(3, ["f1"]))), format="png")
+    assert np.all(picture[[0, 0, -1, -1], [0, -1, 0, -1]] == 1)  # white, and nothing shines through
+
+
+def test_of_many_metrics_six_are_drawn_and_the_rest_is_counted() -> None:
+    assert size(comparison_chart(compared(3, [f"m{n:03}" for n in range(300)]))) == (1260, 1665)
+
+
+def test_without_a_metric_the_picture_says_so() -> None:
+    nothing = compared(3, [])
+    assert size(comparison_chart(nothing))[0] == 1260
+    assert chart_alt(nothing) == "churn: No run of these versions has metrics."
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_no_name_breaks_the_picture(name: str) -> None:
+    assert size(comparison_chart(compared(3, [name], 2, model=name)))[0] == 1260
+
+
+def test_what_the_font_lacks_is_a_box() -> None:
+    assert writable("精度 v2 👩 e\u0301 \ue000$x$") == "□□ v2 □ e\u0301 $x$"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1e6, 1e6 + 1e-4, 1e6 + 2e-4],
+        [0, 0, 0],
+        [NAN, 1, NAN],
+        [1.7e308, -1.7e308, 0],
+        [5e-324, 0, 1e-320],
+        [1e-200, 2e-200, 3e-200],
+        [-3, -2, -1],
+        [12_345_678, 12_345_700, 12_345_900],
+    ],
+)
+def test_any_values_can_be_drawn(values: list[float]) -> None:
+    picture = comparison_chart(compared(3, ["f1"], 1, value=lambda n: values[n - 1]))
+    assert size(picture)[0] == 1260
+
+
+def test_gaps_are_told() -> None:
+    whole, gaps = compared(3, ["f1"]), compared(3, ["f1"], value=lambda n: NAN if n == 2 else 1.0)
+    assert size(comparison_chart(gaps))[1] == size(comparison_chart(whole))[1] + 54  # one line more
+
+
+@pytest.mark.parametrize(
+    ("ticks", "labels"),
+    [
+        ([0.86, 0.88, 0.9], ["0.86", "0.88", "0.90"]),
+        ([40.0, 45.0], ["40", "45"]),
+        ([12_345_000.0, 12_346_000.0], ["12.345M", "12.346M"]),
+        ([1e6, 1e6 + 1e-4], ["1M", ""]),
+        ([1000.01, 1000.02], ["1,000.01", "1,000.02"]),
+        ([0.0, 1e-9], ["0", "1e-9"]),
+    ],
+)
+def test_ticks_tell_values_apart(ticks: list[float], labels: list[str]) -> None:
+    assert tick_labels(ticks) == labels
+
+
+@pytest.mark.parametrize("versions", [1, 2, 7, 40, 41, 1000])
+def test_labels_of_versions_do_not_touch_and_production_has_one(versions: int) -> None:
+    held, inches = versions // 2, 2.3
+    places = _labelled(list(range(1, versions + 1)), held, versions - 1, inches)
+    step = inches / (versions + 0.2)
+    assert held in places
+    assert all((after - before) * step >= 0.3 for before, after in pairwise(places))
+
+
+def test_the_alternative_text_tells_what_is_seen() -> None:
+    found = compared(7, ["f1", "latency_ms"], 5, value=lambda n: n / 10)
+    assert chart_alt(found) == (
+        "Chart of churn, 7 versions, v1 to v7. v5 is in Production. "
+        "f1 (higher is better): best v7 0.7; latency_ms (lower is better): best v1 0.1."
+    )
+    assert "Nothing is in Production" in chart_alt(compared(1, ["f1"]))
+    assert len(chart_alt(compared(2, [f"{n}{'x' * 200}" for n in range(9)], model="m" * 900))) <= ALT_MOST
+
+
+def test_threads_draw_at_once_and_leave_no_trace() -> None:
+    before = dict(mpl.rcParams)
+    comparisons = [compared(n + 2, ["f1", f"精度 {n}"], 1) for n in range(6)]
+    with ThreadPoolExecutor(4) as pool:
+        pictures = list(pool.map(comparison_chart, comparisons))
+    assert [size(one) for one in pictures] == [(1260, 675)] * 6
+    assert dict(mpl.rcParams) == before

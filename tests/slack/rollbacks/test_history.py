@@ -1,0 +1,220 @@
+"""The timeline of Production in Slack: rows that say who, when, how and why, and a picture of the same."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from io import BytesIO
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from bot.domain.commands import History
+from bot.domain.history import window
+from bot.domain.incidents import WATCH
+from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.parsing import parse
+from bot.domain.people import Person
+from bot.domain.registry import Stage
+from bot.domain.rollbacks import BEFORE_US, Served, stretches
+from bot.slack.drawing import ALT_MOST
+from bot.slack.timeline import POST, timeline
+from bot.slack.timeline_chart import ROWS_MOST, _tick_labels, _ticks, history_alt, history_chart
+from tests.support.app.app_fixture import message_text
+from tests.support.slack.worst_case_values import a_history, a_timeline
+
+NOW = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
+
+
+def stretched(*spans: tuple[int, MoveKind, timedelta], why: str = "") -> list[Served]:
+    """Return stretches from version, kind and how long ago it began, oldest first; version 0 is nobody."""
+    moves: list[Move] = []
+    for version, kind, ago in spans:
+        leaves = version == 0
+        moves.append(
+            Move(
+                id=f"m{len(moves)}",
+                kind=kind,
+                model="churn",
+                version=version or moves[-1].version,
+                from_stage=Stage.PRODUCTION if leaves else Stage.STAGING,
+                target=Stage.ARCHIVED if leaves else Stage.PRODUCTION,
+                expected_incumbent=None,
+                actor=Person("T", "UBOB"),
+                intended_at=NOW - ago,
+                finished_at=NOW - ago,
+                state=MoveState.DONE,
+                why=why,
+            )
+        )
+    return stretches(moves[::-1])
+
+
+P, R, O = MoveKind.PROMOTION, MoveKind.ROLLBACK, MoveKind.OBSERVED  # noqa: E741
+STORY = stretched(
+    (3, O, timedelta(days=60)),
+    (4, P, timedelta(days=30)),
+    (5, P, timedelta(days=9)),
+    (4, R, timedelta(days=9) - timedelta(minutes=47)),
+    (0, O, timedelta(days=2)),
+    (6, P, timedelta(days=1)),
+)
+
+
+def size(picture: bytes) -> tuple[int, int]:
+    height, width, _ = imread(BytesIO(picture), format="png").shape
+    return width, height
+
+
+@pytest.fixture(autouse=True)
+def _warnings_are_errors() -> object:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+# -- the picture -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 10, 14, 15, 50, 500])
+def test_a_picture_has_a_size_that_slack_shows_well(number: int) -> None:
+    served = stretched(*((n + 1, P, timedelta(days=number - n)) for n in range(number)))
+    width, height = size(picture := history_chart("churn", served, NOW))
+    assert width == 1260
+    assert 400 < height < 1800
+    assert len(picture) < 500_000
+
+
+def colors(picture: bytes) -> set[str]:
+    """Return the colours that fill more than a few pixels."""
+    pixels = (imread(BytesIO(picture), format="png")[..., :3] * 255).round().astype(int).reshape(-1, 3)
+    found, counts = np.unique(pixels, axis=0, return_counts=True)
+    return {"#{:02x}{:02x}{:02x}".format(*one) for one, count in zip(found, counts, strict=True) if count > 40}
+
+
+def test_how_it_began_is_its_colour() -> None:
+    assert {"#2f6db5", "#c2410c", "#6b6a6b"} <= colors(history_chart("churn", STORY, NOW))
+    assert "#c2410c" not in colors(history_chart("churn", stretched((1, P, timedelta(days=1))), NOW))
+
+
+def test_minutes_beside_months_can_be_seen() -> None:
+    served = stretched((1, P, timedelta(days=300)), (2, R, timedelta(days=100)), (1, P, timedelta(days=99.999)))
+    assert "#c2410c" in colors(history_chart("churn", served, NOW))
+
+
+def test_a_gap_is_hatched_and_told() -> None:
+    without = [one for one in STORY if one.began.kind is P]
+    assert "#fdeaea" in colors(history_chart("churn", STORY, NOW))
+    assert "#fdeaea" not in colors(history_chart("churn", [replace(one, ended=None) for one in without[:1]], NOW))
+
+
+def test_what_was_asked_about_is_marked() -> None:
+    plain = history_chart("churn", STORY, NOW)
+    day = window(date(2026, 4, 12), NOW)
+    assert history_chart("churn", STORY, NOW, day) != plain
+    assert history_chart("churn", STORY, NOW, window(datetime(2025, 1, 1, tzinfo=UTC), NOW)) == plain
+
+
+@pytest.mark.parametrize("ago", [timedelta(0), timedelta(seconds=1), timedelta(days=40_000)])
+def test_any_span_can_be_drawn(ago: timedelta) -> None:
+    assert size(history_chart("churn", stretched((1, P, ago)), NOW))[0] == 1260
+
+
+@pytest.mark.parametrize("name", ["$x_1^2$", r"\frac{1}{2}", "精度", "W" * 250, "\u202e{}%`'\"", "a\nb\tc", " "])
+def test_no_name_breaks_the_picture(name: str) -> None:
+    assert size(history_chart(name, STORY, NOW))[0] == 1260
+
+
+def test_a_long_history_says_what_is_left_out() -> None:
+    served = stretched(*((n + 1, P, timedelta(days=60 - n)) for n in range(50)))
+    all_drawn = served[:ROWS_MOST]
+    assert size(history_chart("churn", served, NOW))[1] > size(history_chart("churn", all_drawn, NOW))[1]
+
+
+@pytest.mark.parametrize(
+    ("whole", "labels"),
+    [
+        (timedelta(minutes=20), ["12:30", "12:35", "12:40", "12:45"]),
+        (timedelta(days=4), ["5 May", "6 May"]),
+        (timedelta(days=64), ["18 May", "1 Jun", "15 Jun"]),
+        (timedelta(days=400), ["Jul", "Oct", "Jan", "Apr"]),
+        (timedelta(days=4000), ["Jan", "Jan", "Jan"]),
+    ],
+)
+def test_ticks_are_round_and_few(whole: timedelta, labels: list[str]) -> None:
+    ticks, stride = _ticks(NOW, NOW + whole)
+    found = _tick_labels(ticks, stride)
+    assert len(ticks) <= 7
+    assert [label.partition("\n")[0] for label in found][: len(labels)] == labels
+    assert "UTC" in found[0]
+
+
+def test_the_alternative_text_tells_what_is_seen() -> None:
+    assert history_alt("churn", STORY[:2], NOW) == (
+        "Timeline of churn in Production. v6 serves now, since 3 May 2026 12:30 UTC (1d). "
+        "v6 promoted 2026-05-03 12:30, serves now; v4 rolled back 2026-04-25 13:17, served 6d 23h."
+    )
+    assert history_alt("churn", [], NOW) == "Timeline of churn in Production. Nothing was in Production yet."
+    assert len(history_alt("m" * 900, STORY * 9, NOW)) <= ALT_MOST
+
+
+def test_threads_draw_at_once_and_leave_no_trace() -> None:
+    before = dict(mpl.rcParams)
+    draw: Callable[[int], bytes] = lambda n: history_chart(f"m{n}", STORY, NOW)  # noqa: E731
+    with ThreadPoolExecutor(4) as pool:
+        pictures = list(pool.map(draw, range(6)))
+    assert len({size(one) for one in pictures}) == 1
+    assert dict(mpl.rcParams) == before
+
+
+# -- the message -------------------------------------------------------------------------------------------------------
+
+
+def text(number: int = 1, **changes: Any) -> str:
+    return message_text({"blocks": timeline(a_timeline("plain", number, **changes)).blocks})
+
+
+@pytest.mark.parametrize("number", [0, 1, 20, 30])
+def test_every_stretch_has_a_row(number: int) -> None:
+    assert text(number).count("• `v7`") == number
+
+
+def test_what_does_not_fit_is_counted() -> None:
+    shown = message_text({"blocks": timeline(a_timeline("ampersands", 50)).blocks})
+    assert "older ones do not fit here" in shown
+
+
+def test_a_promotion_says_who_asked_who_approved_and_why() -> None:
+    assert "promoted: requested by <@U0ALICE>, approved by <@U0BOB>, request `r4k7q`: churnchurn" in text()
+
+
+def test_a_rollback_says_from_which_version_by_whom_and_why() -> None:
+    rolled: dict[str, Any] = {"kind": MoveKind.ROLLBACK, "request": None, "reason": "accuracy fell"}
+    assert "rolled back from `v5` by <@U0BOB>: accuracy fell" in text(**rolled)
+    assert "rolled back from `v5` by the monitor: accuracy fell" in text(by=WATCH, **rolled)
+
+
+def test_what_was_found_is_shown_as_such() -> None:
+    found: dict[str, Any] = {"kind": MoveKind.OBSERVED, "request": None, "reason": ""}
+    assert "moved in MLflow, not through Registrar" in text(**found)
+    assert "was in Production before Registrar looked" in text(why=BEFORE_US, **found)
+    assert "at least" in text(why=BEFORE_US, **found)
+
+
+def test_the_button_carries_what_was_typed() -> None:
+    typed = History(model="it's", last=7, at=date(2026, 3, 3))
+    [*_, actions] = timeline(a_timeline("plain"), typed).blocks
+    [button] = actions["elements"]
+    assert button["action_id"] == POST
+    assert parse(button["value"]) == typed
+
+
+def test_without_anything_to_draw_there_is_no_button() -> None:
+    assert [one["type"] for one in timeline(a_timeline("plain", 0), a_history()).blocks] == ["section"]
+    assert "actions" not in [one["type"] for one in timeline(a_timeline("plain")).blocks]

@@ -1,0 +1,209 @@
+"""Commands of the model: what is asked for, and what is carried out later."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from bot.domain.errors import (
+    AlreadyOpen,
+    BadInput,
+    GateFailed,
+    Refused,
+    RegistrarError,
+    UnknownVersion,
+    Unreachable,
+)
+from bot.services.errands import ASK_RETRY, FIRST_TRY
+from bot.services.fitness import KNOWN_FOR
+from tests.state_machine.records import (
+    ADMINS,
+    ARCHIVED,
+    MAY_ASK,
+    MEMBERS,
+    PRODUCTION,
+    SAME_PERSON,
+    AskRecord,
+    DriftRecord,
+    InternalFault,
+    Request,
+    Rule,
+    TransitionRecord,
+)
+from tests.state_machine.registry_model import RegistryModel
+
+
+class QueueModel(RegistryModel):
+    """What people and programs ask for, and what comes of it when the registry answers."""
+
+    # -- asking ----------------------------------------------------------------------------------------------------
+
+    def may_ask(self, who: str) -> bool:
+        """Tell whether somebody may ask for something; guests, strangers and bots may not."""
+        return who in MAY_ASK - self.gone
+
+    def ask(self, ask: AskRecord) -> str:
+        """Write down what somebody asks for."""
+        self.asks[ask.id] = ask
+        ask.not_before = self.now + FIRST_TRY
+        self._tell("person:registry:asked" if ask.is_back else "person:promotion:asked", ask.who, f"ask:{ask.id}")
+        return "asked"
+
+    def refuse_to_ask(self, who: str, tag: str = "person:promotion:refused") -> str:
+        """Refuse somebody who may not ask."""
+        self._tell(tag, who, "ask:")
+        raise Refused("")
+
+    def may_roll_back(self, who: str, model: str) -> bool:
+        """Tell whether somebody may ask for the way back: admins, approvers for Production, and monitors."""
+        person = SAME_PERSON.get(who, who)
+        is_here = who != person or who in MEMBERS - self.gone
+        return who == "monitor" or (is_here and person in ADMINS | self.rules[model, PRODUCTION].approvers)
+
+    def carry_out(self, ask_id: str, process: str) -> str:
+        """Open the request that was asked for, or say why not."""
+        ask = self.asks[ask_id]
+        if ask_id in self.requests:
+            return "opened"
+        try:
+            if ask.is_back:
+                self._roll_back(ask, process)
+            else:
+                self._open(ask)
+        except Unreachable:
+            self._postpone(ask)
+            raise
+        except RegistrarError:
+            if ask.waits:
+                ask.waits = False
+                tag = "person:registry:failed" if ask.is_back else "person:promotion:refused"
+                self._tell(tag, ask.who, f"ask:{ask.id}")
+            raise
+        return "opened"
+
+    def carry_out_waiting(self, process: str) -> str:
+        """Try again what waits and is due, in the order of asking, until the registry is found away."""
+        due = [ask for ask in self.asks.values() if ask.waits and ask.not_before <= self.now]
+        for ask in sorted(due, key=lambda one: one.at):
+            try:
+                self.carry_out(ask.id, process)
+            except Unreachable:
+                break
+            except RegistrarError:
+                pass
+            except InternalFault:
+                self._postpone(ask)
+        return "tried"
+
+    def _open(self, ask: AskRecord) -> None:
+        model, rule = ask.model, self.rules[ask.model, ask.target]
+        for call in ("model", "versions"):
+            with self.asking(call, model):
+                stages, made = dict(self.stages[model]), dict(self.made[model])
+        if ask.version not in stages:
+            raise UnknownVersion("")
+        if not rule.approvers:
+            raise Refused("")
+        if stages[ask.version] in {ask.target, PRODUCTION}:
+            raise BadInput("")
+        incumbent = max((number for number, stage in stages.items() if stage == ask.target), default=None)
+        with self.asking("runs", model):
+            failed = self._fails(rule, model, ask.version, incumbent, ask.validation)
+            seen = dict(self.metrics[model, ask.version])
+        if failed and not rule.override:
+            raise GateFailed("", {})
+        if not ask.waits:
+            raise Refused("")
+        if self.open_request(model, ask.target):
+            raise AlreadyOpen("")
+        ask.waits = False
+        self.requests[ask.id] = Request(
+            ask=ask,
+            from_stage=stages[ask.version],
+            incumbent=incumbent,
+            rule=rule,
+            seen=seen,
+            failed=frozenset(failed),
+            opened=self.now,
+            made=made[ask.version],
+            incumbent_made=made[incumbent] if incumbent else None,
+        )
+        self._tell("registrar:request:opened", ask.who, ask.id)
+
+    def _roll_back(self, ask: AskRecord, process: str) -> None:
+        """Write down the way back to a version that served, unless it is blocked or serves."""
+        model, version = ask.model, ask.version
+        if not ask.waits:
+            raise Refused("")
+        last = self.last(model)
+        incumbent = last.version if last and last.stages[1] == PRODUCTION else None
+        if not any(one.state == "done" and one.stages[1] == PRODUCTION for one in self.past[model]):
+            for call in ("model", "versions"):
+                with self.asking(call, model):
+                    pass
+            incumbent = max(self.holders(model, PRODUCTION), default=None)
+        if version == incumbent:
+            raise BadInput("")
+        if self.is_no_target(model, version):
+            raise Refused("")
+        made = self._served(model, version)[-1].made
+        self._look_at_files(process, model, version, incumbent)
+        ask.waits = False
+        back = Request(
+            ask=ask,
+            from_stage=ARCHIVED,
+            incumbent=incumbent,
+            rule=Rule(),
+            seen={},
+            failed=frozenset(),
+            opened=self.now,
+            made=made or 0,
+            incumbent_made=None,
+            state="approved",
+        )
+        move = TransitionRecord(back, by=ask.who)
+        self.moves[model].append(move)
+        self.past[model].append(move)
+
+    def _served(self, model: str, version: int) -> list[TransitionRecord | DriftRecord]:
+        """Return the moves that put a version into Production which is still there, as the last look has it."""
+        look = self.looks.get(model)
+        entries = [
+            one
+            for one in self.past[model]
+            if one.state == "done" and one.ended and (one.version, one.stages[1]) == (version, PRODUCTION)
+        ]
+        return [
+            one
+            for one in entries
+            if look is None or (one.ended and look.at < one.ended) or look.made.get(version) == one.made
+        ]
+
+    def is_no_target(self, model: str, version: int) -> bool:
+        """Tell whether nothing goes back to a version: it never served, was replaced, or is blocked."""
+        return (model, version) in self.bars or not self._served(model, version)
+
+    def _look_at_files(self, process: str, model: str, version: int, incumbent: int | None) -> None:
+        """Read run and files of a version, unless this process did so lately."""
+        known = self.known.get((process, model, version, incumbent))
+        if known is not None and timedelta(0) <= self.now - known < KNOWN_FOR:
+            return
+        with self.asking("version", model):
+            if version not in self.stages[model]:
+                raise UnknownVersion("")
+        with self.asking("runs", model):
+            pass
+        if incumbent is not None:
+            with self.asking("version", model):
+                pass
+        self.known[process, model, version, incumbent] = self.now
+
+    def open_request(self, model: str, target: str) -> Request | None:
+        """Return the one request of a model and target that has not ended."""
+        states = {"pending", "approved", "executing"}
+        found = [one for one in self.requests.values() if (one.ask.model, one.ask.target) == (model, target)]
+        return next((one for one in found if one.state in states), None)
+
+    def _postpone(self, ask: AskRecord) -> None:
+        if ask.waits:
+            ask.not_before = self.now + ASK_RETRY
+            ask.attempts += 1

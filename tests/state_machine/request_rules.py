@@ -1,0 +1,235 @@
+"""What people do to requests: ask, vote, and let approve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+
+from bot.domain.approvals import Choice
+from bot.domain.commands import Promote
+from bot.domain.parsing import parse
+from bot.services.moves import LEASE
+from tests.state_machine.fixtures import PEOPLE
+from tests.state_machine.machine_base import ServicesBesideModel
+from tests.state_machine.records import (
+    MEMBERS,
+    PRODUCTION,
+    SAME_PERSON,
+    AskRecord,
+    InjectedFault,
+)
+from tests.state_machine.strategies import (
+    ASKED,
+    DECIDERS,
+    VOTED,
+    die,
+    figures,
+    in_asking,
+    in_moving,
+    models,
+    nth,
+    processes,
+    stages,
+    versions,
+    which,
+)
+
+
+class RequestRules(ServicesBesideModel):
+    """People ask and decide."""
+
+    # -- asking ----------------------------------------------------------------------------------------------------
+
+    @rule(
+        who=st.sampled_from([*PEOPLE, "alice", "alice", "bob", "desk"]),
+        model=models,
+        version=versions,
+        stage=stages,
+        keep=st.booleans(),
+        validation=st.just({}) | figures,
+        process=processes,
+        mishaps=st.none() | in_asking,
+    )
+    def ask(
+        self,
+        who: str,
+        model: str,
+        version: int,
+        stage: str,
+        keep: bool,
+        validation: dict[str, float],
+        mishaps: list[InjectedFault] | None,
+        process: str,
+    ) -> None:
+        """Somebody asks for whatever it may be; it is opened at once, or with None as `mishaps` left to the clock."""
+        self._ask(who, model, version, stage, keep, validation, mishaps, process)
+
+    def _ask(
+        self,
+        who: str,
+        model: str,
+        version: int,
+        stage: str,
+        keep: bool,
+        validation: dict[str, float],
+        mishaps: list[InjectedFault] | None,
+        process: str,
+    ) -> None:
+        flags = " --keep-existing" * keep + "".join(f" --validation {key}={v}" for key, v in validation.items())
+        command = parse(f"promote {model} {version} {stage.lower()}{flags}")
+        assert isinstance(command, Promote)
+        errands, now = self.benches[process].errands, self.clock.now()
+        ask = AskRecord("", who, model, version, stage, keep, validation, at=now, not_before=now)
+
+        def write_down() -> str:
+            ask.id = errands.ask(self.person(who), command, where="C1", origin="slack").id
+            return "asked"
+
+        if not self.model.may_ask(who):
+            self.both(lambda: self.model.refuse_to_ask(who), write_down)
+            return
+        self.both(lambda: "asked", write_down)
+        self.model.ask(ask)
+        if mishaps is not None:
+            self._carry_out(ask.id, mishaps, process)
+
+    @rule(
+        who=st.sampled_from(["alice", "alice", "bob", "bob", "desk", "ci", "monitor"]),
+        place=st.integers(0, 3),
+        number=which,
+        keep=st.sampled_from([False, False, False, True]),
+        most=st.sampled_from([0, 1, 5, 5]),
+        mishaps=st.none() | in_moving,
+        process=processes,
+    )
+    def promote(
+        self,
+        who: str,
+        place: int,
+        number: int,
+        keep: bool,
+        most: int,
+        mishaps: list[InjectedFault] | None,
+        process: str,
+    ) -> None:
+        """Somebody asks for what nothing is in the way of, so many approve, and without None it is moved at once."""
+        ask_id = self._open(who, place, number, keep, process)
+        if ask_id:
+            self._let_approve(ask_id, most, process)
+            if mishaps is not None:
+                self._run(process, self.model.asks[ask_id].model, mishaps)
+
+    def _open(self, who: str, place: int, number: int, keep: bool, process: str) -> str | None:
+        """Ask for something that can be asked for; return the ask if a request came of it."""
+        free = [one for one in self.model.rules if self.model.open_request(*one) is None]
+        if not free:
+            return None
+        model, stage = free[place % len(free)]
+        able = [one for one, held in sorted(self.model.stages[model].items()) if held not in {stage, PRODUCTION}]
+        asked = len(self.model.asks)
+        if able:
+            self._ask(who, model, able[-1 - number % len(able)], stage, keep, {}, [], process)
+        if len(self.model.asks) == asked or next(reversed(self.model.asks)) not in self.model.requests:
+            return None
+        self._learn()
+        return next(reversed(self.model.asks))
+
+    def _request(self, number: int, process: str) -> str | None:
+        """Return the ask of a request that waits for people; open one where there is none, else take one that ended."""
+        if not self.pending():
+            self._open("alice", number, number, False, process)
+        return nth(self.pending() or list(self.ids), number)
+
+    # -- deciding --------------------------------------------------------------------------------------------------
+
+    @rule(
+        act=st.sampled_from(["approve", "approve", "reject", "withdraw", "withdraw", "override", "cancel"]),
+        who=st.sampled_from([ASKED, ASKED, VOTED, "bob", "carol", "dave"]) | st.sampled_from(DECIDERS),
+        number=which,
+        twice=st.sampled_from([False, False, True]),
+        dies=st.sampled_from([False, False, False, True]),
+        process=processes,
+    )
+    def press(self, act: str, who: str, number: int, twice: bool, dies: bool, process: str) -> None:
+        """Somebody does something to a request; the process dies in the middle of it, or the click arrives twice."""
+        ask_id = self._request(number, process)
+        if ask_id is None:
+            return
+        asked = self.model.asks[ask_id].who
+        chosen = {ASKED: SAME_PERSON.get(asked, asked), VOTED: next(reversed(self.model.requests[ask_id].votes), "bob")}
+        presses = chosen.get(who, who)
+        if dies:
+            self.ledger.dies = True
+            self.both(die, lambda: self._press(act, presses, ask_id, process), process)
+        for _ in range(1 + twice):
+            self._press_both(act, presses, ask_id, process)
+
+    @rule(
+        number=which,
+        most=st.sampled_from([1, 5]),
+        regrets=st.booleans(),
+        passes=st.booleans(),
+        mishaps=st.none() | in_moving,
+        process=processes,
+    )
+    def let_approve(
+        self, number: int, most: int, regrets: bool, passes: bool, mishaps: list[InjectedFault] | None, process: str
+    ) -> None:
+        """Those who may approve, one regrets it, failed gates are let pass, and without None it is moved at once."""
+        ask_id = self._request(number, process)
+        if ask_id is None:
+            return
+        self._let_approve(ask_id, most, process)
+        votes = self.model.requests[ask_id].votes
+        if regrets and votes:
+            self._press_both("withdraw", next(iter(votes)), ask_id, process)
+        if passes and self.model.requests[ask_id].state == "pending":
+            self._press_both("override", "dave", ask_id, process)
+        if mishaps is not None:
+            self._run(process, self.model.asks[ask_id].model, mishaps)
+
+    def _let_approve(self, ask_id: str, most: int, process: str) -> None:
+        ask = self.model.asks[ask_id]
+        may = self.model.rules[ask.model, ask.target].approvers & MEMBERS
+        for who in sorted(may - {ask.who})[:most]:
+            if self.model.requests[ask_id].state == "pending":
+                self._press_both("approve", who, ask_id, process)
+
+    def _press_both(self, act: str, who: str, ask_id: str, process: str) -> None:
+        model = self.model
+        predicted: dict[str, Callable[[], str]] = {
+            "withdraw": lambda: model.withdraw(who, ask_id),
+            "override": lambda: model.override(who, ask_id),
+            "cancel": lambda: model.cancel(who, ask_id),
+        }
+        self.both(
+            predicted.get(act) or (lambda: model.vote(who, ask_id, act)), lambda: self._press(act, who, ask_id, process)
+        )
+
+    def _press(self, act: str, who: str, ask_id: str, process: str) -> str:
+        requests, caller, one = self.benches[process].requests, self.person(who), self.ids[ask_id]
+        if act == "cancel":
+            return requests.cancel(caller, one, origin="slack").state.value
+        if act == "withdraw":
+            return requests.withdraw(caller, one, origin="slack").request.state.value
+        if act == "override":
+            return requests.override(caller, one, reason="known", origin="slack").request.state.value
+        return requests.vote(caller, one, Choice(act), reason="because", origin="slack").request.state.value
+
+    # -- moving ----------------------------------------------------------------------------------------------------
+
+    @rule(
+        number=which,
+        process=processes,
+        later=st.sampled_from([timedelta(0), timedelta(0), 2 * LEASE]),
+        mishaps=in_moving,
+    )
+    def run(self, number: int, process: str, later: timedelta, mishaps: list[InjectedFault]) -> None:
+        """A process makes moves that wait, at once or when every lease and pause is over; things go wrong with it."""
+        self.clock.time += later
+        if not self.unfinished() and (ask_id := self._open("alice", number, number, False, process)):
+            self._let_approve(ask_id, 5, process)
+        self._run(process, nth(self.unfinished(), number) or "churn", mishaps)

@@ -1,0 +1,69 @@
+"""Whatever people, clocks and processes do, in whatever order: the services and the model come to the same end.
+
+Thousands of steps in about a minute, the same ones each time; `make soak` plays on for as long as you like, with other
+dice each time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.state_machine.promotion_machine import RequestsMachine
+from tests.state_machine.restore_machine import RestoresMachine
+
+SOAK = float(os.environ.get("SOAK") or 0)  # minutes
+PROFILE = settings(
+    max_examples=70,
+    stateful_step_count=30,
+    derandomize=not SOAK,
+    deadline=None,
+    database=None,
+    print_blob=False,
+    suppress_health_check=list(HealthCheck),
+    report_multiple_bugs=False,
+    phases=[Phase.generate, Phase.shrink],
+)
+
+
+@pytest.mark.timeout(SOAK * 60 + 900)
+def test_services_and_model_come_to_the_same_end(
+    sqlite_template: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL + 1, "bot")  # all that goes wrong here was ordered
+
+    class Machine(RequestsMachine):
+        def __init__(self) -> None:
+            super().__init__(sqlite_template, tmp_path)
+
+    play(Machine, PROFILE)
+
+
+@pytest.mark.timeout(SOAK * 60 + 900)
+def test_nothing_that_waited_in_a_restored_backup_is_made_before_an_admin_decides(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL + 1, "bot")
+
+    class Machine(RestoresMachine):
+        def __init__(self) -> None:
+            super().__init__(tmp_path)
+
+    play(Machine, settings(PROFILE, max_examples=90 if SOAK else 16, stateful_step_count=20))
+
+
+def play(machine: type[RequestsMachine] | type[RestoresMachine], profile: settings) -> None:
+    """Play once, and then on until the time that was ordered is over."""
+    end = time.monotonic() + SOAK * 60
+    while True:
+        run_state_machine_as_test(machine, settings=profile)
+        print(f"{machine.seen['steps']:,} steps", flush=True)
+        if time.monotonic() >= end:
+            break
+    print(dict(sorted(machine.seen.items())))

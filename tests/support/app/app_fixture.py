@@ -1,0 +1,205 @@
+"""The whole bot for tests: real listeners, real sockets, a real ledger; the registry and the clock can be chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from bot.bootstrap import (
+    SystemClock,
+    build,
+    home_team,
+    open_ledger,
+    open_queue,
+    slack_client,
+    slack_directory,
+    slack_notifier,
+)
+from bot.domain.policy import Policy, read_policy
+from bot.domain.registry import Stage
+from bot.metrics import Metrics
+from bot.policy_file import PolicyFile, load_policy
+from bot.ports import Clock, Ledger, Registry
+from bot.registrar import Registrar
+from bot.registry.memory import MemoryRegistry
+from bot.services.admins import Admins
+from bot.services.context import Rules
+from bot.settings import Settings
+from handlers.serve import Service, load_what_computes
+from handlers.starting import listen
+from localslack import Person, Remote
+from tests.support.app.workspaces import SPEED
+from tests.support.paths import ROOT
+
+MANIFEST = ROOT / "manifest.yml"
+CHANNEL = "#ml-models"
+
+POLICY: dict[str, Any] = {
+    "channel": CHANNEL,
+    "roles": {"lead": ["U0BOB", "U0CAROL"], "admin": ["U0DAVE"]},
+    "models": {
+        "*": {
+            "staging": {"approvers": ["lead"], "requester_may_approve": True},
+            "production": {"approvers": ["lead"], "expires_after": "24h"},
+        },
+        "two*": {"production": {"approvers": ["lead", "U0DAVE"], "required": 2}},
+    },
+}
+
+
+class AdjustableClock:
+    """A clock that a test turns by hand; otherwise it goes with the machine's."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        return datetime.now(UTC) + self.ahead
+
+    def advance(self, span: timedelta) -> None:
+        """Put the clock forward."""
+        self.ahead += span
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningApp:
+    """A running bot, its workspace and its registry."""
+
+    slack: Remote
+    registrar: Registrar
+    registry: Registry
+    ledger: Ledger
+    service: Service
+
+    @property
+    def alice(self) -> Person:
+        """Who asks."""
+        return self.slack.person("alice")
+
+    @property
+    def bob(self) -> Person:
+        """A lead."""
+        return self.slack.person("bob")
+
+    def card(self, channel: str = CHANNEL, *, holds: str = "Promote") -> dict[str, Any]:
+        """Wait for the newest card whose blocks hold these words."""
+        return self.bob.waits_for(channel, lambda message: holds in str(message.get("blocks")))
+
+    def answer(self, person: Person, holds: str, channel: str = CHANNEL) -> str:
+        """Wait for an answer that only this person sees, and return its text."""
+        found = person.waits_for(channel, lambda m: m.get("is_ephemeral") and holds in message_text(m))
+        return message_text(found)
+
+    def production(self, model: str = "churn") -> list[int]:
+        """Return who holds Production in the registry."""
+        return [one.version for one in self.registry.versions(model) if one.stage is Stage.PRODUCTION]
+
+    def audit(self) -> list[str]:
+        """Return the tags of all audit events, oldest first."""
+        with self.ledger.read() as reading:
+            return [link.event.tag.value for link in reading.links()]
+
+
+def message_text(message: Mapping[str, Any]) -> str:
+    """Return everything that a message says: its text and all texts in its blocks."""
+    return " ".join([str(message.get("text", "")), *_texts(message.get("blocks", []))])
+
+
+def _texts(part: Any) -> Iterator[str]:
+    if isinstance(part, Mapping):
+        for key, value in part.items():
+            if key == "text" and isinstance(value, str):
+                yield value
+            else:
+                yield from _texts(value)
+    elif isinstance(part, list):
+        for one in part:
+            yield from _texts(one)
+
+
+def settings_for(slack: Remote, home: Path, **more: Any) -> Settings:
+    """Return settings for a bot in this workspace; Socket Mode unless SLACK_APP_TOKEN is given as None."""
+    values: dict[str, Any] = {
+        "SLACK_BOT_TOKEN": slack.bot_token,
+        "SLACK_APP_TOKEN": slack.app_token,
+        "SLACK_SIGNING_SECRET": slack.signing_secret,
+        "SLACK_API_URL": slack.api_url,
+        "REGISTRAR_HOME": home,
+        "REGISTRAR_PORT": 0,
+        "REGISTRAR_SLACK_PACE": 1 / SPEED,
+    }
+    return Settings(**(values | more))
+
+
+def make_policy(changes: Mapping[str, Any] | None = None) -> Policy:
+    """Return the tests' policy with these top-level keys replaced."""
+    return read_policy(POLICY | dict(changes or {}))
+
+
+def add_churn(registry: MemoryRegistry) -> MemoryRegistry:
+    """Put `churn` into the registry: four versions, v3 in Production."""
+    registry.add("churn", versions=[Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE])
+    registry.set_alias("churn", "champion", 3)
+    return registry
+
+
+@contextmanager
+def running_app(
+    slack: Remote,
+    home: Path,
+    registry: Registry,
+    *,
+    policy: Policy | None = None,
+    clock: Clock | None = None,
+    http: bool = False,
+    database_url: str | None = None,
+    webhook_secret: str | None = None,
+    port: int = 0,
+    is_worker: bool = False,
+    policy_file: Path | None = None,
+) -> Iterator[RunningApp]:
+    """Run the whole bot until the block ends. A registry in memory that is empty gets `churn`.
+
+    `http`: Slack reaches it by signed HTTP instead of Socket Mode. `port`: where it serves; 0 takes a free one.
+    `is_worker`: it does the background work, and Slack does not reach it. `policy_file`: where edits are read from.
+    """
+    load_what_computes()  # as `registrar run` does
+    if isinstance(registry, MemoryRegistry) and not registry.models():
+        add_churn(registry)
+    more: dict[str, Any] = {"SLACK_APP_TOKEN": None} if http else {}
+    more["REGISTRAR_PORT"] = port
+    more["REGISTRAR_MLFLOW_WEBHOOK_SECRET"] = webhook_secret
+    settings = settings_for(slack, home, REGISTRAR_DATABASE_URL=database_url, **more)
+    rules, metrics = Rules(load_policy(policy_file) if policy_file else policy or make_policy()), Metrics()
+    with closing(open_ledger(settings, metrics)) as ledger:
+        client = slack_client(settings, observer=metrics)
+        directory = slack_directory(settings, home_team(client), rules, metrics)
+        admins = Admins(ledger, lambda: rules.policy, directory)
+        registrar = build(
+            settings,
+            rules,
+            ledger=ledger,
+            registry=registry,
+            notifier=slack_notifier(client, ledger, rules, directory, admins, clock or SystemClock()),
+            directory=directory,
+            clock=clock or SystemClock(),
+            policy_file=PolicyFile(policy_file) if policy_file else None,
+            observer=metrics,
+            admins=admins,
+        )
+        if not ledger.is_file:
+            registrar.monitoring.dispatch_by(open_queue(settings))
+        with (
+            listen(settings) as listener,
+            Service(settings, registrar, listener, metrics, is_worker=is_worker) as service,
+        ):
+            if http:
+                slack.deliver_to(f"{service.address}/slack/events")
+            elif not is_worker:
+                slack.wait_until_connected()
+            yield RunningApp(slack=slack, registrar=registrar, registry=registry, ledger=ledger, service=service)

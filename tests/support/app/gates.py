@@ -1,0 +1,34 @@
+"""A running bot whose policy has gates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bot.domain.policy import Policy, read_policy
+from bot.domain.registry import Stage
+from bot.registry.memory import MemoryRegistry
+from tests.support.app.app_fixture import POLICY
+
+GATES: list[Mapping[str, Any]] = [
+    {"metric": "accuracy", "at_least": 0.85},
+    {"metric": "latency_ms", "not_worse_than_incumbent_by": 5},
+]
+
+
+def policy_with(**production: Any) -> Policy:
+    """Return the tests' policy with more in the rule for Production."""
+    models = {"*": POLICY["models"]["*"] | {"production": {"approvers": ["lead"], "expires_after": "24h"} | production}}
+    return read_policy(POLICY | {"models": models})
+
+
+def registry_with_metrics() -> MemoryRegistry:
+    """Return a registry in which v3 serves, v4 is better, and v5 is worse than the gates allow."""
+    registry = MemoryRegistry()
+    registry.add("churn", versions=[Stage.ARCHIVED, Stage.NONE])
+    figures = {3: (0.88, 20.0), 4: (0.91, 22.0), 5: (0.80, 60.0)}
+    for number, (accuracy, latency) in figures.items():
+        registry.add_run(f"run{number}", metrics={"accuracy": accuracy, "latency_ms": latency})
+        registry.add_version("churn", stage=Stage.PRODUCTION if number == 3 else Stage.NONE, run_id=f"run{number}")
+    registry.set_alias("churn", "champion", 3)
+    return registry

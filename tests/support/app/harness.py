@@ -1,0 +1,346 @@
+"""What several kinds of tests lean on: forged requests, a picture of everything that can change, many people."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from threading import Barrier
+from typing import Any, TypeVar, cast
+
+import httpx
+
+from bot.bootstrap import SystemClock
+from bot.domain.approvals import Request, Vote
+from bot.domain.card import own_tags
+from bot.domain.events import Link, Tag
+from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.people import Person as SlackPerson
+from bot.domain.people import Profile
+from bot.domain.registry import Stage
+from bot.ledger import SqlLedger
+from bot.ledger.audit import stream, verify
+from bot.ports import Clock, Ledger, Registry
+from bot.registry.memory import MemoryRegistry
+from bot.services.context import Context, Rules
+from bot.services.fitness import Fitness
+from bot.services.gating import Gating
+from bot.services.lookups import Lookups
+from bot.services.moves import Moves
+from bot.services.requests import Requests
+from bot.slack import cards
+from localslack import Person, Remote, payloads
+from localslack.seed import PersonSeed
+from localslack.signing import signed_headers
+from tests.support.app.app_fixture import CHANNEL, POLICY, RunningApp, make_policy, message_text
+from tests.support.services.bench import FakeDirectory
+
+JSON = dict[str, Any]
+T = TypeVar("T")
+LONG = 20.0  # seconds after which a test gives up on a thread
+
+ML_MODELS = payloads.Place(id="C0MLMODELS", name="ml-models")
+ALICE, BOB, DAVE = (payloads.Actor(id=f"U0{name.upper()}", name=name) for name in ("alice", "bob", "dave"))
+
+
+# -- what can change -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StateSnapshot:
+    """Everything that an act could have changed: in the ledger and in the registry."""
+
+    requests: tuple[Request, ...]
+    votes: tuple[Vote, ...]
+    moves: tuple[Move, ...]
+    versions: tuple[Any, ...]
+    aliases: tuple[tuple[str, str, int], ...]
+
+
+def take_snapshot(app: RunningApp) -> StateSnapshot:
+    """Return the state of everything now.
+
+    What the poll found is no act, and left out; so are the tags that copy the ledger, which are written later.
+    """
+    names = [model.name for model in app.registry.models()]
+    with app.ledger.read() as reading:
+        requests = reading.requests()
+        votes = [vote for request in requests for vote in reading.votes(request.id)]
+        moves = [move for name in names for move in reading.moves(name) if move.kind is not MoveKind.OBSERVED]
+    return StateSnapshot(
+        tuple(requests),
+        tuple(votes),
+        tuple(moves),
+        tuple(replace(one, tags=own_tags(one)) for name in names for one in app.registry.versions(name)),
+        tuple((name, alias, v) for name in names for alias, v in sorted(app.registry.model(name).aliases.items())),
+    )
+
+
+def audit_links(ledger: Ledger, tag: Tag | None = None) -> list[Link]:
+    """Return the audit events with this tag, or all."""
+    found: list[Link] = []
+    with ledger.read() as reading:
+        while more := reading.links(after=found[-1].number if found else 0):
+            found += more
+    return [link for link in found if tag in (None, link.event.tag)]
+
+
+def is_chain_intact(ledger: SqlLedger) -> bool:
+    """Tell whether the audit chain verifies from its first event to its head."""
+    with ledger.read() as reading:
+        return verify(stream(lambda after: reading.records(after=after)), reading.head()) is None
+
+
+def only_request(ledger: Ledger) -> Request:
+    """Return the newest request, with its state of this moment."""
+    with ledger.read() as reading:
+        return reading.requests(most=1)[0]
+
+
+# -- what people hear ------------------------------------------------------------------------------------------------
+
+
+def reply_to(person: Person, act: Callable[[], object], channel: str = CHANNEL) -> str:
+    """Do something as this person and return what they alone are told of it."""
+    seen = {message["ts"] for message in person.sees(channel)}
+    act()
+    return message_text(person.waits_for(channel, lambda m: m.get("is_ephemeral") and m["ts"] not in seen))
+
+
+def type_and_read_reply(person: Person, text: str, channel: str = CHANNEL) -> str:
+    """Type a command and return what answers it."""
+    return reply_to(person, lambda: person.types(channel, text), channel)
+
+
+def sent_texts(slack: Remote) -> Iterator[str]:
+    """Yield every text in which Slack would read markup, of every call that the bot made."""
+    for call in slack.calls():
+        yield from _marked_up_texts(call["args"])
+
+
+def _marked_up_texts(part: Any, key: str = "") -> Iterator[str]:
+    if isinstance(part, str):
+        decoded = _decoded(part) if key in {"blocks", "view", "metadata", "attachments"} else None
+        if decoded is not None:
+            yield from _marked_up_texts(decoded)
+        elif key == "text":
+            yield part
+    elif isinstance(part, Mapping):
+        if part.get("type") == "plain_text":
+            return
+        for name, value in part.items():
+            yield from _marked_up_texts(value, name)
+    elif isinstance(part, list):
+        for one in part:
+            yield from _marked_up_texts(one)
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+# -- the wire --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SignedClient:
+    """Whoever can reach the bot's address: Slack, or somebody who pretends to be."""
+
+    url: str
+    secret: str
+
+    def send(self, payload: JSON, **forged: Any) -> httpx.Response:
+        """Post a payload, signed now with the right secret unless something else is `forged`."""
+        body, kind = payloads.as_http_body(payload)
+        return self.post(body, kind, **forged)
+
+    def post(
+        self,
+        body: bytes,
+        kind: str = "application/x-www-form-urlencoded",
+        *,
+        secret: str | None = None,
+        timestamp: int | None = None,
+        headers: Mapping[str, Any] | None = None,
+    ) -> httpx.Response:
+        """Post a body as it is."""
+        signed: dict[str, Any] = dict(signed_headers(self.secret if secret is None else secret, body, timestamp))
+        return httpx.post(
+            self.url,
+            content=body,
+            headers={"Content-Type": kind} | signed | dict(headers or {}),
+            trust_env=False,
+            timeout=LONG,
+        )
+
+
+_presses = itertools.count(1)
+
+
+def signed_client(app: RunningApp) -> SignedClient:
+    """Return the way to a bot's own address."""
+    return SignedClient(f"{app.service.address}/slack/events", app.slack.signing_secret)
+
+
+def command(actor: payloads.Actor, text: str, place: payloads.Place = ML_MODELS) -> JSON:
+    """Return a forged `/model …`; it is answered in the channel, for it has no response_url."""
+    return payloads.slash_command("/model", text, actor=actor, place=place)
+
+
+def click(actor: payloads.Actor, value: Any, action_id: str = cards.APPROVE, place: payloads.Place = ML_MODELS) -> JSON:
+    """Return a forged click on a card's button that carries `value`."""
+    pressed = f"1.{next(_presses):06}"  # each press is another one; the same one twice is a replay
+    action = {"type": "button", "action_id": action_id, "block_id": "decide", "action_ts": pressed, "value": value}
+    message = {"ts": "1.000000", "text": "forged"}
+    return payloads.block_actions(
+        action, actor=actor, container=payloads.container_of(message, place.id), place=place, message=message
+    )
+
+
+# -- many at once ----------------------------------------------------------------------------------------------------
+
+
+def run_concurrently(tasks: Sequence[Callable[[], T]], limit: float = LONG) -> list[T]:
+    """Do everything at the same moment, each on a thread of its own, and return the results in order.
+
+    Raises what a task raised, and TimeoutError for one that hangs.
+    """
+    start = Barrier(len(tasks))
+
+    def run(task: Callable[[], T]) -> T:
+        start.wait(limit)
+        return task()
+
+    pool = ThreadPoolExecutor(len(tasks))
+    try:
+        futures: list[Future[T]] = [pool.submit(run, task) for task in tasks]
+        return [future.result(limit) for future in futures]
+    finally:
+        pool.shutdown(wait=False)
+
+
+def add_people(slack: Remote, number: int) -> list[Person]:
+    """Add so many people to the workspace and to the channel, and return them."""
+    seeds = [PersonSeed(id=f"U1P{n:03}", name=f"person{n:03}") for n in range(number)]
+    people = [slack.add_person(seed) for seed in seeds]
+    slack.set_members(CHANNEL, [*slack.members(CHANNEL), *(seed.id for seed in seeds)])
+    return people
+
+
+def percentile(values: Iterable[float], share: float) -> float:
+    """Return the value below which this share of the values lies."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
+
+
+# -- between us and the registry ---------------------------------------------------------------------------------------
+
+Tap = Callable[[str, str], object]  # is told "before" or "after", and the name of the call
+
+
+class _TappedRegistry:
+    """A registry whose every call is told of, before it is made and after it took effect."""
+
+    def __init__(self, inner: Registry, tap: Tap) -> None:
+        self._inner = inner
+        self._tap = tap
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._tap("before", name)
+            result = getattr(self._inner, name)(*args, **kwargs)
+            self._tap("after", name)
+            return result
+
+        return call
+
+
+def tapped_registry(inner: Registry, tap: Tap) -> Registry:
+    """Return the registry, its every call told of."""
+    return cast(Registry, _TappedRegistry(inner, tap))
+
+
+# -- the services without sockets --------------------------------------------------------------------------------------
+
+MODEL_LAYOUT = [Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE]  # v3 serves
+LEAD, OTHER_LEAD = (Profile(person=SlackPerson("T0LOCAL", user)) for user in ("U0BOB", "U0CAROL"))
+
+
+def context_over(ledger: Ledger, registry: Registry, *, owner: str = "test", clock: Clock | None = None) -> Context:
+    """Return what the services need, for one process of this name."""
+    policy = make_policy({"models": {"*": POLICY["models"]["*"]}})
+    return Context(
+        ledger=ledger,
+        registry=registry,
+        rules=Rules(policy),
+        clock=clock or SystemClock(),
+        owner=f"host:1:{owner}",
+        directory=FakeDirectory(),
+    )
+
+
+def requests_over(ledger: Ledger) -> Requests:
+    """Return the service that votes are cast with."""
+    context = context_over(ledger, MemoryRegistry())
+    gating = Gating(context)
+    return Requests(context, Lookups(context, gating), gating)
+
+
+def executor(ledger: Ledger, registry: Registry, *, owner: str = "test", clock: Clock | None = None) -> Moves:
+    """Return the executor of a process of this name."""
+    context = context_over(ledger, registry, owner=owner, clock=clock)
+    return Moves(context, Gating(context), Fitness(context))
+
+
+def holders(registry: Registry, model: str) -> list[int]:
+    """Return who holds Production."""
+    return [one.version for one in registry.versions(model) if one.stage is Stage.PRODUCTION]
+
+
+def open_request(ledger: Ledger, model: str, *, required: int, lives: timedelta = timedelta(hours=1)) -> Request:
+    """Open a request of Alice's, without a look at the registry."""
+    now = datetime.now(UTC)
+    request = Request(
+        id=f"r{model.replace('-', '')}",
+        model=model,
+        version=4,
+        from_stage=Stage.NONE,
+        target=Stage.PRODUCTION,
+        incumbent=3,
+        requester=SlackPerson("T0LOCAL", "U0ALICE"),
+        reason="",
+        required=required,
+        opened_at=now,
+        expires_at=now + lives,
+    )
+    with ledger.write() as tx:
+        tx.add_request(request)
+    return request
+
+
+def make_transition(model: str, version: int, *, after: int) -> Move:
+    """Return an intended move into Production, which `after` holds then."""
+    return Move(
+        id=f"move:{model}:{version}",
+        kind=MoveKind.PROMOTION,
+        model=model,
+        version=version,
+        from_stage=Stage.NONE,
+        target=Stage.PRODUCTION,
+        expected_incumbent=after,
+        actor=LEAD.person,
+        intended_at=datetime.now(UTC) - timedelta(seconds=1),
+    )
+
+
+def transition_state(ledger: Ledger, model: str) -> MoveState:
+    """Return how far the model's only move has come."""
+    with ledger.read() as reading:
+        [move] = reading.moves(model)
+    return move.state

@@ -1,0 +1,157 @@
+"""A bot to which programs push metrics over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import httpx
+import pytest
+from slack_bolt import App
+
+from bot.domain.monitors import Pushed
+from bot.domain.policy import Policy, read_policy
+from bot.domain.signing import signature
+from bot.ledger import SqlLedger
+from bot.ports import Ledger
+from bot.registry.memory import MemoryRegistry
+from bot.sources import Parts
+from bot.sources.plugins import Sources
+from handlers.api import Api
+from handlers.http import create
+
+NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+
+
+ENVIRON = {"CI": "t0ken-of-ci", "SCORER": "t0ken-of-scorer", "READER": "t0ken-of-reader", "EMPTY": "", "TWIN": "twin"}
+
+
+CLIENTS: dict[str, Any] = {
+    "ci": {"token_env": "CI", "may": ["push"], "models": ["churn*"]},
+    "scorer": {"token_env": "SCORER", "may": ["push", "request"]},
+    "reader": {"token_env": "READER", "may": ["read", "request"]},
+    "empty": {"token_env": "EMPTY", "may": ["push"]},
+    "unset": {"token_env": "NOWHERE", "may": ["push"]},
+    "bare": {"may": ["push"]},
+    "filed": {"token_file": "/nowhere/token", "may": ["push"]},
+}
+
+
+SOURCES: dict[str, Any] = {
+    "live": {"type": "push"},
+    "strict": {"type": "push", "require_signature": True},
+    "odd": {"type": "push", "require_signature": "maybe"},
+    "prom": {"type": "prometheus", "url": "http://prom"},
+}
+
+
+def policy(clients: dict[str, Any] | None = None) -> Policy:
+    return read_policy({"models": {}, "sources": SOURCES, "clients": CLIENTS if clients is None else clients})
+
+
+class MetricsApi:
+    """The web application over a ledger, its clock and its policy in our hands."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.now = NOW
+        self.seconds = 0.0
+        self.policy = policy()
+        sources = Sources(lambda: self.policy, Parts(ledger=ledger, registry=MemoryRegistry(), environ=ENVIRON))
+        programs = Api(
+            ledger=self,
+            policy=lambda: self.policy,
+            takes=sources.takes,
+            clock=self._clock(),
+            environ=ENVIRON,
+            monotonic=lambda: self.seconds,
+        )
+        self.web = create(cast(App, None), None, changed=lambda name: None, programs=programs)
+
+    def _clock(self) -> Any:
+        api = self
+
+        class Clock:
+            def now(self) -> datetime:
+                return api.now
+
+        return Clock()
+
+    # What stands for the ledger, so that a test can put another one in its place.
+    def write(self) -> Any:
+        return self.ledger.write()
+
+    def read(self) -> Any:
+        return self.ledger.read()
+
+    def recognize(self, operators: Any) -> None:
+        self.ledger.recognize(operators)
+
+    def close(self) -> None:
+        self.ledger.close()
+
+    def send(self, body: bytes, headers: dict[str, str], *, address: str = "10.0.0.1") -> httpx.Response:
+        """Post these bytes."""
+        encoded = {name.encode(): value.encode() for name, value in headers.items()}
+
+        async def post() -> httpx.Response:
+            transport = httpx.ASGITransport(self.web, raise_app_exceptions=False, client=(address, 1))
+            async with httpx.AsyncClient(transport=transport, base_url="http://registrar") as client:
+                return await client.post("/v1/metrics", content=body, headers=encoded)
+
+        return asyncio.run(post())
+
+    def push(
+        self,
+        *readings: dict[str, Any],
+        source: str = "live",
+        token: str | None = "t0ken-of-ci",
+        signed: str | None = None,
+        at: float | None = None,
+        **headers: str,
+    ) -> httpx.Response:
+        """Push readings, by default as the client ci."""
+        body = json.dumps({"source": source, "readings": list(readings) or [reading()]}).encode()
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if token is not None:
+            sent["Authorization"] = f"Bearer {token}"
+        if signed is not None:
+            stamp = int(NOW.timestamp() if at is None else at)
+            sent |= {"X-Registrar-Timestamp": str(stamp), "X-Registrar-Signature": signature(signed, str(stamp), body)}
+        return self.send(body, sent)
+
+    def kept(self, metric: str = "accuracy", *, source: str = "live", model: str = "churn") -> list[Pushed]:
+        """Return what is in the ledger."""
+        with self.ledger.read() as found:
+            return found.readings(
+                source, [(model, metric)], since=NOW - timedelta(days=99), until=NOW + timedelta(days=9)
+            )
+
+
+def reading(**changes: Any) -> dict[str, Any]:
+    """Return a reading, with these changes; `...` takes a key away."""
+    plain = {"model": "churn", "version": 7, "metric": "accuracy", "value": 0.91, "at": "2026-05-04T11:59:00Z"}
+    return {key: value for key, value in (plain | changes).items() if value is not ...}
+
+
+@pytest.fixture
+def api(sqlite_url: str) -> Iterator[MetricsApi]:
+    ledger = SqlLedger(sqlite_url, patience=20)
+    yield MetricsApi(ledger)
+    ledger.close()
+
+
+@pytest.fixture
+def either(ledger: SqlLedger) -> MetricsApi:
+    """The same over either database."""
+    return MetricsApi(ledger)
+
+
+def refused(answer: httpx.Response) -> tuple[int, str]:
+    """Return status and sentence of a refusal."""
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json().keys() == {"error"}
+    return answer.status_code, answer.json()["error"]

@@ -1,0 +1,91 @@
+"""Monitors in a running bot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.domain.monitors import Measurement, Monitor, Outcome, State
+from bot.domain.registry import Stage
+from bot.domain.rollbacks import stretches
+from bot.registry.memory import MemoryRegistry
+from localslack import LocalSlack
+from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app
+from tests.support.app.harness import type_and_read_reply
+
+ADD = "/model monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"
+
+
+def find_monitor(app: RunningApp, name: str = "accuracy") -> Monitor:
+    return app.registrar.monitors.find("churn", name)
+
+
+def serving_since(app: RunningApp) -> str:
+    """Return the id of the move that brought the model's version to Production."""
+    with app.ledger.read() as reading:
+        return stretches(reading.moves("churn", stage=Stage.PRODUCTION, most=10))[0].began.id
+
+
+def record_measurements(app: RunningApp, *values: float) -> None:
+    """Write down that the monitor was checked, with these values."""
+    monitor, now, move = find_monitor(app), datetime.now(UTC), serving_since(app)
+    with app.ledger.write() as tx:
+        for slot, value in enumerate(values, start=1):
+            at = now - timedelta(minutes=len(values) - slot)
+            tx.claim_slots({(monitor.id, slot): at + timedelta(minutes=1)}, "test", at)
+            outcome = Outcome.FAILED if value < 0.85 else Outcome.OK
+            tx.finish_slots(
+                [
+                    Measurement(
+                        monitor=monitor.id,
+                        slot=slot,
+                        at=at,
+                        revision=1,
+                        version=3,
+                        move=move,
+                        outcome=outcome,
+                        value=value,
+                        points=1,
+                    )
+                ],
+                "test",
+            )
+        state = State.FAILED if values[-1] < 0.85 else State.OK
+        tx.save_standing(
+            replace(
+                tx.standing(monitor.id),
+                slot=len(values),
+                state=state,
+                version=3,
+                since=now,
+                at=now,
+                value=values[-1],
+                bound=0.85,
+                next_at=now + timedelta(days=1),
+            )
+        )
+
+
+@pytest.fixture
+def app(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
+    """The bot; it has looked at its registry."""
+    with running_app(slack, tmp_path, MemoryRegistry()) as app:
+        app.registrar.poll()
+        yield app
+
+
+@pytest.fixture
+def watched(app: RunningApp) -> RunningApp:
+    """The bot with a monitor that Bob added."""
+    type_and_read_reply(app.bob, ADD)
+    heard(app, "added the monitor")
+    return app
+
+
+def heard(app: RunningApp, holds: str) -> str:
+    """Wait for what the whole channel hears, and return it."""
+    return message_text(app.alice.waits_for(CHANNEL, lambda m: not m.get("is_ephemeral") and holds in message_text(m)))

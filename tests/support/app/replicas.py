@@ -1,0 +1,90 @@
+"""Several real processes of Registrar on one PostgreSQL, one MLflow and one workspace, that can be hurt."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from tests.support.waiting import wait_until
+
+READY = "Registrar is ready"
+
+
+class Replica:
+    """One process. `verb` is run or worker; what it prints is kept in a file."""
+
+    def __init__(self, verb: str, environment: Mapping[str, str], log: Path) -> None:
+        self.verb, self.log = verb, log
+        self._environment = {**os.environ, **environment, "REGISTRAR_PORT": "0"}
+        self._lock = threading.Lock()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Replica:
+        """Start it; it may take seconds until it is ready."""
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "handlers", self.verb], env=self._environment, stdout=out, stderr=out
+            )
+        return self
+
+    def wait(self) -> Replica:
+        """Wait until it says that it is ready."""
+        wait_until(lambda: self.is_ready or self.has_ended)
+        assert self.is_ready, self.said[-3000:]
+        return self
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is gone."""
+        return self.process is None or self.process.poll() is not None
+
+    @property
+    def said(self) -> str:
+        """What it has printed."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has said so since it was started last."""
+        return READY in self.said.rpartition("\x00")[2]
+
+    @property
+    def address(self) -> str:
+        """Where its HTTP is."""
+        return self.said.rpartition("HTTP at ")[2].partition(",")[0]
+
+    def kill(self) -> None:
+        """Kill it as a power cut does."""
+        with self._lock:
+            if self.process is not None:
+                self.process.kill()
+                self.process.wait()
+        with self.log.open("ab") as out:
+            out.write(b"\x00")
+
+    def stop(self) -> None:
+        """Hold it as a debugger does, or a machine that swaps."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def end(self) -> int:
+        """Ask it to end; return its exit code."""
+        with self._lock:
+            assert self.process is not None
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+            return self.process.wait(60)
+
+    def _signal(self, number: int) -> None:
+        with self._lock, suppress(ProcessLookupError):
+            if self.process is not None and self.process.poll() is None:
+                self.process.send_signal(number)

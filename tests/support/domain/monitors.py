@@ -1,0 +1,22 @@
+"""A monitor."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitors import (
+    Monitor,
+)
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+
+
+def a_monitor(**rule: Any) -> Monitor:
+    """Return an armed monitor of the policy file."""
+    fields = {"name": "accuracy", "source": "push", "greater_than": 0.85, "action": "auto"} | rule
+    return Monitor(id="m", model="churn", rule=MonitorRule(**fields), created_at=NOW - timedelta(days=9))
+
+
+HOURS = timedelta(hours=1)

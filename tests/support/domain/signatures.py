@@ -1,0 +1,60 @@
+"""Versions whose signatures and metrics differ."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bot.domain.registry import Column, Signature, Stage
+from bot.domain.semver import Base, Build, Bump, Proposal, changes, propose
+
+
+def is_better(metric: str, new: float, old: float) -> bool:
+    return new < old if "loss" in metric else new > old
+
+
+def column(text: str) -> Column:
+    """Read `name:type`, optional where a `?` follows."""
+    name, kind = text.removesuffix("?").split(":", 1)
+    return Column(name=name, type=kind, required=not text.endswith("?"))
+
+
+def build_with_inputs(*inputs: str, gives: tuple[str, ...] = (":double",), params: tuple[str, ...] = ()) -> Build:
+    """Return the build of a model with this signature; the rest is as ever."""
+    signature = Signature(
+        inputs=tuple(column(one) for one in inputs),
+        outputs=tuple(column(one) for one in gives),
+        params=tuple(column(one) for one in params),
+    )
+    return replace(OLD, signature=signature)
+
+
+OLD = Build(
+    signature=Signature(
+        inputs=(column("tenure:integer"), column("age:long?"), column("region:string")), outputs=(column(":double"),)
+    ),
+    flavors=("sklearn",),
+    algorithm="LogisticRegression",
+    params={"C": "1.0", "max_iter": "100"},
+    metrics={"f1": 0.81, "loss": 0.4},
+)
+
+
+SAME = ("tenure:integer", "age:long?", "region:string")
+
+
+def production(build: Build = OLD, semver: str | None = "1.4.2") -> Base:
+    return Base(version=5, stage=Stage.PRODUCTION, semver=semver, build=build)
+
+
+def proposed(
+    new: Build, base: Base | None = None, taken: tuple[str, ...] = ("1.4.2",), override: Bump | None = None
+) -> Proposal:
+    return propose(new, base, taken, override=override, is_better=is_better)
+
+
+def told(new: Build, old: Build = OLD) -> list[tuple[str, str]]:
+    return [(bump.value, str(sentence)) for bump, sentence in changes(new, old, is_better)]
+
+
+def why(proposal: Proposal) -> list[str]:
+    return [str(sentence) for sentence in proposal.reasons]

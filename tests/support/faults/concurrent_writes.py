@@ -1,0 +1,94 @@
+"""Changes by many threads, what was said of each, and whether the ledger says the same."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from bot.domain.errors import LedgerUnavailable
+from bot.domain.events import Tag
+from bot.ledger import SqlLedger
+from tests.support.app.harness import audit_links, is_chain_intact
+from tests.support.faults.row_writer import write_rows
+
+NOTHING = "nothing was recorded"
+
+
+@dataclass
+class WriteReport:
+    """What was said of each change: that it is there, that it is not, or neither."""
+
+    done: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
+    unsure: set[str] = field(default_factory=set)
+    unforeseen: list[str] = field(default_factory=list)
+
+    def change(self, ledger: SqlLedger, name: str) -> bool:
+        """Make a change and keep what was said of it; tell whether it was done."""
+        try:
+            write_rows(ledger, name)
+        except LedgerUnavailable as error:
+            (self.refused if NOTHING in str(error) else self.unsure).add(name)
+            return False
+        except Exception as error:
+            self.unforeseen.append(repr(error))
+            return False
+        self.done.add(name)
+        return True
+
+    @property
+    def number(self) -> int:
+        """How many changes were tried."""
+        return len(self.done) + len(self.refused) + len(self.unsure) + len(self.unforeseen)
+
+
+def mismatches(ledger: SqlLedger, said: WriteReport) -> Iterator[str]:
+    """Yield what the ledger holds otherwise than it was said, or by halves."""
+    there = event_ids(ledger)
+    with ledger.read() as reading:
+        notes = {note.lane for note in reading.due_notes(datetime.now(UTC) + timedelta(days=1), most=1_000_000)}
+    events = {link.event.subject for link in audit_links(ledger, Tag.OPENED)}
+    if not there == events == notes:
+        yield f"half-done: {len(there)} requests, {len(events)} events, {len(notes)} notes"
+    if lost := said.done - there:
+        yield f"acknowledged and lost: {sorted(lost)}"
+    if kept := said.refused & there:
+        yield f"said to be not recorded, and there: {sorted(kept)}"
+    if strange := there - said.done - said.unsure:
+        yield f"there, and nobody knows why: {sorted(strange)}"
+    if said.unforeseen:
+        yield f"unforeseen: {said.unforeseen[:3]}"
+    if not is_chain_intact(ledger):
+        yield "the audit chain is broken"
+
+
+def event_ids(ledger: SqlLedger) -> set[str]:
+    """Return the changes that are there."""
+    with ledger.read() as reading:
+        return {request.id for request in reading.requests(most=1_000_000)}
+
+
+@contextmanager
+def write_concurrently(ledger: SqlLedger, threads: int = 4) -> Iterator[WriteReport]:
+    """Make changes on some threads until the block ends."""
+    said, over = WriteReport(), threading.Event()
+
+    def work(number: int) -> None:
+        count = 0
+        while not over.is_set():
+            count += 1
+            if not said.change(ledger, f"t{number}-{count}"):
+                over.wait(0.05)  # whoever was refused does not knock a thousand times a second
+
+    workers = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(threads)]
+    for worker in workers:
+        worker.start()
+    try:
+        yield said
+    finally:
+        over.set()
+        for worker in workers:
+            worker.join(60)

@@ -1,0 +1,373 @@
+"""A bot that dies in the middle of its work.
+
+`python -m tests.support.faults.crashing_bot` is told what to do in lines of JSON.
+
+It imports everything and builds a bot once, and forks for each case, so that a case costs what the work costs.
+The child works in one thread, so that the writes come in the same order each time; each of them is a point at which
+it can die. Connections are opened in the children only.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from slack_bolt import BoltRequest
+
+from bot.bootstrap import build, home_team, slack_client, slack_directory
+from bot.domain.errors import BadInput
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitors import Monitor, Pushed, Standing
+from bot.domain.registry import Stage
+from bot.process import name_process
+from bot.registry.mlflow import MlflowRegistry
+from bot.services.context import Rules
+from bot.slack import modals
+from bot.slack.notifier import SlackNotifier
+from handlers.serve import bolt_app
+from localslack import Remote, payloads
+from tests.support.app.app_fixture import AdjustableClock, make_policy, settings_for
+from tests.support.app.harness import ALICE, BOB, audit_links, click, command, is_chain_intact
+from tests.support.app.workspaces import INSTANT
+from tests.support.faults.crash_points import CrashingLedger, CrashInjector, tap_everything
+
+MODEL = "churn"
+MONITOR = "m-accuracy"
+ACTS = ("ask", "approve", "reject", "cancel", "expire", "rollback", "monitor")
+BY_THE_CLOCK = ("expire", "monitor")  # nobody asks for these, so nobody does them again
+ASKED_BEFORE = ("approve", "reject", "cancel", "expire")
+SERVED_BEFORE = ("rollback", "monitor")
+
+
+@dataclass(frozen=True)
+class BotEnvironment:
+    """Where a bot works: its folder, its ledger's URL, its workspace, and who is told of moves."""
+
+    home: str
+    database: str
+    slack: str
+    endpoint: str
+
+
+@dataclass(frozen=True)
+class CrashCase:
+    """What is to be done, and at which write to die; at none for None."""
+
+    act: str
+    point: int | None = None
+    when: str = "before"
+    again: bool = False  # the person saw an error and does it once more after the restart
+
+
+@dataclass(frozen=True)
+class CrashReport:
+    """How it went: the writes that were begun, whether Slack was given its acknowledgement, whether it died."""
+
+    points: list[str]
+    acked: bool
+    died: bool
+
+
+@dataclass(frozen=True)
+class ObservedState:
+    """What the ledger and the registry say."""
+
+    states: list[str]
+    production: list[int]
+    champion: int | None
+    tags: list[str]
+    unfinished: int
+    undelivered: int
+    is_chain_intact: bool
+    incidents: list[str]  # how each ended, or what is done about it
+    bars: list[int]
+
+
+class ManualExecutor(ThreadPoolExecutor):
+    """An executor that does what it was given when it is told to, in order, in the same thread."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self._tasks: deque[Callable[[], object]] = deque()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self._tasks.append(lambda: fn(*args, **kwargs))
+        return Future()
+
+    def work(self) -> None:
+        """Do everything, and what comes of it."""
+        while self._tasks:
+            self._tasks.popleft()()
+
+
+class Bot:
+    """The whole bot of one process, but for its sockets and its threads."""
+
+    def __init__(self, place: BotEnvironment) -> None:
+        slack = Remote(place.slack)
+        settings = settings_for(
+            slack, Path(place.home), REGISTRAR_DATABASE_URL=place.database, REGISTRAR_SLACK_PACE=1 / INSTANT
+        )
+        self.reaper = CrashInjector()
+        self.clock = AdjustableClock()
+        self.ledger = CrashingLedger(place.database, self.reaper)
+        self.registry = MlflowRegistry(f"sqlite:///{place.home}/mlflow.db")
+        client, rules = slack_client(settings), Rules(make_policy({"notify": [{"url": place.endpoint}]}))
+        self.queue = ManualExecutor()
+        registrar = build(
+            settings,
+            rules,
+            ledger=self.ledger,
+            registry=self.registry,
+            notifier=SlackNotifier(client, self.ledger, lambda: rules.policy, self.clock.now),
+            directory=slack_directory(settings, home_team(client), rules),
+            clock=self.clock,
+        )
+        self.registrar = replace(registrar, work=self.queue)
+        self.registrar.monitoring.let(self.registrar.move, self.registrar.outbox_soon)
+        self._app, self._desk = bolt_app(settings, self.registrar)
+
+    def begins(self) -> None:
+        """Take a name of one's own: a fork is another process."""
+        object.__setattr__(self.registrar.context, "owner", name_process())
+
+    def receives(self, payload: dict[str, Any]) -> bool:
+        """Take what Slack sends; return whether it is acknowledged."""
+        body, kind = payloads.as_http_body(payload)
+        answer = self._app.dispatch(BoltRequest(body=body.decode(), headers={"content-type": [kind]}, mode="http"))
+        return answer.status == 200
+
+    def does(self, act: str) -> None:
+        """Do something as a person, and all that comes of it."""
+        self.receives(payload_of(act, self))
+        self.works()
+
+    def works(self) -> None:
+        """Do what waits, as the threads and the clock of a bot do."""
+        self.queue.work()
+        self.registrar.events.deliver(wait=20)
+        self.registrar.mirror.write()
+        self.registrar.tend()
+
+    def watches(self) -> None:
+        """Have a monitor of a version that is bad, and that it has not seen yet."""
+        now = self.clock.now()
+        monitor = Monitor(
+            id=MONITOR,
+            model=MODEL,
+            created_at=now,
+            rule=MonitorRule(
+                name="accuracy",
+                source="push",
+                greater_than=0.85,
+                every="1m",
+                fail_after=1,
+                warmup="0s",
+                action="auto",
+                max_age="1d",
+            ),
+        )
+        with self.ledger.write() as tx:
+            tx.add_monitor(monitor)
+            tx.save_standing(Standing(monitor=MONITOR, next_at=now))
+            tx.add_readings(
+                [
+                    Pushed(
+                        source="push",
+                        model=MODEL,
+                        version=0,
+                        metric="accuracy",
+                        at=now,
+                        value=0.5,
+                        received_at=now,
+                        client="serve",
+                    )
+                ]
+            )
+
+    def checks(self) -> None:
+        """Check what is due, in this thread."""
+        with self.ledger.read() as reading:
+            due = reading.due_monitors(self.clock.now())
+        for monitor, _ in due:
+            with suppress(BadInput):  # the slot is still that of the process which died
+                self.registrar.monitoring.check(monitor.id)
+
+    def request(self) -> str:
+        """Return the newest request's id."""
+        with self.ledger.read() as reading:
+            return reading.requests(most=1)[0].id
+
+    def lets_go(self) -> None:
+        """Close every connection, so that a fork inherits none."""
+        self.ledger.close()
+        self.registry.close()
+
+
+def payload_of(act: str, bot: Bot) -> dict[str, Any]:
+    """Return what Slack sends when a person does this."""
+    if act == "ask":
+        return command(ALICE, f"promote {MODEL} 4 production")
+    if act == "rollback":
+        return command(BOB, f'rollback {MODEL} --reason "too slow"')
+    if act == "approve":
+        return click(BOB, bot.request())
+    if act == "cancel":
+        return command(ALICE, f"cancel {bot.request()}")
+    values = {"reason": {modals.VALUE: {"type": "plain_text_input", "value": "too slow"}}}
+    view = {"type": "modal", "id": "V1", "callback_id": modals.REJECT, "private_metadata": bot.request()}
+    return payloads.view_submission(view | {"state": {"values": values}}, actor=BOB)
+
+
+Log = Callable[[str], object]
+
+
+def prepare(bot: Bot, case: CrashCase, _: Log) -> None:
+    """Do what comes before the act: v3 serves, or v4 where that is to be rolled back."""
+    bot.registrar.poll()
+    if case.act in (*ASKED_BEFORE, *SERVED_BEFORE):
+        bot.does("ask")
+    if case.act in SERVED_BEFORE:
+        bot.does("approve")
+    if case.act == "monitor":
+        bot.watches()
+    bot.works()
+    bot.lets_go()
+
+
+def act(bot: Bot, case: CrashCase, log: Log) -> None:
+    """Do one act from the person's hand to the last message, and die where the case says."""
+    payload = None if case.act in BY_THE_CLOCK else payload_of(case.act, bot)
+    if case.act == "expire":
+        bot.clock.advance(timedelta(hours=25))
+    bot.reaper.arm(case.point, case.when, log)
+    if payload:
+        acked = bot.receives(payload)
+        bot.reaper("before", "acknowledgement")
+        if acked:
+            log("acked")
+        bot.reaper("after", "acknowledgement")
+    elif case.act == "expire":
+        bot.registrar.expire()
+    else:
+        bot.checks()
+    bot.works()
+
+
+def restart(bot: Bot, case: CrashCase, log: Log) -> None:
+    """Start anew over what was left, as `registrar run` does, and let the clock tick until nothing is left to do.
+
+    It may die in the middle of that, too. Where Slack was given no acknowledgement, the person then does the same once
+    more.
+    """
+    bot.clock.advance({"expire": timedelta(hours=25), "monitor": timedelta(minutes=2)}.get(case.act, timedelta()))
+    bot.reaper.arm(case.point, case.when, log)
+    bot.registrar.take_over()
+    settle(bot)
+    bot.reaper.rest()
+    log(json.dumps(asdict(observe(bot))))
+    if case.again:
+        bot.receives(payload_of(case.act, bot))
+        settle(bot)
+    log(json.dumps(asdict(observe(bot))))
+
+
+def settle(bot: Bot) -> None:
+    """Let the jobs run, for some minutes where something has to wait."""
+    for _ in range(4):
+        bot.registrar.recover()
+        bot.registrar.expire()
+        bot.checks()
+        bot.works()
+        bot.registrar.outbox.deliver()
+        if is_quiet(bot):
+            return
+        bot.clock.advance(timedelta(minutes=1))
+
+
+def is_quiet(bot: Bot) -> bool:
+    """Tell whether nothing is left to do; a check that one who died had claimed has to wait until its claim is over."""
+    now = bot.clock.now()
+    later = now + timedelta(days=1)
+    with bot.ledger.read() as reading:
+        is_due = any(one.next_at is not None and one.next_at <= now for one in reading.standings().values())
+        left = reading.due_notes(later) or reading.waiting_asks(later) or bot.registrar.moves.unfinished()
+    return not (is_due or left)
+
+
+def observe(bot: Bot) -> ObservedState:
+    """Read everything."""
+    with bot.ledger.read() as reading:
+        states = [request.state.value for request in reading.requests()]
+        ends = [str(one.resolution or one.doing.value) for one in reading.incidents()]
+        bars = [bar.version for bar in reading.bars(MODEL)]
+        undelivered = len(reading.due_notes(bot.clock.now() + timedelta(days=1)))
+    return ObservedState(
+        states=states,
+        production=[one.version for one in bot.registry.versions(MODEL) if one.stage is Stage.PRODUCTION],
+        champion=bot.registry.model(MODEL).aliases.get("champion"),
+        tags=[link.event.tag.value for link in audit_links(bot.ledger)],
+        unfinished=len(bot.registrar.moves.unfinished()),
+        undelivered=undelivered,
+        is_chain_intact=is_chain_intact(bot.ledger),
+        incidents=ends,
+        bars=bars,
+    )
+
+
+def run_in_child(task: Callable[[Bot, CrashCase, Log], None], bot: Bot, case: CrashCase) -> tuple[int, list[str]]:
+    """Fork, do it, and return how the child ended and what it logged."""
+    assert threading.active_count() == 1, "a fork with threads may hang"
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            bot.begins()
+            task(bot, case, lambda line: os.write(writing, f"{line}\n".encode()))
+            os._exit(0)
+        except BaseException as error:  # a child must never run on as a second parent
+            os.write(writing, f"error {error!r}\n".encode())
+            os._exit(1)
+    os.close(writing)
+    with os.fdopen(reading) as lines:
+        logged = lines.read().splitlines()
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status), logged
+
+
+TASKS = {"prepare": prepare, "act": act, "restart": restart}
+
+
+def preload(place: BotEnvironment) -> Bot:
+    """Do once, before the forks, what takes long the first time: imports, a bot, MLflow's look at its tables."""
+    bot = Bot(place)
+    tap_everything(bot.reaper)
+    bot.registry.models()
+    bot.lets_go()
+    gc.disable()  # in a child it would touch, and so copy, everything that was imported
+    gc.freeze()
+    return bot
+
+
+def main() -> None:
+    """Answer each line with one."""
+    bot = preload(BotEnvironment(**json.loads(sys.stdin.readline())))
+    for line in sys.stdin:
+        asked = json.loads(line)
+        status, logged = run_in_child(TASKS[asked["task"]], bot, CrashCase(**asked["case"]))
+        print(json.dumps({"status": status, "logged": logged}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""A registry that is slow, or away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event, Semaphore
+
+import pytest
+
+from bot.registry.memory import MemoryRegistry
+from localslack import LocalSlack
+from tests.support.app.app_fixture import CHANNEL, AdjustableClock, RunningApp, running_app
+
+VOTE_STANDS = "Your vote is recorded"
+
+
+class SlowRegistry(MemoryRegistry):
+    """A registry that answers nothing until it is `rested`, when it is `tired`."""
+
+    def __init__(self) -> None:
+        self.waiting = Semaphore(0)
+        self.rested = Event()
+        self.rested.set()
+        super().__init__(wait=lambda _: self._rest())
+        self.delay = 2.0
+
+    def tires(self) -> None:
+        """Answer no more."""
+        self.waiting = Semaphore(0)
+        self.rested.clear()
+
+    def wakes(self, after: int) -> None:
+        """Answer again as soon as so many calls wait for it."""
+        for _ in range(after):
+            assert self.waiting.acquire(timeout=10)
+        self.rested.set()
+
+    def _rest(self) -> None:
+        self.waiting.release()
+        self.rested.wait(30)
+
+
+@pytest.fixture
+def registry() -> Iterator[SlowRegistry]:
+    """A registry that a test can make slow or take down."""
+    registry = SlowRegistry()
+    yield registry
+    registry.rested.set()
+
+
+@pytest.fixture
+def clock() -> AdjustableClock:
+    """The clock of the bot."""
+    return AdjustableClock()
+
+
+@pytest.fixture
+def app(slack: LocalSlack, tmp_path: Path, registry: SlowRegistry, clock: AdjustableClock) -> Iterator[RunningApp]:
+    """The whole bot over that registry."""
+    with running_app(slack, tmp_path, registry, http=True, clock=clock) as app:
+        yield app
+        registry.down = False
+        registry.rested.set()
+
+
+def asks(app: RunningApp, text: str = "promote churn 4 production") -> None:
+    """Let Alice ask."""
+    assert app.alice.types(CHANNEL, f"/model {text}").acked

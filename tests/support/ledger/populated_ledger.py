@@ -1,0 +1,146 @@
+"""A ledger in which much has happened: no table is empty, and every kind of column holds something."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from math import inf
+from typing import Any
+
+from bot.domain.baselines import DAY, Baseline
+from bot.domain.commands import FreezeModel
+from bot.domain.incidents import Tripped
+from bot.domain.monitors import FrozenBaseline, Pushed
+from bot.domain.parsing import build
+from bot.domain.policy import read_policy
+from bot.domain.registry import Stage
+from bot.domain.restores import Hold, HoldKind
+from bot.domain.serving import Serving, ServingState
+from bot.domain.text import say
+from bot.ledger import SqlLedger
+from bot.ports import Call, Copy, Posting
+from tests.support.monitoring.monitoring import add_monitor, check_values
+from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench, FaultyRegistry, ManualClock
+
+
+def open_bench(ledger: SqlLedger, registry: FaultyRegistry | None = None) -> Bench:
+    """Return the services on this ledger, over a registry that has `churn` unless another one is given."""
+    if registry is None:
+        registry = FaultyRegistry()
+        registry.add("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
+        registry.set_alias("churn", "champion", 3)
+    return Bench(ledger=ledger, registry=registry, clock=ManualClock(), policy=read_policy(POLICY))
+
+
+def populate(bench: Bench) -> None:
+    """Let people ask and decide, monitors fail, a rollback be made, and somebody move a version in MLflow."""
+    bench.watch.poll()
+    for version in (2, 4):
+        bench.clock.advance(hours=30)
+        bench.approved(f'promote churn {version} production --reason "“Größer”, 10% better 🚀"')
+        bench.moves.run("churn")
+    bench.reject(bench.open("promote churn 1 staging"), CAROL)
+    bench.open("promote churn 1 production")
+    bench.freezing.freeze(BOB, build(FreezeModel, {"model": "fraud", "reason": "audit week"}), origin="slack")
+    bench.clock.advance(minutes=10)
+    add_monitor(bench)
+    check_values(bench, 0.9, None, 0.5, 0.5)
+    with bench.ledger.write() as tx:
+        for standing in tx.standings().values():
+            tx.save_standing(replace(standing, evidence=(0.1 + 0.2, -inf)))
+    bench.registry.by_hand("churn", 1, Stage.PRODUCTION)
+    bench.watch.poll()
+    bench.do("rollback churn 3 --reason again", BOB)
+    _what_comes_from_outside(bench)
+
+
+def _what_comes_from_outside(bench: Bench) -> None:
+    now = bench.clock.now()
+    with bench.ledger.write() as tx:
+        tx.add_readings(
+            [
+                Pushed(
+                    source="live",
+                    model="churn",
+                    version=4,
+                    metric="f1",
+                    at=now,
+                    received_at=now,
+                    value=0.1 + 0.2,
+                    total=340.0,
+                    client="ci",
+                )
+            ]
+        )
+        tx.add_call(Call(client="ci", key="k1", digest="d", status=200, answer="{}", at=now))
+        tx.trip(Tripped(model="churn", at=now, why=say("{n} in a day", n=3)))
+        tx.save_serving(
+            Serving(
+                move="m1",
+                model="churn",
+                version=4,
+                lane="r1",
+                asked_at=now,
+                state=ServingState.ASKED,
+                next_at=now + timedelta(minutes=1),
+            )
+        )
+        tx.add_hold(
+            Hold(
+                id="h1",
+                kind=HoldKind.UNEXPLAINED,
+                at=now,
+                lines=(say("{n} found", n=1),),
+                keys=("k",),
+                lifted_at=now,
+                lifted_by=DAVE.person,
+                outcome="accepted",
+            )
+        )
+        by_day: dict[str, Any] = {"same": (0.9,), "days": (7.0,), "expected": (0.9,), "worth": (7.0,)}
+        summary = Baseline(
+            covers=7 * DAY,
+            start=0.0,
+            window=DAY,
+            day=DAY,
+            size=288.0,
+            low=0.1 + 0.2,
+            high=1.0,
+            weekend=0.0,
+            weekend_worth=inf,
+            noise=0.01,
+            degrees=6.0,
+            **by_day,
+        )
+        tx.save_baselines(
+            [
+                FrozenBaseline(
+                    monitor="m1",
+                    move="m1",
+                    key="1 blocks",
+                    since=now - timedelta(days=7),
+                    until=now,
+                    made_at=now,
+                    summary=summary,
+                )
+            ]
+        )
+        tx.save_baselines(
+            [
+                FrozenBaseline(
+                    monitor="m1",
+                    move="m1",
+                    key="1 default live",
+                    since=now - timedelta(days=7),
+                    until=now,
+                    made_at=now,
+                    summary=summary,
+                )
+            ],
+            own=True,
+        )
+        tx.add_copy(Copy(id="c1", model="churn", version=4, tags={"a": "b"}))
+        note = bench.notes()[0]
+        tx.take_turn("C1", timedelta(seconds=1), now)
+        tx.delivered(note, Posting("C1", "1777000000.000100"))
+    bench.open_ask(bench.ask("promote churn 2 staging", ALICE).id)

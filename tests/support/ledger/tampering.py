@@ -1,0 +1,42 @@
+"""An audit log that somebody tampered with."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bot.domain.events import Event, Tag
+from bot.domain.people import Person
+from bot.ledger import SqlLedger
+
+NOW = datetime.now(UTC)
+
+
+VOTE = Event(
+    at=NOW,
+    actor=Person("T1", "U1BOB"),
+    tag=Tag.VOTED,
+    subject="r4k7q",
+    model="churn",
+    origin="slack",
+    why="better f1",
+    evidence={"choice": "approve", "version": 4, "target": "Production"},
+)
+
+
+def keep(ledger: SqlLedger, *events: Event) -> None:
+    """Write the events into the audit."""
+    with ledger.write() as tx:
+        for event in events:
+            tx.append(event)
+
+
+def tamper(home: Path, *statements: str) -> None:
+    """Change the audit as somebody does who can write to the file."""
+    with closing(sqlite3.connect(home / "ledger.db")) as connection, connection:
+        for act in ("update", "delete", "replace"):
+            connection.execute(f"DROP TRIGGER IF EXISTS audit_events_no_{act}")
+        for statement in statements:
+            connection.execute(statement)

@@ -1,0 +1,141 @@
+"""People who give commands about monitors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot.domain.backtests import Backtest
+from bot.domain.events import Event, Tag
+from bot.domain.incidents import Doing, Incident, IncidentKind
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitors import Firing, Measurement, Monitor, Outcome, Standing
+from bot.domain.parsing import parse
+from bot.domain.people import Caller
+from bot.domain.text import Say
+from bot.services.monitors import Monitors
+from tests.support.services.bench import BOB, Bench
+
+ADD = "monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"
+
+
+class MonitorCommands:
+    """The service over a bench, and a backtest that says what a test wants."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.firings: list[Firing] = []
+        self.failed: Firing | None = None
+        self.why: Say | None = None
+        self.judged = timedelta(hours=166)
+        self.service = Monitors(bench.context, bench.gatekeeper, self._replay)
+
+    def _replay(self, monitor: Monitor, span: timedelta) -> Backtest:
+        now = self.bench.clock.now()
+        return Backtest(
+            monitor=monitor,
+            since=now - span,
+            until=now,
+            firings=self.firings,
+            failed=self.failed,
+            judged=self.judged,
+            why=self.why,
+        )
+
+    def types(self, text: str, who: Caller = BOB) -> str:
+        """Do what was typed, and return the answer."""
+        command: Any = parse(text)
+        word = command.verb.removeprefix("monitor ")
+        if word in {"pause", "resume", "remove"}:
+            return str(getattr(self.service, word)(who, command.model, command.name, origin="slack"))
+        return str(getattr(self.service, word)(who, command, origin="slack"))
+
+    def find(self, name: str = "accuracy", model: str = "churn") -> Monitor:
+        """Return a monitor as it is now."""
+        return self.service.find(model, name)
+
+    def standing(self, monitor: Monitor) -> Standing:
+        """Return where a monitor stands."""
+        with self.bench.ledger.read() as reading:
+            return reading.standing(monitor.id)
+
+    def event(self, tag: Tag) -> Event:
+        """Return the only event of a kind."""
+        [event] = [one for one in self.bench.events() if one.tag is tag]
+        return event
+
+    def in_file(self, name: str = "accuracy", **fields: Any) -> Monitor:
+        """Write down a monitor of the policy file."""
+        fields = {"source": "push", "greater_than": 0.85} | fields
+        rule = MonitorRule.model_validate({"name": name} | fields)
+        monitor = Monitor(id=f"f{name}", model="churn", rule=rule, created_at=self.bench.clock.now())
+        with self.bench.ledger.write() as tx:
+            tx.add_monitor(monitor)
+        return monitor
+
+    def incident(self, **changes: Any) -> Incident:
+        """Open an incident of the monitor."""
+        now = self.bench.clock.now()
+        incident = Incident(
+            id="i4k7q",
+            kind=IncidentKind.FAILED,
+            model="churn",
+            source="",
+            version=3,
+            move="m1",
+            monitors=("accuracy",),
+            opened_at=now,
+            since=now,
+            lines=(),
+            doing=Doing.NOTIFIED,
+        )
+        incident = replace(incident, **changes)
+        with self.bench.ledger.write() as tx:
+            tx.add_incident(incident)
+        return incident
+
+    def incident_now(self) -> Incident:
+        """Return the incident as it is now."""
+        return self.service.incident("i4k7q")[0]
+
+    def measure(self, monitor: Monitor, slot: int = 1) -> None:
+        """Let it have been checked once."""
+        now = self.bench.clock.now()
+        with self.bench.ledger.write() as tx:
+            tx.claim_slots({(monitor.id, slot): now + timedelta(minutes=1)}, "here", now)
+            tx.finish_slots(
+                [
+                    Measurement(
+                        monitor=monitor.id,
+                        slot=slot,
+                        at=now,
+                        revision=1,
+                        version=3,
+                        move="m1",
+                        outcome=Outcome.OK,
+                        value=0.9,
+                        points=1,
+                    )
+                ],
+                "here",
+            )
+
+
+@pytest.fixture
+def commands(bench: Bench) -> MonitorCommands:
+    """Return the service; the registry was looked at before."""
+    bench.watch.poll()
+    return MonitorCommands(bench)
+
+
+@pytest.fixture
+def watched(commands: MonitorCommands) -> MonitorCommands:
+    """Return the service with one monitor, which Bob added."""
+    commands.types(ADD)
+    return commands
+
+
+LIVE, OTHER, PROM = {"type": "push"}, {"type": "push"}, {"type": "prometheus", "url": "http://prom"}

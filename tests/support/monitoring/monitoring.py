@@ -1,0 +1,169 @@
+"""Monitors of a served version: adding one, letting it check, and what became of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot.domain.incidents import Doing, Incident
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitors import Answer, Measurement, Monitor, Outcome, Standing
+from bot.domain.moves import Move, MoveKind
+from bot.domain.policy import read_policy
+from bot.domain.registry import Stage
+from bot.domain.text import unpack
+from bot.ports import NoteKind
+from tests.support.services.bench import BOB, POLICY, Bench
+
+QUICK: dict[str, Any] = {
+    "source": "push",
+    "greater_than": 0.85,
+    "every": "10s",
+    "fail_after": 2,
+    "warmup": "0s",
+    "action": "auto",
+}
+
+
+@pytest.fixture
+def served(bench: Bench) -> Bench:
+    """Return a bench whose `churn` had v3 and then v2 for thirty hours, and now v4 in Production."""
+    bench.watch.poll()
+    for version in (2, 4):
+        bench.clock.advance(hours=30)
+        bench.approved(f"promote churn {version} production")
+        bench.moves.run("churn")
+    bench.clock.advance(minutes=10)
+    return bench
+
+
+def add_monitor(bench: Bench, name: str = "accuracy", model: str = "churn", **fields: Any) -> Monitor:
+    """Add a monitor of the policy file's kind, whose first check is due."""
+    rule = MonitorRule(**{**QUICK, "name": name, **fields})
+    monitor = Monitor(id=f"m-{model}-{name}", model=model, rule=rule, created_at=bench.clock.now())
+    with bench.ledger.write() as tx:
+        tx.add_monitor(monitor)
+        tx.save_standing(Standing(monitor=monitor.id, next_at=bench.clock.now()))
+    return monitor
+
+
+def check_values(bench: Bench, *values: float | None, query: str = "accuracy") -> None:
+    """Let the source have one value after the other, and have each checked; None is no value."""
+    for value in values:
+        bench.clock.advance(seconds=12)
+        bench.sources.answers[query] = Answer() if value is None else Answer(points=[(bench.clock.now(), value)])
+        tick(bench)
+
+
+def tick(bench: Bench) -> int:
+    """Begin what is due, and wait until it is done."""
+    begun = bench.monitoring.tick()
+    for thread in threading.enumerate():
+        if thread.name.startswith("checks of"):
+            thread.join(10)
+    return begun
+
+
+def monitor_state(bench: Bench, monitor: Monitor) -> Standing:
+    with bench.ledger.read() as reading:
+        return reading.standing(monitor.id)
+
+
+def incidents(bench: Bench) -> list[Incident]:
+    with bench.ledger.read() as reading:
+        return reading.incidents()
+
+
+def rollbacks(bench: Bench) -> list[Move]:
+    return [move for move in bench.moves_of() if move.kind is MoveKind.ROLLBACK]
+
+
+def channel_texts(bench: Bench, kind: NoteKind = NoteKind.NEWS) -> list[str]:
+    return [str(unpack(note.data["say"])) for note in bench.notes() if note.kind is kind]
+
+
+def put_into_production(bench: Bench, *models: str) -> None:
+    """Let models have a version in Production, for long enough."""
+    for model in models:
+        bench.registry.add(model, versions=[Stage.PRODUCTION])
+        bench.registry.set_alias(model, "champion", 1)
+    bench.watch.poll()
+    bench.clock.advance(hours=1)
+
+
+def policy_with(*monitors: dict[str, Any]) -> Any:
+    models = POLICY["models"] | {"*": POLICY["models"]["*"] | {"monitors": list(monitors)}}
+    return read_policy(POLICY | {"models": models})
+
+
+HOURS: dict[str, Any] = {
+    "rule": "blocks",
+    "greater_than": None,
+    "window": "10m",
+    "history": "7h",
+    "every": "1m",
+    "min_points": 5,
+}
+
+
+def record_history(bench: Bench, monitor: Monitor, values: Callable[[int], float], *, hours: float) -> None:
+    """Write down what the monitor measured of the version before, up to the promotion."""
+    with bench.ledger.read() as reading:
+        served = bench.rollbacks.served(reading, "churn")
+    now, before = served[0], served[1]
+    with bench.ledger.write() as tx:
+        for slot in range(int(hours * 60)):
+            at = now.since - timedelta(minutes=int(hours * 60) - slot)
+            tx.claim_slots({(monitor.id, slot + 1): at + timedelta(minutes=1)}, "x", at)
+            tx.finish_slots(
+                [
+                    Measurement(
+                        monitor=monitor.id,
+                        slot=slot + 1,
+                        at=at,
+                        revision=1,
+                        version=before.version,
+                        move=before.began.id,
+                        outcome=Outcome.OK,
+                        value=values(slot),
+                        points=1,
+                    )
+                ],
+                "x",
+            )
+        tx.save_standing(Standing(monitor=monitor.id, slot=int(hours * 60), next_at=bench.clock.now()))
+
+
+def keep_measuring(bench: Bench, value: Callable[[int], float], *, minutes: int) -> None:
+    """Let the source have a value every minute, and have each checked."""
+    for at in range(minutes):
+        bench.clock.advance(seconds=66)
+        bench.sources.say("accuracy", (bench.clock.now(), value(at)))
+        tick(bench)
+
+
+def asked(bench: Bench) -> None:
+    """Have a monitor ask, and somebody press the button an hour later: then nothing is known any more."""
+    add_monitor(bench, action="ask")
+    check_values(bench, 0.5, 0.5)
+    [incident] = incidents(bench)
+    assert incident.doing is Doing.AWAITING_HUMAN
+    bench.clock.advance(hours=1)
+    bench.rollbacks.answer(BOB, incident.id, origin="slack")
+
+
+def act_during_check(bench: Bench, act: Callable[[], object]) -> None:
+    """Do it when the executor reads Production, after the verdict."""
+    real = bench.registry.version
+
+    def version(name: str, number: int) -> Any:
+        bench.registry.version = real  # type: ignore[method-assign]
+        act()
+        return real(name, number)
+
+    bench.fitness.against("churn", 2, 4)  # known, so that the next reading is the executor's
+    bench.registry.version = version  # type: ignore[method-assign]

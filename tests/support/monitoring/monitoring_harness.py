@@ -1,0 +1,118 @@
+"""Monitors and rollbacks over any ledger and registry, with nobody but the executor behind them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bot.bootstrap import SystemClock, open_sources
+from bot.domain.commands import Rollback
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitors import Monitor, Pushed, Standing
+from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.parsing import build
+from bot.domain.people import Person
+from bot.domain.policy import read_policy
+from bot.domain.registry import Stage
+from bot.ports import Ask, Ledger, Registry
+from bot.services.context import Context, Rules, short_id
+from bot.services.fitness import Fitness
+from bot.services.gatekeeper import Gatekeeper
+from bot.services.gating import Gating
+from bot.services.incidents import Incidents
+from bot.services.lookups import Lookups
+from bot.services.monitoring import Monitoring
+from bot.services.moves import Moves
+from bot.services.requests import Requests
+from bot.services.rollbacks import Rollbacks
+
+BOB = Person("T1", "UBOB")
+POLICY = {"channel": "#ml-models", "max_auto": 1000, "models": {"*": {"production": {"approvers": [BOB.user]}}}}
+# As little as may be held back: the bound is 0.85, and what was measured last is what counts.
+QUICK: dict[str, Any] = {
+    "source": "push",
+    "query": "accuracy",
+    "greater_than": 0.85,
+    "every": "60s",
+    "warmup": "0s",
+    "cooldown": "0s",
+    "max_auto": 1000,
+    "min_served": "0s",
+    "action": "auto",
+}
+
+
+class MonitoringHarness:
+    """The services. What is said of a model is said of `churn`, unless another one is named."""
+
+    def __init__(self, ledger: Ledger, registry: Registry) -> None:
+        self.ledger, self.registry = ledger, registry
+        rules = Rules(read_policy(POLICY))
+        self.context = Context(ledger=ledger, registry=registry, rules=rules, clock=SystemClock(), owner="host:1:test")
+        gatekeeper, gating = Gatekeeper(self.context), Gating(self.context)
+        self.fitness = fitness = Fitness(self.context)
+        self.moves = Moves(self.context, gating, fitness)
+        lookups = Lookups(self.context, gating)
+        requests = Requests(self.context, lookups, gating)
+        self.rollbacks = Rollbacks(self.context, lookups, gatekeeper, fitness, requests)
+        sources = open_sources(rules, ledger, registry)
+        self.incidents = Incidents(self.context, self.rollbacks, fitness)
+        self.monitoring = Monitoring(self.context, sources, self.incidents, act=self.moves.run)
+
+    def serves(self, version: int, *, since: datetime, model: str = "churn") -> None:
+        """Have it in the history that a version took Production then; the registry is only read."""
+        move = Move(
+            id=f"{model}:{version}:{since.isoformat()}",
+            kind=MoveKind.PROMOTION,
+            model=model,
+            version=version,
+            from_stage=Stage.NONE,
+            target=Stage.PRODUCTION,
+            expected_incumbent=None,
+            actor=BOB,
+            intended_at=since,
+            finished_at=since,
+            state=MoveState.DONE,
+            identity=self.registry.version(model, version).identity(),
+        )
+        with self.ledger.write() as tx:
+            tx.add_move(move)
+
+    def roll_back(self, model: str = "churn") -> None:
+        """Write down the rollback that a person asks for; it is not made yet."""
+        command = build(Rollback, {"model": model, "reason": "accuracy fell"})
+        ask = Ask(id=short_id(), caller=BOB, command={"verb": "rollback"}, where="C1", at=datetime.now(UTC))
+        with self.ledger.write() as tx:
+            tx.add_ask(ask)
+        self.rollbacks.roll_back(ask, command)
+
+    def monitor(self, name: str, model: str = "churn", **fields: Any) -> str:
+        """Add an armed monitor that is due, and return its id."""
+        now = datetime.now(UTC)
+        rule = MonitorRule(**{**QUICK, "name": name, **fields})
+        monitor = Monitor(id=f"m-{model}-{name}", model=model, rule=rule, created_at=now)
+        with self.ledger.write() as tx:
+            tx.add_monitor(monitor)
+            tx.save_standing(Standing(monitor=monitor.id, next_at=now))
+        return monitor.id
+
+    def reads(self, value: float, model: str = "churn", metric: str = "accuracy") -> None:
+        """Have a reading of the metric that was made just now."""
+        now = datetime.now(UTC)
+        pushed = Pushed(
+            source="push",
+            model=model,
+            version=0,
+            metric=metric,
+            at=now - timedelta(microseconds=1),
+            value=value,
+            received_at=now,
+            client="serve",
+        )
+        with self.ledger.write() as tx:
+            tx.add_readings([pushed])
+
+    def standing(self, monitor: str) -> Standing:
+        """Return where a monitor stands."""
+        with self.ledger.read() as reading:
+            return reading.standing(monitor)

@@ -1,0 +1,51 @@
+"""Monitors that cannot judge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bot.domain.evaluation import judge as real_judge
+from bot.domain.monitors import Answer, Judgement, Monitor, Outcome
+from bot.domain.text import say
+from bot.services import monitoring
+from tests.support.monitoring.monitoring import HOURS, tick
+from tests.support.services.bench import Bench
+
+# Windows of ten minutes, a check a minute: a week lasts seven hours.
+BLOCKS: dict[str, Any] = HOURS | {"min_points": 1, "action": "notify"}
+
+
+WHY = "The baseline is gone."
+
+
+def measure_minutes(bench: Bench, says: str, query: str = "accuracy") -> None:
+    """Let a minute and a check pass for each letter: `+` has a reading as good as usual, `.` none, `!` an error."""
+    for at, letter in enumerate(says):
+        bench.clock.advance(seconds=66)
+        answers = {
+            "+": Answer(points=[(bench.clock.now(), 0.9 + 0.002 * (at % 5))]),
+            ".": Answer(),
+            "!": Answer(outcome=Outcome.ERROR, why=say("It is down.")),
+        }
+        bench.sources.answers[query] = answers[letter]
+        tick(bench)
+
+
+@pytest.fixture
+def rule(monkeypatch: pytest.MonkeyPatch) -> dict[str, Judgement | Exception]:
+    """Return what the rules of monitors say, by name: set one, and its rule says or raises that."""
+    said: dict[str, Judgement | Exception] = {}
+
+    def judge(monitor: Monitor, *more: Any) -> Judgement | None:
+        found = said.get(monitor.name)
+        if isinstance(found, Exception):
+            raise found
+        return found or real_judge(monitor, *more)
+
+    monkeypatch.setattr(monitoring, "judge", judge)
+    return said
+
+
+CANT = Judgement(is_worse=None, why=say(WHY))

@@ -1,0 +1,382 @@
+"""Registries to test with: in memory, MLflow over a SQLite file, MLflow over HTTP.
+
+A test module that wants the fixtures says `pytest_plugins = ("tests.support.registry.registries",)`, or the top
+conftest does.
+MLflow takes seconds to make its tables, so it makes them once in a session and every test gets a copy.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from bot.domain.registry import Column, Dataset, Package, Signature, Stage, VersionInfo
+from bot.ports import Registry
+from bot.registry.memory import MemoryRegistry
+from bot.registry.tagged import STAGE_TAG, TaggedStages
+from tests.support.registry.mlflow_process import MlflowServer
+
+KINDS = ("memory", "sqlite", "http")
+
+
+TAGGED_KINDS = tuple(f"{kind} with tags" for kind in KINDS)
+
+
+_PATIENCE = (
+    "MLFLOW_HTTP_REQUEST_TIMEOUT",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR",
+)
+
+
+class RegistryBackend(Protocol):
+    """What stands behind a registry: where a test puts models. `MemoryRegistry` is its own shelf."""
+
+    def add(
+        self,
+        name: str,
+        *,
+        versions: int | Sequence[Stage] = 0,
+        description: str = "",
+        tags: Mapping[str, str] | None = None,
+        prompt: bool = False,
+    ) -> None:
+        """Add a model with so many versions, or with one version in each of these stages, v1 first."""
+
+    def add_version(
+        self,
+        name: str,
+        *,
+        stage: Stage = Stage.NONE,
+        run_id: str | None = None,
+        description: str = "",
+        tags: Mapping[str, str] | None = None,
+        source: str = "",
+    ) -> int:
+        """Add a version, and return its number."""
+
+    def delete_version(self, name: str, version: int) -> None:
+        """Take a version away."""
+
+    def add_run(
+        self,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        datasets: Sequence[Dataset] = (),
+        status: str = "FINISHED",
+        deleted: bool = False,
+        models: Sequence[str] = (),
+        name: str = "",
+        experiment: str = "Default",
+        user: str = "",
+        started_at: datetime | None = None,
+        ended_at: datetime | None = None,
+    ) -> str:
+        """Add a run that logged models of these names, and return its id."""
+
+    def log_metric(self, run_id: str, metric: str, value: float, at: datetime) -> None:
+        """Log one point of a metric of a run."""
+
+    def delete_run(self, run_id: str) -> None:
+        """Put a run into the bin."""
+
+    def add_package(self, of: VersionInfo | str, package: Package) -> None:
+        """Put files that say this where a version's files lie."""
+
+
+class MlflowBackend:
+    """The shelf of MLflow: its database, written with its own client.
+
+    `artifacts` says where the files of runs lie: a folder, or with `mlflow-artifacts:/` the server's own folder
+    `served`, which only the server reads.
+    """
+
+    def __init__(self, database_uri: str, artifacts: str = "", served: Path | None = None) -> None:
+        from mlflow.tracking._model_registry.client import ModelRegistryClient
+
+        self._client: Any = ModelRegistryClient(database_uri, database_uri)  # type: ignore[no-untyped-call]
+        self._uri = database_uri
+        self.artifacts = artifacts
+        self.served = served
+        self._tracking: Any = None
+
+    def add(
+        self,
+        name: str,
+        *,
+        versions: int | Sequence[Stage] = 0,
+        description: str = "",
+        tags: Mapping[str, str] | None = None,
+        prompt: bool = False,
+    ) -> None:
+        marks = {"mlflow.prompt.is_prompt": "true"} if prompt else {}
+        self._client.create_registered_model(name, {**(tags or {}), **marks}, description)
+        for stage in [Stage.NONE] * versions if isinstance(versions, int) else versions:
+            self.add_version(name, stage=stage, tags=marks)
+
+    def add_version(
+        self,
+        name: str,
+        *,
+        stage: Stage = Stage.NONE,
+        run_id: str | None = None,
+        description: str = "",
+        tags: Mapping[str, str] | None = None,
+        source: str = "",
+    ) -> int:
+        made = self._client.create_model_version(
+            name, source or "prompt-template", run_id, tags, description=description, await_creation_for=0
+        )
+        if stage is not Stage.NONE:
+            self._client.transition_model_version_stage(name, made.version, stage.value)
+        return int(made.version)
+
+    def delete_version(self, name: str, version: int) -> None:
+        self._client.delete_model_version(name, version)
+
+    def add_run(
+        self,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        datasets: Sequence[Dataset] = (),
+        status: str = "FINISHED",
+        deleted: bool = False,
+        models: Sequence[str] = (),
+        name: str = "",
+        experiment: str = "Default",
+        user: str = "",
+        started_at: datetime | None = None,
+        ended_at: datetime | None = None,
+    ) -> str:
+        from mlflow.entities import Metric, Param, RunTag
+
+        made = self.tracking.create_run(
+            self._experiment(experiment), _milliseconds(started_at), {"mlflow.user": user} if user else None, name
+        )
+        run_id = str(made.info.run_id)
+        self.tracking.store.log_batch(
+            run_id,
+            [Metric(key, value, 0, 0) for key, value in (metrics or {}).items()],
+            [Param(key, value) for key, value in (params or {}).items()],
+            [RunTag(key, value) for key, value in (tags or {}).items()],
+        )
+        if datasets:
+            self.tracking.store.log_inputs(run_id, [_dataset_input(dataset) for dataset in datasets])
+        for model in models:
+            self._log_model(run_id, made.info.experiment_id, model)
+        if status != "RUNNING":
+            self.tracking.set_terminated(run_id, status, _milliseconds(ended_at))
+        if deleted:
+            self.delete_run(run_id)
+        return run_id
+
+    def log_metric(self, run_id: str, metric: str, value: float, at: datetime) -> None:
+        self.tracking.log_metric(run_id, metric, value, _milliseconds(at), 0)
+
+    def delete_run(self, run_id: str) -> None:
+        self.tracking.delete_run(run_id)
+
+    def delete_experiment(self, name: str) -> None:
+        """Put an experiment into the bin, with its runs."""
+        self.tracking.delete_experiment(self._experiment(name))
+
+    def add_package(self, of: VersionInfo | str, package: Package) -> None:
+        source = of if isinstance(of, str) else of.source
+        folder = self.served / urlsplit(source).path.strip("/") if self.served else Path(source)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "MLmodel").write_text(mlmodel(package), encoding="utf-8")
+        if package.dependencies:
+            (folder / "requirements.txt").write_text("\n".join(package.dependencies), encoding="utf-8")
+
+    @property
+    def tracking(self) -> Any:
+        """MLflow's client for runs. It opens the database once more, so only where it is needed."""
+        if self._tracking is None:
+            from mlflow.tracking._tracking_service.client import TrackingServiceClient
+
+            self._tracking = TrackingServiceClient(self._uri)  # type: ignore[no-untyped-call]
+        return self._tracking
+
+    def close(self) -> None:
+        """Let go of the database's connections."""
+        self._client.store._dispose_engine()
+        if self._tracking is not None:
+            self._tracking.store._dispose_engine()
+
+    def _experiment(self, name: str) -> str:
+        # The one that MLflow makes itself keeps its files in the folder where the tests run.
+        mine = f"{name} of the tests" if name == "Default" else name
+        if found := self.tracking.get_experiment_by_name(mine):
+            return str(found.experiment_id)
+        self.artifacts = self.artifacts or tempfile.mkdtemp()
+        return str(self.tracking.create_experiment(mine, f"{self.artifacts}/{name}"))
+
+    def _log_model(self, run_id: str, experiment_id: str, name: str) -> None:
+        from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+
+        model = self.tracking.create_logged_model(experiment_id, name, run_id)
+        self.tracking.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+        self.tracking.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+
+
+class TaggedBackend:
+    """The shelf behind a registry that keeps its stages as tags."""
+
+    def __init__(self, backend: RegistryBackend) -> None:
+        self._shelf = backend
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._shelf, name)
+
+    def add(self, name: str, *, versions: int | Sequence[Stage] = 0, prompt: bool = False, **more: Any) -> None:
+        """Add a model; the stages of its versions are tags."""
+        stages = [Stage.NONE] * versions if isinstance(versions, int) else versions
+        self._shelf.add(name, versions=len(stages) if prompt else 0, prompt=prompt, **more)
+        for stage in [] if prompt else stages:
+            self.add_version(name, stage=stage)
+
+    def add_version(
+        self, name: str, *, stage: Stage = Stage.NONE, tags: Mapping[str, str] | None = None, **more: Any
+    ) -> int:
+        """Add a version, its stage as a tag."""
+        mark = {} if stage is Stage.NONE else {STAGE_TAG: stage.value}
+        return self._shelf.add_version(name, tags={**(tags or {}), **mark}, **more)
+
+
+@pytest.fixture(scope="session")
+def mlflow_template(tmp_path_factory: pytest.TempPathFactory, _mlflow_reads_its_migrations_once: None) -> Path:
+    """Return a SQLite file with MLflow's empty tables, to be copied. The first process of a run makes it for all."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "mlflow"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "template.db").exists():
+            MlflowBackend(f"sqlite:///{folder / 'begun.db'}").close()
+            (folder / "begun.db").rename(folder / "template.db")
+    return folder / "template.db"
+
+
+@pytest.fixture(scope="session")
+def _mlflow_reads_its_migrations_once() -> Iterator[None]:
+    """Let each store that is opened not run all of MLflow's migration files to learn which is the newest."""
+    from mlflow.store.db import utils
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, "_get_latest_schema_revision", cache(utils._get_latest_schema_revision))
+        yield
+
+
+@pytest.fixture
+def mlflow_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give MLflow's time limits back, whatever a registry has written into the environment."""
+    for name in _PATIENCE:
+        monkeypatch.setenv(name, "0")  # so that it is remembered
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def mlflow_sqlite(mlflow_template: Path, mlflow_patience: None, tmp_path: Path) -> str:
+    """Return the URI of a fresh MLflow database: a tracking URI and a registry URI."""
+    shutil.copy(mlflow_template, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+@pytest.fixture
+def mlflow_backend(mlflow_sqlite: str) -> Iterator[MlflowBackend]:
+    """Return the shelf behind `mlflow_sqlite` and `mlflow_server`."""
+    backend = MlflowBackend(mlflow_sqlite, str(Path(mlflow_sqlite.removeprefix("sqlite:///")).with_name("artifacts")))
+    yield backend
+    backend.close()
+
+
+@pytest.fixture
+def mlflow_server(mlflow_sqlite: str, tmp_path: Path) -> Iterator[MlflowServer]:
+    """Return a running MLflow server over `mlflow_sqlite`."""
+    server = MlflowServer(mlflow_sqlite, tmp_path / "artifacts")
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def registries(request: pytest.FixtureRequest) -> Callable[[str], tuple[Registry, RegistryBackend]]:
+    """Return a function that makes an empty registry of one of the KINDS or TAGGED_KINDS, with its shelf."""
+
+    def make(kind: str) -> tuple[Registry, RegistryBackend]:
+        if kind in TAGGED_KINDS:
+            registry, backend = make(kind.removesuffix(" with tags"))
+            return TaggedStages(registry, champion="champion", challenger="challenger"), TaggedBackend(backend)
+        if kind == "memory":
+            memory = MemoryRegistry()
+            return memory, memory
+        from bot.registry.mlflow import MlflowRegistry
+
+        backend = request.getfixturevalue("mlflow_backend")
+        fixture = request.getfixturevalue(f"mlflow_{'server' if kind == 'http' else kind}")
+        registry = MlflowRegistry(fixture.uri if kind == "http" else fixture)
+        request.addfinalizer(registry.close)
+        return registry, backend
+
+    return make
+
+
+PACKAGE = Package(
+    flavors=("sklearn",),
+    signature=Signature(
+        inputs=(Column(name="age", type="long"), Column(name="страна", type="string", required=False)),
+        outputs=(Column(name="", type="tensor(int64,[-1, 4])"),),
+        params=(Column(name="threshold", type="double", required=False),),
+    ),
+    dependencies=("mlflow==3.17.2", "scikit-learn==1.9.0"),
+    size=1234,
+)
+
+
+def mlmodel(package: Package) -> str:
+    """Return the file that MLflow writes for such a model."""
+    told: dict[str, Any] = {"flavors": {name: {"code": None} for name in [*package.flavors, "python_function"]}}
+    told["model_size_bytes"] = package.size
+    if package.signature:
+        sides = {side: getattr(package.signature, side) for side in ("inputs", "outputs", "params")}
+        told["signature"] = {
+            side: json.dumps([_spec(column, side) for column in columns]) for side, columns in sides.items()
+        }
+    return yaml.safe_dump(told)
+
+
+def _spec(column: Column, side: str) -> dict[str, Any]:
+    if tensor := re.fullmatch(r"tensor\((\w+),(.*)\)", column.type):
+        return {"type": "tensor", "tensor-spec": {"dtype": tensor[1], "shape": json.loads(tensor[2])}}
+    more = {"default": 0.5, "shape": None} if side == "params" else {"required": column.required}
+    return {"name": column.name, "type": column.type, **more}
+
+
+def _dataset_input(dataset: Dataset) -> Any:
+    from mlflow.entities import Dataset as MlflowDataset
+    from mlflow.entities import DatasetInput, InputTag
+
+    profile = None if dataset.rows is None else json.dumps({"num_rows": dataset.rows, "num_elements": 7})
+    tags = [InputTag("mlflow.data.context", dataset.context)] if dataset.context else []
+    return DatasetInput(MlflowDataset(dataset.name, dataset.digest, "local", "{}", None, profile), tags)
+
+
+def _milliseconds(moment: datetime | None) -> int | None:
+    return int(moment.timestamp() * 1000) if moment else None

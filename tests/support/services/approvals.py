@@ -1,0 +1,23 @@
+"""Requests with approvals of people whose rights change."""
+
+from __future__ import annotations
+
+from bot.domain.approvals import Request
+from bot.domain.commands import FreezeModel
+from bot.domain.moves import Move
+from bot.domain.parsing import build
+from tests.support.services.bench import BOB, DAVE, Bench
+
+
+def freeze(bench: Bench, model: str = "churn") -> None:
+    bench.freezing.freeze(BOB, build(FreezeModel, {"model": model, "reason": "audit"}), origin="slack")
+
+
+def move_of(bench: Bench, request: Request) -> Move:
+    [move] = [move for move in bench.moves_of(request.model) if move.request == request.id]
+    return move
+
+
+def glass(bench: Bench) -> Request:
+    """Let an admin break the glass for churn v4; the move is written down and not made yet."""
+    return bench.open('promote churn 4 production --break-glass --reason "fraud"', DAVE)

@@ -1,0 +1,397 @@
+"""A workbench for the services: a real SQLite ledger, a registry in memory that can be bent, a clock turned by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bot.anchor_file import AnchorFile
+from bot.bootstrap import hands
+from bot.domain.approvals import Choice, Request, RequestState
+from bot.domain.approvers import Electorate
+from bot.domain.errors import SlackUnreachable
+from bot.domain.events import Event
+from bot.domain.looks import Finding
+from bot.domain.monitors import Answer, Counts, Point
+from bot.domain.moves import Move
+from bot.domain.parsing import parse
+from bot.domain.people import Caller, Person, Profile
+from bot.domain.policy import Policy, read_policy
+from bot.domain.registry import Stage
+from bot.domain.text import unpack
+from bot.ledger import SqlLedger
+from bot.metrics import Metrics
+from bot.ports import Ask, Note, NoteKind, Query
+from bot.registry.memory import MemoryRegistry
+from bot.services.comparisons import Comparisons
+from bot.services.context import Context, Rules
+from bot.services.errands import Done, Errands
+from bot.services.file_monitors import FileMonitors
+from bot.services.fitness import Fitness
+from bot.services.freezing import Freezing
+from bot.services.gatekeeper import Gatekeeper
+from bot.services.gating import Gating
+from bot.services.incidents import Incidents
+from bot.services.lookups import Lookups
+from bot.services.mirror import Mirror
+from bot.services.monitoring import Monitoring
+from bot.services.moves import Moves
+from bot.services.requests import Counted, Requests
+from bot.services.restores import Restores
+from bot.services.reviews import Reviews
+from bot.services.rollbacks import Rollbacks
+from bot.services.tending import Tending
+from bot.services.watch import Watch
+
+ALICE, BOB, CAROL, DAVE = (Profile(person=Person("T1", f"U{name}")) for name in ("ALICE", "BOB", "CAROL", "DAVE"))
+GUEST = Profile(person=Person("T1", "UGUEST"), is_guest=True)
+STRANGER = Profile(person=Person("T2", "UBOB"), is_home=False)
+
+POLICY: dict[str, Any] = {
+    "channel": "#ml-models",
+    "roles": {"lead": ["UBOB", "UCAROL"], "admin": ["UDAVE"]},
+    "models": {
+        "*": {
+            "staging": {"approvers": ["lead"], "requester_may_approve": True},
+            "production": {"approvers": ["lead"], "expires_after": "24h"},
+        },
+        "two*": {"production": {"approvers": ["lead"], "required": 2, "override": ["admin"]}},
+        "unruled": {"staging": {"approvers": ["lead"]}},
+    },
+}
+
+
+class ManualClock:
+    """A clock that stands still until somebody turns it."""
+
+    def __init__(self) -> None:
+        self.time = datetime(2026, 5, 4, 12, tzinfo=UTC)
+        self.ticks = 0.0
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        return self.time
+
+    def monotonic(self) -> float:
+        """Return seconds that go on however the clock is set."""
+        return self.ticks
+
+    def set_back(self, **span: float) -> None:
+        """Set the time back, as somebody does who mends a clock; no time has gone by."""
+        self.time -= timedelta(**span)
+
+    def advance(self, **span: float) -> None:
+        """Put it forward."""
+        self.time += timedelta(**span)
+        self.ticks += timedelta(**span).total_seconds()
+
+
+class FakeDirectory:
+    """People as a test says they are now: members of this workspace, until `become` changes one."""
+
+    def __init__(self) -> None:
+        self.people: dict[str, Profile] = {}
+        self.groups: dict[str, list[str]] = {}  # who is in a user group; of others Slack can't say
+        self.is_down = False
+        self.asked: list[list[str]] = []
+        self.meanwhile: Callable[[], None] | None = None  # happens once, while Slack is asked
+
+    def become(self, who: Profile, **changes: Any) -> None:
+        """Change someone's account, such as `is_deleted=True` or `groups=frozenset()`."""
+        self.people[who.person.user] = replace(self.people.get(who.person.user, who), **changes)
+
+    def profile(self, person: Person) -> Profile:
+        """Return who that is."""
+        return self.profiles_now([person])[person.user]
+
+    def profiles_now(self, people: Iterable[Person]) -> dict[str, Profile]:
+        """Return who these are."""
+        asked = list(people)
+        self.asked.append([person.user for person in asked])
+        during, self.meanwhile = self.meanwhile, None
+        if during:
+            during()
+        if self.is_down:
+            raise SlackUnreachable("Slack doesn't answer.")
+        return {person.user: self.people.get(person.user, Profile(person=person)) for person in asked}
+
+    def electorate(self, ids: Sequence[str]) -> Electorate:
+        """Return the users among the ids, and who is in the groups that a test has filled."""
+        if self.is_down:
+            raise SlackUnreachable("Slack doesn't answer.")
+        groups = [one for one in ids if one.startswith("S")]
+        found = [one for one in ids if one not in groups] + [
+            user for one in groups for user in self.groups.get(one, [])
+        ]
+        people = {user: self.people.get(user, Profile(person=Person("T1", user))) for user in found}
+        return Electorate(people, is_whole=all(one in self.groups for one in groups))
+
+    def members(self, ids: Sequence[str]) -> list[str]:
+        """Return the users among the ids."""
+        return list(ids)
+
+    def names(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return no names."""
+        return {}
+
+
+class FakeSources:
+    """Sources that say what a test puts into them: by query, points or an answer, or an error that is raised."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Answer | Exception] = {}
+        self.asked: list[list[Query]] = []
+
+    def say(self, query: str, *points: Point | Counts) -> None:
+        """Let a query have these points from now on."""
+        self.answers[query] = Answer(points=points)
+
+    def read(self, name: str, queries: Sequence[Query]) -> list[Answer]:
+        """Return what was put in; what nobody put in has no points."""
+        self.asked.append(list(queries))
+        found = [self.answers.get(query.query, Answer()) for query in queries]
+        for one in found:
+            if isinstance(one, Exception):
+                raise one
+        return [one for one in found if isinstance(one, Answer)]
+
+    def history(self, name: str, query: Query, step: timedelta) -> Answer:
+        """Return the same."""
+        return self.read(name, [query])[0]
+
+
+class FaultyRegistry(MemoryRegistry):
+    """A registry where something happens right before or after the next transition; it counts them all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transitions = 0
+        self.before: Callable[[], None] | None = None
+        self.after: Callable[[], None] | None = None
+        self.is_deaf = False  # says yes and does nothing
+
+    def transition(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
+        """Move the version, with what was ordered before and after it."""
+        before, self.before = self.before, None
+        if before:
+            before()
+        self.transitions += 1
+        if self.is_deaf:
+            return
+        super().transition(name, version, stage, archive_existing=archive_existing)
+        after, self.after = self.after, None
+        if after:
+            after()
+
+    def by_hand(self, model: str, version: int, stage: Stage, *, archive_existing: bool = True) -> None:
+        """Move a version as somebody does in MLflow, behind our back."""
+        super().transition(model, version, stage, archive_existing=archive_existing)
+
+    def holders(self, model: str = "churn", stage: Stage = Stage.PRODUCTION) -> list[int]:
+        """Return who holds the stage."""
+        return [one.version for one in self.versions(model) if one.stage is stage]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """The services and what stands behind them. `churn` has v3 in Production, v2 in Staging, and v1, v4 besides."""
+
+    ledger: SqlLedger
+    registry: FaultyRegistry
+    clock: ManualClock
+    policy: Policy
+    owner: str = "here:1:a"
+    metrics: Metrics = field(default_factory=Metrics)
+    directory: FakeDirectory = field(default_factory=FakeDirectory)
+    context: Context = field(init=False)
+    lookups: Lookups = field(init=False)
+    gatekeeper: Gatekeeper = field(init=False)
+    comparisons: Comparisons = field(init=False)
+    requests: Requests = field(init=False)
+    tending: Tending = field(init=False)
+    rollbacks: Rollbacks = field(init=False)
+    errands: Errands = field(init=False)
+    moves: Moves = field(init=False)
+    mirror: Mirror = field(init=False)
+    freezing: Freezing = field(init=False)
+    watch: Watch = field(init=False)
+    sources: FakeSources = field(init=False)
+    monitoring: Monitoring = field(init=False)
+    incidents: Incidents = field(init=False)
+    fitness: Fitness = field(init=False)
+    file_monitors: FileMonitors = field(init=False)
+    restores: Restores = field(init=False)
+    reviews: Reviews = field(init=False)
+
+    def __post_init__(self) -> None:
+        context = Context(
+            ledger=self.ledger,
+            registry=self.registry,
+            rules=Rules(self.policy),
+            clock=self.clock,
+            owner=self.owner,
+            observer=self.metrics,
+            directory=self.directory,
+        )
+        gatekeeper, gating = Gatekeeper(context), Gating(context)
+        lookups = Lookups(context, gating)
+        requests, tending = Requests(context, lookups, gating), Tending(context, lookups, gatekeeper)
+        fitness = Fitness(context)
+        rollbacks = Rollbacks(context, lookups, gatekeeper, fitness, requests)
+        sources, incidents, moves = (
+            FakeSources(),
+            Incidents(context, rollbacks, fitness),
+            Moves(context, gating, fitness),
+        )
+        errands = Errands(context, requests, hands(context, tending, rollbacks))
+        made = {
+            "sources": sources,
+            "incidents": incidents,
+            "file_monitors": FileMonitors(context),
+            "monitoring": Monitoring(context, sources, incidents, act=moves.run, monotonic=self.clock.monotonic),
+            "rollbacks": rollbacks,
+            "fitness": fitness,
+            "context": context,
+            "lookups": lookups,
+            "gatekeeper": gatekeeper,
+            "requests": requests,
+            "reviews": Reviews(context),
+            "tending": tending,
+            "comparisons": Comparisons(context, lookups),
+            "moves": moves,
+            "mirror": Mirror(context),
+            "freezing": Freezing(context, gatekeeper),
+            "watch": Watch(context),
+            "errands": errands,
+            "restores": Restores(context, AnchorFile(), gatekeeper, moves, errands, requests),
+        }
+        for name, value in made.items():
+            object.__setattr__(self, name, value)
+
+    # -- doing -------------------------------------------------------------------------------------------------
+
+    def ask(self, text: str = "promote churn 4 production", who: Caller = ALICE) -> Ask:
+        """Ask for something; nothing is read from the registry yet."""
+        command = parse(text)
+        assert command is not None
+        return self.errands.ask(who, command, where="C1", origin="slack")
+
+    def do(self, text: str, who: Caller = ALICE) -> Done:
+        """Ask for something and have it done; a move that comes of it is made."""
+        done = self.errands.carry_out(self.ask(text, who).id)
+        if done.move:
+            self.moves.run(done.model)
+        return done
+
+    def open(self, text: str = "promote churn 4 production", who: Caller = ALICE) -> Request:
+        """Ask for something, and open the request."""
+        return self.open_ask(self.ask(text, who).id)
+
+    def open_ask(self, ask_id: str) -> Request:
+        """Carry out an ask of which a request comes, and return that."""
+        request = self.errands.carry_out(ask_id).request
+        assert request is not None
+        return request
+
+    def approve(self, request: Request, who: Caller = BOB) -> Counted:
+        """Approve a request."""
+        return self.requests.vote(who, request.id, Choice.APPROVE, origin="slack")
+
+    def reject(self, request: Request, who: Caller = BOB, reason: str = "too slow") -> Counted:
+        """Reject a request."""
+        return self.requests.vote(who, request.id, Choice.REJECT, reason=reason, origin="slack")
+
+    def approved(self, text: str = "promote churn 4 production") -> Request:
+        """Open a request and approve it; its move is written down and not made yet."""
+        return self.approve(self.open(text)).request
+
+    def finding(self, note: Note) -> Finding:
+        """Return what a notice tells of."""
+        with self.ledger.read() as reading:
+            return reading.finding(note.lane)
+
+    def findings(self) -> list[Finding]:
+        """Return what Slack has yet to hear of what was found, oldest first."""
+        return [self.finding(note) for note in self.notes() if note.kind is NoteKind.NOTICE]
+
+    # -- seeing ------------------------------------------------------------------------------------------------
+
+    def state(self, request: Request) -> RequestState:
+        """Return the state of a request now."""
+        return self.now(request).state
+
+    def now(self, request: Request) -> Request:
+        """Return a request as it is now."""
+        with self.ledger.read() as reading:
+            return reading.request(request.id)
+
+    def move(self, request: Request) -> Move:
+        """Return the move of an approved request."""
+        with self.ledger.read() as reading:
+            return reading.move(f"promotion:{request.id}")
+
+    def moves_of(self, model: str = "churn") -> list[Move]:
+        """Return a model's moves, newest first."""
+        with self.ledger.read() as reading:
+            return reading.moves(model)
+
+    def events(self) -> list[Event]:
+        """Return the audit, oldest first."""
+        with self.ledger.read() as reading:
+            return [link.event for link in reading.links()]
+
+    def tags(self) -> list[str]:
+        """Return the audit's tags, oldest first."""
+        return [event.tag.value for event in self.events()]
+
+    def notes(self) -> list[Note]:
+        """Return what Slack has yet to hear."""
+        with self.ledger.read() as reading:
+            return reading.due_notes(self.clock.now())
+
+    def keys(self) -> set[str]:
+        """Return the kinds of what Slack has yet to hear, without the ids."""
+        return {":".join(part for at, part in enumerate(note.key.split(":")) if at != 1) for note in self.notes()}
+
+    def told(self, kind: str) -> str:
+        """Return the sentence of the note whose key begins so, such as `news` or `direct`."""
+        return next(str(unpack(note.data["say"])) for note in self.notes() if note.key.startswith(kind))
+
+
+@pytest.fixture
+def bench(sqlite_url: str) -> Iterator[Bench]:
+    """Return a workbench."""
+    made = bench_on(sqlite_url)
+    yield made
+    made.ledger.close()
+
+
+def bench_on(url: str) -> Bench:
+    """Return a workbench over a ledger that is set up and empty; the ledger is the caller's to close."""
+    metrics = Metrics()
+    registry = FaultyRegistry()
+    registry.add("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
+    registry.set_alias("churn", "champion", 3)
+    return Bench(
+        ledger=SqlLedger(url, observer=metrics),
+        registry=registry,
+        clock=ManualClock(),
+        policy=read_policy(POLICY),
+        metrics=metrics,
+    )
+
+
+def second_bench(bench: Bench) -> Bench:
+    """Return another process's services over the same ledger and registry."""
+    return Bench(
+        ledger=bench.ledger,
+        registry=bench.registry,
+        clock=bench.clock,
+        policy=bench.policy,
+        owner="there:2:b",
+        directory=bench.directory,
+    )

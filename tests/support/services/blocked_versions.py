@@ -1,0 +1,43 @@
+"""A version that was rolled back as bad, and what unblocks it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from bot.domain.approvals import Request
+from bot.domain.commands import Unblock
+from bot.domain.parsing import build
+from bot.domain.policy import read_policy
+from tests.support.services.bench import BOB, POLICY, Bench
+from tests.support.services.rollbacks import ROLL_BACK
+
+REQUEST_AGAIN = "promote churn 4 production"
+
+
+def set_production_rule(bench: Bench, *gates: Mapping[str, Any], **production: Any) -> None:
+    """Let these gates and this rule apply to Production of every model."""
+    stages = {
+        "staging": {"approvers": ["lead"]},
+        "production": {"approvers": ["lead"], "gates": list(gates)} | production,
+    }
+    bench.context.rules.replace(read_policy(POLICY | {"models": {"*": stages}}), "edited")
+
+
+@pytest.fixture
+def bad(served: Bench) -> Bench:
+    """Return a bench whose v4 was rolled back as bad, so that v2 is in Production again."""
+    served.do(ROLL_BACK, BOB)
+    served.clock.advance(hours=1)
+    return served
+
+
+def unblock(bench: Bench, version: int = 4) -> None:
+    command = build(Unblock, {"model": "churn", "version": str(version), "reason": "it was the feature store"})
+    bench.rollbacks.unblock(BOB, command, origin="slack")
+
+
+def failed_gates(request: Request) -> list[str]:
+    return [gate.name for gate in request.seen.failed] if request.seen else []

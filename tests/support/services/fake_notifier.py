@@ -1,0 +1,40 @@
+"""Somebody whom the outbox tells."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+from bot.ports import Delivery, Note, Outcome, Posting
+
+DELIVERED = Delivery(Outcome.DELIVERED, Posting("C1", "1.1"), is_new=True)
+
+
+class FakeNotifier:
+    """A notifier that writes down what it was given, and answers as it was told to: the last answer stays."""
+
+    def __init__(self) -> None:
+        self.told: list[Note] = []
+        self.taken_back: list[Posting] = []
+        self.answers: dict[str, list[Delivery]] = defaultdict(lambda: [DELIVERED])
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    @property
+    def keys(self) -> list[str]:
+        """Return what it was given, in order."""
+        return [note.key for note in self.told]
+
+    def channel(self, name: str) -> str:
+        """Return the name: here it is the id."""
+        return name
+
+    def take_back(self, posting: Posting) -> None:
+        """Write down what is to be deleted."""
+        self.taken_back.append(posting)
+
+    def deliver(self, note: Note) -> Delivery:
+        """Take one note."""
+        self.told.append(note)
+        self.meanwhile()
+        answers = self.answers[note.key]
+        return answers.pop(0) if len(answers) > 1 else answers[0]

@@ -1,0 +1,20 @@
+"""Freezing and unfreezing Production."""
+
+from __future__ import annotations
+
+from bot.domain.commands import FreezeModel, UnfreezeModel
+from bot.domain.parsing import build
+from bot.domain.people import Caller
+from tests.support.services.bench import BOB, Bench
+
+
+def freeze(
+    bench: Bench, who: Caller = BOB, *, model: str | None = "churn", reason: str = "audit", **more: object
+) -> str:
+    command = build(FreezeModel, {"model": model, "everywhere": model is None, "reason": reason, **more})
+    return str(bench.freezing.freeze(who, command, origin="slack"))
+
+
+def unfreeze(bench: Bench, who: Caller = BOB, *, model: str | None = "churn") -> str:
+    command = build(UnfreezeModel, {"model": model, "everywhere": model is None})
+    return str(bench.freezing.unfreeze(who, command, origin="slack"))

@@ -1,0 +1,77 @@
+"""Requests whose gates pass or fail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from bot.domain.approvals import Request
+from bot.domain.events import Event, Tag
+from bot.domain.people import Caller
+from bot.domain.policy import read_policy
+from bot.domain.registry import Column, Signature, Stage
+from tests.support.services.bench import BOB, DAVE, POLICY, Bench
+
+ACCURATE: Mapping[str, Any] = {"metric": "accuracy", "at_least": 0.85}
+
+
+NO_WORSE: Mapping[str, Any] = {"metric": "f1", "not_worse_than_incumbent_by": 0.01}
+
+
+FRAUD = "promote fraud 2 production"
+
+
+SIGNATURE = Signature(inputs=(Column(name="age", type="long"),))
+
+
+GOOD = {"accuracy": 0.9, "f1": 0.8}
+
+
+def set_gates(bench: Bench, *gates: Mapping[str, Any], **production: Any) -> None:
+    """Let these gates and this rule hold for Production of every model."""
+    rule = {"approvers": ["lead"], "gates": list(gates)} | production
+    models = {"*": {"staging": {"approvers": ["lead"]}, "production": rule}}
+    bench.context.rules.replace(read_policy(POLICY | {"models": models}), "edited")
+
+
+def measure(bench: Bench, version: int, **metrics: float) -> None:
+    """Let a version of `fraud` have these metrics."""
+    bench.registry.add_run(f"run{version}", metrics=metrics)
+
+
+@pytest.fixture
+def fraud(bench: Bench) -> Bench:
+    """Return the bench with a model `fraud`: v1 in Production, v2 besides, both measured and equally good."""
+    bench.registry.add("fraud")
+    for version, stage in ((1, Stage.PRODUCTION), (2, Stage.NONE)):
+        measure(bench, version, **GOOD)
+        bench.registry.add_version("fraud", stage=stage, run_id=f"run{version}")
+    return bench
+
+
+@pytest.fixture
+def blocked(fraud: Bench) -> Request:
+    """Return an open request whose version is not accurate enough; an admin may let it pass."""
+    set_gates(fraud, ACCURATE, override=["admin"])
+    measure(fraud, 2, accuracy=0.83)
+    return fraud.open(FRAUD)
+
+
+def override_gates(bench: Bench, request: Request, who: Caller = DAVE, reason: str = "known") -> Request:
+    return bench.requests.override(who, request.id, reason=reason, origin="slack").request
+
+
+def withdraw(bench: Bench, request: Request, who: Caller = BOB) -> int:
+    return bench.requests.withdraw(who, request.id, origin="slack").approvals
+
+
+def run_transition(bench: Bench, request: Request) -> Request:
+    """Make the move of an approved request, and return how it ended."""
+    bench.moves.run(request.model)
+    return bench.now(request)
+
+
+def events(bench: Bench, tag: Tag) -> list[Event]:
+    return [event for event in bench.events() if event.tag is tag]

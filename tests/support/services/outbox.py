@@ -1,0 +1,37 @@
+"""An outbox, and messages for it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from bot.ports import Delivery, Note, NoteKind, Outcome
+from bot.services.outbox import Outbox
+from tests.support.services.bench import Bench
+from tests.support.services.fake_notifier import FakeNotifier
+
+UNKNOWN = Delivery(Outcome.UNKNOWN, why="reset")
+
+
+def later(seconds: float = 0) -> Delivery:
+    return Delivery(Outcome.LATER, wait=timedelta(seconds=seconds), why="ratelimited")
+
+
+@pytest.fixture
+def fake_notifier() -> FakeNotifier:
+    """Return a notifier to look at."""
+    return FakeNotifier()
+
+
+@pytest.fixture
+def outbox(bench: Bench, fake_notifier: FakeNotifier) -> Outbox:
+    """Return an outbox that delivers to it."""
+    return Outbox(bench.context, fake_notifier)
+
+
+def put(bench: Bench, *keys: str, kind: NoteKind = NoteKind.NEWS) -> None:
+    """Put notes into the outbox; `r1/a` is note a in lane r1."""
+    with bench.ledger.write() as tx:
+        for key in keys:
+            tx.add_note(Note(key=key, lane=key.partition("/")[0], kind=kind, to="C1"))

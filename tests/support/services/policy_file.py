@@ -1,0 +1,76 @@
+"""A policy file that is edited, and what the bot makes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bot.domain.events import Event, Tag
+from bot.policy_file import PolicyFile
+from bot.ports import NoSlack
+from bot.services.policies import Policies
+from tests.support.services.bench import Bench
+
+ONE = 'channel: "#one"\nroles: {lead: [UBOB]}\nmodels: {"*": {production: {approvers: [lead]}}}\n'
+
+
+TWO = ONE.replace("[UBOB]", "[UBOB, UCAROL]").replace("#one", "#two")
+
+
+STRICTER = ONE.replace("[lead]", "[lead], required: 2")
+
+
+BROKEN = ONE.replace("approvers", "aprovers")
+
+
+class NamesDirectory(NoSlack):
+    """A directory that knows what Bob and Carol are called."""
+
+    def names(self, ids: object) -> dict[str, str]:
+        """Return the names."""
+        return {one: {"UBOB": "Bob Tanaka", "UCAROL": "Carol"}.get(one, one) for one in ids}  # type: ignore[attr-defined]  # a list
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "registrar.yml"
+    path.write_text(ONE, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def policies(bench: Bench, file: Path) -> Policies:
+    begun = Policies(bench.context, PolicyFile(file), NamesDirectory())
+    begun.begin()
+    return begun
+
+
+def edits(file: Path, text: str) -> None:
+    file.write_text(text, encoding="utf-8")
+
+
+def settles(bench: Bench, policies: Policies, seconds: int) -> bool:
+    """Let that much time pass, with a poll at its beginning and each second; tell whether a policy was put in force."""
+    taken = policies.take_up()
+    for _ in range(seconds):
+        bench.clock.advance(seconds=1)
+        taken |= policies.take_up()
+    return taken
+
+
+def told(bench: Bench) -> list[str]:
+    """Return what channels have yet to hear."""
+    return [bench.told(note.key) for note in bench.notes()]
+
+
+def events(bench: Bench, tag: Tag) -> list[Event]:
+    return [event for event in bench.events() if event.tag is tag]
+
+
+def start(bench: Bench, file: Path) -> Policies:
+    """Start another process with the file as it is."""
+    bench.context.rules.replace(PolicyFile(file).parse(file.read_text(encoding="utf-8")), "")
+    started = Policies(bench.context, PolicyFile(file), NamesDirectory())
+    started.begin()
+    return started

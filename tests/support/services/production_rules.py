@@ -1,0 +1,15 @@
+"""Policies in which one rule differs."""
+
+from __future__ import annotations
+
+from bot.domain.policy import read_policy
+from tests.support.services.bench import POLICY, Bench
+
+
+def with_production_rule(
+    bench: Bench, production: dict[str, object], roles: dict[str, list[str]] | None = None
+) -> Bench:
+    """Return the bench with another rule for Production."""
+    models = POLICY["models"] | {"*": {"production": production}}
+    bench.context.rules.replace(read_policy(POLICY | {"models": models, "roles": roles or POLICY["roles"]}), "another")
+    return bench

@@ -1,0 +1,26 @@
+"""Rollbacks of a model whose Production changed twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.domain.registry import Column, Package, Signature
+from tests.support.services.bench import Bench
+
+ROLL_BACK = 'rollback churn --reason "accuracy fell"'
+
+
+@pytest.fixture
+def served(bench: Bench) -> Bench:
+    """Return a bench whose `churn` had v3, then v2, then v4 in Production."""
+    bench.watch.poll()
+    for version in (2, 4):
+        bench.clock.advance(hours=30)
+        bench.approved(f"promote churn {version} production")
+        bench.moves.run("churn")
+    assert bench.registry.holders() == [4]
+    return bench
+
+
+def package_with_input(kind: str) -> Package:
+    return Package(flavors=("sklearn",), signature=Signature(inputs=(Column(name="tenure", type=kind),)))

@@ -1,0 +1,99 @@
+"""A bot that sends events to webhooks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot.domain.policy import read_policy
+from bot.domain.registry import Stage
+from bot.domain.text import unpack
+from bot.ledger import SqlLedger
+from bot.ports import Note, NoteKind
+from bot.services.outbox import Endpoints, Outbox
+from bot.services.serving import TOLD_FOR, given_up
+from bot.webhooks import Webhooks
+from tests.support.network.http_receiver import HttpReceiver, run_receiver
+from tests.support.services.bench import POLICY, Bench, FaultyRegistry, ManualClock
+from tests.support.services.fake_notifier import FakeNotifier
+
+SECRET = "plum-that-signs"
+
+
+TOKEN = "token-in-the-address"
+
+
+@dataclass(kw_only=True)
+class WebhookHarness:
+    """A bench whose policy names an endpoint, the outbox that reaches it, and the one for Slack."""
+
+    bench: Bench
+    there: HttpReceiver
+    variables: dict[str, str]
+    events: Endpoints = field(init=False)
+    slack: Outbox = field(init=False)
+    fake_notifier: FakeNotifier = field(default_factory=FakeNotifier)
+
+    def __post_init__(self) -> None:
+        bench = self.bench
+        webhooks = Webhooks(lambda: bench.context.policy, self.variables.get, bench.clock.now)
+        self.events = Endpoints(bench.context, webhooks, at_once=4, limit=TOLD_FOR, given_up=given_up)
+        self.slack = Outbox(bench.context, self.fake_notifier)
+
+    def promote(self, version: int = 4, model: str = "churn") -> str:
+        """Move a version to Production, and return the move's id."""
+        self.bench.clock.advance(seconds=1)
+        request = self.bench.approved(f"promote {model} {version} production --reason 'better f1'")
+        self.bench.moves.run(model)
+        return f"promotion:{request.id}"
+
+    def heard(self) -> list[dict[str, Any]]:
+        """Return the events that arrived, in order."""
+        return [json.loads(got.body) for got in self.there.got]
+
+    def told(self) -> list[str]:
+        """Return the news that threads have heard, or are to hear."""
+        waiting = [note for note in self.bench.notes() if note.kind is NoteKind.NEWS]
+        return [str(unpack(note.data["say"])) for note in [*self.fake_notifier.told, *waiting] if "say" in note.data]
+
+    def waiting(self, kind: NoteKind = NoteKind.EVENT) -> list[Note]:
+        """Return what is to be delivered, in a week at the latest."""
+        with self.bench.ledger.read() as reading:
+            return reading.due_notes(self.bench.clock.now() + timedelta(days=7), kinds={kind})
+
+
+NOTIFY: list[dict[str, Any]] = [{"url_env": "HOOK_URL", "secret_env": "HOOK_SECRET", "models": ["churn*"]}]
+
+
+@pytest.fixture
+def make(sqlite_url: str) -> Iterator[Callable[..., WebhookHarness]]:
+    """Return what makes the bench, over a policy that names these endpoints."""
+    ledger = SqlLedger(sqlite_url)
+    with run_receiver() as there:
+
+        def build(notify: list[dict[str, Any]] = NOTIFY) -> WebhookHarness:
+            registry = FaultyRegistry()
+            for model in ("churn", "churn-eu", "fraud"):
+                registry.add(model, versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
+            named = [one | {"url": one["url"].format(there=there.url)} if "url" in one else one for one in notify]
+            policy = read_policy(POLICY | {"notify": named})
+            bench = Bench(ledger=ledger, registry=registry, clock=ManualClock(), policy=policy)
+            return WebhookHarness(
+                bench=bench,
+                there=there,
+                variables={"HOOK_URL": f"{there.url}/hook?key={TOKEN}", "HOOK_SECRET": SECRET},
+            )
+
+        yield build
+    ledger.close()
+
+
+@pytest.fixture
+def webhook_harness(make: Callable[..., WebhookHarness]) -> WebhookHarness:
+    """Return a bench with one endpoint, for the models that begin with churn."""
+    return make()

@@ -1,0 +1,348 @@
+"""The whole bot behind its front door, with nothing left to chance."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import httpx
+from fastapi import FastAPI
+
+from bot.bootstrap import build, open_ledger, slack_client
+from bot.domain.approvals import Request
+from bot.domain.card import own_tags
+from bot.domain.freezes import Freeze
+from bot.domain.incidents import Doing, Incident, IncidentKind
+from bot.domain.looks import Finding
+from bot.domain.monitors import Monitor
+from bot.domain.moves import MoveKind
+from bot.domain.people import Person, Profile
+from bot.domain.registry import Stage
+from bot.ledger import SqlLedger
+from bot.registrar import Registrar
+from bot.registry.memory import MemoryRegistry
+from bot.services.context import Rules
+from bot.services.rows import incident_note
+from bot.slack import incident_card, modals, notices
+from bot.slack.directory import SlackDirectory
+from bot.slack.notifier import SlackNotifier
+from handlers import http
+from handlers.serve import bolt_app
+from localslack import LocalSlack, PersonSeed, payloads
+from localslack.signing import signed_headers
+from tests.support.app.app_fixture import CHANNEL, POLICY, add_churn, make_policy, settings_for
+from tests.support.app.harness import ALICE, BOB, command, sent_texts
+from tests.support.faults.consistency_checks import is_quiet
+from tests.support.slack.message_parts import OURS
+from tests.support.waiting import wait_until
+
+P = ParamSpec("P")
+
+T = TypeVar("T")
+
+JSON = dict[str, Any]
+
+
+GATED = POLICY["models"] | {
+    "*": {
+        "staging": {"approvers": ["lead"]},
+        "production": {"approvers": ["lead"], "gates": [{"semver": "set"}], "override": ["U0CAROL"]},
+    }
+}
+
+
+OUTSIDERS = GUEST, LONE, VISITOR, CONNECTED, MACHINE, GONE = (
+    PersonSeed(id="U0GUEST", name="guest", is_restricted=True),
+    PersonSeed(id="U0LONE", name="lone", is_ultra_restricted=True),
+    PersonSeed(id="U0VISITOR", name="visitor", team_id="T0OTHER"),
+    PersonSeed(id="U0CONNECTED", name="connected", team_id="T0OTHER"),
+    PersonSeed(id="U0MACHINE", name="machine", is_bot=True),
+    PersonSeed(id="U0GONE", name="gone", deleted=True),
+)
+
+
+MODEL = "churn"
+
+
+class _AtOnce(ThreadPoolExecutor):
+    """A pool that does everything at once, on the thread of whoever asks for it."""
+
+    def submit(self, task: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        done: Future[T] = Future()
+        try:
+            done.set_result(task(*args, **kwargs))
+        except BaseException as error:
+            done.set_exception(error)
+        return done
+
+
+class ErrorRecorder(logging.Handler):
+    """Keeps what no forged input may bring about: errors, and anything with a traceback.
+
+    That somebody cannot be answered is no error of ours: what is forged may say nowhere to go.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.NOTSET)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        is_error = record.levelno >= logging.ERROR and "no way to answer" not in record.getMessage()
+        if is_error or record.exc_info:
+            self.records.append(record)
+
+    def rung(self) -> list[str]:
+        """Return what was logged since this was asked last."""
+        records, self.records = self.records, []
+        return [logging.Formatter("%(name)s: %(message)s").format(record) for record in records]
+
+
+@dataclass(frozen=True)
+class StateSnapshot:
+    """Everything that an act could have changed but for the audit, which keeps refusals, too."""
+
+    requests: tuple[Request, ...]
+    votes: tuple[Any, ...]
+    moves: tuple[Any, ...]
+    freezes: tuple[Freeze, ...]
+    findings: tuple[Finding, ...]
+    versions: tuple[Any, ...]
+    models: tuple[Any, ...]
+    monitors: tuple[Monitor, ...]
+    incidents: tuple[Incident, ...]
+
+    @property
+    def decided(self) -> tuple[Any, ...]:
+        """What only those may change who decide: votes, moves, freezes, monitors, who holds a stage or an alias."""
+        stages = tuple((one.model, one.version, one.stage) for one in self.versions)
+        aliases = tuple((model.name, sorted(model.aliases.items())) for model in self.models)
+        return self.votes, self.moves, self.freezes, self.findings, self.monitors, stages, aliases
+
+
+@dataclass(kw_only=True, repr=False)
+class FrontDoor:
+    """The bot's address, and what is behind it."""
+
+    web: FastAPI
+    slack: LocalSlack
+    registrar: Registrar
+    registry: MemoryRegistry
+    ledger: SqlLedger
+    secret: str
+    alarm: ErrorRecorder
+    runner: asyncio.Runner
+    known: dict[str, str] = field(default_factory=dict)  # what the buttons carry that were really made, by action id
+    _sent: Iterator[int] = field(default_factory=itertools.count)
+
+    def post(
+        self, body: bytes, headers: Mapping[str, str] | list[tuple[bytes, bytes]], path: str = "/slack/events"
+    ) -> httpx.Response:
+        """Post a body as it is, and return the answer once everything is done that comes of it."""
+
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(self.web)
+            async with httpx.AsyncClient(transport=transport, base_url="http://registrar") as client:
+                return await client.post(path, content=body, headers=headers)
+
+        return self.runner.run(send())
+
+    def send(self, payload: JSON) -> httpx.Response:
+        """Post a payload signed as Slack does it."""
+        body, kind = payloads.as_http_body(payload)
+        return self.signed(body, kind)
+
+    def signed(self, body: bytes, kind: str = "application/x-www-form-urlencoded") -> httpx.Response:
+        """Post a body signed as Slack does it. The same body may come twice; here it is no replay."""
+        stamp = int(time.time()) - next(self._sent) % 280
+        return self.post(body, {"Content-Type": kind} | signed_headers(self.secret, body, stamp))
+
+    @property
+    def ids(self) -> list[str]:
+        """Every id that is real."""
+        return sorted(set(self.known.values()))
+
+    def kept(self) -> StateSnapshot:
+        """Return the state of everything now."""
+        models = tuple(self.registry.models())
+        names = [model.name for model in models]
+        with self.ledger.read() as reading:
+            requests = tuple(reading.requests())
+            votes = tuple(vote for request in requests for vote in reading.votes(request.id))
+            moves = tuple(m for name in names for m in reading.moves(name) if m.kind is not MoveKind.OBSERVED)
+            freezes = tuple(reading.freezes())
+            monitors, incidents = tuple(reading.monitors()), tuple(reading.incidents())
+            findings = tuple(reading.finding(self.known[one]) for one in (notices.MEND, notices.COMPARE))
+        versions = tuple(replace(one, tags=own_tags(one)) for name in names for one in self.registry.versions(name))
+        return StateSnapshot(
+            requests,
+            votes,
+            moves,
+            freezes,
+            findings,
+            versions,
+            tuple(replace(model, updated_at=None) for model in models),
+            monitors,
+            incidents,
+        )
+
+    def all_said(self) -> bool:
+        """Deliver what is due, and tell whether that was everything; a channel takes one message a second."""
+        self.registrar.outbox.deliver()
+        return is_quiet(self.ledger)
+
+    def markup(self, answer: httpx.Response) -> list[str]:
+        """Return the texts with markup that is not ours, of the answer and of all that the bot sent since last time."""
+        said = list(sent_texts(self.slack)) + list(_texts(answer))
+        self.slack.forget_calls()
+        return [text for text in said if set("<>") & set(_without_quotes(OURS.sub("", text)))]
+
+
+def _without_quotes(text: str) -> str:
+    return "\n".join(line.removeprefix("> ") for line in text.split("\n"))
+
+
+def _texts(answer: httpx.Response) -> Iterator[str]:
+    if answer.headers.get("content-type", "").startswith("application/json"):
+        yield from _marked(answer.json())
+
+
+def _marked(part: Any) -> Iterator[str]:
+    if isinstance(part, dict) and part.get("type") != "plain_text":
+        for key, value in part.items():
+            if key == "text" and isinstance(value, str):
+                yield value
+            else:
+                yield from _marked(value)
+    elif isinstance(part, list):
+        for one in part:
+            yield from _marked(one)
+
+
+@contextmanager
+def door(
+    slack: LocalSlack, home: Path, *, rules: JSON | None = None, monotonic: Callable[[], float] = time.monotonic
+) -> Iterator[FrontDoor]:
+    """Run the bot behind its door: a request is open, a new version and a change behind our back were found.
+
+    `rules` are the policy's, by model; by `monotonic` it reckons how old is what Slack has told of people.
+    """
+    for one in OUTSIDERS:
+        slack.add_person(one)
+    slack.set_members(CHANNEL, [*slack.members(CHANNEL), *(one.id for one in OUTSIDERS)])
+    registry = add_churn(MemoryRegistry())
+    settings = settings_for(slack, home, SLACK_APP_TOKEN=None)
+    holding = Rules(make_policy({"models": rules or GATED}))
+    alarm = ErrorRecorder()
+    logging.getLogger().addHandler(alarm)
+    with closing(open_ledger(settings)) as ledger, asyncio.Runner() as runner:
+        client = slack_client(settings)
+        asking = slack_client(settings, timeout=2)
+        registrar = build(
+            settings,
+            holding,
+            ledger=ledger,
+            registry=registry,
+            notifier=SlackNotifier(client, ledger, lambda: holding.policy),
+            directory=SlackDirectory(asking, slack.team_id, holding.policy.groups, monotonic),
+        )
+        registrar = replace(registrar, work=_AtOnce(), looking=_AtOnce())
+        app, harness = bolt_app(settings, registrar)
+        web = http.create(app, slack.signing_secret, webhook_secret="hook", changed=registrar.changed)
+        it = FrontDoor(
+            web=web,
+            slack=slack,
+            registrar=registrar,
+            registry=registry,
+            ledger=ledger,
+            secret=slack.signing_secret,
+            alarm=alarm,
+            runner=runner,
+        )
+        _furnish(it)
+        yield it
+        harness.close()
+        registrar.close()
+    logging.getLogger().removeHandler(alarm)
+
+
+def _furnish(it: FrontDoor) -> None:
+    it.registrar.poll()
+    it.registry.add("fraud", versions=[Stage.PRODUCTION, Stage.NONE])
+    it.registry.set_alias("fraud", "champion", 1)
+    it.registrar.poll()
+    it.registry.transition("fraud", 2, Stage.PRODUCTION, archive_existing=False)
+    it.registry.add_version(MODEL)
+    it.registrar.poll()
+    it.send(command(ALICE, f"promote {MODEL} 4 production"))
+    it.send(command(BOB, f"archive {MODEL} 2"))
+    it.send(command(BOB, f"monitor add {MODEL} accuracy --source push --greater-than 0.85 --action notify"))
+    it.send(command(BOB, f"monitor show {MODEL} accuracy"))
+    _alert(it)
+    wait_until(it.all_said)
+    for message in it.slack.person("bob").sees(CHANNEL):
+        it.known |= dict(_buttons(message))
+    bob = Profile(person=Person(it.slack.team_id, BOB.id))
+    for form, given in (
+        (modals.ROLLBACK, {"verb": "rollback", "model": MODEL}),
+        (modals.MONITOR, {"verb": "monitor add"}),
+    ):
+        it.known[form] = it.registrar.errands.draft(bob, given, where="C0MLMODELS")
+    it.slack.forget_calls()
+
+
+def _alert(it: FrontDoor) -> None:
+    """Let an incident stand in the channel that asks whether to roll back."""
+    now = it.registrar.context.clock.now()
+    incident = Incident(
+        id="iforged",
+        kind=IncidentKind.FAILED,
+        model=MODEL,
+        source="",
+        version=3,
+        move="nobody's",
+        monitors=("accuracy",),
+        opened_at=now,
+        since=now,
+        lines=(),
+        doing=Doing.AWAITING_HUMAN,
+        target=1,
+    )
+    with it.ledger.write() as tx:
+        tx.add_incident(incident)
+        tx.add_note(incident_note(incident, "opened", CHANNEL))
+    it.known[incident_card.UNDO] = incident.id
+
+
+def _buttons(part: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(part, dict):
+        if part.get("type") == "button":
+            yield part["action_id"], part.get("value", "")
+        for value in part.values():
+            yield from _buttons(value)
+    elif isinstance(part, list):
+        for one in part:
+            yield from _buttons(one)
+
+
+def form(who: payloads.Actor, callback: str, metadata: str, fields: Mapping[str, str]) -> JSON:
+    """Return a submitted form."""
+    values = {}
+    for name, text in fields.items():
+        choice = {"type": "static_select", "selected_option": {"value": text}}
+        values[name] = {"value": choice if name == "to" else {"type": "plain_text_input", "value": text}}
+    view = {
+        "type": "modal",
+        "id": "V1",
+        "callback_id": callback,
+        "private_metadata": metadata,
+        "state": {"values": values},
+    }
+    return payloads.view_submission(view, actor=who)

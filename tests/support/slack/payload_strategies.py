@@ -1,0 +1,254 @@
+"""The whole bot behind its front door, with nothing left to chance, for whoever forges what Slack might have sent.
+
+What is sent passes the signature, Bolt, the listeners, the services and a real ledger, and what comes of it stands in a
+local workspace. All of it is done by the time that the answer is there: no thread works on.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from hypothesis import strategies as st
+
+from bot.domain import commands, monitor_commands
+from bot.domain.commands import VERBS
+from bot.domain.grammar import Command
+from localslack import PersonSeed, payloads
+from tests.support.slack.front_door import CONNECTED, JSON, MODEL
+
+LOOKING = (monitor_commands.MonitorList, monitor_commands.MonitorShow, monitor_commands.MonitorBacktest)
+
+
+CHANGING: tuple[type[Command], ...] = (
+    commands.Promote,
+    commands.Register,
+    commands.Describe,
+    commands.SetTags,
+    commands.Archive,
+    commands.Approve,
+    commands.Reject,
+    commands.Withdraw,
+    commands.Override,
+    commands.Cancel,
+    commands.FreezeModel,
+    commands.UnfreezeModel,
+    commands.Rollback,
+    commands.Unblock,
+    *(verb for verb in monitor_commands.VERBS if verb not in LOOKING),
+)
+
+
+def actor(seed: PersonSeed) -> payloads.Actor:
+    """Return this person as the one who acted. Of one from a shared channel the payload says that they are at home."""
+    team = "T0LOCAL" if seed is CONNECTED else seed.team_id or "T0LOCAL"
+    return payloads.Actor(id=seed.id, name=seed.name, team_id=team)
+
+
+# -- what is sent ------------------------------------------------------------------------------------------------------
+
+
+ODD = (
+    "",
+    " ",
+    "<!channel>",
+    "<!here|x>",
+    "<@U0DAVE>",
+    "<!subteam^S0LEADS>",
+    "<http://evil.example|click>",
+    "http://evil.example",
+    "&lt;!channel&gt;",
+    "&amp;lt;!channel&amp;gt;",
+    "*b*",
+    "`x`",
+    "```",
+    "> q",
+    "\u202eabc",
+    "\u200b",
+    "\x00",
+    "\n",
+    "'",
+    '"',
+    "“",
+    "’",
+    "—",
+    "--",
+    "-",
+    "=",
+    ",",
+    "{0}",
+    "{it}",
+    "%s",
+    "../..",
+    "' OR 1=1 --",
+    "9" * 30,
+    "9" * 5000,
+    "-1",
+    "0",
+    "1e400",
+    "nan",
+    "x" * 3000,
+    "🦄",
+    "\U000e0001",
+    "null",
+    "\ufffe",
+)
+
+
+NAMES = (
+    MODEL,
+    "fraud",
+    "chrun",
+    "4",
+    "v1",
+    "latest",
+    "@champion",
+    "@nobody",
+    "staging",
+    "production",
+    "archived",
+    "f1",
+    "accuracy=1",
+    "owner=ann",
+    "a=",
+    "=a",
+    "30d",
+    "2026-12-01T18:00",
+    "1.2.3",
+    "0a1b2c3d",
+    "minor",
+    "because",
+    "all",
+)
+
+
+FLAGS = sorted({flag for verb in VERBS.values() for _, _, arg in verb.args() for flag in arg.flags} | {"--help", "-h"})
+
+
+# What an argument of a kind takes, or nearly.
+_KINDS: dict[str, tuple[str, ...]] = {
+    "MODEL": (MODEL, "fraud"),
+    "VERSION": ("4", "v1", "latest", "@champion", "production", "1.2.3", "0", "9" * 30, "9" * 5000),
+    "STAGE": ("staging", "production"),
+    "REQUEST": ("KNOWN",),
+    "N": ("1", "0", "2", "9" * 10, "9" * 19, "9" * 30, "9" * 5000, "1_0", "٣"),
+    "TIME": (
+        "30d",
+        "0s",
+        "99999d",
+        "9999999d",
+        "9" * 30 + "d",
+        "2026-12-01T18:00",
+        "0001-01-01",
+        "0001-01-01T00:00+14:00",
+        "9999-12-31T23:59-14:00",
+        "9999-12-31",
+    ),
+    "METRIC=VALUE": ("accuracy=1", "a=1e308", "a=nan", "a=" + "9" * 5000),
+    "KEY=VALUE": ("owner=ann", "a=", "'a=<!channel>'", "approver=U0DAVE"),
+    "TEXT": ("because", "'<!channel> <@U0DAVE>'"),
+}
+
+
+_LUCK = st.integers(0, 11)
+
+
+_WORD = st.one_of(st.sampled_from([*VERBS, *FLAGS, *NAMES, *ODD, "KNOWN"]), st.text(max_size=12))
+
+
+_FITTING = {kind: st.sampled_from(values) for kind, values in _KINDS.items()}
+
+
+_VERB = st.sampled_from(list(VERBS.values()))
+
+
+def typed(draw: Draw, known: list[str]) -> str:
+    """Return what may stand behind `/model`: any text, words of the grammar in any order, or nearly a command."""
+    luck = draw(_LUCK)
+    text = draw(_TEXT) if luck < 1 else draw(_JUMBLE) if luck < 3 else _line(draw, draw(_VERB))
+    return str(text).replace("KNOWN", draw(st.sampled_from(known)))
+
+
+def _line(draw: Draw, verb: type[Command]) -> str:
+    words = [verb.verb]
+    for _, of, arg in verb.args():
+        luck = draw(_LUCK)
+        if luck < (1 if of.is_required() else 6):
+            continue
+        value = str(draw(_WORD if luck == 11 else _FITTING.get(arg.shown, _WORD)))
+        if arg.shown and luck != 10:
+            words += [value] if arg.positional else [draw(st.sampled_from(arg.flags)), value]
+        elif arg.flags:
+            words.append(draw(st.sampled_from(arg.flags)))
+    return " ".join(words)
+
+
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+
+_TEXT = st.text(max_size=60)
+
+
+_JUMBLE = st.lists(st.builds("{1}{0}{1}".format, _WORD, st.sampled_from(["", "", "", '"', "'"])), max_size=8).map(
+    " ".join
+)
+
+
+KEYS = ("id", "type", "value", "team_id", "user_id", "action_id", "values", "x")
+
+
+_LEAVES = (None, True, False, 0, -1, 7, 10**30, 1.5, *ODD, "\ud800")
+
+
+LEAF = st.one_of(st.sampled_from(_LEAVES), st.text(max_size=20))
+
+
+# Any JSON value, the odd ones among them.
+ANYTHING = st.one_of(
+    LEAF,
+    st.lists(LEAF, max_size=2),
+    st.dictionaries(st.sampled_from(KEYS), LEAF, max_size=2),
+    st.sampled_from([[], {}, [[]], [{}], {"id": {}}, {"values": []}, {"values": {"reason": []}}, [None]]),
+)
+
+
+def places(part: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the way to every part of a payload."""
+    steps = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    for step, inner in steps:
+        yield (*before, step)
+        yield from places(inner, (*before, step))
+
+
+REMOVED = object()
+
+
+_INSTEAD = st.one_of(st.just(REMOVED), ANYTHING)
+
+
+def changed(payload: JSON, way: tuple[Any, ...], value: Any) -> JSON:
+    """Return the payload with one part replaced, or taken out. A way that leads nowhere any more changes nothing."""
+    whole = copy.deepcopy(payload)
+    part: Any = whole
+    try:
+        for step in way[:-1]:
+            part = part[step]
+        if value is REMOVED:
+            del part[way[-1]]
+        else:
+            part[way[-1]] = value
+    except (LookupError, TypeError):
+        return payload
+    return whole
+
+
+def mangled(draw: Draw, payload: JSON) -> JSON:
+    """Return the payload with up to three parts replaced or taken out."""
+    ways = list(places(payload))
+    for at, instead in draw(_CHANGES):
+        payload = changed(payload, ways[at % len(ways)], instead)
+    return payload
+
+
+_CHANGES = st.lists(st.tuples(st.integers(0, 200), _INSTEAD), max_size=3)

@@ -1,0 +1,393 @@
+"""The worst that people and registries can hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bot.domain import incident_words, rollback_words
+from bot.domain.approvals import Choice, Request, RequestState, Vote
+from bot.domain.approver_words import waiting_for
+from bot.domain.approvers import Awaited
+from bot.domain.callers import for_callers, no_way_back
+from bot.domain.card import Sources, fill
+from bot.domain.ci import CiRun
+from bot.domain.commands import History
+from bot.domain.comparison import Comparison, compare
+from bot.domain.events import Event, Link, Tag
+from bot.domain.evidence import GateResult, Seen
+from bot.domain.freezes import Frozen
+from bot.domain.history import Timeline
+from bot.domain.incidents import Doing, Incident, IncidentKind, Tripped
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitor_views import MonitorRow, MonitorView
+from bot.domain.monitors import Measurement, Monitor, Outcome, Standing, State
+from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.people import Actor, Person
+from bot.domain.policy import Policy, read_policy
+from bot.domain.registry import Column, Dataset, ModelInfo, Package, RunInfo, Signature, Stage, VersionInfo
+from bot.domain.rollbacks import Bar, Served
+from bot.domain.text import Say, say
+from bot.services.lookups import CardView
+
+NOW = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
+
+
+ALICE, BOB = Person("T1", "U0ALICE"), Person("T1", "U0BOB")
+
+
+NASTY = "<!channel> <@U0EVIL> <http://evil|x> <#C1> @here `code` ```x``` *b* _i_ & &amp; {0} \u202e\u200b\n> quote"
+
+
+TEXTS = {
+    "plain": "churn",
+    "empty": "",
+    "long": "a" * 250,
+    "ampersands": "&" * 250,
+    "brackets": "<" * 250,
+    "backticks": "`" * 250,
+    "nasty": NASTY,
+    "right to left": "\u202e" + "ם" * 200,
+    "emoji": "👩‍👩‍👧" * 30,
+    "lines": "a\n" * 100,
+}
+
+
+REASONS = {name: (text * 1000)[:1000] for name, text in TEXTS.items()}
+
+
+def a_request(name: str = "plain", state: RequestState = RequestState.PENDING, **changes: Any) -> Request:
+    """Return a request that holds one of the texts wherever it can."""
+    decided = state not in {RequestState.PENDING, RequestState.EXPIRED}
+    request = Request(
+        id="r4k7q",
+        model=TEXTS[name] or "m",
+        version=999_999_999,
+        from_stage=Stage.STAGING,
+        target=Stage.PRODUCTION,
+        incumbent=999_999_998,
+        requester=ALICE,
+        reason=REASONS[name],
+        required=50,
+        opened_at=NOW,
+        expires_at=NOW + timedelta(days=1),
+        semver=TEXTS[name] * 20,
+        state=state,
+        keep_existing=True,
+        decided_at=None if state is RequestState.PENDING else NOW,
+        decided_by=BOB if decided else None,
+        outcome="" if state is RequestState.PENDING else REASONS[name],
+        seen=seen(name),
+        ci=a_run(name),
+    )
+    return replace(request, **changes)
+
+
+def a_run(name: str = "plain") -> CiRun:
+    """Return a run of a CI service whose words are as long as they get."""
+    word = (TEXTS[name] * 200)[:200]
+    return CiRun(repository=word, run=word, commit=word, url=f"https://ci.example/{'r' * 900}?a=1&b=2")
+
+
+def seen(name: str = "plain") -> Seen:
+    """Return what a request was opened on, a hundred of everything."""
+    text = TEXTS[name] or "m"
+    gates = tuple(
+        GateResult(name=f"{text}{n}", bound=text * 3, value=text * 5, passed=n % 2 > 0, note=text) for n in range(100)
+    )
+    figures = {f"{text}{n}": 1.0 / (n + 1) for n in range(100)}
+    old, new = (
+        Signature(inputs=tuple(Column(name=f"{text}{n}", type=kind * 9) for n in range(60))) for kind in ("a", text)
+    )
+    callers = for_callers(Package(signature=new), Package(signature=old), 999_999_999, 999_999_998)
+    way_back = no_way_back(Package(signature=new), Package(signature=old), 999_999_998)
+    return Seen(
+        metrics=figures,
+        against=figures,
+        validation=figures,
+        gates=gates,
+        rule="f" * 16,
+        policy="0123456789ab",
+        callers=replace(callers, unknown=say("{it}", it=text), way_back=way_back),
+    )
+
+
+def votes(number: int) -> list[Vote]:
+    """Return so many approvals."""
+    voters = [Person("T1", f"U0{'X' * 8}{one:02d}") for one in range(number)]
+    return [Vote(request="r4k7q", voter=one, choice=Choice.APPROVE, reason="", at=NOW) for one in voters]
+
+
+def a_version(name: str = "plain", number: int = 7, **changes: Any) -> VersionInfo:
+    """Return a version that holds one of the texts wherever it can."""
+    text = TEXTS[name]
+    version = VersionInfo(
+        model=text or "m",
+        version=number,
+        stage=Stage.PRODUCTION,
+        run_id=text,
+        status=text or "READY",
+        created_at=NOW,
+        description=text * 40,
+        tags={"semver": text * 20},
+        aliases=("champion", *(f"a{n}" * 60 for n in range(20))),
+    )
+    return replace(version, **changes)
+
+
+def a_model(name: str = "plain") -> ModelInfo:
+    """Return a model that holds one of the texts wherever it can."""
+    return ModelInfo(
+        name=TEXTS[name] or "m", description=TEXTS[name] * 40, latest={Stage.PRODUCTION: 999_999_999, Stage.STAGING: 4}
+    )
+
+
+def a_term(name: str = "plain", by: Actor = BOB, **changes: Any) -> Served:
+    """Return a stretch of Production."""
+    move = Move(
+        id="m1",
+        kind=MoveKind.PROMOTION,
+        model=TEXTS[name] or "m",
+        version=7,
+        from_stage=Stage.STAGING,
+        target=Stage.PRODUCTION,
+        expected_incumbent=5,
+        actor=by,
+        intended_at=NOW,
+        finished_at=NOW,
+        request="r4k7q",
+        state=MoveState.DONE,
+    )
+    return Served(replace(move, **changes), move)
+
+
+def a_history(name: str = "plain") -> History:
+    """Return the command that asks for it."""
+    return History.model_construct(model=TEXTS[name] or "m", last=10, at=NOW)
+
+
+def a_timeline(name: str = "plain", number: int = 1, by: Actor = BOB, **changes: Any) -> Timeline:
+    """Return so many stretches of Production, each with a reason."""
+    changes = {"reason": TEXTS[name]} | changes
+    served = (a_term(name, by, **changes),) * number
+    return Timeline(
+        model=TEXTS[name] or "m",
+        served=served,
+        drawn=served,
+        now=NOW + timedelta(days=3),
+        requests={"r4k7q": a_request(name)},
+        has_more=number > 20,
+        watched=NOW,
+    )
+
+
+def a_card(name: str = "plain") -> CardView:
+    """Return a metadata card that holds one of the texts wherever it can, a hundred times where it is a list."""
+    text = TEXTS[name]
+    many = {f"{text}{number}": text for number in range(100)}
+    run = RunInfo(
+        id=text or "r1",
+        experiment=text,
+        user=text,
+        metrics={f"{text}{n}": 10.0**n for n in range(-50, 50)},
+        params=many,
+        tags={"estimator_name": text},
+        started_at=NOW,
+        ended_at=NOW + timedelta(minutes=3),
+        datasets=(Dataset(name=text, digest=text, rows=10**9),),
+    )
+    package = Package(flavors=(text,), dependencies=(text,) * 100)
+    version = a_version(name, tags=many | {"semver": text * 20, "owner": text, "use_case": text})
+    request = a_request(name, RequestState.DONE)
+    sources = Sources(
+        version=version,
+        model=a_model(name),
+        run=run,
+        package=package,
+        request=request,
+        votes=tuple(votes(50)),
+        deployed=a_term(name).began,
+    )
+    return CardView(version=version, run=run, card=fill(sources), block=a_block(name))
+
+
+def a_block(name: str) -> Bar:
+    """Return the block of a version that somebody rolled back for a long reason."""
+    return Bar(
+        id="b1",
+        model=TEXTS[name] or "m",
+        version=999_999_999,
+        move="rollback:r4k7q",
+        at=NOW,
+        by=ALICE,
+        reason=REASONS[name],
+    )
+
+
+def a_bare_card() -> CardView:
+    """Return the metadata card of a version of which nothing is known."""
+    version = VersionInfo(model="m", version=1, stage=Stage.NONE)
+    return CardView(version=version, run=None, card=fill(Sources(version=version, model=ModelInfo(name="m"))))
+
+
+def a_comparison(name: str, versions: int, metrics: int = 30) -> Comparison:
+    """Return a comparison of so many versions by so many metrics, the first of them in Production."""
+    rows = [
+        a_version(name, number, run_id=f"run{number}", stage=Stage.PRODUCTION if number == 1 else Stage.NONE)
+        for number in range(1, versions + 1)
+    ]
+    values = {f"{TEXTS[name]}{metric}": metric / 7 for metric in range(metrics)}
+    runs = {
+        f"run{number}": RunInfo(id=f"run{number}", metrics={m: v * number for m, v in values.items()})
+        for number in range(1, versions + 1)
+    }
+    blocked = {row.version: rollback_words.blocked(replace(a_block(name), version=row.version)) for row in rows[1:4]}
+    return compare(TEXTS[name] or "m", rows, runs, blocked=blocked)
+
+
+def a_freeze(name: str) -> Frozen:
+    """Return what stops Production, with a reason as long as they get."""
+    return Frozen(say("{it}.", it=TEXTS[name] * 3), None, REASONS[name])
+
+
+def a_wait(name: str) -> Say:
+    """Return whom a request waits for: more people than are named, by names as long as they get."""
+    ids = ["S0LEADS", *(f"U0{number:08}" for number in range(30))]
+    return waiting_for(Awaited(ids, 2), dict.fromkeys(ids[:10], TEXTS[name]))
+
+
+def a_monitor(name: str = "plain", **changes: Any) -> Monitor:
+    """Return a monitor that holds one of the texts wherever it can."""
+    text = TEXTS[name] or "m"
+    rule = MonitorRule(
+        name="accuracy-live" * 4,
+        source=text[:100],
+        query=(text * 200)[:2000],
+        of=(text * 200)[:2000],
+        greater_than=0.1,
+        less_than=0.9,
+        hard_limit=0.05,
+        action="auto",
+        aggregate="mean",
+    )
+    monitor = Monitor(
+        id="m4k7qa",
+        model=text,
+        rule=rule,
+        created_at=NOW,
+        created_by=BOB,
+        armed_at=NOW,
+        armed_by=ALICE,
+        silenced_until=NOW + timedelta(hours=2),
+        silenced_by=BOB,
+        silence_reason=REASONS[name],
+    )
+    return replace(monitor, **changes)
+
+
+def a_row(name: str, state: State) -> MonitorRow:
+    """Return a monitor and where it stands, with a reason as long as they get."""
+    standing = Standing(
+        monitor="m4k7qa",
+        next_at=NOW,
+        state=state,
+        version=999_999_999,
+        bad=1,
+        since=NOW,
+        at=NOW,
+        value=1.5e-300,
+        total=1.7e300,
+        bound=1.7e300,
+        why=say("{it}", it=TEXTS[name] * 20),
+    )
+    return MonitorRow(a_monitor(name), standing)
+
+
+def a_view(name: str, state: State = State.FAILED) -> MonitorView:
+    """Return all that is told of a monitor."""
+    row = a_row(name, state)
+    checks = [
+        Measurement(
+            monitor="m4k7qa",
+            slot=n,
+            at=NOW,
+            revision=1,
+            version=7,
+            move="m",
+            outcome=outcome,
+            value=0.5,
+            total=1.7e300,
+            why=say("{it}", it=TEXTS[name] * 20),
+        )
+        for n, outcome in enumerate([*Outcome] * 3)
+    ]
+    tripped = Tripped(model=row.monitor.model, at=NOW, why=say("{it}", it=TEXTS[name]))
+    return MonitorView(
+        monitor=row.monitor, standing=row.standing, recent=checks[:10], incident=None, tripped=tripped, now=NOW
+    )
+
+
+def an_incident(name: str = "plain", **changes: Any) -> Incident:
+    """Return an incident that holds one of the texts wherever it can."""
+    text = TEXTS[name] or "m"
+    incident = Incident(
+        id="i4k7q",
+        kind=IncidentKind.FAILED,
+        model=text,
+        source=text,
+        version=999_999_999,
+        move="m1",
+        monitors=tuple(f"accuracy{n}" * 4 for n in range(30)),
+        opened_at=NOW,
+        since=NOW - timedelta(hours=2),
+        lines=tuple(incident_words.line(a_monitor(name), say("{it}.", it=text * 3)) for _ in range(30)),
+        doing=Doing.AWAITING_HUMAN,
+        why=say("{it}.", it=REASONS[name]),
+        target=999_999_998,
+    )
+    return replace(incident, **changes)
+
+
+def a_policy() -> Policy:
+    """Return a policy with every part that is told of."""
+    rule = {
+        "approvers": ["lead", "S0GROUP"],
+        "required": 2,
+        "expires_after": "24h",
+        "remind_after": "4h",
+        "override": ["U0ANN"],
+        "gates": [
+            {"metric": "accuracy", "at_least": 0.85, "at_most": 0.99, "not_worse_than_incumbent_by": 0.01},
+            {"card": ["owner", "use_case"]},
+            {"signature": "compatible"},
+            {"semver": "set"},
+            {"in_staging_for": "24h"},
+        ],
+    }
+    window = {"cron": "0 18 * * 5", "for": "62h", "zone": "Europe/Berlin", "reason": "weekend"}
+    return read_policy({"roles": {"lead": ["U0BOB"]}, "models": {"*": {"production": rule}}, "freeze": [window]})
+
+
+def a_link(name: str, tag: Tag) -> Link:
+    """Return an audit event that holds one of the texts wherever it can."""
+    text = TEXTS[name]
+    event = Event(
+        at=NOW,
+        actor=BOB,
+        tag=tag,
+        subject=text * 3,
+        model=text or "m",
+        before=text,
+        after=text,
+        why=REASONS[name],
+        evidence={
+            "version": 7,
+            "target": "Production",
+            "choice": text,
+            "act": text,
+            "verb": text,
+            "by": {"name": text},
+        },
+    )
+    return Link(number=999_999_999, event=event, previous="", hash="")

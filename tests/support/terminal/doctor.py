@@ -1,0 +1,66 @@
+"""`registrar doctor`, run in this process, and what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from handlers.cli import main
+from localslack import LocalSlack
+from tests.support.network.ports import free_port
+from tests.support.terminal.cli_runner import CommandOutput
+
+POLICY = """
+channel: "#ml-models"
+roles: {lead: [U0BOB], others: [S0LEADS], admin: [U0DAVE]}
+models:
+  "*": {production: {approvers: [lead, others]}}
+  "churn*": {channel: "#churn", production: {approvers: [lead, others]}}
+anchor: {channel: "#general"}
+"""
+
+
+class DoctorOutput(CommandOutput):
+    """How it ended, and what it found."""
+
+    def states(self, area: str) -> list[str]:
+        """Return how this part is, by each of its findings."""
+        return [one["state"] for one in self.document["findings"] if one["area"] == area]
+
+    def of(self, area: str, state: str) -> str:
+        """Return what is said of this part in this state, and what to do about it."""
+        found = [one for one in self.document["findings"] if (one["area"], one["state"]) == (area, state)]
+        return "\n".join(f"{one['sentence']} → {one['advice']}" for one in found)
+
+
+RunDoctor = Callable[..., DoctorOutput]
+
+
+@pytest.fixture
+def doctor(
+    slack: LocalSlack,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    mlflow_patience: None,
+) -> RunDoctor:
+    """Return the command with `--json` in a folder with a policy, beside a Slack; settings are given by their names."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "registrar.yml").write_text(POLICY)
+    usual = {
+        "SLACK_BOT_TOKEN": slack.bot_token,
+        "SLACK_APP_TOKEN": slack.app_token,
+        "SLACK_API_URL": slack.api_url,
+        "REGISTRAR_PORT": str(free_port()),
+    }
+
+    def run(*words: str, as_json: bool = True, **settings: str) -> DoctorOutput:
+        for name, value in (usual | settings).items():
+            monkeypatch.setenv(name, value)
+        code = main(["doctor", *words, *(["--json"] if as_json else [])])
+        printed = capsys.readouterr()
+        return DoctorOutput(code, printed.out, printed.err)
+
+    return run

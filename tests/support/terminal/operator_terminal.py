@@ -1,0 +1,162 @@
+"""The terminal of somebody whom the policy's `operators` name."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from bot.bootstrap import build_for_terminal, open_ledger
+from bot.domain.approvals import Choice
+from bot.domain.events import Event, Tag
+from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.people import Automation, Person, Profile
+from bot.domain.registry import Stage
+from bot.ledger import SqlLedger
+from bot.policy_file import PolicyFile, load_policy
+from bot.ports import NO_SLACK
+from bot.registry.memory import MemoryRegistry
+from bot.services.context import Context, Rules
+from bot.services.policies import Policies
+from bot.settings import read_settings
+from handlers.cli import main
+from handlers.terminal.counter import operator
+from localslack import LocalSlack
+from localslack.seed import PersonSeed
+from tests.support.registry.registries import MlflowBackend
+from tests.support.services.bench import ManualClock
+from tests.support.terminal.cli_runner import CommandOutput
+
+ME, ANOTHER = "U05ANN", "U02BOB"
+
+
+POLICY = """\
+channel: "#ml-models"
+roles: {{lead: [{leads}], admin: [{admins}]}}
+operators: {{"{name}": {user}}}
+models:
+  "*":
+    staging: {{approvers: [lead], requester_may_approve: true}}
+    production: {{approvers: [lead], requester_may_approve: {may}{more}}}
+    rollback: {{by: [lead]}}
+"""
+
+
+class OperatorTerminal:
+    """A folder with a policy, a ledger and a registry, in which commands are typed."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self._capsys = capsys
+        self.rule()
+
+    def rule(self, *, leads: str = ME, admins: str = ME, may: str = "true", user: str = ME, more: str = "") -> None:
+        """Let another policy hold; `more` are settings of Production."""
+        text = POLICY.format(
+            leads=leads, admins=admins, may=may, user=user, name=operator().name, more=f", {more}" if more else ""
+        )
+        (self.folder / "registrar.yml").write_text(text, encoding="utf-8")
+
+    def types(self, *words: str) -> CommandOutput:
+        code = main(words)
+        printed = self._capsys.readouterr()
+        return CommandOutput(code, printed.out, printed.err)
+
+    def asks(self, *more: str) -> str:
+        """Ask for v3 in Production and return the request's id."""
+        return str(self.types("promote", "churn", "3", "production", "--json", *more).document["id"])
+
+    def a_bot_was_here(self) -> None:
+        """Let the ledger be one on which a bot has worked."""
+        taken = Event(at=datetime.now(UTC), actor=Automation("policy"), tag=Tag.POLICY_TAKEN, subject="policy:1")
+        with closing(open_ledger(read_settings())) as ledger, ledger.write() as tx:
+            tx.append(taken)
+
+    def a_bot_took_the_policy(self) -> None:
+        """Let a bot start with the file as it is, and let it settle."""
+        with closing(open_ledger(read_settings())) as ledger:
+            file = PolicyFile(self.folder / "registrar.yml")
+            context = Context(
+                ledger=ledger,
+                registry=MemoryRegistry(),
+                rules=Rules(file.parse(file.text())),
+                clock=ManualClock(),
+                owner="here:1:bot",
+            )
+            policies = Policies(context, file, NO_SLACK)
+            policies.begin()
+            context.clock.advance(seconds=30)  # type: ignore[attr-defined]  # it's the hand clock
+            policies.take_up()
+
+    def serves(self, *versions: int) -> None:
+        """Let the history have these versions in Production, one after the other."""
+        now = datetime.now(UTC)
+        with closing(open_ledger(read_settings())) as ledger, ledger.write() as tx:
+            for version in versions:
+                tx.add_move(
+                    Move(
+                        id=f"found:{version}",
+                        kind=MoveKind.OBSERVED,
+                        model="churn",
+                        version=version,
+                        from_stage=Stage.NONE,
+                        target=Stage.PRODUCTION,
+                        expected_incumbent=None,
+                        actor=Automation("registry-poll"),
+                        intended_at=now,
+                        finished_at=now,
+                        state=MoveState.DONE,
+                    )
+                )
+
+    def votes_in_slack(self, request: str, user: str, team: str = "T0LOCAL") -> None:
+        """Let somebody approve by the card's button."""
+        settings = read_settings()
+        with closing(
+            build_for_terminal(settings, load_policy(settings.policy), open_ledger(settings), warn=print)
+        ) as registrar:
+            person = Profile(person=Person(team, user))
+            registrar.requests.vote(person, request, Choice.APPROVE, origin="slack")
+
+    def waits_for_slack(self) -> list[str]:
+        """Return what the bot is still to post."""
+        with self.ledger() as ledger, ledger.read() as reading:
+            return [json.dumps(note.data) for note in reading.due_notes(datetime.now(UTC))]
+
+    def ledger(self) -> closing[SqlLedger]:
+        return closing(SqlLedger(f"sqlite:///{self.folder / '.registrar' / 'ledger.db'}"))
+
+    def events(self, tag: Tag) -> list[Event]:
+        with self.ledger() as ledger, ledger.read() as reading:
+            return [link.event for link in reading.links() if link.event.tag is tag]
+
+
+@pytest.fixture
+def terminal(
+    mlflow_sqlite: str,
+    mlflow_backend: MlflowBackend,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    slack: LocalSlack,
+) -> OperatorTerminal:
+    """`churn` with v1 archived, v2 in Production and v3; Slack can be asked who people are."""
+    for user, name in ((ME, "ann"), (ANOTHER, "ben")):
+        slack.add_person(PersonSeed(id=user, name=name))
+    monkeypatch.setenv("SLACK_BOT_TOKEN", slack.bot_token)
+    monkeypatch.setenv("SLACK_API_URL", slack.api_url)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_sqlite)
+    mlflow_backend.add("churn")
+    for stage in (Stage.ARCHIVED, Stage.PRODUCTION, Stage.NONE):
+        mlflow_backend.add_version("churn", stage=stage)
+    return OperatorTerminal(tmp_path, capsys)
+
+
+def production_version(terminal: OperatorTerminal) -> int | None:
+    models = terminal.types("list", "--json").document["models"]
+    found: int | None = next(one["production"] for one in models if one["model"] == "churn")
+    return found
