@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from localslack import manifest as manifests
-from localslack.core import Core, Settings
+from localslack.backend import Core, Settings
 from localslack.web import server
 
 DEFAULT_PORT = 8990

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from localslack import forms
+from localslack.blocks import input_state
 from localslack.seed import PersonSeed
 
 JSON = dict[str, Any]
@@ -429,14 +429,14 @@ class Person:
 
     def _element(self, where: JSON, what: str, within: str | None) -> tuple[JSON, JSON]:
         among = [block for block in _blocks(where) if within in (None, block["block_id"])]
-        return forms.find_element(among, what)
+        return input_state.find_element(among, what)
 
     def _answer(self, where: JSON, block: JSON, element: JSON, said: Any) -> Any:
         """An answer as in `forms`; the app is asked for the options that only it knows."""
-        if element["type"] not in forms.EXTERNAL or not said:
-            return forms.plain_answer(element, said)
+        if element["type"] not in input_state.EXTERNAL or not said:
+            return input_state.plain_answer(element, said)
         chosen = [
-            forms.find_option(self._offered(where, block, element, one), one) if isinstance(one, str) else one
+            input_state.find_option(self._offered(where, block, element, one), one) if isinstance(one, str) else one
             for one in (said if isinstance(said, list) else [said])
         ]
         return chosen if element["type"].startswith("multi_") else chosen[0]
@@ -453,7 +453,7 @@ class Person:
             if isinstance(said, Mapping):
                 answers.setdefault(key, {}).update(said)
                 continue
-            block, element = forms.find_input(view["blocks"], key)
+            block, element = input_state.find_input(view["blocks"], key)
             answers.setdefault(block["block_id"], {})[element["action_id"]] = self._answer(view, block, element, said)
         return answers
 
@@ -471,8 +471,8 @@ def _held_answers(view: JSON) -> dict[str, dict[str, Any]]:
 
 
 def _held_answer(state: JSON) -> Any:
-    value = forms.answer_of(state)
-    return value if state["type"] in forms.EXTERNAL else _plain(value)
+    value = input_state.answer_of(state)
+    return value if state["type"] in input_state.EXTERNAL else _plain(value)
 
 
 def _place(where: JSON) -> JSON:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from localslack.api import auth, blocks, chat, conversations, files, people, reactions, views
-from localslack.api.args import Args
+from localslack.api import auth, blocks, chat, conversations, files, reactions, users, views
+from localslack.api.arguments import Args
 from localslack.api.method import Method
-from localslack.core import Core
-from localslack.errors import SlackError
+from localslack.backend import Core
+from localslack.core.errors import SlackError
 
 METHODS: Mapping[str, Method] = {
     **auth.METHODS,
@@ -17,7 +17,7 @@ METHODS: Mapping[str, Method] = {
     **chat.METHODS,
     **conversations.METHODS,
     **files.METHODS,
-    **people.METHODS,
+    **users.METHODS,
     **reactions.METHODS,
     **views.METHODS,
 }

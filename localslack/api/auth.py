@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from localslack.api.args import Args
+from localslack.api.arguments import Args
 from localslack.api.method import JSON, Method
-from localslack.core import Core
+from localslack.backend import Core
 
 
 def test(core: Core, args: Args) -> JSON:

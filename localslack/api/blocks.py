@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from localslack import blocks as rules
-from localslack.api.args import Args
+from localslack.api.arguments import Args
 from localslack.api.method import JSON, Method
-from localslack.composing import decoded
-from localslack.core import Core
-from localslack.errors import SlackError
+from localslack.backend import Core
+from localslack.core.errors import SlackError
+from localslack.workspace.message_content import decoded
 
 KINDS = ("blocks", "message", "view")
 

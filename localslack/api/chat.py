@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from localslack import shapes
-from localslack.api.args import Args
+from localslack.api.arguments import Args
 from localslack.api.method import JSON, Method
-from localslack.api.rooms import visible
-from localslack.composing import CUT_AT, content_of, require_something
-from localslack.core import Core
-from localslack.errors import SlackError
-from localslack.model import Channel
+from localslack.api.visibility import visible
+from localslack.backend import Core
+from localslack.core.errors import SlackError
+from localslack.workspace import objects
+from localslack.workspace.message_content import CUT_AT, content_of, require_something
+from localslack.workspace.records import Channel
 
 UPDATE_MAX = 4_000
 
@@ -21,7 +21,7 @@ def post_message(core: Core, args: Args) -> JSON:
     room = _room_to_post_in(core, args.required("channel"))
     content = require_something(content_of(args.raw, core.has_picture)) | _thread(core, room, args)
     sent = core.space.post(room, core.space.app.bot_user_id, **content)
-    answer = {"channel": room.id, "ts": sent.ts, "message": shapes.message(core.space, sent)}
+    answer = {"channel": room.id, "ts": sent.ts, "message": objects.message(core.space, sent)}
     return answer | _truncated(args)
 
 
@@ -40,7 +40,7 @@ def update(core: Core, args: Args) -> JSON:
         "channel": room.id,
         "ts": changed.ts,
         "text": changed.text,
-        "message": shapes.message(core.space, changed),
+        "message": objects.message(core.space, changed),
     }
 
 
@@ -71,7 +71,7 @@ def get_permalink(core: Core, args: Args) -> JSON:
     """chat.getPermalink: a link that this workspace's own page opens."""
     room = visible(core, args.required("channel"))
     message = core.space.message(room, args.required("message_ts"))
-    return {"channel": room.id, "permalink": shapes.link(core.space, message)}
+    return {"channel": room.id, "permalink": objects.link(core.space, message)}
 
 
 def _room_to_post_in(core: Core, name: str, in_public: bool = True) -> Channel:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from localslack import shapes
-from localslack.api.args import Args
+from localslack.api.arguments import Args
 from localslack.api.method import JSON, Method
-from localslack.api.rooms import visible
-from localslack.core import Core
-from localslack.errors import SlackError
-from localslack.model import Channel, Message
-from localslack.workspace import stamp
+from localslack.api.visibility import visible
+from localslack.backend import Core
+from localslack.core.errors import SlackError
+from localslack.workspace import objects
+from localslack.workspace.records import Channel, Message
+from localslack.workspace.state import stamp
 
 TYPES = {"public_channel": "channels", "private_channel": "groups", "im": "im", "mpim": "mpim"}
 LISTED_MAX = 1000
@@ -32,14 +32,14 @@ def list_(core: Core, args: Args) -> JSON:
     page, cursor = args.page(list(core.space.channels.values()), limit)
     without_archived = args.flag("exclude_archived")
     shown = [room for room in page if _is_listed(core, room, types) and not (without_archived and room.is_archived)]
-    channels = [shapes.channel(core.space, room) for room in shown]
+    channels = [objects.channel(core.space, room) for room in shown]
     return {"channels": channels, "response_metadata": {"next_cursor": cursor}}
 
 
 def info(core: Core, args: Args) -> JSON:
     """conversations.info."""
     room = _readable(core, args, "read")
-    shape = shapes.channel(core.space, room)
+    shape = objects.channel(core.space, room)
     if not args.flag("include_num_members"):
         shape.pop("num_members", None)
     return {"channel": shape}
@@ -105,7 +105,7 @@ def join(core: Core, args: Args) -> JSON:
         raise SlackError("is_archived")
     already = core.space.app.bot_user_id in room.members
     core.space.join(room, core.space.app.bot_user_id)
-    answer: JSON = {"channel": shapes.channel(core.space, room)}
+    answer: JSON = {"channel": objects.channel(core.space, room)}
     if already:
         answer |= {"warning": "already_in_channel", "response_metadata": {"warnings": ["already_in_channel"]}}
     return answer
@@ -123,7 +123,7 @@ def _open_with(core: Core, user: str, args: Args) -> JSON:
 
 
 def _opened(core: Core, room: Channel, args: Args, already: bool) -> JSON:
-    shape = shapes.channel(core.space, room) if args.flag("return_im") else {"id": room.id}
+    shape = objects.channel(core.space, room) if args.flag("return_im") else {"id": room.id}
     extra = {"no_op": True, "already_open": True} if already else {}
     return {"channel": shape, **extra}
 
@@ -167,7 +167,7 @@ def _bound(args: Args, name: str, default: int) -> int:
 
 def _messages(core: Core, args: Args, page: list[Message], cursor: str) -> JSON:
     with_metadata = args.flag("include_all_metadata")
-    shown = [shapes.message(core.space, message, with_metadata=with_metadata) for message in page]
+    shown = [objects.message(core.space, message, with_metadata=with_metadata) for message in page]
     answer: JSON = {"messages": shown, "has_more": bool(cursor)}
     if cursor:
         answer["response_metadata"] = {"next_cursor": cursor}

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from localslack import files
-from localslack.api.args import Args
+from localslack.api.arguments import Args
 from localslack.api.method import JSON, Method
-from localslack.api.rooms import visible
-from localslack.composing import content_of
-from localslack.core import Core
-from localslack.errors import SlackError, missing
-from localslack.filetypes import PICTURES
-from localslack.model import Channel
-from localslack.uploads import MOST_BYTES, Upload
+from localslack.api.visibility import visible
+from localslack.backend import Core
+from localslack.core.errors import SlackError, missing
+from localslack.workspace import file_objects
+from localslack.workspace.file_types import PICTURES
+from localslack.workspace.message_content import content_of
+from localslack.workspace.records import Channel
+from localslack.workspace.uploads import MOST_BYTES, Upload
 
 ALT_TEXT_MAX = 1000
 SNIPPET_MAX = 1_000_000
@@ -45,15 +45,15 @@ def complete(core: Core, args: Args) -> JSON:
     for room in rooms:
         shared = content | _thread(core, room, args) | {"files": list(titles)}
         core.space.post(room, core.space.app.bot_user_id, **shared)
-    return {"files": [files.unprocessed(core.space, core.space.file(file_id)) for file_id in titles]}
+    return {"files": [file_objects.unprocessed(core.space, core.space.file(file_id)) for file_id in titles]}
 
 
 def info(core: Core, args: Args) -> JSON:
     """files.info: what Slack knows about a file that the app sees."""
     held = core.space.file(args.required("file"))
-    if not files.app_sees(core.space, held):
+    if not file_objects.app_sees(core.space, held):
         raise SlackError("file_not_found")
-    shape = files.information(core.space, held, is_ready=core.is_ready(held))
+    shape = file_objects.information(core.space, held, is_ready=core.is_ready(held))
     return {"file": shape, "comments": [], "response_metadata": {"next_cursor": ""}}
 
 

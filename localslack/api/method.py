@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from localslack.api.args import Args
-from localslack.core import Core
+from localslack.api.arguments import Args
+from localslack.backend import Core
 
 JSON = dict[str, Any]
 Handler = Callable[[Core, Args], JSON]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from localslack.acts import reacting
-from localslack.api.args import Args
+from localslack.api.arguments import Args
 from localslack.api.method import JSON, Method
-from localslack.api.rooms import visible
-from localslack.core import Core
-from localslack.errors import SlackError
+from localslack.api.visibility import visible
+from localslack.backend import Core
+from localslack.core.errors import SlackError
+from localslack.interactions import reactions
 
 
 def add(core: Core, args: Args) -> JSON:
@@ -29,7 +29,7 @@ def _change(core: Core, args: Args, *, remove: bool) -> JSON:
         raise SlackError("not_in_channel")
     if room.is_archived:
         raise SlackError("is_archived")
-    reacting.change(core, me, room, core.space.message(room, ts), args.text("name"), remove=remove)
+    reactions.change(core, me, room, core.space.message(room, ts), args.text("name"), remove=remove)
     return {}
 
 

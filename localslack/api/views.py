@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from localslack.api.args import Args
+from localslack.api.arguments import Args
 from localslack.api.method import JSON, Method
-from localslack.core import Core
-from localslack.errors import SlackError, missing
+from localslack.backend import Core
+from localslack.core.errors import SlackError, missing
 
 USER_ID = re.compile(r"[UW][A-Z0-9]{2,}")
 

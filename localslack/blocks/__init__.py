@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from localslack.blocks.kit import boolean, choice, problem, shape, string
-from localslack.blocks.layout import HOME_BLOCKS, MESSAGE_BLOCKS, MODAL_BLOCKS
-from localslack.blocks.objects import plain
+from localslack.blocks.composition_objects import plain
+from localslack.blocks.layout_blocks import HOME_BLOCKS, MESSAGE_BLOCKS, MODAL_BLOCKS
+from localslack.blocks.rules import boolean, choice, problem, shape, string
 
 # Slack answers this one with invalid_attachments.
 ONLY_ONE_TABLE = "only_one_table_allowed"

@@ -9,20 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from localslack.blocks.kit import (
-    Fields,
-    Rule,
-    anything,
-    array,
-    boolean,
-    choice,
-    either,
-    integer,
-    problem,
-    shape,
-    string,
-)
-from localslack.blocks.objects import (
+from localslack.blocks.composition_objects import (
     CONFIRM,
     DISPATCH,
     FILTER,
@@ -35,6 +22,19 @@ from localslack.blocks.objects import (
     TRIGGER,
     initial_are_offered,
     plain,
+)
+from localslack.blocks.rules import (
+    Fields,
+    Rule,
+    anything,
+    array,
+    boolean,
+    choice,
+    either,
+    integer,
+    problem,
+    shape,
+    string,
 )
 
 ID = string(255)

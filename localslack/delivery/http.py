@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
-from localslack.clock import Clock
-from localslack.delivery.outcome import NOBODY, SERVICE_ERROR, TIMEOUT, Outcome
+from localslack.core.clock import Clock
+from localslack.delivery.result import NOBODY, SERVICE_ERROR, TIMEOUT, Outcome
 from localslack.payloads import as_http_body
 from localslack.signing import signed_headers
 

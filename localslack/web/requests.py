@@ -9,7 +9,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from localslack.errors import SlackError
+from localslack.core.errors import SlackError
 
 JSON = dict[str, Any]
 ROOM_FOR_FORM = 10_000

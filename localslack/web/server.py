@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator, Callable
 import uvicorn
 from starlette.applications import Starlette
 
-from localslack.core import Core, Settings
+from localslack.backend import Core, Settings
 from localslack.web import page
-from localslack.web.apps import AppSide
-from localslack.web.control import Control
-from localslack.web.files import FileSide
-from localslack.web.guard import Guard
-from localslack.web.people import PeopleSide
-from localslack.web.wire import Wire
+from localslack.web.access_guard import Guard
+from localslack.web.app_endpoints import AppSide
+from localslack.web.connection_faults import Wire
+from localslack.web.control_endpoints import Control
+from localslack.web.file_endpoints import FileSide
+from localslack.web.person_endpoints import PeopleSide
 
 HOST = "127.0.0.1"
 

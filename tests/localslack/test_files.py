@@ -15,7 +15,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from localslack import LocalSlack, Person, RefusedError
-from localslack.filetypes import recognise
+from localslack.workspace.file_types import recognise
 from tests.localslack.apps import MANIFEST, manifest_without, modal, png, web_client
 from tests.workspaces import local_slack
 

@@ -1,0 +1,73 @@
+"""The arguments of a Web API call, wherever they came from: query, form or JSON."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from localslack.core.errors import SlackError, missing
+from localslack.workspace.message_content import decoded
+
+T = TypeVar("T")
+# Never to be seen by tests or in logs.
+NEVER_KEPT = "token"
+
+
+class Args:
+    """Read access to the arguments, in the types that methods want."""
+
+    def __init__(self, raw: Mapping[str, Any]) -> None:
+        self.raw = {name: value for name, value in raw.items() if name != NEVER_KEPT and value is not None}
+
+    def text(self, name: str, default: str = "") -> str:
+        """An optional string."""
+        return str(self.raw.get(name, default))
+
+    def required(self, name: str) -> str:
+        """A string that must be there; raises invalid_arguments."""
+        if not (value := self.text(name)):
+            raise missing(name)
+        return value
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """An optional boolean: true and 1 count as true."""
+        value = self.raw.get(name, default)
+        return value if isinstance(value, bool) else str(value).lower() in ("1", "true", "yes")
+
+    def limit(self, default: int, at_most: int = 1000) -> int:
+        """How many items a page has at most; raises invalid_limit."""
+        try:
+            value = int(self.raw.get("limit", default))
+        except (TypeError, ValueError):
+            raise SlackError("invalid_limit") from None
+        return min(value, at_most) if value > 0 else default
+
+    def decoded(self, name: str) -> Any:
+        """An argument that may be JSON in a string; raises invalid_arguments."""
+        if name not in self.raw:
+            raise missing(name)
+        return decoded(self.raw[name], "invalid_arguments")
+
+    def names(self, name: str) -> list[str]:
+        """A comma-separated list."""
+        value = self.raw.get(name, "")
+        parts = value if isinstance(value, list) else str(value).split(",")
+        return [str(part).strip() for part in parts if str(part).strip()]
+
+    def page(self, items: Sequence[T], limit: int) -> tuple[list[T], str]:
+        """The part of a list that the cursor asks for, and the next cursor; raises invalid_cursor."""
+        begin = _begin(self.text("cursor"))
+        end = begin + limit
+        more = base64.b64encode(f"from:{end}".encode()).decode() if end < len(items) else ""
+        return list(items[begin:end]), more
+
+
+def _begin(cursor: str) -> int:
+    if not cursor:
+        return 0
+    try:
+        return int(base64.b64decode(cursor, validate=True).decode().removeprefix("from:"))
+    except (ValueError, binascii.Error):
+        raise SlackError("invalid_cursor") from None

@@ -1,0 +1,239 @@
+"""What people fill in: from plain answers to the state that Slack sends, and the checks its client makes.
+
+An answer is plain: text, an option's value or a list of them, an id, a date; only a menu that the app fills is
+answered with whole options. Pure functions over blocks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from localslack.core.errors import SlackError
+
+JSON = dict[str, Any]
+# block id -> action id -> plain answer
+Answers = Mapping[str, Mapping[str, Any]]
+
+REQUIRED = "Please complete this required field."
+TEXTS = ("plain_text_input", "email_text_input", "url_text_input", "number_input")
+
+# What a stateful element is called in the state, and which of its fields holds its first value.
+# The option kinds carry whole option objects; the others carry the answer as it is.
+_PLAIN = {
+    **dict.fromkeys(TEXTS, ("value", "initial_value")),
+    "users_select": ("selected_user", "initial_user"),
+    "channels_select": ("selected_channel", "initial_channel"),
+    "conversations_select": ("selected_conversation", "initial_conversation"),
+    "multi_users_select": ("selected_users", "initial_users"),
+    "multi_channels_select": ("selected_channels", "initial_channels"),
+    "multi_conversations_select": ("selected_conversations", "initial_conversations"),
+    "datepicker": ("selected_date", "initial_date"),
+    "timepicker": ("selected_time", "initial_time"),
+    "datetimepicker": ("selected_date_time", "initial_date_time"),
+    "rich_text_input": ("rich_text_value", "initial_value"),
+}
+# The menus that the app fills. An answer to one is a whole option, since only the app knows them.
+EXTERNAL = ("external_select", "multi_external_select")
+_ONE_OPTION = {"static_select", "radio_buttons", "external_select", "overflow"}
+_MANY_OPTIONS = {"multi_static_select", "checkboxes", "multi_external_select"}
+_LISTS = {"multi_users_select", "multi_channels_select", "multi_conversations_select"}
+
+
+def elements(blocks: Sequence[JSON]) -> Iterator[tuple[JSON, JSON]]:
+    """Every (block, interactive element) pair, in the order of reading."""
+    for block in blocks:
+        found = [block.get("accessory"), block.get("element")]
+        if block.get("type") in ("actions", "context_actions"):
+            found += block.get("elements", [])
+        for element in found:
+            if element and "action_id" in element:
+                yield block, element
+
+
+def inputs(blocks: Sequence[JSON]) -> Iterator[tuple[JSON, JSON]]:
+    """The (input block, element) pairs of a form."""
+    for block, element in elements(blocks):
+        if block.get("type") == "input":
+            yield block, element
+
+
+def is_stateful(element: JSON) -> bool:
+    """Whether the element keeps a value that state.values reports."""
+    kind = element["type"]
+    return kind != "overflow" and (kind in _PLAIN or kind in _ONE_OPTION or kind in _MANY_OPTIONS)
+
+
+def state_values(blocks: Sequence[JSON], answers: Answers) -> dict[str, dict[str, JSON]]:
+    """state.values for blocks: the answers given, and the initial values of the rest."""
+    values: dict[str, dict[str, JSON]] = {}
+    for block, element in elements(blocks):
+        if is_stateful(element):
+            given = answers.get(block["block_id"], {})
+            entry = _initial(element)
+            if element["action_id"] in given:
+                entry = element_state(element, given[element["action_id"]])
+            values.setdefault(block["block_id"], {})[element["action_id"]] = entry
+    return values
+
+
+def element_state(element: JSON, answer: Any) -> JSON:
+    """The state (and the changed part of an action) of one element for a plain answer.
+
+    Raises ValueError for an option that the element does not offer.
+    """
+    kind = element["type"]
+    if kind in _ONE_OPTION:
+        return {"type": kind, "selected_option": _option(element, answer) if answer else None}
+    if kind in _MANY_OPTIONS:
+        return {"type": kind, "selected_options": [_option(element, one) for one in answer or []]}
+    field, _ = _PLAIN[kind]
+    return {"type": kind, field: answer if answer != "" else None}
+
+
+def client_errors(blocks: Sequence[JSON], values: Mapping[str, Mapping[str, JSON]]) -> dict[str, str]:
+    """What Slack's client complains about before it sends a form: {block_id: complaint}."""
+    errors = {}
+    for block, element in inputs(blocks):
+        state = values.get(block["block_id"], {}).get(element["action_id"], {})
+        if complaint := _complaint(block, element, answer_of(state)):
+            errors[block["block_id"]] = complaint
+    return errors
+
+
+def answer_of(state: JSON) -> Any:
+    """The value inside one entry of state.values, or None."""
+    return next((value for name, value in state.items() if name != "type"), None)
+
+
+def find_input(blocks: Sequence[JSON], key: str) -> tuple[JSON, JSON]:
+    """The input that a person means by a block id, an action id or a label; raises LookupError."""
+    tests: list[Callable[[JSON, JSON], bool]] = [
+        lambda block, _: block["block_id"] == key,
+        lambda _, element: element["action_id"] == key,
+        lambda block, _: _label(block) == key,
+    ]
+    for matches in tests:
+        for block, element in inputs(blocks):
+            if matches(block, element):
+                return block, element
+    names = ", ".join(f"{b['block_id']}/{e['action_id']} ({_label(b)})" for b, e in inputs(blocks))
+    raise LookupError(f"no input {key!r} here; there is: {names or 'none'}")
+
+
+def find_element(blocks: Sequence[JSON], key: str) -> tuple[JSON, JSON]:
+    """The element that a person means by an action id, a text or a placeholder; raises LookupError."""
+    for block, element in elements(blocks):
+        if key in (element["action_id"], text_of(element.get("text")), text_of(element.get("placeholder"))):
+            return block, element
+    names = ", ".join(repr(text_of(e.get("text")) or e["action_id"]) for _, e in elements(blocks))
+    raise LookupError(f"nothing called {key!r} here; there is: {names or 'none'}")
+
+
+def element_at(blocks: Sequence[JSON], block_id: str, action_id: str) -> JSON:
+    """The element with these ids; raises not_found."""
+    for block, element in elements(blocks):
+        if (block["block_id"], element["action_id"]) == (block_id, action_id):
+            return element
+    raise SlackError("not_found", messages=[f"there is no element {block_id}/{action_id}"])
+
+
+def find_option(offered: Sequence[JSON], said: str) -> JSON:
+    """The option with this text or value; raises LookupError."""
+    for option in offered:
+        if said in (option.get("value"), text_of(option["text"])):
+            return option
+    raise LookupError(f"no option {said!r} in {[text_of(option['text']) for option in offered]}")
+
+
+def plain_answer(element: JSON, said: Any) -> Any:
+    """What a person says turned into an answer: option texts become option values."""
+    kind = element["type"]
+    if kind in EXTERNAL:
+        return said
+    if kind in _ONE_OPTION and said:
+        return str(find_option(options(element), said)["value"])
+    if kind in _MANY_OPTIONS:
+        said = [said] if isinstance(said, str) else said
+        return [str(find_option(options(element), one)["value"]) for one in said]
+    return [said] if kind in _LISTS and isinstance(said, str) else said
+
+
+def options(element: JSON) -> list[JSON]:
+    """All options of an element, those in groups included."""
+    grouped = [option for group in element.get("option_groups", []) for option in group["options"]]
+    return list(element.get("options", [])) + grouped
+
+
+def text_of(text: JSON | str | None) -> str:
+    """The words of a text object."""
+    return str(text.get("text", "")) if isinstance(text, dict) else text or ""
+
+
+def _label(block: JSON) -> str:
+    return text_of(block.get("label"))
+
+
+def _initial(element: JSON) -> JSON:
+    kind = element["type"]
+    if kind in _ONE_OPTION:
+        return {"type": kind, "selected_option": element.get("initial_option")}
+    if kind in _MANY_OPTIONS:
+        return {"type": kind, "selected_options": list(element.get("initial_options", []))}
+    field, initial = _PLAIN[kind]
+    return {"type": kind, field: element.get(initial, [] if kind in _LISTS else None)}
+
+
+def _option(element: JSON, value: Any) -> JSON:
+    if element["type"] in EXTERNAL:
+        if not isinstance(value, dict) or "value" not in value:
+            raise ValueError(f"{element['action_id']} takes an option that the app offered, not {value!r}")
+        return value
+    for option in options(element):
+        if option.get("value") == value:
+            return option
+    raise ValueError(f"{element['action_id']} offers no option {value!r}")
+
+
+def _complaint(block: JSON, element: JSON, answer: Any) -> str | None:
+    if answer in (None, "", []):
+        return None if block.get("optional") else REQUIRED
+    check = _CHECKS.get(element["type"])
+    return check(element, str(answer)) if check else None
+
+
+def _check_text(element: JSON, answer: str) -> str | None:
+    least, most = element.get("min_length", 0), element.get("max_length", 3000)
+    if len(answer) < least:
+        return f"This field must be at least {least} characters."
+    return f"This field can't be longer than {most} characters." if len(answer) > most else None
+
+
+def _check_number(element: JSON, answer: str) -> str | None:
+    form = r"-?\d+(\.\d+)?" if element.get("is_decimal_allowed") else r"-?\d+"
+    if not re.fullmatch(form, answer):
+        return "Please enter a valid number."
+    low, high = element.get("min_value"), element.get("max_value")
+    if low is not None and float(answer) < float(low):
+        return f"Please enter a number of at least {low}."
+    if high is not None and float(answer) > float(high):
+        return f"Please enter a number of at most {high}."
+    return None
+
+
+def _check_email(_: JSON, answer: str) -> str | None:
+    is_valid = re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", answer)
+    return None if is_valid else "Please enter a valid email address."
+
+
+def _check_url(_: JSON, answer: str) -> str | None:
+    return None if re.fullmatch(r"https?://\S+", answer) else "Please enter a valid URL."
+
+
+_CHECKS: dict[str, Callable[[JSON, str], str | None]] = {
+    "plain_text_input": _check_text,
+    "number_input": _check_number,
+    "email_text_input": _check_email,
+    "url_text_input": _check_url,
+}

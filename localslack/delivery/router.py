@@ -1,0 +1,81 @@
+"""Which way a payload goes, and the redelivery of events."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from localslack.core.clock import Clock
+from localslack.delivery.http import SignedHttp
+from localslack.delivery.result import TIMEOUT, Outcome, Route
+from localslack.delivery.socket_mode import Sockets
+
+# Slack sends an event again at once, after a minute and after five more; commands and clicks never.
+RETRY_AFTER = (0.0, 60.0, 300.0)
+
+
+class Post:
+    """The way to the app: signed HTTP when a request URL is set, Socket Mode otherwise."""
+
+    def __init__(self, clock: Clock, sockets: Sockets, signing_secret: str) -> None:
+        self.sockets = sockets
+        self._clock = clock
+        self._secret = signing_secret
+        self._http: SignedHttp | None = None
+        self._events: set[asyncio.Task[None]] = set()
+
+    async def deliver_to(self, url: str | None) -> None:
+        """Send everything to this URL from now on, or over Socket Mode again with None."""
+        previous, self._http = self._http, None
+        if previous is not None:
+            await previous.close()
+        if url:
+            self._http = SignedHttp(self._clock, self._secret, url)
+
+    @property
+    def request_url(self) -> str | None:
+        """Where payloads are posted, or None with Socket Mode."""
+        return self._http.url if self._http else None
+
+    async def command(self, payload: dict[str, Any]) -> Outcome:
+        """Deliver a slash command, once."""
+        return await self._route().send("slash_commands", payload, accepts_response_payload=True)
+
+    async def interaction(self, payload: dict[str, Any]) -> Outcome:
+        """Deliver what people do with blocks, modals and shortcuts, once."""
+        accepts = payload["type"] in ("view_submission", "block_suggestion")
+        return await self._route().send("interactive", payload, accepts_response_payload=accepts)
+
+    def event(self, payload: dict[str, Any]) -> None:
+        """Deliver an event in the background, and again if the app does not acknowledge."""
+        task = asyncio.ensure_future(self._insist(payload))
+        self._events.add(task)
+        task.add_done_callback(self._events.discard)
+
+    def forget_events(self) -> None:
+        """Stop delivering events that have not been acknowledged."""
+        for task in self._events:
+            task.cancel()
+
+    async def close(self) -> None:
+        """Stop redelivering and close the connections to the request URL."""
+        self.forget_events()
+        await self.deliver_to(None)
+
+    def _route(self) -> Route:
+        return self._http or self.sockets
+
+    async def _insist(self, payload: dict[str, Any]) -> None:
+        envelope: dict[str, Any] = {"retry_attempt": 0, "retry_reason": ""}
+        for attempt, pause in enumerate((0.0, *RETRY_AFTER)):
+            await self._clock.sleep(pause)
+            route = self._route()
+            outcome = await route.send("events_api", payload, accepts_response_payload=False, **envelope)
+            if outcome.acked:
+                return
+            envelope = {"retry_attempt": attempt + 1, "retry_reason": self._reason(route, outcome)}
+
+    def _reason(self, route: Route, outcome: Outcome) -> str:
+        if route is self.sockets:
+            return "timeout"
+        return "http_timeout" if outcome.error == TIMEOUT else "http_error"

@@ -1,0 +1,101 @@
+"""What Slack hands out with an expiry: trigger ids and response urls."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from localslack.core.clock import Clock
+from localslack.core.errors import SlackError
+
+TRIGGER_SECONDS = 3.0
+HOOK_SECONDS = 30 * 60.0
+HOOK_USES = 5
+# Expired ones are kept a while, so that the answer is "expired" and not "invalid".
+KEPT = 5000
+
+
+@dataclass
+class Trigger:
+    """The right of the app to open a modal for one person, once."""
+
+    user: str
+    expires: float
+    view: str | None = None
+    used: bool = False
+
+
+class Triggers:
+    """Trigger ids: three seconds, one use."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._held: dict[str, Trigger] = {}
+
+    def issue(self, user: str, view: str | None = None) -> str:
+        """A new trigger id for a person, made in a modal if a view is given."""
+        now = self._clock.now()
+        key = f"{int(now * 1000)}.{secrets.randbelow(10**12):012d}.{secrets.token_hex(16)}"
+        self._held[key] = Trigger(user=user, expires=now + TRIGGER_SECONDS, view=view)
+        _forget_oldest(self._held)
+        return key
+
+    def look(self, key: str) -> Trigger:
+        """The trigger, if it can be used; raises invalid_, exchanged_ or expired_trigger_id."""
+        trigger = self._held.get(key)
+        if trigger is None:
+            raise SlackError("invalid_trigger_id")
+        if trigger.used:
+            raise SlackError("exchanged_trigger_id")
+        if self._clock.now() > trigger.expires:
+            raise SlackError("expired_trigger_id")
+        return trigger
+
+    def exchange(self, key: str) -> Trigger:
+        """Use the trigger up; raises as `look` does."""
+        trigger = self.look(key)
+        trigger.used = True
+        return trigger
+
+
+@dataclass
+class Hook:
+    """Where an app may answer one act of one person: the conversation and the message acted on."""
+
+    user: str
+    channel: str
+    expires: float
+    source_ts: str | None = None
+    uses: int = 0
+
+
+class Hooks:
+    """Response urls: five uses in thirty minutes."""
+
+    def __init__(self, clock: Clock, team_id: str) -> None:
+        self._clock = clock
+        self._team = team_id
+        self._held: dict[str, Hook] = {}
+
+    def issue(self, kind: str, user: str, channel: str, source_ts: str | None = None) -> str:
+        """The path of a new response url; kind is "commands" or "actions"."""
+        key = f"{secrets.randbelow(10**13):013d}/{secrets.token_urlsafe(18)}"
+        self._held[key] = Hook(user, channel, self._clock.now() + HOOK_SECONDS, source_ts)
+        _forget_oldest(self._held)
+        return f"hooks/{kind}/{self._team}/{key}"
+
+    def look(self, key: str) -> Hook:
+        """The hook behind a url, without using it; raises invalid_url, expired_url or used_url (HTTP 404)."""
+        hook = self._held.get(key)
+        if hook is None:
+            raise SlackError("invalid_url", status=404)
+        if self._clock.now() > hook.expires:
+            raise SlackError("expired_url", status=404)
+        if hook.uses >= HOOK_USES:
+            raise SlackError("used_url", status=404)
+        return hook
+
+
+def _forget_oldest(held: dict[str, Trigger] | dict[str, Hook]) -> None:
+    while len(held) > KEPT:
+        del held[next(iter(held))]
