@@ -10,8 +10,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from localslack.core.errors import SlackError
-
 JSON = dict[str, Any]
 # block id -> action id -> plain answer
 Answers = Mapping[str, Mapping[str, Any]]
@@ -129,14 +127,6 @@ def find_element(blocks: Sequence[JSON], key: str) -> tuple[JSON, JSON]:
             return block, element
     names = ", ".join(repr(text_of(e.get("text")) or e["action_id"]) for _, e in elements(blocks))
     raise LookupError(f"nothing called {key!r} here; there is: {names or 'none'}")
-
-
-def element_at(blocks: Sequence[JSON], block_id: str, action_id: str) -> JSON:
-    """The element with these ids; raises not_found."""
-    for block, element in elements(blocks):
-        if (block["block_id"], element["action_id"]) == (block_id, action_id):
-            return element
-    raise SlackError("not_found", messages=[f"there is no element {block_id}/{action_id}"])
 
 
 def find_option(offered: Sequence[JSON], said: str) -> JSON:

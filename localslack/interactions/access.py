@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from localslack.backend import Core
+from localslack.blocks.input_state import elements
 from localslack.core.errors import SlackError
-from localslack.workspace.records import Channel, Message, Person
+from localslack.workspace.records import JSON, Channel, Message, Person
 
 
 def awake(core: Core, who: str) -> Person:
@@ -38,3 +41,11 @@ def message_for(core: Core, who: str, where: str, ts: str) -> tuple[Person, Chan
     if message is None or message.audience not in (None, person.id):
         raise SlackError("message_not_found")
     return person, channel, message
+
+
+def element_at(blocks: Sequence[JSON], block_id: str, action_id: str) -> JSON:
+    """The element with these ids; raises not_found."""
+    for block, element in elements(blocks):
+        if (block["block_id"], element["action_id"]) == (block_id, action_id):
+            return element
+    raise SlackError("not_found", messages=[f"there is no element {block_id}/{action_id}"])

@@ -7,8 +7,8 @@ from typing import Any
 
 from localslack import payloads
 from localslack.backend import Core
-from localslack.blocks.input_state import Answers, element_at, element_state, state_values
-from localslack.interactions.access import awake, message_for
+from localslack.blocks.input_state import Answers, element_state, state_values
+from localslack.interactions.access import awake, element_at, message_for
 from localslack.workspace import objects
 from localslack.workspace.records import JSON, Channel, Message, Person
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from localslack import payloads
 from localslack.backend import Core
 from localslack.blocks.composition_objects import OPTION_GROUP, PLAIN_OPTION
-from localslack.blocks.input_state import EXTERNAL, element_at, options
+from localslack.blocks.input_state import EXTERNAL, options
 from localslack.blocks.rules import array, shape
 from localslack.core.errors import SlackError
-from localslack.interactions.access import awake, message_for
+from localslack.interactions.access import awake, element_at, message_for
 from localslack.workspace import objects
 from localslack.workspace.records import JSON
 
