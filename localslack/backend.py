@@ -8,27 +8,27 @@ from pathlib import Path
 from typing import Any
 
 from localslack import payloads
-from localslack.blocks import HasPicture
-from localslack.calls.fault_injection import Calls, Faults
-from localslack.calls.rate_limits import Limits
-from localslack.core.change_feed import Changes
-from localslack.core.clock import Clock
+from localslack.blocks import PictureCheck
+from localslack.calls.fault_injection import CallLog, FaultInjector
+from localslack.calls.rate_limits import RateLimiter
+from localslack.core.change_feed import ChangeFeed
+from localslack.core.clock import WorkspaceClock
 from localslack.core.errors import SlackError
-from localslack.core.state_file import Store
-from localslack.delivery.router import Post
-from localslack.delivery.socket_mode import Sockets
-from localslack.delivery.triggers import Hooks, Triggers
+from localslack.core.state_file import StateFile
+from localslack.delivery.router import PayloadRouter
+from localslack.delivery.socket_mode import SocketModeTransport
+from localslack.delivery.triggers import ResponseUrls, TriggerIds
 from localslack.manifest import Manifest
 from localslack.seed import Seed
 from localslack.workspace import file_objects
-from localslack.workspace.records import App, Channel, File, Person, Secrets
-from localslack.workspace.state import Workspace
-from localslack.workspace.uploads import Uploads
+from localslack.workspace.records import App, Conversation, File, Secrets, User
+from localslack.workspace.state import WorkspaceState
+from localslack.workspace.uploads import PendingUploads
 from localslack.workspace.views import Views
 
 
 @dataclass(kw_only=True)
-class Settings:
+class BackendSettings:
     """How to start: the app's manifest, where to keep the state, and what to use instead of the defaults.
 
     speed: how many seconds pass in one where calls are counted and files looked into, and nowhere else.
@@ -46,58 +46,58 @@ class Settings:
     files_ready_after: float = 1.0
 
 
-class Core:
+class Backend:
     """One workspace with its app. Belongs to one event loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: BackendSettings) -> None:
         self.settings = settings
         self.manifest = settings.manifest
         self.base_url = settings.base_url
-        self.clock = Clock()
-        self.changes = Changes()
-        self.store = Store(settings.state)
-        self.secrets = _secrets(self.store, settings.secrets)
+        self.clock = WorkspaceClock()
+        self.changes = ChangeFeed()
+        self.state_file = StateFile(settings.state)
+        self.secrets = _load_secrets(self.state_file, settings.secrets)
         app = App(name=self.manifest.app_name, bot_name=self.manifest.bot_name)
-        self.space = Workspace(settings.seed, self.base_url, app, self.store, self.changes, self.clock)
-        self.triggers = Triggers(self.clock)
-        self.hooks = Hooks(self.clock, self.space.team.id)
-        self.uploads = Uploads(self.clock.now)
+        self.workspace = WorkspaceState(settings.seed, self.base_url, app, self.state_file, self.changes, self.clock)
+        self.triggers = TriggerIds(self.clock)
+        self.response_urls = ResponseUrls(self.clock, self.workspace.team.id)
+        self.uploads = PendingUploads(self.clock.now)
         self.views = Views(
             app,
-            self.space.team,
-            store=self.store,
-            changes=self.changes,
-            next_ts=self.space.next_ts,
+            self.workspace.team,
+            state_file=self.state_file,
+            change_feed=self.changes,
+            next_ts=self.workspace.next_ts,
             has_picture=self.has_picture,
         )
-        self.faults = Faults()
-        self.calls = Calls(self.clock.now)
-        self.limits = Limits(self.clock.now, enforced=settings.rate_limits, speed=settings.speed)
-        self.post = Post(self.clock, Sockets(self.clock, app.id), self.secrets.signing_secret)
+        self.faults = FaultInjector()
+        self.calls = CallLog(self.clock.now)
+        self.rate_limiter = RateLimiter(self.clock.now, enforced=settings.rate_limits, speed=settings.speed)
+        self.router = PayloadRouter(self.clock, SocketModeTransport(self.clock, app.id), self.secrets.signing_secret)
         self.problems: list[str] = []
-        self._kept = self.space.kept()
+        self._snapshot = self.workspace.snapshot()
 
     @property
-    def origin(self) -> payloads.Origin:
+    def installation(self) -> payloads.Installation:
         """The workspace and app, as payloads name them."""
-        team = self.space.team
-        return payloads.Origin(
+        team = self.workspace.team
+        return payloads.Installation(
             team_id=team.id,
             team_domain=team.domain,
-            api_app_id=self.space.app.id,
-            bot_user_id=self.space.app.bot_user_id,
+            api_app_id=self.workspace.app.id,
+            bot_user_id=self.workspace.app.bot_user_id,
             token=self.secrets.verification_token,
-            enterprise=self.space.enterprise,
+            enterprise=self.workspace.enterprise,
         )
 
-    def actor(self, person: Person) -> payloads.Actor:
+    def actor(self, person: User) -> payloads.Actor:
         """A person, as payloads name them."""
         return payloads.Actor(id=person.id, name=person.name, team_id=person.team_id)
 
-    def place(self, channel: Channel) -> payloads.Place:
+    def channel_ref(self, channel: Conversation) -> payloads.ChannelRef:
         """A conversation, as payloads name it."""
         name = "directmessage" if channel.is_im else channel.name
-        return payloads.Place(id=channel.id, name="privategroup" if channel.is_private else name)
+        return payloads.ChannelRef(id=channel.id, name="privategroup" if channel.is_private else name)
 
     def require_scope(self, *any_of: str) -> None:
         """Raise missing_scope unless the manifest asks for one of these scopes."""
@@ -107,67 +107,67 @@ class Core:
 
     def has_picture(self, slack_file: dict[str, Any]) -> bool:
         """Whether a block's slack_file is a picture that Slack has checked."""
-        held = file_objects.picture(self.space, slack_file)
-        return held is not None and self.is_ready(held)
+        held = file_objects.find_picture(self.workspace, slack_file)
+        return held is not None and self.is_file_ready(held)
 
-    def has_picture_for(self, audience: str | None) -> HasPicture:
+    def has_picture_for(self, audience: str | None) -> PictureCheck:
         """As `has_picture`, for a message that one person sees: the picture must be shared where they can see it.
 
         Slack refuses the rest: node-slack-sdk#1790, java-slack-sdk#1349.
         """
         if audience is None:
             return self.has_picture
-        person = self.space.person(audience)
-        return lambda wanted: self.has_picture(wanted) and file_objects.is_shared(self.space, wanted, person)
+        person = self.workspace.person(audience)
+        return lambda wanted: self.has_picture(wanted) and file_objects.can_see_picture(self.workspace, wanted, person)
 
-    def is_ready(self, file: File) -> bool:
+    def is_file_ready(self, file: File) -> bool:
         """Whether Slack has checked a file."""
         return self.clock.now() >= file.ready_at
 
-    def ready_at(self) -> float:
+    def file_ready_at(self) -> float:
         """When Slack will have checked a file that is completed now."""
         return self.clock.now() + self.settings.files_ready_after / self.settings.speed
 
-    def problem(self, what: str) -> None:
+    def report_problem(self, problem: str) -> None:
         """Note something that Slack would only show as a vague error, so that a developer can find it."""
-        self.problems.append(what)
+        self.problems.append(problem)
         self.changes.publish("problem")
 
     def reset(self) -> None:
         """Start over with the seed. Connections, tokens and standing faults stay."""
-        self.post.forget_events()
-        self.views.clear_everybody()
+        self.router.cancel_events()
+        self.views.clear()
         self.uploads.clear()
         self.calls.clear()
-        self.limits.clear()
+        self.rate_limiter.clear()
         self.problems.clear()
-        self.space.reset()
+        self.workspace.reset()
 
-    def keep(self) -> None:
+    def take_snapshot(self) -> None:
         """Remember people, channels and messages as they are, for `put_back`; what was kept before is forgotten."""
-        self._kept = self.space.kept()
+        self._snapshot = self.workspace.snapshot()
 
-    def put_back(self) -> None:
+    def restore_snapshot(self) -> None:
         """Let people, channels and messages be as they were kept; all else starts over as with `reset`."""
         self.reset()
-        self.space.put_back(self._kept)
+        self.workspace.restore(self._snapshot)
 
     async def close(self) -> None:
         """Let go of everything that is held open."""
         self.changes.close()
-        await self.post.close()
-        self.store.close()
+        await self.router.close()
+        self.state_file.close()
 
 
-def _secrets(store: Store, given: dict[str, str]) -> Secrets:
-    kept = next(iter(store.all("secrets")), {})
+def _load_secrets(state_file: StateFile, overrides: dict[str, str]) -> Secrets:
+    kept = next(iter(state_file.read_all("secrets")), {})
     made = {
         "bot_token": f"xoxb-{secrets.randbelow(10**12):012d}-{secrets.token_hex(12)}",
         "app_token": f"xapp-1-A0LOCALAPP-{secrets.randbelow(10**12):012d}-{secrets.token_hex(16)}",
         "signing_secret": secrets.token_hex(16),
         "verification_token": secrets.token_hex(12),
     }
-    named: dict[str, Any] = {**made, **kept, **{name: value for name, value in given.items() if value}}
+    named: dict[str, Any] = {**made, **kept, **{name: value for name, value in overrides.items() if value}}
     result = Secrets(**named)
-    store.put(("secrets", "app", asdict(result)))
+    state_file.put(("secrets", "app", asdict(result)))
     return result

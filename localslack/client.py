@@ -16,7 +16,7 @@ from localslack.seed import PersonSeed
 
 JSON = dict[str, Any]
 T = TypeVar("T")
-LONG_POLL = 10.0
+LONG_POLL_SECONDS = 10.0
 
 
 class RefusedError(Exception):
@@ -24,7 +24,7 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class ActionResult:
     """What an act led to: whether the app acknowledged, how fast, and what the person was shown at once.
 
     error is Slack's word for what went wrong, such as operation_timeout. text and message are the app's
@@ -67,9 +67,9 @@ class Remote:
         """Close the connections to the workspace."""
         self._http.close()
 
-    def person(self, name: str) -> Person:
+    def person(self, name: str) -> WorkspaceMember:
         """The hands and eyes of a person, by handle or id."""
-        return Person(self, name)
+        return WorkspaceMember(self, name)
 
     # -- waiting --------------------------------------------------------------------------------------------
 
@@ -79,12 +79,12 @@ class Remote:
         Calls of the Web API are changes too. Raises TimeoutError.
         """
         deadline = time.monotonic() + timeout
-        seq = self._seq()
+        seq = self._current_seq()
         while not (found := predicate()):
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError(f"nothing of the kind happened within {timeout} s")
-            seq = self._after(seq, min(left, LONG_POLL))
+            seq = self._wait_for_change(seq, min(left, LONG_POLL_SECONDS))
         return found
 
     def wait_until_connected(self, connections: int = 1, timeout: float = 10.0) -> None:
@@ -169,26 +169,26 @@ class Remote:
         """Let people, channels and messages be as they were kept; all else starts over as with `reset`."""
         self.control("put_back")
 
-    def change_person(self, who: str, **changes: Any) -> JSON:
+    def change_person(self, name: str, **changes: Any) -> JSON:
         """Make someone a guest (is_restricted), a bot (is_bot), deleted, a stranger (team_id), ..."""
-        return dict(self.control("person", who=who, changes=changes)["user"])
+        return dict(self.control("person", who=name, changes=changes)["user"])
 
-    def let_live_in(self, who: str, team_id: str, *, enterprise: JSON, teams: Sequence[str] | None = None) -> JSON:
+    def let_live_in(self, name: str, team_id: str, *, enterprise: JSON, teams: Sequence[str] | None = None) -> JSON:
         """Make someone belong to another workspace of an Enterprise Grid (its id and name), or to the Grid itself.
 
         teams: the workspaces that they are a member of; without it their own and this one.
         """
         user = {
-            "id": self.person(who).id,
+            "id": self.person(name).id,
             "enterprise_id": enterprise["id"],
             "enterprise_name": enterprise["name"],
             "is_admin": False,
             "is_owner": False,
             "teams": [team_id, self.team_id] if teams is None else list(teams),
         }
-        return self.change_person(who, team_id=team_id, enterprise_user=user)
+        return self.change_person(name, team_id=team_id, enterprise_user=user)
 
-    def add_person(self, person: PersonSeed) -> Person:
+    def add_person(self, person: PersonSeed) -> WorkspaceMember:
         """Add an account, in no channel yet."""
         self.control("person", **asdict(person))
         return self.person(person.name)
@@ -225,32 +225,32 @@ class Remote:
 
     def control(self, name: str, /, **body: Any) -> JSON:
         """Turn one switch; raises RefusedError."""
-        return _checked(self._http.post(f"_control/{name}", json=body))
+        return _checked_body(self._http.post(f"_control/{name}", json=body))
 
-    def look(self, name: str, /, **query: Any) -> JSON:
+    def query(self, name: str, /, **query: Any) -> JSON:
         """Ask what someone sees; raises RefusedError."""
-        return _checked(self._http.get(f"_ui/{name}", params=query))
+        return _checked_body(self._http.get(f"_ui/{name}", params=query))
 
     def act(self, name: str, /, **body: Any) -> JSON:
         """Do something as someone; raises RefusedError."""
-        return _checked(self._http.post(f"_ui/{name}", json=body))
+        return _checked_body(self._http.post(f"_ui/{name}", json=body))
 
     def fetch(self, name: str, /, **query: Any) -> bytes:
         """Ask for what is not JSON; raises RefusedError."""
         response = self._http.get(f"_ui/{name}", params=query)
         if not response.is_success:
-            _checked(response)
+            _checked_body(response)
         return response.content
 
-    def _seq(self) -> int:
+    def _current_seq(self) -> int:
         return int(self._http.get("_ui/changes", params={"after": 0}).json()["seq"])
 
-    def _after(self, seq: int, seconds: float) -> int:
+    def _wait_for_change(self, seq: int, seconds: float) -> int:
         query = {"after": seq, "wait": seconds}
         return int(self._http.get("_ui/changes", params=query).json()["seq"])
 
 
-class Person:
+class WorkspaceMember:
     """What a person does and sees."""
 
     def __init__(self, slack: Remote, name: str) -> None:
@@ -260,19 +260,19 @@ class Person:
     @property
     def id(self) -> str:
         """The user id."""
-        return str(self.slack.look("overview", user=self.name)["me"]["id"])
+        return str(self.slack.query("overview", user=self.name)["me"]["id"])
 
     # -- doing ----------------------------------------------------------------------------------------------
 
-    def types(self, channel: str, text: str, *, thread: JSON | None = None) -> Outcome:
+    def types(self, channel: str, text: str, *, thread: JSON | None = None) -> ActionResult:
         """Send a message, or run a slash command and wait for its acknowledgement."""
         body: JSON = {"user": self.name, "channel": channel, "text": text}
         if thread is not None:
             body["thread_ts"] = thread.get("thread_ts") or thread["ts"]
         result = self.slack.act("type", **body)
         if result["kind"] == "message":
-            return Outcome(acked=True, text=text, message=result["message"])
-        return _outcome(result)
+            return ActionResult(acked=True, text=text, message=result["message"])
+        return _action_result(result)
 
     def uploads(self, channel: str, name: str, content: bytes, *, thread: JSON | None = None) -> JSON:
         """Share a file of this person's, and return the message."""
@@ -281,48 +281,50 @@ class Person:
             body["thread_ts"] = thread.get("thread_ts") or thread["ts"]
         return dict(self.slack.act("upload", **body, content=base64.b64encode(content).decode())["message"])
 
-    def clicks(self, where: JSON, what: str, *, block: str | None = None) -> Outcome:
+    def clicks(self, surface: JSON, element_name: str, *, block: str | None = None) -> ActionResult:
         """Press the button with this text or action id in a message, a modal or a Home tab; confirm if it asks.
 
         block: the id of the block that it is in, where several have such a button.
         """
-        return self._clicks(where, what, None, block)
+        return self._click(surface, element_name, None, block)
 
-    def chooses(self, where: JSON, what: str, answer: Any, *, block: str | None = None) -> Outcome:
+    def chooses(self, surface: JSON, element_name: str, answer: Any, *, block: str | None = None) -> ActionResult:
         """Choose an option, id or date in the element with this action id or placeholder; block as in `clicks`.
 
         Where the app fills the menu, the answer is an option from `looks_up`, or what to look up: a text or value.
         """
-        return self._clicks(where, what, answer, block)
+        return self._click(surface, element_name, answer, block)
 
-    def looks_up(self, where: JSON, what: str, typed: str, *, block: str | None = None) -> list[JSON]:
+    def looks_up(self, surface: JSON, element_name: str, typed: str, *, block: str | None = None) -> list[JSON]:
         """Type into a menu that the app fills, and return the options that it offers; what and block as in `clicks`.
 
         Raises RefusedError if the app does not answer, or with something that Slack would not show.
         """
-        found, menu = self._element(where, what, block)
-        return self._offered(where, found, menu, typed)
+        found, menu = self._find_element(surface, element_name, block)
+        return self._load_options(surface, found, menu, typed)
 
-    def uses(self, shortcut: str, message: JSON | None = None) -> Outcome:
+    def uses(self, shortcut: str, message: JSON | None = None) -> ActionResult:
         """Use a global shortcut, or one on a message, by its callback_id or name."""
-        about = {} if message is None else _place(message)
-        return _outcome(self.slack.act("shortcut", user=self.name, name=shortcut, **about))
+        about = {} if message is None else _surface_address(message)
+        return _action_result(self.slack.act("shortcut", user=self.name, name=shortcut, **about))
 
     def reacts(self, message: JSON, emoji: str, *, remove: bool = False) -> JSON:
         """Add a reaction to a message by its emoji's name, or remove it; returns the message."""
-        return dict(self.slack.act("react", user=self.name, **_place(message), name=emoji, remove=remove)["message"])
+        return dict(
+            self.slack.act("react", user=self.name, **_surface_address(message), name=emoji, remove=remove)["message"]
+        )
 
     def edits(self, message: JSON, text: str) -> JSON:
         """Change the text of one of this person's messages, and return it."""
-        return dict(self.slack.act("edit", user=self.name, **_place(message), text=text)["message"])
+        return dict(self.slack.act("edit", user=self.name, **_surface_address(message), text=text)["message"])
 
     def deletes(self, message: JSON) -> None:
         """Delete one of this person's messages; an admin can delete any."""
-        self.slack.act("delete", user=self.name, **_place(message))
+        self.slack.act("delete", user=self.name, **_surface_address(message))
 
     def opens_home(self) -> JSON | None:
         """Open the app's Home tab, and return what it shows at first: a view, or None. The app is told."""
-        return _view(self.slack.act("open_home", user=self.name))
+        return _view_of(self.slack.act("open_home", user=self.name))
 
     def submits(self, values: Mapping[str, Any] | None = None) -> dict[str, str] | None:
         """Submit the modal in front, and return its errors by block id, or None.
@@ -330,26 +332,28 @@ class Person:
         values: {block id, action id or label: text, option, list of options, id or date}. Inputs that are
         left out keep what they hold. The key "*" of the errors is Slack's "trouble connecting".
         """
-        view = self._front()
-        result = self.slack.act("submit", user=self.name, view_id=view["id"], answers=self._answers(view, values or {}))
+        view = self._top_modal()
+        result = self.slack.act(
+            "submit", user=self.name, view_id=view["id"], answers=self._merge_answers(view, values or {})
+        )
         errors: dict[str, str] | None = result["errors"]
         return errors
 
     def closes(self, *, everything: bool = False) -> JSON:
         """Close the modal in front, or all of them."""
-        return self.slack.act("close", user=self.name, view_id=self._front()["id"], everything=everything)
+        return self.slack.act("close", user=self.name, view_id=self._top_modal()["id"], everything=everything)
 
     # -- seeing ---------------------------------------------------------------------------------------------
 
     def sees(self, channel: str) -> list[JSON]:
         """The messages of a conversation and this person's ephemerals in it, oldest first."""
-        return list(self.slack.look("messages", user=self.name, channel=channel)["messages"])
+        return list(self.slack.query("messages", user=self.name, channel=channel)["messages"])
 
     def thread(self, message: JSON) -> list[JSON]:
         """The first message of a thread and its answers."""
         ts = message.get("thread_ts") or message["ts"]
         query = {"user": self.name, "channel": message["channel"], "ts": ts}
-        return list(self.slack.look("thread", **query)["messages"])
+        return list(self.slack.query("thread", **query)["messages"])
 
     def files(self, message: JSON) -> list[JSON]:
         """The files that a message shares, as Slack words them."""
@@ -362,7 +366,7 @@ class Person:
 
     def direct_messages(self) -> list[JSON]:
         """The conversation with the app."""
-        return self.sees(self.slack.look("direct", user=self.name)["channel"])
+        return self.sees(self.slack.query("direct", user=self.name)["channel"])
 
     def modal(self) -> JSON | None:
         """The modal in front, or None."""
@@ -371,11 +375,11 @@ class Person:
 
     def modals(self) -> list[JSON]:
         """The open modals, the one in front last."""
-        return list(self.slack.look("modals", user=self.name)["views"])
+        return list(self.slack.query("modals", user=self.name)["views"])
 
     def home(self) -> JSON | None:
         """The view that is published on this person's Home tab now, or None. The app is told nothing."""
-        return _view(self.slack.look("home", user=self.name))
+        return _view_of(self.slack.query("home", user=self.name))
 
     def waits_for(self, channel: str, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
         """The newest message in a conversation that the predicate holds for; raises TimeoutError."""
@@ -384,7 +388,7 @@ class Person:
             seen = self.sees(channel)
             return next((message for message in reversed(seen) if predicate(message)), None)
 
-        return _some(self.slack.wait_for(found, timeout))
+        return _require_found(self.slack.wait_for(found, timeout))
 
     def waits_for_modal(self, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
         """The modal in front, once the predicate holds for it; raises TimeoutError."""
@@ -393,7 +397,7 @@ class Person:
             view = self.modal()
             return view if view is not None and predicate(view) else None
 
-        return _some(self.slack.wait_for(found, timeout))
+        return _require_found(self.slack.wait_for(found, timeout))
 
     def waits_for_home(self, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
         """The view on the Home tab, once the predicate holds for it; raises TimeoutError."""
@@ -402,59 +406,65 @@ class Person:
             view = self.home()
             return view if view is not None and predicate(view) else None
 
-        return _some(self.slack.wait_for(found, timeout))
+        return _require_found(self.slack.wait_for(found, timeout))
 
     def waits_for_direct_message(self, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
         """The newest message from the app in person that the predicate holds for; raises TimeoutError."""
-        channel = self.slack.look("direct", user=self.name)["channel"]
+        channel = self.slack.query("direct", user=self.name)["channel"]
         return self.waits_for(channel, predicate, timeout)
 
     # -- inside ---------------------------------------------------------------------------------------------
 
-    def _front(self) -> JSON:
+    def _top_modal(self) -> JSON:
         view = self.modal()
         if view is None:
             raise RefusedError(f"{self.name} has no modal open")
         return view
 
-    def _clicks(self, where: JSON, what: str, said: Any, within: str | None) -> Outcome:
-        block, element = self._element(where, what, within)
-        answer = None if said is None else self._answer(where, block, element, said)
-        body = _place(where) | _ids(block, element) | {"answer": answer}
+    def _click(self, surface: JSON, element_name: str, choice: Any, block_id: str | None) -> ActionResult:
+        block, element = self._find_element(surface, element_name, block_id)
+        answer = None if choice is None else self._normalize_answer(surface, block, element, choice)
+        body = _surface_address(surface) | _element_ids(block, element) | {"answer": answer}
         if "view_id" in body:
-            body["answers"] = self._answers(where, {})
+            body["answers"] = self._merge_answers(surface, {})
             if answer is not None:
                 body["answers"].setdefault(block["block_id"], {})[element["action_id"]] = answer
-        return _outcome(self.slack.act("click", user=self.name, **body))
+        return _action_result(self.slack.act("click", user=self.name, **body))
 
-    def _element(self, where: JSON, what: str, within: str | None) -> tuple[JSON, JSON]:
-        among = [block for block in _blocks(where) if within in (None, block["block_id"])]
-        return input_state.find_element(among, what)
+    def _find_element(self, surface: JSON, element_name: str, block_id: str | None) -> tuple[JSON, JSON]:
+        among = [block for block in _blocks(surface) if block_id in (None, block["block_id"])]
+        return input_state.find_element(among, element_name)
 
-    def _answer(self, where: JSON, block: JSON, element: JSON, said: Any) -> Any:
+    def _normalize_answer(self, surface: JSON, block: JSON, element: JSON, answer: Any) -> Any:
         """An answer as in `forms`; the app is asked for the options that only it knows."""
-        if element["type"] not in input_state.EXTERNAL or not said:
-            return input_state.plain_answer(element, said)
+        if element["type"] not in input_state.EXTERNAL_SELECT_TYPES or not answer:
+            return input_state.normalize_answer(element, answer)
         chosen = [
-            input_state.find_option(self._offered(where, block, element, one), one) if isinstance(one, str) else one
-            for one in (said if isinstance(said, list) else [said])
+            input_state.find_option(self._load_options(surface, block, element, one), one)
+            if isinstance(one, str)
+            else one
+            for one in (answer if isinstance(answer, list) else [answer])
         ]
         return chosen if element["type"].startswith("multi_") else chosen[0]
 
-    def _offered(self, where: JSON, block: JSON, menu: JSON, typed: str) -> list[JSON]:
-        told = self.slack.act("suggest", user=self.name, **_place(where), **_ids(block, menu), value=typed)
+    def _load_options(self, surface: JSON, block: JSON, menu: JSON, typed: str) -> list[JSON]:
+        told = self.slack.act(
+            "suggest", user=self.name, **_surface_address(surface), **_element_ids(block, menu), value=typed
+        )
         if told["error"]:
             raise RefusedError(told["error"])
         return list(told["options"])
 
-    def _answers(self, view: JSON, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        answers = _held_answers(view)
+    def _merge_answers(self, view: JSON, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        answers = _current_answers(view)
         for key, said in values.items():
             if isinstance(said, Mapping):
                 answers.setdefault(key, {}).update(said)
                 continue
             block, element = input_state.find_input(view["blocks"], key)
-            answers.setdefault(block["block_id"], {})[element["action_id"]] = self._answer(view, block, element, said)
+            answers.setdefault(block["block_id"], {})[element["action_id"]] = self._normalize_answer(
+                view, block, element, said
+            )
         return answers
 
 
@@ -463,44 +473,44 @@ def connect(url: str) -> Remote:
     return Remote(url)
 
 
-def _held_answers(view: JSON) -> dict[str, dict[str, Any]]:
+def _current_answers(view: JSON) -> dict[str, dict[str, Any]]:
     held: dict[str, dict[str, Any]] = {}
     for block_id, actions in view["state"]["values"].items():
-        held[block_id] = {action_id: _held_answer(state) for action_id, state in actions.items()}
+        held[block_id] = {action_id: _current_answer(state) for action_id, state in actions.items()}
     return held
 
 
-def _held_answer(state: JSON) -> Any:
+def _current_answer(state: JSON) -> Any:
     value = input_state.answer_of(state)
-    return value if state["type"] in input_state.EXTERNAL else _plain(value)
+    return value if state["type"] in input_state.EXTERNAL_SELECT_TYPES else _plain_value(value)
 
 
-def _place(where: JSON) -> JSON:
+def _surface_address(surface: JSON) -> JSON:
     """The arguments that say which view or message an act is about."""
-    if "callback_id" in where:
-        return {"view_id": where["id"]}
-    return {"channel": where["channel"], "ts": where["ts"]}
+    if "callback_id" in surface:
+        return {"view_id": surface["id"]}
+    return {"channel": surface["channel"], "ts": surface["ts"]}
 
 
-def _ids(block: JSON, element: JSON) -> JSON:
+def _element_ids(block: JSON, element: JSON) -> JSON:
     return {"block_id": block["block_id"], "action_id": element["action_id"]}
 
 
-def _plain(value: Any) -> Any:
+def _plain_value(value: Any) -> Any:
     if isinstance(value, dict) and "value" in value:
         return value["value"]
     if isinstance(value, list):
-        return [_plain(one) for one in value]
+        return [_plain_value(one) for one in value]
     return value
 
 
-def _blocks(where: JSON) -> list[JSON]:
-    attached = [block for one in where.get("attachments", []) for block in one.get("blocks", [])]
-    return list(where.get("blocks", [])) + attached
+def _blocks(surface: JSON) -> list[JSON]:
+    attached = [block for one in surface.get("attachments", []) for block in one.get("blocks", [])]
+    return list(surface.get("blocks", [])) + attached
 
 
-def _outcome(result: JSON) -> Outcome:
-    return Outcome(
+def _action_result(result: JSON) -> ActionResult:
+    return ActionResult(
         acked=result["acked"],
         seconds=result["seconds"],
         error=result["error"],
@@ -509,7 +519,7 @@ def _outcome(result: JSON) -> Outcome:
     )
 
 
-def _checked(response: httpx.Response) -> JSON:
+def _checked_body(response: httpx.Response) -> JSON:
     body: JSON = response.json()
     if not body.get("ok"):
         details = "; ".join(body.get("response_metadata", {}).get("messages", []))
@@ -517,12 +527,12 @@ def _checked(response: httpx.Response) -> JSON:
     return body
 
 
-def _view(answer: JSON) -> JSON | None:
+def _view_of(answer: JSON) -> JSON | None:
     view: JSON | None = answer["view"]
     return view
 
 
-def _some(found: JSON | None) -> JSON:
+def _require_found(found: JSON | None) -> JSON:
     if found is None:
         raise TimeoutError("nothing of the kind was seen")
     return found

@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 
 from localslack import manifest as manifests
-from localslack.backend import Settings
+from localslack.backend import BackendSettings
 from localslack.client import Remote
 from localslack.seed import Seed
 from localslack.web import server
@@ -24,8 +24,8 @@ START_SECONDS = 30.0
 class LocalSlack(Remote):
     """A running local workspace. Start one with `LocalSlack.start`, and stop it by leaving the with block."""
 
-    def __init__(self, url: str, running: _Running) -> None:
-        self._running = running
+    def __init__(self, url: str, server_thread: _ServerThread) -> None:
+        self._server_thread = server_thread
         super().__init__(url)
 
     @classmethod
@@ -54,7 +54,7 @@ class LocalSlack(Remote):
         loaded = manifests.load(manifest)
         listening = server.listen(port)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
-        settings = Settings(
+        settings = BackendSettings(
             manifest=loaded,
             base_url=url,
             state=state,
@@ -67,7 +67,7 @@ class LocalSlack(Remote):
         )
         with contextlib.ExitStack() as begun:
             begun.callback(listening.close)
-            running = _Running(settings, listening)
+            running = _ServerThread(settings, listening)
             begun.pop_all()
         return cls(url, running)
 
@@ -82,13 +82,13 @@ class LocalSlack(Remote):
     def stop(self) -> None:
         """Stop the server and wait until it has stopped."""
         self.close()
-        self._running.stop()
+        self._server_thread.stop()
 
 
-class _Running:
+class _ServerThread:
     """The thread with the server."""
 
-    def __init__(self, settings: Settings, listening: socket.socket) -> None:
+    def __init__(self, settings: BackendSettings, listening: socket.socket) -> None:
         self._ready = threading.Event()
         self._server = server.build(settings, listening.getsockname()[1], lambda _: self._ready.set())
         self._thread = threading.Thread(target=_serve, args=(self._server, listening), name="localslack", daemon=True)

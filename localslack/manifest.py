@@ -11,7 +11,7 @@ import yaml
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command:
+class SlashCommand:
     """A slash command as the manifest declares it."""
 
     name: str
@@ -36,13 +36,13 @@ class Manifest:
 
     app_name: str
     bot_name: str
-    commands: tuple[Command, ...] = ()
+    commands: tuple[SlashCommand, ...] = ()
     shortcuts: tuple[Shortcut, ...] = ()
     scopes: frozenset[str] = frozenset()
     bot_events: frozenset[str] = frozenset()
     has_home: bool = False
 
-    def command(self, name: str) -> Command | None:
+    def command(self, name: str) -> SlashCommand | None:
         """The declared command of that name, or None."""
         return next((command for command in self.commands if command.name == name), None)
 
@@ -54,14 +54,14 @@ class Manifest:
 
 def load(source: str | Path | Mapping[str, Any]) -> Manifest:
     """Read a manifest from a YAML or JSON file, or from a mapping; raises OSError or ValueError."""
-    data = source if isinstance(source, Mapping) else _read(Path(source))
+    data = source if isinstance(source, Mapping) else _read_file(Path(source))
     try:
         return _parse(data)
     except KeyError as missing:
         raise ValueError(f"the manifest has an entry without {missing}") from None
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def _read_file(path: Path) -> Mapping[str, Any]:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
@@ -77,16 +77,16 @@ def _parse(data: Mapping[str, Any]) -> Manifest:
     return Manifest(
         app_name=name,
         bot_name=features.get("bot_user", {}).get("display_name", name),
-        commands=tuple(_command(entry) for entry in features.get("slash_commands", [])),
-        shortcuts=tuple(_shortcut(entry) for entry in features.get("shortcuts", [])),
+        commands=tuple(_parse_command(entry) for entry in features.get("slash_commands", [])),
+        shortcuts=tuple(_parse_shortcut(entry) for entry in features.get("shortcuts", [])),
         scopes=frozenset(data.get("oauth_config", {}).get("scopes", {}).get("bot", [])),
         bot_events=frozenset(data.get("settings", {}).get("event_subscriptions", {}).get("bot_events", [])),
         has_home=bool(features.get("app_home", {}).get("home_tab_enabled", False)),
     )
 
 
-def _command(entry: Mapping[str, Any]) -> Command:
-    return Command(
+def _parse_command(entry: Mapping[str, Any]) -> SlashCommand:
+    return SlashCommand(
         name=entry["command"],
         description=entry.get("description", ""),
         usage_hint=entry.get("usage_hint", ""),
@@ -94,7 +94,7 @@ def _command(entry: Mapping[str, Any]) -> Command:
     )
 
 
-def _shortcut(entry: Mapping[str, Any]) -> Shortcut:
+def _parse_shortcut(entry: Mapping[str, Any]) -> Shortcut:
     return Shortcut(
         type=entry["type"],
         name=entry["name"],

@@ -11,7 +11,7 @@ JSON = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
+class Installation:
     """The workspace and app that a payload is about; enterprise is its Enterprise Grid, with id and name."""
 
     team_id: str = "T0LOCAL"
@@ -32,7 +32,7 @@ class Actor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class ChannelRef:
     """The conversation it happened in."""
 
     id: str
@@ -44,8 +44,8 @@ def slash_command(
     text: str,
     *,
     actor: Actor,
-    place: Place,
-    origin: Origin = Origin(),
+    place: ChannelRef,
+    origin: Installation = Installation(),
     response_url: str = "",
     trigger_id: str = "",
 ) -> JSON:
@@ -72,8 +72,8 @@ def block_actions(  # noqa: PLR0913 - each is a part of the payload, and keyword
     *,
     actor: Actor,
     container: JSON,
-    origin: Origin = Origin(),
-    place: Place | None = None,
+    origin: Installation = Installation(),
+    place: ChannelRef | None = None,
     message: JSON | None = None,
     view: JSON | None = None,
     state: JSON | None = None,
@@ -81,7 +81,7 @@ def block_actions(  # noqa: PLR0913 - each is a part of the payload, and keyword
     trigger_id: str = "",
 ) -> JSON:
     """A click or choice in a message (place, message, state, response_url) or in a view."""
-    payload = _interaction("block_actions", actor, origin)
+    payload = _interaction_payload("block_actions", actor, origin)
     payload |= {"container": container, "trigger_id": trigger_id}
     if view is not None:
         payload["view"] = view
@@ -95,33 +95,38 @@ def block_actions(  # noqa: PLR0913 - each is a part of the payload, and keyword
     return payload | {"actions": [action]}
 
 
-def click_in_view(action: JSON, *, actor: Actor, view: JSON, origin: Origin = Origin(), trigger_id: str = "") -> JSON:
+def click_in_view(
+    action: JSON, *, actor: Actor, view: JSON, origin: Installation = Installation(), trigger_id: str = ""
+) -> JSON:
     """A click or choice in a modal or on the Home tab; the view carries its state."""
     container = {"type": "view", "view_id": view["id"]}
     return block_actions(action, actor=actor, container=container, origin=origin, view=view, trigger_id=trigger_id)
 
 
 def block_suggestion(
-    typed: JSON,
+    query: JSON,
     *,
     actor: Actor,
     container: JSON,
-    origin: Origin = Origin(),
-    place: Place | None = None,
+    origin: Installation = Installation(),
+    place: ChannelRef | None = None,
     message: JSON | None = None,
     view: JSON | None = None,
 ) -> JSON:
     """What someone types into a menu that the app fills: typed has block_id, action_id, and value."""
-    payload = _interaction("block_suggestion", actor, origin) | {"container": container} | typed
+    payload = _interaction_payload("block_suggestion", actor, origin) | {"container": container} | query
     where = {"view": view, "message": message, "channel": place and {"id": place.id, "name": place.name}}
     return payload | {name: held for name, held in where.items() if held is not None}
 
 
 def shortcut(
-    callback_id: str, *, actor: Actor, action_ts: str, origin: Origin = Origin(), trigger_id: str = ""
+    callback_id: str, *, actor: Actor, action_ts: str, origin: Installation = Installation(), trigger_id: str = ""
 ) -> JSON:
     """A global shortcut, used outside any conversation."""
-    return _shortcut("shortcut", callback_id, actor, origin) | {"action_ts": action_ts, "trigger_id": trigger_id}
+    return _shortcut_payload("shortcut", callback_id, actor, origin) | {
+        "action_ts": action_ts,
+        "trigger_id": trigger_id,
+    }
 
 
 def message_shortcut(
@@ -129,14 +134,14 @@ def message_shortcut(
     message: JSON,
     *,
     actor: Actor,
-    place: Place,
+    place: ChannelRef,
     action_ts: str,
-    origin: Origin = Origin(),
+    origin: Installation = Installation(),
     response_url: str = "",
     trigger_id: str = "",
 ) -> JSON:
     """A shortcut used on a message."""
-    return _shortcut("message_action", callback_id, actor, origin) | {
+    return _shortcut_payload("message_action", callback_id, actor, origin) | {
         "action_ts": action_ts,
         "trigger_id": trigger_id,
         "response_url": response_url,
@@ -147,7 +152,7 @@ def message_shortcut(
 
 
 def home_view(
-    blocks: list[JSON] | None = None, *, view_id: str = "V0HOME", origin: Origin = Origin(), **fields: Any
+    blocks: list[JSON] | None = None, *, view_id: str = "V0HOME", origin: Installation = Installation(), **fields: Any
 ) -> JSON:
     """A published Home tab as payloads carry it; fields as Slack names them, such as private_metadata or hash."""
     view: JSON = {
@@ -171,22 +176,22 @@ def view_submission(
     view: JSON,
     *,
     actor: Actor,
-    origin: Origin = Origin(),
+    origin: Installation = Installation(),
     trigger_id: str = "",
     response_urls: list[JSON] | None = None,
 ) -> JSON:
     """A submitted modal; the view carries its state."""
     extra = {"trigger_id": trigger_id, "view": view, "response_urls": response_urls or []}
-    return _interaction("view_submission", actor, origin) | extra
+    return _interaction_payload("view_submission", actor, origin) | extra
 
 
-def view_closed(view: JSON, *, actor: Actor, origin: Origin = Origin(), is_cleared: bool = False) -> JSON:
+def view_closed(view: JSON, *, actor: Actor, origin: Installation = Installation(), is_cleared: bool = False) -> JSON:
     """A modal that was closed without submitting."""
-    return _interaction("view_closed", actor, origin) | {"view": view, "is_cleared": is_cleared}
+    return _interaction_payload("view_closed", actor, origin) | {"view": view, "is_cleared": is_cleared}
 
 
 def event_callback(
-    event: JSON, *, event_id: str, event_time: int, origin: Origin = Origin(), is_shared: bool = False
+    event: JSON, *, event_id: str, event_time: int, origin: Installation = Installation(), is_shared: bool = False
 ) -> JSON:
     """An event of the Events API in its outer envelope; is_shared: strangers are where it happened."""
     enterprise_id = origin.enterprise["id"] if origin.enterprise else None
@@ -215,8 +220,8 @@ def event_callback(
 def app_home_opened(
     *,
     actor: Actor,
-    place: Place,
-    origin: Origin = Origin(),
+    place: ChannelRef,
+    origin: Installation = Installation(),
     event_id: str = "Ev0HOME",
     event_ts: str = "1.000000",
     tab: str = "home",
@@ -257,14 +262,14 @@ def as_http_body(payload: JSON) -> tuple[bytes, str]:
     return urlencode(form).encode(), "application/x-www-form-urlencoded"
 
 
-def _shortcut(kind: str, callback_id: str, actor: Actor, origin: Origin) -> JSON:
-    payload = _interaction(kind, actor, origin) | {"callback_id": callback_id}
+def _shortcut_payload(kind: str, callback_id: str, actor: Actor, origin: Installation) -> JSON:
+    payload = _interaction_payload(kind, actor, origin) | {"callback_id": callback_id}
     # The one interaction that does not name the app.
     del payload["api_app_id"]
     return payload
 
 
-def _interaction(kind: str, actor: Actor, origin: Origin) -> JSON:
+def _interaction_payload(kind: str, actor: Actor, origin: Installation) -> JSON:
     return {
         "type": kind,
         "team": {"id": origin.team_id, "domain": origin.team_domain} | organization(origin),
@@ -281,7 +286,7 @@ def _interaction(kind: str, actor: Actor, origin: Origin) -> JSON:
     }
 
 
-def organization(origin: Origin) -> JSON:
+def organization(origin: Installation) -> JSON:
     """The Enterprise Grid as Slack adds it wherever it names the workspace; empty without one."""
     grid = origin.enterprise
     return {"enterprise_id": grid["id"], "enterprise_name": grid["name"]} if grid else {}

@@ -31,7 +31,7 @@ from bot.services.context import Rules
 from bot.settings import Settings
 from handlers.serve import Service, load_what_computes
 from handlers.starting import listen
-from localslack import Person, Remote
+from localslack import Remote, WorkspaceMember
 from tests.workspaces import SPEED
 
 MANIFEST = Path(__file__).parent.parent / "manifest.yml"
@@ -76,12 +76,12 @@ class World:
     service: Service
 
     @property
-    def alice(self) -> Person:
+    def alice(self) -> WorkspaceMember:
         """Who asks."""
         return self.slack.person("alice")
 
     @property
-    def bob(self) -> Person:
+    def bob(self) -> WorkspaceMember:
         """A lead."""
         return self.slack.person("bob")
 
@@ -89,7 +89,7 @@ class World:
         """Wait for the newest card whose blocks hold these words."""
         return self.bob.waits_for(channel, lambda message: holds in str(message.get("blocks")))
 
-    def answer(self, person: Person, holds: str, channel: str = CHANNEL) -> str:
+    def answer(self, person: WorkspaceMember, holds: str, channel: str = CHANNEL) -> str:
         """Wait for an answer that only this person sees, and return its text."""
         found = person.waits_for(channel, lambda m: m.get("is_ephemeral") and holds in said(m))
         return said(found)

@@ -7,19 +7,19 @@ import binascii
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from localslack.core.errors import SlackError, missing
-from localslack.workspace.message_content import decoded
+from localslack.core.errors import SlackError, missing_field
+from localslack.workspace.message_content import decode_json
 
 T = TypeVar("T")
 # Never to be seen by tests or in logs.
-NEVER_KEPT = "token"
+TOKEN = "token"  # noqa: S105 - the name of an argument
 
 
-class Args:
+class Arguments:
     """Read access to the arguments, in the types that methods want."""
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
-        self.raw = {name: value for name, value in raw.items() if name != NEVER_KEPT and value is not None}
+        self.raw = {name: value for name, value in raw.items() if name != TOKEN and value is not None}
 
     def text(self, name: str, default: str = "") -> str:
         """An optional string."""
@@ -28,7 +28,7 @@ class Args:
     def required(self, name: str) -> str:
         """A string that must be there; raises invalid_arguments."""
         if not (value := self.text(name)):
-            raise missing(name)
+            raise missing_field(name)
         return value
 
     def flag(self, name: str, default: bool = False) -> bool:
@@ -44,13 +44,13 @@ class Args:
             raise SlackError("invalid_limit") from None
         return min(value, at_most) if value > 0 else default
 
-    def decoded(self, name: str) -> Any:
+    def json(self, name: str) -> Any:
         """An argument that may be JSON in a string; raises invalid_arguments."""
         if name not in self.raw:
-            raise missing(name)
-        return decoded(self.raw[name], "invalid_arguments")
+            raise missing_field(name)
+        return decode_json(self.raw[name], "invalid_arguments")
 
-    def names(self, name: str) -> list[str]:
+    def listed(self, name: str) -> list[str]:
         """A comma-separated list."""
         value = self.raw.get(name, "")
         parts = value if isinstance(value, list) else str(value).split(",")
@@ -58,13 +58,13 @@ class Args:
 
     def page(self, items: Sequence[T], limit: int) -> tuple[list[T], str]:
         """The part of a list that the cursor asks for, and the next cursor; raises invalid_cursor."""
-        begin = _begin(self.text("cursor"))
+        begin = _first_index(self.text("cursor"))
         end = begin + limit
         more = base64.b64encode(f"from:{end}".encode()).decode() if end < len(items) else ""
         return list(items[begin:end]), more
 
 
-def _begin(cursor: str) -> int:
+def _first_index(cursor: str) -> int:
     if not cursor:
         return 0
     try:

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from localslack.api.arguments import Args
-from localslack.backend import Core
+from localslack.api.arguments import Arguments
+from localslack.backend import Backend
 
 JSON = dict[str, Any]
-Handler = Callable[[Core, Args], JSON]
+Handler = Callable[[Backend, Arguments], JSON]
 
 
 @dataclass(frozen=True)
-class Method:
+class ApiMethod:
     """A handler and its conditions.
 
     scopes: one of them is needed. tier: the rate tier, 5 for the special rate of chat.postMessage.

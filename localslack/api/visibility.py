@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from localslack.backend import Core
+from localslack.backend import Backend
 from localslack.core.errors import SlackError
-from localslack.workspace.records import Channel
+from localslack.workspace.records import Conversation
 
 
-def visible(core: Core, name: str) -> Channel:
+def require_visible_channel(backend: Backend, name: str) -> Conversation:
     """The conversation, if the app can see it: private ones only from inside; raises channel_not_found."""
-    room = core.space.channel(name)
-    if room.kind != "public_channel" and core.space.app.bot_user_id not in room.members:
+    channel = backend.workspace.channel(name)
+    if channel.kind != "public_channel" and backend.workspace.app.bot_user_id not in channel.members:
         raise SlackError("channel_not_found")
-    return room
+    return channel

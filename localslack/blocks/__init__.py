@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from localslack.blocks.composition_objects import plain
+from localslack.blocks.composition_objects import plain_text
 from localslack.blocks.layout_blocks import HOME_BLOCKS, MESSAGE_BLOCKS, MODAL_BLOCKS
-from localslack.blocks.rules import boolean, choice, problem, shape, string
+from localslack.blocks.rules import boolean, choice, object_of, problem, string
 
 # Slack answers this one with invalid_attachments.
 ONLY_ONE_TABLE = "only_one_table_allowed"
@@ -27,26 +27,28 @@ CELLS_MAX = 10_000
 # with 11,341 letters were refused (bolt-js#2509, bolt-js#2867). So the JSON counts, not only what people read.
 BLOCKS_MAX = 13_200
 # Whether a slack_file, {"id": …} or {"url": …}, is there to be shown.
-HasPicture = Callable[[dict[str, Any]], bool]
+PictureCheck = Callable[[dict[str, Any]], bool]
 
 
-def every_picture(_: dict[str, Any]) -> bool:
+def assume_picture_exists(_: dict[str, Any]) -> bool:
     """Take every slack_file to be there: the rules alone know of no files."""
     return True
 
 
-def message_problems(blocks: Any, at: str = "/blocks", has_picture: HasPicture = every_picture) -> list[str]:
+def message_problems(
+    blocks: Any, pointer: str = "/blocks", has_picture: PictureCheck = assume_picture_exists
+) -> list[str]:
     """The rules that the blocks of a message break."""
-    if broken := list(MESSAGE_BLOCKS(blocks, at)):
+    if broken := list(MESSAGE_BLOCKS(blocks, pointer)):
         return broken
-    return [*_between_message_blocks(blocks, at), *_missing_pictures(blocks, at, has_picture)]
+    return [*_message_level_problems(blocks, pointer), *_missing_pictures(blocks, pointer, has_picture)]
 
 
-def view_problems(view: Any, has_picture: HasPicture = every_picture, kind: str = "modal") -> list[str]:
+def view_problems(view: Any, has_picture: PictureCheck = assume_picture_exists, kind: str = "modal") -> list[str]:
     """The rules that a modal breaks, or a Home tab where the kind is home."""
-    if broken := list(_VIEWS[kind](view, "/view")):
+    if broken := list(_VIEW_RULES[kind](view, "/view")):
         return broken
-    return [*_between_blocks(view), *_missing_pictures(view["blocks"], "/view/blocks", has_picture)]
+    return [*_view_level_problems(view), *_missing_pictures(view["blocks"], "/view/blocks", has_picture)]
 
 
 def length_of(blocks: list[dict[str, Any]]) -> int:
@@ -54,53 +56,53 @@ def length_of(blocks: list[dict[str, Any]]) -> int:
     return len(json.dumps(blocks, ensure_ascii=False, separators=(",", ":")))
 
 
-def table_problems(blocks: list[dict[str, Any]], at: str) -> Iterator[str]:
+def table_problems(blocks: list[dict[str, Any]], pointer: str) -> Iterator[str]:
     """The rules that the tables of one message break together: it has one, of 10,000 characters."""
     tables = [block for block in blocks if block["type"] in TABLES]
     if len(tables) > 1:
-        yield problem(ONLY_ONE_TABLE, at)
-    elif sum(_letters(table.get("rows")) for table in tables) > CELLS_MAX:
-        yield problem(f"the cells of a table must have less than {CELLS_MAX + 1} characters together", at)
+        yield problem(ONLY_ONE_TABLE, pointer)
+    elif sum(_cell_characters(table.get("rows")) for table in tables) > CELLS_MAX:
+        yield problem(f"the cells of a table must have less than {CELLS_MAX + 1} characters together", pointer)
 
 
-def slack_files(value: Any, at: str = "") -> Iterator[tuple[dict[str, Any], str]]:
+def slack_files(value: Any, pointer: str = "") -> Iterator[tuple[dict[str, Any], str]]:
     """Every slack_file in blocks, however deep, with its JSON pointer."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, held in inner:
         if name == "slack_file" and isinstance(held, dict):
-            yield held, f"{at}/{name}"
+            yield held, f"{pointer}/{name}"
         else:
-            yield from slack_files(held, f"{at}/{name}")
+            yield from slack_files(held, f"{pointer}/{name}")
 
 
-_NAMES = {"private_metadata": string(3000, 0), "callback_id": string(255, 0), "external_id": string(255, 0)}
-_VIEWS = {
-    "modal": shape(
-        {"type": choice("modal"), "title": plain(24), "blocks": MODAL_BLOCKS},
+_VIEW_IDENTIFIERS = {"private_metadata": string(3000, 0), "callback_id": string(255, 0), "external_id": string(255, 0)}
+_VIEW_RULES = {
+    "modal": object_of(
+        {"type": choice("modal"), "title": plain_text(24), "blocks": MODAL_BLOCKS},
         {
-            **_NAMES,
-            "submit": plain(24),
-            "close": plain(24),
+            **_VIEW_IDENTIFIERS,
+            "submit": plain_text(24),
+            "close": plain_text(24),
             "clear_on_close": boolean,
             "notify_on_close": boolean,
             "submit_disabled": boolean,
         },
     ),
     # https://docs.slack.dev/reference/views/home-tab-views
-    "home": shape({"type": choice("home"), "blocks": HOME_BLOCKS}, _NAMES),
+    "home": object_of({"type": choice("home"), "blocks": HOME_BLOCKS}, _VIEW_IDENTIFIERS),
 }
 
 
-def _between_message_blocks(blocks: list[dict[str, Any]], at: str) -> Iterator[str]:
-    yield from _repeated_ids(blocks, at)
-    yield from table_problems(blocks, at)
+def _message_level_problems(blocks: list[dict[str, Any]], pointer: str) -> Iterator[str]:
+    yield from _duplicate_ids(blocks, pointer)
+    yield from table_problems(blocks, pointer)
     if sum(len(block["text"]) for block in blocks if block["type"] == "markdown") > MARKDOWN_MAX:
-        yield problem(f"markdown blocks must have less than {MARKDOWN_MAX + 1} characters together", at)
+        yield problem(f"markdown blocks must have less than {MARKDOWN_MAX + 1} characters together", pointer)
 
 
-def _between_blocks(view: dict[str, Any]) -> Iterator[str]:
+def _view_level_problems(view: dict[str, Any]) -> Iterator[str]:
     blocks = view["blocks"]
-    yield from _repeated_ids(blocks, "/view/blocks")
+    yield from _duplicate_ids(blocks, "/view/blocks")
     is_form = view["type"] == "modal" and any(block["type"] == "input" for block in blocks)
     if is_form and view.get("submit") is None:
         yield problem("missing required field: submit (a modal with an input block must have it)", "/view")
@@ -109,31 +111,31 @@ def _between_blocks(view: dict[str, Any]) -> Iterator[str]:
         yield problem("only one element may have focus_on_load", "/view/blocks")
 
 
-def _missing_pictures(blocks: list[dict[str, Any]], at: str, has_picture: HasPicture) -> Iterator[str]:
-    for wanted, place in slack_files(blocks, at):
+def _missing_pictures(blocks: list[dict[str, Any]], pointer: str, has_picture: PictureCheck) -> Iterator[str]:
+    for wanted, place in slack_files(blocks, pointer):
         if not has_picture(wanted):
             yield problem(INVALID_FILE, place)
 
 
-def _letters(value: Any) -> int:
+def _cell_characters(value: Any) -> int:
     """How many characters people read in rows, cells and what cells are made of."""
     if isinstance(value, list):
-        return sum(map(_letters, value))
+        return sum(map(_cell_characters, value))
     if not isinstance(value, dict):
         return 0
     text = value.get("text")
-    return (len(text) if isinstance(text, str) else 0) + _letters(value.get("elements"))
+    return (len(text) if isinstance(text, str) else 0) + _cell_characters(value.get("elements"))
 
 
-def _repeated_ids(blocks: list[dict[str, Any]], at: str) -> Iterator[str]:
-    for block_id in _repeated([block.get("block_id") for block in blocks]):
-        yield problem(f"block_id `{block_id}` must be unique", at)
+def _duplicate_ids(blocks: list[dict[str, Any]], pointer: str) -> Iterator[str]:
+    for block_id in _duplicates([block.get("block_id") for block in blocks]):
+        yield problem(f"block_id `{block_id}` must be unique", pointer)
     for number, block in enumerate(blocks):
-        for action_id in _repeated([element.get("action_id") for element in _elements(block)]):
-            yield problem(f"action_id `{action_id}` must be unique within its block", f"{at}/{number}")
+        for action_id in _duplicates([element.get("action_id") for element in _elements(block)]):
+            yield problem(f"action_id `{action_id}` must be unique within its block", f"{pointer}/{number}")
 
 
-def _repeated(ids: list[str | None]) -> list[str]:
+def _duplicates(ids: list[str | None]) -> list[str]:
     return [one for one, count in Counter(filter(None, ids)).items() if count > 1]
 
 

@@ -9,16 +9,16 @@ from typing import Any
 JSON = dict[str, Any]
 
 # Elements of these blocks are interactive, so each has an action id.
-_PASSIVE = {"image", "plain_text", "mrkdwn"}
+_NON_INTERACTIVE = {"image", "plain_text", "mrkdwn"}
 
 
-def with_ids(blocks: list[JSON]) -> list[JSON]:
+def with_default_ids(blocks: list[JSON]) -> list[JSON]:
     """A copy of valid blocks in which every block has a block_id and every element an action_id."""
     named = copy.deepcopy(blocks)
     for block in named:
         block.setdefault("block_id", secrets.token_urlsafe(4))
         for element in _elements(block):
-            if element.get("type") not in _PASSIVE:
+            if element.get("type") not in _NON_INTERACTIVE:
                 element.setdefault("action_id", secrets.token_urlsafe(4))
     return named
 

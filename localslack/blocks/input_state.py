@@ -14,13 +14,13 @@ JSON = dict[str, Any]
 # block id -> action id -> plain answer
 Answers = Mapping[str, Mapping[str, Any]]
 
-REQUIRED = "Please complete this required field."
-TEXTS = ("plain_text_input", "email_text_input", "url_text_input", "number_input")
+REQUIRED_MESSAGE = "Please complete this required field."
+TEXT_INPUT_TYPES = ("plain_text_input", "email_text_input", "url_text_input", "number_input")
 
 # What a stateful element is called in the state, and which of its fields holds its first value.
 # The option kinds carry whole option objects; the others carry the answer as it is.
-_PLAIN = {
-    **dict.fromkeys(TEXTS, ("value", "initial_value")),
+_VALUE_FIELDS = {
+    **dict.fromkeys(TEXT_INPUT_TYPES, ("value", "initial_value")),
     "users_select": ("selected_user", "initial_user"),
     "channels_select": ("selected_channel", "initial_channel"),
     "conversations_select": ("selected_conversation", "initial_conversation"),
@@ -33,13 +33,13 @@ _PLAIN = {
     "rich_text_input": ("rich_text_value", "initial_value"),
 }
 # The menus that the app fills. An answer to one is a whole option, since only the app knows them.
-EXTERNAL = ("external_select", "multi_external_select")
-_ONE_OPTION = {"static_select", "radio_buttons", "external_select", "overflow"}
-_MANY_OPTIONS = {"multi_static_select", "checkboxes", "multi_external_select"}
-_LISTS = {"multi_users_select", "multi_channels_select", "multi_conversations_select"}
+EXTERNAL_SELECT_TYPES = ("external_select", "multi_external_select")
+_SINGLE_OPTION_TYPES = {"static_select", "radio_buttons", "external_select", "overflow"}
+_MULTI_OPTION_TYPES = {"multi_static_select", "checkboxes", "multi_external_select"}
+_MULTI_ID_TYPES = {"multi_users_select", "multi_channels_select", "multi_conversations_select"}
 
 
-def elements(blocks: Sequence[JSON]) -> Iterator[tuple[JSON, JSON]]:
+def interactive_elements(blocks: Sequence[JSON]) -> Iterator[tuple[JSON, JSON]]:
     """Every (block, interactive element) pair, in the order of reading."""
     for block in blocks:
         found = [block.get("accessory"), block.get("element")]
@@ -50,9 +50,9 @@ def elements(blocks: Sequence[JSON]) -> Iterator[tuple[JSON, JSON]]:
                 yield block, element
 
 
-def inputs(blocks: Sequence[JSON]) -> Iterator[tuple[JSON, JSON]]:
+def input_elements(blocks: Sequence[JSON]) -> Iterator[tuple[JSON, JSON]]:
     """The (input block, element) pairs of a form."""
-    for block, element in elements(blocks):
+    for block, element in interactive_elements(blocks):
         if block.get("type") == "input":
             yield block, element
 
@@ -60,16 +60,16 @@ def inputs(blocks: Sequence[JSON]) -> Iterator[tuple[JSON, JSON]]:
 def is_stateful(element: JSON) -> bool:
     """Whether the element keeps a value that state.values reports."""
     kind = element["type"]
-    return kind != "overflow" and (kind in _PLAIN or kind in _ONE_OPTION or kind in _MANY_OPTIONS)
+    return kind != "overflow" and (kind in _VALUE_FIELDS or kind in _SINGLE_OPTION_TYPES or kind in _MULTI_OPTION_TYPES)
 
 
 def state_values(blocks: Sequence[JSON], answers: Answers) -> dict[str, dict[str, JSON]]:
     """state.values for blocks: the answers given, and the initial values of the rest."""
     values: dict[str, dict[str, JSON]] = {}
-    for block, element in elements(blocks):
+    for block, element in interactive_elements(blocks):
         if is_stateful(element):
             given = answers.get(block["block_id"], {})
-            entry = _initial(element)
+            entry = _initial_state(element)
             if element["action_id"] in given:
                 entry = element_state(element, given[element["action_id"]])
             values.setdefault(block["block_id"], {})[element["action_id"]] = entry
@@ -82,20 +82,20 @@ def element_state(element: JSON, answer: Any) -> JSON:
     Raises ValueError for an option that the element does not offer.
     """
     kind = element["type"]
-    if kind in _ONE_OPTION:
-        return {"type": kind, "selected_option": _option(element, answer) if answer else None}
-    if kind in _MANY_OPTIONS:
-        return {"type": kind, "selected_options": [_option(element, one) for one in answer or []]}
-    field, _ = _PLAIN[kind]
+    if kind in _SINGLE_OPTION_TYPES:
+        return {"type": kind, "selected_option": _find_offered(element, answer) if answer else None}
+    if kind in _MULTI_OPTION_TYPES:
+        return {"type": kind, "selected_options": [_find_offered(element, one) for one in answer or []]}
+    field, _ = _VALUE_FIELDS[kind]
     return {"type": kind, field: answer if answer != "" else None}
 
 
 def client_errors(blocks: Sequence[JSON], values: Mapping[str, Mapping[str, JSON]]) -> dict[str, str]:
     """What Slack's client complains about before it sends a form: {block_id: complaint}."""
     errors = {}
-    for block, element in inputs(blocks):
+    for block, element in input_elements(blocks):
         state = values.get(block["block_id"], {}).get(element["action_id"], {})
-        if complaint := _complaint(block, element, answer_of(state)):
+        if complaint := _input_error(block, element, answer_of(state)):
             errors[block["block_id"]] = complaint
     return errors
 
@@ -113,41 +113,41 @@ def find_input(blocks: Sequence[JSON], key: str) -> tuple[JSON, JSON]:
         lambda block, _: _label(block) == key,
     ]
     for matches in tests:
-        for block, element in inputs(blocks):
+        for block, element in input_elements(blocks):
             if matches(block, element):
                 return block, element
-    names = ", ".join(f"{b['block_id']}/{e['action_id']} ({_label(b)})" for b, e in inputs(blocks))
+    names = ", ".join(f"{b['block_id']}/{e['action_id']} ({_label(b)})" for b, e in input_elements(blocks))
     raise LookupError(f"no input {key!r} here; there is: {names or 'none'}")
 
 
 def find_element(blocks: Sequence[JSON], key: str) -> tuple[JSON, JSON]:
     """The element that a person means by an action id, a text or a placeholder; raises LookupError."""
-    for block, element in elements(blocks):
+    for block, element in interactive_elements(blocks):
         if key in (element["action_id"], text_of(element.get("text")), text_of(element.get("placeholder"))):
             return block, element
-    names = ", ".join(repr(text_of(e.get("text")) or e["action_id"]) for _, e in elements(blocks))
+    names = ", ".join(repr(text_of(e.get("text")) or e["action_id"]) for _, e in interactive_elements(blocks))
     raise LookupError(f"nothing called {key!r} here; there is: {names or 'none'}")
 
 
-def find_option(offered: Sequence[JSON], said: str) -> JSON:
+def find_option(offered: Sequence[JSON], text_or_value: str) -> JSON:
     """The option with this text or value; raises LookupError."""
     for option in offered:
-        if said in (option.get("value"), text_of(option["text"])):
+        if text_or_value in (option.get("value"), text_of(option["text"])):
             return option
-    raise LookupError(f"no option {said!r} in {[text_of(option['text']) for option in offered]}")
+    raise LookupError(f"no option {text_or_value!r} in {[text_of(option['text']) for option in offered]}")
 
 
-def plain_answer(element: JSON, said: Any) -> Any:
+def normalize_answer(element: JSON, answer: Any) -> Any:
     """What a person says turned into an answer: option texts become option values."""
     kind = element["type"]
-    if kind in EXTERNAL:
-        return said
-    if kind in _ONE_OPTION and said:
-        return str(find_option(options(element), said)["value"])
-    if kind in _MANY_OPTIONS:
-        said = [said] if isinstance(said, str) else said
-        return [str(find_option(options(element), one)["value"]) for one in said]
-    return [said] if kind in _LISTS and isinstance(said, str) else said
+    if kind in EXTERNAL_SELECT_TYPES:
+        return answer
+    if kind in _SINGLE_OPTION_TYPES and answer:
+        return str(find_option(options(element), answer)["value"])
+    if kind in _MULTI_OPTION_TYPES:
+        answer = [answer] if isinstance(answer, str) else answer
+        return [str(find_option(options(element), one)["value"]) for one in answer]
+    return [answer] if kind in _MULTI_ID_TYPES and isinstance(answer, str) else answer
 
 
 def options(element: JSON) -> list[JSON]:
@@ -165,18 +165,18 @@ def _label(block: JSON) -> str:
     return text_of(block.get("label"))
 
 
-def _initial(element: JSON) -> JSON:
+def _initial_state(element: JSON) -> JSON:
     kind = element["type"]
-    if kind in _ONE_OPTION:
+    if kind in _SINGLE_OPTION_TYPES:
         return {"type": kind, "selected_option": element.get("initial_option")}
-    if kind in _MANY_OPTIONS:
+    if kind in _MULTI_OPTION_TYPES:
         return {"type": kind, "selected_options": list(element.get("initial_options", []))}
-    field, initial = _PLAIN[kind]
-    return {"type": kind, field: element.get(initial, [] if kind in _LISTS else None)}
+    field, initial = _VALUE_FIELDS[kind]
+    return {"type": kind, field: element.get(initial, [] if kind in _MULTI_ID_TYPES else None)}
 
 
-def _option(element: JSON, value: Any) -> JSON:
-    if element["type"] in EXTERNAL:
+def _find_offered(element: JSON, value: Any) -> JSON:
+    if element["type"] in EXTERNAL_SELECT_TYPES:
         if not isinstance(value, dict) or "value" not in value:
             raise ValueError(f"{element['action_id']} takes an option that the app offered, not {value!r}")
         return value
@@ -186,9 +186,9 @@ def _option(element: JSON, value: Any) -> JSON:
     raise ValueError(f"{element['action_id']} offers no option {value!r}")
 
 
-def _complaint(block: JSON, element: JSON, answer: Any) -> str | None:
+def _input_error(block: JSON, element: JSON, answer: Any) -> str | None:
     if answer in (None, "", []):
-        return None if block.get("optional") else REQUIRED
+        return None if block.get("optional") else REQUIRED_MESSAGE
     check = _CHECKS.get(element["type"])
     return check(element, str(answer)) if check else None
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from localslack.blocks import elements
-from localslack.blocks.composition_objects import SLACK_FILE, TEXTS, plain, text
+from localslack.blocks.composition_objects import SLACK_FILE, TEXT_TYPES, plain_text, text_object
 from localslack.blocks.rules import (
     Fields,
     Rule,
@@ -21,8 +21,8 @@ from localslack.blocks.rules import (
     choice,
     either,
     integer,
+    object_of,
     problem,
-    shape,
     string,
 )
 
@@ -30,16 +30,16 @@ TABLE_ROWS = 100
 TABLE_COLUMNS = 20
 
 
-def _block(required: Fields, optional: Fields | None = None, *also: Rule) -> Rule:
-    return shape(required, {"block_id": string(255), **(optional or {})}, *also)
+def _block(required: Fields, optional: Fields | None = None, *cross_field_rules: Rule) -> Rule:
+    return object_of(required, {"block_id": string(255), **(optional or {})}, *cross_field_rules)
 
 
-def _open(required: Fields) -> Rule:
+def _loosely_checked_block(required: Fields) -> Rule:
     """A block of which only some fields are known."""
 
-    def rule(value: Any, at: str) -> Iterator[str]:
+    def rule(value: Any, pointer: str) -> Iterator[str]:
         known = {name: held for name, held in value.items() if name in required or name == "block_id"}
-        yield from _block(required)(known, at)
+        yield from _block(required)(known, pointer)
 
     return rule
 
@@ -47,74 +47,79 @@ def _open(required: Fields) -> Rule:
 # -- rich text --------------------------------------------------------------------------------------------------
 
 STYLE_NAMES = ["bold", "italic", "strike", "code", "underline", "highlight", "client_highlight", "unlink"]
-STYLES = shape({}, dict.fromkeys(STYLE_NAMES, boolean))
-RUNS = by_type(
+TEXT_STYLE = object_of({}, dict.fromkeys(STYLE_NAMES, boolean))
+RICH_TEXT_ELEMENTS = by_type(
     {
-        "text": shape({"text": string(4000)}, {"style": STYLES}),
-        "link": shape({"url": string(3000)}, {"text": string(4000), "unsafe": boolean, "style": STYLES}),
-        "user": shape({"user_id": string(50)}, {"style": STYLES}),
-        "usergroup": shape({"usergroup_id": string(50)}, {"style": STYLES}),
-        "channel": shape({"channel_id": string(50)}, {"style": STYLES}),
-        "team": shape({"team_id": string(50)}, {"style": STYLES}),
-        "emoji": shape(
+        "text": object_of({"text": string(4000)}, {"style": TEXT_STYLE}),
+        "link": object_of({"url": string(3000)}, {"text": string(4000), "unsafe": boolean, "style": TEXT_STYLE}),
+        "user": object_of({"user_id": string(50)}, {"style": TEXT_STYLE}),
+        "usergroup": object_of({"usergroup_id": string(50)}, {"style": TEXT_STYLE}),
+        "channel": object_of({"channel_id": string(50)}, {"style": TEXT_STYLE}),
+        "team": object_of({"team_id": string(50)}, {"style": TEXT_STYLE}),
+        "emoji": object_of(
             {"name": string(100)},
-            {"unicode": string(100), "url": string(3000), "skin_tone": integer(1, 6), "style": STYLES},
+            {"unicode": string(100), "url": string(3000), "skin_tone": integer(1, 6), "style": TEXT_STYLE},
         ),
-        "broadcast": shape({"range": choice("here", "channel", "everyone")}, {"style": STYLES}),
-        "color": shape({"value": string(20)}, {"style": STYLES}),
-        "date": shape(
+        "broadcast": object_of({"range": choice("here", "channel", "everyone")}, {"style": TEXT_STYLE}),
+        "color": object_of({"value": string(20)}, {"style": TEXT_STYLE}),
+        "date": object_of(
             {"timestamp": integer(0, 99_999_999_999), "format": string(200)},
-            {"url": string(3000), "fallback": string(200), "style": STYLES},
+            {"url": string(3000), "fallback": string(200), "style": TEXT_STYLE},
         ),
     }
 )
-MANY = 1000
-SECTION_RUNS = shape({"elements": array(RUNS, most=MANY, least=0)})
+MAX_RICH_TEXT_ELEMENTS = 1000
+RICH_TEXT_SECTION = object_of({"elements": array(RICH_TEXT_ELEMENTS, max_items=MAX_RICH_TEXT_ELEMENTS, min_items=0)})
 RICH_TEXT_PARTS = by_type(
     {
-        "rich_text_section": SECTION_RUNS,
-        "rich_text_preformatted": shape(
-            {"elements": array(RUNS, most=MANY)}, {"border": integer(0, 1), "language": string(50)}
+        "rich_text_section": RICH_TEXT_SECTION,
+        "rich_text_preformatted": object_of(
+            {"elements": array(RICH_TEXT_ELEMENTS, max_items=MAX_RICH_TEXT_ELEMENTS)},
+            {"border": integer(0, 1), "language": string(50)},
         ),
-        "rich_text_quote": shape({"elements": array(RUNS, most=MANY)}, {"border": integer(0, 1)}),
-        "rich_text_list": shape(
+        "rich_text_quote": object_of(
+            {"elements": array(RICH_TEXT_ELEMENTS, max_items=MAX_RICH_TEXT_ELEMENTS)}, {"border": integer(0, 1)}
+        ),
+        "rich_text_list": object_of(
             {
-                "elements": array(by_type({"rich_text_section": SECTION_RUNS}), most=MANY),
+                "elements": array(by_type({"rich_text_section": RICH_TEXT_SECTION}), max_items=MAX_RICH_TEXT_ELEMENTS),
                 "style": choice("bullet", "ordered"),
             },
             {"indent": integer(0, 8), "offset": integer(0, 10_000), "border": integer(0, 1)},
         ),
     }
 )
-RICH_TEXT = _block({"elements": array(RICH_TEXT_PARTS, most=MANY)})
+RICH_TEXT = _block({"elements": array(RICH_TEXT_PARTS, max_items=MAX_RICH_TEXT_ELEMENTS)})
 
 
 # -- tables -----------------------------------------------------------------------------------------------------
 
 
-def _says_something(value: Any, at: str) -> Iterator[str]:
+def _check_cell_has_text(value: Any, pointer: str) -> Iterator[str]:
     parts = value.get("elements")
     if isinstance(parts, list) and not any(part.get("elements") for part in parts if isinstance(part, dict)):
-        yield problem("must be more than 0 characters", f"{at}/elements")
+        yield problem("must be more than 0 characters", f"{pointer}/elements")
 
 
 CELL = by_type(
     {
-        "raw_text": shape({"text": string(3000)}),
-        "rich_text": _block({"elements": array(RICH_TEXT_PARTS, most=MANY)}, {}, _says_something),
+        "raw_text": object_of({"text": string(3000)}),
+        "rich_text": _block(
+            {"elements": array(RICH_TEXT_PARTS, max_items=MAX_RICH_TEXT_ELEMENTS)}, {}, _check_cell_has_text
+        ),
     },
     ("raw_number",),  # of data_table
 )
-COLUMN = shape({}, {"align": choice("left", "center", "right"), "is_wrapped": boolean})
+COLUMN = object_of({}, {"align": choice("left", "center", "right"), "is_wrapped": boolean})
 
 
-def _column(value: Any, at: str) -> Iterator[str]:
-    return anything(value, at) if value is None else COLUMN(value, at)
+def _column_or_null(value: Any, pointer: str) -> Iterator[str]:
+    return anything(value, pointer) if value is None else COLUMN(value, pointer)
 
 
 TABLE = _block(
-    {"rows": array(array(CELL, most=TABLE_COLUMNS), most=TABLE_ROWS)},
-    {"column_settings": array(_column, most=TABLE_COLUMNS)},
+    {"rows": array(array(CELL, max_items=TABLE_COLUMNS), max_items=TABLE_ROWS)},
+    {"column_settings": array(_column_or_null, max_items=TABLE_COLUMNS)},
 )
 
 
@@ -123,48 +128,50 @@ TABLE = _block(
 SECTION = _block(
     {},
     {
-        "text": text(3000),
-        "fields": array(text(2000), most=10),
-        "accessory": by_type(elements.IN_SECTION, elements.EVERYWHERE),
+        "text": text_object(3000),
+        "fields": array(text_object(2000), max_items=10),
+        "accessory": by_type(elements.IN_SECTION, elements.ALL_ELEMENTS),
         "expand": boolean,
     },
-    either("text", "fields", both=True),
+    either("text", "fields", allow_both=True),
 )
 IMAGE = _block(
     {"alt_text": string(2000, 0)},
-    {"image_url": string(3000), "slack_file": SLACK_FILE, "title": plain(2000)},
+    {"image_url": string(3000), "slack_file": SLACK_FILE, "title": plain_text(2000)},
     either("image_url", "slack_file"),
 )
 INPUT = _block(
-    {"label": plain(2000), "element": by_type(elements.IN_INPUT, elements.EVERYWHERE)},
-    {"dispatch_action": boolean, "hint": plain(2000), "optional": boolean},
+    {"label": plain_text(2000), "element": by_type(elements.IN_INPUT, elements.ALL_ELEMENTS)},
+    {"dispatch_action": boolean, "hint": plain_text(2000), "optional": boolean},
 )
 CONTEXT_ELEMENTS: dict[str, Rule] = {
     "image": elements.IMAGE,
-    "plain_text": text(3000),
-    "mrkdwn": text(3000),
+    "plain_text": text_object(3000),
+    "mrkdwn": text_object(3000),
 }
 VIDEO = _block(
     {
-        "title": plain(200),
+        "title": plain_text(200),
         "video_url": string(3000),
         "thumbnail_url": string(3000),
         "alt_text": string(2000),
     },
     {
         "author_name": string(50),
-        "description": plain(200),
+        "description": plain_text(200),
         "provider_icon_url": string(3000),
         "provider_name": string(50),
         "title_url": string(3000),
     },
 )
-EVERYWHERE: dict[str, Rule] = {
+SHARED_BLOCKS: dict[str, Rule] = {
     "section": SECTION,
-    "header": _block({"text": plain(150)}, {"level": integer(1, 4)}),
+    "header": _block({"text": plain_text(150)}, {"level": integer(1, 4)}),
     "divider": _block({}),
-    "context": _block({"elements": array(by_type(CONTEXT_ELEMENTS, (*TEXTS, *elements.EVERYWHERE)), most=10)}),
-    "actions": _block({"elements": array(by_type(elements.IN_ACTIONS, elements.EVERYWHERE), most=25)}),
+    "context": _block(
+        {"elements": array(by_type(CONTEXT_ELEMENTS, (*TEXT_TYPES, *elements.ALL_ELEMENTS)), max_items=10)}
+    ),
+    "actions": _block({"elements": array(by_type(elements.IN_ACTIONS, elements.ALL_ELEMENTS), max_items=25)}),
     "image": IMAGE,
     "input": INPUT,
     "rich_text": RICH_TEXT,
@@ -173,16 +180,18 @@ EVERYWHERE: dict[str, Rule] = {
 MESSAGES_ONLY: dict[str, Rule] = {
     "table": TABLE,
     "markdown": _block({"text": string(12_000)}),
-    "context_actions": _block({"elements": array(by_type(elements.CONTEXT_ACTIONS), most=5)}),
-    "data_table": _open({"caption": string(3000), "rows": array(array(anything, most=20), least=2, most=201)}),
-    "data_visualization": _open({}),
-    **dict.fromkeys(("card", "carousel", "container", "plan", "task_card", "file", "call"), _open({})),
+    "context_actions": _block({"elements": array(by_type(elements.CONTEXT_ACTIONS), max_items=5)}),
+    "data_table": _loosely_checked_block(
+        {"caption": string(3000), "rows": array(array(anything, max_items=20), min_items=2, max_items=201)}
+    ),
+    "data_visualization": _loosely_checked_block({}),
+    **dict.fromkeys(("card", "carousel", "container", "plan", "task_card", "file", "call"), _loosely_checked_block({})),
 }
 MODALS_ONLY: dict[str, Rule] = {
-    "alert": _block({"text": text(3000)}, {"level": choice("default", "info", "warning", "error", "success")}),
+    "alert": _block({"text": text_object(3000)}, {"level": choice("default", "info", "warning", "error", "success")}),
 }
-KNOWN = {*EVERYWHERE, *MESSAGES_ONLY, *MODALS_ONLY}
-MESSAGE_BLOCKS = array(by_type({**EVERYWHERE, **MESSAGES_ONLY}, KNOWN), most=50, least=0)
-MODAL_BLOCKS = array(by_type({**EVERYWHERE, **MODALS_ONLY}, KNOWN), most=100)
+ALL_BLOCK_TYPES = {*SHARED_BLOCKS, *MESSAGES_ONLY, *MODALS_ONLY}
+MESSAGE_BLOCKS = array(by_type({**SHARED_BLOCKS, **MESSAGES_ONLY}, ALL_BLOCK_TYPES), max_items=50, min_items=0)
+MODAL_BLOCKS = array(by_type({**SHARED_BLOCKS, **MODALS_ONLY}, ALL_BLOCK_TYPES), max_items=100)
 # Slack's list of blocks names Home tabs for tables as well, and is said to draw none there: they are refused.
-HOME_BLOCKS = array(by_type(EVERYWHERE, KNOWN), most=100)
+HOME_BLOCKS = array(by_type(SHARED_BLOCKS, ALL_BLOCK_TYPES), max_items=100)

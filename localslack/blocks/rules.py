@@ -10,44 +10,44 @@ Rule = Callable[[Any, str], Iterator[str]]
 Fields = Mapping[str, Rule]
 
 
-def problem(what: str, at: str) -> str:
+def problem(description: str, pointer: str) -> str:
     """One broken rule in Slack's notation."""
-    return f"{what} [json-pointer:{at}]"
+    return f"{description} [json-pointer:{pointer}]"
 
 
-def anything(value: Any, at: str) -> Iterator[str]:
+def anything(value: Any, pointer: str) -> Iterator[str]:
     """No rule at all."""
     return iter(())
 
 
-def boolean(value: Any, at: str) -> Iterator[str]:
+def boolean(value: Any, pointer: str) -> Iterator[str]:
     """true or false."""
     if not isinstance(value, bool):
-        yield problem("must provide a boolean", at)
+        yield problem("must provide a boolean", pointer)
 
 
-def string(most: int, least: int = 1) -> Rule:
+def string(max_length: int, min_length: int = 1) -> Rule:
     """Text of a length."""
 
-    def rule(value: Any, at: str) -> Iterator[str]:
+    def rule(value: Any, pointer: str) -> Iterator[str]:
         if not isinstance(value, str):
-            yield problem("must provide a string", at)
-        elif len(value) < least:
-            yield problem(f"must be more than {least - 1} characters", at)
-        elif len(value) > most:
-            yield problem(f"must be less than {most + 1} characters", at)
+            yield problem("must provide a string", pointer)
+        elif len(value) < min_length:
+            yield problem(f"must be more than {min_length - 1} characters", pointer)
+        elif len(value) > max_length:
+            yield problem(f"must be less than {max_length + 1} characters", pointer)
 
     return rule
 
 
-def integer(least: int, most: int) -> Rule:
+def integer(minimum: int, maximum: int) -> Rule:
     """A whole number in a range."""
 
-    def rule(value: Any, at: str) -> Iterator[str]:
+    def rule(value: Any, pointer: str) -> Iterator[str]:
         if isinstance(value, bool) or not isinstance(value, int):
-            yield problem("must provide an integer", at)
-        elif not least <= value <= most:
-            yield problem(f"must be between {least} and {most}", at)
+            yield problem("must provide an integer", pointer)
+        elif not minimum <= value <= maximum:
+            yield problem(f"must be between {minimum} and {maximum}", pointer)
 
     return rule
 
@@ -55,79 +55,79 @@ def integer(least: int, most: int) -> Rule:
 def choice(*allowed: str) -> Rule:
     """One of some words."""
 
-    def rule(value: Any, at: str) -> Iterator[str]:
+    def rule(value: Any, pointer: str) -> Iterator[str]:
         if value not in allowed:
-            yield problem(f"must be one of: {', '.join(allowed)}", at)
+            yield problem(f"must be one of: {', '.join(allowed)}", pointer)
 
     return rule
 
 
-def array(item: Rule, *, most: int, least: int = 1) -> Rule:
+def array(item: Rule, *, max_items: int, min_items: int = 1) -> Rule:
     """A list of a length, each item under the same rule."""
 
-    def rule(value: Any, at: str) -> Iterator[str]:
+    def rule(value: Any, pointer: str) -> Iterator[str]:
         if not isinstance(value, list):
-            yield problem("must provide an array", at)
+            yield problem("must provide an array", pointer)
             return
-        if len(value) < least:
-            yield problem(f"no fewer than {least} items allowed", at)
-        if len(value) > most:
-            yield problem(f"no more than {most} items allowed", at)
+        if len(value) < min_items:
+            yield problem(f"no fewer than {min_items} items allowed", pointer)
+        if len(value) > max_items:
+            yield problem(f"no more than {max_items} items allowed", pointer)
         for number, one in enumerate(value):
-            yield from item(one, f"{at}/{number}")
+            yield from item(one, f"{pointer}/{number}")
 
     return rule
 
 
-def shape(required: Fields, optional: Fields | None = None, *also: Rule) -> Rule:
+def object_of(required: Fields, optional: Fields | None = None, *cross_field_rules: Rule) -> Rule:
     """An object with required and optional fields and no others, and rules between the fields."""
     fields: dict[str, Rule] = {"type": anything, **required, **(optional or {})}
 
-    def rule(value: Any, at: str) -> Iterator[str]:
+    def rule(value: Any, pointer: str) -> Iterator[str]:
         if not isinstance(value, dict):
-            yield problem("must provide an object", at)
+            yield problem("must provide an object", pointer)
             return
         for name in required:
             if value.get(name) is None:
-                yield problem(f"missing required field: {name}", at)
+                yield problem(f"missing required field: {name}", pointer)
         for name, held in value.items():
             if name not in fields:
-                yield problem(f"invalid additional property: {name}", at)
+                yield problem(f"invalid additional property: {name}", pointer)
             elif held is not None:
-                yield from fields[name](held, f"{at}/{name}")
-        for between in also:
-            yield from between(value, at)
+                yield from fields[name](held, f"{pointer}/{name}")
+        for between in cross_field_rules:
+            yield from between(value, pointer)
 
     return rule
 
 
-def by_type(rules: Mapping[str, Rule], known: Collection[str] = ()) -> Rule:
+def by_type(rules: Mapping[str, Rule], known_types: Collection[str] = ()) -> Rule:
     """An object whose type says which rule holds; known types are told apart from made-up ones."""
 
-    def rule(value: Any, at: str) -> Iterator[str]:
+    def rule(value: Any, pointer: str) -> Iterator[str]:
         if not isinstance(value, dict):
-            yield problem("must provide an object", at)
+            yield problem("must provide an object", pointer)
             return
         kind = value.get("type")
         if kind is None:
-            yield problem("missing required field: type", at)
+            yield problem("missing required field: type", pointer)
         elif isinstance(kind, str) and kind in rules:
-            yield from rules[kind](value, at)
+            yield from rules[kind](value, pointer)
         else:
-            why = "is not allowed here" if isinstance(kind, str) and kind in known else "does not exist"
-            yield problem(f"unsupported type: {kind} {why}", f"{at}/type")
+            why = "is not allowed here" if isinstance(kind, str) and kind in known_types else "does not exist"
+            yield problem(f"unsupported type: {kind} {why}", f"{pointer}/type")
 
     return rule
 
 
-def either(first: str, second: str, *, both: bool = False) -> Rule:
+def either(first: str, second: str, *, allow_both: bool = False) -> Rule:
     """At least one of two fields, and not both unless allowed."""
 
-    def rule(value: Any, at: str) -> Iterator[str]:
+    def rule(value: Any, pointer: str) -> Iterator[str]:
         has_first, has_second = value.get(first) is not None, value.get(second) is not None
         if not has_first and not has_second:
-            yield problem(f"must define either `{first}` or `{second}`", at)
-        elif has_first and has_second and not both:
-            yield problem(f"must not define both `{first}` and `{second}`", at)
+            yield problem(f"must define either `{first}` or `{second}`", pointer)
+        elif has_first and has_second and not allow_both:
+            yield problem(f"must not define both `{first}` and `{second}`", pointer)
 
     return rule

@@ -14,12 +14,12 @@ SERVER_ERROR = "server_error"  # HTTP 500, no effect
 SLOW = "slow"  # the answer takes `seconds`
 UNKNOWN = "unknown"  # the method does not exist
 ERROR = "error"  # the Slack error `error`, no effect
-KINDS = (RATE_LIMITED, RESET_BEFORE, RESET_AFTER, SERVER_ERROR, SLOW, UNKNOWN, ERROR)
-ANY = "*"
+FAULT_KINDS = (RATE_LIMITED, RESET_BEFORE, RESET_AFTER, SERVER_ERROR, SLOW, UNKNOWN, ERROR)
+ANY_METHOD = "*"
 
 
 @dataclass
-class Fault:
+class InjectedFault:
     """One order. times None means until healed."""
 
     method: str
@@ -29,44 +29,44 @@ class Fault:
     error: str = "internal_error"
 
 
-class Faults:
+class FaultInjector:
     """The standing orders."""
 
     def __init__(self) -> None:
-        self._orders: list[Fault] = []
+        self._faults: list[InjectedFault] = []
 
-    def order(self, fault: Fault) -> None:
+    def inject(self, fault: InjectedFault) -> None:
         """Add an order; raises ValueError for an unknown kind."""
-        if fault.kind not in KINDS:
-            raise ValueError(f"no fault {fault.kind!r}; there is {', '.join(KINDS)}")
-        self._orders.append(fault)
+        if fault.kind not in FAULT_KINDS:
+            raise ValueError(f"no fault {fault.kind!r}; there is {', '.join(FAULT_KINDS)}")
+        self._faults.append(fault)
 
-    def take(self, method: str) -> list[Fault]:
+    def take_faults(self, method: str) -> list[InjectedFault]:
         """The faults of this call: all slow ones that apply, and the first of the others."""
-        slow = [fault for fault in self._for(method) if fault.kind == SLOW]
-        other = [fault for fault in self._for(method) if fault.kind != SLOW][:1]
+        slow = [fault for fault in self._matching(method) if fault.kind == SLOW]
+        other = [fault for fault in self._matching(method) if fault.kind != SLOW][:1]
         for fault in slow + other:
-            self._count(fault)
+            self._use_up(fault)
         return slow + other
 
     def heal(self) -> None:
         """Forget all orders."""
-        self._orders.clear()
+        self._faults.clear()
 
-    def _for(self, method: str) -> list[Fault]:
-        return [fault for fault in self._orders if fault.method in (method, ANY)]
+    def _matching(self, method: str) -> list[InjectedFault]:
+        return [fault for fault in self._faults if fault.method in (method, ANY_METHOD)]
 
-    def _count(self, fault: Fault) -> None:
+    def _use_up(self, fault: InjectedFault) -> None:
         if fault.times is not None:
             fault.times -= 1
             if fault.times <= 0:
-                self._orders.remove(fault)
+                self._faults.remove(fault)
 
 
-class Calls:
+class CallLog:
     """The Web API calls received, in order, for tests to count and inspect."""
 
-    KEPT = 10_000
+    MAX_KEPT = 10_000
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -76,10 +76,10 @@ class Calls:
         """Note a call that arrived; the returned record takes its outcome later."""
         call = {"method": method, "args": args, "at": self._now(), "ok": None, "error": None}
         self._calls.append(call)
-        del self._calls[: -self.KEPT]
+        del self._calls[: -self.MAX_KEPT]
         return call
 
-    def of(self, method: str | None) -> list[dict[str, Any]]:
+    def calls_to(self, method: str | None) -> list[dict[str, Any]]:
         """The calls of one method, or all."""
         return [call for call in self._calls if method in (None, call["method"])]
 

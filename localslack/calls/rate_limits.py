@@ -9,12 +9,12 @@ from collections.abc import Callable
 from localslack.core.errors import SlackError
 
 # Calls a minute, by tier: https://docs.slack.dev/apis/web-api/rate-limits
-TIERS = {1: 1, 2: 20, 3: 50, 4: 100}
+CALLS_PER_MINUTE = {1: 1, 2: 20, 3: 50, 4: 100}
 # chat.postMessage: about one a second in each channel. Slack doesn't say which bursts it tolerates; here, none.
-SPECIAL = 5
+SPECIAL_TIER = 5
 
 
-class Limits:
+class RateLimiter:
     """A sliding window per method, and per channel where Slack counts so.
 
     speed: how many of the workspace's seconds pass in one, so that tests needn't wait for real minutes.
@@ -24,15 +24,15 @@ class Limits:
         self._now = now
         self._enforced = enforced
         self._speed = speed
-        self._past: dict[tuple[str, str], deque[float]] = {}
+        self._call_times: dict[tuple[str, str], deque[float]] = {}
 
     def count(self, method: str, tier: int, channel: str) -> None:
         """Count a call; raises ratelimited (HTTP 429 with Retry-After) when it is one too many."""
         if not self._enforced:
             return
-        most, seconds = (1, 1.0) if tier == SPECIAL else (TIERS[tier], 60.0)
+        most, seconds = (1, 1.0) if tier == SPECIAL_TIER else (CALLS_PER_MINUTE[tier], 60.0)
         window = seconds / self._speed
-        past = self._past.setdefault((method, channel if tier == SPECIAL else ""), deque())
+        past = self._call_times.setdefault((method, channel if tier == SPECIAL_TIER else ""), deque())
         now = self._now()
         while past and past[0] <= now - window:
             past.popleft()
@@ -43,4 +43,4 @@ class Limits:
 
     def clear(self) -> None:
         """Forget the calls counted so far."""
-        self._past.clear()
+        self._call_times.clear()

@@ -6,10 +6,10 @@ import asyncio
 from collections import deque
 from typing import Any
 
-KEPT = 2000
+MAX_ENTRIES = 2000
 
 
-class Changes:
+class ChangeFeed:
     """A short memory of changes. A note says where something moved, never what it says.
 
     Kinds: message, view (modals), home, people, channel, connection (of the app), call (of the Web API),
@@ -18,31 +18,31 @@ class Changes:
 
     def __init__(self) -> None:
         self.seq = 0
-        self._notes: deque[dict[str, Any]] = deque(maxlen=KEPT)
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._entries: deque[dict[str, Any]] = deque(maxlen=MAX_ENTRIES)
+        self._waiters: set[asyncio.Future[None]] = set()
         self._closed = False
 
     def publish(self, kind: str, *, channel: str | None = None, user: str | None = None) -> None:
         """Add a note and wake everybody who waits. With a user it concerns that person only."""
         self.seq += 1
-        self._notes.append({"seq": self.seq, "kind": kind, "channel": channel, "user": user})
+        self._entries.append({"seq": self.seq, "kind": kind, "channel": channel, "user": user})
         self._wake()
 
     def since(self, after: int) -> dict[str, Any]:
         """The notes after a number; `reset` tells that some have been forgotten."""
-        forgotten = after > self.seq or (bool(self._notes) and after < self._notes[0]["seq"] - 1)
-        notes = [note for note in self._notes if note["seq"] > after]
+        forgotten = after > self.seq or (bool(self._entries) and after < self._entries[0]["seq"] - 1)
+        notes = [note for note in self._entries if note["seq"] > after]
         return {"seq": self.seq, "changes": notes, "reset": forgotten}
 
     async def wait(self, after: int, seconds: float) -> dict[str, Any]:
         """The notes after a number, waiting at most `seconds` for the first one."""
         if after == self.seq and not self._closed:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.add(waiter)
+            self._waiters.add(waiter)
             try:
                 await asyncio.wait({waiter}, timeout=seconds)
             finally:
-                self._waiting.discard(waiter)
+                self._waiters.discard(waiter)
         return self.since(after)
 
     def close(self) -> None:
@@ -51,6 +51,6 @@ class Changes:
         self._wake()
 
     def _wake(self) -> None:
-        for waiter in self._waiting:
+        for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)

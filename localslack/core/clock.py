@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Clock:
+class WorkspaceClock:
     """The wall clock plus an offset. Belongs to the event loop; `advance` wakes whoever waits."""
 
     def __init__(self) -> None:
@@ -33,9 +33,9 @@ class Clock:
         """Return when `seconds` have passed on this clock."""
         deadline = self.now() + seconds
         while (left := deadline - self.now()) > 0:
-            await self._until_moved(left)
+            await self._sleep_or_wake(left)
 
-    async def within(self, awaitable: Awaitable[T], seconds: float) -> T:
+    async def wait_for(self, awaitable: Awaitable[T], seconds: float) -> T:
         """Await something for at most `seconds`; raises TimeoutError and cancels it after that."""
         task = asyncio.ensure_future(awaitable)
         timer = asyncio.ensure_future(self.sleep(seconds))
@@ -50,10 +50,10 @@ class Clock:
             if not task.done():
                 task.cancel()
 
-    async def _until_moved(self, at_most: float) -> None:
+    async def _sleep_or_wake(self, timeout: float) -> None:
         moved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sleepers.add(moved)
         try:
-            await asyncio.wait({moved}, timeout=at_most)
+            await asyncio.wait({moved}, timeout=timeout)
         finally:
             self._sleepers.discard(moved)

@@ -34,6 +34,6 @@ class SlackError(Exception):
         return body
 
 
-def missing(field: str) -> SlackError:
+def missing_field(field: str) -> SlackError:
     """The error for a required argument that was not sent."""
     return SlackError("invalid_arguments", messages=[f"missing required field: {field}"])

@@ -11,11 +11,11 @@ from typing import Any
 Document = tuple[str, str, dict[str, Any]]
 
 
-class Store:
+class StateFile:
     """Documents by kind and key. Without a path nothing is kept, and every read is empty."""
 
     def __init__(self, path: str | Path | None = None) -> None:
-        self._db = None if path is None else _open(Path(path))
+        self._db = None if path is None else _open_database(Path(path))
 
     def put(self, *documents: Document) -> None:
         """Write documents (kind, key, body) together: all of them or none survive a crash."""
@@ -31,7 +31,7 @@ class Store:
             with self._db:
                 self._db.execute("DELETE FROM documents WHERE kind = ? AND key = ?", (kind, key))
 
-    def all(self, kind: str) -> Iterable[dict[str, Any]]:
+    def read_all(self, kind: str) -> Iterable[dict[str, Any]]:
         """Every document of a kind, in the order of their keys."""
         if self._db is None:
             return []
@@ -50,7 +50,7 @@ class Store:
             self._db.close()
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open_database(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Made by the starting thread and used by the event loop's, one after the other.
     db = sqlite3.connect(path, check_same_thread=False)

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
-from localslack.core.clock import Clock
-from localslack.delivery.result import NOBODY, SERVICE_ERROR, TIMEOUT, Outcome
+from localslack.core.clock import WorkspaceClock
+from localslack.delivery.result import DISPATCH_FAILED, SERVICE_ERROR, TIMEOUT, DeliveryResult
 from localslack.payloads import as_http_body
 from localslack.signing import signed_headers
 
@@ -18,36 +18,36 @@ ACK_SECONDS = 3.0
 HTTP_SECONDS = 30.0
 # Slack opens as many connections as it likes. httpx looks through a whole pool for each request, so there are several.
 POOLS = 8
-LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+CONNECTION_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
 
 
-class SignedHttp:
+class HttpTransport:
     """Posts payloads to the app's request URL."""
 
-    def __init__(self, clock: Clock, signing_secret: str, url: str) -> None:
+    def __init__(self, clock: WorkspaceClock, signing_secret: str, url: str) -> None:
         self.url = url
         self._clock = clock
         self._secret = signing_secret
         trusted = httpx.create_ssl_context()  # made once: it takes longest
         self._clients = [
-            httpx.AsyncClient(trust_env=False, timeout=HTTP_SECONDS, limits=LIMITS, verify=trusted)
+            httpx.AsyncClient(trust_env=False, timeout=HTTP_SECONDS, limits=CONNECTION_LIMITS, verify=trusted)
             for _ in range(POOLS)
         ]
-        self._turns = itertools.cycle(self._clients)
+        self._client_rotation = itertools.cycle(self._clients)
 
-    async def send(self, kind: str, payload: dict[str, Any], **envelope: Any) -> Outcome:
+    async def send(self, kind: str, payload: dict[str, Any], **envelope: Any) -> DeliveryResult:
         """Post a payload and wait three seconds for a 2xx; its body is the answer."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
-            response = await self._clock.within(self._post(payload, envelope), ACK_SECONDS)
+            response = await self._clock.wait_for(self._post(payload, envelope), ACK_SECONDS)
         except TimeoutError:
-            return Outcome(acked=False, seconds=ACK_SECONDS, error=TIMEOUT)
+            return DeliveryResult(acked=False, seconds=ACK_SECONDS, error=TIMEOUT)
         except httpx.HTTPError:
-            return Outcome(acked=False, seconds=loop.time() - began, error=NOBODY)
+            return DeliveryResult(acked=False, seconds=loop.time() - began, error=DISPATCH_FAILED)
         if not response.is_success:
-            return Outcome(acked=False, seconds=loop.time() - began, error=SERVICE_ERROR)
-        return Outcome(acked=True, seconds=loop.time() - began, answer=_answer(response))
+            return DeliveryResult(acked=False, seconds=loop.time() - began, error=SERVICE_ERROR)
+        return DeliveryResult(acked=True, seconds=loop.time() - began, answer=_parse_answer(response))
 
     async def close(self) -> None:
         """Close the connections to the app."""
@@ -67,10 +67,10 @@ class SignedHttp:
                 "X-Slack-Retry-Num": str(envelope["retry_attempt"]),
                 "X-Slack-Retry-Reason": str(envelope["retry_reason"]),
             }
-        return await next(self._turns).post(self.url, content=body, headers=headers)
+        return await next(self._client_rotation).post(self.url, content=body, headers=headers)
 
 
-def _answer(response: httpx.Response) -> dict[str, Any]:
+def _parse_answer(response: httpx.Response) -> dict[str, Any]:
     if not response.content.strip():
         return {}
     try:

@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 # Why a payload was not acknowledged, in the words that Slack shows to people.
 TIMEOUT = "operation_timeout"
-NOBODY = "dispatch_failed"
+DISPATCH_FAILED = "dispatch_failed"
 SERVICE_ERROR = "http_service_error"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class DeliveryResult:
     """Whether the app acknowledged, after how many seconds, with what answer; otherwise the error."""
 
     acked: bool
@@ -20,14 +20,14 @@ class Outcome:
     answer: dict[str, Any] | None = None
     error: str | None = None
 
-    def told(self) -> dict[str, Any]:
+    def acknowledgement(self) -> dict[str, Any]:
         """What the person who acted is told."""
         return {"acked": self.acked, "seconds": self.seconds, "error": self.error}
 
 
-class Route(Protocol):
+class Transport(Protocol):
     """A way to the app."""
 
-    async def send(self, kind: str, payload: dict[str, Any], **envelope: Any) -> Outcome:
+    async def send(self, kind: str, payload: dict[str, Any], **envelope: Any) -> DeliveryResult:
         """Deliver a payload of a kind (slash_commands, interactive, events_api) and wait for its answer."""
         ...

@@ -5,77 +5,77 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from localslack.core.clock import Clock
-from localslack.delivery.http import SignedHttp
-from localslack.delivery.result import TIMEOUT, Outcome, Route
-from localslack.delivery.socket_mode import Sockets
+from localslack.core.clock import WorkspaceClock
+from localslack.delivery.http import HttpTransport
+from localslack.delivery.result import TIMEOUT, DeliveryResult, Transport
+from localslack.delivery.socket_mode import SocketModeTransport
 
 # Slack sends an event again at once, after a minute and after five more; commands and clicks never.
-RETRY_AFTER = (0.0, 60.0, 300.0)
+RETRY_DELAYS = (0.0, 60.0, 300.0)
 
 
-class Post:
+class PayloadRouter:
     """The way to the app: signed HTTP when a request URL is set, Socket Mode otherwise."""
 
-    def __init__(self, clock: Clock, sockets: Sockets, signing_secret: str) -> None:
+    def __init__(self, clock: WorkspaceClock, sockets: SocketModeTransport, signing_secret: str) -> None:
         self.sockets = sockets
         self._clock = clock
         self._secret = signing_secret
-        self._http: SignedHttp | None = None
+        self._http: HttpTransport | None = None
         self._events: set[asyncio.Task[None]] = set()
 
-    async def deliver_to(self, url: str | None) -> None:
+    async def set_request_url(self, url: str | None) -> None:
         """Send everything to this URL from now on, or over Socket Mode again with None."""
         previous, self._http = self._http, None
         if previous is not None:
             await previous.close()
         if url:
-            self._http = SignedHttp(self._clock, self._secret, url)
+            self._http = HttpTransport(self._clock, self._secret, url)
 
     @property
     def request_url(self) -> str | None:
         """Where payloads are posted, or None with Socket Mode."""
         return self._http.url if self._http else None
 
-    async def command(self, payload: dict[str, Any]) -> Outcome:
+    async def send_command(self, payload: dict[str, Any]) -> DeliveryResult:
         """Deliver a slash command, once."""
-        return await self._route().send("slash_commands", payload, accepts_response_payload=True)
+        return await self._transport().send("slash_commands", payload, accepts_response_payload=True)
 
-    async def interaction(self, payload: dict[str, Any]) -> Outcome:
+    async def send_interaction(self, payload: dict[str, Any]) -> DeliveryResult:
         """Deliver what people do with blocks, modals and shortcuts, once."""
         accepts = payload["type"] in ("view_submission", "block_suggestion")
-        return await self._route().send("interactive", payload, accepts_response_payload=accepts)
+        return await self._transport().send("interactive", payload, accepts_response_payload=accepts)
 
-    def event(self, payload: dict[str, Any]) -> None:
+    def send_event(self, payload: dict[str, Any]) -> None:
         """Deliver an event in the background, and again if the app does not acknowledge."""
-        task = asyncio.ensure_future(self._insist(payload))
+        task = asyncio.ensure_future(self._send_with_retries(payload))
         self._events.add(task)
         task.add_done_callback(self._events.discard)
 
-    def forget_events(self) -> None:
+    def cancel_events(self) -> None:
         """Stop delivering events that have not been acknowledged."""
         for task in self._events:
             task.cancel()
 
     async def close(self) -> None:
         """Stop redelivering and close the connections to the request URL."""
-        self.forget_events()
-        await self.deliver_to(None)
+        self.cancel_events()
+        await self.set_request_url(None)
 
-    def _route(self) -> Route:
+    def _transport(self) -> Transport:
         return self._http or self.sockets
 
-    async def _insist(self, payload: dict[str, Any]) -> None:
+    async def _send_with_retries(self, payload: dict[str, Any]) -> None:
         envelope: dict[str, Any] = {"retry_attempt": 0, "retry_reason": ""}
-        for attempt, pause in enumerate((0.0, *RETRY_AFTER)):
+        for attempt, pause in enumerate((0.0, *RETRY_DELAYS)):
             await self._clock.sleep(pause)
-            route = self._route()
+            route = self._transport()
             outcome = await route.send("events_api", payload, accepts_response_payload=False, **envelope)
             if outcome.acked:
                 return
-            envelope = {"retry_attempt": attempt + 1, "retry_reason": self._reason(route, outcome)}
+            envelope = {"retry_attempt": attempt + 1, "retry_reason": self._retry_reason(route, outcome)}
 
-    def _reason(self, route: Route, outcome: Outcome) -> str:
-        if route is self.sockets:
+    def _retry_reason(self, transport: Transport, result: DeliveryResult) -> str:
+        if transport is self.sockets:
             return "timeout"
-        return "http_timeout" if outcome.error == TIMEOUT else "http_error"
+        return "http_timeout" if result.error == TIMEOUT else "http_error"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
-from localslack.core.clock import Clock
+from localslack.core.clock import WorkspaceClock
 from localslack.core.errors import SlackError
 
 TRIGGER_SECONDS = 3.0
-HOOK_SECONDS = 30 * 60.0
-HOOK_USES = 5
+RESPONSE_URL_SECONDS = 30 * 60.0
+RESPONSE_URL_USES = 5
 # Expired ones are kept a while, so that the answer is "expired" and not "invalid".
-KEPT = 5000
+MAX_KEPT = 5000
 
 
 @dataclass
@@ -25,24 +25,24 @@ class Trigger:
     used: bool = False
 
 
-class Triggers:
+class TriggerIds:
     """Trigger ids: three seconds, one use."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: WorkspaceClock) -> None:
         self._clock = clock
-        self._held: dict[str, Trigger] = {}
+        self._triggers: dict[str, Trigger] = {}
 
     def issue(self, user: str, view: str | None = None) -> str:
         """A new trigger id for a person, made in a modal if a view is given."""
         now = self._clock.now()
         key = f"{int(now * 1000)}.{secrets.randbelow(10**12):012d}.{secrets.token_hex(16)}"
-        self._held[key] = Trigger(user=user, expires=now + TRIGGER_SECONDS, view=view)
-        _forget_oldest(self._held)
+        self._triggers[key] = Trigger(user=user, expires=now + TRIGGER_SECONDS, view=view)
+        _forget_oldest(self._triggers)
         return key
 
-    def look(self, key: str) -> Trigger:
+    def require_usable(self, key: str) -> Trigger:
         """The trigger, if it can be used; raises invalid_, exchanged_ or expired_trigger_id."""
-        trigger = self._held.get(key)
+        trigger = self._triggers.get(key)
         if trigger is None:
             raise SlackError("invalid_trigger_id")
         if trigger.used:
@@ -53,13 +53,13 @@ class Triggers:
 
     def exchange(self, key: str) -> Trigger:
         """Use the trigger up; raises as `look` does."""
-        trigger = self.look(key)
+        trigger = self.require_usable(key)
         trigger.used = True
         return trigger
 
 
 @dataclass
-class Hook:
+class ResponseUrl:
     """Where an app may answer one act of one person: the conversation and the message acted on."""
 
     user: str
@@ -69,33 +69,33 @@ class Hook:
     uses: int = 0
 
 
-class Hooks:
+class ResponseUrls:
     """Response urls: five uses in thirty minutes."""
 
-    def __init__(self, clock: Clock, team_id: str) -> None:
+    def __init__(self, clock: WorkspaceClock, team_id: str) -> None:
         self._clock = clock
         self._team = team_id
-        self._held: dict[str, Hook] = {}
+        self._response_urls: dict[str, ResponseUrl] = {}
 
     def issue(self, kind: str, user: str, channel: str, source_ts: str | None = None) -> str:
         """The path of a new response url; kind is "commands" or "actions"."""
         key = f"{secrets.randbelow(10**13):013d}/{secrets.token_urlsafe(18)}"
-        self._held[key] = Hook(user, channel, self._clock.now() + HOOK_SECONDS, source_ts)
-        _forget_oldest(self._held)
+        self._response_urls[key] = ResponseUrl(user, channel, self._clock.now() + RESPONSE_URL_SECONDS, source_ts)
+        _forget_oldest(self._response_urls)
         return f"hooks/{kind}/{self._team}/{key}"
 
-    def look(self, key: str) -> Hook:
+    def require_usable(self, key: str) -> ResponseUrl:
         """The hook behind a url, without using it; raises invalid_url, expired_url or used_url (HTTP 404)."""
-        hook = self._held.get(key)
+        hook = self._response_urls.get(key)
         if hook is None:
             raise SlackError("invalid_url", status=404)
         if self._clock.now() > hook.expires:
             raise SlackError("expired_url", status=404)
-        if hook.uses >= HOOK_USES:
+        if hook.uses >= RESPONSE_URL_USES:
             raise SlackError("used_url", status=404)
         return hook
 
 
-def _forget_oldest(held: dict[str, Trigger] | dict[str, Hook]) -> None:
-    while len(held) > KEPT:
-        del held[next(iter(held))]
+def _forget_oldest(issued: dict[str, Trigger] | dict[str, ResponseUrl]) -> None:
+    while len(issued) > MAX_KEPT:
+        del issued[next(iter(issued))]

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from localslack.backend import Core
-from localslack.blocks.input_state import elements
+from localslack.backend import Backend
+from localslack.blocks.input_state import interactive_elements
 from localslack.core.errors import SlackError
-from localslack.workspace.records import JSON, Channel, Message, Person
+from localslack.workspace.records import JSON, Conversation, PostedMessage, User
 
 
-def awake(core: Core, who: str) -> Person:
+def require_active_user(backend: Backend, user: str) -> User:
     """The person, if the account is in use; raises user_not_found, account_inactive."""
-    person = core.space.person(who)
+    person = backend.workspace.person(user)
     if person.deleted:
         raise SlackError("account_inactive")
     return person
 
 
-def enter(core: Core, who: str, where: str, *, to_write: bool) -> tuple[Person, Channel]:
+def require_access(backend: Backend, user: str, channel_name: str, *, to_write: bool) -> tuple[User, Conversation]:
     """The person and the conversation, if they may act there.
 
     Raises user_not_found, account_inactive, channel_not_found, not_in_channel, is_archived.
     """
-    person, channel = awake(core, who), core.space.channel(where)
+    person, channel = require_active_user(backend, user), backend.workspace.channel(channel_name)
     is_member = person.id in channel.members
     if not is_member and (channel.is_private or channel.is_im):
         raise SlackError("channel_not_found")
@@ -34,10 +34,12 @@ def enter(core: Core, who: str, where: str, *, to_write: bool) -> tuple[Person, 
     return person, channel
 
 
-def message_for(core: Core, who: str, where: str, ts: str) -> tuple[Person, Channel, Message]:
+def require_visible_message(
+    backend: Backend, user: str, channel_name: str, ts: str
+) -> tuple[User, Conversation, PostedMessage]:
     """The person, the conversation, and a message that the person sees there; raises message_not_found, too."""
-    person, channel = enter(core, who, where, to_write=False)
-    message = core.space.anything_at(channel, ts)
+    person, channel = require_access(backend, user, channel_name, to_write=False)
+    message = backend.workspace.find_message(channel, ts)
     if message is None or message.audience not in (None, person.id):
         raise SlackError("message_not_found")
     return person, channel, message
@@ -45,7 +47,7 @@ def message_for(core: Core, who: str, where: str, ts: str) -> tuple[Person, Chan
 
 def element_at(blocks: Sequence[JSON], block_id: str, action_id: str) -> JSON:
     """The element with these ids; raises not_found."""
-    for block, element in elements(blocks):
+    for block, element in interactive_elements(blocks):
         if (block["block_id"], element["action_id"]) == (block_id, action_id):
             return element
     raise SlackError("not_found", messages=[f"there is no element {block_id}/{action_id}"])

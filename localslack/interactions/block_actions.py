@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from localslack import payloads
-from localslack.backend import Core
+from localslack.backend import Backend
 from localslack.blocks.input_state import Answers, element_state, state_values
-from localslack.interactions.access import awake, element_at, message_for
+from localslack.interactions.access import element_at, require_active_user, require_visible_message
 from localslack.workspace import objects
-from localslack.workspace.records import JSON, Channel, Message, Person
+from localslack.workspace.records import JSON, Conversation, PostedMessage, User
 
-BUTTONS = ("button", "workflow_button", "icon_button")
+BUTTON_TYPES = ("button", "workflow_button", "icon_button")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,67 +25,67 @@ class Click:
     answers: Answers = field(default_factory=dict)
 
 
-class Clicking:
+class BlockActions:
     """The mouse of the people."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
         # What people have chosen in a version of a message: (person, channel, ts, edited) -> answers.
-        self._chosen: dict[tuple[str, str, str, str], dict[str, dict[str, Any]]] = {}
+        self._answers_by_message: dict[tuple[str, str, str, str], dict[str, dict[str, Any]]] = {}
 
-    async def in_message(self, who: str, where: str, ts: str, click: Click) -> JSON:
+    async def in_message(self, user: str, channel_name: str, ts: str, click: Click) -> JSON:
         """Press a button or choose something in a message; raises SlackError."""
-        person, channel, message = message_for(self._core, who, where, ts)
-        payload = self._payload(person, channel, message, click)
-        return (await self._core.post.interaction(payload)).told()
+        person, channel, message = require_visible_message(self._backend, user, channel_name, ts)
+        payload = self._message_payload(person, channel, message, click)
+        return (await self._backend.router.send_interaction(payload)).acknowledgement()
 
-    async def in_view(self, who: str, view_id: str, click: Click) -> JSON:
+    async def in_view(self, user: str, view_id: str, click: Click) -> JSON:
         """Press a button or choose something in a modal or on the Home tab, with what is filled in.
 
         Raises SlackError.
         """
-        core, person = self._core, awake(self._core, who)
-        view = core.views.shown(person.id, view_id)
+        backend, person = self._backend, require_active_user(self._backend, user)
+        view = backend.views.visible_view(person.id, view_id)
         action = self._action(view["blocks"], click)
         payload = payloads.click_in_view(
             action,
-            actor=core.actor(person),
-            view=core.views.fill(view, click.answers),
-            origin=core.origin,
+            actor=backend.actor(person),
+            view=backend.views.save_answers(view, click.answers),
+            origin=backend.installation,
             # Only on a modal can another one be put.
-            trigger_id=core.triggers.issue(person.id, view_id if view["type"] == "modal" else None),
+            trigger_id=backend.triggers.issue(person.id, view_id if view["type"] == "modal" else None),
         )
-        return (await core.post.interaction(payload)).told()
+        return (await backend.router.send_interaction(payload)).acknowledgement()
 
-    def _payload(self, person: Person, channel: Channel, message: Message, click: Click) -> JSON:
-        core, blocks = self._core, message.all_blocks
-        shape, ephemeral = objects.message(core.space, message), message.audience is not None
+    def _message_payload(self, person: User, channel: Conversation, message: PostedMessage, click: Click) -> JSON:
+        backend, blocks = self._backend, message.all_blocks
+        shape, ephemeral = objects.message_object(backend.workspace, message), message.audience is not None
         return payloads.block_actions(
             self._action(blocks, click),
-            actor=core.actor(person),
+            actor=backend.actor(person),
             container=payloads.container_of(shape, channel.id, is_ephemeral=ephemeral),
-            origin=core.origin,
-            place=core.place(channel),
+            origin=backend.installation,
+            place=backend.channel_ref(channel),
             # Slack does not repeat ephemeral messages to the app.
             message=None if ephemeral else shape,
-            state=state_values(blocks, self._remember(person, message, click)),
-            response_url=core.base_url + core.hooks.issue("actions", person.id, channel.id, message.ts),
-            trigger_id=core.triggers.issue(person.id),
+            state=state_values(blocks, self._merge_answers(person, message, click)),
+            response_url=backend.base_url + backend.response_urls.issue("actions", person.id, channel.id, message.ts),
+            trigger_id=backend.triggers.issue(person.id),
         )
 
     def _action(self, blocks: list[JSON], click: Click) -> JSON:
         element = element_at(blocks, click.block_id, click.action_id)
-        action_ts = self._core.space.next_ts()
-        if element["type"] in BUTTONS:
+        action_ts = self._backend.workspace.next_ts()
+        if element["type"] in BUTTON_TYPES:
             return payloads.button_action(element, click.block_id, action_ts)
         action = {"action_id": click.action_id, "block_id": click.block_id}
         action |= element_state(element, click.answer)
         action |= {name: element[name] for name in ("placeholder", "confirm") if name in element}
         return action | {"action_ts": action_ts}
 
-    def _remember(self, person: Person, message: Message, click: Click) -> Answers:
+    def _merge_answers(self, person: User, message: PostedMessage, click: Click) -> Answers:
         version = message.edited["ts"] if message.edited else ""
-        answers = self._chosen.setdefault((person.id, message.channel, message.ts, version), {})
+        answers = self._answers_by_message.setdefault((person.id, message.channel, message.ts, version), {})
         for block_id, given in click.answers.items():
             answers.setdefault(block_id, {}).update(given)
         if click.answer is not None:

@@ -6,62 +6,70 @@ import re
 import secrets
 
 from localslack import payloads
-from localslack.backend import Core
+from localslack.backend import Backend
 from localslack.workspace import objects
-from localslack.workspace.records import JSON, Channel, Message, Person
+from localslack.workspace.records import JSON, Conversation, PostedMessage, User
 
-KINDS = {"im": "im", "private_channel": "groups", "public_channel": "channels"}
+EVENT_SUFFIXES = {"im": "im", "private_channel": "groups", "public_channel": "channels"}
 
 
-def announce(core: Core, channel: Channel, message: Message) -> None:
+def announce_message(backend: Backend, channel: Conversation, message: PostedMessage) -> None:
     """Tell the app of a person's message, if it subscribes to it and is there to hear."""
-    event = objects.message(core.space, message) | {"event_ts": message.ts}
-    _tell(core, channel, event)
-    mention = re.search(rf"<@{core.space.app.bot_user_id}[|>]", message.text)
+    event = objects.message_object(backend.workspace, message) | {"event_ts": message.ts}
+    _send_message_event(backend, channel, event)
+    mention = re.search(rf"<@{backend.workspace.app.bot_user_id}[|>]", message.text)
     # In a direct conversation, a mention isn't an event: https://docs.slack.dev/reference/events/app_mention
-    if mention and not channel.is_im and _hears(core, channel, "app_mention"):
-        _send(core, channel, event | {"type": "app_mention", "channel": channel.id})
+    if mention and not channel.is_im and _is_subscribed(backend, channel, "app_mention"):
+        _send_event(backend, channel, event | {"type": "app_mention", "channel": channel.id})
 
 
-def announce_change(core: Core, channel: Channel, before: JSON, now: Message) -> None:
+def announce_change(backend: Backend, channel: Conversation, before: JSON, now: PostedMessage) -> None:
     """Tell the app that a person edited a message, or that a tombstone replaced a thread's first one."""
-    _tell(core, channel, _hidden(core, "message_changed", before) | {"message": objects.message(core.space, now)})
+    _send_message_event(
+        backend,
+        channel,
+        _hidden_event(backend, "message_changed", before) | {"message": objects.message_object(backend.workspace, now)},
+    )
 
 
-def announce_deletion(core: Core, channel: Channel, before: JSON) -> None:
+def announce_deletion(backend: Backend, channel: Conversation, before: JSON) -> None:
     """Tell the app that a person deleted a message."""
-    _tell(core, channel, _hidden(core, "message_deleted", before) | {"deleted_ts": before["ts"]})
+    _send_message_event(
+        backend, channel, _hidden_event(backend, "message_deleted", before) | {"deleted_ts": before["ts"]}
+    )
 
 
-def announce_reaction(core: Core, channel: Channel, message: Message, about: JSON, *, added: bool) -> None:
+def announce_reaction(
+    backend: Backend, channel: Conversation, message: PostedMessage, about: JSON, *, added: bool
+) -> None:
     """Tell the app about a reaction that someone added or removed; about has the user and the reaction."""
     kind = "reaction_added" if added else "reaction_removed"
-    if _hears(core, channel, kind):
+    if _is_subscribed(backend, channel, kind):
         item = {"type": "message", "channel": channel.id, "ts": message.ts}
-        more = {"item": item, "item_user": message.user, "event_ts": core.space.next_ts()}
-        _send(core, channel, {"type": kind, **about, **more})
+        more = {"item": item, "item_user": message.user, "event_ts": backend.workspace.next_ts()}
+        _send_event(backend, channel, {"type": kind, **about, **more})
 
 
-def announce_visit(core: Core, person: Person) -> None:
+def announce_home_opened(backend: Backend, person: User) -> None:
     """Tell the app that a person opened its Home tab, if it subscribes to that."""
-    if "app_home_opened" not in core.manifest.bot_events:
+    if "app_home_opened" not in backend.manifest.bot_events:
         return
-    view = core.views.home(person.id)
-    core.post.event(
+    view = backend.views.home(person.id)
+    backend.router.send_event(
         payloads.app_home_opened(
-            actor=core.actor(person),
-            place=core.place(core.space.direct_channel(person)),
-            origin=core.origin,
+            actor=backend.actor(person),
+            place=backend.channel_ref(backend.workspace.open_direct_message(person)),
+            origin=backend.installation,
             event_id=_event_id(),
-            event_ts=core.space.next_ts(),
+            event_ts=backend.workspace.next_ts(),
             # A copy, because what is delivered again is what was there at first.
             view=dict(view) if view else None,
         )
     )
 
 
-def _hidden(core: Core, subtype: str, before: JSON) -> JSON:
-    ts = core.space.next_ts()
+def _hidden_event(backend: Backend, subtype: str, before: JSON) -> JSON:
+    ts = backend.workspace.next_ts()
     return {
         "type": "message",
         "subtype": subtype,
@@ -72,24 +80,24 @@ def _hidden(core: Core, subtype: str, before: JSON) -> JSON:
     }
 
 
-def _tell(core: Core, channel: Channel, event: JSON) -> None:
-    kind = KINDS[channel.kind]
-    if _hears(core, channel, f"message.{kind}"):
-        _send(core, channel, event | {"channel": channel.id, "channel_type": kind.removesuffix("s")})
+def _send_message_event(backend: Backend, channel: Conversation, event: JSON) -> None:
+    kind = EVENT_SUFFIXES[channel.kind]
+    if _is_subscribed(backend, channel, f"message.{kind}"):
+        _send_event(backend, channel, event | {"channel": channel.id, "channel_type": kind.removesuffix("s")})
 
 
-def _hears(core: Core, channel: Channel, event: str) -> bool:
-    return event in core.manifest.bot_events and core.space.app.bot_user_id in channel.members
+def _is_subscribed(backend: Backend, channel: Conversation, event: str) -> bool:
+    return event in backend.manifest.bot_events and backend.workspace.app.bot_user_id in channel.members
 
 
-def _send(core: Core, channel: Channel, event: JSON) -> None:
-    core.post.event(
+def _send_event(backend: Backend, channel: Conversation, event: JSON) -> None:
+    backend.router.send_event(
         payloads.event_callback(
             event,
             event_id=_event_id(),
-            event_time=int(core.clock.now()),
-            origin=core.origin,
-            is_shared=core.space.is_shared(channel),
+            event_time=int(backend.clock.now()),
+            origin=backend.installation,
+            is_shared=backend.workspace.is_shared(channel),
         )
     )
 

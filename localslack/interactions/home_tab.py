@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from localslack.backend import Core
+from localslack.backend import Backend
 from localslack.core.errors import SlackError
-from localslack.interactions.access import awake
-from localslack.interactions.events import announce_visit
+from localslack.interactions.access import require_active_user
+from localslack.interactions.events import announce_home_opened
 from localslack.workspace.records import JSON
 
 
-def opens_home(core: Core, who: str) -> JSON:
+def open_home(backend: Backend, user: str) -> JSON:
     """Open the Home tab; the result is what is published at that moment. Raises not_enabled without such a tab."""
-    person = awake(core, who)
-    if not core.manifest.has_home:
+    person = require_active_user(backend, user)
+    if not backend.manifest.has_home:
         raise SlackError("not_enabled")
-    announce_visit(core, person)
-    return {"view": core.views.home(person.id)}
+    announce_home_opened(backend, person)
+    return {"view": backend.views.home(person.id)}

@@ -6,147 +6,157 @@ import re
 from dataclasses import replace
 
 from localslack import payloads
-from localslack.backend import Core
+from localslack.backend import Backend
 from localslack.core.errors import SlackError
-from localslack.delivery.result import Outcome
-from localslack.interactions.access import enter
-from localslack.interactions.events import announce, announce_change, announce_deletion
-from localslack.manifest import Command
+from localslack.delivery.result import DeliveryResult
+from localslack.interactions.access import require_access
+from localslack.interactions.events import announce_change, announce_deletion, announce_message
+from localslack.manifest import SlashCommand
 from localslack.workspace import objects
-from localslack.workspace.message_content import content_of, require_something
-from localslack.workspace.records import JSON, Channel, File, Message, Person
-from localslack.workspace.uploads import MOST_BYTES, described, file_id
+from localslack.workspace.message_content import parse_content, require_content
+from localslack.workspace.records import JSON, Conversation, File, PostedMessage, User
+from localslack.workspace.uploads import MAX_FILE_BYTES, new_file_id, with_detected_type
 
 SLACKBOT = "USLACKBOT"
 
 
-class Writing:
+class MessageComposer:
     """The keyboard of the people."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
 
-    async def types(self, who: str, where: str, text: str, thread_ts: str | None = None) -> JSON:
+    async def send(self, user: str, channel_name: str, text: str, thread_ts: str | None = None) -> JSON:
         """Send a message, or run a slash command if it starts with one; raises SlackError."""
-        person, channel = enter(self._core, who, where, to_write=True)
+        person, channel = require_access(self._backend, user, channel_name, to_write=True)
         if text.startswith("/"):
-            return await self._command(person, channel, text, thread_ts)
-        self._check_posting(person, channel)
+            return await self._run_command(person, channel, text, thread_ts)
+        self._require_posting_right(person, channel)
         if not text.strip():
             raise SlackError("no_text")
-        parent = self._core.space.message(channel, thread_ts) if thread_ts else None
-        content = {"text": self._linked(text), "thread_ts": parent.ts if parent else None}
-        sent = self._core.space.post(channel, person.id, **content)
-        announce(self._core, channel, sent)
-        return {"kind": "message", "message": objects.seen(self._core.space, sent)}
+        parent = self._backend.workspace.message(channel, thread_ts) if thread_ts else None
+        content = {"text": self._link_names(text), "thread_ts": parent.ts if parent else None}
+        sent = self._backend.workspace.post_message(channel, person.id, **content)
+        announce_message(self._backend, channel, sent)
+        return {"kind": "message", "message": objects.message_for_person(self._backend.workspace, sent)}
 
-    def uploads(self, who: str, where: str, name: str, content: bytes, thread_ts: str | None = None) -> JSON:
+    def upload(self, user: str, channel_name: str, name: str, content: bytes, thread_ts: str | None = None) -> JSON:
         """Share a file of one's own; raises SlackError."""
-        person, channel = enter(self._core, who, where, to_write=True)
-        self._check_posting(person, channel)
-        if len(content) > MOST_BYTES:
+        person, channel = require_access(self._backend, user, channel_name, to_write=True)
+        self._require_posting_right(person, channel)
+        if len(content) > MAX_FILE_BYTES:
             raise SlackError("file_upload_size_restricted")
-        parent = self._core.space.message(channel, thread_ts) if thread_ts else None
-        now = int(self._core.clock.now())
-        file = described(File(id=file_id(), name=name, user=person.id, created=now, size=len(content)), content)
-        self._core.space.keep(file, content)
+        parent = self._backend.workspace.message(channel, thread_ts) if thread_ts else None
+        now = int(self._backend.clock.now())
+        file = with_detected_type(
+            File(id=new_file_id(), name=name, user=person.id, created=now, size=len(content)), content
+        )
+        self._backend.workspace.save_file(file, content)
         thread = {"thread_ts": parent.ts if parent else None}
-        sent = self._core.space.post(channel, person.id, files=[file.id], **thread)
-        announce(self._core, channel, sent)
-        return {"message": objects.seen(self._core.space, sent)}
+        sent = self._backend.workspace.post_message(channel, person.id, files=[file.id], **thread)
+        announce_message(self._backend, channel, sent)
+        return {"message": objects.message_for_person(self._backend.workspace, sent)}
 
-    def edits(self, who: str, where: str, ts: str, text: str) -> JSON:
+    def edit(self, user: str, channel_name: str, ts: str, text: str) -> JSON:
         """Change the text of one's own message; raises SlackError."""
-        space = self._core.space
-        person, channel = enter(self._core, who, where, to_write=True)
-        message = space.message(channel, ts)
+        workspace = self._backend.workspace
+        person, channel = require_access(self._backend, user, channel_name, to_write=True)
+        message = workspace.message(channel, ts)
         if message.user != person.id:
             raise SlackError("cant_update_message")
-        before = objects.message(space, message)
-        changed = space.rewrite(message, text=self._linked(text))
-        announce_change(self._core, channel, before, changed)
-        return {"message": objects.seen(space, changed)}
+        before = objects.message_object(workspace, message)
+        changed = workspace.edit_message(message, text=self._link_names(text))
+        announce_change(self._backend, channel, before, changed)
+        return {"message": objects.message_for_person(workspace, changed)}
 
-    def deletes(self, who: str, where: str, ts: str) -> JSON:
+    def delete(self, user: str, channel_name: str, ts: str) -> JSON:
         """Delete one's own message, or as an admin anyone's; raises SlackError."""
-        space = self._core.space
-        person, channel = enter(self._core, who, where, to_write=True)
-        message = space.message(channel, ts)
+        workspace = self._backend.workspace
+        person, channel = require_access(self._backend, user, channel_name, to_write=True)
+        message = workspace.message(channel, ts)
         if message.user != person.id and not person.is_admin:
             raise SlackError("cant_delete_message")
-        before = objects.message(space, message)
-        space.remove(message)
-        if tombstone := space.anything_at(channel, ts):
-            announce_change(self._core, channel, before, tombstone)
+        before = objects.message_object(workspace, message)
+        workspace.delete_message(message)
+        if tombstone := workspace.find_message(channel, ts):
+            announce_change(self._backend, channel, before, tombstone)
         else:
-            announce_deletion(self._core, channel, before)
+            announce_deletion(self._backend, channel, before)
         return {}
 
-    def _check_posting(self, person: Person, channel: Channel) -> None:
-        if not self._core.space.may_post(channel, person.id):
+    def _require_posting_right(self, person: User, channel: Conversation) -> None:
+        if not self._backend.workspace.can_post(channel, person.id):
             raise SlackError("restricted_action")
 
-    async def _command(self, person: Person, channel: Channel, text: str, thread_ts: str | None) -> JSON:
+    async def _run_command(self, person: User, channel: Conversation, text: str, thread_ts: str | None) -> JSON:
         name, _, rest = text.partition(" ")
-        declared = self._core.manifest.command(name)
+        declared = self._backend.manifest.command(name)
         if declared is None:
-            return self._refused(person, channel, f"`{name}` is not a valid command.", thread_ts)
+            return self._refuse_command(person, channel, f"`{name}` is not a valid command.", thread_ts)
         if thread_ts:
-            return self._refused(person, channel, f"`{name}` is not supported in threads. Sorry!", thread_ts)
-        outcome = await self._core.post.command(self._payload(person, channel, declared, rest.strip()))
-        return self._answered(person, channel, name, outcome)
+            return self._refuse_command(person, channel, f"`{name}` is not supported in threads. Sorry!", thread_ts)
+        outcome = await self._backend.router.send_command(
+            self._command_payload(person, channel, declared, rest.strip())
+        )
+        return self._command_result(person, channel, name, outcome)
 
-    def _payload(self, person: Person, channel: Channel, command: Command, text: str) -> JSON:
-        core, actor = self._core, self._core.actor(person)
-        if not core.space.is_stranger(person):
+    def _command_payload(self, person: User, channel: Conversation, command: SlashCommand, text: str) -> JSON:
+        backend, actor = self._backend, self._backend.actor(person)
+        if not backend.workspace.is_stranger(person):
             # A command names the workspace where it is typed, not the one its writer belongs to: bolt-js#1875.
-            actor = replace(actor, team_id=core.space.team.id)
+            actor = replace(actor, team_id=backend.workspace.team.id)
         return payloads.slash_command(
             command.name,
-            self._linked(text, named=True) if command.should_escape else text,
+            self._link_names(text, with_labels=True) if command.should_escape else text,
             actor=actor,
-            place=core.place(channel),
-            origin=core.origin,
-            response_url=core.base_url + core.hooks.issue("commands", person.id, channel.id),
-            trigger_id=core.triggers.issue(person.id),
+            place=backend.channel_ref(channel),
+            origin=backend.installation,
+            response_url=backend.base_url + backend.response_urls.issue("commands", person.id, channel.id),
+            trigger_id=backend.triggers.issue(person.id),
         )
 
-    def _answered(self, person: Person, channel: Channel, command: str, outcome: Outcome) -> JSON:
-        error, shown = outcome.error, None
-        if outcome.answer:
+    def _command_result(self, person: User, channel: Conversation, command: str, result: DeliveryResult) -> JSON:
+        error, shown = result.error, None
+        if result.answer:
             try:
-                shown = self._show(person, channel, outcome.answer)
+                shown = self._post_answer(person, channel, result.answer)
             except SlackError as refusal:
                 error = refusal.code
-                self._core.problem(f"the answer to {command} was refused: {refusal.body()}")
+                self._backend.report_problem(f"the answer to {command} was refused: {refusal.body()}")
         if error:
-            shown = self._whisper(person, channel, f'{command} failed with the error "{error}"')
-        told = outcome.told() | {"error": error, "kind": "command", "text": "", "message": None}
+            shown = self._post_as_slackbot(person, channel, f'{command} failed with the error "{error}"')
+        told = result.acknowledgement() | {"error": error, "kind": "command", "text": "", "message": None}
         if shown:
-            told |= {"text": shown.text, "message": objects.seen(self._core.space, shown)}
+            told |= {"text": shown.text, "message": objects.message_for_person(self._backend.workspace, shown)}
         return told
 
-    def _show(self, person: Person, channel: Channel, answer: JSON) -> Message:
+    def _post_answer(self, person: User, channel: Conversation, answer: JSON) -> PostedMessage:
         audience = None if answer.get("response_type") == "in_channel" else person.id
-        content = require_something(content_of(answer, self._core.has_picture_for(audience)))
-        return self._core.space.post(channel, self._core.space.app.bot_user_id, audience=audience, **content)
+        content = require_content(parse_content(answer, self._backend.has_picture_for(audience)))
+        return self._backend.workspace.post_message(
+            channel, self._backend.workspace.app.bot_user_id, audience=audience, **content
+        )
 
-    def _refused(self, person: Person, channel: Channel, text: str, thread_ts: str | None) -> JSON:
-        shown = self._whisper(person, channel, text, thread_ts)
+    def _refuse_command(self, person: User, channel: Conversation, text: str, thread_ts: str | None) -> JSON:
+        shown = self._post_as_slackbot(person, channel, text, thread_ts)
         told = {"acked": False, "seconds": 0.0, "error": "not_a_command", "kind": "command", "text": text}
-        return told | {"message": objects.seen(self._core.space, shown)}
+        return told | {"message": objects.message_for_person(self._backend.workspace, shown)}
 
-    def _whisper(self, person: Person, channel: Channel, text: str, thread_ts: str | None = None) -> Message:
-        return self._core.space.post(channel, SLACKBOT, text=text, audience=person.id, thread_ts=thread_ts)
+    def _post_as_slackbot(
+        self, person: User, channel: Conversation, text: str, thread_ts: str | None = None
+    ) -> PostedMessage:
+        return self._backend.workspace.post_message(
+            channel, SLACKBOT, text=text, audience=person.id, thread_ts=thread_ts
+        )
 
-    def _linked(self, text: str, named: bool = False) -> str:
+    def _link_names(self, text: str, with_labels: bool = False) -> str:
         """@name and #channel become references and <, > and & are escaped, as Slack's composer does it."""
-        space = self._core.space
+        workspace = self._backend.workspace
         text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        people = {person.name: (person.id, person.name) for person in space.people.values()}
-        app = space.app
+        people = {person.name: (person.id, person.name) for person in workspace.people.values()}
+        app = workspace.app
         people |= dict.fromkeys((app.bot_name, app.bot_handle), (app.bot_user_id, app.bot_handle))
-        rooms = {room.name: (room.id, room.name) for room in space.channels.values() if not room.is_im}
+        rooms = {room.name: (room.id, room.name) for room in workspace.channels.values() if not room.is_im}
 
         def link(found: re.Match[str]) -> str:
             mark, name = found[1], found[2]
@@ -154,7 +164,7 @@ class Writing:
             if name not in known:
                 return found[0]
             found_id, label = known[name]
-            return f"<{mark}{found_id}|{label}>" if mark == "#" or named else f"<{mark}{found_id}>"
+            return f"<{mark}{found_id}|{label}>" if mark == "#" or with_labels else f"<{mark}{found_id}>"
 
         # Only the app's name may have spaces in it.
         return re.sub(rf"(?<![\w<])([@#])({re.escape(app.bot_name)}(?!\w)|[\w.-]*\w)", link, text)

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import re
 
-from localslack.backend import Core
+from localslack.backend import Backend
 from localslack.core.errors import SlackError
-from localslack.interactions.access import enter
+from localslack.interactions.access import require_access
 from localslack.interactions.events import announce_reaction
 from localslack.workspace import objects
-from localslack.workspace.records import JSON, Channel, Message
+from localslack.workspace.records import JSON, Conversation, PostedMessage
 
 # The workspace doesn't know which emoji exist, only what their names look like.
-NAME = re.compile(r"[a-z0-9_+'-]+(::skin-tone-[2-6])?")
+EMOJI_NAME = re.compile(r"[a-z0-9_+'-]+(::skin-tone-[2-6])?")
 
 
-def reacts(core: Core, who: str, where: str, ts: str, name: str, *, remove: bool) -> JSON:
+def react(backend: Backend, user: str, channel_name: str, ts: str, name: str, *, remove: bool) -> JSON:
     """Add or remove a person's reaction; raises SlackError."""
-    person, channel = enter(core, who, where, to_write=True)
-    change(core, person.id, channel, core.space.message(channel, ts), name, remove=remove)
-    return {"message": objects.seen(core.space, core.space.message(channel, ts))}
+    person, channel = require_access(backend, user, channel_name, to_write=True)
+    change_reaction(backend, person.id, channel, backend.workspace.message(channel, ts), name, remove=remove)
+    return {"message": objects.message_for_person(backend.workspace, backend.workspace.message(channel, ts))}
 
 
-def change(core: Core, user: str, channel: Channel, message: Message, name: str, *, remove: bool) -> None:
+def change_reaction(
+    backend: Backend, user: str, channel: Conversation, message: PostedMessage, name: str, *, remove: bool
+) -> None:
     """Add or remove an account's reaction, and tell the app; raises invalid_name, already_reacted, no_reaction."""
-    if not NAME.fullmatch(name):
+    if not EMOJI_NAME.fullmatch(name):
         raise SlackError("invalid_name")
-    (core.space.take_back if remove else core.space.react)(message, user, name)
-    announce_reaction(core, channel, message, {"user": user, "reaction": name}, added=not remove)
+    (backend.workspace.remove_reaction if remove else backend.workspace.add_reaction)(message, user, name)
+    announce_reaction(backend, channel, message, {"user": user, "reaction": name}, added=not remove)

@@ -11,7 +11,7 @@ APP_PATHS = ("/api/", "/hooks/", "/link/", "/upload/", "/files-pri/", "/files-tm
 LOCAL_NAMES = ("127.0.0.1", "localhost")
 
 
-class Guard:
+class AccessGuard:
     """Refuses foreign Host headers everywhere, and cross-origin requests to what the page uses."""
 
     def __init__(self, app: ASGIApp, port: int) -> None:
@@ -42,9 +42,9 @@ class Guard:
         is_visit = headers.get("sec-fetch-mode") == "navigate" and scope.get("method") == "GET"
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not is_visit:
             return "cross-site"
-        return self._content_type(scope, headers)
+        return self._content_type_refusal(scope, headers)
 
-    def _content_type(self, scope: Scope, headers: Headers) -> str | None:
+    def _content_type_refusal(self, scope: Scope, headers: Headers) -> str | None:
         # Without JSON a foreign form could post here without asking first.
         is_json = headers.get("content-type", "").split(";")[0].strip() == "application/json"
         return "only JSON is read here" if scope.get("method") == "POST" and not is_json else None

@@ -15,7 +15,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 Address = tuple[str, int]
 
 
-class Wire:
+class ConnectionFaults:
     """Every open connection by the address of its client."""
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Wire:
 
     def reset(self, scope: Scope) -> bool:
         """Break the connection of a request with a TCP reset; False if it is gone already."""
-        transport = self._of(scope)
+        transport = self._transport_of(scope)
         if transport is None:
             return False
         with contextlib.suppress(OSError, AttributeError):
@@ -32,9 +32,9 @@ class Wire:
         transport.abort()
         return True
 
-    def deafen(self, scope: Scope) -> bool:
+    def stop_reading(self, scope: Scope) -> bool:
         """Leave the connection open and stop reading from it, as when a network drops packets."""
-        transport = self._of(scope)
+        transport = self._transport_of(scope)
         if transport is None:
             return False
         transport.pause_reading()
@@ -42,28 +42,28 @@ class Wire:
 
     def protocols(self) -> tuple[type[asyncio.Protocol], type[asyncio.Protocol]]:
         """The HTTP and WebSocket protocols for uvicorn that register their connections here."""
-        return _tracked(H11Protocol, self), _tracked(WebSocketsSansIOProtocol, self)
+        return _tracking_protocol(H11Protocol, self), _tracking_protocol(WebSocketsSansIOProtocol, self)
 
-    def add(self, transport: asyncio.Transport) -> None:
+    def track(self, transport: asyncio.Transport) -> None:
         """Note an open connection."""
         self._transports[transport.get_extra_info("peername")[:2]] = transport
 
-    def remove(self, address: Address | None) -> None:
+    def untrack(self, address: Address | None) -> None:
         """Forget a closed connection."""
         if address is not None:
             self._transports.pop(address, None)
 
-    def _of(self, scope: Scope) -> asyncio.Transport | None:
+    def _transport_of(self, scope: Scope) -> asyncio.Transport | None:
         return self._transports.get(tuple(scope["client"] or ("", 0)))
 
 
-def _tracked(base: type[Any], wire: Wire) -> type[asyncio.Protocol]:
+def _tracking_protocol(base: type[Any], connections: ConnectionFaults) -> type[asyncio.Protocol]:
     def connection_made(self: Any, transport: asyncio.Transport) -> None:
-        wire.add(transport)
+        connections.track(transport)
         base.connection_made(self, transport)
 
     def connection_lost(self: Any, error: Exception | None) -> None:
-        wire.remove(getattr(self, "client", None))
+        connections.untrack(getattr(self, "client", None))
         base.connection_lost(self, error)
 
     methods = {"connection_made": connection_made, "connection_lost": connection_lost}

@@ -8,60 +8,60 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from localslack.backend import Core
+from localslack.backend import Backend
 from localslack.core.errors import SlackError
-from localslack.web.requests import token_of
+from localslack.web.requests import read_token
 from localslack.workspace import objects
-from localslack.workspace.file_objects import shown_in
-from localslack.workspace.file_types import PICTURES
+from localslack.workspace.file_objects import files_shown_in
+from localslack.workspace.file_types import PICTURE_TYPES
 from localslack.workspace.records import File
 
 # What somebody uploaded must not act as a part of the page, whatever it says it is.
-HARMLESS = {
+UNTRUSTED_FILE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "private, max-age=600",
 }
 
 
-class FileSide:
+class FileEndpoints:
     """The addresses in file objects."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
 
     def routes(self) -> list[BaseRoute]:
         """The routes of this side."""
         return [
-            Route("/files-pri/{team}-{file}/download/{name}", self.read),
-            Route("/files-pri/{team}-{file}/{name}", self.read),
-            Route("/files-tmb/{team}-{file}/{name}", self.read),
-            Route("/files/{user}/{file}/{name}", self.show),
+            Route("/files-pri/{team}-{file}/download/{name}", self.download),
+            Route("/files-pri/{team}-{file}/{name}", self.download),
+            Route("/files-tmb/{team}-{file}/{name}", self.download),
+            Route("/files/{user}/{file}/{name}", self.open_on_page),
         ]
 
-    async def read(self, request: Request) -> Response:
+    async def download(self, request: Request) -> Response:
         """Give the bytes to whoever has the bot's token and files:read; like Slack send others to the page."""
-        core = self._core
+        backend = self._backend
         try:
-            if token_of(request, {}) != core.secrets.bot_token:
+            if read_token(request, {}) != backend.secrets.bot_token:
                 raise SlackError("not_authed")
-            core.require_scope("files:read")
-            held = core.space.file(request.path_params["file"])
+            backend.require_scope("files:read")
+            held = backend.workspace.file(request.path_params["file"])
         except SlackError as refusal:
-            core.problem(f"{request.url.path} was not read: {refusal.code}")
-            return RedirectResponse(core.base_url, status_code=302)
-        return answer(held, core.space.content(held))
+            backend.report_problem(f"{request.url.path} was not read: {refusal.code}")
+            return RedirectResponse(backend.base_url, status_code=302)
+        return file_response(held, backend.workspace.file_content(held))
 
-    async def show(self, request: Request) -> Response:
+    async def open_on_page(self, request: Request) -> Response:
         """Open the page at the message that shares the file."""
-        space, wanted = self._core.space, request.path_params["file"]
-        messages = (message for room in space.channels.values() for message in space.messages(room))
-        found = next((one for one in messages if wanted in shown_in(space, one)), None)
-        return RedirectResponse(objects.link(space, found) if found else space.team.url, status_code=302)
+        workspace, wanted = self._backend.workspace, request.path_params["file"]
+        messages = (message for room in workspace.channels.values() for message in workspace.messages(room))
+        found = next((one for one in messages if wanted in files_shown_in(workspace, one)), None)
+        return RedirectResponse(objects.permalink(workspace, found) if found else workspace.team.url, status_code=302)
 
 
-def answer(held: File, content: bytes) -> Response:
+def file_response(file: File, content: bytes) -> Response:
     """The bytes of a file: pictures to be seen, everything else to be saved."""
-    way = "inline" if held.mimetype in PICTURES else "attachment"
-    named = {"Content-Disposition": f"{way}; filename*=UTF-8''{quote(held.name, safe='')}"}
-    return Response(content, media_type=held.mimetype, headers=HARMLESS | named)
+    way = "inline" if file.mimetype in PICTURE_TYPES else "attachment"
+    named = {"Content-Disposition": f"{way}; filename*=UTF-8''{quote(file.name, safe='')}"}
+    return Response(content, media_type=file.mimetype, headers=UNTRUSTED_FILE_HEADERS | named)

@@ -10,41 +10,41 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from localslack.backend import Core
-from localslack.core.errors import SlackError, missing
+from localslack.backend import Backend
+from localslack.core.errors import SlackError, missing_field
 from localslack.interactions import block_suggestions, reactions, shortcuts
-from localslack.interactions.block_actions import Click, Clicking
-from localslack.interactions.home_tab import opens_home
-from localslack.interactions.messages import Writing
-from localslack.interactions.modals import Filling
-from localslack.interactions.person_view import Eyes
+from localslack.interactions.block_actions import BlockActions, Click
+from localslack.interactions.home_tab import open_home
+from localslack.interactions.messages import MessageComposer
+from localslack.interactions.modals import ModalInteractions
+from localslack.interactions.person_view import PersonView
 from localslack.web import file_endpoints
-from localslack.web.requests import json_object
+from localslack.web.requests import read_json_object
 
 JSON = dict[str, Any]
 LONGEST_WAIT = 30.0
 
 
-class PeopleSide:
+class PersonEndpoints:
     """JSON endpoints under /_ui/."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
-        self._writing = Writing(core)
-        self._clicking = Clicking(core)
-        self._filling = Filling(core)
-        self._eyes = Eyes(core)
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._composer = MessageComposer(backend)
+        self._block_actions = BlockActions(backend)
+        self._modals = ModalInteractions(backend)
+        self._person_view = PersonView(backend)
 
     def routes(self) -> list[BaseRoute]:
         """The routes of this side."""
         seen = {
-            "people": lambda _: {"people": self._eyes.people()},
-            "overview": lambda q: self._eyes.overview(q("user")),
-            "messages": lambda q: {"messages": self._eyes.messages(q("user"), q("channel"))},
-            "thread": lambda q: {"messages": self._eyes.thread(q("user"), q("channel"), q("ts"))},
-            "modals": lambda q: {"views": self._eyes.modals(q("user"))},
-            "home": lambda q: {"view": self._eyes.home(q("user"))},
-            "direct": lambda q: {"channel": self._eyes.direct(q("user")).id},
+            "people": lambda _: {"people": self._person_view.people()},
+            "overview": lambda q: self._person_view.overview(q("user")),
+            "messages": lambda q: {"messages": self._person_view.messages(q("user"), q("channel"))},
+            "thread": lambda q: {"messages": self._person_view.thread(q("user"), q("channel"), q("ts"))},
+            "modals": lambda q: {"views": self._person_view.modals(q("user"))},
+            "home": lambda q: {"view": self._person_view.home(q("user"))},
+            "direct": lambda q: {"channel": self._person_view.direct_channel(q("user")).id},
         }
         done = {
             "type": self._type,
@@ -60,8 +60,8 @@ class PeopleSide:
             "delete": self._delete,
             "read": self._mark_read,
         }
-        looks = [Route(f"/_ui/{name}", _look(act), methods=["GET"]) for name, act in seen.items()]
-        acts = [Route(f"/_ui/{name}", _act(act), methods=["POST"]) for name, act in done.items()]
+        looks = [Route(f"/_ui/{name}", _query_endpoint(act), methods=["GET"]) for name, act in seen.items()]
+        acts = [Route(f"/_ui/{name}", _action_endpoint(act), methods=["POST"]) for name, act in done.items()]
         changes = Route("/_ui/changes", self.changes, methods=["GET"])
         return [changes, Route("/_ui/file", self.file, methods=["GET"]), *looks, *acts]
 
@@ -72,88 +72,110 @@ class PeopleSide:
             after, wait = int(query.get("after", "0")), float(query.get("wait", "0"))
         except ValueError:
             return JSONResponse(SlackError("invalid_arguments").body(), status_code=400)
-        return JSONResponse(await self._core.changes.wait(after, min(max(wait, 0.0), LONGEST_WAIT)))
+        return JSONResponse(await self._backend.changes.wait(after, min(max(wait, 0.0), LONGEST_WAIT)))
 
     async def _type(self, body: JSON) -> JSON:
-        return await self._writing.types(
-            _field(body, "user"), _field(body, "channel"), _field(body, "text"), body.get("thread_ts")
+        return await self._composer.send(
+            _required_field(body, "user"),
+            _required_field(body, "channel"),
+            _required_field(body, "text"),
+            body.get("thread_ts"),
         )
 
     async def file(self, request: Request) -> Response:
         """The bytes of a file, for somebody who sees it."""
         query: JSON = dict(request.query_params)
         try:
-            held = self._eyes.file(_field(query, "user"), _field(query, "id"))
+            held = self._person_view.file(_required_field(query, "user"), _required_field(query, "id"))
         except SlackError as refusal:
             return JSONResponse(refusal.body(), status_code=404)
-        return file_endpoints.answer(held, self._core.space.content(held))
+        return file_endpoints.file_response(held, self._backend.workspace.file_content(held))
 
     async def _upload(self, body: JSON) -> JSON:
-        content = base64.b64decode(_field(body, "content"), validate=True)
-        who, where, name = _field(body, "user"), _field(body, "channel"), _field(body, "name")
-        return self._writing.uploads(who, where, name, content, body.get("thread_ts"))
+        content = base64.b64decode(_required_field(body, "content"), validate=True)
+        who, where, name = (
+            _required_field(body, "user"),
+            _required_field(body, "channel"),
+            _required_field(body, "name"),
+        )
+        return self._composer.upload(who, where, name, content, body.get("thread_ts"))
 
     async def _click(self, body: JSON) -> JSON:
-        user = _field(body, "user")
+        user = _required_field(body, "user")
         click = Click(
-            block_id=_field(body, "block_id"),
-            action_id=_field(body, "action_id"),
+            block_id=_required_field(body, "block_id"),
+            action_id=_required_field(body, "action_id"),
             answer=body.get("answer"),
             answers=body.get("answers", {}),
         )
         if view_id := body.get("view_id"):
-            return await self._clicking.in_view(user, view_id, click)
-        return await self._clicking.in_message(user, _field(body, "channel"), _field(body, "ts"), click)
+            return await self._block_actions.in_view(user, view_id, click)
+        return await self._block_actions.in_message(
+            user, _required_field(body, "channel"), _required_field(body, "ts"), click
+        )
 
     async def _suggest(self, body: JSON) -> JSON:
-        ids = {"block_id": _field(body, "block_id"), "action_id": _field(body, "action_id")}
-        user, typed = _field(body, "user"), block_suggestions.Typed(**ids, value=str(body.get("value", "")))
+        ids = {"block_id": _required_field(body, "block_id"), "action_id": _required_field(body, "action_id")}
+        user, typed = (
+            _required_field(body, "user"),
+            block_suggestions.MenuQuery(**ids, value=str(body.get("value", ""))),
+        )
         if view_id := body.get("view_id"):
-            return await block_suggestions.in_view(self._core, user, view_id, typed)
-        return await block_suggestions.in_message(self._core, user, _field(body, "channel"), _field(body, "ts"), typed)
+            return await block_suggestions.in_view(self._backend, user, view_id, typed)
+        return await block_suggestions.in_message(
+            self._backend, user, _required_field(body, "channel"), _required_field(body, "ts"), typed
+        )
 
     async def _submit(self, body: JSON) -> JSON:
-        return await self._filling.submits(_field(body, "user"), _field(body, "view_id"), body.get("answers", {}))
+        return await self._modals.submit(
+            _required_field(body, "user"), _required_field(body, "view_id"), body.get("answers", {})
+        )
 
     async def _close(self, body: JSON) -> JSON:
-        return await self._filling.closes(_field(body, "user"), _field(body, "view_id"), bool(body.get("everything")))
+        return await self._modals.close(
+            _required_field(body, "user"), _required_field(body, "view_id"), bool(body.get("everything"))
+        )
 
     async def _open_home(self, body: JSON) -> JSON:
-        return opens_home(self._core, _field(body, "user"))
+        return open_home(self._backend, _required_field(body, "user"))
 
     async def _shortcut(self, body: JSON) -> JSON:
-        user, name = _field(body, "user"), _field(body, "name")
+        user, name = _required_field(body, "user"), _required_field(body, "name")
         if not body.get("ts"):
-            return await shortcuts.uses(self._core, user, name)
-        return await shortcuts.uses_on(self._core, user, name, _field(body, "channel"), body["ts"])
+            return await shortcuts.use_global_shortcut(self._backend, user, name)
+        return await shortcuts.use_message_shortcut(
+            self._backend, user, name, _required_field(body, "channel"), body["ts"]
+        )
 
     async def _react(self, body: JSON) -> JSON:
-        who, where, ts = _message(body)
-        return reactions.reacts(self._core, who, where, ts, _field(body, "name"), remove=bool(body.get("remove")))
+        who, where, ts = _message_address(body)
+        return reactions.react(
+            self._backend, who, where, ts, _required_field(body, "name"), remove=bool(body.get("remove"))
+        )
 
     async def _edit(self, body: JSON) -> JSON:
-        return self._writing.edits(*_message(body), _field(body, "text"))
+        return self._composer.edit(*_message_address(body), _required_field(body, "text"))
 
     async def _delete(self, body: JSON) -> JSON:
-        return self._writing.deletes(*_message(body))
+        return self._composer.delete(*_message_address(body))
 
     async def _mark_read(self, body: JSON) -> JSON:
-        self._eyes.has_read(_field(body, "user"), _field(body, "channel"))
+        self._person_view.mark_read(_required_field(body, "user"), _required_field(body, "channel"))
         return {}
 
 
-def _look(look: Callable[[Callable[[str], str]], JSON]) -> Callable[[Request], Awaitable[Response]]:
+def _query_endpoint(lookup: Callable[[Callable[[str], str]], JSON]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         query: JSON = dict(request.query_params)
-        return _answer(lambda: look(lambda name: _field(query, name)))
+        return _query_response(lambda: lookup(lambda name: _required_field(query, name)))
 
     return endpoint
 
 
-def _act(act: Callable[[JSON], Awaitable[JSON]]) -> Callable[[Request], Awaitable[Response]]:
+def _action_endpoint(action: Callable[[JSON], Awaitable[JSON]]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
-            result = await act(await json_object(request))
+            result = await action(await read_json_object(request))
         except SlackError as refusal:
             return JSONResponse(refusal.body(), status_code=400)
         except ValueError as refusal:
@@ -163,18 +185,18 @@ def _act(act: Callable[[JSON], Awaitable[JSON]]) -> Callable[[Request], Awaitabl
     return endpoint
 
 
-def _answer(look: Callable[[], JSON]) -> Response:
+def _query_response(query: Callable[[], JSON]) -> Response:
     try:
-        return JSONResponse({"ok": True, **look()})
+        return JSONResponse({"ok": True, **query()})
     except SlackError as refusal:
         return JSONResponse(refusal.body(), status_code=400)
 
 
-def _message(body: JSON) -> tuple[str, str, str]:
-    return _field(body, "user"), _field(body, "channel"), _field(body, "ts")
+def _message_address(body: JSON) -> tuple[str, str, str]:
+    return _required_field(body, "user"), _required_field(body, "channel"), _required_field(body, "ts")
 
 
-def _field(body: JSON, name: str) -> str:
+def _required_field(body: JSON, name: str) -> str:
     if not (value := body.get(name)):
-        raise missing(name)
+        raise missing_field(name)
     return str(value)

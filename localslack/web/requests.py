@@ -12,16 +12,16 @@ from starlette.requests import Request
 from localslack.core.errors import SlackError
 
 JSON = dict[str, Any]
-ROOM_FOR_FORM = 10_000
+FORM_OVERHEAD_BYTES = 10_000
 
 
-async def arguments(request: Request, *, reads_json: bool) -> JSON:
+async def read_arguments(request: Request, *, reads_json: bool) -> JSON:
     """Query, form and JSON arguments together; raises invalid_json or invalid_form_data."""
     found: JSON = dict(request.query_params)
     if request.method != "POST":
         return found
     if _is_json(request):
-        body = await json_object(request)
+        body = await read_json_object(request)
         # A method that reads no JSON behaves as if nothing had been sent.
         return found | (body if reads_json else {})
     try:
@@ -32,7 +32,7 @@ async def arguments(request: Request, *, reads_json: bool) -> JSON:
         raise SlackError("invalid_form_data") from None
 
 
-async def json_object(request: Request) -> JSON:
+async def read_json_object(request: Request) -> JSON:
     """The JSON object in the body, empty if there is no body; raises invalid_json or json_not_object."""
     raw = await request.body()
     try:
@@ -44,9 +44,9 @@ async def json_object(request: Request) -> JSON:
     return body
 
 
-async def uploaded(request: Request, most: int) -> bytes:
+async def read_upload(request: Request, max_bytes: int) -> bytes:
     """The bytes of a file: the whole body, or the first file in a multipart form; raises file_too_large."""
-    if int(request.headers.get("content-length", 0)) > most + ROOM_FOR_FORM:
+    if int(request.headers.get("content-length", 0)) > max_bytes + FORM_OVERHEAD_BYTES:
         raise SlackError("file_too_large", status=413)
     # urllib calls raw bytes a form, so only a multipart form is one.
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
@@ -56,10 +56,10 @@ async def uploaded(request: Request, most: int) -> bytes:
         return await files[0].read() if files else b""
 
 
-def token_of(request: Request, found: JSON) -> str:
+def read_token(request: Request, arguments: JSON) -> str:
     """The token in the Authorization header, or else among the arguments."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" and token else str(found.get("token", ""))
+    return token.strip() if scheme.lower() == "bearer" and token else str(arguments.get("token", ""))
 
 
 def _is_json(request: Request) -> bool:

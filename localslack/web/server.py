@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator, Callable
 import uvicorn
 from starlette.applications import Starlette
 
-from localslack.backend import Core, Settings
+from localslack.backend import Backend, BackendSettings
 from localslack.web import page
-from localslack.web.access_guard import Guard
-from localslack.web.app_endpoints import AppSide
-from localslack.web.connection_faults import Wire
-from localslack.web.control_endpoints import Control
-from localslack.web.file_endpoints import FileSide
-from localslack.web.person_endpoints import PeopleSide
+from localslack.web.access_guard import AccessGuard
+from localslack.web.app_endpoints import AppEndpoints
+from localslack.web.connection_faults import ConnectionFaults
+from localslack.web.control_endpoints import ControlEndpoints
+from localslack.web.file_endpoints import FileEndpoints
+from localslack.web.person_endpoints import PersonEndpoints
 
 HOST = "127.0.0.1"
 
@@ -24,13 +24,13 @@ HOST = "127.0.0.1"
 class _Server(uvicorn.Server):
     """Sends home whoever waits for a change before it waits for requests to end."""
 
-    def __init__(self, config: uvicorn.Config, core: Core) -> None:
+    def __init__(self, config: uvicorn.Config, backend: Backend) -> None:
         super().__init__(config)
-        self._core = core
+        self._backend = backend
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Shut down as uvicorn does."""
-        self._core.changes.close()
+        self._backend.changes.close()
         await super().shutdown(sockets)
 
 
@@ -51,21 +51,21 @@ def listen(port: int = 0) -> socket.socket:
     return listening
 
 
-def build(settings: Settings, port: int, on_start: Callable[[Core], None]) -> uvicorn.Server:
+def build(settings: BackendSettings, port: int, on_start: Callable[[Backend], None]) -> uvicorn.Server:
     """The server of one workspace. on_start is called in its event loop when it is ready."""
-    core, wire = Core(settings), Wire()
-    apps = AppSide(core, wire)
+    backend, wire = Backend(settings), ConnectionFaults()
+    apps = AppEndpoints(backend, wire)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        await core.post.deliver_to(settings.request_url)
-        on_start(core)
+        await backend.router.set_request_url(settings.request_url)
+        on_start(backend)
         yield
-        await core.close()
+        await backend.close()
 
-    theirs = [*PeopleSide(core).routes(), *FileSide(core).routes()]
-    routes = [*apps.routes(), *theirs, *Control(core, apps).routes(), *page.routes()]
-    app = Guard(Starlette(routes=routes, lifespan=lifespan), port)
+    theirs = [*PersonEndpoints(backend).routes(), *FileEndpoints(backend).routes()]
+    routes = [*apps.routes(), *theirs, *ControlEndpoints(backend, apps).routes(), *page.routes()]
+    app = AccessGuard(Starlette(routes=routes, lifespan=lifespan), port)
     http, ws = wire.protocols()
     config = uvicorn.Config(
         app,
@@ -81,4 +81,4 @@ def build(settings: Settings, port: int, on_start: Callable[[Core], None]) -> uv
         ws_ping_interval=10,
         ws_ping_timeout=60,
     )
-    return _Server(config, core)
+    return _Server(config, backend)

@@ -7,135 +7,147 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from localslack.blocks import slack_files
-from localslack.workspace.file_types import PICTURES, names_of
-from localslack.workspace.records import JSON, File, Message, Person
-from localslack.workspace.state import Workspace
+from localslack.workspace.file_types import PICTURE_TYPES, filetype_names
+from localslack.workspace.records import JSON, File, PostedMessage, User
+from localslack.workspace.state import WorkspaceState
 
 # The sizes of Slack's previews; here each of them is the picture itself.
-THUMBS = (64, 80, 160, 360, 480, 720)
+THUMBNAIL_SIZES = (64, 80, 160, 360, 480, 720)
 
 
-def shape(space: Workspace, held: File) -> JSON:
+def file_object(workspace: WorkspaceState, file: File) -> JSON:
     """A file object, as messages carry it."""
-    filetype, pretty = names_of(held.mimetype)
-    kind = {"mimetype": held.mimetype, "filetype": held.snippet_type or filetype, "pretty_type": pretty}
-    return _common(space, held) | kind | _thumbs(space, held)
+    filetype, pretty = filetype_names(file.mimetype)
+    kind = {"mimetype": file.mimetype, "filetype": file.snippet_type or filetype, "pretty_type": pretty}
+    return _common_fields(workspace, file) | kind | _thumbnail_fields(workspace, file)
 
 
-def unprocessed(space: Workspace, held: File) -> JSON:
+def unprocessed_file_object(workspace: WorkspaceState, file: File) -> JSON:
     """A file object as files.completeUploadExternal returns it: Slack looks into the file only afterwards."""
     unknown = {"mimetype": "", "filetype": "", "pretty_type": "", "media_display_type": "unknown"}
-    return _common(space, held) | unknown | {"shares": {}, "channels": [], "groups": [], "ims": []}
+    return _common_fields(workspace, file) | unknown | {"shares": {}, "channels": [], "groups": [], "ims": []}
 
 
-def information(space: Workspace, held: File, *, is_ready: bool) -> JSON:
+def file_info_object(workspace: WorkspaceState, file: File, *, is_ready: bool) -> JSON:
     """A file object as files.info returns it: where it is shared and, once Slack has checked it, what it is."""
     if not is_ready:
-        return unprocessed(space, held)
+        return unprocessed_file_object(workspace, file)
     listed: dict[str, list[str]] = {"channels": [], "groups": [], "ims": []}
     shares: JSON = {}
-    for message in _sharing(space, held):
-        room = space.channels[message.channel]
-        listed[{"public_channel": "channels", "private_channel": "groups", "im": "ims"}[room.kind]].append(room.id)
-        where = shares.setdefault("public" if room.kind == "public_channel" else "private", {})
-        where.setdefault(room.id, []).append({"ts": message.ts, "channel_name": room.name, "team_id": space.team.id})
-    return shape(space, held) | {"shares": shares, **{kind: list(dict.fromkeys(ids)) for kind, ids in listed.items()}}
+    for message in _messages_with(workspace, file):
+        channel = workspace.channels[message.channel]
+        listed[{"public_channel": "channels", "private_channel": "groups", "im": "ims"}[channel.kind]].append(
+            channel.id
+        )
+        where = shares.setdefault("public" if channel.kind == "public_channel" else "private", {})
+        where.setdefault(channel.id, []).append(
+            {"ts": message.ts, "channel_name": channel.name, "team_id": workspace.team.id}
+        )
+    return file_object(workspace, file) | {
+        "shares": shares,
+        **{kind: list(dict.fromkeys(ids)) for kind, ids in listed.items()},
+    }
 
 
-def private_url(space: Workspace, held: File, way: str = "") -> str:
+def private_url(workspace: WorkspaceState, file: File, path_prefix: str = "") -> str:
     """Where the bytes are read with a token; way may be "download/"."""
-    return f"{space.team.url}files-pri/{space.team.id}-{held.id}/{way}{_in_url(held.name)}"
+    return f"{workspace.team.url}files-pri/{workspace.team.id}-{file.id}/{path_prefix}{_name_in_url(file.name)}"
 
 
-def permalink(space: Workspace, held: File) -> str:
+def permalink(workspace: WorkspaceState, file: File) -> str:
     """Where people look at the file."""
-    return f"{space.team.url}files/{held.user}/{held.id}/{_in_url(held.name)}"
+    return f"{workspace.team.url}files/{file.user}/{file.id}/{_name_in_url(file.name)}"
 
 
-def picture(space: Workspace, wanted: JSON) -> File | None:
+def find_picture(workspace: WorkspaceState, slack_file: JSON) -> File | None:
     """The picture that the slack_file of a block means, by its id or by either of its addresses; None if none."""
-    url = wanted.get("url")
-    held = space.files.get(str(wanted.get("id"))) if url is None else _at(space, url)
-    return held if held and held.mimetype in PICTURES else None
+    url = slack_file.get("url")
+    held = workspace.files.get(str(slack_file.get("id"))) if url is None else _find_by_url(workspace, url)
+    return held if held and held.mimetype in PICTURE_TYPES else None
 
 
-def is_shared(space: Workspace, wanted: JSON, person: Person) -> bool:
+def can_see_picture(workspace: WorkspaceState, slack_file: JSON, person: User) -> bool:
     """Whether a slack_file's picture is the person's own, or in a lasting message that they can see."""
-    held = picture(space, wanted)
+    held = find_picture(workspace, slack_file)
     if held is None:
         return False
-    rooms = (space.channels[message.channel] for message in _sharing(space, held))
-    return held.user == person.id or any(space.may_see(person, room) for room in rooms)
+    rooms = (workspace.channels[message.channel] for message in _messages_with(workspace, held))
+    return held.user == person.id or any(workspace.can_see(person, channel) for channel in rooms)
 
 
-def app_sees(space: Workspace, held: File) -> bool:
+def can_app_see(workspace: WorkspaceState, file: File) -> bool:
     """Whether a file is the app's, or shared in a conversation that the app is in."""
-    me = space.app.bot_user_id
-    return held.user == me or any(me in space.channels[one.channel].members for one in _sharing(space, held))
+    me = workspace.app.bot_user_id
+    return file.user == me or any(
+        me in workspace.channels[one.channel].members for one in _messages_with(workspace, file)
+    )
 
 
-def shown_in(space: Workspace, message: Message) -> Iterator[str]:
+def files_shown_in(workspace: WorkspaceState, message: PostedMessage) -> Iterator[str]:
     """The ids of the files that a message shows."""
     yield from message.files
-    yield from shown_by(space, [message.blocks, message.attachments])
+    yield from files_shown_by(workspace, [message.blocks, message.attachments])
 
 
-def shown_by(space: Workspace, blocks: object) -> Iterator[str]:
+def files_shown_by(workspace: WorkspaceState, blocks: object) -> Iterator[str]:
     """The ids of the pictures that blocks show."""
     for wanted, _ in slack_files(blocks):
-        if held := picture(space, wanted):
+        if held := find_picture(workspace, wanted):
             yield held.id
 
 
-def _sharing(space: Workspace, held: File) -> Iterator[Message]:
+def _messages_with(workspace: WorkspaceState, file: File) -> Iterator[PostedMessage]:
     """The lasting messages with a file, in every conversation."""
-    messages = (message for room in space.channels.values() for message in space.messages(room))
-    return (one for one in messages if one.audience is None and held.id in shown_in(space, one))
+    messages = (message for channel in workspace.channels.values() for message in workspace.messages(channel))
+    return (one for one in messages if one.audience is None and file.id in files_shown_in(workspace, one))
 
 
-def _at(space: Workspace, url: str) -> File | None:
-    return next((one for one in space.files.values() if url in (private_url(space, one), permalink(space, one))), None)
+def _find_by_url(workspace: WorkspaceState, url: str) -> File | None:
+    return next(
+        (one for one in workspace.files.values() if url in (private_url(workspace, one), permalink(workspace, one))),
+        None,
+    )
 
 
-def _common(space: Workspace, held: File) -> JSON:
+def _common_fields(workspace: WorkspaceState, file: File) -> JSON:
     common: JSON = {
-        "id": held.id,
-        "created": held.created,
-        "timestamp": held.created,
-        "name": held.name,
-        "title": held.title or held.name,
-        "user": held.user,
-        "user_team": space.team.id,
-        "editable": bool(held.snippet_type),
-        "size": held.size,
-        "mode": "snippet" if held.snippet_type else "hosted",
+        "id": file.id,
+        "created": file.created,
+        "timestamp": file.created,
+        "name": file.name,
+        "title": file.title or file.name,
+        "user": file.user,
+        "user_team": workspace.team.id,
+        "editable": bool(file.snippet_type),
+        "size": file.size,
+        "mode": "snippet" if file.snippet_type else "hosted",
         "is_external": False,
         "external_type": "",
         "file_access": "visible",
         "public_url_shared": False,
         "display_as_bot": False,
         "username": "",
-        "url_private": private_url(space, held),
-        "url_private_download": private_url(space, held, "download/"),
-        "permalink": permalink(space, held),
+        "url_private": private_url(workspace, file),
+        "url_private_download": private_url(workspace, file, "download/"),
+        "permalink": permalink(workspace, file),
         "has_rich_preview": False,
     }
-    return common | ({"alt_txt": held.alt_text} if held.alt_text else {})
+    return common | ({"alt_txt": file.alt_text} if file.alt_text else {})
 
 
-def _thumbs(space: Workspace, held: File) -> JSON:
-    if held.mimetype not in PICTURES or not held.width:
+def _thumbnail_fields(workspace: WorkspaceState, file: File) -> JSON:
+    if file.mimetype not in PICTURE_TYPES or not file.width:
         return {}
-    thumbs: JSON = {"original_w": held.width, "original_h": held.height}
-    stem = PurePosixPath(_in_url(held.name)).stem
-    for size in THUMBS:
-        thumbs[f"thumb_{size}"] = f"{space.team.url}files-tmb/{space.team.id}-{held.id}/{stem}_{size}.png"
+    thumbs: JSON = {"original_w": file.width, "original_h": file.height}
+    stem = PurePosixPath(_name_in_url(file.name)).stem
+    for size in THUMBNAIL_SIZES:
+        thumbs[f"thumb_{size}"] = f"{workspace.team.url}files-tmb/{workspace.team.id}-{file.id}/{stem}_{size}.png"
         if size >= 360:
-            shrunk = min(1.0, size / max(held.width, held.height))
-            thumbs[f"thumb_{size}_w"] = max(1, round(held.width * shrunk))
-            thumbs[f"thumb_{size}_h"] = max(1, round(held.height * shrunk))
+            shrunk = min(1.0, size / max(file.width, file.height))
+            thumbs[f"thumb_{size}_w"] = max(1, round(file.width * shrunk))
+            thumbs[f"thumb_{size}_h"] = max(1, round(file.height * shrunk))
     return thumbs
 
 
-def _in_url(name: str) -> str:
+def _name_in_url(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip(".").lower() or "file"

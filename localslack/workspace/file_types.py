@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 UNKNOWN = "application/octet-stream"
 # What blocks and the page show as pictures: https://docs.slack.dev/reference/block-kit/composition-objects/
-PICTURES = {"image/png": ("png", "PNG"), "image/jpeg": ("jpg", "JPEG"), "image/gif": ("gif", "GIF")}
+PICTURE_TYPES = {"image/png": ("png", "PNG"), "image/jpeg": ("jpg", "JPEG"), "image/gif": ("gif", "GIF")}
 # filetype and pretty_type: https://docs.slack.dev/reference/objects/file-object
-NAMES = {
-    **PICTURES,
+FILETYPE_NAMES = {
+    **PICTURE_TYPES,
     "text/csv": ("csv", "CSV"),
     "text/plain": ("text", "Plain Text"),
     "text/html": ("html", "HTML"),
@@ -21,11 +21,11 @@ NAMES = {
 }
 PNG, GIF, JPEG = b"\x89PNG\r\n\x1a\n", (b"GIF87a", b"GIF89a"), b"\xff\xd8"
 # Start of frame: the segments of a JPEG that tell its size; C4, C8 and CC are something else.
-FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class FileType:
     """A kind of file, with the size of a picture in pixels."""
 
     mimetype: str
@@ -33,37 +33,37 @@ class Kind:
     height: int = 0
 
 
-def recognise(name: str, content: bytes) -> Kind:
+def detect_file_type(name: str, content: bytes) -> FileType:
     """Tell the kind of a file. What is named like a picture and is none is of no known kind."""
     if content.startswith(PNG) and content[12:16] == b"IHDR":
-        return Kind(mimetype="image/png", width=_big(content[16:20]), height=_big(content[20:24]))
+        return FileType(mimetype="image/png", width=_big_endian(content[16:20]), height=_big_endian(content[20:24]))
     if content.startswith(GIF):
-        return Kind(mimetype="image/gif", width=_little(content[6:8]), height=_little(content[8:10]))
+        return FileType(mimetype="image/gif", width=_little_endian(content[6:8]), height=_little_endian(content[8:10]))
     if content.startswith(JPEG):
-        width, height = _size_of_jpeg(content)
-        return Kind(mimetype="image/jpeg", width=width, height=height)
+        width, height = _jpeg_size(content)
+        return FileType(mimetype="image/jpeg", width=width, height=height)
     guessed, _ = mimetypes.guess_type(name)
-    return Kind(mimetype=UNKNOWN if guessed in PICTURES else guessed or UNKNOWN)
+    return FileType(mimetype=UNKNOWN if guessed in PICTURE_TYPES else guessed or UNKNOWN)
 
 
-def names_of(mimetype: str) -> tuple[str, str]:
+def filetype_names(mimetype: str) -> tuple[str, str]:
     """Return Slack's filetype and pretty_type of a kind."""
     last = mimetype.rsplit("/", 1)[-1]
-    return NAMES.get(mimetype, (last, last.upper()))
+    return FILETYPE_NAMES.get(mimetype, (last, last.upper()))
 
 
-def _size_of_jpeg(content: bytes) -> tuple[int, int]:
+def _jpeg_size(content: bytes) -> tuple[int, int]:
     at = 2
     while at + 9 <= len(content) and content[at] == 0xFF:
-        if content[at + 1] in FRAMES:
-            return _big(content[at + 7 : at + 9]), _big(content[at + 5 : at + 7])
-        at += 2 + _big(content[at + 2 : at + 4])
+        if content[at + 1] in START_OF_FRAME:
+            return _big_endian(content[at + 7 : at + 9]), _big_endian(content[at + 5 : at + 7])
+        at += 2 + _big_endian(content[at + 2 : at + 4])
     return 0, 0
 
 
-def _big(raw: bytes) -> int:
+def _big_endian(raw: bytes) -> int:
     return int.from_bytes(raw, "big")
 
 
-def _little(raw: bytes) -> int:
+def _little_endian(raw: bytes) -> int:
     return int.from_bytes(raw, "little")

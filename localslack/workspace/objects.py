@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from localslack.workspace import file_objects
-from localslack.workspace.records import JSON, Channel, Group, Message, Person
-from localslack.workspace.state import Workspace
+from localslack.workspace.records import JSON, Conversation, PostedMessage, User, UserGroup
+from localslack.workspace.state import WorkspaceState
 
 
-def user(space: Workspace, person: Person) -> JSON:
+def user_object(workspace: WorkspaceState, person: User) -> JSON:
     """A user object, as users.info returns it."""
     shape: JSON = {
         "id": person.id,
@@ -20,7 +20,7 @@ def user(space: Workspace, person: Person) -> JSON:
         "tz": person.tz,
         "tz_label": person.tz,
         "tz_offset": 0,
-        "profile": _profile(person),
+        "profile": _user_profile(person),
         "is_admin": person.is_admin,
         "is_owner": False,
         "is_primary_owner": False,
@@ -32,72 +32,77 @@ def user(space: Workspace, person: Person) -> JSON:
     }
     if person.enterprise_user:
         shape |= {"is_stranger": False, "enterprise_user": person.enterprise_user}
-    if space.is_stranger(person):
+    if workspace.is_stranger(person):
         shape["is_stranger"] = True
     return shape
 
 
-def bot_user(space: Workspace) -> JSON:
+def bot_user_object(workspace: WorkspaceState) -> JSON:
     """The user object of the app's own bot user."""
-    app = space.app
-    person = Person(id=app.bot_user_id, name=app.bot_handle, team_id=space.team.id, real_name=app.bot_name, is_bot=True)
-    shape = user(space, person)
+    app = workspace.app
+    person = User(
+        id=app.bot_user_id, name=app.bot_handle, team_id=workspace.team.id, real_name=app.bot_name, is_bot=True
+    )
+    shape = user_object(workspace, person)
     shape["profile"] |= {"bot_id": app.bot_id, "api_app_id": app.id, "always_active": True}
     return shape
 
 
-def channel(space: Workspace, room: Channel) -> JSON:
+def conversation_object(workspace: WorkspaceState, channel: Conversation) -> JSON:
     """A conversation object, as conversations.info returns it."""
-    if room.is_im:
+    if channel.is_im:
         return {
-            "id": room.id,
-            "created": room.created,
+            "id": channel.id,
+            "created": channel.created,
             "is_im": True,
             "is_archived": False,
             "is_org_shared": False,
             "is_open": True,
-            "user": space.partner(room),
-            "is_user_deleted": space.person(space.partner(room)).deleted,
+            "user": workspace.direct_message_partner(channel),
+            "is_user_deleted": workspace.person(workspace.direct_message_partner(channel)).deleted,
             "priority": 0,
         }
-    return _room(space, room)
+    return _channel_object(workspace, channel)
 
 
-def message(space: Workspace, sent: Message, *, with_metadata: bool = True) -> JSON:
+def message_object(workspace: WorkspaceState, message: PostedMessage, *, with_metadata: bool = True) -> JSON:
     """A message object, as the Web API and interaction payloads carry it."""
     shape: JSON = {"type": "message"}
-    if subtype := sent.subtype or ("file_share" if sent.files else None):
+    if subtype := message.subtype or ("file_share" if message.files else None):
         shape["subtype"] = subtype
-    shape |= {"user": sent.user, "ts": sent.ts, "text": sent.text, "team": space.team.id}
-    if sent.user == space.app.bot_user_id:
-        shape |= {"bot_id": space.app.bot_id, "app_id": space.app.id, "bot_profile": bot_profile(space)}
+    shape |= {"user": message.user, "ts": message.ts, "text": message.text, "team": workspace.team.id}
+    if message.user == workspace.app.bot_user_id:
+        shape |= {"bot_id": workspace.app.bot_id, "app_id": workspace.app.id, "bot_profile": bot_profile(workspace)}
     for name in ("blocks", "attachments", "edited"):
-        if value := getattr(sent, name):
+        if value := getattr(message, name):
             shape[name] = value
-    if sent.files:
-        shape["files"] = [file_objects.shape(space, space.files[one]) for one in sent.files]
+    if message.files:
+        shape["files"] = [file_objects.file_object(workspace, workspace.files[one]) for one in message.files]
         shape |= {"upload": True, "display_as_bot": False}
-    if sent.reactions:
-        shape["reactions"] = [one | {"count": len(one["users"])} for one in sent.reactions]
-    if with_metadata and sent.metadata:
-        shape["metadata"] = sent.metadata
-    return shape | _thread(space, sent)
+    if message.reactions:
+        shape["reactions"] = [one | {"count": len(one["users"])} for one in message.reactions]
+    if with_metadata and message.metadata:
+        shape["metadata"] = message.metadata
+    return shape | _thread_fields(workspace, message)
 
 
-def seen(space: Workspace, sent: Message) -> JSON:
+def message_for_person(workspace: WorkspaceState, message: PostedMessage) -> JSON:
     """A message as a person sees it: with its conversation, and whether nobody else sees it."""
-    return message(space, sent) | {"channel": sent.channel, "is_ephemeral": sent.audience is not None}
+    return message_object(workspace, message) | {
+        "channel": message.channel,
+        "is_ephemeral": message.audience is not None,
+    }
 
 
-def link(space: Workspace, sent: Message) -> str:
+def permalink(workspace: WorkspaceState, message: PostedMessage) -> str:
     """The permalink of a message, which this workspace's own page opens."""
-    url = f"{space.team.url}archives/{sent.channel}/p{sent.ts.replace('.', '')}"
-    return f"{url}?thread_ts={sent.thread_ts}&cid={sent.channel}" if sent.is_reply else url
+    url = f"{workspace.team.url}archives/{message.channel}/p{message.ts.replace('.', '')}"
+    return f"{url}?thread_ts={message.thread_ts}&cid={message.channel}" if message.is_reply else url
 
 
-def bot_profile(space: Workspace) -> JSON:
+def bot_profile(workspace: WorkspaceState) -> JSON:
     """The bot_profile part of the app's messages."""
-    app = space.app
+    app = workspace.app
     return {
         "id": app.bot_id,
         "app_id": app.id,
@@ -106,19 +111,21 @@ def bot_profile(space: Workspace) -> JSON:
         "icons": {},
         "deleted": False,
         "updated": 1_700_000_000,
-        "team_id": space.team.id,
+        "team_id": workspace.team.id,
     }
 
 
-def group(space: Workspace, held: Group, *, with_users: bool = False, with_count: bool = False) -> JSON:
+def user_group_object(
+    workspace: WorkspaceState, group: UserGroup, *, with_users: bool = False, with_count: bool = False
+) -> JSON:
     """A user group object, as usergroups.list returns it."""
     shape: JSON = {
-        "id": held.id,
-        "team_id": space.team.id,
+        "id": group.id,
+        "team_id": workspace.team.id,
         "is_usergroup": True,
-        "name": held.name,
+        "name": group.name,
         "description": "",
-        "handle": held.handle,
+        "handle": group.handle,
         "is_external": False,
         "date_create": 1_700_000_000,
         "date_update": 1_700_000_000,
@@ -127,13 +134,13 @@ def group(space: Workspace, held: Group, *, with_users: bool = False, with_count
         "prefs": {"channels": [], "groups": []},
     }
     if with_users:
-        shape["users"] = list(held.members)
+        shape["users"] = list(group.members)
     if with_count:
-        shape["user_count"] = len(held.members)
+        shape["user_count"] = len(group.members)
     return shape
 
 
-def _profile(person: Person) -> dict[str, Any]:
+def _user_profile(person: User) -> dict[str, Any]:
     return {
         "real_name": person.real_name,
         "real_name_normalized": person.real_name,
@@ -146,41 +153,41 @@ def _profile(person: Person) -> dict[str, Any]:
     }
 
 
-def _room(space: Workspace, room: Channel) -> JSON:
+def _channel_object(workspace: WorkspaceState, channel: Conversation) -> JSON:
     return {
-        "id": room.id,
-        "name": room.name,
-        "name_normalized": room.name,
-        "is_channel": not room.is_private,
-        "is_group": room.is_private,
+        "id": channel.id,
+        "name": channel.name,
+        "name_normalized": channel.name,
+        "is_channel": not channel.is_private,
+        "is_group": channel.is_private,
         "is_im": False,
         "is_mpim": False,
-        "is_private": room.is_private,
-        "is_archived": room.is_archived,
-        "is_general": room.name == "general",
-        "is_member": space.app.bot_user_id in room.members,
-        "is_shared": space.is_shared(room),
-        "is_ext_shared": space.is_shared(room),
+        "is_private": channel.is_private,
+        "is_archived": channel.is_archived,
+        "is_general": channel.name == "general",
+        "is_member": workspace.app.bot_user_id in channel.members,
+        "is_shared": workspace.is_shared(channel),
+        "is_ext_shared": workspace.is_shared(channel),
         "is_org_shared": False,
-        "created": room.created,
+        "created": channel.created,
         "creator": "USLACKBOT",
         "topic": {"value": "", "creator": "", "last_set": 0},
-        "purpose": {"value": room.purpose, "creator": "", "last_set": 0},
-        "previous_names": list(room.previous_names),
-        "num_members": len(room.members),
+        "purpose": {"value": channel.purpose, "creator": "", "last_set": 0},
+        "previous_names": list(channel.previous_names),
+        "num_members": len(channel.members),
     }
 
 
-def _thread(space: Workspace, sent: Message) -> JSON:
-    if sent.is_reply:
-        parent = space.anything_at(space.channels[sent.channel], str(sent.thread_ts))
-        return {"thread_ts": sent.thread_ts, "parent_user_id": parent.user if parent else None}
-    replies = space.replies(sent) if sent.audience is None else []
+def _thread_fields(workspace: WorkspaceState, message: PostedMessage) -> JSON:
+    if message.is_reply:
+        parent = workspace.find_message(workspace.channels[message.channel], str(message.thread_ts))
+        return {"thread_ts": message.thread_ts, "parent_user_id": parent.user if parent else None}
+    replies = workspace.replies(message) if message.audience is None else []
     if not replies:
         return {}
     writers = list(dict.fromkeys(reply.user for reply in replies))
     return {
-        "thread_ts": sent.ts,
+        "thread_ts": message.ts,
         "reply_count": len(replies),
         "reply_users_count": len(writers),
         "reply_users": writers[:5],

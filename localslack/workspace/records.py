@@ -10,7 +10,7 @@ JSON = dict[str, Any]
 
 
 @dataclass(kw_only=True)
-class Person:
+class User:
     """A user account: a person, a bot, a guest, a stranger from another workspace, or a deleted account.
 
     team_id: the workspace that they belong to. enterprise_user: who they are in an Enterprise Grid, in Slack's words;
@@ -32,7 +32,7 @@ class Person:
 
 
 @dataclass(kw_only=True)
-class Channel:
+class Conversation:
     """A public or private channel, or a direct conversation between the app and one person.
 
     posting: who can post, everyone or admins.
@@ -63,7 +63,7 @@ class Channel:
 
 
 @dataclass(kw_only=True)
-class Group:
+class UserGroup:
     """A user group."""
 
     id: str
@@ -94,7 +94,7 @@ class File:
 
 
 @dataclass(kw_only=True)
-class Message:
+class PostedMessage:
     """A message; with an audience it is ephemeral and only that person sees it."""
 
     ts: str

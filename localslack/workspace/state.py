@@ -9,74 +9,75 @@ import base64
 import bisect
 from copy import deepcopy
 from dataclasses import asdict, fields, replace
-from typing import Any, TypeVar
+from typing import Any
 
-from localslack.core.change_feed import Changes
-from localslack.core.clock import Clock
+from localslack.core.change_feed import ChangeFeed
+from localslack.core.clock import WorkspaceClock
 from localslack.core.errors import SlackError
-from localslack.core.state_file import Store
+from localslack.core.state_file import StateFile
 from localslack.seed import BOT, ChannelSeed, GroupSeed, PersonSeed, Seed
-from localslack.workspace.records import App, Channel, File, Group, Message, Person, Team
+from localslack.workspace.records import App, Conversation, File, PostedMessage, Team, User, UserGroup
 
-KINDS = ("person", "channel", "group", "message", "file", "content", "counter")
-STATE = ("people", "channels", "groups", "files", "_contents", "_messages", "_order", "_threads")
-Record = TypeVar("Record", Person, Channel, Group, Message)
+DOCUMENT_KINDS = ("person", "channel", "group", "message", "file", "content", "counter")
+SNAPSHOT_FIELDS = ("people", "channels", "groups", "files", "_contents", "_messages", "_order", "_threads")
 
 
-class Workspace:
+class WorkspaceState:
     """Everything that people and the app can see."""
 
-    def __init__(self, seed: Seed, url: str, app: App, store: Store, changes: Changes, clock: Clock) -> None:
+    def __init__(
+        self, seed: Seed, url: str, app: App, state_file: StateFile, change_feed: ChangeFeed, clock: WorkspaceClock
+    ) -> None:
         self.app = app
         self.team = Team(id=seed.team_id, name=seed.team_name, domain=seed.team_domain, url=url)
-        self.people: dict[str, Person] = {}
-        self.channels: dict[str, Channel] = {}
-        self.groups: dict[str, Group] = {}
+        self.people: dict[str, User] = {}
+        self.channels: dict[str, Conversation] = {}
+        self.groups: dict[str, UserGroup] = {}
         self.files: dict[str, File] = {}
         self._seed = seed
-        self._store = store
-        self._changes = changes
+        self._state_file = state_file
+        self._change_feed = change_feed
         self._clock = clock
         self._last_us = 0
         self._clear()
         self._load()
         if not self.people:
-            self._plant()
+            self._apply_seed()
 
     # -- people ---------------------------------------------------------------------------------------------
 
-    def person(self, who: str) -> Person:
+    def person(self, id_or_handle: str) -> User:
         """The account with this id or handle; raises user_not_found."""
-        found = self.people.get(who) or next(
-            (person for person in self.people.values() if person.name == who.removeprefix("@")), None
+        found = self.people.get(id_or_handle) or next(
+            (person for person in self.people.values() if person.name == id_or_handle.removeprefix("@")), None
         )
         if found is None:
             raise SlackError("user_not_found")
         return found
 
-    def change_person(self, who: str, **changed: Any) -> Person:
+    def change_person(self, id_or_handle: str, **changed: Any) -> User:
         """Change fields of an account: make it a guest, a bot, deleted, a stranger; raises user_not_found."""
-        person = self.person(who)
+        person = self.person(id_or_handle)
         for name, value in changed.items():
-            if name == "id" or name not in {field.name for field in fields(Person)}:
+            if name == "id" or name not in {field.name for field in fields(User)}:
                 raise SlackError("invalid_arguments", messages=[f"a person has no field {name}"])
             setattr(person, name, value)
         self._save_person(person)
         return person
 
-    def add_person(self, seed: PersonSeed) -> Person:
+    def add_person(self, seed: PersonSeed) -> User:
         """Add an account and take it into no channel."""
-        person = Person(**{**asdict(seed), "team_id": seed.team_id or self.team.id})
+        person = User(**{**asdict(seed), "team_id": seed.team_id or self.team.id})
         person.real_name = person.real_name or person.name.title()
         self._save_person(person)
         return person
 
-    def is_stranger(self, person: Person) -> bool:
+    def is_stranger(self, person: User) -> bool:
         """Whether the account belongs to another workspace, and this one isn't among those of its organization."""
         teams = (person.enterprise_user or {}).get("teams", [])
         return person.team_id != self.team.id and self.team.id not in teams
 
-    def is_shared(self, channel: Channel) -> bool:
+    def is_shared(self, channel: Conversation) -> bool:
         """Whether strangers are in a conversation."""
         return any(self.is_stranger(self.people[one]) for one in channel.members if one in self.people)
 
@@ -91,7 +92,7 @@ class Workspace:
                 }
         return None
 
-    def may_see(self, person: Person, room: Channel) -> bool:
+    def can_see(self, person: User, room: Conversation) -> bool:
         """Whether a person can read a conversation: as a member, or a public one unless they're a guest."""
         if person.id in room.members:
             return True
@@ -100,18 +101,18 @@ class Workspace:
 
     # -- groups ---------------------------------------------------------------------------------------------
 
-    def set_group(self, seed: GroupSeed) -> Group:
+    def set_user_group(self, seed: GroupSeed) -> UserGroup:
         """Make a user group, or change who is in it."""
         members = [self.person(who).id for who in seed.members]
-        group = Group(id=seed.id, handle=seed.handle, name=seed.name, members=members)
+        group = UserGroup(id=seed.id, handle=seed.handle, name=seed.name, members=members)
         self.groups[group.id] = group
-        self._store.put(("group", group.id, asdict(group)))
-        self._changes.publish("people")
+        self._state_file.put(("group", group.id, asdict(group)))
+        self._change_feed.publish("people")
         return group
 
     # -- channels -------------------------------------------------------------------------------------------
 
-    def channel(self, name: str) -> Channel:
+    def channel(self, name: str) -> Conversation:
         """The conversation with this id or (#)name; raises channel_not_found."""
         found = self.channels.get(name) or next(
             (c for c in self.channels.values() if not c.is_im and c.name == name.removeprefix("#")), None
@@ -120,9 +121,9 @@ class Workspace:
             raise SlackError("channel_not_found")
         return found
 
-    def add_channel(self, seed: ChannelSeed) -> Channel:
+    def add_channel(self, seed: ChannelSeed) -> Conversation:
         """Make a channel with the seed's members."""
-        channel = Channel(
+        channel = Conversation(
             id=seed.id,
             name=seed.name,
             purpose=seed.purpose,
@@ -135,47 +136,47 @@ class Workspace:
         self._save_channel(channel)
         return channel
 
-    def set_members(self, channel: Channel, members: list[str]) -> None:
+    def set_members(self, channel: Conversation, members: list[str]) -> None:
         """Say who is in a channel, by name or id; "bot" is the app."""
         channel.members = [self._member_id(who) for who in members]
         self._save_channel(channel)
 
-    def archive(self, channel: Channel, archived: bool = True) -> None:
+    def archive(self, channel: Conversation, archived: bool = True) -> None:
         """Archive a channel, or bring it back."""
         channel.is_archived = archived
         self._save_channel(channel)
 
-    def rename(self, channel: Channel, name: str) -> None:
+    def rename(self, channel: Conversation, name: str) -> None:
         """Rename a channel; Slack remembers its earlier names."""
         channel.previous_names.append(channel.name)
         channel.name = name.removeprefix("#")
         self._save_channel(channel)
 
-    def limit_posting(self, channel: Channel, to: str) -> None:
+    def limit_posting(self, channel: Conversation, allowed: str) -> None:
         """Say who can post in a channel: everyone or admins."""
-        channel.posting = to
+        channel.posting = allowed
         self._save_channel(channel)
 
-    def may_post(self, channel: Channel, member: str) -> bool:
+    def can_post(self, channel: Conversation, member: str) -> bool:
         """Whether a member can post; the app is not an admin."""
         return channel.posting == "everyone" or (member in self.people and self.people[member].is_admin)
 
-    def join(self, channel: Channel, member: str) -> None:
+    def join(self, channel: Conversation, member: str) -> None:
         """Make an account a member of a channel."""
         if member not in channel.members:
             channel.members.append(member)
             self._save_channel(channel)
 
-    def direct_channel(self, person: Person) -> Channel:
+    def open_direct_message(self, person: User) -> Conversation:
         """The conversation between the app and a person, opened if need be."""
         key = "D" + person.id[1:]
         if key not in self.channels:
             members = [self.app.bot_user_id, person.id]
             now = int(self._clock.now())
-            self._save_channel(Channel(id=key, name="", created=now, is_im=True, members=members))
+            self._save_channel(Conversation(id=key, name="", created=now, is_im=True, members=members))
         return self.channels[key]
 
-    def partner(self, channel: Channel) -> str:
+    def direct_message_partner(self, channel: Conversation) -> str:
         """The person at the other end of a direct conversation with the app."""
         return next(member for member in channel.members if member != self.app.bot_user_id)
 
@@ -187,36 +188,36 @@ class Workspace:
             raise SlackError("file_not_found")
         return self.files[file_id]
 
-    def content(self, file: File) -> bytes:
+    def file_content(self, file: File) -> bytes:
         """The bytes of a file."""
         return self._contents[file.id]
 
-    def keep(self, file: File, content: bytes) -> None:
+    def save_file(self, file: File, content: bytes) -> None:
         """Add a completed file with its bytes."""
         self.files[file.id] = file
         self._contents[file.id] = content
         stored = {"id": file.id, "base64": base64.b64encode(content).decode()}
-        self._store.put(("file", file.id, asdict(file)), ("content", file.id, stored))
+        self._state_file.put(("file", file.id, asdict(file)), ("content", file.id, stored))
 
     # -- messages -------------------------------------------------------------------------------------------
 
-    def messages(self, channel: Channel) -> list[Message]:
+    def messages(self, channel: Conversation) -> list[PostedMessage]:
         """Everything in a conversation, oldest first, replies and ephemerals included."""
         held = self._messages[channel.id]
         return [held[ts] for ts in self._order[channel.id]]
 
-    def message(self, channel: Channel, ts: str) -> Message:
+    def message(self, channel: Conversation, ts: str) -> PostedMessage:
         """One lasting message; raises message_not_found, for ephemerals too."""
         found = self._messages[channel.id].get(ts)
         if found is None or found.audience is not None:
             raise SlackError("message_not_found")
         return found
 
-    def anything_at(self, channel: Channel, ts: str) -> Message | None:
+    def find_message(self, channel: Conversation, ts: str) -> PostedMessage | None:
         """One message, ephemeral or not, or None."""
         return self._messages[channel.id].get(ts)
 
-    def replies(self, parent: Message) -> list[Message]:
+    def replies(self, parent: PostedMessage) -> list[PostedMessage]:
         """The lasting replies in the thread that a message opened, oldest first."""
         stamps = self._threads.get((parent.channel, parent.ts), [])
         return [self._messages[parent.channel][ts] for ts in stamps]
@@ -226,14 +227,14 @@ class Workspace:
         self._last_us = max(self._last_us + 1, int(self._clock.now() * 1_000_000))
         return f"{self._last_us // 1_000_000}.{self._last_us % 1_000_000:06d}"
 
-    def post(self, channel: Channel, user: str, **content: Any) -> Message:
+    def post_message(self, channel: Conversation, user: str, **content: Any) -> PostedMessage:
         """Add a message of an account to a conversation, with the content fields of Message."""
-        message = Message(ts=self.next_ts(), channel=channel.id, user=user, **content)
-        self._hold(message)
+        message = PostedMessage(ts=self.next_ts(), channel=channel.id, user=user, **content)
+        self._index_message(message)
         self._save_message(message)
         return message
 
-    def rewrite(self, message: Message, **content: Any) -> Message:
+    def edit_message(self, message: PostedMessage, **content: Any) -> PostedMessage:
         """Change the content of a message and remember that it was edited."""
         edited = {"user": message.user, "ts": self.next_ts()}
         changed = replace(message, edited=edited, **content)
@@ -241,75 +242,75 @@ class Workspace:
         self._save_message(changed)
         return changed
 
-    def react(self, message: Message, user: str, name: str) -> Message:
+    def add_reaction(self, message: PostedMessage, user: str, name: str) -> PostedMessage:
         """Add an account's reaction to a message; raises already_reacted."""
-        users = self._reactions(message).get(name, [])
+        users = self._users_by_reaction(message).get(name, [])
         if user in users:
             raise SlackError("already_reacted")
-        return self._with_reactions(message, {**self._reactions(message), name: [*users, user]})
+        return self._save_reactions(message, {**self._users_by_reaction(message), name: [*users, user]})
 
-    def take_back(self, message: Message, user: str, name: str) -> Message:
+    def remove_reaction(self, message: PostedMessage, user: str, name: str) -> PostedMessage:
         """Remove an account's reaction from a message; raises no_reaction."""
-        users = self._reactions(message).get(name, [])
+        users = self._users_by_reaction(message).get(name, [])
         if user not in users:
             raise SlackError("no_reaction")
         others = [one for one in users if one != user]
-        return self._with_reactions(message, {**self._reactions(message), name: others})
+        return self._save_reactions(message, {**self._users_by_reaction(message), name: others})
 
-    def remove(self, message: Message) -> None:
+    def delete_message(self, message: PostedMessage) -> None:
         """Delete a message. A thread keeps a tombstone where its first message was."""
         if message.audience is None and self.replies(message):
-            self._bury(message)
+            self._replace_with_tombstone(message)
             return
         del self._messages[message.channel][message.ts]
         self._order[message.channel].remove(message.ts)
         if message.is_reply and message.audience is None:
             self._threads[(message.channel, str(message.thread_ts))].remove(message.ts)
-        self._store.delete("message", f"{message.channel}/{message.ts}")
-        self._changes.publish("message", channel=message.channel, user=message.audience)
+        self._state_file.delete("message", f"{message.channel}/{message.ts}")
+        self._change_feed.publish("message", channel=message.channel, user=message.audience)
 
     def reset(self) -> None:
         """Start over with the seed; the timestamps go on, so that no message is taken for an old one."""
-        self._store.clear(*KINDS)
+        self._state_file.clear(*DOCUMENT_KINDS)
         self._clear()
-        self._plant()
-        self._changes.publish("reset")
+        self._apply_seed()
+        self._change_feed.publish("reset")
 
-    def kept(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         """A copy of everything, for `put_back`."""
-        return deepcopy({name: getattr(self, name) for name in STATE})
+        return deepcopy({name: getattr(self, name) for name in SNAPSHOT_FIELDS})
 
-    def put_back(self, kept: dict[str, Any]) -> None:
+    def restore(self, snapshot: dict[str, Any]) -> None:
         """Let everything be as it was when this was kept; the timestamps go on."""
-        self.__dict__.update(deepcopy(kept))
-        self._store.clear(*KINDS)
+        self.__dict__.update(deepcopy(snapshot))
+        self._state_file.clear(*DOCUMENT_KINDS)
         for person in self.people.values():
             self._save_person(person)
         for channel in self.channels.values():
             self._save_channel(channel)
         for group in self.groups.values():
-            self._store.put(("group", group.id, asdict(group)))
+            self._state_file.put(("group", group.id, asdict(group)))
         for file in self.files.values():
-            self.keep(file, self._contents[file.id])
+            self.save_file(file, self._contents[file.id])
         for messages in self._messages.values():
             for message in messages.values():
                 self._save_message(message)
-        self._changes.publish("reset")
+        self._change_feed.publish("reset")
 
     # -- keeping --------------------------------------------------------------------------------------------
 
-    def _reactions(self, message: Message) -> dict[str, list[str]]:
+    def _users_by_reaction(self, message: PostedMessage) -> dict[str, list[str]]:
         return {one["name"]: one["users"] for one in message.reactions}
 
-    def _with_reactions(self, message: Message, reactions: dict[str, list[str]]) -> Message:
+    def _save_reactions(self, message: PostedMessage, reactions: dict[str, list[str]]) -> PostedMessage:
         shown = [{"name": name, "users": users} for name, users in reactions.items() if users]
         changed = replace(message, reactions=shown)
         self._messages[message.channel][message.ts] = changed
         self._save_message(changed)
         return changed
 
-    def _bury(self, message: Message) -> None:
-        tomb = Message(
+    def _replace_with_tombstone(self, message: PostedMessage) -> None:
+        tomb = PostedMessage(
             ts=message.ts,
             channel=message.channel,
             user="USLACKBOT",
@@ -320,35 +321,35 @@ class Workspace:
         self._messages[message.channel][message.ts] = tomb
         self._save_message(tomb)
 
-    def _hold(self, message: Message) -> None:
+    def _index_message(self, message: PostedMessage) -> None:
         self._messages[message.channel][message.ts] = message
-        bisect.insort(self._order[message.channel], message.ts, key=stamp)
+        bisect.insort(self._order[message.channel], message.ts, key=ts_to_microseconds)
         if message.is_reply and message.audience is None:
             thread = self._threads.setdefault((message.channel, str(message.thread_ts)), [])
-            bisect.insort(thread, message.ts, key=stamp)
+            bisect.insort(thread, message.ts, key=ts_to_microseconds)
 
-    def _save_message(self, message: Message) -> None:
+    def _save_message(self, message: PostedMessage) -> None:
         if message.audience is None:
-            self._store.put(
+            self._state_file.put(
                 ("message", f"{message.channel}/{message.ts}", asdict(message)),
                 ("counter", "ts", {"last": self._last_us}),
             )
-        self._changes.publish("message", channel=message.channel, user=message.audience)
+        self._change_feed.publish("message", channel=message.channel, user=message.audience)
 
-    def _save_person(self, person: Person) -> None:
+    def _save_person(self, person: User) -> None:
         self.people[person.id] = person
-        self._store.put(("person", person.id, asdict(person)))
-        self._changes.publish("people")
+        self._state_file.put(("person", person.id, asdict(person)))
+        self._change_feed.publish("people")
 
-    def _save_channel(self, channel: Channel) -> None:
+    def _save_channel(self, channel: Conversation) -> None:
         self.channels[channel.id] = channel
         self._messages.setdefault(channel.id, {})
         self._order.setdefault(channel.id, [])
-        self._store.put(("channel", channel.id, asdict(channel)))
-        self._changes.publish("channel", channel=channel.id)
+        self._state_file.put(("channel", channel.id, asdict(channel)))
+        self._change_feed.publish("channel", channel=channel.id)
 
-    def _member_id(self, who: str) -> str:
-        return self.app.bot_user_id if who in (BOT, self.app.bot_user_id) else self.person(who).id
+    def _member_id(self, id_or_handle: str) -> str:
+        return self.app.bot_user_id if id_or_handle in (BOT, self.app.bot_user_id) else self.person(id_or_handle).id
 
     def _members(self, seed: ChannelSeed) -> list[str]:
         if seed.members is None:
@@ -356,13 +357,13 @@ class Workspace:
             return [*everybody, self.app.bot_user_id]
         return [self._member_id(who) for who in seed.members]
 
-    def _plant(self) -> None:
+    def _apply_seed(self) -> None:
         for person in self._seed.people:
             self.add_person(person)
         for channel in self._seed.channels:
             self.add_channel(channel)
         for group in self._seed.groups:
-            self.set_group(group)
+            self.set_user_group(group)
 
     def _clear(self) -> None:
         self.people.clear()
@@ -370,26 +371,26 @@ class Workspace:
         self.groups.clear()
         self.files.clear()
         self._contents: dict[str, bytes] = {}
-        self._messages: dict[str, dict[str, Message]] = {}
+        self._messages: dict[str, dict[str, PostedMessage]] = {}
         self._order: dict[str, list[str]] = {}
         self._threads: dict[tuple[str, str], list[str]] = {}
 
     def _load(self) -> None:
-        self.people.update((body["id"], Person(**body)) for body in self._store.all("person"))
-        self.groups.update((body["id"], Group(**body)) for body in self._store.all("group"))
-        self.files.update((body["id"], File(**body)) for body in self._store.all("file"))
-        for body in self._store.all("content"):
+        self.people.update((body["id"], User(**body)) for body in self._state_file.read_all("person"))
+        self.groups.update((body["id"], UserGroup(**body)) for body in self._state_file.read_all("group"))
+        self.files.update((body["id"], File(**body)) for body in self._state_file.read_all("file"))
+        for body in self._state_file.read_all("content"):
             self._contents[body["id"]] = base64.b64decode(body["base64"])
-        for body in self._store.all("channel"):
-            self.channels[body["id"]] = Channel(**body)
+        for body in self._state_file.read_all("channel"):
+            self.channels[body["id"]] = Conversation(**body)
             self._messages[body["id"]] = {}
             self._order[body["id"]] = []
-        for body in self._store.all("message"):
-            self._hold(Message(**body))
-        self._last_us = max([self._last_us, *(body["last"] for body in self._store.all("counter"))])
+        for body in self._state_file.read_all("message"):
+            self._index_message(PostedMessage(**body))
+        self._last_us = max([self._last_us, *(body["last"] for body in self._state_file.read_all("counter"))])
 
 
-def stamp(ts: str) -> int:
+def ts_to_microseconds(ts: str) -> int:
     """A message timestamp as a number of microseconds, to compare and sort by; raises ValueError."""
     seconds, _, rest = ts.partition(".")
     return int(seconds) * 1_000_000 + int(rest.ljust(6, "0")[:6] or 0)

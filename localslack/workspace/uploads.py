@@ -7,16 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from localslack.core.errors import SlackError
-from localslack.workspace.file_types import recognise
+from localslack.workspace.file_types import detect_file_type
 from localslack.workspace.records import File
 
 # Slack's own limit is 1 GB; here every file is held in memory.
-MOST_BYTES = 20_000_000
-KEPT = 1000
+MAX_FILE_BYTES = 20_000_000
+MAX_PENDING = 1000
 
 
 @dataclass
-class Upload:
+class PendingUpload:
     """A promised file, and its bytes once they are here."""
 
     key: str
@@ -24,17 +24,17 @@ class Upload:
     content: bytes | None = None
 
 
-class Uploads:
+class PendingUploads:
     """The uploads that have not been completed. They end with the process, as triggers do."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._held: dict[str, Upload] = {}
+        self._pending: dict[str, PendingUpload] = {}
 
-    def promise(self, name: str, size: int, user: str, *, alt_text: str = "", snippet_type: str = "") -> Upload:
+    def reserve(self, name: str, size: int, user: str, *, alt_text: str = "", snippet_type: str = "") -> PendingUpload:
         """Give a file an id and an address to send its bytes to, once."""
         file = File(
-            id=file_id(),
+            id=new_file_id(),
             name=name,
             user=user,
             created=int(self._now()),
@@ -42,44 +42,44 @@ class Uploads:
             alt_text=alt_text,
             snippet_type=snippet_type,
         )
-        self._held[file.id] = upload = Upload(secrets.token_urlsafe(24), file)
-        while len(self._held) > KEPT:
-            del self._held[next(iter(self._held))]
+        self._pending[file.id] = upload = PendingUpload(secrets.token_urlsafe(24), file)
+        while len(self._pending) > MAX_PENDING:
+            del self._pending[next(iter(self._pending))]
         return upload
 
     def receive(self, key: str, content: bytes) -> File:
         """Take the bytes of a promised file; raises invalid_upload_url or size_mismatch, and keeps nothing then."""
-        upload = next((one for one in self._held.values() if one.key == key), None)
+        upload = next((one for one in self._pending.values() if one.key == key), None)
         if upload is None or upload.content is not None:
             raise SlackError("invalid_upload_url", status=404)
         if len(content) != upload.file.size:
             raise SlackError("size_mismatch", status=400)
         upload.content = content
-        upload.file = described(upload.file, content)
+        upload.file = with_detected_type(upload.file, content)
         return upload.file
 
-    def received(self, wanted: str) -> Upload:
+    def received_upload(self, file_id: str) -> PendingUpload:
         """The upload of this file id, if its bytes are here; raises file_not_found."""
-        upload = self._held.get(wanted)
+        upload = self._pending.get(file_id)
         if upload is None or upload.content is None:
             raise SlackError("file_not_found")
         return upload
 
-    def forget(self, finished: str) -> None:
+    def forget(self, file_id: str) -> None:
         """Let go of an upload that has been completed."""
-        self._held.pop(finished, None)
+        self._pending.pop(file_id, None)
 
     def clear(self) -> None:
         """Forget all uploads."""
-        self._held.clear()
+        self._pending.clear()
 
 
-def file_id() -> str:
+def new_file_id() -> str:
     """Make up a file id."""
     return f"F{secrets.token_hex(5).upper()}"
 
 
-def described(file: File, content: bytes) -> File:
+def with_detected_type(file: File, content: bytes) -> File:
     """The file with what its bytes tell of it."""
-    kind = recognise(file.name, content)
+    kind = detect_file_type(file.name, content)
     return replace(file, size=len(content), mimetype=kind.mimetype, width=kind.width, height=kind.height)

@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from localslack import blocks
-from localslack.blocks.default_ids import with_ids
+from localslack.blocks.default_ids import with_default_ids
 from localslack.blocks.input_state import Answers, state_values
-from localslack.core.change_feed import Changes
+from localslack.core.change_feed import ChangeFeed
 from localslack.core.errors import SlackError
-from localslack.core.state_file import Store
+from localslack.core.state_file import StateFile
 from localslack.workspace.records import App, Team
 
 JSON = dict[str, Any]
-STACK = 3
-MAX_BYTES = 250_000
+MAX_MODALS = 3
+MAX_VIEW_BYTES = 250_000
 
 
 class Views:
@@ -28,19 +28,19 @@ class Views:
         app: App,
         team: Team,
         *,
-        store: Store,
-        changes: Changes,
+        state_file: StateFile,
+        change_feed: ChangeFeed,
         next_ts: Callable[[], str],
-        has_picture: blocks.HasPicture,
+        has_picture: blocks.PictureCheck,
     ) -> None:
         self._app = app
         self._team = team
-        self._store = store
-        self._changes = changes
+        self._state_file = state_file
+        self._change_feed = change_feed
         self._next_ts = next_ts
         self._has_picture = has_picture
         self._stacks: dict[str, list[JSON]] = {}
-        self._homes: dict[str, JSON] = {body["user"]: body["view"] for body in store.all("home")}
+        self._homes: dict[str, JSON] = {body["user"]: body["view"] for body in state_file.read_all("home")}
 
     def stack(self, user: str) -> list[JSON]:
         """The modals of a person, the one in front last."""
@@ -55,152 +55,152 @@ class Views:
         """What is published on a person's Home tab, or None."""
         return self._homes.get(user)
 
-    def find(self, user: str, view_id: str) -> JSON:
+    def open_modal(self, user: str, view_id: str) -> JSON:
         """A person's open modal; raises not_found."""
         for view in self._stacks.get(user, []):
             if view["id"] == view_id:
                 return view
         raise SlackError("not_found")
 
-    def shown(self, user: str, view_id: str) -> JSON:
+    def visible_view(self, user: str, view_id: str) -> JSON:
         """A person's open modal or Home tab; raises not_found."""
         home = self._homes.get(user)
-        return home if home and home["id"] == view_id else self.find(user, view_id)
+        return home if home and home["id"] == view_id else self.open_modal(user, view_id)
 
-    def owner(self, *, view_id: str | None = None, external_id: str | None = None) -> tuple[str, JSON]:
+    def find_with_owner(self, *, view_id: str | None = None, external_id: str | None = None) -> tuple[str, JSON]:
         """Who sees this modal or Home tab, and the view; raises not_found."""
-        for user, view in self._everywhere():
+        for user, view in self._all_views():
             if view["id"] == view_id or (external_id and view["external_id"] == external_id):
                 return user, view
         raise SlackError("not_found")
 
-    def open(self, user: str, wanted: JSON) -> JSON:
+    def open(self, user: str, definition: JSON) -> JSON:
         """Show a modal as the only one of a person; raises the errors of views.open."""
-        view = self._build(wanted)
+        view = self._build(definition)
         view["root_view_id"] = view["id"]
         self._stacks[user] = [view]
-        self._changed(user)
+        self._publish_change(user)
         return view
 
-    def push(self, user: str, wanted: JSON) -> JSON:
+    def push(self, user: str, definition: JSON) -> JSON:
         """Show a modal on top of those a person has; raises push_limit_reached with three open."""
         stack = self._stacks.get(user, [])
         if not stack:
             raise SlackError("not_found")
-        if len(stack) >= STACK:
+        if len(stack) >= MAX_MODALS:
             raise SlackError("push_limit_reached")
-        view = self._build(wanted)
+        view = self._build(definition)
         view |= {"root_view_id": stack[0]["id"], "previous_view_id": stack[-1]["id"]}
         stack.append(view)
-        self._changed(user)
+        self._publish_change(user)
         return view
 
-    def update(self, user: str, old: JSON, wanted: JSON, expected_hash: str | None = None) -> JSON:
+    def update(self, user: str, old: JSON, definition: JSON, expected_hash: str | None = None) -> JSON:
         """Put another content into a view, keeping the answers whose fields are still there."""
         if expected_hash is not None and expected_hash != old["hash"]:
             raise SlackError("hash_conflict")
-        view = self._build(wanted, kind=old["type"], replacing=old)
+        view = self._build(definition, kind=old["type"], replacing=old)
         kept = ("id", "root_view_id", "previous_view_id")
         view |= {name: old[name] for name in kept}
-        view["state"] = {"values": _carried_over(view, old)}
+        view["state"] = {"values": _carry_over_state(view, old)}
         if view["type"] == "home":
-            return self._hold_home(user, view)
+            return self._save_home(user, view)
         stack = self._stacks[user]
         stack[[held["id"] for held in stack].index(old["id"])] = view
-        self._changed(user)
+        self._publish_change(user)
         return view
 
-    def publish(self, user: str, wanted: JSON, expected_hash: str | None = None) -> JSON:
+    def publish(self, user: str, definition: JSON, expected_hash: str | None = None) -> JSON:
         """Put a content on a person's Home tab, where it stays the same view; raises hash_conflict."""
         old = self._homes.get(user)
         if old is not None:
-            return self.update(user, old, wanted, expected_hash)
+            return self.update(user, old, definition, expected_hash)
         if expected_hash is not None:
             raise SlackError("hash_conflict")
-        view = self._build(wanted, kind="home")
+        view = self._build(definition, kind="home")
         view["root_view_id"] = view["id"]
-        return self._hold_home(user, view)
+        return self._save_home(user, view)
 
-    def fill(self, view: JSON, answers: Answers) -> JSON:
+    def save_answers(self, view: JSON, answers: Answers) -> JSON:
         """Remember what a person has filled in; raises ValueError for an option that is not offered."""
         view["state"] = {"values": state_values(view["blocks"], answers)}
         return view
 
     def close(self, user: str, view_id: str) -> JSON:
         """Close one modal of a person and return it; raises not_found."""
-        closed = self.find(user, view_id)
+        closed = self.open_modal(user, view_id)
         self._stacks[user].remove(closed)
-        self._changed(user)
+        self._publish_change(user)
         return closed
 
-    def clear(self, user: str) -> list[JSON]:
+    def close_all(self, user: str) -> list[JSON]:
         """Close all modals of a person and return them."""
         closed = self._stacks.pop(user, [])
-        self._changed(user)
+        self._publish_change(user)
         return closed
 
-    def clear_everybody(self) -> None:
+    def clear(self) -> None:
         """Close all modals of all people, and empty their Home tabs."""
         self._stacks.clear()
         self._homes.clear()
-        self._store.clear("home")
+        self._state_file.clear("home")
 
-    def check(self, wanted: Any, kind: str = "modal") -> None:
+    def validate(self, definition: Any, kind: str = "modal") -> None:
         """Whether a modal or home could be shown; raises invalid_arguments naming the rules, or view_too_large."""
-        if not isinstance(wanted, dict):
+        if not isinstance(definition, dict):
             raise SlackError("invalid_arguments", messages=["must provide an object [json-pointer:/view]"])
-        if len(json.dumps(wanted).encode()) > MAX_BYTES:
+        if len(json.dumps(definition).encode()) > MAX_VIEW_BYTES:
             raise SlackError("view_too_large")
-        if problems := blocks.view_problems(wanted, self._has_picture, kind):
+        if problems := blocks.view_problems(definition, self._has_picture, kind):
             raise SlackError("invalid_arguments", messages=problems)
 
-    def _build(self, wanted: JSON, *, kind: str = "modal", replacing: JSON | None = None) -> JSON:
-        self.check(wanted, kind)
-        self._check_external_id(wanted, replacing)
-        shown = with_ids(wanted["blocks"])
+    def _build(self, definition: JSON, *, kind: str = "modal", replacing: JSON | None = None) -> JSON:
+        self.validate(definition, kind)
+        self._check_external_id(definition, replacing)
+        shown = with_default_ids(definition["blocks"])
         return {
             "id": f"V{secrets.token_hex(5).upper()}",
             "team_id": self._team.id,
-            "type": wanted["type"],
+            "type": definition["type"],
             "blocks": shown,
-            "private_metadata": wanted.get("private_metadata", ""),
-            "callback_id": wanted.get("callback_id", ""),
+            "private_metadata": definition.get("private_metadata", ""),
+            "callback_id": definition.get("callback_id", ""),
             "state": {"values": state_values(shown, {})},
             "hash": f"{self._next_ts()}.{secrets.token_hex(4)}",
-            "title": wanted.get("title"),
-            "clear_on_close": wanted.get("clear_on_close", False),
-            "notify_on_close": wanted.get("notify_on_close", False),
-            "close": wanted.get("close"),
-            "submit": wanted.get("submit"),
+            "title": definition.get("title"),
+            "clear_on_close": definition.get("clear_on_close", False),
+            "notify_on_close": definition.get("notify_on_close", False),
+            "close": definition.get("close"),
+            "submit": definition.get("submit"),
             "previous_view_id": None,
             "root_view_id": None,
             "app_id": self._app.id,
-            "external_id": wanted.get("external_id", ""),
+            "external_id": definition.get("external_id", ""),
             "app_installed_team_id": self._team.id,
             "bot_id": self._app.bot_id,
         }
 
-    def _check_external_id(self, wanted: JSON, replacing: JSON | None) -> None:
-        external = wanted.get("external_id")
-        held = [view for _, view in self._everywhere() if view is not replacing]
+    def _check_external_id(self, definition: JSON, replacing: JSON | None) -> None:
+        external = definition.get("external_id")
+        held = [view for _, view in self._all_views() if view is not replacing]
         if external and any(view["external_id"] == external for view in held):
             raise SlackError("duplicate_external_id")
 
-    def _everywhere(self) -> Iterator[tuple[str, JSON]]:
+    def _all_views(self) -> Iterator[tuple[str, JSON]]:
         yield from ((user, view) for user, stack in self._stacks.items() for view in stack)
         yield from self._homes.items()
 
-    def _hold_home(self, user: str, view: JSON) -> JSON:
+    def _save_home(self, user: str, view: JSON) -> JSON:
         self._homes[user] = view
-        self._store.put(("home", user, {"user": user, "view": view}))
-        self._changes.publish("home", user=user)
+        self._state_file.put(("home", user, {"user": user, "view": view}))
+        self._change_feed.publish("home", user=user)
         return view
 
-    def _changed(self, user: str) -> None:
-        self._changes.publish("view", user=user)
+    def _publish_change(self, user: str) -> None:
+        self._change_feed.publish("view", user=user)
 
 
-def _carried_over(view: JSON, old: JSON) -> dict[str, dict[str, JSON]]:
+def _carry_over_state(view: JSON, old: JSON) -> dict[str, dict[str, JSON]]:
     values: dict[str, dict[str, JSON]] = view["state"]["values"]
     for block_id, actions in old["state"]["values"].items():
         for action_id, state in actions.items():

@@ -19,7 +19,7 @@ from bot.domain.moves import UNFINISHED
 from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
 from bot.registry.mlflow import MlflowRegistry
-from localslack import Outcome, Remote
+from localslack import ActionResult, Remote
 from tests.faults.ends import twice
 from tests.harness import chain_is_whole, links, the_request
 from tests.living import BAD, FastClock, Life, watched_policy
@@ -107,7 +107,7 @@ def promotes(seen: World, version: int = GOOD) -> Iterator[str]:
     yield from insists(lambda: seen.bob.clicks(card, "Approve"), lambda: is_approved(seen), says_so=False)
 
 
-def insists(act: Callable[[], Outcome], is_so: Callable[[], object], *, says_so: bool) -> Iterator[str]:
+def insists(act: Callable[[], ActionResult], is_so: Callable[[], object], *, says_so: bool) -> Iterator[str]:
     """Let a person do it again and again until it is so; yield what was acknowledged without a word, and is not.
 
     `says_so`: the acknowledgement says what went wrong, as that of a command does; that of a click says nothing.

@@ -12,7 +12,7 @@ from bot.domain.approvals import RequestState
 from bot.domain.events import Tag
 from bot.registry.memory import MemoryRegistry
 from bot.slack import cards
-from localslack import LocalSlack, Person, PersonSeed, payloads
+from localslack import LocalSlack, PersonSeed, WorkspaceMember, payloads
 from localslack.signing import signature
 from tests.harness import (
     ALICE,
@@ -173,7 +173,7 @@ def test_a_rejection_without_a_reason_is_told_under_its_field(bot: World, before
 def test_a_command_in_a_direct_message_is_answered_there(bot: World, before: State) -> None:
     direct = bot.alice.direct_messages()
     assert direct == []
-    channel = bot.slack.look("direct", user="alice")["channel"]
+    channel = bot.slack.query("direct", user="alice")["channel"]
     assert "Did you mean `churn`?" in types_and_hears(bot.alice, "/model show chrun", channel)
     assert "v4" in types_and_hears(bot.alice, "/model show churn", channel)
     assert state_of(bot) == before
@@ -282,7 +282,7 @@ def test_the_press_of_a_stranger_is_kept_in_the_audit(bot: World) -> None:
 
 def whispers(bot: World, who: PersonSeed, payload: dict[str, Any]) -> str:
     """Send a forged payload and return the sentence that this account hears, directly or afterwards."""
-    person = Person(bot.slack, who.id)
+    person = WorkspaceMember(bot.slack, who.id)
     answers: list[str] = []
 
     def act() -> None:

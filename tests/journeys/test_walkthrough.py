@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from localslack import Person, Remote, connect
+from localslack import Remote, WorkspaceMember, connect
 from tests.demo_process import Demo, clean_environment
 from tests.world import CHANNEL, said
 
@@ -34,7 +34,7 @@ class Walk:
     slack: Remote
 
     @property
-    def bob(self) -> Person:
+    def bob(self) -> WorkspaceMember:
         """Who decides."""
         return self.slack.person("bob")
 

@@ -7,7 +7,7 @@ import pytest
 from slack_bolt import App
 from slack_sdk import WebClient
 
-from localslack import LocalSlack, Person
+from localslack import LocalSlack, WorkspaceMember
 from tests.localslack.apps import MANIFEST, bolt_app, over_socket_mode, web_client
 from tests.workspaces import INSTANT, local_slack
 
@@ -33,12 +33,12 @@ def client(slack: LocalSlack) -> WebClient:
 
 
 @pytest.fixture
-def alice(slack: LocalSlack) -> Person:
+def alice(slack: LocalSlack) -> WorkspaceMember:
     return slack.person("alice")
 
 
 @pytest.fixture
-def bob(slack: LocalSlack) -> Person:
+def bob(slack: LocalSlack) -> WorkspaceMember:
     return slack.person("bob")
 
 

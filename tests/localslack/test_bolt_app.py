@@ -9,7 +9,7 @@ import pytest
 from slack_bolt import Ack, App, Respond
 from slack_sdk import WebClient
 
-from localslack import LocalSlack, Person
+from localslack import LocalSlack, WorkspaceMember
 from tests.localslack.apps import actions, bolt_app, button, modal, over_http, over_socket_mode
 
 JSON = dict[str, Any]
@@ -49,20 +49,20 @@ def _listen(app: App) -> None:
         client.chat_postMessage(channel=body["user"]["id"], text=f"Noted: {reason}")
 
 
-def test_a_command_is_answered_to_its_user_only(running: App, alice: Person, bob: Person) -> None:
+def test_a_command_is_answered_to_its_user_only(running: App, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
     outcome = alice.types("#churn", "/ask why now?")
     assert outcome.acked
     assert outcome.text == "You asked: why now?"
     assert "You asked: why now?" not in [message["text"] for message in bob.sees("#churn")]
 
 
-def test_respond_reaches_the_user_later(running: App, alice: Person) -> None:
+def test_respond_reaches_the_user_later(running: App, alice: WorkspaceMember) -> None:
     alice.types("#churn", "/ask why")
     later = alice.waits_for("#churn", lambda message: message["text"] == "Still thinking.")
     assert later["is_ephemeral"]
 
 
-def test_a_button_updates_its_message(running: App, alice: Person, bob: Person) -> None:
+def test_a_button_updates_its_message(running: App, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
     alice.types("#churn", "/ask why")
     card = bob.waits_for("#churn", lambda message: message.get("blocks"))
     assert bob.clicks(card, "Decide").acked
@@ -70,7 +70,7 @@ def test_a_button_updates_its_message(running: App, alice: Person, bob: Person) 
     assert decided["text"] == "Decided on 7"
 
 
-def test_a_modal_shows_errors_and_then_closes(running: App, alice: Person) -> None:
+def test_a_modal_shows_errors_and_then_closes(running: App, alice: WorkspaceMember) -> None:
     alice.types("#churn", "/ask why")
     alice.clicks(alice.waits_for("#churn", lambda message: message.get("blocks")), "decide")
     alice.waits_for_modal()

@@ -15,8 +15,8 @@ from slack_sdk.signature import SignatureVerifier
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from localslack import LocalSlack, Person
-from localslack.payloads import Actor, Place, as_http_body, slash_command
+from localslack import LocalSlack, WorkspaceMember
+from localslack.payloads import Actor, ChannelRef, as_http_body, slash_command
 from localslack.signing import signed_headers
 from tests.localslack.apps import (
     actions,
@@ -53,7 +53,7 @@ def test_a_connection_url_works_once(slack: LocalSlack) -> None:
         pass
 
 
-def test_each_payload_goes_to_exactly_one_connection(slack: LocalSlack, alice: Person) -> None:
+def test_each_payload_goes_to_exactly_one_connection(slack: LocalSlack, alice: WorkspaceMember) -> None:
     with raw_socket(slack) as first, connect(open_url(slack), proxy=None) as second:
         for socket in (first, second):
             receive(socket)
@@ -82,7 +82,7 @@ def test_the_eleventh_connection_is_sent_away(slack: LocalSlack) -> None:
     assert first_words[-1]["reason"] == "too_many_websockets"
 
 
-def test_a_slash_command_has_the_shape_that_slack_sends(slack: LocalSlack, alice: Person) -> None:
+def test_a_slash_command_has_the_shape_that_slack_sends(slack: LocalSlack, alice: WorkspaceMember) -> None:
     with raw_socket(slack) as socket:
         receive(socket)
         typing = in_background(alice.types, "#churn", "/ask  why now? ")
@@ -100,7 +100,7 @@ def test_a_slash_command_has_the_shape_that_slack_sends(slack: LocalSlack, alice
     assert {"token", "team_id", "team_domain", "api_app_id", "trigger_id"} <= set(payload)
 
 
-def test_a_click_has_the_shape_that_slack_sends(slack: LocalSlack, alice: Person) -> None:
+def test_a_click_has_the_shape_that_slack_sends(slack: LocalSlack, alice: WorkspaceMember) -> None:
     blocks = [actions(button("Go", "go", value="7", style="primary"))]
     web_client(slack).chat_postMessage(channel="#churn", text="x", blocks=blocks)
     with raw_socket(slack) as socket:
@@ -120,7 +120,7 @@ def test_a_click_has_the_shape_that_slack_sends(slack: LocalSlack, alice: Person
     assert action["text"]["text"] == "Go"
 
 
-def test_a_click_on_an_ephemeral_carries_no_message(slack: LocalSlack, alice: Person) -> None:
+def test_a_click_on_an_ephemeral_carries_no_message(slack: LocalSlack, alice: WorkspaceMember) -> None:
     blocks = [actions(button("Go", "go"))]
     web_client(slack).chat_postEphemeral(channel="C0CHURN", user="U0ALICE", text="x", blocks=blocks)
     with raw_socket(slack) as socket:
@@ -133,7 +133,7 @@ def test_a_click_on_an_ephemeral_carries_no_message(slack: LocalSlack, alice: Pe
     assert envelope["payload"]["container"]["is_ephemeral"] is True
 
 
-def test_without_an_answer_the_person_sees_a_timeout(slack: LocalSlack, alice: Person) -> None:
+def test_without_an_answer_the_person_sees_a_timeout(slack: LocalSlack, alice: WorkspaceMember) -> None:
     with raw_socket(slack) as socket:
         receive(socket)
         typing = in_background(alice.types, "#churn", "/ask why")
@@ -145,7 +145,7 @@ def test_without_an_answer_the_person_sees_a_timeout(slack: LocalSlack, alice: P
     assert alice.sees("#churn")[-1]["text"] == '/ask failed with the error "operation_timeout"'
 
 
-def test_a_late_answer_is_ignored(slack: LocalSlack, alice: Person) -> None:
+def test_a_late_answer_is_ignored(slack: LocalSlack, alice: WorkspaceMember) -> None:
     with raw_socket(slack) as socket:
         receive(socket)
         typing = in_background(alice.types, "#churn", "/ask why")
@@ -157,7 +157,7 @@ def test_a_late_answer_is_ignored(slack: LocalSlack, alice: Person) -> None:
     assert "too late" not in [message["text"] for message in alice.sees("#churn")]
 
 
-def test_without_a_connection_nothing_is_delivered(slack: LocalSlack, alice: Person) -> None:
+def test_without_a_connection_nothing_is_delivered(slack: LocalSlack, alice: WorkspaceMember) -> None:
     assert alice.types("#churn", "/ask why").error == "dispatch_failed"
 
 
@@ -168,7 +168,7 @@ def test_the_app_comes_back_after_a_disconnection(slack: LocalSlack, connected: 
     assert slack.wait_for(lambda: slack.status()["connections_so_far"] > before)
 
 
-def test_a_deaf_connection_swallows_acknowledgements(slack: LocalSlack, alice: Person) -> None:
+def test_a_deaf_connection_swallows_acknowledgements(slack: LocalSlack, alice: WorkspaceMember) -> None:
     with raw_socket(slack) as socket:
         receive(socket)
         slack.disconnect_sockets("silent")
@@ -180,7 +180,7 @@ def test_a_deaf_connection_swallows_acknowledgements(slack: LocalSlack, alice: P
         slack.disconnect_sockets("abrupt")
 
 
-def test_an_event_is_sent_again_until_it_is_acknowledged(slack: LocalSlack, alice: Person) -> None:
+def test_an_event_is_sent_again_until_it_is_acknowledged(slack: LocalSlack, alice: WorkspaceMember) -> None:
     with raw_socket(slack) as socket:
         receive(socket)
         alice.types("#churn", "hello everybody")
@@ -195,7 +195,7 @@ def test_an_event_is_sent_again_until_it_is_acknowledged(slack: LocalSlack, alic
     assert second["payload"]["event_id"] == first["payload"]["event_id"]
 
 
-def test_an_event_says_for_which_bot_it_is(slack: LocalSlack, alice: Person) -> None:
+def test_an_event_says_for_which_bot_it_is(slack: LocalSlack, alice: WorkspaceMember) -> None:
     with raw_socket(slack) as socket:
         receive(socket)
         alice.types("#churn", "hello")
@@ -206,7 +206,7 @@ def test_an_event_says_for_which_bot_it_is(slack: LocalSlack, alice: Person) -> 
     assert (authorization["team_id"], authorization["is_bot"]) == (slack.team_id, True)
 
 
-def test_a_reset_ends_what_was_to_be_told_again(slack: LocalSlack, alice: Person) -> None:
+def test_a_reset_ends_what_was_to_be_told_again(slack: LocalSlack, alice: WorkspaceMember) -> None:
     alice.types("#churn", "before")
     slack.reset()
     with raw_socket(slack) as socket:
@@ -218,7 +218,7 @@ def test_a_reset_ends_what_was_to_be_told_again(slack: LocalSlack, alice: Person
     assert envelope["payload"]["event"]["text"] == "after"
 
 
-def test_a_mention_is_an_event_of_its_own(slack: LocalSlack, alice: Person) -> None:
+def test_a_mention_is_an_event_of_its_own(slack: LocalSlack, alice: WorkspaceMember) -> None:
     with raw_socket(slack) as socket:
         receive(socket)
         alice.types("#churn", "@tester are you there?")
@@ -233,7 +233,7 @@ def test_a_mention_is_an_event_of_its_own(slack: LocalSlack, alice: Person) -> N
 # -- signed HTTP ------------------------------------------------------------------------------------------------
 
 
-def test_a_request_is_signed_and_a_form(slack: LocalSlack, alice: Person) -> None:
+def test_a_request_is_signed_and_a_form(slack: LocalSlack, alice: WorkspaceMember) -> None:
     seen: list[tuple[str, dict[str, str]]] = []
 
     def answer(body: str, headers: dict[str, str]) -> tuple[int, str, str]:
@@ -256,7 +256,7 @@ def test_a_request_is_signed_and_a_form(slack: LocalSlack, alice: Person) -> Non
     [(200, "text/plain", "Plain words", "Plain words"), (200, "application/json", '{"text": "JSON"}', "JSON")],
 )
 def test_the_body_of_the_answer_is_shown_to_the_user(
-    slack: LocalSlack, alice: Person, status: int, kind: str, words: str, text: str
+    slack: LocalSlack, alice: WorkspaceMember, status: int, kind: str, words: str, text: str
 ) -> None:
     with http_server(lambda *_: (status, kind, words)) as url:
         slack.deliver_to(url)
@@ -267,7 +267,9 @@ def test_the_body_of_the_answer_is_shown_to_the_user(
     assert outcome.message["is_ephemeral"]
 
 
-def test_an_answer_may_be_for_the_whole_channel(slack: LocalSlack, alice: Person, bob: Person) -> None:
+def test_an_answer_may_be_for_the_whole_channel(
+    slack: LocalSlack, alice: WorkspaceMember, bob: WorkspaceMember
+) -> None:
     answer = json.dumps({"text": "For all", "response_type": "in_channel"})
     with http_server(lambda *_: (200, "application/json", answer)) as url:
         slack.deliver_to(url)
@@ -276,14 +278,14 @@ def test_an_answer_may_be_for_the_whole_channel(slack: LocalSlack, alice: Person
     assert bob.sees("#churn")[-1]["text"] == "For all"
 
 
-def test_a_server_error_is_shown_to_the_user(slack: LocalSlack, alice: Person) -> None:
+def test_a_server_error_is_shown_to_the_user(slack: LocalSlack, alice: WorkspaceMember) -> None:
     with http_server(lambda *_: (500, "text/plain", "oops")) as url:
         slack.deliver_to(url)
         assert alice.types("#churn", "/ask why").error == "http_service_error"
         slack.deliver_to(None)
 
 
-def test_a_refused_connection_is_shown_to_the_user(slack: LocalSlack, alice: Person) -> None:
+def test_a_refused_connection_is_shown_to_the_user(slack: LocalSlack, alice: WorkspaceMember) -> None:
     slack.deliver_to("http://127.0.0.1:9/slack/events")
     assert alice.types("#churn", "/ask why").error == "dispatch_failed"
 
@@ -296,7 +298,7 @@ def test_a_forged_payload_is_taken_for_a_real_one(slack: LocalSlack) -> None:
         heard.append(body["user_id"])
         ack()
 
-    forged = slash_command("/ask", "x", actor=Actor(id="U0EVE", name="eve"), place=Place(id="C1", name="c"))
+    forged = slash_command("/ask", "x", actor=Actor(id="U0EVE", name="eve"), place=ChannelRef(id="C1", name="c"))
     body, content_type = as_http_body(forged)
     with over_http(slack, app) as url:
         headers = {"Content-Type": content_type, **signed_headers(slack.signing_secret, body)}

@@ -10,7 +10,7 @@ import pytest
 from slack_sdk import WebClient
 from websockets.sync.client import ClientConnection
 
-from localslack import LocalSlack, Person, RefusedError
+from localslack import LocalSlack, RefusedError, WorkspaceMember
 from tests.localslack.apps import MANIFEST, manifest_without, raw_socket, receive, web_client
 from tests.workspaces import local_slack
 
@@ -45,7 +45,7 @@ def heard(slack: LocalSlack) -> Iterator[Ear]:
         yield Ear(socket)
 
 
-def said(person: Person, text: str = "v4 looks odd", **more: Any) -> JSON:
+def said(person: WorkspaceMember, text: str = "v4 looks odd", **more: Any) -> JSON:
     message = person.types("#churn", text, **more).message
     assert message is not None
     return message
@@ -54,19 +54,19 @@ def said(person: Person, text: str = "v4 looks odd", **more: Any) -> JSON:
 # -- mentions and files ---------------------------------------------------------------------------------------------
 
 
-def test_a_mention_in_a_channel_is_heard_as_one(heard: Ear, alice: Person) -> None:
+def test_a_mention_in_a_channel_is_heard_as_one(heard: Ear, alice: WorkspaceMember) -> None:
     said(alice, "@tester hello")
     kinds = {heard.next()["type"], heard.next()["type"]}
     assert kinds == {"message", "app_mention"}
 
 
-def test_a_mention_in_a_direct_conversation_is_only_a_message(heard: Ear, alice: Person) -> None:
-    alice.types(alice.slack.look("direct", user="alice")["channel"], "@tester hello")
+def test_a_mention_in_a_direct_conversation_is_only_a_message(heard: Ear, alice: WorkspaceMember) -> None:
+    alice.types(alice.slack.query("direct", user="alice")["channel"], "@tester hello")
     said(alice, "the next thing")
     assert [heard.next()["text"] for _ in range(2)] == ["<@U0LOCALAPP> hello", "the next thing"]
 
 
-def test_a_message_with_a_file_is_a_file_share(heard: Ear, client: WebClient, alice: Person) -> None:
+def test_a_message_with_a_file_is_a_file_share(heard: Ear, client: WebClient, alice: WorkspaceMember) -> None:
     sent = alice.uploads("#churn", "notes.csv", b"a,b")
     event = heard.next()
     assert (event["type"], event["subtype"]) == ("message", "file_share")
@@ -77,7 +77,7 @@ def test_a_message_with_a_file_is_a_file_share(heard: Ear, client: WebClient, al
 # -- edits and deletions --------------------------------------------------------------------------------------------
 
 
-def test_an_edit_is_heard_with_what_was_there_before(heard: Ear, alice: Person) -> None:
+def test_an_edit_is_heard_with_what_was_there_before(heard: Ear, alice: WorkspaceMember) -> None:
     message = said(alice)
     heard.next()
     alice.edits(message, "v4 looks @bob-proof")
@@ -89,11 +89,11 @@ def test_an_edit_is_heard_with_what_was_there_before(heard: Ear, alice: Person) 
     assert event["message"]["ts"] == message["ts"] != event["ts"]
 
 
-def test_an_edited_message_links_names_as_a_new_one_does(alice: Person) -> None:
+def test_an_edited_message_links_names_as_a_new_one_does(alice: WorkspaceMember) -> None:
     assert alice.edits(said(alice), "ask @bob")["text"] == "ask <@U0BOB>"
 
 
-def test_a_deletion_is_heard_with_what_was_there(heard: Ear, alice: Person) -> None:
+def test_a_deletion_is_heard_with_what_was_there(heard: Ear, alice: WorkspaceMember) -> None:
     message = said(alice)
     heard.next()
     alice.deletes(message)
@@ -103,7 +103,7 @@ def test_a_deletion_is_heard_with_what_was_there(heard: Ear, alice: Person) -> N
     assert alice.sees("#churn") == []
 
 
-def test_deleting_the_first_message_of_a_thread_leaves_a_tombstone(heard: Ear, alice: Person) -> None:
+def test_deleting_the_first_message_of_a_thread_leaves_a_tombstone(heard: Ear, alice: WorkspaceMember) -> None:
     message = said(alice)
     said(alice, "indeed", thread=message)
     for _ in range(2):
@@ -113,14 +113,16 @@ def test_deleting_the_first_message_of_a_thread_leaves_a_tombstone(heard: Ear, a
     assert (event["subtype"], event["message"]["subtype"]) == ("message_changed", "tombstone")
 
 
-def test_nobody_edits_the_messages_of_the_app(client: WebClient, alice: Person, bob: Person) -> None:
+def test_nobody_edits_the_messages_of_the_app(client: WebClient, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
     client.chat_postMessage(channel="C0CHURN", text="A card")
     for person in (alice, bob):
         with pytest.raises(RefusedError, match="cant_update_message"):
             person.edits(person.sees("#churn")[0], "mine now")
 
 
-def test_only_an_admin_deletes_what_somebody_else_wrote(client: WebClient, alice: Person, bob: Person) -> None:
+def test_only_an_admin_deletes_what_somebody_else_wrote(
+    client: WebClient, alice: WorkspaceMember, bob: WorkspaceMember
+) -> None:
     client.chat_postMessage(channel="C0CHURN", text="A card")
     with pytest.raises(RefusedError, match="cant_delete_message"):
         alice.deletes(alice.sees("#churn")[0])
@@ -131,7 +133,9 @@ def test_only_an_admin_deletes_what_somebody_else_wrote(client: WebClient, alice
 # -- reactions ------------------------------------------------------------------------------------------------------
 
 
-def test_a_reaction_is_heard_and_seen(heard: Ear, client: WebClient, alice: Person, bob: Person) -> None:
+def test_a_reaction_is_heard_and_seen(
+    heard: Ear, client: WebClient, alice: WorkspaceMember, bob: WorkspaceMember
+) -> None:
     message = said(alice)
     heard.next()
     bob.reacts(message, "eyes")
@@ -144,7 +148,7 @@ def test_a_reaction_is_heard_and_seen(heard: Ear, client: WebClient, alice: Pers
     assert "edited" not in held
 
 
-def test_a_reaction_can_be_taken_back(heard: Ear, alice: Person, bob: Person) -> None:
+def test_a_reaction_can_be_taken_back(heard: Ear, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
     message = said(alice)
     bob.reacts(message, "eyes")
     bob.reacts(message, "eyes", remove=True)
@@ -152,7 +156,7 @@ def test_a_reaction_can_be_taken_back(heard: Ear, alice: Person, bob: Person) ->
     assert "reactions" not in alice.sees("#churn")[0]
 
 
-def test_the_app_reacts_too(heard: Ear, client: WebClient, alice: Person) -> None:
+def test_the_app_reacts_too(heard: Ear, client: WebClient, alice: WorkspaceMember) -> None:
     message = said(alice)
     heard.next()
     client.reactions_add(channel="C0CHURN", timestamp=message["ts"], name="eyes")
@@ -162,7 +166,7 @@ def test_the_app_reacts_too(heard: Ear, client: WebClient, alice: Person) -> Non
 
 
 def test_a_reaction_that_slack_would_refuse(
-    slack: LocalSlack, client: WebClient, alice: Person, refused: Refused
+    slack: LocalSlack, client: WebClient, alice: WorkspaceMember, refused: Refused
 ) -> None:
     about = {"channel": "C0CHURN", "timestamp": said(alice)["ts"]}
     client.reactions_add(**about, name="eyes")
@@ -185,7 +189,7 @@ def test_reactions_need_their_scope(refused: Refused) -> None:
 # -- who hears nothing ----------------------------------------------------------------------------------------------
 
 
-def test_an_app_that_is_not_in_the_channel_hears_nothing(slack: LocalSlack, heard: Ear, alice: Person) -> None:
+def test_an_app_that_is_not_in_the_channel_hears_nothing(slack: LocalSlack, heard: Ear, alice: WorkspaceMember) -> None:
     slack.set_members("#churn", ["alice"])
     message = said(alice)
     alice.reacts(message, "eyes")

@@ -10,17 +10,19 @@ import pytest
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from localslack import LocalSlack, Person, RefusedError
+from localslack import LocalSlack, RefusedError, WorkspaceMember
 from tests.waiting import LONG, wait_until
 
 Refused = Callable[..., str]
 
 
-def texts(alice: Person) -> list[str]:
+def texts(alice: WorkspaceMember) -> list[str]:
     return [message["text"] for message in alice.sees("#churn")]
 
 
-def test_too_many_calls_are_told_when_to_come_back(slack: LocalSlack, client: WebClient, alice: Person) -> None:
+def test_too_many_calls_are_told_when_to_come_back(
+    slack: LocalSlack, client: WebClient, alice: WorkspaceMember
+) -> None:
     slack.rate_limit("chat.postMessage", times=2, retry_after=7)
     for _ in range(2):
         with pytest.raises(SlackApiError) as caught:
@@ -31,28 +33,28 @@ def test_too_many_calls_are_told_when_to_come_back(slack: LocalSlack, client: We
     assert texts(alice) == ["third"]
 
 
-def test_a_reset_before_leaves_nothing_behind(slack: LocalSlack, client: WebClient, alice: Person) -> None:
+def test_a_reset_before_leaves_nothing_behind(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
     slack.reset_before("chat.postMessage")
     with pytest.raises((ConnectionError, URLError)):
         client.chat_postMessage(channel="#churn", text="x")
     assert texts(alice) == []
 
 
-def test_a_reset_after_loses_only_the_answer(slack: LocalSlack, client: WebClient, alice: Person) -> None:
+def test_a_reset_after_loses_only_the_answer(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
     slack.reset_after("chat.postMessage")
     with pytest.raises((ConnectionError, URLError)):
         client.chat_postMessage(channel="#churn", text="x")
     assert texts(alice) == ["x"]
 
 
-def test_the_client_of_slack_sdk_posts_twice_after_a_lost_answer(slack: LocalSlack, alice: Person) -> None:
+def test_the_client_of_slack_sdk_posts_twice_after_a_lost_answer(slack: LocalSlack, alice: WorkspaceMember) -> None:
     slack.reset_after("chat.postMessage")
     retrying = WebClient(token=slack.bot_token, base_url=slack.api_url)
     retrying.chat_postMessage(channel="#churn", text="x")
     assert texts(alice) == ["x", "x"]
 
 
-def test_a_server_error_is_not_json(slack: LocalSlack, client: WebClient, alice: Person) -> None:
+def test_a_server_error_is_not_json(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
     slack.server_error("chat.postMessage")
     with pytest.raises(SlackApiError) as caught:
         client.chat_postMessage(channel="#churn", text="x")
@@ -104,7 +106,7 @@ def test_an_unknown_failure_is_refused(slack: LocalSlack) -> None:
         slack.control("faults", method="auth.test", kind="flood")
 
 
-def test_a_reset_brings_the_first_day_back(slack: LocalSlack, client: WebClient, alice: Person) -> None:
+def test_a_reset_brings_the_first_day_back(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
     client.chat_postMessage(channel="#churn", text="x")
     slack.change_person("bob", deleted=True)
     slack.reset()
@@ -117,7 +119,7 @@ def test_waiting_gives_up_with_a_timeout(slack: LocalSlack) -> None:
         slack.wait_for(lambda: False, timeout=0.05)
 
 
-def test_waiting_wakes_up_at_a_change(slack: LocalSlack, client: WebClient, alice: Person) -> None:
+def test_waiting_wakes_up_at_a_change(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
     asked: list[Any] = []
 
     def seen() -> bool:

@@ -14,8 +14,8 @@ from slack_bolt import Ack, App
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from localslack import LocalSlack, Person, RefusedError
-from localslack.workspace.file_types import recognise
+from localslack import LocalSlack, RefusedError, WorkspaceMember
+from localslack.workspace.file_types import detect_file_type
 from tests.localslack.apps import MANIFEST, manifest_without, modal, png, web_client
 from tests.workspaces import local_slack
 
@@ -45,7 +45,7 @@ def kept(client: WebClient, content: bytes, name: str) -> JSON:
     return dict(client.files_upload_v2(file=content, filename=name)["file"])
 
 
-def only_file(person: Person, channel: str = "#churn") -> JSON:
+def only_file(person: WorkspaceMember, channel: str = "#churn") -> JSON:
     (file,) = person.files(person.sees(channel)[-1])
     return file
 
@@ -53,7 +53,7 @@ def only_file(person: Person, channel: str = "#churn") -> JSON:
 # -- sharing ------------------------------------------------------------------------------------------------------
 
 
-def test_a_picture_is_shared_with_a_comment(slack: LocalSlack, client: WebClient, alice: Person) -> None:
+def test_a_picture_is_shared_with_a_comment(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
     content = png(800, 400)
     client.files_upload_v2(
         channel="C0CHURN",
@@ -76,7 +76,7 @@ def test_a_picture_is_shared_with_a_comment(slack: LocalSlack, client: WebClient
     assert alice.downloads(file) == content
 
 
-def test_a_table_of_values_is_shared_in_a_thread(client: WebClient, alice: Person) -> None:
+def test_a_table_of_values_is_shared_in_a_thread(client: WebClient, alice: WorkspaceMember) -> None:
     ts = client.chat_postMessage(channel="#churn", text="card")["ts"]
     client.files_upload_v2(channel="C0CHURN", thread_ts=ts, content=CSV.decode(), filename="a.csv")
     (card,) = alice.sees("#churn")
@@ -88,7 +88,7 @@ def test_a_table_of_values_is_shared_in_a_thread(client: WebClient, alice: Perso
     assert alice.downloads(file) == CSV
 
 
-def test_several_files_are_one_message(client: WebClient, alice: Person) -> None:
+def test_several_files_are_one_message(client: WebClient, alice: WorkspaceMember) -> None:
     uploads: list[JSON] = [{"content": CSV.decode(), "filename": "a.csv"}, {"file": png(), "filename": "b.png"}]
     answer = client.files_upload_v2(channel="C0CHURN", file_uploads=uploads, initial_comment="both")
     (message,) = alice.sees("#churn")
@@ -96,12 +96,12 @@ def test_several_files_are_one_message(client: WebClient, alice: Person) -> None
     assert [file["id"] for file in answer["files"]] == [file["id"] for file in message["files"]]
 
 
-def test_several_channels_get_a_message_each(client: WebClient, alice: Person) -> None:
+def test_several_channels_get_a_message_each(client: WebClient, alice: WorkspaceMember) -> None:
     client.files_upload_v2(channels=["C0CHURN", "U0ALICE"], content="x", filename="a.txt")
     assert only_file(alice)["id"] == alice.direct_messages()[-1]["files"][0]["id"]
 
 
-def test_blocks_may_stand_in_for_the_comment(client: WebClient, alice: Person) -> None:
+def test_blocks_may_stand_in_for_the_comment(client: WebClient, alice: WorkspaceMember) -> None:
     blocks = json.dumps([{"type": "divider"}])  # slack_sdk sends it as it is
     client.files_completeUploadExternal(files=[{"id": uploaded(client)}], channel_id="C0CHURN", blocks=blocks)
     (message,) = alice.sees("#churn")
@@ -109,7 +109,7 @@ def test_blocks_may_stand_in_for_the_comment(client: WebClient, alice: Person) -
     assert only_file(alice)["title"] == "a.csv"
 
 
-def test_an_answer_to_an_answer_hangs_under_the_first_message(client: WebClient, alice: Person) -> None:
+def test_an_answer_to_an_answer_hangs_under_the_first_message(client: WebClient, alice: WorkspaceMember) -> None:
     ts = client.chat_postMessage(channel="#churn", text="card")["ts"]
     answer = client.chat_postMessage(channel="#churn", text="answer", thread_ts=ts)["ts"]
     client.files_upload_v2(channel="C0CHURN", thread_ts=answer, content="x", filename="a.txt")
@@ -117,7 +117,7 @@ def test_an_answer_to_an_answer_hangs_under_the_first_message(client: WebClient,
 
 
 def test_a_thread_that_does_not_exist_is_tolerated_and_noted(
-    slack: LocalSlack, client: WebClient, alice: Person
+    slack: LocalSlack, client: WebClient, alice: WorkspaceMember
 ) -> None:
     client.files_upload_v2(channel="C0CHURN", thread_ts="1.000001", content="x", filename="a.txt")
     assert only_file(alice)["name"] == "a.txt"
@@ -131,14 +131,14 @@ def test_slack_looks_into_a_file_only_after_it_has_answered(client: WebClient) -
     assert message["files"][0]["mimetype"] == "image/png"
 
 
-def test_a_message_keeps_its_files_when_its_text_changes(client: WebClient, alice: Person) -> None:
+def test_a_message_keeps_its_files_when_its_text_changes(client: WebClient, alice: WorkspaceMember) -> None:
     client.files_upload_v2(channel="C0CHURN", content="x", filename="a.txt", initial_comment="before")
     client.chat_update(channel="C0CHURN", ts=alice.sees("#churn")[0]["ts"], text="after")
     assert alice.sees("#churn")[0]["text"] == "after"
     assert only_file(alice)["name"] == "a.txt"
 
 
-def test_people_share_files_too(client: WebClient, alice: Person, bob: Person) -> None:
+def test_people_share_files_too(client: WebClient, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
     question = alice.uploads("#churn", "a.csv", CSV)
     alice.uploads("#churn", "b.png", png(), thread=question)
     assert bob.downloads(only_file(bob)) == CSV
@@ -190,7 +190,7 @@ def test_slack_takes_a_second_to_check_a_file() -> None:
         assert client.files_info(file=file_id)["file"]["mimetype"] == "image/png"
 
 
-def test_information_about_a_file_says_where_it_is_shared(client: WebClient, alice: Person) -> None:
+def test_information_about_a_file_says_where_it_is_shared(client: WebClient, alice: WorkspaceMember) -> None:
     client.files_upload_v2(channels=["C0CHURN", "U0ALICE"], content="x", filename="a.txt")
     message = alice.sees("#churn")[0]
     file = client.files_info(file=only_file(alice)["id"])["file"]
@@ -207,7 +207,7 @@ def test_information_about_a_file_needs_a_scope() -> None:
 
 
 def test_the_app_knows_nothing_of_files_that_it_does_not_see(
-    slack: LocalSlack, client: WebClient, alice: Person, refused: Refused
+    slack: LocalSlack, client: WebClient, alice: WorkspaceMember, refused: Refused
 ) -> None:
     slack.add_channel("C0SECRET", "secret", is_private=True, members=["alice"])
     hidden = alice.uploads("C0SECRET", "a.csv", CSV)["files"][0]["id"]
@@ -275,7 +275,7 @@ def test_a_body_beyond_all_measure_is_not_read(client: WebClient) -> None:
     assert send(url, b"x" * 20_100_000).status_code == 413
 
 
-def test_bytes_may_come_in_a_multipart_form(client: WebClient, alice: Person) -> None:
+def test_bytes_may_come_in_a_multipart_form(client: WebClient, alice: WorkspaceMember) -> None:
     url, file_id = promised(client)
     assert httpx.post(url, files={"file": ("a.csv", CSV)}, trust_env=False).status_code == 200
     client.files_completeUploadExternal(files=[{"id": file_id}], channel_id="C0CHURN")
@@ -299,7 +299,7 @@ def test_only_what_has_been_uploaded_can_be_completed_and_only_once(client: WebC
     assert refused(complete, files=[{"id": file_id}], channel_id="C0CHURN") == "file_not_found"
 
 
-def test_nobody_completes_what_is_somebody_elses(client: WebClient, alice: Person, refused: Refused) -> None:
+def test_nobody_completes_what_is_somebody_elses(client: WebClient, alice: WorkspaceMember, refused: Refused) -> None:
     theirs = alice.uploads("#churn", "a.csv", CSV)["files"][0]["id"]
     assert refused(client.files_completeUploadExternal, files=[{"id": theirs}], channel_id="C0CHURN") == "access_denied"
 
@@ -341,7 +341,7 @@ def read(url: str, token: str = "") -> httpx.Response:
     return httpx.get(url, headers={"Authorization": f"Bearer {token}"} if token else {}, trust_env=False)
 
 
-def test_the_bytes_are_read_with_a_token(slack: LocalSlack, client: WebClient, alice: Person) -> None:
+def test_the_bytes_are_read_with_a_token(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
     content = png()
     client.files_upload_v2(channel="C0CHURN", file=content, filename="a.png")
     file = only_file(alice)
@@ -364,7 +364,7 @@ def test_reading_needs_a_scope_of_its_own() -> None:
 
 
 def test_a_file_is_seen_by_those_who_see_a_message_with_it(
-    slack: LocalSlack, client: WebClient, alice: Person, bob: Person
+    slack: LocalSlack, client: WebClient, alice: WorkspaceMember, bob: WorkspaceMember
 ) -> None:
     slack.add_channel("C0SECRET", "secret", is_private=True, members=["alice", "bot"])
     client.files_upload_v2(channel="C0SECRET", content="x", filename="a.txt")
@@ -376,7 +376,7 @@ def test_a_file_is_seen_by_those_who_see_a_message_with_it(
         alice.downloads(kept(client, b"x", "a.txt"))
 
 
-def test_a_file_cannot_act_as_the_page(slack: LocalSlack, client: WebClient, alice: Person) -> None:
+def test_a_file_cannot_act_as_the_page(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
     client.files_upload_v2(channel="C0CHURN", content="<script>alert(1)</script>", filename="a.html")
     query = {"user": "alice", "id": only_file(alice)["id"]}
     answer = httpx.get(f"{slack.url}_ui/file", params=query, trust_env=False)
@@ -385,7 +385,7 @@ def test_a_file_cannot_act_as_the_page(slack: LocalSlack, client: WebClient, ali
     assert "sandbox" in answer.headers["Content-Security-Policy"]
 
 
-def test_a_permalink_leads_to_the_message(slack: LocalSlack, client: WebClient, alice: Person) -> None:
+def test_a_permalink_leads_to_the_message(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
     client.files_upload_v2(channel="C0CHURN", content="x", filename="a.txt")
     ts = alice.sees("#churn")[0]["ts"].replace(".", "")
     assert read(only_file(alice)["permalink"]).headers["Location"] == f"{slack.url}archives/C0CHURN/p{ts}"
@@ -406,7 +406,7 @@ def test_a_permalink_leads_to_the_message(slack: LocalSlack, client: WebClient, 
     ],
 )
 def test_a_picture_is_known_by_its_bytes(name: str, content: bytes, mimetype: str, size: tuple[int, int]) -> None:
-    kind = recognise(name, content)
+    kind = detect_file_type(name, content)
     assert (kind.mimetype, (kind.width, kind.height)) == (mimetype, size)
 
 
@@ -414,7 +414,7 @@ def test_a_picture_is_known_by_its_bytes(name: str, content: bytes, mimetype: st
 
 
 @pytest.mark.parametrize("way", ["id", "url_private", "permalink"])
-def test_a_block_shows_an_uploaded_picture(client: WebClient, bob: Person, way: str) -> None:
+def test_a_block_shows_an_uploaded_picture(client: WebClient, bob: WorkspaceMember, way: str) -> None:
     file = kept(client, png(), "a.png")
     slack_file = {"id": file["id"]} if way == "id" else {"url": file[way]}
     blocks = [{"type": "image", "slack_file": slack_file, "alt_text": "a curve"}]
@@ -462,7 +462,7 @@ def test_an_ephemeral_shows_no_picture_that_only_others_see(client: WebClient, r
     assert refused(client.chat_postEphemeral, **ephemeral) == "invalid_blocks"
 
 
-def test_a_deleted_message_shares_no_picture(client: WebClient, alice: Person, refused: Refused) -> None:
+def test_a_deleted_message_shares_no_picture(client: WebClient, alice: WorkspaceMember, refused: Refused) -> None:
     file = client.files_upload_v2(channel="C0CHURN", file=png(), filename="a.png")["file"]
     client.chat_delete(channel="C0CHURN", ts=alice.sees("#churn")[0]["ts"])
     ephemeral = {"channel": "C0CHURN", "user": "U0ALICE", "text": "x", "blocks": [image(file)]}
@@ -470,7 +470,7 @@ def test_a_deleted_message_shares_no_picture(client: WebClient, alice: Person, r
 
 
 def test_the_answer_to_a_command_shows_no_picture_that_is_not_shared(
-    slack: LocalSlack, client: WebClient, connected: App, alice: Person
+    slack: LocalSlack, client: WebClient, connected: App, alice: WorkspaceMember
 ) -> None:
     unshared = image(kept(client, png(), "a.png"))
 
@@ -484,7 +484,7 @@ def test_the_answer_to_a_command_shows_no_picture_that_is_not_shared(
 
 @pytest.mark.parametrize(("visibly", "status"), [({}, 404), ({"response_type": "in_channel"}, 200)])
 def test_a_response_url_shows_one_person_no_picture_that_is_not_shared(
-    client: WebClient, connected: App, alice: Person, visibly: JSON, status: int
+    client: WebClient, connected: App, alice: WorkspaceMember, visibly: JSON, status: int
 ) -> None:
     urls: list[str] = []
 
@@ -538,7 +538,7 @@ def test_a_message_has_room_for_one_table_of_a_size(client: WebClient, content: 
 
 
 def test_a_lost_answer_has_shared_the_file_already(
-    slack: LocalSlack, client: WebClient, alice: Person, refused: Refused
+    slack: LocalSlack, client: WebClient, alice: WorkspaceMember, refused: Refused
 ) -> None:
     file_id = uploaded(client)
     slack.reset_after("files.completeUploadExternal")
@@ -559,7 +559,7 @@ def test_a_lost_answer_has_shared_the_file_already(
     ],
 )
 def test_an_upload_can_be_made_to_fail(
-    slack: LocalSlack, client: WebClient, alice: Person, order: Callable[[LocalSlack], None]
+    slack: LocalSlack, client: WebClient, alice: WorkspaceMember, order: Callable[[LocalSlack], None]
 ) -> None:
     order(slack)
     with pytest.raises(OSError, match=r".*"):  # slack_sdk sends the bytes with urllib, whose errors are OSErrors
@@ -579,7 +579,7 @@ def test_files_survive_a_restart(tmp_path: Path) -> None:
         assert read(only_file(alice)["url_private"], slack.bot_token).content == png()
 
 
-def test_nothing_is_left_of_files_after_a_reset(slack: LocalSlack, client: WebClient, alice: Person) -> None:
+def test_nothing_is_left_of_files_after_a_reset(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
     url, _ = promised(client)
     file = alice.uploads("#churn", "a.csv", CSV)["files"][0]
     slack.reset()

@@ -8,7 +8,7 @@ import pytest
 from slack_bolt import Ack, App
 from slack_sdk import WebClient
 
-from localslack import LocalSlack, Person
+from localslack import LocalSlack, WorkspaceMember
 from tests.localslack.apps import actions, button
 
 JSON = dict[str, Any]
@@ -16,14 +16,14 @@ ACME = {"id": "E0ACME", "name": "Acme"}
 
 
 @pytest.fixture
-def carol(slack: LocalSlack) -> Person:
+def carol(slack: LocalSlack) -> WorkspaceMember:
     """A member of the workspace whose home is another one of the same organization."""
     slack.let_live_in("carol", "T0HOME", enterprise=ACME)
     return slack.person("carol")
 
 
 @pytest.fixture
-def stranger(slack: LocalSlack) -> Person:
+def stranger(slack: LocalSlack) -> WorkspaceMember:
     """Somebody from another organization, in a shared channel."""
     slack.change_person("dave", team_id="T0OTHER")
     return slack.person("dave")
@@ -45,7 +45,7 @@ def heard(connected: App, client: WebClient) -> list[JSON]:
     return told
 
 
-def click(person: Person) -> None:
+def click(person: WorkspaceMember) -> None:
     assert person.clicks(person.sees("#churn")[-1], "Go").acked
 
 
@@ -56,7 +56,7 @@ def test_a_click_names_the_home_of_whoever_clicks(slack: LocalSlack, heard: list
     assert heard[0]["user"]["team_id"] == home
 
 
-def test_a_click_names_the_organization(heard: list[JSON], carol: Person) -> None:
+def test_a_click_names_the_organization(heard: list[JSON], carol: WorkspaceMember) -> None:
     click(carol)
     assert heard[0]["team"] == {
         "id": "T0LOCAL",
@@ -67,20 +67,20 @@ def test_a_click_names_the_organization(heard: list[JSON], carol: Person) -> Non
     assert heard[0]["enterprise"] == ACME
 
 
-def test_a_command_names_the_workspace_where_it_is_typed(heard: list[JSON], carol: Person) -> None:
+def test_a_command_names_the_workspace_where_it_is_typed(heard: list[JSON], carol: WorkspaceMember) -> None:
     assert carol.types("#churn", "/ask").acked
     assert (heard[0]["team_id"], heard[0]["user_id"]) == ("T0LOCAL", "U0CAROL")
     assert (heard[0]["enterprise_id"], heard[0]["enterprise_name"]) == ("E0ACME", "Acme")
 
 
-def test_an_event_names_the_organization(slack: LocalSlack, heard: list[JSON], carol: Person) -> None:
+def test_an_event_names_the_organization(slack: LocalSlack, heard: list[JSON], carol: WorkspaceMember) -> None:
     carol.types("#churn", "hello")
     slack.wait_for(lambda: heard)
     assert (heard[0]["team_id"], heard[0]["enterprise_id"]) == ("T0LOCAL", "E0ACME")
     assert heard[0]["authorizations"][0]["enterprise_id"] == "E0ACME"
 
 
-def test_people_from_the_organization_are_members(client: WebClient, carol: Person) -> None:
+def test_people_from_the_organization_are_members(client: WebClient, carol: WorkspaceMember) -> None:
     user = client.users_info(user="U0CAROL")["user"]
     assert (user["team_id"], user["is_stranger"]) == ("T0HOME", False)
     assert user["enterprise_user"] == {
@@ -94,12 +94,12 @@ def test_people_from_the_organization_are_members(client: WebClient, carol: Pers
     assert "U0CAROL" in [member["id"] for member in client.users_list()["members"]]
 
 
-def test_the_app_learns_of_the_organization(client: WebClient, carol: Person) -> None:
+def test_the_app_learns_of_the_organization(client: WebClient, carol: WorkspaceMember) -> None:
     assert client.auth_test()["enterprise_id"] == "E0ACME"
     assert client.team_info()["team"]["enterprise_id"] == "E0ACME"
 
 
-def test_people_of_the_organization_see_public_channels(slack: LocalSlack, carol: Person) -> None:
+def test_people_of_the_organization_see_public_channels(slack: LocalSlack, carol: WorkspaceMember) -> None:
     slack.set_members("#churn", ["bot"])
     assert carol.sees("#churn") == []
 
@@ -111,24 +111,24 @@ def test_people_who_only_live_in_another_workspace_of_the_organization_are_stran
     assert client.users_info(user="U0CAROL")["user"]["is_stranger"] is True
 
 
-def test_a_stranger_acts_as_someone_from_another_workspace(heard: list[JSON], stranger: Person) -> None:
+def test_a_stranger_acts_as_someone_from_another_workspace(heard: list[JSON], stranger: WorkspaceMember) -> None:
     click(stranger)
     stranger.types("#churn", "/ask")
     assert (heard[0]["user"]["team_id"], heard[0]["enterprise"], heard[1]["team_id"]) == ("T0OTHER", None, "T0OTHER")
 
 
-def test_a_stranger_is_told_apart(client: WebClient, stranger: Person) -> None:
+def test_a_stranger_is_told_apart(client: WebClient, stranger: WorkspaceMember) -> None:
     user = client.users_info(user="U0DAVE")["user"]
     assert (user["team_id"], user["is_stranger"], "enterprise_user" in user) == ("T0OTHER", True, False)
 
 
-def test_a_channel_with_a_stranger_is_shared(slack: LocalSlack, client: WebClient, stranger: Person) -> None:
+def test_a_channel_with_a_stranger_is_shared(slack: LocalSlack, client: WebClient, stranger: WorkspaceMember) -> None:
     slack.set_members("#general", ["alice", "bot"])
     shared = {one["name"]: one["is_ext_shared"] for one in client.conversations_list()["channels"]}
     assert shared == {"general": False, "ml-models": True, "churn": True}
 
 
-def test_an_event_tells_of_a_shared_channel(slack: LocalSlack, heard: list[JSON], stranger: Person) -> None:
+def test_an_event_tells_of_a_shared_channel(slack: LocalSlack, heard: list[JSON], stranger: WorkspaceMember) -> None:
     stranger.types("#churn", "hello")
     slack.wait_for(lambda: heard)
     assert heard[0]["is_ext_shared_channel"] is True

@@ -14,8 +14,16 @@ from slack_bolt import Ack, App
 from slack_sdk import WebClient
 from slack_sdk.signature import SignatureVerifier
 
-from localslack import LocalSlack, Person, RefusedError
-from localslack.payloads import Actor, Place, app_home_opened, as_http_body, button_action, click_in_view, home_view
+from localslack import LocalSlack, RefusedError, WorkspaceMember
+from localslack.payloads import (
+    Actor,
+    ChannelRef,
+    app_home_opened,
+    as_http_body,
+    button_action,
+    click_in_view,
+    home_view,
+)
 from localslack.signing import signed_headers
 from tests.localslack.apps import (
     HOME_MANIFEST,
@@ -73,14 +81,14 @@ def acknowledge(socket: Any, envelope: JSON) -> None:
 # -- views.publish ----------------------------------------------------------------------------------------------
 
 
-def test_a_view_is_published_for_one_person(client: WebClient, alice: Person, bob: Person) -> None:
+def test_a_view_is_published_for_one_person(client: WebClient, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
     view = client.views_publish(user_id="U0ALICE", view=home(says("hello"), private_metadata="page 1"))["view"]
     assert (view["type"], view["root_view_id"], view["private_metadata"]) == ("home", view["id"], "page 1")
     assert alice.home() == view
     assert bob.home() is None
 
 
-def test_another_view_takes_its_place_with_another_hash(client: WebClient, alice: Person) -> None:
+def test_another_view_takes_its_place_with_another_hash(client: WebClient, alice: WorkspaceMember) -> None:
     first = client.views_publish(user_id="U0ALICE", view=home(says("first")))["view"]
     second = client.views_publish(user_id="U0ALICE", view=home(says("second")), hash=first["hash"])["view"]
     assert second["id"] == first["id"]
@@ -88,7 +96,7 @@ def test_another_view_takes_its_place_with_another_hash(client: WebClient, alice
     assert words_of(alice.home()) == ["second"]
 
 
-def test_an_old_hash_publishes_nothing(client: WebClient, alice: Person, refused: Refused) -> None:
+def test_an_old_hash_publishes_nothing(client: WebClient, alice: WorkspaceMember, refused: Refused) -> None:
     old = client.views_publish(user_id="U0ALICE", view=home(says("old")))["view"]
     client.views_publish(user_id="U0ALICE", view=home(says("new")))
     assert refused(client.views_publish, user_id="U0ALICE", view=home(), hash=old["hash"]) == "hash_conflict"
@@ -110,7 +118,7 @@ def test_an_old_hash_publishes_nothing(client: WebClient, alice: Person, refused
     ],
 )
 def test_what_is_not_right_is_not_published(
-    client: WebClient, alice: Person, refused: Refused, change: JSON, error: str
+    client: WebClient, alice: WorkspaceMember, refused: Refused, change: JSON, error: str
 ) -> None:
     arguments = {"user_id": "U0ALICE", "view": home()} | change
     assert refused(client.api_call, api_method="views.publish", json=arguments) == error
@@ -136,7 +144,7 @@ def test_publishing_needs_no_scope() -> None:
         assert web_client(slack).views_publish(user_id="U0ALICE", view=home())["ok"]
 
 
-def test_a_home_tab_is_updated_like_a_modal(client: WebClient, alice: Person, refused: Refused) -> None:
+def test_a_home_tab_is_updated_like_a_modal(client: WebClient, alice: WorkspaceMember, refused: Refused) -> None:
     view = client.views_publish(user_id="U0ALICE", view=home(says("first")))["view"]
     updated = client.views_update(view_id=view["id"], hash=view["hash"], view=home(says("second")))["view"]
     assert words_of(alice.home()) == ["second"]
@@ -158,7 +166,7 @@ def test_a_home_tab_is_updated_like_a_modal(client: WebClient, alice: Person, re
     ids=["ratelimited", "reset before", "reset after", "server error", "error", "unknown"],
 )
 def test_publishing_fails_when_it_is_ordered_to(
-    slack: LocalSlack, client: WebClient, alice: Person, order: Callable[[LocalSlack], None], published: bool
+    slack: LocalSlack, client: WebClient, alice: WorkspaceMember, order: Callable[[LocalSlack], None], published: bool
 ) -> None:
     from slack_sdk.errors import SlackApiError
 
@@ -171,7 +179,7 @@ def test_publishing_fails_when_it_is_ordered_to(
 # -- visits -----------------------------------------------------------------------------------------------------
 
 
-def test_a_visit_is_answered_with_a_view(running: App, alice: Person, bob: Person) -> None:
+def test_a_visit_is_answered_with_a_view(running: App, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
     @running.event("app_home_opened")
     def opened(event: JSON, client: WebClient) -> None:
         client.views_publish(user_id=event["user"], view=home(says(f"Hello, <@{event['user']}>")))
@@ -181,7 +189,7 @@ def test_a_visit_is_answered_with_a_view(running: App, alice: Person, bob: Perso
     assert bob.home() is None
 
 
-def test_a_visit_has_the_shape_that_slack_sends(slack: LocalSlack, alice: Person) -> None:
+def test_a_visit_has_the_shape_that_slack_sends(slack: LocalSlack, alice: WorkspaceMember) -> None:
     with raw_socket(slack) as socket:
         receive(socket)
         alice.opens_home()
@@ -197,7 +205,7 @@ def test_a_visit_has_the_shape_that_slack_sends(slack: LocalSlack, alice: Person
     assert event["channel"] == web_client(slack).conversations_open(users="U0ALICE")["channel"]["id"]
 
 
-def test_a_later_visit_carries_the_view(slack: LocalSlack, client: WebClient, alice: Person) -> None:
+def test_a_later_visit_carries_the_view(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
     published = client.views_publish(user_id="U0ALICE", view=home(says("hello")))["view"]
     with raw_socket(slack) as socket:
         receive(socket)
@@ -207,7 +215,7 @@ def test_a_later_visit_carries_the_view(slack: LocalSlack, client: WebClient, al
     assert envelope["payload"]["event"]["view"] == published
 
 
-def test_a_visit_is_told_again_at_once_after_a_minute_and_after_five(slack: LocalSlack, alice: Person) -> None:
+def test_a_visit_is_told_again_at_once_after_a_minute_and_after_five(slack: LocalSlack, alice: WorkspaceMember) -> None:
     with raw_socket(slack) as socket:
         receive(socket)
         alice.opens_home()
@@ -228,7 +236,7 @@ def test_a_visit_is_told_again_at_once_after_a_minute_and_after_five(slack: Loca
     assert last["payload"]["event"]["type"] == "message"
 
 
-def test_an_acknowledged_visit_is_told_once(slack: LocalSlack, alice: Person) -> None:
+def test_an_acknowledged_visit_is_told_once(slack: LocalSlack, alice: WorkspaceMember) -> None:
     with raw_socket(slack) as socket:
         receive(socket)
         alice.opens_home()
@@ -241,7 +249,9 @@ def test_an_acknowledged_visit_is_told_once(slack: LocalSlack, alice: Person) ->
     assert last["payload"]["event"]["type"] == "message"
 
 
-def test_over_http_a_visit_is_a_signed_post_that_says_when_it_is_told_again(slack: LocalSlack, alice: Person) -> None:
+def test_over_http_a_visit_is_a_signed_post_that_says_when_it_is_told_again(
+    slack: LocalSlack, alice: WorkspaceMember
+) -> None:
     heard: Queue[tuple[str, dict[str, str]]] = Queue()
     statuses = iter([500, 200])
 
@@ -277,7 +287,7 @@ def test_an_app_that_does_not_subscribe_hears_of_no_visit() -> None:
 
 
 def test_a_click_on_the_home_tab_has_the_shape_that_slack_sends(
-    slack: LocalSlack, client: WebClient, alice: Person
+    slack: LocalSlack, client: WebClient, alice: WorkspaceMember
 ) -> None:
     client.views_publish(
         user_id="U0ALICE", view=home(text_input("note", "Note"), actions(button("Go", "go", value="7")))
@@ -302,7 +312,7 @@ def test_a_click_on_the_home_tab_has_the_shape_that_slack_sends(
     assert not {"response_url", "channel", "message", "state"} & set(payload)
 
 
-def test_a_button_changes_the_tab_that_it_is_on(running: App, client: WebClient, alice: Person) -> None:
+def test_a_button_changes_the_tab_that_it_is_on(running: App, client: WebClient, alice: WorkspaceMember) -> None:
     @running.action("done")
     def done(ack: Ack, body: JSON, client: WebClient) -> None:
         ack()
@@ -315,7 +325,7 @@ def test_a_button_changes_the_tab_that_it_is_on(running: App, client: WebClient,
 
 
 def test_a_choice_arrives_and_stays_when_the_tab_is_published_anew(
-    running: App, client: WebClient, alice: Person
+    running: App, client: WebClient, alice: WorkspaceMember
 ) -> None:
     heard: list[JSON] = []
 
@@ -334,7 +344,9 @@ def test_a_choice_arrives_and_stays_when_the_tab_is_published_anew(
     assert alice.waits_for_home()["state"]["values"] == chosen
 
 
-def test_a_modal_opens_from_the_home_tab(running: App, client: WebClient, alice: Person, refused: Refused) -> None:
+def test_a_modal_opens_from_the_home_tab(
+    running: App, client: WebClient, alice: WorkspaceMember, refused: Refused
+) -> None:
     errors: list[str] = []
 
     @running.action("ask")
@@ -349,7 +361,9 @@ def test_a_modal_opens_from_the_home_tab(running: App, client: WebClient, alice:
     assert errors == ["not_found"]
 
 
-def test_one_of_several_equal_buttons_is_pressed_by_its_block(running: App, client: WebClient, alice: Person) -> None:
+def test_one_of_several_equal_buttons_is_pressed_by_its_block(
+    running: App, client: WebClient, alice: WorkspaceMember
+) -> None:
     pressed: list[str] = []
 
     @running.action("go")
@@ -364,7 +378,7 @@ def test_one_of_several_equal_buttons_is_pressed_by_its_block(running: App, clie
 
 
 def test_nobody_clicks_on_another_persons_tab_or_on_what_has_gone(
-    client: WebClient, alice: Person, bob: Person
+    client: WebClient, alice: WorkspaceMember, bob: WorkspaceMember
 ) -> None:
     client.views_publish(user_id="U0ALICE", view=home(actions(button("Go", "go"))))
     view = alice.waits_for_home()
@@ -397,7 +411,7 @@ def test_a_forged_visit_and_a_forged_click_are_taken_for_real_ones(slack: LocalS
         ack()
 
     eve, pressed = Actor(id="U0EVE", name="eve"), button_action(button("Go", "go"), "actions", "1.000000")
-    visit = app_home_opened(actor=eve, place=Place(id="D0EVE", name="directmessage"))
+    visit = app_home_opened(actor=eve, place=ChannelRef(id="D0EVE", name="directmessage"))
     click = click_in_view(pressed, actor=eve, view=home_view(private_metadata="page 9"))
     with over_http(slack, app) as url:
         for forged in (visit, click):

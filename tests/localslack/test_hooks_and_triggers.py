@@ -10,7 +10,7 @@ import pytest
 from slack_bolt import Ack, App
 from slack_sdk import WebClient
 
-from localslack import LocalSlack, Person
+from localslack import LocalSlack, WorkspaceMember
 from localslack.blocks import BLOCKS_MAX
 from tests.localslack.apps import actions, blocks_of, button, modal
 
@@ -19,7 +19,7 @@ Refused = Callable[..., str]
 
 
 @pytest.fixture
-def body(connected: App, client: WebClient, alice: Person) -> JSON:
+def body(connected: App, client: WebClient, alice: WorkspaceMember) -> JSON:
     """The payload of a click of alice's that the app has acknowledged."""
     heard: list[JSON] = []
 
@@ -37,7 +37,9 @@ def respond(body: JSON, **answer: Any) -> httpx.Response:
     return httpx.post(body["response_url"], json=answer, trust_env=False)
 
 
-def test_an_answer_is_ephemeral_unless_it_says_otherwise(body: JSON, alice: Person, bob: Person) -> None:
+def test_an_answer_is_ephemeral_unless_it_says_otherwise(
+    body: JSON, alice: WorkspaceMember, bob: WorkspaceMember
+) -> None:
     assert respond(body, text="for you").status_code == 200
     respond(body, text="for all", response_type="in_channel")
     assert [message["text"] for message in alice.sees("#churn")] == ["card", "for you", "for all"]
@@ -68,7 +70,7 @@ def test_a_url_works_for_thirty_minutes(slack: LocalSlack, body: JSON) -> None:
     assert respond(body, text="x").json()["error"] == "expired_url"
 
 
-def test_the_original_can_be_replaced_and_deleted(body: JSON, alice: Person) -> None:
+def test_the_original_can_be_replaced_and_deleted(body: JSON, alice: WorkspaceMember) -> None:
     respond(body, replace_original=True, text="replaced")
     (message,) = alice.sees("#churn")
     assert message["text"] == "replaced"
@@ -77,7 +79,7 @@ def test_the_original_can_be_replaced_and_deleted(body: JSON, alice: Person) -> 
     assert alice.sees("#churn") == []
 
 
-def test_a_trigger_opens_one_modal(client: WebClient, body: JSON, alice: Person, refused: Refused) -> None:
+def test_a_trigger_opens_one_modal(client: WebClient, body: JSON, alice: WorkspaceMember, refused: Refused) -> None:
     client.views_open(trigger_id=body["trigger_id"], view=modal())
     assert alice.modal() is not None
     again = refused(client.views_open, trigger_id=body["trigger_id"], view=modal())
@@ -95,7 +97,7 @@ def test_a_made_up_trigger_is_invalid(client: WebClient, refused: Refused) -> No
 
 
 def test_an_invalid_view_does_not_use_up_the_trigger(
-    client: WebClient, body: JSON, alice: Person, refused: Refused
+    client: WebClient, body: JSON, alice: WorkspaceMember, refused: Refused
 ) -> None:
     wrong = modal(title="x" * 25)
     assert refused(client.views_open, trigger_id=body["trigger_id"], view=wrong) == "invalid_arguments"

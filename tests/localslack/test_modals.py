@@ -11,7 +11,7 @@ from slack_bolt import Ack, App
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from localslack import LocalSlack, Person
+from localslack import LocalSlack, WorkspaceMember
 from tests.localslack.apps import actions, button, modal, plain, text_input
 
 JSON = dict[str, Any]
@@ -37,12 +37,12 @@ def submitted(app: App, **answer: Any) -> list[JSON]:
     return heard
 
 
-def opened(alice: Person) -> JSON:
+def opened(alice: WorkspaceMember) -> JSON:
     alice.types("#churn", "/ask")
     return alice.waits_for_modal()
 
 
-def test_answers_arrive_in_the_shape_of_their_elements(connected: App, alice: Person) -> None:
+def test_answers_arrive_in_the_shape_of_their_elements(connected: App, alice: WorkspaceMember) -> None:
     inputs = {
         "stage": {"type": "static_select", "action_id": "value", "options": STAGES},
         "stages": {"type": "multi_static_select", "action_id": "value", "options": STAGES},
@@ -66,7 +66,7 @@ def test_answers_arrive_in_the_shape_of_their_elements(connected: App, alice: Pe
     assert values["sure"]["selected_options"] == []
 
 
-def test_a_submission_carries_the_view(slack: LocalSlack, connected: App, alice: Person) -> None:
+def test_a_submission_carries_the_view(slack: LocalSlack, connected: App, alice: WorkspaceMember) -> None:
     opens(connected, modal(private_metadata="request 7"))
     heard = submitted(connected)
     view = opened(alice)
@@ -88,7 +88,7 @@ def test_a_submission_carries_the_view(slack: LocalSlack, connected: App, alice:
     ],
 )
 def test_slack_itself_refuses_what_the_form_does_not_allow(
-    connected: App, alice: Person, field: JSON, said: str, complaint: str
+    connected: App, alice: WorkspaceMember, field: JSON, said: str, complaint: str
 ) -> None:
     opens(connected, modal(text_input("reason", "Reason", **field)))
     heard = submitted(connected)
@@ -97,7 +97,7 @@ def test_slack_itself_refuses_what_the_form_does_not_allow(
     assert heard == []
 
 
-def test_an_update_shows_another_view_in_the_same_place(connected: App, alice: Person) -> None:
+def test_an_update_shows_another_view_in_the_same_place(connected: App, alice: WorkspaceMember) -> None:
     opens(connected, modal())
     submitted(connected, response_action="update", view=modal(title="Second"))
     first = opened(alice)
@@ -108,7 +108,7 @@ def test_an_update_shows_another_view_in_the_same_place(connected: App, alice: P
     assert view["hash"] != first["hash"]
 
 
-def test_a_pushed_view_lies_on_top_and_goes_first(connected: App, alice: Person) -> None:
+def test_a_pushed_view_lies_on_top_and_goes_first(connected: App, alice: WorkspaceMember) -> None:
     opens(connected, modal())
     submitted(connected, response_action="push", view=modal(title="Second", callback_id="other"))
     first = opened(alice)
@@ -119,7 +119,7 @@ def test_a_pushed_view_lies_on_top_and_goes_first(connected: App, alice: Person)
     assert [view["id"] for view in alice.modals()] == [first["id"]]
 
 
-def test_clear_takes_all_views_away(connected: App, alice: Person) -> None:
+def test_clear_takes_all_views_away(connected: App, alice: WorkspaceMember) -> None:
     opens(connected, modal())
     submitted(connected, response_action="clear")
     opened(alice)
@@ -136,7 +136,7 @@ def test_clear_takes_all_views_away(connected: App, alice: Person) -> None:
     ],
 )
 def test_an_unusable_answer_is_trouble_for_the_person_and_a_note_for_the_developer(
-    slack: LocalSlack, connected: App, alice: Person, answer: JSON
+    slack: LocalSlack, connected: App, alice: WorkspaceMember, answer: JSON
 ) -> None:
     opens(connected, modal())
 
@@ -150,7 +150,7 @@ def test_an_unusable_answer_is_trouble_for_the_person_and_a_note_for_the_develop
     assert len(slack.problems()) == 1
 
 
-def test_three_views_are_the_most(connected: App, alice: Person, slack: LocalSlack) -> None:
+def test_three_views_are_the_most(connected: App, alice: WorkspaceMember, slack: LocalSlack) -> None:
     with_more = modal(actions(button("More", "more")))
     opens(connected, with_more)
 
@@ -168,7 +168,7 @@ def test_three_views_are_the_most(connected: App, alice: Person, slack: LocalSla
 
 
 def test_an_update_with_an_old_hash_is_refused(
-    connected: App, client: WebClient, alice: Person, refused: Refused
+    connected: App, client: WebClient, alice: WorkspaceMember, refused: Refused
 ) -> None:
     opens(connected, modal())
     view = opened(alice)
@@ -177,7 +177,7 @@ def test_an_update_with_an_old_hash_is_refused(
     assert again == "hash_conflict"
 
 
-def test_an_update_keeps_what_was_filled_in(connected: App, client: WebClient, alice: Person) -> None:
+def test_an_update_keeps_what_was_filled_in(connected: App, client: WebClient, alice: WorkspaceMember) -> None:
     opens(connected, modal(text_input("reason", "Reason"), actions(button("Check", "check"))))
 
     @connected.action("check")
@@ -199,7 +199,9 @@ def test_an_update_keeps_what_was_filled_in(connected: App, client: WebClient, a
     assert shown["state"]["values"]["reason"]["value"]["value"] == "half-written"
 
 
-def test_a_view_is_found_by_its_external_id(connected: App, client: WebClient, alice: Person, refused: Refused) -> None:
+def test_a_view_is_found_by_its_external_id(
+    connected: App, client: WebClient, alice: WorkspaceMember, refused: Refused
+) -> None:
     opens(connected, modal(external_id="request-7"))
     opened(alice)
     client.views_update(external_id="request-7", view=modal(title="New", external_id="request-7"))
@@ -207,7 +209,7 @@ def test_a_view_is_found_by_its_external_id(connected: App, client: WebClient, a
     assert refused(client.views_update, external_id="request-8", view=modal()) == "not_found"
 
 
-def test_a_closed_view_is_announced_when_asked_for(connected: App, alice: Person) -> None:
+def test_a_closed_view_is_announced_when_asked_for(connected: App, alice: WorkspaceMember) -> None:
     opens(connected, modal(notify_on_close=True))
     heard: list[JSON] = []
 

@@ -10,7 +10,7 @@ import pytest
 from slack_bolt import Ack, App
 from slack_sdk import WebClient
 
-from localslack import LocalSlack, Person
+from localslack import LocalSlack, WorkspaceMember
 from tests.localslack.apps import MANIFEST
 from tests.waiting import LONG
 from tests.workspaces import local_slack
@@ -32,14 +32,14 @@ def test_its_handle_has_no_space(client: WebClient) -> None:
     assert (user["name"], user["real_name"]) == ("model_registrar", "Model Registrar")
 
 
-def test_its_name_is_on_its_messages(client: WebClient, alice: Person) -> None:
+def test_its_name_is_on_its_messages(client: WebClient, alice: WorkspaceMember) -> None:
     client.chat_postMessage(channel="C0CHURN", text="A card")
     assert alice.sees("#churn")[0]["bot_profile"]["name"] == "Model Registrar"
     assert client.bots_info(bot="B0LOCALAPP")["bot"]["name"] == "Model Registrar"
 
 
 @pytest.mark.parametrize("mention", ["@Model Registrar", "@model_registrar"])
-def test_it_is_mentioned_by_its_name_or_its_handle(connected: App, alice: Person, mention: str) -> None:
+def test_it_is_mentioned_by_its_name_or_its_handle(connected: App, alice: WorkspaceMember, mention: str) -> None:
     heard: Queue[str] = Queue()
 
     @connected.event("app_mention")
@@ -51,13 +51,13 @@ def test_it_is_mentioned_by_its_name_or_its_handle(connected: App, alice: Person
 
 
 @pytest.mark.parametrize("text", ["@Model Registrars", "a@Model Registrar", "@Model"])
-def test_a_word_that_only_begins_like_its_name_is_not_a_mention(alice: Person, text: str) -> None:
+def test_a_word_that_only_begins_like_its_name_is_not_a_mention(alice: WorkspaceMember, text: str) -> None:
     sent = alice.types("#churn", text).message
     assert sent is not None
     assert sent["text"] == text
 
 
-def test_a_command_gets_its_handle(connected: App, alice: Person) -> None:
+def test_a_command_gets_its_handle(connected: App, alice: WorkspaceMember) -> None:
     heard: list[str] = []
 
     @connected.command("/tell")

@@ -6,17 +6,19 @@ import pytest
 from slack_bolt import Ack, App
 from slack_sdk import WebClient
 
-from localslack import LocalSlack, Person, RefusedError, connect
+from localslack import LocalSlack, RefusedError, WorkspaceMember, connect
 from tests.localslack.apps import actions, button, plain
 
 
-def test_an_ephemeral_is_seen_by_one_person(client: WebClient, alice: Person, bob: Person) -> None:
+def test_an_ephemeral_is_seen_by_one_person(client: WebClient, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
     client.chat_postEphemeral(channel="C0CHURN", user="U0ALICE", text="psst")
     assert alice.sees("#churn")[0]["is_ephemeral"]
     assert bob.sees("#churn") == []
 
 
-def test_somebody_elses_ephemeral_cannot_be_clicked(client: WebClient, alice: Person, bob: Person) -> None:
+def test_somebody_elses_ephemeral_cannot_be_clicked(
+    client: WebClient, alice: WorkspaceMember, bob: WorkspaceMember
+) -> None:
     blocks = [actions(button("Go", "go"))]
     client.chat_postEphemeral(channel="C0CHURN", user="U0ALICE", text="psst", blocks=blocks)
     message = alice.sees("#churn")[0]
@@ -24,7 +26,7 @@ def test_somebody_elses_ephemeral_cannot_be_clicked(client: WebClient, alice: Pe
         bob.clicks(message, "Go")
 
 
-def test_answers_are_in_the_thread_and_not_in_the_channel(alice: Person, bob: Person) -> None:
+def test_answers_are_in_the_thread_and_not_in_the_channel(alice: WorkspaceMember, bob: WorkspaceMember) -> None:
     question = alice.types("#churn", "question").message
     assert question is not None
     bob.types("#churn", "answer", thread=question)
@@ -32,13 +34,13 @@ def test_answers_are_in_the_thread_and_not_in_the_channel(alice: Person, bob: Pe
     assert [message["text"] for message in alice.thread(question)] == ["question", "answer"]
 
 
-def test_names_become_references_and_markup_is_escaped(alice: Person) -> None:
+def test_names_become_references_and_markup_is_escaped(alice: WorkspaceMember) -> None:
     sent = alice.types("#churn", "@bob see #general & <b> a@bob").message
     assert sent is not None
     assert sent["text"] == "<@U0BOB> see <#C0GENERAL|general> &amp; &lt;b&gt; a@bob"
 
 
-def test_a_command_gets_ids_if_it_asks_for_them(connected: App, alice: Person) -> None:
+def test_a_command_gets_ids_if_it_asks_for_them(connected: App, alice: WorkspaceMember) -> None:
     heard: list[str] = []
 
     @connected.command("/ask")
@@ -56,7 +58,7 @@ def test_a_command_gets_ids_if_it_asks_for_them(connected: App, alice: Person) -
     assert heard == ["@bob", "<@U0BOB|bob> in <#C0GENERAL|general>"]
 
 
-def test_several_can_be_chosen_in_a_message(connected: App, client: WebClient, alice: Person) -> None:
+def test_several_can_be_chosen_in_a_message(connected: App, client: WebClient, alice: WorkspaceMember) -> None:
     heard: list[list[str]] = []
 
     @connected.action("who")
@@ -70,13 +72,13 @@ def test_several_can_be_chosen_in_a_message(connected: App, client: WebClient, a
     assert heard == [["U0BOB", "U0CAROL"]]
 
 
-def test_an_unknown_command_is_not_sent(alice: Person) -> None:
+def test_an_unknown_command_is_not_sent(alice: WorkspaceMember) -> None:
     outcome = alice.types("#churn", "/dance")
     assert not outcome.acked
     assert outcome.text == "`/dance` is not a valid command."
 
 
-def test_commands_do_not_work_in_threads(alice: Person) -> None:
+def test_commands_do_not_work_in_threads(alice: WorkspaceMember) -> None:
     question = alice.types("#churn", "question").message
     assert question is not None
     assert "not supported in threads" in alice.types("#churn", "/ask x", thread=question).text
@@ -90,13 +92,15 @@ def test_commands_do_not_work_in_threads(alice: Person) -> None:
         (lambda slack: slack.change_person("alice", deleted=True), "account_inactive"),
     ],
 )
-def test_not_everybody_may_write_everywhere(slack: LocalSlack, alice: Person, change: object, error: str) -> None:
+def test_not_everybody_may_write_everywhere(
+    slack: LocalSlack, alice: WorkspaceMember, change: object, error: str
+) -> None:
     change(slack)  # type: ignore[operator]
     with pytest.raises(RefusedError, match=error):
         alice.types("#churn", "x")
 
 
-def test_a_guest_sees_only_their_channels(slack: LocalSlack, alice: Person) -> None:
+def test_a_guest_sees_only_their_channels(slack: LocalSlack, alice: WorkspaceMember) -> None:
     slack.set_members("#churn", ["bob", "bot"])
     alice.sees("#churn")
     slack.change_person("alice", is_restricted=True)
@@ -104,9 +108,9 @@ def test_a_guest_sees_only_their_channels(slack: LocalSlack, alice: Person) -> N
         alice.sees("#churn")
 
 
-def test_unread_messages_are_counted_until_read(slack: LocalSlack, client: WebClient, alice: Person) -> None:
+def test_unread_messages_are_counted_until_read(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
     def unread() -> int:
-        channels = slack.look("overview", user="alice")["channels"]
+        channels = slack.query("overview", user="alice")["channels"]
         return next(int(channel["unread"]) for channel in channels if channel["name"] == "churn")
 
     slack.act("read", user="alice", channel="#churn")
@@ -117,7 +121,9 @@ def test_unread_messages_are_counted_until_read(slack: LocalSlack, client: WebCl
     assert unread() == 0
 
 
-def test_a_choice_is_kept_in_the_state_of_the_next_click(connected: App, client: WebClient, alice: Person) -> None:
+def test_a_choice_is_kept_in_the_state_of_the_next_click(
+    connected: App, client: WebClient, alice: WorkspaceMember
+) -> None:
     heard: list[dict[str, object]] = []
     option = {"text": plain("One"), "value": "1"}
     select = {"type": "static_select", "action_id": "pick", "options": [option], "placeholder": plain("Pick")}
@@ -140,7 +146,7 @@ def test_a_choice_is_kept_in_the_state_of_the_next_click(connected: App, client:
     assert heard[1] == {"actions": {"pick": {"type": "static_select", "selected_option": option}}}
 
 
-def test_a_button_that_is_not_there_is_named_with_those_that_are(client: WebClient, alice: Person) -> None:
+def test_a_button_that_is_not_there_is_named_with_those_that_are(client: WebClient, alice: WorkspaceMember) -> None:
     client.chat_postMessage(channel="#churn", text="x", blocks=[actions(button("Go", "go"))])
     with pytest.raises(LookupError, match="nothing called 'Stop' here; there is: 'Go'"):
         alice.clicks(alice.sees("#churn")[0], "Stop")

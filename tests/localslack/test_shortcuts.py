@@ -10,13 +10,13 @@ import pytest
 from slack_bolt import Ack, App, Respond
 from slack_sdk import WebClient
 
-from localslack import LocalSlack, Person, RefusedError
+from localslack import LocalSlack, RefusedError, WorkspaceMember
 from tests.localslack.apps import bolt_app, modal, over_http, over_socket_mode
 
 JSON = dict[str, Any]
 
 
-def said(alice: Person, text: str = "the data looks odd", where: str = "#churn") -> JSON:
+def said(alice: WorkspaceMember, text: str = "the data looks odd", where: str = "#churn") -> JSON:
     message = alice.types(where, text).message
     assert message is not None
     return message
@@ -42,20 +42,20 @@ def running(request: pytest.FixtureRequest, slack: LocalSlack) -> Iterator[App]:
 
 
 @pytest.mark.parametrize("name", ["start_round", "Start a round"])
-def test_a_global_shortcut_is_used_by_its_callback_id_or_name(running: App, alice: Person, name: str) -> None:
+def test_a_global_shortcut_is_used_by_its_callback_id_or_name(running: App, alice: WorkspaceMember, name: str) -> None:
     heard = heard_by(running, "start_round")
     assert alice.uses(name).acked
     assert (heard[0]["type"], heard[0]["callback_id"]) == ("shortcut", "start_round")
     assert heard[0]["user"]["id"] == "U0ALICE"
 
 
-def test_a_global_shortcut_knows_no_conversation(connected: App, alice: Person) -> None:
+def test_a_global_shortcut_knows_no_conversation(connected: App, alice: WorkspaceMember) -> None:
     heard = heard_by(connected, "start_round")
     alice.uses("start_round")
     assert heard[0].keys().isdisjoint({"channel", "message", "response_url", "api_app_id"})
 
 
-def test_a_global_shortcut_opens_a_modal(connected: App, alice: Person) -> None:
+def test_a_global_shortcut_opens_a_modal(connected: App, alice: WorkspaceMember) -> None:
     @connected.shortcut("start_round")
     def start(ack: Ack, body: JSON, client: WebClient) -> None:
         ack()
@@ -65,7 +65,7 @@ def test_a_global_shortcut_opens_a_modal(connected: App, alice: Person) -> None:
     assert alice.waits_for_modal()["title"]["text"] == "A round"
 
 
-def test_a_message_shortcut_carries_the_message(running: App, alice: Person, bob: Person) -> None:
+def test_a_message_shortcut_carries_the_message(running: App, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
     heard = heard_by(running, "look_into")
     message = said(alice)
     assert bob.uses("Look into this", message).acked
@@ -77,7 +77,9 @@ def test_a_message_shortcut_carries_the_message(running: App, alice: Person, bob
     assert body["user"]["id"] == "U0BOB"
 
 
-def test_the_response_url_answers_only_who_used_the_shortcut(connected: App, alice: Person, bob: Person) -> None:
+def test_the_response_url_answers_only_who_used_the_shortcut(
+    connected: App, alice: WorkspaceMember, bob: WorkspaceMember
+) -> None:
     @connected.shortcut("look_into")
     def look(ack: Ack, respond: Respond) -> None:
         ack()
@@ -89,7 +91,9 @@ def test_the_response_url_answers_only_who_used_the_shortcut(connected: App, ali
     assert [message["text"] for message in alice.sees("#churn")] == ["the data looks odd"]
 
 
-def test_a_message_shortcut_works_where_the_app_is_no_member(slack: LocalSlack, connected: App, alice: Person) -> None:
+def test_a_message_shortcut_works_where_the_app_is_no_member(
+    slack: LocalSlack, connected: App, alice: WorkspaceMember
+) -> None:
     heard = heard_by(connected, "look_into")
     slack.set_members("#churn", ["alice"])
     message = said(alice)
@@ -99,24 +103,24 @@ def test_a_message_shortcut_works_where_the_app_is_no_member(slack: LocalSlack, 
 
 
 def test_a_shortcut_on_a_message_that_somebody_does_not_see_is_refused(
-    slack: LocalSlack, alice: Person, bob: Person
+    slack: LocalSlack, alice: WorkspaceMember, bob: WorkspaceMember
 ) -> None:
     slack.add_channel("G0SECRET", "secret", is_private=True, members=["alice", "bot"])
     with pytest.raises(RefusedError, match="channel_not_found"):
         bob.uses("look_into", said(alice, where="#secret"))
 
 
-def test_ephemerals_have_no_shortcuts(client: WebClient, alice: Person) -> None:
+def test_ephemerals_have_no_shortcuts(client: WebClient, alice: WorkspaceMember) -> None:
     client.chat_postEphemeral(channel="C0CHURN", user="U0ALICE", text="psst")
     with pytest.raises(RefusedError, match="message_not_found"):
         alice.uses("look_into", alice.sees("#churn")[0])
 
 
-def test_what_the_manifest_does_not_declare_cannot_be_used(alice: Person) -> None:
+def test_what_the_manifest_does_not_declare_cannot_be_used(alice: WorkspaceMember) -> None:
     with pytest.raises(RefusedError, match="the manifest has no global shortcut 'look_into'"):
         alice.uses("look_into")
 
 
-def test_people_are_told_that_the_app_is_away(alice: Person) -> None:
+def test_people_are_told_that_the_app_is_away(alice: WorkspaceMember) -> None:
     outcome = alice.uses("start_round")
     assert (outcome.acked, outcome.error) == (False, "dispatch_failed")

@@ -9,7 +9,7 @@ import pytest
 from slack_bolt import Ack, App
 from slack_sdk import WebClient
 
-from localslack import LocalSlack, Person, RefusedError
+from localslack import LocalSlack, RefusedError, WorkspaceMember
 from tests.localslack.apps import (
     HOME_MANIFEST,
     actions,
@@ -63,12 +63,12 @@ def chosen(app: App) -> list[JSON]:
     return heard
 
 
-def posted(client: WebClient, alice: Person, element: JSON) -> JSON:
+def posted(client: WebClient, alice: WorkspaceMember, element: JSON) -> JSON:
     client.chat_postMessage(channel="C0CHURN", text="x", blocks=[actions(element)])
     return alice.sees("#churn")[-1]
 
 
-def opened(app: App, alice: Person, view: JSON) -> JSON:
+def opened(app: App, alice: WorkspaceMember, view: JSON) -> JSON:
     @app.command("/ask")
     def ask(ack: Ack, client: WebClient, body: JSON) -> None:
         ack()
@@ -93,13 +93,13 @@ def running(request: pytest.FixtureRequest, slack: LocalSlack) -> Iterator[App]:
         yield app
 
 
-def test_the_app_offers_options_for_what_is_typed(running: App, client: WebClient, alice: Person) -> None:
+def test_the_app_offers_options_for_what_is_typed(running: App, client: WebClient, alice: WorkspaceMember) -> None:
     offers(running)
     card = posted(client, alice, menu())
     assert alice.looks_up(card, "Pick a team", "p") == [option("pricing")]
 
 
-def test_the_app_hears_what_is_typed_into_a_message(connected: App, client: WebClient, alice: Person) -> None:
+def test_the_app_hears_what_is_typed_into_a_message(connected: App, client: WebClient, alice: WorkspaceMember) -> None:
     heard = offers(connected)
     card = posted(client, alice, menu())
     alice.looks_up(card, "team", "fr")
@@ -112,7 +112,7 @@ def test_the_app_hears_what_is_typed_into_a_message(connected: App, client: WebC
     assert "trigger_id" not in said
 
 
-def test_the_app_hears_what_is_typed_into_a_modal(connected: App, alice: Person) -> None:
+def test_the_app_hears_what_is_typed_into_a_modal(connected: App, alice: WorkspaceMember) -> None:
     heard = offers(connected)
     view = opened(connected, alice, modal(field()))
     alice.looks_up(view, "team", "ch")
@@ -121,7 +121,7 @@ def test_the_app_hears_what_is_typed_into_a_modal(connected: App, alice: Person)
     assert "message" not in heard[0]
 
 
-def test_an_option_that_was_offered_can_be_chosen(connected: App, client: WebClient, alice: Person) -> None:
+def test_an_option_that_was_offered_can_be_chosen(connected: App, client: WebClient, alice: WorkspaceMember) -> None:
     offers(connected)
     heard = chosen(connected)
     card = posted(client, alice, menu())
@@ -130,28 +130,30 @@ def test_an_option_that_was_offered_can_be_chosen(connected: App, client: WebCli
     assert heard[0]["selected_option"] == option("pricing")
 
 
-def test_choosing_by_its_words_looks_the_option_up(connected: App, client: WebClient, alice: Person) -> None:
+def test_choosing_by_its_words_looks_the_option_up(connected: App, client: WebClient, alice: WorkspaceMember) -> None:
     offers(connected)
     heard = chosen(connected)
     alice.chooses(posted(client, alice, menu()), "team", "Fraud")
     assert heard[0]["selected_option"] == option("fraud")
 
 
-def test_what_the_app_does_not_offer_cannot_be_chosen(connected: App, client: WebClient, alice: Person) -> None:
+def test_what_the_app_does_not_offer_cannot_be_chosen(
+    connected: App, client: WebClient, alice: WorkspaceMember
+) -> None:
     offers(connected)
     card = posted(client, alice, menu())
     with pytest.raises(LookupError, match="no option 'Churn and more'"):
         alice.chooses(card, "team", "Churn and more")
 
 
-def test_an_answer_that_is_no_option_is_refused(slack: LocalSlack, client: WebClient, alice: Person) -> None:
+def test_an_answer_that_is_no_option_is_refused(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
     card = posted(client, alice, menu())
     body = {"channel": card["channel"], "ts": card["ts"], "block_id": "actions", "action_id": "team"}
     with pytest.raises(RefusedError, match="takes an option that the app offered"):
         slack.act("click", user="alice", **body, answer="anything")
 
 
-def test_a_form_is_submitted_with_what_was_chosen(connected: App, alice: Person) -> None:
+def test_a_form_is_submitted_with_what_was_chosen(connected: App, alice: WorkspaceMember) -> None:
     offers(connected)
     heard: list[JSON] = []
 
@@ -166,7 +168,7 @@ def test_a_form_is_submitted_with_what_was_chosen(connected: App, alice: Person)
 
 
 def test_a_choice_on_the_home_tab_is_in_the_state_of_the_next_click(
-    connected: App, client: WebClient, alice: Person
+    connected: App, client: WebClient, alice: WorkspaceMember
 ) -> None:
     offers(connected)
     chosen(connected)
@@ -183,19 +185,19 @@ def test_a_choice_on_the_home_tab_is_in_the_state_of_the_next_click(
     assert states == [{"type": "external_select", "selected_option": option("churn")}]
 
 
-def test_groups_of_options_are_offered_too(connected: App, client: WebClient, alice: Person) -> None:
+def test_groups_of_options_are_offered_too(connected: App, client: WebClient, alice: WorkspaceMember) -> None:
     groups = [{"label": plain("Ours"), "options": [option("churn")]}]
     offers(connected, {"option_groups": groups})
     assert alice.looks_up(posted(client, alice, menu()), "team", "x") == [option("churn")]
 
 
-def test_nothing_found_is_an_answer(connected: App, client: WebClient, alice: Person) -> None:
+def test_nothing_found_is_an_answer(connected: App, client: WebClient, alice: WorkspaceMember) -> None:
     offers(connected)
     assert alice.looks_up(posted(client, alice, menu()), "team", "zzz") == []
 
 
 def test_the_app_is_not_asked_before_three_letters_unless_it_says_so(
-    connected: App, client: WebClient, alice: Person
+    connected: App, client: WebClient, alice: WorkspaceMember
 ) -> None:
     heard = offers(connected)
     card = posted(client, alice, {**menu(), "min_query_length": None})
@@ -218,7 +220,7 @@ BLUNT = {"text": plain("x"), "value": "x" * 151}
     ],
 )
 def test_options_that_slack_would_not_show_are_refused(
-    slack: LocalSlack, connected: App, client: WebClient, alice: Person, answer: JSON, complaint: str
+    slack: LocalSlack, connected: App, client: WebClient, alice: WorkspaceMember, answer: JSON, complaint: str
 ) -> None:
     offers(connected, answer)
     card = posted(client, alice, menu())
@@ -227,12 +229,12 @@ def test_options_that_slack_would_not_show_are_refused(
     assert complaint in slack.problems()[0]
 
 
-def test_people_are_told_that_the_app_does_not_answer(client: WebClient, alice: Person) -> None:
+def test_people_are_told_that_the_app_does_not_answer(client: WebClient, alice: WorkspaceMember) -> None:
     with pytest.raises(RefusedError, match="dispatch_failed"):
         alice.looks_up(posted(client, alice, menu()), "team", "x")
 
 
-def test_a_menu_with_options_of_its_own_asks_nobody(client: WebClient, alice: Person) -> None:
+def test_a_menu_with_options_of_its_own_asks_nobody(client: WebClient, alice: WorkspaceMember) -> None:
     static = {"type": "static_select", "action_id": "team", "options": [option("churn")]}
     with pytest.raises(RefusedError, match="a menu that the app fills"):
         alice.looks_up(posted(client, alice, static), "team", "churn")

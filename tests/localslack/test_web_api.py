@@ -10,7 +10,7 @@ import pytest
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from localslack import ChannelSeed, LocalSlack, Person, PersonSeed, RefusedError, Seed
+from localslack import ChannelSeed, LocalSlack, PersonSeed, RefusedError, Seed, WorkspaceMember
 from localslack.blocks import BLOCKS_MAX
 from tests.localslack.apps import MANIFEST, blocks_of, manifest_without, web_client
 from tests.workspaces import local_slack
@@ -129,7 +129,7 @@ def test_a_channel_is_meant_by_id_or_name(client: WebClient, channel: str) -> No
     assert client.chat_postMessage(channel=channel, text="x")["channel"] == "C0CHURN"
 
 
-def test_a_message_to_a_user_id_goes_into_the_direct_conversation(client: WebClient, alice: Person) -> None:
+def test_a_message_to_a_user_id_goes_into_the_direct_conversation(client: WebClient, alice: WorkspaceMember) -> None:
     client.chat_postMessage(channel="U0ALICE", text="psst")
     assert [message["text"] for message in alice.direct_messages()] == ["psst"]
 
@@ -193,7 +193,9 @@ def test_a_channel_for_admins_takes_nothing_from_the_app(
     assert client.chat_postMessage(channel="#churn", text="after")["ok"]
 
 
-def test_a_channel_for_admins_takes_messages_from_admins_only(slack: LocalSlack, alice: Person, bob: Person) -> None:
+def test_a_channel_for_admins_takes_messages_from_admins_only(
+    slack: LocalSlack, alice: WorkspaceMember, bob: WorkspaceMember
+) -> None:
     slack.limit_posting("#churn", "admins")
     with pytest.raises(RefusedError, match="restricted_action"):
         alice.types("#churn", "x")
@@ -237,7 +239,7 @@ def test_too_many_characters_of_blocks_are_refused(client: WebClient, refused: R
 # -- changing ---------------------------------------------------------------------------------------------------
 
 
-def test_only_own_messages_can_be_changed(client: WebClient, alice: Person, refused: Refused) -> None:
+def test_only_own_messages_can_be_changed(client: WebClient, alice: WorkspaceMember, refused: Refused) -> None:
     said = alice.types("#churn", "mine").message
     assert said is not None
     assert refused(client.chat_update, channel="C0CHURN", ts=said["ts"], text="x") == "cant_update_message"
@@ -321,7 +323,7 @@ def test_a_deleted_first_message_takes_no_reply(client: WebClient, refused: Refu
     assert refused(client.chat_postMessage, **reply) == "cannot_reply_to_message"
 
 
-def test_a_deleted_first_message_leaves_a_tombstone(client: WebClient, alice: Person) -> None:
+def test_a_deleted_first_message_leaves_a_tombstone(client: WebClient, alice: WorkspaceMember) -> None:
     ts = client.chat_postMessage(channel="#churn", text="x")["ts"]
     client.chat_postMessage(channel="#churn", text="answer", thread_ts=ts)
     client.chat_delete(channel="C0CHURN", ts=ts)
