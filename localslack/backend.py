@@ -9,7 +9,8 @@ from typing import Any
 
 from localslack import payloads
 from localslack.blocks import PictureCheck
-from localslack.calls.fault_injection import CallLog, FaultInjector
+from localslack.calls.call_log import CallLog
+from localslack.calls.fault_injection import FaultInjector
 from localslack.calls.rate_limits import RateLimiter
 from localslack.core.change_feed import ChangeFeed
 from localslack.core.clock import WorkspaceClock

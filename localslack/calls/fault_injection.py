@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 # What can go wrong with one call:
 RATE_LIMITED = "ratelimited"  # HTTP 429 with Retry-After, no effect
@@ -61,28 +59,3 @@ class FaultInjector:
             fault.times -= 1
             if fault.times <= 0:
                 self._faults.remove(fault)
-
-
-class CallLog:
-    """The Web API calls received, in order, for tests to count and inspect."""
-
-    MAX_KEPT = 10_000
-
-    def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
-        self._calls: list[dict[str, Any]] = []
-
-    def add(self, method: str, args: dict[str, Any]) -> dict[str, Any]:
-        """Note a call that arrived; the returned record takes its outcome later."""
-        call = {"method": method, "args": args, "at": self._now(), "ok": None, "error": None}
-        self._calls.append(call)
-        del self._calls[: -self.MAX_KEPT]
-        return call
-
-    def calls_to(self, method: str | None) -> list[dict[str, Any]]:
-        """The calls of one method, or all."""
-        return [call for call in self._calls if method in (None, call["method"])]
-
-    def clear(self) -> None:
-        """Forget all calls."""
-        self._calls.clear()

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from localslack.core.clock import WorkspaceClock
-from localslack.delivery.result import DISPATCH_FAILED, SERVICE_ERROR, TIMEOUT, DeliveryResult
+from localslack.delivery.result import DISPATCH_FAILED, SERVICE_ERROR, TIMEOUT, PayloadResult
 from localslack.payloads import as_http_body
 from localslack.signing import signed_headers
 
@@ -35,19 +35,19 @@ class HttpTransport:
         ]
         self._client_rotation = itertools.cycle(self._clients)
 
-    async def send(self, kind: str, payload: dict[str, Any], **envelope: Any) -> DeliveryResult:
+    async def send(self, kind: str, payload: dict[str, Any], **envelope: Any) -> PayloadResult:
         """Post a payload and wait three seconds for a 2xx; its body is the answer."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
             response = await self._clock.wait_for(self._post(payload, envelope), ACK_SECONDS)
         except TimeoutError:
-            return DeliveryResult(acked=False, seconds=ACK_SECONDS, error=TIMEOUT)
+            return PayloadResult(acked=False, seconds=ACK_SECONDS, error=TIMEOUT)
         except httpx.HTTPError:
-            return DeliveryResult(acked=False, seconds=loop.time() - began, error=DISPATCH_FAILED)
+            return PayloadResult(acked=False, seconds=loop.time() - began, error=DISPATCH_FAILED)
         if not response.is_success:
-            return DeliveryResult(acked=False, seconds=loop.time() - began, error=SERVICE_ERROR)
-        return DeliveryResult(acked=True, seconds=loop.time() - began, answer=_parse_answer(response))
+            return PayloadResult(acked=False, seconds=loop.time() - began, error=SERVICE_ERROR)
+        return PayloadResult(acked=True, seconds=loop.time() - began, answer=_parse_answer(response))
 
     async def close(self) -> None:
         """Close the connections to the app."""

@@ -12,7 +12,7 @@ SERVICE_ERROR = "http_service_error"
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeliveryResult:
+class PayloadResult:
     """Whether the app acknowledged, after how many seconds, with what answer; otherwise the error."""
 
     acked: bool
@@ -28,6 +28,6 @@ class DeliveryResult:
 class Transport(Protocol):
     """A way to the app."""
 
-    async def send(self, kind: str, payload: dict[str, Any], **envelope: Any) -> DeliveryResult:
+    async def send(self, kind: str, payload: dict[str, Any], **envelope: Any) -> PayloadResult:
         """Deliver a payload of a kind (slash_commands, interactive, events_api) and wait for its answer."""
         ...

@@ -7,7 +7,7 @@ from typing import Any
 
 from localslack.core.clock import WorkspaceClock
 from localslack.delivery.http import HttpTransport
-from localslack.delivery.result import TIMEOUT, DeliveryResult, Transport
+from localslack.delivery.result import TIMEOUT, PayloadResult, Transport
 from localslack.delivery.socket_mode import SocketModeTransport
 
 # Slack sends an event again at once, after a minute and after five more; commands and clicks never.
@@ -37,11 +37,11 @@ class PayloadRouter:
         """Where payloads are posted, or None with Socket Mode."""
         return self._http.url if self._http else None
 
-    async def send_command(self, payload: dict[str, Any]) -> DeliveryResult:
+    async def send_command(self, payload: dict[str, Any]) -> PayloadResult:
         """Deliver a slash command, once."""
         return await self._transport().send("slash_commands", payload, accepts_response_payload=True)
 
-    async def send_interaction(self, payload: dict[str, Any]) -> DeliveryResult:
+    async def send_interaction(self, payload: dict[str, Any]) -> PayloadResult:
         """Deliver what people do with blocks, modals and shortcuts, once."""
         accepts = payload["type"] in ("view_submission", "block_suggestion")
         return await self._transport().send("interactive", payload, accepts_response_payload=accepts)
@@ -75,7 +75,7 @@ class PayloadRouter:
                 return
             envelope = {"retry_attempt": attempt + 1, "retry_reason": self._retry_reason(route, outcome)}
 
-    def _retry_reason(self, transport: Transport, result: DeliveryResult) -> str:
+    def _retry_reason(self, transport: Transport, result: PayloadResult) -> str:
         if transport is self.sockets:
             return "timeout"
         return "http_timeout" if result.error == TIMEOUT else "http_error"

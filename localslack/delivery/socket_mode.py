@@ -10,7 +10,7 @@ import uuid
 from typing import Any, Protocol
 
 from localslack.core.clock import WorkspaceClock
-from localslack.delivery.result import DISPATCH_FAILED, TIMEOUT, DeliveryResult
+from localslack.delivery.result import DISPATCH_FAILED, TIMEOUT, PayloadResult
 
 ACK_SECONDS = 3.0
 MAX_CONNECTIONS = 10
@@ -86,11 +86,11 @@ class SocketModeTransport:
             if waiter is not None and not waiter.done():
                 waiter.set_result(frame.get("payload") or {})
 
-    async def send(self, kind: str, payload: dict[str, Any], **envelope: Any) -> DeliveryResult:
+    async def send(self, kind: str, payload: dict[str, Any], **envelope: Any) -> PayloadResult:
         """Deliver a payload to one connection and wait three seconds for its acknowledgement."""
         socket = self._next_connection()
         if socket is None:
-            return DeliveryResult(acked=False, seconds=0.0, error=DISPATCH_FAILED)
+            return PayloadResult(acked=False, seconds=0.0, error=DISPATCH_FAILED)
         envelope_id = str(uuid.uuid4())
         frame = {"envelope_id": envelope_id, "payload": payload, "type": kind, **envelope}
         waiter: asyncio.Future[dict[str, Any] | None] = asyncio.get_running_loop().create_future()
@@ -102,10 +102,10 @@ class SocketModeTransport:
                 await socket.send_text(json.dumps(frame))
             answer = await self._clock.wait_for(waiter, ACK_SECONDS)
         except TimeoutError:
-            return DeliveryResult(acked=False, seconds=ACK_SECONDS, error=TIMEOUT)
+            return PayloadResult(acked=False, seconds=ACK_SECONDS, error=TIMEOUT)
         finally:
             del self._unacknowledged[envelope_id]
-        return DeliveryResult(acked=True, seconds=asyncio.get_running_loop().time() - began, answer=answer)
+        return PayloadResult(acked=True, seconds=asyncio.get_running_loop().time() - began, answer=answer)
 
     async def request_reconnect(self, reason: str) -> int:
         """Send every connection a disconnect message, close those that stay, and say how many there were."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from localslack import payloads
 from localslack.backend import Backend
 from localslack.core.errors import SlackError
-from localslack.delivery.result import DeliveryResult
+from localslack.delivery.result import PayloadResult
 from localslack.interactions.access import require_access
 from localslack.interactions.events import announce_change, announce_deletion, announce_message
 from localslack.manifest import SlashCommand
@@ -115,7 +115,7 @@ class MessageComposer:
             trigger_id=backend.triggers.issue(person.id),
         )
 
-    def _command_result(self, person: User, channel: Conversation, command: str, result: DeliveryResult) -> JSON:
+    def _command_result(self, person: User, channel: Conversation, command: str, result: PayloadResult) -> JSON:
         error, shown = result.error, None
         if result.answer:
             try:

@@ -1,0 +1,45 @@
+"""Messages and views as they come from the workspace: where they are, their blocks, and what they hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from localslack.blocks import input_state
+
+JSON = dict[str, Any]
+
+
+def current_answers(view: JSON) -> dict[str, dict[str, Any]]:
+    held: dict[str, dict[str, Any]] = {}
+    for block_id, actions in view["state"]["values"].items():
+        held[block_id] = {action_id: _current_answer(state) for action_id, state in actions.items()}
+    return held
+
+
+def _current_answer(state: JSON) -> Any:
+    value = input_state.answer_of(state)
+    return value if state["type"] in input_state.EXTERNAL_SELECT_TYPES else _plain_value(value)
+
+
+def surface_address(surface: JSON) -> JSON:
+    """The arguments that say which view or message an act is about."""
+    if "callback_id" in surface:
+        return {"view_id": surface["id"]}
+    return {"channel": surface["channel"], "ts": surface["ts"]}
+
+
+def element_ids(block: JSON, element: JSON) -> JSON:
+    return {"block_id": block["block_id"], "action_id": element["action_id"]}
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, dict) and "value" in value:
+        return value["value"]
+    if isinstance(value, list):
+        return [_plain_value(one) for one in value]
+    return value
+
+
+def blocks_of(surface: JSON) -> list[JSON]:
+    attached = [block for one in surface.get("attachments", []) for block in one.get("blocks", [])]
+    return list(surface.get("blocks", [])) + attached
