@@ -12,7 +12,8 @@ from slack_sdk import WebClient
 
 from localslack import LocalSlack
 from tests.browser.screen import CHANNEL, Screen
-from tests.localslack.apps import HOME_MANIFEST, actions, bolt_app, home, modal, over_socket_mode, plain, web_client
+from tests.localslack.block_builders import actions, home, modal, plain
+from tests.localslack.bolt_apps import HOME_MANIFEST, bolt_app, over_socket_mode, web_client
 from tests.workspaces import local_slack
 
 pytestmark = pytest.mark.browser

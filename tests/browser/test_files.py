@@ -12,7 +12,8 @@ from slack_sdk import WebClient
 
 from localslack import LocalSlack
 from tests.browser.screen import CHANNEL, Screen
-from tests.localslack.apps import MANIFEST, png, web_client
+from tests.localslack.block_builders import png
+from tests.localslack.bolt_apps import MANIFEST, web_client
 from tests.workspaces import INSTANT, local_slack
 
 pytestmark = pytest.mark.browser

@@ -8,7 +8,7 @@ from slack_bolt import App
 from slack_sdk import WebClient
 
 from localslack import LocalSlack, WorkspaceMember
-from tests.localslack.apps import MANIFEST, bolt_app, over_socket_mode, web_client
+from tests.localslack.bolt_apps import MANIFEST, bolt_app, over_socket_mode, web_client
 from tests.workspaces import INSTANT, local_slack
 
 

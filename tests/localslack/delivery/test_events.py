@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,11 +11,10 @@ from slack_sdk import WebClient
 from websockets.sync.client import ClientConnection
 
 from localslack import LocalSlack, RefusedError, WorkspaceMember
-from tests.localslack.apps import MANIFEST, manifest_without, raw_socket, receive, web_client
+from tests.localslack.bolt_apps import MANIFEST, Refused, manifest_without, raw_socket, receive, web_client
 from tests.workspaces import local_slack
 
 JSON = dict[str, Any]
-Refused = Callable[..., str]
 EVENTS = ["message.channels", "message.im", "app_mention", "reaction_added", "reaction_removed"]
 
 

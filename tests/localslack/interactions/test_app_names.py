@@ -11,7 +11,7 @@ from slack_bolt import Ack, App
 from slack_sdk import WebClient
 
 from localslack import LocalSlack, WorkspaceMember
-from tests.localslack.apps import MANIFEST
+from tests.localslack.bolt_apps import MANIFEST
 from tests.waiting import LONG
 from tests.workspaces import local_slack
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -12,10 +11,10 @@ from slack_sdk import WebClient
 
 from localslack import LocalSlack, WorkspaceMember
 from localslack.blocks import BLOCKS_MAX
-from tests.localslack.apps import actions, blocks_of, button, modal
+from tests.localslack.block_builders import actions, blocks_of, button, modal
+from tests.localslack.bolt_apps import Refused
 
 JSON = dict[str, Any]
-Refused = Callable[..., str]
 
 
 @pytest.fixture

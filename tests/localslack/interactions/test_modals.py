@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,10 +11,10 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from localslack import LocalSlack, WorkspaceMember
-from tests.localslack.apps import actions, button, modal, plain, text_input
+from tests.localslack.block_builders import actions, button, modal, plain, text_input
+from tests.localslack.bolt_apps import Refused
 
 JSON = dict[str, Any]
-Refused = Callable[..., str]
 STAGES = [{"text": plain("Staging"), "value": "s"}, {"text": plain("Production"), "value": "p"}]
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import struct
 import threading
-import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,9 +17,10 @@ from slack_sdk import WebClient
 from websockets.sync.client import ClientConnection, connect
 
 from localslack import LocalSlack
-from localslack.blocks import length_of
 
 JSON = dict[str, Any]
+# The fixture `refused`: call a method, and return the Slack error that it was refused with.
+Refused = Callable[..., str]
 
 
 MANIFEST: JSON = {
@@ -176,54 +175,3 @@ def receive(socket: ClientConnection) -> JSON:
 
 def in_background(act: Any, *args: Any) -> Any:
     return ThreadPoolExecutor(1).submit(act, *args)
-
-
-def plain(words: str) -> JSON:
-    return {"type": "plain_text", "text": words}
-
-
-def button(words: str, action_id: str, **more: Any) -> JSON:
-    return {"type": "button", "text": plain(words), "action_id": action_id, **more}
-
-
-def actions(*elements: JSON, block_id: str = "actions") -> JSON:
-    return {"type": "actions", "block_id": block_id, "elements": list(elements)}
-
-
-def blocks_of(characters: int) -> list[JSON]:
-    """Valid blocks of so many characters by Slack's count."""
-    made = [{"type": "section", "text": plain("x" * 2900)} for _ in range(characters // 3000)]
-    made.append({"type": "section", "text": plain("x")})
-    made[-1]["text"] = plain("x" * (1 + characters - length_of(made)))
-    return made
-
-
-def text_input(block_id: str, label: str, **more: Any) -> JSON:
-    element = {"type": "plain_text_input", "action_id": "value", **more}
-    return {"type": "input", "block_id": block_id, "label": plain(label), "element": element}
-
-
-def home(*blocks: JSON, **more: Any) -> JSON:
-    return {"type": "home", "blocks": list(blocks) or [{"type": "divider"}], **more}
-
-
-def modal(*blocks: JSON, title: str = "Title", **more: Any) -> JSON:
-    return {
-        "type": "modal",
-        "callback_id": "form",
-        "title": plain(title),
-        "submit": plain("Send"),
-        "blocks": list(blocks) or [text_input("reason", "Reason")],
-        **more,
-    }
-
-
-def png(width: int = 3, height: int = 2) -> bytes:
-    """A picture of one colour."""
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    lines = zlib.compress((b"\0" + b"\x20\x80\xc0" * width) * height)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", lines) + chunk(b"IEND", b"")

@@ -15,7 +15,7 @@ from localslack.__main__ import main
 from localslack.web.server import listen
 
 MANIFEST = "display_information: {name: Tester}\noauth_config: {scopes: {bot: [chat:write]}}\n"
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # Nothing from the environment that configures Registrar or an app.
 BARE = {"PATH": "", "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 

@@ -7,7 +7,7 @@ from slack_bolt import Ack, App
 from slack_sdk import WebClient
 
 from localslack import LocalSlack, RefusedError, WorkspaceMember, connect
-from tests.localslack.apps import actions, button, plain
+from tests.localslack.block_builders import actions, button, plain
 
 
 def test_an_ephemeral_is_seen_by_one_person(client: WebClient, alice: WorkspaceMember, bob: WorkspaceMember) -> None:

@@ -10,17 +10,8 @@ from slack_bolt import Ack, App
 from slack_sdk import WebClient
 
 from localslack import LocalSlack, RefusedError, WorkspaceMember
-from tests.localslack.apps import (
-    HOME_MANIFEST,
-    actions,
-    bolt_app,
-    button,
-    home,
-    modal,
-    over_http,
-    over_socket_mode,
-    plain,
-)
+from tests.localslack.block_builders import actions, button, home, modal, plain
+from tests.localslack.bolt_apps import HOME_MANIFEST, bolt_app, over_http, over_socket_mode
 from tests.workspaces import local_slack
 
 JSON = dict[str, Any]

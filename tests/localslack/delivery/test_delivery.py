@@ -18,10 +18,9 @@ from websockets.sync.client import ClientConnection, connect
 from localslack import LocalSlack, WorkspaceMember
 from localslack.payloads import Actor, ChannelRef, as_http_body, slash_command
 from localslack.signing import signed_headers
-from tests.localslack.apps import (
-    actions,
+from tests.localslack.block_builders import actions, button
+from tests.localslack.bolt_apps import (
     bolt_app,
-    button,
     http_server,
     in_background,
     open_url,

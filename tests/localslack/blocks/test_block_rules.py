@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from localslack.blocks import message_problems, view_problems
-from tests.localslack.apps import actions, button, home, modal, plain, text_input
+from tests.localslack.block_builders import actions, button, home, modal, plain, text_input
 
 JSON = dict[str, Any]
 

@@ -9,7 +9,7 @@ from slack_bolt import Ack, App
 from slack_sdk import WebClient
 
 from localslack import LocalSlack, WorkspaceMember
-from tests.localslack.apps import actions, button
+from tests.localslack.block_builders import actions, button
 
 JSON = dict[str, Any]
 ACME = {"id": "E0ACME", "name": "Acme"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from urllib.error import URLError
 
@@ -11,9 +10,8 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from localslack import LocalSlack, RefusedError, WorkspaceMember
+from tests.localslack.bolt_apps import Refused
 from tests.waiting import LONG, wait_until
-
-Refused = Callable[..., str]
 
 
 def texts(alice: WorkspaceMember) -> list[str]:

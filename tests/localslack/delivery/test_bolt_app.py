@@ -10,7 +10,8 @@ from slack_bolt import Ack, App, Respond
 from slack_sdk import WebClient
 
 from localslack import LocalSlack, WorkspaceMember
-from tests.localslack.apps import actions, bolt_app, button, modal, over_http, over_socket_mode
+from tests.localslack.block_builders import actions, button, modal
+from tests.localslack.bolt_apps import bolt_app, over_http, over_socket_mode
 
 JSON = dict[str, Any]
 

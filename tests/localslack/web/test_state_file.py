@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from localslack import ChannelSeed, Seed, connect
-from tests.localslack.apps import HOME_MANIFEST, MANIFEST, home, web_client
+from tests.localslack.block_builders import home
+from tests.localslack.bolt_apps import HOME_MANIFEST, MANIFEST, web_client
 from tests.registries import free_port
 from tests.workspaces import INSTANT, local_slack
 

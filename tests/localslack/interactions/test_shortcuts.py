@@ -11,7 +11,8 @@ from slack_bolt import Ack, App, Respond
 from slack_sdk import WebClient
 
 from localslack import LocalSlack, RefusedError, WorkspaceMember
-from tests.localslack.apps import bolt_app, modal, over_http, over_socket_mode
+from tests.localslack.block_builders import modal
+from tests.localslack.bolt_apps import bolt_app, over_http, over_socket_mode
 
 JSON = dict[str, Any]
 
