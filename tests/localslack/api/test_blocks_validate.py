@@ -8,8 +8,6 @@ import pytest
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-# -- blocks.validate ---------------------------------------------------------------------------------------------
-
 
 def test_blocks_that_slack_would_take_are_valid(client: WebClient) -> None:
     assert client.blocks_validate(blocks=[{"type": "divider"}])["ok"] is True

@@ -20,9 +20,6 @@ def post(slack: LocalSlack, method: str, token: str | None = None, **kwargs: Any
     return httpx.post(f"{slack.api_url}{method}", headers=headers, trust_env=False, **kwargs)
 
 
-# -- tokens and arguments ---------------------------------------------------------------------------------------
-
-
 def test_auth_test_tells_who_the_app_is(client: WebClient, slack: LocalSlack) -> None:
     answer = client.auth_test()
     assert answer["team_id"] == slack.team_id
@@ -91,9 +88,6 @@ def test_a_method_that_reads_no_json_misses_its_arguments(slack: LocalSlack) -> 
 def test_broken_json_is_refused(slack: LocalSlack) -> None:
     answer = post(slack, "chat.postMessage", content=b"{", headers={"Content-Type": "application/json"})
     assert answer.json()["error"] == "invalid_json"
-
-
-# -- scopes -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

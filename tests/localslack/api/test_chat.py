@@ -15,8 +15,6 @@ from tests.localslack.block_builders import blocks_of
 from tests.localslack.bolt_apps import Refused, manifest_without, web_client
 from tests.workspaces import local_slack
 
-# -- posting ----------------------------------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize("channel", ["C0CHURN", "#churn", "churn"])
 def test_a_channel_is_meant_by_id_or_name(client: WebClient, channel: str) -> None:
@@ -128,9 +126,6 @@ def test_too_many_characters_of_blocks_are_refused(client: WebClient, refused: R
     assert refused(client.chat_update, channel=channel, ts=ts, text="x", blocks=beyond) == "msg_blocks_too_long"
     ephemeral = {"channel": channel, "user": "U0ALICE", "text": "x", "blocks": beyond}
     assert refused(client.chat_postEphemeral, **ephemeral) == "msg_blocks_too_long"
-
-
-# -- changing ---------------------------------------------------------------------------------------------------
 
 
 def test_only_own_messages_can_be_changed(client: WebClient, alice: WorkspaceMember, refused: Refused) -> None:

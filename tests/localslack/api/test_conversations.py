@@ -9,8 +9,6 @@ from slack_sdk import WebClient
 from localslack import LocalSlack
 from tests.localslack.bolt_apps import Refused
 
-# -- reading ----------------------------------------------------------------------------------------------------
-
 
 def test_history_is_newest_first_and_in_pages(client: WebClient) -> None:
     for number in range(5):

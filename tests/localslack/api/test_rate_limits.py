@@ -8,8 +8,6 @@ from slack_sdk.errors import SlackApiError
 from localslack import LocalSlack
 from tests.localslack.bolt_apps import MANIFEST, web_client
 
-# -- rate tiers -------------------------------------------------------------------------------------------------
-
 
 def test_the_21st_call_of_a_tier_2_method_in_a_minute_is_refused() -> None:
     with LocalSlack.start(MANIFEST) as slack:

@@ -17,9 +17,6 @@ def test_accounts_come_in_pages(slack: LocalSlack, client: WebClient) -> None:
     assert pages == [["alice"], ["carol", "dave"], ["tester"]]
 
 
-# -- people -----------------------------------------------------------------------------------------------------
-
-
 def test_guests_bots_strangers_and_deleted_accounts_can_be_told_apart(slack: LocalSlack, client: WebClient) -> None:
     slack.change_person("alice", is_restricted=True)
     slack.change_person("bob", is_bot=True)

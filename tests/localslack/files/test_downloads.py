@@ -12,8 +12,6 @@ from tests.localslack.bolt_apps import manifest_without, web_client
 from tests.localslack.file_uploads import CSV, kept, only_file, read
 from tests.workspaces import local_slack
 
-# -- reading ------------------------------------------------------------------------------------------------------
-
 
 def test_the_bytes_are_read_with_a_token(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
     content = png()

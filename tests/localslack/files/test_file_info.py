@@ -14,8 +14,6 @@ from tests.localslack.bolt_apps import MANIFEST, Refused, manifest_without, web_
 from tests.localslack.file_uploads import CSV, image, kept, only_file
 from tests.workspaces import local_slack
 
-# -- until they're ready ------------------------------------------------------------------------------------------
-
 
 @pytest.fixture
 def slow() -> Iterator[LocalSlack]:

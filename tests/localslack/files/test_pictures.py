@@ -33,9 +33,6 @@ def test_a_picture_is_known_by_its_bytes(name: str, content: bytes, mimetype: st
     assert (kind.mimetype, (kind.width, kind.height)) == (mimetype, size)
 
 
-# -- in blocks ----------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("way", ["id", "url_private", "permalink"])
 def test_a_block_shows_an_uploaded_picture(client: WebClient, bob: WorkspaceMember, way: str) -> None:
     file = kept(client, png(), "a.png")
@@ -62,9 +59,6 @@ def test_a_modal_shows_an_uploaded_picture_to_whoever_has_it_open(
     nothing, picture = image({"id": "F0NOBODY"}), image(kept(client, png(), "a.png"))
     assert refused(client.views_open, trigger_id="x", view=modal(nothing)) == "invalid_arguments"
     assert refused(client.views_open, trigger_id="x", view=modal(picture)) == "invalid_trigger_id"
-
-
-# -- in what one person sees --------------------------------------------------------------------------------------
 
 
 def test_an_ephemeral_shows_no_picture_that_is_not_shared(client: WebClient, refused: Refused) -> None:

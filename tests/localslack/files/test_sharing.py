@@ -11,8 +11,6 @@ from localslack import LocalSlack, RefusedError, WorkspaceMember
 from tests.localslack.block_builders import png
 from tests.localslack.file_uploads import CSV, JSON, kept, only_file, uploaded
 
-# -- sharing ------------------------------------------------------------------------------------------------------
-
 
 def test_a_picture_is_shared_with_a_comment(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
     content = png(800, 400)

@@ -17,8 +17,6 @@ from tests.localslack.bolt_apps import MANIFEST, Refused, manifest_without, web_
 from tests.localslack.file_uploads import CSV, JSON, only_file, promised, read, send, uploaded
 from tests.workspaces import local_slack
 
-# -- refusals -----------------------------------------------------------------------------------------------------
-
 
 def test_uploading_needs_a_scope() -> None:
     with local_slack(manifest_without("files:write")) as slack, pytest.raises(SlackApiError) as caught:
@@ -132,9 +130,6 @@ def test_an_alternative_text_that_slack_stumbles_over_is_noted(slack: LocalSlack
     client.files_upload_v2(channel="C0CHURN", content="x", filename="a.csv", alt_txt="values")
     (problem,) = slack.problems()
     assert problem.startswith("a.csv is no picture and has alt_txt")
-
-
-# -- when things go wrong -----------------------------------------------------------------------------------------
 
 
 def test_a_lost_answer_has_shared_the_file_already(

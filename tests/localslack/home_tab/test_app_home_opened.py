@@ -35,8 +35,6 @@ from tests.localslack.home_views import JSON, acknowledge, says, words_of
 from tests.waiting import LONG
 from tests.workspaces import local_slack
 
-# -- visits -----------------------------------------------------------------------------------------------------
-
 
 def test_a_visit_is_answered_with_a_view(running: App, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
     @running.event("app_home_opened")
@@ -140,9 +138,6 @@ def test_an_app_that_does_not_subscribe_hears_of_no_visit() -> None:
         envelope = receive(socket)
         acknowledge(socket, envelope)
     assert envelope["payload"]["event"]["type"] == "message"
-
-
-# -- forging ----------------------------------------------------------------------------------------------------
 
 
 def test_a_forged_visit_and_a_forged_click_are_taken_for_real_ones(slack: LocalSlack) -> None:

@@ -16,8 +16,6 @@ from tests.localslack.bolt_apps import (
 )
 from tests.localslack.home_views import JSON, STAGES, acknowledge, says, words_of
 
-# -- what people do there ---------------------------------------------------------------------------------------
-
 
 def test_a_click_on_the_home_tab_has_the_shape_that_slack_sends(
     slack: LocalSlack, client: WebClient, alice: WorkspaceMember

@@ -19,8 +19,6 @@ from tests.localslack.bolt_apps import (
 from tests.localslack.home_views import JSON, says, words_of
 from tests.workspaces import local_slack
 
-# -- views.publish ----------------------------------------------------------------------------------------------
-
 
 def test_a_view_is_published_for_one_person(client: WebClient, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
     view = client.views_publish(user_id="U0ALICE", view=home(says("hello"), private_metadata="page 1"))["view"]
