@@ -24,11 +24,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         manifest = manifests.load(options.manifest)
         if options.env_file:
             options.env_file.touch(mode=0o600)
-        listening = server.listen(options.port)
+        listening_socket = server.listen(options.port)
     except (OSError, OverflowError, ValueError) as error:
         print(f"localslack: {error}", file=sys.stderr)
         return 2
-    port = listening.getsockname()[1]
+    port = listening_socket.getsockname()[1]
     settings = BackendSettings(
         manifest=manifest,
         base_url=f"http://127.0.0.1:{port}/",
@@ -38,9 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         rate_limits=options.rate_limits,
         speed=options.speed,
     )
-    running = server.build(settings, port, lambda backend: _print_settings(backend, options.env_file))
+    uvicorn_server = server.build(settings, port, lambda backend: _print_settings(backend, options.env_file))
     with contextlib.suppress(KeyboardInterrupt):
-        running.run(sockets=[listening])
+        uvicorn_server.run(sockets=[listening_socket])
     return 0
 
 

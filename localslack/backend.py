@@ -108,8 +108,8 @@ class Backend:
 
     def has_picture(self, slack_file: dict[str, Any]) -> bool:
         """Whether a block's slack_file is a picture that Slack has checked."""
-        held = file_objects.find_picture(self.workspace, slack_file)
-        return held is not None and self.is_file_ready(held)
+        picture = file_objects.find_picture(self.workspace, slack_file)
+        return picture is not None and self.is_file_ready(picture)
 
     def has_picture_for(self, audience: str | None) -> PictureCheck:
         """As `has_picture`, for a message that one person sees: the picture must be shared where they can see it.
@@ -119,7 +119,9 @@ class Backend:
         if audience is None:
             return self.has_picture
         person = self.workspace.person(audience)
-        return lambda wanted: self.has_picture(wanted) and file_objects.can_see_picture(self.workspace, wanted, person)
+        return lambda slack_file: (
+            self.has_picture(slack_file) and file_objects.can_see_picture(self.workspace, slack_file, person)
+        )
 
     def is_file_ready(self, file: File) -> bool:
         """Whether Slack has checked a file."""
@@ -161,14 +163,14 @@ class Backend:
 
 
 def _load_secrets(state_file: StateFile, overrides: dict[str, str]) -> Secrets:
-    kept = next(iter(state_file.read_all("secrets")), {})
-    made = {
+    stored = next(iter(state_file.read_all("secrets")), {})
+    generated = {
         "bot_token": f"xoxb-{secrets.randbelow(10**12):012d}-{secrets.token_hex(12)}",
         "app_token": f"xapp-1-A0LOCALAPP-{secrets.randbelow(10**12):012d}-{secrets.token_hex(16)}",
         "signing_secret": secrets.token_hex(16),
         "verification_token": secrets.token_hex(12),
     }
-    named: dict[str, Any] = {**made, **kept, **{name: value for name, value in overrides.items() if value}}
-    result = Secrets(**named)
+    values: dict[str, Any] = {**generated, **stored, **{name: value for name, value in overrides.items() if value}}
+    result = Secrets(**values)
     state_file.put(("secrets", "app", asdict(result)))
     return result

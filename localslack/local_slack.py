@@ -51,11 +51,11 @@ class LocalSlack(Remote):
         files_ready_after: how many of those seconds it takes to check a file.
         Raises OSError when the port is taken, ValueError for an unreadable manifest.
         """
-        loaded = manifests.load(manifest)
-        listening = server.listen(port)
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        loaded_manifest = manifests.load(manifest)
+        listening_socket = server.listen(port)
+        url = f"http://127.0.0.1:{listening_socket.getsockname()[1]}/"
         settings = BackendSettings(
-            manifest=loaded,
+            manifest=loaded_manifest,
             base_url=url,
             state=state,
             seed=seed or Seed(),
@@ -65,11 +65,11 @@ class LocalSlack(Remote):
             speed=speed,
             files_ready_after=files_ready_after,
         )
-        with contextlib.ExitStack() as begun:
-            begun.callback(listening.close)
-            running = _ServerThread(settings, listening)
-            begun.pop_all()
-        return cls(url, running)
+        with contextlib.ExitStack() as cleanup:
+            cleanup.callback(listening_socket.close)
+            server_thread = _ServerThread(settings, listening_socket)
+            cleanup.pop_all()
+        return cls(url, server_thread)
 
     def __enter__(self) -> LocalSlack:
         return self
@@ -88,10 +88,12 @@ class LocalSlack(Remote):
 class _ServerThread:
     """The thread with the server."""
 
-    def __init__(self, settings: BackendSettings, listening: socket.socket) -> None:
+    def __init__(self, settings: BackendSettings, listening_socket: socket.socket) -> None:
         self._ready = threading.Event()
-        self._server = server.build(settings, listening.getsockname()[1], lambda _: self._ready.set())
-        self._thread = threading.Thread(target=_serve, args=(self._server, listening), name="localslack", daemon=True)
+        self._server = server.build(settings, listening_socket.getsockname()[1], lambda _: self._ready.set())
+        self._thread = threading.Thread(
+            target=_serve, args=(self._server, listening_socket), name="localslack", daemon=True
+        )
         self._thread.start()
         if not self._ready.wait(START_SECONDS):
             self._server.should_exit = True
@@ -103,5 +105,5 @@ class _ServerThread:
         self._thread.join()
 
 
-def _serve(running: uvicorn.Server, listening: socket.socket) -> None:
-    running.run(sockets=[listening])
+def _serve(uvicorn_server: uvicorn.Server, listening_socket: socket.socket) -> None:
+    uvicorn_server.run(sockets=[listening_socket])

@@ -48,8 +48,8 @@ class Manifest:
 
     def shortcut(self, kind: str, name: str) -> Shortcut | None:
         """The declared shortcut of that type with that callback_id or name, or None."""
-        of_kind = (one for one in self.shortcuts if one.type == kind)
-        return next((one for one in of_kind if name in (one.callback_id, one.name)), None)
+        candidates = (shortcut for shortcut in self.shortcuts if shortcut.type == kind)
+        return next((shortcut for shortcut in candidates if name in (shortcut.callback_id, shortcut.name)), None)
 
 
 def load(source: str | Path | Mapping[str, Any]) -> Manifest:
@@ -57,8 +57,8 @@ def load(source: str | Path | Mapping[str, Any]) -> Manifest:
     data = source if isinstance(source, Mapping) else _read_file(Path(source))
     try:
         return _parse(data)
-    except KeyError as missing:
-        raise ValueError(f"the manifest has an entry without {missing}") from None
+    except KeyError as error:
+        raise ValueError(f"the manifest has an entry without {error}") from None
 
 
 def _read_file(path: Path) -> Mapping[str, Any]:

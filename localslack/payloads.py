@@ -115,8 +115,8 @@ def block_suggestion(
 ) -> JSON:
     """What someone types into a menu that the app fills: typed has block_id, action_id, and value."""
     payload = _interaction_payload("block_suggestion", actor, origin) | {"container": container} | query
-    where = {"view": view, "message": message, "channel": place and {"id": place.id, "name": place.name}}
-    return payload | {name: held for name, held in where.items() if held is not None}
+    surface = {"view": view, "message": message, "channel": place and {"id": place.id, "name": place.name}}
+    return payload | {name: value for name, value in surface.items() if value is not None}
 
 
 def shortcut(
@@ -242,16 +242,16 @@ def container_of(message: JSON, channel_id: str, *, is_ephemeral: bool = False) 
         "channel_id": channel_id,
         "is_ephemeral": is_ephemeral,
     }
-    if thread := message.get("thread_ts"):
-        container["thread_ts"] = thread
+    if thread_ts := message.get("thread_ts"):
+        container["thread_ts"] = thread_ts
     return container
 
 
 def button_action(button: JSON, block_id: str, action_ts: str) -> JSON:
     """The entry of `actions` for a pressed button."""
-    kept = ("action_id", "text", "value", "style", "type", "confirm", "url")
-    shape = {name: button[name] for name in kept if name in button}
-    return {**shape, "block_id": block_id, "action_ts": action_ts}
+    kept_fields = ("action_id", "text", "value", "style", "type", "confirm", "url")
+    fields = {name: button[name] for name in kept_fields if name in button}
+    return {**fields, "block_id": block_id, "action_ts": action_ts}
 
 
 def as_http_body(payload: JSON) -> tuple[bytes, str]:

@@ -15,5 +15,5 @@ def signature(secret: str, body: bytes, timestamp: str) -> str:
 
 def signed_headers(secret: str, body: bytes, timestamp: int | None = None) -> dict[str, str]:
     """Both signature headers for a body; the timestamp is the present second unless given."""
-    stamp = str(int(time.time()) if timestamp is None else timestamp)
-    return {"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": signature(secret, body, stamp)}
+    sent_at = str(int(time.time()) if timestamp is None else timestamp)
+    return {"X-Slack-Request-Timestamp": sent_at, "X-Slack-Signature": signature(secret, body, sent_at)}

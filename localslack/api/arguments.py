@@ -58,10 +58,10 @@ class Arguments:
 
     def page(self, items: Sequence[T], limit: int) -> tuple[list[T], str]:
         """The part of a list that the cursor asks for, and the next cursor; raises invalid_cursor."""
-        begin = _first_index(self.text("cursor"))
-        end = begin + limit
-        more = base64.b64encode(f"from:{end}".encode()).decode() if end < len(items) else ""
-        return list(items[begin:end]), more
+        start = _first_index(self.text("cursor"))
+        end = start + limit
+        next_cursor = base64.b64encode(f"from:{end}".encode()).decode() if end < len(items) else ""
+        return list(items[start:end]), next_cursor
 
 
 def _first_index(cursor: str) -> int:

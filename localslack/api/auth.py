@@ -25,7 +25,9 @@ def test(backend: Backend, args: Arguments) -> JSON:
 def connect(backend: Backend, args: Arguments) -> JSON:
     """apps.connections.open: a WebSocket URL that works once."""
     host = backend.base_url.removeprefix("http://")
-    return {"url": f"ws://{host}link/?ticket={backend.router.sockets.issue_ticket()}&app_id={backend.workspace.app.id}"}
+    return {
+        "url": f"ws://{host}link/?ticket={backend.router.socket_mode.issue_ticket()}&app_id={backend.workspace.app.id}"
+    }
 
 
 # slack-ruby/slack-api-ref, methods/auth and apps.

@@ -20,8 +20,8 @@ def post_message(backend: Backend, args: Arguments) -> JSON:
     """chat.postMessage."""
     channel = _channel_to_post_in(backend, args.required("channel"))
     content = require_content(parse_content(args.raw, backend.has_picture)) | _thread_fields(backend, channel, args)
-    sent = backend.workspace.post_message(channel, backend.workspace.app.bot_user_id, **content)
-    answer = {"channel": channel.id, "ts": sent.ts, "message": objects.message_object(backend.workspace, sent)}
+    message = backend.workspace.post_message(channel, backend.workspace.app.bot_user_id, **content)
+    answer = {"channel": channel.id, "ts": message.ts, "message": objects.message_object(backend.workspace, message)}
     return answer | _truncation_warning(args)
 
 
@@ -35,12 +35,12 @@ def update(backend: Backend, args: Arguments) -> JSON:
         raise SlackError("is_inactive")
     if len(args.text("text")) > UPDATE_MAX:
         raise SlackError("msg_too_long")
-    changed = backend.workspace.edit_message(message, **_new_content(backend, args))
+    edited = backend.workspace.edit_message(message, **_new_content(backend, args))
     return {
         "channel": channel.id,
-        "ts": changed.ts,
-        "text": changed.text,
-        "message": objects.message_object(backend.workspace, changed),
+        "ts": edited.ts,
+        "text": edited.text,
+        "message": objects.message_object(backend.workspace, edited),
     }
 
 
@@ -65,8 +65,8 @@ def post_ephemeral(backend: Backend, args: Arguments) -> JSON:
     )
     # Slack keeps no metadata of what it does not keep.
     content.pop("metadata", None)
-    sent = backend.workspace.post_message(channel, backend.workspace.app.bot_user_id, audience=person, **content)
-    return {"message_ts": sent.ts}
+    message = backend.workspace.post_message(channel, backend.workspace.app.bot_user_id, audience=person, **content)
+    return {"message_ts": message.ts}
 
 
 def get_permalink(backend: Backend, args: Arguments) -> JSON:

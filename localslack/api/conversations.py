@@ -31,38 +31,38 @@ def list_(backend: Backend, args: Arguments) -> JSON:
         raise SlackError("invalid_limit")
     page, cursor = args.page(list(backend.workspace.channels.values()), limit)
     without_archived = args.flag("exclude_archived")
-    shown = [
+    listed = [
         channel
         for channel in page
         if _is_listed(backend, channel, types) and not (without_archived and channel.is_archived)
     ]
-    channels = [objects.conversation_object(backend.workspace, channel) for channel in shown]
+    channels = [objects.conversation_object(backend.workspace, channel) for channel in listed]
     return {"channels": channels, "response_metadata": {"next_cursor": cursor}}
 
 
 def info(backend: Backend, args: Arguments) -> JSON:
     """conversations.info."""
     channel = _require_readable(backend, args, "read")
-    shape = objects.conversation_object(backend.workspace, channel)
+    conversation_object = objects.conversation_object(backend.workspace, channel)
     if not args.flag("include_num_members"):
-        shape.pop("num_members", None)
-    return {"channel": shape}
+        conversation_object.pop("num_members", None)
+    return {"channel": conversation_object}
 
 
 def members(backend: Backend, args: Arguments) -> JSON:
     """conversations.members."""
     channel = _require_readable(backend, args, "read")
-    shown, cursor = args.page(channel.members, args.limit(default=100))
-    return {"members": shown, "response_metadata": {"next_cursor": cursor}}
+    page, cursor = args.page(channel.members, args.limit(default=100))
+    return {"members": page, "response_metadata": {"next_cursor": cursor}}
 
 
 def history(backend: Backend, args: Arguments) -> JSON:
     """conversations.history: newest first, from inside the conversation only."""
     channel = _require_membership(backend, args)
-    lasting = [message for message in backend.workspace.messages(channel) if message.audience is None]
-    shown = [message for message in lasting if not message.is_reply or message.reply_broadcast]
-    within = list(reversed(_within_bounds(shown, args)))
-    page, cursor = args.page(within, args.limit(default=100, at_most=999))
+    persistent = [message for message in backend.workspace.messages(channel) if message.audience is None]
+    channel_messages = [message for message in persistent if not message.is_reply or message.reply_broadcast]
+    newest_first = list(reversed(_within_bounds(channel_messages, args)))
+    page, cursor = args.page(newest_first, args.limit(default=100, at_most=999))
     return _messages_page(backend, args, page, cursor) | {"pin_count": 0, "channel_actions_ts": None}
 
 
@@ -73,13 +73,13 @@ def replies(backend: Backend, args: Arguments) -> JSON:
     """
     channel = _require_membership(backend, args)
     try:
-        found = backend.workspace.message(channel, args.required("ts"))
-        parent = backend.workspace.message(channel, found.thread_ts or found.ts)
+        message = backend.workspace.message(channel, args.required("ts"))
+        parent = backend.workspace.message(channel, message.thread_ts or message.ts)
     except SlackError as refusal:
         code = "thread_not_found" if refusal.code == "message_not_found" else refusal.code
         raise SlackError(code, messages=refusal.messages) from None
-    beside_it = max(1, args.limit(default=1000) - 1)
-    page, cursor = args.page(_within_bounds(backend.workspace.replies(parent), args), beside_it)
+    replies_per_page = max(1, args.limit(default=1000) - 1)
+    page, cursor = args.page(_within_bounds(backend.workspace.replies(parent), args), replies_per_page)
     return _messages_page(backend, args, [parent, *page], cursor)
 
 
@@ -107,10 +107,10 @@ def join(backend: Backend, args: Arguments) -> JSON:
         raise SlackError("method_not_supported_for_channel_type")
     if channel.is_archived:
         raise SlackError("is_archived")
-    already = backend.workspace.app.bot_user_id in channel.members
+    was_member = backend.workspace.app.bot_user_id in channel.members
     backend.workspace.join(channel, backend.workspace.app.bot_user_id)
     answer: JSON = {"channel": objects.conversation_object(backend.workspace, channel)}
-    if already:
+    if was_member:
         answer |= {"warning": "already_in_channel", "response_metadata": {"warnings": ["already_in_channel"]}}
     return answer
 
@@ -122,19 +122,21 @@ def _open_direct_message(backend: Backend, user: str, args: Arguments) -> JSON:
     person = backend.workspace.people[user]
     if person.deleted:
         raise SlackError("user_disabled")
-    already = "D" + person.id[1:] in backend.workspace.channels
-    return _open_result(backend, backend.workspace.open_direct_message(person), args, already)
+    was_open = "D" + person.id[1:] in backend.workspace.channels
+    return _open_result(backend, backend.workspace.open_direct_message(person), args, was_open)
 
 
 def _open_result(backend: Backend, channel: Conversation, args: Arguments, was_open: bool) -> JSON:
-    shape = objects.conversation_object(backend.workspace, channel) if args.flag("return_im") else {"id": channel.id}
+    channel_object = (
+        objects.conversation_object(backend.workspace, channel) if args.flag("return_im") else {"id": channel.id}
+    )
     extra = {"no_op": True, "already_open": True} if was_open else {}
-    return {"channel": shape, **extra}
+    return {"channel": channel_object, **extra}
 
 
 def _is_listed(backend: Backend, channel: Conversation, types: list[str]) -> bool:
-    mine = backend.workspace.app.bot_user_id in channel.members
-    return channel.kind in types and (mine or channel.kind == "public_channel")
+    is_member = backend.workspace.app.bot_user_id in channel.members
+    return channel.kind in types and (is_member or channel.kind == "public_channel")
 
 
 def _require_readable(backend: Backend, args: Arguments, access: str) -> Conversation:
@@ -155,8 +157,8 @@ def _require_membership(backend: Backend, args: Arguments) -> Conversation:
 
 def _within_bounds(messages: list[PostedMessage], args: Arguments) -> list[PostedMessage]:
     oldest, latest = _bound(args, "oldest", 0), _bound(args, "latest", 10**18)
-    edge = 0 if args.flag("inclusive") else 1
-    return [message for message in messages if oldest + edge <= ts_to_microseconds(message.ts) <= latest - edge]
+    margin = 0 if args.flag("inclusive") else 1
+    return [message for message in messages if oldest + margin <= ts_to_microseconds(message.ts) <= latest - margin]
 
 
 def _bound(args: Arguments, name: str, default: int) -> int:
@@ -171,8 +173,10 @@ def _bound(args: Arguments, name: str, default: int) -> int:
 
 def _messages_page(backend: Backend, args: Arguments, page: list[PostedMessage], cursor: str) -> JSON:
     with_metadata = args.flag("include_all_metadata")
-    shown = [objects.message_object(backend.workspace, message, with_metadata=with_metadata) for message in page]
-    answer: JSON = {"messages": shown, "has_more": bool(cursor)}
+    message_objects = [
+        objects.message_object(backend.workspace, message, with_metadata=with_metadata) for message in page
+    ]
+    answer: JSON = {"messages": message_objects, "has_more": bool(cursor)}
     if cursor:
         answer["response_metadata"] = {"next_cursor": cursor}
     return answer

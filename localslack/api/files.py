@@ -37,14 +37,14 @@ def get_upload_url(backend: Backend, args: Arguments) -> JSON:
 
 def complete_upload(backend: Backend, args: Arguments) -> JSON:
     """files.completeUploadExternal: keep the files, and share all of them in one message a channel."""
-    titles, rooms = _titles(args), _channels_to_share_in(backend, args)
+    titles, channels = _titles(args), _channels_to_share_in(backend, args)
     uploads = [_require_received(backend, file_id) for file_id in titles]
     content = _content(backend, args)
     for upload in uploads:
         _save(backend, upload, titles[upload.file.id])
-    for channel in rooms:
-        shared = content | _thread_fields(backend, channel, args) | {"files": list(titles)}
-        backend.workspace.post_message(channel, backend.workspace.app.bot_user_id, **shared)
+    for channel in channels:
+        message_content = content | _thread_fields(backend, channel, args) | {"files": list(titles)}
+        backend.workspace.post_message(channel, backend.workspace.app.bot_user_id, **message_content)
     return {
         "files": [
             file_objects.unprocessed_file_object(backend.workspace, backend.workspace.file(file_id))
@@ -55,11 +55,11 @@ def complete_upload(backend: Backend, args: Arguments) -> JSON:
 
 def info(backend: Backend, args: Arguments) -> JSON:
     """files.info: what Slack knows about a file that the app sees."""
-    held = backend.workspace.file(args.required("file"))
-    if not file_objects.can_app_see(backend.workspace, held):
+    file = backend.workspace.file(args.required("file"))
+    if not file_objects.can_app_see(backend.workspace, file):
         raise SlackError("file_not_found")
-    shape = file_objects.file_info_object(backend.workspace, held, is_ready=backend.is_file_ready(held))
-    return {"file": shape, "comments": [], "response_metadata": {"next_cursor": ""}}
+    file_object = file_objects.file_info_object(backend.workspace, file, is_ready=backend.is_file_ready(file))
+    return {"file": file_object, "comments": [], "response_metadata": {"next_cursor": ""}}
 
 
 def _size(args: Arguments) -> int:
@@ -73,17 +73,17 @@ def _size(args: Arguments) -> int:
 
 
 def _titles(args: Arguments) -> dict[str, str]:
-    listed = args.json("files")
-    if not isinstance(listed, list) or not all(isinstance(one, dict) and one.get("id") for one in listed):
+    entries = args.json("files")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) and entry.get("id") for entry in entries):
         raise SlackError("invalid_arguments", messages=["must provide an array of objects [json-pointer:/files]"])
-    if not listed:
+    if not entries:
         raise missing_field("files")
-    return {str(one["id"]): str(one.get("title") or "") for one in listed}
+    return {str(entry["id"]): str(entry.get("title") or "") for entry in entries}
 
 
 def _require_received(backend: Backend, file_id: str) -> PendingUpload:
-    held = backend.workspace.files.get(file_id)
-    if held and held.user != backend.workspace.app.bot_user_id:
+    file = backend.workspace.files.get(file_id)
+    if file and file.user != backend.workspace.app.bot_user_id:
         raise SlackError("access_denied")
     # What has been completed once has no upload any more, so that completing it again shares nothing twice.
     return backend.uploads.received_upload(file_id)
@@ -102,18 +102,20 @@ def _save(backend: Backend, upload: PendingUpload, title: str) -> None:
 def _content(backend: Backend, args: Arguments) -> JSON:
     comment = args.text("initial_comment")
     # With a comment Slack ignores the blocks.
-    said = {"text": comment} if comment else {"blocks": args.raw.get("blocks")}
-    return parse_content(said, backend.has_picture)
+    fields = {"text": comment} if comment else {"blocks": args.raw.get("blocks")}
+    return parse_content(fields, backend.has_picture)
 
 
 def _channels_to_share_in(backend: Backend, args: Arguments) -> list[Conversation]:
-    wanted = list(dict.fromkeys([*args.listed("channel_id"), *args.listed("channels")]))
-    if len(wanted) > CHANNELS_MAX:
+    channel_ids = list(dict.fromkeys([*args.listed("channel_id"), *args.listed("channels")]))
+    if len(channel_ids) > CHANNELS_MAX:
         raise SlackError("channels_limit_exceeded")
     people = backend.workspace.people if not args.text("channel_id") else {}
     return [
-        backend.workspace.open_direct_message(people[one]) if one in people else _channel_to_share_in(backend, one)
-        for one in wanted
+        backend.workspace.open_direct_message(people[channel_id])
+        if channel_id in people
+        else _channel_to_share_in(backend, channel_id)
+        for channel_id in channel_ids
     ]
 
 

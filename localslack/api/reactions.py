@@ -24,13 +24,13 @@ def _change(backend: Backend, args: Arguments, *, remove: bool) -> JSON:
     channel_id, ts = args.text("channel"), args.text("timestamp")
     if not channel_id or not ts:
         raise SlackError("no_item_specified")
-    channel, me = require_visible_channel(backend, channel_id), backend.workspace.app.bot_user_id
-    if me not in channel.members:
+    channel, bot_user_id = require_visible_channel(backend, channel_id), backend.workspace.app.bot_user_id
+    if bot_user_id not in channel.members:
         raise SlackError("not_in_channel")
     if channel.is_archived:
         raise SlackError("is_archived")
     reactions.change_reaction(
-        backend, me, channel, backend.workspace.message(channel, ts), args.text("name"), remove=remove
+        backend, bot_user_id, channel, backend.workspace.message(channel, ts), args.text("name"), remove=remove
     )
     return {}
 

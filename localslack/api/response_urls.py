@@ -16,16 +16,16 @@ JSON = dict[str, Any]
 
 def respond(backend: Backend, key: str, body: JSON) -> None:
     """Carry out one use of a response url; raises the errors of the url, or of the content."""
-    hook = backend.response_urls.require_usable(key)
-    channel = backend.workspace.channel(hook.channel)
-    source = backend.workspace.find_message(channel, hook.source_ts) if hook.source_ts else None
+    response_url = backend.response_urls.require_usable(key)
+    channel = backend.workspace.channel(response_url.channel)
+    source = backend.workspace.find_message(channel, response_url.source_ts) if response_url.source_ts else None
     if body.get("delete_original"):
         _delete(backend, source)
     elif body.get("replace_original") and source is not None:
         _replace(backend, source, body)
     else:
-        _post(backend, hook, channel, body)
-    hook.uses += 1
+        _post(backend, response_url, channel, body)
+    response_url.uses += 1
 
 
 def _delete(backend: Backend, source: PostedMessage | None) -> None:
@@ -44,9 +44,9 @@ def _post(backend: Backend, response_url: ResponseUrl, channel: Conversation, bo
     content = _content(backend, body, audience)
     if thread_ts := body.get("thread_ts"):
         content["thread_ts"] = str(thread_ts)
-    sent = backend.workspace.post_message(channel, backend.workspace.app.bot_user_id, audience=audience, **content)
+    message = backend.workspace.post_message(channel, backend.workspace.app.bot_user_id, audience=audience, **content)
     # A command has no message to replace; what answered it takes that place, as in Slack.
-    response_url.source_ts = response_url.source_ts or sent.ts
+    response_url.source_ts = response_url.source_ts or message.ts
 
 
 def _content(backend: Backend, body: JSON, audience: str | None) -> JSON:

@@ -22,8 +22,8 @@ def user_info(backend: Backend, args: Arguments) -> JSON:
 
 def user_list(backend: Backend, args: Arguments) -> JSON:
     """users.list: the accounts of this workspace, deleted ones and the app's bot user included."""
-    everybody = [objects.user_object(backend.workspace, person) for person in backend.workspace.people.values()]
-    page, cursor = args.page([*everybody, objects.bot_user_object(backend.workspace)], args.limit(default=1000))
+    users = [objects.user_object(backend.workspace, person) for person in backend.workspace.people.values()]
+    page, cursor = args.page([*users, objects.bot_user_object(backend.workspace)], args.limit(default=1000))
     return {
         "members": [user for user in page if not user.get("is_stranger")],
         "cache_ts": int(backend.clock.now()),
@@ -34,10 +34,10 @@ def user_list(backend: Backend, args: Arguments) -> JSON:
 def usergroup_list(backend: Backend, args: Arguments) -> JSON:
     """usergroups.list."""
     users, count = args.flag("include_users"), args.flag("include_count")
-    held = backend.workspace.groups.values()
+    groups = backend.workspace.groups.values()
     return {
         "usergroups": [
-            objects.user_group_object(backend.workspace, one, with_users=users, with_count=count) for one in held
+            objects.user_group_object(backend.workspace, group, with_users=users, with_count=count) for group in groups
         ]
     }
 
@@ -73,9 +73,9 @@ def team_info(backend: Backend, args: Arguments) -> JSON:
     team = backend.workspace.team
     if args.text("team", team.id) != team.id:
         raise SlackError("team_not_found")
-    shape: JSON = {"id": team.id, "name": team.name, "domain": team.domain, "email_domain": ""}
-    shape["icon"] = {"image_default": True}
-    return {"team": shape | payloads.organization(backend.installation)}
+    team_object: JSON = {"id": team.id, "name": team.name, "domain": team.domain, "email_domain": ""}
+    team_object["icon"] = {"image_default": True}
+    return {"team": team_object | payloads.organization(backend.installation)}
 
 
 # Scopes, JSON support and tiers: slack-ruby/slack-api-ref, methods/users, usergroups, bots and team.

@@ -16,20 +16,20 @@ def open_(backend: Backend, args: Arguments) -> JSON:
     """views.open."""
     trigger, view = args.required("trigger_id"), _view(backend, args)
     user = backend.triggers.require_usable(trigger).user
-    shown = backend.views.open(user, view)
+    opened_view = backend.views.open(user, view)
     backend.triggers.exchange(trigger)
-    return {"view": shown}
+    return {"view": opened_view}
 
 
 def push(backend: Backend, args: Arguments) -> JSON:
     """views.push: needs a trigger from a modal."""
     trigger, view = args.required("trigger_id"), _view(backend, args)
-    held = backend.triggers.require_usable(trigger)
-    if held.view is None:
+    usable_trigger = backend.triggers.require_usable(trigger)
+    if usable_trigger.view is None:
         raise SlackError("not_found")
-    shown = backend.views.push(held.user, view)
+    pushed_view = backend.views.push(usable_trigger.user, view)
     backend.triggers.exchange(trigger)
-    return {"view": shown}
+    return {"view": pushed_view}
 
 
 def update(backend: Backend, args: Arguments) -> JSON:
@@ -37,9 +37,9 @@ def update(backend: Backend, args: Arguments) -> JSON:
     view_id, external_id = args.text("view_id"), args.text("external_id")
     if not view_id and not external_id:
         raise missing_field("view_id")
-    user, held = backend.views.find_with_owner(view_id=view_id or None, external_id=external_id or None)
-    view = _view(backend, args, held["type"])
-    return {"view": backend.views.update(user, held, view, args.text("hash") or None)}
+    user, current_view = backend.views.find_with_owner(view_id=view_id or None, external_id=external_id or None)
+    view = _view(backend, args, current_view["type"])
+    return {"view": backend.views.update(user, current_view, view, args.text("hash") or None)}
 
 
 def publish(backend: Backend, args: Arguments) -> JSON:

@@ -39,15 +39,15 @@ def message_problems(
     blocks: Any, pointer: str = "/blocks", has_picture: PictureCheck = assume_picture_exists
 ) -> list[str]:
     """The rules that the blocks of a message break."""
-    if broken := list(MESSAGE_BLOCKS(blocks, pointer)):
-        return broken
+    if problems := list(MESSAGE_BLOCKS(blocks, pointer)):
+        return problems
     return [*_message_level_problems(blocks, pointer), *_missing_pictures(blocks, pointer, has_picture)]
 
 
 def view_problems(view: Any, has_picture: PictureCheck = assume_picture_exists, kind: str = "modal") -> list[str]:
     """The rules that a modal breaks, or a Home tab where the kind is home."""
-    if broken := list(_VIEW_RULES[kind](view, "/view")):
-        return broken
+    if problems := list(_VIEW_RULES[kind](view, "/view")):
+        return problems
     return [*_view_level_problems(view), *_missing_pictures(view["blocks"], "/view/blocks", has_picture)]
 
 
@@ -67,12 +67,12 @@ def table_problems(blocks: list[dict[str, Any]], pointer: str) -> Iterator[str]:
 
 def slack_files(value: Any, pointer: str = "") -> Iterator[tuple[dict[str, Any], str]]:
     """Every slack_file in blocks, however deep, with its JSON pointer."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, held in inner:
-        if name == "slack_file" and isinstance(held, dict):
-            yield held, f"{pointer}/{name}"
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        if key == "slack_file" and isinstance(item, dict):
+            yield item, f"{pointer}/{key}"
         else:
-            yield from slack_files(held, f"{pointer}/{name}")
+            yield from slack_files(item, f"{pointer}/{key}")
 
 
 _VIEW_IDENTIFIERS = {"private_metadata": string(3000, 0), "callback_id": string(255, 0), "external_id": string(255, 0)}
@@ -112,9 +112,9 @@ def _view_level_problems(view: dict[str, Any]) -> Iterator[str]:
 
 
 def _missing_pictures(blocks: list[dict[str, Any]], pointer: str, has_picture: PictureCheck) -> Iterator[str]:
-    for wanted, place in slack_files(blocks, pointer):
-        if not has_picture(wanted):
-            yield problem(INVALID_FILE, place)
+    for slack_file, file_pointer in slack_files(blocks, pointer):
+        if not has_picture(slack_file):
+            yield problem(INVALID_FILE, file_pointer)
 
 
 def _cell_characters(value: Any) -> int:
@@ -130,13 +130,13 @@ def _cell_characters(value: Any) -> int:
 def _duplicate_ids(blocks: list[dict[str, Any]], pointer: str) -> Iterator[str]:
     for block_id in _duplicates([block.get("block_id") for block in blocks]):
         yield problem(f"block_id `{block_id}` must be unique", pointer)
-    for number, block in enumerate(blocks):
+    for index, block in enumerate(blocks):
         for action_id in _duplicates([element.get("action_id") for element in _elements(block)]):
-            yield problem(f"action_id `{action_id}` must be unique within its block", f"{pointer}/{number}")
+            yield problem(f"action_id `{action_id}` must be unique within its block", f"{pointer}/{index}")
 
 
 def _duplicates(ids: list[str | None]) -> list[str]:
-    return [one for one, count in Counter(filter(None, ids)).items() if count > 1]
+    return [duplicate for duplicate, count in Counter(filter(None, ids)).items() if count > 1]
 
 
 def _elements(block: dict[str, Any]) -> list[dict[str, Any]]:

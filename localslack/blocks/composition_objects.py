@@ -54,13 +54,13 @@ OPTION_GROUP = object_of({"label": plain_text(75), "options": array(PLAIN_OPTION
 def check_initial_options(value: Any, pointer: str) -> Iterator[str]:
     """initial_option(s) must be among the options, word for word."""
     groups = [group for group in _as_list(value.get("option_groups")) if isinstance(group, dict)]
-    offered = _as_list(value.get("options")) + [one for group in groups for one in _as_list(group.get("options"))]
-    first = value.get("initial_option")
-    if first is not None and first not in offered:
+    offered = _as_list(value.get("options")) + [option for group in groups for option in _as_list(group.get("options"))]
+    initial_option = value.get("initial_option")
+    if initial_option is not None and initial_option not in offered:
         yield problem("must be one of the options", f"{pointer}/initial_option")
-    for number, one in enumerate(_as_list(value.get("initial_options"))):
-        if one not in offered:
-            yield problem("must be one of the options", f"{pointer}/initial_options/{number}")
+    for index, option in enumerate(_as_list(value.get("initial_options"))):
+        if option not in offered:
+            yield problem("must be one of the options", f"{pointer}/initial_options/{index}")
 
 
 def _as_list(value: Any) -> list[Any]:

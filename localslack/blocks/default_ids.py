@@ -14,13 +14,13 @@ _NON_INTERACTIVE = {"image", "plain_text", "mrkdwn"}
 
 def with_default_ids(blocks: list[JSON]) -> list[JSON]:
     """A copy of valid blocks in which every block has a block_id and every element an action_id."""
-    named = copy.deepcopy(blocks)
-    for block in named:
+    copied_blocks = copy.deepcopy(blocks)
+    for block in copied_blocks:
         block.setdefault("block_id", secrets.token_urlsafe(4))
         for element in _elements(block):
             if element.get("type") not in _NON_INTERACTIVE:
                 element.setdefault("action_id", secrets.token_urlsafe(4))
-    return named
+    return copied_blocks
 
 
 def _elements(block: JSON) -> list[JSON]:

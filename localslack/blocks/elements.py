@@ -81,8 +81,8 @@ def _text_field(optional: Fields) -> Rule:
 
 
 def _check_length_bounds(value: Any, pointer: str) -> Iterator[str]:
-    least, most = value.get("min_length"), value.get("max_length")
-    if isinstance(least, int) and isinstance(most, int) and least > most:
+    min_length, max_length = value.get("min_length"), value.get("max_length")
+    if isinstance(min_length, int) and isinstance(max_length, int) and min_length > max_length:
         yield problem("must be less than max_length", f"{pointer}/min_length")
 
 

@@ -42,10 +42,10 @@ _MULTI_ID_TYPES = {"multi_users_select", "multi_channels_select", "multi_convers
 def interactive_elements(blocks: Sequence[JSON]) -> Iterator[tuple[JSON, JSON]]:
     """Every (block, interactive element) pair, in the order of reading."""
     for block in blocks:
-        found = [block.get("accessory"), block.get("element")]
+        candidates = [block.get("accessory"), block.get("element")]
         if block.get("type") in ("actions", "context_actions"):
-            found += block.get("elements", [])
-        for element in found:
+            candidates += block.get("elements", [])
+        for element in candidates:
             if element and "action_id" in element:
                 yield block, element
 
@@ -68,10 +68,10 @@ def state_values(blocks: Sequence[JSON], answers: Answers) -> dict[str, dict[str
     values: dict[str, dict[str, JSON]] = {}
     for block, element in interactive_elements(blocks):
         if is_stateful(element):
-            given = answers.get(block["block_id"], {})
+            block_answers = answers.get(block["block_id"], {})
             entry = _initial_state(element)
-            if element["action_id"] in given:
-                entry = element_state(element, given[element["action_id"]])
+            if element["action_id"] in block_answers:
+                entry = element_state(element, block_answers[element["action_id"]])
             values.setdefault(block["block_id"], {})[element["action_id"]] = entry
     return values
 
@@ -85,7 +85,7 @@ def element_state(element: JSON, answer: Any) -> JSON:
     if kind in _SINGLE_OPTION_TYPES:
         return {"type": kind, "selected_option": _find_offered(element, answer) if answer else None}
     if kind in _MULTI_OPTION_TYPES:
-        return {"type": kind, "selected_options": [_find_offered(element, one) for one in answer or []]}
+        return {"type": kind, "selected_options": [_find_offered(element, choice) for choice in answer or []]}
     field, _ = _VALUE_FIELDS[kind]
     return {"type": kind, field: answer if answer != "" else None}
 
@@ -95,8 +95,8 @@ def client_errors(blocks: Sequence[JSON], values: Mapping[str, Mapping[str, JSON
     errors = {}
     for block, element in input_elements(blocks):
         state = values.get(block["block_id"], {}).get(element["action_id"], {})
-        if complaint := _input_error(block, element, answer_of(state)):
-            errors[block["block_id"]] = complaint
+        if message := _input_error(block, element, answer_of(state)):
+            errors[block["block_id"]] = message
     return errors
 
 
@@ -146,7 +146,7 @@ def normalize_answer(element: JSON, answer: Any) -> Any:
         return str(find_option(options(element), answer)["value"])
     if kind in _MULTI_OPTION_TYPES:
         answer = [answer] if isinstance(answer, str) else answer
-        return [str(find_option(options(element), one)["value"]) for one in answer]
+        return [str(find_option(options(element), choice)["value"]) for choice in answer]
     return [answer] if kind in _MULTI_ID_TYPES and isinstance(answer, str) else answer
 
 
@@ -194,21 +194,21 @@ def _input_error(block: JSON, element: JSON, answer: Any) -> str | None:
 
 
 def _check_text(element: JSON, answer: str) -> str | None:
-    least, most = element.get("min_length", 0), element.get("max_length", 3000)
-    if len(answer) < least:
-        return f"This field must be at least {least} characters."
-    return f"This field can't be longer than {most} characters." if len(answer) > most else None
+    min_length, max_length = element.get("min_length", 0), element.get("max_length", 3000)
+    if len(answer) < min_length:
+        return f"This field must be at least {min_length} characters."
+    return f"This field can't be longer than {max_length} characters." if len(answer) > max_length else None
 
 
 def _check_number(element: JSON, answer: str) -> str | None:
-    form = r"-?\d+(\.\d+)?" if element.get("is_decimal_allowed") else r"-?\d+"
-    if not re.fullmatch(form, answer):
+    pattern = r"-?\d+(\.\d+)?" if element.get("is_decimal_allowed") else r"-?\d+"
+    if not re.fullmatch(pattern, answer):
         return "Please enter a valid number."
-    low, high = element.get("min_value"), element.get("max_value")
-    if low is not None and float(answer) < float(low):
-        return f"Please enter a number of at least {low}."
-    if high is not None and float(answer) > float(high):
-        return f"Please enter a number of at most {high}."
+    minimum, maximum = element.get("min_value"), element.get("max_value")
+    if minimum is not None and float(answer) < float(minimum):
+        return f"Please enter a number of at least {minimum}."
+    if maximum is not None and float(answer) > float(maximum):
+        return f"Please enter a number of at most {maximum}."
     return None
 
 

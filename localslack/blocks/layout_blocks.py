@@ -38,8 +38,10 @@ def _loosely_checked_block(required: Fields) -> Rule:
     """A block of which only some fields are known."""
 
     def rule(value: Any, pointer: str) -> Iterator[str]:
-        known = {name: held for name, held in value.items() if name in required or name == "block_id"}
-        yield from _block(required)(known, pointer)
+        known_fields = {
+            name: field_value for name, field_value in value.items() if name in required or name == "block_id"
+        }
+        yield from _block(required)(known_fields, pointer)
 
     return rule
 

@@ -73,8 +73,8 @@ def array(item: Rule, *, max_items: int, min_items: int = 1) -> Rule:
             yield problem(f"no fewer than {min_items} items allowed", pointer)
         if len(value) > max_items:
             yield problem(f"no more than {max_items} items allowed", pointer)
-        for number, one in enumerate(value):
-            yield from item(one, f"{pointer}/{number}")
+        for index, element in enumerate(value):
+            yield from item(element, f"{pointer}/{index}")
 
     return rule
 
@@ -90,13 +90,13 @@ def object_of(required: Fields, optional: Fields | None = None, *cross_field_rul
         for name in required:
             if value.get(name) is None:
                 yield problem(f"missing required field: {name}", pointer)
-        for name, held in value.items():
+        for name, field_value in value.items():
             if name not in fields:
                 yield problem(f"invalid additional property: {name}", pointer)
-            elif held is not None:
-                yield from fields[name](held, f"{pointer}/{name}")
-        for between in cross_field_rules:
-            yield from between(value, pointer)
+            elif field_value is not None:
+                yield from fields[name](field_value, f"{pointer}/{name}")
+        for cross_field_rule in cross_field_rules:
+            yield from cross_field_rule(value, pointer)
 
     return rule
 
@@ -114,8 +114,8 @@ def by_type(rules: Mapping[str, Rule], known_types: Collection[str] = ()) -> Rul
         elif isinstance(kind, str) and kind in rules:
             yield from rules[kind](value, pointer)
         else:
-            why = "is not allowed here" if isinstance(kind, str) and kind in known_types else "does not exist"
-            yield problem(f"unsupported type: {kind} {why}", f"{pointer}/type")
+            reason = "is not allowed here" if isinstance(kind, str) and kind in known_types else "does not exist"
+            yield problem(f"unsupported type: {kind} {reason}", f"{pointer}/type")
 
     return rule
 

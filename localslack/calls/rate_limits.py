@@ -30,16 +30,16 @@ class RateLimiter:
         """Count a call; raises ratelimited (HTTP 429 with Retry-After) when it is one too many."""
         if not self._enforced:
             return
-        most, seconds = (1, 1.0) if tier == SPECIAL_TIER else (CALLS_PER_MINUTE[tier], 60.0)
+        max_calls, seconds = (1, 1.0) if tier == SPECIAL_TIER else (CALLS_PER_MINUTE[tier], 60.0)
         window = seconds / self._speed
-        past = self._call_times.setdefault((method, channel if tier == SPECIAL_TIER else ""), deque())
+        recent_calls = self._call_times.setdefault((method, channel if tier == SPECIAL_TIER else ""), deque())
         now = self._now()
-        while past and past[0] <= now - window:
-            past.popleft()
-        if len(past) >= most:
-            after = math.ceil(past[0] + window - now)
-            raise SlackError("ratelimited", status=429, headers={"Retry-After": str(max(1, after))})
-        past.append(now)
+        while recent_calls and recent_calls[0] <= now - window:
+            recent_calls.popleft()
+        if len(recent_calls) >= max_calls:
+            retry_after = math.ceil(recent_calls[0] + window - now)
+            raise SlackError("ratelimited", status=429, headers={"Retry-After": str(max(1, retry_after))})
+        recent_calls.append(now)
 
     def clear(self) -> None:
         """Forget the calls counted so far."""

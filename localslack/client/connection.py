@@ -21,10 +21,10 @@ class WorkspaceConnection:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/") + "/"
         # Acts last up to the three seconds that the app has, and slow answers may be ordered.
-        trusted = self.url.startswith("https:")  # certificates take longer to load than all the rest
+        verify = self.url.startswith("https:")  # certificates take longer to load than all the rest
         # httpx's 5 s fall within many tests, and then one thread can close what another one takes from the pool.
         limits = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30)
-        self._http = httpx.Client(base_url=self.url, trust_env=False, timeout=60.0, verify=trusted, limits=limits)
+        self._http = httpx.Client(base_url=self.url, trust_env=False, timeout=60.0, verify=verify, limits=limits)
 
     def close(self) -> None:
         """Close the connections to the workspace."""
@@ -37,12 +37,12 @@ class WorkspaceConnection:
         """
         deadline = time.monotonic() + timeout
         seq = self._current_seq()
-        while not (found := predicate()):
-            left = deadline - time.monotonic()
-            if left <= 0:
+        while not (value := predicate()):
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
                 raise TimeoutError(f"nothing of the kind happened within {timeout} s")
-            seq = self._wait_for_change(seq, min(left, LONG_POLL_SECONDS))
-        return found
+            seq = self._wait_for_change(seq, min(remaining, LONG_POLL_SECONDS))
+        return value
 
     def control(self, name: str, /, **body: Any) -> JSON:
         """Turn one switch; raises RefusedError."""

@@ -64,8 +64,8 @@ class WorkspaceMember:
 
         Raises RefusedError if the app does not answer, or with something that Slack would not show.
         """
-        found, menu = self._find_element(surface, element_name, block)
-        return self._load_options(surface, found, menu, typed)
+        containing_block, menu = self._find_element(surface, element_name, block)
+        return self._load_options(surface, containing_block, menu, typed)
 
     def uses(self, shortcut: str, message: JSON | None = None) -> ActionResult:
         """Use a global shortcut, or one on a message, by its callback_id or name."""
@@ -125,8 +125,8 @@ class WorkspaceMember:
 
     def downloads(self, file: JSON | str) -> bytes:
         """The bytes of a file, given or by its id; raises RefusedError unless this person sees it somewhere."""
-        wanted = file if isinstance(file, str) else file["id"]
-        return self.slack.fetch("file", user=self.name, id=wanted)
+        file_id = file if isinstance(file, str) else file["id"]
+        return self.slack.fetch("file", user=self.name, id=file_id)
 
     def direct_messages(self) -> list[JSON]:
         """The conversation with the app."""
@@ -148,29 +148,29 @@ class WorkspaceMember:
     def waits_for(self, channel: str, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
         """The newest message in a conversation that the predicate holds for; raises TimeoutError."""
 
-        def found() -> JSON | None:
-            seen = self.sees(channel)
-            return next((message for message in reversed(seen) if predicate(message)), None)
+        def newest_match() -> JSON | None:
+            messages = self.sees(channel)
+            return next((message for message in reversed(messages) if predicate(message)), None)
 
-        return _require_found(self.slack.wait_for(found, timeout))
+        return _require_found(self.slack.wait_for(newest_match, timeout))
 
     def waits_for_modal(self, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
         """The modal in front, once the predicate holds for it; raises TimeoutError."""
 
-        def found() -> JSON | None:
+        def matching_modal() -> JSON | None:
             view = self.modal()
             return view if view is not None and predicate(view) else None
 
-        return _require_found(self.slack.wait_for(found, timeout))
+        return _require_found(self.slack.wait_for(matching_modal, timeout))
 
     def waits_for_home(self, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
         """The view on the Home tab, once the predicate holds for it; raises TimeoutError."""
 
-        def found() -> JSON | None:
+        def matching_home() -> JSON | None:
             view = self.home()
             return view if view is not None and predicate(view) else None
 
-        return _require_found(self.slack.wait_for(found, timeout))
+        return _require_found(self.slack.wait_for(matching_home, timeout))
 
     def waits_for_direct_message(self, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
         """The newest message from the app in person that the predicate holds for; raises TimeoutError."""
@@ -196,38 +196,38 @@ class WorkspaceMember:
         return _action_result(self.slack.act("click", user=self.name, **body))
 
     def _find_element(self, surface: JSON, element_name: str, block_id: str | None) -> tuple[JSON, JSON]:
-        among = [block for block in blocks_of(surface) if block_id in (None, block["block_id"])]
-        return input_state.find_element(among, element_name)
+        blocks = [block for block in blocks_of(surface) if block_id in (None, block["block_id"])]
+        return input_state.find_element(blocks, element_name)
 
     def _normalize_answer(self, surface: JSON, block: JSON, element: JSON, answer: Any) -> Any:
         """An answer as in `forms`; the app is asked for the options that only it knows."""
         if element["type"] not in input_state.EXTERNAL_SELECT_TYPES or not answer:
             return input_state.normalize_answer(element, answer)
-        chosen = [
-            input_state.find_option(self._load_options(surface, block, element, one), one)
-            if isinstance(one, str)
-            else one
-            for one in (answer if isinstance(answer, list) else [answer])
+        options = [
+            input_state.find_option(self._load_options(surface, block, element, choice), choice)
+            if isinstance(choice, str)
+            else choice
+            for choice in (answer if isinstance(answer, list) else [answer])
         ]
-        return chosen if element["type"].startswith("multi_") else chosen[0]
+        return options if element["type"].startswith("multi_") else options[0]
 
-    def _load_options(self, surface: JSON, block: JSON, menu: JSON, typed: str) -> list[JSON]:
-        told = self.slack.act(
-            "suggest", user=self.name, **surface_address(surface), **element_ids(block, menu), value=typed
+    def _load_options(self, surface: JSON, block: JSON, menu: JSON, query: str) -> list[JSON]:
+        result = self.slack.act(
+            "suggest", user=self.name, **surface_address(surface), **element_ids(block, menu), value=query
         )
-        if told["error"]:
-            raise RefusedError(told["error"])
-        return list(told["options"])
+        if result["error"]:
+            raise RefusedError(result["error"])
+        return list(result["options"])
 
     def _merge_answers(self, view: JSON, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         answers = current_answers(view)
-        for key, said in values.items():
-            if isinstance(said, Mapping):
-                answers.setdefault(key, {}).update(said)
+        for key, answer in values.items():
+            if isinstance(answer, Mapping):
+                answers.setdefault(key, {}).update(answer)
                 continue
             block, element = input_state.find_input(view["blocks"], key)
             answers.setdefault(block["block_id"], {})[element["action_id"]] = self._normalize_answer(
-                view, block, element, said
+                view, block, element, answer
             )
         return answers
 

@@ -10,10 +10,10 @@ JSON = dict[str, Any]
 
 
 def current_answers(view: JSON) -> dict[str, dict[str, Any]]:
-    held: dict[str, dict[str, Any]] = {}
-    for block_id, actions in view["state"]["values"].items():
-        held[block_id] = {action_id: _current_answer(state) for action_id, state in actions.items()}
-    return held
+    answers: dict[str, dict[str, Any]] = {}
+    for block_id, states in view["state"]["values"].items():
+        answers[block_id] = {action_id: _current_answer(state) for action_id, state in states.items()}
+    return answers
 
 
 def _current_answer(state: JSON) -> Any:
@@ -36,10 +36,10 @@ def _plain_value(value: Any) -> Any:
     if isinstance(value, dict) and "value" in value:
         return value["value"]
     if isinstance(value, list):
-        return [_plain_value(one) for one in value]
+        return [_plain_value(item) for item in value]
     return value
 
 
 def blocks_of(surface: JSON) -> list[JSON]:
-    attached = [block for one in surface.get("attachments", []) for block in one.get("blocks", [])]
-    return list(surface.get("blocks", [])) + attached
+    attached_blocks = [block for attachment in surface.get("attachments", []) for block in attachment.get("blocks", [])]
+    return list(surface.get("blocks", [])) + attached_blocks

@@ -30,9 +30,9 @@ class ChangeFeed:
 
     def since(self, after: int) -> dict[str, Any]:
         """The notes after a number; `reset` tells that some have been forgotten."""
-        forgotten = after > self.seq or (bool(self._entries) and after < self._entries[0]["seq"] - 1)
-        notes = [note for note in self._entries if note["seq"] > after]
-        return {"seq": self.seq, "changes": notes, "reset": forgotten}
+        has_gap = after > self.seq or (bool(self._entries) and after < self._entries[0]["seq"] - 1)
+        entries = [entry for entry in self._entries if entry["seq"] > after]
+        return {"seq": self.seq, "changes": entries, "reset": has_gap}
 
     async def wait(self, after: int, seconds: float) -> dict[str, Any]:
         """The notes after a number, waiting at most `seconds` for the first one."""

@@ -32,8 +32,8 @@ class WorkspaceClock:
     async def sleep(self, seconds: float) -> None:
         """Return when `seconds` have passed on this clock."""
         deadline = self.now() + seconds
-        while (left := deadline - self.now()) > 0:
-            await self._sleep_or_wake(left)
+        while (remaining := deadline - self.now()) > 0:
+            await self._sleep_or_wake(remaining)
 
     async def wait_for(self, awaitable: Awaitable[T], seconds: float) -> T:
         """Await something for at most `seconds`; raises TimeoutError and cancels it after that."""
@@ -51,9 +51,9 @@ class WorkspaceClock:
                 task.cancel()
 
     async def _sleep_or_wake(self, timeout: float) -> None:
-        moved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._sleepers.add(moved)
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sleepers.add(woken)
         try:
-            await asyncio.wait({moved}, timeout=timeout)
+            await asyncio.wait({woken}, timeout=timeout)
         finally:
-            self._sleepers.discard(moved)
+            self._sleepers.discard(woken)

@@ -28,9 +28,9 @@ class HttpTransport:
         self.url = url
         self._clock = clock
         self._secret = signing_secret
-        trusted = httpx.create_ssl_context()  # made once: it takes longest
+        ssl_context = httpx.create_ssl_context()  # made once: it takes longest
         self._clients = [
-            httpx.AsyncClient(trust_env=False, timeout=HTTP_SECONDS, limits=CONNECTION_LIMITS, verify=trusted)
+            httpx.AsyncClient(trust_env=False, timeout=HTTP_SECONDS, limits=CONNECTION_LIMITS, verify=ssl_context)
             for _ in range(POOLS)
         ]
         self._client_rotation = itertools.cycle(self._clients)
@@ -38,16 +38,16 @@ class HttpTransport:
     async def send(self, kind: str, payload: dict[str, Any], **envelope: Any) -> PayloadResult:
         """Post a payload and wait three seconds for a 2xx; its body is the answer."""
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        started_at = loop.time()
         try:
             response = await self._clock.wait_for(self._post(payload, envelope), ACK_SECONDS)
         except TimeoutError:
             return PayloadResult(acked=False, seconds=ACK_SECONDS, error=TIMEOUT)
         except httpx.HTTPError:
-            return PayloadResult(acked=False, seconds=loop.time() - began, error=DISPATCH_FAILED)
+            return PayloadResult(acked=False, seconds=loop.time() - started_at, error=DISPATCH_FAILED)
         if not response.is_success:
-            return PayloadResult(acked=False, seconds=loop.time() - began, error=SERVICE_ERROR)
-        return PayloadResult(acked=True, seconds=loop.time() - began, answer=_parse_answer(response))
+            return PayloadResult(acked=False, seconds=loop.time() - started_at, error=SERVICE_ERROR)
+        return PayloadResult(acked=True, seconds=loop.time() - started_at, answer=_parse_answer(response))
 
     async def close(self) -> None:
         """Close the connections to the app."""

@@ -17,8 +17,8 @@ RETRY_DELAYS = (0.0, 60.0, 300.0)
 class PayloadRouter:
     """The way to the app: signed HTTP when a request URL is set, Socket Mode otherwise."""
 
-    def __init__(self, clock: WorkspaceClock, sockets: SocketModeTransport, signing_secret: str) -> None:
-        self.sockets = sockets
+    def __init__(self, clock: WorkspaceClock, socket_mode: SocketModeTransport, signing_secret: str) -> None:
+        self.socket_mode = socket_mode
         self._clock = clock
         self._secret = signing_secret
         self._http: HttpTransport | None = None
@@ -43,8 +43,8 @@ class PayloadRouter:
 
     async def send_interaction(self, payload: dict[str, Any]) -> PayloadResult:
         """Deliver what people do with blocks, modals and shortcuts, once."""
-        accepts = payload["type"] in ("view_submission", "block_suggestion")
-        return await self._transport().send("interactive", payload, accepts_response_payload=accepts)
+        accepts_response = payload["type"] in ("view_submission", "block_suggestion")
+        return await self._transport().send("interactive", payload, accepts_response_payload=accepts_response)
 
     def send_event(self, payload: dict[str, Any]) -> None:
         """Deliver an event in the background, and again if the app does not acknowledge."""
@@ -63,19 +63,19 @@ class PayloadRouter:
         await self.set_request_url(None)
 
     def _transport(self) -> Transport:
-        return self._http or self.sockets
+        return self._http or self.socket_mode
 
     async def _send_with_retries(self, payload: dict[str, Any]) -> None:
         envelope: dict[str, Any] = {"retry_attempt": 0, "retry_reason": ""}
-        for attempt, pause in enumerate((0.0, *RETRY_DELAYS)):
-            await self._clock.sleep(pause)
-            route = self._transport()
-            outcome = await route.send("events_api", payload, accepts_response_payload=False, **envelope)
-            if outcome.acked:
+        for attempt, delay in enumerate((0.0, *RETRY_DELAYS)):
+            await self._clock.sleep(delay)
+            transport = self._transport()
+            result = await transport.send("events_api", payload, accepts_response_payload=False, **envelope)
+            if result.acked:
                 return
-            envelope = {"retry_attempt": attempt + 1, "retry_reason": self._retry_reason(route, outcome)}
+            envelope = {"retry_attempt": attempt + 1, "retry_reason": self._retry_reason(transport, result)}
 
     def _retry_reason(self, transport: Transport, result: PayloadResult) -> str:
-        if transport is self.sockets:
+        if transport is self.socket_mode:
             return "timeout"
         return "http_timeout" if result.error == TIMEOUT else "http_error"

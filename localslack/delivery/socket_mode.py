@@ -57,9 +57,9 @@ class SocketModeTransport:
 
     def redeem_ticket(self, ticket: str) -> bool:
         """Whether the ticket opens a connection; it is used up."""
-        known = ticket in self._tickets
+        is_valid = ticket in self._tickets
         self._tickets.discard(ticket)
-        return known
+        return is_valid
 
     async def add_connection(self, socket: WebSocketConnection) -> bool:
         """Greet a new connection; the eleventh is sent away and False returned."""
@@ -95,7 +95,7 @@ class SocketModeTransport:
         frame = {"envelope_id": envelope_id, "payload": payload, "type": kind, **envelope}
         waiter: asyncio.Future[dict[str, Any] | None] = asyncio.get_running_loop().create_future()
         self._unacknowledged[envelope_id] = waiter
-        began = asyncio.get_running_loop().time()
+        started_at = asyncio.get_running_loop().time()
         try:
             # A send to a broken connection is lost as it would be on the way from Slack.
             with contextlib.suppress(Exception):
@@ -105,7 +105,7 @@ class SocketModeTransport:
             return PayloadResult(acked=False, seconds=ACK_SECONDS, error=TIMEOUT)
         finally:
             del self._unacknowledged[envelope_id]
-        return PayloadResult(acked=True, seconds=asyncio.get_running_loop().time() - began, answer=answer)
+        return PayloadResult(acked=True, seconds=asyncio.get_running_loop().time() - started_at, answer=answer)
 
     async def request_reconnect(self, reason: str) -> int:
         """Send every connection a disconnect message, close those that stay, and say how many there were."""
@@ -134,11 +134,11 @@ class SocketModeTransport:
                 await socket.close()
 
     def _next_connection(self) -> WebSocketConnection | None:
-        staying = [socket for socket in self._connections if socket not in self._retiring] or self._connections
-        if not staying:
+        candidates = [socket for socket in self._connections if socket not in self._retiring] or self._connections
+        if not candidates:
             return None
         self._turn += 1
-        return staying[self._turn % len(staying)]
+        return candidates[self._turn % len(candidates)]
 
     def _hello_message(self) -> dict[str, Any]:
         return {

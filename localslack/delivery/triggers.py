@@ -86,14 +86,14 @@ class ResponseUrls:
 
     def require_usable(self, key: str) -> ResponseUrl:
         """The hook behind a url, without using it; raises invalid_url, expired_url or used_url (HTTP 404)."""
-        hook = self._response_urls.get(key)
-        if hook is None:
+        response_url = self._response_urls.get(key)
+        if response_url is None:
             raise SlackError("invalid_url", status=404)
-        if self._clock.now() > hook.expires:
+        if self._clock.now() > response_url.expires:
             raise SlackError("expired_url", status=404)
-        if hook.uses >= RESPONSE_URL_USES:
+        if response_url.uses >= RESPONSE_URL_USES:
             raise SlackError("used_url", status=404)
-        return hook
+        return response_url
 
 
 def _forget_oldest(issued: dict[str, Trigger] | dict[str, ResponseUrl]) -> None:

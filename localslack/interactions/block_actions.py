@@ -59,15 +59,15 @@ class BlockActions:
 
     def _message_payload(self, person: User, channel: Conversation, message: PostedMessage, click: Click) -> JSON:
         backend, blocks = self._backend, message.all_blocks
-        shape, ephemeral = objects.message_object(backend.workspace, message), message.audience is not None
+        message_object, is_ephemeral = objects.message_object(backend.workspace, message), message.audience is not None
         return payloads.block_actions(
             self._action(blocks, click),
             actor=backend.actor(person),
-            container=payloads.container_of(shape, channel.id, is_ephemeral=ephemeral),
+            container=payloads.container_of(message_object, channel.id, is_ephemeral=is_ephemeral),
             origin=backend.installation,
             place=backend.channel_ref(channel),
             # Slack does not repeat ephemeral messages to the app.
-            message=None if ephemeral else shape,
+            message=None if is_ephemeral else message_object,
             state=state_values(blocks, self._merge_answers(person, message, click)),
             response_url=backend.base_url + backend.response_urls.issue("actions", person.id, channel.id, message.ts),
             trigger_id=backend.triggers.issue(person.id),
@@ -86,8 +86,8 @@ class BlockActions:
     def _merge_answers(self, person: User, message: PostedMessage, click: Click) -> Answers:
         version = message.edited["ts"] if message.edited else ""
         answers = self._answers_by_message.setdefault((person.id, message.channel, message.ts, version), {})
-        for block_id, given in click.answers.items():
-            answers.setdefault(block_id, {}).update(given)
+        for block_id, block_answers in click.answers.items():
+            answers.setdefault(block_id, {}).update(block_answers)
         if click.answer is not None:
             answers.setdefault(click.block_id, {})[click.action_id] = click.answer
         return answers

@@ -39,14 +39,14 @@ class MenuQuery:
 async def in_message(backend: Backend, user: str, channel_name: str, ts: str, query: MenuQuery) -> JSON:
     """Type into a menu in a message; raises SlackError."""
     person, channel, message = require_visible_message(backend, user, channel_name, ts)
-    ephemeral, shown = message.audience is not None, objects.message_object(backend.workspace, message)
+    is_ephemeral, message_object = message.audience is not None, objects.message_object(backend.workspace, message)
     payload = payloads.block_suggestion(
         vars(query),
         actor=backend.actor(person),
-        container=payloads.container_of(shown, channel.id, is_ephemeral=ephemeral),
+        container=payloads.container_of(message_object, channel.id, is_ephemeral=is_ephemeral),
         origin=backend.installation,
         place=backend.channel_ref(channel),
-        message=None if ephemeral else shown,
+        message=None if is_ephemeral else message_object,
     )
     return await _request_options(backend, message.all_blocks, query, payload)
 
@@ -69,12 +69,12 @@ async def _request_options(backend: Backend, blocks: list[JSON], query: MenuQuer
     menu = element_at(blocks, query.block_id, query.action_id)
     if menu["type"] not in EXTERNAL_SELECT_TYPES:
         raise SlackError("invalid_arguments", messages=[f"{query.action_id} isn't a menu that the app fills"])
-    least = menu.get("min_query_length")
-    if len(query.value) < (DEFAULT_MIN_QUERY_LENGTH if least is None else least):
+    min_length = menu.get("min_query_length")
+    if len(query.value) < (DEFAULT_MIN_QUERY_LENGTH if min_length is None else min_length):
         return {"acked": False, "seconds": 0.0, "error": None, "options": []}
-    outcome = await backend.router.send_interaction(payload)
-    answer, error = outcome.answer or {}, outcome.error
-    if broken := list(_OPTIONS_ANSWER(answer, "")):
-        backend.report_problem(f"the options for {query.action_id} were refused: {broken}")
+    result = await backend.router.send_interaction(payload)
+    answer, error = result.answer or {}, result.error
+    if problems := list(_OPTIONS_ANSWER(answer, "")):
+        backend.report_problem(f"the options for {query.action_id} were refused: {problems}")
         answer, error = {}, INVALID_OPTIONS
-    return outcome.acknowledgement() | {"error": error, "options": options(answer)}
+    return result.acknowledgement() | {"error": error, "options": options(answer)}

@@ -23,12 +23,13 @@ def announce_message(backend: Backend, channel: Conversation, message: PostedMes
         _send_event(backend, channel, event | {"type": "app_mention", "channel": channel.id})
 
 
-def announce_change(backend: Backend, channel: Conversation, before: JSON, now: PostedMessage) -> None:
+def announce_change(backend: Backend, channel: Conversation, before: JSON, edited: PostedMessage) -> None:
     """Tell the app that a person edited a message, or that a tombstone replaced a thread's first one."""
     _send_message_event(
         backend,
         channel,
-        _hidden_event(backend, "message_changed", before) | {"message": objects.message_object(backend.workspace, now)},
+        _hidden_event(backend, "message_changed", before)
+        | {"message": objects.message_object(backend.workspace, edited)},
     )
 
 
@@ -40,14 +41,14 @@ def announce_deletion(backend: Backend, channel: Conversation, before: JSON) -> 
 
 
 def announce_reaction(
-    backend: Backend, channel: Conversation, message: PostedMessage, about: JSON, *, added: bool
+    backend: Backend, channel: Conversation, message: PostedMessage, reaction: JSON, *, added: bool
 ) -> None:
     """Tell the app about a reaction that someone added or removed; about has the user and the reaction."""
     kind = "reaction_added" if added else "reaction_removed"
     if _is_subscribed(backend, channel, kind):
         item = {"type": "message", "channel": channel.id, "ts": message.ts}
-        more = {"item": item, "item_user": message.user, "event_ts": backend.workspace.next_ts()}
-        _send_event(backend, channel, {"type": kind, **about, **more})
+        details = {"item": item, "item_user": message.user, "event_ts": backend.workspace.next_ts()}
+        _send_event(backend, channel, {"type": kind, **reaction, **details})
 
 
 def announce_home_opened(backend: Backend, person: User) -> None:

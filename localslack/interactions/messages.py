@@ -36,9 +36,9 @@ class MessageComposer:
             raise SlackError("no_text")
         parent = self._backend.workspace.message(channel, thread_ts) if thread_ts else None
         content = {"text": self._link_names(text), "thread_ts": parent.ts if parent else None}
-        sent = self._backend.workspace.post_message(channel, person.id, **content)
-        announce_message(self._backend, channel, sent)
-        return {"kind": "message", "message": objects.message_for_person(self._backend.workspace, sent)}
+        message = self._backend.workspace.post_message(channel, person.id, **content)
+        announce_message(self._backend, channel, message)
+        return {"kind": "message", "message": objects.message_for_person(self._backend.workspace, message)}
 
     def upload(self, user: str, channel_name: str, name: str, content: bytes, thread_ts: str | None = None) -> JSON:
         """Share a file of one's own; raises SlackError."""
@@ -53,9 +53,9 @@ class MessageComposer:
         )
         self._backend.workspace.save_file(file, content)
         thread = {"thread_ts": parent.ts if parent else None}
-        sent = self._backend.workspace.post_message(channel, person.id, files=[file.id], **thread)
-        announce_message(self._backend, channel, sent)
-        return {"message": objects.message_for_person(self._backend.workspace, sent)}
+        message = self._backend.workspace.post_message(channel, person.id, files=[file.id], **thread)
+        announce_message(self._backend, channel, message)
+        return {"message": objects.message_for_person(self._backend.workspace, message)}
 
     def edit(self, user: str, channel_name: str, ts: str, text: str) -> JSON:
         """Change the text of one's own message; raises SlackError."""
@@ -65,9 +65,9 @@ class MessageComposer:
         if message.user != person.id:
             raise SlackError("cant_update_message")
         before = objects.message_object(workspace, message)
-        changed = workspace.edit_message(message, text=self._link_names(text))
-        announce_change(self._backend, channel, before, changed)
-        return {"message": objects.message_for_person(workspace, changed)}
+        edited = workspace.edit_message(message, text=self._link_names(text))
+        announce_change(self._backend, channel, before, edited)
+        return {"message": objects.message_for_person(workspace, edited)}
 
     def delete(self, user: str, channel_name: str, ts: str) -> JSON:
         """Delete one's own message, or as an admin anyone's; raises SlackError."""
@@ -89,16 +89,16 @@ class MessageComposer:
             raise SlackError("restricted_action")
 
     async def _run_command(self, person: User, channel: Conversation, text: str, thread_ts: str | None) -> JSON:
-        name, _, rest = text.partition(" ")
-        declared = self._backend.manifest.command(name)
-        if declared is None:
+        name, _, arguments = text.partition(" ")
+        command = self._backend.manifest.command(name)
+        if command is None:
             return self._refuse_command(person, channel, f"`{name}` is not a valid command.", thread_ts)
         if thread_ts:
             return self._refuse_command(person, channel, f"`{name}` is not supported in threads. Sorry!", thread_ts)
-        outcome = await self._backend.router.send_command(
-            self._command_payload(person, channel, declared, rest.strip())
+        result = await self._backend.router.send_command(
+            self._command_payload(person, channel, command, arguments.strip())
         )
-        return self._command_result(person, channel, name, outcome)
+        return self._command_result(person, channel, name, result)
 
     def _command_payload(self, person: User, channel: Conversation, command: SlashCommand, text: str) -> JSON:
         backend, actor = self._backend, self._backend.actor(person)
@@ -116,19 +116,22 @@ class MessageComposer:
         )
 
     def _command_result(self, person: User, channel: Conversation, command: str, result: PayloadResult) -> JSON:
-        error, shown = result.error, None
+        error, message = result.error, None
         if result.answer:
             try:
-                shown = self._post_answer(person, channel, result.answer)
+                message = self._post_answer(person, channel, result.answer)
             except SlackError as refusal:
                 error = refusal.code
                 self._backend.report_problem(f"the answer to {command} was refused: {refusal.body()}")
         if error:
-            shown = self._post_as_slackbot(person, channel, f'{command} failed with the error "{error}"')
-        told = result.acknowledgement() | {"error": error, "kind": "command", "text": "", "message": None}
-        if shown:
-            told |= {"text": shown.text, "message": objects.message_for_person(self._backend.workspace, shown)}
-        return told
+            message = self._post_as_slackbot(person, channel, f'{command} failed with the error "{error}"')
+        command_result = result.acknowledgement() | {"error": error, "kind": "command", "text": "", "message": None}
+        if message:
+            command_result |= {
+                "text": message.text,
+                "message": objects.message_for_person(self._backend.workspace, message),
+            }
+        return command_result
 
     def _post_answer(self, person: User, channel: Conversation, answer: JSON) -> PostedMessage:
         audience = None if answer.get("response_type") == "in_channel" else person.id
@@ -138,9 +141,9 @@ class MessageComposer:
         )
 
     def _refuse_command(self, person: User, channel: Conversation, text: str, thread_ts: str | None) -> JSON:
-        shown = self._post_as_slackbot(person, channel, text, thread_ts)
-        told = {"acked": False, "seconds": 0.0, "error": "not_a_command", "kind": "command", "text": text}
-        return told | {"message": objects.message_for_person(self._backend.workspace, shown)}
+        message = self._post_as_slackbot(person, channel, text, thread_ts)
+        command_result = {"acked": False, "seconds": 0.0, "error": "not_a_command", "kind": "command", "text": text}
+        return command_result | {"message": objects.message_for_person(self._backend.workspace, message)}
 
     def _post_as_slackbot(
         self, person: User, channel: Conversation, text: str, thread_ts: str | None = None
@@ -156,15 +159,17 @@ class MessageComposer:
         people = {person.name: (person.id, person.name) for person in workspace.people.values()}
         app = workspace.app
         people |= dict.fromkeys((app.bot_name, app.bot_handle), (app.bot_user_id, app.bot_handle))
-        rooms = {room.name: (room.id, room.name) for room in workspace.channels.values() if not room.is_im}
+        channels = {
+            channel.name: (channel.id, channel.name) for channel in workspace.channels.values() if not channel.is_im
+        }
 
-        def link(found: re.Match[str]) -> str:
-            mark, name = found[1], found[2]
-            known = people if mark == "@" else rooms
-            if name not in known:
-                return found[0]
-            found_id, label = known[name]
-            return f"<{mark}{found_id}|{label}>" if mark == "#" or with_labels else f"<{mark}{found_id}>"
+        def link(match: re.Match[str]) -> str:
+            prefix, name = match[1], match[2]
+            targets = people if prefix == "@" else channels
+            if name not in targets:
+                return match[0]
+            target_id, label = targets[name]
+            return f"<{prefix}{target_id}|{label}>" if prefix == "#" or with_labels else f"<{prefix}{target_id}>"
 
         # Only the app's name may have spaces in it.
         return re.sub(rf"(?<![\w<])([@#])({re.escape(app.bot_name)}(?!\w)|[\w.-]*\w)", link, text)

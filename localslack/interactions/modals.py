@@ -36,27 +36,27 @@ class ModalInteractions:
             trigger_id=backend.triggers.issue(person.id, view_id),
             response_urls=self._response_urls(person, view),
         )
-        outcome = await backend.router.send_interaction(payload)
-        taken = (
-            self._handle_answer(person, view, outcome.answer or {})
-            if outcome.acked
+        result = await backend.router.send_interaction(payload)
+        modal_errors = (
+            self._handle_answer(person, view, result.answer or {})
+            if result.acked
             else {WHOLE_MODAL: CONNECTION_TROUBLE}
         )
-        return outcome.acknowledgement() | {"errors": taken, "sent": True}
+        return result.acknowledgement() | {"errors": modal_errors, "sent": True}
 
     async def close(self, user: str, view_id: str, everything: bool = False) -> JSON:
         """Close a modal, or the whole stack; an app that asked for it is told."""
         backend, person = self._backend, require_active_user(self._backend, user)
-        view = backend.views.open_modal(person.id, view_id)
-        all_of_them = everything or view["clear_on_close"]
-        closed = backend.views.close_all(person.id) if all_of_them else [backend.views.close(person.id, view_id)]
-        told = [
-            payloads.view_closed(one, actor=backend.actor(person), origin=backend.installation, is_cleared=everything)
-            for one in closed
-            if one["notify_on_close"]
+        front_view = backend.views.open_modal(person.id, view_id)
+        close_all = everything or front_view["clear_on_close"]
+        closed = backend.views.close_all(person.id) if close_all else [backend.views.close(person.id, view_id)]
+        payloads_to_send = [
+            payloads.view_closed(view, actor=backend.actor(person), origin=backend.installation, is_cleared=everything)
+            for view in closed
+            if view["notify_on_close"]
         ]
-        outcomes = await asyncio.gather(*(backend.router.send_interaction(payload) for payload in told))
-        return {"closed": len(closed), "notified": sum(outcome.acked for outcome in outcomes)}
+        results = await asyncio.gather(*(backend.router.send_interaction(payload) for payload in payloads_to_send))
+        return {"closed": len(closed), "notified": sum(result.acked for result in results)}
 
     def _handle_answer(self, person: User, view: JSON, answer: JSON) -> dict[str, str] | None:
         try:
@@ -97,7 +97,7 @@ class ModalInteractions:
 def _input_errors(view: JSON, errors: Any) -> dict[str, str]:
     if not isinstance(errors, dict) or not errors:
         raise SlackError("invalid_arguments", messages=["errors must name at least one input block"])
-    named = {block["block_id"] for block in view["blocks"] if block["type"] == "input"}
-    if unknown := set(errors) - named:
+    input_ids = {block["block_id"] for block in view["blocks"] if block["type"] == "input"}
+    if unknown := set(errors) - input_ids:
         raise SlackError("invalid_arguments", messages=[f"errors name no input block: {sorted(unknown)}"])
     return {str(block): str(text) for block, text in errors.items()}

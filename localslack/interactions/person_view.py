@@ -23,59 +23,70 @@ class PersonView:
         """Everything around the messages: people, channels with unread counts, groups, commands."""
         workspace, person = self._backend.workspace, self._backend.workspace.person(user)
         workspace.open_direct_message(person)
-        rooms = [channel for channel in workspace.channels.values() if workspace.can_see(person, channel)]
+        channels = [channel for channel in workspace.channels.values() if workspace.can_see(person, channel)]
         return {
             "me": objects.user_object(workspace, person),
             "people": self.people(),
             "bot": objects.bot_user_object(workspace),
             "app": {"id": workspace.app.id, "name": workspace.app.name, "has_home": self._backend.manifest.has_home},
             "team": {"id": workspace.team.id, "name": workspace.team.name},
-            "groups": [objects.user_group_object(workspace, one) for one in workspace.groups.values()],
-            "channels": [self._channel_summary(person, channel) for channel in rooms],
+            "groups": [objects.user_group_object(workspace, group) for group in workspace.groups.values()],
+            "channels": [self._channel_summary(person, channel) for channel in channels],
             "commands": [
-                {"name": c.name, "description": c.description, "usage_hint": c.usage_hint}
-                for c in self._backend.manifest.commands
+                {"name": command.name, "description": command.description, "usage_hint": command.usage_hint}
+                for command in self._backend.manifest.commands
             ],
-            "shortcuts": [asdict(one) for one in self._backend.manifest.shortcuts],
-            "connected": bool(self._backend.router.request_url or self._backend.router.sockets.connections),
+            "shortcuts": [asdict(shortcut) for shortcut in self._backend.manifest.shortcuts],
+            "connected": bool(self._backend.router.request_url or self._backend.router.socket_mode.connections),
             "seq": self._backend.changes.seq,
         }
 
     def people(self) -> list[JSON]:
         """Every account, in the order in which they came."""
-        return [objects.user_object(self._backend.workspace, one) for one in self._backend.workspace.people.values()]
+        return [
+            objects.user_object(self._backend.workspace, person) for person in self._backend.workspace.people.values()
+        ]
 
     def messages(self, user: str, channel_name: str) -> list[JSON]:
         """A conversation as a person sees it, oldest first, without the answers in threads."""
         person, channel = self._require_visible(user, channel_name)
         visible = [message for message in self._backend.workspace.messages(channel) if _is_visible_to(person, message)]
         return [
-            objects.message_for_person(self._backend.workspace, one)
-            for one in visible
-            if not one.is_reply or one.reply_broadcast
+            objects.message_for_person(self._backend.workspace, message)
+            for message in visible
+            if not message.is_reply or message.reply_broadcast
         ]
 
     def thread(self, user: str, channel_name: str, ts: str) -> list[JSON]:
         """The first message of a thread and the answers to it that a person sees."""
         person, channel = self._require_visible(user, channel_name)
         parent = self._backend.workspace.message(channel, ts)
-        everything = self._backend.workspace.messages(channel)
-        answers = [m for m in everything if m.is_reply and m.thread_ts == parent.ts and _is_visible_to(person, m)]
-        return [objects.message_for_person(self._backend.workspace, one) for one in (parent, *answers)]
+        messages = self._backend.workspace.messages(channel)
+        replies = [
+            message
+            for message in messages
+            if message.is_reply and message.thread_ts == parent.ts and _is_visible_to(person, message)
+        ]
+        return [objects.message_for_person(self._backend.workspace, message) for message in (parent, *replies)]
 
     def file(self, user: str, file_id: str) -> File:
         """A file of this person's, or one that is in front of their eyes; raises file_not_found."""
-        workspace, person, held = (
+        workspace, person, file = (
             self._backend.workspace,
             self._backend.workspace.person(user),
             self._backend.workspace.file(file_id),
         )
-        rooms = [channel for channel in workspace.channels.values() if workspace.can_see(person, channel)]
-        visible = (one for channel in rooms for one in workspace.messages(channel) if _is_visible_to(person, one))
-        shown = any(file_id in file_objects.files_shown_in(workspace, message) for message in visible)
+        channels = [channel for channel in workspace.channels.values() if workspace.can_see(person, channel)]
+        messages = (
+            message
+            for channel in channels
+            for message in workspace.messages(channel)
+            if _is_visible_to(person, message)
+        )
+        is_in_message = any(file_id in file_objects.files_shown_in(workspace, message) for message in messages)
         views = [self.modals(user), self.home(user)]
-        if held.user == person.id or shown or file_id in file_objects.files_shown_by(workspace, views):
-            return held
+        if file.user == person.id or is_in_message or file_id in file_objects.files_shown_by(workspace, views):
+            return file
         raise SlackError("file_not_found")
 
     def modals(self, user: str) -> list[JSON]:
@@ -117,13 +128,13 @@ class PersonView:
     def _unread_count(self, person: User, channel: Conversation) -> int:
         if person.id not in channel.members:
             return 0
-        mark = ts_to_microseconds(self._read_marks.get((person.id, channel.id), self._initial_mark))
+        last_read = ts_to_microseconds(self._read_marks.get((person.id, channel.id), self._initial_mark))
         count = 0
         for message in reversed(self._backend.workspace.messages(channel)):
-            if ts_to_microseconds(message.ts) <= mark:
+            if ts_to_microseconds(message.ts) <= last_read:
                 break
-            mine = message.user == person.id or (message.is_reply and not message.reply_broadcast)
-            count += _is_visible_to(person, message) and not mine
+            is_not_counted = message.user == person.id or (message.is_reply and not message.reply_broadcast)
+            count += _is_visible_to(person, message) and not is_not_counted
         return count
 
 

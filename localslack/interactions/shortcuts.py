@@ -13,9 +13,9 @@ from localslack.workspace.records import JSON
 
 async def use_global_shortcut(backend: Backend, user: str, name: str) -> JSON:
     """Use a global shortcut, by its callback_id or name; raises SlackError."""
-    person, declared = require_active_user(backend, user), _find_shortcut(backend, "global", name)
+    person, shortcut = require_active_user(backend, user), _find_shortcut(backend, "global", name)
     payload = payloads.shortcut(
-        declared.callback_id,
+        shortcut.callback_id,
         actor=backend.actor(person),
         action_ts=backend.workspace.next_ts(),
         origin=backend.installation,
@@ -26,12 +26,12 @@ async def use_global_shortcut(backend: Backend, user: str, name: str) -> JSON:
 
 async def use_message_shortcut(backend: Backend, user: str, name: str, channel_name: str, ts: str) -> JSON:
     """Use a shortcut on a lasting message that the person sees; the app needn't be in the conversation."""
-    declared = _find_shortcut(backend, "message", name)
+    shortcut = _find_shortcut(backend, "message", name)
     person, channel, message = require_visible_message(backend, user, channel_name, ts)
     if message.audience is not None:
         raise SlackError("message_not_found")
     payload = payloads.message_shortcut(
-        declared.callback_id,
+        shortcut.callback_id,
         objects.message_object(backend.workspace, message),
         actor=backend.actor(person),
         place=backend.channel_ref(channel),
@@ -44,7 +44,7 @@ async def use_message_shortcut(backend: Backend, user: str, name: str, channel_n
 
 
 def _find_shortcut(backend: Backend, kind: str, name: str) -> Shortcut:
-    declared = backend.manifest.shortcut(kind, name)
-    if declared is None:
+    shortcut = backend.manifest.shortcut(kind, name)
+    if shortcut is None:
         raise SlackError("not_found", messages=[f"the manifest has no {kind} shortcut {name!r}"])
-    return declared
+    return shortcut

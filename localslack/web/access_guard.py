@@ -22,10 +22,10 @@ class AccessGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 403."""
-        if scope["type"] in ("http", "websocket") and (why := self._refusal(scope)):
-            refusal = JSONResponse({"ok": False, "error": "forbidden", "reason": why}, status_code=403)
+        if scope["type"] in ("http", "websocket") and (reason := self._refusal(scope)):
+            response = JSONResponse({"ok": False, "error": "forbidden", "reason": reason}, status_code=403)
             if scope["type"] == "http":
-                await refusal(scope, receive, send)
+                await response(scope, receive, send)
             else:
                 await send({"type": "websocket.close", "code": 1008})
             return
@@ -39,8 +39,8 @@ class AccessGuard:
             return "cross-origin" if headers.get("origin") and scope["type"] == "websocket" else None
         if headers.get("origin", "") not in {"", *self._origins}:
             return "cross-origin"
-        is_visit = headers.get("sec-fetch-mode") == "navigate" and scope.get("method") == "GET"
-        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not is_visit:
+        is_navigation = headers.get("sec-fetch-mode") == "navigate" and scope.get("method") == "GET"
+        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not is_navigation:
             return "cross-site"
         return self._content_type_refusal(scope, headers)
 

@@ -46,9 +46,9 @@ class AppEndpoints:
     async def call_method(self, request: Request) -> Response:
         """Answer a Web API call, with whatever failure has been ordered for it."""
         method = request.path_params["method"]
-        known = api.METHODS.get(method)
+        api_method = api.METHODS.get(method)
         try:
-            raw = await read_arguments(request, reads_json=known is None or known.reads_json)
+            raw = await read_arguments(request, reads_json=api_method is None or api_method.reads_json)
         except SlackError as refusal:
             return _error_response(refusal)
         record = self._backend.calls.add(method, Arguments(raw).raw)
@@ -72,7 +72,7 @@ class AppEndpoints:
         self._backend.uploads.receive(request.path_params["key"], content)
         return PlainTextResponse(f"OK - {len(content)}")
 
-    async def _answer_with_faults(self, request: Request, record: JSON, act: Callable[[], Response]) -> Response:
+    async def _answer_with_faults(self, request: Request, record: JSON, action: Callable[[], Response]) -> Response:
         fault = await self._take_fault(record["method"])
         kind = fault.kind if fault else None
         if kind == fault_injection.RESET_BEFORE:
@@ -81,20 +81,20 @@ class AppEndpoints:
             return self._log_outcome(record, PlainTextResponse("internal error", status_code=500), "http_500")
         try:
             _raise_injected(record["method"], fault)
-            response = act()
+            response = action()
         except SlackError as refusal:
             # Only the Web API says with HTTP 200 that something went wrong.
-            instead = 400 if record["method"] == UPLOAD else 200
-            return self._log_outcome(record, _error_response(refusal, instead), refusal.code)
+            error_status = 400 if record["method"] == UPLOAD else 200
+            return self._log_outcome(record, _error_response(refusal, error_status), refusal.code)
         if kind == fault_injection.RESET_AFTER:
             return self._reset_connection(request, record, had_effect=True)
         return self._log_outcome(record, response, None)
 
     async def _take_fault(self, method: str) -> fault_injection.InjectedFault | None:
-        ordered = self._backend.faults.take_faults(method)
-        for slow in (fault for fault in ordered if fault.kind == fault_injection.SLOW):
+        faults = self._backend.faults.take_faults(method)
+        for slow in (fault for fault in faults if fault.kind == fault_injection.SLOW):
             await self._backend.clock.sleep(slow.seconds)
-        return next((fault for fault in ordered if fault.kind != fault_injection.SLOW), None)
+        return next((fault for fault in faults if fault.kind != fault_injection.SLOW), None)
 
     def _reset_connection(self, request: Request, record: JSON, had_effect: bool = False) -> Response:
         self._connection_faults.reset(request.scope)
@@ -119,7 +119,7 @@ class AppEndpoints:
 
     async def serve_socket_mode(self, websocket: WebSocket) -> None:
         """Serve one Socket Mode connection until either side closes it."""
-        sockets = self._backend.router.sockets
+        sockets = self._backend.router.socket_mode
         if not sockets.redeem_ticket(websocket.query_params.get("ticket", "")):
             await websocket.close(1008)
             return
@@ -144,23 +144,26 @@ class AppEndpoints:
         graceful asks the app to reconnect, close sends close frames, abrupt resets the connections, silent
         stops reading from them.
         """
-        sockets = self._backend.router.sockets
+        sockets = self._backend.router.socket_mode
         if how == "graceful":
             return await sockets.request_reconnect(reason)
         if how == "close":
             return await sockets.close_all()
-        act = {"abrupt": self._connection_faults.reset, "silent": self._connection_faults.stop_reading}.get(how)
-        if act is None:
+        break_connection = {
+            "abrupt": self._connection_faults.reset,
+            "silent": self._connection_faults.stop_reading,
+        }.get(how)
+        if break_connection is None:
             raise ValueError(f"sockets disconnect graceful, close, abrupt or silent, not {how!r}")
-        return sum(act(scope) for scope in list(self._scopes.values()))
+        return sum(break_connection(scope) for scope in list(self._scopes.values()))
 
 
 def _raise_injected(method: str, fault: fault_injection.InjectedFault | None) -> None:
     if fault is None:
         return
     if fault.kind == fault_injection.RATE_LIMITED:
-        after = {"Retry-After": str(max(1, round(fault.seconds)))}
-        raise SlackError("ratelimited", status=429, headers=after)
+        headers = {"Retry-After": str(max(1, round(fault.seconds)))}
+        raise SlackError("ratelimited", status=429, headers=headers)
     if fault.kind == fault_injection.UNKNOWN:
         raise api.unknown_method(method)
     if fault.kind == fault_injection.ERROR:
@@ -174,9 +177,9 @@ def _error_response(error: SlackError, instead_of_200: int = 200) -> Response:
 
 def _response_url_body(body: bytes) -> JSON:
     try:
-        found = json.loads(body)
+        parsed = json.loads(body)
     except ValueError:
         raise SlackError("invalid_payload") from None
-    if not isinstance(found, dict):
+    if not isinstance(parsed, dict):
         raise SlackError("invalid_payload")
-    return found
+    return parsed

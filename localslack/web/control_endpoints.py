@@ -33,7 +33,7 @@ class ControlEndpoints:
 
     def routes(self) -> list[BaseRoute]:
         """The routes of this side: POST with a JSON object each."""
-        acts: dict[str, Callable[[JSON], Awaitable[JSON]]] = {
+        actions: dict[str, Callable[[JSON], Awaitable[JSON]]] = {
             "status": self._status,
             "faults": self._inject_fault,
             "heal": self._heal,
@@ -48,7 +48,7 @@ class ControlEndpoints:
             "channel": self._channel,
             "group": self._group,
         }
-        return [Route(f"/_control/{name}", _endpoint(act), methods=["POST"]) for name, act in acts.items()]
+        return [Route(f"/_control/{name}", _endpoint(action), methods=["POST"]) for name, action in actions.items()]
 
     async def _status(self, _: JSON) -> JSON:
         backend = self._backend
@@ -57,8 +57,8 @@ class ControlEndpoints:
             "api_url": backend.base_url + "api/",
             "team_id": backend.workspace.team.id,
             "secrets": asdict(backend.secrets),
-            "connections": len(backend.router.sockets.connections),
-            "connections_so_far": backend.router.sockets.connections_so_far,
+            "connections": len(backend.router.socket_mode.connections),
+            "connections_so_far": backend.router.socket_mode.connections_so_far,
             "request_url": backend.router.request_url,
             "now": backend.clock.now(),
             "problems": list(backend.problems),
@@ -117,18 +117,18 @@ class ControlEndpoints:
         workspace = self._backend.workspace
         if "where" not in body:
             members = body.pop("members", None)
-            room = workspace.add_channel(ChannelSeed(**body, members=None if members is None else tuple(members)))
+            channel = workspace.add_channel(ChannelSeed(**body, members=None if members is None else tuple(members)))
         else:
-            room = workspace.channel(body["where"])
+            channel = workspace.channel(body["where"])
             if "members" in body:
-                workspace.set_members(room, list(body["members"]))
+                workspace.set_members(channel, list(body["members"]))
             if "is_archived" in body:
-                workspace.archive(room, bool(body["is_archived"]))
+                workspace.archive(channel, bool(body["is_archived"]))
             if "rename" in body:
-                workspace.rename(room, str(body["rename"]))
+                workspace.rename(channel, str(body["rename"]))
             if "posting" in body:
-                workspace.limit_posting(room, str(body["posting"]))
-        return {"channel": objects.conversation_object(workspace, room) | {"members": room.members}}
+                workspace.limit_posting(channel, str(body["posting"]))
+        return {"channel": objects.conversation_object(workspace, channel) | {"members": channel.members}}
 
     async def _group(self, body: JSON) -> JSON:
         seed = GroupSeed(**{**body, "members": tuple(body.get("members", ()))})

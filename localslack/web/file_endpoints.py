@@ -46,22 +46,24 @@ class FileEndpoints:
             if read_token(request, {}) != backend.secrets.bot_token:
                 raise SlackError("not_authed")
             backend.require_scope("files:read")
-            held = backend.workspace.file(request.path_params["file"])
+            file = backend.workspace.file(request.path_params["file"])
         except SlackError as refusal:
             backend.report_problem(f"{request.url.path} was not read: {refusal.code}")
             return RedirectResponse(backend.base_url, status_code=302)
-        return file_response(held, backend.workspace.file_content(held))
+        return file_response(file, backend.workspace.file_content(file))
 
     async def open_on_page(self, request: Request) -> Response:
         """Open the page at the message that shares the file."""
-        workspace, wanted = self._backend.workspace, request.path_params["file"]
-        messages = (message for room in workspace.channels.values() for message in workspace.messages(room))
-        found = next((one for one in messages if wanted in files_shown_in(workspace, one)), None)
-        return RedirectResponse(objects.permalink(workspace, found) if found else workspace.team.url, status_code=302)
+        workspace, file_id = self._backend.workspace, request.path_params["file"]
+        messages = (message for channel in workspace.channels.values() for message in workspace.messages(channel))
+        first_message = next((message for message in messages if file_id in files_shown_in(workspace, message)), None)
+        return RedirectResponse(
+            objects.permalink(workspace, first_message) if first_message else workspace.team.url, status_code=302
+        )
 
 
 def file_response(file: File, content: bytes) -> Response:
     """The bytes of a file: pictures to be seen, everything else to be saved."""
-    way = "inline" if file.mimetype in PICTURE_TYPES else "attachment"
-    named = {"Content-Disposition": f"{way}; filename*=UTF-8''{quote(file.name, safe='')}"}
-    return Response(content, media_type=file.mimetype, headers=UNTRUSTED_FILE_HEADERS | named)
+    disposition = "inline" if file.mimetype in PICTURE_TYPES else "attachment"
+    headers = {"Content-Disposition": f"{disposition}; filename*=UTF-8''{quote(file.name, safe='')}"}
+    return Response(content, media_type=file.mimetype, headers=UNTRUSTED_FILE_HEADERS | headers)

@@ -37,7 +37,7 @@ class PersonEndpoints:
 
     def routes(self) -> list[BaseRoute]:
         """The routes of this side."""
-        seen = {
+        queries = {
             "people": lambda _: {"people": self._person_view.people()},
             "overview": lambda q: self._person_view.overview(q("user")),
             "messages": lambda q: {"messages": self._person_view.messages(q("user"), q("channel"))},
@@ -46,7 +46,7 @@ class PersonEndpoints:
             "home": lambda q: {"view": self._person_view.home(q("user"))},
             "direct": lambda q: {"channel": self._person_view.direct_channel(q("user")).id},
         }
-        done = {
+        actions = {
             "type": self._type,
             "upload": self._upload,
             "click": self._click,
@@ -60,10 +60,14 @@ class PersonEndpoints:
             "delete": self._delete,
             "read": self._mark_read,
         }
-        looks = [Route(f"/_ui/{name}", _query_endpoint(act), methods=["GET"]) for name, act in seen.items()]
-        acts = [Route(f"/_ui/{name}", _action_endpoint(act), methods=["POST"]) for name, act in done.items()]
+        query_routes = [
+            Route(f"/_ui/{name}", _query_endpoint(query), methods=["GET"]) for name, query in queries.items()
+        ]
+        action_routes = [
+            Route(f"/_ui/{name}", _action_endpoint(action), methods=["POST"]) for name, action in actions.items()
+        ]
         changes = Route("/_ui/changes", self.changes, methods=["GET"])
-        return [changes, Route("/_ui/file", self.file, methods=["GET"]), *looks, *acts]
+        return [changes, Route("/_ui/file", self.file, methods=["GET"]), *query_routes, *action_routes]
 
     async def changes(self, request: Request) -> Response:
         """The changes after a number, waiting for one if there is none."""
@@ -86,19 +90,19 @@ class PersonEndpoints:
         """The bytes of a file, for somebody who sees it."""
         query: JSON = dict(request.query_params)
         try:
-            held = self._person_view.file(_required_field(query, "user"), _required_field(query, "id"))
+            file = self._person_view.file(_required_field(query, "user"), _required_field(query, "id"))
         except SlackError as refusal:
             return JSONResponse(refusal.body(), status_code=404)
-        return file_endpoints.file_response(held, self._backend.workspace.file_content(held))
+        return file_endpoints.file_response(file, self._backend.workspace.file_content(file))
 
     async def _upload(self, body: JSON) -> JSON:
         content = base64.b64decode(_required_field(body, "content"), validate=True)
-        who, where, name = (
+        user, channel_name, name = (
             _required_field(body, "user"),
             _required_field(body, "channel"),
             _required_field(body, "name"),
         )
-        return self._composer.upload(who, where, name, content, body.get("thread_ts"))
+        return self._composer.upload(user, channel_name, name, content, body.get("thread_ts"))
 
     async def _click(self, body: JSON) -> JSON:
         user = _required_field(body, "user")
@@ -116,14 +120,14 @@ class PersonEndpoints:
 
     async def _suggest(self, body: JSON) -> JSON:
         ids = {"block_id": _required_field(body, "block_id"), "action_id": _required_field(body, "action_id")}
-        user, typed = (
+        user, query = (
             _required_field(body, "user"),
             block_suggestions.MenuQuery(**ids, value=str(body.get("value", ""))),
         )
         if view_id := body.get("view_id"):
-            return await block_suggestions.in_view(self._backend, user, view_id, typed)
+            return await block_suggestions.in_view(self._backend, user, view_id, query)
         return await block_suggestions.in_message(
-            self._backend, user, _required_field(body, "channel"), _required_field(body, "ts"), typed
+            self._backend, user, _required_field(body, "channel"), _required_field(body, "ts"), query
         )
 
     async def _submit(self, body: JSON) -> JSON:
@@ -148,9 +152,9 @@ class PersonEndpoints:
         )
 
     async def _react(self, body: JSON) -> JSON:
-        who, where, ts = _message_address(body)
+        user, channel_name, ts = _message_address(body)
         return reactions.react(
-            self._backend, who, where, ts, _required_field(body, "name"), remove=bool(body.get("remove"))
+            self._backend, user, channel_name, ts, _required_field(body, "name"), remove=bool(body.get("remove"))
         )
 
     async def _edit(self, body: JSON) -> JSON:

@@ -17,17 +17,17 @@ FORM_OVERHEAD_BYTES = 10_000
 
 async def read_arguments(request: Request, *, reads_json: bool) -> JSON:
     """Query, form and JSON arguments together; raises invalid_json or invalid_form_data."""
-    found: JSON = dict(request.query_params)
+    arguments: JSON = dict(request.query_params)
     if request.method != "POST":
-        return found
+        return arguments
     if _is_json(request):
         body = await read_json_object(request)
         # A method that reads no JSON behaves as if nothing had been sent.
-        return found | (body if reads_json else {})
+        return arguments | (body if reads_json else {})
     try:
         async with request.form() as form:
             # Of a file only its name is an argument; bytes go to the address of an upload.
-            return found | {name: part if isinstance(part, str) else part.filename for name, part in form.items()}
+            return arguments | {name: part if isinstance(part, str) else part.filename for name, part in form.items()}
     except HTTPException:  # as Starlette reports it, also by its MultiPartException
         raise SlackError("invalid_form_data") from None
 

@@ -38,23 +38,23 @@ def listen(port: int = 0) -> socket.socket:
     """A listening socket on 127.0.0.1; raises OSError when the port is taken, OverflowError when none can be it."""
     # The protocol is spelled out because asyncio switches Nagle's algorithm off for such sockets only; with it
     # every answer on a kept connection takes 40 ms.
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening_socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((HOST, port))
-        listening.listen(512)
+        listening_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening_socket.bind((HOST, port))
+        listening_socket.listen(512)
     except BaseException as error:
-        listening.close()
+        listening_socket.close()
         if isinstance(error, OSError):
             raise OSError(error.errno, error.strerror, f"{HOST}:{port}") from error
         raise
-    return listening
+    return listening_socket
 
 
 def build(settings: BackendSettings, port: int, on_start: Callable[[Backend], None]) -> uvicorn.Server:
     """The server of one workspace. on_start is called in its event loop when it is ready."""
-    backend, wire = Backend(settings), ConnectionFaults()
-    apps = AppEndpoints(backend, wire)
+    backend, connection_faults = Backend(settings), ConnectionFaults()
+    app_endpoints = AppEndpoints(backend, connection_faults)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -63,10 +63,15 @@ def build(settings: BackendSettings, port: int, on_start: Callable[[Backend], No
         yield
         await backend.close()
 
-    theirs = [*PersonEndpoints(backend).routes(), *FileEndpoints(backend).routes()]
-    routes = [*apps.routes(), *theirs, *ControlEndpoints(backend, apps).routes(), *page.routes()]
+    people_routes = [*PersonEndpoints(backend).routes(), *FileEndpoints(backend).routes()]
+    routes = [
+        *app_endpoints.routes(),
+        *people_routes,
+        *ControlEndpoints(backend, app_endpoints).routes(),
+        *page.routes(),
+    ]
     app = AccessGuard(Starlette(routes=routes, lifespan=lifespan), port)
-    http, ws = wire.protocols()
+    http, ws = connection_faults.protocols()
     config = uvicorn.Config(
         app,
         http=http,

@@ -32,20 +32,20 @@ def file_info_object(workspace: WorkspaceState, file: File, *, is_ready: bool) -
     """A file object as files.info returns it: where it is shared and, once Slack has checked it, what it is."""
     if not is_ready:
         return unprocessed_file_object(workspace, file)
-    listed: dict[str, list[str]] = {"channels": [], "groups": [], "ims": []}
+    channel_ids: dict[str, list[str]] = {"channels": [], "groups": [], "ims": []}
     shares: JSON = {}
     for message in _messages_with(workspace, file):
         channel = workspace.channels[message.channel]
-        listed[{"public_channel": "channels", "private_channel": "groups", "im": "ims"}[channel.kind]].append(
+        channel_ids[{"public_channel": "channels", "private_channel": "groups", "im": "ims"}[channel.kind]].append(
             channel.id
         )
-        where = shares.setdefault("public" if channel.kind == "public_channel" else "private", {})
-        where.setdefault(channel.id, []).append(
+        channels_by_id = shares.setdefault("public" if channel.kind == "public_channel" else "private", {})
+        channels_by_id.setdefault(channel.id, []).append(
             {"ts": message.ts, "channel_name": channel.name, "team_id": workspace.team.id}
         )
     return file_object(workspace, file) | {
         "shares": shares,
-        **{kind: list(dict.fromkeys(ids)) for kind, ids in listed.items()},
+        **{kind: list(dict.fromkeys(ids)) for kind, ids in channel_ids.items()},
     }
 
 
@@ -62,24 +62,24 @@ def permalink(workspace: WorkspaceState, file: File) -> str:
 def find_picture(workspace: WorkspaceState, slack_file: JSON) -> File | None:
     """The picture that the slack_file of a block means, by its id or by either of its addresses; None if none."""
     url = slack_file.get("url")
-    held = workspace.files.get(str(slack_file.get("id"))) if url is None else _find_by_url(workspace, url)
-    return held if held and held.mimetype in PICTURE_TYPES else None
+    file = workspace.files.get(str(slack_file.get("id"))) if url is None else _find_by_url(workspace, url)
+    return file if file and file.mimetype in PICTURE_TYPES else None
 
 
 def can_see_picture(workspace: WorkspaceState, slack_file: JSON, person: User) -> bool:
     """Whether a slack_file's picture is the person's own, or in a lasting message that they can see."""
-    held = find_picture(workspace, slack_file)
-    if held is None:
+    file = find_picture(workspace, slack_file)
+    if file is None:
         return False
-    rooms = (workspace.channels[message.channel] for message in _messages_with(workspace, held))
-    return held.user == person.id or any(workspace.can_see(person, channel) for channel in rooms)
+    channels = (workspace.channels[message.channel] for message in _messages_with(workspace, file))
+    return file.user == person.id or any(workspace.can_see(person, channel) for channel in channels)
 
 
 def can_app_see(workspace: WorkspaceState, file: File) -> bool:
     """Whether a file is the app's, or shared in a conversation that the app is in."""
-    me = workspace.app.bot_user_id
-    return file.user == me or any(
-        me in workspace.channels[one.channel].members for one in _messages_with(workspace, file)
+    bot_user_id = workspace.app.bot_user_id
+    return file.user == bot_user_id or any(
+        bot_user_id in workspace.channels[message.channel].members for message in _messages_with(workspace, file)
     )
 
 
@@ -91,20 +91,26 @@ def files_shown_in(workspace: WorkspaceState, message: PostedMessage) -> Iterato
 
 def files_shown_by(workspace: WorkspaceState, blocks: object) -> Iterator[str]:
     """The ids of the pictures that blocks show."""
-    for wanted, _ in slack_files(blocks):
-        if held := find_picture(workspace, wanted):
-            yield held.id
+    for slack_file, _ in slack_files(blocks):
+        if file := find_picture(workspace, slack_file):
+            yield file.id
 
 
 def _messages_with(workspace: WorkspaceState, file: File) -> Iterator[PostedMessage]:
     """The lasting messages with a file, in every conversation."""
     messages = (message for channel in workspace.channels.values() for message in workspace.messages(channel))
-    return (one for one in messages if one.audience is None and file.id in files_shown_in(workspace, one))
+    return (
+        message for message in messages if message.audience is None and file.id in files_shown_in(workspace, message)
+    )
 
 
 def _find_by_url(workspace: WorkspaceState, url: str) -> File | None:
     return next(
-        (one for one in workspace.files.values() if url in (private_url(workspace, one), permalink(workspace, one))),
+        (
+            file
+            for file in workspace.files.values()
+            if url in (private_url(workspace, file), permalink(workspace, file))
+        ),
         None,
     )
 
@@ -143,9 +149,9 @@ def _thumbnail_fields(workspace: WorkspaceState, file: File) -> JSON:
     for size in THUMBNAIL_SIZES:
         thumbs[f"thumb_{size}"] = f"{workspace.team.url}files-tmb/{workspace.team.id}-{file.id}/{stem}_{size}.png"
         if size >= 360:
-            shrunk = min(1.0, size / max(file.width, file.height))
-            thumbs[f"thumb_{size}_w"] = max(1, round(file.width * shrunk))
-            thumbs[f"thumb_{size}_h"] = max(1, round(file.height * shrunk))
+            scale = min(1.0, size / max(file.width, file.height))
+            thumbs[f"thumb_{size}_w"] = max(1, round(file.width * scale))
+            thumbs[f"thumb_{size}_h"] = max(1, round(file.height * scale))
     return thumbs
 
 

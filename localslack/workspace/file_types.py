@@ -42,22 +42,22 @@ def detect_file_type(name: str, content: bytes) -> FileType:
     if content.startswith(JPEG):
         width, height = _jpeg_size(content)
         return FileType(mimetype="image/jpeg", width=width, height=height)
-    guessed, _ = mimetypes.guess_type(name)
-    return FileType(mimetype=UNKNOWN if guessed in PICTURE_TYPES else guessed or UNKNOWN)
+    mimetype, _ = mimetypes.guess_type(name)
+    return FileType(mimetype=UNKNOWN if mimetype in PICTURE_TYPES else mimetype or UNKNOWN)
 
 
 def filetype_names(mimetype: str) -> tuple[str, str]:
     """Return Slack's filetype and pretty_type of a kind."""
-    last = mimetype.rsplit("/", 1)[-1]
-    return FILETYPE_NAMES.get(mimetype, (last, last.upper()))
+    subtype = mimetype.rsplit("/", 1)[-1]
+    return FILETYPE_NAMES.get(mimetype, (subtype, subtype.upper()))
 
 
 def _jpeg_size(content: bytes) -> tuple[int, int]:
-    at = 2
-    while at + 9 <= len(content) and content[at] == 0xFF:
-        if content[at + 1] in START_OF_FRAME:
-            return _big_endian(content[at + 7 : at + 9]), _big_endian(content[at + 5 : at + 7])
-        at += 2 + _big_endian(content[at + 2 : at + 4])
+    offset = 2
+    while offset + 9 <= len(content) and content[offset] == 0xFF:
+        if content[offset + 1] in START_OF_FRAME:
+            return _big_endian(content[offset + 7 : offset + 9]), _big_endian(content[offset + 5 : offset + 7])
+        offset += 2 + _big_endian(content[offset + 2 : offset + 4])
     return 0, 0
 
 

@@ -71,9 +71,11 @@ def _parse_blocks(value: Any, has_picture: PictureCheck) -> list[JSON]:
 
 def _check_tables(content: JSON) -> None:
     """Blocks and attachments are one message, and have room for one table together."""
-    attached = [block for one in content.get("attachments", []) for block in one.get("blocks", [])]
-    if attached:
-        _raise_for_problems(list(block_rules.table_problems(content.get("blocks", []) + attached, "/attachments")))
+    attached_blocks = [block for attachment in content.get("attachments", []) for block in attachment.get("blocks", [])]
+    if attached_blocks:
+        _raise_for_problems(
+            list(block_rules.table_problems(content.get("blocks", []) + attached_blocks, "/attachments"))
+        )
 
 
 def _raise_for_problems(problems: list[str]) -> None:
@@ -84,18 +86,18 @@ def _raise_for_problems(problems: list[str]) -> None:
 
 def _parse_attachments(value: Any, has_picture: PictureCheck) -> list[JSON]:
     attachments = decode_json(value, "invalid_attachments")
-    if not isinstance(attachments, list) or not all(isinstance(one, dict) for one in attachments):
+    if not isinstance(attachments, list) or not all(isinstance(attachment, dict) for attachment in attachments):
         raise SlackError("invalid_attachments")
     if len(attachments) > ATTACHMENTS_MAX:
         raise SlackError("too_many_attachments")
-    return [_parse_attachment(one, number, has_picture) for number, one in enumerate(attachments)]
+    return [_parse_attachment(attachment, index, has_picture) for index, attachment in enumerate(attachments)]
 
 
-def _parse_attachment(attachment: JSON, number: int, has_picture: PictureCheck) -> JSON:
-    kept = {"id": number + 1, **attachment}
+def _parse_attachment(attachment: JSON, index: int, has_picture: PictureCheck) -> JSON:
+    parsed = {"id": index + 1, **attachment}
     if "blocks" in attachment:
-        kept["blocks"] = _parse_blocks(attachment["blocks"], has_picture)
-    return kept
+        parsed["blocks"] = _parse_blocks(attachment["blocks"], has_picture)
+    return parsed
 
 
 def _parse_metadata(value: Any) -> JSON | None:

@@ -11,7 +11,7 @@ from localslack.workspace.state import WorkspaceState
 
 def user_object(workspace: WorkspaceState, person: User) -> JSON:
     """A user object, as users.info returns it."""
-    shape: JSON = {
+    fields: JSON = {
         "id": person.id,
         "team_id": person.team_id,
         "name": person.name,
@@ -31,10 +31,10 @@ def user_object(workspace: WorkspaceState, person: User) -> JSON:
         "updated": 1_700_000_000,
     }
     if person.enterprise_user:
-        shape |= {"is_stranger": False, "enterprise_user": person.enterprise_user}
+        fields |= {"is_stranger": False, "enterprise_user": person.enterprise_user}
     if workspace.is_stranger(person):
-        shape["is_stranger"] = True
-    return shape
+        fields["is_stranger"] = True
+    return fields
 
 
 def bot_user_object(workspace: WorkspaceState) -> JSON:
@@ -43,9 +43,9 @@ def bot_user_object(workspace: WorkspaceState) -> JSON:
     person = User(
         id=app.bot_user_id, name=app.bot_handle, team_id=workspace.team.id, real_name=app.bot_name, is_bot=True
     )
-    shape = user_object(workspace, person)
-    shape["profile"] |= {"bot_id": app.bot_id, "api_app_id": app.id, "always_active": True}
-    return shape
+    fields = user_object(workspace, person)
+    fields["profile"] |= {"bot_id": app.bot_id, "api_app_id": app.id, "always_active": True}
+    return fields
 
 
 def conversation_object(workspace: WorkspaceState, channel: Conversation) -> JSON:
@@ -67,23 +67,23 @@ def conversation_object(workspace: WorkspaceState, channel: Conversation) -> JSO
 
 def message_object(workspace: WorkspaceState, message: PostedMessage, *, with_metadata: bool = True) -> JSON:
     """A message object, as the Web API and interaction payloads carry it."""
-    shape: JSON = {"type": "message"}
+    fields: JSON = {"type": "message"}
     if subtype := message.subtype or ("file_share" if message.files else None):
-        shape["subtype"] = subtype
-    shape |= {"user": message.user, "ts": message.ts, "text": message.text, "team": workspace.team.id}
+        fields["subtype"] = subtype
+    fields |= {"user": message.user, "ts": message.ts, "text": message.text, "team": workspace.team.id}
     if message.user == workspace.app.bot_user_id:
-        shape |= {"bot_id": workspace.app.bot_id, "app_id": workspace.app.id, "bot_profile": bot_profile(workspace)}
+        fields |= {"bot_id": workspace.app.bot_id, "app_id": workspace.app.id, "bot_profile": bot_profile(workspace)}
     for name in ("blocks", "attachments", "edited"):
         if value := getattr(message, name):
-            shape[name] = value
+            fields[name] = value
     if message.files:
-        shape["files"] = [file_objects.file_object(workspace, workspace.files[one]) for one in message.files]
-        shape |= {"upload": True, "display_as_bot": False}
+        fields["files"] = [file_objects.file_object(workspace, workspace.files[file_id]) for file_id in message.files]
+        fields |= {"upload": True, "display_as_bot": False}
     if message.reactions:
-        shape["reactions"] = [one | {"count": len(one["users"])} for one in message.reactions]
+        fields["reactions"] = [reaction | {"count": len(reaction["users"])} for reaction in message.reactions]
     if with_metadata and message.metadata:
-        shape["metadata"] = message.metadata
-    return shape | _thread_fields(workspace, message)
+        fields["metadata"] = message.metadata
+    return fields | _thread_fields(workspace, message)
 
 
 def message_for_person(workspace: WorkspaceState, message: PostedMessage) -> JSON:
@@ -119,7 +119,7 @@ def user_group_object(
     workspace: WorkspaceState, group: UserGroup, *, with_users: bool = False, with_count: bool = False
 ) -> JSON:
     """A user group object, as usergroups.list returns it."""
-    shape: JSON = {
+    fields: JSON = {
         "id": group.id,
         "team_id": workspace.team.id,
         "is_usergroup": True,
@@ -134,10 +134,10 @@ def user_group_object(
         "prefs": {"channels": [], "groups": []},
     }
     if with_users:
-        shape["users"] = list(group.members)
+        fields["users"] = list(group.members)
     if with_count:
-        shape["user_count"] = len(group.members)
-    return shape
+        fields["user_count"] = len(group.members)
+    return fields
 
 
 def _user_profile(person: User) -> dict[str, Any]:
@@ -185,12 +185,12 @@ def _thread_fields(workspace: WorkspaceState, message: PostedMessage) -> JSON:
     replies = workspace.replies(message) if message.audience is None else []
     if not replies:
         return {}
-    writers = list(dict.fromkeys(reply.user for reply in replies))
+    repliers = list(dict.fromkeys(reply.user for reply in replies))
     return {
         "thread_ts": message.ts,
         "reply_count": len(replies),
-        "reply_users_count": len(writers),
-        "reply_users": writers[:5],
+        "reply_users_count": len(repliers),
+        "reply_users": repliers[:5],
         "latest_reply": replies[-1].ts,
         "is_locked": False,
         "subscribed": False,

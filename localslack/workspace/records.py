@@ -124,7 +124,7 @@ class PostedMessage:
     @property
     def all_blocks(self) -> list[JSON]:
         """The blocks of the message and of its attachments."""
-        return self.blocks + [block for one in self.attachments for block in one.get("blocks", [])]
+        return self.blocks + [block for attachment in self.attachments for block in attachment.get("blocks", [])]
 
 
 @dataclass(frozen=True, kw_only=True)

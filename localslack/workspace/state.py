@@ -48,12 +48,12 @@ class WorkspaceState:
 
     def person(self, id_or_handle: str) -> User:
         """The account with this id or handle; raises user_not_found."""
-        found = self.people.get(id_or_handle) or next(
+        person = self.people.get(id_or_handle) or next(
             (person for person in self.people.values() if person.name == id_or_handle.removeprefix("@")), None
         )
-        if found is None:
+        if person is None:
             raise SlackError("user_not_found")
-        return found
+        return person
 
     def change_person(self, id_or_handle: str, **changed: Any) -> User:
         """Change fields of an account: make it a guest, a bot, deleted, a stranger; raises user_not_found."""
@@ -79,7 +79,9 @@ class WorkspaceState:
 
     def is_shared(self, channel: Conversation) -> bool:
         """Whether strangers are in a conversation."""
-        return any(self.is_stranger(self.people[one]) for one in channel.members if one in self.people)
+        return any(
+            self.is_stranger(self.people[member_id]) for member_id in channel.members if member_id in self.people
+        )
 
     @property
     def enterprise(self) -> dict[str, str] | None:
@@ -92,18 +94,18 @@ class WorkspaceState:
                 }
         return None
 
-    def can_see(self, person: User, room: Conversation) -> bool:
+    def can_see(self, person: User, channel: Conversation) -> bool:
         """Whether a person can read a conversation: as a member, or a public one unless they're a guest."""
-        if person.id in room.members:
+        if person.id in channel.members:
             return True
         is_guest = person.is_restricted or person.is_ultra_restricted or self.is_stranger(person)
-        return room.kind == "public_channel" and not is_guest
+        return channel.kind == "public_channel" and not is_guest
 
     # -- groups ---------------------------------------------------------------------------------------------
 
     def set_user_group(self, seed: GroupSeed) -> UserGroup:
         """Make a user group, or change who is in it."""
-        members = [self.person(who).id for who in seed.members]
+        members = [self.person(member).id for member in seed.members]
         group = UserGroup(id=seed.id, handle=seed.handle, name=seed.name, members=members)
         self.groups[group.id] = group
         self._state_file.put(("group", group.id, asdict(group)))
@@ -114,12 +116,17 @@ class WorkspaceState:
 
     def channel(self, name: str) -> Conversation:
         """The conversation with this id or (#)name; raises channel_not_found."""
-        found = self.channels.get(name) or next(
-            (c for c in self.channels.values() if not c.is_im and c.name == name.removeprefix("#")), None
+        channel = self.channels.get(name) or next(
+            (
+                candidate
+                for candidate in self.channels.values()
+                if not candidate.is_im and candidate.name == name.removeprefix("#")
+            ),
+            None,
         )
-        if found is None:
+        if channel is None:
             raise SlackError("channel_not_found")
-        return found
+        return channel
 
     def add_channel(self, seed: ChannelSeed) -> Conversation:
         """Make a channel with the seed's members."""
@@ -138,7 +145,7 @@ class WorkspaceState:
 
     def set_members(self, channel: Conversation, members: list[str]) -> None:
         """Say who is in a channel, by name or id; "bot" is the app."""
-        channel.members = [self._member_id(who) for who in members]
+        channel.members = [self._member_id(member) for member in members]
         self._save_channel(channel)
 
     def archive(self, channel: Conversation, archived: bool = True) -> None:
@@ -169,12 +176,12 @@ class WorkspaceState:
 
     def open_direct_message(self, person: User) -> Conversation:
         """The conversation between the app and a person, opened if need be."""
-        key = "D" + person.id[1:]
-        if key not in self.channels:
+        channel_id = "D" + person.id[1:]
+        if channel_id not in self.channels:
             members = [self.app.bot_user_id, person.id]
             now = int(self._clock.now())
-            self._save_channel(Conversation(id=key, name="", created=now, is_im=True, members=members))
-        return self.channels[key]
+            self._save_channel(Conversation(id=channel_id, name="", created=now, is_im=True, members=members))
+        return self.channels[channel_id]
 
     def direct_message_partner(self, channel: Conversation) -> str:
         """The person at the other end of a direct conversation with the app."""
@@ -203,15 +210,15 @@ class WorkspaceState:
 
     def messages(self, channel: Conversation) -> list[PostedMessage]:
         """Everything in a conversation, oldest first, replies and ephemerals included."""
-        held = self._messages[channel.id]
-        return [held[ts] for ts in self._order[channel.id]]
+        messages = self._messages[channel.id]
+        return [messages[ts] for ts in self._order[channel.id]]
 
     def message(self, channel: Conversation, ts: str) -> PostedMessage:
         """One lasting message; raises message_not_found, for ephemerals too."""
-        found = self._messages[channel.id].get(ts)
-        if found is None or found.audience is not None:
+        message = self._messages[channel.id].get(ts)
+        if message is None or message.audience is not None:
             raise SlackError("message_not_found")
-        return found
+        return message
 
     def find_message(self, channel: Conversation, ts: str) -> PostedMessage | None:
         """One message, ephemeral or not, or None."""
@@ -219,8 +226,8 @@ class WorkspaceState:
 
     def replies(self, parent: PostedMessage) -> list[PostedMessage]:
         """The lasting replies in the thread that a message opened, oldest first."""
-        stamps = self._threads.get((parent.channel, parent.ts), [])
-        return [self._messages[parent.channel][ts] for ts in stamps]
+        reply_ts = self._threads.get((parent.channel, parent.ts), [])
+        return [self._messages[parent.channel][ts] for ts in reply_ts]
 
     def next_ts(self) -> str:
         """A timestamp that no message has had, later than all others."""
@@ -237,10 +244,10 @@ class WorkspaceState:
     def edit_message(self, message: PostedMessage, **content: Any) -> PostedMessage:
         """Change the content of a message and remember that it was edited."""
         edited = {"user": message.user, "ts": self.next_ts()}
-        changed = replace(message, edited=edited, **content)
-        self._messages[message.channel][message.ts] = changed
-        self._save_message(changed)
-        return changed
+        edited_message = replace(message, edited=edited, **content)
+        self._messages[message.channel][message.ts] = edited_message
+        self._save_message(edited_message)
+        return edited_message
 
     def add_reaction(self, message: PostedMessage, user: str, name: str) -> PostedMessage:
         """Add an account's reaction to a message; raises already_reacted."""
@@ -254,8 +261,8 @@ class WorkspaceState:
         users = self._users_by_reaction(message).get(name, [])
         if user not in users:
             raise SlackError("no_reaction")
-        others = [one for one in users if one != user]
-        return self._save_reactions(message, {**self._users_by_reaction(message), name: others})
+        remaining_users = [reacting_user for reacting_user in users if reacting_user != user]
+        return self._save_reactions(message, {**self._users_by_reaction(message), name: remaining_users})
 
     def delete_message(self, message: PostedMessage) -> None:
         """Delete a message. A thread keeps a tombstone where its first message was."""
@@ -300,17 +307,17 @@ class WorkspaceState:
     # -- keeping --------------------------------------------------------------------------------------------
 
     def _users_by_reaction(self, message: PostedMessage) -> dict[str, list[str]]:
-        return {one["name"]: one["users"] for one in message.reactions}
+        return {reaction["name"]: reaction["users"] for reaction in message.reactions}
 
     def _save_reactions(self, message: PostedMessage, reactions: dict[str, list[str]]) -> PostedMessage:
-        shown = [{"name": name, "users": users} for name, users in reactions.items() if users]
-        changed = replace(message, reactions=shown)
-        self._messages[message.channel][message.ts] = changed
-        self._save_message(changed)
-        return changed
+        reaction_records = [{"name": name, "users": users} for name, users in reactions.items() if users]
+        updated = replace(message, reactions=reaction_records)
+        self._messages[message.channel][message.ts] = updated
+        self._save_message(updated)
+        return updated
 
     def _replace_with_tombstone(self, message: PostedMessage) -> None:
-        tomb = PostedMessage(
+        tombstone = PostedMessage(
             ts=message.ts,
             channel=message.channel,
             user="USLACKBOT",
@@ -318,8 +325,8 @@ class WorkspaceState:
             thread_ts=message.ts,
             subtype="tombstone",
         )
-        self._messages[message.channel][message.ts] = tomb
-        self._save_message(tomb)
+        self._messages[message.channel][message.ts] = tombstone
+        self._save_message(tombstone)
 
     def _index_message(self, message: PostedMessage) -> None:
         self._messages[message.channel][message.ts] = message
@@ -353,9 +360,9 @@ class WorkspaceState:
 
     def _members(self, seed: ChannelSeed) -> list[str]:
         if seed.members is None:
-            everybody = [person.id for person in self.people.values() if not person.deleted]
-            return [*everybody, self.app.bot_user_id]
-        return [self._member_id(who) for who in seed.members]
+            person_ids = [person.id for person in self.people.values() if not person.deleted]
+            return [*person_ids, self.app.bot_user_id]
+        return [self._member_id(member) for member in seed.members]
 
     def _apply_seed(self) -> None:
         for person in self._seed.people:
@@ -392,5 +399,5 @@ class WorkspaceState:
 
 def ts_to_microseconds(ts: str) -> int:
     """A message timestamp as a number of microseconds, to compare and sort by; raises ValueError."""
-    seconds, _, rest = ts.partition(".")
-    return int(seconds) * 1_000_000 + int(rest.ljust(6, "0")[:6] or 0)
+    seconds, _, fraction = ts.partition(".")
+    return int(seconds) * 1_000_000 + int(fraction.ljust(6, "0")[:6] or 0)

@@ -49,7 +49,7 @@ class PendingUploads:
 
     def receive(self, key: str, content: bytes) -> File:
         """Take the bytes of a promised file; raises invalid_upload_url or size_mismatch, and keeps nothing then."""
-        upload = next((one for one in self._pending.values() if one.key == key), None)
+        upload = next((pending for pending in self._pending.values() if pending.key == key), None)
         if upload is None or upload.content is not None:
             raise SlackError("invalid_upload_url", status=404)
         if len(content) != upload.file.size:

@@ -100,13 +100,13 @@ class Views:
         if expected_hash is not None and expected_hash != old["hash"]:
             raise SlackError("hash_conflict")
         view = self._build(definition, kind=old["type"], replacing=old)
-        kept = ("id", "root_view_id", "previous_view_id")
-        view |= {name: old[name] for name in kept}
+        kept_fields = ("id", "root_view_id", "previous_view_id")
+        view |= {name: old[name] for name in kept_fields}
         view["state"] = {"values": _carry_over_state(view, old)}
         if view["type"] == "home":
             return self._save_home(user, view)
         stack = self._stacks[user]
-        stack[[held["id"] for held in stack].index(old["id"])] = view
+        stack[[open_view["id"] for open_view in stack].index(old["id"])] = view
         self._publish_change(user)
         return view
 
@@ -157,15 +157,15 @@ class Views:
     def _build(self, definition: JSON, *, kind: str = "modal", replacing: JSON | None = None) -> JSON:
         self.validate(definition, kind)
         self._check_external_id(definition, replacing)
-        shown = with_default_ids(definition["blocks"])
+        view_blocks = with_default_ids(definition["blocks"])
         return {
             "id": f"V{secrets.token_hex(5).upper()}",
             "team_id": self._team.id,
             "type": definition["type"],
-            "blocks": shown,
+            "blocks": view_blocks,
             "private_metadata": definition.get("private_metadata", ""),
             "callback_id": definition.get("callback_id", ""),
-            "state": {"values": state_values(shown, {})},
+            "state": {"values": state_values(view_blocks, {})},
             "hash": f"{self._next_ts()}.{secrets.token_hex(4)}",
             "title": definition.get("title"),
             "clear_on_close": definition.get("clear_on_close", False),
@@ -181,9 +181,9 @@ class Views:
         }
 
     def _check_external_id(self, definition: JSON, replacing: JSON | None) -> None:
-        external = definition.get("external_id")
-        held = [view for _, view in self._all_views() if view is not replacing]
-        if external and any(view["external_id"] == external for view in held):
+        external_id = definition.get("external_id")
+        other_views = [view for _, view in self._all_views() if view is not replacing]
+        if external_id and any(view["external_id"] == external_id for view in other_views):
             raise SlackError("duplicate_external_id")
 
     def _all_views(self) -> Iterator[tuple[str, JSON]]:
@@ -202,9 +202,9 @@ class Views:
 
 def _carry_over_state(view: JSON, old: JSON) -> dict[str, dict[str, JSON]]:
     values: dict[str, dict[str, JSON]] = view["state"]["values"]
-    for block_id, actions in old["state"]["values"].items():
-        for action_id, state in actions.items():
-            now = values.get(block_id, {}).get(action_id)
-            if now and now["type"] == state["type"]:
+    for block_id, states in old["state"]["values"].items():
+        for action_id, state in states.items():
+            new_state = values.get(block_id, {}).get(action_id)
+            if new_state and new_state["type"] == state["type"]:
                 values[block_id][action_id] = state
     return values
