@@ -1,4 +1,8 @@
-"""A Slack workspace on this machine: an unchanged Bolt app runs against it over real sockets."""
+"""A Slack workspace on this machine, against which an unchanged Bolt app runs over real sockets.
+
+Packages, lowest first; a package imports only from those before it: core, payloads, signing, manifest, seed, blocks,
+workspace, delivery, calls, backend, interactions, api, web, client, local_slack.
+"""
 
 from localslack.client import ActionResult, RefusedError, Remote, WorkspaceMember, connect
 from localslack.local_slack import LocalSlack

@@ -18,7 +18,10 @@ SECRETS = ("bot_token", "app_token", "signing_secret", "verification_token")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until SIGINT or SIGTERM; return 2 if an option can't be used."""
+    """Serve until SIGINT or SIGTERM.
+
+    argv: the options, by default those of the process. Returns the exit code: 2 if an option can't be used, else 0.
+    """
     options = _parser().parse_args(argv)
     try:
         manifest = manifests.load(options.manifest)

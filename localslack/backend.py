@@ -1,4 +1,4 @@
-"""The parts of one running workspace, put together in one place."""
+"""One running workspace: builds its parts, and holds them."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ from localslack.workspace.views import Views
 
 @dataclass(kw_only=True)
 class BackendSettings:
-    """How to start: the app's manifest, where to keep the state, and what to use instead of the defaults.
+    """How to start a workspace.
 
-    speed: how many seconds pass in one where calls are counted and files looked into, and nowhere else.
-    files_ready_after: how many of those seconds Slack takes to look into a file.
+    state: the file that keeps messages, people, and tokens. secrets: tokens and secrets to use instead of random
+    ones. speed: how many seconds pass in a real one where calls are counted and files are checked, and nowhere else.
+    files_ready_after: how many of those seconds Slack takes to check a file.
     """
 
     manifest: Manifest
@@ -48,7 +49,7 @@ class BackendSettings:
 
 
 class Backend:
-    """One workspace with its app. Belongs to one event loop."""
+    """One workspace with its app. It belongs to one event loop."""
 
     def __init__(self, settings: BackendSettings) -> None:
         self.settings = settings
@@ -92,29 +93,30 @@ class Backend:
         )
 
     def actor(self, person: User) -> payloads.Actor:
-        """A person, as payloads name them."""
+        """Return a person as payloads name them."""
         return payloads.Actor(id=person.id, name=person.name, team_id=person.team_id)
 
     def channel_ref(self, channel: Conversation) -> payloads.ChannelRef:
-        """A conversation, as payloads name it."""
+        """Return a conversation as payloads name it."""
         name = "directmessage" if channel.is_im else channel.name
         return payloads.ChannelRef(id=channel.id, name="privategroup" if channel.is_private else name)
 
     def require_scope(self, *any_of: str) -> None:
-        """Raise missing_scope unless the manifest asks for one of these scopes."""
+        """Raise missing_scope unless the manifest requests one of these scopes."""
         if any_of and not self.manifest.scopes.intersection(any_of):
             provided = ",".join(sorted(self.manifest.scopes))
             raise SlackError("missing_scope", needed=any_of[0], provided=provided)
 
     def has_picture(self, slack_file: dict[str, Any]) -> bool:
-        """Whether a block's slack_file is a picture that Slack has checked."""
+        """Return whether a block's slack_file is a picture that Slack has checked."""
         picture = file_objects.find_picture(self.workspace, slack_file)
         return picture is not None and self.is_file_ready(picture)
 
     def has_picture_for(self, audience: str | None) -> PictureCheck:
-        """As `has_picture`, for a message that one person sees: the picture must be shared where they can see it.
+        """Return a check for the pictures in a message: `has_picture`, and for an ephemeral one also visibility.
 
-        Slack refuses the rest: node-slack-sdk#1790, java-slack-sdk#1349.
+        audience: the only person who sees the message, or None. A picture must be shared where they can see it; Slack
+        refuses others (node-slack-sdk#1790, java-slack-sdk#1349).
         """
         if audience is None:
             return self.has_picture
@@ -124,20 +126,20 @@ class Backend:
         )
 
     def is_file_ready(self, file: File) -> bool:
-        """Whether Slack has checked a file."""
+        """Return whether Slack has checked a file."""
         return self.clock.now() >= file.ready_at
 
     def file_ready_at(self) -> float:
-        """When Slack will have checked a file that is completed now."""
+        """Return when Slack will have checked a file that is completed now, in seconds since the epoch."""
         return self.clock.now() + self.settings.files_ready_after / self.settings.speed
 
     def report_problem(self, problem: str) -> None:
-        """Note something that Slack would only show as a vague error, so that a developer can find it."""
+        """Record a problem, in words, where Slack would only show a vague error."""
         self.problems.append(problem)
         self.changes.publish("problem")
 
     def reset(self) -> None:
-        """Start over with the seed. Connections, tokens and standing faults stay."""
+        """Start over with the seed. Connections, tokens, and injected faults stay."""
         self.router.cancel_events()
         self.views.clear()
         self.uploads.clear()
@@ -147,16 +149,16 @@ class Backend:
         self.workspace.reset()
 
     def take_snapshot(self) -> None:
-        """Remember people, channels and messages as they are, for `put_back`; what was kept before is forgotten."""
+        """Save the people, channels, and messages for `restore_snapshot`, replacing the previous snapshot."""
         self._snapshot = self.workspace.snapshot()
 
     def restore_snapshot(self) -> None:
-        """Let people, channels and messages be as they were kept; all else starts over as with `reset`."""
+        """Restore the people, channels, and messages from the snapshot; the rest starts over as with `reset`."""
         self.reset()
         self.workspace.restore(self._snapshot)
 
     async def close(self) -> None:
-        """Let go of everything that is held open."""
+        """Close all connections, and the state file."""
         self.changes.close()
         await self.router.close()
         self.state_file.close()

@@ -1,4 +1,4 @@
-"""A workspace inside this process: uvicorn in a thread, and the same handle that other processes use."""
+"""A workspace inside this process: uvicorn in a thread, and a client for it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ START_SECONDS = 30.0
 
 
 class LocalSlack(Remote):
-    """A running local workspace. Start one with `LocalSlack.start`, and stop it by leaving the with block."""
+    """A running local workspace. Start one with `LocalSlack.start`; leaving the with block stops it."""
 
     def __init__(self, url: str, server_thread: _ServerThread) -> None:
         self._server_thread = server_thread
@@ -42,14 +42,14 @@ class LocalSlack(Remote):
         speed: float = 1.0,
         files_ready_after: float = 1.0,
     ) -> LocalSlack:
-        """Start a workspace on 127.0.0.1 and return when it answers.
+        """Start a workspace on 127.0.0.1, and return when it answers.
 
-        manifest: the app's manifest, a file or a mapping. state: a file that keeps everything over restarts.
-        secrets: bot_token, app_token, signing_secret, verification_token, where they should not be random.
+        manifest: the app's manifest, a file or a mapping. state: a file that keeps everything across restarts.
+        secrets: bot_token, app_token, signing_secret, or verification_token, to use instead of random ones.
         rate_limits: whether Slack's rate limits apply.
         speed: how many of the workspace's seconds pass in a real one when it counts calls and checks files.
         files_ready_after: how many of those seconds it takes to check a file.
-        Raises OSError when the port is taken, ValueError for an unreadable manifest.
+        Raises OSError if the port is taken, ValueError for an unreadable manifest.
         """
         loaded_manifest = manifests.load(manifest)
         listening_socket = server.listen(port)
@@ -86,7 +86,7 @@ class LocalSlack(Remote):
 
 
 class _ServerThread:
-    """The thread with the server."""
+    """The thread that runs the server."""
 
     def __init__(self, settings: BackendSettings, listening_socket: socket.socket) -> None:
         self._ready = threading.Event()

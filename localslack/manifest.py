@@ -1,4 +1,4 @@
-"""The app manifest: what the installed app is called, listens to and may do."""
+"""The app manifest: the app's name, scopes, events, commands, and shortcuts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 
 @dataclass(frozen=True, kw_only=True)
 class SlashCommand:
-    """A slash command as the manifest declares it."""
+    """A slash command that the manifest declares."""
 
     name: str
     description: str = ""
@@ -22,7 +22,7 @@ class SlashCommand:
 
 @dataclass(frozen=True, kw_only=True)
 class Shortcut:
-    """A shortcut as the manifest declares it: in the menu of a message, or of type global."""
+    """A shortcut that the manifest declares; type is "message" or "global"."""
 
     type: str
     name: str
@@ -32,7 +32,7 @@ class Shortcut:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """The parts of an app manifest that the workspace acts on."""
+    """The parts of an app manifest that matter to the workspace."""
 
     app_name: str
     bot_name: str
@@ -43,11 +43,11 @@ class Manifest:
     has_home: bool = False
 
     def command(self, name: str) -> SlashCommand | None:
-        """The declared command of that name, or None."""
+        """Return the slash command with this name, or None."""
         return next((command for command in self.commands if command.name == name), None)
 
     def shortcut(self, kind: str, name: str) -> Shortcut | None:
-        """The declared shortcut of that type with that callback_id or name, or None."""
+        """Return the shortcut of this type with this callback_id or name, or None."""
         candidates = (shortcut for shortcut in self.shortcuts if shortcut.type == kind)
         return next((shortcut for shortcut in candidates if name in (shortcut.callback_id, shortcut.name)), None)
 

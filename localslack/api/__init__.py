@@ -1,4 +1,4 @@
-"""The Web API: a table of methods, and the conditions that hold for all of them."""
+"""The Web API: a table of its methods, and the checks that all of them share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ METHODS: Mapping[str, ApiMethod] = {
 
 
 def call(backend: Backend, name: str, token: str, args: Arguments) -> dict[str, Any]:
-    """Answer one call; raises SlackError for every refusal."""
+    """Answer a call of a Web API method, and return the JSON to send; raises SlackError if it's refused.
+
+    name: the method, such as chat.postMessage. token: the token that came with the call.
+    """
     method = METHODS.get(name)
     if method is None:
         raise unknown_method(name)
@@ -35,12 +38,12 @@ def call(backend: Backend, name: str, token: str, args: Arguments) -> dict[str, 
 
 
 def unknown_method(name: str) -> SlackError:
-    """The error for a method that does not exist here."""
+    """Return the error for a method that doesn't exist here."""
     return SlackError("unknown_method", req_method=name)
 
 
 def _channel_key(backend: Backend, name: str) -> str:
-    """One name for each conversation, whether the app gives an id, a #name, or a person."""
+    """Return the same key for a conversation whether the app names it by id, by #name, or by a person's id."""
     try:
         return "D" + name[1:] if name in backend.workspace.people else backend.workspace.channel(name).id
     except SlackError:

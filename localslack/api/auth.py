@@ -1,4 +1,4 @@
-"""auth.test and apps.connections.open: who am I, and where do I connect."""
+"""auth.test and apps.connections.open."""
 
 from __future__ import annotations
 

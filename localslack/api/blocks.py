@@ -1,4 +1,4 @@
-"""blocks.validate: are these blocks, this message or this view what Slack would take?"""
+"""blocks.validate: checks blocks, a message, or a view without posting it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""chat.*: posting, changing and finding messages."""
+"""chat.*: posting, updating, and deleting messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UPDATE_MAX = 4_000
 
 
 def post_message(backend: Backend, args: Arguments) -> JSON:
-    """chat.postMessage."""
+    """chat.postMessage: posts in a channel, or to a person."""
     channel = _channel_to_post_in(backend, args.required("channel"))
     content = require_content(parse_content(args.raw, backend.has_picture)) | _thread_fields(backend, channel, args)
     message = backend.workspace.post_message(channel, backend.workspace.app.bot_user_id, **content)
@@ -26,7 +26,7 @@ def post_message(backend: Backend, args: Arguments) -> JSON:
 
 
 def update(backend: Backend, args: Arguments) -> JSON:
-    """chat.update: only own messages, at most 4,000 characters."""
+    """chat.update: changes one of the app's own messages; the text can have 4,000 characters."""
     channel = _channel_by_id(backend, args.required("channel"))
     message = backend.workspace.message(channel, args.required("ts"))
     if message.user != backend.workspace.app.bot_user_id:
@@ -45,7 +45,7 @@ def update(backend: Backend, args: Arguments) -> JSON:
 
 
 def delete(backend: Backend, args: Arguments) -> JSON:
-    """chat.delete: only own messages."""
+    """chat.delete: deletes one of the app's own messages."""
     channel = _channel_by_id(backend, args.required("channel"))
     message = backend.workspace.message(channel, args.required("ts"))
     if message.user != backend.workspace.app.bot_user_id:
@@ -55,7 +55,7 @@ def delete(backend: Backend, args: Arguments) -> JSON:
 
 
 def post_ephemeral(backend: Backend, args: Arguments) -> JSON:
-    """chat.postEphemeral: both the app and the person must be in the channel."""
+    """chat.postEphemeral: posts for one person; that person and the app must be in the channel."""
     person = args.required("user")
     channel = _channel_to_post_in(backend, args.required("channel"), allow_public=False)
     if person not in channel.members:
@@ -63,14 +63,14 @@ def post_ephemeral(backend: Backend, args: Arguments) -> JSON:
     content = require_content(parse_content(args.raw, backend.has_picture_for(person))) | _thread_fields(
         backend, channel, args
     )
-    # Slack keeps no metadata of what it does not keep.
+    # Slack doesn't keep metadata of ephemeral messages.
     content.pop("metadata", None)
     message = backend.workspace.post_message(channel, backend.workspace.app.bot_user_id, audience=person, **content)
     return {"message_ts": message.ts}
 
 
 def get_permalink(backend: Backend, args: Arguments) -> JSON:
-    """chat.getPermalink: a link that this workspace's own page opens."""
+    """chat.getPermalink: returns a link that opens the message on this workspace's page."""
     channel = require_visible_channel(backend, args.required("channel"))
     message = backend.workspace.message(channel, args.required("message_ts"))
     return {"channel": channel.id, "permalink": objects.permalink(backend.workspace, message)}
@@ -115,7 +115,7 @@ def _thread_fields(backend: Backend, channel: Conversation, args: Arguments) -> 
         raise SlackError("thread_not_found")
     if parent.audience is not None or parent.subtype == "tombstone":
         raise SlackError("cannot_reply_to_message")
-    # Slack hangs an answer to an answer under the same first message.
+    # Slack puts a reply to a reply into the same thread.
     return {"thread_ts": parent.thread_ts or parent.ts, "reply_broadcast": args.flag("reply_broadcast")}
 
 

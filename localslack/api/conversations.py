@@ -1,4 +1,4 @@
-"""conversations.*: channels, their members and what was said in them."""
+"""conversations.*: channels, their members, and their messages."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ LIMIT_MAX = 1000
 def list_(backend: Backend, args: Arguments) -> JSON:
     """conversations.list: public channels, and the private ones that the app is in.
 
-    Like Slack it takes a page before it looks at what is on it, so that a page can be short, or empty, and not be the
-    last one (python-slack-sdk#1494).
+    Like Slack, it filters after paging, so a page can be short or empty without being the last
+    (python-slack-sdk#1494).
     """
     types = args.listed("types") or ["public_channel"]
     for kind in types:
@@ -41,7 +41,7 @@ def list_(backend: Backend, args: Arguments) -> JSON:
 
 
 def info(backend: Backend, args: Arguments) -> JSON:
-    """conversations.info."""
+    """conversations.info: describes one conversation."""
     channel = _require_readable(backend, args, "read")
     conversation_object = objects.conversation_object(backend.workspace, channel)
     if not args.flag("include_num_members"):
@@ -50,14 +50,14 @@ def info(backend: Backend, args: Arguments) -> JSON:
 
 
 def members(backend: Backend, args: Arguments) -> JSON:
-    """conversations.members."""
+    """conversations.members: the ids of a conversation's members."""
     channel = _require_readable(backend, args, "read")
     page, cursor = args.page(channel.members, args.limit(default=100))
     return {"members": page, "response_metadata": {"next_cursor": cursor}}
 
 
 def history(backend: Backend, args: Arguments) -> JSON:
-    """conversations.history: newest first, from inside the conversation only."""
+    """conversations.history: the messages of a conversation that the app is in, newest first."""
     channel = _require_membership(backend, args)
     persistent = [message for message in backend.workspace.messages(channel) if message.audience is None]
     channel_messages = [message for message in persistent if not message.is_reply or message.reply_broadcast]
@@ -67,9 +67,9 @@ def history(backend: Backend, args: Arguments) -> JSON:
 
 
 def replies(backend: Backend, args: Arguments) -> JSON:
-    """conversations.replies: the first message and its answers, oldest first.
+    """conversations.replies: the parent message of a thread and its replies, oldest first.
 
-    The first message comes again on each page, and before any `oldest`.
+    Each page begins with the parent message, regardless of `oldest`.
     """
     channel = _require_membership(backend, args)
     try:
@@ -84,7 +84,7 @@ def replies(backend: Backend, args: Arguments) -> JSON:
 
 
 def open_(backend: Backend, args: Arguments) -> JSON:
-    """conversations.open: the direct conversation with one person."""
+    """conversations.open: opens the direct conversation with one person."""
     if channel_id := args.text("channel"):
         channel = require_visible_channel(backend, channel_id)
         if not channel.is_im:
@@ -95,7 +95,7 @@ def open_(backend: Backend, args: Arguments) -> JSON:
         raise SlackError("users_list_not_supplied")
     if len(users) > 1:
         backend.require_scope("mpim:write")
-        # Conversations of several people are not part of this workspace.
+        # This workspace has no group direct messages.
         raise SlackError("invalid_user_combination")
     return _open_direct_message(backend, users[0], args)
 
@@ -183,7 +183,7 @@ def _messages_page(backend: Backend, args: Arguments, page: list[PostedMessage],
 
 
 # Scopes, JSON support and tiers: slack-ruby/slack-api-ref, methods/conversations. Which of the scopes is
-# needed depends on the conversation and is asked again in the handler.
+# needed depends on the conversation, so the handler checks again.
 _READ = ("channels:read", "groups:read", "im:read", "mpim:read")
 _HISTORY = ("channels:history", "groups:history", "im:history", "mpim:history")
 METHODS = {

@@ -1,4 +1,4 @@
-"""files.*: files.info, and the two calls around an upload, whose bytes go to the address from the first one."""
+"""files.*: files.info, and the two calls before and after an upload."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHANNELS_MAX = 100
 
 
 def get_upload_url(backend: Backend, args: Arguments) -> JSON:
-    """files.getUploadURLExternal: a file id, and an address for its bytes."""
+    """files.getUploadURLExternal: reserves a file id, and a URL to send the bytes to."""
     name, size = args.required("filename"), _size(args)
     alt_text, snippet_type = args.text("alt_txt"), args.text("snippet_type")
     if len(alt_text) > ALT_TEXT_MAX:
@@ -36,7 +36,7 @@ def get_upload_url(backend: Backend, args: Arguments) -> JSON:
 
 
 def complete_upload(backend: Backend, args: Arguments) -> JSON:
-    """files.completeUploadExternal: keep the files, and share all of them in one message a channel."""
+    """files.completeUploadExternal: saves uploaded files, and shares them in one message per channel."""
     titles, channels = _titles(args), _channels_to_share_in(backend, args)
     uploads = [_require_received(backend, file_id) for file_id in titles]
     content = _content(backend, args)
@@ -54,7 +54,7 @@ def complete_upload(backend: Backend, args: Arguments) -> JSON:
 
 
 def info(backend: Backend, args: Arguments) -> JSON:
-    """files.info: what Slack knows about a file that the app sees."""
+    """files.info: describes a file that the app can see."""
     file = backend.workspace.file(args.required("file"))
     if not file_objects.can_app_see(backend.workspace, file):
         raise SlackError("file_not_found")
@@ -85,7 +85,7 @@ def _require_received(backend: Backend, file_id: str) -> PendingUpload:
     file = backend.workspace.files.get(file_id)
     if file and file.user != backend.workspace.app.bot_user_id:
         raise SlackError("access_denied")
-    # What has been completed once has no upload any more, so that completing it again shares nothing twice.
+    # A completed file has no pending upload, so completing it again doesn't share it twice.
     return backend.uploads.received_upload(file_id)
 
 
@@ -101,7 +101,7 @@ def _save(backend: Backend, upload: PendingUpload, title: str) -> None:
 
 def _content(backend: Backend, args: Arguments) -> JSON:
     comment = args.text("initial_comment")
-    # With a comment Slack ignores the blocks.
+    # With a comment, Slack ignores the blocks.
     fields = {"text": comment} if comment else {"blocks": args.raw.get("blocks")}
     return parse_content(fields, backend.has_picture)
 
@@ -123,7 +123,7 @@ def _channel_to_share_in(backend: Backend, channel_id: str) -> Conversation:
     if channel_id not in backend.workspace.channels:
         raise SlackError("channel_not_found")
     channel = require_visible_channel(backend, channel_id)
-    # chat:write.public does not help here: files are shared from inside only.
+    # chat:write.public doesn't help here: only members can share files.
     if backend.workspace.app.bot_user_id not in channel.members:
         raise SlackError("not_in_channel")
     if channel.is_archived or not backend.workspace.can_post(channel, backend.workspace.app.bot_user_id):

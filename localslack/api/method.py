@@ -1,4 +1,4 @@
-"""What the Web API knows about one of its methods."""
+"""What a Web API method needs: its handler, scopes, rate tier, and token."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Handler = Callable[[Backend, Arguments], JSON]
 
 @dataclass(frozen=True)
 class ApiMethod:
-    """A handler and its conditions.
+    """A handler, and what a call needs before it's handled.
 
-    scopes: one of them is needed. tier: the rate tier, 5 for the special rate of chat.postMessage.
-    reads_json: whether the method reads JSON bodies. caller: whose token it takes, bot or app.
+    scopes: the call needs one of them. tier: the rate tier; 5 stands for chat.postMessage's special rate. reads_json:
+    whether the method reads JSON bodies. caller: whose token it takes, "bot" or "app".
     """
 
     handler: Handler

@@ -1,4 +1,4 @@
-"""What an app posts to a response url."""
+"""What an app posts to a response URL."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ JSON = dict[str, Any]
 
 
 def respond(backend: Backend, key: str, body: JSON) -> None:
-    """Carry out one use of a response url; raises the errors of the url, or of the content."""
+    """Post, replace, or delete a message through a response URL.
+
+    key: the last part of the URL. body: the JSON that the app sent. Raises SlackError if the URL can't be used, or if
+    the content is refused.
+    """
     response_url = backend.response_urls.require_usable(key)
     channel = backend.workspace.channel(response_url.channel)
     source = backend.workspace.find_message(channel, response_url.source_ts) if response_url.source_ts else None
@@ -45,7 +49,7 @@ def _post(backend: Backend, response_url: ResponseUrl, channel: Conversation, bo
     if thread_ts := body.get("thread_ts"):
         content["thread_ts"] = str(thread_ts)
     message = backend.workspace.post_message(channel, backend.workspace.app.bot_user_id, audience=audience, **content)
-    # A command has no message to replace; what answered it takes that place, as in Slack.
+    # A command has no message to replace, so its first answer takes that place, as in Slack.
     response_url.source_ts = response_url.source_ts or message.ts
 
 
@@ -53,7 +57,7 @@ def _content(backend: Backend, body: JSON, audience: str | None) -> JSON:
     try:
         return require_content(parse_content(body, backend.has_picture_for(audience)))
     except SlackError as refusal:
-        # Other refusals of blocks are HTTP 400; this one is a 404: java-slack-sdk#1349.
+        # Slack refuses other blocks with HTTP 400, and these with 404: java-slack-sdk#1349.
         if any(INVALID_FILE in problem for problem in refusal.messages):
             refusal.status = 404
         raise

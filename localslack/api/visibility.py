@@ -8,7 +8,10 @@ from localslack.workspace.records import Conversation
 
 
 def require_visible_channel(backend: Backend, name: str) -> Conversation:
-    """The conversation, if the app can see it: private ones only from inside; raises channel_not_found."""
+    """Return the conversation with this id or name; raises channel_not_found if the app can't see it.
+
+    The app sees a private channel only as a member.
+    """
     channel = backend.workspace.channel(name)
     if channel.kind != "public_channel" and backend.workspace.app.bot_user_id not in channel.members:
         raise SlackError("channel_not_found")

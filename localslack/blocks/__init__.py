@@ -1,6 +1,6 @@
-"""Slack's rules for Block Kit, as pure functions: what is wrong with these blocks, or with this view?
+"""Slack's rules for Block Kit as pure functions: what is wrong with blocks, or with a view?
 
-Every problem names its rule and the JSON pointer of the place, in Slack's notation. An empty list means valid.
+Every problem names the broken rule and the JSON pointer in Slack's notation. An empty list means valid.
 """
 
 from __future__ import annotations
@@ -14,50 +14,53 @@ from localslack.blocks.composition_objects import plain_text
 from localslack.blocks.layout_blocks import HOME_BLOCKS, MESSAGE_BLOCKS, MODAL_BLOCKS
 from localslack.blocks.rules import boolean, choice, object_of, problem, string
 
-# Slack answers this one with invalid_attachments.
+# Slack reports this problem as invalid_attachments.
 ONLY_ONE_TABLE = "only_one_table_allowed"
-# Slack's words for a slack_file that is not there, not ready, or not shared with whoever reads the message.
+# Slack's problem with a slack_file that doesn't exist, isn't ready, or isn't shared with the reader.
 INVALID_FILE = "invalid slack file"
 TABLES = ("table", "data_table")
 MARKDOWN_MAX = 12_000
 # "10,000 characters across all cells": https://docs.slack.dev/reference/block-kit/blocks/table-block
 CELLS_MAX = 10_000
-# Slack refuses longer blocks with msg_blocks_too_long. It documents neither this limit nor how it counts. What others
-# measured: a single markdown block had room for 13,297 letters, each further block reduced that, and several blocks
-# with 11,341 letters were refused (bolt-js#2509, bolt-js#2867). So the JSON counts, not only what people read.
+# Slack refuses longer blocks with msg_blocks_too_long. It documents neither this limit nor how it counts. Others
+# measured that a single markdown block had room for 13,297 letters, that each further block reduced that, and that
+# several blocks with 11,341 letters were refused (bolt-js#2509, bolt-js#2867). So Slack counts the JSON.
 BLOCKS_MAX = 13_200
-# Whether a slack_file, {"id": …} or {"url": …}, is there to be shown.
+# Returns whether a slack_file, {"id": …} or {"url": …}, can be shown.
 PictureCheck = Callable[[dict[str, Any]], bool]
 
 
 def assume_picture_exists(_: dict[str, Any]) -> bool:
-    """Take every slack_file to be there: the rules alone know of no files."""
+    """Return True for every slack_file: the rules alone don't know which files exist."""
     return True
 
 
 def message_problems(
     blocks: Any, pointer: str = "/blocks", has_picture: PictureCheck = assume_picture_exists
 ) -> list[str]:
-    """The rules that the blocks of a message break."""
+    """Return the problems of a message's blocks.
+
+    pointer: the JSON pointer of the blocks. has_picture: returns whether a slack_file can be shown.
+    """
     if problems := list(MESSAGE_BLOCKS(blocks, pointer)):
         return problems
     return [*_message_level_problems(blocks, pointer), *_missing_pictures(blocks, pointer, has_picture)]
 
 
 def view_problems(view: Any, has_picture: PictureCheck = assume_picture_exists, kind: str = "modal") -> list[str]:
-    """The rules that a modal breaks, or a Home tab where the kind is home."""
+    """Return the problems of a view; kind is "modal" or "home"."""
     if problems := list(_VIEW_RULES[kind](view, "/view")):
         return problems
     return [*_view_level_problems(view), *_missing_pictures(view["blocks"], "/view/blocks", has_picture)]
 
 
 def length_of(blocks: list[dict[str, Any]]) -> int:
-    """How many characters a message's blocks have by Slack's count: those of their JSON, without spaces."""
+    """Return the length of a message's blocks as Slack counts it: the characters of their JSON, without spaces."""
     return len(json.dumps(blocks, ensure_ascii=False, separators=(",", ":")))
 
 
 def table_problems(blocks: list[dict[str, Any]], pointer: str) -> Iterator[str]:
-    """The rules that the tables of one message break together: it has one, of 10,000 characters."""
+    """Yield the problems of all tables in a message: it can have one, of 10,000 characters."""
     tables = [block for block in blocks if block["type"] in TABLES]
     if len(tables) > 1:
         yield problem(ONLY_ONE_TABLE, pointer)
@@ -66,7 +69,7 @@ def table_problems(blocks: list[dict[str, Any]], pointer: str) -> Iterator[str]:
 
 
 def slack_files(value: Any, pointer: str = "") -> Iterator[tuple[dict[str, Any], str]]:
-    """Every slack_file in blocks, however deep, with its JSON pointer."""
+    """Yield every slack_file in blocks, at any depth, with its JSON pointer."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
         if key == "slack_file" and isinstance(item, dict):
@@ -118,7 +121,7 @@ def _missing_pictures(blocks: list[dict[str, Any]], pointer: str, has_picture: P
 
 
 def _cell_characters(value: Any) -> int:
-    """How many characters people read in rows, cells and what cells are made of."""
+    """Count the characters that people read in rows and cells."""
     if isinstance(value, list):
         return sum(map(_cell_characters, value))
     if not isinstance(value, dict):

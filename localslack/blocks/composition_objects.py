@@ -1,4 +1,4 @@
-"""Composition objects: texts, options, confirmations.
+"""Composition objects: texts, options, and confirmation dialogs.
 
 Limits: https://docs.slack.dev/reference/block-kit/composition-objects and the constants in slack_sdk.models.
 """
@@ -14,12 +14,12 @@ TEXT_TYPES = ("plain_text", "mrkdwn")
 
 
 def plain_text(max_length: int, min_length: int = 1) -> Rule:
-    """A plain_text object."""
+    """Return the rule for a plain_text object."""
     return by_type({"plain_text": _plain_text_rule(max_length, min_length)}, TEXT_TYPES)
 
 
 def text_object(max_length: int, min_length: int = 1) -> Rule:
-    """A plain_text or mrkdwn object."""
+    """Return the rule for a plain_text or mrkdwn object."""
     return by_type(
         {"plain_text": _plain_text_rule(max_length, min_length), "mrkdwn": _mrkdwn_rule(max_length, min_length)},
         TEXT_TYPES,
@@ -41,7 +41,7 @@ CONFIRM = object_of(
 
 
 def option(text: Rule, **extra_fields: Rule) -> Rule:
-    """An option: 75 characters to read, 150 to tell it by."""
+    """Return the rule for an option; extra_fields are optional fields."""
     return object_of({"text": text, "value": string(150)}, {"description": plain_text(75), **extra_fields})
 
 
@@ -52,7 +52,7 @@ OPTION_GROUP = object_of({"label": plain_text(75), "options": array(PLAIN_OPTION
 
 
 def check_initial_options(value: Any, pointer: str) -> Iterator[str]:
-    """initial_option(s) must be among the options, word for word."""
+    """Yield a problem for each initial option that isn't among the options."""
     groups = [group for group in _as_list(value.get("option_groups")) if isinstance(group, dict)]
     offered = _as_list(value.get("options")) + [option for group in groups for option in _as_list(group.get("options"))]
     initial_option = value.get("initial_option")

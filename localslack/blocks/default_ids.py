@@ -1,4 +1,4 @@
-"""The ids that Slack makes up when an app leaves them out."""
+"""The ids that Slack generates when an app leaves them out."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 JSON = dict[str, Any]
 
-# Elements of these blocks are interactive, so each has an action id.
+# Elements of these types aren't interactive, so they have no action id.
 _NON_INTERACTIVE = {"image", "plain_text", "mrkdwn"}
 
 
 def with_default_ids(blocks: list[JSON]) -> list[JSON]:
-    """A copy of valid blocks in which every block has a block_id and every element an action_id."""
+    """Return a copy of valid blocks in which every block has a block_id, and every element an action_id."""
     copied_blocks = copy.deepcopy(blocks)
     for block in copied_blocks:
         block.setdefault("block_id", secrets.token_urlsafe(4))

@@ -1,4 +1,4 @@
-"""Block elements, and which of them go where.
+"""Block elements, and the blocks that they can be in.
 
 Limits: https://docs.slack.dev/reference/block-kit/block-elements and the constants in slack_sdk.models.
 """
@@ -45,7 +45,7 @@ STYLE = choice("primary", "danger")
 
 
 def matching(pattern: str, example: str) -> Rule:
-    """Text of a form."""
+    """Return the rule for a string that matches a pattern; the example appears in the problem."""
 
     def rule(value: Any, pointer: str) -> Iterator[str]:
         if not isinstance(value, str) or not re.fullmatch(pattern, value):
@@ -206,7 +206,7 @@ CONTEXT_ACTIONS: dict[str, Rule] = {
     ),
 }
 
-# "Works with block types" of each element's page, and what the page of the actions block lists.
+# From "Works with block types" on each element's page, and the list on the page of the actions block.
 IN_SECTION = {
     **BUTTONS,
     **SINGLE_MENUS,

@@ -1,7 +1,7 @@
-"""What people fill in: from plain answers to the state that Slack sends, and the checks its client makes.
+"""Answers to inputs: from plain answers to the state that Slack sends, and what its client checks.
 
-An answer is plain: text, an option's value or a list of them, an id, a date; only a menu that the app fills is
-answered with whole options. Pure functions over blocks.
+A plain answer is a text, an option's value or a list of them, an id, or a date. Only for a menu that the app fills,
+it's the whole option. Pure functions on blocks.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ Answers = Mapping[str, Mapping[str, Any]]
 REQUIRED_MESSAGE = "Please complete this required field."
 TEXT_INPUT_TYPES = ("plain_text_input", "email_text_input", "url_text_input", "number_input")
 
-# What a stateful element is called in the state, and which of its fields holds its first value.
-# The option kinds carry whole option objects; the others carry the answer as it is.
+# The field of a stateful element's state, and the field of the element that has its initial value.
+# Elements with options aren't listed: their state has whole option objects.
 _VALUE_FIELDS = {
     **dict.fromkeys(TEXT_INPUT_TYPES, ("value", "initial_value")),
     "users_select": ("selected_user", "initial_user"),
@@ -32,7 +32,7 @@ _VALUE_FIELDS = {
     "datetimepicker": ("selected_date_time", "initial_date_time"),
     "rich_text_input": ("rich_text_value", "initial_value"),
 }
-# The menus that the app fills. An answer to one is a whole option, since only the app knows them.
+# The menus that the app fills. Their answers are whole options, since only the app knows them.
 EXTERNAL_SELECT_TYPES = ("external_select", "multi_external_select")
 _SINGLE_OPTION_TYPES = {"static_select", "radio_buttons", "external_select", "overflow"}
 _MULTI_OPTION_TYPES = {"multi_static_select", "checkboxes", "multi_external_select"}
@@ -40,7 +40,7 @@ _MULTI_ID_TYPES = {"multi_users_select", "multi_channels_select", "multi_convers
 
 
 def interactive_elements(blocks: Sequence[JSON]) -> Iterator[tuple[JSON, JSON]]:
-    """Every (block, interactive element) pair, in the order of reading."""
+    """Yield every (block, interactive element) pair from top to bottom."""
     for block in blocks:
         candidates = [block.get("accessory"), block.get("element")]
         if block.get("type") in ("actions", "context_actions"):
@@ -51,20 +51,20 @@ def interactive_elements(blocks: Sequence[JSON]) -> Iterator[tuple[JSON, JSON]]:
 
 
 def input_elements(blocks: Sequence[JSON]) -> Iterator[tuple[JSON, JSON]]:
-    """The (input block, element) pairs of a form."""
+    """Yield every (input block, element) pair of a form."""
     for block, element in interactive_elements(blocks):
         if block.get("type") == "input":
             yield block, element
 
 
 def is_stateful(element: JSON) -> bool:
-    """Whether the element keeps a value that state.values reports."""
+    """Return whether state.values reports a value of the element."""
     kind = element["type"]
     return kind != "overflow" and (kind in _VALUE_FIELDS or kind in _SINGLE_OPTION_TYPES or kind in _MULTI_OPTION_TYPES)
 
 
 def state_values(blocks: Sequence[JSON], answers: Answers) -> dict[str, dict[str, JSON]]:
-    """state.values for blocks: the answers given, and the initial values of the rest."""
+    """Return state.values for blocks: the given answers, and the initial values of all other elements."""
     values: dict[str, dict[str, JSON]] = {}
     for block, element in interactive_elements(blocks):
         if is_stateful(element):
@@ -77,9 +77,9 @@ def state_values(blocks: Sequence[JSON], answers: Answers) -> dict[str, dict[str
 
 
 def element_state(element: JSON, answer: Any) -> JSON:
-    """The state (and the changed part of an action) of one element for a plain answer.
+    """Return the state of one element for a plain answer.
 
-    Raises ValueError for an option that the element does not offer.
+    Raises ValueError for an option that the element doesn't offer.
     """
     kind = element["type"]
     if kind in _SINGLE_OPTION_TYPES:
@@ -91,7 +91,7 @@ def element_state(element: JSON, answer: Any) -> JSON:
 
 
 def client_errors(blocks: Sequence[JSON], values: Mapping[str, Mapping[str, JSON]]) -> dict[str, str]:
-    """What Slack's client complains about before it sends a form: {block_id: complaint}."""
+    """Return what Slack's client refuses before it sends a form: {block_id: error message}."""
     errors = {}
     for block, element in input_elements(blocks):
         state = values.get(block["block_id"], {}).get(element["action_id"], {})
@@ -101,12 +101,12 @@ def client_errors(blocks: Sequence[JSON], values: Mapping[str, Mapping[str, JSON
 
 
 def answer_of(state: JSON) -> Any:
-    """The value inside one entry of state.values, or None."""
+    """Return the value in one entry of state.values, or None."""
     return next((value for name, value in state.items() if name != "type"), None)
 
 
 def find_input(blocks: Sequence[JSON], key: str) -> tuple[JSON, JSON]:
-    """The input that a person means by a block id, an action id or a label; raises LookupError."""
+    """Return the (block, element) pair of the input with this block id, action id, or label; raises LookupError."""
     tests: list[Callable[[JSON, JSON], bool]] = [
         lambda block, _: block["block_id"] == key,
         lambda _, element: element["action_id"] == key,
@@ -121,7 +121,7 @@ def find_input(blocks: Sequence[JSON], key: str) -> tuple[JSON, JSON]:
 
 
 def find_element(blocks: Sequence[JSON], key: str) -> tuple[JSON, JSON]:
-    """The element that a person means by an action id, a text or a placeholder; raises LookupError."""
+    """Return the (block, element) pair with this action id, text, or placeholder; raises LookupError."""
     for block, element in interactive_elements(blocks):
         if key in (element["action_id"], text_of(element.get("text")), text_of(element.get("placeholder"))):
             return block, element
@@ -130,7 +130,7 @@ def find_element(blocks: Sequence[JSON], key: str) -> tuple[JSON, JSON]:
 
 
 def find_option(offered: Sequence[JSON], text_or_value: str) -> JSON:
-    """The option with this text or value; raises LookupError."""
+    """Return the option with this text or value; raises LookupError."""
     for option in offered:
         if text_or_value in (option.get("value"), text_of(option["text"])):
             return option
@@ -138,7 +138,7 @@ def find_option(offered: Sequence[JSON], text_or_value: str) -> JSON:
 
 
 def normalize_answer(element: JSON, answer: Any) -> Any:
-    """What a person says turned into an answer: option texts become option values."""
+    """Return the plain answer for what a person entered: texts of options become their values."""
     kind = element["type"]
     if kind in EXTERNAL_SELECT_TYPES:
         return answer
@@ -151,13 +151,13 @@ def normalize_answer(element: JSON, answer: Any) -> Any:
 
 
 def options(element: JSON) -> list[JSON]:
-    """All options of an element, those in groups included."""
+    """Return all options of an element, including those in groups."""
     grouped = [option for group in element.get("option_groups", []) for option in group["options"]]
     return list(element.get("options", [])) + grouped
 
 
 def text_of(text: JSON | str | None) -> str:
-    """The words of a text object."""
+    """Return the text of a text object."""
     return str(text.get("text", "")) if isinstance(text, dict) else text or ""
 
 

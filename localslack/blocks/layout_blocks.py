@@ -1,7 +1,7 @@
-"""Layout blocks, and which of them go into messages, modals and Home tabs.
+"""Layout blocks, and whether messages, modals, and Home tabs can contain them.
 
-Limits: https://docs.slack.dev/reference/block-kit/blocks; of data_table and data_visualization, which are
-newer than slack_sdk.models, only the outline is checked.
+Limits: https://docs.slack.dev/reference/block-kit/blocks. Blocks that are newer than slack_sdk.models, such as
+data_table, are checked only loosely.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _block(required: Fields, optional: Fields | None = None, *cross_field_rules:
 
 
 def _loosely_checked_block(required: Fields) -> Rule:
-    """A block of which only some fields are known."""
+    """Return the rule for a block of which only some fields are known."""
 
     def rule(value: Any, pointer: str) -> Iterator[str]:
         known_fields = {
@@ -125,7 +125,7 @@ TABLE = _block(
 )
 
 
-# -- the rest ---------------------------------------------------------------------------------------------------
+# -- other blocks -----------------------------------------------------------------------------------------------
 
 SECTION = _block(
     {},
@@ -195,5 +195,5 @@ MODALS_ONLY: dict[str, Rule] = {
 ALL_BLOCK_TYPES = {*SHARED_BLOCKS, *MESSAGES_ONLY, *MODALS_ONLY}
 MESSAGE_BLOCKS = array(by_type({**SHARED_BLOCKS, **MESSAGES_ONLY}, ALL_BLOCK_TYPES), max_items=50, min_items=0)
 MODAL_BLOCKS = array(by_type({**SHARED_BLOCKS, **MODALS_ONLY}, ALL_BLOCK_TYPES), max_items=100)
-# Slack's list of blocks names Home tabs for tables as well, and is said to draw none there: they are refused.
+# Slack's documentation allows tables on Home tabs, but Slack reportedly doesn't show them: they're refused.
 HOME_BLOCKS = array(by_type(SHARED_BLOCKS, ALL_BLOCK_TYPES), max_items=100)

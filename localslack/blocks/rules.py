@@ -1,4 +1,4 @@
-"""The grammar that the rules are written in: each rule looks at a value and yields what is wrong with it."""
+"""The building blocks of the rules: a rule takes a value and yields the problems with it."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ Fields = Mapping[str, Rule]
 
 
 def problem(description: str, pointer: str) -> str:
-    """One broken rule in Slack's notation."""
+    """Return a problem in Slack's notation."""
     return f"{description} [json-pointer:{pointer}]"
 
 
 def anything(value: Any, pointer: str) -> Iterator[str]:
-    """No rule at all."""
+    """Accept every value."""
     return iter(())
 
 
 def boolean(value: Any, pointer: str) -> Iterator[str]:
-    """true or false."""
+    """Require true or false."""
     if not isinstance(value, bool):
         yield problem("must provide a boolean", pointer)
 
 
 def string(max_length: int, min_length: int = 1) -> Rule:
-    """Text of a length."""
+    """Return the rule for a string of this length."""
 
     def rule(value: Any, pointer: str) -> Iterator[str]:
         if not isinstance(value, str):
@@ -41,7 +41,7 @@ def string(max_length: int, min_length: int = 1) -> Rule:
 
 
 def integer(minimum: int, maximum: int) -> Rule:
-    """A whole number in a range."""
+    """Return the rule for a whole number in a range."""
 
     def rule(value: Any, pointer: str) -> Iterator[str]:
         if isinstance(value, bool) or not isinstance(value, int):
@@ -53,7 +53,7 @@ def integer(minimum: int, maximum: int) -> Rule:
 
 
 def choice(*allowed: str) -> Rule:
-    """One of some words."""
+    """Return the rule for one of these strings."""
 
     def rule(value: Any, pointer: str) -> Iterator[str]:
         if value not in allowed:
@@ -63,7 +63,7 @@ def choice(*allowed: str) -> Rule:
 
 
 def array(item: Rule, *, max_items: int, min_items: int = 1) -> Rule:
-    """A list of a length, each item under the same rule."""
+    """Return the rule for a list of this length whose items all follow one rule."""
 
     def rule(value: Any, pointer: str) -> Iterator[str]:
         if not isinstance(value, list):
@@ -80,7 +80,10 @@ def array(item: Rule, *, max_items: int, min_items: int = 1) -> Rule:
 
 
 def object_of(required: Fields, optional: Fields | None = None, *cross_field_rules: Rule) -> Rule:
-    """An object with required and optional fields and no others, and rules between the fields."""
+    """Return the rule for an object with these fields and no others.
+
+    cross_field_rules: rules about several fields, which get the whole object.
+    """
     fields: dict[str, Rule] = {"type": anything, **required, **(optional or {})}
 
     def rule(value: Any, pointer: str) -> Iterator[str]:
@@ -102,7 +105,10 @@ def object_of(required: Fields, optional: Fields | None = None, *cross_field_rul
 
 
 def by_type(rules: Mapping[str, Rule], known_types: Collection[str] = ()) -> Rule:
-    """An object whose type says which rule holds; known types are told apart from made-up ones."""
+    """Return the rule for an object whose type selects the rule.
+
+    known_types: types that exist but aren't allowed here; their problem says so.
+    """
 
     def rule(value: Any, pointer: str) -> Iterator[str]:
         if not isinstance(value, dict):
@@ -121,7 +127,7 @@ def by_type(rules: Mapping[str, Rule], known_types: Collection[str] = ()) -> Rul
 
 
 def either(first: str, second: str, *, allow_both: bool = False) -> Rule:
-    """At least one of two fields, and not both unless allowed."""
+    """Return the rule for at least one of two fields, and not both unless allow_both."""
 
     def rule(value: Any, pointer: str) -> Iterator[str]:
         has_first, has_second = value.get(first) is not None, value.get(second) is not None

@@ -1,1 +1,1 @@
-"""What happens around a Web API call: rate limits, injected faults, and the log of calls."""
+"""What surrounds a Web API call: rate limits, injected faults, and the log of calls."""

@@ -1,4 +1,4 @@
-"""Failures that a test orders: per method, a number of times, taken before or after the effect."""
+"""Faults that a test injects into calls: per method, a number of times, before or after the effect."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 # What can go wrong with one call:
 RATE_LIMITED = "ratelimited"  # HTTP 429 with Retry-After, no effect
-RESET_BEFORE = "reset_before"  # the connection breaks before anything happened
-RESET_AFTER = "reset_after"  # the call takes effect and the answer is lost
+RESET_BEFORE = "reset_before"  # the connection breaks before the call takes effect
+RESET_AFTER = "reset_after"  # the call takes effect, and the answer is lost
 SERVER_ERROR = "server_error"  # HTTP 500, no effect
 SLOW = "slow"  # the answer takes `seconds`
-UNKNOWN = "unknown"  # the method does not exist
+UNKNOWN = "unknown"  # the method doesn't exist
 ERROR = "error"  # the Slack error `error`, no effect
 FAULT_KINDS = (RATE_LIMITED, RESET_BEFORE, RESET_AFTER, SERVER_ERROR, SLOW, UNKNOWN, ERROR)
 ANY_METHOD = "*"
@@ -18,7 +18,7 @@ ANY_METHOD = "*"
 
 @dataclass
 class InjectedFault:
-    """One order. times None means until healed."""
+    """A fault for calls of a method. times: how many calls it affects; None means until it's healed."""
 
     method: str
     kind: str
@@ -28,19 +28,19 @@ class InjectedFault:
 
 
 class FaultInjector:
-    """The standing orders."""
+    """The faults that are waiting for calls."""
 
     def __init__(self) -> None:
         self._faults: list[InjectedFault] = []
 
     def inject(self, fault: InjectedFault) -> None:
-        """Add an order; raises ValueError for an unknown kind."""
+        """Add a fault; raises ValueError for an unknown kind."""
         if fault.kind not in FAULT_KINDS:
             raise ValueError(f"no fault {fault.kind!r}; there is {', '.join(FAULT_KINDS)}")
         self._faults.append(fault)
 
     def take_faults(self, method: str) -> list[InjectedFault]:
-        """The faults of this call: all slow ones that apply, and the first of the others."""
+        """Use up and return the faults of one call: all slow ones, and the first of the others."""
         slow = [fault for fault in self._matching(method) if fault.kind == SLOW]
         other = [fault for fault in self._matching(method) if fault.kind != SLOW][:1]
         for fault in slow + other:
@@ -48,7 +48,7 @@ class FaultInjector:
         return slow + other
 
     def heal(self) -> None:
-        """Forget all orders."""
+        """Remove all faults."""
         self._faults.clear()
 
     def _matching(self, method: str) -> list[InjectedFault]:

@@ -1,4 +1,4 @@
-"""Slack's rate tiers, enforced unless switched off."""
+"""Slack's rate tiers."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Callable
 
 from localslack.core.errors import SlackError
 
-# Calls a minute, by tier: https://docs.slack.dev/apis/web-api/rate-limits
+# Calls per minute, by tier: https://docs.slack.dev/apis/web-api/rate-limits
 CALLS_PER_MINUTE = {1: 1, 2: 20, 3: 50, 4: 100}
-# chat.postMessage: about one a second in each channel. Slack doesn't say which bursts it tolerates; here, none.
+# chat.postMessage: about one per second in each channel. Slack doesn't document which bursts it allows; here, none.
 SPECIAL_TIER = 5
 
 
 class RateLimiter:
-    """A sliding window per method, and per channel where Slack counts so.
+    """Counts calls in a sliding window per method, and per channel where Slack does.
 
-    speed: how many of the workspace's seconds pass in one, so that tests needn't wait for real minutes.
+    speed: how many seconds of the window pass in a real one, so that tests needn't wait for minutes.
     """
 
     def __init__(self, now: Callable[[], float], *, enforced: bool, speed: float) -> None:
@@ -27,7 +27,7 @@ class RateLimiter:
         self._call_times: dict[tuple[str, str], deque[float]] = {}
 
     def count(self, method: str, tier: int, channel: str) -> None:
-        """Count a call; raises ratelimited (HTTP 429 with Retry-After) when it is one too many."""
+        """Count a call; raises ratelimited (HTTP 429 with Retry-After) if it's one too many."""
         if not self._enforced:
             return
         max_calls, seconds = (1, 1.0) if tier == SPECIAL_TIER else (CALLS_PER_MINUTE[tier], 60.0)

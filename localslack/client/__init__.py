@@ -1,4 +1,4 @@
-"""People and switches over HTTP: usable from any process that can reach the workspace."""
+"""A client for a workspace in any process: its people, and its switches."""
 
 from localslack.client.member import WorkspaceMember
 from localslack.client.remote import Remote, connect

@@ -20,9 +20,9 @@ class WorkspaceConnection:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/") + "/"
-        # Acts last up to the three seconds that the app has, and slow answers may be ordered.
-        verify = self.url.startswith("https:")  # certificates take longer to load than all the rest
-        # httpx's 5 s fall within many tests, and then one thread can close what another one takes from the pool.
+        # Actions last up to the three seconds that the app has, and tests can slow answers down.
+        verify = self.url.startswith("https:")  # loading certificates takes longer than everything else
+        # By default, httpx closes idle connections after 5 s, within many tests: one thread can close what another uses
         limits = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30)
         self._http = httpx.Client(base_url=self.url, trust_env=False, timeout=60.0, verify=verify, limits=limits)
 
@@ -31,9 +31,9 @@ class WorkspaceConnection:
         self._http.close()
 
     def wait_for(self, predicate: Callable[[], T], timeout: float = 10.0) -> T:
-        """Return the first true value of the predicate, asking again after every change in the workspace.
+        """Return the first true value of the predicate, which is called again after every change.
 
-        Calls of the Web API are changes too. Raises TimeoutError.
+        Calls of the Web API count as changes. Raises TimeoutError after `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
         seq = self._current_seq()
@@ -45,19 +45,19 @@ class WorkspaceConnection:
         return value
 
     def control(self, name: str, /, **body: Any) -> JSON:
-        """Turn one switch; raises RefusedError."""
+        """Use a switch, and return its answer; raises RefusedError."""
         return _checked_body(self._http.post(f"_control/{name}", json=body))
 
     def query(self, name: str, /, **query: Any) -> JSON:
-        """Ask what someone sees; raises RefusedError."""
+        """Return what someone sees; raises RefusedError."""
         return _checked_body(self._http.get(f"_ui/{name}", params=query))
 
     def act(self, name: str, /, **body: Any) -> JSON:
-        """Do something as someone; raises RefusedError."""
+        """Do something as someone, and return the result; raises RefusedError."""
         return _checked_body(self._http.post(f"_ui/{name}", json=body))
 
     def fetch(self, name: str, /, **query: Any) -> bytes:
-        """Ask for what is not JSON; raises RefusedError."""
+        """Return the bytes of something that isn't JSON; raises RefusedError."""
         response = self._http.get(f"_ui/{name}", params=query)
         if not response.is_success:
             _checked_body(response)

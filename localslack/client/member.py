@@ -15,7 +15,7 @@ JSON = dict[str, Any]
 
 
 class WorkspaceMember:
-    """What a person does and sees."""
+    """A person in the workspace: what they do, and what they see."""
 
     def __init__(self, slack: WorkspaceConnection, name: str) -> None:
         self.slack = slack
@@ -26,10 +26,10 @@ class WorkspaceMember:
         """The user id."""
         return str(self.slack.query("overview", user=self.name)["me"]["id"])
 
-    # -- doing ----------------------------------------------------------------------------------------------
+    # -- actions --------------------------------------------------------------------------------------------
 
     def types(self, channel: str, text: str, *, thread: JSON | None = None) -> ActionResult:
-        """Send a message, or run a slash command and wait for its acknowledgement."""
+        """Send a message, or run a slash command and wait for its acknowledgment."""
         body: JSON = {"user": self.name, "channel": channel, "text": text}
         if thread is not None:
             body["thread_ts"] = thread.get("thread_ts") or thread["ts"]
@@ -39,30 +39,32 @@ class WorkspaceMember:
         return _action_result(result)
 
     def uploads(self, channel: str, name: str, content: bytes, *, thread: JSON | None = None) -> JSON:
-        """Share a file of this person's, and return the message."""
+        """Share a file, and return the message."""
         body: JSON = {"user": self.name, "channel": channel, "name": name}
         if thread is not None:
             body["thread_ts"] = thread.get("thread_ts") or thread["ts"]
         return dict(self.slack.act("upload", **body, content=base64.b64encode(content).decode())["message"])
 
     def clicks(self, surface: JSON, element_name: str, *, block: str | None = None) -> ActionResult:
-        """Press the button with this text or action id in a message, a modal or a Home tab; confirm if it asks.
+        """Press a button in a message, a modal, or a Home tab, and confirm if it asks.
 
-        block: the id of the block that it is in, where several have such a button.
+        element_name: the button's text or action id. block: the id of its block, if several have such a button.
         """
         return self._click(surface, element_name, None, block)
 
     def chooses(self, surface: JSON, element_name: str, answer: Any, *, block: str | None = None) -> ActionResult:
-        """Choose an option, id or date in the element with this action id or placeholder; block as in `clicks`.
+        """Choose an option, id, or date in an element.
 
-        Where the app fills the menu, the answer is an option from `looks_up`, or what to look up: a text or value.
+        element_name: its action id or placeholder. answer: if the app fills the menu, an option from `looks_up`, or a
+        text or value to look up. block: as in `clicks`.
         """
         return self._click(surface, element_name, answer, block)
 
     def looks_up(self, surface: JSON, element_name: str, typed: str, *, block: str | None = None) -> list[JSON]:
-        """Type into a menu that the app fills, and return the options that it offers; what and block as in `clicks`.
+        """Type into a menu that the app fills, and return the options that it offers.
 
-        Raises RefusedError if the app does not answer, or with something that Slack would not show.
+        element_name and block: as in `clicks`. Raises RefusedError if the app doesn't answer, or if Slack wouldn't
+        show the answer.
         """
         containing_block, menu = self._find_element(surface, element_name, block)
         return self._load_options(surface, containing_block, menu, typed)
@@ -73,28 +75,28 @@ class WorkspaceMember:
         return _action_result(self.slack.act("shortcut", user=self.name, name=shortcut, **about))
 
     def reacts(self, message: JSON, emoji: str, *, remove: bool = False) -> JSON:
-        """Add a reaction to a message by its emoji's name, or remove it; returns the message."""
+        """Add a reaction by its emoji's name, or remove it; returns the message."""
         return dict(
             self.slack.act("react", user=self.name, **surface_address(message), name=emoji, remove=remove)["message"]
         )
 
     def edits(self, message: JSON, text: str) -> JSON:
-        """Change the text of one of this person's messages, and return it."""
+        """Change the text of one of this person's messages; returns the message."""
         return dict(self.slack.act("edit", user=self.name, **surface_address(message), text=text)["message"])
 
     def deletes(self, message: JSON) -> None:
-        """Delete one of this person's messages; an admin can delete any."""
+        """Delete one of this person's messages; an admin can delete any message."""
         self.slack.act("delete", user=self.name, **surface_address(message))
 
     def opens_home(self) -> JSON | None:
-        """Open the app's Home tab, and return what it shows at first: a view, or None. The app is told."""
+        """Open the app's Home tab, which sends app_home_opened; returns the view published so far, or None."""
         return _view_of(self.slack.act("open_home", user=self.name))
 
     def submits(self, values: Mapping[str, Any] | None = None) -> dict[str, str] | None:
-        """Submit the modal in front, and return its errors by block id, or None.
+        """Submit the modal in front, and return its errors by block id, or None if it was accepted.
 
-        values: {block id, action id or label: text, option, list of options, id or date}. Inputs that are
-        left out keep what they hold. The key "*" of the errors is Slack's "trouble connecting".
+        values: the answers, by block id, action id, or label. Inputs that are left out keep their values. The key "*"
+        stands for Slack's "trouble connecting".
         """
         view = self._top_modal()
         result = self.slack.act(
@@ -107,46 +109,49 @@ class WorkspaceMember:
         """Close the modal in front, or all of them."""
         return self.slack.act("close", user=self.name, view_id=self._top_modal()["id"], everything=everything)
 
-    # -- seeing ---------------------------------------------------------------------------------------------
+    # -- queries --------------------------------------------------------------------------------------------
 
     def sees(self, channel: str) -> list[JSON]:
-        """The messages of a conversation and this person's ephemerals in it, oldest first."""
+        """Return the messages of a conversation that this person sees, oldest first."""
         return list(self.slack.query("messages", user=self.name, channel=channel)["messages"])
 
     def thread(self, message: JSON) -> list[JSON]:
-        """The first message of a thread and its answers."""
+        """Return the parent message of a thread and its replies."""
         ts = message.get("thread_ts") or message["ts"]
         query = {"user": self.name, "channel": message["channel"], "ts": ts}
         return list(self.slack.query("thread", **query)["messages"])
 
     def files(self, message: JSON) -> list[JSON]:
-        """The files that a message shares, as Slack words them."""
+        """Return the file objects in a message."""
         return list(message.get("files", []))
 
     def downloads(self, file: JSON | str) -> bytes:
-        """The bytes of a file, given or by its id; raises RefusedError unless this person sees it somewhere."""
+        """Return the bytes of a file, given as an object or an id.
+
+        Raises RefusedError unless this person sees the file somewhere.
+        """
         file_id = file if isinstance(file, str) else file["id"]
         return self.slack.fetch("file", user=self.name, id=file_id)
 
     def direct_messages(self) -> list[JSON]:
-        """The conversation with the app."""
+        """Return the messages in this person's conversation with the app."""
         return self.sees(self.slack.query("direct", user=self.name)["channel"])
 
     def modal(self) -> JSON | None:
-        """The modal in front, or None."""
+        """Return the modal in front, or None."""
         views = self.modals()
         return views[-1] if views else None
 
     def modals(self) -> list[JSON]:
-        """The open modals, the one in front last."""
+        """Return the open modals; the last one is in front."""
         return list(self.slack.query("modals", user=self.name)["views"])
 
     def home(self) -> JSON | None:
-        """The view that is published on this person's Home tab now, or None. The app is told nothing."""
+        """Return the view on this person's Home tab, or None, without sending app_home_opened."""
         return _view_of(self.slack.query("home", user=self.name))
 
     def waits_for(self, channel: str, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
-        """The newest message in a conversation that the predicate holds for; raises TimeoutError."""
+        """Return the newest message in a conversation for which the predicate is true; raises TimeoutError."""
 
         def newest_match() -> JSON | None:
             messages = self.sees(channel)
@@ -155,7 +160,7 @@ class WorkspaceMember:
         return _require_found(self.slack.wait_for(newest_match, timeout))
 
     def waits_for_modal(self, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
-        """The modal in front, once the predicate holds for it; raises TimeoutError."""
+        """Return the modal in front as soon as the predicate is true for it; raises TimeoutError."""
 
         def matching_modal() -> JSON | None:
             view = self.modal()
@@ -164,7 +169,7 @@ class WorkspaceMember:
         return _require_found(self.slack.wait_for(matching_modal, timeout))
 
     def waits_for_home(self, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
-        """The view on the Home tab, once the predicate holds for it; raises TimeoutError."""
+        """Return the view on the Home tab as soon as the predicate is true for it; raises TimeoutError."""
 
         def matching_home() -> JSON | None:
             view = self.home()
@@ -173,11 +178,11 @@ class WorkspaceMember:
         return _require_found(self.slack.wait_for(matching_home, timeout))
 
     def waits_for_direct_message(self, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
-        """The newest message from the app in person that the predicate holds for; raises TimeoutError."""
+        """Return the newest direct message for which the predicate is true; raises TimeoutError."""
         channel = self.slack.query("direct", user=self.name)["channel"]
         return self.waits_for(channel, predicate, timeout)
 
-    # -- inside ---------------------------------------------------------------------------------------------
+    # -- helpers --------------------------------------------------------------------------------------------
 
     def _top_modal(self) -> JSON:
         view = self.modal()
@@ -200,7 +205,7 @@ class WorkspaceMember:
         return input_state.find_element(blocks, element_name)
 
     def _normalize_answer(self, surface: JSON, block: JSON, element: JSON, answer: Any) -> Any:
-        """An answer as in `forms`; the app is asked for the options that only it knows."""
+        """Return a plain answer as in `input_state`, looking up the options that only the app knows."""
         if element["type"] not in input_state.EXTERNAL_SELECT_TYPES or not answer:
             return input_state.normalize_answer(element, answer)
         options = [

@@ -1,4 +1,4 @@
-"""A workspace by its address, from any process: its switches and its people."""
+"""A running workspace by its address: its switches and its people."""
 
 from __future__ import annotations
 
@@ -35,29 +35,32 @@ class Remote(WorkspaceConnection):
         self.close()
 
     def person(self, name: str) -> WorkspaceMember:
-        """The hands and eyes of a person, by handle or id."""
+        """Return the person with this handle or id, to act as them."""
         return WorkspaceMember(self, name)
 
     def wait_until_connected(self, connections: int = 1, timeout: float = 10.0) -> None:
-        """Return when the app has that many Socket Mode connections; raises TimeoutError."""
+        """Return when the app has this many Socket Mode connections; raises TimeoutError."""
         self.wait_for(lambda: self.status()["connections"] >= connections, timeout)
 
     # -- switches -------------------------------------------------------------------------------------------
 
     def status(self) -> JSON:
-        """Addresses, secrets, the app's connections (now, and so far), the time, and the problems noted."""
+        """Return addresses, secrets, connections of the app (now, and so far), the time, and problems."""
         return self.control("status")
 
     def problems(self) -> list[str]:
-        """What Slack would only have shown as a vague error: refused answers of the app, in words."""
+        """Return what was wrong, in words, where Slack would only show a vague error."""
         return list(self.status()["problems"])
 
     def calls(self, method: str | None = None) -> list[JSON]:
-        """The Web API calls received: method, args, at, ok, error. Response urls count as response_url."""
+        """Return the Web API calls received: method, args, at, ok, error.
+
+        Posts to response URLs are included as calls of response_url.
+        """
         return list(self.control("calls", method=method)["calls"])
 
     def forget_calls(self) -> None:
-        """Start counting calls anew."""
+        """Clear the log of calls."""
         self.control("calls", clear=True)
 
     def rate_limit(self, method: str, times: int | None = 1, retry_after: int = 1) -> None:
@@ -69,11 +72,11 @@ class Remote(WorkspaceConnection):
         self.control("faults", method=method, kind="reset_before", times=times)
 
     def reset_after(self, method: str, times: int | None = 1) -> None:
-        """Break the connection of the next calls after they took effect: the answer is lost."""
+        """Break the connection of the next calls after they take effect, so that the answer is lost."""
         self.control("faults", method=method, kind="reset_after", times=times)
 
     def slow(self, method: str, seconds: float, times: int | None = None) -> None:
-        """Answer slowly; "*" is every method."""
+        """Answer slowly; "*" means every method."""
         self.control("faults", method=method, kind="slow", times=times, seconds=seconds)
 
     def server_error(self, method: str, times: int | None = 1) -> None:
@@ -81,53 +84,57 @@ class Remote(WorkspaceConnection):
         self.control("faults", method=method, kind="server_error", times=times)
 
     def fail(self, method: str, error: str, times: int | None = 1) -> None:
-        """Answer the next calls with a Slack error of your choice."""
+        """Answer the next calls with this Slack error."""
         self.control("faults", method=method, kind="error", times=times, error=error)
 
     def remove_method(self, method: str) -> None:
-        """Answer unknown_method until healed."""
+        """Answer unknown_method until `heal` is called."""
         self.control("faults", method=method, kind="unknown", times=None)
 
     def heal(self) -> None:
-        """Forget all ordered failures."""
+        """Remove all injected faults."""
         self.control("heal")
 
     def advance(self, seconds: float) -> None:
-        """Move the workspace's clock forward: triggers, response urls and acknowledgements expire by it."""
+        """Move the workspace's clock forward; trigger ids, response URLs, and acknowledgments expire by it."""
         self.control("advance", seconds=seconds)
 
     def disconnect_sockets(self, how: str = "graceful", reason: str = "refresh_requested") -> int:
-        """End the Socket Mode connections, and say how many there were.
+        """End the Socket Mode connections, and return how many there were.
 
-        graceful: a disconnect message with the reason. close: a close frame. abrupt: a TCP reset.
-        silent: they stay open and nothing is read from them.
+        how: "graceful" sends a disconnect message with the reason, "close" a close frame, "abrupt" a TCP reset; with
+        "silent", they stay open, and nothing is read from them.
         """
         return int(self.control("disconnect", how=how, reason=reason)["disconnected"])
 
     def deliver_to(self, url: str | None) -> None:
-        """Post commands and interactions to this URL, or use Socket Mode again with None."""
+        """Deliver to this URL over signed HTTP, or over Socket Mode for None."""
         self.control("deliver", url=url)
 
     def reset(self) -> None:
-        """Put the seed back; tokens, connections and ordered failures stay."""
+        """Start over with the seed; tokens, connections, and injected faults stay."""
         self.control("reset")
 
     def keep(self) -> None:
-        """Remember people, channels and messages as they are now, for `put_back`."""
+        """Save the people, channels, and messages for `put_back`."""
         self.control("keep")
 
     def put_back(self) -> None:
-        """Let people, channels and messages be as they were kept; all else starts over as with `reset`."""
+        """Restore the people, channels, and messages that were saved; the rest starts over as with `reset`."""
         self.control("put_back")
 
     def change_person(self, name: str, **changes: Any) -> JSON:
-        """Make someone a guest (is_restricted), a bot (is_bot), deleted, a stranger (team_id), ..."""
+        """Change fields of an account; returns the user object.
+
+        For example, make someone a guest (is_restricted), a bot (is_bot), deleted, or a stranger (team_id).
+        """
         return dict(self.control("person", who=name, changes=changes)["user"])
 
     def let_live_in(self, name: str, team_id: str, *, enterprise: JSON, teams: Sequence[str] | None = None) -> JSON:
-        """Make someone belong to another workspace of an Enterprise Grid (its id and name), or to the Grid itself.
+        """Make someone belong to another workspace of an Enterprise Grid, or to the Grid itself.
 
-        teams: the workspaces that they are a member of; without it their own and this one.
+        enterprise: the Grid's id and name. teams: the workspaces that they are a member of; by default that one and
+        this one.
         """
         user = {
             "id": self.person(name).id,
@@ -140,7 +147,7 @@ class Remote(WorkspaceConnection):
         return self.change_person(name, team_id=team_id, enterprise_user=user)
 
     def add_person(self, person: PersonSeed) -> WorkspaceMember:
-        """Add an account, in no channel yet."""
+        """Add an account that isn't in any channel."""
         self.control("person", **asdict(person))
         return self.person(person.name)
 
@@ -149,15 +156,15 @@ class Remote(WorkspaceConnection):
         return dict(self.control("channel", id=channel_id, name=name, **fields)["channel"])
 
     def set_members(self, channel: str, members: Sequence[str]) -> None:
-        """Say who is in a channel, by name or id; "bot" is the app."""
+        """Set the members of a channel, by name or id; "bot" is the app."""
         self.control("channel", where=channel, members=list(members))
 
     def members(self, channel: str) -> list[str]:
-        """Who is in a channel, by id."""
+        """Return the ids of a channel's members."""
         return list(self.control("channel", where=channel)["channel"]["members"])
 
     def archive(self, channel: str, archived: bool = True) -> None:
-        """Archive a channel, or bring it back."""
+        """Archive or unarchive a channel."""
         self.control("channel", where=channel, is_archived=archived)
 
     def rename(self, channel: str, name: str) -> None:
@@ -165,14 +172,14 @@ class Remote(WorkspaceConnection):
         self.control("channel", where=channel, rename=name)
 
     def limit_posting(self, channel: str, to: str) -> None:
-        """Say who can post in a channel: "everyone", or "admins", which excludes the app."""
+        """Set who can post in a channel: "everyone", or "admins", which excludes the app."""
         self.control("channel", where=channel, posting=to)
 
     def set_group(self, group_id: str, handle: str, members: Sequence[str], name: str = "") -> None:
-        """Make a user group, or change who is in it."""
+        """Create a user group, or change its members."""
         self.control("group", id=group_id, handle=handle, name=name or handle, members=list(members))
 
 
 def connect(url: str) -> Remote:
-    """A running workspace by its address; raises httpx.ConnectError."""
+    """Connect to a running workspace by its address; raises httpx.ConnectError."""
     return Remote(url)

@@ -1,4 +1,4 @@
-"""What an action leads to: a result, or a refusal."""
+"""The results of actions."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ JSON = dict[str, Any]
 
 
 class RefusedError(Exception):
-    """The workspace refused an act or a switch: unknown channel, not a member, no such button."""
+    """The workspace refused an action or a switch: unknown channel, not a member, no such button."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActionResult:
-    """What an act led to: whether the app acknowledged, how fast, and what the person was shown at once.
+    """The result of an action: whether and how fast the app acknowledged, and what the person saw at once.
 
-    error is Slack's word for what went wrong, such as operation_timeout. text and message are the app's
-    direct answer to a command, or the message that was posted.
+    error: Slack's code for what went wrong, such as operation_timeout. text and message: the app's direct answer to a
+    command, or the message that was posted.
     """
 
     acked: bool

@@ -1,4 +1,4 @@
-"""Messages and views as they come from the workspace: where they are, their blocks, and what they hold."""
+"""Messages and views as the workspace returns them: their addresses, blocks, and current answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _current_answer(state: JSON) -> Any:
 
 
 def surface_address(surface: JSON) -> JSON:
-    """The arguments that say which view or message an act is about."""
+    """Return the fields that tell the workspace which view or message an action is about."""
     if "callback_id" in surface:
         return {"view_id": surface["id"]}
     return {"channel": surface["channel"], "ts": surface["ts"]}

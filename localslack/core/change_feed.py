@@ -1,4 +1,4 @@
-"""The stream of changes: numbered notes of what moved, and a way to wait for the next one."""
+"""The change feed: numbered entries about what changed, and a way to wait for the next one."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ MAX_ENTRIES = 2000
 
 
 class ChangeFeed:
-    """A short memory of changes. A note says where something moved, never what it says.
+    """The latest changes. An entry says where something changed, but not what it is now.
 
-    Kinds: message, view (modals), home, people, channel, connection (of the app), call (of the Web API),
-    problem, reset.
+    Kinds: message, view (modals), home, people, channel, connection (of the app), call (of the Web API), problem,
+    reset.
     """
 
     def __init__(self) -> None:
@@ -23,19 +23,19 @@ class ChangeFeed:
         self._closed = False
 
     def publish(self, kind: str, *, channel: str | None = None, user: str | None = None) -> None:
-        """Add a note and wake everybody who waits. With a user it concerns that person only."""
+        """Add an entry, and wake everyone who waits. user: the only person whom it concerns, or None."""
         self.seq += 1
         self._entries.append({"seq": self.seq, "kind": kind, "channel": channel, "user": user})
         self._wake()
 
     def since(self, after: int) -> dict[str, Any]:
-        """The notes after a number; `reset` tells that some have been forgotten."""
+        """Return the entries after a number; `reset` is true if some of them are gone."""
         has_gap = after > self.seq or (bool(self._entries) and after < self._entries[0]["seq"] - 1)
         entries = [entry for entry in self._entries if entry["seq"] > after]
         return {"seq": self.seq, "changes": entries, "reset": has_gap}
 
     async def wait(self, after: int, seconds: float) -> dict[str, Any]:
-        """The notes after a number, waiting at most `seconds` for the first one."""
+        """Return the entries after a number, waiting up to `seconds` for the first one."""
         if after == self.seq and not self._closed:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.add(waiter)
@@ -46,7 +46,7 @@ class ChangeFeed:
         return self.since(after)
 
     def close(self) -> None:
-        """Let everybody go home: waiting returns at once from now on."""
+        """End all waiting, now and later, so that the server can stop."""
         self._closed = True
         self._wake()
 

@@ -1,4 +1,4 @@
-"""Time that a test can move: every deadline of the workspace is read from here."""
+"""A clock that a test can move forward; every deadline of the workspace depends on it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ T = TypeVar("T")
 
 
 class WorkspaceClock:
-    """The wall clock plus an offset. Belongs to the event loop; `advance` wakes whoever waits."""
+    """The wall clock plus an offset. It belongs to the event loop."""
 
     def __init__(self) -> None:
         self._offset = 0.0
         self._sleepers: set[asyncio.Future[None]] = set()
 
     def now(self) -> float:
-        """Seconds since the epoch, as the workspace sees them."""
+        """Return the time of the workspace, in seconds since the epoch."""
         return time.time() + self._offset
 
     def advance(self, seconds: float) -> float:
-        """Move time forward, expire what is due, and return the new time."""
+        """Move the clock forward, wake everything whose time has come, and return the new time."""
         self._offset += seconds
         for sleeper in self._sleepers:
             if not sleeper.done():
@@ -30,13 +30,13 @@ class WorkspaceClock:
         return self.now()
 
     async def sleep(self, seconds: float) -> None:
-        """Return when `seconds` have passed on this clock."""
+        """Return after `seconds` on this clock."""
         deadline = self.now() + seconds
         while (remaining := deadline - self.now()) > 0:
             await self._sleep_or_wake(remaining)
 
     async def wait_for(self, awaitable: Awaitable[T], seconds: float) -> T:
-        """Await something for at most `seconds`; raises TimeoutError and cancels it after that."""
+        """Await something for at most `seconds` on this clock; raises TimeoutError and cancels it after that."""
         task = asyncio.ensure_future(awaitable)
         timer = asyncio.ensure_future(self.sleep(seconds))
         try:

@@ -1,4 +1,4 @@
-"""The one exception that carries Slack's own error names."""
+"""The exception that carries Slack's error codes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from typing import Any
 
 
 class SlackError(Exception):
-    """A refusal as the Web API words it: an error code, and what response_metadata.messages says about it."""
+    """A refusal by Slack.
+
+    code: Slack's error code. messages: explanations, for response_metadata.messages. status and headers: those of the
+    HTTP response. extra: further fields of the answer.
+    """
 
     def __init__(
         self,
@@ -26,7 +30,7 @@ class SlackError(Exception):
         self.extra = extra
 
     def body(self) -> dict[str, Any]:
-        """The JSON answer: ok, error, extra fields and the explaining messages."""
+        """Return the JSON answer: ok, error, the extra fields, and the explanations."""
         body: dict[str, Any] = {"ok": False, "error": self.code, **self.extra}
         if self.messages:
             body["errors"] = list(self.messages)
@@ -35,5 +39,5 @@ class SlackError(Exception):
 
 
 def missing_field(field: str) -> SlackError:
-    """The error for a required argument that was not sent."""
+    """Return the error for a required argument that's missing."""
     return SlackError("invalid_arguments", messages=[f"missing required field: {field}"])

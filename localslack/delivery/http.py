@@ -1,4 +1,4 @@
-"""Delivery to a request URL: signed, form-encoded, three seconds."""
+"""Delivery to a request URL over signed HTTP."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from localslack.payloads import as_http_body
 from localslack.signing import signed_headers
 
 ACK_SECONDS = 3.0
-# The clock decides when the app is too late; this only ends what nobody waits for any more.
+# The workspace's clock decides when the app is too late. This only ends requests that nobody waits for.
 HTTP_SECONDS = 30.0
-# Slack opens as many connections as it likes. httpx looks through a whole pool for each request, so there are several.
+# Slack opens any number of connections. httpx searches a whole pool for each request, so there are several pools.
 POOLS = 8
 CONNECTION_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
 
@@ -28,7 +28,7 @@ class HttpTransport:
         self.url = url
         self._clock = clock
         self._secret = signing_secret
-        ssl_context = httpx.create_ssl_context()  # made once: it takes longest
+        ssl_context = httpx.create_ssl_context()  # created once, because it's slow
         self._clients = [
             httpx.AsyncClient(trust_env=False, timeout=HTTP_SECONDS, limits=CONNECTION_LIMITS, verify=ssl_context)
             for _ in range(POOLS)
@@ -36,7 +36,7 @@ class HttpTransport:
         self._client_rotation = itertools.cycle(self._clients)
 
     async def send(self, kind: str, payload: dict[str, Any], **envelope: Any) -> PayloadResult:
-        """Post a payload and wait three seconds for a 2xx; its body is the answer."""
+        """Post a payload and wait three seconds for a 2xx response, whose body is the answer."""
         loop = asyncio.get_running_loop()
         started_at = loop.time()
         try:
@@ -56,7 +56,7 @@ class HttpTransport:
 
     async def _post(self, payload: dict[str, Any], envelope: dict[str, Any]) -> httpx.Response:
         body, content_type = as_http_body(payload)
-        # Signed with the real time, whatever the workspace's clock says: the app compares it with its own.
+        # Signed with the real time, because the app compares it with its own clock.
         headers = {
             "Content-Type": content_type,
             "User-Agent": "Slackbot 1.0 (+https://api.slack.com/robots)",

@@ -1,11 +1,11 @@
-"""What became of a payload."""
+"""The result of a delivery."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-# Why a payload was not acknowledged, in the words that Slack shows to people.
+# Why a payload wasn't acknowledged: the codes that Slack shows to people.
 TIMEOUT = "operation_timeout"
 DISPATCH_FAILED = "dispatch_failed"
 SERVICE_ERROR = "http_service_error"
@@ -13,7 +13,7 @@ SERVICE_ERROR = "http_service_error"
 
 @dataclass(frozen=True, kw_only=True)
 class PayloadResult:
-    """Whether the app acknowledged, after how many seconds, with what answer; otherwise the error."""
+    """Whether and how fast the app acknowledged a payload, and its answer, or the error."""
 
     acked: bool
     seconds: float
@@ -21,13 +21,16 @@ class PayloadResult:
     error: str | None = None
 
     def acknowledgement(self) -> dict[str, Any]:
-        """What the person who acted is told."""
+        """Return what the person who acted learns about it, as JSON."""
         return {"acked": self.acked, "seconds": self.seconds, "error": self.error}
 
 
 class Transport(Protocol):
-    """A way to the app."""
+    """A way to deliver payloads: Socket Mode or HTTP."""
 
     async def send(self, kind: str, payload: dict[str, Any], **envelope: Any) -> PayloadResult:
-        """Deliver a payload of a kind (slash_commands, interactive, events_api) and wait for its answer."""
+        """Deliver a payload and wait for its acknowledgment.
+
+        kind: slash_commands, interactive, or events_api. envelope: further fields, as in Socket Mode's envelopes.
+        """
         ...

@@ -1,4 +1,4 @@
-"""Which way a payload goes, and the redelivery of events."""
+"""Delivers payloads over the configured transport, and events again if they aren't acknowledged."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from localslack.delivery.http import HttpTransport
 from localslack.delivery.result import TIMEOUT, PayloadResult, Transport
 from localslack.delivery.socket_mode import SocketModeTransport
 
-# Slack sends an event again at once, after a minute and after five more; commands and clicks never.
+# Slack sends an event again at once, after one minute, and after five more. It never repeats commands and clicks.
 RETRY_DELAYS = (0.0, 60.0, 300.0)
 
 
 class PayloadRouter:
-    """The way to the app: signed HTTP when a request URL is set, Socket Mode otherwise."""
+    """Delivers over signed HTTP if a request URL is set, and over Socket Mode otherwise."""
 
     def __init__(self, clock: WorkspaceClock, socket_mode: SocketModeTransport, signing_secret: str) -> None:
         self.socket_mode = socket_mode
@@ -25,7 +25,7 @@ class PayloadRouter:
         self._events: set[asyncio.Task[None]] = set()
 
     async def set_request_url(self, url: str | None) -> None:
-        """Send everything to this URL from now on, or over Socket Mode again with None."""
+        """Deliver to this URL, or over Socket Mode for None."""
         previous, self._http = self._http, None
         if previous is not None:
             await previous.close()
@@ -34,7 +34,7 @@ class PayloadRouter:
 
     @property
     def request_url(self) -> str | None:
-        """Where payloads are posted, or None with Socket Mode."""
+        """The URL that payloads are posted to, or None with Socket Mode."""
         return self._http.url if self._http else None
 
     async def send_command(self, payload: dict[str, Any]) -> PayloadResult:
@@ -42,18 +42,18 @@ class PayloadRouter:
         return await self._transport().send("slash_commands", payload, accepts_response_payload=True)
 
     async def send_interaction(self, payload: dict[str, Any]) -> PayloadResult:
-        """Deliver what people do with blocks, modals and shortcuts, once."""
+        """Deliver an interaction with blocks, modals, or shortcuts, once."""
         accepts_response = payload["type"] in ("view_submission", "block_suggestion")
         return await self._transport().send("interactive", payload, accepts_response_payload=accepts_response)
 
     def send_event(self, payload: dict[str, Any]) -> None:
-        """Deliver an event in the background, and again if the app does not acknowledge."""
+        """Deliver an event in the background, and again if the app doesn't acknowledge it."""
         task = asyncio.ensure_future(self._send_with_retries(payload))
         self._events.add(task)
         task.add_done_callback(self._events.discard)
 
     def cancel_events(self) -> None:
-        """Stop delivering events that have not been acknowledged."""
+        """Stop delivering events that haven't been acknowledged."""
         for task in self._events:
             task.cancel()
 

@@ -1,4 +1,4 @@
-"""Socket Mode: up to ten connections of the app, each payload on exactly one of them."""
+"""Socket Mode: up to ten connections of the app; each payload goes to exactly one of them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from localslack.delivery.result import DISPATCH_FAILED, TIMEOUT, PayloadResult
 
 ACK_SECONDS = 3.0
 MAX_CONNECTIONS = 10
-# How long Slack leaves a connection open after it has asked for a new one.
+# How long Slack keeps a connection open after it has asked the app to reconnect.
 GRACE_SECONDS = 10.0
 
 
 class WebSocketConnection(Protocol):
-    """The part of a WebSocket that Socket Mode uses."""
+    """What Socket Mode needs of a WebSocket."""
 
     async def send_text(self, data: str) -> None:
-        """Send one text frame."""
+        """Send a text frame."""
         ...
 
     async def close(self, code: int = 1000, reason: str | None = None) -> None:
-        """Close with a close frame."""
+        """Send a close frame."""
         ...
 
 
@@ -50,19 +50,19 @@ class SocketModeTransport:
         return list(self._connections)
 
     def issue_ticket(self) -> str:
-        """A ticket with which one connection can be opened."""
+        """Return a ticket for opening one connection."""
         ticket = secrets.token_urlsafe(16)
         self._tickets.add(ticket)
         return ticket
 
     def redeem_ticket(self, ticket: str) -> bool:
-        """Whether the ticket opens a connection; it is used up."""
+        """Use up a ticket, and return whether it was valid."""
         is_valid = ticket in self._tickets
         self._tickets.discard(ticket)
         return is_valid
 
     async def add_connection(self, socket: WebSocketConnection) -> bool:
-        """Greet a new connection; the eleventh is sent away and False returned."""
+        """Add and greet a connection; returns False, and closes it, if there are ten already."""
         if len(self._connections) >= MAX_CONNECTIONS:
             await socket.send_text(_disconnect_message("too_many_websockets"))
             await socket.close()
@@ -73,13 +73,13 @@ class SocketModeTransport:
         return True
 
     def remove_connection(self, socket: WebSocketConnection) -> None:
-        """Forget a connection that has closed."""
+        """Remove a closed connection."""
         self._retiring.discard(socket)
         if socket in self._connections:
             self._connections.remove(socket)
 
     def handle_frame(self, text: str) -> None:
-        """Take in what the app sent: the acknowledgement of an envelope. Anything else is ignored."""
+        """Handle a frame from the app: the acknowledgment of an envelope. Others are ignored."""
         with contextlib.suppress(ValueError, AttributeError):
             frame = json.loads(text)
             waiter = self._unacknowledged.get(frame.get("envelope_id", ""))
@@ -87,7 +87,7 @@ class SocketModeTransport:
                 waiter.set_result(frame.get("payload") or {})
 
     async def send(self, kind: str, payload: dict[str, Any], **envelope: Any) -> PayloadResult:
-        """Deliver a payload to one connection and wait three seconds for its acknowledgement."""
+        """Deliver a payload to one connection, and wait three seconds for its acknowledgment."""
         socket = self._next_connection()
         if socket is None:
             return PayloadResult(acked=False, seconds=0.0, error=DISPATCH_FAILED)
@@ -97,7 +97,7 @@ class SocketModeTransport:
         self._unacknowledged[envelope_id] = waiter
         started_at = asyncio.get_running_loop().time()
         try:
-            # A send to a broken connection is lost as it would be on the way from Slack.
+            # What is sent to a broken connection is lost, as it would be with Slack.
             with contextlib.suppress(Exception):
                 await socket.send_text(json.dumps(frame))
             answer = await self._clock.wait_for(waiter, ACK_SECONDS)
@@ -108,7 +108,7 @@ class SocketModeTransport:
         return PayloadResult(acked=True, seconds=asyncio.get_running_loop().time() - started_at, answer=answer)
 
     async def request_reconnect(self, reason: str) -> int:
-        """Send every connection a disconnect message, close those that stay, and say how many there were."""
+        """Ask the app to reconnect, and close the old connections later; returns their number."""
         sockets = self.connections
         for socket in sockets:
             self._retiring.add(socket)
@@ -120,7 +120,7 @@ class SocketModeTransport:
         return len(sockets)
 
     async def close_all(self) -> int:
-        """Close every connection with a close frame, and say how many there were."""
+        """Close every connection with a close frame; returns their number."""
         sockets = self.connections
         for socket in sockets:
             with contextlib.suppress(Exception):

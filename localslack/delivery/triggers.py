@@ -1,4 +1,4 @@
-"""What Slack hands out with an expiry: trigger ids and response urls."""
+"""Trigger ids and response URLs, which expire."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from localslack.core.errors import SlackError
 TRIGGER_SECONDS = 3.0
 RESPONSE_URL_SECONDS = 30 * 60.0
 RESPONSE_URL_USES = 5
-# Expired ones are kept a while, so that the answer is "expired" and not "invalid".
+# Expired ones are kept for a while, so that the error is "expired" and not "invalid".
 MAX_KEPT = 5000
 
 
 @dataclass
 class Trigger:
-    """The right of the app to open a modal for one person, once."""
+    """A permission for the app to open a modal for one person, once."""
 
     user: str
     expires: float
@@ -26,14 +26,14 @@ class Trigger:
 
 
 class TriggerIds:
-    """Trigger ids: three seconds, one use."""
+    """Trigger ids: valid for three seconds, for one use."""
 
     def __init__(self, clock: WorkspaceClock) -> None:
         self._clock = clock
         self._triggers: dict[str, Trigger] = {}
 
     def issue(self, user: str, view: str | None = None) -> str:
-        """A new trigger id for a person, made in a modal if a view is given."""
+        """Return a new trigger id for a person. view: the id of the modal that it comes from, or None."""
         now = self._clock.now()
         key = f"{int(now * 1000)}.{secrets.randbelow(10**12):012d}.{secrets.token_hex(16)}"
         self._triggers[key] = Trigger(user=user, expires=now + TRIGGER_SECONDS, view=view)
@@ -41,7 +41,10 @@ class TriggerIds:
         return key
 
     def require_usable(self, key: str) -> Trigger:
-        """The trigger, if it can be used; raises invalid_, exchanged_ or expired_trigger_id."""
+        """Return the trigger without using it up.
+
+        Raises invalid_trigger_id, exchanged_trigger_id, or expired_trigger_id.
+        """
         trigger = self._triggers.get(key)
         if trigger is None:
             raise SlackError("invalid_trigger_id")
@@ -52,7 +55,7 @@ class TriggerIds:
         return trigger
 
     def exchange(self, key: str) -> Trigger:
-        """Use the trigger up; raises as `look` does."""
+        """Use up a trigger, and return it; raises the errors of `require_usable`."""
         trigger = self.require_usable(key)
         trigger.used = True
         return trigger
@@ -60,7 +63,7 @@ class TriggerIds:
 
 @dataclass
 class ResponseUrl:
-    """Where an app may answer one act of one person: the conversation and the message acted on."""
+    """Where the app can answer one action of one person: the conversation, and the message acted on."""
 
     user: str
     channel: str
@@ -70,7 +73,7 @@ class ResponseUrl:
 
 
 class ResponseUrls:
-    """Response urls: five uses in thirty minutes."""
+    """Response URLs: valid for thirty minutes, for five uses."""
 
     def __init__(self, clock: WorkspaceClock, team_id: str) -> None:
         self._clock = clock
@@ -78,14 +81,17 @@ class ResponseUrls:
         self._response_urls: dict[str, ResponseUrl] = {}
 
     def issue(self, kind: str, user: str, channel: str, source_ts: str | None = None) -> str:
-        """The path of a new response url; kind is "commands" or "actions"."""
+        """Return the path of a new response URL; kind is "commands" or "actions"."""
         key = f"{secrets.randbelow(10**13):013d}/{secrets.token_urlsafe(18)}"
         self._response_urls[key] = ResponseUrl(user, channel, self._clock.now() + RESPONSE_URL_SECONDS, source_ts)
         _forget_oldest(self._response_urls)
         return f"hooks/{kind}/{self._team}/{key}"
 
     def require_usable(self, key: str) -> ResponseUrl:
-        """The hook behind a url, without using it; raises invalid_url, expired_url or used_url (HTTP 404)."""
+        """Return what is behind a response URL, without counting a use.
+
+        Raises invalid_url, expired_url, or used_url (HTTP 404).
+        """
         response_url = self._response_urls.get(key)
         if response_url is None:
             raise SlackError("invalid_url", status=404)

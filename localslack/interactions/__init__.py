@@ -1,1 +1,1 @@
-"""What people do: type, click, choose, submit, close; and what they see of the app's answer."""
+"""What people do in the workspace, and what they see."""

@@ -1,4 +1,4 @@
-"""Who may do what where."""
+"""Checks whether a person can act or look somewhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from localslack.workspace.records import JSON, Conversation, PostedMessage, User
 
 
 def require_active_user(backend: Backend, user: str) -> User:
-    """The person, if the account is in use; raises user_not_found, account_inactive."""
+    """Return the person with this id or handle; raises user_not_found or account_inactive."""
     person = backend.workspace.person(user)
     if person.deleted:
         raise SlackError("account_inactive")
@@ -19,9 +19,10 @@ def require_active_user(backend: Backend, user: str) -> User:
 
 
 def require_access(backend: Backend, user: str, channel_name: str, *, to_write: bool) -> tuple[User, Conversation]:
-    """The person and the conversation, if they may act there.
+    """Return the person and the conversation if they can act there.
 
-    Raises user_not_found, account_inactive, channel_not_found, not_in_channel, is_archived.
+    to_write: whether they have to be a member. Raises user_not_found, account_inactive, channel_not_found,
+    not_in_channel, or is_archived.
     """
     person, channel = require_active_user(backend, user), backend.workspace.channel(channel_name)
     is_member = person.id in channel.members
@@ -37,7 +38,10 @@ def require_access(backend: Backend, user: str, channel_name: str, *, to_write: 
 def require_visible_message(
     backend: Backend, user: str, channel_name: str, ts: str
 ) -> tuple[User, Conversation, PostedMessage]:
-    """The person, the conversation, and a message that the person sees there; raises message_not_found, too."""
+    """Return the person, the conversation, and the message, if they can see it.
+
+    Raises message_not_found, and the errors of `require_access`.
+    """
     person, channel = require_access(backend, user, channel_name, to_write=False)
     message = backend.workspace.find_message(channel, ts)
     if message is None or message.audience not in (None, person.id):
@@ -46,7 +50,7 @@ def require_visible_message(
 
 
 def element_at(blocks: Sequence[JSON], block_id: str, action_id: str) -> JSON:
-    """The element with these ids; raises not_found."""
+    """Return the element with these ids; raises not_found."""
     for block, element in interactive_elements(blocks):
         if (block["block_id"], element["action_id"]) == (block_id, action_id):
             return element

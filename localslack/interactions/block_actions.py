@@ -1,4 +1,4 @@
-"""Clicking: buttons and choices in messages, modals and Home tabs."""
+"""Clicking buttons and choosing options in messages, modals, and Home tabs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ BUTTON_TYPES = ("button", "workflow_button", "icon_button")
 
 @dataclass(frozen=True, kw_only=True)
 class Click:
-    """One click: on which element, with what choice, and what else is answered at that moment."""
+    """A click on an element.
+
+    answer: what was chosen in it, or None for a button. answers: what else is filled in at that moment.
+    """
 
     block_id: str
     action_id: str
@@ -26,21 +29,21 @@ class Click:
 
 
 class BlockActions:
-    """The mouse of the people."""
+    """Sends block_actions for clicks, and remembers what people chose in messages."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        # What people have chosen in a version of a message: (person, channel, ts, edited) -> answers.
+        # What people chose in a version of a message: (person, channel, ts, edited) -> answers.
         self._answers_by_message: dict[tuple[str, str, str, str], dict[str, dict[str, Any]]] = {}
 
     async def in_message(self, user: str, channel_name: str, ts: str, click: Click) -> JSON:
-        """Press a button or choose something in a message; raises SlackError."""
+        """Press a button or choose something in a message; returns the acknowledgment. Raises SlackError."""
         person, channel, message = require_visible_message(self._backend, user, channel_name, ts)
         payload = self._message_payload(person, channel, message, click)
         return (await self._backend.router.send_interaction(payload)).acknowledgement()
 
     async def in_view(self, user: str, view_id: str, click: Click) -> JSON:
-        """Press a button or choose something in a modal or on the Home tab, with what is filled in.
+        """Press a button or choose something in a modal or on the Home tab; returns the acknowledgment.
 
         Raises SlackError.
         """
@@ -52,7 +55,7 @@ class BlockActions:
             actor=backend.actor(person),
             view=backend.views.save_answers(view, click.answers),
             origin=backend.installation,
-            # Only on a modal can another one be put.
+            # Only a trigger from a modal can push another one.
             trigger_id=backend.triggers.issue(person.id, view_id if view["type"] == "modal" else None),
         )
         return (await backend.router.send_interaction(payload)).acknowledgement()
@@ -66,7 +69,7 @@ class BlockActions:
             container=payloads.container_of(message_object, channel.id, is_ephemeral=is_ephemeral),
             origin=backend.installation,
             place=backend.channel_ref(channel),
-            # Slack does not repeat ephemeral messages to the app.
+            # Slack doesn't send ephemeral messages back to the app.
             message=None if is_ephemeral else message_object,
             state=state_values(blocks, self._merge_answers(person, message, click)),
             response_url=backend.base_url + backend.response_urls.issue("actions", person.id, channel.id, message.ts),

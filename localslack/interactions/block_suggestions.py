@@ -1,4 +1,4 @@
-"""Typing into a menu that the app fills: the options that it offers for the typed text."""
+"""Typing into menus that the app fills."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OPTIONS_ANSWER = object_of(
 
 @dataclass(frozen=True, kw_only=True)
 class MenuQuery:
-    """What has been typed so far, and into which menu."""
+    """The text typed into a menu so far."""
 
     block_id: str
     action_id: str
@@ -37,7 +37,7 @@ class MenuQuery:
 
 
 async def in_message(backend: Backend, user: str, channel_name: str, ts: str, query: MenuQuery) -> JSON:
-    """Type into a menu in a message; raises SlackError."""
+    """Type into a menu in a message; returns the options that the app offers. Raises SlackError."""
     person, channel, message = require_visible_message(backend, user, channel_name, ts)
     is_ephemeral, message_object = message.audience is not None, objects.message_object(backend.workspace, message)
     payload = payloads.block_suggestion(
@@ -52,7 +52,10 @@ async def in_message(backend: Backend, user: str, channel_name: str, ts: str, qu
 
 
 async def in_view(backend: Backend, user: str, view_id: str, query: MenuQuery) -> JSON:
-    """Type into a menu in a modal or on the Home tab; raises SlackError."""
+    """Type into a menu in a modal or on the Home tab; returns the options that the app offers.
+
+    Raises SlackError.
+    """
     person = require_active_user(backend, user)
     view = backend.views.visible_view(person.id, view_id)
     payload = payloads.block_suggestion(

@@ -1,4 +1,4 @@
-"""What the app is told without having asked: the events that its manifest subscribes to."""
+"""The events that the app's manifest subscribes to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EVENT_SUFFIXES = {"im": "im", "private_channel": "groups", "public_channel": "ch
 
 
 def announce_message(backend: Backend, channel: Conversation, message: PostedMessage) -> None:
-    """Tell the app of a person's message, if it subscribes to it and is there to hear."""
+    """Send the events for a person's message, if the app subscribes to them and is in the conversation."""
     event = objects.message_object(backend.workspace, message) | {"event_ts": message.ts}
     _send_message_event(backend, channel, event)
     mention = re.search(rf"<@{backend.workspace.app.bot_user_id}[|>]", message.text)
@@ -24,7 +24,10 @@ def announce_message(backend: Backend, channel: Conversation, message: PostedMes
 
 
 def announce_change(backend: Backend, channel: Conversation, before: JSON, edited: PostedMessage) -> None:
-    """Tell the app that a person edited a message, or that a tombstone replaced a thread's first one."""
+    """Send message_changed: a person edited a message, or a tombstone replaced it.
+
+    before: the earlier message object.
+    """
     _send_message_event(
         backend,
         channel,
@@ -34,7 +37,7 @@ def announce_change(backend: Backend, channel: Conversation, before: JSON, edite
 
 
 def announce_deletion(backend: Backend, channel: Conversation, before: JSON) -> None:
-    """Tell the app that a person deleted a message."""
+    """Send message_deleted; before is the earlier message object."""
     _send_message_event(
         backend, channel, _hidden_event(backend, "message_deleted", before) | {"deleted_ts": before["ts"]}
     )
@@ -43,7 +46,7 @@ def announce_deletion(backend: Backend, channel: Conversation, before: JSON) -> 
 def announce_reaction(
     backend: Backend, channel: Conversation, message: PostedMessage, reaction: JSON, *, added: bool
 ) -> None:
-    """Tell the app about a reaction that someone added or removed; about has the user and the reaction."""
+    """Send reaction_added or reaction_removed; reaction has the user and the reaction's name."""
     kind = "reaction_added" if added else "reaction_removed"
     if _is_subscribed(backend, channel, kind):
         item = {"type": "message", "channel": channel.id, "ts": message.ts}
@@ -52,7 +55,7 @@ def announce_reaction(
 
 
 def announce_home_opened(backend: Backend, person: User) -> None:
-    """Tell the app that a person opened its Home tab, if it subscribes to that."""
+    """Send app_home_opened."""
     if "app_home_opened" not in backend.manifest.bot_events:
         return
     view = backend.views.home(person.id)
@@ -63,7 +66,7 @@ def announce_home_opened(backend: Backend, person: User) -> None:
             origin=backend.installation,
             event_id=_event_id(),
             event_ts=backend.workspace.next_ts(),
-            # A copy, because what is delivered again is what was there at first.
+            # A copy, because a redelivery repeats what was there at first.
             view=dict(view) if view else None,
         )
     )

@@ -1,4 +1,4 @@
-"""Visiting the app: opening its Home tab."""
+"""Opening the app's Home tab."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from localslack.workspace.records import JSON
 
 
 def open_home(backend: Backend, user: str) -> JSON:
-    """Open the Home tab; the result is what is published at that moment. Raises not_enabled without such a tab."""
+    """Open the Home tab, and return the view published so far; raises not_enabled if the app has none."""
     person = require_active_user(backend, user)
     if not backend.manifest.has_home:
         raise SlackError("not_enabled")

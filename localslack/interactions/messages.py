@@ -1,4 +1,4 @@
-"""Typing: messages, and slash commands with the app's direct answer."""
+"""Typing messages and slash commands, and editing and deleting messages."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ SLACKBOT = "USLACKBOT"
 
 
 class MessageComposer:
-    """The keyboard of the people."""
+    """Sends people's messages and slash commands."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
     async def send(self, user: str, channel_name: str, text: str, thread_ts: str | None = None) -> JSON:
-        """Send a message, or run a slash command if it starts with one; raises SlackError."""
+        """Send a message, or run a slash command if the text starts with one.
+
+        Returns the message, or the acknowledgment with the app's direct answer. Raises SlackError.
+        """
         person, channel = require_access(self._backend, user, channel_name, to_write=True)
         if text.startswith("/"):
             return await self._run_command(person, channel, text, thread_ts)
@@ -41,7 +44,7 @@ class MessageComposer:
         return {"kind": "message", "message": objects.message_for_person(self._backend.workspace, message)}
 
     def upload(self, user: str, channel_name: str, name: str, content: bytes, thread_ts: str | None = None) -> JSON:
-        """Share a file of one's own; raises SlackError."""
+        """Share a file, and return its message; raises SlackError."""
         person, channel = require_access(self._backend, user, channel_name, to_write=True)
         self._require_posting_right(person, channel)
         if len(content) > MAX_FILE_BYTES:
@@ -58,7 +61,7 @@ class MessageComposer:
         return {"message": objects.message_for_person(self._backend.workspace, message)}
 
     def edit(self, user: str, channel_name: str, ts: str, text: str) -> JSON:
-        """Change the text of one's own message; raises SlackError."""
+        """Change the text of one's own message, and return it; raises SlackError."""
         workspace = self._backend.workspace
         person, channel = require_access(self._backend, user, channel_name, to_write=True)
         message = workspace.message(channel, ts)
@@ -70,7 +73,7 @@ class MessageComposer:
         return {"message": objects.message_for_person(workspace, edited)}
 
     def delete(self, user: str, channel_name: str, ts: str) -> JSON:
-        """Delete one's own message, or as an admin anyone's; raises SlackError."""
+        """Delete one's own message, or anyone's as an admin; raises SlackError."""
         workspace = self._backend.workspace
         person, channel = require_access(self._backend, user, channel_name, to_write=True)
         message = workspace.message(channel, ts)
@@ -103,7 +106,7 @@ class MessageComposer:
     def _command_payload(self, person: User, channel: Conversation, command: SlashCommand, text: str) -> JSON:
         backend, actor = self._backend, self._backend.actor(person)
         if not backend.workspace.is_stranger(person):
-            # A command names the workspace where it is typed, not the one its writer belongs to: bolt-js#1875.
+            # A command names the workspace where it's typed, not the one that its author belongs to: bolt-js#1875.
             actor = replace(actor, team_id=backend.workspace.team.id)
         return payloads.slash_command(
             command.name,
@@ -153,7 +156,7 @@ class MessageComposer:
         )
 
     def _link_names(self, text: str, with_labels: bool = False) -> str:
-        """@name and #channel become references and <, > and & are escaped, as Slack's composer does it."""
+        """Turn @name and #channel into references, and escape <, >, and &, as Slack's composer does."""
         workspace = self._backend.workspace
         text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         people = {person.name: (person.id, person.name) for person in workspace.people.values()}

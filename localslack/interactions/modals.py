@@ -1,4 +1,4 @@
-"""Modals in the hands of people: submitting and closing them."""
+"""Submitting and closing modals."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from localslack.core.errors import SlackError
 from localslack.interactions.access import require_active_user
 from localslack.workspace.records import JSON, User
 
-# What Slack shows when the app did not answer, or with something that cannot be used.
+# What Slack shows if the app doesn't answer, or if the answer can't be used.
 CONNECTION_TROUBLE = "We had some trouble connecting. Try again?"
 WHOLE_MODAL = "*"
 
 
 class ModalInteractions:
-    """Forms and what becomes of them."""
+    """Sends view_submission and view_closed, and applies the app's answers."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
     async def submit(self, user: str, view_id: str, answers: Answers) -> JSON:
-        """Submit a modal. The result holds errors by block id, or None when it went well."""
+        """Submit a modal. The result has errors by block id, or None if the modal was accepted."""
         backend, person = self._backend, require_active_user(self._backend, user)
         view = backend.views.save_answers(backend.views.open_modal(person.id, view_id), answers)
         if errors := client_errors(view["blocks"], view["state"]["values"]):
@@ -45,7 +45,7 @@ class ModalInteractions:
         return result.acknowledgement() | {"errors": modal_errors, "sent": True}
 
     async def close(self, user: str, view_id: str, everything: bool = False) -> JSON:
-        """Close a modal, or the whole stack; an app that asked for it is told."""
+        """Close a modal, or all of them, and send view_closed if the app asked for it."""
         backend, person = self._backend, require_active_user(self._backend, user)
         front_view = backend.views.open_modal(person.id, view_id)
         close_all = everything or front_view["clear_on_close"]

@@ -1,4 +1,4 @@
-"""What a person sees: channels, messages with their own ephemerals, threads, modals and the Home tab."""
+"""What a person sees: channels, messages, threads, modals, and the Home tab."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from localslack.workspace.state import ts_to_microseconds
 
 
 class PersonView:
-    """Read access for people. Only what they have read is remembered, and only while the process runs."""
+    """Read access for people. Only how far they've read is remembered, until the process ends."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -20,7 +20,7 @@ class PersonView:
         self._initial_mark = backend.workspace.next_ts()
 
     def overview(self, user: str) -> JSON:
-        """Everything around the messages: people, channels with unread counts, groups, commands."""
+        """Return what surrounds the messages: people, channels with unread counts, groups, commands."""
         workspace, person = self._backend.workspace, self._backend.workspace.person(user)
         workspace.open_direct_message(person)
         channels = [channel for channel in workspace.channels.values() if workspace.can_see(person, channel)]
@@ -42,13 +42,13 @@ class PersonView:
         }
 
     def people(self) -> list[JSON]:
-        """Every account, in the order in which they came."""
+        """Return the user objects of all accounts, oldest first."""
         return [
             objects.user_object(self._backend.workspace, person) for person in self._backend.workspace.people.values()
         ]
 
     def messages(self, user: str, channel_name: str) -> list[JSON]:
-        """A conversation as a person sees it, oldest first, without the answers in threads."""
+        """Return a conversation as a person sees it, oldest first, without replies in threads."""
         person, channel = self._require_visible(user, channel_name)
         visible = [message for message in self._backend.workspace.messages(channel) if _is_visible_to(person, message)]
         return [
@@ -58,7 +58,7 @@ class PersonView:
         ]
 
     def thread(self, user: str, channel_name: str, ts: str) -> list[JSON]:
-        """The first message of a thread and the answers to it that a person sees."""
+        """Return the parent message of a thread and the replies that a person sees."""
         person, channel = self._require_visible(user, channel_name)
         parent = self._backend.workspace.message(channel, ts)
         messages = self._backend.workspace.messages(channel)
@@ -70,7 +70,7 @@ class PersonView:
         return [objects.message_for_person(self._backend.workspace, message) for message in (parent, *replies)]
 
     def file(self, user: str, file_id: str) -> File:
-        """A file of this person's, or one that is in front of their eyes; raises file_not_found."""
+        """Return a file that this person owns or sees somewhere; raises file_not_found."""
         workspace, person, file = (
             self._backend.workspace,
             self._backend.workspace.person(user),
@@ -90,19 +90,19 @@ class PersonView:
         raise SlackError("file_not_found")
 
     def modals(self, user: str) -> list[JSON]:
-        """The open modals of a person, the one in front last."""
+        """Return a person's open modals; the last one is in front."""
         return self._backend.views.stack(self._backend.workspace.person(user).id)
 
     def home(self, user: str) -> JSON | None:
-        """What is published on the Home tab of a person, or None."""
+        """Return the view on a person's Home tab, or None."""
         return self._backend.views.home(self._backend.workspace.person(user).id)
 
     def direct_channel(self, user: str) -> Conversation:
-        """The conversation of a person with the app."""
+        """Return a person's conversation with the app."""
         return self._backend.workspace.open_direct_message(self._backend.workspace.person(user))
 
     def mark_read(self, user: str, channel_name: str) -> None:
-        """Remember that a person has seen everything in a conversation."""
+        """Record that a person has read everything in a conversation."""
         person, channel = self._require_visible(user, channel_name)
         self._read_marks[(person.id, channel.id)] = self._backend.workspace.next_ts()
 

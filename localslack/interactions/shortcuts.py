@@ -1,4 +1,4 @@
-"""Using the app's shortcuts: global ones, and those in the menu of a message."""
+"""Using the app's shortcuts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from localslack.workspace.records import JSON
 
 
 async def use_global_shortcut(backend: Backend, user: str, name: str) -> JSON:
-    """Use a global shortcut, by its callback_id or name; raises SlackError."""
+    """Use a global shortcut by its callback_id or name; raises SlackError."""
     person, shortcut = require_active_user(backend, user), _find_shortcut(backend, "global", name)
     payload = payloads.shortcut(
         shortcut.callback_id,
@@ -25,7 +25,7 @@ async def use_global_shortcut(backend: Backend, user: str, name: str) -> JSON:
 
 
 async def use_message_shortcut(backend: Backend, user: str, name: str, channel_name: str, ts: str) -> JSON:
-    """Use a shortcut on a lasting message that the person sees; the app needn't be in the conversation."""
+    """Use a shortcut on a message that isn't ephemeral; the app needn't be in the conversation."""
     shortcut = _find_shortcut(backend, "message", name)
     person, channel, message = require_visible_message(backend, user, channel_name, ts)
     if message.audience is not None:

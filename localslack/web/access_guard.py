@@ -1,4 +1,4 @@
-"""Who may talk to the server: a browser can reach 127.0.0.1 from any page, so strangers are refused."""
+"""Refuses requests from foreign pages: any page in a browser can reach 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-# Used by apps with their tokens or secret addresses, never by a page: only the Host is checked there.
+# Only apps use these, with tokens or secret URLs, and pages don't, so only the Host header is checked.
 APP_PATHS = ("/api/", "/hooks/", "/link/", "/upload/", "/files-pri/", "/files-tmb/")
 LOCAL_NAMES = ("127.0.0.1", "localhost")
 
@@ -21,7 +21,7 @@ class AccessGuard:
         self._hosts = {*LOCAL_NAMES, *(f"{name}:{port}" for name in LOCAL_NAMES)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer 403."""
+        """Pass the request on, or answer with HTTP 403."""
         if scope["type"] in ("http", "websocket") and (reason := self._refusal(scope)):
             response = JSONResponse({"ok": False, "error": "forbidden", "reason": reason}, status_code=403)
             if scope["type"] == "http":
@@ -45,6 +45,6 @@ class AccessGuard:
         return self._content_type_refusal(scope, headers)
 
     def _content_type_refusal(self, scope: Scope, headers: Headers) -> str | None:
-        # Without JSON a foreign form could post here without asking first.
+        # Browsers let any site post a form without a preflight request, but not JSON.
         is_json = headers.get("content-type", "").split(";")[0].strip() == "application/json"
         return "only JSON is read here" if scope.get("method") == "POST" and not is_json else None

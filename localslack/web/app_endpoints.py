@@ -1,4 +1,4 @@
-"""The side of the app: the Web API, response urls and Socket Mode connections."""
+"""The endpoints for the app: the Web API, response URLs, and Socket Mode."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from localslack.web.requests import read_arguments, read_token, read_upload
 from localslack.workspace.uploads import MAX_FILE_BYTES
 
 JSON = dict[str, Any]
-# What the sending of a file's bytes is called among the calls and the failures that can be ordered.
+# The name of an upload of bytes in the log of calls and in injected faults.
 UPLOAD = "upload"
 
 
@@ -35,7 +35,7 @@ class AppEndpoints:
         self._scopes: dict[Any, Any] = {}
 
     def routes(self) -> list[BaseRoute]:
-        """The routes of this side."""
+        """Return the routes for the app."""
         return [
             Route("/api/{method:path}", self.call_method, methods=["GET", "POST"]),
             Route("/upload/v1/{key}", self.receive_upload, methods=["POST"]),
@@ -44,7 +44,7 @@ class AppEndpoints:
         ]
 
     async def call_method(self, request: Request) -> Response:
-        """Answer a Web API call, with whatever failure has been ordered for it."""
+        """Answer a Web API call, with the faults injected for it."""
         method = request.path_params["method"]
         api_method = api.METHODS.get(method)
         try:
@@ -55,7 +55,7 @@ class AppEndpoints:
         return await self._answer_with_faults(request, record, lambda: self._call_api(request, method, raw))
 
     async def receive_upload(self, request: Request) -> Response:
-        """Take the bytes of a promised file, with whatever failure has been ordered for "upload"."""
+        """Receive the bytes of a file, with the faults injected for "upload"."""
         try:
             content = await read_upload(request, MAX_FILE_BYTES)
         except SlackError as refusal:
@@ -83,7 +83,7 @@ class AppEndpoints:
             _raise_injected(record["method"], fault)
             response = action()
         except SlackError as refusal:
-            # Only the Web API says with HTTP 200 that something went wrong.
+            # Only the Web API reports errors with HTTP 200.
             error_status = 400 if record["method"] == UPLOAD else 200
             return self._log_outcome(record, _error_response(refusal, error_status), refusal.code)
         if kind == fault_injection.RESET_AFTER:
@@ -107,7 +107,7 @@ class AppEndpoints:
         return response
 
     async def respond(self, request: Request) -> Response:
-        """Take what an app posts to a response url."""
+        """Receive what the app posts to a response URL."""
         record = self._backend.calls.add("response_url", {})
         try:
             body = _response_url_body(await request.body())
@@ -131,7 +131,7 @@ class AppEndpoints:
                 while True:
                     sockets.handle_frame(await websocket.receive_text())
         except (WebSocketDisconnect, RuntimeError, KeyError):
-            # Closed, by either side, in one of the ways that Starlette reports it.
+            # Either side closed it; Starlette reports that in several ways.
             pass
         finally:
             sockets.remove_connection(websocket)
@@ -139,10 +139,10 @@ class AppEndpoints:
             self._backend.changes.publish("connection")
 
     async def disconnect(self, how: str, reason: str) -> int:
-        """End or deafen every Socket Mode connection; raises ValueError for an unknown way.
+        """End or silence every Socket Mode connection, and return how many there were.
 
-        graceful asks the app to reconnect, close sends close frames, abrupt resets the connections, silent
-        stops reading from them.
+        how: "graceful" asks the app to reconnect, "close" sends close frames, "abrupt" resets the connections,
+        "silent" stops reading from them. Raises ValueError for anything else.
         """
         sockets = self._backend.router.socket_mode
         if how == "graceful":

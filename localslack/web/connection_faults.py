@@ -1,4 +1,4 @@
-"""The TCP connections under the server, so that faults can break them the way networks do."""
+"""Breaks the TCP connections under the server as networks do."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Address = tuple[str, int]
 
 
 class ConnectionFaults:
-    """Every open connection by the address of its client."""
+    """The open connections, by the address of the client."""
 
     def __init__(self) -> None:
         self._transports: dict[Address, asyncio.Transport] = {}
 
     def reset(self, scope: Scope) -> bool:
-        """Break the connection of a request with a TCP reset; False if it is gone already."""
+        """Break a request's connection with a TCP reset; returns False if it's gone."""
         transport = self._transport_of(scope)
         if transport is None:
             return False
@@ -33,7 +33,7 @@ class ConnectionFaults:
         return True
 
     def stop_reading(self, scope: Scope) -> bool:
-        """Leave the connection open and stop reading from it, as when a network drops packets."""
+        """Stop reading from a connection that stays open, as when a network drops packets."""
         transport = self._transport_of(scope)
         if transport is None:
             return False
@@ -41,15 +41,15 @@ class ConnectionFaults:
         return True
 
     def protocols(self) -> tuple[type[asyncio.Protocol], type[asyncio.Protocol]]:
-        """The HTTP and WebSocket protocols for uvicorn that register their connections here."""
+        """Return HTTP and WebSocket protocols for uvicorn that track their connections here."""
         return _tracking_protocol(H11Protocol, self), _tracking_protocol(WebSocketsSansIOProtocol, self)
 
     def track(self, transport: asyncio.Transport) -> None:
-        """Note an open connection."""
+        """Add an open connection."""
         self._transports[transport.get_extra_info("peername")[:2]] = transport
 
     def untrack(self, address: Address | None) -> None:
-        """Forget a closed connection."""
+        """Remove a closed connection."""
         if address is not None:
             self._transports.pop(address, None)
 

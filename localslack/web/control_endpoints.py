@@ -1,4 +1,4 @@
-"""The switches for tests, under /_control/: faults, time, people, disconnections, and what was called."""
+"""The switches for tests, under /_control/: faults, time, people, connections, and the log of calls."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from localslack.web.requests import read_json_object
 from localslack.workspace import objects
 
 JSON = dict[str, Any]
-# How often everything that is ready goes on before time is said to have passed.
+# How many turns of the event loop to wait after moving the clock, so that everything due has happened.
 EVENT_LOOP_TURNS = 25
 
 
 class ControlEndpoints:
-    """JSON endpoints that change the workspace from outside."""
+    """JSON endpoints that change the workspace."""
 
     def __init__(self, backend: Backend, app_endpoints: AppEndpoints) -> None:
         self._backend = backend
         self._app_endpoints = app_endpoints
 
     def routes(self) -> list[BaseRoute]:
-        """The routes of this side: POST with a JSON object each."""
+        """Return the routes of the switches; each takes a JSON object by POST."""
         actions: dict[str, Callable[[JSON], Awaitable[JSON]]] = {
             "status": self._status,
             "faults": self._inject_fault,
@@ -80,7 +80,7 @@ class ControlEndpoints:
 
     async def _advance(self, body: JSON) -> JSON:
         now = self._backend.clock.advance(float(body["seconds"]))
-        # What was due has given up, been sent again or begun its next wait when the caller moves on.
+        # By the time this returns, what was due has timed out, been sent again, or started its next wait.
         for _ in range(EVENT_LOOP_TURNS):
             await asyncio.sleep(0)
         return {"now": now}

@@ -1,4 +1,4 @@
-"""Reading uploaded files: with a token at url_private, and by a permalink on the page."""
+"""Reading uploaded files: with a token at url_private, or through a permalink."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from localslack.workspace.file_objects import files_shown_in
 from localslack.workspace.file_types import PICTURE_TYPES
 from localslack.workspace.records import File
 
-# What somebody uploaded must not act as a part of the page, whatever it says it is.
+# An uploaded file must not run as part of the page, whatever its type is.
 UNTRUSTED_FILE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "X-Content-Type-Options": "nosniff",
@@ -25,13 +25,13 @@ UNTRUSTED_FILE_HEADERS = {
 
 
 class FileEndpoints:
-    """The addresses in file objects."""
+    """The URLs in file objects."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
     def routes(self) -> list[BaseRoute]:
-        """The routes of this side."""
+        """Return the routes for files."""
         return [
             Route("/files-pri/{team}-{file}/download/{name}", self.download),
             Route("/files-pri/{team}-{file}/{name}", self.download),
@@ -40,7 +40,7 @@ class FileEndpoints:
         ]
 
     async def download(self, request: Request) -> Response:
-        """Give the bytes to whoever has the bot's token and files:read; like Slack send others to the page."""
+        """Send the bytes if the request has the bot's token and files:read; redirect to the page if not."""
         backend = self._backend
         try:
             if read_token(request, {}) != backend.secrets.bot_token:
@@ -53,7 +53,7 @@ class FileEndpoints:
         return file_response(file, backend.workspace.file_content(file))
 
     async def open_on_page(self, request: Request) -> Response:
-        """Open the page at the message that shares the file."""
+        """Redirect to the message that shares the file."""
         workspace, file_id = self._backend.workspace, request.path_params["file"]
         messages = (message for channel in workspace.channels.values() for message in workspace.messages(channel))
         first_message = next((message for message in messages if file_id in files_shown_in(workspace, message)), None)
@@ -63,7 +63,7 @@ class FileEndpoints:
 
 
 def file_response(file: File, content: bytes) -> Response:
-    """The bytes of a file: pictures to be seen, everything else to be saved."""
+    """Return a response with a file: pictures are shown, everything else is downloaded."""
     disposition = "inline" if file.mimetype in PICTURE_TYPES else "attachment"
     headers = {"Content-Disposition": f"{disposition}; filename*=UTF-8''{quote(file.name, safe='')}"}
     return Response(content, media_type=file.mimetype, headers=UNTRUSTED_FILE_HEADERS | headers)

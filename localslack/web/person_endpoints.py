@@ -1,4 +1,4 @@
-"""The side of the people: what they see and do, for the page and for tests alike."""
+"""The endpoints for people, used by the page and by tests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PersonEndpoints:
         self._person_view = PersonView(backend)
 
     def routes(self) -> list[BaseRoute]:
-        """The routes of this side."""
+        """Return the routes for people."""
         queries = {
             "people": lambda _: {"people": self._person_view.people()},
             "overview": lambda q: self._person_view.overview(q("user")),
@@ -70,7 +70,7 @@ class PersonEndpoints:
         return [changes, Route("/_ui/file", self.file, methods=["GET"]), *query_routes, *action_routes]
 
     async def changes(self, request: Request) -> Response:
-        """The changes after a number, waiting for one if there is none."""
+        """Return the changes after a number, waiting for one if there is none."""
         query = request.query_params
         try:
             after, wait = int(query.get("after", "0")), float(query.get("wait", "0"))
@@ -87,7 +87,7 @@ class PersonEndpoints:
         )
 
     async def file(self, request: Request) -> Response:
-        """The bytes of a file, for somebody who sees it."""
+        """Return the bytes of a file to someone who sees it."""
         query: JSON = dict(request.query_params)
         try:
             file = self._person_view.file(_required_field(query, "user"), _required_field(query, "id"))

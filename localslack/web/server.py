@@ -1,4 +1,4 @@
-"""One ASGI application from all sides, and the uvicorn that serves it."""
+"""The ASGI application with all endpoints, and the uvicorn server that runs it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOST = "127.0.0.1"
 
 
 class _Server(uvicorn.Server):
-    """Sends home whoever waits for a change before it waits for requests to end."""
+    """Ends all waiting for changes before it waits for requests to end."""
 
     def __init__(self, config: uvicorn.Config, backend: Backend) -> None:
         super().__init__(config)
@@ -35,9 +35,12 @@ class _Server(uvicorn.Server):
 
 
 def listen(port: int = 0) -> socket.socket:
-    """A listening socket on 127.0.0.1; raises OSError when the port is taken, OverflowError when none can be it."""
-    # The protocol is spelled out because asyncio switches Nagle's algorithm off for such sockets only; with it
-    # every answer on a kept connection takes 40 ms.
+    """Return a listening socket on 127.0.0.1.
+
+    port: 0 for any free one. Raises OSError if it's taken, OverflowError if it's no port number.
+    """
+    # The protocol is explicit because asyncio turns off Nagle's algorithm only for such sockets; with it,
+    # every answer on a reused connection takes 40 ms.
     listening_socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -52,7 +55,10 @@ def listen(port: int = 0) -> socket.socket:
 
 
 def build(settings: BackendSettings, port: int, on_start: Callable[[Backend], None]) -> uvicorn.Server:
-    """The server of one workspace. on_start is called in its event loop when it is ready."""
+    """Return the server of one workspace.
+
+    on_start: called in the server's event loop when it's ready.
+    """
     backend, connection_faults = Backend(settings), ConnectionFaults()
     app_endpoints = AppEndpoints(backend, connection_faults)
 

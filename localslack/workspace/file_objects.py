@@ -1,4 +1,4 @@
-"""Uploaded files: how Slack words them, where they are read, and which messages show them."""
+"""File objects: how Slack describes files, where their bytes are, and who sees them."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from localslack.workspace.file_types import PICTURE_TYPES, filetype_names
 from localslack.workspace.records import JSON, File, PostedMessage, User
 from localslack.workspace.state import WorkspaceState
 
-# The sizes of Slack's previews; here each of them is the picture itself.
+# The sizes of Slack's previews. Here, each preview is the picture itself.
 THUMBNAIL_SIZES = (64, 80, 160, 360, 480, 720)
 
 
 def file_object(workspace: WorkspaceState, file: File) -> JSON:
-    """A file object, as messages carry it."""
+    """Return the file object that messages carry."""
     filetype, pretty = filetype_names(file.mimetype)
     kind = {"mimetype": file.mimetype, "filetype": file.snippet_type or filetype, "pretty_type": pretty}
     return _common_fields(workspace, file) | kind | _thumbnail_fields(workspace, file)
 
 
 def unprocessed_file_object(workspace: WorkspaceState, file: File) -> JSON:
-    """A file object as files.completeUploadExternal returns it: Slack looks into the file only afterwards."""
+    """Return the file object before Slack has checked the file, as after completing an upload."""
     unknown = {"mimetype": "", "filetype": "", "pretty_type": "", "media_display_type": "unknown"}
     return _common_fields(workspace, file) | unknown | {"shares": {}, "channels": [], "groups": [], "ims": []}
 
 
 def file_info_object(workspace: WorkspaceState, file: File, *, is_ready: bool) -> JSON:
-    """A file object as files.info returns it: where it is shared and, once Slack has checked it, what it is."""
+    """Return the file object of files.info: where the file is shared and, if it's ready, what it is."""
     if not is_ready:
         return unprocessed_file_object(workspace, file)
     channel_ids: dict[str, list[str]] = {"channels": [], "groups": [], "ims": []}
@@ -50,24 +50,24 @@ def file_info_object(workspace: WorkspaceState, file: File, *, is_ready: bool) -
 
 
 def private_url(workspace: WorkspaceState, file: File, path_prefix: str = "") -> str:
-    """Where the bytes are read with a token; way may be "download/"."""
+    """Return the URL for the bytes, which needs a token. path_prefix: "" or "download/"."""
     return f"{workspace.team.url}files-pri/{workspace.team.id}-{file.id}/{path_prefix}{_name_in_url(file.name)}"
 
 
 def permalink(workspace: WorkspaceState, file: File) -> str:
-    """Where people look at the file."""
+    """Return the URL that opens the file for people."""
     return f"{workspace.team.url}files/{file.user}/{file.id}/{_name_in_url(file.name)}"
 
 
 def find_picture(workspace: WorkspaceState, slack_file: JSON) -> File | None:
-    """The picture that the slack_file of a block means, by its id or by either of its addresses; None if none."""
+    """Return the picture that a block's slack_file names, by id or by one of its URLs, or None."""
     url = slack_file.get("url")
     file = workspace.files.get(str(slack_file.get("id"))) if url is None else _find_by_url(workspace, url)
     return file if file and file.mimetype in PICTURE_TYPES else None
 
 
 def can_see_picture(workspace: WorkspaceState, slack_file: JSON, person: User) -> bool:
-    """Whether a slack_file's picture is the person's own, or in a lasting message that they can see."""
+    """Return whether a person owns a slack_file's picture, or sees a message with it that isn't ephemeral."""
     file = find_picture(workspace, slack_file)
     if file is None:
         return False
@@ -76,7 +76,7 @@ def can_see_picture(workspace: WorkspaceState, slack_file: JSON, person: User) -
 
 
 def can_app_see(workspace: WorkspaceState, file: File) -> bool:
-    """Whether a file is the app's, or shared in a conversation that the app is in."""
+    """Return whether the app owns a file, or is in a conversation where it's shared."""
     bot_user_id = workspace.app.bot_user_id
     return file.user == bot_user_id or any(
         bot_user_id in workspace.channels[message.channel].members for message in _messages_with(workspace, file)
@@ -84,20 +84,20 @@ def can_app_see(workspace: WorkspaceState, file: File) -> bool:
 
 
 def files_shown_in(workspace: WorkspaceState, message: PostedMessage) -> Iterator[str]:
-    """The ids of the files that a message shows."""
+    """Yield the ids of the files in a message."""
     yield from message.files
     yield from files_shown_by(workspace, [message.blocks, message.attachments])
 
 
 def files_shown_by(workspace: WorkspaceState, blocks: object) -> Iterator[str]:
-    """The ids of the pictures that blocks show."""
+    """Yield the ids of the pictures in blocks."""
     for slack_file, _ in slack_files(blocks):
         if file := find_picture(workspace, slack_file):
             yield file.id
 
 
 def _messages_with(workspace: WorkspaceState, file: File) -> Iterator[PostedMessage]:
-    """The lasting messages with a file, in every conversation."""
+    """Yield the messages with a file in all conversations, without ephemeral ones."""
     messages = (message for channel in workspace.channels.values() for message in workspace.messages(channel))
     return (
         message for message in messages if message.audience is None and file.id in files_shown_in(workspace, message)

@@ -1,4 +1,4 @@
-"""What kind of file some bytes are: pictures by what they begin with, as Slack does it, the rest by name."""
+"""The types of files: pictures are recognized by their first bytes, as at Slack, and others by name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import mimetypes
 from dataclasses import dataclass
 
 UNKNOWN = "application/octet-stream"
-# What blocks and the page show as pictures: https://docs.slack.dev/reference/block-kit/composition-objects/
+# What blocks and the page can show as pictures: https://docs.slack.dev/reference/block-kit/composition-objects/
 PICTURE_TYPES = {"image/png": ("png", "PNG"), "image/jpeg": ("jpg", "JPEG"), "image/gif": ("gif", "GIF")}
 # filetype and pretty_type: https://docs.slack.dev/reference/objects/file-object
 FILETYPE_NAMES = {
@@ -20,13 +20,13 @@ FILETYPE_NAMES = {
     UNKNOWN: ("binary", "Binary"),
 }
 PNG, GIF, JPEG = b"\x89PNG\r\n\x1a\n", (b"GIF87a", b"GIF89a"), b"\xff\xd8"
-# Start of frame: the segments of a JPEG that tell its size; C4, C8 and CC are something else.
+# Start of frame: the segments of a JPEG that tell its size; C4, C8, and CC are something else.
 START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileType:
-    """A kind of file, with the size of a picture in pixels."""
+    """A MIME type; pictures also have a size in pixels."""
 
     mimetype: str
     width: int = 0
@@ -34,7 +34,10 @@ class FileType:
 
 
 def detect_file_type(name: str, content: bytes) -> FileType:
-    """Tell the kind of a file. What is named like a picture and is none is of no known kind."""
+    """Return the type of a file.
+
+    A file that's named like a picture, but isn't one, has an unknown type.
+    """
     if content.startswith(PNG) and content[12:16] == b"IHDR":
         return FileType(mimetype="image/png", width=_big_endian(content[16:20]), height=_big_endian(content[20:24]))
     if content.startswith(GIF):
@@ -47,7 +50,7 @@ def detect_file_type(name: str, content: bytes) -> FileType:
 
 
 def filetype_names(mimetype: str) -> tuple[str, str]:
-    """Return Slack's filetype and pretty_type of a kind."""
+    """Return Slack's filetype and pretty_type for a MIME type."""
     subtype = mimetype.rsplit("/", 1)[-1]
     return FILETYPE_NAMES.get(mimetype, (subtype, subtype.upper()))
 

@@ -1,4 +1,4 @@
-"""From what an app sends to the content of a message: the rules that are the same wherever it sends it."""
+"""Checks and parses the content of a message, wherever the app sends it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ FLAGS = ("parse", "mrkdwn", "link_names", "unfurl_links", "unfurl_media")
 
 
 def parse_content(arguments: Mapping[str, Any], has_picture: PictureCheck) -> JSON:
-    """The content fields of Message that these arguments ask for: only those that were sent.
+    """Return the content fields of PostedMessage that these arguments set.
 
-    has_picture tells which slack_files there are.
+    has_picture: returns whether a slack_file can be shown.
     Raises no_text, invalid_blocks(_format), msg_blocks_too_long, invalid_attachments, too_many_attachments,
-    msg_too_long, markdown_text_conflict, invalid_metadata_format.
+    msg_too_long, markdown_text_conflict, or invalid_metadata_format.
     """
     content: JSON = {}
     if arguments.get("text") is not None:
@@ -43,14 +43,14 @@ def parse_content(arguments: Mapping[str, Any], has_picture: PictureCheck) -> JS
 
 
 def require_content(content: JSON) -> JSON:
-    """The content, if there is anything to show in it; raises no_text."""
+    """Return the content if there is anything to show; raises no_text."""
     if not any(content.get(name) for name in ("text", "blocks", "attachments")):
         raise SlackError("no_text")
     return content
 
 
 def decode_json(value: Any, error: str) -> Any:
-    """A value that may have come as JSON in a string; raises the given error if that cannot be read."""
+    """Return a value that can also be sent as JSON in a string; raises `error` if it isn't valid JSON."""
     if not isinstance(value, str):
         return value
     try:
@@ -70,7 +70,7 @@ def _parse_blocks(value: Any, has_picture: PictureCheck) -> list[JSON]:
 
 
 def _check_tables(content: JSON) -> None:
-    """Blocks and attachments are one message, and have room for one table together."""
+    """Check the tables of blocks and attachments together: a message has room for one."""
     attached_blocks = [block for attachment in content.get("attachments", []) for block in attachment.get("blocks", [])]
     if attached_blocks:
         _raise_for_problems(

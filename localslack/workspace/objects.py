@@ -1,4 +1,4 @@
-"""How Slack's Web API words the workspace's records as JSON."""
+"""Slack's object types: users, conversations, messages, and user groups as JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from localslack.workspace.state import WorkspaceState
 
 
 def user_object(workspace: WorkspaceState, person: User) -> JSON:
-    """A user object, as users.info returns it."""
+    """Return a user object, as in users.info."""
     fields: JSON = {
         "id": person.id,
         "team_id": person.team_id,
@@ -38,7 +38,7 @@ def user_object(workspace: WorkspaceState, person: User) -> JSON:
 
 
 def bot_user_object(workspace: WorkspaceState) -> JSON:
-    """The user object of the app's own bot user."""
+    """Return the user object of the app's bot user."""
     app = workspace.app
     person = User(
         id=app.bot_user_id, name=app.bot_handle, team_id=workspace.team.id, real_name=app.bot_name, is_bot=True
@@ -49,7 +49,7 @@ def bot_user_object(workspace: WorkspaceState) -> JSON:
 
 
 def conversation_object(workspace: WorkspaceState, channel: Conversation) -> JSON:
-    """A conversation object, as conversations.info returns it."""
+    """Return a conversation object, as in conversations.info."""
     if channel.is_im:
         return {
             "id": channel.id,
@@ -66,7 +66,7 @@ def conversation_object(workspace: WorkspaceState, channel: Conversation) -> JSO
 
 
 def message_object(workspace: WorkspaceState, message: PostedMessage, *, with_metadata: bool = True) -> JSON:
-    """A message object, as the Web API and interaction payloads carry it."""
+    """Return a message object, as in the Web API and in payloads."""
     fields: JSON = {"type": "message"}
     if subtype := message.subtype or ("file_share" if message.files else None):
         fields["subtype"] = subtype
@@ -87,7 +87,7 @@ def message_object(workspace: WorkspaceState, message: PostedMessage, *, with_me
 
 
 def message_for_person(workspace: WorkspaceState, message: PostedMessage) -> JSON:
-    """A message as a person sees it: with its conversation, and whether nobody else sees it."""
+    """Return a message as a person sees it: with its conversation, and whether it's ephemeral."""
     return message_object(workspace, message) | {
         "channel": message.channel,
         "is_ephemeral": message.audience is not None,
@@ -95,13 +95,13 @@ def message_for_person(workspace: WorkspaceState, message: PostedMessage) -> JSO
 
 
 def permalink(workspace: WorkspaceState, message: PostedMessage) -> str:
-    """The permalink of a message, which this workspace's own page opens."""
+    """Return the permalink of a message, which opens on this workspace's page."""
     url = f"{workspace.team.url}archives/{message.channel}/p{message.ts.replace('.', '')}"
     return f"{url}?thread_ts={message.thread_ts}&cid={message.channel}" if message.is_reply else url
 
 
 def bot_profile(workspace: WorkspaceState) -> JSON:
-    """The bot_profile part of the app's messages."""
+    """Return the bot_profile in the app's messages."""
     app = workspace.app
     return {
         "id": app.bot_id,
@@ -118,7 +118,7 @@ def bot_profile(workspace: WorkspaceState) -> JSON:
 def user_group_object(
     workspace: WorkspaceState, group: UserGroup, *, with_users: bool = False, with_count: bool = False
 ) -> JSON:
-    """A user group object, as usergroups.list returns it."""
+    """Return a user group object, as in usergroups.list."""
     fields: JSON = {
         "id": group.id,
         "team_id": workspace.team.id,

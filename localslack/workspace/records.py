@@ -1,4 +1,4 @@
-"""What a workspace is made of. Plain records: they are stored as they are, field by field."""
+"""The records that a workspace consists of. They're stored field by field."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ JSON = dict[str, Any]
 class User:
     """A user account: a person, a bot, a guest, a stranger from another workspace, or a deleted account.
 
-    team_id: the workspace that they belong to. enterprise_user: who they are in an Enterprise Grid, in Slack's words;
-    with it they can be members of this workspace too.
+    team_id: the workspace that they belong to. enterprise_user: Slack's object for people of an Enterprise Grid; with
+    it, they can be members of this workspace, too.
     """
 
     id: str
@@ -35,7 +35,7 @@ class User:
 class Conversation:
     """A public or private channel, or a direct conversation between the app and one person.
 
-    posting: who can post, everyone or admins.
+    posting: who can post, "everyone" or "admins".
     """
 
     id: str
@@ -51,14 +51,14 @@ class Conversation:
 
     @property
     def kind(self) -> str:
-        """The conversation type in the words of conversations.list."""
+        """The conversation type, as in conversations.list."""
         if self.is_im:
             return "im"
         return "private_channel" if self.is_private else "public_channel"
 
     @property
     def scope_prefix(self) -> str:
-        """The first half of the scopes that cover this conversation: channels, groups or im."""
+        """The first half of the scopes for this conversation: channels, groups, or im."""
         return {"im": "im", "private_channel": "groups", "public_channel": "channels"}[self.kind]
 
 
@@ -74,9 +74,9 @@ class UserGroup:
 
 @dataclass(kw_only=True)
 class File:
-    """An uploaded file; its bytes are kept beside it. width and height are those of a picture.
+    """An uploaded file, without its bytes. width and height are those of a picture, in pixels.
 
-    ready_at: when Slack has looked into it, in seconds since the epoch; nobody knows what it is before that.
+    ready_at: when Slack has checked it, in seconds since the epoch; until then, its type is unknown.
     """
 
     id: str
@@ -95,7 +95,7 @@ class File:
 
 @dataclass(kw_only=True)
 class PostedMessage:
-    """A message; with an audience it is ephemeral and only that person sees it."""
+    """A message. audience: the only person who sees it, if it's ephemeral, or None."""
 
     ts: str
     channel: str
@@ -103,7 +103,7 @@ class PostedMessage:
     text: str = ""
     blocks: list[JSON] = field(default_factory=list)
     attachments: list[JSON] = field(default_factory=list)
-    # The ids of the files that it shares.
+    # The ids of its files.
     files: list[str] = field(default_factory=list)
     metadata: JSON | None = None
     thread_ts: str | None = None
@@ -113,12 +113,12 @@ class PostedMessage:
     audience: str | None = None
     # Who reacted, by emoji: {"name", "users"}.
     reactions: list[JSON] = field(default_factory=list)
-    # What only the sender said about presentation: parse, mrkdwn, unfurl_links, unfurl_media.
+    # Arguments about presentation: parse, mrkdwn, link_names, unfurl_links, unfurl_media.
     flags: JSON = field(default_factory=dict)
 
     @property
     def is_reply(self) -> bool:
-        """Whether the message hangs in a thread that another message opened."""
+        """Whether the message is a reply in a thread."""
         return self.thread_ts is not None and self.thread_ts != self.ts
 
     @property
@@ -145,7 +145,7 @@ class App:
 
 @dataclass(frozen=True, kw_only=True)
 class Team:
-    """The workspace itself; url is where this process serves it."""
+    """The workspace, in Slack's terms; url is where this process serves it."""
 
     id: str
     name: str
@@ -155,7 +155,7 @@ class Team:
 
 @dataclass(frozen=True, kw_only=True)
 class Secrets:
-    """What an app needs to talk to this workspace, and to know that it is this workspace."""
+    """The tokens and secrets with which the app and the workspace identify themselves to each other."""
 
     bot_token: str
     app_token: str

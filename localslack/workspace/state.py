@@ -1,6 +1,6 @@
-"""The state of the workspace: people, channels, groups and messages, and how they may change.
+"""The state of the workspace: people, channels, groups, and messages, and all changes to them.
 
-Owned by the event loop, so there are no locks. Every change goes to the store first and then to the stream.
+It belongs to the event loop, so there are no locks. Every change goes to the state file, and then to the change feed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class WorkspaceState:
     # -- people ---------------------------------------------------------------------------------------------
 
     def person(self, id_or_handle: str) -> User:
-        """The account with this id or handle; raises user_not_found."""
+        """Return the account with this id or handle; raises user_not_found."""
         person = self.people.get(id_or_handle) or next(
             (person for person in self.people.values() if person.name == id_or_handle.removeprefix("@")), None
         )
@@ -56,7 +56,11 @@ class WorkspaceState:
         return person
 
     def change_person(self, id_or_handle: str, **changed: Any) -> User:
-        """Change fields of an account: make it a guest, a bot, deleted, a stranger; raises user_not_found."""
+        """Change fields of an account, and return it.
+
+        For example, make it a guest, a bot, deleted, or a stranger. Raises user_not_found, or invalid_arguments for a
+        field that doesn't exist.
+        """
         person = self.person(id_or_handle)
         for name, value in changed.items():
             if name == "id" or name not in {field.name for field in fields(User)}:
@@ -66,26 +70,26 @@ class WorkspaceState:
         return person
 
     def add_person(self, seed: PersonSeed) -> User:
-        """Add an account and take it into no channel."""
+        """Add an account that isn't in any channel."""
         person = User(**{**asdict(seed), "team_id": seed.team_id or self.team.id})
         person.real_name = person.real_name or person.name.title()
         self._save_person(person)
         return person
 
     def is_stranger(self, person: User) -> bool:
-        """Whether the account belongs to another workspace, and this one isn't among those of its organization."""
+        """Return whether an account belongs to another workspace, and isn't a member of this one, too."""
         teams = (person.enterprise_user or {}).get("teams", [])
         return person.team_id != self.team.id and self.team.id not in teams
 
     def is_shared(self, channel: Conversation) -> bool:
-        """Whether strangers are in a conversation."""
+        """Return whether strangers are in a conversation."""
         return any(
             self.is_stranger(self.people[member_id]) for member_id in channel.members if member_id in self.people
         )
 
     @property
     def enterprise(self) -> dict[str, str] | None:
-        """The Enterprise Grid that the workspace belongs to, known by its members: their id and name, or None."""
+        """The id and name of the Enterprise Grid that members of the workspace belong to, or None."""
         for person in self.people.values():
             if person.enterprise_user and not self.is_stranger(person):
                 return {
@@ -95,7 +99,10 @@ class WorkspaceState:
         return None
 
     def can_see(self, person: User, channel: Conversation) -> bool:
-        """Whether a person can read a conversation: as a member, or a public one unless they're a guest."""
+        """Return whether a person can read a conversation.
+
+        Members can; others can read a public channel unless they're guests or strangers.
+        """
         if person.id in channel.members:
             return True
         is_guest = person.is_restricted or person.is_ultra_restricted or self.is_stranger(person)
@@ -104,7 +111,7 @@ class WorkspaceState:
     # -- groups ---------------------------------------------------------------------------------------------
 
     def set_user_group(self, seed: GroupSeed) -> UserGroup:
-        """Make a user group, or change who is in it."""
+        """Create a user group, or change its members."""
         members = [self.person(member).id for member in seed.members]
         group = UserGroup(id=seed.id, handle=seed.handle, name=seed.name, members=members)
         self.groups[group.id] = group
@@ -115,7 +122,7 @@ class WorkspaceState:
     # -- channels -------------------------------------------------------------------------------------------
 
     def channel(self, name: str) -> Conversation:
-        """The conversation with this id or (#)name; raises channel_not_found."""
+        """Return the conversation with this id or (#)name; raises channel_not_found."""
         channel = self.channels.get(name) or next(
             (
                 candidate
@@ -129,7 +136,7 @@ class WorkspaceState:
         return channel
 
     def add_channel(self, seed: ChannelSeed) -> Conversation:
-        """Make a channel with the seed's members."""
+        """Add a channel with the seed's members."""
         channel = Conversation(
             id=seed.id,
             name=seed.name,
@@ -144,38 +151,38 @@ class WorkspaceState:
         return channel
 
     def set_members(self, channel: Conversation, members: list[str]) -> None:
-        """Say who is in a channel, by name or id; "bot" is the app."""
+        """Set the members of a channel, by name or id; "bot" is the app."""
         channel.members = [self._member_id(member) for member in members]
         self._save_channel(channel)
 
     def archive(self, channel: Conversation, archived: bool = True) -> None:
-        """Archive a channel, or bring it back."""
+        """Archive or unarchive a channel."""
         channel.is_archived = archived
         self._save_channel(channel)
 
     def rename(self, channel: Conversation, name: str) -> None:
-        """Rename a channel; Slack remembers its earlier names."""
+        """Rename a channel; its earlier names are kept."""
         channel.previous_names.append(channel.name)
         channel.name = name.removeprefix("#")
         self._save_channel(channel)
 
     def limit_posting(self, channel: Conversation, allowed: str) -> None:
-        """Say who can post in a channel: everyone or admins."""
+        """Set who can post in a channel: "everyone" or "admins"."""
         channel.posting = allowed
         self._save_channel(channel)
 
     def can_post(self, channel: Conversation, member: str) -> bool:
-        """Whether a member can post; the app is not an admin."""
+        """Return whether a member can post; the app isn't an admin."""
         return channel.posting == "everyone" or (member in self.people and self.people[member].is_admin)
 
     def join(self, channel: Conversation, member: str) -> None:
-        """Make an account a member of a channel."""
+        """Add an account to the members of a channel."""
         if member not in channel.members:
             channel.members.append(member)
             self._save_channel(channel)
 
     def open_direct_message(self, person: User) -> Conversation:
-        """The conversation between the app and a person, opened if need be."""
+        """Return the conversation between the app and a person; opens it if necessary."""
         channel_id = "D" + person.id[1:]
         if channel_id not in self.channels:
             members = [self.app.bot_user_id, person.id]
@@ -184,19 +191,19 @@ class WorkspaceState:
         return self.channels[channel_id]
 
     def direct_message_partner(self, channel: Conversation) -> str:
-        """The person at the other end of a direct conversation with the app."""
+        """Return the id of the person in a direct conversation with the app."""
         return next(member for member in channel.members if member != self.app.bot_user_id)
 
     # -- files ----------------------------------------------------------------------------------------------
 
     def file(self, file_id: str) -> File:
-        """One completed file; raises file_not_found."""
+        """Return a completed file; raises file_not_found."""
         if file_id not in self.files:
             raise SlackError("file_not_found")
         return self.files[file_id]
 
     def file_content(self, file: File) -> bytes:
-        """The bytes of a file."""
+        """Return the bytes of a file."""
         return self._contents[file.id]
 
     def save_file(self, file: File, content: bytes) -> None:
@@ -209,40 +216,43 @@ class WorkspaceState:
     # -- messages -------------------------------------------------------------------------------------------
 
     def messages(self, channel: Conversation) -> list[PostedMessage]:
-        """Everything in a conversation, oldest first, replies and ephemerals included."""
+        """Return every message in a conversation, oldest first, including replies and ephemeral ones."""
         messages = self._messages[channel.id]
         return [messages[ts] for ts in self._order[channel.id]]
 
     def message(self, channel: Conversation, ts: str) -> PostedMessage:
-        """One lasting message; raises message_not_found, for ephemerals too."""
+        """Return a message that isn't ephemeral; raises message_not_found."""
         message = self._messages[channel.id].get(ts)
         if message is None or message.audience is not None:
             raise SlackError("message_not_found")
         return message
 
     def find_message(self, channel: Conversation, ts: str) -> PostedMessage | None:
-        """One message, ephemeral or not, or None."""
+        """Return a message, ephemeral or not, or None."""
         return self._messages[channel.id].get(ts)
 
     def replies(self, parent: PostedMessage) -> list[PostedMessage]:
-        """The lasting replies in the thread that a message opened, oldest first."""
+        """Return the replies to a message, oldest first, without ephemeral ones."""
         reply_ts = self._threads.get((parent.channel, parent.ts), [])
         return [self._messages[parent.channel][ts] for ts in reply_ts]
 
     def next_ts(self) -> str:
-        """A timestamp that no message has had, later than all others."""
+        """Return a new timestamp, later than all others."""
         self._last_us = max(self._last_us + 1, int(self._clock.now() * 1_000_000))
         return f"{self._last_us // 1_000_000}.{self._last_us % 1_000_000:06d}"
 
     def post_message(self, channel: Conversation, user: str, **content: Any) -> PostedMessage:
-        """Add a message of an account to a conversation, with the content fields of Message."""
+        """Add a message to a conversation.
+
+        user: the id of its author. content: further fields of PostedMessage.
+        """
         message = PostedMessage(ts=self.next_ts(), channel=channel.id, user=user, **content)
         self._index_message(message)
         self._save_message(message)
         return message
 
     def edit_message(self, message: PostedMessage, **content: Any) -> PostedMessage:
-        """Change the content of a message and remember that it was edited."""
+        """Change fields of a message, mark it as edited, and return it."""
         edited = {"user": message.user, "ts": self.next_ts()}
         edited_message = replace(message, edited=edited, **content)
         self._messages[message.channel][message.ts] = edited_message
@@ -250,14 +260,14 @@ class WorkspaceState:
         return edited_message
 
     def add_reaction(self, message: PostedMessage, user: str, name: str) -> PostedMessage:
-        """Add an account's reaction to a message; raises already_reacted."""
+        """Add a person's or the app's reaction to a message; raises already_reacted."""
         users = self._users_by_reaction(message).get(name, [])
         if user in users:
             raise SlackError("already_reacted")
         return self._save_reactions(message, {**self._users_by_reaction(message), name: [*users, user]})
 
     def remove_reaction(self, message: PostedMessage, user: str, name: str) -> PostedMessage:
-        """Remove an account's reaction from a message; raises no_reaction."""
+        """Remove a person's or the app's reaction from a message; raises no_reaction."""
         users = self._users_by_reaction(message).get(name, [])
         if user not in users:
             raise SlackError("no_reaction")
@@ -265,7 +275,7 @@ class WorkspaceState:
         return self._save_reactions(message, {**self._users_by_reaction(message), name: remaining_users})
 
     def delete_message(self, message: PostedMessage) -> None:
-        """Delete a message. A thread keeps a tombstone where its first message was."""
+        """Delete a message; if it has replies, a tombstone replaces it."""
         if message.audience is None and self.replies(message):
             self._replace_with_tombstone(message)
             return
@@ -277,18 +287,18 @@ class WorkspaceState:
         self._change_feed.publish("message", channel=message.channel, user=message.audience)
 
     def reset(self) -> None:
-        """Start over with the seed; the timestamps go on, so that no message is taken for an old one."""
+        """Start over with the seed. Timestamps continue, so that none is used twice."""
         self._state_file.clear(*DOCUMENT_KINDS)
         self._clear()
         self._apply_seed()
         self._change_feed.publish("reset")
 
     def snapshot(self) -> dict[str, Any]:
-        """A copy of everything, for `put_back`."""
+        """Return a copy of everything, for `restore`."""
         return deepcopy({name: getattr(self, name) for name in SNAPSHOT_FIELDS})
 
     def restore(self, snapshot: dict[str, Any]) -> None:
-        """Let everything be as it was when this was kept; the timestamps go on."""
+        """Restore a snapshot. Timestamps continue, so that none is used twice."""
         self.__dict__.update(deepcopy(snapshot))
         self._state_file.clear(*DOCUMENT_KINDS)
         for person in self.people.values():
@@ -304,7 +314,7 @@ class WorkspaceState:
                 self._save_message(message)
         self._change_feed.publish("reset")
 
-    # -- keeping --------------------------------------------------------------------------------------------
+    # -- storage --------------------------------------------------------------------------------------------
 
     def _users_by_reaction(self, message: PostedMessage) -> dict[str, list[str]]:
         return {reaction["name"]: reaction["users"] for reaction in message.reactions}
@@ -398,6 +408,6 @@ class WorkspaceState:
 
 
 def ts_to_microseconds(ts: str) -> int:
-    """A message timestamp as a number of microseconds, to compare and sort by; raises ValueError."""
+    """Return a message's timestamp in microseconds, for comparing and sorting; raises ValueError."""
     seconds, _, fraction = ts.partition(".")
     return int(seconds) * 1_000_000 + int(fraction.ljust(6, "0")[:6] or 0)

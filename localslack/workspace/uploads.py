@@ -1,4 +1,4 @@
-"""Files on their way in: promised an address, then received, then completed."""
+"""Uploads: reserved with a URL, then received, then completed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from localslack.core.errors import SlackError
 from localslack.workspace.file_types import detect_file_type
 from localslack.workspace.records import File
 
-# Slack's own limit is 1 GB; here every file is held in memory.
+# Slack's own limit is 1 GB; here, every file is in memory.
 MAX_FILE_BYTES = 20_000_000
 MAX_PENDING = 1000
 
 
 @dataclass
 class PendingUpload:
-    """A promised file, and its bytes once they are here."""
+    """A reserved file, and its bytes once they have been received."""
 
     key: str
     file: File
@@ -25,14 +25,14 @@ class PendingUpload:
 
 
 class PendingUploads:
-    """The uploads that have not been completed. They end with the process, as triggers do."""
+    """The uploads that haven't been completed. They're lost when the process ends."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._pending: dict[str, PendingUpload] = {}
 
     def reserve(self, name: str, size: int, user: str, *, alt_text: str = "", snippet_type: str = "") -> PendingUpload:
-        """Give a file an id and an address to send its bytes to, once."""
+        """Reserve a file id, and a key for the URL that takes the bytes, once."""
         file = File(
             id=new_file_id(),
             name=name,
@@ -48,7 +48,10 @@ class PendingUploads:
         return upload
 
     def receive(self, key: str, content: bytes) -> File:
-        """Take the bytes of a promised file; raises invalid_upload_url or size_mismatch, and keeps nothing then."""
+        """Receive the bytes of a reserved file; raises invalid_upload_url or size_mismatch.
+
+        Nothing is kept after an error.
+        """
         upload = next((pending for pending in self._pending.values() if pending.key == key), None)
         if upload is None or upload.content is not None:
             raise SlackError("invalid_upload_url", status=404)
@@ -59,27 +62,27 @@ class PendingUploads:
         return upload.file
 
     def received_upload(self, file_id: str) -> PendingUpload:
-        """The upload of this file id, if its bytes are here; raises file_not_found."""
+        """Return an upload whose bytes have been received; raises file_not_found."""
         upload = self._pending.get(file_id)
         if upload is None or upload.content is None:
             raise SlackError("file_not_found")
         return upload
 
     def forget(self, file_id: str) -> None:
-        """Let go of an upload that has been completed."""
+        """Remove an upload that has been completed."""
         self._pending.pop(file_id, None)
 
     def clear(self) -> None:
-        """Forget all uploads."""
+        """Remove all uploads."""
         self._pending.clear()
 
 
 def new_file_id() -> str:
-    """Make up a file id."""
+    """Return a new file id."""
     return f"F{secrets.token_hex(5).upper()}"
 
 
 def with_detected_type(file: File, content: bytes) -> File:
-    """The file with what its bytes tell of it."""
+    """Return the file with the size and type of its bytes."""
     kind = detect_file_type(file.name, content)
     return replace(file, size=len(content), mimetype=kind.mimetype, width=kind.width, height=kind.height)

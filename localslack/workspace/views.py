@@ -1,4 +1,4 @@
-"""Open modals, a stack of at most three per person, and Home tabs: with hashes and what has been filled in so far."""
+"""Open modals and published Home tabs, with their hashes and current state."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_VIEW_BYTES = 250_000
 
 
 class Views:
-    """Every open modal and every published Home tab, by person. Home tabs outlive the process, as at Slack."""
+    """Every open modal, at most three per person, and every Home tab. The state file keeps Home tabs."""
 
     def __init__(
         self,
@@ -43,39 +43,39 @@ class Views:
         self._homes: dict[str, JSON] = {body["user"]: body["view"] for body in state_file.read_all("home")}
 
     def stack(self, user: str) -> list[JSON]:
-        """The modals of a person, the one in front last."""
+        """Return a person's modals; the last one is in front."""
         return list(self._stacks.get(user, []))
 
     def top(self, user: str) -> JSON | None:
-        """The modal in front of a person, or None."""
+        """Return the modal in front, or None."""
         stack = self._stacks.get(user)
         return stack[-1] if stack else None
 
     def home(self, user: str) -> JSON | None:
-        """What is published on a person's Home tab, or None."""
+        """Return the view on a person's Home tab, or None."""
         return self._homes.get(user)
 
     def open_modal(self, user: str, view_id: str) -> JSON:
-        """A person's open modal; raises not_found."""
+        """Return a person's open modal by its id; raises not_found."""
         for view in self._stacks.get(user, []):
             if view["id"] == view_id:
                 return view
         raise SlackError("not_found")
 
     def visible_view(self, user: str, view_id: str) -> JSON:
-        """A person's open modal or Home tab; raises not_found."""
+        """Return a person's open modal or Home tab by its id; raises not_found."""
         home = self._homes.get(user)
         return home if home and home["id"] == view_id else self.open_modal(user, view_id)
 
     def find_with_owner(self, *, view_id: str | None = None, external_id: str | None = None) -> tuple[str, JSON]:
-        """Who sees this modal or Home tab, and the view; raises not_found."""
+        """Return the id of the person who sees a view, and the view; raises not_found."""
         for user, view in self._all_views():
             if view["id"] == view_id or (external_id and view["external_id"] == external_id):
                 return user, view
         raise SlackError("not_found")
 
     def open(self, user: str, definition: JSON) -> JSON:
-        """Show a modal as the only one of a person; raises the errors of views.open."""
+        """Open a modal, closing all others of that person; raises the errors of views.open."""
         view = self._build(definition)
         view["root_view_id"] = view["id"]
         self._stacks[user] = [view]
@@ -83,7 +83,7 @@ class Views:
         return view
 
     def push(self, user: str, definition: JSON) -> JSON:
-        """Show a modal on top of those a person has; raises push_limit_reached with three open."""
+        """Open a modal on top of the others; raises push_limit_reached if three are open."""
         stack = self._stacks.get(user, [])
         if not stack:
             raise SlackError("not_found")
@@ -96,7 +96,10 @@ class Views:
         return view
 
     def update(self, user: str, old: JSON, definition: JSON, expected_hash: str | None = None) -> JSON:
-        """Put another content into a view, keeping the answers whose fields are still there."""
+        """Replace a view. Answers stay if their elements are still there.
+
+        expected_hash: if given, the view's current hash; raises hash_conflict otherwise.
+        """
         if expected_hash is not None and expected_hash != old["hash"]:
             raise SlackError("hash_conflict")
         view = self._build(definition, kind=old["type"], replacing=old)
@@ -111,7 +114,7 @@ class Views:
         return view
 
     def publish(self, user: str, definition: JSON, expected_hash: str | None = None) -> JSON:
-        """Put a content on a person's Home tab, where it stays the same view; raises hash_conflict."""
+        """Publish a person's Home tab, which keeps its id; raises hash_conflict."""
         old = self._homes.get(user)
         if old is not None:
             return self.update(user, old, definition, expected_hash)
@@ -122,31 +125,34 @@ class Views:
         return self._save_home(user, view)
 
     def save_answers(self, view: JSON, answers: Answers) -> JSON:
-        """Remember what a person has filled in; raises ValueError for an option that is not offered."""
+        """Store what a person has filled in; raises ValueError for an option that isn't offered."""
         view["state"] = {"values": state_values(view["blocks"], answers)}
         return view
 
     def close(self, user: str, view_id: str) -> JSON:
-        """Close one modal of a person and return it; raises not_found."""
+        """Close a person's modal, and return it; raises not_found."""
         closed = self.open_modal(user, view_id)
         self._stacks[user].remove(closed)
         self._publish_change(user)
         return closed
 
     def close_all(self, user: str) -> list[JSON]:
-        """Close all modals of a person and return them."""
+        """Close all of a person's modals, and return them."""
         closed = self._stacks.pop(user, [])
         self._publish_change(user)
         return closed
 
     def clear(self) -> None:
-        """Close all modals of all people, and empty their Home tabs."""
+        """Close all modals, and remove all Home tabs."""
         self._stacks.clear()
         self._homes.clear()
         self._state_file.clear("home")
 
     def validate(self, definition: Any, kind: str = "modal") -> None:
-        """Whether a modal or home could be shown; raises invalid_arguments naming the rules, or view_too_large."""
+        """Raise invalid_arguments, with the problems, or view_too_large if a view can't be shown.
+
+        kind: "modal" or "home".
+        """
         if not isinstance(definition, dict):
             raise SlackError("invalid_arguments", messages=["must provide an object [json-pointer:/view]"])
         if len(json.dumps(definition).encode()) > MAX_VIEW_BYTES:
