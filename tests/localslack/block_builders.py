@@ -11,43 +11,43 @@ from localslack.blocks import length_of
 JSON = dict[str, Any]
 
 
-def plain(words: str) -> JSON:
-    return {"type": "plain_text", "text": words}
+def plain(text: str) -> JSON:
+    return {"type": "plain_text", "text": text}
 
 
-def button(words: str, action_id: str, **more: Any) -> JSON:
-    return {"type": "button", "text": plain(words), "action_id": action_id, **more}
+def button(text: str, action_id: str, **fields: Any) -> JSON:
+    return {"type": "button", "text": plain(text), "action_id": action_id, **fields}
 
 
 def actions(*elements: JSON, block_id: str = "actions") -> JSON:
     return {"type": "actions", "block_id": block_id, "elements": list(elements)}
 
 
-def blocks_of(characters: int) -> list[JSON]:
+def blocks_with_length(length: int) -> list[JSON]:
     """Valid blocks of so many characters by Slack's count."""
-    made = [{"type": "section", "text": plain("x" * 2900)} for _ in range(characters // 3000)]
-    made.append({"type": "section", "text": plain("x")})
-    made[-1]["text"] = plain("x" * (1 + characters - length_of(made)))
-    return made
+    blocks = [{"type": "section", "text": plain("x" * 2900)} for _ in range(length // 3000)]
+    blocks.append({"type": "section", "text": plain("x")})
+    blocks[-1]["text"] = plain("x" * (1 + length - length_of(blocks)))
+    return blocks
 
 
-def text_input(block_id: str, label: str, **more: Any) -> JSON:
-    element = {"type": "plain_text_input", "action_id": "value", **more}
+def text_input(block_id: str, label: str, **fields: Any) -> JSON:
+    element = {"type": "plain_text_input", "action_id": "value", **fields}
     return {"type": "input", "block_id": block_id, "label": plain(label), "element": element}
 
 
-def home(*blocks: JSON, **more: Any) -> JSON:
-    return {"type": "home", "blocks": list(blocks) or [{"type": "divider"}], **more}
+def home(*blocks: JSON, **fields: Any) -> JSON:
+    return {"type": "home", "blocks": list(blocks) or [{"type": "divider"}], **fields}
 
 
-def modal(*blocks: JSON, title: str = "Title", **more: Any) -> JSON:
+def modal(*blocks: JSON, title: str = "Title", **fields: Any) -> JSON:
     return {
         "type": "modal",
         "callback_id": "form",
         "title": plain(title),
         "submit": plain("Send"),
         "blocks": list(blocks) or [text_input("reason", "Reason")],
-        **more,
+        **fields,
     }
 
 

@@ -20,7 +20,7 @@ from localslack import LocalSlack
 
 JSON = dict[str, Any]
 # The fixture `refused`: call a method, and return the Slack error that it was refused with.
-Refused = Callable[..., str]
+SlackErrorOf = Callable[..., str]
 
 
 MANIFEST: JSON = {
@@ -75,8 +75,8 @@ HOME_MANIFEST: JSON = {
 
 
 def manifest_without(*scopes: str) -> JSON:
-    kept = [scope for scope in MANIFEST["oauth_config"]["scopes"]["bot"] if scope not in scopes]
-    return {**MANIFEST, "oauth_config": {"scopes": {"bot": kept}}}
+    other_scopes = [scope for scope in MANIFEST["oauth_config"]["scopes"]["bot"] if scope not in scopes]
+    return {**MANIFEST, "oauth_config": {"scopes": {"bot": other_scopes}}}
 
 
 def web_client(slack: LocalSlack) -> WebClient:
@@ -95,20 +95,20 @@ def over_socket_mode(slack: LocalSlack, app: App) -> Iterator[SocketModeHandler]
     try:
         yield handler
     finally:
-        _hang_up(slack, handler)
+        _disconnect(slack, handler)
 
 
-def _hang_up(slack: LocalSlack, handler: SocketModeHandler) -> None:
+def _disconnect(slack: LocalSlack, handler: SocketModeHandler) -> None:
     """End the connection from our side: the client's own close waits up to three seconds for its next read."""
     client = handler.client
     with client.connect_operation_lock:  # a reconnection that is under way would lose its socket to us
         client.auto_reconnect_enabled = client.default_auto_reconnect_enabled = False
         slack.disconnect_sockets("close")
-    threading.Thread(target=_close, args=(handler,), daemon=True).start()
+    threading.Thread(target=_close_client, args=(handler,), daemon=True).start()
     slack.wait_for(lambda: slack.status()["connections"] == 0)
 
 
-def _close(handler: SocketModeHandler) -> None:
+def _close_client(handler: SocketModeHandler) -> None:
     # The client trips over its own socket when both sides close at once, and then leaves the rest as it is.
     with contextlib.suppress(AttributeError):
         handler.client.disconnect()
@@ -123,11 +123,11 @@ def http_server(answer: Callable[[str, dict[str, str]], tuple[int, str, str]]) -
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            status, content_type, words = answer(body, dict(self.headers))
+            status, content_type, response_body = answer(body, dict(self.headers))
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.end_headers()
-            self.wfile.write(words.encode())
+            self.wfile.write(response_body.encode())
 
         def log_message(self, *_: Any) -> None:
             """Tests speak for themselves."""
@@ -162,7 +162,7 @@ def open_url(slack: LocalSlack) -> str:
 
 
 @contextlib.contextmanager
-def raw_socket(slack: LocalSlack) -> Iterator[ClientConnection]:
+def silent_connection(slack: LocalSlack) -> Iterator[ClientConnection]:
     """A connection that acknowledges nothing by itself."""
     with connect(open_url(slack), proxy=None) as socket:
         yield socket
@@ -173,5 +173,5 @@ def receive(socket: ClientConnection) -> JSON:
     return dict(json.loads(socket.recv(timeout=5)))
 
 
-def in_background(act: Any, *args: Any) -> Any:
-    return ThreadPoolExecutor(1).submit(act, *args)
+def in_background(action: Any, *args: Any) -> Any:
+    return ThreadPoolExecutor(1).submit(action, *args)

@@ -48,14 +48,14 @@ def app(slack: LocalSlack) -> App:
 
 
 @pytest.fixture
-def connected(slack: LocalSlack, app: App) -> Iterator[App]:
+def connected_app(slack: LocalSlack, app: App) -> Iterator[App]:
     """A Bolt app on one Socket Mode connection; listeners may be added afterwards."""
     with over_socket_mode(slack, app):
         yield app
 
 
 @pytest.fixture
-def refused() -> Callable[..., str]:
+def slack_error() -> Callable[..., str]:
     """Call a client method and return the Slack error that it was refused with."""
     from slack_sdk.errors import SlackApiError
 

@@ -15,23 +15,23 @@ JSON = dict[str, Any]
 CSV = b"model,f1\nchurn,0.77\n"
 
 
-def promised(client: WebClient, content: bytes = CSV, name: str = "a.csv", **more: Any) -> tuple[str, str]:
-    answer = client.files_getUploadURLExternal(filename=name, length=len(content), **more)
+def request_upload(client: WebClient, content: bytes = CSV, name: str = "a.csv", **arguments: Any) -> tuple[str, str]:
+    answer = client.files_getUploadURLExternal(filename=name, length=len(content), **arguments)
     return str(answer["upload_url"]), str(answer["file_id"])
 
 
-def send(url: str, content: bytes) -> httpx.Response:
+def send_bytes(url: str, content: bytes) -> httpx.Response:
     return httpx.post(url, content=content, trust_env=False)
 
 
-def uploaded(client: WebClient, content: bytes = CSV, name: str = "a.csv", **more: Any) -> str:
+def upload_bytes(client: WebClient, content: bytes = CSV, name: str = "a.csv", **arguments: Any) -> str:
     """Upload a file and leave it at that."""
-    url, file_id = promised(client, content, name, **more)
-    assert send(url, content).status_code == 200
+    url, file_id = request_upload(client, content, name, **arguments)
+    assert send_bytes(url, content).status_code == 200
     return file_id
 
 
-def kept(client: WebClient, content: bytes, name: str) -> JSON:
+def upload_unshared(client: WebClient, content: bytes, name: str) -> JSON:
     """Upload a file that is shared nowhere."""
     return dict(client.files_upload_v2(file=content, filename=name)["file"])
 
@@ -41,9 +41,9 @@ def only_file(person: WorkspaceMember, channel: str = "#churn") -> JSON:
     return file
 
 
-def image(file: JSON) -> JSON:
+def image_block(file: JSON) -> JSON:
     return {"type": "image", "slack_file": {"id": file["id"]}, "alt_text": "a curve"}
 
 
-def read(url: str, token: str = "") -> httpx.Response:
+def fetch(url: str, token: str = "") -> httpx.Response:
     return httpx.get(url, headers={"Authorization": f"Bearer {token}"} if token else {}, trust_env=False)

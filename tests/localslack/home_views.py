@@ -13,11 +13,11 @@ JSON = dict[str, Any]
 STAGES = [{"text": plain("Staging"), "value": "s"}, {"text": plain("Production"), "value": "p"}]
 
 
-def says(words: str) -> JSON:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": words}}
+def section(text: str) -> JSON:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text}}
 
 
-def words_of(view: JSON | None) -> list[str]:
+def texts_of(view: JSON | None) -> list[str]:
     return [block["text"]["text"] for block in (view or {"blocks": []})["blocks"] if "text" in block]
 
 

@@ -80,59 +80,59 @@ def alice(slack: LocalSlack) -> WorkspaceMember:
     return slack.person("alice")
 
 
-def said(alice: WorkspaceMember, text: str) -> JSON:
+def send_message(alice: WorkspaceMember, text: str) -> JSON:
     message = alice.types("#churn", text).message
     assert message is not None
     return message
 
 
-def opened(alice: WorkspaceMember) -> JSON:
+def open_sample_modal(alice: WorkspaceMember) -> JSON:
     assert alice.uses("Run sample shortcut").acked
     return alice.waits_for_modal(timeout=LONG)
 
 
-def answer(alice: WorkspaceMember, text: str) -> JSON:
+def wait_for_answer(alice: WorkspaceMember, text: str) -> JSON:
     return alice.waits_for("#churn", lambda message: text in message["text"], timeout=LONG)
 
 
 def test_it_answers_a_message(alice: WorkspaceMember) -> None:
-    said(alice, "hello there")
-    assert answer(alice, "hello, <@U0ALICE>")["bot_id"]
+    send_message(alice, "hello there")
+    assert wait_for_answer(alice, "hello, <@U0ALICE>")["bot_id"]
 
 
 def test_it_answers_a_command(alice: WorkspaceMember) -> None:
     assert alice.types("#churn", "/sample-command a sample").acked
-    assert answer(alice, 'You asked for "a sample".')["is_ephemeral"]
+    assert wait_for_answer(alice, 'You asked for "a sample".')["is_ephemeral"]
 
 
 def test_its_global_shortcut_opens_a_modal(alice: WorkspaceMember) -> None:
-    assert opened(alice)["title"]["text"] == "Sample modal"
+    assert open_sample_modal(alice)["title"]["text"] == "Sample modal"
 
 
 def test_its_message_shortcut_answers_with_the_link_and_a_reaction(slack: LocalSlack, alice: WorkspaceMember) -> None:
-    message = said(alice, "this is odd")
+    message = send_message(alice, "this is odd")
     assert alice.uses("Report message", message).acked
     link = f"{slack.url}archives/C0CHURN/p{message['ts'].replace('.', '')}"
-    assert answer(alice, "Reported")["text"] == f"Reported: {link}"
+    assert wait_for_answer(alice, "Reported")["text"] == f"Reported: {link}"
     (reported,) = [one for one in alice.sees("#churn") if one["ts"] == message["ts"]]
     assert reported["reactions"][0]["name"] == "eyes"
 
 
 def test_its_action_updates_the_modal(alice: WorkspaceMember) -> None:
-    assert alice.clicks(opened(alice), "Update").acked
+    assert alice.clicks(open_sample_modal(alice), "Update").acked
     alice.waits_for_modal(lambda view: view["title"]["text"] == "Updated modal", timeout=LONG)
 
 
 def test_its_options_are_offered_for_what_is_typed(alice: WorkspaceMember) -> None:
-    offered = alice.looks_up(opened(alice), "sample_options", "de")
+    offered = alice.looks_up(open_sample_modal(alice), "sample_options", "de")
     assert [option["value"] for option in offered] == ["design", "delivery"]
 
 
 def test_its_view_posts_what_was_submitted(alice: WorkspaceMember) -> None:
-    opened(alice)
+    open_sample_modal(alice)
     values = {"Your hopes": "a quiet week", "A topic": "Data", "Where to post": "C0CHURN"}
     assert alice.submits(values) is None
-    assert answer(alice, "quiet")["text"] == "<@U0ALICE> on data: a quiet week"
+    assert wait_for_answer(alice, "quiet")["text"] == "<@U0ALICE> on data: a quiet week"
 
 
 def test_its_home_is_published_on_a_visit(alice: WorkspaceMember) -> None:
@@ -142,14 +142,14 @@ def test_its_home_is_published_on_a_visit(alice: WorkspaceMember) -> None:
 
 
 def test_it_answers_an_event_in_the_thread(slack: LocalSlack, alice: WorkspaceMember) -> None:
-    message = said(alice, "v4 is out")
+    message = send_message(alice, "v4 is out")
     alice.reacts(message, "tada")
     slack.wait_for(lambda: len(alice.thread(message)) == 2, timeout=LONG)
     assert alice.thread(message)[1]["text"] == "Thanks for the :tada:"
 
 
 def test_nothing_that_it_does_is_refused(slack: LocalSlack, alice: WorkspaceMember) -> None:
-    alice.uses("Report message", said(alice, "this is odd"))
-    answer(alice, "Reported")
+    alice.uses("Report message", send_message(alice, "this is odd"))
+    wait_for_answer(alice, "Reported")
     assert [call for call in slack.calls() if not call["ok"]] == []
     assert slack.problems() == []

@@ -11,8 +11,8 @@ from slack_sdk.errors import SlackApiError
 
 from localslack import LocalSlack, RefusedError, WorkspaceMember
 from localslack.blocks import BLOCKS_MAX
-from tests.localslack.block_builders import blocks_of
-from tests.localslack.bolt_apps import Refused, manifest_without, web_client
+from tests.localslack.block_builders import blocks_with_length
+from tests.localslack.bolt_apps import SlackErrorOf, manifest_without, web_client
 from tests.workspaces import local_slack
 
 
@@ -41,10 +41,12 @@ def test_without_membership_public_channels_need_a_scope(slack: LocalSlack, clie
             web_client(strict).chat_postMessage(channel="#churn", text="x")
 
 
-def test_a_private_channel_does_not_exist_from_outside(slack: LocalSlack, client: WebClient, refused: Refused) -> None:
+def test_a_private_channel_does_not_exist_from_outside(
+    slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf
+) -> None:
     slack.add_channel("C0SECRET", "secret", is_private=True, members=["alice"])
-    assert refused(client.chat_postMessage, channel="C0SECRET", text="x") == "channel_not_found"
-    assert refused(client.conversations_info, channel="C0SECRET") == "channel_not_found"
+    assert slack_error(client.chat_postMessage, channel="C0SECRET", text="x") == "channel_not_found"
+    assert slack_error(client.conversations_info, channel="C0SECRET") == "channel_not_found"
 
 
 @pytest.mark.filterwarnings("ignore:The top-level `text` argument")
@@ -61,25 +63,25 @@ def test_a_private_channel_does_not_exist_from_outside(slack: LocalSlack, client
     ],
 )
 def test_a_message_that_slack_would_refuse(
-    client: WebClient, refused: Refused, arguments: dict[str, Any], error: str
+    client: WebClient, slack_error: SlackErrorOf, arguments: dict[str, Any], error: str
 ) -> None:
-    assert refused(client.chat_postMessage, **arguments) == error
+    assert slack_error(client.chat_postMessage, **arguments) == error
 
 
-def test_an_archived_channel_takes_no_message(slack: LocalSlack, client: WebClient, refused: Refused) -> None:
+def test_an_archived_channel_takes_no_message(slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf) -> None:
     slack.archive("#churn")
-    assert refused(client.chat_postMessage, channel="#churn", text="x") == "is_archived"
+    assert slack_error(client.chat_postMessage, channel="#churn", text="x") == "is_archived"
 
 
 def test_a_channel_for_admins_takes_nothing_from_the_app(
-    slack: LocalSlack, client: WebClient, refused: Refused
+    slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf
 ) -> None:
     ts = client.chat_postMessage(channel="#churn", text="before")["ts"]
     slack.limit_posting("#churn", "admins")
-    assert refused(client.chat_postMessage, channel="#churn", text="x") == "restricted_action"
-    assert refused(client.chat_postEphemeral, channel="#churn", user="U0ALICE", text="x") == "restricted_action"
+    assert slack_error(client.chat_postMessage, channel="#churn", text="x") == "restricted_action"
+    assert slack_error(client.chat_postEphemeral, channel="#churn", user="U0ALICE", text="x") == "restricted_action"
     upload = {"channel": "C0CHURN", "content": "x", "filename": "a"}
-    assert refused(client.files_upload_v2, **upload) == "posting_to_channel_denied"
+    assert slack_error(client.files_upload_v2, **upload) == "posting_to_channel_denied"
     assert client.chat_update(channel="C0CHURN", ts=ts, text="own messages can still be changed")["ok"]
     slack.limit_posting("#churn", "everyone")
     assert client.chat_postMessage(channel="#churn", text="after")["ok"]
@@ -96,9 +98,9 @@ def test_a_channel_for_admins_takes_messages_from_admins_only(
     assert bob.types("#churn", "bob is an admin").message is not None
 
 
-def test_nobody_writes_to_a_deleted_account(slack: LocalSlack, client: WebClient, refused: Refused) -> None:
+def test_nobody_writes_to_a_deleted_account(slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf) -> None:
     slack.change_person("dave", deleted=True)
-    assert refused(client.chat_postMessage, channel="U0DAVE", text="x") == "channel_not_found"
+    assert slack_error(client.chat_postMessage, channel="U0DAVE", text="x") == "channel_not_found"
 
 
 def test_very_long_text_is_cut_with_a_warning(client: WebClient) -> None:
@@ -117,33 +119,33 @@ def test_invalid_blocks_name_the_place_and_the_rule(client: WebClient) -> None:
     ]
 
 
-def test_too_many_characters_of_blocks_are_refused(client: WebClient, refused: Refused) -> None:
-    channel, fits, beyond = "C0CHURN", blocks_of(BLOCKS_MAX), blocks_of(BLOCKS_MAX + 1)
+def test_too_many_characters_of_blocks_are_refused(client: WebClient, slack_error: SlackErrorOf) -> None:
+    channel, fits, beyond = "C0CHURN", blocks_with_length(BLOCKS_MAX), blocks_with_length(BLOCKS_MAX + 1)
     ts = client.chat_postMessage(channel=channel, text="x", blocks=fits)["ts"]
     client.chat_update(channel=channel, ts=ts, text="x", blocks=fits)
     client.chat_postEphemeral(channel=channel, user="U0ALICE", text="x", blocks=fits)
-    assert refused(client.chat_postMessage, channel=channel, text="x", blocks=beyond) == "msg_blocks_too_long"
-    assert refused(client.chat_update, channel=channel, ts=ts, text="x", blocks=beyond) == "msg_blocks_too_long"
+    assert slack_error(client.chat_postMessage, channel=channel, text="x", blocks=beyond) == "msg_blocks_too_long"
+    assert slack_error(client.chat_update, channel=channel, ts=ts, text="x", blocks=beyond) == "msg_blocks_too_long"
     ephemeral = {"channel": channel, "user": "U0ALICE", "text": "x", "blocks": beyond}
-    assert refused(client.chat_postEphemeral, **ephemeral) == "msg_blocks_too_long"
+    assert slack_error(client.chat_postEphemeral, **ephemeral) == "msg_blocks_too_long"
 
 
-def test_only_own_messages_can_be_changed(client: WebClient, alice: WorkspaceMember, refused: Refused) -> None:
+def test_only_own_messages_can_be_changed(client: WebClient, alice: WorkspaceMember, slack_error: SlackErrorOf) -> None:
     said = alice.types("#churn", "mine").message
     assert said is not None
-    assert refused(client.chat_update, channel="C0CHURN", ts=said["ts"], text="x") == "cant_update_message"
-    assert refused(client.chat_delete, channel="C0CHURN", ts=said["ts"]) == "cant_delete_message"
+    assert slack_error(client.chat_update, channel="C0CHURN", ts=said["ts"], text="x") == "cant_update_message"
+    assert slack_error(client.chat_delete, channel="C0CHURN", ts=said["ts"]) == "cant_delete_message"
 
 
-def test_an_update_takes_four_thousand_characters_and_no_more(client: WebClient, refused: Refused) -> None:
+def test_an_update_takes_four_thousand_characters_and_no_more(client: WebClient, slack_error: SlackErrorOf) -> None:
     ts = client.chat_postMessage(channel="#churn", text="x")["ts"]
     assert client.chat_update(channel="C0CHURN", ts=ts, text="x" * 4000)["text"] == "x" * 4000
-    assert refused(client.chat_update, channel="C0CHURN", ts=ts, text="x" * 4001) == "msg_too_long"
+    assert slack_error(client.chat_update, channel="C0CHURN", ts=ts, text="x" * 4001) == "msg_too_long"
 
 
-def test_an_update_needs_the_id_of_the_channel(client: WebClient, refused: Refused) -> None:
+def test_an_update_needs_the_id_of_the_channel(client: WebClient, slack_error: SlackErrorOf) -> None:
     ts = client.chat_postMessage(channel="#churn", text="x")["ts"]
-    assert refused(client.chat_update, channel="#churn", ts=ts, text="y") == "channel_not_found"
+    assert slack_error(client.chat_update, channel="#churn", ts=ts, text="y") == "channel_not_found"
 
 
 BLOCKS: list[dict[str, Any]] = [{"type": "divider"}]
@@ -183,35 +185,37 @@ def test_an_update_keeps_the_metadata(client: WebClient) -> None:
     assert client.chat_update(channel="C0CHURN", ts=ts, text="y")["message"]["metadata"] == metadata
 
 
-def test_a_missing_message_cannot_be_updated(client: WebClient, refused: Refused) -> None:
-    assert refused(client.chat_update, channel="C0CHURN", ts="1.000001", text="y") == "message_not_found"
+def test_a_missing_message_cannot_be_updated(client: WebClient, slack_error: SlackErrorOf) -> None:
+    assert slack_error(client.chat_update, channel="C0CHURN", ts="1.000001", text="y") == "message_not_found"
 
 
-def test_an_ephemeral_cannot_be_updated(client: WebClient, refused: Refused) -> None:
+def test_an_ephemeral_cannot_be_updated(client: WebClient, slack_error: SlackErrorOf) -> None:
     ts = client.chat_postEphemeral(channel="C0CHURN", user="U0ALICE", text="x")["message_ts"]
-    assert refused(client.chat_update, channel="C0CHURN", ts=ts, text="y") == "message_not_found"
+    assert slack_error(client.chat_update, channel="C0CHURN", ts=ts, text="y") == "message_not_found"
 
 
-def test_an_ephemeral_needs_both_in_the_channel(slack: LocalSlack, client: WebClient, refused: Refused) -> None:
+def test_an_ephemeral_needs_both_in_the_channel(
+    slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf
+) -> None:
     ephemeral = {"channel": "C0CHURN", "user": "U0ALICE", "text": "x"}
     slack.set_members("#churn", ["bob", "bot"])
-    assert refused(client.chat_postEphemeral, **ephemeral) == "user_not_in_channel"
+    assert slack_error(client.chat_postEphemeral, **ephemeral) == "user_not_in_channel"
     slack.set_members("#churn", ["alice", "bob"])
-    assert refused(client.chat_postEphemeral, **ephemeral) == "not_in_channel"
+    assert slack_error(client.chat_postEphemeral, **ephemeral) == "not_in_channel"
 
 
-def test_an_ephemeral_takes_no_reply(client: WebClient, refused: Refused) -> None:
+def test_an_ephemeral_takes_no_reply(client: WebClient, slack_error: SlackErrorOf) -> None:
     ts = client.chat_postEphemeral(channel="C0CHURN", user="U0ALICE", text="x")["message_ts"]
     reply = {"channel": "C0CHURN", "text": "y", "thread_ts": ts}
-    assert refused(client.chat_postMessage, **reply) == "cannot_reply_to_message"
+    assert slack_error(client.chat_postMessage, **reply) == "cannot_reply_to_message"
 
 
-def test_a_deleted_first_message_takes_no_reply(client: WebClient, refused: Refused) -> None:
+def test_a_deleted_first_message_takes_no_reply(client: WebClient, slack_error: SlackErrorOf) -> None:
     ts = client.chat_postMessage(channel="#churn", text="x")["ts"]
     client.chat_postMessage(channel="#churn", text="answer", thread_ts=ts)
     client.chat_delete(channel="C0CHURN", ts=ts)
     reply = {"channel": "C0CHURN", "text": "y", "thread_ts": ts}
-    assert refused(client.chat_postMessage, **reply) == "cannot_reply_to_message"
+    assert slack_error(client.chat_postMessage, **reply) == "cannot_reply_to_message"
 
 
 def test_a_deleted_first_message_leaves_a_tombstone(client: WebClient, alice: WorkspaceMember) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from slack_sdk import WebClient
 
 from localslack import LocalSlack
-from tests.localslack.bolt_apps import Refused
+from tests.localslack.bolt_apps import SlackErrorOf
 
 
 def test_history_is_newest_first_and_in_pages(client: WebClient) -> None:
@@ -41,9 +41,9 @@ def test_history_shows_metadata_only_when_asked(client: WebClient) -> None:
     assert asked["metadata"] == metadata
 
 
-def test_history_needs_membership(slack: LocalSlack, client: WebClient, refused: Refused) -> None:
+def test_history_needs_membership(slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf) -> None:
     slack.set_members("#churn", ["alice"])
-    assert refused(client.conversations_history, channel="C0CHURN") == "not_in_channel"
+    assert slack_error(client.conversations_history, channel="C0CHURN") == "not_in_channel"
     client.conversations_join(channel="C0CHURN")
     assert client.conversations_history(channel="C0CHURN")["messages"] == []
 
@@ -84,12 +84,12 @@ def test_the_question_comes_with_the_replies_after_a_time(client: WebClient) -> 
     assert [message["text"] for message in late] == ["question", "2"]
 
 
-def test_replies_to_nothing_are_not_found(client: WebClient, refused: Refused) -> None:
-    assert refused(client.conversations_replies, channel="C0CHURN", ts="1.000001") == "thread_not_found"
+def test_replies_to_nothing_are_not_found(client: WebClient, slack_error: SlackErrorOf) -> None:
+    assert slack_error(client.conversations_replies, channel="C0CHURN", ts="1.000001") == "thread_not_found"
 
 
-def test_a_broken_cursor_is_refused(client: WebClient, refused: Refused) -> None:
-    assert refused(client.conversations_history, channel="C0CHURN", cursor="???") == "invalid_cursor"
+def test_a_broken_cursor_is_refused(client: WebClient, slack_error: SlackErrorOf) -> None:
+    assert slack_error(client.conversations_history, channel="C0CHURN", cursor="???") == "invalid_cursor"
 
 
 def test_conversations_are_listed_by_type(slack: LocalSlack, client: WebClient) -> None:
@@ -111,9 +111,9 @@ def test_a_page_of_conversations_can_be_short_or_empty_and_not_the_last(slack: L
     assert pages == [["general"], ["ml-models"], ["churn"], [], [], ["last"]]
 
 
-def test_a_page_of_conversations_is_at_most_a_thousand(client: WebClient, refused: Refused) -> None:
+def test_a_page_of_conversations_is_at_most_a_thousand(client: WebClient, slack_error: SlackErrorOf) -> None:
     assert client.conversations_list(limit=1000)["ok"]
-    assert refused(client.conversations_list, limit=1001) == "invalid_limit"
+    assert slack_error(client.conversations_list, limit=1001) == "invalid_limit"
 
 
 def test_members_include_the_bot_user(client: WebClient) -> None:

@@ -11,25 +11,25 @@ from slack_sdk import WebClient
 
 from localslack import LocalSlack, WorkspaceMember
 from localslack.blocks import BLOCKS_MAX
-from tests.localslack.block_builders import actions, blocks_of, button, modal
-from tests.localslack.bolt_apps import Refused
+from tests.localslack.block_builders import actions, blocks_with_length, button, modal
+from tests.localslack.bolt_apps import SlackErrorOf
 
 JSON = dict[str, Any]
 
 
 @pytest.fixture
-def body(connected: App, client: WebClient, alice: WorkspaceMember) -> JSON:
+def body(connected_app: App, client: WebClient, alice: WorkspaceMember) -> JSON:
     """The payload of a click of alice's that the app has acknowledged."""
-    heard: list[JSON] = []
+    received: list[JSON] = []
 
-    @connected.action("go")
+    @connected_app.action("go")
     def go(ack: Ack, body: JSON) -> None:
-        heard.append(body)
+        received.append(body)
         ack()
 
     client.chat_postMessage(channel="#churn", text="card", blocks=[actions(button("Go", "go"))])
     assert alice.clicks(alice.sees("#churn")[-1], "Go").acked
-    return heard[0]
+    return received[0]
 
 
 def respond(body: JSON, **answer: Any) -> httpx.Response:
@@ -58,8 +58,8 @@ def test_a_refused_answer_does_not_count(body: JSON) -> None:
 
 
 def test_too_many_characters_of_blocks_are_refused(body: JSON) -> None:
-    assert respond(body, text="x", blocks=blocks_of(BLOCKS_MAX)).status_code == 200
-    assert respond(body, text="x", blocks=blocks_of(BLOCKS_MAX + 1)).json()["error"] == "msg_blocks_too_long"
+    assert respond(body, text="x", blocks=blocks_with_length(BLOCKS_MAX)).status_code == 200
+    assert respond(body, text="x", blocks=blocks_with_length(BLOCKS_MAX + 1)).json()["error"] == "msg_blocks_too_long"
 
 
 def test_a_url_works_for_thirty_minutes(slack: LocalSlack, body: JSON) -> None:
@@ -78,31 +78,35 @@ def test_the_original_can_be_replaced_and_deleted(body: JSON, alice: WorkspaceMe
     assert alice.sees("#churn") == []
 
 
-def test_a_trigger_opens_one_modal(client: WebClient, body: JSON, alice: WorkspaceMember, refused: Refused) -> None:
+def test_a_trigger_opens_one_modal(
+    client: WebClient, body: JSON, alice: WorkspaceMember, slack_error: SlackErrorOf
+) -> None:
     client.views_open(trigger_id=body["trigger_id"], view=modal())
     assert alice.modal() is not None
-    again = refused(client.views_open, trigger_id=body["trigger_id"], view=modal())
+    again = slack_error(client.views_open, trigger_id=body["trigger_id"], view=modal())
     assert again == "exchanged_trigger_id"
 
 
-def test_a_trigger_works_for_three_seconds(slack: LocalSlack, client: WebClient, body: JSON, refused: Refused) -> None:
+def test_a_trigger_works_for_three_seconds(
+    slack: LocalSlack, client: WebClient, body: JSON, slack_error: SlackErrorOf
+) -> None:
     slack.advance(3.1)
-    late = refused(client.views_open, trigger_id=body["trigger_id"], view=modal())
+    late = slack_error(client.views_open, trigger_id=body["trigger_id"], view=modal())
     assert late == "expired_trigger_id"
 
 
-def test_a_made_up_trigger_is_invalid(client: WebClient, refused: Refused) -> None:
-    assert refused(client.views_open, trigger_id="1.2.abc", view=modal()) == "invalid_trigger_id"
+def test_a_made_up_trigger_is_invalid(client: WebClient, slack_error: SlackErrorOf) -> None:
+    assert slack_error(client.views_open, trigger_id="1.2.abc", view=modal()) == "invalid_trigger_id"
 
 
 def test_an_invalid_view_does_not_use_up_the_trigger(
-    client: WebClient, body: JSON, alice: WorkspaceMember, refused: Refused
+    client: WebClient, body: JSON, alice: WorkspaceMember, slack_error: SlackErrorOf
 ) -> None:
     wrong = modal(title="x" * 25)
-    assert refused(client.views_open, trigger_id=body["trigger_id"], view=wrong) == "invalid_arguments"
+    assert slack_error(client.views_open, trigger_id=body["trigger_id"], view=wrong) == "invalid_arguments"
     client.views_open(trigger_id=body["trigger_id"], view=modal())
     assert alice.modal() is not None
 
 
-def test_a_trigger_from_a_message_pushes_nothing(client: WebClient, body: JSON, refused: Refused) -> None:
-    assert refused(client.views_push, trigger_id=body["trigger_id"], view=modal()) == "not_found"
+def test_a_trigger_from_a_message_pushes_nothing(client: WebClient, body: JSON, slack_error: SlackErrorOf) -> None:
+    assert slack_error(client.views_push, trigger_id=body["trigger_id"], view=modal()) == "not_found"

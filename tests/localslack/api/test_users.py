@@ -7,13 +7,13 @@ from typing import Any
 from slack_sdk import WebClient
 
 from localslack import ChannelSeed, LocalSlack, PersonSeed, Seed
-from tests.localslack.bolt_apps import MANIFEST, Refused
+from tests.localslack.bolt_apps import MANIFEST, SlackErrorOf
 from tests.workspaces import local_slack
 
 
 def test_accounts_come_in_pages(slack: LocalSlack, client: WebClient) -> None:
     slack.change_person("bob", team_id="T0OTHER")
-    pages = [[one["name"] for one in page["members"]] for page in client.users_list(limit=2)]
+    pages = [[user["name"] for user in page["members"]] for page in client.users_list(limit=2)]
     assert pages == [["alice"], ["carol", "dave"], ["tester"]]
 
 
@@ -33,21 +33,21 @@ def test_guests_bots_strangers_and_deleted_accounts_can_be_told_apart(slack: Loc
     assert "U0CAROL" not in [member["id"] for member in client.users_list()["members"]]
 
 
-def test_an_unknown_user_is_not_found(client: WebClient, refused: Refused) -> None:
-    assert refused(client.users_info, user="U0NOBODY") == "user_not_found"
+def test_an_unknown_user_is_not_found(client: WebClient, slack_error: SlackErrorOf) -> None:
+    assert slack_error(client.users_info, user="U0NOBODY") == "user_not_found"
 
 
-def test_a_user_group_lists_its_members(slack: LocalSlack, client: WebClient, refused: Refused) -> None:
+def test_a_user_group_lists_its_members(slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf) -> None:
     assert client.usergroups_users_list(usergroup="S0LEADS")["users"] == ["U0BOB", "U0CAROL"]
     slack.set_group("S0LEADS", "leads", ["alice"])
     assert client.usergroups_list(include_users=True)["usergroups"][0]["users"] == ["U0ALICE"]
-    assert refused(client.usergroups_users_list, usergroup="S0NONE") == "no_such_subteam"
+    assert slack_error(client.usergroups_users_list, usergroup="S0NONE") == "no_such_subteam"
 
 
-def test_the_bot_and_the_team_are_known(slack: LocalSlack, client: WebClient, refused: Refused) -> None:
+def test_the_bot_and_the_team_are_known(slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf) -> None:
     bot = client.auth_test()["bot_id"]
     assert client.bots_info(bot=bot)["bot"]["name"] == "tester"
-    assert refused(client.bots_info, bot="B0NONE") == "bot_not_found"
+    assert slack_error(client.bots_info, bot="B0NONE") == "bot_not_found"
     assert client.team_info()["team"]["id"] == slack.team_id
 
 

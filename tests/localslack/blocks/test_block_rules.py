@@ -15,59 +15,59 @@ from tests.localslack.block_builders import actions, button, home, modal, plain,
 JSON = dict[str, Any]
 
 
-def mrkdwn(words: str) -> JSON:
-    return {"type": "mrkdwn", "text": words}
+def mrkdwn(text: str) -> JSON:
+    return {"type": "mrkdwn", "text": text}
 
 
-def section(**more: Any) -> JSON:
-    return {"type": "section", **({"text": mrkdwn("x")} | more)}
+def section(**fields: Any) -> JSON:
+    return {"type": "section", **({"text": mrkdwn("x")} | fields)}
 
 
-def option(text: str = "x", value: str = "v", **more: Any) -> JSON:
-    return {"text": plain(text), "value": value, **more}
+def option(text: str = "x", value: str = "v", **fields: Any) -> JSON:
+    return {"text": plain(text), "value": value, **fields}
 
 
 def options(count: int) -> list[JSON]:
     return [option(value=str(number)) for number in range(count)]
 
 
-def select(**more: Any) -> JSON:
-    return {"type": "static_select", "action_id": "a", **({"options": options(1)} | more)}
+def select(**fields: Any) -> JSON:
+    return {"type": "static_select", "action_id": "a", **({"options": options(1)} | fields)}
 
 
-def element(kind: str, **more: Any) -> JSON:
-    return {"type": kind, "action_id": "a", **more}
+def element(kind: str, **fields: Any) -> JSON:
+    return {"type": kind, "action_id": "a", **fields}
 
 
 def picture(**slack_file: str) -> JSON:
     return {"type": "image", "alt_text": "x", "slack_file": slack_file}
 
 
-def confirm(**more: Any) -> JSON:
-    return {"title": plain("t"), "text": plain("x"), "confirm": plain("y"), "deny": plain("n"), **more}
+def confirm(**fields: Any) -> JSON:
+    return {"title": plain("t"), "text": plain("x"), "confirm": plain("y"), "deny": plain("n"), **fields}
 
 
-def table(rows: int = 1, columns: int = 1, words: str = "x") -> JSON:
-    return {"type": "table", "rows": [[{"type": "raw_text", "text": words}] * columns for _ in range(rows)]}
+def table(rows: int = 1, columns: int = 1, text: str = "x") -> JSON:
+    return {"type": "table", "rows": [[{"type": "raw_text", "text": text}] * columns for _ in range(rows)]}
 
 
-def raw_text(words: str) -> JSON:
-    return {"type": "raw_text", "text": words}
+def raw_text(text: str) -> JSON:
+    return {"type": "raw_text", "text": text}
 
 
-def rich_text(*words: str) -> JSON:
-    runs = [{"type": "text", "text": one, "style": {"bold": True}} for one in words]
+def rich_text(*texts: str) -> JSON:
+    runs = [{"type": "text", "text": text, "style": {"bold": True}} for text in texts]
     return {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": runs}]}
 
 
-def table_of(cell: Callable[[str], JSON], characters: int) -> JSON:
+def table_with_characters(cell: Callable[[str], JSON], characters: int) -> JSON:
     """A table of full cells and of one that holds the rest."""
-    whole, rest = divmod(characters, 1000)
-    return {"type": "table", "rows": [[cell("x" * size)] for size in [1000] * whole + [rest] * bool(rest)]}
+    full_cells, rest = divmod(characters, 1000)
+    return {"type": "table", "rows": [[cell("x" * size)] for size in [1000] * full_cells + [rest] * bool(rest)]}
 
 
-def asks(inner: JSON, **more: Any) -> JSON:
-    return {"type": "input", "block_id": "i", "label": plain("Label"), "element": inner, **more}
+def input_block(element: JSON, **fields: Any) -> JSON:
+    return {"type": "input", "block_id": "i", "label": plain("Label"), "element": element, **fields}
 
 
 # What is counted, its limit, and blocks of any count.
@@ -101,8 +101,8 @@ LIMITS: list[tuple[str, int, Any]] = [
     ("table columns", 20, lambda n: [table(columns=n)]),
     ("tables", 1, lambda n: [table()] * n),
     ("column settings", 20, lambda n: [table() | {"column_settings": [{"align": "right", "is_wrapped": True}] * n}]),
-    ("characters in all cells", 10_000, lambda n: [table_of(raw_text, n)]),
-    ("characters in all rich cells", 10_000, lambda n: [table_of(rich_text, n)]),
+    ("characters in all cells", 10_000, lambda n: [table_with_characters(raw_text, n)]),
+    ("characters in all rich cells", 10_000, lambda n: [table_with_characters(rich_text, n)]),
     ("markdown together", 12_000, lambda n: [{"type": "markdown", "text": "x" * (n // 2)}] * 2),
 ]
 VIEW_LIMITS: list[tuple[str, int, Any]] = [
@@ -126,24 +126,28 @@ HOME_LIMITS: list[tuple[str, int, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("what", "limit", "blocks"), LIMITS, ids=[what for what, _, _ in LIMITS])
-def test_a_message_limit_holds_and_is_refused_beyond(what: str, limit: int, blocks: Any) -> None:
+@pytest.mark.parametrize(("description", "limit", "blocks"), LIMITS, ids=[description for description, _, _ in LIMITS])
+def test_a_message_limit_holds_and_is_refused_beyond(description: str, limit: int, blocks: Any) -> None:
     assert message_problems(blocks(limit)) == []
-    beyond = message_problems(blocks(limit + 2 if what == "markdown together" else limit + 1))
+    beyond = message_problems(blocks(limit + 2 if description == "markdown together" else limit + 1))
     assert len(beyond) == 1
     assert "[json-pointer:/blocks" in beyond[0]
 
 
-@pytest.mark.parametrize(("what", "limit", "view"), VIEW_LIMITS, ids=[what for what, _, _ in VIEW_LIMITS])
-def test_a_modal_limit_holds_and_is_refused_beyond(what: str, limit: int, view: Any) -> None:
+@pytest.mark.parametrize(
+    ("description", "limit", "view"), VIEW_LIMITS, ids=[description for description, _, _ in VIEW_LIMITS]
+)
+def test_a_modal_limit_holds_and_is_refused_beyond(description: str, limit: int, view: Any) -> None:
     assert view_problems(view(limit)) == []
     beyond = view_problems(view(limit + 1))
     assert len(beyond) == 1
     assert "[json-pointer:/view" in beyond[0]
 
 
-@pytest.mark.parametrize(("what", "limit", "view"), HOME_LIMITS, ids=[what for what, _, _ in HOME_LIMITS])
-def test_a_home_tab_limit_holds_and_is_refused_beyond(what: str, limit: int, view: Any) -> None:
+@pytest.mark.parametrize(
+    ("description", "limit", "view"), HOME_LIMITS, ids=[description for description, _, _ in HOME_LIMITS]
+)
+def test_a_home_tab_limit_holds_and_is_refused_beyond(description: str, limit: int, view: Any) -> None:
     assert view_problems(view(limit), kind="home") == []
     beyond = view_problems(view(limit + 1), kind="home")
     assert len(beyond) == 1
@@ -171,7 +175,7 @@ REFUSED: list[tuple[str, list[Any], str]] = [
     ("a bad date", [actions(element("datepicker", initial_date="1.2.2026"))], "YYYY-MM-DD"),
     ("two blocks of one id", [{"type": "divider", "block_id": "b"}] * 2, "block_id `b` must be unique"),
     ("two elements of one id", [actions(button("x", "a"), button("y", "a"))], "action_id `a` must be unique"),
-    ("an empty cell", [table(words="")], "must be more than 0 characters"),
+    ("an empty cell", [table(text="")], "must be more than 0 characters"),
     ("an empty rich cell", [{"type": "table", "rows": [[rich_text()]]}], "must be more than 0 characters"),
     ("a cell that is missing", [{"type": "table", "rows": [[raw_text("x"), None]]}], "must provide an object"),
     ("a row without cells", [{"type": "table", "rows": [[]]}], "no fewer than 1 items"),
@@ -188,11 +192,13 @@ REFUSED: list[tuple[str, list[Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("what", "blocks", "said"), REFUSED, ids=[what for what, _, _ in REFUSED])
-def test_a_message_must_not_hold(what: str, blocks: list[Any], said: str) -> None:
+@pytest.mark.parametrize(
+    ("description", "blocks", "problem"), REFUSED, ids=[description for description, _, _ in REFUSED]
+)
+def test_a_message_must_not_hold(description: str, blocks: list[Any], problem: str) -> None:
     problems = message_problems(blocks)
     assert len(problems) == 1
-    assert said in problems[0]
+    assert problem in problems[0]
 
 
 VIEWS_REFUSED: list[tuple[str, JSON, str]] = [
@@ -204,16 +210,18 @@ VIEWS_REFUSED: list[tuple[str, JSON, str]] = [
     ("a mrkdwn title", modal() | {"title": mrkdwn("x")}, "unsupported type: mrkdwn"),
     ("another type", modal() | {"type": "home"}, "must be one of: modal"),
     ("two focused elements", modal(*[text_input(i, "x", focus_on_load=True) for i in "ab"]), "focus_on_load"),
-    ("a button as input", modal(asks(button("x", "a"))), "button is not allowed here"),
+    ("a button as input", modal(input_block(button("x", "a"))), "button is not allowed here"),
     ("crossed lengths", modal(text_input("a", "x", min_length=9, max_length=3)), "less than max_length"),
 ]
 
 
-@pytest.mark.parametrize(("what", "view", "said"), VIEWS_REFUSED, ids=[what for what, _, _ in VIEWS_REFUSED])
-def test_a_modal_must_not_have(what: str, view: JSON, said: str) -> None:
+@pytest.mark.parametrize(
+    ("description", "view", "problem"), VIEWS_REFUSED, ids=[description for description, _, _ in VIEWS_REFUSED]
+)
+def test_a_modal_must_not_have(description: str, view: JSON, problem: str) -> None:
     problems = view_problems(view)
     assert len(problems) == 1
-    assert said in problems[0]
+    assert problem in problems[0]
 
 
 HOMES_REFUSED: list[tuple[str, JSON, str]] = [
@@ -227,15 +235,17 @@ HOMES_REFUSED: list[tuple[str, JSON, str]] = [
     ("no blocks", home() | {"blocks": []}, "no fewer than 1 items"),
     ("another type", home() | {"type": "modal"}, "must be one of: home"),
     ("two blocks of one id", home(*[{"type": "divider", "block_id": "b"}] * 2), "block_id `b` must be unique"),
-    ("a button as input", home(asks(button("x", "a"))), "button is not allowed here"),
+    ("a button as input", home(input_block(button("x", "a"))), "button is not allowed here"),
 ]
 
 
-@pytest.mark.parametrize(("what", "view", "said"), HOMES_REFUSED, ids=[what for what, _, _ in HOMES_REFUSED])
-def test_a_home_tab_must_not_have(what: str, view: JSON, said: str) -> None:
+@pytest.mark.parametrize(
+    ("description", "view", "problem"), HOMES_REFUSED, ids=[description for description, _, _ in HOMES_REFUSED]
+)
+def test_a_home_tab_must_not_have(description: str, view: JSON, problem: str) -> None:
     problems = view_problems(view, kind="home")
     assert len(problems) == 1
-    assert said in problems[0]
+    assert problem in problems[0]
 
 
 def test_a_home_tab_takes_an_input_without_submit() -> None:
@@ -302,20 +312,20 @@ def test_new_tables_and_charts_pass() -> None:
 
 
 EVERY_ELEMENT = [
-    asks(element("plain_text_input", multiline=True)),
-    asks(element("number_input", is_decimal_allowed=False, min_value="1")),
-    asks(element("email_text_input")),
-    asks(element("url_text_input")),
-    asks(element("rich_text_input")),
-    asks(element("datepicker", initial_date="2026-01-31")),
-    asks(element("timepicker", initial_time="23:59")),
-    asks(element("datetimepicker", initial_date_time=1_700_000_000)),
-    asks(element("radio_buttons", options=options(2), initial_option=option(value="1"))),
-    asks(element("checkboxes", options=options(2), initial_options=[option(value="1")])),
-    asks(element("multi_static_select", options=options(2), max_selected_items=2)),
-    asks(select(options=None, option_groups=[{"label": plain("g"), "options": options(2)}])),
-    *[asks(element(f"{many}{kind}_select")) for many in ("", "multi_") for kind in ("users", "channels")],
-    asks(element("conversations_select", response_url_enabled=True, default_to_current_conversation=True)),
+    input_block(element("plain_text_input", multiline=True)),
+    input_block(element("number_input", is_decimal_allowed=False, min_value="1")),
+    input_block(element("email_text_input")),
+    input_block(element("url_text_input")),
+    input_block(element("rich_text_input")),
+    input_block(element("datepicker", initial_date="2026-01-31")),
+    input_block(element("timepicker", initial_time="23:59")),
+    input_block(element("datetimepicker", initial_date_time=1_700_000_000)),
+    input_block(element("radio_buttons", options=options(2), initial_option=option(value="1"))),
+    input_block(element("checkboxes", options=options(2), initial_options=[option(value="1")])),
+    input_block(element("multi_static_select", options=options(2), max_selected_items=2)),
+    input_block(select(options=None, option_groups=[{"label": plain("g"), "options": options(2)}])),
+    *[input_block(element(f"{many}{kind}_select")) for many in ("", "multi_") for kind in ("users", "channels")],
+    input_block(element("conversations_select", response_url_enabled=True, default_to_current_conversation=True)),
 ]
 
 

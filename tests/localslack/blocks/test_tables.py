@@ -9,12 +9,12 @@ from slack_sdk import WebClient
 from tests.localslack.file_uploads import JSON
 
 
-def raw_text(words: str) -> JSON:
-    return {"type": "raw_text", "text": words}
+def raw_text(text: str) -> JSON:
+    return {"type": "raw_text", "text": text}
 
 
-def table(rows: int = 1, columns: int = 1, words: str = "x") -> JSON:
-    return {"type": "table", "rows": [[raw_text(words)] * columns] * rows}
+def table(rows: int = 1, columns: int = 1, text: str = "x") -> JSON:
+    return {"type": "table", "rows": [[raw_text(text)] * columns] * rows}
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def table(rows: int = 1, columns: int = 1, words: str = "x") -> JSON:
         ({"blocks": [table(1, 20)]}, None),
         ({"blocks": [table(101)]}, "invalid_blocks"),
         ({"blocks": [table(1, 21)]}, "invalid_blocks"),
-        ({"blocks": [table(words="")]}, "invalid_blocks"),
+        ({"blocks": [table(text="")]}, "invalid_blocks"),
         ({"blocks": [table(10, 1, "x" * 1001)]}, "invalid_blocks"),
         ({"blocks": [table(100, 20)]}, "msg_blocks_too_long"),
         ({"blocks": [table(), table()]}, "invalid_attachments"),

@@ -17,11 +17,11 @@ JSON = dict[str, Any]
 
 
 @pytest.fixture(params=["socket mode", "signed http"])
-def running(request: pytest.FixtureRequest, slack: LocalSlack) -> Iterator[App]:
+def running_app(request: pytest.FixtureRequest, slack: LocalSlack) -> Iterator[App]:
     app = bolt_app(slack)
     _listen(app)
-    way = over_socket_mode if request.param == "socket mode" else over_http
-    with way(slack, app):
+    connection = over_socket_mode if request.param == "socket mode" else over_http
+    with connection(slack, app):
         yield app
 
 
@@ -50,20 +50,20 @@ def _listen(app: App) -> None:
         client.chat_postMessage(channel=body["user"]["id"], text=f"Noted: {reason}")
 
 
-def test_a_command_is_answered_to_its_user_only(running: App, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
+def test_a_command_is_answered_to_its_user_only(running_app: App, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
     outcome = alice.types("#churn", "/ask why now?")
     assert outcome.acked
     assert outcome.text == "You asked: why now?"
     assert "You asked: why now?" not in [message["text"] for message in bob.sees("#churn")]
 
 
-def test_respond_reaches_the_user_later(running: App, alice: WorkspaceMember) -> None:
+def test_respond_reaches_the_user_later(running_app: App, alice: WorkspaceMember) -> None:
     alice.types("#churn", "/ask why")
     later = alice.waits_for("#churn", lambda message: message["text"] == "Still thinking.")
     assert later["is_ephemeral"]
 
 
-def test_a_button_updates_its_message(running: App, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
+def test_a_button_updates_its_message(running_app: App, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
     alice.types("#churn", "/ask why")
     card = bob.waits_for("#churn", lambda message: message.get("blocks"))
     assert bob.clicks(card, "Decide").acked
@@ -71,7 +71,7 @@ def test_a_button_updates_its_message(running: App, alice: WorkspaceMember, bob:
     assert decided["text"] == "Decided on 7"
 
 
-def test_a_modal_shows_errors_and_then_closes(running: App, alice: WorkspaceMember) -> None:
+def test_a_modal_shows_errors_and_then_closes(running_app: App, alice: WorkspaceMember) -> None:
     alice.types("#churn", "/ask why")
     alice.clicks(alice.waits_for("#churn", lambda message: message.get("blocks")), "decide")
     alice.waits_for_modal()

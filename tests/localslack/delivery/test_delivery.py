@@ -25,8 +25,8 @@ from tests.localslack.bolt_apps import (
     in_background,
     open_url,
     over_http,
-    raw_socket,
     receive,
+    silent_connection,
     web_client,
 )
 
@@ -37,7 +37,7 @@ JSON = dict[str, Any]
 
 
 def test_a_connection_is_greeted(slack: LocalSlack) -> None:
-    with raw_socket(slack) as socket:
+    with silent_connection(slack) as socket:
         hello = receive(socket)
     assert hello["type"] == "hello"
     assert hello["num_connections"] == 1
@@ -53,23 +53,23 @@ def test_a_connection_url_works_once(slack: LocalSlack) -> None:
 
 
 def test_each_payload_goes_to_exactly_one_connection(slack: LocalSlack, alice: WorkspaceMember) -> None:
-    with raw_socket(slack) as first, connect(open_url(slack), proxy=None) as second:
+    with silent_connection(slack) as first, connect(open_url(slack), proxy=None) as second:
         for socket in (first, second):
             receive(socket)
-        heard: list[tuple[int, str]] = []
+        received: list[tuple[int, str]] = []
 
         def answer(number: int, socket: ClientConnection) -> None:
             with contextlib.suppress(ConnectionClosed, TimeoutError):
                 while True:
                     frame = receive(socket)
-                    heard.append((number, frame["envelope_id"]))
+                    received.append((number, frame["envelope_id"]))
                     socket.send(json.dumps({"envelope_id": frame["envelope_id"]}))
 
         for number, socket in enumerate((first, second)):
             threading.Thread(target=answer, args=(number, socket), daemon=True).start()
         assert all(alice.types("#churn", f"/ask {number}").acked for number in range(6))
-    assert len({envelope for _, envelope in heard}) == len(heard) == 6
-    assert sorted(number for number, _ in heard) == [0, 0, 0, 1, 1, 1]
+    assert len({envelope for _, envelope in received}) == len(received) == 6
+    assert sorted(number for number, _ in received) == [0, 0, 0, 1, 1, 1]
 
 
 def test_the_eleventh_connection_is_sent_away(slack: LocalSlack) -> None:
@@ -82,7 +82,7 @@ def test_the_eleventh_connection_is_sent_away(slack: LocalSlack) -> None:
 
 
 def test_a_slash_command_has_the_shape_that_slack_sends(slack: LocalSlack, alice: WorkspaceMember) -> None:
-    with raw_socket(slack) as socket:
+    with silent_connection(slack) as socket:
         receive(socket)
         typing = in_background(alice.types, "#churn", "/ask  why now? ")
         envelope = receive(socket)
@@ -102,7 +102,7 @@ def test_a_slash_command_has_the_shape_that_slack_sends(slack: LocalSlack, alice
 def test_a_click_has_the_shape_that_slack_sends(slack: LocalSlack, alice: WorkspaceMember) -> None:
     blocks = [actions(button("Go", "go", value="7", style="primary"))]
     web_client(slack).chat_postMessage(channel="#churn", text="x", blocks=blocks)
-    with raw_socket(slack) as socket:
+    with silent_connection(slack) as socket:
         receive(socket)
         click = in_background(alice.clicks, alice.sees("#churn")[-1], "Go")
         envelope = receive(socket)
@@ -122,7 +122,7 @@ def test_a_click_has_the_shape_that_slack_sends(slack: LocalSlack, alice: Worksp
 def test_a_click_on_an_ephemeral_carries_no_message(slack: LocalSlack, alice: WorkspaceMember) -> None:
     blocks = [actions(button("Go", "go"))]
     web_client(slack).chat_postEphemeral(channel="C0CHURN", user="U0ALICE", text="x", blocks=blocks)
-    with raw_socket(slack) as socket:
+    with silent_connection(slack) as socket:
         receive(socket)
         click = in_background(alice.clicks, alice.sees("#churn")[-1], "Go")
         envelope = receive(socket)
@@ -133,7 +133,7 @@ def test_a_click_on_an_ephemeral_carries_no_message(slack: LocalSlack, alice: Wo
 
 
 def test_without_an_answer_the_person_sees_a_timeout(slack: LocalSlack, alice: WorkspaceMember) -> None:
-    with raw_socket(slack) as socket:
+    with silent_connection(slack) as socket:
         receive(socket)
         typing = in_background(alice.types, "#churn", "/ask why")
         receive(socket)
@@ -145,7 +145,7 @@ def test_without_an_answer_the_person_sees_a_timeout(slack: LocalSlack, alice: W
 
 
 def test_a_late_answer_is_ignored(slack: LocalSlack, alice: WorkspaceMember) -> None:
-    with raw_socket(slack) as socket:
+    with silent_connection(slack) as socket:
         receive(socket)
         typing = in_background(alice.types, "#churn", "/ask why")
         envelope = receive(socket)
@@ -161,14 +161,14 @@ def test_without_a_connection_nothing_is_delivered(slack: LocalSlack, alice: Wor
 
 
 @pytest.mark.parametrize("how", ["graceful", "close", "abrupt"])
-def test_the_app_comes_back_after_a_disconnection(slack: LocalSlack, connected: App, how: str) -> None:
+def test_the_app_comes_back_after_a_disconnection(slack: LocalSlack, connected_app: App, how: str) -> None:
     before = slack.status()["connections_so_far"]
     assert slack.disconnect_sockets(how) == 1
     assert slack.wait_for(lambda: slack.status()["connections_so_far"] > before)
 
 
 def test_a_deaf_connection_swallows_acknowledgements(slack: LocalSlack, alice: WorkspaceMember) -> None:
-    with raw_socket(slack) as socket:
+    with silent_connection(slack) as socket:
         receive(socket)
         slack.disconnect_sockets("silent")
         typing = in_background(alice.types, "#churn", "/ask why")
@@ -180,7 +180,7 @@ def test_a_deaf_connection_swallows_acknowledgements(slack: LocalSlack, alice: W
 
 
 def test_an_event_is_sent_again_until_it_is_acknowledged(slack: LocalSlack, alice: WorkspaceMember) -> None:
-    with raw_socket(slack) as socket:
+    with silent_connection(slack) as socket:
         receive(socket)
         alice.types("#churn", "hello everybody")
         first = receive(socket)
@@ -195,7 +195,7 @@ def test_an_event_is_sent_again_until_it_is_acknowledged(slack: LocalSlack, alic
 
 
 def test_an_event_says_for_which_bot_it_is(slack: LocalSlack, alice: WorkspaceMember) -> None:
-    with raw_socket(slack) as socket:
+    with silent_connection(slack) as socket:
         receive(socket)
         alice.types("#churn", "hello")
         envelope = receive(socket)
@@ -208,7 +208,7 @@ def test_an_event_says_for_which_bot_it_is(slack: LocalSlack, alice: WorkspaceMe
 def test_a_reset_ends_what_was_to_be_told_again(slack: LocalSlack, alice: WorkspaceMember) -> None:
     alice.types("#churn", "before")
     slack.reset()
-    with raw_socket(slack) as socket:
+    with silent_connection(slack) as socket:
         receive(socket)
         slack.advance(3600)
         alice.types("#churn", "after")
@@ -218,7 +218,7 @@ def test_a_reset_ends_what_was_to_be_told_again(slack: LocalSlack, alice: Worksp
 
 
 def test_a_mention_is_an_event_of_its_own(slack: LocalSlack, alice: WorkspaceMember) -> None:
-    with raw_socket(slack) as socket:
+    with silent_connection(slack) as socket:
         receive(socket)
         alice.types("#churn", "@tester are you there?")
         kinds = []
@@ -290,11 +290,11 @@ def test_a_refused_connection_is_shown_to_the_user(slack: LocalSlack, alice: Wor
 
 
 def test_a_forged_payload_is_taken_for_a_real_one(slack: LocalSlack) -> None:
-    app, heard = bolt_app(slack), []
+    app, received = bolt_app(slack), []
 
     @app.command("/ask")
     def ask(ack: Ack, body: JSON) -> None:
-        heard.append(body["user_id"])
+        received.append(body["user_id"])
         ack()
 
     forged = slash_command("/ask", "x", actor=Actor(id="U0EVE", name="eve"), place=ChannelRef(id="C1", name="c"))
@@ -304,4 +304,4 @@ def test_a_forged_payload_is_taken_for_a_real_one(slack: LocalSlack) -> None:
         assert httpx.post(url, content=body, headers=headers, trust_env=False).status_code == 200
         wrong = {"Content-Type": content_type, **signed_headers("another secret", body)}
         assert httpx.post(url, content=body, headers=wrong, trust_env=False).status_code == 401
-    assert heard == ["U0EVE"]
+    assert received == ["U0EVE"]

@@ -10,7 +10,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from localslack import LocalSlack, RefusedError, WorkspaceMember
-from tests.localslack.bolt_apps import Refused
+from tests.localslack.bolt_apps import SlackErrorOf
 from tests.waiting import LONG, wait_until
 
 
@@ -60,16 +60,18 @@ def test_a_server_error_is_not_json(slack: LocalSlack, client: WebClient, alice:
     assert texts(alice) == []
 
 
-def test_any_error_can_be_ordered(slack: LocalSlack, client: WebClient, refused: Refused) -> None:
+def test_any_error_can_be_ordered(slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf) -> None:
     slack.fail("users.info", "fatal_error")
-    assert refused(client.users_info, user="U0ALICE") == "fatal_error"
+    assert slack_error(client.users_info, user="U0ALICE") == "fatal_error"
     assert client.users_info(user="U0ALICE")["ok"]
 
 
-def test_a_method_can_be_taken_away_and_given_back(slack: LocalSlack, client: WebClient, refused: Refused) -> None:
+def test_a_method_can_be_taken_away_and_given_back(
+    slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf
+) -> None:
     slack.remove_method("users.info")
-    assert refused(client.users_info, user="U0ALICE") == "unknown_method"
-    assert refused(client.users_info, user="U0ALICE") == "unknown_method"
+    assert slack_error(client.users_info, user="U0ALICE") == "unknown_method"
+    assert slack_error(client.users_info, user="U0ALICE") == "unknown_method"
     slack.heal()
     assert client.users_info(user="U0ALICE")["ok"]
 
@@ -87,11 +89,11 @@ def test_a_slow_answer_comes_when_its_time_has_come(slack: LocalSlack, client: W
 
 
 def test_calls_are_kept_with_their_arguments_and_outcome(
-    slack: LocalSlack, client: WebClient, refused: Refused
+    slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf
 ) -> None:
     slack.forget_calls()
     client.chat_postMessage(channel="#churn", text="x")
-    refused(client.chat_postMessage, channel="#nowhere", text="y")
+    slack_error(client.chat_postMessage, channel="#nowhere", text="y")
     first, second = slack.calls("chat.postMessage")
     assert first["args"] == {"channel": "#churn", "text": "x"}
     assert (first["ok"], first["error"]) == (True, None)

@@ -11,8 +11,8 @@ from slack_sdk.errors import SlackApiError
 from localslack import LocalSlack, WorkspaceMember
 from localslack.workspace.file_types import detect_file_type
 from tests.localslack.block_builders import modal, png
-from tests.localslack.bolt_apps import Refused
-from tests.localslack.file_uploads import CSV, JSON, image, kept
+from tests.localslack.bolt_apps import SlackErrorOf
+from tests.localslack.file_uploads import CSV, JSON, image_block, upload_unshared
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_a_picture_is_known_by_its_bytes(name: str, content: bytes, mimetype: st
 
 @pytest.mark.parametrize("way", ["id", "url_private", "permalink"])
 def test_a_block_shows_an_uploaded_picture(client: WebClient, bob: WorkspaceMember, way: str) -> None:
-    file = kept(client, png(), "a.png")
+    file = upload_unshared(client, png(), "a.png")
     slack_file = {"id": file["id"]} if way == "id" else {"url": file[way]}
     blocks = [{"type": "image", "slack_file": slack_file, "alt_text": "a curve"}]
     client.chat_postMessage(channel="#churn", text="x", blocks=blocks)
@@ -45,8 +45,8 @@ def test_a_block_shows_an_uploaded_picture(client: WebClient, bob: WorkspaceMemb
 
 @pytest.mark.parametrize("what", ["unknown", "a.csv"])
 def test_a_block_shows_nothing_but_an_uploaded_picture(client: WebClient, what: str) -> None:
-    file_id = kept(client, CSV, what)["id"] if what == "a.csv" else "F0NOBODY"
-    attachment = {"fallback": "x", "blocks": [image({"id": file_id})]}
+    file_id = upload_unshared(client, CSV, what)["id"] if what == "a.csv" else "F0NOBODY"
+    attachment = {"fallback": "x", "blocks": [image_block({"id": file_id})]}
     with pytest.raises(SlackApiError) as caught:
         client.chat_postMessage(channel="#churn", text="x", attachments=[attachment])
     assert caught.value.response["error"] == "invalid_blocks"
@@ -54,44 +54,46 @@ def test_a_block_shows_nothing_but_an_uploaded_picture(client: WebClient, what: 
 
 
 def test_a_modal_shows_an_uploaded_picture_to_whoever_has_it_open(
-    slack: LocalSlack, client: WebClient, refused: Refused
+    slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf
 ) -> None:
-    nothing, picture = image({"id": "F0NOBODY"}), image(kept(client, png(), "a.png"))
-    assert refused(client.views_open, trigger_id="x", view=modal(nothing)) == "invalid_arguments"
-    assert refused(client.views_open, trigger_id="x", view=modal(picture)) == "invalid_trigger_id"
+    nothing, picture = image_block({"id": "F0NOBODY"}), image_block(upload_unshared(client, png(), "a.png"))
+    assert slack_error(client.views_open, trigger_id="x", view=modal(nothing)) == "invalid_arguments"
+    assert slack_error(client.views_open, trigger_id="x", view=modal(picture)) == "invalid_trigger_id"
 
 
-def test_an_ephemeral_shows_no_picture_that_is_not_shared(client: WebClient, refused: Refused) -> None:
-    unshared = image(kept(client, png(), "a.png"))
+def test_an_ephemeral_shows_no_picture_that_is_not_shared(client: WebClient, slack_error: SlackErrorOf) -> None:
+    unshared = image_block(upload_unshared(client, png(), "a.png"))
     ephemeral = {"channel": "C0CHURN", "user": "U0ALICE", "text": "x", "blocks": [unshared]}
-    assert refused(client.chat_postEphemeral, **ephemeral) == "invalid_blocks"
+    assert slack_error(client.chat_postEphemeral, **ephemeral) == "invalid_blocks"
 
 
 @pytest.mark.parametrize("where", ["C0GENERAL", "U0ALICE"])
 def test_an_ephemeral_shows_a_picture_that_its_reader_sees_somewhere(client: WebClient, where: str) -> None:
     file = client.files_upload_v2(channels=[where], file=png(), filename="a.png")["file"]
-    assert client.chat_postEphemeral(channel="C0CHURN", user="U0ALICE", text="x", blocks=[image(file)])["ok"]
+    assert client.chat_postEphemeral(channel="C0CHURN", user="U0ALICE", text="x", blocks=[image_block(file)])["ok"]
 
 
-def test_an_ephemeral_shows_no_picture_that_only_others_see(client: WebClient, refused: Refused) -> None:
+def test_an_ephemeral_shows_no_picture_that_only_others_see(client: WebClient, slack_error: SlackErrorOf) -> None:
     file = client.files_upload_v2(channels=["U0BOB"], file=png(), filename="a.png")["file"]
-    ephemeral = {"channel": "C0CHURN", "user": "U0ALICE", "text": "x", "blocks": [image(file)]}
-    assert refused(client.chat_postEphemeral, **ephemeral) == "invalid_blocks"
+    ephemeral = {"channel": "C0CHURN", "user": "U0ALICE", "text": "x", "blocks": [image_block(file)]}
+    assert slack_error(client.chat_postEphemeral, **ephemeral) == "invalid_blocks"
 
 
-def test_a_deleted_message_shares_no_picture(client: WebClient, alice: WorkspaceMember, refused: Refused) -> None:
+def test_a_deleted_message_shares_no_picture(
+    client: WebClient, alice: WorkspaceMember, slack_error: SlackErrorOf
+) -> None:
     file = client.files_upload_v2(channel="C0CHURN", file=png(), filename="a.png")["file"]
     client.chat_delete(channel="C0CHURN", ts=alice.sees("#churn")[0]["ts"])
-    ephemeral = {"channel": "C0CHURN", "user": "U0ALICE", "text": "x", "blocks": [image(file)]}
-    assert refused(client.chat_postEphemeral, **ephemeral) == "invalid_blocks"
+    ephemeral = {"channel": "C0CHURN", "user": "U0ALICE", "text": "x", "blocks": [image_block(file)]}
+    assert slack_error(client.chat_postEphemeral, **ephemeral) == "invalid_blocks"
 
 
 def test_the_answer_to_a_command_shows_no_picture_that_is_not_shared(
-    slack: LocalSlack, client: WebClient, connected: App, alice: WorkspaceMember
+    slack: LocalSlack, client: WebClient, connected_app: App, alice: WorkspaceMember
 ) -> None:
-    unshared = image(kept(client, png(), "a.png"))
+    unshared = image_block(upload_unshared(client, png(), "a.png"))
 
-    @connected.command("/ask")
+    @connected_app.command("/ask")
     def ask(ack: Ack) -> None:
         ack(text="x", blocks=[unshared])
 
@@ -101,17 +103,17 @@ def test_the_answer_to_a_command_shows_no_picture_that_is_not_shared(
 
 @pytest.mark.parametrize(("visibly", "status"), [({}, 404), ({"response_type": "in_channel"}, 200)])
 def test_a_response_url_shows_one_person_no_picture_that_is_not_shared(
-    client: WebClient, connected: App, alice: WorkspaceMember, visibly: JSON, status: int
+    client: WebClient, connected_app: App, alice: WorkspaceMember, visibly: JSON, status: int
 ) -> None:
     urls: list[str] = []
 
-    @connected.command("/ask")
+    @connected_app.command("/ask")
     def ask(ack: Ack, command: JSON) -> None:
         urls.append(command["response_url"])
         ack()
 
     alice.types("#churn", "/ask")
-    answer = {"text": "x", "blocks": [image(kept(client, png(), "a.png"))], **visibly}
+    answer = {"text": "x", "blocks": [image_block(upload_unshared(client, png(), "a.png"))], **visibly}
     response = httpx.post(urls[0], json=answer, trust_env=False)
     assert response.status_code == status
     assert ("invalid_blocks" in response.text) == (status == 404)

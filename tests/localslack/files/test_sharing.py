@@ -9,7 +9,7 @@ from slack_sdk import WebClient
 
 from localslack import LocalSlack, RefusedError, WorkspaceMember
 from tests.localslack.block_builders import png
-from tests.localslack.file_uploads import CSV, JSON, kept, only_file, uploaded
+from tests.localslack.file_uploads import CSV, JSON, only_file, upload_bytes, upload_unshared
 
 
 def test_a_picture_is_shared_with_a_comment(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
@@ -62,7 +62,7 @@ def test_several_channels_get_a_message_each(client: WebClient, alice: Workspace
 
 def test_blocks_may_stand_in_for_the_comment(client: WebClient, alice: WorkspaceMember) -> None:
     blocks = json.dumps([{"type": "divider"}])  # slack_sdk sends it as it is
-    client.files_completeUploadExternal(files=[{"id": uploaded(client)}], channel_id="C0CHURN", blocks=blocks)
+    client.files_completeUploadExternal(files=[{"id": upload_bytes(client)}], channel_id="C0CHURN", blocks=blocks)
     (message,) = alice.sees("#churn")
     assert message["blocks"][0]["type"] == "divider"
     assert only_file(alice)["title"] == "a.csv"
@@ -115,4 +115,4 @@ def test_a_file_is_seen_by_those_who_see_a_message_with_it(
     with pytest.raises(RefusedError, match="file_not_found"):
         bob.downloads(file)
     with pytest.raises(RefusedError, match="file_not_found"):
-        alice.downloads(kept(client, b"x", "a.txt"))
+        alice.downloads(upload_unshared(client, b"x", "a.txt"))

@@ -13,8 +13,8 @@ from slack_sdk.errors import SlackApiError
 
 from localslack import LocalSlack, RefusedError, WorkspaceMember
 from tests.localslack.block_builders import png
-from tests.localslack.bolt_apps import MANIFEST, Refused, manifest_without, web_client
-from tests.localslack.file_uploads import CSV, JSON, only_file, promised, read, send, uploaded
+from tests.localslack.bolt_apps import MANIFEST, SlackErrorOf, manifest_without, web_client
+from tests.localslack.file_uploads import CSV, JSON, fetch, only_file, request_upload, send_bytes, upload_bytes
 from tests.workspaces import local_slack
 
 
@@ -24,10 +24,10 @@ def test_uploading_needs_a_scope() -> None:
     assert (caught.value.response["error"], caught.value.response["needed"]) == ("missing_scope", "files:write")
 
 
-def test_uploading_needs_the_token_of_the_bot(slack: LocalSlack, refused: Refused) -> None:
+def test_uploading_needs_the_token_of_the_bot(slack: LocalSlack, slack_error: SlackErrorOf) -> None:
     stranger = WebClient(token="xoxb-made-up", base_url=slack.api_url)
-    assert refused(stranger.files_getUploadURLExternal, filename="a", length=1) == "invalid_auth"
-    assert refused(stranger.files_completeUploadExternal, files=[{"id": "F0"}]) == "invalid_auth"
+    assert slack_error(stranger.files_getUploadURLExternal, filename="a", length=1) == "invalid_auth"
+    assert slack_error(stranger.files_completeUploadExternal, files=[{"id": "F0"}]) == "invalid_auth"
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,9 @@ def test_uploading_needs_the_token_of_the_bot(slack: LocalSlack, refused: Refuse
     ],
 )
 def test_an_upload_that_slack_would_not_promise(
-    client: WebClient, refused: Refused, arguments: JSON, error: str
+    client: WebClient, slack_error: SlackErrorOf, arguments: JSON, error: str
 ) -> None:
-    assert refused(client.files_getUploadURLExternal, **arguments) == error
+    assert slack_error(client.files_getUploadURLExternal, **arguments) == error
 
 
 def test_the_promise_reads_no_json(slack: LocalSlack) -> None:
@@ -55,75 +55,84 @@ def test_the_promise_reads_no_json(slack: LocalSlack) -> None:
 
 
 def test_an_upload_address_is_good_for_one_use(client: WebClient) -> None:
-    url, _ = promised(client)
-    assert send(url, CSV).text == f"OK - {len(CSV)}"
-    assert send(url, CSV).status_code == 404
-    assert send(url + "x", CSV).status_code == 404
+    url, _ = request_upload(client)
+    assert send_bytes(url, CSV).text == f"OK - {len(CSV)}"
+    assert send_bytes(url, CSV).status_code == 404
+    assert send_bytes(url + "x", CSV).status_code == 404
 
 
-def test_fewer_bytes_than_promised_are_not_kept(client: WebClient, refused: Refused) -> None:
-    url, file_id = promised(client)
-    assert send(url, CSV[:-1]).status_code == 400
-    assert refused(client.files_completeUploadExternal, files=[{"id": file_id}]) == "file_not_found"
-    assert send(url, CSV).status_code == 200
+def test_fewer_bytes_than_promised_are_not_kept(client: WebClient, slack_error: SlackErrorOf) -> None:
+    url, file_id = request_upload(client)
+    assert send_bytes(url, CSV[:-1]).status_code == 400
+    assert slack_error(client.files_completeUploadExternal, files=[{"id": file_id}]) == "file_not_found"
+    assert send_bytes(url, CSV).status_code == 200
 
 
 def test_a_body_beyond_all_measure_is_not_read(client: WebClient) -> None:
-    url, _ = promised(client)
-    assert send(url, b"x" * 20_100_000).status_code == 413
+    url, _ = request_upload(client)
+    assert send_bytes(url, b"x" * 20_100_000).status_code == 413
 
 
 def test_bytes_may_come_in_a_multipart_form(client: WebClient, alice: WorkspaceMember) -> None:
-    url, file_id = promised(client)
+    url, file_id = request_upload(client)
     assert httpx.post(url, files={"file": ("a.csv", CSV)}, trust_env=False).status_code == 200
     client.files_completeUploadExternal(files=[{"id": file_id}], channel_id="C0CHURN")
     assert alice.downloads(file_id) == CSV
 
 
 @pytest.mark.parametrize("files", ["[]", "{}", "nonsense", '[{"title": "x"}]', "[7]"])
-def test_files_are_a_list_of_ids(client: WebClient, refused: Refused, files: str) -> None:
-    assert refused(client.api_call, api_method="files.completeUploadExternal", params={"files": files}) == (
+def test_files_are_a_list_of_ids(client: WebClient, slack_error: SlackErrorOf, files: str) -> None:
+    assert slack_error(client.api_call, api_method="files.completeUploadExternal", params={"files": files}) == (
         "invalid_arguments"
     )
 
 
-def test_only_what_has_been_uploaded_can_be_completed_and_only_once(client: WebClient, refused: Refused) -> None:
+def test_only_what_has_been_uploaded_can_be_completed_and_only_once(
+    client: WebClient, slack_error: SlackErrorOf
+) -> None:
     complete = client.files_completeUploadExternal
-    _, empty = promised(client)
-    file_id = uploaded(client)
-    assert refused(complete, files=[{"id": "F0NOBODY"}]) == "file_not_found"
-    assert refused(complete, files=[{"id": file_id}, {"id": empty}], channel_id="C0CHURN") == "file_not_found"
+    _, empty = request_upload(client)
+    file_id = upload_bytes(client)
+    assert slack_error(complete, files=[{"id": "F0NOBODY"}]) == "file_not_found"
+    assert slack_error(complete, files=[{"id": file_id}, {"id": empty}], channel_id="C0CHURN") == "file_not_found"
     assert complete(files=[{"id": file_id}])["files"][0]["id"] == file_id
-    assert refused(complete, files=[{"id": file_id}], channel_id="C0CHURN") == "file_not_found"
+    assert slack_error(complete, files=[{"id": file_id}], channel_id="C0CHURN") == "file_not_found"
 
 
-def test_nobody_completes_what_is_somebody_elses(client: WebClient, alice: WorkspaceMember, refused: Refused) -> None:
+def test_nobody_completes_what_is_somebody_elses(
+    client: WebClient, alice: WorkspaceMember, slack_error: SlackErrorOf
+) -> None:
     theirs = alice.uploads("#churn", "a.csv", CSV)["files"][0]["id"]
-    assert refused(client.files_completeUploadExternal, files=[{"id": theirs}], channel_id="C0CHURN") == "access_denied"
+    assert (
+        slack_error(client.files_completeUploadExternal, files=[{"id": theirs}], channel_id="C0CHURN")
+        == "access_denied"
+    )
 
 
 @pytest.mark.parametrize("channel", ["C0NOWHERE", "#churn", "U0ALICE", "C0SECRET"])
 def test_a_channel_is_meant_by_the_id_of_one_that_the_app_sees(
-    slack: LocalSlack, client: WebClient, refused: Refused, channel: str
+    slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf, channel: str
 ) -> None:
     slack.add_channel("C0SECRET", "secret", is_private=True, members=["alice"])
-    assert refused(client.files_upload_v2, channel=channel, content="x", filename="a") == "channel_not_found"
+    assert slack_error(client.files_upload_v2, channel=channel, content="x", filename="a") == "channel_not_found"
 
 
-def test_files_are_shared_from_inside_only(slack: LocalSlack, client: WebClient, refused: Refused) -> None:
+def test_files_are_shared_from_inside_only(slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf) -> None:
     slack.set_members("#churn", ["alice"])
     assert client.chat_postMessage(channel="#churn", text="words may come from outside")["ok"]
-    file_id = uploaded(client)
+    file_id = upload_bytes(client)
     complete = client.files_completeUploadExternal
-    assert refused(complete, files=[{"id": file_id}], channel_id="C0CHURN") == "not_in_channel"
+    assert slack_error(complete, files=[{"id": file_id}], channel_id="C0CHURN") == "not_in_channel"
     client.conversations_join(channel="C0CHURN")
     assert complete(files=[{"id": file_id}], channel_id="C0CHURN")["ok"]
 
 
-def test_nothing_is_shared_in_an_archived_channel(slack: LocalSlack, client: WebClient, refused: Refused) -> None:
+def test_nothing_is_shared_in_an_archived_channel(
+    slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf
+) -> None:
     slack.archive("#churn")
     upload = {"channel": "C0CHURN", "content": "x", "filename": "a"}
-    assert refused(client.files_upload_v2, **upload) == "posting_to_channel_denied"
+    assert slack_error(client.files_upload_v2, **upload) == "posting_to_channel_denied"
 
 
 def test_an_alternative_text_that_slack_stumbles_over_is_noted(slack: LocalSlack, client: WebClient) -> None:
@@ -133,15 +142,15 @@ def test_an_alternative_text_that_slack_stumbles_over_is_noted(slack: LocalSlack
 
 
 def test_a_lost_answer_has_shared_the_file_already(
-    slack: LocalSlack, client: WebClient, alice: WorkspaceMember, refused: Refused
+    slack: LocalSlack, client: WebClient, alice: WorkspaceMember, slack_error: SlackErrorOf
 ) -> None:
-    file_id = uploaded(client)
+    file_id = upload_bytes(client)
     slack.reset_after("files.completeUploadExternal")
     with pytest.raises((OSError, urllib.error.URLError)):
         client.files_completeUploadExternal(files=[{"id": file_id}], channel_id="C0CHURN")
     assert only_file(alice)["id"] == file_id
     again = {"files": [{"id": file_id}], "channel_id": "C0CHURN"}
-    assert refused(client.files_completeUploadExternal, **again) == "file_not_found"
+    assert slack_error(client.files_completeUploadExternal, **again) == "file_not_found"
 
 
 @pytest.mark.parametrize(
@@ -171,13 +180,13 @@ def test_files_survive_a_restart(tmp_path: Path) -> None:
     with local_slack(MANIFEST, state=state) as slack:
         alice = slack.person("alice")
         assert alice.downloads(only_file(alice)) == png()
-        assert read(only_file(alice)["url_private"], slack.bot_token).content == png()
+        assert fetch(only_file(alice)["url_private"], slack.bot_token).content == png()
 
 
 def test_nothing_is_left_of_files_after_a_reset(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
-    url, _ = promised(client)
+    url, _ = request_upload(client)
     file = alice.uploads("#churn", "a.csv", CSV)["files"][0]
     slack.reset()
-    assert send(url, CSV).status_code == 404
+    assert send_bytes(url, CSV).status_code == 404
     with pytest.raises(RefusedError, match="file_not_found"):
         alice.downloads(file)

@@ -25,8 +25,8 @@ def workspace() -> Iterator[LocalSlack]:
 
 
 @pytest.fixture(params=["socket mode", "signed http"])
-def running(request: pytest.FixtureRequest, slack: LocalSlack) -> Iterator[App]:
+def running_app(request: pytest.FixtureRequest, slack: LocalSlack) -> Iterator[App]:
     app = bolt_app(slack)
-    way = over_socket_mode if request.param == "socket mode" else over_http
-    with way(slack, app):
+    connection = over_socket_mode if request.param == "socket mode" else over_http
+    with connection(slack, app):
         yield app

@@ -27,27 +27,27 @@ from tests.localslack.bolt_apps import (
     bolt_app,
     http_server,
     over_http,
-    raw_socket,
     receive,
+    silent_connection,
     web_client,
 )
-from tests.localslack.home_views import JSON, acknowledge, says, words_of
+from tests.localslack.home_views import JSON, acknowledge, section, texts_of
 from tests.waiting import LONG
 from tests.workspaces import local_slack
 
 
-def test_a_visit_is_answered_with_a_view(running: App, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
-    @running.event("app_home_opened")
+def test_a_visit_is_answered_with_a_view(running_app: App, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
+    @running_app.event("app_home_opened")
     def opened(event: JSON, client: WebClient) -> None:
-        client.views_publish(user_id=event["user"], view=home(says(f"Hello, <@{event['user']}>")))
+        client.views_publish(user_id=event["user"], view=home(section(f"Hello, <@{event['user']}>")))
 
     assert alice.opens_home() is None
-    assert words_of(alice.waits_for_home()) == ["Hello, <@U0ALICE>"]
+    assert texts_of(alice.waits_for_home()) == ["Hello, <@U0ALICE>"]
     assert bob.home() is None
 
 
 def test_a_visit_has_the_shape_that_slack_sends(slack: LocalSlack, alice: WorkspaceMember) -> None:
-    with raw_socket(slack) as socket:
+    with silent_connection(slack) as socket:
         receive(socket)
         alice.opens_home()
         envelope = receive(socket)
@@ -63,8 +63,8 @@ def test_a_visit_has_the_shape_that_slack_sends(slack: LocalSlack, alice: Worksp
 
 
 def test_a_later_visit_carries_the_view(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
-    published = client.views_publish(user_id="U0ALICE", view=home(says("hello")))["view"]
-    with raw_socket(slack) as socket:
+    published = client.views_publish(user_id="U0ALICE", view=home(section("hello")))["view"]
+    with silent_connection(slack) as socket:
         receive(socket)
         assert alice.opens_home() == published
         envelope = receive(socket)
@@ -73,28 +73,28 @@ def test_a_later_visit_carries_the_view(slack: LocalSlack, client: WebClient, al
 
 
 def test_a_visit_is_told_again_at_once_after_a_minute_and_after_five(slack: LocalSlack, alice: WorkspaceMember) -> None:
-    with raw_socket(slack) as socket:
+    with silent_connection(slack) as socket:
         receive(socket)
         alice.opens_home()
-        told = [receive(socket)]
+        envelopes = [receive(socket)]
         for pause in (0, 60, 300):
             slack.advance(3)
             slack.advance(pause)
-            told.append(receive(socket))
+            envelopes.append(receive(socket))
         slack.advance(3)
         slack.advance(3600)
         alice.types("#churn", "is anybody there?")
         last = receive(socket)
         acknowledge(socket, last)
-    assert [one["retry_attempt"] for one in told] == [0, 1, 2, 3]
-    assert [one["retry_reason"] for one in told] == ["", "timeout", "timeout", "timeout"]
-    assert len({one["envelope_id"] for one in told}) == 4
-    assert len({json.dumps(one["payload"]) for one in told}) == 1
+    assert [envelope["retry_attempt"] for envelope in envelopes] == [0, 1, 2, 3]
+    assert [envelope["retry_reason"] for envelope in envelopes] == ["", "timeout", "timeout", "timeout"]
+    assert len({envelope["envelope_id"] for envelope in envelopes}) == 4
+    assert len({json.dumps(envelope["payload"]) for envelope in envelopes}) == 1
     assert last["payload"]["event"]["type"] == "message"
 
 
 def test_an_acknowledged_visit_is_told_once(slack: LocalSlack, alice: WorkspaceMember) -> None:
-    with raw_socket(slack) as socket:
+    with silent_connection(slack) as socket:
         receive(socket)
         alice.opens_home()
         acknowledge(socket, receive(socket))
@@ -109,17 +109,17 @@ def test_an_acknowledged_visit_is_told_once(slack: LocalSlack, alice: WorkspaceM
 def test_over_http_a_visit_is_a_signed_post_that_says_when_it_is_told_again(
     slack: LocalSlack, alice: WorkspaceMember
 ) -> None:
-    heard: Queue[tuple[str, dict[str, str]]] = Queue()
+    received: Queue[tuple[str, dict[str, str]]] = Queue()
     statuses = iter([500, 200])
 
     def answer(body: str, headers: dict[str, str]) -> tuple[int, str, str]:
-        heard.put((body, {name.lower(): value for name, value in headers.items()}))
+        received.put((body, {name.lower(): value for name, value in headers.items()}))
         return next(statuses), "text/plain", ""
 
     with http_server(answer) as url:
         slack.deliver_to(url)
         alice.opens_home()
-        (body, headers), (again, later) = heard.get(timeout=LONG), heard.get(timeout=LONG)
+        (body, headers), (again, later) = received.get(timeout=LONG), received.get(timeout=LONG)
         slack.deliver_to(None)
     assert body == again
     assert json.loads(body)["event"]["type"] == "app_home_opened"
@@ -131,7 +131,7 @@ def test_over_http_a_visit_is_a_signed_post_that_says_when_it_is_told_again(
 
 def test_an_app_that_does_not_subscribe_hears_of_no_visit() -> None:
     deaf = HOME_MANIFEST | {"settings": {"event_subscriptions": {"bot_events": ["message.channels"]}}}
-    with local_slack(deaf) as slack, raw_socket(slack) as socket:
+    with local_slack(deaf) as slack, silent_connection(slack) as socket:
         receive(socket)
         slack.person("alice").opens_home()
         slack.person("alice").types("#churn", "hello")
@@ -141,15 +141,15 @@ def test_an_app_that_does_not_subscribe_hears_of_no_visit() -> None:
 
 
 def test_a_forged_visit_and_a_forged_click_are_taken_for_real_ones(slack: LocalSlack) -> None:
-    app, heard = bolt_app(slack), []
+    app, received = bolt_app(slack), []
 
     @app.event("app_home_opened")
     def opened(event: JSON) -> None:
-        heard.append((event["type"], event["user"], event["tab"]))
+        received.append((event["type"], event["user"], event["tab"]))
 
     @app.action("go")
     def go(ack: Ack, body: JSON) -> None:
-        heard.append((body["type"], body["user"]["id"], body["view"]["private_metadata"]))
+        received.append((body["type"], body["user"]["id"], body["view"]["private_metadata"]))
         ack()
 
     eve, pressed = Actor(id="U0EVE", name="eve"), button_action(button("Go", "go"), "actions", "1.000000")
@@ -161,4 +161,4 @@ def test_a_forged_visit_and_a_forged_click_are_taken_for_real_ones(slack: LocalS
             headers = {"Content-Type": content_type, **signed_headers(slack.signing_secret, body)}
             assert httpx.post(url, content=body, headers=headers, trust_env=False).status_code == 200
     app.listener_runner.listener_executor.shutdown()
-    assert sorted(heard) == [("app_home_opened", "U0EVE", "home"), ("block_actions", "U0EVE", "page 9")]
+    assert sorted(received) == [("app_home_opened", "U0EVE", "home"), ("block_actions", "U0EVE", "page 9")]

@@ -9,12 +9,12 @@ from slack_sdk import WebClient
 from localslack import LocalSlack, RefusedError, WorkspaceMember
 from tests.localslack.block_builders import actions, button, home, modal, plain, text_input
 from tests.localslack.bolt_apps import (
-    Refused,
+    SlackErrorOf,
     in_background,
-    raw_socket,
     receive,
+    silent_connection,
 )
-from tests.localslack.home_views import JSON, STAGES, acknowledge, says, words_of
+from tests.localslack.home_views import JSON, STAGES, acknowledge, section, texts_of
 
 
 def test_a_click_on_the_home_tab_has_the_shape_that_slack_sends(
@@ -24,7 +24,7 @@ def test_a_click_on_the_home_tab_has_the_shape_that_slack_sends(
         user_id="U0ALICE", view=home(text_input("note", "Note"), actions(button("Go", "go", value="7")))
     )
     shown = alice.waits_for_home()
-    with raw_socket(slack) as socket:
+    with silent_connection(slack) as socket:
         receive(socket)
         click = in_background(alice.clicks, shown, "Go")
         envelope = receive(socket)
@@ -43,46 +43,46 @@ def test_a_click_on_the_home_tab_has_the_shape_that_slack_sends(
     assert not {"response_url", "channel", "message", "state"} & set(payload)
 
 
-def test_a_button_changes_the_tab_that_it_is_on(running: App, client: WebClient, alice: WorkspaceMember) -> None:
-    @running.action("done")
+def test_a_button_changes_the_tab_that_it_is_on(running_app: App, client: WebClient, alice: WorkspaceMember) -> None:
+    @running_app.action("done")
     def done(ack: Ack, body: JSON, client: WebClient) -> None:
         ack()
-        client.views_publish(user_id=body["user"]["id"], view=home(says("all done")), hash=body["view"]["hash"])
+        client.views_publish(user_id=body["user"]["id"], view=home(section("all done")), hash=body["view"]["hash"])
 
     ask = {"title": plain("Sure?"), "text": plain("x"), "confirm": plain("Yes"), "deny": plain("No")}
     client.views_publish(user_id="U0ALICE", view=home(actions(button("Done", "done", confirm=ask))))
     assert alice.clicks(alice.waits_for_home(), "Done").acked
-    alice.waits_for_home(lambda view: words_of(view) == ["all done"])
+    alice.waits_for_home(lambda view: texts_of(view) == ["all done"])
 
 
 def test_a_choice_arrives_and_stays_when_the_tab_is_published_anew(
-    running: App, client: WebClient, alice: WorkspaceMember
+    running_app: App, client: WebClient, alice: WorkspaceMember
 ) -> None:
-    heard: list[JSON] = []
+    received: list[JSON] = []
 
-    @running.action("stage")
+    @running_app.action("stage")
     def stage(ack: Ack, body: JSON) -> None:
-        heard.append(body)
+        received.append(body)
         ack()
 
     select = {"type": "static_select", "action_id": "stage", "options": STAGES, "placeholder": plain("Stage")}
     client.views_publish(user_id="U0ALICE", view=home(actions(select)))
     assert alice.chooses(alice.waits_for_home(), "Stage", "Production").acked
     chosen = {"actions": {"stage": {"type": "static_select", "selected_option": STAGES[1]}}}
-    assert heard[0]["actions"][0]["selected_option"] == STAGES[1]
-    assert heard[0]["view"]["state"]["values"] == chosen
-    client.views_publish(user_id="U0ALICE", view=home(says("new"), actions(select)))
+    assert received[0]["actions"][0]["selected_option"] == STAGES[1]
+    assert received[0]["view"]["state"]["values"] == chosen
+    client.views_publish(user_id="U0ALICE", view=home(section("new"), actions(select)))
     assert alice.waits_for_home()["state"]["values"] == chosen
 
 
 def test_a_modal_opens_from_the_home_tab(
-    running: App, client: WebClient, alice: WorkspaceMember, refused: Refused
+    running_app: App, client: WebClient, alice: WorkspaceMember, slack_error: SlackErrorOf
 ) -> None:
     errors: list[str] = []
 
-    @running.action("ask")
+    @running_app.action("ask")
     def ask(ack: Ack, body: JSON, client: WebClient) -> None:
-        errors.append(refused(client.views_push, trigger_id=body["trigger_id"], view=modal()))
+        errors.append(slack_error(client.views_push, trigger_id=body["trigger_id"], view=modal()))
         client.views_open(trigger_id=body["trigger_id"], view=modal(title="Why?"))
         ack()
 
@@ -93,11 +93,11 @@ def test_a_modal_opens_from_the_home_tab(
 
 
 def test_one_of_several_equal_buttons_is_pressed_by_its_block(
-    running: App, client: WebClient, alice: WorkspaceMember
+    running_app: App, client: WebClient, alice: WorkspaceMember
 ) -> None:
     pressed: list[str] = []
 
-    @running.action("go")
+    @running_app.action("go")
     def go(ack: Ack, action: JSON) -> None:
         pressed.append(action["block_id"])
         ack()
@@ -115,7 +115,7 @@ def test_nobody_clicks_on_another_persons_tab_or_on_what_has_gone(
     view = alice.waits_for_home()
     with pytest.raises(RefusedError, match="not_found"):
         bob.clicks(view, "Go")
-    client.views_publish(user_id="U0ALICE", view=home(says("gone")))
+    client.views_publish(user_id="U0ALICE", view=home(section("gone")))
     with pytest.raises(RefusedError, match="not_found"):
         alice.clicks(view, "Go")
 

@@ -13,34 +13,34 @@ from tests.localslack.block_builders import home, modal, plain
 from tests.localslack.bolt_apps import (
     HOME_MANIFEST,
     MANIFEST,
-    Refused,
+    SlackErrorOf,
     web_client,
 )
-from tests.localslack.home_views import JSON, says, words_of
+from tests.localslack.home_views import JSON, section, texts_of
 from tests.workspaces import local_slack
 
 
 def test_a_view_is_published_for_one_person(client: WebClient, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
-    view = client.views_publish(user_id="U0ALICE", view=home(says("hello"), private_metadata="page 1"))["view"]
+    view = client.views_publish(user_id="U0ALICE", view=home(section("hello"), private_metadata="page 1"))["view"]
     assert (view["type"], view["root_view_id"], view["private_metadata"]) == ("home", view["id"], "page 1")
     assert alice.home() == view
     assert bob.home() is None
 
 
 def test_another_view_takes_its_place_with_another_hash(client: WebClient, alice: WorkspaceMember) -> None:
-    first = client.views_publish(user_id="U0ALICE", view=home(says("first")))["view"]
-    second = client.views_publish(user_id="U0ALICE", view=home(says("second")), hash=first["hash"])["view"]
+    first = client.views_publish(user_id="U0ALICE", view=home(section("first")))["view"]
+    second = client.views_publish(user_id="U0ALICE", view=home(section("second")), hash=first["hash"])["view"]
     assert second["id"] == first["id"]
     assert second["hash"] != first["hash"]
-    assert words_of(alice.home()) == ["second"]
+    assert texts_of(alice.home()) == ["second"]
 
 
-def test_an_old_hash_publishes_nothing(client: WebClient, alice: WorkspaceMember, refused: Refused) -> None:
-    old = client.views_publish(user_id="U0ALICE", view=home(says("old")))["view"]
-    client.views_publish(user_id="U0ALICE", view=home(says("new")))
-    assert refused(client.views_publish, user_id="U0ALICE", view=home(), hash=old["hash"]) == "hash_conflict"
-    assert refused(client.views_publish, user_id="U0BOB", view=home(), hash=old["hash"]) == "hash_conflict"
-    assert words_of(alice.home()) == ["new"]
+def test_an_old_hash_publishes_nothing(client: WebClient, alice: WorkspaceMember, slack_error: SlackErrorOf) -> None:
+    old = client.views_publish(user_id="U0ALICE", view=home(section("old")))["view"]
+    client.views_publish(user_id="U0ALICE", view=home(section("new")))
+    assert slack_error(client.views_publish, user_id="U0ALICE", view=home(), hash=old["hash"]) == "hash_conflict"
+    assert slack_error(client.views_publish, user_id="U0BOB", view=home(), hash=old["hash"]) == "hash_conflict"
+    assert texts_of(alice.home()) == ["new"]
 
 
 @pytest.mark.parametrize(
@@ -52,28 +52,28 @@ def test_an_old_hash_publishes_nothing(client: WebClient, alice: WorkspaceMember
         ({"view": None}, "invalid_arguments"),
         ({"view": "no JSON"}, "invalid_arguments"),
         ({"view": modal()}, "invalid_arguments"),
-        ({"view": home(says("x" * 3001))}, "invalid_arguments"),
+        ({"view": home(section("x" * 3001))}, "invalid_arguments"),
         ({"view": home(*[{"type": "section", "fields": [plain("x" * 2000)] * 10}] * 13)}, "view_too_large"),
     ],
 )
 def test_what_is_not_right_is_not_published(
-    client: WebClient, alice: WorkspaceMember, refused: Refused, change: JSON, error: str
+    client: WebClient, alice: WorkspaceMember, slack_error: SlackErrorOf, change: JSON, error: str
 ) -> None:
     arguments = {"user_id": "U0ALICE", "view": home()} | change
-    assert refused(client.api_call, api_method="views.publish", json=arguments) == error
+    assert slack_error(client.api_call, api_method="views.publish", json=arguments) == error
     assert alice.home() is None
 
 
-def test_an_external_id_is_used_once(client: WebClient, refused: Refused) -> None:
+def test_an_external_id_is_used_once(client: WebClient, slack_error: SlackErrorOf) -> None:
     mine = home(external_id="page")
     client.views_publish(user_id="U0ALICE", view=mine)
     client.views_publish(user_id="U0ALICE", view=mine)
-    assert refused(client.views_publish, user_id="U0BOB", view=mine) == "duplicate_external_id"
+    assert slack_error(client.views_publish, user_id="U0BOB", view=mine) == "duplicate_external_id"
 
 
-def test_without_a_home_tab_in_the_manifest_nothing_is_published_or_opened(refused: Refused) -> None:
+def test_without_a_home_tab_in_the_manifest_nothing_is_published_or_opened(slack_error: SlackErrorOf) -> None:
     with local_slack(MANIFEST) as slack:
-        assert refused(web_client(slack).views_publish, user_id="U0ALICE", view=home()) == "not_enabled"
+        assert slack_error(web_client(slack).views_publish, user_id="U0ALICE", view=home()) == "not_enabled"
         with pytest.raises(RefusedError, match="not_enabled"):
             slack.person("alice").opens_home()
 
@@ -83,12 +83,14 @@ def test_publishing_needs_no_scope() -> None:
         assert web_client(slack).views_publish(user_id="U0ALICE", view=home())["ok"]
 
 
-def test_a_home_tab_is_updated_like_a_modal(client: WebClient, alice: WorkspaceMember, refused: Refused) -> None:
-    view = client.views_publish(user_id="U0ALICE", view=home(says("first")))["view"]
-    updated = client.views_update(view_id=view["id"], hash=view["hash"], view=home(says("second")))["view"]
-    assert words_of(alice.home()) == ["second"]
-    assert refused(client.views_update, view_id=view["id"], hash=view["hash"], view=home()) == "hash_conflict"
-    assert refused(client.views_update, view_id=view["id"], view=modal()) == "invalid_arguments"
+def test_a_home_tab_is_updated_like_a_modal(
+    client: WebClient, alice: WorkspaceMember, slack_error: SlackErrorOf
+) -> None:
+    view = client.views_publish(user_id="U0ALICE", view=home(section("first")))["view"]
+    updated = client.views_update(view_id=view["id"], hash=view["hash"], view=home(section("second")))["view"]
+    assert texts_of(alice.home()) == ["second"]
+    assert slack_error(client.views_update, view_id=view["id"], hash=view["hash"], view=home()) == "hash_conflict"
+    assert slack_error(client.views_update, view_id=view["id"], view=modal()) == "invalid_arguments"
     assert alice.home() == updated
 
 

@@ -39,15 +39,15 @@ def test_its_name_is_on_its_messages(client: WebClient, alice: WorkspaceMember) 
 
 
 @pytest.mark.parametrize("mention", ["@Model Registrar", "@model_registrar"])
-def test_it_is_mentioned_by_its_name_or_its_handle(connected: App, alice: WorkspaceMember, mention: str) -> None:
-    heard: Queue[str] = Queue()
+def test_it_is_mentioned_by_its_name_or_its_handle(connected_app: App, alice: WorkspaceMember, mention: str) -> None:
+    received: Queue[str] = Queue()
 
-    @connected.event("app_mention")
+    @connected_app.event("app_mention")
     def mentioned(event: JSON) -> None:
-        heard.put(event["text"])
+        received.put(event["text"])
 
     alice.types("#churn", f"{mention}, hello")
-    assert heard.get(timeout=LONG) == "<@U0LOCALAPP>, hello"
+    assert received.get(timeout=LONG) == "<@U0LOCALAPP>, hello"
 
 
 @pytest.mark.parametrize("text", ["@Model Registrars", "a@Model Registrar", "@Model"])
@@ -57,13 +57,13 @@ def test_a_word_that_only_begins_like_its_name_is_not_a_mention(alice: Workspace
     assert sent["text"] == text
 
 
-def test_a_command_gets_its_handle(connected: App, alice: WorkspaceMember) -> None:
-    heard: list[str] = []
+def test_a_command_gets_its_handle(connected_app: App, alice: WorkspaceMember) -> None:
+    received: list[str] = []
 
-    @connected.command("/tell")
+    @connected_app.command("/tell")
     def tell(ack: Ack, command: JSON) -> None:
-        heard.append(command["text"])
+        received.append(command["text"])
         ack()
 
     alice.types("#churn", "/tell @Model Registrar")
-    assert heard == ["<@U0LOCALAPP|model_registrar>"]
+    assert received == ["<@U0LOCALAPP|model_registrar>"]

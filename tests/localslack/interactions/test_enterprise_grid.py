@@ -30,19 +30,19 @@ def stranger(slack: LocalSlack) -> WorkspaceMember:
 
 
 @pytest.fixture
-def heard(connected: App, client: WebClient) -> list[JSON]:
+def received(connected_app: App, client: WebClient) -> list[JSON]:
     """What the app is told, in order; it has posted a card in #churn."""
-    told: list[JSON] = []
+    payloads: list[JSON] = []
 
     def listen(ack: Ack, body: JSON) -> None:
-        told.append(body)
+        payloads.append(body)
         ack()
 
-    connected.command("/ask")(listen)
-    connected.action("go")(listen)
-    connected.event("message")(listen)
+    connected_app.command("/ask")(listen)
+    connected_app.action("go")(listen)
+    connected_app.event("message")(listen)
     client.chat_postMessage(channel="#churn", text="card", blocks=[actions(button("Go", "go"))])
-    return told
+    return payloads
 
 
 def click(person: WorkspaceMember) -> None:
@@ -50,34 +50,34 @@ def click(person: WorkspaceMember) -> None:
 
 
 @pytest.mark.parametrize("home", ["T0HOME", "E0ACME"], ids=["a workspace", "the organization"])
-def test_a_click_names_the_home_of_whoever_clicks(slack: LocalSlack, heard: list[JSON], home: str) -> None:
+def test_a_click_names_the_home_of_whoever_clicks(slack: LocalSlack, received: list[JSON], home: str) -> None:
     slack.let_live_in("carol", home, enterprise=ACME)
     click(slack.person("carol"))
-    assert heard[0]["user"]["team_id"] == home
+    assert received[0]["user"]["team_id"] == home
 
 
-def test_a_click_names_the_organization(heard: list[JSON], carol: WorkspaceMember) -> None:
+def test_a_click_names_the_organization(received: list[JSON], carol: WorkspaceMember) -> None:
     click(carol)
-    assert heard[0]["team"] == {
+    assert received[0]["team"] == {
         "id": "T0LOCAL",
         "domain": "local",
         "enterprise_id": "E0ACME",
         "enterprise_name": "Acme",
     }
-    assert heard[0]["enterprise"] == ACME
+    assert received[0]["enterprise"] == ACME
 
 
-def test_a_command_names_the_workspace_where_it_is_typed(heard: list[JSON], carol: WorkspaceMember) -> None:
+def test_a_command_names_the_workspace_where_it_is_typed(received: list[JSON], carol: WorkspaceMember) -> None:
     assert carol.types("#churn", "/ask").acked
-    assert (heard[0]["team_id"], heard[0]["user_id"]) == ("T0LOCAL", "U0CAROL")
-    assert (heard[0]["enterprise_id"], heard[0]["enterprise_name"]) == ("E0ACME", "Acme")
+    assert (received[0]["team_id"], received[0]["user_id"]) == ("T0LOCAL", "U0CAROL")
+    assert (received[0]["enterprise_id"], received[0]["enterprise_name"]) == ("E0ACME", "Acme")
 
 
-def test_an_event_names_the_organization(slack: LocalSlack, heard: list[JSON], carol: WorkspaceMember) -> None:
+def test_an_event_names_the_organization(slack: LocalSlack, received: list[JSON], carol: WorkspaceMember) -> None:
     carol.types("#churn", "hello")
-    slack.wait_for(lambda: heard)
-    assert (heard[0]["team_id"], heard[0]["enterprise_id"]) == ("T0LOCAL", "E0ACME")
-    assert heard[0]["authorizations"][0]["enterprise_id"] == "E0ACME"
+    slack.wait_for(lambda: received)
+    assert (received[0]["team_id"], received[0]["enterprise_id"]) == ("T0LOCAL", "E0ACME")
+    assert received[0]["authorizations"][0]["enterprise_id"] == "E0ACME"
 
 
 def test_people_from_the_organization_are_members(client: WebClient, carol: WorkspaceMember) -> None:
@@ -111,10 +111,14 @@ def test_people_who_only_live_in_another_workspace_of_the_organization_are_stran
     assert client.users_info(user="U0CAROL")["user"]["is_stranger"] is True
 
 
-def test_a_stranger_acts_as_someone_from_another_workspace(heard: list[JSON], stranger: WorkspaceMember) -> None:
+def test_a_stranger_acts_as_someone_from_another_workspace(received: list[JSON], stranger: WorkspaceMember) -> None:
     click(stranger)
     stranger.types("#churn", "/ask")
-    assert (heard[0]["user"]["team_id"], heard[0]["enterprise"], heard[1]["team_id"]) == ("T0OTHER", None, "T0OTHER")
+    assert (received[0]["user"]["team_id"], received[0]["enterprise"], received[1]["team_id"]) == (
+        "T0OTHER",
+        None,
+        "T0OTHER",
+    )
 
 
 def test_a_stranger_is_told_apart(client: WebClient, stranger: WorkspaceMember) -> None:
@@ -124,11 +128,11 @@ def test_a_stranger_is_told_apart(client: WebClient, stranger: WorkspaceMember) 
 
 def test_a_channel_with_a_stranger_is_shared(slack: LocalSlack, client: WebClient, stranger: WorkspaceMember) -> None:
     slack.set_members("#general", ["alice", "bot"])
-    shared = {one["name"]: one["is_ext_shared"] for one in client.conversations_list()["channels"]}
+    shared = {channel["name"]: channel["is_ext_shared"] for channel in client.conversations_list()["channels"]}
     assert shared == {"general": False, "ml-models": True, "churn": True}
 
 
-def test_an_event_tells_of_a_shared_channel(slack: LocalSlack, heard: list[JSON], stranger: WorkspaceMember) -> None:
+def test_an_event_tells_of_a_shared_channel(slack: LocalSlack, received: list[JSON], stranger: WorkspaceMember) -> None:
     stranger.types("#churn", "hello")
-    slack.wait_for(lambda: heard)
-    assert heard[0]["is_ext_shared_channel"] is True
+    slack.wait_for(lambda: received)
+    assert received[0]["is_ext_shared_channel"] is True

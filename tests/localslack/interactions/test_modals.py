@@ -12,36 +12,36 @@ from slack_sdk.errors import SlackApiError
 
 from localslack import LocalSlack, WorkspaceMember
 from tests.localslack.block_builders import actions, button, modal, plain, text_input
-from tests.localslack.bolt_apps import Refused
+from tests.localslack.bolt_apps import SlackErrorOf
 
 JSON = dict[str, Any]
 STAGES = [{"text": plain("Staging"), "value": "s"}, {"text": plain("Production"), "value": "p"}]
 
 
-def opens(app: App, view: JSON) -> None:
+def open_on_command(app: App, view: JSON) -> None:
     @app.command("/ask")
     def ask(ack: Ack, client: WebClient, body: JSON) -> None:
         ack()
         client.views_open(trigger_id=body["trigger_id"], view=view)
 
 
-def submitted(app: App, **answer: Any) -> list[JSON]:
-    heard: list[JSON] = []
+def record_submissions(app: App, **answer: Any) -> list[JSON]:
+    received: list[JSON] = []
 
     @app.view("form")
     def form(ack: Ack, body: JSON) -> None:
-        heard.append(body)
+        received.append(body)
         ack(**answer)
 
-    return heard
+    return received
 
 
-def opened(alice: WorkspaceMember) -> JSON:
+def open_modal(alice: WorkspaceMember) -> JSON:
     alice.types("#churn", "/ask")
     return alice.waits_for_modal()
 
 
-def test_answers_arrive_in_the_shape_of_their_elements(connected: App, alice: WorkspaceMember) -> None:
+def test_answers_arrive_in_the_shape_of_their_elements(connected_app: App, alice: WorkspaceMember) -> None:
     inputs = {
         "stage": {"type": "static_select", "action_id": "value", "options": STAGES},
         "stages": {"type": "multi_static_select", "action_id": "value", "options": STAGES},
@@ -53,11 +53,11 @@ def test_answers_arrive_in_the_shape_of_their_elements(connected: App, alice: Wo
         {"type": "input", "block_id": name, "label": plain(name), "element": element, "optional": True}
         for name, element in inputs.items()
     ]
-    opens(connected, modal(*labelled))
-    heard = submitted(connected)
-    opened(alice)
+    open_on_command(connected_app, modal(*labelled))
+    received = record_submissions(connected_app)
+    open_modal(alice)
     assert alice.submits({"stage": "Production", "stages": ["s", "Production"], "who": "U0BOB"}) is None
-    values = {name: state["value"] for name, state in heard[0]["view"]["state"]["values"].items()}
+    values = {name: state["value"] for name, state in received[0]["view"]["state"]["values"].items()}
     assert values["stage"] == {"type": "static_select", "selected_option": STAGES[1]}
     assert values["stages"]["selected_options"] == STAGES
     assert values["who"] == {"type": "users_select", "selected_user": "U0BOB"}
@@ -65,17 +65,17 @@ def test_answers_arrive_in_the_shape_of_their_elements(connected: App, alice: Wo
     assert values["sure"]["selected_options"] == []
 
 
-def test_a_submission_carries_the_view(slack: LocalSlack, connected: App, alice: WorkspaceMember) -> None:
-    opens(connected, modal(private_metadata="request 7"))
-    heard = submitted(connected)
-    view = opened(alice)
+def test_a_submission_carries_the_view(slack: LocalSlack, connected_app: App, alice: WorkspaceMember) -> None:
+    open_on_command(connected_app, modal(private_metadata="request 7"))
+    received = record_submissions(connected_app)
+    view = open_modal(alice)
     alice.submits({"reason": "because"})
-    sent = heard[0]["view"]
+    sent = received[0]["view"]
     assert (sent["id"], sent["hash"], sent["callback_id"]) == (view["id"], view["hash"], "form")
     assert sent["private_metadata"] == "request 7"
     assert sent["root_view_id"] == view["id"]
     assert sent["previous_view_id"] is None
-    assert heard[0]["team"]["id"] == slack.team_id
+    assert received[0]["team"]["id"] == slack.team_id
 
 
 @pytest.mark.parametrize(
@@ -87,19 +87,19 @@ def test_a_submission_carries_the_view(slack: LocalSlack, connected: App, alice:
     ],
 )
 def test_slack_itself_refuses_what_the_form_does_not_allow(
-    connected: App, alice: WorkspaceMember, field: JSON, said: str, complaint: str
+    connected_app: App, alice: WorkspaceMember, field: JSON, said: str, complaint: str
 ) -> None:
-    opens(connected, modal(text_input("reason", "Reason", **field)))
-    heard = submitted(connected)
-    opened(alice)
+    open_on_command(connected_app, modal(text_input("reason", "Reason", **field)))
+    received = record_submissions(connected_app)
+    open_modal(alice)
     assert alice.submits({"reason": said}) == {"reason": complaint}
-    assert heard == []
+    assert received == []
 
 
-def test_an_update_shows_another_view_in_the_same_place(connected: App, alice: WorkspaceMember) -> None:
-    opens(connected, modal())
-    submitted(connected, response_action="update", view=modal(title="Second"))
-    first = opened(alice)
+def test_an_update_shows_another_view_in_the_same_place(connected_app: App, alice: WorkspaceMember) -> None:
+    open_on_command(connected_app, modal())
+    record_submissions(connected_app, response_action="update", view=modal(title="Second"))
+    first = open_modal(alice)
     alice.submits({"reason": "x"})
     (view,) = alice.modals()
     assert view["title"]["text"] == "Second"
@@ -107,10 +107,10 @@ def test_an_update_shows_another_view_in_the_same_place(connected: App, alice: W
     assert view["hash"] != first["hash"]
 
 
-def test_a_pushed_view_lies_on_top_and_goes_first(connected: App, alice: WorkspaceMember) -> None:
-    opens(connected, modal())
-    submitted(connected, response_action="push", view=modal(title="Second", callback_id="other"))
-    first = opened(alice)
+def test_a_pushed_view_lies_on_top_and_goes_first(connected_app: App, alice: WorkspaceMember) -> None:
+    open_on_command(connected_app, modal())
+    record_submissions(connected_app, response_action="push", view=modal(title="Second", callback_id="other"))
+    first = open_modal(alice)
     alice.submits({"reason": "x"})
     second = alice.modals()[-1]
     assert second["previous_view_id"] == second["root_view_id"] == first["id"]
@@ -118,10 +118,10 @@ def test_a_pushed_view_lies_on_top_and_goes_first(connected: App, alice: Workspa
     assert [view["id"] for view in alice.modals()] == [first["id"]]
 
 
-def test_clear_takes_all_views_away(connected: App, alice: WorkspaceMember) -> None:
-    opens(connected, modal())
-    submitted(connected, response_action="clear")
-    opened(alice)
+def test_clear_takes_all_views_away(connected_app: App, alice: WorkspaceMember) -> None:
+    open_on_command(connected_app, modal())
+    record_submissions(connected_app, response_action="clear")
+    open_modal(alice)
     assert alice.submits({"reason": "x"}) is None
     assert alice.modals() == []
 
@@ -135,31 +135,31 @@ def test_clear_takes_all_views_away(connected: App, alice: WorkspaceMember) -> N
     ],
 )
 def test_an_unusable_answer_is_trouble_for_the_person_and_a_note_for_the_developer(
-    slack: LocalSlack, connected: App, alice: WorkspaceMember, answer: JSON
+    slack: LocalSlack, connected_app: App, alice: WorkspaceMember, answer: JSON
 ) -> None:
-    opens(connected, modal())
+    open_on_command(connected_app, modal())
 
-    @connected.view("form")
+    @connected_app.view("form")
     def form(ack: Ack) -> None:
         ack(answer)
 
-    opened(alice)
+    open_modal(alice)
     errors = alice.submits({"reason": "x"})
     assert errors == {"*": "We had some trouble connecting. Try again?"}
     assert len(slack.problems()) == 1
 
 
-def test_three_views_are_the_most(connected: App, alice: WorkspaceMember, slack: LocalSlack) -> None:
+def test_three_views_are_the_most(connected_app: App, alice: WorkspaceMember, slack: LocalSlack) -> None:
     with_more = modal(actions(button("More", "more")))
-    opens(connected, with_more)
+    open_on_command(connected_app, with_more)
 
-    @connected.action("more")
+    @connected_app.action("more")
     def more(client: WebClient, ack: Ack, body: JSON) -> None:
         with contextlib.suppress(SlackApiError):
             client.views_push(trigger_id=body["trigger_id"], view=with_more)
         ack()
 
-    opened(alice)
+    open_modal(alice)
     for _ in range(3):
         alice.clicks(alice.modals()[-1], "More")
     assert [call["error"] for call in slack.calls("views.push")] == [None, None, "push_limit_reached"]
@@ -167,23 +167,23 @@ def test_three_views_are_the_most(connected: App, alice: WorkspaceMember, slack:
 
 
 def test_an_update_with_an_old_hash_is_refused(
-    connected: App, client: WebClient, alice: WorkspaceMember, refused: Refused
+    connected_app: App, client: WebClient, alice: WorkspaceMember, slack_error: SlackErrorOf
 ) -> None:
-    opens(connected, modal())
-    view = opened(alice)
+    open_on_command(connected_app, modal())
+    view = open_modal(alice)
     client.views_update(view_id=view["id"], hash=view["hash"], view=modal(title="New"))
-    again = refused(client.views_update, view_id=view["id"], hash=view["hash"], view=modal())
+    again = slack_error(client.views_update, view_id=view["id"], hash=view["hash"], view=modal())
     assert again == "hash_conflict"
 
 
-def test_an_update_keeps_what_was_filled_in(connected: App, client: WebClient, alice: WorkspaceMember) -> None:
-    opens(connected, modal(text_input("reason", "Reason"), actions(button("Check", "check"))))
+def test_an_update_keeps_what_was_filled_in(connected_app: App, client: WebClient, alice: WorkspaceMember) -> None:
+    open_on_command(connected_app, modal(text_input("reason", "Reason"), actions(button("Check", "check"))))
 
-    @connected.action("check")
+    @connected_app.action("check")
     def check(ack: Ack) -> None:
         ack()
 
-    view = opened(alice)
+    view = open_modal(alice)
     alice.slack.act(
         "click",
         user="alice",
@@ -199,30 +199,30 @@ def test_an_update_keeps_what_was_filled_in(connected: App, client: WebClient, a
 
 
 def test_a_view_is_found_by_its_external_id(
-    connected: App, client: WebClient, alice: WorkspaceMember, refused: Refused
+    connected_app: App, client: WebClient, alice: WorkspaceMember, slack_error: SlackErrorOf
 ) -> None:
-    opens(connected, modal(external_id="request-7"))
-    opened(alice)
+    open_on_command(connected_app, modal(external_id="request-7"))
+    open_modal(alice)
     client.views_update(external_id="request-7", view=modal(title="New", external_id="request-7"))
     assert alice.modals()[0]["title"]["text"] == "New"
-    assert refused(client.views_update, external_id="request-8", view=modal()) == "not_found"
+    assert slack_error(client.views_update, external_id="request-8", view=modal()) == "not_found"
 
 
-def test_a_closed_view_is_announced_when_asked_for(connected: App, alice: WorkspaceMember) -> None:
-    opens(connected, modal(notify_on_close=True))
-    heard: list[JSON] = []
+def test_a_closed_view_is_announced_when_asked_for(connected_app: App, alice: WorkspaceMember) -> None:
+    open_on_command(connected_app, modal(notify_on_close=True))
+    received: list[JSON] = []
 
-    @connected.view_closed("form")
+    @connected_app.view_closed("form")
     def closed(ack: Ack, body: JSON) -> None:
-        heard.append(body)
+        received.append(body)
         ack()
 
-    opened(alice)
+    open_modal(alice)
     assert alice.closes() == {"ok": True, "closed": 1, "notified": 1}
-    assert heard[0]["is_cleared"] is False
+    assert received[0]["is_cleared"] is False
 
 
-def test_a_view_that_is_too_large_is_refused(client: WebClient, refused: Refused) -> None:
+def test_a_view_that_is_too_large_is_refused(client: WebClient, slack_error: SlackErrorOf) -> None:
     fields = [{"type": "mrkdwn", "text": "x" * 2000}] * 10
     large = modal(*[{"type": "section", "fields": fields}] * 13)
-    assert refused(client.views_open, trigger_id="any", view=large) == "view_too_large"
+    assert slack_error(client.views_open, trigger_id="any", view=large) == "view_too_large"

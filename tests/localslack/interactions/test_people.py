@@ -40,36 +40,36 @@ def test_names_become_references_and_markup_is_escaped(alice: WorkspaceMember) -
     assert sent["text"] == "<@U0BOB> see <#C0GENERAL|general> &amp; &lt;b&gt; a@bob"
 
 
-def test_a_command_gets_ids_if_it_asks_for_them(connected: App, alice: WorkspaceMember) -> None:
-    heard: list[str] = []
+def test_a_command_gets_ids_if_it_asks_for_them(connected_app: App, alice: WorkspaceMember) -> None:
+    received: list[str] = []
 
-    @connected.command("/ask")
+    @connected_app.command("/ask")
     def ask(ack: Ack, command: dict[str, str]) -> None:
-        heard.append(command["text"])
+        received.append(command["text"])
         ack()
 
-    @connected.command("/tell")
+    @connected_app.command("/tell")
     def tell(ack: Ack, command: dict[str, str]) -> None:
-        heard.append(command["text"])
+        received.append(command["text"])
         ack()
 
     alice.types("#churn", "/ask @bob")
     alice.types("#churn", "/tell @bob in #general")
-    assert heard == ["@bob", "<@U0BOB|bob> in <#C0GENERAL|general>"]
+    assert received == ["@bob", "<@U0BOB|bob> in <#C0GENERAL|general>"]
 
 
-def test_several_can_be_chosen_in_a_message(connected: App, client: WebClient, alice: WorkspaceMember) -> None:
-    heard: list[list[str]] = []
+def test_several_can_be_chosen_in_a_message(connected_app: App, client: WebClient, alice: WorkspaceMember) -> None:
+    received: list[list[str]] = []
 
-    @connected.action("who")
+    @connected_app.action("who")
     def who(ack: Ack, action: dict[str, list[str]]) -> None:
-        heard.append(action["selected_users"])
+        received.append(action["selected_users"])
         ack()
 
     chooser = {"type": "multi_users_select", "action_id": "who"}
     client.chat_postMessage(channel="#churn", text="Who?", blocks=[actions(chooser)])
     alice.chooses(alice.sees("#churn")[-1], "who", ["U0BOB", "U0CAROL"])
-    assert heard == [["U0BOB", "U0CAROL"]]
+    assert received == [["U0BOB", "U0CAROL"]]
 
 
 def test_an_unknown_command_is_not_sent(alice: WorkspaceMember) -> None:
@@ -122,28 +122,28 @@ def test_unread_messages_are_counted_until_read(slack: LocalSlack, client: WebCl
 
 
 def test_a_choice_is_kept_in_the_state_of_the_next_click(
-    connected: App, client: WebClient, alice: WorkspaceMember
+    connected_app: App, client: WebClient, alice: WorkspaceMember
 ) -> None:
-    heard: list[dict[str, object]] = []
+    received: list[dict[str, object]] = []
     option = {"text": plain("One"), "value": "1"}
     select = {"type": "static_select", "action_id": "pick", "options": [option], "placeholder": plain("Pick")}
     client.chat_postMessage(channel="#churn", text="x", blocks=[actions(select, button("Go", "go"))])
 
-    @connected.action("pick")
+    @connected_app.action("pick")
     def pick(ack: Ack, body: dict[str, list[dict[str, object]]]) -> None:
-        heard.append(body["actions"][0])
+        received.append(body["actions"][0])
         ack()
 
-    @connected.action("go")
+    @connected_app.action("go")
     def go(ack: Ack, body: dict[str, dict[str, dict[str, object]]]) -> None:
-        heard.append(body["state"]["values"])
+        received.append(body["state"]["values"])
         ack()
 
     message = alice.sees("#churn")[0]
     alice.chooses(message, "Pick", "One")
     alice.clicks(message, "Go")
-    assert heard[0]["selected_option"] == option
-    assert heard[1] == {"actions": {"pick": {"type": "static_select", "selected_option": option}}}
+    assert received[0]["selected_option"] == option
+    assert received[1] == {"actions": {"pick": {"type": "static_select", "selected_option": option}}}
 
 
 def test_a_button_that_is_not_there_is_named_with_those_that_are(client: WebClient, alice: WorkspaceMember) -> None:

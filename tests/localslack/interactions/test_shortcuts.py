@@ -17,47 +17,49 @@ from tests.localslack.bolt_apps import bolt_app, over_http, over_socket_mode
 JSON = dict[str, Any]
 
 
-def said(alice: WorkspaceMember, text: str = "the data looks odd", where: str = "#churn") -> JSON:
-    message = alice.types(where, text).message
+def send_message(alice: WorkspaceMember, text: str = "the data looks odd", channel: str = "#churn") -> JSON:
+    message = alice.types(channel, text).message
     assert message is not None
     return message
 
 
-def heard_by(app: App, callback_id: str) -> list[JSON]:
-    heard: list[JSON] = []
+def record_payloads(app: App, callback_id: str) -> list[JSON]:
+    received: list[JSON] = []
 
     @app.shortcut(callback_id)
     def listener(ack: Ack, body: JSON) -> None:
-        heard.append(body)
+        received.append(body)
         ack()
 
-    return heard
+    return received
 
 
 @pytest.fixture(params=["socket mode", "signed http"])
-def running(request: pytest.FixtureRequest, slack: LocalSlack) -> Iterator[App]:
+def running_app(request: pytest.FixtureRequest, slack: LocalSlack) -> Iterator[App]:
     app = bolt_app(slack)
-    way = over_socket_mode if request.param == "socket mode" else over_http
-    with way(slack, app):
+    connection = over_socket_mode if request.param == "socket mode" else over_http
+    with connection(slack, app):
         yield app
 
 
 @pytest.mark.parametrize("name", ["start_round", "Start a round"])
-def test_a_global_shortcut_is_used_by_its_callback_id_or_name(running: App, alice: WorkspaceMember, name: str) -> None:
-    heard = heard_by(running, "start_round")
+def test_a_global_shortcut_is_used_by_its_callback_id_or_name(
+    running_app: App, alice: WorkspaceMember, name: str
+) -> None:
+    received = record_payloads(running_app, "start_round")
     assert alice.uses(name).acked
-    assert (heard[0]["type"], heard[0]["callback_id"]) == ("shortcut", "start_round")
-    assert heard[0]["user"]["id"] == "U0ALICE"
+    assert (received[0]["type"], received[0]["callback_id"]) == ("shortcut", "start_round")
+    assert received[0]["user"]["id"] == "U0ALICE"
 
 
-def test_a_global_shortcut_knows_no_conversation(connected: App, alice: WorkspaceMember) -> None:
-    heard = heard_by(connected, "start_round")
+def test_a_global_shortcut_knows_no_conversation(connected_app: App, alice: WorkspaceMember) -> None:
+    received = record_payloads(connected_app, "start_round")
     alice.uses("start_round")
-    assert heard[0].keys().isdisjoint({"channel", "message", "response_url", "api_app_id"})
+    assert received[0].keys().isdisjoint({"channel", "message", "response_url", "api_app_id"})
 
 
-def test_a_global_shortcut_opens_a_modal(connected: App, alice: WorkspaceMember) -> None:
-    @connected.shortcut("start_round")
+def test_a_global_shortcut_opens_a_modal(connected_app: App, alice: WorkspaceMember) -> None:
+    @connected_app.shortcut("start_round")
     def start(ack: Ack, body: JSON, client: WebClient) -> None:
         ack()
         client.views_open(trigger_id=body["trigger_id"], view=modal(title="A round"))
@@ -66,11 +68,11 @@ def test_a_global_shortcut_opens_a_modal(connected: App, alice: WorkspaceMember)
     assert alice.waits_for_modal()["title"]["text"] == "A round"
 
 
-def test_a_message_shortcut_carries_the_message(running: App, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
-    heard = heard_by(running, "look_into")
-    message = said(alice)
+def test_a_message_shortcut_carries_the_message(running_app: App, alice: WorkspaceMember, bob: WorkspaceMember) -> None:
+    received = record_payloads(running_app, "look_into")
+    message = send_message(alice)
     assert bob.uses("Look into this", message).acked
-    body = heard[0]
+    body = received[0]
     assert (body["type"], body["callback_id"]) == ("message_action", "look_into")
     assert body["message_ts"] == body["message"]["ts"] == message["ts"]
     assert body["message"]["text"] == "the data looks odd"
@@ -79,27 +81,27 @@ def test_a_message_shortcut_carries_the_message(running: App, alice: WorkspaceMe
 
 
 def test_the_response_url_answers_only_who_used_the_shortcut(
-    connected: App, alice: WorkspaceMember, bob: WorkspaceMember
+    connected_app: App, alice: WorkspaceMember, bob: WorkspaceMember
 ) -> None:
-    @connected.shortcut("look_into")
+    @connected_app.shortcut("look_into")
     def look(ack: Ack, respond: Respond) -> None:
         ack()
         respond("On it.")
 
-    bob.uses("look_into", said(alice))
+    bob.uses("look_into", send_message(alice))
     answer = bob.waits_for("#churn", lambda message: message["text"] == "On it.")
     assert answer["is_ephemeral"]
     assert [message["text"] for message in alice.sees("#churn")] == ["the data looks odd"]
 
 
 def test_a_message_shortcut_works_where_the_app_is_no_member(
-    slack: LocalSlack, connected: App, alice: WorkspaceMember
+    slack: LocalSlack, connected_app: App, alice: WorkspaceMember
 ) -> None:
-    heard = heard_by(connected, "look_into")
+    received = record_payloads(connected_app, "look_into")
     slack.set_members("#churn", ["alice"])
-    message = said(alice)
+    message = send_message(alice)
     assert alice.uses("look_into", message).acked
-    answer = httpx.post(heard[0]["response_url"], json={"text": "Noted."}, trust_env=False)
+    answer = httpx.post(received[0]["response_url"], json={"text": "Noted."}, trust_env=False)
     assert answer.status_code == 200
 
 
@@ -108,7 +110,7 @@ def test_a_shortcut_on_a_message_that_somebody_does_not_see_is_refused(
 ) -> None:
     slack.add_channel("G0SECRET", "secret", is_private=True, members=["alice", "bot"])
     with pytest.raises(RefusedError, match="channel_not_found"):
-        bob.uses("look_into", said(alice, where="#secret"))
+        bob.uses("look_into", send_message(alice, channel="#secret"))
 
 
 def test_ephemerals_have_no_shortcuts(client: WebClient, alice: WorkspaceMember) -> None:

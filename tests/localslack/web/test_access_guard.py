@@ -13,14 +13,14 @@ from websockets.typing import Origin
 from localslack import LocalSlack
 
 
-def ask(slack: LocalSlack, method: str, path: str, headers: dict[str, str], **kwargs: Any) -> int:
+def status_of(slack: LocalSlack, method: str, path: str, headers: dict[str, str], **kwargs: Any) -> int:
     return httpx.request(method, slack.url + path, headers=headers, trust_env=False, **kwargs).status_code
 
 
 @pytest.mark.parametrize("path", ["", "_ui/people", "_control/status", "api/auth.test", "static/app.js"])
 def test_a_foreign_host_is_refused_everywhere(slack: LocalSlack, path: str) -> None:
     assert (
-        ask(
+        status_of(
             slack,
             "POST" if "control" in path else "GET",
             path,
@@ -40,24 +40,24 @@ def test_a_foreign_host_is_refused_everywhere(slack: LocalSlack, path: str) -> N
     ],
 )
 def test_other_origins_reach_neither_people_nor_switches(slack: LocalSlack, headers: dict[str, str]) -> None:
-    assert ask(slack, "GET", "_ui/people", headers) == 403
-    assert ask(slack, "POST", "_control/status", headers, json={}) == 403
+    assert status_of(slack, "GET", "_ui/people", headers) == 403
+    assert status_of(slack, "POST", "_control/status", headers, json={}) == 403
 
 
 def test_the_page_itself_is_served(slack: LocalSlack) -> None:
     own = {"Origin": slack.url.rstrip("/"), "Sec-Fetch-Site": "same-origin"}
-    assert ask(slack, "GET", "_ui/people", own) == 200
-    assert ask(slack, "POST", "_control/status", own, json={}) == 200
+    assert status_of(slack, "GET", "_ui/people", own) == 200
+    assert status_of(slack, "POST", "_control/status", own, json={}) == 200
 
 
 def test_a_link_from_elsewhere_may_open_the_page_but_not_act(slack: LocalSlack) -> None:
     visit = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
-    assert ask(slack, "GET", "", visit) == 200
-    assert ask(slack, "POST", "_ui/type", visit, json={}) == 403
+    assert status_of(slack, "GET", "", visit) == 200
+    assert status_of(slack, "POST", "_ui/type", visit, json={}) == 403
 
 
 def test_a_form_cannot_act(slack: LocalSlack) -> None:
-    assert ask(slack, "POST", "_control/reset", {}, data={"x": "y"}) == 403
+    assert status_of(slack, "POST", "_control/reset", {}, data={"x": "y"}) == 403
 
 
 def test_a_page_cannot_open_a_socket(slack: LocalSlack) -> None:

@@ -28,7 +28,7 @@ def manifest(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def started(manifest: Path) -> Iterator[list[str]]:
+def output_lines(manifest: Path) -> Iterator[list[str]]:
     """Start it in another folder, with an empty environment, and give the five lines that it says."""
     command = [sys.executable, "-m", "localslack", "--manifest", str(manifest), "--port", "0"]
     with subprocess.Popen(command, cwd=manifest.parent, env=BARE, stdout=subprocess.PIPE, text=True) as process:
@@ -37,16 +37,16 @@ def started(manifest: Path) -> Iterator[list[str]]:
         process.terminate()
 
 
-def test_its_output_can_be_pasted_into_a_shell_and_is_enough_for_an_app(started: list[str]) -> None:
-    said = dict(line.removeprefix("export ").split("=", 1) for line in started[1:])
-    assert [line.partition(" ")[0] for line in started[1:]] == ["export"] * 4
+def test_its_output_can_be_pasted_into_a_shell_and_is_enough_for_an_app(output_lines: list[str]) -> None:
+    said = dict(line.removeprefix("export ").split("=", 1) for line in output_lines[1:])
+    assert [line.partition(" ")[0] for line in output_lines[1:]] == ["export"] * 4
     client = WebClient(token=said["SLACK_BOT_TOKEN"], base_url=said["SLACK_API_URL"])
     assert client.auth_test()["user"] == "tester"
     assert said["SLACK_APP_TOKEN"].startswith("xapp-")
 
 
-def test_the_first_line_says_where_the_page_is(started: list[str]) -> None:
-    with connect(started[0].split()[-1]) as slack:
+def test_the_first_line_says_where_the_page_is(output_lines: list[str]) -> None:
+    with connect(output_lines[0].split()[-1]) as slack:
         assert slack.person("alice").id == "U0ALICE"
 
 
@@ -61,7 +61,7 @@ def test_the_help_lists_every_option(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize(
-    ("written", "complaint"),
+    ("written", "error"),
     [
         (None, "No such file"),
         ("- a list", "it isn't a mapping"),
@@ -70,7 +70,7 @@ def test_the_help_lists_every_option(capsys: pytest.CaptureFixture[str]) -> None
     ],
 )
 def test_a_manifest_that_cannot_be_used_ends_it_with_a_sentence(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], written: str | None, complaint: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], written: str | None, error: str
 ) -> None:
     path = tmp_path / "manifest.yml"
     if written is not None:
@@ -78,21 +78,21 @@ def test_a_manifest_that_cannot_be_used_ends_it_with_a_sentence(
     assert main(["--manifest", str(path)]) == 2
     said = capsys.readouterr().err
     assert said.startswith("localslack: ")
-    assert complaint in said
+    assert error in said
 
 
 @pytest.mark.parametrize(
-    ("options", "complaint"),
+    ("options", "error"),
     [
         (["--port", "99999"], "port must be 0-65535"),
         (["--port", "0", "--env-file", "nowhere/settings.env"], "No such file or directory: 'nowhere/settings.env'"),
     ],
 )
 def test_an_option_that_cannot_be_used_ends_it_with_a_sentence(
-    manifest: Path, capsys: pytest.CaptureFixture[str], options: list[str], complaint: str
+    manifest: Path, capsys: pytest.CaptureFixture[str], options: list[str], error: str
 ) -> None:
     assert main(["--manifest", str(manifest), *options]) == 2
-    assert complaint in capsys.readouterr().err
+    assert error in capsys.readouterr().err
 
 
 def test_a_port_in_use_is_named(manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
