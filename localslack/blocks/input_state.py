@@ -107,16 +107,18 @@ def answer_of(state: JSON) -> Any:
 
 def find_input(blocks: Sequence[JSON], key: str) -> tuple[JSON, JSON]:
     """Return the (block, element) pair of the input with this block id, action id, or label; raises LookupError."""
-    tests: list[Callable[[JSON, JSON], bool]] = [
+    matchers: list[Callable[[JSON, JSON], bool]] = [
         lambda block, _: block["block_id"] == key,
         lambda _, element: element["action_id"] == key,
         lambda block, _: _label(block) == key,
     ]
-    for matches in tests:
+    for matches in matchers:
         for block, element in input_elements(blocks):
             if matches(block, element):
                 return block, element
-    names = ", ".join(f"{b['block_id']}/{e['action_id']} ({_label(b)})" for b, e in input_elements(blocks))
+    names = ", ".join(
+        f"{block['block_id']}/{element['action_id']} ({_label(block)})" for block, element in input_elements(blocks)
+    )
     raise LookupError(f"no input {key!r} here; there is: {names or 'none'}")
 
 
@@ -125,7 +127,9 @@ def find_element(blocks: Sequence[JSON], key: str) -> tuple[JSON, JSON]:
     for block, element in interactive_elements(blocks):
         if key in (element["action_id"], text_of(element.get("text")), text_of(element.get("placeholder"))):
             return block, element
-    names = ", ".join(repr(text_of(e.get("text")) or e["action_id"]) for _, e in interactive_elements(blocks))
+    names = ", ".join(
+        repr(text_of(element.get("text")) or element["action_id"]) for _, element in interactive_elements(blocks)
+    )
     raise LookupError(f"nothing called {key!r} here; there is: {names or 'none'}")
 
 

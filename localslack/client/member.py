@@ -71,8 +71,8 @@ class WorkspaceMember:
 
     def uses(self, shortcut: str, message: JSON | None = None) -> ActionResult:
         """Use a global shortcut, or one on a message, by its callback_id or name."""
-        about = {} if message is None else surface_address(message)
-        return _action_result(self.slack.act("shortcut", user=self.name, name=shortcut, **about))
+        address = {} if message is None else surface_address(message)
+        return _action_result(self.slack.act("shortcut", user=self.name, name=shortcut, **address))
 
     def reacts(self, message: JSON, emoji: str, *, remove: bool = False) -> JSON:
         """Add a reaction by its emoji's name, or remove it; returns the message."""
@@ -252,7 +252,7 @@ def _view_of(answer: JSON) -> JSON | None:
     return view
 
 
-def _require_found(found: JSON | None) -> JSON:
-    if found is None:
+def _require_found(value: JSON | None) -> JSON:
+    if value is None:
         raise TimeoutError("nothing of the kind was seen")
-    return found
+    return value

@@ -61,22 +61,22 @@ class SocketModeTransport:
         self._tickets.discard(ticket)
         return is_valid
 
-    async def add_connection(self, socket: WebSocketConnection) -> bool:
+    async def add_connection(self, connection: WebSocketConnection) -> bool:
         """Add and greet a connection; returns False, and closes it, if there are ten already."""
         if len(self._connections) >= MAX_CONNECTIONS:
-            await socket.send_text(_disconnect_message("too_many_websockets"))
-            await socket.close()
+            await connection.send_text(_disconnect_message("too_many_websockets"))
+            await connection.close()
             return False
-        self._connections.append(socket)
+        self._connections.append(connection)
         self.connections_so_far += 1
-        await socket.send_text(json.dumps(self._hello_message()))
+        await connection.send_text(json.dumps(self._hello_message()))
         return True
 
-    def remove_connection(self, socket: WebSocketConnection) -> None:
+    def remove_connection(self, connection: WebSocketConnection) -> None:
         """Remove a closed connection."""
-        self._retiring.discard(socket)
-        if socket in self._connections:
-            self._connections.remove(socket)
+        self._retiring.discard(connection)
+        if connection in self._connections:
+            self._connections.remove(connection)
 
     def handle_frame(self, text: str) -> None:
         """Handle a frame from the app: the acknowledgment of an envelope. Others are ignored."""
@@ -88,8 +88,8 @@ class SocketModeTransport:
 
     async def send(self, kind: str, payload: dict[str, Any], **envelope: Any) -> PayloadResult:
         """Deliver a payload to one connection, and wait three seconds for its acknowledgment."""
-        socket = self._next_connection()
-        if socket is None:
+        connection = self._next_connection()
+        if connection is None:
             return PayloadResult(acked=False, seconds=0.0, error=DISPATCH_FAILED)
         envelope_id = str(uuid.uuid4())
         frame = {"envelope_id": envelope_id, "payload": payload, "type": kind, **envelope}
@@ -99,7 +99,7 @@ class SocketModeTransport:
         try:
             # What is sent to a broken connection is lost, as it would be with Slack.
             with contextlib.suppress(Exception):
-                await socket.send_text(json.dumps(frame))
+                await connection.send_text(json.dumps(frame))
             answer = await self._clock.wait_for(waiter, ACK_SECONDS)
         except TimeoutError:
             return PayloadResult(acked=False, seconds=ACK_SECONDS, error=TIMEOUT)
@@ -109,32 +109,34 @@ class SocketModeTransport:
 
     async def request_reconnect(self, reason: str) -> int:
         """Ask the app to reconnect, and close the old connections later; returns their number."""
-        sockets = self.connections
-        for socket in sockets:
-            self._retiring.add(socket)
+        connections = self.connections
+        for connection in connections:
+            self._retiring.add(connection)
             with contextlib.suppress(Exception):
-                await socket.send_text(_disconnect_message(reason))
-            task = asyncio.ensure_future(self._close_later(socket))
+                await connection.send_text(_disconnect_message(reason))
+            task = asyncio.ensure_future(self._close_later(connection))
             self._closing_tasks.add(task)
             task.add_done_callback(self._closing_tasks.discard)
-        return len(sockets)
+        return len(connections)
 
     async def close_all(self) -> int:
         """Close every connection with a close frame; returns their number."""
-        sockets = self.connections
-        for socket in sockets:
+        connections = self.connections
+        for connection in connections:
             with contextlib.suppress(Exception):
-                await socket.close()
-        return len(sockets)
+                await connection.close()
+        return len(connections)
 
-    async def _close_later(self, socket: WebSocketConnection) -> None:
+    async def _close_later(self, connection: WebSocketConnection) -> None:
         await self._clock.sleep(GRACE_SECONDS)
-        if socket in self._connections:
+        if connection in self._connections:
             with contextlib.suppress(Exception):
-                await socket.close()
+                await connection.close()
 
     def _next_connection(self) -> WebSocketConnection | None:
-        candidates = [socket for socket in self._connections if socket not in self._retiring] or self._connections
+        candidates = [
+            connection for connection in self._connections if connection not in self._retiring
+        ] or self._connections
         if not candidates:
             return None
         self._turn += 1

@@ -23,23 +23,25 @@ def announce_message(backend: Backend, channel: Conversation, message: PostedMes
         _send_event(backend, channel, event | {"type": "app_mention", "channel": channel.id})
 
 
-def announce_change(backend: Backend, channel: Conversation, before: JSON, edited: PostedMessage) -> None:
+def announce_change(backend: Backend, channel: Conversation, previous_message: JSON, edited: PostedMessage) -> None:
     """Send message_changed: a person edited a message, or a tombstone replaced it.
 
-    before: the earlier message object.
+    previous_message: the message object before the change.
     """
     _send_message_event(
         backend,
         channel,
-        _hidden_event(backend, "message_changed", before)
+        _hidden_event(backend, "message_changed", previous_message)
         | {"message": objects.message_object(backend.workspace, edited)},
     )
 
 
-def announce_deletion(backend: Backend, channel: Conversation, before: JSON) -> None:
-    """Send message_deleted; before is the earlier message object."""
+def announce_deletion(backend: Backend, channel: Conversation, previous_message: JSON) -> None:
+    """Send message_deleted; previous_message is the message object before the deletion."""
     _send_message_event(
-        backend, channel, _hidden_event(backend, "message_deleted", before) | {"deleted_ts": before["ts"]}
+        backend,
+        channel,
+        _hidden_event(backend, "message_deleted", previous_message) | {"deleted_ts": previous_message["ts"]},
     )
 
 
@@ -72,7 +74,7 @@ def announce_home_opened(backend: Backend, person: User) -> None:
     )
 
 
-def _hidden_event(backend: Backend, subtype: str, before: JSON) -> JSON:
+def _hidden_event(backend: Backend, subtype: str, previous_message: JSON) -> JSON:
     ts = backend.workspace.next_ts()
     return {
         "type": "message",
@@ -80,7 +82,7 @@ def _hidden_event(backend: Backend, subtype: str, before: JSON) -> JSON:
         "hidden": True,
         "ts": ts,
         "event_ts": ts,
-        "previous_message": before,
+        "previous_message": previous_message,
     }
 
 

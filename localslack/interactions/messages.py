@@ -67,9 +67,9 @@ class MessageComposer:
         message = workspace.message(channel, ts)
         if message.user != person.id:
             raise SlackError("cant_update_message")
-        before = objects.message_object(workspace, message)
+        previous_message = objects.message_object(workspace, message)
         edited = workspace.edit_message(message, text=self._link_names(text))
-        announce_change(self._backend, channel, before, edited)
+        announce_change(self._backend, channel, previous_message, edited)
         return {"message": objects.message_for_person(workspace, edited)}
 
     def delete(self, user: str, channel_name: str, ts: str) -> JSON:
@@ -79,12 +79,12 @@ class MessageComposer:
         message = workspace.message(channel, ts)
         if message.user != person.id and not person.is_admin:
             raise SlackError("cant_delete_message")
-        before = objects.message_object(workspace, message)
+        previous_message = objects.message_object(workspace, message)
         workspace.delete_message(message)
         if tombstone := workspace.find_message(channel, ts):
-            announce_change(self._backend, channel, before, tombstone)
+            announce_change(self._backend, channel, previous_message, tombstone)
         else:
-            announce_deletion(self._backend, channel, before)
+            announce_deletion(self._backend, channel, previous_message)
         return {}
 
     def _require_posting_right(self, person: User, channel: Conversation) -> None:

@@ -119,22 +119,22 @@ class AppEndpoints:
 
     async def serve_socket_mode(self, websocket: WebSocket) -> None:
         """Serve one Socket Mode connection until either side closes it."""
-        sockets = self._backend.router.socket_mode
-        if not sockets.redeem_ticket(websocket.query_params.get("ticket", "")):
+        socket_mode = self._backend.router.socket_mode
+        if not socket_mode.redeem_ticket(websocket.query_params.get("ticket", "")):
             await websocket.close(1008)
             return
         await websocket.accept()
         try:
-            if await sockets.add_connection(websocket):
+            if await socket_mode.add_connection(websocket):
                 self._scopes[websocket] = websocket.scope
                 self._backend.changes.publish("connection")
                 while True:
-                    sockets.handle_frame(await websocket.receive_text())
+                    socket_mode.handle_frame(await websocket.receive_text())
         except (WebSocketDisconnect, RuntimeError, KeyError):
             # Either side closed it; Starlette reports that in several ways.
             pass
         finally:
-            sockets.remove_connection(websocket)
+            socket_mode.remove_connection(websocket)
             self._scopes.pop(websocket, None)
             self._backend.changes.publish("connection")
 
@@ -144,11 +144,11 @@ class AppEndpoints:
         how: "graceful" asks the app to reconnect, "close" sends close frames, "abrupt" resets the connections,
         "silent" stops reading from them. Raises ValueError for anything else.
         """
-        sockets = self._backend.router.socket_mode
+        socket_mode = self._backend.router.socket_mode
         if how == "graceful":
-            return await sockets.request_reconnect(reason)
+            return await socket_mode.request_reconnect(reason)
         if how == "close":
-            return await sockets.close_all()
+            return await socket_mode.close_all()
         break_connection = {
             "abrupt": self._connection_faults.reset,
             "silent": self._connection_faults.stop_reading,

@@ -55,14 +55,14 @@ class WorkspaceState:
             raise SlackError("user_not_found")
         return person
 
-    def change_person(self, id_or_handle: str, **changed: Any) -> User:
+    def change_person(self, id_or_handle: str, **changes: Any) -> User:
         """Change fields of an account, and return it.
 
         For example, make it a guest, a bot, deleted, or a stranger. Raises user_not_found, or invalid_arguments for a
         field that doesn't exist.
         """
         person = self.person(id_or_handle)
-        for name, value in changed.items():
+        for name, value in changes.items():
             if name == "id" or name not in {field.name for field in fields(User)}:
                 raise SlackError("invalid_arguments", messages=[f"a person has no field {name}"])
             setattr(person, name, value)
