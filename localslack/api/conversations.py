@@ -8,8 +8,8 @@ from localslack.api.visibility import require_visible_channel
 from localslack.backend import Backend
 from localslack.core.errors import SlackError
 from localslack.workspace import objects
+from localslack.workspace.message_index import ts_to_microseconds
 from localslack.workspace.records import Conversation, PostedMessage
-from localslack.workspace.state import ts_to_microseconds
 
 TYPES = {"public_channel": "channels", "private_channel": "groups", "im": "im", "mpim": "mpim"}
 LIMIT_MAX = 1000

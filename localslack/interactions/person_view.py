@@ -7,8 +7,8 @@ from dataclasses import asdict
 from localslack.backend import Backend
 from localslack.core.errors import SlackError
 from localslack.workspace import file_objects, objects
+from localslack.workspace.message_index import ts_to_microseconds
 from localslack.workspace.records import JSON, Conversation, File, PostedMessage, User
-from localslack.workspace.state import ts_to_microseconds
 
 
 class PersonView:

@@ -6,7 +6,6 @@ It belongs to the event loop, so there are no locks. Every change goes to the st
 from __future__ import annotations
 
 import base64
-import bisect
 from copy import deepcopy
 from dataclasses import asdict, fields, replace
 from typing import Any
@@ -16,10 +15,11 @@ from localslack.core.clock import WorkspaceClock
 from localslack.core.errors import SlackError
 from localslack.core.state_file import StateFile
 from localslack.seed import BOT, ChannelSeed, GroupSeed, PersonSeed, Seed
+from localslack.workspace.message_index import MessageIndex
 from localslack.workspace.records import App, Conversation, File, PostedMessage, Team, User, UserGroup
 
 DOCUMENT_KINDS = ("person", "channel", "group", "message", "file", "content", "counter")
-SNAPSHOT_FIELDS = ("people", "channels", "groups", "files", "_contents", "_messages", "_order", "_threads")
+SNAPSHOT_FIELDS = ("people", "channels", "groups", "files", "_contents", "_messages")
 
 
 class WorkspaceState:
@@ -217,24 +217,22 @@ class WorkspaceState:
 
     def messages(self, channel: Conversation) -> list[PostedMessage]:
         """Return every message in a conversation, oldest first, including replies and ephemeral ones."""
-        messages = self._messages[channel.id]
-        return [messages[ts] for ts in self._order[channel.id]]
+        return self._messages.in_channel(channel.id)
 
     def message(self, channel: Conversation, ts: str) -> PostedMessage:
         """Return a message that isn't ephemeral; raises message_not_found."""
-        message = self._messages[channel.id].get(ts)
+        message = self.find_message(channel, ts)
         if message is None or message.audience is not None:
             raise SlackError("message_not_found")
         return message
 
     def find_message(self, channel: Conversation, ts: str) -> PostedMessage | None:
         """Return a message, ephemeral or not, or None."""
-        return self._messages[channel.id].get(ts)
+        return self._messages.get(channel.id, ts)
 
     def replies(self, parent: PostedMessage) -> list[PostedMessage]:
         """Return the replies to a message, oldest first, without ephemeral ones."""
-        reply_ts = self._threads.get((parent.channel, parent.ts), [])
-        return [self._messages[parent.channel][ts] for ts in reply_ts]
+        return self._messages.replies(parent)
 
     def next_ts(self) -> str:
         """Return a new timestamp, later than all others."""
@@ -247,7 +245,7 @@ class WorkspaceState:
         user: the id of its author. content: further fields of PostedMessage.
         """
         message = PostedMessage(ts=self.next_ts(), channel=channel.id, user=user, **content)
-        self._index_message(message)
+        self._messages.add(message)
         self._save_message(message)
         return message
 
@@ -255,7 +253,7 @@ class WorkspaceState:
         """Change fields of a message, mark it as edited, and return it."""
         edited = {"user": message.user, "ts": self.next_ts()}
         edited_message = replace(message, edited=edited, **content)
-        self._messages[message.channel][message.ts] = edited_message
+        self._messages.replace(edited_message)
         self._save_message(edited_message)
         return edited_message
 
@@ -279,10 +277,7 @@ class WorkspaceState:
         if message.audience is None and self.replies(message):
             self._replace_with_tombstone(message)
             return
-        del self._messages[message.channel][message.ts]
-        self._order[message.channel].remove(message.ts)
-        if message.is_reply and message.audience is None:
-            self._threads[(message.channel, str(message.thread_ts))].remove(message.ts)
+        self._messages.remove(message)
         self._state_file.delete("message", f"{message.channel}/{message.ts}")
         self._change_feed.publish("message", channel=message.channel, user=message.audience)
 
@@ -309,9 +304,8 @@ class WorkspaceState:
             self._state_file.put(("group", group.id, asdict(group)))
         for file in self.files.values():
             self.save_file(file, self._contents[file.id])
-        for messages in self._messages.values():
-            for message in messages.values():
-                self._save_message(message)
+        for message in self._messages:
+            self._save_message(message)
         self._change_feed.publish("reset")
 
     # -- storage --------------------------------------------------------------------------------------------
@@ -322,7 +316,7 @@ class WorkspaceState:
     def _save_reactions(self, message: PostedMessage, reactions: dict[str, list[str]]) -> PostedMessage:
         reaction_records = [{"name": name, "users": users} for name, users in reactions.items() if users]
         updated = replace(message, reactions=reaction_records)
-        self._messages[message.channel][message.ts] = updated
+        self._messages.replace(updated)
         self._save_message(updated)
         return updated
 
@@ -335,15 +329,8 @@ class WorkspaceState:
             thread_ts=message.ts,
             subtype="tombstone",
         )
-        self._messages[message.channel][message.ts] = tombstone
+        self._messages.replace(tombstone)
         self._save_message(tombstone)
-
-    def _index_message(self, message: PostedMessage) -> None:
-        self._messages[message.channel][message.ts] = message
-        bisect.insort(self._order[message.channel], message.ts, key=ts_to_microseconds)
-        if message.is_reply and message.audience is None:
-            thread = self._threads.setdefault((message.channel, str(message.thread_ts)), [])
-            bisect.insort(thread, message.ts, key=ts_to_microseconds)
 
     def _save_message(self, message: PostedMessage) -> None:
         if message.audience is None:
@@ -360,8 +347,6 @@ class WorkspaceState:
 
     def _save_channel(self, channel: Conversation) -> None:
         self.channels[channel.id] = channel
-        self._messages.setdefault(channel.id, {})
-        self._order.setdefault(channel.id, [])
         self._state_file.put(("channel", channel.id, asdict(channel)))
         self._change_feed.publish("channel", channel=channel.id)
 
@@ -388,9 +373,7 @@ class WorkspaceState:
         self.groups.clear()
         self.files.clear()
         self._contents: dict[str, bytes] = {}
-        self._messages: dict[str, dict[str, PostedMessage]] = {}
-        self._order: dict[str, list[str]] = {}
-        self._threads: dict[tuple[str, str], list[str]] = {}
+        self._messages = MessageIndex()
 
     def _load(self) -> None:
         self.people.update((body["id"], User(**body)) for body in self._state_file.read_all("person"))
@@ -400,14 +383,6 @@ class WorkspaceState:
             self._contents[body["id"]] = base64.b64decode(body["base64"])
         for body in self._state_file.read_all("channel"):
             self.channels[body["id"]] = Conversation(**body)
-            self._messages[body["id"]] = {}
-            self._order[body["id"]] = []
         for body in self._state_file.read_all("message"):
-            self._index_message(PostedMessage(**body))
+            self._messages.add(PostedMessage(**body))
         self._last_us = max([self._last_us, *(body["last"] for body in self._state_file.read_all("counter"))])
-
-
-def ts_to_microseconds(ts: str) -> int:
-    """Return a message's timestamp in microseconds, for comparing and sorting; raises ValueError."""
-    seconds, _, fraction = ts.partition(".")
-    return int(seconds) * 1_000_000 + int(fraction.ljust(6, "0")[:6] or 0)
