@@ -1,18 +1,22 @@
-"""A Slack workspace on this machine: an unchanged Bolt app runs against it over real sockets."""
+"""A Slack workspace on this machine, against which an unchanged Bolt app runs over real sockets.
 
-from localslack.client import Outcome, Person, RefusedError, Remote, connect
-from localslack.local import LocalSlack
+Packages, lowest first; a package imports only from those before it: core, payloads, signing, manifest, seed, blocks,
+workspace, delivery, calls, backend, interactions, api, web, client, local_slack.
+"""
+
+from localslack.client import ActionResult, RefusedError, Remote, WorkspaceMember, connect
+from localslack.local_slack import LocalSlack
 from localslack.seed import ChannelSeed, GroupSeed, PersonSeed, Seed
 
 __all__ = [
+    "ActionResult",
     "ChannelSeed",
     "GroupSeed",
     "LocalSlack",
-    "Outcome",
-    "Person",
     "PersonSeed",
     "RefusedError",
     "Remote",
     "Seed",
+    "WorkspaceMember",
     "connect",
 ]

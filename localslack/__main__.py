@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from localslack import manifest as manifests
-from localslack.core import Core, Settings
+from localslack.backend import Backend, BackendSettings
 from localslack.web import server
 
 DEFAULT_PORT = 8990
@@ -18,18 +18,21 @@ SECRETS = ("bot_token", "app_token", "signing_secret", "verification_token")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until SIGINT or SIGTERM; return 2 if an option can't be used."""
+    """Serve until SIGINT or SIGTERM.
+
+    argv: the options, by default those of the process. Returns the exit code: 2 if an option can't be used, else 0.
+    """
     options = _parser().parse_args(argv)
     try:
         manifest = manifests.load(options.manifest)
         if options.env_file:
             options.env_file.touch(mode=0o600)
-        listening = server.listen(options.port)
+        listening_socket = server.listen(options.port)
     except (OSError, OverflowError, ValueError) as error:
         print(f"localslack: {error}", file=sys.stderr)
         return 2
-    port = listening.getsockname()[1]
-    settings = Settings(
+    port = listening_socket.getsockname()[1]
+    settings = BackendSettings(
         manifest=manifest,
         base_url=f"http://127.0.0.1:{port}/",
         state=options.state,
@@ -38,9 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         rate_limits=options.rate_limits,
         speed=options.speed,
     )
-    running = server.build(settings, port, lambda core: _announce(core, options.env_file))
+    uvicorn_server = server.build(settings, port, lambda backend: _print_settings(backend, options.env_file))
     with contextlib.suppress(KeyboardInterrupt):
-        running.run(sockets=[listening])
+        uvicorn_server.run(sockets=[listening_socket])
     return 0
 
 
@@ -57,24 +60,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--request-url", help="deliver to this URL over signed HTTP instead of Socket Mode")
     parser.add_argument("--env-file", type=Path, help="write the app's settings to this file instead of printing them")
     parser.add_argument("--no-rate-limits", dest="rate_limits", action="store_false", help="don't limit rates")
-    parser.add_argument("--speed", type=_positive, default=1.0, help="count calls and check files N times faster")
+    parser.add_argument(
+        "--speed", type=_positive_number, default=1.0, help="count calls and check files N times faster"
+    )
     return parser
 
 
-def _positive(text: str) -> float:
+def _positive_number(text: str) -> float:
     with contextlib.suppress(ValueError):
         if (number := float(text)) > 0:
             return number
     raise argparse.ArgumentTypeError("give a number above 0")
 
 
-def _announce(core: Core, env_file: Path | None) -> None:
-    print(f"localslack: open {core.base_url}", flush=True)
+def _print_settings(backend: Backend, env_file: Path | None) -> None:
+    print(f"localslack: open {backend.base_url}", flush=True)
     variables = {
-        "SLACK_API_URL": f"{core.base_url}api/",
-        "SLACK_BOT_TOKEN": core.secrets.bot_token,
-        "SLACK_APP_TOKEN": core.secrets.app_token,
-        "SLACK_SIGNING_SECRET": core.secrets.signing_secret,
+        "SLACK_API_URL": f"{backend.base_url}api/",
+        "SLACK_BOT_TOKEN": backend.secrets.bot_token,
+        "SLACK_APP_TOKEN": backend.secrets.app_token,
+        "SLACK_SIGNING_SECRET": backend.secrets.signing_secret,
     }
     lines = [f"{name}={value}\n" for name, value in variables.items()]
     if env_file is None:

@@ -1,4 +1,4 @@
-"""The app manifest: what the installed app is called, listens to and may do."""
+"""The app manifest: the app's name, scopes, events, commands, and shortcuts."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import yaml
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command:
-    """A slash command as the manifest declares it."""
+class SlashCommand:
+    """A slash command that the manifest declares."""
 
     name: str
     description: str = ""
@@ -22,7 +22,7 @@ class Command:
 
 @dataclass(frozen=True, kw_only=True)
 class Shortcut:
-    """A shortcut as the manifest declares it: in the menu of a message, or of type global."""
+    """A shortcut that the manifest declares; type is "message" or "global"."""
 
     type: str
     name: str
@@ -32,36 +32,36 @@ class Shortcut:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """The parts of an app manifest that the workspace acts on."""
+    """The parts of an app manifest that matter to the workspace."""
 
     app_name: str
     bot_name: str
-    commands: tuple[Command, ...] = ()
+    commands: tuple[SlashCommand, ...] = ()
     shortcuts: tuple[Shortcut, ...] = ()
     scopes: frozenset[str] = frozenset()
     bot_events: frozenset[str] = frozenset()
     has_home: bool = False
 
-    def command(self, name: str) -> Command | None:
-        """The declared command of that name, or None."""
+    def command(self, name: str) -> SlashCommand | None:
+        """Return the slash command with this name, or None."""
         return next((command for command in self.commands if command.name == name), None)
 
     def shortcut(self, kind: str, name: str) -> Shortcut | None:
-        """The declared shortcut of that type with that callback_id or name, or None."""
-        of_kind = (one for one in self.shortcuts if one.type == kind)
-        return next((one for one in of_kind if name in (one.callback_id, one.name)), None)
+        """Return the shortcut of this type with this callback_id or name, or None."""
+        candidates = (shortcut for shortcut in self.shortcuts if shortcut.type == kind)
+        return next((shortcut for shortcut in candidates if name in (shortcut.callback_id, shortcut.name)), None)
 
 
 def load(source: str | Path | Mapping[str, Any]) -> Manifest:
     """Read a manifest from a YAML or JSON file, or from a mapping; raises OSError or ValueError."""
-    data = source if isinstance(source, Mapping) else _read(Path(source))
+    data = source if isinstance(source, Mapping) else _read_file(Path(source))
     try:
         return _parse(data)
-    except KeyError as missing:
-        raise ValueError(f"the manifest has an entry without {missing}") from None
+    except KeyError as error:
+        raise ValueError(f"the manifest has an entry without {error}") from None
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def _read_file(path: Path) -> Mapping[str, Any]:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
@@ -77,16 +77,16 @@ def _parse(data: Mapping[str, Any]) -> Manifest:
     return Manifest(
         app_name=name,
         bot_name=features.get("bot_user", {}).get("display_name", name),
-        commands=tuple(_command(entry) for entry in features.get("slash_commands", [])),
-        shortcuts=tuple(_shortcut(entry) for entry in features.get("shortcuts", [])),
+        commands=tuple(_parse_command(entry) for entry in features.get("slash_commands", [])),
+        shortcuts=tuple(_parse_shortcut(entry) for entry in features.get("shortcuts", [])),
         scopes=frozenset(data.get("oauth_config", {}).get("scopes", {}).get("bot", [])),
         bot_events=frozenset(data.get("settings", {}).get("event_subscriptions", {}).get("bot_events", [])),
         has_home=bool(features.get("app_home", {}).get("home_tab_enabled", False)),
     )
 
 
-def _command(entry: Mapping[str, Any]) -> Command:
-    return Command(
+def _parse_command(entry: Mapping[str, Any]) -> SlashCommand:
+    return SlashCommand(
         name=entry["command"],
         description=entry.get("description", ""),
         usage_hint=entry.get("usage_hint", ""),
@@ -94,7 +94,7 @@ def _command(entry: Mapping[str, Any]) -> Command:
     )
 
 
-def _shortcut(entry: Mapping[str, Any]) -> Shortcut:
+def _parse_shortcut(entry: Mapping[str, Any]) -> Shortcut:
     return Shortcut(
         type=entry["type"],
         name=entry["name"],

@@ -1,4 +1,4 @@
-"""The payloads that Slack sends to an app: pure functions, so that tests can forge and replay them."""
+"""The payloads that Slack sends to an app, as pure functions; tests forge and replay payloads with them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ JSON = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
-    """The workspace and app that a payload is about; enterprise is its Enterprise Grid, with id and name."""
+class Installation:
+    """The workspace and app that a payload is about.
+
+    enterprise: the id and name of the workspace's Enterprise Grid, or None.
+    """
 
     team_id: str = "T0LOCAL"
     team_domain: str = "local"
@@ -24,7 +27,7 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class Actor:
-    """Who acted. A stranger has another team_id than the origin."""
+    """The person who acted. A stranger's team_id differs from that of the installation."""
 
     id: str
     name: str
@@ -32,8 +35,8 @@ class Actor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """The conversation it happened in."""
+class ChannelRef:
+    """The conversation in which something happened."""
 
     id: str
     name: str
@@ -44,12 +47,12 @@ def slash_command(
     text: str,
     *,
     actor: Actor,
-    place: Place,
-    origin: Origin = Origin(),
+    place: ChannelRef,
+    origin: Installation = Installation(),
     response_url: str = "",
     trigger_id: str = "",
 ) -> JSON:
-    """A slash command; every value is a string, because it travels as a form."""
+    """Return the payload of a slash command; its values are strings, because it's sent as a form."""
     return organization(origin) | {
         "token": origin.token,
         "team_id": actor.team_id,
@@ -72,16 +75,19 @@ def block_actions(  # noqa: PLR0913 - each is a part of the payload, and keyword
     *,
     actor: Actor,
     container: JSON,
-    origin: Origin = Origin(),
-    place: Place | None = None,
+    origin: Installation = Installation(),
+    place: ChannelRef | None = None,
     message: JSON | None = None,
     view: JSON | None = None,
     state: JSON | None = None,
     response_url: str | None = None,
     trigger_id: str = "",
 ) -> JSON:
-    """A click or choice in a message (place, message, state, response_url) or in a view."""
-    payload = _interaction("block_actions", actor, origin)
+    """Return the payload of a click or choice.
+
+    In a message it has place, message, state, and response_url; in a view it has view.
+    """
+    payload = _interaction_payload("block_actions", actor, origin)
     payload |= {"container": container, "trigger_id": trigger_id}
     if view is not None:
         payload["view"] = view
@@ -95,33 +101,38 @@ def block_actions(  # noqa: PLR0913 - each is a part of the payload, and keyword
     return payload | {"actions": [action]}
 
 
-def click_in_view(action: JSON, *, actor: Actor, view: JSON, origin: Origin = Origin(), trigger_id: str = "") -> JSON:
-    """A click or choice in a modal or on the Home tab; the view carries its state."""
+def click_in_view(
+    action: JSON, *, actor: Actor, view: JSON, origin: Installation = Installation(), trigger_id: str = ""
+) -> JSON:
+    """Return the payload of a click or choice in a modal or on the Home tab; the view carries its state."""
     container = {"type": "view", "view_id": view["id"]}
     return block_actions(action, actor=actor, container=container, origin=origin, view=view, trigger_id=trigger_id)
 
 
 def block_suggestion(
-    typed: JSON,
+    query: JSON,
     *,
     actor: Actor,
     container: JSON,
-    origin: Origin = Origin(),
-    place: Place | None = None,
+    origin: Installation = Installation(),
+    place: ChannelRef | None = None,
     message: JSON | None = None,
     view: JSON | None = None,
 ) -> JSON:
-    """What someone types into a menu that the app fills: typed has block_id, action_id, and value."""
-    payload = _interaction("block_suggestion", actor, origin) | {"container": container} | typed
-    where = {"view": view, "message": message, "channel": place and {"id": place.id, "name": place.name}}
-    return payload | {name: held for name, held in where.items() if held is not None}
+    """Return the payload of typing into a menu that the app fills; query has block_id, action_id, value."""
+    payload = _interaction_payload("block_suggestion", actor, origin) | {"container": container} | query
+    surface = {"view": view, "message": message, "channel": place and {"id": place.id, "name": place.name}}
+    return payload | {name: value for name, value in surface.items() if value is not None}
 
 
 def shortcut(
-    callback_id: str, *, actor: Actor, action_ts: str, origin: Origin = Origin(), trigger_id: str = ""
+    callback_id: str, *, actor: Actor, action_ts: str, origin: Installation = Installation(), trigger_id: str = ""
 ) -> JSON:
-    """A global shortcut, used outside any conversation."""
-    return _shortcut("shortcut", callback_id, actor, origin) | {"action_ts": action_ts, "trigger_id": trigger_id}
+    """Return the payload of a global shortcut."""
+    return _shortcut_payload("shortcut", callback_id, actor, origin) | {
+        "action_ts": action_ts,
+        "trigger_id": trigger_id,
+    }
 
 
 def message_shortcut(
@@ -129,14 +140,14 @@ def message_shortcut(
     message: JSON,
     *,
     actor: Actor,
-    place: Place,
+    place: ChannelRef,
     action_ts: str,
-    origin: Origin = Origin(),
+    origin: Installation = Installation(),
     response_url: str = "",
     trigger_id: str = "",
 ) -> JSON:
-    """A shortcut used on a message."""
-    return _shortcut("message_action", callback_id, actor, origin) | {
+    """Return the payload of a shortcut on a message."""
+    return _shortcut_payload("message_action", callback_id, actor, origin) | {
         "action_ts": action_ts,
         "trigger_id": trigger_id,
         "response_url": response_url,
@@ -147,9 +158,12 @@ def message_shortcut(
 
 
 def home_view(
-    blocks: list[JSON] | None = None, *, view_id: str = "V0HOME", origin: Origin = Origin(), **fields: Any
+    blocks: list[JSON] | None = None, *, view_id: str = "V0HOME", origin: Installation = Installation(), **fields: Any
 ) -> JSON:
-    """A published Home tab as payloads carry it; fields as Slack names them, such as private_metadata or hash."""
+    """Return a published Home tab as payloads carry it.
+
+    fields: further fields with Slack's names, such as private_metadata or hash.
+    """
     view: JSON = {
         "id": view_id,
         "team_id": origin.team_id,
@@ -171,24 +185,27 @@ def view_submission(
     view: JSON,
     *,
     actor: Actor,
-    origin: Origin = Origin(),
+    origin: Installation = Installation(),
     trigger_id: str = "",
     response_urls: list[JSON] | None = None,
 ) -> JSON:
-    """A submitted modal; the view carries its state."""
+    """Return the payload of a submitted modal; the view carries its state."""
     extra = {"trigger_id": trigger_id, "view": view, "response_urls": response_urls or []}
-    return _interaction("view_submission", actor, origin) | extra
+    return _interaction_payload("view_submission", actor, origin) | extra
 
 
-def view_closed(view: JSON, *, actor: Actor, origin: Origin = Origin(), is_cleared: bool = False) -> JSON:
-    """A modal that was closed without submitting."""
-    return _interaction("view_closed", actor, origin) | {"view": view, "is_cleared": is_cleared}
+def view_closed(view: JSON, *, actor: Actor, origin: Installation = Installation(), is_cleared: bool = False) -> JSON:
+    """Return the payload of a modal that was closed without submitting."""
+    return _interaction_payload("view_closed", actor, origin) | {"view": view, "is_cleared": is_cleared}
 
 
 def event_callback(
-    event: JSON, *, event_id: str, event_time: int, origin: Origin = Origin(), is_shared: bool = False
+    event: JSON, *, event_id: str, event_time: int, origin: Installation = Installation(), is_shared: bool = False
 ) -> JSON:
-    """An event of the Events API in its outer envelope; is_shared: strangers are where it happened."""
+    """Return an event in the outer envelope of the Events API.
+
+    is_shared: whether strangers are in the conversation.
+    """
     enterprise_id = origin.enterprise["id"] if origin.enterprise else None
     return {
         "token": origin.token,
@@ -215,14 +232,17 @@ def event_callback(
 def app_home_opened(
     *,
     actor: Actor,
-    place: Place,
-    origin: Origin = Origin(),
+    place: ChannelRef,
+    origin: Installation = Installation(),
     event_id: str = "Ev0HOME",
     event_ts: str = "1.000000",
     tab: str = "home",
     view: JSON | None = None,
 ) -> JSON:
-    """Somebody opened the app's Home, with the view if one has been published; place is their conversation with it."""
+    """Return the event of someone opening the app's Home.
+
+    place: their conversation with the app. view: what is published there, or None.
+    """
     event: JSON = {"type": "app_home_opened", "user": actor.id, "channel": place.id, "tab": tab, "event_ts": event_ts}
     if view is not None:
         event["view"] = view
@@ -230,41 +250,41 @@ def app_home_opened(
 
 
 def container_of(message: JSON, channel_id: str, *, is_ephemeral: bool = False) -> JSON:
-    """The container part of a block_actions payload for a message."""
+    """Return the container for the block_actions of a message."""
     container = {
         "type": "message",
         "message_ts": message["ts"],
         "channel_id": channel_id,
         "is_ephemeral": is_ephemeral,
     }
-    if thread := message.get("thread_ts"):
-        container["thread_ts"] = thread
+    if thread_ts := message.get("thread_ts"):
+        container["thread_ts"] = thread_ts
     return container
 
 
 def button_action(button: JSON, block_id: str, action_ts: str) -> JSON:
-    """The entry of `actions` for a pressed button."""
-    kept = ("action_id", "text", "value", "style", "type", "confirm", "url")
-    shape = {name: button[name] for name in kept if name in button}
-    return {**shape, "block_id": block_id, "action_ts": action_ts}
+    """Return the entry in `actions` for a button."""
+    kept_fields = ("action_id", "text", "value", "style", "type", "confirm", "url")
+    fields = {name: button[name] for name in kept_fields if name in button}
+    return {**fields, "block_id": block_id, "action_ts": action_ts}
 
 
 def as_http_body(payload: JSON) -> tuple[bytes, str]:
-    """The body and content type with which a payload travels over HTTP."""
+    """Return the body and the content type of a payload over HTTP."""
     if payload.get("type") == "event_callback":
         return json.dumps(payload).encode(), "application/json"
     form = payload if "command" in payload else {"payload": json.dumps(payload)}
     return urlencode(form).encode(), "application/x-www-form-urlencoded"
 
 
-def _shortcut(kind: str, callback_id: str, actor: Actor, origin: Origin) -> JSON:
-    payload = _interaction(kind, actor, origin) | {"callback_id": callback_id}
-    # The one interaction that does not name the app.
+def _shortcut_payload(kind: str, callback_id: str, actor: Actor, origin: Installation) -> JSON:
+    payload = _interaction_payload(kind, actor, origin) | {"callback_id": callback_id}
+    # The only interaction that doesn't name the app.
     del payload["api_app_id"]
     return payload
 
 
-def _interaction(kind: str, actor: Actor, origin: Origin) -> JSON:
+def _interaction_payload(kind: str, actor: Actor, origin: Installation) -> JSON:
     return {
         "type": kind,
         "team": {"id": origin.team_id, "domain": origin.team_domain} | organization(origin),
@@ -281,7 +301,7 @@ def _interaction(kind: str, actor: Actor, origin: Origin) -> JSON:
     }
 
 
-def organization(origin: Origin) -> JSON:
-    """The Enterprise Grid as Slack adds it wherever it names the workspace; empty without one."""
+def organization(origin: Installation) -> JSON:
+    """Return the fields of the Enterprise Grid that accompany a workspace, or {} without a Grid."""
     grid = origin.enterprise
     return {"enterprise_id": grid["id"], "enterprise_name": grid["name"]} if grid else {}

@@ -1,4 +1,4 @@
-"""What a new workspace contains: plain data that a test can pass."""
+"""What a new workspace contains, as plain data."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ BOT = "bot"
 
 @dataclass(frozen=True, kw_only=True)
 class PersonSeed:
-    """One person. Without team_id they belong to the workspace; with another one they are strangers.
+    """A person.
 
-    Unless the teams of their enterprise_user (Slack's object, for people of an Enterprise Grid) include the workspace.
+    team_id: the workspace that they belong to; None means this one. With another one, they're strangers, unless the
+    teams in their enterprise_user (Slack's object, for people of an Enterprise Grid) include this one.
     """
 
     id: str
@@ -31,9 +32,10 @@ class PersonSeed:
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelSeed:
-    """One channel. members lists names or ids, "bot" for the app; None means everybody and the app.
+    """A channel.
 
-    posting: who can post, everyone or admins.
+    members: names or ids, with "bot" for the app; None means everyone and the app. posting: who can post, "everyone"
+    or "admins".
     """
 
     id: str
@@ -47,7 +49,7 @@ class ChannelSeed:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupSeed:
-    """One user group; members lists names or ids."""
+    """A user group; members are names or ids."""
 
     id: str
     handle: str
@@ -71,7 +73,7 @@ DEFAULT_GROUPS = (GroupSeed(id="S0LEADS", handle="leads", name="Leads", members=
 
 @dataclass(frozen=True, kw_only=True)
 class Seed:
-    """A whole workspace as it is on its first day."""
+    """The initial state of a workspace."""
 
     team_id: str = "T0LOCAL"
     team_name: str = "Local workspace"

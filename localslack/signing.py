@@ -1,4 +1,4 @@
-"""Slack's v0 request signature: what a delivery over HTTP carries, and what a test forges."""
+"""Slack's v0 request signature, which deliveries over HTTP carry and tests forge."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import time
 
 
 def signature(secret: str, body: bytes, timestamp: str) -> str:
-    """The value of X-Slack-Signature for a body sent at a timestamp."""
+    """Return the value of X-Slack-Signature for a body sent at a timestamp."""
     base = b"v0:" + timestamp.encode() + b":" + body
     return "v0=" + hmac.new(secret.encode(), base, hashlib.sha256).hexdigest()
 
 
 def signed_headers(secret: str, body: bytes, timestamp: int | None = None) -> dict[str, str]:
-    """Both signature headers for a body; the timestamp is the present second unless given."""
-    stamp = str(int(time.time()) if timestamp is None else timestamp)
-    return {"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": signature(secret, body, stamp)}
+    """Return both signature headers for a body. timestamp: seconds since the epoch, now by default."""
+    sent_at = str(int(time.time()) if timestamp is None else timestamp)
+    return {"X-Slack-Request-Timestamp": sent_at, "X-Slack-Signature": signature(secret, body, sent_at)}

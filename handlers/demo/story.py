@@ -9,7 +9,7 @@ from typing import Any
 
 from handlers.demo.models import BAD, BETTER, MODEL, MONITOR
 from handlers.demo.welcome import CHANNEL
-from localslack import Outcome, Person, RefusedError, Remote
+from localslack import ActionResult, RefusedError, Remote, WorkspaceMember
 
 JSON = dict[str, Any]
 PATIENCE = 60.0  # seconds for each thing that has to happen; it takes far less than one, on a busy machine some
@@ -39,7 +39,7 @@ class Story:
         self._bob = slack.person("bob")
         self._tell = tell
         self._patience, self._watched, self._look_again = patience, watched, look_again
-        self._names = {one["id"]: one["real_name"].split()[0] for one in slack.look("people")["people"]}
+        self._names = {one["id"]: one["real_name"].split()[0] for one in slack.query("people")["people"]}
 
     def play(self) -> None:
         """Play all of it. Raises StoryError at the first step that fails."""
@@ -98,7 +98,7 @@ class Story:
         self._tell(f"What v{BETTER} does in life is measured now. Alice looks every few seconds:")
         self._sees_that_it_is_well(self._alice)
 
-    def _sees_that_it_is_well(self, person: Person) -> None:
+    def _sees_that_it_is_well(self, person: WorkspaceMember) -> None:
         """Look at the monitor until it has measured the good version."""
         look, until = f"/model monitor show {MODEL} {MONITOR}", time.monotonic() + self._watched
         self._tell(f"{person.name.title()} types in {CHANNEL}: {look}")
@@ -147,7 +147,7 @@ class Story:
 
     # -- hands and eyes -----------------------------------------------------------------------------------------
 
-    def _types(self, person: Person, text: str) -> None:
+    def _types(self, person: WorkspaceMember, text: str) -> None:
         self._tell(f"{person.name.title()} types in {CHANNEL}: {text}")
         _check(person.types(CHANNEL, text))
 
@@ -157,7 +157,7 @@ class Story:
             CHANNEL, lambda m: _has_header(m) and holds in self._plain(m), patience or self._patience
         )
 
-    def _answer(self, person: Person, *any_of: str) -> JSON:
+    def _answer(self, person: WorkspaceMember, *any_of: str) -> JSON:
         """Wait for an answer that only this person sees."""
         return person.waits_for(
             CHANNEL,
@@ -184,7 +184,7 @@ class _SilenceError(Exception):
     """The app did not acknowledge."""
 
 
-def _check(outcome: Outcome) -> None:
+def _check(outcome: ActionResult) -> None:
     if not outcome.acked:
         raise _SilenceError(f"Registrar did not answer ({outcome.error})")
 

@@ -1,56 +1,59 @@
-"""The Web API: a table of methods, and the conditions that hold for all of them."""
+"""The Web API: a table of its methods, and the checks that all of them share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from localslack.api import auth, blocks, chat, conversations, files, people, reactions, views
-from localslack.api.args import Args
-from localslack.api.method import Method
-from localslack.core import Core
-from localslack.errors import SlackError
+from localslack.api import auth, blocks, chat, conversations, files, reactions, users, views
+from localslack.api.arguments import Arguments
+from localslack.api.method import ApiMethod
+from localslack.backend import Backend
+from localslack.core.errors import SlackError
 
-METHODS: Mapping[str, Method] = {
+METHODS: Mapping[str, ApiMethod] = {
     **auth.METHODS,
     **blocks.METHODS,
     **chat.METHODS,
     **conversations.METHODS,
     **files.METHODS,
-    **people.METHODS,
+    **users.METHODS,
     **reactions.METHODS,
     **views.METHODS,
 }
 
 
-def call(core: Core, name: str, token: str, args: Args) -> dict[str, Any]:
-    """Answer one call; raises SlackError for every refusal."""
+def call(backend: Backend, name: str, token: str, args: Arguments) -> dict[str, Any]:
+    """Answer a call of a Web API method, and return the JSON to send; raises SlackError if it's refused.
+
+    name: the method, such as chat.postMessage. token: the token that came with the call.
+    """
     method = METHODS.get(name)
     if method is None:
-        raise unknown(name)
-    _check_token(core, method, token)
-    core.require_scope(*method.scopes)
-    core.limits.count(name, method.tier, _conversation(core, args.text("channel")))
-    return {"ok": True, **method.handler(core, args)}
+        raise unknown_method(name)
+    _check_token(backend, method, token)
+    backend.require_scope(*method.scopes)
+    backend.rate_limiter.count(name, method.tier, _channel_key(backend, args.text("channel")))
+    return {"ok": True, **method.handler(backend, args)}
 
 
-def unknown(name: str) -> SlackError:
-    """The error for a method that does not exist here."""
+def unknown_method(name: str) -> SlackError:
+    """Return the error for a method that doesn't exist here."""
     return SlackError("unknown_method", req_method=name)
 
 
-def _conversation(core: Core, name: str) -> str:
-    """One name for each conversation, whether the app gives an id, a #name, or a person."""
+def _channel_key(backend: Backend, name: str) -> str:
+    """Return the same key for a conversation whether the app names it by id, by #name, or by a person's id."""
     try:
-        return "D" + name[1:] if name in core.space.people else core.space.channel(name).id
+        return "D" + name[1:] if name in backend.workspace.people else backend.workspace.channel(name).id
     except SlackError:
         return name
 
 
-def _check_token(core: Core, method: Method, token: str) -> None:
+def _check_token(backend: Backend, method: ApiMethod, token: str) -> None:
     if not token:
         raise SlackError("not_authed")
-    kinds = {core.secrets.bot_token: "bot", core.secrets.app_token: "app"}
+    kinds = {backend.secrets.bot_token: "bot", backend.secrets.app_token: "app"}
     if token not in kinds:
         raise SlackError("invalid_auth")
     if kinds[token] != method.caller:

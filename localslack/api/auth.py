@@ -1,35 +1,37 @@
-"""auth.test and apps.connections.open: who am I, and where do I connect."""
+"""auth.test and apps.connections.open."""
 
 from __future__ import annotations
 
-from localslack.api.args import Args
-from localslack.api.method import JSON, Method
-from localslack.core import Core
+from localslack.api.arguments import Arguments
+from localslack.api.method import JSON, ApiMethod
+from localslack.backend import Backend
 
 
-def test(core: Core, args: Args) -> JSON:
+def test(backend: Backend, args: Arguments) -> JSON:
     """auth.test with the bot token."""
-    space = core.space
+    workspace = backend.workspace
     return {
-        "enterprise_id": space.enterprise["id"] if space.enterprise else None,
-        "url": core.base_url,
-        "team": space.team.name,
-        "user": space.app.bot_handle,
-        "team_id": space.team.id,
-        "user_id": space.app.bot_user_id,
-        "bot_id": space.app.bot_id,
+        "enterprise_id": workspace.enterprise["id"] if workspace.enterprise else None,
+        "url": backend.base_url,
+        "team": workspace.team.name,
+        "user": workspace.app.bot_handle,
+        "team_id": workspace.team.id,
+        "user_id": workspace.app.bot_user_id,
+        "bot_id": workspace.app.bot_id,
         "is_enterprise_install": False,
     }
 
 
-def connect(core: Core, args: Args) -> JSON:
+def connect(backend: Backend, args: Arguments) -> JSON:
     """apps.connections.open: a WebSocket URL that works once."""
-    host = core.base_url.removeprefix("http://")
-    return {"url": f"ws://{host}link/?ticket={core.post.sockets.ticket()}&app_id={core.space.app.id}"}
+    host = backend.base_url.removeprefix("http://")
+    return {
+        "url": f"ws://{host}link/?ticket={backend.router.socket_mode.issue_ticket()}&app_id={backend.workspace.app.id}"
+    }
 
 
 # slack-ruby/slack-api-ref, methods/auth and apps.
 METHODS = {
-    "auth.test": Method(test, tier=4),
-    "apps.connections.open": Method(connect, tier=3, caller="app"),
+    "auth.test": ApiMethod(test, tier=4),
+    "apps.connections.open": ApiMethod(connect, tier=3, caller="app"),
 }

@@ -1,137 +1,143 @@
-"""chat.*: posting, changing and finding messages."""
+"""chat.*: posting, updating, and deleting messages."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from localslack import shapes
-from localslack.api.args import Args
-from localslack.api.method import JSON, Method
-from localslack.api.rooms import visible
-from localslack.composing import CUT_AT, content_of, require_something
-from localslack.core import Core
-from localslack.errors import SlackError
-from localslack.model import Channel
+from localslack.api.arguments import Arguments
+from localslack.api.method import JSON, ApiMethod
+from localslack.api.visibility import require_visible_channel
+from localslack.backend import Backend
+from localslack.core.errors import SlackError
+from localslack.workspace import objects
+from localslack.workspace.message_content import TEXT_MAX, parse_content, require_content
+from localslack.workspace.records import Conversation
 
 UPDATE_MAX = 4_000
 
 
-def post_message(core: Core, args: Args) -> JSON:
-    """chat.postMessage."""
-    room = _room_to_post_in(core, args.required("channel"))
-    content = require_something(content_of(args.raw, core.has_picture)) | _thread(core, room, args)
-    sent = core.space.post(room, core.space.app.bot_user_id, **content)
-    answer = {"channel": room.id, "ts": sent.ts, "message": shapes.message(core.space, sent)}
-    return answer | _truncated(args)
+def post_message(backend: Backend, args: Arguments) -> JSON:
+    """chat.postMessage: posts in a channel, or to a person."""
+    channel = _channel_to_post_in(backend, args.required("channel"))
+    content = require_content(parse_content(args.raw, backend.has_picture)) | _thread_fields(backend, channel, args)
+    message = backend.workspace.post_message(channel, backend.workspace.app.bot_user_id, **content)
+    answer = {"channel": channel.id, "ts": message.ts, "message": objects.message_object(backend.workspace, message)}
+    return answer | _truncation_warning(args)
 
 
-def update(core: Core, args: Args) -> JSON:
-    """chat.update: only own messages, at most 4,000 characters."""
-    room = _room_by_id(core, args.required("channel"))
-    message = core.space.message(room, args.required("ts"))
-    if message.user != core.space.app.bot_user_id:
+def update(backend: Backend, args: Arguments) -> JSON:
+    """chat.update: changes one of the app's own messages; the text can have 4,000 characters."""
+    channel = _channel_by_id(backend, args.required("channel"))
+    message = backend.workspace.message(channel, args.required("ts"))
+    if message.user != backend.workspace.app.bot_user_id:
         raise SlackError("cant_update_message")
-    if room.is_archived:
+    if channel.is_archived:
         raise SlackError("is_inactive")
     if len(args.text("text")) > UPDATE_MAX:
         raise SlackError("msg_too_long")
-    changed = core.space.rewrite(message, **_replacement(core, args))
+    edited = backend.workspace.edit_message(message, **_new_content(backend, args))
     return {
-        "channel": room.id,
-        "ts": changed.ts,
-        "text": changed.text,
-        "message": shapes.message(core.space, changed),
+        "channel": channel.id,
+        "ts": edited.ts,
+        "text": edited.text,
+        "message": objects.message_object(backend.workspace, edited),
     }
 
 
-def delete(core: Core, args: Args) -> JSON:
-    """chat.delete: only own messages."""
-    room = _room_by_id(core, args.required("channel"))
-    message = core.space.message(room, args.required("ts"))
-    if message.user != core.space.app.bot_user_id:
+def delete(backend: Backend, args: Arguments) -> JSON:
+    """chat.delete: deletes one of the app's own messages."""
+    channel = _channel_by_id(backend, args.required("channel"))
+    message = backend.workspace.message(channel, args.required("ts"))
+    if message.user != backend.workspace.app.bot_user_id:
         raise SlackError("cant_delete_message")
-    core.space.remove(message)
-    return {"channel": room.id, "ts": message.ts}
+    backend.workspace.delete_message(message)
+    return {"channel": channel.id, "ts": message.ts}
 
 
-def post_ephemeral(core: Core, args: Args) -> JSON:
-    """chat.postEphemeral: both the app and the person must be in the channel."""
+def post_ephemeral(backend: Backend, args: Arguments) -> JSON:
+    """chat.postEphemeral: posts for one person; that person and the app must be in the channel."""
     person = args.required("user")
-    room = _room_to_post_in(core, args.required("channel"), in_public=False)
-    if person not in room.members:
+    channel = _channel_to_post_in(backend, args.required("channel"), allow_public=False)
+    if person not in channel.members:
         raise SlackError("user_not_in_channel")
-    content = require_something(content_of(args.raw, core.has_picture_for(person))) | _thread(core, room, args)
-    # Slack keeps no metadata of what it does not keep.
+    content = require_content(parse_content(args.raw, backend.has_picture_for(person))) | _thread_fields(
+        backend, channel, args
+    )
+    # Slack doesn't keep metadata of ephemeral messages.
     content.pop("metadata", None)
-    sent = core.space.post(room, core.space.app.bot_user_id, audience=person, **content)
-    return {"message_ts": sent.ts}
+    message = backend.workspace.post_message(channel, backend.workspace.app.bot_user_id, audience=person, **content)
+    return {"message_ts": message.ts}
 
 
-def get_permalink(core: Core, args: Args) -> JSON:
-    """chat.getPermalink: a link that this workspace's own page opens."""
-    room = visible(core, args.required("channel"))
-    message = core.space.message(room, args.required("message_ts"))
-    return {"channel": room.id, "permalink": shapes.link(core.space, message)}
+def get_permalink(backend: Backend, args: Arguments) -> JSON:
+    """chat.getPermalink: returns a link that opens the message on this workspace's page."""
+    channel = require_visible_channel(backend, args.required("channel"))
+    message = backend.workspace.message(channel, args.required("message_ts"))
+    return {"channel": channel.id, "permalink": objects.permalink(backend.workspace, message)}
 
 
-def _room_to_post_in(core: Core, name: str, in_public: bool = True) -> Channel:
-    room = _direct(core, name) if name in core.space.people else visible(core, name)
-    if room.is_archived:
+def _channel_to_post_in(backend: Backend, name: str, allow_public: bool = True) -> Conversation:
+    channel = (
+        _direct_message_channel(backend, name)
+        if name in backend.workspace.people
+        else require_visible_channel(backend, name)
+    )
+    if channel.is_archived:
         raise SlackError("is_archived")
-    is_member = core.space.app.bot_user_id in room.members
-    if not is_member and not (in_public and "chat:write.public" in core.manifest.scopes):
+    is_member = backend.workspace.app.bot_user_id in channel.members
+    if not is_member and not (allow_public and "chat:write.public" in backend.manifest.scopes):
         raise SlackError("not_in_channel")
-    if not core.space.may_post(room, core.space.app.bot_user_id):
+    if not backend.workspace.can_post(channel, backend.workspace.app.bot_user_id):
         raise SlackError("restricted_action")
-    return room
+    return channel
 
 
-def _direct(core: Core, user: str) -> Channel:
-    person = core.space.person(user)
+def _direct_message_channel(backend: Backend, user: str) -> Conversation:
+    person = backend.workspace.person(user)
     if person.deleted:
         raise SlackError("channel_not_found")
     if person.is_bot:
         raise SlackError("cannot_dm_bot")
-    return core.space.direct_channel(person)
+    return backend.workspace.open_direct_message(person)
 
 
-def _room_by_id(core: Core, channel_id: str) -> Channel:
-    if channel_id not in core.space.channels:
+def _channel_by_id(backend: Backend, channel_id: str) -> Conversation:
+    if channel_id not in backend.workspace.channels:
         raise SlackError("channel_not_found")
-    return visible(core, channel_id)
+    return require_visible_channel(backend, channel_id)
 
 
-def _thread(core: Core, room: Channel, args: Args) -> JSON:
+def _thread_fields(backend: Backend, channel: Conversation, args: Arguments) -> JSON:
     if not (ts := args.text("thread_ts")):
         return {}
-    parent = core.space.anything_at(room, ts)
+    parent = backend.workspace.find_message(channel, ts)
     if parent is None:
         raise SlackError("thread_not_found")
     if parent.audience is not None or parent.subtype == "tombstone":
         raise SlackError("cannot_reply_to_message")
-    # Slack hangs an answer to an answer under the same first message.
+    # Slack puts a reply to a reply into the same thread.
     return {"thread_ts": parent.thread_ts or parent.ts, "reply_broadcast": args.flag("reply_broadcast")}
 
 
-def _replacement(core: Core, args: Args) -> dict[str, Any]:
-    content = content_of(args.raw, core.has_picture)
+def _new_content(backend: Backend, args: Arguments) -> dict[str, Any]:
+    content = parse_content(args.raw, backend.has_picture)
     if not {"text", "blocks", "attachments"} & set(content):
         raise SlackError("no_text")
     # A new text replaces the old blocks and attachments: https://docs.slack.dev/reference/methods/chat.update
     return {"blocks": [], "attachments": [], **content} if "text" in content else content
 
 
-def _truncated(args: Args) -> JSON:
-    if len(args.text("text")) <= CUT_AT:
+def _truncation_warning(args: Arguments) -> JSON:
+    if len(args.text("text")) <= TEXT_MAX:
         return {}
     return {"warning": "message_truncated", "response_metadata": {"warnings": ["message_truncated"]}}
 
 
 # Scopes, JSON support and tiers: slack-ruby/slack-api-ref, methods/chat.
 METHODS = {
-    "chat.postMessage": Method(post_message, ("chat:write",), tier=5),
-    "chat.update": Method(update, ("chat:write",), tier=3),
-    "chat.delete": Method(delete, ("chat:write",), tier=3),
-    "chat.postEphemeral": Method(post_ephemeral, ("chat:write",), tier=4),
-    "chat.getPermalink": Method(get_permalink, (), tier=4, reads_json=False),
+    "chat.postMessage": ApiMethod(post_message, ("chat:write",), tier=5),
+    "chat.update": ApiMethod(update, ("chat:write",), tier=3),
+    "chat.delete": ApiMethod(delete, ("chat:write",), tier=3),
+    "chat.postEphemeral": ApiMethod(post_ephemeral, ("chat:write",), tier=4),
+    "chat.getPermalink": ApiMethod(get_permalink, (), tier=4, reads_json=False),
 }

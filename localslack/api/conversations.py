@@ -1,189 +1,197 @@
-"""conversations.*: channels, their members and what was said in them."""
+"""conversations.*: channels, their members, and their messages."""
 
 from __future__ import annotations
 
-from localslack import shapes
-from localslack.api.args import Args
-from localslack.api.method import JSON, Method
-from localslack.api.rooms import visible
-from localslack.core import Core
-from localslack.errors import SlackError
-from localslack.model import Channel, Message
-from localslack.workspace import stamp
+from localslack.api.arguments import Arguments
+from localslack.api.method import JSON, ApiMethod
+from localslack.api.visibility import require_visible_channel
+from localslack.backend import Backend
+from localslack.core.errors import SlackError
+from localslack.workspace import objects
+from localslack.workspace.message_index import ts_to_microseconds
+from localslack.workspace.records import Conversation, PostedMessage
 
 TYPES = {"public_channel": "channels", "private_channel": "groups", "im": "im", "mpim": "mpim"}
-LISTED_MAX = 1000
+LIMIT_MAX = 1000
 
 
-def list_(core: Core, args: Args) -> JSON:
+def list_(backend: Backend, args: Arguments) -> JSON:
     """conversations.list: public channels, and the private ones that the app is in.
 
-    Like Slack it takes a page before it looks at what is on it, so that a page can be short, or empty, and not be the
-    last one (python-slack-sdk#1494).
+    Like Slack, it filters after paging, so a page can be short or empty without being the last
+    (python-slack-sdk#1494).
     """
-    types = args.names("types") or ["public_channel"]
+    types = args.listed("types") or ["public_channel"]
     for kind in types:
         if kind not in TYPES:
             raise SlackError("invalid_types")
-        core.require_scope(f"{TYPES[kind]}:read")
-    limit = args.limit(default=100, at_most=LISTED_MAX + 1)
-    if limit > LISTED_MAX:
+        backend.require_scope(f"{TYPES[kind]}:read")
+    limit = args.limit(default=100, at_most=LIMIT_MAX + 1)
+    if limit > LIMIT_MAX:
         raise SlackError("invalid_limit")
-    page, cursor = args.page(list(core.space.channels.values()), limit)
+    page, cursor = args.page(list(backend.workspace.channels.values()), limit)
     without_archived = args.flag("exclude_archived")
-    shown = [room for room in page if _is_listed(core, room, types) and not (without_archived and room.is_archived)]
-    channels = [shapes.channel(core.space, room) for room in shown]
+    listed = [
+        channel
+        for channel in page
+        if _is_listed(backend, channel, types) and not (without_archived and channel.is_archived)
+    ]
+    channels = [objects.conversation_object(backend.workspace, channel) for channel in listed]
     return {"channels": channels, "response_metadata": {"next_cursor": cursor}}
 
 
-def info(core: Core, args: Args) -> JSON:
-    """conversations.info."""
-    room = _readable(core, args, "read")
-    shape = shapes.channel(core.space, room)
+def info(backend: Backend, args: Arguments) -> JSON:
+    """conversations.info: describes one conversation."""
+    channel = _require_readable(backend, args, "read")
+    conversation_object = objects.conversation_object(backend.workspace, channel)
     if not args.flag("include_num_members"):
-        shape.pop("num_members", None)
-    return {"channel": shape}
+        conversation_object.pop("num_members", None)
+    return {"channel": conversation_object}
 
 
-def members(core: Core, args: Args) -> JSON:
-    """conversations.members."""
-    room = _readable(core, args, "read")
-    shown, cursor = args.page(room.members, args.limit(default=100))
-    return {"members": shown, "response_metadata": {"next_cursor": cursor}}
+def members(backend: Backend, args: Arguments) -> JSON:
+    """conversations.members: the ids of a conversation's members."""
+    channel = _require_readable(backend, args, "read")
+    page, cursor = args.page(channel.members, args.limit(default=100))
+    return {"members": page, "response_metadata": {"next_cursor": cursor}}
 
 
-def history(core: Core, args: Args) -> JSON:
-    """conversations.history: newest first, from inside the conversation only."""
-    room = _inside(core, args)
-    lasting = [message for message in core.space.messages(room) if message.audience is None]
-    shown = [message for message in lasting if not message.is_reply or message.reply_broadcast]
-    within = list(reversed(_between(shown, args)))
-    page, cursor = args.page(within, args.limit(default=100, at_most=999))
-    return _messages(core, args, page, cursor) | {"pin_count": 0, "channel_actions_ts": None}
+def history(backend: Backend, args: Arguments) -> JSON:
+    """conversations.history: the messages of a conversation that the app is in, newest first."""
+    channel = _require_membership(backend, args)
+    persistent = [message for message in backend.workspace.messages(channel) if message.audience is None]
+    channel_messages = [message for message in persistent if not message.is_reply or message.reply_broadcast]
+    newest_first = list(reversed(_within_bounds(channel_messages, args)))
+    page, cursor = args.page(newest_first, args.limit(default=100, at_most=999))
+    return _messages_page(backend, args, page, cursor) | {"pin_count": 0, "channel_actions_ts": None}
 
 
-def replies(core: Core, args: Args) -> JSON:
-    """conversations.replies: the first message and its answers, oldest first.
+def replies(backend: Backend, args: Arguments) -> JSON:
+    """conversations.replies: the parent message of a thread and its replies, oldest first.
 
-    The first message comes again on each page, and before any `oldest`.
+    Each page begins with the parent message, regardless of `oldest`.
     """
-    room = _inside(core, args)
+    channel = _require_membership(backend, args)
     try:
-        found = core.space.message(room, args.required("ts"))
-        parent = core.space.message(room, found.thread_ts or found.ts)
+        message = backend.workspace.message(channel, args.required("ts"))
+        parent = backend.workspace.message(channel, message.thread_ts or message.ts)
     except SlackError as refusal:
         code = "thread_not_found" if refusal.code == "message_not_found" else refusal.code
         raise SlackError(code, messages=refusal.messages) from None
-    beside_it = max(1, args.limit(default=1000) - 1)
-    page, cursor = args.page(_between(core.space.replies(parent), args), beside_it)
-    return _messages(core, args, [parent, *page], cursor)
+    replies_per_page = max(1, args.limit(default=1000) - 1)
+    page, cursor = args.page(_within_bounds(backend.workspace.replies(parent), args), replies_per_page)
+    return _messages_page(backend, args, [parent, *page], cursor)
 
 
-def open_(core: Core, args: Args) -> JSON:
-    """conversations.open: the direct conversation with one person."""
-    if channel := args.text("channel"):
-        room = visible(core, channel)
-        if not room.is_im:
+def open_(backend: Backend, args: Arguments) -> JSON:
+    """conversations.open: opens the direct conversation with one person."""
+    if channel_id := args.text("channel"):
+        channel = require_visible_channel(backend, channel_id)
+        if not channel.is_im:
             raise SlackError("method_not_supported_for_channel_type")
-        return _opened(core, room, args, already=True)
-    users = args.names("users")
+        return _open_result(backend, channel, args, was_open=True)
+    users = args.listed("users")
     if not users:
         raise SlackError("users_list_not_supplied")
     if len(users) > 1:
-        core.require_scope("mpim:write")
-        # Conversations of several people are not part of this workspace.
+        backend.require_scope("mpim:write")
+        # This workspace has no group direct messages.
         raise SlackError("invalid_user_combination")
-    return _open_with(core, users[0], args)
+    return _open_direct_message(backend, users[0], args)
 
 
-def join(core: Core, args: Args) -> JSON:
+def join(backend: Backend, args: Arguments) -> JSON:
     """conversations.join: the app joins a public channel."""
-    room = visible(core, args.required("channel"))
-    if room.kind != "public_channel":
+    channel = require_visible_channel(backend, args.required("channel"))
+    if channel.kind != "public_channel":
         raise SlackError("method_not_supported_for_channel_type")
-    if room.is_archived:
+    if channel.is_archived:
         raise SlackError("is_archived")
-    already = core.space.app.bot_user_id in room.members
-    core.space.join(room, core.space.app.bot_user_id)
-    answer: JSON = {"channel": shapes.channel(core.space, room)}
-    if already:
+    was_member = backend.workspace.app.bot_user_id in channel.members
+    backend.workspace.join(channel, backend.workspace.app.bot_user_id)
+    answer: JSON = {"channel": objects.conversation_object(backend.workspace, channel)}
+    if was_member:
         answer |= {"warning": "already_in_channel", "response_metadata": {"warnings": ["already_in_channel"]}}
     return answer
 
 
-def _open_with(core: Core, user: str, args: Args) -> JSON:
-    core.require_scope("im:write")
-    if user not in core.space.people:
+def _open_direct_message(backend: Backend, user: str, args: Arguments) -> JSON:
+    backend.require_scope("im:write")
+    if user not in backend.workspace.people:
         raise SlackError("user_not_found")
-    person = core.space.people[user]
+    person = backend.workspace.people[user]
     if person.deleted:
         raise SlackError("user_disabled")
-    already = "D" + person.id[1:] in core.space.channels
-    return _opened(core, core.space.direct_channel(person), args, already)
+    was_open = "D" + person.id[1:] in backend.workspace.channels
+    return _open_result(backend, backend.workspace.open_direct_message(person), args, was_open)
 
 
-def _opened(core: Core, room: Channel, args: Args, already: bool) -> JSON:
-    shape = shapes.channel(core.space, room) if args.flag("return_im") else {"id": room.id}
-    extra = {"no_op": True, "already_open": True} if already else {}
-    return {"channel": shape, **extra}
+def _open_result(backend: Backend, channel: Conversation, args: Arguments, was_open: bool) -> JSON:
+    channel_object = (
+        objects.conversation_object(backend.workspace, channel) if args.flag("return_im") else {"id": channel.id}
+    )
+    extra = {"no_op": True, "already_open": True} if was_open else {}
+    return {"channel": channel_object, **extra}
 
 
-def _is_listed(core: Core, room: Channel, types: list[str]) -> bool:
-    mine = core.space.app.bot_user_id in room.members
-    return room.kind in types and (mine or room.kind == "public_channel")
+def _is_listed(backend: Backend, channel: Conversation, types: list[str]) -> bool:
+    is_member = backend.workspace.app.bot_user_id in channel.members
+    return channel.kind in types and (is_member or channel.kind == "public_channel")
 
 
-def _readable(core: Core, args: Args, right: str) -> Channel:
+def _require_readable(backend: Backend, args: Arguments, access: str) -> Conversation:
     channel_id = args.required("channel")
-    if channel_id not in core.space.channels:
+    if channel_id not in backend.workspace.channels:
         raise SlackError("channel_not_found")
-    room = visible(core, channel_id)
-    core.require_scope(f"{room.scope_prefix}:{right}")
-    return room
+    channel = require_visible_channel(backend, channel_id)
+    backend.require_scope(f"{channel.scope_prefix}:{access}")
+    return channel
 
 
-def _inside(core: Core, args: Args) -> Channel:
-    room = _readable(core, args, "history")
-    if core.space.app.bot_user_id not in room.members:
+def _require_membership(backend: Backend, args: Arguments) -> Conversation:
+    channel = _require_readable(backend, args, "history")
+    if backend.workspace.app.bot_user_id not in channel.members:
         raise SlackError("not_in_channel")
-    return room
+    return channel
 
 
-def _between(messages: list[Message], args: Args) -> list[Message]:
+def _within_bounds(messages: list[PostedMessage], args: Arguments) -> list[PostedMessage]:
     oldest, latest = _bound(args, "oldest", 0), _bound(args, "latest", 10**18)
-    edge = 0 if args.flag("inclusive") else 1
-    return [message for message in messages if oldest + edge <= stamp(message.ts) <= latest - edge]
+    margin = 0 if args.flag("inclusive") else 1
+    return [message for message in messages if oldest + margin <= ts_to_microseconds(message.ts) <= latest - margin]
 
 
-def _bound(args: Args, name: str, default: int) -> int:
+def _bound(args: Arguments, name: str, default: int) -> int:
     value = args.text(name)
     if not value or value in ("0", "now"):
         return default
     try:
-        return stamp(value)
+        return ts_to_microseconds(value)
     except ValueError:
         raise SlackError(f"invalid_ts_{name}") from None
 
 
-def _messages(core: Core, args: Args, page: list[Message], cursor: str) -> JSON:
+def _messages_page(backend: Backend, args: Arguments, page: list[PostedMessage], cursor: str) -> JSON:
     with_metadata = args.flag("include_all_metadata")
-    shown = [shapes.message(core.space, message, with_metadata=with_metadata) for message in page]
-    answer: JSON = {"messages": shown, "has_more": bool(cursor)}
+    message_objects = [
+        objects.message_object(backend.workspace, message, with_metadata=with_metadata) for message in page
+    ]
+    answer: JSON = {"messages": message_objects, "has_more": bool(cursor)}
     if cursor:
         answer["response_metadata"] = {"next_cursor": cursor}
     return answer
 
 
 # Scopes, JSON support and tiers: slack-ruby/slack-api-ref, methods/conversations. Which of the scopes is
-# needed depends on the conversation and is asked again in the handler.
+# needed depends on the conversation, so the handler checks again.
 _READ = ("channels:read", "groups:read", "im:read", "mpim:read")
 _HISTORY = ("channels:history", "groups:history", "im:history", "mpim:history")
 METHODS = {
-    "conversations.list": Method(list_, _READ, tier=2, reads_json=False),
-    "conversations.info": Method(info, _READ, tier=3, reads_json=False),
-    "conversations.members": Method(members, _READ, tier=4, reads_json=False),
-    "conversations.history": Method(history, _HISTORY, tier=3),
-    "conversations.replies": Method(replies, _HISTORY, tier=3),
-    "conversations.open": Method(open_, ("im:write", "mpim:write"), tier=3),
-    "conversations.join": Method(join, ("channels:join",), tier=3),
+    "conversations.list": ApiMethod(list_, _READ, tier=2, reads_json=False),
+    "conversations.info": ApiMethod(info, _READ, tier=3, reads_json=False),
+    "conversations.members": ApiMethod(members, _READ, tier=4, reads_json=False),
+    "conversations.history": ApiMethod(history, _HISTORY, tier=3),
+    "conversations.replies": ApiMethod(replies, _HISTORY, tier=3),
+    "conversations.open": ApiMethod(open_, ("im:write", "mpim:write"), tier=3),
+    "conversations.join": ApiMethod(join, ("channels:join",), tier=3),
 }

@@ -1,63 +1,68 @@
-"""files.*: files.info, and the two calls around an upload, whose bytes go to the address from the first one."""
+"""files.*: files.info, and the two calls before and after an upload."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from localslack import files
-from localslack.api.args import Args
-from localslack.api.method import JSON, Method
-from localslack.api.rooms import visible
-from localslack.composing import content_of
-from localslack.core import Core
-from localslack.errors import SlackError, missing
-from localslack.filetypes import PICTURES
-from localslack.model import Channel
-from localslack.uploads import MOST_BYTES, Upload
+from localslack.api.arguments import Arguments
+from localslack.api.method import JSON, ApiMethod
+from localslack.api.visibility import require_visible_channel
+from localslack.backend import Backend
+from localslack.core.errors import SlackError, missing_field
+from localslack.workspace import file_objects
+from localslack.workspace.file_types import PICTURE_TYPES
+from localslack.workspace.message_content import parse_content
+from localslack.workspace.records import Conversation
+from localslack.workspace.uploads import MAX_FILE_BYTES, PendingUpload
 
 ALT_TEXT_MAX = 1000
 SNIPPET_MAX = 1_000_000
 CHANNELS_MAX = 100
 
 
-def promise(core: Core, args: Args) -> JSON:
-    """files.getUploadURLExternal: a file id, and an address for its bytes."""
+def get_upload_url(backend: Backend, args: Arguments) -> JSON:
+    """files.getUploadURLExternal: reserves a file id, and a URL to send the bytes to."""
     name, size = args.required("filename"), _size(args)
     alt_text, snippet_type = args.text("alt_txt"), args.text("snippet_type")
     if len(alt_text) > ALT_TEXT_MAX:
         raise SlackError("alt_txt_too_large")
     if snippet_type and size > SNIPPET_MAX:
         raise SlackError("snippet_too_large")
-    if size > MOST_BYTES:
+    if size > MAX_FILE_BYTES:
         raise SlackError("file_upload_size_restricted")
-    owner = core.space.app.bot_user_id
-    upload = core.uploads.promise(name, size, owner, alt_text=alt_text, snippet_type=snippet_type)
-    return {"upload_url": f"{core.base_url}upload/v1/{upload.key}", "file_id": upload.file.id}
+    owner = backend.workspace.app.bot_user_id
+    upload = backend.uploads.reserve(name, size, owner, alt_text=alt_text, snippet_type=snippet_type)
+    return {"upload_url": f"{backend.base_url}upload/v1/{upload.key}", "file_id": upload.file.id}
 
 
-def complete(core: Core, args: Args) -> JSON:
-    """files.completeUploadExternal: keep the files, and share all of them in one message a channel."""
-    titles, rooms = _titles(args), _rooms(core, args)
-    uploads = [_finished(core, file_id) for file_id in titles]
-    content = _content(core, args)
+def complete_upload(backend: Backend, args: Arguments) -> JSON:
+    """files.completeUploadExternal: saves uploaded files, and shares them in one message per channel."""
+    titles, channels = _titles(args), _channels_to_share_in(backend, args)
+    uploads = [_require_received(backend, file_id) for file_id in titles]
+    content = _content(backend, args)
     for upload in uploads:
-        _keep(core, upload, titles[upload.file.id])
-    for room in rooms:
-        shared = content | _thread(core, room, args) | {"files": list(titles)}
-        core.space.post(room, core.space.app.bot_user_id, **shared)
-    return {"files": [files.unprocessed(core.space, core.space.file(file_id)) for file_id in titles]}
+        _save(backend, upload, titles[upload.file.id])
+    for channel in channels:
+        message_content = content | _thread_fields(backend, channel, args) | {"files": list(titles)}
+        backend.workspace.post_message(channel, backend.workspace.app.bot_user_id, **message_content)
+    return {
+        "files": [
+            file_objects.unprocessed_file_object(backend.workspace, backend.workspace.file(file_id))
+            for file_id in titles
+        ]
+    }
 
 
-def info(core: Core, args: Args) -> JSON:
-    """files.info: what Slack knows about a file that the app sees."""
-    held = core.space.file(args.required("file"))
-    if not files.app_sees(core.space, held):
+def info(backend: Backend, args: Arguments) -> JSON:
+    """files.info: describes a file that the app can see."""
+    file = backend.workspace.file(args.required("file"))
+    if not file_objects.can_app_see(backend.workspace, file):
         raise SlackError("file_not_found")
-    shape = files.information(core.space, held, is_ready=core.is_ready(held))
-    return {"file": shape, "comments": [], "response_metadata": {"next_cursor": ""}}
+    file_object = file_objects.file_info_object(backend.workspace, file, is_ready=backend.is_file_ready(file))
+    return {"file": file_object, "comments": [], "response_metadata": {"next_cursor": ""}}
 
 
-def _size(args: Args) -> int:
+def _size(args: Arguments) -> int:
     try:
         size = int(args.required("length"))
     except ValueError:
@@ -67,72 +72,81 @@ def _size(args: Args) -> int:
     return size
 
 
-def _titles(args: Args) -> dict[str, str]:
-    listed = args.decoded("files")
-    if not isinstance(listed, list) or not all(isinstance(one, dict) and one.get("id") for one in listed):
+def _titles(args: Arguments) -> dict[str, str]:
+    entries = args.json("files")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) and entry.get("id") for entry in entries):
         raise SlackError("invalid_arguments", messages=["must provide an array of objects [json-pointer:/files]"])
-    if not listed:
-        raise missing("files")
-    return {str(one["id"]): str(one.get("title") or "") for one in listed}
+    if not entries:
+        raise missing_field("files")
+    return {str(entry["id"]): str(entry.get("title") or "") for entry in entries}
 
 
-def _finished(core: Core, file_id: str) -> Upload:
-    held = core.space.files.get(file_id)
-    if held and held.user != core.space.app.bot_user_id:
+def _require_received(backend: Backend, file_id: str) -> PendingUpload:
+    file = backend.workspace.files.get(file_id)
+    if file and file.user != backend.workspace.app.bot_user_id:
         raise SlackError("access_denied")
-    # What has been completed once has no upload any more, so that completing it again shares nothing twice.
-    return core.uploads.received(file_id)
+    # A completed file has no pending upload, so completing it again doesn't share it twice.
+    return backend.uploads.received_upload(file_id)
 
 
-def _keep(core: Core, upload: Upload, title: str) -> None:
-    file = replace(upload.file, title=title, ready_at=core.ready_at())
-    if file.alt_text and file.mimetype not in PICTURES:
-        core.problem(f"{file.name} is no picture and has alt_txt: Slack may not share it (python-slack-sdk#1818)")
-    core.space.keep(file, upload.content or b"")
-    core.uploads.forget(file.id)
+def _save(backend: Backend, upload: PendingUpload, title: str) -> None:
+    file = replace(upload.file, title=title, ready_at=backend.file_ready_at())
+    if file.alt_text and file.mimetype not in PICTURE_TYPES:
+        backend.report_problem(
+            f"{file.name} is no picture and has alt_txt: Slack may not share it (python-slack-sdk#1818)"
+        )
+    backend.workspace.save_file(file, upload.content or b"")
+    backend.uploads.forget(file.id)
 
 
-def _content(core: Core, args: Args) -> JSON:
+def _content(backend: Backend, args: Arguments) -> JSON:
     comment = args.text("initial_comment")
-    # With a comment Slack ignores the blocks.
-    said = {"text": comment} if comment else {"blocks": args.raw.get("blocks")}
-    return content_of(said, core.has_picture)
+    # With a comment, Slack ignores the blocks.
+    fields = {"text": comment} if comment else {"blocks": args.raw.get("blocks")}
+    return parse_content(fields, backend.has_picture)
 
 
-def _rooms(core: Core, args: Args) -> list[Channel]:
-    wanted = list(dict.fromkeys([*args.names("channel_id"), *args.names("channels")]))
-    if len(wanted) > CHANNELS_MAX:
+def _channels_to_share_in(backend: Backend, args: Arguments) -> list[Conversation]:
+    channel_ids = list(dict.fromkeys([*args.listed("channel_id"), *args.listed("channels")]))
+    if len(channel_ids) > CHANNELS_MAX:
         raise SlackError("channels_limit_exceeded")
-    people = core.space.people if not args.text("channel_id") else {}
-    return [core.space.direct_channel(people[one]) if one in people else _room(core, one) for one in wanted]
+    people = backend.workspace.people if not args.text("channel_id") else {}
+    return [
+        backend.workspace.open_direct_message(people[channel_id])
+        if channel_id in people
+        else _channel_to_share_in(backend, channel_id)
+        for channel_id in channel_ids
+    ]
 
 
-def _room(core: Core, channel_id: str) -> Channel:
-    if channel_id not in core.space.channels:
+def _channel_to_share_in(backend: Backend, channel_id: str) -> Conversation:
+    if channel_id not in backend.workspace.channels:
         raise SlackError("channel_not_found")
-    room = visible(core, channel_id)
-    # chat:write.public does not help here: files are shared from inside only.
-    if core.space.app.bot_user_id not in room.members:
+    channel = require_visible_channel(backend, channel_id)
+    # chat:write.public doesn't help here: only members can share files.
+    if backend.workspace.app.bot_user_id not in channel.members:
         raise SlackError("not_in_channel")
-    if room.is_archived or not core.space.may_post(room, core.space.app.bot_user_id):
+    if channel.is_archived or not backend.workspace.can_post(channel, backend.workspace.app.bot_user_id):
         raise SlackError("posting_to_channel_denied")
-    return room
+    return channel
 
 
-def _thread(core: Core, room: Channel, args: Args) -> JSON:
+def _thread_fields(backend: Backend, channel: Conversation, args: Arguments) -> JSON:
     if not (ts := args.text("thread_ts")):
         return {}
     try:
-        parent = core.space.message(room, ts)
+        parent = backend.workspace.message(channel, ts)
     except SlackError:
-        core.problem(f"there is no thread {ts} in {room.name or room.id}: the files went into the channel")
+        backend.report_problem(
+            f"there is no thread {ts} in {channel.name or channel.id}: the files went into the channel"
+        )
         return {}
     return {"thread_ts": parent.thread_ts or parent.ts}
 
 
 # Scopes, JSON support and tiers: slack-ruby/slack-api-ref, methods/files.
 METHODS = {
-    "files.getUploadURLExternal": Method(promise, ("files:write",), tier=4, reads_json=False),
-    "files.completeUploadExternal": Method(complete, ("files:write",), tier=4),
-    "files.info": Method(info, ("files:read",), tier=4, reads_json=False),
+    "files.getUploadURLExternal": ApiMethod(get_upload_url, ("files:write",), tier=4, reads_json=False),
+    "files.completeUploadExternal": ApiMethod(complete_upload, ("files:write",), tier=4),
+    "files.info": ApiMethod(info, ("files:read",), tier=4, reads_json=False),
 }

@@ -1,4 +1,4 @@
-"""What the Web API knows about one of its methods."""
+"""What a Web API method needs: its handler, scopes, rate tier, and token."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from localslack.api.args import Args
-from localslack.core import Core
+from localslack.api.arguments import Arguments
+from localslack.backend import Backend
 
 JSON = dict[str, Any]
-Handler = Callable[[Core, Args], JSON]
+Handler = Callable[[Backend, Arguments], JSON]
 
 
 @dataclass(frozen=True)
-class Method:
-    """A handler and its conditions.
+class ApiMethod:
+    """A handler, and what a call needs before it's handled.
 
-    scopes: one of them is needed. tier: the rate tier, 5 for the special rate of chat.postMessage.
-    reads_json: whether the method reads JSON bodies. caller: whose token it takes, bot or app.
+    scopes: the call needs one of them. tier: the rate tier; 5 stands for chat.postMessage's special rate. reads_json:
+    whether the method reads JSON bodies. caller: whose token it takes, "bot" or "app".
     """
 
     handler: Handler

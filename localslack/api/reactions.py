@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-from localslack.acts import reacting
-from localslack.api.args import Args
-from localslack.api.method import JSON, Method
-from localslack.api.rooms import visible
-from localslack.core import Core
-from localslack.errors import SlackError
+from localslack.api.arguments import Arguments
+from localslack.api.method import JSON, ApiMethod
+from localslack.api.visibility import require_visible_channel
+from localslack.backend import Backend
+from localslack.core.errors import SlackError
+from localslack.interactions import reactions
 
 
-def add(core: Core, args: Args) -> JSON:
-    """reactions.add."""
-    return _change(core, args, remove=False)
+def add(backend: Backend, args: Arguments) -> JSON:
+    """reactions.add: adds the app's reaction to a message."""
+    return _change(backend, args, remove=False)
 
 
-def remove(core: Core, args: Args) -> JSON:
-    """reactions.remove."""
-    return _change(core, args, remove=True)
+def remove(backend: Backend, args: Arguments) -> JSON:
+    """reactions.remove: removes the app's reaction from a message."""
+    return _change(backend, args, remove=True)
 
 
-def _change(core: Core, args: Args, *, remove: bool) -> JSON:
-    channel, ts = args.text("channel"), args.text("timestamp")
-    if not channel or not ts:
+def _change(backend: Backend, args: Arguments, *, remove: bool) -> JSON:
+    channel_id, ts = args.text("channel"), args.text("timestamp")
+    if not channel_id or not ts:
         raise SlackError("no_item_specified")
-    room, me = visible(core, channel), core.space.app.bot_user_id
-    if me not in room.members:
+    channel, bot_user_id = require_visible_channel(backend, channel_id), backend.workspace.app.bot_user_id
+    if bot_user_id not in channel.members:
         raise SlackError("not_in_channel")
-    if room.is_archived:
+    if channel.is_archived:
         raise SlackError("is_archived")
-    reacting.change(core, me, room, core.space.message(room, ts), args.text("name"), remove=remove)
+    reactions.change_reaction(
+        backend, bot_user_id, channel, backend.workspace.message(channel, ts), args.text("name"), remove=remove
+    )
     return {}
 
 
 # Scopes, JSON support and tiers: slack-ruby/slack-api-ref, methods/reactions.
 METHODS = {
-    "reactions.add": Method(add, ("reactions:write",), tier=3),
-    "reactions.remove": Method(remove, ("reactions:write",), tier=2),
+    "reactions.add": ApiMethod(add, ("reactions:write",), tier=3),
+    "reactions.remove": ApiMethod(remove, ("reactions:write",), tier=2),
 }

@@ -1,69 +1,69 @@
-"""views.*: modals and Home tabs."""
+"""views.*: opening, pushing, updating, and publishing views."""
 
 from __future__ import annotations
 
 import re
 
-from localslack.api.args import Args
-from localslack.api.method import JSON, Method
-from localslack.core import Core
-from localslack.errors import SlackError, missing
+from localslack.api.arguments import Arguments
+from localslack.api.method import JSON, ApiMethod
+from localslack.backend import Backend
+from localslack.core.errors import SlackError, missing_field
 
 USER_ID = re.compile(r"[UW][A-Z0-9]{2,}")
 
 
-def open_(core: Core, args: Args) -> JSON:
-    """views.open."""
-    trigger, view = args.required("trigger_id"), _view(core, args)
-    user = core.triggers.look(trigger).user
-    shown = core.views.open(user, view)
-    core.triggers.exchange(trigger)
-    return {"view": shown}
+def open_(backend: Backend, args: Arguments) -> JSON:
+    """views.open: opens a modal for the person who caused the trigger."""
+    trigger, view = args.required("trigger_id"), _view(backend, args)
+    user = backend.triggers.require_usable(trigger).user
+    opened_view = backend.views.open(user, view)
+    backend.triggers.exchange(trigger)
+    return {"view": opened_view}
 
 
-def push(core: Core, args: Args) -> JSON:
-    """views.push: needs a trigger from a modal."""
-    trigger, view = args.required("trigger_id"), _view(core, args)
-    held = core.triggers.look(trigger)
-    if held.view is None:
+def push(backend: Backend, args: Arguments) -> JSON:
+    """views.push: puts a modal on top of the one that the trigger comes from."""
+    trigger, view = args.required("trigger_id"), _view(backend, args)
+    usable_trigger = backend.triggers.require_usable(trigger)
+    if usable_trigger.view is None:
         raise SlackError("not_found")
-    shown = core.views.push(held.user, view)
-    core.triggers.exchange(trigger)
-    return {"view": shown}
+    pushed_view = backend.views.push(usable_trigger.user, view)
+    backend.triggers.exchange(trigger)
+    return {"view": pushed_view}
 
 
-def update(core: Core, args: Args) -> JSON:
-    """views.update: by view_id or external_id, guarded by hash if given."""
+def update(backend: Backend, args: Arguments) -> JSON:
+    """views.update: replaces a view, found by view_id or external_id, if its hash still matches."""
     view_id, external_id = args.text("view_id"), args.text("external_id")
     if not view_id and not external_id:
-        raise missing("view_id")
-    user, held = core.views.owner(view_id=view_id or None, external_id=external_id or None)
-    view = _view(core, args, held["type"])
-    return {"view": core.views.update(user, held, view, args.text("hash") or None)}
+        raise missing_field("view_id")
+    user, current_view = backend.views.find_with_owner(view_id=view_id or None, external_id=external_id or None)
+    view = _view(backend, args, current_view["type"])
+    return {"view": backend.views.update(user, current_view, view, args.text("hash") or None)}
 
 
-def publish(core: Core, args: Args) -> JSON:
-    """views.publish: the Home tab of one person, guarded by hash if given."""
-    user, view = args.required("user_id"), _view(core, args, "home")
+def publish(backend: Backend, args: Arguments) -> JSON:
+    """views.publish: publishes one person's Home tab, if its hash still matches."""
+    user, view = args.required("user_id"), _view(backend, args, "home")
     if not USER_ID.fullmatch(user):
         raise SlackError("invalid_arguments", messages=["invalid `user_id`"])
-    if not core.manifest.has_home:
+    if not backend.manifest.has_home:
         raise SlackError("not_enabled")
-    if user not in core.space.people:
+    if user not in backend.workspace.people:
         raise SlackError("user_not_found")
-    return {"view": core.views.publish(user, view, args.text("hash") or None)}
+    return {"view": backend.views.publish(user, view, args.text("hash") or None)}
 
 
-def _view(core: Core, args: Args, kind: str = "modal") -> JSON:
-    view: JSON = args.decoded("view")
-    core.views.check(view, kind)
+def _view(backend: Backend, args: Arguments, kind: str = "modal") -> JSON:
+    view: JSON = args.json("view")
+    backend.views.validate(view, kind)
     return view
 
 
 # JSON support and tiers: slack-ruby/slack-api-ref, methods/views. None of them needs a scope.
 METHODS = {
-    "views.open": Method(open_, tier=4),
-    "views.push": Method(push, tier=4),
-    "views.update": Method(update, tier=4),
-    "views.publish": Method(publish, tier=4),
+    "views.open": ApiMethod(open_, tier=4),
+    "views.push": ApiMethod(push, tier=4),
+    "views.update": ApiMethod(update, tier=4),
+    "views.publish": ApiMethod(publish, tier=4),
 }

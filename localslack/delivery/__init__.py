@@ -1,1 +1,1 @@
-"""How payloads reach the app: over Socket Mode or over signed HTTP."""
+"""How payloads reach the app, and the trigger ids and response URLs that they carry."""

@@ -1,4 +1,4 @@
-"""Delivery to a request URL: signed, form-encoded, three seconds."""
+"""Delivery to a request URL over signed HTTP."""
 
 from __future__ import annotations
 
@@ -8,46 +8,46 @@ from typing import Any
 
 import httpx
 
-from localslack.clock import Clock
-from localslack.delivery.outcome import NOBODY, SERVICE_ERROR, TIMEOUT, Outcome
+from localslack.core.clock import WorkspaceClock
+from localslack.delivery.result import DISPATCH_FAILED, SERVICE_ERROR, TIMEOUT, PayloadResult
 from localslack.payloads import as_http_body
 from localslack.signing import signed_headers
 
 ACK_SECONDS = 3.0
-# The clock decides when the app is too late; this only ends what nobody waits for any more.
+# The workspace's clock decides when the app is too late. This only ends requests that nobody waits for.
 HTTP_SECONDS = 30.0
-# Slack opens as many connections as it likes. httpx looks through a whole pool for each request, so there are several.
+# Slack opens any number of connections. httpx searches a whole pool for each request, so there are several pools.
 POOLS = 8
-LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+CONNECTION_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
 
 
-class SignedHttp:
+class HttpTransport:
     """Posts payloads to the app's request URL."""
 
-    def __init__(self, clock: Clock, signing_secret: str, url: str) -> None:
+    def __init__(self, clock: WorkspaceClock, signing_secret: str, url: str) -> None:
         self.url = url
         self._clock = clock
         self._secret = signing_secret
-        trusted = httpx.create_ssl_context()  # made once: it takes longest
+        ssl_context = httpx.create_ssl_context()  # created once, because it's slow
         self._clients = [
-            httpx.AsyncClient(trust_env=False, timeout=HTTP_SECONDS, limits=LIMITS, verify=trusted)
+            httpx.AsyncClient(trust_env=False, timeout=HTTP_SECONDS, limits=CONNECTION_LIMITS, verify=ssl_context)
             for _ in range(POOLS)
         ]
-        self._turns = itertools.cycle(self._clients)
+        self._client_rotation = itertools.cycle(self._clients)
 
-    async def send(self, kind: str, payload: dict[str, Any], **envelope: Any) -> Outcome:
-        """Post a payload and wait three seconds for a 2xx; its body is the answer."""
+    async def send(self, kind: str, payload: dict[str, Any], **envelope: Any) -> PayloadResult:
+        """Post a payload and wait three seconds for a 2xx response, whose body is the answer."""
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        started_at = loop.time()
         try:
-            response = await self._clock.within(self._post(payload, envelope), ACK_SECONDS)
+            response = await self._clock.wait_for(self._post(payload, envelope), ACK_SECONDS)
         except TimeoutError:
-            return Outcome(acked=False, seconds=ACK_SECONDS, error=TIMEOUT)
+            return PayloadResult(acked=False, seconds=ACK_SECONDS, error=TIMEOUT)
         except httpx.HTTPError:
-            return Outcome(acked=False, seconds=loop.time() - began, error=NOBODY)
+            return PayloadResult(acked=False, seconds=loop.time() - started_at, error=DISPATCH_FAILED)
         if not response.is_success:
-            return Outcome(acked=False, seconds=loop.time() - began, error=SERVICE_ERROR)
-        return Outcome(acked=True, seconds=loop.time() - began, answer=_answer(response))
+            return PayloadResult(acked=False, seconds=loop.time() - started_at, error=SERVICE_ERROR)
+        return PayloadResult(acked=True, seconds=loop.time() - started_at, answer=_parse_answer(response))
 
     async def close(self) -> None:
         """Close the connections to the app."""
@@ -56,7 +56,7 @@ class SignedHttp:
 
     async def _post(self, payload: dict[str, Any], envelope: dict[str, Any]) -> httpx.Response:
         body, content_type = as_http_body(payload)
-        # Signed with the real time, whatever the workspace's clock says: the app compares it with its own.
+        # Signed with the real time, because the app compares it with its own clock.
         headers = {
             "Content-Type": content_type,
             "User-Agent": "Slackbot 1.0 (+https://api.slack.com/robots)",
@@ -67,10 +67,10 @@ class SignedHttp:
                 "X-Slack-Retry-Num": str(envelope["retry_attempt"]),
                 "X-Slack-Retry-Reason": str(envelope["retry_reason"]),
             }
-        return await next(self._turns).post(self.url, content=body, headers=headers)
+        return await next(self._client_rotation).post(self.url, content=body, headers=headers)
 
 
-def _answer(response: httpx.Response) -> dict[str, Any]:
+def _parse_answer(response: httpx.Response) -> dict[str, Any]:
     if not response.content.strip():
         return {}
     try:

@@ -1,1 +1,1 @@
-"""The sockets and pages of the workspace: HTTP and WebSocket endpoints around the core."""
+"""The server: HTTP and WebSocket endpoints, and the page."""

@@ -1,4 +1,4 @@
-"""Reading requests: arguments in every form that Slack takes."""
+"""Reading requests in every format that Slack accepts."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from localslack.errors import SlackError
+from localslack.core.errors import SlackError
 
 JSON = dict[str, Any]
-ROOM_FOR_FORM = 10_000
+FORM_OVERHEAD_BYTES = 10_000
 
 
-async def arguments(request: Request, *, reads_json: bool) -> JSON:
-    """Query, form and JSON arguments together; raises invalid_json or invalid_form_data."""
-    found: JSON = dict(request.query_params)
+async def read_arguments(request: Request, *, reads_json: bool) -> JSON:
+    """Return the arguments in the query, form, and JSON together; raises invalid_json or invalid_form_data."""
+    arguments: JSON = dict(request.query_params)
     if request.method != "POST":
-        return found
+        return arguments
     if _is_json(request):
-        body = await json_object(request)
-        # A method that reads no JSON behaves as if nothing had been sent.
-        return found | (body if reads_json else {})
+        body = await read_json_object(request)
+        # A method that doesn't read JSON ignores it.
+        return arguments | (body if reads_json else {})
     try:
         async with request.form() as form:
-            # Of a file only its name is an argument; bytes go to the address of an upload.
-            return found | {name: part if isinstance(part, str) else part.filename for name, part in form.items()}
-    except HTTPException:  # as Starlette reports it, also by its MultiPartException
+            # Only a file's name is an argument; the bytes go to an upload URL.
+            return arguments | {name: part if isinstance(part, str) else part.filename for name, part in form.items()}
+    except HTTPException:  # Starlette turns its MultiPartException into this one
         raise SlackError("invalid_form_data") from None
 
 
-async def json_object(request: Request) -> JSON:
-    """The JSON object in the body, empty if there is no body; raises invalid_json or json_not_object."""
+async def read_json_object(request: Request) -> JSON:
+    """Return the JSON object in the body, or {} without a body; raises invalid_json or json_not_object."""
     raw = await request.body()
     try:
         body = json.loads(raw or b"{}")
@@ -44,11 +44,14 @@ async def json_object(request: Request) -> JSON:
     return body
 
 
-async def uploaded(request: Request, most: int) -> bytes:
-    """The bytes of a file: the whole body, or the first file in a multipart form; raises file_too_large."""
-    if int(request.headers.get("content-length", 0)) > most + ROOM_FOR_FORM:
+async def read_upload(request: Request, max_bytes: int) -> bytes:
+    """Return the bytes of a file: the whole body, or the first file in a multipart form.
+
+    Raises file_too_large if the body has more than max_bytes, plus room for a form.
+    """
+    if int(request.headers.get("content-length", 0)) > max_bytes + FORM_OVERHEAD_BYTES:
         raise SlackError("file_too_large", status=413)
-    # urllib calls raw bytes a form, so only a multipart form is one.
+    # urllib labels raw bytes as a form, so only multipart counts as one.
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         return await request.body()
     async with request.form() as form:
@@ -56,10 +59,10 @@ async def uploaded(request: Request, most: int) -> bytes:
         return await files[0].read() if files else b""
 
 
-def token_of(request: Request, found: JSON) -> str:
-    """The token in the Authorization header, or else among the arguments."""
+def read_token(request: Request, arguments: JSON) -> str:
+    """Return the token in the Authorization header, or else among the arguments."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" and token else str(found.get("token", ""))
+    return token.strip() if scheme.lower() == "bearer" and token else str(arguments.get("token", ""))
 
 
 def _is_json(request: Request) -> bool:

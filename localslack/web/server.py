@@ -1,4 +1,4 @@
-"""One ASGI application from all sides, and the uvicorn that serves it."""
+"""The ASGI application with all endpoints, and the uvicorn server that runs it."""
 
 from __future__ import annotations
 
@@ -9,64 +9,75 @@ from collections.abc import AsyncIterator, Callable
 import uvicorn
 from starlette.applications import Starlette
 
-from localslack.core import Core, Settings
+from localslack.backend import Backend, BackendSettings
 from localslack.web import page
-from localslack.web.apps import AppSide
-from localslack.web.control import Control
-from localslack.web.files import FileSide
-from localslack.web.guard import Guard
-from localslack.web.people import PeopleSide
-from localslack.web.wire import Wire
+from localslack.web.access_guard import AccessGuard
+from localslack.web.app_endpoints import AppEndpoints
+from localslack.web.connection_faults import ConnectionFaults
+from localslack.web.control_endpoints import ControlEndpoints
+from localslack.web.file_endpoints import FileEndpoints
+from localslack.web.person_endpoints import PersonEndpoints
 
 HOST = "127.0.0.1"
 
 
 class _Server(uvicorn.Server):
-    """Sends home whoever waits for a change before it waits for requests to end."""
+    """Ends all waiting for changes before it waits for requests to end."""
 
-    def __init__(self, config: uvicorn.Config, core: Core) -> None:
+    def __init__(self, config: uvicorn.Config, backend: Backend) -> None:
         super().__init__(config)
-        self._core = core
+        self._backend = backend
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Shut down as uvicorn does."""
-        self._core.changes.close()
+        self._backend.changes.close()
         await super().shutdown(sockets)
 
 
 def listen(port: int = 0) -> socket.socket:
-    """A listening socket on 127.0.0.1; raises OSError when the port is taken, OverflowError when none can be it."""
-    # The protocol is spelled out because asyncio switches Nagle's algorithm off for such sockets only; with it
-    # every answer on a kept connection takes 40 ms.
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    """Return a listening socket on 127.0.0.1.
+
+    port: 0 for any free one. Raises OSError if it's taken, OverflowError if it's no port number.
+    """
+    # The protocol is explicit because asyncio turns off Nagle's algorithm only for such sockets; with it,
+    # every answer on a reused connection takes 40 ms.
+    listening_socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((HOST, port))
-        listening.listen(512)
+        listening_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening_socket.bind((HOST, port))
+        listening_socket.listen(512)
     except BaseException as error:
-        listening.close()
+        listening_socket.close()
         if isinstance(error, OSError):
             raise OSError(error.errno, error.strerror, f"{HOST}:{port}") from error
         raise
-    return listening
+    return listening_socket
 
 
-def build(settings: Settings, port: int, on_start: Callable[[Core], None]) -> uvicorn.Server:
-    """The server of one workspace. on_start is called in its event loop when it is ready."""
-    core, wire = Core(settings), Wire()
-    apps = AppSide(core, wire)
+def build(settings: BackendSettings, port: int, on_start: Callable[[Backend], None]) -> uvicorn.Server:
+    """Return the server of one workspace.
+
+    on_start: called in the server's event loop when it's ready.
+    """
+    backend, connection_faults = Backend(settings), ConnectionFaults()
+    app_endpoints = AppEndpoints(backend, connection_faults)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        await core.post.deliver_to(settings.request_url)
-        on_start(core)
+        await backend.router.set_request_url(settings.request_url)
+        on_start(backend)
         yield
-        await core.close()
+        await backend.close()
 
-    theirs = [*PeopleSide(core).routes(), *FileSide(core).routes()]
-    routes = [*apps.routes(), *theirs, *Control(core, apps).routes(), *page.routes()]
-    app = Guard(Starlette(routes=routes, lifespan=lifespan), port)
-    http, ws = wire.protocols()
+    people_routes = [*PersonEndpoints(backend).routes(), *FileEndpoints(backend).routes()]
+    routes = [
+        *app_endpoints.routes(),
+        *people_routes,
+        *ControlEndpoints(backend, app_endpoints).routes(),
+        *page.routes(),
+    ]
+    app = AccessGuard(Starlette(routes=routes, lifespan=lifespan), port)
+    http, ws = connection_faults.protocols()
     config = uvicorn.Config(
         app,
         http=http,
@@ -81,4 +92,4 @@ def build(settings: Settings, port: int, on_start: Callable[[Core], None]) -> uv
         ws_ping_interval=10,
         ws_ping_timeout=60,
     )
-    return _Server(config, core)
+    return _Server(config, backend)

@@ -11,7 +11,8 @@ from playwright.sync_api import Locator, expect
 from slack_sdk import WebClient
 
 from localslack import LocalSlack
-from tests.localslack.apps import MANIFEST, png, web_client
+from tests.localslack.block_builders import png
+from tests.localslack.bolt_apps import MANIFEST, web_client
 from tests.support.app.workspaces import INSTANT, local_slack
 from tests.support.slack.screen import CHANNEL, Screen
 

@@ -11,18 +11,8 @@ from slack_bolt import Ack, App
 from slack_sdk import WebClient
 
 from localslack import LocalSlack
-from tests.localslack.apps import (
-    HOME_MANIFEST,
-    MANIFEST,
-    actions,
-    bolt_app,
-    button,
-    home,
-    modal,
-    over_socket_mode,
-    plain,
-    web_client,
-)
+from tests.localslack.block_builders import actions, button, home, modal, plain
+from tests.localslack.bolt_apps import HOME_MANIFEST, MANIFEST, bolt_app, over_socket_mode, web_client
 from tests.support.app.workspaces import local_slack
 from tests.support.slack.screen import Screen, expect_text
 

@@ -11,7 +11,8 @@ from slack_bolt import Ack, App
 from slack_sdk import WebClient
 
 from localslack import LocalSlack
-from tests.localslack.apps import HOME_MANIFEST, actions, bolt_app, home, modal, over_socket_mode, plain, web_client
+from tests.localslack.block_builders import actions, home, modal, plain
+from tests.localslack.bolt_apps import HOME_MANIFEST, bolt_app, over_socket_mode, web_client
 from tests.support.app.workspaces import local_slack
 from tests.support.slack.screen import CHANNEL, Screen
 

@@ -7,8 +7,8 @@ import pytest
 from slack_bolt import App
 from slack_sdk import WebClient
 
-from localslack import LocalSlack, Person
-from tests.localslack.apps import MANIFEST, bolt_app, over_socket_mode, web_client
+from localslack import LocalSlack, WorkspaceMember
+from tests.localslack.bolt_apps import MANIFEST, bolt_app, over_socket_mode, web_client
 from tests.support.app.workspaces import INSTANT, local_slack
 
 
@@ -33,12 +33,12 @@ def client(slack: LocalSlack) -> WebClient:
 
 
 @pytest.fixture
-def alice(slack: LocalSlack) -> Person:
+def alice(slack: LocalSlack) -> WorkspaceMember:
     return slack.person("alice")
 
 
 @pytest.fixture
-def bob(slack: LocalSlack) -> Person:
+def bob(slack: LocalSlack) -> WorkspaceMember:
     return slack.person("bob")
 
 
@@ -48,14 +48,14 @@ def app(slack: LocalSlack) -> App:
 
 
 @pytest.fixture
-def connected(slack: LocalSlack, app: App) -> Iterator[App]:
+def connected_app(slack: LocalSlack, app: App) -> Iterator[App]:
     """A Bolt app on one Socket Mode connection; listeners may be added afterwards."""
     with over_socket_mode(slack, app):
         yield app
 
 
 @pytest.fixture
-def refused() -> Callable[..., str]:
+def slack_error() -> Callable[..., str]:
     """Call a client method and return the Slack error that it was refused with."""
     from slack_sdk.errors import SlackApiError
 

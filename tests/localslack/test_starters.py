@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from localslack import LocalSlack, Person
+from localslack import LocalSlack, WorkspaceMember
 from tests.support.app.workspaces import local_slack
 from tests.support.waiting import PATIENCE
 
@@ -76,80 +76,80 @@ def slack(running: LocalSlack) -> LocalSlack:
 
 
 @pytest.fixture
-def alice(slack: LocalSlack) -> Person:
+def alice(slack: LocalSlack) -> WorkspaceMember:
     return slack.person("alice")
 
 
-def said(alice: Person, text: str) -> JSON:
+def send_message(alice: WorkspaceMember, text: str) -> JSON:
     message = alice.types("#churn", text).message
     assert message is not None
     return message
 
 
-def opened(alice: Person) -> JSON:
+def open_sample_modal(alice: WorkspaceMember) -> JSON:
     assert alice.uses("Run sample shortcut").acked
     return alice.waits_for_modal(timeout=PATIENCE)
 
 
-def answer(alice: Person, text: str) -> JSON:
+def wait_for_answer(alice: WorkspaceMember, text: str) -> JSON:
     return alice.waits_for("#churn", lambda message: text in message["text"], timeout=PATIENCE)
 
 
-def test_it_answers_a_message(alice: Person) -> None:
-    said(alice, "hello there")
-    assert answer(alice, "hello, <@U0ALICE>")["bot_id"]
+def test_it_answers_a_message(alice: WorkspaceMember) -> None:
+    send_message(alice, "hello there")
+    assert wait_for_answer(alice, "hello, <@U0ALICE>")["bot_id"]
 
 
-def test_it_answers_a_command(alice: Person) -> None:
+def test_it_answers_a_command(alice: WorkspaceMember) -> None:
     assert alice.types("#churn", "/sample-command a sample").acked
-    assert answer(alice, 'You asked for "a sample".')["is_ephemeral"]
+    assert wait_for_answer(alice, 'You asked for "a sample".')["is_ephemeral"]
 
 
-def test_its_global_shortcut_opens_a_modal(alice: Person) -> None:
-    assert opened(alice)["title"]["text"] == "Sample modal"
+def test_its_global_shortcut_opens_a_modal(alice: WorkspaceMember) -> None:
+    assert open_sample_modal(alice)["title"]["text"] == "Sample modal"
 
 
-def test_its_message_shortcut_answers_with_the_link_and_a_reaction(slack: LocalSlack, alice: Person) -> None:
-    message = said(alice, "this is odd")
+def test_its_message_shortcut_answers_with_the_link_and_a_reaction(slack: LocalSlack, alice: WorkspaceMember) -> None:
+    message = send_message(alice, "this is odd")
     assert alice.uses("Report message", message).acked
     link = f"{slack.url}archives/C0CHURN/p{message['ts'].replace('.', '')}"
-    assert answer(alice, "Reported")["text"] == f"Reported: {link}"
+    assert wait_for_answer(alice, "Reported")["text"] == f"Reported: {link}"
     (reported,) = [one for one in alice.sees("#churn") if one["ts"] == message["ts"]]
     assert reported["reactions"][0]["name"] == "eyes"
 
 
-def test_its_action_updates_the_modal(alice: Person) -> None:
-    assert alice.clicks(opened(alice), "Update").acked
+def test_its_action_updates_the_modal(alice: WorkspaceMember) -> None:
+    assert alice.clicks(open_sample_modal(alice), "Update").acked
     alice.waits_for_modal(lambda view: view["title"]["text"] == "Updated modal", timeout=PATIENCE)
 
 
-def test_its_options_are_offered_for_what_is_typed(alice: Person) -> None:
-    offered = alice.looks_up(opened(alice), "sample_options", "de")
+def test_its_options_are_offered_for_what_is_typed(alice: WorkspaceMember) -> None:
+    offered = alice.looks_up(open_sample_modal(alice), "sample_options", "de")
     assert [option["value"] for option in offered] == ["design", "delivery"]
 
 
-def test_its_view_posts_what_was_submitted(alice: Person) -> None:
-    opened(alice)
+def test_its_view_posts_what_was_submitted(alice: WorkspaceMember) -> None:
+    open_sample_modal(alice)
     values = {"Your hopes": "a quiet week", "A topic": "Data", "Where to post": "C0CHURN"}
     assert alice.submits(values) is None
-    assert answer(alice, "quiet")["text"] == "<@U0ALICE> on data: a quiet week"
+    assert wait_for_answer(alice, "quiet")["text"] == "<@U0ALICE> on data: a quiet week"
 
 
-def test_its_home_is_published_on_a_visit(alice: Person) -> None:
+def test_its_home_is_published_on_a_visit(alice: WorkspaceMember) -> None:
     alice.opens_home()
     page = alice.waits_for_home(timeout=PATIENCE)
     assert page["blocks"][0]["text"]["text"] == "*Welcome home, <@U0ALICE>*"
 
 
-def test_it_answers_an_event_in_the_thread(slack: LocalSlack, alice: Person) -> None:
-    message = said(alice, "v4 is out")
+def test_it_answers_an_event_in_the_thread(slack: LocalSlack, alice: WorkspaceMember) -> None:
+    message = send_message(alice, "v4 is out")
     alice.reacts(message, "tada")
     slack.wait_for(lambda: len(alice.thread(message)) == 2, timeout=PATIENCE)
     assert alice.thread(message)[1]["text"] == "Thanks for the :tada:"
 
 
-def test_nothing_that_it_does_is_refused(slack: LocalSlack, alice: Person) -> None:
-    alice.uses("Report message", said(alice, "this is odd"))
-    answer(alice, "Reported")
+def test_nothing_that_it_does_is_refused(slack: LocalSlack, alice: WorkspaceMember) -> None:
+    alice.uses("Report message", send_message(alice, "this is odd"))
+    wait_for_answer(alice, "Reported")
     assert [call for call in slack.calls() if not call["ok"]] == []
     assert slack.problems() == []

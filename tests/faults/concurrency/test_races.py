@@ -21,7 +21,7 @@ from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
 from bot.ports import Ledger, Registry
 from bot.registry.memory import MemoryRegistry
-from localslack import LocalSlack, Outcome, Remote
+from localslack import ActionResult, LocalSlack, Remote
 from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, message_text, running_app
 from tests.support.app.harness import (
     LEAD,
@@ -88,7 +88,7 @@ def test_of_a_hundred_who_press_approve_at_once_one_decides_and_the_others_hear_
 def test_a_hundred_clicks_decide_once_in_each_round(apart: Remote, tmp_path: Path, database_url: str | None) -> None:
     crowd = add_people(apart, CROWD)
     policy = make_policy({"roles": {"lead": [person.id for person in crowd]}})
-    outcomes, wrong, seen = list[Outcome](), list[str](), 0
+    outcomes, wrong, seen = list[ActionResult](), list[str](), 0
     with running_app(apart, tmp_path, MemoryRegistry(), policy=policy, http=True, database_url=database_url) as app:
         for number in range(CROWDED):
             version = (4, 2)[number % 2]

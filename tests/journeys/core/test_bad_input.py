@@ -132,7 +132,7 @@ def test_a_rejection_without_a_reason_is_told_under_its_field(bot: RunningApp, b
 def test_a_command_in_a_direct_message_is_answered_there(bot: RunningApp, before: StateSnapshot) -> None:
     direct = bot.alice.direct_messages()
     assert direct == []
-    channel = bot.slack.look("direct", user="alice")["channel"]
+    channel = bot.slack.query("direct", user="alice")["channel"]
     assert "Did you mean `churn`?" in type_and_read_reply(bot.alice, "/model show chrun", channel)
     assert "v4" in type_and_read_reply(bot.alice, "/model show churn", channel)
     assert take_snapshot(bot) == before

@@ -10,7 +10,7 @@ import pytest
 from bot.domain.events import Tag
 from bot.registry.memory import MemoryRegistry
 from bot.slack import cards
-from localslack import LocalSlack, Person, PersonSeed, payloads
+from localslack import LocalSlack, PersonSeed, WorkspaceMember, payloads
 from localslack.signing import signature
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app
 from tests.support.app.harness import (
@@ -136,7 +136,7 @@ def test_the_press_of_a_stranger_is_kept_in_the_audit(bot: RunningApp) -> None:
 
 def whispers(bot: RunningApp, who: PersonSeed, payload: dict[str, Any]) -> str:
     """Send a forged payload and return the sentence that this account hears, directly or afterwards."""
-    person = Person(bot.slack, who.id)
+    person = WorkspaceMember(bot.slack, who.id)
     answers: list[str] = []
 
     def act() -> None:

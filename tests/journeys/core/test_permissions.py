@@ -189,7 +189,7 @@ def test_a_stranger_s_press_shows_nothing(bot: FrontDoor, button: str) -> None:
 
 
 def test_the_home_tab_of_a_stranger_shows_nothing(bot: FrontDoor) -> None:
-    place = payloads.Place(id="D1", name="direct")
+    place = payloads.ChannelRef(id="D1", name="direct")
     said = heard(bot, payloads.app_home_opened(actor=actor(CONNECTED), place=place))
     assert "Only members of this workspace" in said
     assert "churn" not in said

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from localslack import Person, Remote, connect
+from localslack import Remote, WorkspaceMember, connect
 from tests.support.app.app_fixture import CHANNEL, message_text
 from tests.support.app.demo_process import DemoProcess, clean_environment
 from tests.support.paths import ROOT
@@ -34,7 +34,7 @@ class Walkthrough:
     slack: Remote
 
     @property
-    def bob(self) -> Person:
+    def bob(self) -> WorkspaceMember:
         """Who decides."""
         return self.slack.person("bob")
 

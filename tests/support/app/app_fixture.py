@@ -31,7 +31,7 @@ from bot.services.context import Rules
 from bot.settings import Settings
 from handlers.serve import Service, load_what_computes
 from handlers.starting import listen
-from localslack import Person, Remote
+from localslack import Remote, WorkspaceMember
 from tests.support.app.workspaces import SPEED
 from tests.support.paths import ROOT
 
@@ -77,12 +77,12 @@ class RunningApp:
     service: Service
 
     @property
-    def alice(self) -> Person:
+    def alice(self) -> WorkspaceMember:
         """Who asks."""
         return self.slack.person("alice")
 
     @property
-    def bob(self) -> Person:
+    def bob(self) -> WorkspaceMember:
         """A lead."""
         return self.slack.person("bob")
 
@@ -90,7 +90,7 @@ class RunningApp:
         """Wait for the newest card whose blocks hold these words."""
         return self.bob.waits_for(channel, lambda message: holds in str(message.get("blocks")))
 
-    def answer(self, person: Person, holds: str, channel: str = CHANNEL) -> str:
+    def answer(self, person: WorkspaceMember, holds: str, channel: str = CHANNEL) -> str:
         """Wait for an answer that only this person sees, and return its text."""
         found = person.waits_for(channel, lambda m: m.get("is_ephemeral") and holds in message_text(m))
         return message_text(found)

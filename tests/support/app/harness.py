@@ -32,7 +32,7 @@ from bot.services.lookups import Lookups
 from bot.services.moves import Moves
 from bot.services.requests import Requests
 from bot.slack import cards
-from localslack import Person, Remote, payloads
+from localslack import Remote, WorkspaceMember, payloads
 from localslack.seed import PersonSeed
 from localslack.signing import signed_headers
 from tests.support.app.app_fixture import CHANNEL, POLICY, RunningApp, make_policy, message_text
@@ -42,7 +42,7 @@ JSON = dict[str, Any]
 T = TypeVar("T")
 LONG = 20.0  # seconds after which a test gives up on a thread
 
-ML_MODELS = payloads.Place(id="C0MLMODELS", name="ml-models")
+ML_MODELS = payloads.ChannelRef(id="C0MLMODELS", name="ml-models")
 ALICE, BOB, DAVE = (payloads.Actor(id=f"U0{name.upper()}", name=name) for name in ("alice", "bob", "dave"))
 
 
@@ -103,14 +103,14 @@ def only_request(ledger: Ledger) -> Request:
 # -- what people hear ------------------------------------------------------------------------------------------------
 
 
-def reply_to(person: Person, act: Callable[[], object], channel: str = CHANNEL) -> str:
+def reply_to(person: WorkspaceMember, act: Callable[[], object], channel: str = CHANNEL) -> str:
     """Do something as this person and return what they alone are told of it."""
     seen = {message["ts"] for message in person.sees(channel)}
     act()
     return message_text(person.waits_for(channel, lambda m: m.get("is_ephemeral") and m["ts"] not in seen))
 
 
-def type_and_read_reply(person: Person, text: str, channel: str = CHANNEL) -> str:
+def type_and_read_reply(person: WorkspaceMember, text: str, channel: str = CHANNEL) -> str:
     """Type a command and return what answers it."""
     return reply_to(person, lambda: person.types(channel, text), channel)
 
@@ -188,12 +188,14 @@ def signed_client(app: RunningApp) -> SignedClient:
     return SignedClient(f"{app.service.address}/slack/events", app.slack.signing_secret)
 
 
-def command(actor: payloads.Actor, text: str, place: payloads.Place = ML_MODELS) -> JSON:
+def command(actor: payloads.Actor, text: str, place: payloads.ChannelRef = ML_MODELS) -> JSON:
     """Return a forged `/model …`; it is answered in the channel, for it has no response_url."""
     return payloads.slash_command("/model", text, actor=actor, place=place)
 
 
-def click(actor: payloads.Actor, value: Any, action_id: str = cards.APPROVE, place: payloads.Place = ML_MODELS) -> JSON:
+def click(
+    actor: payloads.Actor, value: Any, action_id: str = cards.APPROVE, place: payloads.ChannelRef = ML_MODELS
+) -> JSON:
     """Return a forged click on a card's button that carries `value`."""
     pressed = f"1.{next(_presses):06}"  # each press is another one; the same one twice is a replay
     action = {"type": "button", "action_id": action_id, "block_id": "decide", "action_ts": pressed, "value": value}
@@ -225,7 +227,7 @@ def run_concurrently(tasks: Sequence[Callable[[], T]], limit: float = LONG) -> l
         pool.shutdown(wait=False)
 
 
-def add_people(slack: Remote, number: int) -> list[Person]:
+def add_people(slack: Remote, number: int) -> list[WorkspaceMember]:
     """Add so many people to the workspace and to the channel, and return them."""
     seeds = [PersonSeed(id=f"U1P{n:03}", name=f"person{n:03}") for n in range(number)]
     people = [slack.add_person(seed) for seed in seeds]

@@ -19,7 +19,7 @@ from bot.domain.moves import UNFINISHED
 from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
 from bot.registry.mlflow import MlflowRegistry
-from localslack import Outcome, Remote
+from localslack import ActionResult, Remote
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app
 from tests.support.app.harness import audit_links, is_chain_intact, only_request
 from tests.support.app.live_world import BAD, AcceleratedClock, MetricPusher, monitored_policy
@@ -107,7 +107,7 @@ def request_and_approve(seen: RunningApp, version: int = GOOD) -> Iterator[str]:
     yield from retry_until(lambda: seen.bob.clicks(card, "Approve"), lambda: is_approved(seen), says_so=False)
 
 
-def retry_until(act: Callable[[], Outcome], is_so: Callable[[], object], *, says_so: bool) -> Iterator[str]:
+def retry_until(act: Callable[[], ActionResult], is_so: Callable[[], object], *, says_so: bool) -> Iterator[str]:
     """Let a person do it again and again until it is so; yield what was acknowledged without a word, and is not.
 
     `says_so`: the acknowledgement says what went wrong, as that of a command does; that of a click says nothing.

@@ -1,0 +1,18 @@
+"""Which conversations the app can see."""
+
+from __future__ import annotations
+
+from localslack.backend import Backend
+from localslack.core.errors import SlackError
+from localslack.workspace.records import Conversation
+
+
+def require_visible_channel(backend: Backend, name: str) -> Conversation:
+    """Return the conversation with this id or name; raises channel_not_found if the app can't see it.
+
+    The app sees a private channel only as a member.
+    """
+    channel = backend.workspace.channel(name)
+    if channel.kind != "public_channel" and backend.workspace.app.bot_user_id not in channel.members:
+        raise SlackError("channel_not_found")
+    return channel

@@ -1,0 +1,79 @@
+"""The HTTP connection to a workspace: queries, actions, switches, and waiting for changes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import httpx
+
+from localslack.client.results import RefusedError
+
+JSON = dict[str, Any]
+T = TypeVar("T")
+LONG_POLL_SECONDS = 10.0
+
+
+class WorkspaceConnection:
+    """The JSON endpoints of a running workspace."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/") + "/"
+        # Actions last up to the three seconds that the app has, and tests can slow answers down.
+        verify = self.url.startswith("https:")  # loading certificates takes longer than everything else
+        # By default, httpx closes idle connections after 5 s, within many tests: one thread can close what another uses
+        limits = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30)
+        self._http = httpx.Client(base_url=self.url, trust_env=False, timeout=60.0, verify=verify, limits=limits)
+
+    def close(self) -> None:
+        """Close the connections to the workspace."""
+        self._http.close()
+
+    def wait_for(self, predicate: Callable[[], T], timeout: float = 10.0) -> T:
+        """Return the first true value of the predicate, which is called again after every change.
+
+        Calls of the Web API count as changes. Raises TimeoutError after `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        seq = self._current_seq()
+        while not (value := predicate()):
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise TimeoutError(f"nothing of the kind happened within {timeout} s")
+            seq = self._wait_for_change(seq, min(remaining, LONG_POLL_SECONDS))
+        return value
+
+    def control(self, name: str, /, **body: Any) -> JSON:
+        """Use a switch, and return its answer; raises RefusedError."""
+        return _checked_body(self._http.post(f"_control/{name}", json=body))
+
+    def query(self, name: str, /, **query: Any) -> JSON:
+        """Return what someone sees; raises RefusedError."""
+        return _checked_body(self._http.get(f"_ui/{name}", params=query))
+
+    def act(self, name: str, /, **body: Any) -> JSON:
+        """Do something as someone, and return the result; raises RefusedError."""
+        return _checked_body(self._http.post(f"_ui/{name}", json=body))
+
+    def fetch(self, name: str, /, **query: Any) -> bytes:
+        """Return the bytes of something that isn't JSON; raises RefusedError."""
+        response = self._http.get(f"_ui/{name}", params=query)
+        if not response.is_success:
+            _checked_body(response)
+        return response.content
+
+    def _current_seq(self) -> int:
+        return int(self._http.get("_ui/changes", params={"after": 0}).json()["seq"])
+
+    def _wait_for_change(self, seq: int, seconds: float) -> int:
+        query = {"after": seq, "wait": seconds}
+        return int(self._http.get("_ui/changes", params=query).json()["seq"])
+
+
+def _checked_body(response: httpx.Response) -> JSON:
+    body: JSON = response.json()
+    if not body.get("ok"):
+        details = "; ".join(body.get("response_metadata", {}).get("messages", []))
+        raise RefusedError(f"{body.get('error')}{': ' if details else ''}{details}")
+    return body

@@ -1,0 +1,27 @@
+"""The results of actions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+JSON = dict[str, Any]
+
+
+class RefusedError(Exception):
+    """The workspace refused an action or a switch: unknown channel, not a member, no such button."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionResult:
+    """The result of an action: whether and how fast the app acknowledged, and what the person saw at once.
+
+    error: Slack's code for what went wrong, such as operation_timeout. text and message: the app's direct answer to a
+    command, or the message that was posted.
+    """
+
+    acked: bool
+    seconds: float = 0.0
+    error: str | None = None
+    text: str = ""
+    message: JSON | None = None

@@ -1,0 +1,57 @@
+"""Checks whether a person can act or look somewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from localslack.backend import Backend
+from localslack.blocks.input_state import interactive_elements
+from localslack.core.errors import SlackError
+from localslack.workspace.records import JSON, Conversation, PostedMessage, User
+
+
+def require_active_user(backend: Backend, user: str) -> User:
+    """Return the person with this id or handle; raises user_not_found or account_inactive."""
+    person = backend.workspace.person(user)
+    if person.deleted:
+        raise SlackError("account_inactive")
+    return person
+
+
+def require_access(backend: Backend, user: str, channel_name: str, *, to_write: bool) -> tuple[User, Conversation]:
+    """Return the person and the conversation if they can act there.
+
+    to_write: whether they have to be a member. Raises user_not_found, account_inactive, channel_not_found,
+    not_in_channel, or is_archived.
+    """
+    person, channel = require_active_user(backend, user), backend.workspace.channel(channel_name)
+    is_member = person.id in channel.members
+    if not is_member and (channel.is_private or channel.is_im):
+        raise SlackError("channel_not_found")
+    if not is_member and to_write:
+        raise SlackError("not_in_channel")
+    if channel.is_archived:
+        raise SlackError("is_archived")
+    return person, channel
+
+
+def require_visible_message(
+    backend: Backend, user: str, channel_name: str, ts: str
+) -> tuple[User, Conversation, PostedMessage]:
+    """Return the person, the conversation, and the message, if they can see it.
+
+    Raises message_not_found, and the errors of `require_access`.
+    """
+    person, channel = require_access(backend, user, channel_name, to_write=False)
+    message = backend.workspace.find_message(channel, ts)
+    if message is None or message.audience not in (None, person.id):
+        raise SlackError("message_not_found")
+    return person, channel, message
+
+
+def element_at(blocks: Sequence[JSON], block_id: str, action_id: str) -> JSON:
+    """Return the element with these ids; raises not_found."""
+    for block, element in interactive_elements(blocks):
+        if (block["block_id"], element["action_id"]) == (block_id, action_id):
+            return element
+    raise SlackError("not_found", messages=[f"there is no element {block_id}/{action_id}"])

@@ -1,0 +1,1 @@
+"""The workspace: its records, how they change, and how Slack writes them as JSON."""

@@ -1,0 +1,192 @@
+"""files.getUploadURLExternal, the upload itself, and files.completeUploadExternal."""
+
+from __future__ import annotations
+
+import urllib.error
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+
+from localslack import LocalSlack, RefusedError, WorkspaceMember
+from tests.localslack.block_builders import png
+from tests.localslack.bolt_apps import MANIFEST, SlackErrorOf, manifest_without, web_client
+from tests.localslack.file_uploads import CSV, JSON, fetch, only_file, request_upload, send_bytes, upload_bytes
+from tests.support.app.workspaces import local_slack
+
+
+def test_uploading_needs_a_scope() -> None:
+    with local_slack(manifest_without("files:write")) as slack, pytest.raises(SlackApiError) as caught:
+        web_client(slack).files_upload_v2(channel="C0CHURN", content="x", filename="a.txt")
+    assert (caught.value.response["error"], caught.value.response["needed"]) == ("missing_scope", "files:write")
+
+
+def test_uploading_needs_the_token_of_the_bot(slack: LocalSlack, slack_error: SlackErrorOf) -> None:
+    stranger = WebClient(token="xoxb-made-up", base_url=slack.api_url)
+    assert slack_error(stranger.files_getUploadURLExternal, filename="a", length=1) == "invalid_auth"
+    assert slack_error(stranger.files_completeUploadExternal, files=[{"id": "F0"}]) == "invalid_auth"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"filename": "", "length": 1}, "invalid_arguments"),
+        ({"filename": "a.txt", "length": "many"}, "invalid_arguments"),
+        ({"filename": "a.txt", "length": 0}, "missing_argument"),
+        ({"filename": "a.txt", "length": 20_000_001}, "file_upload_size_restricted"),
+        ({"filename": "a.png", "length": 1, "alt_txt": "x" * 1001}, "alt_txt_too_large"),
+        ({"filename": "a.py", "length": 1_000_001, "snippet_type": "python"}, "snippet_too_large"),
+    ],
+)
+def test_an_upload_that_slack_would_not_promise(
+    client: WebClient, slack_error: SlackErrorOf, arguments: JSON, error: str
+) -> None:
+    assert slack_error(client.files_getUploadURLExternal, **arguments) == error
+
+
+def test_the_promise_reads_no_json(slack: LocalSlack) -> None:
+    headers = {"Authorization": f"Bearer {slack.bot_token}"}
+    url = f"{slack.api_url}files.getUploadURLExternal"
+    answer = httpx.post(url, json={"filename": "a", "length": 1}, headers=headers, trust_env=False)
+    assert answer.json()["error"] == "invalid_arguments"
+
+
+def test_an_upload_address_is_good_for_one_use(client: WebClient) -> None:
+    url, _ = request_upload(client)
+    assert send_bytes(url, CSV).text == f"OK - {len(CSV)}"
+    assert send_bytes(url, CSV).status_code == 404
+    assert send_bytes(url + "x", CSV).status_code == 404
+
+
+def test_fewer_bytes_than_promised_are_not_kept(client: WebClient, slack_error: SlackErrorOf) -> None:
+    url, file_id = request_upload(client)
+    assert send_bytes(url, CSV[:-1]).status_code == 400
+    assert slack_error(client.files_completeUploadExternal, files=[{"id": file_id}]) == "file_not_found"
+    assert send_bytes(url, CSV).status_code == 200
+
+
+def test_a_body_beyond_all_measure_is_not_read(client: WebClient) -> None:
+    url, _ = request_upload(client)
+    assert send_bytes(url, b"x" * 20_100_000).status_code == 413
+
+
+def test_bytes_may_come_in_a_multipart_form(client: WebClient, alice: WorkspaceMember) -> None:
+    url, file_id = request_upload(client)
+    assert httpx.post(url, files={"file": ("a.csv", CSV)}, trust_env=False).status_code == 200
+    client.files_completeUploadExternal(files=[{"id": file_id}], channel_id="C0CHURN")
+    assert alice.downloads(file_id) == CSV
+
+
+@pytest.mark.parametrize("files", ["[]", "{}", "nonsense", '[{"title": "x"}]', "[7]"])
+def test_files_are_a_list_of_ids(client: WebClient, slack_error: SlackErrorOf, files: str) -> None:
+    assert slack_error(client.api_call, api_method="files.completeUploadExternal", params={"files": files}) == (
+        "invalid_arguments"
+    )
+
+
+def test_only_what_has_been_uploaded_can_be_completed_and_only_once(
+    client: WebClient, slack_error: SlackErrorOf
+) -> None:
+    complete = client.files_completeUploadExternal
+    _, empty = request_upload(client)
+    file_id = upload_bytes(client)
+    assert slack_error(complete, files=[{"id": "F0NOBODY"}]) == "file_not_found"
+    assert slack_error(complete, files=[{"id": file_id}, {"id": empty}], channel_id="C0CHURN") == "file_not_found"
+    assert complete(files=[{"id": file_id}])["files"][0]["id"] == file_id
+    assert slack_error(complete, files=[{"id": file_id}], channel_id="C0CHURN") == "file_not_found"
+
+
+def test_nobody_completes_what_is_somebody_elses(
+    client: WebClient, alice: WorkspaceMember, slack_error: SlackErrorOf
+) -> None:
+    theirs = alice.uploads("#churn", "a.csv", CSV)["files"][0]["id"]
+    assert (
+        slack_error(client.files_completeUploadExternal, files=[{"id": theirs}], channel_id="C0CHURN")
+        == "access_denied"
+    )
+
+
+@pytest.mark.parametrize("channel", ["C0NOWHERE", "#churn", "U0ALICE", "C0SECRET"])
+def test_a_channel_is_meant_by_the_id_of_one_that_the_app_sees(
+    slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf, channel: str
+) -> None:
+    slack.add_channel("C0SECRET", "secret", is_private=True, members=["alice"])
+    assert slack_error(client.files_upload_v2, channel=channel, content="x", filename="a") == "channel_not_found"
+
+
+def test_files_are_shared_from_inside_only(slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf) -> None:
+    slack.set_members("#churn", ["alice"])
+    assert client.chat_postMessage(channel="#churn", text="words may come from outside")["ok"]
+    file_id = upload_bytes(client)
+    complete = client.files_completeUploadExternal
+    assert slack_error(complete, files=[{"id": file_id}], channel_id="C0CHURN") == "not_in_channel"
+    client.conversations_join(channel="C0CHURN")
+    assert complete(files=[{"id": file_id}], channel_id="C0CHURN")["ok"]
+
+
+def test_nothing_is_shared_in_an_archived_channel(
+    slack: LocalSlack, client: WebClient, slack_error: SlackErrorOf
+) -> None:
+    slack.archive("#churn")
+    upload = {"channel": "C0CHURN", "content": "x", "filename": "a"}
+    assert slack_error(client.files_upload_v2, **upload) == "posting_to_channel_denied"
+
+
+def test_an_alternative_text_that_slack_stumbles_over_is_noted(slack: LocalSlack, client: WebClient) -> None:
+    client.files_upload_v2(channel="C0CHURN", content="x", filename="a.csv", alt_txt="values")
+    (problem,) = slack.problems()
+    assert problem.startswith("a.csv is no picture and has alt_txt")
+
+
+def test_a_lost_answer_has_shared_the_file_already(
+    slack: LocalSlack, client: WebClient, alice: WorkspaceMember, slack_error: SlackErrorOf
+) -> None:
+    file_id = upload_bytes(client)
+    slack.reset_after("files.completeUploadExternal")
+    with pytest.raises((OSError, urllib.error.URLError)):
+        client.files_completeUploadExternal(files=[{"id": file_id}], channel_id="C0CHURN")
+    assert only_file(alice)["id"] == file_id
+    again = {"files": [{"id": file_id}], "channel_id": "C0CHURN"}
+    assert slack_error(client.files_completeUploadExternal, **again) == "file_not_found"
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        lambda slack: slack.server_error("upload"),
+        lambda slack: slack.reset_before("upload"),
+        lambda slack: slack.rate_limit("upload"),
+        lambda slack: slack.fail("upload", "trouble"),
+    ],
+)
+def test_an_upload_can_be_made_to_fail(
+    slack: LocalSlack, client: WebClient, alice: WorkspaceMember, order: Callable[[LocalSlack], None]
+) -> None:
+    order(slack)
+    with pytest.raises(OSError, match=r".*"):  # slack_sdk sends the bytes with urllib, whose errors are OSErrors
+        client.files_upload_v2(channel="C0CHURN", content="x", filename="a.txt")
+    assert alice.sees("#churn") == []
+    assert [call["ok"] for call in slack.calls("upload")] == [False]
+    assert slack.calls("files.completeUploadExternal") == []
+
+
+def test_files_survive_a_restart(tmp_path: Path) -> None:
+    state = tmp_path / "slack.db"
+    with local_slack(MANIFEST, state=state) as slack:
+        web_client(slack).files_upload_v2(channel="C0CHURN", file=png(), filename="a.png")
+    with local_slack(MANIFEST, state=state) as slack:
+        alice = slack.person("alice")
+        assert alice.downloads(only_file(alice)) == png()
+        assert fetch(only_file(alice)["url_private"], slack.bot_token).content == png()
+
+
+def test_nothing_is_left_of_files_after_a_reset(slack: LocalSlack, client: WebClient, alice: WorkspaceMember) -> None:
+    url, _ = request_upload(client)
+    file = alice.uploads("#churn", "a.csv", CSV)["files"][0]
+    slack.reset()
+    assert send_bytes(url, CSV).status_code == 404
+    with pytest.raises(RefusedError, match="file_not_found"):
+        alice.downloads(file)
