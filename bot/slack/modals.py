@@ -26,7 +26,8 @@ from bot.slack.blocks import Message, markdown
 from bot.slack.texts import TEXT_MOST, code, cut, fit, mrkdwn
 
 PROMOTE, REJECT, OVERRIDE, REVIEW, DETAILS = "promote", "reject", "override", "review", "details"
-ROLLBACK, MONITOR = "rollback", "monitor"
+ROLLBACK = "rollback"
+MONITOR = "monitor"
 VALUE = "value"  # the action id of every input: the block id says which field it is
 
 
