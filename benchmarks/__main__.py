@@ -32,10 +32,10 @@ from benchmarks.rollback import rolling
 from benchmarks.slack import TEAM, BenchSlack, Payload
 from benchmarks.terminal import typing
 from benchmarks.workers import working
-from bot.domain.approvals import Request
-from bot.domain.people import Person
-from bot.domain.registry import Stage
-from bot.ledger.sql import SqlLedger
+from bot.domain.core.actors import Person
+from bot.domain.promotions.request import Request
+from bot.domain.registry.model import Stage
+from bot.ledger.database import SqlLedger
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"

@@ -6,10 +6,10 @@ from contextlib import closing
 from pathlib import Path
 
 from benchmarks.ways import Way, in_turns
-from bot.domain.events import chain
-from bot.ledger import audit
-from bot.ledger.audit import Record
-from bot.ledger.sql import SqlLedger
+from bot.domain.audit.events import chain
+from bot.ledger import audit_chain
+from bot.ledger.audit_chain import Record
+from bot.ledger.database import SqlLedger
 from tests.support.ledger.bulk_data import add_many_events
 
 EVENTS, ROUNDS, AIM = 100_000, 5, 5.0  # the aim in seconds
@@ -43,7 +43,7 @@ def verifying(folder: Path) -> str:
 
 def _read(ledger: SqlLedger) -> list[Record]:
     with ledger.read() as reading:
-        return list(audit.stream(lambda after: reading.records(after=after)))
+        return list(audit_chain.stream(lambda after: reading.records(after=after)))
 
 
 def _hash(records: list[Record]) -> None:
@@ -53,5 +53,5 @@ def _hash(records: list[Record]) -> None:
 
 def _verify(ledger: SqlLedger) -> None:
     with ledger.read() as reading:
-        fault = audit.verify(audit.stream(lambda after: reading.records(after=after)), reading.head())
+        fault = audit_chain.verify(audit_chain.stream(lambda after: reading.records(after=after)), reading.head())
     assert fault is None

@@ -12,16 +12,16 @@ import pandas as pd
 import requests
 
 from benchmarks.ways import WORKERS, Way, be_patient, seconds, sent, verdict, without_registrar
-from bot.bootstrap import SystemClock
-from bot.domain.commands import Compare
-from bot.domain.parsing import build
-from bot.domain.policy import read_policy
-from bot.ledger.sql import SqlLedger
-from bot.registry.mlflow import MlflowRegistry
-from bot.services.comparisons import Comparisons
-from bot.services.context import Context, Rules
-from bot.services.gating import Gating
-from bot.services.lookups import Lookups
+from bot.bootstrap.build import SystemClock
+from bot.domain.commands.catalog import Compare
+from bot.domain.commands.parser import build
+from bot.domain.policy.policy import read_policy
+from bot.ledger.database import SqlLedger
+from bot.registry.mlflow.registry import MlflowRegistry
+from bot.services.core.context import Context, Rules
+from bot.services.promotions.gate_checks import Gating
+from bot.services.registry.comparisons import Comparisons
+from bot.services.registry.queries import Lookups
 from tests.support.ledger.bulk_data import add_many_versions
 from tests.support.registry.mlflow_process import mlflow_subprocess
 from tests.support.registry.registries import MlflowBackend

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.tables import bounded, dice, note, quantile, share, table
-from bot.domain.baselines import Floats, Ints
-from bot.domain.counts import Detector, counted, detector, gathered
-from bot.domain.effects import Effect
+from bot.domain.monitoring.rules.baselines import Floats, Ints
+from bot.domain.monitoring.rules.counts import Detector, counted, detector, gathered
+from bot.domain.policy.effect_size import Effect
 
 MINUTES = 1_440
 CHUNK = 100

@@ -25,14 +25,14 @@ from typing import Any
 import psutil
 
 from benchmarks.ways import WORKERS, Way, be_patient, in_turns, sent, table, verdict, without_registrar
-from bot.bootstrap import build, open_ledger, open_registry
-from bot.domain.monitors import Answer, Measurement, Monitor, Pushed
-from bot.domain.policy import read_policy
-from bot.domain.registry import Stage
-from bot.ledger.sql import SqlLedger
+from bot.bootstrap.build import build, open_ledger, open_registry
+from bot.domain.monitoring.monitor import Answer, Measurement, Monitor, Pushed
+from bot.domain.policy.policy import read_policy
+from bot.domain.registry.model import Stage
+from bot.ledger.database import SqlLedger
 from bot.ports import NO_SLACK, Delivery, Ledger, Note, Outcome, Posting, Query
-from bot.registry.mlflow import MlflowRegistry
-from bot.services.context import Rules
+from bot.registry.mlflow.registry import MlflowRegistry
+from bot.services.core.context import Rules
 from bot.settings import Settings
 from bot.sources.mlflow import MlflowSource
 from handlers.jobs import schedule

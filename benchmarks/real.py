@@ -33,11 +33,11 @@ from benchmarks.peers import (
     tuned,
 )
 from benchmarks.tables import dice, note, table
-from bot.domain.baselines import DAY, HOUR, Points
-from bot.domain.evaluation import key_of, summary_of
-from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Check, FrozenBaseline, Monitor, Outcome, Term
-from bot.services.backtesting import replay
+from bot.domain.monitoring.monitor import Check, FrozenBaseline, Monitor, Outcome, Term
+from bot.domain.monitoring.rules.baselines import DAY, HOUR, Points
+from bot.domain.monitoring.rules.evaluation import key_of, summary_of
+from bot.domain.policy.monitor_config import MonitorRule
+from bot.services.monitoring.backtests import replay
 
 SERIES = Path(__file__).parent / "series"
 WATCHED, BEFORE = 14, 21  # days

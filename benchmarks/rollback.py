@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 import requests
 
 from benchmarks.ways import WORKERS, be_patient, in_turns, sent, table, verdict, without_registrar
-from bot.domain.moves import MoveState
-from bot.domain.registry import Stage
-from bot.domain.rollbacks import rolling_back
-from bot.ledger.sql import SqlLedger
-from bot.registry.mlflow import MlflowRegistry
+from bot.domain.registry.model import Stage
+from bot.domain.rollbacks.rollback import rolling_back
+from bot.domain.transitions.transition import MoveState
+from bot.ledger.database import SqlLedger
+from bot.registry.mlflow.registry import MlflowRegistry
 from tests.support.ledger.bulk_data import add_many_versions
 from tests.support.monitoring.monitoring_harness import BOB, MonitoringHarness
 from tests.support.registry.mlflow_process import mlflow_subprocess

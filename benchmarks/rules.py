@@ -14,7 +14,7 @@ from benchmarks.tables import minutes as _minutes
 from benchmarks.tables import note as _note
 from benchmarks.tables import share as _share
 from benchmarks.tables import table as _table
-from bot.domain.baselines import (
+from bot.domain.monitoring.rules.baselines import (
     HALF_FULL,
     Baseline,
     Floats,
@@ -26,10 +26,10 @@ from bot.domain.baselines import (
     usual,
     weekend_offset,
 )
-from bot.domain.effects import Effect
-from bot.domain.evaluation import SURE
-from bot.domain.rules import FEWEST, blocks, limits, margin, radius
-from bot.domain.scans import scanned
+from bot.domain.monitoring.rules.evaluation import SURE
+from bot.domain.monitoring.rules.scans import scanned
+from bot.domain.monitoring.rules.statistics import FEWEST, blocks, limits, margin, radius
+from bot.domain.policy.effect_size import Effect
 
 SEED = 20_260_504
 MEAN, SD = 0.90, 0.0095  # of an accuracy that is measured every five minutes

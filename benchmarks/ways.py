@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import requests
 
-from bot.registry import mlflow_wire
+from bot.registry.mlflow import http_tuning
 
 WORKERS = {"as it comes (4 workers)": 4, "`--workers 1`": 1}
 
@@ -45,7 +45,7 @@ def seconds(way: Way) -> float:
 @contextmanager
 def without_registrar() -> Iterator[None]:
     """Let MLflow's client wait for its server as it does where Registrar has not mended that."""
-    with patch.object(mlflow_wire, "acknowledge_at_once"):
+    with patch.object(http_tuning, "acknowledge_at_once"):
         yield
 
 

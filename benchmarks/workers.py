@@ -22,18 +22,18 @@ import psutil
 
 from benchmarks.monitors import Silence
 from benchmarks.ways import table, verdict
-from bot.bootstrap import build
-from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Monitor, Pushed, Standing
-from bot.domain.moves import Move, MoveKind, MoveState
-from bot.domain.people import Person
-from bot.domain.policy import read_policy
-from bot.domain.registry import Stage
-from bot.ledger.queue import Queue
-from bot.ledger.sql import SqlLedger
+from bot.bootstrap.build import build
+from bot.domain.core.actors import Person
+from bot.domain.monitoring.monitor import Monitor, Pushed, Standing
+from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.policy.policy import read_policy
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import Move, MoveKind, MoveState
+from bot.ledger.database import SqlLedger
+from bot.ledger.procrastinate_dispatcher import Queue
 from bot.ports import NO_SLACK
 from bot.registry.memory import MemoryRegistry
-from bot.services.context import Rules
+from bot.services.core.context import Rules
 from bot.settings import Settings
 from handlers.jobs import schedule
 

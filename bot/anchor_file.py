@@ -6,8 +6,8 @@ import errno
 import os
 from pathlib import Path
 
-from bot.domain.errors import Misconfigured
-from bot.domain.text import Code, say
+from bot.domain.core.errors import Misconfigured
+from bot.domain.core.sentence import Code, say
 
 # Without waiting: a pipe that nobody reads from would hold the job for ever.
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK

@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from bot.domain.errors import Misconfigured
-from bot.domain.policy import Policy, read_policy
-from bot.domain.text import Code, say
+from bot.domain.core.errors import Misconfigured
+from bot.domain.core.sentence import Code, say
+from bot.domain.policy.policy import Policy, read_policy
 
 
 def load_policy(path: Path) -> Policy:

@@ -8,35 +8,35 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-from bot import story
-from bot.domain.errors import RegistrarError
+from bot import logging_context
+from bot.domain.core.errors import RegistrarError
 from bot.ports import Directory
-from bot.process import is_gone
-from bot.services.admins import Admins
-from bot.services.anchoring import Anchoring
-from bot.services.comparisons import Comparisons
-from bot.services.context import Context
-from bot.services.errands import Errands
-from bot.services.file_monitors import FileMonitors
-from bot.services.freezing import Freezing
-from bot.services.gatekeeper import Gatekeeper
-from bot.services.homes import Homes
-from bot.services.importing import Importing
-from bot.services.incidents import Incidents
-from bot.services.lookups import Lookups
-from bot.services.mirror import Mirror
-from bot.services.monitoring import Monitoring
-from bot.services.monitors import Monitors
-from bot.services.moves import Moves
-from bot.services.outbox import Endpoints, Outbox
-from bot.services.policies import Policies
-from bot.services.requests import Requests
-from bot.services.restores import Restores
-from bot.services.reviews import Reviews
-from bot.services.rollbacks import Rollbacks
-from bot.services.serving import Servings
-from bot.services.tending import Tending
-from bot.services.watch import Watch
+from bot.process_identity import is_gone
+from bot.services.audit.anchoring import Anchoring
+from bot.services.core.access import Gatekeeper
+from bot.services.core.admins import Admins
+from bot.services.core.command_queue import Errands
+from bot.services.core.context import Context
+from bot.services.core.outbox import Endpoints, Outbox
+from bot.services.home.home import Homes
+from bot.services.monitoring.incidents import Incidents
+from bot.services.monitoring.monitors import Monitors
+from bot.services.monitoring.policy_monitors import FileMonitors
+from bot.services.monitoring.scheduler import Monitoring
+from bot.services.policy.freezes import Freezing
+from bot.services.policy.reload import Policies
+from bot.services.promotions.requests import Requests
+from bot.services.promotions.reviews import Reviews
+from bot.services.registry.comparisons import Comparisons
+from bot.services.registry.edits import Tending
+from bot.services.registry.queries import Lookups
+from bot.services.rollbacks.history_import import Importing
+from bot.services.rollbacks.rollbacks import Rollbacks
+from bot.services.transitions.drift import Watch
+from bot.services.transitions.executor import Moves
+from bot.services.transitions.registry_tags import Mirror
+from bot.services.transitions.restores import Restores
+from bot.services.transitions.serving_checks import Servings
 from bot.sources.plugins import Sources
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class Registrar:
 
     def quietly(self, task: Callable[[], object]) -> None:
         """Do something that nobody waits for: what goes wrong is logged, and never stops the next one."""
-        with story.about():
+        with logging_context.about():
             try:
                 task()
             except RegistrarError as error:
@@ -117,7 +117,7 @@ class Registrar:
 
     def move(self, model: str) -> None:
         """Make the model's moves and tell of them."""
-        story.add(model=model)
+        logging_context.add(model=model)
         self.outbox_soon()
         self.moves.run(model)
         self.outbox.deliver()
@@ -125,7 +125,7 @@ class Registrar:
 
     def look_again(self, model: str) -> None:
         """Look at a model after a move or at a hint of MLflow's, write its tags, and tell what was found."""
-        story.add(model=model)
+        logging_context.add(model=model)
         if self.context.gate.is_open():  # a look would write over what shows that a backup was restored
             self.mirror.write()
             self.watch.look_at(model)
@@ -232,7 +232,7 @@ class Registrar:
 
 def _hand_over(pool: ThreadPoolExecutor, task: Callable[[], None]) -> Future[None]:
     """Let a thread of the pool do it. At the end, when it takes nothing more, whoever has begun it goes on himself."""
-    task = story.carried(task)
+    task = logging_context.carried(task)
     try:
         return pool.submit(task)
     except RuntimeError:

@@ -6,10 +6,10 @@ import json
 from typing import Any
 from urllib.parse import quote
 
-from bot import outside
-from bot.domain.errors import Unreachable
-from bot.domain.policy import ServingProbe
-from bot.domain.text import Code, clean, say, short
+from bot import http_client
+from bot.domain.core.errors import Unreachable
+from bot.domain.core.sentence import Code, clean, say, short
+from bot.domain.policy.policy import ServingProbe
 
 SECONDS = 5.0  # for one probe, all of it
 BODY_MOST = 64 * 1024  # bytes that are read of an answer
@@ -22,7 +22,7 @@ class ServingProbes:
     def version(self, probe: ServingProbe, model: str) -> str:
         """Return the version that is reported. Raises Unreachable with a sentence that says why there is none."""
         url = probe.url.replace("{model}", quote(model, safe=""))
-        answer = outside.call(
+        answer = http_client.call(
             "GET", url, seconds=SECONDS, headers={"Accept": "application/json, text/plain;q=0.9"}, most=BODY_MOST
         )
         if not answer.is_fine:

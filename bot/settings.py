@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bot.domain.durations import Duration
-from bot.domain.errors import Misconfigured
-from bot.domain.text import Code, Say, say
+from bot.domain.core.durations import Duration
+from bot.domain.core.errors import Misconfigured
+from bot.domain.core.sentence import Code, Say, say
 
 # Without populate_by_name: with it HOME, HOST and PORT of whoever starts us would be taken for ours.
 _ENV = SettingsConfigDict(env_file=None, extra="ignore", env_ignore_empty=True)

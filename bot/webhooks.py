@@ -7,11 +7,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-from bot import outside
-from bot.domain.errors import Misconfigured, Unreachable
-from bot.domain.policy import Endpoint, Policy
-from bot.domain.signing import EVENT_ID, SIGNATURE, TIMESTAMP, event_id, signature
-from bot.domain.text import Code, say
+from bot import http_client
+from bot.domain.core.errors import Misconfigured, Unreachable
+from bot.domain.core.sentence import Code, say
+from bot.domain.core.signing import EVENT_ID, SIGNATURE, TIMESTAMP, event_id, signature
+from bot.domain.policy.policy import Endpoint, Policy
 from bot.ports import Delivery, Note, Outcome, Posting
 
 SECONDS = 10.0  # for one try, all of it
@@ -59,13 +59,13 @@ class Webhooks:
     def take_back(self, posting: Posting) -> None:
         """Leave it: what was sent twice has the same id, by which the receiver knows it."""
 
-    def _post(self, endpoint: Endpoint, key: str, body: bytes) -> outside.Answer:
+    def _post(self, endpoint: Endpoint, key: str, body: bytes) -> http_client.Answer:
         url = endpoint.url or self._needed(endpoint.url_env)
         stamp = str(int(self._now().timestamp()))
         headers = {"Content-Type": "application/json", EVENT_ID: event_id(key), TIMESTAMP: stamp}
         if endpoint.secret_env:  # what is to be signed never goes out unsigned
             headers[SIGNATURE] = signature(self._needed(endpoint.secret_env), headers[TIMESTAMP], body)
-        return outside.call("POST", url, seconds=SECONDS, headers=headers, content=body)
+        return http_client.call("POST", url, seconds=SECONDS, headers=headers, content=body)
 
     def _needed(self, name: str | None) -> str:
         value = (self._variable(str(name)) or "").strip()
@@ -73,7 +73,7 @@ class Webhooks:
             raise Misconfigured(say("{name} is not set", name=Code(name or "")))
         return value
 
-    def _sort_out(self, answer: outside.Answer) -> Delivery:
+    def _sort_out(self, answer: http_client.Answer) -> Delivery:
         if answer.is_fine:
             return Delivery(Outcome.DELIVERED)
         why = f"HTTP {answer.status}"

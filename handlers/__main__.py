@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from handlers.cli import main
+from handlers.terminal.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -6,9 +6,9 @@ import logging
 import re
 import secrets
 
-from bot import story
-from bot.domain.errors import BadInput, RegistrarError
-from bot.domain.text import Code, Say, say
+from bot import logging_context
+from bot.domain.core.errors import BadInput, RegistrarError
+from bot.domain.core.sentence import Code, Say, say
 
 _CREDENTIALS = re.compile(r"//[^/@\s]+@")  # of an address, as MLflow repeats it in its errors
 
@@ -29,7 +29,7 @@ def explain(error: BaseException) -> Say:
         if error.__cause__ and not isinstance(error, BadInput):  # that one repeats what was typed
             log.info("%s: caused by %s", error, _CREDENTIALS.sub("//…@", repr(error.__cause__)))
         return error.sentence
-    quote = story.told().get("quote") or new_quote()
+    quote = logging_context.told().get("quote") or new_quote()
     log.error("unforeseen, %s", quote, exc_info=error)
     return say(
         "Something went wrong that we did not foresee. Tell whoever runs Registrar this id: {id}", id=Code(quote)

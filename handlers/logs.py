@@ -1,6 +1,6 @@
 """What goes to the log: what happened, and neither what people wrote nor what opens a door.
 
-A line for people, or a JSON document for machines. Both say what the work belongs to (bot/story.py).
+A line for people, or a JSON document for machines. Both say what the work belongs to (bot/logging_context.py).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, MutableMapping
 from typing import Any, Literal, TextIO
 
-from bot import story
+from bot import logging_context
 
 Form = Literal["text", "json"]
 Fields = MutableMapping[str, Any]
@@ -90,7 +90,9 @@ class _Line:
 
     def _belongs(self) -> str:
         """Return what the work belongs to, behind a line; nothing, where that is not known."""
-        told = {name: self._hidden.sub("…", value) for name, value in story.told().items()}  # before quotes change it
+        told = {
+            name: self._hidden.sub("…", value) for name, value in logging_context.told().items()
+        }  # before quotes change it
         parts = [f"{name}={value if _PLAIN.fullmatch(value) else json.dumps(value)}" for name, value in told.items()]
         return f" [{' '.join(parts)}]" if parts else ""
 
@@ -103,6 +105,6 @@ class _Document:
 
     def __call__(self, logger: object, method: str, fields: Fields) -> str:
         told = {name: fields[name] for name in ("time", "level", "logger")}
-        told |= {"message": fields["event"], **_here, **story.told()}
+        told |= {"message": fields["event"], **_here, **logging_context.told()}
         told |= {name: fields[name] for name in ("exception", "stack_info") if fields.get(name)}
         return json.dumps({name: self._hidden.sub("…", str(value)) for name, value in told.items()})

@@ -17,22 +17,23 @@ import uvicorn
 from slack_bolt import App
 from slack_sdk.errors import SlackApiError
 
-from bot.bootstrap import build_for_slack, slack_client
-from bot.domain.approvers import unmeetable_rules
-from bot.domain.policy import Policy, unsigned_endpoints
-from bot.domain.policy_changes import edit_words
-from bot.memory import keep_little
-from bot.metrics import Metrics
+from bot.bootstrap.build import build_for_slack, slack_client
+from bot.domain.policy.changes import edit_words
+from bot.domain.policy.policy import Policy, unsigned_endpoints
+from bot.domain.promotions.approvers import unmeetable_rules
+from bot.malloc import keep_little
+from bot.metrics.prometheus import Metrics
 from bot.registrar import Registrar
 from bot.settings import Settings
-from bot.slack.calls import LOST
-from handlers import http, jobs, logs
-from handlers.api import Api
+from bot.slack.core.api_errors import LOST
+from handlers import jobs, logs
+from handlers.api.routes import Api
 from handlers.manifest import scopes_missing
-from handlers.readiness import NotWell, Part, Readiness, of_ledger, of_registry
 from handlers.slack import register
-from handlers.slack.desk import Desk
+from handlers.slack.interactions import Desk
 from handlers.slack.socket_mode import SocketMode
+from handlers.web import app as web_app
+from handlers.web.readiness import NotWell, Part, Readiness, of_ledger, of_registry
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ def load_what_computes() -> None:
     """Load what compares versions and draws charts: it takes seconds, which the first person to ask would wait."""
     import pandas as pd  # noqa: F401, PLC0415 - slow to load, like the three below
 
-    from bot.slack import charts, monitor_charts, timeline_chart  # noqa: F401, PLC0415
+    from bot.slack.rollbacks import history_chart  # noqa: F401, PLC0415
 
 
 def leave_anyway(seconds: float) -> None:
@@ -139,7 +140,7 @@ class Service:
             metrics.look_at(context.ledger, context.clock)
         secret = None if is_worker else settings.slack_signing_secret
         hook = None if is_worker else settings.webhook_secret
-        web = http.create(
+        web = web_app.create(
             self.app,
             secret.get_secret_value() if secret else None,
             webhook_secret=hook.get_secret_value() if hook else None,

@@ -23,16 +23,15 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(ROOT))
 
-from bot.domain.anchors import write_anchor  # noqa: E402
-from bot.domain.authority import TABLE, Act, Row, Who  # noqa: E402
-from bot.domain.card import From, ModelCard  # noqa: E402
-from bot.domain.commands import VERBS  # noqa: E402
-from bot.domain.durations import show_duration  # noqa: E402
-from bot.domain.events import Event, Head, Tag, canonical, chain  # noqa: E402
-from bot.domain.grammar import Command  # noqa: E402
-from bot.domain.monitor_rule import MonitorRule  # noqa: E402
-from bot.domain.people import Person  # noqa: E402
-from bot.domain.policy import (  # noqa: E402
+from bot.domain.audit.anchors import write_anchor  # noqa: E402
+from bot.domain.audit.events import Event, Head, Tag, canonical, chain  # noqa: E402
+from bot.domain.commands.base import Command  # noqa: E402
+from bot.domain.commands.catalog import VERBS  # noqa: E402
+from bot.domain.core.actors import Person  # noqa: E402
+from bot.domain.core.durations import show_duration  # noqa: E402
+from bot.domain.policy.authorization import TABLE, Act, Row, Who  # noqa: E402
+from bot.domain.policy.monitor_config import MonitorRule  # noqa: E402
+from bot.domain.policy.policy import (
     Anchor,
     ApiClient,
     CardGate,
@@ -51,14 +50,15 @@ from bot.domain.policy import (  # noqa: E402
     Source,
     TargetRule,
 )
-from bot.ledger.audit import FaultKind  # noqa: E402
-from bot.metrics import OF_THE_LEDGER, SHAPES  # noqa: E402
+from bot.domain.transitions.model_card_sources import From, ModelCard  # noqa: E402
+from bot.ledger.audit_chain import FaultKind  # noqa: E402
+from bot.metrics.prometheus import OF_THE_LEDGER, SHAPES  # noqa: E402
 from bot.registrar import Registrar  # noqa: E402 - the line above lets this run as a script
 from bot.settings import Settings  # noqa: E402
-from handlers.api import Api  # noqa: E402
-from handlers.http import create  # noqa: E402
-from handlers.terminal import grammar as terminal  # noqa: E402
-from handlers.terminal.documents import keys_of  # noqa: E402
+from handlers.api.routes import Api  # noqa: E402
+from handlers.terminal.command_line import grammar as terminal  # noqa: E402
+from handlers.terminal.output.documents import keys_of  # noqa: E402
+from handlers.web.app import create  # noqa: E402
 
 MADE = "<!-- Made by scripts/docs.py; change the code it names and run `make docs`. -->"
 

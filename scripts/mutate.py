@@ -36,28 +36,28 @@ class Target:
 
 
 TARGETS = (
-    Target("bot/domain/authority.py", ("tests/domain/policy/test_authorization.py",), 1.0),
+    Target("bot/domain/policy/authorization.py", ("tests/domain/policy/test_authorization.py",), 1.0),
     Target(
-        "bot/domain/approvals.py",
+        "bot/domain/promotions/request.py",
         ("tests/domain/promotions/test_request.py", "tests/domain/promotions/test_gates.py"),
         1.0,
     ),
     Target(
-        "bot/domain/moves.py",
+        "bot/domain/transitions/transition.py",
         ("tests/domain/transitions/test_transition_plan.py", "tests/domain/transitions/test_transition.py"),
         1.0,
     ),
-    Target("bot/domain/gates.py", ("tests/domain/promotions/test_gates.py",), 0.9),
-    Target("bot/domain/freezes.py", ("tests/domain/policy/test_freezes.py",), 0.9),
-    Target("bot/domain/windows.py", ("tests/domain/policy/test_freezes.py",), 0.9),
-    Target("bot/domain/evidence.py", ("tests/domain/promotions/test_gates.py",), 0.9),
+    Target("bot/domain/promotions/gates.py", ("tests/domain/promotions/test_gates.py",), 0.9),
+    Target("bot/domain/policy/freezes.py", ("tests/domain/policy/test_freezes.py",), 0.9),
+    Target("bot/domain/core/cron_windows.py", ("tests/domain/policy/test_freezes.py",), 0.9),
+    Target("bot/domain/promotions/snapshot.py", ("tests/domain/promotions/test_gates.py",), 0.9),
     Target(
-        "bot/services/gatekeeper.py",
+        "bot/services/core/access.py",
         ("tests/services/policy/test_freezes.py", "tests/services/core/test_access.py"),
         0.9,
     ),
     Target(
-        "bot/services/requests.py",
+        "bot/services/promotions/requests.py",
         (
             "tests/services/promotions/test_deciding_requests.py",
             "tests/services/promotions/test_gate_checks.py",
@@ -71,7 +71,7 @@ TARGETS = (
         0.9,
     ),
     Target(
-        "bot/services/moves.py",
+        "bot/services/transitions/executor.py",
         (
             "tests/services/transitions/test_executor.py",
             "tests/services/transitions/test_executor_edge_cases.py",
@@ -90,7 +90,7 @@ TARGETS = (
         0.9,
     ),
     Target(
-        "bot/services/outbox.py",
+        "bot/services/core/outbox.py",
         (
             "tests/services/core/test_outbox.py",
             "tests/services/core/test_channel_pacing.py",
@@ -99,7 +99,7 @@ TARGETS = (
         0.9,
     ),
     Target(
-        "bot/services/rollbacks.py",
+        "bot/services/rollbacks/rollbacks.py",
         (
             "tests/services/rollbacks/test_rollbacks.py",
             "tests/services/monitoring/incidents/test_rollback_loadability.py",
@@ -233,7 +233,7 @@ def explained() -> set[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Try the mutants of the modules that are named, or of all; return 1 where too many survive."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("modules", nargs="*", help="only these, such as bot/domain/gates.py")
+    parser.add_argument("modules", nargs="*", help="only these, such as bot/domain/promotions/gates.py")
     wanted = parser.parse_args(argv).modules
     tool, known, failed = prepare(), explained(), False
     for target in TARGETS:

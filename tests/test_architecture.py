@@ -15,25 +15,25 @@ PACKAGES = ("bot", "handlers", "localslack")
 
 # Lower floors first. A module may import its own package and what lies on lower floors, and nothing beside it.
 # The services lie below the plugs, although they call them through the ports: a plug may show what a service
-# found (bot/slack draws the views of bot/services/lookups.py), while a service that imports a plug would tie
+# found (bot/slack draws the views of bot/services/registry/queries.py), while a service that imports a plug would tie
 # every rule to one database or one chat.
 FLOORS: list[set[str]] = [
     {"bot.domain"},
-    {"bot.ports", "bot.story", "bot.version"},
-    {"bot.services", "bot.outside"},
+    {"bot.ports", "bot.logging_context", "bot.version"},
+    {"bot.services", "bot.http_client"},
     {"bot.registry", "bot.ledger", "bot.sources", "bot.slack"},
     {
         "bot.settings",
-        "bot.memory",
-        "bot.process",
+        "bot.malloc",
+        "bot.process_identity",
         "bot.policy_file",
         "bot.anchor_file",
         "bot.webhooks",
         "bot.serving_probe",
-        "bot.metrics",
+        "bot.metrics.prometheus",
     },
     {"bot.registrar"},
-    {"bot.bootstrap"},
+    {"bot.bootstrap.build"},
 ]
 ON_THE_GROUND = {"pydantic", "pandas", "numpy", "semver"}  # what the domain may use besides the standard library
 
@@ -130,13 +130,13 @@ def test_services_know_no_library_of_slack_mlflow_or_databases() -> None:
 
 
 def test_of_the_services_a_plug_knows_only_what_it_draws() -> None:
-    drawn = {"bot.services.lookups", "bot.services.homes"}
+    drawn = {"bot.services.registry.queries", "bot.services.home.home"}
     plugs = [*of("bot.registry"), *of("bot.ledger"), *of("bot.sources")]
     assert users(plugs, lambda one: is_in(one, "bot.services")) == {}
     assert users(of("bot.slack"), lambda one: is_in(one, "bot.services") and one not in drawn) == {}
 
 
-ABOUT_MLFLOW = [module for module in of("bot.registry") if module.startswith("bot.registry.mlflow")]
+ABOUT_MLFLOW = [module for module in of("bot.registry") if module.startswith("bot.registry.mlflow.registry")]
 
 
 @pytest.mark.parametrize(
@@ -144,14 +144,14 @@ ABOUT_MLFLOW = [module for module in of("bot.registry") if module.startswith("bo
     [
         ("mlflow", [*ABOUT_MLFLOW, "handlers.demo"]),  # the demo trains the models that it shows
         ("sqlalchemy", ["bot.ledger", *ABOUT_MLFLOW]),  # MLflow lets SQLAlchemy's errors through
-        ("slack_sdk", ["bot.slack", "bot.bootstrap", "handlers"]),
+        ("slack_sdk", ["bot.slack", "bot.bootstrap.build", "handlers"]),
         ("slack_bolt", ["handlers"]),
         ("fastapi", ["handlers"]),
-        ("prometheus_client", ["bot.metrics"]),
+        ("prometheus_client", ["bot.metrics.prometheus"]),
         ("structlog", ["handlers.logs"]),
         ("apscheduler.schedulers", ["handlers.jobs"]),
-        ("apscheduler", ["handlers.jobs", "bot.domain.windows"]),
-        ("argparse", ["bot.domain.parsing", "handlers.cli", "localslack"]),
+        ("apscheduler", ["handlers.jobs", "bot.domain.core.cron_windows"]),
+        ("argparse", ["bot.domain.commands.parser", "handlers.terminal.main", "localslack"]),
     ],
 )
 def test_a_library_has_its_home(library: str, homes: list[str]) -> None:

@@ -1,5 +1,5 @@
 """The ledger: our SQL database (SQLite, PostgreSQL). It is the truth for decisions."""
 
-from bot.ledger.sql import SqlLedger
+from bot.ledger.database import SqlLedger
 
 __all__ = ["SqlLedger"]

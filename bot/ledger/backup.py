@@ -20,12 +20,12 @@ from typing import Any
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, Engine, text
 
-from bot.domain.errors import LedgerUnavailable, Misconfigured
-from bot.domain.events import Head
-from bot.domain.text import Code, say
-from bot.ledger import engines, whole
-from bot.ledger.audit import Fault
-from bot.ledger.reading import SqlReading
+from bot.domain.audit.events import Head
+from bot.domain.core.errors import LedgerUnavailable, Misconfigured
+from bot.domain.core.sentence import Code, say
+from bot.ledger import engines, verify
+from bot.ledger.audit_chain import Fault
+from bot.ledger.stores.reader import SqlReading
 
 PATIENCE = 60.0  # seconds that SQLite may keep us waiting
 TOOL = "pg_dump"
@@ -77,7 +77,7 @@ def _sqlite(url: URL, into: Path) -> tuple[Head, Fault | None]:
     reader = engines.sqlite_reader(URL.create("sqlite", database=str(into)), PATIENCE, 1)
     try:
         with reader.connect() as connection, connection.begin():
-            return whole.look(SqlReading(connection))
+            return verify.look(SqlReading(connection))
     finally:
         reader.dispose()
 
@@ -111,7 +111,7 @@ def _postgres(url: URL, into: Path) -> tuple[Head, Fault | None]:
         with engine.connect() as connection, connection.begin():
             snapshot = str(connection.execute(text("SELECT pg_export_snapshot()")).scalar_one())
             _dump([*_command(url, into), f"--snapshot={snapshot}"], url.password)
-            return whole.look(SqlReading(connection))
+            return verify.look(SqlReading(connection))
     finally:
         engine.dispose()
 

@@ -9,8 +9,8 @@ from urllib.parse import unquote
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
-from bot.domain.errors import Misconfigured
-from bot.domain.text import Code, say
+from bot.domain.core.errors import Misconfigured
+from bot.domain.core.sentence import Code, say
 
 MARGIN = 0.5  # seconds
 PING = 0.5  # seconds; longer than any server needs that is there, and a connection is soon made anew
@@ -95,7 +95,7 @@ def postgres(url: URL, patience: float, connections: int) -> Engine:
         hide_parameters=True,
         connect_args={"connect_timeout": max(1, round(patience))},
     )
-    from bot.ledger.impatient import limit_waiting  # noqa: PLC0415 - only PostgreSQL needs its driver
+    from bot.ledger.postgres_timeouts import limit_waiting  # noqa: PLC0415 - only PostgreSQL needs its driver
 
     # A server that is there says itself that it took too long; a little later nobody is there.
     limit_waiting(engine, patience + MARGIN, ping=min(patience, PING))

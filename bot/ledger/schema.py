@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from bot.domain.text import Code, Say, say
+from bot.domain.core.sentence import Code, Say, say
 
 NEWER = say("This ledger was written by a newer Registrar; start that one, or restore an older copy.")
 

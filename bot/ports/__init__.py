@@ -1,7 +1,6 @@
 """What the services need from the world, in our words. Every plug of a port passes the same contract suite."""
 
-from bot.ports.ledger import Dispatcher, Ledger
-from bot.ports.outside import (
+from bot.ports.external import (
     NO_SLACK,
     UNOBSERVED,
     AnchorFile,
@@ -15,6 +14,7 @@ from bot.ports.outside import (
     ServingProbes,
     Unobserved,
 )
+from bot.ports.ledger import Dispatcher, Ledger
 from bot.ports.reading import Reading
 from bot.ports.records import (
     Ask,

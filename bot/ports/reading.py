@@ -6,18 +6,18 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from bot.domain.approvals import Request, RequestState, Vote
-from bot.domain.events import Head, Link, Tag
-from bot.domain.freezes import Freeze
-from bot.domain.incidents import Incident, Tripped
-from bot.domain.looks import Finding, Look
-from bot.domain.monitors import Check, FrozenBaseline, Measured, Measurement, Monitor, Pushed, Standing
-from bot.domain.moves import Move, MoveState
-from bot.domain.people import Actor
-from bot.domain.registry import Stage
-from bot.domain.restores import Hold
-from bot.domain.rollbacks import Bar
-from bot.domain.serving import Serving
+from bot.domain.audit.events import Head, Link, Tag
+from bot.domain.core.actors import Actor
+from bot.domain.monitoring.incident import Incident, Tripped
+from bot.domain.monitoring.monitor import Check, FrozenBaseline, Measured, Measurement, Monitor, Pushed, Standing
+from bot.domain.policy.freezes import Freeze
+from bot.domain.promotions.request import Request, RequestState, Vote
+from bot.domain.registry.model import Stage
+from bot.domain.rollbacks.rollback import Bar
+from bot.domain.transitions.drift import Finding, Look
+from bot.domain.transitions.restores import Hold
+from bot.domain.transitions.serving_check import Serving
+from bot.domain.transitions.transition import Move, MoveState
 from bot.ports.records import (
     Ask,
     Backlog,

@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from bot.domain.approvals import Request, RequestState
-from bot.domain.ci import CiRun
-from bot.domain.incidents import IncidentKind
-from bot.domain.monitors import State
-from bot.domain.moves import Move, MoveState
-from bot.domain.people import Actor
+from bot.domain.core.actors import Actor
+from bot.domain.core.ci_run import CiRun
+from bot.domain.monitoring.incident import IncidentKind
+from bot.domain.monitoring.monitor import State
+from bot.domain.promotions.request import Request, RequestState
+from bot.domain.transitions.transition import Move, MoveState
 
 
 class AskState(Enum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from bot.domain.registry import Logged, ModelInfo, Package, RunInfo, Stage, VersionInfo
+from bot.domain.registry.model import Logged, ModelInfo, Package, RunInfo, Stage, VersionInfo
 
 
 class Registry(Protocol):

@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from bot.domain.approvals import Request, Vote
-from bot.domain.events import Event
-from bot.domain.freezes import Freeze
-from bot.domain.incidents import Incident, Tripped
-from bot.domain.looks import Finding, Look
-from bot.domain.monitors import FrozenBaseline, Measurement, Monitor, Pushed, Standing
-from bot.domain.moves import Move
-from bot.domain.people import Person
-from bot.domain.registry import Identity
-from bot.domain.restores import Hold
-from bot.domain.rollbacks import Bar
-from bot.domain.serving import Serving
+from bot.domain.audit.events import Event
+from bot.domain.core.actors import Person
+from bot.domain.monitoring.incident import Incident, Tripped
+from bot.domain.monitoring.monitor import FrozenBaseline, Measurement, Monitor, Pushed, Standing
+from bot.domain.policy.freezes import Freeze
+from bot.domain.promotions.request import Request, Vote
+from bot.domain.registry.model import Identity
+from bot.domain.rollbacks.rollback import Bar
+from bot.domain.transitions.drift import Finding, Look
+from bot.domain.transitions.restores import Hold
+from bot.domain.transitions.serving_check import Serving
+from bot.domain.transitions.transition import Move
 from bot.ports.reading import Reading
 from bot.ports.records import (
     Ask,

@@ -12,10 +12,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from bot.domain.errors import RegistryRefused, RegistryUnreachable
-from bot.domain.registry import TARGETS, Logged, ModelInfo, Package, RunInfo, Stage, VersionInfo
-from bot.domain.text import Name, say
-from bot.registry import (
+from bot.domain.core.errors import RegistryRefused, RegistryUnreachable
+from bot.domain.core.sentence import Name, say
+from bot.domain.registry.model import TARGETS, Logged, ModelInfo, Package, RunInfo, Stage, VersionInfo
+from bot.registry.checks import (
     RUNS_AT_ONCE,
     check_artifact,
     check_description,
@@ -29,7 +29,7 @@ from bot.registry import (
     unknown_run,
     unknown_version,
 )
-from bot.registry.memory_shelf import LoggedRun, MemoryShelf, Model
+from bot.registry.memory_contents import LoggedRun, MemoryShelf, Model
 
 
 class MemoryRegistry(MemoryShelf):

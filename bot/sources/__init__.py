@@ -6,10 +6,10 @@ import difflib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from bot.domain.errors import Misconfigured
-from bot.domain.monitors import Answer, Counts, Outcome, Point
-from bot.domain.policy import Source
-from bot.domain.text import Code, Name, Say, say
+from bot.domain.core.errors import Misconfigured
+from bot.domain.core.sentence import Code, Name, Say, say
+from bot.domain.monitoring.monitor import Answer, Counts, Outcome, Point
+from bot.domain.policy.policy import Source
 from bot.ports import Ledger, Registry
 
 

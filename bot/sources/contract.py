@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from unittest import SkipTest
 
-from bot.domain.errors import Misconfigured, Unreachable
-from bot.domain.monitors import Answer, Outcome
+from bot.domain.core.errors import Misconfigured, Unreachable
+from bot.domain.monitoring.monitor import Answer, Outcome
 from bot.ports import MetricSource, Query
 
 _numbers = count(1)

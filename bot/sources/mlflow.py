@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 
-from bot.domain.errors import RegistrarError
-from bot.domain.monitors import Answer, Counts, Outcome, Point
-from bot.domain.policy import Source
-from bot.domain.registry import VersionInfo
-from bot.domain.text import Name, say
+from bot.domain.core.errors import RegistrarError
+from bot.domain.core.sentence import Name, say
+from bot.domain.monitoring.monitor import Answer, Counts, Outcome, Point
+from bot.domain.policy.policy import Source
+from bot.domain.registry.model import VersionInfo
 from bot.ports import Query, Registry
 from bot.sources import Parts, another_serves, broken, check_options, joined, switch
 

@@ -9,10 +9,10 @@ from datetime import timedelta
 from importlib.metadata import EntryPoint, entry_points
 from threading import Lock
 
-from bot.domain.errors import Misconfigured
-from bot.domain.monitors import Answer
-from bot.domain.policy import Policy, Source
-from bot.domain.text import Code, Say, clean, say, short
+from bot.domain.core.errors import Misconfigured
+from bot.domain.core.sentence import Code, Say, clean, say, short
+from bot.domain.monitoring.monitor import Answer
+from bot.domain.policy.policy import Policy, Source
 from bot.ports import MetricSource, Query
 from bot.sources import Parts
 from bot.sources.mlflow import open_mlflow

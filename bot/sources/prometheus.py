@@ -15,10 +15,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
-from bot.domain.errors import Misconfigured
-from bot.domain.monitors import Answer, Outcome
-from bot.domain.policy import Source
-from bot.domain.text import Code, clean, say, short
+from bot.domain.core.errors import Misconfigured
+from bot.domain.core.sentence import Code, clean, say, short
+from bot.domain.monitoring.monitor import Answer, Outcome
+from bot.domain.policy.policy import Source
 from bot.ports import Query
 from bot.sources import Parts, broken, check_options, joined, wrong_option
 from bot.sources.prometheus_answers import POINTS_MOST, answer_of, too_long

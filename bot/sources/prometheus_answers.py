@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from bot.domain.monitors import Answer, Point
-from bot.domain.text import Code, Say, clean, say, short
+from bot.domain.core.sentence import Code, Say, clean, say, short
+from bot.domain.monitoring.monitor import Answer, Point
 from bot.sources import broken
 
 POINTS_MOST = 11_000  # of a series: Prometheus refuses more

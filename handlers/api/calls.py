@@ -19,15 +19,15 @@ from fastapi import Request, Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
-from bot import story
-from bot.domain.errors import LedgerUnavailable
-from bot.domain.events import Event, Tag
-from bot.domain.people import Client, actor_id
-from bot.domain.policy import Policy
-from bot.domain.text import Code, Name, Say, clean, say, short
+from bot import logging_context
+from bot.domain.audit.events import Event, Tag
+from bot.domain.core.actors import Client, actor_id
+from bot.domain.core.errors import LedgerUnavailable
+from bot.domain.core.sentence import Code, Name, Say, clean, say, short
+from bot.domain.policy.policy import Policy
 from bot.ports import Clock, Ledger
-from handlers.bodies import BODY_MOST, read_body
-from handlers.clients import Known, Stranger, caller
+from handlers.api.body import BODY_MOST, read_body
+from handlers.api.clients import Known, Stranger, caller
 from handlers.errors import explain, new_quote
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class Gate:
         who = caller(call.headers, call.body, self._policy(), self._environ, self._clock.now())
         if isinstance(who, Stranger):
             self.refuse(401, Client(NOBODY), call.address, who.why, tag)
-        story.add(actor=actor_id(who.client))
+        logging_context.add(actor=actor_id(who.client))
         if not {*rights} & {*who.rules.may}:
             self.refuse(
                 403,
@@ -201,7 +201,7 @@ async def answered(request: Request, turns: asyncio.Semaphore, do: Callable[[Cal
 
 
 def _safely(do: Callable[[Call], Answer], call: Call) -> Answer:
-    with story.about(quote=new_quote()):
+    with logging_context.about(quote=new_quote()):
         try:
             return do(call)
         except Said as said:

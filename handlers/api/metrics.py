@@ -10,16 +10,16 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bot.domain.errors import BadInput, LedgerUnavailable, Misconfigured
-from bot.domain.events import Tag
-from bot.domain.monitors import Pushed
-from bot.domain.people import Client
-from bot.domain.pushing import METRIC_MOST, READINGS_MOST, Push, TooManyReadings, parse_push
-from bot.domain.text import Code, Name, clean, say, short
+from bot.domain.audit.events import Tag
+from bot.domain.core.actors import Client
+from bot.domain.core.errors import BadInput, LedgerUnavailable, Misconfigured
+from bot.domain.core.sentence import Code, Name, clean, say, short
+from bot.domain.monitoring.monitor import Pushed
+from bot.domain.monitoring.push_payload import METRIC_MOST, READINGS_MOST, Push, TooManyReadings, parse_push
 from bot.ports import Call as Answered
 from bot.ports import Clock, Ledger
 from handlers.api.calls import Answer, Call, Gate, ModelName, Number, Said, key_of, told_only
-from handlers.clients import Known
+from handlers.api.clients import Known
 
 log = logging.getLogger(__name__)
 

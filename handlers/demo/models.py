@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bot.domain.registry import Stage
+from bot.domain.registry.model import Stage
 from bot.ports import Registry
-from handlers.demo.home import Home
+from handlers.demo.folder import Home
 from handlers.demo.progress import Progress
 
 MODEL = "churn"

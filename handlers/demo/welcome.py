@@ -10,7 +10,7 @@ import webbrowser
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from handlers.demo.home import Home
+from handlers.demo.folder import Home
 from handlers.demo.models import BAD, BETTER, MODEL, SERVING
 
 CHANNEL = "#ml-models"

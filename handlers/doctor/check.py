@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from bot.domain.errors import Misconfigured, RegistrarError, Unreachable
-from bot.domain.health import Finding, State
-from bot.domain.text import clean, short
+from bot.domain.core.errors import Misconfigured, RegistrarError, Unreachable
+from bot.domain.core.sentence import clean, short
+from handlers.doctor.diagnosis import Finding, State
 
 PATIENCE = 10.0  # seconds for a check that says nothing else
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from slack_bolt import App
 
 from bot.registrar import Registrar
-from handlers.slack import actions, commands, home, incidents, monitors, views
-from handlers.slack.desk import Desk
+from handlers.slack import buttons, commands, home, incidents, modals, monitoring
+from handlers.slack.interactions import Desk
 
 
 def register(app: App, registrar: Registrar, web: str | None = None) -> Desk:
     """Put every listener on the app; return what they share, to be closed at the end. `web` is MLflow's address."""
     desk = Desk(registrar, app.client, web)
     commands.register(app, desk)
-    actions.register(app, desk)
-    views.register(app, desk)
+    buttons.register(app, desk)
+    modals.register(app, desk)
     home.register(app, desk)
-    monitors.register(app, desk)
+    monitoring.register(app, desk)
     incidents.register(app, desk)
     app.error(desk.unforeseen)
     return desk

@@ -8,9 +8,8 @@ from typing import Any
 
 from slack_bolt import Ack, App
 
-from bot.domain.approvals import Request
-from bot.domain.authority import Act
-from bot.domain.commands import (
+from bot.domain.commands.base import Command, MissingArguments
+from bot.domain.commands.catalog import (
     Approve,
     Archive,
     Best,
@@ -37,22 +36,25 @@ from bot.domain.commands import (
     Validate,
     Withdraw,
 )
-from bot.domain.comparison_words import best_sentence
-from bot.domain.errors import BadInput
-from bot.domain.grammar import Command, MissingArguments
-from bot.domain.monitor_commands import GROUP, MonitorAdd
-from bot.domain.parsing import build, find_verb, parse
-from bot.domain.registry import parse_version
-from bot.domain.text import short
-from bot.slack import answers, governing, modals
-from bot.slack.blocks import Message, said
-from bot.slack.publisher import timeline_picture
-from bot.slack.texts import unescape
-from bot.slack.timeline import timeline
+from bot.domain.commands.monitoring import GROUP, MonitorAdd
+from bot.domain.commands.parser import build, find_verb, parse
+from bot.domain.core.errors import BadInput
+from bot.domain.core.sentence import short
+from bot.domain.policy.authorization import Act
+from bot.domain.promotions.request import Request
+from bot.domain.registry.messages import best_sentence
+from bot.domain.registry.model import parse_version
+from bot.slack.core.blocks import Message, said
+from bot.slack.core.mrkdwn import unescape
+from bot.slack.delivery.publisher import timeline_picture
+from bot.slack.policy import answers as policy_answers
+from bot.slack.promotions import modals
+from bot.slack.registry import answers as registry_answers
+from bot.slack.rollbacks.history import timeline
 from handlers.errors import explain
-from handlers.slack import monitors
-from handlers.slack.desk import Desk
-from handlers.slack.place import Pictured, Place, of_command
+from handlers.slack import monitoring
+from handlers.slack.interactions import Desk
+from handlers.slack.replies import Pictured, Place, of_command
 
 Answer = Message | None  # what the acknowledgement says at once; nothing where the answer follows
 
@@ -88,7 +90,7 @@ def do(desk: Desk, place: Place, text: str) -> Answer:
         _form(desk, place, error)
         return None
     if command is None:
-        return answers.menu()
+        return registry_answers.menu()
     return _VERBS[type(command)](desk, place, command)
 
 
@@ -100,7 +102,7 @@ def _form(desk: Desk, place: Place, error: MissingArguments) -> None:
     if error.verb is Promote and not error.given.get("break_glass"):
         ask_for_promotion(desk, place, error.given)
     elif error.verb is MonitorAdd:
-        monitors.ask_for_monitor(desk, place, error.given)
+        monitoring.ask_for_monitor(desk, place, error.given)
     elif error.verb is Rollback:
         ask_for_rollback(desk, place, error.given)
     elif error.verb in _ASKS_WHY and "request" in error.given:
@@ -172,15 +174,15 @@ _REASONS = {Act.REJECT: modals.reject, Act.OVERRIDE: modals.override, Act.REVIEW
 
 def _help(desk: Desk, place: Place, command: Help) -> Answer:
     if command.about == GROUP:
-        return answers.help_group(GROUP)
-    return answers.help_verb(find_verb(command.about)) if command.about else answers.help_all()
+        return registry_answers.help_group(GROUP)
+    return registry_answers.help_verb(find_verb(command.about)) if command.about else registry_answers.help_all()
 
 
 def _list(desk: Desk, place: Place, command: List) -> Answer:
     lookups = desk.registrar.lookups
 
     def read() -> Message:
-        return answers.model_list(lookups.models(command.text), short(command.text, 250), command.page)
+        return registry_answers.model_list(lookups.models(command.text), short(command.text, 250), command.page)
 
     desk.look_up(place, read)
     return None
@@ -191,8 +193,8 @@ def _show(desk: Desk, place: Place, command: Show) -> Answer:
 
     def read() -> Message:
         if version is None:
-            return answers.model_view(lookups.show(command.model), command.page)
-        return answers.version_card(lookups.card(command.model, version), desk.web)
+            return registry_answers.model_view(lookups.show(command.model), command.page)
+        return registry_answers.version_card(lookups.card(command.model, version), desk.web)
 
     desk.look_up(place, read)
     return None
@@ -212,7 +214,7 @@ def _archive(desk: Desk, place: Place, command: Archive) -> Answer:
         version = registrar.tending.archivable(caller, command, origin="slack")
         meant = command.model_copy(update={"version": parse_version(str(version.version))})
         draft = registrar.errands.draft(caller, meant.dump(), where=place.channel)
-        return answers.archive_question(draft, version.model, f"v{version.version}")
+        return registry_answers.archive_question(draft, version.model, f"v{version.version}")
 
     desk.look_up(place, read)
     return None
@@ -264,19 +266,19 @@ def _unfreeze(desk: Desk, place: Place, command: UnfreezeModel) -> Answer:
 
 def _validate(desk: Desk, place: Place, command: Validate) -> Answer:
     lookups = desk.registrar.lookups
-    desk.look_up(place, lambda: governing.validation(command, *lookups.validate(command)))
+    desk.look_up(place, lambda: policy_answers.validation(command, *lookups.validate(command)))
     return None
 
 
 def _policy(desk: Desk, place: Place, command: ShowPolicy) -> Answer:
     lookups = desk.registrar.lookups
-    desk.look_up(place, lambda: governing.policy(command.model, lookups.policy(command.model)))
+    desk.look_up(place, lambda: policy_answers.policy(command.model, lookups.policy(command.model)))
     return None
 
 
 def _audit(desk: Desk, place: Place, command: ShowAudit) -> Answer:
     lookups = desk.registrar.lookups
-    desk.look_up(place, lambda: governing.audit(command, *lookups.audit(command)))
+    desk.look_up(place, lambda: policy_answers.audit(command, *lookups.audit(command)))
     return None
 
 
@@ -291,7 +293,7 @@ def _cancel(desk: Desk, place: Place, command: Cancel) -> Answer:
 
 def _requests(desk: Desk, place: Place, command: Requests) -> Answer:
     lookups = desk.registrar.lookups
-    desk.look_up(place, lambda: answers.request_list(lookups.requests(command.model)))
+    desk.look_up(place, lambda: registry_answers.request_list(lookups.requests(command.model)))
     return None
 
 
@@ -331,7 +333,7 @@ _VERBS: dict[type[Command], Callable[[Desk, Place, Any], Answer]] = {
     FreezeModel: _freeze,
     UnfreezeModel: _unfreeze,
     ShowAudit: _audit,
-    **monitors.VERBS,
+    **monitoring.VERBS,
     Rollback: _ask,
     Unblock: _unblock,
 }

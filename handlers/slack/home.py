@@ -8,13 +8,13 @@ from typing import Any
 from slack_bolt import App
 from slack_sdk.errors import SlackApiError
 
-from bot.domain.authority import Act
-from bot.domain.errors import Refused
-from bot.domain.people import Person
-from bot.slack import home
-from bot.slack.calls import LOST, error_of
-from handlers.slack.desk import Desk
-from handlers.slack.place import Place
+from bot.domain.core.actors import Person
+from bot.domain.core.errors import Refused
+from bot.domain.policy.authorization import Act
+from bot.slack.core.api_errors import LOST, error_of
+from bot.slack.home import view as home_view
+from handlers.slack.interactions import Desk
+from handlers.slack.replies import Place
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def publish(desk: Desk, person: Person) -> None:
     try:
         view = _view(desk, person)
     except Refused as error:
-        view = home.refused(error.sentence)
+        view = home_view.refused(error.sentence)
     try:
         desk.client.views_publish(user_id=person.user, view=view)
     except (SlackApiError, *LOST) as error:
@@ -47,4 +47,4 @@ def publish(desk: Desk, person: Person) -> None:
 def _view(desk: Desk, person: Person) -> dict[str, Any]:
     caller = desk.registrar.directory.profile(person)
     desk.registrar.gatekeeper.admit(caller, Act.READ, origin="slack")
-    return home.home(desk.registrar.homes.of(caller))
+    return home_view.home(desk.registrar.homes.of(caller))

@@ -8,16 +8,17 @@ from typing import Any
 
 from slack_bolt import Ack, App
 
-from bot.domain.errors import BadInput
-from bot.domain.incidents import Doing
-from bot.domain.text import Say
-from bot.slack import incident_card, monitoring
-from bot.slack.blocks import Message
+from bot.domain.core.errors import BadInput
+from bot.domain.core.sentence import Say
+from bot.domain.monitoring.incident import Doing
+from bot.slack.core.blocks import Message
+from bot.slack.monitoring import answers as monitoring_answers
+from bot.slack.monitoring import incident_card
 from handlers.errors import explain
 from handlers.slack.commands import ask_for_promotion
-from handlers.slack.desk import Desk
-from handlers.slack.monitors import id_in
-from handlers.slack.place import Place, of_interaction
+from handlers.slack.interactions import Desk
+from handlers.slack.monitoring import id_in
+from handlers.slack.replies import Place, of_interaction
 
 SILENCE = timedelta(hours=2)  # what the button means
 
@@ -73,7 +74,7 @@ def _details(desk: Desk, place: Place, incident_id: str) -> None:
 
     def read() -> Message:
         incident, monitors = desk.registrar.monitors.incident(incident_id)
-        views = [desk.registrar.monitors.view(one.id) for one in monitors[: monitoring.DETAILS_MOST]]
-        return monitoring.details(incident, views)
+        views = [desk.registrar.monitors.view(one.id) for one in monitors[: monitoring_answers.DETAILS_MOST]]
+        return monitoring_answers.details(incident, views)
 
     desk.look_up(place, read)

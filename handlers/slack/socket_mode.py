@@ -14,11 +14,11 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode.builtin import SocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 
-from bot.domain.errors import BadInput, Misconfigured, SlackUnreachable
-from bot.domain.text import Code, say
-from bot.slack.calls import LOST, error_of
-from handlers.slack.after import dispatch
-from handlers.slack.shape import check
+from bot.domain.core.errors import BadInput, Misconfigured, SlackUnreachable
+from bot.domain.core.sentence import Code, say
+from bot.slack.core.api_errors import LOST, error_of
+from handlers.slack.deferred import dispatch
+from handlers.slack.payload_schema import check
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bot.domain.health import Finding, State, exit_code, is_healthy, summary
-from handlers.doctor.examine import examine
-from handlers.terminal import documents, screen
+from handlers.doctor.diagnose import examine
+from handlers.doctor.diagnosis import Finding, State, exit_code, is_healthy, summary
+from handlers.terminal.output import console, documents
 
 SIGNS = {
     State.OK: ("✓", "green"),
@@ -26,9 +26,9 @@ def doctor(*, live: bool, as_json: bool) -> int:
     with Console(stderr=True).status("Looking at everything, a few seconds…"):  # on a screen only
         found = examine(live=live)
     if as_json:
-        screen.write(documents.to_json(document(found), screen.encoding()))
+        console.write(documents.to_json(document(found), console.encoding()))
     else:
-        screen.write(screen.draw(lambda _: drawn(found, is_screen=screen.console().is_terminal)))
+        console.write(console.draw(lambda _: drawn(found, is_screen=console.console().is_terminal)))
     return exit_code(found)
 
 
@@ -53,7 +53,7 @@ def line(one: Finding) -> str:
 
 
 def _table(found: Sequence[Finding]) -> Table:
-    table = screen.table()
+    table = console.table()
     table.show_header = False
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)

@@ -14,21 +14,28 @@ from urllib.parse import quote
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from bot.bootstrap import NoLedger
-from bot.domain import errors
-from bot.domain.ci import ci_around, pack_ci
-from bot.domain.commands import Cancel, Promote, Register
-from bot.domain.errors import BotUnreachable, LedgerUnavailable, Misconfigured, NoLedgerHere, Refused, RegistrarError
-from bot.domain.grammar import Command
-from bot.domain.moves import Move
-from bot.domain.people import Automation
-from bot.domain.rollbacks import Bar
-from bot.domain.text import Code, say
+from bot.bootstrap.build import NoLedger
+from bot.domain.commands.base import Command
+from bot.domain.commands.catalog import Cancel, Promote, Register
+from bot.domain.core import errors
+from bot.domain.core.actors import Automation
+from bot.domain.core.ci_run import ci_around, pack_ci
+from bot.domain.core.errors import (
+    BotUnreachable,
+    LedgerUnavailable,
+    Misconfigured,
+    NoLedgerHere,
+    Refused,
+    RegistrarError,
+)
+from bot.domain.core.sentence import Code, say
+from bot.domain.rollbacks.rollback import Bar
+from bot.domain.transitions.transition import Move
 from bot.ports import Reading
 from bot.settings import Settings
-from handlers.terminal.answer import Answer, as_json, told
-from handlers.terminal.grammar import Form
-from handlers.terminal.verbs import PromoteHere
+from handlers.terminal.command_line.commands import PromoteHere
+from handlers.terminal.command_line.grammar import Form
+from handlers.terminal.output.command_output import Answer, as_json, told
 from handlers.terminal.waiting import follow, summed_up
 
 GLANCE = 5.0  # seconds for what is only shown beside something else

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from bot.domain.approvals import RequestState
-from bot.domain.errors import Unreachable
-from handlers import asked
-from handlers.terminal.answer import Answer, as_json
-from handlers.terminal.grammar import Form
+from bot.domain.core.errors import Unreachable
+from bot.domain.promotions.request import RequestState
+from handlers.api import documents
+from handlers.terminal.command_line.grammar import Form
+from handlers.terminal.output.command_output import Answer, as_json
 
 FIRST, MOST = 0.5, 5.0  # seconds between two looks; each pause is half as long again as the one before
 LOST_FOR = 1800.0  # seconds without an answer after which a wait without a limit of its own gives up
@@ -25,7 +25,7 @@ EXIT = {
     RequestState.DONE.value: 0,
     RequestState.REJECTED.value: 1,
     RequestState.FAILED.value: 1,
-    asked.REFUSED: 1,
+    documents.REFUSED: 1,
     RequestState.EXPIRED.value: 4,
     RequestState.STALE.value: 4,
     RequestState.CANCELLED.value: 4,

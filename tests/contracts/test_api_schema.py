@@ -15,8 +15,8 @@ from schemathesis import Case
 
 from bot.registrar import Registrar
 from bot.registry.memory import MemoryRegistry
-from handlers.api import Api
-from handlers.http import create
+from handlers.api.routes import Api
+from handlers.web.app import create
 from tests.support.app.app_fixture import MANIFEST, RunningApp, make_policy, running_app
 from tests.support.app.workspaces import local_slack
 

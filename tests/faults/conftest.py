@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.registry.mlflow import MlflowRegistry
+from bot.registry.mlflow.registry import MlflowRegistry
 from localslack import Remote
 from tests.support.app.app_fixture import MANIFEST
 from tests.support.app.harness import MODEL_LAYOUT

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.events import Tag
+from bot.domain.audit.events import Tag
 from bot.ledger import SqlLedger
 from localslack import Remote
 from tests.support.app.harness import audit_links

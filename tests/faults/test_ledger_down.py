@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from bot.domain.approvals import Choice
-from bot.domain.errors import LedgerUnavailable
-from bot.domain.events import Tag
-from bot.domain.moves import MoveState
+from bot.domain.audit.events import Tag
+from bot.domain.core.errors import LedgerUnavailable
+from bot.domain.promotions.request import Choice
+from bot.domain.transitions.transition import MoveState
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from bot.domain.errors import LedgerUnavailable
+from bot.domain.core.errors import LedgerUnavailable
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from handlers.slack.socket_mode import PING

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.events import Tag
-from bot.domain.registry import Stage
+from bot.domain.audit.events import Tag
+from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
-from bot.services.moves import LEASE
+from bot.services.transitions.executor import LEASE
 from localslack import Remote
 from tests.support.app.app_fixture import CHANNEL, running_app
 from tests.support.app.harness import audit_links

@@ -14,14 +14,14 @@ from slack_sdk import WebClient
 from slack_sdk.socket_mode.builtin import SocketModeClient
 from slack_sdk.socket_mode.builtin.connection import Connection
 
-from bot.bootstrap import slack_client
-from bot.domain.approvals import RequestState
-from bot.domain.errors import SlackUnreachable
-from bot.domain.events import Tag
-from bot.domain.people import Person as SlackPerson
+from bot.bootstrap.build import slack_client
+from bot.domain.audit.events import Tag
+from bot.domain.core.actors import Person as SlackPerson
+from bot.domain.core.errors import SlackUnreachable
+from bot.domain.promotions.request import RequestState
 from bot.ports import Posting
 from bot.registry.memory import MemoryRegistry
-from bot.slack.directory import SlackDirectory
+from bot.slack.core.directory import SlackDirectory
 from localslack import LocalSlack
 from tests.support.app.app_fixture import (
     CHANNEL,

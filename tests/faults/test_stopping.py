@@ -17,11 +17,11 @@ import httpx
 import pytest
 import yaml
 
-from bot.domain.approvals import RequestState
-from bot.domain.text import say
+from bot.domain.core.sentence import say
+from bot.domain.promotions.request import RequestState
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
-from bot.services.rows import said_note
+from bot.services.core.outbox_messages import said_note
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, POLICY, RunningApp, message_text, running_app
 from tests.support.app.demo_process import clean_environment

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from bot.domain.errors import LedgerUnavailable
-from bot.domain.events import Event, Tag
+from bot.domain.audit.events import Event, Tag
+from bot.domain.core.errors import LedgerUnavailable
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack

@@ -11,8 +11,8 @@ import pytest
 from apscheduler.events import EVENT_JOB_EXECUTED, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_SUBMITTED, JobEvent
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from bot.domain.anchors import read_anchors
-from bot.domain.monitors import Pushed
+from bot.domain.audit.anchors import read_anchors
+from bot.domain.monitoring.monitor import Pushed
 from bot.registry.memory import MemoryRegistry
 from handlers import jobs
 from localslack import LocalSlack

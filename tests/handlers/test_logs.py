@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from bot import story
-from bot.domain.errors import LedgerUnavailable, Misconfigured
-from bot.domain.registry import VersionInfo
+from bot import logging_context
+from bot.domain.core.errors import LedgerUnavailable, Misconfigured
+from bot.domain.registry.model import VersionInfo
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from bot.settings import Settings, read_settings
@@ -134,7 +134,7 @@ def line_of(*message: object, error: BaseException | None = None, form: logs.For
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("secret", [*SECRETS, 'with"quote'])
 def test_a_secret_is_blacked_out_wherever_it_stands(secret: str, form: logs.Form) -> None:
-    with story.about(note=f"of {secret}"):
+    with logging_context.about(note=f"of {secret}"):
         line = line_of("before %s after", secret, error=OSError(f"because of {secret}."), form=form)
     assert json.dumps(secret)[1:-1] not in line
     text = line if form == "text" else " ".join(json.loads(line).values())
@@ -167,7 +167,7 @@ def test_a_line_for_machines_is_one_document_with_its_traceback_and_what_it_belo
 ) -> None:
     monkeypatch.setattr(logs, "_here", {})
     logs.sign("host:1:abc")
-    with story.about(request="r4k7q", model="churn", move=None):
+    with logging_context.about(request="r4k7q", model="churn", move=None):
         line = line_of("it is %s", "open", error=ValueError("two\nlines"), form="json")
     assert line.count("\n") == 1
     told = json.loads(line)
@@ -184,7 +184,7 @@ def test_a_line_for_machines_is_one_document_with_its_traceback_and_what_it_belo
 
 
 def test_a_line_for_people_says_at_its_end_what_it_belongs_to() -> None:
-    with story.about(request="r4k7q", model="churn\nof 2026"):
+    with logging_context.about(request="r4k7q", model="churn\nof 2026"):
         assert line_of("it is open").endswith(' ERROR bot: it is open [request=r4k7q model="churn\\nof 2026"]\n')
 
 
@@ -192,21 +192,21 @@ def test_a_line_for_people_says_at_its_end_what_it_belongs_to() -> None:
 
 
 def test_what_is_known_of_the_work_ends_with_its_block() -> None:
-    with story.about(request="r4k7q"):
-        with story.about(model="churn"):
-            story.add(move="m1")
-            assert story.told() == {"request": "r4k7q", "model": "churn", "move": "m1"}
-        assert story.told() == {"request": "r4k7q"}
-    story.add(move="m1")
-    assert story.told() == {}
+    with logging_context.about(request="r4k7q"):
+        with logging_context.about(model="churn"):
+            logging_context.add(move="m1")
+            assert logging_context.told() == {"request": "r4k7q", "model": "churn", "move": "m1"}
+        assert logging_context.told() == {"request": "r4k7q"}
+    logging_context.add(move="m1")
+    assert logging_context.told() == {}
 
 
 def test_work_that_is_handed_to_another_thread_belongs_to_the_same(app: RunningApp) -> None:
     told: list[dict[str, str]] = []
-    with story.about(quote="q1"):
-        app.registrar.later(lambda: told.append(dict(story.told()))).result(10)
-        app.registrar.look(lambda: told.append(dict(story.told()))).result(10)
-    app.registrar.later(lambda: told.append(dict(story.told()))).result(10)
+    with logging_context.about(quote="q1"):
+        app.registrar.later(lambda: told.append(dict(logging_context.told()))).result(10)
+        app.registrar.look(lambda: told.append(dict(logging_context.told()))).result(10)
+    app.registrar.later(lambda: told.append(dict(logging_context.told()))).result(10)
     assert told == [{"quote": "q1"}, {"quote": "q1"}, {}]
 
 
@@ -232,7 +232,7 @@ def test_the_id_of_a_request_finds_every_line_of_its_story(documents: Documents,
     app.card(holds="is in Production")
     request = only_request(app.ledger)
     mine = [line for line in documents() if request.id in (line.get("request"), line["message"].rpartition(" ")[2])]
-    tags = [line["message"].partition(" ")[0] for line in mine if line["logger"] == "bot.ledger.sql"]
+    tags = [line["message"].partition(" ")[0] for line in mine if line["logger"] == "bot.ledger.database"]
     assert tags == [
         "person:promotion:asked",
         "registrar:request:opened",

@@ -10,10 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bot.domain import mirror
-from bot.domain.card import ModelCard
-from bot.domain.commands import VERBS
-from handlers.terminal.grammar import VERBS as TYPED
+from bot.domain.commands.catalog import VERBS
+from bot.domain.transitions import registry_tags
+from bot.domain.transitions.model_card_sources import ModelCard
+from handlers.terminal.command_line.grammar import VERBS as TYPED
 from tests.support.github.workflow_runner import read
 from tests.support.paths import ROOT
 
@@ -114,4 +114,4 @@ def test_every_tag_that_registrar_writes_is_there_and_no_other() -> None:
         if row.section == "Tags in MLflow"
         for name in re.findall(r"`(\w+)`", row.textbook.partition(":")[0])
     }
-    assert {name for name in named if not name.startswith("validation_")} == mirror.OURS
+    assert {name for name in named if not name.startswith("validation_")} == registry_tags.OURS

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bot.domain.authority import Act, Who
-from bot.domain.commands import ALIASES, VERBS
-from bot.domain.events import Tag
-from bot.domain.monitor_rule import MonitorRule
-from bot.metrics import SHAPES
+from bot.domain.audit.events import Tag
+from bot.domain.commands.catalog import ALIASES, VERBS
+from bot.domain.policy.authorization import Act, Who
+from bot.domain.policy.monitor_config import MonitorRule
+from bot.metrics.prometheus import SHAPES
 from bot.settings import Settings
-from handlers.cli import main
+from handlers.terminal.main import main
 from scripts import docs
 from tests.support.network.prometheus_server import promtool
 from tests.support.paths import ROOT

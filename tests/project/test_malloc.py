@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.memory import SAID
+from bot.malloc import SAID
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these arenas")

@@ -116,8 +116,8 @@ def test_every_link_of_the_readme_works_outside_the_repository_too(metadata: Mes
 
 
 def test_the_api_document_and_the_metrics_say_the_installed_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bot.metrics import Metrics
-    from handlers.http import create
+    from bot.metrics.prometheus import Metrics
+    from handlers.web.app import create
 
     monkeypatch.setattr("importlib.metadata.version", {"registrar-bot": "9.8.7"}.__getitem__)
     nothing: Any = None

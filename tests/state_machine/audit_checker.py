@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from bot.domain.events import Event, Tag
-from bot.domain.people import actor_id
-from bot.domain.registry import Stage
+from bot.domain.audit.events import Event, Tag
+from bot.domain.core.actors import actor_id
+from bot.domain.registry.model import Stage
 
 ENDS_UNDECIDED = {Tag.REJECTED, Tag.CANCELLED}
 OF_A_MOVE = {Tag.MOVED, Tag.FAILED}

@@ -10,11 +10,11 @@ from typing import Any
 
 from sqlalchemy import event
 
-from bot.domain.errors import LedgerUnavailable
-from bot.domain.people import Automation, Caller, Client, Operator, Person, Profile, actor_id, actor_of
-from bot.domain.registry import Stage
+from bot.domain.core.actors import Automation, Caller, Client, Operator, Person, Profile, actor_id, actor_of
+from bot.domain.core.errors import LedgerUnavailable
+from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
-from bot.ledger.writing import SqlWriting
+from bot.ledger.stores.transaction import SqlWriting
 from tests.state_machine.records import (
     ADMINS,
     AT_LEAST,

@@ -16,18 +16,18 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from bot.domain.approvals import RequestState
-from bot.domain.commands import UnfreezeModel
-from bot.domain.events import START, Event, Head, Tag
-from bot.domain.moves import Move, MoveKind, MoveState
-from bot.domain.parsing import parse
-from bot.domain.people import Caller, Profile, actor_id
-from bot.domain.policy import read_policy
-from bot.domain.registry import Stage
-from bot.ledger.audit import verify
+from bot.domain.audit.events import START, Event, Head, Tag
+from bot.domain.commands.catalog import UnfreezeModel
+from bot.domain.commands.parser import parse
+from bot.domain.core.actors import Caller, Profile, actor_id
+from bot.domain.policy.policy import read_policy
+from bot.domain.promotions.request import RequestState
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import Move, MoveKind, MoveState
+from bot.ledger.audit_chain import verify
 from bot.policy_file import PolicyFile
-from bot.services.moves import LEASE
-from bot.services.policies import Policies
+from bot.services.policy.reload import Policies
+from bot.services.transitions.executor import LEASE
 from tests.state_machine.audit_checker import AuditChecker
 from tests.state_machine.fixtures import NAMES, PEOPLE, CrashingLedger, CrashingRegistry, written
 from tests.state_machine.model import Model

@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import timedelta
 
-from bot.domain.errors import (
+from bot.domain.core.errors import (
     AlreadyDecided,
     BadInput,
     Refused,
@@ -19,7 +19,7 @@ from bot.domain.errors import (
     UnknownVersion,
     Unreachable,
 )
-from bot.services.moves import FROZEN_PAUSE, LEASE, RETRY, RETRY_MOST, TRIES
+from bot.services.transitions.executor import FROZEN_PAUSE, LEASE, RETRY, RETRY_MOST, TRIES
 from tests.state_machine.records import (
     ALIASES,
     CLOCK,

@@ -9,10 +9,10 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from bot.domain.commands import FreezeModel, Rollback, Unblock
-from bot.domain.parsing import parse
-from bot.domain.people import Profile
-from bot.services.moves import LEASE
+from bot.domain.commands.catalog import FreezeModel, Rollback, Unblock
+from bot.domain.commands.parser import parse
+from bot.domain.core.actors import Profile
+from bot.services.transitions.executor import LEASE
 from tests.state_machine.fixtures import PEOPLE
 from tests.state_machine.records import (
     NONE,

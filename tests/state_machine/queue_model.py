@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bot.domain.errors import (
+from bot.domain.core.errors import (
     AlreadyOpen,
     BadInput,
     GateFailed,
@@ -13,8 +13,8 @@ from bot.domain.errors import (
     UnknownVersion,
     Unreachable,
 )
-from bot.services.errands import ASK_RETRY, FIRST_TRY
-from bot.services.fitness import KNOWN_FOR
+from bot.services.core.command_queue import ASK_RETRY, FIRST_TRY
+from bot.services.transitions.loadability import KNOWN_FOR
 from tests.state_machine.records import (
     ADMINS,
     ARCHIVED,

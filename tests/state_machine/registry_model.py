@@ -8,11 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from bot.domain.errors import (
-    RegistryRefused,
-    RegistryUnreachable,
-    UnknownVersion,
-)
+from bot.domain.core.errors import RegistryRefused, RegistryUnreachable, UnknownVersion
 from tests.state_machine.records import (
     ACCURACY,
     ALIASES,

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bot.domain.errors import (
-    AlreadyDecided,
-    BadInput,
-    Refused,
-)
+from bot.domain.core.errors import AlreadyDecided, BadInput, Refused
 from tests.state_machine.queue_model import QueueModel
 from tests.state_machine.records import (
     ADMINS,

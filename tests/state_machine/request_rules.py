@@ -8,10 +8,10 @@ from datetime import timedelta
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from bot.domain.approvals import Choice
-from bot.domain.commands import Promote
-from bot.domain.parsing import parse
-from bot.services.moves import LEASE
+from bot.domain.commands.catalog import Promote
+from bot.domain.commands.parser import parse
+from bot.domain.promotions.request import Choice
+from bot.services.transitions.executor import LEASE
 from tests.state_machine.fixtures import PEOPLE
 from tests.state_machine.machine_base import ServicesBesideModel
 from tests.state_machine.records import (

@@ -12,10 +12,10 @@ from typing import ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bot.domain.errors import RegistrarError
-from bot.domain.moves import Move, MoveKind, MoveState
-from bot.domain.registry import Stage
-from bot.registry.memory_shelf import Model
+from bot.domain.core.errors import RegistrarError
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import Move, MoveKind, MoveState
+from bot.registry.memory_contents import Model
 from tests.state_machine.fixtures import CrashingRegistry
 from tests.support.services.bench import BOB, CAROL, DAVE
 from tests.support.services.restored_machine import RestorableMachine, recover

@@ -9,8 +9,8 @@ from datetime import timedelta
 
 from hypothesis import strategies as st
 
-from bot.domain.errors import RegistrarError
-from bot.domain.events import Tag
+from bot.domain.audit.events import Tag
+from bot.domain.core.errors import RegistrarError
 from tests.state_machine.fixtures import PEOPLE
 from tests.state_machine.records import (
     ACCURACY,

@@ -12,10 +12,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from bot.domain.anchors import AnchoredHead
-from bot.domain.events import GENESIS, START, Head, Tag, chain
-from bot.ledger import SqlLedger, audit, rows
-from bot.ledger.audit import Fault, FaultKind
+from bot.domain.audit.anchors import AnchoredHead
+from bot.domain.audit.events import GENESIS, START, Head, Tag, chain
+from bot.ledger import SqlLedger, audit_chain
+from bot.ledger.audit_chain import Fault, FaultKind
+from bot.ledger.stores import row_mapping
 from tests.support.ledger.bulk_data import add_many_events
 from tests.support.ledger.records import LATER, NOW, an_event, fault, opened, raw, run_concurrently, save
 
@@ -107,7 +108,7 @@ def renumber(number: int, to: int) -> str:
 
 def forged(number: int, previous: str, **changes: Any) -> str:
     """Return the statement that inserts a row whose hash is right."""
-    row = rows.record(an_event(**changes), Head(number - 1, previous))
+    row = row_mapping.record(an_event(**changes), Head(number - 1, previous))
     values = ", ".join(f"'{value}'" for value in row._replace(at=row.at[:26].replace("T", " "))[1:])
     values = values.replace(":", r"\:")  # a colon is SQLAlchemy's
     return f"INSERT INTO audit_events VALUES ({number}, {values})"  # noqa: S608
@@ -277,10 +278,10 @@ def test_a_hundred_thousand_events_are_verified(sqlite_url: str) -> None:
     add_many_events(sqlite_url, 100_000)
     with opened(sqlite_url) as ledger:
         with ledger.read() as r:
-            assert audit.verify(audit.stream(lambda after: r.records(after=after)), r.head()) is None
+            assert audit_chain.verify(audit_chain.stream(lambda after: r.records(after=after)), r.head()) is None
         tamper(sqlite_url, "UPDATE audit_events SET actor = 'slack:T1/U2' WHERE number = 99999")
         with ledger.read() as r:
-            found = audit.verify(audit.stream(lambda after: r.records(after=after)), r.head())
+            found = audit_chain.verify(audit_chain.stream(lambda after: r.records(after=after)), r.head())
     assert found is not None
     assert found.number == 99_999
 
@@ -291,7 +292,7 @@ def test_a_chain_is_verified_from_an_anchor_onwards(ledger: SqlLedger) -> None:
         anchor = r.head()
     save(ledger, an_event())
     with ledger.read() as r:
-        assert audit.verify(r.records(after=anchor.number), r.head(), anchor) is None
+        assert audit_chain.verify(r.records(after=anchor.number), r.head(), anchor) is None
 
 
 # What a request was opened on, freezes, votes taken back, the audit from its end

@@ -8,10 +8,10 @@ from contextlib import closing
 
 import pytest
 
-from bot.domain.errors import LedgerUnavailable
-from bot.ledger.queue import Queue
+from bot.domain.core.errors import LedgerUnavailable
+from bot.ledger.procrastinate_dispatcher import Queue
 from bot.ports import Batch, Dispatcher
-from bot.services.dispatching import Threads
+from bot.services.monitoring.thread_dispatcher import Threads
 from tests.support.faults.socket_faults import postgres_url_through, proxy_to
 from tests.support.ledger.ledgers import PostgresServer
 from tests.support.network.tcp_proxy import SocketFault

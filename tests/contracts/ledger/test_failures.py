@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event
 
-from bot.domain.errors import LedgerUnavailable, Misconfigured
+from bot.domain.core.errors import LedgerUnavailable, Misconfigured
 from bot.ledger import SqlLedger
 from bot.ledger.engines import parse_url
 from tests.support.ledger.records import a_request, opened, save

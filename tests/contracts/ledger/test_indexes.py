@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from bot.domain.approvals import RequestState
-from bot.domain.events import Tag
-from bot.domain.moves import UNFINISHED
-from bot.domain.registry import Stage
+from bot.domain.audit.events import Tag
+from bot.domain.promotions.request import RequestState
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import UNFINISHED
 from bot.ledger import SqlLedger
-from bot.ledger.tables import metadata
+from bot.ledger.tables.base import metadata
 from bot.ports import Batch, Posting
 from tests.support.ledger.records import (
     ALICE,

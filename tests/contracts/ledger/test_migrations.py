@@ -13,12 +13,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from bot.domain.approvals import RequestState
-from bot.domain.errors import Misconfigured
-from bot.domain.events import Tag
-from bot.domain.moves import MoveState
+from bot.domain.audit.events import Tag
+from bot.domain.core.errors import Misconfigured
+from bot.domain.promotions.request import RequestState
+from bot.domain.transitions.transition import MoveState
 from bot.ledger import SqlLedger
-from bot.ledger.tables import metadata
+from bot.ledger.tables.base import metadata
 from bot.ports import Posting
 from tests.support.ledger.records import ALICE, BOB, LATER, a_request, an_event, fault, opened, raw, save
 from tests.support.paths import OLD_LEDGER, ROOT

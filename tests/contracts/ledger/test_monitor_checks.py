@@ -8,9 +8,9 @@ from math import inf
 
 import pytest
 
-from bot.domain.baselines import Points, summarize
-from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import FrozenBaseline, Monitor, Standing
+from bot.domain.monitoring.monitor import FrozenBaseline, Monitor, Standing
+from bot.domain.monitoring.rules.baselines import Points, summarize
+from bot.domain.policy.monitor_config import MonitorRule
 from bot.ledger import SqlLedger
 from bot.ports import Batch
 from tests.support.ledger.records import LATER, NOW, SOON, a_measurement

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from bot.domain.events import Event, Tag
-from bot.domain.people import Person
-from bot.domain.registry import Stage
-from bot.ledger import SqlLedger, pages
-from bot.ledger.reading import SqlReading
-from bot.services.homes import LATELY
+from bot.domain.audit.events import Event, Tag
+from bot.domain.core.actors import Person
+from bot.domain.registry.model import Stage
+from bot.ledger import SqlLedger
+from bot.ledger.stores import audit_pages
+from bot.ledger.stores.reader import SqlReading
+from bot.services.home.home import LATELY
 from tests.support.ledger.bulk_data import BEGUN, SECOND, a_vote, add_many_events, add_many_transitions, analyze
 from tests.support.ledger.ledgers import PostgresServer
 
@@ -213,4 +214,4 @@ def test_clocks_that_differ_hide_nothing(ledger: SqlLedger) -> None:
             w.append(replace(a_vote(1), at=at))
     with ledger.read() as r:
         assert [link.number for link in r.latest(since=BEGUN)] == [4, 3, 1]
-    assert slow < pages.JITTER
+    assert slow < audit_pages.JITTER

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.approvals import Choice, RequestState
-from bot.domain.errors import AlreadyOpen, UnknownRequest
-from bot.domain.evidence import GateResult, Seen
-from bot.domain.people import Person
-from bot.domain.registry import Stage
+from bot.domain.core.actors import Person
+from bot.domain.core.errors import AlreadyOpen, UnknownRequest
+from bot.domain.promotions.request import Choice, RequestState
+from bot.domain.promotions.snapshot import GateResult, Seen
+from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
 from tests.support.ledger.records import (
     ALICE,

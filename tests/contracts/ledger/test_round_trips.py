@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.domain.approvals import Choice, Request, RequestState, Vote
-from bot.domain.events import Event, Tag
-from bot.domain.moves import Move, MoveKind, MoveState
-from bot.domain.people import Actor, Automation, Client, Operator, Person
-from bot.domain.registry import Stage
+from bot.domain.audit.events import Event, Tag
+from bot.domain.core.actors import Actor, Automation, Client, Operator, Person
+from bot.domain.promotions.request import Choice, Request, RequestState, Vote
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import Move, MoveKind, MoveState
 from bot.ledger import SqlLedger
 from bot.ports import Ask, AskState, Note, NoteKind
 from tests.support.ledger.records import NOW, PlannedError, a_command, a_request, an_event, fault, save

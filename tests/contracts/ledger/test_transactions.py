@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import pytest
 
-from bot.domain.errors import AlreadyDecided, AlreadyOpen
-from bot.domain.events import START, Event, Tag
-from bot.domain.registry import Stage
+from bot.domain.audit.events import START, Event, Tag
+from bot.domain.core.errors import AlreadyDecided, AlreadyOpen
+from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
 from bot.ports import Ledger, Unobserved
 from tests.support.ledger.records import NOW, PlannedError, a_message, a_request, an_event, opened, save
@@ -83,7 +83,7 @@ def test_a_write_within_a_write_is_told_at_once(ledger: SqlLedger) -> None:
 
 
 def test_writers_queue_in_the_order_in_which_they_came() -> None:
-    from bot.ledger.turns import Turns
+    from bot.ledger.write_semaphore import Turns
 
     turns, order, came = Turns(1), [], threading.Semaphore(0)
     turns.take(1)

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from bot.domain.errors import AlreadyDecided
-from bot.domain.moves import UNFINISHED, Move, MoveState
-from bot.domain.registry import Stage
-from bot.domain.serving import Serving, ServingState
+from bot.domain.core.errors import AlreadyDecided
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.serving_check import Serving, ServingState
+from bot.domain.transitions.transition import UNFINISHED, Move, MoveState
 from bot.ledger import SqlLedger
 from tests.support.ledger.records import LATER, NOW, SOON, a_transition, an_event, opened, raw, run_concurrently, save
 

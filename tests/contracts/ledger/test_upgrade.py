@@ -13,13 +13,13 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
-from bot.domain.approvals import RequestState
-from bot.domain.incidents import Ending
-from bot.domain.monitors import State
-from bot.domain.moves import MoveKind, MoveState
-from bot.domain.people import Person
+from bot.domain.core.actors import Person
+from bot.domain.monitoring.incident import Ending
+from bot.domain.monitoring.monitor import State
+from bot.domain.promotions.request import RequestState
+from bot.domain.transitions.transition import MoveKind, MoveState
 from bot.ledger import SqlLedger, engines
-from bot.ledger.sql import _migrations
+from bot.ledger.database import _migrations
 from tests.support.app.harness import is_chain_intact
 from tests.support.ledger.previous_release import LEDGER, database
 

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from bot.domain.approvals import RequestState
-from bot.domain.moves import MoveState
-from bot.domain.registry import Stage
+from bot.domain.promotions.request import RequestState
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import MoveState
 from bot.ledger import SqlLedger
 from bot.ports import AskState, NoteKind, Posting, Progress, Waiting
 from tests.support.ledger.records import (

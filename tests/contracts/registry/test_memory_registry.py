@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.errors import (
-    RegistryUnreachable,
-)
+from bot.domain.core.errors import RegistryUnreachable
 from bot.registry.memory import MemoryRegistry
 from tests.support.registry.contract_fixtures import PRODUCTION, stages
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.domain.registry import MODEL_TAG, VERSION_TAG, Stage
+from bot.domain.registry.model import MODEL_TAG, VERSION_TAG, Stage
 from bot.ports import Registry
-from bot.registry.mlflow import MlflowRegistry
+from bot.registry.mlflow.registry import MlflowRegistry
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import KINDS, MlflowBackend, RegistryBackend
 

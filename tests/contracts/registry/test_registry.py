@@ -10,9 +10,7 @@ from datetime import UTC
 
 import pytest
 
-from bot.domain.errors import (
-    UnknownModel,
-)
+from bot.domain.core.errors import UnknownModel
 from bot.ports import Registry
 from bot.registry.memory import MemoryRegistry
 from tests.support.registry.contract_fixtures import NONE, ODD_NAMES, PRODUCTION, stages

@@ -7,12 +7,10 @@ from contextlib import suppress
 
 import pytest
 
-from bot.domain.errors import (
-    RegistryUnreachable,
-)
-from bot.domain.registry import Stage
+from bot.domain.core.errors import RegistryUnreachable
+from bot.domain.registry.model import Stage
 from bot.registry.memory import MemoryRegistry
-from bot.registry.tagged import TaggedStages
+from bot.registry.tag_stages import TaggedStages
 from tests.support.registry.contract_fixtures import ARCHIVED, NONE, PRODUCTION, STAGING, stages
 
 

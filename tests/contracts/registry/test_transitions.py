@@ -8,14 +8,10 @@ from threading import Barrier
 
 import pytest
 
-from bot.domain.errors import (
-    RegistryRefused,
-    UnknownModel,
-    UnknownVersion,
-)
-from bot.domain.registry import Stage
+from bot.domain.core.errors import RegistryRefused, UnknownModel, UnknownVersion
+from bot.domain.registry.model import Stage
 from bot.ports import Registry
-from bot.registry.tagged import TaggedStages
+from bot.registry.tag_stages import TaggedStages
 from tests.support.registry.contract_fixtures import ARCHIVED, NONE, PRODUCTION, STAGING, stages
 from tests.support.registry.registries import RegistryBackend
 

@@ -10,14 +10,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.domain.errors import (
-    BadInput,
-    RegistryRefused,
-    UnknownModel,
-    UnknownRun,
-    UnknownVersion,
-)
-from bot.domain.registry import Dataset, Package
+from bot.domain.core.errors import BadInput, RegistryRefused, UnknownModel, UnknownRun, UnknownVersion
+from bot.domain.registry.model import Dataset, Package
 from bot.ports import Registry
 from tests.support.registry.contract_fixtures import NONE, ODD_NAMES, PRODUCTION, STAGING, stages
 from tests.support.registry.registries import KINDS, PACKAGE, RegistryBackend

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Answer, Outcome
-from bot.domain.readings import measure
+from bot.domain.monitoring.monitor import Answer, Outcome
+from bot.domain.monitoring.rules.aggregation import measure
+from bot.domain.policy.monitor_config import MonitorRule
 from bot.ports import MetricSource, Query
 from bot.sources.contract import SourceContract
 from bot.sources.prometheus import PrometheusSource

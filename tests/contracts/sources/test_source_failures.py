@@ -12,13 +12,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from bot.domain.incidents import IncidentKind
-from bot.domain.monitors import Answer, Pushed, State
-from bot.domain.policy import Source
-from bot.domain.registry import MODEL_TAG, VERSION_TAG, Stage
+from bot.domain.monitoring.incident import IncidentKind
+from bot.domain.monitoring.monitor import Answer, Pushed, State
+from bot.domain.policy.policy import Source
+from bot.domain.registry.model import MODEL_TAG, VERSION_TAG, Stage
 from bot.ports import MetricSource, Query
-from bot.registry.mlflow import MlflowRegistry
-from bot.services.monitoring import Monitoring
+from bot.registry.mlflow.registry import MlflowRegistry
+from bot.services.monitoring.scheduler import Monitoring
 from bot.sources import Parts
 from bot.sources.mlflow import LiveMlflowSource, MlflowSource
 from bot.sources.prometheus import PrometheusSource

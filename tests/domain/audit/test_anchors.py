@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from bot.domain.anchors import read_anchors, write_anchor
-from bot.domain.errors import Misconfigured
-from bot.domain.events import Head
+from bot.domain.audit.anchors import read_anchors, write_anchor
+from bot.domain.audit.events import Head
+from bot.domain.core.errors import Misconfigured
 
 AT = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
 ONE, TWO = Head(12, "a" * 64), Head(40, "b" * 64)

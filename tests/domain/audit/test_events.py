@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.events import GENESIS, Event, Tag, canonical, chain, from_canonical
-from bot.domain.people import Actor, Automation, Client, Operator, Person, actor_id, parse_actor
+from bot.domain.audit.events import GENESIS, Event, Tag, canonical, chain, from_canonical
+from bot.domain.core.actors import Actor, Automation, Client, Operator, Person, actor_id, parse_actor
 
 IDS = st.from_regex(r"[TUW][A-Z0-9]+", fullmatch=True)
 ACTORS = st.one_of(

@@ -6,13 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain import monitor_words
-from bot.domain.commands import VERBS, Help
-from bot.domain.durations import parse_duration
-from bot.domain.effects import Effect, EffectKind, parse_effect
-from bot.domain.errors import BadInput, WrongField
-from bot.domain.grammar import MissingArguments
-from bot.domain.monitor_commands import (
+from bot.domain.commands.base import MissingArguments
+from bot.domain.commands.catalog import VERBS, Help
+from bot.domain.commands.monitoring import (
     MonitorAdd,
     MonitorArm,
     MonitorBacktest,
@@ -25,8 +21,12 @@ from bot.domain.monitor_commands import (
     MonitorUnsilence,
     flag,
 )
-from bot.domain.monitor_rule import MonitorRule
-from bot.domain.parsing import load, parse
+from bot.domain.commands.parser import load, parse
+from bot.domain.core.durations import parse_duration
+from bot.domain.core.errors import BadInput, WrongField
+from bot.domain.monitoring import messages as monitor_messages
+from bot.domain.policy.effect_size import Effect, EffectKind, parse_effect
+from bot.domain.policy.monitor_config import MonitorRule
 
 OURS = [verb for name, verb in VERBS.items() if name.startswith("monitor ")]
 
@@ -149,7 +149,7 @@ def test_without_a_bound_it_is_compared_with_the_production_before() -> None:
     ],
 )
 def test_people_read_when_it_fails(typed: str, said: str) -> None:
-    assert str(monitor_words.rule(added(f"monitor add churn a {typed}"))) == said
+    assert str(monitor_messages.rule(added(f"monitor add churn a {typed}"))) == said
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,23 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.domain.commands import VERBS, Approve, Cancel, Help, History, List, Promote, Reject, Requests, Rollback, Show
-from bot.domain.errors import BadInput
-from bot.domain.grammar import Command, MissingArguments
-from bot.domain.parsing import build, load, parse, parse_words
-from bot.domain.registry import Stage, VersionRef
+from bot.domain.commands.base import Command, MissingArguments
+from bot.domain.commands.catalog import (
+    VERBS,
+    Approve,
+    Cancel,
+    Help,
+    History,
+    List,
+    Promote,
+    Reject,
+    Requests,
+    Rollback,
+    Show,
+)
+from bot.domain.commands.parser import build, load, parse, parse_words
+from bot.domain.core.errors import BadInput
+from bot.domain.registry.model import Stage, VersionRef
 
 SEVEN = VersionRef("number", "7")
 WANTED = Promote(model="churn", version=SEVEN, to=Stage.PRODUCTION)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.ci import CiRun, ci_around, pack_ci, parse_ci
-from bot.domain.errors import BadInput
+from bot.domain.core.ci_run import CiRun, ci_around, pack_ci, parse_ci
+from bot.domain.core.errors import BadInput
 
 GITHUB = {
     "GITHUB_ACTIONS": "true",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.durations import parse_duration, show_duration, write_duration
+from bot.domain.core.durations import parse_duration, show_duration, write_duration
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.numbers import delta, number
+from bot.domain.core.numbers import delta, number
 from tests.support.domain.comparisons import NAN
 
 

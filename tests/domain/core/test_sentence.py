@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.numbers import counted
-from bot.domain.text import Code, Mention, Name, Say, clean, pack, plain, say, short, unpack
-from bot.slack.texts import mrkdwn
+from bot.domain.core.numbers import counted
+from bot.domain.core.sentence import Code, Mention, Name, Say, clean, pack, plain, say, short, unpack
+from bot.slack.core.mrkdwn import mrkdwn
 
 WORDS = st.text(max_size=20)
 TIMES = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone

@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 
-from bot.domain.freezes import Frozen
-from bot.domain.incidents import Doing, Situation, Tripped, decide, is_common_cause
-from bot.domain.monitors import (
-    Monitor,
-)
-from bot.domain.people import Person
-from bot.domain.text import say
+from bot.domain.core.actors import Person
+from bot.domain.core.sentence import say
+from bot.domain.monitoring.incident import Doing, Situation, Tripped, decide, is_common_cause
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.policy.freezes import Frozen
 from tests.support.domain.monitors import HOURS, NOW, a_monitor
 
 ANN = Person("T1", "U1")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bot.domain import rules
-from bot.domain.monitors import (
+from bot.domain.core.sentence import say
+from bot.domain.monitoring.monitor import (
     FIRST_FEW,
     Judgement,
     Monitor,
@@ -26,7 +26,7 @@ from bot.domain.monitors import (
     is_warm,
     resumed,
 )
-from bot.domain.text import say
+from bot.domain.monitoring.rules import statistics
 from tests.support.domain.monitors import HOURS, NOW, a_monitor
 
 TERM = Term(move="m1", version=7, since=NOW - timedelta(days=1))
@@ -190,7 +190,7 @@ def test_a_window_from_before_the_monitor_or_its_last_change_is_not_due() -> Non
 
 
 def test_sequential_is_given_the_time_for_the_readings_that_it_needs() -> None:
-    assert FIRST_FEW >= rules.FEWEST
+    assert FIRST_FEW >= statistics.FEWEST
 
 
 def test_a_check_without_a_figure_does_not_hide_why_it_cannot_judge() -> None:

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from bot.domain.authority import TABLE, Act, Decision, Subject, Who, authorize, deciders, standing
-from bot.domain.freezes import Frozen
-from bot.domain.people import Actor, Automation, Caller, Client, Operator, Person, Profile
-from bot.domain.policy import Policy, read_policy
-from bot.domain.registry import Stage
-from bot.domain.text import say
+from bot.domain.core.actors import Actor, Automation, Caller, Client, Operator, Person, Profile
+from bot.domain.core.sentence import say
+from bot.domain.policy.authorization import TABLE, Act, Decision, Subject, Who, authorize, deciders, standing
+from bot.domain.policy.freezes import Frozen
+from bot.domain.policy.policy import Policy, read_policy
+from bot.domain.registry.model import Stage
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 POLICY = read_policy(

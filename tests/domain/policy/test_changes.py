@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from bot.domain.authority import Act, Subject, authorize
-from bot.domain.patterns import covers, share_a_name
-from bot.domain.people import Person, Profile
-from bot.domain.policy import (
+from bot.domain.core.actors import Person, Profile
+from bot.domain.policy.authorization import Act, Subject, authorize
+from bot.domain.policy.changes import LINES_MOST, ChangeKind, change_lines, loosens, policy_changes
+from bot.domain.policy.model_patterns import covers, share_a_name
+from bot.domain.policy.policy import (
     ApiClient,
     EditRule,
     FreezeWindow,
@@ -24,8 +25,7 @@ from bot.domain.policy import (
     TargetRule,
     read_policy,
 )
-from bot.domain.policy_changes import LINES_MOST, ChangeKind, change_lines, loosens, policy_changes
-from bot.domain.registry import Stage
+from bot.domain.registry.model import Stage
 from tests.support.services.bench import ManualClock
 
 PRODUCTION: dict[str, Any] = {
@@ -175,7 +175,7 @@ def test_many_changes_are_counted() -> None:
     assert lines[-1] == "• and 21 more changes"
 
 
-# A new key needs somebody to decide whether changing it can loosen a rule: in bot/domain/policy_changes.py, then here.
+# A new key needs somebody to decide whether changing it can loosen a rule: in bot/domain/policy/changes.py, then here.
 COMPARED: dict[type[BaseModel], set[str]] = {
     Policy: {
         "channel",

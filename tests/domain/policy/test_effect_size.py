@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.effects import Effect, EffectKind, parse_effect, write_effect
-from bot.domain.monitor_rule import MonitorRule
-from bot.domain.policy import Policy
+from bot.domain.policy.effect_size import Effect, EffectKind, parse_effect, write_effect
+from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.policy.policy import Policy
 
 RELATIVE, ABSOLUTE, OF_ERROR = EffectKind.RELATIVE, EffectKind.ABSOLUTE, EffectKind.OF_ERROR
 AMOUNTS = st.decimals(min_value="1e-9", max_value=10, places=9).map(float)  # as many digits as anybody writes

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.domain.errors import Misconfigured
-from bot.domain.freezes import Freeze, frozen, unfreeze_hint
-from bot.domain.people import Person
-from bot.domain.policy import Policy, read_policy
-from bot.domain.windows import check_cron, window_at
+from bot.domain.core.actors import Person
+from bot.domain.core.cron_windows import check_cron, window_at
+from bot.domain.core.errors import Misconfigured
+from bot.domain.policy.freezes import Freeze, frozen, unfreeze_hint
+from bot.domain.policy.policy import Policy, read_policy
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)  # a Monday
 HOUR = timedelta(hours=1)

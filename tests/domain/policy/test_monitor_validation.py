@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bot.domain import baselines
-from bot.domain.judgeable import COVERED, LEAST, MOST_DAYS, nearest, unfit
-from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitoring.rules import baselines
+from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.policy.monitor_validation import COVERED, LEAST, MOST_DAYS, nearest, unfit
 
 DAY = timedelta(days=1)
 MINUTES = st.integers(min_value=1, max_value=10 * 24 * 60).map(lambda minutes: timedelta(minutes=minutes))

@@ -8,17 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bot.domain.errors import Misconfigured
-from bot.domain.policy import (
-    CardGate,
-    InStagingGate,
-    MetricGate,
-    Policy,
-    SemverGate,
-    SignatureGate,
-    read_policy,
-)
-from bot.domain.registry import Stage
+from bot.domain.core.errors import Misconfigured
+from bot.domain.policy.policy import CardGate, InStagingGate, MetricGate, Policy, SemverGate, SignatureGate, read_policy
+from bot.domain.registry.model import Stage
 from bot.policy_file import load_policy
 
 # The whole example of the documentation, every part used once.

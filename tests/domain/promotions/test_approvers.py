@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from bot.domain.approvals import Choice, Request, Vote
-from bot.domain.approver_words import waiting_for
-from bot.domain.approvers import (
+from bot.domain.core.actors import Person, Profile
+from bot.domain.core.errors import TooFewApprovers
+from bot.domain.policy.policy import Policy, TargetRule, read_policy
+from bot.domain.promotions.approver_messages import waiting_for
+from bot.domain.promotions.approvers import (
     TOLD_MOST,
     Awaited,
     Electorate,
@@ -20,11 +22,9 @@ from bot.domain.approvers import (
     rules_for_others,
     unmeetable_rules,
 )
-from bot.domain.errors import TooFewApprovers
-from bot.domain.evidence import GateResult, Seen
-from bot.domain.people import Person, Profile
-from bot.domain.policy import Policy, TargetRule, read_policy
-from bot.domain.registry import Stage
+from bot.domain.promotions.request import Choice, Request, Vote
+from bot.domain.promotions.snapshot import GateResult, Seen
+from bot.domain.registry.model import Stage
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 FAILED = Seen(gates=(GateResult(name="f1", bound="≥ 0.9", value="0.8", passed=False),))

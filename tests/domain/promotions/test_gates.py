@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from bot.domain.approvals import Request
-from bot.domain.card import Sources, fill
-from bot.domain.evidence import GateResult, Seen, pack_seen, unpack_seen
-from bot.domain.gates import GateFacts, check, drift, seen_sentence, told
-from bot.domain.people import Person
-from bot.domain.policy import Gate
-from bot.domain.registry import Column, ModelInfo, Signature, Stage, VersionInfo
+from bot.domain.core.actors import Person
+from bot.domain.policy.policy import Gate
+from bot.domain.promotions.gates import GateFacts, check, drift, seen_sentence, told
+from bot.domain.promotions.request import Request
+from bot.domain.promotions.snapshot import GateResult, Seen, pack_seen, unpack_seen
+from bot.domain.registry.model import Column, ModelInfo, Signature, Stage, VersionInfo
+from bot.domain.transitions.model_card_sources import Sources, fill
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 VERSION = VersionInfo(model="churn", version=7, stage=Stage.STAGING, tags={"semver": "2.1.0", "owner": "ann"})

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.domain.card import deployed
-from bot.domain.moves import Move, MoveKind, MoveState
-from bot.domain.people import Automation, Person
-from bot.domain.registry import Identity, Stage, VersionInfo
+from bot.domain.core.actors import Automation, Person
+from bot.domain.registry.model import Identity, Stage, VersionInfo
+from bot.domain.transitions.model_card_sources import deployed
+from bot.domain.transitions.transition import Move, MoveKind, MoveState
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BOBS = Move(

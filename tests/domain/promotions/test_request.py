@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.approvals import Choice, Request, RequestState, Vote, verdict
-from bot.domain.errors import AlreadyDecided
-from bot.domain.people import Person
+from bot.domain.core.actors import Person
+from bot.domain.core.errors import AlreadyDecided
+from bot.domain.promotions.request import Choice, Request, RequestState, Vote, verdict
 from tests.support.domain.requests import NOW, REQUEST
 
 # Written down a second time on purpose: a change of the table has to be meant.

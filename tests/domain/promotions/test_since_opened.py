@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from bot.domain.approvals import Request
-from bot.domain.meanwhile import since_opened
-from bot.domain.moves import Move, MoveKind, MoveState
-from bot.domain.people import Automation, Person
-from bot.domain.registry import Stage
-from bot.domain.rollbacks import Bar
+from bot.domain.core.actors import Automation, Person
+from bot.domain.promotions.request import Request
+from bot.domain.registry.model import Stage
+from bot.domain.rollbacks.rollback import Bar
+from bot.domain.transitions.changes_since_opened import since_opened
+from bot.domain.transitions.transition import Move, MoveKind, MoveState
 from tests.support.domain.requests import REQUEST
 
 BEFORE, AFTER = REQUEST.opened_at - timedelta(minutes=1), REQUEST.opened_at + timedelta(minutes=1)

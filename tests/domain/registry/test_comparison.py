@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.domain.comparison import FACTS, best, compare, frame, to_csv
-from bot.domain.comparison_words import best_sentence, sentence
-from bot.domain.directions import Direction, direction_of
-from bot.domain.errors import BadInput
-from bot.domain.registry import RunInfo, Stage
+from bot.domain.core.errors import BadInput
+from bot.domain.registry.comparison import FACTS, best, compare, frame, to_csv
+from bot.domain.registry.messages import best_sentence, sentence
+from bot.domain.registry.metric_direction import Direction, direction_of
+from bot.domain.registry.model import RunInfo, Stage
 from tests.support.domain.comparisons import GOLDEN, NAN, NOW, Metrics, a_version, compared, versions_with_metrics
 
 # -- the frame ---------------------------------------------------------------------------------------------------------

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from bot.domain.comparison import best
-from bot.domain.comparison_words import best_sentence, sentence
-from bot.domain.errors import BadInput
-from bot.domain.text import pack, say, unpack
+from bot.domain.core.errors import BadInput
+from bot.domain.core.sentence import pack, say, unpack
+from bot.domain.registry.comparison import best
+from bot.domain.registry.messages import best_sentence, sentence
 from tests.support.domain.comparisons import GOLDEN, NAN, Metrics, compared
 
 

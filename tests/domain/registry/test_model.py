@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.errors import BadInput, UnknownVersion
-from bot.domain.registry import (
+from bot.domain.core.errors import BadInput, UnknownVersion
+from bot.domain.registry.model import (
     ModelInfo,
     Stage,
     VersionInfo,

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from semver import Version
 
-from bot.domain.registry import Column, Signature, Stage
-from bot.domain.semver import REASONS, Base, Build, Bump, Proposal, changes, highest, parse_semver
-from bot.domain.text import pack, unpack
+from bot.domain.core.sentence import pack, unpack
+from bot.domain.registry.model import Column, Signature, Stage
+from bot.domain.registry.semver import REASONS, Base, Build, Bump, Proposal, changes, highest, parse_semver
 from tests.support.domain.signatures import OLD, SAME, build_with_inputs, is_better, production, proposed, told, why
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.semver import REASONS, Build, Bump, changes
+from bot.domain.registry.semver import REASONS, Build, Bump, changes
 from tests.support.domain.signatures import OLD, SAME, build_with_inputs, is_better, production, proposed, told, why
 
 TUNED = replace(OLD, params={"C": "0.5", "max_iter": "200"})

@@ -6,9 +6,17 @@ import json
 
 import pytest
 
-from bot.domain.callers import Effect, ForCallers, caller_changes, for_callers, misfit, no_way_back, nothing_before
-from bot.domain.evidence import Seen, pack_seen, unpack_seen
-from bot.domain.registry import Column, Package, Signature
+from bot.domain.promotions.snapshot import Seen, pack_seen, unpack_seen
+from bot.domain.registry.model import Column, Package, Signature
+from bot.domain.registry.signature_changes import (
+    Effect,
+    ForCallers,
+    caller_changes,
+    for_callers,
+    misfit,
+    no_way_back,
+    nothing_before,
+)
 
 OUTPUT = (Column(name="p", type="double"),)
 AGE = Column(name="age", type="long")

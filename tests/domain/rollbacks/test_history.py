@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from bot.domain.commands import History
-from bot.domain.errors import BadInput
-from bot.domain.history import Change, Timeline, Window, changes, gaps, overlapping, window
-from bot.domain.history_words import answer, came, span
-from bot.domain.incidents import WATCH
-from bot.domain.moves import Move, MoveKind, MoveState
-from bot.domain.parsing import load, parse
-from bot.domain.people import Person
-from bot.domain.registry import Stage
-from bot.domain.rollbacks import BEFORE_US, Served, served_at, stretches
-from bot.domain.typed import Day
+from bot.domain.commands.arguments import Day
+from bot.domain.commands.catalog import History
+from bot.domain.commands.parser import load, parse
+from bot.domain.core.actors import Person
+from bot.domain.core.errors import BadInput
+from bot.domain.monitoring.incident import WATCH
+from bot.domain.registry.model import Stage
+from bot.domain.rollbacks.history import Change, Timeline, Window, changes, gaps, overlapping, window
+from bot.domain.rollbacks.history_messages import answer, came, span
+from bot.domain.rollbacks.rollback import BEFORE_US, Served, served_at, stretches
+from bot.domain.transitions.transition import Move, MoveKind, MoveState
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 BOB = Person("T1", "UBOB")

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.domain import serving_words as words
-from bot.domain.moves import Move, MoveKind, MoveState
-from bot.domain.people import Automation, Person
-from bot.domain.registry import Stage
-from bot.domain.serving import GIVEN_UP_AFTER, Heard, Serving, ServingState, asking, event, judge
-from bot.domain.signing import signature
+from bot.domain.core.actors import Automation, Person
+from bot.domain.core.signing import signature
+from bot.domain.registry.model import Stage
+from bot.domain.transitions import serving_messages as words
+from bot.domain.transitions.serving_check import GIVEN_UP_AFTER, Heard, Serving, ServingState, asking, event, judge
+from bot.domain.transitions.transition import Move, MoveKind, MoveState
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 EVERY = timedelta(seconds=5)

@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.domain.approvals import Choice, Request, Vote
-from bot.domain.errors import BadInput, Refused
-from bot.domain.moves import (
+from bot.domain.core.actors import Person
+from bot.domain.core.errors import BadInput, Refused
+from bot.domain.promotions.request import Choice, Request, Vote
+from bot.domain.registry.model import ModelInfo, Stage, VersionInfo
+from bot.domain.transitions.transition import (
     Facts,
     Move,
     MoveKind,
@@ -23,8 +25,6 @@ from bot.domain.moves import (
     overtaken,
     plan,
 )
-from bot.domain.people import Person
-from bot.domain.registry import ModelInfo, Stage, VersionInfo
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 BOB = Person("T1", "U1")

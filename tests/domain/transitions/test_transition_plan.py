@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.domain.moves import Facts, Move, MoveKind, Step, incumbent, is_settled, plan
-from bot.domain.people import Person
-from bot.domain.registry import Stage, VersionInfo
+from bot.domain.core.actors import Person
+from bot.domain.registry.model import Stage, VersionInfo
+from bot.domain.transitions.transition import Facts, Move, MoveKind, Step, incumbent, is_settled, plan
 
 MOVE = Move(
     id="promotion:r4k7q",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Monitor, Standing
+from bot.domain.monitoring.monitor import Monitor, Standing
+from bot.domain.policy.monitor_config import MonitorRule
 from bot.ledger import SqlLedger
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from bot.domain.approvals import Choice, RequestState
-from bot.domain.errors import AlreadyDecided
-from bot.domain.events import Tag
-from bot.domain.moves import MoveState
-from bot.domain.people import Person
-from bot.domain.registry import Stage
+from bot.domain.audit.events import Tag
+from bot.domain.core.actors import Person
+from bot.domain.core.errors import AlreadyDecided
+from bot.domain.promotions.request import Choice, RequestState
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import MoveState
 from bot.ledger import SqlLedger
 from bot.ports import Ledger, Registry
 from bot.registry.memory import MemoryRegistry

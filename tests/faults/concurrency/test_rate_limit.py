@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.registry import Stage
+from bot.domain.registry.model import Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack, Remote
 from tests.support.app.app_fixture import CHANNEL, MANIFEST, RunningApp, make_policy, message_text, running_app

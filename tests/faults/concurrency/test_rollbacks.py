@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.moves import MoveState
-from bot.domain.people import Person
-from bot.domain.registry import Stage
-from bot.domain.rollbacks import rolling_back
+from bot.domain.core.actors import Person
+from bot.domain.registry.model import Stage
+from bot.domain.rollbacks.rollback import rolling_back
+from bot.domain.transitions.transition import MoveState
 from bot.ledger import SqlLedger
 from bot.ports import Registry
-from bot.registry.mlflow import MlflowRegistry
-from bot.registry.tagged import TaggedStages
+from bot.registry.mlflow.registry import MlflowRegistry
+from bot.registry.tag_stages import TaggedStages
 from tests.support.app.harness import executor, holders, make_transition
 from tests.support.ledger.ledgers import PostgresServer
 from tests.support.registry.mlflow_process import MlflowServer

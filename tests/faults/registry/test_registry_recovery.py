@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from bot.bootstrap import build
-from bot.domain.approvals import Request, RequestState
-from bot.domain.errors import RegistryRefused, RegistryUnreachable
-from bot.domain.events import Tag
-from bot.domain.moves import MoveState
-from bot.domain.registry import ModelInfo
+from bot.bootstrap.build import build
+from bot.domain.audit.events import Tag
+from bot.domain.core.errors import RegistryRefused, RegistryUnreachable
+from bot.domain.promotions.request import Request, RequestState
+from bot.domain.registry.model import ModelInfo
+from bot.domain.transitions.transition import MoveState
 from bot.ledger import SqlLedger
 from bot.ports import Registry
 from bot.registrar import Registrar
 from bot.registry.memory import MemoryRegistry
-from bot.services.context import Rules
-from bot.services.reach import Reach
+from bot.services.core.context import Rules
+from bot.services.core.registry_availability import Reach
 from bot.settings import Settings
 from tests.support.app.app_fixture import AdjustableClock, RunningApp
 from tests.support.app.harness import (

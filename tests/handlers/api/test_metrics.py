@@ -15,12 +15,12 @@ import httpx
 import pytest
 import uvicorn
 
-from bot.domain.event_words import line
-from bot.domain.events import Tag
-from bot.domain.signing import signature
+from bot.domain.audit.events import Tag
+from bot.domain.audit.messages import line
+from bot.domain.core.signing import signature
 from bot.settings import Settings
-from handlers.api import CALLERS_MOST
-from handlers.starting import listen
+from handlers.api.routes import CALLERS_MOST
+from handlers.startup import listen
 from tests.support.app.harness import audit_links
 from tests.support.app.metrics_api import CLIENTS, NOW, MetricsApi, policy, reading, refused
 from tests.support.paths import ROOT

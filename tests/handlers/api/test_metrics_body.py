@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.domain.errors import BadInput, LedgerUnavailable
-from bot.domain.pushing import parse_push
+from bot.domain.core.errors import BadInput, LedgerUnavailable
+from bot.domain.monitoring.push_payload import parse_push
 from bot.ledger import SqlLedger
 from bot.ports import Ledger, Writing
-from handlers.bodies import BODY_MOST
+from handlers.api.body import BODY_MOST
 from tests.support.app.metrics_api import NOW, MetricsApi, reading, refused
 
 

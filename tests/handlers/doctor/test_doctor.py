@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.errors import LedgerUnavailable, Misconfigured
-from bot.domain.health import Finding, State, exit_code, is_healthy, mind, ok, summary, wrong
-from handlers.cli import main
+from bot.domain.core.errors import LedgerUnavailable, Misconfigured
 from handlers.doctor.check import Check, NotLookedAtError, look_at
-from handlers.doctor.clocks import clock
+from handlers.doctor.clock import clock
+from handlers.doctor.diagnosis import Finding, State, exit_code, is_healthy, mind, ok, summary, wrong
 from handlers.terminal.doctor import drawn, line
+from handlers.terminal.main import main
 from localslack import LocalSlack
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import MlflowBackend

@@ -16,13 +16,13 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 import pytest
 from werkzeug.wrappers import Response
 
-from bot.domain.health import State
-from bot.domain.registry import Stage
-from bot.registry.mlflow_access import Account, Grant
-from bot.registry.mlflow_probe import MlflowProbe
-from handlers.doctor import registry
-from handlers.doctor.access import able
-from handlers.doctor.registry import Speeds, judged
+from bot.domain.registry.model import Stage
+from bot.registry.mlflow.permissions import Account, Grant
+from bot.registry.mlflow.probe import MlflowProbe
+from handlers.doctor import mlflow
+from handlers.doctor.diagnosis import State
+from handlers.doctor.mlflow import Speeds, judged
+from handlers.doctor.mlflow_access import able
 from tests.support.network.http_receiver import PlannedReply, run_receiver
 from tests.support.network.ports import free_port
 from tests.support.registry.mlflow_process import MlflowServer
@@ -293,6 +293,6 @@ def _answer(connection: socket.socket) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="it measures what Linux does")
 def test_the_pause_of_a_server_is_measured_beside_our_own_speed(pausing: str, mlflow_patience: None) -> None:
     with closing(MlflowProbe(pausing)) as probe:
-        found = judged(registry.measured(probe), can_prompt=True)
+        found = judged(mlflow.measured(probe), can_prompt=True)
     assert found.state is State.MIND
     assert "--workers 1" in found.advice

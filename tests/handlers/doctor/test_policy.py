@@ -6,9 +6,9 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bot.domain.events import Event, Tag
-from bot.domain.people import Automation
-from bot.domain.policy_changes import EditState, FileEdit
+from bot.domain.audit.events import Event, Tag
+from bot.domain.core.actors import Automation
+from bot.domain.policy.changes import EditState, FileEdit
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from handlers.doctor.check import shown

@@ -9,10 +9,10 @@ from slack_bolt import App
 from slack_sdk.socket_mode.request import SocketModeRequest
 from starlette.requests import Request
 
-from bot.domain.errors import BadInput
-from handlers.http import as_sent
-from handlers.slack.shape import check
+from bot.domain.core.errors import BadInput
+from handlers.slack.payload_schema import check
 from handlers.slack.socket_mode import SocketMode
+from handlers.web.app import as_sent
 from localslack import payloads
 from tests.support.app.harness import ALICE, ML_MODELS, click, command
 from tests.support.slack.payload_strategies import REMOVED, changed

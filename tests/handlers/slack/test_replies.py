@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from slack_sdk import WebClient
 
-from bot.domain.people import Person
-from bot.domain.text import say
-from bot.slack.blocks import said
-from bot.slack.publisher import Attached
-from handlers.slack.place import Pictured, Place, Replies
+from bot.domain.core.actors import Person
+from bot.domain.core.sentence import say
+from bot.slack.core.blocks import said
+from bot.slack.delivery.publisher import Attached
+from handlers.slack.replies import Pictured, Place, Replies
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL
 from tests.support.app.app_fixture import message_text as shown

@@ -17,17 +17,19 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bot.domain.anchors import write_anchor
-from bot.domain.approvals import Request, RequestState
-from bot.domain.commands import Help
-from bot.domain.events import GENESIS, Tag
-from bot.domain.people import Person
-from bot.domain.registry import Stage
+from bot.domain.audit.anchors import write_anchor
+from bot.domain.audit.events import GENESIS, Tag
+from bot.domain.commands.catalog import Help
+from bot.domain.core.actors import Person
+from bot.domain.promotions.request import Request, RequestState
+from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
-from handlers.cli import main
-from handlers.terminal import audits, grammar, listed, screen
-from handlers.terminal.documents import KEYS
-from handlers.terminal.verbs import AuditExport, AuditShow, AuditVerify
+from handlers.terminal import audit
+from handlers.terminal.command_line import grammar, index
+from handlers.terminal.command_line.commands import AuditExport, AuditShow, AuditVerify
+from handlers.terminal.main import main
+from handlers.terminal.output import console
+from handlers.terminal.output.documents import KEYS
 from scripts import docs
 from tests.support.ledger.previous_release import LEDGER, database
 from tests.support.ledger.tampering import NOW, VOTE, keep, tamper
@@ -131,7 +133,7 @@ def test_where_nothing_happened_that_is_said(registrar: CliRunner) -> None:
 
 def test_on_a_screen_there_is_a_table(registrar: CliRunner, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch) -> None:
     keep(ledger, VOTE)
-    monkeypatch.setattr(screen, "console", lambda: Console(force_terminal=True, width=60, color_system=None))
+    monkeypatch.setattr(console, "console", lambda: Console(force_terminal=True, width=60, color_system=None))
     lines = registrar("audit", "show").out.splitlines()
     assert lines[0].split() == ["Number", "When", "(UTC)", "What"]
     assert max(map(len, lines)) <= 60
@@ -245,7 +247,7 @@ def test_an_anchor_file_that_cannot_be_read_is_told(
 def test_an_export_can_be_verified_with_nothing_but_sha_256(
     registrar: CliRunner, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audits, "PAGE", 2)
+    monkeypatch.setattr(audit, "PAGE", 2)
     keep(ledger, *(replace(VOTE, subject=f"r{n}", why="größer ★ \u2028") for n in range(5)))
     said = registrar("audit", "export")
     assert (said.code, said.err) == (0, "")
@@ -332,7 +334,7 @@ def test_an_audit_on_postgresql_is_shown_verified_and_exported(registrar: CliRun
 # -- the line ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("group", listed.GROUPS)
+@pytest.mark.parametrize("group", index.GROUPS)
 def test_the_help_of_a_group_names_its_verbs(group: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([group, "--help"])

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from handlers.cli import main
-from handlers.terminal.completion import OWN_FLAGS, SHELLS, script
-from handlers.terminal.grammar import VERBS
-from handlers.terminal.listed import GROUPS, OWN
+from handlers.terminal.command_line.completion import OWN_FLAGS, SHELLS, script
+from handlers.terminal.command_line.grammar import VERBS
+from handlers.terminal.command_line.index import GROUPS, OWN
+from handlers.terminal.main import main
 
 BASH = shutil.which("bash")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from handlers.cli import main
-from handlers.terminal.documents import KEYS
-from handlers.terminal.verbs import PolicyCheck, PolicyShow
+from handlers.terminal.command_line.commands import PolicyCheck, PolicyShow
+from handlers.terminal.main import main
+from handlers.terminal.output.documents import KEYS
 from tests.support.terminal.cli_runner import CommandOutput
 
 Registrar = Callable[..., CommandOutput]

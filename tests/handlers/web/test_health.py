@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from bot.domain.errors import RegistryRefused, RegistryUnreachable
-from bot.domain.registry import ModelInfo
+from bot.domain.core.errors import RegistryRefused, RegistryUnreachable
+from bot.domain.registry.model import ModelInfo
 from bot.registry.memory import MemoryRegistry
-from handlers.readiness import NotWell, Part, Readiness, of_registry
+from handlers.web.readiness import NotWell, Part, Readiness, of_registry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, running_app
 from tests.support.waiting import wait_until

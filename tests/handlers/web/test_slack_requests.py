@@ -11,8 +11,8 @@ import httpx
 import pytest
 from slack_bolt import App, BoltRequest, BoltResponse
 
-from handlers.bodies import BODY_MOST
-from handlers.http import create
+from handlers.api.body import BODY_MOST
+from handlers.web.app import create
 from localslack.signing import signature, signed_headers
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from bot.domain.approvals import RequestState
-from bot.domain.policy import Policy
+from bot.domain.policy.policy import Policy
+from bot.domain.promotions.request import RequestState
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import MANIFEST, AdjustableClock, RunningApp, make_policy, message_text, running_app

@@ -12,11 +12,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.domain.errors import BadInput
-from bot.domain.grammar import Command
-from bot.domain.parsing import parse
-from bot.slack import answers, cards, incident_card, modals, monitoring, notices, rolling, timeline
-from bot.slack.texts import unescape
+from bot.domain.commands.base import Command
+from bot.domain.commands.parser import parse
+from bot.domain.core.errors import BadInput
+from bot.slack.core.mrkdwn import unescape
+from bot.slack.monitoring import answers as monitoring_answers
+from bot.slack.monitoring import incident_card
+from bot.slack.promotions import modals, request_card
+from bot.slack.registry import answers as registry_answers
+from bot.slack.rollbacks import history as history_answer
+from bot.slack.rollbacks import rollback_card
+from bot.slack.transitions import drift_notice
 from localslack import LocalSlack, payloads
 from localslack.signing import signature
 from tests.support.app.harness import ALICE, BOB, click, command
@@ -26,36 +32,36 @@ from tests.support.slack.payload_strategies import ANYTHING, CHANGING, actor, ma
 from tests.support.slack.worst_case_messages import every_message
 
 BUTTONS = (
-    cards.APPROVE,
-    cards.REJECT,
-    cards.DETAILS,
-    cards.OVERRIDE,
-    cards.WITHDRAW,
-    cards.AGAIN,
-    cards.REVIEW,
-    answers.MENU_ASK,
-    answers.MENU_REQUESTS,
-    answers.MENU_MODELS,
-    answers.MENU_HELP,
-    answers.ARCHIVE,
-    answers.KEEP,
-    answers.PAGE_BACK,
-    answers.PAGE_ON,
-    notices.DETAILS,
-    notices.COMPARE,
-    notices.ASK_STAGING,
-    notices.MEND,
-    timeline.POST,
-    rolling.UNDO,
-    monitoring.ADD,
-    monitoring.SHOW,
-    monitoring.CHECK,
-    monitoring.PAUSE,
-    monitoring.RESUME,
-    monitoring.SILENCE,
-    monitoring.UNSILENCE,
-    monitoring.BACKTEST,
-    monitoring.CHART,
+    request_card.APPROVE,
+    request_card.REJECT,
+    request_card.DETAILS,
+    request_card.OVERRIDE,
+    request_card.WITHDRAW,
+    request_card.AGAIN,
+    request_card.REVIEW,
+    registry_answers.MENU_ASK,
+    registry_answers.MENU_REQUESTS,
+    registry_answers.MENU_MODELS,
+    registry_answers.MENU_HELP,
+    registry_answers.ARCHIVE,
+    registry_answers.KEEP,
+    registry_answers.PAGE_BACK,
+    registry_answers.PAGE_ON,
+    drift_notice.DETAILS,
+    drift_notice.COMPARE,
+    drift_notice.ASK_STAGING,
+    drift_notice.MEND,
+    history_answer.POST,
+    rollback_card.UNDO,
+    monitoring_answers.ADD,
+    monitoring_answers.SHOW,
+    monitoring_answers.CHECK,
+    monitoring_answers.PAUSE,
+    monitoring_answers.RESUME,
+    monitoring_answers.SILENCE,
+    monitoring_answers.UNSILENCE,
+    monitoring_answers.BACKTEST,
+    monitoring_answers.CHART,
     incident_card.ACKNOWLEDGE,
     incident_card.SILENCE,
     incident_card.DETAILS,
@@ -145,7 +151,7 @@ def test_whatever_an_outsider_types_changes_nothing(bot: FrontDoor, data: st.Dat
 @fuzzed
 @given(st.data())
 def test_a_broken_command_breaks_nothing(bot: FrontDoor, data: st.DataObject) -> None:
-    whole = command(ALICE, f"approve {bot.known[cards.APPROVE]}")
+    whole = command(ALICE, f"approve {bot.known[request_card.APPROVE]}")
     before = bot.kept()
     broken = urlencode(mangled(data.draw, whole), errors="surrogatepass")
     nothing_broke(bot, bot.signed(broken.encode()))
@@ -190,7 +196,7 @@ def test_a_press_of_a_button_that_nobody_has_made_changes_nothing(
     if name in BUTTONS:
         return
     before = bot.kept()
-    nothing_broke(bot, bot.send(mangled(data.draw, click(BOB, bot.known[cards.APPROVE], f"x{name}"))))
+    nothing_broke(bot, bot.send(mangled(data.draw, click(BOB, bot.known[request_card.APPROVE], f"x{name}"))))
     assert bot.kept() == before
 
 
@@ -205,7 +211,7 @@ FIELDS = {"model": MODEL, "version": "2", "to": "staging", "reason": "because"}
 def test_a_broken_form_breaks_and_decides_nothing(
     bot: FrontDoor, data: st.DataObject, callback: str, who: payloads.Actor
 ) -> None:
-    metadata = bot.known[answers.ARCHIVE if callback == modals.PROMOTE else cards.APPROVE]
+    metadata = bot.known[registry_answers.ARCHIVE if callback == modals.PROMOTE else request_card.APPROVE]
     whole = form(who, callback, metadata, FIELDS)
     before = bot.kept()
     nothing_broke(bot, bot.send(mangled(data.draw, whole)))
@@ -281,7 +287,7 @@ HEADER = st.binary(max_size=40).filter(lambda raw: not set(raw) & set(b"\r\n\0")
 @fuzzed
 @given(HEADER, HEADER)
 def test_headers_of_any_bytes_are_no_signature(bot: FrontDoor, stamp: bytes, signed: bytes) -> None:
-    body, _ = payloads.as_http_body(click(BOB, bot.known[cards.APPROVE]))
+    body, _ = payloads.as_http_body(click(BOB, bot.known[request_card.APPROVE]))
     headers = [(b"x-slack-request-timestamp", stamp), (b"x-slack-signature", signed)]
     before = bot.kept()
     answer = bot.post(body, headers)
@@ -294,7 +300,7 @@ def test_headers_of_any_bytes_are_no_signature(bot: FrontDoor, stamp: bytes, sig
 def test_a_timestamp_of_any_text_is_refused_even_where_it_is_signed(bot: FrontDoor, stamp: str) -> None:
     if stamp.isascii() and stamp.isdigit():
         return
-    body, _ = payloads.as_http_body(click(BOB, bot.known[cards.APPROVE]))
+    body, _ = payloads.as_http_body(click(BOB, bot.known[request_card.APPROVE]))
     raw = stamp.encode("latin-1", "replace")
     headers = [(b"x-slack-request-timestamp", raw), (b"x-slack-signature", signature(bot.secret, body, stamp).encode())]
     answer = bot.post(body, headers)

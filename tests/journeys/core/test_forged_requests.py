@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bot.domain.events import Tag
+from bot.domain.audit.events import Tag
 from bot.registry.memory import MemoryRegistry
-from bot.slack import cards
+from bot.slack.promotions import request_card
 from localslack import LocalSlack, PersonSeed, WorkspaceMember, payloads
 from localslack.signing import signature
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app
@@ -57,7 +57,7 @@ FORGED: list[Any] = [
 
 
 @pytest.mark.parametrize("value", FORGED, ids=[repr(value)[:30] for value in FORGED])
-@pytest.mark.parametrize("button", [cards.APPROVE, cards.REJECT, cards.DETAILS])
+@pytest.mark.parametrize("button", [request_card.APPROVE, request_card.REJECT, request_card.DETAILS])
 def test_a_forged_button_decides_nothing(bot: RunningApp, before: StateSnapshot, button: str, value: Any) -> None:
     sentence = reply_to(bot.bob, lambda: signed_client(bot).send(click(BOB, value, button)))
     assert "request" in sentence
@@ -112,7 +112,7 @@ def test_who_is_no_full_member_is_told_so(
         "ask": command(actor(who), "promote churn 2 staging"),
         "type": command(actor(who), f"approve {request.id}"),
         "press": click(actor(who), request.id),
-        "reject": click(actor(who), request.id, cards.REJECT),
+        "reject": click(actor(who), request.id, request_card.REJECT),
     }[act]
     assert sentence in whispers(bot, who, payload)
     assert take_snapshot(bot) == before

@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
-from bot.domain.events import Tag
-from bot.domain.people import Person
+from bot.domain.audit.events import Tag
+from bot.domain.core.actors import Person
 from bot.registry.memory import MemoryRegistry
-from bot.slack import answers, cards, modals, notices, timeline
+from bot.slack.promotions import modals, request_card
+from bot.slack.registry import answers as registry_answers
+from bot.slack.rollbacks import history as history_answer
+from bot.slack.transitions import drift_notice
 from localslack import LocalSlack, payloads
 from tests.support.app.app_fixture import CHANNEL, add_churn, message_text, running_app
 from tests.support.app.harness import (
@@ -87,16 +90,16 @@ TYPED = (
     "monitor reset --all",
 )
 PRESSED = (
-    cards.APPROVE,
-    cards.REJECT,
-    cards.OVERRIDE,
-    cards.WITHDRAW,
-    cards.AGAIN,
-    cards.REVIEW,
-    answers.ARCHIVE,
-    answers.MENU_ASK,
-    notices.ASK_STAGING,
-    notices.MEND,
+    request_card.APPROVE,
+    request_card.REJECT,
+    request_card.OVERRIDE,
+    request_card.WITHDRAW,
+    request_card.AGAIN,
+    request_card.REVIEW,
+    registry_answers.ARCHIVE,
+    registry_answers.MENU_ASK,
+    drift_notice.ASK_STAGING,
+    drift_notice.MEND,
 )
 FILLED_IN = (modals.PROMOTE, modals.REJECT, modals.OVERRIDE, modals.REVIEW, modals.ROLLBACK, modals.MONITOR)
 FIELDS = {"model": "churn", "version": "2", "to": "staging", "reason": "because"}
@@ -107,16 +110,16 @@ Act = Callable[[FrontDoor, payloads.Actor], dict[str, Any]]
 
 
 def _type(text: str) -> Act:
-    return lambda bot, who: command(who, text.replace("REQUEST", bot.known[cards.APPROVE]))
+    return lambda bot, who: command(who, text.replace("REQUEST", bot.known[request_card.APPROVE]))
 
 
 def _press(button: str) -> Act:
-    return lambda bot, who: click(who, bot.known.get(button, bot.known[cards.APPROVE]), button)
+    return lambda bot, who: click(who, bot.known.get(button, bot.known[request_card.APPROVE]), button)
 
 
 def _fill_in(callback: str) -> Act:
-    drafts = {modals.PROMOTE: answers.ARCHIVE, modals.ROLLBACK: callback, modals.MONITOR: callback}
-    draft = drafts.get(callback, cards.APPROVE)
+    drafts = {modals.PROMOTE: registry_answers.ARCHIVE, modals.ROLLBACK: callback, modals.MONITOR: callback}
+    draft = drafts.get(callback, request_card.APPROVE)
     fields = WATCHED if callback == modals.MONITOR else FIELDS
     return lambda bot, who: form(who, callback, bot.known[draft], fields)
 
@@ -182,9 +185,12 @@ def test_a_guest_may_look(bot: FrontDoor, text: str) -> None:
     assert len(audit_links(bot.ledger)) == events  # a refusal would be one
 
 
-@pytest.mark.parametrize("button", [cards.DETAILS, notices.DETAILS, notices.COMPARE, answers.PAGE_ON, timeline.POST])
+@pytest.mark.parametrize(
+    "button",
+    [request_card.DETAILS, drift_notice.DETAILS, drift_notice.COMPARE, registry_answers.PAGE_ON, history_answer.POST],
+)
 def test_a_stranger_s_press_shows_nothing(bot: FrontDoor, button: str) -> None:
-    value = bot.known.get(button, "history churn" if button == timeline.POST else "list --page 2")
+    value = bot.known.get(button, "history churn" if button == history_answer.POST else "list --page 2")
     assert "Only members of this workspace" in heard(bot, click(actor(VISITOR), value, button))
 
 
@@ -196,9 +202,9 @@ def test_the_home_tab_of_a_stranger_shows_nothing(bot: FrontDoor) -> None:
 
 
 def test_a_question_is_answered_by_whoever_was_asked(bot: FrontDoor) -> None:
-    before, draft = bot.kept(), bot.known[answers.ARCHIVE]
+    before, draft = bot.kept(), bot.known[registry_answers.ARCHIVE]
     carol = payloads.Actor(id="U0CAROL", name="carol")  # may archive, but was not asked
-    assert "Only whoever typed the command" in heard(bot, click(carol, draft, answers.ARCHIVE))
+    assert "Only whoever typed the command" in heard(bot, click(carol, draft, registry_answers.ARCHIVE))
     assert bot.kept() == before
     assert audit_links(bot.ledger)[-1].event.actor == Person("T0LOCAL", "U0CAROL")
 
@@ -215,14 +221,14 @@ def at_home(who: payloads.Actor) -> payloads.Actor:
 
 def test_nobody_approves_their_own_request_by_a_click_from_another_workspace(slack: LocalSlack, tmp_path: Path) -> None:
     with door(slack, tmp_path, rules=TWO_OF_THREE) as bot:
-        before, request = bot.kept(), bot.known[cards.APPROVE]
+        before, request = bot.kept(), bot.known[request_card.APPROVE]
         assert "You asked for this" in heard(bot, click(at_home(ALICE), request))
         assert bot.kept() == before
 
 
 def test_nobody_votes_twice_by_a_click_from_another_workspace(slack: LocalSlack, tmp_path: Path) -> None:
     with door(slack, tmp_path, rules=TWO_OF_THREE) as bot:
-        request = bot.known[cards.APPROVE]
+        request = bot.known[request_card.APPROVE]
         assert "1 of 2" in heard(bot, command(BOB, f"approve {request}"))
         assert "You have voted" in heard(bot, click(at_home(BOB), request))
         assert [vote.voter for vote in bot.kept().votes] == [Person("T0LOCAL", "U0BOB")]
@@ -230,7 +236,7 @@ def test_nobody_votes_twice_by_a_click_from_another_workspace(slack: LocalSlack,
 
 def test_the_audit_names_one_person_from_whichever_workspace_they_act(slack: LocalSlack, tmp_path: Path) -> None:
     with door(slack, tmp_path, rules=TWO_OF_THREE) as bot:
-        request = bot.known[cards.APPROVE]
+        request = bot.known[request_card.APPROVE]
         heard(bot, click(at_home(BOB), request))
         heard(bot, command(BOB, f"withdraw {request}"))
         voted, withdrawn = audit_links(bot.ledger)[-2:]
@@ -274,9 +280,9 @@ def test_who_could_decide_a_minute_ago_is_asked_for_anew(
 ) -> None:
     watch = Watch()
     with door(slack, tmp_path, rules={"*": RULE}, monotonic=watch) as bot:
-        request = bot.known[cards.APPROVE]
+        request = bot.known[request_card.APPROVE]
         assert "Say why" in heard(bot, form(BOB, modals.REJECT, request, {"reason": ""}))
-        heard(bot, click(BOB, request, cards.REJECT))  # he may, and both of Slack's answers are known now
+        heard(bot, click(BOB, request, request_card.REJECT))  # he may, and both of Slack's answers are known now
         change(slack)
         watch.seconds += 60.1
         before = bot.kept()

@@ -21,11 +21,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bot.domain.registry import Stage
+from bot.domain.registry.model import Stage
 from bot.policy_file import load_policy
 from bot.registry.memory import MemoryRegistry
-from handlers.demo import models, serving, snapshot, stage, welcome
-from handlers.demo.home import Home, leave_the_real_world, serving_port
+from handlers.demo import model_server, models, setup, snapshot, welcome
+from handlers.demo.folder import Home, leave_the_real_world, serving_port
 from handlers.demo.progress import Progress
 from handlers.demo.story import Story, StoryError
 from localslack import LocalSlack, connect
@@ -188,7 +188,7 @@ def test_a_home_of_an_earlier_demo_is_started_and_told_what_it_lacks(app: Runnin
     home.policy.write_text("channel: '#ml-models'\nmodels: {'*': {}}\n")
     with home.opened():
         assert serving_port(load_policy(home.policy), models.MODEL) is None
-    assert not stage.is_watched(app.registrar)
+    assert not setup.is_watched(app.registrar)
     told = welcome.lines(40123, home, "Type this", is_watched=False)
     assert any("from an earlier demo and has no monitor" in line for line in told)
 
@@ -198,10 +198,10 @@ def test_what_serves_is_started_again_when_it_dies_and_ends_with_the_demo(
 ) -> None:
     script = tmp_path / "serve.py"
     script.write_text("import sys\nprint('begun', flush=True)\nsys.exit(3)\n")
-    monkeypatch.setattr(serving, "SCRIPT", script)
-    monkeypatch.setattr(serving, "AGAIN", 0.05)
+    monkeypatch.setattr(model_server, "SCRIPT", script)
+    monkeypatch.setattr(model_server, "AGAIN", 0.05)
     home = Home(tmp_path / "home")
-    with home.opened(), serving.Serving(home, "http://127.0.0.1:9", 9) as running:
+    with home.opened(), model_server.Serving(home, "http://127.0.0.1:9", 9) as running:
         running.start()
         pause = threading.Event()
         for _ in range(200):
@@ -332,38 +332,38 @@ def test_a_terminal_keeps_one_line_for_a_long_step() -> None:
 
 def test_it_is_ready_with_a_reading_of_this_start(slack: LocalSlack, tmp_path: Path) -> None:
     with monitored_app(slack, tmp_path) as (app, clock, _):
-        wait_until(lambda: stage._has_reading(app.registrar, clock.now() - timedelta(days=1)))
+        wait_until(lambda: setup._has_reading(app.registrar, clock.now() - timedelta(days=1)))
         now = clock.now()
-        assert not stage._has_reading(app.registrar, now + timedelta(days=1))
-        wait_until(lambda: stage._has_reading(app.registrar, now))
+        assert not setup._has_reading(app.registrar, now + timedelta(days=1))
+        wait_until(lambda: setup._has_reading(app.registrar, now))
 
 
 def test_nobody_waits_for_a_monitor_that_is_not_there(app: RunningApp, tmp_path: Path) -> None:
-    assert stage._has_reading(app.registrar, app.registrar.context.clock.now())
+    assert setup._has_reading(app.registrar, app.registrar.context.clock.now())
 
 
 def test_nobody_waits_for_a_serve_py_that_keeps_dying(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
-    with home.opened(), serving.Serving(home, "http://127.0.0.1:9", 9) as dying:
-        dying.deaths = stage.DEATHS
-        assert not stage._wait(dying.answers, dying)
+    with home.opened(), model_server.Serving(home, "http://127.0.0.1:9", 9) as dying:
+        dying.deaths = setup.DEATHS
+        assert not setup._wait(dying.answers, dying)
 
 
 def test_what_serves_says_so(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     with home.opened(), run_receiver() as receiver:
         port = urlsplit(receiver.url).port
-        running = serving.Serving(home, "http://127.0.0.1:9", port)
+        running = model_server.Serving(home, "http://127.0.0.1:9", port)
         receiver.replies = [PlannedReply(503), PlannedReply(200)]
         assert [running.answers(), running.answers()] == [False, True]
-    assert not serving.Serving(home, "http://127.0.0.1:9", None).answers()
+    assert not model_server.Serving(home, "http://127.0.0.1:9", None).answers()
 
 
 def test_what_waits_from_last_time_is_told_first(app: RunningApp) -> None:
-    assert stage.first_act(app.registrar).endswith("/model promote churn 4 production")
+    assert setup.first_act(app.registrar).endswith("/model promote churn 4 production")
     app.alice.types(welcome.CHANNEL, "/model promote churn 4 production")
     app.card()
-    assert "still pending" in stage.first_act(app.registrar)
+    assert "still pending" in setup.first_act(app.registrar)
 
 
 def test_there_are_as_many_versions_as_the_script_has_candidates() -> None:
@@ -371,6 +371,6 @@ def test_there_are_as_many_versions_as_the_script_has_candidates() -> None:
 
 
 def test_help_is_not_slowed_down_by_what_only_the_demo_needs() -> None:
-    code = "import sys, handlers.cli; print({'mlflow', 'slack_bolt', 'uvicorn'} & set(sys.modules))"
+    code = "import sys, handlers.terminal.main; print({'mlflow', 'slack_bolt', 'uvicorn'} & set(sys.modules))"
     said = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True, timeout=30)
     assert said.stdout == "set()\n"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from bot.domain.policy import Policy, read_policy
+from bot.domain.policy.policy import Policy, read_policy
 from tests.support.app.app_fixture import CHANNEL, MANIFEST, AdjustableClock, RunningApp, message_text, running_app
 from tests.support.app.workspaces import local_slack
 from tests.support.github.fake_github import GitHub
@@ -49,7 +49,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     """Set everything up, and train a model for a pull request."""
     import mlflow
 
-    from bot.registry.mlflow import MlflowRegistry
+    from bot.registry.mlflow.registry import MlflowRegistry
 
     folder = tmp_path_factory.mktemp("team")
     (folder / "token").write_text(TOKEN)

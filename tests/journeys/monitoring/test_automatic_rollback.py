@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from bot.domain.errors import BadInput
-from bot.domain.registry import Stage
-from bot.domain.signing import signature
+from bot.domain.core.errors import BadInput
+from bot.domain.core.signing import signature
+from bot.domain.registry.model import Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, POLICY, RunningApp, make_policy, message_text, running_app

@@ -6,11 +6,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from bot.domain import incident_words
-from bot.domain.incidents import Doing, Incident, IncidentKind
-from bot.domain.registry import Stage
-from bot.domain.text import say
-from bot.services.rows import chart_note, charted_note, incident_note, thread_note
+from bot.domain.core.sentence import say
+from bot.domain.monitoring import incident_messages
+from bot.domain.monitoring.incident import Doing, Incident, IncidentKind
+from bot.domain.registry.model import Stage
+from bot.services.core.outbox_messages import chart_note, charted_note, incident_note, thread_note
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text
 from tests.support.app.harness import reply_to
 from tests.support.app.monitors import find_monitor, record_measurements, serving_since
@@ -30,7 +30,7 @@ def picture_in(message: dict[str, Any]) -> dict[str, Any] | None:
 def alert(app: RunningApp, doing: Doing = Doing.NOTIFIED, **changes: Any) -> dict[str, Any]:
     """Open an incident about the version in Production, and return its message once all of it is posted."""
     monitor, now = find_monitor(app), datetime.now(UTC)
-    line = incident_words.line(monitor, say("0.61 is not greater than 0.85."))
+    line = incident_messages.line(monitor, say("0.61 is not greater than 0.85."))
     incident = Incident(
         id="i4k7q",
         kind=IncidentKind.FAILED,
@@ -48,7 +48,7 @@ def alert(app: RunningApp, doing: Doing = Doing.NOTIFIED, **changes: Any) -> dic
     with app.ledger.write() as tx:
         tx.add_incident(replace(incident, **changes))
         tx.add_note(incident_note(incident, "opened", CHANNEL))
-        tx.add_note(thread_note(incident.id, "opened", incident_words.opened(incident)))
+        tx.add_note(thread_note(incident.id, "opened", incident_messages.opened(incident)))
         tx.add_note(chart_note(incident))
     app.registrar.outbox.deliver()
     wait_until(lambda: is_quiet(app.ledger))  # the bot's own thread may have delivered some of it

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bot.domain.events import Tag
-from bot.domain.registry import Stage
+from bot.domain.audit.events import Tag
+from bot.domain.registry.model import Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, AdjustableClock, RunningApp, message_text, running_app

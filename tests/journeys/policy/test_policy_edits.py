@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from bot.domain.approvals import RequestState
+from bot.domain.promotions.request import RequestState
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, POLICY, AdjustableClock, RunningApp, message_text, running_app

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from bot.domain.events import Tag
-from bot.domain.people import Person
-from bot.domain.policy import read_policy
-from bot.domain.registry import Stage
+from bot.domain.audit.events import Tag
+from bot.domain.core.actors import Person
+from bot.domain.policy.policy import read_policy
+from bot.domain.registry.model import Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, POLICY, RunningApp, message_text, running_app

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.events import Tag
+from bot.domain.audit.events import Tag
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, AdjustableClock, RunningApp, message_text, running_app

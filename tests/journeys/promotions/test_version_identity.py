@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bot.domain.registry import Stage
-from bot.registry.mlflow import MlflowRegistry
+from bot.domain.registry.model import Stage
+from bot.registry.mlflow.registry import MlflowRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app
 from tests.support.registry.mlflow_process import MlflowServer

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from bot.anchor_file import AnchorFile
-from bot.domain.anchors import AnchoredHead, read_anchors
-from bot.domain.events import Tag
-from bot.domain.people import Automation
-from bot.domain.policy import Policy, read_policy
-from bot.domain.text import unpack
-from bot.ledger.audit import stream, verify
-from bot.services.anchoring import Anchoring
+from bot.domain.audit.anchors import AnchoredHead, read_anchors
+from bot.domain.audit.events import Tag
+from bot.domain.core.actors import Automation
+from bot.domain.core.sentence import unpack
+from bot.domain.policy.policy import Policy, read_policy
+from bot.ledger.audit_chain import stream, verify
+from bot.services.audit.anchoring import Anchoring
 from tests.support.services.bench import POLICY, Bench
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.authority import Act
-from bot.domain.commands import FreezeModel
-from bot.domain.errors import Refused
-from bot.domain.events import Tag
-from bot.domain.parsing import build
-from bot.domain.registry import Stage
+from bot.domain.audit.events import Tag
+from bot.domain.commands.catalog import FreezeModel
+from bot.domain.commands.parser import build
+from bot.domain.core.errors import Refused
+from bot.domain.policy.authorization import Act
+from bot.domain.registry.model import Stage
 from tests.support.services.bench import ALICE, BOB, GUEST, Bench
 
 

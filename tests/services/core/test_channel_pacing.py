@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.errors import LedgerUnavailable
+from bot.domain.core.errors import LedgerUnavailable
 from bot.ports import Note, NoteKind
-from bot.services.outbox import Outbox
+from bot.services.core.outbox import Outbox
 from tests.support.services.bench import Bench
 from tests.support.services.fake_notifier import DELIVERED, FakeNotifier
 from tests.support.services.outbox import UNKNOWN, later, put

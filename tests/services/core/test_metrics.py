@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.domain.errors import LedgerUnavailable, RegistrarError
-from bot.domain.events import Event, Tag
-from bot.domain.monitors import Outcome
-from bot.domain.people import Automation
+from bot.domain.audit.events import Event, Tag
+from bot.domain.core.actors import Automation
+from bot.domain.core.errors import LedgerUnavailable, RegistrarError
+from bot.domain.monitoring.monitor import Outcome
 from bot.ledger import SqlLedger
-from bot.metrics import SHAPES, Metrics
+from bot.metrics.prometheus import SHAPES, Metrics
 from tests.support.monitoring.monitoring import add_monitor, check_values
 from tests.support.network.prometheus_server import promtool
 from tests.support.services.bench import ALICE, BOB, CAROL, STRANGER, Bench, ManualClock

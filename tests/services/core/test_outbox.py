@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from bot.ports import Delivery, NoteKind, Outcome, Posting
-from bot.services.outbox import Outbox
+from bot.services.core.outbox import Outbox
 from tests.support.services.bench import Bench
 from tests.support.services.fake_notifier import DELIVERED, FakeNotifier
 from tests.support.services.outbox import UNKNOWN, later, put

@@ -12,9 +12,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from bot.domain.moves import MoveState
-from bot.domain.policy import unsigned_endpoints
-from bot.domain.registry import Stage
+from bot.domain.policy.policy import unsigned_endpoints
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import MoveState
 from bot.ports import Note, NoteKind
 from tests.support.services.webhook_events import SECRET, TOKEN, WebhookHarness
 

@@ -10,10 +10,10 @@ from functools import partial
 
 import pytest
 
-from bot.domain.events import Tag
-from bot.domain.policy import read_policy
+from bot.domain.audit.events import Tag
+from bot.domain.policy.policy import read_policy
 from bot.ports import Delivery, Note, NoteKind, Outcome
-from bot.services.outbox import FOR_ENDPOINTS, Outbox
+from bot.services.core.outbox import FOR_ENDPOINTS, Outbox
 from bot.webhooks import WAIT_MOST, Webhooks
 from tests.support.network.http_receiver import PlannedReply, run_receiver
 from tests.support.services.bench import POLICY

@@ -8,13 +8,13 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.backtests import Backtest
-from bot.domain.errors import BadInput, Refused
-from bot.domain.events import Tag
-from bot.domain.incidents import Tripped
-from bot.domain.monitors import Firing, Monitor, State
-from bot.domain.text import say
-from bot.services.monitors import Monitors
+from bot.domain.audit.events import Tag
+from bot.domain.core.errors import BadInput, Refused
+from bot.domain.core.sentence import say
+from bot.domain.monitoring.backtest import Backtest
+from bot.domain.monitoring.incident import Tripped
+from bot.domain.monitoring.monitor import Firing, Monitor, State
+from bot.services.monitoring.monitors import Monitors
 from tests.support.monitoring.monitor_commands import ADD, MonitorCommands
 from tests.support.services.bench import BOB, CAROL, DAVE
 

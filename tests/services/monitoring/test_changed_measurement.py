@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from bot.domain.monitors import Answer, Monitor, State
-from bot.domain.parsing import parse
+from bot.domain.commands.parser import parse
+from bot.domain.monitoring.monitor import Answer, Monitor, State
 from bot.ports import Query
-from bot.services.backtesting import Backtesting
-from bot.services.monitors import Monitors
+from bot.services.monitoring.backtests import Backtesting
+from bot.services.monitoring.monitors import Monitors
 from tests.support.monitoring.monitoring import (
     HOURS,
     QUICK,

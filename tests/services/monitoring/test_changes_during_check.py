@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.incidents import Doing
-from bot.domain.monitors import Answer
-from bot.domain.parsing import parse
+from bot.domain.commands.parser import parse
+from bot.domain.monitoring.incident import Doing
+from bot.domain.monitoring.monitor import Answer
 from bot.ports import Query
-from bot.services.monitors import Monitors
+from bot.services.monitoring.monitors import Monitors
 from tests.support.monitoring.monitoring import add_monitor, check_values, incidents, rollbacks
 from tests.support.services.bench import BOB, Bench
 

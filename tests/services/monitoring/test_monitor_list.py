@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.errors import Refused, UnknownModel
-from bot.domain.incidents import Tripped
-from bot.domain.monitors import Standing, State
-from bot.domain.policy import read_policy
-from bot.domain.text import say
-from bot.services.context import Rules
-from bot.services.homes import Homes
-from bot.slack.home import home
-from bot.slack.monitoring import monitor_list
+from bot.domain.core.errors import Refused, UnknownModel
+from bot.domain.core.sentence import say
+from bot.domain.monitoring.incident import Tripped
+from bot.domain.monitoring.monitor import Standing, State
+from bot.domain.policy.policy import read_policy
+from bot.services.core.context import Rules
+from bot.services.home.home import Homes
+from bot.slack.home.view import home
+from bot.slack.monitoring.answers import monitor_list
 from tests.support.monitoring.monitor_commands import ADD, LIVE, MonitorCommands
 from tests.support.services.bench import ALICE, BOB, DAVE, POLICY
 

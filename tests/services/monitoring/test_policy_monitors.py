@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from bot.domain.events import Event, Tag
-from bot.domain.incidents import Doing, IncidentKind
-from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Monitor, State
-from bot.domain.policy import read_policy
-from bot.domain.text import unpack
+from bot.domain.audit.events import Event, Tag
+from bot.domain.core.sentence import unpack
+from bot.domain.monitoring.incident import Doing, IncidentKind
+from bot.domain.monitoring.monitor import Monitor, State
+from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.policy.policy import read_policy
 from bot.ports import NoteKind, Posting
-from bot.services.context import Rules
+from bot.services.core.context import Rules
 from tests.support.monitoring.monitoring import (
     HOURS,
     QUICK,

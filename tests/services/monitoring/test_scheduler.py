@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from bot.domain.evaluation import judge
-from bot.domain.incidents import IncidentKind
-from bot.domain.monitors import Answer, Monitor, Outcome, State
-from bot.domain.registry import Stage
-from bot.services import monitoring
+from bot.domain.monitoring.incident import IncidentKind
+from bot.domain.monitoring.monitor import Answer, Monitor, Outcome, State
+from bot.domain.monitoring.rules.evaluation import judge
+from bot.domain.registry.model import Stage
+from bot.services.monitoring import scheduler
 from tests.support.monitoring.monitoring import (
     HOURS,
     add_monitor,
@@ -235,7 +235,7 @@ def test_a_rule_that_raises_stops_nobody_else(served: Bench, monkeypatch: pytest
             raise ZeroDivisionError("oops")
         return judge(monitor, *more)
 
-    monkeypatch.setattr(monitoring, "judge", odd)
+    monkeypatch.setattr(scheduler, "judge", odd)
     broken, other = add_monitor(served, "odd", query="accuracy"), add_monitor(served)
     check_values(served, 0.9, 0.9, 0.9)
     assert (monitor_state(served, other).state, monitor_state(served, other).slot) == (State.OK, 3)

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.errors import BadInput
-from bot.domain.events import Tag
+from bot.domain.audit.events import Tag
+from bot.domain.core.errors import BadInput
 from tests.support.monitoring.monitor_commands import ADD, MonitorCommands
 from tests.support.services.bench import BOB
 

@@ -7,14 +7,14 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.approvals import RequestState
-from bot.domain.errors import BadInput, Refused, RegistryUnreachable
-from bot.domain.events import Tag
-from bot.domain.evidence import GateResult
-from bot.domain.moves import MoveState
-from bot.domain.people import Caller
-from bot.domain.policy import read_policy
-from bot.domain.registry import Stage
+from bot.domain.audit.events import Tag
+from bot.domain.core.actors import Caller
+from bot.domain.core.errors import BadInput, Refused, RegistryUnreachable
+from bot.domain.policy.policy import read_policy
+from bot.domain.promotions.request import RequestState
+from bot.domain.promotions.snapshot import GateResult
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import MoveState
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, POLICY, STRANGER, Bench, second_bench
 from tests.support.services.freezes import freeze, unfreeze
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.errors import Misconfigured
-from bot.domain.events import Event, Tag
-from bot.domain.policy_changes import EditState, FileEdit, edit_words
+from bot.domain.audit.events import Event, Tag
+from bot.domain.core.errors import Misconfigured
+from bot.domain.policy.changes import EditState, FileEdit, edit_words
 from bot.policy_file import PolicyFile
-from bot.services.policies import READER, Policies, revision
+from bot.services.policy.reload import READER, Policies, revision
 from tests.support.services.bench import Bench, second_bench
 from tests.support.services.policy_file import (
     BROKEN,

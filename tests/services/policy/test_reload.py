@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.domain.approvals import RequestState
-from bot.domain.errors import LedgerUnavailable, Refused
-from bot.domain.events import Tag
-from bot.domain.policy_changes import policy_changes, waits
+from bot.domain.audit.events import Tag
+from bot.domain.core.errors import LedgerUnavailable, Refused
+from bot.domain.policy.changes import policy_changes, waits
+from bot.domain.promotions.request import RequestState
 from bot.policy_file import PolicyFile
-from bot.services.policies import Policies, revision
-from handlers.cli import POLICY as TEMPLATE
+from bot.services.policy.reload import Policies, revision
+from handlers.terminal.main import POLICY as TEMPLATE
 from tests.support.paths import ROOT
 from tests.support.services.bench import BOB, Bench
 from tests.support.services.policy_file import (

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.approvals import RequestState
-from bot.domain.errors import AlreadyDecided, BadInput, Misconfigured, Refused
-from bot.domain.policy import read_policy
-from bot.domain.registry import Stage, check_model_name
-from bot.services.gating import Gating
-from bot.services.moves import Moves
+from bot.domain.core.errors import AlreadyDecided, BadInput, Misconfigured, Refused
+from bot.domain.policy.policy import read_policy
+from bot.domain.promotions.request import RequestState
+from bot.domain.registry.model import Stage, check_model_name
+from bot.services.promotions.gate_checks import Gating
+from bot.services.transitions.executor import Moves
 from tests.support.services.bench import BOB, STRANGER, Bench
 from tests.support.services.production_rules import with_production_rule
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from bot.domain.approvals import RequestState
-from bot.domain.errors import Refused
-from bot.domain.events import Tag
-from bot.domain.registry import Stage
+from bot.domain.audit.events import Tag
+from bot.domain.core.errors import Refused
+from bot.domain.promotions.request import RequestState
+from bot.domain.registry.model import Stage
 from tests.support.services.bench import ALICE, BOB, POLICY, Bench, second_bench
 from tests.support.services.production_rules import with_production_rule
 

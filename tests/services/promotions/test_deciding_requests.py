@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bot.domain.approvals import Request, RequestState
-from bot.domain.authority import Act
-from bot.domain.errors import AlreadyDecided, Refused, RegistrarError, UnknownRequest
-from bot.domain.events import Tag
-from bot.domain.moves import MoveState
-from bot.domain.people import Automation, Caller, Client, Operator
+from bot.domain.audit.events import Tag
+from bot.domain.core.actors import Automation, Caller, Client, Operator
+from bot.domain.core.errors import AlreadyDecided, Refused, RegistrarError, UnknownRequest
+from bot.domain.policy.authorization import Act
+from bot.domain.promotions.request import Request, RequestState
+from bot.domain.transitions.transition import MoveState
 from bot.ports import NoteKind
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, STRANGER, Bench
 

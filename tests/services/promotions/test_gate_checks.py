@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.approvals import Request, RequestState
-from bot.domain.errors import AlreadyDecided, GateFailed, Refused, RegistryRefused, RegistryUnreachable
-from bot.domain.events import Tag
-from bot.domain.people import Caller
-from bot.domain.registry import Package, VersionInfo
+from bot.domain.audit.events import Tag
+from bot.domain.core.actors import Caller
+from bot.domain.core.errors import AlreadyDecided, GateFailed, Refused, RegistryRefused, RegistryUnreachable
+from bot.domain.promotions.request import Request, RequestState
+from bot.domain.registry.model import Package, VersionInfo
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, Bench
 from tests.support.services.gates import (
     ACCURATE,

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from bot.domain.approvals import Request, RequestState
-from bot.domain.errors import AlreadyDecided, GateFailed
-from bot.domain.events import Tag
-from bot.domain.registry import Column, Package, Signature, Stage
+from bot.domain.audit.events import Tag
+from bot.domain.core.errors import AlreadyDecided, GateFailed
+from bot.domain.promotions.request import Request, RequestState
+from bot.domain.registry.model import Column, Package, Signature, Stage
 from tests.support.services.bench import Bench
 from tests.support.services.gates import (
     ACCURATE,

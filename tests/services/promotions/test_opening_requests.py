@@ -7,9 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.approvals import RequestState
-from bot.domain.commands import Promote
-from bot.domain.errors import (
+from bot.domain.commands.catalog import Promote
+from bot.domain.commands.parser import load, parse
+from bot.domain.core.actors import Automation, Client
+from bot.domain.core.errors import (
     AlreadyOpen,
     BadInput,
     Refused,
@@ -18,9 +19,8 @@ from bot.domain.errors import (
     UnknownRequest,
     UnknownVersion,
 )
-from bot.domain.parsing import load, parse
-from bot.domain.people import Automation, Client
-from bot.domain.registry import Stage, VersionInfo
+from bot.domain.promotions.request import RequestState
+from bot.domain.registry.model import Stage, VersionInfo
 from tests.support.services.bench import ALICE, BOB, GUEST, STRANGER, Bench
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from bot.domain.events import Tag
+from bot.domain.audit.events import Tag
 from bot.ports import NoteKind
 from tests.support.services.bench import Bench, second_bench
 from tests.support.services.gates import events, set_gates

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from bot.domain.approvals import Request, RequestState
-from bot.domain.callers import Effect, ForCallers
-from bot.domain.errors import FilesUnreachable
-from bot.domain.people import Caller
-from bot.domain.registry import Column, Package, Signature, VersionInfo
+from bot.domain.core.actors import Caller
+from bot.domain.core.errors import FilesUnreachable
+from bot.domain.promotions.request import Request, RequestState
+from bot.domain.registry.model import Column, Package, Signature, VersionInfo
+from bot.domain.registry.signature_changes import Effect, ForCallers
 from tests.support.monitoring.monitoring import add_monitor
 from tests.support.services.bench import ALICE, BOB, Bench
 from tests.support.services.blocked_versions import set_production_rule

@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import create_engine, text
 
-from bot.domain.approvals import RequestState
-from bot.domain.errors import Refused
-from bot.domain.moves import Move, MoveKind, MoveState
-from bot.domain.registry import Identity, Stage
-from bot.domain.rollbacks import last_good, stretches
-from bot.domain.text import unpack
+from bot.domain.core.errors import Refused
+from bot.domain.core.sentence import unpack
+from bot.domain.promotions.request import RequestState
+from bot.domain.registry.model import Identity, Stage
+from bot.domain.rollbacks.rollback import last_good, stretches
+from bot.domain.transitions.transition import Move, MoveKind, MoveState
 from tests.support.services.bench import BOB, DAVE, Bench
 
 Attack = Callable[[Bench], None]

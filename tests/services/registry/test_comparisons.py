@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from bot.domain.commands import Best, Compare
-from bot.domain.errors import UnknownModel
-from bot.domain.parsing import build
-from bot.domain.registry import RunInfo, Stage
+from bot.domain.commands.catalog import Best, Compare
+from bot.domain.commands.parser import build
+from bot.domain.core.errors import UnknownModel
+from bot.domain.registry.model import RunInfo, Stage
 from tests.support.services.bench import Bench
 
 

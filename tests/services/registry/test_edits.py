@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.errors import BadInput, Refused, RegistryUnreachable
-from bot.domain.events import Tag
-from bot.domain.moves import MoveState
-from bot.domain.registry import Stage
+from bot.domain.audit.events import Tag
+from bot.domain.core.errors import BadInput, Refused, RegistryUnreachable
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import MoveState
 from bot.ports import NoteKind
 from tests.support.services.bench import ALICE, BOB, CAROL, Bench
 

@@ -7,18 +7,18 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.authority import Act
-from bot.domain.commands import History
-from bot.domain.errors import FilesUnreachable, Refused, UnknownModel, UnknownRequest
-from bot.domain.history import Window, overlapping
-from bot.domain.history_words import answer
-from bot.domain.moves import Move, MoveKind, MoveState
-from bot.domain.parsing import parse
-from bot.domain.registry import Package, Stage, parse_version
-from bot.domain.rollbacks import stretches
-from bot.ledger import statements
-from bot.services import lookups
-from bot.services.gatekeeper import Gatekeeper
+from bot.domain.commands.catalog import History
+from bot.domain.commands.parser import parse
+from bot.domain.core.errors import FilesUnreachable, Refused, UnknownModel, UnknownRequest
+from bot.domain.policy.authorization import Act
+from bot.domain.registry.model import Package, Stage, parse_version
+from bot.domain.rollbacks.history import Window, overlapping
+from bot.domain.rollbacks.history_messages import answer
+from bot.domain.rollbacks.rollback import stretches
+from bot.domain.transitions.transition import Move, MoveKind, MoveState
+from bot.ledger.stores import statements
+from bot.services.core.access import Gatekeeper
+from bot.services.registry import queries
 from tests.support.services.bench import ALICE, BOB, GUEST, STRANGER, Bench
 
 
@@ -286,7 +286,7 @@ def long_life(bench: Bench, seed: int, number: int = 60) -> list[Move]:
 def test_a_long_history_is_read_in_parts_and_tells_the_same(
     bench: Bench, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookups, "MOVES_PAGE", 3)
+    monkeypatch.setattr(queries, "MOVES_PAGE", 3)
     monkeypatch.setattr(statements, "AROUND", 2)
     statements.moves_of.cache_clear()
     whole = stretches(long_life(bench, seed))

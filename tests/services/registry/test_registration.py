@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.errors import Busy, RegistryRefused, RegistryUnreachable, UnknownRun, UnknownVersion
-from bot.domain.events import Tag
-from bot.domain.people import Operator
-from bot.domain.registry import Column, Package, Signature, Stage
-from bot.services import registration
+from bot.domain.audit.events import Tag
+from bot.domain.core.actors import Operator
+from bot.domain.core.errors import Busy, RegistryRefused, RegistryUnreachable, UnknownRun, UnknownVersion
+from bot.domain.registry.model import Column, Package, Signature, Stage
+from bot.services.registry import registration
 from tests.support.services.bench import ALICE, GUEST, Bench, second_bench
 
 INTEGER = Signature(inputs=(Column(name="tenure", type="integer"),), outputs=(Column(name="p", type="double"),))

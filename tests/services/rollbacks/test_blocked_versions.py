@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.approvals import RequestState
-from bot.domain.commands import Unblock, Validate
-from bot.domain.errors import GateFailed, LedgerUnavailable, Refused
-from bot.domain.evidence import Seen
-from bot.domain.parsing import build, parse
-from bot.domain.registry import Stage
-from bot.services.blocks import blocks_now
-from bot.services.gating import Gating
-from bot.services.lookups import Lookups
+from bot.domain.commands.catalog import Unblock, Validate
+from bot.domain.commands.parser import build, parse
+from bot.domain.core.errors import GateFailed, LedgerUnavailable, Refused
+from bot.domain.promotions.request import RequestState
+from bot.domain.promotions.snapshot import Seen
+from bot.domain.registry.model import Stage
+from bot.services.core.blocked_versions import blocks_now
+from bot.services.promotions.gate_checks import Gating
+from bot.services.registry.queries import Lookups
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, Bench
 from tests.support.services.blocked_versions import REQUEST_AGAIN, failed_gates, set_production_rule, unblock
 from tests.support.services.rollbacks import ROLL_BACK

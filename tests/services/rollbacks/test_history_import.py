@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from bot.domain.errors import BadInput, Refused
-from bot.domain.events import Tag
-from bot.domain.moves import MoveKind
-from bot.domain.registry import Stage
-from bot.domain.rollbacks import stretches
-from bot.services.importing import Imported, Importing
+from bot.domain.audit.events import Tag
+from bot.domain.core.errors import BadInput, Refused
+from bot.domain.registry.model import Stage
+from bot.domain.rollbacks.rollback import stretches
+from bot.domain.transitions.transition import MoveKind
+from bot.services.rollbacks.history_import import Imported, Importing
 from tests.support.services.bench import ALICE, BOB, DAVE, Bench
 
 HEAD = "model,version,since,until,by,why\n"

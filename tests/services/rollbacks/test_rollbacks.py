@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.authority import Act
-from bot.domain.commands import FreezeModel, Unblock
-from bot.domain.errors import BadInput, Refused, UnknownModel
-from bot.domain.moves import Move, MoveKind, MoveState
-from bot.domain.parsing import build
-from bot.domain.registry import Column, Package, Signature, Stage
-from bot.domain.rollbacks import Bar, rolling_back
-from bot.domain.text import unpack
+from bot.domain.commands.catalog import FreezeModel, Unblock
+from bot.domain.commands.parser import build
+from bot.domain.core.errors import BadInput, Refused, UnknownModel
+from bot.domain.core.sentence import unpack
+from bot.domain.policy.authorization import Act
+from bot.domain.registry.model import Column, Package, Signature, Stage
+from bot.domain.rollbacks.rollback import Bar, rolling_back
+from bot.domain.transitions.transition import Move, MoveKind, MoveState
 from bot.ports import NoteKind
-from bot.services.moves import LEASE
+from bot.services.transitions.executor import LEASE
 from tests.support.services.bench import ALICE, BOB, CAROL, Bench
 from tests.support.services.rollbacks import ROLL_BACK, package_with_input
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from bot.domain.approvals import RequestState
-from bot.domain.errors import LedgerUnavailable
-from bot.domain.evidence import Seen
-from bot.domain.registry import Stage
-from bot.domain.restores import HoldKind
-from bot.services.gating import Gating
-from bot.services.restores import begin_hold
+from bot.domain.core.errors import LedgerUnavailable
+from bot.domain.promotions.request import RequestState
+from bot.domain.promotions.snapshot import Seen
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.restores import HoldKind
+from bot.services.promotions.gate_checks import Gating
+from bot.services.transitions.restores import begin_hold
 from tests.support.services.bench import BOB, CAROL, DAVE, Bench
 from tests.support.services.blocked_versions import REQUEST_AGAIN, failed_gates, set_production_rule, unblock
 

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.approvals import Request, RequestState
-from bot.domain.moves import MoveState
-from bot.domain.registry import Stage
+from bot.domain.promotions.request import Request, RequestState
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import MoveState
 from tests.support.services.bench import BOB, Bench
 from tests.support.services.freezes import freeze, unfreeze
 

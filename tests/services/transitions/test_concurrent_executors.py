@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.approvals import Request, RequestState
-from bot.domain.moves import Move
-from bot.domain.registry import Stage, VersionInfo
-from bot.services.moves import LEASE
+from bot.domain.promotions.request import Request, RequestState
+from bot.domain.registry.model import Stage, VersionInfo
+from bot.domain.transitions.transition import Move
+from bot.services.transitions.executor import LEASE
 from tests.support.services.bench import Bench, second_bench
 from tests.support.services.executor import refuses
 

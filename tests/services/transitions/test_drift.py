@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.errors import RegistryUnreachable
-from bot.domain.events import Tag
-from bot.domain.moves import MoveKind
-from bot.domain.registry import Stage
+from bot.domain.audit.events import Tag
+from bot.domain.core.errors import RegistryUnreachable
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import MoveKind
 from tests.support.services.bench import Bench
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.errors import Refused, UnknownRequest
-from bot.domain.events import Tag
-from bot.domain.looks import Finding, FindingKind
-from bot.domain.registry import Stage
+from bot.domain.audit.events import Tag
+from bot.domain.core.errors import Refused, UnknownRequest
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.drift import Finding, FindingKind
 from tests.support.services.bench import ALICE, BOB, Bench
 
 

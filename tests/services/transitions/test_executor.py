@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.approvals import Request, RequestState
-from bot.domain.errors import RegistryRefused, RegistryUnreachable
-from bot.domain.moves import MoveState
-from bot.domain.registry import Stage
-from bot.domain.text import unpack
+from bot.domain.core.errors import RegistryRefused, RegistryUnreachable
+from bot.domain.core.sentence import unpack
+from bot.domain.promotions.request import Request, RequestState
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import MoveState
 from bot.ports import NoteKind
 from tests.support.services.bench import CAROL, Bench
 from tests.support.services.executor import refuses

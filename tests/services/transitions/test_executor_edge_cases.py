@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.approvals import Request, RequestState
-from bot.domain.errors import RegistryUnreachable
-from bot.domain.events import Tag
-from bot.domain.moves import MoveState
-from bot.domain.people import Automation
-from bot.domain.registry import Stage
-from bot.services.moves import LEASE
+from bot.domain.audit.events import Tag
+from bot.domain.core.actors import Automation
+from bot.domain.core.errors import RegistryUnreachable
+from bot.domain.promotions.request import Request, RequestState
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import MoveState
+from bot.services.transitions.executor import LEASE
 from tests.support.services.bench import BOB, Bench, second_bench
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from bot.domain.approvals import Request
-from bot.domain.errors import RegistryRefused
-from bot.domain.evidence import Seen
-from bot.domain.registry import Stage
+from bot.domain.core.errors import RegistryRefused
+from bot.domain.promotions.request import Request
+from bot.domain.promotions.snapshot import Seen
+from bot.domain.registry.model import Stage
 from tests.support.services.bench import ALICE, BOB, CAROL, Bench
 
 

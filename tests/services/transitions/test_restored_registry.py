@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bot.domain.approvals import RequestState
-from bot.domain.registry import Stage
-from bot.domain.restores import HoldKind
+from bot.domain.promotions.request import RequestState
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.restores import HoldKind
 from tests.support.services.bench import BOB, Bench, FaultyRegistry
 from tests.support.services.restored_machine import (
     RestorableMachine,

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from bot.anchor_file import AnchorFile
-from bot.domain.approvals import Choice, RequestState
-from bot.domain.errors import Refused, RegistryUnreachable
-from bot.domain.events import Tag
-from bot.domain.moves import MoveState
-from bot.domain.people import Operator
-from bot.domain.policy import read_policy
-from bot.domain.restores import HoldKind
+from bot.domain.audit.events import Tag
+from bot.domain.core.actors import Operator
+from bot.domain.core.errors import Refused, RegistryUnreachable
+from bot.domain.policy.policy import read_policy
+from bot.domain.promotions.request import Choice, RequestState
+from bot.domain.transitions.restores import HoldKind
+from bot.domain.transitions.transition import MoveState
 from bot.ports import AskState
-from bot.services.anchoring import Anchoring
+from bot.services.audit.anchoring import Anchoring
 from tests.support.services.bench import BOB, CAROL, DAVE, POLICY, Bench
 from tests.support.services.restored_machine import (
     RestorableMachine,

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from bot.domain.errors import Unreachable
-from bot.domain.events import Tag
-from bot.domain.policy import ServingProbe, read_policy
-from bot.domain.registry import Stage
-from bot.domain.serving import Serving, ServingState, is_version
-from bot.domain.text import unpack
+from bot.domain.audit.events import Tag
+from bot.domain.core.errors import Unreachable
+from bot.domain.core.sentence import unpack
+from bot.domain.policy.policy import ServingProbe, read_policy
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.serving_check import Serving, ServingState, is_version
+from bot.http_client import call
 from bot.ledger import SqlLedger
-from bot.outside import call
 from bot.ports import NoteKind
-from bot.services.serving import CLAIMED_FOR, Servings
+from bot.services.transitions.serving_checks import CLAIMED_FOR, Servings
 from bot.serving_probe import ServingProbes, reported
 from tests.support.network.http_receiver import HttpReceiver, PlannedReply, run_receiver
 from tests.support.services.bench import POLICY, Bench, FaultyRegistry, ManualClock, second_bench

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from slack_sdk.models.blocks import ActionsBlock, ButtonElement
 
-from bot.slack.blocks import BLOCKS_MOST, Message, first, fitting, message, section, size
+from bot.slack.core.blocks import BLOCKS_MOST, Message, first, fitting, message, section, size
 from tests.support.app.app_fixture import message_text
 
 BUTTON = ActionsBlock(block_id="b", elements=[ButtonElement(text="Approve", action_id="approve", value="r1")])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from slack_sdk import WebClient
 
-from bot.slack.channels import LOOKED_AGAIN, Channels
+from bot.slack.core.channels import LOOKED_AGAIN, Channels
 from localslack import LocalSlack
 from localslack.seed import ChannelSeed, Seed
 from tests.support.app.app_fixture import MANIFEST

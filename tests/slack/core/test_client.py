@@ -9,10 +9,10 @@ from urllib.error import URLError
 import pytest
 from slack_sdk.errors import SlackApiError
 
-from bot.bootstrap import slack_client
+from bot.bootstrap.build import slack_client
 from bot.ports import Unobserved
-from bot.slack.calls import WAIT_MOST, sort_out
-from bot.slack.client import HeardClient
+from bot.slack.core.api_errors import WAIT_MOST, sort_out
+from bot.slack.core.client import HeardClient
 from localslack import LocalSlack
 from tests.support.app.app_fixture import settings_for
 from tests.support.network.http_receiver import PlannedReply, run_receiver

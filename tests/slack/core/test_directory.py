@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from slack_sdk import WebClient
 
-from bot.domain.errors import SlackUnreachable
-from bot.domain.people import Person, Profile
-from bot.slack.directory import CHECKED_MOST, FRESH, SlackDirectory
+from bot.domain.core.actors import Person, Profile
+from bot.domain.core.errors import SlackUnreachable
+from bot.slack.core.directory import CHECKED_MOST, FRESH, SlackDirectory
 from localslack import LocalSlack
 from localslack.seed import GroupSeed, PersonSeed, Seed
 from tests.support.app.app_fixture import MANIFEST

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.people import Automation, Person
-from bot.domain.text import Channel, Code, Mention, Name, pack, say, unpack
-from bot.slack.texts import code, cut, escape, fit, mrkdwn, unescape, when, who
+from bot.domain.core.actors import Automation, Person
+from bot.domain.core.sentence import Channel, Code, Mention, Name, pack, say, unpack
+from bot.slack.core.mrkdwn import code, cut, escape, fit, mrkdwn, unescape, when, who
 
 
 @given(st.text())

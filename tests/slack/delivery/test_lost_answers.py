@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from bot.domain.approvals import RequestState
+from bot.domain.promotions.request import RequestState
 from bot.ports import Note, NoteKind, Outcome, Posting
-from bot.slack.notifier import EVENT_TYPE, SKEW, SlackNotifier
+from bot.slack.delivery.notifier import EVENT_TYPE, SKEW, SlackNotifier
 from tests.support.app.app_fixture import message_text
 from tests.support.slack.notifier_harness import AGAIN, CARD, DIRECT, NEWS, POLICY, SENTENCE, NotifierHarness
 from tests.support.slack.stub_slack import stub_slack

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from slack_sdk import WebClient
 
-from bot.domain.approvals import Choice, RequestState, Vote
-from bot.domain.people import Person
-from bot.domain.policy import read_policy
+from bot.domain.core.actors import Person
+from bot.domain.policy.policy import read_policy
+from bot.domain.promotions.request import Choice, RequestState, Vote
 from bot.ports import Delivery, Note, NoteKind, Outcome
-from bot.slack.notifier import SlackNotifier
+from bot.slack.delivery.notifier import SlackNotifier
 from tests.support.app.app_fixture import message_text
 from tests.support.slack.notifier_harness import AGAIN, CARD, DIRECT, NEWS, NOW, REQUEST, SENTENCE, NotifierHarness
 

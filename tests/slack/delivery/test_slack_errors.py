@@ -10,7 +10,7 @@ from slack_sdk import WebClient
 
 from bot.ledger import SqlLedger
 from bot.ports import Note, NoteKind, Outcome
-from bot.slack.notifier import SlackNotifier
+from bot.slack.delivery.notifier import SlackNotifier
 from tests.support.app.app_fixture import message_text
 from tests.support.slack.notifier_harness import AGAIN, CARD, DIRECT, NEWS, POLICY, NotifierHarness
 

@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from bot.domain.backtests import Backtest
-from bot.domain.incidents import Chart
-from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitor_views import chart_of
-from bot.domain.monitors import Firing, Measurement, Monitor, Outcome, Standing
-from bot.domain.moves import Move, MoveKind, MoveState
-from bot.domain.people import Person
-from bot.domain.registry import Stage
-from bot.domain.text import say
-from bot.slack.drawing import ALT_MOST
-from bot.slack.monitor_charts import (
+from bot.domain.core.actors import Person
+from bot.domain.core.sentence import say
+from bot.domain.monitoring.backtest import Backtest
+from bot.domain.monitoring.incident import Chart
+from bot.domain.monitoring.monitor import Firing, Measurement, Monitor, Outcome, Standing
+from bot.domain.monitoring.views import chart_of
+from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import Move, MoveKind, MoveState
+from bot.slack.core.chart_style import ALT_MOST
+from bot.slack.monitoring.chart import (
     _bounds,
     _labels,
     _round_times,

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from bot.domain import incident_words
-from bot.domain.incidents import Doing, Ending, Incident, IncidentKind
-from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Monitor
-from bot.domain.serving import Serving, ServingState
-from bot.domain.text import say
-from bot.slack import incident_card
-from bot.slack.blocks import Message
-from bot.slack.incident_card import ACKNOWLEDGE, DETAILS, ROLL_BACK, SILENCE, UNDO
+from bot.domain.core.sentence import say
+from bot.domain.monitoring import incident_messages
+from bot.domain.monitoring.incident import Doing, Ending, Incident, IncidentKind
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.transitions.serving_check import Serving, ServingState
+from bot.slack.core.blocks import Message
+from bot.slack.monitoring import incident_card
+from bot.slack.monitoring.incident_card import ACKNOWLEDGE, DETAILS, ROLL_BACK, SILENCE, UNDO
 from tests.support.slack.message_parts import buttons, objects, shown_text
 from tests.support.slack.worst_case_values import BOB, NOW
 
@@ -30,7 +30,7 @@ MONITOR = Monitor(
     created_at=NOW,
     created_by=BOB,
 )
-LINE = incident_words.line(MONITOR, say("0.61 is not greater than 0.85, 3 times in a row."))
+LINE = incident_messages.line(MONITOR, say("0.61 is not greater than 0.85, 3 times in a row."))
 OPEN = [ACKNOWLEDGE, SILENCE, DETAILS]
 
 
@@ -57,7 +57,7 @@ def card(doing: Doing = Doing.NOTIFIED, *, serving: Serving | None = None, **cha
 
 
 def over(doing: Doing = Doing.NOTIFIED, ending: Ending | None = Ending.RECOVERED, **changes: Any) -> Message:
-    how = incident_words.restored(6, NOW, 7)
+    how = incident_messages.restored(6, NOW, 7)
     return card(doing, resolved_at=NOW, resolution=how, ending=ending, **changes)
 
 
@@ -114,7 +114,7 @@ def test_only_what_recovered_has_a_check_mark(doing: Doing, kind: IncidentKind, 
 
 def test_what_ended_it_is_linked() -> None:
     ended = incident(
-        resolved_at=NOW, ending=Ending.PAUSED, resolution=incident_words.unwatched(Ending.PAUSED, "a", BOB)
+        resolved_at=NOW, ending=Ending.PAUSED, resolution=incident_messages.unwatched(Ending.PAUSED, "a", BOB)
     )
     message = incident_card.card(ended, [], serving=None, now=NOW, link="https://slack/archives/C1/p1?a&b")
     assert "<https://slack/archives/C1/p1?a&amp;b|See the message>" in shown_text(message)

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from slack_sdk import WebClient
 
-from bot.domain.incidents import Doing, Ending, Incident, IncidentKind
-from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Measurement, Monitor, Outcome
-from bot.domain.serving import Serving, ServingState
-from bot.domain.text import pack, say
+from bot.domain.core.sentence import pack, say
+from bot.domain.monitoring.incident import Doing, Ending, Incident, IncidentKind
+from bot.domain.monitoring.monitor import Measurement, Monitor, Outcome
+from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.transitions.serving_check import Serving, ServingState
 from bot.ledger import SqlLedger
 from bot.ports import Note, NoteKind, Posting
 from bot.ports import Outcome as Delivered
-from bot.slack.blocks import Message
-from bot.slack.notifier import SHOWN_TRIES, SlackNotifier
+from bot.slack.core.blocks import Message
+from bot.slack.delivery.notifier import SHOWN_TRIES, SlackNotifier
 from localslack import LocalSlack
 from tests.support.app.app_fixture import message_text
 from tests.support.slack.notifier_harness import NOW, POLICY, NotifierHarness

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bot.slack import answers, modals
+from bot.slack.promotions import modals
+from bot.slack.registry import answers as registry_answers
 from localslack.blocks import view_problems
 from tests.support.app.app_fixture import message_text
 from tests.support.slack.worst_case_values import REASONS, TEXTS, a_card, a_request
@@ -64,7 +65,7 @@ def test_slack_would_open_the_form_for_a_rejection(name: str) -> None:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_slack_would_show_the_details(name: str) -> None:
-    assert view_problems(modals.details(answers.version_card(a_card(name), None))) == []
+    assert view_problems(modals.details(registry_answers.version_card(a_card(name), None))) == []
 
 
 def test_details_open_before_they_are_read() -> None:

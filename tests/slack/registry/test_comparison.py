@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from bot.domain.comparison import compare
-from bot.domain.registry import RunInfo, Stage, VersionInfo
-from bot.slack.comparing import Compared, comparison
+from bot.domain.registry.comparison import compare
+from bot.domain.registry.model import RunInfo, Stage, VersionInfo
+from bot.slack.registry.comparison import Compared, comparison
 from tests.support.app.app_fixture import message_text
 from tests.support.slack.worst_case_values import a_comparison
 

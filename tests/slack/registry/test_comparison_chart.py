@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from bot.domain.comparison import Comparison, compare
-from bot.domain.registry import RunInfo, Stage, VersionInfo
-from bot.slack.charts import _labelled, chart_alt, comparison_chart
-from bot.slack.drawing import ALT_MOST, tick_labels, writable
+from bot.domain.registry.comparison import Comparison, compare
+from bot.domain.registry.model import RunInfo, Stage, VersionInfo
+from bot.slack.core.chart_style import ALT_MOST, tick_labels, writable
+from bot.slack.registry.comparison_chart import _labelled, chart_alt, comparison_chart
 from tests.support.slack.odd_names import ODD
 
 NAN = float("nan")

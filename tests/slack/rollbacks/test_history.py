@@ -15,17 +15,17 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from bot.domain.commands import History
-from bot.domain.history import window
-from bot.domain.incidents import WATCH
-from bot.domain.moves import Move, MoveKind, MoveState
-from bot.domain.parsing import parse
-from bot.domain.people import Person
-from bot.domain.registry import Stage
-from bot.domain.rollbacks import BEFORE_US, Served, stretches
-from bot.slack.drawing import ALT_MOST
-from bot.slack.timeline import POST, timeline
-from bot.slack.timeline_chart import ROWS_MOST, _tick_labels, _ticks, history_alt, history_chart
+from bot.domain.commands.catalog import History
+from bot.domain.commands.parser import parse
+from bot.domain.core.actors import Person
+from bot.domain.monitoring.incident import WATCH
+from bot.domain.registry.model import Stage
+from bot.domain.rollbacks.history import window
+from bot.domain.rollbacks.rollback import BEFORE_US, Served, stretches
+from bot.domain.transitions.transition import Move, MoveKind, MoveState
+from bot.slack.core.chart_style import ALT_MOST
+from bot.slack.rollbacks.history import POST, timeline
+from bot.slack.rollbacks.history_chart import ROWS_MOST, _tick_labels, _ticks, history_alt, history_chart
 from tests.support.app.app_fixture import message_text
 from tests.support.slack.worst_case_values import a_history, a_timeline
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bot.bootstrap import (
+from bot.bootstrap.build import (
     SystemClock,
     build,
     home_team,
@@ -19,18 +19,18 @@ from bot.bootstrap import (
     slack_directory,
     slack_notifier,
 )
-from bot.domain.policy import Policy, read_policy
-from bot.domain.registry import Stage
-from bot.metrics import Metrics
+from bot.domain.policy.policy import Policy, read_policy
+from bot.domain.registry.model import Stage
+from bot.metrics.prometheus import Metrics
 from bot.policy_file import PolicyFile, load_policy
 from bot.ports import Clock, Ledger, Registry
 from bot.registrar import Registrar
 from bot.registry.memory import MemoryRegistry
-from bot.services.admins import Admins
-from bot.services.context import Rules
+from bot.services.core.admins import Admins
+from bot.services.core.context import Rules
 from bot.settings import Settings
 from handlers.serve import Service, load_what_computes
-from handlers.starting import listen
+from handlers.startup import listen
 from localslack import Remote, WorkspaceMember
 from tests.support.app.workspaces import SPEED
 from tests.support.paths import ROOT

@@ -13,25 +13,25 @@ from typing import Any, TypeVar, cast
 
 import httpx
 
-from bot.bootstrap import SystemClock
-from bot.domain.approvals import Request, Vote
-from bot.domain.card import own_tags
-from bot.domain.events import Link, Tag
-from bot.domain.moves import Move, MoveKind, MoveState
-from bot.domain.people import Person as SlackPerson
-from bot.domain.people import Profile
-from bot.domain.registry import Stage
+from bot.bootstrap.build import SystemClock
+from bot.domain.audit.events import Link, Tag
+from bot.domain.core.actors import Person as SlackPerson
+from bot.domain.core.actors import Profile
+from bot.domain.promotions.request import Request, Vote
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.model_card_sources import own_tags
+from bot.domain.transitions.transition import Move, MoveKind, MoveState
 from bot.ledger import SqlLedger
-from bot.ledger.audit import stream, verify
+from bot.ledger.audit_chain import stream, verify
 from bot.ports import Clock, Ledger, Registry
 from bot.registry.memory import MemoryRegistry
-from bot.services.context import Context, Rules
-from bot.services.fitness import Fitness
-from bot.services.gating import Gating
-from bot.services.lookups import Lookups
-from bot.services.moves import Moves
-from bot.services.requests import Requests
-from bot.slack import cards
+from bot.services.core.context import Context, Rules
+from bot.services.promotions.gate_checks import Gating
+from bot.services.promotions.requests import Requests
+from bot.services.registry.queries import Lookups
+from bot.services.transitions.executor import Moves
+from bot.services.transitions.loadability import Fitness
+from bot.slack.promotions import request_card
 from localslack import Remote, WorkspaceMember, payloads
 from localslack.seed import PersonSeed
 from localslack.signing import signed_headers
@@ -194,7 +194,7 @@ def command(actor: payloads.Actor, text: str, place: payloads.ChannelRef = ML_MO
 
 
 def click(
-    actor: payloads.Actor, value: Any, action_id: str = cards.APPROVE, place: payloads.ChannelRef = ML_MODELS
+    actor: payloads.Actor, value: Any, action_id: str = request_card.APPROVE, place: payloads.ChannelRef = ML_MODELS
 ) -> JSON:
     """Return a forged click on a card's button that carries `value`."""
     pressed = f"1.{next(_presses):06}"  # each press is another one; the same one twice is a replay

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bot.domain.monitors import Pushed
-from bot.domain.policy import Policy
-from bot.domain.registry import Stage
+from bot.domain.monitoring.monitor import Pushed
+from bot.domain.policy.policy import Policy
+from bot.domain.registry.model import Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import Remote
 from tests.support.app.app_fixture import CHANNEL, POLICY, RunningApp, make_policy, running_app

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bot.domain.monitors import Pushed
-from bot.domain.registry import Stage
+from bot.domain.monitoring.monitor import Pushed
+from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
 from localslack import Remote
 from localslack.client import RefusedError

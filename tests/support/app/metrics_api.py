@@ -12,16 +12,16 @@ import httpx
 import pytest
 from slack_bolt import App
 
-from bot.domain.monitors import Pushed
-from bot.domain.policy import Policy, read_policy
-from bot.domain.signing import signature
+from bot.domain.core.signing import signature
+from bot.domain.monitoring.monitor import Pushed
+from bot.domain.policy.policy import Policy, read_policy
 from bot.ledger import SqlLedger
 from bot.ports import Ledger
 from bot.registry.memory import MemoryRegistry
 from bot.sources import Parts
 from bot.sources.plugins import Sources
-from handlers.api import Api
-from handlers.http import create
+from handlers.api.routes import Api
+from handlers.web.app import create
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.monitors import Measurement, Monitor, Outcome, State
-from bot.domain.registry import Stage
-from bot.domain.rollbacks import stretches
+from bot.domain.monitoring.monitor import Measurement, Monitor, Outcome, State
+from bot.domain.registry.model import Stage
+from bot.domain.rollbacks.rollback import stretches
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app

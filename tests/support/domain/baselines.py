@@ -7,12 +7,7 @@ import math
 import numpy as np
 from hypothesis import strategies as st
 
-from bot.domain.baselines import (
-    DAY,
-    HOUR,
-    Floats,
-    weekend_share,
-)
+from bot.domain.monitoring.rules.baselines import DAY, HOUR, Floats, weekend_share
 from tests.support.domain.time_series import (
     START,
 )

@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from bot.domain.comparison import Comparison, compare
-from bot.domain.registry import RunInfo, Stage, VersionInfo
+from bot.domain.registry.comparison import Comparison, compare
+from bot.domain.registry.model import RunInfo, Stage, VersionInfo
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import (
-    Monitor,
-)
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.policy.monitor_config import MonitorRule
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 

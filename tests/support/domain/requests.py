@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from bot.domain.approvals import Request
-from bot.domain.people import Person
-from bot.domain.registry import Stage
+from bot.domain.core.actors import Person
+from bot.domain.promotions.request import Request
+from bot.domain.registry.model import Stage
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from bot.domain import rules
-from bot.domain.baselines import HOUR, MIN_BASELINE, Baseline, Points
-from bot.domain.effects import Effect, EffectKind
-from bot.domain.rules import Judged, Tally
+from bot.domain.monitoring.rules import statistics
+from bot.domain.monitoring.rules.baselines import HOUR, MIN_BASELINE, Baseline, Points
+from bot.domain.monitoring.rules.statistics import Judged, Tally
+from bot.domain.policy.effect_size import Effect, EffectKind
 from tests.support.domain.time_series import (
     START,
     a_week,
@@ -48,7 +48,7 @@ def judge_block(
         else summary(a_week() if baseline is None else baseline, START, window, how["history"])
     )
     begin = start if start is not None else float(block.at[0]) if len(block) else START
-    return rules.blocks(block, begin, it, **how)
+    return statistics.blocks(block, begin, it, **how)
 
 
 def judge_since(
@@ -63,7 +63,7 @@ def judge_since(
         else summary(a_week() if baseline is None else baseline, 0.0, window, how["history"])
     )
     tally = Tally.of(recent, it, higher_is_better=how.pop("higher_is_better"))
-    return rules.sequential(tally, **how)
+    return statistics.sequential(tally, **how)
 
 
 Rule = Callable[..., Judged]

@@ -6,14 +6,10 @@ import math
 from functools import cache
 from typing import Any
 
-from bot.domain import scans
-from bot.domain.baselines import (
-    HOUR,
-    Baseline,
-    Points,
-)
-from bot.domain.effects import Effect
-from bot.domain.rules import Judged
+from bot.domain.monitoring.rules import scans
+from bot.domain.monitoring.rules.baselines import HOUR, Baseline, Points
+from bot.domain.monitoring.rules.statistics import Judged
+from bot.domain.policy.effect_size import Effect
 from tests.support.domain.time_series import EVERY, START, a_week, during, noise, on_weekends, series, summary
 
 TWO_PERCENT = Effect(0.02)

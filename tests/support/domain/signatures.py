@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bot.domain.registry import Column, Signature, Stage
-from bot.domain.semver import Base, Build, Bump, Proposal, changes, propose
+from bot.domain.registry.model import Column, Signature, Stage
+from bot.domain.registry.semver import Base, Build, Bump, Proposal, changes, propose
 
 
 def is_better(metric: str, new: float, old: float) -> bool:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from bot.domain.errors import LedgerUnavailable
-from bot.domain.events import Tag
+from bot.domain.audit.events import Tag
+from bot.domain.core.errors import LedgerUnavailable
 from bot.ledger import SqlLedger
 from tests.support.app.harness import audit_links, is_chain_intact
 from tests.support.faults.row_writer import write_rows

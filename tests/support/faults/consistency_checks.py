@@ -9,15 +9,15 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from bot.domain.approvals import Request, RequestState
-from bot.domain.events import Event, Tag
-from bot.domain.moves import MoveKind, MoveState
-from bot.domain.registry import Stage
+from bot.domain.audit.events import Event, Tag
+from bot.domain.promotions.request import Request, RequestState
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import MoveKind, MoveState
 from bot.ledger import SqlLedger
 from bot.ledger.engines import parse_url
-from bot.ledger.tables import postings
+from bot.ledger.tables.base import postings
 from bot.ports import Ledger
-from bot.registry.mlflow import MlflowRegistry
+from bot.registry.mlflow.registry import MlflowRegistry
 from localslack import Remote
 from tests.support.app.app_fixture import CHANNEL
 from tests.support.app.harness import audit_links, is_chain_intact

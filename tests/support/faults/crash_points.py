@@ -13,9 +13,9 @@ from slack_sdk import WebClient
 from slack_sdk.webhook import WebhookClient
 from sqlalchemy import event
 
-from bot import outside
+from bot import http_client
 from bot.ledger import SqlLedger
-from bot.ledger.writing import SqlWriting
+from bot.ledger.stores.transaction import SqlWriting
 from tests.support.app.harness import Tap
 
 KILLED = 137
@@ -106,7 +106,7 @@ def tap_everything(tap: Tap) -> None:
     for name in vars(ModelRegistryClient):
         if name.startswith(REGISTRY_WRITES):
             _tap(ModelRegistryClient, name, tap, lambda *_, name=name: name)
-    _tap(outside, "call", tap, lambda *_: "event")
+    _tap(http_client, "call", tap, lambda *_: "event")
 
 
 def _tap(owner: Any, method: str, tap: Tap, name_of: Callable[..., str | None]) -> None:

@@ -25,16 +25,16 @@ from typing import Any
 
 from slack_bolt import BoltRequest
 
-from bot.bootstrap import build, home_team, slack_client, slack_directory
-from bot.domain.errors import BadInput
-from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Monitor, Pushed, Standing
-from bot.domain.registry import Stage
-from bot.process import name_process
-from bot.registry.mlflow import MlflowRegistry
-from bot.services.context import Rules
-from bot.slack import modals
-from bot.slack.notifier import SlackNotifier
+from bot.bootstrap.build import build, home_team, slack_client, slack_directory
+from bot.domain.core.errors import BadInput
+from bot.domain.monitoring.monitor import Monitor, Pushed, Standing
+from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.registry.model import Stage
+from bot.process_identity import name_process
+from bot.registry.mlflow.registry import MlflowRegistry
+from bot.services.core.context import Rules
+from bot.slack.delivery.notifier import SlackNotifier
+from bot.slack.promotions import modals
 from handlers.serve import bolt_app
 from localslack import Remote, payloads
 from tests.support.app.app_fixture import AdjustableClock, make_policy, settings_for

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bot.domain.signing import EVENT_ID
+from bot.domain.core.signing import EVENT_ID
 from localslack import Remote
 from tests.support.app.app_fixture import CHANNEL, message_text
 from tests.support.faults.crash_harness import CrashHarness

@@ -20,11 +20,11 @@ import time
 from contextlib import suppress
 from functools import partial
 
-from bot.bootstrap import build_for_slack
+from bot.bootstrap.build import build_for_slack
 from bot.policy_file import load_policy
 from bot.settings import Settings, read_settings
 from handlers.serve import bolt_app
-from handlers.starting import run
+from handlers.startup import run
 
 STARTS = 120.0  # seconds until a start that does not come to its end is a failure
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime, timedelta
 
-from bot.domain.approvals import Request
-from bot.domain.events import Tag
-from bot.domain.people import Person
-from bot.domain.registry import Stage
+from bot.domain.audit.events import Tag
+from bot.domain.core.actors import Person
+from bot.domain.promotions.request import Request
+from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
-from bot.services.rows import card_note, request_event
+from bot.services.core.outbox_messages import card_note, request_event
 
 ALICE = Person("T0LOCAL", "U0ALICE")
 

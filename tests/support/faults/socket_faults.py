@@ -13,12 +13,12 @@ from urllib.parse import parse_qs, urlsplit
 
 from sqlalchemy import make_url
 
-from bot.domain.events import Tag
-from bot.domain.incidents import Ending
-from bot.domain.moves import UNFINISHED
-from bot.domain.registry import Stage
+from bot.domain.audit.events import Tag
+from bot.domain.monitoring.incident import Ending
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import UNFINISHED
 from bot.ledger import SqlLedger
-from bot.registry.mlflow import MlflowRegistry
+from bot.registry.mlflow.registry import MlflowRegistry
 from localslack import ActionResult, Remote
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app
 from tests.support.app.harness import audit_links, is_chain_intact, only_request

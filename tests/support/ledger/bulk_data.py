@@ -9,13 +9,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bot.domain.events import START, Event, Head, Tag
-from bot.domain.moves import Move, MoveKind, MoveState
-from bot.domain.people import Person
-from bot.domain.registry import Stage
-from bot.ledger import rows
+from bot.domain.audit.events import START, Event, Head, Tag
+from bot.domain.core.actors import Person
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import Move, MoveKind, MoveState
 from bot.ledger.engines import parse_url
-from bot.ledger.tables import audit_events, audit_head, moves
+from bot.ledger.stores import row_mapping
+from bot.ledger.tables.base import audit_events, audit_head, moves
 from tests.support.registry.registries import MlflowBackend
 
 Row = dict[str, Any]
@@ -83,7 +83,7 @@ def add_many_events(ledger_url: str, number: int, event: Callable[[int], Event] 
         for first in range(0, number, AT_ONCE):
             added = []
             for at in range(first, min(first + AT_ONCE, number)):
-                added.append(rows.audit_row(event(at), head))
+                added.append(row_mapping.audit_row(event(at), head))
                 head = Head(added[-1]["number"], added[-1]["hash"])
             _insert(connection, audit_events, added)
         connection.execute(sa.update(audit_head), {"number": head.number, "hash": head.hash})
@@ -92,7 +92,7 @@ def add_many_events(ledger_url: str, number: int, event: Callable[[int], Event] 
 def add_many_transitions(ledger_url: str, model: str, number: int, first: int = 0, apart: timedelta = SECOND) -> None:
     """Let a model have had so many promotions to Production, one after the other, so far apart; `first` counts on."""
     engine = sa.create_engine(parse_url(ledger_url), poolclass=sa.NullPool)
-    added = [rows.write(_a_move(model, at, apart)) | NOBODY_HAS_IT for at in range(first, first + number)]
+    added = [row_mapping.write(_a_move(model, at, apart)) | NOBODY_HAS_IT for at in range(first, first + number)]
     with engine.begin() as connection:
         for at in range(0, number, AT_ONCE):
             connection.execute(sa.insert(moves), added[at : at + AT_ONCE])

@@ -7,16 +7,16 @@ from datetime import timedelta
 from math import inf
 from typing import Any
 
-from bot.domain.baselines import DAY, Baseline
-from bot.domain.commands import FreezeModel
-from bot.domain.incidents import Tripped
-from bot.domain.monitors import FrozenBaseline, Pushed
-from bot.domain.parsing import build
-from bot.domain.policy import read_policy
-from bot.domain.registry import Stage
-from bot.domain.restores import Hold, HoldKind
-from bot.domain.serving import Serving, ServingState
-from bot.domain.text import say
+from bot.domain.commands.catalog import FreezeModel
+from bot.domain.commands.parser import build
+from bot.domain.core.sentence import say
+from bot.domain.monitoring.incident import Tripped
+from bot.domain.monitoring.monitor import FrozenBaseline, Pushed
+from bot.domain.monitoring.rules.baselines import DAY, Baseline
+from bot.domain.policy.policy import read_policy
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.restores import Hold, HoldKind
+from bot.domain.transitions.serving_check import Serving, ServingState
 from bot.ledger import SqlLedger
 from bot.ports import Call, Copy, Posting
 from tests.support.monitoring.monitoring import add_monitor, check_values

@@ -13,11 +13,11 @@ from typing import Any
 
 import httpx
 
-from bot.domain.policy import Policy
-from bot.domain.registry import Stage, VersionInfo
-from bot.domain.signing import signature
+from bot.domain.core.signing import signature
+from bot.domain.policy.policy import Policy
+from bot.domain.registry.model import Stage, VersionInfo
 from bot.registry.memory import MemoryRegistry
-from bot.registry.memory_shelf import Model
+from bot.registry.memory_contents import Model
 from tests.support.app.app_fixture import POLICY, RunningApp, make_policy
 from tests.support.paths import DATA
 

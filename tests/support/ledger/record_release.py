@@ -20,9 +20,9 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from bot.domain.errors import BadInput, RegistryUnreachable
-from bot.domain.moves import MoveState
-from bot.domain.registry import Stage
+from bot.domain.core.errors import BadInput, RegistryUnreachable
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import MoveState
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, MANIFEST, AdjustableClock, RunningApp, message_text, running_app

@@ -14,18 +14,18 @@ from typing import Any, TypeVar
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from bot.domain.anchors import AnchoredHead
-from bot.domain.approvals import Choice, Request, Vote
-from bot.domain.events import Event, Tag
-from bot.domain.freezes import Freeze
-from bot.domain.monitors import Measurement, Outcome
-from bot.domain.moves import Move, MoveKind
-from bot.domain.people import Person
-from bot.domain.registry import Stage
-from bot.domain.restores import Hold, HoldKind
-from bot.domain.text import say
-from bot.ledger import SqlLedger, audit
-from bot.ledger.audit import Fault
+from bot.domain.audit.anchors import AnchoredHead
+from bot.domain.audit.events import Event, Tag
+from bot.domain.core.actors import Person
+from bot.domain.core.sentence import say
+from bot.domain.monitoring.monitor import Measurement, Outcome
+from bot.domain.policy.freezes import Freeze
+from bot.domain.promotions.request import Choice, Request, Vote
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.restores import Hold, HoldKind
+from bot.domain.transitions.transition import Move, MoveKind
+from bot.ledger import SqlLedger, audit_chain
+from bot.ledger.audit_chain import Fault
 from bot.ledger.engines import parse_url
 from bot.ports import Ask, Note, NoteKind
 
@@ -115,7 +115,7 @@ def due(ledger: SqlLedger, now: datetime = NOW, most: int = 100) -> list[str]:
 
 def fault(ledger: SqlLedger, anchors: Sequence[AnchoredHead] = ()) -> Fault | None:
     with ledger.read() as r:
-        return audit.verify(r.records(), r.head(), anchors=anchors)
+        return audit_chain.verify(r.records(), r.head(), anchors=anchors)
 
 
 def run_concurrently(count: int, work: Callable[[int], T]) -> list[T]:

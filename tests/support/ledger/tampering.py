@@ -7,8 +7,8 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bot.domain.events import Event, Tag
-from bot.domain.people import Person
+from bot.domain.audit.events import Event, Tag
+from bot.domain.core.actors import Person
 from bot.ledger import SqlLedger
 
 NOW = datetime.now(UTC)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.monitors import FrozenBaseline, Measurement, Monitor, Outcome, State
+from bot.domain.monitoring.monitor import FrozenBaseline, Measurement, Monitor, Outcome, State
 from tests.support.monitoring.monitoring import add_monitor, monitor_state, tick
 from tests.support.services.bench import Bench
 

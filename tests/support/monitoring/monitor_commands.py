@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from bot.domain.backtests import Backtest
-from bot.domain.events import Event, Tag
-from bot.domain.incidents import Doing, Incident, IncidentKind
-from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Firing, Measurement, Monitor, Outcome, Standing
-from bot.domain.parsing import parse
-from bot.domain.people import Caller
-from bot.domain.text import Say
-from bot.services.monitors import Monitors
+from bot.domain.audit.events import Event, Tag
+from bot.domain.commands.parser import parse
+from bot.domain.core.actors import Caller
+from bot.domain.core.sentence import Say
+from bot.domain.monitoring.backtest import Backtest
+from bot.domain.monitoring.incident import Doing, Incident, IncidentKind
+from bot.domain.monitoring.monitor import Firing, Measurement, Monitor, Outcome, Standing
+from bot.domain.policy.monitor_config import MonitorRule
+from bot.services.monitoring.monitors import Monitors
 from tests.support.services.bench import BOB, Bench
 
 ADD = "monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"

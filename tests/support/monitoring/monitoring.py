@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from bot.domain.incidents import Doing, Incident
-from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Answer, Measurement, Monitor, Outcome, Standing
-from bot.domain.moves import Move, MoveKind
-from bot.domain.policy import read_policy
-from bot.domain.registry import Stage
-from bot.domain.text import unpack
+from bot.domain.core.sentence import unpack
+from bot.domain.monitoring.incident import Doing, Incident
+from bot.domain.monitoring.monitor import Answer, Measurement, Monitor, Outcome, Standing
+from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.policy.policy import read_policy
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import Move, MoveKind
 from bot.ports import NoteKind
 from tests.support.services.bench import BOB, POLICY, Bench
 

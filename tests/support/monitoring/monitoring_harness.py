@@ -5,26 +5,26 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.bootstrap import SystemClock, open_sources
-from bot.domain.commands import Rollback
-from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Monitor, Pushed, Standing
-from bot.domain.moves import Move, MoveKind, MoveState
-from bot.domain.parsing import build
-from bot.domain.people import Person
-from bot.domain.policy import read_policy
-from bot.domain.registry import Stage
+from bot.bootstrap.build import SystemClock, open_sources
+from bot.domain.commands.catalog import Rollback
+from bot.domain.commands.parser import build
+from bot.domain.core.actors import Person
+from bot.domain.monitoring.monitor import Monitor, Pushed, Standing
+from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.policy.policy import read_policy
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import Move, MoveKind, MoveState
 from bot.ports import Ask, Ledger, Registry
-from bot.services.context import Context, Rules, short_id
-from bot.services.fitness import Fitness
-from bot.services.gatekeeper import Gatekeeper
-from bot.services.gating import Gating
-from bot.services.incidents import Incidents
-from bot.services.lookups import Lookups
-from bot.services.monitoring import Monitoring
-from bot.services.moves import Moves
-from bot.services.requests import Requests
-from bot.services.rollbacks import Rollbacks
+from bot.services.core.access import Gatekeeper
+from bot.services.core.context import Context, Rules, short_id
+from bot.services.monitoring.incidents import Incidents
+from bot.services.monitoring.scheduler import Monitoring
+from bot.services.promotions.gate_checks import Gating
+from bot.services.promotions.requests import Requests
+from bot.services.registry.queries import Lookups
+from bot.services.rollbacks.rollbacks import Rollbacks
+from bot.services.transitions.executor import Moves
+from bot.services.transitions.loadability import Fitness
 
 BOB = Person("T1", "UBOB")
 POLICY = {"channel": "#ml-models", "max_auto": 1000, "models": {"*": {"production": {"approvers": [BOB.user]}}}}

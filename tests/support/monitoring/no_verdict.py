@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from bot.domain.evaluation import judge as real_judge
-from bot.domain.monitors import Answer, Judgement, Monitor, Outcome
-from bot.domain.text import say
-from bot.services import monitoring
+from bot.domain.core.sentence import say
+from bot.domain.monitoring.monitor import Answer, Judgement, Monitor, Outcome
+from bot.domain.monitoring.rules.evaluation import judge as real_judge
+from bot.services.monitoring import scheduler
 from tests.support.monitoring.monitoring import HOURS, tick
 from tests.support.services.bench import Bench
 
@@ -44,7 +44,7 @@ def rule(monkeypatch: pytest.MonkeyPatch) -> dict[str, Judgement | Exception]:
             raise found
         return found or real_judge(monitor, *more)
 
-    monkeypatch.setattr(monitoring, "judge", judge)
+    monkeypatch.setattr(scheduler, "judge", judge)
     return said
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from bot.domain.registry import Stage
+from bot.domain.registry.model import Stage
 from bot.ports import Registry
-from bot.registry.mlflow import MlflowRegistry
+from bot.registry.mlflow.registry import MlflowRegistry
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import KINDS, TAGGED_KINDS, MlflowBackend, RegistryBackend
 

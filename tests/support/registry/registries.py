@@ -23,10 +23,10 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from bot.domain.registry import Column, Dataset, Package, Signature, Stage, VersionInfo
+from bot.domain.registry.model import Column, Dataset, Package, Signature, Stage, VersionInfo
 from bot.ports import Registry
 from bot.registry.memory import MemoryRegistry
-from bot.registry.tagged import STAGE_TAG, TaggedStages
+from bot.registry.tag_stages import STAGE_TAG, TaggedStages
 from tests.support.registry.mlflow_process import MlflowServer
 
 KINDS = ("memory", "sqlite", "http")
@@ -327,7 +327,7 @@ def registries(request: pytest.FixtureRequest) -> Callable[[str], tuple[Registry
         if kind == "memory":
             memory = MemoryRegistry()
             return memory, memory
-        from bot.registry.mlflow import MlflowRegistry
+        from bot.registry.mlflow.registry import MlflowRegistry
 
         backend = request.getfixturevalue("mlflow_backend")
         fixture = request.getfixturevalue(f"mlflow_{'server' if kind == 'http' else kind}")

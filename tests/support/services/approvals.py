@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bot.domain.approvals import Request
-from bot.domain.commands import FreezeModel
-from bot.domain.moves import Move
-from bot.domain.parsing import build
+from bot.domain.commands.catalog import FreezeModel
+from bot.domain.commands.parser import build
+from bot.domain.promotions.request import Request
+from bot.domain.transitions.transition import Move
 from tests.support.services.bench import BOB, DAVE, Bench
 
 

@@ -10,42 +10,42 @@ from typing import Any
 import pytest
 
 from bot.anchor_file import AnchorFile
-from bot.bootstrap import hands
-from bot.domain.approvals import Choice, Request, RequestState
-from bot.domain.approvers import Electorate
-from bot.domain.errors import SlackUnreachable
-from bot.domain.events import Event
-from bot.domain.looks import Finding
-from bot.domain.monitors import Answer, Counts, Point
-from bot.domain.moves import Move
-from bot.domain.parsing import parse
-from bot.domain.people import Caller, Person, Profile
-from bot.domain.policy import Policy, read_policy
-from bot.domain.registry import Stage
-from bot.domain.text import unpack
+from bot.bootstrap.build import hands
+from bot.domain.audit.events import Event
+from bot.domain.commands.parser import parse
+from bot.domain.core.actors import Caller, Person, Profile
+from bot.domain.core.errors import SlackUnreachable
+from bot.domain.core.sentence import unpack
+from bot.domain.monitoring.monitor import Answer, Counts, Point
+from bot.domain.policy.policy import Policy, read_policy
+from bot.domain.promotions.approvers import Electorate
+from bot.domain.promotions.request import Choice, Request, RequestState
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.drift import Finding
+from bot.domain.transitions.transition import Move
 from bot.ledger import SqlLedger
-from bot.metrics import Metrics
+from bot.metrics.prometheus import Metrics
 from bot.ports import Ask, Note, NoteKind, Query
 from bot.registry.memory import MemoryRegistry
-from bot.services.comparisons import Comparisons
-from bot.services.context import Context, Rules
-from bot.services.errands import Done, Errands
-from bot.services.file_monitors import FileMonitors
-from bot.services.fitness import Fitness
-from bot.services.freezing import Freezing
-from bot.services.gatekeeper import Gatekeeper
-from bot.services.gating import Gating
-from bot.services.incidents import Incidents
-from bot.services.lookups import Lookups
-from bot.services.mirror import Mirror
-from bot.services.monitoring import Monitoring
-from bot.services.moves import Moves
-from bot.services.requests import Counted, Requests
-from bot.services.restores import Restores
-from bot.services.reviews import Reviews
-from bot.services.rollbacks import Rollbacks
-from bot.services.tending import Tending
-from bot.services.watch import Watch
+from bot.services.core.access import Gatekeeper
+from bot.services.core.command_queue import Done, Errands
+from bot.services.core.context import Context, Rules
+from bot.services.monitoring.incidents import Incidents
+from bot.services.monitoring.policy_monitors import FileMonitors
+from bot.services.monitoring.scheduler import Monitoring
+from bot.services.policy.freezes import Freezing
+from bot.services.promotions.gate_checks import Gating
+from bot.services.promotions.requests import Counted, Requests
+from bot.services.promotions.reviews import Reviews
+from bot.services.registry.comparisons import Comparisons
+from bot.services.registry.edits import Tending
+from bot.services.registry.queries import Lookups
+from bot.services.rollbacks.rollbacks import Rollbacks
+from bot.services.transitions.drift import Watch
+from bot.services.transitions.executor import Moves
+from bot.services.transitions.loadability import Fitness
+from bot.services.transitions.registry_tags import Mirror
+from bot.services.transitions.restores import Restores
 
 ALICE, BOB, CAROL, DAVE = (Profile(person=Person("T1", f"U{name}")) for name in ("ALICE", "BOB", "CAROL", "DAVE"))
 GUEST = Profile(person=Person("T1", "UGUEST"), is_guest=True)

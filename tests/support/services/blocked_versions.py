@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from bot.domain.approvals import Request
-from bot.domain.commands import Unblock
-from bot.domain.parsing import build
-from bot.domain.policy import read_policy
+from bot.domain.commands.catalog import Unblock
+from bot.domain.commands.parser import build
+from bot.domain.policy.policy import read_policy
+from bot.domain.promotions.request import Request
 from tests.support.services.bench import BOB, POLICY, Bench
 from tests.support.services.rollbacks import ROLL_BACK
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.approvals import Request
-from bot.domain.errors import RegistryRefused
+from bot.domain.core.errors import RegistryRefused
+from bot.domain.promotions.request import Request
 from tests.support.services.bench import Bench
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bot.domain.commands import FreezeModel, UnfreezeModel
-from bot.domain.parsing import build
-from bot.domain.people import Caller
+from bot.domain.commands.catalog import FreezeModel, UnfreezeModel
+from bot.domain.commands.parser import build
+from bot.domain.core.actors import Caller
 from tests.support.services.bench import BOB, Bench
 
 

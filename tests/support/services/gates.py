@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from bot.domain.approvals import Request
-from bot.domain.events import Event, Tag
-from bot.domain.people import Caller
-from bot.domain.policy import read_policy
-from bot.domain.registry import Column, Signature, Stage
+from bot.domain.audit.events import Event, Tag
+from bot.domain.core.actors import Caller
+from bot.domain.policy.policy import read_policy
+from bot.domain.promotions.request import Request
+from bot.domain.registry.model import Column, Signature, Stage
 from tests.support.services.bench import BOB, DAVE, POLICY, Bench
 
 ACCURATE: Mapping[str, Any] = {"metric": "accuracy", "at_least": 0.85}

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from bot.ports import Delivery, Note, NoteKind, Outcome
-from bot.services.outbox import Outbox
+from bot.services.core.outbox import Outbox
 from tests.support.services.bench import Bench
 from tests.support.services.fake_notifier import FakeNotifier
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.events import Event, Tag
+from bot.domain.audit.events import Event, Tag
 from bot.policy_file import PolicyFile
 from bot.ports import NoSlack
-from bot.services.policies import Policies
+from bot.services.policy.reload import Policies
 from tests.support.services.bench import Bench
 
 ONE = 'channel: "#one"\nroles: {lead: [UBOB]}\nmodels: {"*": {production: {approvers: [lead]}}}\n'

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.approvals import RequestState
-from bot.domain.policy import Policy, read_policy
-from bot.domain.registry import Stage
-from bot.domain.restores import HoldKind
+from bot.domain.policy.policy import Policy, read_policy
+from bot.domain.promotions.request import RequestState
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.restores import HoldKind
 from bot.ledger import SqlLedger
 from bot.ledger.backup import back_up
 from tests.support.services.bench import BOB, POLICY, Bench, FaultyRegistry, ManualClock

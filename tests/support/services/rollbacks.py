@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.registry import Column, Package, Signature
+from bot.domain.registry.model import Column, Package, Signature
 from tests.support.services.bench import Bench
 
 ROLL_BACK = 'rollback churn --reason "accuracy fell"'

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from bot.domain.policy import read_policy
-from bot.domain.registry import Stage
-from bot.domain.text import unpack
+from bot.domain.core.sentence import unpack
+from bot.domain.policy.policy import read_policy
+from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
 from bot.ports import Note, NoteKind
-from bot.services.outbox import Endpoints, Outbox
-from bot.services.serving import TOLD_FOR, given_up
+from bot.services.core.outbox import Endpoints, Outbox
+from bot.services.transitions.serving_checks import TOLD_FOR, given_up
 from bot.webhooks import Webhooks
 from tests.support.network.http_receiver import HttpReceiver, run_receiver
 from tests.support.services.bench import POLICY, Bench, FaultyRegistry, ManualClock

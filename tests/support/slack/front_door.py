@@ -16,26 +16,28 @@ from typing import Any, ParamSpec, TypeVar
 import httpx
 from fastapi import FastAPI
 
-from bot.bootstrap import build, open_ledger, slack_client
-from bot.domain.approvals import Request
-from bot.domain.card import own_tags
-from bot.domain.freezes import Freeze
-from bot.domain.incidents import Doing, Incident, IncidentKind
-from bot.domain.looks import Finding
-from bot.domain.monitors import Monitor
-from bot.domain.moves import MoveKind
-from bot.domain.people import Person, Profile
-from bot.domain.registry import Stage
+from bot.bootstrap.build import build, open_ledger, slack_client
+from bot.domain.core.actors import Person, Profile
+from bot.domain.monitoring.incident import Doing, Incident, IncidentKind
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.policy.freezes import Freeze
+from bot.domain.promotions.request import Request
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.drift import Finding
+from bot.domain.transitions.model_card_sources import own_tags
+from bot.domain.transitions.transition import MoveKind
 from bot.ledger import SqlLedger
 from bot.registrar import Registrar
 from bot.registry.memory import MemoryRegistry
-from bot.services.context import Rules
-from bot.services.rows import incident_note
-from bot.slack import incident_card, modals, notices
-from bot.slack.directory import SlackDirectory
-from bot.slack.notifier import SlackNotifier
-from handlers import http
+from bot.services.core.context import Rules
+from bot.services.core.outbox_messages import incident_note
+from bot.slack.core.directory import SlackDirectory
+from bot.slack.delivery.notifier import SlackNotifier
+from bot.slack.monitoring import incident_card
+from bot.slack.promotions import modals
+from bot.slack.transitions import drift_notice
 from handlers.serve import bolt_app
+from handlers.web import app as web_app
 from localslack import LocalSlack, PersonSeed, payloads
 from localslack.signing import signed_headers
 from tests.support.app.app_fixture import CHANNEL, POLICY, add_churn, make_policy, settings_for
@@ -179,7 +181,7 @@ class FrontDoor:
             moves = tuple(m for name in names for m in reading.moves(name) if m.kind is not MoveKind.OBSERVED)
             freezes = tuple(reading.freezes())
             monitors, incidents = tuple(reading.monitors()), tuple(reading.incidents())
-            findings = tuple(reading.finding(self.known[one]) for one in (notices.MEND, notices.COMPARE))
+            findings = tuple(reading.finding(self.known[one]) for one in (drift_notice.MEND, drift_notice.COMPARE))
         versions = tuple(replace(one, tags=own_tags(one)) for name in names for one in self.registry.versions(name))
         return StateSnapshot(
             requests,
@@ -255,7 +257,7 @@ def door(
         )
         registrar = replace(registrar, work=_AtOnce(), looking=_AtOnce())
         app, harness = bolt_app(settings, registrar)
-        web = http.create(app, slack.signing_secret, webhook_secret="hook", changed=registrar.changed)
+        web = web_app.create(app, slack.signing_secret, webhook_secret="hook", changed=registrar.changed)
         it = FrontDoor(
             web=web,
             slack=slack,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bot.slack.blocks import Message
+from bot.slack.core.blocks import Message
 from tests.support.app.app_fixture import message_text
 
 # What we write ourselves; anything else in angle brackets would be somebody else's.

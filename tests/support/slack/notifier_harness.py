@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from slack_sdk import WebClient
 
-from bot.domain.approvals import Request, RequestState
-from bot.domain.people import Person
-from bot.domain.policy import read_policy
-from bot.domain.registry import Stage
-from bot.domain.text import Name, pack, say
+from bot.domain.core.actors import Person
+from bot.domain.core.sentence import Name, pack, say
+from bot.domain.policy.policy import read_policy
+from bot.domain.promotions.request import Request, RequestState
+from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
 from bot.ports import Delivery, Note, NoteKind, Outcome
-from bot.slack.notifier import SlackNotifier
+from bot.slack.delivery.notifier import SlackNotifier
 from localslack import LocalSlack
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)

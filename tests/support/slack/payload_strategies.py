@@ -12,31 +12,31 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from bot.domain import commands, monitor_commands
-from bot.domain.commands import VERBS
-from bot.domain.grammar import Command
+from bot.domain.commands import catalog, monitoring
+from bot.domain.commands.base import Command
+from bot.domain.commands.catalog import VERBS
 from localslack import PersonSeed, payloads
 from tests.support.slack.front_door import CONNECTED, JSON, MODEL
 
-LOOKING = (monitor_commands.MonitorList, monitor_commands.MonitorShow, monitor_commands.MonitorBacktest)
+LOOKING = (monitoring.MonitorList, monitoring.MonitorShow, monitoring.MonitorBacktest)
 
 
 CHANGING: tuple[type[Command], ...] = (
-    commands.Promote,
-    commands.Register,
-    commands.Describe,
-    commands.SetTags,
-    commands.Archive,
-    commands.Approve,
-    commands.Reject,
-    commands.Withdraw,
-    commands.Override,
-    commands.Cancel,
-    commands.FreezeModel,
-    commands.UnfreezeModel,
-    commands.Rollback,
-    commands.Unblock,
-    *(verb for verb in monitor_commands.VERBS if verb not in LOOKING),
+    catalog.Promote,
+    catalog.Register,
+    catalog.Describe,
+    catalog.SetTags,
+    catalog.Archive,
+    catalog.Approve,
+    catalog.Reject,
+    catalog.Withdraw,
+    catalog.Override,
+    catalog.Cancel,
+    catalog.FreezeModel,
+    catalog.UnfreezeModel,
+    catalog.Rollback,
+    catalog.Unblock,
+    *(verb for verb in monitoring.VERBS if verb not in LOOKING),
 )
 
 

@@ -7,27 +7,37 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 
-from bot.domain import incident_words, looks, monitor_words, words
-from bot.domain.approvals import Choice, RequestState
-from bot.domain.approver_words import invited, waiting_for
-from bot.domain.approvers import Awaited
-from bot.domain.commands import VERBS, ShowAudit, Validate
-from bot.domain.events import Tag
-from bot.domain.evidence import Seen
-from bot.domain.history import Window
-from bot.domain.incidents import Doing, IncidentKind
-from bot.domain.looks import Finding, FindingKind
-from bot.domain.monitors import State
-from bot.domain.moves import MoveKind
-from bot.domain.people import Automation, Client
-from bot.domain.policy_words import what_holds
-from bot.domain.registry import VersionRef
-from bot.domain.serving import Serving, ServingState
-from bot.domain.text import Code, Mention, Name, Say, say
-from bot.services.lookups import ModelView
-from bot.slack import answers, blocks, cards, comparing, governing, incident_card, monitoring, notices
-from bot.slack.blocks import Message
-from bot.slack.timeline import timeline
+from bot.domain.audit.events import Tag
+from bot.domain.commands.catalog import VERBS, ShowAudit, Validate
+from bot.domain.core.actors import Automation, Client
+from bot.domain.core.sentence import Code, Mention, Name, Say, say
+from bot.domain.monitoring import incident_messages
+from bot.domain.monitoring import messages as monitor_messages
+from bot.domain.monitoring.incident import Doing, IncidentKind
+from bot.domain.monitoring.monitor import State
+from bot.domain.policy.messages import what_holds
+from bot.domain.promotions import messages as promotion_messages
+from bot.domain.promotions.approver_messages import invited, waiting_for
+from bot.domain.promotions.approvers import Awaited
+from bot.domain.promotions.request import Choice, RequestState
+from bot.domain.promotions.snapshot import Seen
+from bot.domain.registry.model import VersionRef
+from bot.domain.rollbacks.history import Window
+from bot.domain.transitions import drift
+from bot.domain.transitions.drift import Finding, FindingKind
+from bot.domain.transitions.serving_check import Serving, ServingState
+from bot.domain.transitions.transition import MoveKind
+from bot.services.registry.queries import ModelView
+from bot.slack.core import blocks
+from bot.slack.core.blocks import Message
+from bot.slack.monitoring import answers as monitoring_answers
+from bot.slack.monitoring import incident_card
+from bot.slack.policy import answers as policy_answers
+from bot.slack.promotions import request_card
+from bot.slack.registry import answers as registry_answers
+from bot.slack.registry import comparison
+from bot.slack.rollbacks.history import timeline
+from bot.slack.transitions import drift_notice
 from tests.support.slack.worst_case_values import (
     BOB,
     NOW,
@@ -59,10 +69,10 @@ from tests.support.slack.worst_case_values import (
 def broken_glass(name: str) -> Iterator[tuple[str, Message]]:
     """Yield the cards of what was moved without approvals, before and after its review."""
     moved = replace(a_request(name), state=RequestState.DONE, breaks_glass=True, review_due=NOW)
-    yield "card to review", cards.card(moved, [])
-    yield "card with an overdue review", cards.card(replace(moved, review_reminded=2), [])
+    yield "card to review", request_card.card(moved, [])
+    yield "card with an overdue review", request_card.card(replace(moved, review_reminded=2), [])
     said = replace(moved, reviewed_by=BOB, reviewed_at=NOW, review_reason=TEXTS[name])
-    yield "card with its review", cards.card(said, [])
+    yield "card with its review", request_card.card(said, [])
 
 
 def findings(name: str) -> Iterator[Finding]:
@@ -73,7 +83,7 @@ def findings(name: str) -> Iterator[Finding]:
         model=TEXTS[name] or "m",
         at=NOW,
         versions=(7,),
-        lines=tuple(looks.about(a_version(name))),
+        lines=tuple(drift.about(a_version(name))),
     )
     yield from (new, replace(new, versions=tuple(range(1000, 0, -1)), by=BOB))
     lines = tuple(say("{it} went", it=TEXTS[name]) for _ in range(100))
@@ -91,62 +101,67 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
     for state in RequestState:
         yield (
             f"card {state.value}",
-            cards.card(
+            request_card.card(
                 a_request(name, state), votes(50), stopped=a_freeze(name), waiting=a_wait(name), block=a_block(name)
             ),
         )
-        yield f"ended {state.value}", blocks.said(words.ended(a_request(name, state)))
-        yield f"decided {state.value}", blocks.said(words.decided_before(a_request(name, state)))
-        yield f"broken glass {state.value}", cards.card(a_request(name, state, breaks_glass=True), [])
-    yield "invitation", cards.invitation("r4k7q", invited(a_request(name)), "https://ci.example/rr?a=1&b=2")
-    yield "frozen", cards.card(a_request(name, seen=None), [], stopped=a_freeze(name))
-    yield "glass", blocks.said(words.broke_glass(a_request(name)))
-    yield "counted", cards.counted(a_request(name), words.voted(a_request(name), votes(1)[0], 1))
+        yield f"ended {state.value}", blocks.said(promotion_messages.ended(a_request(name, state)))
+        yield f"decided {state.value}", blocks.said(promotion_messages.decided_before(a_request(name, state)))
+        yield f"broken glass {state.value}", request_card.card(a_request(name, state, breaks_glass=True), [])
+    yield "invitation", request_card.invitation("r4k7q", invited(a_request(name)), "https://ci.example/rr?a=1&b=2")
+    yield "frozen", request_card.card(a_request(name, seen=None), [], stopped=a_freeze(name))
+    yield "glass", blocks.said(promotion_messages.broke_glass(a_request(name)))
+    yield "counted", request_card.counted(a_request(name), promotion_messages.voted(a_request(name), votes(1)[0], 1))
     version, looked = a_version(name), seen(name)
     for found in (looked, Seen(), replace(looked, gates=looked.gates[1:2])):
         wanted = Validate(model="m", version=VersionRef("number", "7"))
-        yield f"{len(found.gates)} gates", governing.validation(wanted, version, found)
-    yield "policy", governing.policy(TEXTS[name] or "m", what_holds(a_policy(), "m", "0123456789ab"))
+        yield f"{len(found.gates)} gates", policy_answers.validation(wanted, version, found)
+    yield "policy", policy_answers.policy(TEXTS[name] or "m", what_holds(a_policy(), "m", "0123456789ab"))
     for number in (0, 1, 20, 21):
         found_events = [a_link(name, tag) for tag in Tag] * number
-        unreviewed = words.unreviewed([a_request(name)] * number, NOW)
-        yield f"audit of {number}", governing.audit(ShowAudit(model="m"), found_events[:number], unreviewed)
+        unreviewed = promotion_messages.unreviewed([a_request(name)] * number, NOW)
+        yield f"audit of {number}", policy_answers.audit(ShowAudit(model="m"), found_events[:number], unreviewed)
     yield from broken_glass(name)
-    yield "card by a program", cards.card(a_request(name, requester=Client("ci")), [])
+    yield "card by a program", request_card.card(a_request(name, requester=Client("ci")), [])
     for number in (0, 1, 20, 21, 1000):
-        yield f"{number} models", answers.model_list([a_model(name)] * number, TEXTS[name])
-        yield f"{number} requests", answers.request_list([a_request(name)] * number)
+        yield f"{number} models", registry_answers.model_list([a_model(name)] * number, TEXTS[name])
+        yield f"{number} requests", registry_answers.request_list([a_request(name)] * number)
         view = ModelView(
             a_model(name),
             [a_version(name)] * number,
             [a_request(name)] * min(number, 2),
             {a_version(name).version: a_block(name)},
         )
-        yield f"a model of {number} versions", answers.model_view(view)
+        yield f"a model of {number} versions", registry_answers.model_view(view)
         yield f"history of {number}", timeline(a_timeline(name, min(number, 50)), a_history(name))
-    yield "a version", answers.version_card(a_card(name), "https://mlflow.example:5000/base")
-    yield "a bare version", answers.version_card(a_bare_card(), None)
-    yield "archive?", answers.archive_question("r4k7q", TEXTS[name] or "m", "v7")
+    yield "a version", registry_answers.version_card(a_card(name), "https://mlflow.example:5000/base")
+    yield "a bare version", registry_answers.version_card(a_bare_card(), None)
+    yield "archive?", registry_answers.archive_question("r4k7q", TEXTS[name] or "m", "v7")
     for finding in findings(name):
-        yield f"{finding.kind.value} {len(finding.versions)}", notices.notice(finding)
+        yield f"{finding.kind.value} {len(finding.versions)}", drift_notice.notice(finding)
     for number in (1, 2, 99, 100, 101, 1000):
-        yield f"{number} versions compared", comparing.comparison(a_comparison(name, number)).message
+        yield f"{number} versions compared", comparison.comparison(a_comparison(name, number)).message
     yield from histories(name)
     for rows in (0, 1, 20, 21, 1000):
-        yield f"{rows} monitors", monitoring.monitor_list([a_row(name, State.FAILED)] * rows, NOW, TEXTS[name] or None)
+        yield (
+            f"{rows} monitors",
+            monitoring_answers.monitor_list([a_row(name, State.FAILED)] * rows, NOW, TEXTS[name] or None),
+        )
     for stands in State:
-        yield f"a monitor, {stands.value}", monitoring.monitor_view(a_view(name, stands))
-        yield f"posted, {stands.value}", monitoring.posted(a_view(name, stands))
-    views = [replace(a_view(name), monitor=a_monitor(name, id=f"m4k7q{n}")) for n in range(monitoring.DETAILS_MOST)]
-    yield "details", monitoring.details(an_incident(name), views)
-    yield "no details", monitoring.details(an_incident(name), [])
-    yield "added", monitoring.added(monitor_words.added_by_you(a_monitor(name), NOW), a_monitor(name))
+        yield f"a monitor, {stands.value}", monitoring_answers.monitor_view(a_view(name, stands))
+        yield f"posted, {stands.value}", monitoring_answers.posted(a_view(name, stands))
+    views = [
+        replace(a_view(name), monitor=a_monitor(name, id=f"m4k7q{n}")) for n in range(monitoring_answers.DETAILS_MOST)
+    ]
+    yield "details", monitoring_answers.details(an_incident(name), views)
+    yield "no details", monitoring_answers.details(an_incident(name), [])
+    yield "added", monitoring_answers.added(monitor_messages.added_by_you(a_monitor(name), NOW), a_monitor(name))
     yield from incidents(name)
-    yield "menu", answers.menu()
-    yield "help", answers.help_all()
-    yield "help monitor", answers.help_group("monitor")
+    yield "menu", registry_answers.menu()
+    yield "help", registry_answers.help_all()
+    yield "help monitor", registry_answers.help_group("monitor")
     for verb in VERBS.values():
-        yield f"help {verb.verb}", answers.help_verb(verb)
+        yield f"help {verb.verb}", registry_answers.help_verb(verb)
     yield from ((f"sentence {number}", blocks.said(one)) for number, one in enumerate(every_sentence(name)))
 
 
@@ -177,18 +192,18 @@ def incidents(name: str) -> Iterator[tuple[str, Message]]:
                     incident, [a_monitor(name)] * 3, serving=replace(serving, state=state), now=NOW
                 )
                 yield f"incident {kind.value} {doing.value} {number}", card
-                yield f"acted {kind.value} {doing.value} {number}", blocks.said(incident_words.acted(incident))
-        yield f"opened {kind.value}", blocks.said(incident_words.opened(an_incident(name, kind=kind)))
+                yield f"acted {kind.value} {doing.value} {number}", blocks.said(incident_messages.acted(incident))
+        yield f"opened {kind.value}", blocks.said(incident_messages.opened(an_incident(name, kind=kind)))
 
 
 def every_sentence(name: str) -> Iterator[Say]:
     """Yield every sentence that holds outside text."""
     request = a_request(name, RequestState.REJECTED)
-    yield words.asked(request, "#ml-models", waiting_for(Awaited(["S0LEADS", "U0BOB"] * 5, 2), None))
-    yield words.voted(request, replace(votes(1)[0], choice=Choice.REJECT, reason=REASONS[name]), 1)
-    yield words.vote_counted(request, 1)
-    yield words.rejection_counted(request)
-    yield words.cancelled(request)
+    yield promotion_messages.asked(request, "#ml-models", waiting_for(Awaited(["S0LEADS", "U0BOB"] * 5, 2), None))
+    yield promotion_messages.voted(request, replace(votes(1)[0], choice=Choice.REJECT, reason=REASONS[name]), 1)
+    yield promotion_messages.vote_counted(request, 1)
+    yield promotion_messages.rejection_counted(request)
+    yield promotion_messages.cancelled(request)
     yield say(
         "{a} {b} {c} {d}", a=Name(TEXTS[name] * 20), b=Code(TEXTS[name] * 20), c=REASONS[name] * 5, d=Mention("U1")
     )

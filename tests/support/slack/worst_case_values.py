@@ -6,30 +6,31 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.domain import incident_words, rollback_words
-from bot.domain.approvals import Choice, Request, RequestState, Vote
-from bot.domain.approver_words import waiting_for
-from bot.domain.approvers import Awaited
-from bot.domain.callers import for_callers, no_way_back
-from bot.domain.card import Sources, fill
-from bot.domain.ci import CiRun
-from bot.domain.commands import History
-from bot.domain.comparison import Comparison, compare
-from bot.domain.events import Event, Link, Tag
-from bot.domain.evidence import GateResult, Seen
-from bot.domain.freezes import Frozen
-from bot.domain.history import Timeline
-from bot.domain.incidents import Doing, Incident, IncidentKind, Tripped
-from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitor_views import MonitorRow, MonitorView
-from bot.domain.monitors import Measurement, Monitor, Outcome, Standing, State
-from bot.domain.moves import Move, MoveKind, MoveState
-from bot.domain.people import Actor, Person
-from bot.domain.policy import Policy, read_policy
-from bot.domain.registry import Column, Dataset, ModelInfo, Package, RunInfo, Signature, Stage, VersionInfo
-from bot.domain.rollbacks import Bar, Served
-from bot.domain.text import Say, say
-from bot.services.lookups import CardView
+from bot.domain.audit.events import Event, Link, Tag
+from bot.domain.commands.catalog import History
+from bot.domain.core.actors import Actor, Person
+from bot.domain.core.ci_run import CiRun
+from bot.domain.core.sentence import Say, say
+from bot.domain.monitoring import incident_messages
+from bot.domain.monitoring.incident import Doing, Incident, IncidentKind, Tripped
+from bot.domain.monitoring.monitor import Measurement, Monitor, Outcome, Standing, State
+from bot.domain.monitoring.views import MonitorRow, MonitorView
+from bot.domain.policy.freezes import Frozen
+from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.policy.policy import Policy, read_policy
+from bot.domain.promotions.approver_messages import waiting_for
+from bot.domain.promotions.approvers import Awaited
+from bot.domain.promotions.request import Choice, Request, RequestState, Vote
+from bot.domain.promotions.snapshot import GateResult, Seen
+from bot.domain.registry.comparison import Comparison, compare
+from bot.domain.registry.model import Column, Dataset, ModelInfo, Package, RunInfo, Signature, Stage, VersionInfo
+from bot.domain.registry.signature_changes import for_callers, no_way_back
+from bot.domain.rollbacks import messages as rollback_messages
+from bot.domain.rollbacks.history import Timeline
+from bot.domain.rollbacks.rollback import Bar, Served
+from bot.domain.transitions.model_card_sources import Sources, fill
+from bot.domain.transitions.transition import Move, MoveKind, MoveState
+from bot.services.registry.queries import CardView
 
 NOW = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
 
@@ -242,7 +243,7 @@ def a_comparison(name: str, versions: int, metrics: int = 30) -> Comparison:
         f"run{number}": RunInfo(id=f"run{number}", metrics={m: v * number for m, v in values.items()})
         for number in range(1, versions + 1)
     }
-    blocked = {row.version: rollback_words.blocked(replace(a_block(name), version=row.version)) for row in rows[1:4]}
+    blocked = {row.version: rollback_messages.blocked(replace(a_block(name), version=row.version)) for row in rows[1:4]}
     return compare(TEXTS[name] or "m", rows, runs, blocked=blocked)
 
 
@@ -341,7 +342,7 @@ def an_incident(name: str = "plain", **changes: Any) -> Incident:
         monitors=tuple(f"accuracy{n}" * 4 for n in range(30)),
         opened_at=NOW,
         since=NOW - timedelta(hours=2),
-        lines=tuple(incident_words.line(a_monitor(name), say("{it}.", it=text * 3)) for _ in range(30)),
+        lines=tuple(incident_messages.line(a_monitor(name), say("{it}.", it=text * 3)) for _ in range(30)),
         doing=Doing.AWAITING_HUMAN,
         why=say("{it}.", it=REASONS[name]),
         target=999_999_998,

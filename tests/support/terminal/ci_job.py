@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from bot.domain.approvals import RequestState
+from bot.domain.promotions.request import RequestState
 from bot.registry.memory import MemoryRegistry
-from handlers.cli import main
+from handlers.terminal.main import main
 from localslack import Remote
 from tests.support.app.app_fixture import AdjustableClock, RunningApp, make_policy, running_app
 from tests.support.waiting import wait_until

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from handlers.cli import main
+from handlers.terminal.main import main
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.cli import main
+from handlers.terminal.main import main
 from localslack import LocalSlack
 from tests.support.network.ports import free_port
 from tests.support.terminal.cli_runner import CommandOutput

@@ -9,21 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from bot.bootstrap import build_for_terminal, open_ledger
-from bot.domain.approvals import Choice
-from bot.domain.events import Event, Tag
-from bot.domain.moves import Move, MoveKind, MoveState
-from bot.domain.people import Automation, Person, Profile
-from bot.domain.registry import Stage
+from bot.bootstrap.build import build_for_terminal, open_ledger
+from bot.domain.audit.events import Event, Tag
+from bot.domain.core.actors import Automation, Person, Profile
+from bot.domain.promotions.request import Choice
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import Move, MoveKind, MoveState
 from bot.ledger import SqlLedger
 from bot.policy_file import PolicyFile, load_policy
 from bot.ports import NO_SLACK
 from bot.registry.memory import MemoryRegistry
-from bot.services.context import Context, Rules
-from bot.services.policies import Policies
+from bot.services.core.context import Context, Rules
+from bot.services.policy.reload import Policies
 from bot.settings import read_settings
-from handlers.cli import main
-from handlers.terminal.counter import operator
+from handlers.terminal.main import main
+from handlers.terminal.session import operator
 from localslack import LocalSlack
 from localslack.seed import PersonSeed
 from tests.support.registry.registries import MlflowBackend

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bot.domain.comparison import Comparison
-from bot.domain.registry import Stage
-from handlers.terminal import tables
+from bot.domain.registry.comparison import Comparison
+from bot.domain.registry.model import Stage
+from handlers.terminal.output import tables
 from tests.support.registry.registries import MlflowBackend
 from tests.support.terminal.cli_runner import CliRunner, command
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.errors import RegistryUnreachable, UnknownModel
+from bot.domain.core.errors import RegistryUnreachable, UnknownModel
 from bot.ports import Unobserved
-from bot.registry.mlflow import MlflowRegistry
+from bot.registry.mlflow.registry import MlflowRegistry
 from tests.support.network.ports import free_port
 
 

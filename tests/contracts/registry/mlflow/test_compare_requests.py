@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bot.domain.commands import Compare
-from bot.domain.moves import MoveState
-from bot.domain.parsing import build
+from bot.domain.commands.catalog import Compare
+from bot.domain.commands.parser import build
+from bot.domain.transitions.transition import MoveState
 from bot.ledger import SqlLedger
-from bot.registry.mlflow import MlflowRegistry
-from bot.services.comparisons import Comparisons
-from bot.services.gating import Gating
-from bot.services.lookups import Lookups
+from bot.registry.mlflow.registry import MlflowRegistry
+from bot.services.promotions.gate_checks import Gating
+from bot.services.registry.comparisons import Comparisons
+from bot.services.registry.queries import Lookups
 from tests.support.app.harness import context_over, executor, holders, make_transition, transition_state
 from tests.support.ledger.bulk_data import add_many_versions
 from tests.support.registry.mlflow_process import MlflowServer

@@ -17,8 +17,8 @@ from mlflow.tracking.request_header import registry as header_providers
 from mlflow.tracking.request_header.databricks_request_header_provider import DatabricksRequestHeaderProvider
 from urllib3 import HTTPConnectionPool
 
-from bot.registry import mlflow_wire
-from bot.registry.mlflow import MlflowRegistry
+from bot.registry.mlflow import http_tuning
+from bot.registry.mlflow.registry import MlflowRegistry
 from tests.support.registry.mlflow_process import MlflowServer
 
 ROUNDS = 40  # the system acknowledges the first answers of a connection at once, whatever is said
@@ -55,18 +55,18 @@ def test_mlflow_is_asked_over_connections_that_acknowledge_at_once(mlflow_server
     registry = MlflowRegistry(mlflow_server.uri)
     registry.models()
     registry.close()
-    assert issubclass(HTTPConnectionPool.ConnectionCls, mlflow_wire._Prompt)
+    assert issubclass(HTTPConnectionPool.ConnectionCls, http_tuning._Prompt)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a program say so")
 def test_an_answer_comes_without_a_pause(slow_server: str) -> None:
-    mlflow_wire.keep_answers_coming()
+    http_tuning.keep_answers_coming()
     assert seconds(slow_server) < PAUSE
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it measures what Linux does by itself")
 def test_without_it_there_is_a_pause(slow_server: str) -> None:
-    with patch.object(mlflow_wire, "acknowledge_at_once"):
+    with patch.object(http_tuning, "acknowledge_at_once"):
         assert seconds(slow_server) > PAUSE
 
 
@@ -91,15 +91,15 @@ def test_within_databricks_its_headers_are_sent_as_ever(monkeypatch: pytest.Monk
     provider = DatabricksRequestHeaderProvider()
     monkeypatch.setattr(header_providers._request_header_provider_registry, "_registry", [provider])
     monkeypatch.setattr(provider, "in_context", lambda: True)
-    mlflow_wire.look_for_databricks_once()
+    http_tuning.look_for_databricks_once()
     assert list(header_providers._request_header_provider_registry) == [provider]
     monkeypatch.setattr(provider, "in_context", lambda: False)
-    mlflow_wire.look_for_databricks_once()
+    http_tuning.look_for_databricks_once()
     assert list(header_providers._request_header_provider_registry) == []
 
 
 def test_doing_it_twice_changes_nothing() -> None:
-    mlflow_wire.keep_answers_coming()
+    http_tuning.keep_answers_coming()
     now = HTTPConnectionPool.ConnectionCls
-    mlflow_wire.keep_answers_coming()
+    http_tuning.keep_answers_coming()
     assert HTTPConnectionPool.ConnectionCls is now

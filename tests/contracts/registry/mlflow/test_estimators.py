@@ -18,10 +18,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from bot.domain.registry import VersionInfo
-from bot.registry import mlflow_files
-from bot.registry.estimators import pickled_class, skops_class
-from bot.registry.mlflow import MlflowRegistry
+from bot.domain.registry.model import VersionInfo
+from bot.registry.mlflow import artifacts
+from bot.registry.mlflow.estimator_class import pickled_class, skops_class
+from bot.registry.mlflow.registry import MlflowRegistry
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import MlflowBackend
 
@@ -153,7 +153,7 @@ def test_of_a_large_file_only_the_beginning_is_read(
     kept: Any, mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry, make = kept
-    monkeypatch.setattr(mlflow_files, "HEAD_MOST", 3_000)
+    monkeypatch.setattr(artifacts, "HEAD_MOST", 3_000)
     forest, folder = make("churn")
     save(MODELS["RandomForestClassifier"](), folder)
     assert (folder / "model.pkl").stat().st_size > 10_000

@@ -12,15 +12,11 @@ from threading import Event
 
 import pytest
 
-from bot.domain.errors import (
-    BadInput,
-    RegistryRefused,
-    RegistryUnreachable,
-)
-from bot.domain.registry import Column, VersionInfo
-from bot.registry.mlflow import MlflowRegistry
-from bot.registry.mlflow_files import read_package
-from bot.registry.mlmodel import package_of
+from bot.domain.core.errors import BadInput, RegistryRefused, RegistryUnreachable
+from bot.domain.registry.model import Column, VersionInfo
+from bot.registry.mlflow.artifacts import read_package
+from bot.registry.mlflow.mlmodel import package_of
+from bot.registry.mlflow.registry import MlflowRegistry
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import PACKAGE, MlflowBackend, mlmodel
 
@@ -110,7 +106,7 @@ class TestFiles:
 
     def test_a_store_that_does_not_answer_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
         never = Event()
-        monkeypatch.setattr("bot.registry.mlflow_files._read", lambda *_: never.wait(30))
+        monkeypatch.setattr("bot.registry.mlflow.artifacts._read", lambda *_: never.wait(30))
         with pytest.raises(RegistryUnreachable, match="they did not come in time"):
             read_package("s3://bucket/model", "http://127.0.0.1:5000", 0.05)
         never.set()
@@ -120,7 +116,7 @@ class TestFiles:
         def fail(*_: object) -> None:
             raise error
 
-        monkeypatch.setattr("bot.registry.mlflow_files._read", fail)
+        monkeypatch.setattr("bot.registry.mlflow.artifacts._read", fail)
         kind = RegistryRefused if isinstance(error, ValueError) else RegistryUnreachable
         with pytest.raises(kind, match="The model's files cannot be read") as told:
             read_package("s3://bucket/model", "http://127.0.0.1:5000", 5)
@@ -162,7 +158,7 @@ class TestMlmodel:
 class TestSettings:
     def test_importing_a_registry_imports_no_mlflow_and_sets_nothing(self) -> None:
         check = (
-            "import os, sys; before = dict(os.environ); import bot.registry.memory, bot.registry.mlflow;"
+            "import os, sys; before = dict(os.environ); import bot.registry.memory, bot.registry.mlflow.registry;"
             "assert before == dict(os.environ) and 'mlflow' not in sys.modules"
         )
         assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from bot.registry.mlflow import MlflowRegistry
-from bot.slack.links import run_page
+from bot.registry.mlflow.registry import MlflowRegistry
+from bot.slack.registry.mlflow_links import run_page
 from tests.support.registry.contract_fixtures import CALLS, WRITING
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import MlflowBackend

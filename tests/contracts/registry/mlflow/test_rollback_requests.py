@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.domain.monitors import State
-from bot.domain.moves import MoveKind, MoveState
-from bot.domain.registry import Stage
+from bot.domain.monitoring.monitor import State
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import MoveKind, MoveState
 from bot.ledger import SqlLedger
-from bot.registry.mlflow import MlflowRegistry
+from bot.registry.mlflow.registry import MlflowRegistry
 from tests.support.app.harness import holders
 from tests.support.ledger.bulk_data import add_many_versions
 from tests.support.monitoring.monitoring_harness import MonitoringHarness

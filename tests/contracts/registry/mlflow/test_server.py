@@ -14,13 +14,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from bot.domain.errors import (
-    RegistryRefused,
-    RegistryUnreachable,
-)
-from bot.domain.registry import Column, VersionInfo
+from bot.domain.core.errors import RegistryRefused, RegistryUnreachable
+from bot.domain.registry.model import Column, VersionInfo
 from bot.ports import Registry
-from bot.registry.mlflow import MlflowRegistry
+from bot.registry.mlflow.registry import MlflowRegistry
 from tests.support.ledger.ledgers import PostgresServer
 from tests.support.network.ports import free_port
 from tests.support.registry.contract_fixtures import (

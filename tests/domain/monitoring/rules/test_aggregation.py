@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.monitor_rule import AGGREGATES, MonitorRule
-from bot.domain.monitors import Answer, Outcome, Reading
-from bot.domain.readings import measure
-from bot.domain.text import pack, say, unpack
+from bot.domain.core.sentence import pack, say, unpack
+from bot.domain.monitoring.monitor import Answer, Outcome, Reading
+from bot.domain.monitoring.rules.aggregation import measure
+from bot.domain.policy.monitor_config import AGGREGATES, MonitorRule
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -10,12 +10,8 @@ import scipy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.domain import baselines
-from bot.domain.baselines import (
-    DAY,
-    HOUR,
-    Points,
-)
+from bot.domain.monitoring.rules import baselines
+from bot.domain.monitoring.rules.baselines import DAY, HOUR, Points
 from tests.support.domain.baselines import NAN, a_calendar, dice
 from tests.support.domain.time_series import (
     START,

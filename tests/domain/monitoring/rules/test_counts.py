@@ -15,11 +15,31 @@ import ville
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain import counts
-from bot.domain.baselines import DAY, HOUR, Baseline, Floats, Ints, Points, dump_baseline, load_baseline, summarize
-from bot.domain.counts import Detector, Weighed, counted, counts_of, detector, dispersion, gathered, steady, weigh
-from bot.domain.effects import Effect
-from bot.domain.rules import radius
+from bot.domain.monitoring.rules import counts
+from bot.domain.monitoring.rules.baselines import (
+    DAY,
+    HOUR,
+    Baseline,
+    Floats,
+    Ints,
+    Points,
+    dump_baseline,
+    load_baseline,
+    summarize,
+)
+from bot.domain.monitoring.rules.counts import (
+    Detector,
+    Weighed,
+    counted,
+    counts_of,
+    detector,
+    dispersion,
+    gathered,
+    steady,
+    weigh,
+)
+from bot.domain.monitoring.rules.statistics import radius
+from bot.domain.policy.effect_size import Effect
 
 START = datetime(2026, 5, 4, tzinfo=UTC).timestamp()  # a Monday
 WEEK = 7 * 24

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from scipy.stats import beta
 
-from bot.domain import false_rollbacks, monitor_words
-from bot.domain.false_rollbacks import PER_MONTH, expected, per_month
-from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Monitor
-from bot.domain.people import Person
+from bot.domain.core.actors import Person
+from bot.domain.monitoring import messages as monitor_messages
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.rules import false_rollbacks
+from bot.domain.monitoring.rules.false_rollbacks import PER_MONTH, expected, per_month
+from bot.domain.policy.monitor_config import MonitorRule
 from tests.support.paths import ROOT
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
@@ -34,7 +35,7 @@ def monitors(*rules: MonitorRule) -> list[Monitor]:
 def sentence(*rules: MonitorRule) -> str:
     found = expected(monitors(*rules))
     assert found is not None
-    return str(monitor_words.expected(found))
+    return str(monitor_messages.expected(found))
 
 
 # -- the figures -------------------------------------------------------------------------------------------------------

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bot.domain import baselines
-from bot.domain.baselines import DAY, HOUR, Points
-from bot.domain.effects import Effect, EffectKind
-from bot.domain.rules import Judged
-from bot.domain.text import pack, unpack
+from bot.domain.core.sentence import pack, unpack
+from bot.domain.monitoring.rules import baselines
+from bot.domain.monitoring.rules.baselines import DAY, HOUR, Points
+from bot.domain.monitoring.rules.statistics import Judged
+from bot.domain.policy.effect_size import Effect, EffectKind
 from tests.support.domain.rules import NAN, RULES, Rule, a_baseline, a_summary, absolute, judge_block, judge_since
 from tests.support.domain.time_series import (
     EVERY,

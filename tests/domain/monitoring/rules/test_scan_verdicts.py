@@ -10,17 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bot.domain import rules, scans
-from bot.domain.baselines import (
-    DAY,
-    HOUR,
-    Baseline,
-    Floats,
-    Points,
-    dump_baseline,
-    load_baseline,
-)
-from bot.domain.effects import Effect
+from bot.domain.monitoring.rules import scans, statistics
+from bot.domain.monitoring.rules.baselines import DAY, HOUR, Baseline, Floats, Points, dump_baseline, load_baseline
+from bot.domain.policy.effect_size import Effect
 from tests.support.domain.scans import SEEDS, TWO_PERCENT, live, scan, usual
 from tests.support.domain.time_series import EVERY, START, a_week, during, noise, on_weekends, scaled, series, summary
 
@@ -293,4 +285,4 @@ def test_a_baseline_of_the_version_before_says_nothing_to_a_scan() -> None:
     assert (old.spread, scan(live(0.5), old)) == ((), None)
     block = live(0.5).between(START + 8 * HOUR, START + 9 * HOUR)
     how: dict[str, Any] = {"history": 7 * DAY, "higher_is_better": True, "effect": TWO_PERCENT, "sigma": 3.0}
-    assert rules.blocks(block, START + 8 * HOUR, old, **how).is_worse
+    assert statistics.blocks(block, START + 8 * HOUR, old, **how).is_worse

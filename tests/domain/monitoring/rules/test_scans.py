@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.domain import scans
-from bot.domain.baselines import (
+from bot.domain.monitoring.rules import scans
+from bot.domain.monitoring.rules.baselines import (
     CLIP,
     DAY,
     HOUR,
@@ -26,8 +26,8 @@ from bot.domain.baselines import (
     steps_of,
     winsorized,
 )
-from bot.domain.effects import Effect, EffectKind
-from bot.domain.rules import confirmed
+from bot.domain.monitoring.rules.statistics import confirmed
+from bot.domain.policy.effect_size import Effect, EffectKind
 from tests.support.domain.scans import SEEDS, TWO_PERCENT, live, scan, usual
 from tests.support.domain.time_series import EVERY, START, a_week, noise, scaled, series, summary
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.domain import baselines
-from bot.domain.baselines import (
+from bot.domain.monitoring.rules import baselines
+from bot.domain.monitoring.rules.baselines import (
     DAY,
     HOUR,
     MIN_BASELINE,

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from bot.domain.rules import threshold
+from bot.domain.monitoring.rules.statistics import threshold
 from tests.support.domain.rules import NAN
 
 

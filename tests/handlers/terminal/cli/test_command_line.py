@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.commands import Help
-from handlers.cli import main
-from handlers.terminal import grammar, listed
+from bot.domain.commands.catalog import Help
+from handlers.terminal.command_line import grammar, index
+from handlers.terminal.main import main
 from tests.support.paths import ROOT
 from tests.support.terminal.cli_runner import CliRunner, CommandOutput
 
@@ -66,12 +66,12 @@ def test_without_a_command_everything_is_listed_in_groups(words: list[str], regi
 
 def test_every_command_is_listed_once_with_a_line(registrar: CliRunner) -> None:
     rows = re.findall(r"^  (\S+(?: \S+)?) {2,}(\S.*)$", registrar().out, re.MULTILINE)
-    grouped = {name for name in grammar.VERBS if name.partition(" ")[0] in listed.GROUPS}
-    assert sorted(name for name, _ in rows) == sorted(({*grammar.VERBS} - grouped) | {*listed.GROUPS} | {*listed.OWN})
+    grouped = {name for name in grammar.VERBS if name.partition(" ")[0] in index.GROUPS}
+    assert sorted(name for name, _ in rows) == sorted(({*grammar.VERBS} - grouped) | {*index.GROUPS} | {*index.OWN})
     assert {name: line for name, line in rows if name in grammar.VERBS} == {
         name: verb.summary for name, verb in grammar.VERBS.items() if name not in grouped
     }
-    assert {name.partition(" ")[0] for name in grouped} == {*listed.GROUPS}
+    assert {name.partition(" ")[0] for name in grouped} == {*index.GROUPS}
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_only_who_draws_compares_or_asks_mlflow_waits_for_that(
 def loaded(every: list[str], libraries: set[str], folder: Path, **settings: str) -> dict[str, list[str]]:
     """Return which of these libraries are loaded after each of the commands, one after the other in one process."""
     script = (
-        "import json, sys\nfrom handlers.cli import main\n"
+        "import json, sys\nfrom handlers.terminal.main import main\n"
         f"for words in {every!r}:\n"
         "    try:\n        main(words.split())\n    except SystemExit:\n        pass\n"
         f"    found = sorted({{name.split('.')[0] for name in sys.modules}} & {libraries!r})\n"

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from bot.domain.approvals import RequestState
-from bot.domain.events import Tag
-from bot.domain.restores import Hold, HoldKind
-from bot.domain.text import say
+from bot.domain.audit.events import Tag
+from bot.domain.core.sentence import say
+from bot.domain.promotions.request import RequestState
+from bot.domain.transitions.restores import Hold, HoldKind
 from bot.ledger import SqlLedger, schema
 from bot.ledger.schema import Age
 from tests.support.ledger.contents import contents

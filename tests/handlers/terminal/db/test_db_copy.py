@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from bot.domain.approvals import RequestState
-from bot.domain.events import Tag
-from bot.domain.registry import Stage
-from bot.ledger import SqlLedger, moving
-from bot.ledger.tables import audit_events, requests
+from bot.domain.audit.events import Tag
+from bot.domain.promotions.request import RequestState
+from bot.domain.registry.model import Stage
+from bot.ledger import SqlLedger, copy_to_postgres
+from bot.ledger.tables.base import audit_events, requests
 from tests.support.ledger.contents import contents
 from tests.support.ledger.populated_ledger import open_bench
 from tests.support.ledger.tampering import VOTE, keep, tamper
@@ -139,7 +139,7 @@ class TestMoving:
     def test_many_rows_are_copied_in_parts(
         self, registrar: CliRunner, populated_ledger: Bench, postgres_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(moving, "BATCH", 2)
+        monkeypatch.setattr(copy_to_postgres, "BATCH", 2)
         assert registrar("db", "copy", "--to", postgres_url).code == 0
         assert contents(postgres_url) == contents(os.environ["REGISTRAR_DATABASE_URL"])
 
@@ -173,7 +173,7 @@ def heard_meanwhile(sqlite_url: str, postgres_url: str, *, is_dry: bool = False)
                     heard.append(refusal(ledger))
 
     with closing(SqlLedger(sqlite_url)) as source, closing(SqlLedger(postgres_url)) as target:
-        moving.move(source, target, tell=try_to_write, is_dry=is_dry)
+        copy_to_postgres.move(source, target, tell=try_to_write, is_dry=is_dry)
     return heard
 
 
@@ -192,7 +192,7 @@ def requests_of(bench: Bench) -> list[Any]:
 
 
 def test_every_column_is_copied_as_it_is_stored() -> None:
-    plain = moving._plain(requests)
+    plain = copy_to_postgres._plain(requests)
     assert list(plain.c.keys()) == list(requests.c.keys())
     assert isinstance(plain.c["seen"].type, sa.Text)
     assert plain.c["opened_at"].type is requests.c["opened_at"].type

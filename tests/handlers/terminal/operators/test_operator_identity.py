@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.events import Tag
+from bot.domain.audit.events import Tag
 from localslack import LocalSlack
 from tests.support.terminal.operator_terminal import ANOTHER, ME, OperatorTerminal, production_version
 

@@ -8,22 +8,22 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.bootstrap import build_for_terminal, open_ledger
-from bot.domain.approvals import RequestState
-from bot.domain.authority import deciders
-from bot.domain.commands import Approve
-from bot.domain.errors import Refused, RegistryUnreachable
-from bot.domain.events import Tag
-from bot.domain.parsing import parse
-from bot.domain.people import Operator, Person, Profile
-from bot.domain.registry import Stage
+from bot.bootstrap.build import build_for_terminal, open_ledger
+from bot.domain.audit.events import Tag
+from bot.domain.commands.catalog import Approve
+from bot.domain.commands.parser import parse
+from bot.domain.core.actors import Operator, Person, Profile
+from bot.domain.core.errors import Refused, RegistryUnreachable
+from bot.domain.policy.authorization import deciders
+from bot.domain.promotions.request import RequestState
+from bot.domain.registry.model import Stage
 from bot.policy_file import load_policy
 from bot.ports import NoteKind
-from bot.services.errands import Done, Errands
+from bot.services.core.command_queue import Done, Errands
 from bot.settings import read_settings
-from handlers.terminal.counter import operator
-from handlers.terminal.documents import keys_of
-from handlers.terminal.verbs import PromoteHere
+from handlers.terminal.command_line.commands import PromoteHere
+from handlers.terminal.output.documents import keys_of
+from handlers.terminal.session import operator
 from handlers.terminal.waiting import follow
 from tests.support.terminal.operator_terminal import ANOTHER, ME, OperatorTerminal, production_version
 

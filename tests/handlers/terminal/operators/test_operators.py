@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.commands import Archive, Describe, FreezeModel, History, List, Rollback, SetTags, Show
-from bot.domain.events import Tag
-from bot.domain.false_rollbacks import PER_MONTH
-from bot.domain.grammar import Command
-from bot.domain.monitor_commands import MonitorAdd, MonitorCheck, MonitorList, MonitorShow
-from handlers.terminal.documents import keys_of
-from handlers.terminal.verbs import HistoryImport
+from bot.domain.audit.events import Tag
+from bot.domain.commands.base import Command
+from bot.domain.commands.catalog import Archive, Describe, FreezeModel, History, List, Rollback, SetTags, Show
+from bot.domain.commands.monitoring import MonitorAdd, MonitorCheck, MonitorList, MonitorShow
+from bot.domain.monitoring.rules.false_rollbacks import PER_MONTH
+from handlers.terminal.command_line.commands import HistoryImport
+from handlers.terminal.output.documents import keys_of
 from tests.support.registry.registries import MlflowBackend
 from tests.support.terminal.operator_terminal import ANOTHER, ME, OperatorTerminal, production_version
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from bot.domain import comparison
-from bot.domain.comparison import Comparison
-from bot.domain.registry import RunInfo, Stage, VersionInfo
-from handlers.cli import main
-from handlers.terminal import grammar
-from handlers.terminal.documents import KEYS
+from bot.domain.registry import comparison
+from bot.domain.registry.comparison import Comparison
+from bot.domain.registry.model import RunInfo, Stage, VersionInfo
+from handlers.terminal.command_line import grammar
+from handlers.terminal.main import main
+from handlers.terminal.output.documents import KEYS
 from tests.support.registry.registries import MlflowBackend
 from tests.support.terminal.cli_runner import CliRunner
 from tests.support.terminal.registry_commands import lines

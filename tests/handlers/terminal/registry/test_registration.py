@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.commands import Register, Validate
-from bot.domain.events import Event, Tag
-from bot.domain.moves import Move, MoveKind, MoveState
-from bot.domain.people import Operator
-from bot.domain.registry import Stage
+from bot.domain.audit.events import Event, Tag
+from bot.domain.commands.catalog import Register, Validate
+from bot.domain.core.actors import Operator
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import Move, MoveKind, MoveState
 from bot.ledger import SqlLedger
-from bot.registry.mlflow import MlflowRegistry
-from handlers.terminal.counter import operator
-from handlers.terminal.documents import KEYS
+from bot.registry.mlflow.registry import MlflowRegistry
+from handlers.terminal.output.documents import KEYS
+from handlers.terminal.session import operator
 from tests.support.network.ports import free_port
 from tests.support.registry.registries import MlflowBackend
 from tests.support.terminal.cli_runner import CliRunner

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bot.domain.approvals import RequestState
-from bot.domain.events import Tag
+from bot.domain.audit.events import Tag
+from bot.domain.promotions.request import RequestState
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text
 from tests.support.terminal.ci_job import wait_for_request
 

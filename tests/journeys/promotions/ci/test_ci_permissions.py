@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from bot.domain.events import Tag
-from bot.domain.registry import Stage
-from handlers.cli import main
+from bot.domain.audit.events import Tag
+from bot.domain.registry.model import Stage
 from handlers.terminal import remote
+from handlers.terminal.main import main
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text
 from tests.support.network.ports import free_port
 from tests.support.registry.registries import MlflowBackend

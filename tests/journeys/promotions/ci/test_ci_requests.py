@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.events import Tag
-from bot.domain.people import Client
-from bot.domain.registry import Stage
+from bot.domain.audit.events import Tag
+from bot.domain.core.actors import Client
+from bot.domain.registry.model import Stage
 from bot.registry.memory import MemoryRegistry
-from handlers.cli import main
+from handlers.terminal.main import main
 from localslack import Remote
 from tests.support.app.app_fixture import (
     CHANNEL,

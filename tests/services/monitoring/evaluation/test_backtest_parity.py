@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from bot.domain import monitors
-from bot.domain.backtests import Backtest
-from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Answer, Check, Monitor, Outcome, State, Term, Verdict
-from bot.services import backtesting
-from bot.services.backtesting import Backtesting
+from bot.domain.monitoring import monitor as monitor_domain
+from bot.domain.monitoring.backtest import Backtest
+from bot.domain.monitoring.monitor import Answer, Check, Monitor, Outcome, State, Term, Verdict
+from bot.domain.policy.monitor_config import MonitorRule
+from bot.services.monitoring import backtests
+from bot.services.monitoring.backtests import Backtesting
 from tests.support.monitoring.baselines import BLOCKS, DAY, promoted, record_measurements, usual_value
 from tests.support.monitoring.monitoring import add_monitor, monitor_state, tick
 from tests.support.services.bench import Bench, bench_on
@@ -84,7 +84,7 @@ def test_a_monitor_that_is_checked_every_ten_seconds_can_be_backtested(served: B
     term = Term(move="b", version=2, since=served.clock.now())
     times = [term.since + timedelta(seconds=10) * number for number in range(-8 * 8640, 8640)]
     checks = [Check(at, "b" if at > term.since else "a", 1, Outcome.OK, usual_value(at), 1) for at in times]
-    found = backtesting.replay(monitor, [term], checks, since=term.since, until=times[-1])
+    found = backtests.replay(monitor, [term], checks, since=term.since, until=times[-1])
     assert (found.firings, round(found.judged.time / timedelta(hours=1))) == ([], 22)
 
 
@@ -164,12 +164,12 @@ def test_live_checks_and_a_backtest_come_to_the_same(
     replayed: list[tuple[datetime, State, int, int]] = []
 
     def assessed(*given: Any, now: datetime, **more: Any) -> Verdict:
-        verdict = monitors.assess(*given, now=now, **more)
+        verdict = monitor_domain.assess(*given, now=now, **more)
         after = verdict.standing
         replayed.append((now, after.state, after.bad, after.good))
         return verdict
 
-    monkeypatch.setattr(backtesting, "assess", assessed)
+    monkeypatch.setattr(backtests, "assess", assessed)
     bench.sources.answers["accuracy"] = Answer()
     found = Backtesting(bench.context, bench.sources).backtest(monitor, bench.clock.now() - began)
     monkeypatch.undo()

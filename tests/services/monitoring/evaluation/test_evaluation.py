@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Monitor, State
+from bot.domain.monitoring.monitor import Monitor, State
+from bot.domain.policy.monitor_config import MonitorRule
 from tests.support.monitoring.baselines import (
     BLOCKS,
     DAY,
@@ -83,7 +83,7 @@ def test_a_baseline_that_cannot_be_made_keeps_no_old_checks_from_being_removed(
     watched: tuple[Bench, Monitor], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench, monitor = watched
-    monkeypatch.setattr("bot.services.judging.summary_of", lambda *_: 1 / 0)
+    monkeypatch.setattr("bot.services.monitoring.evaluation.summary_of", lambda *_: 1 / 0)
     bench.clock.advance(days=36)
     assert bench.monitoring.sweep(35 * DAY) > 0
     assert kept(bench, monitor, bench.clock.now() - 60 * DAY, bench.clock.now()) == 0

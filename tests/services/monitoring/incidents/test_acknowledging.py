@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from bot.domain.errors import AlreadyDecided
-from bot.domain.events import Tag
-from bot.domain.incidents import Doing, Ending
+from bot.domain.audit.events import Tag
+from bot.domain.core.errors import AlreadyDecided
+from bot.domain.monitoring.incident import Doing, Ending
 from bot.ports import NoteKind
-from bot.slack import incident_card
+from bot.slack.monitoring import incident_card
 from tests.support.monitoring.monitor_commands import ADD, MonitorCommands
 from tests.support.services.bench import ALICE, BOB
 

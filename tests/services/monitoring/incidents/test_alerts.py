@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from bot.domain.errors import Misconfigured
-from bot.domain.incidents import Doing, IncidentKind
-from bot.domain.monitor_words import state
-from bot.domain.monitors import Answer, Outcome, State
-from bot.domain.parsing import parse
-from bot.domain.text import say
-from bot.services.monitors import Monitors
+from bot.domain.commands.parser import parse
+from bot.domain.core.errors import Misconfigured
+from bot.domain.core.sentence import say
+from bot.domain.monitoring.incident import Doing, IncidentKind
+from bot.domain.monitoring.messages import state
+from bot.domain.monitoring.monitor import Answer, Outcome, State
+from bot.services.monitoring.monitors import Monitors
 from tests.support.monitoring.monitoring import (
     add_monitor,
     channel_texts,

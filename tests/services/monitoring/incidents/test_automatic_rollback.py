@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from bot.domain.commands import FreezeModel
-from bot.domain.errors import Refused, RegistryUnreachable
-from bot.domain.incidents import Doing, IncidentKind
-from bot.domain.monitor_commands import MonitorReset
-from bot.domain.monitors import Answer, Standing, State
-from bot.domain.moves import MoveState
-from bot.domain.parsing import build
-from bot.domain.registry import Stage
-from bot.domain.rollbacks import Bar
-from bot.services.monitors import Monitors
-from bot.services.moves import LEASE
+from bot.domain.commands.catalog import FreezeModel
+from bot.domain.commands.monitoring import MonitorReset
+from bot.domain.commands.parser import build
+from bot.domain.core.errors import Refused, RegistryUnreachable
+from bot.domain.monitoring.incident import Doing, IncidentKind
+from bot.domain.monitoring.monitor import Answer, Standing, State
+from bot.domain.registry.model import Stage
+from bot.domain.rollbacks.rollback import Bar
+from bot.domain.transitions.transition import MoveState
+from bot.services.monitoring.monitors import Monitors
+from bot.services.transitions.executor import LEASE
 from tests.support.monitoring.monitoring import (
     add_monitor,
     channel_texts,

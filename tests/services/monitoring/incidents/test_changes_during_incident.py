@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from bot.domain.commands import FreezeModel
-from bot.domain.incident_words import next_step
-from bot.domain.incidents import OF_ALL, REPEATED_EVERY, Doing, Tripped
-from bot.domain.moves import MoveState
-from bot.domain.parsing import build
-from bot.domain.registry import Stage
-from bot.domain.text import say
+from bot.domain.commands.catalog import FreezeModel
+from bot.domain.commands.parser import build
+from bot.domain.core.sentence import say
+from bot.domain.monitoring.incident import OF_ALL, REPEATED_EVERY, Doing, Tripped
+from bot.domain.monitoring.incident_messages import next_step
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import MoveState
 from tests.support.monitoring.monitoring import (
     act_during_check,
     add_monitor,

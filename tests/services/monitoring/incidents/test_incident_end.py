@@ -8,18 +8,18 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.errors import RegistryRefused
-from bot.domain.events import Tag
-from bot.domain.incidents import REPEATED_EVERY, Doing, Ending, Incident
-from bot.domain.monitors import Answer
-from bot.domain.policy import ServingProbe, read_policy
-from bot.domain.registry import Stage
-from bot.domain.serving import ServingState
-from bot.domain.text import say
+from bot.domain.audit.events import Tag
+from bot.domain.core.errors import RegistryRefused
+from bot.domain.core.sentence import say
+from bot.domain.monitoring.incident import REPEATED_EVERY, Doing, Ending, Incident
+from bot.domain.monitoring.monitor import Answer
+from bot.domain.policy.policy import ServingProbe, read_policy
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.serving_check import ServingState
 from bot.ledger import SqlLedger
 from bot.ports import NoteKind
-from bot.services.serving import Servings
-from bot.slack.incident_card import title
+from bot.services.transitions.serving_checks import Servings
+from bot.slack.monitoring.incident_card import title
 from tests.support.monitoring.monitoring import (
     QUICK,
     add_monitor,

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from bot.domain.events import Tag
-from bot.domain.incidents import Ending, IncidentKind
-from bot.domain.monitor_views import MonitorRow, MonitorView, worst_first
-from bot.domain.monitor_words import checked, state
-from bot.domain.monitor_words import rule as rule_in_words
-from bot.domain.monitors import Judgement, Monitor, Outcome, Standing, State
-from bot.domain.parsing import parse
-from bot.domain.text import say
-from bot.services.monitors import Monitors
-from bot.slack.monitoring import monitor_view, row
-from handlers.terminal.watching import document
+from bot.domain.audit.events import Tag
+from bot.domain.commands.parser import parse
+from bot.domain.core.sentence import say
+from bot.domain.monitoring.incident import Ending, IncidentKind
+from bot.domain.monitoring.messages import checked, state
+from bot.domain.monitoring.messages import rule as rule_in_words
+from bot.domain.monitoring.monitor import Judgement, Monitor, Outcome, Standing, State
+from bot.domain.monitoring.views import MonitorRow, MonitorView, worst_first
+from bot.services.monitoring.monitors import Monitors
+from bot.slack.monitoring.answers import monitor_view, row
+from handlers.terminal.monitors import document
 from tests.support.monitoring.monitoring import (
     add_monitor,
     channel_texts,

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from bot.domain.commands import FreezeModel, UnfreezeModel
-from bot.domain.errors import FilesUnreachable, Refused, RegistryUnreachable
-from bot.domain.incident_words import next_step
-from bot.domain.incidents import Doing
-from bot.domain.moves import MoveState
-from bot.domain.parsing import build
-from bot.domain.rollbacks import Bar
-from bot.services.fitness import WayBack
+from bot.domain.commands.catalog import FreezeModel, UnfreezeModel
+from bot.domain.commands.parser import build
+from bot.domain.core.errors import FilesUnreachable, Refused, RegistryUnreachable
+from bot.domain.monitoring.incident import Doing
+from bot.domain.monitoring.incident_messages import next_step
+from bot.domain.rollbacks.rollback import Bar
+from bot.domain.transitions.transition import MoveState
+from bot.services.transitions.loadability import WayBack
 from tests.support.monitoring.monitoring import (
     act_during_check,
     add_monitor,

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from bot.domain.incidents import Ending, IncidentKind
-from bot.domain.monitors import Answer, Judgement, Measurement, Monitor, Outcome, Standing, State
-from bot.services import monitoring
-from bot.services.monitoring import present_term
+from bot.domain.monitoring.incident import Ending, IncidentKind
+from bot.domain.monitoring.monitor import Answer, Judgement, Measurement, Monitor, Outcome, Standing, State
+from bot.services.monitoring import scheduler
+from bot.services.monitoring.scheduler import present_term
 from tests.support.monitoring.monitoring import (
     add_monitor,
     check_values,
@@ -128,7 +128,7 @@ def test_the_last_ones_of_an_outage_get_no_alert_of_their_own(served: Bench, mon
     def judge(monitor: Monitor, *more: Any) -> Judgement:
         return said.get(monitor.model, Judgement(is_worse=False))
 
-    monkeypatch.setattr(monitoring, "judge", judge)
+    monkeypatch.setattr(scheduler, "judge", judge)
     measure_minutes(served, "++++", query="q")
     assert [(one.is_of_source, one.is_open) for one in incidents(served)] == [(True, True)]
     del said["churn"]
@@ -146,7 +146,7 @@ def test_a_source_with_gaps_is_one_alert_although_the_windows_end_at_different_t
     def judge(monitor: Monitor, *more: Any) -> Judgement:
         return CANT if monitor.model in blind else Judgement(is_worse=False)
 
-    monkeypatch.setattr(monitoring, "judge", judge)
+    monkeypatch.setattr(scheduler, "judge", judge)
     measure_minutes(served, "+.+.", query="q")
     for model in MODELS:
         blind.add(model)
@@ -158,7 +158,7 @@ def test_a_source_with_gaps_is_one_alert_although_the_windows_end_at_different_t
 def test_one_model_alone_is_no_doubt_about_its_source(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet(served)
     monkeypatch.setattr(
-        monitoring, "judge", lambda monitor, *more: CANT if monitor.model == "a" else Judgement(is_worse=False)
+        scheduler, "judge", lambda monitor, *more: CANT if monitor.model == "a" else Judgement(is_worse=False)
     )
     measure_minutes(served, "+++", query="q")
     [incident] = incidents(served)
@@ -173,7 +173,7 @@ def test_new_monitors_that_cannot_judge_yet_say_nothing_about_a_source(
     for number in range(6):
         add_monitor(served, f"new{number}", MODELS[number % 3], **BLOCKS | {"query": "q"})
     monkeypatch.setattr(
-        monitoring,
+        scheduler,
         "judge",
         lambda monitor, *more: CANT if monitor.name != "q" or monitor.model == "a" else Judgement(is_worse=False),
     )
@@ -196,7 +196,7 @@ def test_one_that_was_alone_at_first_is_told_of_once(served: Bench, monkeypatch:
     fleet(served)
     blind = {"a"}
     monkeypatch.setattr(
-        monitoring, "judge", lambda monitor, *more: CANT if monitor.model in blind else Judgement(is_worse=False)
+        scheduler, "judge", lambda monitor, *more: CANT if monitor.model in blind else Judgement(is_worse=False)
     )
     measure_minutes(served, "+++", query="q")
     measure_minutes(served, "!!!!", query="q")
@@ -250,12 +250,12 @@ def test_a_source_that_hangs_again_and_again_is_not_asked_until_it_comes_back(se
             served.clock.advance(**span)
             served.monitoring.tick()
 
-    for _ in range(monitoring.HANGING_MOST):
+    for _ in range(scheduler.HANGING_MOST):
         checks_again()
         assert hung.acquire(timeout=10)
     for _ in range(3):
         checks_again()
-    assert len(asked) == monitoring.HANGING_MOST
+    assert len(asked) == scheduler.HANGING_MOST
     free.set()
     for thread in threading.enumerate():
         if thread.name.startswith("checks of"):

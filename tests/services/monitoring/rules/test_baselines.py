@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.monitor_views import chart_of
-from bot.domain.monitors import Answer, Measurement, Monitor, Outcome, Standing, State
-from bot.domain.rollbacks import Bar
+from bot.domain.monitoring.monitor import Answer, Measurement, Monitor, Outcome, Standing, State
+from bot.domain.monitoring.views import chart_of
+from bot.domain.rollbacks.rollback import Bar
 from tests.support.monitoring.monitoring import (
     HOURS,
     add_monitor,

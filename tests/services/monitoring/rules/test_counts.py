@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from bot.domain import evaluation
-from bot.domain.baselines import Points
-from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitor_views import MonitorRow
-from bot.domain.monitor_words import checked, rule, value
-from bot.domain.monitors import Measurement, Monitor, Pushed, Reading, State
-from bot.services.backtesting import Backtesting
-from bot.services.judging import LedgerPast
-from bot.services.monitoring import present_term
-from bot.services.monitors import Monitors
-from bot.slack.monitoring import monitor_list, monitor_view
+from bot.domain.monitoring.messages import checked, rule, value
+from bot.domain.monitoring.monitor import Measurement, Monitor, Pushed, Reading, State
+from bot.domain.monitoring.rules import evaluation
+from bot.domain.monitoring.rules.baselines import Points
+from bot.domain.monitoring.views import MonitorRow
+from bot.domain.policy.monitor_config import MonitorRule
+from bot.services.monitoring.backtests import Backtesting
+from bot.services.monitoring.evaluation import LedgerPast
+from bot.services.monitoring.monitors import Monitors
+from bot.services.monitoring.scheduler import present_term
+from bot.slack.monitoring.answers import monitor_list, monitor_view
 from bot.sources.push import PushSource
 from tests.support.monitoring.monitoring import add_monitor, monitor_state, tick
 from tests.support.services.bench import Bench

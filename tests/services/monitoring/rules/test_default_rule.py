@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from bot.domain import monitors
-from bot.domain.baselines import Baseline
-from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Answer, Check, Monitor, Outcome, Own, Standing, State, Term, Verdict
-from bot.domain.moves import MoveState
-from bot.services import backtesting
-from bot.services.backtesting import Backtesting
-from bot.services.judging import LedgerPast
+from bot.domain.monitoring import monitor as monitor_domain
+from bot.domain.monitoring.monitor import Answer, Check, Monitor, Outcome, Own, Standing, State, Term, Verdict
+from bot.domain.monitoring.rules.baselines import Baseline
+from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.transitions.transition import MoveState
+from bot.services.monitoring import backtests
+from bot.services.monitoring.backtests import Backtesting
+from bot.services.monitoring.evaluation import LedgerPast
 from tests.support.monitoring.baselines import (
     DAY,
     frozen_baseline,
@@ -133,7 +133,7 @@ def test_a_window_of_few_readings_is_confirmed_by_those_before_it_and_acts_at_mo
             )
             for one in at
         ]
-        found = backtesting.replay(monitor, [Term(move="b", version=2, since=since)], checks, since=since, until=at[-1])
+        found = backtests.replay(monitor, [Term(move="b", version=2, since=since)], checks, since=since, until=at[-1])
         fired[rule] = [(one.at - since) / length for one in found.firings]
     assert len(fired["blocks"]) == 1
     assert 9 < fired["default"][0] <= fired["blocks"][0] + 2 * (monitor.rule.window / length)
@@ -278,7 +278,7 @@ def test_live_checks_and_a_backtest_keep_the_same_baselines_and_come_to_the_same
     monitor = first_term(bench, **fields)
     live: list[tuple[datetime, State, int, int, str]] = []
     kept: dict[str, list[Kept]] = {"live": [], "replayed": []}
-    for name, past in (("live", LedgerPast), ("replayed", backtesting._Memory)):
+    for name, past in (("live", LedgerPast), ("replayed", backtests._Memory)):
         monkeypatch.setattr(past, "keep", recording(past.keep, kept[name]))
     began = bench.clock.now()
     for count, value, what in (
@@ -308,12 +308,12 @@ def test_live_checks_and_a_backtest_keep_the_same_baselines_and_come_to_the_same
     replayed: list[tuple[datetime, State, int, int, str]] = []
 
     def assessed(*given: Any, now: datetime, **more: Any) -> Verdict:
-        verdict = monitors.assess(*given, now=now, **more)
+        verdict = monitor_domain.assess(*given, now=now, **more)
         after = verdict.standing
         replayed.append((now, after.state, after.bad, after.good, why_of(after)))
         return verdict
 
-    monkeypatch.setattr(backtesting, "assess", assessed)
+    monkeypatch.setattr(backtests, "assess", assessed)
     bench.sources.answers["accuracy"] = Answer()  # it knows nothing of the past
     found = Backtesting(bench.context, bench.sources).backtest(monitor, bench.clock.now() - began)
     assert replayed == live

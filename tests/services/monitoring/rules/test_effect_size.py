@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from bot.domain.errors import WrongField
-from bot.domain.monitors import State
-from bot.domain.parsing import parse
-from bot.services.monitors import Monitors
+from bot.domain.commands.parser import parse
+from bot.domain.core.errors import WrongField
+from bot.domain.monitoring.monitor import State
+from bot.services.monitoring.monitors import Monitors
 from tests.support.monitoring.monitoring import (
     HOURS,
     QUICK,

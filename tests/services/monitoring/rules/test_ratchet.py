@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bot.domain.monitors import Monitor, State
-from bot.ledger.audit import stream, verify
+from bot.domain.monitoring.monitor import Monitor, State
+from bot.ledger.audit_chain import stream, verify
 from bot.ports import NoteKind
 from tests.support.monitoring.baselines import (
     DAY,

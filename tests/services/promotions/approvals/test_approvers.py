@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from bot.domain.approvals import RequestState
-from bot.domain.errors import TooFewApprovers
-from bot.domain.events import Tag
-from bot.domain.people import Operator
-from bot.domain.policy import read_policy
+from bot.domain.audit.events import Tag
+from bot.domain.core.actors import Operator
+from bot.domain.core.errors import TooFewApprovers
+from bot.domain.policy.policy import read_policy
+from bot.domain.promotions.request import RequestState
 from bot.ports import NO_SLACK, Note, NoteKind
-from bot.services.approvers import Approvers
+from bot.services.promotions.approvers import Approvers
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench
 
 

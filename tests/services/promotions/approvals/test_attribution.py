@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from bot.domain.commands import History
-from bot.domain.events import Tag
-from bot.domain.history_words import came
-from bot.domain.people import Operator, actor_id
-from bot.domain.policy import read_policy
-from bot.domain.registry import Stage, parse_version
+from bot.domain.audit.events import Tag
+from bot.domain.commands.catalog import History
+from bot.domain.core.actors import Operator, actor_id
+from bot.domain.policy.policy import read_policy
+from bot.domain.registry.model import Stage, parse_version
+from bot.domain.rollbacks.history_messages import came
 from bot.ledger import SqlLedger
 from bot.ports import NoteKind
-from bot.slack.cards import card
+from bot.slack.promotions.request_card import card
 from tests.support.app.app_fixture import message_text
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench, FaultyRegistry, ManualClock
 

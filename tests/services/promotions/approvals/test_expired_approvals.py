@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from bot.domain.approvals import RequestState
-from bot.domain.commands import Unblock, UnfreezeModel
-from bot.domain.errors import Refused
-from bot.domain.events import Tag
-from bot.domain.moves import MoveState
-from bot.domain.parsing import build
-from bot.domain.registry import Stage
+from bot.domain.audit.events import Tag
+from bot.domain.commands.catalog import Unblock, UnfreezeModel
+from bot.domain.commands.parser import build
+from bot.domain.core.errors import Refused
+from bot.domain.promotions.request import RequestState
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import MoveState
 from tests.support.services.approvals import freeze, glass, move_of
 from tests.support.services.bench import ALICE, BOB, CAROL, Bench
 

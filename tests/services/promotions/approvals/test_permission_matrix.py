@@ -8,13 +8,13 @@ from itertools import product
 
 import pytest
 
-from bot.domain.approvals import Choice, Request, RequestState, Vote
-from bot.domain.authority import Act, Subject, authorize
-from bot.domain.errors import AlreadyDecided, RegistrarError
-from bot.domain.events import Event, Tag
-from bot.domain.evidence import GateResult, Seen
-from bot.domain.people import Automation, Caller, Client, Operator, Profile
-from bot.domain.registry import Stage
+from bot.domain.audit.events import Event, Tag
+from bot.domain.core.actors import Automation, Caller, Client, Operator, Profile
+from bot.domain.core.errors import AlreadyDecided, RegistrarError
+from bot.domain.policy.authorization import Act, Subject, authorize
+from bot.domain.promotions.request import Choice, Request, RequestState, Vote
+from bot.domain.promotions.snapshot import GateResult, Seen
+from bot.domain.registry.model import Stage
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, STRANGER, Bench
 
 CALLERS: dict[str, Caller] = {

@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.approvals import Request, RequestState
-from bot.domain.errors import RegistryUnreachable, SlackNotConnected
-from bot.domain.events import Event, Tag
-from bot.domain.evidence import GateResult
-from bot.domain.moves import MoveState
-from bot.domain.people import Person, Profile
-from bot.domain.policy import read_policy
-from bot.domain.registry import Stage
+from bot.domain.audit.events import Event, Tag
+from bot.domain.core.actors import Person, Profile
+from bot.domain.core.errors import RegistryUnreachable, SlackNotConnected
+from bot.domain.policy.policy import read_policy
+from bot.domain.promotions.request import Request, RequestState
+from bot.domain.promotions.snapshot import GateResult
+from bot.domain.registry.model import Stage
+from bot.domain.transitions.transition import MoveState
 from bot.ports import NO_SLACK
-from bot.services.gating import Gating
-from bot.services.moves import Moves
+from bot.services.promotions.gate_checks import Gating
+from bot.services.transitions.executor import Moves
 from tests.support.services.approvals import freeze, glass, move_of
 from tests.support.services.bench import BOB, CAROL, DAVE, POLICY, Bench
 

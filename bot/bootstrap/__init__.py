@@ -1,0 +1,1 @@
+"""Everything concrete is built here."""

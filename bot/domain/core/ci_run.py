@@ -1,0 +1,97 @@
+"""Where a program asked from: the run of a CI service, for the card's link and the audit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+from urllib.parse import urlsplit
+
+from bot.domain.core.errors import BadInput
+from bot.domain.core.sentence import Code, Name, clean, say
+
+WORD_MOST = 200  # characters of a repository, a run or a commit
+URL_MOST = 1000  # characters; a button of Slack's holds 3,000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CiRun:
+    """A run of a CI service, by its own words. What is not known is empty."""
+
+    repository: str = ""  # such as acme/churn
+    run: str = ""  # its number or id there
+    commit: str = ""  # the commit that it works on
+    url: str = ""  # where people look at it; http or https
+
+    def __bool__(self) -> bool:
+        """Tell whether anything is known of it."""
+        return any(asdict(self).values())
+
+
+def parse_ci(data: Mapping[str, Any]) -> CiRun:
+    """Return the run that a program says it is. Raises BadInput for an unknown key, a long word, or a strange link."""
+    known = [field.name for field in fields(CiRun)]
+    if strange := next((key for key in data if key not in known), None):
+        raise BadInput(
+            say(
+                "ci.{key}: unknown key; known are {known}.",
+                key=Name(str(strange)[:60]),
+                known=[Code(one) for one in known],
+            )
+        )
+    words = {name: clean(str(data.get(name) or "")).strip() for name in known}
+    for name, word in words.items():
+        if len(word) > (URL_MOST if name == "url" else WORD_MOST):
+            raise BadInput(say("ci.{name}: it is too long.", name=Code(name)))
+    _check_link(words["url"])
+    return CiRun(**words)
+
+
+def pack_ci(ci: CiRun) -> dict[str, str]:
+    """Return what is known of it as plain JSON values, for the ledger and the audit."""
+    return {name: word for name, word in asdict(ci).items() if word}
+
+
+def ci_around(environ: Mapping[str, str]) -> CiRun:
+    """Return the run around us, by what GitHub Actions and GitLab CI say in the environment; an empty one outside."""
+    return _as_it_can_be_shown(_around(environ))
+
+
+def _around(environ: Mapping[str, str]) -> CiRun:
+    if environ.get("GITHUB_ACTIONS") == "true":
+        repository, run = environ.get("GITHUB_REPOSITORY", ""), environ.get("GITHUB_RUN_ID", "")
+        server = environ.get("GITHUB_SERVER_URL", "https://github.com")
+        attempt = environ.get("GITHUB_RUN_ATTEMPT", "1")
+        url = f"{server}/{repository}/actions/runs/{run}/attempts/{attempt}" if repository and run else ""
+        return CiRun(repository=repository, run=run, commit=environ.get("GITHUB_SHA", ""), url=url)
+    if environ.get("GITLAB_CI") == "true":
+        run = environ.get("CI_PIPELINE_ID") or environ.get("CI_JOB_ID", "")  # a job that is run again gets another id
+        return CiRun(
+            repository=environ.get("CI_PROJECT_PATH", ""),
+            run=run,
+            commit=environ.get("CI_COMMIT_SHA", ""),
+            url=environ.get("CI_JOB_URL", ""),
+        )
+    return CiRun()
+
+
+def _as_it_can_be_shown(run: CiRun) -> CiRun:
+    """Return a run without what `parse_ci` refuses: nobody is kept from asking by a strange environment."""
+    words = {name: clean(word).strip()[:WORD_MOST] for name, word in asdict(run).items() if name != "url"}
+    return CiRun(**words, url=run.url if len(run.url) <= URL_MOST and _is_page(run.url) else "")
+
+
+def _is_page(url: str) -> bool:
+    """Tell whether a browser opens it as a page, and it cannot break out of Slack's markup."""
+    try:
+        parts = urlsplit(url)
+        is_page = parts.scheme in {"http", "https"} and bool(parts.hostname) and not parts.username
+    except ValueError:
+        return False
+    return is_page and bool(re.fullmatch(r"[!-~]+", url)) and not re.search(r"[<>|\"\\^`{}]", url)
+
+
+def _check_link(url: str) -> None:
+    if url and not _is_page(url):
+        raise BadInput(say("ci.{name}: it is no address of a page (http or https).", name=Code("url")))

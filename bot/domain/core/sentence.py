@@ -1,0 +1,167 @@
+"""Sentences that say the same thing in Slack, in the terminal and in the audit.
+
+A sentence keeps its parts apart until somebody shows it. So Slack can turn a person into a mention and escape
+what came from outside, the terminal can print plain words, and no model name can ever ping a channel.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+
+
+class Name(str):
+    """A name from outside (a model, a verb, a file): shown apart from the words around it."""
+
+    __slots__ = ()
+
+
+class Code(str):
+    """Something to be typed as it stands: a command, an id, a setting."""
+
+    __slots__ = ()
+
+
+class Channel(str):
+    """A channel as the policy gives it: `#name`, or an id, which Slack displays as the name."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A person in a sentence, by user id."""
+
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """A sentence and the values in it. `str()` gives plain words; Slack renders it in bot/slack/core/mrkdwn.py."""
+
+    template: str
+    args: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+
+    def render(self, show: Callable[[object], str]) -> str:
+        """Return the sentence with every value shown by `show`."""
+        return self.template.format_map({name: _each(value, show) for name, value in self.args.items()})
+
+    def __str__(self) -> str:
+        return self.render(plain)
+
+
+def say(template: str, /, **args: object) -> Say:
+    """Return a sentence. `template` is ours and is never built from outside text; values go into `args`."""
+    return Say(template, MappingProxyType(args))
+
+
+def joined(sentences: Iterable[Say], between: str) -> Say:
+    """Return the sentences as one; `between` is ours."""
+    parts = list(sentences)
+    return say(
+        between.join(f"{{part{at}}}" for at in range(len(parts))),
+        **{f"part{at}": part for at, part in enumerate(parts)},
+    )
+
+
+def either(values: Sequence[object], word: str) -> Say:
+    """Return a list as people say it: `a`, `a or b`, `a, b, or c`, with `word` (ours) before the last."""
+    names = [f"{{one{at}}}" for at in range(len(values))]
+    rest, last = names[:-1], names[-1:]
+    comma = "," if len(rest) > 1 else ""
+    template = f"{', '.join(rest)}{comma} {word} {last[0]}" if rest else "".join(last)
+    return say(template, **{f"one{at}": value for at, value in enumerate(values)})
+
+
+def plain(value: object) -> str:
+    """Return one value as plain words."""
+    if isinstance(value, Name):
+        return f"“{clean(value)}”"
+    if isinstance(value, Mention):
+        return f"@{value.user}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M} UTC"
+    if isinstance(value, Say):
+        return str(value)
+    return clean(str(value))
+
+
+def clean(text: str) -> str:
+    """Return outside text without control, bidirectional and zero-width characters; line ends become spaces."""
+    spaced = re.sub(r"[\r\n\t\u2028\u2029]+", " ", text)
+    return "".join(char for char in spaced if unicodedata.category(char) not in _UNSEEN or char == "\u200d")
+
+
+def short(text: str, most: int) -> str:
+    """Return `text` in at most `most` characters, its cut end marked."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+# Control, format (bidi, zero width), surrogate and private-use characters. The zero-width joiner stays: without it
+# a family emoji falls apart, and it can hide nothing.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co"})
+
+
+def _each(value: object, show: Callable[[object], str]) -> str:
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return ", ".join(show(item) for item in value)
+    return show(value)
+
+
+_KINDS: dict[str, Callable[[str], object]] = {
+    "name": Name,
+    "code": Code,
+    "channel": Channel,
+    "mention": Mention,
+    "time": datetime.fromisoformat,
+    "text": str,
+    "int": int,
+}
+
+
+def pack(sentence: Say) -> dict[str, object]:
+    """Return the sentence as plain JSON values, for a row of the outbox."""
+    return {"template": sentence.template, "args": {name: _pack(value) for name, value in sentence.args.items()}}
+
+
+def unpack(data: Mapping[str, object]) -> Say:
+    """Return the sentence that `pack` wrote."""
+    args = data["args"]
+    if not isinstance(args, Mapping):
+        raise TypeError("a packed sentence holds its values by name")
+    return say(str(data["template"]), **{str(name): _unpack(value) for name, value in args.items()})
+
+
+def _pack(value: object) -> object:
+    if isinstance(value, Say):
+        return {"say": pack(value)}
+    if isinstance(value, Mention):
+        return {"mention": value.user}
+    if isinstance(value, datetime):
+        return {"time": value.isoformat()}
+    if isinstance(value, int):
+        return {"int": value}
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return {"list": [_pack(item) for item in value]}
+    kinds: dict[type, str] = {Name: "name", Code: "code", Channel: "channel"}
+    return {kinds.get(type(value), "text"): str(value)}
+
+
+def _unpack(packed: object) -> object:
+    if not isinstance(packed, Mapping):
+        raise TypeError("a packed value says its kind")
+    [(kind, value)] = packed.items()
+    if kind == "say":
+        return unpack(value)
+    if kind == "list":
+        return [_unpack(item) for item in value]
+    return _KINDS[kind](value)
+
+
+def ended_with_period(text: str) -> str:
+    """Return a person's text, with a period unless it ends with a mark of its own."""
+    return text if text.rstrip()[-1:] in {".", "!", "?", "…"} else f"{text.rstrip()}."

@@ -1,0 +1,1 @@
+"""Monitors, their rules, and incidents."""

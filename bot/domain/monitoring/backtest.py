@@ -1,0 +1,173 @@
+"""A backtest: what a monitor's rule would have said of the past. The replay is elsewhere; here is what it tells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from bot.domain.core.durations import show_duration
+from bot.domain.core.numbers import counted
+from bot.domain.core.sentence import Code, Name, Say, say
+from bot.domain.monitoring.incident import Chart
+from bot.domain.monitoring.monitor import Firing, Judgement, Monitor, Point
+from bot.domain.monitoring.views import bounds_of
+from bot.domain.policy.monitor_config import MonitorRule
+
+DATES_MOST = 5  # that are named; of more, the rest is counted
+ENOUGH = 0.9  # of the time must have been judged: a rule that looked at little would have missed much
+HOUR = timedelta(hours=1)
+
+
+@dataclass(slots=True)
+class Judged:
+    """How much of the time from `since` to `until` a replayed rule has judged, and why not the rest.
+
+    A block that was judged counts its window. Of another rule, each judged check counts the time since the check
+    before, at most twice as long as checks are apart.
+    """
+
+    since: datetime
+    until: datetime
+    time: timedelta = timedelta()
+    before: datetime | None = None  # the last check so far
+    _reasons: dict[str, tuple[timedelta, Say]] = field(default_factory=dict)  # for how long each, by its words
+
+    def add(self, rule: MonitorRule, at: datetime, judgement: Judgement | None, why: Say | None) -> None:
+        """Count a check; `why` says why the rule wasn't asked, where it wasn't."""
+        last = max(self.before or self.since, self.since)
+        share = min(at - last, 2 * rule.every)
+        if at - last > share:
+            self._miss(at - last - share, _UNMEASURED)
+        if judgement is None:
+            self._miss(share, why or _UNMEASURED)
+            return
+        if judgement.judged_to is not None:
+            share = min(judgement.judged_to, self.until) - max(judgement.judged_to - rule.window, self.since)
+        if judgement.is_worse is not None:
+            self.time += max(share, timedelta())
+        elif judgement.why is not None:
+            self._miss(share, judgement.why)
+
+    @property
+    def why(self) -> Say | None:
+        """Return why most of what wasn't judged wasn't; None where enough was."""
+        if self.time >= ENOUGH * (self.until - self.since):
+            return None
+        left = {**self._reasons}
+        end = self.until - max(self.before or self.since, self.since)
+        left[_UNMEASURED.template] = (left.get(_UNMEASURED.template, (timedelta(), _UNMEASURED))[0] + end, _UNMEASURED)
+        return max(left.values(), key=lambda one: one[0])[1]
+
+    def _miss(self, span: timedelta, why: Say) -> None:
+        words = _words(why)
+        self._reasons[words] = (self._reasons.get(words, (timedelta(), why))[0] + span, why)
+
+
+_UNMEASURED = say("Most of the time that wasn't judged, nothing was measured.")
+
+
+def _words(why: Say) -> str:
+    """Return a sentence without its figures: of one reason, there are many."""
+    return why.template + "".join(_words(one) for one in why.args.values() if isinstance(one, Say))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backtest:
+    """What came of a replay of the time from `since` to `until`.
+
+    `judged` is how much of it the rule has judged; where that's less than `ENOUGH`, `why` says why. `bound` is where
+    worse begins and `usual` what the baseline has, as they were at the end; `points` are the values that were measured,
+    oldest first.
+    """
+
+    monitor: Monitor
+    since: datetime
+    until: datetime
+    points: Sequence[Point] = ()
+    firings: Sequence[Firing] = ()
+    failed: Firing | None = None  # before `since`, if it still stood as failed then
+    bound: float | None = None
+    usual: float | None = None
+    judged: timedelta = timedelta()
+    why: Say | None = None
+    moves: Sequence[tuple[datetime, str]] = ()  # when Production moved, and to what
+
+    @property
+    def hours(self) -> int:
+        """How many hours were replayed."""
+        return round((self.until - self.since) / HOUR)
+
+    @property
+    def hours_judged(self) -> int:
+        """How many of them were judged."""
+        return round(self.judged / HOUR)
+
+    @property
+    def is_judged(self) -> bool:
+        """Tell whether enough of the time was judged to go by."""
+        return self.judged >= ENOUGH * (self.until - self.since)
+
+    @property
+    def has_failed(self) -> bool:
+        """Tell whether it would have failed in that time, or have stood as failed when it began."""
+        return bool(self.firings) or self.failed is not None
+
+    @property
+    def coverage(self) -> str:
+        """Return how much was judged: `judged 166 of 168 hours`."""
+        return f"judged {self.hours_judged:,} of {self.hours:,} hours"
+
+    @property
+    def sentence(self) -> Say:
+        """Return in one sentence what it would have done, how much was judged, and why not the rest."""
+        name = {"model": Name(self.monitor.model), "name": Code(self.monitor.name), "coverage": self.coverage}
+        span = show_duration(self.until - self.since)
+        why = say(" {why}", why=self.why) if self.why is not None else say("")
+        if self.failed is not None:
+            why = say(
+                " It had failed on {at} and hadn't recovered by the beginning of that time.{why}",
+                why=why,
+                at=self.failed.at,
+            )
+        if not self.judged and not self.firings:
+            return say(
+                "Can't tell what {model} {name} would have done in {span} ({coverage}).{why}",
+                span=span,
+                why=why,
+                **name,
+            )
+        if not self.firings:
+            return say(
+                "{model} {name} would not have fired in {span} ({coverage}, {n}).{why}",
+                span=span,
+                n=counted(len(self.points), "value"),
+                why=why,
+                **name,
+            )
+        count = len(self.firings)
+        times = "once" if count == 1 else f"{count} times"
+        more = say(" and {n} more", n=count - DATES_MOST) if count > DATES_MOST else say("")
+        return say(
+            "{model} {name} would have fired {times} in {span} ({coverage}): on {dates}{more}.{why}",
+            times=times,
+            span=span,
+            dates=[one.at for one in self.firings[:DATES_MOST]],
+            more=more,
+            why=why,
+            **name,
+        )
+
+    @property
+    def chart(self) -> Chart:
+        """Return the picture: the values, what must hold, and where it would have fired."""
+        fired = {one.at: one.value for one in self.firings}
+        shown = sorted((dict(self.points) | fired).items())
+        return Chart(
+            title=f"{self.monitor.model}: {self.monitor.name} ({self.coverage})",
+            times=[at for at, _ in shown],
+            values=[value for _, value in shown],
+            failed=[at in fired for at, _ in shown],
+            bounds=bounds_of(self.monitor.rule, self.bound, self.usual),
+            moves=self.moves,
+        )

@@ -1,0 +1,340 @@
+"""Counts: how many cases of how many were bad, and what that's evidence of. Pure; nothing here reads a clock.
+
+If a reading is a handful of cases, its share says little, and the median of twelve such shares says nothing. Here,
+every case counts. A detector bets on each one being bad, at odds that are fair as long as no more are bad than the
+baseline allows. Its capital is the evidence that more are: by chance, it grows a thousandfold in at most one of a
+thousand tries, no matter when and how often one looks (Waudby-Smith and Ramdas 2024; Ramdas, Grünwald, Vovk and Shafer
+2023). Capital below 1 is reset to 1, which makes it an e-detector: it looks for a change at any time, and passes a
+threshold c at most once in c tries on average (Shin, Ramdas and Rinaldo 2023).
+
+The functions take any number of series at once: series lie along the first axes, so that `make bench-rules` plays
+thousands of months through them. docs/decisions/0038-counts.md has what else was tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from math import exp, nan
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bot.domain.core.numbers import number
+from bot.domain.core.sentence import say
+from bot.domain.monitoring.rules.baselines import FAR, NORMAL, Baseline, Floats, Ints, Points, corrected, median, ratio
+from bot.domain.monitoring.rules.statistics import Judged
+from bot.domain.policy.effect_size import Effect
+
+ODDS = (1.5, 2.2, 3.3)  # what is bet on: the odds of a bad case are this many times what the null allows
+SURE = 2.0  # standard errors of the baseline's share that the null allows for
+SHRUNK = 2.0  # squared standard errors that are subtracted from apparent overdispersion
+FEWEST = 7  # blocks that it takes to measure dispersion
+MONTHS = 48.0  # between two false alarms, roughly, where as many are bad as the null just allows
+DAYS_OF_MONTH = 30.0
+LEAST = 1_000.0  # the lowest threshold for evidence, no matter how rarely anything is bad
+
+
+# -- the baseline ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What a baseline's counts were like. Several series: (…)."""
+
+    share: Floats  # k of n, over all readings
+    trials: Floats  # n, over all readings
+    dispersion: Floats  # their long-run variance as a multiple of that of independent cases; at least 1
+    each: Floats  # n of a typical reading
+
+
+def counted(count: Floats, total: Floats, day: Ints, rest: npt.ArrayLike = 0.0) -> Counted:
+    """Return what counts of `count` out of `total`, (…, readings), were like; oldest first. Empty ones add nothing.
+
+    `day` (readings) numbers their days from 0, and `rest` (readings) says which are on a weekend. Days far from the
+    others are pulled in (`steady`), those of weekends among themselves.
+    """
+    rest = np.broadcast_to(np.asarray(rest, dtype=np.float64), day.shape)
+    for free in (0.0, 1.0):
+        some = rest == free
+        if some.any():
+            count = count.copy()
+            count[..., some] = steady(count[..., some], total[..., some], np.unique(day[some], return_inverse=True)[1])
+    share = ratio(count.sum(axis=-1), total.sum(axis=-1))
+    return Counted(
+        share=share,
+        trials=total.sum(axis=-1),
+        dispersion=dispersion(count, total, share),
+        each=median(np.where(total > 0, total, nan), -1),
+    )
+
+
+def with_counts(baseline: Baseline, points: Points) -> Baseline:
+    """Return the baseline with what its readings (`points`, with or without totals) counted, if they're counts."""
+    some = counts_of(points)
+    if some is None:
+        return baseline
+    day = np.floor((some.at - some.at[0]) / baseline.day).astype(np.int64)
+    found = counted(some.count, some.total, day, baseline.rest(some.at))
+    return replace(
+        baseline,
+        share=found.share.item(),
+        trials=found.trials.item(),
+        each=found.each.item(),
+        dispersion=found.dispersion.item(),
+        counted=float(len(some.at)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Some:
+    """Readings that counted something: `count` of `total` at a time, in seconds. All are (readings)."""
+
+    at: Floats
+    count: Floats
+    total: Floats
+
+
+def counts_of(points: Points) -> Some | None:
+    """Return the readings that are counts, without empty ones; None if there are none.
+
+    Readings without a total are single cases if all are 0 or 1 and both occur.
+    """
+    total = points.total
+    if total is None:
+        is_single = np.isin(points.value, (0.0, 1.0)).all() and np.unique(points.value).size == 2
+        return Some(points.at, points.value, np.ones(len(points))) if is_single else None
+    there = (total > 0) & (points.value >= 0) & (points.value <= 1)
+    if not there.any():
+        return None
+    return Some(points.at[there], (points.value * total)[there], total[there])
+
+
+def steady(count: Floats, total: Floats, day: Ints) -> Floats:
+    """Return counts with incidents pulled in: winsorized by day.
+
+    A day's count that's more than `FAR` robust standard deviations from what the middle half of the days suggests is
+    moved to that bound. The bound is Wilson's, which holds for a handful of cases, too: μ + √(w(μ(1−p) + w/4)) + w/2
+    with w = `FAR`² times the dispersion; and the same for the rest of the total. With fewer than four days, none is
+    pulled in. `day` (readings) numbers the days from 0, ascending, without gaps.
+    """
+    days = int(np.max(day, initial=-1)) + 1
+    if days < 4:
+        return count
+    begins = np.searchsorted(day, np.arange(days))
+    k, n = (np.add.reduceat(some, begins, axis=-1) for some in (count, total))
+    order = np.argsort(np.where(n > 0, ratio(k, n), np.inf), axis=-1)[..., days // 4 : days - days // 4]
+    share = ratio(*(np.take_along_axis(some, order, -1).sum(axis=-1) for some in (k, n)))[..., None]
+    spread = NORMAL * median(np.abs(ratio(k - n * share, np.sqrt(n * share * (1 - share)))), -1)
+    wide = FAR**2 * np.maximum(np.nan_to_num(spread, posinf=1.0), 1.0)[..., None] ** 2
+    most = n * share + np.sqrt(wide * (n * share * (1 - share) + wide / 4)) + wide / 2
+    left = n * (1 - share) + np.sqrt(wide * (n * share * (1 - share) + wide / 4)) + wide / 2
+    fewer = np.where(k > most, ratio(most, k), 1.0)[..., day]
+    more = np.where(n - k > left, ratio(left, n - k), 1.0)[..., day]
+    found: Floats = total - (total - count * fewer) * more
+    return found
+
+
+def dispersion(count: Floats, total: Floats, share: Floats) -> Floats:
+    """Return the long-run variance of counts as a multiple of that of independent cases: (…), at least 1.
+
+    Errors come in clusters, and a share wanders. That's measured in blocks of 1, 2, 4, … consecutive readings as long
+    as there are `FEWEST`: Σ(k−np)² ÷ Σnp(1−p). For single readings, it's also taken times (1+φ)/(1−φ), with φ the
+    correlation of neighbors, since few blocks are long enough. The largest counts. What chance explains is subtracted
+    first: of an excess x, x·(1 − `SHRUNK`·se²/x²) remains, or 0 if that's negative (the positive part of James and
+    Stein). Otherwise, counts of independent cases would nearly always seem dispersed and be judged later.
+    """
+    apart, whole = count - total * share[..., None], total
+    variance, rarer = share * (1 - share), np.minimum(share, 1 - share)
+    found = np.ones(share.shape)
+    while apart.shape[-1] >= FEWEST:
+        blocks = apart.shape[-1]
+        trials = whole.sum(axis=-1)
+        excess = ratio((apart**2).sum(axis=-1), variance * trials * (1 - 1 / blocks)) - 1
+        excess = _shrunk(excess, np.sqrt((2 + ratio(blocks, trials * rarer)) / blocks))
+        if whole is total:
+            phi = ratio((apart[..., 1:] * apart[..., :-1]).sum(axis=-1), (apart**2).sum(axis=-1))
+            phi = _shrunk(corrected(phi, blocks), np.full(share.shape, blocks**-0.5))
+            found = np.fmax(found, (1 + excess) * (1 + phi) / (1 - phi))
+        found = np.fmax(found, 1 + excess)
+        even = blocks // 2 * 2
+        apart, whole = (some[..., :even].reshape(*some.shape[:-1], -1, 2).sum(axis=-1) for some in (apart, whole))
+    return found
+
+
+def _shrunk(excess: Floats, error: Floats) -> Floats:
+    found: Floats = np.where(excess > 0, excess * np.maximum(1 - SHRUNK * ratio(error, excess) ** 2, 0.0), 0.0)
+    return found
+
+
+# -- the detector ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detector:
+    """Bets against a share of bad cases. Several series: (…)."""
+
+    null: Floats  # the largest share of bad cases that's no evidence
+    lost: Floats  # (…, bets): what a bad case adds to the log evidence
+    won: Floats  # (…, bets): what a good case does; below 0
+    enough: Floats  # log evidence at which it acts
+    most: Floats  # log evidence that one reading can add
+
+
+def detector(
+    usual: npt.ArrayLike,
+    trials: npt.ArrayLike,
+    *,
+    dispersion: npt.ArrayLike,
+    distance: npt.ArrayLike,
+    readings: npt.ArrayLike,
+    days: float,
+    fail_after: int,
+) -> Detector:
+    """Return the bets that the share of bad cases is worse than `usual`, measured in `trials`, by over `distance`.
+
+    The null is the larger of usual + distance and the upper bound of Wilson's interval at `SURE` standard errors, of
+    trials ÷ dispersion independent cases. Each bet is a likelihood ratio against one of the `ODDS`; counts are divided
+    by their dispersion (quasi-likelihood).
+
+    A try is a reading, or a bad case if there are fewer of those. The threshold is the number of tries in `MONTHS`
+    months, at least `LEAST`. `readings` is how many there were in the `days` of the baseline. What one reading adds is
+    capped, so it takes `fail_after` of them. If nothing can be that much worse, the null is 1 or more, and the bets
+    are NaN.
+    """
+    p, spread = np.asarray(usual, dtype=np.float64), np.asarray(dispersion, dtype=np.float64)
+    half = ratio(SURE**2 * spread, 2 * np.asarray(trials, dtype=np.float64))
+    highest = (p + half + np.sqrt(2 * half * p * (1 - p) + half**2)) / (1 + 2 * half)
+    null = np.maximum(p + np.asarray(distance, dtype=np.float64), highest)
+    tries = np.minimum(readings, null * np.asarray(trials, dtype=np.float64)) / days
+    odds = ratio(null, 1 - null)[..., None] * np.array(ODDS)
+    bet = ratio(odds, 1 + odds)
+    enough = np.log(np.maximum(MONTHS * DAYS_OF_MONTH * tries, LEAST))
+    return Detector(
+        null=null,
+        lost=np.log(np.where(bet > 0, ratio(bet, null[..., None]), nan)) / spread[..., None],
+        won=np.log(np.where(bet < 1, ratio(1 - bet, 1 - null[..., None]), nan)) / spread[..., None],
+        enough=enough,
+        most=enough / fail_after,
+    )
+
+
+def gathered(evidence: Floats, bad: Floats, total: Floats, by: Detector) -> tuple[Floats, Floats]:
+    """Return the log evidence of each bet, (…, bets), after one more reading, and that of all together, (…).
+
+    All together is the mean of the bets, which started equal. What it has beyond the threshold is taken from every bet:
+    otherwise, the longer a failure lasts, the later its end would be seen.
+    """
+    gains = bad[..., None] * by.lost + (total - bad)[..., None] * by.won
+    after = np.maximum(evidence, 0.0) + np.minimum(gains, by.most[..., None])
+    top = after.max(axis=-1)
+    together = top + np.log(np.exp(after - top[..., None]).mean(axis=-1))
+    return after - np.maximum(together - by.enough, 0.0)[..., None], together
+
+
+# -- one monitor -------------------------------------------------------------------------------------------------------
+
+
+class Gathered(NamedTuple):
+    """What one monitor has gathered, as the ledger keeps it: a row of numbers."""
+
+    bets: tuple[float, ...]  # the log evidence of each
+    k: float  # how many
+    n: float  # out of how many
+    since: float  # seconds since the epoch: the first reading after there was no evidence
+
+    @classmethod
+    def of(cls, row: Sequence[float] | None, at: float) -> Gathered:
+        """Return what's in a row; a new start at `at` if the row is empty, not from these bets, or without evidence."""
+        *bets, k, n, since = row if row is not None and len(row) == len(ODDS) + 3 else (0.0,) * (len(ODDS) + 3)
+        if max(bets) <= 0:
+            return cls((0.0,) * len(ODDS), 0.0, 0.0, at)
+        return cls(tuple(bets), k, n, since)
+
+    @property
+    def row(self) -> tuple[float, ...]:
+        """The same as numbers in a row."""
+        return *self.bets, self.k, self.n, self.since
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed:
+    """What a check's count came to, and what has been gathered with it."""
+
+    judged: Judged
+    is_recovered: bool  # nothing is left of the evidence
+    evidence: tuple[float, ...] | None  # as `Gathered.row`
+
+
+def weigh(
+    value: float,
+    total: float | None,
+    at: float,
+    before: Sequence[float] | None,
+    baseline: Baseline,
+    *,
+    higher_is_better: bool,
+    effect: Effect,
+    fail_after: int,
+) -> Weighed | None:
+    """Judge a reading of `total` cases, a share `value` of which were counted, with what was gathered `before`.
+
+    None if this reading, or those of the baseline, aren't counts. It's worse if the evidence has passed the threshold,
+    which takes `fail_after` readings. It can't be judged if nothing can be worse by `effect`.
+    """
+    if not baseline.is_counted or (total is None and baseline.each > 1) or not 0 <= value <= 1:
+        return None
+    cases = 1.0 if total is None else total
+    by = _detector_of(
+        1 - baseline.share if higher_is_better else baseline.share,
+        baseline.trials,
+        baseline.dispersion,
+        effect.distance(baseline.share).item(),
+        baseline.counted,
+        max(baseline.covers / baseline.day, 1.0),
+        fail_after,
+    )
+    if not by.null < 1:
+        why = say(
+            "The baseline is {usual}, so nothing can be worse by {effect}. Set a smaller effect.",
+            usual=number(baseline.share),
+            effect=str(effect),
+        )
+        return Weighed(judged=Judged(is_worse=None, value=value, bound=nan, why=why), is_recovered=True, evidence=None)
+    had = Gathered.of(before, at)
+    bad = (1 - value if higher_is_better else value) * cases
+    bets, together = gathered(np.array(had.bets), np.array(bad), np.array(cases), by)
+    now = Gathered(tuple(bets.tolist()), had.k + value * cases, had.n + cases, had.since)
+    failed, share = bool(together >= by.enough), now.k / now.n
+    why = say(
+        "{count} of {total} since {since} is {share}, where {usual} is usual. Evidence that it's worse: "
+        "{evidence}; a failure takes {enough}.",
+        count=number(now.k),
+        total=number(now.n),
+        since=datetime.fromtimestamp(now.since, UTC),
+        share=number(share),
+        usual=number(baseline.share),
+        evidence=number(round(exp(max(together.item(), 0.0)))),
+        enough=number(round(exp(by.enough.item()))),
+    )
+    judged = Judged(
+        is_worse=failed,
+        value=share,
+        bound=(1 - by.null if higher_is_better else by.null).item(),
+        expected=baseline.share,
+        gap=(baseline.share - share) * (1 if higher_is_better else -1),
+        why=why,
+    )
+    return Weighed(judged=judged, is_recovered=bool(together <= 0), evidence=now.row)
+
+
+@lru_cache(maxsize=4096)  # a monitor's is the same at every check
+def _detector_of(
+    usual: float, trials: float, dispersion: float, distance: float, readings: float, days: float, fail_after: int
+) -> Detector:
+    return detector(
+        usual, trials, dispersion=dispersion, distance=distance, readings=readings, days=days, fail_after=fail_after
+    )

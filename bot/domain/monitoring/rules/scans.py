@@ -1,0 +1,150 @@
+"""Means of several lengths at every check, each compared with the spread of such means in the baseline. Pure.
+
+Whole windows (`bot.domain.monitoring.rules.statistics.blocks`) see small drops, but not before two of them have passed. A scan looks at the
+last half window, window, and up to eight windows with every reading, so it sees a large drop sooner. Looking that
+often takes wide bounds, and one shock that dies away slowly moves many of these means, so the single readings must
+confirm it, too. docs/decisions/0037-scans.md has what was tried, and docs/rules.md has the figures.
+
+All functions judge every reading of a series at once, so that `make bench-rules` plays months through these very rules;
+a check needs only the last one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import numpy as np
+
+from bot.domain.core.durations import show_duration
+from bot.domain.core.sentence import say
+from bot.domain.monitoring.rules.baselines import (
+    HALF_FULL,
+    MIN_DAYS,
+    ROUNDING,
+    SCANNED,
+    Baseline,
+    Floats,
+    Points,
+    ratio,
+    sliding_start,
+    steps_of,
+)
+from bot.domain.monitoring.rules.statistics import Judged, against, by_noise, confirmed
+from bot.domain.policy.effect_size import Effect
+
+Bools = np.typing.NDArray[np.bool_]
+
+WIDER = 11 / 6  # times the `sigma` of blocks: 3 and 5.5
+SURE = 5.0  # standard errors that what single readings add must sum to; fewer than four readings can't reach it
+NOW = 0.5  # of the effect: by how much the newest reading must be worse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scanned:
+    """What a scan finds as of each reading of a series, for means of one length. All arrays are (n)."""
+
+    length: float  # seconds
+    gap: Floats  # by how much the mean is worse than expected, in the unit of the metric
+    expected: Floats
+    noise: Floats  # one standard deviation of such a mean
+    least: Floats  # what `gap` must exceed to be worse
+    is_worse: Bools
+
+
+def scanned(
+    points: Points, baseline: Baseline, *, higher_is_better: bool, effect: Effect, sigma: float
+) -> list[Scanned]:
+    """Return what means of each length come to as of each reading, the shortest first.
+
+    A mean is worse if it's worse than expected by more than `effect` and by more than `WIDER` × `sigma` times the
+    noise (the standard deviation of means of its length in the baseline), and if the single readings confirm it: take
+    each one less φ times the one before (φ is the baseline's lag-1 correlation), clip it, and leave out the largest;
+    the sum must be `SURE` standard errors above 0. The newest reading must still be worse by half the effect, and the
+    mean of the shortest length by the effect: a metric that's recovering is no reason to act.
+
+    At times of day when readings are noisier than usual, the noise is that much larger. If such means are regularly
+    worse at that time of day, it must be worse than that by `sigma`, too.
+
+    Readings at times of day that fewer than `MIN_DAYS` days of the baseline have don't count. A baseline from before
+    there was a scan has no spread, so nothing is found.
+    """
+    if not baseline.spread:
+        return []
+    slots = baseline.slots(points.at)
+    known = baseline.usual.days[slots] >= MIN_DAYS
+    at, slots, value = points.at[known], slots[known], points.value[known]
+    expected = baseline.expected_at(at)
+    gaps = (expected - value) * (1 if higher_is_better else -1)
+    rough = np.array(baseline.rough)[slots] if baseline.rough else np.ones_like(gaps)
+    steps = steps_of(gaps / rough, at, phi=baseline.phi, step=baseline.step, spacing=baseline.spacing)
+    unsure = ratio(1, baseline.usual.worth[slots]) + baseline.rest(at) / baseline.weekend_worth
+    sums = {
+        name: np.concatenate([[0.0], np.cumsum(one)])
+        for name, one in {"gap": gaps, "expected": expected, "unsure": unsure, "rough": rough**2}.items()
+    }
+    found: list[Scanned] = []
+    recurs = _recurring(baseline, higher_is_better)
+    for windows, spread, size, spread_of_steps, often in zip(
+        SCANNED, baseline.spread, baseline.sizes, baseline.steps, recurs, strict=True
+    ):
+        length = windows * baseline.window
+        first = sliding_start(at, length)
+        count = np.arange(1, len(at) + 1) - first
+        gap, usual, doubt, noisy = ((sums[one][1:] - sums[one][first]) / count for one in sums)
+        few = np.sqrt(np.maximum(size / count, 1.0))
+        noise = np.sqrt(spread**2 * noisy + baseline.noise**2 * doubt) * few
+        least = np.maximum(np.maximum(effect.distance(usual), ROUNDING * np.abs(usual)), WIDER * sigma * noise)
+        least = np.where(often[slots] > 0, np.maximum(least, often[slots] + sigma * noise), least)
+        worse = (count >= HALF_FULL * size) & (gap > least)
+        if not found:
+            now = (gaps > NOW * effect.distance(expected)) & (gap > effect.distance(usual))
+        for index in np.flatnonzero(worse & now):
+            worse[index] = confirmed(steps[first[index] : index + 1], spread_of_steps) > SURE
+        worse &= now
+        found.append(Scanned(length=length, gap=gap, expected=usual, noise=noise, least=least, is_worse=worse))
+    return found
+
+
+def _recurring(baseline: Baseline, higher_is_better: bool) -> Floats:
+    """Return how much worse means of each length regularly are, at each time of day: (lengths, slots)."""
+    found = np.array(baseline.lows if higher_is_better else baseline.highs).reshape(-1, len(baseline.same))
+    return np.abs(found) if len(found) else np.zeros((len(baseline.spread), len(baseline.same)))
+
+
+def is_down(points: Points, baseline: Baseline, *, higher_is_better: bool, effect: Effect, part: float) -> bool:
+    """Tell whether the mean of some readings is worse than expected by more than a part of the effect.
+
+    If `scanned` finds something worse, the newest reading is down by `NOW`, and the shortest length by the whole
+    effect: checking these few readings saves reading the others in nearly all checks.
+    """
+    known = baseline.usual.days[baseline.slots(points.at)] >= MIN_DAYS
+    if not known.any():
+        return False
+    expected = baseline.expected_at(points.at[known])
+    gaps = (expected - points.value[known]) * (1 if higher_is_better else -1)
+    return bool(gaps.mean() > part * effect.distance(expected.mean()))
+
+
+def scan(points: Points, baseline: Baseline, *, higher_is_better: bool, effect: Effect, sigma: float) -> Judged | None:
+    """Judge the newest reading by `scanned`: the clearest of the means that are worse; None if none is."""
+    found = [
+        one
+        for one in scanned(points, baseline, higher_is_better=higher_is_better, effect=effect, sigma=sigma)
+        if len(one.is_worse) and one.is_worse[-1]
+    ]
+    if not found:
+        return None
+    best = max(found, key=lambda one: float(one.gap[-1] / one.least[-1]))
+    gap, expected, noise, least = (float(one[-1]) for one in (best.gap, best.expected, best.noise, best.least))
+    judged = against(
+        expected - gap if higher_is_better else expected + gap,
+        expected,
+        least,
+        noise,
+        higher_is_better,
+        effect,
+        by=by_noise(effect, WIDER * sigma),
+    )
+    length = show_duration(timedelta(seconds=best.length))
+    return replace(judged, why=say("Over the last {length}: {what}", length=length, what=judged.why))

@@ -1,0 +1,441 @@
+"""The monitor's rules: numbers and times in, a verdict with its reason out. Pure; nothing here reads a clock.
+
+`threshold` compares with a fixed bound; `blocks` and `sequential` compare with a baseline (bot/domain/monitoring/rules/baselines.py).
+The functions that they are made of (`limits`, `radius`, `margin`) take any number of series at once: series lie along
+the first axes, so that `make bench-rules` plays thousands of months through these very rules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from math import inf, isfinite, nan
+from statistics import NormalDist
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from bot.domain.core.durations import show_duration
+from bot.domain.core.numbers import number
+from bot.domain.core.sentence import Code, Say, say
+from bot.domain.monitoring.rules.baselines import (
+    HALF_FULL,
+    MIN_DAYS,
+    MOSTLY,
+    ONE,
+    ROUNDING,
+    Baseline,
+    Floats,
+    Ints,
+    Points,
+    Usual,
+    ratio,
+    steps_of,
+    student,
+)
+from bot.domain.policy.effect_size import Effect, EffectKind
+
+STILL = 0.9  # of what makes a block worse: what its last half must be worse by
+FEWEST = 4  # readings of a confidence sequence, and of what confirms a block
+LATELY = 3  # readings that confirm a block that has hardly any itself
+TUNED_FOR = 2  # hours after which the confidence sequence is narrowest: bad versions are bad at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What a rule found. Where it could not be told, what is not known is NaN."""
+
+    is_worse: bool | None  # None: cannot be told
+    value: float
+    bound: float  # where worse begins
+    expected: float = nan  # what the baseline has; NaN for a threshold
+    gap: float = nan  # by how much it is worse, in the unit of the metric; below 0 is better
+    noise: float = nan  # how many sigmas worse
+    why: Say
+
+
+# -- a fixed bound -----------------------------------------------------------------------------------------------------
+
+
+def threshold(value: float, *, greater_than: float | None = None, less_than: float | None = None) -> Judged:
+    """Judge a value by bounds that must hold; a value that equals one of them fails.
+
+    A value that is no finite number cannot be told. Raises ValueError unless there is a bound, and a number between
+    both where there are two.
+    """
+    low, high = -inf if greater_than is None else greater_than, inf if less_than is None else less_than
+    if not low < high or (low, high) == (-inf, inf):
+        raise ValueError("a threshold needs greater_than, less_than, or both with room between them")
+    bound = high if low == -inf or (high != inf and abs(value - high) < abs(value - low)) else low
+    if not isfinite(value):
+        return Judged(is_worse=None, value=value, bound=bound, why=say("There is no value."))
+    way = "greater" if bound == low else "less"
+    is_worse = not low < value < high
+    template = f"{{value}} is not {way} than {{bound}}." if is_worse else f"{{value}} is {way} than {{bound}}."
+    return Judged(
+        is_worse=is_worse, value=value, bound=bound, why=say(template, value=number(value), bound=number(bound))
+    )
+
+
+# -- one block against the same hours of past days ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a block must exceed to be worse, as distances from what is expected: all of the first three."""
+
+    expected: Floats  # what is usual at that time
+    mean: Floats  # by its mean: both the effect and the noise
+    most: Floats  # by the middle one of its readings, hence by most of them: the effect alone
+    last: Floats  # by the mean of the last half of its readings
+    noise: Floats  # one sigma
+
+
+def limits(
+    usual: Usual,
+    slots: Ints,
+    *,
+    points: npt.ArrayLike,
+    size: float,
+    effect: Effect,
+    sigma: float,
+    rest: npt.ArrayLike = 0.0,
+    rough: float = 1.0,
+) -> Limits:
+    """Return what blocks must exceed to be called worse.
+
+    `slots` (m) has the blocks' times of day, `rest` (…, m) which part of each is a weekend, and `points` (…, m) their
+    number of readings, where `size` is usual. The noise is that of the difference of a block and of a mean that is
+    worth D others, s·√(1+1/D), with Student's t in place of the normal distribution since s is estimated. It's no
+    prediction interval: `sigma` stands for no probability, since blocks resemble their neighbors and have heavier tails
+    than a normal distribution. Blocks that lack readings are noisier: √(size/points), as if one stretch of them were
+    missing, which errs on the safe side. `rough` says how many times noisier than usual each time of day is.
+
+    A single shock moves the means of two blocks where it comes between them and dies away slowly. Therefore most
+    readings of a block must show the effect, too, which costs a real drop nothing, and its last half must still be
+    about as bad: what recovers by itself is no reason to act.
+    """
+    share = np.asarray(rest, dtype=np.float64)
+    expected = usual.expected[..., slots] + share * usual.weekend.offset[..., None]
+    few = np.sqrt(np.maximum(size / np.maximum(points, 1), 1.0))
+    wide = student(sigma, usual.degrees) / sigma
+    unsure = ratio(1, usual.worth[..., slots]) + share**2 / usual.weekend.worth[..., None]
+    noise = (usual.noise * wide)[..., None] * np.sqrt(1 + unsure) * few * rough
+    least = np.maximum(effect.distance(expected), ROUNDING * np.abs(expected))
+    mean = np.maximum(least, sigma * noise)
+    return Limits(expected=expected, mean=mean, most=least, last=STILL * mean, noise=noise)
+
+
+def blocks(  # noqa: PLR0913 - a rule has that many parts
+    block: Points,
+    start: float,
+    baseline: Baseline,
+    *,
+    history: float,
+    higher_is_better: bool,
+    effect: Effect,
+    sigma: float,
+    sure: float | None = None,
+    lately: Points | None = None,
+) -> Judged:
+    """Judge one complete block, which began at `start`, against the blocks at the same hours of a baseline.
+
+    It is worse where its mean is worse than expected by more than `effect` and by more than `sigma` times the noise;
+    most readings must be worse by `effect`, too, and the last half must not be recovering (`limits`). How many blocks
+    in a row it takes is not decided here. With `sure`, what its single readings add must confirm it by that many
+    standard errors (`confirmed`), or if it has fewer than `FEWEST`, the last three of the readings `lately`, its own
+    included; and times of day that are noisier than usual have that much more noise. Times of day are UTC: where clocks
+    change, the hours differ by one for as long as the baseline is older.
+
+    It cannot be told where the baseline covers less than `history` seconds, where fewer than `MIN_DAYS` days have
+    readings at these hours, where the block has less than `HALF_FULL` of the usual number of readings, or where the
+    effect says nothing about such a metric. Raises ValueError for a sigma that is not above 0.
+    """
+    if not sigma > 0:
+        raise ValueError("sigma must be above 0")
+    if not len(block):
+        return _cannot_tell(nan, say("The window has no readings."))
+    value = float(block.value.mean())
+    if (why := why_not(baseline, history, effect, higher_is_better)) is not None:
+        return _cannot_tell(value, why)
+    if len(block) < HALF_FULL * baseline.size:
+        return _cannot_tell(
+            value,
+            say(
+                "The window is incomplete: it has {n} readings, and {usual} are usual.",
+                n=len(block),
+                usual=number(baseline.size),
+            ),
+        )
+    slot = baseline.slot(start)
+    if baseline.days[slot] < MIN_DAYS:
+        few = say(
+            "Only {n} past windows at this time of day are complete, and {least} are needed.",
+            n=int(baseline.days[slot]),
+            least=MIN_DAYS,
+        )
+        return _cannot_tell(value, few)
+    rough = baseline.rough[slot] if sure is not None and baseline.rough else 1.0
+    least = limits(
+        baseline.usual,
+        np.array([slot]),
+        points=len(block),
+        size=baseline.size,
+        effect=effect,
+        sigma=sigma,
+        rest=baseline.rest(block.at).mean(keepdims=True),
+        rough=rough,
+    )
+    expected, sign = least.expected.item(), 1 if higher_is_better else -1
+    gaps = (expected - block.value) * sign
+    but = _excuse(gaps, least)
+    if not but and sure is not None:
+        if len(block) < FEWEST and lately is not None:
+            block = lately.part(max(len(lately) - LATELY, 0), len(lately))
+            gaps = np.nan_to_num(baseline.expected_at(block.at) - block.value) * sign
+        steps = steps_of(gaps / rough, block.at, phi=baseline.phi, step=baseline.step, spacing=baseline.spacing)
+        is_sure = len(block) >= LATELY and confirmed(steps, baseline.steps[ONE]) > sure
+        but = "" if is_sure else "but a single shock explains it"
+    return against(
+        value,
+        expected,
+        least.mean.item(),
+        least.noise.item(),
+        higher_is_better,
+        effect,
+        but=but,
+        by=by_noise(effect, sigma),
+    )
+
+
+def _excuse(gaps: Floats, least: Limits) -> str:
+    """Return why a block is not worse although its mean is; empty where nothing speaks for it."""
+    if not np.median(gaps) > least.most.item():
+        return "but most of its readings are not"
+    return "" if gaps[len(gaps) // 2 :].mean() > least.last.item() else "but it is recovering"
+
+
+# -- the mean since the promotion --------------------------------------------------------------------------------------
+
+
+def radius(points: npt.ArrayLike, *, alpha: float, tuned_for: float) -> Floats:
+    """Return how far the mean of so many readings may be off, in standard deviations, at all times together.
+
+    This is the normal mixture of Robbins (1970), in the form of Howard, Ramdas, McAuliffe and Sekhon (2021) and of
+    Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas (2024):
+
+        √(2(nρ²+1)/(n²ρ²) · log(√(nρ²+1)/α)),  ρ² = (−2·log α + log(−2·log α + 1))/tuned_for
+
+    With probability 1−α the mean never leaves it, however often one looks; it leaves on the bad side with about α/2.
+    It is narrowest after `tuned_for` readings.
+    """
+    n = np.asarray(points, dtype=np.float64)
+    spent = -2 * np.log(alpha)
+    rho = (spent + np.log(spent + 1)) / tuned_for
+    found: Floats = np.sqrt(2 * (n * rho + 1) / (n**2 * rho) * np.log(np.sqrt(n * rho + 1) / alpha))
+    return found
+
+
+def margin(
+    usual: Usual, points: npt.ArrayLike, shares: Floats, *, size: float, alpha: float, rest: npt.ArrayLike = 0.0
+) -> Floats:
+    """Return how far the mean of readings may be from what is expected of them without a cause: (…, t).
+
+    `points` (t) says how many readings there are, `shares` (t, slots) how they spread over the times of day, and `rest`
+    (t) which part of them is from weekends. One reading has, in the long run, √size times the noise of a block. Half of
+    α is spent on the sequence (`radius` is two-sided, and one side counts), half on the baseline, whose mean at these
+    times of day has the variance noise²·Σ share²/days: a plain bound, since the baseline is looked at once.
+    """
+    z = NormalDist().inv_cdf(1 - alpha / 2)
+    wide = (usual.noise * student(z, usual.degrees) / z)[..., None]
+    days = np.maximum(usual.days, 1)
+    weekends = np.asarray(rest, dtype=np.float64) ** 2 / usual.weekend.worth[..., None]
+    base = np.sqrt((shares**2 @ (1 / days)[..., None])[..., 0] + weekends)
+    tuned = radius(points, alpha=alpha, tuned_for=max(TUNED_FOR * size, 1.0))
+    found: Floats = wide * (np.sqrt(size) * tuned + z * base)
+    return found
+
+
+@dataclass(slots=True)
+class Tally:
+    """The readings since a promotion, as `sequential` needs them: how many at which time of day, and their sum.
+
+    Readings at hours that fewer than `MIN_DAYS` days of the baseline have don't count.
+    """
+
+    baseline: Baseline
+    higher_is_better: bool
+    counts: Ints  # (slots)
+    total: float = 0.0
+    worst: float = -inf  # by how much the worst of them is worse than expected
+    rest: float = 0.0  # how many of them are from weekends
+    passed: int = 0  # readings, those that don't count included
+
+    @classmethod
+    def of(cls, points: Points, baseline: Baseline, *, higher_is_better: bool) -> Self:
+        """Return the tally of all these readings."""
+        found = cls(baseline, higher_is_better, np.zeros(len(baseline.same), dtype=np.int64))
+        found.add(points)
+        return found
+
+    def add(self, points: Points) -> None:
+        """Count more readings."""
+        self.passed += len(points)
+        slots = self.baseline.slots(points.at)
+        known = self.baseline.usual.days[slots] >= MIN_DAYS
+        slots, values, rest = slots[known], points.value[known], self.baseline.rest(points.at[known])
+        expected = self.baseline.usual.same[slots] + rest * self.baseline.weekend
+        gaps = (expected - values) * (1 if self.higher_is_better else -1)
+        self.counts += np.bincount(slots, minlength=len(self.counts))
+        self.total += float(values.sum())
+        self.rest += float(rest.sum())
+        self.worst = max(self.worst, float(np.max(gaps, initial=-inf)))
+
+
+def sequential(tally: Tally, *, alpha: float, effect: Effect, history: float) -> Judged:
+    """Judge the mean of all readings since the promotion by a confidence sequence.
+
+    It is worse where it is worse than expected by more than `effect`, and where the sequence excludes that it is not
+    worse at all, also without its worst reading: a single wild one is no bad version, and the mean of a few isn't
+    normal. One may look as often as one likes: that it ever calls worse what is not has about the probability `alpha`
+    for each promotion. A drop that comes long after the promotion is diluted by the good time before it: then `blocks`
+    is quicker.
+
+    What is expected is the baseline's mean at the same hours (UTC), each reading having its own hour. It cannot be told
+    where the baseline covers less than `history` seconds, where fewer than `FEWEST` readings count, or where the effect
+    says nothing about such a metric. Raises ValueError for an alpha outside of 0 … 0.5.
+    """
+    if not 0 < alpha < 0.5:
+        raise ValueError("alpha must lie between 0 and 0.5")
+    baseline, count = tally.baseline, int(tally.counts.sum())
+    value = tally.total / count if count else nan
+    if (why := why_not(baseline, history, effect, tally.higher_is_better)) is not None:
+        return _cannot_tell(value, why)
+    if tally.passed < FEWEST:
+        few = say("There are {n} readings, and {least} are needed.", n=tally.passed, least=FEWEST)
+        return _cannot_tell(value, few)
+    if count < FEWEST:
+        return _cannot_tell(value, say("The past days have too few readings at these hours."))
+    found, shares, rest = baseline.usual, tally.counts / count, tally.rest / count
+    off = margin(found, np.array([count]), shares[None, :], size=baseline.size, alpha=alpha, rest=rest).item()
+    expected = float(np.nansum(shares * np.nan_to_num(found.same))) + rest * baseline.weekend
+    deviation = baseline.noise * (baseline.size / count) ** 0.5
+    least = max(off, effect.distance(expected).item(), ROUNDING * abs(expected))
+    gap = (expected - value) * (1 if tally.higher_is_better else -1)
+    but = "" if count * gap - tally.worst > (count - 1) * least else "but not without its worst reading"
+    return against(
+        value,
+        expected,
+        least,
+        deviation,
+        tally.higher_is_better,
+        effect,
+        but=but,
+        by=say("{effect} and {off}, which noise explains", effect=_show(effect), off=number(off)),
+    )
+
+
+# -- telling -----------------------------------------------------------------------------------------------------------
+
+
+def by_noise(effect: Effect, sigma: float) -> Say:
+    """Return how much worse something must be: `2% and 3 σ`."""
+    return say("{effect} and {sigma} σ", effect=_show(effect), sigma=number(sigma))
+
+
+def against(
+    value: float,
+    expected: float,
+    least: float,
+    noise: float,
+    higher_is_better: bool,
+    effect: Effect,
+    *,
+    by: Say,
+    but: str = "",
+) -> Judged:
+    """Judge a value against what's expected: it's worse if it's worse by more than `least`.
+
+    `by` says what `least` stands for, and `but` why it isn't worse anyway.
+    """
+    sign = 1 if higher_is_better else -1
+    gap = (expected - value) * sign
+    nothing = ROUNDING * max(abs(value), abs(expected))
+    gap = gap if abs(gap) > nothing else 0.0
+    sigmas = _part(gap, noise if noise > nothing else 0.0)
+    is_far = gap > least
+    far = f"more than {{by}}{', ' + but if but else ''}" if is_far else "not by more than {by}"
+    template = f"{{value}}, where {{expected}} is usual, is {{gap}} {{way}} ({{sigmas}} σ): {far}."
+    why = say(
+        template,
+        value=number(value),
+        expected=number(expected),
+        gap=_gap(abs(gap), expected, effect),
+        way="better" if gap < 0 else "worse",
+        sigmas=number(abs(sigmas), 3),
+        by=by,
+    )
+    return Judged(
+        is_worse=is_far and not but,
+        value=value,
+        bound=expected - sign * least,
+        expected=expected,
+        gap=gap,
+        noise=sigmas,
+        why=why,
+    )
+
+
+def _gap(gap: float, expected: float, effect: Effect) -> str:
+    """Return a difference as its effect is measured: as a part of what is usual, a distance, or a part of the error."""
+    if effect.kind is EffectKind.ABSOLUTE:
+        return number(gap, 3)
+    of = abs(expected if effect.kind is EffectKind.RELATIVE else 1 - expected)
+    return f"{number(100 * _part(gap, of), 3)}%{_OF[effect.kind]}"
+
+
+def _show(effect: Effect) -> str:
+    if effect.kind is EffectKind.ABSOLUTE:
+        return number(effect.amount)
+    return f"{number(100 * effect.amount)}%{_OF[effect.kind]}"
+
+
+_OF = {EffectKind.RELATIVE: "", EffectKind.OF_ERROR: " of the error"}
+
+
+def _part(gap: float, of: float) -> float:
+    """Return gap ÷ of; infinite where `of` is 0 and there is a gap."""
+    if gap == 0 or of > 0:
+        return gap / of if gap else 0.0
+    return inf if gap > 0 else -inf
+
+
+def _cannot_tell(value: float, why: Say) -> Judged:
+    return Judged(is_worse=None, value=value, bound=nan, why=why)
+
+
+def confirmed(steps: Floats, spread: float) -> float:
+    """Return by how many standard errors what readings add (`steps_of`) is above 0, without the largest of them.
+
+    A shock that dies away slowly moves the mean of many readings, but adds to only one of them. `spread` is how many
+    times wider such sums are spread than if what readings add were independent.
+    """
+    return float((steps.sum() - np.max(steps)) / max(len(steps) - 1, 1) ** 0.5 / spread)
+
+
+def why_not(baseline: Baseline, history: float, effect: Effect, higher_is_better: bool) -> Say | None:
+    """Return why nothing can be judged against a baseline; None where it can."""
+    if baseline.covers < MOSTLY * history:
+        covers, needed = (show_duration(timedelta(seconds=span)) for span in (baseline.covers, history))
+        return say("The baseline covers {covers}, and {needed} are needed.", covers=covers, needed=needed)
+    if not isfinite(baseline.noise):
+        return say("The baseline's readings are too large to be judged.")  # nothing would ever be beyond the noise
+    if effect.kind is EffectKind.RELATIVE and effect.amount >= 1 and higher_is_better and baseline.low >= 0:
+        return say(
+            "It can't fall by more than 100%, so an effect of {effect} never counts. Set a smaller one, such as "
+            "{instead}.",
+            effect=_show(effect),
+            instead=Code("--min-effect 2%"),
+        )
+    return effect.senseless(baseline.low, baseline.high)

@@ -1,0 +1,117 @@
+"""How much worse counts: a part of what is usual, a distance, or a part of the error. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from math import isfinite
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+from bot.domain.core.numbers import number
+from bot.domain.core.sentence import Code, Say, say
+
+if TYPE_CHECKING:  # numpy is slow to import, and the terminal knows this module
+    import numpy as np
+    import numpy.typing as npt
+
+MOST = 10.0  # of what is usual, or of the error: ten times
+
+
+class EffectKind(Enum):
+    """What an effect is measured by."""
+
+    RELATIVE = "relative"  # a part of what is usual
+    ABSOLUTE = "absolute"  # in the unit of the metric
+    OF_ERROR = "of error"  # a part of 1 − p, for a p that is best at 1: accuracy, AUC, availability
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """The smallest drop that counts. `amount` is 0.02 for 2%; in the unit of the metric where it's absolute."""
+
+    amount: float
+    kind: EffectKind = EffectKind.RELATIVE
+
+    def __str__(self) -> str:
+        """Return it as people write it, which `parse_effect` reads: `2%`, `0.01 abs`, `10% of error`."""
+        if self.kind is EffectKind.ABSOLUTE:
+            return f"{self.amount:.12g} abs"
+        return f"{100 * self.amount:.12g}%{' of error' if self.kind is EffectKind.OF_ERROR else ''}"
+
+    def distance(self, expected: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Return how far from each expected value it is, in the unit of the metric; of the same shape."""
+        import numpy as np
+
+        usual = np.asarray(expected, dtype=np.float64)
+        if self.kind is EffectKind.ABSOLUTE:
+            return np.full(usual.shape, self.amount)
+        return self.amount * np.abs(1 - usual if self.kind is EffectKind.OF_ERROR else usual)
+
+    def senseless(self, low: float, high: float) -> Say | None:
+        """Return why it says nothing about a metric whose readings lie between `low` and `high`; None where it does."""
+        instead = Code("--min-effect '0.01 abs'")
+        if self.kind is EffectKind.RELATIVE and (low < 0 < high or low == high == 0):
+            where = "are on both sides of 0" if low < high else "are all 0"
+            return say(
+                "The baseline's readings {where}, so a percentage of them says nothing. Set a distance, such as "
+                "{instead}.",
+                where=where,
+                instead=instead,
+            )
+        if self.kind is EffectKind.OF_ERROR and not 0 <= low <= high <= 1:
+            out = low if low < 0 else high
+            return say(
+                "{out} in the baseline isn't between 0 and 1, so it has no error rate. Set a distance, such as "
+                "{instead}.",
+                out=number(out),
+                instead=instead,
+            )
+        if self.kind is EffectKind.OF_ERROR and low == 1:
+            return say(
+                "The baseline's readings are all 1, so a percentage of the error is 0. Set a distance, such as "
+                "{instead}.",
+                instead=instead,
+            )
+        return None
+
+
+def parse_effect(said: object) -> Effect:
+    """Return the effect that is meant: `2%`, `0.02` (a part of what is usual), `0.01 abs`, `10% of error`.
+
+    Amounts have 12 significant digits, so that what is written is read back as it was. Raises ValueError for anything
+    else, for what is below 0, and for more than ten times what is usual.
+    """
+    if isinstance(said, Effect):
+        return said
+    found = _WRITTEN.fullmatch(str(said).strip().casefold()) if not isinstance(said, bool) else None
+    if found is None:
+        raise ValueError("isn't an effect; write one like 2%, 0.01 abs, or 10% of error")
+    kind = EffectKind.ABSOLUTE if found["abs"] else EffectKind.OF_ERROR if found["error"] else EffectKind.RELATIVE
+    amount = float(f"{float(found['amount']) / (100 if found['percent'] else 1):.12g}")
+    if kind is EffectKind.ABSOLUTE and found["percent"]:
+        raise ValueError("is a percentage and a distance at once; write 2% or 0.02 abs")
+    if kind is not EffectKind.ABSOLUTE and amount > MOST:
+        raise ValueError(f"is too much; use at most {100 * MOST:.0f}%")
+    if not isfinite(amount):
+        raise ValueError("is too much; use a finite number")
+    return Effect(amount, kind)
+
+
+def write_effect(effect: Effect) -> float | str:
+    """Return it as JSON has it: a relative one as a number, as it always was."""
+    return effect.amount if effect.kind is EffectKind.RELATIVE else str(effect)
+
+
+_WRITTEN = re.compile(
+    r"(?P<amount>\d+(?:\.\d*)?(?:e[+-]?\d+)?|\.\d+)\s*(?P<percent>%)?\s*(?:(?P<abs>abs(?:olute)?)|(?P<error>of\s+(?:the\s+)?error))?"
+)
+
+EffectSize = Annotated[
+    Effect,
+    BeforeValidator(parse_effect),
+    PlainSerializer(write_effect),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": MOST}, {"type": "string"}]}),
+]

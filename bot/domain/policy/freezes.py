@@ -1,0 +1,84 @@
+"""Freezes: while one holds, nothing moves in Production. People make them; the policy's windows come by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.domain.core.actors import Actor, shown
+from bot.domain.core.cron_windows import window_at
+from bot.domain.core.sentence import Code, Name, Say, say
+from bot.domain.policy.policy import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freeze:
+    """Somebody froze Production of one model, or with None as `model` of all of them."""
+
+    id: str
+    model: str | None
+    by: Actor
+    reason: str
+    at: datetime
+    until: datetime | None = None
+    lifted_at: datetime | None = None
+    lifted_by: Actor | None = None
+
+    def holds(self, model: str, now: datetime) -> bool:
+        """Tell whether it stops moves of `model` at `now`."""
+        return self.model in {None, model} and self.is_active(now)
+
+    def is_active(self, now: datetime) -> bool:
+        """Tell whether it was neither lifted nor is over at `now`."""
+        return self.lifted_at is None and (self.until is None or now < self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """What stops Production now: the sentence that says who, why and until when, and the end where there is one.
+
+    `reason` is what was said about it, and can be empty.
+    """
+
+    why: Say
+    until: datetime | None
+    reason: str = ""
+
+
+def frozen(model: str, freezes: Iterable[Freeze], policy: Policy, now: datetime) -> Frozen | None:
+    """Return what stops moves of `model` in Production at `now`, that which lasts longest; None where nothing does."""
+    stops = [_by_hand(one) for one in freezes if one.holds(model, now)]
+    for window in policy.windows_for(model):
+        span = window_at(window.cron, window.lasts, window.zone, now)
+        if span is not None:
+            stops.append(_by_policy(model, window.reason, span[1]))
+    return max(stops, key=lambda one: (one.until is None, one.until or now)) if stops else None
+
+
+def _by_hand(freeze: Freeze) -> Frozen:
+    what = say("Production of {model}", model=Name(freeze.model)) if freeze.model else say("Production of every model")
+    until = say("until {when}", when=freeze.until) if freeze.until else say("until somebody lifts it")
+    why = say(
+        "{what} is frozen by {who}, {until}: {why}.",
+        what=what,
+        who=shown(freeze.by),
+        until=until,
+        why=freeze.reason.rstrip("."),
+    )
+    return Frozen(why, freeze.until, freeze.reason)
+
+
+def _by_policy(model: str, reason: str, until: datetime) -> Frozen:
+    why = say(
+        "The policy freezes Production of {model} until {when}{reason}.",
+        model=Name(model),
+        when=until,
+        reason=f": {reason.rstrip('.')}" if reason else "",
+    )
+    return Frozen(why, until, reason)
+
+
+def unfreeze_hint(model: str | None) -> Code:
+    """Return what lifts a freeze, to be typed."""
+    return Code(f"/model unfreeze {model}" if model else "/model unfreeze --all")

@@ -1,0 +1,74 @@
+"""What a request was opened on: figures, gates and rule as they were seen. The card shows it, the audit keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bot.domain.registry.signature_changes import ForCallers, pack_callers, unpack_callers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateResult:
+    """One gate with what was found and what has to be. All texts are for people; `name` and `bound` tell it apart."""
+
+    name: str
+    bound: str
+    value: str
+    passed: bool
+    note: str = ""
+
+    @property
+    def key(self) -> str:
+        """Return what tells this gate from the others of the rule."""
+        return f"{self.name} {self.bound}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """The facts that people decide on. `rule` is the fingerprint of the policy's rule, `policy` its revision.
+
+    `metrics` are the candidate's and `against` the incumbent's, without what is missing; `validation` are results of
+    the asker's own; `callers` is what changes for callers, where that was compared; `blocked` is the number of the
+    blocked version: the candidate, or another number for the same files.
+    """
+
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    against: Mapping[str, float] = field(default_factory=dict)
+    validation: Mapping[str, float] = field(default_factory=dict)
+    gates: tuple[GateResult, ...] = ()
+    rule: str = ""
+    policy: str = ""
+    callers: ForCallers = field(default_factory=ForCallers)
+    blocked: int | None = None
+    former: Mapping[str, str | None] = field(default_factory=dict)  # tags that its opening replaced; None: not there
+
+    def fails(self, name: str) -> bool:
+        """Tell whether a gate of this name didn't pass."""
+        return any(gate.name == name for gate in self.failed)
+
+    @property
+    def failed(self) -> list[GateResult]:
+        """Return the gates that did not pass."""
+        return [gate for gate in self.gates if not gate.passed]
+
+
+def pack_seen(seen: Seen) -> dict[str, Any]:
+    """Return what people decide on as plain JSON values, for the ledger and the audit."""
+    more: dict[str, Any] = {} if seen.callers == ForCallers() else {"callers": pack_callers(seen.callers)}
+    more |= {} if seen.blocked is None else {"blocked": seen.blocked}
+    return {
+        "metrics": dict(seen.metrics),
+        "against": dict(seen.against),
+        "validation": dict(seen.validation),
+        "gates": [asdict(gate) for gate in seen.gates],
+        "rule": seen.rule,
+        "policy": seen.policy,
+    } | more
+
+
+def unpack_seen(data: Mapping[str, Any]) -> Seen:
+    """Return what `pack_seen` wrote, with the former tags where they're there."""
+    gates = tuple(GateResult(**gate) for gate in data["gates"])
+    return Seen(**{**data, "gates": gates, "callers": unpack_callers(data.get("callers"))})

@@ -1,0 +1,309 @@
+"""The registry's words: models, versions, stages, references to a version."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+from bot.domain.core.errors import BadInput, UnknownModel, UnknownVersion
+from bot.domain.core.sentence import Code, Name, Say, clean, say
+
+
+class Stage(Enum):
+    """Where a version stands. The values are MLflow's own."""
+
+    NONE = "None"  # registered, nobody asked for more
+    STAGING = "Staging"  # being tried
+    PRODUCTION = "Production"  # serving
+    ARCHIVED = "Archived"  # served once, or was taken aside
+
+    def __str__(self) -> str:
+        return self.value
+
+
+SEMVER = "semver"  # the version tag that holds it
+ASK_TAG = "registrar.ask"  # the version tag that tells which ask of ours made it, should the answer get lost
+MODEL_TAG, VERSION_TAG = "registrar.model", "registrar.version"  # the tags of a run that monitors a version
+TARGETS = (Stage.STAGING, Stage.PRODUCTION)  # what a person can ask for; each has one holder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What a version is, whatever its name and number: its run, its source, and when it and its model were created.
+
+    A time is None where the registry, or the reading that this comes from, doesn't tell it.
+    """
+
+    run_id: str | None = None
+    source: str = ""
+    created_at: datetime | None = None
+    model_created_at: datetime | None = None
+
+    def is_same(self, other: Identity) -> bool:
+        """Tell whether both are the same version. A time that one of them doesn't know is not compared."""
+        return self.is_same_but_moved(other) and self.source == other.source
+
+    def is_same_but_moved(self, other: Identity) -> bool:
+        """Tell whether both are the same version, wherever its files lie now."""
+        return (
+            self.run_id == other.run_id
+            and _same_time(self.created_at, other.created_at)
+            and _same_time(self.model_created_at, other.model_created_at)
+        )
+
+    @property
+    def mark(self) -> str:
+        """Return a short text that differs for different versions: what it was made from, a dot, where its files lie.
+
+        The model's creation time is left out: a reading of versions doesn't tell it.
+        """
+        made = self.created_at.isoformat() if self.created_at else ""
+        return f"{_digest(f'{self.run_id or str()} {made}')}.{_digest(self.source)}"
+
+
+def _same_time(one: datetime | None, other: datetime | None) -> bool:
+    return one is None or other is None or one == other
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionInfo:
+    """One model version as the registry tells it. `aliases` is filled only where the reading says so."""
+
+    model: str
+    version: int
+    stage: Stage
+    run_id: str | None = None
+    status: str = "READY"
+    created_at: datetime | None = None
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    source: str = ""  # where its files lie, as MLflow wrote it down
+    changed_at: datetime | None = None  # when stage or description changed last; None where the registry cannot tell
+
+    @property
+    def semver(self) -> str | None:
+        """Its semantic version: ours, kept as a tag."""
+        return self.tags.get(SEMVER)
+
+    def has_files_of(self, other: VersionInfo) -> bool:
+        """Tell whether the other version is the same run's files, registered once more."""
+        return bool(self.run_id and self.source) and (self.run_id, self.source) == (other.run_id, other.source)
+
+    def identity(self, model_created_at: datetime | None = None) -> Identity:
+        """Return what this version is; `model_created_at` is known to whoever has read the model."""
+        return Identity(
+            run_id=self.run_id, source=self.source, created_at=self.created_at, model_created_at=model_created_at
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """A data set that a run says it used. `rows` is None where the run does not tell."""
+
+    name: str
+    digest: str = ""
+    rows: int | None = None
+    context: str = ""  # training, evaluation, …
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInfo:
+    """The run that made a version. A metric that MLflow keeps as NaN or as infinite is NaN here."""
+
+    id: str
+    experiment: str = ""  # its id, which the address of a run's page holds
+    name: str = ""
+    status: str = "FINISHED"
+    user: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    datasets: tuple[Dataset, ...] = ()
+    is_deleted: bool = False  # in MLflow's bin: still readable
+
+    @property
+    def is_finished(self) -> bool:
+        """Tell whether it has ended, so that its metrics hardly change any more."""
+        return self.status in {"FINISHED", "FAILED", "KILLED"}
+
+
+Logged = tuple[datetime, float]  # when a metric was logged, and its value; what MLflow keeps as infinite is NaN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One input or output of a model, or one parameter of its prediction. `type` is MLflow's word for it."""
+
+    name: str
+    type: str
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """What a model takes and gives, in the order in which MLflow wrote it down."""
+
+    inputs: tuple[Column, ...] = ()
+    outputs: tuple[Column, ...] = ()
+    params: tuple[Column, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """What lies beside a version's files: its MLmodel and its requirements. Nothing is unpickled."""
+
+    flavors: tuple[str, ...] = ()  # sorted, without python_function where there is another
+    signature: Signature | None = None
+    dependencies: tuple[str, ...] = ()  # lines of requirements.txt
+    size: int | None = None  # bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """One registered model. `latest` holds the highest version number in each stage, as MLflow tells it.
+
+    `identities` says what these versions are, where the registry's summary tells it.
+    """
+
+    name: str
+    description: str = ""
+    latest: Mapping[Stage, int] = field(default_factory=dict)
+    aliases: Mapping[str, int] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    updated_at: datetime | None = None
+    created_at: datetime | None = None
+    identities: Mapping[int, Identity] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRef:
+    """How a person names a version: `7`, `v7`, `2.1.0`, `@alias`, `staging`, `production` or `latest`."""
+
+    kind: str  # number, semver, alias, stage, latest
+    value: str
+
+    def __str__(self) -> str:
+        return {"number": f"v{self.value}", "alias": f"@{self.value}"}.get(self.kind, self.value)
+
+
+def parse_version(text: str) -> VersionRef:
+    """Return what `text` refers to. Raises BadInput with the forms that are understood."""
+    word = text.strip()
+    if number := re.fullmatch(r"[vV]?(\d{1,9})", word):
+        return VersionRef("number", str(int(number[1])))
+    if re.fullmatch(r"\d+\.\d+\.\d+", word):
+        return VersionRef("semver", word)
+    if alias := re.fullmatch(r"@([\w-]+)", word):
+        return VersionRef("alias", alias[1])
+    if word.lower() in {"staging", "production"}:
+        return VersionRef("stage", word.capitalize())
+    if word.lower() == "latest":
+        return VersionRef("latest", "latest")
+    raise BadInput(
+        say(
+            "{word} is no version. Write a number such as {a}, or {b}, {c}, {d}, {e}.",
+            word=Name(word),
+            a=Code("7"),
+            b=Code("2.1.0"),
+            c=Code("@champion"),
+            d=Code("staging"),
+            e=Code("latest"),
+        )
+    )
+
+
+def find_version(ref: VersionRef, model: ModelInfo, versions: Iterable[VersionInfo]) -> VersionInfo:
+    """Return the version that `ref` names among all `versions` of `model`, of several the newest.
+
+    Raises UnknownVersion, with the versions there are.
+    """
+    newest_first = sorted(versions, key=lambda v: v.version, reverse=True)
+    for version in newest_first:
+        if _is_named(ref, version, model):
+            return version
+    there = [f"v{v.version}" for v in newest_first[:8]]
+    raise UnknownVersion(
+        say("{model} has no version {ref}. It has: {there}.", model=Name(model.name), ref=Code(ref), there=there)
+        if there
+        else say("{model} has no versions yet.", model=Name(model.name))
+    )
+
+
+def _is_named(ref: VersionRef, version: VersionInfo, model: ModelInfo) -> bool:
+    match ref.kind:
+        case "number":
+            return version.version == int(ref.value)
+        case "semver":
+            return version.semver == ref.value
+        case "alias":
+            return model.aliases.get(ref.value) == version.version
+        case "stage":
+            return version.stage is Stage(ref.value)
+        case _:
+            return True
+
+
+def parse_target(text: str) -> Stage:
+    """Return the stage that a person asks for. Raises BadInput unless it is Staging or Production."""
+    for stage in TARGETS:
+        if text.strip().lower() == stage.value.lower():
+            return stage
+    raise BadInput(
+        say(
+            "{word} is no stage to ask for. Write {a} or {b}.", word=Name(text), a=Code("staging"), b=Code("production")
+        )
+    )
+
+
+# What joins and varies emoji is seen behind one; elsewhere it is not, and neither is a Hangul filler.
+_UNSEEN = re.compile("(?<![\u2000-\u3300\ufe0f\U0001f000-\U0001faff])[\u200d\ufe00-\ufe0f]|\u3164")
+
+
+def check_model_name(text: str) -> str:
+    """Return the name, its outer spaces gone. Raises BadInput for one that no registry can hold or be asked for.
+
+    MLflow's filters cannot escape quotes: a name with both kinds cannot be expressed in one.
+    """
+    name = text.strip()
+    if not name:
+        raise BadInput("A model's name is missing.")
+    if len(name) > 250:
+        raise BadInput("That model name is longer than the 250 characters a registry holds.")
+    if "'" in name and '"' in name:
+        raise BadInput("A model name with both kinds of quotes cannot be looked up in MLflow.")
+    if "/" in name or ":" in name or any(ord(char) < 32 for char in name):
+        raise BadInput(
+            say("{name} is no model name: MLflow allows no slash, colon or control character.", name=Name(name))
+        )
+    if clean(name) != name or _UNSEEN.search(name):
+        raise BadInput(say("{name} has characters that nobody sees; it would pass for another model.", name=Name(name)))
+    return name
+
+
+def not_that_model(name: str, near: str | None) -> Say:
+    """Return the sentence for a name that the registry doesn't have; `near` is one that it has."""
+    if near is None:
+        return say("MLflow has no model {name}.", name=Name(name))
+    return say("MLflow has no model {name}. Did you mean {near}?", name=Name(name), near=Name(near))
+
+
+def check_spelling(name: str, stored: str) -> None:
+    """Raise UnknownModel unless `name` is the registry's own, letter for letter."""
+    if name != stored:
+        raise UnknownModel(not_that_model(name, stored))
+
+
+def is_legal(current: Stage, target: Stage) -> bool:
+    """Tell whether a version may be asked to move: any stage to another one that has a holder, or to Archived."""
+    return current is not target and target is not Stage.NONE

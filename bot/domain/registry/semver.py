@@ -1,0 +1,276 @@
+"""The semantic version that is proposed for a new version, and the sentences that say why.
+
+The rules compare two builds: what callers see (signature, algorithm, flavors) and how they were trained. What is not
+known of a build is said and raises nothing: a missing signature is no proof of a break. Nothing here reads MLflow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from semver import Version
+
+from bot.domain.core.sentence import Code, Say, say
+from bot.domain.registry.model import Signature, Stage
+from bot.domain.registry.signature_changes import Effect, caller_changes, listed, named, word
+
+FIRST = "1.0.0"
+REASONS = 10  # sentences of one proposal; of more, the rest is counted
+_LONGEST = 256  # characters of a semver, as in npm: beyond, it is no number that anybody meant
+
+
+class Bump(Enum):
+    """Which part of the number goes up, the weightiest first."""
+
+    MAJOR = "major"  # callers may break, or it is another kind of model
+    MINOR = "minor"  # callers go on as they did, and there is more or better
+    PATCH = "patch"  # anything else: trained again, fixed, tidied
+
+
+IsBetter = Callable[[str, float, float], bool]  # metric, new value, old value
+Change = tuple[Bump, Say]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """What the rules look at. Empty means not known, but for `params` and `metrics`: a run may well log none."""
+
+    signature: Signature | None = None
+    flavors: frozenset[str] | tuple[str, ...] = ()
+    algorithm: str | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """What a new version is compared with: the one in Production, else the one with the highest semver."""
+
+    version: int
+    stage: Stage
+    semver: str | None
+    build: Build
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A semver and why: `reasons` is never empty and starts with what weighs most."""
+
+    semver: str
+    bump: Bump | None  # None for the first version
+    reasons: tuple[Say, ...]
+    against: int | None  # the version that it was compared with
+    overridden: bool  # a person chose the bump, whether or not the rules agree
+
+
+def parse_semver(text: str) -> Version | None:
+    """Return the semver that `text` means, or None. Spaces around it and a leading `v` are allowed: people write both.
+
+    A prerelease or build part is kept; parts missing (`1.2`) or written with leading zeros make it no semver.
+    """
+    word = text.strip()
+    if len(word) > _LONGEST:
+        return None
+    try:
+        return Version.parse(word[1:] if word[:1] in {"v", "V"} else word)
+    except ValueError:
+        return None
+
+
+def highest(taken: Iterable[str]) -> str | None:
+    """Return the highest semver among `taken` as it is written there, or None where none of them is a semver.
+
+    MAJOR.MINOR.PATCH decides: `1.2.0-rc.1` holds the number 1.2.0 and is lower than 1.2.0 only.
+    """
+    known = [(_core(number), number, text) for text in taken if (number := parse_semver(text))]
+    return max(known)[2] if known else None
+
+
+def changes(new: Build, old: Build, is_better: IsBetter, *, called: object = "the version before") -> list[Change]:
+    """Return what `new` changes over `old`, the weightiest first, and last what could not be compared (as PATCH).
+
+    `is_better(metric, a, b)` tells whether `a` is better than `b`; it is never asked about NaN. `called` is what
+    sentences call `old`. Two builds that are the same and fully known give an empty list.
+    """
+    gaps = [(Bump.PATCH, gap) for gap in _gaps(new, old, called)]
+    return _found(new, old, is_better) + gaps
+
+
+def propose(
+    new: Build, base: Base | None, taken: Iterable[str], *, override: Bump | None = None, is_better: IsBetter
+) -> Proposal:
+    """Return the semver for `new`: the highest of `taken` and of the base's, raised by what changed over `base`.
+
+    `override` is the bump a person chose; the reasons then tell what the rules say, too. Where nothing is taken it is
+    1.0.0 in any case: there is no number to raise, and every model starts alike. See `changes` for `is_better`.
+    """
+    top = highest([*taken, *([base.semver] if base and base.semver else [])])
+    if top is None:
+        return _first(override)
+    rule, reasons = _ruled(new, base, is_better)
+    bump = override or rule
+    if override:
+        reasons.insert(0, _asked(override, rule))
+    if base and _is_ahead(top, base):
+        reasons.append(say("{top} is taken already, so the number goes on from there", top=Code(_plain(top))))
+    return Proposal(
+        semver=_raised(top, bump),
+        bump=bump,
+        reasons=_cut(reasons),
+        against=base.version if base else None,
+        overridden=override is not None,
+    )
+
+
+# --- The number
+
+
+def _core(number: Version) -> tuple[int, int, int]:
+    return number.major, number.minor, number.patch
+
+
+def _plain(top: str) -> str:
+    number = parse_semver(top)
+    assert number is not None  # it is one that `highest` chose
+    return str(Version(*_core(number)))
+
+
+def _raised(top: str, bump: Bump) -> str:
+    # From the core: a prerelease would be raised to its own release, and that number counts as taken.
+    return str(Version.parse(_plain(top)).next_version(bump.value))
+
+
+def _is_ahead(top: str, base: Base) -> bool:
+    return base.semver is None or highest([base.semver]) is None or _plain(base.semver) != _plain(top)
+
+
+# --- The proposal's reasons
+
+
+def _first(override: Bump | None) -> Proposal:
+    reasons = [say("no version of this model has a semver yet, and the first one is {first}", first=Code(FIRST))]
+    if override:
+        reasons.append(
+            say("{bump} was asked for, but there is no number before this one to raise", bump=override.value)
+        )
+    return Proposal(semver=FIRST, bump=None, reasons=tuple(reasons), against=None, overridden=False)
+
+
+def _ruled(new: Build, base: Base | None, is_better: IsBetter) -> tuple[Bump, list[Say]]:
+    if base is None:
+        return Bump.PATCH, [say("there is no version to compare it with")]
+    called = _called(base)
+    found = _found(new, base.build, is_better) or [(Bump.PATCH, _same(new, base.build, called))]
+    return found[0][0], [*(sentence for _, sentence in found), *_gaps(new, base.build, called)]
+
+
+def _asked(override: Bump, rule: Bump) -> Say:
+    if override is rule:
+        return say("{bump} was asked for, as the rules say", bump=override.value)
+    return say("{bump} was asked for; the rules say {rule}", bump=override.value, rule=rule.value)
+
+
+def _called(base: Base) -> object:
+    v = Code(f"v{base.version}")
+    return say("Production {v}", v=v) if base.stage is Stage.PRODUCTION else v
+
+
+def _same(new: Build, old: Build, called: object) -> Say:
+    facts = [what for what, ours, theirs in _facts(new, old) if ours and theirs]
+    together = f"{', '.join(facts)} and parameters" if facts else "parameters"
+    return say("{facts} are the same as in {old}", facts=together, old=called)
+
+
+def _cut(reasons: Sequence[Say]) -> tuple[Say, ...]:
+    if len(reasons) <= REASONS:
+        return tuple(reasons)
+    return (*reasons[:REASONS], say("and {n} more", n=len(reasons) - REASONS))
+
+
+# --- What is not known
+
+
+def _facts(new: Build, old: Build) -> list[tuple[str, object, object]]:
+    """Return each fact that may be missing, of both sides. A signature may leave out its inputs or its outputs."""
+    facts: list[tuple[str, object, object]] = [("signature", new.signature, old.signature)]
+    if new.signature and old.signature:
+        facts = [
+            ("inputs", new.signature.inputs, old.signature.inputs),
+            ("outputs", new.signature.outputs, old.signature.outputs),
+        ]
+    return [*facts, ("algorithm", new.algorithm, old.algorithm), ("flavors", new.flavors, old.flavors)]
+
+
+def _gaps(new: Build, old: Build, called: object) -> Iterator[Say]:
+    for what, ours, theirs in _facts(new, old):
+        then = {"signature": "inputs and outputs", "algorithm": "algorithms"}.get(what, what)
+        if not ours and not theirs:
+            yield say("neither version logged any {what}, so {then} could not be compared", what=what, then=then)
+        elif not ours or not theirs:
+            who = called if ours else "the new version"
+            yield say("{who} logged no {what}, so {then} could not be compared", who=who, what=what, then=then)
+
+
+# --- What changed
+
+
+def _found(new: Build, old: Build, is_better: IsBetter) -> list[Change]:
+    found = [*_signature(new, old), *_kind(new, old), *_training(new, old, is_better)]
+    weight = list(Bump).index
+    return sorted(found, key=lambda change: weight(change[0]))
+
+
+_BUMPS = {Effect.BREAKS: Bump.MAJOR, Effect.ADDS: Bump.MINOR, Effect.FITS: Bump.PATCH}
+
+
+def _signature(new: Build, old: Build) -> Iterator[Change]:
+    if new.signature is not None and old.signature is not None:
+        for change in caller_changes(new.signature, old.signature):
+            yield _BUMPS[change.effect], change.says
+
+
+def _kind(new: Build, old: Build) -> Iterator[Change]:
+    if new.algorithm and old.algorithm and new.algorithm != old.algorithm:
+        yield (
+            Bump.MAJOR,
+            say("algorithm changed from {old} to {new}", old=word(old.algorithm), new=word(new.algorithm)),
+        )
+    ours, theirs = sorted(set(new.flavors)), sorted(set(old.flavors))
+    if ours and theirs and ours != theirs:
+        what = "flavor" if len(ours) == len(theirs) == 1 else "flavors"
+        before, after = (listed([word(one) for one in side]) for side in (theirs, ours))
+        yield Bump.MAJOR, say("{what} changed from {old} to {new}", what=what, old=before, new=after)
+
+
+def _training(new: Build, old: Build, is_better: IsBetter) -> Iterator[Change]:
+    names = sorted(key for key in {*new.params, *old.params} if new.params.get(key) != old.params.get(key))
+    if not names:
+        return
+    what, these = "parameter" if len(names) == 1 else "parameters", listed([named(name) for name in names])
+    if better := _improved(new.metrics, old.metrics, is_better):
+        yield Bump.MINOR, say("{what} {these} changed and {gain}", what=what, these=these, gain=listed(better))
+    elif new.metrics.keys() & old.metrics.keys():
+        yield Bump.PATCH, say("{what} {these} changed and no metric improved", what=what, these=these)
+    else:
+        yield Bump.PATCH, say("{what} {these} changed, and no metric could be compared", what=what, these=these)
+
+
+def _improved(new: Mapping[str, float], old: Mapping[str, float], is_better: IsBetter) -> list[Say]:
+    better = []
+    for metric in sorted(new.keys() & old.keys()):
+        ours, theirs = new[metric], old[metric]
+        # Equal values are asked about no more than NaN: "rose from 0.8 to 0.8" is no reason.
+        if not (math.isnan(ours) or math.isnan(theirs) or ours == theirs) and is_better(metric, ours, theirs):
+            better.append(_moved(metric, ours, theirs))
+    return better
+
+
+def _moved(metric: str, new: float, old: float) -> Say:
+    before, after = f"{old:.6g}", f"{new:.6g}"
+    if before == after:  # they differ, so that has to be seen
+        before, after = repr(float(old)), repr(float(new))
+    verb = "rose" if new > old else "fell"
+    return say("{metric} {verb} from {old} to {new}", metric=named(metric), verb=verb, old=before, new=after)

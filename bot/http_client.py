@@ -1,0 +1,70 @@
+"""Calls to addresses that the policy names: never longer than their time limit, never to where a redirect points."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import httpx
+
+from bot.domain.core.errors import Unreachable
+from bot.domain.core.sentence import say
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: the status, the headers by their lower-case names, and the beginning of the body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def is_fine(self) -> bool:
+        """Tell whether it is a 2xx."""
+        return 200 <= self.status < 300
+
+
+def call(
+    method: str, url: str, *, seconds: float, headers: Mapping[str, str], content: bytes = b"", most: int = 0
+) -> Answer:
+    """Make one call in at most `seconds`, and return its answer with at most `most` bytes of the body.
+
+    Raises Unreachable, whose sentence holds nothing of the address: it may have a token in it.
+    """
+    try:
+        return asyncio.run(_call(method, url, seconds, headers, content, most))
+    except (TimeoutError, httpx.TimeoutException) as error:
+        raise Unreachable(f"no answer within {seconds:g} s") from error
+    except httpx.ConnectError as error:
+        raise Unreachable("no connection") from error
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, ValueError) as error:  # UnicodeError is one, of a host's name
+        raise Unreachable("its address is none that can be called") from error
+    except (httpx.HTTPError, OSError) as error:
+        raise Unreachable(say("the connection broke ({what})", what=type(error).__name__)) from error
+
+
+async def _call(method: str, url: str, seconds: float, headers: Mapping[str, str], content: bytes, most: int) -> Answer:
+    """Bound the whole of the call: httpx bounds each read, and a server that sends a byte now and then has many."""
+    plain = {"User-Agent": "Registrar", "Accept-Encoding": "identity", **headers}
+    async with (
+        asyncio.timeout(seconds),
+        httpx.AsyncClient(timeout=seconds, follow_redirects=False, verify=certificates()) as client,
+        client.stream(method, url, headers=plain, content=content or None) as reply,
+    ):
+        body = b""
+        if most:
+            async for piece in reply.aiter_raw():
+                body += piece
+                if len(body) >= most:
+                    break
+        return Answer(reply.status_code, {key.lower(): value for key, value in reply.headers.items()}, body[:most])
+
+
+@cache
+def certificates() -> ssl.SSLContext:
+    """Return the certificates that we trust. They're read once: slack_sdk and httpx would read them for each client."""
+    return ssl.create_default_context()

@@ -1,0 +1,348 @@
+"""Column types: a domain value goes in and comes back equal, on both databases."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from enum import Enum
+from functools import lru_cache
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from sqlalchemy import DateTime, Dialect, Text
+from sqlalchemy.types import TypeDecorator
+
+from bot.domain.core.actors import Actor, actor_id, parse_actor
+from bot.domain.core.ci_run import CiRun, pack_ci
+from bot.domain.core.sentence import Say, pack, unpack
+from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.promotions.snapshot import Seen, pack_seen, unpack_seen
+from bot.domain.registry.model import Identity, Stage
+
+if TYPE_CHECKING:
+    from bot.domain.monitoring.rules.baselines import Baseline
+
+E = TypeVar("E", bound=Enum)
+
+# PostgreSQL's text holds no NUL, and no database holds half a surrogate pair.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def storable(text: str) -> str:
+    """Return the text with what no database can hold (NUL, lone surrogates) replaced by U+FFFD.
+
+    Replaced and not refused: a refusal has to reach the audit, whatever was typed.
+    """
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+def storable_data(value: Any) -> Any:
+    """Return JSON data whose texts are `storable`, its keys too."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, Mapping):
+        return {storable_data(key): storable_data(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable_data(inner) for inner in value]
+    return value
+
+
+def dump(value: Any) -> str:
+    """Return plain JSON data as text. Raises ValueError for NaN, TypeError for anything that is not JSON."""
+    return json.dumps(storable_data(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+class Words(TypeDecorator[str]):
+    """Text from people and from outside."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return the text as it can be stored."""
+        return None if value is None else storable(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return the text."""
+        return value
+
+
+class Utc(TypeDecorator[datetime]):
+    """A time with its zone, to the microsecond. SQLite keeps text that sorts, PostgreSQL a timestamptz."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the time in UTC. Raises ValueError for one without a zone."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a time without its zone: {value!r}")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the time in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+class Member(TypeDecorator[E], Generic[E]):
+    """A member of an enumeration, by its value."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, kind: type[E]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: E | None, dialect: Dialect) -> str | None:
+        """Return its value."""
+        return None if value is None else value.value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> E | None:
+        """Return the member. Raises ValueError for a value that this program does not know."""
+        return None if value is None else self.kind(value)
+
+
+class Who(TypeDecorator[Actor]):
+    """An actor, as the one word that the audit has, too."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Actor | None, dialect: Dialect) -> str | None:
+        """Return the actor's word."""
+        return None if value is None else storable(actor_id(value))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Actor | None:
+        """Return the actor."""
+        return None if value is None else parse_actor(value)
+
+
+class Plain(TypeDecorator[dict[str, Any]]):
+    """Plain JSON data, the same text on both databases."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: dict[str, Any] | None, dialect: Dialect) -> str | None:
+        """Return the data as text."""
+        return None if value is None else dump(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> dict[str, Any] | None:
+        """Return the data."""
+        if value is None:
+            return None
+        data: dict[str, Any] = json.loads(value)
+        return data
+
+
+class Evidence(TypeDecorator[Seen]):
+    """What a request was opened on, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Seen | None, dialect: Dialect) -> str | None:
+        """Return it as text."""
+        if value is None:
+            return None
+        return dump(pack_seen(value) | ({"former": dict(value.former)} if value.former else {}))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Seen | None:
+        """Return it."""
+        return None if value is None else unpack_seen(json.loads(value))
+
+
+class Run(TypeDecorator[CiRun]):
+    """Where a program asked from, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: CiRun | None, dialect: Dialect) -> str | None:
+        """Return it as text."""
+        return None if value is None else dump(pack_ci(value))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> CiRun | None:
+        """Return it."""
+        return None if value is None else CiRun(**json.loads(value))
+
+
+class Stages(TypeDecorator[dict[int, Stage]]):
+    """Where each version of a model stands: the numbers of each stage, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Mapping[int, Stage] | None, dialect: Dialect) -> str | None:
+        """Return the versions by stage, as text."""
+        if value is None:
+            return None
+        return dump({stage.value: sorted(n for n, held in value.items() if held is stage) for stage in Stage})
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> dict[int, Stage] | None:
+        """Return the stage of each version."""
+        if value is None:
+            return None
+        return {number: Stage(stage) for stage, numbers in json.loads(value).items() for number in numbers}
+
+
+class Being(TypeDecorator[Identity]):
+    """What a version is, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Identity | None, dialect: Dialect) -> str | None:
+        """Return it as text."""
+        if value is None:
+            return None
+        return dump(
+            {key: each.isoformat() if isinstance(each, datetime) else each for key, each in asdict(value).items()}
+        )
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Identity | None:
+        """Return it."""
+        if value is None:
+            return None
+        said = json.loads(value)
+        times = {key: datetime.fromisoformat(said[key]) for key in ("created_at", "model_created_at") if said[key]}
+        return Identity(run_id=said["run_id"], source=said["source"], **times)
+
+
+class Marks(TypeDecorator[dict[int, str]]):
+    """A short text for each version of a model, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Mapping[int, str] | None, dialect: Dialect) -> str | None:
+        """Return them as text."""
+        return None if value is None else dump({str(number): mark for number, mark in value.items()})
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> dict[int, str] | None:
+        """Return them by version."""
+        return None if value is None else {int(number): mark for number, mark in json.loads(value).items()}
+
+
+class Numbers(TypeDecorator[tuple[int, ...]]):
+    """Some version numbers, in order, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[int, ...] | None, dialect: Dialect) -> str | None:
+        """Return them as text."""
+        return None if value is None else dump(list(value))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[int, ...] | None:
+        """Return them."""
+        return None if value is None else tuple(json.loads(value))
+
+
+class Figures(TypeDecorator[tuple[float, ...]]):
+    """A list of numbers as JSON; NaN and infinity, which JSON doesn't have, as strings."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[float, ...] | None, dialect: Dialect) -> str | None:
+        """Return them as text."""
+        return None if value is None else dump([one if isfinite(one) else str(one) for one in value])
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[float, ...] | None:
+        """Return them."""
+        return None if value is None else tuple(map(float, json.loads(value)))
+
+
+class Sentences(TypeDecorator[tuple[Say, ...]]):
+    """Some sentences with their values, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[Say, ...] | None, dialect: Dialect) -> str | None:
+        """Return them as text."""
+        return None if value is None else dump([pack(each) for each in value])
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[Say, ...] | None:
+        """Return them."""
+        return None if value is None else tuple(unpack(each) for each in json.loads(value))
+
+
+class Sentence(TypeDecorator[Say]):
+    """A sentence with its values, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Say | None, dialect: Dialect) -> str | None:
+        """Return it as text."""
+        return None if value is None else dump(pack(value))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Say | None:
+        """Return it."""
+        return None if value is None else unpack(json.loads(value))
+
+
+class Texts(TypeDecorator[tuple[str, ...]]):
+    """Some words, in order, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> str | None:
+        """Return them as text."""
+        return None if value is None else dump(list(value))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...] | None:
+        """Return them."""
+        return None if value is None else tuple(json.loads(value))
+
+
+class Summary(TypeDecorator["Baseline"]):
+    """A baseline's summary, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Baseline | None, dialect: Dialect) -> str | None:
+        """Return it as text."""
+        from bot.domain.monitoring.rules.baselines import dump_baseline
+
+        return None if value is None else dump_baseline(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Baseline | None:
+        """Return it."""
+        from bot.domain.monitoring.rules.baselines import load_baseline
+
+        return None if value is None else load_baseline(value)
+
+
+class Rules(TypeDecorator[MonitorRule]):
+    """What a monitor was told, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: MonitorRule | None, dialect: Dialect) -> str | None:
+        """Return it as text."""
+        return None if value is None else dump(value.model_dump(mode="json"))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> MonitorRule | None:
+        """Return it."""
+        return None if value is None else read_rule(value)
+
+
+@lru_cache(maxsize=4096)
+def read_rule(text: str) -> MonitorRule:
+    """Return the rule that a text means. Kept: a monitor's hardly ever changes, and is read at every check."""
+    return MonitorRule.model_validate_json(text)

@@ -1,0 +1,1 @@
+"""Registrar’s own metrics."""

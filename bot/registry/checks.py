@@ -1,0 +1,109 @@
+"""The model registry: MLflow, and one in memory that behaves like it. Both pass the same contract suite."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from bot.domain.core.errors import BadInput, UnknownModel, UnknownRun, UnknownVersion
+from bot.domain.core.sentence import Code, Name, say, short
+from bot.domain.registry.model import MODEL_TAG, VERSION_TAG
+
+RUNS_AT_ONCE = 1_000  # MLflow's databases take 4,900 ids in one question, and refuse 5,000
+_LONGEST_KEY = 250
+_LONGEST_TEXT = 5_000  # MLflow takes longer tags, but not on every database
+
+
+def unknown_model(name: str) -> UnknownModel:
+    """Return the error of a model that the registry does not have, or that is a prompt."""
+    return UnknownModel(say("The registry has no model {name}.", name=Name(name)))
+
+
+def prompt_in_the_way(name: str) -> UnknownModel:
+    """Return the error of a name that a prompt has, where a model was to be made."""
+    return UnknownModel(say("{name} is a prompt, and no model.", name=Name(name)))
+
+
+def unknown_version(name: str, version: int) -> UnknownVersion:
+    """Return the error of a version that the model does not have."""
+    return UnknownVersion(say("{name} has no version v{version}.", name=Name(name), version=version))
+
+
+def unspeakable_model(name: str) -> UnknownModel:
+    """Return the error of a name that MLflow's filters cannot hold."""
+    return UnknownModel(say("{name} has both kinds of quotes: MLflow cannot look such a model up.", name=Name(name)))
+
+
+def unknown_run(run_id: str) -> UnknownRun:
+    """Return the error of a run that MLflow does not have, or has in its bin."""
+    return UnknownRun(say("MLflow has no run {run}, or it was deleted.", run=Code(short(run_id, 64))))
+
+
+def monitored(tags: Mapping[str, str]) -> tuple[str, int] | None:
+    """Return the model and the version that a run with these tags monitors; None for any other run."""
+    number = re.fullmatch(r"v?(\d{1,9})", tags.get(VERSION_TAG, ""))
+    return (tags.get(MODEL_TAG, ""), int(number[1])) if number else None
+
+
+def check_speakable(name: str) -> None:
+    """Raise UnknownModel for a name that MLflow's filters cannot hold."""
+    if "'" in name and '"' in name:
+        raise unspeakable_model(name)
+
+
+def is_run_id(text: str) -> bool:
+    """Tell whether MLflow could have such a run. No other text gets into one of its filters."""
+    return re.fullmatch(r"[0-9A-Za-z][\w-]{0,255}", text, re.ASCII) is not None
+
+
+def run_ids(ids: Iterable[str]) -> list[str]:
+    """Return the ids that can be a run's, each once, in order."""
+    return [run_id for run_id in dict.fromkeys(ids) if is_run_id(run_id)]
+
+
+def check_tags(tags: Mapping[str, str | None]) -> None:
+    """Raise BadInput for a tag that is longer than every database of MLflow holds."""
+    for key, value in tags.items():
+        if len(key) > _LONGEST_KEY:
+            raise BadInput(
+                say(
+                    "The name of the tag {key} is longer than {most} characters.",
+                    key=Name(short(key, 40)),
+                    most=_LONGEST_KEY,
+                )
+            )
+        if value is not None and len(value) > _LONGEST_TEXT:
+            raise BadInput(say("The tag {key} is longer than {most} characters.", key=Name(key), most=_LONGEST_TEXT))
+
+
+def check_description(text: str) -> None:
+    """Raise BadInput for a description that is longer than every database of MLflow holds."""
+    if len(text) > _LONGEST_TEXT:
+        raise BadInput(say("The description is longer than {most} characters.", most=_LONGEST_TEXT))
+
+
+def check_artifact(path: str) -> None:
+    """Raise BadInput for what names no logged model and no folder in a run's files."""
+    if path and not all(re.fullmatch(r"[\w .@+=,()-]+", part) and part.strip(" .") for part in path.split("/")):
+        raise BadInput(say("{path} names no model in a run's files.", path=Name(short(path, 100))))
+
+
+def chosen(run_id: str, models: Sequence[tuple[str, str]], artifact: str) -> str | None:
+    """Return the id of the run's logged model that is meant, or None where it logged none.
+
+    `models` holds id and name of each. Raises BadInput, naming them, where it is not clear which one.
+    """
+    if not models:
+        return None
+    meant = [each for each, name in models if not artifact or artifact in {each, name}]
+    if len(meant) == 1:
+        return meant[0]
+    names = [name for _, name in models]
+    forms = names if len(set(names)) == len(names) else [each for each, _ in models]
+    raise BadInput(
+        say(
+            "Run {run} logged {none}{models}. Say which one with {flag}.",
+            run=Code(short(run_id, 64)),
+            none=f"no model “{artifact}” but " if artifact and not meant else "",
+            models=[Code(form) for form in sorted(forms)[:8]],
+            flag=Code("--artifact NAME"),
+        )
+    )

@@ -1,0 +1,199 @@
+"""What a test puts into the registry in memory: models, versions, runs, packages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from threading import RLock
+from types import MappingProxyType
+from typing import Any
+from uuid import uuid4
+
+from bot.domain.registry.model import Dataset, Logged, Package, RunInfo, Stage, VersionInfo
+
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)  # when metrics were logged of which nothing else is said
+
+
+@dataclass(slots=True)
+class Model:
+    """A registered model, or a prompt."""
+
+    name: str
+    description: str
+    tags: Mapping[str, str]
+    is_prompt: bool
+    updated_at: datetime
+    created_at: datetime
+    versions: dict[int, VersionInfo] = field(default_factory=dict)
+    aliases: dict[str, int] = field(default_factory=dict)
+    highest: int = 0  # numbers of deleted versions never come back
+
+
+@dataclass(slots=True)
+class LoggedRun:
+    """A run, with the names of the models that it logged, and every point of its metrics in order."""
+
+    info: RunInfo
+    models: tuple[str, ...] = ()
+    points: dict[str, list[Logged]] = field(default_factory=dict)
+
+
+class MemoryShelf:
+    """The data of a registry in memory. What is done here nobody asked the registry for: it counts as no request."""
+
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
+        self._lock = RLock()
+        self._models: dict[str, Model] = {}
+        self._runs: dict[str, LoggedRun] = {}
+        self._packages: dict[str, Package] = {}
+        self._estimators: dict[str, str] = {}
+
+    def add(
+        self,
+        name: str,
+        *,
+        versions: int | Sequence[Stage] = 0,
+        description: str = "",
+        tags: Mapping[str, str] | None = None,
+        prompt: bool = False,
+    ) -> None:
+        """Add a model with so many versions, or with one version in each of these stages, v1 first."""
+        with self._lock:
+            self._models[name] = Model(
+                name, description, MappingProxyType(dict(tags or {})), prompt, self._now(), self._now()
+            )
+            for stage in [Stage.NONE] * versions if isinstance(versions, int) else versions:
+                self.add_version(name, stage=stage)
+
+    def add_version(
+        self,
+        name: str,
+        *,
+        stage: Stage = Stage.NONE,
+        run_id: str | None = None,
+        description: str = "",
+        tags: Mapping[str, str] | None = None,
+        source: str = "",
+    ) -> int:
+        """Add a version with the next number to a model that is there, and return the number."""
+        with self._lock:
+            model = self._models[name]
+            model.highest += 1
+            model.updated_at = self._now()
+            model.versions[model.highest] = VersionInfo(
+                model=name,
+                version=model.highest,
+                stage=stage,
+                run_id=run_id,
+                description=description,
+                created_at=self._now(),
+                changed_at=self._now(),
+                tags=MappingProxyType(dict(tags or {})),
+                source=source or f"memory:/{name}/{model.highest}",
+            )
+            return model.highest
+
+    def delete_version(self, name: str, version: int) -> None:
+        """Take a version away; its aliases go with it, its number is never given again."""
+        with self._lock:
+            model = self._models[name]
+            del model.versions[version]
+            model.aliases = {alias: number for alias, number in model.aliases.items() if number != version}
+            model.updated_at = self._now()
+
+    def delete(self, name: str) -> None:
+        """Take a model away, with all its versions."""
+        with self._lock:
+            del self._models[name]
+
+    def replace_version(self, name: str, number: int, **changes: Any) -> None:
+        """Let another version be found under this number, as after a restore; `changes` are fields of `VersionInfo`."""
+        with self._lock:
+            versions = self._models[name].versions
+            versions[number] = replace(versions[number], **changes)
+
+    def rename(self, name: str, new: str) -> None:
+        """Give a model another name, as MLflow does: its versions and aliases stay what they are."""
+        with self._lock:
+            model = self._models.pop(name)
+            model.name, model.updated_at = new, self._now()
+            model.versions = {number: replace(one, model=new) for number, one in model.versions.items()}
+            self._models[new] = model
+
+    def move_files(self, old: str, new: str) -> None:
+        """Let every source that begins with `old` begin with `new`, as a migration in the database does."""
+        with self._lock:
+            for model in self._models.values():
+                model.versions = {
+                    number: replace(one, source=one.source.replace(old, new, 1))
+                    for number, one in model.versions.items()
+                }
+
+    def add_run(  # noqa: PLR0913 - a run has as many sides
+        self,
+        run_id: str = "",
+        *,
+        metrics: Mapping[str, float] | None = None,
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        datasets: Sequence[Dataset] = (),
+        status: str = "FINISHED",
+        deleted: bool = False,
+        models: Sequence[str] = (),
+        name: str = "",
+        experiment: str = "Default",
+        user: str = "",
+        started_at: datetime | None = None,
+        ended_at: datetime | None = None,
+    ) -> str:
+        """Add a run, or write it anew, and return its id. `models` are the names of the models that it logged."""
+        run_id = run_id or uuid4().hex
+        info = RunInfo(
+            id=run_id,
+            experiment=experiment,
+            name=name,
+            status=status,
+            user=user,
+            started_at=started_at,
+            ended_at=ended_at,
+            is_deleted=deleted,
+            datasets=tuple(datasets),
+            metrics=MappingProxyType(dict(metrics or {})),
+            params=MappingProxyType(dict(params or {})),
+            tags=MappingProxyType(dict(tags or {})),
+        )
+        with self._lock:
+            points = {name: [(_BEGINNING, value)] for name, value in info.metrics.items()}
+            self._runs[run_id] = LoggedRun(info, tuple(models), points)
+        return run_id
+
+    def log_metric(self, run_id: str, metric: str, value: float, at: datetime) -> None:
+        """Log one point of a metric; all points are of the same step, so the latest is the newest."""
+        with self._lock:
+            run = self._runs[run_id]
+            run.points[metric] = sorted([*run.points.get(metric, []), (at, value)], key=lambda point: point[0])
+            newest = {name: points[-1][1] for name, points in run.points.items()}
+            run.info = replace(run.info, metrics=MappingProxyType(newest))
+
+    def delete_run(self, run_id: str) -> None:
+        """Put a run into the bin, where it can still be read."""
+        with self._lock:
+            run = self._runs[run_id]
+            run.info = replace(run.info, is_deleted=True)
+
+    def add_package(self, of: VersionInfo | str, package: Package) -> None:
+        """Let this lie beside the files of a version, or of every version with this source."""
+        with self._lock:
+            self._packages[of if isinstance(of, str) else of.source] = package
+
+    def add_estimator(self, of: VersionInfo | str, name: str) -> None:
+        """Let the files of a version, or of every version with this source, hold a model of this class."""
+        with self._lock:
+            self._estimators[of if isinstance(of, str) else of.source] = name
+
+    def remove_package(self, of: VersionInfo) -> None:
+        """Let nothing lie beside the files of a version."""
+        with self._lock:
+            del self._packages[of.source]

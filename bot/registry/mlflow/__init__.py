@@ -1,0 +1,1 @@
+"""The registry is MLflow, a server by URL or its database directly. Only this package knows it."""

@@ -1,0 +1,173 @@
+"""What `registrar doctor` asks MLflow beside the port `Registry`: is it there, how fast is it, may we write.
+
+Nothing here opens a database that has no tables: MLflow would make them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from sqlalchemy import create_engine, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.domain.core.errors import RegistrarError, RegistryRefused, RegistryUnreachable
+from bot.domain.core.sentence import Code, say
+from bot.registry.mlflow.connection import patience, prepare_environment, registry_line
+from bot.registry.mlflow.errors import compares_number_with_text, place
+
+_NO_SOURCE = "prompt-template"  # MLflow's own word for a version behind which no file lies
+# MLflow and Registrar keep prompts out of every list of models, and a running bot announces none.
+_UNSEEN = {"mlflow.prompt.is_prompt": "true"}
+_NO_ALIAS = "registrar-doctor"  # an alias that no model has
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a server answered, and in how many seconds."""
+
+    status: int
+    text: str
+    headers: Mapping[str, str]
+    seconds: float
+
+
+class LeftBehind(RegistryRefused):
+    """What was made to try something could not be taken away again."""
+
+
+class MlflowProbe:
+    """MLflow's two sides as the settings name them, asked as `MlflowRegistry` does: same client, same patience."""
+
+    def __init__(self, tracking_uri: str, registry_uri: str | None = None, *, timeout: int = 5) -> None:
+        prepare_environment(timeout)
+        self.uri = registry_uri or tracking_uri
+        self.setting = "MLFLOW_REGISTRY_URI" if registry_uri else "MLFLOW_TRACKING_URI"
+        self._line = registry_line(self.uri, tracking_uri, self.setting, Lock())
+
+    def close(self) -> None:
+        """Let go of the connections to a database."""
+        self._line.close()
+
+    @property
+    def is_server(self) -> bool:
+        """Whether MLflow is asked over HTTP, and not in its database."""
+        return self.uri.startswith(("http://", "https://"))
+
+    @property
+    def is_database(self) -> bool:
+        """Whether MLflow is asked in its database: then whoever asks first makes the tables."""
+        return self.uri.startswith(("sqlite", "postgresql", "mysql", "mssql"))
+
+    @property
+    def place(self) -> str:
+        """Where it is, without user and password."""
+        return str(place(self.uri))
+
+    def has_tables(self) -> bool:
+        """Tell whether the database is there and has all of MLflow's tables; none is made. Raises RegistryUnreachable.
+
+        It is asked before anything else is: whoever opens a database without them makes them.
+        """
+        url = make_url(self.uri)
+        if url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
+            return False
+        from mlflow.store.model_registry import sqlalchemy_store  # noqa: PLC0415 - takes seconds
+
+        engine = create_engine(url, hide_parameters=True)
+        try:
+            return bool(sqlalchemy_store._all_tables_exist(engine))  # type: ignore[attr-defined,no-untyped-call]
+        except (SQLAlchemyError, OSError) as error:
+            raise RegistryUnreachable(say("MLflow ({there}) does not answer.", there=place(self.uri))) from error
+        finally:
+            engine.dispose()
+
+    def get(self, path: str, params: Mapping[str, str] | None = None, most: int = 1000) -> Reply:
+        """Ask the server for a page with our credentials; of its text, at most so many characters are kept.
+
+        Raises RegistryUnreachable and RegistryRefused.
+        """
+        return self._line.ask(lambda client: _get(client, path, params, most))  # type: ignore[no-any-return]
+
+    def credentials(self) -> Any:
+        """Return where MLflow's client finds the server, and with what."""
+        return self._line.ask(lambda client: client.store.get_host_creds())
+
+    def may_manage(self, model: str) -> bool:
+        """Tell whether we can do everything with a model, by taking away an alias that it doesn't have.
+
+        That changes nothing. MLflow's basic auth wants MANAGE for it, as for a version's tag; EDIT does for the rest.
+        Raises RegistryUnreachable, and RegistryRefused for another reason.
+        """
+        try:
+            self._line.ask(lambda client: client.delete_registered_model_alias(model, _NO_ALIAS))
+        except RegistryRefused as refusal:
+            if getattr(refusal.__cause__, "error_code", "") != "PERMISSION_DENIED":
+                raise
+            return False
+        return True
+
+    def try_moving(self, name: str, *, has_stages: bool) -> bool:
+        """Make a model of this name with a version, move that, and delete both. Tell whether the move archived.
+
+        It does not on a server over psycopg 3 (mlflow#24592), on which Registrar moves in two steps. Raises
+        RegistryUnreachable, RegistryRefused, and LeftBehind where the model is there still.
+        """
+        try:
+            self._line.ask(lambda client: client.create_registered_model(name, _UNSEEN, "Made by registrar doctor."))
+        except RegistryUnreachable:
+            with suppress(RegistrarError):  # it may have been made although the answer was lost
+                self._delete(name)
+            raise
+        try:
+            return self._moves(name, has_stages=has_stages)
+        finally:
+            self._take_back(name)
+
+    def _moves(self, name: str, *, has_stages: bool) -> bool:
+        self._line.ask(lambda client: client.create_model_version(name, _NO_SOURCE, tags=_UNSEEN, await_creation_for=0))
+        self._line.ask(lambda client: client.set_registered_model_alias(name, "challenger", "1"))
+        if not has_stages:
+            return True
+        try:
+            self._line.ask(
+                lambda client: client.transition_model_version_stage(
+                    name, "1", "Staging", archive_existing_versions=True
+                )
+            )
+        except RegistryRefused as refusal:
+            if not compares_number_with_text(refusal.__cause__):
+                raise
+            return False
+        return True
+
+    def _take_back(self, name: str) -> None:
+        try:
+            self._delete(name)
+        except RegistrarError as error:
+            raise LeftBehind(
+                say("The model {name} was made to try it, and cannot be deleted again.", name=Code(name))
+            ) from error
+
+    def _delete(self, name: str) -> None:
+        self._line.ask(lambda client: client.delete_registered_model(name))
+
+
+def _get(client: Any, path: str, params: Mapping[str, str] | None, most: int) -> Reply:
+    from mlflow.utils.rest_utils import http_request  # noqa: PLC0415 - takes seconds
+
+    began = time.perf_counter()
+    creds = client.store.get_host_creds()
+    answer = http_request(creds, path, "GET", timeout=patience(), params=params)  # type: ignore[no-untyped-call]
+    with closing(answer):
+        return Reply(
+            answer.status_code,
+            answer.text[:most],
+            {name.lower(): value for name, value in answer.headers.items()},
+            time.perf_counter() - began,
+        )

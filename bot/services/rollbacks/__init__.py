@@ -1,0 +1,1 @@
+"""Going back in Production, and its history."""

@@ -1,0 +1,85 @@
+"""Channel ids: the policy can give a name, for people to read; messages go to the id."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+
+from bot.slack.core.api_errors import LOST
+
+log = logging.getLogger(__name__)
+
+LOOKED_AGAIN = 60.0  # seconds until Slack is asked again for a channel that it didn't list; it allows 20 pages a minute
+
+
+class Channels:
+    """Finds channel ids by name, and remembers them.
+
+    A workspace can have tens of thousands of channels. Its list is read once, page by page, up to the channel
+    wanted. Where Slack stops answering, a later search continues on the same page. A name that no channel has any
+    more is that of the channel that had it, if only one did.
+    """
+
+    def __init__(self, client: WebClient, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._monotonic = monotonic
+        self._ids: dict[str, str] = {}  # by name, `#` included
+        self._former: dict[str, set[str]] = {}  # by an earlier name
+        self._cursor: str | None = None
+        self._not_before = float("-inf")
+        self._reading = threading.Lock()
+
+    def id_of(self, channel: str) -> str:
+        """Return the id of `#name`, or of a known conversation with a person.
+
+        Anything else, and a name that Slack doesn't list now, is returned as it is.
+        """
+        if not channel.startswith("#"):
+            return self._ids.get(channel, channel)
+        with self._reading:
+            if channel not in self._ids and self._monotonic() >= self._not_before:
+                self._look_for(channel)
+            return self._ids.get(channel, channel)
+
+    def learn(self, channel: str, found: str) -> None:
+        """Remember the id that Slack gave for a name, or for a person: that of the conversation with them."""
+        self._ids[channel] = found
+
+    def forget(self, channel: str) -> None:
+        """Look a name up again next time: its channel is gone, or we can't see it."""
+        with self._reading:
+            if self._ids.pop(channel, None):
+                self._former.pop(channel, None)
+                self._cursor = None
+
+    def _look_for(self, channel: str) -> None:
+        try:
+            while channel not in self._ids and self._read_page():
+                pass
+        except (SlackApiError, *LOST) as error:
+            log.warning("can't look up the id of %s now: %s", channel, error)
+        else:
+            if len(former := self._former.get(channel, ())) == 1:  # with several, it isn't clear which one is meant
+                self._ids.setdefault(channel, *former)
+        if channel not in self._ids:
+            self._not_before = self._monotonic() + LOOKED_AGAIN
+
+    def _read_page(self) -> bool:
+        """Read the next page of the list; tell whether there's another one."""
+        before = self._cursor
+        page = self._client.conversations_list(types="public_channel,private_channel", limit=1000, cursor=self._cursor)
+        for room in page["channels"]:
+            name, former = room.get("name"), room.get("previous_names") or []
+            if room.get("is_archived"):  # it takes no message, and another channel can have its name
+                former = [name, *former]
+            else:
+                self._ids[f"#{name}"] = str(room["id"])
+            for one in former:
+                self._former.setdefault(f"#{one}", set()).add(str(room["id"]))
+        self._cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
+        return self._cursor not in {None, before}

@@ -1,0 +1,172 @@
+"""What pictures are drawn with: colours, text that nothing breaks, axes of values.
+
+Nothing here is matplotlib's global state: no pyplot, no rcParams. So several threads can draw at once.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import cache
+from io import BytesIO
+from itertools import pairwise
+from math import ceil, floor, log10
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.ticker import MaxNLocator
+
+from bot.domain.core.numbers import number
+from bot.domain.core.sentence import clean
+
+ALT_MOST = 1000  # characters: what Slack takes for a file
+
+# A card of its own colours: Slack shows it the same in its light and in its dark theme.
+PAPER, INK, QUIET, GRID = "#ffffff", "#1d1c1d", "#5c5b5c", "#e2e2e2"
+LINE, HELD, BEST = "#4a6fa5", "#b93c0a", "#13753a"
+
+WIDTH, DPI = 7.0, 180  # inches, and pixels in one: 1,260 pixels are sharp on a phone
+EDGE = 0.25  # inches between the picture's edge and what is written
+WHOLE = WIDTH - 2 * EDGE
+FONT = "DejaVu Sans"  # comes with matplotlib
+SMALL, BOLD, TITLE = 12, 13, 16  # points
+TICK_MOST = 8  # characters that fit left of the axes
+
+Values = npt.NDArray[np.float64]
+Box = tuple[float, float, float, float]  # left, bottom, width and height in inches
+
+
+def blank(height: float) -> Figure:
+    """Return an empty picture of the width that is sharp on a phone, and so many inches high."""
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor=PAPER)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """Return the picture as a PNG."""
+    file = BytesIO()
+    figure.canvas.print_png(file)  # type: ignore[attr-defined]  # of the canvas that `blank` gave it
+    return file.getvalue()
+
+
+def parts(figure: Figure, box: Box) -> Box:
+    """Return inches as parts of the picture, as matplotlib wants them."""
+    width, height = figure.get_size_inches()
+    return box[0] / width, box[1] / height, box[2] / width, box[3] / height
+
+
+def drawable(values: Values) -> Values:
+    """Return the values without the ends of what a float holds, at which axes overflow."""
+    return np.clip(np.where(np.abs(values) < 1e-250, 0.0, values), -1e250, 1e250)
+
+
+def plain_axes(axes: Axes) -> None:
+    """Take away all but the lower line, the numbers and a quiet grid."""
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(QUIET)
+    axes.tick_params(length=0, labelsize=SMALL, labelcolor=QUIET, labelfontfamily=FONT)
+    axes.grid(axis="y", color=GRID, linewidth=1)
+    axes.set_axisbelow(True)
+
+
+def value_axis(axes: Axes, values: Values) -> None:
+    """Let the axis hold these values, with some room, and give it a few round numbers."""
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    is_flat = high - low <= 1e-12 * max(abs(low), abs(high))
+    room = (abs(high) * 0.05 or 1.0) if is_flat else (high - low) * 0.2  # for the star, which is large
+    ticks = [high] if is_flat else round_values(low - room / 2, high + room / 2)
+    axes.set_yticks(ticks, tick_labels(ticks))
+    axes.set_ylim(low - room, high + room)
+
+
+def round_values(low: float, high: float) -> list[float]:
+    """Return a few round numbers between two."""
+    ticks = [float(tick) for tick in MaxNLocator(nbins=4, steps=[1, 2, 5, 10]).tick_values(low, high)]
+    return [0.0 if abs(tick) < (high - low) * 1e-6 else tick for tick in ticks if low <= tick <= high]
+
+
+def tick_labels(ticks: list[float]) -> list[str]:
+    """Return the ticks in as many digits as tell them apart; where that is too long for the margin, only the first."""
+    step = min((after - before for before, after in pairwise(ticks)), default=0.0)
+    size = max((abs(tick) for tick in ticks), default=0.0)
+    digits = max(4, floor(log10(size)) - floor(log10(step)) + 1) if step > 0 and size > 0 else 4
+    labels = [_compact(tick, size, digits) for tick in ticks]
+    if max(map(len, labels), default=0) > TICK_MOST:
+        return [_compact(ticks[0], size, 4), *[""] * (len(ticks) - 1)]
+    return labels if any(label[-1] == "M" or "e" in label for label in labels) else _aligned(ticks, labels)
+
+
+def _compact(value: float, size: float, digits: int) -> str:
+    return f"{number(value / 1e6, digits)}M" if 1e6 <= size < 1e12 else number(value, digits)
+
+
+def _aligned(ticks: list[float], labels: list[str]) -> list[str]:
+    """Return 0.90 beside 0.88, not 0.9."""
+    decimals = max((len(label.partition(".")[2]) for label in labels), default=0)
+    return [f"{tick:,.{decimals}f}" for tick in ticks]
+
+
+def write(
+    figure: Figure,
+    at: tuple[float, float],
+    text: str,
+    room: float,
+    *,
+    size: int = SMALL,
+    bold: bool = False,
+    color: str = INK,
+    align: str = "left",
+) -> None:
+    """Write a line in at most `room` inches: no dollar, caret or backslash in it is read as mathematics."""
+    x, y, _, _ = parts(figure, (*at, 0, 0))
+    figure.text(
+        x,
+        y,
+        _fit(writable(text), room, size, bold=bold),
+        parse_math=False,
+        color=color,
+        ha=align,
+        va="baseline",
+        fontproperties=FontProperties(family=FONT, size=size, weight="bold" if bold else "normal"),
+    )
+
+
+def _fit(text: str, room: float, size: int, *, bold: bool) -> str:
+    """Return the text cut in its middle: names that differ only at their end stay apart."""
+    fitting, kept = text, len(text)
+    while kept > 1 and width_of(fitting, size, bold=bold) > room:
+        kept -= max(1, kept // 20)
+        fitting = f"{text[: ceil(kept / 2)]}…{text[len(text) - kept // 2 :]}"
+    return fitting
+
+
+def width_of(text: str, size: int, *, bold: bool = False) -> float:
+    """Return how many inches a text is wide."""
+    font = get_font(_file(bold=bold))
+    font.set_size(size, 72)
+    font.set_text(writable(text))
+    return float(font.get_width_height()[0]) / 64 / 72
+
+
+def writable(text: str) -> str:
+    """Return the text with a box for what the font lacks, which matplotlib would warn of at every drawing."""
+    return "".join(char if ord(char) in _glyphs() else _box_for(char) for char in clean(text))
+
+
+def _box_for(char: str) -> str:
+    return "" if unicodedata.category(char) in {"Mn", "Me", "Cf"} else "□"
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    return frozenset(get_font(_file(bold=False)).get_charmap()) & frozenset(get_font(_file(bold=True)).get_charmap())
+
+
+@cache
+def _file(*, bold: bool) -> str:
+    return findfont(FontProperties(family=FONT, weight="bold" if bold else "normal"))

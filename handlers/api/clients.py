@@ -1,0 +1,126 @@
+"""Who calls the HTTP API: programs that the policy names, by a token, a signature, or both."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from bot.domain.core import signing
+from bot.domain.core.actors import Client
+from bot.domain.core.sentence import Code, Say, say
+from bot.domain.policy.policy import ApiClient, Policy
+
+FRESH = 300  # seconds for which a signature is good, before and after its time
+_TOKEN_MOST = 10_000  # bytes of a file with a token
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A caller that proved who it is."""
+
+    client: Client
+    rules: ApiClient
+    is_signed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """A caller that did not, and why."""
+
+    why: Say
+
+
+def caller(
+    headers: Mapping[str, str], body: bytes, policy: Policy, environ: Mapping[str, str], now: datetime
+) -> Known | Stranger:
+    """Return who calls.
+
+    A bearer token names the client and proves it. Where there is a signature it has to hold, with the client's token
+    as the secret; alone it proves the one client whose token it holds with.
+    """
+    if not policy.clients:
+        return Stranger(
+            say(
+                "The policy names no clients; add one under {key}, with a token and {may}.",
+                key=Code("clients"),
+                may=Code("may: [push]"),
+            )
+        )
+    tokens = dict(_tokens(policy, environ))
+    signature = _signature(headers, body, now)
+    if isinstance(signature, Stranger):
+        return signature
+    bearer = headers.get("authorization")
+    if bearer is None and signature is None:
+        return Stranger(say("Send {header} with the token of a client.", header=Code("Authorization: Bearer …")))
+    matching = [name for name, token in tokens.items() if (bearer is None or _is_bearer(bearer, token))]
+    if bearer is not None and not matching:
+        return Stranger(say("This token is that of no client."))
+    if signature is not None:
+        matching = [name for name in matching if _holds(signature, body, tokens[name])]
+    if len(matching) > 1:
+        return Stranger(say("Several clients have this token; give each its own."))
+    if not matching:
+        return Stranger(say("The signature does not hold."))
+    return Known(Client(matching[0]), policy.clients[matching[0]], signature is not None)
+
+
+def _tokens(policy: Policy, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the clients that have a token now; an empty one is none."""
+    for name, client in policy.clients.items():
+        if token := _token(client, environ):
+            yield name, token
+
+
+def _token(client: ApiClient, environ: Mapping[str, str]) -> str:
+    if client.token_env is not None:
+        return environ.get(client.token_env, "").strip()
+    if client.token_file is None:
+        return ""
+    try:
+        with Path(client.token_file).open("rb") as file:
+            return file.read(_TOKEN_MOST).decode().strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _is_bearer(header: str, token: str) -> bool:
+    """Compare in a time that tells nothing of the token, not even its length."""
+    scheme, _, sent = header.partition(" ")
+    same = hmac.compare_digest(_digest(sent.strip()), _digest(token))
+    return same and scheme.lower() == "bearer"
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Signature:
+    timestamp: str
+    value: str
+
+
+def _signature(headers: Mapping[str, str], body: bytes, now: datetime) -> _Signature | Stranger | None:
+    timestamp, value = headers.get("x-registrar-timestamp"), headers.get("x-registrar-signature")
+    if timestamp is None and value is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,12}", timestamp or "") or not re.fullmatch(r"v1=[0-9a-fA-F]{64}", value or ""):
+        why = say(
+            "A signature takes {timestamp}, in seconds, and {signature}.",
+            timestamp=Code("X-Registrar-Timestamp"),
+            signature=Code("X-Registrar-Signature: v1=…"),
+        )
+        return Stranger(why)
+    if abs(now.timestamp() - int(timestamp or 0)) > FRESH:
+        return Stranger(say("The signature is older than {n} seconds, or from the future.", n=FRESH))
+    return _Signature(timestamp or "", (value or "").lower())
+
+
+def _holds(signature: _Signature, body: bytes, token: str) -> bool:
+    return hmac.compare_digest(signing.signature(token, signature.timestamp, body), signature.value)

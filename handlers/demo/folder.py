@@ -1,0 +1,229 @@
+"""Where the demo keeps everything, and how it stays apart from all that is real."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.domain.core.errors import Misconfigured
+from bot.domain.core.sentence import Code, say
+from bot.domain.policy.policy import Policy
+
+DEFAULT = Path(".demo")
+
+POLICY = """\
+# The demo's policy: who may move which model where. Change it while the demo runs: it applies within seconds.
+# Try it: set `required: 2` under production, and Carol has to approve as well.
+
+channel: "#ml-models"          # where requests are posted
+policy: {settle: 0s}           # this is a demo: elsewhere, an edit that loosens a rule waits for 30s
+
+roles:                         # the people of the local workspace, by the ids that they have there
+  lead: [U0BOB, U0CAROL]       # those who decide
+  admin: [U0DAVE]              # may cancel anybody's request, freeze, and let failed gates pass
+
+models:
+  "*": &everywhere             # every model; a longer pattern wins whole over this one
+    staging:
+      approvers: [lead]
+      requester_may_approve: true
+    production:
+      approvers: [lead]
+      required: 1              # how many different people have to approve
+      requester_may_approve: false
+      expires_after: 24h
+      gates:                   # what a version has to show; `/model validate churn 1` looks without asking
+        - {metric: f1, not_worse_than_incumbent_by: 0.01}
+        - {metric: latency_ms, at_most: 250}
+        - {signature: compatible}
+      override: [admin]        # who may let a failed gate pass, with a reason
+  "churn":
+    <<: *everywhere            # the same, and somebody who watches what serves
+    monitors:
+      - name: accuracy-live
+        source: live
+        query: accuracy
+        greater_than: 0.92     # what must hold
+        every: 10s             # all times are short, as this is a demo; docs/monitoring.md says what is usual
+        fail_after: 2          # checks in a row
+        recover_after: 2
+        warmup: 0s
+        cooldown: 0s
+        min_served: 1s         # a version that has served for so long may be gone back to; usual are 24h
+        max_auto: 3            # rollbacks in 24 hours; after that it asks a person
+        action: auto           # dry_run, notify, ask or auto
+
+# examples/churn/serve.py runs beside the demo: it pushes how well the version in Production does, and says which it is.
+sources:
+  live: {type: push, require_signature: true}
+clients:
+  churn-serving:
+    token_file: "serve.token"
+    models: [churn]
+    may: [push]
+serving:
+  "churn": {url: "http://127.0.0.1:0/version", json: version, every: 1s, timeout: 1m}
+"""
+
+# Two places in that file that fit one machine; each start sees to it that they do.
+_TOKEN_FILE = re.compile(r'(?<=token_file: )"(?:[^"]*/)?serve\.token"')
+_PROBED = re.compile(r"(?<=http://127\.0\.0\.1:)\d+(?=/version\b)")
+
+# What a person's shell may say about a real workspace, registry, ledger or run. The proxies are here because
+# Slack's client would ask them for 127.0.0.1, too.
+_REAL = ("SLACK_", "MLFLOW_", "REGISTRAR_", "DATABRICKS_")
+_PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}
+_OURS = {
+    "DO_NOT_TRACK": "true",
+    "GIT_PYTHON_REFRESH": "quiet",  # MLflow notes the commit of a run; without git it complains
+    "MLFLOW_CONFIGURE_LOGGING": "false",  # what it logs goes where our log goes, not to the terminal
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The demo's folder."""
+
+    folder: Path
+
+    @property
+    def registry(self) -> str:
+        """MLflow's tracking and registry URI."""
+        return f"sqlite:///{self.folder.absolute() / 'mlflow.db'}"
+
+    @property
+    def workspace(self) -> Path:
+        """The state of the local Slack workspace."""
+        return self.folder / "workspace.db"
+
+    @property
+    def policy(self) -> Path:
+        """The policy file."""
+        return self.folder / "registrar.yml"
+
+    @property
+    def token(self) -> Path:
+        """The token with which serve.py pushes; nobody but its owner can read it."""
+        return self.folder / "serve.token"
+
+    @property
+    def log(self) -> Path:
+        """What would disturb the terminal."""
+        return self.folder / "demo.log"
+
+    @property
+    def kept(self) -> Path:
+        """Where serve.py keeps the model that serves, for a quick next start."""
+        return self.folder / "serving"
+
+    @property
+    def has_served(self) -> bool:
+        """Whether a model has served here, so that the registry is complete."""
+        return self.is_furnished and any(self.kept.glob("*.skops"))
+
+    @property
+    def is_furnished(self) -> bool:
+        """Whether a demo has been here before."""
+        return self.folder.joinpath("mlflow.db").exists()
+
+    @property
+    def port(self) -> int:
+        """The port of the last time, so that an open page and an SSH tunnel still fit; 0 at the first."""
+        try:
+            return int(self._claim.read_text().rsplit(":", 1)[-1])
+        except (OSError, ValueError):
+            return 0
+
+    def remember(self, port: int) -> None:
+        """Note the port, for the next start and for whoever starts a second demo here."""
+        self._claim.write_text(f"127.0.0.1:{port}")
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Hold the folder, made and with a policy in it. Raises Misconfigured where it is not ours to use."""
+        if self.folder.joinpath("ledger.db").exists() and not self._claim.exists():
+            raise Misconfigured(
+                say(
+                    "{home} has a Registrar that isn't a demo, so nothing was changed. Set {setting} to another "
+                    "folder, or unset it.",
+                    home=Code(str(self.folder)),
+                    setting=Code("REGISTRAR_HOME"),
+                )
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._claim.open("a") as claim:
+            self._lock(claim.fileno())
+            if not self.policy.exists():
+                self.policy.write_text(POLICY, encoding="utf-8")
+            if not self.token.exists():
+                self.token.touch(mode=0o600)
+                self.token.write_text(secrets.token_urlsafe(32), encoding="ascii")
+            self._fit()
+            yield
+
+    def _fit(self) -> None:
+        """Let the policy name this folder's token, and a port for serve.py that is free."""
+        before = self.policy.read_text(encoding="utf-8")
+        token = json.dumps(str(self.token.absolute()), ensure_ascii=False)
+        after = _TOKEN_FILE.sub(lambda _: token, before)
+        after = _PROBED.sub(lambda found: str(_free(int(found[0]))), after)
+        if after != before:
+            self.policy.write_text(after, encoding="utf-8")
+
+    @property
+    def _claim(self) -> Path:
+        """The file that says that this is a demo, where it answers, and (by its lock) that it runs."""
+        return self.folder / "demo.address"
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            where = f": open http://127.0.0.1:{self.port}/" if self.port else ", and is starting"
+            raise Misconfigured(
+                say(
+                    "A demo is already running in {home}{where}. End that one with Ctrl-C, or run a second "
+                    "one: {command}",
+                    home=Code(str(self.folder)),
+                    where=where,
+                    command=Code("REGISTRAR_HOME=.demo-2 .venv/bin/registrar demo"),
+                )
+            ) from None
+
+
+def serving_port(policy: Policy, model: str) -> int | None:
+    """Return the port of this machine at which the policy asks which version serves; None for none."""
+    probe = policy.probe_for(model)
+    found = _PROBED.search(probe.url) if probe else None
+    return int(found[0]) if found else None
+
+
+def _free(port: int) -> int:
+    """Return this port, or where it is taken another one."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError:
+            trial.bind(("127.0.0.1", 0))
+        return int(trial.getsockname()[1])
+
+
+def leave_the_real_world() -> Path | None:
+    """Take out of our environment whatever leads to something real; return the home that it asked for."""
+    home = os.environ.get("REGISTRAR_HOME")
+    for name in list(os.environ):
+        if name.startswith(_REAL) or name.upper() in _PROXIES:
+            del os.environ[name]
+    os.environ.update(_OURS)
+    return Path(home) if home else None

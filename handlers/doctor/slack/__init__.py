@@ -1,0 +1,1 @@
+"""What `registrar doctor` asks Slack."""

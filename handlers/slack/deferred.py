@@ -1,0 +1,56 @@
+"""What a listener wants done later starts when the acknowledgement is on its way, so that it cannot hold it up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from slack_bolt import App, BoltRequest, BoltResponse
+
+from bot import logging_context
+from bot.domain.core.actors import Person, actor_id
+from handlers.errors import new_quote
+
+Task = Callable[[], object]
+
+_collected: ContextVar[list[Task] | None] = ContextVar("collected", default=None)
+
+
+def dispatch(app: App, request: BoltRequest) -> tuple[BoltResponse, Task]:
+    """Let Bolt handle the request; return its response, and what starts the rest once the response was sent.
+
+    Whatever is logged of it, also by the rest, says who acts, and the id that they read where something goes wrong.
+    """
+    tasks: list[Task] = []
+    token = _collected.set(tasks)
+    try:
+        with logging_context.about(quote=new_quote(), actor=_actor(request.body)):
+            response = app.dispatch(request)
+    finally:
+        _collected.reset(token)
+
+    def start() -> None:
+        for task in tasks:
+            task()
+
+    return response, start
+
+
+def after_acknowledgement(task: Task) -> None:
+    """Start a task once the acknowledgement is sent; at once where nothing is being acknowledged."""
+    tasks = _collected.get()
+    if tasks is None:
+        task()
+    else:
+        tasks.append(logging_context.carried(task))
+
+
+def _actor(body: Mapping[str, Any]) -> str | None:
+    """Return who acts, according to the payload; None if it isn't in Slack's format."""
+    user = body.get("user")
+    it: Mapping[str, Any] = user if isinstance(user, Mapping) else {}
+    team = it.get("team_id") or body.get("team_id") or (body.get("team") or {}).get("id")
+    ids = (str(team or ""), str(it.get("id") or body.get("user_id") or ""))
+    return actor_id(Person(*ids)) if all(re.fullmatch(r"[A-Z0-9]{1,30}", one) for one in ids) else None

@@ -1,0 +1,115 @@
+"""What `registrar run` and `registrar worker` need before they serve. Light: what serves takes seconds to load."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from bot.domain.core.errors import Misconfigured
+from bot.domain.core.sentence import Code, Say, say
+from bot.domain.policy.policy import Policy
+from bot.policy_file import load_policy
+from bot.settings import Settings
+
+BACKLOG = 2048  # callers who wait until we begin; uvicorn's own number
+
+
+def run(settings: Settings, tell: Callable[[str], None], *, is_worker: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what was begun. `tell` prints for people.
+
+    Raises Misconfigured and SlackUnreachable before anything is served.
+    """
+    policy = what_is_needed(settings, is_worker=is_worker)
+    with listen(settings) as listener:
+        from handlers.serve import serve  # noqa: PLC0415 - it loads Bolt, FastAPI, and what draws
+
+        serve(settings, policy, listener, tell, is_worker=is_worker)
+
+
+def what_is_needed(settings: Settings, *, is_worker: bool) -> Policy:
+    """Return the policy. Raises Misconfigured with everything that is missing, so that it can be fixed in one go."""
+    faults: list[Say] = []
+    policy = None
+    try:
+        if is_worker:
+            _check_worker(settings)
+        else:
+            check_tokens(settings)
+    except Misconfigured as error:
+        faults.append(error.sentence)
+    try:
+        policy = load_policy(settings.policy)
+    except Misconfigured as error:
+        faults.append(error.sentence)
+    if policy is None or faults:
+        raise Misconfigured(faults[0] if len(faults) == 1 else say("{one}\n{two}", one=faults[0], two=faults[1]))
+    return policy
+
+
+def _check_worker(settings: Settings) -> None:
+    """Raise Misconfigured for what a worker needs: a ledger that it can share, and a voice in Slack."""
+    from bot.ledger import engines  # noqa: PLC0415 - SQLAlchemy takes a second to load
+
+    if not engines.is_shared(settings.ledger_url):
+        raise Misconfigured(
+            say(
+                "A worker shares the ledger of those who run, and SQLite has room for one process: set {name} to a "
+                "PostgreSQL, and see docs/operations.md.",
+                name=Code("REGISTRAR_DATABASE_URL"),
+            )
+        )
+    _check_bot_token(settings)
+
+
+def _check_bot_token(settings: Settings) -> None:
+    if settings.slack_bot_token is None:
+        raise Misconfigured(_missing("SLACK_BOT_TOKEN", "OAuth & Permissions → Bot User OAuth Token, xoxb-…"))
+
+
+def check_tokens(settings: Settings) -> None:
+    """Raise Misconfigured, with where to get it, for what a connection to Slack needs."""
+    _check_bot_token(settings)
+    if settings.slack_app_token is None and settings.slack_signing_secret is None:
+        raise Misconfigured(
+            _missing(
+                "SLACK_APP_TOKEN",
+                "Basic Information → App-Level Tokens, with connections:write, xapp-…; "
+                "or SLACK_SIGNING_SECRET, from the same page, to be reached over HTTP",
+            )
+        )
+
+
+def _missing(name: str, where: str) -> Say:
+    return say(
+        "{name} is not set. You find it on your app's page at api.slack.com/apps: {where}. "
+        "To try Registrar without Slack, run {demo}.",
+        name=Code(name),
+        where=where,
+        demo=Code("make demo"),
+    )
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Return the listening socket, so that a taken port is reported before anything starts, and no caller is refused.
+
+    Binding isn't enough: until someone listens, Linux lets two processes bind one port, and refuses early callers.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    # The protocol is named since asyncio turns Nagle's waiting off (45 ms an answer) only where it is.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise Misconfigured(
+            say(
+                "Cannot serve on {host}:{port}: {why}. Choose another with {name}.",
+                host=settings.host,
+                port=str(settings.port),
+                why=error.strerror,
+                name=Code("REGISTRAR_PORT"),
+            )
+        ) from error
+    return listener

@@ -1,0 +1,52 @@
+"""What bare `registrar` prints: every command in one line, in groups. Light: it loads no definitions."""
+
+from __future__ import annotations
+
+from bot.domain.commands.help_index import CHANGE, DECIDE, LOOK
+
+SET_UP = {
+    "init": "Write a policy file with comments",
+    "doctor": "Check the setup, and say what to fix and how",
+    "demo": "Play through the whole story on this machine, without Slack",
+    "completion": "Print the script that lets your shell complete commands",
+}
+RUN = {
+    "run": "Serve your workspace, until Ctrl-C",
+    "worker": "Do background work beside `run`, on the same PostgreSQL",
+}
+HISTORY_IMPORT = "Import earlier history from a CSV or JSON file; admins only"
+OWN = SET_UP | RUN  # commands that Slack doesn't have, and that are no verbs
+GROUPS = {  # verbs of two words
+    "monitor": "Watch the version in Production",
+    "policy": "Check a policy file, or show a model's rules",
+    "audit": "Show, verify, or export the audit",
+    "db": "Check, upgrade, back up, or move the ledger",
+}
+MEANT = {"audit": "show", "policy": "show", "monitor": "list", "db": "status"}  # where the second word is left out
+_LISTED = {
+    "Set up": SET_UP,
+    "Run": RUN,
+    "Look up": LOOK,
+    "Request and decide": DECIDE,
+    "Change": CHANGE | {"history import": HISTORY_IMPORT},
+    "Monitors, policy, audit, and ledger": GROUPS,
+}
+
+
+def help_all() -> str:
+    """Return every command in its group, and how to learn more."""
+    groups = [
+        "\n".join([f"{title}:", *(f"  {name:<14}  {line}" for name, line in rows.items())])
+        for title, rows in _LISTED.items()
+    ]
+    return (
+        "\n\n".join(
+            [
+                "Your team's model registry, run from Slack.",
+                "usage: registrar COMMAND ...",
+                *groups,
+                "More about a command: registrar help COMMAND\nVersion: registrar --version",
+            ]
+        )
+        + "\n"
+    )

@@ -1,0 +1,209 @@
+"""The terminal: help, version, run, init, doctor, demo, and the verbs that handlers/terminal shares with Slack."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bot.domain.core.errors import Misconfigured, RegistrarError
+from bot.domain.core.sentence import Code, say
+from bot.version import version
+from handlers import logs
+from handlers.errors import explain
+from handlers.terminal.command_line.index import OWN, help_all
+
+POLICY = """\
+# Registrar's policy: who may move which model where. `registrar run` reads it at its start and whenever it changes.
+# Slack shows a person's id under their profile → ⋮ → Copy member ID; a user group's begins with S.
+
+channel: "#ml-models"          # where requests are posted; invite the bot there: /invite @registrar
+
+roles:
+  lead: []                     # such as [U02BOB, S01LEADS]: those who decide
+  admin: []                    # such as [U05ANN]: may cancel anybody's request
+
+models:
+  "*":                         # every model; a longer pattern such as "churn*" wins whole over this one
+    staging:
+      approvers: [lead]
+      required: 1              # how many different people have to approve
+      requester_may_approve: true
+      expires_after: 7d
+    production:
+      approvers: [lead]
+      required: 1
+      requester_may_approve: false
+      expires_after: 24h
+      # tell_approvers: mention  # on the card; or direct, one message each; or none
+      # remind_after: 4h       # reminds those who can decide; each pause is twice the one before
+      # gates:                 # what a version must show; `registrar policy check` reads this file before it is live
+      #   - {metric: accuracy, at_least: 0.85}
+      #   - {metric: f1, not_worse_than_incumbent_by: 0.01}
+      #   - {card: [owner, use_case]}
+      # override: [admin]      # who may let a failed gate pass, with a reason
+    # rollback: {by: [lead]}   # who may roll back alone, at once; without: those who approve for Production
+    # monitors:                # what watches the version in Production: docs/monitoring.md
+    #   - {name: accuracy, source: live, greater_than: 0.85, every: 5m, fail_after: 3, action: notify}
+
+# sources:                     # where their figures come from: pushed, Prometheus, MLflow
+#   live: {type: push}
+#   prom: {type: prometheus, url: "http://prometheus:9090"}
+# clients:                     # who may push, with a token that stands in the environment
+#   serving: {token_env: REGISTRAR_CLIENT_SERVING, models: ["*"], may: [push]}
+
+# policy: {settle: 30s}        # how long this file must stay unchanged before an edit that loosens a rule applies
+
+# freeze:                      # times in which nothing moves in Production
+#   - {cron: "0 18 * * 5", for: 62h, zone: Europe/Berlin, reason: weekend}
+"""
+
+
+DOCTOR = """\
+It asks Slack, MLflow, and the ledger, reads the policy, and changes nothing. With --live it also creates
+a model in MLflow, moves it, and deletes it, and opens a Socket Mode connection for a moment: a click in
+that moment can be lost. It never posts, and prints no token and no password.
+
+Exit codes:
+  0  nothing is wrong; there can be warnings
+  2  something is configured wrong
+  3  the configuration is right, but something doesn't answer
+"""
+
+
+HELP = ("help", "--help", "-h")
+VERSION = ("--version", "-V")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the command line says; return the exit code of spec: 0, 1, 2 usage or configuration, 3 unreachable."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in HELP:
+        words = [*(word for word in words if word not in HELP), "--help"]
+    _quiet_libraries()
+    try:
+        if words in ([], ["--help"]):
+            print(help_all(), end="", flush=True)
+            return 0
+        if words[0] in VERSION:
+            print(f"registrar {version()}", flush=True)
+            return 0
+        return _own(words) if words[0] in OWN else _verb(words)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return _hung_up()
+    except RegistrarError as error:
+        print(explain(error), file=sys.stderr)
+        return error.exit_code
+    except Exception as error:
+        print(explain(error), file=sys.stderr)
+        return 1
+
+
+def _own(words: Sequence[str]) -> int:
+    arguments = _parser().parse_args(words)
+    return int(arguments.act(arguments) or 0)
+
+
+def _verb(words: Sequence[str]) -> int:
+    """Do what a verb says that Slack has, too. Raises SystemExit after its help, as argparse does."""
+    from bot.domain.commands.catalog import Help
+    from handlers.terminal.command_line import grammar
+
+    asked = grammar.read(words, [*OWN, *HELP, *VERSION])
+    if isinstance(asked.command, Help):
+        print(grammar.help_about(asked.command), end="")
+        raise SystemExit(0)
+    if asked.group == "audit":
+        from handlers.terminal.audit import act
+    elif asked.group == "db":
+        from handlers.terminal.database import act
+    elif asked.group == "policy":
+        from handlers.terminal.policy import act
+    else:
+        from handlers.terminal.execute import act
+    return act(asked)
+
+
+def _hung_up() -> int:
+    """Say nothing more to a reader such as `head` that has read enough; 141 is what a shell makes of that."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="registrar", allow_abbrev=False)
+    verbs = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add(verbs, "run", _run)
+    _add(verbs, "worker", _run)
+    init = _add(verbs, "init", _init)
+    init.add_argument("file", nargs="?", type=Path, help="where; default: what REGISTRAR_POLICY says, registrar.yml")
+    doctor = _add(verbs, "doctor", _doctor)
+    doctor.formatter_class, doctor.epilog = argparse.RawDescriptionHelpFormatter, DOCTOR
+    doctor.add_argument("--live", action="store_true", help="also try what needs writing, and undo it")
+    doctor.add_argument("--json", action="store_true", help="one JSON document on standard output: healthy, findings")
+    demo = _add(verbs, "demo", _demo)
+    demo.add_argument("--play", action="store_true", help="play the story automatically, and narrate it")
+    demo.add_argument("--train", action="store_true", help="train the models instead of using the trained ones")
+    demo.add_argument("--port", type=int, default=0, help="the local workspace's port; default: a free one")
+    completion = _add(verbs, "completion", _completion)
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"), help='eval "$(registrar completion bash)"')
+    return parser
+
+
+def _add(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    act: Callable[[argparse.Namespace], int | None],
+) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, description=f"{OWN[name]}.", allow_abbrev=False)
+    parser.set_defaults(act=act, verb=name)
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from bot.settings import read_settings
+    from handlers.startup import run
+
+    settings = read_settings()
+    logs.set_up(settings.secrets, form=settings.log)
+    run(settings, lambda line: print(line, flush=True), is_worker=arguments.verb == "worker")
+
+
+def _init(arguments: argparse.Namespace) -> None:
+    file = arguments.file or Path(os.environ.get("REGISTRAR_POLICY") or "registrar.yml")
+    try:
+        with file.open("x", encoding="utf-8") as out:
+            out.write(POLICY)
+    except FileExistsError:
+        raise Misconfigured(say("{file} is there already; nothing was changed.", file=Code(file))) from None
+    except OSError as error:
+        raise Misconfigured(say("{file} cannot be written: {why}.", file=Code(file), why=error.strerror)) from error
+    print(f"Wrote {file}. Put your leads' Slack ids into it, then start: registrar run")
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from handlers.terminal.doctor import doctor
+
+    return doctor(live=arguments.live, as_json=arguments.json)
+
+
+def _completion(arguments: argparse.Namespace) -> None:
+    from handlers.terminal.command_line.completion import script
+
+    print(script(arguments.shell), end="")
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from handlers.demo.main import demo
+
+    return demo(play=arguments.play, train=arguments.train, port=arguments.port)
+
+
+def _quiet_libraries() -> None:
+    """Ask MLflow not to phone home or print addresses; what the environment says already is left."""
+    for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"):
+        os.environ.setdefault(name, "true")

@@ -1,0 +1,1 @@
+"""What the terminal prints: text for people, JSON and CSV for programs."""

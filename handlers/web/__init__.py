@@ -1,0 +1,1 @@
+"""The HTTP server: Slack’s signed calls, webhooks, health."""

@@ -1,0 +1,218 @@
+"""HTTP: Slack's signed calls, MLflow's webhooks, what programs push, and what those read who watch from outside."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
+from slack_bolt import App, BoltRequest
+from slack_bolt.adapter.starlette.handler import to_bolt_request, to_starlette_response
+from slack_sdk.signature import Clock, SignatureVerifier
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match, Route
+
+from bot.domain.core.errors import BadInput
+from bot.version import version
+from handlers.api import routes as api_routes
+from handlers.api.body import read_body
+from handlers.errors import explain
+from handlers.slack.deferred import dispatch
+from handlers.slack.payload_schema import check
+from handlers.web import health
+from handlers.web.mlflow_webhook import Deliveries, model_in
+from handlers.web.readiness import Readiness
+
+if TYPE_CHECKING:
+    from bot.metrics.prometheus import Metrics
+
+REMEMBERED = 600.0  # seconds for which a signature is known to have been used; it is good for 300 before and after
+
+
+def create(
+    app: App,
+    signing_secret: str | None,
+    *,
+    webhook_secret: str | None = None,
+    changed: Callable[[str], object],
+    programs: api_routes.Api | None = None,
+    readiness: Readiness | None = None,
+    metrics: Metrics | None = None,
+    now: Callable[[], float] = time.time,
+) -> FastAPI:
+    """Return the web application.
+
+    `/slack/events` and `/v1/mlflow/webhook` are there when there is a secret to check with. `changed` is called with
+    the name of a model that MLflow says has changed; it must not wait for anything. `programs` is what the API for
+    programs works with; without it there is none. `readiness` tells how our parts are, `metrics` what is measured.
+    `now` is the time of day.
+    """
+    web = FastAPI(title="Registrar", version=version(), docs_url="/docs", redoc_url=None)
+    health.mount(web, readiness or Readiness([]), metrics)
+
+    if signing_secret:
+        guard = _Guard(signing_secret, now)
+
+        @web.post("/slack/events", include_in_schema=False)
+        async def slack_events(request: Request) -> Response:
+            return await _slack(app, guard, request)
+
+    if webhook_secret:
+        _listen_to_mlflow(web, Deliveries(webhook_secret), changed)
+    if programs:
+        api_routes.mount(web, programs)
+    _tell_methods(web)
+    _tell_faults(web)
+    return web
+
+
+def _tell_methods(web: FastAPI) -> None:
+    """Answer a wrong method with those that there are: of two routes with one path the framework tells the first's."""
+
+    @web.exception_handler(405)
+    async def wrong_method(request: Request, error: Exception) -> Response:
+        routes = [one for one in web.routes if isinstance(one, Route)]
+        there = [one for one in routes if one.matches(request.scope)[0] is not Match.NONE]
+        allowed = ", ".join(sorted({method for route in there for method in route.methods or ()}))
+        return JSONResponse({"error": f"Here it is {allowed}."}, 405, {"Allow": allowed})
+
+
+def _tell_faults(web: FastAPI) -> None:
+    """Answer an address that holds no id as all errors are answered; the framework's own words have another shape.
+
+    Whoever hangs up in the middle of what they send hears nothing, and is no fault for the log.
+    """
+
+    @web.exception_handler(RequestValidationError)
+    async def wrong_address(request: Request, error: RequestValidationError) -> Response:
+        fault = error.errors()[0]
+        return JSONResponse({"error": f"{fault['loc'][-1]}: {fault['msg']}."}, 422)
+
+    @web.exception_handler(ClientDisconnect)
+    async def hung_up(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=400)
+
+
+def _listen_to_mlflow(web: FastAPI, deliveries: Deliveries, changed: Callable[[str], object]) -> None:
+    @web.post(
+        "/v1/mlflow/webhook",
+        status_code=202,
+        responses=_DELIVERED,
+        response_class=Response,
+        openapi_extra=_DELIVERY,
+        summary="MLflow's webhook",
+    )
+    async def mlflow_webhook(request: Request) -> Response:
+        """Take a hint of MLflow's that a model changed."""
+        body = await read_body(request)
+        if body is None:
+            return PlainTextResponse("longer than anything that MLflow sends", status_code=413)
+        if refusal := deliveries.refusal(body, request.headers):
+            status, why = refusal
+            return PlainTextResponse(why, status_code=status)
+        if name := model_in(body):
+            changed(name)
+        return Response(status_code=202)
+
+
+def _in_words(meaning: str) -> dict[str, object]:
+    return {"description": meaning, "content": {"text/plain": {"schema": {"type": "string"}}}}
+
+
+_DELIVERED: dict[int | str, dict[str, object]] = {
+    202: {"description": "Taken"},
+    401: _in_words("Not signed with the secret that both know, or too old"),
+    409: _in_words("Delivered before"),
+    413: _in_words("More than 1 MB"),
+}
+_DELIVERY = {
+    "parameters": [
+        {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
+        for name in ("X-MLflow-Delivery-Id", "X-MLflow-Timestamp", "X-MLflow-Signature")
+    ],
+    "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
+}
+
+
+async def _slack(app: App, guard: _Guard, request: Request) -> Response:
+    """Check what Slack sent before anything reads it; then let Bolt work off the event loop."""
+    body = await read_body(request)
+    if body is None:
+        return Response("longer than anything that Slack sends", status_code=413)
+    if not guard.admits(
+        body, request.headers.get("x-slack-request-timestamp"), request.headers.get("x-slack-signature")
+    ):
+        return Response("not signed by Slack, too old, or seen before", status_code=401)
+    try:
+        sent = as_sent(request, body)
+        answer, start_the_rest = await run_in_threadpool(dispatch, app, sent)
+    except BadInput as error:  # signed, and yet nothing that Slack sends
+        return Response(str(error), status_code=400)
+    except Exception as error:  # a fault of ours: whoever sent it gets the id to quote
+        return Response(str(explain(error)), status_code=400)
+    response = to_starlette_response(answer)
+    response.background = BackgroundTask(start_the_rest)
+    return response
+
+
+def as_sent(request: Request, body: bytes) -> BoltRequest:
+    """Return what Slack sent, as Bolt has read it. Raises BadInput for what Slack sends to no app.
+
+    Bolt reads a body before anybody can look at it, and breaks on parts of another type. Reading it takes longer than
+    looking at it, so it is read once.
+    """
+    if b"payload" in body and not body.startswith((b"{", b"payload=")) and b"&payload=" not in body:
+        # Bolt takes this word, wherever it stands, for the name of a field that a command does not have.
+        body = body.replace(b"payload", b"%70ayload")
+    try:
+        sent = to_bolt_request(request, body)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):  # not chained: it repeats the body
+        raise BadInput("Slack sends nothing that reads like this.") from None
+    check(sent.body)
+    return sent
+
+
+class _Clock(Clock):
+    """The clock that Slack's verifier goes by."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.now = now  # type: ignore[method-assign]  # it has no other way in
+
+
+class _Guard:
+    """Lets a signed body in once."""
+
+    def __init__(self, signing_secret: str, now: Callable[[], float]) -> None:
+        self._verifier = SignatureVerifier(signing_secret, _Clock(now))
+        self._now = now
+        self._seen: OrderedDict[str, float] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def admits(self, body: bytes, timestamp: str | None, signature: str | None) -> bool:
+        """Tell whether Slack signed this body within the last five minutes and it was not seen before."""
+        if not timestamp or not signature or not timestamp.isascii() or not timestamp.isdigit() or len(timestamp) > 12:
+            return False
+        try:
+            body.decode()  # the verifier reads it as text
+        except UnicodeDecodeError:
+            return False
+        if not signature.isascii() or not self._verifier.is_valid(body, timestamp, signature):
+            return False
+        return self._is_new(signature)
+
+    def _is_new(self, signature: str) -> bool:
+        now = self._now()
+        with self._lock:
+            while self._seen and next(iter(self._seen.values())) < now - REMEMBERED:
+                self._seen.popitem(last=False)
+            if signature in self._seen:
+                return False
+            self._seen[signature] = now
+        return True

@@ -1,0 +1,60 @@
+"""What those read who watch from outside: `/healthz`, `/readyz`, `/metrics`. It needs no token, and tells no secret."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from handlers.web.readiness import Readiness
+
+if TYPE_CHECKING:
+    from bot.metrics.prometheus import Metrics
+
+FRESH = 1.0  # seconds for which a page of metrics is handed out again: it asks the ledger
+
+
+def mount(web: FastAPI, readiness: Readiness, metrics: Metrics | None = None) -> None:
+    """Put the addresses on a web application; without metrics there is no `/metrics`.
+
+    However many ask, one thread looks, and the others wait for what it sees without one.
+    """
+    looking, reading = asyncio.Semaphore(1), asyncio.Semaphore(1)
+
+    @web.get("/healthz")
+    def healthz() -> dict[str, str]:
+        """Tell that the process is alive."""
+        return {"status": "alive"}
+
+    @web.get("/readyz", include_in_schema=False)
+    async def readyz() -> Response:
+        async with looking:
+            status, document = await run_in_threadpool(readiness.document)
+        return JSONResponse(document, status)
+
+    if metrics:
+        page = _Kept(metrics.page)
+
+        @web.get("/metrics", include_in_schema=False)
+        async def told_metrics() -> Response:
+            async with reading:
+                body, kind = await run_in_threadpool(page)
+            return Response(body, media_type=kind)
+
+
+class _Kept:
+    """Makes a page at most once a second. One thread at a time calls it."""
+
+    def __init__(self, make: Callable[[], tuple[bytes, str]]) -> None:
+        self._make = make
+        self._made: tuple[float, tuple[bytes, str]] | None = None
+
+    def __call__(self) -> tuple[bytes, str]:
+        if self._made is None or time.monotonic() - self._made[0] >= FRESH:
+            self._made = (time.monotonic(), self._make())
+        return self._made[1]
