@@ -13,9 +13,9 @@ import requests
 
 from benchmarks.ways import WORKERS, Way, be_patient, seconds, sent, verdict, without_registrar
 from bot.bootstrap.build import SystemClock
-from bot.domain.commands.catalog import Compare
 from bot.domain.commands.parser import build
-from bot.domain.policy.policy import read_policy
+from bot.domain.commands.queries import Compare
+from bot.domain.policy.parser import read_policy
 from bot.ledger.database import SqlLedger
 from bot.registry.mlflow.registry import MlflowRegistry
 from bot.services.core.context import Context, Rules

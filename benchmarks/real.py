@@ -33,9 +33,12 @@ from benchmarks.peers import (
     tuned,
 )
 from benchmarks.tables import dice, note, table
-from bot.domain.monitoring.monitor import Check, FrozenBaseline, Monitor, Outcome, Term
-from bot.domain.monitoring.rules.baselines import DAY, HOUR, Points
-from bot.domain.monitoring.rules.evaluation import key_of, summary_of
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Check, Outcome
+from bot.domain.monitoring.rules.baseline_choice import key_of, summary_of
+from bot.domain.monitoring.rules.time_series import DAY, HOUR, Points
+from bot.domain.monitoring.state import Term
+from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from bot.domain.policy.monitor_config import MonitorRule
 from bot.services.monitoring.backtests import replay
 

@@ -14,21 +14,12 @@ from benchmarks.tables import minutes as _minutes
 from benchmarks.tables import note as _note
 from benchmarks.tables import share as _share
 from benchmarks.tables import table as _table
-from bot.domain.monitoring.rules.baselines import (
-    HALF_FULL,
-    Baseline,
-    Floats,
-    Points,
-    Usual,
-    corrected,
-    long_run,
-    summarize,
-    usual,
-    weekend_offset,
-)
+from bot.domain.monitoring.rules.baseline_summary import summarize, usual, weekend_offset
+from bot.domain.monitoring.rules.baselines import HALF_FULL, Baseline, Usual
 from bot.domain.monitoring.rules.evaluation import SURE
 from bot.domain.monitoring.rules.scans import scanned
 from bot.domain.monitoring.rules.statistics import FEWEST, blocks, limits, margin, radius
+from bot.domain.monitoring.rules.time_series import Floats, Points, corrected, long_run
 from bot.domain.policy.effect_size import Effect
 
 SEED = 20_260_504

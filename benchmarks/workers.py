@@ -24,9 +24,11 @@ from benchmarks.monitors import Silence
 from benchmarks.ways import table, verdict
 from bot.bootstrap.build import build
 from bot.domain.core.actors import Person
-from bot.domain.monitoring.monitor import Monitor, Pushed, Standing
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Pushed
+from bot.domain.monitoring.state import Standing
 from bot.domain.policy.monitor_config import MonitorRule
-from bot.domain.policy.policy import read_policy
+from bot.domain.policy.parser import read_policy
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Move, MoveKind, MoveState
 from bot.ledger.database import SqlLedger

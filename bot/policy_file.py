@@ -9,7 +9,8 @@ import yaml
 
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, say
-from bot.domain.policy.policy import Policy, read_policy
+from bot.domain.policy.parser import read_policy
+from bot.domain.policy.policy import Policy
 
 
 def load_policy(path: Path) -> Policy:

@@ -17,7 +17,8 @@ from bot.services.core.access import Gatekeeper
 from bot.services.core.admins import Admins
 from bot.services.core.command_queue import Errands
 from bot.services.core.context import Context
-from bot.services.core.outbox import Endpoints, Outbox
+from bot.services.core.endpoint_outboxes import Endpoints
+from bot.services.core.outbox import Outbox
 from bot.services.home.home import Homes
 from bot.services.monitoring.incidents import Incidents
 from bot.services.monitoring.monitors import Monitors

@@ -17,8 +17,9 @@ import uvicorn
 from slack_bolt import App
 from slack_sdk.errors import SlackApiError
 
-from bot.bootstrap.build import build_for_slack, slack_client
-from bot.domain.policy.changes import edit_words
+from bot.bootstrap.build import build_for_slack
+from bot.bootstrap.slack import slack_client
+from bot.domain.policy.pending_edit import edit_words
 from bot.domain.policy.policy import Policy, unsigned_endpoints
 from bot.domain.promotions.approvers import unmeetable_rules
 from bot.malloc import keep_little

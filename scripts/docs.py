@@ -30,34 +30,29 @@ from bot.domain.commands.catalog import VERBS  # noqa: E402
 from bot.domain.core.actors import Person  # noqa: E402
 from bot.domain.core.durations import show_duration  # noqa: E402
 from bot.domain.policy.authorization import TABLE, Act, Row, Who  # noqa: E402
+from bot.domain.policy.gate_config import CardGate, InStagingGate, MetricGate, NotBlockedGate, SemverGate, SignatureGate
 from bot.domain.policy.monitor_config import MonitorRule  # noqa: E402
 from bot.domain.policy.policy import (
     Anchor,
     ApiClient,
-    CardGate,
     EditRule,
     Endpoint,
     FreezeWindow,
-    InStagingGate,
-    MetricGate,
     ModelRules,
-    NotBlockedGate,
     Policy,
     RollbackRule,
-    SemverGate,
     ServingProbe,
-    SignatureGate,
     Source,
     TargetRule,
 )
-from bot.domain.transitions.model_card_sources import From, ModelCard  # noqa: E402
+from bot.domain.registry.model_card import From, ModelCard  # noqa: E402
 from bot.ledger.audit_chain import FaultKind  # noqa: E402
-from bot.metrics.prometheus import OF_THE_LEDGER, SHAPES  # noqa: E402
+from bot.metrics.definitions import OF_THE_LEDGER, SHAPES  # noqa: E402
 from bot.registrar import Registrar  # noqa: E402 - the line above lets this run as a script
 from bot.settings import Settings  # noqa: E402
 from handlers.api.routes import Api  # noqa: E402
 from handlers.terminal.command_line import grammar as terminal  # noqa: E402
-from handlers.terminal.output.documents import keys_of  # noqa: E402
+from handlers.terminal.command_line.document_keys import keys_of  # noqa: E402
 from handlers.web.app import create  # noqa: E402
 
 MADE = "<!-- Made by scripts/docs.py; change the code it names and run `make docs`. -->"

@@ -9,11 +9,14 @@ from typing import Protocol
 from bot.domain.audit.events import Event
 from bot.domain.core.actors import Person
 from bot.domain.monitoring.incident import Incident, Tripped
-from bot.domain.monitoring.monitor import FrozenBaseline, Measurement, Monitor, Pushed, Standing
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Measurement, Pushed
+from bot.domain.monitoring.state import Standing
+from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from bot.domain.policy.freezes import Freeze
 from bot.domain.promotions.request import Request, Vote
 from bot.domain.registry.model import Identity
-from bot.domain.rollbacks.rollback import Bar
+from bot.domain.registry.rollback_block import Bar
 from bot.domain.transitions.drift import Finding, Look
 from bot.domain.transitions.restores import Hold
 from bot.domain.transitions.serving_check import Serving

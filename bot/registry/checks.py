@@ -1,40 +1,17 @@
+from bot.registry.errors import unspeakable_model
+
 """The model registry: MLflow, and one in memory that behaves like it. Both pass the same contract suite."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from bot.domain.core.errors import BadInput, UnknownModel, UnknownRun, UnknownVersion
+from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, say, short
 from bot.domain.registry.model import MODEL_TAG, VERSION_TAG
 
 RUNS_AT_ONCE = 1_000  # MLflow's databases take 4,900 ids in one question, and refuse 5,000
 _LONGEST_KEY = 250
 _LONGEST_TEXT = 5_000  # MLflow takes longer tags, but not on every database
-
-
-def unknown_model(name: str) -> UnknownModel:
-    """Return the error of a model that the registry does not have, or that is a prompt."""
-    return UnknownModel(say("The registry has no model {name}.", name=Name(name)))
-
-
-def prompt_in_the_way(name: str) -> UnknownModel:
-    """Return the error of a name that a prompt has, where a model was to be made."""
-    return UnknownModel(say("{name} is a prompt, and no model.", name=Name(name)))
-
-
-def unknown_version(name: str, version: int) -> UnknownVersion:
-    """Return the error of a version that the model does not have."""
-    return UnknownVersion(say("{name} has no version v{version}.", name=Name(name), version=version))
-
-
-def unspeakable_model(name: str) -> UnknownModel:
-    """Return the error of a name that MLflow's filters cannot hold."""
-    return UnknownModel(say("{name} has both kinds of quotes: MLflow cannot look such a model up.", name=Name(name)))
-
-
-def unknown_run(run_id: str) -> UnknownRun:
-    """Return the error of a run that MLflow does not have, or has in its bin."""
-    return UnknownRun(say("MLflow has no run {run}, or it was deleted.", run=Code(short(run_id, 64))))
 
 
 def monitored(tags: Mapping[str, str]) -> tuple[str, int] | None:

@@ -23,12 +23,9 @@ from bot.registry.checks import (
     check_tags,
     chosen,
     monitored,
-    prompt_in_the_way,
     run_ids,
-    unknown_model,
-    unknown_run,
-    unknown_version,
 )
+from bot.registry.errors import prompt_in_the_way, unknown_model, unknown_run, unknown_version
 from bot.registry.memory_contents import LoggedRun, MemoryShelf, Model
 
 

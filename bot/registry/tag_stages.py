@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from bot.domain.registry.model import TARGETS, Logged, ModelInfo, Package, RunInfo, Stage, VersionInfo
 from bot.ports import Registry
-from bot.registry.checks import unknown_version
+from bot.registry.errors import unknown_version
 
 STAGE_TAG = "stage"
 

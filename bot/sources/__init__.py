@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, Name, Say, say
-from bot.domain.monitoring.monitor import Answer, Counts, Outcome, Point
+from bot.domain.monitoring.readings import Answer, Counts, Outcome, Point
 from bot.domain.policy.policy import Source
 from bot.ports import Ledger, Registry
 

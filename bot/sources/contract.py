@@ -14,7 +14,7 @@ from itertools import count
 from unittest import SkipTest
 
 from bot.domain.core.errors import Misconfigured, Unreachable
-from bot.domain.monitoring.monitor import Answer, Outcome
+from bot.domain.monitoring.readings import Answer, Outcome
 from bot.ports import MetricSource, Query
 
 _numbers = count(1)

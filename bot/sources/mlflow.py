@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from bot.domain.core.errors import RegistrarError
 from bot.domain.core.sentence import Name, say
-from bot.domain.monitoring.monitor import Answer, Counts, Outcome, Point
+from bot.domain.monitoring.readings import Answer, Counts, Outcome, Point
 from bot.domain.policy.policy import Source
 from bot.domain.registry.model import VersionInfo
 from bot.ports import Query, Registry

@@ -11,7 +11,7 @@ from threading import Lock
 
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, Say, clean, say, short
-from bot.domain.monitoring.monitor import Answer
+from bot.domain.monitoring.readings import Answer
 from bot.domain.policy.policy import Policy, Source
 from bot.ports import MetricSource, Query
 from bot.sources import Parts

@@ -17,7 +17,7 @@ import httpx
 
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, clean, say, short
-from bot.domain.monitoring.monitor import Answer, Outcome
+from bot.domain.monitoring.readings import Answer, Outcome
 from bot.domain.policy.policy import Source
 from bot.ports import Query
 from bot.sources import Parts, broken, check_options, joined, wrong_option

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.domain.core.sentence import Code, Say, clean, say, short
-from bot.domain.monitoring.monitor import Answer, Point
+from bot.domain.monitoring.readings import Answer, Point
 from bot.sources import broken
 
 POINTS_MOST = 11_000  # of a series: Prometheus refuses more

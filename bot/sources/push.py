@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from bot.domain.core.durations import parse_duration
-from bot.domain.monitoring.monitor import Answer, Counts, Point, Pushed
+from bot.domain.monitoring.readings import Answer, Counts, Point, Pushed
 from bot.domain.policy.policy import Source
 from bot.ports import Ledger, Query, Reading
 from bot.sources import Parts, check_options, switch, wrong_option

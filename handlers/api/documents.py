@@ -9,13 +9,14 @@ from bot.domain.core.actors import actor_id
 from bot.domain.core.ci_run import pack_ci
 from bot.domain.core.sentence import Code, Name, Say, say
 from bot.domain.policy.policy import Policy
+from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request, RequestState, Vote, approvals
 from bot.ports import Ask, AskState, Ledger
-from bot.services.core.command_queue import CALLED_OFF
+from bot.services.core.commands import CALLED_OFF
 from bot.services.core.outbox_messages import card_refusal
 from bot.services.registry.registration import registered_for
-from handlers.terminal.output.documents import REQUEST
+from handlers.api.document_keys import REQUEST
 
 ASKED = "asked"  # written down; MLflow has not been read yet
 REFUSED = "refused"  # the rules or MLflow said no before a request was opened
@@ -122,7 +123,7 @@ def registered(ledger: Ledger, ask: Ask, sentence: str) -> dict[str, Any]:
 def standing(request: Request, votes: list[Vote], channel: str, refused: str) -> Say:
     """Return how a request stands: who has to do what, or how it ended."""
     if request.breaks_glass:
-        return promotion_messages.glass_broken(request)
+        return break_glass_messages.glass_broken(request)
     if not request.state.is_open:
         return promotion_messages.ended(request)
     model, path, code = Name(request.model), promotion_messages.path(request), Code(request.id)

@@ -14,8 +14,8 @@ from bot.domain.audit.events import Tag
 from bot.domain.core.actors import Client
 from bot.domain.core.errors import BadInput, LedgerUnavailable, Misconfigured
 from bot.domain.core.sentence import Code, Name, clean, say, short
-from bot.domain.monitoring.monitor import Pushed
 from bot.domain.monitoring.push_payload import METRIC_MOST, READINGS_MOST, Push, TooManyReadings, parse_push
+from bot.domain.monitoring.readings import Pushed
 from bot.ports import Call as Answered
 from bot.ports import Clock, Ledger
 from handlers.api.calls import Answer, Call, Gate, ModelName, Number, Said, key_of, told_only

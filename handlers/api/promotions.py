@@ -9,15 +9,14 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TookTooLong
 from contextlib import suppress
 from functools import partial
-from typing import Annotated, Any, TypeVar
-
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from bot import logging_context
 from bot.domain.audit.events import Tag
 from bot.domain.commands.base import Command
-from bot.domain.commands.catalog import Cancel, Promote, Register
+from bot.domain.commands.changes import Register
 from bot.domain.commands.parser import build
+from bot.domain.commands.requests import Cancel, Promote
 from bot.domain.core.actors import Client
 from bot.domain.core.ci_run import CiRun, parse_ci
 from bot.domain.core.errors import (
@@ -34,102 +33,17 @@ from bot.domain.core.errors import (
 )
 from bot.domain.core.sentence import Code, Name, say
 from bot.domain.policy.policy import Policy
-from bot.domain.registry.model import TARGETS
-from bot.domain.registry.semver import Bump
-from bot.domain.rollbacks.messages import blocked
-from bot.domain.rollbacks.rollback import Bar
+from bot.domain.registry.rollback_block import Bar, blocked
 from bot.ports import Ask, AskState, Ledger
 from bot.registrar import Registrar
-from bot.services.core.command_queue import AnotherAsk, Done, Origin
+from bot.services.core.commands import AnotherAsk, Done, Origin
 from handlers.api import documents
-from handlers.api.calls import Answer, Call, Gate, ModelName, Number, Said, covers, key_of, told_only
+from handlers.api.calls import Answer, Call, Gate, Said, covers, key_of
 from handlers.api.clients import Known
+from handlers.api.request_bodies import CancelBody, CiBody, RequestBody, VersionBody, _parse
 
 PATIENCE = 8.0  # seconds that a caller waits for MLflow; then it is told that what it asked for is written down
 TAG = Tag.API_REFUSED
-
-
-class _Body(BaseModel):
-    # Strict: true is no version 1, and "0.9" no number; the document says so, too.
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, strict=True)
-
-
-_Word = Annotated[
-    str,
-    told_only(pattern=(r"^([vV]?[0-9]{1,9}|[0-9]+\.[0-9]+\.[0-9]+|@[A-Za-z0-9_\-]+|[Ss]taging|[Pp]roduction|latest)$")),
-]
-
-
-class CiBody(_Body):
-    """The run of a CI service in which a program asks; the card links to it."""
-
-    repository: str = Field("", max_length=200, description="Where its code is", examples=["acme/churn"])
-    run: str = Field("", max_length=200, description="Its number or id", examples=["1234567"])
-    commit: str = Field(
-        "", max_length=200, description="What it works on", examples=["9fceb02d0ae598e95dc970b74767f19372d61af8"]
-    )
-    url: str = Field(
-        "",
-        max_length=1000,
-        description="Its page, http or https",
-        examples=["https://github.com/acme/churn/actions/runs/1234567"],
-        json_schema_extra={"pattern": "^(https?://.+)?$"},
-    )
-
-
-class RequestBody(_Body):
-    """A promotion that is asked for: what `/model promote` takes."""
-
-    model: ModelName = Field(
-        validation_alias=AliasChoices("model", "model_name"),
-        examples=["churn"],
-        description="The registered model's name; `model_name` is understood as well",
-    )
-    version: Number | _Word = Field(description="7, v7, 2.1.0, @alias, staging, production or latest", examples=[7])
-    to: str = Field(
-        description="staging or production",
-        examples=["production"],
-        json_schema_extra={"enum": [word for stage in TARGETS for word in (stage.value.lower(), stage.value)]},
-    )
-    reason: str = Field("", description="Why, for the card and the audit")
-    keep_existing: bool = Field(False, description="Let the present holder stay in the stage")
-    validation: dict[str, float] = Field(default_factory=dict, description="Results of your own, by metric")
-    ci: CiBody = Field(default_factory=CiBody, description="The CI run: `repository`, `run`, `commit` and `url`")
-
-
-class VersionBody(_Body):
-    """A version that is to be made: what `/model register` takes."""
-
-    run_id: str = Field(
-        description="The run that logged the model",
-        examples=["0a1b2c3d4e5f60718293a4b5c6d7e8f9"],
-        json_schema_extra={"pattern": "^[A-Za-z0-9_]{1,64}$"},
-    )
-    model: ModelName = Field(
-        validation_alias=AliasChoices("model", "model_name"),
-        examples=["churn"],
-        description="The registered model's name; `model_name` is understood as well",
-    )
-    bump: str | None = Field(
-        None,
-        description="major, minor or patch, where you know better than the rules",
-        json_schema_extra={"enum": [*(part.value for part in Bump), None]},
-    )
-    description: str = Field("", description="What is new")
-    tags: list[Annotated[str, told_only(pattern="^[^=]+=")]] = Field(
-        default_factory=list, description="Tags for its card, as key=value", examples=[["owner=ann"]]
-    )
-    artifact: str = Field("", description="Which of the run's models, where it logged several")
-    ci: CiBody = Field(default_factory=CiBody, description="The CI run: `repository`, `run`, `commit` and `url`")
-
-
-class CancelBody(_Body):
-    """Why a request is taken back. The body can be left out."""
-
-    reason: str = Field("", description="Why, for the card and the audit", examples=["wrong version"])
-
-
-SomeBody = TypeVar("SomeBody", bound=_Body)
 
 
 class Asking:
@@ -324,21 +238,6 @@ def _ci(body: CiBody) -> CiRun:
     return parse_ci(body.model_dump())
 
 
-def _parse(kind: type[SomeBody], body: bytes | None) -> SomeBody:
-    """Return what a body says. Raises Said, naming the place of the first fault."""
-    try:
-        return kind.model_validate_json(body or b"")
-    except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(str(step) for step in fault["loc"]) or "body"
-        if fault["type"] == "extra_forbidden":
-            known = [Code(name) for name in kind.model_fields]
-            raise Said(
-                422, say("{place}: unknown key; known are {known}.", place=Name(place[:60]), known=known)
-            ) from None
-        raise Said(422, say("{place}: {what}.", place=Name(place[:60]), what=str(fault["msg"]))) from None
-
-
 _STATUS: dict[str, int] = {
     UnknownModel.__name__: 404,
     UnknownVersion.__name__: 404,
@@ -363,53 +262,3 @@ def _refused(error: RegistrarError, **more: object) -> Said:
 
 def _found(status: int, document: dict[str, Any]) -> Answer:
     return Answer(status, json.dumps(document))
-
-
-_REFUSALS: dict[int | str, str] = {
-    401: "No token and no signature of a client, or one that does not hold",
-    403: "The client may not, or not with this model; or the rules say no",
-    503: "Nothing was recorded; try again",
-}
-_BODY: dict[int | str, str] = {
-    413: "More than 1 MB",
-    415: "Not application/json",
-}
-ASK_STATUSES: dict[int | str, str] = (
-    _BODY
-    | _REFUSALS
-    | {
-        200: "This Idempotency-Key came before: how its request stands by now",
-        201: "A request is open; its card is on the way to Slack",
-        202: "Written down; the card comes as soon as MLflow answers",
-        404: "MLflow has no such model or version",
-        409: "A request for this model and stage is open, or the Idempotency-Key came with another body before",
-        422: "Something in the body is wrong, and the place is named; or a gate fails that nobody may let pass",
-    }
-)
-REGISTER_STATUSES: dict[int | str, str] = (
-    _BODY
-    | _REFUSALS
-    | {
-        200: "This Idempotency-Key came before: the version that was made then",
-        201: "The version is there",
-        202: "Written down; it is made as soon as MLflow answers",
-        404: "MLflow has no such run",
-        409: "The Idempotency-Key came with another body before",
-        422: "Something in the body is wrong, and the place is named",
-    }
-)
-LOOK_STATUSES: dict[int | str, str] = _REFUSALS | {
-    200: "How it stands",
-    404: "This client has asked for nothing with this id",
-    422: "That is no id",
-}
-BLOCKS_STATUSES: dict[int | str, str] = _REFUSALS | {
-    200: "Which versions are blocked",
-    422: "That is no model's name",
-}
-CANCEL_STATUSES: dict[int | str, str] = _REFUSALS | {
-    200: "It is taken back",
-    404: "This client has asked for nothing with this id",
-    409: "It was decided before",
-    422: "That is no id",
-}

@@ -14,7 +14,7 @@ from fastapi.security import HTTPBearer
 from bot.domain.policy.policy import Policy
 from bot.ports import Clock, Ledger
 from bot.registrar import Registrar
-from handlers.api import metrics, promotions, schemas
+from handlers.api import metrics, promotions, request_bodies, schemas, statuses
 from handlers.api.calls import AT_ONCE, CALLERS_MOST, Gate, answered, described
 
 __all__ = ["CALLERS_MOST", "Api", "mount"]
@@ -25,11 +25,11 @@ BEARER = [Security(HTTPBearer(auto_error=False))]
 
 # What OpenAPI says of the answers.
 _TAKEN = schemas.told(metrics.STATUSES, {202: schemas.TAKEN})
-_OPENED = schemas.told(promotions.ASK_STATUSES, dict.fromkeys((200, 201, 202), schemas.STANDING))
-_STANDS = schemas.told(promotions.LOOK_STATUSES, {200: schemas.STANDING})
-_CANCELLED = schemas.told(promotions.CANCEL_STATUSES, {200: schemas.STANDING})
-_BLOCKED = schemas.told(promotions.BLOCKS_STATUSES, {200: schemas.BLOCKS})
-_MADE = schemas.told(promotions.REGISTER_STATUSES, {200: schemas.MADE, 201: schemas.MADE, 202: schemas.WAITING})
+_OPENED = schemas.told(statuses.ASK_STATUSES, dict.fromkeys((200, 201, 202), schemas.STANDING))
+_STANDS = schemas.told(statuses.LOOK_STATUSES, {200: schemas.STANDING})
+_CANCELLED = schemas.told(statuses.CANCEL_STATUSES, {200: schemas.STANDING})
+_BLOCKED = schemas.told(statuses.BLOCKS_STATUSES, {200: schemas.BLOCKS})
+_MADE = schemas.told(statuses.REGISTER_STATUSES, {200: schemas.MADE, 201: schemas.MADE, 202: schemas.WAITING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ def _mount_asking(web: FastAPI, programs: promotions.Asking) -> None:
         status_code=201,
         responses=_OPENED,
         dependencies=BEARER,
-        openapi_extra=described(promotions.RequestBody.model_json_schema(), key=True),
+        openapi_extra=described(request_bodies.RequestBody.model_json_schema(), key=True),
         summary="Ask for a promotion",
     )
     async def ask(request: Request) -> Response:
@@ -105,7 +105,7 @@ def _mount_asking(web: FastAPI, programs: promotions.Asking) -> None:
         "/v1/requests/{request_id}",
         responses=_CANCELLED,
         dependencies=BEARER,
-        openapi_extra=described(promotions.CancelBody.model_json_schema(), key=False, required=False),
+        openapi_extra=described(request_bodies.CancelBody.model_json_schema(), key=False, required=False),
         summary="Cancel a request",
     )
     async def cancel(request: Request, request_id: str = _ID) -> Response:
@@ -127,7 +127,7 @@ def _mount_asking(web: FastAPI, programs: promotions.Asking) -> None:
         status_code=201,
         responses=_MADE,
         dependencies=BEARER,
-        openapi_extra=described(promotions.VersionBody.model_json_schema(), key=True),
+        openapi_extra=described(request_bodies.VersionBody.model_json_schema(), key=True),
         summary="Register a version",
     )
     async def register(request: Request) -> Response:

@@ -8,7 +8,7 @@ from typing import Any
 from bot.domain.promotions.request import Choice, RequestState
 from bot.domain.registry.model import Stage
 from handlers.api import documents
-from handlers.terminal.output.documents import REQUEST, VERSION
+from handlers.api.document_keys import REQUEST, VERSION
 
 Shape = dict[str, Any]
 

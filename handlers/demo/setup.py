@@ -15,7 +15,7 @@ from bot.domain.monitoring.monitor import Monitor
 from bot.domain.registry.model import Stage
 from bot.policy_file import load_policy
 from bot.registrar import Registrar
-from bot.services.monitoring.scheduler import present_term
+from bot.services.monitoring.checks import present_term
 from bot.settings import Settings
 from handlers.demo import models
 from handlers.demo.folder import Home

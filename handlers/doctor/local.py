@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bot import http_client
-from bot.bootstrap.build import policy_beside
+from bot.bootstrap.storage import policy_beside
 from bot.domain.core.errors import Misconfigured, Unreachable, WrongPolicy
 from bot.domain.core.numbers import counted
 from bot.domain.policy.policy import Policy
@@ -22,8 +22,8 @@ from bot.services.policy.reload import revision
 from bot.settings import Settings
 from handlers.doctor.check import Check, shown
 from handlers.doctor.diagnosis import Finding, mind, ok, wrong
+from handlers.doctor.policy_notices import UNMEETABLE, notices
 from handlers.startup import listen
-from handlers.terminal.policy import UNMEETABLE, notices
 
 # File systems that live on another machine, whose locks SQLite cannot rely on (https://sqlite.org/faq.html#q5).
 FAR_AWAY = ("nfs", "cifs", "smb", "afs", "9p", "ceph", "glusterfs", "lustre", "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse")

@@ -8,14 +8,16 @@ from typing import Any
 
 from slack_bolt import Ack, App
 
-from bot.domain.commands.catalog import Approve, Compare, History, List, Show
 from bot.domain.commands.parser import build, parse
+from bot.domain.commands.queries import Compare, History, List, Show
+from bot.domain.commands.requests import Approve
 from bot.domain.core.errors import BadInput, RegistrarError, UnknownRequest
 from bot.domain.policy.authorization import Act
-from bot.domain.promotions import messages as promotion_messages
 from bot.domain.registry.comparison import Comparison
 from bot.domain.registry.model import VersionRef
+from bot.domain.transitions import messages
 from bot.domain.transitions.drift import Finding
+from bot.slack.commands import help_text
 from bot.slack.core.blocks import said
 from bot.slack.promotions import modals, request_card
 from bot.slack.registry import answers as registry_answers
@@ -37,7 +39,7 @@ def register(app: App, desk: Desk) -> None:
         request_card.APPROVE: _approve,
         request_card.REJECT: _reject,
         request_card.DETAILS: _details,
-        registry_answers.MENU_ASK: _menu_ask,
+        help_text.MENU_ASK: _menu_ask,
         drift_notice.DETAILS: _finding_details,
         drift_notice.ASK_STAGING: _ask_staging,
         drift_notice.MEND: _mend,
@@ -59,9 +61,9 @@ def register(app: App, desk: Desk) -> None:
 
 
 _MENU = {
-    registry_answers.MENU_REQUESTS: "requests",
-    registry_answers.MENU_MODELS: "list",
-    registry_answers.MENU_HELP: "help",
+    help_text.MENU_REQUESTS: "requests",
+    help_text.MENU_MODELS: "list",
+    help_text.MENU_HELP: "help",
 }
 
 
@@ -185,7 +187,7 @@ def _archive(desk: Desk, place: Place, value: str) -> None:
 
 
 def _keep(desk: Desk, place: Place, value: str) -> None:
-    desk.answer(place, promotion_messages.kept())
+    desk.answer(place, messages.kept())
 
 
 def _turn_page(desk: Desk, place: Place, value: str) -> None:

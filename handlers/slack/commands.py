@@ -9,47 +9,46 @@ from typing import Any
 from slack_bolt import Ack, App
 
 from bot.domain.commands.base import Command, MissingArguments
-from bot.domain.commands.catalog import (
-    Approve,
+from bot.domain.commands.changes import (
     Archive,
-    Best,
-    Cancel,
-    Compare,
     Describe,
     FreezeModel,
-    Help,
-    History,
-    List,
-    Override,
-    Promote,
     Register,
-    Reject,
-    Requests,
-    Review,
     Rollback,
     SetTags,
-    Show,
-    ShowAudit,
-    ShowPolicy,
     Unblock,
     UnfreezeModel,
-    Validate,
-    Withdraw,
 )
 from bot.domain.commands.monitoring import GROUP, MonitorAdd
 from bot.domain.commands.parser import build, find_verb, parse
+from bot.domain.commands.queries import (
+    Best,
+    Compare,
+    Help,
+    History,
+    List,
+    Requests,
+    Show,
+    ShowAudit,
+    ShowPolicy,
+    Validate,
+)
+from bot.domain.commands.requests import Approve, Cancel, Override, Promote, Reject, Review, Withdraw
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import short
 from bot.domain.policy.authorization import Act
 from bot.domain.promotions.request import Request
 from bot.domain.registry.messages import best_sentence
 from bot.domain.registry.model import parse_version
+from bot.slack.audit import answers
+from bot.slack.commands import help_text
 from bot.slack.core.blocks import Message, said
 from bot.slack.core.mrkdwn import unescape
 from bot.slack.delivery.publisher import timeline_picture
 from bot.slack.policy import answers as policy_answers
 from bot.slack.promotions import modals
 from bot.slack.registry import answers as registry_answers
+from bot.slack.rollbacks import modal
 from bot.slack.rollbacks.history import timeline
 from handlers.errors import explain
 from handlers.slack import monitoring
@@ -90,7 +89,7 @@ def do(desk: Desk, place: Place, text: str) -> Answer:
         _form(desk, place, error)
         return None
     if command is None:
-        return registry_answers.menu()
+        return help_text.menu()
     return _VERBS[type(command)](desk, place, command)
 
 
@@ -150,7 +149,7 @@ def ask_for_rollback(desk: Desk, place: Place, given: dict[str, str]) -> None:
     draft = given | {"verb": Rollback.verb}
 
     def make() -> dict[str, Any]:
-        return modals.rollback(desk.registrar.errands.draft(caller, draft, where=place.channel), given)
+        return modal.rollback(desk.registrar.errands.draft(caller, draft, where=place.channel), given)
 
     desk.show_modal(place, make)
 
@@ -174,8 +173,8 @@ _REASONS = {Act.REJECT: modals.reject, Act.OVERRIDE: modals.override, Act.REVIEW
 
 def _help(desk: Desk, place: Place, command: Help) -> Answer:
     if command.about == GROUP:
-        return registry_answers.help_group(GROUP)
-    return registry_answers.help_verb(find_verb(command.about)) if command.about else registry_answers.help_all()
+        return help_text.help_group(GROUP)
+    return help_text.help_verb(find_verb(command.about)) if command.about else help_text.help_all()
 
 
 def _list(desk: Desk, place: Place, command: List) -> Answer:
@@ -278,7 +277,7 @@ def _policy(desk: Desk, place: Place, command: ShowPolicy) -> Answer:
 
 def _audit(desk: Desk, place: Place, command: ShowAudit) -> Answer:
     lookups = desk.registrar.lookups
-    desk.look_up(place, lambda: policy_answers.audit(command, *lookups.audit(command)))
+    desk.look_up(place, lambda: answers.audit(command, *lookups.audit(command)))
     return None
 
 

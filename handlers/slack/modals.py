@@ -7,12 +7,15 @@ from typing import Any
 
 from slack_bolt import Ack, App
 
-from bot.domain.commands.catalog import Promote, Reject, Rollback
+from bot.domain.commands.changes import Rollback
 from bot.domain.commands.parser import build
+from bot.domain.commands.requests import Promote, Reject
 from bot.domain.core.errors import BadInput, RegistrarError
 from bot.domain.core.sentence import Say, short
 from bot.domain.policy.authorization import Act
+from bot.slack.core import forms
 from bot.slack.promotions import modals
+from bot.slack.rollbacks import modal
 from handlers.errors import explain
 from handlers.slack.interactions import Desk
 from handlers.slack.replies import Place, of_interaction
@@ -34,7 +37,7 @@ def register(app: App, desk: Desk) -> None:
     app.view(modals.REJECT)(_listener(desk, _reject))
     app.view(modals.OVERRIDE)(_listener(desk, _override))
     app.view(modals.REVIEW)(_listener(desk, _review))
-    app.view(modals.ROLLBACK)(_listener(desk, _rollback))
+    app.view(modal.ROLLBACK)(_listener(desk, _rollback))
 
 
 def _listener(desk: Desk, act: Callable[[Desk, Place, str, dict[str, str]], None]) -> Callable[..., None]:
@@ -42,7 +45,7 @@ def _listener(desk: Desk, act: Callable[[Desk, Place, str, dict[str, str]], None
         view = body["view"]
         place = of_interaction(body)
         try:
-            act(desk, place, str(view.get("private_metadata") or ""), modals.values(view.get("state") or {}))
+            act(desk, place, str(view.get("private_metadata") or ""), forms.values(view.get("state") or {}))
         except _FieldError as error:
             ack(response_action="errors", errors=error.answer)
             return

@@ -32,10 +32,11 @@ from bot.domain.core.sentence import Say, short
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.views import MonitorView
+from bot.slack.core import forms
 from bot.slack.core.blocks import Message, said
 from bot.slack.delivery.publisher import Attached, file_name
 from bot.slack.monitoring import answers as monitoring_answers
-from bot.slack.promotions import modals
+from bot.slack.monitoring import modal
 from handlers.errors import explain
 from handlers.slack import home
 from handlers.slack.interactions import Desk
@@ -54,7 +55,7 @@ def register(app: App, desk: Desk) -> None:
     """Listen to the buttons of monitors, and to the form that adds one."""
     for action, act in _BUTTONS.items():
         app.action(action)(_on_click(desk, act))
-    app.view(modals.MONITOR)(_on_submit(desk))
+    app.view(modal.MONITOR)(_on_submit(desk))
 
 
 # -- typed -------------------------------------------------------------------------------------------------------------
@@ -65,7 +66,7 @@ def ask_for_monitor(desk: Desk, place: Place, given: dict[str, str]) -> None:
 
     def make() -> dict[str, Any]:
         draft = desk.registrar.errands.draft(desk.caller(place), {"verb": MonitorAdd.verb} | given, where=place.channel)
-        return modals.monitor(draft, given, desk.registrar.monitors.sources())
+        return modal.monitor(draft, given, desk.registrar.monitors.sources())
 
     desk.show_modal(place, make)
 
@@ -326,7 +327,7 @@ def _on_submit(desk: Desk) -> Callable[..., None]:
     def on_submit(ack: Ack, body: dict[str, Any]) -> None:
         view, place = body["view"], of_interaction(body)
         state = view.get("state") or {}
-        fields, shown = modals.values(state), set(state.get("values") or {})
+        fields, shown = forms.values(state), set(state.get("values") or {})
         try:
             before = desk.registrar.errands.drafted(str(view.get("private_metadata") or ""))
             answer = _add(desk, place, _filled_in(before.command, fields, shown))
@@ -353,7 +354,7 @@ def _filled_in(typed: dict[str, Any], fields: dict[str, str], shown: set[str]) -
             raise BadInput(f"{field}: name the {label}.")
     if fields.get("rule") != "threshold" and (fields.get("greater_than") or fields.get("less_than")):
         fields = fields | {"rule": "threshold"}  # a bound was filled in, so it is meant
-    return build(MonitorAdd, kept | {key: value for key, value in fields.items() if key in modals.MONITOR_FIELDS})
+    return build(MonitorAdd, kept | {key: value for key, value in fields.items() if key in modal.MONITOR_FIELDS})
 
 
 def _under_it(sentence: str) -> str:
@@ -364,10 +365,10 @@ def _under_it(sentence: str) -> str:
 
 def _field_of(error: RegistrarError, sentence: str) -> str:
     """Return the field of the form that an error is about: it says so, or its sentence names the flag."""
-    if isinstance(error, WrongField) and error.field in modals.MONITOR_FIELDS:
+    if isinstance(error, WrongField) and error.field in modal.MONITOR_FIELDS:
         return error.field
     found = re.search(r"--([a-z-]+)", sentence)
     field = found[1].replace("-", "_") if found else ""
-    if field in modals.MONITOR_FIELDS:
+    if field in modal.MONITOR_FIELDS:
         return field
     return "name" if "monitor" in sentence.lower() and "model" not in sentence.lower() else "model"

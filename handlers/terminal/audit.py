@@ -15,12 +15,12 @@ from rich.text import Text
 from bot.domain.audit import messages as audit_messages
 from bot.domain.audit.anchors import AnchoredHead, read_anchors
 from bot.domain.audit.events import Head, from_canonical
-from bot.domain.commands.arguments import begin
 from bot.domain.commands.base import Command
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.numbers import counted
+from bot.domain.core.relative_time import begin
 from bot.domain.core.sentence import Code, Name, Say, say
-from bot.domain.promotions import messages as promotion_messages
+from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions.request import Request
 from bot.ledger import SqlLedger, audit_chain
 from bot.ledger.audit_chain import Record
@@ -28,9 +28,9 @@ from bot.ledger.schema import Age
 from bot.ports import Reading
 from bot.settings import read_settings
 from handlers.terminal.command_line.commands import AuditExport, AuditShow, AuditVerify
+from handlers.terminal.command_line.document_keys import KEYS
 from handlers.terminal.command_line.grammar import Asked, Form
 from handlers.terminal.output import console, documents
-from handlers.terminal.output.documents import KEYS
 
 PAGE = 1000  # rows that are in memory at a time
 
@@ -65,7 +65,7 @@ def _show(ledger: SqlLedger, command: AuditShow, form: Form) -> int:
         document = {"events": events, "more": more, "unreviewed": [one.id for one in waiting]}
         console.write(documents.to_json(document, console.encoding()))
     else:
-        head = promotion_messages.unreviewed(waiting, datetime.now(UTC))
+        head = break_glass_messages.unreviewed(waiting, datetime.now(UTC))
         console.write(console.draw(lambda _: [*([Text(str(head))] if head else []), *_listed(command, shown, more)]))
     return 0
 
@@ -117,7 +117,7 @@ def _verify(ledger: SqlLedger, command: AuditVerify, form: Form) -> int:
 
         head, waiting = reading.head(), _to_review(ledger, reading)
         fault = audit_chain.verify(audit_chain.stream(page), head, anchors=anchors or ())
-    review = promotion_messages.unreviewed(waiting, datetime.now(UTC))
+    review = break_glass_messages.unreviewed(waiting, datetime.now(UTC))
     said = audit_chain.told(fault) if fault else _is_whole(head, anchors)
     advice = audit_chain.advice(fault) if fault else None
     if form is Form.JSON:

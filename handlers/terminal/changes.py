@@ -13,23 +13,17 @@ from typing import Any
 
 from bot.domain.audit.events import Tag
 from bot.domain.commands.base import Command
-from bot.domain.commands.catalog import (
-    Approve,
+from bot.domain.commands.changes import (
     Archive,
-    Cancel,
     Describe,
     FreezeModel,
-    Override,
-    Promote,
     Register,
-    Reject,
-    Review,
     Rollback,
     SetTags,
     Unblock,
     UnfreezeModel,
-    Withdraw,
 )
+from bot.domain.commands.requests import Approve, Cancel, Override, Promote, Reject, Review, Withdraw
 from bot.domain.core.actors import Caller, Profile
 from bot.domain.core.ci_run import ci_around
 from bot.domain.core.errors import (
@@ -43,12 +37,14 @@ from bot.domain.core.errors import (
 )
 from bot.domain.core.numbers import counted
 from bot.domain.core.sentence import Code, Mention, Name, Say, say
+from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Choice, Request, RequestState
 from bot.domain.rollbacks import messages as rollback_messages
+from bot.domain.transitions import messages
 from bot.domain.transitions.transition import Move, MoveKind, MoveState
 from bot.ports import Ask, AskState
-from bot.services.core.command_queue import Done, Origin
+from bot.services.core.commands import Done, Origin
 from handlers.api import documents
 from handlers.terminal.command_line.commands import HistoryImport, PromoteHere
 from handlers.terminal.command_line.grammar import Form
@@ -189,9 +185,7 @@ def _have_done(counter: Counter, command: Command, form: Form) -> Answer:
     counter.registrar.moves.run(done.model)
     with counter.registrar.context.ledger.read() as reading:
         move: Move = reading.move(done.move)
-    said = (
-        rollback_messages.answer(move) if move.kind is MoveKind.ROLLBACK else promotion_messages.archiving_ended(move)
-    )
+    said = rollback_messages.answer(move) if move.kind is MoveKind.ROLLBACK else messages.archiving_ended(move)
     code = {MoveState.DONE: 0, MoveState.FAILED: 1, MoveState.STALE: 4}.get(move.state, RegistryUnreachable.exit_code)
     return told(said, form, code, ask=ask.id, state=move.state.value)
 
@@ -261,7 +255,7 @@ def _review(counter: Counter, command: Review, form: Form) -> Answer:
     request = counter.registrar.reviews.review(
         _person(counter), command.request, reason=command.reason, origin="terminal"
     )
-    return _stands(counter, request, promotion_messages.review_counted(request), form)
+    return _stands(counter, request, break_glass_messages.review_counted(request), form)
 
 
 def _decided(counter: Counter, request: Request, said: Say, form: Form) -> Answer:

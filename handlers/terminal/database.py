@@ -167,7 +167,8 @@ def _moved(moved: Moved, url: str, *, is_dry: bool) -> Say:
 
 def _lift(command: DbAccept | DbDropPending, form: Form) -> int:
     """Lift the hold, as whoever sits here. Raises Refused where nothing is held, and RegistryUnreachable."""
-    from bot.bootstrap.build import build_for_terminal, open_ledger  # noqa: PLC0415 - MLflow takes seconds to load
+    from bot.bootstrap.build import build_for_terminal
+    from bot.bootstrap.storage import open_ledger  # noqa: PLC0415 - MLflow takes seconds to load
     from bot.policy_file import load_policy  # noqa: PLC0415
     from handlers.terminal.session import Counter, warn  # noqa: PLC0415
 

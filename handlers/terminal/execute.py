@@ -9,9 +9,11 @@ from typing import Any
 
 from rich.console import Console
 
-from bot.bootstrap.build import NoLedger, build_for_terminal, ledger_beside, open_ledger, policy_beside
+from bot.bootstrap.build import build_for_terminal
+from bot.bootstrap.storage import NoLedger, ledger_beside, open_ledger, policy_beside
 from bot.domain.commands.base import Command
-from bot.domain.commands.catalog import VERBS, Best, Compare, Validate
+from bot.domain.commands.catalog import VERBS
+from bot.domain.commands.queries import Best, Compare, Validate
 from bot.domain.core.errors import BadInput, LedgerUnavailable, Misconfigured, Refused, RegistrarError
 from bot.domain.core.sentence import Code, say
 from bot.domain.policy.policy import Policy

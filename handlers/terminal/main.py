@@ -110,7 +110,7 @@ def _own(words: Sequence[str]) -> int:
 
 def _verb(words: Sequence[str]) -> int:
     """Do what a verb says that Slack has, too. Raises SystemExit after its help, as argparse does."""
-    from bot.domain.commands.catalog import Help
+    from bot.domain.commands.queries import Help
     from handlers.terminal.command_line import grammar
 
     asked = grammar.read(words, [*OWN, *HELP, *VERSION])

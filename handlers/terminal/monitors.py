@@ -29,8 +29,10 @@ from bot.domain.commands.monitoring import (
 from bot.domain.core.durations import show_duration
 from bot.domain.core.errors import Unreachable
 from bot.domain.monitoring import messages as monitor_messages
-from bot.domain.monitoring.monitor import Monitor, Standing
+from bot.domain.monitoring import rule_messages
+from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.rules.false_rollbacks import expected
+from bot.domain.monitoring.state import Standing
 from handlers.terminal.command_line.grammar import Form
 from handlers.terminal.output import console
 from handlers.terminal.output.command_output import Answer, as_json, drawn, here, told
@@ -71,8 +73,8 @@ def _show(counter: Counter, command: MonitorShow, form: Form) -> Answer:
         return as_json(document(monitor, standing))
     lines = [
         f"{monitor.model} {monitor.name}: {monitor_messages.state(monitor, standing)} ({monitor_messages.value(standing)})",
-        str(monitor_messages.rule(monitor.rule)),
-        str(here(monitor_messages.action(monitor))),
+        str(rule_messages.rule(monitor.rule)),
+        str(here(rule_messages.action(monitor))),
         f"Source {monitor.rule.source}, every {show_duration(monitor.rule.every)}.",
         *([str(here(why))] if (why := monitor_messages.reason(monitor, standing)) else []),
     ]

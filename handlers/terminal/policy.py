@@ -12,31 +12,19 @@ from bot.domain.core.errors import Misconfigured, WrongPolicy
 from bot.domain.core.numbers import counted
 from bot.domain.core.sentence import Code, Say, say
 from bot.domain.policy.messages import what_holds
-from bot.domain.policy.policy import Policy, beaten_patterns, unsigned_endpoints
-from bot.domain.promotions.approvers import rules_for_others, unmeetable_rules
+from bot.domain.promotions.approvers import unmeetable_rules
 from bot.policy_file import parse_policy, read_text
 from bot.services.policy.reload import revision
 from bot.settings import read_settings
+from handlers.doctor.policy_notices import UNMEETABLE, notices
 from handlers.terminal.command_line.commands import PolicyCheck, PolicyShow
 from handlers.terminal.command_line.grammar import Asked, Form
 from handlers.terminal.output import console, documents
-
-UNMEETABLE = "This rule can't be met: {}."
 
 
 def act(asked: Asked) -> int:
     """Do what was asked for and return the exit code. Raises Misconfigured."""
     return _ACTS[type(asked.command)](asked.command, asked.form)
-
-
-def notices(policy: Policy) -> list[str]:
-    """Return what is right and worth knowing."""
-    kinds = (
-        ("Only people who aren't approvers can request here: {}.", rules_for_others(policy)),
-        ("Events go out unsigned for want of a secret_env: {}.", unsigned_endpoints(policy)),
-        ("This pattern holds for no model, since another one wins wherever it matches: {}.", beaten_patterns(policy)),
-    )
-    return [text.format(one) for text, found in kinds for one in found]
 
 
 def _check(command: PolicyCheck, form: Form) -> int:

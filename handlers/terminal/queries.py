@@ -10,17 +10,18 @@ from typing import Any
 from rich.text import Text
 
 from bot.domain.commands.base import Command
-from bot.domain.commands.catalog import History, List, Requests, Show
+from bot.domain.commands.queries import History, List, Requests, Show
 from bot.domain.core.actors import actor_id, as_person, shown
 from bot.domain.core.numbers import counted
 from bot.domain.core.sentence import Name, plain, short
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import approvals
+from bot.domain.registry import rollback_block
 from bot.domain.registry.model import Stage, VersionInfo
+from bot.domain.registry.rollback_block import Bar
 from bot.domain.rollbacks import history_messages
-from bot.domain.rollbacks import messages as rollback_messages
 from bot.domain.rollbacks.history import Timeline
-from bot.domain.rollbacks.rollback import Bar, Served
+from bot.domain.rollbacks.rollback import Served
 from handlers.api import documents
 from handlers.terminal.command_line.grammar import Form
 from handlers.terminal.output import console
@@ -90,14 +91,14 @@ def _show(counter: Counter, command: Show, form: Form) -> Answer:
     if command.page * PAGE < len(view.versions):
         typed = f"registrar show {shlex.quote(view.model.name)} --page {command.page + 1}"
         waiting.insert(0, Text(f"{counted(len(view.versions), 'version')}; older: {typed}"))
-    blocked = [Text(str(here(rollback_messages.blocked_by(one)))) for one in view.blocks.values()]
+    blocked = [Text(str(here(rollback_block.blocked_by(one)))) for one in view.blocks.values()]
     return drawn(lambda _: [head, Text(), table, *blocked, *waiting])
 
 
 def _card(counter: Counter, command: Show, form: Form) -> Answer:
     assert command.version is not None
     view = counter.registrar.lookups.card(command.model, command.version)
-    card, blocked = view.card, [here(rollback_messages.blocked_by(view.block))] if view.block else []
+    card, blocked = view.card, [here(rollback_block.blocked_by(view.block))] if view.block else []
     if form is Form.JSON:
         return as_json(
             {
@@ -194,7 +195,7 @@ def _version(one: VersionInfo, block: Bar | None) -> dict[str, Any]:
 
 
 def _blocked(block: Bar | None) -> str | None:
-    return str(rollback_messages.blocked(block)) if block else None
+    return str(rollback_block.blocked(block)) if block else None
 
 
 def _label(field: str) -> str:

@@ -14,9 +14,10 @@ from urllib.parse import quote
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from bot.bootstrap.build import NoLedger
+from bot.bootstrap.storage import NoLedger
 from bot.domain.commands.base import Command
-from bot.domain.commands.catalog import Cancel, Promote, Register
+from bot.domain.commands.changes import Register
+from bot.domain.commands.requests import Cancel, Promote
 from bot.domain.core import errors
 from bot.domain.core.actors import Automation
 from bot.domain.core.ci_run import ci_around, pack_ci
@@ -29,7 +30,7 @@ from bot.domain.core.errors import (
     RegistrarError,
 )
 from bot.domain.core.sentence import Code, say
-from bot.domain.rollbacks.rollback import Bar
+from bot.domain.registry.rollback_block import Bar
 from bot.domain.transitions.transition import Move
 from bot.ports import Reading
 from bot.settings import Settings

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bot.bootstrap.build import as_slack_knows, policy_beside
+from bot.bootstrap.slack import as_slack_knows
+from bot.bootstrap.storage import policy_beside
 from bot.domain.core.actors import Caller, Operator, Person, Profile
 from bot.domain.core.errors import SlackUnreachable
 from bot.registrar import Registrar

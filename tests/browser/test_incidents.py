@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, expect
 
-from bot.domain.monitoring.monitor import Outcome
+from bot.domain.monitoring.readings import Outcome
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp
 from tests.support.app.live_world import BAD, MONITOR, AcceleratedClock, MetricPusher, monitored_app, promote

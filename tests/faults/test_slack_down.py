@@ -14,7 +14,7 @@ from slack_sdk import WebClient
 from slack_sdk.socket_mode.builtin import SocketModeClient
 from slack_sdk.socket_mode.builtin.connection import Connection
 
-from bot.bootstrap.build import slack_client
+from bot.bootstrap.slack import slack_client
 from bot.domain.audit.events import Tag
 from bot.domain.core.actors import Person as SlackPerson
 from bot.domain.core.errors import SlackUnreachable

@@ -12,7 +12,7 @@ from apscheduler.events import EVENT_JOB_EXECUTED, EVENT_JOB_MAX_INSTANCES, EVEN
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from bot.domain.audit.anchors import read_anchors
-from bot.domain.monitoring.monitor import Pushed
+from bot.domain.monitoring.readings import Pushed
 from bot.registry.memory import MemoryRegistry
 from handlers import jobs
 from localslack import LocalSlack

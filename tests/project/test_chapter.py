@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from bot.domain.commands.catalog import VERBS
+from bot.domain.registry.model_card import ModelCard
 from bot.domain.transitions import registry_tags
-from bot.domain.transitions.model_card_sources import ModelCard
 from handlers.terminal.command_line.grammar import VERBS as TYPED
 from tests.support.github.workflow_runner import read
 from tests.support.paths import ROOT

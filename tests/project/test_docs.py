@@ -15,7 +15,7 @@ from bot.domain.audit.events import Tag
 from bot.domain.commands.catalog import ALIASES, VERBS
 from bot.domain.policy.authorization import Act, Who
 from bot.domain.policy.monitor_config import MonitorRule
-from bot.metrics.prometheus import SHAPES
+from bot.metrics.definitions import SHAPES
 from bot.settings import Settings
 from handlers.terminal.main import main
 from scripts import docs

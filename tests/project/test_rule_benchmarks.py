@@ -16,7 +16,7 @@ from scipy.stats import mannwhitneyu
 from benchmarks import counts, figures, peers, real, rules, scenarios
 from benchmarks.peers import FOR_BINARY, PEERS, Drop, Stretch, caught, false_rate, first_acts, tuned
 from benchmarks.tables import bounded, most
-from bot.domain.monitoring.rules.baselines import DAY
+from bot.domain.monitoring.rules.time_series import DAY
 
 DROP = 300  # the reading of `stretch` from which it's worse
 STRICT = {

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from bot.domain.core.errors import Misconfigured
-from bot.domain.monitoring.monitor import Answer
-from bot.domain.policy.policy import Policy, Source, read_policy
+from bot.domain.monitoring.readings import Answer
+from bot.domain.policy.parser import read_policy
+from bot.domain.policy.policy import Policy, Source
 from bot.ledger import SqlLedger
 from bot.ports import MetricSource, Query
 from bot.registry.memory import MemoryRegistry

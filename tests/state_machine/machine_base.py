@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bot.domain.audit.events import START, Event, Head, Tag
-from bot.domain.commands.catalog import UnfreezeModel
+from bot.domain.commands.changes import UnfreezeModel
 from bot.domain.commands.parser import parse
 from bot.domain.core.actors import Caller, Profile, actor_id
-from bot.domain.policy.policy import read_policy
+from bot.domain.policy.parser import read_policy
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Move, MoveKind, MoveState

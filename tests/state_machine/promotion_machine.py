@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from bot.domain.commands.catalog import FreezeModel, Rollback, Unblock
+from bot.domain.commands.changes import FreezeModel, Rollback, Unblock
 from bot.domain.commands.parser import parse
 from bot.domain.core.actors import Profile
 from bot.services.transitions.executor import LEASE

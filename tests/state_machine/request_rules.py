@@ -8,8 +8,8 @@ from datetime import timedelta
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from bot.domain.commands.catalog import Promote
 from bot.domain.commands.parser import parse
+from bot.domain.commands.requests import Promote
 from bot.domain.promotions.request import Choice
 from bot.services.transitions.executor import LEASE
 from tests.state_machine.fixtures import PEOPLE

@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, time, timedelta
-from enum import Enum
 from typing import Annotated, Any, get_args
 
 from pydantic import BeforeValidator
 
 from bot.domain.commands.base import Arg
-from bot.domain.core.durations import parse_duration
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, clean, say
 from bot.domain.registry.model import Stage, VersionRef, parse_target, parse_version
@@ -108,71 +105,6 @@ def _results(text: object) -> tuple[str, ...]:
     return tuple(_result(part) for word in words for part in str(word).split(",") if part.strip())
 
 
-class Day(Enum):
-    """A day in UTC as people say it: which one it is depends on when."""
-
-    TODAY = "today"
-    YESTERDAY = "yesterday"
-
-    def at(self, now: datetime) -> date:
-        """Return the day that is meant at `now`."""
-        return now.astimezone(UTC).date() - timedelta(days=self is Day.YESTERDAY)
-
-
-def moment(text: object) -> timedelta | datetime:
-    """Return a span of time or a moment. A moment without a zone is in UTC."""
-    if isinstance(text, timedelta | datetime):
-        return text
-    word = str(text).strip()
-    try:
-        return parse_duration(word)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(word)
-    except ValueError:
-        raise BadInput(
-            say(
-                "Can't read {word} as a time. Try {a}, {b}, or {c}.",
-                word=Name(word[:40]),
-                a=Code("2h"),
-                b=Code("7d"),
-                c=Code("2026-12-01T18:00"),
-            )
-        ) from None
-    if not 1900 <= moment.year < 2200:  # near its ends a calendar cannot change from one zone to another
-        raise BadInput(say("{word} is too far away.", word=Name(word[:40])))
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def past(text: object) -> timedelta | datetime | Day:
-    """Return from when on: a moment, the beginning of `today` or `yesterday`, or a span of time before now."""
-    return _day(text) or moment(text)
-
-
-def day_or_moment(text: object) -> timedelta | datetime | date | Day | None:
-    """Return a whole day (`2026-03-03`, `yesterday`), a moment, or a span of time before now."""
-    if text is None or isinstance(text, date):
-        return text
-    if said := _day(text):
-        return said
-    word = str(text).strip()
-    if not re.fullmatch(r"\d{4}-\d{1,2}-\d{1,2}", word):
-        return moment(text)
-    try:
-        day = date(*map(int, word.split("-")))
-    except ValueError:
-        raise BadInput(say("{word} isn't in the calendar.", word=Name(word))) from None
-    if not 1900 <= day.year < 2200:
-        raise BadInput(say("{word} is too far away.", word=Name(word)))
-    return day
-
-
-def _day(text: object) -> Day | None:
-    word = text.value if isinstance(text, Day) else str(text).strip().lower()
-    return next((day for day in Day if day.value == word), None)
-
-
 def to_description(text: object) -> str:
     """Return a description as it is kept. Raises BadInput for one that is too long."""
     words = clean(str(text)).strip()
@@ -218,16 +150,6 @@ Results = Annotated[
 RequestId = Annotated[
     str, BeforeValidator(_request_id), Arg("REQUEST", "the short id on the card", flags=("--request",))
 ]
-
-
-def begin(since: timedelta | datetime | Day, now: datetime) -> datetime:
-    """Return the moment that is meant: itself, when a day began, or that long before now (at most the first date)."""
-    if isinstance(since, Day):
-        return datetime.combine(since.at(now), time(), UTC)
-    try:
-        return now - since if isinstance(since, timedelta) else since
-    except OverflowError:
-        return datetime.min.replace(tzinfo=UTC)
 
 
 def results(pairs: Sequence[str]) -> dict[str, float]:

@@ -16,7 +16,9 @@ from pydantic import ValidationError
 from bot.domain.commands import monitoring
 from bot.domain.commands.arguments import is_version
 from bot.domain.commands.base import Command, MissingArguments, amiss
-from bot.domain.commands.catalog import ALIASES, VERBS, Help, Promote
+from bot.domain.commands.catalog import ALIASES, VERBS
+from bot.domain.commands.queries import Help
+from bot.domain.commands.requests import Promote
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, clean, say
 

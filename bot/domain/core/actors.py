@@ -103,3 +103,6 @@ def shown(actor: Actor) -> Mention | Code:
     """Return the actor as a value for a sentence."""
     known = as_person(actor)
     return Mention(known.user) if isinstance(known, Person) else Code(known.name)
+
+
+WATCH = Automation("automated-monitor")  # who acts where a monitor acts

@@ -9,8 +9,10 @@ from datetime import datetime, timedelta
 from bot.domain.core.durations import show_duration
 from bot.domain.core.numbers import counted
 from bot.domain.core.sentence import Code, Name, Say, say
+from bot.domain.monitoring.assessment import Judgement
 from bot.domain.monitoring.incident import Chart
-from bot.domain.monitoring.monitor import Firing, Judgement, Monitor, Point
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Firing, Point
 from bot.domain.monitoring.views import bounds_of
 from bot.domain.policy.monitor_config import MonitorRule
 

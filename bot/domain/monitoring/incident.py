@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from bot.domain.core.actors import Actor, Automation
+from bot.domain.core.actors import Actor
 from bot.domain.core.sentence import Code, Name, Say, say
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.policy.freezes import Frozen
@@ -268,9 +268,6 @@ def _no_target(it: Situation) -> Say:
 def is_common_cause(failing: int, watching: int) -> bool:
     """Tell whether so many of a source's monitors fail that the source itself is in doubt."""
     return failing >= COMMON_COUNT and failing >= COMMON_SHARE * watching
-
-
-WATCH = Automation("automated-monitor")  # who acts where a monitor acts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,8 @@ from bot.domain.core.actors import Actor, Automation, shown
 from bot.domain.core.durations import show_duration
 from bot.domain.core.sentence import Code, Name, Say, joined, say
 from bot.domain.monitoring.incident import OF_ALL, Doing, Ending, Incident, IncidentKind, Tripped
-from bot.domain.monitoring.monitor import Monitor, State
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.state import State
 from bot.domain.rollbacks.messages import CANNOT_BE_TOLD, NOT_LOOKED_AT, UNFIT
 from bot.domain.transitions.transition import Move, MoveKind
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.domain.monitoring.incident import Chart, Incident, Tripped
-from bot.domain.monitoring.monitor import Measurement, Monitor, Outcome, Standing, State
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Measurement, Outcome
+from bot.domain.monitoring.state import Standing, State
 from bot.domain.policy.monitor_config import MonitorRule
 from bot.domain.registry.metric_direction import Direction
 from bot.domain.rollbacks.rollback import stretches

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bot.domain.core.actors import Actor, shown
 from bot.domain.core.durations import show_duration
 from bot.domain.core.numbers import number
-from bot.domain.core.sentence import Channel, Code, Mention, Name, Say, joined, say
-from bot.domain.policy.policy import (
+from bot.domain.core.sentence import Channel, Code, Mention, Name, Say, ended_with_period, joined, say
+from bot.domain.policy.freezes import Freeze, unfreeze_hint
+from bot.domain.policy.gate_config import (
     CardGate,
-    FreezeWindow,
     Gate,
     InStagingGate,
     MetricGate,
-    ModelRules,
     NotBlockedGate,
-    Policy,
     SemverGate,
     SignatureGate,
-    TargetRule,
 )
+from bot.domain.policy.policy import FreezeWindow, ModelRules, Policy, TargetRule
 from bot.domain.registry.model import TARGETS, Stage
 
 
@@ -158,3 +157,39 @@ def _people(policy: Policy, names: Sequence[str]) -> list[object]:
             else [say("{role} ({who})", role=Code(name), who=[Mention(one) for one in behind] or ["nobody"])]
         )
     return found
+
+
+def froze(freeze: Freeze) -> Say:
+    """Return what channels hear of a freeze."""
+    until = say(" until {when}", when=freeze.until) if freeze.until else say("")
+    return say(
+        "❄️ {who} froze Production of {what}{until}: {why} Nothing moves there. To lift it: {lift}",
+        who=shown(freeze.by),
+        what=_frozen_thing(freeze),
+        until=until,
+        why=ended_with_period(freeze.reason),
+        lift=unfreeze_hint(freeze.model),
+    )
+
+
+def frozen_by_you(freeze: Freeze) -> Say:
+    """Return the answer to whoever froze Production."""
+    return say(
+        "Production of {what} is frozen, and the channel is told. To lift it: {lift}",
+        what=_frozen_thing(freeze),
+        lift=unfreeze_hint(freeze.model),
+    )
+
+
+def unfroze(freeze: Freeze, by: Actor, reason: str) -> Say:
+    """Return what channels hear of a freeze that was lifted."""
+    return say(
+        "{who} lifted the freeze of Production of {what}{why}",
+        who=shown(by),
+        what=_frozen_thing(freeze),
+        why=say(": {reason}", reason=ended_with_period(reason)) if reason else ".",
+    )
+
+
+def _frozen_thing(freeze: Freeze) -> object:
+    return Name(freeze.model) if freeze.model else "every model"

@@ -5,97 +5,28 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bot.domain.core.cron_windows import check_cron
 from bot.domain.core.durations import Duration
-from bot.domain.core.errors import Misconfigured, WrongPolicy
 from bot.domain.core.sentence import Code, Say, say
 from bot.domain.core.strict_model import Part
+from bot.domain.policy.gate_config import (
+    Gate,
+)
 from bot.domain.policy.model_patterns import covers, is_plain
 from bot.domain.policy.monitor_config import MonitorRule
 from bot.domain.policy.monitor_validation import unfit
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.model_card_sources import ModelCard
-from bot.domain.transitions.serving_check import ASKED_EVERY, GIVEN_UP_AFTER
 
-
-class MetricGate(Part):
-    """A metric's bound: absolute, or against the incumbent."""
-
-    metric: str  # the metric's name, as the run logged it
-    at_least: float | None = None  # the lowest value that passes
-    at_most: float | None = None  # the highest value that passes
-    not_worse_than_incumbent_by: float | None = None  # how much worse than the incumbent it may be
-
-    @model_validator(mode="after")
-    def _has_a_bound(self) -> MetricGate:
-        if self.at_least is None and self.at_most is None and self.not_worse_than_incumbent_by is None:
-            raise ValueError("needs at_least, at_most or not_worse_than_incumbent_by")
-        return self
-
-
-class CardGate(Part):
-    """Fields of the metadata card that must be filled."""
-
-    card: list[str] = Field(min_length=1)  # names of fields, as docs/metadata.md lists them
-
-    @model_validator(mode="after")
-    def _names_fields_of_the_card(self) -> CardGate:
-        for name in self.card:
-            if name not in ModelCard.model_fields:
-                near = difflib.get_close_matches(name, ModelCard.model_fields, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"fields are: {', '.join(ModelCard.model_fields)}"
-                raise ValueError(f"{name!r} is no field of the metadata card; {hint}")
-        return self
-
-
-class SignatureGate(Part):
-    """The signature must accept what the incumbent's accepts."""
-
-    signature: Literal["compatible"]  # the word compatible
-
-
-class SemverGate(Part):
-    """The version must have a semver."""
-
-    semver: Literal["set"]  # the word set
-
-
-class NotBlockedGate(Part):
-    """Whether a version that was rolled back as bad is refused until it's unblocked. Without this gate, it is."""
-
-    not_blocked: bool = Field(strict=True)  # true, or false to let blocked versions pass
-
-
-class InStagingGate(Part):
-    """How long the version must have been in Staging."""
-
-    in_staging_for: Duration  # how long, such as 24h
-
-
-def _gate_kind(gate: Any) -> str:
-    for key in ("metric", "card", "signature", "semver", "not_blocked", "in_staging_for"):
-        if (key in gate) if isinstance(gate, Mapping) else hasattr(gate, key):
-            return key
-    return "metric"
-
-
-Gate = Annotated[
-    Annotated[MetricGate, Tag("metric")]
-    | Annotated[CardGate, Tag("card")]
-    | Annotated[SignatureGate, Tag("signature")]
-    | Annotated[SemverGate, Tag("semver")]
-    | Annotated[NotBlockedGate, Tag("not_blocked")]
-    | Annotated[InStagingGate, Tag("in_staging_for")],
-    Discriminator(_gate_kind),
-]
+ASKED_EVERY = timedelta(seconds=5)
+GIVEN_UP_AFTER = timedelta(minutes=10)  # then the thread says that it does not serve what the registry says
 
 
 class FreezeWindow(Part):
@@ -361,17 +292,6 @@ def is_slack_id(text: str) -> bool:
     return len(text) > 1 and text[0] in "UWS" and text.isascii() and text.isalnum() and text.upper() == text
 
 
-def read_policy(data: object) -> Policy:
-    """Return the policy that the parsed file holds. Raises Misconfigured with every fault, each with its path."""
-    if not isinstance(data, Mapping):
-        raise Misconfigured("The policy file must hold keys such as channel, roles and models.")
-    try:
-        return Policy.model_validate(data)
-    except ValidationError as error:
-        faults = [fault for one in _errors(data, error) for fault in _faults(one)]
-        raise WrongPolicy(say("The policy file is wrong. {faults}", faults=" ".join(faults)), faults) from error
-
-
 def unsigned_endpoints(policy: Policy) -> list[str]:
     """Return who is told of moves without a signature, so that they cannot know who tells them."""
     return [f"notify.{at} ({one.shown})" for at, one in enumerate(policy.notify) if one.secret_env is None]
@@ -436,94 +356,3 @@ def _named_people(policy: Policy) -> Iterator[tuple[str, list[str]]]:
                 yield f"models.{pattern}.{target}.override", rule.override
         if rules.rollback:
             yield f"models.{pattern}.rollback.by", rules.rollback.by
-
-
-def _errors(data: Mapping[str, Any], error: ValidationError) -> list[Any]:
-    """Return pydantic's errors; where all are unknown keys, also those that show once these are left out."""
-    found: list[Any] = list(error.errors())
-    if not found or any(one["type"] != "extra_forbidden" for one in found):
-        return found
-    places = [_path_in_file(one["loc"]) for one in found]
-    try:
-        Policy.model_validate(_without(data, places))
-    except ValidationError as more:
-        beside = [tuple(place[:-1]) for place in places if len(place) > 1]  # there the lack may be a misspelt key's
-        found += [one for one in more.errors() if tuple(_path_in_file(one["loc"])) not in beside]
-    return found
-
-
-def _without(data: Any, places: Sequence[Sequence[int | str]]) -> Any:
-    """Return a copy of the file's data without what stands at these places."""
-    if isinstance(data, Mapping):
-        pairs = data.items()
-    elif isinstance(data, list):
-        pairs = enumerate(data)  # type: ignore[assignment]
-    else:
-        return data
-    gone = {place[0] for place in places if len(place) == 1}
-    left = {
-        key: _without(value, [place[1:] for place in places if len(place) > 1 and place[0] == key])
-        for key, value in pairs
-        if key not in gone
-    }
-    return left if isinstance(data, Mapping) else list(left.values())
-
-
-def _faults(error: Any) -> list[str]:
-    """Return the sentences about one of pydantic's errors: ours can hold several, one a line."""
-    path = _path_in_file(error["loc"])
-    if error["type"] == "extra_forbidden":
-        return [_unknown_key(path)]
-    where = ".".join(str(step) for step in path)
-    return [_fault(where, line) for line in str(error["msg"]).removeprefix("Value error, ").split("\n")]
-
-
-def _fault(where: str, message: str) -> str:
-    end = "" if message.endswith("?") else "."
-    return f"{where}: {message[:1].lower() + message[1:]}{end}" if where else f"{message}{end}"
-
-
-def _path_in_file(loc: tuple[int | str, ...]) -> list[int | str]:
-    """Return the error's place without the step that pydantic adds for the kind of a gate."""
-    before = (None, None, *loc)
-    steps = zip(loc, before, before[1:], strict=False)
-    return [step for step, two, one in steps if not (two == "gates" and isinstance(one, int))]
-
-
-def _unknown_key(path: list[int | str]) -> str:
-    key, where = str(path[-1]), ".".join(str(step) for step in path)
-    known = _known_keys(path[:-1])
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return f"{where}: unknown key; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}.")
-
-
-_KEYS: dict[str, type[BaseModel]] = {
-    "staging": TargetRule,
-    "production": TargetRule,
-    "rollback": RollbackRule,
-    "monitors": MonitorRule,
-    "clients": ApiClient,
-    "notify": Endpoint,
-    "serving": ServingProbe,
-    "anchor": Anchor,
-    "models": ModelRules,
-    "freeze": FreezeWindow,
-    "policy": EditRule,
-}
-
-
-def _known_keys(path: list[int | str]) -> list[str]:
-    """Return the keys that may stand at `path`: of the innermost part that it names."""
-    if not path:
-        return _keys_of(Policy)
-    if "gates" in path:
-        gates = (MetricGate, CardGate, SignatureGate, SemverGate, NotBlockedGate, InStagingGate)
-        return [name for gate in gates for name in gate.model_fields]
-    for step in reversed(path):
-        if step in _KEYS:
-            return _keys_of(_KEYS[str(step)])
-    return _keys_of(Policy)
-
-
-def _keys_of(part: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in part.model_fields.items()]

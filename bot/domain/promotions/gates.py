@@ -12,7 +12,8 @@ from typing import Protocol
 from bot.domain.core.durations import show_duration
 from bot.domain.core.numbers import delta, number
 from bot.domain.core.sentence import Code, Say, say, short
-from bot.domain.policy.policy import (
+from bot.domain.policy.gate_config import (
+    VALIDATION,
     CardGate,
     Gate,
     InStagingGate,
@@ -25,14 +26,13 @@ from bot.domain.promotions.request import Request
 from bot.domain.promotions.snapshot import GateResult, Seen
 from bot.domain.registry.metric_direction import Direction, direction_of
 from bot.domain.registry.model import Signature, Stage, VersionInfo
+from bot.domain.registry.model_card import ModelCard
+from bot.domain.registry.rollback_block import Bar
 from bot.domain.registry.signature_changes import breaks
-from bot.domain.rollbacks.rollback import Bar
-from bot.domain.transitions.model_card_sources import ModelCard
 
 SIGNATURE = "signature"
 CARD = "metadata card"
 NOT_BLOCKED = "not_blocked"  # what the results of these gates are called
-VALIDATION = "validation_"  # before a metric's name: the asker's own result and no other
 SHOWN = 3  # breaks of a signature, or metrics that changed, that one sentence names; of more, the rest is counted
 NEARLY = 1e-9  # of the bound: 0.9 - 0.01 is 0.89 for people, and not quite for floating point
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
-from bot.domain.core.actors import Actor, Person, shown
+from bot.domain.core.actors import Person, shown
 from bot.domain.core.durations import show_duration
 from bot.domain.core.sentence import Channel, Code, Mention, Name, Say, ended_with_period, joined, say
-from bot.domain.policy.freezes import Freeze, unfreeze_hint
 from bot.domain.promotions.gates import NOT_BLOCKED, told
 from bot.domain.promotions.request import Choice, Request, RequestState, Vote
 from bot.domain.promotions.snapshot import Seen
 from bot.domain.registry.model import Stage
-from bot.domain.registry.semver import Proposal
-from bot.domain.rollbacks.messages import unblock_hint
-from bot.domain.transitions.transition import Move, MoveState
+from bot.domain.registry.rollback_block import unblock_hint
 
 MENTIONED = 6  # people named in one sentence; of more, the rest is counted
 
@@ -145,11 +142,6 @@ def override_lapsed(rule: str) -> Say:
     return say("The override of its failed gates no longer counts: {why}.", why=lapsed_by(rule))
 
 
-def glass_lapsed(rule: str) -> Say:
-    """Return why a move without approvals isn't made after all."""
-    return say("The person who broke the glass can no longer do that: {why}.", why=lapsed_by(rule))
-
-
 def not_moved_in_time(request: Request) -> Say:
     """Return why an approved request ends that wasn't moved before it expired."""
     return say("Approved, but not moved by {when}.", when=request.expires_at)
@@ -218,116 +210,6 @@ def reminder_to_you(request: Request, now: datetime) -> Say:
     )
 
 
-def broke_glass(request: Request) -> Say:
-    """Return what the channel hears of a version that is moved without approvals."""
-    return say(
-        "🚨 {who} broke the glass: {model} goes {path} without approvals. {why} Recorded in the audit log.{review}",
-        who=shown(request.requester),
-        model=Name(request.model),
-        path=path(request),
-        why=ended_with_period(request.reason),
-        review=_review_by(request),
-    )
-
-
-def _review_by(request: Request) -> Say:
-    if request.review_due is None:
-        return say("")
-    return say(" Someone else has to review it by {due}: {review}", due=request.review_due, review=review_it(request))
-
-
-def review_it(request: Request) -> Code:
-    """Return the command that reviews it."""
-    return Code(f'/model review {request.id} --reason "…"')
-
-
-def review_due_soon(request: Request, people: Sequence[str]) -> Say:
-    """Return what the thread hears before the date of a review; `people` can give it."""
-    who: list[object] = [Mention(one) for one in people[:MENTIONED]]
-    who += [f"{len(people) - MENTIONED} more"] if len(people) > MENTIONED else []
-    return say(
-        "Not reviewed yet; due by {due}: {who}. {review}",
-        due=request.review_due,
-        who=who or ["nobody who can review it is known"],
-        review=review_it(request),
-    )
-
-
-def review_due_to_you(request: Request) -> Say:
-    """Return what someone hears directly who can review it."""
-    return say(
-        "{who} broke the glass: {model} {path}. {why} Review it by {due}: {review}",
-        who=shown(request.requester),
-        model=Name(request.model),
-        path=path(request),
-        why=ended_with_period(request.reason),
-        due=request.review_due,
-        review=review_it(request),
-    )
-
-
-def review_overdue(request: Request) -> Say:
-    """Return what the channel and the thread hear once a review is overdue."""
-    return say(
-        "⚠️ Nobody has reviewed the broken glass of {id} ({model} {path}, by {who}). It was due by {due}. {review}",
-        id=Code(request.id),
-        model=Name(request.model),
-        path=path(request),
-        who=shown(request.requester),
-        due=request.review_due,
-        review=review_it(request),
-    )
-
-
-def reviewed(request: Request) -> Say:
-    """Return the news of a review, for the thread."""
-    assert request.reviewed_by is not None
-    return say("{who} reviewed it: {why}", who=shown(request.reviewed_by), why=request.review_reason)
-
-
-def reviewed_for_you(request: Request) -> Say:
-    """Return what the person who broke the glass hears directly."""
-    return say("{model} {path}: {news}", model=Name(request.model), path=path(request), news=reviewed(request))
-
-
-def review_counted(request: Request) -> Say:
-    """Return the answer to the reviewer."""
-    return say(
-        "Reviewed: {model} {path}, moved by {who}. The thread and the audit log have it.",
-        model=Name(request.model),
-        path=path(request),
-        who=shown(request.requester),
-    )
-
-
-def unreviewed(waiting: Sequence[Request], now: datetime) -> Say | None:
-    """Return how many broken glasses nobody has reviewed yet; None where there are none."""
-    if not waiting:
-        return None
-    ids: list[object] = [Code(one.id) for one in waiting[:MENTIONED]]
-    ids += [f"{len(waiting) - MENTIONED} more"] if len(waiting) > MENTIONED else []
-    overdue = sum(one.review_due is not None and one.review_due <= now for one in waiting)
-    return say(
-        "Break glass without a review: {n}, {overdue} overdue ({ids}).", n=len(waiting), overdue=overdue, ids=ids
-    )
-
-
-def glass_broken(request: Request) -> Say:
-    """Return what whoever broke the glass hears: how the move ended, or that it waits."""
-    if request.state.is_open:
-        return say(
-            "{model} goes {path} as soon as MLflow answers, without approvals; the channel is alarmed.",
-            model=Name(request.model),
-            path=path(request),
-        )
-    return ended(request)
-
-
-def set_aside(version: int) -> Say:
-    """Return why a request ended when somebody moved a version to its stage in an emergency."""
-    return say("The glass was broken for {v} meanwhile.", v=Code(f"v{version}"))
-
-
 def waits_for_freeze(why: Say) -> Say:
     """Return the news that an approved move waits until Production is no longer frozen."""
     return say("Approved, and not moved yet. {why} The move is made when that is over.", why=why)
@@ -336,42 +218,6 @@ def waits_for_freeze(why: Say) -> Say:
 def frozen_now(why: Say) -> Say:
     """Return what is added to an answer while Production is frozen."""
     return say("Mind: {why} Until then nobody can approve it.", why=why)
-
-
-def froze(freeze: Freeze) -> Say:
-    """Return what channels hear of a freeze."""
-    until = say(" until {when}", when=freeze.until) if freeze.until else say("")
-    return say(
-        "❄️ {who} froze Production of {what}{until}: {why} Nothing moves there. To lift it: {lift}",
-        who=shown(freeze.by),
-        what=_frozen_thing(freeze),
-        until=until,
-        why=ended_with_period(freeze.reason),
-        lift=unfreeze_hint(freeze.model),
-    )
-
-
-def frozen_by_you(freeze: Freeze) -> Say:
-    """Return the answer to whoever froze Production."""
-    return say(
-        "Production of {what} is frozen, and the channel is told. To lift it: {lift}",
-        what=_frozen_thing(freeze),
-        lift=unfreeze_hint(freeze.model),
-    )
-
-
-def unfroze(freeze: Freeze, by: Actor, reason: str) -> Say:
-    """Return what channels hear of a freeze that was lifted."""
-    return say(
-        "{who} lifted the freeze of Production of {what}{why}",
-        who=shown(by),
-        what=_frozen_thing(freeze),
-        why=say(": {reason}", reason=ended_with_period(reason)) if reason else ".",
-    )
-
-
-def _frozen_thing(freeze: Freeze) -> object:
-    return Name(freeze.model) if freeze.model else "every model"
 
 
 def vote_counted(request: Request, approvals: int) -> Say:
@@ -409,11 +255,6 @@ def rejection_counted(request: Request) -> Say:
 def cancelled(request: Request) -> Say:
     """Return the answer to whoever cancelled."""
     return say("Cancelled {model} {path}.", model=Name(request.model), path=path(request))
-
-
-def staging_is_empty() -> Say:
-    """Return the news that a promotion took the only version out of Staging."""
-    return say("Staging is empty now.")
 
 
 def decided_before(request: Request) -> Say:
@@ -456,11 +297,6 @@ def tried_again() -> Say:
     return say("Approved, but something went wrong while it was moved. It is tried again; nobody has to do anything.")
 
 
-def alias_refused(alias: str, why: Say) -> Say:
-    """Return what is told of a move whose alias MLflow did not take."""
-    return say("The stage has moved, but MLflow refused the alias {alias}. {why}", alias=Code(alias), why=why)
-
-
 def request_stands() -> Say:
     """Return what somebody hears who asked while the registry is slow or down."""
     return say(
@@ -471,11 +307,6 @@ def request_stands() -> Say:
 def vote_stands() -> Say:
     """Return what somebody hears whose vote decided while the registry is slow or down."""
     return say("Your vote is recorded. MLflow is slow or away right now; the move is made as soon as it answers.")
-
-
-def answer_comes() -> Say:
-    """Return what somebody hears who looks something up while the registry is slow or down."""
-    return say("MLflow is slow or away right now. The answer comes as soon as it does.")
 
 
 def ended(request: Request) -> Say:
@@ -532,116 +363,3 @@ def ended(request: Request) -> Say:
             )
         case _:
             return cancelled(request)
-
-
-def observed(move: Move) -> Say:
-    """Return what the poll found."""
-    return say(
-        "Found in MLflow: {v} is in {stage}. Nobody asked Registrar for it.",
-        v=Code(f"v{move.version}"),
-        stage=move.target,
-    )
-
-
-def archived(move: Move) -> Say:
-    """Return what the channel hears of a version that was taken aside."""
-    if move.reason:
-        return say(
-            "{who} archived {v} of {model}: {why}",
-            who=shown(move.actor),
-            v=Code(f"v{move.version}"),
-            model=Name(move.model),
-            why=move.reason,
-        )
-    return say(
-        "{who} archived {v} of {model}.", who=shown(move.actor), v=Code(f"v{move.version}"), model=Name(move.model)
-    )
-
-
-def archiving_ended(move: Move) -> Say:
-    """Return what somebody hears who had a version archived."""
-    v, model = Code(f"v{move.version}"), Name(move.model)
-    if move.state is MoveState.DONE:
-        return say("{v} of {model} is archived, read back from MLflow.", v=v, model=model)
-    if move.state in {MoveState.STALE, MoveState.FAILED}:
-        return say("{v} of {model} was not archived. {why}", v=v, model=model, why=move.why)
-    return say("{v} of {model} is archived as soon as MLflow answers; nobody has to do anything.", v=v, model=model)
-
-
-def archive_question(model: str, version: int | str) -> Say:
-    """Return the question before a version is taken aside."""
-    return say(
-        "Archive {v} of {model}? It leaves its stage; its files stay, and it can be promoted again.",
-        v=Code(version),
-        model=Name(model),
-    )
-
-
-def mended(move: Move) -> Say:
-    """Return what the thread of a finding hears after somebody pressed its button."""
-    who, v = shown(move.actor), Code(f"v{move.version}")
-    if move.state is MoveState.DONE:
-        return say(
-            "{who} mended it: {v} is the one version in {stage}, read back from MLflow.",
-            who=who,
-            v=v,
-            stage=move.target,
-        )
-    return say("{who} tried to mend it, and nothing was changed. {why}", who=who, why=move.why)
-
-
-def mending() -> Say:
-    """Return what whoever pressed the button hears."""
-    return say("Mending it. The thread tells when it is done.")
-
-
-def registered(model: str, version: int, proposal: Proposal, *, again: int | None, has_model: bool) -> Say:
-    """Return the answer to whoever registered a version: its semver, why, and what to mind."""
-    mind = []
-    if again is not None:
-        mind.append(say(" {v} was made of the same run.", v=Code(f"v{again}")))
-    if not has_model:
-        mind.append(say(" The run logged no model that could be read, so nothing can be loaded from this version yet."))
-    return say(
-        "Registered {v} of {model} as {semver}: {why}.{mind}",
-        v=Code(f"v{version}"),
-        model=Name(model),
-        semver=Code(proposal.semver),
-        why=joined(proposal.reasons, "; "),
-        mind=joined(mind, ""),
-    )
-
-
-def described(model: str, version: int | None) -> Say:
-    """Return the answer to whoever wrote a description."""
-    if version is None:
-        return say("The description of {model} is written.", model=Name(model))
-    return say("The description of {v} of {model} is written.", v=Code(f"v{version}"), model=Name(model))
-
-
-def tagged(model: str, version: int, tags: Mapping[str, str | None]) -> Say:
-    """Return the answer to whoever set tags."""
-    said = [
-        say("{key} is {value}", key=Code(key), value=Name(value)) if value else say("{key} is gone", key=Code(key))
-        for key, value in tags.items()
-    ]
-    return say("{v} of {model}: {said}.", v=Code(f"v{version}"), model=Name(model), said=said)
-
-
-def sent_directly(refused: str = "") -> Say:
-    """Say where a comparison or timeline is that was sent directly; `refused` is Slack's error code."""
-    if refused:
-        return say("Slack won't let me post here ({code}), so it's in our direct messages.", code=Code(refused))
-    return say(
-        "I can't post here, so it's in our direct messages. To see it here: {invite}", invite=Code("/invite @registrar")
-    )
-
-
-def kept() -> Say:
-    """Return what somebody hears who was asked whether to archive a version, and said no."""
-    return say("Kept as it is; nothing was changed.")
-
-
-def errand_stands() -> Say:
-    """Return what somebody hears who had something done while the registry is slow or down."""
-    return say("MLflow is slow or away right now. What you asked for is written down, and done as soon as it answers.")

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
-from bot.domain.commands.arguments import Day, begin
 from bot.domain.core.actors import Actor
 from bot.domain.core.errors import BadInput
+from bot.domain.core.relative_time import Day, begin
 from bot.domain.core.sentence import say
 from bot.domain.promotions.request import Request
 from bot.domain.registry.model import Stage

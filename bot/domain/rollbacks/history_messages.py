@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from bot.domain.core.actors import Actor, shown
+from bot.domain.core.actors import WATCH, Actor, shown
 from bot.domain.core.durations import show_duration
 from bot.domain.core.sentence import Code, Name, Say, joined, say, short
-from bot.domain.monitoring.incident import WATCH
 from bot.domain.promotions.request import Request
 from bot.domain.rollbacks.history import Change, Timeline, changes, write_day
 from bot.domain.rollbacks.rollback import Served, served_at

@@ -6,9 +6,10 @@ import shlex
 from collections.abc import Sequence
 
 from bot.domain.core.actors import Actor, Automation, shown
-from bot.domain.core.sentence import Code, Name, Say, ended_with_period, joined, say, short
+from bot.domain.core.sentence import Code, Name, Say, ended_with_period, joined, say
 from bot.domain.policy.freezes import Frozen
-from bot.domain.rollbacks.rollback import Bar, NotATarget
+from bot.domain.registry.rollback_block import unblock_hint
+from bot.domain.rollbacks.rollback import NotATarget
 from bot.domain.transitions.transition import Move, MoveState
 
 UNFIT = "{v} of {model} may not load: {why}. If you know better: {how}"
@@ -66,34 +67,6 @@ def barred(move: Move) -> Say:
         old=Code(f"v{move.expected_incumbent}"),
         how=unblock_hint(move.model, move.expected_incumbent),
     )
-
-
-def blocked(block: Bar) -> Say:
-    """Return why a version is blocked, for where everyone reads it: nobody is mentioned."""
-    return say(
-        "{v} is blocked: rolled back as bad ({when}). {why}",
-        v=Code(f"v{block.version}"),
-        when=block.at,
-        why=ended_with_period(short(block.reason, 300)),
-    )
-
-
-def blocked_by(block: Bar) -> Say:
-    """Return why a version is blocked, by whom, and how to unblock it."""
-    who = "" if isinstance(block.by, Automation) else say(" by {who}", who=shown(block.by))
-    return say(
-        "{v} was rolled back as bad{who} ({when}): {why} To unblock it: {how}",
-        v=Code(f"v{block.version}"),
-        when=block.at,
-        who=who,
-        why=ended_with_period(short(block.reason, 300)),
-        how=unblock_hint(block.model, block.version),
-    )
-
-
-def unblock_hint(model: str, version: int | None) -> Code:
-    """Return the command that unblocks a version."""
-    return Code(f'/model unblock {shlex.quote(model)} {version} --reason "…"')
 
 
 def tags_written() -> Say:

@@ -9,28 +9,13 @@ from enum import Enum
 
 from bot.domain.core.actors import Actor
 from bot.domain.registry.model import Identity, Stage
+from bot.domain.registry.rollback_block import Bar
 from bot.domain.transitions.drift import Look
 from bot.domain.transitions.transition import Move, MoveKind, MoveState, time_of
 
 TRUSTED_AFTER = timedelta(hours=24)  # until an automation acts on an identity that was taken on trust
 
 BEFORE_US = "in Production before Registrar looked"  # why of the move that the first look writes down
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
-    """A version was rolled back as bad: until a person unblocks it, nothing rolls back to it, and gates refuse it."""
-
-    id: str
-    model: str
-    version: int
-    move: str  # the rollback's
-    at: datetime
-    by: Actor
-    reason: str
-    cleared_at: datetime | None = None
-    cleared_by: Actor | None = None
-    clear_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from bot.domain.core.sentence import Code, Say, say
 from bot.domain.promotions.request import Request
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.rollback import Bar
+from bot.domain.registry.rollback_block import Bar
 from bot.domain.transitions.transition import Move, MoveKind, MoveState, time_of
 
 

@@ -2,79 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from math import isnan
-from typing import Annotated, Any
-
-from pydantic import BaseModel, ConfigDict
+from typing import Any
 
 from bot.domain.core.actors import Actor
 from bot.domain.promotions.request import Request, RequestState, Vote
 from bot.domain.registry.model import Dataset, ModelInfo, Package, RunInfo, Stage, VersionInfo
+from bot.domain.registry.model_card import ModelCard, _said, algorithm_of
 from bot.domain.transitions import registry_tags
 from bot.domain.transitions.transition import Move, MoveKind, MoveState
-
-
-@dataclass(frozen=True, slots=True)
-class From:
-    """Where a field's value comes from, the first that has one; docs/metadata.md is made from it."""
-
-    words: str
-
-
-class ModelCard(BaseModel):
-    """What is known of one version. None, or nothing in it, is missing."""
-
-    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
-
-    model_name: Annotated[str, From("the registry")]
-    version: Annotated[int, From("the registry")]
-    semver: Annotated[str | None, From("version tag `semver`")] = None
-    stage: Annotated[str, From("the registry")]
-    training_date: Annotated[datetime | None, From("the run's start")] = None
-    training_duration_minutes: Annotated[float | None, From("the run's start and end")] = None
-    dataset_version: Annotated[
-        str | None, From("the run's logged dataset (name@digest), else tag or param `dataset_version`, `dataset`")
-    ] = None
-    data_size: Annotated[int | None, From("rows of the run's logged dataset, else tag or param `data_size`")] = None
-    metrics: Annotated[Mapping[str, float], From("the run's metrics; NaN and infinite ones count as missing")] = {}
-    framework: Annotated[str | None, From("the flavors of the model's MLmodel file, else tag or param")] = None
-    algorithm: Annotated[
-        str | None,
-        From(
-            "version tag `algorithm`, else the run's tag `estimator_name` (autologging), else its "
-            "param or tag `algorithm`, `model_type`, `estimator`, `model`, else "
-            "the class that the model's file names (scikit-learn, XGBoost, LightGBM), read without "
-            "loading it; of a pipeline its last step's"
-        ),
-    ] = None
-    hyperparameters: Annotated[Mapping[str, str], From("the run's params")] = {}
-    deployed_by: Annotated[
-        str | None, From("the ledger: who decided the move into Production, if Registrar made it")
-    ] = None
-    deployment_date: Annotated[datetime | None, From("the ledger: when Registrar moved it into Production")] = None
-    serving_endpoint: Annotated[str | None, From("version tag, else model tag, else run tag")] = None
-    use_case: Annotated[str | None, From("version tag, else model tag, else run tag")] = None
-    owner: Annotated[str | None, From("version tag, else model tag, else run tag, else the run's user")] = None
-    tags: Annotated[Mapping[str, str], From("the version's tags, without those that Registrar writes")] = {}
-    approval_status: Annotated[str | None, From("the ledger: the version's last request, else version tag")] = None
-    approver: Annotated[str | None, From("the ledger: who approved")] = None
-    approval_date: Annotated[datetime | None, From("the ledger: when it was decided")] = None
-    dependencies: Annotated[tuple[str, ...], From("requirements.txt beside the model's files")] = ()
-    git_commit: Annotated[str | None, From("the run's tag `mlflow.source.git.commit`")] = None
-
-    def missing(self) -> list[str]:
-        """Return the names of the fields that nobody has filled, in order."""
-        return [name for name in type(self).model_fields if getattr(self, name) in _EMPTY]
-
-    def completeness(self) -> float:
-        """Return the share of fields that are filled, from 0 to 1."""
-        return 1 - len(self.missing()) / len(type(self).model_fields)
-
-
-_EMPTY: tuple[Any, ...] = (None, "", (), {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,15 +58,6 @@ def fill(it: Sources) -> ModelCard:
         dependencies=it.package.dependencies if it.package else (),
         git_commit=run.tags.get("mlflow.source.git.commit"),
         **_approval(it),
-    )
-
-
-def algorithm_of(version: VersionInfo, run: RunInfo) -> str | None:
-    """Return the algorithm's name as somebody wrote it down, or None."""
-    return (
-        version.tags.get("algorithm")
-        or run.tags.get("estimator_name")
-        or _said(run, "algorithm", "model_type", "estimator", "model", "estimator_class")
     )
 
 
@@ -192,10 +121,6 @@ def _training_data(datasets: Iterable[Dataset]) -> Dataset | None:
 def _told(it: Sources, key: str) -> str | None:
     run_tags = it.run.tags if it.run else {}
     return it.version.tags.get(key) or it.model.tags.get(key) or run_tags.get(key)
-
-
-def _said(run: RunInfo, *names: str) -> str | None:
-    return next((value for name in names if (value := run.tags.get(name) or run.params.get(name))), None)
 
 
 def _named(actor: Actor) -> str:

@@ -15,9 +15,7 @@ from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Move, time_of
 
 FIRST_ASKED = timedelta(seconds=1)  # after the move
-ASKED_EVERY = timedelta(seconds=5)
 SEEN_MOST = 200  # characters of a report that are kept
-GIVEN_UP_AFTER = timedelta(minutes=10)  # then the thread says that it does not serve what the registry says
 
 
 class ServingState(Enum):

@@ -28,7 +28,8 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ColumnElement
 
 from bot.domain.monitoring.incident import Doing, Ending, IncidentKind
-from bot.domain.monitoring.monitor import Outcome, State
+from bot.domain.monitoring.readings import Outcome
+from bot.domain.monitoring.state import State
 from bot.domain.promotions.request import Choice, RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.drift import FindingKind

@@ -15,15 +15,8 @@ from urllib.parse import urlsplit
 from bot.domain.core.errors import RegistryRefused, UnknownModel, UnknownVersion
 from bot.domain.registry.model import TARGETS, Logged, ModelInfo, Package, RunInfo, Stage, VersionInfo
 from bot.ports import UNOBSERVED, Observer
-from bot.registry.checks import (
-    check_artifact,
-    check_description,
-    check_speakable,
-    check_tags,
-    prompt_in_the_way,
-    unknown_model,
-    unknown_version,
-)
+from bot.registry.checks import check_artifact, check_description, check_speakable, check_tags
+from bot.registry.errors import prompt_in_the_way, unknown_model, unknown_version
 from bot.registry.mlflow.artifacts import read_estimator, read_package
 from bot.registry.mlflow.connection import (
     Begin,

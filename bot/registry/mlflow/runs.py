@@ -9,7 +9,8 @@ from typing import Any
 
 from bot.domain.core.errors import BadInput, UnknownRun
 from bot.domain.registry.model import MODEL_TAG, VERSION_TAG, Logged, RunInfo
-from bot.registry.checks import RUNS_AT_ONCE, chosen, is_run_id, monitored, run_ids, unknown_run
+from bot.registry.checks import RUNS_AT_ONCE, chosen, is_run_id, monitored, run_ids
+from bot.registry.errors import unknown_run
 from bot.registry.mlflow.connection import Line
 from bot.registry.mlflow.entities import logged_metric, run_info
 from bot.registry.mlflow.rest_search import search_runs

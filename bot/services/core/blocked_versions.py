@@ -7,8 +7,8 @@ from functools import partial
 
 from bot.domain.core.errors import LedgerUnavailable, NoLedgerHere
 from bot.domain.registry.model import Identity, VersionInfo
+from bot.domain.registry.rollback_block import Bar
 from bot.domain.rollbacks import rollback as rollback_rules
-from bot.domain.rollbacks.rollback import Bar
 from bot.ports import Reading
 from bot.services.core.context import Context
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from bot import logging_context
-from bot.domain.audit.events import Event, Tag
+from bot.domain.audit.events import Tag
 from bot.domain.commands.base import Command
-from bot.domain.commands.catalog import Archive, Describe, Promote, Register, Rollback, SetTags
 from bot.domain.commands.parser import load
+from bot.domain.commands.requests import Promote
 from bot.domain.core.actors import Caller, actor_id, actor_of
-from bot.domain.core.ci_run import CiRun, pack_ci
+from bot.domain.core.ci_run import pack_ci
 from bot.domain.core.errors import (
     BadInput,
     FilesUnreachable,
@@ -27,9 +27,10 @@ from bot.domain.core.errors import (
 )
 from bot.domain.core.sentence import Say, say
 from bot.domain.policy.authorization import Act, Subject, authorize, standing
-from bot.domain.promotions.request import Request
 from bot.domain.transitions.transition import in_an_emergency
 from bot.ports import Ask, AskState, Writing
+from bot.services.core.command_events import _asked, _event, _refused
+from bot.services.core.commands import CALLED_OFF, AnotherAsk, Done, Hand, Origin, act_of
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import direct_note
 from bot.services.promotions.requests import Requests
@@ -40,60 +41,6 @@ log = logging.getLogger(__name__)
 FIRST_TRY = timedelta(seconds=15)
 ASK_RETRY = timedelta(seconds=2)  # how long an ask waits for a registry that did not answer
 ASK_RETRY_MOST = timedelta(minutes=1)
-
-CALLED_OFF = "CalledOff"  # in the place of an error: who asked took it back
-
-ACTS: dict[type[Command], Act] = {
-    Promote: Act.ASK,
-    Register: Act.REGISTER,
-    Describe: Act.DESCRIBE,
-    SetTags: Act.TAG,
-    Archive: Act.ARCHIVE,
-    Rollback: Act.ROLL_BACK,
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """How something was asked for from outside Slack.
-
-    `key` is the caller's own word for it, with which a second ask is none; `digest` tells what was sent with it. `ci`
-    is the run in which a program asks.
-    """
-
-    ci: CiRun | None = None
-    key: str | None = None
-    digest: str | None = None
-
-
-class AnotherAsk(Refused):
-    """The key came with something else before."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """What came of an ask: the answer, the request that was opened, or a move that has to be made now."""
-
-    answer: Say | None = None
-    request: Request | None = None
-    move: str | None = None  # its id
-    model: str = ""  # whose move it is
-
-
-def act_of(command: Command) -> Act:
-    """Return what somebody does who asks for this."""
-    return Act.BREAK_GLASS if isinstance(command, Promote) and command.break_glass else ACTS[type(command)]
-
-
-class Hand(Protocol):
-    """Whoever carries out one kind of command."""
-
-    def __call__(self, ask: Ask, command: Any) -> Done:
-        """Do it, and end the ask in the transaction that writes down what was done.
-
-        Doing it a second time finds what the first try did.
-        """
-        ...
 
 
 class Errands:
@@ -346,30 +293,3 @@ def _found(reading: Any, draft: str) -> Ask:
     except KeyError:
         raise UnknownRequest("This form is from another time; open it again.") from None
     return found
-
-
-def _is_promotion(ask: Ask) -> bool:
-    return str(ask.command.get("verb", Promote.verb)) == Promote.verb
-
-
-def _asked(ask: Ask) -> Tag:
-    return Tag.ASKED if _is_promotion(ask) else Tag.COMMANDED
-
-
-def _refused(ask: Ask) -> Tag:
-    return Tag.ASK_REFUSED if _is_promotion(ask) else Tag.COMMAND_REFUSED
-
-
-def _event(ask: Ask, tag: Tag, now: datetime, *, origin: str, why: str = "", **more: object) -> Event:
-    """Return the event of an ask; `more` is evidence beside the command, where there is any."""
-    model = ask.command.get("model")
-    return Event(
-        at=now,
-        actor=ask.caller,
-        tag=tag,
-        subject=f"ask:{ask.id}",
-        model=str(model) if model else None,
-        why=why,
-        origin=origin,
-        evidence=ask.command | {key: value for key, value in more.items() if value},
-    )

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bot.domain.core.errors import RegistrarError, Unreachable
-from bot.domain.policy.changes import FileEdit
+from bot.domain.policy.pending_edit import FileEdit
 from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import Package, RunInfo, Stage, VersionInfo
-from bot.domain.transitions.model_card_sources import algorithm_of
+from bot.domain.registry.model_card import algorithm_of
 from bot.ports import NO_SLACK, UNOBSERVED, Clock, Directory, Ledger, Observer, Registry
 from bot.services.core.registry_availability import Reach
 from bot.services.core.startup_check import Gate

@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import NamedTuple
 
 from bot import logging_context
-from bot.domain.core.errors import LedgerUnavailable, RegistrarError
+from bot.domain.core.errors import LedgerUnavailable
 from bot.ports import Delivery, Note, NoteKind, Notifier, Outcome, Posting, Writing
 from bot.services.core.context import Context
+from bot.services.core.delivery_batches import _batches, _is_overtaken
 
 log = logging.getLogger(__name__)
 
 PAUSE = timedelta(seconds=1)  # doubled with each failed attempt
-BATCH = 10  # notes that share their commits
 PAUSE_MOST = timedelta(minutes=2)
 LEASE = timedelta(seconds=30)  # in which nobody else delivers a note that this process has begun to deliver
 STRAYS_MOST = 1000
 FOR_SLACK = frozenset(NoteKind) - {NoteKind.EVENT}
-FOR_ENDPOINTS = frozenset({NoteKind.EVENT})
-URGENT = frozenset({NoteKind.INCIDENT, NoteKind.ROLLBACK})  # whoever is on call waits for these
-LEAVING = 5.0  # seconds that the end of the process waits for endpoints
 
 GivenUp = Callable[[Writing, Context, Note, str, timedelta | None], None]  # the reason, and the limit if it was that
 
@@ -261,77 +256,6 @@ class Outbox:
         return bool(self._limit and note.created_at and self._it.clock.now() >= note.created_at + self._limit)
 
 
-class Endpoints:
-    """Delivers events: each endpoint has an outbox and, while events wait for it, a thread of its own.
-
-    So one that hangs, fails, or has much to hear delays no other, and there are never more threads than endpoints.
-    `at_once` models' events go to one endpoint at the same time; `limit` and `given_up` are as for an outbox.
-    """
-
-    def __init__(
-        self,
-        context: Context,
-        notifier: Notifier,
-        *,
-        at_once: int = 1,
-        limit: timedelta | None = None,
-        given_up: GivenUp = lambda *_: None,
-    ) -> None:
-        self._it = context
-        self._outbox = partial(
-            Outbox, context, notifier, kinds=FOR_ENDPOINTS, at_once=at_once, limit=limit, given_up=given_up
-        )
-        self._lock = threading.Lock()
-        self._outboxes: dict[str, Outbox] = {}
-        self._threads: dict[str, threading.Thread] = {}
-        self._is_closed = False
-
-    def deliver(self, *, wait: float = 0.0) -> None:
-        """Begin to deliver what is due, and wait up to `wait` seconds until that was tried.
-
-        An endpoint that is still being told gets what is new from the same thread, or at the next call.
-        """
-        with self._it.ledger.read() as reading:
-            waited_for = reading.waited_for(NoteKind.EVENT)
-        with self._lock:
-            for to in waited_for:
-                self._begin(to)
-        self._wait(wait)
-
-    def close(self, *, wait: float = LEAVING) -> None:
-        """Begin nothing new, and wait a moment for what is under way; what is left is sent after the next start."""
-        with self._lock:
-            self._is_closed = True
-        self._wait(wait)
-
-    def _begin(self, to: str) -> None:
-        running = self._threads.get(to)
-        if self._is_closed or (running and running.is_alive()):
-            return
-        outbox = self._outboxes.setdefault(to, self._outbox(to=to))
-        thread = threading.Thread(target=_quietly, args=(outbox.deliver,), name=f"tell {to}", daemon=True)
-        self._threads[to] = thread
-        thread.start()
-
-    def _wait(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        with self._lock:
-            threads = list(self._threads.values())
-        for thread in threads:
-            thread.join(max(0.0, until - time.monotonic()))
-
-
-def _quietly(deliver: Callable[[], None]) -> None:
-    """Deliver; what goes wrong is logged, and the next call tries again."""
-    with logging_context.about():
-        try:
-            deliver()
-        except RegistrarError as error:
-            log.warning("%s", error)
-        except Exception:
-            log.exception("an endpoint cannot be told")
-
-
 def _taker(note: Note) -> str:
     return f"the endpoint {note.data.get('shown', '')}" if note.kind is NoteKind.EVENT else "Slack"
 
@@ -342,32 +266,3 @@ def _channel(tx: Writing, note: Note, names: Mapping[str, str]) -> str:
     if note.kind in {NoteKind.NEWS, NoteKind.CHART}:  # threads count toward their channel
         return standing.channel if standing else ""
     return "" if note.kind.is_standing and standing else names[note.to]
-
-
-def _batches(due: list[Note]) -> list[list[Note]]:
-    """Return the layers in pieces: a commit of a hundred notes would keep whoever votes waiting as long.
-
-    What is urgent comes first: it takes the next turn in its channel, however many messages have waited there.
-    """
-    layers = [sorted(layer, key=lambda note: note.kind not in URGENT) for layer in _layers(due)]
-    return [layer[at : at + BATCH] for layer in layers for at in range(0, len(layer), BATCH)]
-
-
-def _layers(due: list[Note]) -> list[list[Note]]:
-    """Return the notes so that each list holds at most one of each lane, and a lane's notes are in order."""
-    layers: list[list[Note]] = []
-    depth: dict[str, int] = {}
-    for note in due:
-        at = depth.get(note.lane, 0)
-        depth[note.lane] = at + 1
-        if at == len(layers):
-            layers.append([])
-        layers[at].append(note)
-    return layers
-
-
-def _is_overtaken(note: Note, due: list[Note]) -> bool:
-    """Tell whether a later row draws the same card anew anyway; a card is drawn from its present state."""
-    return note.kind.is_standing and any(
-        other.kind is note.kind and other.lane == note.lane and other.number > note.number for other in due
-    )

@@ -10,6 +10,7 @@ from bot.domain.audit.events import Event, Tag
 from bot.domain.core.actors import Actor, Automation, Person, actor_id, as_person
 from bot.domain.core.sentence import Say, pack
 from bot.domain.monitoring.incident import Incident
+from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request
 from bot.domain.transitions.drift import Finding
@@ -79,11 +80,11 @@ def reminders(request: Request, people: Sequence[str], now: datetime) -> list[No
 
 def review_reminders(request: Request, people: Sequence[str]) -> list[Note]:
     """Return what is told before a review is due: the thread, and each of these users directly."""
-    notes = [news_note(request, "review-due", promotion_messages.review_due_soon(request, people))]
+    notes = [news_note(request, "review-due", break_glass_messages.review_due_soon(request, people))]
     for user in people:
         key = f"direct:{request.id}:review-due:{user}"
         direct = direct_note(
-            f"{request.id}:{user}", key, Person("", user), promotion_messages.review_due_to_you(request)
+            f"{request.id}:{user}", key, Person("", user), break_glass_messages.review_due_to_you(request)
         )
         notes += [direct] if direct else []
     return notes

@@ -9,15 +9,15 @@ from datetime import datetime
 from bot.domain.audit.events import Link, Tag
 from bot.domain.core.actors import Caller, actor_of
 from bot.domain.core.sentence import Say
-from bot.domain.monitoring.monitor import Standing
 from bot.domain.monitoring.rules.false_rollbacks import Expected, expected
+from bot.domain.monitoring.state import Standing
 from bot.domain.monitoring.views import MonitorRow, worst_first
 from bot.domain.policy.authorization import Act, Subject, authorize
-from bot.domain.policy.changes import edit_words
 from bot.domain.policy.freezes import Freeze, frozen
+from bot.domain.policy.pending_edit import edit_words
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.rollback import Bar
+from bot.domain.registry.rollback_block import Bar
 from bot.domain.transitions.drift import BASELINE
 from bot.domain.transitions.restores import Hold
 from bot.ports import Reading

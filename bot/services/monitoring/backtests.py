@@ -14,39 +14,28 @@ from datetime import datetime, timedelta
 
 from bot.domain.core.errors import RegistrarError
 from bot.domain.core.sentence import Say, say
+from bot.domain.monitoring.assessment import assess, due_from, is_warm
 from bot.domain.monitoring.backtest import Backtest, Judged
-from bot.domain.monitoring.monitor import (
-    Check,
-    Counts,
-    Firing,
-    FrozenBaseline,
-    Measured,
-    Monitor,
-    Outcome,
-    Own,
-    Point,
-    Reading,
-    Standing,
-    State,
-    Term,
-    assess,
-    begin,
-    due_from,
-    is_warm,
-)
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Check, Counts, Firing, Measured, Outcome, Point, Reading
 from bot.domain.monitoring.rules.aggregation import aggregate, usable
-from bot.domain.monitoring.rules.baselines import MOSTLY, Baseline, Points
-from bot.domain.monitoring.rules.evaluation import judge, key_of, predicted, span_of_baseline, summary_of
+from bot.domain.monitoring.rules.baseline_choice import key_of, predicted, span_of_baseline, summary_of
+from bot.domain.monitoring.rules.baselines import MOSTLY, Baseline
+from bot.domain.monitoring.rules.evaluation import judge
 from bot.domain.monitoring.rules.statistics import Tally
+from bot.domain.monitoring.rules.time_series import Points
+from bot.domain.monitoring.state import Standing, State, Term, begin
+from bot.domain.monitoring.stored_baselines import FrozenBaseline, Own
 from bot.domain.monitoring.views import moved_since
 from bot.domain.policy.monitor_config import MonitorRule
 from bot.domain.policy.monitor_validation import KEPT
 from bot.domain.registry.metric_direction import Direction
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.rollback import Bar, Served, stretches
+from bot.domain.registry.rollback_block import Bar
+from bot.domain.rollbacks.rollback import Served, stretches
 from bot.ports import Query
 from bot.services.core.context import Context
-from bot.services.monitoring.scheduler import SourceBook
+from bot.services.monitoring.checks import SourceBook
 
 UNKNOWN = "unknown"  # the move that began the term of a version that the ledger knows nothing of
 

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from bot.domain.monitoring.monitor import FrozenBaseline, Kept, Measured, Monitor, Own, Reading, Standing, Term
-from bot.domain.monitoring.rules.baselines import Baseline, Points
-from bot.domain.monitoring.rules.evaluation import is_enough, key_of, predicted, span_of_baseline, summary_of
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Measured, Reading
+from bot.domain.monitoring.rules.baseline_choice import is_enough, key_of, predicted, span_of_baseline, summary_of
+from bot.domain.monitoring.rules.baselines import Baseline
 from bot.domain.monitoring.rules.statistics import Tally
+from bot.domain.monitoring.rules.time_series import Points
+from bot.domain.monitoring.state import Term
+from bot.domain.monitoring.stored_baselines import FrozenBaseline, Kept, Own
 from bot.domain.policy.monitor_config import MonitorRule
 from bot.domain.registry.metric_direction import Direction
 from bot.ports import Reading as Ledger
 
 TICK = timedelta(microseconds=1)  # the least there is between two times
-
-
-def span(monitor: Monitor, standing: Standing, term: Term, now: datetime) -> tuple[datetime, datetime]:
-    """Return from when and until when the source is asked: never before the version's term began.
-
-    A threshold looks at its newest reading, or at its window where it has an aggregate; a rule against a baseline at
-    what came since the check before.
-    """
-    rule = monitor.rule
-    until = now - rule.label_delay
-    if rule.is_threshold:
-        back = rule.window if rule.aggregate not in {None, "last"} else 2 * rule.oldest
-        return max(term.since, until - back), until
-    last = standing.at - rule.label_delay if standing.at and standing.move == term.move else until - rule.every
-    return max(term.since, min(last, until)), until
 
 
 class LedgerPast:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bot.domain.audit.events import Event, Link, Tag
-from bot.domain.core.actors import Automation, actor_id
+from bot.domain.core.actors import WATCH, Automation, actor_id
 from bot.domain.core.sentence import Say, joined, say, short
 from bot.domain.monitoring import incident_messages as words
 from bot.domain.monitoring.incident import (
@@ -16,7 +16,6 @@ from bot.domain.monitoring.incident import (
     ONE_DAY,
     REPEATED_EVERY,
     UPDATED_EVERY,
-    WATCH,
     Decided,
     Doing,
     End,
@@ -28,18 +27,9 @@ from bot.domain.monitoring.incident import (
     decide,
     is_common_cause,
 )
-from bot.domain.monitoring.monitor import (
-    BLIND,
-    FrozenBaseline,
-    Kept,
-    Monitor,
-    Outcome,
-    Reading,
-    Standing,
-    State,
-    Term,
-    Verdict,
-)
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Outcome
+from bot.domain.monitoring.state import BLIND, Standing, State, Term
 from bot.domain.monitoring.views import of_incident
 from bot.domain.policy.freezes import frozen
 from bot.domain.registry.model import TARGETS, Stage
@@ -52,6 +42,7 @@ from bot.ports import Reading as Ledger
 from bot.ports import Writing
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import chart_note, charted_note, incident_note, lane_of, said_note, thread_note
+from bot.services.monitoring.checks import Checked
 from bot.services.rollbacks.rollbacks import MOVES, Rollbacks
 from bot.services.transitions import rollback_records
 from bot.services.transitions.loadability import Fitness, Looked, WayBack
@@ -67,70 +58,6 @@ SAMPLE = 50  # of a source's monitors, checked together: they speak for very man
 # What ends in a rollback, by itself or by a button: not to a version that may not load.
 ASKS_OR_ACTS = {Doing.INTENT, Doing.AWAITING_HUMAN, Doing.COOLDOWN, Doing.FROZEN, Doing.TRIPPED}
 FAILING = {State.FAILED, State.PENDING}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Due:
-    """A check that is ours: the monitor, where it stands, and the claimed slot."""
-
-    monitor: Monitor
-    standing: Standing
-    slot: int
-    owner: str  # of the claim
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """A check that was measured and judged, and is to be written down."""
-
-    due: Due
-    term: Term | None
-    reading: Reading
-    verdict: Verdict
-    at: datetime
-    baseline: FrozenBaseline | None = None  # that was made for this check, and isn't in the ledger yet
-    own: Kept | None = None  # the same, of the version's own days
-
-    @property
-    def monitor(self) -> Monitor:
-        """The monitor."""
-        return self.due.monitor
-
-    @property
-    def has_failed(self) -> bool:
-        """Tell whether the monitor stands as failed, with a reading that says so."""
-        return self.verdict.outcome is Outcome.FAILED and self.verdict.standing.state is State.FAILED
-
-    @property
-    def goes_blind(self) -> bool:
-        """Tell whether nothing is known of it, for so long that people are to hear of it."""
-        return self.verdict.standing.state in BLIND
-
-    @property
-    def sees_again(self) -> bool:
-        """Tell whether it's known again how the version does."""
-        return self.verdict.before in BLIND and not self.goes_blind
-
-    @property
-    def is_told_late(self) -> bool:
-        """Tell whether nobody was told so far that nothing is known: since the check before a silence has ended, or
-        somebody has armed it.
-        """
-        before, armed = self.due.standing.at, self.monitor.armed_at
-        if not self.goes_blind or before is None:
-            return False
-        return self.monitor.silence_ended(before, self.at) or (armed is not None and armed >= before)
-
-    @property
-    def is_blind_otherwise(self) -> bool:
-        """Tell whether it can't judge for another reason than before."""
-        before, now = self.due.standing.why, self.why
-        return self.verdict.standing.state is State.CANT_JUDGE and (before is None or before.template != now.template)
-
-    @property
-    def why(self) -> Say:
-        """Why the monitor stands as it does: of one that can't judge, the check itself may say something else."""
-        return self.verdict.standing.why or self.verdict.why
 
 
 @dataclass(slots=True)

@@ -5,9 +5,8 @@ What a monitor measures and does by itself is elsewhere: bot/services/monitoring
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -22,23 +21,33 @@ from bot.domain.commands.monitoring import (
     MonitorUnsilence,
 )
 from bot.domain.core.actors import Actor, Caller, actor_of, shown
-from bot.domain.core.errors import AlreadyDecided, BadInput, Refused, UnknownModel, UnknownRequest
-from bot.domain.core.sentence import Code, Name, Say, say
+from bot.domain.core.errors import AlreadyDecided, BadInput, Refused
+from bot.domain.core.sentence import Code, Say, say
 from bot.domain.monitoring import incident_messages
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.incident import Chart, Doing, End, Ending, Incident
-from bot.domain.monitoring.monitor import Monitor, Standing, State, resumed
-from bot.domain.monitoring.views import MonitorRow, MonitorView, chart_of, of_incident, worst_first
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.state import Standing, State, resumed
+from bot.domain.monitoring.views import MonitorRow, MonitorView, chart_of, worst_first
 from bot.domain.policy.authorization import Act, standing
-from bot.domain.policy.monitor_config import MonitorRule
-from bot.domain.policy.policy import BUILT_IN, Policy
+from bot.domain.policy.policy import BUILT_IN
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.drift import BASELINE
-from bot.ports import Reading, Writing
+from bot.ports import Writing
 from bot.services.core.access import Gatekeeper
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import incident_note, said_note, thread_note
+from bot.services.monitoring.monitor_lookup import (
+    _changeable,
+    _check_model,
+    _check_source,
+    _find,
+    _meant,
+    _of,
+    _only_source,
+    _taken,
+    _there,
+)
 
 BACKTESTED = timedelta(days=7)  # without a firing, before somebody arms a monitor
 TRIED_OUT = timedelta(hours=24)  # measured as it is now, before somebody arms it
@@ -460,41 +469,6 @@ class Monitors:
 # -- what is meant, and whether it can be ------------------------------------------------------------------------------
 
 
-def _find(reading: Reading, model: str, name: str) -> Monitor:
-    monitors = reading.monitors(model)
-    for one in monitors:
-        if one.name == name:
-            return one
-    if not monitors:
-        _check_model(reading, model)
-        raise UnknownRequest(
-            say(
-                "Nothing watches {model}. To change that: {add}",
-                model=Name(model),
-                add=Code(f"/model monitor add {model} NAME"),
-            )
-        )
-    near = difflib.get_close_matches(name, [one.name for one in monitors], n=1)
-    hint = (
-        say("Did you mean {near}?", near=Code(near[0]))
-        if near
-        else say("There are: {names}.", names=[Code(one.name) for one in monitors[:20]])
-    )
-    raise UnknownRequest(say("{model} has no monitor {name}. {hint}", model=Name(model), name=Name(name), hint=hint))
-
-
-def _there(monitor: Monitor) -> Monitor:
-    if monitor.removed_at is not None:
-        raise UnknownRequest(say("{it} was removed.", it=monitor_messages.which(monitor)))
-    return monitor
-
-
-def _changeable(monitor: Monitor) -> Monitor:
-    if monitor.is_from_file:
-        raise Refused(monitor_messages.in_the_file(monitor))
-    return monitor
-
-
 def _check_can_be_armed(monitor: Monitor) -> None:
     if monitor.rule.action != "auto":
         edit = Code(f"/model monitor edit {monitor.model} {monitor.name} --action auto")
@@ -508,70 +482,3 @@ def _check_can_be_armed(monitor: Monitor) -> None:
         )
     if monitor.is_armed:
         raise BadInput(say("{it} is armed already.", it=monitor_messages.which(monitor)))
-
-
-def _meant(reading: Reading, model: str, name: str | None, *, everyone: bool) -> list[Monitor]:
-    if (name is None) is not everyone:
-        raise BadInput("Name one monitor, or write --all for every monitor of the model.")
-    if name is not None:
-        return [_find(reading, model, name)]
-    return reading.monitors(model) or [_find(reading, model, "")]  # which says that there is none
-
-
-def _of(reading: Reading, incident: Incident) -> list[Monitor]:
-    return of_incident(incident, reading.monitors(incident.model or None))
-
-
-def _taken(there: Monitor) -> Say:
-    if there.is_from_file:
-        return say(
-            "{it} is there already: {file} Or take another name.",
-            it=monitor_messages.which(there),
-            file=monitor_messages.in_the_file(there),
-        )
-    return say(
-        "{it} is there already. Change it with {edit}, or take another name.",
-        it=monitor_messages.which(there),
-        edit=Code(f"/model monitor edit {there.model} {there.name} …"),
-    )
-
-
-def _check_model(reading: Reading, model: str) -> None:
-    """Raise UnknownModel for a model that was never seen: nobody would notice that it watches nothing."""
-    known: Mapping[str, object] = {name: look for name, look in reading.looks().items() if name != BASELINE}
-    if not known or model in known:
-        return
-    near = difflib.get_close_matches(model, known, n=1)
-    hint = (
-        say("Did you mean {near}?", near=Code(near[0]))
-        if near
-        else say("What there is: {list} A new one is seen within a minute.", list=Code("/model list"))
-    )
-    raise UnknownModel(say("I have seen no model {name} in MLflow. {hint}", name=Name(model), hint=hint))
-
-
-def _only_source(policy: Policy) -> str:
-    """Return the source that is meant where none was named. Raises BadInput where that is not plain."""
-    pushed = [name for name, source in policy.sources.items() if source.type == "push"]
-    if not policy.sources:
-        return "push"
-    if len(policy.sources) == 1 or len(pushed) == 1:
-        return (pushed or list(policy.sources))[0]
-    names = [Code(one) for one in sorted({*policy.sources, *BUILT_IN})]
-    raise BadInput(say("Say where the figures come from, with {flag}: {names}.", flag=Code("--source"), names=names))
-
-
-def _check_source(rule: MonitorRule, policy: Policy) -> None:
-    name = rule.source
-    if policy.source(name) is not None:
-        if why := policy.cant_count(rule):
-            raise BadInput(say("{flag}: {why}", flag=Code("--of"), why=why))
-        return
-    known = sorted({*policy.sources, *BUILT_IN})
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = (
-        say("Did you mean {near}?", near=Code(near[0]))
-        if near
-        else say("There are: {names}. An admin adds more in the policy file.", names=[Code(one) for one in known])
-    )
-    raise BadInput(say("{flag}: {name} is no source. {hint}", flag=Code("--source"), name=Name(name), hint=hint))

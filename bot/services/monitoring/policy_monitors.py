@@ -10,7 +10,8 @@ from datetime import datetime
 from bot.domain.audit.events import Event, Tag
 from bot.domain.core.actors import Automation
 from bot.domain.monitoring import messages as monitor_messages
-from bot.domain.monitoring.monitor import Monitor, Standing
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.state import Standing
 from bot.domain.policy.monitor_config import MonitorRule
 from bot.domain.transitions.drift import BASELINE
 from bot.ports import Reading, Writing

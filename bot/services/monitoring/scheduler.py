@@ -9,48 +9,50 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from bot import logging_context
 from bot.domain.audit.events import Event, Tag
+from bot.domain.core.actors import WATCH
 from bot.domain.core.errors import BadInput, RegistrarError
 from bot.domain.core.numbers import number
-from bot.domain.core.sentence import Code, Say, say
+from bot.domain.core.sentence import Say, say
 from bot.domain.monitoring import messages as monitor_messages
-from bot.domain.monitoring.incident import COMMON_COUNT, WATCH
-from bot.domain.monitoring.monitor import (
-    Answer,
-    FrozenBaseline,
-    Judgement,
-    Measurement,
-    Monitor,
-    Outcome,
-    Reading,
-    Standing,
-    State,
-    Term,
-    Verdict,
-    assess,
-    begin,
-    due_from,
-    is_warm,
-)
+from bot.domain.monitoring.assessment import Judgement, Verdict, assess, due_from, is_warm
+from bot.domain.monitoring.incident import COMMON_COUNT
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Answer, Outcome, Reading
 from bot.domain.monitoring.rules.aggregation import measure
 from bot.domain.monitoring.rules.evaluation import judge
+from bot.domain.monitoring.state import Standing, State, Term, begin
+from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from bot.domain.policy.monitor_validation import KEPT
-from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.rollback import stretches
 from bot.ports import Batch, Dispatcher, Query, Writing
 from bot.ports import Reading as Ledger
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import said_note, thread_note
 from bot.services.core.threads import thread_of
-from bot.services.monitoring.evaluation import LedgerPast, span
-from bot.services.monitoring.incidents import Checked, Due, Incidents
+from bot.services.monitoring.checks import (
+    Checked,
+    Due,
+    Known,
+    SourceBook,
+    _by_source,
+    _delay,
+    _due,
+    _from_the_future,
+    _is_open,
+    _longest,
+    _measurement,
+    _query,
+    _standing,
+    present_term,
+    span,
+)
+from bot.services.monitoring.evaluation import LedgerPast
+from bot.services.monitoring.incidents import Incidents
 from bot.services.monitoring.thread_dispatcher import Threads
 
 log = logging.getLogger(__name__)
@@ -61,22 +63,6 @@ MARGIN = timedelta(seconds=5)  # beyond the source's own time limits, before a c
 HANGING_MOST = 8  # batches of one source that may hang; after that it is not asked again until one comes back
 STEP = timedelta(seconds=30)  # by which the clock may drift from the monotonic one before it counts as set anew
 FRESH = timedelta(seconds=2)  # a check that is so recent need not be repeated to see whether others fail as well
-MOVES = 40  # of Production, that tell who serves now
-
-
-Known = tuple[FrozenBaseline | None, FrozenBaseline | None]  # a monitor's baselines: frozen, and of its own days
-
-
-class SourceBook(Protocol):
-    """The sources that the policy names, by their names."""
-
-    def read(self, name: str, queries: Sequence[Query]) -> list[Answer]:
-        """Return an answer to each query, in order. May raise Unreachable and Misconfigured."""
-        ...
-
-    def history(self, name: str, query: Query, step: timedelta) -> Answer:
-        """Return the points that the source still knows."""
-        ...
 
 
 @dataclass(slots=True)
@@ -488,90 +474,9 @@ class Monitoring:
         return {model: present_term(reading, model) for model in models}
 
 
-def present_term(reading: Ledger, model: str) -> Term | None:
-    """Return who is in Production now, as the ledger has it; None where nobody is."""
-    served = stretches(reading.moves(model, stage=Stage.PRODUCTION, most=MOVES))
-    if not served or served[0].until is not None:
-        return None
-    return Term(move=served[0].began.id, version=served[0].version, since=served[0].since)
-
-
-def _from_the_future(term: Term) -> Say:
-    return say(
-        "{v} came into Production on {since}, which is yet to come: the clock was set back. Nothing is measured "
-        "until then.",
-        v=Code(f"v{term.version}"),
-        since=term.since,
-    )
-
-
-def _delay(one: Checked) -> timedelta | None:
-    """Return how long after its time a check was judged; None for one that was made before its time."""
-    due = one.due.standing.next_at
-    return one.at - due if due is not None and one.at >= due else None
-
-
-def _measurement(one: Checked) -> Measurement:
-    term = one.term
-    has_value = one.reading.outcome is Outcome.OK
-    return Measurement(
-        monitor=one.due.monitor.id,
-        slot=one.due.slot,
-        at=one.at,
-        revision=one.due.monitor.revision,
-        version=term.version if term else None,
-        move=term.move if term else None,
-        outcome=one.verdict.outcome,
-        value=one.reading.value if has_value else None,
-        total=one.reading.total,
-        points=one.reading.points,
-        why=one.verdict.why,
-    )
-
-
 def _finish(tx: Writing, checked: Sequence[Checked]) -> set[tuple[str, int]]:
     """Write checks down; return which of them were still claimed by whom they were claimed."""
     ours: set[tuple[str, int]] = set()
     for owner in {one.due.owner for one in checked}:
         ours |= tx.finish_slots([_measurement(one) for one in checked if one.due.owner == owner], owner)
     return ours
-
-
-def _standing(one: Checked) -> Standing:
-    next_at = one.monitor.next_check(one.at, one.due.slot)
-    return replace(one.verdict.standing, slot=one.due.slot, next_at=next_at)
-
-
-def _query(one: Due, term: Term, now: datetime) -> Query:
-    since, until = span(one.monitor, one.standing, term, now)
-    rule = one.monitor.rule
-    return Query(
-        monitor=one.monitor.id,
-        source=rule.source,
-        model=one.monitor.model,
-        version=term.version,
-        query=rule.query,
-        of=rule.of,
-        since=since,
-        until=until,
-        timeout=rule.timeout,
-    )
-
-
-def _due(monitor: Monitor, standing: Standing, owner: str) -> Due:
-    return Due(monitor=monitor, standing=standing, slot=standing.slot + 1, owner=owner)
-
-
-def _is_open(answer: Answer | None) -> bool:
-    return answer is None or answer.outcome is Outcome.ERROR
-
-
-def _longest(monitor: Monitor) -> timedelta:
-    return monitor.rule.timeout * (1 + monitor.rule.retries)
-
-
-def _by_source(due: Sequence[Due]) -> dict[str, list[Due]]:
-    found: dict[str, list[Due]] = defaultdict(list)
-    for one in due:
-        found[one.monitor.rule.source].append(one)
-    return found

@@ -7,15 +7,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.domain.audit.events import Event, Tag
-from bot.domain.commands.catalog import FreezeModel, UnfreezeModel
+from bot.domain.commands.changes import FreezeModel, UnfreezeModel
 from bot.domain.core.actors import Actor, Caller, actor_of
 from bot.domain.core.cron_windows import window_at
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Name, Say, joined, say
+from bot.domain.policy import messages as policy_messages
 from bot.domain.policy.authorization import Act, standing
 from bot.domain.policy.freezes import Freeze, Frozen, frozen
 from bot.domain.policy.policy import Policy
-from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
 from bot.ports import Writing
@@ -51,8 +51,8 @@ class Freezing:
         with self._it.ledger.write() as tx:
             tx.add_freeze(freeze)
             tx.append(self._event(Tag.FROZEN, caller, freeze, command.reason, origin))
-            self._tell(tx, freeze, promotion_messages.froze(freeze), "frozen")
-        return promotion_messages.frozen_by_you(freeze)
+            self._tell(tx, freeze, policy_messages.froze(freeze), "frozen")
+        return policy_messages.frozen_by_you(freeze)
 
     def unfreeze(self, caller: Caller, command: UnfreezeModel, *, origin: str) -> Say:
         """Lift what people froze of this model, or with `--all` of every model at once, and return the answer.
@@ -67,11 +67,11 @@ class Freezing:
             for freeze in lifted:
                 self._lift(tx, freeze, by, now)
                 tx.append(self._event(Tag.UNFROZEN, caller, freeze, command.reason, origin))
-                self._tell(tx, freeze, promotion_messages.unfroze(freeze, by, command.reason), "unfrozen")
+                self._tell(tx, freeze, policy_messages.unfroze(freeze, by, command.reason), "unfrozen")
             left = self._left(tx, model, now)
         if not lifted:
             raise BadInput(left.why if left else _nothing_frozen(model))
-        said = promotion_messages.unfroze(lifted[0], by, command.reason)
+        said = policy_messages.unfroze(lifted[0], by, command.reason)
         return joined([said, say("It stays frozen all the same. {why}", why=left.why)], " ") if left else said
 
     def stops(self, model: str) -> Frozen | None:

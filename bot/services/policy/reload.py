@@ -13,8 +13,10 @@ from bot.domain.core.actors import Automation
 from bot.domain.core.durations import show_duration
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, Say, say
-from bot.domain.policy.changes import QUIET, Change, EditState, FileEdit, change_lines, loosens, policy_changes, waits
+from bot.domain.policy.changes import policy_changes
+from bot.domain.policy.pending_edit import QUIET, EditState, FileEdit, change_lines, loosens, waits
 from bot.domain.policy.policy import Policy
+from bot.domain.policy.rule_changes import Change
 from bot.ports import Directory, PolicyFile, Reading
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import said_note

@@ -8,14 +8,15 @@ from datetime import datetime
 from math import isnan
 
 from bot.domain.core.errors import LedgerUnavailable, Unreachable
-from bot.domain.policy.policy import CardGate, Gate, SignatureGate, TargetRule
+from bot.domain.policy.gate_config import CardGate, Gate, SignatureGate
+from bot.domain.policy.policy import TargetRule
 from bot.domain.promotions import gates
 from bot.domain.promotions.gates import GateFacts
 from bot.domain.promotions.request import Request
 from bot.domain.promotions.snapshot import GateResult, Seen
 from bot.domain.registry.model import ModelInfo, Package, RunInfo, Stage, VersionInfo
+from bot.domain.registry.rollback_block import Bar
 from bot.domain.registry.signature_changes import Effect, ForCallers, for_callers, no_way_back, nothing_before
-from bot.domain.rollbacks.rollback import Bar
 from bot.domain.transitions.model_card_sources import Sources, fill
 from bot.domain.transitions.transition import Facts, MoveState, incumbent
 from bot.services.core.blocked_versions import blocks_to_decide

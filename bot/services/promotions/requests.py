@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from bot.domain.audit.events import Event, Tag, canonical_time
-from bot.domain.commands.catalog import Promote
+from bot.domain.commands.requests import Promote
 from bot.domain.core.actors import Actor, Caller, Person, Profile, actor_id, actor_of
 from bot.domain.core.ci_run import pack_ci
 from bot.domain.core.errors import AlreadyDecided, BadInput, GateFailed, Refused
@@ -16,6 +16,7 @@ from bot.domain.core.sentence import Code, Name, Say, say
 from bot.domain.policy.authorization import Act, Subject, authorize, deciders, standing, user_of
 from bot.domain.policy.freezes import frozen
 from bot.domain.policy.policy import TargetRule
+from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.approvers import TOLD_MOST, Electorate
 from bot.domain.promotions.gates import NOT_BLOCKED, rule_changed, without_block
@@ -41,11 +42,11 @@ from bot.services.core.outbox_messages import (
     said_note,
 )
 from bot.services.promotions.approvers import Approvers
+from bot.services.promotions.final_tags import end_copy
 from bot.services.promotions.gate_checks import Gating
 from bot.services.promotions.request_changes import act
 from bot.services.promotions.voters import Profiles, Voters, meanwhile
 from bot.services.registry.queries import Lookups
-from bot.services.transitions.registry_tags import end_copy
 
 MANY = 10_000  # pending requests at one time: one a model and stage, and no team has so many models
 # What nobody does to a request that the ledger knows to be out of date. Taking it or a vote back still is fine.
@@ -115,7 +116,7 @@ class Requests:
         """End the pending request that is in the way of an emergency; one that is being made is left."""
         there = tx.open_request(urgent.model, urgent.target)
         if there is not None and tx.lock_request(there.id).state is RequestState.PENDING:
-            why = str(promotion_messages.set_aside(urgent.version))
+            why = str(break_glass_messages.set_aside(urgent.version))
             self._end(tx, there, RequestState.STALE, Tag.STALE, urgent.requester, why)
 
     def _break_glass(self, tx: Writing, request: Request) -> Request:
@@ -133,7 +134,7 @@ class Requests:
             )
         )
         tx.add_note(self._card(decided, "approved"))
-        alarm = promotion_messages.broke_glass(decided)
+        alarm = break_glass_messages.broke_glass(decided)
         tx.add_note(said_note(f"glass:{decided.id}", self._it.policy.channel_for(decided.model), alarm))
         return decided
 

@@ -11,7 +11,7 @@ from bot.domain.core.actors import Caller, actor_of, shown
 from bot.domain.core.errors import AlreadyDecided, BadInput, Refused
 from bot.domain.core.sentence import Code, say
 from bot.domain.policy.authorization import Act, Subject, authorize, reviewers, standing, user_of
-from bot.domain.promotions import messages as promotion_messages
+from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions.approvers import TOLD_MOST
 from bot.domain.promotions.request import Request, RequestState
 from bot.ports import Writing
@@ -75,12 +75,12 @@ class Reviews:
         }
         tx.append(request_event(reviewed, Tag.REVIEWED, by, now, why=reason, origin=origin, evidence=evidence))
         tx.add_note(card_note(reviewed, "reviewed", self._it.policy.channel_for(reviewed.model)))
-        tx.add_note(news_note(reviewed, "reviewed", promotion_messages.reviewed(reviewed)))
+        tx.add_note(news_note(reviewed, "reviewed", break_glass_messages.reviewed(reviewed)))
         direct = direct_note(
             reviewed.id,
             f"direct:{reviewed.id}:reviewed",
             reviewed.requester,
-            promotion_messages.reviewed_for_you(reviewed),
+            break_glass_messages.reviewed_for_you(reviewed),
         )
         if direct:
             tx.add_note(direct)
@@ -118,7 +118,7 @@ class Reviews:
         return True
 
     def _say_overdue(self, tx: Writing, request: Request) -> None:
-        said = promotion_messages.review_overdue(request)
+        said = break_glass_messages.review_overdue(request)
         channel = self._it.policy.channel_for(request.model)
         tx.add_note(said_note(f"review-overdue:{request.id}", channel, said))
         tx.add_note(news_note(request, "review-overdue", said))

@@ -7,9 +7,9 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from bot.domain.commands.catalog import Best, Compare
+from bot.domain.commands.queries import Best, Compare
 from bot.domain.registry.model import TARGETS, ModelInfo, RunInfo, Stage, VersionInfo, VersionRef, find_version
-from bot.domain.rollbacks.messages import blocked
+from bot.domain.registry.rollback_block import blocked
 from bot.services.core.blocked_versions import blocks_now
 from bot.services.core.context import Context
 from bot.services.registry.queries import Lookups

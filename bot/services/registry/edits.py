@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from bot.domain.audit.events import Event, Tag
-from bot.domain.commands.catalog import Archive, Describe, SetTags
+from bot.domain.commands.changes import Archive, Describe, SetTags
 from bot.domain.core.actors import Caller, actor_of
 from bot.domain.core.errors import Refused, RegistryRefused
 from bot.domain.core.sentence import Code, say, short
 from bot.domain.policy.authorization import Act
-from bot.domain.promotions import messages as promotion_messages
+from bot.domain.registry import edit_messages
 from bot.domain.registry.model import VersionInfo
 from bot.domain.transitions.transition import UNFINISHED, archiving, check_can_be_archived, mending
 from bot.ports import Ask
 from bot.services.core.access import Gatekeeper
-from bot.services.core.command_queue import Done, end
+from bot.services.core.command_queue import end
+from bot.services.core.commands import Done
 from bot.services.core.context import Context
 from bot.services.registry.queries import Lookups
 
@@ -36,7 +37,7 @@ class Tending:
             raise RegistryRefused("MLflow took the description but tells another one; look at the version in MLflow.")
         after = short(command.text, KEPT)
         self._end(ask, Tag.DESCRIBED, command.model, number, before=short(before, KEPT), after=after)
-        return Done(answer=promotion_messages.described(command.model, number))
+        return Done(answer=edit_messages.described(command.model, number))
 
     def tag(self, ask: Ask, command: SetTags) -> Done:
         """Set tags, read them back, and write that into the audit. See `Hand`."""
@@ -58,7 +59,7 @@ class Tending:
                 "after": dict(tags),
             },
         )
-        return Done(answer=promotion_messages.tagged(command.model, version.version, tags))
+        return Done(answer=edit_messages.tagged(command.model, version.version, tags))
 
     def archivable(self, caller: Caller, command: Archive, *, origin: str) -> VersionInfo:
         """Return the version that a person wants to take aside, before they are asked whether they mean it.

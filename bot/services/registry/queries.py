@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bot.domain.audit.events import Link
-from bot.domain.commands.arguments import begin
-from bot.domain.commands.catalog import History, ShowAudit, Validate
+from bot.domain.commands.queries import History, ShowAudit, Validate
 from bot.domain.core.errors import LedgerUnavailable, RegistrarError, UnknownModel
+from bot.domain.core.relative_time import begin
 from bot.domain.core.sentence import Say
 from bot.domain.policy.freezes import frozen
 from bot.domain.policy.messages import what_holds
-from bot.domain.promotions import messages as promotion_messages
+from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions.request import Request, RequestState, Vote, approvals
 from bot.domain.promotions.snapshot import Seen
 from bot.domain.registry.model import (
@@ -30,10 +30,12 @@ from bot.domain.registry.model import (
     find_version,
     not_that_model,
 )
+from bot.domain.registry.model_card import ModelCard
+from bot.domain.registry.rollback_block import Bar
 from bot.domain.rollbacks.history import Timeline, Window, overlapping, window
-from bot.domain.rollbacks.rollback import Bar, Served, stretches
+from bot.domain.rollbacks.rollback import Served, stretches
 from bot.domain.transitions.drift import BASELINE
-from bot.domain.transitions.model_card_sources import ModelCard, Sources, deployed, fill
+from bot.domain.transitions.model_card_sources import Sources, deployed, fill
 from bot.domain.transitions.transition import Move, time_of
 from bot.ports import Reading
 from bot.services.core.blocked_versions import blocks_now
@@ -188,7 +190,7 @@ class Lookups:
         since = begin(command.since, now)
         with self._it.ledger.read() as reading:
             links = reading.latest(model=command.model, since=since, before=command.before, most=AUDIT_PAGE + 1)
-            return links, promotion_messages.unreviewed(reading.to_review(command.model), now)
+            return links, break_glass_messages.unreviewed(reading.to_review(command.model), now)
 
     def history(self, name: str, most: int) -> list[Served]:
         """Return who was in Production, the present one first. Raises UnknownModel for one that nobody has heard of."""

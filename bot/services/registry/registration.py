@@ -11,18 +11,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bot.domain.audit.events import Event, Link, Tag
-from bot.domain.commands.catalog import Register
+from bot.domain.commands.changes import Register
 from bot.domain.core.errors import Busy, UnknownModel, UnknownRun, UnknownVersion
 from bot.domain.core.sentence import Code, Name, Say, say
-from bot.domain.promotions import messages as promotion_messages
-from bot.domain.registry import semver
+from bot.domain.registry import edit_messages, semver
 from bot.domain.registry.metric_direction import is_better
 from bot.domain.registry.model import ASK_TAG, SEMVER, Package, RunInfo, Stage, VersionInfo, check_spelling
 from bot.domain.registry.semver import Base, Build, Proposal, highest, parse_semver
 from bot.ports import Ask, Copy, Reading
-from bot.services.core.command_queue import Done, end
+from bot.services.core.command_queue import end
+from bot.services.core.commands import Done
 from bot.services.core.context import Context
-from bot.services.transitions.drift import announce
+from bot.services.registry.announcements import announce
 
 PATIENCE = 5.0  # seconds that one waits for another process; then the ask is tried again later
 AGAIN = 0.2  # seconds until it is looked whether the other one is through
@@ -50,7 +50,7 @@ class Registration:
     def carry_out(self, ask: Ask, command: Register) -> Done:
         """Register what was asked for, write it into the audit and let the channel hear of it. See `Hand`."""
         made = self.register(ask, command)
-        answer = promotion_messages.registered(
+        answer = edit_messages.registered(
             made.version.model, made.version.version, made.proposal, again=made.again, has_model=made.has_model
         )
         with self._it.ledger.write() as tx:

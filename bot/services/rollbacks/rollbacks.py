@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.domain.audit.events import Event, Tag
-from bot.domain.commands.catalog import Rollback, Unblock
+from bot.domain.commands.changes import Rollback, Unblock
 from bot.domain.core.actors import Caller, actor_of
 from bot.domain.core.errors import BadInput, FilesUnreachable, Refused, Unreachable
 from bot.domain.core.sentence import Code, Name, Say, say, short
@@ -17,7 +17,8 @@ from bot.domain.transitions.drift import Look
 from bot.domain.transitions.transition import UNFINISHED, Move, MoveKind
 from bot.ports import Ask, Reading
 from bot.services.core.access import Gatekeeper
-from bot.services.core.command_queue import Done, end
+from bot.services.core.command_queue import end
+from bot.services.core.commands import Done
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import said_note
 from bot.services.promotions.requests import Requests

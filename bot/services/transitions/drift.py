@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from bot.domain.audit.events import Event, Tag
-from bot.domain.core.actors import Actor, Automation
+from bot.domain.core.actors import Automation
 from bot.domain.core.errors import RegistrarError, UnknownModel, Unreachable
 from bot.domain.core.sentence import Say
 from bot.domain.registry.model import ASK_TAG, Identity, ModelInfo, Stage, VersionInfo
@@ -21,6 +20,7 @@ from bot.domain.transitions.transition import UNFINISHED, Move, MoveKind, MoveSt
 from bot.ports import AskState, Writing
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import notice_note
+from bot.services.registry.announcements import announce
 from bot.services.transitions.restores import begin_hold
 from bot.services.transitions.serving_checks import moved
 
@@ -334,29 +334,6 @@ class Watch:
             if observed:
                 moved(tx, self._it, observed, finding.id)
         return True
-
-
-def announce(tx: Writing, it: Context, version: VersionInfo, numbers: tuple[int, ...], *, by: Actor | None) -> bool:
-    """Let the channel hear of new versions, `version` the newest of them; return False where it has heard already."""
-    finding = Finding(
-        id=_announcement_id(version),
-        kind=FindingKind.REGISTERED,
-        model=version.model,
-        at=it.clock.now(),
-        versions=numbers,
-        by=by,
-        lines=tuple(drift.about(version)),
-    )
-    if not tx.add_finding(finding):
-        return False
-    tx.add_note(notice_note(finding, "new", it.policy.channel_for(version.model)))
-    return True
-
-
-def _announcement_id(version: VersionInfo) -> str:
-    """Return the same id whoever finds the version; another one for one of that number after a deletion."""
-    made = version.created_at.isoformat() if version.created_at else ""
-    return "n" + hashlib.sha256(f"{version.model}\n{version.version}\n{made}".encode()).hexdigest()[:15]
 
 
 def _last_of_production(moves: list[Move]) -> Move | None:

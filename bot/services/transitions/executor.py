@@ -25,12 +25,13 @@ from bot.domain.core.sentence import Say, say
 from bot.domain.monitoring.incident import Decided, Doing
 from bot.domain.policy.authorization import Act
 from bot.domain.policy.freezes import Frozen, frozen
+from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.gates import drift
 from bot.domain.promotions.request import Request, RequestState, Vote, approvals
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks import messages as rollback_messages
-from bot.domain.transitions import registry_tags, restore_messages
+from bot.domain.transitions import messages, registry_tags, restore_messages
 from bot.domain.transitions.transition import (
     UNFINISHED,
     Facts,
@@ -58,11 +59,11 @@ from bot.services.core.outbox_messages import (
     said_note,
     thread_note,
 )
+from bot.services.promotions.final_tags import end_copy
 from bot.services.promotions.gate_checks import Gating
 from bot.services.promotions.voters import Profiles, Voters, meanwhile
 from bot.services.transitions import rollback_records, serving_checks
 from bot.services.transitions.loadability import Fitness
-from bot.services.transitions.registry_tags import end_copy
 from bot.services.transitions.rollback_records import rollback_lane
 
 log = logging.getLogger(__name__)
@@ -217,13 +218,13 @@ class Moves:
                 return self._finish(move, MoveState.STALE, str(next_step.why))
             move = self._begin(replace(move, identity=move.identity or facts.identity(move.version)))
             refused_alias = self._apply(move, next_step)
-            news = promotion_messages.staging_is_empty() if empties_staging(move, facts) else None
+            news = messages.staging_is_empty() if empties_staging(move, facts) else None
             if self._is_read_back(move, alias=not refused_alias):
                 return self._finish(move, MoveState.DONE, refused_alias, news=news)
         if is_settled(move, self._it.registry.versions(move.model)):
             alias = self._it.aliases[move.target]
             why = say("The alias {alias} does not stay on it: somebody else moves it.", alias=alias)
-            return self._finish(move, MoveState.DONE, str(promotion_messages.alias_refused(alias, why)), news=news)
+            return self._finish(move, MoveState.DONE, str(messages.alias_refused(alias, why)), news=news)
         raise RegistryRefused(
             say("{stage} was changed by somebody else again and again while this was moved.", stage=move.target)
         )
@@ -311,7 +312,7 @@ class Moves:
         profiles = self._voters.profiles([*others, *(vote.voter for vote in votes)])
         if request.breaks_glass:
             allowed = self._voters.decide(request.requester, Act.BREAK_GLASS, request, profiles)
-            return None if allowed else promotion_messages.glass_lapsed(allowed.rule)
+            return None if allowed else break_glass_messages.glass_lapsed(allowed.rule)
         if request.overridden_by:
             allowed = self._voters.decide(request.overridden_by, Act.OVERRIDE, request, profiles)
             if not allowed:
@@ -358,7 +359,7 @@ class Moves:
         try:
             self._it.registry.set_alias(move.model, alias, move.version)
         except RegistryRefused as error:
-            return str(promotion_messages.alias_refused(alias, error.sentence))
+            return str(messages.alias_refused(alias, error.sentence))
         return ""
 
     def _check_is_ours(self, reading: Reading, move: Move) -> None:
@@ -448,14 +449,14 @@ class Moves:
         if move.kind is MoveKind.ROLLBACK:
             rollback_records.ended(tx, self._it, move, instead)
         if move.kind is MoveKind.ARCHIVE and move.state is MoveState.DONE:
-            tx.add_note(said_note(move.id, channel, promotion_messages.archived(move)))
+            tx.add_note(said_note(move.id, channel, messages.archived(move)))
             tx.add_copy(Copy(id=move.id, model=move.model, version=move.version, alias=self._it.challenger))
         if move.finding:
             finding = tx.finding(move.finding)
             if move.state is MoveState.DONE:
                 finding = replace(finding, mended_by=move.actor, mended_at=move.finished_at)
                 tx.save_finding(finding)
-            tx.add_note(thread_note(finding.id, move.id, promotion_messages.mended(move)))
+            tx.add_note(thread_note(finding.id, move.id, messages.mended(move)))
             tx.add_note(notice_note(finding, move.id, channel))
 
     def _end_request(self, tx: Writing, request: Request, move: Move, end: End) -> None:

@@ -14,7 +14,7 @@ from bot.domain.core.errors import BadInput, Misconfigured, Refused, RegistryUnr
 from bot.domain.core.sentence import Say
 from bot.domain.policy.authorization import Act, standing
 from bot.domain.registry.model import Identity, ModelInfo, VersionInfo
-from bot.domain.rollbacks.rollback import Bar
+from bot.domain.registry.rollback_block import Bar
 from bot.domain.transitions import restore_messages as words
 from bot.domain.transitions.drift import BASELINE, Look
 from bot.domain.transitions.registry_tags import fingerprints, ours

@@ -7,7 +7,7 @@ from dataclasses import replace
 from bot.domain.core.actors import Automation
 from bot.domain.core.sentence import Code, Say, say
 from bot.domain.monitoring.incident import Decided, Doing
-from bot.domain.monitoring.monitor import Standing, State
+from bot.domain.monitoring.state import Standing, State
 from bot.domain.policy.freezes import frozen
 from bot.domain.registry.model import Identity, Stage
 from bot.domain.rollbacks import messages as words

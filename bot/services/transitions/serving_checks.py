@@ -13,11 +13,11 @@ from bot import logging_context
 from bot.domain.audit.events import Event, Tag
 from bot.domain.core.actors import Automation
 from bot.domain.core.errors import RegistrarError, Unreachable
-from bot.domain.policy.policy import Endpoint
+from bot.domain.policy.policy import ASKED_EVERY, Endpoint
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.rollback import BEFORE_US
 from bot.domain.transitions import serving_messages as words
-from bot.domain.transitions.serving_check import ASKED_EVERY, Heard, Serving, ServingState, asking, event, judge
+from bot.domain.transitions.serving_check import Heard, Serving, ServingState, asking, event, judge
 from bot.domain.transitions.transition import Move, MoveState
 from bot.ports import Note, NoteKind, ServingProbes, Writing
 from bot.services.core.context import Context

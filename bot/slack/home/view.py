@@ -10,16 +10,19 @@ from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, DividerB
 from bot.domain.audit import messages as audit_messages
 from bot.domain.audit.events import Link
 from bot.domain.core.sentence import Say
+from bot.domain.policy import messages as policy_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request, RequestState
-from bot.domain.rollbacks.rollback import Bar
+from bot.domain.registry.rollback_block import Bar
 from bot.domain.transitions import restore_messages
 from bot.services.home.home import HomeView, Serving
+from bot.slack.commands.help_text import MENU_ASK, MENU_HELP, MENU_MODELS, MENU_REQUESTS
 from bot.slack.core.blocks import chunks, dicts, section, small
 from bot.slack.core.mrkdwn import TEXT_MOST, code, cut, fit, mrkdwn, when, who
 from bot.slack.monitoring.answers import ADD, costs, row
-from bot.slack.promotions.request_card import blocked_line, decision_buttons, gate_rows, review_button
-from bot.slack.registry.answers import MENU_ASK, MENU_HELP, MENU_MODELS, MENU_REQUESTS
+from bot.slack.policy.gate_rows import gate_rows
+from bot.slack.promotions.request_card import decision_buttons, review_button
+from bot.slack.registry.version_lines import blocked_line
 
 SERVING_MOST = 40  # models; of more, the rest is counted
 
@@ -28,7 +31,7 @@ def home(view: HomeView) -> dict[str, Any]:
     """Return somebody's Home. Buttons carry ids, as on cards."""
     blocks: list[Block] = [
         *([section(mrkdwn(restore_messages.summary(view.hold)))] if view.hold else []),
-        *(section(mrkdwn(promotion_messages.froze(freeze))) for freeze in view.freezes[:3]),
+        *(section(mrkdwn(policy_messages.froze(freeze))) for freeze in view.freezes[:3]),
         *([section(f"⚠️ {mrkdwn(view.policy)}")] if view.policy else []),
         _title("Waits for you"),
         *_waiting(view),

@@ -10,9 +10,12 @@ from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, SectionB
 from bot.domain.core.numbers import MISSING, counted, share
 from bot.domain.core.sentence import Say, short
 from bot.domain.monitoring import messages as monitor_messages
+from bot.domain.monitoring import rule_messages
 from bot.domain.monitoring.incident import Incident
-from bot.domain.monitoring.monitor import Measurement, Monitor, Outcome, Standing, State
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Measurement, Outcome
 from bot.domain.monitoring.rules.false_rollbacks import Expected, expected
+from bot.domain.monitoring.state import Standing, State
 from bot.domain.monitoring.views import MonitorRow, MonitorView
 from bot.slack.core.blocks import (
     ROWS_MOST,
@@ -113,7 +116,7 @@ def monitor_view(view: MonitorView) -> Message:
     blocks: list[Block] = [
         section(cut(head, TEXT_MOST)),
         SectionBlock(fields=[markdown(field) for field in _fields(view)]),
-        section(mrkdwn(monitor_messages.rule(monitor.rule))),
+        section(mrkdwn(rule_messages.rule(monitor.rule))),
         section(cut("\n".join(_does(view)), TEXT_MOST)),
         *_recent(view.recent),
         _buttons(view),
@@ -149,7 +152,7 @@ def _next(view: MonitorView) -> str:
 
 def _does(view: MonitorView) -> list[str]:
     monitor = view.monitor
-    lines = [mrkdwn(monitor_messages.action(monitor))]
+    lines = [mrkdwn(rule_messages.action(monitor))]
     if monitor.armed_by and monitor.armed_at and monitor.is_armed:
         lines.append(f"Armed by {who(monitor.armed_by)}, {when(monitor.armed_at)}")
     if monitor.is_silenced(view.now) and monitor.silenced_until:
@@ -215,7 +218,7 @@ def added(sentence: Say, monitor: Monitor) -> Message:
 def posted(view: MonitorView) -> Message:
     """Return a monitor for everybody to see: how it stands, and its rule; the picture comes into the thread."""
     whole = row(MonitorRow(view.monitor, view.standing), view.now)
-    text = f"{whole}\n{mrkdwn(monitor_messages.rule(view.monitor.rule))}"
+    text = f"{whole}\n{mrkdwn(rule_messages.rule(view.monitor.rule))}"
     state = mrkdwn(monitor_messages.state(view.monitor, view.standing))
     return message(f"{_name(view.monitor)}: {state}", [section(cut(text, TEXT_MOST))])
 

@@ -21,21 +21,19 @@ from bot.domain.policy.freezes import Frozen
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.gates import NOT_BLOCKED
 from bot.domain.promotions.request import Request, RequestState, Vote, approvals
-from bot.domain.promotions.snapshot import GateResult, Seen
+from bot.domain.promotions.snapshot import Seen
 from bot.domain.registry.metric_direction import Direction, is_better
+from bot.domain.registry.rollback_block import Bar
 from bot.domain.registry.signature_changes import Effect
-from bot.domain.rollbacks import messages as rollback_messages
-from bot.domain.rollbacks.rollback import Bar
-from bot.slack.core.blocks import Message, first, markdown, message, section, small, up_to
+from bot.slack.core.blocks import Message, markdown, message, section, small, up_to
 from bot.slack.core.mrkdwn import TEXT_MOST, code, cut, escape, fit, mrkdwn, when, who
+from bot.slack.policy.gate_rows import gate_rows
+from bot.slack.registry.version_lines import APPROVERS_MOST, blocked_line
 
 APPROVE, REJECT, DETAILS = "request_approve", "request_reject", "request_details"
 OVERRIDE, AGAIN, WITHDRAW = "request_override", "request_again", "request_withdraw"
 REVIEW = "request_review"
 METRICS_MOST = 8  # figures on the card; of more, the rest is counted: Details and compare have them all
-APPROVERS_MOST = 10  # whose names are shown
-GATES_MOST = 12
-GATES_TEXT = 2400  # characters of all gates; the rest is counted
 TITLE_MOST = 150  # characters that Slack takes in a header
 CHANGES_MOST = 5  # for callers
 
@@ -116,11 +114,6 @@ def _what(request: Request) -> str:
     return "\n".join(lines)
 
 
-def blocked_line(block: Bar) -> str:
-    """Return the line about a blocked version, wherever people decide."""
-    return cut(f"⛔ {mrkdwn(rollback_messages.blocked_by(block))}", TEXT_MOST)
-
-
 def _figures(request: Request, directions: Mapping[str, Direction | str]) -> str:
     """Return the candidate's figures against the incumbent's; those that gates look at come first."""
     if request.seen is None or not (request.seen.metrics or request.seen.validation):
@@ -177,20 +170,6 @@ def _gates(request: Request) -> str:
     if request.overridden_by is not None:
         rows.append(f"Failed gates let pass by {who(request.overridden_by)}: {fit(request.override_reason, 500)}")
     return cut("*Gates*\n" + "\n".join(rows), TEXT_MOST)
-
-
-def gate_rows(seen: Seen, *, passed_over: bool = False) -> list[str]:
-    """Return a line for each gate, the failed ones first; `passed_over`: somebody has let them pass."""
-    failed_first = sorted(seen.gates, key=lambda gate: gate.passed)
-    rows = first([_gate(gate, passed_over=passed_over) for gate in failed_first[:GATES_MOST]], GATES_TEXT)
-    more = len(failed_first) - len(rows)
-    return rows + ([f"and {more} more"] if more > 0 else [])
-
-
-def _gate(gate: GateResult, *, passed_over: bool) -> str:
-    sign = "✅" if gate.passed else "🔶" if passed_over else "❌"
-    note = f" ({fit(gate.note, 120)})" if gate.note else ""
-    return f"{sign} {code(gate.name, 80)} {fit(gate.value, 120)}, wanted: {fit(gate.bound, 120)}{note}"
 
 
 def _fields(request: Request, votes: Sequence[Vote]) -> list[str]:

@@ -8,22 +8,20 @@ from datetime import datetime
 
 from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, SectionBlock
 
-from bot.domain.commands.base import Command
-from bot.domain.commands.catalog import VERBS
 from bot.domain.core.numbers import counted, number
 from bot.domain.core.sentence import short
 from bot.domain.policy.policy import is_slack_id
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import ModelInfo, Stage, VersionInfo
-from bot.domain.rollbacks.rollback import Bar
+from bot.domain.registry.rollback_block import Bar
+from bot.domain.transitions import messages
 from bot.services.registry.queries import CardView, ModelView
 from bot.slack.core.blocks import Message, chunks, first, fitting, markdown, message, section, small, up_to
 from bot.slack.core.mrkdwn import TEXT_MOST, code, cut, escape, fit, mrkdwn, when, who
-from bot.slack.promotions.request_card import APPROVERS_MOST, blocked_line
 from bot.slack.registry.mlflow_links import run_page, version_page
+from bot.slack.registry.version_lines import APPROVERS_MOST, blocked_line
 
-MENU_ASK, MENU_REQUESTS, MENU_MODELS, MENU_HELP = "menu_ask", "menu_requests", "menu_models", "menu_help"
 PAGE_BACK, PAGE_ON = "page_back", "page_on"
 ARCHIVE, KEEP = "archive_confirmed", "archive_kept"
 LINK_MOST = 1200  # characters of an address; a name in letters far from Latin can make a longer one
@@ -218,7 +216,7 @@ def chart_is_direct(link: str) -> Message:
 
 def archive_question(draft: str, model: str, version: str) -> Message:
     """Return the question before a version is taken aside; the buttons carry the draft's id."""
-    text = mrkdwn(promotion_messages.archive_question(model, version))
+    text = mrkdwn(messages.archive_question(model, version))
     buttons = [
         ButtonElement(text="Archive it", action_id=ARCHIVE, value=draft, style="danger"),
         ButtonElement(text="Keep it", action_id=KEEP, value=draft),
@@ -247,51 +245,3 @@ def _request_row(request: Request) -> str:
     )
     name = code(request.model, 120)
     return f"• {code(request.id)} {name} {mrkdwn(promotion_messages.path(request))}, asked by {who(request.requester)}{until}"
-
-
-def menu() -> Message:
-    """Return what `/model` alone answers."""
-    buttons = [
-        ButtonElement(text="Ask for a promotion", action_id=MENU_ASK, style="primary"),
-        ButtonElement(text="Open requests", action_id=MENU_REQUESTS),
-        ButtonElement(text="Models", action_id=MENU_MODELS),
-        ButtonElement(text="Help", action_id=MENU_HELP),
-    ]
-    blocks: list[Block] = [section("*What would you like to do?*"), ActionsBlock(block_id="menu", elements=buttons)]
-    return message("What would you like to do?", blocks)
-
-
-def help_all() -> Message:
-    """Return every verb with one line."""
-    rows = [_usage(verb) for name, verb in VERBS.items() if " " not in name]
-    for group in dict.fromkeys(name.split()[0] for name in VERBS if " " in name):
-        words = [name.split()[1] for name in VERBS if name.startswith(f"{group} ")]
-        rows.append(
-            f"• {code(f'/model {group} ' + '|'.join(words))}\n    More of these: {code(f'/model help {group}')}"
-        )
-    blocks: list[Block] = [section(chunk) for chunk in chunks(rows)]
-    blocks.append(small(f"One verb in full: {code('/model help promote')}. Every argument can also be a flag."))
-    return message("What you can type", blocks)
-
-
-def help_group(group: str) -> Message:
-    """Return the verbs of two words that begin with the same one."""
-    rows = [_usage(verb) for name, verb in VERBS.items() if name.startswith(f"{group} ")]
-    blocks: list[Block] = [section(chunk) for chunk in chunks(rows)]
-    blocks.append(small(f"One of them in full: {code(f'/model help {group} add')}"))
-    return message(f"/model {group} …", blocks)
-
-
-def _usage(verb: type[Command]) -> str:
-    return f"• {code(f'/model {verb.usage()}')}\n    {escape(verb.summary)}"
-
-
-def help_verb(verb: type[Command]) -> Message:
-    """Return one verb with its arguments."""
-    rows = [f"*{code(f'/model {verb.usage()}')}*\n{escape(verb.summary)}."]
-    for _, _, arg in verb.args():
-        names = ", ".join(code(flag) for flag in arg.flags)
-        shown = f"{code(arg.shown)} or {names}" if arg.positional and names else names or code(arg.shown)
-        rows.append(f"• {shown}: {escape(arg.means)}")
-    rows.append(f"For example {code(f'/model {verb.example}')}")
-    return message(f"/model {verb.usage()}", map(section, chunks(rows)))

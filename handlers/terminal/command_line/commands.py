@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from bot.domain.commands.arguments import EVENTS_MOST, Day, past
+from bot.domain.commands.arguments import EVENTS_MOST
 from bot.domain.commands.base import Arg, Command, Model, OptionalModel, Reason
-from bot.domain.commands.catalog import Promote
 from bot.domain.commands.help_index import SUMMARIES
+from bot.domain.commands.requests import Promote
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.durations import parse_duration
 from bot.domain.core.errors import BadInput
+from bot.domain.core.relative_time import Day, past
 from bot.domain.core.sentence import Code, Name, say
 from handlers.terminal.command_line.index import HISTORY_IMPORT
 

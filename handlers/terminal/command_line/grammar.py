@@ -10,8 +10,8 @@ from enum import Enum
 
 from bot.domain.commands import catalog
 from bot.domain.commands.base import Arg, Command, MissingArguments
-from bot.domain.commands.catalog import Best, Compare, Help, ShowAudit, ShowPolicy
 from bot.domain.commands.parser import parse_behind
+from bot.domain.commands.queries import Best, Compare, Help, ShowAudit, ShowPolicy
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, Say, clean, say
 from handlers.terminal.command_line.commands import (
@@ -29,8 +29,8 @@ from handlers.terminal.command_line.commands import (
     PolicyShow,
     PromoteHere,
 )
+from handlers.terminal.command_line.document_keys import keys_of
 from handlers.terminal.command_line.index import GROUPS, MEANT
-from handlers.terminal.output.documents import keys_of
 
 # Slack's verbs; of some the terminal has its own kin, with more to say.
 VERBS: dict[str, type[Command]] = {

@@ -8,8 +8,11 @@ from math import inf
 
 import pytest
 
-from bot.domain.monitoring.monitor import FrozenBaseline, Monitor, Standing
-from bot.domain.monitoring.rules.baselines import Points, summarize
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.rules.baseline_summary import summarize
+from bot.domain.monitoring.rules.time_series import Points
+from bot.domain.monitoring.state import Standing
+from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from bot.domain.policy.monitor_config import MonitorRule
 from bot.ledger import SqlLedger
 from bot.ports import Batch

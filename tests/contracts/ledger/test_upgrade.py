@@ -15,7 +15,7 @@ from alembic import command
 
 from bot.domain.core.actors import Person
 from bot.domain.monitoring.incident import Ending
-from bot.domain.monitoring.monitor import State
+from bot.domain.monitoring.state import State
 from bot.domain.promotions.request import RequestState
 from bot.domain.transitions.transition import MoveKind, MoveState
 from bot.ledger import SqlLedger, engines

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.domain.monitoring.monitor import Answer, Outcome
+from bot.domain.monitoring.readings import Answer, Outcome
 from bot.domain.monitoring.rules.aggregation import measure
 from bot.domain.policy.monitor_config import MonitorRule
 from bot.ports import MetricSource, Query

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.monitoring.monitor import Answer, Outcome
+from bot.domain.monitoring.readings import Answer, Outcome
 from bot.ports import Query
 from bot.sources.prometheus import PrometheusSource, filled
 from bot.sources.prometheus_answers import answer_of

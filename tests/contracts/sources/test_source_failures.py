@@ -13,7 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from bot.domain.monitoring.incident import IncidentKind
-from bot.domain.monitoring.monitor import Answer, Pushed, State
+from bot.domain.monitoring.readings import Answer, Pushed
+from bot.domain.monitoring.state import State
 from bot.domain.policy.policy import Source
 from bot.domain.registry.model import MODEL_TAG, VERSION_TAG, Stage
 from bot.ports import MetricSource, Query

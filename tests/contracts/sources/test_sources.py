@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.domain.core.errors import LedgerUnavailable, RegistryUnreachable
-from bot.domain.monitoring.monitor import Outcome, Pushed
+from bot.domain.monitoring.readings import Outcome, Pushed
 from bot.domain.registry.model import MODEL_TAG, VERSION_TAG, Stage
 from bot.ledger import SqlLedger
 from bot.ports import MetricSource, Query, Registry

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.commands.base import MissingArguments
-from bot.domain.commands.catalog import VERBS, Help
+from bot.domain.commands.catalog import VERBS
 from bot.domain.commands.monitoring import (
     MonitorAdd,
     MonitorArm,
@@ -19,12 +19,13 @@ from bot.domain.commands.monitoring import (
     MonitorShow,
     MonitorSilence,
     MonitorUnsilence,
-    flag,
 )
 from bot.domain.commands.parser import load, parse
+from bot.domain.commands.queries import Help
+from bot.domain.commands.rule_flags import flag
 from bot.domain.core.durations import parse_duration
 from bot.domain.core.errors import BadInput, WrongField
-from bot.domain.monitoring import messages as monitor_messages
+from bot.domain.monitoring import rule_messages
 from bot.domain.policy.effect_size import Effect, EffectKind, parse_effect
 from bot.domain.policy.monitor_config import MonitorRule
 
@@ -149,7 +150,7 @@ def test_without_a_bound_it_is_compared_with_the_production_before() -> None:
     ],
 )
 def test_people_read_when_it_fails(typed: str, said: str) -> None:
-    assert str(monitor_messages.rule(added(f"monitor add churn a {typed}"))) == said
+    assert str(rule_messages.rule(added(f"monitor add churn a {typed}"))) == said
 
 
 @pytest.mark.parametrize(

@@ -10,20 +10,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.domain.commands.base import Command, MissingArguments
-from bot.domain.commands.catalog import (
-    VERBS,
-    Approve,
-    Cancel,
-    Help,
-    History,
-    List,
-    Promote,
-    Reject,
-    Requests,
-    Rollback,
-    Show,
-)
+from bot.domain.commands.catalog import VERBS
+from bot.domain.commands.changes import Rollback
 from bot.domain.commands.parser import build, load, parse, parse_words
+from bot.domain.commands.queries import Help, History, List, Requests, Show
+from bot.domain.commands.requests import Approve, Cancel, Promote, Reject
 from bot.domain.core.errors import BadInput
 from bot.domain.registry.model import Stage, VersionRef
 

@@ -10,23 +10,11 @@ from typing import Any
 import pytest
 
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.monitor import (
-    FIRST_FEW,
-    Judgement,
-    Monitor,
-    Outcome,
-    Reading,
-    Standing,
-    State,
-    Term,
-    Verdict,
-    assess,
-    begin,
-    due_from,
-    is_warm,
-    resumed,
-)
+from bot.domain.monitoring.assessment import FIRST_FEW, Judgement, Verdict, assess, due_from, is_warm
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Outcome, Reading
 from bot.domain.monitoring.rules import statistics
+from bot.domain.monitoring.state import Standing, State, Term, begin, resumed
 from tests.support.domain.monitors import HOURS, NOW, a_monitor
 
 TERM = Term(move="m1", version=7, since=NOW - timedelta(days=1))

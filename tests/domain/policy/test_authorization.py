@@ -13,7 +13,8 @@ from bot.domain.core.actors import Actor, Automation, Caller, Client, Operator, 
 from bot.domain.core.sentence import say
 from bot.domain.policy.authorization import TABLE, Act, Decision, Subject, Who, authorize, deciders, standing
 from bot.domain.policy.freezes import Frozen
-from bot.domain.policy.policy import Policy, read_policy
+from bot.domain.policy.parser import read_policy
+from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import Stage
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)

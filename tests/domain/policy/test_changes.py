@@ -13,18 +13,12 @@ from pydantic import BaseModel
 
 from bot.domain.core.actors import Person, Profile
 from bot.domain.policy.authorization import Act, Subject, authorize
-from bot.domain.policy.changes import LINES_MOST, ChangeKind, change_lines, loosens, policy_changes
+from bot.domain.policy.changes import policy_changes
 from bot.domain.policy.model_patterns import covers, share_a_name
-from bot.domain.policy.policy import (
-    ApiClient,
-    EditRule,
-    FreezeWindow,
-    ModelRules,
-    Policy,
-    RollbackRule,
-    TargetRule,
-    read_policy,
-)
+from bot.domain.policy.parser import read_policy
+from bot.domain.policy.pending_edit import LINES_MOST, change_lines, loosens
+from bot.domain.policy.policy import ApiClient, EditRule, FreezeWindow, ModelRules, Policy, RollbackRule, TargetRule
+from bot.domain.policy.rule_changes import ChangeKind
 from bot.domain.registry.model import Stage
 from tests.support.services.bench import ManualClock
 

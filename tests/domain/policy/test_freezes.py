@@ -11,7 +11,8 @@ from bot.domain.core.actors import Person
 from bot.domain.core.cron_windows import check_cron, window_at
 from bot.domain.core.errors import Misconfigured
 from bot.domain.policy.freezes import Freeze, frozen, unfreeze_hint
-from bot.domain.policy.policy import Policy, read_policy
+from bot.domain.policy.parser import read_policy
+from bot.domain.policy.policy import Policy
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)  # a Monday
 HOUR = timedelta(hours=1)

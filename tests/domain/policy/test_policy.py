@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from bot.domain.core.errors import Misconfigured
-from bot.domain.policy.policy import CardGate, InStagingGate, MetricGate, Policy, SemverGate, SignatureGate, read_policy
+from bot.domain.policy.gate_config import CardGate, InStagingGate, MetricGate, SemverGate, SignatureGate
+from bot.domain.policy.parser import read_policy
+from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import Stage
 from bot.policy_file import load_policy
 

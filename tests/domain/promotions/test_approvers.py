@@ -11,7 +11,8 @@ import pytest
 
 from bot.domain.core.actors import Person, Profile
 from bot.domain.core.errors import TooFewApprovers
-from bot.domain.policy.policy import Policy, TargetRule, read_policy
+from bot.domain.policy.parser import read_policy
+from bot.domain.policy.policy import Policy, TargetRule
 from bot.domain.promotions.approver_messages import waiting_for
 from bot.domain.promotions.approvers import (
     TOLD_MOST,

@@ -10,7 +10,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from bot.domain.core.actors import Person
-from bot.domain.policy.policy import Gate
+from bot.domain.policy.gate_config import Gate
 from bot.domain.promotions.gates import GateFacts, check, drift, seen_sentence, told
 from bot.domain.promotions.request import Request
 from bot.domain.promotions.snapshot import GateResult, Seen, pack_seen, unpack_seen

@@ -11,7 +11,7 @@ import pytest
 from bot.domain.core.actors import Automation, Person
 from bot.domain.promotions.request import Request
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.rollback import Bar
+from bot.domain.registry.rollback_block import Bar
 from bot.domain.transitions.changes_since_opened import since_opened
 from bot.domain.transitions.transition import Move, MoveKind, MoveState
 from tests.support.domain.requests import REQUEST

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from bot.domain.commands.arguments import Day
-from bot.domain.commands.catalog import History
 from bot.domain.commands.parser import load, parse
-from bot.domain.core.actors import Person
+from bot.domain.commands.queries import History
+from bot.domain.core.actors import WATCH, Person
 from bot.domain.core.errors import BadInput
-from bot.domain.monitoring.incident import WATCH
+from bot.domain.core.relative_time import Day
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.history import Change, Timeline, Window, changes, gaps, overlapping, window
 from bot.domain.rollbacks.history_messages import answer, came, span

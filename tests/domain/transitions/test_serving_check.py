@@ -9,9 +9,10 @@ import pytest
 
 from bot.domain.core.actors import Automation, Person
 from bot.domain.core.signing import signature
+from bot.domain.policy.policy import GIVEN_UP_AFTER
 from bot.domain.registry.model import Stage
 from bot.domain.transitions import serving_messages as words
-from bot.domain.transitions.serving_check import GIVEN_UP_AFTER, Heard, Serving, ServingState, asking, event, judge
+from bot.domain.transitions.serving_check import Heard, Serving, ServingState, asking, event, judge
 from bot.domain.transitions.transition import Move, MoveKind, MoveState
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from bot.domain.monitoring.monitor import Monitor, Standing
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.state import Standing
 from bot.domain.policy.monitor_config import MonitorRule
 from bot.ledger import SqlLedger
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bot.domain.audit.events import Event, Tag
 from bot.domain.core.actors import Automation
-from bot.domain.policy.changes import EditState, FileEdit
+from bot.domain.policy.pending_edit import EditState, FileEdit
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from handlers.doctor.check import shown

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from bot.domain.audit.anchors import write_anchor
 from bot.domain.audit.events import GENESIS, Tag
-from bot.domain.commands.catalog import Help
+from bot.domain.commands.queries import Help
 from bot.domain.core.actors import Person
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
@@ -27,9 +27,9 @@ from bot.ledger import SqlLedger
 from handlers.terminal import audit
 from handlers.terminal.command_line import grammar, index
 from handlers.terminal.command_line.commands import AuditExport, AuditShow, AuditVerify
+from handlers.terminal.command_line.document_keys import KEYS
 from handlers.terminal.main import main
 from handlers.terminal.output import console
-from handlers.terminal.output.documents import KEYS
 from scripts import docs
 from tests.support.ledger.previous_release import LEDGER, database
 from tests.support.ledger.tampering import NOW, VOTE, keep, tamper

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from handlers.terminal.command_line.commands import PolicyCheck, PolicyShow
+from handlers.terminal.command_line.document_keys import KEYS
 from handlers.terminal.main import main
-from handlers.terminal.output.documents import KEYS
 from tests.support.terminal.cli_runner import CommandOutput
 
 Registrar = Callable[..., CommandOutput]

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from bot.domain.commands.base import Command
 from bot.domain.commands.parser import parse
 from bot.domain.core.errors import BadInput
+from bot.slack.commands import help_text
 from bot.slack.core.mrkdwn import unescape
 from bot.slack.monitoring import answers as monitoring_answers
-from bot.slack.monitoring import incident_card
+from bot.slack.monitoring import incident_card, modal
 from bot.slack.promotions import modals, request_card
 from bot.slack.registry import answers as registry_answers
 from bot.slack.rollbacks import history as history_answer
-from bot.slack.rollbacks import rollback_card
+from bot.slack.rollbacks import modal, rollback_card
 from bot.slack.transitions import drift_notice
 from localslack import LocalSlack, payloads
 from localslack.signing import signature
@@ -39,10 +40,10 @@ BUTTONS = (
     request_card.WITHDRAW,
     request_card.AGAIN,
     request_card.REVIEW,
-    registry_answers.MENU_ASK,
-    registry_answers.MENU_REQUESTS,
-    registry_answers.MENU_MODELS,
-    registry_answers.MENU_HELP,
+    help_text.MENU_ASK,
+    help_text.MENU_REQUESTS,
+    help_text.MENU_MODELS,
+    help_text.MENU_HELP,
     registry_answers.ARCHIVE,
     registry_answers.KEEP,
     registry_answers.PAGE_BACK,
@@ -74,8 +75,8 @@ FORMS = (
     modals.OVERRIDE,
     modals.REVIEW,
     modals.DETAILS,
-    modals.ROLLBACK,
-    modals.MONITOR,
+    modal.ROLLBACK,
+    modal.MONITOR,
     "nobody's",
 )
 

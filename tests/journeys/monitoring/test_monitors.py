@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bot.domain.audit.events import Tag
-from bot.domain.monitoring.monitor import Pushed
+from bot.domain.monitoring.readings import Pushed
 from localslack import PersonSeed
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text
 from tests.support.app.harness import audit_links, reply_to, type_and_read_reply

@@ -11,7 +11,7 @@ import pytest
 
 from bot.domain.audit.events import Tag
 from bot.domain.core.actors import Person
-from bot.domain.policy.policy import read_policy
+from bot.domain.policy.parser import read_policy
 from bot.domain.registry.model import Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack

@@ -14,7 +14,8 @@ from bot.domain.audit.anchors import AnchoredHead, read_anchors
 from bot.domain.audit.events import Tag
 from bot.domain.core.actors import Automation
 from bot.domain.core.sentence import unpack
-from bot.domain.policy.policy import Policy, read_policy
+from bot.domain.policy.parser import read_policy
+from bot.domain.policy.policy import Policy
 from bot.ledger.audit_chain import stream, verify
 from bot.services.audit.anchoring import Anchoring
 from tests.support.services.bench import POLICY, Bench

@@ -10,9 +10,10 @@ import pytest
 from bot.domain.audit.events import Event, Tag
 from bot.domain.core.actors import Automation
 from bot.domain.core.errors import LedgerUnavailable, RegistrarError
-from bot.domain.monitoring.monitor import Outcome
+from bot.domain.monitoring.readings import Outcome
 from bot.ledger import SqlLedger
-from bot.metrics.prometheus import SHAPES, Metrics
+from bot.metrics.definitions import SHAPES
+from bot.metrics.prometheus import Metrics
 from tests.support.monitoring.monitoring import add_monitor, check_values
 from tests.support.network.prometheus_server import promtool
 from tests.support.services.bench import ALICE, BOB, CAROL, STRANGER, Bench, ManualClock

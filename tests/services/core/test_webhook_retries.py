@@ -11,9 +11,10 @@ from functools import partial
 import pytest
 
 from bot.domain.audit.events import Tag
-from bot.domain.policy.policy import read_policy
+from bot.domain.policy.parser import read_policy
 from bot.ports import Delivery, Note, NoteKind, Outcome
-from bot.services.core.outbox import FOR_ENDPOINTS, Outbox
+from bot.services.core.endpoint_outboxes import FOR_ENDPOINTS
+from bot.services.core.outbox import Outbox
 from bot.webhooks import WAIT_MOST, Webhooks
 from tests.support.network.http_receiver import PlannedReply, run_receiver
 from tests.support.services.bench import POLICY

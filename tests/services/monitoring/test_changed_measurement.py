@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from bot.domain.commands.parser import parse
-from bot.domain.monitoring.monitor import Answer, Monitor, State
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Answer
+from bot.domain.monitoring.state import State
 from bot.ports import Query
 from bot.services.monitoring.backtests import Backtesting
 from bot.services.monitoring.monitors import Monitors

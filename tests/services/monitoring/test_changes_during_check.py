@@ -9,7 +9,7 @@ import pytest
 
 from bot.domain.commands.parser import parse
 from bot.domain.monitoring.incident import Doing
-from bot.domain.monitoring.monitor import Answer
+from bot.domain.monitoring.readings import Answer
 from bot.ports import Query
 from bot.services.monitoring.monitors import Monitors
 from tests.support.monitoring.monitoring import add_monitor, check_values, incidents, rollbacks

@@ -7,8 +7,8 @@ import pytest
 from bot.domain.core.errors import Refused, UnknownModel
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.incident import Tripped
-from bot.domain.monitoring.monitor import Standing, State
-from bot.domain.policy.policy import read_policy
+from bot.domain.monitoring.state import Standing, State
+from bot.domain.policy.parser import read_policy
 from bot.services.core.context import Rules
 from bot.services.home.home import Homes
 from bot.slack.home.view import home

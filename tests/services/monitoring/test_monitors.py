@@ -10,7 +10,7 @@ import pytest
 from bot.domain.audit.events import Tag
 from bot.domain.core.actors import Automation, Caller, Client, Profile
 from bot.domain.core.errors import BadInput, Refused, UnknownModel, UnknownRequest
-from bot.domain.policy.policy import read_policy
+from bot.domain.policy.parser import read_policy
 from tests.support.monitoring.monitor_commands import ADD, LIVE, OTHER, PROM, MonitorCommands
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, POLICY, STRANGER, Bench
 

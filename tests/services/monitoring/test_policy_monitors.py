@@ -12,9 +12,10 @@ import pytest
 from bot.domain.audit.events import Event, Tag
 from bot.domain.core.sentence import unpack
 from bot.domain.monitoring.incident import Doing, IncidentKind
-from bot.domain.monitoring.monitor import Monitor, State
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.state import State
 from bot.domain.policy.monitor_config import MonitorRule
-from bot.domain.policy.policy import read_policy
+from bot.domain.policy.parser import read_policy
 from bot.ports import NoteKind, Posting
 from bot.services.core.context import Rules
 from tests.support.monitoring.monitoring import (

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from bot.domain.monitoring.incident import IncidentKind
-from bot.domain.monitoring.monitor import Answer, Monitor, Outcome, State
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Answer, Outcome
 from bot.domain.monitoring.rules.evaluation import judge
+from bot.domain.monitoring.state import State
 from bot.domain.registry.model import Stage
 from bot.services.monitoring import scheduler
 from tests.support.monitoring.monitoring import (

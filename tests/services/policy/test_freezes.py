@@ -10,7 +10,7 @@ import pytest
 from bot.domain.audit.events import Tag
 from bot.domain.core.actors import Caller
 from bot.domain.core.errors import BadInput, Refused, RegistryUnreachable
-from bot.domain.policy.policy import read_policy
+from bot.domain.policy.parser import read_policy
 from bot.domain.promotions.request import RequestState
 from bot.domain.promotions.snapshot import GateResult
 from bot.domain.registry.model import Stage

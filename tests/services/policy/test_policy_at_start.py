@@ -9,7 +9,7 @@ import pytest
 
 from bot.domain.audit.events import Event, Tag
 from bot.domain.core.errors import Misconfigured
-from bot.domain.policy.changes import EditState, FileEdit, edit_words
+from bot.domain.policy.pending_edit import EditState, FileEdit, edit_words
 from bot.policy_file import PolicyFile
 from bot.services.policy.reload import READER, Policies, revision
 from tests.support.services.bench import Bench, second_bench

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from bot.domain.audit.events import Tag
 from bot.domain.core.errors import LedgerUnavailable, Refused
-from bot.domain.policy.changes import policy_changes, waits
+from bot.domain.policy.changes import policy_changes
+from bot.domain.policy.pending_edit import waits
 from bot.domain.promotions.request import RequestState
 from bot.policy_file import PolicyFile
 from bot.services.policy.reload import Policies, revision

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bot.domain.core.errors import AlreadyDecided, BadInput, Misconfigured, Refused
-from bot.domain.policy.policy import read_policy
+from bot.domain.policy.parser import read_policy
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage, check_model_name
 from bot.services.promotions.gate_checks import Gating

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.commands.catalog import Promote
 from bot.domain.commands.parser import load, parse
+from bot.domain.commands.requests import Promote
 from bot.domain.core.actors import Automation, Client
 from bot.domain.core.errors import (
     AlreadyOpen,

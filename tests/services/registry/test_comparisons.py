@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from bot.domain.commands.catalog import Best, Compare
 from bot.domain.commands.parser import build
+from bot.domain.commands.queries import Best, Compare
 from bot.domain.core.errors import UnknownModel
 from bot.domain.registry.model import RunInfo, Stage
 from tests.support.services.bench import Bench

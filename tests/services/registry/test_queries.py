@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.commands.catalog import History
 from bot.domain.commands.parser import parse
+from bot.domain.commands.queries import History
 from bot.domain.core.errors import FilesUnreachable, Refused, UnknownModel, UnknownRequest
 from bot.domain.policy.authorization import Act
 from bot.domain.registry.model import Package, Stage, parse_version

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.commands.catalog import Unblock, Validate
+from bot.domain.commands.changes import Unblock
 from bot.domain.commands.parser import build, parse
+from bot.domain.commands.queries import Validate
 from bot.domain.core.errors import GateFailed, LedgerUnavailable, Refused
 from bot.domain.promotions.request import RequestState
 from bot.domain.promotions.snapshot import Seen

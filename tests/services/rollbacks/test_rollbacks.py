@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.commands.catalog import FreezeModel, Unblock
+from bot.domain.commands.changes import FreezeModel, Unblock
 from bot.domain.commands.parser import build
 from bot.domain.core.errors import BadInput, Refused, UnknownModel
 from bot.domain.core.sentence import unpack
 from bot.domain.policy.authorization import Act
 from bot.domain.registry.model import Column, Package, Signature, Stage
-from bot.domain.rollbacks.rollback import Bar, rolling_back
+from bot.domain.registry.rollback_block import Bar
+from bot.domain.rollbacks.rollback import rolling_back
 from bot.domain.transitions.transition import Move, MoveKind, MoveState
 from bot.ports import NoteKind
 from bot.services.transitions.executor import LEASE

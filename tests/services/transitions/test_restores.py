@@ -11,7 +11,7 @@ from bot.anchor_file import AnchorFile
 from bot.domain.audit.events import Tag
 from bot.domain.core.actors import Operator
 from bot.domain.core.errors import Refused, RegistryUnreachable
-from bot.domain.policy.policy import read_policy
+from bot.domain.policy.parser import read_policy
 from bot.domain.promotions.request import Choice, RequestState
 from bot.domain.transitions.restores import HoldKind
 from bot.domain.transitions.transition import MoveState

@@ -12,7 +12,8 @@ import pytest
 from bot.domain.audit.events import Tag
 from bot.domain.core.errors import Unreachable
 from bot.domain.core.sentence import unpack
-from bot.domain.policy.policy import ServingProbe, read_policy
+from bot.domain.policy.parser import read_policy
+from bot.domain.policy.policy import ServingProbe
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.serving_check import Serving, ServingState, is_version
 from bot.http_client import call

@@ -9,7 +9,7 @@ from urllib.error import URLError
 import pytest
 from slack_sdk.errors import SlackApiError
 
-from bot.bootstrap.build import slack_client
+from bot.bootstrap.slack import slack_client
 from bot.ports import Unobserved
 from bot.slack.core.api_errors import WAIT_MOST, sort_out
 from bot.slack.core.client import HeardClient

@@ -9,16 +9,16 @@ from dataclasses import replace
 import pytest
 
 from bot.domain.audit.events import Tag
-from bot.domain.commands.catalog import ShowAudit
+from bot.domain.commands.queries import ShowAudit
 from bot.domain.core.sentence import Mention, say
 from bot.domain.policy.freezes import Frozen
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.promotions.snapshot import GateResult, Seen
 from bot.domain.registry.model import ModelInfo, RunInfo, Stage, VersionInfo
 from bot.services.registry.queries import ModelView
+from bot.slack.audit import answers
 from bot.slack.core.blocks import Message, pictured
 from bot.slack.monitoring import incident_card
-from bot.slack.policy import answers as policy_answers
 from bot.slack.promotions import request_card
 from bot.slack.registry import answers as registry_answers
 from localslack.blocks import BLOCKS_MAX, length_of, message_problems
@@ -277,7 +277,7 @@ def test_a_list_shows_twenty_and_counts_the_others(kind: str, number: int, shown
 
 def test_an_audit_whose_rows_do_not_fit_continues_with_the_first_that_is_not_shown() -> None:
     links = [replace(a_link("long", Tag.MONITOR_ADDED), number=at) for at in range(100, 80, -1)]
-    page = policy_answers.audit(ShowAudit(model="m"), links, None)
+    page = answers.audit(ShowAudit(model="m"), links, None)
     last = 101 - rows(page)
     assert last - 1 > 80  # some are left for the next page
     assert (f"• `{last}`" in shown_text(page), f"--before {last}`" in shown_text(page)) == (True, True)

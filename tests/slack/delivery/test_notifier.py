@@ -10,7 +10,7 @@ import pytest
 from slack_sdk import WebClient
 
 from bot.domain.core.actors import Person
-from bot.domain.policy.policy import read_policy
+from bot.domain.policy.parser import read_policy
 from bot.domain.promotions.request import Choice, RequestState, Vote
 from bot.ports import Delivery, Note, NoteKind, Outcome
 from bot.slack.delivery.notifier import SlackNotifier

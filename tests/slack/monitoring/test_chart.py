@@ -16,7 +16,9 @@ from bot.domain.core.actors import Person
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.incident import Chart
-from bot.domain.monitoring.monitor import Firing, Measurement, Monitor, Outcome, Standing
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Firing, Measurement, Outcome
+from bot.domain.monitoring.state import Standing
 from bot.domain.monitoring.views import chart_of
 from bot.domain.policy.monitor_config import MonitorRule
 from bot.domain.registry.model import Stage

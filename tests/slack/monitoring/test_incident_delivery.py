@@ -12,7 +12,8 @@ from slack_sdk import WebClient
 
 from bot.domain.core.sentence import pack, say
 from bot.domain.monitoring.incident import Doing, Ending, Incident, IncidentKind
-from bot.domain.monitoring.monitor import Measurement, Monitor, Outcome
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Measurement, Outcome
 from bot.domain.policy.monitor_config import MonitorRule
 from bot.domain.transitions.serving_check import Serving, ServingState
 from bot.ledger import SqlLedger

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from bot.slack.core import forms
+from bot.slack.monitoring import modal
 from bot.slack.promotions import modals
 from bot.slack.registry import answers as registry_answers
 from localslack.blocks import view_problems
@@ -38,23 +40,23 @@ MONITORS: list[dict[str, str]] = [
     {},
     {"model": "churn", "name": "accuracy", "source": "live", "greater_than": "0.85", "action": "dry-run"},
     {"source": "nonsense", "rule": "nonsense", "action": "nonsense"},
-    *(dict.fromkeys(modals.MONITOR_FIELDS, text) for text in TEXTS.values()),
-    *(dict.fromkeys(modals.MONITOR_FIELDS, text) for text in REASONS.values()),
+    *(dict.fromkeys(modal.MONITOR_FIELDS, text) for text in TEXTS.values()),
+    *(dict.fromkeys(modal.MONITOR_FIELDS, text) for text in REASONS.values()),
 ]
 
 
 @pytest.mark.parametrize("given", MONITORS, ids=lambda given: str(given)[:40])
 @pytest.mark.parametrize("sources", [["push", "mlflow"], [f"{'s' * 200}{n}" for n in range(300)]], ids=["few", "many"])
 def test_slack_would_open_the_form_for_a_monitor(given: dict[str, str], sources: list[str]) -> None:
-    assert view_problems(modals.monitor("rdraft", given, sources)) == []
+    assert view_problems(modal.monitor("rdraft", given, sources)) == []
 
 
 def test_what_was_typed_of_a_monitor_is_in_the_form() -> None:
-    values = held(modals.monitor("rdraft", MONITORS[1], ["push", "live"]))
+    values = held(modal.monitor("rdraft", MONITORS[1], ["push", "live"]))
     assert (values["model"], values["name"], values["greater_than"]) == ("churn", "accuracy", "0.85")
     assert (values["source"]["value"], values["action"]["value"]) == ("live", "dry_run")
     assert (values["every"], values["rule"]["value"]) == ("5m", "threshold")
-    typed = held(modals.monitor("rdraft", {"window": "30m", "min_effect": "0.01 abs"}, ["push"]))
+    typed = held(modal.monitor("rdraft", {"window": "30m", "min_effect": "0.01 abs"}, ["push"]))
     assert (typed["window"], typed["min_effect"]) == ("30m", "0.01 abs")
 
 
@@ -96,14 +98,14 @@ def test_a_rejection_pings_nobody() -> None:
 def test_what_was_filled_in_is_read_by_field() -> None:
     state = {
         "values": {
-            "model": {modals.VALUE: {"type": "plain_text_input", "value": "churn"}},
-            "to": {modals.VALUE: {"type": "static_select", "selected_option": {"value": "staging"}}},
-            "reason": {modals.VALUE: {"type": "plain_text_input", "value": None}},
+            "model": {forms.VALUE: {"type": "plain_text_input", "value": "churn"}},
+            "to": {forms.VALUE: {"type": "static_select", "selected_option": {"value": "staging"}}},
+            "reason": {forms.VALUE: {"type": "plain_text_input", "value": None}},
         }
     }
-    assert modals.values(state) == {"model": "churn", "to": "staging"}
+    assert forms.values(state) == {"model": "churn", "to": "staging"}
 
 
 @pytest.mark.parametrize("state", [{}, {"values": {}}, {"values": {"to": {"value": {"selected_option": None}}}}])
 def test_nothing_filled_in_is_nothing(state: dict[str, Any]) -> None:
-    assert modals.values(state) == {}
+    assert forms.values(state) == {}

@@ -15,10 +15,9 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from bot.domain.commands.catalog import History
 from bot.domain.commands.parser import parse
-from bot.domain.core.actors import Person
-from bot.domain.monitoring.incident import WATCH
+from bot.domain.commands.queries import History
+from bot.domain.core.actors import WATCH, Person
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.history import window
 from bot.domain.rollbacks.rollback import BEFORE_US, Served, stretches

@@ -9,17 +9,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bot.bootstrap.build import (
-    SystemClock,
-    build,
-    home_team,
-    open_ledger,
-    open_queue,
-    slack_client,
-    slack_directory,
-    slack_notifier,
-)
-from bot.domain.policy.policy import Policy, read_policy
+from bot.bootstrap.build import SystemClock, build
+from bot.bootstrap.slack import home_team, slack_client, slack_directory, slack_notifier
+from bot.bootstrap.storage import open_ledger, open_queue
+from bot.domain.policy.parser import read_policy
+from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import Stage
 from bot.metrics.prometheus import Metrics
 from bot.policy_file import PolicyFile, load_policy

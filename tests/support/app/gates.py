@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bot.domain.policy.policy import Policy, read_policy
+from bot.domain.policy.parser import read_policy
+from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import Stage
 from bot.registry.memory import MemoryRegistry
 from tests.support.app.app_fixture import POLICY

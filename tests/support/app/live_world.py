@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bot.domain.monitoring.monitor import Pushed
+from bot.domain.monitoring.readings import Pushed
 from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import Stage
 from bot.registry.memory import MemoryRegistry

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bot.domain.monitoring.monitor import Pushed
+from bot.domain.monitoring.readings import Pushed
 from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
 from localslack import Remote

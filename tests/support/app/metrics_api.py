@@ -13,8 +13,9 @@ import pytest
 from slack_bolt import App
 
 from bot.domain.core.signing import signature
-from bot.domain.monitoring.monitor import Pushed
-from bot.domain.policy.policy import Policy, read_policy
+from bot.domain.monitoring.readings import Pushed
+from bot.domain.policy.parser import read_policy
+from bot.domain.policy.policy import Policy
 from bot.ledger import SqlLedger
 from bot.ports import Ledger
 from bot.registry.memory import MemoryRegistry

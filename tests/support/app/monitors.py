@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.monitoring.monitor import Measurement, Monitor, Outcome, State
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Measurement, Outcome
+from bot.domain.monitoring.state import State
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.rollback import stretches
 from bot.registry.memory import MemoryRegistry

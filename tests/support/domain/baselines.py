@@ -7,7 +7,8 @@ import math
 import numpy as np
 from hypothesis import strategies as st
 
-from bot.domain.monitoring.rules.baselines import DAY, HOUR, Floats, weekend_share
+from bot.domain.monitoring.rules.baselines import weekend_share
+from bot.domain.monitoring.rules.time_series import DAY, HOUR, Floats
 from tests.support.domain.time_series import (
     START,
 )

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from bot.domain.monitoring.rules import statistics
-from bot.domain.monitoring.rules.baselines import HOUR, MIN_BASELINE, Baseline, Points
-from bot.domain.monitoring.rules.statistics import Judged, Tally
+from bot.domain.monitoring.rules.baselines import MIN_BASELINE, Baseline
+from bot.domain.monitoring.rules.deviation import Judged
+from bot.domain.monitoring.rules.statistics import Tally
+from bot.domain.monitoring.rules.time_series import HOUR, Points
 from bot.domain.policy.effect_size import Effect, EffectKind
 from tests.support.domain.time_series import (
     START,

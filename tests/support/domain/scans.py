@@ -7,8 +7,9 @@ from functools import cache
 from typing import Any
 
 from bot.domain.monitoring.rules import scans
-from bot.domain.monitoring.rules.baselines import HOUR, Baseline, Points
-from bot.domain.monitoring.rules.statistics import Judged
+from bot.domain.monitoring.rules.baselines import Baseline
+from bot.domain.monitoring.rules.deviation import Judged
+from bot.domain.monitoring.rules.time_series import HOUR, Points
 from bot.domain.policy.effect_size import Effect
 from tests.support.domain.time_series import EVERY, START, a_week, during, noise, on_weekends, series, summary
 

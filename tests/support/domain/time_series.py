@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import scipy  # opens its parts when they are used: a process that runs other files needs none
 
-from bot.domain.monitoring.rules.baselines import DAY, HOUR, MIN_BASELINE, Baseline, Floats, Points, summarize
+from bot.domain.monitoring.rules.baseline_summary import summarize
+from bot.domain.monitoring.rules.baselines import MIN_BASELINE, Baseline
+from bot.domain.monitoring.rules.time_series import DAY, HOUR, Floats, Points
 
 EVERY = 300.0  # seconds between readings
 START = 1_780_272_000.0  # midnight UTC, and a Monday; baselines end here

@@ -25,14 +25,18 @@ from typing import Any
 
 from slack_bolt import BoltRequest
 
-from bot.bootstrap.build import build, home_team, slack_client, slack_directory
+from bot.bootstrap.build import build
+from bot.bootstrap.slack import home_team, slack_client, slack_directory
 from bot.domain.core.errors import BadInput
-from bot.domain.monitoring.monitor import Monitor, Pushed, Standing
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Pushed
+from bot.domain.monitoring.state import Standing
 from bot.domain.policy.monitor_config import MonitorRule
 from bot.domain.registry.model import Stage
 from bot.process_identity import name_process
 from bot.registry.mlflow.registry import MlflowRegistry
 from bot.services.core.context import Rules
+from bot.slack.core import forms
 from bot.slack.delivery.notifier import SlackNotifier
 from bot.slack.promotions import modals
 from handlers.serve import bolt_app
@@ -225,7 +229,7 @@ def payload_of(act: str, bot: Bot) -> dict[str, Any]:
         return click(BOB, bot.request())
     if act == "cancel":
         return command(ALICE, f"cancel {bot.request()}")
-    values = {"reason": {modals.VALUE: {"type": "plain_text_input", "value": "too slow"}}}
+    values = {"reason": {forms.VALUE: {"type": "plain_text_input", "value": "too slow"}}}
     view = {"type": "modal", "id": "V1", "callback_id": modals.REJECT, "private_metadata": bot.request()}
     return payloads.view_submission(view | {"state": {"values": values}}, actor=BOB)
 

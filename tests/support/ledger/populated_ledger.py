@@ -7,13 +7,15 @@ from datetime import timedelta
 from math import inf
 from typing import Any
 
-from bot.domain.commands.catalog import FreezeModel
+from bot.domain.commands.changes import FreezeModel
 from bot.domain.commands.parser import build
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.incident import Tripped
-from bot.domain.monitoring.monitor import FrozenBaseline, Pushed
-from bot.domain.monitoring.rules.baselines import DAY, Baseline
-from bot.domain.policy.policy import read_policy
+from bot.domain.monitoring.readings import Pushed
+from bot.domain.monitoring.rules.baselines import Baseline
+from bot.domain.monitoring.rules.time_series import DAY
+from bot.domain.monitoring.stored_baselines import FrozenBaseline
+from bot.domain.policy.parser import read_policy
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.restores import Hold, HoldKind
 from bot.domain.transitions.serving_check import Serving, ServingState

@@ -18,7 +18,7 @@ from bot.domain.audit.anchors import AnchoredHead
 from bot.domain.audit.events import Event, Tag
 from bot.domain.core.actors import Person
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.monitor import Measurement, Outcome
+from bot.domain.monitoring.readings import Measurement, Outcome
 from bot.domain.policy.freezes import Freeze
 from bot.domain.promotions.request import Choice, Request, Vote
 from bot.domain.registry.model import Stage

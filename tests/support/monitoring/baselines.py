@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
-from bot.domain.monitoring.monitor import FrozenBaseline, Measurement, Monitor, Outcome, State
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Measurement, Outcome
+from bot.domain.monitoring.state import State
+from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from tests.support.monitoring.monitoring import add_monitor, monitor_state, tick
 from tests.support.services.bench import Bench
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from bot.domain.audit.events import Event, Tag
-from bot.domain.monitoring.monitor import FrozenBaseline, Monitor
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from tests.support.monitoring.baselines import DAY, promoted, record_measurements, usual_value
 from tests.support.monitoring.monitoring import add_monitor, monitor_state
 from tests.support.services.bench import Bench

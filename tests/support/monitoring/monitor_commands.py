@@ -14,7 +14,9 @@ from bot.domain.core.actors import Caller
 from bot.domain.core.sentence import Say
 from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.incident import Doing, Incident, IncidentKind
-from bot.domain.monitoring.monitor import Firing, Measurement, Monitor, Outcome, Standing
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Firing, Measurement, Outcome
+from bot.domain.monitoring.state import Standing
 from bot.domain.policy.monitor_config import MonitorRule
 from bot.services.monitoring.monitors import Monitors
 from tests.support.services.bench import BOB, Bench

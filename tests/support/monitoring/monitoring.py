@@ -11,9 +11,11 @@ import pytest
 
 from bot.domain.core.sentence import unpack
 from bot.domain.monitoring.incident import Doing, Incident
-from bot.domain.monitoring.monitor import Answer, Measurement, Monitor, Outcome, Standing
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Answer, Measurement, Outcome
+from bot.domain.monitoring.state import Standing
 from bot.domain.policy.monitor_config import MonitorRule
-from bot.domain.policy.policy import read_policy
+from bot.domain.policy.parser import read_policy
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Move, MoveKind
 from bot.ports import NoteKind

@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.bootstrap.build import SystemClock, open_sources
-from bot.domain.commands.catalog import Rollback
+from bot.domain.commands.changes import Rollback
 from bot.domain.commands.parser import build
 from bot.domain.core.actors import Person
-from bot.domain.monitoring.monitor import Monitor, Pushed, Standing
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Pushed
+from bot.domain.monitoring.state import Standing
 from bot.domain.policy.monitor_config import MonitorRule
-from bot.domain.policy.policy import read_policy
+from bot.domain.policy.parser import read_policy
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Move, MoveKind, MoveState
 from bot.ports import Ask, Ledger, Registry

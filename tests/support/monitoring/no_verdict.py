@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.monitor import Answer, Judgement, Monitor, Outcome
+from bot.domain.monitoring.assessment import Judgement
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Answer, Outcome
 from bot.domain.monitoring.rules.evaluation import judge as real_judge
 from bot.services.monitoring import scheduler
 from tests.support.monitoring.monitoring import HOURS, tick

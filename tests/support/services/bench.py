@@ -16,8 +16,9 @@ from bot.domain.commands.parser import parse
 from bot.domain.core.actors import Caller, Person, Profile
 from bot.domain.core.errors import SlackUnreachable
 from bot.domain.core.sentence import unpack
-from bot.domain.monitoring.monitor import Answer, Counts, Point
-from bot.domain.policy.policy import Policy, read_policy
+from bot.domain.monitoring.readings import Answer, Counts, Point
+from bot.domain.policy.parser import read_policy
+from bot.domain.policy.policy import Policy
 from bot.domain.promotions.approvers import Electorate
 from bot.domain.promotions.request import Choice, Request, RequestState
 from bot.domain.registry.model import Stage
@@ -28,7 +29,8 @@ from bot.metrics.prometheus import Metrics
 from bot.ports import Ask, Note, NoteKind, Query
 from bot.registry.memory import MemoryRegistry
 from bot.services.core.access import Gatekeeper
-from bot.services.core.command_queue import Done, Errands
+from bot.services.core.command_queue import Errands
+from bot.services.core.commands import Done
 from bot.services.core.context import Context, Rules
 from bot.services.monitoring.incidents import Incidents
 from bot.services.monitoring.policy_monitors import FileMonitors

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bot.domain.commands.catalog import Unblock
+from bot.domain.commands.changes import Unblock
 from bot.domain.commands.parser import build
-from bot.domain.policy.policy import read_policy
+from bot.domain.policy.parser import read_policy
 from bot.domain.promotions.request import Request
 from tests.support.services.bench import BOB, POLICY, Bench
 from tests.support.services.rollbacks import ROLL_BACK

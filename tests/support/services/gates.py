@@ -9,7 +9,7 @@ import pytest
 
 from bot.domain.audit.events import Event, Tag
 from bot.domain.core.actors import Caller
-from bot.domain.policy.policy import read_policy
+from bot.domain.policy.parser import read_policy
 from bot.domain.promotions.request import Request
 from bot.domain.registry.model import Column, Signature, Stage
 from tests.support.services.bench import BOB, DAVE, POLICY, Bench

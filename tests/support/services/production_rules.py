@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.domain.policy.policy import read_policy
+from bot.domain.policy.parser import read_policy
 from tests.support.services.bench import POLICY, Bench
 
 

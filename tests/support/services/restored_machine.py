@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.policy.policy import Policy, read_policy
+from bot.domain.policy.parser import read_policy
+from bot.domain.policy.policy import Policy
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.restores import HoldKind

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from bot.domain.core.sentence import unpack
-from bot.domain.policy.policy import read_policy
+from bot.domain.policy.parser import read_policy
 from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
 from bot.ports import Note, NoteKind
-from bot.services.core.outbox import Endpoints, Outbox
+from bot.services.core.endpoint_outboxes import Endpoints
+from bot.services.core.outbox import Outbox
 from bot.services.transitions.serving_checks import TOLD_FOR, given_up
 from bot.webhooks import Webhooks
 from tests.support.network.http_receiver import HttpReceiver, run_receiver

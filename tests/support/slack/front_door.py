@@ -16,7 +16,9 @@ from typing import Any, ParamSpec, TypeVar
 import httpx
 from fastapi import FastAPI
 
-from bot.bootstrap.build import build, open_ledger, slack_client
+from bot.bootstrap.build import build
+from bot.bootstrap.slack import slack_client
+from bot.bootstrap.storage import open_ledger
 from bot.domain.core.actors import Person, Profile
 from bot.domain.monitoring.incident import Doing, Incident, IncidentKind
 from bot.domain.monitoring.monitor import Monitor
@@ -33,8 +35,8 @@ from bot.services.core.context import Rules
 from bot.services.core.outbox_messages import incident_note
 from bot.slack.core.directory import SlackDirectory
 from bot.slack.delivery.notifier import SlackNotifier
-from bot.slack.monitoring import incident_card
-from bot.slack.promotions import modals
+from bot.slack.monitoring import incident_card, modal
+from bot.slack.rollbacks import modal
 from bot.slack.transitions import drift_notice
 from handlers.serve import bolt_app
 from handlers.web import app as web_app
@@ -293,8 +295,8 @@ def _furnish(it: FrontDoor) -> None:
         it.known |= dict(_buttons(message))
     bob = Profile(person=Person(it.slack.team_id, BOB.id))
     for form, given in (
-        (modals.ROLLBACK, {"verb": "rollback", "model": MODEL}),
-        (modals.MONITOR, {"verb": "monitor add"}),
+        (modal.ROLLBACK, {"verb": "rollback", "model": MODEL}),
+        (modal.MONITOR, {"verb": "monitor add"}),
     ):
         it.known[form] = it.registrar.errands.draft(bob, given, where="C0MLMODELS")
     it.slack.forget_calls()

@@ -12,7 +12,7 @@ from slack_sdk import WebClient
 
 from bot.domain.core.actors import Person
 from bot.domain.core.sentence import Name, pack, say
-from bot.domain.policy.policy import read_policy
+from bot.domain.policy.parser import read_policy
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger

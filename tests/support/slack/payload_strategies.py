@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from bot.domain.commands import catalog, monitoring
+from bot.domain.commands import changes, monitoring, requests
 from bot.domain.commands.base import Command
 from bot.domain.commands.catalog import VERBS
 from localslack import PersonSeed, payloads
@@ -22,20 +22,20 @@ LOOKING = (monitoring.MonitorList, monitoring.MonitorShow, monitoring.MonitorBac
 
 
 CHANGING: tuple[type[Command], ...] = (
-    catalog.Promote,
-    catalog.Register,
-    catalog.Describe,
-    catalog.SetTags,
-    catalog.Archive,
-    catalog.Approve,
-    catalog.Reject,
-    catalog.Withdraw,
-    catalog.Override,
-    catalog.Cancel,
-    catalog.FreezeModel,
-    catalog.UnfreezeModel,
-    catalog.Rollback,
-    catalog.Unblock,
+    requests.Promote,
+    changes.Register,
+    changes.Describe,
+    changes.SetTags,
+    changes.Archive,
+    requests.Approve,
+    requests.Reject,
+    requests.Withdraw,
+    requests.Override,
+    requests.Cancel,
+    changes.FreezeModel,
+    changes.UnfreezeModel,
+    changes.Rollback,
+    changes.Unblock,
     *(verb for verb in monitoring.VERBS if verb not in LOOKING),
 )
 

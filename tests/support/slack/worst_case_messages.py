@@ -8,14 +8,16 @@ from datetime import timedelta
 from functools import cache
 
 from bot.domain.audit.events import Tag
-from bot.domain.commands.catalog import VERBS, ShowAudit, Validate
+from bot.domain.commands.catalog import VERBS
+from bot.domain.commands.queries import ShowAudit, Validate
 from bot.domain.core.actors import Automation, Client
 from bot.domain.core.sentence import Code, Mention, Name, Say, say
 from bot.domain.monitoring import incident_messages
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.incident import Doing, IncidentKind
-from bot.domain.monitoring.monitor import State
+from bot.domain.monitoring.state import State
 from bot.domain.policy.messages import what_holds
+from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.approver_messages import invited, waiting_for
 from bot.domain.promotions.approvers import Awaited
@@ -28,6 +30,8 @@ from bot.domain.transitions.drift import Finding, FindingKind
 from bot.domain.transitions.serving_check import Serving, ServingState
 from bot.domain.transitions.transition import MoveKind
 from bot.services.registry.queries import ModelView
+from bot.slack.audit import answers
+from bot.slack.commands import help_text
 from bot.slack.core import blocks
 from bot.slack.core.blocks import Message
 from bot.slack.monitoring import answers as monitoring_answers
@@ -110,7 +114,7 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
         yield f"broken glass {state.value}", request_card.card(a_request(name, state, breaks_glass=True), [])
     yield "invitation", request_card.invitation("r4k7q", invited(a_request(name)), "https://ci.example/rr?a=1&b=2")
     yield "frozen", request_card.card(a_request(name, seen=None), [], stopped=a_freeze(name))
-    yield "glass", blocks.said(promotion_messages.broke_glass(a_request(name)))
+    yield "glass", blocks.said(break_glass_messages.broke_glass(a_request(name)))
     yield "counted", request_card.counted(a_request(name), promotion_messages.voted(a_request(name), votes(1)[0], 1))
     version, looked = a_version(name), seen(name)
     for found in (looked, Seen(), replace(looked, gates=looked.gates[1:2])):
@@ -119,8 +123,8 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
     yield "policy", policy_answers.policy(TEXTS[name] or "m", what_holds(a_policy(), "m", "0123456789ab"))
     for number in (0, 1, 20, 21):
         found_events = [a_link(name, tag) for tag in Tag] * number
-        unreviewed = promotion_messages.unreviewed([a_request(name)] * number, NOW)
-        yield f"audit of {number}", policy_answers.audit(ShowAudit(model="m"), found_events[:number], unreviewed)
+        unreviewed = break_glass_messages.unreviewed([a_request(name)] * number, NOW)
+        yield f"audit of {number}", answers.audit(ShowAudit(model="m"), found_events[:number], unreviewed)
     yield from broken_glass(name)
     yield "card by a program", request_card.card(a_request(name, requester=Client("ci")), [])
     for number in (0, 1, 20, 21, 1000):
@@ -157,11 +161,11 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
     yield "no details", monitoring_answers.details(an_incident(name), [])
     yield "added", monitoring_answers.added(monitor_messages.added_by_you(a_monitor(name), NOW), a_monitor(name))
     yield from incidents(name)
-    yield "menu", registry_answers.menu()
-    yield "help", registry_answers.help_all()
-    yield "help monitor", registry_answers.help_group("monitor")
+    yield "menu", help_text.menu()
+    yield "help", help_text.help_all()
+    yield "help monitor", help_text.help_group("monitor")
     for verb in VERBS.values():
-        yield f"help {verb.verb}", registry_answers.help_verb(verb)
+        yield f"help {verb.verb}", help_text.help_verb(verb)
     yield from ((f"sentence {number}", blocks.said(one)) for number, one in enumerate(every_sentence(name)))
 
 

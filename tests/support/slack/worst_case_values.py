@@ -7,27 +7,31 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.domain.audit.events import Event, Link, Tag
-from bot.domain.commands.catalog import History
+from bot.domain.commands.queries import History
 from bot.domain.core.actors import Actor, Person
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.sentence import Say, say
 from bot.domain.monitoring import incident_messages
 from bot.domain.monitoring.incident import Doing, Incident, IncidentKind, Tripped
-from bot.domain.monitoring.monitor import Measurement, Monitor, Outcome, Standing, State
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Measurement, Outcome
+from bot.domain.monitoring.state import Standing, State
 from bot.domain.monitoring.views import MonitorRow, MonitorView
 from bot.domain.policy.freezes import Frozen
 from bot.domain.policy.monitor_config import MonitorRule
-from bot.domain.policy.policy import Policy, read_policy
+from bot.domain.policy.parser import read_policy
+from bot.domain.policy.policy import Policy
 from bot.domain.promotions.approver_messages import waiting_for
 from bot.domain.promotions.approvers import Awaited
 from bot.domain.promotions.request import Choice, Request, RequestState, Vote
 from bot.domain.promotions.snapshot import GateResult, Seen
+from bot.domain.registry import rollback_block
 from bot.domain.registry.comparison import Comparison, compare
 from bot.domain.registry.model import Column, Dataset, ModelInfo, Package, RunInfo, Signature, Stage, VersionInfo
+from bot.domain.registry.rollback_block import Bar
 from bot.domain.registry.signature_changes import for_callers, no_way_back
-from bot.domain.rollbacks import messages as rollback_messages
 from bot.domain.rollbacks.history import Timeline
-from bot.domain.rollbacks.rollback import Bar, Served
+from bot.domain.rollbacks.rollback import Served
 from bot.domain.transitions.model_card_sources import Sources, fill
 from bot.domain.transitions.transition import Move, MoveKind, MoveState
 from bot.services.registry.queries import CardView
@@ -243,7 +247,7 @@ def a_comparison(name: str, versions: int, metrics: int = 30) -> Comparison:
         f"run{number}": RunInfo(id=f"run{number}", metrics={m: v * number for m, v in values.items()})
         for number in range(1, versions + 1)
     }
-    blocked = {row.version: rollback_messages.blocked(replace(a_block(name), version=row.version)) for row in rows[1:4]}
+    blocked = {row.version: rollback_block.blocked(replace(a_block(name), version=row.version)) for row in rows[1:4]}
     return compare(TEXTS[name] or "m", rows, runs, blocked=blocked)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.bootstrap.build import build_for_terminal, open_ledger
+from bot.bootstrap.build import build_for_terminal
+from bot.bootstrap.storage import open_ledger
 from bot.domain.audit.events import Event, Tag
 from bot.domain.core.actors import Automation, Person, Profile
 from bot.domain.promotions.request import Choice

@@ -11,7 +11,7 @@ from numbers import Real
 import numpy as np
 
 from bot.domain.core.sentence import Say, say
-from bot.domain.monitoring.monitor import Answer, Counts, Outcome, Point, Reading
+from bot.domain.monitoring.readings import Answer, Counts, Outcome, Point, Reading
 from bot.domain.policy.monitor_config import AGGREGATES_OF_COUNTS, MonitorRule
 
 AHEAD = timedelta(seconds=60)  # how far another machine's clock may go before ours

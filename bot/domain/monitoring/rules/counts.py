@@ -25,8 +25,9 @@ import numpy.typing as npt
 
 from bot.domain.core.numbers import number
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.rules.baselines import FAR, NORMAL, Baseline, Floats, Ints, Points, corrected, median, ratio
-from bot.domain.monitoring.rules.statistics import Judged
+from bot.domain.monitoring.rules.baselines import Baseline
+from bot.domain.monitoring.rules.deviation import Judged
+from bot.domain.monitoring.rules.time_series import FAR, NORMAL, Floats, Ints, Points, corrected, median, ratio
 from bot.domain.policy.effect_size import Effect
 
 ODDS = (1.5, 2.2, 3.3)  # what is bet on: the odds of a bad case are this many times what the null allows

@@ -18,19 +18,10 @@ import numpy as np
 
 from bot.domain.core.durations import show_duration
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.rules.baselines import (
-    HALF_FULL,
-    MIN_DAYS,
-    ROUNDING,
-    SCANNED,
-    Baseline,
-    Floats,
-    Points,
-    ratio,
-    sliding_start,
-    steps_of,
-)
-from bot.domain.monitoring.rules.statistics import Judged, against, by_noise, confirmed
+from bot.domain.monitoring.rules.baselines import HALF_FULL, MIN_DAYS, SCANNED, Baseline
+from bot.domain.monitoring.rules.deviation import Judged, against, by_noise
+from bot.domain.monitoring.rules.statistics import confirmed
+from bot.domain.monitoring.rules.time_series import ROUNDING, Floats, Points, ratio, sliding_start, steps_of
 from bot.domain.policy.effect_size import Effect
 
 Bools = np.typing.NDArray[np.bool_]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bot.domain.commands.catalog import Compare
 from bot.domain.commands.parser import build
+from bot.domain.commands.queries import Compare
 from bot.domain.transitions.transition import MoveState
 from bot.ledger import SqlLedger
 from bot.registry.mlflow.registry import MlflowRegistry

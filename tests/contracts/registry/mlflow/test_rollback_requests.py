@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.domain.monitoring.monitor import State
+from bot.domain.monitoring.state import State
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import MoveKind, MoveState
 from bot.ledger import SqlLedger

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.core.sentence import pack, say, unpack
-from bot.domain.monitoring.monitor import Answer, Outcome, Reading
+from bot.domain.monitoring.readings import Answer, Outcome, Reading
 from bot.domain.monitoring.rules.aggregation import measure
 from bot.domain.policy.monitor_config import AGGREGATES, MonitorRule
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bot.domain.monitoring.rules.baselines import DAY, HOUR, Points
+from bot.domain.monitoring.rules.time_series import DAY, HOUR, Points
 from bot.domain.policy.effect_size import Effect, EffectKind
 from tests.support.domain.rules import NAN, TWO_PERCENT, absolute, hours, judge_block, judge_since
 from tests.support.domain.time_series import (

@@ -16,17 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.monitoring.rules import counts
-from bot.domain.monitoring.rules.baselines import (
-    DAY,
-    HOUR,
-    Baseline,
-    Floats,
-    Ints,
-    Points,
-    dump_baseline,
-    load_baseline,
-    summarize,
-)
+from bot.domain.monitoring.rules.baseline_summary import summarize
+from bot.domain.monitoring.rules.baselines import Baseline, dump_baseline, load_baseline
 from bot.domain.monitoring.rules.counts import (
     Detector,
     Weighed,
@@ -39,6 +30,7 @@ from bot.domain.monitoring.rules.counts import (
     weigh,
 )
 from bot.domain.monitoring.rules.statistics import radius
+from bot.domain.monitoring.rules.time_series import DAY, HOUR, Floats, Ints, Points
 from bot.domain.policy.effect_size import Effect
 
 START = datetime(2026, 5, 4, tzinfo=UTC).timestamp()  # a Monday

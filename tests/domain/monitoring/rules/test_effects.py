@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bot.domain.monitoring.rules.baselines import DAY, Points
+from bot.domain.monitoring.rules.time_series import DAY, Points
 from bot.domain.policy.effect_size import Effect, EffectKind
 from tests.support.domain.rules import RULES, TEN_PERCENT_OF_ERROR, TWO_PERCENT, Rule, absolute, judge_block
 from tests.support.domain.time_series import (

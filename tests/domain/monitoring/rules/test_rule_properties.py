@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from bot.domain.core.sentence import pack, unpack
 from bot.domain.monitoring.rules import baselines
-from bot.domain.monitoring.rules.baselines import DAY, HOUR, Points
-from bot.domain.monitoring.rules.statistics import Judged
+from bot.domain.monitoring.rules.deviation import Judged
+from bot.domain.monitoring.rules.time_series import DAY, HOUR, Points
 from bot.domain.policy.effect_size import Effect, EffectKind
 from tests.support.domain.rules import NAN, RULES, Rule, a_baseline, a_summary, absolute, judge_block, judge_since
 from tests.support.domain.time_series import (

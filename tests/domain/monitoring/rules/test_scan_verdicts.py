@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from bot.domain.monitoring.rules import scans, statistics
-from bot.domain.monitoring.rules.baselines import DAY, HOUR, Baseline, Floats, Points, dump_baseline, load_baseline
+from bot.domain.monitoring.rules.baselines import Baseline, dump_baseline, load_baseline
+from bot.domain.monitoring.rules.time_series import DAY, HOUR, Floats, Points
 from bot.domain.policy.effect_size import Effect
 from tests.support.domain.scans import SEEDS, TWO_PERCENT, live, scan, usual
 from tests.support.domain.time_series import EVERY, START, a_week, during, noise, on_weekends, scaled, series, summary

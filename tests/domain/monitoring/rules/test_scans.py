@@ -11,22 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.domain.monitoring.rules import scans
-from bot.domain.monitoring.rules.baselines import (
-    CLIP,
-    DAY,
-    HOUR,
-    SCANNED,
-    SURE,
-    Points,
-    dump_baseline,
-    is_better,
-    load_baseline,
-    sliding_start,
-    spread_of,
-    steps_of,
-    winsorized,
-)
+from bot.domain.monitoring.rules.baseline_summary import SURE, spread_of
+from bot.domain.monitoring.rules.baselines import SCANNED, dump_baseline, is_better, load_baseline
 from bot.domain.monitoring.rules.statistics import confirmed
+from bot.domain.monitoring.rules.time_series import CLIP, DAY, HOUR, Points, sliding_start, steps_of, winsorized
 from bot.domain.policy.effect_size import Effect, EffectKind
 from tests.support.domain.scans import SEEDS, TWO_PERCENT, live, scan, usual
 from tests.support.domain.time_series import EVERY, START, a_week, noise, scaled, series, summary

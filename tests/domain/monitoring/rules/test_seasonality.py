@@ -11,8 +11,9 @@ import scipy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.domain.monitoring.rules import baselines
-from bot.domain.monitoring.rules.baselines import DAY, FAR, HOUR, Floats, weekend_share
+from bot.domain.monitoring.rules import baseline_summary
+from bot.domain.monitoring.rules.baselines import weekend_share
+from bot.domain.monitoring.rules.time_series import DAY, FAR, HOUR, Floats
 from tests.support.domain.baselines import NAN, a_calendar, dice
 from tests.support.domain.time_series import (
     START,
@@ -61,7 +62,7 @@ def test_a_block_within_a_weekend_is_a_weekend_whatever_second_it_begins_at(star
 def test_an_offset_of_weekends_is_found(days: int, offset: float) -> None:
     rest = a_calendar(days)
     swing = np.sin(2 * np.pi * np.arange(24) / 24)
-    weekend = baselines.weekend_offset(swing + offset * rest + dice(days, 24, sd=0.1), rest)
+    weekend = baseline_summary.weekend_offset(swing + offset * rest + dice(days, 24, sd=0.1), rest)
     found, worth, free = weekend.offset, weekend.worth, int(rest.sum())
     assert worth == pytest.approx(1 / (1 / free + 1 / (days * 24 - free)))
     assert found == pytest.approx(offset, abs=4 * 0.1 / math.sqrt(worth) + 0.05)  # it stands on medians of few days
@@ -70,21 +71,21 @@ def test_an_offset_of_weekends_is_found(days: int, offset: float) -> None:
 
 def test_without_noise_an_offset_is_exact() -> None:
     rest = a_calendar(14)
-    assert baselines.weekend_offset(5 - 2.0 * rest, rest).offset == -2.0
+    assert baseline_summary.weekend_offset(5 - 2.0 * rest, rest).offset == -2.0
 
 
 @pytest.mark.parametrize("days", [14, 21])
 def test_an_incident_on_one_saturday_is_no_weekend(days: int) -> None:
     rest, grid = a_calendar(days), dice(days, 24, sd=0.1)
-    quiet = baselines.weekend_offset(grid, rest).offset
+    quiet = baseline_summary.weekend_offset(grid, rest).offset
     grid[5, 10:14] -= 9  # of 48 hours a weekend, so that the plain mean is off by a third
-    assert baselines.weekend_offset(grid, rest).offset == pytest.approx(quiet, abs=0.06)
+    assert baseline_summary.weekend_offset(grid, rest).offset == pytest.approx(quiet, abs=0.06)
 
 
 def test_nothing_is_leveled_where_there_is_no_weekend_or_nothing_else() -> None:
     grid = dice(5, 24)
     for rest in (np.zeros((5, 24)), np.ones((5, 24)), np.full((5, 24), 0.4)):
-        weekend = baselines.weekend_offset(grid, rest)
+        weekend = baseline_summary.weekend_offset(grid, rest)
         assert (weekend.offset.item(), weekend.worth.item()) == (0, math.inf)
 
 
@@ -130,25 +131,25 @@ def test_blocks_are_pulled_in_as_a_winsorization_does(seed: int, days: int, gaps
     grid.flat[random.integers(0, grid.size, wild)] += random.choice([-20, 20], wild)
     whole = random.permutation(np.arange(24, grid.size))[:gaps]  # the first day has all of its hours
     grid.flat[whole] = NAN
-    assert baselines.pulled_in(grid) == pytest.approx(winsorized(grid), nan_ok=True)
+    assert baseline_summary.pulled_in(grid) == pytest.approx(winsorized(grid), nan_ok=True)
 
 
 def test_what_is_not_far_is_left_as_it_is() -> None:
     grid = dice(7, 24)
-    assert (baselines.pulled_in(grid) == grid).all()
-    assert (baselines.pulled_in(grid[:1]) == grid[:1]).all()
+    assert (baseline_summary.pulled_in(grid) == grid).all()
+    assert (baseline_summary.pulled_in(grid[:1]) == grid[:1]).all()
 
 
 def test_what_comes_back_a_week_later_is_no_incident() -> None:
     grid = dice(21, 24, sd=0.1)
     grid[2::7, 5] -= 3
-    assert (baselines.pulled_in(grid) == grid)[:, 5].all()
+    assert (baseline_summary.pulled_in(grid) == grid)[:, 5].all()
 
 
 def test_what_came_once_in_three_weeks_is_an_incident() -> None:
     grid = dice(21, 24, sd=0.1)
     grid[9, 5] -= 3
-    pulled = baselines.pulled_in(grid)
+    pulled = baseline_summary.pulled_in(grid)
     assert -0.7 < pulled[9, 5] < -0.3
     assert (pulled != grid)[:, 5].sum() == 1
 
@@ -158,21 +159,21 @@ def test_what_came_back_a_little_is_no_return(back: float) -> None:
     grid = dice(21, 24, sd=0.1)
     grid[9, 5] = -3
     grid[16, 5] = -3 * back
-    assert bool(baselines.pulled_in(grid)[9, 5] == -3) is (back > 0.5)
+    assert bool(baseline_summary.pulled_in(grid)[9, 5] == -3) is (back > 0.5)
 
 
 def test_what_came_back_the_other_way_is_an_incident() -> None:
     grid = dice(21, 24, sd=0.1)
     grid[2, 5] -= 3
     grid[9, 5] += 3
-    assert (baselines.pulled_in(grid) != grid)[:, 5].sum() == 2
+    assert (baseline_summary.pulled_in(grid) != grid)[:, 5].sum() == 2
 
 
 def test_where_most_blocks_are_equal_nothing_is_pulled_in() -> None:
     grid = np.zeros((7, 24))
     grid[::2, 3:14] = dice(4, 11)
     assert (grid == 0).mean() > 0.5
-    assert (baselines.pulled_in(grid) == grid).all()
+    assert (baseline_summary.pulled_in(grid) == grid).all()
 
 
 @pytest.mark.parametrize("days", [7, 14, 21])

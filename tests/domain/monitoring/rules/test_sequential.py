@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.domain.monitoring.rules import statistics
-from bot.domain.monitoring.rules.baselines import DAY, HOUR, Points
 from bot.domain.monitoring.rules.statistics import Tally
+from bot.domain.monitoring.rules.time_series import DAY, HOUR, Points
 from tests.support.domain.rules import NAN, a_summary, absolute, judge_since
 from tests.support.domain.time_series import (
     START,

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import scipy  # opens its parts when they are used: a process that runs other files needs none
 
-from bot.domain.monitoring.rules import baselines, statistics
-from bot.domain.monitoring.rules.baselines import DAY, weekend_share
+from bot.domain.monitoring.rules import baseline_summary, baselines, statistics
+from bot.domain.monitoring.rules.baselines import weekend_share
+from bot.domain.monitoring.rules.time_series import DAY
 from tests.support.domain.rules import TEN_PERCENT_OF_ERROR, TWO_PERCENT, absolute, judge_block
 from tests.support.domain.time_series import (
     a_week,
@@ -76,10 +77,10 @@ def test_a_day_s_block_is_judged_by_a_closed_form() -> None:
     found = judge_block(series(np.full(288, 0.89)), baseline, window=DAY, effect=absolute(0))
     rest = weekend_share(baseline.at, 0)
     hours = baseline.value.reshape(14, 24, 12).mean(axis=2)
-    weekend = baselines.weekend_offset(hours, rest.reshape(14, 24, 12)[:, :, 0])
+    weekend = baseline_summary.weekend_offset(hours, rest.reshape(14, 24, 12)[:, :, 0])
     level = baseline.value - weekend.offset * rest
     daily = level.reshape(14, 288).mean(axis=1)
-    noise_of_a_day = baselines.usual(daily[:, None], points=level, cells=np.arange(14 * 288) // 288, size=288)
+    noise_of_a_day = baseline_summary.usual(daily[:, None], points=level, cells=np.arange(14 * 288) // 288, size=288)
     assert found.expected == pytest.approx(daily.mean())  # the block is on a Monday
     t = scipy.stats.t.isf(scipy.stats.norm.sf(3), noise_of_a_day.degrees)
     assert found.expected - found.bound == pytest.approx(t * noise_of_a_day.noise * math.sqrt(1 + 1 / 14), rel=0.01)

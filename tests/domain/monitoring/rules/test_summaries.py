@@ -12,16 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.domain.monitoring.rules import baselines
-from bot.domain.monitoring.rules.baselines import (
-    DAY,
-    HOUR,
-    MIN_BASELINE,
-    Baseline,
-    Points,
-    dump_baseline,
-    load_baseline,
-)
+from bot.domain.monitoring.rules import baseline_summary, baselines
+from bot.domain.monitoring.rules.baselines import MIN_BASELINE, Baseline, dump_baseline, load_baseline
+from bot.domain.monitoring.rules.time_series import DAY, HOUR, Points
 from tests.support.domain.baselines import NAN, dice, values
 from tests.support.domain.time_series import (
     EVERY,
@@ -146,8 +139,8 @@ def test_a_short_history_is_smoothed_within_the_hours_of_its_short_days() -> Non
 
 def test_a_longer_history_has_days_as_long_as_any() -> None:
     assert baselines.day_of(14 * DAY) == DAY
-    assert (baselines.lookback(MIN_BASELINE), baselines.lookback(28 * DAY)) == (21 * DAY, 28 * DAY)
-    assert baselines.lookback(420) == pytest.approx(1_260)
+    assert (baseline_summary.lookback(MIN_BASELINE), baseline_summary.lookback(28 * DAY)) == (21 * DAY, 28 * DAY)
+    assert baseline_summary.lookback(420) == pytest.approx(1_260)
 
 
 A_SUMMARY = Baseline(

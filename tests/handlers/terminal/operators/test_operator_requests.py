@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.bootstrap.build import build_for_terminal, open_ledger
+from bot.bootstrap.build import build_for_terminal
+from bot.bootstrap.storage import open_ledger
 from bot.domain.audit.events import Tag
-from bot.domain.commands.catalog import Approve
 from bot.domain.commands.parser import parse
+from bot.domain.commands.requests import Approve
 from bot.domain.core.actors import Operator, Person, Profile
 from bot.domain.core.errors import Refused, RegistryUnreachable
 from bot.domain.policy.authorization import deciders
@@ -19,10 +20,11 @@ from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
 from bot.policy_file import load_policy
 from bot.ports import NoteKind
-from bot.services.core.command_queue import Done, Errands
+from bot.services.core.command_queue import Errands
+from bot.services.core.commands import Done
 from bot.settings import read_settings
 from handlers.terminal.command_line.commands import PromoteHere
-from handlers.terminal.output.documents import keys_of
+from handlers.terminal.command_line.document_keys import keys_of
 from handlers.terminal.session import operator
 from handlers.terminal.waiting import follow
 from tests.support.terminal.operator_terminal import ANOTHER, ME, OperatorTerminal, production_version

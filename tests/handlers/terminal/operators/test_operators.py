@@ -6,11 +6,12 @@ import pytest
 
 from bot.domain.audit.events import Tag
 from bot.domain.commands.base import Command
-from bot.domain.commands.catalog import Archive, Describe, FreezeModel, History, List, Rollback, SetTags, Show
+from bot.domain.commands.changes import Archive, Describe, FreezeModel, Rollback, SetTags
 from bot.domain.commands.monitoring import MonitorAdd, MonitorCheck, MonitorList, MonitorShow
+from bot.domain.commands.queries import History, List, Show
 from bot.domain.monitoring.rules.false_rollbacks import PER_MONTH
 from handlers.terminal.command_line.commands import HistoryImport
-from handlers.terminal.output.documents import keys_of
+from handlers.terminal.command_line.document_keys import keys_of
 from tests.support.registry.registries import MlflowBackend
 from tests.support.terminal.operator_terminal import ANOTHER, ME, OperatorTerminal, production_version
 

@@ -14,8 +14,8 @@ from bot.domain.registry import comparison
 from bot.domain.registry.comparison import Comparison
 from bot.domain.registry.model import RunInfo, Stage, VersionInfo
 from handlers.terminal.command_line import grammar
+from handlers.terminal.command_line.document_keys import KEYS
 from handlers.terminal.main import main
-from handlers.terminal.output.documents import KEYS
 from tests.support.registry.registries import MlflowBackend
 from tests.support.terminal.cli_runner import CliRunner
 from tests.support.terminal.registry_commands import lines

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from bot.domain.audit.events import Event, Tag
-from bot.domain.commands.catalog import Register, Validate
+from bot.domain.commands.changes import Register
+from bot.domain.commands.queries import Validate
 from bot.domain.core.actors import Operator
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Move, MoveKind, MoveState
 from bot.ledger import SqlLedger
 from bot.registry.mlflow.registry import MlflowRegistry
-from handlers.terminal.output.documents import KEYS
+from handlers.terminal.command_line.document_keys import KEYS
 from handlers.terminal.session import operator
 from tests.support.network.ports import free_port
 from tests.support.registry.registries import MlflowBackend

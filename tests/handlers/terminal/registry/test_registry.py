@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.commands.catalog import Best, Compare
 from bot.domain.commands.parser import parse
+from bot.domain.commands.queries import Best, Compare
 from bot.domain.registry import comparison
 from bot.domain.registry.comparison import Comparison, to_csv
 from bot.registry.mlflow.registry import MlflowRegistry
-from handlers.terminal.output.documents import KEYS
+from handlers.terminal.command_line.document_keys import KEYS
 from tests.support.network.ports import free_port
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import MlflowBackend

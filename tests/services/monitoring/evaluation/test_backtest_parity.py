@@ -11,9 +11,12 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from bot.domain.monitoring import monitor as monitor_domain
+from bot.domain.monitoring import assessment
+from bot.domain.monitoring.assessment import Verdict
 from bot.domain.monitoring.backtest import Backtest
-from bot.domain.monitoring.monitor import Answer, Check, Monitor, Outcome, State, Term, Verdict
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Answer, Check, Outcome
+from bot.domain.monitoring.state import State, Term
 from bot.domain.policy.monitor_config import MonitorRule
 from bot.services.monitoring import backtests
 from bot.services.monitoring.backtests import Backtesting
@@ -164,7 +167,7 @@ def test_live_checks_and_a_backtest_come_to_the_same(
     replayed: list[tuple[datetime, State, int, int]] = []
 
     def assessed(*given: Any, now: datetime, **more: Any) -> Verdict:
-        verdict = monitor_domain.assess(*given, now=now, **more)
+        verdict = assessment.assess(*given, now=now, **more)
         after = verdict.standing
         replayed.append((now, after.state, after.bad, after.good))
         return verdict

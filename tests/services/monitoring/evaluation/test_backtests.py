@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bot.domain.monitoring.backtest import Backtest
-from bot.domain.monitoring.monitor import Answer
+from bot.domain.monitoring.readings import Answer
 from bot.services.monitoring.backtests import Backtesting
 from tests.support.monitoring.monitoring import add_monitor, check_values
 from tests.support.services.bench import Bench

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from bot.domain.monitoring.monitor import Monitor, State
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.state import State
 from bot.domain.policy.monitor_config import MonitorRule
 from tests.support.monitoring.baselines import (
     BLOCKS,

@@ -14,7 +14,8 @@ from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.incident import Doing, IncidentKind
 from bot.domain.monitoring.messages import state
-from bot.domain.monitoring.monitor import Answer, Outcome, State
+from bot.domain.monitoring.readings import Answer, Outcome
+from bot.domain.monitoring.state import State
 from bot.services.monitoring.monitors import Monitors
 from tests.support.monitoring.monitoring import (
     add_monitor,

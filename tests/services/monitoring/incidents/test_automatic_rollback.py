@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from bot.domain.commands.catalog import FreezeModel
+from bot.domain.commands.changes import FreezeModel
 from bot.domain.commands.monitoring import MonitorReset
 from bot.domain.commands.parser import build
 from bot.domain.core.errors import Refused, RegistryUnreachable
 from bot.domain.monitoring.incident import Doing, IncidentKind
-from bot.domain.monitoring.monitor import Answer, Standing, State
+from bot.domain.monitoring.readings import Answer
+from bot.domain.monitoring.state import Standing, State
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.rollback import Bar
+from bot.domain.registry.rollback_block import Bar
 from bot.domain.transitions.transition import MoveState
 from bot.services.monitoring.monitors import Monitors
 from bot.services.transitions.executor import LEASE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from bot.domain.commands.catalog import FreezeModel
+from bot.domain.commands.changes import FreezeModel
 from bot.domain.commands.parser import build
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.incident import OF_ALL, REPEATED_EVERY, Doing, Tripped

@@ -12,8 +12,9 @@ from bot.domain.audit.events import Tag
 from bot.domain.core.errors import RegistryRefused
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.incident import REPEATED_EVERY, Doing, Ending, Incident
-from bot.domain.monitoring.monitor import Answer
-from bot.domain.policy.policy import ServingProbe, read_policy
+from bot.domain.monitoring.readings import Answer
+from bot.domain.policy.parser import read_policy
+from bot.domain.policy.policy import ServingProbe
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.serving_check import ServingState
 from bot.ledger import SqlLedger

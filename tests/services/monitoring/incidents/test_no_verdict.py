@@ -11,10 +11,13 @@ import pytest
 from bot.domain.audit.events import Tag
 from bot.domain.commands.parser import parse
 from bot.domain.core.sentence import say
+from bot.domain.monitoring.assessment import Judgement
 from bot.domain.monitoring.incident import Ending, IncidentKind
 from bot.domain.monitoring.messages import checked, state
-from bot.domain.monitoring.messages import rule as rule_in_words
-from bot.domain.monitoring.monitor import Judgement, Monitor, Outcome, Standing, State
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Outcome
+from bot.domain.monitoring.rule_messages import rule as rule_in_words
+from bot.domain.monitoring.state import Standing, State
 from bot.domain.monitoring.views import MonitorRow, MonitorView, worst_first
 from bot.services.monitoring.monitors import Monitors
 from bot.slack.monitoring.answers import monitor_view, row

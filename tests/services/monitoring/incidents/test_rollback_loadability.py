@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from bot.domain.commands.catalog import FreezeModel, UnfreezeModel
+from bot.domain.commands.changes import FreezeModel, UnfreezeModel
 from bot.domain.commands.parser import build
 from bot.domain.core.errors import FilesUnreachable, Refused, RegistryUnreachable
 from bot.domain.monitoring.incident import Doing
 from bot.domain.monitoring.incident_messages import next_step
-from bot.domain.rollbacks.rollback import Bar
+from bot.domain.registry.rollback_block import Bar
 from bot.domain.transitions.transition import MoveState
 from bot.services.transitions.loadability import WayBack
 from tests.support.monitoring.monitoring import (

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from bot.domain.monitoring.assessment import Judgement
 from bot.domain.monitoring.incident import Ending, IncidentKind
-from bot.domain.monitoring.monitor import Answer, Judgement, Measurement, Monitor, Outcome, Standing, State
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Answer, Measurement, Outcome
+from bot.domain.monitoring.state import Standing, State
 from bot.services.monitoring import scheduler
-from bot.services.monitoring.scheduler import present_term
+from bot.services.monitoring.checks import present_term
 from tests.support.monitoring.monitoring import (
     add_monitor,
     check_values,

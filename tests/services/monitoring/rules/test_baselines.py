@@ -7,9 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.monitoring.monitor import Answer, Measurement, Monitor, Outcome, Standing, State
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Answer, Measurement, Outcome
+from bot.domain.monitoring.state import Standing, State
 from bot.domain.monitoring.views import chart_of
-from bot.domain.rollbacks.rollback import Bar
+from bot.domain.registry.rollback_block import Bar
 from tests.support.monitoring.monitoring import (
     HOURS,
     add_monitor,

@@ -7,16 +7,19 @@ from typing import Any
 
 import pytest
 
-from bot.domain.monitoring.messages import checked, rule, value
-from bot.domain.monitoring.monitor import Measurement, Monitor, Pushed, Reading, State
-from bot.domain.monitoring.rules import evaluation
-from bot.domain.monitoring.rules.baselines import Points
+from bot.domain.monitoring.messages import checked, value
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Measurement, Pushed, Reading
+from bot.domain.monitoring.rule_messages import rule
+from bot.domain.monitoring.rules import baseline_choice, evaluation
+from bot.domain.monitoring.rules.time_series import Points
+from bot.domain.monitoring.state import State
 from bot.domain.monitoring.views import MonitorRow
 from bot.domain.policy.monitor_config import MonitorRule
 from bot.services.monitoring.backtests import Backtesting
+from bot.services.monitoring.checks import present_term
 from bot.services.monitoring.evaluation import LedgerPast
 from bot.services.monitoring.monitors import Monitors
-from bot.services.monitoring.scheduler import present_term
 from bot.slack.monitoring.answers import monitor_list, monitor_view
 from bot.sources.push import PushSource
 from tests.support.monitoring.monitoring import add_monitor, monitor_state, tick
@@ -193,7 +196,7 @@ def test_a_backtest_of_what_was_measured_shows_the_rule_the_same(served: Bench, 
 def looked(monkeypatch: pytest.MonkeyPatch) -> list[Points]:
     """Return the windows that `blocks` is given, one after the other."""
     found: list[Points] = []
-    plain = evaluation.predicted
+    plain = baseline_choice.predicted
 
     def keep(rule: MonitorRule, points: Points) -> Points:
         found.append(points)

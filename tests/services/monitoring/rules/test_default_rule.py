@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from bot.domain.monitoring import monitor as monitor_domain
-from bot.domain.monitoring.monitor import Answer, Check, Monitor, Outcome, Own, Standing, State, Term, Verdict
+from bot.domain.monitoring import assessment
+from bot.domain.monitoring.assessment import Verdict
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.readings import Answer, Check, Outcome
 from bot.domain.monitoring.rules.baselines import Baseline
+from bot.domain.monitoring.state import Standing, State, Term
+from bot.domain.monitoring.stored_baselines import Own
 from bot.domain.policy.monitor_config import MonitorRule
 from bot.domain.transitions.transition import MoveState
 from bot.services.monitoring import backtests
@@ -308,7 +312,7 @@ def test_live_checks_and_a_backtest_keep_the_same_baselines_and_come_to_the_same
     replayed: list[tuple[datetime, State, int, int, str]] = []
 
     def assessed(*given: Any, now: datetime, **more: Any) -> Verdict:
-        verdict = monitor_domain.assess(*given, now=now, **more)
+        verdict = assessment.assess(*given, now=now, **more)
         after = verdict.standing
         replayed.append((now, after.state, after.bad, after.good, why_of(after)))
         return verdict

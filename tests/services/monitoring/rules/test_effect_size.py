@@ -10,7 +10,7 @@ import pytest
 
 from bot.domain.commands.parser import parse
 from bot.domain.core.errors import WrongField
-from bot.domain.monitoring.monitor import State
+from bot.domain.monitoring.state import State
 from bot.services.monitoring.monitors import Monitors
 from tests.support.monitoring.monitoring import (
     HOURS,

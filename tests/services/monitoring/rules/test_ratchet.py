@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from bot.domain.monitoring.monitor import Monitor, State
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.state import State
 from bot.ledger.audit_chain import stream, verify
 from bot.ports import NoteKind
 from tests.support.monitoring.baselines import (

@@ -10,7 +10,7 @@ import pytest
 from bot.domain.audit.events import Tag
 from bot.domain.core.actors import Operator
 from bot.domain.core.errors import TooFewApprovers
-from bot.domain.policy.policy import read_policy
+from bot.domain.policy.parser import read_policy
 from bot.domain.promotions.request import RequestState
 from bot.ports import NO_SLACK, Note, NoteKind
 from bot.services.promotions.approvers import Approvers

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from bot.domain.audit.events import Tag
-from bot.domain.commands.catalog import History
+from bot.domain.commands.queries import History
 from bot.domain.core.actors import Operator, actor_id
-from bot.domain.policy.policy import read_policy
+from bot.domain.policy.parser import read_policy
 from bot.domain.registry.model import Stage, parse_version
 from bot.domain.rollbacks.history_messages import came
 from bot.ledger import SqlLedger

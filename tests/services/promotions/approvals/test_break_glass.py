@@ -9,19 +9,19 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.audit.events import Tag
-from bot.domain.commands.catalog import ShowAudit
 from bot.domain.commands.parser import build
+from bot.domain.commands.queries import ShowAudit
 from bot.domain.core.actors import Caller, Person, Profile
 from bot.domain.core.errors import AlreadyDecided, BadInput, GateFailed, Refused
 from bot.domain.core.sentence import unpack
-from bot.domain.policy.policy import read_policy
-from bot.domain.promotions import messages as promotion_messages
+from bot.domain.policy.parser import read_policy
+from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
 from bot.ports import NoteKind
 from bot.services.home.home import Homes
+from bot.slack.audit import answers
 from bot.slack.home.view import home
-from bot.slack.policy import answers as policy_answers
 from bot.slack.promotions.request_card import card
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, POLICY, Bench
 from tests.support.services.freezes import freeze
@@ -252,7 +252,7 @@ def test_once_it_is_overdue_the_channel_hears_it_once(bench: Bench, moved: Reque
     bench.clock.advance(days=1)
     assert [bench.reviews.remind(people) for _ in range(3)] == [1, 0, 0]
     assert [said for to, said in of_review(bench, moved) if to == "#ml-models"] == [
-        str(promotion_messages.review_overdue(moved)),
+        str(break_glass_messages.review_overdue(moved)),
     ]
     assert bench.events()[-1].tag is Tag.REVIEW_OVERDUE
     assert "Overdue since" in shown(bench.now(moved))
@@ -298,7 +298,7 @@ def test_the_audit_counts_what_has_no_review(bench: Bench, moved: Request) -> No
     ask = build(ShowAudit, {"model": "churn"})
     links, said = bench.lookups.audit(ask)
     assert str(said) == f"Break glass without a review: 1, 0 overdue ({moved.id})."
-    assert "without a review: 1" in str(policy_answers.audit(ask, links, said).blocks)
+    assert "without a review: 1" in str(answers.audit(ask, links, said).blocks)
     bench.clock.advance(days=3)
     assert "1, 1 overdue" in str(bench.lookups.audit(ask)[1])
     review(bench, moved)

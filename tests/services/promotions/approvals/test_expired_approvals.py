@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bot.domain.audit.events import Tag
-from bot.domain.commands.catalog import Unblock, UnfreezeModel
+from bot.domain.commands.changes import Unblock, UnfreezeModel
 from bot.domain.commands.parser import build
 from bot.domain.core.errors import Refused
 from bot.domain.promotions.request import RequestState

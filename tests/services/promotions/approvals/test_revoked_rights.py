@@ -9,7 +9,7 @@ import pytest
 from bot.domain.audit.events import Event, Tag
 from bot.domain.core.actors import Person, Profile
 from bot.domain.core.errors import RegistryUnreachable, SlackNotConnected
-from bot.domain.policy.policy import read_policy
+from bot.domain.policy.parser import read_policy
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.promotions.snapshot import GateResult
 from bot.domain.registry.model import Stage

@@ -1,0 +1,134 @@
+"""TODO bot.domain.commands.changes"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+from bot.domain.commands.arguments import (
+    OptionalVersion,
+    Tags,
+    Version,
+    to_bump,
+    to_description,
+    to_run_id,
+)
+from bot.domain.commands.base import Arg, Command, Everywhere, Model, OptionalModel, Reason
+from bot.domain.commands.help_index import SUMMARIES
+from bot.domain.core.relative_time import moment
+from bot.domain.registry.semver import Bump
+
+
+class Register(Command):
+    """Make a new version out of a run."""
+
+    verb = "register"
+    summary = SUMMARIES[verb]
+    example = 'register 0a1b2c3d4e5f60718293a4b5c6d7e8f9 churn --description "wider trees"'
+    run_id: Annotated[
+        str, BeforeValidator(to_run_id), Arg("RUN_ID", "the run that logged the model", flags=("--run-id",))
+    ]
+    model: Model
+    bump: Annotated[
+        Bump | None,
+        BeforeValidator(to_bump),
+        Arg("PART", "major, minor or patch, where you know better than the rules", False, ("--bump",)),
+    ] = None
+    description: Annotated[
+        str, BeforeValidator(to_description), Arg("TEXT", "what is new", positional=False, flags=("--description",))
+    ] = ""
+    tags: Annotated[Tags, Arg("KEY=VALUE", "a tag; can be given again", False, ("--tag",), many=True)] = ()
+    artifact: Annotated[
+        str, Arg("NAME", "which of the run's models, where it logged several", False, ("--artifact",))
+    ] = ""
+
+
+class Describe(Command):
+    """Write what a model or a version is."""
+
+    verb = "describe"
+    summary = SUMMARIES[verb]
+    example = 'describe churn 4 "trained on the spring campaign"'
+    model: Model
+    version: OptionalVersion = None
+    text: Annotated[str, BeforeValidator(to_description), Arg("TEXT", "the description", flags=("--text",))]
+
+
+class SetTags(Command):
+    """Set tags of a version, or take them away."""
+
+    verb = "tag"
+    summary = SUMMARIES[verb]
+    example = "tag churn 4 owner=ann use_case=retention"
+    model: Model
+    version: Version
+    tags: Annotated[Tags, Arg("KEY=VALUE", "what to set; KEY= takes it away", True, ("--tag",), many=True)]
+
+    def pairs(self) -> dict[str, str | None]:
+        """Return the tags; None is one to be taken away."""
+        return {key: value or None for key, _, value in (tag.partition("=") for tag in self.tags)}
+
+
+class Archive(Command):
+    """Take a version aside."""
+
+    verb = "archive"
+    summary = SUMMARIES[verb]
+    example = 'archive churn 2 --reason "trained on leaked labels"'
+    model: Model
+    version: Version
+    reason: Reason = ""
+
+
+class FreezeModel(Command):
+    """Let nothing move in Production."""
+
+    verb = "freeze"
+    summary = SUMMARIES[verb]
+    example = 'freeze churn --until 48h --reason "end of the quarter"'
+    model: OptionalModel = None
+    everywhere: Everywhere = False
+    until: Annotated[
+        timedelta | datetime | None,
+        BeforeValidator(moment),
+        Arg("TIME", "how long (48h), or until when (2026-12-01T18:00, UTC)", False, ("--until",)),
+    ] = None
+    reason: Reason
+
+
+class UnfreezeModel(Command):
+    """Let Production move again."""
+
+    verb = "unfreeze"
+    summary = SUMMARIES[verb]
+    example = "unfreeze churn"
+    model: OptionalModel = None
+    everywhere: Everywhere = False
+    reason: Reason = ""
+
+
+class Rollback(Command):
+    """Put a version back into Production that served before."""
+
+    verb = "rollback"
+    summary = SUMMARIES[verb]
+    example = 'rollback churn --reason "accuracy fell since v7"'
+    model: Model
+    version: OptionalVersion = None
+    force: Annotated[
+        bool, Arg("", "also a version that may not load; the reason says why", positional=False, flags=("--force",))
+    ] = False
+    reason: Reason
+
+
+class Unblock(Command):
+    """Unblock a version that was rolled back as bad."""
+
+    verb = "unblock"
+    summary = SUMMARIES[verb]
+    example = 'unblock churn 7 --reason "it was the feature store"'
+    model: Model
+    version: Version
+    reason: Reason

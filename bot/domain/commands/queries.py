@@ -1,0 +1,177 @@
+"""TODO bot.domain.commands.queries"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Annotated, get_args
+
+from pydantic import BeforeValidator, Field
+
+from bot.domain.commands.arguments import (
+    EVENTS_MOST,
+    OptionalVersion,
+    Results,
+    Target,
+    Version,
+    each_of,
+    results,
+    to_metric_names,
+)
+from bot.domain.commands.base import Arg, Command, Model, OptionalModel
+from bot.domain.commands.help_index import SUMMARIES
+from bot.domain.core.relative_time import Day, begin, day_or_moment, past
+from bot.domain.registry.model import Stage, VersionRef, parse_version
+
+
+class Help(Command):
+    """Explain the verbs, or one of them."""
+
+    verb = "help"
+    summary = SUMMARIES[verb]
+    example = "help promote"
+    about: Annotated[
+        str,
+        BeforeValidator(lambda words: words if isinstance(words, str) else " ".join(words).lower()),
+        Arg("VERB", "the verb to explain; some have two words", many=True),
+    ] = ""
+
+
+class List(Command):
+    """List the registered models."""
+
+    verb = "list"
+    summary = SUMMARIES[verb]
+    example = "list churn"
+    text: Annotated[str, Arg("TEXT", "only models whose name holds this", flags=("--text",))] = ""
+    page: Annotated[int, Field(ge=1, le=100_000), Arg("N", "which page", positional=False, flags=("--page",))] = 1
+
+
+class Show(Command):
+    """Show a model, or one version of it."""
+
+    verb = "show"
+    summary = SUMMARIES[verb]
+    example = "show churn 4"
+    model: Model
+    version: OptionalVersion = None
+    page: Annotated[
+        int, Field(ge=1, le=100_000), Arg("N", "which page of the versions", positional=False, flags=("--page",))
+    ] = 1
+
+
+class Compare(Command):
+    """Compare versions by their metrics."""
+
+    verb = "compare"
+    summary = SUMMARIES[verb]
+    example = "compare churn 4 5 --metrics f1,latency_ms"
+    model: Model
+    versions: Annotated[
+        tuple[VersionRef, ...],
+        BeforeValidator(each_of(lambda word: word if isinstance(word, VersionRef) else parse_version(str(word)))),
+        Arg("VERSION", "which; without any, all", flags=("--version",), many=True),
+    ] = ()
+    metrics: Annotated[
+        tuple[str, ...],
+        BeforeValidator(to_metric_names),
+        Arg("A,B", "only these metrics", positional=False, flags=("--metrics",)),
+    ] = ()
+    last: Annotated[
+        int | None, Field(ge=1, le=100_000), Arg("N", "only the newest N", positional=False, flags=("--last",))
+    ] = None
+
+
+class Best(Command):
+    """Find the version with the best value of a metric."""
+
+    verb = "best"
+    summary = SUMMARIES[verb]
+    example = "best churn f1"
+    model: Model
+    metric: Annotated[
+        str, BeforeValidator(lambda text: str(text).strip()), Arg("METRIC", "such as f1", flags=("--metric",))
+    ]
+    lowest: Annotated[bool, Arg("", "the lowest value wins", positional=False, flags=("--lowest",))] = False
+
+
+class Validate(Command):
+    """Look at a version through the gates of a stage, without asking for anything."""
+
+    verb = "validate"
+    summary = SUMMARIES[verb]
+    example = "validate churn 4"
+    model: Model
+    version: Version
+    to: Annotated[
+        Stage,
+        get_args(Target)[1],
+        Arg("STAGE", "whose gates: staging or production", flags=("--to",)),
+    ] = Stage.PRODUCTION
+    validation: Results = ()
+
+    def results(self) -> dict[str, float]:
+        """Return the results that were handed over, by metric."""
+        return results(self.validation)
+
+
+class Requests(Command):
+    """List the requests that wait."""
+
+    verb = "requests"
+    summary = SUMMARIES[verb]
+    example = "requests churn"
+    model: OptionalModel = None
+
+
+class ShowPolicy(Command):
+    """Tell what the policy says of a model."""
+
+    verb = "policy"
+    summary = SUMMARIES[verb]
+    example = "policy churn"
+    model: Model
+
+
+class ShowAudit(Command):
+    """Tell what happened to a model."""
+
+    verb = "audit"
+    summary = SUMMARIES[verb]
+    example = "audit churn --since 30d"
+    model: Model
+    since: Annotated[
+        timedelta | datetime | Day,
+        BeforeValidator(past),
+        Arg("TIME", "how far back (30d), or from when (yesterday, 2026-11-01; in UTC)", False, ("--since",)),
+    ] = timedelta(days=30)
+    before: Annotated[
+        int | None,
+        Field(ge=1, le=EVENTS_MOST),
+        Arg("N", "only events before this number", positional=False, flags=("--before",)),
+    ] = None
+
+
+class History(Command):
+    """Tell what was in Production, when, and why."""
+
+    verb = "history"
+    summary = SUMMARIES[verb]
+    example = "history churn --at 2026-03-03"
+    model: Model
+    last: Annotated[int, Field(ge=1, le=50), Arg("N", "how many", positional=False, flags=("--last",))] = 10
+    at: Annotated[
+        timedelta | datetime | date | Day | None,
+        BeforeValidator(day_or_moment),
+        Arg(
+            "TIME",
+            "who served on a day (2026-03-03, yesterday) or at a moment (2026-03-03T14:00), in UTC; or 2h ago",
+            False,
+            ("--at",),
+        ),
+    ] = None
+
+    def at_a_moment(self, now: datetime) -> History:
+        """Return the command so that it means the same later: the moment or the day, not how long ago it was."""
+        if isinstance(self.at, Day):
+            return self.model_copy(update={"at": self.at.at(now)})
+        return self.model_copy(update={"at": begin(self.at, now)}) if isinstance(self.at, timedelta) else self

@@ -1,0 +1,102 @@
+"""TODO bot.domain.commands.requests"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from bot.domain.commands.arguments import (
+    RequestId,
+    Results,
+    Target,
+    Version,
+    results,
+)
+from bot.domain.commands.base import Arg, Command, Model, Reason
+from bot.domain.commands.help_index import SUMMARIES
+
+
+class Promote(Command):
+    """Ask that a version move to Staging or Production."""
+
+    verb = "promote"
+    summary = SUMMARIES[verb]
+    example = 'promote churn 4 production --reason "better f1"'
+    model: Model
+    version: Version
+    to: Target
+    reason: Reason = ""
+    keep_existing: Annotated[
+        bool, Arg("", "let the present holder stay in the stage", positional=False, flags=("--keep-existing",))
+    ] = False
+    break_glass: Annotated[
+        bool,
+        Arg(
+            "",
+            "admins: move it now, past approvals, gates and freezes; the channel is alarmed",
+            positional=False,
+            flags=("--break-glass",),
+        ),
+    ] = False
+    validation: Results = ()
+
+    def results(self) -> dict[str, float]:
+        """Return the results that the asker handed over, by metric."""
+        return results(self.validation)
+
+
+class Approve(Command):
+    """Approve a request."""
+
+    verb = "approve"
+    summary = SUMMARIES[verb]
+    example = "approve r4k7q"
+    request: RequestId
+
+
+class Reject(Command):
+    """Reject a request."""
+
+    verb = "reject"
+    summary = SUMMARIES[verb]
+    example = 'reject r4k7q --reason "latency too high"'
+    request: RequestId
+    reason: Reason
+
+
+class Withdraw(Command):
+    """Take one's vote back."""
+
+    verb = "withdraw"
+    summary = SUMMARIES[verb]
+    example = "withdraw r4k7q"
+    request: RequestId
+
+
+class Override(Command):
+    """Let failed gates pass."""
+
+    verb = "override"
+    summary = SUMMARIES[verb]
+    example = 'override r4k7q --reason "the metric is measured anew tomorrow"'
+    request: RequestId
+    reason: Reason
+
+
+class Cancel(Command):
+    """Take a request back."""
+
+    verb = "cancel"
+    summary = SUMMARIES[verb]
+    example = "cancel r4k7q"
+    request: RequestId
+    reason: Reason = ""
+
+
+class Review(Command):
+    """Follow up on a broken glass."""
+
+    verb = "review"
+    summary = SUMMARIES[verb]
+    example = 'review r4k7q --reason "v3 was down; the gates passed afterwards"'
+    request: RequestId
+    reason: Reason

@@ -1,0 +1,87 @@
+"""TODO bot.domain.policy.gate_config"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from bot.domain.core.durations import Duration
+from bot.domain.core.strict_model import Part
+from bot.domain.registry.model_card import ModelCard
+
+VALIDATION = "validation_"  # before a metric's name: the asker's own result and no other
+
+
+class MetricGate(Part):
+    """A metric's bound: absolute, or against the incumbent."""
+
+    metric: str  # the metric's name, as the run logged it
+    at_least: float | None = None  # the lowest value that passes
+    at_most: float | None = None  # the highest value that passes
+    not_worse_than_incumbent_by: float | None = None  # how much worse than the incumbent it may be
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> MetricGate:
+        if self.at_least is None and self.at_most is None and self.not_worse_than_incumbent_by is None:
+            raise ValueError("needs at_least, at_most or not_worse_than_incumbent_by")
+        return self
+
+
+class CardGate(Part):
+    """Fields of the metadata card that must be filled."""
+
+    card: list[str] = Field(min_length=1)  # names of fields, as docs/metadata.md lists them
+
+    @model_validator(mode="after")
+    def _names_fields_of_the_card(self) -> CardGate:
+        for name in self.card:
+            if name not in ModelCard.model_fields:
+                near = difflib.get_close_matches(name, ModelCard.model_fields, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"fields are: {', '.join(ModelCard.model_fields)}"
+                raise ValueError(f"{name!r} is no field of the metadata card; {hint}")
+        return self
+
+
+class SignatureGate(Part):
+    """The signature must accept what the incumbent's accepts."""
+
+    signature: Literal["compatible"]  # the word compatible
+
+
+class SemverGate(Part):
+    """The version must have a semver."""
+
+    semver: Literal["set"]  # the word set
+
+
+class NotBlockedGate(Part):
+    """Whether a version that was rolled back as bad is refused until it's unblocked. Without this gate, it is."""
+
+    not_blocked: bool = Field(strict=True)  # true, or false to let blocked versions pass
+
+
+class InStagingGate(Part):
+    """How long the version must have been in Staging."""
+
+    in_staging_for: Duration  # how long, such as 24h
+
+
+def _gate_kind(gate: Any) -> str:
+    for key in ("metric", "card", "signature", "semver", "not_blocked", "in_staging_for"):
+        if (key in gate) if isinstance(gate, Mapping) else hasattr(gate, key):
+            return key
+    return "metric"
+
+
+Gate = Annotated[
+    Annotated[MetricGate, Tag("metric")]
+    | Annotated[CardGate, Tag("card")]
+    | Annotated[SignatureGate, Tag("signature")]
+    | Annotated[SemverGate, Tag("semver")]
+    | Annotated[NotBlockedGate, Tag("not_blocked")]
+    | Annotated[InStagingGate, Tag("in_staging_for")],
+    Discriminator(_gate_kind),
+]

@@ -1,0 +1,41 @@
+"""TODO bot.domain.registry.edit_messages"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bot.domain.core.sentence import Code, Name, Say, joined, say
+from bot.domain.registry.semver import Proposal
+
+
+def registered(model: str, version: int, proposal: Proposal, *, again: int | None, has_model: bool) -> Say:
+    """Return the answer to whoever registered a version: its semver, why, and what to mind."""
+    mind = []
+    if again is not None:
+        mind.append(say(" {v} was made of the same run.", v=Code(f"v{again}")))
+    if not has_model:
+        mind.append(say(" The run logged no model that could be read, so nothing can be loaded from this version yet."))
+    return say(
+        "Registered {v} of {model} as {semver}: {why}.{mind}",
+        v=Code(f"v{version}"),
+        model=Name(model),
+        semver=Code(proposal.semver),
+        why=joined(proposal.reasons, "; "),
+        mind=joined(mind, ""),
+    )
+
+
+def described(model: str, version: int | None) -> Say:
+    """Return the answer to whoever wrote a description."""
+    if version is None:
+        return say("The description of {model} is written.", model=Name(model))
+    return say("The description of {v} of {model} is written.", v=Code(f"v{version}"), model=Name(model))
+
+
+def tagged(model: str, version: int, tags: Mapping[str, str | None]) -> Say:
+    """Return the answer to whoever set tags."""
+    said = [
+        say("{key} is {value}", key=Code(key), value=Name(value)) if value else say("{key} is gone", key=Code(key))
+        for key, value in tags.items()
+    ]
+    return say("{v} of {model}: {said}.", v=Code(f"v{version}"), model=Name(model), said=said)

@@ -1,0 +1,54 @@
+"""TODO bot.domain.registry.rollback_block"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.domain.core.actors import Actor, Automation, shown
+from bot.domain.core.sentence import Code, Say, ended_with_period, say, short
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """A version was rolled back as bad: until a person unblocks it, nothing rolls back to it, and gates refuse it."""
+
+    id: str
+    model: str
+    version: int
+    move: str  # the rollback's
+    at: datetime
+    by: Actor
+    reason: str
+    cleared_at: datetime | None = None
+    cleared_by: Actor | None = None
+    clear_reason: str = ""
+
+
+def blocked(block: Bar) -> Say:
+    """Return why a version is blocked, for where everyone reads it: nobody is mentioned."""
+    return say(
+        "{v} is blocked: rolled back as bad ({when}). {why}",
+        v=Code(f"v{block.version}"),
+        when=block.at,
+        why=ended_with_period(short(block.reason, 300)),
+    )
+
+
+def blocked_by(block: Bar) -> Say:
+    """Return why a version is blocked, by whom, and how to unblock it."""
+    who = "" if isinstance(block.by, Automation) else say(" by {who}", who=shown(block.by))
+    return say(
+        "{v} was rolled back as bad{who} ({when}): {why} To unblock it: {how}",
+        v=Code(f"v{block.version}"),
+        when=block.at,
+        who=who,
+        why=ended_with_period(short(block.reason, 300)),
+        how=unblock_hint(block.model, block.version),
+    )
+
+
+def unblock_hint(model: str, version: int | None) -> Code:
+    """Return the command that unblocks a version."""
+    return Code(f'/model unblock {shlex.quote(model)} {version} --reason "…"')

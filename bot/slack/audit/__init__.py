@@ -1,0 +1,1 @@
+"""What happened, and proof that it’s whole."""

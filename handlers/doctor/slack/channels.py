@@ -1,0 +1,106 @@
+"""TODO handlers.doctor.slack.channels"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+
+from bot.domain.policy.policy import Policy
+from bot.slack.core.api_errors import error_of
+from handlers.doctor.check import NotLookedAtError, listed
+from handlers.doctor.diagnosis import Finding, mind, ok, wrong
+from handlers.doctor.slack.workspace import Identity, Workspace, asked
+
+PAGES_MOST = 15  # of a thousand channels each; Slack allows 20 a minute, and the bot can need some of them
+
+
+def channels(space: Workspace, policy: Policy) -> Iterator[Finding]:
+    """Yield for each channel that the policy names whether it is there and we are in it."""
+    us, named = space.must_know_us(), _named_channels(policy)
+    for one in [one for one in named if not one.startswith("#")]:
+        room = _room(space.client, one)
+        yield _channel(f"#{room['name']} ({one})" if room else one, named.pop(one), room, us)
+    rooms = _rooms(space.client, set(named)) if named else {}
+    for name, where in named.items():
+        yield from _renamed(name, where, rooms.get(name))
+        yield _channel(name, where, rooms.get(name), us)
+
+
+def _named_channels(policy: Policy) -> dict[str, str]:
+    """Return each channel that the policy names, and where it does so first."""
+    named = {policy.channel: "channel"}
+    for pattern, rules in policy.models.items():
+        if rules.channel:
+            named.setdefault(rules.channel, f"models.{pattern}.channel")
+    if policy.anchor and policy.anchor.channel:
+        named.setdefault(policy.anchor.channel, "anchor.channel")
+    return named
+
+
+def _room(client: WebClient, channel: str) -> Mapping[str, Any] | None:
+    """Return the channel with this id; None if there is none, or it's private and we aren't in it."""
+    try:
+        room: Mapping[str, Any] = asked(client, partial(client.conversations_info, channel=channel))["channel"]
+    except SlackApiError as error:
+        if error_of(error) != "channel_not_found":
+            raise
+        return None
+    return room
+
+
+def _rooms(client: WebClient, names: set[str]) -> dict[str, Mapping[str, Any]]:
+    """Return the public channels, and the private ones that we are in, up to the last of these names.
+
+    They're by name; where no channel has a name any more, it's that of the one that had it, if only one did.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    former: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    cursor: str | None = None
+    for _ in range(PAGES_MOST):
+        read = partial(client.conversations_list, types="public_channel,private_channel", limit=1000, cursor=cursor)
+        page = asked(client, read)
+        found |= {f"#{room.get('name')}": room for room in page["channels"]}
+        cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
+        for room in page["channels"]:
+            for name in set(room.get("previous_names") or ()):
+                former[f"#{name}"].append(room)
+        if cursor is None or names <= set(found):
+            return {name: rooms[0] for name, rooms in former.items() if len(rooms) == 1} | found
+    missing = listed(sorted(names - set(found)), 3)
+    raise NotLookedAtError(
+        f"Could not look: the first {PAGES_MOST},000 channels don't include {missing}. Use the channel's id in the "
+        "policy: in Slack, its name → About → Copy channel ID."
+    )
+
+
+def _renamed(name: str, where: str, room: Mapping[str, Any] | None) -> Iterator[Finding]:
+    if room and f"#{room.get('name')}" != name:
+        what = f"{name} ({where} of the policy) is now called #{room.get('name')}."
+        yield mind("Slack channels", what, f"Use its new name or its id, {room['id']}, in the policy.")
+
+
+def _channel(name: str, where: str, room: Mapping[str, Any] | None, us: Identity) -> Finding:
+    invite = f"Type in that channel: /invite @{us.bot}"
+    if room is None:
+        what = f"There is no channel {name} ({where} of the policy), or it is private and we are not in it."
+        return wrong(
+            "Slack channels",
+            what,
+            f"If it is private: {invite[:1].lower()}{invite[1:]}. Else make it, or mend the name in the policy.",
+        )
+    if room.get("is_archived"):
+        return wrong(
+            "Slack channels",
+            f"{name} ({where} of the policy) is archived.",
+            "Unarchive it in Slack, or name another channel in the policy.",
+        )
+    if room.get("is_member"):
+        return ok("Slack channels", f"We are in {name}.")
+    if us.scopes is not None and "chat:write.public" not in us.scopes:
+        return wrong("Slack channels", f"We are not in {name} and cannot post there.", f"{invite}.")
+    return mind("Slack channels", f"We are not in {name}: cards can be posted there, charts cannot.", f"{invite}.")

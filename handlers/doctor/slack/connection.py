@@ -1,0 +1,84 @@
+"""TODO handlers.doctor.slack.connection"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
+
+from bot.domain.core.errors import Misconfigured, SlackUnreachable
+from bot.settings import Settings
+from bot.slack.core.api_errors import error_of
+from handlers.doctor.check import NotLookedAtError
+from handlers.doctor.diagnosis import Finding, ok, wrong
+from handlers.doctor.slack.workspace import EACH, WHERE, _wrong_kind, asked
+
+
+def connection(settings: Settings, *, live: bool) -> Iterator[Finding]:
+    """Yield how Slack reaches us: Socket Mode (opened and closed when it is `live`), signed HTTP, or neither."""
+    if settings.slack_app_token is None and settings.slack_signing_secret is None:
+        yield wrong(
+            "Slack connection",
+            "Slack cannot reach us: neither SLACK_APP_TOKEN nor SLACK_SIGNING_SECRET is set.",
+            f"For Socket Mode: {WHERE['SLACK_APP_TOKEN']}. For HTTP: Basic "
+            "Information → App Credentials → Signing Secret.",
+        )
+    if settings.slack_signing_secret is not None:
+        yield ok(
+            "Slack connection",
+            "Slack can reach us over signed HTTP at /slack/events, where that is the request URL of the app.",
+        )
+    if settings.slack_app_token is None:
+        return
+    if kind := _wrong_kind("SLACK_APP_TOKEN", settings):
+        yield wrong("Slack connection", kind, f"Your app's page has it: {WHERE['SLACK_APP_TOKEN']}.")
+    elif not live:
+        raise NotLookedAtError("Not tried: `registrar doctor --live` opens a Socket Mode connection and closes it.")
+    else:
+        yield _socket(settings, settings.slack_app_token.get_secret_value())
+
+
+def _socket(settings: Settings, app_token: str) -> Finding:
+    """Open a connection, wait for Slack's hello, and close it at once: what came over it would be lost."""
+    client = WebClient(base_url=settings.slack_api_url, timeout=EACH, retry_handlers=[])
+    mend = f"Copy SLACK_APP_TOKEN again: {WHERE['SLACK_APP_TOKEN']}."
+    try:
+        url = str(asked(client, lambda: client.apps_connections_open(app_token=app_token))["url"])
+    except SlackApiError as error:
+        return wrong(
+            "Slack connection",
+            f"Slack opens no Socket Mode connection ({error_of(error)}).",
+            "Turn Socket Mode on in the app's settings, and give the token connections:write.",
+        )
+    except Misconfigured as error:
+        return wrong("Slack connection", str(error.sentence), mend)
+    began = time.monotonic()
+    try:
+        with connect(url, open_timeout=EACH, close_timeout=1) as socket:
+            hello = json.loads(socket.recv(timeout=EACH))
+    except (OSError, TimeoutError, WebSocketException, ValueError) as error:
+        what = f"Slack gave us an address for Socket Mode, and nothing answers there ({type(error).__name__})."
+        raise SlackUnreachable(what) from error
+    if hello.get("type") != "hello":
+        return wrong(
+            "Slack connection",
+            f"Slack ended the Socket Mode connection ({hello.get('reason')}).",
+            "Ten are allowed: look where else this app runs.",
+        )
+    return _opened(int(hello.get("num_connections", 1)) - 1, time.monotonic() - began)
+
+
+def _opened(others: int, seconds: float) -> Finding:
+    if others <= 0:
+        return ok("Slack connection", f"Socket Mode opens, in {seconds:.1f} s. No bot is connected now.")
+    number = "1 other is" if others == 1 else f"{others} others are"
+    return ok(
+        "Slack connection",
+        f"Socket Mode opens, in {seconds:.1f} s. {number} connected: your bot, it "
+        "is to be hoped, for each click goes to any one of them.",
+    )
