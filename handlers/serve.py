@@ -82,6 +82,8 @@ def load_what_computes() -> None:
     """Load what compares versions and draws charts: it takes seconds, which the first person to ask would wait."""
     import pandas as pd  # noqa: F401, PLC0415 - slow to load, like the three below
 
+    from bot.slack.monitoring import chart  # noqa: F401, PLC0415
+    from bot.slack.registry import comparison_chart  # noqa: F401, PLC0415
     from bot.slack.rollbacks import history_chart  # noqa: F401, PLC0415
 
 

@@ -23,15 +23,15 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(ROOT))
 
-from bot.domain.audit.anchors import write_anchor  # noqa: E402
-from bot.domain.audit.events import Event, Head, Tag, canonical, chain  # noqa: E402
-from bot.domain.commands.base import Command  # noqa: E402
-from bot.domain.commands.catalog import VERBS  # noqa: E402
-from bot.domain.core.actors import Person  # noqa: E402
-from bot.domain.core.durations import show_duration  # noqa: E402
-from bot.domain.policy.authorization import TABLE, Act, Row, Who  # noqa: E402
+from bot.domain.audit.anchors import write_anchor
+from bot.domain.audit.events import Event, Head, Tag, canonical, chain
+from bot.domain.commands.base import Command
+from bot.domain.commands.catalog import VERBS
+from bot.domain.core.actors import Person
+from bot.domain.core.durations import show_duration
+from bot.domain.policy.authorization import TABLE, Act, Row, Who
 from bot.domain.policy.gate_config import CardGate, InStagingGate, MetricGate, NotBlockedGate, SemverGate, SignatureGate
-from bot.domain.policy.monitor_config import MonitorRule  # noqa: E402
+from bot.domain.policy.monitor_config import MonitorRule
 from bot.domain.policy.policy import (
     Anchor,
     ApiClient,
@@ -45,15 +45,15 @@ from bot.domain.policy.policy import (
     Source,
     TargetRule,
 )
-from bot.domain.registry.model_card import From, ModelCard  # noqa: E402
-from bot.ledger.audit_chain import FaultKind  # noqa: E402
-from bot.metrics.definitions import OF_THE_LEDGER, SHAPES  # noqa: E402
-from bot.registrar import Registrar  # noqa: E402 - the line above lets this run as a script
-from bot.settings import Settings  # noqa: E402
-from handlers.api.routes import Api  # noqa: E402
-from handlers.terminal.command_line import grammar as terminal  # noqa: E402
-from handlers.terminal.command_line.document_keys import keys_of  # noqa: E402
-from handlers.web.app import create  # noqa: E402
+from bot.domain.registry.model_card import From, ModelCard
+from bot.ledger.audit_chain import FaultKind
+from bot.metrics.definitions import OF_THE_LEDGER, SHAPES
+from bot.registrar import Registrar
+from bot.settings import Settings
+from handlers.api.routes import Api
+from handlers.terminal.command_line import grammar as terminal
+from handlers.terminal.command_line.document_keys import keys_of
+from handlers.web.app import create
 
 MADE = "<!-- Made by scripts/docs.py; change the code it names and run `make docs`. -->"
 

@@ -84,8 +84,9 @@ def _stage(home: Home, progress: Progress, port: int, rows: int | None) -> Itera
             serving.start()
         with _workspace(home, port) as slack:
             # Here and not above: this takes seconds, and a taken port or home is reported without it.
+            from handlers.demo import setup
 
-            with stage.set_up(home, slack, serving, listener, progress, rows) as registrar:
+            with setup.set_up(home, slack, serving, listener, progress, rows) as registrar:
                 yield slack, registrar
 
 
@@ -127,13 +128,13 @@ def _serve(home: Home, progress: Progress, port: int, rows: int | None) -> int:
     """Let people live the story until SIGINT or SIGTERM."""
     ended: SimpleQueue[None] = SimpleQueue()
     with _stage(home, progress, port, rows) as (slack, registrar):
-        from handlers.demo import welcome
+        from handlers.demo import setup, welcome
         from handlers.serve import wait_for
 
         _on_the_end(lambda *_: ended.put(None))
         welcome.greet(slack.bot_token, slack.api_url)
         for line in welcome.lines(
-            _port_of(slack), home, stage.first_act(registrar), is_watched=stage.is_watched(registrar)
+            _port_of(slack), home, setup.first_act(registrar), is_watched=setup.is_watched(registrar)
         ):
             progress.tell(line)
         progress.stop()

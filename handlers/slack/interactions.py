@@ -13,7 +13,7 @@ from bot import logging_context
 from bot.domain.commands.base import Command
 from bot.domain.commands.changes import FreezeModel, Unblock, UnfreezeModel
 from bot.domain.commands.requests import Promote
-from bot.domain.core import messages
+from bot.domain.core import messages as core_messages
 from bot.domain.core.actors import Profile
 from bot.domain.core.errors import SlackUnreachable, Unreachable
 from bot.domain.core.sentence import Channel, Code, Name, Say, joined, say
@@ -27,7 +27,7 @@ from bot.domain.registry.comparison import Comparison
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks import messages as rollback_messages
 from bot.domain.rollbacks.history import Timeline
-from bot.domain.transitions import messages
+from bot.domain.transitions import messages as transition_messages
 from bot.domain.transitions.transition import Move, MoveKind
 from bot.registrar import Registrar
 from bot.services.core.commands import Done
@@ -83,7 +83,7 @@ class Desk:
             else:
                 self.tell(place, message)
 
-        self._patiently(place, messages.answer_comes, task, self.registrar.look)
+        self._patiently(place, core_messages.answer_comes, task, self.registrar.look)
 
     def publish(self, place: Place, compare: Callable[[], Comparison], *, thread: str | None = None) -> None:
         """Compare versions after the acknowledgement, and post what comes of it where the person is."""
@@ -121,11 +121,11 @@ class Desk:
         def publish(found: Found) -> None:
             standing, refused, missing = post(found)
             if standing.channel != place.channel:
-                self.tell(place, messages.sent_directly(refused if is_restricted(refused) else ""))
+                self.tell(place, core_messages.sent_directly(refused if is_restricted(refused) else ""))
             if missing:
                 self.tell(place, message(missing, [section(missing)]))
 
-        self._patiently(place, messages.answer_comes, task, self.registrar.look)
+        self._patiently(place, core_messages.answer_comes, task, self.registrar.look)
 
     def _in_turn(self, place: Place, task: Task) -> None:
         """Post in a channel when its turn comes, without keeping a worker thread waiting."""
@@ -152,19 +152,19 @@ class Desk:
         self._carry_out(
             place,
             ask.id,
-            promotion_messages.request_stands if isinstance(command, Promote) else messages.errand_stands,
+            promotion_messages.request_stands if isinstance(command, Promote) else core_messages.errand_stands,
         )
 
     def confirm(self, place: Place, draft: str) -> None:
         """Let a question that was answered with yes become what is asked for. Raises Refused and UnknownRequest."""
         ask = self.registrar.errands.confirm(self.caller(place), draft, origin="slack")
-        self._carry_out(place, ask.id, messages.errand_stands)
+        self._carry_out(place, ask.id, core_messages.errand_stands)
 
     def mend(self, place: Place, finding_id: str) -> Say:
         """Give a stage its one holder back, after the acknowledgement, and return the answer. Raises Refused."""
         model = self.registrar.tending.mend(self.caller(place), finding_id, origin="slack")
         self.after(place, lambda: self.registrar.move(model))
-        return messages.mending()
+        return transition_messages.mending()
 
     def unblock(self, place: Place, command: Unblock) -> Say:
         """Unblock a version and return the answer. Raises Refused."""
@@ -314,8 +314,12 @@ class Desk:
         if done.move:
             with self.registrar.context.ledger.read() as reading:
                 move: Move = reading.move(done.move)
-            return rollback_messages.answer(move) if move.kind is MoveKind.ROLLBACK else messages.archiving_ended(move)
-        return done.answer or messages.errand_stands()
+            return (
+                rollback_messages.answer(move)
+                if move.kind is MoveKind.ROLLBACK
+                else transition_messages.archiving_ended(move)
+            )
+        return done.answer or core_messages.errand_stands()
 
     def _asked(self, request: Request) -> Say:
         policy = self.registrar.context.policy

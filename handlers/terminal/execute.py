@@ -82,7 +82,9 @@ def _beside(settings: Settings, asked: Asked) -> Answer:
 def _acts(kind: type[Command]) -> Callable[[Counter, Any, Form], Answer]:
     """Return what does it. Only who compares waits for pandas."""
     if kind in _REGISTRY or kind is Validate:
-        return comparing.ACTS[kind]
+        from handlers.terminal import comparisons
+
+        return comparisons.ACTS[kind]
     return (queries.ACTS | changes.ACTS | monitors.ACTS)[kind]
 
 

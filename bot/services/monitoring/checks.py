@@ -18,7 +18,6 @@ from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.rollback import stretches
 from bot.ports import Query
 from bot.ports import Reading as Ledger
-from bot.services.rollbacks.rollbacks import MOVES
 
 MOVES = 40  # of Production, that tell who serves now
 Known = tuple[FrozenBaseline | None, FrozenBaseline | None]  # a monitor's baselines: frozen, and of its own days

@@ -1,4 +1,4 @@
-"""TODO bot.slack.commands.help_text"""
+"""TODO bot.slack.commands.help"""
 
 from __future__ import annotations
 

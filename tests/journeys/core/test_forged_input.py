@@ -18,11 +18,13 @@ from bot.domain.core.errors import BadInput
 from bot.slack.commands import help_text
 from bot.slack.core.mrkdwn import unescape
 from bot.slack.monitoring import answers as monitoring_answers
-from bot.slack.monitoring import incident_card, modal
+from bot.slack.monitoring import incident_card
+from bot.slack.monitoring import modal as monitor_modal
 from bot.slack.promotions import modals, request_card
 from bot.slack.registry import answers as registry_answers
 from bot.slack.rollbacks import history as history_answer
-from bot.slack.rollbacks import modal, rollback_card
+from bot.slack.rollbacks import modal as rollback_modal
+from bot.slack.rollbacks import rollback_card
 from bot.slack.transitions import drift_notice
 from localslack import LocalSlack, payloads
 from localslack.signing import signature
@@ -75,8 +77,8 @@ FORMS = (
     modals.OVERRIDE,
     modals.REVIEW,
     modals.DETAILS,
-    modal.ROLLBACK,
-    modal.MONITOR,
+    rollback_modal.ROLLBACK,
+    monitor_modal.MONITOR,
     "nobody's",
 )
 

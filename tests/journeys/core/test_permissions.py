@@ -15,11 +15,11 @@ from bot.domain.audit.events import Tag
 from bot.domain.core.actors import Person
 from bot.registry.memory import MemoryRegistry
 from bot.slack.commands import help_text
-from bot.slack.monitoring import modal
+from bot.slack.monitoring import modal as monitor_modal
 from bot.slack.promotions import modals, request_card
 from bot.slack.registry import answers as registry_answers
 from bot.slack.rollbacks import history as history_answer
-from bot.slack.rollbacks import modal
+from bot.slack.rollbacks import modal as rollback_modal
 from bot.slack.transitions import drift_notice
 from localslack import LocalSlack, payloads
 from tests.support.app.app_fixture import CHANNEL, add_churn, message_text, running_app
@@ -104,7 +104,7 @@ PRESSED = (
     drift_notice.ASK_STAGING,
     drift_notice.MEND,
 )
-FILLED_IN = (modals.PROMOTE, modals.REJECT, modals.OVERRIDE, modals.REVIEW, modal.ROLLBACK, modal.MONITOR)
+FILLED_IN = (modals.PROMOTE, modals.REJECT, modals.OVERRIDE, modals.REVIEW, rollback_modal.ROLLBACK, monitor_modal.MONITOR)
 FIELDS = {"model": "churn", "version": "2", "to": "staging", "reason": "because"}
 
 WATCHED = {"model": "churn", "name": "f1", "source": "push", "greater_than": "0.8", "every": "5m"}
@@ -121,9 +121,9 @@ def _press(button: str) -> Act:
 
 
 def _fill_in(callback: str) -> Act:
-    drafts = {modals.PROMOTE: registry_answers.ARCHIVE, modal.ROLLBACK: callback, modal.MONITOR: callback}
+    drafts = {modals.PROMOTE: registry_answers.ARCHIVE, rollback_modal.ROLLBACK: callback, monitor_modal.MONITOR: callback}
     draft = drafts.get(callback, request_card.APPROVE)
-    fields = WATCHED if callback == modal.MONITOR else FIELDS
+    fields = WATCHED if callback == monitor_modal.MONITOR else FIELDS
     return lambda bot, who: form(who, callback, bot.known[draft], fields)
 
 

@@ -35,8 +35,9 @@ from bot.services.core.context import Rules
 from bot.services.core.outbox_messages import incident_note
 from bot.slack.core.directory import SlackDirectory
 from bot.slack.delivery.notifier import SlackNotifier
-from bot.slack.monitoring import incident_card, modal
-from bot.slack.rollbacks import modal
+from bot.slack.monitoring import incident_card
+from bot.slack.monitoring import modal as monitor_modal
+from bot.slack.rollbacks import modal as rollback_modal
 from bot.slack.transitions import drift_notice
 from handlers.serve import bolt_app
 from handlers.web import app as web_app
@@ -295,8 +296,8 @@ def _furnish(it: FrontDoor) -> None:
         it.known |= dict(_buttons(message))
     bob = Profile(person=Person(it.slack.team_id, BOB.id))
     for form, given in (
-        (modal.ROLLBACK, {"verb": "rollback", "model": MODEL}),
-        (modal.MONITOR, {"verb": "monitor add"}),
+        (rollback_modal.ROLLBACK, {"verb": "rollback", "model": MODEL}),
+        (monitor_modal.MONITOR, {"verb": "monitor add"}),
     ):
         it.known[form] = it.registrar.errands.draft(bob, given, where="C0MLMODELS")
     it.slack.forget_calls()
