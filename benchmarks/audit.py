@@ -6,9 +6,9 @@ from contextlib import closing
 from pathlib import Path
 
 from benchmarks.ways import Way, in_turns
-from bot.domain.audit.events import chain
+from bot.domain.audit.events import chained_hash
 from bot.ledger import audit_chain
-from bot.ledger.audit_chain import Record
+from bot.ledger.audit_chain import AuditRecord
 from bot.ledger.database import SqlLedger
 from tests.support.ledger.bulk_data import add_many_events
 
@@ -41,17 +41,17 @@ def verifying(folder: Path) -> str:
     )
 
 
-def _read(ledger: SqlLedger) -> list[Record]:
+def _read(ledger: SqlLedger) -> list[AuditRecord]:
     with ledger.read() as reading:
-        return list(audit_chain.stream(lambda after: reading.records(after=after)))
+        return list(audit_chain.stream_records(lambda after: reading.audit_records(after_number=after)))
 
 
-def _hash(records: list[Record]) -> None:
+def _hash(records: list[AuditRecord]) -> None:
     for record in records:
-        chain(record.previous, record.body)
+        chained_hash(record.previous, record.body)
 
 
 def _verify(ledger: SqlLedger) -> None:
     with ledger.read() as reading:
-        fault = audit_chain.verify(audit_chain.stream(lambda after: reading.records(after=after)), reading.head())
+        fault = audit_chain.verify(audit_chain.stream_records(lambda after: reading.audit_records(after_number=after)), reading.audit_head())
     assert fault is None

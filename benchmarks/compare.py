@@ -13,15 +13,15 @@ import requests
 
 from benchmarks.ways import WORKERS, Way, be_patient, seconds, sent, verdict, without_registrar
 from bot.bootstrap.build import SystemClock
-from bot.domain.commands.parser import build
+from bot.domain.commands.parser import build_command
 from bot.domain.commands.queries import Compare
-from bot.domain.policy.parser import read_policy
+from bot.domain.policy.parser import validate_policy
 from bot.ledger.database import SqlLedger
 from bot.registry.mlflow.registry import MlflowRegistry
-from bot.services.core.context import Context, Rules
-from bot.services.promotions.gate_checks import Gating
+from bot.services.core.context import Context, ActivePolicy
+from bot.services.promotions.gate_checks import GateChecks
 from bot.services.registry.comparisons import Comparisons
-from bot.services.registry.queries import Lookups
+from bot.services.registry.queries import RegistryQueries
 from tests.support.ledger.bulk_data import add_many_versions
 from tests.support.registry.mlflow_process import mlflow_subprocess
 from tests.support.registry.registries import MlflowBackend
@@ -108,10 +108,10 @@ def bare(session: requests.Session, uri: str, model: str) -> object:
 
 def ours(folder: Path, uri: str, model: str) -> Way:
     """Return our way, with nothing remembered yet."""
-    policy, ledger = read_policy({"models": {"*": {}}}), SqlLedger(f"sqlite:///{folder / 'ledger.db'}")
+    policy, ledger = validate_policy({"models": {"*": {}}}), SqlLedger(f"sqlite:///{folder / 'ledger.db'}")
     registry = MlflowRegistry(uri)
-    context = Context(ledger=ledger, registry=registry, rules=Rules(policy), clock=SystemClock(), owner="bench")
-    return partial(Comparisons(context, Lookups(context, Gating(context))).compare, build(Compare, {"model": model}))
+    context = Context(ledger=ledger, registry=registry, active_policy=ActivePolicy(policy), clock=SystemClock(), owner="bench")
+    return partial(Comparisons(context, RegistryQueries(context, GateChecks(context))).compare, build_command(Compare, {"model": model}))
 
 
 # -- measuring ---------------------------------------------------------------------------------------------------------

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.tables import bounded, dice, note, quantile, share, table
-from bot.domain.monitoring.rules.counts import Detector, counted, detector, gathered
+from bot.domain.monitoring.rules.counts import CountDetector, summarize_counts, build_detector, update_evidence
 from bot.domain.monitoring.rules.time_series import Floats, Ints
-from bot.domain.policy.effect_size import Effect
+from bot.domain.policy.effect_size import MinimumEffect
 
 MINUTES = 1_440
 CHUNK = 100
 MONTH = 30
 HORIZON = 7  # days: a drop that nobody sees for so long wasn't seen
-MIN_EFFECT = Effect(0.02)
+MIN_EFFECT = MinimumEffect(0.02)
 FAIL_AFTER = 2
 
 
@@ -91,30 +91,30 @@ def _chain(traffic: Traffic, rng: np.random.Generator, share: Floats) -> Floats:
     return found
 
 
-def detector_of(traffic: Traffic, before: Played) -> Detector:
+def detector_of(traffic: Traffic, before: Played) -> CountDetector:
     """Return the detector that these baselines make."""
     day = np.arange(before.bad.shape[1]) // traffic.per_day
-    found = counted(before.bad, before.total, day, before.rest)
+    found = summarize_counts(before.bad, before.total, day, before.rest)
     value = 1 - found.share if traffic.higher_is_better else found.share
-    return detector(
+    return build_detector(
         found.share,
         found.trials,
         dispersion=found.dispersion,
-        distance=MIN_EFFECT.distance(value),
+        distance=MIN_EFFECT.absolute_distance(value),
         readings=(before.total > 0).sum(axis=-1),
         days=traffic.days,
         fail_after=FAIL_AFTER,
     )
 
 
-def acts(by: Detector, live: Played) -> Floats:
+def acts(by: CountDetector, live: Played) -> Floats:
     """Return the reading with which each month's monitor has failed, counted from 0; infinite where it never has."""
-    evidence, first = np.zeros(by.lost.shape), np.full(len(live.bad), np.inf)
+    evidence, first = np.zeros(by.bad_case_gain.shape), np.full(len(live.bad), np.inf)
     for at in range(live.bad.shape[1]):
         there = live.total[:, at] > 0
-        after, together = gathered(evidence, live.bad[:, at], live.total[:, at], by)
+        after, together = update_evidence(evidence, live.bad[:, at], live.total[:, at], by)
         evidence = np.where(there[:, None], after, evidence)
-        first = np.where(there & (together >= by.enough) & np.isinf(first), at, first)
+        first = np.where(there & (together >= by.threshold) & np.isinf(first), at, first)
     return first
 
 

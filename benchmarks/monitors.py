@@ -25,19 +25,19 @@ from typing import Any
 import psutil
 
 from benchmarks.ways import WORKERS, Way, be_patient, in_turns, sent, table, verdict, without_registrar
-from bot.bootstrap.build import build
+from bot.bootstrap.build import build_registrar
 from bot.bootstrap.storage import open_ledger, open_registry
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Answer, Measurement, Pushed
-from bot.domain.policy.parser import read_policy
+from bot.domain.monitoring.readings import Answer, Measurement, PushedReading
+from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage
 from bot.ledger.database import SqlLedger
-from bot.ports import NO_SLACK, Delivery, Ledger, Note, Outcome, Posting, Query
+from bot.ports import NO_DIRECTORY, DeliveryResult, Ledger, OutboxMessage, DeliveryOutcome, MessageRef, Query
 from bot.registry.mlflow.registry import MlflowRegistry
-from bot.services.core.context import Rules
+from bot.services.core.context import ActivePolicy
 from bot.settings import Settings
 from bot.sources.mlflow import MlflowSource
-from handlers.jobs import schedule
+from handlers.jobs import build_scheduler
 from tests.support.registry.mlflow_process import mlflow_subprocess
 from tests.support.registry.registries import MlflowBackend
 
@@ -112,7 +112,7 @@ def _push_of(ledger: Ledger, names: list[str]) -> None:
     with ledger.write() as tx:
         tx.add_readings(
             [
-                Pushed(
+                PushedReading(
                     source="push",
                     model=name,
                     version=0,
@@ -131,15 +131,15 @@ def _push_of(ledger: Ledger, names: list[str]) -> None:
 def watch(folder: Path, minutes: float) -> dict[str, float]:
     """Let Registrar's own jobs run for so long, and return what the checks came to. All else is left out: Slack."""
     settings = Settings(REGISTRAR_HOME=folder, REGISTRAR_POLICY=folder / "none.yml")
-    ledger, rules = open_ledger(settings), Rules(read_policy(POLICY))
-    registrar = build(
-        settings, rules, ledger=ledger, registry=open_registry(settings), notifier=Silence(), directory=NO_SLACK
+    ledger, rules = open_ledger(settings), ActivePolicy(validate_policy(POLICY))
+    registrar = build_registrar(
+        settings, rules, ledger=ledger, registry=open_registry(settings), notifier=Silence(), directory=NO_DIRECTORY
     )
-    registrar.poll()  # what is in Production is known now, and each model has the monitors of the policy
+    registrar.poll_registry()  # what is in Production is known now, and each model has the monitors of the policy
     _push_of(ledger, NAMES)
     found = {"overdue": _all_at_once(ledger, registrar.monitoring.tick)}
     begun = _spread(ledger)
-    scheduler = schedule(registrar, settings)
+    scheduler = build_scheduler(registrar, settings)
     scheduler.start()
     process, cpu, clock = psutil.Process(), time.process_time(), time.monotonic()
     time.sleep(minutes * 60)
@@ -171,8 +171,8 @@ def _spread(ledger: Ledger) -> datetime:
 def _move_all(ledger: Ledger, later: Callable[[int], float]) -> datetime:
     now = datetime.now(UTC)
     with ledger.write() as tx:
-        for number, standing in enumerate(tx.standings().values()):
-            tx.save_standing(replace(standing, next_at=now + timedelta(seconds=later(number))))
+        for number, standing in enumerate(tx.monitor_states().values()):
+            tx.save_monitor_state(replace(standing, next_at=now + timedelta(seconds=later(number))))
     return now
 
 
@@ -185,7 +185,7 @@ def _delays(ledger: SqlLedger, end: datetime) -> dict[str, float]:
     missed = 0
     with closing(ledger), ledger.read() as reading:
         for monitor in reading.monitors():
-            checks = reading.measurements(monitor.id, most=1000)[::-1]
+            checks = reading.measurements(monitor.id, limit=1000)[::-1]
             if any(one.value is None for one in checks):
                 raise RuntimeError(f"{monitor.id} found no reading")
             late = _late(monitor, checks, end)
@@ -207,7 +207,7 @@ def _late(monitor: Monitor, checks: list[Measurement], end: datetime) -> list[fl
         return [None]
     found: list[float | None] = []
     for before, after in zip(checks[1:], [*checks[2:], None], strict=True):  # the first one was due when we said so
-        due = monitor.next_check(before.at, before.slot)
+        due = monitor.next_check_at(before.at, before.slot)
         if after is not None:
             found.append((after.at - due).total_seconds())
         elif due < end - timedelta(seconds=5):
@@ -235,15 +235,15 @@ def _told(found: dict[str, float]) -> str:
 class Silence:
     """The port `Notifier` of whom nobody hears."""
 
-    def deliver(self, note: Note) -> Delivery:
+    def deliver(self, note: OutboxMessage) -> DeliveryResult:
         """Say that it is delivered."""
-        return Delivery(Outcome.DELIVERED)
+        return DeliveryResult(DeliveryOutcome.DELIVERED)
 
     def channel(self, name: str) -> str:
         """Return the name."""
         return name
 
-    def take_back(self, posting: Posting) -> None:
+    def take_back(self, posting: MessageRef) -> None:
         """There is nothing to delete."""
 
 

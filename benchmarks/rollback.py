@@ -18,8 +18,8 @@ import requests
 
 from benchmarks.ways import WORKERS, be_patient, in_turns, sent, table, verdict, without_registrar
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.rollback import rolling_back
-from bot.domain.transitions.transition import MoveState
+from bot.domain.rollbacks.rollback import rollback_transition
+from bot.domain.transitions.transition import TransitionState
 from bot.ledger.database import SqlLedger
 from bot.registry.mlflow.registry import MlflowRegistry
 from tests.support.ledger.bulk_data import add_many_versions
@@ -74,11 +74,11 @@ class _Sides:
         self._uri, self._model = uri, f"of-{number}"
         self._session = requests.Session()
         self._moves = 0
-        held = self._watched.registry.in_production([self._model])[self._model].version
+        held = self._watched.registry.production_versions([self._model])[self._model].version
         self._now, self._next = held, 3 - held
         with ledger.write() as tx:  # both have served
             for version in (1, 2):
-                entry = rolling_back(
+                entry = rollback_transition(
                     f"{uri}:{self._model}:served:{version}",
                     self._model,
                     target=version,
@@ -87,7 +87,7 @@ class _Sides:
                     now=datetime.now(UTC),
                     reason="",
                 )
-                tx.add_move(replace(entry, state=MoveState.DONE))
+                tx.add_transition(replace(entry, state=TransitionState.DONE))
 
     def _turn(self) -> tuple[int, int]:
         self._now, self._next = self._next, self._now
@@ -97,8 +97,8 @@ class _Sides:
         """Look whether the version loads, as whoever decides does, and write down the move that `ours` makes."""
         incumbent, target = self._turn()
         self._moves += 1
-        self._watched.fitness.against(self._model, target, incumbent)
-        move = rolling_back(
+        self._watched.fitness.problems(self._model, target, incumbent)
+        move = rollback_transition(
             f"{self._uri}:{self._model}:{self._moves}",
             self._model,
             target=target,
@@ -109,18 +109,18 @@ class _Sides:
             identity=self._watched.registry.version(self._model, target).identity(),
         )
         with self._watched.ledger.write() as tx:
-            for bar in tx.bars(self._model):
-                tx.save_bar(replace(bar, cleared_at=move.intended_at, cleared_by=BOB))
-            tx.add_move(move)
+            for bar in tx.rollback_blocks(self._model):
+                tx.save_rollback_block(replace(bar, cleared_at=move.intended_at, cleared_by=BOB))
+            tx.add_transition(move)
 
     def ours(self) -> None:
         """Make the intended move and read it back, with everything that the ledger has to know of it."""
-        self._watched.moves.run(self._model)
+        self._watched.moves.execute_due(self._model)
 
     def check(self) -> None:
         """Raise RuntimeError unless the last move was made."""
         with self._watched.ledger.read() as reading:
-            if reading.moves(self._model)[0].state is not MoveState.DONE:
+            if reading.transitions(self._model)[0].state is not TransitionState.DONE:
                 raise RuntimeError("the rollback was not made")
 
     def bare(self) -> None:
@@ -198,15 +198,15 @@ def reacting(ledger: SqlLedger, uri: str) -> str:
 
 def _react(watched: MonitoringHarness, monitor: str, version: int) -> float:
     """Let the version take Production, and its accuracy be bad: return the seconds until v1 serves again."""
-    watched.registry.transition("churn", version, Stage.PRODUCTION, archive_existing=True)
+    watched.registry.transition_stage("churn", version, Stage.PRODUCTION, archive_existing=True)
     watched.serves(version, since=datetime.now(UTC))
     began = time.perf_counter()
     watched.reads(0.5)
     for _ in range(2):  # it fails at the second check in a row; the interval between them is left out
-        watched.monitoring.check(monitor)
+        watched.monitoring.check_now(monitor)
     took = time.perf_counter() - began
     with watched.ledger.read() as reading:
-        newest = reading.moves("churn")[0]
-    if (newest.version, newest.state) != (1, MoveState.DONE):
+        newest = reading.transitions("churn")[0]
+    if (newest.version, newest.state) != (1, TransitionState.DONE):
         raise RuntimeError(f"v{version} was not rolled back: {watched.standing(monitor)}")
     return took

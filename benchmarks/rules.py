@@ -14,13 +14,13 @@ from benchmarks.tables import minutes as _minutes
 from benchmarks.tables import note as _note
 from benchmarks.tables import share as _share
 from benchmarks.tables import table as _table
-from bot.domain.monitoring.rules.baseline_summary import summarize, usual, weekend_offset
-from bot.domain.monitoring.rules.baselines import HALF_FULL, Baseline, Usual
-from bot.domain.monitoring.rules.evaluation import SURE
-from bot.domain.monitoring.rules.scans import scanned
-from bot.domain.monitoring.rules.statistics import FEWEST, blocks, limits, margin, radius
-from bot.domain.monitoring.rules.time_series import Floats, Points, corrected, long_run
-from bot.domain.policy.effect_size import Effect
+from bot.domain.monitoring.rules.baseline_summary import summarize, estimate_baseline, estimate_weekend_effect
+from bot.domain.monitoring.rules.baselines import MIN_BLOCK_FILL, Baseline, BaselineArrays
+from bot.domain.monitoring.rules.evaluation import BLOCK_CONFIRMATION
+from bot.domain.monitoring.rules.scans import scan_lengths
+from bot.domain.monitoring.rules.statistics import MIN_READINGS, judge_block, block_limits, confidence_margin, confidence_radius
+from bot.domain.monitoring.rules.time_series import Floats, TimeSeries, debias_correlation, long_run_deviation
+from bot.domain.policy.effect_size import MinimumEffect
 
 SEED = 20_260_504
 MEAN, SD = 0.90, 0.0095  # of an accuracy that is measured every five minutes
@@ -32,7 +32,7 @@ HORIZON = 3 * DAY  # a drop that nobody sees for so long was not seen
 DROPS = (0.01, 0.02, 0.03, 0.05)
 SATURDAY = 5  # of a week that begins on Monday, as the months' first one does
 INCIDENT = 0.10
-MIN_EFFECT, SIGMA, ALPHA = Effect(0.02), 3.0, 0.01
+MIN_EFFECT, SIGMA, ALPHA = MinimumEffect(0.02), 3.0, 0.01
 
 Bools = npt.NDArray[np.bool_]
 
@@ -161,13 +161,13 @@ def worse_blocks(months: Months, window: int = HOUR, *, by_mean: bool = False, f
     counts = (~np.isnan(cut)).sum(axis=-1)
     at, per_day = np.arange(counts.shape[1]), DAY // window
     rest = months.since_promotion[:, at // per_day]
-    least = limits(found, at % per_day, points=counts, size=window, effect=MIN_EFFECT, sigma=SIGMA, rest=rest)
+    least = block_limits(found, at % per_day, points=counts, size=window, effect=MIN_EFFECT, sigma=SIGMA, on_weekend=rest)
     gaps = least.expected[:, :, None] - cut
-    worse: Bools = (counts >= HALF_FULL * window) & (_means(gaps) > factor * least.mean)
+    worse: Bools = (counts >= MIN_BLOCK_FILL * window) & (_means(gaps) > factor * least.mean)
     if not by_mean:
         nth = (~np.isnan(gaps)).cumsum(axis=-1)
-        worse &= _middles(gaps, counts) > factor * least.most
-        worse &= _means(np.where(nth > counts[..., None] // 2, gaps, np.nan)) > factor * least.last
+        worse &= _middles(gaps, counts) > factor * least.median
+        worse &= _means(np.where(nth > counts[..., None] // 2, gaps, np.nan)) > factor * least.last_half
     return worse
 
 
@@ -188,16 +188,16 @@ def _middles(cut: Floats, counts: npt.NDArray[np.intp]) -> Floats:
     return found
 
 
-def baseline_of(months: Months, window: int) -> Usual:
+def baseline_of(months: Months, window: int) -> BaselineArrays:
     """Return what the baselines say of blocks of so many readings."""
     count, readings = len(months.baseline), months.baseline.shape[1]
     hours = months.baseline.reshape(count, -1, DAY // HOUR, HOUR).mean(axis=-1)
     rest = np.broadcast_to(months.rest[:, : readings // DAY, None], hours.shape)
-    weekend = weekend_offset(hours, rest)
+    weekend = estimate_weekend_effect(hours, rest)
     level = months.baseline - weekend.offset[:, None] * np.repeat(rest[:, :, 0], DAY, axis=1)
     grid = level.reshape(count, -1, DAY // window, window).mean(axis=-1)
     cells = np.arange(readings) // window
-    return usual(grid, reach=round(HOUR / window), points=level, cells=cells, size=window, weekend=weekend)
+    return estimate_baseline(grid, reach=round(HOUR / window), points=level, cells=cells, size=window, weekend=weekend)
 
 
 def scan_rule(months: Months) -> Bools:
@@ -208,17 +208,17 @@ def scan_rule(months: Months) -> Bools:
 def _scan(months: Months, month: int) -> Bools:
     some, there, summary = _summarized(months, month)
     found = np.zeros(len(there), dtype=np.bool_)
-    for one in scanned(some, summary, higher_is_better=True, effect=MIN_EFFECT, sigma=SIGMA):
+    for one in scan_lengths(some, summary, higher_is_better=True, effect=MIN_EFFECT, sigma=SIGMA):
         found[there] |= one.is_worse
     return found
 
 
-def _summarized(months: Months, month: int) -> tuple[Points, Bools, Baseline]:
+def _summarized(months: Months, month: int) -> tuple[TimeSeries, Bools, Baseline]:
     """Return a month's readings, which of them are there, and the shipped summary of its baseline."""
     baseline, live = points_of(months, month)
     there = ~np.isnan(live.value)
     summary = summarize(baseline, start=float(live.at[0]), window=HOUR * EVERY * 60, history=7 * 86_400)
-    return Points(live.at[there], live.value[there]), there, summary
+    return TimeSeries(live.at[there], live.value[there]), there, summary
 
 
 def confirmed_blocks(months: Months) -> Bools:
@@ -230,7 +230,7 @@ def confirmed_blocks(months: Months) -> Bools:
         for number in np.flatnonzero(worse[month]):
             start = begins + float(number) * HOUR * EVERY * 60
             block = some.between(start, start + HOUR * EVERY * 60)
-            judged = blocks(
+            judged = judge_block(
                 block,
                 start,
                 summary,
@@ -238,20 +238,20 @@ def confirmed_blocks(months: Months) -> Bools:
                 higher_is_better=True,
                 effect=MIN_EFFECT,
                 sigma=SIGMA,
-                sure=SURE,
+                confirmation=BLOCK_CONFIRMATION,
             )
             worse[month, number] = bool(judged.is_worse)
     return worse
 
 
-def points_of(months: Months, month: int) -> tuple[Points, Points]:
+def points_of(months: Months, month: int) -> tuple[TimeSeries, TimeSeries]:
     """Return one month's readings with their times: of the baseline, and since the promotion (NaN where missing)."""
     before, after = months.baseline.shape[1], months.live.shape[1]
     monday = 4 + 7 * 2_900  # days since 1970: the first day of 1970 was a Thursday
     sunday = int(np.flatnonzero(np.diff(months.rest[month]) < 0)[0])
     first = 86_400.0 * (monday + (6 - sunday) % 7)
     at = first + EVERY * 60.0 * np.arange(before + after)
-    return Points(at[:before], months.baseline[month]), Points(at[before:], months.live[month])
+    return TimeSeries(at[:before], months.baseline[month]), TimeSeries(at[before:], months.live[month])
 
 
 def default_rule(months: Months) -> Bools:
@@ -287,10 +287,10 @@ def sequential_rule(months: Months) -> Bools:
         counts = counts[:1]
     in_slot = there[: len(counts), :, None] & (slot[:, None] == np.arange(DAY // HOUR))
     shares = in_slot.cumsum(axis=1) / counts[..., None]
-    off = margin(found, counts, shares, size=HOUR, alpha=ALPHA, rest=rest)
+    off = confidence_margin(found, counts, shares, size=HOUR, alpha=ALPHA, on_weekend=rest)
     passed = there.cumsum(axis=1)
-    least = np.maximum(off, MIN_EFFECT.distance(expected))
-    worse = (passed >= FEWEST) & (gaps > passed * least) & (gaps - worst > (passed - 1) * least)
+    least = np.maximum(off, MIN_EFFECT.absolute_distance(expected))
+    worse = (passed >= MIN_READINGS) & (gaps > passed * least) & (gaps - worst > (passed - 1) * least)
     return in_a_row(np.asarray(worse, dtype=np.bool_), 2)
 
 
@@ -308,9 +308,9 @@ def plain_sequence(*, widened: bool) -> Rule:
         rest = months.baseline - months.baseline.mean(axis=1, keepdims=True)
         variance, phi = (rest**2).mean(axis=1), np.zeros(len(rest))
         if widened:
-            phi = corrected((rest[:, 1:] * rest[:, :-1]).mean(axis=1) / variance, rest.shape[1])
+            phi = debias_correlation((rest[:, 1:] * rest[:, :-1]).mean(axis=1) / variance, rest.shape[1])
         gaps = months.baseline.mean(axis=1, keepdims=True) - months.live.cumsum(axis=1) / counts
-        off = long_run(variance, phi)[:, None] * radius(counts, alpha=ALPHA, tuned_for=2 * HOUR)
+        off = long_run_deviation(variance, phi)[:, None] * confidence_radius(counts, alpha=ALPHA, tuned_for=2 * HOUR)
         return np.asarray(gaps > off, dtype=np.bool_)
 
     return fires

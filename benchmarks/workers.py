@@ -22,22 +22,22 @@ import psutil
 
 from benchmarks.monitors import Silence
 from benchmarks.ways import table, verdict
-from bot.bootstrap.build import build
+from bot.bootstrap.build import build_registrar
 from bot.domain.core.actors import Person
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Pushed
-from bot.domain.monitoring.state import Standing
-from bot.domain.policy.monitor_config import MonitorRule
-from bot.domain.policy.parser import read_policy
+from bot.domain.monitoring.readings import PushedReading
+from bot.domain.monitoring.state import MonitorState
+from bot.domain.policy.monitor_config import MonitorConfig
+from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import Move, MoveKind, MoveState
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ledger.database import SqlLedger
-from bot.ledger.procrastinate_dispatcher import Queue
-from bot.ports import NO_SLACK
+from bot.ledger.procrastinate_dispatcher import ProcrastinateDispatcher
+from bot.ports import NO_DIRECTORY
 from bot.registry.memory import MemoryRegistry
-from bot.services.core.context import Rules
+from bot.services.core.context import ActivePolicy
 from bot.settings import Settings
-from handlers.jobs import schedule
+from handlers.jobs import build_scheduler
 
 SIZES = [int(size) for size in os.environ.get("MONITORS", "100,1000,5000,10000").split(",")]
 MINUTES = float(os.environ.get("MINUTES", "3"))
@@ -98,7 +98,7 @@ def _postgres(home: Path) -> Iterator[tuple[str, psutil.Process]]:
 
 
 def _watched(url: str, server: psutil.Process, size: int) -> dict[str, float]:
-    with closing(SqlLedger(url, patience=20)) as ledger:
+    with closing(SqlLedger(url, timeout=20)) as ledger:
         _fill(ledger, size)
         stop = threading.Event()
         pushing = threading.Thread(target=_push, args=[ledger, size // EACH, stop])
@@ -133,10 +133,10 @@ def _fill(ledger: SqlLedger, size: int) -> None:
     for number in range(size // EACH):
         name = f"model-{number}"
         with ledger.write() as tx:
-            tx.add_move(
-                Move(
+            tx.add_transition(
+                Transition(
                     id=f"{name}:1",
-                    kind=MoveKind.PROMOTION,
+                    kind=TransitionKind.PROMOTION,
                     model=name,
                     version=1,
                     from_stage=Stage.NONE,
@@ -145,11 +145,11 @@ def _fill(ledger: SqlLedger, size: int) -> None:
                     actor=bob,
                     intended_at=now,
                     finished_at=now,
-                    state=MoveState.DONE,
+                    state=TransitionState.DONE,
                 )
             )
             for at in range(EACH):
-                rule = MonitorRule(
+                rule = MonitorConfig(
                     name=f"metric_{at}",
                     source="live",
                     query=f"metric_{at}",
@@ -161,7 +161,7 @@ def _fill(ledger: SqlLedger, size: int) -> None:
                 monitor = Monitor(id=f"{name}-{at}", model=name, rule=rule, created_at=now, created_by=bob)
                 later = EVERY * (number * EACH + at) / size
                 tx.add_monitor(monitor)
-                tx.save_standing(Standing(monitor=monitor.id, next_at=now + timedelta(seconds=20 + later)))
+                tx.save_monitor_state(MonitorState(monitor=monitor.id, next_at=now + timedelta(seconds=20 + later)))
     for number in range(size // EACH):
         _push_of(ledger, number)
 
@@ -179,7 +179,7 @@ def _push_of(ledger: SqlLedger, model: int) -> None:
     with ledger.write() as tx:
         tx.add_readings(
             [
-                Pushed(
+                PushedReading(
                     source="live",
                     model=f"model-{model}",
                     version=0,
@@ -198,17 +198,17 @@ def work(url: str, seconds: float) -> dict[str, float]:
     """Be a worker for so long; return what it took. Slack and the registry are left out."""
     settings = Settings(REGISTRAR_DATABASE_URL=url)
     ledger = SqlLedger(url)
-    registrar = build(
+    registrar = build_registrar(
         settings,
-        Rules(read_policy(POLICY)),
+        ActivePolicy(validate_policy(POLICY)),
         ledger=ledger,
         registry=MemoryRegistry(),
         notifier=Silence(),
-        directory=NO_SLACK,
+        directory=NO_DIRECTORY,
     )
-    registrar.monitoring.dispatch_by(Queue(url))
-    scheduler = schedule(registrar, settings)
-    registrar.monitoring.open()
+    registrar.monitoring.use_dispatcher(ProcrastinateDispatcher(url))
+    scheduler = build_scheduler(registrar, settings)
+    registrar.monitoring.start()
     scheduler.start()
     begun, cpu = time.time(), time.process_time()
     time.sleep(seconds)
@@ -224,12 +224,12 @@ def _delays(ledger: SqlLedger, begun: datetime, end: datetime) -> dict[str, floa
     checks = missed = 0
     with ledger.read() as reading:
         for monitor in reading.monitors():
-            made = reading.measurements(monitor.id, most=1000)[::-1]
+            made = reading.measurements(monitor.id, limit=1000)[::-1]
             checks += len(made)
             if any(one.value is None for one in made):
                 raise RuntimeError(f"{monitor.id} found no reading")
             for before, after in zip(made, [*made[1:], None][: len(made)], strict=True):
-                due = monitor.next_check(before.at, before.slot)
+                due = monitor.next_check_at(before.at, before.slot)
                 if not begun <= due <= end:
                     continue
                 if after is None:

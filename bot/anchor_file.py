@@ -10,25 +10,25 @@ from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, say
 
 # Without waiting: a pipe that nobody reads from would hold the job for ever.
-_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
+_APPEND_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
 
 
-class AnchorFile:
+class LocalAnchorFile:
     """`bot.ports.AnchorFile` on disk, or on a pipe to another machine."""
 
-    def append(self, path: str, line: str) -> None:
+    def append_line(self, path: str, line: str) -> None:
         """Add the line, in one piece, and let it reach the disk. Raises Misconfigured where that is not possible."""
         try:
-            handle = os.open(path, _APPEND, 0o600)
+            handle = os.open(path, _APPEND_FLAGS, 0o600)
             try:
-                _write(handle, line.encode())
+                _write_and_sync(handle, line.encode())
             finally:
                 os.close(handle)
         except (OSError, ValueError) as error:  # a path with a NUL is the latter
             why = getattr(error, "strerror", None) or error
             raise Misconfigured(say("{path} cannot be written: {why}.", path=Code(path), why=str(why))) from error
 
-    def read(self, path: str) -> str | None:
+    def read_text(self, path: str) -> str | None:
         """Return its text; None for a pipe or a device, and where there is none yet. Raises Misconfigured."""
         try:
             file = Path(path)
@@ -38,7 +38,7 @@ class AnchorFile:
             raise Misconfigured(say("{path} can't be read: {why}.", path=Code(path), why=str(why))) from error
 
 
-def _write(handle: int, line: bytes) -> None:
+def _write_and_sync(handle: int, line: bytes) -> None:
     written = os.write(handle, line)
     if written < len(line):
         raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes found room")

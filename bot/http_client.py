@@ -15,7 +15,7 @@ from bot.domain.core.sentence import say
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """What came back: the status, the headers by their lower-case names, and the beginning of the body."""
 
     status: int
@@ -23,22 +23,22 @@ class Answer:
     body: bytes
 
     @property
-    def is_fine(self) -> bool:
+    def is_success(self) -> bool:
         """Tell whether it is a 2xx."""
         return 200 <= self.status < 300
 
 
-def call(
-    method: str, url: str, *, seconds: float, headers: Mapping[str, str], content: bytes = b"", most: int = 0
-) -> Answer:
+def send_request(
+    method: str, url: str, *, timeout: float, headers: Mapping[str, str], content: bytes = b"", max_bytes: int = 0
+) -> HttpResponse:
     """Make one call in at most `seconds`, and return its answer with at most `most` bytes of the body.
 
     Raises Unreachable, whose sentence holds nothing of the address: it may have a token in it.
     """
     try:
-        return asyncio.run(_call(method, url, seconds, headers, content, most))
+        return asyncio.run(_send_request(method, url, timeout, headers, content, max_bytes))
     except (TimeoutError, httpx.TimeoutException) as error:
-        raise Unreachable(f"no answer within {seconds:g} s") from error
+        raise Unreachable(f"no answer within {timeout:g} s") from error
     except httpx.ConnectError as error:
         raise Unreachable("no connection") from error
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, ValueError) as error:  # UnicodeError is one, of a host's name
@@ -47,24 +47,24 @@ def call(
         raise Unreachable(say("the connection broke ({what})", what=type(error).__name__)) from error
 
 
-async def _call(method: str, url: str, seconds: float, headers: Mapping[str, str], content: bytes, most: int) -> Answer:
+async def _send_request(method: str, url: str, timeout: float, headers: Mapping[str, str], content: bytes, max_bytes: int) -> HttpResponse:
     """Bound the whole of the call: httpx bounds each read, and a server that sends a byte now and then has many."""
     plain = {"User-Agent": "Registrar", "Accept-Encoding": "identity", **headers}
     async with (
-        asyncio.timeout(seconds),
-        httpx.AsyncClient(timeout=seconds, follow_redirects=False, verify=certificates()) as client,
+        asyncio.timeout(timeout),
+        httpx.AsyncClient(timeout=timeout, follow_redirects=False, verify=trusted_certificates()) as client,
         client.stream(method, url, headers=plain, content=content or None) as reply,
     ):
         body = b""
-        if most:
+        if max_bytes:
             async for piece in reply.aiter_raw():
                 body += piece
-                if len(body) >= most:
+                if len(body) >= max_bytes:
                     break
-        return Answer(reply.status_code, {key.lower(): value for key, value in reply.headers.items()}, body[:most])
+        return HttpResponse(reply.status_code, {key.lower(): value for key, value in reply.headers.items()}, body[:max_bytes])
 
 
 @cache
-def certificates() -> ssl.SSLContext:
+def trusted_certificates() -> ssl.SSLContext:
     """Return the certificates that we trust. They're read once: slack_sdk and httpx would read them for each client."""
     return ssl.create_default_context()

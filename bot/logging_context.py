@@ -13,51 +13,51 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
-_story: ContextVar[Mapping[str, str] | None] = ContextVar("story", default=None)  # None: no block is open
+_EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
+_context: ContextVar[Mapping[str, str] | None] = ContextVar("story", default=None)  # None: no block is open
 
 
 @contextmanager
-def about(**known: str | None) -> Iterator[None]:
+def bound(**fields: str | None) -> Iterator[None]:
     """Let what is logged in this block say this, too. What is None or empty is left out."""
-    token = _story.set({**told(), **_said(known)})
+    token = _context.set({**current(), **_without_empty(fields)})
     try:
         yield
     finally:
-        _story.reset(token)
+        _context.reset(token)
 
 
-def add(**known: str | None) -> None:
+def bind(**fields: str | None) -> None:
     """Let what is logged in the rest of the block around say this, too; where there is none, nothing happens."""
-    now = _story.get()
+    now = _context.get()
     if now is not None:
-        _story.set({**now, **_said(known)})
+        _context.set({**now, **_without_empty(fields)})
 
 
-def told() -> Mapping[str, str]:
+def current() -> Mapping[str, str]:
     """Return what is known of the work at hand."""
-    return _story.get() or _NOTHING
+    return _context.get() or _EMPTY
 
 
-def carried(task: Callable[[], T]) -> Callable[[], T]:
+def with_context(task: Callable[[], T]) -> Callable[[], T]:
     """Return the task so that it belongs to the same, on whatever thread it is done.
 
     Not the whole context goes along: what else is in one, such as who collects what follows an acknowledgement, is
     over by then.
     """
-    now = _story.get()
+    now = _context.get()
     if now is None:
         return task
 
     def run() -> T:
-        token = _story.set(now)
+        token = _context.set(now)
         try:
             return task()
         finally:
-            _story.reset(token)
+            _context.reset(token)
 
     return run
 
 
-def _said(known: Mapping[str, str | None]) -> dict[str, str]:
-    return {name: value for name, value in known.items() if value}
+def _without_empty(fields: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in fields.items() if value}

@@ -8,12 +8,12 @@ import platform
 
 # glibc's numbers for mallopt(3)
 _MMAP_THRESHOLD, _ARENA_MAX = -3, -8
-ARENAS = 2
-SAID = frozenset({"MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"})  # by whoever knows better
-ALONE = 256 * 1024  # bytes
+MAX_ARENAS = 2
+TUNING_VARIABLES = frozenset({"MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"})  # by whoever knows better
+MMAP_THRESHOLD = 256 * 1024  # bytes
 
 
-def keep_little() -> bool:
+def limit_malloc() -> bool:
     """Let glibc keep two arenas, and give back at once what is large; return whether that was done.
 
     By itself it makes up to eight arenas for each processor, and each of our threads leaves holes in one; and it keeps
@@ -21,7 +21,7 @@ def keep_little() -> bool:
     then grows for no object of ours. Call it before there is a thread. Another C library, or one that was told
     something else by the environment (`MALLOC_ARENA_MAX`), is left alone.
     """
-    if platform.libc_ver()[0] != "glibc" or not SAID.isdisjoint(os.environ):
+    if platform.libc_ver()[0] != "glibc" or not TUNING_VARIABLES.isdisjoint(os.environ):
         return False
     library = ctypes.CDLL(None)
-    return bool(library.mallopt(_ARENA_MAX, ARENAS)) and bool(library.mallopt(_MMAP_THRESHOLD, ALONE))
+    return bool(library.mallopt(_ARENA_MAX, MAX_ARENAS)) and bool(library.mallopt(_MMAP_THRESHOLD, MMAP_THRESHOLD))

@@ -9,16 +9,16 @@ import yaml
 
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, say
-from bot.domain.policy.parser import read_policy
+from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
 
 
 def load_policy(path: Path) -> Policy:
     """Return the policy in the file. Raises Misconfigured: no file, no YAML, or a fault with its path."""
-    return parse_policy(read_text(path), path)
+    return parse_policy(read_policy_text(path), path)
 
 
-class PolicyFile:
+class LocalPolicyFile:
     """`bot.ports.PolicyFile` on disk."""
 
     def __init__(self, path: Path) -> None:
@@ -29,7 +29,7 @@ class PolicyFile:
         """What people call it."""
         return str(self._path)
 
-    def mark(self) -> tuple[int, ...] | None:
+    def change_marker(self) -> tuple[int, ...] | None:
         """Return a word that changes when the file is written or replaced; None where there is none."""
         try:
             stat = self._path.stat()
@@ -37,16 +37,16 @@ class PolicyFile:
             return None
         return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
-    def text(self) -> str:
+    def read_text(self) -> str:
         """Return what is in the file. Raises Misconfigured."""
-        return read_text(self._path)
+        return read_policy_text(self._path)
 
     def parse(self, text: str) -> Policy:
         """Return the policy that a text means. Raises Misconfigured with every fault."""
         return parse_policy(text, self._path)
 
 
-def read_text(path: Path) -> str:
+def read_policy_text(path: Path) -> str:
     """Return the text of the file. Raises Misconfigured where it is not there or cannot be read."""
     try:
         return path.read_text(encoding="utf-8")
@@ -65,17 +65,17 @@ def read_text(path: Path) -> str:
 def parse_policy(text: str, path: Path) -> Policy:
     """Return the policy that a text means; `path` is named in errors. Raises Misconfigured with every fault."""
     try:
-        data = yaml.load(text, Loader=_Strict)  # noqa: S506 - a SafeLoader that also refuses doubled keys
+        data = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader that also refuses doubled keys
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a day such as 2026-13-45; nested without end
-        raise Misconfigured(say("{path} is no YAML. {why}", path=Code(path), why=_where(error))) from error
-    return read_policy(data)
+        raise Misconfigured(say("{path} is no YAML. {why}", path=Code(path), why=_describe_location(error))) from error
+    return validate_policy(data)
 
 
-class _Strict(yaml.SafeLoader):
+class _StrictLoader(yaml.SafeLoader):
     """YAML's safe loader that refuses a key which stands twice: the first one would silently not hold."""
 
 
-def _mapping(loader: _Strict, node: yaml.MappingNode) -> dict[Any, Any]:
+def _construct_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[str] = set()
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
@@ -86,10 +86,10 @@ def _mapping(loader: _Strict, node: yaml.MappingNode) -> dict[Any, Any]:
     return loader.construct_mapping(node, deep=True)
 
 
-_Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_mapping)
 
 
-def _where(error: Exception) -> str:
+def _describe_location(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         mark = error.problem_mark
         return f"Line {mark.line + 1}, column {mark.column + 1}: {error.problem}."

@@ -11,22 +11,22 @@ from functools import cache
 from pathlib import Path
 
 
-def name_process() -> str:
+def new_process_name() -> str:
     """Return a name for this run of this process: host, process id, and a word that no other run has."""
-    return f"{socket.gethostname()}/{_place()}:{os.getpid()}:{secrets.token_hex(4)}"
+    return f"{socket.gethostname()}/{_process_namespace()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
-def is_gone(owner: str, own: str) -> bool:
+def is_process_gone(name: str, own_name: str) -> bool:
     """Tell whether the process of this name is known to be gone; of another machine's, nothing is known."""
-    host, pid, _ = owner.rsplit(":", 2)
-    own_host, own_pid, _ = own.rsplit(":", 2)
-    if host != own_host or owner == own:
+    host, pid, _ = name.rsplit(":", 2)
+    own_host, own_pid, _ = own_name.rsplit(":", 2)
+    if host != own_host or name == own_name:
         return False
     return pid == own_pid or not _is_alive(int(pid))
 
 
 @cache
-def _place() -> str:
+def _process_namespace() -> str:
     """Return the word for where process ids mean what they mean here: this start of this machine, this container.
 
     Two containers may have one host name and both be process 1.

@@ -11,17 +11,17 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.domain.core.durations import Duration
 from bot.domain.core.errors import Misconfigured
-from bot.domain.core.sentence import Code, Say, say
+from bot.domain.core.sentence import Code, Sentence, say
 
 # Without populate_by_name: with it HOME, HOST and PORT of whoever starts us would be taken for ours.
-_ENV = SettingsConfigDict(env_file=None, extra="ignore", env_ignore_empty=True)
+_CONFIG = SettingsConfigDict(env_file=None, extra="ignore", env_ignore_empty=True)
 
 
-class Unset(NamedTuple):
+class UnsetSetting(NamedTuple):
     """What follows from a setting that isn't set, and what to do about it."""
 
-    sentence: Say
-    advice: Say
+    sentence: Sentence
+    advice: Sentence
 
     def __str__(self) -> str:
         return f"{self.sentence} {self.advice}"
@@ -30,7 +30,7 @@ class Unset(NamedTuple):
 class Settings(BaseSettings):
     """What the environment says. Read once, at the start."""
 
-    model_config = _ENV
+    model_config = _CONFIG
 
     slack_bot_token: SecretStr | None = Field(None, alias="SLACK_BOT_TOKEN", description="The bot's token, xoxb-…")
     slack_app_token: SecretStr | None = Field(
@@ -104,7 +104,7 @@ class Settings(BaseSettings):
     probe_token: SecretStr | None = Field(
         None, alias="REGISTRAR_PROBE_TOKEN", description="A token instead, where MLflow's login takes one"
     )
-    poll: Duration = Field(
+    poll_interval: Duration = Field(
         "60s", alias="REGISTRAR_POLL", validate_default=True, description="How often the registry is looked at"
     )
     connections: int = Field(
@@ -118,10 +118,10 @@ class Settings(BaseSettings):
         40, alias="REGISTRAR_THREADS", ge=4, le=500, description="How many things are worked on at the same time"
     )
 
-    log: Literal["text", "json"] = Field(
+    log_format: Literal["text", "json"] = Field(
         "text", alias="REGISTRAR_LOG", description="How the log is written: lines for people, or JSON for machines"
     )
-    drain: Duration = Field(
+    drain_time: Duration = Field(
         "0s",
         alias="REGISTRAR_DRAIN",
         validate_default=True,
@@ -131,12 +131,12 @@ class Settings(BaseSettings):
 
     @field_validator("slack_api_url")
     @classmethod
-    def _ends_with_slash(cls, url: str) -> str:
+    def _add_trailing_slash(cls, url: str) -> str:
         return url if url.endswith("/") else f"{url}/"
 
     @field_validator("home")
     @classmethod
-    def _can_be_in_an_address(cls, home: Path) -> Path:
+    def _reject_question_mark(cls, home: Path) -> Path:
         if "?" in str(home.absolute()):
             raise ValueError("a folder with a question mark cannot hold the ledger")
         return home
@@ -153,7 +153,7 @@ class Settings(BaseSettings):
         mode="before",
     )
     @classmethod
-    def _empty_is_unset(cls, value: str | None) -> str | None:
+    def _empty_to_none(cls, value: str | None) -> str | None:
         return value or None
 
     @property
@@ -172,27 +172,27 @@ class Settings(BaseSettings):
     @property
     def mlflow_uri(self) -> str:
         """Where runs are tracked: MLflow's own setting, else a SQLite file in our home."""
-        return self.tracking_uri or f"sqlite:///{self._own_mlflow}"
+        return self.tracking_uri or f"sqlite:///{self._local_mlflow}"
 
     @property
-    def _own_mlflow(self) -> Path:
+    def _local_mlflow(self) -> Path:
         return self.home.absolute() / "mlflow.db"
 
     @property
-    def unset_mlflow(self) -> Unset | None:
+    def unset_tracking_uri(self) -> UnsetSetting | None:
         """What to say, before MLflow is asked, where nobody said which one it is; None where somebody did."""
         if self.tracking_uri:
             return None
         what = "MLflow's runs" if self.registry_uri else "a registry"
-        verb = "uses" if self._own_mlflow.exists() else "creates"
+        verb = "uses" if self._local_mlflow.exists() else "creates"
         told = say(
             "{name} isn't set, so Registrar {verb} {what} in {file}.",
             name=Code("MLFLOW_TRACKING_URI"),
             verb=verb,
             what=what,
-            file=Code(self._own_mlflow),
+            file=Code(self._local_mlflow),
         )
-        return Unset(
+        return UnsetSetting(
             told,
             say("Set it to your MLflow server's address, or to {this} to keep this file.", this=Code(self.mlflow_uri)),
         )
@@ -204,7 +204,7 @@ class Settings(BaseSettings):
         return self.stages == "stages" or (self.stages == "auto" and not where.startswith(("databricks-uc", "uc:")))
 
     @property
-    def web_address(self) -> str | None:
+    def mlflow_web_url(self) -> str | None:
         """Where people open MLflow, without user and password, or None where nobody knows."""
         where = self.mlflow_url or self.registry_uri or self.tracking_uri or ""
         parts = urlsplit(where)
@@ -215,13 +215,13 @@ class Settings(BaseSettings):
 
 def read_settings() -> Settings:
     """Return the settings from the environment. Raises Misconfigured, naming the variable."""
-    settings, faults = read_what_can_be()
+    settings, faults = read_settings_and_faults()
     if faults:
         raise Misconfigured(faults[0])
     return settings
 
 
-def read_what_can_be() -> tuple[Settings, list[Say]]:
+def read_settings_and_faults() -> tuple[Settings, list[Sentence]]:
     """Return the settings from the environment with the default in place of each wrong one, and what is wrong."""
     try:
         return Settings(), []

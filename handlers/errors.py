@@ -8,19 +8,19 @@ import secrets
 
 from bot import logging_context
 from bot.domain.core.errors import BadInput, RegistrarError
-from bot.domain.core.sentence import Code, Say, say
+from bot.domain.core.sentence import Code, Sentence, say
 
 _CREDENTIALS = re.compile(r"//[^/@\s]+@")  # of an address, as MLflow repeats it in its errors
 
 log = logging.getLogger(__name__)
 
 
-def new_quote() -> str:
+def new_error_id() -> str:
     """Return an id under which a person's call, and whatever comes of it, is found in the log."""
     return secrets.token_hex(4)
 
 
-def explain(error: BaseException) -> Say:
+def explain(error: BaseException) -> Sentence:
     """Return what the person reads; the log gets the cause, under the same id where nobody foresaw it.
 
     The id is that of the work at hand, which all its lines in the log say; else a new one.
@@ -29,7 +29,7 @@ def explain(error: BaseException) -> Say:
         if error.__cause__ and not isinstance(error, BadInput):  # that one repeats what was typed
             log.info("%s: caused by %s", error, _CREDENTIALS.sub("//…@", repr(error.__cause__)))
         return error.sentence
-    quote = logging_context.told().get("quote") or new_quote()
+    quote = logging_context.current().get("quote") or new_error_id()
     log.error("unforeseen, %s", quote, exc_info=error)
     return say(
         "Something went wrong that we did not foresee. Tell whoever runs Registrar this id: {id}", id=Code(quote)

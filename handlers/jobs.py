@@ -24,48 +24,48 @@ from bot.settings import Settings
 
 log = logging.getLogger(__name__)
 
-WATCHED_EVERY = 1.0  # seconds between two looks whether the clock was set back
-TOLD_EVERY = 1.0  # seconds between two checks for new messages
-LONG = 60.0  # seconds after which a job that is still running is worth a line in the log
+CLOCK_CHECK_SECONDS = 1.0  # seconds between two looks whether the clock was set back
+DELIVERY_SECONDS = 1.0  # seconds between two checks for new messages
+LONG_RUN_SECONDS = 60.0  # seconds after which a job that is still running is worth a line in the log
 
 
-class Scheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler has no types
+class JobScheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler has no types
     """APScheduler's, with somebody who watches the clock: one that is set back by an hour would stop it for an hour."""
 
     def start(self, paused: bool = False) -> None:
         """Let the clock tick."""
-        self._ran = time.monotonic()
-        self.add_listener(self._has_run, EVENT_JOB_EXECUTED)
-        self.add_listener(Runs(), EVENT_JOB_SUBMITTED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
-        logging.getLogger("apscheduler.scheduler").addFilter(_is_no_skip)  # once, however often it's added
+        self._last_job_ended = time.monotonic()
+        self.add_listener(self._record_job_end, EVENT_JOB_EXECUTED)
+        self.add_listener(LongRunLogger(), EVENT_JOB_SUBMITTED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
+        logging.getLogger("apscheduler.scheduler").addFilter(_is_not_skip_message)  # once, however often it's added
         super().start(paused)
-        self._ended = threading.Event()
-        threading.Thread(target=self._watch, name="clock watch", daemon=True).start()
+        self._stopping = threading.Event()
+        threading.Thread(target=self._watch_clock, name="clock watch", daemon=True).start()
 
     def shutdown(self, wait: bool = True) -> None:
         """Stop, after the jobs that are running."""
-        self._ended.set()
+        self._stopping.set()
         super().shutdown(wait)
 
-    def since_a_job_ran(self) -> float:
+    def seconds_since_last_job(self) -> float:
         """Return for how many seconds no job has come to its end."""
-        return time.monotonic() - self._ran
+        return time.monotonic() - self._last_job_ended
 
-    def _has_run(self, event: object) -> None:
-        self._ran = time.monotonic()
+    def _record_job_end(self, event: object) -> None:
+        self._last_job_ended = time.monotonic()
 
-    def _watch(self) -> None:
-        while not self._ended.wait(WATCHED_EVERY):  # by the monotonic clock, which nobody sets
-            bring_back(self, datetime.now(UTC))
+    def _watch_clock(self) -> None:
+        while not self._stopping.wait(CLOCK_CHECK_SECONDS):  # by the monotonic clock, which nobody sets
+            reschedule_after_clock_change(self, datetime.now(UTC))
 
 
-class Telling:
+class OutboxThread:
     """Delivers messages to Slack: new ones within a second, postponed ones as soon as they can go."""
 
     def __init__(self, registrar: Registrar) -> None:
         self._registrar = registrar
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._tell, name="tell Slack", daemon=True)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="tell Slack", daemon=True)
 
     def start(self) -> None:
         """Begin."""
@@ -73,18 +73,18 @@ class Telling:
 
     def stop(self) -> None:
         """Stop, after the current delivery."""
-        self._ended.set()
+        self._stopping.set()
         self._registrar.outbox.wake()
         if self._thread.ident is not None:
             self._thread.join()
 
-    def _tell(self) -> None:
-        while not self._ended.is_set():
-            self._registrar.quietly(self._registrar.outbox.deliver)
-            self._registrar.outbox.rest(TOLD_EVERY)
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._registrar.run_logged(self._registrar.outbox.deliver)
+            self._registrar.outbox.wait_until_due(DELIVERY_SECONDS)
 
 
-class Runs:
+class LongRunLogger:
     """Logs once that a job has been running for long. A run that is skipped meanwhile is no news: the next one is due.
 
     `monotonic` is the clock that ages them.
@@ -92,20 +92,20 @@ class Runs:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._since: dict[str, float] = {}  # by job, until it has ended or its length was logged
+        self._started: dict[str, float] = {}  # by job, until it has ended or its length was logged
 
     def __call__(self, event: JobEvent) -> None:
         """Note what APScheduler did with a job: submitted it, skipped it, or saw it end."""
         if event.code == EVENT_JOB_SUBMITTED:
-            self._since[event.job_id] = self._monotonic()
+            self._started[event.job_id] = self._monotonic()
         elif event.code != EVENT_JOB_MAX_INSTANCES:
-            self._since.pop(event.job_id, None)
-        elif self._monotonic() - self._since.get(event.job_id, inf) >= LONG:
-            seconds = self._monotonic() - self._since.pop(event.job_id)
+            self._started.pop(event.job_id, None)
+        elif self._monotonic() - self._started.get(event.job_id, inf) >= LONG_RUN_SECONDS:
+            seconds = self._monotonic() - self._started.pop(event.job_id)
             log.warning("the job %s has been running for %.0f s; it starts again when it's done", event.job_id, seconds)
 
 
-def _is_no_skip(record: logging.LogRecord) -> bool:
+def _is_not_skip_message(record: logging.LogRecord) -> bool:
     """Tell whether a line of APScheduler's is about anything but a run that it skipped since the last one still runs.
 
     It logs one for each tick, every half second on a busy machine.
@@ -113,7 +113,7 @@ def _is_no_skip(record: logging.LogRecord) -> bool:
     return "maximum number of running instances" not in str(record.msg)
 
 
-def bring_back(scheduler: BaseScheduler, now: datetime) -> list[str]:
+def reschedule_after_clock_change(scheduler: BaseScheduler, now: datetime) -> list[str]:
     """Let jobs run now whose next time is further away than their interval; return their names."""
     late = [job for job in scheduler.get_jobs() if _is_too_far(job, now)]
     for job in late:
@@ -126,27 +126,27 @@ def bring_back(scheduler: BaseScheduler, now: datetime) -> list[str]:
 def _is_too_far(job: object, now: datetime) -> bool:
     next_time: datetime | None = getattr(job, "next_run_time", None)
     interval: timedelta = job.trigger.interval  # type: ignore[attr-defined]
-    return next_time is not None and next_time - now > interval + timedelta(seconds=WATCHED_EVERY)
+    return next_time is not None and next_time - now > interval + timedelta(seconds=CLOCK_CHECK_SECONDS)
 
 
-def schedule(registrar: Registrar, settings: Settings) -> Scheduler:
+def build_scheduler(registrar: Registrar, settings: Settings) -> JobScheduler:
     """Return the jobs on a scheduler that is not started yet. They are few, and idempotent; nothing is stored."""
-    scheduler = Scheduler(timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1})
+    scheduler = JobScheduler(timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1})
     jobs: list[tuple[str, Callable[[], object], float]] = [
-        ("events", registrar.events.deliver, 1),
-        ("serving", registrar.servings.ask, 1),
+        ("events", registrar.endpoint_outboxes.deliver, 1),
+        ("serving", registrar.serving_checks.run_due, 1),
         ("recovery", registrar.recover, 2),
-        ("expiry", registrar.expire, 2),
-        ("reminders", registrar.remind, 15),
-        ("policy file", registrar.take_up_policy, 1),
-        ("anchor", registrar.anchor, 15),
-        ("tags", registrar.mirror.write, 2),
+        ("expiry", registrar.expire_requests, 2),
+        ("reminders", registrar.send_reminders, 15),
+        ("policy file", registrar.reload_policy, 1),
+        ("anchor", registrar.anchor_audit, 15),
+        ("tags", registrar.tag_writer.write_due, 2),
         ("monitors", registrar.monitoring.tick, 0.5),
-        ("incidents", registrar.tend, 2),
-        ("monitors of the file", registrar.file_monitors.sync, 15),
-        ("sweeping", registrar.sweep, 3600),
-        ("registry poll", registrar.poll, settings.poll.total_seconds()),
+        ("incidents", registrar.end_and_remind_incidents, 2),
+        ("monitors of the file", registrar.policy_monitors.sync, 15),
+        ("sweeping", registrar.delete_old_measurements, 3600),
+        ("registry poll", registrar.poll_registry, settings.poll_interval.total_seconds()),
     ]
     for name, task, seconds in jobs:
-        scheduler.add_job(registrar.quietly, "interval", args=[task], id=name, name=name, seconds=seconds)
+        scheduler.add_job(registrar.run_logged, "interval", args=[task], id=name, name=name, seconds=seconds)
     return scheduler

@@ -12,21 +12,21 @@ from slack_sdk.web import SlackResponse
 MANIFEST = Path(__file__).parents[1] / "manifest.yml"
 
 
-def scopes_wanted(manifest: Path = MANIFEST) -> frozenset[str]:
+def required_scopes(manifest: Path = MANIFEST) -> frozenset[str]:
     """Return the bot's scopes in a manifest. Raises OSError if it isn't there."""
     return frozenset(yaml.safe_load(manifest.read_text(encoding="utf-8"))["oauth_config"]["scopes"]["bot"])
 
 
-def scopes_of(answer: SlackResponse) -> frozenset[str] | None:
+def token_scopes(response: SlackResponse) -> frozenset[str] | None:
     """Return the scopes of the token that got this answer; None if the server doesn't say."""
-    told = next((value for name, value in answer.headers.items() if name.lower() == "x-oauth-scopes"), None)
+    told = next((value for name, value in response.headers.items() if name.lower() == "x-oauth-scopes"), None)
     return None if told is None else frozenset(re.findall(r"[\w:.\-]+", str(told)))
 
 
-def scopes_missing(client: WebClient) -> list[str]:
+def find_missing_scopes(client: WebClient) -> list[str]:
     """Return the scopes that the token is missing, sorted; none if that can't be known.
 
     Raises SlackApiError, and what a lost connection raises.
     """
-    has = scopes_of(client.auth_test())
-    return sorted(scopes_wanted() - has) if has is not None and MANIFEST.exists() else []
+    has = token_scopes(client.auth_test())
+    return sorted(required_scopes() - has) if has is not None and MANIFEST.exists() else []

@@ -19,34 +19,34 @@ from slack_sdk.errors import SlackApiError
 
 from bot.bootstrap.build import build_for_slack
 from bot.bootstrap.slack import slack_client
-from bot.domain.policy.pending_edit import edit_words
+from bot.domain.policy.pending_edit import describe_pending_edit
 from bot.domain.policy.policy import Policy, unsigned_endpoints
 from bot.domain.promotions.approvers import unmeetable_rules
-from bot.malloc import keep_little
-from bot.metrics.prometheus import Metrics
+from bot.malloc import limit_malloc
+from bot.metrics.prometheus import PrometheusMetrics
 from bot.registrar import Registrar
 from bot.settings import Settings
-from bot.slack.core.api_errors import LOST
+from bot.slack.core.api_errors import CONNECTION_ERRORS
 from handlers import jobs, logs
-from handlers.api.routes import Api
-from handlers.manifest import scopes_missing
+from handlers.api.routes import ApiServices
+from handlers.manifest import find_missing_scopes
 from handlers.slack import register
-from handlers.slack.interactions import Desk
-from handlers.slack.socket_mode import SocketMode
+from handlers.slack.interactions import SlackInteractions
+from handlers.slack.socket_mode import SocketModeConnection
 from handlers.web import app as web_app
-from handlers.web.readiness import NotWell, Part, Readiness, of_ledger, of_registry
+from handlers.web.readiness import NotHealthy, Component, Readiness, ledger_component, registry_component
 
 log = logging.getLogger(__name__)
 
-SWITCH = (
+SWITCH_INTERVAL = (
     0.0005  # seconds until a thread that computes lets one in that acknowledges; Python's default is ten times that
 )
-LEAVES = 25.0  # seconds that the end may take; what is not finished by then stands in the ledger, for who comes next
-LATELY = 15.0  # seconds within which a job has come to its end, else the clock's threads hang
+SHUTDOWN_SECONDS = 25.0  # seconds that the end may take; what is not finished by then stands in the ledger, for who comes next
+MAX_JOB_PAUSE = 15.0  # seconds within which a job has come to its end, else the clock's threads hang
 
 
 def serve(
-    settings: Settings, policy: Policy, listener: socket.socket, tell: Callable[[str], None], *, is_worker: bool = False
+    settings: Settings, policy: Policy, listener: socket.socket, print_line: Callable[[str], None], *, is_worker: bool = False
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish what was begun. `tell` prints for people.
 
@@ -54,12 +54,12 @@ def serve(
 
     Raises Misconfigured and SlackUnreachable before anything is served.
     """
-    load_what_computes()
-    metrics, unset = Metrics(), settings.unset_mlflow  # before the registry is made of which that warns
-    sys.setswitchinterval(SWITCH)
-    keep_little()
+    preload_slow_modules()
+    metrics, unset = PrometheusMetrics(), settings.unset_tracking_uri  # before the registry is made of which that warns
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    limit_malloc()
     with closing(build_for_slack(settings, policy, observer=metrics)) as registrar:
-        logs.sign(registrar.context.owner)
+        logs.set_process_name(registrar.context.owner)
         service = Service(settings, registrar, listener, metrics, is_worker=is_worker)
         stop: SimpleQueue[None] = SimpleQueue()
         for signal_number in (signal.SIGINT, signal.SIGTERM):
@@ -67,18 +67,18 @@ def serve(
         if unset:
             log.warning("%s", unset)
         with service:
-            for line in [*([f"Warning: {unset}"] if unset else []), *_notices(policy), *registrar.sources.faults()]:
-                tell(line)
-            ways = "background work" if is_worker else _ways(settings)
-            tell(f"Registrar is ready: {ways}, HTTP at {service.address}, policy {settings.policy}.")
-            wait_for(stop)
-            service.stop_taking()
-            tell("Stopping: finishing what was begun.")
-            wait_for(stop, settings.drain.total_seconds())
-            leave_anyway(LEAVES)
+            for line in [*([f"Warning: {unset}"] if unset else []), *_policy_notices(policy), *registrar.sources.config_errors()]:
+                print_line(line)
+            ways = "background work" if is_worker else _describe_connections(settings)
+            print_line(f"Registrar is ready: {ways}, HTTP at {service.address}, policy {settings.policy}.")
+            wait_for_stop(stop)
+            service.stop_accepting()
+            print_line("Stopping: finishing what was begun.")
+            wait_for_stop(stop, settings.drain_time.total_seconds())
+            exit_after(SHUTDOWN_SECONDS)
 
 
-def load_what_computes() -> None:
+def preload_slow_modules() -> None:
     """Load what compares versions and draws charts: it takes seconds, which the first person to ask would wait."""
     import pandas as pd  # noqa: F401, PLC0415 - slow to load, like the three below
 
@@ -87,7 +87,7 @@ def load_what_computes() -> None:
     from bot.slack.rollbacks import history_chart  # noqa: F401, PLC0415
 
 
-def leave_anyway(seconds: float) -> None:
+def exit_after(seconds: float) -> None:
     """End the process after so many seconds, whatever hangs: nothing that was acknowledged is only in memory."""
 
     def leave() -> None:
@@ -99,16 +99,16 @@ def leave_anyway(seconds: float) -> None:
     timer.start()
 
 
-def wait_for(end: SimpleQueue[None], limit: float | None = None) -> None:
+def wait_for_stop(stop: SimpleQueue[None], timeout: float | None = None) -> None:
     """Wait until a signal's handler puts something in here, looking twice a second; `limit` seconds at most.
 
     Handlers run on the main thread only, and a system that gives the signal to another thread does not wake this one.
     It is no Event: whoever sets one in a handler may wait for ever for the lock that the waiter holds at that moment.
     """
-    until = None if limit is None else time.monotonic() + limit
+    until = None if timeout is None else time.monotonic() + timeout
     while until is None or time.monotonic() < until:
         with suppress(Empty):
-            return end.get(timeout=0.5 if until is None else max(0.0, min(0.5, until - time.monotonic())))
+            return stop.get(timeout=0.5 if until is None else max(0.0, min(0.5, until - time.monotonic())))
     return None
 
 
@@ -124,135 +124,135 @@ class Service:
         settings: Settings,
         registrar: Registrar,
         listener: socket.socket,
-        metrics: Metrics | None = None,
+        metrics: PrometheusMetrics | None = None,
         *,
         is_worker: bool = False,
     ) -> None:
         self.registrar = registrar
         self._is_worker = is_worker
-        self.app, self._desk = bolt_app(settings, registrar)
+        self.app, self._interactions = build_bolt_app(settings, registrar)
         self.address = "http://{}:{}".format(*listener.getsockname()[:2])
         self._settings = settings
         self._listener = listener
         context = registrar.context
-        parts = [of_ledger(context.ledger), of_registry(context.registry), Part("ticker", self._ticker)]
+        parts = [ledger_component(context.ledger), registry_component(context.registry), Component("ticker", self._check_jobs)]
         self.readiness = Readiness(
-            parts if is_worker else [*parts, Part("slack", self._slack)], warnings=self._warnings
+            parts if is_worker else [*parts, Component("slack", self._check_slack)], warnings=self._policy_warnings
         )
         if metrics:
-            metrics.look_at(context.ledger, context.clock)
+            metrics.add_ledger_metrics(context.ledger, context.clock)
         secret = None if is_worker else settings.slack_signing_secret
         hook = None if is_worker else settings.webhook_secret
-        web = web_app.create(
+        web = web_app.create_app(
             self.app,
             secret.get_secret_value() if secret else None,
             webhook_secret=hook.get_secret_value() if hook else None,
-            changed=registrar.changed,
-            programs=None if is_worker else _programs(registrar),
+            on_model_changed=registrar.schedule_refresh,
+            api_services=None if is_worker else _build_api_services(registrar),
             readiness=self.readiness,
             metrics=metrics,
         )
         config = uvicorn.Config(web, log_config=None, access_log=False, timeout_graceful_shutdown=5)
         self._server = uvicorn.Server(config)
-        self._scheduler = jobs.schedule(registrar, settings)
-        self._telling = jobs.Telling(registrar)
+        self._scheduler = jobs.build_scheduler(registrar, settings)
+        self._outbox_thread = jobs.OutboxThread(registrar)
         self._thread = threading.Thread(target=self._server.run, args=([listener],), name="http", daemon=True)
-        self._sockets: SocketMode | None = None
-        self._has_begun = False
+        self._socket_mode: SocketModeConnection | None = None
+        self._is_started = False
 
     def __enter__(self) -> Service:
         """Take up what was left, connect, and let the clock tick. Raises Misconfigured and SlackUnreachable."""
         with ExitStack() as begun:
             begun.push(self)
-            self.registrar.take_over()
-            if self.registrar.policies:
-                self.registrar.policies.begin()  # before anything is served: it decides which policy is in force
+            self.registrar.release_dead_leases()
+            if self.registrar.policy_reloader:
+                self.registrar.policy_reloader.load_initial()  # before anything is served: it decides which policy is in force
             self._thread.start()
-            self._connect()
-            self.registrar.monitoring.open()
+            self._open_socket_mode()
+            self.registrar.monitoring.start()
             self._scheduler.start()
-            self._telling.start()
+            self._outbox_thread.start()
             begun.pop_all()
-        self._has_begun = True
-        self.registrar.later(self.registrar.recover)
-        self.registrar.later(self.registrar.poll)
-        self.registrar.later(self._look_at_scopes)
+        self._is_started = True
+        self.registrar.submit(self.registrar.recover)
+        self.registrar.submit(self.registrar.poll_registry)
+        self.registrar.submit(self._report_missing_scopes)
         return self
 
-    def _look_at_scopes(self) -> None:
+    def _report_missing_scopes(self) -> None:
         """Tell admins which scopes the installed app is missing."""
         try:
-            self.registrar.admins.tell_of_scopes(scopes_missing(self._desk.client))
-        except (SlackApiError, *LOST) as error:
+            self.registrar.admins.report_missing_scopes(find_missing_scopes(self._interactions.client))
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("can't check the app's scopes: %s", error)
 
-    def _connect(self) -> None:
+    def _open_socket_mode(self) -> None:
         """Open Socket Mode where there is an app-level token."""
         if self._settings.slack_app_token and not self._is_worker:
             token = self._settings.slack_app_token.get_secret_value()
-            self._sockets = SocketMode(self.app, token, concurrency=self._settings.threads)
-            self._sockets.open()
+            self._socket_mode = SocketModeConnection(self.app, token, concurrency=self._settings.threads)
+            self._socket_mode.open()
 
-    def stop_taking(self) -> None:
+    def stop_accepting(self) -> None:
         """Say that we stop, and let Slack give what is new to others; HTTP is answered until the end."""
-        self.readiness.stop()
-        sockets, self._sockets = self._sockets, None
+        self.readiness.mark_stopping()
+        sockets, self._socket_mode = self._socket_mode, None
         if sockets:
-            sockets.shut()
+            sockets.shut_down()
 
     def __exit__(self, *_: object) -> None:
         """Take nothing new, finish what was begun, tell what is to be told of it, and close."""
-        self.stop_taking()
+        self.stop_accepting()
         self._server.should_exit = True
         if self._thread.ident is not None:
             self._thread.join(timeout=10)
-        self._telling.stop()
+        self._outbox_thread.stop()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
-        if self._has_begun:
+        if self._is_started:
             self.registrar.drain()
         self.registrar.close()
-        self._desk.close()
+        self._interactions.close()
         self._listener.close()
 
-    def _slack(self) -> str:
+    def _check_slack(self) -> str:
         """Return how Slack reaches us. Raises NotWell."""
         if not self._settings.slack_app_token:
             return "Slack reaches us over HTTP only."
         if self.readiness.is_stopping:
             return "Socket Mode is closed: Slack gives what is new to others."
-        if self._sockets is None or not self._sockets.is_connected():
-            raise NotWell("Socket Mode is not connected; it connects again by itself as soon as Slack answers.")
+        if self._socket_mode is None or not self._socket_mode.is_connected():
+            raise NotHealthy("Socket Mode is not connected; it connects again by itself as soon as Slack answers.")
         return "Socket Mode is connected."
 
-    def _warnings(self) -> list[str]:
+    def _policy_warnings(self) -> list[str]:
         """Return what to know although everything works: why the policy in force isn't the one on disk."""
         context = self.registrar.context
-        edit = context.rules.edit
-        return [str(edit_words(edit, context.rules.revision, context.clock.now()))] if edit else []
+        edit = context.active_policy.pending_edit
+        return [str(describe_pending_edit(edit, context.active_policy.revision, context.clock.now()))] if edit else []
 
-    def _ticker(self) -> str:
+    def _check_jobs(self) -> str:
         """Return that the clock ticks. Raises NotWell."""
         if not self._scheduler.running:
-            raise NotWell("The clock does not tick yet.")
-        if (since := self._scheduler.since_a_job_ran()) > LATELY:
-            raise NotWell(f"No job of the clock has ended for {since:.0f} seconds; the log says what hangs.")
+            raise NotHealthy("The clock does not tick yet.")
+        if (since := self._scheduler.seconds_since_last_job()) > MAX_JOB_PAUSE:
+            raise NotHealthy(f"No job of the clock has ended for {since:.0f} seconds; the log says what hangs.")
         return "It ticks."
 
 
-def _programs(registrar: Registrar) -> Api:
+def _build_api_services(registrar: Registrar) -> ApiServices:
     """Return what the API for programs works with."""
     context = registrar.context
-    return Api(
+    return ApiServices(
         ledger=context.ledger,
         policy=lambda: context.policy,
-        takes=registrar.sources.takes,
+        requires_signature=registrar.sources.requires_signature,
         clock=context.clock,
         registrar=registrar,
     )
 
 
-def _notices(policy: Policy) -> list[str]:
+def _policy_notices(policy: Policy) -> list[str]:
     lines = []
     if helpless := unmeetable_rules(policy):
         lines.append(f"The policy has rules that can't be met: {', '.join(helpless)}.")
@@ -261,7 +261,7 @@ def _notices(policy: Policy) -> list[str]:
     return lines
 
 
-def bolt_app(settings: Settings, registrar: Registrar) -> tuple[App, Desk]:
+def build_bolt_app(settings: Settings, registrar: Registrar) -> tuple[App, SlackInteractions]:
     """Return the Bolt app with every listener, and what the listeners share.
 
     It acknowledges inline (a listener returns within milliseconds, the rest is queued), signatures are checked in
@@ -273,12 +273,12 @@ def bolt_app(settings: Settings, registrar: Registrar) -> tuple[App, Desk]:
         process_before_response=True,
         request_verification_enabled=False,
         token_verification_enabled=False,
-        listener_executor=registrar.work,
+        listener_executor=registrar.worker_pool,
         raise_error_for_unhandled_request=False,
     )
-    return app, register(app, registrar, settings.web_address)
+    return app, register(app, registrar, settings.mlflow_web_url)
 
 
-def _ways(settings: Settings) -> str:
+def _describe_connections(settings: Settings) -> str:
     ways = [("Socket Mode", settings.slack_app_token), ("signed HTTP", settings.slack_signing_secret)]
     return " and ".join(name for name, is_on in ways if is_on)

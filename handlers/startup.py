@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 
 from bot.domain.core.errors import Misconfigured
-from bot.domain.core.sentence import Code, Say, say
+from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.policy.policy import Policy
 from bot.policy_file import load_policy
 from bot.settings import Settings
@@ -14,21 +14,21 @@ from bot.settings import Settings
 BACKLOG = 2048  # callers who wait until we begin; uvicorn's own number
 
 
-def run(settings: Settings, tell: Callable[[str], None], *, is_worker: bool = False) -> None:
+def run(settings: Settings, print_line: Callable[[str], None], *, is_worker: bool = False) -> None:
     """Serve until SIGTERM or SIGINT, then finish what was begun. `tell` prints for people.
 
     Raises Misconfigured and SlackUnreachable before anything is served.
     """
-    policy = what_is_needed(settings, is_worker=is_worker)
-    with listen(settings) as listener:
+    policy = load_required_policy(settings, is_worker=is_worker)
+    with open_listener(settings) as listener:
         from handlers.serve import serve  # noqa: PLC0415 - it loads Bolt, FastAPI, and what draws
 
-        serve(settings, policy, listener, tell, is_worker=is_worker)
+        serve(settings, policy, listener, print_line, is_worker=is_worker)
 
 
-def what_is_needed(settings: Settings, *, is_worker: bool) -> Policy:
+def load_required_policy(settings: Settings, *, is_worker: bool) -> Policy:
     """Return the policy. Raises Misconfigured with everything that is missing, so that it can be fixed in one go."""
-    faults: list[Say] = []
+    faults: list[Sentence] = []
     policy = None
     try:
         if is_worker:
@@ -50,7 +50,7 @@ def _check_worker(settings: Settings) -> None:
     """Raise Misconfigured for what a worker needs: a ledger that it can share, and a voice in Slack."""
     from bot.ledger import engines  # noqa: PLC0415 - SQLAlchemy takes a second to load
 
-    if not engines.is_shared(settings.ledger_url):
+    if not engines.supports_several_processes(settings.ledger_url):
         raise Misconfigured(
             say(
                 "A worker shares the ledger of those who run, and SQLite has room for one process: set {name} to a "
@@ -63,7 +63,7 @@ def _check_worker(settings: Settings) -> None:
 
 def _check_bot_token(settings: Settings) -> None:
     if settings.slack_bot_token is None:
-        raise Misconfigured(_missing("SLACK_BOT_TOKEN", "OAuth & Permissions → Bot User OAuth Token, xoxb-…"))
+        raise Misconfigured(_missing_token("SLACK_BOT_TOKEN", "OAuth & Permissions → Bot User OAuth Token, xoxb-…"))
 
 
 def check_tokens(settings: Settings) -> None:
@@ -71,7 +71,7 @@ def check_tokens(settings: Settings) -> None:
     _check_bot_token(settings)
     if settings.slack_app_token is None and settings.slack_signing_secret is None:
         raise Misconfigured(
-            _missing(
+            _missing_token(
                 "SLACK_APP_TOKEN",
                 "Basic Information → App-Level Tokens, with connections:write, xapp-…; "
                 "or SLACK_SIGNING_SECRET, from the same page, to be reached over HTTP",
@@ -79,7 +79,7 @@ def check_tokens(settings: Settings) -> None:
         )
 
 
-def _missing(name: str, where: str) -> Say:
+def _missing_token(name: str, where: str) -> Sentence:
     return say(
         "{name} is not set. You find it on your app's page at api.slack.com/apps: {where}. "
         "To try Registrar without Slack, run {demo}.",
@@ -89,7 +89,7 @@ def _missing(name: str, where: str) -> Say:
     )
 
 
-def listen(settings: Settings) -> socket.socket:
+def open_listener(settings: Settings) -> socket.socket:
     """Return the listening socket, so that a taken port is reported before anything starts, and no caller is refused.
 
     Binding isn't enough: until someone listens, Linux lets two processes bind one port, and refuses early callers.

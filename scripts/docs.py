@@ -23,20 +23,20 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(ROOT))
 
-from bot.domain.audit.anchors import write_anchor
-from bot.domain.audit.events import Event, Head, Tag, canonical, chain
+from bot.domain.audit.anchors import serialize_anchor
+from bot.domain.audit.events import Event, ChainHead, EventTag, canonical_json, chained_hash
 from bot.domain.commands.base import Command
-from bot.domain.commands.catalog import VERBS
+from bot.domain.commands.catalog import COMMANDS
 from bot.domain.core.actors import Person
-from bot.domain.core.durations import show_duration
-from bot.domain.policy.authorization import TABLE, Act, Row, Who
+from bot.domain.core.durations import format_duration
+from bot.domain.policy.authorization import PERMISSION_RULES, Permission, PermissionRule, Grantee
 from bot.domain.policy.gate_config import CardGate, InStagingGate, MetricGate, NotBlockedGate, SemverGate, SignatureGate
-from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.policy import (
-    Anchor,
+    AnchorConfig,
     ApiClient,
     EditRule,
-    Endpoint,
+    WebhookEndpoint,
     FreezeWindow,
     ModelRules,
     Policy,
@@ -45,15 +45,15 @@ from bot.domain.policy.policy import (
     Source,
     TargetRule,
 )
-from bot.domain.registry.model_card import From, ModelCard
-from bot.ledger.audit_chain import FaultKind
-from bot.metrics.definitions import OF_THE_LEDGER, SHAPES
+from bot.domain.registry.model_card import ValueOrigin, ModelCard
+from bot.ledger.audit_chain import ChainFaultKind
+from bot.metrics.definitions import LEDGER_METRICS, METRIC_DEFINITIONS
 from bot.registrar import Registrar
 from bot.settings import Settings
-from handlers.api.routes import Api
+from handlers.api.routes import ApiServices
 from handlers.terminal.command_line import grammar as terminal
-from handlers.terminal.command_line.document_keys import keys_of
-from handlers.web.app import create
+from handlers.terminal.command_line.document_keys import document_keys
+from handlers.web.app import create_app
 
 MADE = "<!-- Made by scripts/docs.py; change the code it names and run `make docs`. -->"
 
@@ -127,7 +127,7 @@ def comments(kind: type[Enum]) -> dict[str, str]:
 
 def commands() -> str:
     """Return docs/commands.md."""
-    verbs = "\n\n".join(_verb(verb) for verb in VERBS.values())
+    verbs = "\n\n".join(_verb(verb) for verb in COMMANDS.values())
     return f"""{MADE}
 
 # What you can type
@@ -151,8 +151,8 @@ Some verbs are typed [at the terminal](#at-the-terminal), too.
 
 def _terminal() -> str:
     """Return the chapter about the terminal: its verbs, their JSON, its exit codes."""
-    names = ", ".join(f"`{name}`" for name in terminal.VERBS if name in VERBS)
-    verbs = "\n\n".join(_at_the_terminal(verb) for verb in terminal.VERBS.values())
+    names = ", ".join(f"`{name}`" for name in terminal.TERMINAL_COMMANDS if name in COMMANDS)
+    verbs = "\n\n".join(_at_the_terminal(verb) for verb in terminal.TERMINAL_COMMANDS.values())
     codes = table(["code", "means"], [[str(code), _sentence(what)] for code, what in terminal.EXIT_CODES.items()])
     return f"""## At the terminal
 
@@ -185,14 +185,14 @@ standard output stays empty.
 
 
 def _at_the_terminal(verb: type[Command]) -> str:
-    forms = [[f"`{form.value}`", _sentence(what)] for form, what in terminal.FORMS[verb].items()]
-    keys = [[f"`{key}`", _sentence(what)] for key, what in keys_of(verb).items()]
-    own = [] if verb.verb in VERBS else [f"{verb.summary}."]
-    flags = [] if verb.verb in VERBS else [_arguments(verb)]
+    forms = [[f"`{form.value}`", _sentence(what)] for form, what in terminal.OUTPUT_FORMATS[verb].items()]
+    keys = [[f"`{key}`", _sentence(what)] for key, what in document_keys(verb).items()]
+    own = [] if verb.verb in COMMANDS else [f"{verb.summary}."]
+    flags = [] if verb.verb in COMMANDS else [_arguments(verb)]
     parts = [
         f"### registrar {verb.verb}",
         *own,
-        f"    {terminal.usage(verb)}",
+        f"    {terminal.usage_line(verb)}",
         *flags,
         *([table(["beside its flags in Slack" if not own else "flag", "gives"], forms)] if forms else []),
         table(["key of the JSON document" if forms else "key of each line", "holds"], keys),
@@ -202,19 +202,19 @@ def _at_the_terminal(verb: type[Command]) -> str:
 
 
 def _verb(verb: type[Command]) -> str:
-    listed = f"\n\n{_arguments(verb)}" if list(verb.args()) else ""
+    listed = f"\n\n{_arguments(verb)}" if list(verb.arguments()) else ""
     return f"## {verb.verb}\n\n{verb.summary}.\n\n    {verb.usage()}{listed}\n\nFor example: `/model {verb.example}`"
 
 
 def _arguments(verb: type[Command]) -> str:
     rows = [
         [
-            f"`{arg.shown}`" if arg.positional else "",
+            f"`{arg.placeholder}`" if arg.positional else "",
             ", ".join(f"`{flag}`" for flag in arg.flags),
-            arg.means,
+            arg.help,
             "" if field.is_required() else _default(field.default),
         ]
-        for _, field, arg in verb.args()
+        for _, field, arg in verb.arguments()
     ]
     return table(["in its place", "by flag", "means", "if left out"], rows)
 
@@ -247,7 +247,7 @@ def _setting_default(value: object) -> str:
 
 def authority() -> str:
     """Return docs/authority.md."""
-    acts, asked_for = comments(Act), _asked_for()
+    acts, asked_for = comments(Permission), _asked_for()
     rows = [
         [
             f"`{act.value}`",
@@ -259,9 +259,9 @@ def authority() -> str:
             _yes(row.terminal),
             _yes(act.name in asked_for),
         ]
-        for act, row in TABLE.items()
+        for act, row in PERMISSION_RULES.items()
     ]
-    whom = [[f"*{who.name.lower().replace('_', ' ')}*", comments(Who)[who.name]] for who in Who]
+    whom = [[f"*{who.name.lower().replace('_', ' ')}*", comments(Grantee)[who.name]] for who in Grantee]
     head = ["act", "means", "who", "guests", "programs", "automations", "any terminal", "asked for today"]
     return f"""{MADE}
 
@@ -280,8 +280,8 @@ jobs. Bots, deactivated accounts and people of other workspaces never act, whate
 """
 
 
-def _whom(row: Row) -> str:
-    return f"*{row.who.name.lower().replace('_', ' ')}*"
+def _whom(row: PermissionRule) -> str:
+    return f"*{row.grantee.name.lower().replace('_', ' ')}*"
 
 
 def _yes(true: bool) -> str:
@@ -301,12 +301,12 @@ def _asked_for() -> set[str]:
 
 def audit() -> str:
     """Return docs/audit.md."""
-    tags = comments(Tag)
-    rows = [[f"`{tag.value}`", _sentence(tags[tag.name])] for tag in Tag]
+    tags = comments(EventTag)
+    rows = [[f"`{tag.value}`", _sentence(tags[tag.name])] for tag in EventTag]
     fields = ", ".join(f"`{name}`" for name in Event.__dataclass_fields__)
     body = _example()
-    found = comments(FaultKind)
-    kinds = [[f"*{kind.value}*", _sentence(found[kind.name])] for kind in FaultKind]
+    found = comments(ChainFaultKind)
+    kinds = [[f"*{kind.value}*", _sentence(found[kind.name])] for kind in ChainFaultKind]
     return f"""{MADE}
 
 # The audit
@@ -369,7 +369,7 @@ Every so often, if anything has happened since, the bot adds a line to the file 
 
     {_anchor()}
 
-That is an event too (`{Tag.ANCHORED.value}`), which is anchored the next time, and alone is no reason to anchor. A file
+That is an event too (`{EventTag.ANCHORED.value}`), which is anchored the next time, and alone is no reason to anchor. A file
 that cannot be written is told in the policy's channel, and tried again. With `--anchor` every line is compared with the
 chain: the first one that does not agree, and the last one before it that does, say between which numbers the earliest
 change lies. A line that is no anchor, or an empty file, is an error (exit code 2), and not a chain that is whole.
@@ -392,7 +392,7 @@ What an anchor cannot show:
 - *That an event is true.* The chain says that nothing was changed since it was written; not that it was right then.
   Whoever controls the bot from the start writes what they like.
 - *Who did it*, or what stood there before. For that compare with a backup, or with an export that was kept.
-- *What was never written.* What people do in MLflow itself is found by looking (`{Tag.OBSERVED.value}`), with the name
+- *What was never written.* What people do in MLflow itself is found by looking (`{EventTag.TRANSITION_OBSERVED.value}`), with the name
   of nobody.
 """
 
@@ -410,20 +410,20 @@ print(last)"""
 
 
 def _anchor() -> str:
-    return write_anchor(Head(3, chain("0" * 64, _example())), datetime(2026, 5, 4, 13, tzinfo=UTC)).rstrip()
+    return serialize_anchor(ChainHead(3, chained_hash("0" * 64, _example())), datetime(2026, 5, 4, 13, tzinfo=UTC)).rstrip()
 
 
 def _example() -> str:
     event = Event(
         at=datetime(2026, 5, 4, 12, 30, tzinfo=UTC),
         actor=Person("T0LOCAL", "U0BOB"),
-        tag=Tag.VOTED,
+        tag=EventTag.VOTED,
         subject="r4k7q",
         model="churn",
         origin="slack",
         evidence={"approvals": 1, "choice": "approve", "required": 2},
     )
-    return canonical(event, 3)
+    return canonical_json(event, 3)
 
 
 def slack(page: str) -> str:
@@ -436,7 +436,7 @@ def monitoring(page: str) -> str:
     """Return docs/monitoring.md: what people wrote in `page`, with the fields of a monitor between its marks."""
     rows = [
         [f"`{name}`", _field_default(field), _sentence(str(field.description))]
-        for name, field in MonitorRule.model_fields.items()
+        for name, field in MonitorConfig.model_fields.items()
     ]
     return _between(page, "fields", table(["field", "default", "what it is"], rows))
 
@@ -447,7 +447,7 @@ def _field_default(field: Any) -> str:
     value = field.default
     if value is None or value == "":
         return "left out"
-    return f"`{show_duration(value) if isinstance(value, timedelta) else value}`"
+    return f"`{format_duration(value) if isinstance(value, timedelta) else value}`"
 
 
 def _between(page: str, name: str, made: str) -> str:
@@ -482,9 +482,9 @@ POLICY_PARTS: dict[str, type[BaseModel]] = {
     "`freeze`.": FreezeWindow,
     "`sources`.": Source,
     "`clients`.": ApiClient,
-    "`notify`.": Endpoint,
+    "`notify`.": WebhookEndpoint,
     "`serving`.": ServingProbe,
-    "`anchor`.": Anchor,
+    "`anchor`.": AnchorConfig,
     "`policy`.": EditRule,
 }
 
@@ -507,7 +507,7 @@ def _field_default_of(value: Any) -> str:
     if value is None or value in ("", [], {}) or isinstance(value, BaseModel):
         return "left out"
     if isinstance(value, timedelta):
-        return f"`{show_duration(value)}`"
+        return f"`{format_duration(value)}`"
     return f"`{json.dumps(value)}`" if isinstance(value, bool | list) else f"`{value}`"
 
 
@@ -517,11 +517,11 @@ def metrics(page: str) -> str:
         [
             f"`{shape.name}`",
             shape.type.__name__.lower(),
-            "ledger" if shape.name in OF_THE_LEDGER else "here",
-            shape.means,
+            "ledger" if shape.name in LEDGER_METRICS else "here",
+            shape.description,
             "; ".join(f"`{label}`: {values}" for label, values in shape.labels.items()),
         ]
-        for shape in SHAPES
+        for shape in METRIC_DEFINITIONS
     ]
     return _between(page, "metrics", table(["metric", "type", "from", "what it is", "labels"], rows))
 
@@ -529,8 +529,8 @@ def metrics(page: str) -> str:
 def api(page: str) -> str:
     """Return docs/api.md: what people wrote in `page`, with what the OpenAPI document says between its marks."""
     nothing: Any = None
-    programs = Api(ledger=nothing, policy=nothing, takes=nothing, clock=nothing, registrar=cast(Registrar, object()))
-    paths = create(nothing, None, changed=print, programs=programs).openapi()["paths"]
+    programs = ApiServices(ledger=nothing, policy=nothing, requires_signature=nothing, clock=nothing, registrar=cast(Registrar, object()))
+    paths = create_app(nothing, None, on_model_changed=print, api_services=programs).openapi()["paths"]
     told = [
         _operation(path, method, one)
         for path, methods in paths.items()
@@ -563,7 +563,7 @@ def _fields(schema: Any, before: str = "") -> Iterator[list[str]]:
 def metadata() -> str:
     """Return docs/metadata.md."""
     rows = [
-        [f"`{name}`", next(one.words for one in field.metadata if isinstance(one, From))]
+        [f"`{name}`", next(one.description for one in field.metadata if isinstance(one, ValueOrigin))]
         for name, field in ModelCard.model_fields.items()
     ]
     return f"""{MADE}

@@ -25,7 +25,7 @@ from playwright.sync_api import Locator, Page, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from handlers.demo.story import Story  # noqa: E402 - the line above lets this run as a script
+from handlers.demo.story import DemoStory  # noqa: E402 - the line above lets this run as a script
 from localslack import Remote  # noqa: E402
 
 TARGET = ROOT / "docs" / "pictures" / "demo.gif"
@@ -152,7 +152,7 @@ def main() -> None:
         page.locator("#sidebar").evaluate(HIDE)
         recording = Recording(page)
         with Remote(address.partition("?")[0]) as slack:
-            Story(slack, recording.tell).play()
+            DemoStory(slack, recording.tell).play()
         browser.close()
     recording.save(TARGET)
     if options.frames:

@@ -53,7 +53,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _no_test_sets_up_the_log_for_the_next_one() -> Iterator[None]:
     """Let the loggers be as they were after a test that ran the program in this process."""
-    loggers = [logging.getLogger(name) for name in ("", *logs.SILENT, *logs.TERSE)]
+    loggers = [logging.getLogger(name) for name in ("", *logs.QUIET_LOGGERS, *logs.INFO_LOGGERS)]
     before = [(logger, logger.level, list(logger.handlers), list(logger.filters)) for logger in loggers]
     yield
     for logger, level, handlers, filters in before:

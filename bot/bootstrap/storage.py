@@ -11,19 +11,19 @@ from bot.domain.core.errors import LedgerUnavailable, NoLedgerHere
 from bot.domain.policy.policy import Policy
 from bot.policy_file import parse_policy
 from bot.ports import (
-    UNOBSERVED,
+    NO_OBSERVER,
     Dispatcher,
     Ledger,
     Observer,
-    Reading,
-    Registry,
-    Writing,
+    LedgerReader,
+    ModelRegistry,
+    LedgerTransaction,
 )
 from bot.registry.mlflow.registry import MlflowRegistry
-from bot.registry.tag_stages import TaggedStages
+from bot.registry.tag_stages import TagStageRegistry
 from bot.services.core.context import CHALLENGER, CHAMPION
-from bot.services.policy.reload import policy_in_force
-from bot.settings import Settings, Unset
+from bot.services.policy.reload import last_applied_policy
+from bot.settings import Settings, UnsetSetting
 
 if (
     TYPE_CHECKING
@@ -31,32 +31,32 @@ if (
     from bot.ledger.database import SqlLedger
 
 
-class NoLedger:
+class NullLedger:
     """The ledger of those who only look at the registry: they need no database, nor its settings."""
 
-    def write(self) -> AbstractContextManager[Writing]:
+    def write(self) -> AbstractContextManager[LedgerTransaction]:
         """Raise NoLedgerHere."""
         raise NoLedgerHere("This was opened without a ledger.")
 
-    def read(self) -> AbstractContextManager[Reading]:
+    def read(self) -> AbstractContextManager[LedgerReader]:
         """Raise NoLedgerHere."""
         raise NoLedgerHere("This was opened without a ledger.")
 
-    def recognize(self, operators: Callable[[], Mapping[str, str]]) -> None:
+    def set_operator_ids(self, read_operators: Callable[[], Mapping[str, str]]) -> None:
         """There is nobody to recognize."""
 
     def close(self) -> None:
         """There is nothing to close."""
 
 
-def open_queue(settings: Settings) -> Dispatcher:
+def open_dispatcher(settings: Settings) -> Dispatcher:
     """Return the queue of checks for all processes on this PostgreSQL."""
-    from bot.ledger.procrastinate_dispatcher import Queue  # on SQLite nobody needs it
+    from bot.ledger.procrastinate_dispatcher import ProcrastinateDispatcher  # on SQLite nobody needs it
 
-    return Queue(settings.ledger_url)
+    return ProcrastinateDispatcher(settings.ledger_url)
 
 
-def open_ledger(settings: Settings, observer: Observer = UNOBSERVED, *, serves: bool = False) -> SqlLedger:
+def open_ledger(settings: Settings, observer: Observer = NO_OBSERVER, *, exclusive: bool = False) -> SqlLedger:
     """Return the ledger, ready for work; SQLite's tables are brought up to date. With `serves` it serves it alone.
 
     Raises LedgerUnavailable, and Misconfigured where that of PostgreSQL has to be made or upgraded first, or another
@@ -66,8 +66,8 @@ def open_ledger(settings: Settings, observer: Observer = UNOBSERVED, *, serves: 
 
     ledger = SqlLedger(settings.ledger_url, connections=settings.connections, observer=observer)
     try:
-        if serves:
-            ledger.serve_alone()
+        if exclusive:
+            ledger.lock_file()
         ledger.prepare()
     except BaseException:
         ledger.close()
@@ -75,7 +75,7 @@ def open_ledger(settings: Settings, observer: Observer = UNOBSERVED, *, serves: 
     return ledger
 
 
-def ledger_beside(settings: Settings) -> Ledger:
+def open_existing_ledger(settings: Settings) -> Ledger:
     """Return the ledger that is there, or none: it is neither made nor brought up to date, and can be away."""
     from bot.ledger.database import SqlLedger
 
@@ -84,29 +84,29 @@ def ledger_beside(settings: Settings) -> Ledger:
         if ledger.is_current():
             return ledger
     ledger.close()
-    return NoLedger()
+    return NullLedger()
 
 
-def policy_beside(settings: Settings, ledger: Ledger) -> tuple[Policy, str] | None:
+def policy_last_in_force(settings: Settings, ledger: Ledger) -> tuple[Policy, str] | None:
     """Return the policy that the bot on this ledger put in force last, and its revision.
 
     None where no bot ever did, or this version can't read it: then the file counts. Raises LedgerUnavailable.
     """
-    if isinstance(ledger, NoLedger):
+    if isinstance(ledger, NullLedger):
         return None
     with ledger.read() as reading:
-        return policy_in_force(reading, lambda text: parse_policy(text, settings.policy))
+        return last_applied_policy(reading, lambda text: parse_policy(text, settings.policy))
 
 
 def open_registry(
-    settings: Settings, observer: Observer = UNOBSERVED, *, warn: Callable[[Unset], object] | None = None
-) -> Registry:
+    settings: Settings, observer: Observer = NO_OBSERVER, *, warn: Callable[[UnsetSetting], object] | None = None
+) -> ModelRegistry:
     """Return the registry that the settings name. `warn` hears once of a registry of our own, before it is opened."""
 
     @cache
     def begin() -> None:
-        if warn and (unset := settings.unset_mlflow):
+        if warn and (unset := settings.unset_tracking_uri):
             warn(unset)
 
-    registry = MlflowRegistry(settings.mlflow_uri, settings.registry_uri, observer=observer, begin=begin)
-    return registry if settings.has_stages else TaggedStages(registry, champion=CHAMPION, challenger=CHALLENGER)
+    registry = MlflowRegistry(settings.mlflow_uri, settings.registry_uri, observer=observer, before_open=begin)
+    return registry if settings.has_stages else TagStageRegistry(registry, champion=CHAMPION, challenger=CHALLENGER)

@@ -20,15 +20,15 @@ from typing import Any
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, Engine, text
 
-from bot.domain.audit.events import Head
+from bot.domain.audit.events import ChainHead
 from bot.domain.core.errors import LedgerUnavailable, Misconfigured
 from bot.domain.core.sentence import Code, say
 from bot.ledger import engines, verify
-from bot.ledger.audit_chain import Fault
-from bot.ledger.stores.reader import SqlReading
+from bot.ledger.audit_chain import ChainFault
+from bot.ledger.stores.reader import SqlLedgerReader
 
-PATIENCE = 60.0  # seconds that SQLite may keep us waiting
-TOOL = "pg_dump"
+SQLITE_TIMEOUT = 60.0  # seconds that SQLite may keep us waiting
+PG_DUMP = "pg_dump"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class Backup:
     """A copy that was made: how many bytes, where its audit ends, and the first row of it that is not whole."""
 
     size: int
-    head: Head
-    fault: Fault | None
+    head: ChainHead
+    fault: ChainFault | None
 
 
 def back_up(url: str, file: Path) -> Backup:
@@ -51,7 +51,7 @@ def back_up(url: str, file: Path) -> Backup:
     parsed = engines.parse_url(url)
     if file.exists():
         raise Misconfigured(say("{file} is there already; nothing was changed.", file=Code(file)))
-    copy = _sqlite if parsed.get_backend_name() == "sqlite" else _postgres
+    copy = _back_up_sqlite if parsed.get_backend_name() == "sqlite" else _back_up_postgres
     try:
         handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".partial", dir=file.parent)  # mode 0600
         os.close(handle)
@@ -66,42 +66,42 @@ def back_up(url: str, file: Path) -> Backup:
     return Backup(file.stat().st_size, head, fault)
 
 
-def _sqlite(url: URL, into: Path) -> tuple[Head, Fault | None]:
+def _back_up_sqlite(url: URL, target: Path) -> tuple[ChainHead, ChainFault | None]:
     try:
         # In one step: it reads one moment of the ledger, and in WAL mode whoever writes meanwhile does not wait for it.
-        with closing(sqlite3.connect(into)) as copy:
-            _on(engines.sqlite_reader(url, PATIENCE, 1), lambda ledger: ledger.backup(copy))
+        with closing(sqlite3.connect(target)) as copy:
+            _use_driver_connection(engines.sqlite_reader(url, SQLITE_TIMEOUT, 1), lambda ledger: ledger.backup(copy))
             copy.execute("PRAGMA journal_mode = DELETE")  # so that the one file is all of it
     except sqlite3.Error as error:
         raise LedgerUnavailable(say("The ledger cannot be copied: {why}.", why=error)) from error
-    reader = engines.sqlite_reader(URL.create("sqlite", database=str(into)), PATIENCE, 1)
+    reader = engines.sqlite_reader(URL.create("sqlite", database=str(target)), SQLITE_TIMEOUT, 1)
     try:
         with reader.connect() as connection, connection.begin():
-            return verify.look(SqlReading(connection))
+            return verify.verify_ledger(SqlLedgerReader(connection))
     finally:
         reader.dispose()
 
 
-def _on(engine: Engine, act: Callable[[sqlite3.Connection], None]) -> None:
+def _use_driver_connection(engine: Engine, action: Callable[[sqlite3.Connection], None]) -> None:
     try:
         with engine.connect() as connection:
             driver = connection.connection.driver_connection
             assert isinstance(driver, sqlite3.Connection)
-            act(driver)
+            action(driver)
     finally:
         engine.dispose()
 
 
-def _postgres(url: URL, into: Path) -> tuple[Head, Fault | None]:
+def _back_up_postgres(url: URL, target: Path) -> tuple[ChainHead, ChainFault | None]:
     """Let pg_dump write down the very snapshot whose audit we look through: of a dump nobody can ask whether it is."""
-    if shutil.which(TOOL) is None:
+    if shutil.which(PG_DUMP) is None:
         raise Misconfigured(
             say(
                 "{tool} is not installed here. It comes with PostgreSQL's client programs, of the server's version or "
                 "newer. Where it is, this does the same, the password in {name}: {command}",
-                tool=Code(TOOL),
+                tool=Code(PG_DUMP),
                 name=Code("PGPASSWORD"),
-                command=Code(shlex.join(_command(url, Path("FILE")))),
+                command=Code(shlex.join(_dump_command(url, Path("FILE")))),
             )
         )
     engine = engines.postgres_migrator(url).execution_options(
@@ -110,26 +110,26 @@ def _postgres(url: URL, into: Path) -> tuple[Head, Fault | None]:
     try:
         with engine.connect() as connection, connection.begin():
             snapshot = str(connection.execute(text("SELECT pg_export_snapshot()")).scalar_one())
-            _dump([*_command(url, into), f"--snapshot={snapshot}"], url.password)
-            return verify.look(SqlReading(connection))
+            _run_dump([*_dump_command(url, target), f"--snapshot={snapshot}"], url.password)
+            return verify.verify_ledger(SqlLedgerReader(connection))
     finally:
         engine.dispose()
 
 
-def _command(url: URL, file: Path) -> list[str]:
+def _dump_command(url: URL, file: Path) -> list[str]:
     """Return the words that dump the database into a file; the password is none of them."""
     options = url.get_dialect()().create_connect_args(url)[1]
     known: dict[str, Any] = {
         name: value for name, value in options.items() if name != "password" and isinstance(value, str | int)
     }
-    return [TOOL, "--format=custom", f"--file={file}", f"--dbname={make_conninfo('', **known)}"]
+    return [PG_DUMP, "--format=custom", f"--file={file}", f"--dbname={make_conninfo('', **known)}"]
 
 
-def _dump(command: list[str], password: object) -> None:
+def _run_dump(command: list[str], password: object) -> None:
     environ = {**os.environ, "LC_ALL": "C"} | ({} if password is None else {"PGPASSWORD": str(password)})
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
     if done.returncode:
         why = next(iter(done.stderr.strip().splitlines()[::-1]), f"it ended with {done.returncode}")
         with suppress(ValueError):
             why = why[why.index("error: ") + len("error: ") :]
-        raise LedgerUnavailable(say("{tool} could not copy the ledger: {why}.", tool=Code(TOOL), why=why.rstrip(".")))
+        raise LedgerUnavailable(say("{tool} could not copy the ledger: {why}.", tool=Code(PG_DUMP), why=why.rstrip(".")))

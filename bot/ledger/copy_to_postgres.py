@@ -9,39 +9,39 @@ from sqlalchemy import Connection, Table, Text, TypeDecorator, column, delete, f
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.sql.expression import ColumnClause, TableClause
 
-from bot.domain.audit.events import Head
+from bot.domain.audit.events import ChainHead
 from bot.domain.core.errors import Misconfigured, Refused
 from bot.domain.core.sentence import Code, say
 from bot.ledger import audit_chain, verify
-from bot.ledger.audit_chain import Fault
+from bot.ledger.audit_chain import ChainFault
 from bot.ledger.database import SqlLedger
-from bot.ledger.schema import Age
-from bot.ledger.stores.reader import SqlReading
+from bot.ledger.schema import SchemaAge
+from bot.ledger.stores.reader import SqlLedgerReader
 from bot.ledger.tables.base import audit_head, metadata
 
-BATCH = 5000  # rows that are in memory at a time
+BATCH_SIZE = 5000  # rows that are in memory at a time
 TABLES = tuple(metadata.sorted_tables)  # what is referred to comes before what refers to it
 
-Tell = Callable[[str, int], None]  # hears of which table how many rows were copied so far
+ProgressCallback = Callable[[str, int], None]  # hears of which table how many rows were copied so far
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class CopyResult:
     """What was copied: how many rows of each table, where the audit ends, and its first row that is not whole."""
 
     rows: Mapping[str, int]
-    head: Head
-    fault: Fault | None
+    head: ChainHead
+    fault: ChainFault | None
 
     @property
-    def number(self) -> int:
+    def row_count(self) -> int:
         """How many rows there are in all."""
         return sum(self.rows.values())
 
 
-def move(
-    source: SqlLedger, target: SqlLedger, *, is_forced: bool = False, is_dry: bool = False, tell: Tell | None = None
-) -> Moved:
+def copy_ledger(
+    source: SqlLedger, target: SqlLedger, *, force: bool = False, dry_run: bool = False, report_progress: ProgressCallback | None = None
+) -> CopyResult:
     """Copy everything from a ledger on SQLite into an empty one on PostgreSQL, all of it or nothing.
 
     Nobody else writes to either meanwhile. `is_forced`: also an audit that is not whole, which is then just as much
@@ -50,20 +50,20 @@ def move(
     Raises Misconfigured where the two are not what they have to be, Refused where a bot serves the source, the target
     is not empty, the audit is not whole or the copy is not the same; and LedgerUnavailable.
     """
-    _check_kinds(source, target)
-    with source.snapshot() if is_dry else source.alone() as old, target.alone() as new:
-        if not is_dry and source.is_served:
+    _require_backends(source, target)
+    with source.snapshot() if dry_run else source.exclusive() as old, target.exclusive() as new:
+        if not dry_run and source.is_locked:
             raise Refused(say("A bot serves the ledger at {url}; stop it first.", url=Code(source.address)))
-        before = _look(old, is_forced=is_forced)
+        before = _verify_source(old, force=force)
         _lock_empty(new, target)
-        copied = {one.name: _copy(one, old, new, tell) for one in TABLES}
-        _compare(old, new, before)
-        if is_dry:
+        copied = {one.name: _copy_table(one, old, new, report_progress) for one in TABLES}
+        _require_same(old, new, before)
+        if dry_run:
             new.rollback()
-    return Moved(copied, *before)
+    return CopyResult(copied, *before)
 
 
-def _check_kinds(source: SqlLedger, target: SqlLedger) -> None:
+def _require_backends(source: SqlLedger, target: SqlLedger) -> None:
     if not source.is_file or target.is_file:
         raise Misconfigured(
             say(
@@ -76,7 +76,7 @@ def _check_kinds(source: SqlLedger, target: SqlLedger) -> None:
         )
     source.require_current()
     found = target.schema()
-    if found.age in {Age.NONE, Age.OLDER}:
+    if found.age in {SchemaAge.NONE, SchemaAge.OLDER}:
         command = f"REGISTRAR_DATABASE_URL={target.address} registrar db upgrade"
         raise Misconfigured(
             say(
@@ -88,14 +88,14 @@ def _check_kinds(source: SqlLedger, target: SqlLedger) -> None:
     target.require_current()
 
 
-def _look(old: Connection, *, is_forced: bool) -> tuple[Head, Fault | None]:
-    head, fault = verify.look(SqlReading(old))
-    if fault is None or is_forced:
+def _verify_source(old: Connection, *, force: bool) -> tuple[ChainHead, ChainFault | None]:
+    head, fault = verify.verify_ledger(SqlLedgerReader(old))
+    if fault is None or force:
         return head, fault
     raise Refused(
         say(
             "{told} Nothing was copied. {advice} With {force} it is copied as it is.",
-            told=audit_chain.told(fault),
+            told=audit_chain.describe_fault(fault),
             advice=audit_chain.advice(fault),
             force=Code("--force"),
         )
@@ -106,7 +106,7 @@ def _lock_empty(new: Connection, target: SqlLedger) -> None:
     """Let nobody else write there until we are done. Raises Refused where there is anything already."""
     names = ", ".join(f'"{one.name}"' for one in TABLES)
     new.execute(text(f"LOCK TABLE {names} IN EXCLUSIVE MODE"))
-    full = [one.name for one in TABLES if one is not audit_head and new.execute(select(_plain(one)).limit(1)).first()]
+    full = [one.name for one in TABLES if one is not audit_head and new.execute(select(_untyped(one)).limit(1)).first()]
     if full or new.execute(select(audit_head.c.number)).scalar_one_or_none():
         raise Refused(
             say(
@@ -119,11 +119,11 @@ def _lock_empty(new: Connection, target: SqlLedger) -> None:
     new.execute(delete(audit_head))  # the migration puts one row there
 
 
-def _copy(one: Table, old: Connection, new: Connection, tell: Tell | None) -> int:
+def _copy_table(source_table: Table, old: Connection, new: Connection, report_progress: ProgressCallback | None) -> int:
     """Copy a table's rows in the order of their keys; return how many."""
-    plain, count = _plain(one), 0
-    ordered = select(plain).order_by(*(plain.c[key.name] for key in one.primary_key))
-    found = old.execution_options(yield_per=BATCH).execute(ordered)
+    plain, count = _untyped(source_table), 0
+    ordered = select(plain).order_by(*(plain.c[key.name] for key in source_table.primary_key))
+    found = old.execution_options(yield_per=BATCH_SIZE).execute(ordered)
     for rows in found.mappings().partitions():
         try:
             new.execute(insert(plain), [dict(row) for row in rows])
@@ -131,38 +131,38 @@ def _copy(one: Table, old: Connection, new: Connection, tell: Tell | None) -> in
             raise Refused(
                 say(
                     "PostgreSQL does not take what {table} holds: {why}. Nothing was copied.",
-                    table=Code(one.name),
+                    table=Code(source_table.name),
                     why=str(error.orig).partition("\n")[0],
                 )
             ) from error
         count += len(rows)
-        if tell:
-            tell(one.name, count)
-    _go_on_counting(one, old, new)
+        if report_progress:
+            report_progress(source_table.name, count)
+    _copy_sequence(source_table, old, new)
     return count
 
 
-def _plain(one: Table) -> TableClause:
+def _untyped(typed_table: Table) -> TableClause:
     """Return a table whose texts are read and written as they are stored, whatever they mean to us."""
-    return table(one.name, *(_as_stored(each.name, each.type) for each in one.c))
+    return table(typed_table.name, *(_untyped_column(each.name, each.type) for each in typed_table.c))
 
 
-def _as_stored(name: str, kind: object) -> ColumnClause[object]:
-    is_text = isinstance(kind, TypeDecorator) and isinstance(kind.impl_instance, Text)
-    return column(name, Text() if is_text else kind)  # type: ignore[arg-type]  # a column's type is none but these
+def _untyped_column(name: str, column_type: object) -> ColumnClause[object]:
+    is_text = isinstance(column_type, TypeDecorator) and isinstance(column_type.impl_instance, Text)
+    return column(name, Text() if is_text else column_type)  # type: ignore[arg-type]  # a column's type is none but these
 
 
-def _go_on_counting(one: Table, old: Connection, new: Connection) -> None:
+def _copy_sequence(source_table: Table, old: Connection, new: Connection) -> None:
     """Let the next row get the number that it would have got: also that of a row that is gone is given to no other."""
-    numbers = one.autoincrement_column
+    numbers = source_table.autoincrement_column
     if numbers is None:
         return
-    last = old.execute(text("SELECT seq FROM sqlite_sequence WHERE name = :name"), {"name": one.name}).scalar()
+    last = old.execute(text("SELECT seq FROM sqlite_sequence WHERE name = :name"), {"name": source_table.name}).scalar()
     if last:
-        new.execute(select(func.setval(func.pg_get_serial_sequence(one.name, numbers.name), last)))
+        new.execute(select(func.setval(func.pg_get_serial_sequence(source_table.name, numbers.name), last)))
 
 
-def _compare(old: Connection, new: Connection, before: tuple[Head, Fault | None]) -> None:
+def _require_same(old: Connection, new: Connection, before: tuple[ChainHead, ChainFault | None]) -> None:
     """Raise Refused where the copy is not the same: not as many rows, or another audit."""
     counted = select(func.count())
     wrong = [
@@ -170,7 +170,7 @@ def _compare(old: Connection, new: Connection, before: tuple[Head, Fault | None]
         for one in TABLES
         if old.execute(counted.select_from(one)).scalar() != new.execute(counted.select_from(one)).scalar()
     ]
-    if wrong or verify.look(SqlReading(new)) != before:
+    if wrong or verify.verify_ledger(SqlLedgerReader(new)) != before:
         raise Refused(
             say(
                 "The copy is not the same ({what}); nothing was kept. That should not be: please tell us.",

@@ -12,8 +12,8 @@ from sqlalchemy.exc import ArgumentError
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, say
 
-MARGIN = 0.5  # seconds
-PING = 0.5  # seconds; longer than any server needs that is there, and a connection is soon made anew
+TIMEOUT_MARGIN = 0.5  # seconds
+PING_TIMEOUT = 0.5  # seconds; longer than any server needs that is there, and a connection is soon made anew
 # Seconds, and how often: the system looks whether the server is there, and gives it up after half a minute.
 KEEP_ALIVE = {"connect_timeout": 10, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
 
@@ -35,7 +35,7 @@ def parse_url(text: str) -> URL:
     return url
 
 
-def make_home(url: URL) -> None:
+def create_file(url: URL) -> None:
     """Create SQLite's file and folder for our eyes only. Raises OSError."""
     if "uri" in url.query:
         return  # SQLite's own form of a name: whoever writes that knows where the file is
@@ -44,7 +44,7 @@ def make_home(url: URL) -> None:
     file.touch(mode=0o600)  # SQLite gives the files beside it the same mode
 
 
-def file_of(url: URL) -> Path:
+def file_path(url: URL) -> Path:
     """Return SQLite's file."""
     name = str(url.database)
     if "uri" in url.query:
@@ -52,33 +52,33 @@ def file_of(url: URL) -> Path:
     return Path(name)
 
 
-def is_there(url: URL) -> bool:
+def file_exists(url: URL) -> bool:
     """Tell whether SQLite's file is there: SQLite itself would make it."""
-    return file_of(url).is_file()
+    return file_path(url).is_file()
 
 
-def is_shared(text: str) -> bool:
+def supports_several_processes(text: str) -> bool:
     """Tell whether several processes may serve this ledger: whether it is PostgreSQL. Raises Misconfigured."""
     return parse_url(text).get_backend_name() != "sqlite"
 
 
-def sqlite_writer(url: URL, patience: float) -> Engine:
+def sqlite_writer(url: URL, timeout: float) -> Engine:
     """Return an engine of one connection, whose transactions take SQLite's write lock when they begin."""
-    engine = create_engine(url, pool_size=1, max_overflow=0, pool_timeout=patience, hide_parameters=True)
-    _on_sqlite(engine, patience, "BEGIN IMMEDIATE", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
+    engine = create_engine(url, pool_size=1, max_overflow=0, pool_timeout=timeout, hide_parameters=True)
+    _configure_sqlite(engine, timeout, "BEGIN IMMEDIATE", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
     return engine
 
 
-def sqlite_reader(url: URL, patience: float, connections: int) -> Engine:
+def sqlite_reader(url: URL, timeout: float, connections: int) -> Engine:
     """Return an engine whose transactions are snapshots and cannot write."""
-    engine = create_engine(url, pool_size=connections, max_overflow=0, pool_timeout=patience, hide_parameters=True)
-    _on_sqlite(engine, patience, "BEGIN", "query_only = ON")
+    engine = create_engine(url, pool_size=connections, max_overflow=0, pool_timeout=timeout, hide_parameters=True)
+    _configure_sqlite(engine, timeout, "BEGIN", "query_only = ON")
     return engine
 
 
-def postgres(url: URL, patience: float, connections: int) -> Engine:
+def postgres(url: URL, timeout: float, connections: int) -> Engine:
     """Return an engine whose statements give up after `patience` seconds."""
-    wait = max(1, int(patience * 1000))
+    wait = max(1, int(timeout * 1000))
     settings = {
         "lock_timeout": wait,
         "statement_timeout": wait,
@@ -90,15 +90,15 @@ def postgres(url: URL, patience: float, connections: int) -> Engine:
         isolation_level="READ COMMITTED",
         pool_size=connections,
         max_overflow=0,
-        pool_timeout=patience,
+        pool_timeout=timeout,
         pool_pre_ping=True,
         hide_parameters=True,
-        connect_args={"connect_timeout": max(1, round(patience))},
+        connect_args={"connect_timeout": max(1, round(timeout))},
     )
-    from bot.ledger.postgres_timeouts import limit_waiting  # noqa: PLC0415 - only PostgreSQL needs its driver
+    from bot.ledger.postgres_timeouts import set_time_limits  # noqa: PLC0415 - only PostgreSQL needs its driver
 
     # A server that is there says itself that it took too long; a little later nobody is there.
-    limit_waiting(engine, patience + MARGIN, ping=min(patience, PING))
+    set_time_limits(engine, timeout + TIMEOUT_MARGIN, ping_limit=min(timeout, PING_TIMEOUT))
     return engine
 
 
@@ -115,8 +115,8 @@ def with_options(url: URL, settings: dict[str, int]) -> URL:
     return url.update_query_dict({"options": " ".join([*theirs, *ours, "-c timezone=UTC"])})
 
 
-def _on_sqlite(engine: Engine, patience: float, begin: str, *pragmas: str) -> None:
-    pragmas = (f"busy_timeout = {int(patience * 1000)}", *pragmas)
+def _configure_sqlite(engine: Engine, timeout: float, begin: str, *pragmas: str) -> None:
+    pragmas = (f"busy_timeout = {int(timeout * 1000)}", *pragmas)
 
     @event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, _: object) -> None:

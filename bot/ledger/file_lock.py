@@ -10,14 +10,14 @@ from bot.domain.core.errors import LedgerUnavailable, Misconfigured
 from bot.domain.core.sentence import Code, say
 
 
-class Alone:
+class LedgerFileLock:
     """The lock beside the ledger's file. The system lets it go when the process ends, however it ends."""
 
     def __init__(self, ledger: Path) -> None:
         self._ledger = ledger
         self._lock = FileLock(ledger.with_name(f"{ledger.name}.lock"), mode=0o600)
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         """Take it. Raises Misconfigured where another process has it, and LedgerUnavailable."""
         try:
             self._lock.acquire(blocking=False)
@@ -40,7 +40,7 @@ class Alone:
                 )
             ) from error
 
-    def is_taken(self) -> bool:
+    def is_locked(self) -> bool:
         """Tell whether a process has it, this one or another."""
         if self._lock.is_locked:
             return True
@@ -50,6 +50,6 @@ class Alone:
         except Timeout:
             return True
 
-    def give(self) -> None:
+    def release(self) -> None:
         """Let it go."""
         self._lock.release()

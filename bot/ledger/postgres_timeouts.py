@@ -14,12 +14,12 @@ from psycopg import AsyncConnection, Connection, Notify, OperationalError
 from psycopg.errors import ConnectionTimeout
 from sqlalchemy import Engine, event
 
-DAY = 86_400.0  # seconds
-LATE = "the server did not answer in time"
+SECONDS_PER_DAY = 86_400.0  # seconds
+TIMED_OUT = "the server did not answer in time"
 T = TypeVar("T", bound="Impatient | ImpatientAsync")
 
 
-class Impatient(Connection[Any]):
+class TimeLimitedConnection(Connection[Any]):
     """psycopg's connection; where the server does not answer within `limit` seconds it is closed."""
 
     limit = 2.0
@@ -29,13 +29,13 @@ class Impatient(Connection[Any]):
         try:
             return super().wait(gen, interval, self.limit if timeout is None else timeout)
         except OperationalError as error:
-            if not _is_unanswered(self, error):
+            if not _has_no_answer(self, error):
                 raise
             self.pgconn.finish()
-            raise ConnectionTimeout(LATE) from error
+            raise ConnectionTimeout(TIMED_OUT) from error
 
 
-class ImpatientAsync(AsyncConnection[Any]):
+class TimeLimitedAsyncConnection(AsyncConnection[Any]):
     """The same for asyncio. Whoever listens for notices may wait for them as long as they like."""
 
     limit = 2.0
@@ -45,44 +45,44 @@ class ImpatientAsync(AsyncConnection[Any]):
         try:
             return await super().wait(gen, interval, self.limit if timeout is None else timeout)
         except OperationalError as error:
-            if timeout is not None or not _is_unanswered(self, error):
+            if timeout is not None or not _has_no_answer(self, error):
                 raise
             self.pgconn.finish()
-            raise ConnectionTimeout(LATE) from error
+            raise ConnectionTimeout(TIMED_OUT) from error
 
     async def notifies(self, *, timeout: float | None = None, stop_after: int | None = None) -> AsyncGenerator[Notify]:
         """Yield notices as they come: nobody owes us one."""
-        async for notice in super().notifies(timeout=DAY if timeout is None else timeout, stop_after=stop_after):
+        async for notice in super().notifies(timeout=SECONDS_PER_DAY if timeout is None else timeout, stop_after=stop_after):
             yield notice
 
 
-def _is_unanswered(connection: Impatient | ImpatientAsync, error: OperationalError) -> bool:
+def _has_no_answer(connection: TimeLimitedConnection | TimeLimitedAsyncConnection, error: OperationalError) -> bool:
     """Tell whether nothing came: what the server says has a code, and what broke the connection has closed it."""
     return error.sqlstate is None and not connection.closed
 
 
-def limited(kind: type[T], limit: float) -> type[T]:
+def with_time_limit(connection_class: type[T], limit: float) -> type[T]:
     """Return the same kind of connection with another limit, for a pool that makes them itself (seconds)."""
-    return type(kind.__name__, (kind,), {"limit": limit})
+    return type(connection_class.__name__, (connection_class,), {"limit": limit})
 
 
-def limit_waiting(engine: Engine, limit: float, *, ping: float) -> None:
+def set_time_limits(engine: Engine, limit: float, *, ping_limit: float) -> None:
     """Let no answer on the engine's connections be waited for longer than `limit` seconds.
 
     Of a connection from the pool, it is asked first whether it still leads anywhere, and that `ping` seconds long.
     """
 
     @event.listens_for(engine, "do_connect")
-    def connect(_: object, record: object, arguments: list[Any], more: dict[str, Any]) -> Impatient:
-        connection = Impatient.connect(*arguments, **more)
+    def connect(_: object, record: object, arguments: list[Any], more: dict[str, Any]) -> TimeLimitedConnection:
+        connection = TimeLimitedConnection.connect(*arguments, **more)
         connection.limit = limit
         return connection
 
     @event.listens_for(engine, "checkin")
-    def rest(connection: Impatient | None, record: object) -> None:
+    def rest(connection: TimeLimitedConnection | None, record: object) -> None:
         if connection is not None:  # None: it broke
-            connection.limit = ping
+            connection.limit = ping_limit
 
     @event.listens_for(engine, "checkout")
-    def begin(connection: Impatient, record: object, fairy: object) -> None:
+    def begin(connection: TimeLimitedConnection, record: object, fairy: object) -> None:
         connection.limit = limit

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from bot.domain.core.sentence import Code, Say, say
+from bot.domain.core.sentence import Code, Sentence, say
 
-NEWER = say("This ledger was written by a newer Registrar; start that one, or restore an older copy.")
+NEWER_MESSAGE = say("This ledger was written by a newer Registrar; start that one, or restore an older copy.")
 
 
-class Age(Enum):
+class SchemaAge(Enum):
     """Of whose making a ledger's tables are."""
 
     NONE = "none"  # there are none
@@ -25,35 +25,35 @@ class Schema:
 
     revision: str | None
     newest: str
-    age: Age
+    age: SchemaAge
 
 
-def standing(found: Schema, url: str) -> Say:
+def describe_schema(schema: Schema, url: str) -> Sentence:
     """Return how the tables stand, in one sentence. `url` names the database, without its password."""
     where = Code(url)
-    if found.age is Age.CURRENT:
-        return say("The ledger at {url} is up to date: {newest}.", url=where, newest=Code(found.newest))
-    if found.age is Age.OLDER:
+    if schema.age is SchemaAge.CURRENT:
+        return say("The ledger at {url} is up to date: {newest}.", url=where, newest=Code(schema.newest))
+    if schema.age is SchemaAge.OLDER:
         return say(
             "The ledger at {url} is of an older Registrar: its tables are {revision}, and have to be {newest}.",
             url=where,
-            revision=Code(found.revision),
-            newest=Code(found.newest),
+            revision=Code(schema.revision),
+            newest=Code(schema.newest),
         )
-    if found.age is Age.NONE:
+    if schema.age is SchemaAge.NONE:
         return say("There is no ledger at {url} yet.", url=where)
-    return NEWER
+    return NEWER_MESSAGE
 
 
-def advice(found: Schema) -> Say | None:
+def advice(schema: Schema) -> Sentence | None:
     """Return what to do before Registrar can work on it, or None for nothing."""
     upgrade, database = Code("registrar db upgrade"), Code("REGISTRAR_DATABASE_URL")
-    if found.age is Age.OLDER:
+    if schema.age is SchemaAge.OLDER:
         return say(
             "Take a copy ({backup}), then bring it up to date: {upgrade}.",
             upgrade=upgrade,
             backup=Code("registrar db backup FILE"),
         )
-    if found.age is Age.NONE:
+    if schema.age is SchemaAge.NONE:
         return say("{upgrade} makes its tables; {database} says which database.", upgrade=upgrade, database=database)
     return None

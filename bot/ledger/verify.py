@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from bot.domain.audit.events import Head
+from bot.domain.audit.events import ChainHead
 from bot.ledger import audit_chain
-from bot.ledger.audit_chain import Fault
-from bot.ledger.stores.reader import SqlReading
+from bot.ledger.audit_chain import ChainFault
+from bot.ledger.stores.reader import SqlLedgerReader
 
 
-def look(reading: SqlReading) -> tuple[Head, Fault | None]:
+def verify_ledger(reader: SqlLedgerReader) -> tuple[ChainHead, ChainFault | None]:
     """Return where the audit chain ends, and the first row that is not whole, or None."""
-    head = reading.head()
-    return head, audit_chain.verify(audit_chain.stream(lambda after: reading.records(after=after)), head)
+    head = reader.audit_head()
+    return head, audit_chain.verify(audit_chain.stream_records(lambda after: reader.audit_records(after_number=after)), head)

@@ -13,21 +13,21 @@ import threading
 from collections import deque
 
 
-class Turns:
+class FairSemaphore:
     """A fair semaphore with a time limit."""
 
-    def __init__(self, places: int) -> None:
-        self._guard = threading.Lock()
-        self._free = places
+    def __init__(self, value: int) -> None:
+        self._lock = threading.Lock()
+        self._free = value
         self._holders: set[int] = set()
-        self._waiting: deque[threading.Event] = deque()
+        self._waiters: deque[threading.Event] = deque()
 
-    def take(self, patience: float) -> bool:
+    def acquire(self, timeout: float) -> bool:
         """Wait for a turn at most `patience` seconds; return whether it came.
 
         Raises RuntimeError in a thread that has one: it could wait for itself.
         """
-        with self._guard:
+        with self._lock:
             if threading.get_ident() in self._holders:
                 raise RuntimeError("this thread is writing already; a write within a write waits for itself")
             if self._free:
@@ -35,23 +35,23 @@ class Turns:
                 self._holders.add(threading.get_ident())
                 return True
             ours = threading.Event()
-            self._waiting.append(ours)
-        ours.wait(patience)
-        return self._take_up(ours)
+            self._waiters.append(ours)
+        ours.wait(timeout)
+        return self._enter(ours)
 
-    def give(self) -> None:
+    def release(self) -> None:
         """End this thread's turn; whoever has waited longest is next."""
-        with self._guard:
+        with self._lock:
             self._holders.remove(threading.get_ident())
-            if self._waiting:
-                self._waiting.popleft().set()
+            if self._waiters:
+                self._waiters.popleft().set()
             else:
                 self._free += 1
 
-    def _take_up(self, ours: threading.Event) -> bool:
-        with self._guard:
-            if not ours.is_set():
-                self._waiting.remove(ours)
+    def _enter(self, turn: threading.Event) -> bool:
+        with self._lock:
+            if not turn.is_set():
+                self._waiters.remove(turn)
                 return False
             self._holders.add(threading.get_ident())
             return True

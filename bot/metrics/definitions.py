@@ -13,109 +13,109 @@ from prometheus_client import (
     Histogram,
 )
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.monitoring.incident import IncidentKind
-from bot.domain.monitoring.readings import Outcome
-from bot.domain.monitoring.state import State
-from bot.domain.promotions.request import Choice, RequestState
-from bot.domain.transitions.transition import UNFINISHED, MoveState
+from bot.domain.monitoring.readings import CheckOutcome
+from bot.domain.monitoring.state import MonitorStatus
+from bot.domain.promotions.request import VoteChoice, RequestState
+from bot.domain.transitions.transition import UNFINISHED_STATES, TransitionState
 
-OPEN = tuple(state for state in RequestState if state.is_open)
+OPEN_STATES = tuple(state for state in RequestState if state.is_open)
 
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class MetricDefinition:
     """What one metric is: docs/metrics.md is made from these. `labels` says which values each label has."""
 
     name: str
     type: type[Counter] | type[Gauge] | type[Histogram]
-    means: str
+    description: str
     labels: Mapping[str, str] = field(default_factory=dict)
     buckets: tuple[float, ...] = ()
 
 
-def _values(members: Iterable[Enum]) -> str:
+def _enum_values(members: Iterable[Enum]) -> str:
     return ", ".join(f"`{member.value}`" for member in members)
 
 
-_ENDS = {
-    Tag.APPROVED: "approved",
-    Tag.REJECTED: "rejected",
-    Tag.CANCELLED: "cancelled",
-    Tag.EXPIRED: "expired",
-    Tag.STALE: "stale",
+REQUEST_ENDS = {
+    EventTag.APPROVED: "approved",
+    EventTag.REJECTED: "rejected",
+    EventTag.CANCELLED: "cancelled",
+    EventTag.EXPIRED: "expired",
+    EventTag.STALE: "stale",
 }
 
 
-_REFUSALS = {
-    Tag.ASK_REFUSED: "promotion",
-    Tag.VOTE_REFUSED: "request",
-    Tag.COMMAND_REFUSED: "command",
-    Tag.REFUSED: "reading",
-    Tag.API_REFUSED: "api",
-    Tag.METRICS_REFUSED: "push",
+REFUSAL_KINDS = {
+    EventTag.PROMOTION_REFUSED: "promotion",
+    EventTag.REQUEST_COMMAND_REFUSED: "request",
+    EventTag.REGISTRY_CHANGE_REFUSED: "command",
+    EventTag.PERMISSION_REFUSED: "reading",
+    EventTag.API_REFUSED: "api",
+    EventTag.METRICS_REFUSED: "push",
 }
 
 
-_CAUSES = ("automatic", "person")
+ROLLBACK_CAUSES = ("automatic", "person")
 
 
-_ROLLBACK_ENDS = tuple(state for state in MoveState if state not in UNFINISHED)
+ROLLBACK_ENDS = tuple(state for state in TransitionState if state not in UNFINISHED_STATES)
 
 
-EVENTS: Final = Shape(
+EVENTS: Final = MetricDefinition(
     "registrar_events_total", Counter, "Audit events that were committed.", {"tag": "those of [the audit](audit.md)"}
 )
 
 
-DECISION: Final = Shape(
+DECISION_SECONDS: Final = MetricDefinition(
     "registrar_decision_seconds",
     Histogram,
     "From the opening of a request to its decision, or its end without one.",
-    {"end": ", ".join(f"`{end}`" for end in _ENDS.values())},
+    {"end": ", ".join(f"`{end}`" for end in REQUEST_ENDS.values())},
     (10, MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 4 * HOUR, 8 * HOUR, DAY, 3 * DAY, 7 * DAY),
 )
 
 
-VOTES: Final = Shape(
+VOTES: Final = MetricDefinition(
     "registrar_votes_total",
     Counter,
     "Votes; `withdrawn` are those that were taken back.",
-    {"choice": f"{_values(Choice)}, `withdrawn`"},
+    {"choice": f"{_enum_values(VoteChoice)}, `withdrawn`"},
 )
 
 
-REFUSALS: Final = Shape(
+REFUSALS: Final = MetricDefinition(
     "registrar_refusals_total",
     Counter,
     "What the rules or the registry's facts said no to. The sentence stands in the audit.",
     {
-        "what": ", ".join(f"`{what}`" for what in _REFUSALS.values()),
+        "what": ", ".join(f"`{what}`" for what in REFUSAL_KINDS.values()),
         "reason": "the class of the error, such as `Refused`, `AlreadyDecided`, `GateFailed`, `UnknownVersion`",
     },
 )
 
 
-ROLLBACKS: Final = Shape(
+ROLLBACKS: Final = MetricDefinition(
     "registrar_rollbacks_total",
     Counter,
     "Rollbacks that ended: by a monitor of its own, or because a person said so.",
-    {"cause": ", ".join(f"`{cause}`" for cause in _CAUSES), "end": _values(_ROLLBACK_ENDS)},
+    {"cause": ", ".join(f"`{cause}`" for cause in ROLLBACK_CAUSES), "end": _enum_values(ROLLBACK_ENDS)},
 )
 
 
-CHECKS: Final = Shape(
+CHECKS: Final = MetricDefinition(
     "registrar_checks_total",
     Counter,
     "Monitors' checks that were judged and written down.",
-    {"outcome": _values(Outcome)},
+    {"outcome": _enum_values(CheckOutcome)},
 )
 
 
-DELAY: Final = Shape(
+CHECK_DELAY_SECONDS: Final = MetricDefinition(
     "registrar_check_delay_seconds",
     Histogram,
     "From when a check was due to when it was judged.",
@@ -124,7 +124,7 @@ DELAY: Final = Shape(
 )
 
 
-SLACK_ERRORS: Final = Shape(
+SLACK_ERRORS: Final = MetricDefinition(
     "registrar_slack_errors_total",
     Counter,
     "Calls of Slack's Web API that failed.",
@@ -132,7 +132,7 @@ SLACK_ERRORS: Final = Shape(
 )
 
 
-REGISTRY: Final = Shape(
+REGISTRY_SECONDS: Final = MetricDefinition(
     "registrar_registry_seconds",
     Histogram,
     "One question to MLflow, until its answer or its failure.",
@@ -141,7 +141,7 @@ REGISTRY: Final = Shape(
 )
 
 
-REGISTRY_ERRORS: Final = Shape(
+REGISTRY_ERRORS: Final = MetricDefinition(
     "registrar_registry_errors_total",
     Counter,
     "Questions to MLflow that failed; “no such model” is an answer.",
@@ -149,121 +149,121 @@ REGISTRY_ERRORS: Final = Shape(
 )
 
 
-BUILD: Final = Shape("registrar_build_info", Gauge, "Always 1; which version runs.", {"version": "ours"})
+BUILD_INFO: Final = MetricDefinition("registrar_build_info", Gauge, "Always 1; which version runs.", {"version": "ours"})
 
 
-UP: Final = Shape("registrar_ledger_up", Gauge, "1, or 0 where the ledger did not answer: then all of it is missing.")
+LEDGER_UP: Final = MetricDefinition("registrar_ledger_up", Gauge, "1, or 0 where the ledger did not answer: then all of it is missing.")
 
 
-REQUESTS: Final = Shape("registrar_requests", Gauge, "Requests that have not ended.", {"state": _values(OPEN)})
+OPEN_REQUESTS: Final = MetricDefinition("registrar_requests", Gauge, "Requests that have not ended.", {"state": _enum_values(OPEN_STATES)})
 
 
-REQUEST_AGE: Final = Shape(
-    "registrar_request_oldest_seconds", Gauge, "How long ago the oldest of them was opened.", {"state": _values(OPEN)}
+REQUEST_AGE: Final = MetricDefinition(
+    "registrar_request_oldest_seconds", Gauge, "How long ago the oldest of them was opened.", {"state": _enum_values(OPEN_STATES)}
 )
 
 
-ASKS: Final = Shape("registrar_asks", Gauge, "What was asked for and is not carried out yet: MLflow is away, mostly.")
+QUEUED_COMMANDS: Final = MetricDefinition("registrar_asks", Gauge, "What was asked for and is not carried out yet: MLflow is away, mostly.")
 
 
-ASK_AGE: Final = Shape("registrar_ask_oldest_seconds", Gauge, "How long ago the oldest of it was asked for.")
+QUEUED_COMMAND_AGE: Final = MetricDefinition("registrar_ask_oldest_seconds", Gauge, "How long ago the oldest of it was asked for.")
 
 
-MOVES: Final = Shape(
-    "registrar_moves", Gauge, "Moves that were decided and are not made yet.", {"state": _values(UNFINISHED)}
+TRANSITIONS: Final = MetricDefinition(
+    "registrar_moves", Gauge, "Moves that were decided and are not made yet.", {"state": _enum_values(UNFINISHED_STATES)}
 )
 
 
-MOVE_AGE: Final = Shape(
+TRANSITION_AGE: Final = MetricDefinition(
     "registrar_move_oldest_seconds",
     Gauge,
     "How long ago the oldest of them was decided.",
-    {"state": _values(UNFINISHED)},
+    {"state": _enum_values(UNFINISHED_STATES)},
 )
 
 
-_TO = {"to": "`slack`, or `endpoints`: the signed events of the policy's `notify`"}
+_OUTBOX_LABELS = {"to": "`slack`, or `endpoints`: the signed events of the policy's `notify`"}
 
 
-OUTBOX: Final = Shape("registrar_outbox", Gauge, "Messages that are not delivered yet.", _TO)
+OUTBOX: Final = MetricDefinition("registrar_outbox", Gauge, "Messages that are not delivered yet.", _OUTBOX_LABELS)
 
 
-OUTBOX_AGE: Final = Shape("registrar_outbox_oldest_seconds", Gauge, "How long ago the oldest of them was written.", _TO)
+OUTBOX_AGE: Final = MetricDefinition("registrar_outbox_oldest_seconds", Gauge, "How long ago the oldest of them was written.", _OUTBOX_LABELS)
 
 
-COPIES: Final = Shape("registrar_tags_waiting", Gauge, "Tags and descriptions that are not written to MLflow yet.")
+TAG_UPDATES: Final = MetricDefinition("registrar_tags_waiting", Gauge, "Tags and descriptions that are not written to MLflow yet.")
 
 
-INCIDENTS: Final = Shape("registrar_incidents", Gauge, "Incidents that are open.", {"kind": _values(IncidentKind)})
+OPEN_INCIDENTS: Final = MetricDefinition("registrar_incidents", Gauge, "Incidents that are open.", {"kind": _enum_values(IncidentKind)})
 
 
-BREAKERS: Final = Shape(
+TRIPPED_BREAKERS: Final = MetricDefinition(
     "registrar_breakers_tripped", Gauge, "Breakers that stop automatic rollbacks until an admin resets them."
 )
 
 
-MONITORS: Final = Shape(
-    "registrar_monitors", Gauge, "Monitors that are checked, by what they said last.", {"state": _values(State)}
+CHECKED_MONITORS: Final = MetricDefinition(
+    "registrar_monitors", Gauge, "Monitors that are checked, by what they said last.", {"state": _enum_values(MonitorStatus)}
 )
 
 
-OVERDUE: Final = Shape("registrar_checks_overdue", Gauge, "Checks whose time has come and that nobody has judged yet.")
+OVERDUE_CHECKS: Final = MetricDefinition("registrar_checks_overdue", Gauge, "Checks whose time has come and that nobody has judged yet.")
 
 
-OVERDUE_AGE: Final = Shape("registrar_check_overdue_seconds", Gauge, "How long ago the time of the first of them came.")
+OVERDUE_CHECK_AGE: Final = MetricDefinition("registrar_check_overdue_seconds", Gauge, "How long ago the time of the first of them came.")
 
 
-AUDIT: Final = Shape("registrar_audit_length", Gauge, "Events in the audit's chain.")
+AUDIT_LENGTH: Final = MetricDefinition("registrar_audit_length", Gauge, "Events in the audit's chain.")
 
 
-SHAPES: Final = (
-    REQUESTS,
+METRIC_DEFINITIONS: Final = (
+    OPEN_REQUESTS,
     REQUEST_AGE,
-    DECISION,
+    DECISION_SECONDS,
     VOTES,
     REFUSALS,
     ROLLBACKS,
     CHECKS,
-    DELAY,
-    OVERDUE,
-    OVERDUE_AGE,
-    MONITORS,
-    INCIDENTS,
-    BREAKERS,
+    CHECK_DELAY_SECONDS,
+    OVERDUE_CHECKS,
+    OVERDUE_CHECK_AGE,
+    CHECKED_MONITORS,
+    OPEN_INCIDENTS,
+    TRIPPED_BREAKERS,
     OUTBOX,
     OUTBOX_AGE,
-    ASKS,
-    ASK_AGE,
-    MOVES,
-    MOVE_AGE,
-    COPIES,
+    QUEUED_COMMANDS,
+    QUEUED_COMMAND_AGE,
+    TRANSITIONS,
+    TRANSITION_AGE,
+    TAG_UPDATES,
     SLACK_ERRORS,
-    REGISTRY,
+    REGISTRY_SECONDS,
     REGISTRY_ERRORS,
     EVENTS,
-    AUDIT,
-    UP,
-    BUILD,
+    AUDIT_LENGTH,
+    LEDGER_UP,
+    BUILD_INFO,
 )
 
 
-OF_THE_LEDGER: Final = frozenset(
+LEDGER_METRICS: Final = frozenset(
     {
-        REQUESTS.name,
+        OPEN_REQUESTS.name,
         REQUEST_AGE.name,
-        OVERDUE.name,
-        OVERDUE_AGE.name,
-        MONITORS.name,
-        INCIDENTS.name,
-        BREAKERS.name,
+        OVERDUE_CHECKS.name,
+        OVERDUE_CHECK_AGE.name,
+        CHECKED_MONITORS.name,
+        OPEN_INCIDENTS.name,
+        TRIPPED_BREAKERS.name,
         OUTBOX.name,
         OUTBOX_AGE.name,
-        ASKS.name,
-        ASK_AGE.name,
-        MOVES.name,
-        MOVE_AGE.name,
-        COPIES.name,
-        AUDIT.name,
-        UP.name,
+        QUEUED_COMMANDS.name,
+        QUEUED_COMMAND_AGE.name,
+        TRANSITIONS.name,
+        TRANSITION_AGE.name,
+        TAG_UPDATES.name,
+        AUDIT_LENGTH.name,
+        LEDGER_UP.name,
     }
 )

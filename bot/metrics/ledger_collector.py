@@ -10,34 +10,34 @@ from prometheus_client.registry import Collector
 
 from bot.domain.core.errors import LedgerUnavailable
 from bot.domain.monitoring.incident import IncidentKind
-from bot.domain.monitoring.state import State
-from bot.domain.transitions.transition import UNFINISHED
+from bot.domain.monitoring.state import MonitorStatus
+from bot.domain.transitions.transition import UNFINISHED_STATES
 from bot.metrics.definitions import (
-    ASK_AGE,
-    ASKS,
-    AUDIT,
-    BREAKERS,
-    COPIES,
-    INCIDENTS,
-    MONITORS,
-    MOVE_AGE,
-    MOVES,
-    OF_THE_LEDGER,
-    OPEN,
+    QUEUED_COMMAND_AGE,
+    QUEUED_COMMANDS,
+    AUDIT_LENGTH,
+    TRIPPED_BREAKERS,
+    TAG_UPDATES,
+    OPEN_INCIDENTS,
+    CHECKED_MONITORS,
+    TRANSITION_AGE,
+    TRANSITIONS,
+    LEDGER_METRICS,
+    OPEN_STATES,
     OUTBOX,
     OUTBOX_AGE,
-    OVERDUE,
-    OVERDUE_AGE,
+    OVERDUE_CHECKS,
+    OVERDUE_CHECK_AGE,
     REQUEST_AGE,
-    REQUESTS,
-    SHAPES,
-    UP,
-    Shape,
+    OPEN_REQUESTS,
+    METRIC_DEFINITIONS,
+    LEDGER_UP,
+    MetricDefinition,
 )
-from bot.ports import Backlog, Clock, Ledger, NoteKind, Waiting
+from bot.ports import Backlog, Clock, Ledger, MessageKind, PendingCount
 
 
-class _Standing(Collector):
+class LedgerCollector(Collector):
     """Reads the ledger when somebody asks."""
 
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
@@ -46,7 +46,7 @@ class _Standing(Collector):
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         """Return the names, without asking the ledger."""
-        return [GaugeMetricFamily(shape.name, shape.means) for shape in SHAPES if shape.name in OF_THE_LEDGER]
+        return [GaugeMetricFamily(shape.name, shape.description) for shape in METRIC_DEFINITIONS if shape.name in LEDGER_METRICS]
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield what stands in the ledger, or only that it did not answer."""
@@ -55,48 +55,48 @@ class _Standing(Collector):
             with self._ledger.read() as reading:
                 found = reading.backlog(now)
         except LedgerUnavailable:
-            yield _gauge(UP, {(): 0})
+            yield _gauge(LEDGER_UP, {(): 0})
             return
-        yield _gauge(UP, {(): 1})
-        yield from _families(found, now)
+        yield _gauge(LEDGER_UP, {(): 1})
+        yield from _gauges(found, now)
 
 
-def _families(found: Backlog, now: datetime) -> Iterator[GaugeMetricFamily]:
-    outbox = {"slack": _sum(found.notes, but=NoteKind.EVENT), "endpoints": found.notes.get(NoteKind.EVENT, Waiting())}
-    requests = {state.value: found.requests.get(state, Waiting()) for state in OPEN}
-    moves = {state.value: found.moves.get(state, Waiting()) for state in UNFINISHED}
-    alone = {"": found.asks}, {"": found.overdue}
+def _gauges(backlog: Backlog, now: datetime) -> Iterator[GaugeMetricFamily]:
+    outbox = {"slack": _total_except(backlog.messages, excluded=MessageKind.EVENT), "endpoints": backlog.messages.get(MessageKind.EVENT, PendingCount())}
+    requests = {state.value: backlog.requests.get(state, PendingCount()) for state in OPEN_STATES}
+    moves = {state.value: backlog.transitions.get(state, PendingCount()) for state in UNFINISHED_STATES}
+    alone = {"": backlog.commands}, {"": backlog.overdue_checks}
     for number, age, waiting in (
-        (REQUESTS, REQUEST_AGE, requests),
-        (MOVES, MOVE_AGE, moves),
+        (OPEN_REQUESTS, REQUEST_AGE, requests),
+        (TRANSITIONS, TRANSITION_AGE, moves),
         (OUTBOX, OUTBOX_AGE, outbox),
-        (ASKS, ASK_AGE, alone[0]),
-        (OVERDUE, OVERDUE_AGE, alone[1]),
+        (QUEUED_COMMANDS, QUEUED_COMMAND_AGE, alone[0]),
+        (OVERDUE_CHECKS, OVERDUE_CHECK_AGE, alone[1]),
     ):
-        yield _gauge(number, {_label(kind): one.number for kind, one in waiting.items()})
-        yield _gauge(age, {_label(kind): _age(one, now) for kind, one in waiting.items()})
-    incidents = {kind.value: found.incidents.get(kind, Waiting()).number for kind in IncidentKind}
-    yield _gauge(INCIDENTS, {_label(kind): number for kind, number in incidents.items()})
-    yield _gauge(MONITORS, {_label(state.value): found.monitors.get(state, 0) for state in State})
-    for shape, alone_number in ((COPIES, found.copies), (BREAKERS, found.breakers), (AUDIT, found.events)):
+        yield _gauge(number, {_label_values(kind): one.number for kind, one in waiting.items()})
+        yield _gauge(age, {_label_values(kind): _oldest_seconds(one, now) for kind, one in waiting.items()})
+    incidents = {kind.value: backlog.incidents.get(kind, PendingCount()).number for kind in IncidentKind}
+    yield _gauge(OPEN_INCIDENTS, {_label_values(kind): number for kind, number in incidents.items()})
+    yield _gauge(CHECKED_MONITORS, {_label_values(state.value): backlog.monitors.get(state, 0) for state in MonitorStatus})
+    for shape, alone_number in ((TAG_UPDATES, backlog.tag_updates), (TRIPPED_BREAKERS, backlog.tripped_breakers), (AUDIT_LENGTH, backlog.audit_events)):
         yield _gauge(shape, {(): alone_number})
 
 
-def _gauge(shape: Shape, values: Mapping[tuple[str, ...], float]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(shape.name, shape.means, labels=[*shape.labels])
+def _gauge(definition: MetricDefinition, values: Mapping[tuple[str, ...], float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(definition.name, definition.description, labels=[*definition.labels])
     for labels, value in values.items():
         family.add_metric(labels, value)
     return family
 
 
-def _label(kind: str) -> tuple[str, ...]:
+def _label_values(kind: str) -> tuple[str, ...]:
     return (kind,) if kind else ()
 
 
-def _age(waiting: Waiting, now: datetime) -> float:
+def _oldest_seconds(waiting: PendingCount, now: datetime) -> float:
     return max(0.0, (now - waiting.since).total_seconds()) if waiting.since else 0.0
 
 
-def _sum(notes: Mapping[NoteKind, Waiting], *, but: NoteKind) -> Waiting:
-    mine = [waiting for kind, waiting in notes.items() if kind is not but]
-    return Waiting(sum(one.number for one in mine), min((one.since for one in mine if one.since), default=None))
+def _total_except(by_kind: Mapping[MessageKind, PendingCount], *, excluded: MessageKind) -> PendingCount:
+    mine = [waiting for kind, waiting in by_kind.items() if kind is not excluded]
+    return PendingCount(sum(one.number for one in mine), min((one.since for one in mine if one.since), default=None))

@@ -26,42 +26,42 @@ from prometheus_client import (
     generate_latest,
 )
 
-from bot.domain.audit.events import Event, Tag
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.core import errors
 from bot.domain.core.actors import Automation
 from bot.domain.core.errors import RegistrarError
-from bot.domain.monitoring.readings import Outcome
-from bot.domain.promotions.request import Choice
-from bot.domain.transitions.transition import MoveKind, MoveState
+from bot.domain.monitoring.readings import CheckOutcome
+from bot.domain.promotions.request import VoteChoice
+from bot.domain.transitions.transition import TransitionKind, TransitionState
 from bot.metrics.definitions import (
-    _CAUSES,
-    _ENDS,
-    _REFUSALS,
-    _ROLLBACK_ENDS,
-    BUILD,
+    ROLLBACK_CAUSES,
+    REQUEST_ENDS,
+    REFUSAL_KINDS,
+    ROLLBACK_ENDS,
+    BUILD_INFO,
     CHECKS,
-    DECISION,
-    DELAY,
+    DECISION_SECONDS,
+    CHECK_DELAY_SECONDS,
     EVENTS,
     REFUSALS,
-    REGISTRY,
+    REGISTRY_SECONDS,
     REGISTRY_ERRORS,
     ROLLBACKS,
     SLACK_ERRORS,
     VOTES,
-    Shape,
+    MetricDefinition,
 )
-from bot.metrics.ledger_collector import _Standing
+from bot.metrics.ledger_collector import LedgerCollector
 from bot.ports import Clock, Ledger
 from bot.version import version
 
-OTHER = "other"  # in place of a value that no label may have
+OTHER_LABEL = "other"  # in place of a value that no label may have
 
 
 # -- what happened in this process -------------------------------------------------------------------------------------
 
 # Errors are named by their classes, so there are only those that we wrote.
-_ERRORS = frozenset(
+_ERROR_NAMES = frozenset(
     name for name, one in vars(errors).items() if isinstance(one, type) and issubclass(one, RegistrarError)
 )
 
@@ -69,7 +69,7 @@ _ERRORS = frozenset(
 # -- what stands in the ledger -----------------------------------------------------------------------------------------
 
 
-class Metrics:
+class PrometheusMetrics:
     """`bot.ports.Observer` that counts for Prometheus, in a registry of its own."""
 
     def __init__(self) -> None:
@@ -79,103 +79,103 @@ class Metrics:
         self._refusals, self._rollbacks = self._counter(REFUSALS), self._counter(ROLLBACKS)
         self._checks, self._slack_errors = self._counter(CHECKS), self._counter(SLACK_ERRORS)
         self._registry_errors = self._counter(REGISTRY_ERRORS)
-        self._decision, self._delay = self._histogram(DECISION), self._histogram(DELAY)
-        self._asked = self._histogram(REGISTRY)
-        self._codes, self._operations = _Few(60), _Few(60)
-        Gauge(BUILD.name, BUILD.means, [*BUILD.labels], registry=self._registry).labels(version()).set(1)
+        self._decision, self._check_delay = self._histogram(DECISION_SECONDS), self._histogram(CHECK_DELAY_SECONDS)
+        self._registry_seconds = self._histogram(REGISTRY_SECONDS)
+        self._slack_error_labels, self._operation_labels = _BoundedLabels(60), _BoundedLabels(60)
+        Gauge(BUILD_INFO.name, BUILD_INFO.description, [*BUILD_INFO.labels], registry=self._registry).labels(version()).set(1)
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
-        self._begin()
+        self._initialize_labels()
 
-    def look_at(self, ledger: Ledger, clock: Clock) -> None:
+    def add_ledger_metrics(self, ledger: Ledger, clock: Clock) -> None:
         """Read what stands in this ledger, too, whenever somebody asks."""
-        self._registry.register(_Standing(ledger, clock))
+        self._registry.register(LedgerCollector(ledger, clock))
 
-    def page(self) -> tuple[bytes, str]:
+    def exposition(self) -> tuple[bytes, str]:
         """Return everything as Prometheus reads it, and the content type."""
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
     # -- the port ----------------------------------------------------------------------------------------------
 
-    def committed(self, events: Sequence[Event]) -> None:
+    def events_committed(self, events: Sequence[Event]) -> None:
         """Count the audit events of one transaction."""
         for event in events:
             self._events.labels(event.tag.value).inc()
-            if event.tag in _ENDS:
+            if event.tag in REQUEST_ENDS:
                 self._count_end(event)
-            elif event.tag in _REFUSALS:
+            elif event.tag in REFUSAL_KINDS:
                 error = str(event.evidence.get("error") or errors.Refused.__name__)
-                self._refusals.labels(_REFUSALS[event.tag], error if error in _ERRORS else OTHER).inc()
-            elif event.tag is Tag.VOTED:
-                self._votes.labels(Choice(event.evidence["choice"]).value).inc()
-            elif event.tag is Tag.WITHDRAWN:
+                self._refusals.labels(REFUSAL_KINDS[event.tag], error if error in _ERROR_NAMES else OTHER_LABEL).inc()
+            elif event.tag is EventTag.VOTED:
+                self._votes.labels(VoteChoice(event.evidence["choice"]).value).inc()
+            elif event.tag is EventTag.VOTE_WITHDRAWN:
                 self._votes.labels("withdrawn").inc()
-            elif event.evidence.get("kind") == MoveKind.ROLLBACK.value:
+            elif event.evidence.get("kind") == TransitionKind.ROLLBACK.value:
                 cause = "automatic" if isinstance(event.actor, Automation) else "person"
-                self._rollbacks.labels(cause, MoveState(event.evidence["state"]).value).inc()
+                self._rollbacks.labels(cause, TransitionState(event.evidence["state"]).value).inc()
 
-    def asked_registry(self, operation: str, seconds: float, error: str = "") -> None:
+    def registry_called(self, operation: str, seconds: float, error: str = "") -> None:
         """Count one question to the registry."""
-        self._asked.labels(self._operations.name(operation)).observe(seconds)
+        self._registry_seconds.labels(self._operation_labels.label_for(operation)).observe(seconds)
         if error:
-            self._registry_errors.labels(error if error in _ERRORS else OTHER).inc()
+            self._registry_errors.labels(error if error in _ERROR_NAMES else OTHER_LABEL).inc()
 
-    def slack_failed(self, code: str) -> None:
+    def slack_call_failed(self, code: str) -> None:
         """Count a call of Slack that failed."""
-        self._slack_errors.labels(self._codes.name(code)).inc()
+        self._slack_errors.labels(self._slack_error_labels.label_for(code)).inc()
 
-    def checked(self, outcome: Outcome, delay: timedelta | None) -> None:
+    def check_finished(self, outcome: CheckOutcome, delay: timedelta | None) -> None:
         """Count a monitor's finished check."""
         self._checks.labels(outcome.value).inc()
         if delay is not None:
-            self._delay.observe(delay.total_seconds())
+            self._check_delay.observe(delay.total_seconds())
 
     def _count_end(self, event: Event) -> None:
         """Count how long a request waited. One that was approved and then moved nothing has been decided before."""
         opened = event.evidence.get("opened_at")
         if opened:
             waited = event.at - datetime.fromisoformat(opened)
-            self._decision.labels(_ENDS[event.tag]).observe(max(0.0, waited.total_seconds()))
+            self._decision.labels(REQUEST_ENDS[event.tag]).observe(max(0.0, waited.total_seconds()))
 
-    def _counter(self, shape: Shape) -> Counter:
-        return Counter(shape.name, shape.means, [*shape.labels], registry=self._registry)
+    def _counter(self, definition: MetricDefinition) -> Counter:
+        return Counter(definition.name, definition.description, [*definition.labels], registry=self._registry)
 
-    def _histogram(self, shape: Shape) -> Histogram:
-        return Histogram(shape.name, shape.means, [*shape.labels], registry=self._registry, buckets=shape.buckets)
+    def _histogram(self, definition: MetricDefinition) -> Histogram:
+        return Histogram(definition.name, definition.description, [*definition.labels], registry=self._registry, buckets=definition.buckets)
 
-    def _begin(self) -> None:
+    def _initialize_labels(self) -> None:
         """Let what can be counted stand at 0: a rate can be seen only from a value on that was there before."""
-        for choice in (*(one.value for one in Choice), "withdrawn"):
+        for choice in (*(one.value for one in VoteChoice), "withdrawn"):
             self._votes.labels(choice)
-        for cause in _CAUSES:
-            for state in _ROLLBACK_ENDS:
+        for cause in ROLLBACK_CAUSES:
+            for state in ROLLBACK_ENDS:
                 self._rollbacks.labels(cause, state.value)
-        for outcome in Outcome:
+        for outcome in CheckOutcome:
             self._checks.labels(outcome.value)
         for error in (errors.RegistryUnreachable, errors.RegistryRefused):
             self._registry_errors.labels(error.__name__)
-        for what in _REFUSALS.values():
+        for what in REFUSAL_KINDS.values():
             self._refusals.labels(what, errors.Refused.__name__)
-        for end in _ENDS.values():
+        for end in REQUEST_ENDS.values():
             self._decision.labels(end)
 
 
-class _Few:
+class _BoundedLabels:
     """Lets so many different names through that look like one; all others are `other`, however many there are."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._known: set[str] = set()
         self._lock = threading.Lock()
 
-    def name(self, text: str) -> str:
+    def label_for(self, name: str) -> str:
         """Return the name, or `other`."""
-        if text in self._known:
-            return text
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", text):
-            return OTHER
+        if name in self._known:
+            return name
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", name):
+            return OTHER_LABEL
         with self._lock:
-            if len(self._known) >= self._most:
-                return OTHER
-            self._known.add(text)
-        return text
+            if len(self._known) >= self._limit:
+                return OTHER_LABEL
+            self._known.add(name)
+        return name

@@ -10,13 +10,13 @@ from bot.domain.audit.events import Event
 from bot.domain.core.actors import Person, Profile
 from bot.domain.core.errors import SlackNotConnected
 from bot.domain.monitoring.readings import Answer
-from bot.domain.monitoring.readings import Outcome as CheckOutcome
+from bot.domain.monitoring.readings import CheckOutcome as CheckOutcome
 from bot.domain.policy.policy import Policy, ServingProbe
-from bot.domain.promotions.approvers import Electorate
+from bot.domain.promotions.approvers import EligibleApprovers
 from bot.ports.records import (
-    Delivery,
-    Note,
-    Posting,
+    DeliveryResult,
+    OutboxMessage,
+    MessageRef,
     Query,
 )
 
@@ -32,40 +32,40 @@ class Clock(Protocol):
 class Observer(Protocol):
     """Whoever counts what happens in this process. No method waits for anything, nor raises."""
 
-    def committed(self, events: Sequence[Event]) -> None:
+    def events_committed(self, events: Sequence[Event]) -> None:
         """Count the audit events of one transaction, which has just been committed."""
         ...
 
-    def asked_registry(self, operation: str, seconds: float, error: str = "") -> None:
+    def registry_called(self, operation: str, seconds: float, error: str = "") -> None:
         """Count one question to the registry; `error` is the class of what went wrong, if anything did."""
         ...
 
-    def slack_failed(self, code: str) -> None:
+    def slack_call_failed(self, code: str) -> None:
         """Count a call of Slack that failed, by Slack's own name of the error."""
         ...
 
-    def checked(self, outcome: CheckOutcome, delay: timedelta | None) -> None:
+    def check_finished(self, outcome: CheckOutcome, delay: timedelta | None) -> None:
         """Count a monitor's finished check; `delay` is from when it was due, None for one out of turn."""
         ...
 
 
-class Unobserved:
+class NullObserver:
     """The observer that counts nothing."""
 
-    def committed(self, events: Sequence[Event]) -> None:
+    def events_committed(self, events: Sequence[Event]) -> None:
         """Count nothing."""
 
-    def asked_registry(self, operation: str, seconds: float, error: str = "") -> None:
+    def registry_called(self, operation: str, seconds: float, error: str = "") -> None:
         """Count nothing."""
 
-    def slack_failed(self, code: str) -> None:
+    def slack_call_failed(self, code: str) -> None:
         """Count nothing."""
 
-    def checked(self, outcome: CheckOutcome, delay: timedelta | None) -> None:
+    def check_finished(self, outcome: CheckOutcome, delay: timedelta | None) -> None:
         """Count nothing."""
 
 
-UNOBSERVED: Final = Unobserved()
+NO_OBSERVER: Final = NullObserver()
 
 
 class MetricSource(Protocol):
@@ -87,7 +87,7 @@ class MetricSource(Protocol):
 class ServingProbes(Protocol):
     """The serving side, asked which version it serves."""
 
-    def version(self, probe: ServingProbe, model: str) -> str:
+    def serving_version(self, probe: ServingProbe, model: str) -> str:
         """Return the version that it reports, as text. Raises Unreachable with a sentence that says why not."""
         ...
 
@@ -95,18 +95,18 @@ class ServingProbes(Protocol):
 class Notifier(Protocol):
     """Whoever tells people: Slack."""
 
-    def deliver(self, note: Note) -> Delivery:
+    def deliver(self, outbox_message: OutboxMessage) -> DeliveryResult:
         """Deliver one note. Never raises for what Slack answers.
 
         After `note.claimed_until` somebody else may be delivering it, so then nothing is sent any more.
         """
         ...
 
-    def channel(self, name: str) -> str:
+    def channel_id(self, name: str) -> str:
         """Return the id of the channel with this name; the name itself if the id isn't known, or if it is an id."""
         ...
 
-    def take_back(self, posting: Posting) -> None:
+    def delete_message(self, message_ref: MessageRef) -> None:
         """Delete a message of ours that is there twice, if that can be done."""
         ...
 
@@ -119,11 +119,11 @@ class PolicyFile(Protocol):
         """What people call it."""
         ...
 
-    def mark(self) -> object:
+    def change_marker(self) -> object:
         """Return a value that changes when it's written or replaced; None where there is none."""
         ...
 
-    def text(self) -> str:
+    def read_text(self) -> str:
         """Return its text. Raises Misconfigured where it cannot be read."""
         ...
 
@@ -135,11 +135,11 @@ class PolicyFile(Protocol):
 class AnchorFile(Protocol):
     """A file that lines can only be added to, and that is compared at a start."""
 
-    def append(self, path: str, line: str) -> None:
+    def append_line(self, path: str, line: str) -> None:
         """Add the line, its end included, and let it reach the disk. Raises Misconfigured."""
         ...
 
-    def read(self, path: str) -> str | None:
+    def read_text(self, path: str) -> str | None:
         """Return its text, None where it isn't a file that can be read back. Raises Misconfigured."""
         ...
 
@@ -151,14 +151,14 @@ class Directory(Protocol):
         """Return the person's standing and user groups. Raises SlackUnreachable when it cannot be learnt."""
         ...
 
-    def profiles_now(self, people: Iterable[Person]) -> dict[str, Profile]:
+    def current_profiles(self, people: Iterable[Person]) -> dict[str, Profile]:
         """Return the standing of people who acted before, by user id; their accounts are read now, not remembered.
 
         At the terminal nobody knows a person's workspace: an empty one is this one. Raises SlackUnreachable.
         """
         ...
 
-    def electorate(self, ids: Sequence[str]) -> Electorate:
+    def electorate(self, ids: Sequence[str]) -> EligibleApprovers:
         """Return who is behind user and user group ids, as remembered for a minute.
 
         An account that Slack doesn't tell of counts as active, and so do those of a large group, which
@@ -166,37 +166,37 @@ class Directory(Protocol):
         """
         ...
 
-    def members(self, ids: Sequence[str]) -> list[str]:
+    def member_ids(self, ids: Sequence[str]) -> list[str]:
         """Return the users behind user and user group ids, sorted; of what Slack does not tell now, nobody."""
         ...
 
-    def names(self, ids: Sequence[str]) -> dict[str, str]:
+    def display_names(self, ids: Sequence[str]) -> dict[str, str]:
         """Return what people see in place of user and user group ids; what Slack does not tell is left out."""
         ...
 
 
-class NoSlack:
+class DisconnectedDirectory:
     """The directory of a process that has no Slack to ask: it knows nobody, so it can't confirm anyone's rights."""
 
     def profile(self, person: Person) -> Profile:
         """Raise SlackNotConnected."""
         raise SlackNotConnected("This process isn't connected to Slack.")
 
-    def profiles_now(self, people: Iterable[Person]) -> dict[str, Profile]:
+    def current_profiles(self, people: Iterable[Person]) -> dict[str, Profile]:
         """Raise SlackNotConnected."""
         raise SlackNotConnected("This process isn't connected to Slack.")
 
-    def electorate(self, ids: Sequence[str]) -> Electorate:
+    def electorate(self, ids: Sequence[str]) -> EligibleApprovers:
         """Return the people among the ids."""
-        return Electorate.listed(ids)
+        return EligibleApprovers.from_ids(ids)
 
-    def members(self, ids: Sequence[str]) -> list[str]:
+    def member_ids(self, ids: Sequence[str]) -> list[str]:
         """Return nobody."""
         return []
 
-    def names(self, ids: Sequence[str]) -> dict[str, str]:
+    def display_names(self, ids: Sequence[str]) -> dict[str, str]:
         """Return nothing."""
         return {}
 
 
-NO_SLACK: Final = NoSlack()
+NO_DIRECTORY: Final = DisconnectedDirectory()

@@ -6,25 +6,25 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from bot.ports.reading import Reading
+from bot.ports.reading import LedgerReader
 from bot.ports.records import (
-    Batch,
+    CheckBatch,
 )
-from bot.ports.writing import Writing
+from bot.ports.writing import LedgerTransaction
 
 
 class Ledger(Protocol):
     """Our database: the truth for decisions. Opening either raises LedgerUnavailable within its time limit."""
 
-    def write(self) -> AbstractContextManager[Writing]:
+    def write(self) -> AbstractContextManager[LedgerTransaction]:
         """Open one transaction; it commits when the block ends and rolls back when it raises."""
         ...
 
-    def read(self) -> AbstractContextManager[Reading]:
+    def read(self) -> AbstractContextManager[LedgerReader]:
         """Open one consistent reading."""
         ...
 
-    def recognize(self, operators: Callable[[], Mapping[str, str]]) -> None:
+    def set_operator_ids(self, read_operators: Callable[[], Mapping[str, str]]) -> None:
         """Read every operator together with the Slack id that `operators` gives them at that moment."""
         ...
 
@@ -36,15 +36,15 @@ class Ledger(Protocol):
 class Dispatcher(Protocol):
     """Lets batches of checks be made by somebody: a thread of ours, or a worker on another machine."""
 
-    def use(self, work: Callable[[Batch], None]) -> None:
+    def set_handler(self, handler: Callable[[CheckBatch], None]) -> None:
         """Let `work` make the batches that this process takes. It never raises, and is called for several at once."""
         ...
 
-    def open(self) -> None:
+    def start(self) -> None:
         """Begin to take batches."""
         ...
 
-    def dispatch(self, batches: Sequence[Batch]) -> None:
+    def dispatch(self, batches: Sequence[CheckBatch]) -> None:
         """Let these be made soon; it does not wait for them. Raises LedgerUnavailable where that is not sure."""
         ...
 

@@ -11,12 +11,12 @@ from typing import Any
 from bot.domain.core.actors import Actor
 from bot.domain.core.ci_run import CiRun
 from bot.domain.monitoring.incident import IncidentKind
-from bot.domain.monitoring.state import State
+from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.promotions.request import Request, RequestState
-from bot.domain.transitions.transition import Move, MoveState
+from bot.domain.transitions.transition import Transition, TransitionState
 
 
-class AskState(Enum):
+class QueuedCommandState(Enum):
     """What has become of something that a person asked for."""
 
     DRAFT = "draft"  # a modal is open
@@ -27,7 +27,7 @@ class AskState(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class QueuedCommand:
     """What somebody asked for, written down before the registry is read. `where` is the channel it came from.
 
     `command` is what `commands.load` reads. A request that comes of it has the same id. `key` is the caller's own
@@ -40,7 +40,7 @@ class Ask:
     command: dict[str, Any]
     where: str
     at: datetime
-    state: AskState = AskState.WAITING
+    state: QueuedCommandState = QueuedCommandState.WAITING
     request: str | None = None
     attempts: int = 0
     not_before: datetime | None = None
@@ -52,7 +52,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Copy:
+class TagUpdate:
     """What a version in the registry has to say, written down with the change that it tells of.
 
     `tags` to set, or with None to take away; `line` to add to the description; `alias` to take from the version if
@@ -71,22 +71,22 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class HeldWork:
     """What the active hold covers and nobody has ended, oldest first each. Empty where there's no active hold."""
 
-    moves: Sequence[Move] = ()
-    asks: Sequence[Ask] = ()
+    transitions: Sequence[Transition] = ()
+    commands: Sequence[QueuedCommand] = ()
     requests: Sequence[Request] = ()  # pending ones; of approved ones the move is held
-    copies: Sequence[Copy] = ()
+    tag_updates: Sequence[TagUpdate] = ()
 
 
-class NoteKind(Enum):
+class MessageKind(Enum):
     """What is to be told in Slack."""
 
     CARD = "card"  # the request's one message, drawn from its present state
     NOTICE = "notice"  # the one message of a finding, drawn from its present state
-    SAID = "said"  # a sentence in a channel
-    NEWS = "news"  # a line in the card's thread
+    CHANNEL_MESSAGE = "said"  # a sentence in a channel
+    THREAD_REPLY = "news"  # a line in the card's thread
     DIRECT = "direct"  # a message to one person
     ROLLBACK = "rollback"  # the one message of a rollback that a person made, drawn from its present state
     INCIDENT = "incident"  # the one message of an incident, drawn from its present state
@@ -94,18 +94,18 @@ class NoteKind(Enum):
     EVENT = "event"  # a signed event to an endpoint of the serving side; no message at all
 
     @property
-    def is_standing(self) -> bool:
+    def is_updated_in_place(self) -> bool:
         """Tell whether it is the lane's one message, which is edited."""
-        return self in {NoteKind.CARD, NoteKind.NOTICE, NoteKind.ROLLBACK, NoteKind.INCIDENT}
+        return self in {MessageKind.CARD, MessageKind.NOTICE, MessageKind.ROLLBACK, MessageKind.INCIDENT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class OutboxMessage:
     """One row of the outbox. `key` is unique for ever; rows of one `lane` are delivered in order."""
 
     key: str
     lane: str
-    kind: NoteKind
+    kind: MessageKind
     to: str  # a channel, or a user for a direct message; for news the lane's card or notice says where
     data: dict[str, Any] = field(default_factory=dict)
     number: int = 0
@@ -116,7 +116,7 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class DeliveryProgress:
     """The progress of an outbox row: why it isn't delivered, if that's known, and when it's tried next."""
 
     is_waiting: bool
@@ -125,7 +125,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Posting:
+class MessageRef:
     """Where something stands in Slack; `file` is the id of a file that was put there."""
 
     channel: str
@@ -134,7 +134,7 @@ class Posting:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class PendingCount:
     """How many wait, and since when the longest does; None where none does, or nobody knows."""
 
     number: int = 0
@@ -145,20 +145,20 @@ class Waiting:
 class Backlog:
     """What is not finished at one moment, for whoever watches from outside. What is not named is none."""
 
-    requests: Mapping[RequestState, Waiting]  # those that have not ended, since they were opened
-    asks: Waiting  # written down; the registry has not been read yet
-    moves: Mapping[MoveState, Waiting]  # intended and executing, since they were intended
-    notes: Mapping[NoteKind, Waiting]  # the outbox, since they were written
-    copies: int  # what versions in the registry have to say yet
-    incidents: Mapping[IncidentKind, Waiting]  # open ones, since they were opened
-    breakers: int  # tripped ones
-    monitors: Mapping[State, int]  # neither paused nor removed ones
-    overdue: Waiting  # checks whose time has come, since it had
-    events: int  # of the audit
+    requests: Mapping[RequestState, PendingCount]  # those that have not ended, since they were opened
+    commands: PendingCount  # written down; the registry has not been read yet
+    transitions: Mapping[TransitionState, PendingCount]  # intended and executing, since they were intended
+    messages: Mapping[MessageKind, PendingCount]  # the outbox, since they were written
+    tag_updates: int  # what versions in the registry have to say yet
+    incidents: Mapping[IncidentKind, PendingCount]  # open ones, since they were opened
+    tripped_breakers: int  # tripped ones
+    monitors: Mapping[MonitorStatus, int]  # neither paused nor removed ones
+    overdue_checks: PendingCount  # checks whose time has come, since it had
+    audit_events: int  # of the audit
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class CheckBatch:
     """Checks of one source that are made together: whose they are, and their monitors and slots."""
 
     source: str
@@ -186,7 +186,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class IdempotentCall:
     """An answered call of the HTTP API that carried an Idempotency-Key. `digest` is of what was sent."""
 
     client: str
@@ -197,21 +197,21 @@ class Call:
     at: datetime
 
 
-class Outcome(Enum):
+class DeliveryOutcome(Enum):
     """What became of one delivery."""
 
     DELIVERED = "delivered"
-    LATER = "later"  # try again after `wait`
+    RETRY = "later"  # try again after `wait`
     UNKNOWN = "unknown"  # the answer was lost: look for the key before trying again
-    NEVER = "never"  # Slack refuses it for good
+    REFUSED = "never"  # Slack refuses it for good
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class DeliveryResult:
     """The result of one delivery, with where it stands or why not. `is_new`: it was posted, not edited or found."""
 
-    outcome: Outcome
-    posting: Posting | None = None
-    wait: timedelta = timedelta(0)
+    outcome: DeliveryOutcome
+    message_ref: MessageRef | None = None
+    retry_after: timedelta = timedelta(0)
     why: str = ""
     is_new: bool = False

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from bot.domain.registry.model import Logged, ModelInfo, Package, RunInfo, Stage, VersionInfo
+from bot.domain.registry.model import LoggedValue, ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo
 
 
-class Registry(Protocol):
+class ModelRegistry(Protocol):
     """The model registry. Every method may raise RegistryUnreachable and RegistryRefused.
 
     Prompts share MLflow's tables; no method ever returns or touches one (UnknownModel). The writes take one request
@@ -43,43 +43,43 @@ class Registry(Protocol):
         """
         ...
 
-    def in_production(self, names: Collection[str]) -> dict[str, VersionInfo]:
+    def production_versions(self, names: Collection[str]) -> dict[str, VersionInfo]:
         """Return the version in Production of each of these models that has one, of several the highest number.
 
         Without aliases. One request a page of 1,000 models; without stages one more for each model.
         """
         ...
 
-    def metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, Logged]]:
+    def latest_metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, LoggedValue]]:
         """Return the newest point of each metric of the runs that are there, by run and name. Requests as for `runs`.
 
         MLflow's newest is the one of the highest step, and among those the latest.
         """
         ...
 
-    def monitoring_runs(self, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
+    def monitoring_runs(self, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
         """Return the ids of the runs whose tags name one of these models and versions, by these; no deleted ones.
 
         One request, and one more for the experiments where something was not found in those we know.
         """
         ...
 
-    def points(self, run_id: str, metric: str) -> list[Logged]:
+    def metric_history(self, run_id: str, metric: str) -> list[LoggedValue]:
         """Return every point of a run's metric, oldest first; none where there is none. A request for each 25,000."""
         ...
 
-    def package(self, version: VersionInfo) -> Package | None:
+    def package(self, version: VersionInfo) -> ModelPackage | None:
         """Return what lies beside the version's files, or None where no MLmodel does. A few requests."""
         ...
 
-    def estimator(self, version: VersionInfo) -> str | None:
+    def estimator_class(self, version: VersionInfo) -> str | None:
         """Return the name of the class of the version's model, read from its files; None where they don't tell.
 
         Nothing is loaded. Of a scikit-learn pipeline it's the last step's. A few requests for the first time.
         """
         ...
 
-    def register(
+    def register_version(
         self, name: str, run_id: str, *, artifact: str = "", description: str = "", tags: Mapping[str, str]
     ) -> VersionInfo:
         """Make the next version out of a run; a model that is not there is made first.
@@ -94,15 +94,15 @@ class Registry(Protocol):
         """Set the version's tags, or with None take one away. Raises UnknownVersion. One request a tag."""
         ...
 
-    def describe(self, name: str, version: int | None, text: str) -> None:
+    def set_description(self, name: str, version: int | None, text: str) -> None:
         """Write the description of a version, or with None of the model. Raises UnknownVersion. One request."""
         ...
 
-    def drop_alias(self, name: str, alias: str) -> None:
+    def delete_alias(self, name: str, alias: str) -> None:
         """Let `alias` name nothing; fine where it did not. One request."""
         ...
 
-    def transition(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
+    def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
         """Move the version to `stage`. With `archive_existing` whoever holds Staging or Production is archived.
 
         There is no instant without a holder. Raises UnknownVersion. One request where the server can do both at once.

@@ -8,30 +8,30 @@ from typing import Protocol
 
 from bot.domain.audit.events import Event
 from bot.domain.core.actors import Person
-from bot.domain.monitoring.incident import Incident, Tripped
+from bot.domain.monitoring.incident import Incident, TrippedBreaker
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Measurement, Pushed
-from bot.domain.monitoring.state import Standing
+from bot.domain.monitoring.readings import Measurement, PushedReading
+from bot.domain.monitoring.state import MonitorState
 from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from bot.domain.policy.freezes import Freeze
 from bot.domain.promotions.request import Request, Vote
-from bot.domain.registry.model import Identity
-from bot.domain.registry.rollback_block import Bar
-from bot.domain.transitions.drift import Finding, Look
+from bot.domain.registry.model import VersionIdentity
+from bot.domain.registry.rollback_block import RollbackBlock
+from bot.domain.transitions.drift import DriftNotice, RegistrySnapshot
 from bot.domain.transitions.restores import Hold
-from bot.domain.transitions.serving_check import Serving
-from bot.domain.transitions.transition import Move
-from bot.ports.reading import Reading
+from bot.domain.transitions.serving_check import ServingCheck
+from bot.domain.transitions.transition import Transition
+from bot.ports.reading import LedgerReader
 from bot.ports.records import (
-    Ask,
-    Call,
-    Copy,
-    Note,
-    Posting,
+    QueuedCommand,
+    IdempotentCall,
+    TagUpdate,
+    OutboxMessage,
+    MessageRef,
 )
 
 
-class Writing(Reading, Protocol):
+class LedgerTransaction(LedgerReader, Protocol):
     """One transaction."""
 
     def lock_request(self, request_id: str) -> Request:
@@ -50,7 +50,7 @@ class Writing(Reading, Protocol):
         """Insert it; return False where this person has voted on this request already."""
         ...
 
-    def take_vote(self, request_id: str, voter: Person) -> bool:
+    def delete_vote(self, request_id: str, voter: Person) -> bool:
         """Take the person's vote away, the audit keeps it; return False where there is none."""
         ...
 
@@ -70,19 +70,19 @@ class Writing(Reading, Protocol):
         """Insert it, covering everything that waits now; return False where one is active."""
         ...
 
-    def save_hold(self, hold: Hold, *, widen: bool = False) -> None:
+    def save_hold(self, hold: Hold, *, extend: bool = False) -> None:
         """Write its present state. With `widen` it also covers everything that waits now."""
         ...
 
-    def drop_copies(self, why: str) -> None:
+    def discard_held_tag_updates(self, why: str) -> None:
         """Take the tag updates that are held out of the queue; they're never written."""
         ...
 
-    def add_bar(self, bar: Bar) -> bool:
+    def add_rollback_block(self, block: RollbackBlock) -> bool:
         """Insert it; return False where it is there already."""
         ...
 
-    def save_bar(self, bar: Bar) -> None:
+    def save_rollback_block(self, block: RollbackBlock) -> None:
         """Write its present state."""
         ...
 
@@ -94,11 +94,11 @@ class Writing(Reading, Protocol):
         """Write its present state."""
         ...
 
-    def save_standings(self, standings: Sequence[Standing]) -> None:
+    def save_monitor_states(self, states: Sequence[MonitorState]) -> None:
         """Write where monitors stand now."""
         ...
 
-    def save_standing(self, standing: Standing) -> None:
+    def save_monitor_state(self, state: MonitorState) -> None:
         """Write where a monitor stands now."""
         ...
 
@@ -117,15 +117,15 @@ class Writing(Reading, Protocol):
         """
         ...
 
-    def add_readings(self, pushed: Sequence[Pushed]) -> int:
+    def add_readings(self, pushed: Sequence[PushedReading]) -> int:
         """Insert what was pushed, but for what is there already; return how many are new."""
         ...
 
-    def add_call(self, call: Call) -> bool:
+    def add_idempotent_call(self, call: IdempotentCall) -> bool:
         """Remember what was answered; return False where this key has an answer already."""
         ...
 
-    def sweep(self, *, measurements: datetime, readings: datetime) -> int:
+    def purge(self, *, measurements_before: datetime, readings_before: datetime) -> int:
         """Throw away checks, and readings and calls, that are older than that; return how many rows.
 
         Checks that a frozen baseline is made of stay, however old they are, until their monitor is removed.
@@ -140,7 +140,7 @@ class Writing(Reading, Protocol):
         """Write its present state."""
         ...
 
-    def trip(self, breaker: Tripped) -> bool:
+    def trip_breaker(self, breaker: TrippedBreaker) -> bool:
         """Trip a breaker; return False where it is tripped already."""
         ...
 
@@ -148,144 +148,144 @@ class Writing(Reading, Protocol):
         """Reset a breaker; return False where it is not tripped."""
         ...
 
-    def save_serving(self, serving: Serving) -> bool:
+    def save_serving_check(self, check: ServingCheck) -> bool:
         """Write what the serving side said; return False where the question had its end already."""
         ...
 
-    def claim_serving(self, serving: Serving, until: datetime) -> bool:
+    def claim_serving_check(self, check: ServingCheck, until: datetime) -> bool:
         """Take a due question for oneself until then; return False where somebody else has it, or it has its end."""
         ...
 
-    def add_move(self, move: Move) -> bool:
+    def add_transition(self, transition: Transition) -> bool:
         """Insert it; return False where a move with this id is there already."""
         ...
 
-    def add_earlier(self, moves: Sequence[Move]) -> None:
+    def prepend_transitions(self, earlier: Sequence[Transition]) -> None:
         """Insert moves (oldest first) that come before every move that is there."""
         ...
 
-    def claim_move(self, model: str, owner: str, now: datetime, until: datetime) -> Move | None:
+    def claim_transition(self, model: str, owner: str, now: datetime, until: datetime) -> Transition | None:
         """Take the model's oldest move that is intended and due, or executing with an owner whose lease is over.
 
         None that is held. Return it as executing, or None where there is none or the model is held by another owner.
         """
         ...
 
-    def begin_move(self, move: Move, now: datetime) -> bool:
+    def begin_transition(self, transition: Transition, now: datetime) -> bool:
         """Record that a claimed move is about to write to the registry; the first such time is kept.
 
         Return False where it was taken over since `move` was claimed: then nothing was changed.
         """
         ...
 
-    def release_move(self, move: Move, not_before: datetime) -> bool:
+    def release_transition(self, transition: Transition, not_before: datetime) -> bool:
         """Give a claimed move back as intended, to be tried again at `not_before`. `began_at` is kept.
 
         Return False where it was taken over since `move` was claimed: then nothing was changed.
         """
         ...
 
-    def trust(self, model: str, identities: Mapping[int, Identity], now: datetime) -> None:
+    def backfill_identities(self, model: str, identities: Mapping[int, VersionIdentity], now: datetime) -> None:
         """Fill in what a model's versions are, where an older Registrar's moves and open requests don't tell.
 
         Moves are marked as taken on trust. A version that was created after the row was written is another one.
         """
         ...
 
-    def take_over_sources(self, model: str, identities: Mapping[int, Identity]) -> None:
+    def update_sources(self, model: str, identities: Mapping[int, VersionIdentity]) -> None:
         """Let the model's requests and moves name where the files of their versions are now."""
         ...
 
-    def finish_move(self, move: Move) -> None:
+    def finish_transition(self, transition: Transition) -> None:
         """Write its end state and let go of the model; `began_at` is kept as `begin_move` wrote it.
 
         Raises AlreadyDecided where it was taken over or has ended.
         """
         ...
 
-    def disown(self, owner: str) -> None:
+    def release_leases(self, owner: str) -> None:
         """End the leases of an owner that is known to be gone."""
         ...
 
-    def owners(self) -> list[str]:
+    def lease_owners(self) -> list[str]:
         """Return who holds models, notes, checks or leases now."""
         ...
 
-    def add_ask(self, ask: Ask) -> bool:
+    def add_queued_command(self, command: QueuedCommand) -> bool:
         """Insert it; return False where its caller has asked with this key before."""
         ...
 
-    def claim_ask(self, ask_id: str, now: datetime, until: datetime) -> bool:
+    def claim_queued_command(self, command_id: str, now: datetime, until: datetime) -> bool:
         """Take a waiting ask whose time has come for oneself until then; False where it's taken, or held."""
         ...
 
-    def save_ask(self, ask: Ask) -> None:
+    def save_queued_command(self, command: QueuedCommand) -> None:
         """Write its present state."""
         ...
 
-    def save_look(self, look: Look) -> None:
+    def save_registry_snapshot(self, snapshot: RegistrySnapshot) -> None:
         """Write down how the model looks now."""
         ...
 
-    def forget_look(self, model: str) -> None:
+    def delete_registry_snapshot(self, model: str) -> None:
         """Forget a model that the registry has no more."""
         ...
 
-    def add_finding(self, finding: Finding) -> bool:
+    def add_drift_notice(self, notice: DriftNotice) -> bool:
         """Insert it; return False where it is there already."""
         ...
 
-    def save_finding(self, finding: Finding) -> None:
+    def save_drift_notice(self, notice: DriftNotice) -> None:
         """Write its present state."""
         ...
 
-    def add_copy(self, copy: Copy) -> None:
+    def add_tag_update(self, tag_update: TagUpdate) -> None:
         """Let something be written to a version; an id that is there already is left as it is."""
         ...
 
-    def claim_copy(self, copy: Copy, now: datetime, until: datetime) -> bool:
+    def claim_tag_update(self, tag_update: TagUpdate, now: datetime, until: datetime) -> bool:
         """Take a due row for oneself until then; return False where somebody else has, or it's held."""
         ...
 
-    def copied(self, copy: Copy, *, why: str = "") -> None:
+    def finish_tag_update(self, tag_update: TagUpdate, *, why: str = "") -> None:
         """Take it out of the queue; `why` says why it was given up."""
         ...
 
-    def postpone_copy(self, copy: Copy, until: datetime, why: str) -> None:
+    def postpone_tag_update(self, tag_update: TagUpdate, until: datetime, why: str) -> None:
         """Try it again at `until`."""
         ...
 
-    def add_note(self, note: Note) -> None:
+    def add_message(self, message: OutboxMessage) -> None:
         """Put it into the outbox, from now unless it says since when; a key that is there already is left as it is."""
         ...
 
-    def claim_note(self, note: Note, owner: str, now: datetime, until: datetime) -> Note | None:
+    def claim_message(self, message: OutboxMessage, owner: str, now: datetime, until: datetime) -> OutboxMessage | None:
         """Take a note to deliver it until then, and remember that this has begun: a lost answer is looked for.
 
         Return it as it is to be delivered, or None where somebody else has taken or delivered it.
         """
         ...
 
-    def delivered(self, note: Note, posting: Posting | None) -> bool:
+    def mark_delivered(self, message: OutboxMessage, ref: MessageRef | None) -> bool:
         """Take it out of the queue, and remember where it stands: cards and notices by their lane, all else by key.
 
         Return False, as those below, where it was taken over since it was claimed: then nothing is written.
         """
         ...
 
-    def postpone(self, note: Note, until: datetime, why: str = "") -> bool:
+    def postpone_message(self, message: OutboxMessage, until: datetime, why: str = "") -> bool:
         """Try it again at `until`; `was_tried` is taken from `note`. Without `why`, the last reason stays."""
         ...
 
-    def drop(self, note: Note, why: str) -> bool:
+    def discard_message(self, message: OutboxMessage, why: str) -> bool:
         """Give it up: Slack will never take it."""
         ...
 
-    def take_turn(self, channel: str, pace: timedelta, now: datetime) -> datetime:
+    def take_channel_turn(self, channel: str, min_interval: timedelta, now: datetime) -> datetime:
         """Take a channel's turn if it has come, which sets the next one `pace` later. Return when it comes."""
         ...
 
-    def rest(self, channel: str, until: datetime) -> None:
+    def delay_channel(self, channel: str, until: datetime) -> None:
         """Postpone a channel's next turn to at least `until`."""
         ...
 
@@ -293,18 +293,18 @@ class Writing(Reading, Protocol):
         """Wait until no other transaction holds this name; they go one after the other from here to their ends."""
         ...
 
-    def is_free(self, name: str) -> bool:
+    def try_lock(self, name: str) -> bool:
         """Lock a name unless another transaction holds it: then return False at once."""
         ...
 
-    def take_lease(self, name: str, owner: str, now: datetime, until: datetime) -> bool:
+    def acquire_lease(self, name: str, owner: str, now: datetime, until: datetime) -> bool:
         """Hold a name across transactions; return False where somebody else does. One's own is made longer."""
         ...
 
-    def give_lease(self, name: str, owner: str) -> None:
+    def release_lease(self, name: str, owner: str) -> None:
         """Let it go, if it is the owner's."""
         ...
 
-    def append(self, event: Event) -> None:
+    def add_audit_event(self, event: Event) -> None:
         """Add an event to the audit chain."""
         ...

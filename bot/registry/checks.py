@@ -1,4 +1,4 @@
-from bot.registry.errors import unspeakable_model
+from bot.registry.errors import unquotable_name
 
 """The model registry: MLflow, and one in memory that behaves like it. Both pass the same contract suite."""
 
@@ -6,24 +6,24 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from bot.domain.core.errors import BadInput
-from bot.domain.core.sentence import Code, Name, say, short
-from bot.domain.registry.model import MODEL_TAG, VERSION_TAG
+from bot.domain.core.sentence import Code, Name, say, truncate
+from bot.domain.registry.model import RUN_MODEL_TAG, RUN_VERSION_TAG
 
-RUNS_AT_ONCE = 1_000  # MLflow's databases take 4,900 ids in one question, and refuse 5,000
-_LONGEST_KEY = 250
-_LONGEST_TEXT = 5_000  # MLflow takes longer tags, but not on every database
+MAX_RUN_IDS = 1_000  # MLflow's databases take 4,900 ids in one question, and refuse 5,000
+_MAX_TAG_KEY_LENGTH = 250
+_MAX_TEXT_LENGTH = 5_000  # MLflow takes longer tags, but not on every database
 
 
-def monitored(tags: Mapping[str, str]) -> tuple[str, int] | None:
+def monitored_version(tags: Mapping[str, str]) -> tuple[str, int] | None:
     """Return the model and the version that a run with these tags monitors; None for any other run."""
-    number = re.fullmatch(r"v?(\d{1,9})", tags.get(VERSION_TAG, ""))
-    return (tags.get(MODEL_TAG, ""), int(number[1])) if number else None
+    number = re.fullmatch(r"v?(\d{1,9})", tags.get(RUN_VERSION_TAG, ""))
+    return (tags.get(RUN_MODEL_TAG, ""), int(number[1])) if number else None
 
 
-def check_speakable(name: str) -> None:
+def check_quotable(name: str) -> None:
     """Raise UnknownModel for a name that MLflow's filters cannot hold."""
     if "'" in name and '"' in name:
-        raise unspeakable_model(name)
+        raise unquotable_name(name)
 
 
 def is_run_id(text: str) -> bool:
@@ -31,7 +31,7 @@ def is_run_id(text: str) -> bool:
     return re.fullmatch(r"[0-9A-Za-z][\w-]{0,255}", text, re.ASCII) is not None
 
 
-def run_ids(ids: Iterable[str]) -> list[str]:
+def valid_run_ids(ids: Iterable[str]) -> list[str]:
     """Return the ids that can be a run's, each once, in order."""
     return [run_id for run_id in dict.fromkeys(ids) if is_run_id(run_id)]
 
@@ -39,31 +39,31 @@ def run_ids(ids: Iterable[str]) -> list[str]:
 def check_tags(tags: Mapping[str, str | None]) -> None:
     """Raise BadInput for a tag that is longer than every database of MLflow holds."""
     for key, value in tags.items():
-        if len(key) > _LONGEST_KEY:
+        if len(key) > _MAX_TAG_KEY_LENGTH:
             raise BadInput(
                 say(
                     "The name of the tag {key} is longer than {most} characters.",
-                    key=Name(short(key, 40)),
-                    most=_LONGEST_KEY,
+                    key=Name(truncate(key, 40)),
+                    most=_MAX_TAG_KEY_LENGTH,
                 )
             )
-        if value is not None and len(value) > _LONGEST_TEXT:
-            raise BadInput(say("The tag {key} is longer than {most} characters.", key=Name(key), most=_LONGEST_TEXT))
+        if value is not None and len(value) > _MAX_TEXT_LENGTH:
+            raise BadInput(say("The tag {key} is longer than {most} characters.", key=Name(key), most=_MAX_TEXT_LENGTH))
 
 
 def check_description(text: str) -> None:
     """Raise BadInput for a description that is longer than every database of MLflow holds."""
-    if len(text) > _LONGEST_TEXT:
-        raise BadInput(say("The description is longer than {most} characters.", most=_LONGEST_TEXT))
+    if len(text) > _MAX_TEXT_LENGTH:
+        raise BadInput(say("The description is longer than {most} characters.", most=_MAX_TEXT_LENGTH))
 
 
-def check_artifact(path: str) -> None:
+def check_artifact_path(path: str) -> None:
     """Raise BadInput for what names no logged model and no folder in a run's files."""
     if path and not all(re.fullmatch(r"[\w .@+=,()-]+", part) and part.strip(" .") for part in path.split("/")):
-        raise BadInput(say("{path} names no model in a run's files.", path=Name(short(path, 100))))
+        raise BadInput(say("{path} names no model in a run's files.", path=Name(truncate(path, 100))))
 
 
-def chosen(run_id: str, models: Sequence[tuple[str, str]], artifact: str) -> str | None:
+def choose_logged_model(run_id: str, models: Sequence[tuple[str, str]], artifact: str) -> str | None:
     """Return the id of the run's logged model that is meant, or None where it logged none.
 
     `models` holds id and name of each. Raises BadInput, naming them, where it is not clear which one.
@@ -78,7 +78,7 @@ def chosen(run_id: str, models: Sequence[tuple[str, str]], artifact: str) -> str
     raise BadInput(
         say(
             "Run {run} logged {none}{models}. Say which one with {flag}.",
-            run=Code(short(run_id, 64)),
+            run=Code(truncate(run_id, 64)),
             none=f"no model “{artifact}” but " if artifact and not meant else "",
             models=[Code(form) for form in sorted(forms)[:8]],
             flag=Code("--artifact NAME"),

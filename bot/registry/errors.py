@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.domain.core.errors import UnknownModel, UnknownRun, UnknownVersion
-from bot.domain.core.sentence import Code, Name, say, short
+from bot.domain.core.sentence import Code, Name, say, truncate
 
 
 def unknown_model(name: str) -> UnknownModel:
@@ -11,7 +11,7 @@ def unknown_model(name: str) -> UnknownModel:
     return UnknownModel(say("The registry has no model {name}.", name=Name(name)))
 
 
-def prompt_in_the_way(name: str) -> UnknownModel:
+def name_taken_by_prompt(name: str) -> UnknownModel:
     """Return the error of a name that a prompt has, where a model was to be made."""
     return UnknownModel(say("{name} is a prompt, and no model.", name=Name(name)))
 
@@ -21,11 +21,11 @@ def unknown_version(name: str, version: int) -> UnknownVersion:
     return UnknownVersion(say("{name} has no version v{version}.", name=Name(name), version=version))
 
 
-def unspeakable_model(name: str) -> UnknownModel:
+def unquotable_name(name: str) -> UnknownModel:
     """Return the error of a name that MLflow's filters cannot hold."""
     return UnknownModel(say("{name} has both kinds of quotes: MLflow cannot look such a model up.", name=Name(name)))
 
 
 def unknown_run(run_id: str) -> UnknownRun:
     """Return the error of a run that MLflow does not have, or has in its bin."""
-    return UnknownRun(say("MLflow has no run {run}, or it was deleted.", run=Code(short(run_id, 64))))
+    return UnknownRun(say("MLflow has no run {run}, or it was deleted.", run=Code(truncate(run_id, 64))))

@@ -14,22 +14,22 @@ from types import MappingProxyType
 
 from bot.domain.core.errors import RegistryRefused, RegistryUnreachable
 from bot.domain.core.sentence import Name, say
-from bot.domain.registry.model import TARGETS, Logged, ModelInfo, Package, RunInfo, Stage, VersionInfo
+from bot.domain.registry.model import TARGET_STAGES, LoggedValue, ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo
 from bot.registry.checks import (
-    RUNS_AT_ONCE,
-    check_artifact,
+    MAX_RUN_IDS,
+    check_artifact_path,
     check_description,
-    check_speakable,
+    check_quotable,
     check_tags,
-    chosen,
-    monitored,
-    run_ids,
+    choose_logged_model,
+    monitored_version,
+    valid_run_ids,
 )
-from bot.registry.errors import prompt_in_the_way, unknown_model, unknown_run, unknown_version
-from bot.registry.memory_contents import LoggedRun, MemoryShelf, Model
+from bot.registry.errors import name_taken_by_prompt, unknown_model, unknown_run, unknown_version
+from bot.registry.memory_contents import StoredRun, MemoryContents, StoredModel
 
 
-class MemoryRegistry(MemoryShelf):
+class MemoryRegistry(MemoryContents):
     """The port `Registry`, with what a test needs to prepare it and to make it fail.
 
     `down`: nothing is answered. `loses_answers`: what is asked is done, but the answer never comes.
@@ -42,92 +42,92 @@ class MemoryRegistry(MemoryShelf):
         self,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        wait: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         super().__init__(now)
-        self.down = False
+        self.is_down = False
         self.loses_answers = False
         self.ignores_case = False
         self.delay = 0.0
-        self.requests: Counter[str] = Counter()
-        self._wait = wait
+        self.request_counts: Counter[str] = Counter()
+        self._sleep = sleep
 
     def models(self, text: str = "") -> list[ModelInfo]:
         """Return the models whose name holds `text` (any case), sorted by name."""
-        with self._answering("models"):
-            return [_told(m) for name, m in sorted(self._models.items()) if _is_found(m, text.lower())]
+        with self._simulated_request("models"):
+            return [_model_info(m) for name, m in sorted(self._models.items()) if _matches(m, text.lower())]
 
     def model(self, name: str) -> ModelInfo:
         """Return one model with its aliases. Raises UnknownModel."""
-        with self._answering("model"):
-            return _told(self._find(name))
+        with self._simulated_request("model"):
+            return _model_info(self._require_model(name))
 
     def versions(self, name: str) -> list[VersionInfo]:
         """Return every version, newest number first; none for an unknown model."""
-        with self._answering("versions"):
-            check_speakable(name)
-            model = self._stored(name)
+        with self._simulated_request("versions"):
+            check_quotable(name)
+            model = self._find_stored(name)
             there = {} if model is None or model.is_prompt else model.versions
             return [there[number] for number in sorted(there, reverse=True)]
 
     def version(self, name: str, number: int) -> VersionInfo:
         """Return one version with its aliases. Raises UnknownModel and UnknownVersion."""
-        with self._answering("version"):
-            check_speakable(name)
-            model = self._find_with(name, number)
-            return replace(model.versions[number], aliases=_names_of(model, number))
+        with self._simulated_request("version"):
+            check_quotable(name)
+            model = self._require_version(name, number)
+            return replace(model.versions[number], aliases=_aliases_of(model, number))
 
     def runs(self, ids: Sequence[str]) -> dict[str, RunInfo]:
         """Return the runs that are there, deleted ones too, by id."""
-        wanted = run_ids(ids)
+        wanted = valid_run_ids(ids)
         found: dict[str, RunInfo] = {}
-        for start in range(0, len(wanted), RUNS_AT_ONCE):
-            with self._answering("runs"):
-                chunk = wanted[start : start + RUNS_AT_ONCE]
-                found |= {each: _finite(self._runs[each].info) for each in chunk if each in self._runs}
+        for start in range(0, len(wanted), MAX_RUN_IDS):
+            with self._simulated_request("runs"):
+                chunk = wanted[start : start + MAX_RUN_IDS]
+                found |= {each: _with_finite_metrics(self._runs[each].info) for each in chunk if each in self._runs}
         return found
 
-    def in_production(self, names: Collection[str]) -> dict[str, VersionInfo]:
+    def production_versions(self, names: Collection[str]) -> dict[str, VersionInfo]:
         """Return the version in Production of each of these models that has one, of several the highest number."""
         if not names:
             return {}
-        with self._answering("in_production"):
+        with self._simulated_request("in_production"):
             asked = [model for name, model in self._models.items() if name in names and not model.is_prompt]
-            numbers = {model.name: _told(model).latest.get(Stage.PRODUCTION) for model in asked}
+            numbers = {model.name: _model_info(model).latest.get(Stage.PRODUCTION) for model in asked}
             return {model.name: model.versions[at] for model in asked if (at := numbers[model.name]) is not None}
 
-    def metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, Logged]]:
+    def latest_metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, LoggedValue]]:
         """Return the newest point of each metric of the runs that are there, by run and name."""
-        with self._answering("metrics"):
+        with self._simulated_request("metrics"):
             there = {each: self._runs[each].points for each in run_ids if each in self._runs}
-            return {each: {name: _kept(points[-1]) for name, points in run.items()} for each, run in there.items()}
+            return {each: {name: _finite_point(points[-1]) for name, points in run.items()} for each, run in there.items()}
 
-    def monitoring_runs(self, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
+    def monitoring_runs(self, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
         """Return the ids of the runs whose tags name one of these models and versions, by these; no deleted ones."""
         found: dict[tuple[str, int], list[str]] = {}
-        with self._answering("monitoring_runs"):
+        with self._simulated_request("monitoring_runs"):
             for run_id, run in self._runs.items():
-                if (pair := monitored(run.info.tags)) in wanted and pair and not run.info.is_deleted:
+                if (pair := monitored_version(run.info.tags)) in versions and pair and not run.info.is_deleted:
                     found.setdefault(pair, []).append(run_id)
         return found
 
-    def points(self, run_id: str, metric: str) -> list[Logged]:
+    def metric_history(self, run_id: str, metric: str) -> list[LoggedValue]:
         """Return every point of a run's metric, oldest first; none where there is none."""
-        with self._answering("points"):
+        with self._simulated_request("points"):
             run = self._runs.get(run_id)
-            return [_kept(point) for point in run.points.get(metric, [])] if run else []
+            return [_finite_point(point) for point in run.points.get(metric, [])] if run else []
 
-    def package(self, version: VersionInfo) -> Package | None:
+    def package(self, version: VersionInfo) -> ModelPackage | None:
         """Return what lies beside the version's files, or None where nothing was put there."""
-        with self._answering("package"):
+        with self._simulated_request("package"):
             return self._packages.get(version.source)
 
-    def estimator(self, version: VersionInfo) -> str | None:
+    def estimator_class(self, version: VersionInfo) -> str | None:
         """Return the class of the version's model, or None where nobody has said it."""
-        with self._answering("estimator"):
+        with self._simulated_request("estimator"):
             return self._estimators.get(version.source)
 
-    def register(
+    def register_version(
         self, name: str, run_id: str, *, artifact: str = "", description: str = "", tags: Mapping[str, str]
     ) -> VersionInfo:
         """Make the next version out of a run; a model that is not there is made first.
@@ -136,12 +136,12 @@ class MemoryRegistry(MemoryShelf):
         """
         check_tags(tags)
         check_description(description)
-        check_speakable(name)
-        check_artifact(artifact)
-        with self._answering("register"):
-            source = _source(self._run(run_id), artifact)
-            model = self._find_or_add(name)
-            _check_keys(tags)
+        check_quotable(name)
+        check_artifact_path(artifact)
+        with self._simulated_request("register"):
+            source = _source_uri(self._require_run(run_id), artifact)
+            model = self._find_or_add_model(name)
+            _check_tag_keys(tags)
             number = self.add_version(model.name, run_id=run_id, description=description, tags=tags, source=source)
             return model.versions[number]
 
@@ -149,42 +149,42 @@ class MemoryRegistry(MemoryShelf):
         """Set the version's tags, or with None take one away. Raises UnknownVersion."""
         check_tags(tags)
         for key, value in tags.items():
-            with self._answering("set_tags"):
-                model = self._find_with(name, version)
-                _check_keys([key])
+            with self._simulated_request("set_tags"):
+                model = self._require_version(name, version)
+                _check_tag_keys([key])
                 kept = {other: text for other, text in model.versions[version].tags.items() if other != key}
                 new = MappingProxyType(kept if value is None else {**kept, key: value})
                 model.versions[version] = replace(model.versions[version], tags=new)
 
-    def describe(self, name: str, version: int | None, text: str) -> None:
+    def set_description(self, name: str, version: int | None, text: str) -> None:
         """Write the description of a version, or with None of the model. Raises UnknownVersion."""
         check_description(text)
-        with self._answering("describe"):
+        with self._simulated_request("describe"):
             if version is None:
-                model = self._find(name)
+                model = self._require_model(name)
                 model.description, model.updated_at = text, self._now()
             else:
-                model = self._find_with(name, version)
+                model = self._require_version(name, version)
                 model.versions[version] = replace(model.versions[version], description=text, changed_at=self._now())
 
-    def drop_alias(self, name: str, alias: str) -> None:
+    def delete_alias(self, name: str, alias: str) -> None:
         """Let `alias` name nothing; fine where it did not."""
-        with self._answering("drop_alias"):
-            self._find(name).aliases.pop(alias, None)
+        with self._simulated_request("drop_alias"):
+            self._require_model(name).aliases.pop(alias, None)
 
-    def transition(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
+    def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
         """Move the version; with `archive_existing` whoever holds Staging or Production is archived."""
-        with self._answering("transition"):
-            model = self._find_with(name, version)
-            if archive_existing and stage in TARGETS:
+        with self._simulated_request("transition"):
+            model = self._require_version(name, version)
+            if archive_existing and stage in TARGET_STAGES:
                 _archive_holders(model, stage)
             model.versions[version] = replace(model.versions[version], stage=stage, changed_at=self._now())
             model.updated_at = self._now()
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let `alias` name the version. Raises RegistryRefused for an alias that MLflow does not take."""
-        with self._answering("set_alias"):
-            model = self._find_with(name, version)
+        with self._simulated_request("set_alias"):
+            model = self._require_version(name, version)
             if not re.fullmatch(r"[\w-]{1,255}", alias) or re.fullmatch(r"(?i)latest|v\d+", alias):
                 raise RegistryRefused(say("The registry takes no alias {alias}.", alias=Name(alias)))
             model.aliases[alias] = version
@@ -193,89 +193,89 @@ class MemoryRegistry(MemoryShelf):
         """Do nothing: there is nothing to let go of."""
 
     @contextmanager
-    def _answering(self, method: str) -> Iterator[None]:
-        self.requests[method] += 1
+    def _simulated_request(self, method: str) -> Iterator[None]:
+        self.request_counts[method] += 1
         if self.delay:
-            self._wait(self.delay)
-        if self.down:
+            self._sleep(self.delay)
+        if self.is_down:
             raise RegistryUnreachable("The registry does not answer.")
         with self._lock:
             yield
         if self.loses_answers:
             raise RegistryUnreachable("The registry did not answer in time.")
 
-    def _stored(self, name: str) -> Model | None:
+    def _find_stored(self, name: str) -> StoredModel | None:
         found = self._models.get(name)
         if found is None and self.ignores_case:
             return next((one for one in self._models.values() if one.name.lower() == name.lower()), None)
         return found
 
-    def _find(self, name: str) -> Model:
-        model = self._stored(name)
+    def _require_model(self, name: str) -> StoredModel:
+        model = self._find_stored(name)
         if model is None or model.is_prompt:
             raise unknown_model(name)
         return model
 
-    def _find_with(self, name: str, version: int) -> Model:
-        model = self._find(name)
+    def _require_version(self, name: str, version: int) -> StoredModel:
+        model = self._require_model(name)
         if version not in model.versions:
             raise unknown_version(name, version)
         return model
 
-    def _find_or_add(self, name: str) -> Model:
+    def _find_or_add_model(self, name: str) -> StoredModel:
         if not name.strip() or "/" in name or ":" in name:
             raise RegistryRefused(say("The registry takes no model name {name}.", name=Name(name)))
-        if self._stored(name) is None:
-            self.add(name)
-        model = self._stored(name)
+        if self._find_stored(name) is None:
+            self.add_model(name)
+        model = self._find_stored(name)
         assert model is not None
         if model.is_prompt:
-            raise prompt_in_the_way(name)
+            raise name_taken_by_prompt(name)
         return model
 
-    def _run(self, run_id: str) -> LoggedRun:
+    def _require_run(self, run_id: str) -> StoredRun:
         run = self._runs.get(run_id)
         if run is None or run.info.is_deleted:
             raise unknown_run(run_id)
         return run
 
 
-def _is_found(model: Model, text: str) -> bool:
+def _matches(model: StoredModel, text: str) -> bool:
     return not model.is_prompt and text in model.name.lower()
 
 
-def _archive_holders(model: Model, stage: Stage) -> None:
+def _archive_holders(model: StoredModel, stage: Stage) -> None:
     for number, version in model.versions.items():
         if version.stage is stage:
             model.versions[number] = replace(version, stage=Stage.ARCHIVED)
 
 
-def _names_of(model: Model, version: int) -> tuple[str, ...]:
+def _aliases_of(model: StoredModel, version: int) -> tuple[str, ...]:
     return tuple(sorted(alias for alias, number in model.aliases.items() if number == version))
 
 
-def _finite(run: RunInfo) -> RunInfo:
+def _with_finite_metrics(run: RunInfo) -> RunInfo:
     metrics = {key: value if math.isfinite(value) else math.nan for key, value in run.metrics.items()}
     return replace(run, metrics=MappingProxyType(metrics))
 
 
-def _kept(point: Logged) -> Logged:
+def _finite_point(point: LoggedValue) -> LoggedValue:
     at, value = point
     return at, value if math.isfinite(value) else math.nan
 
 
-def _source(run: LoggedRun, artifact: str) -> str:
-    model = chosen(run.info.id, [(f"m-{run.info.id}-{name}", name) for name in run.models], artifact)
+def _source_uri(run: StoredRun, artifact: str) -> str:
+    model = choose_logged_model(run.info.id, [(f"m-{run.info.id}-{name}", name) for name in run.models], artifact)
     return f"models:/{model}" if model else f"memory:/{run.info.id}/artifacts/{artifact or 'model'}"
 
 
-def _check_keys(keys: Iterable[str]) -> None:
+def _check_tag_keys(keys: Iterable[str]) -> None:
     for key in keys:
         if not re.fullmatch(r"[/\w.\- :]+", key):
             raise RegistryRefused(say("The registry takes no tag {key}.", key=Name(key)))
 
 
-def _told(model: Model) -> ModelInfo:
+def _model_info(model: StoredModel) -> ModelInfo:
     latest = {model.versions[number].stage: number for number in sorted(model.versions)}
     return ModelInfo(
         name=model.name,

@@ -10,13 +10,13 @@ from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
-from bot.domain.registry.model import Dataset, Logged, Package, RunInfo, Stage, VersionInfo
+from bot.domain.registry.model import Dataset, LoggedValue, ModelPackage, RunInfo, Stage, VersionInfo
 
-_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)  # when metrics were logged of which nothing else is said
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # when metrics were logged of which nothing else is said
 
 
 @dataclass(slots=True)
-class Model:
+class StoredModel:
     """A registered model, or a prompt."""
 
     name: str
@@ -27,42 +27,42 @@ class Model:
     created_at: datetime
     versions: dict[int, VersionInfo] = field(default_factory=dict)
     aliases: dict[str, int] = field(default_factory=dict)
-    highest: int = 0  # numbers of deleted versions never come back
+    last_number: int = 0  # numbers of deleted versions never come back
 
 
 @dataclass(slots=True)
-class LoggedRun:
+class StoredRun:
     """A run, with the names of the models that it logged, and every point of its metrics in order."""
 
     info: RunInfo
     models: tuple[str, ...] = ()
-    points: dict[str, list[Logged]] = field(default_factory=dict)
+    points: dict[str, list[LoggedValue]] = field(default_factory=dict)
 
 
-class MemoryShelf:
+class MemoryContents:
     """The data of a registry in memory. What is done here nobody asked the registry for: it counts as no request."""
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
         self._lock = RLock()
-        self._models: dict[str, Model] = {}
-        self._runs: dict[str, LoggedRun] = {}
-        self._packages: dict[str, Package] = {}
+        self._models: dict[str, StoredModel] = {}
+        self._runs: dict[str, StoredRun] = {}
+        self._packages: dict[str, ModelPackage] = {}
         self._estimators: dict[str, str] = {}
 
-    def add(
+    def add_model(
         self,
         name: str,
         *,
         versions: int | Sequence[Stage] = 0,
         description: str = "",
         tags: Mapping[str, str] | None = None,
-        prompt: bool = False,
+        is_prompt: bool = False,
     ) -> None:
         """Add a model with so many versions, or with one version in each of these stages, v1 first."""
         with self._lock:
-            self._models[name] = Model(
-                name, description, MappingProxyType(dict(tags or {})), prompt, self._now(), self._now()
+            self._models[name] = StoredModel(
+                name, description, MappingProxyType(dict(tags or {})), is_prompt, self._now(), self._now()
             )
             for stage in [Stage.NONE] * versions if isinstance(versions, int) else versions:
                 self.add_version(name, stage=stage)
@@ -80,20 +80,20 @@ class MemoryShelf:
         """Add a version with the next number to a model that is there, and return the number."""
         with self._lock:
             model = self._models[name]
-            model.highest += 1
+            model.last_number += 1
             model.updated_at = self._now()
-            model.versions[model.highest] = VersionInfo(
+            model.versions[model.last_number] = VersionInfo(
                 model=name,
-                version=model.highest,
+                version=model.last_number,
                 stage=stage,
                 run_id=run_id,
                 description=description,
                 created_at=self._now(),
                 changed_at=self._now(),
                 tags=MappingProxyType(dict(tags or {})),
-                source=source or f"memory:/{name}/{model.highest}",
+                source=source or f"memory:/{name}/{model.last_number}",
             )
-            return model.highest
+            return model.last_number
 
     def delete_version(self, name: str, version: int) -> None:
         """Take a version away; its aliases go with it, its number is never given again."""
@@ -103,7 +103,7 @@ class MemoryShelf:
             model.aliases = {alias: number for alias, number in model.aliases.items() if number != version}
             model.updated_at = self._now()
 
-    def delete(self, name: str) -> None:
+    def delete_model(self, name: str) -> None:
         """Take a model away, with all its versions."""
         with self._lock:
             del self._models[name]
@@ -114,13 +114,13 @@ class MemoryShelf:
             versions = self._models[name].versions
             versions[number] = replace(versions[number], **changes)
 
-    def rename(self, name: str, new: str) -> None:
+    def rename_model(self, name: str, new_name: str) -> None:
         """Give a model another name, as MLflow does: its versions and aliases stay what they are."""
         with self._lock:
             model = self._models.pop(name)
-            model.name, model.updated_at = new, self._now()
-            model.versions = {number: replace(one, model=new) for number, one in model.versions.items()}
-            self._models[new] = model
+            model.name, model.updated_at = new_name, self._now()
+            model.versions = {number: replace(one, model=new_name) for number, one in model.versions.items()}
+            self._models[new_name] = model
 
     def move_files(self, old: str, new: str) -> None:
         """Let every source that begins with `old` begin with `new`, as a migration in the database does."""
@@ -140,7 +140,7 @@ class MemoryShelf:
         tags: Mapping[str, str] | None = None,
         datasets: Sequence[Dataset] = (),
         status: str = "FINISHED",
-        deleted: bool = False,
+        is_deleted: bool = False,
         models: Sequence[str] = (),
         name: str = "",
         experiment: str = "Default",
@@ -158,15 +158,15 @@ class MemoryShelf:
             user=user,
             started_at=started_at,
             ended_at=ended_at,
-            is_deleted=deleted,
+            is_deleted=is_deleted,
             datasets=tuple(datasets),
             metrics=MappingProxyType(dict(metrics or {})),
             params=MappingProxyType(dict(params or {})),
             tags=MappingProxyType(dict(tags or {})),
         )
         with self._lock:
-            points = {name: [(_BEGINNING, value)] for name, value in info.metrics.items()}
-            self._runs[run_id] = LoggedRun(info, tuple(models), points)
+            points = {name: [(_EPOCH, value)] for name, value in info.metrics.items()}
+            self._runs[run_id] = StoredRun(info, tuple(models), points)
         return run_id
 
     def log_metric(self, run_id: str, metric: str, value: float, at: datetime) -> None:
@@ -183,17 +183,17 @@ class MemoryShelf:
             run = self._runs[run_id]
             run.info = replace(run.info, is_deleted=True)
 
-    def add_package(self, of: VersionInfo | str, package: Package) -> None:
+    def add_package(self, version_or_source: VersionInfo | str, package: ModelPackage) -> None:
         """Let this lie beside the files of a version, or of every version with this source."""
         with self._lock:
-            self._packages[of if isinstance(of, str) else of.source] = package
+            self._packages[version_or_source if isinstance(version_or_source, str) else version_or_source.source] = package
 
-    def add_estimator(self, of: VersionInfo | str, name: str) -> None:
+    def add_estimator(self, version_or_source: VersionInfo | str, class_name: str) -> None:
         """Let the files of a version, or of every version with this source, hold a model of this class."""
         with self._lock:
-            self._estimators[of if isinstance(of, str) else of.source] = name
+            self._estimators[version_or_source if isinstance(version_or_source, str) else version_or_source.source] = class_name
 
-    def remove_package(self, of: VersionInfo) -> None:
+    def remove_package(self, version: VersionInfo) -> None:
         """Let nothing lie beside the files of a version."""
         with self._lock:
-            del self._packages[of.source]
+            del self._packages[version.source]

@@ -8,20 +8,20 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from bot.domain.registry.model import TARGETS, Logged, ModelInfo, Package, RunInfo, Stage, VersionInfo
-from bot.ports import Registry
+from bot.domain.registry.model import TARGET_STAGES, LoggedValue, ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo
+from bot.ports import ModelRegistry
 from bot.registry.errors import unknown_version
 
 STAGE_TAG = "stage"
 
 
-class TaggedStages:
+class TagStageRegistry:
     """The port `Registry` over one whose `transition` is never called.
 
     Two steps of a move are never one: after a crash between them `transition` is to be called again, and heals it.
     """
 
-    def __init__(self, registry: Registry, *, champion: str, challenger: str) -> None:
+    def __init__(self, registry: ModelRegistry, *, champion: str, challenger: str) -> None:
         self._registry = registry
         self._aliases = {Stage.PRODUCTION: champion, Stage.STAGING: challenger}
 
@@ -30,7 +30,7 @@ class TaggedStages:
 
         `latest` holds what the aliases name: the tags would take a request for each model.
         """
-        return [replace(model, latest=self._named(model)) for model in self._registry.models(text)]
+        return [replace(model, latest=self._latest_by_alias(model)) for model in self._registry.models(text)]
 
     def model(self, name: str) -> ModelInfo:
         """Return one model with its aliases; `latest` comes from the tags. Raises UnknownModel. Two requests."""
@@ -40,17 +40,17 @@ class TaggedStages:
 
     def versions(self, name: str) -> list[VersionInfo]:
         """Return every version of the model, newest number first, without aliases. One request."""
-        return [_staged(version) for version in self._registry.versions(name)]
+        return [_with_tagged_stage(version) for version in self._registry.versions(name)]
 
     def version(self, name: str, number: int) -> VersionInfo:
         """Return one version with its aliases. Raises UnknownModel and UnknownVersion. One request."""
-        return _staged(self._registry.version(name, number))
+        return _with_tagged_stage(self._registry.version(name, number))
 
     def runs(self, ids: Sequence[str]) -> dict[str, RunInfo]:
         """Return the runs that are there, as the registry behind does."""
         return self._registry.runs(ids)
 
-    def in_production(self, names: Collection[str]) -> dict[str, VersionInfo]:
+    def production_versions(self, names: Collection[str]) -> dict[str, VersionInfo]:
         """Return the version that each of these models' aliases names. One request, and one for each of them."""
         wanted = set(names)
         held = {
@@ -60,50 +60,50 @@ class TaggedStages:
         }
         return {name: replace(self.version(name, number), aliases=()) for name, number in held.items()}
 
-    def metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, Logged]]:
+    def latest_metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, LoggedValue]]:
         """Return the newest point of each metric of the runs, as the registry behind does."""
-        return self._registry.metrics(run_ids)
+        return self._registry.latest_metrics(run_ids)
 
-    def monitoring_runs(self, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
+    def monitoring_runs(self, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
         """Return the runs whose tags name these models and versions, as the registry behind does."""
-        return self._registry.monitoring_runs(wanted)
+        return self._registry.monitoring_runs(versions)
 
-    def points(self, run_id: str, metric: str) -> list[Logged]:
+    def metric_history(self, run_id: str, metric: str) -> list[LoggedValue]:
         """Return every point of a run's metric, as the registry behind does."""
-        return self._registry.points(run_id, metric)
+        return self._registry.metric_history(run_id, metric)
 
-    def package(self, version: VersionInfo) -> Package | None:
+    def package(self, version: VersionInfo) -> ModelPackage | None:
         """Return what lies beside the version's files, as the registry behind does."""
         return self._registry.package(version)
 
-    def estimator(self, version: VersionInfo) -> str | None:
+    def estimator_class(self, version: VersionInfo) -> str | None:
         """Return the class of the version's model, as the registry behind does."""
-        return self._registry.estimator(version)
+        return self._registry.estimator_class(version)
 
-    def register(
+    def register_version(
         self, name: str, run_id: str, *, artifact: str = "", description: str = "", tags: Mapping[str, str]
     ) -> VersionInfo:
         """Make the next version out of a run, as the registry behind does."""
-        made = self._registry.register(name, run_id, artifact=artifact, description=description, tags=tags)
-        return _staged(made)
+        made = self._registry.register_version(name, run_id, artifact=artifact, description=description, tags=tags)
+        return _with_tagged_stage(made)
 
     def set_tags(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
         """Set the version's tags, as the registry behind does."""
         self._registry.set_tags(name, version, tags)
 
-    def describe(self, name: str, version: int | None, text: str) -> None:
+    def set_description(self, name: str, version: int | None, text: str) -> None:
         """Write a description, as the registry behind does."""
-        self._registry.describe(name, version, text)
+        self._registry.set_description(name, version, text)
 
-    def drop_alias(self, name: str, alias: str) -> None:
+    def delete_alias(self, name: str, alias: str) -> None:
         """Let `alias` name nothing, as the registry behind does."""
-        self._registry.drop_alias(name, alias)
+        self._registry.delete_alias(name, alias)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let `alias` name the version, as the registry behind does."""
         self._registry.set_alias(name, alias, version)
 
-    def transition(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
+    def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
         """Move the version: its alias first, then its tag, then the tags of those who held the stage.
 
         The aliases of other stages that name the version are dropped. Two requests to read, then one for each alias
@@ -113,30 +113,30 @@ class TaggedStages:
         versions = self.versions(name)
         if version not in {each.version for each in versions}:
             raise unknown_version(name, version)
-        if stage in TARGETS:
+        if stage in TARGET_STAGES:
             self._registry.set_alias(name, self._aliases[stage], version)
-        self._tag(name, version, stage)
-        if archive_existing and stage in TARGETS:
+        self._set_stage_tag(name, version, stage)
+        if archive_existing and stage in TARGET_STAGES:
             for former in (each for each in versions if each.stage is stage and each.version != version):
-                self._tag(name, former.version, Stage.ARCHIVED)
-        self._drop_others(name, version, stage, aliases)
+                self._set_stage_tag(name, former.version, Stage.ARCHIVED)
+        self._drop_other_aliases(name, version, stage, aliases)
 
-    def _drop_others(self, name: str, version: int, stage: Stage, aliases: Mapping[str, int]) -> None:
+    def _drop_other_aliases(self, name: str, version: int, stage: Stage, aliases: Mapping[str, int]) -> None:
         for other, alias in self._aliases.items():
             if other is not stage and aliases.get(alias) == version:
-                self._registry.drop_alias(name, alias)
+                self._registry.delete_alias(name, alias)
 
-    def _tag(self, name: str, version: int, stage: Stage) -> None:
+    def _set_stage_tag(self, name: str, version: int, stage: Stage) -> None:
         self._registry.set_tags(name, version, {STAGE_TAG: stage.value})
 
-    def _named(self, model: ModelInfo) -> dict[Stage, int]:
+    def _latest_by_alias(self, model: ModelInfo) -> dict[Stage, int]:
         return {stage: model.aliases[alias] for stage, alias in self._aliases.items() if alias in model.aliases}
 
 
-def _staged(version: VersionInfo) -> VersionInfo:
+def _with_tagged_stage(version: VersionInfo) -> VersionInfo:
     told = version.tags.get(STAGE_TAG, "")
-    stage = Stage(told) if told in _KNOWN else Stage.NONE
+    stage = Stage(told) if told in _STAGE_VALUES else Stage.NONE
     return replace(version, stage=stage, changed_at=None)  # a tag leaves no time behind
 
 
-_KNOWN = {stage.value for stage in Stage}
+_STAGE_VALUES = {stage.value for stage in Stage}

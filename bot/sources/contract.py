@@ -14,7 +14,7 @@ from itertools import count
 from unittest import SkipTest
 
 from bot.domain.core.errors import Misconfigured, Unreachable
-from bot.domain.monitoring.readings import Answer, Outcome
+from bot.domain.monitoring.readings import Answer, CheckOutcome
 from bot.ports import MetricSource, Query
 
 _numbers = count(1)
@@ -26,7 +26,7 @@ class SourceContract:
     Each test uses models of its own, so the source may be shared; what lies in it already is not looked at.
     """
 
-    odd_names = ("o'brien", 'the "best"', "100%", "модель", "a\\", "x$model", "`tick`", "{x}")
+    unusual_names = ("o'brien", 'the "best"', "100%", "модель", "a\\", "x$model", "`tick`", "{x}")
 
     def source(self) -> MetricSource:
         """Return the source, the same one at every call."""
@@ -80,8 +80,8 @@ class SourceContract:
         self.put(model, 7, "accuracy", 0.875)
         query = self.query(model)
         [answer] = self.source().read([query])
-        assert (answer.outcome, _values(answer)) == (Outcome.OK, [0.875])
-        _check(answer, query)
+        assert (answer.outcome, _values(answer)) == (CheckOutcome.OK, [0.875])
+        _assert_within(answer, query)
 
     def test_nothing_asked_is_nothing_answered(self) -> None:
         assert list(self.source().read([])) == []
@@ -99,7 +99,7 @@ class SourceContract:
         self.put(model, 7, "accuracy", 0.5)
         unknown = [self.query(self.model()), self.query(model, metric="unheard_of")]
         for answer in self.source().read(unknown):
-            assert answer.outcome in {Outcome.OK, Outcome.NO_DATA}
+            assert answer.outcome in {CheckOutcome.OK, CheckOutcome.NO_DATA}
             assert list(answer.points) == []
 
     def test_another_version_s_figure_never_comes(self) -> None:
@@ -108,7 +108,7 @@ class SourceContract:
         for version in (6, 8, 77):
             [answer] = self.source().read([self.query(model, version)])
             assert list(answer.points) == []
-            assert answer.outcome is not Outcome.FAILED
+            assert answer.outcome is not CheckOutcome.FAILED
 
     def test_figures_that_are_none_stay_none(self) -> None:
         for value in (math.nan, math.inf, -math.inf):
@@ -116,10 +116,10 @@ class SourceContract:
             self.put(model, 7, "accuracy", value)
             [answer] = self.source().read([self.query(model)])
             assert not [one for one in _values(answer) if math.isfinite(one)]
-            assert answer.outcome in {Outcome.OK, Outcome.NO_DATA}
+            assert answer.outcome in {CheckOutcome.OK, CheckOutcome.NO_DATA}
 
     def test_odd_names_are_names(self) -> None:
-        for name in self.odd_names:
+        for name in self.unusual_names:
             model = f"{self.model()}{name}"
             self.put(model, 7, "accuracy", 0.5)
             [answer, other] = self.source().read([self.query(model), self.query(f"{model}x")])
@@ -131,33 +131,33 @@ class SourceContract:
         self.put(model, 7, "accuracy", 0.5)
         query = self.query(model)
         answer = self.source().history(query, timedelta(seconds=1))
-        assert answer.outcome is Outcome.OK
+        assert answer.outcome is CheckOutcome.OK
         assert set(_values(answer)) == {0.5}
-        _check(answer, query)
+        _assert_within(answer, query)
 
     def test_counts_come_with_what_they_are_counted_out_of(self) -> None:
-        self._need_counts()
+        self._require_counts()
         model, other = self.model(), self.model()
         self.put_counts(model, 7, 93.0, 100.0)
         self.put_counts(other, 7, 0.0, 0.0)
         queries = [self.counts(name) for name in (model, other, self.model())]
         answers = self.source().read(queries)
         assert [[point[1:] for point in one.points] for one in answers] == [[(93.0, 100.0)], [(0.0, 0.0)], []]
-        _check(answers[0], queries[0])
+        _assert_within(answers[0], queries[0])
 
     def test_the_past_of_counts_is_counts(self) -> None:
-        self._need_counts()
+        self._require_counts()
         model = self.model()
         self.put_counts(model, 7, 93.0, 100.0)
         answer = self.source().history(self.counts(model), timedelta(seconds=1))
         assert {point[1:] for point in answer.points} == {(93.0, 100.0)}
 
     def test_what_nobody_counted_has_no_points_and_is_no_error(self) -> None:
-        self._need_counts()
+        self._require_counts()
         model = self.model()
         self.put(model, 7, "predictions", 100.0)
         [answer] = self.source().read([self.counts(model)])
-        assert answer.outcome in {Outcome.OK, Outcome.NO_DATA}
+        assert answer.outcome in {CheckOutcome.OK, CheckOutcome.NO_DATA}
         assert list(answer.points) == []
 
     def test_a_source_that_is_down_says_so_and_gives_no_figure(self) -> None:
@@ -168,11 +168,11 @@ class SourceContract:
             return
         assert len(answers) == 3
         for answer in answers:
-            assert (answer.outcome, list(answer.points)) == (Outcome.ERROR, [])
+            assert (answer.outcome, list(answer.points)) == (CheckOutcome.ERROR, [])
             assert answer.why is not None
             assert str(answer.why)
 
-    def _need_counts(self) -> None:
+    def _require_counts(self) -> None:
         if not self.has_counts:
             raise SkipTest("It has no counts.")
 
@@ -181,7 +181,7 @@ def _values(answer: Answer) -> list[float]:
     return [point[1] for point in answer.points]
 
 
-def _check(answer: Answer, query: Query) -> None:
+def _assert_within(answer: Answer, query: Query) -> None:
     """Assert that the points are of the time that was asked for."""
     for at, *_ in answer.points:
         assert at.utcoffset() is not None

@@ -11,19 +11,19 @@ from datetime import timedelta
 
 from bot.domain.core.errors import RegistrarError
 from bot.domain.core.sentence import Name, say
-from bot.domain.monitoring.readings import Answer, Counts, Outcome, Point
+from bot.domain.monitoring.readings import Answer, CountPoint, CheckOutcome, Point
 from bot.domain.policy.policy import Source
 from bot.domain.registry.model import VersionInfo
-from bot.ports import Query, Registry
-from bot.sources import Parts, another_serves, broken, check_options, joined, switch
+from bot.ports import Query, ModelRegistry
+from bot.sources import SourceDependencies, other_version_serves, error_answer, check_options, join_counts, bool_option
 
-_Asked = dict[tuple[str, str], list[Point] | RegistrarError]  # by run and metric
+_FetchedPoints = dict[tuple[str, str], list[Point] | RegistrarError]  # by run and metric
 
 
 class MlflowSource:
     """The port `MetricSource` over the metrics of training runs. They do not age."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: ModelRegistry) -> None:
         self._registry = registry
 
     def read(self, queries: Sequence[Query]) -> list[Answer]:
@@ -31,16 +31,16 @@ class MlflowSource:
 
         Of another version than the query's nothing is told. Raises RegistryUnreachable and RegistryRefused.
         """
-        held = self._registry.in_production({query.model for query in queries})
-        runs = self._registry.metrics([one.run_id for one in held.values() if one.run_id])
+        held = self._registry.production_versions({query.model for query in queries})
+        runs = self._registry.latest_metrics([one.run_id for one in held.values() if one.run_id])
         answers = []
         for query in queries:
             holder = held.get(query.model)
-            if answer := _not_about(query, holder):
+            if answer := _other_version_answer(query, holder):
                 answers.append(answer)
                 continue
             metrics = runs.get((holder and holder.run_id) or "", {})
-            answers.append(Answer(points=_newest(query, metrics), is_timeless=True))
+            answers.append(Answer(points=_latest_points(query, metrics), is_timeless=True))
         return answers
 
     def history(self, query: Query, step: timedelta) -> Answer:
@@ -51,7 +51,7 @@ class MlflowSource:
 class LiveMlflowSource:
     """The port `MetricSource` over metrics that somebody logs to a run while the version serves."""
 
-    def __init__(self, registry: Registry, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, registry: ModelRegistry, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._registry = registry
         self._monotonic = monotonic
 
@@ -63,7 +63,7 @@ class LiveMlflowSource:
         """
         began = self._monotonic()
         runs = self._registry.monitoring_runs({(query.model, query.version) for query in queries})
-        asked: _Asked = {}
+        asked: _FetchedPoints = {}
         return [self._answer(query, runs.get((query.model, query.version), []), asked, began) for query in queries]
 
     def history(self, query: Query, step: timedelta) -> Answer:
@@ -72,33 +72,33 @@ class LiveMlflowSource:
         versions = {(query.model, one.version) for one in self._registry.versions(query.model)}
         runs = self._registry.monitoring_runs(versions | {(query.model, query.version)})
         answer = self._answer(query, [run for ids in runs.values() for run in ids], {}, began)
-        if answer.outcome is not Outcome.OK:
+        if answer.outcome is not CheckOutcome.OK:
             return answer
         kept = {(point[0] - query.since) // step: point for point in sorted(answer.points)}
         return Answer(points=list(kept.values()))
 
-    def _answer(self, query: Query, runs: Sequence[str], asked: _Asked, began: float) -> Answer:
+    def _answer(self, query: Query, runs: Sequence[str], fetched: _FetchedPoints, started: float) -> Answer:
         names = [query.query] if query.of is None else [query.query, query.of]
         for key in ((run, name) for run in runs for name in names):
-            if key not in asked and self._monotonic() - began < query.timeout.total_seconds():
-                asked[key] = self._ask(*key)
-        return _merged(query, [[asked.get((run, name)) for name in names] for run in runs])
+            if key not in fetched and self._monotonic() - started < query.timeout.total_seconds():
+                fetched[key] = self._fetch(*key)
+        return _merge_runs(query, [[fetched.get((run, name)) for name in names] for run in runs])
 
-    def _ask(self, run: str, metric: str) -> list[Point] | RegistrarError:
+    def _fetch(self, run: str, metric: str) -> list[Point] | RegistrarError:
         try:
-            return self._registry.points(run, metric)
+            return self._registry.metric_history(run, metric)
         except RegistrarError as error:
             return error
 
 
-def _not_about(query: Query, holder: VersionInfo | None) -> Answer | None:
+def _other_version_answer(query: Query, holder: VersionInfo | None) -> Answer | None:
     number = holder.version if holder else None
     if number == query.version:
         return None
-    return Answer(outcome=Outcome.NO_DATA, why=another_serves(query.version, number, query.model), is_timeless=True)
+    return Answer(outcome=CheckOutcome.NO_DATA, why=other_version_serves(query.version, number, query.model), is_timeless=True)
 
 
-def _newest(query: Query, metrics: Mapping[str, Point]) -> list[Point | Counts]:
+def _latest_points(query: Query, metrics: Mapping[str, Point]) -> list[Point | CountPoint]:
     """Return what a run logged last; for counts, the latest count and total, no matter when each was logged."""
     names = [query.query] if query.of is None else [query.query, query.of]
     if not all(name in metrics for name in names):
@@ -107,23 +107,23 @@ def _newest(query: Query, metrics: Mapping[str, Point]) -> list[Point | Counts]:
     return [(at, value) if query.of is None else (at, value, metrics[query.of][1])]
 
 
-def _merged(query: Query, runs: Collection[list[list[Point] | RegistrarError | None]]) -> Answer:
+def _merge_runs(query: Query, runs: Collection[list[list[Point] | RegistrarError | None]]) -> Answer:
     """Return the points of several runs; for counts, those at which a run logged both metrics at the same time."""
-    points: list[Point | Counts] = []
+    points: list[Point | CountPoint] = []
     lone: list[Point] = []
     for run in runs:
         told: list[list[Point]] = []
         for each in run:
             if each is None:
-                return broken(say("MLflow did not tell the points of {metric} in time.", metric=Name(query.query)))
+                return error_answer(say("MLflow did not tell the points of {metric} in time.", metric=Name(query.query)))
             if isinstance(each, RegistrarError):
-                return broken(each.sentence)
-            told.append(_within(query, each))
-        points += told[0] if query.of is None else joined(*told)
+                return error_answer(each.sentence)
+            told.append(_in_span(query, each))
+        points += told[0] if query.of is None else join_counts(*told)
         lone += told[0]
     if query.of is not None and lone and not points:
         return Answer(
-            outcome=Outcome.NO_DATA,
+            outcome=CheckOutcome.NO_DATA,
             why=say(
                 "{count} and {of} were never logged at the same time. Log both with one call of log_metrics.",
                 count=Name(query.query),
@@ -133,11 +133,11 @@ def _merged(query: Query, runs: Collection[list[list[Point] | RegistrarError | N
     return Answer(points=points)
 
 
-def _within(query: Query, points: Collection[Point]) -> list[Point]:
+def _in_span(query: Query, points: Collection[Point]) -> list[Point]:
     return [point for point in points if query.since < point[0] <= query.until]
 
 
-def open_mlflow(name: str, source: Source, parts: Parts) -> MlflowSource | LiveMlflowSource:
+def open_mlflow(name: str, source: Source, dependencies: SourceDependencies) -> MlflowSource | LiveMlflowSource:
     """Return a source of the type `mlflow`. Raises Misconfigured."""
     check_options(name, source, ["live"])
-    return LiveMlflowSource(parts.registry) if switch(name, source, "live") else MlflowSource(parts.registry)
+    return LiveMlflowSource(dependencies.registry) if bool_option(name, source, "live") else MlflowSource(dependencies.registry)

@@ -10,40 +10,40 @@ from importlib.metadata import EntryPoint, entry_points
 from threading import Lock
 
 from bot.domain.core.errors import Misconfigured
-from bot.domain.core.sentence import Code, Say, clean, say, short
+from bot.domain.core.sentence import Code, Sentence, sanitize_text, say, truncate
 from bot.domain.monitoring.readings import Answer
 from bot.domain.policy.policy import Policy, Source
 from bot.ports import MetricSource, Query
-from bot.sources import Parts
+from bot.sources import SourceDependencies
 from bot.sources.mlflow import open_mlflow
 from bot.sources.prometheus import open_prometheus
-from bot.sources.push import KEPT, keep_of, open_push, wants_signature
+from bot.sources.push import DEFAULT_RETENTION, retention_of, open_push, requires_signature
 
 log = logging.getLogger(__name__)
 
-GROUP = "registrar.sources"
+ENTRY_POINT_GROUP = "registrar.sources"
 
-Opener = Callable[[str, Source, Parts], MetricSource]
+SourceOpener = Callable[[str, Source, SourceDependencies], MetricSource]
 
 # A checkout that was not installed has no entry points.
-OURS: dict[str, Opener] = {"push": open_push, "mlflow": open_mlflow, "prometheus": open_prometheus}
+BUILT_IN_OPENERS: dict[str, SourceOpener] = {"push": open_push, "mlflow": open_mlflow, "prometheus": open_prometheus}
 
 
 def open_source(
-    name: str, source: Source, parts: Parts, *, plugins: Callable[[], Iterable[EntryPoint]] | None = None
+    name: str, source: Source, dependencies: SourceDependencies, *, plugins: Callable[[], Iterable[EntryPoint]] | None = None
 ) -> MetricSource:
     """Return the source that the policy calls `name`.
 
     Raises Misconfigured for a type that nobody brings, for options that are wrong, and for a plug-in that fails.
     """
-    opener = OURS.get(source.type)
+    opener = BUILT_IN_OPENERS.get(source.type)
     if opener:
-        return opener(name, source, parts)
-    found = {one.name: one for one in (plugins() if plugins else entry_points(group=GROUP))}
+        return opener(name, source, dependencies)
+    found = {one.name: one for one in (plugins() if plugins else entry_points(group=ENTRY_POINT_GROUP))}
     if source.type not in found:
-        raise Misconfigured(_unknown_type(name, source.type, sorted({*found, *OURS})))
+        raise Misconfigured(_unknown_type(name, source.type, sorted({*found, *BUILT_IN_OPENERS})))
     try:
-        made: MetricSource = found[source.type].load()(name, source, parts)
+        made: MetricSource = found[source.type].load()(name, source, dependencies)
     except Misconfigured:
         raise
     except Exception as error:  # another's code: whatever it raises, only its own monitors may feel it
@@ -53,35 +53,35 @@ def open_source(
                 where=Code(f"sources.{name}.type"),
                 type=Code(source.type),
                 error=type(error).__name__,
-                why=short(clean(str(error)), 200),
+                why=truncate(sanitize_text(str(error)), 200),
             )
         ) from error
     return made
 
 
-def _unknown_type(name: str, kind: str, known: list[str]) -> Say:
-    near = difflib.get_close_matches(kind, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"types are: {', '.join(known)}."
+def _unknown_type(name: str, kind: str, known_types: list[str]) -> Sentence:
+    near = difflib.get_close_matches(kind, known_types, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"types are: {', '.join(known_types)}."
     return say(
         "{where}: there is no type {type}; {hint}",
         where=Code(f"sources.{name}.type"),
-        type=Code(short(clean(kind), 100)),
+        type=Code(truncate(sanitize_text(kind), 100)),
         hint=hint,
     )
 
 
-class Sources:
+class MetricSources:
     """The sources of the policy that holds, each opened when it is asked first, and anew when its words change."""
 
-    def __init__(self, policy: Callable[[], Policy], parts: Parts) -> None:
+    def __init__(self, policy: Callable[[], Policy], dependencies: SourceDependencies) -> None:
         self._policy = policy
-        self._parts = parts
-        self._open: dict[str, tuple[Source, MetricSource]] = {}
+        self._dependencies = dependencies
+        self._opened: dict[str, tuple[Source, MetricSource]] = {}
         self._lock = Lock()
 
     def read(self, name: str, queries: Sequence[Query]) -> list[Answer]:
         """Return an answer to each query, in order. Raises Misconfigured, and what the source raises."""
-        answers = list(self._source(name).read(queries))
+        answers = list(self._get(name).read(queries))
         if len(answers) != len(queries):
             raise Misconfigured(
                 say(
@@ -95,24 +95,24 @@ class Sources:
 
     def history(self, name: str, query: Query, step: timedelta) -> Answer:
         """Return what the source still knows. Raises Misconfigured, and what the source raises."""
-        return self._source(name).history(query, step)
+        return self._get(name).history(query, step)
 
-    def keep(self) -> timedelta:
+    def retention(self) -> timedelta:
         """Return how long pushed readings are kept: the longest that a push source names, else 35 days."""
-        named = [keep_of(name, one) for name, one in self._policy().sources.items() if one.type == "push"]
-        return max(named, default=KEPT)
+        named = [retention_of(name, one) for name, one in self._policy().sources.items() if one.type == "push"]
+        return max(named, default=DEFAULT_RETENTION)
 
-    def takes(self, name: str) -> bool | None:
+    def requires_signature(self, name: str) -> bool | None:
         """Tell whether pushed readings of this source have to be signed; None where it is no push source."""
         source = self._policy().source(name)
-        return wants_signature(name, source) if source and source.type == "push" else None
+        return requires_signature(name, source) if source and source.type == "push" else None
 
-    def faults(self) -> list[str]:
+    def config_errors(self) -> list[str]:
         """Return what is wrong with the sources that the policy names, each a sentence: for whoever starts the bot."""
         found = []
         for name in self._policy().sources:
             try:
-                self._source(name)
+                self._get(name)
             except Misconfigured as error:
                 found.append(str(error.sentence))
         return found
@@ -120,29 +120,29 @@ class Sources:
     def close(self) -> None:
         """Let go of every connection."""
         with self._lock:
-            opened = list(self._open.values())
-            self._open.clear()
+            opened = list(self._opened.values())
+            self._opened.clear()
         for _, source in opened:
             _close(source)
 
-    def _source(self, name: str) -> MetricSource:
+    def _get(self, name: str) -> MetricSource:
         wanted = self._policy().source(name)
         with self._lock:
-            known = self._open.get(name)
+            known = self._opened.get(name)
         if known and known[0] == wanted:
             return known[1]
         if wanted is None:
-            self._put(name, None)
-            raise Misconfigured(say("The policy has no source {name}.", name=Code(short(clean(name), 100))))
-        made = open_source(name, wanted, self._parts)  # not under the lock: a plug-in may take long, and only its own
-        self._put(name, (wanted, made))
+            self._replace(name, None)
+            raise Misconfigured(say("The policy has no source {name}.", name=Code(truncate(sanitize_text(name), 100))))
+        made = open_source(name, wanted, self._dependencies)  # not under the lock: a plug-in may take long, and only its own
+        self._replace(name, (wanted, made))
         return made
 
-    def _put(self, name: str, opened: tuple[Source, MetricSource] | None) -> None:
+    def _replace(self, name: str, opened: tuple[Source, MetricSource] | None) -> None:
         with self._lock:
-            before = self._open.pop(name, None)
+            before = self._opened.pop(name, None)
             if opened:
-                self._open[name] = opened
+                self._opened[name] = opened
         if before:
             _close(before[1])
 

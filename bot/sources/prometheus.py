@@ -16,20 +16,20 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 
 from bot.domain.core.errors import Misconfigured
-from bot.domain.core.sentence import Code, clean, say, short
-from bot.domain.monitoring.readings import Answer, Outcome
+from bot.domain.core.sentence import Code, sanitize_text, say, truncate
+from bot.domain.monitoring.readings import Answer, CheckOutcome
 from bot.domain.policy.policy import Source
 from bot.ports import Query
-from bot.sources import Parts, broken, check_options, joined, wrong_option
-from bot.sources.prometheus_answers import POINTS_MOST, answer_of, too_long
+from bot.sources import SourceDependencies, error_answer, check_options, join_counts, wrong_option
+from bot.sources.prometheus_answers import MAX_POINTS, parse_answer, too_long_answer
 
-AT_ONCE = 4  # queries that are under way together
-BODY_MOST = 10_000_000  # bytes of an answer
-LATE = 0.25  # seconds that we wait beyond the time limit for an answer that says more than that it is over
+MAX_CONNECTIONS = 4  # queries that are under way together
+MAX_BODY_BYTES = 10_000_000  # bytes of an answer
+GRACE_SECONDS = 0.25  # seconds that we wait beyond the time limit for an answer that says more than that it is over
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _PrometheusRequest:
     """What is sent: the same of two queries is sent once."""
 
     path: str
@@ -63,9 +63,9 @@ class PrometheusSource:
             trust_env=False,
             verify=ssl.create_default_context() if parts.scheme == "https" else False,
             headers={"Accept-Encoding": "identity", **({"Authorization": f"Bearer {token}"} if token else {})},
-            limits=httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE),
+            limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
         )
-        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"source-{name}")
+        self._pool = ThreadPoolExecutor(MAX_CONNECTIONS, thread_name_prefix=f"source-{name}")
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -74,103 +74,103 @@ class PrometheusSource:
 
     def read(self, queries: Sequence[Query]) -> list[Answer]:
         """Return what each query comes to at its `until`; the same PromQL is asked once, a few at a time."""
-        return self._ask([(query, [_instant(query, text) for text in _texts(query)]) for query in queries])
+        return self._run_queries([(query, [_instant_request(query, text) for text in _promql_texts(query)]) for query in queries])
 
     def history(self, query: Query, step: timedelta) -> Answer:
         """Return one figure every `step` after `since`, fewer where that would be more than 11,000."""
-        answer = self._ask([(query, [_range(query, text, step) for text in _texts(query)])])[0]
+        answer = self._run_queries([(query, [_range_request(query, text, step) for text in _promql_texts(query)])])[0]
         return replace(answer, points=[point for point in answer.points if point[0] > query.since])
 
-    def _ask(self, wanted: Sequence[tuple[Query, Sequence[_Asked]]]) -> list[Answer]:
+    def _run_queries(self, requests_by_query: Sequence[tuple[Query, Sequence[_PrometheusRequest]]]) -> list[Answer]:
         began = time.monotonic()
-        limits: dict[_Asked, float] = {}
-        for query, both in wanted:
+        limits: dict[_PrometheusRequest, float] = {}
+        for query, both in requests_by_query:
             for asked in both:
                 limits[asked] = max(limits.get(asked, 0.0), query.timeout.total_seconds())
-        under_way = {asked: self._pool.submit(self._get, asked, began + limit) for asked, limit in limits.items()}
-        wait(under_way.values(), timeout=max(limits.values(), default=0.0) + LATE)
-        return [_counted([self._answer(under_way[asked]) for asked in both]) for _, both in wanted]
+        under_way = {asked: self._pool.submit(self._fetch, asked, began + limit) for asked, limit in limits.items()}
+        wait(under_way.values(), timeout=max(limits.values(), default=0.0) + GRACE_SECONDS)
+        return [_combine_answers([self._result_of(under_way[asked]) for asked in both]) for _, both in requests_by_query]
 
-    def _answer(self, under_way: Future[Answer]) -> Answer:
-        return under_way.result() if under_way.done() and not under_way.cancelled() else self._silent()
+    def _result_of(self, future: Future[Answer]) -> Answer:
+        return future.result() if future.done() and not future.cancelled() else self._timeout_answer()
 
-    def _get(self, asked: _Asked, until: float) -> Answer:
+    def _fetch(self, request: _PrometheusRequest, until: float) -> Answer:
         left = until - time.monotonic()
         if left <= 0:
-            return self._silent()
+            return self._timeout_answer()
         try:
-            with self._client.stream("GET", asked.path, params=asked.params, timeout=left) as response:
-                body = _read(response, until)
+            with self._client.stream("GET", request.path, params=request.params, timeout=left) as response:
+                body = _read_body(response, until)
         except (httpx.TimeoutException, TimeoutError):
-            return self._silent()
+            return self._timeout_answer()
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, RuntimeError, ValueError) as error:
-            return broken(say("Prometheus at {url} cannot be asked ({why}).", url=Code(self.address), why=_kind(error)))
-        return too_long(self.address) if body is None else answer_of(response.status_code, body, self.address)
+            return error_answer(say("Prometheus at {url} cannot be asked ({why}).", url=Code(self.address), why=_error_kind(error)))
+        return too_long_answer(self.address) if body is None else parse_answer(response.status_code, body, self.address)
 
-    def _silent(self) -> Answer:
-        return broken(say("Prometheus at {url} did not answer in time.", url=Code(self.address)))
+    def _timeout_answer(self) -> Answer:
+        return error_answer(say("Prometheus at {url} did not answer in time.", url=Code(self.address)))
 
 
-def _read(response: httpx.Response, until: float) -> bytes | None:
+def _read_body(response: httpx.Response, until: float) -> bytes | None:
     """Return the body, or None for one that is too long. Raises TimeoutError for one that drips."""
     body = bytearray()
     for chunk in response.iter_raw():
         body += chunk
-        if len(body) > BODY_MOST:
+        if len(body) > MAX_BODY_BYTES:
             return None
         if time.monotonic() > until:
             raise TimeoutError
     return bytes(body)
 
 
-def _kind(error: Exception) -> str:
+def _error_kind(error: Exception) -> str:
     """Return what went wrong in a word: the error's own text may hold anything."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
     return "connection refused" if "refused" in str(error) else words
 
 
-def _texts(query: Query) -> list[str]:
+def _promql_texts(query: Query) -> list[str]:
     """Return the PromQL to run: one query, or two for counts (count and total)."""
-    return [filled(text, query) for text in (query.query, query.of) if text is not None]
+    return [fill_placeholders(text, query) for text in (query.query, query.of) if text is not None]
 
 
-def _counted(answers: Sequence[Answer]) -> Answer:
+def _combine_answers(answers: Sequence[Answer]) -> Answer:
     """Return one answer as it is, or two joined as counts."""
-    failed = next((one for one in answers if one.outcome is not Outcome.OK), None)
+    failed = next((one for one in answers if one.outcome is not CheckOutcome.OK), None)
     if failed is not None or len(answers) == 1:
         return failed or answers[0]
-    return Answer(points=joined(answers[0].points, answers[1].points))
+    return Answer(points=join_counts(answers[0].points, answers[1].points))
 
 
-def _instant(query: Query, promql: str) -> _Asked:
-    at = _moment(query.until)
-    return _Asked("/api/v1/query", promql, at, at)
+def _instant_request(query: Query, promql: str) -> _PrometheusRequest:
+    at = _to_timestamp(query.until)
+    return _PrometheusRequest("/api/v1/query", promql, at, at)
 
 
-def _range(query: Query, promql: str, step: timedelta) -> _Asked:
-    start, end = _moment(query.since), _moment(query.until)
-    least = math.ceil((end - start) / (POINTS_MOST - 1))
-    return _Asked("/api/v1/query_range", promql, start, end, max(step.total_seconds(), least, 1.0))
+def _range_request(query: Query, promql: str, step: timedelta) -> _PrometheusRequest:
+    start, end = _to_timestamp(query.since), _to_timestamp(query.until)
+    least = math.ceil((end - start) / (MAX_POINTS - 1))
+    return _PrometheusRequest("/api/v1/query_range", promql, start, end, max(step.total_seconds(), least, 1.0))
 
 
-def _moment(at: datetime) -> float:
+def _to_timestamp(at: datetime) -> float:
     return math.floor(at.timestamp() * 1000) / 1000  # never after the query's end
 
 
-_TEXT = re.compile(r'"(?:\\.|[^"\\])*"|' + r"'(?:\\.|[^'\\])*'|`[^`]*`", re.DOTALL)
+_QUOTED_TEXT = re.compile(r'"(?:\\.|[^"\\])*"|' + r"'(?:\\.|[^'\\])*'|`[^`]*`", re.DOTALL)
 
 
-def filled(promql: str, query: Query) -> str:
+def fill_placeholders(promql: str, query: Query) -> str:
     r"""Return PromQL with `$model` and `$version` filled in, within its texts in quotes and nowhere else.
 
     A model's name may hold anything: what could end the text is written as `\x22`.
     """
     name = "".join(rf"\x{ord(one):02x}" if one in "\\\"'`" or ord(one) < 32 else one for one in query.model)
     values = {"model": name, "version": str(query.version)}
-    return _TEXT.sub(lambda text: Template(text[0]).safe_substitute(values), promql)
+    return _QUOTED_TEXT.sub(lambda text: Template(text[0]).safe_substitute(values), promql)
 
 
-def open_prometheus(name: str, source: Source, parts: Parts) -> PrometheusSource:
+def open_prometheus(name: str, source: Source, dependencies: SourceDependencies) -> PrometheusSource:
     """Return a source of the type `prometheus`. Raises Misconfigured."""
     check_options(name, source, ["url", "token_env"])
     url = source.url or ""
@@ -180,20 +180,20 @@ def open_prometheus(name: str, source: Source, parts: Parts) -> PrometheusSource
         fits = False
     if not fits:
         raise wrong_option(name, "url", "must be Prometheus's address, such as http://prometheus:9090.")
-    return PrometheusSource(url, token=_token(name, source, parts), name=name)
+    return PrometheusSource(url, token=_read_token(name, source, dependencies), name=name)
 
 
-def _token(name: str, source: Source, parts: Parts) -> str | None:
+def _read_token(name: str, source: Source, dependencies: SourceDependencies) -> str | None:
     variable = source.options.get("token_env")
     if variable is None:
         return None
-    token = parts.environ.get(str(variable), "").strip()
+    token = dependencies.environ.get(str(variable), "").strip()
     if not token or not token.isascii() or not token.isprintable():
         raise Misconfigured(
             say(
                 "{where}: the environment has no token in {variable}.",
                 where=Code(f"sources.{name}.token_env"),
-                variable=Code(short(clean(str(variable)), 100)),
+                variable=Code(truncate(sanitize_text(str(variable)), 100)),
             )
         )
     return token

@@ -7,90 +7,90 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from bot.domain.core.sentence import Code, Say, clean, say, short
+from bot.domain.core.sentence import Code, Sentence, sanitize_text, say, truncate
 from bot.domain.monitoring.readings import Answer, Point
-from bot.sources import broken
+from bot.sources import error_answer
 
-POINTS_MOST = 11_000  # of a series: Prometheus refuses more
-_SAID_MOST = 200  # characters of its own message
-_SUGGESTED = Code("sum(…)")
+MAX_POINTS = 11_000  # of a series: Prometheus refuses more
+_MAX_MESSAGE_LENGTH = 200  # characters of its own message
+_SUGGESTED_QUERY = Code("sum(…)")
 
 
-class _OtherShapeError(Exception):
+class _UnexpectedShapeError(Exception):
     """The answer is none of Prometheus's API."""
 
 
-def answer_of(status: int, body: bytes, address: str) -> Answer:
+def parse_answer(status: int, body: bytes, address: str) -> Answer:
     """Return what an answer says. Never raises."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
         data = None
     if status != 200:
-        return broken(_refusal(status, data, address))
+        return error_answer(_error_sentence(status, data, address))
     try:
-        return _told(data)
-    except _OtherShapeError:
-        return broken(say("What answers at {url} does not answer like Prometheus.", url=Code(address)))
+        return _parse_data(data)
+    except _UnexpectedShapeError:
+        return error_answer(say("What answers at {url} does not answer like Prometheus.", url=Code(address)))
 
 
-def too_long(address: str) -> Answer:
+def too_long_answer(address: str) -> Answer:
     """Return the answer where Prometheus said more than we read."""
-    return broken(say("Prometheus at {url} answered more than is read.", url=Code(address)))
+    return error_answer(say("Prometheus at {url} answered more than is read.", url=Code(address)))
 
 
-def _told(data: Any) -> Answer:
+def _parse_data(data: Any) -> Answer:
     if not isinstance(data, dict) or data.get("status") != "success" or not isinstance(data.get("data"), dict):
-        raise _OtherShapeError
+        raise _UnexpectedShapeError
     kind, result = data["data"].get("resultType"), data["data"].get("result")
     if not isinstance(result, list):
-        raise _OtherShapeError
+        raise _UnexpectedShapeError
     if kind == "scalar":
-        return Answer(points=_points([result]))
+        return Answer(points=_parse_points([result]))
     if kind == "string":
-        return broken(say("A configuration error: the query gives a text, and no number."))
+        return error_answer(say("A configuration error: the query gives a text, and no number."))
     if kind not in {"vector", "matrix"}:
-        raise _OtherShapeError
+        raise _UnexpectedShapeError
     if len(result) > 1:
-        return broken(
+        return error_answer(
             say(
                 "A configuration error: {n} series; write {sum} or so, that there is one.",
                 n=len(result),
-                sum=_SUGGESTED,
+                sum=_SUGGESTED_QUERY,
             )
         )
-    return Answer(points=[point for series in result for point in _series(kind, series)])
+    return Answer(points=[point for series in result for point in _parse_series(kind, series)])
 
 
-def _series(kind: str, series: Any) -> list[Point]:
+def _parse_series(kind: str, series: Any) -> list[Point]:
     found = series.get("value" if kind == "vector" else "values") if isinstance(series, dict) else None
     if not isinstance(found, list):
-        raise _OtherShapeError
-    return _points([found] if kind == "vector" else found)
+        raise _UnexpectedShapeError
+    return _parse_points([found] if kind == "vector" else found)
 
 
-def _points(pairs: Sequence[Any]) -> list[Point]:
+def _parse_points(pairs: Sequence[Any]) -> list[Point]:
     """Return the points; a figure that is NaN or infinite stays so: it is no data, and no error."""
     try:
-        return [(datetime.fromtimestamp(_time(at), UTC), float(_text(value))) for at, value in pairs]
+        return [(datetime.fromtimestamp(_parse_time(at), UTC), float(_parse_figure(value))) for at, value in pairs]
     except (TypeError, ValueError, OverflowError, OSError) as error:
-        raise _OtherShapeError from error
+        raise _UnexpectedShapeError from error
 
 
-def _time(at: Any) -> float:
+def _parse_time(at: Any) -> float:
     if isinstance(at, bool) or not isinstance(at, int | float):
         raise TypeError("a time is a number")
     return at
 
 
-def _text(value: Any) -> str:
+def _parse_figure(value: Any) -> str:
     if not isinstance(value, str) or "_" in value:  # which Python takes for a number's
         raise TypeError("a figure is a text")
     return value
 
 
-def _refusal(status: int, data: Any, address: str) -> Say:
-    url, said = Code(address), _said(data)
+def _error_sentence(status: int, data: Any, address: str) -> Sentence:
+    url, said = Code(address), _error_message(data)
     if status in {401, 403}:
         return say(
             "Prometheus at {url} does not let us in ({status}); see {key}.",
@@ -111,8 +111,8 @@ def _refusal(status: int, data: Any, address: str) -> Say:
     return say("What answers at {url} gave the status {status}.", url=url, status=status)
 
 
-def _said(data: Any) -> str:
+def _error_message(data: Any) -> str:
     """Return Prometheus's own message, if this is one."""
     if not isinstance(data, dict) or data.get("status") != "error" or not isinstance(data.get("error"), str):
         return ""
-    return short(clean(data["error"]), _SAID_MOST)
+    return truncate(sanitize_text(data["error"]), _MAX_MESSAGE_LENGTH)

@@ -7,14 +7,14 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from bot.domain.core.durations import parse_duration
-from bot.domain.monitoring.readings import Answer, Counts, Point, Pushed
+from bot.domain.monitoring.readings import Answer, CountPoint, Point, PushedReading
 from bot.domain.policy.policy import Source
-from bot.ports import Ledger, Query, Reading
-from bot.sources import Parts, check_options, switch, wrong_option
+from bot.ports import Ledger, Query, LedgerReader
+from bot.sources import SourceDependencies, check_options, bool_option, wrong_option
 
-KEPT = timedelta(days=35)  # how long readings stay, where the policy says nothing: five weeks of the same hours
-SHORTEST = timedelta(hours=1)
-ALIKE = timedelta(minutes=5)
+DEFAULT_RETENTION = timedelta(days=35)  # how long readings stay, where the policy says nothing: five weeks of the same hours
+MIN_RETENTION = timedelta(hours=1)
+GROUPING_TOLERANCE = timedelta(minutes=5)
 
 
 class PushSource:
@@ -28,7 +28,7 @@ class PushSource:
         """Return the readings of each query, all from one reading of the ledger. Raises LedgerUnavailable."""
         answers: dict[Query, Answer] = {}
         with self._ledger.read() as reading:
-            for some in _alike(set(queries)):
+            for some in _group_by_start(set(queries)):
                 answers |= {query: Answer(points=points) for query, points in self._read(reading, some).items()}
         return [answers[query] for query in queries]
 
@@ -36,56 +36,56 @@ class PushSource:
         """Return the readings of every version: of each moment the first, of each `step` the last."""
         with self._ledger.read() as reading:
             pushed = reading.readings(self._name, [(query.model, query.query)], since=query.since, until=query.until)
-        return Answer(points=list({(one.at - query.since) // step: _point(one) for one in pushed}.values()))
+        return Answer(points=list({(one.at - query.since) // step: _to_point(one) for one in pushed}.values()))
 
-    def _read(self, reading: Reading, queries: Sequence[Query]) -> dict[Query, list[Point | Counts]]:
+    def _read(self, reader: LedgerReader, queries: Sequence[Query]) -> dict[Query, list[Point | CountPoint]]:
         """Return the readings of queries that begin at about the same time: with one question for all of them."""
         since, until = min(one.since for one in queries), max(one.until for one in queries)
-        found: dict[tuple[str, str], list[Pushed]] = defaultdict(list)
+        found: dict[tuple[str, str], list[PushedReading]] = defaultdict(list)
         asked = {(one.model, one.query) for one in queries}
-        for pushed in reading.readings(self._name, sorted(asked), since=since, until=until):
+        for pushed in reader.readings(self._name, sorted(asked), since=since, until=until):
             found[pushed.model, pushed.metric].append(pushed)
-        return {query: _points(query, found[query.model, query.query]) for query in queries}
+        return {query: _matching_points(query, found[query.model, query.query]) for query in queries}
 
 
-def _points(query: Query, pushed: Sequence[Pushed]) -> list[Point | Counts]:
+def _matching_points(query: Query, pushed: Sequence[PushedReading]) -> list[Point | CountPoint]:
     mine = {0, query.version}
-    return [_point(one) for one in pushed if query.since < one.at <= query.until and one.version in mine]
+    return [_to_point(one) for one in pushed if query.since < one.at <= query.until and one.version in mine]
 
 
-def _point(pushed: Pushed) -> Point | Counts:
+def _to_point(pushed: PushedReading) -> Point | CountPoint:
     return (pushed.at, pushed.value) if pushed.total is None else (pushed.at, pushed.value, pushed.total)
 
 
-def _alike(queries: Collection[Query]) -> list[list[Query]]:
+def _group_by_start(queries: Collection[Query]) -> list[list[Query]]:
     """Return the queries in groups that begin at about the same time: one from long ago would make all others long."""
     groups: list[list[Query]] = []
     for query in sorted(queries, key=lambda one: one.since):
-        if not groups or query.since - groups[-1][0].since > ALIKE:
+        if not groups or query.since - groups[-1][0].since > GROUPING_TOLERANCE:
             groups.append([])
         groups[-1].append(query)
     return groups
 
 
-def open_push(name: str, source: Source, parts: Parts) -> PushSource:
+def open_push(name: str, source: Source, dependencies: SourceDependencies) -> PushSource:
     """Return a source of the type `push`. Raises Misconfigured."""
     check_options(name, source, ["keep", "require_signature"])
-    keep_of(name, source)
-    wants_signature(name, source)
-    return PushSource(parts.ledger, name)
+    retention_of(name, source)
+    requires_signature(name, source)
+    return PushSource(dependencies.ledger, name)
 
 
-def keep_of(name: str, source: Source) -> timedelta:
+def retention_of(name: str, source: Source) -> timedelta:
     """Return how long the readings of a push source are kept. Raises Misconfigured."""
     try:
-        kept = parse_duration(source.options.get("keep", KEPT))
+        kept = parse_duration(source.options.get("keep", DEFAULT_RETENTION))
     except ValueError:
         raise wrong_option(name, "keep", "is no duration; write one like 12h or 35d.") from None
-    if kept < SHORTEST:
+    if kept < MIN_RETENTION:
         raise wrong_option(name, "keep", "is shorter than an hour.")
     return kept
 
 
-def wants_signature(name: str, source: Source) -> bool:
+def requires_signature(name: str, source: Source) -> bool:
     """Tell whether a push source takes signed readings only. Raises Misconfigured."""
-    return switch(name, source, "require_signature")
+    return bool_option(name, source, "require_signature")

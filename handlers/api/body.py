@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import Request
 
-BODY_MOST = 1_000_000  # bytes; Slack's largest payload holds a view of 250 kB
+MAX_BODY_BYTES = 1_000_000  # bytes; Slack's largest payload holds a view of 250 kB
 
 
 async def read_body(request: Request) -> bytes | None:
@@ -12,6 +12,6 @@ async def read_body(request: Request) -> bytes | None:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > BODY_MOST:
+        if len(body) > MAX_BODY_BYTES:
             return None
     return bytes(body)

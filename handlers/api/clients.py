@@ -12,15 +12,15 @@ from pathlib import Path
 
 from bot.domain.core import signing
 from bot.domain.core.actors import Client
-from bot.domain.core.sentence import Code, Say, say
+from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.policy.policy import ApiClient, Policy
 
-FRESH = 300  # seconds for which a signature is good, before and after its time
-_TOKEN_MOST = 10_000  # bytes of a file with a token
+SIGNATURE_SECONDS = 300  # seconds for which a signature is good, before and after its time
+_MAX_TOKEN_BYTES = 10_000  # bytes of a file with a token
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class AuthenticatedClient:
     """A caller that proved who it is."""
 
     client: Client
@@ -29,22 +29,22 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Stranger:
+class AuthenticationFailure:
     """A caller that did not, and why."""
 
-    why: Say
+    why: Sentence
 
 
-def caller(
+def authenticate(
     headers: Mapping[str, str], body: bytes, policy: Policy, environ: Mapping[str, str], now: datetime
-) -> Known | Stranger:
+) -> AuthenticatedClient | AuthenticationFailure:
     """Return who calls.
 
     A bearer token names the client and proves it. Where there is a signature it has to hold, with the client's token
     as the secret; alone it proves the one client whose token it holds with.
     """
     if not policy.clients:
-        return Stranger(
+        return AuthenticationFailure(
             say(
                 "The policy names no clients; add one under {key}, with a token and {may}.",
                 key=Code("clients"),
@@ -53,21 +53,21 @@ def caller(
         )
     tokens = dict(_tokens(policy, environ))
     signature = _signature(headers, body, now)
-    if isinstance(signature, Stranger):
+    if isinstance(signature, AuthenticationFailure):
         return signature
     bearer = headers.get("authorization")
     if bearer is None and signature is None:
-        return Stranger(say("Send {header} with the token of a client.", header=Code("Authorization: Bearer …")))
-    matching = [name for name, token in tokens.items() if (bearer is None or _is_bearer(bearer, token))]
+        return AuthenticationFailure(say("Send {header} with the token of a client.", header=Code("Authorization: Bearer …")))
+    matching = [name for name, token in tokens.items() if (bearer is None or _matches_bearer(bearer, token))]
     if bearer is not None and not matching:
-        return Stranger(say("This token is that of no client."))
+        return AuthenticationFailure(say("This token is that of no client."))
     if signature is not None:
-        matching = [name for name in matching if _holds(signature, body, tokens[name])]
+        matching = [name for name in matching if _verify_signature(signature, body, tokens[name])]
     if len(matching) > 1:
-        return Stranger(say("Several clients have this token; give each its own."))
+        return AuthenticationFailure(say("Several clients have this token; give each its own."))
     if not matching:
-        return Stranger(say("The signature does not hold."))
-    return Known(Client(matching[0]), policy.clients[matching[0]], signature is not None)
+        return AuthenticationFailure(say("The signature does not hold."))
+    return AuthenticatedClient(Client(matching[0]), policy.clients[matching[0]], signature is not None)
 
 
 def _tokens(policy: Policy, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -84,12 +84,12 @@ def _token(client: ApiClient, environ: Mapping[str, str]) -> str:
         return ""
     try:
         with Path(client.token_file).open("rb") as file:
-            return file.read(_TOKEN_MOST).decode().strip()
+            return file.read(_MAX_TOKEN_BYTES).decode().strip()
     except (OSError, ValueError):
         return ""
 
 
-def _is_bearer(header: str, token: str) -> bool:
+def _matches_bearer(header: str, token: str) -> bool:
     """Compare in a time that tells nothing of the token, not even its length."""
     scheme, _, sent = header.partition(" ")
     same = hmac.compare_digest(_digest(sent.strip()), _digest(token))
@@ -106,7 +106,7 @@ class _Signature:
     value: str
 
 
-def _signature(headers: Mapping[str, str], body: bytes, now: datetime) -> _Signature | Stranger | None:
+def _signature(headers: Mapping[str, str], body: bytes, now: datetime) -> _Signature | AuthenticationFailure | None:
     timestamp, value = headers.get("x-registrar-timestamp"), headers.get("x-registrar-signature")
     if timestamp is None and value is None:
         return None
@@ -116,11 +116,11 @@ def _signature(headers: Mapping[str, str], body: bytes, now: datetime) -> _Signa
             timestamp=Code("X-Registrar-Timestamp"),
             signature=Code("X-Registrar-Signature: v1=…"),
         )
-        return Stranger(why)
-    if abs(now.timestamp() - int(timestamp or 0)) > FRESH:
-        return Stranger(say("The signature is older than {n} seconds, or from the future.", n=FRESH))
+        return AuthenticationFailure(why)
+    if abs(now.timestamp() - int(timestamp or 0)) > SIGNATURE_SECONDS:
+        return AuthenticationFailure(say("The signature is older than {n} seconds, or from the future.", n=SIGNATURE_SECONDS))
     return _Signature(timestamp or "", (value or "").lower())
 
 
-def _holds(signature: _Signature, body: bytes, token: str) -> bool:
-    return hmac.compare_digest(signing.signature(token, signature.timestamp, body), signature.value)
+def _verify_signature(signature: _Signature, body: bytes, token: str) -> bool:
+    return hmac.compare_digest(signing.sign_body(token, signature.timestamp, body), signature.value)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:  # pandas takes a second, and the help needs none
 
 
 # What the HTTP API answers as well (handlers/api/documents.py makes them).
-REQUEST = {
+REQUEST_KEYS = {
     "id": "the short id: it stands on the card, and /model approve takes it",
     "state": "asked, then pending, approved, executing; at the end done, rejected, cancelled, expired, stale, failed "
     "or refused",
@@ -40,7 +40,7 @@ REQUEST = {
 }
 
 
-VERSION = {
+VERSION_KEYS = {
     "model": "the model's name",
     "version": "the new version's number",
     "semver": "its semver",

@@ -12,13 +12,13 @@ from functools import partial
 from typing import Any
 
 from bot import logging_context
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.commands.base import Command
 from bot.domain.commands.changes import Register
-from bot.domain.commands.parser import build
+from bot.domain.commands.parser import build_command
 from bot.domain.commands.requests import Cancel, Promote
 from bot.domain.core.actors import Client
-from bot.domain.core.ci_run import CiRun, parse_ci
+from bot.domain.core.ci_run import CiRun, parse_ci_run
 from bot.domain.core.errors import (
     AlreadyDecided,
     AlreadyOpen,
@@ -33,144 +33,144 @@ from bot.domain.core.errors import (
 )
 from bot.domain.core.sentence import Code, Name, say
 from bot.domain.policy.policy import Policy
-from bot.domain.registry.rollback_block import Bar, blocked
-from bot.ports import Ask, AskState, Ledger
+from bot.domain.registry.rollback_block import RollbackBlock, block_reason
+from bot.ports import QueuedCommand, QueuedCommandState, Ledger
 from bot.registrar import Registrar
-from bot.services.core.commands import AnotherAsk, Done, Origin
+from bot.services.core.commands import IdempotencyKeyReused, CommandResult, ClientContext
 from handlers.api import documents
-from handlers.api.calls import Answer, Call, Gate, Said, covers, key_of
-from handlers.api.clients import Known
-from handlers.api.request_bodies import CancelBody, CiBody, RequestBody, VersionBody, _parse
+from handlers.api.calls import ApiResponse, ApiCall, ApiAccess, ApiError, covers_model, idempotency_key
+from handlers.api.clients import AuthenticatedClient
+from handlers.api.request_bodies import CancelBody, CiBody, RequestBody, VersionBody, parse_body
 
-PATIENCE = 8.0  # seconds that a caller waits for MLflow; then it is told that what it asked for is written down
-TAG = Tag.API_REFUSED
+REGISTRY_TIMEOUT = 8.0  # seconds that a caller waits for MLflow; then it is told that what it asked for is written down
+REFUSAL_TAG = EventTag.API_REFUSED
 
 
-class Asking:
+class PromotionsEndpoint:
     """Lets programs ask."""
 
-    def __init__(self, registrar: Registrar, gate: Gate, patience: float = PATIENCE) -> None:
+    def __init__(self, registrar: Registrar, access: ApiAccess, timeout: float = REGISTRY_TIMEOUT) -> None:
         self._registrar = registrar
-        self._gate = gate
-        self._patience = patience
+        self._access = access
+        self._timeout = timeout
 
-    def blocks(self, call: Call, model: str) -> Answer:
+    def list_blocks(self, call: ApiCall, model: str) -> ApiResponse:
         """Answer which versions of a model are blocked, the oldest block first. Raises Said and LedgerUnavailable."""
-        who = self._gate.let_in(call, ("request", "read"), "ask which versions are blocked", TAG)
-        self._gate.check_covers(who, model, "ask about", call.address, TAG)
+        who = self._access.require_right(call, ("request", "read"), "ask which versions are blocked", REFUSAL_TAG)
+        self._access.require_model(who, model, "ask about", call.address, REFUSAL_TAG)
         with self._registrar.context.ledger.read() as reading:
-            return _found(200, {"model": model, "blocks": [_block(one) for one in reading.bars(model)]})
+            return _json_response(200, {"model": model, "blocks": [_block_document(one) for one in reading.rollback_blocks(model)]})
 
-    def ask(self, call: Call) -> Answer:
+    def open_request(self, call: ApiCall) -> ApiResponse:
         """Open a request, and answer how it stands. Raises Said and LedgerUnavailable."""
-        who = self._gate.let_in(call, ("request",), "ask", TAG)
-        body = _parse(RequestBody, call.body)
-        ask = self._write_down(call, who, body, lambda: _promotion(body), "ask for")
-        return self._answer(ask, lambda: documents.find(self._ledger, self._policy, ask.id))
+        who = self._access.require_right(call, ("request",), "ask", REFUSAL_TAG)
+        body = parse_body(RequestBody, call.body)
+        ask = self._enqueue(call, who, body, lambda: _promote_command(body), "ask for")
+        return self._execute_and_answer(ask, lambda: documents.find_document(self._ledger, self._policy, ask.id))
 
-    def register(self, call: Call) -> Answer:
+    def register_version(self, call: ApiCall) -> ApiResponse:
         """Make a version out of a run, and answer which. Raises Said and LedgerUnavailable."""
-        who = self._gate.let_in(call, ("request",), "ask", TAG)
-        body = _parse(VersionBody, call.body)
-        ask = self._write_down(call, who, body, lambda: _registration(body), "register versions of")
-        return self._answer(ask, lambda: self._version(ask.id))
+        who = self._access.require_right(call, ("request",), "ask", REFUSAL_TAG)
+        body = parse_body(VersionBody, call.body)
+        ask = self._enqueue(call, who, body, lambda: _register_command(body), "register versions of")
+        return self._execute_and_answer(ask, lambda: self._version_document(ask.id))
 
-    def look(self, call: Call, ask_id: str) -> Answer:
+    def show_request(self, call: ApiCall, request_id: str) -> ApiResponse:
         """Answer how a request stands: the client's own, or with `read` any of its models'.
 
         Raises Said and LedgerUnavailable.
         """
-        who = self._gate.let_in(call, ("request", "read"), "read requests", TAG)
-        self._readable(who, ask_id)
-        return _found(200, documents.find(self._ledger, self._policy, ask_id))
+        who = self._access.require_right(call, ("request", "read"), "read requests", REFUSAL_TAG)
+        self._require_readable(who, request_id)
+        return _json_response(200, documents.find_document(self._ledger, self._policy, request_id))
 
-    def cancel(self, call: Call, ask_id: str) -> Answer:
+    def cancel_request(self, call: ApiCall, request_id: str) -> ApiResponse:
         """Take back a request of the client's own, and answer how it stands. Raises Said and LedgerUnavailable."""
-        who = self._gate.let_in(call, ("request",), "ask", TAG)
-        ask, reason = self._own(who.client, ask_id), _reason(ask_id, _parse(CancelBody, call.body or b"{}"))
+        who = self._access.require_right(call, ("request",), "ask", REFUSAL_TAG)
+        ask, reason = self._require_own(who.client, request_id), _reason(request_id, parse_body(CancelBody, call.body or b"{}"))
         if ask.request is None:
-            ask = self._registrar.errands.call_off(who.client, ask_id, reason=reason, origin="api")
+            ask = self._registrar.command_queue.cancel(who.client, request_id, reason=reason, origin="api")
         if ask.request is not None:
             try:
-                self._registrar.requests.cancel(who.client, ask_id, reason=reason, origin="api")
+                self._registrar.requests.cancel(who.client, request_id, reason=reason, origin="api")
             except AlreadyDecided as error:
-                raise Said(409, error.sentence, kind="AlreadyDecided") from None
-            self._registrar.outbox_soon()
-        return _found(200, documents.find(self._ledger, self._policy, ask_id))
+                raise ApiError(409, error.sentence, kind="AlreadyDecided") from None
+            self._registrar.schedule_delivery()
+        return _json_response(200, documents.find_document(self._ledger, self._policy, request_id))
 
     # -- asking ----------------------------------------------------------------------------------------------------
 
-    def _write_down(
-        self, call: Call, who: Known, body: RequestBody | VersionBody, command: Callable[[], Command], doing: str
-    ) -> Ask:
+    def _enqueue(
+        self, call: ApiCall, caller: AuthenticatedClient, body: RequestBody | VersionBody, command: Callable[[], Command], action: str
+    ) -> QueuedCommand:
         """Return what was asked for, now or with the same key before."""
-        self._gate.check_covers(who, body.model, doing, call.address, TAG)
+        self._access.require_model(caller, body.model, action, call.address, REFUSAL_TAG)
         asked_for = body.model_dump_json(exclude={"ci"})  # the link to the CI run differs with each attempt of a job
         digest = hashlib.sha256(f"{type(body).__name__} {asked_for}".encode()).hexdigest()
         try:
-            outside = Origin(ci=_ci(body.ci), key=key_of(call.headers), digest=digest)
-            return self._registrar.errands.ask(who.client, command(), where="", origin="api", outside=outside)
-        except AnotherAsk:
-            raise Said(
+            outside = ClientContext(ci=_ci_run(body.ci), idempotency_key=idempotency_key(call.headers), digest=digest)
+            return self._registrar.command_queue.submit(caller.client, command(), channel="", origin="api", client=outside)
+        except IdempotencyKeyReused:
+            raise ApiError(
                 409, say("This {header} came with another body before.", header=Code("Idempotency-Key"))
             ) from None
         except RegistrarError as error:
-            raise _refused(error) from None
+            raise _refusal_error(error) from None
 
-    def _answer(self, ask: Ask, document: Callable[[], dict[str, Any]]) -> Answer:
+    def _execute_and_answer(self, queued_command: QueuedCommand, document: Callable[[], dict[str, Any]]) -> ApiResponse:
         """Have it done, unless it was before, and answer what came of it; a slow MLflow is not waited for."""
-        if ask.state is not AskState.WAITING:
-            return self._again(ask, document)
-        doing: Future[Done] = self._registrar.work.submit(logging_context.carried(partial(self._carry_out, ask)))
+        if queued_command.state is not QueuedCommandState.WAITING:
+            return self._answer_repeated_call(queued_command, document)
+        doing: Future[CommandResult] = self._registrar.worker_pool.submit(logging_context.with_context(partial(self._execute, queued_command)))
         try:
-            doing.result(self._patience)
+            doing.result(self._timeout)
         except (TookTooLong, Unreachable):
-            return _found(202, documents.of_ask(ask, self._policy) if _is_promotion(ask) else _waits(ask))
+            return _json_response(202, documents.command_document(queued_command, self._policy) if _is_promotion(queued_command) else _waiting_document(queued_command))
         except RegistrarError as error:
-            raise _refused(error, id=ask.id, **self._refusal(ask)) from None
-        return _found(201, document())
+            raise _refusal_error(error, id=queued_command.id, **self._refusal_fields(queued_command)) from None
+        return _json_response(201, document())
 
-    def _carry_out(self, ask: Ask) -> Done:
-        done = self._registrar.errands.carry_out(ask.id)
-        self._registrar.outbox_soon()
+    def _execute(self, queued_command: QueuedCommand) -> CommandResult:
+        done = self._registrar.command_queue.execute(queued_command.id)
+        self._registrar.schedule_delivery()
         return done
 
-    def _again(self, ask: Ask, document: Callable[[], dict[str, Any]]) -> Answer:
+    def _answer_repeated_call(self, queued_command: QueuedCommand, document: Callable[[], dict[str, Any]]) -> ApiResponse:
         """Answer a call that was made before: how it stands by now, or what stood against it."""
-        if ask.state is AskState.REFUSED:
-            why = say("{why}", why=ask.outcome or "It was refused; the audit says why.")
-            raise Said(_status(ask.error or ""), why, kind=ask.error, id=ask.id, **self._refusal(ask))
-        return _found(200, document())
+        if queued_command.state is QueuedCommandState.REFUSED:
+            why = say("{why}", why=queued_command.outcome or "It was refused; the audit says why.")
+            raise ApiError(_status_for(queued_command.error or ""), why, kind=queued_command.error, id=queued_command.id, **self._refusal_fields(queued_command))
+        return _json_response(200, document())
 
-    def _refusal(self, ask: Ask) -> dict[str, Any]:
-        return {"state": documents.REFUSED} if _is_promotion(ask) else {}
+    def _refusal_fields(self, queued_command: QueuedCommand) -> dict[str, Any]:
+        return {"state": documents.STATE_REFUSED} if _is_promotion(queued_command) else {}
 
-    def _version(self, ask_id: str) -> dict[str, Any]:
+    def _version_document(self, command_id: str) -> dict[str, Any]:
         with self._ledger.read() as reading:
-            ask = reading.ask(ask_id)
-        return documents.registered(self._ledger, ask, ask.outcome)
+            ask = reading.queued_command(command_id)
+        return documents.version_document(self._ledger, ask, ask.outcome)
 
-    def _own(self, client: Client, ask_id: str) -> Ask:
+    def _require_own(self, client: Client, request_id: str) -> QueuedCommand:
         """Return what this client asked for under the id. Raises Said: of what others asked nobody hears."""
         try:
             with self._ledger.read() as reading:
-                ask = reading.ask(ask_id)
+                ask = reading.queued_command(request_id)
         except KeyError:
             ask = None
         if ask is None or ask.caller != client or not _is_promotion(ask):
-            raise _unknown(ask_id)
+            raise _unknown_request(request_id)
         return ask
 
-    def _readable(self, who: Known, ask_id: str) -> None:
+    def _require_readable(self, caller: AuthenticatedClient, request_id: str) -> None:
         """Return if the client can read what was asked for under the id. Raises Said."""
-        if "read" not in who.rules.may:
-            self._own(who.client, ask_id)
+        if "read" not in caller.rules.may:
+            self._require_own(caller.client, request_id)
             return
         with self._ledger.read() as reading, suppress(KeyError):
-            ask = reading.ask(ask_id)
-            if _is_promotion(ask) and (ask.caller == who.client or covers(who, str(ask.command["model"]))):
+            ask = reading.queued_command(request_id)
+            if _is_promotion(ask) and (ask.caller == caller.client or covers_model(caller, str(ask.command["model"]))):
                 return
-        raise _unknown(ask_id)
+        raise _unknown_request(request_id)
 
     @property
     def _ledger(self) -> Ledger:
@@ -181,34 +181,34 @@ class Asking:
         return self._registrar.context.policy
 
 
-def _unknown(ask_id: str) -> Said:
-    return Said(404, say("There is no request {id} that you can read.", id=Name(ask_id[:40])))
+def _unknown_request(request_id: str) -> ApiError:
+    return ApiError(404, say("There is no request {id} that you can read.", id=Name(request_id[:40])))
 
 
-def _is_promotion(ask: Ask) -> bool:
-    return str(ask.command.get("verb", Promote.verb)) == Promote.verb
+def _is_promotion(queued_command: QueuedCommand) -> bool:
+    return str(queued_command.command.get("verb", Promote.verb)) == Promote.verb
 
 
-def _block(one: Bar) -> dict[str, Any]:
+def _block_document(block: RollbackBlock) -> dict[str, Any]:
     return {
-        "version": one.version,
-        "at": f"{one.at:%Y-%m-%dT%H:%M:%SZ}",
-        "reason": one.reason,
-        "sentence": str(blocked(one)),
+        "version": block.version,
+        "at": f"{block.at:%Y-%m-%dT%H:%M:%SZ}",
+        "reason": block.reason,
+        "sentence": str(block_reason(block)),
     }
 
 
-def _waits(ask: Ask) -> dict[str, Any]:
+def _waiting_document(queued_command: QueuedCommand) -> dict[str, Any]:
     return {
-        "ask": ask.id,
-        "state": documents.ASKED,
+        "ask": queued_command.id,
+        "state": documents.STATE_ASKED,
         "sentence": "It is written down, and done as soon as MLflow answers.",
     }
 
 
-def _promotion(body: RequestBody) -> Command:
+def _promote_command(body: RequestBody) -> Command:
     results = [f"{name}={value}" for name, value in body.validation.items()]
-    return build(
+    return build_command(
         Promote,
         {
             "model": body.model,
@@ -221,24 +221,24 @@ def _promotion(body: RequestBody) -> Command:
     )
 
 
-def _registration(body: VersionBody) -> Command:
-    return build(Register, body.model_dump(exclude={"ci"}, exclude_none=True))
+def _register_command(body: VersionBody) -> Command:
+    return build_command(Register, body.model_dump(exclude={"ci"}, exclude_none=True))
 
 
-def _reason(ask_id: str, body: CancelBody) -> str:
+def _reason(request_id: str, body: CancelBody) -> str:
     """Return why, without what nobody sees. Raises Said for a reason that is too long."""
     try:
-        command = build(Cancel, {"request": ask_id, "reason": body.reason})
+        command = build_command(Cancel, {"request": request_id, "reason": body.reason})
         return str(command.dump()["reason"])
     except BadInput as error:
-        raise _refused(error) from None
+        raise _refusal_error(error) from None
 
 
-def _ci(body: CiBody) -> CiRun:
-    return parse_ci(body.model_dump())
+def _ci_run(body: CiBody) -> CiRun:
+    return parse_ci_run(body.model_dump())
 
 
-_STATUS: dict[str, int] = {
+_STATUS_BY_ERROR: dict[str, int] = {
     UnknownModel.__name__: 404,
     UnknownVersion.__name__: 404,
     UnknownRun.__name__: 404,
@@ -249,16 +249,16 @@ _STATUS: dict[str, int] = {
 }
 
 
-def _status(kind: str) -> int:
-    return _STATUS.get(kind, 403)
+def _status_for(error_name: str) -> int:
+    return _STATUS_BY_ERROR.get(error_name, 403)
 
 
-def _refused(error: RegistrarError, **more: object) -> Said:
+def _refusal_error(error: RegistrarError, **fields: object) -> ApiError:
     """Return what is answered where something stands against it; `kind` is the class of the error."""
     kind = type(error).__name__
-    status = 503 if isinstance(error, Unreachable) else 422 if isinstance(error, BadInput) else _status(kind)
-    return Said(_STATUS.get(kind, status), error.sentence, kind=kind, **more)
+    status = 503 if isinstance(error, Unreachable) else 422 if isinstance(error, BadInput) else _status_for(kind)
+    return ApiError(_STATUS_BY_ERROR.get(kind, status), error.sentence, kind=kind, **fields)
 
 
-def _found(status: int, document: dict[str, Any]) -> Answer:
-    return Answer(status, json.dumps(document))
+def _json_response(status: int, document: dict[str, Any]) -> ApiResponse:
+    return ApiResponse(status, json.dumps(document))

@@ -7,9 +7,9 @@ from typing import Annotated, TypeVar
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from bot.domain.core.sentence import Code, Name, say
-from bot.domain.registry.model import TARGETS
+from bot.domain.registry.model import TARGET_STAGES
 from bot.domain.registry.semver import Bump
-from handlers.api.calls import ModelName, Number, Said, told_only
+from handlers.api.calls import ModelName, VersionNumber, ApiError, documented_only
 
 
 class _Body(BaseModel):
@@ -17,9 +17,9 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True, strict=True)
 
 
-_Word = Annotated[
+_VersionText = Annotated[
     str,
-    told_only(pattern=(r"^([vV]?[0-9]{1,9}|[0-9]+\.[0-9]+\.[0-9]+|@[A-Za-z0-9_\-]+|[Ss]taging|[Pp]roduction|latest)$")),
+    documented_only(pattern=(r"^([vV]?[0-9]{1,9}|[0-9]+\.[0-9]+\.[0-9]+|@[A-Za-z0-9_\-]+|[Ss]taging|[Pp]roduction|latest)$")),
 ]
 
 
@@ -48,11 +48,11 @@ class RequestBody(_Body):
         examples=["churn"],
         description="The registered model's name; `model_name` is understood as well",
     )
-    version: Number | _Word = Field(description="7, v7, 2.1.0, @alias, staging, production or latest", examples=[7])
+    version: VersionNumber | _VersionText = Field(description="7, v7, 2.1.0, @alias, staging, production or latest", examples=[7])
     to: str = Field(
         description="staging or production",
         examples=["production"],
-        json_schema_extra={"enum": [word for stage in TARGETS for word in (stage.value.lower(), stage.value)]},
+        json_schema_extra={"enum": [word for stage in TARGET_STAGES for word in (stage.value.lower(), stage.value)]},
     )
     reason: str = Field("", description="Why, for the card and the audit")
     keep_existing: bool = Field(False, description="Let the present holder stay in the stage")
@@ -79,7 +79,7 @@ class VersionBody(_Body):
         json_schema_extra={"enum": [*(part.value for part in Bump), None]},
     )
     description: str = Field("", description="What is new")
-    tags: list[Annotated[str, told_only(pattern="^[^=]+=")]] = Field(
+    tags: list[Annotated[str, documented_only(pattern="^[^=]+=")]] = Field(
         default_factory=list, description="Tags for its card, as key=value", examples=[["owner=ann"]]
     )
     artifact: str = Field("", description="Which of the run's models, where it logged several")
@@ -92,19 +92,19 @@ class CancelBody(_Body):
     reason: str = Field("", description="Why, for the card and the audit", examples=["wrong version"])
 
 
-SomeBody = TypeVar("SomeBody", bound=_Body)
+BodyT = TypeVar("SomeBody", bound=_Body)
 
 
-def _parse(kind: type[SomeBody], body: bytes | None) -> SomeBody:
+def parse_body(body_type: type[BodyT], body: bytes | None) -> BodyT:
     """Return what a body says. Raises Said, naming the place of the first fault."""
     try:
-        return kind.model_validate_json(body or b"")
+        return body_type.model_validate_json(body or b"")
     except ValidationError as error:
         fault = error.errors()[0]
         place = ".".join(str(step) for step in fault["loc"]) or "body"
         if fault["type"] == "extra_forbidden":
-            known = [Code(name) for name in kind.model_fields]
-            raise Said(
+            known = [Code(name) for name in body_type.model_fields]
+            raise ApiError(
                 422, say("{place}: unknown key; known are {known}.", place=Name(place[:60]), known=known)
             ) from None
-        raise Said(422, say("{place}: {what}.", place=Name(place[:60]), what=str(fault["msg"]))) from None
+        raise ApiError(422, say("{place}: {what}.", place=Name(place[:60]), what=str(fault["msg"]))) from None

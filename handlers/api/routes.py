@@ -15,25 +15,25 @@ from bot.domain.policy.policy import Policy
 from bot.ports import Clock, Ledger
 from bot.registrar import Registrar
 from handlers.api import metrics, promotions, request_bodies, schemas, statuses
-from handlers.api.calls import AT_ONCE, CALLERS_MOST, Gate, answered, described
+from handlers.api.calls import MAX_CONCURRENT_CALLS, MAX_REFUSED_CALLERS, ApiAccess, handle_call, request_schema
 
-__all__ = ["CALLERS_MOST", "Api", "mount"]
+__all__ = ["MAX_REFUSED_CALLERS", "ApiServices", "mount_api"]
 
 # For the page at /docs; `Gate` reads the header.
 BEARER = [Security(HTTPBearer(auto_error=False))]
 
 
 # What OpenAPI says of the answers.
-_TAKEN = schemas.told(metrics.STATUSES, {202: schemas.TAKEN})
-_OPENED = schemas.told(statuses.ASK_STATUSES, dict.fromkeys((200, 201, 202), schemas.STANDING))
-_STANDS = schemas.told(statuses.LOOK_STATUSES, {200: schemas.STANDING})
-_CANCELLED = schemas.told(statuses.CANCEL_STATUSES, {200: schemas.STANDING})
-_BLOCKED = schemas.told(statuses.BLOCKS_STATUSES, {200: schemas.BLOCKS})
-_MADE = schemas.told(statuses.REGISTER_STATUSES, {200: schemas.MADE, 201: schemas.MADE, 202: schemas.WAITING})
+_PUSH_RESPONSES = schemas.responses(metrics.STATUSES, {202: schemas.ACCEPTED_READINGS})
+_OPEN_RESPONSES = schemas.responses(statuses.OPEN_STATUSES, dict.fromkeys((200, 201, 202), schemas.REQUEST_STATE))
+_SHOW_RESPONSES = schemas.responses(statuses.SHOW_STATUSES, {200: schemas.REQUEST_STATE})
+_CANCEL_RESPONSES = schemas.responses(statuses.CANCEL_STATUSES, {200: schemas.REQUEST_STATE})
+_BLOCKS_RESPONSES = schemas.responses(statuses.BLOCKS_STATUSES, {200: schemas.BLOCKED_VERSIONS})
+_REGISTER_RESPONSES = schemas.responses(statuses.REGISTER_STATUSES, {200: schemas.REGISTERED_VERSION, 201: schemas.REGISTERED_VERSION, 202: schemas.QUEUED_VERSION})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Api:
+class ApiServices:
     """What the API works with. `takes` tells of a source whether it takes only what is signed; None: it takes nothing.
 
     Without a registrar nothing can be asked for. `monotonic` spaces what is written of refusals.
@@ -41,47 +41,47 @@ class Api:
 
     ledger: Ledger
     policy: Callable[[], Policy]
-    takes: Callable[[str], bool | None]
+    requires_signature: Callable[[str], bool | None]
     clock: Clock
     registrar: Registrar | None = None
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     monotonic: Callable[[], float] = time.monotonic
 
 
-def mount(web: FastAPI, api: Api) -> None:
+def mount_api(app: FastAPI, services: ApiServices) -> None:
     """Let programs push readings and ask for promotions."""
-    gate = Gate(api.ledger, api.policy, api.clock, api.environ, api.monotonic)
-    _mount_metrics(web, metrics.Metrics(api.ledger, gate, api.takes, api.clock))
-    if api.registrar:
-        _mount_asking(web, promotions.Asking(api.registrar, gate))
+    gate = ApiAccess(services.ledger, services.policy, services.clock, services.environ, services.monotonic)
+    _mount_metrics(app, metrics.MetricsEndpoint(services.ledger, gate, services.requires_signature, services.clock))
+    if services.registrar:
+        _mount_promotions(app, promotions.PromotionsEndpoint(services.registrar, gate))
 
 
-def _mount_metrics(web: FastAPI, programs: metrics.Metrics) -> None:
-    turns = asyncio.Semaphore(AT_ONCE)
+def _mount_metrics(app: FastAPI, metrics_endpoint: metrics.MetricsEndpoint) -> None:
+    turns = asyncio.Semaphore(MAX_CONCURRENT_CALLS)
 
-    @web.post(
+    @app.post(
         "/v1/metrics",
         status_code=202,
-        responses=_TAKEN,
+        responses=_PUSH_RESPONSES,
         dependencies=BEARER,
-        openapi_extra=described(metrics.PushBody.model_json_schema(), key=True),
+        openapi_extra=request_schema(metrics.PushBody.model_json_schema(), has_key=True),
         summary="Push readings",
     )
     async def push_metrics(request: Request) -> Response:
         """Take readings, all or none. Answers `{"accepted": n, "duplicates": m}`, or `{"error": "…"}`."""
-        return await answered(request, turns, programs.take)
+        return await handle_call(request, turns, metrics_endpoint.receive)
 
 
-def _mount_asking(web: FastAPI, programs: promotions.Asking) -> None:
+def _mount_promotions(app: FastAPI, promotions_endpoint: promotions.PromotionsEndpoint) -> None:
     # Apart from the readings': those who ask wait for MLflow a little, and monitors are not to wait for them.
-    turns = asyncio.Semaphore(AT_ONCE)
+    turns = asyncio.Semaphore(MAX_CONCURRENT_CALLS)
 
-    @web.post(
+    @app.post(
         "/v1/requests",
         status_code=201,
-        responses=_OPENED,
+        responses=_OPEN_RESPONSES,
         dependencies=BEARER,
-        openapi_extra=described(request_bodies.RequestBody.model_json_schema(), key=True),
+        openapi_extra=request_schema(request_bodies.RequestBody.model_json_schema(), has_key=True),
         summary="Ask for a promotion",
     )
     async def ask(request: Request) -> Response:
@@ -89,51 +89,51 @@ def _mount_asking(web: FastAPI, programs: promotions.Asking) -> None:
 
         The same `Idempotency-Key` never opens two: the second call answers how the first one's request stands now.
         """
-        return await answered(request, turns, programs.ask)
+        return await handle_call(request, turns, promotions_endpoint.open_request)
 
-    @web.get(
+    @app.get(
         "/v1/requests/{request_id}",
-        responses=_STANDS,
+        responses=_SHOW_RESPONSES,
         dependencies=BEARER,
         summary="Look how a request stands",
     )
-    async def look(request: Request, request_id: str = _ID) -> Response:
+    async def look(request: Request, request_id: str = _REQUEST_ID) -> Response:
         """Answer how a request of this client stands; of nobody else's."""
-        return await answered(request, turns, lambda call: programs.look(call, request_id))
+        return await handle_call(request, turns, lambda call: promotions_endpoint.show_request(call, request_id))
 
-    @web.delete(
+    @app.delete(
         "/v1/requests/{request_id}",
-        responses=_CANCELLED,
+        responses=_CANCEL_RESPONSES,
         dependencies=BEARER,
-        openapi_extra=described(request_bodies.CancelBody.model_json_schema(), key=False, required=False),
+        openapi_extra=request_schema(request_bodies.CancelBody.model_json_schema(), has_key=False, required=False),
         summary="Cancel a request",
     )
-    async def cancel(request: Request, request_id: str = _ID) -> Response:
+    async def cancel(request: Request, request_id: str = _REQUEST_ID) -> Response:
         """Take back a request of this client that nobody has decided, and answer how it stands."""
-        return await answered(request, turns, lambda call: programs.cancel(call, request_id))
+        return await handle_call(request, turns, lambda call: promotions_endpoint.cancel_request(call, request_id))
 
-    @web.get(
+    @app.get(
         "/v1/models/{model}/blocks",
-        responses=_BLOCKED,
+        responses=_BLOCKS_RESPONSES,
         dependencies=BEARER,
         summary="List the blocked versions of a model",
     )
-    async def blocks(request: Request, model: str = _MODEL) -> Response:
+    async def blocks(request: Request, model: str = _MODEL_NAME) -> Response:
         """Answer which versions were rolled back as bad and not unblocked since. A request for one fails a gate."""
-        return await answered(request, turns, lambda call: programs.blocks(call, model))
+        return await handle_call(request, turns, lambda call: promotions_endpoint.list_blocks(call, model))
 
-    @web.post(
+    @app.post(
         "/v1/versions",
         status_code=201,
-        responses=_MADE,
+        responses=_REGISTER_RESPONSES,
         dependencies=BEARER,
-        openapi_extra=described(request_bodies.VersionBody.model_json_schema(), key=True),
+        openapi_extra=request_schema(request_bodies.VersionBody.model_json_schema(), has_key=True),
         summary="Register a version",
     )
     async def register(request: Request) -> Response:
         """Make the next version of a model out of a run, with its semver, and answer what it is."""
-        return await answered(request, turns, programs.register)
+        return await handle_call(request, turns, promotions_endpoint.register_version)
 
 
-_ID = Path(description="The short id of a request", pattern="^[a-z0-9]{1,32}$")
-_MODEL = Path(description="The registered model's name", max_length=250, pattern=r"^[^/:\x00-\x1f]+$")
+_REQUEST_ID = Path(description="The short id of a request", pattern="^[a-z0-9]{1,32}$")
+_MODEL_NAME = Path(description="The registered model's name", max_length=250, pattern=r"^[^/:\x00-\x1f]+$")

@@ -5,62 +5,62 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bot.domain.promotions.request import Choice, RequestState
+from bot.domain.promotions.request import VoteChoice, RequestState
 from bot.domain.registry.model import Stage
 from handlers.api import documents
-from handlers.api.document_keys import REQUEST, VERSION
+from handlers.api.document_keys import REQUEST_KEYS, VERSION_KEYS
 
-Shape = dict[str, Any]
+JsonSchema = dict[str, Any]
 
-TEXT: Shape = {"type": "string"}
-TEXT_OR_NULL: Shape = {"type": ["string", "null"]}
-NUMBER: Shape = {"type": "integer", "minimum": 1}
-NUMBER_OR_NULL: Shape = {"type": ["integer", "null"], "minimum": 1}
-COUNT: Shape = {"type": "integer", "minimum": 0}
-YES_OR_NO: Shape = {"type": "boolean"}
-TIME: Shape = {"type": "string", "format": "date-time"}
-TIME_OR_NULL: Shape = {"type": ["string", "null"], "format": "date-time"}
+TEXT: JsonSchema = {"type": "string"}
+TEXT_OR_NULL: JsonSchema = {"type": ["string", "null"]}
+NUMBER: JsonSchema = {"type": "integer", "minimum": 1}
+NUMBER_OR_NULL: JsonSchema = {"type": ["integer", "null"], "minimum": 1}
+COUNT: JsonSchema = {"type": "integer", "minimum": 0}
+BOOLEAN: JsonSchema = {"type": "boolean"}
+TIME: JsonSchema = {"type": "string", "format": "date-time"}
+TIME_OR_NULL: JsonSchema = {"type": ["string", "null"], "format": "date-time"}
 
 
-def _object(parts: Mapping[str, Shape], told: Mapping[str, str] | None = None, *, optional: bool = False) -> Shape:
+def _object_schema(properties: Mapping[str, JsonSchema], descriptions: Mapping[str, str] | None = None, *, optional: bool = False) -> JsonSchema:
     """Return the shape of an object with these keys and no others; `told` says of each what it holds."""
-    told = told or {}
+    descriptions = descriptions or {}
     shape = {
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            name: part | ({"description": told[name]} if name in told else {}) for name, part in parts.items()
+            name: part | ({"description": descriptions[name]} if name in descriptions else {}) for name, part in properties.items()
         },
     }
-    return shape if optional else shape | {"required": list(parts)}
+    return shape if optional else shape | {"required": list(properties)}
 
 
-def _list(part: Shape) -> Shape:
-    return {"type": "array", "items": part}
+def _array_schema(items: JsonSchema) -> JsonSchema:
+    return {"type": "array", "items": items}
 
 
-_STAGE: Shape = {"enum": [stage.value for stage in Stage]}
-_VOTE = _object(
+_STAGE: JsonSchema = {"enum": [stage.value for stage in Stage]}
+_VOTE = _object_schema(
     {
         "by": TEXT,
-        "choice": {"enum": [choice.value for choice in Choice]},
+        "choice": {"enum": [choice.value for choice in VoteChoice]},
         "reason": TEXT,
         "at": TIME,
-        "counts": YES_OR_NO,
+        "counts": BOOLEAN,
     }
 )
-_GATE = _object({"name": TEXT, "bound": TEXT, "value": TEXT, "passed": YES_OR_NO, "note": TEXT})
-_CI = _object(dict.fromkeys(("repository", "run", "commit", "url"), TEXT), optional=True)
+_GATE = _object_schema({"name": TEXT, "bound": TEXT, "value": TEXT, "passed": BOOLEAN, "note": TEXT})
+_CI = _object_schema(dict.fromkeys(("repository", "run", "commit", "url"), TEXT), optional=True)
 
-_REVIEW_OF = _object({"due_at": TIME_OR_NULL, "by": TEXT_OR_NULL, "at": TIME_OR_NULL, "reason": TEXT})
-_REVIEW = {"anyOf": [_REVIEW_OF, {"type": "null"}]}
+_REVIEW_OBJECT = _object_schema({"due_at": TIME_OR_NULL, "by": TEXT_OR_NULL, "at": TIME_OR_NULL, "reason": TEXT})
+_REVIEW = {"anyOf": [_REVIEW_OBJECT, {"type": "null"}]}
 
 # How a request stands.
-STANDING = _object(
+REQUEST_STATE = _object_schema(
     {
         "id": TEXT,
-        "state": {"enum": [documents.ASKED, *(state.value for state in RequestState), documents.REFUSED]},
-        "is_final": YES_OR_NO,
+        "state": {"enum": [documents.STATE_ASKED, *(state.value for state in RequestState), documents.STATE_REFUSED]},
+        "is_final": BOOLEAN,
         "model": TEXT,
         "version": NUMBER_OR_NULL,
         "semver": TEXT_OR_NULL,
@@ -70,9 +70,9 @@ STANDING = _object(
         "requester": TEXT,
         "reason": TEXT,
         "required": NUMBER_OR_NULL,
-        "votes": _list(_VOTE),
-        "gates": _list(_GATE),
-        "is_blocked": YES_OR_NO,
+        "votes": _array_schema(_VOTE),
+        "gates": _array_schema(_GATE),
+        "is_blocked": BOOLEAN,
         "opened_at": TIME_OR_NULL,
         "expires_at": TIME_OR_NULL,
         "decided_at": TIME_OR_NULL,
@@ -84,39 +84,39 @@ STANDING = _object(
         "error": TEXT_OR_NULL,
         "sentence": TEXT,
     },
-    REQUEST,
+    REQUEST_KEYS,
 )
 
 # The version that was made.
-MADE = _object(
+REGISTERED_VERSION = _object_schema(
     {
         "model": TEXT,
         "version": NUMBER,
         "semver": TEXT,
         "run_id": TEXT,
         "against": NUMBER_OR_NULL,
-        "overridden": YES_OR_NO,
+        "overridden": BOOLEAN,
         "why": TEXT,
         "ask": TEXT,
         "sentence": TEXT,
     },
-    VERSION,
+    VERSION_KEYS,
 )
 
 # A version that is made as soon as MLflow answers.
-WAITING = _object({"ask": TEXT, "state": {"const": documents.ASKED}, "sentence": TEXT})
+QUEUED_VERSION = _object_schema({"ask": TEXT, "state": {"const": documents.STATE_ASKED}, "sentence": TEXT})
 
 # Which versions of a model are blocked.
-BLOCKS = _object(
-    {"model": TEXT, "blocks": _list(_object({"version": NUMBER, "at": TIME, "reason": TEXT, "sentence": TEXT}))},
+BLOCKED_VERSIONS = _object_schema(
+    {"model": TEXT, "blocks": _array_schema(_object_schema({"version": NUMBER, "at": TIME, "reason": TEXT, "sentence": TEXT}))},
     {"blocks": "the oldest first: since when, why, and all that as a person reads it"},
 )
 
 # Readings that were taken.
-TAKEN = _object({"accepted": COUNT, "duplicates": COUNT})
+ACCEPTED_READINGS = _object_schema({"accepted": COUNT, "duplicates": COUNT})
 
-ERROR = _object(
-    {"error": TEXT, "kind": TEXT_OR_NULL, "id": TEXT, "state": {"const": documents.REFUSED}},
+ERROR_BODY = _object_schema(
+    {"error": TEXT, "kind": TEXT_OR_NULL, "id": TEXT, "state": {"const": documents.STATE_REFUSED}},
     {
         "error": "what stands against it, as a person reads it",
         "kind": "the class of what stands against it, such as UnknownVersion",
@@ -125,16 +125,16 @@ ERROR = _object(
     },
 ) | {"required": ["error"]}
 
-_HEADERS: Mapping[int, Mapping[str, Shape]] = {
+_HEADERS: Mapping[int, Mapping[str, JsonSchema]] = {
     401: {"WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}}},
     503: {"Retry-After": {"required": True, "description": "Seconds", "schema": {"type": "integer"}}},
 }
 
 
-def told(statuses: Mapping[int | str, str], shapes: Mapping[int, Shape]) -> dict[int | str, dict[str, Any]]:
+def responses(statuses: Mapping[int | str, str], schemas: Mapping[int, JsonSchema]) -> dict[int | str, dict[str, Any]]:
     """Return what OpenAPI says of the answers: each status with its meaning and shape; those not named are errors."""
     return {
-        status: {"description": text, "content": {"application/json": {"schema": shapes.get(int(status), ERROR)}}}
+        status: {"description": text, "content": {"application/json": {"schema": schemas.get(int(status), ERROR_BODY)}}}
         | ({"headers": _HEADERS[int(status)]} if int(status) in _HEADERS else {})
         for status, text in statuses.items()
     }

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-_REFUSALS: dict[int | str, str] = {
+_REFUSAL_STATUSES: dict[int | str, str] = {
     401: "No token and no signature of a client, or one that does not hold",
     403: "The client may not, or not with this model; or the rules say no",
     503: "Nothing was recorded; try again",
 }
 
 
-_BODY: dict[int | str, str] = {
+_BODY_STATUSES: dict[int | str, str] = {
     413: "More than 1 MB",
     415: "Not application/json",
 }
 
 
-ASK_STATUSES: dict[int | str, str] = (
-    _BODY
-    | _REFUSALS
+OPEN_STATUSES: dict[int | str, str] = (
+    _BODY_STATUSES
+    | _REFUSAL_STATUSES
     | {
         200: "This Idempotency-Key came before: how its request stands by now",
         201: "A request is open; its card is on the way to Slack",
@@ -30,8 +30,8 @@ ASK_STATUSES: dict[int | str, str] = (
 
 
 REGISTER_STATUSES: dict[int | str, str] = (
-    _BODY
-    | _REFUSALS
+    _BODY_STATUSES
+    | _REFUSAL_STATUSES
     | {
         200: "This Idempotency-Key came before: the version that was made then",
         201: "The version is there",
@@ -43,20 +43,20 @@ REGISTER_STATUSES: dict[int | str, str] = (
 )
 
 
-LOOK_STATUSES: dict[int | str, str] = _REFUSALS | {
+SHOW_STATUSES: dict[int | str, str] = _REFUSAL_STATUSES | {
     200: "How it stands",
     404: "This client has asked for nothing with this id",
     422: "That is no id",
 }
 
 
-BLOCKS_STATUSES: dict[int | str, str] = _REFUSALS | {
+BLOCKS_STATUSES: dict[int | str, str] = _REFUSAL_STATUSES | {
     200: "Which versions are blocked",
     422: "That is no model's name",
 }
 
 
-CANCEL_STATUSES: dict[int | str, str] = _REFUSALS | {
+CANCEL_STATUSES: dict[int | str, str] = _REFUSAL_STATUSES | {
     200: "It is taken back",
     404: "This client has asked for nothing with this id",
     409: "It was decided before",

@@ -17,9 +17,9 @@ from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, say
 from bot.domain.policy.policy import Policy
 
-DEFAULT = Path(".demo")
+DEFAULT_FOLDER = Path(".demo")
 
-POLICY = """\
+POLICY_TEMPLATE = """\
 # The demo's policy: who may move which model where. Change it while the demo runs: it applies within seconds.
 # Try it: set `required: 2` under production, and Carol has to approve as well.
 
@@ -75,13 +75,13 @@ serving:
 
 # Two places in that file that fit one machine; each start sees to it that they do.
 _TOKEN_FILE = re.compile(r'(?<=token_file: )"(?:[^"]*/)?serve\.token"')
-_PROBED = re.compile(r"(?<=http://127\.0\.0\.1:)\d+(?=/version\b)")
+_PROBE_PORT = re.compile(r"(?<=http://127\.0\.0\.1:)\d+(?=/version\b)")
 
 # What a person's shell may say about a real workspace, registry, ledger or run. The proxies are here because
 # Slack's client would ask them for 127.0.0.1, too.
-_REAL = ("SLACK_", "MLFLOW_", "REGISTRAR_", "DATABRICKS_")
+_REAL_PREFIXES = ("SLACK_", "MLFLOW_", "REGISTRAR_", "DATABRICKS_")
 _PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}
-_OURS = {
+_DEMO_ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
     "GIT_PYTHON_REFRESH": "quiet",  # MLflow notes the commit of a run; without git it complains
     "MLFLOW_CONFIGURE_LOGGING": "false",  # what it logs goes where our log goes, not to the terminal
@@ -91,110 +91,110 @@ _OURS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class DemoFolder:
     """The demo's folder."""
 
-    folder: Path
+    path: Path
 
     @property
-    def registry(self) -> str:
+    def registry_uri(self) -> str:
         """MLflow's tracking and registry URI."""
-        return f"sqlite:///{self.folder.absolute() / 'mlflow.db'}"
+        return f"sqlite:///{self.path.absolute() / 'mlflow.db'}"
 
     @property
-    def workspace(self) -> Path:
+    def workspace_file(self) -> Path:
         """The state of the local Slack workspace."""
-        return self.folder / "workspace.db"
+        return self.path / "workspace.db"
 
     @property
-    def policy(self) -> Path:
+    def policy_file(self) -> Path:
         """The policy file."""
-        return self.folder / "registrar.yml"
+        return self.path / "registrar.yml"
 
     @property
-    def token(self) -> Path:
+    def token_file(self) -> Path:
         """The token with which serve.py pushes; nobody but its owner can read it."""
-        return self.folder / "serve.token"
+        return self.path / "serve.token"
 
     @property
-    def log(self) -> Path:
+    def log_file(self) -> Path:
         """What would disturb the terminal."""
-        return self.folder / "demo.log"
+        return self.path / "demo.log"
 
     @property
-    def kept(self) -> Path:
+    def serving_cache(self) -> Path:
         """Where serve.py keeps the model that serves, for a quick next start."""
-        return self.folder / "serving"
+        return self.path / "serving"
 
     @property
     def has_served(self) -> bool:
         """Whether a model has served here, so that the registry is complete."""
-        return self.is_furnished and any(self.kept.glob("*.skops"))
+        return self.has_registry and any(self.serving_cache.glob("*.skops"))
 
     @property
-    def is_furnished(self) -> bool:
+    def has_registry(self) -> bool:
         """Whether a demo has been here before."""
-        return self.folder.joinpath("mlflow.db").exists()
+        return self.path.joinpath("mlflow.db").exists()
 
     @property
-    def port(self) -> int:
+    def last_port(self) -> int:
         """The port of the last time, so that an open page and an SSH tunnel still fit; 0 at the first."""
         try:
-            return int(self._claim.read_text().rsplit(":", 1)[-1])
+            return int(self._address_file.read_text().rsplit(":", 1)[-1])
         except (OSError, ValueError):
             return 0
 
-    def remember(self, port: int) -> None:
+    def remember_port(self, port: int) -> None:
         """Note the port, for the next start and for whoever starts a second demo here."""
-        self._claim.write_text(f"127.0.0.1:{port}")
+        self._address_file.write_text(f"127.0.0.1:{port}")
 
     @contextmanager
-    def opened(self) -> Iterator[None]:
+    def hold(self) -> Iterator[None]:
         """Hold the folder, made and with a policy in it. Raises Misconfigured where it is not ours to use."""
-        if self.folder.joinpath("ledger.db").exists() and not self._claim.exists():
+        if self.path.joinpath("ledger.db").exists() and not self._address_file.exists():
             raise Misconfigured(
                 say(
                     "{home} has a Registrar that isn't a demo, so nothing was changed. Set {setting} to another "
                     "folder, or unset it.",
-                    home=Code(str(self.folder)),
+                    home=Code(str(self.path)),
                     setting=Code("REGISTRAR_HOME"),
                 )
             )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self._claim.open("a") as claim:
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self._address_file.open("a") as claim:
             self._lock(claim.fileno())
-            if not self.policy.exists():
-                self.policy.write_text(POLICY, encoding="utf-8")
-            if not self.token.exists():
-                self.token.touch(mode=0o600)
-                self.token.write_text(secrets.token_urlsafe(32), encoding="ascii")
-            self._fit()
+            if not self.policy_file.exists():
+                self.policy_file.write_text(POLICY_TEMPLATE, encoding="utf-8")
+            if not self.token_file.exists():
+                self.token_file.touch(mode=0o600)
+                self.token_file.write_text(secrets.token_urlsafe(32), encoding="ascii")
+            self._adapt_policy()
             yield
 
-    def _fit(self) -> None:
+    def _adapt_policy(self) -> None:
         """Let the policy name this folder's token, and a port for serve.py that is free."""
-        before = self.policy.read_text(encoding="utf-8")
-        token = json.dumps(str(self.token.absolute()), ensure_ascii=False)
+        before = self.policy_file.read_text(encoding="utf-8")
+        token = json.dumps(str(self.token_file.absolute()), ensure_ascii=False)
         after = _TOKEN_FILE.sub(lambda _: token, before)
-        after = _PROBED.sub(lambda found: str(_free(int(found[0]))), after)
+        after = _PROBE_PORT.sub(lambda found: str(_find_free_port(int(found[0]))), after)
         if after != before:
-            self.policy.write_text(after, encoding="utf-8")
+            self.policy_file.write_text(after, encoding="utf-8")
 
     @property
-    def _claim(self) -> Path:
+    def _address_file(self) -> Path:
         """The file that says that this is a demo, where it answers, and (by its lock) that it runs."""
-        return self.folder / "demo.address"
+        return self.path / "demo.address"
 
     def _lock(self, descriptor: int) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            where = f": open http://127.0.0.1:{self.port}/" if self.port else ", and is starting"
+            where = f": open http://127.0.0.1:{self.last_port}/" if self.last_port else ", and is starting"
             raise Misconfigured(
                 say(
                     "A demo is already running in {home}{where}. End that one with Ctrl-C, or run a second "
                     "one: {command}",
-                    home=Code(str(self.folder)),
+                    home=Code(str(self.path)),
                     where=where,
                     command=Code("REGISTRAR_HOME=.demo-2 .venv/bin/registrar demo"),
                 )
@@ -204,11 +204,11 @@ class Home:
 def serving_port(policy: Policy, model: str) -> int | None:
     """Return the port of this machine at which the policy asks which version serves; None for none."""
     probe = policy.probe_for(model)
-    found = _PROBED.search(probe.url) if probe else None
+    found = _PROBE_PORT.search(probe.url) if probe else None
     return int(found[0]) if found else None
 
 
-def _free(port: int) -> int:
+def _find_free_port(port: int) -> int:
     """Return this port, or where it is taken another one."""
     with socket.socket() as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -219,11 +219,11 @@ def _free(port: int) -> int:
         return int(trial.getsockname()[1])
 
 
-def leave_the_real_world() -> Path | None:
+def clear_real_environment() -> Path | None:
     """Take out of our environment whatever leads to something real; return the home that it asked for."""
     home = os.environ.get("REGISTRAR_HOME")
     for name in list(os.environ):
-        if name.startswith(_REAL) or name.upper() in _PROXIES:
+        if name.startswith(_REAL_PREFIXES) or name.upper() in _PROXIES:
             del os.environ[name]
-    os.environ.update(_OURS)
+    os.environ.update(_DEMO_ENVIRONMENT)
     return Path(home) if home else None

@@ -17,52 +17,52 @@ from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, say
 from bot.policy_file import load_policy
 from bot.settings import Settings
-from handlers.demo.folder import DEFAULT, Home, leave_the_real_world, serving_port
-from handlers.demo.model_server import Serving
+from handlers.demo.folder import DEFAULT_FOLDER, DemoFolder, clear_real_environment, serving_port
+from handlers.demo.model_server import ModelServer
 from handlers.demo.models import MODEL
-from handlers.demo.progress import Progress
-from handlers.startup import listen
+from handlers.demo.progress import ProgressReporter
+from handlers.startup import open_listener
 
 if TYPE_CHECKING:
     from bot.registrar import Registrar
     from localslack import LocalSlack
 
 MANIFEST = Path(__file__).parents[2] / "manifest.yml"
-ROWS = 6_000  # made-up customers to train on
+TRAINING_ROWS = 6_000  # made-up customers to train on
 
 
-def demo(*, play: bool = False, train: bool = False, port: int = 0, rows: int = ROWS) -> int:
+def run_demo(*, play: bool = False, train: bool = False, port: int = 0, rows: int = TRAINING_ROWS) -> int:
     """Run the demo until Ctrl-C, or `play` its story once in a home of its own; return the exit code.
 
     The models come from the snapshot, or are trained here on that many `rows`.
 
     Raises Misconfigured: the port is taken, a demo runs here already, or the home is not a demo's.
     """
-    asked_for = leave_the_real_world()
-    _on_the_end(signal.default_int_handler)  # an exception, because a training does not look for anything else
+    asked_for = clear_real_environment()
+    _on_stop_signals(signal.default_int_handler)  # an exception, because a training does not look for anything else
     try:
-        with _home(asked_for, is_fresh=play) as home, Progress() as progress:
+        with _open_folder(asked_for, is_fresh=play) as home, ProgressReporter() as progress:
             run = _play if play else _serve
             return run(home, progress, port, rows if train else None)
     except KeyboardInterrupt:
         if play:
             return 130
-        _tell("\nStopped before everything was ready. The next start continues from here.")
+        _print_line("\nStopped before everything was ready. The next start continues from here.")
         return 0
 
 
 @contextmanager
-def _home(asked_for: Path | None, *, is_fresh: bool) -> Iterator[Home]:
+def _open_folder(chosen: Path | None, *, is_fresh: bool) -> Iterator[DemoFolder]:
     """Open the demo's folder, and let what would disturb the terminal go into its log."""
-    with _throwaway() if is_fresh and not asked_for else nullcontext(asked_for or DEFAULT) as folder:
-        home = Home(Path(folder))
-        with home.opened():
-            _log_to(home.log)
-            _tell(f"{'Starting the demo from' if home.is_furnished else 'Setting the demo up in'} {home.folder}")
+    with _temporary_folder() if is_fresh and not chosen else nullcontext(chosen or DEFAULT_FOLDER) as folder:
+        home = DemoFolder(Path(folder))
+        with home.hold():
+            _log_to(home.log_file)
+            _print_line(f"{'Starting the demo from' if home.has_registry else 'Setting the demo up in'} {home.path}")
             yield home
 
 
-def _throwaway() -> tempfile.TemporaryDirectory[str]:
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="registrar-demo-", ignore_cleanup_errors=True)
 
 
@@ -74,19 +74,19 @@ def _log_to(file: Path) -> None:
 
 
 @contextmanager
-def _stage(home: Home, progress: Progress, port: int, rows: int | None) -> Iterator[tuple[LocalSlack, Registrar]]:
+def _run_everything(folder: DemoFolder, progress: ProgressReporter, port: int, rows: int | None) -> Iterator[tuple[LocalSlack, Registrar]]:
     """Run everything until the block ends. serve.py starts first, since it takes as long as all the rest."""
-    progress.doing("Loading Registrar")
-    serves_at = serving_port(load_policy(home.policy), MODEL)
+    progress.begin_step("Loading Registrar")
+    serves_at = serving_port(load_policy(folder.policy_file), MODEL)
     here = Settings.model_validate({"REGISTRAR_PORT": 0})  # a free port, to which serve.py pushes as soon as it can
-    with listen(here) as listener, Serving(home, _address(listener), serves_at) as serving:
-        if home.has_served:
+    with open_listener(here) as listener, ModelServer(folder, _address(listener), serves_at) as serving:
+        if folder.has_served:
             serving.start()
-        with _workspace(home, port) as slack:
+        with _run_workspace(folder, port) as slack:
             # Here and not above: this takes seconds, and a taken port or home is reported without it.
             from handlers.demo import setup
 
-            with setup.set_up(home, slack, serving, listener, progress, rows) as registrar:
+            with setup.run_registrar(folder, slack, serving, listener, progress, rows) as registrar:
                 yield slack, registrar
 
 
@@ -95,18 +95,18 @@ def _address(listener: socket.socket) -> str:
 
 
 @contextmanager
-def _workspace(home: Home, port: int) -> Iterator[LocalSlack]:
+def _run_workspace(folder: DemoFolder, port: int) -> Iterator[LocalSlack]:
     """Run the local workspace at the wanted port; without one at that of the last time, or a free one."""
-    with _listening(home, port) as slack:
-        home.remember(_port_of(slack))
+    with _start_workspace(folder, port) as slack:
+        folder.remember_port(_port_of(slack))
         yield slack
 
 
-def _listening(home: Home, port: int) -> LocalSlack:
+def _start_workspace(folder: DemoFolder, port: int) -> LocalSlack:
     from localslack import LocalSlack
 
     try:
-        return LocalSlack.start(MANIFEST, state=home.workspace, port=port or home.port)
+        return LocalSlack.start(MANIFEST, state=folder.workspace_file, port=port or folder.last_port)
     except OSError as error:
         if port:
             raise Misconfigured(
@@ -117,52 +117,52 @@ def _listening(home: Home, port: int) -> LocalSlack:
                     option=Code("--port"),
                 )
             ) from error
-        return LocalSlack.start(MANIFEST, state=home.workspace)
+        return LocalSlack.start(MANIFEST, state=folder.workspace_file)
 
 
 def _port_of(slack: LocalSlack) -> int:
     return int(slack.url.rstrip("/").rpartition(":")[2])
 
 
-def _serve(home: Home, progress: Progress, port: int, rows: int | None) -> int:
+def _serve(folder: DemoFolder, progress: ProgressReporter, port: int, rows: int | None) -> int:
     """Let people live the story until SIGINT or SIGTERM."""
     ended: SimpleQueue[None] = SimpleQueue()
-    with _stage(home, progress, port, rows) as (slack, registrar):
+    with _run_everything(folder, progress, port, rows) as (slack, registrar):
         from handlers.demo import setup, welcome
-        from handlers.serve import wait_for
+        from handlers.serve import wait_for_stop
 
-        _on_the_end(lambda *_: ended.put(None))
-        welcome.greet(slack.bot_token, slack.api_url)
-        for line in welcome.lines(
-            _port_of(slack), home, setup.first_act(registrar), is_watched=setup.is_watched(registrar)
+        _on_stop_signals(lambda *_: ended.put(None))
+        welcome.post_greeting(slack.bot_token, slack.api_url)
+        for line in welcome.welcome_lines(
+            _port_of(slack), folder, setup.first_step(registrar), has_monitors=setup.has_monitors(registrar)
         ):
-            progress.tell(line)
+            progress.print_line(line)
         progress.stop()
         welcome.open_browser(_port_of(slack))
-        wait_for(ended)
-        progress.tell("\nStopping: finishing what was begun.")
+        wait_for_stop(ended)
+        progress.print_line("\nStopping: finishing what was begun.")
     return 0
 
 
-def _play(home: Home, progress: Progress, port: int, rows: int | None) -> int:
+def _play(folder: DemoFolder, progress: ProgressReporter, port: int, rows: int | None) -> int:
     """Play the story; return 1 where it breaks."""
-    with _stage(home, progress, port, rows) as (slack, _):
+    with _run_everything(folder, progress, port, rows) as (slack, _):
         from handlers.demo import story
 
-        progress.doing("Playing the story")
+        progress.begin_step("Playing the story")
         try:
-            story.Story(slack, progress.tell).play()
+            story.DemoStory(slack, progress.print_line).play()
         except story.StoryError as broke:
-            progress.tell(str(broke))
+            progress.print_line(str(broke))
             return 1
-    progress.tell("\nThat was the whole story. To try it yourself: make demo")
+    progress.print_line("\nThat was the whole story. To try it yourself: make demo")
     return 0
 
 
-def _on_the_end(handler: Callable[[int, FrameType | None], Any]) -> None:
+def _on_stop_signals(handler: Callable[[int, FrameType | None], Any]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handler)
 
 
-def _tell(line: str) -> None:
+def _print_line(line: str) -> None:
     print(line, flush=True)

@@ -11,54 +11,54 @@ from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from handlers.demo.folder import Home
+from handlers.demo.folder import DemoFolder
 from handlers.demo.models import MODEL
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "churn" / "serve.py"
-EVERY = 2.0  # seconds between two pushes
-AGAIN = 2.0  # seconds until it is started again
-LEAVING = 5.0  # seconds that it has to end on its own
+SERVING_SCRIPT = Path(__file__).parents[2] / "examples" / "churn" / "serve.py"
+PUSH_SECONDS = 2.0  # seconds between two pushes
+RESTART_SECONDS = 2.0  # seconds until it is started again
+STOP_SECONDS = 5.0  # seconds that it has to end on its own
 
 log = logging.getLogger(__name__)
 
 
-class Serving:
+class ModelServer:
     """A process that serves the model. What it says goes into the demo's log.
 
     It is started by `start`, and ends with the block. `port` is where it says which version serves; None: the policy
     is an older demo's or somebody's own, which doesn't mention it, so it isn't started.
     """
 
-    def __init__(self, home: Home, registrar: str, port: int | None) -> None:
+    def __init__(self, folder: DemoFolder, registrar_url: str, port: int | None) -> None:
         self._command = [
             sys.executable,
-            str(SCRIPT),
+            str(SERVING_SCRIPT),
             "--port",
             str(port),
             "--every",
-            str(EVERY),
+            str(PUSH_SECONDS),
             "--keep",
-            str(home.kept),
+            str(folder.serving_cache),
             "--end-with-stdin",
         ]
         self._environment = os.environ | {
-            "MLFLOW_TRACKING_URI": home.registry,
-            "REGISTRAR_URL": registrar,
-            "REGISTRAR_TOKEN": home.token.read_text(encoding="ascii").strip(),
+            "MLFLOW_TRACKING_URI": folder.registry_uri,
+            "REGISTRAR_URL": registrar_url,
+            "REGISTRAR_TOKEN": folder.token_file.read_text(encoding="ascii").strip(),
         }
         self.port = port
-        self.deaths = 0  # how often it ended without being told to
-        self._log = home.log
-        self._ended = threading.Event()
+        self.crash_count = 0  # how often it ended without being told to
+        self._log = folder.log_file
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"serve {MODEL}", daemon=True)
 
-    def __enter__(self) -> Serving:
+    def __enter__(self) -> ModelServer:
         """Start nothing yet."""
         return self
 
     def __exit__(self, *_: object) -> None:
         """End it, and wait until it has."""
-        self._ended.set()
+        self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -67,7 +67,7 @@ class Serving:
         if self.port is not None and self._thread.ident is None:
             self._thread.start()
 
-    def answers(self) -> bool:
+    def is_answering(self) -> bool:
         """Tell whether it says that a version serves."""
         if self.port is None:
             return False
@@ -79,27 +79,27 @@ class Serving:
                 return False
 
     def _run(self) -> None:
-        while not self._ended.is_set():
+        while not self._stopping.is_set():
             with self._log.open("ab") as told:
                 # Its standard input is a pipe that ends with us, whichever way we end; and then it ends as well.
                 process = subprocess.Popen(  # noqa: S603 - our own script
                     self._command, env=self._environment, stdin=subprocess.PIPE, stdout=told, stderr=told
                 )
-            while process.poll() is None and not self._ended.wait(0.2):
+            while process.poll() is None and not self._stopping.wait(0.2):
                 pass
-            if not self._ended.is_set():
-                self.deaths += 1
+            if not self._stopping.is_set():
+                self.crash_count += 1
                 log.warning("serve.py ended with %s; it is started again", process.returncode)
-                self._ended.wait(AGAIN)
-            _end(process)
+                self._stopping.wait(RESTART_SECONDS)
+            _stop_process(process)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _stop_process(process: subprocess.Popen[bytes]) -> None:
     if process.stdin:
         process.stdin.close()
     process.terminate()
     try:
-        process.wait(LEAVING)
+        process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from bot.domain.registry.model import Stage
-from bot.ports import Registry
-from handlers.demo.folder import Home
-from handlers.demo.progress import Progress
+from bot.ports import ModelRegistry
+from handlers.demo.folder import DemoFolder
+from handlers.demo.progress import ProgressReporter
 
 MODEL = "churn"
 MONITOR = "accuracy-live"
-SERVING = 3  # which version is in Production when the story begins
-SCRIPT = Path(__file__).parents[2] / "examples" / "churn" / "train.py"
-BETTER = 4  # which one is a little better
-BAD = 5  # which one looks excellent, passes every gate, and is bad in life
-VERSIONS = 5  # as many as the script has candidates; a test compares them
+PRODUCTION_VERSION = 3  # which version is in Production when the story begins
+TRAINING_SCRIPT = Path(__file__).parents[2] / "examples" / "churn" / "train.py"
+BETTER_VERSION = 4  # which one is a little better
+BAD_VERSION = 5  # which one looks excellent, passes every gate, and is bad in life
+VERSION_COUNT = 5  # as many as the script has candidates; a test compares them
 
 
-def prepare(registry: Registry, home: Home, progress: Progress, rows: int | None = None) -> bool:
+def prepare_models(registry: ModelRegistry, folder: DemoFolder, progress: ProgressReporter, rows: int | None = None) -> bool:
     """Register the versions that the registry lacks and let one serve; tell whether there was anything to do.
 
     With `rows` they are trained on that many customers, otherwise restored from the snapshot. An interrupted start is
@@ -31,61 +31,61 @@ def prepare(registry: Registry, home: Home, progress: Progress, rows: int | None
     """
     versions = registry.versions(MODEL)
     newest = max((version.version for version in versions), default=0)
-    if newest < VERSIONS:
-        for number, name, metrics in _made(home, newest, progress, rows):
-            progress.tell(f"  {_described(number, name, metrics)}")
+    if newest < VERSION_COUNT:
+        for number, name, metrics in _create_versions(folder, newest, progress, rows):
+            progress.print_line(f"  {_describe_version(number, name, metrics)}")
     is_new = all(version.stage is Stage.NONE for version in versions)
     if is_new:
-        registry.set_alias(MODEL, "champion", SERVING)
-        registry.transition(MODEL, SERVING, Stage.PRODUCTION, archive_existing=True)  # last: it says that we are done
-        progress.tell(f"v{SERVING} is in Production. v{BETTER} is a little better, and ready to be requested.")
+        registry.set_alias(MODEL, "champion", PRODUCTION_VERSION)
+        registry.transition_stage(MODEL, PRODUCTION_VERSION, Stage.PRODUCTION, archive_existing=True)  # last: it says that we are done
+        progress.print_line(f"v{PRODUCTION_VERSION} is in Production. v{BETTER_VERSION} is a little better, and ready to be requested.")
     return is_new
 
 
-def _made(
-    home: Home, done: int, progress: Progress, rows: int | None
+def _create_versions(
+    folder: DemoFolder, existing: int, progress: ProgressReporter, rows: int | None
 ) -> Iterator[tuple[int, str, Mapping[str, float]]]:
     """Register the versions after the first `done`, and yield the number, the estimator, and the metrics of each."""
     from handlers.demo import snapshot  # MLflow takes seconds, which a second start need not spend
 
-    if rows is None and snapshot.is_for_us():
-        progress.doing(f"Registering {VERSIONS - done} trained models in MLflow (--train trains them here)")
-        for number, about in snapshot.restore(home.registry, MODEL, home.folder / "artifacts", after=done):
+    if rows is None and snapshot.is_compatible():
+        progress.begin_step(f"Registering {VERSION_COUNT - existing} trained models in MLflow (--train trains them here)")
+        for number, about in snapshot.restore_models(folder.registry_uri, MODEL, folder.path / "artifacts", first_after=existing):
             yield number, about["name"], about["metrics"]
         return
     if rows is None:
-        progress.tell("The example's trained models are for another scikit-learn than the one installed.")
-    progress.doing(f"Training {VERSIONS - done} models, on the first start only")
-    yield from _trained(home.registry, done, rows)
+        progress.print_line("The example's trained models are for another scikit-learn than the one installed.")
+    progress.begin_step(f"Training {VERSION_COUNT - existing} models, on the first start only")
+    yield from _train_versions(folder.registry_uri, existing, rows)
 
 
-def _trained(uri: str, done: int, rows: int | None) -> Iterator[tuple[int, str, Mapping[str, float]]]:
+def _train_versions(uri: str, existing: int, rows: int | None) -> Iterator[tuple[int, str, Mapping[str, float]]]:
     script = _load_script()
     import mlflow
 
     mlflow.set_tracking_uri(uri)
     data = script.load_data(rows) if rows else script.load_data()
     experiment = script.open_experiment(MODEL)
-    for candidate in script.CANDIDATES[done:]:
+    for candidate in script.CANDIDATES[existing:]:
         trained = script.train_one(candidate, data, experiment, MODEL)
         yield trained.version, trained.estimator, trained.metrics
 
 
 def _load_script() -> Any:
-    specification = importlib.util.spec_from_file_location("churn_train", SCRIPT)
+    specification = importlib.util.spec_from_file_location("churn_train", TRAINING_SCRIPT)
     if specification is None or specification.loader is None:
-        raise ImportError(f"{SCRIPT} cannot be loaded")
+        raise ImportError(f"{TRAINING_SCRIPT} cannot be loaded")
     script = importlib.util.module_from_spec(specification)
     sys.modules[specification.name] = script  # its data classes look their module up
-    sys.path.insert(0, str(SCRIPT.parent))  # it imports what is next to it
+    sys.path.insert(0, str(TRAINING_SCRIPT.parent))  # it imports what is next to it
     try:
         specification.loader.exec_module(script)
     finally:
-        sys.path.remove(str(SCRIPT.parent))
+        sys.path.remove(str(TRAINING_SCRIPT.parent))
     return script
 
 
-def _described(version: int, estimator: str, metrics: Mapping[str, float]) -> str:
+def _describe_version(version: int, estimator: str, metrics: Mapping[str, float]) -> str:
     """Return one version in the words of a person."""
     kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", estimator.removesuffix("Classifier")).lower()
     return (

@@ -8,26 +8,26 @@ import time
 from types import TracebackType
 from typing import TextIO
 
-SILENCE = 2.0  # seconds after which it says how long the present step has taken
-TICK = 0.25
+SILENCE_SECONDS = 2.0  # seconds after which it says how long the present step has taken
+TICK_SECONDS = 0.25
 
 
-class Progress:
+class ProgressReporter:
     """Tells lines, and after some silence how long the present step has taken. It stops with its block.
 
     On a terminal the time is kept current in one line; elsewhere (a file, a CI log) each is a line of its own.
     """
 
-    def __init__(self, out: TextIO | None = None, silence: float = SILENCE) -> None:
+    def __init__(self, out: TextIO | None = None, silence: float = SILENCE_SECONDS) -> None:
         self._out = out or sys.stdout
         self._silence = silence
         self._lock = threading.Lock()
-        self._doing, self._is_open = "", False  # the present step; whether the last line still needs its end
-        self._began = self._said = time.monotonic()
-        self._ended = threading.Event()
+        self._step, self._is_line_open = "", False  # the present step; whether the last line still needs its end
+        self._step_started = self._last_printed = time.monotonic()
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressReporter:
         """Start watching for silence."""
         self._thread.start()
         return self
@@ -38,45 +38,45 @@ class Progress:
 
     def stop(self) -> None:
         """End an open line. From now on there is silence between the lines."""
-        self._ended.set()
+        self._stopping.set()
         self._thread.join()
         with self._lock:
             self._end_line()
 
-    def tell(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print a line."""
         with self._lock:
             self._end_line()
             self._print(f"{line}\n")
 
-    def doing(self, what: str) -> None:
+    def begin_step(self, step: str) -> None:
         """Print what is being done now; its time counts from here."""
         with self._lock:
             self._end_line()
-            self._doing, self._began = what, time.monotonic()
-            self._is_open = self._out.isatty()
-            self._print(f"{what} …" if self._is_open else f"{what} …\n")
+            self._step, self._step_started = step, time.monotonic()
+            self._is_line_open = self._out.isatty()
+            self._print(f"{step} …" if self._is_line_open else f"{step} …\n")
 
     def _run(self) -> None:
-        while not self._ended.wait(min(TICK, self._silence)):
+        while not self._stopping.wait(min(TICK_SECONDS, self._silence)):
             with self._lock:
                 now = time.monotonic()
-                if now - self._said >= self._silence:
-                    self._tick(f"{self._doing or 'Starting'} … {now - self._began:.0f} s")
+                if now - self._last_printed >= self._silence:
+                    self._print_elapsed(f"{self._step or 'Starting'} … {now - self._step_started:.0f} s")
 
-    def _tick(self, line: str) -> None:
+    def _print_elapsed(self, line: str) -> None:
         if self._out.isatty():
-            self._is_open = True
+            self._is_line_open = True
             self._print(f"\r{line}")
         else:
             self._print(f"{line}\n")
 
     def _end_line(self) -> None:
-        if self._is_open:
+        if self._is_line_open:
             self._print("\n")
-        self._is_open = False
+        self._is_line_open = False
 
     def _print(self, text: str) -> None:
         self._out.write(text)
         self._out.flush()
-        self._said = time.monotonic()
+        self._last_printed = time.monotonic()

@@ -15,62 +15,62 @@ from bot.domain.monitoring.monitor import Monitor
 from bot.domain.registry.model import Stage
 from bot.policy_file import load_policy
 from bot.registrar import Registrar
-from bot.services.monitoring.checks import present_term
+from bot.services.monitoring.checks import current_term
 from bot.settings import Settings
 from handlers.demo import models
-from handlers.demo.folder import Home
-from handlers.demo.model_server import Serving
-from handlers.demo.progress import Progress
+from handlers.demo.folder import DemoFolder
+from handlers.demo.model_server import ModelServer
+from handlers.demo.progress import ProgressReporter
 from handlers.demo.welcome import CHANNEL
-from handlers.serve import Service, load_what_computes
+from handlers.serve import Service, preload_slow_modules
 from localslack import LocalSlack
 
-PATIENCE = 180.0  # seconds for serve.py to serve, and for the first reading: a slow disk takes one of them
-DEATHS = 2  # of serve.py, after which nobody waits for it
-LOOK_AGAIN = 0.1  # seconds
+MAX_WAIT_SECONDS = 180.0  # seconds for serve.py to serve, and for the first reading: a slow disk takes one of them
+MAX_CRASHES = 2  # of serve.py, after which nobody waits for it
+POLL_SECONDS = 0.1  # seconds
 
 
 @contextmanager
-def set_up(
-    home: Home, slack: LocalSlack, serving: Serving, listener: socket.socket, progress: Progress, rows: int | None
+def run_registrar(
+    folder: DemoFolder, slack: LocalSlack, serving: ModelServer, listener: socket.socket, progress: ProgressReporter, rows: int | None
 ) -> Iterator[Registrar]:
     """Run Registrar over the demo's models, registered if they are missing, until the block ends.
 
     The block begins after the monitor's first reading of this start. Nothing is checked before serve.py can push:
     a check without data would count toward an alert.
     """
-    settings = _settings(home, slack)
-    with closing(build_for_slack(settings, load_policy(home.policy))) as registrar:
-        if not home.has_served:
-            models.prepare(registrar.context.registry, home, progress, rows)
+    settings = _settings(folder, slack)
+    with closing(build_for_slack(settings, load_policy(folder.policy_file))) as registrar:
+        if not folder.has_served:
+            models.prepare_models(registrar.context.registry, folder, progress, rows)
         serving.start()
         began = registrar.context.clock.now()
         if serving.port is not None:
-            progress.doing(f"Starting examples/churn/serve.py, which serves {models.MODEL}")
-            _wait(serving.answers, serving)
+            progress.begin_step(f"Starting examples/churn/serve.py, which serves {models.MODEL}")
+            _wait_until(serving.is_answering, serving)
         with Service(settings, registrar, listener):
             slack.wait_until_connected()
-            if serving.port is not None and _monitor(registrar):
-                progress.doing(f"Waiting for the first reading of {models.MONITOR}")
-                if not _wait(lambda: _has_reading(registrar, began), serving):
-                    progress.tell(f"There is no reading yet. {home.log} says what serve.py does.")
-            threading.Thread(target=_load_the_rest, args=[registrar], name="loading", daemon=True).start()
+            if serving.port is not None and _find_monitor(registrar):
+                progress.begin_step(f"Waiting for the first reading of {models.MONITOR}")
+                if not _wait_until(lambda: _has_reading(registrar, began), serving):
+                    progress.print_line(f"There is no reading yet. {folder.log_file} says what serve.py does.")
+            threading.Thread(target=_preload, args=[registrar], name="loading", daemon=True).start()
             yield registrar
 
 
-def _wait(until: Callable[[], bool], serving: Serving) -> bool:
+def _wait_until(condition: Callable[[], bool], serving: ModelServer) -> bool:
     """Wait until something is so, and return whether it is; no longer than serve.py deserves."""
-    end = time.monotonic() + PATIENCE
-    while not (is_so := until()) and time.monotonic() < end and serving.deaths < DEATHS:
-        time.sleep(LOOK_AGAIN)
+    end = time.monotonic() + MAX_WAIT_SECONDS
+    while not (is_so := condition()) and time.monotonic() < end and serving.crash_count < MAX_CRASHES:
+        time.sleep(POLL_SECONDS)
     return is_so
 
 
-def _monitor(registrar: Registrar) -> Monitor | None:
+def _find_monitor(registrar: Registrar) -> Monitor | None:
     """Return the monitor that watches the demo's model; None where the policy or a person took it away or paused it."""
     if all(rule.name != models.MONITOR for rule in registrar.context.policy.rules_for(models.MODEL).monitors):
         return None
-    registrar.file_monitors.sync()
+    registrar.policy_monitors.sync()
     with registrar.context.ledger.read() as reading:
         there = (one for one in reading.monitors(models.MODEL) if one.name == models.MONITOR)
         return next((one for one in there if not one.is_paused), None)
@@ -81,14 +81,14 @@ def _has_reading(registrar: Registrar, since: datetime) -> bool:
 
     Also true where there will be none: nothing is in Production.
     """
-    monitor = _monitor(registrar)
+    monitor = _find_monitor(registrar)
     if monitor is None:
         return True
     with registrar.context.ledger.read() as reading:
         standing, term, look = (
-            reading.standing(monitor.id),
-            present_term(reading, models.MODEL),
-            reading.look(models.MODEL),
+            reading.monitor_state(monitor.id),
+            current_term(reading, models.MODEL),
+            reading.registry_snapshot(models.MODEL),
         )
         if term is None:
             return look is not None and not look.holders(Stage.PRODUCTION)
@@ -98,55 +98,55 @@ def _has_reading(registrar: Registrar, since: datetime) -> bool:
             since=max(since, term.since),
             until=registrar.context.clock.now(),
         )
-    if standing.move == term.move and standing.newest is not None and standing.newest > since:
+    if standing.move == term.transition_id and standing.newest is not None and standing.newest > since:
         return True
     if any(one.version == term.version for one in pushed):
         with suppress(RegistrarError):  # it is being checked right now
-            registrar.monitoring.check(monitor.id)
+            registrar.monitoring.check_now(monitor.id)
     return False
 
 
-def is_watched(registrar: Registrar) -> bool:
+def has_monitors(registrar: Registrar) -> bool:
     """Tell whether the policy lets a monitor watch the demo's model."""
     return bool(registrar.context.policy.rules_for(models.MODEL).monitors)
 
 
-def _load_the_rest(registrar: Registrar) -> None:
+def _preload(registrar: Registrar) -> None:
     """Load what a first command needs, while people read what the terminal says. On a second start, nobody has yet."""
-    load_what_computes()
+    preload_slow_modules()
     with suppress(RegistrarError):
         registrar.context.registry.versions(models.MODEL)
 
 
-def _settings(home: Home, slack: LocalSlack) -> Settings:
+def _settings(folder: DemoFolder, slack: LocalSlack) -> Settings:
     values = {
         "SLACK_BOT_TOKEN": slack.bot_token,
         "SLACK_APP_TOKEN": slack.app_token,
         "SLACK_API_URL": slack.api_url,
-        "MLFLOW_TRACKING_URI": home.registry,
-        "REGISTRAR_HOME": home.folder,
-        "REGISTRAR_POLICY": home.policy,
+        "MLFLOW_TRACKING_URI": folder.registry_uri,
+        "REGISTRAR_HOME": folder.path,
+        "REGISTRAR_POLICY": folder.policy_file,
         "REGISTRAR_PORT": 0,
     }
     return Settings.model_validate(values)
 
 
-def first_act(registrar: Registrar) -> str:
+def first_step(registrar: Registrar) -> str:
     """Return what a person can do first: request the version after the one that serves, or continue with a request."""
-    waiting = registrar.lookups.requests(models.MODEL)
+    waiting = registrar.registry_queries.open_requests(models.MODEL)
     if waiting:
         return f"You are Alice. Request {waiting[0].id} from last time is still pending in {CHANNEL}."
-    stages = _stages(registrar)
+    stages = _known_stages(registrar)
     serves = max((version for version, stage in stages.items() if stage is Stage.PRODUCTION), default=0)
     others = sorted(version for version in stages if version != serves)
-    asked = next((one for one in others if one > serves), max(others, default=models.BETTER))
+    asked = next((one for one in others if one > serves), max(others, default=models.BETTER_VERSION))
     return f"You are Alice. Type in {CHANNEL}:  /model promote {models.MODEL} {asked} production"
 
 
-def _stages(registrar: Registrar) -> dict[int, Stage]:
+def _known_stages(registrar: Registrar) -> dict[int, Stage]:
     """Return the stage of each version, as Registrar saw it last: a second start doesn't wait for MLflow's import."""
     with registrar.context.ledger.read() as reading:
-        look = reading.look(models.MODEL)
+        look = reading.registry_snapshot(models.MODEL)
     if look is not None:
         return dict(look.stages)
     return {one.version: one.stage for one in registrar.context.registry.versions(models.MODEL)}

@@ -16,23 +16,23 @@ import yaml
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param
 from mlflow.exceptions import MlflowException
 
-FOLDER = Path(__file__).parents[2] / "examples" / "churn" / "snapshot"
-CONTEXT = "mlflow.data.context"  # MLflow's tag for what a data set was used for
-SOURCE = {"mlflow.source.name": "examples/churn/train.py", "mlflow.source.type": "LOCAL"}
+SNAPSHOT_FOLDER = Path(__file__).parents[2] / "examples" / "churn" / "snapshot"
+CONTEXT_TAG = "mlflow.data.context"  # MLflow's tag for what a data set was used for
+SOURCE_TAGS = {"mlflow.source.name": "examples/churn/train.py", "mlflow.source.type": "LOCAL"}
 
 
-def read() -> Mapping[str, Any]:
+def read_snapshot() -> Mapping[str, Any]:
     """Return what is in the snapshot: `made_with` (versions of libraries), and `versions`, oldest first."""
-    document: Mapping[str, Any] = json.loads((FOLDER / "models.json").read_text(encoding="utf-8"))
+    document: Mapping[str, Any] = json.loads((SNAPSHOT_FOLDER / "models.json").read_text(encoding="utf-8"))
     return document
 
 
-def is_for_us() -> bool:
+def is_compatible() -> bool:
     """Tell whether this scikit-learn is the one that made the models; another one might not load them."""
-    return bool(read()["made_with"]["scikit-learn"] == version("scikit-learn"))
+    return bool(read_snapshot()["made_with"]["scikit-learn"] == version("scikit-learn"))
 
 
-def restore(uri: str, model: str, artifacts: Path, *, after: int = 0) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def restore_models(uri: str, model: str, artifacts: Path, *, first_after: int = 0) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Register each version after `after`, and yield its number and what the snapshot says about its run.
 
     `artifacts` is the folder for the files of the model's experiment.
@@ -41,36 +41,36 @@ def restore(uri: str, model: str, artifacts: Path, *, after: int = 0) -> Iterato
     client = mlflow.MlflowClient()
     found = client.get_experiment_by_name(model)
     experiment = found.experiment_id if found else client.create_experiment(model, artifacts.resolve().as_uri())
-    for number, about in enumerate(read()["versions"][after:], after + 1):
+    for number, about in enumerate(read_snapshot()["versions"][first_after:], first_after + 1):
         run_id = _log_run(client, experiment, about)
-        model_id = _log_model(client, experiment, run_id, about["params"], FOLDER / f"v{number}")
+        model_id = _log_model(client, experiment, run_id, about["params"], SNAPSHOT_FOLDER / f"v{number}")
         _log_metrics(client, run_id, model_id, about["metrics"])
         client.set_terminated(run_id)
         _register(client, model, run_id, model_id)
         yield number, about
 
 
-def _log_run(client: mlflow.MlflowClient, experiment: str, about: Mapping[str, Any]) -> str:
-    run_id = str(client.create_run(experiment, tags=SOURCE | about["tags"], run_name=about["name"]).info.run_id)
-    client.log_inputs(run_id, [_input(one) for one in about["inputs"]])
-    client.log_batch(run_id, params=[Param(key, value) for key, value in about["params"].items()])
+def _log_run(client: mlflow.MlflowClient, experiment: str, entry: Mapping[str, Any]) -> str:
+    run_id = str(client.create_run(experiment, tags=SOURCE_TAGS | entry["tags"], run_name=entry["name"]).info.run_id)
+    client.log_inputs(run_id, [_dataset_input(one) for one in entry["inputs"]])
+    client.log_batch(run_id, params=[Param(key, value) for key, value in entry["params"].items()])
     return run_id
 
 
-def _input(about: Mapping[str, Any]) -> DatasetInput:
+def _dataset_input(entry: Mapping[str, Any]) -> DatasetInput:
     dataset = Dataset(
-        name=about["name"],
-        digest=about["digest"],
+        name=entry["name"],
+        digest=entry["digest"],
         source_type="code",
-        source=json.dumps({"tags": SOURCE}),
-        schema=json.dumps(about["schema"]),
-        profile=json.dumps(about["profile"]),
+        source=json.dumps({"tags": SOURCE_TAGS}),
+        schema=json.dumps(entry["schema"]),
+        profile=json.dumps(entry["profile"]),
     )
-    return DatasetInput(dataset, [InputTag(CONTEXT, about["context"])])
+    return DatasetInput(dataset, [InputTag(CONTEXT_TAG, entry["context"])])
 
 
 def _log_model(client: mlflow.MlflowClient, experiment: str, run_id: str, params: dict[str, str], files: Path) -> str:
-    model = client.create_logged_model(experiment, name="model", source_run_id=run_id, params=params, tags=SOURCE)
+    model = client.create_logged_model(experiment, name="model", source_run_id=run_id, params=params, tags=SOURCE_TAGS)
     of_this_registry = {
         "artifact_path": model.artifact_location,
         "model_id": model.model_id,

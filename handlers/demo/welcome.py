@@ -10,50 +10,50 @@ import webbrowser
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from handlers.demo.folder import Home
-from handlers.demo.models import BAD, BETTER, MODEL, SERVING
+from handlers.demo.folder import DemoFolder
+from handlers.demo.models import BAD_VERSION, BETTER_VERSION, MODEL, PRODUCTION_VERSION
 
 CHANNEL = "#ml-models"
 
 
-def page(port: int) -> str:
+def page_url(port: int) -> str:
     """Return the address that shows the channel to Alice."""
     return f"http://127.0.0.1:{port}/?as=alice&channel={CHANNEL[1:]}"
 
 
-def lines(port: int, home: Home, first_act: str, *, is_watched: bool = True) -> list[str]:
+def welcome_lines(port: int, folder: DemoFolder, first_step: str, *, has_monitors: bool = True) -> list[str]:
     """Return what the terminal says once everything runs; `is_watched`: the policy has a monitor."""
     return [
         "",
-        f"Ready. Open {page(port)}",
-        *_tunnel(port),
+        f"Ready. Open {page_url(port)}",
+        *_tunnel_lines(port),
         "",
-        f"  1. {first_act}",
+        f"  1. {first_step}",
         "  2. Press Approve on the card. Registrar refuses: you can't approve your own request.",
         "  3. Become Bob (top right, or Alt+2) and press Approve again. Watch the card and its thread.",
-        *(_rollback() if is_watched else [f"  4. Type:  /model show {MODEL}", "", _older(home)]),
+        *(_rollback_lines() if has_monitors else [f"  4. Type:  /model show {MODEL}", "", _older_folder_line(folder)]),
         "",
-        f"Ctrl-C ends it. Everything is kept in {home.folder}; the same command continues from there.",
+        f"Ctrl-C ends it. Everything is kept in {folder.path}; the same command continues from there.",
         "",
     ]
 
 
-def _rollback() -> list[str]:
+def _rollback_lines() -> list[str]:
     return [
-        f"  4. Do the same for v{BAD}, which looks excellent. Within a minute Registrar rolls it back automatically.",
+        f"  4. Do the same for v{BAD_VERSION}, which looks excellent. Within a minute Registrar rolls it back automatically.",
         f"  5. Type:  /model history {MODEL}   and   /model monitor show {MODEL} accuracy-live",
     ]
 
 
-def _older(home: Home) -> str:
+def _older_folder_line(folder: DemoFolder) -> str:
     """Return how a home of an earlier demo gets its monitor."""
     return (
-        f"{home.policy} is from an earlier demo and has no monitor. To see automatic rollbacks, press Ctrl-C, move "
+        f"{folder.policy_file} is from an earlier demo and has no monitor. To see automatic rollbacks, press Ctrl-C, move "
         "that file away, and start again."
     )
 
 
-def _tunnel(port: int) -> list[str]:
+def _tunnel_lines(port: int) -> list[str]:
     """Return how to reach the page from the other end of an SSH session."""
     connection = os.environ.get("SSH_CONNECTION", "").split()
     if len(connection) != 4:
@@ -70,10 +70,10 @@ def open_browser(port: int) -> None:
     """Show the page, if somebody sits in front of this machine."""
     has_display = sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
     if has_display and sys.stdout.isatty() and "SSH_CONNECTION" not in os.environ:
-        webbrowser.open(page(port))
+        webbrowser.open(page_url(port))
 
 
-def greet(token: str, api_url: str) -> None:
+def post_greeting(token: str, api_url: str) -> None:
     """Say hello in the channel, once: whoever has gone to the browser reads no terminal."""
     client = WebClient(token=token, base_url=api_url)
     try:
@@ -86,7 +86,7 @@ def greet(token: str, api_url: str) -> None:
 
 GREETING = f"""\
 Hello, I'm Registrar: I move models when the right people approve.
-`{MODEL}` v{SERVING} is in Production, and v{BETTER} is a little better. Request it here:
-```/model promote {MODEL} {BETTER} production```
-Then try to approve it yourself, and after that as Bob (top right). Then do the same for v{BAD}, which looks \
+`{MODEL}` v{PRODUCTION_VERSION} is in Production, and v{BETTER_VERSION} is a little better. Request it here:
+```/model promote {MODEL} {BETTER_VERSION} production```
+Then try to approve it yourself, and after that as Bob (top right). Then do the same for v{BAD_VERSION}, which looks \
 excellent, and watch. `/model help` lists everything I can do."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-from bot.domain.core.durations import show_duration
-from handlers.doctor.check import NotLookedAtError
-from handlers.doctor.diagnosis import Finding, ok, wrong
+from bot.domain.core.durations import format_duration
+from handlers.doctor.check import CheckSkippedError
+from handlers.doctor.diagnosis import Diagnosis, ok, failure
 
-FAR = timedelta(seconds=60)  # Slack's signatures and ours are good for five minutes
+MAX_DIFFERENCE = timedelta(seconds=60)  # Slack's signatures and ours are good for five minutes
 
 
-def clock(whose: str, date: str, at: datetime) -> Finding:
+def check_clock(server: str, date: str, received_at: datetime) -> Diagnosis:
     """Return how far apart the clocks are: theirs by the header Date of an answer that came `at` that time of ours.
 
     Raises NotLookedAtError where there is no such header.
@@ -20,14 +20,14 @@ def clock(whose: str, date: str, at: datetime) -> Finding:
     try:
         theirs = parsedate_to_datetime(date)
     except ValueError:
-        raise NotLookedAtError(f"Could not look: {whose} does not say what time it is.") from None
-    apart = at - (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC))
-    if abs(apart) <= FAR:
-        return ok("clock", f"This machine's clock agrees with {whose}'s.")
+        raise CheckSkippedError(f"Could not look: {server} does not say what time it is.") from None
+    apart = received_at - (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC))
+    if abs(apart) <= MAX_DIFFERENCE:
+        return ok("clock", f"This machine's clock agrees with {server}'s.")
     way = "ahead of" if apart > timedelta(0) else "behind"
-    return wrong(
+    return failure(
         "clock",
-        f"This machine's clock is {show_duration(abs(apart))} {way} {whose}'s; five "
+        f"This machine's clock is {format_duration(abs(apart))} {way} {server}'s; five "
         "minutes apart no signature is taken.",
         "Let the system set it: timedatectl set-ntp true.",
     )

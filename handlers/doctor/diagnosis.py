@@ -7,73 +7,73 @@ from dataclasses import dataclass
 from enum import Enum
 
 from bot.domain.core.errors import Misconfigured, Unreachable
-from bot.domain.core.numbers import counted
+from bot.domain.core.numbers import pluralize
 
 
-class State(Enum):
+class DiagnosisState(Enum):
     """How a part is."""
 
     OK = "ok"  # as it has to be
-    MIND = "mind"  # works, and there is something to know
-    WRONG = "wrong"  # does not work until somebody changes what is configured
-    SILENT = "silent"  # does not answer, or not in a way that can be understood
+    WARNING = "mind"  # works, and there is something to know
+    ERROR = "wrong"  # does not work until somebody changes what is configured
+    NO_REPLY = "silent"  # does not answer, or not in a way that can be understood
     SKIPPED = "skipped"  # was not looked at
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """How one part is. `advice` is the one thing to do about it; there is none where nothing is to be done."""
 
     area: str
-    state: State
+    state: DiagnosisState
     sentence: str
     advice: str = ""
 
 
-def ok(area: str, sentence: str) -> Finding:
+def ok(area: str, sentence: str) -> Diagnosis:
     """Return that a part is as it has to be."""
-    return Finding(area, State.OK, sentence)
+    return Diagnosis(area, DiagnosisState.OK, sentence)
 
 
-def mind(area: str, sentence: str, advice: str) -> Finding:
+def warning(area: str, sentence: str, advice: str) -> Diagnosis:
     """Return that a part works, and what there is to know about it."""
-    return Finding(area, State.MIND, sentence, advice)
+    return Diagnosis(area, DiagnosisState.WARNING, sentence, advice)
 
 
-def wrong(area: str, sentence: str, advice: str) -> Finding:
+def failure(area: str, sentence: str, advice: str) -> Diagnosis:
     """Return that a part does not work until somebody changes what is configured."""
-    return Finding(area, State.WRONG, sentence, advice)
+    return Diagnosis(area, DiagnosisState.ERROR, sentence, advice)
 
 
-def is_healthy(findings: Iterable[Finding]) -> bool:
+def is_healthy(diagnoses: Iterable[Diagnosis]) -> bool:
     """Tell whether nothing is wrong and everything that was asked has answered."""
-    return exit_code(findings) == 0
+    return exit_code(diagnoses) == 0
 
 
-def exit_code(findings: Iterable[Finding]) -> int:
+def exit_code(diagnoses: Iterable[Diagnosis]) -> int:
     """Return how the terminal ends: what is configured wrongly comes before what does not answer, for it stays so."""
-    states = {finding.state for finding in findings}
-    if State.WRONG in states:
+    states = {finding.state for finding in diagnoses}
+    if DiagnosisState.ERROR in states:
         return Misconfigured.exit_code
-    return Unreachable.exit_code if State.SILENT in states else 0
+    return Unreachable.exit_code if DiagnosisState.NO_REPLY in states else 0
 
 
-def summary(findings: Iterable[Finding]) -> str:
+def summarize_diagnoses(diagnoses: Iterable[Diagnosis]) -> str:
     """Return the last line: how many are how."""
-    count = dict.fromkeys(State, 0)
-    for finding in findings:
+    count = dict.fromkeys(DiagnosisState, 0)
+    for finding in diagnoses:
         count[finding.state] += 1
-    told = [counted(count[state], *words) for state, words in _WORDS.items() if count[state]]
-    bad = count[State.WRONG] + count[State.SILENT]
+    told = [pluralize(count[state], *words) for state, words in _STATE_WORDS.items() if count[state]]
+    bad = count[DiagnosisState.ERROR] + count[DiagnosisState.NO_REPLY]
     said = " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
     if not bad:
         return f"Nothing is wrong: {said}." if said else "Nothing is wrong."
     return f"{said[:1].upper() + said[1:]}."
 
 
-_WORDS = {
-    State.WRONG: ("thing is wrong", "things are wrong"),
-    State.SILENT: ("does not answer", "do not answer"),
-    State.MIND: ("thing to mind", "things to mind"),
-    State.SKIPPED: ("was not looked at", "were not looked at"),
+_STATE_WORDS = {
+    DiagnosisState.ERROR: ("thing is wrong", "things are wrong"),
+    DiagnosisState.NO_REPLY: ("does not answer", "do not answer"),
+    DiagnosisState.WARNING: ("thing to mind", "things to mind"),
+    DiagnosisState.SKIPPED: ("was not looked at", "were not looked at"),
 }

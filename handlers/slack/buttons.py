@@ -8,17 +8,17 @@ from typing import Any
 
 from slack_bolt import Ack, App
 
-from bot.domain.commands.parser import build, parse
-from bot.domain.commands.queries import Compare, History, List, Show
+from bot.domain.commands.parser import build_command, parse_command
+from bot.domain.commands.queries import Compare, ShowHistory, ListModels, ShowModel
 from bot.domain.commands.requests import Approve
 from bot.domain.core.errors import BadInput, RegistrarError, UnknownRequest
-from bot.domain.policy.authorization import Act
+from bot.domain.policy.authorization import Permission
 from bot.domain.registry.comparison import Comparison
 from bot.domain.registry.model import VersionRef
 from bot.domain.transitions import messages
-from bot.domain.transitions.drift import Finding
+from bot.domain.transitions.drift import DriftNotice
 from bot.slack.commands import help_text
-from bot.slack.core.blocks import said
+from bot.slack.core.blocks import sentence_message
 from bot.slack.promotions import modals, request_card
 from bot.slack.registry import answers as registry_answers
 from bot.slack.rollbacks import history as history_answer
@@ -26,213 +26,213 @@ from bot.slack.rollbacks import rollback_card
 from bot.slack.transitions import drift_notice
 from handlers.errors import explain
 from handlers.slack import home
-from handlers.slack.commands import again, ask_for_promotion, ask_for_reason, do
-from handlers.slack.interactions import Desk
-from handlers.slack.replies import Place, of_interaction
+from handlers.slack.commands import repeat_command, open_promotion_form, open_reason_form, run_typed
+from handlers.slack.interactions import SlackInteractions
+from handlers.slack.replies import ReplyTarget, target_of_interaction
 
-COMPARED = 20  # of many new versions of one message, so many are compared
+MAX_COMPARED = 20  # of many new versions of one message, so many are compared
 
 
-def register(app: App, desk: Desk) -> None:
+def register(app: App, interactions: SlackInteractions) -> None:
     """Listen to the buttons of cards and menu."""
     for action, act in {
         request_card.APPROVE: _approve,
         request_card.REJECT: _reject,
-        request_card.DETAILS: _details,
-        help_text.MENU_ASK: _menu_ask,
-        drift_notice.DETAILS: _finding_details,
-        drift_notice.ASK_STAGING: _ask_staging,
-        drift_notice.MEND: _mend,
+        request_card.DETAILS: _show_details,
+        help_text.MENU_PROMOTE: _open_promotion_form,
+        drift_notice.DETAILS: _show_drift_details,
+        drift_notice.REQUEST_STAGING: _request_staging,
+        drift_notice.REPAIR_STAGE: _repair_stage,
         request_card.OVERRIDE: _override,
         request_card.WITHDRAW: _withdraw,
-        request_card.AGAIN: _ask_again,
+        request_card.REQUEST_AGAIN: _request_again,
         request_card.REVIEW: _review,
-        rollback_card.UNDO: _undo_rollback,
-        registry_answers.ARCHIVE: _archive,
-        registry_answers.KEEP: _keep,
-        registry_answers.PAGE_BACK: _turn_page,
-        registry_answers.PAGE_ON: _turn_page,
-        history_answer.POST: _post_timeline,
+        rollback_card.UNDO_ROLLBACK: _undo_rollback,
+        registry_answers.CONFIRM_ARCHIVE: _archive,
+        registry_answers.CANCEL_ARCHIVE: _cancel_archive,
+        registry_answers.PREVIOUS_PAGE: _show_page,
+        registry_answers.NEXT_PAGE: _show_page,
+        history_answer.POST_HERE: _post_timeline,
     }.items():
-        app.action(action)(_listener(desk, act))
-    app.action(drift_notice.COMPARE)(_on_compare(desk))
-    for action, text in _MENU.items():
-        app.action(action)(_listener(desk, _types(text)))
+        app.action(action)(_listener(interactions, act))
+    app.action(drift_notice.COMPARE)(_comparison_listener(interactions))
+    for action, text in _MENU_COMMANDS.items():
+        app.action(action)(_listener(interactions, _run_typed(text)))
 
 
-_MENU = {
+_MENU_COMMANDS = {
     help_text.MENU_REQUESTS: "requests",
     help_text.MENU_MODELS: "list",
     help_text.MENU_HELP: "help",
 }
 
 
-def _listener(desk: Desk, act: Callable[[Desk, Place, str], None]) -> Callable[..., None]:
+def _listener(interactions: SlackInteractions, handle: Callable[[SlackInteractions, ReplyTarget, str], None]) -> Callable[..., None]:
     """Return a listener: what decides is committed, then the click is acknowledged, then the rest is done."""
 
     def on_click(ack: Ack, body: dict[str, Any]) -> None:
-        place = of_interaction(body)
+        place = target_of_interaction(body)
         try:
-            act(desk, place, str(body["actions"][0].get("value", "")))
+            handle(interactions, place, str(body["actions"][0].get("value", "")))
         except Exception as error:  # explained to the person; unforeseen ones get an id to quote
-            desk.answer(place, explain(error))
-        if place.in_home:
-            desk.after(place, lambda: home.publish(desk, place.person), desk.registrar.look)
+            interactions.reply_later(place, explain(error))
+        if place.is_home:
+            interactions.defer(place, lambda: home.publish_home(interactions, place.person), interactions.registrar.submit_query)
         ack()
 
     return on_click
 
 
-def _approve(desk: Desk, place: Place, value: str) -> None:
-    desk.answer(place, desk.approve(place, _request_in(value)))
+def _approve(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    interactions.reply_later(target, interactions.approve(target, _require_request_id(value)))
 
 
-def _reject(desk: Desk, place: Place, value: str) -> None:
-    ask_for_reason(desk, place, _request_in(value))
+def _reject(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    open_reason_form(interactions, target, _require_request_id(value))
 
 
-def _override(desk: Desk, place: Place, value: str) -> None:
-    ask_for_reason(desk, place, _request_in(value), Act.OVERRIDE)
+def _override(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    open_reason_form(interactions, target, _require_request_id(value), Permission.OVERRIDE)
 
 
-def _review(desk: Desk, place: Place, value: str) -> None:
-    ask_for_reason(desk, place, _request_in(value), Act.REVIEW)
+def _review(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    open_reason_form(interactions, target, _require_request_id(value), Permission.REVIEW)
 
 
-def _withdraw(desk: Desk, place: Place, value: str) -> None:
-    desk.answer(place, desk.withdraw(place, _request_in(value)))
+def _withdraw(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    interactions.reply_later(target, interactions.withdraw(target, _require_request_id(value)))
 
 
-def _ask_again(desk: Desk, place: Place, value: str) -> None:
+def _request_again(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
     """Ask anew for what a request asked for that is out of date; whoever presses is the requester then."""
-    request, _ = desk.registrar.lookups.request(_request_in(value))
-    desk.ask(place, again(request))
+    request, _ = interactions.registrar.registry_queries.request_with_votes(_require_request_id(value))
+    interactions.enqueue_command(target, repeat_command(request))
 
 
-def _details(desk: Desk, place: Place, value: str) -> None:
-    request_id = _request_in(value)
-    desk.after(place, lambda: _open_details(desk, place, request_id))
+def _show_details(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    request_id = _require_request_id(value)
+    interactions.defer(target, lambda: _open_details(interactions, target, request_id))
 
 
-def _open_details(desk: Desk, place: Place, request_id: str) -> None:
-    desk.registrar.gatekeeper.admit(desk.caller(place), Act.READ, origin="slack")
-    request, _ = desk.registrar.lookups.request(request_id)
-    _show_card(desk, place, request.model, request.version)
+def _open_details(interactions: SlackInteractions, target: ReplyTarget, request_id: str) -> None:
+    interactions.registrar.access_control.require_permission(interactions.caller(target), Permission.READ, origin="slack")
+    request, _ = interactions.registrar.registry_queries.request_with_votes(request_id)
+    _show_version(interactions, target, request.model, request.version)
 
 
-def _show_card(desk: Desk, place: Place, model: str, version: int) -> None:
+def _show_version(interactions: SlackInteractions, target: ReplyTarget, model: str, version: int) -> None:
     """Open the modal at once, its trigger is short-lived, and fill it when the registry has answered."""
-    view_id = desk.open_modal(place, modals.details())
+    view_id = interactions.open_modal(target, modals.details_modal())
     try:
-        card = desk.registrar.lookups.card(model, VersionRef("number", str(version)))
-        message = registry_answers.version_card(card, desk.web)
+        card = interactions.registrar.registry_queries.version_card(model, VersionRef("number", str(version)))
+        message = registry_answers.version_answer(card, interactions.mlflow_url)
     except RegistrarError as error:
-        message = said(explain(error))
-    desk.client.views_update(view_id=view_id, view=modals.details(message))
+        message = sentence_message(explain(error))
+    interactions.client.views_update(view_id=view_id, view=modals.details_modal(message))
 
 
-def _finding_details(desk: Desk, place: Place, value: str) -> None:
+def _show_drift_details(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
     def task() -> None:
-        desk.registrar.gatekeeper.admit(desk.caller(place), Act.READ, origin="slack")
-        finding = _finding(desk, value)
-        _show_card(desk, place, finding.model, finding.versions[0])
+        interactions.registrar.access_control.require_permission(interactions.caller(target), Permission.READ, origin="slack")
+        finding = _read_drift_notice(interactions, value)
+        _show_version(interactions, target, finding.model, finding.versions[0])
 
-    desk.after(place, task)
+    interactions.defer(target, task)
 
 
-def _on_compare(desk: Desk) -> Callable[..., None]:
+def _comparison_listener(interactions: SlackInteractions) -> Callable[..., None]:
     """Return the listener that compares a new version with Production, in the thread of the message that told of it."""
 
     def on_click(ack: Ack, body: dict[str, Any]) -> None:
-        place = of_interaction(body)
+        place = target_of_interaction(body)
         value = str(body["actions"][0].get("value", ""))
         message = body.get("message") or {}
 
         def compare() -> Comparison:
-            finding = _finding(desk, value)
-            versions = [str(number) for number in finding.versions[:COMPARED]]
-            return desk.registrar.comparisons.compare(build(Compare, {"model": finding.model, "versions": versions}))
+            finding = _read_drift_notice(interactions, value)
+            versions = [str(number) for number in finding.versions[:MAX_COMPARED]]
+            return interactions.registrar.comparisons.compare(build_command(Compare, {"model": finding.model, "versions": versions}))
 
         try:
-            desk.publish(place, compare, thread=message.get("thread_ts") or message.get("ts"))
+            interactions.publish_comparison(place, compare, thread=message.get("thread_ts") or message.get("ts"))
         except Exception as error:  # explained to the person; unforeseen ones get an id to quote
-            desk.answer(place, explain(error))
+            interactions.reply_later(place, explain(error))
         ack()
 
     return on_click
 
 
-def _ask_staging(desk: Desk, place: Place, value: str) -> None:
-    finding = _finding(desk, value)
-    ask_for_promotion(desk, place, {"model": finding.model, "version": str(finding.versions[0]), "to": "staging"})
+def _request_staging(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    finding = _read_drift_notice(interactions, value)
+    open_promotion_form(interactions, target, {"model": finding.model, "version": str(finding.versions[0]), "to": "staging"})
 
 
-def _mend(desk: Desk, place: Place, value: str) -> None:
-    desk.answer(place, desk.mend(place, _finding_id(value)))
+def _repair_stage(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    interactions.reply_later(target, interactions.repair_stage(target, _require_id(value)))
 
 
-def _undo_rollback(desk: Desk, place: Place, value: str) -> None:
+def _undo_rollback(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
     """Open the form that asks for the version again that was taken out; the rules decide, as for every promotion."""
-    with desk.registrar.context.ledger.read() as reading:
+    with interactions.registrar.context.ledger.read() as reading:
         try:
-            move = reading.move(value)
+            move = reading.transition(value)
         except KeyError:
             raise UnknownRequest("This message is from another time; nothing was changed.") from None
     version = str(move.expected_incumbent)
-    ask_for_promotion(desk, place, {"model": move.model, "version": version, "to": "production"})
+    open_promotion_form(interactions, target, {"model": move.model, "version": version, "to": "production"})
 
 
-def _archive(desk: Desk, place: Place, value: str) -> None:
-    desk.confirm(place, _finding_id(value))
+def _archive(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    interactions.confirm_draft(target, _require_id(value))
 
 
-def _keep(desk: Desk, place: Place, value: str) -> None:
-    desk.answer(place, messages.kept())
+def _cancel_archive(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    interactions.reply_later(target, messages.not_archived_confirmation())
 
 
-def _turn_page(desk: Desk, place: Place, value: str) -> None:
+def _show_page(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
     """Do what the button says was typed, if it is a list and nothing else."""
-    command = parse(value)
-    if not isinstance(command, List | Show):
+    command = parse_command(value)
+    if not isinstance(command, ListModels | ShowModel):
         raise BadInput("That button belongs to no list.")
-    if message := do(desk, place, value):
-        desk.answer(place, message)
+    if message := run_typed(interactions, target, value):
+        interactions.reply_later(target, message)
 
 
-def _post_timeline(desk: Desk, place: Place, value: str) -> None:
+def _post_timeline(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
     """Post the timeline that the button says was asked for, if it is one and nothing else."""
-    command = parse(value)
-    if not isinstance(command, History):
+    command = parse_command(value)
+    if not isinstance(command, ShowHistory):
         raise BadInput("That button belongs to no timeline.")
-    desk.publish_timeline(place, lambda: desk.registrar.lookups.timeline(command))
+    interactions.publish_timeline(target, lambda: interactions.registrar.registry_queries.timeline(command))
 
 
-def _finding(desk: Desk, value: str) -> Finding:
-    with desk.registrar.context.ledger.read() as reading:
-        return reading.finding(_finding_id(value))
+def _read_drift_notice(interactions: SlackInteractions, value: str) -> DriftNotice:
+    with interactions.registrar.context.ledger.read() as reading:
+        return reading.drift_notice(_require_id(value))
 
 
-def _finding_id(value: str) -> str:
+def _require_id(value: str) -> str:
     """Return the id that a button carries. Raises BadInput for a forged one."""
     if not re.fullmatch(r"[a-z0-9]{4,32}", value):
         raise BadInput("That button belongs to nothing that is known here.")
     return value
 
 
-def _menu_ask(desk: Desk, place: Place, value: str) -> None:
-    ask_for_promotion(desk, place, {})
+def _open_promotion_form(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    open_promotion_form(interactions, target, {})
 
 
-def _types(text: str) -> Callable[[Desk, Place, str], None]:
+def _run_typed(text: str) -> Callable[[SlackInteractions, ReplyTarget, str], None]:
     """Return what a menu button does: the same as typing the verb."""
 
-    def act(desk: Desk, place: Place, value: str) -> None:
-        if message := do(desk, place, text):
-            desk.answer(place, message)
+    def act(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+        if message := run_typed(interactions, target, text):
+            interactions.reply_later(target, message)
 
     return act
 
 
-def _request_in(value: str) -> str:
+def _require_request_id(value: str) -> str:
     """Return the request id that a button carries. Raises BadInput for a forged one."""
-    return build(Approve, {"request": value}).request
+    return build_command(Approve, {"request": value}).request

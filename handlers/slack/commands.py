@@ -20,53 +20,53 @@ from bot.domain.commands.changes import (
     UnfreezeModel,
 )
 from bot.domain.commands.monitoring import GROUP, MonitorAdd
-from bot.domain.commands.parser import build, find_verb, parse
+from bot.domain.commands.parser import build_command, find_command, parse_command
 from bot.domain.commands.queries import (
-    Best,
+    FindBest,
     Compare,
     Help,
-    History,
-    List,
-    Requests,
-    Show,
+    ShowHistory,
+    ListModels,
+    ListRequests,
+    ShowModel,
     ShowAudit,
     ShowPolicy,
     Validate,
 )
 from bot.domain.commands.requests import Approve, Cancel, Override, Promote, Reject, Review, Withdraw
 from bot.domain.core.errors import BadInput
-from bot.domain.core.sentence import short
-from bot.domain.policy.authorization import Act
+from bot.domain.core.sentence import truncate
+from bot.domain.policy.authorization import Permission
 from bot.domain.promotions.request import Request
-from bot.domain.registry.messages import best_sentence
-from bot.domain.registry.model import parse_version
+from bot.domain.registry.messages import describe_best_version
+from bot.domain.registry.model import parse_version_ref
 from bot.slack.audit import answers
 from bot.slack.commands import help_text
-from bot.slack.core.blocks import Message, said
+from bot.slack.core.blocks import Message, sentence_message
 from bot.slack.core.mrkdwn import unescape
-from bot.slack.delivery.publisher import timeline_picture
+from bot.slack.delivery.publisher import timeline_chart_file
 from bot.slack.policy import answers as policy_answers
 from bot.slack.promotions import modals
 from bot.slack.registry import answers as registry_answers
 from bot.slack.rollbacks import modal
-from bot.slack.rollbacks.history import timeline
+from bot.slack.rollbacks.history import timeline_message
 from handlers.errors import explain
 from handlers.slack import monitoring
-from handlers.slack.interactions import Desk
-from handlers.slack.replies import Pictured, Place, of_command
+from handlers.slack.interactions import SlackInteractions
+from handlers.slack.replies import AnswerWithChart, ReplyTarget, target_of_command
 
-Answer = Message | None  # what the acknowledgement says at once; nothing where the answer follows
+Acknowledgement = Message | None  # what the acknowledgement says at once; nothing where the answer follows
 
 
-def register(app: App, desk: Desk) -> None:
+def register(app: App, interactions: SlackInteractions) -> None:
     """Listen to the slash command."""
 
     def on_command(ack: Ack, body: dict[str, Any]) -> None:
-        place = of_command(body)
+        place = target_of_command(body)
         try:
-            message = do(desk, place, unescape(str(body.get("text") or "")))
+            message = run_typed(interactions, place, unescape(str(body.get("text") or "")))
         except Exception as error:  # explained to the person; unforeseen ones get an id to quote
-            message = said(explain(error))
+            message = sentence_message(explain(error))
         if message:
             ack(
                 text=message.text,
@@ -81,40 +81,40 @@ def register(app: App, desk: Desk) -> None:
     app.command("/model")(on_command)
 
 
-def do(desk: Desk, place: Place, text: str) -> Answer:
+def run_typed(interactions: SlackInteractions, target: ReplyTarget, text: str) -> Acknowledgement:
     """Do what was typed. Whatever decides is committed when this returns; the rest follows the acknowledgement."""
     try:
-        command = parse(text)
+        command = parse_command(text)
     except MissingArguments as error:
-        _form(desk, place, error)
+        _open_form(interactions, target, error)
         return None
     if command is None:
         return help_text.menu()
-    return _VERBS[type(command)](desk, place, command)
+    return _COMMAND_HANDLERS[type(command)](interactions, target, command)
 
 
-def _form(desk: Desk, place: Place, error: MissingArguments) -> None:
+def _open_form(interactions: SlackInteractions, target: ReplyTarget, error: MissingArguments) -> None:
     """Open the modal that asks for what is missing, where there is one.
 
     An emergency has none: behind the form of an everyday promotion nobody would see that the glass is broken.
     """
-    if error.verb is Promote and not error.given.get("break_glass"):
-        ask_for_promotion(desk, place, error.given)
-    elif error.verb is MonitorAdd:
-        monitoring.ask_for_monitor(desk, place, error.given)
-    elif error.verb is Rollback:
-        ask_for_rollback(desk, place, error.given)
-    elif error.verb in _ASKS_WHY and "request" in error.given:
-        request_id = build(Approve, {"request": error.given["request"]}).request
-        ask_for_reason(desk, place, request_id, _ASKS_WHY[error.verb])
+    if error.command_class is Promote and not error.given.get("break_glass"):
+        open_promotion_form(interactions, target, error.given)
+    elif error.command_class is MonitorAdd:
+        monitoring.open_monitor_form(interactions, target, error.given)
+    elif error.command_class is Rollback:
+        open_rollback_form(interactions, target, error.given)
+    elif error.command_class in _REASON_PERMISSIONS and "request" in error.given:
+        request_id = build_command(Approve, {"request": error.given["request"]}).request
+        open_reason_form(interactions, target, request_id, _REASON_PERMISSIONS[error.command_class])
     else:
         raise error
 
 
-def again(request: Request) -> Promote:
+def repeat_command(request: Request) -> Promote:
     """Return the command that asks for the same once more."""
     results = request.seen.validation if request.seen else {}
-    return build(
+    return build_command(
         Promote,
         {
             "model": request.model,
@@ -127,203 +127,203 @@ def again(request: Request) -> Promote:
     )
 
 
-def ask_for_promotion(desk: Desk, place: Place, given: dict[str, str]) -> None:
+def open_promotion_form(interactions: SlackInteractions, target: ReplyTarget, arguments: dict[str, str]) -> None:
     """Open the form for a promotion."""
 
     def make() -> dict[str, Any]:
-        return modals.promote(desk.registrar.errands.draft(desk.caller(place), given, where=place.channel), given)
+        return modals.promote_modal(interactions.registrar.command_queue.create_draft(interactions.caller(target), arguments, channel=target.channel), arguments)
 
-    desk.show_modal(place, make)
+    interactions.open_modal_later(target, make)
 
 
-def ask_for_rollback(desk: Desk, place: Place, given: dict[str, str]) -> None:
+def open_rollback_form(interactions: SlackInteractions, target: ReplyTarget, arguments: dict[str, str]) -> None:
     """Open the form for a rollback: for its reason, where the model was typed, by someone who can roll it back.
 
     Raises Refused and BadInput.
     """
-    caller = desk.caller(place)
-    if "model" in given:
-        command = build(Rollback, given | {"reason": "-"})  # what was typed is understood, or told now
-        desk.registrar.gatekeeper.admit(caller, Act.ROLL_BACK, model=command.model, origin="slack")
-        desk.registrar.rollbacks.check(command)
-    draft = given | {"verb": Rollback.verb}
+    caller = interactions.caller(target)
+    if "model" in arguments:
+        command = build_command(Rollback, arguments | {"reason": "-"})  # what was typed is understood, or told now
+        interactions.registrar.access_control.require_permission(caller, Permission.ROLL_BACK, model=command.model, origin="slack")
+        interactions.registrar.rollbacks.check_named_target(command)
+    draft = arguments | {"verb": Rollback.verb}
 
     def make() -> dict[str, Any]:
-        return modal.rollback(desk.registrar.errands.draft(caller, draft, where=place.channel), given)
+        return modal.rollback_modal(interactions.registrar.command_queue.create_draft(caller, draft, channel=target.channel), arguments)
 
-    desk.show_modal(place, make)
+    interactions.open_modal_later(target, make)
 
 
-def ask_for_reason(desk: Desk, place: Place, request_id: str, act: Act = Act.REJECT) -> None:
+def open_reason_form(interactions: SlackInteractions, target: ReplyTarget, request_id: str, permission: Permission = Permission.REJECT) -> None:
     """Open the form that asks why, if the person can do it: reject, override, or review.
 
     Raises Refused, UnknownRequest.
     """
-    registrar, caller = desk.registrar, desk.caller(place)
-    if act is Act.REVIEW:
-        request = registrar.reviews.may(caller, request_id)
+    registrar, caller = interactions.registrar, interactions.caller(target)
+    if permission is Permission.REVIEW:
+        request = registrar.reviews.require_allowed(caller, request_id)
     else:
-        request = registrar.requests.may(caller, request_id, act)
-    desk.show_modal(place, lambda: _REASONS[act](request))
+        request = registrar.requests.require_allowed(caller, request_id, permission)
+    interactions.open_modal_later(target, lambda: _REASON_MODALS[permission](request))
 
 
-_ASKS_WHY: dict[type[Command], Act] = {Reject: Act.REJECT, Override: Act.OVERRIDE, Review: Act.REVIEW}
-_REASONS = {Act.REJECT: modals.reject, Act.OVERRIDE: modals.override, Act.REVIEW: modals.review}
+_REASON_PERMISSIONS: dict[type[Command], Permission] = {Reject: Permission.REJECT, Override: Permission.OVERRIDE, Review: Permission.REVIEW}
+_REASON_MODALS = {Permission.REJECT: modals.reject_modal, Permission.OVERRIDE: modals.override_modal, Permission.REVIEW: modals.review_modal}
 
 
-def _help(desk: Desk, place: Place, command: Help) -> Answer:
+def _help(interactions: SlackInteractions, target: ReplyTarget, command: Help) -> Acknowledgement:
     if command.about == GROUP:
-        return help_text.help_group(GROUP)
-    return help_text.help_verb(find_verb(command.about)) if command.about else help_text.help_all()
+        return help_text.group_help(GROUP)
+    return help_text.command_help(find_command(command.about)) if command.about else help_text.help_overview()
 
 
-def _list(desk: Desk, place: Place, command: List) -> Answer:
-    lookups = desk.registrar.lookups
+def _list(interactions: SlackInteractions, target: ReplyTarget, command: ListModels) -> Acknowledgement:
+    lookups = interactions.registrar.registry_queries
 
     def read() -> Message:
-        return registry_answers.model_list(lookups.models(command.text), short(command.text, 250), command.page)
+        return registry_answers.model_list(lookups.models(command.text), truncate(command.text, 250), command.page)
 
-    desk.look_up(place, read)
+    interactions.run_query(target, read)
     return None
 
 
-def _show(desk: Desk, place: Place, command: Show) -> Answer:
-    lookups, version = desk.registrar.lookups, command.version
+def _show(interactions: SlackInteractions, target: ReplyTarget, command: ShowModel) -> Acknowledgement:
+    lookups, version = interactions.registrar.registry_queries, command.version
 
     def read() -> Message:
         if version is None:
-            return registry_answers.model_view(lookups.show(command.model), command.page)
-        return registry_answers.version_card(lookups.card(command.model, version), desk.web)
+            return registry_answers.model_answer(lookups.model_view(command.model), command.page)
+        return registry_answers.version_answer(lookups.version_card(command.model, version), interactions.mlflow_url)
 
-    desk.look_up(place, read)
+    interactions.run_query(target, read)
     return None
 
 
-def _ask(desk: Desk, place: Place, command: Command) -> Answer:
-    desk.ask(place, command)
+def _enqueue(interactions: SlackInteractions, target: ReplyTarget, command: Command) -> Acknowledgement:
+    interactions.enqueue_command(target, command)
     return None
 
 
-def _archive(desk: Desk, place: Place, command: Archive) -> Answer:
+def _archive(interactions: SlackInteractions, target: ReplyTarget, command: Archive) -> Acknowledgement:
     """Ask back first, about the version that it is now; the buttons carry the id of a draft."""
-    registrar = desk.registrar
+    registrar = interactions.registrar
 
     def read() -> Message:
-        caller = desk.caller(place)
-        version = registrar.tending.archivable(caller, command, origin="slack")
-        meant = command.model_copy(update={"version": parse_version(str(version.version))})
-        draft = registrar.errands.draft(caller, meant.dump(), where=place.channel)
+        caller = interactions.caller(target)
+        version = registrar.edits.require_archivable(caller, command, origin="slack")
+        meant = command.model_copy(update={"version": parse_version_ref(str(version.version))})
+        draft = registrar.command_queue.create_draft(caller, meant.dump(), channel=target.channel)
         return registry_answers.archive_question(draft, version.model, f"v{version.version}")
 
-    desk.look_up(place, read)
+    interactions.run_query(target, read)
     return None
 
 
-def _compare(desk: Desk, place: Place, command: Compare) -> Answer:
-    comparisons = desk.registrar.comparisons
-    desk.publish(place, lambda: comparisons.compare(command))
+def _compare(interactions: SlackInteractions, target: ReplyTarget, command: Compare) -> Acknowledgement:
+    comparisons = interactions.registrar.comparisons
+    interactions.publish_comparison(target, lambda: comparisons.compare(command))
     return None
 
 
-def _best(desk: Desk, place: Place, command: Best) -> Answer:
-    comparisons = desk.registrar.comparisons
-    desk.look_up(place, lambda: said(best_sentence(comparisons.best(command))))
+def _best(interactions: SlackInteractions, target: ReplyTarget, command: FindBest) -> Acknowledgement:
+    comparisons = interactions.registrar.comparisons
+    interactions.run_query(target, lambda: sentence_message(describe_best_version(comparisons.best(command))))
     return None
 
 
-def _approve(desk: Desk, place: Place, command: Approve) -> Answer:
-    return desk.approve(place, command.request)
+def _approve(interactions: SlackInteractions, target: ReplyTarget, command: Approve) -> Acknowledgement:
+    return interactions.approve(target, command.request)
 
 
-def _reject(desk: Desk, place: Place, command: Reject) -> Answer:
+def _reject(interactions: SlackInteractions, target: ReplyTarget, command: Reject) -> Acknowledgement:
     if not command.reason:
         raise BadInput("A rejection needs a reason: the requester gets to read it.")
-    return said(desk.reject(place, command.request, command.reason))
+    return sentence_message(interactions.reject(target, command.request, command.reason))
 
 
-def _withdraw(desk: Desk, place: Place, command: Withdraw) -> Answer:
-    return said(desk.withdraw(place, command.request))
+def _withdraw(interactions: SlackInteractions, target: ReplyTarget, command: Withdraw) -> Acknowledgement:
+    return sentence_message(interactions.withdraw(target, command.request))
 
 
-def _override(desk: Desk, place: Place, command: Override) -> Answer:
+def _override(interactions: SlackInteractions, target: ReplyTarget, command: Override) -> Acknowledgement:
     if not command.reason:
         raise BadInput("Letting a gate pass needs a reason: the card shows it, and the audit keeps it.")
-    return said(desk.override(place, command.request, command.reason))
+    return sentence_message(interactions.override(target, command.request, command.reason))
 
 
-def _review(desk: Desk, place: Place, command: Review) -> Answer:
-    return said(desk.review(place, command.request, command.reason))
+def _review(interactions: SlackInteractions, target: ReplyTarget, command: Review) -> Acknowledgement:
+    return sentence_message(interactions.review(target, command.request, command.reason))
 
 
-def _freeze(desk: Desk, place: Place, command: FreezeModel) -> Answer:
-    return said(desk.freeze(place, command))
+def _freeze(interactions: SlackInteractions, target: ReplyTarget, command: FreezeModel) -> Acknowledgement:
+    return sentence_message(interactions.freeze(target, command))
 
 
-def _unfreeze(desk: Desk, place: Place, command: UnfreezeModel) -> Answer:
-    return said(desk.unfreeze(place, command))
+def _unfreeze(interactions: SlackInteractions, target: ReplyTarget, command: UnfreezeModel) -> Acknowledgement:
+    return sentence_message(interactions.unfreeze(target, command))
 
 
-def _validate(desk: Desk, place: Place, command: Validate) -> Answer:
-    lookups = desk.registrar.lookups
-    desk.look_up(place, lambda: policy_answers.validation(command, *lookups.validate(command)))
+def _validate(interactions: SlackInteractions, target: ReplyTarget, command: Validate) -> Acknowledgement:
+    lookups = interactions.registrar.registry_queries
+    interactions.run_query(target, lambda: policy_answers.validation_answer(command, *lookups.validate_gates(command)))
     return None
 
 
-def _policy(desk: Desk, place: Place, command: ShowPolicy) -> Answer:
-    lookups = desk.registrar.lookups
-    desk.look_up(place, lambda: policy_answers.policy(command.model, lookups.policy(command.model)))
+def _policy(interactions: SlackInteractions, target: ReplyTarget, command: ShowPolicy) -> Acknowledgement:
+    lookups = interactions.registrar.registry_queries
+    interactions.run_query(target, lambda: policy_answers.policy_answer(command.model, lookups.policy_summary(command.model)))
     return None
 
 
-def _audit(desk: Desk, place: Place, command: ShowAudit) -> Answer:
-    lookups = desk.registrar.lookups
-    desk.look_up(place, lambda: answers.audit(command, *lookups.audit(command)))
+def _audit(interactions: SlackInteractions, target: ReplyTarget, command: ShowAudit) -> Acknowledgement:
+    lookups = interactions.registrar.registry_queries
+    interactions.run_query(target, lambda: answers.audit_answer(command, *lookups.audit_page(command)))
     return None
 
 
-def _unblock(desk: Desk, place: Place, command: Unblock) -> Answer:
-    desk.look_up(place, lambda: said(desk.unblock(place, command)))
+def _unblock(interactions: SlackInteractions, target: ReplyTarget, command: Unblock) -> Acknowledgement:
+    interactions.run_query(target, lambda: sentence_message(interactions.unblock(target, command)))
     return None
 
 
-def _cancel(desk: Desk, place: Place, command: Cancel) -> Answer:
-    return said(desk.cancel(place, command.request, command.reason))
+def _cancel(interactions: SlackInteractions, target: ReplyTarget, command: Cancel) -> Acknowledgement:
+    return sentence_message(interactions.cancel(target, command.request, command.reason))
 
 
-def _requests(desk: Desk, place: Place, command: Requests) -> Answer:
-    lookups = desk.registrar.lookups
-    desk.look_up(place, lambda: registry_answers.request_list(lookups.requests(command.model)))
+def _requests(interactions: SlackInteractions, target: ReplyTarget, command: ListRequests) -> Acknowledgement:
+    lookups = interactions.registrar.registry_queries
+    interactions.run_query(target, lambda: registry_answers.request_list(lookups.open_requests(command.model)))
     return None
 
 
-def _history(desk: Desk, place: Place, command: History) -> Answer:
-    lookups = desk.registrar.lookups
+def _history(interactions: SlackInteractions, target: ReplyTarget, command: ShowHistory) -> Acknowledgement:
+    lookups = interactions.registrar.registry_queries
 
-    def read() -> Message | Pictured:
+    def read() -> Message | AnswerWithChart:
         found = lookups.timeline(command)
-        message = timeline(found, command.at_a_moment(found.now))
-        return Pictured(message, partial(timeline_picture, found)) if found.drawn else message
+        message = timeline_message(found, command.with_absolute_time(found.now))
+        return AnswerWithChart(message, partial(timeline_chart_file, found)) if found.chart_periods else message
 
-    desk.look_up(place, read)
+    interactions.run_query(target, read)
     return None
 
 
-_VERBS: dict[type[Command], Callable[[Desk, Place, Any], Answer]] = {
+_COMMAND_HANDLERS: dict[type[Command], Callable[[SlackInteractions, ReplyTarget, Any], Acknowledgement]] = {
     Help: _help,
-    List: _list,
-    Show: _show,
-    Promote: _ask,
-    Register: _ask,
-    Describe: _ask,
-    SetTags: _ask,
+    ListModels: _list,
+    ShowModel: _show,
+    Promote: _enqueue,
+    Register: _enqueue,
+    Describe: _enqueue,
+    SetTags: _enqueue,
     Archive: _archive,
     Compare: _compare,
-    Best: _best,
+    FindBest: _best,
     Approve: _approve,
     Reject: _reject,
     Cancel: _cancel,
-    Requests: _requests,
-    History: _history,
+    ListRequests: _requests,
+    ShowHistory: _history,
     Withdraw: _withdraw,
     Override: _override,
     Review: _review,
@@ -332,7 +332,7 @@ _VERBS: dict[type[Command], Callable[[Desk, Place, Any], Answer]] = {
     FreezeModel: _freeze,
     UnfreezeModel: _unfreeze,
     ShowAudit: _audit,
-    **monitoring.VERBS,
-    Rollback: _ask,
+    **monitoring.COMMAND_HANDLERS,
+    Rollback: _enqueue,
     Unblock: _unblock,
 }

@@ -11,25 +11,25 @@ from slack_bolt import App, BoltRequest, BoltResponse
 
 from bot import logging_context
 from bot.domain.core.actors import Person, actor_id
-from handlers.errors import new_quote
+from handlers.errors import new_error_id
 
 Task = Callable[[], object]
 
-_collected: ContextVar[list[Task] | None] = ContextVar("collected", default=None)
+_deferred: ContextVar[list[Task] | None] = ContextVar("collected", default=None)
 
 
-def dispatch(app: App, request: BoltRequest) -> tuple[BoltResponse, Task]:
+def dispatch_request(app: App, request: BoltRequest) -> tuple[BoltResponse, Task]:
     """Let Bolt handle the request; return its response, and what starts the rest once the response was sent.
 
     Whatever is logged of it, also by the rest, says who acts, and the id that they read where something goes wrong.
     """
     tasks: list[Task] = []
-    token = _collected.set(tasks)
+    token = _deferred.set(tasks)
     try:
-        with logging_context.about(quote=new_quote(), actor=_actor(request.body)):
+        with logging_context.bound(quote=new_error_id(), actor=_actor_id(request.body)):
             response = app.dispatch(request)
     finally:
-        _collected.reset(token)
+        _deferred.reset(token)
 
     def start() -> None:
         for task in tasks:
@@ -40,14 +40,14 @@ def dispatch(app: App, request: BoltRequest) -> tuple[BoltResponse, Task]:
 
 def after_acknowledgement(task: Task) -> None:
     """Start a task once the acknowledgement is sent; at once where nothing is being acknowledged."""
-    tasks = _collected.get()
+    tasks = _deferred.get()
     if tasks is None:
         task()
     else:
-        tasks.append(logging_context.carried(task))
+        tasks.append(logging_context.with_context(task))
 
 
-def _actor(body: Mapping[str, Any]) -> str | None:
+def _actor_id(body: Mapping[str, Any]) -> str | None:
     """Return who acts, according to the payload; None if it isn't in Slack's format."""
     user = body.get("user")
     it: Mapping[str, Any] = user if isinstance(user, Mapping) else {}

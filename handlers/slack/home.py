@@ -10,41 +10,41 @@ from slack_sdk.errors import SlackApiError
 
 from bot.domain.core.actors import Person
 from bot.domain.core.errors import Refused
-from bot.domain.policy.authorization import Act
-from bot.slack.core.api_errors import LOST, error_of
+from bot.domain.policy.authorization import Permission
+from bot.slack.core.api_errors import CONNECTION_ERRORS, error_code
 from bot.slack.home import view as home_view
-from handlers.slack.interactions import Desk
-from handlers.slack.replies import Place
+from handlers.slack.interactions import SlackInteractions
+from handlers.slack.replies import ReplyTarget
 
 log = logging.getLogger(__name__)
 
 
-def register(app: App, desk: Desk) -> None:
+def register(app: App, interactions: SlackInteractions) -> None:
     """Listen to visits."""
 
     def on_opened(body: dict[str, Any]) -> None:
         event = body["event"]
         if event.get("tab", "home") == "home":
             person = Person(str(body.get("team_id", "")), str(event.get("user", "")))
-            desk.after(Place(person=person, channel=""), lambda: publish(desk, person), desk.registrar.look)
+            interactions.defer(ReplyTarget(person=person, channel=""), lambda: publish_home(interactions, person), interactions.registrar.submit_query)
 
     app.event("app_home_opened")(on_opened)
 
 
-def publish(desk: Desk, person: Person) -> None:
+def publish_home(interactions: SlackInteractions, person: Person) -> None:
     """Publish somebody's Home as it is now; a Slack that has none is told of in the log."""
     try:
-        view = _view(desk, person)
+        view = _home_view(interactions, person)
     except Refused as error:
-        view = home_view.refused(error.sentence)
+        view = home_view.refused_view(error.sentence)
     try:
-        desk.client.views_publish(user_id=person.user, view=view)
-    except (SlackApiError, *LOST) as error:
-        why = error_of(error) if isinstance(error, SlackApiError) else str(error)
+        interactions.client.views_publish(user_id=person.user, view=view)
+    except (SlackApiError, *CONNECTION_ERRORS) as error:
+        why = error_code(error) if isinstance(error, SlackApiError) else str(error)
         log.warning("the Home of %s cannot be published: %s", person.user, why)
 
 
-def _view(desk: Desk, person: Person) -> dict[str, Any]:
-    caller = desk.registrar.directory.profile(person)
-    desk.registrar.gatekeeper.admit(caller, Act.READ, origin="slack")
-    return home_view.home(desk.registrar.homes.of(caller))
+def _home_view(interactions: SlackInteractions, person: Person) -> dict[str, Any]:
+    caller = interactions.registrar.directory.profile(person)
+    interactions.registrar.access_control.require_permission(caller, Permission.READ, origin="slack")
+    return home_view.home_view(interactions.registrar.homes.view_for(caller))

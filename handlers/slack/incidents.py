@@ -9,21 +9,21 @@ from typing import Any
 from slack_bolt import Ack, App
 
 from bot.domain.core.errors import BadInput
-from bot.domain.core.sentence import Say
-from bot.domain.monitoring.incident import Doing
+from bot.domain.core.sentence import Sentence
+from bot.domain.monitoring.incident import IncidentStatus
 from bot.slack.core.blocks import Message
 from bot.slack.monitoring import answers as monitoring_answers
 from bot.slack.monitoring import incident_card
 from handlers.errors import explain
-from handlers.slack.commands import ask_for_promotion
-from handlers.slack.interactions import Desk
-from handlers.slack.monitoring import id_in
-from handlers.slack.replies import Place, of_interaction
+from handlers.slack.commands import open_promotion_form
+from handlers.slack.interactions import SlackInteractions
+from handlers.slack.monitoring import parse_id
+from handlers.slack.replies import ReplyTarget, target_of_interaction
 
-SILENCE = timedelta(hours=2)  # what the button means
+SILENCE_DURATION = timedelta(hours=2)  # what the button means
 
 
-def register(app: App, desk: Desk) -> None:
+def register(app: App, interactions: SlackInteractions) -> None:
     """Listen to the buttons of incidents."""
     for action, act in {
         incident_card.ACKNOWLEDGE: _acknowledge,
@@ -32,49 +32,49 @@ def register(app: App, desk: Desk) -> None:
         incident_card.UNDO: _undo,
         incident_card.ROLL_BACK: _roll_back,
     }.items():
-        app.action(action)(_listener(desk, act))
+        app.action(action)(_click_listener(interactions, act))
 
 
-def _listener(desk: Desk, act: Callable[[Desk, Place, str], Say | None]) -> Callable[..., None]:
+def _click_listener(interactions: SlackInteractions, handler: Callable[[SlackInteractions, ReplyTarget, str], Sentence | None]) -> Callable[..., None]:
     def on_click(ack: Ack, body: dict[str, Any]) -> None:
-        place = of_interaction(body)
+        place = target_of_interaction(body)
         try:
-            sentence = act(desk, place, id_in(str(body["actions"][0].get("value", ""))))
+            sentence = handler(interactions, place, parse_id(str(body["actions"][0].get("value", ""))))
             if sentence is not None:
-                desk.answer(place, desk.told(sentence))
+                interactions.reply_later(place, interactions.reply_and_deliver(sentence))
         except Exception as error:  # explained to the person; unforeseen ones get an id to quote
-            desk.answer(place, explain(error))
+            interactions.reply_later(place, explain(error))
         ack()
 
     return on_click
 
 
-def _acknowledge(desk: Desk, place: Place, incident_id: str) -> Say:
-    return desk.registrar.monitors.acknowledge(desk.caller(place), incident_id, origin="slack")
+def _acknowledge(interactions: SlackInteractions, target: ReplyTarget, incident_id: str) -> Sentence:
+    return interactions.registrar.monitors.acknowledge(interactions.caller(target), incident_id, origin="slack")
 
 
-def _silence(desk: Desk, place: Place, incident_id: str) -> Say:
-    return desk.registrar.monitors.silence_incident(desk.caller(place), incident_id, SILENCE, origin="slack")
+def _silence(interactions: SlackInteractions, target: ReplyTarget, incident_id: str) -> Sentence:
+    return interactions.registrar.monitors.silence_incident(interactions.caller(target), incident_id, SILENCE_DURATION, origin="slack")
 
 
-def _roll_back(desk: Desk, place: Place, incident_id: str) -> Say:
-    return desk.answer_incident(place, incident_id)
+def _roll_back(interactions: SlackInteractions, target: ReplyTarget, incident_id: str) -> Sentence:
+    return interactions.confirm_incident_rollback(target, incident_id)
 
 
-def _undo(desk: Desk, place: Place, incident_id: str) -> None:
+def _undo(interactions: SlackInteractions, target: ReplyTarget, incident_id: str) -> None:
     """Open the form that asks for the version again that was taken out; the rules decide, as for every promotion."""
-    incident, _ = desk.registrar.monitors.incident(incident_id)
-    if incident.doing not in {Doing.ROLLED_BACK, Doing.NOT_FOLLOWED} or incident.version is None:
+    incident, _ = interactions.registrar.monitors.incident(incident_id)
+    if incident.doing not in {IncidentStatus.ROLLED_BACK, IncidentStatus.NOT_FOLLOWED} or incident.version is None:
         raise BadInput("Nothing was rolled back here, so there is nothing to undo.")
-    ask_for_promotion(desk, place, {"model": incident.model, "version": str(incident.version), "to": "production"})
+    open_promotion_form(interactions, target, {"model": incident.model, "version": str(incident.version), "to": "production"})
 
 
-def _details(desk: Desk, place: Place, incident_id: str) -> None:
+def _details(interactions: SlackInteractions, target: ReplyTarget, incident_id: str) -> None:
     """Show the incident's monitors to whoever presses."""
 
     def read() -> Message:
-        incident, monitors = desk.registrar.monitors.incident(incident_id)
-        views = [desk.registrar.monitors.view(one.id) for one in monitors[: monitoring_answers.DETAILS_MOST]]
-        return monitoring_answers.details(incident, views)
+        incident, monitors = interactions.registrar.monitors.incident(incident_id)
+        views = [interactions.registrar.monitors.view(one.id) for one in monitors[: monitoring_answers.MAX_DETAILS]]
+        return monitoring_answers.incident_details(incident, views)
 
-    desk.look_up(place, read)
+    interactions.run_query(target, read)

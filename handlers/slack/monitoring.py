@@ -26,187 +26,187 @@ from bot.domain.commands.monitoring import (
     MonitorSilence,
     MonitorUnsilence,
 )
-from bot.domain.commands.parser import build
+from bot.domain.commands.parser import build_command
 from bot.domain.core.errors import BadInput, RegistrarError, WrongField
-from bot.domain.core.sentence import Say, short
+from bot.domain.core.sentence import Sentence, truncate
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.views import MonitorView
 from bot.slack.core import forms
-from bot.slack.core.blocks import Message, said
-from bot.slack.delivery.publisher import Attached, file_name
+from bot.slack.core.blocks import Message, sentence_message
+from bot.slack.delivery.publisher import FileUpload, safe_file_name
 from bot.slack.monitoring import answers as monitoring_answers
 from bot.slack.monitoring import modal
 from handlers.errors import explain
 from handlers.slack import home
-from handlers.slack.interactions import Desk
-from handlers.slack.replies import Pictured, Place, of_interaction
+from handlers.slack.interactions import SlackInteractions
+from handlers.slack.replies import AnswerWithChart, ReplyTarget, target_of_interaction
 
-SILENCE = timedelta(hours=2)  # what the button means
+SILENCE_DURATION = timedelta(hours=2)  # what the button means
 BACKTEST_DAYS = 30
-NO_CHART = "Slack refused the chart."
-FIELD_ERROR_MOST = 300  # characters under a field; more is hard to read there
+CHART_REFUSED = "Slack refused the chart."
+MAX_FIELD_ERROR_LENGTH = 300  # characters under a field; more is hard to read there
 
-Answer = Message | None  # what the acknowledgement says at once; nothing where the answer follows
-Files = Callable[[], Sequence[Attached]]
+ImmediateReply = Message | None  # what the acknowledgement says at once; nothing where the answer follows
+FileRenderer = Callable[[], Sequence[FileUpload]]
 
 
-def register(app: App, desk: Desk) -> None:
+def register(app: App, interactions: SlackInteractions) -> None:
     """Listen to the buttons of monitors, and to the form that adds one."""
-    for action, act in _BUTTONS.items():
-        app.action(action)(_on_click(desk, act))
-    app.view(modal.MONITOR)(_on_submit(desk))
+    for action, act in _BUTTON_HANDLERS.items():
+        app.action(action)(_click_listener(interactions, act))
+    app.view(modal.MONITOR)(_submit_listener(interactions))
 
 
 # -- typed -------------------------------------------------------------------------------------------------------------
 
 
-def ask_for_monitor(desk: Desk, place: Place, given: dict[str, str]) -> None:
+def open_monitor_form(interactions: SlackInteractions, target: ReplyTarget, arguments: dict[str, str]) -> None:
     """Open the form that adds a monitor, with what was typed; flags that it has no field for are kept."""
 
     def make() -> dict[str, Any]:
-        draft = desk.registrar.errands.draft(desk.caller(place), {"verb": MonitorAdd.verb} | given, where=place.channel)
-        return modal.monitor(draft, given, desk.registrar.monitors.sources())
+        draft = interactions.registrar.command_queue.create_draft(interactions.caller(target), {"verb": MonitorAdd.verb} | arguments, channel=target.channel)
+        return modal.monitor_modal(draft, arguments, interactions.registrar.monitors.sources())
 
-    desk.show_modal(place, make)
-
-
-def _add(desk: Desk, place: Place, command: MonitorAdd) -> Answer:
-    sentence = desk.told(desk.registrar.monitors.add(desk.caller(place), command, origin="slack"))
-    return monitoring_answers.added(sentence, desk.registrar.monitors.find(command.model, command.name))
+    interactions.open_modal_later(target, make)
 
 
-def _edit(desk: Desk, place: Place, command: MonitorEdit) -> Answer:
-    return said(desk.told(desk.registrar.monitors.edit(desk.caller(place), command, origin="slack")))
+def _add(interactions: SlackInteractions, target: ReplyTarget, command: MonitorAdd) -> ImmediateReply:
+    sentence = interactions.reply_and_deliver(interactions.registrar.monitors.add(interactions.caller(target), command, origin="slack"))
+    return monitoring_answers.added_answer(sentence, interactions.registrar.monitors.find(command.model, command.name))
 
 
-def _list(desk: Desk, place: Place, command: MonitorList) -> Answer:
-    registrar = desk.registrar
+def _edit(interactions: SlackInteractions, target: ReplyTarget, command: MonitorEdit) -> ImmediateReply:
+    return sentence_message(interactions.reply_and_deliver(interactions.registrar.monitors.edit(interactions.caller(target), command, origin="slack")))
+
+
+def _list(interactions: SlackInteractions, target: ReplyTarget, command: MonitorList) -> ImmediateReply:
+    registrar = interactions.registrar
 
     def read() -> Message:
-        rows = registrar.monitors.rows(command.model)
+        rows = registrar.monitors.list_rows(command.model)
         return monitoring_answers.monitor_list(rows, registrar.context.clock.now(), command.model)
 
-    desk.look_up(place, read)
+    interactions.run_query(target, read)
     return None
 
 
-def _show(desk: Desk, place: Place, command: MonitorShow) -> Answer:
-    _look_at(desk, place, lambda: desk.registrar.monitors.find(command.model, command.name))
+def _show(interactions: SlackInteractions, target: ReplyTarget, command: MonitorShow) -> ImmediateReply:
+    _reply_with_monitor(interactions, target, lambda: interactions.registrar.monitors.find(command.model, command.name))
     return None
 
 
-def _look_at(desk: Desk, place: Place, find: Callable[[], Monitor]) -> None:
+def _reply_with_monitor(interactions: SlackInteractions, target: ReplyTarget, find: Callable[[], Monitor]) -> None:
     """Answer with all that is known of a monitor, and the picture of its readings where there are any."""
 
-    def read() -> Message | Pictured:
-        view, picture = _view_and_picture(desk, find().id)
+    def read() -> Message | AnswerWithChart:
+        view, picture = _view_and_chart(interactions, find().id)
         message = monitoring_answers.monitor_view(view)
-        return Pictured(message, picture) if picture else message
+        return AnswerWithChart(message, picture) if picture else message
 
-    desk.look_up(place, read)
+    interactions.run_query(target, read)
 
 
-def _view_and_picture(desk: Desk, monitor_id: str) -> tuple[MonitorView, Callable[[], Attached] | None]:
+def _view_and_chart(interactions: SlackInteractions, monitor_id: str) -> tuple[MonitorView, Callable[[], FileUpload] | None]:
     """Return a monitor, and what draws its readings; None if it has none."""
-    monitors = desk.registrar.monitors
+    monitors = interactions.registrar.monitors
     view, chart = monitors.view(monitor_id), monitors.chart(monitor_id)
     if not chart.values:
         return view, None
 
-    def picture() -> Attached:
-        from bot.slack.monitoring.chart import readings_alt, readings_chart
+    def picture() -> FileUpload:
+        from bot.slack.monitoring.chart import readings_alt_text, draw_readings
 
-        name = f"{file_name(view.monitor.model)}-{view.monitor.name}.png"
-        return Attached(name, readings_chart(chart), "The last readings", readings_alt(chart))
+        name = f"{safe_file_name(view.monitor.model)}-{view.monitor.name}.png"
+        return FileUpload(name, draw_readings(chart), "The last readings", readings_alt_text(chart))
 
     return view, picture
 
 
-def _check(desk: Desk, place: Place, command: MonitorCheck) -> Answer:
+def _check(interactions: SlackInteractions, target: ReplyTarget, command: MonitorCheck) -> ImmediateReply:
 
     def find() -> Monitor:
-        desk.registrar.monitors.may_check(desk.caller(place), command.model, origin="slack")
-        return desk.registrar.monitors.find(command.model, command.name)
+        interactions.registrar.monitors.require_check_permission(interactions.caller(target), command.model, origin="slack")
+        return interactions.registrar.monitors.find(command.model, command.name)
 
-    _check_now(desk, place, find)
+    _check_now(interactions, target, find)
     return None
 
 
-def _check_now(desk: Desk, place: Place, find: Callable[[], Monitor]) -> None:
+def _check_now(interactions: SlackInteractions, target: ReplyTarget, find: Callable[[], Monitor]) -> None:
     """Check after the acknowledgement, and answer with what came of it."""
 
     def read() -> Message:
         monitor = find()
-        desk.registrar.monitors.may_check(desk.caller(place), monitor.model, origin="slack")
-        standing = desk.registrar.monitoring.check(monitor.id)
-        return said(monitor_messages.checked(monitor, standing))
+        interactions.registrar.monitors.require_check_permission(interactions.caller(target), monitor.model, origin="slack")
+        standing = interactions.registrar.monitoring.check_now(monitor.id)
+        return sentence_message(monitor_messages.checked_answer(monitor, standing))
 
-    desk.look_up(place, read)
+    interactions.run_query(target, read)
 
 
-def _backtest(desk: Desk, place: Place, command: MonitorBacktest) -> Answer:
-    _replay(desk, place, lambda: desk.registrar.monitors.find(command.model, command.name), command.days)
+def _backtest(interactions: SlackInteractions, target: ReplyTarget, command: MonitorBacktest) -> ImmediateReply:
+    _post_backtest(interactions, target, lambda: interactions.registrar.monitors.find(command.model, command.name), command.days)
     return None
 
 
-def _replay(desk: Desk, place: Place, find: Callable[[], Monitor], days: int) -> None:
+def _post_backtest(interactions: SlackInteractions, target: ReplyTarget, find: Callable[[], Monitor], days: int) -> None:
     """Post what the rule would have said of the past: a sentence, and the picture in its thread."""
 
-    def make() -> tuple[Message, Files]:
-        found = desk.registrar.monitors.backtest(find(), timedelta(days=days))
-        name = f"{file_name(found.monitor.model)}-{found.monitor.name}-backtest.png"
+    def make() -> tuple[Message, FileRenderer]:
+        found = interactions.registrar.monitors.backtest(find(), timedelta(days=days))
+        name = f"{safe_file_name(found.monitor.model)}-{found.monitor.name}-backtest.png"
 
-        def files() -> list[Attached]:
+        def files() -> list[FileUpload]:
             if not found.points:
                 return []
-            from bot.slack.monitoring.chart import backtest_alt, backtest_chart
+            from bot.slack.monitoring.chart import backtest_alt_text, draw_backtest
 
-            return [Attached(name, backtest_chart(found), "Backtest", backtest_alt(found))]
+            return [FileUpload(name, draw_backtest(found), "Backtest", backtest_alt_text(found))]
 
-        return said(found.sentence), files
+        return sentence_message(found.sentence), files
 
-    desk.post(place, make)
-
-
-def _pause(desk: Desk, place: Place, command: MonitorPause) -> Answer:
-    caller, monitors = desk.caller(place), desk.registrar.monitors
-    return said(desk.told(monitors.pause(caller, command.model, command.name, origin="slack")))
+    interactions.publish_message(target, make)
 
 
-def _resume(desk: Desk, place: Place, command: MonitorResume) -> Answer:
-    caller, monitors = desk.caller(place), desk.registrar.monitors
-    return said(desk.told(monitors.resume(caller, command.model, command.name, origin="slack")))
+def _pause(interactions: SlackInteractions, target: ReplyTarget, command: MonitorPause) -> ImmediateReply:
+    caller, monitors = interactions.caller(target), interactions.registrar.monitors
+    return sentence_message(interactions.reply_and_deliver(monitors.pause(caller, command.model, command.name, origin="slack")))
 
 
-def _remove(desk: Desk, place: Place, command: MonitorRemove) -> Answer:
-    caller, monitors = desk.caller(place), desk.registrar.monitors
-    return said(desk.told(monitors.remove(caller, command.model, command.name, origin="slack")))
+def _resume(interactions: SlackInteractions, target: ReplyTarget, command: MonitorResume) -> ImmediateReply:
+    caller, monitors = interactions.caller(target), interactions.registrar.monitors
+    return sentence_message(interactions.reply_and_deliver(monitors.resume(caller, command.model, command.name, origin="slack")))
 
 
-def _silence(desk: Desk, place: Place, command: MonitorSilence) -> Answer:
-    return said(desk.told(desk.registrar.monitors.silence(desk.caller(place), command, origin="slack")))
+def _remove(interactions: SlackInteractions, target: ReplyTarget, command: MonitorRemove) -> ImmediateReply:
+    caller, monitors = interactions.caller(target), interactions.registrar.monitors
+    return sentence_message(interactions.reply_and_deliver(monitors.remove(caller, command.model, command.name, origin="slack")))
 
 
-def _unsilence(desk: Desk, place: Place, command: MonitorUnsilence) -> Answer:
-    return said(desk.told(desk.registrar.monitors.unsilence(desk.caller(place), command, origin="slack")))
+def _silence(interactions: SlackInteractions, target: ReplyTarget, command: MonitorSilence) -> ImmediateReply:
+    return sentence_message(interactions.reply_and_deliver(interactions.registrar.monitors.silence(interactions.caller(target), command, origin="slack")))
 
 
-def _arm(desk: Desk, place: Place, command: MonitorArm) -> Answer:
+def _unsilence(interactions: SlackInteractions, target: ReplyTarget, command: MonitorUnsilence) -> ImmediateReply:
+    return sentence_message(interactions.reply_and_deliver(interactions.registrar.monitors.unsilence(interactions.caller(target), command, origin="slack")))
+
+
+def _arm(interactions: SlackInteractions, target: ReplyTarget, command: MonitorArm) -> ImmediateReply:
     """Arm it after the acknowledgement: the backtest that speaks for it takes its time."""
 
     def read() -> Message:
-        return said(desk.told(desk.registrar.monitors.arm(desk.caller(place), command, origin="slack")))
+        return sentence_message(interactions.reply_and_deliver(interactions.registrar.monitors.arm(interactions.caller(target), command, origin="slack")))
 
-    desk.look_up(place, read)
+    interactions.run_query(target, read)
     return None
 
 
-def _reset(desk: Desk, place: Place, command: MonitorReset) -> Answer:
-    return said(desk.told(desk.registrar.monitors.reset(desk.caller(place), command, origin="slack")))
+def _reset(interactions: SlackInteractions, target: ReplyTarget, command: MonitorReset) -> ImmediateReply:
+    return sentence_message(interactions.reply_and_deliver(interactions.registrar.monitors.reset(interactions.caller(target), command, origin="slack")))
 
 
-VERBS: dict[type[Command], Callable[[Desk, Place, Any], Answer]] = {
+COMMAND_HANDLERS: dict[type[Command], Callable[[SlackInteractions, ReplyTarget, Any], ImmediateReply]] = {
     MonitorAdd: _add,
     MonitorEdit: _edit,
     MonitorList: _list,
@@ -226,144 +226,144 @@ VERBS: dict[type[Command], Callable[[Desk, Place, Any], Answer]] = {
 # -- pressed -----------------------------------------------------------------------------------------------------------
 
 
-def _on_click(desk: Desk, act: Callable[[Desk, Place, str], Say | None]) -> Callable[..., None]:
+def _click_listener(interactions: SlackInteractions, handler: Callable[[SlackInteractions, ReplyTarget, str], Sentence | None]) -> Callable[..., None]:
     """Return a listener: what changes something is committed, then the click is acknowledged, then the rest is done."""
 
     def on_click(ack: Ack, body: dict[str, Any]) -> None:
-        place = of_interaction(body)
+        place = target_of_interaction(body)
         try:
-            sentence = act(desk, place, str(body["actions"][0].get("value", "")))
+            sentence = handler(interactions, place, str(body["actions"][0].get("value", "")))
             if sentence is not None:
-                desk.answer(place, desk.told(sentence))
+                interactions.reply_later(place, interactions.reply_and_deliver(sentence))
         except Exception as error:  # explained to the person; unforeseen ones get an id to quote
-            desk.answer(place, explain(error))
-        if place.in_home:
-            desk.after(place, lambda: home.publish(desk, place.person), desk.registrar.look)
+            interactions.reply_later(place, explain(error))
+        if place.is_home:
+            interactions.defer(place, lambda: home.publish_home(interactions, place.person), interactions.registrar.submit_query)
         ack()
 
     return on_click
 
 
-def id_in(value: str) -> str:
+def parse_id(value: str) -> str:
     """Return the id that a button carries. Raises BadInput for a forged one."""
     if not re.fullmatch(r"[a-z0-9]{4,32}", value):
         raise BadInput("That button belongs to nothing that is known here.")
     return value
 
 
-def _press_add(desk: Desk, place: Place, value: str) -> None:
-    ask_for_monitor(desk, place, {})
+def _on_add(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    open_monitor_form(interactions, target, {})
 
 
-def _press_show(desk: Desk, place: Place, value: str) -> None:
-    _look_at(desk, place, _finder(desk, value))
+def _on_show(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    _reply_with_monitor(interactions, target, _monitor_finder(interactions, value))
 
 
-def _press_check(desk: Desk, place: Place, value: str) -> None:
-    _check_now(desk, place, _finder(desk, value))
+def _on_check(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    _check_now(interactions, target, _monitor_finder(interactions, value))
 
 
-def _press_backtest(desk: Desk, place: Place, value: str) -> None:
-    _replay(desk, place, _finder(desk, value), BACKTEST_DAYS)
+def _on_backtest(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
+    _post_backtest(interactions, target, _monitor_finder(interactions, value), BACKTEST_DAYS)
 
 
-def _press_chart(desk: Desk, place: Place, value: str) -> None:
+def _on_chart(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
     """Post how a monitor stands where the person is, with the picture of its readings in the thread."""
-    monitor_id = id_in(value)
+    monitor_id = parse_id(value)
 
-    def make() -> tuple[Message, Files]:
-        view, picture = _view_and_picture(desk, monitor_id)
-        return monitoring_answers.posted(view), lambda: [replace(picture(), missing=NO_CHART)] if picture else []
+    def make() -> tuple[Message, FileRenderer]:
+        view, picture = _view_and_chart(interactions, monitor_id)
+        return monitoring_answers.public_view(view), lambda: [replace(picture(), failure_text=CHART_REFUSED)] if picture else []
 
-    desk.post(place, make)
-
-
-def _press_pause(desk: Desk, place: Place, value: str) -> Say:
-    monitor = _finder(desk, value)()
-    return desk.registrar.monitors.pause(desk.caller(place), monitor.model, monitor.name, origin="slack")
+    interactions.publish_message(target, make)
 
 
-def _press_resume(desk: Desk, place: Place, value: str) -> Say:
-    monitor = _finder(desk, value)()
-    return desk.registrar.monitors.resume(desk.caller(place), monitor.model, monitor.name, origin="slack")
+def _on_pause(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Sentence:
+    monitor = _monitor_finder(interactions, value)()
+    return interactions.registrar.monitors.pause(interactions.caller(target), monitor.model, monitor.name, origin="slack")
 
 
-def _press_silence(desk: Desk, place: Place, value: str) -> Say:
-    monitor = _finder(desk, value)()
-    command = MonitorSilence(model=monitor.model, name=monitor.name, span=SILENCE)
-    return desk.registrar.monitors.silence(desk.caller(place), command, origin="slack")
+def _on_resume(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Sentence:
+    monitor = _monitor_finder(interactions, value)()
+    return interactions.registrar.monitors.resume(interactions.caller(target), monitor.model, monitor.name, origin="slack")
 
 
-def _press_unsilence(desk: Desk, place: Place, value: str) -> Say:
-    monitor = _finder(desk, value)()
+def _on_silence(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Sentence:
+    monitor = _monitor_finder(interactions, value)()
+    command = MonitorSilence(model=monitor.model, name=monitor.name, span=SILENCE_DURATION)
+    return interactions.registrar.monitors.silence(interactions.caller(target), command, origin="slack")
+
+
+def _on_unsilence(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Sentence:
+    monitor = _monitor_finder(interactions, value)()
     command = MonitorUnsilence(model=monitor.model, name=monitor.name)
-    return desk.registrar.monitors.unsilence(desk.caller(place), command, origin="slack")
+    return interactions.registrar.monitors.unsilence(interactions.caller(target), command, origin="slack")
 
 
-def _finder(desk: Desk, value: str) -> Callable[[], Monitor]:
-    monitor_id = id_in(value)
-    return lambda: desk.registrar.monitors.monitor(monitor_id)
+def _monitor_finder(interactions: SlackInteractions, value: str) -> Callable[[], Monitor]:
+    monitor_id = parse_id(value)
+    return lambda: interactions.registrar.monitors.monitor(monitor_id)
 
 
-_BUTTONS: dict[str, Callable[[Desk, Place, str], Say | None]] = {
-    monitoring_answers.ADD: _press_add,
-    monitoring_answers.SHOW: _press_show,
-    monitoring_answers.CHECK: _press_check,
-    monitoring_answers.BACKTEST: _press_backtest,
-    monitoring_answers.CHART: _press_chart,
-    monitoring_answers.PAUSE: _press_pause,
-    monitoring_answers.RESUME: _press_resume,
-    monitoring_answers.SILENCE: _press_silence,
-    monitoring_answers.UNSILENCE: _press_unsilence,
+_BUTTON_HANDLERS: dict[str, Callable[[SlackInteractions, ReplyTarget, str], Sentence | None]] = {
+    monitoring_answers.ADD: _on_add,
+    monitoring_answers.SHOW: _on_show,
+    monitoring_answers.CHECK: _on_check,
+    monitoring_answers.BACKTEST: _on_backtest,
+    monitoring_answers.CHART: _on_chart,
+    monitoring_answers.PAUSE: _on_pause,
+    monitoring_answers.RESUME: _on_resume,
+    monitoring_answers.SILENCE: _on_silence,
+    monitoring_answers.UNSILENCE: _on_unsilence,
 }
 
 
 # -- filled in ---------------------------------------------------------------------------------------------------------
 
 
-def _on_submit(desk: Desk) -> Callable[..., None]:
+def _submit_listener(interactions: SlackInteractions) -> Callable[..., None]:
     """Return the listener of the form. An error stands under the field that it is about, and the form stays open."""
 
     def on_submit(ack: Ack, body: dict[str, Any]) -> None:
-        view, place = body["view"], of_interaction(body)
+        view, place = body["view"], target_of_interaction(body)
         state = view.get("state") or {}
-        fields, shown = forms.values(state), set(state.get("values") or {})
+        fields, shown = forms.submitted_values(state), set(state.get("values") or {})
         try:
-            before = desk.registrar.errands.drafted(str(view.get("private_metadata") or ""))
-            answer = _add(desk, place, _filled_in(before.command, fields, shown))
+            before = interactions.registrar.command_queue.get_draft(str(view.get("private_metadata") or ""))
+            answer = _add(interactions, place, _command_from_form(before.command, fields, shown))
         except RegistrarError as error:
             sentence = str(explain(error))
-            field = _field_of(error, sentence)
-            ack(response_action="errors", errors={field: short(_under_it(sentence), FIELD_ERROR_MOST)})
+            field = _form_field_of(error, sentence)
+            ack(response_action="errors", errors={field: truncate(_without_flag(sentence), MAX_FIELD_ERROR_LENGTH)})
             return
         except Exception as error:  # unforeseen ones get an id to quote
-            desk.answer(place, explain(error))
+            interactions.reply_later(place, explain(error))
         else:
             if answer:
-                desk.answer(Place(person=place.person, channel=before.where), answer)
+                interactions.reply_later(ReplyTarget(person=place.person, channel=before.where), answer)
         ack()
 
     return on_submit
 
 
-def _filled_in(typed: dict[str, Any], fields: dict[str, str], shown: set[str]) -> MonitorAdd:
+def _command_from_form(typed: dict[str, Any], fields: dict[str, str], shown_fields: set[str]) -> MonitorAdd:
     """Return the command of the form; what was typed before is kept where the form shows no field for it."""
-    kept = {key: value for key, value in typed.items() if key != "verb" and key not in shown}
+    kept = {key: value for key, value in typed.items() if key != "verb" and key not in shown_fields}
     for field, label in (("model", "model"), ("name", "name")):
         if not fields.get(field):
             raise BadInput(f"{field}: name the {label}.")
     if fields.get("rule") != "threshold" and (fields.get("greater_than") or fields.get("less_than")):
         fields = fields | {"rule": "threshold"}  # a bound was filled in, so it is meant
-    return build(MonitorAdd, kept | {key: value for key, value in fields.items() if key in modal.MONITOR_FIELDS})
+    return build_command(MonitorAdd, kept | {key: value for key, value in fields.items() if key in modal.MONITOR_FIELDS})
 
 
-def _under_it(sentence: str) -> str:
+def _without_flag(sentence: str) -> str:
     """Return the sentence without the flag before it: a form has no flags, and the field stands above."""
     what = re.sub(r"^--[a-z-]+: ", "", sentence)
     return what[:1].upper() + what[1:]
 
 
-def _field_of(error: RegistrarError, sentence: str) -> str:
+def _form_field_of(error: RegistrarError, sentence: str) -> str:
     """Return the field of the form that an error is about: it says so, or its sentence names the flag."""
     if isinstance(error, WrongField) and error.field in modal.MONITOR_FIELDS:
         return error.field

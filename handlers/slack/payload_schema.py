@@ -13,159 +13,159 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from bot.domain.core.errors import BadInput
 
 
-def _whole(text: str) -> str:
+def _require_encodable(text: str) -> str:
     text.encode()  # half a character can be written down nowhere; the error is a ValueError
     return text
 
 
-Text = Annotated[str, AfterValidator(_whole)]
+SlackText = Annotated[str, AfterValidator(_require_encodable)]
 
 
-class _Part(BaseModel):
+class _Payload(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
 
-class _Named(_Part):
-    id: Text
+class _Identified(_Payload):
+    id: SlackText
 
 
-class _User(_Named):
-    team_id: Text | None = None
+class _User(_Identified):
+    team_id: SlackText | None = None
 
 
-class _Option(_Part):
-    value: Text | None = None
+class _Option(_Payload):
+    value: SlackText | None = None
 
 
-class _Address(_Part):
-    response_url: Text
+class _ResponseUrl(_Payload):
+    response_url: SlackText
 
 
-class _Field(_Part):
-    value: Text | None = None
+class _InputValue(_Payload):
+    value: SlackText | None = None
     selected_option: _Option | None = None
 
 
-class _State(_Part):
-    values: dict[Text, dict[Text, _Field]] | None = None
+class _State(_Payload):
+    values: dict[SlackText, dict[SlackText, _InputValue]] | None = None
 
 
-class _Action(_Part):
-    action_id: Text
-    block_id: Text | None = None
+class _Action(_Payload):
+    action_id: SlackText
+    block_id: SlackText | None = None
 
 
-class _Message(_Part):
-    ts: Text | None = None
-    thread_ts: Text | None = None
+class _Message(_Payload):
+    ts: SlackText | None = None
+    thread_ts: SlackText | None = None
 
 
-class _View(_Part):
-    id: Text
-    type: Text
-    callback_id: Text | None = None
-    private_metadata: Text | None = None
+class _View(_Payload):
+    id: SlackText
+    type: SlackText
+    callback_id: SlackText | None = None
+    private_metadata: SlackText | None = None
     state: _State | None = None
-    team_id: Text | None = None
-    app_installed_team_id: Text | None = None
+    team_id: SlackText | None = None
+    app_installed_team_id: SlackText | None = None
 
 
-class _Event(_Part):
-    type: Text
-    subtype: Text | None = None
-    user: Text | None = None
-    channel: Text | None = None
+class _Event(_Payload):
+    type: SlackText
+    subtype: SlackText | None = None
+    user: SlackText | None = None
+    channel: SlackText | None = None
 
 
-class _Authorization(_Part):
-    team_id: Text | None = None
-    enterprise_id: Text | None = None
-    user_id: Text | None = None
+class _Authorization(_Payload):
+    team_id: SlackText | None = None
+    enterprise_id: SlackText | None = None
+    user_id: SlackText | None = None
     is_enterprise_install: bool | None = None
 
 
-class _Sent(_Part):
+class _InteractivePayload(_Payload):
     """What every kind of payload may hold."""
 
-    team: _Named | None = None
-    enterprise: _Named | None = None
-    channel: _Named | None = None
-    response_url: Text | None = None
-    trigger_id: Text | None = None
+    team: _Identified | None = None
+    enterprise: _Identified | None = None
+    channel: _Identified | None = None
+    response_url: SlackText | None = None
+    trigger_id: SlackText | None = None
     is_enterprise_install: bool | Literal["true", "false"] | None = None
     authorizations: None = None
 
 
-class _Command(_Sent):
-    command: Text
-    team_id: Text
-    user_id: Text
-    channel_id: Text | None = None
-    text: Text | None = None
+class _SlashCommand(_InteractivePayload):
+    command: SlackText
+    team_id: SlackText
+    user_id: SlackText
+    channel_id: SlackText | None = None
+    text: SlackText | None = None
 
 
-class _Interaction(_Sent):
+class _Interaction(_InteractivePayload):
     user: _User
 
     @model_validator(mode="after")
-    def _says_whose_people_they_are(self) -> _Interaction:
+    def _require_workspace(self) -> _Interaction:
         if not self.user.team_id and self.team is None:
             raise ValueError("no workspace")
         return self
 
 
-class _Press(_Interaction):
+class _BlockActions(_Interaction):
     type: Literal["block_actions"]
     actions: Annotated[list[_Action], Field(min_length=1)]
     message: _Message | None = None
     view: _View | None = None
 
 
-class _Form(_Interaction):
+class _ViewEvent(_Interaction):
     type: Literal["view_submission", "view_closed"]
     view: _View
-    response_urls: Annotated[list[_Address], Field(max_length=1)] | None = None  # Bolt breaks on more
+    response_urls: Annotated[list[_ResponseUrl], Field(max_length=1)] | None = None  # Bolt breaks on more
 
 
-class _Callback(_Part):
+class _EventCallback(_Payload):
     type: Literal["event_callback"]
-    team_id: Text | None = None
+    team_id: SlackText | None = None
     event: _Event
     authorizations: list[_Authorization] | None = None
     is_enterprise_install: bool | None = None
 
 
-class _Question(_Part):
+class _UrlVerification(_Payload):
     type: Literal["url_verification"]
-    challenge: Text
+    challenge: SlackText
 
 
-class _Probe(_Part):
-    ssl_check: Text
+class _SslCheck(_Payload):
+    ssl_check: SlackText
 
 
-def check(payload: object) -> None:
+def validate_payload(payload: object) -> None:
     """Return for what Slack sends to this app. Raises BadInput for anything else."""
     try:
-        _model_of(payload).model_validate(payload)
+        _model_for(payload).model_validate(payload)
     except ValidationError:  # not chained: it repeats the payload
         raise BadInput("Slack sends nothing that looks like this.") from None
 
 
-_KINDS: dict[str, type[_Part]] = {
-    "block_actions": _Press,
-    "view_submission": _Form,
-    "view_closed": _Form,
-    "event_callback": _Callback,
-    "url_verification": _Question,
+_MODEL_BY_TYPE: dict[str, type[_Payload]] = {
+    "block_actions": _BlockActions,
+    "view_submission": _ViewEvent,
+    "view_closed": _ViewEvent,
+    "event_callback": _EventCallback,
+    "url_verification": _UrlVerification,
 }
 
 
-def _model_of(payload: object) -> type[_Part]:
+def _model_for(payload: object) -> type[_Payload]:
     if not isinstance(payload, dict):
-        return _Probe  # takes nothing but an object
+        return _SslCheck  # takes nothing but an object
     if "command" in payload:
-        return _Command
+        return _SlashCommand
     if "ssl_check" in payload:
-        return _Probe
-    return _KINDS.get(str(payload.get("type")), _Press)  # which takes no type but its own
+        return _SslCheck
+    return _MODEL_BY_TYPE.get(str(payload.get("type")), _BlockActions)  # which takes no type but its own

@@ -16,22 +16,22 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 
 from bot.domain.core.errors import BadInput, Misconfigured, SlackUnreachable
 from bot.domain.core.sentence import Code, say
-from bot.slack.core.api_errors import LOST, error_of
-from handlers.slack.deferred import dispatch
-from handlers.slack.payload_schema import check
+from bot.slack.core.api_errors import CONNECTION_ERRORS, error_code
+from handlers.slack.deferred import dispatch_request
+from handlers.slack.payload_schema import validate_payload
 
 log = logging.getLogger(__name__)
 
 # Seconds. A connection is given up at the first ping after four that nobody answered, or after five that could not be
 # sent, and its reader may hold that up for three seconds: we are deaf for 13 at most. With Bolt's 10 it is a minute.
-PING = 2
+PING_INTERVAL = 2
 
 
-class SocketMode(SocketModeHandler):
+class SocketModeConnection(SocketModeHandler):
     """One connection to Slack."""
 
     def __init__(self, app: App, app_token: str, *, concurrency: int) -> None:
-        super().__init__(app, app_token, ping_interval=PING, concurrency=concurrency)
+        super().__init__(app, app_token, ping_interval=PING_INTERVAL, concurrency=concurrency)
 
     def open(self) -> None:
         """Connect. Raises Misconfigured for a token that Slack does not take, and SlackUnreachable."""
@@ -41,12 +41,12 @@ class SocketMode(SocketModeHandler):
             raise Misconfigured(
                 say(
                     "Slack opens no Socket Mode connection ({why}). Check {name} and that it has {scope}.",
-                    why=error_of(error),
+                    why=error_code(error),
                     name=Code("SLACK_APP_TOKEN"),
                     scope=Code("connections:write"),
                 )
             ) from error
-        except LOST as error:
+        except CONNECTION_ERRORS as error:
             raise SlackUnreachable("Slack does not answer, so Socket Mode does not open.") from error
 
     def is_connected(self) -> bool:
@@ -57,18 +57,18 @@ class SocketMode(SocketModeHandler):
         """Handle one envelope: acknowledge, then start the rest, also where the connection broke in between."""
         began = time.time()
         try:
-            check(req.payload)
+            validate_payload(req.payload)
         except BadInput as error:
             log.warning("%s", error)
             return
         request = BoltRequest(mode="socket_mode", body=req.payload, headers=build_headers(req))
-        response, start_the_rest = dispatch(self.app, request)
+        response, start_the_rest = dispatch_request(self.app, request)
         try:
             send_response(client, req, response, began)
         finally:
             start_the_rest()
 
-    def shut(self) -> None:
+    def shut_down(self) -> None:
         """Close. The reader sleeps in `recv` for a whole ping interval unless the socket tells it to end."""
         session = getattr(self.client, "current_session", None)
         sock = session.sock if session is not None else None

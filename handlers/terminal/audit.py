@@ -13,88 +13,88 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from bot.domain.audit import messages as audit_messages
-from bot.domain.audit.anchors import AnchoredHead, read_anchors
-from bot.domain.audit.events import Head, from_canonical
+from bot.domain.audit.anchors import AnchoredHead, parse_anchors
+from bot.domain.audit.events import ChainHead, parse_canonical_json
 from bot.domain.commands.base import Command
 from bot.domain.core.errors import Misconfigured
-from bot.domain.core.numbers import counted
-from bot.domain.core.relative_time import begin
-from bot.domain.core.sentence import Code, Name, Say, say
+from bot.domain.core.numbers import pluralize
+from bot.domain.core.relative_time import resolve_start
+from bot.domain.core.sentence import Code, Name, Sentence, say
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions.request import Request
 from bot.ledger import SqlLedger, audit_chain
-from bot.ledger.audit_chain import Record
-from bot.ledger.schema import Age
-from bot.ports import Reading
+from bot.ledger.audit_chain import AuditRecord
+from bot.ledger.schema import SchemaAge
+from bot.ports import LedgerReader
 from bot.settings import read_settings
 from handlers.terminal.command_line.commands import AuditExport, AuditShow, AuditVerify
-from handlers.terminal.command_line.document_keys import KEYS
-from handlers.terminal.command_line.grammar import Asked, Form
+from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
+from handlers.terminal.command_line.grammar import Invocation, OutputFormat
 from handlers.terminal.output import console, documents
 
-PAGE = 1000  # rows that are in memory at a time
+PAGE_SIZE = 1000  # rows that are in memory at a time
 
 
-def act(asked: Asked) -> int:
+def execute(invocation: Invocation) -> int:
     """Do what was asked for and return the exit code; a ledger that is not there is not made.
 
     Raises Misconfigured and LedgerUnavailable.
     """
     with closing(SqlLedger(read_settings().ledger_url)) as ledger:
-        ledger.require()
-        return _ACTS[type(asked.command)](ledger, asked.command, asked.form)
+        ledger.require_ledger()
+        return _HANDLERS[type(invocation.command)](ledger, invocation.command, invocation.output_format)
 
 
 # -- looking -----------------------------------------------------------------------------------------------------------
 
 
-def _show(ledger: SqlLedger, command: AuditShow, form: Form) -> int:
+def _show(ledger: SqlLedger, command: AuditShow, output_format: OutputFormat) -> int:
     with ledger.read() as reading:
-        found = reading.latest_records(
+        found = reading.latest_audit_records(
             model=command.model,
             actor=command.by or None,
             tag=command.tag or None,
             since=_since(command),
-            before=command.before,
-            most=command.last + 1,
+            before_number=command.before,
+            limit=command.last + 1,
         )
-        waiting = _to_review(ledger, reading, command.model)
+        waiting = _unreviewed_requests(ledger, reading, command.model)
     shown, more = found[: command.last], len(found) > command.last
-    if form is Form.JSON:
-        events = [_without(documents.event(one), "body") | {"sentence": str(line(one))} for one in shown]
+    if output_format is OutputFormat.JSON:
+        events = [_without_key(documents.event_document(one), "body") | {"sentence": str(record_sentence(one))} for one in shown]
         document = {"events": events, "more": more, "unreviewed": [one.id for one in waiting]}
-        console.write(documents.to_json(document, console.encoding()))
+        console.write_output(documents.to_json(document, console.output_encoding()))
     else:
-        head = break_glass_messages.unreviewed(waiting, datetime.now(UTC))
-        console.write(console.draw(lambda _: [*([Text(str(head))] if head else []), *_listed(command, shown, more)]))
+        head = break_glass_messages.unreviewed_summary(waiting, datetime.now(UTC))
+        console.write_output(console.render(lambda _: [*([Text(str(head))] if head else []), *_event_rows(command, shown, more)]))
     return 0
 
 
-def _to_review(ledger: SqlLedger, reading: Reading, model: str | None = None) -> list[Request]:
+def _unreviewed_requests(ledger: SqlLedger, reader: LedgerReader, model: str | None = None) -> list[Request]:
     """Return the broken glasses that need a review; a ledger of another version is verified without them."""
-    return reading.to_review(model) if ledger.schema().age is Age.CURRENT else []
+    return reader.requests_to_review(model) if ledger.schema().age is SchemaAge.CURRENT else []
 
 
-def line(record: Record) -> Say:
+def record_sentence(record: AuditRecord) -> Sentence:
     """Return what a row says to a person; one that is no event, or of a newer Registrar, what its columns say."""
     try:
-        return audit_messages.line(from_canonical(record.body))
+        return audit_messages.describe_event(parse_canonical_json(record.body))
     except (ValueError, KeyError, TypeError, AttributeError):
         return say("{actor}: {tag}", actor=Name(record.actor), tag=Code(record.tag))
 
 
-def _listed(command: AuditShow, records: Sequence[Record], more: bool) -> list[RenderableType]:
+def _event_rows(command: AuditShow, records: Sequence[AuditRecord], has_more: bool) -> list[RenderableType]:
     if not records:
         if command.by or command.tag or command.before:
             return [Text("The audit has nothing of that kind.")]
         about = say(" about {model}", model=Name(command.model)) if command.model else ""
         when = " in that time" if command.since else ""
         return [Text(str(say("The audit has nothing{about}{when}.", about=about, when=when)))]
-    rows = [(str(one.number), str(one.at)[:16].replace("T", " "), str(line(one))) for one in records]
-    older = [Text(f"There are older ones: --before {records[-1].number}, or all with audit export.")] if more else []
-    if not console.console().is_terminal:
+    rows = [(str(one.number), str(one.at)[:16].replace("T", " "), str(record_sentence(one))) for one in records]
+    older = [Text(f"There are older ones: --before {records[-1].number}, or all with audit export.")] if has_more else []
+    if not console.stdout_console().is_terminal:
         return [*(Text(f"{number}  {at}  {what}") for number, at, what in rows), *older]
-    table = console.table()
+    table = console.new_table()
     table.add_column("Number", justify="right")
     table.add_column("When (UTC)", no_wrap=True)
     table.add_column("What", overflow="fold")
@@ -106,41 +106,41 @@ def _listed(command: AuditShow, records: Sequence[Record], more: bool) -> list[R
 # -- verifying ---------------------------------------------------------------------------------------------------------
 
 
-def _verify(ledger: SqlLedger, command: AuditVerify, form: Form) -> int:
-    anchors = _anchors(command.anchor) if command.anchor else None
+def _verify(ledger: SqlLedger, command: AuditVerify, output_format: OutputFormat) -> int:
+    anchors = _read_anchor_file(command.anchor) if command.anchor else None
     with Console(stderr=True).status("Reading the audit…") as status, ledger.read() as reading:  # on a screen only
 
-        def page(after: int) -> Sequence[Record]:
+        def page(after: int) -> Sequence[AuditRecord]:
             if after > 0:
                 status.update(f"Verified {after:,} events…")
-            return reading.records(after=after, most=PAGE)
+            return reading.audit_records(after_number=after, limit=PAGE_SIZE)
 
-        head, waiting = reading.head(), _to_review(ledger, reading)
-        fault = audit_chain.verify(audit_chain.stream(page), head, anchors=anchors or ())
-    review = break_glass_messages.unreviewed(waiting, datetime.now(UTC))
-    said = audit_chain.told(fault) if fault else _is_whole(head, anchors)
+        head, waiting = reading.audit_head(), _unreviewed_requests(ledger, reading)
+        fault = audit_chain.verify(audit_chain.stream_records(page), head, anchors=anchors or ())
+    review = break_glass_messages.unreviewed_summary(waiting, datetime.now(UTC))
+    said = audit_chain.describe_fault(fault) if fault else _verified_sentence(head, anchors)
     advice = audit_chain.advice(fault) if fault else None
-    if form is Form.JSON:
+    if output_format is OutputFormat.JSON:
         number = None if anchors is None else len(anchors)
-        document = documents.verified(fault, head, number, [one.id for one in waiting], said, advice)
-        console.write(documents.to_json(document, console.encoding()))
+        document = documents.verification_document(fault, head, number, [one.id for one in waiting], said, advice)
+        console.write_output(documents.to_json(document, console.output_encoding()))
     else:
-        console.write("".join(f"{one}\n" for one in (said, advice, review) if one))
+        console.write_output("".join(f"{one}\n" for one in (said, advice, review) if one))
     return 1 if fault else 0
 
 
-def _anchors(file: str) -> list[AnchoredHead]:
+def _read_anchor_file(path: str) -> list[AnchoredHead]:
     try:
-        return read_anchors(Path(file).read_text(encoding="utf-8"), file)
+        return parse_anchors(Path(path).read_text(encoding="utf-8"), path)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is no text"
-        raise Misconfigured(say("{file} cannot be read: {why}.", file=Name(file), why=why)) from error
+        raise Misconfigured(say("{file} cannot be read: {why}.", file=Name(path), why=why)) from error
 
 
-def _is_whole(head: Head, anchors: Sequence[AnchoredHead] | None) -> Say:
+def _verified_sentence(head: ChainHead, anchors: Sequence[AnchoredHead] | None) -> Sentence:
     if not head.number:
         return say("The audit is whole: it has no event yet.")
-    events = counted(head.number, "event")
+    events = pluralize(head.number, "event")
     if not anchors:
         return say("The audit is whole: {events}, head {hash}.", events=events, hash=Code(head.hash))
     agreed = "the anchor agrees" if len(anchors) == 1 else f"all {len(anchors):,} anchors agree"
@@ -157,36 +157,36 @@ def _is_whole(head: Head, anchors: Sequence[AnchoredHead] | None) -> Say:
 # -- writing out -------------------------------------------------------------------------------------------------------
 
 
-def _export(ledger: SqlLedger, command: AuditExport, form: Form) -> int:
+def _export(ledger: SqlLedger, command: AuditExport, output_format: OutputFormat) -> int:
     since, is_csv = _since(command), command.format == "csv"
 
-    def page(after: int) -> Sequence[Record]:
+    def page(after: int) -> Sequence[AuditRecord]:
         """Return the next rows, each page in a reading of its own: who reads what we write may take hours."""
         with ledger.read() as reading:
-            return reading.records(model=command.model, since=since, after=after, most=PAGE)
+            return reading.audit_records(model=command.model, since=since, after_number=after, limit=PAGE_SIZE)
 
     if is_csv:
-        console.write(",".join(KEYS[AuditExport]) + "\n")
-    after, number = audit_chain.LOWEST, 0
+        console.write_output(",".join(DOCUMENT_KEYS[AuditExport]) + "\n")
+    after, number = audit_chain.MIN_NUMBER, 0
     # How far we are is told on a screen, where the events themselves are not to be seen.
     with Console(stderr=True, quiet=sys.stdout.isatty()).status("Reading the audit…") as status:
         while records := page(after):
-            lines = [documents.event_line(one, console.encoding()) for one in records] if not is_csv else []
-            console.write(documents.events_csv(records) if is_csv else "".join(lines))
+            lines = [documents.event_json_line(one, console.output_encoding()) for one in records] if not is_csv else []
+            console.write_output(documents.events_csv(records) if is_csv else "".join(lines))
             after, number = records[-1].number, number + len(records)
             status.update(f"Wrote {number:,} events…")
     return 0
 
 
 def _since(command: AuditShow | AuditExport) -> datetime | None:
-    return None if command.since is None else begin(command.since, datetime.now(UTC))
+    return None if command.since is None else resolve_start(command.since, datetime.now(UTC))
 
 
-def _without(document: dict[str, Any], key: str) -> dict[str, Any]:
+def _without_key(document: dict[str, Any], key: str) -> dict[str, Any]:
     return {name: value for name, value in document.items() if name != key}
 
 
-_ACTS: dict[type[Command], Callable[[SqlLedger, Any, Form], int]] = {
+_HANDLERS: dict[type[Command], Callable[[SqlLedger, Any, OutputFormat], int]] = {
     AuditShow: _show,
     AuditVerify: _verify,
     AuditExport: _export,

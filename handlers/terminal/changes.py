@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.commands.base import Command
 from bot.domain.commands.changes import (
     Archive,
@@ -25,7 +25,7 @@ from bot.domain.commands.changes import (
 )
 from bot.domain.commands.requests import Approve, Cancel, Override, Promote, Reject, Review, Withdraw
 from bot.domain.core.actors import Caller, Profile
-from bot.domain.core.ci_run import ci_around
+from bot.domain.core.ci_run import detect_ci_run
 from bot.domain.core.errors import (
     AlreadyDecided,
     BadInput,
@@ -35,62 +35,62 @@ from bot.domain.core.errors import (
     RegistrarError,
     RegistryUnreachable,
 )
-from bot.domain.core.numbers import counted
-from bot.domain.core.sentence import Code, Mention, Name, Say, say
+from bot.domain.core.numbers import pluralize
+from bot.domain.core.sentence import Code, Mention, Name, Sentence, say
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
-from bot.domain.promotions.request import Choice, Request, RequestState
+from bot.domain.promotions.request import VoteChoice, Request, RequestState
 from bot.domain.rollbacks import messages as rollback_messages
 from bot.domain.transitions import messages
-from bot.domain.transitions.transition import Move, MoveKind, MoveState
-from bot.ports import Ask, AskState
-from bot.services.core.commands import Done, Origin
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
+from bot.ports import QueuedCommand, QueuedCommandState
+from bot.services.core.commands import CommandResult, ClientContext
 from handlers.api import documents
-from handlers.terminal.command_line.commands import HistoryImport, PromoteHere
-from handlers.terminal.command_line.grammar import Form
-from handlers.terminal.output.command_output import Answer, as_json, told
-from handlers.terminal.session import Counter, operator
-from handlers.terminal.waiting import EXIT, follow, summed_up
+from handlers.terminal.command_line.commands import ImportHistory, PromoteFromTerminal
+from handlers.terminal.command_line.grammar import OutputFormat
+from handlers.terminal.output.command_output import CommandOutput, json_output, sentence_output
+from handlers.terminal.session import TerminalSession, current_operator
+from handlers.terminal.waiting import STATE_EXIT_CODES, wait_until_final, document_output
 
-WITHOUT_POLICY: frozenset[type[Command]] = frozenset({Register})  # whoever may write to MLflow may do it there as well
+POLICY_OPTIONAL_COMMANDS: frozenset[type[Command]] = frozenset({Register})  # whoever may write to MLflow may do it there as well
 
 
-def _promote(counter: Counter, command: PromoteHere, form: Form) -> Answer:
-    registrar, caller = counter.registrar, counter.caller()
+def _promote(session: TerminalSession, command: PromoteFromTerminal, output_format: OutputFormat) -> CommandOutput:
+    registrar, caller = session.registrar, session.caller()
     if command.approver:
-        _check_is_me(counter, command.approver)
-    plain = command.asked()
-    ci = ci_around(os.environ)
-    _check_somebody_reads(counter, is_job=bool(ci))
-    outside = Origin(
+        _require_operator_is(session, command.approver)
+    plain = command.plain_command()
+    ci = detect_ci_run(os.environ)
+    _require_bot(session, is_job=bool(ci))
+    outside = ClientContext(
         ci=ci,
-        key=command.key_in(ci) or None,
+        idempotency_key=command.idempotency_key_for(ci) or None,
         digest=hashlib.sha256(json.dumps(plain.dump(), sort_keys=True).encode()).hexdigest(),
     )
-    ask = registrar.errands.ask(caller, plain, where="", origin="terminal", outside=outside)
-    if ask.state is AskState.WAITING:
-        _open(counter, ask, waits=command.wait)
+    ask = registrar.command_queue.submit(caller, plain, channel="", origin="terminal", client=outside)
+    if ask.state is QueuedCommandState.WAITING:
+        _open_request(session, ask, is_waiting=command.wait)
 
     def look(who: Caller | None = None) -> dict[str, Any]:
-        found = documents.find(registrar.context.ledger, registrar.context.policy, ask.id)
+        found = documents.find_document(registrar.context.ledger, registrar.context.policy, ask.id)
         if not command.approver or found["state"] != RequestState.PENDING.value or _has_voted(found, command.approver):
             return found
-        _approve_too(counter, who or counter.caller(), ask.id)
-        return documents.find(registrar.context.ledger, registrar.context.policy, ask.id)
+        _approve_own_request(session, who or session.caller(), ask.id)
+        return documents.find_document(registrar.context.ledger, registrar.context.policy, ask.id)
 
     document = look(caller)
     if command.wait:
-        document, code = follow(look, document, command.timeout, counter.status)
-        return as_json(document, code) if form is Form.JSON else Answer(f"{document['sentence']}\n", code)
-    return summed_up(document, form)
+        document, code = wait_until_final(look, document, command.timeout, session.show_status)
+        return json_output(document, code) if output_format is OutputFormat.JSON else CommandOutput(f"{document['sentence']}\n", code)
+    return document_output(document, output_format)
 
 
-def _check_somebody_reads(counter: Counter, *, is_job: bool) -> None:
+def _require_bot(session: TerminalSession, *, is_job: bool) -> None:
     """Say so where no bot has ever worked on this ledger: nobody would see the card. Raises Misconfigured for a job."""
-    with counter.registrar.context.ledger.read() as reading:
-        if reading.latest(tags=[Tag.POLICY_TAKEN], most=1):
+    with session.registrar.context.ledger.read() as reading:
+        if reading.latest_audit_events(tags=[EventTag.POLICY_LOADED], limit=1):
             return
-    where = Code(counter.settings.home)
+    where = Code(session.settings.home)
     if is_job:
         raise Misconfigured(
             say(
@@ -111,29 +111,29 @@ def _check_somebody_reads(counter: Counter, *, is_job: bool) -> None:
     )
 
 
-def _open(counter: Counter, ask: Ask, *, waits: bool) -> None:
+def _open_request(session: TerminalSession, queued_command: QueuedCommand, *, is_waiting: bool) -> None:
     """Have the request opened; what stands against it is raised. Whoever waits goes on waiting for MLflow."""
     try:
-        done = _carry_out(counter, ask)
+        done = _execute(session, queued_command)
     except RegistryUnreachable:
-        if not waits:
+        if not is_waiting:
             raise
         return
-    if done.move:
-        counter.registrar.moves.run(done.model)
+    if done.transition_id:
+        session.registrar.transition_executor.execute_due(done.model)
 
 
-def _approve_too(counter: Counter, caller: Caller, request: str) -> None:
+def _approve_own_request(session: TerminalSession, caller: Caller, request_id: str) -> None:
     """Approve what was just asked for. Raises Refused, which says that the request stays: somebody else can decide."""
     try:
-        counted = counter.registrar.requests.vote(caller, request, Choice.APPROVE, origin="terminal")
+        counted = session.registrar.requests.vote(caller, request_id, VoteChoice.APPROVE, origin="terminal")
     except AlreadyDecided:
         raise
     except Refused as error:
-        error.sentence = say("{why} Request {id} is open all the same.", why=error.sentence, id=Code(request))
+        error.sentence = say("{why} Request {id} is open all the same.", why=error.sentence, id=Code(request_id))
         raise
     if counted.request.state is not RequestState.PENDING:
-        counter.registrar.moves.run(counted.request.model)
+        session.registrar.transition_executor.execute_due(counted.request.model)
 
 
 def _has_voted(document: dict[str, Any], user: str) -> bool:
@@ -141,10 +141,10 @@ def _has_voted(document: dict[str, Any], user: str) -> bool:
     return any(str(vote["by"]).endswith(f"/{user}") for vote in document["votes"])
 
 
-def _check_is_me(counter: Counter, user: str) -> None:
+def _require_operator_is(session: TerminalSession, user: str) -> None:
     """Raise Refused unless the policy says that whoever sits here is that person."""
-    me = operator().name
-    mapped = counter.registrar.context.policy.operators.get(me)
+    me = current_operator().name
+    mapped = session.registrar.context.policy.operators.get(me)
     if mapped == user:
         return
     if mapped is None:
@@ -165,137 +165,137 @@ def _check_is_me(counter: Counter, user: str) -> None:
     )
 
 
-def _register(counter: Counter, command: Register, form: Form) -> Answer:
+def _register(session: TerminalSession, command: Register, output_format: OutputFormat) -> CommandOutput:
     # MLflow is loaded first, which takes seconds: a running bot takes up whatever is written down and not done soon.
     with suppress(RegistrarError):
-        counter.registrar.context.registry.versions(command.model)
-    ask = counter.registrar.errands.ask(operator(), command, where="", origin="terminal")
-    said = _carry_out(counter, ask).answer or say("Registered.")
-    if form is not Form.JSON:
-        return Answer(f"{said}\n")
-    return as_json(documents.registered(counter.registrar.context.ledger, ask, str(said)))
+        session.registrar.context.registry.versions(command.model)
+    ask = session.registrar.command_queue.submit(current_operator(), command, channel="", origin="terminal")
+    said = _execute(session, ask).answer or say("Registered.")
+    if output_format is not OutputFormat.JSON:
+        return CommandOutput(f"{said}\n")
+    return json_output(documents.version_document(session.registrar.context.ledger, ask, str(said)))
 
 
-def _have_done(counter: Counter, command: Command, form: Form) -> Answer:
+def _run_queued_command(session: TerminalSession, command: Command, output_format: OutputFormat) -> CommandOutput:
     """Have something done that is written down first: describe, tag, archive, roll back."""
-    ask = counter.registrar.errands.ask(counter.caller(), command, where="", origin="terminal")
-    done = _carry_out(counter, ask)
-    if not done.move:
-        return told(done.answer or say("Done."), form, ask=ask.id)
-    counter.registrar.moves.run(done.model)
-    with counter.registrar.context.ledger.read() as reading:
-        move: Move = reading.move(done.move)
-    said = rollback_messages.answer(move) if move.kind is MoveKind.ROLLBACK else messages.archiving_ended(move)
-    code = {MoveState.DONE: 0, MoveState.FAILED: 1, MoveState.STALE: 4}.get(move.state, RegistryUnreachable.exit_code)
-    return told(said, form, code, ask=ask.id, state=move.state.value)
+    ask = session.registrar.command_queue.submit(session.caller(), command, channel="", origin="terminal")
+    done = _execute(session, ask)
+    if not done.transition_id:
+        return sentence_output(done.answer or say("Done."), output_format, ask=ask.id)
+    session.registrar.transition_executor.execute_due(done.model)
+    with session.registrar.context.ledger.read() as reading:
+        move: Transition = reading.transition(done.transition_id)
+    said = rollback_messages.rollback_confirmation(move) if move.kind is TransitionKind.ROLLBACK else messages.archive_confirmation(move)
+    code = {TransitionState.DONE: 0, TransitionState.FAILED: 1, TransitionState.STALE: 4}.get(move.state, RegistryUnreachable.exit_code)
+    return sentence_output(said, output_format, code, ask=ask.id, state=move.state.value)
 
 
-def _carry_out(counter: Counter, ask: Ask) -> Done:
+def _execute(session: TerminalSession, queued_command: QueuedCommand) -> CommandResult:
     """Do what was written down. Raises what stands against it; of what does not answer also what becomes of it."""
     try:
-        return counter.registrar.errands.carry_out(ask.id)
+        return session.registrar.command_queue.execute(queued_command.id)
     except RegistryUnreachable as error:
-        raise RegistryUnreachable(_later(error.sentence, "MLflow", ask)) from error
+        raise RegistryUnreachable(_will_be_done_sentence(error.sentence, "MLflow", queued_command)) from error
     except LedgerUnavailable as error:  # whose own sentence says that nothing was recorded: the ask was
-        raise LedgerUnavailable(_later(say("Registrar's ledger fell silent."), "it", ask)) from error
+        raise LedgerUnavailable(_will_be_done_sentence(say("Registrar's ledger fell silent."), "it", queued_command)) from error
 
 
-def _later(why: Say, who: str, ask: Ask) -> Say:
+def _will_be_done_sentence(reason: Sentence, service: str, queued_command: QueuedCommand) -> Sentence:
     return say(
         "{why} What you asked for is written down ({ask}): do not ask again, the bot does it as soon as {who} answers.",
-        why=why,
-        ask=Code(ask.id),
-        who=who,
+        why=reason,
+        ask=Code(queued_command.id),
+        who=service,
     )
 
 
 # -- deciding ----------------------------------------------------------------------------------------------------------
 
 
-def _approve(counter: Counter, command: Approve, form: Form) -> Answer:
-    counted = counter.registrar.requests.vote(_person(counter), command.request, Choice.APPROVE, origin="terminal")
-    return _decided(counter, counted.request, promotion_messages.vote_counted(counted.request, counted.approvals), form)
+def _approve(session: TerminalSession, command: Approve, output_format: OutputFormat) -> CommandOutput:
+    counted = session.registrar.requests.vote(_require_person(session), command.request, VoteChoice.APPROVE, origin="terminal")
+    return _finish_decision(session, counted.request, promotion_messages.approval_confirmation(counted.request, counted.approvals), output_format)
 
 
-def _reject(counter: Counter, command: Reject, form: Form) -> Answer:
+def _reject(session: TerminalSession, command: Reject, output_format: OutputFormat) -> CommandOutput:
     if not command.reason:
         raise BadInput("A rejection needs a reason: the requester gets to read it.")
-    counted = counter.registrar.requests.vote(
-        _person(counter), command.request, Choice.REJECT, reason=command.reason, origin="terminal"
+    counted = session.registrar.requests.vote(
+        _require_person(session), command.request, VoteChoice.REJECT, reason=command.reason, origin="terminal"
     )
-    return _stands(counter, counted.request, promotion_messages.rejection_counted(counted.request), form)
+    return _request_output(session, counted.request, promotion_messages.rejection_confirmation(counted.request), output_format)
 
 
-def _withdraw(counter: Counter, command: Withdraw, form: Form) -> Answer:
-    counted = counter.registrar.requests.withdraw(_person(counter), command.request, origin="terminal")
-    return _stands(
-        counter, counted.request, promotion_messages.withdrawal_counted(counted.request, counted.approvals), form
+def _withdraw(session: TerminalSession, command: Withdraw, output_format: OutputFormat) -> CommandOutput:
+    counted = session.registrar.requests.withdraw_vote(_require_person(session), command.request, origin="terminal")
+    return _request_output(
+        session, counted.request, promotion_messages.withdrawal_confirmation(counted.request, counted.approvals), output_format
     )
 
 
-def _override(counter: Counter, command: Override, form: Form) -> Answer:
+def _override(session: TerminalSession, command: Override, output_format: OutputFormat) -> CommandOutput:
     if not command.reason:
         raise BadInput("Letting a gate pass needs a reason: the card shows it, and the audit keeps it.")
-    counted = counter.registrar.requests.override(
-        _person(counter), command.request, reason=command.reason, origin="terminal"
+    counted = session.registrar.requests.override_gates(
+        _require_person(session), command.request, reason=command.reason, origin="terminal"
     )
-    return _decided(
-        counter, counted.request, promotion_messages.override_counted(counted.request, counted.approvals), form
+    return _finish_decision(
+        session, counted.request, promotion_messages.override_confirmation(counted.request, counted.approvals), output_format
     )
 
 
-def _cancel(counter: Counter, command: Cancel, form: Form) -> Answer:
-    request = counter.registrar.requests.cancel(
-        counter.caller(), command.request, reason=command.reason, origin="terminal"
+def _cancel(session: TerminalSession, command: Cancel, output_format: OutputFormat) -> CommandOutput:
+    request = session.registrar.requests.cancel(
+        session.caller(), command.request, reason=command.reason, origin="terminal"
     )
-    return _stands(counter, request, promotion_messages.cancelled(request), form)
+    return _request_output(session, request, promotion_messages.cancellation_confirmation(request), output_format)
 
 
-def _review(counter: Counter, command: Review, form: Form) -> Answer:
-    request = counter.registrar.reviews.review(
-        _person(counter), command.request, reason=command.reason, origin="terminal"
+def _review(session: TerminalSession, command: Review, output_format: OutputFormat) -> CommandOutput:
+    request = session.registrar.reviews.review(
+        _require_person(session), command.request, reason=command.reason, origin="terminal"
     )
-    return _stands(counter, request, break_glass_messages.review_counted(request), form)
+    return _request_output(session, request, break_glass_messages.review_confirmation(request), output_format)
 
 
-def _decided(counter: Counter, request: Request, said: Say, form: Form) -> Answer:
+def _finish_decision(session: TerminalSession, request: Request, sentence: Sentence, output_format: OutputFormat) -> CommandOutput:
     """Make the move where that decided the request, and tell how it ended; else what was recorded."""
     if request.state is RequestState.PENDING:
-        return _stands(counter, request, said, form)
-    counter.registrar.moves.run(request.model)
-    with counter.registrar.context.ledger.read() as reading:
+        return _request_output(session, request, sentence, output_format)
+    session.registrar.transition_executor.execute_due(request.model)
+    with session.registrar.context.ledger.read() as reading:
         request = reading.request(request.id)
-    return _stands(
-        counter,
+    return _request_output(
+        session,
         request,
-        said if request.state.is_open else promotion_messages.ended(request),
-        form,
-        EXIT.get(request.state.value, 0),
+        sentence if request.state.is_open else promotion_messages.outcome_announcement(request),
+        output_format,
+        STATE_EXIT_CODES.get(request.state.value, 0),
     )
 
 
-def _stands(counter: Counter, request: Request, said: Say, form: Form, code: int = 0) -> Answer:
+def _request_output(session: TerminalSession, request: Request, sentence: Sentence, output_format: OutputFormat, exit_code: int = 0) -> CommandOutput:
     """Return a sentence, and for programs how the request stands now."""
-    with counter.registrar.context.ledger.read() as reading:
+    with session.registrar.context.ledger.read() as reading:
         votes = reading.votes(request.id)
-    return told(said, form, code, **documents.of_request(request, votes, counter.registrar.context.policy))
+    return sentence_output(sentence, output_format, exit_code, **documents.request_document(request, votes, session.registrar.context.policy))
 
 
-def _freeze(counter: Counter, command: FreezeModel, form: Form) -> Answer:
-    return told(counter.registrar.freezing.freeze(counter.caller(), command, origin="terminal"), form)
+def _freeze(session: TerminalSession, command: FreezeModel, output_format: OutputFormat) -> CommandOutput:
+    return sentence_output(session.registrar.freezes.freeze(session.caller(), command, origin="terminal"), output_format)
 
 
-def _unfreeze(counter: Counter, command: UnfreezeModel, form: Form) -> Answer:
-    return told(counter.registrar.freezing.unfreeze(counter.caller(), command, origin="terminal"), form)
+def _unfreeze(session: TerminalSession, command: UnfreezeModel, output_format: OutputFormat) -> CommandOutput:
+    return sentence_output(session.registrar.freezes.unfreeze(session.caller(), command, origin="terminal"), output_format)
 
 
-def _unblock(counter: Counter, command: Unblock, form: Form) -> Answer:
-    said = counter.registrar.rollbacks.unblock(counter.caller(), command, origin="terminal")
-    counter.registrar.moves.run(command.model)
-    return told(said, form)
+def _unblock(session: TerminalSession, command: Unblock, output_format: OutputFormat) -> CommandOutput:
+    said = session.registrar.rollbacks.unblock(session.caller(), command, origin="terminal")
+    session.registrar.transition_executor.execute_due(command.model)
+    return sentence_output(said, output_format)
 
 
-def _import(counter: Counter, command: HistoryImport, form: Form) -> Answer:
+def _import_history(session: TerminalSession, command: ImportHistory, output_format: OutputFormat) -> CommandOutput:
     """Import a file of earlier terms. Raises BadInput for a file that can't be read, and for a wrong row."""
     try:
         raw = Path(command.file).read_bytes()
@@ -304,38 +304,38 @@ def _import(counter: Counter, command: HistoryImport, form: Form) -> Answer:
         why = getattr(error, "strerror", None) or "it isn't UTF-8 text"
         raise BadInput(say("Can't read {file}: {why}.", file=Name(command.file), why=why)) from error
     digest = hashlib.sha256(raw).hexdigest()
-    done = counter.registrar.importing.take(
-        counter.caller(), text, digest=digest, reason=command.reason, origin="terminal"
+    done = session.registrar.history_import.import_rows(
+        session.caller(), text, digest=digest, reason=command.reason, origin="terminal"
     )
-    rows = counted(done.rows, "row")
+    rows = pluralize(done.rows, "row")
     said = say("Imported {rows}.", rows=rows)
     if done.added < done.rows:
         said = say("Imported {added} of {rows}. The history already has the rest.", added=done.added, rows=rows)
-    return told(said, form, file=command.file, sha256=digest, rows=done.rows, added=done.added)
+    return sentence_output(said, output_format, file=command.file, sha256=digest, rows=done.rows, added=done.added)
 
 
-def _person(counter: Counter) -> Profile:
+def _require_person(session: TerminalSession) -> Profile:
     """Return the person who sits here. Raises Refused where the policy does not say who they are in Slack."""
-    caller = counter.caller()
+    caller = session.caller()
     if not isinstance(caller, Profile):
         raise Refused(
             say(
                 "The policy's {key} does not say who {me} is in Slack, so you cannot decide from here.",
                 key=Code("operators"),
-                me=Code(operator().name),
+                me=Code(current_operator().name),
             )
         )
     return caller
 
 
-ACTS: dict[type[Command], Callable[[Counter, Any, Form], Answer]] = {
-    PromoteHere: _promote,
+HANDLERS: dict[type[Command], Callable[[TerminalSession, Any, OutputFormat], CommandOutput]] = {
+    PromoteFromTerminal: _promote,
     Promote: _promote,
     Register: _register,
-    Describe: _have_done,
-    SetTags: _have_done,
-    Archive: _have_done,
-    Rollback: _have_done,
+    Describe: _run_queued_command,
+    SetTags: _run_queued_command,
+    Archive: _run_queued_command,
+    Rollback: _run_queued_command,
     Approve: _approve,
     Reject: _reject,
     Withdraw: _withdraw,
@@ -345,5 +345,5 @@ ACTS: dict[type[Command], Callable[[Counter, Any, Form], Answer]] = {
     UnfreezeModel: _unfreeze,
     Unblock: _unblock,
     Review: _review,
-    HistoryImport: _import,
+    ImportHistory: _import_history,
 }

@@ -6,43 +6,43 @@ from collections.abc import Callable
 from typing import Any
 
 from bot.domain.commands.base import Command
-from bot.domain.commands.queries import Best, Compare, Validate
+from bot.domain.commands.queries import FindBest, Compare, Validate
 from bot.domain.promotions import gates
 from bot.domain.registry.comparison import to_csv
-from bot.domain.registry.messages import best_sentence, sentence
-from handlers.terminal.command_line.grammar import Form
+from bot.domain.registry.messages import describe_best_version, summarize_comparison
+from handlers.terminal.command_line.grammar import OutputFormat
 from handlers.terminal.output import documents, tables
-from handlers.terminal.output.command_output import Answer, as_json, drawn
-from handlers.terminal.session import Counter
+from handlers.terminal.output.command_output import CommandOutput, json_output, rendered_output
+from handlers.terminal.session import TerminalSession
 
 
-def _compare(counter: Counter, command: Compare, form: Form) -> Answer:
-    found = counter.registrar.comparisons.compare(command)
-    if form is Form.JSON:
-        return as_json(documents.comparison(found, sentence(found)))
-    if form is Form.CSV:
-        return Answer(to_csv(found))
-    return drawn(lambda width: tables.comparison(found, width))
+def _compare(session: TerminalSession, command: Compare, output_format: OutputFormat) -> CommandOutput:
+    found = session.registrar.comparisons.compare(command)
+    if output_format is OutputFormat.JSON:
+        return json_output(documents.comparison_document(found, summarize_comparison(found)))
+    if output_format is OutputFormat.CSV:
+        return CommandOutput(to_csv(found))
+    return rendered_output(lambda width: tables.comparison_table(found, width))
 
 
-def _best(counter: Counter, command: Best, form: Form) -> Answer:
-    winner = counter.registrar.comparisons.best(command)
-    said = best_sentence(winner)
-    if form is Form.JSON:
-        return as_json(documents.best(winner, said))
-    return Answer(documents.best_csv(winner, said) if form is Form.CSV else f"{said}\n")
+def _best(session: TerminalSession, command: FindBest, output_format: OutputFormat) -> CommandOutput:
+    winner = session.registrar.comparisons.best(command)
+    said = describe_best_version(winner)
+    if output_format is OutputFormat.JSON:
+        return json_output(documents.best_document(winner, said))
+    return CommandOutput(documents.best_csv(winner, said) if output_format is OutputFormat.CSV else f"{said}\n")
 
 
-def _validate(counter: Counter, command: Validate, form: Form) -> Answer:
-    version, seen = counter.registrar.lookups.validate(command)
-    said, code = gates.seen_sentence(version, command.to, seen), 1 if seen.failed else 0
-    if form is Form.JSON:
-        return as_json(documents.validated(version, command.to.value, seen, said), code)
-    return drawn(lambda _: tables.gates(seen, said), code)
+def _validate(session: TerminalSession, command: Validate, output_format: OutputFormat) -> CommandOutput:
+    version, seen = session.registrar.registry_queries.validate_gates(command)
+    said, code = gates.summarize_gates(version, command.to, seen), 1 if seen.failed_gates else 0
+    if output_format is OutputFormat.JSON:
+        return json_output(documents.validation_document(version, command.to.value, seen, said), code)
+    return rendered_output(lambda _: tables.gates_table(seen, said), code)
 
 
-ACTS: dict[type[Command], Callable[[Counter, Any, Form], Answer]] = {
+HANDLERS: dict[type[Command], Callable[[TerminalSession, Any, OutputFormat], CommandOutput]] = {
     Compare: _compare,
-    Best: _best,
+    FindBest: _best,
     Validate: _validate,
 }

@@ -8,62 +8,62 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from handlers.doctor.diagnose import examine
-from handlers.doctor.diagnosis import Finding, State, exit_code, is_healthy, summary
+from handlers.doctor.diagnose import diagnose
+from handlers.doctor.diagnosis import Diagnosis, DiagnosisState, exit_code, is_healthy, summarize_diagnoses
 from handlers.terminal.output import console, documents
 
 SIGNS = {
-    State.OK: ("✓", "green"),
-    State.MIND: ("!", "yellow"),
-    State.WRONG: ("✗", "bold red"),
-    State.SILENT: ("?", "bold magenta"),
-    State.SKIPPED: ("–", "dim"),
+    DiagnosisState.OK: ("✓", "green"),
+    DiagnosisState.WARNING: ("!", "yellow"),
+    DiagnosisState.ERROR: ("✗", "bold red"),
+    DiagnosisState.NO_REPLY: ("?", "bold magenta"),
+    DiagnosisState.SKIPPED: ("–", "dim"),
 }
 
 
-def doctor(*, live: bool, as_json: bool) -> int:
+def run_doctor(*, live: bool, as_json: bool) -> int:
     """Look at everything, print what was found, and return the exit code."""
     with Console(stderr=True).status("Looking at everything, a few seconds…"):  # on a screen only
-        found = examine(live=live)
+        found = diagnose(live=live)
     if as_json:
-        console.write(documents.to_json(document(found), console.encoding()))
+        console.write_output(documents.to_json(diagnoses_document(found), console.output_encoding()))
     else:
-        console.write(console.draw(lambda _: drawn(found, is_screen=console.console().is_terminal)))
+        console.write_output(console.render(lambda _: render_diagnoses(found, is_terminal=console.stdout_console().is_terminal)))
     return exit_code(found)
 
 
-def document(found: Sequence[Finding]) -> dict[str, object]:
+def diagnoses_document(diagnoses: Sequence[Diagnosis]) -> dict[str, object]:
     """Return what a program reads."""
     findings = [
         {"area": one.area, "state": one.state.value, "sentence": one.sentence, "advice": one.advice or None}
-        for one in found
+        for one in diagnoses
     ]
-    return {"healthy": is_healthy(found), "findings": findings}
+    return {"healthy": is_healthy(diagnoses), "findings": findings}
 
 
-def drawn(found: Sequence[Finding], *, is_screen: bool) -> list[RenderableType]:
+def render_diagnoses(diagnoses: Sequence[Diagnosis], *, is_terminal: bool) -> list[RenderableType]:
     """Return what a person reads: a table on a screen, a line for each part where there is none."""
-    parts: list[RenderableType] = [_table(found)] if is_screen else [Text(line(one)) for one in found]
-    return [*parts, *([Text()] if is_screen else []), Text(summary(found), style="bold")]
+    parts: list[RenderableType] = [_diagnoses_table(diagnoses)] if is_terminal else [Text(diagnosis_line(one)) for one in diagnoses]
+    return [*parts, *([Text()] if is_terminal else []), Text(summarize_diagnoses(diagnoses), style="bold")]
 
 
-def line(one: Finding) -> str:
+def diagnosis_line(diagnosis: Diagnosis) -> str:
     """Return a finding in one line."""
-    return f"{one.state.value:<7}  {one.area}: {one.sentence}" + (f" → {one.advice}" if one.advice else "")
+    return f"{diagnosis.state.value:<7}  {diagnosis.area}: {diagnosis.sentence}" + (f" → {diagnosis.advice}" if diagnosis.advice else "")
 
 
-def _table(found: Sequence[Finding]) -> Table:
-    table = console.table()
+def _diagnoses_table(diagnoses: Sequence[Diagnosis]) -> Table:
+    table = console.new_table()
     table.show_header = False
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     before = ""
-    for one in found:
+    for one in diagnoses:
         sign, style = SIGNS[one.state]
-        said = Text(one.sentence, style="dim" if one.state is State.SKIPPED else "")
+        said = Text(one.sentence, style="dim" if one.state is DiagnosisState.SKIPPED else "")
         if one.advice:
-            said.append(f"\n→ {one.advice}", style="bold" if one.state in {State.WRONG, State.SILENT} else "")
+            said.append(f"\n→ {one.advice}", style="bold" if one.state in {DiagnosisState.ERROR, DiagnosisState.NO_REPLY} else "")
         area = "" if one.area == before else one.area
         table.add_row(Text(f"{sign} {one.state.value}", style=style), Text(area), said)
         before = one.area

@@ -13,9 +13,9 @@ from bot.domain.core.sentence import Code, say
 from bot.version import version
 from handlers import logs
 from handlers.errors import explain
-from handlers.terminal.command_line.index import OWN, help_all
+from handlers.terminal.command_line.index import OWN_COMMANDS, command_index
 
-POLICY = """\
+POLICY_TEMPLATE = """\
 # Registrar's policy: who may move which model where. `registrar run` reads it at its start and whenever it changes.
 # Slack shows a person's id under their profile → ⋮ → Copy member ID; a user group's begins with S.
 
@@ -61,7 +61,7 @@ models:
 """
 
 
-DOCTOR = """\
+DOCTOR_EPILOG = """\
 It asks Slack, MLflow, and the ledger, reads the policy, and changes nothing. With --live it also creates
 a model in MLflow, moves it, and deletes it, and opens a Socket Mode connection for a moment: a click in
 that moment can be lost. It never posts, and prints no token and no password.
@@ -73,28 +73,28 @@ Exit codes:
 """
 
 
-HELP = ("help", "--help", "-h")
-VERSION = ("--version", "-V")
+HELP_FLAGS = ("help", "--help", "-h")
+VERSION_FLAGS = ("--version", "-V")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit code of spec: 0, 1, 2 usage or configuration, 3 unreachable."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if words and words[0] in HELP:
-        words = [*(word for word in words if word not in HELP), "--help"]
+    if words and words[0] in HELP_FLAGS:
+        words = [*(word for word in words if word not in HELP_FLAGS), "--help"]
     _quiet_libraries()
     try:
         if words in ([], ["--help"]):
-            print(help_all(), end="", flush=True)
+            print(command_index(), end="", flush=True)
             return 0
-        if words[0] in VERSION:
+        if words[0] in VERSION_FLAGS:
             print(f"registrar {version()}", flush=True)
             return 0
-        return _own(words) if words[0] in OWN else _verb(words)
+        return _run_own_command(words) if words[0] in OWN_COMMANDS else _run_model_command(words)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        return _hung_up()
+        return _end_silently()
     except RegistrarError as error:
         print(explain(error), file=sys.stderr)
         return error.exit_code
@@ -103,64 +103,64 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _own(words: Sequence[str]) -> int:
-    arguments = _parser().parse_args(words)
+def _run_own_command(argv: Sequence[str]) -> int:
+    arguments = _build_parser().parse_args(argv)
     return int(arguments.act(arguments) or 0)
 
 
-def _verb(words: Sequence[str]) -> int:
+def _run_model_command(words: Sequence[str]) -> int:
     """Do what a verb says that Slack has, too. Raises SystemExit after its help, as argparse does."""
     from bot.domain.commands.queries import Help
     from handlers.terminal.command_line import grammar
 
-    asked = grammar.read(words, [*OWN, *HELP, *VERSION])
+    asked = grammar.parse_invocation(words, [*OWN_COMMANDS, *HELP_FLAGS, *VERSION_FLAGS])
     if isinstance(asked.command, Help):
-        print(grammar.help_about(asked.command), end="")
+        print(grammar.help_text(asked.command), end="")
         raise SystemExit(0)
     if asked.group == "audit":
-        from handlers.terminal.audit import act
+        from handlers.terminal.audit import execute
     elif asked.group == "db":
-        from handlers.terminal.database import act
+        from handlers.terminal.database import execute
     elif asked.group == "policy":
-        from handlers.terminal.policy import act
+        from handlers.terminal.policy import execute
     else:
-        from handlers.terminal.execute import act
-    return act(asked)
+        from handlers.terminal.execute import execute
+    return execute(asked)
 
 
-def _hung_up() -> int:
+def _end_silently() -> int:
     """Say nothing more to a reader such as `head` that has read enough; 141 is what a shell makes of that."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 141
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="registrar", allow_abbrev=False)
     verbs = parser.add_subparsers(metavar="COMMAND", required=True)
-    _add(verbs, "run", _run)
-    _add(verbs, "worker", _run)
-    init = _add(verbs, "init", _init)
+    _add_command(verbs, "run", _run)
+    _add_command(verbs, "worker", _run)
+    init = _add_command(verbs, "init", _init)
     init.add_argument("file", nargs="?", type=Path, help="where; default: what REGISTRAR_POLICY says, registrar.yml")
-    doctor = _add(verbs, "doctor", _doctor)
-    doctor.formatter_class, doctor.epilog = argparse.RawDescriptionHelpFormatter, DOCTOR
+    doctor = _add_command(verbs, "doctor", _doctor)
+    doctor.formatter_class, doctor.epilog = argparse.RawDescriptionHelpFormatter, DOCTOR_EPILOG
     doctor.add_argument("--live", action="store_true", help="also try what needs writing, and undo it")
     doctor.add_argument("--json", action="store_true", help="one JSON document on standard output: healthy, findings")
-    demo = _add(verbs, "demo", _demo)
+    demo = _add_command(verbs, "demo", _demo)
     demo.add_argument("--play", action="store_true", help="play the story automatically, and narrate it")
     demo.add_argument("--train", action="store_true", help="train the models instead of using the trained ones")
     demo.add_argument("--port", type=int, default=0, help="the local workspace's port; default: a free one")
-    completion = _add(verbs, "completion", _completion)
+    completion = _add_command(verbs, "completion", _completion)
     completion.add_argument("shell", choices=("bash", "zsh", "fish"), help='eval "$(registrar completion bash)"')
     return parser
 
 
-def _add(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+def _add_command(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
     name: str,
-    act: Callable[[argparse.Namespace], int | None],
+    run: Callable[[argparse.Namespace], int | None],
 ) -> argparse.ArgumentParser:
-    parser = verbs.add_parser(name, description=f"{OWN[name]}.", allow_abbrev=False)
-    parser.set_defaults(act=act, verb=name)
+    parser = subparsers.add_parser(name, description=f"{OWN_COMMANDS[name]}.", allow_abbrev=False)
+    parser.set_defaults(act=run, verb=name)
     return parser
 
 
@@ -169,7 +169,7 @@ def _run(arguments: argparse.Namespace) -> None:
     from handlers.startup import run
 
     settings = read_settings()
-    logs.set_up(settings.secrets, form=settings.log)
+    logs.set_up_logging(settings.secrets, log_format=settings.log_format)
     run(settings, lambda line: print(line, flush=True), is_worker=arguments.verb == "worker")
 
 
@@ -177,7 +177,7 @@ def _init(arguments: argparse.Namespace) -> None:
     file = arguments.file or Path(os.environ.get("REGISTRAR_POLICY") or "registrar.yml")
     try:
         with file.open("x", encoding="utf-8") as out:
-            out.write(POLICY)
+            out.write(POLICY_TEMPLATE)
     except FileExistsError:
         raise Misconfigured(say("{file} is there already; nothing was changed.", file=Code(file))) from None
     except OSError as error:
@@ -186,21 +186,21 @@ def _init(arguments: argparse.Namespace) -> None:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from handlers.terminal.doctor import doctor
+    from handlers.terminal.doctor import run_doctor
 
-    return doctor(live=arguments.live, as_json=arguments.json)
+    return run_doctor(live=arguments.live, as_json=arguments.json)
 
 
 def _completion(arguments: argparse.Namespace) -> None:
-    from handlers.terminal.command_line.completion import script
+    from handlers.terminal.command_line.completion import completion_script
 
-    print(script(arguments.shell), end="")
+    print(completion_script(arguments.shell), end="")
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from handlers.demo.main import demo
+    from handlers.demo.main import run_demo
 
-    return demo(play=arguments.play, train=arguments.train, port=arguments.port)
+    return run_demo(play=arguments.play, train=arguments.train, port=arguments.port)
 
 
 def _quiet_libraries() -> None:

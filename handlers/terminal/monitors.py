@@ -26,145 +26,145 @@ from bot.domain.commands.monitoring import (
     MonitorSilence,
     MonitorUnsilence,
 )
-from bot.domain.core.durations import show_duration
+from bot.domain.core.durations import format_duration
 from bot.domain.core.errors import Unreachable
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring import rule_messages
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.rules.false_rollbacks import expected
-from bot.domain.monitoring.state import Standing
-from handlers.terminal.command_line.grammar import Form
+from bot.domain.monitoring.rules.false_rollbacks import estimate_false_rollbacks
+from bot.domain.monitoring.state import MonitorState
+from handlers.terminal.command_line.grammar import OutputFormat
 from handlers.terminal.output import console
-from handlers.terminal.output.command_output import Answer, as_json, drawn, here, told
-from handlers.terminal.session import Counter
+from handlers.terminal.output.command_output import CommandOutput, json_output, rendered_output, to_terminal_sentence, sentence_output
+from handlers.terminal.session import TerminalSession
 
 ORIGIN = "terminal"
 
 
-def _list(counter: Counter, command: MonitorList, form: Form) -> Answer:
-    rows = counter.registrar.monitors.rows(command.model)
-    costs = expected(row.monitor for row in rows)
-    if form is Form.JSON:
-        return as_json(
+def _list(session: TerminalSession, command: MonitorList, output_format: OutputFormat) -> CommandOutput:
+    rows = session.registrar.monitors.list_rows(command.model)
+    costs = estimate_false_rollbacks(row.monitor for row in rows)
+    if output_format is OutputFormat.JSON:
+        return json_output(
             {
-                "monitors": [document(row.monitor, row.standing) for row in rows],
-                "false_rollbacks": asdict(costs) | {"sentence": str(monitor_messages.expected(costs))}
+                "monitors": [monitor_document(row.monitor, row.monitor_state) for row in rows],
+                "false_rollbacks": asdict(costs) | {"sentence": str(monitor_messages.false_rollback_sentence(costs))}
                 if costs
                 else None,
             }
         )
     if not rows:
-        return Answer("No monitor watches anything here. To add one: registrar monitor add --help\n")
-    table = console.table()
+        return CommandOutput("No monitor watches anything here. To add one: registrar monitor add --help\n")
+    table = console.new_table()
     for heading in ("Model", "Monitor", "How it stands", "Value", "Every"):
         table.add_column(heading, overflow="fold")
     for row in rows:
-        it, standing = row.monitor, row.standing
-        stands, value = str(monitor_messages.state(it, standing)), str(monitor_messages.value(standing))
-        table.add_row(it.model, it.name, stands, value, show_duration(it.rule.every))
-    return drawn(lambda _: [table, *([Text(f"\n{monitor_messages.expected(costs)}")] if costs else [])])
+        it, standing = row.monitor, row.monitor_state
+        stands, value = str(monitor_messages.status_text(it, standing)), str(monitor_messages.value_text(standing))
+        table.add_row(it.model, it.name, stands, value, format_duration(it.rule.every))
+    return rendered_output(lambda _: [table, *([Text(f"\n{monitor_messages.false_rollback_sentence(costs)}")] if costs else [])])
 
 
-def _show(counter: Counter, command: MonitorShow, form: Form) -> Answer:
-    monitors = counter.registrar.monitors
+def _show(session: TerminalSession, command: MonitorShow, output_format: OutputFormat) -> CommandOutput:
+    monitors = session.registrar.monitors
     view = monitors.view(monitors.find(command.model, command.name).id)
-    monitor, standing = view.monitor, view.standing
-    if form is Form.JSON:
-        return as_json(document(monitor, standing))
+    monitor, standing = view.monitor, view.monitor_state
+    if output_format is OutputFormat.JSON:
+        return json_output(monitor_document(monitor, standing))
     lines = [
-        f"{monitor.model} {monitor.name}: {monitor_messages.state(monitor, standing)} ({monitor_messages.value(standing)})",
-        str(rule_messages.rule(monitor.rule)),
-        str(here(rule_messages.action(monitor))),
-        f"Source {monitor.rule.source}, every {show_duration(monitor.rule.every)}.",
-        *([str(here(why))] if (why := monitor_messages.reason(monitor, standing)) else []),
+        f"{monitor.model} {monitor.name}: {monitor_messages.status_text(monitor, standing)} ({monitor_messages.value_text(standing)})",
+        str(rule_messages.rule_sentence(monitor.rule)),
+        str(to_terminal_sentence(rule_messages.action_sentence(monitor))),
+        f"Source {monitor.rule.source}, every {format_duration(monitor.rule.every)}.",
+        *([str(to_terminal_sentence(why))] if (why := monitor_messages.last_check_reason(monitor, standing)) else []),
     ]
-    return drawn(lambda _: [Text(line) for line in lines])
+    return rendered_output(lambda _: [Text(line) for line in lines])
 
 
-def document(monitor: Monitor, standing: Standing) -> dict[str, Any]:
+def monitor_document(monitor: Monitor, monitor_state: MonitorState) -> dict[str, Any]:
     """Return a monitor and how it stands, for programs."""
     return {
         "model": monitor.model,
         "name": monitor.name,
-        "state": standing.state.value,
+        "state": monitor_state.state.value,
         "is_paused": monitor.is_paused,
-        "version": standing.version,
-        "value": standing.value,
-        "total": standing.total,
-        "bound": standing.bound,
-        "at": f"{standing.at:%Y-%m-%dT%H:%M:%SZ}" if standing.at else None,
-        "judged_at": f"{standing.judged_at:%Y-%m-%dT%H:%M:%SZ}" if standing.judged_at else None,
-        "why": str(here(standing.why)) if standing.why else None,
-        "does": monitor.acts,
+        "version": monitor_state.version,
+        "value": monitor_state.value,
+        "total": monitor_state.total,
+        "bound": monitor_state.bound,
+        "at": f"{monitor_state.at:%Y-%m-%dT%H:%M:%SZ}" if monitor_state.at else None,
+        "judged_at": f"{monitor_state.judged_at:%Y-%m-%dT%H:%M:%SZ}" if monitor_state.judged_at else None,
+        "why": str(to_terminal_sentence(monitor_state.why)) if monitor_state.why else None,
+        "does": monitor.effective_action,
         "rule": monitor.rule.model_dump(mode="json"),
-        "sentence": f"{monitor_messages.state(monitor, standing)}; {monitor_messages.value(standing)}",
+        "sentence": f"{monitor_messages.status_text(monitor, monitor_state)}; {monitor_messages.value_text(monitor_state)}",
     }
 
 
-def _check(counter: Counter, command: MonitorCheck, form: Form) -> Answer:
-    monitors = counter.registrar.monitors
-    monitors.may_check(counter.caller(), command.model, origin=ORIGIN)
+def _check(session: TerminalSession, command: MonitorCheck, output_format: OutputFormat) -> CommandOutput:
+    monitors = session.registrar.monitors
+    monitors.require_check_permission(session.caller(), command.model, origin=ORIGIN)
     monitor = monitors.find(command.model, command.name)
     with suppress(Unreachable):  # it can be that no bot has looked for long, or ever
-        counter.registrar.watch.look_at(command.model)
-    standing = counter.registrar.monitoring.check(monitor.id)
-    return told(monitor_messages.checked(monitor, standing), form, state=standing.state.value)
+        session.registrar.drift_detector.check_model(command.model)
+    standing = session.registrar.monitoring.check_now(monitor.id)
+    return sentence_output(monitor_messages.checked_answer(monitor, standing), output_format, state=standing.state.value)
 
 
-def _backtest(counter: Counter, command: MonitorBacktest, form: Form) -> Answer:
-    monitors = counter.registrar.monitors
+def _backtest(session: TerminalSession, command: MonitorBacktest, output_format: OutputFormat) -> CommandOutput:
+    monitors = session.registrar.monitors
     found = monitors.backtest(monitors.find(command.model, command.name), timedelta(days=command.days))
-    return told(
+    return sentence_output(
         found.sentence,
-        form,
+        output_format,
         hours=found.hours,
         hours_judged=found.hours_judged,
         firings=[f"{one.at:%Y-%m-%dT%H:%M:%SZ}" for one in found.firings],
     )
 
 
-def _add(counter: Counter, command: MonitorAdd, form: Form) -> Answer:
-    return told(counter.registrar.monitors.add(counter.caller(), command, origin=ORIGIN), form)
+def _add(session: TerminalSession, command: MonitorAdd, output_format: OutputFormat) -> CommandOutput:
+    return sentence_output(session.registrar.monitors.add(session.caller(), command, origin=ORIGIN), output_format)
 
 
-def _edit(counter: Counter, command: MonitorEdit, form: Form) -> Answer:
-    return told(counter.registrar.monitors.edit(counter.caller(), command, origin=ORIGIN), form)
+def _edit(session: TerminalSession, command: MonitorEdit, output_format: OutputFormat) -> CommandOutput:
+    return sentence_output(session.registrar.monitors.edit(session.caller(), command, origin=ORIGIN), output_format)
 
 
-def _pause(counter: Counter, command: MonitorPause, form: Form) -> Answer:
-    said = counter.registrar.monitors.pause(counter.caller(), command.model, command.name, origin=ORIGIN)
-    return told(said, form)
+def _pause(session: TerminalSession, command: MonitorPause, output_format: OutputFormat) -> CommandOutput:
+    said = session.registrar.monitors.pause(session.caller(), command.model, command.name, origin=ORIGIN)
+    return sentence_output(said, output_format)
 
 
-def _resume(counter: Counter, command: MonitorResume, form: Form) -> Answer:
-    said = counter.registrar.monitors.resume(counter.caller(), command.model, command.name, origin=ORIGIN)
-    return told(said, form)
+def _resume(session: TerminalSession, command: MonitorResume, output_format: OutputFormat) -> CommandOutput:
+    said = session.registrar.monitors.resume(session.caller(), command.model, command.name, origin=ORIGIN)
+    return sentence_output(said, output_format)
 
 
-def _remove(counter: Counter, command: MonitorRemove, form: Form) -> Answer:
-    said = counter.registrar.monitors.remove(counter.caller(), command.model, command.name, origin=ORIGIN)
-    return told(said, form)
+def _remove(session: TerminalSession, command: MonitorRemove, output_format: OutputFormat) -> CommandOutput:
+    said = session.registrar.monitors.remove(session.caller(), command.model, command.name, origin=ORIGIN)
+    return sentence_output(said, output_format)
 
 
-def _silence(counter: Counter, command: MonitorSilence, form: Form) -> Answer:
-    return told(counter.registrar.monitors.silence(counter.caller(), command, origin=ORIGIN), form)
+def _silence(session: TerminalSession, command: MonitorSilence, output_format: OutputFormat) -> CommandOutput:
+    return sentence_output(session.registrar.monitors.silence(session.caller(), command, origin=ORIGIN), output_format)
 
 
-def _unsilence(counter: Counter, command: MonitorUnsilence, form: Form) -> Answer:
-    return told(counter.registrar.monitors.unsilence(counter.caller(), command, origin=ORIGIN), form)
+def _unsilence(session: TerminalSession, command: MonitorUnsilence, output_format: OutputFormat) -> CommandOutput:
+    return sentence_output(session.registrar.monitors.unsilence(session.caller(), command, origin=ORIGIN), output_format)
 
 
-def _arm(counter: Counter, command: MonitorArm, form: Form) -> Answer:
-    return told(counter.registrar.monitors.arm(counter.caller(), command, origin=ORIGIN), form)
+def _arm(session: TerminalSession, command: MonitorArm, output_format: OutputFormat) -> CommandOutput:
+    return sentence_output(session.registrar.monitors.arm(session.caller(), command, origin=ORIGIN), output_format)
 
 
-def _reset(counter: Counter, command: MonitorReset, form: Form) -> Answer:
-    return told(counter.registrar.monitors.reset(counter.caller(), command, origin=ORIGIN), form)
+def _reset(session: TerminalSession, command: MonitorReset, output_format: OutputFormat) -> CommandOutput:
+    return sentence_output(session.registrar.monitors.reset(session.caller(), command, origin=ORIGIN), output_format)
 
 
-LEDGER: frozenset[type[Command]] = frozenset({MonitorList, MonitorShow, MonitorBacktest})
+LEDGER_COMMANDS: frozenset[type[Command]] = frozenset({MonitorList, MonitorShow, MonitorBacktest})
 
-ACTS: dict[type[Command], Callable[[Counter, Any, Form], Answer]] = {
+HANDLERS: dict[type[Command], Callable[[TerminalSession, Any, OutputFormat], CommandOutput]] = {
     MonitorList: _list,
     MonitorShow: _show,
     MonitorCheck: _check,

@@ -9,67 +9,67 @@ from typing import Any
 
 from bot.domain.commands.base import Command
 from bot.domain.core.errors import Misconfigured, WrongPolicy
-from bot.domain.core.numbers import counted
-from bot.domain.core.sentence import Code, Say, say
-from bot.domain.policy.messages import what_holds
+from bot.domain.core.numbers import pluralize
+from bot.domain.core.sentence import Code, Sentence, say
+from bot.domain.policy.messages import describe_rules
 from bot.domain.promotions.approvers import unmeetable_rules
-from bot.policy_file import parse_policy, read_text
-from bot.services.policy.reload import revision
+from bot.policy_file import parse_policy, read_policy_text
+from bot.services.policy.reload import revision_of
 from bot.settings import read_settings
-from handlers.doctor.policy_notices import UNMEETABLE, notices
+from handlers.doctor.policy_notices import UNMEETABLE_RULE, policy_notices
 from handlers.terminal.command_line.commands import PolicyCheck, PolicyShow
-from handlers.terminal.command_line.grammar import Asked, Form
+from handlers.terminal.command_line.grammar import Invocation, OutputFormat
 from handlers.terminal.output import console, documents
 
 
-def act(asked: Asked) -> int:
+def execute(invocation: Invocation) -> int:
     """Do what was asked for and return the exit code. Raises Misconfigured."""
-    return _ACTS[type(asked.command)](asked.command, asked.form)
+    return _HANDLERS[type(invocation.command)](invocation.command, invocation.output_format)
 
 
-def _check(command: PolicyCheck, form: Form) -> int:
-    path = _file(command.file)
+def _check(command: PolicyCheck, output_format: OutputFormat) -> int:
+    path = _policy_path(command.file)
     try:
-        text = read_text(path)
+        text = read_policy_text(path)
         policy = parse_policy(text, path)
     except Misconfigured as error:
-        faults = list(error.faults) if isinstance(error, WrongPolicy) else [str(error.sentence)]
-        title = say("{path} cannot be used; {n} to mend:", path=Code(path), n=counted(len(faults), "thing"))
-        return _tell_faults(_document(path, None, faults, []), title, form)
-    found, word = notices(policy), revision(text)
-    if faults := [UNMEETABLE.format(one) for one in unmeetable_rules(policy)]:
-        title = say("{path} can be read, but has {n}:", path=Code(path), n=counted(len(faults), "error"))
-        return _tell_faults(_document(path, word, faults, found), title, form)
-    if form is Form.JSON:
-        return _write(_document(path, word, [], found))
-    patterns = counted(len(policy.models), "pattern")
+        faults = list(error.errors) if isinstance(error, WrongPolicy) else [str(error.sentence)]
+        title = say("{path} cannot be used; {n} to mend:", path=Code(path), n=pluralize(len(faults), "thing"))
+        return _print_faults(_check_document(path, None, faults, []), title, output_format)
+    found, word = policy_notices(policy), revision_of(text)
+    if faults := [UNMEETABLE_RULE.format(one) for one in unmeetable_rules(policy)]:
+        title = say("{path} can be read, but has {n}:", path=Code(path), n=pluralize(len(faults), "error"))
+        return _print_faults(_check_document(path, word, faults, found), title, output_format)
+    if output_format is OutputFormat.JSON:
+        return _print_document(_check_document(path, word, [], found))
+    patterns = pluralize(len(policy.models), "pattern")
     lines = [say("{path} can be used (policy {word}, {n}).", path=Code(path), word=Code(word), n=patterns)]
     lines += [say("{it}", it=notice) for notice in found]
-    console.write("".join(f"{line}\n" for line in lines))
+    console.write_output("".join(f"{line}\n" for line in lines))
     return 0
 
 
-def _tell_faults(document: dict[str, Any], title: Say, form: Form) -> int:
-    if form is Form.JSON:
-        _write(document)
+def _print_faults(document: dict[str, Any], title: Sentence, output_format: OutputFormat) -> int:
+    if output_format is OutputFormat.JSON:
+        _print_document(document)
     else:
         print(title, *(say("  {fault}", fault=fault) for fault in document["faults"]), sep="\n", file=sys.stderr)
     return Misconfigured.exit_code
 
 
-def _document(path: Path, word: str | None, faults: list[str], found: list[str]) -> dict[str, Any]:
-    return {"file": str(path), "valid": not faults, "policy": word, "faults": faults, "notices": found}
+def _check_document(path: Path, policy_revision: str | None, faults: list[str], notices: list[str]) -> dict[str, Any]:
+    return {"file": str(path), "valid": not faults, "policy": policy_revision, "faults": faults, "notices": notices}
 
 
-def _show(command: PolicyShow, form: Form) -> int:
-    path = _file(command.file)
-    text = read_text(path)
-    policy, word = parse_policy(text, path), revision(text)
-    lines = what_holds(policy, command.model, word)
-    if form is not Form.JSON:
-        console.write("".join(f"{line}\n" for line in lines))
+def _show(command: PolicyShow, output_format: OutputFormat) -> int:
+    path = _policy_path(command.file)
+    text = read_policy_text(path)
+    policy, word = parse_policy(text, path), revision_of(text)
+    lines = describe_rules(policy, command.model, word)
+    if output_format is not OutputFormat.JSON:
+        console.write_output("".join(f"{line}\n" for line in lines))
         return 0
-    return _write(
+    return _print_document(
         {
             "model": command.model,
             "pattern": policy.pattern_for(command.model),
@@ -80,13 +80,13 @@ def _show(command: PolicyShow, form: Form) -> int:
     )
 
 
-def _file(given: str) -> Path:
-    return Path(given) if given else read_settings().policy
+def _policy_path(path: str) -> Path:
+    return Path(path) if path else read_settings().policy
 
 
-def _write(document: dict[str, Any]) -> int:
-    console.write(documents.to_json(document, console.encoding()))
+def _print_document(document: dict[str, Any]) -> int:
+    console.write_output(documents.to_json(document, console.output_encoding()))
     return 0
 
 
-_ACTS: dict[type[Command], Callable[[Any, Form], int]] = {PolicyCheck: _check, PolicyShow: _show}
+_HANDLERS: dict[type[Command], Callable[[Any, OutputFormat], int]] = {PolicyCheck: _check, PolicyShow: _show}

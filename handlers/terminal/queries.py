@@ -10,31 +10,31 @@ from typing import Any
 from rich.text import Text
 
 from bot.domain.commands.base import Command
-from bot.domain.commands.queries import History, List, Requests, Show
-from bot.domain.core.actors import actor_id, as_person, shown
-from bot.domain.core.numbers import counted
-from bot.domain.core.sentence import Name, plain, short
+from bot.domain.commands.queries import ShowHistory, ListModels, ListRequests, ShowModel
+from bot.domain.core.actors import actor_id, resolve_operator, format_actor
+from bot.domain.core.numbers import pluralize
+from bot.domain.core.sentence import Name, to_plain_text, truncate
 from bot.domain.promotions import messages as promotion_messages
-from bot.domain.promotions.request import approvals
+from bot.domain.promotions.request import counting_approvals
 from bot.domain.registry import rollback_block
 from bot.domain.registry.model import Stage, VersionInfo
-from bot.domain.registry.rollback_block import Bar
+from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.rollbacks import history_messages
 from bot.domain.rollbacks.history import Timeline
-from bot.domain.rollbacks.rollback import Served
+from bot.domain.rollbacks.rollback import ServingPeriod
 from handlers.api import documents
-from handlers.terminal.command_line.grammar import Form
+from handlers.terminal.command_line.grammar import OutputFormat
 from handlers.terminal.output import console
-from handlers.terminal.output.command_output import Answer, as_json, drawn, here
-from handlers.terminal.session import Counter
+from handlers.terminal.output.command_output import CommandOutput, json_output, rendered_output, to_terminal_sentence
+from handlers.terminal.session import TerminalSession
 
-PAGE = 50  # models, or versions of one, on a page
+PAGE_SIZE = 50  # models, or versions of one, on a page
 
 
-def _list(counter: Counter, command: List, form: Form) -> Answer:
-    found = counter.registrar.lookups.models(command.text)
-    page = found[(command.page - 1) * PAGE : command.page * PAGE]
-    if form is Form.JSON:
+def _list(session: TerminalSession, command: ListModels, output_format: OutputFormat) -> CommandOutput:
+    found = session.registrar.registry_queries.models(command.text)
+    page = found[(command.page - 1) * PAGE_SIZE : command.page * PAGE_SIZE]
+    if output_format is OutputFormat.JSON:
         models = [
             {
                 "model": one.name,
@@ -44,193 +44,193 @@ def _list(counter: Counter, command: List, form: Form) -> Answer:
             }
             for one in page
         ]
-        return as_json({"models": models, "all": len(found), "page": command.page})
+        return json_output({"models": models, "all": len(found), "page": command.page})
     if not page:
         if found:
-            return Answer(f"Page {command.page} is empty; there are {-(-len(found) // PAGE)}.\n")
+            return CommandOutput(f"Page {command.page} is empty; there are {-(-len(found) // PAGE_SIZE)}.\n")
         if command.text:
-            return Answer(f"No model has {plain(Name(command.text))} in its name.\n")
-        return Answer("No model is in MLflow yet. To make one of a run: registrar register\n")
-    table = console.table()
+            return CommandOutput(f"No model has {to_plain_text(Name(command.text))} in its name.\n")
+        return CommandOutput("No model is in MLflow yet. To make one of a run: registrar register\n")
+    table = console.new_table()
     for heading in ("Model", "Production", "Staging"):
         table.add_column(heading, overflow="fold")
     for one in page:
-        table.add_row(one.name, _v(one.latest.get(Stage.PRODUCTION)), _v(one.latest.get(Stage.STAGING)))
-    more = [Text(f"{counted(len(found), 'model')}; more: registrar list --page {command.page + 1}")]
-    return drawn(lambda _: [table, *(more if command.page * PAGE < len(found) else [])])
+        table.add_row(one.name, _version_label(one.latest.get(Stage.PRODUCTION)), _version_label(one.latest.get(Stage.STAGING)))
+    more = [Text(f"{pluralize(len(found), 'model')}; more: registrar list --page {command.page + 1}")]
+    return rendered_output(lambda _: [table, *(more if command.page * PAGE_SIZE < len(found) else [])])
 
 
-def _show(counter: Counter, command: Show, form: Form) -> Answer:
+def _show(session: TerminalSession, command: ShowModel, output_format: OutputFormat) -> CommandOutput:
     if command.version is not None:
-        return _card(counter, command, form)
-    view = counter.registrar.lookups.show(command.model)
-    if form is Form.JSON:
-        return as_json(
+        return _show_version(session, command, output_format)
+    view = session.registrar.registry_queries.model_view(command.model)
+    if output_format is OutputFormat.JSON:
+        return json_output(
             {
                 "model": view.model.name,
                 "description": view.model.description,
-                "versions": [_version(one, view.blocks.get(one.version)) for one in view.versions],
-                "requests": [documents.of_request(one, [], counter.registrar.context.policy) for one in view.requests],
+                "versions": [_version_document(one, view.blocks.get(one.version)) for one in view.versions],
+                "requests": [documents.request_document(one, [], session.registrar.context.policy) for one in view.requests],
             }
         )
-    page = view.versions[(command.page - 1) * PAGE : command.page * PAGE]
+    page = view.versions[(command.page - 1) * PAGE_SIZE : command.page * PAGE_SIZE]
     if view.versions and not page:
-        return Answer(f"Page {command.page} is empty; there are {-(-len(view.versions) // PAGE)}.\n")
-    table = console.table()
+        return CommandOutput(f"Page {command.page} is empty; there are {-(-len(view.versions) // PAGE_SIZE)}.\n")
+    table = console.new_table()
     for heading in ("Version", "Semver", "Stage", "Aliases", "Status", "Run", "Made"):
         table.add_column(heading, overflow="fold")
     for one in page:
         aliases = ", ".join(one.aliases) or "–"
         status = one.status.lower().replace("_", " ")
         table.add_row(
-            f"v{one.version}", one.semver or "–", _stage(one), aliases, status, one.run_id or "–", _day(one.created_at)
+            f"v{one.version}", one.semver or "–", _stage_label(one), aliases, status, one.run_id or "–", _format_day(one.created_at)
         )
-    about = f": {short(view.model.description, 300)}" if view.model.description else ""
+    about = f": {truncate(view.model.description, 300)}" if view.model.description else ""
     head = Text(f"{view.model.name}{about}")
-    waiting = [Text(f"Request {one.id}: {promotion_messages.path(one)}, {one.state.value}") for one in view.requests]
-    if command.page * PAGE < len(view.versions):
+    waiting = [Text(f"Request {one.id}: {promotion_messages.describe_change(one)}, {one.state.value}") for one in view.requests]
+    if command.page * PAGE_SIZE < len(view.versions):
         typed = f"registrar show {shlex.quote(view.model.name)} --page {command.page + 1}"
-        waiting.insert(0, Text(f"{counted(len(view.versions), 'version')}; older: {typed}"))
-    blocked = [Text(str(here(rollback_block.blocked_by(one)))) for one in view.blocks.values()]
-    return drawn(lambda _: [head, Text(), table, *blocked, *waiting])
+        waiting.insert(0, Text(f"{pluralize(len(view.versions), 'version')}; older: {typed}"))
+    blocked = [Text(str(to_terminal_sentence(rollback_block.block_details(one)))) for one in view.blocks.values()]
+    return rendered_output(lambda _: [head, Text(), table, *blocked, *waiting])
 
 
-def _card(counter: Counter, command: Show, form: Form) -> Answer:
+def _show_version(session: TerminalSession, command: ShowModel, output_format: OutputFormat) -> CommandOutput:
     assert command.version is not None
-    view = counter.registrar.lookups.card(command.model, command.version)
-    card, blocked = view.card, [here(rollback_block.blocked_by(view.block))] if view.block else []
-    if form is Form.JSON:
-        return as_json(
+    view = session.registrar.registry_queries.version_card(command.model, command.version)
+    card, blocked = view.card, [to_terminal_sentence(rollback_block.block_details(view.block))] if view.block else []
+    if output_format is OutputFormat.JSON:
+        return json_output(
             {
                 **card.model_dump(mode="json"),
                 "missing": card.missing(),
                 "completeness": card.completeness(),
-                "blocked": _blocked(view.block),
+                "blocked": _blocked_sentence(view.block),
             }
         )
-    table = console.table()
+    table = console.new_table()
     table.add_column("Field")
     table.add_column("Value", overflow="fold")
     missing = card.missing()
     for name, value in card.model_dump().items():
-        table.add_row(_label(name), "missing" if name in missing else _value(value))
+        table.add_row(_field_label(name), "missing" if name in missing else _format_value(value))
     lines = [*map(str, blocked), f"{round(100 * card.completeness())} % filled"]
-    return drawn(lambda _: [table, *map(Text, lines)])
+    return rendered_output(lambda _: [table, *map(Text, lines)])
 
 
-def _requests(counter: Counter, command: Requests, form: Form) -> Answer:
-    ledger, policy = counter.registrar.context.ledger, counter.registrar.context.policy
+def _requests(session: TerminalSession, command: ListRequests, output_format: OutputFormat) -> CommandOutput:
+    ledger, policy = session.registrar.context.ledger, session.registrar.context.policy
     with ledger.read() as reading:
-        found = [(one, reading.votes(one.id)) for one in counter.registrar.lookups.requests(command.model)]
-    if form is Form.JSON:
-        return as_json({"requests": [documents.of_request(one, votes, policy) for one, votes in found]})
+        found = [(one, reading.votes(one.id)) for one in session.registrar.registry_queries.open_requests(command.model)]
+    if output_format is OutputFormat.JSON:
+        return json_output({"requests": [documents.request_document(one, votes, policy) for one, votes in found]})
     if not found:
-        return Answer("Nothing waits for anybody.\n")
-    table = console.table()
+        return CommandOutput("Nothing waits for anybody.\n")
+    table = console.new_table()
     for heading in ("Request", "Model", "Change", "Asked by", "Approvals", "Until (UTC)"):
         table.add_column(heading, overflow="fold", no_wrap=heading in {"Request", "Until (UTC)"})
     for one, votes in found:
         table.add_row(
             one.id,
             one.model,
-            str(promotion_messages.path(one)),
-            plain(shown(one.requester)),
-            f"{len(approvals(votes))} of {one.required}",
+            str(promotion_messages.describe_change(one)),
+            to_plain_text(format_actor(one.requester)),
+            f"{len(counting_approvals(votes))} of {one.required}",
             f"{one.expires_at:%Y-%m-%d %H:%M}",
         )
-    return drawn(lambda _: [table])
+    return rendered_output(lambda _: [table])
 
 
-def _history(counter: Counter, command: History, form: Form) -> Answer:
-    found = counter.registrar.lookups.timeline(command)
-    answer = str(history_messages.answer(found)) if found.window else ""
-    if form is Form.JSON:
+def _history(session: TerminalSession, command: ShowHistory, output_format: OutputFormat) -> CommandOutput:
+    found = session.registrar.registry_queries.timeline(command)
+    answer = str(history_messages.describe_production_at(found)) if found.window else ""
+    if output_format is OutputFormat.JSON:
         served = [
             {
                 "version": one.version,
-                "since": _time(one.since),
-                "until": _time(one.until),
-                "cause": one.began.kind.value,
-                "move": one.began.id,
-                "request": one.began.request,
-                "sentence": str(history_messages.came(one, found)),
-                **_who(one, found),
+                "since": _format_time(one.since),
+                "until": _format_time(one.until),
+                "cause": one.started_by.kind.value,
+                "move": one.started_by.id,
+                "request": one.started_by.request,
+                "sentence": str(history_messages.describe_entry(one, found)),
+                **_people_behind(one, found),
             }
-            for one in found.served
+            for one in found.periods
         ]
-        return as_json({"model": found.model, "served": served, "watched": _time(found.watched), "sentence": answer})
+        return json_output({"model": found.model, "served": served, "watched": _format_time(found.watched_since), "sentence": answer})
     lines = [answer] if answer else []
     lines += [
-        f"v{one.version}  {history_messages.span(one, found)}\n    {history_messages.came(one, found)}"
-        for one in found.served
+        f"v{one.version}  {history_messages.describe_period(one, found)}\n    {history_messages.describe_entry(one, found)}"
+        for one in found.periods
     ]
     empty = f"{found.model} has not been in Production since Registrar watches it."
-    return drawn(lambda _: [Text(line) for line in lines or [empty]])
+    return rendered_output(lambda _: [Text(line) for line in lines or [empty]])
 
 
-def _who(one: Served, found: Timeline) -> dict[str, Any]:
+def _people_behind(period: ServingPeriod, timeline: Timeline) -> dict[str, Any]:
     """Return who stands behind a move of a request: who asked, who approved, who overrode failed gates, and why."""
-    request = found.requests.get(one.began.request or "")
+    request = timeline.requests.get(period.started_by.request or "")
     passed = request.overridden_by if request else None
     return {
-        "requested_by": actor_id(as_person(request.requester)) if request else None,
-        "approved_by": [actor_id(as_person(actor)) for actor in found.approvers.get(one.began.request or "", ())],
-        "overridden_by": actor_id(as_person(passed)) if passed else None,
+        "requested_by": actor_id(resolve_operator(request.requester)) if request else None,
+        "approved_by": [actor_id(resolve_operator(actor)) for actor in timeline.approvers.get(period.started_by.request or "", ())],
+        "overridden_by": actor_id(resolve_operator(passed)) if passed else None,
         "override_reason": request.override_reason if request else "",
     }
 
 
-def _version(one: VersionInfo, block: Bar | None) -> dict[str, Any]:
+def _version_document(version: VersionInfo, block: RollbackBlock | None) -> dict[str, Any]:
     return {
-        "version": one.version,
-        "semver": one.semver,
-        "stage": one.stage.value,
-        "aliases": list(one.aliases),
-        "status": one.status,
-        "run_id": one.run_id,
-        "created_at": _time(one.created_at),
-        "description": one.description,
-        "blocked": _blocked(block),
+        "version": version.version,
+        "semver": version.semver,
+        "stage": version.stage.value,
+        "aliases": list(version.aliases),
+        "status": version.status,
+        "run_id": version.run_id,
+        "created_at": _format_time(version.created_at),
+        "description": version.description,
+        "blocked": _blocked_sentence(block),
     }
 
 
-def _blocked(block: Bar | None) -> str | None:
-    return str(rollback_block.blocked(block)) if block else None
+def _blocked_sentence(block: RollbackBlock | None) -> str | None:
+    return str(rollback_block.block_reason(block)) if block else None
 
 
-def _label(field: str) -> str:
+def _field_label(field: str) -> str:
     return field.replace("_", " ").capitalize()
 
 
-def _value(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_value(each)}" for key, each in value.items())
+        return ", ".join(f"{key} {_format_value(each)}" for key, each in value.items())
     if isinstance(value, tuple):
-        return ", ".join(_value(each) for each in value)
-    return f"{value:g}" if isinstance(value, float) else plain(value)
+        return ", ".join(_format_value(each) for each in value)
+    return f"{value:g}" if isinstance(value, float) else to_plain_text(value)
 
 
-def _stage(one: VersionInfo) -> str:
-    return "–" if one.stage is Stage.NONE else one.stage.value
+def _stage_label(version: VersionInfo) -> str:
+    return "–" if version.stage is Stage.NONE else version.stage.value
 
 
-def _v(number: int | None) -> str:
+def _version_label(number: int | None) -> str:
     return "–" if number is None else f"v{number}"
 
 
-def _day(at: datetime | None) -> str:
+def _format_day(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d}" if at else "–"
 
 
-def _time(at: datetime | None) -> str | None:
+def _format_time(at: datetime | None) -> str | None:
     return f"{at:%Y-%m-%dT%H:%M:%SZ}" if at else None
 
 
-LEDGER: frozenset[type[Command]] = frozenset({Requests, History})
+LEDGER_COMMANDS: frozenset[type[Command]] = frozenset({ListRequests, ShowHistory})
 
-ACTS: dict[type[Command], Callable[[Counter, Any, Form], Answer]] = {
-    List: _list,
-    Show: _show,
-    Requests: _requests,
-    History: _history,
+HANDLERS: dict[type[Command], Callable[[TerminalSession, Any, OutputFormat], CommandOutput]] = {
+    ListModels: _list,
+    ShowModel: _show,
+    ListRequests: _requests,
+    ShowHistory: _history,
 }

@@ -14,13 +14,13 @@ from urllib.parse import quote
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from bot.bootstrap.storage import NoLedger
+from bot.bootstrap.storage import NullLedger
 from bot.domain.commands.base import Command
 from bot.domain.commands.changes import Register
 from bot.domain.commands.requests import Cancel, Promote
 from bot.domain.core import errors
 from bot.domain.core.actors import Automation
-from bot.domain.core.ci_run import ci_around, pack_ci
+from bot.domain.core.ci_run import detect_ci_run, pack_ci_run
 from bot.domain.core.errors import (
     BotUnreachable,
     LedgerUnavailable,
@@ -30,27 +30,27 @@ from bot.domain.core.errors import (
     RegistrarError,
 )
 from bot.domain.core.sentence import Code, say
-from bot.domain.registry.rollback_block import Bar
-from bot.domain.transitions.transition import Move
-from bot.ports import Reading
+from bot.domain.registry.rollback_block import RollbackBlock
+from bot.domain.transitions.transition import Transition
+from bot.ports import LedgerReader
 from bot.settings import Settings
-from handlers.terminal.command_line.commands import PromoteHere
-from handlers.terminal.command_line.grammar import Form
-from handlers.terminal.output.command_output import Answer, as_json, told
-from handlers.terminal.waiting import follow, summed_up
+from handlers.terminal.command_line.commands import PromoteFromTerminal
+from handlers.terminal.command_line.grammar import OutputFormat
+from handlers.terminal.output.command_output import CommandOutput, json_output, sentence_output
+from handlers.terminal.waiting import wait_until_final, document_output
 
-GLANCE = 5.0  # seconds for what is only shown beside something else
-CALL = 30.0  # seconds for one call; opening a request waits for MLflow a little
-AGAIN_FOR = 60.0  # seconds for which a call is tried again that got no answer; its key opens nothing twice
+BLOCKS_TIMEOUT = 5.0  # seconds for what is only shown beside something else
+CALL_TIMEOUT = 30.0  # seconds for one call; opening a request waits for MLflow a little
+RETRY_SECONDS = 60.0  # seconds for which a call is tried again that got no answer; its key opens nothing twice
 
 
-class Bot:
+class BotClient:
     """The bot, over HTTP. `status` says on a screen what is waited for."""
 
     def __init__(
-        self, settings: Settings, status: Callable[[str], object] = lambda text: None, *, timeout: float = CALL
+        self, settings: Settings, show_status: Callable[[str], object] = lambda text: None, *, timeout: float = CALL_TIMEOUT
     ) -> None:
-        self.status = status
+        self.show_status = show_status
         if settings.bot_token is None:
             raise Misconfigured(
                 say(
@@ -87,59 +87,59 @@ class Bot:
             said = None
         if answer.is_success and isinstance(said, dict):
             return said
-        raise self._refusal(answer, said if isinstance(said, dict) else {})
+        raise self._refusal_error(answer, said if isinstance(said, dict) else {})
 
-    def patiently(self, method: str, path: str, body: dict[str, Any], key: str) -> dict[str, Any]:
+    def call_with_retries(self, method: str, path: str, body: dict[str, Any], key: str) -> dict[str, Any]:
         """Call, again and again for a minute where nothing answers: with the same key nothing is done twice."""
         again = Retrying(
             retry=retry_if_exception_type(BotUnreachable),
-            stop=stop_after_delay(AGAIN_FOR),
+            stop=stop_after_delay(RETRY_SECONDS),
             wait=wait_exponential(0.5, max=5),
             reraise=True,
         )
         return again(self.call, method, path, body, key)
 
-    def _refusal(self, answer: httpx.Response, said: dict[str, Any]) -> RegistrarError:
-        why = str(said.get("error") or f"The bot answered {answer.status_code} {answer.reason_phrase}.")
-        if answer.status_code >= 500:
+    def _refusal_error(self, response: httpx.Response, body: dict[str, Any]) -> RegistrarError:
+        why = str(body.get("error") or f"The bot answered {response.status_code} {response.reason_phrase}.")
+        if response.status_code >= 500:
             return BotUnreachable(why)
-        if answer.status_code == 401:
+        if response.status_code == 401:
             return Misconfigured(say("{why} Look at {token}.", why=why, token=Code("REGISTRAR_TOKEN")))
-        if answer.status_code == 404 and not said:
+        if response.status_code == 404 and not body:
             return Misconfigured(say("{url} is no Registrar that takes requests.", url=Code(self._url)))
-        kind = getattr(errors, str(said.get("kind") or ""), None)
+        kind = getattr(errors, str(body.get("kind") or ""), None)
         if isinstance(kind, type) and issubclass(kind, RegistrarError) and kind is not errors.GateFailed:
             return kind(why)
-        return errors.BadInput(why) if answer.status_code in {404, 413, 415, 422} and not kind else Refused(why)
+        return errors.BadInput(why) if response.status_code in {404, 413, 415, 422} and not kind else Refused(why)
 
 
-class BotsLedger(NoLedger):
+class RemoteLedger(NullLedger):
     """What a terminal away from the bot can know of its ledger: which versions are blocked, as the API tells it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     @contextmanager
-    def read(self) -> Iterator[Reading]:
+    def read(self) -> Iterator[LedgerReader]:
         """Yield a view of the ledger that knows blocks; whatever else it's asked for raises LedgerUnavailable."""
-        yield cast(Reading, _Blocks(self._settings))
+        yield cast(LedgerReader, _RemoteBlocks(self._settings))
 
 
-class _Blocks:
+class _RemoteBlocks:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     def __getattr__(self, name: str) -> NoReturn:
         raise LedgerUnavailable("The ledger is the bot's.")
 
-    def bars(self, model: str) -> list[Bar]:
+    def rollback_blocks(self, model: str) -> list[RollbackBlock]:
         try:
-            with closing(Bot(self._settings, timeout=GLANCE)) as bot:
+            with closing(BotClient(self._settings, timeout=BLOCKS_TIMEOUT)) as bot:
                 found = bot.call("GET", f"/v1/models/{quote(model, safe='')}/blocks")["blocks"]
         except RegistrarError as error:
             raise NoLedgerHere(error.sentence) from error
         return [
-            Bar(
+            RollbackBlock(
                 id="",
                 model=model,
                 version=one["version"],
@@ -151,15 +151,15 @@ class _Blocks:
             for one in found
         ]
 
-    def entries(self, model: str, version: int) -> list[Move]:
+    def production_entries(self, model: str, version: int) -> list[Transition]:
         return []  # the API doesn't tell what was rolled back: the number counts
 
 
-def _promote(bot: Bot, command: PromoteHere, form: Form) -> Answer:
+def _promote(bot: BotClient, command: PromoteFromTerminal, output_format: OutputFormat) -> CommandOutput:
     if command.approver or command.break_glass:
         raise Refused("A program never approves. A person does it in Slack, or at the terminal of the bot's machine.")
-    ci = ci_around(os.environ)
-    key = command.key_in(ci) or secrets.token_urlsafe(18)
+    ci = detect_ci_run(os.environ)
+    key = command.idempotency_key_for(ci) or secrets.token_urlsafe(18)
     body = {
         "model": command.model,
         "version": str(command.version),
@@ -167,38 +167,38 @@ def _promote(bot: Bot, command: PromoteHere, form: Form) -> Answer:
         "reason": command.reason,
         "keep_existing": command.keep_existing,
         "validation": command.results(),
-        "ci": pack_ci(ci),
+        "ci": pack_ci_run(ci),
     }
-    document = bot.patiently("POST", "/v1/requests", body, key)
+    document = bot.call_with_retries("POST", "/v1/requests", body, key)
     if not command.wait:
-        return summed_up(document, form)
+        return document_output(document, output_format)
     path = f"/v1/requests/{document['id']}"
-    document, code = follow(lambda: bot.call("GET", path), document, command.timeout, bot.status)
-    if form is Form.JSON:
-        return as_json(document, code)
-    return Answer(f"{document['sentence']}\n", code)
+    document, code = wait_until_final(lambda: bot.call("GET", path), document, command.timeout, bot.show_status)
+    if output_format is OutputFormat.JSON:
+        return json_output(document, code)
+    return CommandOutput(f"{document['sentence']}\n", code)
 
 
-def _register(bot: Bot, command: Register, form: Form) -> Answer:
+def _register(bot: BotClient, command: Register, output_format: OutputFormat) -> CommandOutput:
     body = {key: value for key, value in command.dump().items() if key != "verb" and value not in (None, "", [])}
-    body["ci"] = pack_ci(ci_around(os.environ))
-    said = bot.patiently("POST", "/v1/versions", body, secrets.token_urlsafe(18))
+    body["ci"] = pack_ci_run(detect_ci_run(os.environ))
+    said = bot.call_with_retries("POST", "/v1/versions", body, secrets.token_urlsafe(18))
     if "version" not in said:  # MLflow is slow or away: the bot goes on
         print(said["sentence"], file=sys.stderr)
-        return as_json(said, 3) if form is Form.JSON else Answer("", 3)
-    return as_json(said) if form is Form.JSON else Answer(f"{said['sentence']}\n")
+        return json_output(said, 3) if output_format is OutputFormat.JSON else CommandOutput("", 3)
+    return json_output(said) if output_format is OutputFormat.JSON else CommandOutput(f"{said['sentence']}\n")
 
 
-def _cancel(bot: Bot, command: Cancel, form: Form) -> Answer:
+def _cancel(bot: BotClient, command: Cancel, output_format: OutputFormat) -> CommandOutput:
     why = {"reason": command.reason} if command.reason else None
     document = bot.call("DELETE", f"/v1/requests/{command.request}", why)
-    if form is Form.JSON:
-        return as_json(document)
-    return told(str(document["sentence"]), form)
+    if output_format is OutputFormat.JSON:
+        return json_output(document)
+    return sentence_output(str(document["sentence"]), output_format)
 
 
-ACTS: dict[type[Command], Callable[[Bot, Any, Form], Answer]] = {
-    PromoteHere: _promote,
+HANDLERS: dict[type[Command], Callable[[BotClient, Any, OutputFormat], CommandOutput]] = {
+    PromoteFromTerminal: _promote,
     Promote: _promote,
     Register: _register,
     Cancel: _cancel,

@@ -8,21 +8,21 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bot.bootstrap.slack import as_slack_knows
-from bot.bootstrap.storage import policy_beside
+from bot.bootstrap.slack import fetch_profile
+from bot.bootstrap.storage import policy_last_in_force
 from bot.domain.core.actors import Caller, Operator, Person, Profile
 from bot.domain.core.errors import SlackUnreachable
 from bot.registrar import Registrar
-from bot.settings import Settings, Unset
+from bot.settings import Settings, UnsetSetting
 
 
 @dataclass(frozen=True, slots=True)
-class Counter:
+class TerminalSession:
     """What a verb works with."""
 
     settings: Settings
     registrar: Registrar
-    status: Callable[[str], object] = lambda text: None  # says on a screen what is waited for
+    show_status: Callable[[str], object] = lambda text: None  # says on a screen what is waited for
 
     def caller(self) -> Caller:
         """Return who sits here: as the policy's `operators` maps them and Slack knows them, else by name alone.
@@ -31,25 +31,25 @@ class Counter:
         Slack is away the policy's ids decide; what a user group may do then waits. Raises LedgerUnavailable.
         """
         context = self.registrar.context
-        if (in_force := policy_beside(self.settings, context.ledger)) is not None:
-            context.rules.replace(*in_force)
-        me, policy = operator(), context.policy
+        if (in_force := policy_last_in_force(self.settings, context.ledger)) is not None:
+            context.active_policy.replace(*in_force)
+        me, policy = current_operator(), context.policy
         user = policy.operators.get(me.name)
         if user is None:
             return me
         try:
-            return replace(as_slack_knows(self.settings, policy, user), operator=me.name)
+            return replace(fetch_profile(self.settings, policy, user), operator=me.name)
         except SlackUnreachable:
             print("Slack does not answer who is in which user group; going by the policy's ids alone.", file=sys.stderr)
             return Profile(person=Person("", user), operator=me.name)
 
 
-def warn(unset: Unset) -> None:
+def print_warning(unset: UnsetSetting) -> None:
     """Say on standard error what follows from a setting that isn't set."""
     print(f"Warning: {unset}", file=sys.stderr, flush=True)
 
 
-def operator() -> Operator:
+def current_operator() -> Operator:
     """Return whoever sits here, by the operating system's word: the environment could say anything."""
     try:
         import pwd  # noqa: PLC0415 - Windows has none

@@ -11,32 +11,32 @@ from typing import Any
 from bot.domain.core.errors import Unreachable
 from bot.domain.promotions.request import RequestState
 from handlers.api import documents
-from handlers.terminal.command_line.grammar import Form
-from handlers.terminal.output.command_output import Answer, as_json
+from handlers.terminal.command_line.grammar import OutputFormat
+from handlers.terminal.output.command_output import CommandOutput, json_output
 
-FIRST, MOST = 0.5, 5.0  # seconds between two looks; each pause is half as long again as the one before
-LOST_FOR = 1800.0  # seconds without an answer after which a wait without a limit of its own gives up
-TIMED_OUT = 5  # the exit code of a wait that ended first
+FIRST_PAUSE, MAX_PAUSE = 0.5, 5.0  # seconds between two looks; each pause is half as long again as the one before
+MAX_SILENCE = 1800.0  # seconds without an answer after which a wait without a limit of its own gives up
+TIMED_OUT_CODE = 5  # the exit code of a wait that ended first
 
-Look = Callable[[], dict[str, Any]]
+FetchDocument = Callable[[], dict[str, Any]]
 
 # How a request that has ended lets the terminal end. What is open still is 0: it was asked for.
-EXIT = {
+STATE_EXIT_CODES = {
     RequestState.DONE.value: 0,
     RequestState.REJECTED.value: 1,
     RequestState.FAILED.value: 1,
-    documents.REFUSED: 1,
+    documents.STATE_REFUSED: 1,
     RequestState.EXPIRED.value: 4,
     RequestState.STALE.value: 4,
     RequestState.CANCELLED.value: 4,
 }
 
 
-def follow(
-    look: Look,
+def wait_until_final(
+    fetch: FetchDocument,
     document: dict[str, Any],
     timeout: timedelta | None,
-    status: Callable[[str], object],
+    show_status: Callable[[str], object],
     *,
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
@@ -49,37 +49,37 @@ def follow(
     """
     began = heard = monotonic()
     until = None if timeout is None else began + timeout.total_seconds()
-    told, pause, is_lost = "", FIRST, False
+    told, pause, is_lost = "", FIRST_PAUSE, False
     while True:
         if document["is_final"]:  # whoever called prints it
-            return document, EXIT.get(str(document["state"]), 1)
+            return document, STATE_EXIT_CODES.get(str(document["state"]), 1)
         if (said := str(document["sentence"])) != told:
             told = said
-            status(said)
-            _tell(said)
+            show_status(said)
+            _print_progress(said)
         left = pause if until is None else min(pause, until - monotonic())
         if left <= 0:
-            _tell("The time to wait is over; the request goes on without this terminal.")
-            return document, TIMED_OUT
+            _print_progress("The time to wait is over; the request goes on without this terminal.")
+            return document, TIMED_OUT_CODE
         sleep(left)
-        pause = min(pause * 1.5, MOST)
+        pause = min(pause * 1.5, MAX_PAUSE)
         try:
-            document = look()
+            document = fetch()
             heard, is_lost = monotonic(), False
         except Unreachable as error:
             if not is_lost:
-                _tell(f"{error} It is asked again and again; nobody has to do anything.")
+                _print_progress(f"{error} It is asked again and again; nobody has to do anything.")
             is_lost = True
-            if until is None and monotonic() - heard > LOST_FOR:
+            if until is None and monotonic() - heard > MAX_SILENCE:
                 raise
 
 
-def summed_up(document: dict[str, Any], form: Form) -> Answer:
+def document_output(document: dict[str, Any], output_format: OutputFormat) -> CommandOutput:
     """Return how it stands now, for whoever does not wait; what is open is no failure."""
-    code = EXIT.get(str(document["state"]), 0)
-    return as_json(document, code) if form is Form.JSON else Answer(f"{document['sentence']}\n", code)
+    code = STATE_EXIT_CODES.get(str(document["state"]), 0)
+    return json_output(document, code) if output_format is OutputFormat.JSON else CommandOutput(f"{document['sentence']}\n", code)
 
 
-def _tell(line: str) -> None:
+def _print_progress(line: str) -> None:
     if not sys.stderr.isatty():  # a screen shows it where it waits
         print(line, file=sys.stderr, flush=True)

@@ -24,27 +24,27 @@ from bot.version import version
 from handlers.api import routes as api_routes
 from handlers.api.body import read_body
 from handlers.errors import explain
-from handlers.slack.deferred import dispatch
-from handlers.slack.payload_schema import check
+from handlers.slack.deferred import dispatch_request
+from handlers.slack.payload_schema import validate_payload
 from handlers.web import health
-from handlers.web.mlflow_webhook import Deliveries, model_in
+from handlers.web.mlflow_webhook import WebhookVerifier, model_name_in
 from handlers.web.readiness import Readiness
 
 if TYPE_CHECKING:
-    from bot.metrics.prometheus import Metrics
+    from bot.metrics.prometheus import PrometheusMetrics
 
-REMEMBERED = 600.0  # seconds for which a signature is known to have been used; it is good for 300 before and after
+SIGNATURE_MEMORY = 600.0  # seconds for which a signature is known to have been used; it is good for 300 before and after
 
 
-def create(
+def create_app(
     app: App,
     signing_secret: str | None,
     *,
     webhook_secret: str | None = None,
-    changed: Callable[[str], object],
-    programs: api_routes.Api | None = None,
+    on_model_changed: Callable[[str], object],
+    api_services: api_routes.ApiServices | None = None,
     readiness: Readiness | None = None,
-    metrics: Metrics | None = None,
+    metrics: PrometheusMetrics | None = None,
     now: Callable[[], float] = time.time,
 ) -> FastAPI:
     """Return the web application.
@@ -55,58 +55,58 @@ def create(
     `now` is the time of day.
     """
     web = FastAPI(title="Registrar", version=version(), docs_url="/docs", redoc_url=None)
-    health.mount(web, readiness or Readiness([]), metrics)
+    health.mount_health(web, readiness or Readiness([]), metrics)
 
     if signing_secret:
-        guard = _Guard(signing_secret, now)
+        guard = _ReplayGuard(signing_secret, now)
 
         @web.post("/slack/events", include_in_schema=False)
         async def slack_events(request: Request) -> Response:
-            return await _slack(app, guard, request)
+            return await _handle_slack(app, guard, request)
 
     if webhook_secret:
-        _listen_to_mlflow(web, Deliveries(webhook_secret), changed)
-    if programs:
-        api_routes.mount(web, programs)
-    _tell_methods(web)
-    _tell_faults(web)
+        _mount_mlflow_webhook(web, WebhookVerifier(webhook_secret), on_model_changed)
+    if api_services:
+        api_routes.mount_api(web, api_services)
+    _handle_wrong_methods(web)
+    _handle_bad_requests(web)
     return web
 
 
-def _tell_methods(web: FastAPI) -> None:
+def _handle_wrong_methods(app: FastAPI) -> None:
     """Answer a wrong method with those that there are: of two routes with one path the framework tells the first's."""
 
-    @web.exception_handler(405)
+    @app.exception_handler(405)
     async def wrong_method(request: Request, error: Exception) -> Response:
-        routes = [one for one in web.routes if isinstance(one, Route)]
+        routes = [one for one in app.routes if isinstance(one, Route)]
         there = [one for one in routes if one.matches(request.scope)[0] is not Match.NONE]
         allowed = ", ".join(sorted({method for route in there for method in route.methods or ()}))
         return JSONResponse({"error": f"Here it is {allowed}."}, 405, {"Allow": allowed})
 
 
-def _tell_faults(web: FastAPI) -> None:
+def _handle_bad_requests(app: FastAPI) -> None:
     """Answer an address that holds no id as all errors are answered; the framework's own words have another shape.
 
     Whoever hangs up in the middle of what they send hears nothing, and is no fault for the log.
     """
 
-    @web.exception_handler(RequestValidationError)
+    @app.exception_handler(RequestValidationError)
     async def wrong_address(request: Request, error: RequestValidationError) -> Response:
         fault = error.errors()[0]
         return JSONResponse({"error": f"{fault['loc'][-1]}: {fault['msg']}."}, 422)
 
-    @web.exception_handler(ClientDisconnect)
+    @app.exception_handler(ClientDisconnect)
     async def hung_up(request: Request, error: ClientDisconnect) -> Response:
         return Response(status_code=400)
 
 
-def _listen_to_mlflow(web: FastAPI, deliveries: Deliveries, changed: Callable[[str], object]) -> None:
-    @web.post(
+def _mount_mlflow_webhook(app: FastAPI, verifier: WebhookVerifier, on_model_changed: Callable[[str], object]) -> None:
+    @app.post(
         "/v1/mlflow/webhook",
         status_code=202,
-        responses=_DELIVERED,
+        responses=_WEBHOOK_RESPONSES,
         response_class=Response,
-        openapi_extra=_DELIVERY,
+        openapi_extra=_WEBHOOK_REQUEST,
         summary="MLflow's webhook",
     )
     async def mlflow_webhook(request: Request) -> Response:
@@ -114,25 +114,25 @@ def _listen_to_mlflow(web: FastAPI, deliveries: Deliveries, changed: Callable[[s
         body = await read_body(request)
         if body is None:
             return PlainTextResponse("longer than anything that MLflow sends", status_code=413)
-        if refusal := deliveries.refusal(body, request.headers):
+        if refusal := verifier.refusal(body, request.headers):
             status, why = refusal
             return PlainTextResponse(why, status_code=status)
-        if name := model_in(body):
-            changed(name)
+        if name := model_name_in(body):
+            on_model_changed(name)
         return Response(status_code=202)
 
 
-def _in_words(meaning: str) -> dict[str, object]:
-    return {"description": meaning, "content": {"text/plain": {"schema": {"type": "string"}}}}
+def _text_response(description: str) -> dict[str, object]:
+    return {"description": description, "content": {"text/plain": {"schema": {"type": "string"}}}}
 
 
-_DELIVERED: dict[int | str, dict[str, object]] = {
+_WEBHOOK_RESPONSES: dict[int | str, dict[str, object]] = {
     202: {"description": "Taken"},
-    401: _in_words("Not signed with the secret that both know, or too old"),
-    409: _in_words("Delivered before"),
-    413: _in_words("More than 1 MB"),
+    401: _text_response("Not signed with the secret that both know, or too old"),
+    409: _text_response("Delivered before"),
+    413: _text_response("More than 1 MB"),
 }
-_DELIVERY = {
+_WEBHOOK_REQUEST = {
     "parameters": [
         {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
         for name in ("X-MLflow-Delivery-Id", "X-MLflow-Timestamp", "X-MLflow-Signature")
@@ -141,18 +141,18 @@ _DELIVERY = {
 }
 
 
-async def _slack(app: App, guard: _Guard, request: Request) -> Response:
+async def _handle_slack(app: App, guard: _ReplayGuard, request: Request) -> Response:
     """Check what Slack sent before anything reads it; then let Bolt work off the event loop."""
     body = await read_body(request)
     if body is None:
         return Response("longer than anything that Slack sends", status_code=413)
-    if not guard.admits(
+    if not guard.accepts(
         body, request.headers.get("x-slack-request-timestamp"), request.headers.get("x-slack-signature")
     ):
         return Response("not signed by Slack, too old, or seen before", status_code=401)
     try:
-        sent = as_sent(request, body)
-        answer, start_the_rest = await run_in_threadpool(dispatch, app, sent)
+        sent = read_bolt_request(request, body)
+        answer, start_the_rest = await run_in_threadpool(dispatch_request, app, sent)
     except BadInput as error:  # signed, and yet nothing that Slack sends
         return Response(str(error), status_code=400)
     except Exception as error:  # a fault of ours: whoever sent it gets the id to quote
@@ -162,7 +162,7 @@ async def _slack(app: App, guard: _Guard, request: Request) -> Response:
     return response
 
 
-def as_sent(request: Request, body: bytes) -> BoltRequest:
+def read_bolt_request(request: Request, body: bytes) -> BoltRequest:
     """Return what Slack sent, as Bolt has read it. Raises BadInput for what Slack sends to no app.
 
     Bolt reads a body before anybody can look at it, and breaks on parts of another type. Reading it takes longer than
@@ -175,27 +175,27 @@ def as_sent(request: Request, body: bytes) -> BoltRequest:
         sent = to_bolt_request(request, body)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):  # not chained: it repeats the body
         raise BadInput("Slack sends nothing that reads like this.") from None
-    check(sent.body)
+    validate_payload(sent.body)
     return sent
 
 
-class _Clock(Clock):
+class _VerifierClock(Clock):
     """The clock that Slack's verifier goes by."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.now = now  # type: ignore[method-assign]  # it has no other way in
 
 
-class _Guard:
+class _ReplayGuard:
     """Lets a signed body in once."""
 
     def __init__(self, signing_secret: str, now: Callable[[], float]) -> None:
-        self._verifier = SignatureVerifier(signing_secret, _Clock(now))
+        self._verifier = SignatureVerifier(signing_secret, _VerifierClock(now))
         self._now = now
-        self._seen: OrderedDict[str, float] = OrderedDict()
+        self._seen_signatures: OrderedDict[str, float] = OrderedDict()
         self._lock = threading.Lock()
 
-    def admits(self, body: bytes, timestamp: str | None, signature: str | None) -> bool:
+    def accepts(self, body: bytes, timestamp: str | None, signature: str | None) -> bool:
         """Tell whether Slack signed this body within the last five minutes and it was not seen before."""
         if not timestamp or not signature or not timestamp.isascii() or not timestamp.isdigit() or len(timestamp) > 12:
             return False
@@ -210,9 +210,9 @@ class _Guard:
     def _is_new(self, signature: str) -> bool:
         now = self._now()
         with self._lock:
-            while self._seen and next(iter(self._seen.values())) < now - REMEMBERED:
-                self._seen.popitem(last=False)
-            if signature in self._seen:
+            while self._seen_signatures and next(iter(self._seen_signatures.values())) < now - SIGNATURE_MEMORY:
+                self._seen_signatures.popitem(last=False)
+            if signature in self._seen_signatures:
                 return False
-            self._seen[signature] = now
+            self._seen_signatures[signature] = now
         return True

@@ -14,47 +14,47 @@ from starlette.concurrency import run_in_threadpool
 from handlers.web.readiness import Readiness
 
 if TYPE_CHECKING:
-    from bot.metrics.prometheus import Metrics
+    from bot.metrics.prometheus import PrometheusMetrics
 
-FRESH = 1.0  # seconds for which a page of metrics is handed out again: it asks the ledger
+METRICS_MAX_AGE = 1.0  # seconds for which a page of metrics is handed out again: it asks the ledger
 
 
-def mount(web: FastAPI, readiness: Readiness, metrics: Metrics | None = None) -> None:
+def mount_health(app: FastAPI, readiness: Readiness, metrics: PrometheusMetrics | None = None) -> None:
     """Put the addresses on a web application; without metrics there is no `/metrics`.
 
     However many ask, one thread looks, and the others wait for what it sees without one.
     """
     looking, reading = asyncio.Semaphore(1), asyncio.Semaphore(1)
 
-    @web.get("/healthz")
+    @app.get("/healthz")
     def healthz() -> dict[str, str]:
         """Tell that the process is alive."""
         return {"status": "alive"}
 
-    @web.get("/readyz", include_in_schema=False)
+    @app.get("/readyz", include_in_schema=False)
     async def readyz() -> Response:
         async with looking:
             status, document = await run_in_threadpool(readiness.document)
         return JSONResponse(document, status)
 
     if metrics:
-        page = _Kept(metrics.page)
+        page = _CachedPage(metrics.exposition)
 
-        @web.get("/metrics", include_in_schema=False)
+        @app.get("/metrics", include_in_schema=False)
         async def told_metrics() -> Response:
             async with reading:
                 body, kind = await run_in_threadpool(page)
             return Response(body, media_type=kind)
 
 
-class _Kept:
+class _CachedPage:
     """Makes a page at most once a second. One thread at a time calls it."""
 
-    def __init__(self, make: Callable[[], tuple[bytes, str]]) -> None:
-        self._make = make
-        self._made: tuple[float, tuple[bytes, str]] | None = None
+    def __init__(self, render: Callable[[], tuple[bytes, str]]) -> None:
+        self._render = render
+        self._cached: tuple[float, tuple[bytes, str]] | None = None
 
     def __call__(self) -> tuple[bytes, str]:
-        if self._made is None or time.monotonic() - self._made[0] >= FRESH:
-            self._made = (time.monotonic(), self._make())
-        return self._made[1]
+        if self._cached is None or time.monotonic() - self._cached[0] >= METRICS_MAX_AGE:
+            self._cached = (time.monotonic(), self._render())
+        return self._cached[1]

@@ -11,17 +11,17 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
-FRESH = 300  # seconds; MLflow's own retries come within seconds, with the same time and id
-REMEMBERED = 2 * FRESH + 60  # seconds for which a delivery is known
+MAX_AGE = 300  # seconds; MLflow's own retries come within seconds, with the same time and id
+DELIVERY_MEMORY = 2 * MAX_AGE + 60  # seconds for which a delivery is known
 
 
-class Deliveries:
+class WebhookVerifier:
     """Admits each of MLflow's deliveries once."""
 
     def __init__(self, secret: str, now: Callable[[], float] = time.time) -> None:
         self._secret = secret.encode()
         self._now = now
-        self._seen: OrderedDict[str, float] = OrderedDict()
+        self._seen_deliveries: OrderedDict[str, float] = OrderedDict()
         self._lock = threading.Lock()
 
     def refusal(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, str] | None:
@@ -29,7 +29,7 @@ class Deliveries:
         delivery, timestamp = headers.get("x-mlflow-delivery-id", ""), headers.get("x-mlflow-timestamp", "")
         if not self._is_signed(body, delivery, timestamp, headers.get("x-mlflow-signature", "")):
             return 401, "not signed with our secret"
-        if abs(self._now() - int(timestamp)) > FRESH:
+        if abs(self._now() - int(timestamp)) > MAX_AGE:
             return 401, "too old"
         return None if self._is_new(delivery) else (409, "delivered before")
 
@@ -43,15 +43,15 @@ class Deliveries:
     def _is_new(self, delivery: str) -> bool:
         now = self._now()
         with self._lock:
-            while self._seen and next(iter(self._seen.values())) < now - REMEMBERED:
-                self._seen.popitem(last=False)
-            if delivery in self._seen:
+            while self._seen_deliveries and next(iter(self._seen_deliveries.values())) < now - DELIVERY_MEMORY:
+                self._seen_deliveries.popitem(last=False)
+            if delivery in self._seen_deliveries:
                 return False
-            self._seen[delivery] = now
+            self._seen_deliveries[delivery] = now
         return True
 
 
-def model_in(body: bytes) -> str | None:
+def model_name_in(body: bytes) -> str | None:
     """Return the name of the model that a delivery is about; None where it is about none, or about a prompt."""
     try:
         payload = json.loads(body)

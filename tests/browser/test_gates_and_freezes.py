@@ -20,7 +20,7 @@ def gated(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
     """The bot under a policy with gates that an admin may let pass."""
     policy = policy_with(gates=GATES, override=["admin"], required=2)
     with running_app(slack, tmp_path, registry_with_metrics(), policy=policy) as app:
-        app.registrar.poll()
+        app.registrar.poll_registry()
         yield app
 
 

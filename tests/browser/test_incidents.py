@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, expect
 
-from bot.domain.monitoring.readings import Outcome
+from bot.domain.monitoring.readings import CheckOutcome
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp
 from tests.support.app.live_world import BAD, MONITOR, AcceleratedClock, MetricPusher, monitored_app, promote
@@ -59,7 +59,7 @@ def serve_the_bad_one(app: RunningApp, clock: AcceleratedClock, life: MetricPush
 def measured(app: RunningApp, monitor: str) -> int:
     """Return how often v4 was found to be well."""
     with app.ledger.read() as reading:
-        return sum(one.version == 4 and one.outcome is Outcome.OK for one in reading.measurements(monitor))
+        return sum(one.version == 4 and one.outcome is CheckOutcome.OK for one in reading.measurements(monitor))
 
 
 def incident(screen: Screen, words: str) -> Locator:

@@ -30,7 +30,7 @@ def watched(
 ) -> Iterator[tuple[RunningApp, Screen]]:
     """The bot with a monitor, and Bob's window."""
     with running_app(slack, tmp_path, MemoryRegistry()) as app:
-        app.registrar.poll()
+        app.registrar.poll_registry()
         screen = open_window(app.slack.url)
         screen.page.set_viewport_size({"width": 1200, "height": 900})
         screen.becomes("Bob")
@@ -91,9 +91,9 @@ def armed(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
     churn = POLICY["models"]["*"] | {"monitors": ARMED}
     policy = make_policy({"sources": {"live": {"type": "push"}}, "models": POLICY["models"] | {"churn": churn}})
     registry = MemoryRegistry()
-    registry.add("churn", versions=[Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE])
+    registry.add_model("churn", versions=[Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE])
     with running_app(slack, tmp_path, registry, policy=policy) as app:
-        app.registrar.poll()
+        app.registrar.poll_registry()
         promote(app, 4, "better f1")
         yield app
 
@@ -123,7 +123,7 @@ def test_the_promotion_s_thread_says_that_a_monitor_is_judged_by_default(
         for one in tx.monitors("churn"):
             if one.rule.rule == "default":
                 tx.save_monitor(replace(one, rule=one.rule.model_copy(update={"rule": "blocks"})))
-    armed.registrar.file_monitors.sync()
+    armed.registrar.policy_monitors.sync()
     armed.registrar.outbox.deliver()
     screen = open_window(armed.slack.url, **PHONE)
     screen.card().get_by_role("button", name=re.compile(r"repl(y|ies)")).click()

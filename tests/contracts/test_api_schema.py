@@ -15,8 +15,8 @@ from schemathesis import Case
 
 from bot.registrar import Registrar
 from bot.registry.memory import MemoryRegistry
-from handlers.api.routes import Api
-from handlers.web.app import create
+from handlers.api.routes import ApiServices
+from handlers.web.app import create_app
 from tests.support.app.app_fixture import MANIFEST, RunningApp, make_policy, running_app
 from tests.support.app.workspaces import local_slack
 
@@ -41,8 +41,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
     The registry has what the document's examples name, so that they are answered with success.
     """
     registry = MemoryRegistry()
-    registry.add("churn", versions=9)
-    registry.add("apart", versions=9)  # of which nothing is asked but by those tests that name it
+    registry.add_model("churn", versions=9)
+    registry.add_model("apart", versions=9)  # of which nothing is asked but by those tests that name it
     registry.add_run(RUN, metrics={"f1": 0.9}, models=["model"])
     with ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
@@ -56,8 +56,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
 def _document() -> dict[str, Any]:
     """Return the API's own description; whoever only describes needs no services."""
     nothing: Any = None
-    programs = Api(ledger=nothing, policy=nothing, takes=nothing, clock=nothing, registrar=cast(Registrar, object()))
-    return create(nothing, None, webhook_secret=SECRET, changed=print, programs=programs).openapi()
+    programs = ApiServices(ledger=nothing, policy=nothing, requires_signature=nothing, clock=nothing, registrar=cast(Registrar, object()))
+    return create_app(nothing, None, webhook_secret=SECRET, on_model_changed=print, api_services=programs).openapi()
 
 
 CHECKS = {

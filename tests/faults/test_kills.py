@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.ledger import SqlLedger
 from localslack import Remote
 from tests.support.app.harness import audit_links
@@ -70,7 +70,7 @@ def test_whoever_is_killed_at_random_loses_nothing_and_doubles_nothing(
     apart.deliver_to(f"http://127.0.0.1:{port}/slack/events")
     secrets = {"SLACK_SIGNING_SECRET": apart.signing_secret, "SLACK_APP_TOKEN": "", "REGISTRAR_PORT": str(port)}
     with (
-        closing(SqlLedger(environment["REGISTRAR_DATABASE_URL"], patience=20)) as ledger,
+        closing(SqlLedger(environment["REGISTRAR_DATABASE_URL"], timeout=20)) as ledger,
         program("tests.support.faults.forking_server", environment=environment | secrets) as process,
     ):
         load = LoadGenerator(apart, ledger, random.Random(SEED + 1), pause=PAUSE)  # noqa: S311
@@ -96,7 +96,7 @@ def test_also_the_real_program(environment: dict[str, str], apart: Remote, tmp_p
     dice = random.Random(SEED)  # noqa: S311
     kills = max(1, KILLS // 40)
     one = Replica("run", environment, tmp_path / "run.log")
-    with closing(SqlLedger(environment["REGISTRAR_DATABASE_URL"], patience=20)) as ledger:
+    with closing(SqlLedger(environment["REGISTRAR_DATABASE_URL"], timeout=20)) as ledger:
         load = LoadGenerator(apart, ledger, random.Random(SEED + 1), pause=PAUSE)  # noqa: S311
         try:
             one.start().wait()
@@ -139,8 +139,8 @@ def tell(process: subprocess.Popen[str], asked: dict[str, Any]) -> dict[str, Any
 def done(ledger: SqlLedger, slack: Remote, load: LoadGenerator) -> str:
     """Say how much was done meanwhile; a test in which nothing happens finds nothing."""
     tags = Counter(link.event.tag for link in audit_links(ledger))
-    assert min(tags[Tag.OPENED], len(load.asked)) > 0
+    assert min(tags[EventTag.REQUEST_OPENED], len(load.asked)) > 0
     return (
         f"{len(load.asked)} asks, {len(load.clicked)} approvals and {len(load.rolled_back)} rollbacks were "
-        f"acknowledged, {tags[Tag.MOVED]} moves made, {len(message_keys(slack))} messages posted"
+        f"acknowledged, {tags[EventTag.TRANSITION_DONE]} moves made, {len(message_keys(slack))} messages posted"
     )

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.errors import LedgerUnavailable
-from bot.domain.promotions.request import Choice
-from bot.domain.transitions.transition import MoveState
+from bot.domain.promotions.request import VoteChoice
+from bot.domain.transitions.transition import TransitionState
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
@@ -125,10 +125,10 @@ def test_a_lookup_does_not_wait_for_the_lock(app: RunningApp, tmp_path: Path) ->
 
 def test_a_ledger_that_is_locked_in_the_middle_of_a_move_delays_it(sqlite_url: str) -> None:
     """The registry has moved, and then the ledger cannot be written: the next executor finishes it."""
-    ledger, registry, clock = SqlLedger(sqlite_url, patience=0.2), MemoryRegistry(), AdjustableClock()
-    registry.add("churn", versions=MODEL_LAYOUT)
+    ledger, registry, clock = SqlLedger(sqlite_url, timeout=0.2), MemoryRegistry(), AdjustableClock()
+    registry.add_model("churn", versions=MODEL_LAYOUT)
     with ledger.write() as tx:
-        tx.add_move(make_transition("churn", 4, after=3))
+        tx.add_transition(make_transition("churn", 4, after=3))
     lock = ExitStack()
 
     def locks(when: str, call: str) -> None:
@@ -136,11 +136,11 @@ def test_a_ledger_that_is_locked_in_the_middle_of_a_move_delays_it(sqlite_url: s
             lock.enter_context(write_lock_held(Path(sqlite_url.removeprefix("sqlite:///"))))
 
     with lock, pytest.raises(LedgerUnavailable):
-        executor(ledger, tapped_registry(registry, locks), clock=clock).run("churn")
+        executor(ledger, tapped_registry(registry, locks), clock=clock).execute_due("churn")
     clock.advance(timedelta(minutes=1))  # whoever held the model has not said what became of it: its lease has to end
-    executor(ledger, registry, clock=clock).run("churn")
-    assert transition_state(ledger, "churn") is MoveState.DONE
-    assert len(audit_links(ledger, Tag.MOVED)) == 1
+    executor(ledger, registry, clock=clock).execute_due("churn")
+    assert transition_state(ledger, "churn") is TransitionState.DONE
+    assert len(audit_links(ledger, EventTag.TRANSITION_DONE)) == 1
     ledger.close()
 
 
@@ -151,7 +151,7 @@ def test_a_ledger_that_can_only_be_read_records_nothing_and_says_so(sqlite_url: 
     path = sqlite_url.removeprefix("sqlite:///")
     readable = SqlLedger(f"sqlite:///file:{path}?mode=ro&uri=true")
     with pytest.raises(LedgerUnavailable, match=NOTHING):
-        requests_over(readable).vote(LEAD, request.id, Choice.APPROVE, origin="slack")
+        requests_over(readable).vote(LEAD, request.id, VoteChoice.APPROVE, origin="slack")
     with readable.read() as reading:
         assert reading.votes(request.id) == []
     readable.close()

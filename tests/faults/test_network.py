@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from bot.domain.core.errors import LedgerUnavailable
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
-from handlers.slack.socket_mode import PING
+from handlers.slack.socket_mode import PING_INTERVAL
 from localslack import LocalSlack, Remote
 from tests.support.app.app_fixture import CHANNEL, RunningApp, running_app
 from tests.support.app.harness import reply_to
@@ -224,7 +224,7 @@ def test_who_approves_while_postgres_has_vanished_hears_so_and_it_works_again_af
 def all_is_told(app: RunningApp) -> bool:
     """Tell whether Slack has heard everything, and that is written down."""
     with app.ledger.read() as reading:
-        return not reading.due_notes(datetime.now(UTC) + timedelta(days=1))
+        return not reading.due_messages(datetime.now(UTC) + timedelta(days=1))
 
 
 @pytest.mark.slow
@@ -273,4 +273,4 @@ def test_socket_mode_hears_again_by_itself_after_a_silent_reset(
 
 
 def test_the_longest_that_socket_mode_can_be_deaf_is_less_than_15_seconds() -> None:
-    assert SILENT * PING + RECEIVE < 15
+    assert SILENT * PING_INTERVAL + RECEIVE < 15

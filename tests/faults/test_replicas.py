@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
@@ -68,14 +68,14 @@ def test_a_finding_of_several_is_told_once(slack: Remote, tmp_path: Path, postgr
             worlds.enter_context(running_app(slack, tmp_path / name, registry, database_url=postgres_url))
             for name in ("one", "two", "three")
         ]
-        bots[0].registrar.poll()
-        registry.transition("churn", 1, Stage.PRODUCTION, archive_existing=True)
-        polls = [threading.Thread(target=bot.registrar.poll) for bot in bots]
+        bots[0].registrar.poll_registry()
+        registry.transition_stage("churn", 1, Stage.PRODUCTION, archive_existing=True)
+        polls = [threading.Thread(target=bot.registrar.poll_registry) for bot in bots]
         for poll in polls:
             poll.start()
         for poll in polls:
             poll.join()
-        assert bots[0].audit().count(Tag.FOUND.value) == 1
+        assert bots[0].audit().count(EventTag.DRIFT_FOUND.value) == 1
 
 
 # -- real processes that are hurt ------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ def test_processes_that_are_killed_and_stopped_at_random_lose_nothing_and_double
     dice = random.Random(SEED)  # noqa: S311 - no secret
     verbs = suite_size(["run", "run", "run", "worker", "worker"], ["run", "run", "worker"])
     team = [Replica(verb, environment, tmp_path / f"{number}.log") for number, verb in enumerate(verbs)]
-    with closing(SqlLedger(postgres_url, patience=20)) as ledger:
+    with closing(SqlLedger(postgres_url, timeout=20)) as ledger:
         try:
             for one in team:
                 one.start()
@@ -132,10 +132,10 @@ def done(ledger: SqlLedger, slack: Remote, began: datetime) -> dict[str, int]:
     """Count what was done since; no checks where a monitor hasn't had any."""
     tags = Counter(link.event.tag for link in audit_links(ledger))
     with ledger.read() as reading:
-        checks = [len(reading.measurements(one.id, since=began, most=MANY)) for one in reading.monitors()]
+        checks = [len(reading.measurements(one.id, since=began, limit=MANY)) for one in reading.monitors()]
     return {
-        "promotions": tags[Tag.MOVED],
-        "rollbacks": tags[Tag.ROLLED_BACK],
+        "promotions": tags[EventTag.TRANSITION_DONE],
+        "rollbacks": tags[EventTag.ROLLED_BACK],
         "checks": sum(checks) if all(checks) else 0,
         "messages": len(message_keys(slack)),
     }
@@ -163,7 +163,7 @@ def missed(ledger: SqlLedger, began: datetime) -> Iterator[str]:
     """Yield the slots that nobody checked."""
     with ledger.read() as reading:
         for monitor in reading.monitors():
-            checks = reading.measurements(monitor.id, since=began, most=MANY)
+            checks = reading.measurements(monitor.id, since=began, limit=MANY)
             slots = sorted(check.slot for check in checks)
             if slots != list(range(slots[0], slots[0] + len(slots))):
                 yield f"{monitor.model} {monitor.name} has a gap"

@@ -15,11 +15,11 @@ from slack_sdk.socket_mode.builtin import SocketModeClient
 from slack_sdk.socket_mode.builtin.connection import Connection
 
 from bot.bootstrap.slack import slack_client
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Person as SlackPerson
 from bot.domain.core.errors import SlackUnreachable
 from bot.domain.promotions.request import RequestState
-from bot.ports import Posting
+from bot.ports import MessageRef
 from bot.registry.memory import MemoryRegistry
 from bot.slack.core.directory import SlackDirectory
 from localslack import LocalSlack
@@ -62,12 +62,12 @@ def app(slack: LocalSlack, tmp_path: Path, clock: AdjustableClock) -> Iterator[R
         yield app
 
 
-def posting(app: RunningApp) -> Posting:
+def posting(app: RunningApp) -> MessageRef:
     """Wait until the bot knows where the newest request's card stands."""
     app.card()
-    app.registrar.outbox.deliver(wait=10)  # whoever is at it has then written down where it stands
+    app.registrar.outbox.deliver(patience=10)  # whoever is at it has then written down where it stands
     with app.ledger.read() as reading:
-        found = reading.posting(only_request(app.ledger).id)
+        found = reading.message_ref(only_request(app.ledger).id)
     assert found is not None
     return found
 
@@ -139,7 +139,7 @@ def tick(app: RunningApp, clock: AdjustableClock, *, until: Callable[[], object]
 
     def passes() -> object:
         clock.advance(timedelta(minutes=1))
-        app.registrar.outbox.deliver(wait=10)
+        app.registrar.outbox.deliver(patience=10)
         return until()
 
     app.slack.wait_for(lambda: the_requests(app) and passes(), timeout=PATIENCE)
@@ -154,7 +154,7 @@ def the_requests(app: RunningApp) -> int:
 def is_all_told(app: RunningApp) -> bool:
     """Tell whether the outbox is empty."""
     with app.ledger.read() as reading:
-        return not reading.due_notes(app.registrar.context.clock.now() + timedelta(days=1))
+        return not reading.due_messages(app.registrar.context.clock.now() + timedelta(days=1))
 
 
 # -- what this Slack does not have -----------------------------------------------------------------------------------
@@ -363,7 +363,7 @@ def test_after_a_disconnection_commands_and_clicks_work_again(slack: LocalSlack,
         slack.wait_for(lambda: app.alice.types(CHANNEL, "/model help").acked, timeout=PATIENCE)
         assert app.bob.clicks(card, "Approve").acked
         app.card(holds="is in Production")
-        assert len(audit_links(app.ledger, Tag.VOTED)) == 1
+        assert len(audit_links(app.ledger, EventTag.VOTED)) == 1
 
 
 def test_who_stops_while_a_reconnection_is_under_way_leaves_no_connection(

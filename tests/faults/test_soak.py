@@ -43,7 +43,7 @@ def test_after_a_long_time_under_load_nothing_is_left_and_memory_is_flat(
     with ExitStack() as open_things:
         uri = open_things.enter_context(mlflow_subprocess(mlflow_sqlite, tmp_path / "artifacts", workers=1))
         settings = write_home(tmp_path, apart, database, uri, mlflow_backend)
-        ledger = open_things.enter_context(closing(SqlLedger(database, patience=20)))
+        ledger = open_things.enter_context(closing(SqlLedger(database, timeout=20)))
         team = [Replica(verb, settings, tmp_path / f"{verb}.log").start().wait() for verb in verbs]
         for one in team:
             open_things.callback(one.kill)
@@ -92,4 +92,4 @@ def quarters(samples: list[int]) -> list[float]:
 def is_empty(ledger: SqlLedger) -> bool:
     """Tell whether nothing waits to be told."""
     with ledger.read() as reading:
-        return not reading.due_notes(datetime.now(UTC) + timedelta(days=1))
+        return not reading.due_messages(datetime.now(UTC) + timedelta(days=1))

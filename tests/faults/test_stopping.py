@@ -21,7 +21,7 @@ from bot.domain.core.sentence import say
 from bot.domain.promotions.request import RequestState
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
-from bot.services.core.outbox_messages import said_note
+from bot.services.core.outbox_messages import channel_message
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, POLICY, RunningApp, message_text, running_app
 from tests.support.app.demo_process import clean_environment
@@ -106,7 +106,7 @@ def test_what_was_acknowledged_is_done_and_told_before_the_end(
     ledger = SqlLedger(f"sqlite:///{home / 'ledger.db'}")
     with ledger.read() as reading:
         assert [request.state for request in reading.requests()] == [RequestState.PENDING]
-        assert reading.backlog(reading.requests()[0].opened_at).notes == {}
+        assert reading.backlog(reading.requests()[0].opened_at).messages == {}
         [request] = reading.requests()
     ledger.close()
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
@@ -144,15 +144,15 @@ def test_whatever_hangs_the_process_ends_with_0() -> None:
 
 def test_what_begins_something_at_the_end_does_it_itself(app: RunningApp) -> None:
     begun = threading.Event()
-    app.registrar.work.shutdown(wait=True)
-    app.registrar.later(begun.set)
+    app.registrar.worker_pool.shutdown(wait=True)
+    app.registrar.submit(begun.set)
     assert begun.is_set()
 
 
 def test_who_stops_tells_what_nobody_has_told_yet(slack: LocalSlack, tmp_path: Path) -> None:
     with running_app(slack, tmp_path, MemoryRegistry()) as app:
         app.service._scheduler.pause()
-        app.registrar.work.shutdown(wait=True)  # what the beginning has begun would deliver it, too
+        app.registrar.worker_pool.shutdown(wait=True)  # what the beginning has begun would deliver it, too
         with app.ledger.write() as tx:
-            tx.add_note(said_note("left", CHANNEL, say("This was left over.")))
+            tx.add_message(channel_message("left", CHANNEL, say("This was left over.")))
     assert [message for message in slack.person("bob").sees(CHANNEL) if "This was left over." in message_text(message)]

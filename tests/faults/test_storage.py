@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from bot.domain.audit.events import Event, Tag
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.errors import LedgerUnavailable
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
@@ -55,7 +55,7 @@ def promotes(app: RunningApp) -> None:
 @contextmanager
 def ledger_at(url: str, patience: float = 2.0) -> Iterator[SqlLedger]:
     """Open a ledger until the block ends."""
-    with closing(SqlLedger(url, patience=patience)) as ledger:
+    with closing(SqlLedger(url, timeout=patience)) as ledger:
         yield ledger
 
 
@@ -112,14 +112,14 @@ def test_who_asks_while_nothing_can_be_written_hears_so_and_it_works_again_after
 def fill(app: RunningApp) -> None:
     """Write until nothing more of what an ask consists of has room in the pages that there are."""
     told = Event(
-        at=datetime.now(UTC), actor=ALICE, tag=Tag.REFUSED, subject="x", model="m", why="why " * 20, origin="test"
+        at=datetime.now(UTC), actor=ALICE, tag=EventTag.PERMISSION_REFUSED, subject="x", model="m", why="why " * 20, origin="test"
     )
 
     def tell() -> None:
         with app.ledger.write() as tx:
-            tx.append(told)
+            tx.add_audit_event(told)
 
-    for write in (tell, lambda: app.registrar.errands.draft(LEAD, {"model": "churn"}, where="C1")):
+    for write in (tell, lambda: app.registrar.command_queue.create_draft(LEAD, {"model": "churn"}, channel="C1")):
         with pytest.raises(LedgerUnavailable, match=NOTHING):
             again_and_again(write)
 

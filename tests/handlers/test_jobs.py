@@ -11,8 +11,8 @@ import pytest
 from apscheduler.events import EVENT_JOB_EXECUTED, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_SUBMITTED, JobEvent
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from bot.domain.audit.anchors import read_anchors
-from bot.domain.monitoring.readings import Pushed
+from bot.domain.audit.anchors import parse_anchors
+from bot.domain.monitoring.readings import PushedReading
 from bot.registry.memory import MemoryRegistry
 from handlers import jobs
 from localslack import LocalSlack
@@ -28,11 +28,11 @@ def test_the_head_is_anchored_in_the_file_and_told_in_the_channel(slack: LocalSl
         app.card()
         [job] = [
             job
-            for job in jobs.schedule(app.registrar, settings_for(slack, tmp_path)).get_jobs()
+            for job in jobs.build_scheduler(app.registrar, settings_for(slack, tmp_path)).get_jobs()
             if job.name == "anchor"
         ]
         job.func(*job.args)
-        [anchor] = read_anchors(file.read_text(), "it")
+        [anchor] = parse_anchors(file.read_text(), "it")
         app.alice.waits_for(CHANNEL, lambda message: f"its hash is `{anchor.hash}`" in message_text(message))
         assert job.trigger.interval.total_seconds() == 15
 
@@ -44,8 +44,8 @@ def test_a_clock_that_is_set_back_stops_no_job() -> None:
         scheduler.add_job(print, "interval", name=name, seconds=seconds, next_run_time=now + timedelta(seconds=seconds))
     scheduler.start(paused=True)
     try:
-        assert jobs.bring_back(scheduler, now) == []
-        assert sorted(jobs.bring_back(scheduler, now - timedelta(hours=1))) == ["late", "soon"]
+        assert jobs.reschedule_after_clock_change(scheduler, now) == []
+        assert sorted(jobs.reschedule_after_clock_change(scheduler, now - timedelta(hours=1))) == ["late", "soon"]
         assert {job.next_run_time for job in scheduler.get_jobs()} == {now - timedelta(hours=1)}
     finally:
         scheduler.shutdown(wait=False)
@@ -55,7 +55,7 @@ def test_jobs_that_were_missed_are_made_up_for_once_and_none_runs_twice_at_a_tim
     slack: LocalSlack, tmp_path: Path
 ) -> None:
     with running_app(slack, tmp_path, MemoryRegistry()) as app:
-        found = jobs.schedule(app.registrar, settings_for(slack, tmp_path))
+        found = jobs.build_scheduler(app.registrar, settings_for(slack, tmp_path))
         found.start(paused=True)  # which gives each job what is said of all of them
         try:
             kept = {(job.misfire_grace_time, job.coalesce, job.max_instances) for job in found.get_jobs()}
@@ -64,8 +64,8 @@ def test_jobs_that_were_missed_are_made_up_for_once_and_none_runs_twice_at_a_tim
     assert kept == {(None, True, 1)}
 
 
-def pushed(at: datetime) -> Pushed:
-    return Pushed(source="live", model="churn", version=4, metric="f1", at=at, value=0.9, received_at=at, client="loop")
+def pushed(at: datetime) -> PushedReading:
+    return PushedReading(source="live", model="churn", version=4, metric="f1", at=at, value=0.9, received_at=at, client="loop")
 
 
 def test_pushed_readings_are_kept_as_long_as_the_policy_says(slack: LocalSlack, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_pushed_readings_are_kept_as_long_as_the_policy_says(slack: LocalSlack, 
             tx.add_readings([pushed(now - timedelta(days=days)) for days in (3, 1)])
         [job] = [
             one
-            for one in jobs.schedule(app.registrar, settings_for(slack, tmp_path)).get_jobs()
+            for one in jobs.build_scheduler(app.registrar, settings_for(slack, tmp_path)).get_jobs()
             if one.name == "sweeping"
         ]
         job.func(*job.args)
@@ -100,7 +100,7 @@ class HeldJob:
 
 
 def test_runs_that_are_skipped_on_a_busy_machine_log_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    scheduler, held, skipped = jobs.Scheduler(timezone=UTC), HeldJob(), threading.Semaphore(0)
+    scheduler, held, skipped = jobs.JobScheduler(timezone=UTC), HeldJob(), threading.Semaphore(0)
     scheduler.add_job(held, "interval", id="outbox", seconds=0.01, max_instances=1)
     scheduler.add_listener(lambda _: skipped.release(), EVENT_JOB_MAX_INSTANCES)
     scheduler.start()
@@ -121,15 +121,15 @@ def ran(runs: Callable[[JobEvent], None], *codes: int) -> None:
 
 def test_a_job_that_runs_for_long_is_logged_once_until_it_has_run_again(caplog: pytest.LogCaptureFixture) -> None:
     clock = ManualClock()
-    runs = jobs.Runs(clock.monotonic)
+    runs = jobs.LongRunLogger(clock.monotonic)
     ran(runs, EVENT_JOB_SUBMITTED, EVENT_JOB_MAX_INSTANCES)
-    clock.advance(seconds=jobs.LONG - 1)
+    clock.advance(seconds=jobs.LONG_RUN_SECONDS - 1)
     ran(runs, EVENT_JOB_MAX_INSTANCES)
     assert caplog.messages == []
     clock.advance(seconds=1)
     ran(runs, *[EVENT_JOB_MAX_INSTANCES] * 3)
     assert caplog.messages == ["the job outbox has been running for 60 s; it starts again when it's done"]
     ran(runs, EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED, EVENT_JOB_MAX_INSTANCES)
-    clock.advance(seconds=jobs.LONG)
+    clock.advance(seconds=jobs.LONG_RUN_SECONDS)
     ran(runs, EVENT_JOB_MAX_INSTANCES)
     assert len(caplog.messages) == 2

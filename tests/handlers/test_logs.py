@@ -29,11 +29,11 @@ PRIVATE = "plum-in-the-body"  # what people write, wherever they can
 @pytest.fixture
 def written(slack: LocalSlack, tmp_path: Path) -> Iterator[io.StringIO]:
     """What is written to the log as `registrar run` sets it up, by whoever writes anything, at DEBUG."""
-    names = [*logs.SILENT, *logs.TERSE, ""]
+    names = [*logs.QUIET_LOGGERS, *logs.INFO_LOGGERS, ""]
     before = {name: logging.getLogger(name).level for name in names}
     out = io.StringIO()
-    handler = logs.handler(out, settings_for(slack, tmp_path).secrets)
-    logs.set_up(level=logging.DEBUG)
+    handler = logs.build_handler(out, settings_for(slack, tmp_path).secrets)
+    logs.set_up_logging(level=logging.DEBUG)
     logging.getLogger().setLevel(logging.DEBUG)
     logging.getLogger().addHandler(handler)
     yield out
@@ -118,23 +118,23 @@ SECRETS = [
 ]
 
 
-FORMS: list[logs.Form] = ["text", "json"]
+FORMS: list[logs.LogFormat] = ["text", "json"]
 
 
-def line_of(*message: object, error: BaseException | None = None, form: logs.Form = "text") -> str:
+def line_of(*message: object, error: BaseException | None = None, form: logs.LogFormat = "text") -> str:
     """Return what is written for one line, and the traceback of an error."""
     out = io.StringIO()
     record = logging.LogRecord("bot", logging.ERROR, __file__, 1, str(message[0]), message[1:], None)
     if error is not None:
         record.exc_info = (type(error), error, error.__traceback__)
-    logs.handler(out, ["8f742231b10e8888abcd99yyyzzz85a5", 'with"quote'], form).handle(record)
+    logs.build_handler(out, ["8f742231b10e8888abcd99yyyzzz85a5", 'with"quote'], form).handle(record)
     return out.getvalue()
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("secret", [*SECRETS, 'with"quote'])
-def test_a_secret_is_blacked_out_wherever_it_stands(secret: str, form: logs.Form) -> None:
-    with logging_context.about(note=f"of {secret}"):
+def test_a_secret_is_blacked_out_wherever_it_stands(secret: str, form: logs.LogFormat) -> None:
+    with logging_context.bound(note=f"of {secret}"):
         line = line_of("before %s after", secret, error=OSError(f"because of {secret}."), form=form)
     assert json.dumps(secret)[1:-1] not in line
     text = line if form == "text" else " ".join(json.loads(line).values())
@@ -166,8 +166,8 @@ def test_a_line_for_machines_is_one_document_with_its_traceback_and_what_it_belo
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(logs, "_here", {})
-    logs.sign("host:1:abc")
-    with logging_context.about(request="r4k7q", model="churn", move=None):
+    logs.set_process_name("host:1:abc")
+    with logging_context.bound(request="r4k7q", model="churn", move=None):
         line = line_of("it is %s", "open", error=ValueError("two\nlines"), form="json")
     assert line.count("\n") == 1
     told = json.loads(line)
@@ -184,7 +184,7 @@ def test_a_line_for_machines_is_one_document_with_its_traceback_and_what_it_belo
 
 
 def test_a_line_for_people_says_at_its_end_what_it_belongs_to() -> None:
-    with logging_context.about(request="r4k7q", model="churn\nof 2026"):
+    with logging_context.bound(request="r4k7q", model="churn\nof 2026"):
         assert line_of("it is open").endswith(' ERROR bot: it is open [request=r4k7q model="churn\\nof 2026"]\n')
 
 
@@ -192,21 +192,21 @@ def test_a_line_for_people_says_at_its_end_what_it_belongs_to() -> None:
 
 
 def test_what_is_known_of_the_work_ends_with_its_block() -> None:
-    with logging_context.about(request="r4k7q"):
-        with logging_context.about(model="churn"):
-            logging_context.add(move="m1")
-            assert logging_context.told() == {"request": "r4k7q", "model": "churn", "move": "m1"}
-        assert logging_context.told() == {"request": "r4k7q"}
-    logging_context.add(move="m1")
-    assert logging_context.told() == {}
+    with logging_context.bound(request="r4k7q"):
+        with logging_context.bound(model="churn"):
+            logging_context.bind(move="m1")
+            assert logging_context.current() == {"request": "r4k7q", "model": "churn", "move": "m1"}
+        assert logging_context.current() == {"request": "r4k7q"}
+    logging_context.bind(move="m1")
+    assert logging_context.current() == {}
 
 
 def test_work_that_is_handed_to_another_thread_belongs_to_the_same(app: RunningApp) -> None:
     told: list[dict[str, str]] = []
-    with logging_context.about(quote="q1"):
-        app.registrar.later(lambda: told.append(dict(logging_context.told()))).result(10)
-        app.registrar.look(lambda: told.append(dict(logging_context.told()))).result(10)
-    app.registrar.later(lambda: told.append(dict(logging_context.told()))).result(10)
+    with logging_context.bound(quote="q1"):
+        app.registrar.submit(lambda: told.append(dict(logging_context.current()))).result(10)
+        app.registrar.submit_query(lambda: told.append(dict(logging_context.current()))).result(10)
+    app.registrar.submit(lambda: told.append(dict(logging_context.current()))).result(10)
     assert told == [{"quote": "q1"}, {"quote": "q1"}, {}]
 
 
@@ -214,7 +214,7 @@ def test_work_that_is_handed_to_another_thread_belongs_to_the_same(app: RunningA
 def documents(slack: LocalSlack, tmp_path: Path) -> Iterator[Callable[[], list[dict[str, str]]]]:
     """Give what the log says from now on, as documents."""
     out = io.StringIO()
-    handler, root = logs.handler(out, form="json"), logging.getLogger()
+    handler, root = logs.build_handler(out, log_format="json"), logging.getLogger()
     before = root.level
     root.setLevel(logging.INFO)
     root.addHandler(handler)

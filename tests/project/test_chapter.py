@@ -10,10 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bot.domain.commands.catalog import VERBS
+from bot.domain.commands.catalog import COMMANDS
 from bot.domain.registry.model_card import ModelCard
 from bot.domain.transitions import registry_tags
-from handlers.terminal.command_line.grammar import VERBS as TYPED
+from handlers.terminal.command_line.grammar import TERMINAL_COMMANDS as TYPED
 from tests.support.github.workflow_runner import read
 from tests.support.paths import ROOT
 
@@ -97,7 +97,7 @@ def test_every_line_says_where_it_is_or_why_it_is_nowhere() -> None:
 
 
 def test_every_verb_that_is_named_can_be_typed() -> None:
-    for start, verbs in (("/model ", VERBS), ("registrar ", TYPED)):
+    for start, verbs in (("/model ", COMMANDS), ("registrar ", TYPED)):
         named = {span.split()[1] for span in SPANS if span.startswith(start)}
         assert named - {name.split()[0] for name in verbs} == set()
 
@@ -114,4 +114,4 @@ def test_every_tag_that_registrar_writes_is_there_and_no_other() -> None:
         if row.section == "Tags in MLflow"
         for name in re.findall(r"`(\w+)`", row.textbook.partition(":")[0])
     }
-    assert {name for name in named if not name.startswith("validation_")} == registry_tags.OURS
+    assert {name for name in named if not name.startswith("validation_")} == registry_tags.RESERVED_TAGS

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bot.domain.audit.events import Tag
-from bot.domain.commands.catalog import ALIASES, VERBS
-from bot.domain.policy.authorization import Act, Who
-from bot.domain.policy.monitor_config import MonitorRule
-from bot.metrics.definitions import SHAPES
+from bot.domain.audit.events import EventTag
+from bot.domain.commands.catalog import COMMAND_ALIASES, COMMANDS
+from bot.domain.policy.authorization import Permission, Grantee
+from bot.domain.policy.monitor_config import MonitorConfig
+from bot.metrics.definitions import METRIC_DEFINITIONS
 from bot.settings import Settings
 from handlers.terminal.main import main
 from scripts import docs
@@ -85,7 +85,7 @@ def test_every_call_of_the_api_is_described_with_its_fields_and_answers() -> Non
 
 def test_every_field_of_a_monitor_is_described_with_its_default() -> None:
     page = docs.monitoring("Before.\n<!-- fields -->\n<!-- end of fields -->\nAfter.\n")
-    assert [name for name, field in MonitorRule.model_fields.items() if not field.description] == []
+    assert [name for name, field in MonitorConfig.model_fields.items() if not field.description] == []
     assert "| `every` | `5m` | How often it is checked. |" in page
     assert page.startswith("Before.\n")
     assert page.endswith("\nAfter.\n")
@@ -109,20 +109,20 @@ def test_prometheus_takes_the_alerts(tmp_path: Path) -> None:
 
 
 def test_an_alert_asks_for_metrics_and_labels_that_there_are() -> None:
-    known = {shape.name: set(shape.labels) for shape in SHAPES}
+    known = {shape.name: set(shape.labels) for shape in METRIC_DEFINITIONS}
     asked = re.findall(r"(registrar_\w+?)(?:_bucket|_count|_sum)?\b(?:\{(\w+)!?=)?", alerts_ask_for())
     assert len(asked) > 10
     assert [(name, label) for name, label in asked if name not in known or (label and label not in known[name])] == []
 
 
 def test_an_alert_asks_for_values_that_its_label_has() -> None:
-    values = {value for shape in SHAPES for text in shape.labels.values() for value in re.findall(r"`([^`]+)`", text)}
+    values = {value for shape in METRIC_DEFINITIONS for text in shape.labels.values() for value in re.findall(r"`([^`]+)`", text)}
     asked = re.findall(r'registrar_\w+\{\w+=~?"([^"]+)"', alerts_ask_for())
     assert [value for text in asked for value in text.split("|") if value not in values] == []
 
 
-@pytest.mark.parametrize("kind", [Tag, Act, Who])
-def test_every_member_that_is_listed_says_what_it_means(kind: type[Tag] | type[Act] | type[Who]) -> None:
+@pytest.mark.parametrize("kind", [EventTag, Permission, Grantee])
+def test_every_member_that_is_listed_says_what_it_means(kind: type[EventTag] | type[Permission] | type[Grantee]) -> None:
     comments = docs.comments(kind)
     assert [member.name for member in kind if not comments.get(member.name)] == []
 
@@ -132,7 +132,7 @@ def test_every_setting_is_described() -> None:
 
 
 def test_every_argument_of_a_verb_is_described() -> None:
-    assert [name for verb in VERBS.values() for name, _, arg in verb.args() if not arg.means] == []
+    assert [name for verb in COMMANDS.values() for name, _, arg in verb.arguments() if not arg.help] == []
 
 
 # -- links -------------------------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ def test_a_verb_of_the_terminal_that_is_named_exists(verb: str, capsys: pytest.C
 
 
 def test_every_verb_of_slack_that_is_named_exists() -> None:
-    words = {word for name in [*VERBS, *ALIASES] for word in (name, name.split()[0])}
+    words = {word for name in [*COMMANDS, *COMMAND_ALIASES] for word in (name, name.split()[0])}
     assert [verb for verb in named(r"/model ([a-z]+)") if verb not in words] == []
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.malloc import SAID
+from bot.malloc import TUNING_VARIABLES
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these arenas")
@@ -38,7 +38,7 @@ library.fclose(out)
 def arenas(folder: Path, told: str, **environment: str) -> tuple[str, int]:
     """Return what `keep_little` said, and how many arenas there were in the end."""
     found = folder / "arenas.xml"
-    inherited = {name: value for name, value in os.environ.items() if name not in SAID}
+    inherited = {name: value for name, value in os.environ.items() if name not in TUNING_VARIABLES}
     said = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(found), told],
         env=inherited | environment,

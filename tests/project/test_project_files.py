@@ -116,13 +116,13 @@ def test_every_link_of_the_readme_works_outside_the_repository_too(metadata: Mes
 
 
 def test_the_api_document_and_the_metrics_say_the_installed_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bot.metrics.prometheus import Metrics
-    from handlers.web.app import create
+    from bot.metrics.prometheus import PrometheusMetrics
+    from handlers.web.app import create_app
 
     monkeypatch.setattr("importlib.metadata.version", {"registrar-bot": "9.8.7"}.__getitem__)
     nothing: Any = None
-    assert create(nothing, None, changed=print).openapi()["info"]["version"] == "9.8.7"
-    assert 'registrar_build_info{version="9.8.7"} 1.0' in Metrics().page()[0].decode()
+    assert create_app(nothing, None, on_model_changed=print).openapi()["info"]["version"] == "9.8.7"
+    assert 'registrar_build_info{version="9.8.7"} 1.0' in PrometheusMetrics().exposition()[0].decode()
 
 
 # -- settings that only a publisher knows ------------------------------------------------------------------------------

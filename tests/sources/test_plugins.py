@@ -13,14 +13,14 @@ import pytest
 
 from bot.domain.core.errors import Misconfigured
 from bot.domain.monitoring.readings import Answer
-from bot.domain.policy.parser import read_policy
+from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy, Source
 from bot.ledger import SqlLedger
 from bot.ports import MetricSource, Query
 from bot.registry.memory import MemoryRegistry
-from bot.sources import Parts
+from bot.sources import SourceDependencies
 from bot.sources.mlflow import LiveMlflowSource, MlflowSource
-from bot.sources.plugins import GROUP, OURS, Sources, open_source
+from bot.sources.plugins import ENTRY_POINT_GROUP, BUILT_IN_OPENERS, MetricSources, open_source
 from bot.sources.prometheus import PrometheusSource
 from bot.sources.push import PushSource
 from tests.support.paths import ROOT
@@ -31,7 +31,7 @@ HERE = __name__
 class Plugin:
     """A source of somebody else's: it writes down what happens to it."""
 
-    def __init__(self, name: str, source: Source, parts: Parts) -> None:
+    def __init__(self, name: str, source: Source, parts: SourceDependencies) -> None:
         self.name, self.options, self.parts = name, source.options, parts
         self.is_closed = False
 
@@ -48,20 +48,20 @@ class Plugin:
         self.is_closed = True
 
 
-def broken(name: str, source: Source, parts: Parts) -> MetricSource:
+def broken(name: str, source: Source, parts: SourceDependencies) -> MetricSource:
     """Fail as a plug-in may."""
     raise KeyError("no\x1b key")
 
 
-def picky(name: str, source: Source, parts: Parts) -> MetricSource:
+def picky(name: str, source: Source, parts: SourceDependencies) -> MetricSource:
     """Say what is wrong, in our way."""
     raise Misconfigured("sources.x.key: is wrong.")
 
 
 @pytest.fixture
-def parts() -> Iterator[Parts]:
+def parts() -> Iterator[SourceDependencies]:
     ledger = SqlLedger("sqlite:////nowhere/ledger.db")
-    yield Parts(ledger=ledger, registry=MemoryRegistry(), environ={"PROM_TOKEN": " t0ken\n", "EMPTY": " "})
+    yield SourceDependencies(ledger=ledger, registry=MemoryRegistry(), environ={"PROM_TOKEN": " t0ken\n", "EMPTY": " "})
     ledger.close()
 
 
@@ -74,10 +74,10 @@ def plugins() -> list[EntryPoint]:
         "missing": "no_such_package:open",
         "nameless": f"{HERE}:nothing_of_that_name",
     }
-    return [EntryPoint(name, value, GROUP) for name, value in named.items()]
+    return [EntryPoint(name, value, ENTRY_POINT_GROUP) for name, value in named.items()]
 
 
-def opened(parts: Parts, **data: Any) -> MetricSource:
+def opened(parts: SourceDependencies, **data: Any) -> MetricSource:
     return open_source("x", Source(**data), parts, plugins=plugins)
 
 
@@ -101,13 +101,13 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"type": "prometheus", "url": "https://ann:pw@prom/path", "token_env": "PROM_TOKEN"}, PrometheusSource),
     ],
 )
-def test_our_own_types(parts: Parts, data: dict[str, Any], kind: type[MetricSource]) -> None:
+def test_our_own_types(parts: SourceDependencies, data: dict[str, Any], kind: type[MetricSource]) -> None:
     source = opened(parts, **data)
     assert type(source) is kind
     getattr(source, "close", lambda: None)()
 
 
-def test_another_package_s_type_gets_its_options_and_what_it_needs(parts: Parts, here: None) -> None:
+def test_another_package_s_type_gets_its_options_and_what_it_needs(parts: SourceDependencies, here: None) -> None:
     source = opened(parts, type="datadog", site="eu")
     assert isinstance(source, Plugin)
     assert (source.name, source.options, source.parts) == ("x", {"site": "eu"}, parts)
@@ -152,7 +152,7 @@ def test_another_package_s_type_gets_its_options_and_what_it_needs(parts: Parts,
         ),
     ],
 )
-def test_what_is_wrong_is_said_with_its_place(parts: Parts, here: None, data: dict[str, Any], why: str) -> None:
+def test_what_is_wrong_is_said_with_its_place(parts: SourceDependencies, here: None, data: dict[str, Any], why: str) -> None:
     with pytest.raises(Misconfigured) as refused:
         opened(parts, **data)
     assert str(refused.value.sentence) == why
@@ -161,23 +161,23 @@ def test_what_is_wrong_is_said_with_its_place(parts: Parts, here: None, data: di
 @pytest.mark.parametrize(
     "url", ["", "prom:9090", "ftp://prom", "http://", "http://:9090", "http://prom:99999", "http://[", "file:///x"]
 )
-def test_an_address_that_is_none(parts: Parts, url: str) -> None:
+def test_an_address_that_is_none(parts: SourceDependencies, url: str) -> None:
     with pytest.raises(Misconfigured, match=r"^sources.x.url: must be"):
         opened(parts, type="prometheus", url=url)
 
 
-def test_a_name_that_a_plug_in_does_not_have(parts: Parts, here: None) -> None:
+def test_a_name_that_a_plug_in_does_not_have(parts: SourceDependencies, here: None) -> None:
     with pytest.raises(Misconfigured, match="nameless cannot be used"):
         opened(parts, type="nameless")
 
 
 def test_what_is_declared_is_what_there_is() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    points = declared["project"]["entry-points"][GROUP]
-    assert {name: EntryPoint(name, value, GROUP).load() for name, value in points.items()} == OURS
+    points = declared["project"]["entry-points"][ENTRY_POINT_GROUP]
+    assert {name: EntryPoint(name, value, ENTRY_POINT_GROUP).load() for name, value in points.items()} == BUILT_IN_OPENERS
 
 
-def test_the_example_of_the_docs_is_a_plug_in(parts: Parts) -> None:
+def test_the_example_of_the_docs_is_a_plug_in(parts: SourceDependencies) -> None:
     page = (ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
     [code] = re.findall(r"```python\n([^`]*def open_datadog[^`]*)```", page)
     scope: dict[str, Any] = {}
@@ -189,7 +189,7 @@ def test_the_example_of_the_docs_is_a_plug_in(parts: Parts) -> None:
 
 
 def policy(**sources: Mapping[str, Any]) -> Policy:
-    return read_policy({"models": {}, "sources": sources})
+    return validate_policy({"models": {}, "sources": sources})
 
 
 class TestSources:
@@ -199,18 +199,18 @@ class TestSources:
         return [policy(live={"type": "push"})]
 
     @pytest.fixture
-    def sources(self, held: list[Policy], parts: Parts) -> Iterator[Sources]:
-        sources = Sources(lambda: held[-1], parts)
+    def sources(self, held: list[Policy], parts: SourceDependencies) -> Iterator[MetricSources]:
+        sources = MetricSources(lambda: held[-1], parts)
         yield sources
         sources.close()
 
-    def test_a_source_is_opened_once_and_anew_when_its_words_change(self, sources: Sources, held: list[Policy]) -> None:
+    def test_a_source_is_opened_once_and_anew_when_its_words_change(self, sources: MetricSources, held: list[Policy]) -> None:
         held.append(policy(p={"type": "prometheus", "url": "http://a"}))
-        first = sources._source("p")
+        first = sources._get("p")
         held.append(policy(p={"type": "prometheus", "url": "http://a"}, other={"type": "push"}))
-        assert sources._source("p") is first
+        assert sources._get("p") is first
         held.append(policy(p={"type": "prometheus", "url": "http://b"}))
-        second = sources._source("p")
+        second = sources._get("p")
         assert isinstance(first, PrometheusSource)
         assert isinstance(second, PrometheusSource)
         assert (second.address, first._client.is_closed) == ("http://b", True)
@@ -218,45 +218,45 @@ class TestSources:
         assert second._client.is_closed
 
     @pytest.mark.parametrize("name", ["push", "mlflow", "live"])
-    def test_some_need_not_be_named(self, sources: Sources, name: str) -> None:
-        assert sources.read(name, []) == [] if name == "mlflow" else sources._source(name)
+    def test_some_need_not_be_named(self, sources: MetricSources, name: str) -> None:
+        assert sources.read(name, []) == [] if name == "mlflow" else sources._get(name)
 
     @pytest.mark.parametrize("name", ["unknown", "", "Push"])
-    def test_an_unknown_name_is_refused(self, sources: Sources, name: str) -> None:
+    def test_an_unknown_name_is_refused(self, sources: MetricSources, name: str) -> None:
         with pytest.raises(Misconfigured, match="The policy has no source"):
             sources.read(name, [])
 
-    def test_what_is_wrong_with_any_of_them_is_told_at_once(self, sources: Sources, held: list[Policy]) -> None:
+    def test_what_is_wrong_with_any_of_them_is_told_at_once(self, sources: MetricSources, held: list[Policy]) -> None:
         held.append(policy(a={"type": "push", "kep": "3d"}, b={"type": "push"}, c={"type": "prometheus"}))
-        assert sources.faults() == [
+        assert sources.config_errors() == [
             "sources.a.kep: unknown key; did you mean keep?",
             "sources.c.url: must be Prometheus's address, such as http://prometheus:9090.",
         ]
 
     def test_one_that_cannot_be_closed_harms_nobody(
-        self, sources: Sources, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+        self, sources: MetricSources, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         def close(self: PushSource) -> None:
             raise RuntimeError("stuck")
 
         monkeypatch.setattr(PushSource, "close", close, raising=False)
-        sources._source("live")
+        sources._get("live")
         sources.close()
         assert "a source could not be closed" in caplog.text
 
     def test_a_source_that_loses_a_question_gives_no_answer(
-        self, sources: Sources, held: list[Policy], monkeypatch: pytest.MonkeyPatch
+        self, sources: MetricSources, held: list[Policy], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(PushSource, "read", lambda self, queries: [Answer()])
         with pytest.raises(Misconfigured, match="The source live gave 1 answers to 0 questions"):
             sources.read("live", [])
 
-    def test_a_source_that_was_taken_out_is_gone(self, sources: Sources, held: list[Policy]) -> None:
+    def test_a_source_that_was_taken_out_is_gone(self, sources: MetricSources, held: list[Policy]) -> None:
         held.append(policy(p={"type": "prometheus", "url": "http://a"}))
-        source = sources._source("p")
+        source = sources._get("p")
         held.append(policy())
         with pytest.raises(Misconfigured):
-            sources._source("p")
+            sources._get("p")
         assert isinstance(source, PrometheusSource)
         assert source._client.is_closed
 
@@ -270,14 +270,14 @@ class TestSources:
         ],
     )
     def test_readings_are_kept_as_long_as_any_source_says(
-        self, sources: Sources, held: list[Policy], named: dict[str, Any], days: int
+        self, sources: MetricSources, held: list[Policy], named: dict[str, Any], days: int
     ) -> None:
         held.append(policy(**named))
-        assert sources.keep() == timedelta(days=days)
+        assert sources.retention() == timedelta(days=days)
 
-    def test_which_sources_take_what_is_pushed(self, sources: Sources, held: list[Policy]) -> None:
+    def test_which_sources_take_what_is_pushed(self, sources: MetricSources, held: list[Policy]) -> None:
         held.append(policy(signed={"type": "push", "require_signature": True}, prom={"type": "prometheus"}))
-        assert [sources.takes(name) for name in ("signed", "push", "prom", "mlflow", "other")] == [
+        assert [sources.requires_signature(name) for name in ("signed", "push", "prom", "mlflow", "other")] == [
             True,
             False,
             None,

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from bot.domain.audit.events import Event, Tag
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import actor_id
 from bot.domain.registry.model import Stage
 
-ENDS_UNDECIDED = {Tag.REJECTED, Tag.CANCELLED}
-OF_A_MOVE = {Tag.MOVED, Tag.FAILED}
+ENDS_UNDECIDED = {EventTag.REJECTED, EventTag.CANCELLED}
+OF_A_MOVE = {EventTag.TRANSITION_DONE, EventTag.FAILED}
 
 
 @dataclass
@@ -23,8 +23,8 @@ class RequestRecord:
     votes: dict[str, str] = field(default_factory=dict)
     lapsed: set[str] = field(default_factory=set)
     overridden: bool = False
-    decided: Tag | None = None
-    ended: Tag | None = None
+    decided: EventTag | None = None
+    ended: EventTag | None = None
 
 
 class AuditChecker:
@@ -37,49 +37,49 @@ class AuditChecker:
     def hear(self, event: Event) -> None:
         """Take one event in. Raises AssertionError where it must not follow those before it."""
         evidence, who = event.evidence, actor_id(event.actor)
-        if event.tag is Tag.OPENED:
+        if event.tag is EventTag.REQUEST_OPENED:
             assert event.subject not in self.files
             assert event.model
             self.files[event.subject] = RequestRecord(event.model, dict(evidence))
-        elif event.tag is Tag.FROZEN:
+        elif event.tag is EventTag.FROZEN:
             until = evidence["until"]
             self.freezes[event.subject] = event.model, datetime.fromisoformat(until) if until else None
-        elif event.tag is Tag.UNFROZEN:
+        elif event.tag is EventTag.UNFROZEN:
             del self.freezes[event.subject]
-        elif event.subject in self.files and event.tag is not Tag.VOTE_REFUSED:
+        elif event.subject in self.files and event.tag is not EventTag.REQUEST_COMMAND_REFUSED:
             self._hear_of_request(self.files[event.subject], event, who)
 
     def _hear_of_request(self, file: RequestRecord, event: Event, who: str) -> None:
         assert file.ended is None, f"{event.tag} after {file.ended}"
-        if event.tag is Tag.VOTED:
+        if event.tag is EventTag.VOTED:
             assert who not in file.votes or who in file.lapsed, "voted twice"
             file.lapsed.discard(who)
             file.votes[who] = event.evidence["choice"]
-        elif event.tag is Tag.WITHDRAWN:
+        elif event.tag is EventTag.VOTE_WITHDRAWN:
             del file.votes[who]
             file.lapsed.discard(who)
-        elif event.tag is Tag.OVERRIDDEN:
+        elif event.tag is EventTag.GATES_OVERRIDDEN:
             assert event.why
             file.overridden = True
-        elif event.tag is Tag.APPROVED:
+        elif event.tag is EventTag.APPROVED:
             self._approved(file, event.at)
-        elif event.tag is Tag.LAPSED:
+        elif event.tag is EventTag.VOTE_LAPSED:
             [voter] = [one for one in file.votes if one.endswith(f"/{event.evidence['voter']}")]
             assert voter not in file.lapsed, "lapsed twice"
             file.lapsed.add(voter)
-        elif event.tag is Tag.EXPIRED:
+        elif event.tag is EventTag.EXPIRED:
             file.ended = event.tag
         elif event.tag in ENDS_UNDECIDED:
             assert file.decided is None, "decided twice"
-            assert event.tag is not Tag.REJECTED or "reject" in file.votes.values()
+            assert event.tag is not EventTag.REJECTED or "reject" in file.votes.values()
             file.ended = event.tag
         elif event.tag in OF_A_MOVE:
-            assert file.decided is Tag.APPROVED, "moved without a decision"
+            assert file.decided is EventTag.APPROVED, "moved without a decision"
             file.ended = event.tag
-        elif event.tag is Tag.STALE:
+        elif event.tag is EventTag.STALE:
             file.ended = event.tag
         else:
-            assert event.tag is Tag.REMINDED
+            assert event.tag is EventTag.REMINDED
             assert file.decided is None
 
     def _approved(self, file: RequestRecord, at: datetime) -> None:
@@ -94,7 +94,7 @@ class AuditChecker:
         assert file.overridden or all(gate["passed"] for gate in file.opened["seen"]["gates"]), "a gate failed"
         if file.opened["target"] == Stage.PRODUCTION.value:
             assert not self.is_frozen(file.model, at), "Production is frozen"
-        file.decided = Tag.APPROVED
+        file.decided = EventTag.APPROVED
 
     def is_frozen(self, model: str, at: datetime) -> bool:
         """Tell whether Production of the model was frozen at that time."""

@@ -14,7 +14,7 @@ from bot.domain.core.actors import Automation, Caller, Client, Operator, Person,
 from bot.domain.core.errors import LedgerUnavailable
 from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
-from bot.ledger.stores.transaction import SqlWriting
+from bot.ledger.stores.transaction import SqlLedgerTransaction
 from tests.state_machine.records import (
     ADMINS,
     AT_LEAST,
@@ -88,7 +88,7 @@ class CrashingLedger(SqlLedger):
     """A ledger whose process can die right before a commit. Nothing here has to survive a power cut."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(url, patience=20)
+        super().__init__(url, timeout=20)
         self.dies = False
         self.is_busy = False
 
@@ -97,7 +97,7 @@ class CrashingLedger(SqlLedger):
             connection.execute("PRAGMA synchronous = OFF")
 
     @contextmanager
-    def write(self) -> Iterator[SqlWriting]:
+    def write(self) -> Iterator[SqlLedgerTransaction]:
         """Open one transaction, the process's last one where that was ordered; none while the ledger is busy."""
         if self.is_busy:
             raise LedgerUnavailable("The ledger is busy.")
@@ -164,10 +164,10 @@ class CrashingRegistry(FaultyRegistry):
     @contextmanager
     def unwatched(self) -> Iterator[None]:
         """Let something reach the registry that is no call of ours."""
-        was = self.tap, self.down
-        self.tap, self.down = None, False
+        was = self.tap, self.is_down
+        self.tap, self.is_down = None, False
         yield
-        self.tap, self.down = was
+        self.tap, self.is_down = was
 
     @contextmanager
     def _answering(self, method: str) -> Iterator[None]:

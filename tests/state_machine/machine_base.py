@@ -16,17 +16,17 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from bot.domain.audit.events import START, Event, Head, Tag
+from bot.domain.audit.events import CHAIN_START, Event, ChainHead, EventTag
 from bot.domain.commands.changes import UnfreezeModel
-from bot.domain.commands.parser import parse
+from bot.domain.commands.parser import parse_command
 from bot.domain.core.actors import Caller, Profile, actor_id
-from bot.domain.policy.parser import read_policy
+from bot.domain.policy.parser import validate_policy
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import Move, MoveKind, MoveState
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ledger.audit_chain import verify
-from bot.policy_file import PolicyFile
-from bot.services.policy.reload import Policies
+from bot.policy_file import LocalPolicyFile
+from bot.services.policy.reload import PolicyReloader
 from bot.services.transitions.executor import LEASE
 from tests.state_machine.audit_checker import AuditChecker
 from tests.state_machine.fixtures import NAMES, PEOPLE, CrashingLedger, CrashingRegistry, written
@@ -82,13 +82,13 @@ class ServicesBesideModel(RuleBasedStateMachine):
         self.ids: dict[str, str] = {}  # of requests, by the ask that they came of
         self.asks: dict[str, str] = {}  # and the other way round
         self.states: dict[str, str] = {}
-        self.auditor, self.head = AuditChecker(), START
+        self.auditor, self.head = AuditChecker(), CHAIN_START
         self.is_sound = True  # nothing was found wrong yet
         self.away = 0  # for so many steps the registry does not answer
         self.calls: list[str] = []
         self.excused: set[str] = set()  # models with several holders, or none, and somebody wanted it so
         self._fill()
-        self.file, self.policies = folder / f"{uuid4().hex}.yml", dict[str, Policies]()
+        self.file, self.policies = folder / f"{uuid4().hex}.yml", dict[str, PolicyReloader]()
         self._write(FIRST_RULES)
         self.model.rules.update(FIRST_RULES)
         for process in PROCESSES:
@@ -98,7 +98,7 @@ class ServicesBesideModel(RuleBasedStateMachine):
         good, fair = {ACCURACY: 0.9, F1: 0.8}, {ACCURACY: 0.8}
         layouts = {"churn": [ARCHIVED, STAGING, PRODUCTION, NONE], "pair": [NONE, NONE]}
         for model, stages in layouts.items():
-            self.registry.add(model)
+            self.registry.add_model(model)
             for stage in stages:
                 self._add(model, stage, fair if stage in {NONE, ARCHIVED} and model == "churn" else good)
         self.registry.set_alias("churn", "champion", 3)
@@ -114,12 +114,12 @@ class ServicesBesideModel(RuleBasedStateMachine):
             ledger=self.ledger,
             registry=self.registry,
             clock=self.clock,
-            policy=read_policy(json.loads(self.text)),
+            policy=validate_policy(json.loads(self.text)),
             owner=f"{process}:1:a",
             directory=self.directory,
         )
-        self.policies[process] = Policies(self.benches[process].context, PolicyFile(self.file), self.directory)
-        self.policies[process].begin()
+        self.policies[process] = PolicyReloader(self.benches[process].context, LocalPolicyFile(self.file), self.directory)
+        self.policies[process].load_initial()
 
     # -- both sides ------------------------------------------------------------------------------------------------
 
@@ -152,7 +152,7 @@ class ServicesBesideModel(RuleBasedStateMachine):
         def overtake_in_earnest() -> None:
             armed, self.mishaps = self.mishaps, []
             self.clock.time += 2 * LEASE
-            self.benches[other].moves.run(self.moved)
+            self.benches[other].moves.execute_due(self.moved)
             self.mishaps = armed
 
         self.model.overtake, self.overtake = overtake, overtake_in_earnest
@@ -179,12 +179,12 @@ class ServicesBesideModel(RuleBasedStateMachine):
     def _moving(self, model: str, version: int, stage: Stage) -> None:
         """See that what is moved was approved, and may move now. The audit alone is asked."""
         with self.ledger.read() as reading:
-            moves = [one for one in reading.moves(model) if one.state is MoveState.EXECUTING]
-            approved = {link.event.subject for link in reading.latest(model=model, tags=[Tag.APPROVED])}
+            moves = [one for one in reading.transitions(model) if one.state is TransitionState.EXECUTING]
+            approved = {link.event.subject for link in reading.latest_audit_events(model=model, tags=[EventTag.APPROVED])}
             [moving] = [one for one in moves if (one.version, one.target) == (version, stage)]
-            if moving.kind is MoveKind.ROLLBACK:
-                assert reading.entries(model, version), "it never served"
-                assert version not in {bar.version for bar in reading.bars(model)}, "it is blocked"
+            if moving.kind is TransitionKind.ROLLBACK:
+                assert reading.production_entries(model, version), "it never served"
+                assert version not in {bar.version for bar in reading.rollback_blocks(model)}, "it is blocked"
             else:
                 assert moving.request in approved
                 assert reading.request(moving.request or "").state is RequestState.EXECUTING
@@ -205,7 +205,7 @@ class ServicesBesideModel(RuleBasedStateMachine):
                 self._start(process)
         if is_known_dead:
             with self.ledger.write() as tx:
-                tx.disown(f"{process}:1:a")
+                tx.release_leases(f"{process}:1:a")
 
     @rule(number=st.none() | which, mishaps=in_asking, process=processes)
     def carry_out(self, number: int | None, mishaps: list[InjectedFault], process: str) -> None:
@@ -216,13 +216,13 @@ class ServicesBesideModel(RuleBasedStateMachine):
             return
         self.arm(process, mishaps)
         errands = self.benches[process].errands
-        self.both(lambda: self.model.carry_out_waiting(process), then("tried", errands.carry_out_waiting), process)
+        self.both(lambda: self.model.carry_out_waiting(process), then("tried", errands.execute_due), process)
 
     def _carry_out(self, ask_id: str, mishaps: list[InjectedFault], process: str) -> None:
         self.arm(process, mishaps)
         errands = self.benches[process].errands
         self.both(
-            lambda: self.model.carry_out(ask_id, process), then("opened", lambda: errands.carry_out(ask_id)), process
+            lambda: self.model.carry_out(ask_id, process), then("opened", lambda: errands.execute(ask_id)), process
         )
 
     def pending(self) -> list[str]:
@@ -238,7 +238,7 @@ class ServicesBesideModel(RuleBasedStateMachine):
         self.arm(process, mishaps)
         self.moved, done = model, self.done()
         moves = self.benches[process].moves
-        self.both(lambda: self.model.run(process, model), then("ran", lambda: moves.run(model)), process)
+        self.both(lambda: self.model.run(process, model), then("ran", lambda: moves.execute_due(model)), process)
         assert self.clock.now() == self.model.now
         if self.done() != done:
             self._is_read_back_last()
@@ -260,19 +260,19 @@ class ServicesBesideModel(RuleBasedStateMachine):
         self.clock.time += span
         it = self.benches[process]
         if job == "expire":
-            self.both(self.model.expire, lambda: str(it.requests.expire()))
+            self.both(self.model.expire, lambda: str(it.requests.expire_overdue()))
         elif job == "remind":
-            self.both(self.model.remind, lambda: str(it.requests.remind(list)))
+            self.both(self.model.remind, lambda: str(it.requests.remind_approvers(list)))
         elif job == "run":
             for model in MODELS:
                 self._run(process, model)
         elif job == "restart":
             self._restart(process, is_known_dead=span > timedelta(0))
         elif self.both(self.model.poll, then("polled", it.watch.poll)) == "polled":
-            self.both(self.model.refresh, lambda: str(it.requests.refresh()))
+            self.both(self.model.refresh, lambda: str(it.requests.end_outdated()))
 
     def _unfreeze(self, who: str, model: str | None, process: str = "here") -> None:
-        command = parse(f"unfreeze {model or '--all'}")
+        command = parse_command(f"unfreeze {model or '--all'}")
         assert isinstance(command, UnfreezeModel)
         freezing = self.benches[process].freezing
         self.both(
@@ -300,20 +300,20 @@ class ServicesBesideModel(RuleBasedStateMachine):
         self._check_ledger()
         self._check_registry()
         self.is_sound, self.away = True, self.away - 1
-        self.registry.down = self.model.down = self.away > 0
+        self.registry.is_down = self.model.down = self.away > 0
 
     def _check_audit(self) -> None:
         """Every act and refusal is an event, once; the auditor objects to none; the chain holds."""
         self._learn()
         with self.ledger.read() as reading:
-            links = reading.links(after=self.head.number)
-            records, head = reading.records(after=self.head.number), reading.head()
-        assert verify(records, head, after=self.head) is None
-        self.head = Head(head.number, head.hash)
+            links = reading.audit_events(after_number=self.head.number)
+            records, head = reading.audit_records(after_number=self.head.number), reading.audit_head()
+        assert verify(records, head, start=self.head) is None
+        self.head = ChainHead(head.number, head.hash)
         with self.ledger.read() as reading:
-            [taken] = reading.latest(tags=[Tag.POLICY_TAKEN], most=1)
+            [taken] = reading.latest_audit_events(tags=[EventTag.POLICY_LOADED], limit=1)
         assert taken.event.evidence["text"] == self.text
-        assert {bench.context.rules.revision for bench in self.benches.values()} == {taken.event.after}
+        assert {bench.context.active_policy.revision for bench in self.benches.values()} == {taken.event.after}
         events = [link.event for link in links if link.event.tag not in JOBS]
         for event in events:
             self.auditor.hear(event)
@@ -324,18 +324,18 @@ class ServicesBesideModel(RuleBasedStateMachine):
         """Learn how the requests are called that came of asks."""
         with self.ledger.read() as reading:
             for ask_id in [one for one in self.model.requests if one not in self.ids]:
-                self.ids[ask_id] = reading.ask(ask_id).request or ""
+                self.ids[ask_id] = reading.queued_command(ask_id).request or ""
                 self.asks[self.ids[ask_id]] = ask_id
 
-    def _ask_of(self, move: Move) -> str:
+    def _ask_of(self, move: Transition) -> str:
         """Return the ask that a move came of."""
         return self.asks[move.request] if move.request else move.id.removeprefix("rollback:")
 
     def _told(self, event: Event) -> tuple[str, str, str, object]:
         more: object = None
-        if event.tag in {Tag.VOTED, Tag.WITHDRAWN}:
+        if event.tag in {EventTag.VOTED, EventTag.VOTE_WITHDRAWN}:
             more = event.evidence["approvals"]
-        elif event.tag is Tag.REMINDED:
+        elif event.tag is EventTag.REMINDED:
             more = sorted(NAMES[f"slack:T1/{user}"] for user in event.evidence["people"])
         kind, _, one = event.subject.partition(":")
         about = self.asks.get(event.subject, event.subject)
@@ -348,17 +348,17 @@ class ServicesBesideModel(RuleBasedStateMachine):
     def _check_ledger(self) -> None:
         """Requests, votes, moves and asks are as they have to be, and no state was reached that has no way to it."""
         with self.ledger.read() as reading:
-            requests = reading.requests(most=10_000)
+            requests = reading.requests(limit=10_000)
             votes = {
                 one.id: {NAMES[actor_id(vote.voter)]: vote.choice.value for vote in reading.votes(one.id)}
                 for one in requests
                 if one.state.is_open
             }
             moves = {
-                model: [move for move in reading.moves(model, most=10_000) if move.kind is not MoveKind.OBSERVED]
+                model: [move for move in reading.transitions(model, limit=10_000) if move.kind is not TransitionKind.OBSERVED]
                 for model in MODELS
             }
-            waiting = set(reading.waiting_asks(self.clock.now() + timedelta(days=9999)))
+            waiting = set(reading.due_command_ids(self.clock.now() + timedelta(days=9999)))
         assert waiting == {ask.id for ask in self.model.asks.values() if ask.waits}
         found = {self.asks[one.id]: (one.state.value, one.reminded, one.overridden_by is not None) for one in requests}
         assert found == {key: (one.state, one.reminded, one.overridden) for key, one in self.model.requests.items()}

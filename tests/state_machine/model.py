@@ -19,7 +19,7 @@ from bot.domain.core.errors import (
     UnknownVersion,
     Unreachable,
 )
-from bot.services.transitions.executor import FROZEN_PAUSE, LEASE, RETRY, RETRY_MOST, TRIES
+from bot.services.transitions.executor import FROZEN_RETRY_DELAY, LEASE, RETRY_DELAY, MAX_RETRY_DELAY, MAX_TRIES
 from tests.state_machine.records import (
     ALIASES,
     CLOCK,
@@ -83,12 +83,12 @@ class Model(RequestModel):
         try:
             end = self._make_back(move, claim) if move.is_back else self._make(move, claim)
         except Unreachable:
-            self._release(move, claim, RETRY)
+            self._release(move, claim, RETRY_DELAY)
             return False
         except RegistrarError:
             end = "failed"
         if end == "frozen":
-            self._release(move, claim, FROZEN_PAUSE)
+            self._release(move, claim, FROZEN_RETRY_DELAY)
         elif _is_ours(move, claim):  # else another process has it, or has ended it
             move.state = "stale" if end == "expired" else end
             move.request.state, move.ended = end, self.now
@@ -110,7 +110,7 @@ class Model(RequestModel):
         model, version, target = ask.model, ask.version, ask.target
         if not move.began and self.now >= move.request.expires:
             return "expired"
-        for _ in range(TRIES):
+        for _ in range(MAX_TRIES):
             step, made = self._facts(move.request)
             if step == "move" and target == PRODUCTION and self.frozen(model):
                 return "frozen"
@@ -142,7 +142,7 @@ class Model(RequestModel):
     def _make_back(self, move: TransitionRecord, claim: int) -> str:
         request = move.request
         model, version = request.ask.model, request.ask.version
-        for _ in range(TRIES):
+        for _ in range(MAX_TRIES):
             step = self._step_back(request)
             if step == "move":
                 is_stopped = move.by == "monitor" and self.frozen(model)
@@ -291,4 +291,4 @@ def _check_is_ours(move: TransitionRecord, claim: int) -> None:
 
 def _pause(claim: int) -> timedelta:
     doubled: int = 2 ** min(claim - 1, 10)
-    return min(RETRY * doubled, RETRY_MOST)
+    return min(RETRY_DELAY * doubled, MAX_RETRY_DELAY)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from bot.domain.commands.changes import FreezeModel, Rollback, Unblock
-from bot.domain.commands.parser import parse
+from bot.domain.commands.parser import parse_command
 from bot.domain.core.actors import Profile
 from bot.services.transitions.executor import LEASE
 from tests.state_machine.fixtures import PEOPLE
@@ -70,20 +70,20 @@ class RequestsMachine(RequestRules):
         """Somebody wants a version back, or with None one that served; perhaps it's unblocked before."""
         named = version or self._served_before(model, process)
         if clears:
-            unblock = parse(f"unblock {model} {named} --reason fixed")
+            unblock = parse_command(f"unblock {model} {named} --reason fixed")
             assert isinstance(unblock, Unblock)
             rollbacks = self.benches[process].rollbacks
             self.both(
                 lambda: self.model.unblock(clears, model, named),
                 then("cleared", lambda: rollbacks.unblock(self.person(clears), unblock, origin="slack")),
             )
-        command = parse(f"rollback {model} {named} --reason bad")
+        command = parse_command(f"rollback {model} {named} --reason bad")
         assert isinstance(command, Rollback)
         errands, now = self.benches[process].errands, self.clock.now()
         ask = AskRecord("", who, model, named, PRODUCTION, False, {}, at=now, not_before=now, is_back=True)
 
         def write_down() -> str:
-            ask.id = errands.ask(self.person(who), command, where="C1", origin="slack").id
+            ask.id = errands.submit(self.person(who), command, channel="C1", origin="slack").id
             return "asked"
 
         if not self.model.may_roll_back(who, model):
@@ -122,7 +122,7 @@ class RequestsMachine(RequestRules):
             self._unfreeze(who, model, process)
             return
         until = f" --until {int(lasts.total_seconds())}s" if lasts else ""
-        command = parse(f"freeze {model or '--all'}{until} --reason quarter")
+        command = parse_command(f"freeze {model or '--all'}{until} --reason quarter")
         assert isinstance(command, FreezeModel)
         freezing = self.benches[process].freezing
         self.both(
@@ -175,7 +175,7 @@ class RequestsMachine(RequestRules):
     def _take_up(self, comes: str, by: Sequence[str] = PROCESSES) -> None:
         """Let these processes look at the policy file."""
         for process in by:
-            take_up = self.policies[process].take_up
+            take_up = self.policies[process].reload
             found = outcome(lambda take_up=take_up: str(take_up()))  # type: ignore[misc]  # a default has no type here
             assert found == comes, f"{found}, and should be {comes}"
 
@@ -254,8 +254,8 @@ class RequestsMachine(RequestRules):
         """Delete a model in MLflow, and create it again with the same numbers, stages and figures."""
         was, metrics, highest = self.model.stages[model], dict(self.model.metrics), self.model.highest[model]
         self.excused.add(model)
-        self.registry.delete(model)
-        self.registry.add(model)
+        self.registry.delete_model(model)
+        self.registry.add_model(model)
         self.model.clear(model)
         for version in range(1, highest + 1):
             self._add(model, was.get(version, NONE), metrics[model, version])
@@ -265,7 +265,7 @@ class RequestsMachine(RequestRules):
         self.excused.update(MODELS)
         one, other = MODELS
         for name, new in ((one, "neither"), (other, one), ("neither", other)):
-            self.registry.rename(name, new)
+            self.registry.rename_model(name, new)
         self.model.swap(one, other)
 
     # -- the end ---------------------------------------------------------------------------------------------------

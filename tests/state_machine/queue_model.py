@@ -13,8 +13,8 @@ from bot.domain.core.errors import (
     UnknownVersion,
     Unreachable,
 )
-from bot.services.core.command_queue import ASK_RETRY, FIRST_TRY
-from bot.services.transitions.loadability import KNOWN_FOR
+from bot.services.core.command_queue import RETRY_DELAY, ATTEMPT_LEASE
+from bot.services.transitions.loadability import CACHE_TTL
 from tests.state_machine.records import (
     ADMINS,
     ARCHIVED,
@@ -44,7 +44,7 @@ class QueueModel(RegistryModel):
     def ask(self, ask: AskRecord) -> str:
         """Write down what somebody asks for."""
         self.asks[ask.id] = ask
-        ask.not_before = self.now + FIRST_TRY
+        ask.not_before = self.now + ATTEMPT_LEASE
         self._tell("person:registry:asked" if ask.is_back else "person:promotion:asked", ask.who, f"ask:{ask.id}")
         return "asked"
 
@@ -185,7 +185,7 @@ class QueueModel(RegistryModel):
     def _look_at_files(self, process: str, model: str, version: int, incumbent: int | None) -> None:
         """Read run and files of a version, unless this process did so lately."""
         known = self.known.get((process, model, version, incumbent))
-        if known is not None and timedelta(0) <= self.now - known < KNOWN_FOR:
+        if known is not None and timedelta(0) <= self.now - known < CACHE_TTL:
             return
         with self.asking("version", model):
             if version not in self.stages[model]:
@@ -205,5 +205,5 @@ class QueueModel(RegistryModel):
 
     def _postpone(self, ask: AskRecord) -> None:
         if ask.waits:
-            ask.not_before = self.now + ASK_RETRY
+            ask.not_before = self.now + RETRY_DELAY
             ask.attempts += 1

@@ -8,9 +8,9 @@ from datetime import timedelta
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from bot.domain.commands.parser import parse
+from bot.domain.commands.parser import parse_command
 from bot.domain.commands.requests import Promote
-from bot.domain.promotions.request import Choice
+from bot.domain.promotions.request import VoteChoice
 from bot.services.transitions.executor import LEASE
 from tests.state_machine.fixtures import PEOPLE
 from tests.state_machine.machine_base import ServicesBesideModel
@@ -79,13 +79,13 @@ class RequestRules(ServicesBesideModel):
         process: str,
     ) -> None:
         flags = " --keep-existing" * keep + "".join(f" --validation {key}={v}" for key, v in validation.items())
-        command = parse(f"promote {model} {version} {stage.lower()}{flags}")
+        command = parse_command(f"promote {model} {version} {stage.lower()}{flags}")
         assert isinstance(command, Promote)
         errands, now = self.benches[process].errands, self.clock.now()
         ask = AskRecord("", who, model, version, stage, keep, validation, at=now, not_before=now)
 
         def write_down() -> str:
-            ask.id = errands.ask(self.person(who), command, where="C1", origin="slack").id
+            ask.id = errands.submit(self.person(who), command, channel="C1", origin="slack").id
             return "asked"
 
         if not self.model.may_ask(who):
@@ -214,10 +214,10 @@ class RequestRules(ServicesBesideModel):
         if act == "cancel":
             return requests.cancel(caller, one, origin="slack").state.value
         if act == "withdraw":
-            return requests.withdraw(caller, one, origin="slack").request.state.value
+            return requests.withdraw_vote(caller, one, origin="slack").request.state.value
         if act == "override":
-            return requests.override(caller, one, reason="known", origin="slack").request.state.value
-        return requests.vote(caller, one, Choice(act), reason="because", origin="slack").request.state.value
+            return requests.override_gates(caller, one, reason="known", origin="slack").request.state.value
+        return requests.vote(caller, one, VoteChoice(act), reason="because", origin="slack").request.state.value
 
     # -- moving ----------------------------------------------------------------------------------------------------
 

@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from bot.domain.core.errors import RegistrarError
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import Move, MoveKind, MoveState
-from bot.registry.memory_contents import Model
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
+from bot.registry.memory_contents import StoredModel
 from tests.state_machine.fixtures import CrashingRegistry
 from tests.support.services.bench import BOB, CAROL, DAVE
 from tests.support.services.restored_machine import RestorableMachine, recover
@@ -32,13 +32,13 @@ class RestoresMachine(RuleBasedStateMachine):
         super().__init__()
         self.it = RestorableMachine(Path(mkdtemp(dir=folder)))
         self.registry = self.it.registry = CrashingRegistry(self.it.clock)
-        self.registry.add("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
+        self.registry.add_model("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
         self.registry.set_alias("churn", "champion", 3)
         self.bad: dict[datetime | None, datetime] = {}  # by when it was created: when a version was rolled back
         self.dated: dict[tuple[datetime | None, str | None], datetime] = {}  # the same by what MLflow's tag says
         self.waiting: set[str] = set()  # what waited in a restored ledger, until an admin decides
         self.ledger_picture: Picture | None = None  # the registry when the ledger was backed up
-        self.registry_backup: Model | None = None
+        self.registry_backup: StoredModel | None = None
         self.bench = self.it.start()
         self._go_on()
         self.registry.moving = self._moving
@@ -55,8 +55,8 @@ class RestoresMachine(RuleBasedStateMachine):
     def _moving(self, model: str, version: int, stage: Stage) -> None:
         """See that nothing that waited before a restore is made, nor anything that was asked before it turned bad."""
         with self.bench.ledger.read() as reading:
-            [move] = [one for one in reading.moves(model) if one.state is MoveState.EXECUTING]
-            asked_at = reading.ask(_ask_of(move)).at
+            [move] = [one for one in reading.transitions(model) if one.state is TransitionState.EXECUTING]
+            asked_at = reading.queued_command(_ask_of(move)).at
         assert _ask_of(move) not in self.waiting, "it is held"
         bad_since = self.bad.get(self.registry._models[model].versions[version].created_at)
         assert stage is not Stage.PRODUCTION or bad_since is None or bad_since < asked_at, "it is known to be bad"
@@ -110,7 +110,7 @@ class RestoresMachine(RuleBasedStateMachine):
             pass
         for move in self._moves():
             out = self.registry._models["churn"].versions.get(move.expected_incumbent or 0)
-            if move.kind is MoveKind.ROLLBACK and move.finished_at == self.it.clock.now() and out:
+            if move.kind is TransitionKind.ROLLBACK and move.finished_at == self.it.clock.now() and out:
                 self.bad[out.created_at] = self.it.clock.now()
                 self.dated[out.created_at, out.tags.get("rollback_date")] = self.it.clock.now()
                 self.seen["rolled back"] += 1
@@ -130,14 +130,14 @@ class RestoresMachine(RuleBasedStateMachine):
         self.it.clock.advance(minutes=minutes)
         self._go_on()
 
-    def _moves(self) -> list[Move]:
-        return [one for one in self.bench.moves_of() if one.state is MoveState.DONE]
+    def _moves(self) -> list[Transition]:
+        return [one for one in self.bench.moves_of() if one.state is TransitionState.DONE]
 
     # -- backups -------------------------------------------------------------------------------------------------------
 
     def _back_up(self, of: str) -> None:
         """Copy the ledger's file, or MLflow's database."""
-        self.bench.mirror.write()  # else tags that are still to be written would pass for evidence
+        self.bench.mirror.write_due()  # else tags that are still to be written would pass for evidence
         self.bench.watch.poll()
         if of != "registry":
             self.it.back_up()
@@ -176,11 +176,11 @@ class RestoresMachine(RuleBasedStateMachine):
         self.registry.moving = None
         self.bench = self.it.start()
         with self.bench.ledger.read() as reading:
-            barred = {bar.version: bar.at for bar in sorted(reading.bars("churn"), key=lambda one: one.at)}
+            barred = {bar.version: bar.at for bar in sorted(reading.rollback_blocks("churn"), key=lambda one: one.at)}
             unfinished = [
-                _ask_of(one) for one in reading.moves("churn") if one.state in {MoveState.INTENDED, MoveState.EXECUTING}
+                _ask_of(one) for one in reading.transitions("churn") if one.state in {TransitionState.INTENDED, TransitionState.EXECUTING}
             ]
-            asks = reading.waiting_asks(self.it.clock.now() + timedelta(days=999))
+            asks = reading.due_command_ids(self.it.clock.now() + timedelta(days=999))
         versions = self.registry._models["churn"].versions.values()
         self.bad = {}  # now as far as ledger or registry still know
         for one in versions:
@@ -192,14 +192,14 @@ class RestoresMachine(RuleBasedStateMachine):
         self.seen[f"restored, {'something' if self.waiting else 'nothing'} held"] += 1
         self._go_on()
         if self.waiting:
-            assert self.bench.restores.active() is not None
-        elif self.bench.restores.active() is None:
+            assert self.bench.restores.active_hold() is not None
+        elif self.bench.restores.active_hold() is None:
             self.seen["not held"] += 1
 
     @rule(drops=st.booleans(), who=st.sampled_from([DAVE, DAVE, CAROL]))
     def decide(self, drops: bool, who: object) -> None:
         """An admin, or somebody who isn't one, drops what is held or lets it be carried out."""
-        if self.bench.restores.active() is None:
+        if self.bench.restores.active_hold() is None:
             return
         lift = self.bench.restores.drop if drops else self.bench.restores.accept
         try:
@@ -211,14 +211,14 @@ class RestoresMachine(RuleBasedStateMachine):
         self.seen["dropped" if drops else "accepted"] += 1
         dropped, self.waiting = set(self.waiting) if drops else set[str](), set()
         self._go_on()
-        made = {_ask_of(one) for one in self._moves() if one.kind in {MoveKind.PROMOTION, MoveKind.ROLLBACK}}
+        made = {_ask_of(one) for one in self._moves() if one.kind in {TransitionKind.PROMOTION, TransitionKind.ROLLBACK}}
         assert not dropped & made
 
 
-def _ask_of(move: Move) -> str:
+def _ask_of(move: Transition) -> str:
     """Return the ask that a move came of: a request has its ask's id."""
     return move.id.partition(":")[2]
 
 
-def _copy(model: Model) -> Model:
+def _copy(model: StoredModel) -> StoredModel:
     return replace(model, versions=dict(model.versions), aliases=dict(model.aliases))

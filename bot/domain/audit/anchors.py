@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from bot.domain.audit.events import Head
+from bot.domain.audit.events import ChainHead
 from bot.domain.core.errors import Misconfigured
-from bot.domain.core.sentence import Name, say, short
+from bot.domain.core.sentence import Name, say, truncate
 
 
 class AnchoredHead(BaseModel):
@@ -21,32 +21,32 @@ class AnchoredHead(BaseModel):
     hash: str = Field(pattern="^[0-9a-f]{64}$")
 
 
-def write_anchor(head: Head, at: datetime) -> str:
+def serialize_anchor(head: ChainHead, at: datetime) -> str:
     """Return the line of an anchor file, its end included."""
     return AnchoredHead(at=at.astimezone(UTC), number=head.number, hash=head.hash).model_dump_json() + "\n"
 
 
-def read_anchors(text: str, name: str) -> list[AnchoredHead]:
+def parse_anchors(text: str, file_name: str) -> list[AnchoredHead]:
     """Return the anchors of a file, by number. Raises Misconfigured for a line that is none, and where there is none.
 
     `name` is what people call the file.
     """
     lines = [(at, line) for at, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
-        raise Misconfigured(say("{file} is empty: nothing was anchored there, or it was emptied.", file=Name(name)))
-    return sorted((_read(line, at, name) for at, line in lines), key=lambda anchor: anchor.number)
+        raise Misconfigured(say("{file} is empty: nothing was anchored there, or it was emptied.", file=Name(file_name)))
+    return sorted((_parse_anchor(line, at, file_name) for at, line in lines), key=lambda anchor: anchor.number)
 
 
-def last_anchor(text: str, name: str) -> AnchoredHead:
+def parse_last_anchor(text: str, file_name: str) -> AnchoredHead:
     """Return what was anchored last. Raises Misconfigured where the last line isn't an anchor, or there is none."""
     lines = [(at, line) for at, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
-        raise Misconfigured(say("{file} is empty.", file=Name(name)))
+        raise Misconfigured(say("{file} is empty.", file=Name(file_name)))
     at, line = lines[-1]
-    return _read(line, at, name)
+    return _parse_anchor(line, at, file_name)
 
 
-def _read(line: str, at: int, name: str) -> AnchoredHead:
+def _parse_anchor(line: str, line_number: int, file_name: str) -> AnchoredHead:
     try:
         return AnchoredHead.model_validate_json(line)
     except ValidationError as error:
@@ -56,8 +56,8 @@ def _read(line: str, at: int, name: str) -> AnchoredHead:
             say(
                 "Line {at} of {file} is no anchor ({what}). Nothing was compared. Look who wrote there; to go on "
                 "without that line, hand over a copy that lacks it.",
-                at=at,
-                file=Name(name),
-                what=short(what, 200),
+                at=line_number,
+                file=Name(file_name),
+                what=truncate(what, 200),
             )
         ) from error

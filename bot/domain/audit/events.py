@@ -12,20 +12,20 @@ from typing import Any
 
 from bot.domain.core.actors import Actor, actor_id, parse_actor
 
-GENESIS = "0" * 64  # what the first event's hash is chained to
+GENESIS_HASH = "0" * 64  # what the first event's hash is chained to
 
 
-class Tag(Enum):
+class EventTag(Enum):
     """Every kind of event. The comment says when it is written."""
 
-    ASKED = "person:promotion:asked"  # a promotion was asked for, before the registry was read
-    ASK_REFUSED = "person:promotion:refused"  # the asking was refused: by the rules, or by what the registry said
-    OPENED = "registrar:request:opened"  # a request is open, its card on the way
+    PROMOTION_REQUESTED = "person:promotion:asked"  # a promotion was asked for, before the registry was read
+    PROMOTION_REFUSED = "person:promotion:refused"  # the asking was refused: by the rules, or by what the registry said
+    REQUEST_OPENED = "registrar:request:opened"  # a request is open, its card on the way
     VOTED = "person:request:voted"  # one person's approve or reject
-    VOTE_REFUSED = "person:request:refused"  # a click or command on a request that the rules refused
-    WITHDRAWN = "person:request:withdrawn"  # somebody took their vote back
-    LAPSED = "registrar:vote:lapsed"  # an approval no longer counts: whoever gave it can no longer approve
-    OVERRIDDEN = "person:request:overridden"  # somebody let the failed gates of a request pass, and why
+    REQUEST_COMMAND_REFUSED = "person:request:refused"  # a click or command on a request that the rules refused
+    VOTE_WITHDRAWN = "person:request:withdrawn"  # somebody took their vote back
+    VOTE_LAPSED = "registrar:vote:lapsed"  # an approval no longer counts: whoever gave it can no longer approve
+    GATES_OVERRIDDEN = "person:request:overridden"  # somebody let the failed gates of a request pass, and why
     BROKE_GLASS = "person:request:broke_glass"  # an admin moved it without approvals, in an emergency, and why
     REVIEWED = "person:request:reviewed"  # someone else reviewed what was moved without approvals, and their words
     REVIEW_OVERDUE = "registrar:request:review_overdue"  # nobody has within the time that the policy sets
@@ -36,18 +36,18 @@ class Tag(Enum):
     EXPIRED = "registrar:request:expired"  # not decided, or not moved, in time
     STALE = "registrar:request:stale"  # what it was decided on had changed: nothing was moved
     FAILED = "registrar:request:failed"  # the registry refused the move
-    COMMANDED = "person:registry:asked"  # a change of the registry was asked for, before it was made
-    COMMAND_REFUSED = "person:registry:failed"  # it was not made: the rules or the registry said no
+    REGISTRY_CHANGE_REQUESTED = "person:registry:asked"  # a change of the registry was asked for, before it was made
+    REGISTRY_CHANGE_REFUSED = "person:registry:failed"  # it was not made: the rules or the registry said no
     REGISTERED = "registrar:version:registered"  # a version was made out of a run
     DESCRIBED = "registrar:version:described"  # a description was written
     TAGGED = "registrar:version:tagged"  # tags were set or taken away
     ARCHIVED = "registrar:version:archived"  # a version was taken aside, and read back
-    MENDED = "registrar:stage:mended"  # a stage has its one holder again, read back
+    STAGE_REPAIRED = "registrar:stage:mended"  # a stage has its one holder again, read back
     ROLLED_BACK = "registrar:version:rolled_back"  # the version before is in Production again, read back
-    FORCED = "person:version:forced"  # somebody went back to a version that may not load, and what stands against it
-    CLEARED = "person:version:cleared"  # a version that was rolled back as bad was unblocked
-    NOT_MOVED = "registrar:version:not_moved"  # an archiving, mending or rollback ended without a change, and why
-    FOUND = "registry:model:changed"  # the poll found a change that nobody asked us for
+    ROLLBACK_FORCED = "person:version:forced"  # somebody went back to a version that may not load, and what stands against it
+    UNBLOCKED = "person:version:cleared"  # a version that was rolled back as bad was unblocked
+    TRANSITION_NOT_MADE = "registrar:version:not_moved"  # an archiving, mending or rollback ended without a change, and why
+    DRIFT_FOUND = "registry:model:changed"  # the poll found a change that nobody asked us for
     FROZEN = "person:production:frozen"  # somebody froze Production, of one model or of all
     UNFROZEN = "person:production:unfrozen"  # somebody lifted what was frozen
     MONITOR_ADDED = "person:monitor:added"  # somebody let a monitor watch a model
@@ -60,30 +60,30 @@ class Tag(Enum):
     MONITOR_ARMED = "person:monitor:armed"  # a second person let it roll back by itself; an admin perhaps untried
     BREAKER_RESET = "person:breaker:reset"  # an admin let automatic rollbacks go on
     INCIDENT_ACKNOWLEDGED = "person:incident:acknowledged"  # somebody looks after an incident
-    POLICY_TAKEN = "registrar:policy:taken"  # a policy is in force: its text, the names behind its ids, what changed
-    POLICY_BROKEN = "registrar:policy:broken"  # an edited file is wrong: the policy before it goes on holding
+    POLICY_LOADED = "registrar:policy:taken"  # a policy is in force: its text, the names behind its ids, what changed
+    POLICY_INVALID = "registrar:policy:broken"  # an edited file is wrong: the policy before it goes on holding
     ANCHORED = "registrar:audit:anchored"  # the chain's head was written down elsewhere
     HISTORY_IMPORTED = "person:history:imported"  # terms of Production from before Registrar were added, and why
-    HELD = "registrar:ledger:held"  # ledger and MLflow disagree as after a restore: what was waiting isn't executed
-    BARRED = "registrar:version:barred"  # MLflow's tags say that it was rolled back, and a restored ledger doesn't
+    WORK_HELD = "registrar:ledger:held"  # ledger and MLflow disagree as after a restore: what was waiting isn't executed
+    BLOCKED = "registrar:version:barred"  # MLflow's tags say that it was rolled back, and a restored ledger doesn't
     HOLD_ACCEPTED = "person:ledger:accepted"  # an admin lets what was held be carried out, and why
     HOLD_DROPPED = "person:ledger:dropped"  # an admin ended what was held, and why
-    MOVED = "registrar:version:moved"  # moved, and read back
-    OBSERVED = "registry:version:moved"  # the poll found a move that nobody asked us for
+    TRANSITION_DONE = "registrar:version:moved"  # moved, and read back
+    TRANSITION_OBSERVED = "registry:version:moved"  # the poll found a move that nobody asked us for
     MONITOR_FAILED = "monitor:version:failed"  # a monitor's rule says that the version in Production is bad
-    MONITOR_BLIND = "monitor:version:blind"  # a monitor has had no data, errors, or no verdict for too long
-    MONITOR_WELL = "monitor:version:well"  # it is well again, or measured and judged again
+    MONITOR_NO_VERDICT = "monitor:version:blind"  # a monitor has had no data, errors, or no verdict for too long
+    MONITOR_RECOVERED = "monitor:version:well"  # it is well again, or measured and judged again
     INCIDENT_RESOLVED = "registrar:incident:resolved"  # an incident is over, and how it ended
     BREAKER_TRIPPED = "registrar:breaker:tripped"  # automatic rollbacks stop until an admin resets them
-    BASELINE_RAISED = "monitor:baseline:raised"  # a version's own days replace its baseline, since they're better
-    MONITORS_TAKEN = "registrar:monitor:taken"  # a monitor of the policy file was taken up, changed or taken away
+    BASELINE_RATCHETED = "monitor:baseline:raised"  # a version's own days replace its baseline, since they're better
+    POLICY_MONITORS_LOADED = "registrar:monitor:taken"  # a monitor of the policy file was taken up, changed or taken away
     SERVING_CONFIRMED = "registrar:serving:confirmed"  # the serving side reports the version that was moved
-    SERVING_DENIED = "registrar:serving:denied"  # its time limit is over, and it does not
-    NOT_TOLD = "registrar:endpoint:given_up"  # an endpoint never took the event of a move, and why
-    CALLED_OFF = "person:promotion:called_off"  # who asked took it back before the registry was read
+    SERVING_TIMED_OUT = "registrar:serving:denied"  # its time limit is over, and it does not
+    WEBHOOK_GIVEN_UP = "registrar:endpoint:given_up"  # an endpoint never took the event of a move, and why
+    PROMOTION_CANCELLED = "person:promotion:called_off"  # who asked took it back before the registry was read
     API_REFUSED = "client:api:refused"  # a program was refused at the HTTP API; once a minute for each
     METRICS_REFUSED = "client:metrics:refused"  # readings were not taken from a program; once a minute for each
-    REFUSED = "person:registry:refused"  # the rules let somebody not do, or not see, something
+    PERMISSION_REFUSED = "person:registry:refused"  # the rules let somebody not do, or not see, something
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,7 @@ class Event:
 
     at: datetime
     actor: Actor
-    tag: Tag
+    tag: EventTag
     subject: str
     model: str | None = None
     before: str | None = None
@@ -103,7 +103,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class ChainedEvent:
     """An event as it stands in the chain: its number, the hash before it and its own."""
 
     number: int
@@ -113,17 +113,17 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ChainHead:
     """Where the chain ends: the last event's number and hash."""
 
     number: int
     hash: str
 
 
-START = Head(0, GENESIS)
+CHAIN_START = ChainHead(0, GENESIS_HASH)
 
 
-def canonical(event: Event, number: int) -> str:
+def canonical_json(event: Event, number: int) -> str:
     """Return the event as the one text that is hashed: JSON, keys sorted, no spaces, times in UTC."""
     fields = {
         "number": number,
@@ -146,17 +146,17 @@ def canonical_time(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def from_canonical(text: str) -> Event:
+def parse_canonical_json(text: str) -> Event:
     """Return the event that `canonical` wrote."""
     fields = json.loads(text)
     return Event(
         at=datetime.fromisoformat(fields["at"]),
         actor=parse_actor(fields["actor"]),
-        tag=Tag(fields["tag"]),
+        tag=EventTag(fields["tag"]),
         **{key: fields[key] for key in ("subject", "model", "before", "after", "why", "origin", "evidence")},
     )
 
 
-def chain(previous: str, body: str) -> str:
+def chained_hash(previous_hash: str, body: str) -> str:
     """Return the hash of an event: SHA-256 over the hash before it, a line end, and its canonical text."""
-    return hashlib.sha256(f"{previous}\n{body}".encode()).hexdigest()
+    return hashlib.sha256(f"{previous_hash}\n{body}".encode()).hexdigest()

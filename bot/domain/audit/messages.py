@@ -2,97 +2,97 @@
 
 from __future__ import annotations
 
-from bot.domain.audit.events import Event, Tag
-from bot.domain.core.actors import Automation, shown
-from bot.domain.core.sentence import Code, Name, Say, say, short
+from bot.domain.audit.events import Event, EventTag
+from bot.domain.core.actors import Automation, format_actor
+from bot.domain.core.sentence import Code, Name, Sentence, say, truncate
 
-WHY_MOST = 300  # characters of a reason in one line; the export has the whole
+MAX_REASON_LENGTH = 300  # characters of a reason in one line; the export has the whole
 
-_DID: dict[Tag, str] = {
-    Tag.ASKED: "asked to promote {what}",
-    Tag.ASK_REFUSED: "was refused: to promote {what}",
-    Tag.OPENED: "opened request {subject}: {what}",
-    Tag.VOTED: "voted {choice} on {subject}: {what}",
-    Tag.WITHDRAWN: "took back a vote on {subject}: {what}",
-    Tag.LAPSED: "no longer counts an approval of {subject}: {what}",
-    Tag.VOTE_REFUSED: "was refused: to {act} {subject}: {what}",
-    Tag.OVERRIDDEN: "let failed gates of {subject} pass: {what}",
-    Tag.BROKE_GLASS: "broke the glass on {subject}: {what}",
-    Tag.REVIEWED: "reviewed the broken glass of {subject}: {what}",
-    Tag.REVIEW_OVERDUE: "found the review of {subject} overdue: {what}",
-    Tag.REMINDED: "reminded of {subject}: {what}",
-    Tag.APPROVED: "completed the approvals of {subject}: {what}",
-    Tag.REJECTED: "rejected {subject}: {what}",
-    Tag.CANCELLED: "cancelled {subject}: {what}",
-    Tag.EXPIRED: "ended {subject}, its time is over: {what}",
-    Tag.STALE: "ended {subject} as out of date: {what}",
-    Tag.FAILED: "could not move {what}",
-    Tag.COMMANDED: "asked for {verb}",
-    Tag.COMMAND_REFUSED: "was refused: {verb}",
-    Tag.REGISTERED: "registered {after}",
-    Tag.DESCRIBED: "described {subject}",
-    Tag.TAGGED: "tagged {subject}",
-    Tag.ARCHIVED: "archived {after}",
-    Tag.MENDED: "mended {after}",
-    Tag.ROLLED_BACK: "rolled back {model} {before} → {after} in Production, read back",
-    Tag.FORCED: "went back to v{version} although it may not load",
-    Tag.HISTORY_IMPORTED: "imported {rows} earlier terms of {model} into the history",
-    Tag.CLEARED: "unblocked {subject}",
-    Tag.NOT_MOVED: "did not move {after}",
-    Tag.FOUND: "found a change in MLflow",
-    Tag.MOVED: "moved {what}, read back",
-    Tag.OBSERVED: "found in MLflow: {model} {change}",
-    Tag.MONITOR_FAILED: "{subject} failed on {after}",
-    Tag.MONITOR_BLIND: "{subject} knows nothing of {after}",
-    Tag.MONITOR_WELL: "{subject} is well again on {after}",
-    Tag.INCIDENT_RESOLVED: "ended incident {subject}",
-    Tag.BREAKER_TRIPPED: "stopped automatic rollbacks of {what}",
-    Tag.BASELINE_RAISED: "now compares {subject} with the version's own, better days: {after} is usual",
-    Tag.MONITORS_TAKEN: "took up from the policy file: {subject}",
-    Tag.CALLED_OFF: "called off: to promote {what}",
-    Tag.API_REFUSED: "was refused at the HTTP API",
-    Tag.METRICS_REFUSED: "was refused: to push readings",
-    Tag.REFUSED: "was refused: to {act}",
-    Tag.FROZEN: "froze Production",
-    Tag.UNFROZEN: "lifted a freeze of Production",
-    Tag.MONITOR_ADDED: "added the monitor {subject}",
-    Tag.MONITOR_EDITED: "changed the monitor {subject}",
-    Tag.MONITOR_PAUSED: "paused the monitor {subject}",
-    Tag.MONITOR_RESUMED: "resumed the monitor {subject}",
-    Tag.MONITOR_REMOVED: "removed the monitor {subject}",
-    Tag.MONITOR_SILENCED: "silenced the monitor {subject}",
-    Tag.MONITOR_UNSILENCED: "let the monitor {subject} post and act again",
-    Tag.MONITOR_ARMED: "armed the monitor {subject}",
-    Tag.BREAKER_RESET: "let automatic rollbacks of {subject} go on",
-    Tag.INCIDENT_ACKNOWLEDGED: "looks after the incident {subject}",
-    Tag.POLICY_TAKEN: "took up the policy {after}",
-    Tag.POLICY_BROKEN: "refused an edited policy",
-    Tag.SERVING_CONFIRMED: "found {model} {after} serving",
-    Tag.SERVING_DENIED: "did not find {model} {after} serving",
-    Tag.NOT_TOLD: "could not tell {subject} of {model} {after}",
-    Tag.HELD: "held what was waiting",
-    Tag.BARRED: "blocked {subject}",
-    Tag.HOLD_ACCEPTED: "accepted the difference between MLflow and the ledger",
-    Tag.HOLD_DROPPED: "ended what was held",
-    Tag.ANCHORED: "anchored the audit up to number {after}",
+_TEMPLATES: dict[EventTag, str] = {
+    EventTag.PROMOTION_REQUESTED: "asked to promote {what}",
+    EventTag.PROMOTION_REFUSED: "was refused: to promote {what}",
+    EventTag.REQUEST_OPENED: "opened request {subject}: {what}",
+    EventTag.VOTED: "voted {choice} on {subject}: {what}",
+    EventTag.VOTE_WITHDRAWN: "took back a vote on {subject}: {what}",
+    EventTag.VOTE_LAPSED: "no longer counts an approval of {subject}: {what}",
+    EventTag.REQUEST_COMMAND_REFUSED: "was refused: to {act} {subject}: {what}",
+    EventTag.GATES_OVERRIDDEN: "let failed gates of {subject} pass: {what}",
+    EventTag.BROKE_GLASS: "broke the glass on {subject}: {what}",
+    EventTag.REVIEWED: "reviewed the broken glass of {subject}: {what}",
+    EventTag.REVIEW_OVERDUE: "found the review of {subject} overdue: {what}",
+    EventTag.REMINDED: "reminded of {subject}: {what}",
+    EventTag.APPROVED: "completed the approvals of {subject}: {what}",
+    EventTag.REJECTED: "rejected {subject}: {what}",
+    EventTag.CANCELLED: "cancelled {subject}: {what}",
+    EventTag.EXPIRED: "ended {subject}, its time is over: {what}",
+    EventTag.STALE: "ended {subject} as out of date: {what}",
+    EventTag.FAILED: "could not move {what}",
+    EventTag.REGISTRY_CHANGE_REQUESTED: "asked for {verb}",
+    EventTag.REGISTRY_CHANGE_REFUSED: "was refused: {verb}",
+    EventTag.REGISTERED: "registered {after}",
+    EventTag.DESCRIBED: "described {subject}",
+    EventTag.TAGGED: "tagged {subject}",
+    EventTag.ARCHIVED: "archived {after}",
+    EventTag.STAGE_REPAIRED: "mended {after}",
+    EventTag.ROLLED_BACK: "rolled back {model} {before} → {after} in Production, read back",
+    EventTag.ROLLBACK_FORCED: "went back to v{version} although it may not load",
+    EventTag.HISTORY_IMPORTED: "imported {rows} earlier terms of {model} into the history",
+    EventTag.UNBLOCKED: "unblocked {subject}",
+    EventTag.TRANSITION_NOT_MADE: "did not move {after}",
+    EventTag.DRIFT_FOUND: "found a change in MLflow",
+    EventTag.TRANSITION_DONE: "moved {what}, read back",
+    EventTag.TRANSITION_OBSERVED: "found in MLflow: {model} {change}",
+    EventTag.MONITOR_FAILED: "{subject} failed on {after}",
+    EventTag.MONITOR_NO_VERDICT: "{subject} knows nothing of {after}",
+    EventTag.MONITOR_RECOVERED: "{subject} is well again on {after}",
+    EventTag.INCIDENT_RESOLVED: "ended incident {subject}",
+    EventTag.BREAKER_TRIPPED: "stopped automatic rollbacks of {what}",
+    EventTag.BASELINE_RATCHETED: "now compares {subject} with the version's own, better days: {after} is usual",
+    EventTag.POLICY_MONITORS_LOADED: "took up from the policy file: {subject}",
+    EventTag.PROMOTION_CANCELLED: "called off: to promote {what}",
+    EventTag.API_REFUSED: "was refused at the HTTP API",
+    EventTag.METRICS_REFUSED: "was refused: to push readings",
+    EventTag.PERMISSION_REFUSED: "was refused: to {act}",
+    EventTag.FROZEN: "froze Production",
+    EventTag.UNFROZEN: "lifted a freeze of Production",
+    EventTag.MONITOR_ADDED: "added the monitor {subject}",
+    EventTag.MONITOR_EDITED: "changed the monitor {subject}",
+    EventTag.MONITOR_PAUSED: "paused the monitor {subject}",
+    EventTag.MONITOR_RESUMED: "resumed the monitor {subject}",
+    EventTag.MONITOR_REMOVED: "removed the monitor {subject}",
+    EventTag.MONITOR_SILENCED: "silenced the monitor {subject}",
+    EventTag.MONITOR_UNSILENCED: "let the monitor {subject} post and act again",
+    EventTag.MONITOR_ARMED: "armed the monitor {subject}",
+    EventTag.BREAKER_RESET: "let automatic rollbacks of {subject} go on",
+    EventTag.INCIDENT_ACKNOWLEDGED: "looks after the incident {subject}",
+    EventTag.POLICY_LOADED: "took up the policy {after}",
+    EventTag.POLICY_INVALID: "refused an edited policy",
+    EventTag.SERVING_CONFIRMED: "found {model} {after} serving",
+    EventTag.SERVING_TIMED_OUT: "did not find {model} {after} serving",
+    EventTag.WEBHOOK_GIVEN_UP: "could not tell {subject} of {model} {after}",
+    EventTag.WORK_HELD: "held what was waiting",
+    EventTag.BLOCKED: "blocked {subject}",
+    EventTag.HOLD_ACCEPTED: "accepted the difference between MLflow and the ledger",
+    EventTag.HOLD_DROPPED: "ended what was held",
+    EventTag.ANCHORED: "anchored the audit up to number {after}",
 }
 
 
-def line(event: Event, *, names: bool = True) -> Say:
+def describe_event(event: Event, *, with_names: bool = True) -> Sentence:
     """Return who did what, and why; with `names` also what people saw in place of the id at that time."""
-    did = say(_DID[event.tag], **_values(event))
-    name = str((event.evidence.get("by") or {}).get("name") or "") if names else ""
-    who = say("{who} ({name})", who=shown(event.actor), name=name) if name else _actor(event)
+    did = say(_TEMPLATES[event.tag], **_template_values(event))
+    name = str((event.evidence.get("by") or {}).get("name") or "") if with_names else ""
+    who = say("{who} ({name})", who=format_actor(event.actor), name=name) if name else _actor_label(event)
     if not event.why:
         return say("{who} {did}", who=who, did=did)
-    return say("{who} {did}: {why}", who=who, did=did, why=short(event.why, WHY_MOST))
+    return say("{who} {did}: {why}", who=who, did=did, why=truncate(event.why, MAX_REASON_LENGTH))
 
 
-def _actor(event: Event) -> object:
-    return "Registrar" if isinstance(event.actor, Automation) else shown(event.actor)
+def _actor_label(event: Event) -> object:
+    return "Registrar" if isinstance(event.actor, Automation) else format_actor(event.actor)
 
 
-def _values(event: Event) -> dict[str, object]:
+def _template_values(event: Event) -> dict[str, object]:
     facts = event.evidence
     version, target = facts.get("version"), facts.get("target") or facts.get("to")
     model = Name(event.model or "every model")

@@ -9,19 +9,19 @@ from typing import Annotated, Any, get_args
 
 from pydantic import BeforeValidator
 
-from bot.domain.commands.base import Arg
+from bot.domain.commands.base import Argument
 from bot.domain.core.errors import BadInput
-from bot.domain.core.sentence import Code, Name, clean, say
-from bot.domain.registry.model import Stage, VersionRef, parse_target, parse_version
+from bot.domain.core.sentence import Code, Name, sanitize_text, say
+from bot.domain.registry.model import Stage, VersionRef, parse_target_stage, parse_version_ref
 from bot.domain.registry.semver import Bump
-from bot.domain.transitions.registry_tags import OURS
+from bot.domain.transitions.registry_tags import RESERVED_TAGS
 
-DESCRIPTION_MOST = 4000  # characters; MLflow on PostgreSQL holds 5,000, and a promotion adds a line
-TAG_MOST = 1000  # characters of a tag's value
-EVENTS_MOST = 10**15  # more than an audit will ever hold, and less than a database counts
+MAX_DESCRIPTION_LENGTH = 4000  # characters; MLflow on PostgreSQL holds 5,000, and a promotion adds a line
+MAX_TAG_LENGTH = 1000  # characters of a tag's value
+MAX_EVENT_NUMBER = 10**15  # more than an audit will ever hold, and less than a database counts
 
 
-def _request_id(text: object) -> str:
+def _parse_request_id(text: object) -> str:
     word = str(text).strip().lstrip("#").lower()
     if not re.fullmatch(r"[a-z0-9]{4,16}", word):
         raise BadInput(
@@ -34,7 +34,7 @@ def _request_id(text: object) -> str:
     return word
 
 
-def to_run_id(text: object) -> str:
+def parse_run_id(text: object) -> str:
     """Return a run id. Raises BadInput for what is none."""
     word = str(text).strip()
     if not re.fullmatch(r"\w{1,64}", word, re.ASCII):
@@ -42,27 +42,27 @@ def to_run_id(text: object) -> str:
     return word
 
 
-def is_version(text: str) -> bool:
+def is_version_ref(text: str) -> bool:
     """Tell whether a word can name a version: a number, a semver, an alias, or a stage."""
     try:
-        parse_version(text)
+        parse_version_ref(text)
     except BadInput:
         return False
     return True
 
 
-def each_of(each: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
+def parse_each(parse_word: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
     """Return what makes a tuple of one word or several, each by `each`."""
-    return lambda words: tuple(each(word) for word in ([words] if isinstance(words, str) else words))
+    return lambda words: tuple(parse_word(word) for word in ([words] if isinstance(words, str) else words))
 
 
-def to_metric_names(text: object) -> tuple[str, ...]:
+def parse_metric_names(text: object) -> tuple[str, ...]:
     """Return the metrics that were typed with commas between them, each once."""
     words = text.split(",") if isinstance(text, str) else list(text) if isinstance(text, Sequence) else [str(text)]
     return tuple(dict.fromkeys(word.strip() for word in words if word.strip()))
 
 
-def _pair(text: object) -> str:
+def _parse_tag(text: object) -> str:
     """Return `key=value` as it was typed, once it is sure that a registry can hold both."""
     key, equals, value = str(text).partition("=")
     key = key.strip()
@@ -70,7 +70,7 @@ def _pair(text: object) -> str:
         raise BadInput(say("{word} is no tag. Write it so: {like}", word=Name(str(text)[:80]), like=Code("owner=ann")))
     if not re.fullmatch(r"[\w.\-: /]{1,250}", key) or ".." in key or key.startswith("/"):
         raise BadInput(say("MLflow takes no tag called {key}. Use letters, digits and _ . - : /", key=Name(key)))
-    if key.startswith("mlflow.") or key in OURS:
+    if key.startswith("mlflow.") or key in RESERVED_TAGS:
         raise BadInput(
             say(
                 "The tag {key} is kept by {who}; set another.",
@@ -78,12 +78,12 @@ def _pair(text: object) -> str:
                 who="MLflow itself" if key.startswith("mlflow.") else "Registrar",
             )
         )
-    if len(value) > TAG_MOST:
-        raise BadInput(say("The value of {key} is longer than {n} characters.", key=Code(key), n=f"{TAG_MOST:,}"))
+    if len(value) > MAX_TAG_LENGTH:
+        raise BadInput(say("The value of {key} is longer than {n} characters.", key=Code(key), n=f"{MAX_TAG_LENGTH:,}"))
     return f"{key}={value.strip()}"
 
 
-def _result(text: object) -> str:
+def _parse_result(text: object) -> str:
     """Return `metric=number` as it was typed, once it is sure that it is one."""
     name, equals, value = str(text).partition("=")
     name = name.strip()
@@ -100,20 +100,20 @@ def _result(text: object) -> str:
     return f"{name}={value.strip()}"
 
 
-def _results(text: object) -> tuple[str, ...]:
+def _parse_results(text: object) -> tuple[str, ...]:
     words = [text] if isinstance(text, str) else list(text) if isinstance(text, Sequence) else [str(text)]
-    return tuple(_result(part) for word in words for part in str(word).split(",") if part.strip())
+    return tuple(_parse_result(part) for word in words for part in str(word).split(",") if part.strip())
 
 
-def to_description(text: object) -> str:
+def parse_description(text: object) -> str:
     """Return a description as it is kept. Raises BadInput for one that is too long."""
-    words = clean(str(text)).strip()
-    if len(words) > DESCRIPTION_MOST:
-        raise BadInput(f"The description is longer than {DESCRIPTION_MOST:,} characters. Say it shorter, and link.")
+    words = sanitize_text(str(text)).strip()
+    if len(words) > MAX_DESCRIPTION_LENGTH:
+        raise BadInput(f"The description is longer than {MAX_DESCRIPTION_LENGTH:,} characters. Say it shorter, and link.")
     return words
 
 
-def to_bump(text: object) -> Bump:
+def parse_bump(text: object) -> Bump:
     """Return the part of a semver that is to be raised. Raises BadInput for what is none."""
     if isinstance(text, Bump):
         return text
@@ -126,32 +126,32 @@ def to_bump(text: object) -> Bump:
         ) from None
 
 
-Version = Annotated[
+VersionArgument = Annotated[
     VersionRef,
-    BeforeValidator(lambda text: text if isinstance(text, VersionRef) else parse_version(str(text))),
-    Arg("VERSION", "7, v7, 2.1.0, @alias, staging, production or latest", flags=("--version",)),
+    BeforeValidator(lambda text: text if isinstance(text, VersionRef) else parse_version_ref(str(text))),
+    Argument("VERSION", "7, v7, 2.1.0, @alias, staging, production or latest", flags=("--version",)),
 ]
-Target = Annotated[
+TargetArgument = Annotated[
     Stage,
-    BeforeValidator(lambda text: text if isinstance(text, Stage) else parse_target(str(text))),
-    Arg("STAGE", "staging or production", flags=("--to",)),
+    BeforeValidator(lambda text: text if isinstance(text, Stage) else parse_target_stage(str(text))),
+    Argument("STAGE", "staging or production", flags=("--to",)),
 ]
-OptionalVersion = Annotated[
+OptionalVersionArgument = Annotated[
     VersionRef | None,
-    get_args(Version)[1],
-    Arg("VERSION", "7, v7, 2.1.0, @alias, staging, production or latest", flags=("--version",), takes=is_version),
+    get_args(VersionArgument)[1],
+    Argument("VERSION", "7, v7, 2.1.0, @alias, staging, production or latest", flags=("--version",), accepts=is_version_ref),
 ]
-Tags = Annotated[tuple[str, ...], BeforeValidator(each_of(_pair))]
-Results = Annotated[
+TagsArgument = Annotated[tuple[str, ...], BeforeValidator(parse_each(_parse_tag))]
+ResultsArgument = Annotated[
     tuple[str, ...],
-    BeforeValidator(_results),
-    Arg("METRIC=VALUE", "a result of your own validation; can be given again", False, ("--validation",), many=True),
+    BeforeValidator(_parse_results),
+    Argument("METRIC=VALUE", "a result of your own validation; can be given again", False, ("--validation",), takes_many=True),
 ]
-RequestId = Annotated[
-    str, BeforeValidator(_request_id), Arg("REQUEST", "the short id on the card", flags=("--request",))
+RequestIdArgument = Annotated[
+    str, BeforeValidator(_parse_request_id), Argument("REQUEST", "the short id on the card", flags=("--request",))
 ]
 
 
-def results(pairs: Sequence[str]) -> dict[str, float]:
+def results_by_metric(pairs: Sequence[str]) -> dict[str, float]:
     """Return the results that were typed as `metric=number`, by metric; of one given twice the last."""
     return {name: float(value) for name, _, value in (pair.partition("=") for pair in pairs)}

@@ -15,31 +15,31 @@ from bot.domain.commands.changes import (
     UnfreezeModel,
 )
 from bot.domain.commands.queries import (
-    Best,
+    FindBest,
     Compare,
     Help,
-    History,
-    List,
-    Requests,
-    Show,
+    ShowHistory,
+    ListModels,
+    ListRequests,
+    ShowModel,
     ShowAudit,
     ShowPolicy,
     Validate,
 )
 from bot.domain.commands.requests import Approve, Cancel, Override, Promote, Reject, Review, Withdraw
 
-VERBS: dict[str, type[Command]] = {
+COMMANDS: dict[str, type[Command]] = {
     verb.verb: verb
     for verb in (
         Help,
-        List,
-        Show,
+        ListModels,
+        ShowModel,
         Register,
         Describe,
         SetTags,
         Archive,
         Compare,
-        Best,
+        FindBest,
         Promote,
         Validate,
         Approve,
@@ -48,8 +48,8 @@ VERBS: dict[str, type[Command]] = {
         Override,
         Cancel,
         Review,
-        Requests,
-        History,
+        ListRequests,
+        ShowHistory,
         Rollback,
         Unblock,
         ShowPolicy,
@@ -57,5 +57,5 @@ VERBS: dict[str, type[Command]] = {
         UnfreezeModel,
         ShowAudit,
     )
-} | {verb.verb: verb for verb in monitoring.VERBS}
-ALIASES = {"clear": Unblock.verb}  # earlier names, which people, scripts, and stored commands still use
+} | {verb.verb: verb for verb in monitoring.MONITOR_COMMANDS}
+COMMAND_ALIASES = {"clear": Unblock.verb}  # earlier names, which people, scripts, and stored commands still use

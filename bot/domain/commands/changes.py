@@ -8,16 +8,16 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 from bot.domain.commands.arguments import (
-    OptionalVersion,
-    Tags,
-    Version,
-    to_bump,
-    to_description,
-    to_run_id,
+    OptionalVersionArgument,
+    TagsArgument,
+    VersionArgument,
+    parse_bump,
+    parse_description,
+    parse_run_id,
 )
-from bot.domain.commands.base import Arg, Command, Everywhere, Model, OptionalModel, Reason
+from bot.domain.commands.base import Argument, Command, AllModels, ModelName, OptionalModelName, Reason
 from bot.domain.commands.help_index import SUMMARIES
-from bot.domain.core.relative_time import moment
+from bot.domain.core.relative_time import parse_moment
 from bot.domain.registry.semver import Bump
 
 
@@ -28,20 +28,20 @@ class Register(Command):
     summary = SUMMARIES[verb]
     example = 'register 0a1b2c3d4e5f60718293a4b5c6d7e8f9 churn --description "wider trees"'
     run_id: Annotated[
-        str, BeforeValidator(to_run_id), Arg("RUN_ID", "the run that logged the model", flags=("--run-id",))
+        str, BeforeValidator(parse_run_id), Argument("RUN_ID", "the run that logged the model", flags=("--run-id",))
     ]
-    model: Model
+    model: ModelName
     bump: Annotated[
         Bump | None,
-        BeforeValidator(to_bump),
-        Arg("PART", "major, minor or patch, where you know better than the rules", False, ("--bump",)),
+        BeforeValidator(parse_bump),
+        Argument("PART", "major, minor or patch, where you know better than the rules", False, ("--bump",)),
     ] = None
     description: Annotated[
-        str, BeforeValidator(to_description), Arg("TEXT", "what is new", positional=False, flags=("--description",))
+        str, BeforeValidator(parse_description), Argument("TEXT", "what is new", positional=False, flags=("--description",))
     ] = ""
-    tags: Annotated[Tags, Arg("KEY=VALUE", "a tag; can be given again", False, ("--tag",), many=True)] = ()
+    tags: Annotated[TagsArgument, Argument("KEY=VALUE", "a tag; can be given again", False, ("--tag",), many=True)] = ()
     artifact: Annotated[
-        str, Arg("NAME", "which of the run's models, where it logged several", False, ("--artifact",))
+        str, Argument("NAME", "which of the run's models, where it logged several", False, ("--artifact",))
     ] = ""
 
 
@@ -51,9 +51,9 @@ class Describe(Command):
     verb = "describe"
     summary = SUMMARIES[verb]
     example = 'describe churn 4 "trained on the spring campaign"'
-    model: Model
-    version: OptionalVersion = None
-    text: Annotated[str, BeforeValidator(to_description), Arg("TEXT", "the description", flags=("--text",))]
+    model: ModelName
+    version: OptionalVersionArgument = None
+    text: Annotated[str, BeforeValidator(parse_description), Argument("TEXT", "the description", flags=("--text",))]
 
 
 class SetTags(Command):
@@ -62,11 +62,11 @@ class SetTags(Command):
     verb = "tag"
     summary = SUMMARIES[verb]
     example = "tag churn 4 owner=ann use_case=retention"
-    model: Model
-    version: Version
-    tags: Annotated[Tags, Arg("KEY=VALUE", "what to set; KEY= takes it away", True, ("--tag",), many=True)]
+    model: ModelName
+    version: VersionArgument
+    tags: Annotated[TagsArgument, Argument("KEY=VALUE", "what to set; KEY= takes it away", True, ("--tag",), many=True)]
 
-    def pairs(self) -> dict[str, str | None]:
+    def values_by_key(self) -> dict[str, str | None]:
         """Return the tags; None is one to be taken away."""
         return {key: value or None for key, _, value in (tag.partition("=") for tag in self.tags)}
 
@@ -77,8 +77,8 @@ class Archive(Command):
     verb = "archive"
     summary = SUMMARIES[verb]
     example = 'archive churn 2 --reason "trained on leaked labels"'
-    model: Model
-    version: Version
+    model: ModelName
+    version: VersionArgument
     reason: Reason = ""
 
 
@@ -88,12 +88,12 @@ class FreezeModel(Command):
     verb = "freeze"
     summary = SUMMARIES[verb]
     example = 'freeze churn --until 48h --reason "end of the quarter"'
-    model: OptionalModel = None
-    everywhere: Everywhere = False
+    model: OptionalModelName = None
+    everywhere: AllModels = False
     until: Annotated[
         timedelta | datetime | None,
-        BeforeValidator(moment),
-        Arg("TIME", "how long (48h), or until when (2026-12-01T18:00, UTC)", False, ("--until",)),
+        BeforeValidator(parse_moment),
+        Argument("TIME", "how long (48h), or until when (2026-12-01T18:00, UTC)", False, ("--until",)),
     ] = None
     reason: Reason
 
@@ -104,8 +104,8 @@ class UnfreezeModel(Command):
     verb = "unfreeze"
     summary = SUMMARIES[verb]
     example = "unfreeze churn"
-    model: OptionalModel = None
-    everywhere: Everywhere = False
+    model: OptionalModelName = None
+    everywhere: AllModels = False
     reason: Reason = ""
 
 
@@ -115,10 +115,10 @@ class Rollback(Command):
     verb = "rollback"
     summary = SUMMARIES[verb]
     example = 'rollback churn --reason "accuracy fell since v7"'
-    model: Model
-    version: OptionalVersion = None
+    model: ModelName
+    version: OptionalVersionArgument = None
     force: Annotated[
-        bool, Arg("", "also a version that may not load; the reason says why", positional=False, flags=("--force",))
+        bool, Argument("", "also a version that may not load; the reason says why", positional=False, flags=("--force",))
     ] = False
     reason: Reason
 
@@ -129,6 +129,6 @@ class Unblock(Command):
     verb = "unblock"
     summary = SUMMARIES[verb]
     example = 'unblock churn 7 --reason "it was the feature store"'
-    model: Model
-    version: Version
+    model: ModelName
+    version: VersionArgument
     reason: Reason

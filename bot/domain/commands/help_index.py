@@ -5,7 +5,7 @@ The definitions take their summaries from here. Verbs of two words, such as `mon
 
 from __future__ import annotations
 
-LOOK = {
+QUERY_SUMMARIES = {
     "list": "List models and what's in Staging and Production",
     "show": "Show a model's versions, or one version's metadata card",
     "compare": "Compare versions by their metrics with the one in Production",
@@ -14,7 +14,7 @@ LOOK = {
     "requests": "List pending requests",
     "history": "Show what was in Production, when, by whom, and why",
 }
-DECIDE = {
+REQUEST_SUMMARIES = {
     "promote": "Request a move to Staging or Production",
     "approve": "Approve a request",
     "reject": "Reject a request, with a reason",
@@ -23,7 +23,7 @@ DECIDE = {
     "cancel": "Cancel a pending request",
     "review": "Review what someone moved by breaking the glass",
 }
-CHANGE = {
+CHANGE_SUMMARIES = {
     "register": "Register a run's model as a new version",
     "describe": "Describe a version or a model",
     "tag": "Set a version's tags; an empty value removes a tag",
@@ -33,9 +33,9 @@ CHANGE = {
     "freeze": "Freeze Production of one model, or of all",
     "unfreeze": "Unfreeze Production",
 }
-RULES = {
+POLICY_SUMMARIES = {
     "policy": "Show a model's rules: who decides, how many, which gates",
     "audit": "Show who did what to a model, and what was refused",
 }
-HELP = {"help": "List the commands, or explain one"}
-SUMMARIES = LOOK | DECIDE | CHANGE | RULES | HELP
+HELP_SUMMARIES = {"help": "List the commands, or explain one"}
+SUMMARIES = QUERY_SUMMARIES | REQUEST_SUMMARIES | CHANGE_SUMMARIES | POLICY_SUMMARIES | HELP_SUMMARIES

@@ -11,18 +11,18 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic.fields import FieldInfo
 
-from bot.domain.commands.base import Arg, Command, Everywhere, Model, OptionalModel, Reason
-from bot.domain.commands.rule_flags import _flags, _is_none, rule_of
+from bot.domain.commands.base import Argument, Command, AllModels, ModelName, OptionalModelName, Reason
+from bot.domain.commands.rule_flags import rule_flags, is_unset, build_rule
 from bot.domain.core.durations import parse_duration
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, say
-from bot.domain.monitoring.monitor import longest_silence
-from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.monitoring.monitor import max_silence
+from bot.domain.policy.monitor_config import MonitorConfig
 
 GROUP = "monitor"
 
 
-def _name(text: object) -> str:
+def _parse_name(text: object) -> str:
     word = str(text).strip()
     if not re.fullmatch(r"\w[\w.\-]{0,59}", word):
         raise BadInput(
@@ -35,7 +35,7 @@ def _name(text: object) -> str:
     return word
 
 
-def _silence(text: object) -> timedelta:
+def _parse_silence(text: object) -> timedelta:
     try:
         span = parse_duration(text)
     except ValueError:
@@ -47,44 +47,44 @@ def _silence(text: object) -> timedelta:
                 b=Code("30m"),
             )
         ) from None
-    if not timedelta(0) < span <= longest_silence():
+    if not timedelta(0) < span <= max_silence():
         raise BadInput("A monitor can be silenced for 72 hours at most. Pause it for longer.")
     return span
 
 
-MonitorName = Annotated[str, BeforeValidator(_name), Arg("NAME", "the monitor's name", flags=("--name",))]
+MonitorName = Annotated[str, BeforeValidator(_parse_name), Argument("NAME", "the monitor's name", flags=("--name",))]
 OptionalName = Annotated[
     str | None,
-    BeforeValidator(lambda text: None if text is None else _name(text)),
-    Arg("NAME", "the monitor's name", flags=("--name",)),
+    BeforeValidator(lambda text: None if text is None else _parse_name(text)),
+    Argument("NAME", "the monitor's name", flags=("--name",)),
 ]
-AllOfModel = Annotated[bool, Arg("", "every monitor of the model", positional=False, flags=("--all",))]
+AllMonitors = Annotated[bool, Argument("", "every monitor of the model", positional=False, flags=("--all",))]
 
 
 # -- the flags of a rule -----------------------------------------------------------------------------------------------
 
 
-class _Ruled(Command):
+class _RuleCommand(Command):
     """A verb with the flags of a rule; `settings` are those that were typed, as they were typed."""
 
-    model: Model
+    model: ModelName
     name: MonitorName
     settings: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
-    def _gather(cls, data: Any) -> Any:
+    def _collect_settings(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
         own = {key: value for key, value in data.items() if key in cls.model_fields}
         typed = {key: value for key, value in data.items() if key not in own}
-        wrong = next((key for key in typed if key not in MonitorRule.model_fields), None)
+        wrong = next((key for key in typed if key not in MonitorConfig.model_fields), None)
         if wrong is not None:
             raise BadInput(say("A monitor has no {field}.", field=Name(str(wrong)[:60])))
         return own | {"settings": dict(own.get("settings") or {}) | typed}
 
 
-class MonitorAdd(_Ruled):
+class MonitorAdd(_RuleCommand):
     """Let a monitor watch a model in Production."""
 
     verb = "monitor add"
@@ -92,10 +92,10 @@ class MonitorAdd(_Ruled):
     example = "monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"
 
     @classmethod
-    def args(cls) -> Iterator[tuple[str, FieldInfo, Arg]]:
+    def args(cls) -> Iterator[tuple[str, FieldInfo, Argument]]:
         """Yield each field with how it is typed, those of the rule among them."""
-        yield from (one for one in _own_args(cls) if one[0] != "settings")
-        yield from _flags(with_defaults=True)
+        yield from (one for one in _declared_args(cls) if one[0] != "settings")
+        yield from rule_flags(with_defaults=True)
 
     @classmethod
     def usage(cls) -> str:
@@ -106,17 +106,17 @@ class MonitorAdd(_Ruled):
         )
 
     @model_validator(mode="after")
-    def _makes_sense(self) -> MonitorAdd:
-        self.rule("push")
+    def _check_rule(self) -> MonitorAdd:
+        self.to_rule("push")
         return self
 
-    def rule(self, source: str) -> MonitorRule:
+    def to_rule(self, source: str) -> MonitorConfig:
         """Return the rule; `source` is where the figures come from, if nothing was said. Raises BadInput."""
-        said = {field: value for field, value in self.settings.items() if not _is_none(value)}
-        return rule_of({"source": source} | said | {"name": self.name})
+        said = {field: value for field, value in self.settings.items() if not is_unset(value)}
+        return build_rule({"source": source} | said | {"name": self.name})
 
 
-class MonitorEdit(_Ruled):
+class MonitorEdit(_RuleCommand):
     """Change what a monitor watches."""
 
     verb = "monitor edit"
@@ -124,10 +124,10 @@ class MonitorEdit(_Ruled):
     example = "monitor edit churn accuracy --greater-than 0.9 --fail-after 3"
 
     @classmethod
-    def args(cls) -> Iterator[tuple[str, FieldInfo, Arg]]:
+    def args(cls) -> Iterator[tuple[str, FieldInfo, Argument]]:
         """Yield each field with how it is typed, those of the rule among them."""
-        yield from (one for one in _own_args(cls) if one[0] != "settings")
-        yield from _flags(with_defaults=False)
+        yield from (one for one in _declared_args(cls) if one[0] != "settings")
+        yield from rule_flags(with_defaults=False)
 
     @classmethod
     def usage(cls) -> str:
@@ -135,7 +135,7 @@ class MonitorEdit(_Ruled):
         return "monitor edit MODEL NAME [--greater-than X] [--every TIME] [--action dry_run|notify|ask|auto] […]"
 
     @model_validator(mode="after")
-    def _changes_something(self) -> MonitorEdit:
+    def _require_change(self) -> MonitorEdit:
         if not self.settings:
             raise BadInput(
                 say(
@@ -146,32 +146,32 @@ class MonitorEdit(_Ruled):
             )
         return self
 
-    def applied(self, rule: MonitorRule) -> MonitorRule:
+    def apply_to(self, rule: MonitorConfig) -> MonitorConfig:
         """Return the rule with the changes. A bound that is given to another kind of rule makes it a threshold."""
-        kept = {field: value for field in MonitorRule.model_fields if (value := getattr(rule, field)) is not None}
-        said = {field: value for field, value in self.settings.items() if not _is_none(value)}
+        kept = {field: value for field in MonitorConfig.model_fields if (value := getattr(rule, field)) is not None}
+        said = {field: value for field, value in self.settings.items() if not is_unset(value)}
         if {"greater_than", "less_than"} & set(said) and "rule" not in said:
             said["rule"] = "threshold"
         if str(said.get("rule", rule.rule)) != "threshold":
             kept = {field: value for field, value in kept.items() if field not in {"greater_than", "less_than"}}
-        gone = {field for field, value in self.settings.items() if _is_none(value)}
-        return rule_of(
+        gone = {field for field, value in self.settings.items() if is_unset(value)}
+        return build_rule(
             {field: value for field, value in (kept | said).items() if field not in gone} | {"name": rule.name}
         )
 
 
-def _own_args(verb: type[Command]) -> Iterator[tuple[str, FieldInfo, Arg]]:
-    for name, field in verb.model_fields.items():
+def _declared_args(command: type[Command]) -> Iterator[tuple[str, FieldInfo, Argument]]:
+    for name, field in command.model_fields.items():
         for arg in field.metadata:
-            if isinstance(arg, Arg):
+            if isinstance(arg, Argument):
                 yield name, field, arg
 
 
 # -- the other verbs ---------------------------------------------------------------------------------------------------
 
 
-class _OfOne(Command):
-    model: Model
+class _MonitorCommand(Command):
+    model: ModelName
     name: MonitorName
 
 
@@ -181,10 +181,10 @@ class MonitorList(Command):
     verb = "monitor list"
     summary = "List monitors and their state, worst first"
     example = "monitor list churn"
-    model: OptionalModel = None
+    model: OptionalModelName = None
 
 
-class MonitorShow(_OfOne):
+class MonitorShow(_MonitorCommand):
     """Show a monitor."""
 
     verb = "monitor show"
@@ -192,7 +192,7 @@ class MonitorShow(_OfOne):
     example = "monitor show churn accuracy"
 
 
-class MonitorCheck(_OfOne):
+class MonitorCheck(_MonitorCommand):
     """Check now."""
 
     verb = "monitor check"
@@ -200,7 +200,7 @@ class MonitorCheck(_OfOne):
     example = "monitor check churn accuracy"
 
 
-class MonitorPause(_OfOne):
+class MonitorPause(_MonitorCommand):
     """Stop checking."""
 
     verb = "monitor pause"
@@ -208,7 +208,7 @@ class MonitorPause(_OfOne):
     example = "monitor pause churn accuracy"
 
 
-class MonitorResume(_OfOne):
+class MonitorResume(_MonitorCommand):
     """Check again."""
 
     verb = "monitor resume"
@@ -216,7 +216,7 @@ class MonitorResume(_OfOne):
     example = "monitor resume churn accuracy"
 
 
-class MonitorRemove(_OfOne):
+class MonitorRemove(_MonitorCommand):
     """Take a monitor away."""
 
     verb = "monitor remove"
@@ -224,23 +224,23 @@ class MonitorRemove(_OfOne):
     example = "monitor remove churn accuracy"
 
 
-class MonitorBacktest(_OfOne):
+class MonitorBacktest(_MonitorCommand):
     """Replay the past."""
 
     verb = "monitor backtest"
     summary = "Find when a monitor would have failed in the past: a sentence and a chart, in the channel"
     example = "monitor backtest churn accuracy --days 30"
-    days: Annotated[int, Field(ge=1, le=366), Arg("N", "how far back", positional=False, flags=("--days",))] = 30
+    days: Annotated[int, Field(ge=1, le=366), Argument("N", "how far back", positional=False, flags=("--days",))] = 30
 
 
-class MonitorArm(_OfOne):
+class MonitorArm(_MonitorCommand):
     """Let a monitor roll back by itself."""
 
     verb = "monitor arm"
     summary = "Arm a monitor with the action auto, so that it can roll back; a second person does this"
     example = "monitor arm churn accuracy"
     override: Annotated[
-        bool, Arg("", "an admin's: although it has not tried itself out; needs a reason", False, ("--override",))
+        bool, Argument("", "an admin's: although it has not tried itself out; needs a reason", False, ("--override",))
     ] = False
     reason: Reason = ""
 
@@ -251,10 +251,10 @@ class MonitorSilence(Command):
     verb = "monitor silence"
     summary = "Silence a monitor for a while, 72h at most: it measures, but doesn't post or act"
     example = 'monitor silence churn accuracy 2h --reason "the feature store is being moved"'
-    model: Model
+    model: ModelName
     name: OptionalName = None
-    span: Annotated[timedelta, BeforeValidator(_silence), Arg("TIME", "how long, such as 2h", flags=("--for",))]
-    every_one: AllOfModel = False
+    span: Annotated[timedelta, BeforeValidator(_parse_silence), Argument("TIME", "how long, such as 2h", flags=("--for",))]
+    every_one: AllMonitors = False
     reason: Reason = ""
 
 
@@ -264,9 +264,9 @@ class MonitorUnsilence(Command):
     verb = "monitor unsilence"
     summary = "Let a silenced monitor post and act again"
     example = "monitor unsilence churn accuracy"
-    model: Model
+    model: ModelName
     name: OptionalName = None
-    every_one: AllOfModel = False
+    every_one: AllMonitors = False
 
 
 class MonitorReset(Command):
@@ -275,11 +275,11 @@ class MonitorReset(Command):
     verb = "monitor reset"
     summary = "Reset the circuit breaker, so that automatic rollbacks run again, for one model or for all"
     example = "monitor reset churn"
-    model: OptionalModel = None
-    everywhere: Everywhere = False
+    model: OptionalModelName = None
+    everywhere: AllModels = False
 
 
-VERBS: tuple[type[Command], ...] = (
+MONITOR_COMMANDS: tuple[type[Command], ...] = (
     MonitorAdd,
     MonitorList,
     MonitorShow,
@@ -294,10 +294,10 @@ VERBS: tuple[type[Command], ...] = (
     MonitorReset,
     MonitorRemove,
 )
-_BY_WORD = {verb.verb.removeprefix(f"{GROUP} "): verb for verb in VERBS}
+_COMMANDS_BY_WORD = {verb.verb.removeprefix(f"{GROUP} "): verb for verb in MONITOR_COMMANDS}
 
 
-def find(words: Sequence[str]) -> tuple[type[Command], Sequence[str]]:
+def find_command(words: Sequence[str]) -> tuple[type[Command], Sequence[str]]:
     """Return the verb that the words behind `monitor` mean, and the words behind the verb.
 
     Without a second word, or with a model's name in its place, they are listed. Raises BadInput with the nearest one.
@@ -305,9 +305,9 @@ def find(words: Sequence[str]) -> tuple[type[Command], Sequence[str]]:
     if not words or words[0].startswith("-"):
         return MonitorList, words
     word = words[0].lower()
-    if word in _BY_WORD:
-        return _BY_WORD[word], words[1:]
-    near = difflib.get_close_matches(word, _BY_WORD, n=1, cutoff=0.6)
+    if word in _COMMANDS_BY_WORD:
+        return _COMMANDS_BY_WORD[word], words[1:]
+    near = difflib.get_close_matches(word, _COMMANDS_BY_WORD, n=1, cutoff=0.6)
     if near and len(words) > 1:
         raise BadInput(
             say(

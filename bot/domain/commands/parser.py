@@ -14,24 +14,24 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import ValidationError
 
 from bot.domain.commands import monitoring
-from bot.domain.commands.arguments import is_version
-from bot.domain.commands.base import Command, MissingArguments, amiss
-from bot.domain.commands.catalog import ALIASES, VERBS
+from bot.domain.commands.arguments import is_version_ref
+from bot.domain.commands.base import Command, MissingArguments, validation_message
+from bot.domain.commands.catalog import COMMAND_ALIASES, COMMANDS
 from bot.domain.commands.queries import Help
 from bot.domain.commands.requests import Promote
 from bot.domain.core.errors import BadInput
-from bot.domain.core.sentence import Code, Name, clean, say
+from bot.domain.core.sentence import Code, Name, sanitize_text, say
 
-SomeCommand = TypeVar("SomeCommand", bound=Command)
+CommandT = TypeVar("SomeCommand", bound=Command)
 
 
-def parse(text: str) -> Command | None:
+def parse_command(text: str) -> Command | None:
     """Return the command that somebody typed, or None for nothing at all.
 
     Smart quotes and dashes are understood. Raises BadInput with the nearest verb or the usage, and
     MissingArguments with what was understood so far.
     """
-    words = split(text)
+    words = split_words(text)
     return parse_words(words) if words else None
 
 
@@ -40,50 +40,50 @@ def parse_words(words: Sequence[str]) -> Command:
     if words[0].lower().lstrip("/") == monitoring.GROUP:
         if set(words[1:]) in ({"--help"}, {"-h"}):
             return Help(about=monitoring.GROUP)
-        return parse_behind(*monitoring.find(words[1:]))
-    return parse_behind(find_verb(words[0]), words[1:])
+        return parse_arguments(*monitoring.find_command(words[1:]))
+    return parse_arguments(find_command(words[0]), words[1:])
 
 
-def parse_behind(verb: type[Command], words: Sequence[str]) -> Command:
+def parse_arguments(command_class: type[Command], words: Sequence[str]) -> Command:
     """Return the command that a verb and the words behind it mean. Raises like `parse`, but for the verb."""
     if {"--help", "-h"} & set(words):
-        return Help(about=verb.verb)
-    given = _given(verb, words)
-    missing = [arg.shown for name, field, arg in verb.args() if field.is_required() and name not in given]
+        return Help(about=command_class.verb)
+    given = _match_arguments(command_class, words)
+    missing = [arg.placeholder for name, field, arg in command_class.arguments() if field.is_required() and name not in given]
     if missing:
-        raise MissingArguments(verb, given, missing)
-    return build(verb, given)
+        raise MissingArguments(command_class, given, missing)
+    return build_command(command_class, given)
 
 
-def build(verb: type[SomeCommand], given: dict[str, Any]) -> SomeCommand:
+def build_command(command_class: type[CommandT], values: dict[str, Any]) -> CommandT:
     """Return the command from its fields. Raises BadInput for a value that it cannot hold."""
     try:
-        return verb(**given)
+        return command_class(**values)
     except ValidationError as error:
         fault = error.errors()[0]
-        field = str(fault["loc"][0]).replace("_", "-") if fault["loc"] else verb.verb
-        raise BadInput(say("{field}: {what}.", field=Code(f"--{field}"), what=amiss(fault))) from error
+        field = str(fault["loc"][0]).replace("_", "-") if fault["loc"] else command_class.verb
+        raise BadInput(say("{field}: {what}.", field=Code(f"--{field}"), what=validation_message(fault))) from error
 
 
-def load(data: Mapping[str, Any]) -> Command:
+def load_command(data: Mapping[str, Any]) -> Command:
     """Return the command that `dump` wrote. Raises BadInput for what no command ever wrote."""
     given = {name: value for name, value in data.items() if name != "verb" and value is not None}
-    return build(find_verb(str(data.get("verb", Promote.verb))), given)
+    return build_command(find_command(str(data.get("verb", Promote.verb))), given)
 
 
-def find_verb(word: str) -> type[Command]:
+def find_command(word: str) -> type[Command]:
     """Return the verb. Raises BadInput with the nearest one."""
     wanted = word.lower().lstrip("/")
-    wanted = ALIASES.get(wanted, wanted)
-    if wanted in VERBS:
-        return VERBS[wanted]
-    near = difflib.get_close_matches(wanted, [*VERBS, monitoring.GROUP], n=1, cutoff=0.6)
+    wanted = COMMAND_ALIASES.get(wanted, wanted)
+    if wanted in COMMANDS:
+        return COMMANDS[wanted]
+    near = difflib.get_close_matches(wanted, [*COMMANDS, monitoring.GROUP], n=1, cutoff=0.6)
     if near:
         raise BadInput(say("I know no {word}. Did you mean {near}?", word=Name(word[:60]), near=Code(near[0])))
     raise BadInput(say("I know no {word}. Try {help}.", word=Name(word[:60]), help=Code("help")))
 
 
-def split(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """Return the words of what was typed, on a phone or a keyboard. Raises BadInput for an open quote."""
     plain = re.sub(r"[“”„‟«»]", '"', text)
     plain = re.sub(r"(?<=\w)['’](?=\w)", _APOSTROPHE, plain)
@@ -95,7 +95,7 @@ def split(text: str) -> list[str]:
     lexer = shlex.shlex(plain, posix=True)
     lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""
     try:
-        return [clean(word.replace(_APOSTROPHE, "'")) for word in lexer]
+        return [sanitize_text(word.replace(_APOSTROPHE, "'")) for word in lexer]
     except ValueError:
         raise BadInput("A quote is opened and never closed.") from None
 
@@ -103,67 +103,67 @@ def split(text: str) -> list[str]:
 _APOSTROPHE = "\ue000"  # an apostrophe inside a word opens no quote; `clean` takes a typed one out
 
 
-class _Parser(argparse.ArgumentParser):
+class _RaisingParser(argparse.ArgumentParser):
     """argparse that raises, prints nothing and never exits."""
 
     def error(self, message: str) -> NoReturn:
-        raise BadInput(_kind(message, self.usage or ""))
+        raise BadInput(_argparse_message(message, self.usage or ""))
 
 
 @cache
-def _parser(verb: type[Command]) -> _Parser:
-    parser = _Parser(prog=verb.verb, usage=verb.usage(), add_help=False, allow_abbrev=False)
-    for name, field, arg in verb.args():
+def _flag_parser(command_class: type[Command]) -> _RaisingParser:
+    parser = _RaisingParser(prog=command_class.verb, usage=command_class.usage(), add_help=False, allow_abbrev=False)
+    for name, field, arg in command_class.arguments():
         if field.annotation is bool:
             parser.add_argument(*arg.flags, dest=name, action="store_true", default=None)
-        elif arg.flags and arg.many:
-            parser.add_argument(*arg.flags, dest=name, metavar=arg.shown, action="append")
+        elif arg.flags and arg.takes_many:
+            parser.add_argument(*arg.flags, dest=name, metavar=arg.placeholder, action="append")
         elif arg.flags:
-            parser.add_argument(*arg.flags, dest=name, metavar=arg.shown)
+            parser.add_argument(*arg.flags, dest=name, metavar=arg.placeholder)
     return parser
 
 
-def _given(verb: type[Command], words: Sequence[str]) -> dict[str, Any]:
+def _match_arguments(command_class: type[Command], words: Sequence[str]) -> dict[str, Any]:
     """Return the fields that were typed, by place or by flag. Raises BadInput when one was typed both ways.
 
     A positional argument whose field was given as a flag is skipped, so `promote churn --version 7 production` works.
     """
     # The parser knows the flags only: argparse gives up a positional argument that stands behind a flag.
-    words = _whole(_spoken(verb, words))
+    words = _join_effect_words(_without_spoken_to(command_class, words))
     end = words.index("--") if "--" in words else len(words)
-    spaces, placed = _parser(verb).parse_known_args(list(words[:end]))
+    spaces, placed = _flag_parser(command_class).parse_known_args(list(words[:end]))
     flags = [word for word in placed if word.startswith("-")]
     if flags:
-        raise BadInput(_unknown_flag(verb, flags[0]))
+        raise BadInput(_unknown_flag_message(command_class, flags[0]))
     placed += words[end + 1 :]
     typed = vars(spaces)
-    fields = {name: value for name, _, _ in verb.args() if (value := typed.get(name)) is not None}
-    placed = _place(verb, fields, placed)
+    fields = {name: value for name, _, _ in command_class.arguments() if (value := typed.get(name)) is not None}
+    placed = _fill_positionals(command_class, fields, placed)
     if placed:
-        raise BadInput(_superfluous(verb, placed[0]))
+        raise BadInput(_superfluous_word_message(command_class, placed[0]))
     return fields
 
 
-def _spoken(verb: type[Command], words: Sequence[str]) -> list[str]:
+def _without_spoken_to(command_class: type[Command], words: Sequence[str]) -> list[str]:
     """Return the words as a command takes them where somebody wrote `to` before a stage or a version.
 
     The first word is the model, whatever it is called, and words of a text stay as they are: what follows `--reason`
     may be one without quotes, and chooses no version.
     """
-    args = list(verb.args())
-    if not any(name == "version" for name, _, _ in args) or any(arg.many and arg.positional for _, _, arg in args):
+    args = list(command_class.arguments())
+    if not any(name == "version" for name, _, _ in args) or any(arg.takes_many and arg.positional for _, _, arg in args):
         return list(words)
     has_target = any(name == "to" for name, _, _ in args)
     why = next((at for at, word in enumerate(words) if word.partition("=")[0] == "--reason"), len(words))
     spoken, instead = list(words[:1]), ["--to"] if has_target else []
     for at, (before, word) in enumerate(pairwise(words), start=1):
         following = words[at + 1] if at + 1 < len(words) else ""
-        is_spoken = at < why and word.lower() == "to" and is_version(following) and not before.startswith("-")
+        is_spoken = at < why and word.lower() == "to" and is_version_ref(following) and not before.startswith("-")
         spoken += instead if is_spoken else [word]
     return spoken
 
 
-def _whole(words: Sequence[str]) -> list[str]:
+def _join_effect_words(words: Sequence[str]) -> list[str]:
     """Return the words with an effect of several words as one: `--min-effect 10% of error`, `--min-effect 0.01 abs`."""
     whole: list[str] = []
     for word in words:
@@ -176,41 +176,41 @@ def _whole(words: Sequence[str]) -> list[str]:
     return whole
 
 
-def _place(verb: type[Command], fields: dict[str, Any], words: list[str]) -> list[str]:
+def _fill_positionals(command_class: type[Command], values: dict[str, Any], words: list[str]) -> list[str]:
     """Give the words to the positional fields that no flag has filled; return the words that are left.
 
     An optional field takes none that a required one behind it needs, and none that is not of its kind.
     """
-    open_ones = [(name, field, arg) for name, field, arg in verb.args() if arg.positional and name not in fields]
+    open_ones = [(name, field, arg) for name, field, arg in command_class.arguments() if arg.positional and name not in values]
     needed = sum(field.is_required() for _, field, _ in open_ones)
     for name, field, arg in open_ones:
         needed -= field.is_required()
-        if not words or (not field.is_required() and needed and (len(words) <= needed or not arg.takes(words[0]))):
+        if not words or (not field.is_required() and needed and (len(words) <= needed or not arg.accepts(words[0]))):
             continue
-        fields[name], words = (words, []) if arg.many else (words[0], words[1:])
+        values[name], words = (words, []) if arg.takes_many else (words[0], words[1:])
     return words
 
 
-def _unknown_flag(verb: type[Command], flag: str) -> Any:
-    known = [one for _, _, arg in verb.args() for one in arg.flags]
+def _unknown_flag_message(command_class: type[Command], flag: str) -> Any:
+    known = [one for _, _, arg in command_class.arguments() for one in arg.flags]
     near = difflib.get_close_matches(flag.split("=", maxsplit=1)[0], known, n=1)
     if near:
         return say(
-            "{verb} knows no {flag}. Did you mean {near}?", verb=Code(verb.verb), flag=Name(flag), near=Code(near[0])
+            "{verb} knows no {flag}. Did you mean {near}?", verb=Code(command_class.verb), flag=Name(flag), near=Code(near[0])
         )
     return say(
-        "{verb} knows no {flag}. Write it so: {usage}", verb=Code(verb.verb), flag=Name(flag), usage=Code(verb.usage())
+        "{verb} knows no {flag}. Write it so: {usage}", verb=Code(command_class.verb), flag=Name(flag), usage=Code(command_class.usage())
     )
 
 
-def _superfluous(verb: type[Command], word: str) -> Any:
-    hint = " A reason goes behind --reason, in quotes." if "reason" in verb.model_fields else ""
+def _superfluous_word_message(command_class: type[Command], word: str) -> Any:
+    hint = " A reason goes behind --reason, in quotes." if "reason" in command_class.model_fields else ""
     return say(
-        "{word} is one word too many." + hint + " Write it so: {usage}", word=Name(word[:80]), usage=Code(verb.usage())
+        "{word} is one word too many." + hint + " Write it so: {usage}", word=Name(word[:80]), usage=Code(command_class.usage())
     )
 
 
-def _kind(message: str, usage: str) -> Any:
+def _argparse_message(message: str, usage: str) -> Any:
     wants_value = re.match(r"argument (\S+?)(?:/\S+)?: expected one argument", message)
     if wants_value:
         return say("{flag} needs a value behind it. Write it so: {usage}", flag=Code(wants_value[1]), usage=Code(usage))

@@ -8,19 +8,19 @@ from typing import Annotated, get_args
 from pydantic import BeforeValidator, Field
 
 from bot.domain.commands.arguments import (
-    EVENTS_MOST,
-    OptionalVersion,
-    Results,
-    Target,
-    Version,
-    each_of,
-    results,
-    to_metric_names,
+    MAX_EVENT_NUMBER,
+    OptionalVersionArgument,
+    ResultsArgument,
+    TargetArgument,
+    VersionArgument,
+    parse_each,
+    results_by_metric,
+    parse_metric_names,
 )
-from bot.domain.commands.base import Arg, Command, Model, OptionalModel
+from bot.domain.commands.base import Argument, Command, ModelName, OptionalModelName
 from bot.domain.commands.help_index import SUMMARIES
-from bot.domain.core.relative_time import Day, begin, day_or_moment, past
-from bot.domain.registry.model import Stage, VersionRef, parse_version
+from bot.domain.core.relative_time import RelativeDay, resolve_start, parse_day_or_moment, parse_past
+from bot.domain.registry.model import Stage, VersionRef, parse_version_ref
 
 
 class Help(Command):
@@ -32,30 +32,30 @@ class Help(Command):
     about: Annotated[
         str,
         BeforeValidator(lambda words: words if isinstance(words, str) else " ".join(words).lower()),
-        Arg("VERB", "the verb to explain; some have two words", many=True),
+        Argument("VERB", "the verb to explain; some have two words", many=True),
     ] = ""
 
 
-class List(Command):
+class ListModels(Command):
     """List the registered models."""
 
     verb = "list"
     summary = SUMMARIES[verb]
     example = "list churn"
-    text: Annotated[str, Arg("TEXT", "only models whose name holds this", flags=("--text",))] = ""
-    page: Annotated[int, Field(ge=1, le=100_000), Arg("N", "which page", positional=False, flags=("--page",))] = 1
+    text: Annotated[str, Argument("TEXT", "only models whose name holds this", flags=("--text",))] = ""
+    page: Annotated[int, Field(ge=1, le=100_000), Argument("N", "which page", positional=False, flags=("--page",))] = 1
 
 
-class Show(Command):
+class ShowModel(Command):
     """Show a model, or one version of it."""
 
     verb = "show"
     summary = SUMMARIES[verb]
     example = "show churn 4"
-    model: Model
-    version: OptionalVersion = None
+    model: ModelName
+    version: OptionalVersionArgument = None
     page: Annotated[
-        int, Field(ge=1, le=100_000), Arg("N", "which page of the versions", positional=False, flags=("--page",))
+        int, Field(ge=1, le=100_000), Argument("N", "which page of the versions", positional=False, flags=("--page",))
     ] = 1
 
 
@@ -65,33 +65,33 @@ class Compare(Command):
     verb = "compare"
     summary = SUMMARIES[verb]
     example = "compare churn 4 5 --metrics f1,latency_ms"
-    model: Model
+    model: ModelName
     versions: Annotated[
         tuple[VersionRef, ...],
-        BeforeValidator(each_of(lambda word: word if isinstance(word, VersionRef) else parse_version(str(word)))),
-        Arg("VERSION", "which; without any, all", flags=("--version",), many=True),
+        BeforeValidator(parse_each(lambda word: word if isinstance(word, VersionRef) else parse_version_ref(str(word)))),
+        Argument("VERSION", "which; without any, all", flags=("--version",), many=True),
     ] = ()
     metrics: Annotated[
         tuple[str, ...],
-        BeforeValidator(to_metric_names),
-        Arg("A,B", "only these metrics", positional=False, flags=("--metrics",)),
+        BeforeValidator(parse_metric_names),
+        Argument("A,B", "only these metrics", positional=False, flags=("--metrics",)),
     ] = ()
     last: Annotated[
-        int | None, Field(ge=1, le=100_000), Arg("N", "only the newest N", positional=False, flags=("--last",))
+        int | None, Field(ge=1, le=100_000), Argument("N", "only the newest N", positional=False, flags=("--last",))
     ] = None
 
 
-class Best(Command):
+class FindBest(Command):
     """Find the version with the best value of a metric."""
 
     verb = "best"
     summary = SUMMARIES[verb]
     example = "best churn f1"
-    model: Model
+    model: ModelName
     metric: Annotated[
-        str, BeforeValidator(lambda text: str(text).strip()), Arg("METRIC", "such as f1", flags=("--metric",))
+        str, BeforeValidator(lambda text: str(text).strip()), Argument("METRIC", "such as f1", flags=("--metric",))
     ]
-    lowest: Annotated[bool, Arg("", "the lowest value wins", positional=False, flags=("--lowest",))] = False
+    lowest: Annotated[bool, Argument("", "the lowest value wins", positional=False, flags=("--lowest",))] = False
 
 
 class Validate(Command):
@@ -100,27 +100,27 @@ class Validate(Command):
     verb = "validate"
     summary = SUMMARIES[verb]
     example = "validate churn 4"
-    model: Model
-    version: Version
+    model: ModelName
+    version: VersionArgument
     to: Annotated[
         Stage,
-        get_args(Target)[1],
-        Arg("STAGE", "whose gates: staging or production", flags=("--to",)),
+        get_args(TargetArgument)[1],
+        Argument("STAGE", "whose gates: staging or production", flags=("--to",)),
     ] = Stage.PRODUCTION
-    validation: Results = ()
+    validation: ResultsArgument = ()
 
     def results(self) -> dict[str, float]:
         """Return the results that were handed over, by metric."""
-        return results(self.validation)
+        return results_by_metric(self.validation)
 
 
-class Requests(Command):
+class ListRequests(Command):
     """List the requests that wait."""
 
     verb = "requests"
     summary = SUMMARIES[verb]
     example = "requests churn"
-    model: OptionalModel = None
+    model: OptionalModelName = None
 
 
 class ShowPolicy(Command):
@@ -129,7 +129,7 @@ class ShowPolicy(Command):
     verb = "policy"
     summary = SUMMARIES[verb]
     example = "policy churn"
-    model: Model
+    model: ModelName
 
 
 class ShowAudit(Command):
@@ -138,31 +138,31 @@ class ShowAudit(Command):
     verb = "audit"
     summary = SUMMARIES[verb]
     example = "audit churn --since 30d"
-    model: Model
+    model: ModelName
     since: Annotated[
-        timedelta | datetime | Day,
-        BeforeValidator(past),
-        Arg("TIME", "how far back (30d), or from when (yesterday, 2026-11-01; in UTC)", False, ("--since",)),
+        timedelta | datetime | RelativeDay,
+        BeforeValidator(parse_past),
+        Argument("TIME", "how far back (30d), or from when (yesterday, 2026-11-01; in UTC)", False, ("--since",)),
     ] = timedelta(days=30)
     before: Annotated[
         int | None,
-        Field(ge=1, le=EVENTS_MOST),
-        Arg("N", "only events before this number", positional=False, flags=("--before",)),
+        Field(ge=1, le=MAX_EVENT_NUMBER),
+        Argument("N", "only events before this number", positional=False, flags=("--before",)),
     ] = None
 
 
-class History(Command):
+class ShowHistory(Command):
     """Tell what was in Production, when, and why."""
 
     verb = "history"
     summary = SUMMARIES[verb]
     example = "history churn --at 2026-03-03"
-    model: Model
-    last: Annotated[int, Field(ge=1, le=50), Arg("N", "how many", positional=False, flags=("--last",))] = 10
+    model: ModelName
+    last: Annotated[int, Field(ge=1, le=50), Argument("N", "how many", positional=False, flags=("--last",))] = 10
     at: Annotated[
-        timedelta | datetime | date | Day | None,
-        BeforeValidator(day_or_moment),
-        Arg(
+        timedelta | datetime | date | RelativeDay | None,
+        BeforeValidator(parse_day_or_moment),
+        Argument(
             "TIME",
             "who served on a day (2026-03-03, yesterday) or at a moment (2026-03-03T14:00), in UTC; or 2h ago",
             False,
@@ -170,8 +170,8 @@ class History(Command):
         ),
     ] = None
 
-    def at_a_moment(self, now: datetime) -> History:
+    def with_absolute_time(self, now: datetime) -> ShowHistory:
         """Return the command so that it means the same later: the moment or the day, not how long ago it was."""
-        if isinstance(self.at, Day):
-            return self.model_copy(update={"at": self.at.at(now)})
-        return self.model_copy(update={"at": begin(self.at, now)}) if isinstance(self.at, timedelta) else self
+        if isinstance(self.at, RelativeDay):
+            return self.model_copy(update={"at": self.at.date_at(now)})
+        return self.model_copy(update={"at": resolve_start(self.at, now)}) if isinstance(self.at, timedelta) else self

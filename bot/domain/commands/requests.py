@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from bot.domain.commands.arguments import (
-    RequestId,
-    Results,
-    Target,
-    Version,
-    results,
+    RequestIdArgument,
+    ResultsArgument,
+    TargetArgument,
+    VersionArgument,
+    results_by_metric,
 )
-from bot.domain.commands.base import Arg, Command, Model, Reason
+from bot.domain.commands.base import Argument, Command, ModelName, Reason
 from bot.domain.commands.help_index import SUMMARIES
 
 
@@ -21,27 +21,27 @@ class Promote(Command):
     verb = "promote"
     summary = SUMMARIES[verb]
     example = 'promote churn 4 production --reason "better f1"'
-    model: Model
-    version: Version
-    to: Target
+    model: ModelName
+    version: VersionArgument
+    to: TargetArgument
     reason: Reason = ""
     keep_existing: Annotated[
-        bool, Arg("", "let the present holder stay in the stage", positional=False, flags=("--keep-existing",))
+        bool, Argument("", "let the present holder stay in the stage", positional=False, flags=("--keep-existing",))
     ] = False
     break_glass: Annotated[
         bool,
-        Arg(
+        Argument(
             "",
             "admins: move it now, past approvals, gates and freezes; the channel is alarmed",
             positional=False,
             flags=("--break-glass",),
         ),
     ] = False
-    validation: Results = ()
+    validation: ResultsArgument = ()
 
     def results(self) -> dict[str, float]:
         """Return the results that the asker handed over, by metric."""
-        return results(self.validation)
+        return results_by_metric(self.validation)
 
 
 class Approve(Command):
@@ -50,7 +50,7 @@ class Approve(Command):
     verb = "approve"
     summary = SUMMARIES[verb]
     example = "approve r4k7q"
-    request: RequestId
+    request: RequestIdArgument
 
 
 class Reject(Command):
@@ -59,7 +59,7 @@ class Reject(Command):
     verb = "reject"
     summary = SUMMARIES[verb]
     example = 'reject r4k7q --reason "latency too high"'
-    request: RequestId
+    request: RequestIdArgument
     reason: Reason
 
 
@@ -69,7 +69,7 @@ class Withdraw(Command):
     verb = "withdraw"
     summary = SUMMARIES[verb]
     example = "withdraw r4k7q"
-    request: RequestId
+    request: RequestIdArgument
 
 
 class Override(Command):
@@ -78,7 +78,7 @@ class Override(Command):
     verb = "override"
     summary = SUMMARIES[verb]
     example = 'override r4k7q --reason "the metric is measured anew tomorrow"'
-    request: RequestId
+    request: RequestIdArgument
     reason: Reason
 
 
@@ -88,7 +88,7 @@ class Cancel(Command):
     verb = "cancel"
     summary = SUMMARIES[verb]
     example = "cancel r4k7q"
-    request: RequestId
+    request: RequestIdArgument
     reason: Reason = ""
 
 
@@ -98,5 +98,5 @@ class Review(Command):
     verb = "review"
     summary = SUMMARIES[verb]
     example = 'review r4k7q --reason "v3 was down; the gates passed afterwards"'
-    request: RequestId
+    request: RequestIdArgument
     reason: Reason

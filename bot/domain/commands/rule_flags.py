@@ -11,44 +11,44 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from bot.domain.commands.base import Arg, amiss
-from bot.domain.core.durations import write_duration
+from bot.domain.commands.base import Argument, validation_message
+from bot.domain.core.durations import serialize_duration
 from bot.domain.core.errors import BadInput, WrongField
 from bot.domain.core.sentence import Code, say
-from bot.domain.policy.effect_size import Effect
-from bot.domain.policy.monitor_config import MonitorRule
-from bot.domain.policy.monitor_validation import unfit
+from bot.domain.policy.effect_size import MinimumEffect
+from bot.domain.policy.monitor_config import MonitorConfig
+from bot.domain.policy.monitor_validation import find_config_problem
 
-NONE = "none"  # what is typed to take a setting away again
+UNSET_WORD = "none"  # what is typed to take a setting away again
 
 
-def flag(field: str) -> str:
+def flag_of(field: str) -> str:
     """Return how a field of the rule is typed."""
     return f"--{field.replace('_', '-')}"
 
 
-def _kind(annotation: Any) -> Any:
+def _value_type(annotation: Any) -> Any:
     """Return the type that a field holds, or the Literal of its choices."""
     origin = get_origin(annotation)
     if origin is Annotated:
-        return _kind(get_args(annotation)[0])
+        return _value_type(get_args(annotation)[0])
     if origin in {Union, UnionType}:
-        return _kind(next(one for one in get_args(annotation) if one is not type(None)))
+        return _value_type(next(one for one in get_args(annotation) if one is not type(None)))
     return annotation
 
 
-def _shown(field: str, info: FieldInfo) -> str:
-    kind = _kind(info.annotation)
+def _placeholder(field: str, info: FieldInfo) -> str:
+    kind = _value_type(info.annotation)
     if get_origin(kind) is Literal:
         return "|".join(get_args(kind))
-    return {float: "X", int: "N", timedelta: "TIME", Effect: "EFFECT"}.get(kind, field.upper())
+    return {float: "X", int: "N", timedelta: "TIME", MinimumEffect: "EFFECT"}.get(kind, field.upper())
 
 
-def _written(default: object) -> object:
+def _default_text(default: object) -> object:
     """Return a default as it is typed; nothing where there is none."""
     if isinstance(default, timedelta):
         return _short_duration(default)
-    if isinstance(default, Effect):
+    if isinstance(default, MinimumEffect):
         return str(default)
     return default if isinstance(default, str | int | float) and default != "" else None
 
@@ -58,52 +58,52 @@ def _short_duration(span: timedelta) -> str:
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds and seconds % size == 0:
             return f"{seconds // size}{unit}"
-    return write_duration(span)
+    return serialize_duration(span)
 
 
-def _flags(*, with_defaults: bool) -> tuple[tuple[str, FieldInfo, Arg], ...]:
+def rule_flags(*, with_defaults: bool) -> tuple[tuple[str, FieldInfo, Argument], ...]:
     found = []
-    for field, info in MonitorRule.model_fields.items():
+    for field, info in MonitorConfig.model_fields.items():
         if field != "name":
-            arg = Arg(_shown(field, info), info.description or field.replace("_", " "), False, (flag(field),))
+            arg = Argument(_placeholder(field, info), info.description or field.replace("_", " "), False, (flag_of(field),))
             found.append(
-                (field, FieldInfo(annotation=str, default=_written(info.default) if with_defaults else None), arg)
+                (field, FieldInfo(annotation=str, default=_default_text(info.default) if with_defaults else None), arg)
             )
     return tuple(found)
 
 
-def rule_of(settings: Mapping[str, Any]) -> MonitorRule:
+def build_rule(settings: Mapping[str, Any]) -> MonitorConfig:
     """Return the rule of these settings. Raises BadInput with one sentence that names the flag.
 
     That is WrongField where one field is wrong, also where the rule could never judge.
     """
     try:
-        rule = MonitorRule(**{field: _understood(field, value) for field, value in settings.items()})
+        rule = MonitorConfig(**{field: _normalize_choice(field, value) for field, value in settings.items()})
     except ValidationError as error:
-        raise _fault(error.errors()[0]) from error
-    if found := unfit(rule):
-        raise WrongField(found.field, say("{flag}: {why}", flag=Code(flag(found.field)), why=found.why))
+        raise _to_input_error(error.errors()[0]) from error
+    if found := find_config_problem(rule):
+        raise WrongField(found.field, say("{flag}: {why}", flag=Code(flag_of(found.field)), why=found.reason))
     return rule
 
 
-def _understood(field: str, value: Any) -> Any:
+def _normalize_choice(field: str, value: Any) -> Any:
     """Return a choice as the rule spells it: `dry-run` and `Notify` are understood."""
-    if isinstance(value, str) and get_origin(_kind(MonitorRule.model_fields[field].annotation)) is Literal:
+    if isinstance(value, str) and get_origin(_value_type(MonitorConfig.model_fields[field].annotation)) is Literal:
         return value.strip().lower().replace("-", "_")
     return value.strip() if isinstance(value, str) else value
 
 
-def _fault(fault: Any) -> BadInput:
-    words = re.sub(r"^Value error, ", "", amiss(fault))
+def _to_input_error(fault: Any) -> BadInput:
+    words = re.sub(r"^Value error, ", "", validation_message(fault))
     words = re.sub(r"datetime\.timedelta\(0\)", "nothing", words)
     words = re.sub(
-        r"\b[a-z]+(?:_[a-z]+)+\b", lambda it: flag(it[0]) if it[0] in MonitorRule.model_fields else it[0], words
+        r"\b[a-z]+(?:_[a-z]+)+\b", lambda it: flag_of(it[0]) if it[0] in MonitorConfig.model_fields else it[0], words
     )
     if not fault["loc"]:
         return BadInput(say("{what}.", what=words[:1].upper() + words[1:] if not words.startswith("--") else words))
     field = str(fault["loc"][0])
-    return WrongField(field, say("{flag}: {what}.", flag=Code(flag(field)), what=words))
+    return WrongField(field, say("{flag}: {what}.", flag=Code(flag_of(field)), what=words))
 
 
-def _is_none(value: object) -> bool:
-    return isinstance(value, str) and value.strip().lower() == NONE
+def is_unset(value: object) -> bool:
+    return isinstance(value, str) and value.strip().lower() == UNSET_WORD

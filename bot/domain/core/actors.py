@@ -71,7 +71,7 @@ def actor_of(caller: Caller) -> Actor:
     return caller
 
 
-def as_person(actor: Actor) -> Actor:
+def resolve_operator(actor: Actor) -> Actor:
     """Return an operator as the person who they are in Slack, where that is known; anyone else as they are."""
     return Person("", actor.user) if isinstance(actor, Operator) and actor.user else actor
 
@@ -99,10 +99,10 @@ def parse_actor(text: str) -> Actor:
     return kinds[kind](rest)
 
 
-def shown(actor: Actor) -> Mention | Code:
+def format_actor(actor: Actor) -> Mention | Code:
     """Return the actor as a value for a sentence."""
-    known = as_person(actor)
+    known = resolve_operator(actor)
     return Mention(known.user) if isinstance(known, Person) else Code(known.name)
 
 
-WATCH = Automation("automated-monitor")  # who acts where a monitor acts
+MONITOR_AUTOMATION = Automation("automated-monitor")  # who acts where a monitor acts

@@ -9,10 +9,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bot.domain.core.errors import BadInput
-from bot.domain.core.sentence import Code, Name, clean, say
+from bot.domain.core.sentence import Code, Name, sanitize_text, say
 
-WORD_MOST = 200  # characters of a repository, a run or a commit
-URL_MOST = 1000  # characters; a button of Slack's holds 3,000
+MAX_WORD_LENGTH = 200  # characters of a repository, a run or a commit
+MAX_URL_LENGTH = 1000  # characters; a button of Slack's holds 3,000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class CiRun:
         return any(asdict(self).values())
 
 
-def parse_ci(data: Mapping[str, Any]) -> CiRun:
+def parse_ci_run(data: Mapping[str, Any]) -> CiRun:
     """Return the run that a program says it is. Raises BadInput for an unknown key, a long word, or a strange link."""
     known = [field.name for field in fields(CiRun)]
     if strange := next((key for key in data if key not in known), None):
@@ -40,25 +40,25 @@ def parse_ci(data: Mapping[str, Any]) -> CiRun:
                 known=[Code(one) for one in known],
             )
         )
-    words = {name: clean(str(data.get(name) or "")).strip() for name in known}
+    words = {name: sanitize_text(str(data.get(name) or "")).strip() for name in known}
     for name, word in words.items():
-        if len(word) > (URL_MOST if name == "url" else WORD_MOST):
+        if len(word) > (MAX_URL_LENGTH if name == "url" else MAX_WORD_LENGTH):
             raise BadInput(say("ci.{name}: it is too long.", name=Code(name)))
-    _check_link(words["url"])
+    _check_url(words["url"])
     return CiRun(**words)
 
 
-def pack_ci(ci: CiRun) -> dict[str, str]:
+def pack_ci_run(ci_run: CiRun) -> dict[str, str]:
     """Return what is known of it as plain JSON values, for the ledger and the audit."""
-    return {name: word for name, word in asdict(ci).items() if word}
+    return {name: word for name, word in asdict(ci_run).items() if word}
 
 
-def ci_around(environ: Mapping[str, str]) -> CiRun:
+def detect_ci_run(environ: Mapping[str, str]) -> CiRun:
     """Return the run around us, by what GitHub Actions and GitLab CI say in the environment; an empty one outside."""
-    return _as_it_can_be_shown(_around(environ))
+    return _without_invalid_values(_read_environment(environ))
 
 
-def _around(environ: Mapping[str, str]) -> CiRun:
+def _read_environment(environ: Mapping[str, str]) -> CiRun:
     if environ.get("GITHUB_ACTIONS") == "true":
         repository, run = environ.get("GITHUB_REPOSITORY", ""), environ.get("GITHUB_RUN_ID", "")
         server = environ.get("GITHUB_SERVER_URL", "https://github.com")
@@ -76,13 +76,13 @@ def _around(environ: Mapping[str, str]) -> CiRun:
     return CiRun()
 
 
-def _as_it_can_be_shown(run: CiRun) -> CiRun:
+def _without_invalid_values(run: CiRun) -> CiRun:
     """Return a run without what `parse_ci` refuses: nobody is kept from asking by a strange environment."""
-    words = {name: clean(word).strip()[:WORD_MOST] for name, word in asdict(run).items() if name != "url"}
-    return CiRun(**words, url=run.url if len(run.url) <= URL_MOST and _is_page(run.url) else "")
+    words = {name: sanitize_text(word).strip()[:MAX_WORD_LENGTH] for name, word in asdict(run).items() if name != "url"}
+    return CiRun(**words, url=run.url if len(run.url) <= MAX_URL_LENGTH and _is_web_page_url(run.url) else "")
 
 
-def _is_page(url: str) -> bool:
+def _is_web_page_url(url: str) -> bool:
     """Tell whether a browser opens it as a page, and it cannot break out of Slack's markup."""
     try:
         parts = urlsplit(url)
@@ -92,6 +92,6 @@ def _is_page(url: str) -> bool:
     return is_page and bool(re.fullmatch(r"[!-~]+", url)) and not re.search(r"[<>|\"\\^`{}]", url)
 
 
-def _check_link(url: str) -> None:
-    if url and not _is_page(url):
+def _check_url(url: str) -> None:
+    if url and not _is_web_page_url(url):
         raise BadInput(say("ci.{name}: it is no address of a page (http or https).", name=Code("url")))

@@ -7,71 +7,71 @@ from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.cron import CronTrigger
 
-_OVERLAPPING = 400  # windows that may hold one moment together; whoever writes more gets an end that is too early
-_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_MAX_OVERLAPPING_WINDOWS = 400  # windows that may hold one moment together; whoever writes more gets an end that is too early
+_WEEKDAY_NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 
-def check_cron(cron: str, zone: str) -> None:
+def check_cron(cron: str, time_zone: str) -> None:
     """Return if the expression and the IANA zone can be reckoned with. Raises ValueError, saying what is wrong."""
-    _trigger(cron, zone)
+    _cron_trigger(cron, time_zone)
 
 
-def window_at(cron: str, lasts: timedelta, zone: str, now: datetime) -> tuple[datetime, datetime] | None:
+def cron_window_at(cron: str, duration: timedelta, time_zone: str, now: datetime) -> tuple[datetime, datetime] | None:
     """Return when the window that holds `now` began and when it ends, in UTC; None where none does.
 
     A window lasts as long on the clock of the universe: one over a change to summer time ends an hour later there.
     """
-    trigger, moment, latest = _trigger(cron, zone), timedelta(microseconds=1), None
-    start = trigger.get_next_fire_time(None, now - lasts + moment)
-    for _ in range(_OVERLAPPING):
+    trigger, moment, latest = _cron_trigger(cron, time_zone), timedelta(microseconds=1), None
+    start = trigger.get_next_fire_time(None, now - duration + moment)
+    for _ in range(_MAX_OVERLAPPING_WINDOWS):
         if start is None or start.astimezone(UTC) > now:
             break
         latest = start.astimezone(UTC)
         start = trigger.get_next_fire_time(start, start + moment)
-    return None if latest is None else (latest, latest + lasts)
+    return None if latest is None else (latest, latest + duration)
 
 
-def _trigger(cron: str, zone: str) -> CronTrigger:
+def _cron_trigger(cron: str, time_zone: str) -> CronTrigger:
     fields = cron.split()
     if len(fields) != 5:
         raise ValueError(f"{cron!r} is no cron expression of five fields: minute hour day month weekday")
-    place = _zone(zone)
+    place = _parse_time_zone(time_zone)
     try:
         minute, hour, day, month, weekday = fields
         return CronTrigger(
-            minute=minute, hour=hour, day=day, month=month, day_of_week=_weekday(weekday.lower()), timezone=place
+            minute=minute, hour=hour, day=day, month=month, day_of_week=_weekday_names(weekday.lower()), timezone=place
         )
     except ValueError as error:
         raise ValueError(f"{cron!r} cannot be read: {error}") from error
 
 
-def _zone(name: str) -> ZoneInfo:
+def _parse_time_zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         raise ValueError(f"{name!r} is no time zone; write one like Europe/Berlin") from None
 
 
-def _weekday(field: str) -> str:
+def _weekday_names(field: str) -> str:
     """Return cron's weekdays (0 and 7 are Sunday) by their names: APScheduler counts from Monday."""
     if field == "*":
         return field
-    return ",".join(dict.fromkeys(_DAYS[day % 7] for part in field.split(",") for day in _days(part)))
+    return ",".join(dict.fromkeys(_WEEKDAY_NAMES[day % 7] for part in field.split(",") for day in _parse_weekday_range(part)))
 
 
-def _days(part: str) -> range:
+def _parse_weekday_range(part: str) -> range:
     span, _, step = part.partition("/")
     first, _, last = ("0-6" if span == "*" else span).partition("-")
-    start = _day(first)
-    end = _day(last) if last else 6 if step else start
+    start = _parse_weekday(first)
+    end = _parse_weekday(last) if last else 6 if step else start
     if end < start:
         end += 7
     return range(start, end + 1, int(step or 1))
 
 
-def _day(word: str) -> int:
-    if word in _DAYS:
-        return _DAYS.index(word)
+def _parse_weekday(word: str) -> int:
+    if word in _WEEKDAY_NAMES:
+        return _WEEKDAY_NAMES.index(word)
     if not word.isascii() or not word.isdigit() or int(word) > 7:
         raise ValueError(f"{word!r} is no weekday")
     return int(word)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, PlainSerializer
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_UNIT_NAMES = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def parse_duration(text: object) -> timedelta:
@@ -19,14 +19,14 @@ def parse_duration(text: object) -> timedelta:
     if not parts or re.sub(r"\d+\s*[smhdw]\s*", "", str(text).strip().lower()):
         raise ValueError("is no duration; write one like 30m, 24h or 7d")
     try:
-        return sum((timedelta(**{_UNITS[unit]: int(amount)}) for amount, unit in parts), timedelta())
+        return sum((timedelta(**{_UNIT_NAMES[unit]: int(amount)}) for amount, unit in parts), timedelta())
     except OverflowError:
         raise ValueError("is too long a duration") from None
 
 
-def show_duration(span: timedelta) -> str:
+def format_duration(duration: timedelta) -> str:
     """Return the span in its two largest units: `7d`, `1h 30m`, `45s`."""
-    left = max(0, int(span.total_seconds()))
+    left = max(0, int(duration.total_seconds()))
     shown = []
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
         amount, left = divmod(left, size)
@@ -35,9 +35,9 @@ def show_duration(span: timedelta) -> str:
     return " ".join(shown[:2]) or "0s"
 
 
-def write_duration(span: timedelta) -> str:
+def serialize_duration(duration: timedelta) -> str:
     """Return the span exactly, as `parse_duration` reads it."""
-    return f"{int(span.total_seconds())}s"
+    return f"{int(duration.total_seconds())}s"
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(write_duration)]
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(serialize_duration)]

@@ -31,7 +31,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from bot.domain.core.sentence import Say, say
+from bot.domain.core.sentence import Sentence, say
 
 
 class RegistrarError(Exception):
@@ -39,7 +39,7 @@ class RegistrarError(Exception):
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, sentence: Say | str) -> None:
+    def __init__(self, sentence: Sentence | str) -> None:
         self.sentence = say("{it}", it=sentence) if isinstance(sentence, str) else sentence
         super().__init__(str(self.sentence))
 
@@ -53,7 +53,7 @@ class BadInput(RegistrarError):
 class WrongField(BadInput):
     """A value that a field can't have; `field` is its name, so that a form can show the sentence there."""
 
-    def __init__(self, field: str, sentence: Say | str) -> None:
+    def __init__(self, field: str, sentence: Sentence | str) -> None:
         self.field = field
         super().__init__(sentence)
 
@@ -85,7 +85,7 @@ class AlreadyOpen(Refused):
 class GateFailed(Refused):
     """A gate failed that nobody may let pass. `evidence` is what was seen, as plain JSON values."""
 
-    def __init__(self, sentence: Say | str, evidence: Mapping[str, Any]) -> None:
+    def __init__(self, sentence: Sentence | str, evidence: Mapping[str, Any]) -> None:
         self.evidence = evidence
         super().__init__(sentence)
 
@@ -107,8 +107,8 @@ class Misconfigured(RegistrarError):
 class WrongPolicy(Misconfigured):
     """The policy file is wrong. `faults` are sentences, each with its place in the file."""
 
-    def __init__(self, sentence: Say | str, faults: Sequence[str]) -> None:
-        self.faults = tuple(faults)
+    def __init__(self, sentence: Sentence | str, errors: Sequence[str]) -> None:
+        self.errors = tuple(errors)
         super().__init__(sentence)
 
 

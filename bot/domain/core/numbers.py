@@ -7,12 +7,12 @@ import math
 MISSING = "–"  # never an empty cell: Slack's tables refuse them
 
 
-def counted(number: int, one: str, several: str = "") -> str:
+def pluralize(count: int, singular: str, plural: str = "") -> str:
     """Return how many there are of something: `1 model`, `1,000 models`. `several` is for what takes more than an s."""
-    return f"{number:,} {one if number == 1 else several or one + 's'}"
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
-def number(value: float, digits: int = 4) -> str:
+def format_number(value: float, digits: int = 4) -> str:
     """Return a value in `digits` significant digits: `0.912`, `12,345`, `1.5e-7`; `–` where it is missing.
 
     Digits before the decimal point are never rounded away; from a million millions on, and below 0.0001, powers
@@ -26,21 +26,21 @@ def number(value: float, digits: int = 4) -> str:
     if size == 0:
         return "0"
     if not 1e-4 <= size < 1e12:
-        return _with_power(value, digits)
+        return _in_scientific_notation(value, digits)
     return f"{value:,.0f}" if size >= 10 ** (digits - 1) else f"{value:,.{digits}g}"
 
 
-def share(value: float, total: float | None) -> str:
+def format_proportion(value: float, total: float | None) -> str:
     """Return a proportion with its count, `0.93 (93 of 100)`; just the value if it has no `total`."""
-    return number(value) if total is None else f"{number(value)} ({number(value * total)} of {number(total)})"
+    return format_number(value) if total is None else f"{format_number(value)} ({format_number(value * total)} of {format_number(total)})"
 
 
-def delta(value: float, digits: int = 4) -> str:
+def format_difference(value: float, digits: int = 4) -> str:
     """Return a difference with its sign: `+0.021`, `-4`, `0`; `–` where it is missing."""
-    return f"+{number(value, digits)}" if value > 0 else number(value, digits)
+    return f"+{format_number(value, digits)}" if value > 0 else format_number(value, digits)
 
 
-def _with_power(value: float, digits: int) -> str:
+def _in_scientific_notation(value: float, digits: int) -> str:
     mantissa, power = f"{value:.{digits - 1}e}".split("e")
     shown = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
     return f"{shown}e{int(power)}"

@@ -11,18 +11,18 @@ from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, say
 
 
-class Day(Enum):
+class RelativeDay(Enum):
     """A day in UTC as people say it: which one it is depends on when."""
 
     TODAY = "today"
     YESTERDAY = "yesterday"
 
-    def at(self, now: datetime) -> date:
+    def date_at(self, now: datetime) -> date:
         """Return the day that is meant at `now`."""
-        return now.astimezone(UTC).date() - timedelta(days=self is Day.YESTERDAY)
+        return now.astimezone(UTC).date() - timedelta(days=self is RelativeDay.YESTERDAY)
 
 
-def moment(text: object) -> timedelta | datetime:
+def parse_moment(text: object) -> timedelta | datetime:
     """Return a span of time or a moment. A moment without a zone is in UTC."""
     if isinstance(text, timedelta | datetime):
         return text
@@ -48,20 +48,20 @@ def moment(text: object) -> timedelta | datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def past(text: object) -> timedelta | datetime | Day:
+def parse_past(text: object) -> timedelta | datetime | RelativeDay:
     """Return from when on: a moment, the beginning of `today` or `yesterday`, or a span of time before now."""
-    return _day(text) or moment(text)
+    return _parse_relative_day(text) or parse_moment(text)
 
 
-def day_or_moment(text: object) -> timedelta | datetime | date | Day | None:
+def parse_day_or_moment(text: object) -> timedelta | datetime | date | RelativeDay | None:
     """Return a whole day (`2026-03-03`, `yesterday`), a moment, or a span of time before now."""
     if text is None or isinstance(text, date):
         return text
-    if said := _day(text):
+    if said := _parse_relative_day(text):
         return said
     word = str(text).strip()
     if not re.fullmatch(r"\d{4}-\d{1,2}-\d{1,2}", word):
-        return moment(text)
+        return parse_moment(text)
     try:
         day = date(*map(int, word.split("-")))
     except ValueError:
@@ -71,15 +71,15 @@ def day_or_moment(text: object) -> timedelta | datetime | date | Day | None:
     return day
 
 
-def _day(text: object) -> Day | None:
-    word = text.value if isinstance(text, Day) else str(text).strip().lower()
-    return next((day for day in Day if day.value == word), None)
+def _parse_relative_day(text: object) -> RelativeDay | None:
+    word = text.value if isinstance(text, RelativeDay) else str(text).strip().lower()
+    return next((day for day in RelativeDay if day.value == word), None)
 
 
-def begin(since: timedelta | datetime | Day, now: datetime) -> datetime:
+def resolve_start(since: timedelta | datetime | RelativeDay, now: datetime) -> datetime:
     """Return the moment that is meant: itself, when a day began, or that long before now (at most the first date)."""
-    if isinstance(since, Day):
-        return datetime.combine(since.at(now), time(), UTC)
+    if isinstance(since, RelativeDay):
+        return datetime.combine(since.date_at(now), time(), UTC)
     try:
         return now - since if isinstance(since, timedelta) else since
     except OverflowError:

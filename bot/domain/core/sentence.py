@@ -40,79 +40,79 @@ class Mention:
 
 
 @dataclass(frozen=True, slots=True)
-class Say:
+class Sentence:
     """A sentence and the values in it. `str()` gives plain words; Slack renders it in bot/slack/core/mrkdwn.py."""
 
     template: str
     args: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
-    def render(self, show: Callable[[object], str]) -> str:
+    def render(self, format_value: Callable[[object], str]) -> str:
         """Return the sentence with every value shown by `show`."""
-        return self.template.format_map({name: _each(value, show) for name, value in self.args.items()})
+        return self.template.format_map({name: _format_argument(value, format_value) for name, value in self.args.items()})
 
     def __str__(self) -> str:
-        return self.render(plain)
+        return self.render(to_plain_text)
 
 
-def say(template: str, /, **args: object) -> Say:
+def say(template: str, /, **args: object) -> Sentence:
     """Return a sentence. `template` is ours and is never built from outside text; values go into `args`."""
-    return Say(template, MappingProxyType(args))
+    return Sentence(template, MappingProxyType(args))
 
 
-def joined(sentences: Iterable[Say], between: str) -> Say:
+def join_sentences(sentences: Iterable[Sentence], separator: str) -> Sentence:
     """Return the sentences as one; `between` is ours."""
     parts = list(sentences)
     return say(
-        between.join(f"{{part{at}}}" for at in range(len(parts))),
+        separator.join(f"{{part{at}}}" for at in range(len(parts))),
         **{f"part{at}": part for at, part in enumerate(parts)},
     )
 
 
-def either(values: Sequence[object], word: str) -> Say:
+def join_with_conjunction(values: Sequence[object], conjunction: str) -> Sentence:
     """Return a list as people say it: `a`, `a or b`, `a, b, or c`, with `word` (ours) before the last."""
     names = [f"{{one{at}}}" for at in range(len(values))]
     rest, last = names[:-1], names[-1:]
     comma = "," if len(rest) > 1 else ""
-    template = f"{', '.join(rest)}{comma} {word} {last[0]}" if rest else "".join(last)
+    template = f"{', '.join(rest)}{comma} {conjunction} {last[0]}" if rest else "".join(last)
     return say(template, **{f"one{at}": value for at, value in enumerate(values)})
 
 
-def plain(value: object) -> str:
+def to_plain_text(value: object) -> str:
     """Return one value as plain words."""
     if isinstance(value, Name):
-        return f"“{clean(value)}”"
+        return f"“{sanitize_text(value)}”"
     if isinstance(value, Mention):
         return f"@{value.user}"
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M} UTC"
-    if isinstance(value, Say):
+    if isinstance(value, Sentence):
         return str(value)
-    return clean(str(value))
+    return sanitize_text(str(value))
 
 
-def clean(text: str) -> str:
+def sanitize_text(text: str) -> str:
     """Return outside text without control, bidirectional and zero-width characters; line ends become spaces."""
     spaced = re.sub(r"[\r\n\t\u2028\u2029]+", " ", text)
-    return "".join(char for char in spaced if unicodedata.category(char) not in _UNSEEN or char == "\u200d")
+    return "".join(char for char in spaced if unicodedata.category(char) not in _INVISIBLE_CATEGORIES or char == "\u200d")
 
 
-def short(text: str, most: int) -> str:
+def truncate(text: str, max_length: int) -> str:
     """Return `text` in at most `most` characters, its cut end marked."""
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+    return text if len(text) <= max_length else text[: max_length - 1].rstrip() + "…"
 
 
 # Control, format (bidi, zero width), surrogate and private-use characters. The zero-width joiner stays: without it
 # a family emoji falls apart, and it can hide nothing.
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co"})
+_INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co"})
 
 
-def _each(value: object, show: Callable[[object], str]) -> str:
+def _format_argument(value: object, format_value: Callable[[object], str]) -> str:
     if isinstance(value, Iterable) and not isinstance(value, str):
-        return ", ".join(show(item) for item in value)
-    return show(value)
+        return ", ".join(format_value(item) for item in value)
+    return format_value(value)
 
 
-_KINDS: dict[str, Callable[[str], object]] = {
+_PARSERS_BY_KIND: dict[str, Callable[[str], object]] = {
     "name": Name,
     "code": Code,
     "channel": Channel,
@@ -123,22 +123,22 @@ _KINDS: dict[str, Callable[[str], object]] = {
 }
 
 
-def pack(sentence: Say) -> dict[str, object]:
+def pack_sentence(sentence: Sentence) -> dict[str, object]:
     """Return the sentence as plain JSON values, for a row of the outbox."""
-    return {"template": sentence.template, "args": {name: _pack(value) for name, value in sentence.args.items()}}
+    return {"template": sentence.template, "args": {name: _pack_argument(value) for name, value in sentence.args.items()}}
 
 
-def unpack(data: Mapping[str, object]) -> Say:
+def unpack_sentence(data: Mapping[str, object]) -> Sentence:
     """Return the sentence that `pack` wrote."""
     args = data["args"]
     if not isinstance(args, Mapping):
         raise TypeError("a packed sentence holds its values by name")
-    return say(str(data["template"]), **{str(name): _unpack(value) for name, value in args.items()})
+    return say(str(data["template"]), **{str(name): _unpack_argument(value) for name, value in args.items()})
 
 
-def _pack(value: object) -> object:
-    if isinstance(value, Say):
-        return {"say": pack(value)}
+def _pack_argument(value: object) -> object:
+    if isinstance(value, Sentence):
+        return {"say": pack_sentence(value)}
     if isinstance(value, Mention):
         return {"mention": value.user}
     if isinstance(value, datetime):
@@ -146,20 +146,20 @@ def _pack(value: object) -> object:
     if isinstance(value, int):
         return {"int": value}
     if isinstance(value, Iterable) and not isinstance(value, str):
-        return {"list": [_pack(item) for item in value]}
+        return {"list": [_pack_argument(item) for item in value]}
     kinds: dict[type, str] = {Name: "name", Code: "code", Channel: "channel"}
     return {kinds.get(type(value), "text"): str(value)}
 
 
-def _unpack(packed: object) -> object:
+def _unpack_argument(packed: object) -> object:
     if not isinstance(packed, Mapping):
         raise TypeError("a packed value says its kind")
     [(kind, value)] = packed.items()
     if kind == "say":
-        return unpack(value)
+        return unpack_sentence(value)
     if kind == "list":
-        return [_unpack(item) for item in value]
-    return _KINDS[kind](value)
+        return [_unpack_argument(item) for item in value]
+    return _PARSERS_BY_KIND[kind](value)
 
 
 def ended_with_period(text: str) -> str:

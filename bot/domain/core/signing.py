@@ -6,19 +6,19 @@ import hashlib
 import hmac
 from urllib.parse import quote
 
-TIMESTAMP, SIGNATURE, EVENT_ID = "X-Registrar-Timestamp", "X-Registrar-Signature", "X-Registrar-Event-Id"
-_IN_A_HEADER = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+TIMESTAMP_HEADER, SIGNATURE_HEADER, EVENT_ID_HEADER = "X-Registrar-Timestamp", "X-Registrar-Signature", "X-Registrar-Event-Id"
+_UNQUOTED_CHARACTERS = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
-def signature(secret: str, timestamp: str, body: bytes) -> str:
+def sign_body(secret: str, timestamp: str, body: bytes) -> str:
     """Return `v1=` and the hex HMAC-SHA256 of `timestamp.body`. Compare it with `hmac.compare_digest`."""
     signed = timestamp.encode() + b"." + body
     return f"v1={hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()}"
 
 
-def event_id(key: str) -> str:
+def encode_event_id(key: str) -> str:
     """Return an event's id as a header carries it: in printable ASCII, anything else and `%` percent-encoded as UTF-8.
 
     An event's key can hold the model's name, and that any character.
     """
-    return quote(key, safe=_IN_A_HEADER)
+    return quote(key, safe=_UNQUOTED_CHARACTERS)

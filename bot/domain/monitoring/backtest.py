@@ -6,23 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from bot.domain.core.durations import show_duration
-from bot.domain.core.numbers import counted
-from bot.domain.core.sentence import Code, Name, Say, say
-from bot.domain.monitoring.assessment import Judgement
-from bot.domain.monitoring.incident import Chart
+from bot.domain.core.durations import format_duration
+from bot.domain.core.numbers import pluralize
+from bot.domain.core.sentence import Code, Name, Sentence, say
+from bot.domain.monitoring.assessment import RuleResult
+from bot.domain.monitoring.incident import MonitorChart
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.readings import Firing, Point
-from bot.domain.monitoring.views import bounds_of
-from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.monitoring.views import chart_bounds
+from bot.domain.policy.monitor_config import MonitorConfig
 
-DATES_MOST = 5  # that are named; of more, the rest is counted
-ENOUGH = 0.9  # of the time must have been judged: a rule that looked at little would have missed much
+MAX_DATES = 5  # that are named; of more, the rest is counted
+MIN_JUDGED_SHARE = 0.9  # of the time must have been judged: a rule that looked at little would have missed much
 HOUR = timedelta(hours=1)
 
 
 @dataclass(slots=True)
-class Judged:
+class BacktestCoverage:
     """How much of the time from `since` to `until` a replayed rule has judged, and why not the rest.
 
     A block that was judged counts its window. Of another rule, each judged check counts the time since the check
@@ -31,47 +31,47 @@ class Judged:
 
     since: datetime
     until: datetime
-    time: timedelta = timedelta()
-    before: datetime | None = None  # the last check so far
-    _reasons: dict[str, tuple[timedelta, Say]] = field(default_factory=dict)  # for how long each, by its words
+    judged_time: timedelta = timedelta()
+    last_check_at: datetime | None = None  # the last check so far
+    _reasons: dict[str, tuple[timedelta, Sentence]] = field(default_factory=dict)  # for how long each, by its words
 
-    def add(self, rule: MonitorRule, at: datetime, judgement: Judgement | None, why: Say | None) -> None:
+    def add(self, rule: MonitorConfig, at: datetime, result: RuleResult | None, why: Sentence | None) -> None:
         """Count a check; `why` says why the rule wasn't asked, where it wasn't."""
-        last = max(self.before or self.since, self.since)
+        last = max(self.last_check_at or self.since, self.since)
         share = min(at - last, 2 * rule.every)
         if at - last > share:
-            self._miss(at - last - share, _UNMEASURED)
-        if judgement is None:
-            self._miss(share, why or _UNMEASURED)
+            self._add_unjudged(at - last - share, _NOT_MEASURED)
+        if result is None:
+            self._add_unjudged(share, why or _NOT_MEASURED)
             return
-        if judgement.judged_to is not None:
-            share = min(judgement.judged_to, self.until) - max(judgement.judged_to - rule.window, self.since)
-        if judgement.is_worse is not None:
-            self.time += max(share, timedelta())
-        elif judgement.why is not None:
-            self._miss(share, judgement.why)
+        if result.judged_to is not None:
+            share = min(result.judged_to, self.until) - max(result.judged_to - rule.window, self.since)
+        if result.is_worse is not None:
+            self.judged_time += max(share, timedelta())
+        elif result.why is not None:
+            self._add_unjudged(share, result.why)
 
     @property
-    def why(self) -> Say | None:
+    def why(self) -> Sentence | None:
         """Return why most of what wasn't judged wasn't; None where enough was."""
-        if self.time >= ENOUGH * (self.until - self.since):
+        if self.judged_time >= MIN_JUDGED_SHARE * (self.until - self.since):
             return None
         left = {**self._reasons}
-        end = self.until - max(self.before or self.since, self.since)
-        left[_UNMEASURED.template] = (left.get(_UNMEASURED.template, (timedelta(), _UNMEASURED))[0] + end, _UNMEASURED)
+        end = self.until - max(self.last_check_at or self.since, self.since)
+        left[_NOT_MEASURED.template] = (left.get(_NOT_MEASURED.template, (timedelta(), _NOT_MEASURED))[0] + end, _NOT_MEASURED)
         return max(left.values(), key=lambda one: one[0])[1]
 
-    def _miss(self, span: timedelta, why: Say) -> None:
-        words = _words(why)
+    def _add_unjudged(self, span: timedelta, why: Sentence) -> None:
+        words = _text_without_figures(why)
         self._reasons[words] = (self._reasons.get(words, (timedelta(), why))[0] + span, why)
 
 
-_UNMEASURED = say("Most of the time that wasn't judged, nothing was measured.")
+_NOT_MEASURED = say("Most of the time that wasn't judged, nothing was measured.")
 
 
-def _words(why: Say) -> str:
+def _text_without_figures(why: Sentence) -> str:
     """Return a sentence without its figures: of one reason, there are many."""
-    return why.template + "".join(_words(one) for one in why.args.values() if isinstance(one, Say))
+    return why.template + "".join(_text_without_figures(one) for one in why.args.values() if isinstance(one, Sentence))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +88,12 @@ class Backtest:
     until: datetime
     points: Sequence[Point] = ()
     firings: Sequence[Firing] = ()
-    failed: Firing | None = None  # before `since`, if it still stood as failed then
+    earlier_failure: Firing | None = None  # before `since`, if it still stood as failed then
     bound: float | None = None
-    usual: float | None = None
-    judged: timedelta = timedelta()
-    why: Say | None = None
-    moves: Sequence[tuple[datetime, str]] = ()  # when Production moved, and to what
+    baseline_value: float | None = None
+    judged_time: timedelta = timedelta()
+    why: Sentence | None = None
+    transitions: Sequence[tuple[datetime, str]] = ()  # when Production moved, and to what
 
     @property
     def hours(self) -> int:
@@ -103,17 +103,17 @@ class Backtest:
     @property
     def hours_judged(self) -> int:
         """How many of them were judged."""
-        return round(self.judged / HOUR)
+        return round(self.judged_time / HOUR)
 
     @property
     def is_judged(self) -> bool:
         """Tell whether enough of the time was judged to go by."""
-        return self.judged >= ENOUGH * (self.until - self.since)
+        return self.judged_time >= MIN_JUDGED_SHARE * (self.until - self.since)
 
     @property
     def has_failed(self) -> bool:
         """Tell whether it would have failed in that time, or have stood as failed when it began."""
-        return bool(self.firings) or self.failed is not None
+        return bool(self.firings) or self.earlier_failure is not None
 
     @property
     def coverage(self) -> str:
@@ -121,18 +121,18 @@ class Backtest:
         return f"judged {self.hours_judged:,} of {self.hours:,} hours"
 
     @property
-    def sentence(self) -> Say:
+    def sentence(self) -> Sentence:
         """Return in one sentence what it would have done, how much was judged, and why not the rest."""
         name = {"model": Name(self.monitor.model), "name": Code(self.monitor.name), "coverage": self.coverage}
-        span = show_duration(self.until - self.since)
+        span = format_duration(self.until - self.since)
         why = say(" {why}", why=self.why) if self.why is not None else say("")
-        if self.failed is not None:
+        if self.earlier_failure is not None:
             why = say(
                 " It had failed on {at} and hadn't recovered by the beginning of that time.{why}",
                 why=why,
-                at=self.failed.at,
+                at=self.earlier_failure.at,
             )
-        if not self.judged and not self.firings:
+        if not self.judged_time and not self.firings:
             return say(
                 "Can't tell what {model} {name} would have done in {span} ({coverage}).{why}",
                 span=span,
@@ -143,33 +143,33 @@ class Backtest:
             return say(
                 "{model} {name} would not have fired in {span} ({coverage}, {n}).{why}",
                 span=span,
-                n=counted(len(self.points), "value"),
+                n=pluralize(len(self.points), "value"),
                 why=why,
                 **name,
             )
         count = len(self.firings)
         times = "once" if count == 1 else f"{count} times"
-        more = say(" and {n} more", n=count - DATES_MOST) if count > DATES_MOST else say("")
+        more = say(" and {n} more", n=count - MAX_DATES) if count > MAX_DATES else say("")
         return say(
             "{model} {name} would have fired {times} in {span} ({coverage}): on {dates}{more}.{why}",
             times=times,
             span=span,
-            dates=[one.at for one in self.firings[:DATES_MOST]],
+            dates=[one.at for one in self.firings[:MAX_DATES]],
             more=more,
             why=why,
             **name,
         )
 
     @property
-    def chart(self) -> Chart:
+    def chart(self) -> MonitorChart:
         """Return the picture: the values, what must hold, and where it would have fired."""
         fired = {one.at: one.value for one in self.firings}
         shown = sorted((dict(self.points) | fired).items())
-        return Chart(
+        return MonitorChart(
             title=f"{self.monitor.model}: {self.monitor.name} ({self.coverage})",
             times=[at for at, _ in shown],
             values=[value for _, value in shown],
             failed=[at in fired for at, _ in shown],
-            bounds=bounds_of(self.monitor.rule, self.bound, self.usual),
-            moves=self.moves,
+            bounds=chart_bounds(self.monitor.rule, self.bound, self.baseline_value),
+            transitions=self.transitions,
         )

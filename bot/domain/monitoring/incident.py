@@ -8,17 +8,17 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from bot.domain.core.actors import Actor
-from bot.domain.core.sentence import Code, Name, Say, say
+from bot.domain.core.sentence import Code, Name, Sentence, say
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.policy.freezes import Frozen
+from bot.domain.policy.freezes import ActiveFreeze
 
 ONE_DAY = timedelta(hours=24)
-UPDATED_EVERY = timedelta(minutes=5)  # the first message, where only its figures have changed
-REPEATED_EVERY = timedelta(hours=4)  # the thread of an incident that nobody looks after
-COMMON_COUNT, COMMON_SHARE = 3, 0.3  # so many monitors of one source, and such a part of them: the source's own fault
+UPDATE_INTERVAL = timedelta(minutes=5)  # the first message, where only its figures have changed
+REMINDER_INTERVAL = timedelta(hours=4)  # the thread of an incident that nobody looks after
+COMMON_CAUSE_COUNT, COMMON_CAUSE_SHARE = 3, 0.3  # so many monitors of one source, and such a part of them: the source's own fault
 
 
-OF_ALL = "As many automatic rollbacks of all models as the policy allows within 24 hours: {n}."
+ALL_MODELS_LIMIT_REACHED = "As many automatic rollbacks of all models as the policy allows within 24 hours: {n}."
 
 
 class IncidentKind(Enum):
@@ -31,7 +31,7 @@ class IncidentKind(Enum):
     SOURCE = "source"  # many monitors of one source fail together: it is not the models
 
 
-class Doing(Enum):
+class IncidentStatus(Enum):
     """What was done about it, as its message tells."""
 
     LOGGED = "logged"  # action dry_run: written down, and nobody is disturbed
@@ -49,7 +49,7 @@ class Doing(Enum):
     FAILED = "failed"  # the rollback was tried and refused
 
 
-class Ending(Enum):
+class IncidentEnding(Enum):
     """How an incident ended. Only the first one is good news."""
 
     RECOVERED = "recovered"  # its monitors are healthy again, with this version or with the one restored
@@ -63,20 +63,20 @@ class Ending(Enum):
     UNWATCHED = "unwatched"  # one of these three; an older Registrar didn't keep which, or who
 
 
-UNWATCHED = frozenset({Ending.PAUSED, Ending.EDITED, Ending.REMOVED, Ending.UNWATCHED})
+UNWATCHED_ENDINGS = frozenset({IncidentEnding.PAUSED, IncidentEnding.EDITED, IncidentEnding.REMOVED, IncidentEnding.UNWATCHED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class End:
+class IncidentResolution:
     """How an incident ended, the sentence that says so, who ended it, and where Slack tells of it.
 
     `told_in` is the lane of that message; empty where there is none, or where it's the incident's own.
     """
 
-    ending: Ending
-    how: Say
+    ending: IncidentEnding
+    sentence: Sentence
     by: Actor | None = None
-    told_in: str = ""
+    announced_in: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +92,9 @@ class Incident:
     monitors: tuple[str, ...]
     opened_at: datetime
     since: datetime  # when the run of failures began
-    lines: tuple[Say, ...]  # what failed: value against bound
-    doing: Doing
-    why: Say | None = None  # why this and not more
+    lines: tuple[Sentence, ...]  # what failed: value against bound
+    doing: IncidentStatus
+    why: Sentence | None = None  # why this and not more
     target: int | None = None  # the version to go back to
     rollback: str | None = None  # the move's id
     acknowledged_by: Actor | None = None
@@ -102,27 +102,27 @@ class Incident:
     told_at: datetime | None = None
     repeated_at: datetime | None = None
     resolved_at: datetime | None = None
-    resolution: Say | None = None
-    ending: Ending | None = None
+    resolution: Sentence | None = None
+    ending: IncidentEnding | None = None
     ended_by: Actor | None = None
     ended_in: str = ""  # the lane of the message in Slack that tells what ended it
 
-    def telling(self, monitor: str, line: Say, most: int) -> Incident:
+    def with_line(self, monitor: str, line: Sentence, max_lines: int) -> Incident:
         """Return it with this line for a monitor, which joins it if it isn't part of it; at most so many are kept."""
         if monitor not in self.monitors:
-            return replace(self, monitors=(*self.monitors, monitor), lines=(*self.lines, line)[:most])
+            return replace(self, monitors=(*self.monitors, monitor), lines=(*self.lines, line)[:max_lines])
         at = self.monitors.index(monitor)
         lines = tuple(line if n == at else old for n, old in enumerate(self.lines))
         return replace(self, lines=lines)
 
-    def ended(self, end: End, at: datetime) -> Incident:
+    def with_resolution(self, resolution: IncidentResolution, at: datetime) -> Incident:
         """Return it as it is once it has ended so."""
         return replace(
-            self, resolved_at=at, resolution=end.how, ending=end.ending, ended_by=end.by, ended_in=end.told_in
+            self, resolved_at=at, resolution=resolution.sentence, ending=resolution.ending, ended_by=resolution.by, ended_in=resolution.announced_in
         )
 
     @property
-    def chart(self) -> str:
+    def chart_key(self) -> str:
         """The key of the note that puts its picture into its thread, and under which it is kept where that stands."""
         return f"chart:{self.id}:opened"
 
@@ -138,140 +138,140 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tripped:
+class TrippedBreaker:
     """The breaker of one model, or with an empty `model` of all: automatic rollbacks stop until a person resets it."""
 
     model: str
     at: datetime
-    why: Say
+    why: Sentence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
+class DecisionInput:
     """What decides about an act, read in the transaction that writes it down."""
 
     monitor: Monitor
     model: str
     version: int
-    move: str  # the term that the verdict is about
-    now_serving: str | None  # the move that began the present term
-    rolled_back_at: datetime | None  # when Production was rolled back last, by whomever; a promotion has its warm-up
-    auto_of_model: int  # automatic rollbacks of this model in the last 24 hours
-    auto_of_all: int
-    auto_most: int  # of all models
-    tripped: Tripped | None
-    frozen: Frozen | None
+    transition_id: str  # the term that the verdict is about
+    serving_transition_id: str | None  # the move that began the present term
+    last_rollback_at: datetime | None  # when Production was rolled back last, by whomever; a promotion has its warm-up
+    auto_rollbacks_of_model: int  # automatic rollbacks of this model in the last 24 hours
+    auto_rollbacks_of_all: int
+    max_auto_rollbacks: int  # of all models
+    breaker: TrippedBreaker | None
+    freeze: ActiveFreeze | None
     open_request: str | None  # a person has asked for Production of this model
     target: int | None
-    passed_over: int | None  # a nearer one, that has served for too short a time
-    is_common: bool  # many monitors of the source fail together
+    skipped_target: int | None  # a nearer one, that has served for too short a time
+    has_common_cause: bool  # many monitors of the source fail together
     now: datetime
-    held: Say | None = None  # why no automation acts at all
+    hold_reason: Sentence | None = None  # why no automation acts at all
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class IncidentDecision:
     """What to do, and why not more. `trips`: the breaker is tripped with it."""
 
-    doing: Doing
-    why: Say | None = None
-    trips: Say | None = None
+    status: IncidentStatus
+    why: Sentence | None = None
+    trip_reason: Sentence | None = None
 
 
-def decide(it: Situation) -> Decided:
+def decide(inputs: DecisionInput) -> IncidentDecision:
     """Return what to do about a monitor that has just failed.
 
     In this order: what makes the verdict void, what holds every act back, then the monitor's own action.
     """
-    rule, acts = it.monitor.rule, it.monitor.acts
-    if it.now_serving != it.move:
-        return Decided(Doing.SUPERSEDED, say("Production has moved since; this was about v{v}.", v=it.version))
-    if it.is_common:
-        return Decided(
-            Doing.HELD,
+    rule, acts = inputs.monitor.rule, inputs.monitor.effective_action
+    if inputs.serving_transition_id != inputs.transition_id:
+        return IncidentDecision(IncidentStatus.SUPERSEDED, say("Production has moved since; this was about v{v}.", v=inputs.version))
+    if inputs.has_common_cause:
+        return IncidentDecision(
+            IncidentStatus.HELD,
             say(
                 "Many monitors of the source {source} fail together, so the source is in doubt and nothing is done.",
                 source=Code(rule.source),
             ),
         )
     if acts == "dry_run":
-        return Decided(Doing.LOGGED, say("This monitor only tries itself out: nobody is alerted, nothing is moved."))
-    if it.monitor.is_silenced(it.now):
-        return Decided(Doing.SILENCED, say("It is silenced until {until}.", until=it.monitor.silenced_until))
+        return IncidentDecision(IncidentStatus.LOGGED, say("This monitor only tries itself out: nobody is alerted, nothing is moved."))
+    if inputs.monitor.is_silenced(inputs.now):
+        return IncidentDecision(IncidentStatus.SILENCED, say("It is silenced until {until}.", until=inputs.monitor.silenced_until))
     if acts == "notify":
-        return Decided(Doing.NOTIFIED, say("This monitor tells and moves nothing."))
-    if it.held:
-        return Decided(Doing.HELD, it.held)
-    if it.frozen:
-        return Decided(Doing.FROZEN, it.frozen.why)
-    if it.target is None:
-        return Decided(Doing.HELD, _no_target(it))
+        return IncidentDecision(IncidentStatus.NOTIFIED, say("This monitor tells and moves nothing."))
+    if inputs.hold_reason:
+        return IncidentDecision(IncidentStatus.HELD, inputs.hold_reason)
+    if inputs.freeze:
+        return IncidentDecision(IncidentStatus.FROZEN, inputs.freeze.description)
+    if inputs.target is None:
+        return IncidentDecision(IncidentStatus.HELD, _no_target_reason(inputs))
     if acts == "ask":
         why = (
             None
             if rule.action == "ask"
             else say(
                 "It may not act by itself: nobody has armed it. {how}",
-                how=Code(f"/model monitor arm {it.model} {it.monitor.name}"),
+                how=Code(f"/model monitor arm {inputs.model} {inputs.monitor.name}"),
             )
         )
-        return Decided(Doing.AWAITING_HUMAN, why)
-    return _automatically(it)
+        return IncidentDecision(IncidentStatus.AWAITING_HUMAN, why)
+    return _decide_auto(inputs)
 
 
-def _automatically(it: Situation) -> Decided:
-    if it.open_request:
-        return Decided(
-            Doing.AWAITING_HUMAN,
+def _decide_auto(inputs: DecisionInput) -> IncidentDecision:
+    if inputs.open_request:
+        return IncidentDecision(
+            IncidentStatus.AWAITING_HUMAN,
             say(
                 "Request {id} is open, so a person decides; once it is closed, the monitor does.",
-                id=Code(it.open_request),
+                id=Code(inputs.open_request),
             ),
         )
-    if it.tripped:
-        return Decided(Doing.TRIPPED, it.tripped.why)
-    rule = it.monitor.rule
-    if it.auto_of_model >= rule.max_auto:
-        return _trip(
+    if inputs.breaker:
+        return IncidentDecision(IncidentStatus.TRIPPED, inputs.breaker.why)
+    rule = inputs.monitor.rule
+    if inputs.auto_rollbacks_of_model >= rule.max_auto:
+        return _trip_breaker(
             say(
                 "As many automatic rollbacks of {model} as the policy allows within 24 hours: {n}.",
-                n=it.auto_of_model,
-                model=Name(it.model),
+                n=inputs.auto_rollbacks_of_model,
+                model=Name(inputs.model),
             )
         )
-    if it.auto_of_all >= it.auto_most:
-        return _trip(say(OF_ALL, n=it.auto_of_all))
-    if it.rolled_back_at and it.now < it.rolled_back_at + rule.cooldown:
-        return Decided(
-            Doing.COOLDOWN,
+    if inputs.auto_rollbacks_of_all >= inputs.max_auto_rollbacks:
+        return _trip_breaker(say(ALL_MODELS_LIMIT_REACHED, n=inputs.auto_rollbacks_of_all))
+    if inputs.last_rollback_at and inputs.now < inputs.last_rollback_at + rule.cooldown:
+        return IncidentDecision(
+            IncidentStatus.COOLDOWN,
             say(
                 "Production was rolled back on {at}; until {until} a person decides.",
-                at=it.rolled_back_at,
-                until=it.rolled_back_at + rule.cooldown,
+                at=inputs.last_rollback_at,
+                until=inputs.last_rollback_at + rule.cooldown,
             ),
         )
-    return Decided(Doing.INTENT)
+    return IncidentDecision(IncidentStatus.INTENT)
 
 
-def _trip(why: Say) -> Decided:
-    return Decided(Doing.TRIPPED, why, trips=why)
+def _trip_breaker(why: Sentence) -> IncidentDecision:
+    return IncidentDecision(IncidentStatus.TRIPPED, why, trip_reason=why)
 
 
-def _no_target(it: Situation) -> Say:
+def _no_target_reason(inputs: DecisionInput) -> Sentence:
     return say(
         "There is no version to go back to that has served for long enough and was not rolled back as bad. Choose one: "
         "{how}",
-        how=Code(f'/model rollback {it.model} VERSION --reason "…"'),
+        how=Code(f'/model rollback {inputs.model} VERSION --reason "…"'),
     )
 
 
 def is_common_cause(failing: int, watching: int) -> bool:
     """Tell whether so many of a source's monitors fail that the source itself is in doubt."""
-    return failing >= COMMON_COUNT and failing >= COMMON_SHARE * watching
+    return failing >= COMMON_CAUSE_COUNT and failing >= COMMON_CAUSE_SHARE * watching
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chart:
+class MonitorChart:
     """What the picture of a monitor shows: its readings, what must hold, and when it failed."""
 
     title: str
@@ -279,4 +279,4 @@ class Chart:
     values: Sequence[float]
     failed: Sequence[bool]
     bounds: Mapping[str, float] = field(default_factory=dict)  # by name: at least, at most, hard limit, baseline
-    moves: Sequence[tuple[datetime, str]] = ()  # when Production moved, and to what
+    transitions: Sequence[tuple[datetime, str]] = ()  # when Production moved, and to what

@@ -7,45 +7,45 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from bot.domain.core.actors import Actor, Automation, shown
-from bot.domain.core.durations import show_duration
-from bot.domain.core.sentence import Code, Name, Say, joined, say
-from bot.domain.monitoring.incident import OF_ALL, Doing, Ending, Incident, IncidentKind, Tripped
+from bot.domain.core.actors import Actor, Automation, format_actor
+from bot.domain.core.durations import format_duration
+from bot.domain.core.sentence import Code, Name, Sentence, join_sentences, say
+from bot.domain.monitoring.incident import ALL_MODELS_LIMIT_REACHED, IncidentStatus, IncidentEnding, Incident, IncidentKind, TrippedBreaker
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.state import State
-from bot.domain.rollbacks.messages import CANNOT_BE_TOLD, NOT_LOOKED_AT, UNFIT
-from bot.domain.transitions.transition import Move, MoveKind
+from bot.domain.monitoring.state import MonitorStatus
+from bot.domain.rollbacks.messages import LOADABILITY_UNKNOWN_TO_MONITOR, LOADABILITY_UNKNOWN, MAY_NOT_LOAD
+from bot.domain.transitions.transition import Transition, TransitionKind
 
-NOTHING_TO_DO = say("Nobody has to do anything.")
+NO_ACTION_NEEDED = say("Nobody has to do anything.")
 
 
-def v(version: int | None) -> Code:
+def version_code(version: int | None) -> Code:
     """Return a version as a value for a sentence."""
     return Code("?" if version is None else f"v{version}")
 
 
-def subject(incident: Incident) -> Say:
+def subject(incident: Incident) -> Sentence:
     """Return what it is about: a model and its version, or a source."""
     if incident.is_of_source:
         return say("the source {source}", source=Code(incident.source))
     if incident.version is None:
         return say("{model}", model=Name(incident.model))
-    return say("{model} {v}", model=Name(incident.model), v=v(incident.version))
+    return say("{model} {v}", model=Name(incident.model), v=version_code(incident.version))
 
 
-def line(monitor: Monitor, why: Say) -> Say:
+def monitor_line(monitor: Monitor, why: Sentence) -> Sentence:
     """Return what failed, as an incident keeps it: the monitor, and its value against the bound."""
     return say("{monitor}: {why}", monitor=Code(monitor.name), why=why)
 
 
-def source_line(monitor: Monitor, why: Say) -> Say:
+def source_line(monitor: Monitor, why: Sentence) -> Sentence:
     """Return the same for an incident of a source, in which the monitors are of several models."""
     return say("{model} {monitor}: {why}", model=Name(monitor.model), monitor=Code(monitor.name), why=why)
 
 
-def blind(monitor: Monitor, state: State, why: Say) -> Say:
+def blind_reason(monitor: Monitor, status: MonitorStatus, why: Sentence) -> Sentence:
     """Return why nothing is known, for `line` and `source_line`, and what that means for an armed monitor."""
-    if state is not State.CANT_JUDGE:
+    if status is not MonitorStatus.CANT_JUDGE:
         return why
     if not monitor.is_armed:
         return say("can't judge. {why}", why=why)
@@ -55,9 +55,9 @@ def blind(monitor: Monitor, state: State, why: Say) -> Say:
 # -- how it begins, and what is done -----------------------------------------------------------------------------------
 
 
-def opened(incident: Incident) -> Say:
+def opened(incident: Incident) -> Sentence:
     """Return what an incident's thread, the audit and whoever is called hear first."""
-    what = joined(incident.lines, " ") if incident.lines else say("")
+    what = join_sentences(incident.lines, " ") if incident.lines else say("")
     match incident.kind:
         case IncidentKind.FAILED:
             return say(
@@ -89,118 +89,118 @@ def opened(incident: Incident) -> Say:
             )
 
 
-def joined_by(line: Say) -> Say:
+def monitor_joined(line: Sentence) -> Sentence:
     """Return the news that another monitor has failed in the same incident."""
     return say("Failed as well: {line}", line=line)
 
 
-def passed_over(version: int, least: timedelta) -> Say:
+def target_skipped(version: int, min_served: timedelta) -> Sentence:
     """Return why the version before is not the one that is gone back to."""
     return say(
         "Not {v}: it served for less than {least}, so nobody knows that it is good.",
-        v=v(version),
-        least=show_duration(least),
+        v=version_code(version),
+        least=format_duration(min_served),
     )
 
 
-def acted(incident: Incident) -> Say:
+def action_taken(incident: Incident) -> Sentence:
     """Return what was done about it, or why not more, and what to do next: for the thread, whenever `doing` changes."""
-    if incident.doing is Doing.INTENT:  # the line before says what is rolled back
-        return say("It goes by itself. {nothing}", nothing=NOTHING_TO_DO)
-    parts = [did(incident), *([incident.why] if incident.why else []), next_step(incident)]
-    return joined(parts, " ")
+    if incident.doing is IncidentStatus.INTENT:  # the line before says what is rolled back
+        return say("It goes by itself. {nothing}", nothing=NO_ACTION_NEEDED)
+    parts = [status_sentence(incident), *([incident.why] if incident.why else []), next_step(incident)]
+    return join_sentences(parts, " ")
 
 
-def did(incident: Incident) -> Say:
+def status_sentence(incident: Incident) -> Sentence:
     """Return what was done about it, in one sentence."""
-    return say(_DID[incident.doing], it=subject(incident), to=v(incident.target), bad=v(incident.version))
+    return say(_STATUS_SENTENCES[incident.doing], it=subject(incident), to=version_code(incident.target), bad=version_code(incident.version))
 
 
-_DID = {
-    Doing.LOGGED: "Written down, and nobody was alerted.",
-    Doing.NOTIFIED: "Nothing was moved.",
-    Doing.AWAITING_HUMAN: "Nothing is moved until somebody decides.",
-    Doing.INTENT: "Rolling {it} back to {to}.",
-    Doing.ROLLED_BACK: "Rolled back: {to} is in Production, read back from MLflow. {bad} is blocked.",
-    Doing.NOT_FOLLOWED: "Rolled back: {to} is in Production, {bad} is blocked; the serving side has not confirmed it.",
-    Doing.SILENCED: "Nothing was moved.",
-    Doing.FROZEN: "Nothing was moved: Production is frozen.",
-    Doing.COOLDOWN: "Nothing was moved: the last rollback is too recent to make another one without a person.",
-    Doing.TRIPPED: "Nothing was moved: automatic rollbacks have stopped.",
-    Doing.SUPERSEDED: "Nothing was moved: it is overtaken.",
-    Doing.HELD: "Nothing was moved.",
-    Doing.FAILED: "The rollback to {to} failed, so {bad} still serves.",
+_STATUS_SENTENCES = {
+    IncidentStatus.LOGGED: "Written down, and nobody was alerted.",
+    IncidentStatus.NOTIFIED: "Nothing was moved.",
+    IncidentStatus.AWAITING_HUMAN: "Nothing is moved until somebody decides.",
+    IncidentStatus.INTENT: "Rolling {it} back to {to}.",
+    IncidentStatus.ROLLED_BACK: "Rolled back: {to} is in Production, read back from MLflow. {bad} is blocked.",
+    IncidentStatus.NOT_FOLLOWED: "Rolled back: {to} is in Production, {bad} is blocked; the serving side has not confirmed it.",
+    IncidentStatus.SILENCED: "Nothing was moved.",
+    IncidentStatus.FROZEN: "Nothing was moved: Production is frozen.",
+    IncidentStatus.COOLDOWN: "Nothing was moved: the last rollback is too recent to make another one without a person.",
+    IncidentStatus.TRIPPED: "Nothing was moved: automatic rollbacks have stopped.",
+    IncidentStatus.SUPERSEDED: "Nothing was moved: it is overtaken.",
+    IncidentStatus.HELD: "Nothing was moved.",
+    IncidentStatus.FAILED: "The rollback to {to} failed, so {bad} still serves.",
 }
 
 
-def next_step(incident: Incident) -> Say:
+def next_step(incident: Incident) -> Sentence:
     """Return in one sentence what a person has to do now, with the exact command where there is one."""
-    if not incident.is_open or incident.doing in _NOBODYS:
-        return NOTHING_TO_DO
+    if not incident.is_open or incident.doing in _STATUSES_WITHOUT_ACTION:
+        return NO_ACTION_NEEDED
     if incident.kind is not IncidentKind.FAILED:
-        return _look_at_source(incident)
-    return _decide(incident)
+        return _source_step(incident)
+    return _decision_step(incident)
 
 
-def _decide(incident: Incident) -> Say:
-    decide, back = say("Decide: roll back to {to}?", to=v(incident.target)), roll_back(incident)
+def _decision_step(incident: Incident) -> Sentence:
+    decide, back = say("Decide: roll back to {to}?", to=version_code(incident.target)), rollback_command(incident)
     match incident.doing:
-        case Doing.AWAITING_HUMAN | Doing.COOLDOWN if incident.target is not None:
+        case IncidentStatus.AWAITING_HUMAN | IncidentStatus.COOLDOWN if incident.target is not None:
             return say("{decide} Press the button, or type {back}", decide=decide, back=back)
-        case Doing.TRIPPED if incident.target is not None:
+        case IncidentStatus.TRIPPED if incident.target is not None:
             return say(
                 "{decide} Press the button, or type {back} An admin lets them go on with {reset}",
                 decide=decide,
                 back=back,
-                reset=_reset(incident),
+                reset=_reset_command(incident),
             )
-        case Doing.FROZEN if incident.target is not None:
+        case IncidentStatus.FROZEN if incident.target is not None:
             return say(
                 "{decide} A person may, frozen or not. Press the button, or type {back}", decide=decide, back=back
             )
-        case Doing.HELD if incident.target is None:
+        case IncidentStatus.HELD if incident.target is None:
             return say("Decide which version should serve; nothing happens by itself.")
-        case Doing.HELD if _is_because(incident, UNFIT, NOT_LOOKED_AT):
+        case IncidentStatus.HELD if _has_reason(incident, MAY_NOT_LOAD, LOADABILITY_UNKNOWN):
             return say(
                 "Decide: another version, as {history} lists them, or this one with --force.",
                 history=Code(f"/model history {incident.model}"),
             )
-        case Doing.HELD if _is_because(incident, CANNOT_BE_TOLD):
+        case IncidentStatus.HELD if _has_reason(incident, LOADABILITY_UNKNOWN_TO_MONITOR):
             return say(
                 "Wait, or decide: if {bad} is really bad, type {back}",
-                bad=v(incident.version),
-                back=roll_back(incident, " --force"),
+                bad=version_code(incident.version),
+                back=rollback_command(incident, " --force"),
             )
-        case Doing.FAILED:
+        case IncidentStatus.FAILED:
             return say(
                 "Do this: {back} If that fails as well, move {to} to Production in MLflow.",
                 back=back,
-                to=v(incident.target),
+                to=version_code(incident.target),
             )
         case _:
-            return say("Decide: if {bad} is really bad, type {back}", bad=v(incident.version), back=back)
+            return say("Decide: if {bad} is really bad, type {back}", bad=version_code(incident.version), back=back)
 
 
-_NOBODYS = {Doing.LOGGED, Doing.INTENT, Doing.ROLLED_BACK, Doing.NOT_FOLLOWED, Doing.SUPERSEDED}
+_STATUSES_WITHOUT_ACTION = {IncidentStatus.LOGGED, IncidentStatus.INTENT, IncidentStatus.ROLLED_BACK, IncidentStatus.NOT_FOLLOWED, IncidentStatus.SUPERSEDED}
 
 
-def roll_back(incident: Incident, flag: str = "") -> Code:
+def rollback_command(incident: Incident, flag: str = "") -> Code:
     """Return the command with which a person does by hand what the incident is about."""
     to = "" if incident.target is None else f" {incident.target}"
     return Code(f'/model rollback {incident.model}{to}{flag} --reason "…"')
 
 
-def _reset(incident: Incident) -> Code:
+def _reset_command(incident: Incident) -> Code:
     """Return the command that lets automatic rollbacks go on: of this model, or of all where that was the limit."""
-    is_of_all = _is_because(incident, OF_ALL)
+    is_of_all = _has_reason(incident, ALL_MODELS_LIMIT_REACHED)
     return Code("/model monitor reset --all" if is_of_all else f"/model monitor reset {incident.model}")
 
 
-def _is_because(incident: Incident, *templates: str) -> bool:
+def _has_reason(incident: Incident, *templates: str) -> bool:
     return incident.why is not None and incident.why.template in templates
 
 
-def _look_at_source(incident: Incident) -> Say:
+def _source_step(incident: Incident) -> Sentence:
     if incident.model and incident.monitors:
         check = Code(f"/model monitor check {incident.model} {incident.monitors[0]}")
         return say("Find out why it can't judge, then {check}", check=check)
@@ -210,30 +210,30 @@ def _look_at_source(incident: Incident) -> Say:
 # -- while it lasts ----------------------------------------------------------------------------------------------------
 
 
-def acknowledged(incident: Incident) -> Say:
+def acknowledged(incident: Incident) -> Sentence:
     """Return the news that somebody looks after it; without anybody, that nobody does."""
     if incident.acknowledged_by is None:
         return say("Nobody looks after it yet.")
-    return say("{who} looks after it. I stop reminding.", who=shown(incident.acknowledged_by))
+    return say("{who} looks after it. I stop reminding.", who=format_actor(incident.acknowledged_by))
 
 
-def silenced(by: Actor, until: datetime, reason: str = "") -> Say:
+def silenced(by: Actor, until: datetime, reason: str = "") -> Sentence:
     """Return the news that an incident's monitors are silenced."""
     why = say(": {reason}", reason=reason) if reason else say("")
     return say(
         "{who} silenced this until {until}{why}. Until then nothing is posted and nothing moved; it is measured "
         "all the same.",
-        who=shown(by),
+        who=format_actor(by),
         until=until,
         why=why,
     )
 
 
-def repeated(incident: Incident, now: datetime) -> Say:
+def reminder(incident: Incident, now: datetime) -> Sentence:
     """Return the reminder of an incident that goes on and that nobody looks after."""
     return say(
         "Still so, for {age} now, and nobody looks after it. {next}",
-        age=show_duration(now - incident.since),
+        age=format_duration(now - incident.since),
         next=next_step(incident),
     )
 
@@ -241,112 +241,112 @@ def repeated(incident: Incident, now: datetime) -> Say:
 # -- how it ends: sentences for `resolution` ---------------------------------------------------------------------------
 
 
-def restored(version: int, since: datetime, bad: int | None, by: Actor | None = None) -> Say:
+def restored(version: int, since: datetime, blocked_version: int | None, by: Actor | None = None) -> Sentence:
     """Return how a rollback ends that worked; `by` is the person who pressed the button, where one did."""
-    who = say(" {who} rolled it back.", who=shown(by)) if by else say("")
-    if bad is None:
-        return say("Restored: {v} has served since {since}.{who}", v=v(version), since=since, who=who)
+    who = say(" {who} rolled it back.", who=format_actor(by)) if by else say("")
+    if blocked_version is None:
+        return say("Restored: {v} has served since {since}.{who}", v=version_code(version), since=since, who=who)
     return say(
-        "Restored: {v} has served since {since}, {bad} is blocked.{who}", v=v(version), since=since, bad=v(bad), who=who
+        "Restored: {v} has served since {since}, {bad} is blocked.{who}", v=version_code(version), since=since, bad=version_code(blocked_version), who=who
     )
 
 
-def recovered_since(version: int, since: datetime, now: datetime) -> Say:
+def recovered_after_rollback(version: int, since: datetime, now: datetime) -> Sentence:
     """Return how it ends where the restored version has passed its checks."""
     return say(
         "Restored and recovered: {v} is healthy, {age} after the rollback.",
-        v=v(version),
-        age=show_duration(now - since),
+        v=version_code(version),
+        age=format_duration(now - since),
     )
 
 
-def recovered(version: int | None, since: datetime, now: datetime) -> Say:
+def recovered(version: int | None, since: datetime, now: datetime) -> Sentence:
     """Return how it ends where the figures came back by themselves."""
     return say(
-        "Recovered: {v} is well again, after {age}. Nothing was moved.", v=v(version), age=show_duration(now - since)
+        "Recovered: {v} is well again, after {age}. Nothing was moved.", v=version_code(version), age=format_duration(now - since)
     )
 
 
-def not_followed(version: int) -> Say:
+def not_confirmed(version: int) -> Sentence:
     """Return how a rollback ends of which the serving side has not confirmed in time that it follows."""
     return say(
         "Failed: {v} is in Production, and the serving side has not confirmed in time that it serves it. Do this: ask "
         "it yourself, and let it load {v} anew, as after any deployment. Another rollback changes the registry only.",
-        v=v(version),
+        v=version_code(version),
     )
 
 
-def sees_again(since: datetime, now: datetime) -> Say:
+def monitoring_is_back(since: datetime, now: datetime) -> Sentence:
     """Return how it ends where the last of its monitors is measured and judged again, or warms up."""
-    return say("Monitoring is back after {age}.", age=show_duration(now - since))
+    return say("Monitoring is back after {age}.", age=format_duration(now - since))
 
 
-def source_is_well(source: str, since: datetime, now: datetime) -> Say:
+def source_recovered(source: str, since: datetime, now: datetime) -> Sentence:
     """Return how it ends where a source is trusted again."""
     return say(
         "The monitors of {source} no longer fail together, after {age}.",
         source=Code(source),
-        age=show_duration(now - since),
+        age=format_duration(now - since),
     )
 
 
-def rolled_back_by_hand(move: Move) -> Say:
+def rolled_back_manually(move: Transition) -> Sentence:
     """Return how it ends where a person rolled Production back."""
     if move.expected_incumbent is None:
-        return say("{who} rolled Production back to {now}.", who=shown(move.actor), now=v(move.version))
+        return say("{who} rolled Production back to {now}.", who=format_actor(move.actor), now=version_code(move.version))
     return say(
         "{who} rolled Production back from {was} to {now}.",
-        who=shown(move.actor),
-        was=v(move.expected_incumbent),
-        now=v(move.version),
+        who=format_actor(move.actor),
+        was=version_code(move.expected_incumbent),
+        now=version_code(move.version),
     )
 
 
-def overtaken(version: int | None, began: Move | None) -> Say:
+def superseded(version: int | None, transition: Transition | None) -> Sentence:
     """Return how it ends where Production moved in another way; `began` is the move that did it, None where it left."""
-    if began is None:
-        return say("Overtaken: {v} serves no more, and nothing is in Production.", v=v(version))
-    how = say(_MOVED_BY.get(began.kind, "{who} moved it."), who=shown(began.actor))
-    if began.version == version:
+    if transition is None:
+        return say("Overtaken: {v} serves no more, and nothing is in Production.", v=version_code(version))
+    how = say(_TRANSITION_SENTENCES.get(transition.kind, "{who} moved it."), who=format_actor(transition.actor))
+    if transition.version == version:
         return say(
             "Overtaken: {v} left Production and is back. This was about its earlier time there. {how}",
-            v=v(version),
+            v=version_code(version),
             how=how,
         )
     return say(
         "Overtaken: {now} replaced {v} in Production. This was about {v} only. {how}",
-        v=v(version),
-        now=v(began.version),
+        v=version_code(version),
+        now=version_code(transition.version),
         how=how,
     )
 
 
-_MOVED_BY = {
-    MoveKind.PROMOTION: "{who} approved that last.",
-    MoveKind.BREAK_GLASS: "{who} broke the glass.",
-    MoveKind.ROLLBACK: "{who} rolled it back.",
-    MoveKind.OBSERVED: "It was moved in MLflow.",
+_TRANSITION_SENTENCES = {
+    TransitionKind.PROMOTION: "{who} approved that last.",
+    TransitionKind.BREAK_GLASS: "{who} broke the glass.",
+    TransitionKind.ROLLBACK: "{who} rolled it back.",
+    TransitionKind.OBSERVED: "It was moved in MLflow.",
 }
 
 
-def unwatched(ending: Ending, monitor: str, by: Actor | None) -> Say:
+def unwatched(ending: IncidentEnding, monitor: str, by: Actor | None) -> Sentence:
     """Return how it ends where its last monitor was paused, changed, or removed."""
     if by is None:
         return say(
             "Ended: {monitor} was paused, changed, or removed, so nothing watches this now.", monitor=Code(monitor)
         )
-    who = say("The policy file") if isinstance(by, Automation) else say("{who}", who=shown(by))
-    return say(_UNWATCHED[ending], who=who, monitor=Code(monitor))
+    who = say("The policy file") if isinstance(by, Automation) else say("{who}", who=format_actor(by))
+    return say(_UNWATCHED_SENTENCES[ending], who=who, monitor=Code(monitor))
 
 
-_UNWATCHED = {
-    Ending.PAUSED: "{who} paused {monitor}, so nothing watches this now.",
-    Ending.EDITED: "{who} changed {monitor}, so it starts over, and this ends.",
-    Ending.REMOVED: "{who} removed {monitor}, so nothing watches this now.",
+_UNWATCHED_SENTENCES = {
+    IncidentEnding.PAUSED: "{who} paused {monitor}, so nothing watches this now.",
+    IncidentEnding.EDITED: "{who} changed {monitor}, so it starts over, and this ends.",
+    IncidentEnding.REMOVED: "{who} removed {monitor}, so nothing watches this now.",
 }
 
 
-def resolved(incident: Incident) -> Say:
+def resolved(incident: Incident) -> Sentence:
     """Return how it ended, for the thread."""
     return incident.resolution or say("It is over.")
 
@@ -354,22 +354,22 @@ def resolved(incident: Incident) -> Say:
 # -- the breaker -------------------------------------------------------------------------------------------------------
 
 
-def tripped(breaker: Tripped) -> Say:
+def breaker_tripped(breaker: TrippedBreaker) -> Sentence:
     """Return what the channel hears when automatic rollbacks stop."""
     reset = Code(f"/model monitor reset {breaker.model or '--all'}")
     return say(
         "⛔ Automatic rollbacks of {model} have stopped. {why} From now on every monitor asks first; an admin "
         "lets them go on with {reset}",
-        model=_all_or(breaker.model),
+        model=_model_or_all(breaker.model),
         why=breaker.why,
         reset=reset,
     )
 
 
-def breaker_reset(model: str, by: Actor) -> Say:
+def breaker_reset(model: str, by: Actor) -> Sentence:
     """Return what the channel hears when they go on."""
-    return say("{who} lets automatic rollbacks of {model} go on.", who=shown(by), model=_all_or(model))
+    return say("{who} lets automatic rollbacks of {model} go on.", who=format_actor(by), model=_model_or_all(model))
 
 
-def _all_or(model: str) -> object:
+def _model_or_all(model: str) -> object:
     return Name(model) if model else "all models"

@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from bot.domain.core.actors import Actor
-from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.policy.monitor_config import MonitorConfig
 
 if TYPE_CHECKING:  # numpy is slow to import, and the terminal knows this module
     pass
@@ -27,7 +27,7 @@ class Monitor:
 
     id: str
     model: str
-    rule: MonitorRule
+    rule: MonitorConfig
     created_at: datetime
     created_by: Actor | None = None  # None: the policy file
     revision: int = 1  # counted up with every edit; a verdict belongs to one
@@ -56,17 +56,17 @@ class Monitor:
         return self.rule.action == "auto" and (self.is_from_file or self.armed_at is not None)
 
     @property
-    def acts(self) -> str:
+    def effective_action(self) -> str:
         """Return its action as it holds now: `auto` that nobody armed asks."""
         return "ask" if self.rule.action == "auto" and not self.is_armed else self.rule.action
 
-    def changed(self, rule: MonitorRule) -> Monitor:
+    def with_rule(self, rule: MonitorConfig) -> Monitor:
         """Return its next revision, by another rule."""
         revision = self.revision + 1
-        same = rule.measures == self.rule.measures
+        same = rule.measurement_key == self.rule.measurement_key
         return replace(self, rule=rule, revision=revision, measured_from=self.measured_from if same else revision)
 
-    def silence_ended(self, since: datetime, now: datetime) -> bool:
+    def has_silence_ended(self, since: datetime, now: datetime) -> bool:
         """Tell whether a silence has ended since a time, until `now`."""
         return self.silenced_until is not None and since <= self.silenced_until <= now
 
@@ -74,24 +74,24 @@ class Monitor:
         """Tell whether its posts and acts are held back at `now`."""
         return self.silenced_by is not None and self.silenced_until is not None and now < self.silenced_until
 
-    def first_check(self, now: datetime) -> datetime:
+    def first_check_at(self, now: datetime) -> datetime:
         """Return when it is checked first: soon, each monitor at a moment of its own."""
-        return now + self.rule.every * JITTER * _share(self.id)
+        return now + self.rule.every * JITTER * _stable_fraction(self.id)
 
-    def next_check(self, now: datetime, slot: int) -> datetime:
+    def next_check_at(self, now: datetime, slot: int) -> datetime:
         """Return when it is checked after `slot`: an interval later, up to a tenth sooner or later."""
-        return now + self.rule.every * (1 + JITTER * (2 * _share(f"{self.id}:{slot}") - 1))
+        return now + self.rule.every * (1 + JITTER * (2 * _stable_fraction(f"{self.id}:{slot}") - 1))
 
-    def latest_check(self, now: datetime) -> datetime:
+    def latest_check_at(self, now: datetime) -> datetime:
         """Return the latest moment that a next check can have which is planned at `now`."""
         return now + self.rule.every * (1 + JITTER)
 
 
-def _share(word: str) -> float:
+def _stable_fraction(text: str) -> float:
     """Return a number from 0 to 1 that is the same for the same word in every process."""
-    return int.from_bytes(sha256(word.encode()).digest()[:4], "big") / 2**32
+    return int.from_bytes(sha256(text.encode()).digest()[:4], "big") / 2**32
 
 
-def longest_silence() -> timedelta:
+def max_silence() -> timedelta:
     """Return the longest time for which a monitor can be silenced."""
     return timedelta(hours=72)

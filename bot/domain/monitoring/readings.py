@@ -9,13 +9,13 @@ from enum import Enum
 from math import nan
 from typing import TYPE_CHECKING, NamedTuple
 
-from bot.domain.core.sentence import Say
+from bot.domain.core.sentence import Sentence
 
 if TYPE_CHECKING:  # numpy is slow to import, and the terminal knows this module
     pass
 
 
-class Outcome(Enum):
+class CheckOutcome(Enum):
     """What a check came to. Only FAILED may ever move Production."""
 
     OK = "ok"
@@ -28,14 +28,14 @@ class Outcome(Enum):
 Point = tuple[datetime, float]
 
 
-Counts = tuple[datetime, float, float]  # count and total: k of n
+CountPoint = tuple[datetime, float, float]  # count and total: k of n
 
 
-Measured = tuple[datetime, float, float | None]  # a check's value and total; None if it isn't a count
+CheckValue = tuple[datetime, float, float | None]  # a check's value and total; None if it isn't a count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pushed:
+class PushedReading:
     """One reading that somebody pushed. Version 0: they did not say which.
 
     With a `total`, `value` is a count out of it, as it was pushed, and no proportion yet.
@@ -61,9 +61,9 @@ class Answer:
     `is_timeless`: the points do not age, as a training run's.
     """
 
-    points: Sequence[Point | Counts] = ()
-    outcome: Outcome = Outcome.OK
-    why: Say | None = None
+    points: Sequence[Point | CountPoint] = ()
+    outcome: CheckOutcome = CheckOutcome.OK
+    why: Sentence | None = None
     is_timeless: bool = False
 
 
@@ -79,8 +79,8 @@ class Reading:
     points: int = 0
     fresh: int = 0  # points that no check before has seen
     newest: datetime | None = None  # of the points; None where the source does not say
-    outcome: Outcome = Outcome.OK  # OK: there is a value, to be judged; NO_DATA or ERROR, with `why`
-    why: Say | None = None
+    outcome: CheckOutcome = CheckOutcome.OK  # OK: there is a value, to be judged; NO_DATA or ERROR, with `why`
+    why: Sentence | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,20 +93,20 @@ class Measurement:
     revision: int
     version: int | None
     move: str | None
-    outcome: Outcome
+    outcome: CheckOutcome
     value: float | None = None
     total: float | None = None  # what `value` is out of; None if the metric isn't a count
     points: int = 0
-    why: Say | None = None
+    why: Sentence | None = None
 
 
-class Check(NamedTuple):
+class RecordedCheck(NamedTuple):
     """As much of a finished check as a replay needs; a replay has hundreds of thousands of them."""
 
     at: datetime
     move: str | None  # that began the term that it is about
     version: int | None
-    outcome: Outcome
+    outcome: CheckOutcome
     value: float | None
     points: int
     total: float | None = None  # what `value` is out of; None if the metric isn't a count
@@ -118,4 +118,4 @@ class Firing:
 
     at: datetime
     value: float
-    why: Say
+    why: Sentence

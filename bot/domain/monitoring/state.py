@@ -7,14 +7,14 @@ from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from bot.domain.core.sentence import Say
+from bot.domain.core.sentence import Sentence
 
 if TYPE_CHECKING:  # numpy is slow to import, and the terminal knows this module
     pass
 from bot.domain.monitoring.monitor import Monitor
 
 
-class State(Enum):
+class MonitorStatus(Enum):
     """Where a monitor stands."""
 
     DISABLED = "disabled"  # paused, or nothing is in Production
@@ -28,26 +28,26 @@ class State(Enum):
 
 
 # Nothing is known of the version. Such a state ends with a verdict, not with a mere figure.
-BLIND = frozenset({State.NO_DATA, State.ERROR, State.CANT_JUDGE})
+BLIND_STATUSES = frozenset({MonitorStatus.NO_DATA, MonitorStatus.ERROR, MonitorStatus.CANT_JUDGE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Term:
+class ProductionTerm:
     """Who is in Production, since when, by which move. A verdict belongs to one."""
 
-    move: str
+    transition_id: str
     version: int
     since: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class MonitorState:
     """Where a monitor stands: what its next check goes on from."""
 
     monitor: str
     slot: int = 0  # of the last check
     next_at: datetime | None = None
-    state: State = State.DISABLED
+    state: MonitorStatus = MonitorStatus.DISABLED
     revision: int = 0
     version: int | None = None
     move: str | None = None  # that began the term
@@ -72,52 +72,52 @@ class Standing:
     evidence: tuple[float, ...] | None = (
         None  # what's gathered in this term: `bot.domain.monitoring.rules.counts.Gathered`
     )
-    why: Say | None = None  # what the last check came to
+    why: Sentence | None = None  # what the last check came to
 
     @property
     def is_blind(self) -> bool:
         """Tell whether the version isn't measured or isn't judged now, however soon people hear of that."""
-        return self.state in BLIND or self.has_no_figure or self.unjudged > 0
+        return self.state in BLIND_STATUSES or self.has_no_value or self.unjudged > 0
 
     @property
-    def has_no_figure(self) -> bool:
+    def has_no_value(self) -> bool:
         """Tell whether the last check had no figure."""
         return self.empty > 0 or self.broken > 0
 
 
-def begin(standing: Standing, monitor: Monitor, term: Term | None) -> Standing:
+def state_for_term(monitor_state: MonitorState, monitor: Monitor, term: ProductionTerm | None) -> MonitorState:
     """Return the standing to go on from: for another term or revision, counts and evidence start over.
 
     Another revision keeps when the version failed last. Evidence is about one direction and one effect, so it's gone.
     """
-    move, version = (term.move, term.version) if term else (None, None)
-    if (standing.move, standing.revision) == (move, monitor.revision):
-        return standing
-    return Standing(
-        monitor=standing.monitor,
-        slot=standing.slot,
-        next_at=standing.next_at,
+    move, version = (term.transition_id, term.version) if term else (None, None)
+    if (monitor_state.move, monitor_state.revision) == (move, monitor.revision):
+        return monitor_state
+    return MonitorState(
+        monitor=monitor_state.monitor,
+        slot=monitor_state.slot,
+        next_at=monitor_state.next_at,
         revision=monitor.revision,
         version=version,
         move=move,
-        state=State.OK if term else State.DISABLED,
-        judged_at=standing.judged_at,
-        failed_at=standing.failed_at if standing.move == move else None,
+        state=MonitorStatus.OK if term else MonitorStatus.DISABLED,
+        judged_at=monitor_state.judged_at,
+        failed_at=monitor_state.failed_at if monitor_state.move == move else None,
     )
 
 
-def resumed(standing: Standing, monitor: Monitor, now: datetime) -> Standing:
+def state_after_resume(monitor_state: MonitorState, monitor: Monitor, now: datetime) -> MonitorState:
     """Return the standing from which a monitor that was paused goes on.
 
     Windows with a pause in them are incomplete for a good reason, so they count as judged.
     """
     anew = replace(
-        standing,
-        next_at=monitor.first_check(now),
+        monitor_state,
+        next_at=monitor.first_check_at(now),
         empty=0,
         broken=0,
         unjudged=0,
-        judged_at=standing.judged_at and now,
-        judged_to=now + monitor.rule.window if monitor.rule.has_blocks else None,
+        judged_at=monitor_state.judged_at and now,
+        judged_to=now + monitor.rule.window if monitor.rule.uses_blocks else None,
     )
-    return replace(anew, state=State.OK, value=None, total=None) if anew.state in BLIND else anew
+    return replace(anew, state=MonitorStatus.OK, value=None, total=None) if anew.state in BLIND_STATUSES else anew

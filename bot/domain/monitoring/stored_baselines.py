@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # numpy is slow to import, and the terminal knows this module
     from bot.domain.monitoring.rules.baselines import Baseline
 
 
-class Own(Enum):
+class OwnBaselineKind(Enum):
     """Why a version is compared with its own days."""
 
     LIVE = "live"  # there are no others: summarized again every day
@@ -35,9 +35,9 @@ class FrozenBaseline:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class BaselineReplacement:
     """A new baseline of a version's own days, and the one it replaces if people should hear about that."""
 
-    kind: Own
+    kind: OwnBaselineKind
     baseline: FrozenBaseline
-    before: Baseline | None
+    replaced: Baseline | None

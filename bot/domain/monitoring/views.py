@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.domain.monitoring.incident import Chart, Incident, Tripped
+from bot.domain.monitoring.incident import MonitorChart, Incident, TrippedBreaker
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Measurement, Outcome
-from bot.domain.monitoring.state import Standing, State
-from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.monitoring.readings import Measurement, CheckOutcome
+from bot.domain.monitoring.state import MonitorState, MonitorStatus
+from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.registry.metric_direction import Direction
-from bot.domain.rollbacks.rollback import stretches
-from bot.domain.transitions.transition import Move
+from bot.domain.rollbacks.rollback import serving_periods
+from bot.domain.transitions.transition import Transition
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class MonitorRow:
     """A monitor, and where it stands."""
 
     monitor: Monitor
-    standing: Standing
+    monitor_state: MonitorState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,22 +29,22 @@ class MonitorView:
     """All that is told of one monitor. `recent` are its last checks, newest first."""
 
     monitor: Monitor
-    standing: Standing
-    recent: Sequence[Measurement]
+    monitor_state: MonitorState
+    recent_measurements: Sequence[Measurement]
     incident: Incident | None  # the open one that it belongs to
-    tripped: Tripped | None
+    breaker: TrippedBreaker | None
     now: datetime
 
 
 _WORST_FIRST = (
-    State.FAILED,
-    State.ERROR,
-    State.NO_DATA,
-    State.CANT_JUDGE,
-    State.PENDING,
-    State.WARMUP,
-    State.OK,
-    State.DISABLED,
+    MonitorStatus.FAILED,
+    MonitorStatus.ERROR,
+    MonitorStatus.NO_DATA,
+    MonitorStatus.CANT_JUDGE,
+    MonitorStatus.PENDING,
+    MonitorStatus.WARMUP,
+    MonitorStatus.OK,
+    MonitorStatus.DISABLED,
 )
 
 
@@ -52,11 +52,11 @@ def worst_first(rows: Iterable[MonitorRow]) -> list[MonitorRow]:
     """Return the rows, those that need somebody first; paused ones are last."""
     return sorted(
         rows,
-        key=lambda it: (it.monitor.is_paused, _WORST_FIRST.index(it.standing.state), it.monitor.model, it.monitor.name),
+        key=lambda it: (it.monitor.is_paused, _WORST_FIRST.index(it.monitor_state.state), it.monitor.model, it.monitor.name),
     )
 
 
-def of_incident(incident: Incident, monitors: Iterable[Monitor]) -> list[Monitor]:
+def monitors_of_incident(incident: Incident, monitors: Iterable[Monitor]) -> list[Monitor]:
     """Return those of the monitors that an incident is about, in its order; one of a source names their models, too."""
     if incident.is_of_source:
         by_name = {f"{one.model} {one.name}": one for one in monitors if one.rule.source == incident.source}
@@ -65,33 +65,33 @@ def of_incident(incident: Incident, monitors: Iterable[Monitor]) -> list[Monitor
     return [by_name[name] for name in incident.monitors if name in by_name]
 
 
-BASELINE = "baseline"  # the name of its line
+BASELINE_LINE = "baseline"  # the name of its line
 
 
-def bounds_of(rule: MonitorRule, bound: float | None, usual: float | None) -> dict[str, float]:
+def chart_bounds(rule: MonitorConfig, bound: float | None, baseline_value: float | None) -> dict[str, float]:
     """Return the lines that a picture shows, by name: what must hold, the baseline and its bound, the hard limit."""
     lines = {"must be above": rule.greater_than, "must be below": rule.less_than}
     if not rule.is_threshold:
-        lines |= {"fails below" if rule.better is Direction.HIGHER else "fails above": bound, BASELINE: usual}
+        lines |= {"fails below" if rule.better_direction is Direction.HIGHER else "fails above": bound, BASELINE_LINE: baseline_value}
     lines["hard limit"] = rule.hard_limit
     return {name: value for name, value in lines.items() if value is not None}
 
 
-def moved_since(moves: Sequence[Move], since: datetime) -> list[tuple[datetime, str]]:
+def transitions_since(moves: Sequence[Transition], since: datetime) -> list[tuple[datetime, str]]:
     """Return when Production moved, and to what, as a picture marks it."""
-    return [(one.since, f"v{one.version}") for one in reversed(stretches(moves)) if one.since >= since]
+    return [(one.since, f"v{one.version}") for one in reversed(serving_periods(moves)) if one.since >= since]
 
 
-def chart_of(monitor: Monitor, standing: Standing, measurements: Sequence[Measurement], moves: Sequence[Move]) -> Chart:
+def build_monitor_chart(monitor: Monitor, monitor_state: MonitorState, measurements: Sequence[Measurement], moves: Sequence[Transition]) -> MonitorChart:
     """Return the picture of a monitor's last checks (given newest first), and when Production moved meanwhile."""
     shown = [one for one in reversed(measurements) if one.value is not None]
-    moved = moved_since(moves, shown[0].at) if shown else []
-    bound = None if standing.bound == monitor.rule.hard_limit else standing.bound
-    return Chart(
+    moved = transitions_since(moves, shown[0].at) if shown else []
+    bound = None if monitor_state.bound == monitor.rule.hard_limit else monitor_state.bound
+    return MonitorChart(
         title=f"{monitor.model}: {monitor.name}",
         times=[one.at for one in shown],
         values=[one.value for one in shown if one.value is not None],
-        failed=[one.outcome is Outcome.FAILED for one in shown],
-        bounds=bounds_of(monitor.rule, bound, standing.usual),
-        moves=moved,
+        failed=[one.outcome is CheckOutcome.FAILED for one in shown],
+        bounds=chart_bounds(monitor.rule, bound, monitor_state.usual),
+        transitions=moved,
     )

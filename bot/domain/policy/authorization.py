@@ -8,17 +8,17 @@ from datetime import datetime
 from enum import Enum, auto
 
 from bot.domain.core.actors import Actor, Automation, Caller, Client, Operator, Person, Profile
-from bot.domain.core.sentence import Code, Mention, Name, Say, say
-from bot.domain.policy.freezes import Frozen
+from bot.domain.core.sentence import Code, Mention, Name, Sentence, say
+from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.policy.policy import Policy, TargetRule
 from bot.domain.registry.model import Stage
 
 
-class Act(Enum):
+class Permission(Enum):
     """Everything that somebody can do. The value is the word that the audit uses."""
 
     READ = "read"  # list, show, history, requests, help
-    ASK = "ask"  # open a request
+    REQUEST = "ask"  # open a request
     APPROVE = "approve"  # say yes to a request
     REJECT = "reject"  # say no to a request, with a reason
     WITHDRAW = "withdraw"  # take one's vote back
@@ -28,18 +28,18 @@ class Act(Enum):
     DESCRIBE = "describe"  # change a description
     TAG = "tag"  # set or remove a tag
     ARCHIVE = "archive"  # take a version aside
-    MEND = "mend"  # repair two holders, or an alias elsewhere
+    REPAIR = "mend"  # repair two holders, or an alias elsewhere
     ROLL_BACK = "roll_back"  # put the previous good version back
-    CLEAR = "clear"  # unblock a version that was rolled back
+    UNBLOCK = "clear"  # unblock a version that was rolled back
     FREEZE = "freeze"  # let nothing move in Production
     UNFREEZE = "unfreeze"  # let Production move again
     EDIT_MONITOR = "edit_monitor"  # add, change or remove a monitor
-    CHECK = "check"  # have a monitor checked out of turn; it counts, so it may bring a rollback about
-    PAUSE = "pause"  # pause or resume a monitor
-    SILENCE = "silence"  # mute a monitor's alerts for a while
-    ACKNOWLEDGE = "acknowledge"  # say that one looks after an incident
-    ARM = "arm"  # let a monitor act by itself
-    ARM_UNTRIED = "arm_untried"  # let a monitor act by itself that has not tried itself out
+    CHECK_MONITOR = "check"  # have a monitor checked out of turn; it counts, so it may bring a rollback about
+    PAUSE_MONITOR = "pause"  # pause or resume a monitor
+    SILENCE_MONITOR = "silence"  # mute a monitor's alerts for a while
+    ACKNOWLEDGE_INCIDENT = "acknowledge"  # say that one looks after an incident
+    ARM_MONITOR = "arm"  # let a monitor act by itself
+    ARM_WITHOUT_DRY_RUN = "arm_untried"  # let a monitor act by itself that has not tried itself out
     RESET_BREAKER = "reset_breaker"  # let automatic rollbacks go on
     IMPORT_HISTORY = "import_history"  # add terms of Production from before Registrar to the history
     BREAK_GLASS = "break_glass"  # move without approvals, in an emergency
@@ -48,7 +48,7 @@ class Act(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class AccessTarget:
     """What is acted on. `target` and `requester` are there where the act is about a request.
 
     `frozen` is what stops Production of the model now, as whoever asks has read it.
@@ -57,16 +57,16 @@ class Subject:
     model: str | None = None
     target: Stage | None = None
     requester: Actor | None = None
-    frozen: Frozen | None = None
+    frozen: ActiveFreeze | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class AccessDecision:
     """Allowed or not, by which rule of the table, and the sentence that says why (and what next)."""
 
     allowed: bool
     rule: str
-    why: Say
+    reason: Sentence
 
     def __bool__(self) -> bool:
         return self.allowed
@@ -77,7 +77,7 @@ class Decision:
         return not self.allowed and self.rule in {"stranger", "deactivated", "bot"}
 
 
-class Who(Enum):
+class Grantee(Enum):
     """The rules of the table."""
 
     ANYONE = auto()  # any full member of the home workspace
@@ -90,107 +90,107 @@ class Who(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PermissionRule:
     """One line of the table: who may; whether guests, programs, automations and the terminal may as well.
 
     `freezes`: nobody does it about Production while that is frozen.
     """
 
-    who: Who
+    grantee: Grantee
     guests: bool = False
     programs: bool = False
     automations: bool = False
     terminal: bool = False  # whoever sits at the bot's machine, also where the policy does not say who that is
-    freezes: bool = False
+    stopped_by_freeze: bool = False
 
 
-TABLE: dict[Act, Row] = {
-    Act.READ: Row(Who.ANYONE, guests=True, programs=True, automations=True, terminal=True),
-    Act.ASK: Row(Who.ANYONE, programs=True, automations=True),
-    Act.APPROVE: Row(Who.APPROVER, freezes=True),
-    Act.REJECT: Row(Who.APPROVER),
-    Act.WITHDRAW: Row(Who.ANYONE),  # one's own vote and no other: there is nothing else to take back
-    Act.CANCEL: Row(Who.REQUESTER_OR_ADMIN, programs=True),
-    Act.OVERRIDE: Row(Who.OVERRIDER, freezes=True),  # it may be the last word that a decision waits for
-    Act.REGISTER: Row(Who.ANYONE, programs=True, terminal=True),  # it moves nothing, and MLflow lets them as well
-    Act.DESCRIBE: Row(Who.ANYONE),
-    Act.TAG: Row(Who.ANYONE),
-    Act.ARCHIVE: Row(Who.ROLLBACK_OR_ADMIN),
-    Act.MEND: Row(Who.ROLLBACK_OR_ADMIN, freezes=True),
-    Act.ROLL_BACK: Row(Who.ROLLBACK_OR_ADMIN, automations=True),
-    Act.CLEAR: Row(Who.ROLLBACK_OR_ADMIN),
-    Act.FREEZE: Row(Who.ROLLBACK_OR_ADMIN),
-    Act.UNFREEZE: Row(Who.ROLLBACK_OR_ADMIN),
-    Act.EDIT_MONITOR: Row(Who.ROLLBACK_OR_ADMIN),
-    Act.CHECK: Row(Who.ROLLBACK_OR_ADMIN),
-    Act.PAUSE: Row(Who.ROLLBACK_OR_ADMIN),
-    Act.SILENCE: Row(Who.ROLLBACK_OR_ADMIN),
-    Act.ACKNOWLEDGE: Row(Who.ANYONE),
-    Act.ARM: Row(Who.ROLLBACK_OR_ADMIN),
-    Act.ARM_UNTRIED: Row(Who.ADMIN),
-    Act.RESET_BREAKER: Row(Who.ADMIN),
-    Act.IMPORT_HISTORY: Row(Who.ADMIN),
-    Act.BREAK_GLASS: Row(Who.ADMIN),
-    Act.REVIEW: Row(Who.REVIEWER),
-    Act.LIFT_HOLD: Row(Who.ADMIN, terminal=True),  # whoever restores a backup on that machine can change the file, too
+PERMISSION_RULES: dict[Permission, PermissionRule] = {
+    Permission.READ: PermissionRule(Grantee.ANYONE, guests=True, programs=True, automations=True, terminal=True),
+    Permission.REQUEST: PermissionRule(Grantee.ANYONE, programs=True, automations=True),
+    Permission.APPROVE: PermissionRule(Grantee.APPROVER, stopped_by_freeze=True),
+    Permission.REJECT: PermissionRule(Grantee.APPROVER),
+    Permission.WITHDRAW: PermissionRule(Grantee.ANYONE),  # one's own vote and no other: there is nothing else to take back
+    Permission.CANCEL: PermissionRule(Grantee.REQUESTER_OR_ADMIN, programs=True),
+    Permission.OVERRIDE: PermissionRule(Grantee.OVERRIDER, stopped_by_freeze=True),  # it may be the last word that a decision waits for
+    Permission.REGISTER: PermissionRule(Grantee.ANYONE, programs=True, terminal=True),  # it moves nothing, and MLflow lets them as well
+    Permission.DESCRIBE: PermissionRule(Grantee.ANYONE),
+    Permission.TAG: PermissionRule(Grantee.ANYONE),
+    Permission.ARCHIVE: PermissionRule(Grantee.ROLLBACK_OR_ADMIN),
+    Permission.REPAIR: PermissionRule(Grantee.ROLLBACK_OR_ADMIN, stopped_by_freeze=True),
+    Permission.ROLL_BACK: PermissionRule(Grantee.ROLLBACK_OR_ADMIN, automations=True),
+    Permission.UNBLOCK: PermissionRule(Grantee.ROLLBACK_OR_ADMIN),
+    Permission.FREEZE: PermissionRule(Grantee.ROLLBACK_OR_ADMIN),
+    Permission.UNFREEZE: PermissionRule(Grantee.ROLLBACK_OR_ADMIN),
+    Permission.EDIT_MONITOR: PermissionRule(Grantee.ROLLBACK_OR_ADMIN),
+    Permission.CHECK_MONITOR: PermissionRule(Grantee.ROLLBACK_OR_ADMIN),
+    Permission.PAUSE_MONITOR: PermissionRule(Grantee.ROLLBACK_OR_ADMIN),
+    Permission.SILENCE_MONITOR: PermissionRule(Grantee.ROLLBACK_OR_ADMIN),
+    Permission.ACKNOWLEDGE_INCIDENT: PermissionRule(Grantee.ANYONE),
+    Permission.ARM_MONITOR: PermissionRule(Grantee.ROLLBACK_OR_ADMIN),
+    Permission.ARM_WITHOUT_DRY_RUN: PermissionRule(Grantee.ADMIN),
+    Permission.RESET_BREAKER: PermissionRule(Grantee.ADMIN),
+    Permission.IMPORT_HISTORY: PermissionRule(Grantee.ADMIN),
+    Permission.BREAK_GLASS: PermissionRule(Grantee.ADMIN),
+    Permission.REVIEW: PermissionRule(Grantee.REVIEWER),
+    Permission.LIFT_HOLD: PermissionRule(Grantee.ADMIN, terminal=True),  # whoever restores a backup on that machine can change the file, too
 }
 
 
-def authorize(caller: Caller, act: Act, subject: Subject, policy: Policy, now: datetime) -> Decision:
+def authorize(caller: Caller, permission: Permission, access_target: AccessTarget, policy: Policy, now: datetime) -> AccessDecision:
     """Decide whether `caller` may do `act` to `subject` under `policy` at `now` (UTC).
 
     Pure: whoever calls has read the caller's profile and what is frozen freshly.
     """
-    row = TABLE[act]
+    row = PERMISSION_RULES[permission]
     if isinstance(caller, Automation):
         return _allow("automation") if row.automations else _refuse("automation", "An automation never does this.")
     if isinstance(caller, Client):
-        return _client(caller, row, subject, policy)
-    person = _person_behind(caller, policy)
-    if isinstance(person, Decision):
+        return _decide_client(caller, row, access_target, policy)
+    person = _resolve_person(caller, policy)
+    if isinstance(person, AccessDecision):
         return _allow("operator") if row.terminal else person
-    refusal = _stranger(person, row)  # a refusal is falsy
+    refusal = _membership_refusal(person, row)  # a refusal is falsy
     if refusal is not None:
         return refusal
-    return _unless_frozen(_CHECKS[row.who](person, subject, policy), row, subject)
+    return _refuse_if_frozen(_DECIDE_BY_GRANTEE[row.grantee](person, access_target, policy), row, access_target)
 
 
-def deciders(model: str, target: Stage, requester: Actor, policy: Policy) -> list[str]:
+def approver_ids(model: str, target: Stage, requester: Actor, policy: Policy) -> list[str]:
     """Return the ids of the people and groups who can decide such a request, sorted, groups first."""
     rule = policy.rules_for(model).rule(target)
     if rule is None:
         return []
-    own = None if rule.requester_may_approve else user_of(requester, policy)
-    return sorted(policy.ids(rule.approvers) - {own})
+    own = None if rule.requester_may_approve else slack_user_id(requester, policy)
+    return sorted(policy.expand_roles(rule.approvers) - {own})
 
 
 def is_full_member(profile: Profile) -> bool:
     """Tell whether someone is an active member of the workspace: neither a guest, a bot, nor a deactivated account."""
-    return _stranger(profile, Row(Who.ANYONE)) is None
+    return _membership_refusal(profile, PermissionRule(Grantee.ANYONE)) is None
 
 
-def reviewers(model: str, target: Stage, requester: Actor, policy: Policy) -> list[str]:
+def reviewer_ids(model: str, target: Stage, requester: Actor, policy: Policy) -> list[str]:
     """Return the ids of the people and groups who can review what `requester` moved without approvals, sorted."""
     rule = policy.rules_for(model).rule(target)
-    named = [*(rule.approvers if rule else []), Policy.ADMIN]
-    return sorted(policy.ids(named) - {user_of(requester, policy), Policy.ADMIN})
+    named = [*(rule.approvers if rule else []), Policy.ADMIN_ROLE]
+    return sorted(policy.expand_roles(named) - {slack_user_id(requester, policy), Policy.ADMIN_ROLE})
 
 
-def user_of(actor: Actor, policy: Policy) -> str | None:
+def slack_user_id(actor: Actor, policy: Policy) -> str | None:
     """Return the Slack id of whoever acted, also of who sat at the bot's terminal; None where there is no person."""
     if isinstance(actor, Operator):
         return policy.operators.get(actor.name)
     return actor.user if isinstance(actor, Person) else None
 
 
-def operator_unknown(actor: Actor) -> Decision:
+def unknown_operator_decision(actor: Actor) -> AccessDecision:
     """Return the refusal of someone at the terminal whom the policy doesn't name, or of what is no person."""
     name = "" if isinstance(actor, Person) else actor.name
     why = say("The policy's {key} does not say who {name} is in Slack.", key=Code("operators"), name=Name(name))
-    return Decision(False, "operator", why)
+    return AccessDecision(False, "operator", why)
 
 
-def standing(caller: Caller, policy: Policy) -> dict[str, object]:
+def describe_caller(caller: Caller, policy: Policy) -> dict[str, object]:
     """Return what the audit keeps of who acts: the name that people saw, and the roles and groups of that moment."""
     if not isinstance(caller, Profile):
         return {}
@@ -200,147 +200,147 @@ def standing(caller: Caller, policy: Policy) -> dict[str, object]:
     return said | ({"slack": caller.person.user} if caller.operator else {})
 
 
-def _client(client: Client, row: Row, subject: Subject, policy: Policy) -> Decision:
-    if not row.programs or client.name not in policy.clients:
+def _decide_client(client: Client, rule: PermissionRule, access_target: AccessTarget, policy: Policy) -> AccessDecision:
+    if not rule.programs or client.name not in policy.clients:
         return _refuse("client", "A program may not do this; a person has to.")
-    if row.who is Who.REQUESTER_OR_ADMIN and subject.requester != client:
+    if rule.grantee is Grantee.REQUESTER_OR_ADMIN and access_target.requester != client:
         return _refuse("client", "A program may only cancel what it asked for itself.")
     return _allow("client")
 
 
-def _person_behind(caller: Profile | Operator, policy: Policy) -> Profile | Decision:
+def _resolve_person(caller: Profile | Operator, policy: Policy) -> Profile | AccessDecision:
     if isinstance(caller, Profile):
         return caller
     user = policy.operators.get(caller.name)
     if user is None:
-        return operator_unknown(caller)
+        return unknown_operator_decision(caller)
     return Profile(person=Person("", user))
 
 
-def _stranger(profile: Profile, row: Row) -> Decision | None:
+def _membership_refusal(profile: Profile, rule: PermissionRule) -> AccessDecision | None:
     if not profile.is_home:
         return _refuse("stranger", "Only members of this workspace can use Registrar.")
     if profile.is_bot or profile.is_deleted:
         return _refuse("deactivated" if profile.is_deleted else "bot", "Bots and deactivated accounts never act here.")
-    if profile.is_guest and not row.guests:
+    if profile.is_guest and not rule.guests:
         return _refuse("guest", "Guests can look, but not ask or decide. Ask a full member of the workspace.")
     return None
 
 
-def _unless_frozen(decision: Decision, row: Row, subject: Subject) -> Decision:
-    if not decision or not row.freezes or subject.frozen is None or subject.target is not Stage.PRODUCTION:
+def _refuse_if_frozen(decision: AccessDecision, rule: PermissionRule, access_target: AccessTarget) -> AccessDecision:
+    if not decision or not rule.stopped_by_freeze or access_target.frozen is None or access_target.target is not Stage.PRODUCTION:
         return decision
-    return Decision(False, "frozen", subject.frozen.why)
+    return AccessDecision(False, "frozen", access_target.frozen.description)
 
 
-def _anyone(profile: Profile, subject: Subject, policy: Policy) -> Decision:
+def _decide_anyone(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
     return _allow("member")
 
 
-def _approver(profile: Profile, subject: Subject, policy: Policy) -> Decision:
-    rule = _rule(subject, policy)
+def _decide_approver(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
+    rule = _stage_rule(access_target, policy)
     if rule is None or not rule.approvers:
         why = say(
             "The policy names nobody who may decide {model} → {stage}. Add approvers to {file}.",
-            model=Name(subject.model or "?"),
-            stage=subject.target,
+            model=Name(access_target.model or "?"),
+            stage=access_target.target,
             file=Code("registrar.yml"),
         )
-        return Decision(False, "no approvers", why)
-    if _asked(profile, subject, policy) and not rule.requester_may_approve:
-        others = policy.ids(rule.approvers) - {profile.person.user}
+        return AccessDecision(False, "no approvers", why)
+    if _is_requester(profile, access_target, policy) and not rule.requester_may_approve:
+        others = policy.expand_roles(rule.approvers) - {profile.person.user}
         words = "You asked for this, so somebody else has to decide: {who}."
-        return _refuse_naming("own request", words, others, "nobody else is named")
+        return _refuse_with_names("own request", words, others, "nobody else is named")
     if not _is_named(profile, rule.approvers, policy):
         words = "You are not among those who may decide this: {who}."
-        return _refuse_naming("not an approver", words, policy.ids(rule.approvers), "nobody is named")
+        return _refuse_with_names("not an approver", words, policy.expand_roles(rule.approvers), "nobody is named")
     return _allow("approver")
 
 
-def _requester_or_admin(profile: Profile, subject: Subject, policy: Policy) -> Decision:
-    if _asked(profile, subject, policy) or _is_named(profile, [Policy.ADMIN], policy):
+def _decide_requester_or_admin(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
+    if _is_requester(profile, access_target, policy) or _is_named(profile, [Policy.ADMIN_ROLE], policy):
         return _allow("requester or admin")
     return _refuse("not the requester", "Only who asked, or an admin, can cancel a request. You can reject it.")
 
 
-def _rollback(profile: Profile, subject: Subject, policy: Policy) -> Decision:
-    rules = policy.rules_for(subject.model or "")
+def _decide_rollback(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
+    rules = policy.rules_for(access_target.model or "")
     names = rules.rollback.by if rules.rollback else rules.production.approvers if rules.production else []
     if _is_named(profile, names, policy):
         return _allow("rollback")
     words = "Only those who may roll back can do this: {who}."
-    return _refuse_naming("not in rollback.by", words, policy.ids(names), "the policy names nobody")
+    return _refuse_with_names("not in rollback.by", words, policy.expand_roles(names), "the policy names nobody")
 
 
-def _rollback_or_admin(profile: Profile, subject: Subject, policy: Policy) -> Decision:
-    return _admin(profile, subject, policy) or _rollback(profile, subject, policy)  # a refusal is falsy
+def _decide_rollback_or_admin(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
+    return _decide_admin(profile, access_target, policy) or _decide_rollback(profile, access_target, policy)  # a refusal is falsy
 
 
-def _overrider(profile: Profile, subject: Subject, policy: Policy) -> Decision:
-    rule = _rule(subject, policy)
+def _decide_overrider(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
+    rule = _stage_rule(access_target, policy)
     if rule and _is_named(profile, rule.override, policy):
         return _allow("override")
     return _refuse("not in override", "The policy does not let you pass a failed gate.")
 
 
-def _admin(profile: Profile, subject: Subject, policy: Policy) -> Decision:
-    if _is_named(profile, [Policy.ADMIN], policy):
+def _decide_admin(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
+    if _is_named(profile, [Policy.ADMIN_ROLE], policy):
         return _allow("admin")
     return _refuse("not an admin", "Only those with the role admin may do this.")
 
 
-def _reviewer(profile: Profile, subject: Subject, policy: Policy) -> Decision:
-    if isinstance(subject.requester, Operator) and user_of(subject.requester, policy) is None:
-        return operator_unknown(subject.requester)  # it may be the same person
-    if subject.model is None or subject.target is None or subject.requester is None:
+def _decide_reviewer(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
+    if isinstance(access_target.requester, Operator) and slack_user_id(access_target.requester, policy) is None:
+        return unknown_operator_decision(access_target.requester)  # it may be the same person
+    if access_target.model is None or access_target.target is None or access_target.requester is None:
         return _refuse("not a reviewer", "There's nothing to review here.")
-    named = reviewers(subject.model, subject.target, subject.requester, policy)
-    if _asked(profile, subject, policy):
-        return _refuse_naming(
+    named = reviewer_ids(access_target.model, access_target.target, access_target.requester, policy)
+    if _is_requester(profile, access_target, policy):
+        return _refuse_with_names(
             "own request", "You broke the glass, so someone else has to review it: {who}.", named, "nobody is named"
         )
     if not _is_named(profile, named, policy):
         words = "Only approvers and admins can review this: {who}."
-        return _refuse_naming("not a reviewer", words, named, "nobody is named")
+        return _refuse_with_names("not a reviewer", words, named, "nobody is named")
     return _allow("reviewer")
 
 
-_CHECKS: dict[Who, Callable[[Profile, Subject, Policy], Decision]] = {
-    Who.ANYONE: _anyone,
-    Who.APPROVER: _approver,
-    Who.REQUESTER_OR_ADMIN: _requester_or_admin,
-    Who.ROLLBACK_OR_ADMIN: _rollback_or_admin,
-    Who.OVERRIDER: _overrider,
-    Who.ADMIN: _admin,
-    Who.REVIEWER: _reviewer,
+_DECIDE_BY_GRANTEE: dict[Grantee, Callable[[Profile, AccessTarget, Policy], AccessDecision]] = {
+    Grantee.ANYONE: _decide_anyone,
+    Grantee.APPROVER: _decide_approver,
+    Grantee.REQUESTER_OR_ADMIN: _decide_requester_or_admin,
+    Grantee.ROLLBACK_OR_ADMIN: _decide_rollback_or_admin,
+    Grantee.OVERRIDER: _decide_overrider,
+    Grantee.ADMIN: _decide_admin,
+    Grantee.REVIEWER: _decide_reviewer,
 }
 
 
-def _rule(subject: Subject, policy: Policy) -> TargetRule | None:
-    if subject.model is None or subject.target is None:
+def _stage_rule(access_target: AccessTarget, policy: Policy) -> TargetRule | None:
+    if access_target.model is None or access_target.target is None:
         return None
-    return policy.rules_for(subject.model).rule(subject.target)
+    return policy.rules_for(access_target.model).rule(access_target.target)
 
 
-def _asked(profile: Profile, subject: Subject, policy: Policy) -> bool:
+def _is_requester(profile: Profile, access_target: AccessTarget, policy: Policy) -> bool:
     """Tell whether it's their own request, whichever workspace they made it from: a user id belongs to one person."""
-    return subject.requester is not None and user_of(subject.requester, policy) == profile.person.user
+    return access_target.requester is not None and slack_user_id(access_target.requester, policy) == profile.person.user
 
 
 def _is_named(profile: Profile, names: list[str], policy: Policy) -> bool:
-    ids = policy.ids(names)
+    ids = policy.expand_roles(names)
     return profile.person.user in ids or bool(profile.groups & ids)
 
 
-def _allow(rule: str) -> Decision:
-    return Decision(True, rule, say("Allowed: {rule}.", rule=rule))
+def _allow(rule: str) -> AccessDecision:
+    return AccessDecision(True, rule, say("Allowed: {rule}.", rule=rule))
 
 
-def _refuse(name: str, words: str) -> Decision:
-    return Decision(False, name, say(words))
+def _refuse(rule: str, template: str) -> AccessDecision:
+    return AccessDecision(False, rule, say(template))
 
 
-def _refuse_naming(name: str, words: str, ids: Iterable[str], nobody: str) -> Decision:
+def _refuse_with_names(rule: str, template: str, ids: Iterable[str], if_nobody: str) -> AccessDecision:
     """Return the refusal that names who can do it; `nobody` is said where there is none."""
     who: list[object] = [Mention(one) for one in sorted(ids)]
-    return Decision(False, name, say(words, who=who or [nobody]))
+    return AccessDecision(False, rule, say(template, who=who or [if_nobody]))

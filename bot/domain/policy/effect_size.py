@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-from bot.domain.core.numbers import number
-from bot.domain.core.sentence import Code, Say, say
+from bot.domain.core.numbers import format_number
+from bot.domain.core.sentence import Code, Sentence, say
 
 if TYPE_CHECKING:  # numpy is slow to import, and the terminal knows this module
     import numpy as np
     import numpy.typing as npt
 
-MOST = 10.0  # of what is usual, or of the error: ten times
+MAX_RELATIVE_EFFECT = 10.0  # of what is usual, or of the error: ten times
 
 
 class EffectKind(Enum):
@@ -29,7 +29,7 @@ class EffectKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class MinimumEffect:
     """The smallest drop that counts. `amount` is 0.02 for 2%; in the unit of the metric where it's absolute."""
 
     amount: float
@@ -41,7 +41,7 @@ class Effect:
             return f"{self.amount:.12g} abs"
         return f"{100 * self.amount:.12g}%{' of error' if self.kind is EffectKind.OF_ERROR else ''}"
 
-    def distance(self, expected: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    def absolute_distance(self, expected: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return how far from each expected value it is, in the unit of the metric; of the same shape."""
         import numpy as np
 
@@ -50,7 +50,7 @@ class Effect:
             return np.full(usual.shape, self.amount)
         return self.amount * np.abs(1 - usual if self.kind is EffectKind.OF_ERROR else usual)
 
-    def senseless(self, low: float, high: float) -> Say | None:
+    def meaningless_reason(self, low: float, high: float) -> Sentence | None:
         """Return why it says nothing about a metric whose readings lie between `low` and `high`; None where it does."""
         instead = Code("--min-effect '0.01 abs'")
         if self.kind is EffectKind.RELATIVE and (low < 0 < high or low == high == 0):
@@ -66,7 +66,7 @@ class Effect:
             return say(
                 "{out} in the baseline isn't between 0 and 1, so it has no error rate. Set a distance, such as "
                 "{instead}.",
-                out=number(out),
+                out=format_number(out),
                 instead=instead,
             )
         if self.kind is EffectKind.OF_ERROR and low == 1:
@@ -78,40 +78,40 @@ class Effect:
         return None
 
 
-def parse_effect(said: object) -> Effect:
+def parse_effect(value: object) -> MinimumEffect:
     """Return the effect that is meant: `2%`, `0.02` (a part of what is usual), `0.01 abs`, `10% of error`.
 
     Amounts have 12 significant digits, so that what is written is read back as it was. Raises ValueError for anything
     else, for what is below 0, and for more than ten times what is usual.
     """
-    if isinstance(said, Effect):
-        return said
-    found = _WRITTEN.fullmatch(str(said).strip().casefold()) if not isinstance(said, bool) else None
+    if isinstance(value, MinimumEffect):
+        return value
+    found = _EFFECT_PATTERN.fullmatch(str(value).strip().casefold()) if not isinstance(value, bool) else None
     if found is None:
         raise ValueError("isn't an effect; write one like 2%, 0.01 abs, or 10% of error")
     kind = EffectKind.ABSOLUTE if found["abs"] else EffectKind.OF_ERROR if found["error"] else EffectKind.RELATIVE
     amount = float(f"{float(found['amount']) / (100 if found['percent'] else 1):.12g}")
     if kind is EffectKind.ABSOLUTE and found["percent"]:
         raise ValueError("is a percentage and a distance at once; write 2% or 0.02 abs")
-    if kind is not EffectKind.ABSOLUTE and amount > MOST:
-        raise ValueError(f"is too much; use at most {100 * MOST:.0f}%")
+    if kind is not EffectKind.ABSOLUTE and amount > MAX_RELATIVE_EFFECT:
+        raise ValueError(f"is too much; use at most {100 * MAX_RELATIVE_EFFECT:.0f}%")
     if not isfinite(amount):
         raise ValueError("is too much; use a finite number")
-    return Effect(amount, kind)
+    return MinimumEffect(amount, kind)
 
 
-def write_effect(effect: Effect) -> float | str:
+def serialize_effect(effect: MinimumEffect) -> float | str:
     """Return it as JSON has it: a relative one as a number, as it always was."""
     return effect.amount if effect.kind is EffectKind.RELATIVE else str(effect)
 
 
-_WRITTEN = re.compile(
+_EFFECT_PATTERN = re.compile(
     r"(?P<amount>\d+(?:\.\d*)?(?:e[+-]?\d+)?|\.\d+)\s*(?P<percent>%)?\s*(?:(?P<abs>abs(?:olute)?)|(?P<error>of\s+(?:the\s+)?error))?"
 )
 
 EffectSize = Annotated[
-    Effect,
+    MinimumEffect,
     BeforeValidator(parse_effect),
-    PlainSerializer(write_effect),
-    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": MOST}, {"type": "string"}]}),
+    PlainSerializer(serialize_effect),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": MAX_RELATIVE_EFFECT}, {"type": "string"}]}),
 ]

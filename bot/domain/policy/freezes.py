@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.domain.core.actors import Actor, shown
-from bot.domain.core.cron_windows import window_at
-from bot.domain.core.sentence import Code, Name, Say, say
+from bot.domain.core.actors import Actor, format_actor
+from bot.domain.core.cron_windows import cron_window_at
+from bot.domain.core.sentence import Code, Name, Sentence, say
 from bot.domain.policy.policy import Policy
 
 
@@ -25,7 +25,7 @@ class Freeze:
     lifted_at: datetime | None = None
     lifted_by: Actor | None = None
 
-    def holds(self, model: str, now: datetime) -> bool:
+    def applies_to(self, model: str, now: datetime) -> bool:
         """Tell whether it stops moves of `model` at `now`."""
         return self.model in {None, model} and self.is_active(now)
 
@@ -35,50 +35,50 @@ class Freeze:
 
 
 @dataclass(frozen=True, slots=True)
-class Frozen:
+class ActiveFreeze:
     """What stops Production now: the sentence that says who, why and until when, and the end where there is one.
 
     `reason` is what was said about it, and can be empty.
     """
 
-    why: Say
+    description: Sentence
     until: datetime | None
     reason: str = ""
 
 
-def frozen(model: str, freezes: Iterable[Freeze], policy: Policy, now: datetime) -> Frozen | None:
+def active_freeze(model: str, freezes: Iterable[Freeze], policy: Policy, now: datetime) -> ActiveFreeze | None:
     """Return what stops moves of `model` in Production at `now`, that which lasts longest; None where nothing does."""
-    stops = [_by_hand(one) for one in freezes if one.holds(model, now)]
+    stops = [_describe_freeze(one) for one in freezes if one.applies_to(model, now)]
     for window in policy.windows_for(model):
-        span = window_at(window.cron, window.lasts, window.zone, now)
+        span = cron_window_at(window.cron, window.lasts, window.zone, now)
         if span is not None:
-            stops.append(_by_policy(model, window.reason, span[1]))
+            stops.append(_describe_freeze_window(model, window.reason, span[1]))
     return max(stops, key=lambda one: (one.until is None, one.until or now)) if stops else None
 
 
-def _by_hand(freeze: Freeze) -> Frozen:
+def _describe_freeze(freeze: Freeze) -> ActiveFreeze:
     what = say("Production of {model}", model=Name(freeze.model)) if freeze.model else say("Production of every model")
     until = say("until {when}", when=freeze.until) if freeze.until else say("until somebody lifts it")
     why = say(
         "{what} is frozen by {who}, {until}: {why}.",
         what=what,
-        who=shown(freeze.by),
+        who=format_actor(freeze.by),
         until=until,
         why=freeze.reason.rstrip("."),
     )
-    return Frozen(why, freeze.until, freeze.reason)
+    return ActiveFreeze(why, freeze.until, freeze.reason)
 
 
-def _by_policy(model: str, reason: str, until: datetime) -> Frozen:
+def _describe_freeze_window(model: str, reason: str, until: datetime) -> ActiveFreeze:
     why = say(
         "The policy freezes Production of {model} until {when}{reason}.",
         model=Name(model),
         when=until,
         reason=f": {reason.rstrip('.')}" if reason else "",
     )
-    return Frozen(why, until, reason)
+    return ActiveFreeze(why, until, reason)
 
 
-def unfreeze_hint(model: str | None) -> Code:
+def unfreeze_command(model: str | None) -> Code:
     """Return what lifts a freeze, to be typed."""
     return Code(f"/model unfreeze {model}" if model else "/model unfreeze --all")

@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from bot.domain.core.durations import Duration
-from bot.domain.core.strict_model import Part
+from bot.domain.core.strict_model import StrictModel
 from bot.domain.registry.model_card import ModelCard
 
-VALIDATION = "validation_"  # before a metric's name: the asker's own result and no other
+VALIDATION_PREFIX = "validation_"  # before a metric's name: the asker's own result and no other
 
 
-class MetricGate(Part):
+class MetricGate(StrictModel):
     """A metric's bound: absolute, or against the incumbent."""
 
     metric: str  # the metric's name, as the run logged it
@@ -24,19 +24,19 @@ class MetricGate(Part):
     not_worse_than_incumbent_by: float | None = None  # how much worse than the incumbent it may be
 
     @model_validator(mode="after")
-    def _has_a_bound(self) -> MetricGate:
+    def _check_bound(self) -> MetricGate:
         if self.at_least is None and self.at_most is None and self.not_worse_than_incumbent_by is None:
             raise ValueError("needs at_least, at_most or not_worse_than_incumbent_by")
         return self
 
 
-class CardGate(Part):
+class CardGate(StrictModel):
     """Fields of the metadata card that must be filled."""
 
     card: list[str] = Field(min_length=1)  # names of fields, as docs/metadata.md lists them
 
     @model_validator(mode="after")
-    def _names_fields_of_the_card(self) -> CardGate:
+    def _check_card_fields(self) -> CardGate:
         for name in self.card:
             if name not in ModelCard.model_fields:
                 near = difflib.get_close_matches(name, ModelCard.model_fields, n=1)
@@ -45,25 +45,25 @@ class CardGate(Part):
         return self
 
 
-class SignatureGate(Part):
+class SignatureGate(StrictModel):
     """The signature must accept what the incumbent's accepts."""
 
     signature: Literal["compatible"]  # the word compatible
 
 
-class SemverGate(Part):
+class SemverGate(StrictModel):
     """The version must have a semver."""
 
     semver: Literal["set"]  # the word set
 
 
-class NotBlockedGate(Part):
+class NotBlockedGate(StrictModel):
     """Whether a version that was rolled back as bad is refused until it's unblocked. Without this gate, it is."""
 
     not_blocked: bool = Field(strict=True)  # true, or false to let blocked versions pass
 
 
-class InStagingGate(Part):
+class InStagingGate(StrictModel):
     """How long the version must have been in Staging."""
 
     in_staging_for: Duration  # how long, such as 24h

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.domain.core.actors import Actor, shown
-from bot.domain.core.durations import show_duration
-from bot.domain.core.numbers import number
-from bot.domain.core.sentence import Channel, Code, Mention, Name, Say, ended_with_period, joined, say
-from bot.domain.policy.freezes import Freeze, unfreeze_hint
+from bot.domain.core.actors import Actor, format_actor
+from bot.domain.core.durations import format_duration
+from bot.domain.core.numbers import format_number
+from bot.domain.core.sentence import Channel, Code, Mention, Name, Sentence, ended_with_period, join_sentences, say
+from bot.domain.policy.freezes import Freeze, unfreeze_command
 from bot.domain.policy.gate_config import (
     CardGate,
     Gate,
@@ -19,10 +19,10 @@ from bot.domain.policy.gate_config import (
     SignatureGate,
 )
 from bot.domain.policy.policy import FreezeWindow, ModelRules, Policy, TargetRule
-from bot.domain.registry.model import TARGETS, Stage
+from bot.domain.registry.model import TARGET_STAGES, Stage
 
 
-def what_holds(policy: Policy, model: str, revision: str) -> list[Say]:
+def describe_rules(policy: Policy, model: str, revision: str) -> list[Sentence]:
     """Return what holds for a model, a sentence or two for each matter; none of it pings anybody when it is shown."""
     rules, pattern = policy.rules_for(model), policy.pattern_for(model)
     if pattern is None:
@@ -43,17 +43,17 @@ def what_holds(policy: Policy, model: str, revision: str) -> list[Say]:
             channel=Channel(policy.channel_for(model)),
         )
     ]
-    for stage in reversed(TARGETS):
-        lines += _stage(policy, stage, rules.rule(stage))
-    lines.append(_rollback(policy, rules))
-    return lines + [_window(window) for window in policy.windows_for(model)]
+    for stage in reversed(TARGET_STAGES):
+        lines += _describe_stage_rule(policy, stage, rules.rule(stage))
+    lines.append(_describe_rollback_rule(policy, rules))
+    return lines + [_describe_freeze_window(window) for window in policy.windows_for(model)]
 
 
-def gate_words(gate: Gate) -> Say:
+def describe_gate(gate: Gate) -> Sentence:
     """Return what a gate asks for."""
     match gate:
         case MetricGate():
-            return _metric(gate)
+            return _describe_metric_gate(gate)
         case CardGate():
             return say("the metadata card has {fields}", fields=[Code(name) for name in gate.card])
         case SignatureGate():
@@ -63,27 +63,27 @@ def gate_words(gate: Gate) -> Say:
         case NotBlockedGate():
             return say("the version isn't blocked" if gate.not_blocked else "a blocked version passes")
         case InStagingGate():
-            return say("in Staging for {time} at least", time=show_duration(gate.in_staging_for))
+            return say("in Staging for {time} at least", time=format_duration(gate.in_staging_for))
 
 
-def _metric(gate: MetricGate) -> Say:
+def _describe_metric_gate(gate: MetricGate) -> Sentence:
     name, bounds = Code(gate.metric), []
     if gate.at_least is not None:
-        bounds.append(say("{name} ≥ {bound}", name=name, bound=number(gate.at_least)))
+        bounds.append(say("{name} ≥ {bound}", name=name, bound=format_number(gate.at_least)))
     if gate.at_most is not None:
-        bounds.append(say("{name} ≤ {bound}", name=name, bound=number(gate.at_most)))
+        bounds.append(say("{name} ≤ {bound}", name=name, bound=format_number(gate.at_most)))
     if gate.not_worse_than_incumbent_by is not None:
         bounds.append(
             say(
                 "{name} at most {bound} worse than the incumbent's",
                 name=name,
-                bound=number(gate.not_worse_than_incumbent_by),
+                bound=format_number(gate.not_worse_than_incumbent_by),
             )
         )
-    return joined(bounds, " and ")
+    return join_sentences(bounds, " and ")
 
 
-def _stage(policy: Policy, stage: Stage, rule: TargetRule | None) -> list[Say]:
+def _describe_stage_rule(policy: Policy, stage: Stage, rule: TargetRule | None) -> list[Sentence]:
     if rule is None or not rule.approvers:
         return [say("{stage}: the policy names nobody who may decide.", stage=stage)]
     lines = [
@@ -91,12 +91,12 @@ def _stage(policy: Policy, stage: Stage, rule: TargetRule | None) -> list[Say]:
             "{stage}: {n} of {who} {has} to approve; whoever asks {may}. A request lives {time}{reminders}. {told}",
             stage=stage,
             n="one" if rule.required == 1 else rule.required,
-            who=_people(policy, rule.approvers),
+            who=_format_people(policy, rule.approvers),
             has="has" if rule.required == 1 else "have",
-            time=show_duration(rule.expires_after),
+            time=format_duration(rule.expires_after),
             may="may be among them" if rule.requester_may_approve else "is not among them",
-            reminders=f", with a reminder after {show_duration(rule.remind_after)}" if rule.remind_after else "",
-            told=_TOLD[rule.tell_approvers],
+            reminders=f", with a reminder after {format_duration(rule.remind_after)}" if rule.remind_after else "",
+            told=_NOTIFICATION_SENTENCES[rule.tell_approvers],
         )
     ]
     if rule.gates:
@@ -104,49 +104,49 @@ def _stage(policy: Policy, stage: Stage, rule: TargetRule | None) -> list[Say]:
             say(
                 "{stage} has gates: {gates}.",
                 stage=stage,
-                gates=joined([gate_words(gate) for gate in rule.gates], "; "),
+                gates=join_sentences([describe_gate(gate) for gate in rule.gates], "; "),
             )
         )
-        lines.append(_override(policy, stage, rule))
+        lines.append(_describe_override(policy, stage, rule))
     return lines
 
 
-_TOLD = {
+_NOTIFICATION_SENTENCES = {
     "mention": "Approvers are mentioned on its card.",
     "direct": "Approvers get a direct message.",
     "none": "Approvers aren't notified.",
 }
 
 
-def _override(policy: Policy, stage: Stage, rule: TargetRule) -> Say:
+def _describe_override(policy: Policy, stage: Stage, rule: TargetRule) -> Sentence:
     if not rule.override:
         return say("Nobody can let a failed gate of {stage} pass.", stage=stage)
     return say(
         "A failed gate of {stage} can be let pass, with a reason, by {who}.",
         stage=stage,
-        who=_people(policy, rule.override),
+        who=_format_people(policy, rule.override),
     )
 
 
-def _rollback(policy: Policy, rules: ModelRules) -> Say:
+def _describe_rollback_rule(policy: Policy, rules: ModelRules) -> Sentence:
     names = rules.rollback.by if rules.rollback else rules.production.approvers if rules.production else []
-    who = _people(policy, list(dict.fromkeys([*names, *({Policy.ADMIN} & policy.roles.keys())])))
+    who = _format_people(policy, list(dict.fromkeys([*names, *({Policy.ADMIN_ROLE} & policy.roles.keys())])))
     if not who:
         return say("The policy names nobody who can roll back, freeze, repair, or archive.")
     return say("Rolling back, freezing, repairing, and archiving is for {who}.", who=who)
 
 
-def _window(window: FreezeWindow) -> Say:
+def _describe_freeze_window(window: FreezeWindow) -> Sentence:
     return say(
         "Nothing moves in Production for {time} from {cron} ({zone}) on{why}.",
-        time=show_duration(window.lasts),
+        time=format_duration(window.lasts),
         cron=Code(window.cron),
         zone=window.zone,
         why=f": {window.reason.rstrip('.')}" if window.reason else "",
     )
 
 
-def _people(policy: Policy, names: Sequence[str]) -> list[object]:
+def _format_people(policy: Policy, names: Sequence[str]) -> list[object]:
     """Return roles by name with who is behind them, and ids as mentions."""
     found: list[object] = []
     for name in names:
@@ -159,37 +159,37 @@ def _people(policy: Policy, names: Sequence[str]) -> list[object]:
     return found
 
 
-def froze(freeze: Freeze) -> Say:
+def freeze_announcement(freeze: Freeze) -> Sentence:
     """Return what channels hear of a freeze."""
     until = say(" until {when}", when=freeze.until) if freeze.until else say("")
     return say(
         "❄️ {who} froze Production of {what}{until}: {why} Nothing moves there. To lift it: {lift}",
-        who=shown(freeze.by),
-        what=_frozen_thing(freeze),
+        who=format_actor(freeze.by),
+        what=_frozen_models(freeze),
         until=until,
         why=ended_with_period(freeze.reason),
-        lift=unfreeze_hint(freeze.model),
+        lift=unfreeze_command(freeze.model),
     )
 
 
-def frozen_by_you(freeze: Freeze) -> Say:
+def freeze_confirmation(freeze: Freeze) -> Sentence:
     """Return the answer to whoever froze Production."""
     return say(
         "Production of {what} is frozen, and the channel is told. To lift it: {lift}",
-        what=_frozen_thing(freeze),
-        lift=unfreeze_hint(freeze.model),
+        what=_frozen_models(freeze),
+        lift=unfreeze_command(freeze.model),
     )
 
 
-def unfroze(freeze: Freeze, by: Actor, reason: str) -> Say:
+def unfreeze_announcement(freeze: Freeze, by: Actor, reason: str) -> Sentence:
     """Return what channels hear of a freeze that was lifted."""
     return say(
         "{who} lifted the freeze of Production of {what}{why}",
-        who=shown(by),
-        what=_frozen_thing(freeze),
+        who=format_actor(by),
+        what=_frozen_models(freeze),
         why=say(": {reason}", reason=ended_with_period(reason)) if reason else ".",
     )
 
 
-def _frozen_thing(freeze: Freeze) -> object:
+def _frozen_models(freeze: Freeze) -> object:
     return Name(freeze.model) if freeze.model else "every model"

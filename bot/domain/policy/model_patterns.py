@@ -6,50 +6,50 @@ import itertools
 import re
 from fnmatch import fnmatchcase
 
-STARS_MOST = 8  # stars of a pattern that are tried: each doubles the work
+MAX_STARS = 8  # stars of a pattern that are tried: each doubles the work
 
 
-def is_plain(pattern: str) -> bool:
+def is_literal(pattern: str) -> bool:
     """Tell whether the pattern has no wildcard, so that it is one model's own name."""
     return not set("*?[") & set(pattern)
 
 
-def covers(wide: str, narrow: str) -> bool:
+def covers(broader: str, narrower: str) -> bool:
     """Tell whether `wide` matches every name that `narrow` matches; False for brackets, which are not compared.
 
     A star is tried as nothing and as a long run of characters that no pattern contains.
     """
-    if "[" in wide + narrow or narrow.count("*") > STARS_MOST:
+    if "[" in broader + narrower or narrower.count("*") > MAX_STARS:
         return False
     parts = [
-        ["\ue000"] if part == "?" else ["", "\ue001" * (len(wide) + 1)] if part == "*" else [part]
-        for part in re.sub(r"\*+", "*", narrow)
+        ["\ue000"] if part == "?" else ["", "\ue001" * (len(broader) + 1)] if part == "*" else [part]
+        for part in re.sub(r"\*+", "*", narrower)
     ]
-    return all(fnmatchcase("".join(name), wide) for name in itertools.product(*parts))
+    return all(fnmatchcase("".join(name), broader) for name in itertools.product(*parts))
 
 
-def share_a_name(one: str, other: str) -> bool:
+def can_overlap(first: str, second: str) -> bool:
     """Tell whether both patterns can match the same name; a bracket counts as any character."""
-    left, right = _tokens(one), _tokens(other)
+    left, right = _tokenize(first), _tokenize(second)
     ends = [[False] * (len(right) + 1) for _ in range(len(left) + 1)]
     for at in range(len(left), -1, -1):
         for by in range(len(right), -1, -1):
-            ends[at][by] = _can_end(left, right, at, by, ends)
+            ends[at][by] = _can_rest_match(left, right, at, by, ends)
     return ends[0][0]
 
 
-def _can_end(left: list[str], right: list[str], at: int, by: int, ends: list[list[bool]]) -> bool:
+def _can_rest_match(first_tokens: list[str], second_tokens: list[str], first_index: int, second_index: int, matches: list[list[bool]]) -> bool:
     """Tell whether what is left of both patterns from here on can match the same text."""
-    here = left[at] if at < len(left) else ""
-    there = right[by] if by < len(right) else ""
+    here = first_tokens[first_index] if first_index < len(first_tokens) else ""
+    there = second_tokens[second_index] if second_index < len(second_tokens) else ""
     if here == "*":
-        return ends[at + 1][by] or (bool(there) and ends[at][by + 1])
+        return matches[first_index + 1][second_index] or (bool(there) and matches[first_index][second_index + 1])
     if there == "*":
-        return ends[at][by + 1] or (bool(here) and ends[at + 1][by])
+        return matches[first_index][second_index + 1] or (bool(here) and matches[first_index + 1][second_index])
     if not here or not there:
         return not here and not there
-    return (here == there or "?" in {here, there}) and ends[at + 1][by + 1]
+    return (here == there or "?" in {here, there}) and matches[first_index + 1][second_index + 1]
 
 
-def _tokens(pattern: str) -> list[str]:
+def _tokenize(pattern: str) -> list[str]:
     return ["?" if len(part) > 1 else part for part in re.findall(r"\[!?\]?[^\]]*\]|.", pattern, re.DOTALL)]

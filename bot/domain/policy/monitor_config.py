@@ -8,22 +8,22 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from bot.domain.core.durations import Duration
-from bot.domain.core.strict_model import Part
-from bot.domain.policy.effect_size import Effect, EffectSize
+from bot.domain.core.strict_model import StrictModel
+from bot.domain.policy.effect_size import MinimumEffect, EffectSize
 from bot.domain.registry.metric_direction import Direction, direction_of
 
-SHORTEST = timedelta(seconds=10)  # between two checks
-LONGEST = timedelta(days=366)
-SHORTEST_WARMUP = timedelta(minutes=30)  # where nothing is said
-HARD_LIMIT_AFTER = 2  # checks in a row beyond the hard limit
-AGGREGATES_OF_COUNTS = ("mean", "last")
+MIN_DURATION = timedelta(seconds=10)  # between two checks
+MAX_DURATION = timedelta(days=366)
+MIN_WARMUP = timedelta(minutes=30)  # where nothing is said
+HARD_LIMIT_CHECKS = 2  # checks in a row beyond the hard limit
+COUNT_AGGREGATES = ("mean", "last")
 AGGREGATES = ("mean", "last", "rate", *(f"p{percent}" for percent in range(50, 100)))
 
-Span = Annotated[Duration, Field(gt=timedelta(0), le=LONGEST)]
-Pause = Annotated[Duration, Field(ge=timedelta(0), le=LONGEST)]
+PositiveDuration = Annotated[Duration, Field(gt=timedelta(0), le=MAX_DURATION)]
+NonNegativeDuration = Annotated[Duration, Field(ge=timedelta(0), le=MAX_DURATION)]
 
 
-class MonitorRule(Part):
+class MonitorConfig(StrictModel):
     """A monitor as somebody wrote it down. In the policy file, `action: auto` is armed by the file's own review.
 
     Each field is also a flag of `/model monitor add`; its description is what the help says of it.
@@ -56,7 +56,7 @@ class MonitorRule(Part):
         default=None, description="two checks in a row beyond it fail, and nothing else is waited for"
     )
     every: Duration = Field(
-        default=timedelta(minutes=5), ge=SHORTEST, le=LONGEST, description="how often it is checked"
+        default=timedelta(minutes=5), ge=MIN_DURATION, le=MAX_DURATION, description="how often it is checked"
     )
     timeout: Duration = Field(
         default=timedelta(seconds=10),
@@ -67,10 +67,10 @@ class MonitorRule(Part):
     retries: int = Field(
         default=2, ge=0, le=10, description="how often a source that does not answer is asked again within a check"
     )
-    label_delay: Pause = Field(
+    label_delay: NonNegativeDuration = Field(
         default=timedelta(0), description="how much later than its prediction a label comes: shifts what is looked at"
     )
-    window: Span = Field(default=timedelta(hours=1), description="how much time is looked at together")
+    window: PositiveDuration = Field(default=timedelta(hours=1), description="how much time is looked at together")
     aggregate: str | None = Field(
         default=None,
         description="mean, last, rate or p50 to p99; left out, mean of a window, the newest reading for a threshold",
@@ -80,9 +80,9 @@ class MonitorRule(Part):
         ge=1,
         description="readings since the promotion that a verdict needs; left out, 1 for a threshold, else no minimum",
     )
-    max_age: Span | None = Field(default=None, description="how old the newest reading may be; left out 2 x every")
+    max_age: PositiveDuration | None = Field(default=None, description="how old the newest reading may be; left out 2 x every")
     min_effect: EffectSize = Field(
-        default=Effect(0.02),
+        default=MinimumEffect(0.02),
         json_schema_extra={"default": "2%"},
         description="how much worse than the baseline counts: 2%, 0.01 abs, or 10% of error",
     )
@@ -99,8 +99,8 @@ class MonitorRule(Part):
         default="previous",
         description="what is compared with: the Production before, or the past days of the present one",
     )
-    history: Span = Field(default=timedelta(days=7), description="how much of a baseline is needed")
-    warmup: Pause | None = Field(
+    history: PositiveDuration = Field(default=timedelta(days=7), description="how much of a baseline is needed")
+    warmup: NonNegativeDuration | None = Field(
         default=None,
         description="how long after a promotion only the hard limit counts; left out, 30m for sequential, else the "
         "longer of 2 x window and 30m",
@@ -113,25 +113,25 @@ class MonitorRule(Part):
     no_data: int = Field(default=3, ge=1, le=10_000, description="checks in a row without data until that is told")
     error: int = Field(default=4, ge=1, le=10_000, description="checks in a row with an error until that is told")
     action: Literal["dry_run", "notify", "ask", "auto"] = Field(default="dry_run", description="what a failure does")
-    cooldown: Pause = Field(
+    cooldown: NonNegativeDuration = Field(
         default=timedelta(hours=6), description="how long after a rollback nothing is rolled back by itself"
     )
     max_auto: int = Field(default=1, ge=0, le=1000, description="automatic rollbacks of a model in 24 hours, at most")
-    min_served: Pause = Field(
+    min_served: NonNegativeDuration = Field(
         default=timedelta(hours=24),
         description="how long a version must have served that may be gone back to by itself",
     )
 
     @field_validator("aggregate")
     @classmethod
-    def _can_be_reckoned(cls, name: str | None) -> str | None:
+    def _check_aggregate(cls, name: str | None) -> str | None:
         if name is not None and name not in AGGREGATES:
             raise ValueError(f"{name!r} is no aggregate; there are mean, last, rate and p50 to p99")
         return name
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_in(cls, data: Any) -> Any:
+    def _apply_defaults(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
         filled = dict(data)
@@ -142,7 +142,7 @@ class MonitorRule(Part):
         return filled
 
     @model_validator(mode="after")
-    def _has_what_its_rule_needs(self) -> MonitorRule:
+    def _check_rule_fields(self) -> MonitorConfig:
         bounds = [one for one in (self.greater_than, self.less_than) if one is not None]
         if self.rule is None:  # past pydantic, which still knows that nobody set it
             object.__setattr__(self, "rule", "threshold" if bounds else "default")
@@ -152,12 +152,12 @@ class MonitorRule(Part):
             raise ValueError(f"greater_than and less_than belong to the rule threshold; {self.rule} has hard_limit")
         if len(bounds) == 2 and bounds[0] >= bounds[1]:
             raise ValueError("greater_than must lie below less_than")
-        if self.of is not None and self.reckons not in AGGREGATES_OF_COUNTS:
-            raise ValueError(f"counts (of) are added up; their aggregate is mean or last, not {self.reckons}")
+        if self.of is not None and self.effective_aggregate not in COUNT_AGGREGATES:
+            raise ValueError(f"counts (of) are added up; their aggregate is mean or last, not {self.effective_aggregate}")
         return self
 
     @property
-    def better(self) -> Direction:
+    def better_direction(self) -> Direction:
         """Which values are the better ones: as it says, as its one bound says, or as the metric's name says."""
         if self.direction is not None:
             return Direction(self.direction)
@@ -166,7 +166,7 @@ class MonitorRule(Part):
         return direction_of(self.query)
 
     @property
-    def says_its_rule(self) -> bool:
+    def has_explicit_rule(self) -> bool:
         """Tell whether `rule` was set, not left out."""
         return "rule" in self.model_fields_set
 
@@ -176,45 +176,45 @@ class MonitorRule(Part):
         return self.rule == "threshold"
 
     @property
-    def has_blocks(self) -> bool:
+    def uses_blocks(self) -> bool:
         """Tell whether it compares windows with those of past days."""
         return self.rule in {"default", "blocks"}
 
     @property
-    def has_frozen_baseline(self) -> bool:
+    def uses_frozen_baseline(self) -> bool:
         """Tell whether it compares with what was measured before the promotion."""
         return not self.is_threshold and self.baseline == "previous"
 
     @property
-    def day(self) -> timedelta:
+    def baseline_day(self) -> timedelta:
         """What counts as a day of its baseline: a seventh of a `history` shorter than a week, as a demo has."""
         return min(self.history / 7, timedelta(days=1))
 
     @property
-    def reckons(self) -> str:
+    def effective_aggregate(self) -> str:
         """How the readings of one check become a value."""
         return self.aggregate or ("last" if self.is_threshold else "mean")
 
     @property
-    def measures(self) -> tuple[object, ...]:
+    def measurement_key(self) -> tuple[object, ...]:
         """What its figures are figures of: while this stays the same, those of an earlier revision can be compared."""
-        is_windowed = self.is_threshold and self.reckons != "last"
-        return self.source, self.query, self.of, self.reckons, self.window if is_windowed else None
+        is_windowed = self.is_threshold and self.effective_aggregate != "last"
+        return self.source, self.query, self.of, self.effective_aggregate, self.window if is_windowed else None
 
     @property
-    def points_needed(self) -> int:
+    def required_points(self) -> int:
         """How many readings since the promotion a verdict needs; 0 where the rule itself knows what it needs."""
         return self.min_points or int(self.is_threshold)
 
     @property
-    def oldest(self) -> timedelta:
+    def max_reading_age(self) -> timedelta:
         """How old the newest reading may be."""
         return self.max_age or 2 * self.every
 
     @property
-    def warms_up(self) -> timedelta:
+    def warmup_duration(self) -> timedelta:
         """How long after a promotion nothing is judged but the hard limit; late labels make it longer."""
         if self.warmup is not None:
             return self.label_delay + self.warmup
-        shortest = SHORTEST_WARMUP if self.rule == "sequential" else max(2 * self.window, SHORTEST_WARMUP)
+        shortest = MIN_WARMUP if self.rule == "sequential" else max(2 * self.window, MIN_WARMUP)
         return self.label_delay + shortest

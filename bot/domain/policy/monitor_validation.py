@@ -5,115 +5,115 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from bot.domain.core.durations import parse_duration, show_duration
-from bot.domain.core.numbers import counted
-from bot.domain.core.sentence import Code, Say, either, say, short
-from bot.domain.policy.effect_size import Effect, EffectKind
-from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.core.durations import parse_duration, format_duration
+from bot.domain.core.numbers import pluralize
+from bot.domain.core.sentence import Code, Sentence, join_with_conjunction, say, truncate
+from bot.domain.policy.effect_size import MinimumEffect, EffectKind
+from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.registry.metric_direction import Direction
 
-MOST_DAYS = 21  # of a baseline where `history` isn't longer
-KEPT = timedelta(days=35)  # checks are kept for so long: five weeks of the same hours
-LEAST = 5  # windows of the past that a window is compared with
-COVERED = 0.9  # of a day, at least: what its windows leave over is never judged
+MAX_BASELINE_DAYS = 21  # of a baseline where `history` isn't longer
+CHECK_RETENTION = timedelta(days=35)  # checks are kept for so long: five weeks of the same hours
+MIN_BASELINE_WINDOWS = 5  # windows of the past that a window is compared with
+MIN_DAY_COVERAGE = 0.9  # of a day, at least: what its windows leave over is never judged
 
 
 @dataclass(frozen=True, slots=True)
-class Unfit:
+class MonitorConfigProblem:
     """Why a monitor could never judge, and the field to change."""
 
     field: str
-    why: Say
+    reason: Sentence
 
 
-def unfit(rule: MonitorRule) -> Unfit | None:
+def find_config_problem(config: MonitorConfig) -> MonitorConfigProblem | None:
     """Return why a monitor with this rule could never judge, or would leave times out; None if it can judge.
 
     Only rules against a baseline are concerned.
     """
-    if rule.is_threshold:
+    if config.is_threshold:
         return None
-    if rule.min_effect.kind is EffectKind.OF_ERROR and rule.better is Direction.LOWER:
+    if config.min_effect.kind is EffectKind.OF_ERROR and config.better_direction is Direction.LOWER:
         why = say(
             "Lower is better for {query}, so a plain percentage is already a part of the error. Use {plain}.",
-            query=Code(short(rule.query, 60)),
-            plain=Code(str(Effect(rule.min_effect.amount))),
+            query=Code(truncate(config.query, 60)),
+            plain=Code(str(MinimumEffect(config.min_effect.amount))),
         )
-        return Unfit("min_effect", why)
-    if rule.history > KEPT:
+        return MonitorConfigProblem("min_effect", why)
+    if config.history > CHECK_RETENTION:
         why = say(
             "Checks are kept for {kept}, so a baseline never covers {history}. Use at most {kept}.",
-            kept=show_duration(KEPT),
-            history=show_duration(rule.history),
+            kept=format_duration(CHECK_RETENTION),
+            history=format_duration(config.history),
         )
-        return Unfit("history", why)
-    day = rule.day
-    most = max(rule.history, MOST_DAYS * day)
-    longest = day * (most // day // LEAST)
-    if rule.every > longest:
+        return MonitorConfigProblem("history", why)
+    day = config.baseline_day
+    most = max(config.history, MAX_BASELINE_DAYS * day)
+    longest = day * (most // day // MIN_BASELINE_WINDOWS)
+    if config.every > longest:
         why = say(
             "A baseline has at most {most}; checked every {every}, it has {readings}, and {least} are needed. "
             "Check at least every {longest}.",
-            most=show_duration(most),
-            every=show_duration(rule.every),
-            readings=counted(_fits(rule.every, most, day), "reading"),
-            least=LEAST,
-            longest=show_duration(longest),
+            most=format_duration(most),
+            every=format_duration(config.every),
+            readings=pluralize(_count_in_baseline(config.every, most, day), "reading"),
+            least=MIN_BASELINE_WINDOWS,
+            longest=format_duration(longest),
         )
-        return Unfit("every", why)
-    why_window = _unfit_window(rule, day, most, longest) if rule.has_blocks else None
-    return Unfit("window", why_window) if why_window else None
+        return MonitorConfigProblem("every", why)
+    why_window = _window_problem(config, day, most, longest) if config.uses_blocks else None
+    return MonitorConfigProblem("window", why_window) if why_window else None
 
 
-def _unfit_window(rule: MonitorRule, day: timedelta, most: timedelta, longest: timedelta) -> Say | None:
-    window = rule.window
-    if window > longest:
+def _window_problem(config: MonitorConfig, day: timedelta, max_baseline: timedelta, max_window: timedelta) -> Sentence | None:
+    window = config.window
+    if window > max_window:
         return say(
             "A baseline has at most {most}; a window of {window} fits into it {times}, and {least} are needed. "
             "Use at most {longest}.",
-            most=show_duration(most),
-            window=show_duration(window),
-            times=counted(_fits(window, most, day), "time"),
-            least=LEAST,
-            longest=show_duration(longest),
+            most=format_duration(max_baseline),
+            window=format_duration(window),
+            times=pluralize(_count_in_baseline(window, max_baseline, day), "time"),
+            least=MIN_BASELINE_WINDOWS,
+            longest=format_duration(max_window),
         )
-    if window < rule.every:
+    if window < config.every:
         return say(
             "A window of {window} is shorter than the {every} between checks, so most windows would have no "
             "reading. Use at least {every}.",
-            window=show_duration(window),
-            every=show_duration(rule.every),
+            window=format_duration(window),
+            every=format_duration(config.every),
         )
-    period = day * _days(window, day)
+    period = day * _whole_days(window, day)
     times = period // window
     left = period - times * window
-    if left <= (1 - COVERED) * period:
+    if left <= (1 - MIN_DAY_COVERAGE) * period:
         return None
-    instead = [Code(show_duration(one)) for one in nearest(window, day) if one >= rule.every]
+    instead = [Code(format_duration(one)) for one in nearest_windows(window, day) if one >= config.every]
     return say(
         "A window of {window} fits {times} into {period} and leaves {left} that are never judged. Use {instead}.",
-        window=show_duration(window),
-        times=counted(times, "time"),
-        period=show_duration(period),
-        left=show_duration(left),
-        instead=either(instead, "or"),
+        window=format_duration(window),
+        times=pluralize(times, "time"),
+        period=format_duration(period),
+        left=format_duration(left),
+        instead=join_with_conjunction(instead, "or"),
     )
 
 
-def nearest(window: timedelta, day: timedelta) -> tuple[timedelta, timedelta]:
+def nearest_windows(window: timedelta, day: timedelta) -> tuple[timedelta, timedelta]:
     """Return the next shorter and the next longer window that divides a day, or that is whole days.
 
     Where they aren't whole, they're a little shorter, so that they can be typed.
     """
     days, times = window // day, day // window
     shorter, longer = (days * day, (days + 1) * day) if days else (day / (times + 1), day / times)
-    return parse_duration(show_duration(shorter)), parse_duration(show_duration(longer))
+    return parse_duration(format_duration(shorter)), parse_duration(format_duration(longer))
 
 
-def _fits(span: timedelta, most: timedelta, day: timedelta) -> int:
+def _count_in_baseline(span: timedelta, max_baseline: timedelta, day: timedelta) -> int:
     """Return how many times a span fits into the longest baseline, in whole days."""
-    return most // day // _days(span, day)
+    return max_baseline // day // _whole_days(span, day)
 
 
-def _days(span: timedelta, day: timedelta) -> int:
+def _whole_days(span: timedelta, day: timedelta) -> int:
     return -(-span // day)

@@ -18,12 +18,12 @@ from bot.domain.policy.gate_config import (
     SemverGate,
     SignatureGate,
 )
-from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.policy import (
-    Anchor,
+    AnchorConfig,
     ApiClient,
     EditRule,
-    Endpoint,
+    WebhookEndpoint,
     FreezeWindow,
     ModelRules,
     Policy,
@@ -33,32 +33,32 @@ from bot.domain.policy.policy import (
 )
 
 
-def read_policy(data: object) -> Policy:
+def validate_policy(data: object) -> Policy:
     """Return the policy that the parsed file holds. Raises Misconfigured with every fault, each with its path."""
     if not isinstance(data, Mapping):
         raise Misconfigured("The policy file must hold keys such as channel, roles and models.")
     try:
         return Policy.model_validate(data)
     except ValidationError as error:
-        faults = [fault for one in _errors(data, error) for fault in _faults(one)]
+        faults = [fault for one in _validation_errors(data, error) for fault in _error_messages(one)]
         raise WrongPolicy(say("The policy file is wrong. {faults}", faults=" ".join(faults)), faults) from error
 
 
-def _errors(data: Mapping[str, Any], error: ValidationError) -> list[Any]:
+def _validation_errors(data: Mapping[str, Any], error: ValidationError) -> list[Any]:
     """Return pydantic's errors; where all are unknown keys, also those that show once these are left out."""
     found: list[Any] = list(error.errors())
     if not found or any(one["type"] != "extra_forbidden" for one in found):
         return found
-    places = [_path_in_file(one["loc"]) for one in found]
+    places = [_file_path(one["loc"]) for one in found]
     try:
-        Policy.model_validate(_without(data, places))
+        Policy.model_validate(_without_paths(data, places))
     except ValidationError as more:
         beside = [tuple(place[:-1]) for place in places if len(place) > 1]  # there the lack may be a misspelt key's
-        found += [one for one in more.errors() if tuple(_path_in_file(one["loc"])) not in beside]
+        found += [one for one in more.errors() if tuple(_file_path(one["loc"])) not in beside]
     return found
 
 
-def _without(data: Any, places: Sequence[Sequence[int | str]]) -> Any:
+def _without_paths(data: Any, paths: Sequence[Sequence[int | str]]) -> Any:
     """Return a copy of the file's data without what stands at these places."""
     if isinstance(data, Mapping):
         pairs = data.items()
@@ -66,52 +66,52 @@ def _without(data: Any, places: Sequence[Sequence[int | str]]) -> Any:
         pairs = enumerate(data)  # type: ignore[assignment]
     else:
         return data
-    gone = {place[0] for place in places if len(place) == 1}
+    gone = {place[0] for place in paths if len(place) == 1}
     left = {
-        key: _without(value, [place[1:] for place in places if len(place) > 1 and place[0] == key])
+        key: _without_paths(value, [place[1:] for place in paths if len(place) > 1 and place[0] == key])
         for key, value in pairs
         if key not in gone
     }
     return left if isinstance(data, Mapping) else list(left.values())
 
 
-def _faults(error: Any) -> list[str]:
+def _error_messages(error: Any) -> list[str]:
     """Return the sentences about one of pydantic's errors: ours can hold several, one a line."""
-    path = _path_in_file(error["loc"])
+    path = _file_path(error["loc"])
     if error["type"] == "extra_forbidden":
-        return [_unknown_key(path)]
+        return [_unknown_key_message(path)]
     where = ".".join(str(step) for step in path)
-    return [_fault(where, line) for line in str(error["msg"]).removeprefix("Value error, ").split("\n")]
+    return [_error_message(where, line) for line in str(error["msg"]).removeprefix("Value error, ").split("\n")]
 
 
-def _fault(where: str, message: str) -> str:
+def _error_message(path: str, message: str) -> str:
     end = "" if message.endswith("?") else "."
-    return f"{where}: {message[:1].lower() + message[1:]}{end}" if where else f"{message}{end}"
+    return f"{path}: {message[:1].lower() + message[1:]}{end}" if path else f"{message}{end}"
 
 
-def _path_in_file(loc: tuple[int | str, ...]) -> list[int | str]:
+def _file_path(loc: tuple[int | str, ...]) -> list[int | str]:
     """Return the error's place without the step that pydantic adds for the kind of a gate."""
     before = (None, None, *loc)
     steps = zip(loc, before, before[1:], strict=False)
     return [step for step, two, one in steps if not (two == "gates" and isinstance(one, int))]
 
 
-def _unknown_key(path: list[int | str]) -> str:
+def _unknown_key_message(path: list[int | str]) -> str:
     key, where = str(path[-1]), ".".join(str(step) for step in path)
     known = _known_keys(path[:-1])
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     return f"{where}: unknown key; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}.")
 
 
-_KEYS: dict[str, type[BaseModel]] = {
+_MODEL_BY_KEY: dict[str, type[BaseModel]] = {
     "staging": TargetRule,
     "production": TargetRule,
     "rollback": RollbackRule,
-    "monitors": MonitorRule,
+    "monitors": MonitorConfig,
     "clients": ApiClient,
-    "notify": Endpoint,
+    "notify": WebhookEndpoint,
     "serving": ServingProbe,
-    "anchor": Anchor,
+    "anchor": AnchorConfig,
     "models": ModelRules,
     "freeze": FreezeWindow,
     "policy": EditRule,
@@ -121,15 +121,15 @@ _KEYS: dict[str, type[BaseModel]] = {
 def _known_keys(path: list[int | str]) -> list[str]:
     """Return the keys that may stand at `path`: of the innermost part that it names."""
     if not path:
-        return _keys_of(Policy)
+        return _keys_of_model(Policy)
     if "gates" in path:
         gates = (MetricGate, CardGate, SignatureGate, SemverGate, NotBlockedGate, InStagingGate)
         return [name for gate in gates for name in gate.model_fields]
     for step in reversed(path):
-        if step in _KEYS:
-            return _keys_of(_KEYS[str(step)])
-    return _keys_of(Policy)
+        if step in _MODEL_BY_KEY:
+            return _keys_of_model(_MODEL_BY_KEY[str(step)])
+    return _keys_of_model(Policy)
 
 
-def _keys_of(part: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in part.model_fields.items()]
+def _keys_of_model(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]

@@ -15,21 +15,21 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bot.domain.core.cron_windows import check_cron
 from bot.domain.core.durations import Duration
-from bot.domain.core.sentence import Code, Say, say
-from bot.domain.core.strict_model import Part
+from bot.domain.core.sentence import Code, Sentence, say
+from bot.domain.core.strict_model import StrictModel
 from bot.domain.policy.gate_config import (
     Gate,
 )
-from bot.domain.policy.model_patterns import covers, is_plain
-from bot.domain.policy.monitor_config import MonitorRule
-from bot.domain.policy.monitor_validation import unfit
+from bot.domain.policy.model_patterns import covers, is_literal
+from bot.domain.policy.monitor_config import MonitorConfig
+from bot.domain.policy.monitor_validation import find_config_problem
 from bot.domain.registry.model import Stage
 
-ASKED_EVERY = timedelta(seconds=5)
-GIVEN_UP_AFTER = timedelta(minutes=10)  # then the thread says that it does not serve what the registry says
+DEFAULT_CHECK_INTERVAL = timedelta(seconds=5)
+DEFAULT_CHECK_TIMEOUT = timedelta(minutes=10)  # then the thread says that it does not serve what the registry says
 
 
-class FreezeWindow(Part):
+class FreezeWindow(StrictModel):
     """A time that comes again and again, in which nothing moves in Production. `cron` says when it begins."""
 
     cron: str  # when it begins: minute, hour, day, month, weekday
@@ -38,12 +38,12 @@ class FreezeWindow(Part):
     reason: str = ""  # why, for whoever is refused
 
     @model_validator(mode="after")
-    def _can_be_reckoned(self) -> FreezeWindow:
+    def _check_cron(self) -> FreezeWindow:
         check_cron(self.cron, self.zone)
         return self
 
 
-_DECIDES_NOTHING = {
+_KEYS_WITHOUT_EFFECT_ON_DECISIONS = {
     "expires_after",
     "remind_after",
     "tell_approvers",
@@ -51,7 +51,7 @@ _DECIDES_NOTHING = {
 }  # keys of a rule: see Policy.fingerprint
 
 
-class TargetRule(Part):
+class TargetRule(StrictModel):
     """What holds for moving a version into one stage."""
 
     approvers: list[str] = Field(default_factory=list)  # roles, user ids or user groups
@@ -69,20 +69,20 @@ class TargetRule(Part):
     review_within: Duration = Field(default=timedelta(days=3), gt=timedelta(0), le=timedelta(days=3650))
 
 
-class RollbackRule(Part):
+class RollbackRule(StrictModel):
     """Who may roll back alone."""
 
     by: list[str]  # roles, user ids or user groups
     fast: bool = True  # always true: whoever can roll back does so alone, and it takes effect immediately
 
     @model_validator(mode="after")
-    def _is_fast(self) -> RollbackRule:
+    def _check_fast(self) -> RollbackRule:
         if not self.fast:
             raise ValueError("a rollback by someone in `by` is always immediate; remove `fast: false`")
         return self
 
 
-class ModelRules(Part):
+class ModelRules(StrictModel):
     """Everything that holds for the models of one pattern."""
 
     channel: str | None = None  # where these models are talked about; without: the file's channel
@@ -90,7 +90,7 @@ class ModelRules(Part):
     production: TargetRule | None = None  # the rule for moving into Production; without: nobody may
     rollback: RollbackRule | None = None  # who may roll back; without: those who approve for Production
     # what watches the version in Production: docs/monitoring.md
-    monitors: list[MonitorRule] = Field(default_factory=list)
+    monitors: list[MonitorConfig] = Field(default_factory=list)
     freeze: list[FreezeWindow] = Field(default_factory=list)  # times in which nothing moves in Production
     directions: dict[str, Literal["higher", "lower"]] = Field(default_factory=dict)  # which way a metric is better
 
@@ -113,10 +113,10 @@ class Source(BaseModel):
 
 
 # Sources that need nothing to be said about them, so that a monitor can name them where the file names none.
-BUILT_IN = {"push": Source(type="push"), "mlflow": Source(type="mlflow")}
+BUILT_IN_SOURCES = {"push": Source(type="push"), "mlflow": Source(type="mlflow")}
 
 
-class ApiClient(Part):
+class ApiClient(StrictModel):
     """A program that may use the HTTP API. Its token is read from the environment or a file, never from here."""
 
     token_env: str | None = None  # the variable that holds the token
@@ -126,7 +126,7 @@ class ApiClient(Part):
     may: list[Literal["request", "push", "read"]] = Field(default_factory=list)
 
 
-class Endpoint(Part):
+class WebhookEndpoint(StrictModel):
     """Somebody who is told of every move."""
 
     url_env: str | None = Field(default=None, min_length=1)  # the variable that holds the address
@@ -135,7 +135,7 @@ class Endpoint(Part):
     models: list[str] = Field(default_factory=lambda: ["*"])  # patterns of the models whose moves it hears of
 
     @model_validator(mode="after")
-    def _has_one_address(self) -> Endpoint:
+    def _check_one_address(self) -> WebhookEndpoint:
         if (self.url is None) == (self.url_env is None):
             raise ValueError("needs url_env or url, and not both")
         return self
@@ -146,22 +146,22 @@ class Endpoint(Part):
         return self.url_env or hashlib.sha256(str(self.url).encode()).hexdigest()[:12]
 
     @property
-    def shown(self) -> str:
+    def display_name(self) -> str:
         """What people call it: the variable's name, or the address's host."""
         return self.url_env or urlsplit(str(self.url)).hostname or self.key
 
 
-class ServingProbe(Part):
+class ServingProbe(StrictModel):
     """Where the version that really serves can be read: asked `every` so often, and no longer than `timeout`."""
 
     url: str = Field(min_length=1)  # where it is asked; {model} in it stands for the name
     json_path: str = Field(default="version", alias="json", min_length=1)  # the path to the version in the answer
-    timeout: Duration = Field(default=GIVEN_UP_AFTER, gt=timedelta(0), le=timedelta(days=1))  # when it is given up
+    timeout: Duration = Field(default=DEFAULT_CHECK_TIMEOUT, gt=timedelta(0), le=timedelta(days=1))  # when it is given up
     # how often it is asked
-    every: Duration = Field(default=ASKED_EVERY, ge=timedelta(seconds=1), le=timedelta(hours=1))
+    every: Duration = Field(default=DEFAULT_CHECK_INTERVAL, ge=timedelta(seconds=1), le=timedelta(hours=1))
 
 
-class Anchor(Part):
+class AnchorConfig(StrictModel):
     """Where the audit chain's head is written down, out of the bot's reach."""
 
     file: str | None = Field(default=None, min_length=1)  # a file that is only ever added to
@@ -169,23 +169,23 @@ class Anchor(Part):
     every: Duration = Field(default=timedelta(hours=1), gt=timedelta(0), le=timedelta(days=3650))  # how often
 
     @model_validator(mode="after")
-    def _has_a_place(self) -> Anchor:
+    def _check_destination(self) -> AnchorConfig:
         if self.file is None and self.channel is None:
             raise ValueError("needs file, channel or both")
         return self
 
 
-class EditRule(Part):
+class EditRule(StrictModel):
     """How edits of this file apply while the bot runs."""
 
     # how long the file must stay unchanged before an edit that loosens a rule applies
     settle: Duration = Field(default=timedelta(seconds=30), ge=timedelta(0), le=timedelta(days=1))
 
 
-class Policy(Part):
+class Policy(StrictModel):
     """The whole file. See docs/policy.md."""
 
-    ADMIN: ClassVar[str] = "admin"  # the role that may do what is nobody's daily business
+    ADMIN_ROLE: ClassVar[str] = "admin"  # the role that may do what is nobody's daily business
 
     channel: str = "#ml-models"  # the default: a name with `#`, or a channel's id
     roles: dict[str, list[str]] = Field(default_factory=dict)  # names for user ids and user groups; admin is known
@@ -195,16 +195,16 @@ class Policy(Part):
     sources: dict[str, Source] = Field(default_factory=dict)  # where monitors get their figures from, by name
     clients: dict[str, ApiClient] = Field(default_factory=dict)  # programs that may use the HTTP API, by name
     operators: dict[str, str] = Field(default_factory=dict)  # users of the bot's machine: who they are in Slack
-    notify: list[Endpoint] = Field(default_factory=list)  # who is told of every move of Production
+    notify: list[WebhookEndpoint] = Field(default_factory=list)  # who is told of every move of Production
     serving: dict[str, ServingProbe] = Field(default_factory=dict)  # by pattern: where it is read what serves
-    anchor: Anchor | None = None  # where the audit's head is written down
+    anchor: AnchorConfig | None = None  # where the audit's head is written down
     freeze: list[FreezeWindow] = Field(default_factory=list)  # for every model, beside its own windows
     max_auto: int = Field(default=3, ge=0, le=1000)  # automatic rollbacks of all models together in 24 hours
     edits: EditRule = Field(default_factory=EditRule, alias="policy")  # how edits of this file apply
 
     @model_validator(mode="after")
-    def _names_known_roles(self) -> Policy:
-        if faults := [*_wrong_names(self), *_wrong_monitors(self)]:
+    def _check_names(self) -> Policy:
+        if faults := [*_name_errors(self), *_monitor_errors(self)]:
             raise ValueError("\n".join(faults))
         return self
 
@@ -228,9 +228,9 @@ class Policy(Part):
 
     def source(self, name: str) -> Source | None:
         """Return the source of that name, one that needs nothing to be said included; None where there is none."""
-        return self.sources.get(name) or BUILT_IN.get(name)
+        return self.sources.get(name) or BUILT_IN_SOURCES.get(name)
 
-    def cant_count(self, rule: MonitorRule) -> Say | None:
+    def total_refusal(self, rule: MonitorConfig) -> Sentence | None:
         """Return why a monitor can't have `of`, since pushed readings bring their own total; None if it can."""
         source = self.source(rule.source)
         if rule.of is None or source is None or source.type != "push":
@@ -247,12 +247,12 @@ class Policy(Part):
         best = max(matching, key=lambda one: (one == model, len(one)), default=None)
         return None if best is None else self.serving[best]
 
-    def endpoints_for(self, model: str) -> list[Endpoint]:
+    def endpoints_for(self, model: str) -> list[WebhookEndpoint]:
         """Return who is told of the moves of `model`, each address once."""
         told = {one.key: one for one in reversed(self.notify) if any(fnmatchcase(model, name) for name in one.models)}
         return list(reversed(told.values()))
 
-    def endpoint(self, key: str) -> Endpoint | None:
+    def endpoint(self, key: str) -> WebhookEndpoint | None:
         """Return the endpoint with this key; None where the file names it no more."""
         return next((one for one in self.notify if one.key == key), None)
 
@@ -269,22 +269,22 @@ class Policy(Part):
         rule = self.rules_for(model).rule(target)
         if rule is None:
             return ""
-        said = rule.model_dump(mode="json", exclude=_DECIDES_NOTHING)
-        people = {key: sorted(self.ids(getattr(rule, key))) for key in ("approvers", "override")}
+        said = rule.model_dump(mode="json", exclude=_KEYS_WITHOUT_EFFECT_ON_DECISIONS)
+        people = {key: sorted(self.expand_roles(getattr(rule, key))) for key in ("approvers", "override")}
         return hashlib.sha256(json.dumps(said | people, sort_keys=True).encode()).hexdigest()[:16]
 
-    def ids(self, names: list[str]) -> frozenset[str]:
+    def expand_roles(self, names: list[str]) -> frozenset[str]:
         """Return the user and group ids that role names and ids stand for."""
         return frozenset(one for name in names for one in self.roles.get(name, [name]))
 
-    def everybody(self) -> frozenset[str]:
+    def all_slack_ids(self) -> frozenset[str]:
         """Return every user and user group that the file names."""
-        named = [name for _, names in _named_people(self) for name in names]
-        return self.ids(named + list(self.roles)) | set(self.operators.values())
+        named = [name for _, names in _people_by_path(self) for name in names]
+        return self.expand_roles(named + list(self.roles)) | set(self.operators.values())
 
-    def groups(self) -> frozenset[str]:
+    def user_groups(self) -> frozenset[str]:
         """Return every user group that the file names."""
-        return frozenset(one for one in self.everybody() if one.startswith("S"))
+        return frozenset(one for one in self.all_slack_ids() if one.startswith("S"))
 
 
 def is_slack_id(text: str) -> bool:
@@ -294,24 +294,24 @@ def is_slack_id(text: str) -> bool:
 
 def unsigned_endpoints(policy: Policy) -> list[str]:
     """Return who is told of moves without a signature, so that they cannot know who tells them."""
-    return [f"notify.{at} ({one.shown})" for at, one in enumerate(policy.notify) if one.secret_env is None]
+    return [f"notify.{at} ({one.display_name})" for at, one in enumerate(policy.notify) if one.secret_env is None]
 
 
-def beaten_patterns(policy: Policy) -> list[str]:
+def shadowed_patterns(policy: Policy) -> list[str]:
     """Return the patterns that hold for no model, since another one wins wherever they match, each with that one."""
     found, order = [], list(policy.models)
     for at, pattern in enumerate(order):
         for other in order:
             is_before = (len(other), -order.index(other)) > (len(pattern), -at)
-            if other != pattern and is_before and not is_plain(pattern) and covers(other, pattern):
+            if other != pattern and is_before and not is_literal(pattern) and covers(other, pattern):
                 found.append(f"models.{pattern} ({other} wins)")
                 break
     return found
 
 
-def _wrong_names(policy: Policy) -> Iterator[str]:
+def _name_errors(policy: Policy) -> Iterator[str]:
     """Yield what is wrong with the names of people and roles."""
-    for path, names in _named_people(policy):
+    for path, names in _people_by_path(policy):
         for name in names:
             if name not in policy.roles and not is_slack_id(name):
                 near = difflib.get_close_matches(name, policy.roles, n=1)
@@ -326,7 +326,7 @@ def _wrong_names(policy: Policy) -> Iterator[str]:
             yield f"operators.{name}: {user!r} is no Slack id (U… or W…)"
 
 
-def _wrong_monitors(policy: Policy) -> Iterator[str]:
+def _monitor_errors(policy: Policy) -> Iterator[str]:
     """Yield what is wrong with the names of monitors and of their sources, and which could never judge."""
     for pattern, rules in policy.models.items():
         seen: set[str] = set()
@@ -336,18 +336,18 @@ def _wrong_monitors(policy: Policy) -> Iterator[str]:
                 yield f"{path}.name: {monitor.name!r} is the name of another monitor of this pattern"
             seen.add(monitor.name)
             if policy.source(monitor.source) is None:
-                known = sorted({*policy.sources, *BUILT_IN})
+                known = sorted({*policy.sources, *BUILT_IN_SOURCES})
                 near = difflib.get_close_matches(monitor.source, known, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"sources are: {', '.join(known)}"
                 yield f"{path}.source: {monitor.source!r} is no source; {hint}"
-            if why_not := policy.cant_count(monitor):
+            if why_not := policy.total_refusal(monitor):
                 yield f"{path}.of: {str(why_not).removesuffix('.')}"
-            if found := unfit(monitor):
-                why = str(found.why).removesuffix(".")
+            if found := find_config_problem(monitor):
+                why = str(found.reason).removesuffix(".")
                 yield f"{path}.{found.field}: {why[:1].lower()}{why[1:]}"
 
 
-def _named_people(policy: Policy) -> Iterator[tuple[str, list[str]]]:
+def _people_by_path(policy: Policy) -> Iterator[tuple[str, list[str]]]:
     for pattern, rules in policy.models.items():
         for target in ("staging", "production"):
             rule: TargetRule | None = getattr(rules, target)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 
-from bot.domain.core.durations import show_duration
-from bot.domain.core.numbers import counted, number
-from bot.domain.core.sentence import Code, Mention, Say, say
+from bot.domain.core.durations import format_duration
+from bot.domain.core.numbers import pluralize, format_number
+from bot.domain.core.sentence import Code, Mention, Sentence, say
 from bot.domain.policy.gate_config import (
-    VALIDATION,
+    VALIDATION_PREFIX,
     CardGate,
     Gate,
     InStagingGate,
@@ -22,7 +22,7 @@ from bot.domain.policy.gate_config import (
 )
 from bot.domain.policy.policy import ModelRules, Policy, TargetRule
 from bot.domain.registry.metric_direction import direction_of
-from bot.domain.registry.model import TARGETS
+from bot.domain.registry.model import TARGET_STAGES
 
 
 class ChangeKind(Enum):
@@ -52,21 +52,21 @@ class ChangeKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class PolicyChange:
     """One difference between two policies: its place in the file, and what it is in words."""
 
     path: str
     kind: ChangeKind
     loosens: bool
-    says: Say
+    sentence: Sentence
 
-    def evidence(self) -> dict[str, object]:
+    def to_evidence(self) -> dict[str, object]:
         """Return it as plain JSON values, for the audit."""
-        return {"path": self.path, "kind": self.kind.value, "loosens": self.loosens, "says": str(self.says)}
+        return {"path": self.path, "kind": self.kind.value, "loosens": self.loosens, "says": str(self.sentence)}
 
 
 @dataclass(frozen=True, slots=True)
-class _Side:
+class PolicySide:
     """A policy before or after, and what it says of the names that one of its patterns holds for."""
 
     policy: Policy
@@ -76,50 +76,50 @@ class _Side:
     def rules(self) -> ModelRules:
         return ModelRules() if self.pattern is None else self.policy.models[self.pattern]
 
-    def ids(self, names: list[str]) -> frozenset[str]:
-        return self.policy.ids(names)
+    def expand_roles(self, names: list[str]) -> frozenset[str]:
+        return self.policy.expand_roles(names)
 
 
-def _of_rules(old: _Side, new: _Side, path: str) -> Iterator[Change]:
-    for stage in TARGETS:
+def model_rule_changes(old: PolicySide, new: PolicySide, path: str) -> Iterator[PolicyChange]:
+    for stage in TARGET_STAGES:
         where = f"{path}.{stage.value.lower()}"
-        yield from _of_stage(old, new, old.rules.rule(stage), new.rules.rule(stage), where)
-    before, after = (side.ids(_who_rolls_back(side.rules)) for side in (old, new))
-    yield from _gained_and_lost(before, after, f"{path}.rollback", ChangeKind.ROLLBACK, "roll back")
-    yield from _of_monitors(old.rules, new.rules, path)
-    yield from _of_windows(old, new, path)
+        yield from _stage_rule_changes(old, new, old.rules.rule(stage), new.rules.rule(stage), where)
+    before, after = (side.expand_roles(_rollback_roles(side.rules)) for side in (old, new))
+    yield from people_changes(before, after, f"{path}.rollback", ChangeKind.ROLLBACK, "roll back")
+    yield from _monitor_changes(old.rules, new.rules, path)
+    yield from _freeze_window_changes(old, new, path)
     if old.rules.directions != new.rules.directions:
-        yield Change(f"{path}.directions", ChangeKind.DIRECTIONS, False, say("changed"))
+        yield PolicyChange(f"{path}.directions", ChangeKind.DIRECTIONS, False, say("changed"))
     if old.rules.channel != new.rules.channel:
-        yield Change(f"{path}.channel", ChangeKind.OTHER, False, say("channel changed"))
+        yield PolicyChange(f"{path}.channel", ChangeKind.OTHER, False, say("channel changed"))
 
 
-def _of_stage(
-    old: _Side, new: _Side, before: TargetRule | None, after: TargetRule | None, path: str
-) -> Iterator[Change]:
+def _stage_rule_changes(
+    old: PolicySide, new: PolicySide, before: TargetRule | None, after: TargetRule | None, path: str
+) -> Iterator[PolicyChange]:
     """Yield what changes about moving into a stage; where nobody can approve, nothing else matters."""
-    if after is None or not new.ids(after.approvers):
-        if before is not None and old.ids(before.approvers):
-            yield Change(path, ChangeKind.STAGE, False, say("nobody can approve any more"))
+    if after is None or not new.expand_roles(after.approvers):
+        if before is not None and old.expand_roles(before.approvers):
+            yield PolicyChange(path, ChangeKind.STAGE, False, say("nobody can approve any more"))
         return
-    if before is None or not old.ids(before.approvers):
-        who = [Mention(one) for one in sorted(new.ids(after.approvers))]
-        yield Change(path, ChangeKind.STAGE, True, say("{who} can approve; nobody could before", who=who))
+    if before is None or not old.expand_roles(before.approvers):
+        who = [Mention(one) for one in sorted(new.expand_roles(after.approvers))]
+        yield PolicyChange(path, ChangeKind.STAGE, True, say("{who} can approve; nobody could before", who=who))
         return
-    yield from _of_approvals(before, after, path)
-    yield from _of_gates(old, new, before, after, path)
+    yield from _approval_rule_changes(before, after, path)
+    yield from _gate_changes(old, new, before, after, path)
     for key, kind, can in (
         ("approvers", ChangeKind.APPROVERS, "approve"),
         ("override", ChangeKind.OVERRIDE, "override failed gates"),
     ):
-        was, now = old.ids(getattr(before, key)), new.ids(getattr(after, key))
-        yield from _gained_and_lost(was, now, f"{path}.{key}", kind, can)
+        was, now = old.expand_roles(getattr(before, key)), new.expand_roles(getattr(after, key))
+        yield from people_changes(was, now, f"{path}.{key}", kind, can)
 
 
-def _of_approvals(before: TargetRule, after: TargetRule, path: str) -> Iterator[Change]:
+def _approval_rule_changes(before: TargetRule, after: TargetRule, path: str) -> Iterator[PolicyChange]:
     if before.required != after.required:
-        words = say("{old} → {new}", old=before.required, new=counted(after.required, "approval"))
-        yield Change(f"{path}.required", ChangeKind.REQUIRED, after.required < before.required, words)
+        words = say("{old} → {new}", old=before.required, new=pluralize(after.required, "approval"))
+        yield PolicyChange(f"{path}.required", ChangeKind.REQUIRED, after.required < before.required, words)
     if before.requester_may_approve != after.requester_may_approve:
         may = after.requester_may_approve
         words = (
@@ -127,100 +127,100 @@ def _of_approvals(before: TargetRule, after: TargetRule, path: str) -> Iterator[
             if may
             else say("requesters can no longer approve their own requests")
         )
-        yield Change(f"{path}.requester_may_approve", ChangeKind.OWN_REQUESTS, may, words)
+        yield PolicyChange(f"{path}.requester_may_approve", ChangeKind.OWN_REQUESTS, may, words)
     if before.expires_after != after.expires_after:
-        words = say("{old} → {new}", old=show_duration(before.expires_after), new=show_duration(after.expires_after))
-        yield Change(f"{path}.expires_after", ChangeKind.EXPIRY, after.expires_after > before.expires_after, words)
+        words = say("{old} → {new}", old=format_duration(before.expires_after), new=format_duration(after.expires_after))
+        yield PolicyChange(f"{path}.expires_after", ChangeKind.EXPIRY, after.expires_after > before.expires_after, words)
     if before.remind_after != after.remind_after:
-        yield Change(f"{path}.remind_after", ChangeKind.OTHER, False, say("reminders changed"))
+        yield PolicyChange(f"{path}.remind_after", ChangeKind.OTHER, False, say("reminders changed"))
     if before.tell_approvers != after.tell_approvers:
         words = say("{old} → {new}", old=before.tell_approvers, new=after.tell_approvers)
-        yield Change(f"{path}.tell_approvers", ChangeKind.OTHER, False, words)
+        yield PolicyChange(f"{path}.tell_approvers", ChangeKind.OTHER, False, words)
     if before.review_within != after.review_within:
-        words = say("{old} → {new}", old=show_duration(before.review_within), new=show_duration(after.review_within))
+        words = say("{old} → {new}", old=format_duration(before.review_within), new=format_duration(after.review_within))
         is_longer = after.review_within > before.review_within
-        yield Change(f"{path}.review_within", ChangeKind.REVIEW, is_longer, words)
+        yield PolicyChange(f"{path}.review_within", ChangeKind.REVIEW, is_longer, words)
 
 
-def _who_rolls_back(rules: ModelRules) -> list[str]:
+def _rollback_roles(rules: ModelRules) -> list[str]:
     return rules.rollback.by if rules.rollback else rules.production.approvers if rules.production else []
 
 
-def _gained_and_lost(
-    before: frozenset[str], after: frozenset[str], path: str, kind: ChangeKind, can: str
-) -> Iterator[Change]:
+def people_changes(
+    before: frozenset[str], after: frozenset[str], path: str, kind: ChangeKind, ability: str
+) -> Iterator[PolicyChange]:
     if gained := [Mention(one) for one in sorted(after - before)]:
-        yield Change(path, kind, True, say("{who} can {what}", who=gained, what=can))
+        yield PolicyChange(path, kind, True, say("{who} can {what}", who=gained, what=ability))
     if lost := [Mention(one) for one in sorted(before - after)]:
-        yield Change(path, kind, False, say("{who} can no longer {what}", who=lost, what=can))
+        yield PolicyChange(path, kind, False, say("{who} can no longer {what}", who=lost, what=ability))
 
 
 @dataclass(frozen=True, slots=True)
-class _Demand:
+class _GateDemand:
     """What gates demand of one thing: a number that grows with how much is demanded, and the bound in words."""
 
     strength: float
-    shown: str
+    bound: str
 
 
-def _of_gates(old: _Side, new: _Side, before: TargetRule, after: TargetRule, path: str) -> Iterator[Change]:
+def _gate_changes(old: PolicySide, new: PolicySide, before: TargetRule, after: TargetRule, path: str) -> Iterator[PolicyChange]:
     """Compare what the gates demand together, bound by bound: all of them have to pass."""
-    was, now = _demands(old, before), _demands(new, after)
+    was, now = _gate_demands(old, before), _gate_demands(new, after)
     for key in [*was, *(key for key in now if key not in was)]:
         one, other = was.get(key), now.get(key)
         if one != other:
             words = say(
                 "{gate}: {old} → {new}",
                 gate=key,
-                old=one.shown if one else "no gate",
-                new=other.shown if other else "no gate",
+                old=one.bound if one else "no gate",
+                new=other.bound if other else "no gate",
             )
             is_weaker = other is None or (one is not None and other.strength < one.strength)
-            yield Change(f"{path}.gates", ChangeKind.GATES, is_weaker, words)
+            yield PolicyChange(f"{path}.gates", ChangeKind.GATES, is_weaker, words)
 
 
-def _demands(side: _Side, rule: TargetRule) -> dict[str, _Demand]:
+def _gate_demands(side: PolicySide, rule: TargetRule) -> dict[str, _GateDemand]:
     """Return what the gates of a rule demand together; blocked versions are refused where no gate is about them."""
     is_said = any(isinstance(gate, NotBlockedGate) for gate in rule.gates)
-    found: dict[str, _Demand] = {} if is_said else {_BLOCKED: _Demand(1, "refused")}
+    found: dict[str, _GateDemand] = {} if is_said else {_BLOCKED_VERSIONS_KEY: _GateDemand(1, "refused")}
     for gate in rule.gates:
-        for key, demand in _each_demand(side, gate):
+        for key, demand in _demands_of_gate(side, gate):
             found[key] = max(demand, found.get(key, demand), key=lambda one: one.strength)
     return found
 
 
-_BLOCKED = "blocked versions"
+_BLOCKED_VERSIONS_KEY = "blocked versions"
 
 
-def _each_demand(side: _Side, gate: Gate) -> Iterator[tuple[str, _Demand]]:
+def _demands_of_gate(side: PolicySide, gate: Gate) -> Iterator[tuple[str, _GateDemand]]:
     match gate:
         case MetricGate():
-            yield from _of_metric(gate, side.policy.directions | side.rules.directions)
+            yield from _metric_demands(gate, side.policy.directions | side.rules.directions)
         case CardGate():
-            yield from ((f"card field {name}", _Demand(1, "required")) for name in gate.card)
+            yield from ((f"card field {name}", _GateDemand(1, "required")) for name in gate.card)
         case SignatureGate():
-            yield "signature", _Demand(1, gate.signature)
+            yield "signature", _GateDemand(1, gate.signature)
         case SemverGate():
-            yield "semver", _Demand(1, gate.semver)
+            yield "semver", _GateDemand(1, gate.semver)
         case NotBlockedGate():
-            yield _BLOCKED, _Demand(gate.not_blocked, "refused" if gate.not_blocked else "allowed")
+            yield _BLOCKED_VERSIONS_KEY, _GateDemand(gate.not_blocked, "refused" if gate.not_blocked else "allowed")
         case InStagingGate():
             span = gate.in_staging_for
-            yield "time in Staging", _Demand(span.total_seconds(), show_duration(span))
+            yield "time in Staging", _GateDemand(span.total_seconds(), format_duration(span))
 
 
-def _of_metric(gate: MetricGate, directions: Mapping[str, str]) -> Iterator[tuple[str, _Demand]]:
+def _metric_demands(gate: MetricGate, directions: Mapping[str, str]) -> Iterator[tuple[str, _GateDemand]]:
     """Yield a metric's bounds. Which way it is better counts: the other way round, a bound demands something else."""
     if (least := gate.at_least) is not None:
-        yield f"{gate.metric} at least", _Demand(least, number(least))
+        yield f"{gate.metric} at least", _GateDemand(least, format_number(least))
     if (most := gate.at_most) is not None:
-        yield f"{gate.metric} at most", _Demand(-most, number(most))
+        yield f"{gate.metric} at most", _GateDemand(-most, format_number(most))
     if (margin := gate.not_worse_than_incumbent_by) is not None:
-        better = direction_of(gate.metric.removeprefix(VALIDATION), directions).value
-        yield f"{gate.metric} worse than the incumbent ({better} is better)", _Demand(-margin, f"≤ {number(margin)}")
+        better = direction_of(gate.metric.removeprefix(VALIDATION_PREFIX), directions).value
+        yield f"{gate.metric} worse than the incumbent ({better} is better)", _GateDemand(-margin, f"≤ {format_number(margin)}")
 
 
-def _of_monitors(old: ModelRules, new: ModelRules, path: str) -> Iterator[Change]:
+def _monitor_changes(old: ModelRules, new: ModelRules, path: str) -> Iterator[PolicyChange]:
     """Yield changed monitors; any change of one that rolls back automatically afterward loosens."""
     before = {one.name: one for one in old.monitors}
     after = {one.name: one for one in new.monitors}
@@ -230,18 +230,18 @@ def _of_monitors(old: ModelRules, new: ModelRules, path: str) -> Iterator[Change
         if was == now:
             continue
         if now is None:
-            yield Change(where, ChangeKind.MONITORS, False, say("{name} removed", name=Code(name)))
+            yield PolicyChange(where, ChangeKind.MONITORS, False, say("{name} removed", name=Code(name)))
         elif now.action == "auto":
             words = say("{name} rolls back automatically by a new rule", name=Code(name))
-            yield Change(where, ChangeKind.MONITORS, True, words)
+            yield PolicyChange(where, ChangeKind.MONITORS, True, words)
         else:
             words = say("{name} {did}", name=Code(name), did="added" if was is None else "changed")
-            yield Change(where, ChangeKind.MONITORS, False, words)
+            yield PolicyChange(where, ChangeKind.MONITORS, False, words)
 
 
-def _of_windows(old: _Side, new: _Side, path: str) -> Iterator[Change]:
+def _freeze_window_changes(old: PolicySide, new: PolicySide, path: str) -> Iterator[PolicyChange]:
     """Yield freeze windows, the file's own included: each must stay at least as long to loosen nothing."""
-    before, after = _windows(old), _windows(new)
+    before, after = _freeze_window_durations(old), _freeze_window_durations(new)
     for cron, zone in [*before, *(key for key in after if key not in before)]:
         was, now = before.get((cron, zone)), after.get((cron, zone))
         if was == now:
@@ -250,13 +250,13 @@ def _of_windows(old: _Side, new: _Side, path: str) -> Iterator[Change]:
             "{cron} ({zone}): {old} → {new}",
             cron=Code(cron),
             zone=zone,
-            old=show_duration(was) if was else "none",
-            new=show_duration(now) if now else "none",
+            old=format_duration(was) if was else "none",
+            new=format_duration(now) if now else "none",
         )
-        yield Change(f"{path}.freeze", ChangeKind.FREEZE, was is not None and (now is None or now < was), words)
+        yield PolicyChange(f"{path}.freeze", ChangeKind.FREEZE, was is not None and (now is None or now < was), words)
 
 
-def _windows(side: _Side) -> dict[tuple[str, str], timedelta]:
+def _freeze_window_durations(side: PolicySide) -> dict[tuple[str, str], timedelta]:
     found: dict[tuple[str, str], timedelta] = {}
     for window in [*side.policy.freeze, *side.rules.freeze]:
         key = (window.cron, window.zone)

@@ -5,122 +5,122 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.domain.core.actors import shown
-from bot.domain.core.sentence import Code, Mention, Name, Say, ended_with_period, say
-from bot.domain.promotions.messages import MENTIONED, ended, lapsed_by, path
+from bot.domain.core.actors import format_actor
+from bot.domain.core.sentence import Code, Mention, Name, Sentence, ended_with_period, say
+from bot.domain.promotions.messages import MAX_MENTIONED, outcome_announcement, lapse_reason, describe_change
 from bot.domain.promotions.request import Request
 
 
-def glass_lapsed(rule: str) -> Say:
+def break_glass_lapsed_reason(rule: str) -> Sentence:
     """Return why a move without approvals isn't made after all."""
-    return say("The person who broke the glass can no longer do that: {why}.", why=lapsed_by(rule))
+    return say("The person who broke the glass can no longer do that: {why}.", why=lapse_reason(rule))
 
 
-def broke_glass(request: Request) -> Say:
+def break_glass_announcement(request: Request) -> Sentence:
     """Return what the channel hears of a version that is moved without approvals."""
     return say(
         "🚨 {who} broke the glass: {model} goes {path} without approvals. {why} Recorded in the audit log.{review}",
-        who=shown(request.requester),
+        who=format_actor(request.requester),
         model=Name(request.model),
-        path=path(request),
+        path=describe_change(request),
         why=ended_with_period(request.reason),
-        review=_review_by(request),
+        review=_review_deadline(request),
     )
 
 
-def _review_by(request: Request) -> Say:
+def _review_deadline(request: Request) -> Sentence:
     if request.review_due is None:
         return say("")
-    return say(" Someone else has to review it by {due}: {review}", due=request.review_due, review=review_it(request))
+    return say(" Someone else has to review it by {due}: {review}", due=request.review_due, review=review_command(request))
 
 
-def review_it(request: Request) -> Code:
+def review_command(request: Request) -> Code:
     """Return the command that reviews it."""
     return Code(f'/model review {request.id} --reason "…"')
 
 
-def review_due_soon(request: Request, people: Sequence[str]) -> Say:
+def review_reminder_announcement(request: Request, people: Sequence[str]) -> Sentence:
     """Return what the thread hears before the date of a review; `people` can give it."""
-    who: list[object] = [Mention(one) for one in people[:MENTIONED]]
-    who += [f"{len(people) - MENTIONED} more"] if len(people) > MENTIONED else []
+    who: list[object] = [Mention(one) for one in people[:MAX_MENTIONED]]
+    who += [f"{len(people) - MAX_MENTIONED} more"] if len(people) > MAX_MENTIONED else []
     return say(
         "Not reviewed yet; due by {due}: {who}. {review}",
         due=request.review_due,
         who=who or ["nobody who can review it is known"],
-        review=review_it(request),
+        review=review_command(request),
     )
 
 
-def review_due_to_you(request: Request) -> Say:
+def direct_review_reminder(request: Request) -> Sentence:
     """Return what someone hears directly who can review it."""
     return say(
         "{who} broke the glass: {model} {path}. {why} Review it by {due}: {review}",
-        who=shown(request.requester),
+        who=format_actor(request.requester),
         model=Name(request.model),
-        path=path(request),
+        path=describe_change(request),
         why=ended_with_period(request.reason),
         due=request.review_due,
-        review=review_it(request),
+        review=review_command(request),
     )
 
 
-def review_overdue(request: Request) -> Say:
+def review_overdue_announcement(request: Request) -> Sentence:
     """Return what the channel and the thread hear once a review is overdue."""
     return say(
         "⚠️ Nobody has reviewed the broken glass of {id} ({model} {path}, by {who}). It was due by {due}. {review}",
         id=Code(request.id),
         model=Name(request.model),
-        path=path(request),
-        who=shown(request.requester),
+        path=describe_change(request),
+        who=format_actor(request.requester),
         due=request.review_due,
-        review=review_it(request),
+        review=review_command(request),
     )
 
 
-def reviewed(request: Request) -> Say:
+def review_announcement(request: Request) -> Sentence:
     """Return the news of a review, for the thread."""
     assert request.reviewed_by is not None
-    return say("{who} reviewed it: {why}", who=shown(request.reviewed_by), why=request.review_reason)
+    return say("{who} reviewed it: {why}", who=format_actor(request.reviewed_by), why=request.review_reason)
 
 
-def reviewed_for_you(request: Request) -> Say:
+def direct_review_notice(request: Request) -> Sentence:
     """Return what the person who broke the glass hears directly."""
-    return say("{model} {path}: {news}", model=Name(request.model), path=path(request), news=reviewed(request))
+    return say("{model} {path}: {news}", model=Name(request.model), path=describe_change(request), news=review_announcement(request))
 
 
-def review_counted(request: Request) -> Say:
+def review_confirmation(request: Request) -> Sentence:
     """Return the answer to the reviewer."""
     return say(
         "Reviewed: {model} {path}, moved by {who}. The thread and the audit log have it.",
         model=Name(request.model),
-        path=path(request),
-        who=shown(request.requester),
+        path=describe_change(request),
+        who=format_actor(request.requester),
     )
 
 
-def unreviewed(waiting: Sequence[Request], now: datetime) -> Say | None:
+def unreviewed_summary(unreviewed_requests: Sequence[Request], now: datetime) -> Sentence | None:
     """Return how many broken glasses nobody has reviewed yet; None where there are none."""
-    if not waiting:
+    if not unreviewed_requests:
         return None
-    ids: list[object] = [Code(one.id) for one in waiting[:MENTIONED]]
-    ids += [f"{len(waiting) - MENTIONED} more"] if len(waiting) > MENTIONED else []
-    overdue = sum(one.review_due is not None and one.review_due <= now for one in waiting)
+    ids: list[object] = [Code(one.id) for one in unreviewed_requests[:MAX_MENTIONED]]
+    ids += [f"{len(unreviewed_requests) - MAX_MENTIONED} more"] if len(unreviewed_requests) > MAX_MENTIONED else []
+    overdue = sum(one.review_due is not None and one.review_due <= now for one in unreviewed_requests)
     return say(
-        "Break glass without a review: {n}, {overdue} overdue ({ids}).", n=len(waiting), overdue=overdue, ids=ids
+        "Break glass without a review: {n}, {overdue} overdue ({ids}).", n=len(unreviewed_requests), overdue=overdue, ids=ids
     )
 
 
-def glass_broken(request: Request) -> Say:
+def break_glass_confirmation(request: Request) -> Sentence:
     """Return what whoever broke the glass hears: how the move ended, or that it waits."""
     if request.state.is_open:
         return say(
             "{model} goes {path} as soon as MLflow answers, without approvals; the channel is alarmed.",
             model=Name(request.model),
-            path=path(request),
+            path=describe_change(request),
         )
-    return ended(request)
+    return outcome_announcement(request)
 
 
-def set_aside(version: int) -> Say:
+def superseded_by_break_glass_reason(version: int) -> Sentence:
     """Return why a request ended when somebody moved a version to its stage in an emergency."""
     return say("The glass was broken for {v} meanwhile.", v=Code(f"v{version}"))

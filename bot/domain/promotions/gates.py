@@ -9,11 +9,11 @@ from datetime import datetime
 from math import isclose
 from typing import Protocol
 
-from bot.domain.core.durations import show_duration
-from bot.domain.core.numbers import delta, number
-from bot.domain.core.sentence import Code, Say, say, short
+from bot.domain.core.durations import format_duration
+from bot.domain.core.numbers import format_difference, format_number
+from bot.domain.core.sentence import Code, Sentence, say, truncate
 from bot.domain.policy.gate_config import (
-    VALIDATION,
+    VALIDATION_PREFIX,
     CardGate,
     Gate,
     InStagingGate,
@@ -23,18 +23,18 @@ from bot.domain.policy.gate_config import (
     SignatureGate,
 )
 from bot.domain.promotions.request import Request
-from bot.domain.promotions.snapshot import GateResult, Seen
+from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
 from bot.domain.registry.metric_direction import Direction, direction_of
 from bot.domain.registry.model import Signature, Stage, VersionInfo
 from bot.domain.registry.model_card import ModelCard
-from bot.domain.registry.rollback_block import Bar
-from bot.domain.registry.signature_changes import breaks
+from bot.domain.registry.rollback_block import RollbackBlock
+from bot.domain.registry.signature_changes import breaking_changes
 
-SIGNATURE = "signature"
-CARD = "metadata card"
-NOT_BLOCKED = "not_blocked"  # what the results of these gates are called
-SHOWN = 3  # breaks of a signature, or metrics that changed, that one sentence names; of more, the rest is counted
-NEARLY = 1e-9  # of the bound: 0.9 - 0.01 is 0.89 for people, and not quite for floating point
+SIGNATURE_GATE = "signature"
+CARD_GATE = "metadata card"
+NOT_BLOCKED_GATE = "not_blocked"  # what the results of these gates are called
+MAX_LISTED = 3  # breaks of a signature, or metrics that changed, that one sentence names; of more, the rest is counted
+RELATIVE_TOLERANCE = 1e-9  # of the bound: 0.9 - 0.01 is 0.89 for people, and not quite for floating point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,94 +46,94 @@ class GateFacts:
     now: datetime
     incumbent: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
-    against: Mapping[str, float] = field(default_factory=dict)
+    incumbent_metrics: Mapping[str, float] = field(default_factory=dict)
     validation: Mapping[str, float] = field(default_factory=dict)
     directions: Mapping[str, Direction | str] = field(default_factory=dict)
     signature: Signature | None = None
     incumbent_signature: Signature | None = None
     staged_since: datetime | None = None
-    block: Bar | None = None  # what blocks the version; None also where no ledger is at hand
+    block: RollbackBlock | None = None  # what blocks the version; None also where no ledger is at hand
     has_mlmodel: bool = True  # whether an MLmodel file lies beside the version's files, where a gate asks for it
 
 
-def check(gates: Sequence[Gate], facts: GateFacts) -> tuple[GateResult, ...]:
+def check_gates(gates: Sequence[Gate], facts: GateFacts) -> tuple[GateResult, ...]:
     """Return what each gate says, in the order of the policy; a metric with two bounds gives two results.
 
     What is missing fails: a gate that could not be checked is not passed. Without an incumbent there is nothing to be
     worse than, and what looks at one passes with a note. A blocked version fails also where no gate is about that.
     """
-    found = [result for gate in gates for result in _CHECKS[type(gate)](gate, facts)]
+    found = [result for gate in gates for result in _CHECK_BY_GATE[type(gate)](gate, facts)]
     if facts.block and not any(isinstance(gate, NotBlockedGate) for gate in gates):
-        found += _not_blocked(NotBlockedGate(not_blocked=True), facts)
+        found += _check_not_blocked(NotBlockedGate(not_blocked=True), facts)
     return tuple(found)
 
 
-class _Check(Protocol):
+class _GateCheck(Protocol):
     def __call__(self, gate: object, facts: GateFacts) -> list[GateResult]: ...
 
 
-def _metric(gate: object, facts: GateFacts) -> list[GateResult]:
+def _check_metric(gate: object, facts: GateFacts) -> list[GateResult]:
     assert isinstance(gate, MetricGate)
-    value, note = _value(gate.metric, facts)
+    value, note = _metric_value(gate.metric, facts)
     found = []
     if gate.at_least is not None:
-        found.append(_bound(gate.metric, f"≥ {number(gate.at_least)}", value, note, gate.at_least, operator.ge))
+        found.append(_check_absolute_bound(gate.metric, f"≥ {format_number(gate.at_least)}", value, note, gate.at_least, operator.ge))
     if gate.at_most is not None:
-        found.append(_bound(gate.metric, f"≤ {number(gate.at_most)}", value, note, gate.at_most, operator.le))
+        found.append(_check_absolute_bound(gate.metric, f"≤ {format_number(gate.at_most)}", value, note, gate.at_most, operator.le))
     if gate.not_worse_than_incumbent_by is not None:
-        found.append(_against(gate.metric, gate.not_worse_than_incumbent_by, value, note, facts))
+        found.append(_check_against_incumbent(gate.metric, gate.not_worse_than_incumbent_by, value, note, facts))
     return found
 
 
-def _value(metric: str, facts: GateFacts) -> tuple[float | None, str]:
+def _metric_value(metric: str, facts: GateFacts) -> tuple[float | None, str]:
     """Return the metric's value and where it is from, unless it is from the run.
 
     The run's own figure counts where there is one: what somebody says of their own version replaces nothing.
     """
     if metric in facts.metrics:
         return facts.metrics[metric], ""
-    told = metric.removeprefix(VALIDATION)
+    told = metric.removeprefix(VALIDATION_PREFIX)
     return facts.validation.get(told), "the asker's own validation" if told in facts.validation else ""
 
 
-def _bound(
-    metric: str, bound: str, value: float | None, note: str, limit: float, holds: Callable[[float, float], bool]
+def _check_absolute_bound(
+    metric: str, bound: str, value: float | None, note: str, limit: float, is_within: Callable[[float, float], bool]
 ) -> GateResult:
-    passed = value is not None and holds(value, limit)
-    shown = _shown(value)
-    if value is not None and not passed and shown == number(limit):
-        shown = _exact(value)  # 0.84996 is not shown as 0.85 and refused
+    passed = value is not None and is_within(value, limit)
+    shown = _format_value(value)
+    if value is not None and not passed and shown == format_number(limit):
+        shown = _format_exactly(value)  # 0.84996 is not shown as 0.85 and refused
     return GateResult(name=metric, bound=bound, value=shown, passed=passed, note=note)
 
 
-def _against(metric: str, margin: float, value: float | None, note: str, facts: GateFacts) -> GateResult:
-    sign = direction_of(metric.removeprefix(VALIDATION), facts.directions).sign
-    bound = f"at most {number(margin)} worse than the incumbent"
-    was = facts.against.get(metric)
+def _check_against_incumbent(metric: str, margin: float, value: float | None, note: str, facts: GateFacts) -> GateResult:
+    sign = direction_of(metric.removeprefix(VALIDATION_PREFIX), facts.directions).sign
+    bound = f"at most {format_number(margin)} worse than the incumbent"
+    was = facts.incumbent_metrics.get(metric)
     if facts.incumbent is None:
         return GateResult(
             name=metric,
             bound=bound,
-            value=_shown(value),
+            value=_format_value(value),
             passed=value is not None,
             note="there is no incumbent to compare with",
         )
     if value is None or was is None:
         missing = f"v{facts.incumbent} has none to compare with" if value is not None else note
-        return GateResult(name=metric, bound=bound, value=_shown(value), passed=False, note=missing)
+        return GateResult(name=metric, bound=bound, value=_format_value(value), passed=False, note=missing)
     gap = (value - was) * sign
-    passed = gap >= -margin or isclose(gap, -margin, rel_tol=NEARLY, abs_tol=NEARLY * max(abs(value), abs(was)))
-    shown = f"{number(value)} ({delta(value - was)} against v{facts.incumbent})"
+    passed = gap >= -margin or isclose(gap, -margin, rel_tol=RELATIVE_TOLERANCE, abs_tol=RELATIVE_TOLERANCE * max(abs(value), abs(was)))
+    shown = f"{format_number(value)} ({format_difference(value - was)} against v{facts.incumbent})"
     return GateResult(name=metric, bound=bound, value=shown, passed=passed, note=note)
 
 
-def _card(gate: object, facts: GateFacts) -> list[GateResult]:
+def _check_card(gate: object, facts: GateFacts) -> list[GateResult]:
     assert isinstance(gate, CardGate)
     gone = set(facts.card.missing())
     missing = [name for name in gate.card if name in gone]
     return [
         GateResult(
-            name=CARD,
+            name=CARD_GATE,
             bound=f"{', '.join(gate.card)} filled",
             passed=not missing,
             value=f"missing: {', '.join(missing)}" if missing else "filled",
@@ -141,13 +141,13 @@ def _card(gate: object, facts: GateFacts) -> list[GateResult]:
     ]
 
 
-def _signature(gate: object, facts: GateFacts) -> list[GateResult]:
-    passed, value, note = _compatible(facts)
+def _check_signature(gate: object, facts: GateFacts) -> list[GateResult]:
+    passed, value, note = _signature_compatibility(facts)
     bound = "accepts what the incumbent accepts"
-    return [GateResult(name=SIGNATURE, bound=bound, value=value, passed=passed, note=note)]
+    return [GateResult(name=SIGNATURE_GATE, bound=bound, value=value, passed=passed, note=note)]
 
 
-def _compatible(facts: GateFacts) -> tuple[bool, str, str]:
+def _signature_compatibility(facts: GateFacts) -> tuple[bool, str, str]:
     if not facts.has_mlmodel:
         return False, "missing", "the version has no MLmodel file"
     if facts.incumbent is None:
@@ -156,57 +156,57 @@ def _compatible(facts: GateFacts) -> tuple[bool, str, str]:
         return True, "not compared", f"v{facts.incumbent} logged no signature, so there is none to break"
     if facts.signature is None:
         return False, "missing", f"v{facts.incumbent} has one"
-    broken = [str(sentence) for sentence in breaks(facts.signature, facts.incumbent_signature)]
-    more = f" and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
-    return not broken, "; ".join(broken[:SHOWN]) + more if broken else f"compatible with v{facts.incumbent}", ""
+    broken = [str(sentence) for sentence in breaking_changes(facts.signature, facts.incumbent_signature)]
+    more = f" and {len(broken) - MAX_LISTED} more" if len(broken) > MAX_LISTED else ""
+    return not broken, "; ".join(broken[:MAX_LISTED]) + more if broken else f"compatible with v{facts.incumbent}", ""
 
 
-def _semver(gate: object, facts: GateFacts) -> list[GateResult]:
+def _check_semver(gate: object, facts: GateFacts) -> list[GateResult]:
     semver = facts.version.semver
     return [GateResult(name="semver", bound="set", value=semver or "missing", passed=bool(semver))]
 
 
-def _not_blocked(gate: object, facts: GateFacts) -> list[GateResult]:
+def _check_not_blocked(gate: object, facts: GateFacts) -> list[GateResult]:
     assert isinstance(gate, NotBlockedGate)
     if not gate.not_blocked:
         return []
     block, value = facts.block, "not blocked"
     if block:
-        value = f"rolled back as bad on {block.at:%Y-%m-%d} ({short(block.reason, 200)})"
+        value = f"rolled back as bad on {block.at:%Y-%m-%d} ({truncate(block.reason, 200)})"
     if block and block.version != facts.version.version:
         value = f"registered from the same run as v{block.version}, which was {value}"
-    return [GateResult(name=NOT_BLOCKED, bound="not blocked", value=value, passed=block is None)]
+    return [GateResult(name=NOT_BLOCKED_GATE, bound="not blocked", value=value, passed=block is None)]
 
 
-def _in_staging(gate: object, facts: GateFacts) -> list[GateResult]:
+def _check_in_staging(gate: object, facts: GateFacts) -> list[GateResult]:
     assert isinstance(gate, InStagingGate)
-    bound = f"at least {show_duration(gate.in_staging_for)}"
+    bound = f"at least {format_duration(gate.in_staging_for)}"
     if facts.version.stage is not Stage.STAGING or facts.staged_since is None:
         return [GateResult(name="time in Staging", bound=bound, value="not in Staging", passed=False)]
     spent = facts.now - facts.staged_since
     return [
-        GateResult(name="time in Staging", bound=bound, value=show_duration(spent), passed=spent >= gate.in_staging_for)
+        GateResult(name="time in Staging", bound=bound, value=format_duration(spent), passed=spent >= gate.in_staging_for)
     ]
 
 
-_CHECKS: dict[type, _Check] = {
-    MetricGate: _metric,
-    CardGate: _card,
-    SignatureGate: _signature,
-    SemverGate: _semver,
-    NotBlockedGate: _not_blocked,
-    InStagingGate: _in_staging,
+_CHECK_BY_GATE: dict[type, _GateCheck] = {
+    MetricGate: _check_metric,
+    CardGate: _check_card,
+    SignatureGate: _check_signature,
+    SemverGate: _check_semver,
+    NotBlockedGate: _check_not_blocked,
+    InStagingGate: _check_in_staging,
 }
 
 
-def _shown(value: float | None) -> str:
-    return "missing" if value is None else number(value)
+def _format_value(value: float | None) -> str:
+    return "missing" if value is None else format_number(value)
 
 
 # -- what has changed since --------------------------------------------------------------------------------------------
 
 
-def drift(request: Request, now: Seen) -> Say | None:
+def decision_basis_change(request: Request, current: RequestSnapshot) -> Sentence | None:
     """Return what has changed since the request was opened that it was decided on, or None where nothing has.
 
     That is the policy's rule, the version's figures, and a gate that passed then (or was let pass) and fails now. The
@@ -214,58 +214,58 @@ def drift(request: Request, now: Seen) -> Say | None:
     """
     if request.seen is None:  # opened by an older Registrar, which looked at none of this
         return None
-    if request.seen.rule != now.rule:
-        return rule_changed(request)
-    changed = _changed_metrics(request.seen.metrics, now.metrics)
+    if request.seen.rule != current.rule:
+        return rule_changed_reason(request)
+    changed = _metric_changes(request.seen.metrics, current.metrics)
     if changed:
         return say(
             "{version} was measured anew since this was asked: {what}.",
             version=Code(f"v{request.version}"),
             what=changed,
         )
-    known = {gate.key for gate in request.seen.failed} if request.overridden_by else set()
-    fresh = [gate for gate in now.failed if gate.key not in known]
-    return gate_fails_now(fresh[0]) if fresh else None
+    known = {gate.key for gate in request.seen.failed_gates} if request.overridden_by else set()
+    fresh = [gate for gate in current.failed_gates if gate.key not in known]
+    return gate_now_fails_reason(fresh[0]) if fresh else None
 
 
-def rule_changed(request: Request) -> Say:
+def rule_changed_reason(request: Request) -> Sentence:
     """Return why a request is out of date whose rule is another one now."""
     return say("The policy's rule for {stage} was changed since this was asked.", stage=request.target)
 
 
-def gate_fails_now(gate: GateResult) -> Say:
+def gate_now_fails_reason(result: GateResult) -> Sentence:
     """Return why a request is out of date one of whose gates fails right before the move."""
-    return say("A gate does not pass any more: {gate}.", gate=told(gate))
+    return say("A gate does not pass any more: {gate}.", gate=describe_gate_result(result))
 
 
-def told(gate: GateResult) -> Say:
+def describe_gate_result(result: GateResult) -> Sentence:
     """Return a gate in words: `accuracy is 0.83, wanted: ≥ 0.85`."""
-    if gate.name == NOT_BLOCKED:
-        return say("it was {value}", value=short(gate.value, 300))
-    note = say(" ({note})", note=gate.note) if gate.note else ""
+    if result.name == NOT_BLOCKED_GATE:
+        return say("it was {value}", value=truncate(result.value, 300))
+    note = say(" ({note})", note=result.note) if result.note else ""
     return say(
         "{name} is {value}, wanted: {bound}{note}",
-        name=Code(short(gate.name, 80)),
-        value=short(gate.value, 300),
-        bound=gate.bound,
+        name=Code(truncate(result.name, 80)),
+        value=truncate(result.value, 300),
+        bound=result.bound,
         note=note,
     )
 
 
-def without_block(seen: Seen) -> Seen:
+def with_unblocked_version(snapshot: RequestSnapshot) -> RequestSnapshot:
     """Return the same facts with the gate `not_blocked` passed: somebody unblocked the version since."""
     return replace(
-        seen,
+        snapshot,
         gates=tuple(
-            replace(gate, passed=True, value="unblocked") if gate.name == NOT_BLOCKED else gate for gate in seen.gates
+            replace(gate, passed=True, value="unblocked") if gate.name == NOT_BLOCKED_GATE else gate for gate in snapshot.gates
         ),
     )
 
 
-def seen_sentence(version: VersionInfo, target: Stage, seen: Seen) -> Say:
+def summarize_gates(version: VersionInfo, target: Stage, snapshot: RequestSnapshot) -> Sentence:
     """Return what the gates of a stage say of a version, in one sentence."""
-    failed, all_of_them = len(seen.failed), len(seen.gates)
-    if not seen.gates:
+    failed, all_of_them = len(snapshot.failed_gates), len(snapshot.gates)
+    if not snapshot.gates:
         said = "The policy has no gates for {model} {v} → {target}."
     elif not failed:
         said = (
@@ -279,7 +279,7 @@ def seen_sentence(version: VersionInfo, target: Stage, seen: Seen) -> Say:
         said = f"{{model}} {{v}} → {{target}}: {{failed}} of {{all}} gates {'fails' if failed == 1 else 'fail'}."
     return say(
         said,
-        model=Code(short(version.model, 120)),
+        model=Code(truncate(version.model, 120)),
         v=Code(f"v{version.version}"),
         target=target,
         failed=failed,
@@ -287,19 +287,19 @@ def seen_sentence(version: VersionInfo, target: Stage, seen: Seen) -> Say:
     )
 
 
-def _changed_metrics(was: Mapping[str, float], now: Mapping[str, float]) -> list[Say]:
-    names = sorted(name for name in {*was, *now} if was.get(name) != now.get(name))
+def _metric_changes(old: Mapping[str, float], new: Mapping[str, float]) -> list[Sentence]:
+    names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
     said = [
         say(
             "{name} was {was} and is {now}",
-            name=Code(short(name, 80)),
-            was=_exact(was.get(name)),
-            now=_exact(now.get(name)),
+            name=Code(truncate(name, 80)),
+            was=_format_exactly(old.get(name)),
+            now=_format_exactly(new.get(name)),
         )
-        for name in names[:SHOWN]
+        for name in names[:MAX_LISTED]
     ]
-    return said + ([say("{n} more", n=len(names) - SHOWN)] if len(names) > SHOWN else [])
+    return said + ([say("{n} more", n=len(names) - MAX_LISTED)] if len(names) > MAX_LISTED else [])
 
 
-def _exact(value: float | None) -> str:
+def _format_exactly(value: float | None) -> str:
     return "missing" if value is None else f"{value:.10g}"

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.domain.core.actors import Person, shown
-from bot.domain.core.durations import show_duration
-from bot.domain.core.sentence import Channel, Code, Mention, Name, Say, ended_with_period, joined, say
-from bot.domain.promotions.gates import NOT_BLOCKED, told
-from bot.domain.promotions.request import Choice, Request, RequestState, Vote
-from bot.domain.promotions.snapshot import Seen
+from bot.domain.core.actors import Person, format_actor
+from bot.domain.core.durations import format_duration
+from bot.domain.core.sentence import Channel, Code, Mention, Name, Sentence, ended_with_period, join_sentences, say
+from bot.domain.promotions.gates import NOT_BLOCKED_GATE, describe_gate_result
+from bot.domain.promotions.request import VoteChoice, Request, RequestState, Vote
+from bot.domain.promotions.snapshot import RequestSnapshot
 from bot.domain.registry.model import Stage
-from bot.domain.registry.rollback_block import unblock_hint
+from bot.domain.registry.rollback_block import unblock_command
 
-MENTIONED = 6  # people named in one sentence; of more, the rest is counted
+MAX_MENTIONED = 6  # people named in one sentence; of more, the rest is counted
 
 
-def path(request: Request) -> Say:
+def describe_change(request: Request) -> Sentence:
     """Return what a request changes, as in the question before a decision: `v5 → v7 in Production`.
 
     Where nothing holds the stage, it's the version's own way: `v7: Staging → Production`, or `v7 → Production`.
@@ -30,99 +30,99 @@ def path(request: Request) -> Say:
     return say("{v}: {old} → {stage}", v=v, old=request.from_stage, stage=request.target)
 
 
-def asked(request: Request, channel: str, waiting: Say) -> Say:
+def request_confirmation(request: Request, channel: str, approver_sentence: Sentence) -> Sentence:
     """Return the answer to whoever asked: where the card is, and whom it waits for."""
     return say(
         "Requested {model} {path}: {id} in {channel}. {waiting}",
         model=Name(request.model),
-        path=path(request),
+        path=describe_change(request),
         channel=Channel(channel),
         id=Code(request.id),
-        waiting=waiting,
+        waiting=approver_sentence,
     )
 
 
-def card_refused(request: Request, code: str) -> Say:
+def card_refused_notice(request: Request, code: str) -> Sentence:
     """Tell the requester that Slack refused their card; `code` is Slack's error code."""
     return say(
         "Slack refused the card for {model} {path} ({code}). Approvers can type {approve}.",
         model=Name(request.model),
-        path=path(request),
+        path=describe_change(request),
         code=Code(code),
         approve=Code(f"/model approve {request.id}"),
     )
 
 
-def voted(request: Request, vote: Vote, approvals: int) -> Say:
+def vote_announcement(request: Request, vote: Vote, approvals: int) -> Sentence:
     """Return the news of one vote."""
-    if vote.choice is Choice.APPROVE:
+    if vote.choice is VoteChoice.APPROVE:
         return say("{who} approved: {n} of {all}.", who=Mention(vote.voter.user), n=approvals, all=request.required)
     return say("{who} rejected it: {why}", who=Mention(vote.voter.user), why=vote.reason)
 
 
-def gates_failed(model: str, version: int, seen: Seen) -> Say:
+def failed_gates_refusal(model: str, version: int, snapshot: RequestSnapshot) -> Sentence:
     """Return why a promotion cannot be asked for: each failed gate, and what to do."""
-    if seen.fails(NOT_BLOCKED):
-        more = "" if len(seen.failed) == 1 else " To check it again after that: {validate}"
+    if snapshot.fails_gate(NOT_BLOCKED_GATE):
+        more = "" if len(snapshot.failed_gates) == 1 else " To check it again after that: {validate}"
         return say(
             "{model} {v} can't be requested: {gates}. No request was opened. To unblock it: {unblock}" + more,
             model=Name(model),
             v=Code(f"v{version}"),
-            gates=joined([told(gate) for gate in seen.failed], "; "),
-            unblock=unblock_hint(model, seen.blocked or version),
+            gates=join_sentences([describe_gate_result(gate) for gate in snapshot.failed_gates], "; "),
+            unblock=unblock_command(model, snapshot.blocked or version),
             validate=Code(f"/model validate {model} {version}"),
         )
     return say(
         "{model} {v} does not pass: {gates}. Nothing was asked for. To look again after a change: {validate}",
         model=Name(model),
         v=Code(f"v{version}"),
-        gates=joined([told(gate) for gate in seen.failed], "; "),
+        gates=join_sentences([describe_gate_result(gate) for gate in snapshot.failed_gates], "; "),
         validate=Code(f"/model validate {model} {version}"),
     )
 
 
-def blocked(request: Request) -> Say:
+def failed_gates_notice(request: Request) -> Sentence:
     """Return what is added to an answer while a gate stands in the way."""
-    failed = [told(gate) for gate in request.seen.failed] if request.seen else []
+    failed = [describe_gate_result(gate) for gate in request.seen.failed_gates] if request.seen else []
     version = (request.seen.blocked if request.seen else None) or request.version
-    unblock = say(" To unblock the version: {how}", how=unblock_hint(request.model, version))
+    unblock = say(" To unblock the version: {how}", how=unblock_command(request.model, version))
     return say(
         "Blocked: {gates}. People whom the policy lists under {override} can override that.{unblock}",
-        gates=joined(failed, "; "),
+        gates=join_sentences(failed, "; "),
         override=Code("override"),
-        unblock=unblock if request.seen and request.seen.fails(NOT_BLOCKED) else "",
+        unblock=unblock if request.seen and request.seen.fails_gate(NOT_BLOCKED_GATE) else "",
     )
 
 
-def withdrawn(request: Request, voter: Person, approvals: int) -> Say:
+def withdrawal_announcement(request: Request, voter: Person, approvals: int) -> Sentence:
     """Return the news of a vote that was taken back."""
     return say(
         "{who} took their approval back: {n} of {all}.", who=Mention(voter.user), n=approvals, all=request.required
     )
 
 
-def withdrawal_counted(request: Request, approvals: int) -> Say:
+def withdrawal_confirmation(request: Request, approvals: int) -> Sentence:
     """Return the answer to whoever took their vote back."""
     return say(
         "Your approval of {model} {path} is taken back: {n} of {all}. You can vote again.",
         model=Name(request.model),
-        path=path(request),
+        path=describe_change(request),
         n=approvals,
         all=request.required,
     )
 
 
-def lapsed(vote: Vote) -> Say:
+def lapsed_vote_announcement(vote: Vote) -> Sentence:
     """Return the news of an approval whose voter can no longer approve."""
-    return say("{who}'s approval no longer counts: {why}.", who=Mention(vote.voter.user), why=lapsed_by(vote.lapsed))
+    return say("{who}'s approval no longer counts: {why}.", who=Mention(vote.voter.user), why=lapse_reason(vote.lapsed))
 
 
-def lapsed_by(rule: str) -> str:
+def lapse_reason(rule: str) -> str:
     """Return why someone can no longer do what they did, by the rule of the table of rights that refuses them."""
-    return _LAPSED.get(rule, "the policy no longer lets them")
+    return _LAPSE_REASONS.get(rule, "the policy no longer lets them")
 
 
-_LAPSED = {
+_LAPSE_REASONS = {
     "deactivated": "the account is deactivated",
     "bot": "the account is a bot",
     "guest": "the account is a guest now",
@@ -132,41 +132,41 @@ _LAPSED = {
 }
 
 
-def too_few_left(request: Request, left: int) -> Say:
+def too_few_approvals_reason(request: Request, approvals: int) -> Sentence:
     """Return why an approved request ends that has lost approvals before its move."""
-    return say("{left} of {all} approvals still count.", left=left, all=request.required)
+    return say("{left} of {all} approvals still count.", left=approvals, all=request.required)
 
 
-def override_lapsed(rule: str) -> Say:
+def override_lapsed_reason(rule: str) -> Sentence:
     """Return why an approved request ends whose failed gates nobody can vouch for anymore."""
-    return say("The override of its failed gates no longer counts: {why}.", why=lapsed_by(rule))
+    return say("The override of its failed gates no longer counts: {why}.", why=lapse_reason(rule))
 
 
-def not_moved_in_time(request: Request) -> Say:
+def expired_after_approval_reason(request: Request) -> Sentence:
     """Return why an approved request ends that wasn't moved before it expired."""
     return say("Approved, but not moved by {when}.", when=request.expires_at)
 
 
-def waiting_for_slack() -> Say:
+def waiting_for_slack_announcement() -> Sentence:
     """Return the news that an approved move waits because nobody can tell whether its approvers still can approve."""
     return say(
         "Approved, but Slack can't confirm the approvers right now. I'll move it as soon as it does. No action needed."
     )
 
 
-def overridden(request: Request) -> Say:
+def override_announcement(request: Request) -> Sentence:
     """Return the news that somebody let failed gates pass."""
-    who = shown(request.overridden_by) if request.overridden_by else "somebody"
-    failed = [told(gate) for gate in request.seen.failed] if request.seen else []
+    who = format_actor(request.overridden_by) if request.overridden_by else "somebody"
+    failed = [describe_gate_result(gate) for gate in request.seen.failed_gates] if request.seen else []
     return say(
         "{who} lets the failed gates pass: {why} What failed: {gates}.",
         who=who,
         why=ended_with_period(request.override_reason),
-        gates=joined(failed, "; "),
+        gates=join_sentences(failed, "; "),
     )
 
 
-def override_counted(request: Request, approvals: int) -> Say:
+def override_confirmation(request: Request, approvals: int) -> Sentence:
     """Return the answer to whoever let failed gates pass."""
     if request.state is RequestState.PENDING:
         return say(
@@ -179,55 +179,55 @@ def override_counted(request: Request, approvals: int) -> Say:
         "The gates of {id} no longer stand in the way, and it has its approvals: {model} goes {path} now.",
         id=Code(request.id),
         model=Name(request.model),
-        path=path(request),
+        path=describe_change(request),
     )
 
 
-def reminder(request: Request, people: Sequence[str], now: datetime) -> Say:
+def reminder_announcement(request: Request, people: Sequence[str], now: datetime) -> Sentence:
     """Return what the thread hears of a request that waits for long."""
-    who: list[object] = [Mention(one) for one in people[:MENTIONED]]
-    who += [f"{len(people) - MENTIONED} more"] if len(people) > MENTIONED else []
+    who: list[object] = [Mention(one) for one in people[:MAX_MENTIONED]]
+    who += [f"{len(people) - MAX_MENTIONED} more"] if len(people) > MAX_MENTIONED else []
     return say(
         "Still waiting, for {age} now, until {until}: {who}.",
-        age=show_duration(now - request.opened_at),
+        age=format_duration(now - request.opened_at),
         until=request.expires_at,
         who=who or ["nobody who can decide is known"],
     )
 
 
-def reminder_to_you(request: Request, now: datetime) -> Say:
+def direct_reminder(request: Request, now: datetime) -> Sentence:
     """Return what somebody hears directly who can decide a request that waits for long."""
     return say(
         "{who} asks for {model} {path} and has waited for {age}. It expires on {until}. The card is in the channel; "
         "here you can type {approve} or {reject}",
-        who=shown(request.requester),
+        who=format_actor(request.requester),
         model=Name(request.model),
-        path=path(request),
-        age=show_duration(now - request.opened_at),
+        path=describe_change(request),
+        age=format_duration(now - request.opened_at),
         until=request.expires_at,
         approve=Code(f"/model approve {request.id}"),
         reject=Code(f'/model reject {request.id} --reason "…"'),
     )
 
 
-def waits_for_freeze(why: Say) -> Say:
+def waiting_for_freeze_announcement(why: Sentence) -> Sentence:
     """Return the news that an approved move waits until Production is no longer frozen."""
     return say("Approved, and not moved yet. {why} The move is made when that is over.", why=why)
 
 
-def frozen_now(why: Say) -> Say:
+def frozen_notice(why: Sentence) -> Sentence:
     """Return what is added to an answer while Production is frozen."""
     return say("Mind: {why} Until then nobody can approve it.", why=why)
 
 
-def vote_counted(request: Request, approvals: int) -> Say:
+def approval_confirmation(request: Request, approvals: int) -> Sentence:
     """Return the answer to whoever approved."""
     if request.state is RequestState.PENDING and approvals >= request.required:
         return say(
             "Your approval of {model} {path} is recorded: {n} of {all}. It is not moved yet: a gate failed, and "
             "somebody has to let it pass. {override}",
             model=Name(request.model),
-            path=path(request),
+            path=describe_change(request),
             n=approvals,
             all=request.required,
             override=Code(f'/model override {request.id} --reason "…"'),
@@ -236,28 +236,28 @@ def vote_counted(request: Request, approvals: int) -> Say:
         return say(
             "Your approval of {model} {path} is recorded: {n} of {all}.",
             model=Name(request.model),
-            path=path(request),
+            path=describe_change(request),
             n=approvals,
             all=request.required,
         )
     return say(
         "Your approval decides it: {model} goes {path} now. The thread tells when it is done.",
         model=Name(request.model),
-        path=path(request),
+        path=describe_change(request),
     )
 
 
-def rejection_counted(request: Request) -> Say:
+def rejection_confirmation(request: Request) -> Sentence:
     """Return the answer to whoever rejected."""
-    return say("Rejected: {model} {path}. The requester is told why.", model=Name(request.model), path=path(request))
+    return say("Rejected: {model} {path}. The requester is told why.", model=Name(request.model), path=describe_change(request))
 
 
-def cancelled(request: Request) -> Say:
+def cancellation_confirmation(request: Request) -> Sentence:
     """Return the answer to whoever cancelled."""
-    return say("Cancelled {model} {path}.", model=Name(request.model), path=path(request))
+    return say("Cancelled {model} {path}.", model=Name(request.model), path=describe_change(request))
 
 
-def decided_before(request: Request) -> Say:
+def already_decided_reason(request: Request) -> Sentence:
     """Return why a click came too late: who decided, and when."""
     if request.decided_by is None or request.decided_at is None:
         return say(
@@ -265,14 +265,14 @@ def decided_before(request: Request) -> Say:
         )
     return say(
         "{who} was faster: request {id} was {verb} on {when}. Nothing was changed this time.",
-        who=shown(request.decided_by),
+        who=format_actor(request.decided_by),
         id=Code(request.id),
-        verb=_VERBS[request.state],
+        verb=_STATE_VERBS[request.state],
         when=request.decided_at,
     )
 
 
-_VERBS = {
+_STATE_VERBS = {
     RequestState.PENDING: "left open",
     RequestState.APPROVED: "approved",
     RequestState.EXECUTING: "approved",
@@ -285,51 +285,51 @@ _VERBS = {
 }
 
 
-def waiting_for_registry() -> Say:
+def waiting_for_registry_announcement() -> Sentence:
     """Return the news that an approved move waits."""
     return say(
         "Approved, but MLflow does not answer. The move is made as soon as it is back; nobody has to do anything."
     )
 
 
-def tried_again() -> Say:
+def retry_announcement() -> Sentence:
     """Return the news that an approved move was interrupted by a fault of ours."""
     return say("Approved, but something went wrong while it was moved. It is tried again; nobody has to do anything.")
 
 
-def request_stands() -> Say:
+def request_recorded_notice() -> Sentence:
     """Return what somebody hears who asked while the registry is slow or down."""
     return say(
         "MLflow is slow or away right now. What you asked for is written down; the card comes as soon as it answers."
     )
 
 
-def vote_stands() -> Say:
+def vote_recorded_notice() -> Sentence:
     """Return what somebody hears whose vote decided while the registry is slow or down."""
     return say("Your vote is recorded. MLflow is slow or away right now; the move is made as soon as it answers.")
 
 
-def ended(request: Request) -> Say:
+def outcome_announcement(request: Request) -> Sentence:
     """Return how a request ended, for its thread and its requester."""
     model = Name(request.model)
     match request.state:
         case RequestState.DONE:
-            return say("Done: {model} {path}, read back from MLflow.", model=model, path=path(request))
+            return say("Done: {model} {path}, read back from MLflow.", model=model, path=describe_change(request))
         case RequestState.REJECTED if request.decided_by:
             return say(
                 "{who} rejected {model} {path}: {why}",
-                who=shown(request.decided_by),
+                who=format_actor(request.decided_by),
                 model=model,
-                path=path(request),
+                path=describe_change(request),
                 why=request.outcome,
             )
         case RequestState.CANCELLED if request.decided_by:
             why = say(": {why}", why=ended_with_period(request.outcome)) if request.outcome else "."
             return say(
                 "{who} cancelled {model} {path}{why}",
-                who=shown(request.decided_by),
+                who=format_actor(request.decided_by),
                 model=model,
-                path=path(request),
+                path=describe_change(request),
                 why=why,
             )
         case RequestState.EXPIRED if request.decided_by:
@@ -337,29 +337,29 @@ def ended(request: Request) -> Say:
                 "{model} {path} expired: it was approved, but not moved by {when}. Its card has a button to "
                 "request it again.",
                 model=model,
-                path=path(request),
+                path=describe_change(request),
                 when=request.expires_at,
             )
         case RequestState.EXPIRED:
             return say(
                 "{model} {path} expired: nobody decided by {when}. Ask again if it is still wanted.",
                 model=model,
-                path=path(request),
+                path=describe_change(request),
                 when=request.expires_at,
             )
         case RequestState.STALE:
             return say(
                 "{model} {path} is out of date, so nothing was moved. {why} Its card has a button to ask again.",
                 model=model,
-                path=path(request),
+                path=describe_change(request),
                 why=request.outcome,
             )
         case RequestState.FAILED:
             return say(
                 "{model} {path} failed, MLflow refused the move. {why}",
                 model=model,
-                path=path(request),
+                path=describe_change(request),
                 why=request.outcome,
             )
         case _:
-            return cancelled(request)
+            return cancellation_confirmation(request)

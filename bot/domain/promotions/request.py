@@ -10,8 +10,8 @@ from enum import Enum
 from bot.domain.core.actors import Actor, Person
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.errors import AlreadyDecided
-from bot.domain.promotions.snapshot import Seen
-from bot.domain.registry.model import Identity, Stage, VersionInfo
+from bot.domain.promotions.snapshot import RequestSnapshot
+from bot.domain.registry.model import VersionIdentity, Stage, VersionInfo
 
 
 class RequestState(Enum):
@@ -30,10 +30,10 @@ class RequestState(Enum):
     @property
     def is_open(self) -> bool:
         """Whether anything can still happen to it."""
-        return bool(TRANSITIONS[self])
+        return bool(NEXT_STATES[self])
 
 
-TRANSITIONS: dict[RequestState, frozenset[RequestState]] = {
+NEXT_STATES: dict[RequestState, frozenset[RequestState]] = {
     RequestState.PENDING: frozenset(
         {RequestState.APPROVED, RequestState.REJECTED, RequestState.CANCELLED, RequestState.EXPIRED, RequestState.STALE}
     ),
@@ -53,7 +53,7 @@ TRANSITIONS: dict[RequestState, frozenset[RequestState]] = {
 }
 
 
-class Choice(Enum):
+class VoteChoice(Enum):
     """What a vote says."""
 
     APPROVE = "approve"
@@ -82,14 +82,14 @@ class Request:
     decided_by: Actor | None = None
     outcome: str = ""
     former_status: str | None = None  # the tag approval_status before it was opened
-    seen: Seen | None = None  # what it was opened on; None where an older Registrar opened it
+    seen: RequestSnapshot | None = None  # what it was opened on; None where an older Registrar opened it
     overridden_by: Actor | None = None  # who let failed gates pass
     override_reason: str = ""
     reminded: int = 0  # how often those who can decide were reminded
     ci: CiRun | None = None  # where a program asked from
     breaks_glass: bool = False  # an admin moved it without approvals, in an emergency
-    identity: Identity | None = None  # what the version was when it was opened; None where an older Registrar opened it
-    incumbent_identity: Identity | None = None
+    identity: VersionIdentity | None = None  # what the version was when it was opened; None where an older Registrar opened it
+    incumbent_identity: VersionIdentity | None = None
     # A broken glass has a follow-up. No date: nobody broke it, or an older Registrar moved it.
     review_due: datetime | None = None
     reviewed_by: Actor | None = None
@@ -97,22 +97,22 @@ class Request:
     review_reason: str = ""
     review_reminded: int = 0  # 1: before the date, 2: once it was overdue
 
-    def become(self, state: RequestState, **changes: object) -> Request:
+    def with_state(self, state: RequestState, **changes: object) -> Request:
         """Return the request in its next state. Raises AlreadyDecided where the table has no such step."""
-        if state not in TRANSITIONS[self.state]:
+        if state not in NEXT_STATES[self.state]:
             raise AlreadyDecided(f"The request is {self.state.value} and cannot become {state.value}.")
         return replace(self, state=state, **changes)  # type: ignore[arg-type]  # dataclasses.replace is untyped
 
-    def is_of(self, version: VersionInfo) -> bool:
+    def is_about(self, version: VersionInfo) -> bool:
         """Tell whether it is about this version, and not another one that had the same number."""
         if self.version != version.version:
             return False
         return self.identity is None or self.identity.is_same(version.identity())
 
     @property
-    def is_blocked(self) -> bool:
+    def has_blocking_gates(self) -> bool:
         """Tell whether a gate failed that nobody has let pass: then no number of approvals decides it."""
-        return self.seen is not None and bool(self.seen.failed) and self.overridden_by is None
+        return self.seen is not None and bool(self.seen.failed_gates) and self.overridden_by is None
 
     @property
     def needs_review(self) -> bool:
@@ -131,11 +131,11 @@ class Request:
         began = self.decided_at or self.opened_at
         return self.review_due - min(timedelta(days=1), (self.review_due - began) / 2)
 
-    def has_expired(self, now: datetime) -> bool:
+    def is_pending_past_expiry(self, now: datetime) -> bool:
         """Tell whether it still waits although its time is over."""
-        return self.state is RequestState.PENDING and self.is_over(now)
+        return self.state is RequestState.PENDING and self.is_past_expiry(now)
 
-    def is_over(self, now: datetime) -> bool:
+    def is_past_expiry(self, now: datetime) -> bool:
         """Tell whether its time is over, whether or not it was approved in time."""
         return now >= self.expires_at
 
@@ -146,7 +146,7 @@ class Vote:
 
     request: str
     voter: Person
-    choice: Choice
+    choice: VoteChoice
     reason: str
     at: datetime
     lapsed: str = ""  # the rule of `authorize` by which the voter could no longer vote; empty: the vote counts
@@ -154,22 +154,22 @@ class Vote:
     @property
     def is_approval(self) -> bool:
         """Whether it counts toward the approvals."""
-        return self.choice is Choice.APPROVE and not self.lapsed
+        return self.choice is VoteChoice.APPROVE and not self.lapsed
 
 
-def approvals(votes: Iterable[Vote]) -> list[Vote]:
+def counting_approvals(votes: Iterable[Vote]) -> list[Vote]:
     """Return the votes that count toward the approvals, in their order."""
     return [vote for vote in votes if vote.is_approval]
 
 
-def verdict(request: Request, votes: Iterable[Vote]) -> RequestState:
+def state_after_votes(request: Request, votes: Iterable[Vote]) -> RequestState:
     """Return what the votes make of a pending request: rejected by one no, approved by enough different people.
 
     A failed gate that nobody has let pass keeps it pending, whatever its approvals.
     """
     votes = list(votes)
-    if any(vote.choice is Choice.REJECT for vote in votes):
+    if any(vote.choice is VoteChoice.REJECT for vote in votes):
         return RequestState.REJECTED
-    yes = {vote.voter.user for vote in approvals(votes)}
-    is_enough = len(yes) >= request.required and not request.is_blocked
+    yes = {vote.voter.user for vote in counting_approvals(votes)}
+    is_enough = len(yes) >= request.required and not request.has_blocking_gates
     return RequestState.APPROVED if is_enough else RequestState.PENDING

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bot.domain.registry.signature_changes import ForCallers, pack_callers, unpack_callers
+from bot.domain.registry.signature_changes import CallerImpact, pack_caller_impact, unpack_caller_impact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class GateResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class RequestSnapshot:
     """The facts that people decide on. `rule` is the fingerprint of the policy's rule, `policy` its revision.
 
     `metrics` are the candidate's and `against` the incumbent's, without what is missing; `validation` are results of
@@ -40,35 +40,35 @@ class Seen:
     gates: tuple[GateResult, ...] = ()
     rule: str = ""
     policy: str = ""
-    callers: ForCallers = field(default_factory=ForCallers)
+    callers: CallerImpact = field(default_factory=CallerImpact)
     blocked: int | None = None
     former: Mapping[str, str | None] = field(default_factory=dict)  # tags that its opening replaced; None: not there
 
-    def fails(self, name: str) -> bool:
+    def fails_gate(self, name: str) -> bool:
         """Tell whether a gate of this name didn't pass."""
-        return any(gate.name == name for gate in self.failed)
+        return any(gate.name == name for gate in self.failed_gates)
 
     @property
-    def failed(self) -> list[GateResult]:
+    def failed_gates(self) -> list[GateResult]:
         """Return the gates that did not pass."""
         return [gate for gate in self.gates if not gate.passed]
 
 
-def pack_seen(seen: Seen) -> dict[str, Any]:
+def pack_snapshot(snapshot: RequestSnapshot) -> dict[str, Any]:
     """Return what people decide on as plain JSON values, for the ledger and the audit."""
-    more: dict[str, Any] = {} if seen.callers == ForCallers() else {"callers": pack_callers(seen.callers)}
-    more |= {} if seen.blocked is None else {"blocked": seen.blocked}
+    more: dict[str, Any] = {} if snapshot.callers == CallerImpact() else {"callers": pack_caller_impact(snapshot.callers)}
+    more |= {} if snapshot.blocked is None else {"blocked": snapshot.blocked}
     return {
-        "metrics": dict(seen.metrics),
-        "against": dict(seen.against),
-        "validation": dict(seen.validation),
-        "gates": [asdict(gate) for gate in seen.gates],
-        "rule": seen.rule,
-        "policy": seen.policy,
+        "metrics": dict(snapshot.metrics),
+        "against": dict(snapshot.against),
+        "validation": dict(snapshot.validation),
+        "gates": [asdict(gate) for gate in snapshot.gates],
+        "rule": snapshot.rule,
+        "policy": snapshot.policy,
     } | more
 
 
-def unpack_seen(data: Mapping[str, Any]) -> Seen:
+def unpack_snapshot(data: Mapping[str, Any]) -> RequestSnapshot:
     """Return what `pack_seen` wrote, with the former tags where they're there."""
     gates = tuple(GateResult(**gate) for gate in data["gates"])
-    return Seen(**{**data, "gates": gates, "callers": unpack_callers(data.get("callers"))})
+    return RequestSnapshot(**{**data, "gates": gates, "callers": unpack_caller_impact(data.get("callers"))})

@@ -11,17 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.domain.core.errors import BadInput
-from bot.domain.core.sentence import Code, Name, Say, say, short
+from bot.domain.core.sentence import Code, Name, Sentence, say, truncate
 from bot.domain.registry.metric_direction import Direction, direction_of
 from bot.domain.registry.model import RunInfo, Stage, VersionInfo
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FACTS = ("version", "semver", "stage", "run_id", "created_at")  # the columns that every comparison has
+FACT_COLUMNS = ("version", "semver", "stage", "run_id", "created_at")  # the columns that every comparison has
 NO_METRICS = "No run of these versions has metrics."
 
-Floats = npt.NDArray[np.float64]
+FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Comparison:
     incumbent: int | None  # the version in Production, of several the newest
     best: Mapping[str, int]
     deltas: pd.DataFrame
-    blocked: Mapping[int, Say] = field(default_factory=dict)  # why, by version
+    blocked: Mapping[int, Sentence] = field(default_factory=dict)  # why, by version
 
     @property
     def versions(self) -> list[int]:
@@ -51,30 +51,30 @@ class Comparison:
     @property
     def incumbent_row(self) -> int | None:
         """Return where in the frame the incumbent is."""
-        return _row_of(self.frame, self.incumbent)
+        return _row_index(self.frame, self.incumbent)
 
-    def row(self, row: int) -> dict[str, float]:
+    def metrics_in_row(self, row: int) -> dict[str, float]:
         """Return the metrics of one row of the frame by their columns; NaN where missing."""
         return dict(zip(self.metrics, self.frame[list(self.metrics)].iloc[row].tolist(), strict=True))
 
-    def gaps(self, row: int) -> dict[str, float]:
+    def differences_in_row(self, row: int) -> dict[str, float]:
         """Return one row of the deltas: by column, the value minus the incumbent's; NaN where missing."""
         return dict(zip(self.metrics, self.deltas.iloc[row].tolist(), strict=True))
 
-    def values(self, metric: str) -> Floats:
+    def metric_values(self, metric: str) -> FloatArray:
         """Return one metric's values, newest version first; NaN where missing. `metric` is a column."""
         return self.frame[metric].to_numpy(dtype=np.float64)
 
-    def column(self, metric: str) -> str:
+    def column_for(self, metric: str) -> str:
         """Return the column of a metric. Raises BadInput with the nearest one there is."""
-        for column in (metric, _beside_facts(metric)):
+        for column in (metric, _metric_column(metric)):
             if column in self.metrics:
                 return column
-        raise _unknown(self.model, metric, self.metrics)
+        raise _unknown_metric_error(self.model, metric, self.metrics)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Best:
+class BestVersion:
     """The winner of one metric, and how far ahead it is: distances are in the metric's unit and never negative."""
 
     model: str
@@ -89,13 +89,13 @@ class Best:
     lead: float | None  # ahead of the runner-up; 0 is a tie
     incumbent: int | None
     margin: float | None  # ahead of the incumbent; None where it is the winner itself, or has no value
-    blocked: Say | None = None  # why the winner is blocked
+    blocked: Sentence | None = None  # why the winner is blocked
 
 
 # -- the frame ---------------------------------------------------------------------------------------------------------
 
 
-def frame(
+def build_frame(
     versions: Iterable[VersionInfo], runs: Mapping[str, RunInfo], metrics: Sequence[str] | None = None
 ) -> pd.DataFrame:
     """Return one row per version, the newest first (10 before 9), numbered from 0.
@@ -108,13 +108,13 @@ def frame(
     import pandas as pd
 
     rows = sorted(versions, key=lambda v: v.version, reverse=True)
-    measured = [_metrics(version, runs) for version in rows]
-    names = _all_metrics(measured) if metrics is None else list(dict.fromkeys(metrics))
-    values = pd.DataFrame(_matrix(measured, names), columns=pd.Index([_beside_facts(name) for name in names]))
-    return pd.concat([_facts(rows), values], axis=1)
+    measured = [_run_metrics(version, runs) for version in rows]
+    names = _all_metric_names(measured) if metrics is None else list(dict.fromkeys(metrics))
+    values = pd.DataFrame(_metric_matrix(measured, names), columns=pd.Index([_metric_column(name) for name in names]))
+    return pd.concat([_fact_columns(rows), values], axis=1)
 
 
-def _facts(rows: Sequence[VersionInfo]) -> pd.DataFrame:
+def _fact_columns(rows: Sequence[VersionInfo]) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(
@@ -128,30 +128,30 @@ def _facts(rows: Sequence[VersionInfo]) -> pd.DataFrame:
     )
 
 
-def _metrics(version: VersionInfo, runs: Mapping[str, RunInfo]) -> Mapping[str, float]:
+def _run_metrics(version: VersionInfo, runs: Mapping[str, RunInfo]) -> Mapping[str, float]:
     run = runs.get(version.run_id) if version.run_id else None
     return run.metrics if run else {}
 
 
-def _all_metrics(measured: Iterable[Mapping[str, float]]) -> list[str]:
-    return sorted(set().union(*measured))
+def _all_metric_names(metrics_by_version: Iterable[Mapping[str, float]]) -> list[str]:
+    return sorted(set().union(*metrics_by_version))
 
 
-def _matrix(measured: Sequence[Mapping[str, float]], names: Sequence[str]) -> Floats:
-    rows = [list(map(found.get, names)) for found in measured]  # 300,000 lookups: the loop over names is C's
-    values = np.array(rows, dtype=np.float64).reshape(len(measured), len(names))  # numpy reads None as NaN
+def _metric_matrix(metrics_by_version: Sequence[Mapping[str, float]], names: Sequence[str]) -> FloatArray:
+    rows = [list(map(found.get, names)) for found in metrics_by_version]  # 300,000 lookups: the loop over names is C's
+    values = np.array(rows, dtype=np.float64).reshape(len(metrics_by_version), len(names))  # numpy reads None as NaN
     values[~np.isfinite(values)] = np.nan
     return values
 
 
-def _beside_facts(metric: str) -> str:
-    return f"metric {metric}" if metric in FACTS else metric
+def _metric_column(metric: str) -> str:
+    return f"metric {metric}" if metric in FACT_COLUMNS else metric
 
 
 # -- comparing ---------------------------------------------------------------------------------------------------------
 
 
-def compare(
+def compare_versions(
     model: str,
     versions: Iterable[VersionInfo],
     runs: Mapping[str, RunInfo],
@@ -159,7 +159,7 @@ def compare(
     metrics: Sequence[str] | None = None,
     directions: Mapping[str, Direction | str] | None = None,
     incumbent: VersionInfo | None = None,
-    blocked: Mapping[int, Say] | None = None,
+    blocked: Mapping[int, Sentence] | None = None,
 ) -> Comparison:
     """Compare versions by their runs' metrics.
 
@@ -171,11 +171,11 @@ def compare(
 
     rows = {one.version: one for one in [*versions, *([incumbent] if incumbent else [])]}
     if metrics is not None:
-        _check_asked(model, metrics, _all_metrics(_metrics(one, runs) for one in rows.values()))
-    table = frame(rows.values(), runs, metrics)
-    columns = tuple(str(name) for name in table.columns[len(FACTS) :])
-    holder = incumbent.version if incumbent else _holder(rows.values())
-    row = _row_of(table, holder)
+        _check_known_metrics(model, metrics, _all_metric_names(_run_metrics(one, runs) for one in rows.values()))
+    table = build_frame(rows.values(), runs, metrics)
+    columns = tuple(str(name) for name in table.columns[len(FACT_COLUMNS) :])
+    holder = incumbent.version if incumbent else _production_version(rows.values())
+    row = _row_index(table, holder)
     values = table[list(columns)].to_numpy(dtype=np.float64)
     ways = {column: direction_of(column, directions) for column in columns}
     return Comparison(
@@ -187,60 +187,60 @@ def compare(
         best={
             column: int(table["version"].iloc[winner])
             for place, column in enumerate(columns)
-            if (winner := _winner(values[:, place], ways[column], row)) is not None
+            if (winner := _best_row(values[:, place], ways[column], row)) is not None
         },
-        deltas=pd.DataFrame(_distances(values, row), columns=pd.Index(columns), index=table.index),
+        deltas=pd.DataFrame(_differences_from_incumbent(values, row), columns=pd.Index(columns), index=table.index),
         blocked=blocked or {},
     )
 
 
-def _check_asked(model: str, asked: Iterable[str], known: Sequence[str]) -> None:
-    for metric in asked:
+def _check_known_metrics(model: str, requested: Iterable[str], known: Sequence[str]) -> None:
+    for metric in requested:
         if metric not in known:
-            raise _unknown(model, metric, known)
+            raise _unknown_metric_error(model, metric, known)
 
 
-def _unknown(model: str, metric: str, known: Sequence[str]) -> BadInput:
+def _unknown_metric_error(model: str, metric: str, known: Sequence[str]) -> BadInput:
     if not known:
         return BadInput(NO_METRICS)
     by_lower = {one.lower(): one for one in known}
     near = [by_lower[one] for one in get_close_matches(metric.lower(), by_lower, n=1, cutoff=0.5)]
-    there = [Code(short(one, 60)) for one in near or known[:8]]
+    there = [Code(truncate(one, 60)) for one in near or known[:8]]
     template = "No compared version of {model} has a metric {metric}. " + (
         "Did you mean {there}?" if near else "There is: {there}."
     )
-    return BadInput(say(template, model=Name(model), metric=Name(short(metric, 60)), there=there))
+    return BadInput(say(template, model=Name(model), metric=Name(truncate(metric, 60)), there=there))
 
 
-def _holder(versions: Iterable[VersionInfo]) -> int | None:
+def _production_version(versions: Iterable[VersionInfo]) -> int | None:
     return max((one.version for one in versions if one.stage is Stage.PRODUCTION), default=None)
 
 
-def _row_of(table: pd.DataFrame, version: int | None) -> int | None:
+def _row_index(table: pd.DataFrame, version: int | None) -> int | None:
     return None if version is None else int(np.flatnonzero(table["version"].to_numpy() == version)[0])
 
 
-def _winner(values: Floats, direction: Direction, incumbent_row: int | None) -> int | None:
+def _best_row(values: FloatArray, direction: Direction, incumbent_row: int | None) -> int | None:
     """Return the row of the best value: of several the incumbent's, else the first, which is the newest."""
     signed = values * direction.sign
     if np.isnan(signed).all():
         return None
-    tied = np.flatnonzero(_is_level(signed, np.nanmax(signed))).tolist()
+    tied = np.flatnonzero(_is_equal_within_rounding(signed, np.nanmax(signed))).tolist()
     return incumbent_row if incumbent_row in tied else int(tied[0])
 
 
-def _distances(values: Floats, incumbent_row: int | None) -> Floats:
+def _differences_from_incumbent(values: FloatArray, incumbent_row: int | None) -> FloatArray:
     if incumbent_row is None:
         return np.full_like(values, np.nan)
     return _difference(values, values[incumbent_row])
 
 
-def _difference(value: Floats, base: Floats | np.float64) -> Floats:
+def _difference(value: FloatArray, base: FloatArray | np.float64) -> FloatArray:
     with np.errstate(over="ignore"):  # two ends of what a float holds are infinitely far apart
-        return np.where(_is_level(value, base), 0.0, value - base)
+        return np.where(_is_equal_within_rounding(value, base), 0.0, value - base)
 
 
-def _is_level(value: Floats, base: Floats | np.float64) -> npt.NDArray[np.bool_]:
+def _is_equal_within_rounding(value: FloatArray, base: FloatArray | np.float64) -> npt.NDArray[np.bool_]:
     """Tell where two values differ by no more than floating point's rounding: 0.1 + 0.2 is 0.3."""
     with np.errstate(over="ignore"):
         level: npt.NDArray[np.bool_] = np.abs(value - base) <= 1e-12 * np.maximum(np.abs(value), np.abs(base))
@@ -250,29 +250,29 @@ def _is_level(value: Floats, base: Floats | np.float64) -> npt.NDArray[np.bool_]
 # -- the best of one metric --------------------------------------------------------------------------------------------
 
 
-def best(comparison: Comparison, metric: str, *, lowest: bool | None = None) -> Best:
+def best_version(comparison: Comparison, metric: str, *, lowest: bool | None = None) -> BestVersion:
     """Return who wins `metric`, and how far ahead it is.
 
     `lowest` True or False asks for that end of the scale; None for the better one. NaN never wins. Raises BadInput
     where no version has a value, or there is no such metric.
     """
-    column = comparison.column(metric)
+    column = comparison.column_for(metric)
     direction = comparison.directions[column]
     if lowest is not None:
         direction = Direction.LOWER if lowest else Direction.HIGHER
-    values, held = comparison.values(column), comparison.incumbent_row
-    row = _winner(values, direction, held)
+    values, held = comparison.metric_values(column), comparison.incumbent_row
+    row = _best_row(values, direction, held)
     if row is None:
         raise BadInput(
             say(
                 "No version of {model} has a value for {metric}.",
                 model=Name(comparison.model),
-                metric=Code(short(metric, 60)),
+                metric=Code(truncate(metric, 60)),
             )
         )
-    second = _winner(np.where(np.arange(len(values)) == row, np.nan, values), direction, held)
+    second = _best_row(np.where(np.arange(len(values)) == row, np.nan, values), direction, held)
     facts = comparison.frame.iloc[row]
-    return Best(
+    return BestVersion(
         model=comparison.model,
         metric=metric,
         direction=direction,
@@ -282,17 +282,17 @@ def best(comparison: Comparison, metric: str, *, lowest: bool | None = None) -> 
         run_id=facts["run_id"],
         value=float(values[row]),
         runner_up=None if second is None else comparison.versions[second],
-        lead=_ahead(values, row, second),
+        lead=_lead_over(values, row, second),
         incumbent=comparison.incumbent,
-        margin=_ahead(values, row, None if held == row else held),
+        margin=_lead_over(values, row, None if held == row else held),
         blocked=comparison.blocked.get(int(facts["version"])),
     )
 
 
-def _ahead(values: Floats, winner: int, other: int | None) -> float | None:
-    if other is None or np.isnan(values[other]):
+def _lead_over(values: FloatArray, winner_row: int, other_row: int | None) -> float | None:
+    if other_row is None or np.isnan(values[other_row]):
         return None
-    return abs(float(_difference(values, values[other])[winner]))
+    return abs(float(_difference(values, values[other_row])[winner_row]))
 
 
 # -- as a file ---------------------------------------------------------------------------------------------------------
@@ -307,13 +307,13 @@ def to_csv(comparison: Comparison) -> str:
 
     table = comparison.frame.copy()
     for column in ("semver", "stage", "run_id"):
-        table[column] = table[column].map(_harmless)
-    table.columns = pd.Index([_harmless(str(name)) for name in table.columns])
+        table[column] = table[column].map(_escape_formula)
+    table.columns = pd.Index([_escape_formula(str(name)) for name in table.columns])
     return table.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ", lineterminator="\n")
 
 
-def _harmless(text: str | None) -> str | None:
-    return f"'{text}" if text and text.startswith(_FORMULA) else text
+def _escape_formula(text: str | None) -> str | None:
+    return f"'{text}" if text and text.startswith(_FORMULA_PREFIXES) else text
 
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")

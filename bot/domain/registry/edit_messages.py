@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bot.domain.core.sentence import Code, Name, Say, joined, say
-from bot.domain.registry.semver import Proposal
+from bot.domain.core.sentence import Code, Name, Sentence, join_sentences, say
+from bot.domain.registry.semver import SemverProposal
 
 
-def registered(model: str, version: int, proposal: Proposal, *, again: int | None, has_model: bool) -> Say:
+def registration_confirmation(model: str, version: int, proposal: SemverProposal, *, earlier_version: int | None, has_model: bool) -> Sentence:
     """Return the answer to whoever registered a version: its semver, why, and what to mind."""
     mind = []
-    if again is not None:
-        mind.append(say(" {v} was made of the same run.", v=Code(f"v{again}")))
+    if earlier_version is not None:
+        mind.append(say(" {v} was made of the same run.", v=Code(f"v{earlier_version}")))
     if not has_model:
         mind.append(say(" The run logged no model that could be read, so nothing can be loaded from this version yet."))
     return say(
@@ -20,19 +20,19 @@ def registered(model: str, version: int, proposal: Proposal, *, again: int | Non
         v=Code(f"v{version}"),
         model=Name(model),
         semver=Code(proposal.semver),
-        why=joined(proposal.reasons, "; "),
-        mind=joined(mind, ""),
+        why=join_sentences(proposal.reasons, "; "),
+        mind=join_sentences(mind, ""),
     )
 
 
-def described(model: str, version: int | None) -> Say:
+def description_confirmation(model: str, version: int | None) -> Sentence:
     """Return the answer to whoever wrote a description."""
     if version is None:
         return say("The description of {model} is written.", model=Name(model))
     return say("The description of {v} of {model} is written.", v=Code(f"v{version}"), model=Name(model))
 
 
-def tagged(model: str, version: int, tags: Mapping[str, str | None]) -> Say:
+def tags_confirmation(model: str, version: int, tags: Mapping[str, str | None]) -> Sentence:
     """Return the answer to whoever set tags."""
     said = [
         say("{key} is {value}", key=Code(key), value=Name(value)) if value else say("{key} is gone", key=Code(key))

@@ -30,9 +30,9 @@ def direction_of(metric: str, overrides: Mapping[str, Direction | str] | None = 
     for name, said in (overrides or {}).items():
         if name.casefold() == metric.casefold():
             return said if isinstance(said, Direction) else Direction(said.lower())
-    words = _words(metric)
-    lower = bool(_LOWER.intersection(words)) or _is_likelihood_below_zero(words)
-    return Direction.LOWER if lower and not _is_turned(words) else Direction.HIGHER
+    words = _words_of_metric(metric)
+    lower = bool(_LOWER_IS_BETTER_WORDS.intersection(words)) or _is_negative_likelihood(words)
+    return Direction.LOWER if lower and not _is_negated(words) else Direction.HIGHER
 
 
 def is_better(metric: str, new: float, old: float, overrides: Mapping[str, Direction | str] | None = None) -> bool:
@@ -40,25 +40,25 @@ def is_better(metric: str, new: float, old: float, overrides: Mapping[str, Direc
     return (new - old) * direction_of(metric, overrides).sign > 0
 
 
-def _words(metric: str) -> list[str]:
+def _words_of_metric(metric: str) -> list[str]:
     """Return the words of a name in lower case: `valLogLoss_p95` has val, log, loss and p."""
     words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+", metric)]
-    while len(words) > 1 and words[0] in _SPLITS:
+    while len(words) > 1 and words[0] in _DATA_SPLIT_WORDS:
         words.pop(0)
     return [word for before, word in zip(["", *words], words, strict=False) if before != "per"]
 
 
-def _is_turned(words: list[str]) -> bool:
-    return bool(words) and words[0] in _NEGATED and not _is_likelihood_below_zero(words)
+def _is_negated(words: list[str]) -> bool:
+    return bool(words) and words[0] in _NEGATION_WORDS and not _is_negative_likelihood(words)
 
 
-def _is_likelihood_below_zero(words: list[str]) -> bool:
-    return bool(words) and words[0] in _NEGATED and "likelihood" in words
+def _is_negative_likelihood(words: list[str]) -> bool:
+    return bool(words) and words[0] in _NEGATION_WORDS and "likelihood" in words
 
 
-_SPLITS = frozenset({"val", "valid", "validation", "test", "train", "training", "eval", "evaluation", "dev", "holdout"})
-_NEGATED = frozenset({"neg", "negative"})
-_LOWER = frozenset(
+_DATA_SPLIT_WORDS = frozenset({"val", "valid", "validation", "test", "train", "training", "eval", "evaluation", "dev", "holdout"})
+_NEGATION_WORDS = frozenset({"neg", "negative"})
+_LOWER_IS_BETTER_WORDS = frozenset(
     {
         # what is lost or wrong
         "loss",

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import Enum
 
 from bot.domain.core.errors import BadInput, UnknownModel, UnknownVersion
-from bot.domain.core.sentence import Code, Name, Say, clean, say
+from bot.domain.core.sentence import Code, Name, Sentence, sanitize_text, say
 
 
 class Stage(Enum):
@@ -25,14 +25,14 @@ class Stage(Enum):
         return self.value
 
 
-SEMVER = "semver"  # the version tag that holds it
-ASK_TAG = "registrar.ask"  # the version tag that tells which ask of ours made it, should the answer get lost
-MODEL_TAG, VERSION_TAG = "registrar.model", "registrar.version"  # the tags of a run that monitors a version
-TARGETS = (Stage.STAGING, Stage.PRODUCTION)  # what a person can ask for; each has one holder
+SEMVER_TAG = "semver"  # the version tag that holds it
+COMMAND_TAG = "registrar.ask"  # the version tag that tells which ask of ours made it, should the answer get lost
+RUN_MODEL_TAG, RUN_VERSION_TAG = "registrar.model", "registrar.version"  # the tags of a run that monitors a version
+TARGET_STAGES = (Stage.STAGING, Stage.PRODUCTION)  # what a person can ask for; each has one holder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class VersionIdentity:
     """What a version is, whatever its name and number: its run, its source, and when it and its model were created.
 
     A time is None where the registry, or the reading that this comes from, doesn't tell it.
@@ -43,33 +43,33 @@ class Identity:
     created_at: datetime | None = None
     model_created_at: datetime | None = None
 
-    def is_same(self, other: Identity) -> bool:
+    def is_same(self, other: VersionIdentity) -> bool:
         """Tell whether both are the same version. A time that one of them doesn't know is not compared."""
-        return self.is_same_but_moved(other) and self.source == other.source
+        return self.is_same_ignoring_source(other) and self.source == other.source
 
-    def is_same_but_moved(self, other: Identity) -> bool:
+    def is_same_ignoring_source(self, other: VersionIdentity) -> bool:
         """Tell whether both are the same version, wherever its files lie now."""
         return (
             self.run_id == other.run_id
-            and _same_time(self.created_at, other.created_at)
-            and _same_time(self.model_created_at, other.model_created_at)
+            and _is_same_time_if_known(self.created_at, other.created_at)
+            and _is_same_time_if_known(self.model_created_at, other.model_created_at)
         )
 
     @property
-    def mark(self) -> str:
+    def fingerprint(self) -> str:
         """Return a short text that differs for different versions: what it was made from, a dot, where its files lie.
 
         The model's creation time is left out: a reading of versions doesn't tell it.
         """
         made = self.created_at.isoformat() if self.created_at else ""
-        return f"{_digest(f'{self.run_id or str()} {made}')}.{_digest(self.source)}"
+        return f"{_short_hash(f'{self.run_id or str()} {made}')}.{_short_hash(self.source)}"
 
 
-def _same_time(one: datetime | None, other: datetime | None) -> bool:
-    return one is None or other is None or one == other
+def _is_same_time_if_known(first: datetime | None, second: datetime | None) -> bool:
+    return first is None or second is None or first == second
 
 
-def _digest(text: str) -> str:
+def _short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -92,15 +92,15 @@ class VersionInfo:
     @property
     def semver(self) -> str | None:
         """Its semantic version: ours, kept as a tag."""
-        return self.tags.get(SEMVER)
+        return self.tags.get(SEMVER_TAG)
 
-    def has_files_of(self, other: VersionInfo) -> bool:
+    def has_same_files_as(self, other: VersionInfo) -> bool:
         """Tell whether the other version is the same run's files, registered once more."""
         return bool(self.run_id and self.source) and (self.run_id, self.source) == (other.run_id, other.source)
 
-    def identity(self, model_created_at: datetime | None = None) -> Identity:
+    def identity(self, model_created_at: datetime | None = None) -> VersionIdentity:
         """Return what this version is; `model_created_at` is known to whoever has read the model."""
-        return Identity(
+        return VersionIdentity(
             run_id=self.run_id, source=self.source, created_at=self.created_at, model_created_at=model_created_at
         )
 
@@ -138,11 +138,11 @@ class RunInfo:
         return self.status in {"FINISHED", "FAILED", "KILLED"}
 
 
-Logged = tuple[datetime, float]  # when a metric was logged, and its value; what MLflow keeps as infinite is NaN
+LoggedValue = tuple[datetime, float]  # when a metric was logged, and its value; what MLflow keeps as infinite is NaN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class SignatureColumn:
     """One input or output of a model, or one parameter of its prediction. `type` is MLflow's word for it."""
 
     name: str
@@ -154,13 +154,13 @@ class Column:
 class Signature:
     """What a model takes and gives, in the order in which MLflow wrote it down."""
 
-    inputs: tuple[Column, ...] = ()
-    outputs: tuple[Column, ...] = ()
-    params: tuple[Column, ...] = ()
+    inputs: tuple[SignatureColumn, ...] = ()
+    outputs: tuple[SignatureColumn, ...] = ()
+    params: tuple[SignatureColumn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Package:
+class ModelPackage:
     """What lies beside a version's files: its MLmodel and its requirements. Nothing is unpickled."""
 
     flavors: tuple[str, ...] = ()  # sorted, without python_function where there is another
@@ -183,7 +183,7 @@ class ModelInfo:
     tags: Mapping[str, str] = field(default_factory=dict)
     updated_at: datetime | None = None
     created_at: datetime | None = None
-    identities: Mapping[int, Identity] = field(default_factory=dict)
+    identities: Mapping[int, VersionIdentity] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ class VersionRef:
         return {"number": f"v{self.value}", "alias": f"@{self.value}"}.get(self.kind, self.value)
 
 
-def parse_version(text: str) -> VersionRef:
+def parse_version_ref(text: str) -> VersionRef:
     """Return what `text` refers to. Raises BadInput with the forms that are understood."""
     word = text.strip()
     if number := re.fullmatch(r"[vV]?(\d{1,9})", word):
@@ -223,14 +223,14 @@ def parse_version(text: str) -> VersionRef:
     )
 
 
-def find_version(ref: VersionRef, model: ModelInfo, versions: Iterable[VersionInfo]) -> VersionInfo:
+def resolve_version(ref: VersionRef, model: ModelInfo, versions: Iterable[VersionInfo]) -> VersionInfo:
     """Return the version that `ref` names among all `versions` of `model`, of several the newest.
 
     Raises UnknownVersion, with the versions there are.
     """
     newest_first = sorted(versions, key=lambda v: v.version, reverse=True)
     for version in newest_first:
-        if _is_named(ref, version, model):
+        if _matches_ref(ref, version, model):
             return version
     there = [f"v{v.version}" for v in newest_first[:8]]
     raise UnknownVersion(
@@ -240,7 +240,7 @@ def find_version(ref: VersionRef, model: ModelInfo, versions: Iterable[VersionIn
     )
 
 
-def _is_named(ref: VersionRef, version: VersionInfo, model: ModelInfo) -> bool:
+def _matches_ref(ref: VersionRef, version: VersionInfo, model: ModelInfo) -> bool:
     match ref.kind:
         case "number":
             return version.version == int(ref.value)
@@ -254,9 +254,9 @@ def _is_named(ref: VersionRef, version: VersionInfo, model: ModelInfo) -> bool:
             return True
 
 
-def parse_target(text: str) -> Stage:
+def parse_target_stage(text: str) -> Stage:
     """Return the stage that a person asks for. Raises BadInput unless it is Staging or Production."""
-    for stage in TARGETS:
+    for stage in TARGET_STAGES:
         if text.strip().lower() == stage.value.lower():
             return stage
     raise BadInput(
@@ -267,7 +267,7 @@ def parse_target(text: str) -> Stage:
 
 
 # What joins and varies emoji is seen behind one; elsewhere it is not, and neither is a Hangul filler.
-_UNSEEN = re.compile("(?<![\u2000-\u3300\ufe0f\U0001f000-\U0001faff])[\u200d\ufe00-\ufe0f]|\u3164")
+_INVISIBLE_CHARACTERS = re.compile("(?<![\u2000-\u3300\ufe0f\U0001f000-\U0001faff])[\u200d\ufe00-\ufe0f]|\u3164")
 
 
 def check_model_name(text: str) -> str:
@@ -286,24 +286,24 @@ def check_model_name(text: str) -> str:
         raise BadInput(
             say("{name} is no model name: MLflow allows no slash, colon or control character.", name=Name(name))
         )
-    if clean(name) != name or _UNSEEN.search(name):
+    if sanitize_text(name) != name or _INVISIBLE_CHARACTERS.search(name):
         raise BadInput(say("{name} has characters that nobody sees; it would pass for another model.", name=Name(name)))
     return name
 
 
-def not_that_model(name: str, near: str | None) -> Say:
+def unknown_model_message(name: str, suggestion: str | None) -> Sentence:
     """Return the sentence for a name that the registry doesn't have; `near` is one that it has."""
-    if near is None:
+    if suggestion is None:
         return say("MLflow has no model {name}.", name=Name(name))
-    return say("MLflow has no model {name}. Did you mean {near}?", name=Name(name), near=Name(near))
+    return say("MLflow has no model {name}. Did you mean {near}?", name=Name(name), near=Name(suggestion))
 
 
-def check_spelling(name: str, stored: str) -> None:
+def check_exact_name(name: str, stored_name: str) -> None:
     """Raise UnknownModel unless `name` is the registry's own, letter for letter."""
-    if name != stored:
-        raise UnknownModel(not_that_model(name, stored))
+    if name != stored_name:
+        raise UnknownModel(unknown_model_message(name, stored_name))
 
 
-def is_legal(current: Stage, target: Stage) -> bool:
+def is_legal_transition(current: Stage, target: Stage) -> bool:
     """Tell whether a version may be asked to move: any stage to another one that has a holder, or to Archived."""
     return current is not target and target is not Stage.NONE

@@ -13,10 +13,10 @@ from bot.domain.registry.model import RunInfo, VersionInfo
 
 
 @dataclass(frozen=True, slots=True)
-class From:
+class ValueOrigin:
     """Where a field's value comes from, the first that has one; docs/metadata.md is made from it."""
 
-    words: str
+    description: str
 
 
 class ModelCard(BaseModel):
@@ -24,41 +24,41 @@ class ModelCard(BaseModel):
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
-    model_name: Annotated[str, From("the registry")]
-    version: Annotated[int, From("the registry")]
-    semver: Annotated[str | None, From("version tag `semver`")] = None
-    stage: Annotated[str, From("the registry")]
-    training_date: Annotated[datetime | None, From("the run's start")] = None
-    training_duration_minutes: Annotated[float | None, From("the run's start and end")] = None
+    model_name: Annotated[str, ValueOrigin("the registry")]
+    version: Annotated[int, ValueOrigin("the registry")]
+    semver: Annotated[str | None, ValueOrigin("version tag `semver`")] = None
+    stage: Annotated[str, ValueOrigin("the registry")]
+    training_date: Annotated[datetime | None, ValueOrigin("the run's start")] = None
+    training_duration_minutes: Annotated[float | None, ValueOrigin("the run's start and end")] = None
     dataset_version: Annotated[
-        str | None, From("the run's logged dataset (name@digest), else tag or param `dataset_version`, `dataset`")
+        str | None, ValueOrigin("the run's logged dataset (name@digest), else tag or param `dataset_version`, `dataset`")
     ] = None
-    data_size: Annotated[int | None, From("rows of the run's logged dataset, else tag or param `data_size`")] = None
-    metrics: Annotated[Mapping[str, float], From("the run's metrics; NaN and infinite ones count as missing")] = {}
-    framework: Annotated[str | None, From("the flavors of the model's MLmodel file, else tag or param")] = None
+    data_size: Annotated[int | None, ValueOrigin("rows of the run's logged dataset, else tag or param `data_size`")] = None
+    metrics: Annotated[Mapping[str, float], ValueOrigin("the run's metrics; NaN and infinite ones count as missing")] = {}
+    framework: Annotated[str | None, ValueOrigin("the flavors of the model's MLmodel file, else tag or param")] = None
     algorithm: Annotated[
         str | None,
-        From(
+        ValueOrigin(
             "version tag `algorithm`, else the run's tag `estimator_name` (autologging), else its "
             "param or tag `algorithm`, `model_type`, `estimator`, `model`, else "
             "the class that the model's file names (scikit-learn, XGBoost, LightGBM), read without "
             "loading it; of a pipeline its last step's"
         ),
     ] = None
-    hyperparameters: Annotated[Mapping[str, str], From("the run's params")] = {}
+    hyperparameters: Annotated[Mapping[str, str], ValueOrigin("the run's params")] = {}
     deployed_by: Annotated[
-        str | None, From("the ledger: who decided the move into Production, if Registrar made it")
+        str | None, ValueOrigin("the ledger: who decided the move into Production, if Registrar made it")
     ] = None
-    deployment_date: Annotated[datetime | None, From("the ledger: when Registrar moved it into Production")] = None
-    serving_endpoint: Annotated[str | None, From("version tag, else model tag, else run tag")] = None
-    use_case: Annotated[str | None, From("version tag, else model tag, else run tag")] = None
-    owner: Annotated[str | None, From("version tag, else model tag, else run tag, else the run's user")] = None
-    tags: Annotated[Mapping[str, str], From("the version's tags, without those that Registrar writes")] = {}
-    approval_status: Annotated[str | None, From("the ledger: the version's last request, else version tag")] = None
-    approver: Annotated[str | None, From("the ledger: who approved")] = None
-    approval_date: Annotated[datetime | None, From("the ledger: when it was decided")] = None
-    dependencies: Annotated[tuple[str, ...], From("requirements.txt beside the model's files")] = ()
-    git_commit: Annotated[str | None, From("the run's tag `mlflow.source.git.commit`")] = None
+    deployment_date: Annotated[datetime | None, ValueOrigin("the ledger: when Registrar moved it into Production")] = None
+    serving_endpoint: Annotated[str | None, ValueOrigin("version tag, else model tag, else run tag")] = None
+    use_case: Annotated[str | None, ValueOrigin("version tag, else model tag, else run tag")] = None
+    owner: Annotated[str | None, ValueOrigin("version tag, else model tag, else run tag, else the run's user")] = None
+    tags: Annotated[Mapping[str, str], ValueOrigin("the version's tags, without those that Registrar writes")] = {}
+    approval_status: Annotated[str | None, ValueOrigin("the ledger: the version's last request, else version tag")] = None
+    approver: Annotated[str | None, ValueOrigin("the ledger: who approved")] = None
+    approval_date: Annotated[datetime | None, ValueOrigin("the ledger: when it was decided")] = None
+    dependencies: Annotated[tuple[str, ...], ValueOrigin("requirements.txt beside the model's files")] = ()
+    git_commit: Annotated[str | None, ValueOrigin("the run's tag `mlflow.source.git.commit`")] = None
 
     def missing(self) -> list[str]:
         """Return the names of the fields that nobody has filled, in order."""
@@ -72,14 +72,14 @@ class ModelCard(BaseModel):
 _EMPTY: tuple[Any, ...] = (None, "", (), {})
 
 
-def algorithm_of(version: VersionInfo, run: RunInfo) -> str | None:
+def logged_algorithm(version: VersionInfo, run: RunInfo) -> str | None:
     """Return the algorithm's name as somebody wrote it down, or None."""
     return (
         version.tags.get("algorithm")
         or run.tags.get("estimator_name")
-        or _said(run, "algorithm", "model_type", "estimator", "model", "estimator_class")
+        or tag_or_param(run, "algorithm", "model_type", "estimator", "model", "estimator_class")
     )
 
 
-def _said(run: RunInfo, *names: str) -> str | None:
-    return next((value for name in names if (value := run.tags.get(name) or run.params.get(name))), None)
+def tag_or_param(run: RunInfo, *keys: str) -> str | None:
+    return next((value for name in keys if (value := run.tags.get(name) or run.params.get(name))), None)

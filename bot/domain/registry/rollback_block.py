@@ -6,12 +6,12 @@ import shlex
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.domain.core.actors import Actor, Automation, shown
-from bot.domain.core.sentence import Code, Say, ended_with_period, say, short
+from bot.domain.core.actors import Actor, Automation, format_actor
+from bot.domain.core.sentence import Code, Sentence, ended_with_period, say, truncate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
+class RollbackBlock:
     """A version was rolled back as bad: until a person unblocks it, nothing rolls back to it, and gates refuse it."""
 
     id: str
@@ -26,29 +26,29 @@ class Bar:
     clear_reason: str = ""
 
 
-def blocked(block: Bar) -> Say:
+def block_reason(block: RollbackBlock) -> Sentence:
     """Return why a version is blocked, for where everyone reads it: nobody is mentioned."""
     return say(
         "{v} is blocked: rolled back as bad ({when}). {why}",
         v=Code(f"v{block.version}"),
         when=block.at,
-        why=ended_with_period(short(block.reason, 300)),
+        why=ended_with_period(truncate(block.reason, 300)),
     )
 
 
-def blocked_by(block: Bar) -> Say:
+def block_details(block: RollbackBlock) -> Sentence:
     """Return why a version is blocked, by whom, and how to unblock it."""
-    who = "" if isinstance(block.by, Automation) else say(" by {who}", who=shown(block.by))
+    who = "" if isinstance(block.by, Automation) else say(" by {who}", who=format_actor(block.by))
     return say(
         "{v} was rolled back as bad{who} ({when}): {why} To unblock it: {how}",
         v=Code(f"v{block.version}"),
         when=block.at,
         who=who,
-        why=ended_with_period(short(block.reason, 300)),
-        how=unblock_hint(block.model, block.version),
+        why=ended_with_period(truncate(block.reason, 300)),
+        how=unblock_command(block.model, block.version),
     )
 
 
-def unblock_hint(model: str, version: int | None) -> Code:
+def unblock_command(model: str, version: int | None) -> Code:
     """Return the command that unblocks a version."""
     return Code(f'/model unblock {shlex.quote(model)} {version} --reason "…"')

@@ -13,13 +13,13 @@ from enum import Enum
 
 from semver import Version
 
-from bot.domain.core.sentence import Code, Say, say
+from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.registry.model import Signature, Stage
-from bot.domain.registry.signature_changes import Effect, caller_changes, listed, named, word
+from bot.domain.registry.signature_changes import CallerEffect, caller_changes, list_some, quote_name, quote_if_needed
 
-FIRST = "1.0.0"
-REASONS = 10  # sentences of one proposal; of more, the rest is counted
-_LONGEST = 256  # characters of a semver, as in npm: beyond, it is no number that anybody meant
+FIRST_SEMVER = "1.0.0"
+MAX_REASONS = 10  # sentences of one proposal; of more, the rest is counted
+_MAX_SEMVER_LENGTH = 256  # characters of a semver, as in npm: beyond, it is no number that anybody meant
 
 
 class Bump(Enum):
@@ -31,11 +31,11 @@ class Bump(Enum):
 
 
 IsBetter = Callable[[str, float, float], bool]  # metric, new value, old value
-Change = tuple[Bump, Say]
+BumpReason = tuple[Bump, Sentence]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Build:
+class BuildFacts:
     """What the rules look at. Empty means not known, but for `params` and `metrics`: a run may well log none."""
 
     signature: Signature | None = None
@@ -46,23 +46,23 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Base:
+class BaseVersion:
     """What a new version is compared with: the one in Production, else the one with the highest semver."""
 
     version: int
     stage: Stage
     semver: str | None
-    build: Build
+    build: BuildFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proposal:
+class SemverProposal:
     """A semver and why: `reasons` is never empty and starts with what weighs most."""
 
     semver: str
     bump: Bump | None  # None for the first version
-    reasons: tuple[Say, ...]
-    against: int | None  # the version that it was compared with
+    reasons: tuple[Sentence, ...]
+    base_version: int | None  # the version that it was compared with
     overridden: bool  # a person chose the bump, whether or not the rules agree
 
 
@@ -72,7 +72,7 @@ def parse_semver(text: str) -> Version | None:
     A prerelease or build part is kept; parts missing (`1.2`) or written with leading zeros make it no semver.
     """
     word = text.strip()
-    if len(word) > _LONGEST:
+    if len(word) > _MAX_SEMVER_LENGTH:
         return None
     try:
         return Version.parse(word[1:] if word[:1] in {"v", "V"} else word)
@@ -80,47 +80,47 @@ def parse_semver(text: str) -> Version | None:
         return None
 
 
-def highest(taken: Iterable[str]) -> str | None:
+def highest_semver(existing: Iterable[str]) -> str | None:
     """Return the highest semver among `taken` as it is written there, or None where none of them is a semver.
 
     MAJOR.MINOR.PATCH decides: `1.2.0-rc.1` holds the number 1.2.0 and is lower than 1.2.0 only.
     """
-    known = [(_core(number), number, text) for text in taken if (number := parse_semver(text))]
+    known = [(_release_numbers(number), number, text) for text in existing if (number := parse_semver(text))]
     return max(known)[2] if known else None
 
 
-def changes(new: Build, old: Build, is_better: IsBetter, *, called: object = "the version before") -> list[Change]:
+def bump_reasons(new: BuildFacts, old: BuildFacts, is_better: IsBetter, *, old_label: object = "the version before") -> list[BumpReason]:
     """Return what `new` changes over `old`, the weightiest first, and last what could not be compared (as PATCH).
 
     `is_better(metric, a, b)` tells whether `a` is better than `b`; it is never asked about NaN. `called` is what
     sentences call `old`. Two builds that are the same and fully known give an empty list.
     """
-    gaps = [(Bump.PATCH, gap) for gap in _gaps(new, old, called)]
-    return _found(new, old, is_better) + gaps
+    gaps = [(Bump.PATCH, gap) for gap in _missing_facts(new, old, old_label)]
+    return _sorted_bump_reasons(new, old, is_better) + gaps
 
 
-def propose(
-    new: Build, base: Base | None, taken: Iterable[str], *, override: Bump | None = None, is_better: IsBetter
-) -> Proposal:
+def propose_semver(
+    new: BuildFacts, base: BaseVersion | None, existing: Iterable[str], *, override: Bump | None = None, is_better: IsBetter
+) -> SemverProposal:
     """Return the semver for `new`: the highest of `taken` and of the base's, raised by what changed over `base`.
 
     `override` is the bump a person chose; the reasons then tell what the rules say, too. Where nothing is taken it is
     1.0.0 in any case: there is no number to raise, and every model starts alike. See `changes` for `is_better`.
     """
-    top = highest([*taken, *([base.semver] if base and base.semver else [])])
+    top = highest_semver([*existing, *([base.semver] if base and base.semver else [])])
     if top is None:
-        return _first(override)
-    rule, reasons = _ruled(new, base, is_better)
+        return _first_proposal(override)
+    rule, reasons = _bump_by_rules(new, base, is_better)
     bump = override or rule
     if override:
-        reasons.insert(0, _asked(override, rule))
-    if base and _is_ahead(top, base):
-        reasons.append(say("{top} is taken already, so the number goes on from there", top=Code(_plain(top))))
-    return Proposal(
-        semver=_raised(top, bump),
+        reasons.insert(0, _override_reason(override, rule))
+    if base and _is_above_base(top, base):
+        reasons.append(say("{top} is taken already, so the number goes on from there", top=Code(_release_string(top))))
+    return SemverProposal(
+        semver=_bump_semver(top, bump),
         bump=bump,
-        reasons=_cut(reasons),
-        against=base.version if base else None,
+        reasons=_limit_reasons(reasons),
+        base_version=base.version if base else None,
         overridden=override is not None,
     )
 
@@ -128,72 +128,72 @@ def propose(
 # --- The number
 
 
-def _core(number: Version) -> tuple[int, int, int]:
+def _release_numbers(number: Version) -> tuple[int, int, int]:
     return number.major, number.minor, number.patch
 
 
-def _plain(top: str) -> str:
-    number = parse_semver(top)
+def _release_string(semver: str) -> str:
+    number = parse_semver(semver)
     assert number is not None  # it is one that `highest` chose
-    return str(Version(*_core(number)))
+    return str(Version(*_release_numbers(number)))
 
 
-def _raised(top: str, bump: Bump) -> str:
+def _bump_semver(semver: str, bump: Bump) -> str:
     # From the core: a prerelease would be raised to its own release, and that number counts as taken.
-    return str(Version.parse(_plain(top)).next_version(bump.value))
+    return str(Version.parse(_release_string(semver)).next_version(bump.value))
 
 
-def _is_ahead(top: str, base: Base) -> bool:
-    return base.semver is None or highest([base.semver]) is None or _plain(base.semver) != _plain(top)
+def _is_above_base(semver: str, base: BaseVersion) -> bool:
+    return base.semver is None or highest_semver([base.semver]) is None or _release_string(base.semver) != _release_string(semver)
 
 
 # --- The proposal's reasons
 
 
-def _first(override: Bump | None) -> Proposal:
-    reasons = [say("no version of this model has a semver yet, and the first one is {first}", first=Code(FIRST))]
+def _first_proposal(override: Bump | None) -> SemverProposal:
+    reasons = [say("no version of this model has a semver yet, and the first one is {first}", first=Code(FIRST_SEMVER))]
     if override:
         reasons.append(
             say("{bump} was asked for, but there is no number before this one to raise", bump=override.value)
         )
-    return Proposal(semver=FIRST, bump=None, reasons=tuple(reasons), against=None, overridden=False)
+    return SemverProposal(semver=FIRST_SEMVER, bump=None, reasons=tuple(reasons), base_version=None, overridden=False)
 
 
-def _ruled(new: Build, base: Base | None, is_better: IsBetter) -> tuple[Bump, list[Say]]:
+def _bump_by_rules(new: BuildFacts, base: BaseVersion | None, is_better: IsBetter) -> tuple[Bump, list[Sentence]]:
     if base is None:
         return Bump.PATCH, [say("there is no version to compare it with")]
-    called = _called(base)
-    found = _found(new, base.build, is_better) or [(Bump.PATCH, _same(new, base.build, called))]
-    return found[0][0], [*(sentence for _, sentence in found), *_gaps(new, base.build, called)]
+    called = _base_label(base)
+    found = _sorted_bump_reasons(new, base.build, is_better) or [(Bump.PATCH, _unchanged_reason(new, base.build, called))]
+    return found[0][0], [*(sentence for _, sentence in found), *_missing_facts(new, base.build, called)]
 
 
-def _asked(override: Bump, rule: Bump) -> Say:
-    if override is rule:
+def _override_reason(override: Bump, bump_by_rules: Bump) -> Sentence:
+    if override is bump_by_rules:
         return say("{bump} was asked for, as the rules say", bump=override.value)
-    return say("{bump} was asked for; the rules say {rule}", bump=override.value, rule=rule.value)
+    return say("{bump} was asked for; the rules say {rule}", bump=override.value, rule=bump_by_rules.value)
 
 
-def _called(base: Base) -> object:
+def _base_label(base: BaseVersion) -> object:
     v = Code(f"v{base.version}")
     return say("Production {v}", v=v) if base.stage is Stage.PRODUCTION else v
 
 
-def _same(new: Build, old: Build, called: object) -> Say:
-    facts = [what for what, ours, theirs in _facts(new, old) if ours and theirs]
+def _unchanged_reason(new: BuildFacts, old: BuildFacts, old_label: object) -> Sentence:
+    facts = [what for what, ours, theirs in _comparable_facts(new, old) if ours and theirs]
     together = f"{', '.join(facts)} and parameters" if facts else "parameters"
-    return say("{facts} are the same as in {old}", facts=together, old=called)
+    return say("{facts} are the same as in {old}", facts=together, old=old_label)
 
 
-def _cut(reasons: Sequence[Say]) -> tuple[Say, ...]:
-    if len(reasons) <= REASONS:
+def _limit_reasons(reasons: Sequence[Sentence]) -> tuple[Sentence, ...]:
+    if len(reasons) <= MAX_REASONS:
         return tuple(reasons)
-    return (*reasons[:REASONS], say("and {n} more", n=len(reasons) - REASONS))
+    return (*reasons[:MAX_REASONS], say("and {n} more", n=len(reasons) - MAX_REASONS))
 
 
 # --- What is not known
 
 
-def _facts(new: Build, old: Build) -> list[tuple[str, object, object]]:
+def _comparable_facts(new: BuildFacts, old: BuildFacts) -> list[tuple[str, object, object]]:
     """Return each fact that may be missing, of both sides. A signature may leave out its inputs or its outputs."""
     facts: list[tuple[str, object, object]] = [("signature", new.signature, old.signature)]
     if new.signature and old.signature:
@@ -204,73 +204,73 @@ def _facts(new: Build, old: Build) -> list[tuple[str, object, object]]:
     return [*facts, ("algorithm", new.algorithm, old.algorithm), ("flavors", new.flavors, old.flavors)]
 
 
-def _gaps(new: Build, old: Build, called: object) -> Iterator[Say]:
-    for what, ours, theirs in _facts(new, old):
+def _missing_facts(new: BuildFacts, old: BuildFacts, old_label: object) -> Iterator[Sentence]:
+    for what, ours, theirs in _comparable_facts(new, old):
         then = {"signature": "inputs and outputs", "algorithm": "algorithms"}.get(what, what)
         if not ours and not theirs:
             yield say("neither version logged any {what}, so {then} could not be compared", what=what, then=then)
         elif not ours or not theirs:
-            who = called if ours else "the new version"
+            who = old_label if ours else "the new version"
             yield say("{who} logged no {what}, so {then} could not be compared", who=who, what=what, then=then)
 
 
 # --- What changed
 
 
-def _found(new: Build, old: Build, is_better: IsBetter) -> list[Change]:
-    found = [*_signature(new, old), *_kind(new, old), *_training(new, old, is_better)]
+def _sorted_bump_reasons(new: BuildFacts, old: BuildFacts, is_better: IsBetter) -> list[BumpReason]:
+    found = [*_signature_reasons(new, old), *_model_kind_reasons(new, old), *_training_reasons(new, old, is_better)]
     weight = list(Bump).index
     return sorted(found, key=lambda change: weight(change[0]))
 
 
-_BUMPS = {Effect.BREAKS: Bump.MAJOR, Effect.ADDS: Bump.MINOR, Effect.FITS: Bump.PATCH}
+_BUMP_BY_EFFECT = {CallerEffect.BREAKS: Bump.MAJOR, CallerEffect.ADDS: Bump.MINOR, CallerEffect.COMPATIBLE: Bump.PATCH}
 
 
-def _signature(new: Build, old: Build) -> Iterator[Change]:
+def _signature_reasons(new: BuildFacts, old: BuildFacts) -> Iterator[BumpReason]:
     if new.signature is not None and old.signature is not None:
         for change in caller_changes(new.signature, old.signature):
-            yield _BUMPS[change.effect], change.says
+            yield _BUMP_BY_EFFECT[change.effect], change.sentence
 
 
-def _kind(new: Build, old: Build) -> Iterator[Change]:
+def _model_kind_reasons(new: BuildFacts, old: BuildFacts) -> Iterator[BumpReason]:
     if new.algorithm and old.algorithm and new.algorithm != old.algorithm:
         yield (
             Bump.MAJOR,
-            say("algorithm changed from {old} to {new}", old=word(old.algorithm), new=word(new.algorithm)),
+            say("algorithm changed from {old} to {new}", old=quote_if_needed(old.algorithm), new=quote_if_needed(new.algorithm)),
         )
     ours, theirs = sorted(set(new.flavors)), sorted(set(old.flavors))
     if ours and theirs and ours != theirs:
         what = "flavor" if len(ours) == len(theirs) == 1 else "flavors"
-        before, after = (listed([word(one) for one in side]) for side in (theirs, ours))
+        before, after = (list_some([quote_if_needed(one) for one in side]) for side in (theirs, ours))
         yield Bump.MAJOR, say("{what} changed from {old} to {new}", what=what, old=before, new=after)
 
 
-def _training(new: Build, old: Build, is_better: IsBetter) -> Iterator[Change]:
+def _training_reasons(new: BuildFacts, old: BuildFacts, is_better: IsBetter) -> Iterator[BumpReason]:
     names = sorted(key for key in {*new.params, *old.params} if new.params.get(key) != old.params.get(key))
     if not names:
         return
-    what, these = "parameter" if len(names) == 1 else "parameters", listed([named(name) for name in names])
-    if better := _improved(new.metrics, old.metrics, is_better):
-        yield Bump.MINOR, say("{what} {these} changed and {gain}", what=what, these=these, gain=listed(better))
+    what, these = "parameter" if len(names) == 1 else "parameters", list_some([quote_name(name) for name in names])
+    if better := _improved_metrics(new.metrics, old.metrics, is_better):
+        yield Bump.MINOR, say("{what} {these} changed and {gain}", what=what, these=these, gain=list_some(better))
     elif new.metrics.keys() & old.metrics.keys():
         yield Bump.PATCH, say("{what} {these} changed and no metric improved", what=what, these=these)
     else:
         yield Bump.PATCH, say("{what} {these} changed, and no metric could be compared", what=what, these=these)
 
 
-def _improved(new: Mapping[str, float], old: Mapping[str, float], is_better: IsBetter) -> list[Say]:
+def _improved_metrics(new: Mapping[str, float], old: Mapping[str, float], is_better: IsBetter) -> list[Sentence]:
     better = []
     for metric in sorted(new.keys() & old.keys()):
         ours, theirs = new[metric], old[metric]
         # Equal values are asked about no more than NaN: "rose from 0.8 to 0.8" is no reason.
         if not (math.isnan(ours) or math.isnan(theirs) or ours == theirs) and is_better(metric, ours, theirs):
-            better.append(_moved(metric, ours, theirs))
+            better.append(_metric_change(metric, ours, theirs))
     return better
 
 
-def _moved(metric: str, new: float, old: float) -> Say:
+def _metric_change(metric: str, new: float, old: float) -> Sentence:
     before, after = f"{old:.6g}", f"{new:.6g}"
     if before == after:  # they differ, so that has to be seen
         before, after = repr(float(old)), repr(float(new))
     verb = "rose" if new > old else "fell"
-    return say("{metric} {verb} from {old} to {new}", metric=named(metric), verb=verb, old=before, new=after)
+    return say("{metric} {verb} from {old} to {new}", metric=quote_name(metric), verb=verb, old=before, new=after)

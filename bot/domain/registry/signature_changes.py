@@ -9,33 +9,33 @@ from enum import Enum
 from itertools import chain
 from typing import Any
 
-from bot.domain.core.sentence import Code, Say, joined, pack, say, short, unpack
-from bot.domain.registry.model import Column, Package, Signature
+from bot.domain.core.sentence import Code, Sentence, join_sentences, pack_sentence, say, truncate, unpack_sentence
+from bot.domain.registry.model import SignatureColumn, ModelPackage, Signature
 
-KEPT = 20  # changes that a request keeps; of more, the rest is counted
-LISTED = 5  # names in one sentence; of more, the rest is counted
-BREAKS = 3  # breaking changes that one sentence names
-_NAME_MOST = 80  # characters of one name or type in a sentence
+MAX_STORED_CHANGES = 20  # changes that a request keeps; of more, the rest is counted
+MAX_LISTED_NAMES = 5  # names in one sentence; of more, the rest is counted
+MAX_LISTED_BREAKING_CHANGES = 3  # breaking changes that one sentence names
+_MAX_NAME_LENGTH = 80  # characters of one name or type in a sentence
 
 
-class Effect(Enum):
+class CallerEffect(Enum):
     """What a change does to callers, the worst first."""
 
     BREAKS = "breaks"  # calls that worked fail, or get another answer than before
     ADDS = "adds"  # calls still work, and can say more
-    FITS = "fits"  # calls still work
+    COMPATIBLE = "fits"  # calls still work
 
 
 @dataclass(frozen=True, slots=True)
 class CallerChange:
     """One change for callers, in a sentence without an end."""
 
-    effect: Effect
-    says: Say
+    effect: CallerEffect
+    sentence: Sentence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForCallers:
+class CallerImpact:
     """What a move changes for those who call the stage's version, as it was known when the request was opened.
 
     `more` counts the changes beyond `changes`. `unknown` says why they couldn't be compared, `way_back` why no
@@ -43,65 +43,65 @@ class ForCallers:
     """
 
     changes: tuple[CallerChange, ...] = ()
-    more: int = 0
-    unknown: Say | None = None
-    way_back: Say | None = None
+    omitted: int = 0
+    not_compared: Sentence | None = None
+    no_rollback: Sentence | None = None
 
-    def says(self, *effects: Effect) -> list[Say]:
+    def sentences(self, *effects: CallerEffect) -> list[Sentence]:
         """Return the changes with one of these effects."""
-        return [change.says for change in self.changes if change.effect in effects]
+        return [change.sentence for change in self.changes if change.effect in effects]
 
 
-def for_callers(new: Package | None, old: Package | None, version: int, incumbent: int) -> ForCallers:
+def caller_impact(new: ModelPackage | None, old: ModelPackage | None, version: int, incumbent: int) -> CallerImpact:
     """Return what `version` changes for callers of `incumbent`, as their files say; nothing if neither states any."""
     ours, theirs = (one.signature if one else None for one in (new, old))
     if ours is None or theirs is None:
         lacks = version if ours is None else incumbent
         is_one = ours is not None or theirs is not None
-        return ForCallers(unknown=say("{v} has no signature", v=Code(f"v{lacks}")) if is_one else None)
+        return CallerImpact(not_compared=say("{v} has no signature", v=Code(f"v{lacks}")) if is_one else None)
     found = caller_changes(ours, theirs)
     partial = [
         what
         for what, one, other in (("inputs", ours.inputs, theirs.inputs), ("outputs", ours.outputs, theirs.outputs))
         if bool(one) != bool(other)
     ]
-    return ForCallers(
-        changes=tuple(found[:KEPT]),
-        more=max(0, len(found) - KEPT),
-        unknown=say("only one of them states its {what}", what=partial) if partial else None,
+    return CallerImpact(
+        changes=tuple(found[:MAX_STORED_CHANGES]),
+        omitted=max(0, len(found) - MAX_STORED_CHANGES),
+        not_compared=say("only one of them states its {what}", what=partial) if partial else None,
     )
 
 
-def no_way_back(new: Package | None, old: Package | None, incumbent: int) -> Say | None:
+def no_rollback_reason(new: ModelPackage | None, old: ModelPackage | None, incumbent: int) -> Sentence | None:
     """Return why no automatic rollback from `new` to the incumbent, whose files are `old`, is possible. None: it is."""
-    why = misfit(old, new)
+    why = incompatibility_reason(old, new)
     return None if why is None else say("No automatic rollback to {v}: {why}", v=Code(f"v{incumbent}"), why=why)
 
 
-def nothing_before() -> Say:
+def no_earlier_version_reason() -> Sentence:
     """Return why no automatic rollback can undo the first move into Production."""
     return say("No automatic rollback: there's no version to go back to")
 
 
-def pack_callers(found: ForCallers) -> dict[str, Any]:
+def pack_caller_impact(impact: CallerImpact) -> dict[str, Any]:
     """Return it as plain JSON values."""
     return {
-        "changes": [{"effect": one.effect.value, "says": pack(one.says)} for one in found.changes],
-        "more": found.more,
-        "unknown": pack(found.unknown) if found.unknown else None,
-        "way_back": pack(found.way_back) if found.way_back else None,
+        "changes": [{"effect": one.effect.value, "says": pack_sentence(one.sentence)} for one in impact.changes],
+        "more": impact.omitted,
+        "unknown": pack_sentence(impact.not_compared) if impact.not_compared else None,
+        "way_back": pack_sentence(impact.no_rollback) if impact.no_rollback else None,
     }
 
 
-def unpack_callers(data: Mapping[str, Any] | None) -> ForCallers:
+def unpack_caller_impact(data: Mapping[str, Any] | None) -> CallerImpact:
     """Return what `pack_callers` wrote; nothing for what an older Registrar wrote."""
     if data is None:
-        return ForCallers()
-    return ForCallers(
-        changes=tuple(CallerChange(Effect(one["effect"]), unpack(one["says"])) for one in data["changes"]),
-        more=data["more"],
-        unknown=unpack(data["unknown"]) if data["unknown"] else None,
-        way_back=unpack(data["way_back"]) if data["way_back"] else None,
+        return CallerImpact()
+    return CallerImpact(
+        changes=tuple(CallerChange(CallerEffect(one["effect"]), unpack_sentence(one["says"])) for one in data["changes"]),
+        omitted=data["more"],
+        not_compared=unpack_sentence(data["unknown"]) if data["unknown"] else None,
+        no_rollback=unpack_sentence(data["way_back"]) if data["way_back"] else None,
     )
 
 
@@ -112,20 +112,20 @@ def caller_changes(new: Signature, old: Signature) -> list[CallerChange]:
     """
     found: list[CallerChange] = []
     if new.inputs and old.inputs:
-        found += _columns("input", new.inputs, old.inputs, _INPUTS)
+        found += _compare_columns("input", new.inputs, old.inputs, _INPUT_RULES)
     if new.outputs and old.outputs:
-        found += _columns("output", new.outputs, old.outputs, _OUTPUTS)
+        found += _compare_columns("output", new.outputs, old.outputs, _OUTPUT_RULES)
     # Callers pass these like inputs; none at all is a fact here, not a gap.
-    found += _columns("prediction parameter", new.params, old.params, _INPUTS)
-    return sorted(found, key=lambda change: list(Effect).index(change.effect))
+    found += _compare_columns("prediction parameter", new.params, old.params, _INPUT_RULES)
+    return sorted(found, key=lambda change: list(CallerEffect).index(change.effect))
 
 
-def breaks(new: Signature, old: Signature) -> list[Say]:
+def breaking_changes(new: Signature, old: Signature) -> list[Sentence]:
     """Return why callers of `old` can't call `new`, one sentence each; nothing if they can."""
-    return [change.says for change in caller_changes(new, old) if change.effect is Effect.BREAKS]
+    return [change.sentence for change in caller_changes(new, old) if change.effect is CallerEffect.BREAKS]
 
 
-def misfit(new: Package | None, old: Package | None) -> Say | None:
+def incompatibility_reason(new: ModelPackage | None, old: ModelPackage | None) -> Sentence | None:
     """Return why the files of `new` can't serve the callers of `old`; None if they can.
 
     What only one of them states can't be compared, and counts as a misfit. If `old` has no MLmodel file, anything fits.
@@ -136,21 +136,21 @@ def misfit(new: Package | None, old: Package | None) -> Say | None:
         return say("its MLmodel file is gone")
     if new.signature == old.signature:
         return None
-    broken = breaks(new.signature, old.signature) if new.signature and old.signature else []
+    broken = breaking_changes(new.signature, old.signature) if new.signature and old.signature else []
     if broken:
-        more = [say("{n} more", n=len(broken) - BREAKS)] if len(broken) > BREAKS else []
-        return say("its signature differs: {broken}", broken=joined([*broken[:BREAKS], *more], "; "))
-    if new.signature is None or old.signature is None or _is_partial(new.signature, old.signature):
+        more = [say("{n} more", n=len(broken) - MAX_LISTED_BREAKING_CHANGES)] if len(broken) > MAX_LISTED_BREAKING_CHANGES else []
+        return say("its signature differs: {broken}", broken=join_sentences([*broken[:MAX_LISTED_BREAKING_CHANGES], *more], "; "))
+    if new.signature is None or old.signature is None or _is_only_one_stated(new.signature, old.signature):
         return say("its signature differs from the incumbent's")
     return None
 
 
-def _is_partial(new: Signature, old: Signature) -> bool:
+def _is_only_one_stated(new: Signature, old: Signature) -> bool:
     """Tell whether only one of the two states its inputs, or its outputs."""
     return bool(new.inputs) != bool(old.inputs) or bool(new.outputs) != bool(old.outputs)
 
 
-class _Shift(Enum):
+class _ColumnChange(Enum):
     """What can happen to one column."""
 
     REMOVED = "removed"
@@ -161,40 +161,40 @@ class _Shift(Enum):
     ADDED = "added"
 
 
-_Rules = Mapping[_Shift, tuple[Effect, str]]
-_INPUTS: _Rules = {
-    _Shift.REMOVED: (Effect.BREAKS, "{it} {was} removed"),
-    _Shift.RETYPED: (Effect.BREAKS, "{it} changed from {old} to {new}"),
-    _Shift.REQUIRED: (Effect.BREAKS, "{it} {be} required now"),
-    _Shift.ADDED_REQUIRED: (Effect.BREAKS, "{it} {was} added and {be} required"),
-    _Shift.ADDED: (Effect.ADDS, "{it} {was} added"),
-    _Shift.OPTIONAL: (Effect.FITS, "{it} {be} optional now"),
+_ColumnRules = Mapping[_ColumnChange, tuple[CallerEffect, str]]
+_INPUT_RULES: _ColumnRules = {
+    _ColumnChange.REMOVED: (CallerEffect.BREAKS, "{it} {was} removed"),
+    _ColumnChange.RETYPED: (CallerEffect.BREAKS, "{it} changed from {old} to {new}"),
+    _ColumnChange.REQUIRED: (CallerEffect.BREAKS, "{it} {be} required now"),
+    _ColumnChange.ADDED_REQUIRED: (CallerEffect.BREAKS, "{it} {was} added and {be} required"),
+    _ColumnChange.ADDED: (CallerEffect.ADDS, "{it} {was} added"),
+    _ColumnChange.OPTIONAL: (CallerEffect.COMPATIBLE, "{it} {be} optional now"),
 }
-_OUTPUTS: _Rules = {
-    _Shift.REMOVED: (Effect.BREAKS, "{it} {was} removed"),
-    _Shift.RETYPED: (Effect.BREAKS, "{it} changed from {old} to {new}"),
-    _Shift.OPTIONAL: (Effect.BREAKS, "{it} may be missing now"),
-    _Shift.ADDED_REQUIRED: (Effect.BREAKS, "{it} {was} added"),
-    _Shift.ADDED: (Effect.BREAKS, "{it} {was} added"),
-    _Shift.REQUIRED: (Effect.FITS, "{it} {be} always there now"),  # what it gives is the same, and promised
+_OUTPUT_RULES: _ColumnRules = {
+    _ColumnChange.REMOVED: (CallerEffect.BREAKS, "{it} {was} removed"),
+    _ColumnChange.RETYPED: (CallerEffect.BREAKS, "{it} changed from {old} to {new}"),
+    _ColumnChange.OPTIONAL: (CallerEffect.BREAKS, "{it} may be missing now"),
+    _ColumnChange.ADDED_REQUIRED: (CallerEffect.BREAKS, "{it} {was} added"),
+    _ColumnChange.ADDED: (CallerEffect.BREAKS, "{it} {was} added"),
+    _ColumnChange.REQUIRED: (CallerEffect.COMPATIBLE, "{it} {be} always there now"),  # what it gives is the same, and promised
 }
 
 
-def _columns(kind: str, new: Sequence[Column], old: Sequence[Column], rules: _Rules) -> Iterator[CallerChange]:
+def _compare_columns(kind: str, new: Sequence[SignatureColumn], old: Sequence[SignatureColumn], rules: _ColumnRules) -> Iterator[CallerChange]:
     """Yield one change for all columns that shifted alike, in the order of `rules`."""
-    ours, theirs = _keyed(new), _keyed(old)
+    ours, theirs = _index_columns(new), _index_columns(old)
     is_alone = len(ours) == len(theirs) == 1
-    alike: dict[tuple[_Shift, str, str], list[object]] = {}
+    alike: dict[tuple[_ColumnChange, str, str], list[object]] = {}
     for key in dict.fromkeys(chain(theirs, ours)):
-        for group in _shifts(ours.get(key), theirs.get(key)):
-            alike.setdefault(group, []).append(_label(key, is_alone))
+        for group in _column_changes(ours.get(key), theirs.get(key)):
+            alike.setdefault(group, []).append(_column_label(key, is_alone))
     for shift, (effect, template) in rules.items():
         for (what, before, after), labels in alike.items():
             if what is shift:
                 yield CallerChange(effect, _column_sentence(template, kind, labels, before, after))
 
 
-def _keyed(columns: Iterable[Column]) -> dict[tuple[str, int], Column]:
+def _index_columns(columns: Iterable[SignatureColumn]) -> dict[tuple[str, int], SignatureColumn]:
     """Return the columns by name and by how often it came before: so unnamed ones are compared by position."""
     uses: Counter[str] = Counter()
     keyed = {}
@@ -204,29 +204,29 @@ def _keyed(columns: Iterable[Column]) -> dict[tuple[str, int], Column]:
     return keyed
 
 
-def _shifts(new: Column | None, old: Column | None) -> Iterator[tuple[_Shift, str, str]]:
+def _column_changes(new: SignatureColumn | None, old: SignatureColumn | None) -> Iterator[tuple[_ColumnChange, str, str]]:
     if old is None:
         assert new is not None
-        yield (_Shift.ADDED_REQUIRED if new.required else _Shift.ADDED), "", ""
+        yield (_ColumnChange.ADDED_REQUIRED if new.required else _ColumnChange.ADDED), "", ""
     elif new is None:
-        yield _Shift.REMOVED, "", ""
+        yield _ColumnChange.REMOVED, "", ""
     else:
         if new.type != old.type:
-            yield _Shift.RETYPED, old.type, new.type
+            yield _ColumnChange.RETYPED, old.type, new.type
         if new.required != old.required:
-            yield (_Shift.REQUIRED if new.required else _Shift.OPTIONAL), "", ""
+            yield (_ColumnChange.REQUIRED if new.required else _ColumnChange.OPTIONAL), "", ""
 
 
-def _label(key: tuple[str, int], is_alone: bool) -> object:
+def _column_label(key: tuple[str, int], is_only_column: bool) -> object:
     name, nth = key
     if name:
-        return named(name)
-    return "" if is_alone else str(nth + 1)
+        return quote_name(name)
+    return "" if is_only_column else str(nth + 1)
 
 
-def _column_sentence(template: str, kind: str, labels: Sequence[object], before: str, after: str) -> Say:
+def _column_sentence(template: str, kind: str, labels: Sequence[object], before: str, after: str) -> Sentence:
     is_one = len(labels) == 1
-    it: object = say("{kind} {these}", kind=kind if is_one else f"{kind}s", these=listed(labels))
+    it: object = say("{kind} {these}", kind=kind if is_one else f"{kind}s", these=list_some(labels))
     if labels == [""]:
         it = kind  # "output changed from double to long": there is only the one
     return say(
@@ -234,26 +234,26 @@ def _column_sentence(template: str, kind: str, labels: Sequence[object], before:
         it=it,
         was="was" if is_one else "were",
         be="is" if is_one else "are",
-        old=word(before),
-        new=word(after),
+        old=quote_if_needed(before),
+        new=quote_if_needed(after),
     )
 
 
 # --- Words from outside, here and in the reasons of a semver
 
 
-def named(name: str) -> Code:
+def quote_name(name: str) -> Code:
     """Return a name as a value of a sentence."""
-    return Code(short(name, _NAME_MOST))
+    return Code(truncate(name, _MAX_NAME_LENGTH))
 
 
-def word(text: str) -> str:
+def quote_if_needed(text: str) -> str:
     """Return MLflow's word as it is; set apart where it has signs that Slack could read as markup."""
-    return text if text.isalnum() and len(text) <= _NAME_MOST else named(text)
+    return text if text.isalnum() and len(text) <= _MAX_NAME_LENGTH else quote_name(text)
 
 
-def listed(items: Sequence[object]) -> object:
+def list_some(items: Sequence[object]) -> object:
     """Return the first few items, and how many more there are."""
-    if len(items) <= LISTED:
+    if len(items) <= MAX_LISTED_NAMES:
         return list(items)
-    return say("{these} and {n} more", these=list(items[:LISTED]), n=len(items) - LISTED)
+    return say("{these} and {n} more", these=list(items[:MAX_LISTED_NAMES]), n=len(items) - MAX_LISTED_NAMES)

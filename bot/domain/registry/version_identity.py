@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from bot.domain.core.sentence import Code, Name, Say, say, short
-from bot.domain.registry.model import Identity
+from bot.domain.core.sentence import Code, Name, Sentence, say, truncate
+from bot.domain.registry.model import VersionIdentity
 
 
-def difference(model: str, version: int, was: Identity | None, now: Identity | None) -> Say | None:
+def identity_change_reason(model: str, version: int, expected: VersionIdentity | None, found: VersionIdentity | None) -> Sentence | None:
     """Return how the version under this name and number differs from what it was, or None where it doesn't.
 
     `was` is None for what an older Registrar wrote down: then there is nothing to compare. `now` is None for a version
     that is gone.
     """
-    if now is None:
+    if found is None:
         return say("v{v} of {model} is gone from MLflow.", v=version, model=Name(model))
-    if was is None or was.is_same(now):
+    if expected is None or expected.is_same(found):
         return None
-    if was.is_same_but_moved(now):
+    if expected.is_same_ignoring_source(found):
         return say(
             "The files of v{v} of {model} are somewhere else now: {now} instead of {was}. "
             "If the registry was migrated, an admin can accept that with {accept}.",
             v=version,
             model=Name(model),
-            now=Code(short(now.source, 200)),
-            was=Code(short(was.source, 200)),
+            now=Code(truncate(found.source, 200)),
+            was=Code(truncate(expected.source, 200)),
             accept=Code("registrar db accept --reason …"),
         )
-    return replaced(model, version)
+    return version_replaced_reason(model, version)
 
 
-def replaced(model: str, version: int) -> Say:
+def version_replaced_reason(model: str, version: int) -> Sentence:
     """Return that another version is found under this name and number."""
     return say(
         "v{v} of {model} isn't the same version any more: it was deleted and created again, or its model was renamed.",

@@ -8,18 +8,18 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from bot.domain.core.actors import Actor
 from bot.domain.core.errors import BadInput
-from bot.domain.core.relative_time import Day, begin
+from bot.domain.core.relative_time import RelativeDay, resolve_start
 from bot.domain.core.sentence import say
 from bot.domain.promotions.request import Request
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.rollback import Served, served_at
+from bot.domain.rollbacks.rollback import ServingPeriod, period_at
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class TimeWindow:
     """A moment, or with `end` what lies from `begin` up to it; `day` where it was asked for as one."""
 
-    begin: datetime
+    start: datetime
     end: datetime | None = None
     day: date | None = None
 
@@ -33,76 +33,76 @@ class Timeline:
     """
 
     model: str
-    served: tuple[Served, ...]
+    periods: tuple[ServingPeriod, ...]
     now: datetime
-    watched: datetime | None = None
+    watched_since: datetime | None = None
     requests: Mapping[str, Request]
     approvers: Mapping[str, tuple[Actor, ...]] = field(default_factory=dict)  # who approved each request, in order
-    drawn: tuple[Served, ...] = ()
-    has_more: bool = False  # older ones, that were not asked for
-    window: Window | None = None
-    before: Served | None = None  # the last one that began before the window
-    after: Served | None = None  # the first one that began behind it
+    chart_periods: tuple[ServingPeriod, ...] = ()
+    has_older: bool = False  # older ones, that were not asked for
+    window: TimeWindow | None = None
+    before: ServingPeriod | None = None  # the last one that began before the window
+    after: ServingPeriod | None = None  # the first one that began behind it
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ProductionChange:
     """From when on somebody serves, or with None nobody."""
 
     at: datetime
     version: int | None
-    is_first_look: bool = False  # it was there when Registrar first looked, and came at a time that isn't known
+    predates_registrar: bool = False  # it was there when Registrar first looked, and came at a time that isn't known
 
 
-def window(at: timedelta | datetime | date | Day, now: datetime) -> Window:
+def resolve_window(at: timedelta | datetime | date | RelativeDay, now: datetime) -> TimeWindow:
     """Return what `at` means: that long ago, a moment, or a whole day in UTC. Raises BadInput for the future."""
     if isinstance(at, timedelta):
-        return Window(begin(at, now))
+        return TimeWindow(resolve_start(at, now))
     if isinstance(at, datetime):
         if at > now:
             raise BadInput(say("{at} is in the future.", at=at))
-        return Window(at.astimezone(UTC))
-    at = at.at(now) if isinstance(at, Day) else at
+        return TimeWindow(at.astimezone(UTC))
+    at = at.date_at(now) if isinstance(at, RelativeDay) else at
     midnight = datetime.combine(at, time(), UTC)
     if midnight > now:
-        raise BadInput(say("{day} is in the future.", day=write_day(at)))
-    return Window(midnight, min(midnight + timedelta(days=1), now), at)
+        raise BadInput(say("{day} is in the future.", day=format_day(at)))
+    return TimeWindow(midnight, min(midnight + timedelta(days=1), now), at)
 
 
-def write_day(day: date) -> str:
+def format_day(day: date) -> str:
     """Return a day as people write it: `3 March 2026`."""
     return f"{day.day} {day:%B %Y}"
 
 
-def overlapping(served: Sequence[Served], asked: Window) -> tuple[Served, ...]:
+def periods_in_window(periods: Sequence[ServingPeriod], window: TimeWindow) -> tuple[ServingPeriod, ...]:
     """Return those (newest first) who served in the window for a while."""
-    if asked.end is None:
-        found = served_at(served, asked.begin)
+    if window.end is None:
+        found = period_at(periods, window.start)
         return (found,) if found else ()
-    end = max(asked.end, asked.begin + timedelta(microseconds=1))
-    return tuple(one for one in served if one.since < end and (one.until is None or one.until > asked.begin))
+    end = max(window.end, window.start + timedelta(microseconds=1))
+    return tuple(one for one in periods if one.since < end and (one.until is None or one.until > window.start))
 
 
-def changes(served: Sequence[Served], asked: Window) -> list[Change]:
+def production_changes(periods: Sequence[ServingPeriod], window: TimeWindow) -> list[ProductionChange]:
     """Return what changed within the window after its beginning, oldest first, nobody's times among it."""
-    found: list[Change] = []
-    for one in reversed(overlapping(served, asked)):
-        if one.since > asked.begin:
-            found.append(Change(one.since, one.version, one.is_older_than_us))
-        if _leaves_nobody(one) and one.until and asked.end and asked.begin < one.until < asked.end:
-            found.append(Change(one.until, None))
+    found: list[ProductionChange] = []
+    for one in reversed(periods_in_window(periods, window)):
+        if one.since > window.start:
+            found.append(ProductionChange(one.since, one.version, one.predates_registrar))
+        if _leaves_production_empty(one) and one.until and window.end and window.start < one.until < window.end:
+            found.append(ProductionChange(one.until, None))
     return found
 
 
-def _leaves_nobody(one: Served) -> bool:
-    return one.ended is not None and one.ended.target is not Stage.PRODUCTION
+def _leaves_production_empty(period: ServingPeriod) -> bool:
+    return period.ended_by is not None and period.ended_by.target is not Stage.PRODUCTION
 
 
-def gaps(served: Sequence[Served], now: datetime) -> list[tuple[datetime, datetime]]:
+def production_gaps(periods: Sequence[ServingPeriod], now: datetime) -> list[tuple[datetime, datetime]]:
     """Return when nobody served between the first and now, newest first."""
     found, next_begin = [], now
-    for one in served:
-        if one.until and one.until < next_begin and _leaves_nobody(one):
+    for one in periods:
+        if one.until and one.until < next_begin and _leaves_production_empty(one):
             found.append((one.until, next_begin))
         next_begin = one.since
     return found

@@ -5,96 +5,96 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from bot.domain.core.actors import WATCH, Actor, shown
-from bot.domain.core.durations import show_duration
-from bot.domain.core.sentence import Code, Name, Say, joined, say, short
+from bot.domain.core.actors import MONITOR_AUTOMATION, Actor, format_actor
+from bot.domain.core.durations import format_duration
+from bot.domain.core.sentence import Code, Name, Sentence, join_sentences, say, truncate
 from bot.domain.promotions.request import Request
-from bot.domain.rollbacks.history import Change, Timeline, changes, write_day
-from bot.domain.rollbacks.rollback import Served, served_at
-from bot.domain.transitions.transition import MoveKind
+from bot.domain.rollbacks.history import ProductionChange, Timeline, production_changes, format_day
+from bot.domain.rollbacks.rollback import ServingPeriod, period_at
+from bot.domain.transitions.transition import TransitionKind
 
-REASON_MOST = 200  # characters of a reason in a row; the audit has the whole
-OVERRIDE_MOST = 100  # characters of why failed gates were overridden
-CHANGES_MOST = 8  # that are told in one sentence
+MAX_REASON_LENGTH = 200  # characters of a reason in a row; the audit has the whole
+MAX_OVERRIDE_REASON_LENGTH = 100  # characters of why failed gates were overridden
+MAX_LISTED_CHANGES = 8  # that are told in one sentence
 
 
-def by(actor: Actor) -> object:
+def actor_label(actor: Actor) -> object:
     """Return who did it, as a word in a sentence."""
-    return "the monitor" if actor == WATCH else shown(actor)
+    return "the monitor" if actor == MONITOR_AUTOMATION else format_actor(actor)
 
 
-def span(served: Served, timeline: Timeline) -> Say:
+def describe_period(period: ServingPeriod, timeline: Timeline) -> Sentence:
     """Return from when until when it served, and how long."""
-    lasted = show_duration(served.lasted(timeline.now))
-    if served.is_older_than_us:
-        since, lasted = say("first seen {at}", at=served.since), f"at least {lasted}"
+    lasted = format_duration(period.duration(timeline.now))
+    if period.predates_registrar:
+        since, lasted = say("first seen {at}", at=period.since), f"at least {lasted}"
     else:
-        since = say("since {at}" if served.until is None else "{at}", at=served.since)
-    if served.until is None:
+        since = say("since {at}" if period.until is None else "{at}", at=period.since)
+    if period.until is None:
         return say("serves now, {since} ({lasted})", since=since, lasted=lasted)
-    return say("{since} to {until} ({lasted})", since=since, until=served.until, lasted=lasted)
+    return say("{since} to {until} ({lasted})", since=since, until=period.until, lasted=lasted)
 
 
-def came(served: Served, timeline: Timeline, most: int = REASON_MOST) -> Say:
+def describe_entry(period: ServingPeriod, timeline: Timeline, max_reason_length: int = MAX_REASON_LENGTH) -> Sentence:
     """Return how it came into Production, and why."""
-    move = served.began
+    move = period.started_by
     request = timeline.requests.get(move.request or "")
     reason = (request.reason if request else "") or move.reason
-    why = say(": {why}", why=short(reason, most)) if reason else say("")
-    return say("{how}{why}", how=_how(served, request, timeline.approvers.get(move.request or "", ())), why=why)
+    why = say(": {why}", why=truncate(reason, max_reason_length)) if reason else say("")
+    return say("{how}{why}", how=_describe_cause(period, request, timeline.approvers.get(move.request or "", ())), why=why)
 
 
-def _how(served: Served, request: Request | None, approvers: Sequence[Actor]) -> Say:
-    move = served.began
+def _describe_cause(period: ServingPeriod, request: Request | None, approvers: Sequence[Actor]) -> Sentence:
+    move = period.started_by
     match move.kind:
-        case MoveKind.ROLLBACK:
+        case TransitionKind.ROLLBACK:
             gone = say(" from {v}", v=Code(f"v{move.expected_incumbent}")) if move.expected_incumbent else say("")
-            return say("rolled back{gone} by {who}", gone=gone, who=by(move.actor))
-        case MoveKind.BREAK_GLASS:
+            return say("rolled back{gone} by {who}", gone=gone, who=actor_label(move.actor))
+        case TransitionKind.BREAK_GLASS:
             return say(
                 "put there without approvals by {who}, who broke the glass: request {id}",
-                who=by(move.actor),
+                who=actor_label(move.actor),
                 id=Code(move.request or "?"),
             )
-        case MoveKind.MEND:
-            return say("mended by {who}", who=by(move.actor))
-        case MoveKind.IMPORTED:
-            return say("imported by {who}", who=by(move.actor))
-        case MoveKind.OBSERVED if served.is_older_than_us:
+        case TransitionKind.REPAIR:
+            return say("mended by {who}", who=actor_label(move.actor))
+        case TransitionKind.IMPORTED:
+            return say("imported by {who}", who=actor_label(move.actor))
+        case TransitionKind.OBSERVED if period.predates_registrar:
             return say("was in Production before Registrar looked")
-        case MoveKind.OBSERVED:
+        case TransitionKind.OBSERVED:
             return say("moved in MLflow, not through Registrar")
     if request is None:
-        return say("promoted by {who}", who=by(move.actor))
+        return say("promoted by {who}", who=actor_label(move.actor))
     passed = say("")
     if request.overridden_by is not None:
         passed = say(
             ", gates overridden by {who} ({why})",
-            who=by(request.overridden_by),
-            why=short(request.override_reason, OVERRIDE_MOST),
+            who=actor_label(request.overridden_by),
+            why=truncate(request.override_reason, MAX_OVERRIDE_REASON_LENGTH),
         )
     return say(
         "promoted: requested by {asker}, approved by {who}{passed}, request {id}",
-        asker=by(request.requester),
-        who=[by(one) for one in approvers or [move.actor]],
+        asker=actor_label(request.requester),
+        who=[actor_label(one) for one in approvers or [move.actor]],
         passed=passed,
         id=Code(request.id),
     )
 
 
-def answer(timeline: Timeline) -> Say:
+def describe_production_at(timeline: Timeline) -> Sentence:
     """Return who was in Production at the moment or on the day that was asked about."""
     asked = timeline.window
     assert asked is not None
-    known = timeline.watched is not None and asked.begin >= timeline.watched
-    first = served_at(timeline.served, asked.begin)
-    then = changes(timeline.served, asked)
+    known = timeline.watched_since is not None and asked.start >= timeline.watched_since
+    first = period_at(timeline.periods, asked.start)
+    then = production_changes(timeline.periods, asked)
     if first is None and not known and not then:
-        return _no_record(timeline)
+        return _no_record_message(timeline)
     if asked.day is None or asked.end is None:
-        return _at_a_moment(timeline, first)
-    is_over = asked.end - asked.begin >= timedelta(days=1)
-    day, model = write_day(asked.day), Name(timeline.model)
+        return _describe_moment(timeline, first)
+    is_over = asked.end - asked.start >= timedelta(days=1)
+    day, model = format_day(asked.day), Name(timeline.model)
     if not then:
         who = Code(f"v{first.version}") if first else "No version"
         return say(
@@ -104,7 +104,7 @@ def answer(timeline: Timeline) -> Say:
             day=day,
             so_far="" if is_over else " so far",
         )
-    told = joined(_told(then), ", ")
+    told = join_sentences(_describe_changes(then), ", ")
     if first is None and not known:
         return say("In Production of {model} on {day} (UTC): {then}.", day=day, model=model, then=told)
     began: object = Code(f"v{first.version}") if first else "no version"
@@ -113,44 +113,44 @@ def answer(timeline: Timeline) -> Say:
     )
 
 
-def _told(then: list[Change]) -> list[Say]:
-    told = [_change(one) for one in then[:CHANGES_MOST]]
-    more = len(then) - len(told)
+def _describe_changes(changes_in_window: list[ProductionChange]) -> list[Sentence]:
+    told = [_describe_change(one) for one in changes_in_window[:MAX_LISTED_CHANGES]]
+    more = len(changes_in_window) - len(told)
     return [*told, say("and {n} more changes", n=more)] if more > 0 else told
 
 
-def _change(one: Change) -> Say:
-    who = "no version" if one.version is None else Code(f"v{one.version}")
-    return say("{v}, first seen {at}" if one.is_first_look else "{v} from {at}", v=who, at=one.at)
+def _describe_change(change: ProductionChange) -> Sentence:
+    who = "no version" if change.version is None else Code(f"v{change.version}")
+    return say("{v}, first seen {at}" if change.predates_registrar else "{v} from {at}", v=who, at=change.at)
 
 
-def _at_a_moment(timeline: Timeline, first: Served | None) -> Say:
+def _describe_moment(timeline: Timeline, period: ServingPeriod | None) -> Sentence:
     assert timeline.window is not None
-    at, model = timeline.window.begin, Name(timeline.model)
-    if first:
-        return say("{v} of {model} was in Production at {at}.", v=Code(f"v{first.version}"), model=model, at=at)
+    at, model = timeline.window.start, Name(timeline.model)
+    if period:
+        return say("{v} of {model} was in Production at {at}.", v=Code(f"v{period.version}"), model=model, at=at)
     hints = []
     if timeline.before and timeline.before.until:
         hints.append(say(" {v} was there until {at}.", v=Code(f"v{timeline.before.version}"), at=timeline.before.until))
     if timeline.after:
         hints.append(say(" {v} came at {at}.", v=Code(f"v{timeline.after.version}"), at=timeline.after.since))
-    return say("No version of {model} was in Production at {at}.{hints}", model=model, at=at, hints=joined(hints, ""))
+    return say("No version of {model} was in Production at {at}.{hints}", model=model, at=at, hints=join_sentences(hints, ""))
 
 
-def _no_record(timeline: Timeline) -> Say:
+def _no_record_message(timeline: Timeline) -> Sentence:
     model = Name(timeline.model)
-    if timeline.watched is None:
+    if timeline.watched_since is None:
         return say("No record: Registrar hasn't seen {model} in Production yet.", model=model)
     hint = say("")
-    if timeline.after and timeline.after.is_older_than_us:
+    if timeline.after and timeline.after.predates_registrar:
         hint = say(" {v} was in Production by then.", v=Code(f"v{timeline.after.version}"))
-    elif timeline.after and timeline.after.began.expected_incumbent:
+    elif timeline.after and timeline.after.started_by.expected_incumbent:
         hint = say(
             " Before {v} came at {at}, it was {old}.",
             v=Code(f"v{timeline.after.version}"),
             at=timeline.after.since,
-            old=Code(f"v{timeline.after.began.expected_incumbent}"),
+            old=Code(f"v{timeline.after.started_by.expected_incumbent}"),
         )
     return say(
-        "No record: Registrar has watched {model} since {at}.{hint}", model=model, at=timeline.watched, hint=hint
+        "No record: Registrar has watched {model} since {at}.{hint}", model=model, at=timeline.watched_since, hint=hint
     )

@@ -13,19 +13,19 @@ from typing import Any
 
 from bot.domain.core.actors import Actor
 from bot.domain.core.errors import BadInput
-from bot.domain.core.sentence import Code, Name, Say, say, short
-from bot.domain.registry.model import Identity, Stage, check_model_name, parse_version
-from bot.domain.transitions.transition import Move, MoveKind, MoveState
+from bot.domain.core.sentence import Code, Name, Sentence, say, truncate
+from bot.domain.registry.model import VersionIdentity, Stage, check_model_name, parse_version_ref
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 
-NEEDED, OPTIONAL = ("model", "version", "since"), ("until", "by", "why")
-REASON_MOST = 500  # characters of a row's `by` and `why` that the history keeps
+REQUIRED_KEYS, OPTIONAL_KEYS = ("model", "version", "since"), ("until", "by", "why")
+MAX_REASON_LENGTH = 500  # characters of a row's `by` and `why` that the history keeps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Term:
+class ImportedPeriod:
     """One row of the file: a version was in Production, from when until when. `place` says where the row is."""
 
-    place: str
+    location: str
     model: str
     version: int
     since: datetime
@@ -40,38 +40,38 @@ class Term:
         return f"imported:{hashlib.sha256(what.encode()).hexdigest()[:16]}"
 
 
-def read_terms(text: str) -> list[Term]:
+def parse_imported_periods(text: str) -> list[ImportedPeriod]:
     """Return the rows of a CSV, JSON, or JSONL file. Raises BadInput that names the first wrong line or entry."""
-    terms = [_term(place, row) for place, row in _rows(text)]
+    terms = [_parse_row(place, row) for place, row in _read_rows(text)]
     if not terms:
         raise BadInput("The file has no rows.")
     return terms
 
 
-def moves_of(
-    terms: Sequence[Term],
-    first: datetime | None,
+def imported_transitions(
+    periods: Sequence[ImportedPeriod],
+    history_start: datetime | None,
     *,
     now: datetime,
     actor: Actor,
     reason: str,
-    identities: Mapping[int, Identity],
-) -> list[Move]:
+    identities: Mapping[int, VersionIdentity],
+) -> list[Transition]:
     """Return the moves that begin and end the terms of one model, oldest first.
 
     `first` is when the history of that model begins today; None where it's empty. Raises BadInput for terms that
     overlap, lie in the future, or have no end.
     """
-    ordered = sorted(terms, key=lambda term: term.since)
-    moves: list[Move] = []
+    ordered = sorted(periods, key=lambda term: term.since)
+    moves: list[Transition] = []
     for term, following in zip(ordered, [*ordered[1:], None], strict=True):
-        limit = following.since if following else first
-        what = say("{place}", place=following.place) if following else say("what the history already has")
+        limit = following.since if following else history_start
+        what = say("{place}", place=following.location) if following else say("what the history already has")
         end = term.until or limit
         if end is None:
-            raise _wrong(term.place, say("{until} is missing: the history has no later term.", until=Code("until")))
-        _check(term, end, limit, what, now)
-        entry = _entry(term, now, actor, reason, identities.get(term.version))
+            raise _row_error(term.location, say("{until} is missing: the history has no later term.", until=Code("until")))
+        _check_period(term, end, limit, what, now)
+        entry = _import_transition(term, now, actor, reason, identities.get(term.version))
         moves.append(entry)
         if end != limit:
             moves.append(
@@ -87,76 +87,76 @@ def moves_of(
     return moves
 
 
-def _check(term: Term, end: datetime, limit: datetime | None, what: Say, now: datetime) -> None:
-    if max(term.since, end) > now:
-        raise _wrong(term.place, say("The term lies in the future."))
-    if limit is not None and (term.since >= limit or end > limit):
-        raise _wrong(term.place, say("The term overlaps {what}.", what=what))
-    if end <= term.since:
-        raise _wrong(term.place, say("{until} isn't after {since}.", until=Code("until"), since=Code("since")))
+def _check_period(period: ImportedPeriod, end: datetime, next_start: datetime | None, next_label: Sentence, now: datetime) -> None:
+    if max(period.since, end) > now:
+        raise _row_error(period.location, say("The term lies in the future."))
+    if next_start is not None and (period.since >= next_start or end > next_start):
+        raise _row_error(period.location, say("The term overlaps {what}.", what=next_label))
+    if end <= period.since:
+        raise _row_error(period.location, say("{until} isn't after {since}.", until=Code("until"), since=Code("since")))
 
 
-def _entry(term: Term, now: datetime, actor: Actor, why: str, identity: Identity | None) -> Move:
-    said = f"{term.by}: {term.why}" if term.by and term.why else term.by or term.why
-    return Move(
-        id=term.id,
-        kind=MoveKind.IMPORTED,
-        model=term.model,
-        version=term.version,
+def _import_transition(period: ImportedPeriod, now: datetime, actor: Actor, why: str, identity: VersionIdentity | None) -> Transition:
+    said = f"{period.by}: {period.why}" if period.by and period.why else period.by or period.why
+    return Transition(
+        id=period.id,
+        kind=TransitionKind.IMPORTED,
+        model=period.model,
+        version=period.version,
         from_stage=Stage.NONE,
         target=Stage.PRODUCTION,
         expected_incumbent=None,
         actor=actor,
-        intended_at=term.since,
-        finished_at=term.since,
-        state=MoveState.DONE,
+        intended_at=period.since,
+        finished_at=period.since,
+        state=TransitionState.DONE,
         why=why,
-        reason=short(said, REASON_MOST),
+        reason=truncate(said, MAX_REASON_LENGTH),
         identity=identity,
         trusted_at=now if identity else None,
     )
 
 
-def _rows(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _read_rows(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield each row with its place: a line of CSV and JSONL, an entry of a JSON list."""
     text = text.removeprefix("\ufeff")
     if text.lstrip().startswith("["):
-        yield from ((f"Entry {at}", row) for at, row in enumerate(_json("The file", text), start=1))
+        yield from ((f"Entry {at}", row) for at, row in enumerate(_parse_json("The file", text), start=1))
     elif text.lstrip().startswith("{"):
         for at, line in enumerate(text.splitlines(), start=1):
             if line.strip():
-                yield f"Line {at}", _json(f"Line {at}", line)
+                yield f"Line {at}", _parse_json(f"Line {at}", line)
     else:
         reader = csv.DictReader(io.StringIO(text))
         yield from ((f"Line {reader.line_num}", row) for row in reader)
 
 
-def _json(place: str, text: str) -> Any:
+def _parse_json(location: str, text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        raise _wrong(place, say("This isn't JSON.")) from None
+        raise _row_error(location, say("This isn't JSON.")) from None
 
 
-def _term(place: str, row: Any) -> Term:
+def _parse_row(location: str, row: Any) -> ImportedPeriod:
     if not isinstance(row, Mapping):
-        raise _wrong(place, say("This isn't an object."))
+        raise _row_error(location, say("This isn't an object."))
     values = {str(key): value for key, value in row.items() if value not in (None, "")}
-    if unknown := [key for key in values if key not in NEEDED + OPTIONAL]:
-        known = [Code(key) for key in NEEDED + OPTIONAL]
-        raise _wrong(place, say("Unknown key {key}. Known: {known}.", key=Name(short(unknown[0], 40)), known=known))
-    if missing := [Code(key) for key in NEEDED if key not in values]:
-        raise _wrong(place, say("Missing: {missing}.", missing=missing))
+    if unknown := [key for key in values if key not in REQUIRED_KEYS + OPTIONAL_KEYS]:
+        known = [Code(key) for key in REQUIRED_KEYS + OPTIONAL_KEYS]
+        raise _row_error(location, say("Unknown key {key}. Known: {known}.", key=Name(truncate(unknown[0], 40)), known=known))
+    if missing := [Code(key) for key in REQUIRED_KEYS if key not in values]:
+        raise _row_error(location, say("Missing: {missing}.", missing=missing))
     try:
-        model, version = check_model_name(str(values["model"])), parse_version(str(values["version"]))
+        model, version = check_model_name(str(values["model"])), parse_version_ref(str(values["version"]))
         if version.kind != "number":
             raise BadInput(say("{version} isn't a version's number.", version=Name(str(version))))
-        since = _time(values["since"])
-        until = _time(values["until"]) if "until" in values else None
+        since = _parse_time(values["since"])
+        until = _parse_time(values["until"]) if "until" in values else None
     except BadInput as error:
-        raise _wrong(place, error.sentence) from error
-    return Term(
-        place=place,
+        raise _row_error(location, error.sentence) from error
+    return ImportedPeriod(
+        location=location,
         model=model,
         version=int(version.value),
         since=since,
@@ -166,7 +166,7 @@ def _term(place: str, row: Any) -> Term:
     )
 
 
-def _time(value: object) -> datetime:
+def _parse_time(value: object) -> datetime:
     """Return a time with its zone, or the beginning of a day in UTC."""
     text = str(value).strip()
     try:
@@ -178,7 +178,7 @@ def _time(value: object) -> datetime:
         raise BadInput(
             say(
                 "Can't read {text} as a time. Try {like}.",
-                text=Name(short(text, 40)),
+                text=Name(truncate(text, 40)),
                 like=Code("2026-03-01T12:00:00Z"),
             )
         ) from None
@@ -187,5 +187,5 @@ def _time(value: object) -> datetime:
     return at.astimezone(UTC)
 
 
-def _wrong(place: str, why: Say) -> BadInput:
-    return BadInput(say("{place}: {why}", place=place, why=why))
+def _row_error(location: str, reason: Sentence) -> BadInput:
+    return BadInput(say("{place}: {why}", place=location, why=reason))

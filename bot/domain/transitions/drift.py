@@ -8,18 +8,18 @@ from datetime import datetime
 from enum import Enum
 
 from bot.domain.core.actors import Actor
-from bot.domain.core.numbers import counted
-from bot.domain.core.sentence import Code, Name, Say, say, short
-from bot.domain.registry.model import TARGETS, Identity, ModelInfo, Stage, VersionInfo
-from bot.domain.transitions.registry_tags import digest
-from bot.domain.transitions.transition import Move, MoveKind, MoveState, time_of
+from bot.domain.core.numbers import pluralize
+from bot.domain.core.sentence import Code, Name, Sentence, say, truncate
+from bot.domain.registry.model import TARGET_STAGES, VersionIdentity, ModelInfo, Stage, VersionInfo
+from bot.domain.transitions.registry_tags import tag_digest
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState, transition_time
 
-BASELINE = ""  # no model is called so: its row says that Registrar has looked at this registry before
-NAMED = 5  # versions named in one line; of more, the rest is counted
+REGISTRY_SEEN_KEY = ""  # no model is called so: its row says that Registrar has looked at this registry before
+MAX_LISTED_VERSIONS = 5  # versions named in one line; of more, the rest is counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class RegistrySnapshot:
     """One model as it was seen. `stages` says where each version stood; `after` is our last move known then.
 
     `marks` says what each version was (`Identity.mark`), None in a look by an older Registrar; `tags` holds a digest of
@@ -40,7 +40,7 @@ class Look:
         """Return the versions in `stage`, newest first."""
         return sorted((number for number, held in self.stages.items() if held is stage), reverse=True)
 
-    def is_as(self, model: ModelInfo) -> bool:
+    def matches_summary(self, model: ModelInfo) -> bool:
         """Tell whether the registry's summary of the model is the one that was seen here.
 
         Moves, new versions and deletions change `updated_at`; aliases do not, but the summary holds them. A look by an
@@ -50,34 +50,34 @@ class Look:
             self.marks is not None
             and (self.updated_at, self.created_at) == (model.updated_at, model.created_at)
             and dict(self.aliases) == dict(model.aliases)
-            and all(self.marks.get(number) == identity.mark for number, identity in model.identities.items())
+            and all(self.marks.get(number) == identity.fingerprint for number, identity in model.identities.items())
         )
 
-    def has_replaced(self, version: int, identity: Identity | None) -> bool:
+    def holds_other_version(self, version: int, identity: VersionIdentity | None) -> bool:
         """Tell whether something else than this version was seen under its number: another one, or none."""
         if self.marks is None or identity is None:
             return False
         is_another_model = None not in {self.created_at, identity.model_created_at} and (
             self.created_at != identity.model_created_at
         )
-        return is_another_model or self.marks.get(version) != identity.mark
+        return is_another_model or self.marks.get(version) != identity.fingerprint
 
-    def has_moved(self, model: ModelInfo) -> bool | None:
+    def has_moved_files(self, model: ModelInfo) -> bool | None:
         """Tell whether the files of the versions in the summary lie elsewhere, and nothing else about them changed.
 
         None where the summary or the look doesn't tell what the versions are.
         """
         if not model.identities or self.marks is None or self.created_at not in {None, model.created_at}:
             return None
-        return are_elsewhere(self.marks, {number: one.mark for number, one in model.identities.items()})
+        return are_files_moved(self.marks, {number: one.fingerprint for number, one in model.identities.items()})
 
-    def elsewhere(self, versions: Sequence[VersionInfo]) -> Look:
+    def with_sources_of(self, versions: Sequence[VersionInfo]) -> RegistrySnapshot:
         """Return the same look as if it had seen where the files of these versions lie now."""
-        marks = {one.version: one.identity().mark for one in versions if one.version in (self.marks or {})}
+        marks = {one.version: one.identity().fingerprint for one in versions if one.version in (self.marks or {})}
         return replace(self, marks=marks)
 
 
-class FindingKind(Enum):
+class DriftNoticeKind(Enum):
     """What is told in the channel, in a message of its own."""
 
     REGISTERED = "registered"  # new versions, whoever made them
@@ -85,18 +85,18 @@ class FindingKind(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class DriftNotice:
     """Something to tell of a model. `mend` names the version that should hold Production, where one click mends it.
 
     `versions` are the new ones, newest first; `lines` say what changed.
     """
 
     id: str
-    kind: FindingKind
+    kind: DriftNoticeKind
     model: str
     at: datetime
     versions: tuple[int, ...] = ()
-    lines: tuple[Say, ...] = ()
+    lines: tuple[Sentence, ...] = ()
     by: Actor | None = None  # who registered it, where it was done here
     mend: int | None = None
     stage: Stage = Stage.PRODUCTION  # what `mend` is about
@@ -104,88 +104,88 @@ class Finding:
     mended_at: datetime | None = None
 
     @property
-    def can_be_mended(self) -> bool:
+    def is_repairable(self) -> bool:
         """Tell whether its button still means something."""
         return self.mend is not None and self.mended_at is None
 
 
-def seen(model: ModelInfo, versions: Sequence[VersionInfo], at: datetime, after: str | None) -> Look:
+def take_snapshot(model: ModelInfo, versions: Sequence[VersionInfo], at: datetime, last_transition: str | None) -> RegistrySnapshot:
     """Return the look at a model that a reading of it and its versions gives."""
-    return Look(
+    return RegistrySnapshot(
         model=model.name,
         at=at,
         updated_at=model.updated_at,
-        after=after,
+        after=last_transition,
         aliases=dict(model.aliases),
         stages={one.version: one.stage for one in versions},
         created_at=model.created_at,
-        marks={one.version: one.identity().mark for one in versions},
-        tags={one.version: told for one in versions if (told := digest(one.tags))},
+        marks={one.version: one.identity().fingerprint for one in versions},
+        tags={one.version: told for one in versions if (told := tag_digest(one.tags))},
     )
 
 
-def expected(before: Look, moves: Sequence[Move], aliases: Mapping[Stage, str]) -> Look:
+def expected_snapshot(before: RegistrySnapshot, transitions: Sequence[Transition], aliases: Mapping[Stage, str]) -> RegistrySnapshot:
     """Return what the model looks like after our own finished moves (oldest first) since `before`."""
     now = before
-    for move in moves:
-        if move.state is MoveState.DONE and move.kind not in {MoveKind.OBSERVED, MoveKind.IMPORTED}:
-            now = after(now, move, aliases)
+    for move in transitions:
+        if move.state is TransitionState.DONE and move.kind not in {TransitionKind.OBSERVED, TransitionKind.IMPORTED}:
+            now = snapshot_after(now, move, aliases)
     return now
 
 
-def since(moves: Sequence[Move], look: Look) -> list[Move]:
+def transitions_since(transitions: Sequence[Transition], snapshot: RegistrySnapshot) -> list[Transition]:
     """Return the moves (newest first) that the look doesn't include, oldest first.
 
     That's all after `look.after`, and earlier ones that were still waiting then and have finished since.
     """
-    place = next((at for at, move in enumerate(moves) if move.id == look.after), len(moves))
-    fresh, late = list(moves[:place]), [move for move in moves[place + 1 :] if (move.finished_at or look.at) > look.at]
+    place = next((at for at, move in enumerate(transitions) if move.id == snapshot.after), len(transitions))
+    fresh, late = list(transitions[:place]), [move for move in transitions[place + 1 :] if (move.finished_at or snapshot.at) > snapshot.at]
     fresh.reverse()
-    return sorted([*late, *fresh], key=time_of) if late else fresh
+    return sorted([*late, *fresh], key=transition_time) if late else fresh
 
 
-def after(look: Look, move: Move, aliases: Mapping[Stage, str]) -> Look:
+def snapshot_after(snapshot: RegistrySnapshot, transition: Transition, aliases: Mapping[Stage, str]) -> RegistrySnapshot:
     """Return what the model looks like when the move is made."""
-    stages, names = dict(look.stages), dict(look.aliases)
-    if move.target in TARGETS:
-        if not move.keep_existing:
-            stages |= dict.fromkeys(look.holders(move.target), Stage.ARCHIVED)
-        names[aliases[move.target]] = move.version
-    stages[move.version] = move.target
-    return replace(look, stages=stages, aliases=names)
+    stages, names = dict(snapshot.stages), dict(snapshot.aliases)
+    if transition.target in TARGET_STAGES:
+        if not transition.keep_existing:
+            stages |= dict.fromkeys(snapshot.holders(transition.target), Stage.ARCHIVED)
+        names[aliases[transition.target]] = transition.version
+    stages[transition.version] = transition.target
+    return replace(snapshot, stages=stages, aliases=names)
 
 
-def new_versions(before: Look, now: Look) -> tuple[int, ...]:
+def new_versions(before: RegistrySnapshot, current: RegistrySnapshot) -> tuple[int, ...]:
     """Return the versions that were not there before, newest first."""
-    return tuple(sorted(set(now.stages) - set(before.stages), reverse=True))
+    return tuple(sorted(set(current.stages) - set(before.stages), reverse=True))
 
 
-def changes(before: Look, ours: Look, now: Look, aliases: Mapping[Stage, str]) -> list[Say]:
+def drift_lines(before: RegistrySnapshot, expected: RegistrySnapshot, current: RegistrySnapshot, aliases: Mapping[Stage, str]) -> list[Sentence]:
     """Return what is different from before and is not our own doing, one sentence each.
 
     `ours` is what our moves made of `before`. An alias of Staging that went with its version is our own tidying.
     """
-    replaced = other_versions(before, now)
-    lines = [_replaced(replaced)] if replaced else []
-    for number, stage in sorted(now.stages.items()):
-        was = ours.stages.get(number, Stage.NONE)
-        lines += [_moved(number, was, stage)] if stage is not was else []
-    lost = sorted(set(before.stages) - set(now.stages))
-    lines += [_deleted(before, lost)] if lost else []
-    lines += _alias_changes(ours, now, aliases)
-    if ours.holders(Stage.PRODUCTION) and not now.holders(Stage.PRODUCTION):
+    replaced = replaced_versions(before, current)
+    lines = [_replaced_line(replaced)] if replaced else []
+    for number, stage in sorted(current.stages.items()):
+        was = expected.stages.get(number, Stage.NONE)
+        lines += [_stage_changed_line(number, was, stage)] if stage is not was else []
+    lost = sorted(set(before.stages) - set(current.stages))
+    lines += [_deleted_line(before, lost)] if lost else []
+    lines += _alias_lines(expected, current, aliases)
+    if expected.holders(Stage.PRODUCTION) and not current.holders(Stage.PRODUCTION):
         lines.append(say("Nothing is in Production now. Ask for a version: {how}", how=Code("/model promote")))
     return lines
 
 
-def other_versions(before: Look, now: Look) -> list[int]:
+def replaced_versions(before: RegistrySnapshot, current: RegistrySnapshot) -> list[int]:
     """Return the numbers under which another version is found than before."""
-    was, found = before.marks or {}, now.marks or {}
-    is_another_model = None not in {before.created_at, now.created_at} and before.created_at != now.created_at
+    was, found = before.marks or {}, current.marks or {}
+    is_another_model = None not in {before.created_at, current.created_at} and before.created_at != current.created_at
     return sorted(number for number in was.keys() & found.keys() if is_another_model or was[number] != found[number])
 
 
-def _replaced(numbers: list[int]) -> Say:
+def _replaced_line(numbers: list[int]) -> Sentence:
     words = (
         "{which} isn't the same version any more: it was deleted and created again, its model was renamed, or its "
         "files are somewhere else."
@@ -193,85 +193,85 @@ def _replaced(numbers: list[int]) -> Say:
         else "{which} aren't the same versions any more: they were deleted and created again, their model was renamed, "
         "or their files are somewhere else."
     )
-    return say(words, which=_few([f"v{number}" for number in numbers]))
+    return say(words, which=_list_versions([f"v{number}" for number in numbers]))
 
 
-def are_elsewhere(was: Mapping[int, str], now: Mapping[int, str]) -> bool | None:
+def are_files_moved(old_fingerprints: Mapping[int, str], new_fingerprints: Mapping[int, str]) -> bool | None:
     """Tell whether all versions in both have other sources now, and are the same otherwise; None where none is in both.
 
     Both are marks: see `Identity.mark`.
     """
-    pairs = [(was[number].split("."), now[number].split(".")) for number in was.keys() & now.keys()]
+    pairs = [(old_fingerprints[number].split("."), new_fingerprints[number].split(".")) for number in old_fingerprints.keys() & new_fingerprints.keys()]
     return all(old[0] == new[0] and old != new for old, new in pairs) if pairs else None
 
 
-def have_moved(looks: Mapping[str, Look], models: Iterable[ModelInfo]) -> bool:
+def is_registry_migrated(snapshots: Mapping[str, RegistrySnapshot], models: Iterable[ModelInfo]) -> bool:
     """Tell whether the whole registry was migrated in place: all files lie elsewhere, and nothing else has changed."""
-    said = [look.has_moved(model) for model in models if (look := looks.get(model.name))]
+    said = [look.has_moved_files(model) for model in models if (look := snapshots.get(model.name))]
     return any(said) and False not in said
 
 
-def migrated(models: Sequence[ModelInfo]) -> Say:
+def registry_migrated_line(models: Sequence[ModelInfo]) -> Sentence:
     """Return what changed where the sources of all versions did; one of them is an example."""
     source = next(iter(models[0].identities.values())).source
     return say(
         "The files of {n} are somewhere else now, for example {source}.",
-        n=counted(len(models), "model"),
-        source=Code(short(source, 200)),
+        n=pluralize(len(models), "model"),
+        source=Code(truncate(source, 200)),
     )
 
 
-def _deleted(before: Look, lost: list[int]) -> Say:
-    stages = [before.stages[number] for number in lost]
-    which = [f"v{n}" + (f" (in {stage})" if stage in TARGETS else "") for n, stage in zip(lost, stages, strict=True)]
-    return say("{which} was deleted." if len(lost) == 1 else "{which} were deleted.", which=_few(which))
+def _deleted_line(before: RegistrySnapshot, deleted: list[int]) -> Sentence:
+    stages = [before.stages[number] for number in deleted]
+    which = [f"v{n}" + (f" (in {stage})" if stage in TARGET_STAGES else "") for n, stage in zip(deleted, stages, strict=True)]
+    return say("{which} was deleted." if len(deleted) == 1 else "{which} were deleted.", which=_list_versions(which))
 
 
-def _moved(number: int, was: Stage, now: Stage) -> Say:
-    return say("{v} went from {was} to {now}.", v=Code(f"v{number}"), was=_standing(was), now=_standing(now))
+def _stage_changed_line(number: int, old: Stage, new: Stage) -> Sentence:
+    return say("{v} went from {was} to {now}.", v=Code(f"v{number}"), was=_stage_label(old), now=_stage_label(new))
 
 
-def _alias_changes(ours: Look, now: Look, aliases: Mapping[Stage, str]) -> list[Say]:
+def _alias_lines(expected: RegistrySnapshot, current: RegistrySnapshot, aliases: Mapping[Stage, str]) -> list[Sentence]:
     lines = []
-    for alias in sorted(set(ours.aliases) | set(now.aliases)):
-        was, now_at = ours.aliases.get(alias), now.aliases.get(alias)
-        if was == now_at or _is_tidied(alias, was, now_at, now, aliases):
+    for alias in sorted(set(expected.aliases) | set(current.aliases)):
+        was, now_at = expected.aliases.get(alias), current.aliases.get(alias)
+        if was == now_at or _is_alias_cleanup(alias, was, now_at, current, aliases):
             continue
         name = Code(f"@{alias}")
-        lines.append(say("{alias} went from {was} to {now}.", alias=name, was=_version(was), now=_version(now_at)))
+        lines.append(say("{alias} went from {was} to {now}.", alias=name, was=_version_label(was), now=_version_label(now_at)))
     return lines
 
 
-def _is_tidied(alias: str, was: int | None, now_at: int | None, now: Look, aliases: Mapping[Stage, str]) -> bool:
+def _is_alias_cleanup(alias: str, old_version: int | None, new_version: int | None, current: RegistrySnapshot, aliases: Mapping[Stage, str]) -> bool:
     """Tell whether an alias just went with its version: out of Staging, or out of the registry."""
-    if now_at is not None or was is None:
+    if new_version is not None or old_version is None:
         return False
-    return was not in now.stages or (alias == aliases[Stage.STAGING] and now.stages[was] is not Stage.STAGING)
+    return old_version not in current.stages or (alias == aliases[Stage.STAGING] and current.stages[old_version] is not Stage.STAGING)
 
 
 @dataclass(frozen=True, slots=True)
-class Disorder:
+class StageConflict:
     """A stage whose holders or alias contradict each other, what to say of it, and who should be its one holder."""
 
     stage: Stage
-    line: Say
+    sentence: Sentence
     holder: int
 
 
-def disorders(now: Look, kept: Mapping[Stage, frozenset[int]], aliases: Mapping[Stage, str]) -> list[Disorder]:
+def stage_conflicts(snapshot: RegistrySnapshot, kept: Mapping[Stage, frozenset[int]], aliases: Mapping[Stage, str]) -> list[StageConflict]:
     """Return the stages with several holders, or with an alias elsewhere, that nobody asked for.
 
     `kept` are the versions that a request with keep-existing left in a stage: those are meant.
     """
     found = [
-        _disorder(now, stage, kept.get(stage, frozenset()), aliases[stage])
+        _stage_conflict(snapshot, stage, kept.get(stage, frozenset()), aliases[stage])
         for stage in (Stage.PRODUCTION, Stage.STAGING)
     ]
     return [one for one in found if one]
 
 
-def _disorder(now: Look, stage: Stage, kept: frozenset[int], alias: str) -> Disorder | None:
-    holders, named = now.holders(stage), now.aliases.get(alias)
+def _stage_conflict(snapshot: RegistrySnapshot, stage: Stage, kept: frozenset[int], alias: str) -> StageConflict | None:
+    holders, named = snapshot.holders(stage), snapshot.aliases.get(alias)
     if not holders:
         return None
     unmeant = [number for number in holders if number not in kept]
@@ -281,9 +281,9 @@ def _disorder(now: Look, stage: Stage, kept: frozenset[int], alias: str) -> Diso
             "{stage} has {n} holders: {which}. It should have one.",
             stage=stage,
             n=len(holders),
-            which=_few([f"v{number}" for number in holders]),
+            which=_list_versions([f"v{number}" for number in holders]),
         )
-        return Disorder(stage, line, holder)
+        return StageConflict(stage, line, holder)
     if named is not None and named not in holders:
         holder = (unmeant or holders)[0]
         line = say(
@@ -293,16 +293,16 @@ def _disorder(now: Look, stage: Stage, kept: frozenset[int], alias: str) -> Diso
             holder=Code(f"v{holder}"),
             stage=stage,
         )
-        return Disorder(stage, line, holder)
+        return StageConflict(stage, line, holder)
     return None
 
 
-def kept_holders(moves: Iterable[Move]) -> dict[Stage, frozenset[int]]:
+def kept_holders(transitions: Iterable[Transition]) -> dict[Stage, frozenset[int]]:
     """Return the versions that were left in a stage on purpose, by our finished moves (oldest first)."""
     kept: dict[Stage, frozenset[int]] = {}
     holder: dict[Stage, int] = {}
-    for move in moves:
-        if move.state is not MoveState.DONE or move.target not in TARGETS:
+    for move in transitions:
+        if move.state is not TransitionState.DONE or move.target not in TARGET_STAGES:
             continue
         before = kept.get(move.target, frozenset())
         stays = holder.get(move.target, move.expected_incumbent) if move.keep_existing else None
@@ -311,20 +311,20 @@ def kept_holders(moves: Iterable[Move]) -> dict[Stage, frozenset[int]]:
     return kept
 
 
-def _standing(stage: Stage) -> str:
+def _stage_label(stage: Stage) -> str:
     return "no stage" if stage is Stage.NONE else str(stage)
 
 
-def _version(number: int | None) -> Code | str:
+def _version_label(number: int | None) -> Code | str:
     return "nothing" if number is None else Code(f"v{number}")
 
 
-def _few(words: list[str]) -> list[str]:
-    more = [f"{len(words) - NAMED} more"] if len(words) > NAMED else []
-    return [*(Code(word) for word in words[:NAMED]), *more]
+def _list_versions(words: list[str]) -> list[str]:
+    more = [f"{len(words) - MAX_LISTED_VERSIONS} more"] if len(words) > MAX_LISTED_VERSIONS else []
+    return [*(Code(word) for word in words[:MAX_LISTED_VERSIONS]), *more]
 
 
-def about(version: VersionInfo) -> list[Say]:
+def describe_new_version(version: VersionInfo) -> list[Sentence]:
     """Return what is told of a new version: its semver, its run and its description, as far as they are known."""
     lines = []
     if version.semver:
@@ -332,10 +332,10 @@ def about(version: VersionInfo) -> list[Say]:
     if version.run_id:
         lines.append(say("Run {run}", run=Code(version.run_id)))
     if version.description.strip():
-        lines.append(say("{text}", text=short(version.description.strip(), 500)))
+        lines.append(say("{text}", text=truncate(version.description.strip(), 500)))
     return lines
 
 
-def gone(model: str) -> Say:
+def model_gone_message(model: str) -> Sentence:
     """Return what is told of a model that the registry has no more."""
     return say("The model {model} was deleted or renamed in MLflow.", model=Name(model))

@@ -2,56 +2,56 @@
 
 from __future__ import annotations
 
-from bot.domain.core.actors import shown
-from bot.domain.core.sentence import Code, Name, Say, say
-from bot.domain.transitions.transition import Move, MoveState
+from bot.domain.core.actors import format_actor
+from bot.domain.core.sentence import Code, Name, Sentence, say
+from bot.domain.transitions.transition import Transition, TransitionState
 
 
-def staging_is_empty() -> Say:
+def staging_empty_announcement() -> Sentence:
     """Return the news that a promotion took the only version out of Staging."""
     return say("Staging is empty now.")
 
 
-def alias_refused(alias: str, why: Say) -> Say:
+def alias_refused_notice(alias: str, why: Sentence) -> Sentence:
     """Return what is told of a move whose alias MLflow did not take."""
     return say("The stage has moved, but MLflow refused the alias {alias}. {why}", alias=Code(alias), why=why)
 
 
-def observed(move: Move) -> Say:
+def observed_transition_announcement(transition: Transition) -> Sentence:
     """Return what the poll found."""
     return say(
         "Found in MLflow: {v} is in {stage}. Nobody asked Registrar for it.",
-        v=Code(f"v{move.version}"),
-        stage=move.target,
+        v=Code(f"v{transition.version}"),
+        stage=transition.target,
     )
 
 
-def archived(move: Move) -> Say:
+def archive_announcement(transition: Transition) -> Sentence:
     """Return what the channel hears of a version that was taken aside."""
-    if move.reason:
+    if transition.reason:
         return say(
             "{who} archived {v} of {model}: {why}",
-            who=shown(move.actor),
-            v=Code(f"v{move.version}"),
-            model=Name(move.model),
-            why=move.reason,
+            who=format_actor(transition.actor),
+            v=Code(f"v{transition.version}"),
+            model=Name(transition.model),
+            why=transition.reason,
         )
     return say(
-        "{who} archived {v} of {model}.", who=shown(move.actor), v=Code(f"v{move.version}"), model=Name(move.model)
+        "{who} archived {v} of {model}.", who=format_actor(transition.actor), v=Code(f"v{transition.version}"), model=Name(transition.model)
     )
 
 
-def archiving_ended(move: Move) -> Say:
+def archive_confirmation(transition: Transition) -> Sentence:
     """Return what somebody hears who had a version archived."""
-    v, model = Code(f"v{move.version}"), Name(move.model)
-    if move.state is MoveState.DONE:
+    v, model = Code(f"v{transition.version}"), Name(transition.model)
+    if transition.state is TransitionState.DONE:
         return say("{v} of {model} is archived, read back from MLflow.", v=v, model=model)
-    if move.state in {MoveState.STALE, MoveState.FAILED}:
-        return say("{v} of {model} was not archived. {why}", v=v, model=model, why=move.why)
+    if transition.state in {TransitionState.STALE, TransitionState.FAILED}:
+        return say("{v} of {model} was not archived. {why}", v=v, model=model, why=transition.why)
     return say("{v} of {model} is archived as soon as MLflow answers; nobody has to do anything.", v=v, model=model)
 
 
-def archive_question(model: str, version: int | str) -> Say:
+def archive_question(model: str, version: int | str) -> Sentence:
     """Return the question before a version is taken aside."""
     return say(
         "Archive {v} of {model}? It leaves its stage; its files stay, and it can be promoted again.",
@@ -60,24 +60,24 @@ def archive_question(model: str, version: int | str) -> Say:
     )
 
 
-def mended(move: Move) -> Say:
+def repair_announcement(transition: Transition) -> Sentence:
     """Return what the thread of a finding hears after somebody pressed its button."""
-    who, v = shown(move.actor), Code(f"v{move.version}")
-    if move.state is MoveState.DONE:
+    who, v = format_actor(transition.actor), Code(f"v{transition.version}")
+    if transition.state is TransitionState.DONE:
         return say(
             "{who} mended it: {v} is the one version in {stage}, read back from MLflow.",
             who=who,
             v=v,
-            stage=move.target,
+            stage=transition.target,
         )
-    return say("{who} tried to mend it, and nothing was changed. {why}", who=who, why=move.why)
+    return say("{who} tried to mend it, and nothing was changed. {why}", who=who, why=transition.why)
 
 
-def mending() -> Say:
+def repair_started_notice() -> Sentence:
     """Return what whoever pressed the button hears."""
     return say("Mending it. The thread tells when it is done.")
 
 
-def kept() -> Say:
+def not_archived_confirmation() -> Sentence:
     """Return what somebody hears who was asked whether to archive a version, and said no."""
     return say("Kept as it is; nothing was changed.")

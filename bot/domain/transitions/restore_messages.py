@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from bot.domain.core.actors import Actor, shown
-from bot.domain.core.numbers import counted
-from bot.domain.core.sentence import Code, Say, joined, say
+from bot.domain.core.actors import Actor, format_actor
+from bot.domain.core.numbers import pluralize
+from bot.domain.core.sentence import Code, Sentence, join_sentences, say
 from bot.domain.transitions.restores import Hold, HoldKind
 
-SHOWN = 5  # findings in one message; of more, the rest is counted
+MAX_LISTED_DISCREPANCIES = 5  # findings in one message; of more, the rest is counted
 
-ACCEPT = Code("registrar db accept --reason …")
-DROP = Code("registrar db drop-pending --reason …")
+ACCEPT_COMMAND = Code("registrar db accept --reason …")
+DROP_COMMAND = Code("registrar db drop-pending --reason …")
 
-_FOUND = {
+_CAUSES = {
     HoldKind.LEDGER_RESTORED: "The ledger is older than MLflow: it looks restored from a backup.",
     HoldKind.REGISTRY_RESTORED: "MLflow is older than the ledger: it looks restored from a backup.",
     HoldKind.UNEXPLAINED: "MLflow and the ledger disagree: one of them may have been restored from a backup.",
@@ -20,82 +20,82 @@ _FOUND = {
 }
 
 
-def found(hold: Hold) -> Say:
+def hold_cause(hold: Hold) -> Sentence:
     """Return in one sentence what happened."""
-    return say(_FOUND[hold.kind])
+    return say(_CAUSES[hold.kind])
 
 
-def what_next() -> Say:
+def hold_next_steps() -> Sentence:
     """Return the two ways on."""
     return say(
         "An admin runs {accept} on the bot's machine to carry out what was waiting, or {drop} to end it.",
-        accept=ACCEPT,
-        drop=DROP,
+        accept=ACCEPT_COMMAND,
+        drop=DROP_COMMAND,
     )
 
 
-def held(hold: Hold) -> Say:
+def hold_announcement(hold: Hold) -> Sentence:
     """Return the channel's message: what was found, what that stops, and what to do."""
-    lines = [say("• {line}", line=line) for line in hold.lines[:SHOWN]]
+    lines = [say("• {line}", line=line) for line in hold.lines[:MAX_LISTED_DISCREPANCIES]]
     if (more := len(hold.keys) - len(lines)) > 0:
         lines.append(say("• {more} more in the audit log", more=more))
-    head = say("⚠️ {found} Nothing that was waiting is executed, and automation is stopped.", found=found(hold))
-    return joined([head, *lines, what_next()], "\n")
+    head = say("⚠️ {found} Nothing that was waiting is executed, and automation is stopped.", found=hold_cause(hold))
+    return join_sentences([head, *lines, hold_next_steps()], "\n")
 
 
-def summary(hold: Hold) -> Say:
+def hold_summary(hold: Hold) -> Sentence:
     """Return the same in two sentences, for Home and the terminal."""
-    return say("{found} Work from before {at} is held. {next}", found=found(hold), at=hold.at, next=what_next())
+    return say("{found} Work from before {at} is held. {next}", found=hold_cause(hold), at=hold.at, next=hold_next_steps())
 
 
-def stops_automation() -> Say:
+def automation_stopped_reason() -> Sentence:
     """Return why no automation acts."""
     return say("Registrar and MLflow disagree, so nothing moves automatically until an admin accepts it.")
 
 
-def undecidable() -> Say:
+def held_request_refusal() -> Sentence:
     """Return why a request from before the hold can't be decided."""
     return say(
         "This request is held: ledger and MLflow disagree, and it may have been decided before. {next}",
-        next=what_next(),
+        next=hold_next_steps(),
     )
 
 
-def nothing_held() -> Say:
+def nothing_held_refusal() -> Sentence:
     """Return the refusal where no hold is active."""
     return say("Nothing is held, so nothing was changed.")
 
 
-def accepted(hold: Hold, by: Actor, reason: str, waiting: str) -> Say:
+def hold_accepted_announcement(hold: Hold, by: Actor, reason: str, pending_work: str) -> Sentence:
     """Return what the channel hears of `db accept`."""
     return say(
         "{who} accepted the difference between MLflow and the ledger: {reason}\nCarrying out what was waiting: "
         "{waiting}.",
-        who=shown(by),
+        who=format_actor(by),
         reason=reason,
-        waiting=waiting,
+        waiting=pending_work,
     )
 
 
-def dropped(hold: Hold, by: Actor, reason: str, waiting: str) -> Say:
+def hold_dropped_announcement(hold: Hold, by: Actor, reason: str, pending_work: str) -> Sentence:
     """Return what the channel hears of `db drop-pending`."""
     return say(
-        "{who} ended what was waiting: {reason}\nEnded: {waiting}.", who=shown(by), reason=reason, waiting=waiting
+        "{who} ended what was waiting: {reason}\nEnded: {waiting}.", who=format_actor(by), reason=reason, waiting=pending_work
     )
 
 
-def why_dropped(reason: str) -> Say:
+def dropped_reason(reason: str) -> Sentence:
     """Return why a request, a move or an ask was ended."""
     return say("Ended by an admin after a restore: {reason}", reason=reason)
 
 
-def amounts(moves: int, asks: int, requests: int, copies: int) -> str:
+def count_pending_work(transitions: int, commands: int, requests: int, tag_updates: int) -> str:
     """Return how much waits, in words."""
     parts = [
-        counted(moves, "transition"),
-        counted(asks, "command"),
-        counted(requests, "request"),
-        counted(copies, "tag update"),
+        pluralize(transitions, "transition"),
+        pluralize(commands, "command"),
+        pluralize(requests, "request"),
+        pluralize(tag_updates, "tag update"),
     ]
-    some = [part for part, number in zip(parts, (moves, asks, requests, copies), strict=True) if number]
+    some = [part for part, number in zip(parts, (transitions, commands, requests, tag_updates), strict=True) if number]
     return ", ".join(some) or "nothing"

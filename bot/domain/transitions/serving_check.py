@@ -8,27 +8,27 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from bot.domain.core.actors import actor_id, as_person
-from bot.domain.core.sentence import short
-from bot.domain.promotions.request import Request, Vote, approvals
+from bot.domain.core.actors import actor_id, resolve_operator
+from bot.domain.core.sentence import truncate
+from bot.domain.promotions.request import Request, Vote, counting_approvals
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import Move, time_of
+from bot.domain.transitions.transition import Transition, transition_time
 
-FIRST_ASKED = timedelta(seconds=1)  # after the move
-SEEN_MOST = 200  # characters of a report that are kept
+FIRST_CHECK_DELAY = timedelta(seconds=1)  # after the move
+MAX_REPORT_LENGTH = 200  # characters of a report that are kept
 
 
-class ServingState(Enum):
+class ServingCheckState(Enum):
     """What is known of the serving side after a move."""
 
-    ASKED = "asked"  # registry moved, serving not confirmed
+    PENDING = "asked"  # registry moved, serving not confirmed
     CONFIRMED = "confirmed"  # it reports the version
-    DENIED = "denied"  # the time is over, and it does not
-    OVERTAKEN = "overtaken"  # Production has moved again before it was confirmed
+    TIMED_OUT = "denied"  # the time is over, and it does not
+    SUPERSEDED = "overtaken"  # Production has moved again before it was confirmed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Serving:
+class ServingCheck:
     """A question to the serving side. `lane` is whose thread hears of it: a request's, a rollback's, an incident's."""
 
     move: str
@@ -36,7 +36,7 @@ class Serving:
     version: int
     lane: str
     asked_at: datetime
-    state: ServingState = ServingState.ASKED
+    state: ServingCheckState = ServingCheckState.PENDING
     next_at: datetime | None = None
     deadline: datetime | None = None
     seen: str = ""  # what it reported last, or why it could not be read
@@ -44,68 +44,68 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ServingReport:
     """What came of asking once: the version that was reported, or why it could not be read."""
 
     version: str | None
-    why: str = ""
+    error: str = ""
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """What is written down of it."""
-        return short(self.version if self.version is not None else self.why, SEEN_MOST)
+        return truncate(self.version if self.version is not None else self.error, MAX_REPORT_LENGTH)
 
 
-def is_version(reported: str, version: int) -> bool:
+def reports_version(reported: str, version: int) -> bool:
     """Tell whether `6`, `v6` or `V6` is the version meant."""
     found = re.fullmatch(r"[vV]?(\d{1,9})", reported.strip())
     return found is not None and int(found[1]) == version
 
 
-def asking(move: Move, lane: str, now: datetime, timeout: timedelta) -> Serving:
+def start_serving_check(transition: Transition, ordering_key: str, now: datetime, timeout: timedelta) -> ServingCheck:
     """Return the first question after a move of Production."""
-    return Serving(
-        move=move.id,
-        model=move.model,
-        version=move.version,
-        lane=lane,
+    return ServingCheck(
+        move=transition.id,
+        model=transition.model,
+        version=transition.version,
+        lane=ordering_key,
         asked_at=now,
-        next_at=now + FIRST_ASKED,
+        next_at=now + FIRST_CHECK_DELAY,
         deadline=now + timeout,
     )
 
 
-def judge(serving: Serving, heard: Heard, now: datetime, every: timedelta) -> Serving:
+def apply_report(check: ServingCheck, report: ServingReport, now: datetime, interval: timedelta) -> ServingCheck:
     """Return where the question stands after it was asked once more."""
-    serving = replace(serving, seen=heard.told, next_at=None)
-    if heard.version is not None and is_version(heard.version, serving.version):
-        return replace(serving, state=ServingState.CONFIRMED, confirmed_at=now)
-    if serving.deadline is None or now >= serving.deadline:
-        return replace(serving, state=ServingState.DENIED)
-    return replace(serving, next_at=min(now + every, serving.deadline))
+    check = replace(check, seen=report.summary, next_at=None)
+    if report.version is not None and reports_version(report.version, check.version):
+        return replace(check, state=ServingCheckState.CONFIRMED, confirmed_at=now)
+    if check.deadline is None or now >= check.deadline:
+        return replace(check, state=ServingCheckState.TIMED_OUT)
+    return replace(check, next_at=min(now + interval, check.deadline))
 
 
-def event(move: Move, reason: str, request: Request | None = None, votes: Sequence[Vote] = ()) -> dict[str, object]:
+def transition_event(transition: Transition, reason: str, request: Request | None = None, votes: Sequence[Vote] = ()) -> dict[str, object]:
     """Return what endpoints are told of a move of Production; without a `version` nobody is there any more.
 
     `request` is the one that the move answers, `votes` are those on it.
     """
     passed = request.overridden_by if request else None
-    taken = move.target is Stage.PRODUCTION
+    taken = transition.target is Stage.PRODUCTION
     return {
         "event": "moved",
-        "id": move.id,
-        "model": move.model,
-        "version": move.version if taken else None,
+        "id": transition.id,
+        "model": transition.model,
+        "version": transition.version if taken else None,
         "stage": str(Stage.PRODUCTION),
-        "previous": move.expected_incumbent if taken else move.version,
-        "cause": move.kind.value,
-        "actor": actor_id(as_person(move.actor)),
-        "request": move.request,
+        "previous": transition.expected_incumbent if taken else transition.version,
+        "cause": transition.kind.value,
+        "actor": actor_id(resolve_operator(transition.actor)),
+        "request": transition.request,
         "reason": reason,
-        "at": time_of(move).isoformat(),
-        "requester": actor_id(as_person(request.requester)) if request else None,
-        "approvers": [actor_id(vote.voter) for vote in approvals(votes)],
-        "overridden_by": actor_id(as_person(passed)) if passed else None,
+        "at": transition_time(transition).isoformat(),
+        "requester": actor_id(resolve_operator(request.requester)) if request else None,
+        "approvers": [actor_id(vote.voter) for vote in counting_approvals(votes)],
+        "overridden_by": actor_id(resolve_operator(passed)) if passed else None,
         "override_reason": request.override_reason if request else "",
     }

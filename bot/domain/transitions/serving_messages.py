@@ -4,42 +4,42 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bot.domain.core.durations import show_duration
-from bot.domain.core.sentence import Code, Name, Say, say
-from bot.domain.transitions.serving_check import Heard, Serving
-from bot.domain.transitions.transition import Move, MoveKind
+from bot.domain.core.durations import format_duration
+from bot.domain.core.sentence import Code, Name, Sentence, say
+from bot.domain.transitions.serving_check import ServingReport, ServingCheck
+from bot.domain.transitions.transition import Transition, TransitionKind
 
 
-def not_confirmed(move: Move) -> Say:
+def serving_pending_announcement(transition: Transition) -> Sentence:
     """Return what the thread hears right after the move."""
-    what = "Registry restored: {v} is in Production" if move.kind is MoveKind.ROLLBACK else "Registry moved to {v}"
-    return say(what + ", serving not confirmed yet.", v=Code(f"v{move.version}"))
+    what = "Registry restored: {v} is in Production" if transition.kind is TransitionKind.ROLLBACK else "Registry moved to {v}"
+    return say(what + ", serving not confirmed yet.", v=Code(f"v{transition.version}"))
 
 
-def confirmed(serving: Serving) -> Say:
+def serving_confirmed_announcement(check: ServingCheck) -> Sentence:
     """Return what the thread hears when the serving side agrees."""
-    return say("Serving {v} since {at}.", v=Code(f"v{serving.version}"), at=serving.confirmed_at)
+    return say("Serving {v} since {at}.", v=Code(f"v{check.version}"), at=check.confirmed_at)
 
 
-def overtaken(serving: Serving) -> Say:
+def serving_superseded_announcement(check: ServingCheck) -> Sentence:
     """Return what the thread hears when the next move came before an answer."""
     return say(
         "Production has moved again before the serving side reported {v}; nobody asks for it any more.",
-        v=Code(f"v{serving.version}"),
+        v=Code(f"v{check.version}"),
     )
 
 
-def denied(serving: Serving, heard: Heard) -> Say:
+def serving_timed_out_announcement(check: ServingCheck, report: ServingReport) -> Sentence:
     """Return what the thread hears when the time is over: what is reported instead, and what to do."""
-    v = Code(f"v{serving.version}")
-    span = show_duration((serving.deadline or serving.asked_at) - serving.asked_at)
-    if heard.version is None:
+    v = Code(f"v{check.version}")
+    span = format_duration((check.deadline or check.asked_at) - check.asked_at)
+    if report.version is None:
         return say(
             "Not confirmed that {v} serves: for {span} the serving side could not be asked ({why}). The registry says "
             "{v}. Look at the address under {key} in the policy, and at the serving side itself.",
             v=v,
             span=span,
-            why=heard.told,
+            why=report.summary,
             key=Code("serving"),
         )
     return say(
@@ -47,16 +47,16 @@ def denied(serving: Serving, heard: Heard) -> Say:
         "load {model} anew, or see why it does not; nobody is asked again until the next move.",
         v=v,
         span=span,
-        seen=Code(_as_version(heard.told)),
-        model=Name(serving.model),
+        seen=Code(_reported_version_label(report.summary)),
+        model=Name(check.model),
     )
 
 
-def _as_version(reported: str) -> str:
+def _reported_version_label(reported: str) -> str:
     return f"v{reported}" if reported.isdecimal() else reported or "nothing"
 
 
-def not_told(endpoint: str, why: str, *, limit: timedelta | None) -> Say:
+def webhook_given_up_announcement(endpoint: str, why: str, *, limit: timedelta | None) -> Sentence:
     """Return what the thread hears of an endpoint that never took the event; `limit` where its time was over."""
     if limit is None:
         return say(
@@ -67,6 +67,6 @@ def not_told(endpoint: str, why: str, *, limit: timedelta | None) -> Say:
     return say(
         "The endpoint {endpoint} was not reached for {span} ({why}). The event of this move is given up.",
         endpoint=Code(endpoint),
-        span=show_duration(limit),
+        span=format_duration(limit),
         why=why,
     )

@@ -31,19 +31,19 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.sql.elements import ColumnElement
 
-from bot.domain.audit.events import Tag
-from bot.ledger.audit_chain import LOWEST
+from bot.domain.audit.events import EventTag
+from bot.ledger.audit_chain import MIN_NUMBER
 from bot.ledger.stores import statements
 from bot.ledger.tables.base import audit_events
 
 EARLIEST = datetime.min.replace(tzinfo=UTC)
-JITTER = timedelta(hours=1)  # how far the clocks of two processes may lie apart
-_MODEL, _ACTOR, _TAG, _SINCE, _NEAR, _BEFORE, _MOST = (
+MAX_CLOCK_SKEW = timedelta(hours=1)  # how far the clocks of two processes may lie apart
+_MODEL_PARAM, _ACTOR_PARAM, _TAG_PARAM, _SINCE_PARAM, _NEAR_PARAM, _BEFORE_PARAM, _LIMIT_PARAM = (
     f"b_{name}" for name in ("model", "actor", "tag", "since", "near", "before", "most")
 )
 
 
-class Wanted(NamedTuple):
+class PageFilter(NamedTuple):
     """What a page is filtered by: which of these, and how many tags (none: any)."""
 
     of_model: bool
@@ -52,60 +52,60 @@ class Wanted(NamedTuple):
     tags: int
 
 
-def wanted(
+def page_filter(
     *,
     model: str | None = None,
     actor: str | None = None,
-    tags: Sequence[Tag | str] = (),
+    tags: Sequence[EventTag | str] = (),
     since: datetime | None = None,
     before: int | None = None,
-    most: int,
-) -> tuple[Wanted, dict[str, Any]]:
+    limit: int,
+) -> tuple[PageFilter, dict[str, Any]]:
     """Return what a page is filtered by, and the values for its statement."""
-    values: dict[str, Any] = {_BEFORE: statements.HIGHEST if before is None else before, _MOST: most}
+    values: dict[str, Any] = {_BEFORE_PARAM: statements.MAX_NUMBER if before is None else before, _LIMIT_PARAM: limit}
     if model is not None:
-        values[_MODEL] = model
+        values[_MODEL_PARAM] = model
     if actor is not None:
-        values[_ACTOR] = actor
+        values[_ACTOR_PARAM] = actor
     if since is not None:
-        values |= {_SINCE: since, _NEAR: max(since, EARLIEST + JITTER) - JITTER}
-    values |= {f"{_TAG}{at}": tag.value if isinstance(tag, Tag) else tag for at, tag in enumerate(tags)}
-    return Wanted(model is not None, actor is not None, since is not None, len(tags)), values
+        values |= {_SINCE_PARAM: since, _NEAR_PARAM: max(since, EARLIEST + MAX_CLOCK_SKEW) - MAX_CLOCK_SKEW}
+    values |= {f"{_TAG_PARAM}{at}": tag.value if isinstance(tag, EventTag) else tag for at, tag in enumerate(tags)}
+    return PageFilter(model is not None, actor is not None, since is not None, len(tags)), values
 
 
 @cache
-def events(page: Wanted, dialect: str) -> Any:
+def select_events(page: PageFilter, dialect: str) -> Any:
     """Return the select of a page of events."""
-    return _newest(select(audit_events), page, dialect)
+    return _select_newest(select(audit_events), page, dialect)
 
 
 @cache
-def stored(page: Wanted, dialect: str) -> Any:
+def select_records(page: PageFilter, dialect: str) -> Any:
     """Return the select of a page of rows as `audit.Record` has them."""
-    return _newest(statements.records(dialect), page, dialect)
+    return _select_newest(statements.select_records(dialect), page, dialect)
 
 
-def _newest(rows: Select[Any], page: Wanted, dialect: str) -> Any:
+def _select_newest(rows: Select[Any], page: PageFilter, dialect: str) -> Any:
     """Return the select of a page. Of several tags each has a walk of its own, of which at most a page is read."""
     columns = audit_events.c
-    rows = rows.where(columns.number < bindparam(_BEFORE, type_=BigInteger))
+    rows = rows.where(columns.number < bindparam(_BEFORE_PARAM, type_=BigInteger))
     if page.since:
         # Told in a way that no index can be used for: that of the times would have all since then sorted by number.
-        is_since = (columns.at >= bindparam(_SINCE, type_=columns.at.type)).is_(true())
+        is_since = (columns.at >= bindparam(_SINCE_PARAM, type_=columns.at.type)).is_(true())
         rows = rows.where(is_since)
-    start = _long_before() if page.since else None
-    given = [(columns.model, _MODEL)] * page.of_model + [(columns.actor, _ACTOR)] * page.by_actor
+    start = _number_long_before() if page.since else None
+    given = [(columns.model, _MODEL_PARAM)] * page.of_model + [(columns.actor, _ACTOR_PARAM)] * page.by_actor
     if page.tags < 2:
-        return _walk(rows, given + [(columns.tag, f"{_TAG}0")] * page.tags, start, dialect)
-    walks = [_walk(rows, [(columns.tag, f"{_TAG}{at}"), *given], start, dialect) for at in range(page.tags)]
+        return _walk_index(rows, given + [(columns.tag, f"{_TAG_PARAM}0")] * page.tags, start, dialect)
+    walks = [_walk_index(rows, [(columns.tag, f"{_TAG_PARAM}{at}"), *given], start, dialect) for at in range(page.tags)]
     if dialect == "sqlite":
         # It merges walks by itself as it goes, and takes no limit in any but the last.
         walks = [walk.order_by(None).limit(None) for walk in walks]
-    return select(union_all(*walks).subquery("walks")).order_by(desc("number")).limit(_most())
+    return select(union_all(*walks).subquery("walks")).order_by(desc("number")).limit(_limit_param())
 
 
-def _walk(
-    rows: Select[Any], given: Sequence[tuple[Column[Any], str]], start: ColumnElement[int] | None, dialect: str
+def _walk_index(
+    rows: Select[Any], filters: Sequence[tuple[Column[Any], str]], start: ColumnElement[int] | None, dialect: str
 ) -> Select[Any]:
     """Return the select of a page that is walked along the index of the first column that is given, or the key.
 
@@ -113,29 +113,29 @@ def _walk(
     order. For a value that it holds for a common one it would else walk the key, through all that came since the last
     such row, or sort all of a time.
     """
-    number, is_told = audit_events.c.number, dialect == "postgresql" and bool(given)
-    for column, name in given[is_told:]:
+    number, is_told = audit_events.c.number, dialect == "postgresql" and bool(filters)
+    for column, name in filters[is_told:]:
         rows = rows.where(column == bindparam(name, type_=Text))
     if not is_told:
         rows = rows if start is None else rows.where(number > start)
-        return rows.order_by(number.desc()).limit(_most())
-    first, value = given[0][0], bindparam(given[0][1], type_=Text)
+        return rows.order_by(number.desc()).limit(_limit_param())
+    first, value = filters[0][0], bindparam(filters[0][1], type_=Text)
     rows = rows.where(first == any_(array([value])))
     rows = rows if start is None else rows.where(tuple_(first, number) > tuple_(value, start))
-    return rows.order_by(first.desc(), number.desc()).limit(_most())
+    return rows.order_by(first.desc(), number.desc()).limit(_limit_param())
 
 
-def _most() -> BindParameter[int]:
-    return bindparam(_MOST, type_=Integer)
+def _limit_param() -> BindParameter[int]:
+    return bindparam(_LIMIT_PARAM, type_=Integer)
 
 
-def _long_before() -> Any:
+def _number_long_before() -> Any:
     """Return the number up to which no event can be of that time or later.
 
     It is that of an event so long before that no clock was wrong by as much: whatever came earlier was before, too.
     Without it a page with too few events since then would be looked for down to the very first.
     """
     other = audit_events.alias("other")
-    near = bindparam(_NEAR, type_=other.c.at.type)
+    near = bindparam(_NEAR_PARAM, type_=other.c.at.type)
     last = select(other.c.number).where(other.c.at < near).order_by(other.c.at.desc(), other.c.number.desc()).limit(1)
-    return func.coalesce(last.scalar_subquery(), literal(LOWEST, BigInteger))
+    return func.coalesce(last.scalar_subquery(), literal(MIN_NUMBER, BigInteger))

@@ -9,81 +9,81 @@ from typing import Any
 from sqlalchemy import Column, Select, Table, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from bot.domain.transitions.transition import UNFINISHED
+from bot.domain.transitions.transition import UNFINISHED_STATES
 from bot.ledger.tables import base
-from bot.ledger.tables.base import ASK_WAITS, COPY_WAITS, IS_OPEN, NOTE_WAITS
+from bot.ledger.tables.base import COMMAND_IS_WAITING, TAG_UPDATE_IS_WAITING, IS_OPEN, MESSAGE_IS_WAITING
 
 
 @cache
-def requests() -> Select[Any]:
+def count_requests() -> Select[Any]:
     """Return the select of the open requests: state, how many, when the oldest was opened."""
     mine = base.requests.c
-    return _by(mine.state, mine.opened_at, IS_OPEN)
+    return _count_by(mine.state, mine.opened_at, IS_OPEN)
 
 
 @cache
-def asks() -> Select[int, Any]:
+def count_commands() -> Select[int, Any]:
     """Return the select of what waits for the registry: how many, since when."""
-    return select(func.count(), func.min(base.asks.c.at)).where(ASK_WAITS)
+    return select(func.count(), func.min(base.queued_commands.c.at)).where(COMMAND_IS_WAITING)
 
 
 @cache
-def moves() -> Select[Any]:
+def count_transitions() -> Select[Any]:
     """Return the select of the moves that have not ended: state, how many, when the oldest was intended."""
-    mine = base.moves.c
-    return _by(mine.state, mine.intended_at, base.is_in(mine.state, *UNFINISHED))
+    mine = base.transitions.c
+    return _count_by(mine.state, mine.intended_at, base.is_in(mine.state, *UNFINISHED_STATES))
 
 
 @cache
-def notes() -> Select[Any]:
+def count_messages() -> Select[Any]:
     """Return the select of the outbox: kind, how many, when the oldest was written."""
-    mine = base.notes.c
-    return _by(mine.kind, mine.created_at, NOTE_WAITS)
+    mine = base.outbox_messages.c
+    return _count_by(mine.kind, mine.created_at, MESSAGE_IS_WAITING)
 
 
 @cache
-def copies() -> Select[Any]:
+def count_tag_updates() -> Select[Any]:
     """Return the select of how many writes to the registry's tags wait."""
-    return _count(base.copies, COPY_WAITS)
+    return _count(base.tag_updates, TAG_UPDATE_IS_WAITING)
 
 
 @cache
-def incidents() -> Select[Any]:
+def count_incidents() -> Select[Any]:
     """Return the select of the open incidents: kind, how many, when the oldest was opened."""
     mine = base.incidents.c
-    return _by(mine.kind, mine.opened_at, mine.resolved_at.is_(None))
+    return _count_by(mine.kind, mine.opened_at, mine.resolved_at.is_(None))
 
 
 @cache
-def breakers() -> Select[Any]:
+def count_tripped_breakers() -> Select[Any]:
     """Return the select of how many breakers are tripped."""
-    return _count(base.breakers)
+    return _count(base.tripped_breakers)
 
 
 @cache
-def monitors() -> Select[Any]:
+def count_monitors() -> Select[Any]:
     """Return the select of the monitors that are checked: state, how many."""
-    state = base.standings.c.state
-    return select(state, func.count()).select_from(_checked()).where(*_are_checked()).group_by(state)
+    state = base.monitor_states.c.state
+    return select(state, func.count()).select_from(_monitors_and_states()).where(*_is_checked()).group_by(state)
 
 
-def overdue(now: datetime) -> Select[int, Any]:
+def count_overdue_checks(now: datetime) -> Select[int, Any]:
     """Return the select of the checks whose time has come: how many, since when the longest."""
-    due = base.standings.c.next_at
-    return select(func.count(), func.min(due)).select_from(_checked()).where(*_are_checked(), due <= now)
+    due = base.monitor_states.c.next_at
+    return select(func.count(), func.min(due)).select_from(_monitors_and_states()).where(*_is_checked(), due <= now)
 
 
-def _checked() -> Any:
-    return base.standings.join(base.monitors, base.standings.c.monitor == base.monitors.c.id)
+def _monitors_and_states() -> Any:
+    return base.monitor_states.join(base.monitors, base.monitor_states.c.monitor == base.monitors.c.id)
 
 
-def _are_checked() -> tuple[ColumnElement[bool], ...]:
+def _is_checked() -> tuple[ColumnElement[bool], ...]:
     return base.monitors.c.removed_at.is_(None), ~base.monitors.c.is_paused
 
 
-def _by(kind: Column[Any], since: Column[Any], where: ColumnElement[bool]) -> Select[Any]:
-    return select(kind, func.count(), func.min(since)).where(where).group_by(kind)
+def _count_by(group_column: Column[Any], since: Column[Any], condition: ColumnElement[bool]) -> Select[Any]:
+    return select(group_column, func.count(), func.min(since)).where(condition).group_by(group_column)
 
 
-def _count(table: Table, *where: ColumnElement[bool]) -> Select[Any]:
-    return select(func.count()).select_from(table).where(*where)
+def _count(table: Table, *conditions: ColumnElement[bool]) -> Select[Any]:
+    return select(func.count()).select_from(table).where(*conditions)

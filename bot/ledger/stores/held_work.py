@@ -19,56 +19,56 @@ from sqlalchemy import (
     update,
 )
 
-from bot.domain.transitions.transition import UNFINISHED
+from bot.domain.transitions.transition import UNFINISHED_STATES
 from bot.ledger.tables.base import (
-    ASK_WAITS,
-    COPY_WAITS,
+    COMMAND_IS_WAITING,
+    TAG_UPDATE_IS_WAITING,
     IS_OPEN,
     IS_PENDING,
-    asks,
-    copies,
+    queued_commands,
+    tag_updates,
     holds,
     is_in,
-    moves,
+    transitions,
     requests,
 )
 
-HOLDS = holds.c.lifted_at.is_(None)
+IS_ACTIVE = holds.c.lifted_at.is_(None)
 # What a hold covers: of each table the rows of this kind, up to the number that the column of the table's name says.
-WAITS: dict[Table, ColumnElement[bool]] = {
-    moves: is_in(moves.c.state, *UNFINISHED),
-    asks: ASK_WAITS,
+PENDING_ROWS: dict[Table, ColumnElement[bool]] = {
+    transitions: is_in(transitions.c.state, *UNFINISHED_STATES),
+    queued_commands: COMMAND_IS_WAITING,
     requests: IS_PENDING,
-    copies: COPY_WAITS,
+    tag_updates: TAG_UPDATE_IS_WAITING,
 }
 
 
 def is_held(table: Table) -> ColumnElement[bool]:
     """Return the condition that the active hold covers a row of the table."""
-    return exists().where(HOLDS, holds.c[table.name] >= table.c.number).correlate(table)
+    return exists().where(IS_ACTIVE, holds.c[table.name] >= table.c.number).correlate(table)
 
 
 @cache
-def held(table: Table) -> Select[Any]:
+def select_held(table: Table) -> Select[Any]:
     """Return the select of the waiting rows of the table that the active hold covers, oldest first."""
-    return select(table).where(WAITS[table], is_held(table)).order_by(table.c.number)
+    return select(table).where(PENDING_ROWS[table], is_held(table)).order_by(table.c.number)
 
 
 @cache
-def models_waiting() -> CompoundSelect[Any]:
+def select_models_with_pending_work() -> CompoundSelect[Any]:
     """Return the select of the models that have open requests, unfinished moves, or tags still to be written."""
-    waiting = ((requests, IS_OPEN), (moves, WAITS[moves]), (copies, COPY_WAITS))
+    waiting = ((requests, IS_OPEN), (transitions, PENDING_ROWS[transitions]), (tag_updates, TAG_UPDATE_IS_WAITING))
     return union(*(select(table.c.model).where(condition) for table, condition in waiting))
 
 
-def marks() -> dict[str, Any]:
+def current_extent() -> dict[str, Any]:
     """Return what a hold covers from now on: of each table everything that's there."""
     return {
-        table.name: func.coalesce(select(func.max(table.c.number)).scalar_subquery(), literal(0)) for table in WAITS
+        table.name: func.coalesce(select(func.max(table.c.number)).scalar_subquery(), literal(0)) for table in PENDING_ROWS
     }
 
 
 @cache
-def drop_copies() -> Update:
+def discard_held_tag_updates() -> Update:
     """Return the update that takes the held tag updates out of the queue."""
-    return update(copies).where(COPY_WAITS, is_held(copies)).values(is_done=True)
+    return update(tag_updates).where(TAG_UPDATE_IS_WAITING, is_held(tag_updates)).values(is_done=True)

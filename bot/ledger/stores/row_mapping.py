@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import RowMapping
 
-from bot.domain.audit.events import Event, Head, Link, canonical, canonical_time, chain, from_canonical
+from bot.domain.audit.events import Event, ChainHead, ChainedEvent, canonical_json, canonical_time, chained_hash, parse_canonical_json
 from bot.domain.core.actors import Actor, Operator, actor_id, parse_actor
-from bot.ledger.audit_chain import Record
+from bot.ledger.audit_chain import AuditRecord
 from bot.ledger.tables.column_types import storable, storable_data
 
 if TYPE_CHECKING:
@@ -20,42 +20,42 @@ if TYPE_CHECKING:
     T = TypeVar("T", bound=DataclassInstance)
 
 
-def read(kind: type[T], row: RowMapping) -> T:
+def from_row(domain_type: type[T], row: RowMapping) -> T:
     """Return a row as the dataclass `kind`, field by column. Columns that are no field are left out."""
-    return kind(**{name: row[name] for name in _names(kind)})
+    return domain_type(**{name: row[name] for name in _field_names(domain_type)})
 
 
-def write(value: DataclassInstance, *, but: frozenset[str] = frozenset()) -> dict[str, Any]:
+def to_row(value: DataclassInstance, *, exclude: frozenset[str] = frozenset()) -> dict[str, Any]:
     """Return the fields of a domain value as a row, without those in `but`."""
-    return {name: getattr(value, name) for name in _names(type(value)) if name not in but}
+    return {name: getattr(value, name) for name in _field_names(type(value)) if name not in exclude}
 
 
 @cache
-def _names(kind: type[DataclassInstance]) -> tuple[str, ...]:
+def _field_names(domain_type: type[DataclassInstance]) -> tuple[str, ...]:
     """Return the names of the fields: thousands of rows have the same."""
-    return tuple(field.name for field in fields(kind))
+    return tuple(field.name for field in fields(domain_type))
 
 
-def recognized(value: T, operators: Mapping[str, str]) -> T:
+def with_operator_ids(value: T, operator_ids: Mapping[str, str]) -> T:
     """Return a domain value in which every operator has their Slack id, where `operators` gives one."""
-    found = {name: _known(getattr(value, name), operators) for name in _acting(type(value))} if operators else {}
+    found = {name: _with_operator_id(getattr(value, name), operator_ids) for name in _actor_fields(type(value))} if operator_ids else {}
     return replace(value, **found) if found else value
 
 
 @cache
-def _acting(kind: type[DataclassInstance]) -> tuple[str, ...]:
+def _actor_fields(domain_type: type[DataclassInstance]) -> tuple[str, ...]:
     """Return the names of the fields that hold an actor."""
-    return tuple(field.name for field in fields(kind) if str(field.type).startswith("Actor"))
+    return tuple(field.name for field in fields(domain_type) if str(field.type).startswith("Actor"))
 
 
-def _known(actor: Actor | None, operators: Mapping[str, str]) -> Actor | None:
-    return Operator(actor.name, operators.get(actor.name, "")) if isinstance(actor, Operator) else actor
+def _with_operator_id(actor: Actor | None, operator_ids: Mapping[str, str]) -> Actor | None:
+    return Operator(actor.name, operator_ids.get(actor.name, "")) if isinstance(actor, Operator) else actor
 
 
-def link(row: RowMapping, operators: Mapping[str, str]) -> Link:
+def to_link(row: RowMapping, operator_ids: Mapping[str, str]) -> ChainedEvent:
     """Return an audit row as an event in its chain, an operator with the Slack id that `operators` gives."""
-    event = recognized(from_canonical(row["body"]), operators)
-    return Link(number=row["number"], event=event, previous=row["previous"], hash=row["hash"])
+    event = with_operator_ids(parse_canonical_json(row["body"]), operator_ids)
+    return ChainedEvent(number=row["number"], event=event, previous=row["previous"], hash=row["hash"])
 
 
 def storable_event(event: Event) -> Event:
@@ -66,26 +66,26 @@ def storable_event(event: Event) -> Event:
         actor=parse_actor(storable(actor_id(event.actor))),
         **{name: storable_data(getattr(event, name)) for name in texts},
     )
-    canonical(kept, 0)
+    canonical_json(kept, 0)
     return kept
 
 
-def record(event: Event, after: Head) -> Record:
+def to_audit_record(event: Event, previous: ChainHead) -> AuditRecord:
     """Return the audit row of an event (a storable one) that follows `after`."""
-    number = after.number + 1
-    body = canonical(event, number)
-    return Record(
+    number = previous.number + 1
+    body = canonical_json(event, number)
+    return AuditRecord(
         number=number,
         at=canonical_time(event.at),
         actor=actor_id(event.actor),
         tag=event.tag.value,
         model=event.model,
         body=body,
-        previous=after.hash,
-        hash=chain(after.hash, body),
+        previous=previous.hash,
+        hash=chained_hash(previous.hash, body),
     )
 
 
-def audit_row(event: Event, after: Head) -> dict[str, Any]:
+def to_audit_row(event: Event, previous: ChainHead) -> dict[str, Any]:
     """Return the same as a row to insert."""
-    return {**record(event, after)._asdict(), "at": event.at}
+    return {**to_audit_record(event, previous)._asdict(), "at": event.at}

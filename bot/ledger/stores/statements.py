@@ -26,13 +26,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import array
 
-from bot.domain.transitions.transition import UNFINISHED, MoveState
+from bot.domain.transitions.transition import UNFINISHED_STATES, TransitionState
 from bot.ledger.stores.held_work import is_held
 from bot.ledger.tables.base import (
     IS_EXECUTING,
     IS_INTENDED,
     IS_OPEN,
-    asks,
+    queued_commands,
     audit_events,
     audit_head,
     incidents,
@@ -40,136 +40,136 @@ from bot.ledger.tables.base import (
     leases,
     measurements,
     monitors,
-    moves,
+    transitions,
     requests,
     votes,
 )
 
-PARTIAL = {
+PARTIAL_INDEXES = {
     requests: IS_OPEN,
     monitors: monitors.c.removed_at.is_(None),
     incidents: incidents.c.resolved_at.is_(None),
-    asks: asks.c.key.is_not(None),
+    queued_commands: queued_commands.c.key.is_not(None),
 }
 KEY = "b_key"  # of a bound value; no column has this name, nor that of those below
-NOW, ATTEMPTS, SLOT, OWNER, STAGE, MOST = "b_now", "b_attempts", "b_slot", "b_owner", "b_stage", "b_most"
+NOW, ATTEMPTS, SLOT, OWNER, STAGE, LIMIT = "b_now", "b_attempts", "b_slot", "b_owner", "b_stage", "b_most"
 BEFORE, UNTIL = "b_before", "b_until"
-AROUND = 50  # moves behind a time that are read with those up to it: to know what followed
-HIGHEST = 2**62  # above every number that a row can have
+CONTEXT_ROWS = 50  # moves behind a time that are read with those up to it: to know what followed
+MAX_NUMBER = 2**62  # above every number that a row can have
 _INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 @cache
-def one(table: Table, column: str) -> Select[Any]:
+def select_by_key(table: Table, column: str) -> Select[Any]:
     """Return the select of the row whose `column` is :b_key."""
     return select(table).where(table.c[column] == bindparam(KEY))
 
 
 @cache
-def locked(table: Table, column: str) -> Select[Any]:
+def select_for_update(table: Table, column: str) -> Select[Any]:
     """Return the same select, and lock the row; SQLite, whose one writer we are, leaves that out."""
-    return one(table, column).with_for_update(key_share=True)
+    return select_by_key(table, column).with_for_update(key_share=True)
 
 
 @cache
-def locked_request() -> Select[Any]:
+def select_request_for_update() -> Select[Any]:
     """Return the select of a request that locks its row, also for those who refer to it: votes and moves."""
-    return one(requests, "id").with_for_update()
+    return select_by_key(requests, "id").with_for_update()
 
 
 @cache
-def votes_on() -> Select[Any]:
+def select_votes() -> Select[Any]:
     """Return the select of the votes on request :b_key, in the order in which they were cast."""
-    return one(votes, "request").order_by(votes.c.number)
+    return select_by_key(votes, "request").order_by(votes.c.number)
 
 
 @cache
-def moves_of(dialect: str, *, of_stage: bool, is_before: bool = False, until: bool = False) -> Select[Any]:
+def select_transitions(dialect: str, *, of_stage: bool, is_before: bool = False, is_until: bool = False) -> Select[Any]:
     """Return the select of the :b_most newest moves of model :b_key.
 
     Only those into or out of :b_stage; before the move :b_before; not long after the time :b_until.
     """
-    query = select(moves)
+    query = select(transitions)
     if of_stage:
-        query = query.where(or_(moves.c.target == bindparam(STAGE), moves.c.from_stage == bindparam(STAGE)))
+        query = query.where(or_(transitions.c.target == bindparam(STAGE), transitions.c.from_stage == bindparam(STAGE)))
     if is_before:
-        other = moves.alias("other")
-        query = query.where(moves.c.number < _number(select(other.c.number).where(other.c.id == bindparam(BEFORE))))
-    if until:
-        query = query.where(moves.c.number <= _behind())
-    return _in_order(query, dialect, newest=True).limit(bindparam(MOST, type_=Integer))
+        other = transitions.alias("other")
+        query = query.where(transitions.c.number < _scalar(select(other.c.number).where(other.c.id == bindparam(BEFORE))))
+    if is_until:
+        query = query.where(transitions.c.number <= _number_after_until())
+    return _in_order(query, dialect, newest=True).limit(bindparam(LIMIT, type_=Integer))
 
 
 @cache
-def first_move_into(dialect: str) -> Select[Any]:
+def select_first_transition_into(dialect: str) -> Select[Any]:
     """Return the select of the first move of model :b_key that put a version into :b_stage."""
-    into = and_(moves.c.target == bindparam(STAGE), is_in(moves.c.state, MoveState.DONE))
-    return _in_order(select(moves).where(into), dialect, newest=False).limit(1)
+    into = and_(transitions.c.target == bindparam(STAGE), is_in(transitions.c.state, TransitionState.DONE))
+    return _in_order(select(transitions).where(into), dialect, newest=False).limit(1)
 
 
 def _in_order(query: Select[Any], dialect: str, *, newest: bool) -> Select[Any]:
     """Return the select of a model's moves in the order of their numbers, for which there is an index."""
-    mine, order = moves.c.model, [moves.c.model, moves.c.number]
+    mine, order = transitions.c.model, [transitions.c.model, transitions.c.number]
     value = bindparam(KEY, type_=Text)
     # Not said as equality: PostgreSQL would walk the key instead, through the moves of all other models.
     query = query.where(mine == any_(array([value])) if dialect == "postgresql" else mine == value)
     return query.order_by(*([one.desc() for one in order] if newest else order))
 
 
-def _behind() -> Any:
+def _number_after_until() -> Any:
     """Return the number that some moves behind the time :b_until have: those that were intended next."""
-    later = moves.alias("later")
+    later = transitions.alias("later")
     near = select(later.c.number).where(later.c.model == bindparam(KEY), later.c.intended_at > bindparam(UNTIL))
-    page = near.order_by(later.c.intended_at, later.c.number).limit(AROUND).subquery("near")
-    return func.coalesce(_number(select(func.max(page.c.number))), HIGHEST)
+    page = near.order_by(later.c.intended_at, later.c.number).limit(CONTEXT_ROWS).subquery("near")
+    return func.coalesce(_scalar(select(func.max(page.c.number))), MAX_NUMBER)
 
 
-def _number(query: Select[Any]) -> Any:
+def _scalar(query: Select[Any]) -> Any:
     return query.scalar_subquery()
 
 
 @cache
-def add(table: Table, unique: tuple[str, ...], dialect: str) -> Any:
+def insert_unless_present(table: Table, unique: tuple[str, ...], dialect: str) -> Any:
     """Return the insert that does nothing where `unique` is there already, and else returns a row.
 
     An open request is unique among open ones only: that index is a partial one, as those of `PARTIAL` are.
     """
     insert: Any = _INSERTS[dialect](table)
-    partial = {"index_where": PARTIAL[table]} if table in PARTIAL else {}
+    partial = {"index_where": PARTIAL_INDEXES[table]} if table in PARTIAL_INDEXES else {}
     columns = [table.c[name] for name in unique]
     return insert.on_conflict_do_nothing(index_elements=columns, **partial).returning(columns[0])
 
 
 @cache
-def put(table: Table, unique: str, rises: str, dialect: str) -> Any:
+def upsert(table: Table, unique: str, monotonic: str, dialect: str) -> Any:
     """Return the insert that writes over the row whose `unique` is there already; its `rises` never gets smaller."""
     insert: Any = _INSERTS[dialect](table)
     new = {column.name: insert.excluded[column.name] for column in table.c if column.name != unique}
-    new[rises] = case((table.c[rises] > new[rises], table.c[rises]), else_=new[rises])
+    new[monotonic] = case((table.c[monotonic] > new[monotonic], table.c[monotonic]), else_=new[monotonic])
     return insert.on_conflict_do_update(index_elements=[table.c[unique]], set_=new)
 
 
 @cache
-def change(table: Table) -> Update:
+def update_by_id(table: Table) -> Update:
     """Return the update of the row whose id is :b_key; the columns are those of the values given."""
     return update(table).where(table.c.id == bindparam(KEY))
 
 
 @cache
-def claim_move() -> Any:
+def claim_transition() -> Any:
     """Return the update that takes the oldest move of model :b_key that is due :b_now, or whose lease is over.
 
     The columns are those of the values given. None is taken while another one of the model is being made, and none that
     is held.
     """
-    other, now = moves.alias("other"), bindparam(NOW, type_=moves.c.not_before.type)
-    is_taken = exists().where(other.c.model == bindparam(KEY), is_in(other.c.state, MoveState.EXECUTING))
-    due = and_(IS_INTENDED, or_(moves.c.not_before.is_(None), moves.c.not_before <= now), ~is_taken)
-    lapsed = and_(IS_EXECUTING, or_(moves.c.claimed_until.is_(None), moves.c.claimed_until <= now))
+    other, now = transitions.alias("other"), bindparam(NOW, type_=transitions.c.not_before.type)
+    is_taken = exists().where(other.c.model == bindparam(KEY), is_in(other.c.state, TransitionState.EXECUTING))
+    due = and_(IS_INTENDED, or_(transitions.c.not_before.is_(None), transitions.c.not_before <= now), ~is_taken)
+    lapsed = and_(IS_EXECUTING, or_(transitions.c.claimed_until.is_(None), transitions.c.claimed_until <= now))
     first = (
-        select(moves.c.number)
-        .where(moves.c.model == bindparam(KEY), or_(due, lapsed), ~is_held(moves))
-        .order_by(moves.c.number)
+        select(transitions.c.number)
+        .where(transitions.c.model == bindparam(KEY), or_(due, lapsed), ~is_held(transitions))
+        .order_by(transitions.c.number)
         .limit(1)
         .with_for_update()
         .correlate(None)
@@ -177,18 +177,18 @@ def claim_move() -> Any:
     )
     taken: dict[str, Any] = {name: bindparam(name) for name in ("claimed_by", "claimed_until")}
     return (
-        update(moves)
-        .where(moves.c.number == first)
-        .values(state=MoveState.EXECUTING, attempts=moves.c.attempts + 1, not_before=None, **taken)
-        .returning(moves)
+        update(transitions)
+        .where(transitions.c.number == first)
+        .values(state=TransitionState.EXECUTING, attempts=transitions.c.attempts + 1, not_before=None, **taken)
+        .returning(transitions)
     )
 
 
 @cache
-def end_move() -> Update:
+def finish_transition() -> Update:
     """Return the update of move :b_key, unless it has ended or was claimed anew since the claim :b_attempts."""
-    ours = and_(moves.c.id == bindparam(KEY), moves.c.attempts == bindparam(ATTEMPTS), moves.c.state.in_(UNFINISHED))
-    return update(moves).where(ours)
+    ours = and_(transitions.c.id == bindparam(KEY), transitions.c.attempts == bindparam(ATTEMPTS), transitions.c.state.in_(UNFINISHED_STATES))
+    return update(transitions).where(ours)
 
 
 @cache
@@ -207,7 +207,7 @@ def claim_slots(dialect: str) -> Any:
 
 
 @cache
-def take_lease(dialect: str) -> Any:
+def acquire_lease(dialect: str) -> Any:
     """Return the insert of a lease; one that is over :b_now, or the same owner's, is written over.
 
     A row comes back where it was free.
@@ -219,7 +219,7 @@ def take_lease(dialect: str) -> Any:
 
 
 @cache
-def mine() -> Select[Any]:
+def select_claimed_slots() -> Select[Any]:
     """Return the select of those of the checks :b_slot that :b_owner has claimed and not finished; it locks them."""
     slot = tuple_(measurements.c.monitor, measurements.c.slot)
     held = (measurements.c.outcome.is_(None), measurements.c.claimed_by == bindparam(OWNER))
@@ -228,7 +228,7 @@ def mine() -> Select[Any]:
 
 
 @cache
-def free_slot() -> Update:
+def release_slot() -> Update:
     """Return the update that takes the check of number :b_key away from :b_owner."""
     held = (measurements.c.outcome.is_(None), measurements.c.claimed_by == bindparam(OWNER))
     free = update(measurements).where(measurements.c.number == bindparam(KEY), *held)
@@ -236,31 +236,31 @@ def free_slot() -> Update:
 
 
 @cache
-def end_slot() -> Update:
+def finish_slot() -> Update:
     """Return the update of the check :b_slot of monitor :b_key."""
     return update(measurements).where(measurements.c.monitor == bindparam(KEY), measurements.c.slot == bindparam(SLOT))
 
 
 @cache
-def head() -> Select[Any]:
+def select_head_for_update() -> Select[Any]:
     """Return the select of the audit chain's head that locks it."""
     return select(audit_head).with_for_update()
 
 
 @cache
-def move_head() -> Update:
+def update_head() -> Update:
     """Return the update of the audit chain's head."""
     return update(audit_head)
 
 
 @cache
-def append() -> Any:
+def insert_events() -> Any:
     """Return the insert of audit events."""
     return audit_events.insert()
 
 
 @cache
-def records(dialect: str) -> Select[Any]:
+def select_records(dialect: str) -> Select[Any]:
     """Return the select of audit rows as `audit.Record` has them: the text of each column, whatever stands in it.
 
     A time is made the text that was hashed by the database itself: an edited one need not be a time at all.

@@ -27,40 +27,40 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.elements import ColumnElement
 
-from bot.domain.monitoring.incident import Doing, Ending, IncidentKind
-from bot.domain.monitoring.readings import Outcome
-from bot.domain.monitoring.state import State
-from bot.domain.promotions.request import Choice, RequestState
+from bot.domain.monitoring.incident import IncidentStatus, IncidentEnding, IncidentKind
+from bot.domain.monitoring.readings import CheckOutcome
+from bot.domain.monitoring.state import MonitorStatus
+from bot.domain.promotions.request import VoteChoice, RequestState
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.drift import FindingKind
+from bot.domain.transitions.drift import DriftNoticeKind
 from bot.domain.transitions.restores import HoldKind
-from bot.domain.transitions.serving_check import ServingState
-from bot.domain.transitions.transition import MoveKind, MoveState
+from bot.domain.transitions.serving_check import ServingCheckState
+from bot.domain.transitions.transition import TransitionKind, TransitionState
 from bot.ledger.tables.column_types import (
-    Being,
-    Evidence,
-    Figures,
-    Marks,
-    Member,
-    Numbers,
-    Plain,
-    Rules,
-    Run,
-    Sentence,
-    Sentences,
-    Stages,
-    Summary,
-    Texts,
-    Utc,
-    Who,
-    Words,
+    IdentityJson,
+    SnapshotJson,
+    FloatsJson,
+    VersionTextsJson,
+    EnumByValue,
+    IntegersJson,
+    PlainJson,
+    MonitorRuleJson,
+    CiRunJson,
+    SentenceJson,
+    SentencesJson,
+    StagesJson,
+    BaselineJson,
+    StringsJson,
+    UtcDateTime,
+    ActorText,
+    StorableText,
 )
-from bot.ports import AskState, NoteKind
+from bot.ports import QueuedCommandState, MessageKind
 
-OPEN = tuple(state for state in RequestState if state.is_open)
+OPEN_STATES = tuple(state for state in RequestState if state.is_open)
 
 
-class NoteState(Enum):
+class MessageState(Enum):
     """What has become of a row of the outbox. It is never deleted: its key stays taken."""
 
     WAITING = "waiting"
@@ -79,47 +79,47 @@ metadata = MetaData(
 
 
 # Ten thousand monitors fill four bytes in five months. SQLite counts with eight, and only what it calls INTEGER.
-Count = BigInteger().with_variant(Integer(), "sqlite")
+BigIntegerKey = BigInteger().with_variant(Integer(), "sqlite")
 
 
-def _number() -> Column[int]:
-    return Column("number", Count, primary_key=True)
+def number_column() -> Column[int]:
+    return Column("number", BigIntegerKey, primary_key=True)
 
 
 requests = Table(
     "requests",
     metadata,
-    _number(),
-    Column("id", Words, nullable=False, unique=True),
-    Column("model", Words, nullable=False),
+    number_column(),
+    Column("id", StorableText, nullable=False, unique=True),
+    Column("model", StorableText, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("from_stage", Member(Stage), nullable=False),
-    Column("target", Member(Stage), nullable=False),
+    Column("from_stage", EnumByValue(Stage), nullable=False),
+    Column("target", EnumByValue(Stage), nullable=False),
     Column("incumbent", Integer),
-    Column("requester", Who, nullable=False),
-    Column("reason", Words, nullable=False),
+    Column("requester", ActorText, nullable=False),
+    Column("reason", StorableText, nullable=False),
     Column("required", Integer, nullable=False),
-    Column("opened_at", Utc, nullable=False),
-    Column("expires_at", Utc, nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
     Column("keep_existing", Boolean, nullable=False),
-    Column("semver", Words),
-    Column("state", Member(RequestState), nullable=False),
-    Column("decided_at", Utc),
-    Column("decided_by", Who),
-    Column("outcome", Words, nullable=False),
-    Column("former_status", Words),
-    Column("seen", Evidence),
-    Column("overridden_by", Who),
-    Column("override_reason", Words, nullable=False, server_default=""),
+    Column("semver", StorableText),
+    Column("state", EnumByValue(RequestState), nullable=False),
+    Column("decided_at", UtcDateTime),
+    Column("decided_by", ActorText),
+    Column("outcome", StorableText, nullable=False),
+    Column("former_status", StorableText),
+    Column("seen", SnapshotJson),
+    Column("overridden_by", ActorText),
+    Column("override_reason", StorableText, nullable=False, server_default=""),
     Column("reminded", Integer, nullable=False, server_default="0"),
-    Column("ci", Run),
+    Column("ci", CiRunJson),
     Column("breaks_glass", Boolean, nullable=False, server_default=false()),
-    Column("identity", Being),
-    Column("incumbent_identity", Being),
-    Column("review_due", Utc),
-    Column("reviewed_by", Who),
-    Column("reviewed_at", Utc),
-    Column("review_reason", Words, nullable=False, server_default=""),
+    Column("identity", IdentityJson),
+    Column("incumbent_identity", IdentityJson),
+    Column("review_due", UtcDateTime),
+    Column("reviewed_by", ActorText),
+    Column("reviewed_at", UtcDateTime),
+    Column("review_reason", StorableText, nullable=False, server_default=""),
     Column("review_reminded", Integer, nullable=False, server_default="0"),
     sqlite_autoincrement=True,
 )
@@ -127,151 +127,151 @@ requests = Table(
 votes = Table(
     "votes",
     metadata,
-    _number(),
-    Column("request", Words, ForeignKey(requests.c.id), nullable=False),
-    Column("voter", Who, nullable=False),
-    Column("choice", Member(Choice), nullable=False),
-    Column("reason", Words, nullable=False),
-    Column("at", Utc, nullable=False),
-    Column("lapsed", Words, nullable=False, server_default=""),
+    number_column(),
+    Column("request", StorableText, ForeignKey(requests.c.id), nullable=False),
+    Column("voter", ActorText, nullable=False),
+    Column("choice", EnumByValue(VoteChoice), nullable=False),
+    Column("reason", StorableText, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("lapsed", StorableText, nullable=False, server_default=""),
     sqlite_autoincrement=True,
 )
 
-moves = Table(
+transitions = Table(
     "moves",
     metadata,
-    _number(),
-    Column("id", Words, nullable=False, unique=True),
-    Column("kind", Member(MoveKind), nullable=False),
-    Column("model", Words, nullable=False),
+    number_column(),
+    Column("id", StorableText, nullable=False, unique=True),
+    Column("kind", EnumByValue(TransitionKind), nullable=False),
+    Column("model", StorableText, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("from_stage", Member(Stage), nullable=False),
-    Column("target", Member(Stage), nullable=False),
+    Column("from_stage", EnumByValue(Stage), nullable=False),
+    Column("target", EnumByValue(Stage), nullable=False),
     Column("expected_incumbent", Integer),
-    Column("actor", Who, nullable=False),
-    Column("intended_at", Utc, nullable=False),
-    Column("request", Words, ForeignKey(requests.c.id)),
+    Column("actor", ActorText, nullable=False),
+    Column("intended_at", UtcDateTime, nullable=False),
+    Column("request", StorableText, ForeignKey(requests.c.id)),
     Column("keep_existing", Boolean, nullable=False),
-    Column("state", Member(MoveState), nullable=False),
+    Column("state", EnumByValue(TransitionState), nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("finished_at", Utc),
-    Column("why", Words, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Column("why", StorableText, nullable=False),
     # Who is at it, until when nobody else may be, and from when it may be tried again.
-    Column("claimed_by", Words),
-    Column("claimed_until", Utc),
-    Column("not_before", Utc),
-    Column("finding", Words),
-    Column("reason", Words, nullable=False, server_default=""),
-    Column("incident", Words),
+    Column("claimed_by", StorableText),
+    Column("claimed_until", UtcDateTime),
+    Column("not_before", UtcDateTime),
+    Column("finding", StorableText),
+    Column("reason", StorableText, nullable=False, server_default=""),
+    Column("incident", StorableText),
     Column("is_forced", Boolean, nullable=False, server_default=false()),
-    Column("identity", Being),
-    Column("trusted_at", Utc),
-    Column("began_at", Utc),
+    Column("identity", IdentityJson),
+    Column("trusted_at", UtcDateTime),
+    Column("began_at", UtcDateTime),
     sqlite_autoincrement=True,
 )
 
-asks = Table(
+queued_commands = Table(
     "asks",
     metadata,
-    _number(),
-    Column("id", Words, nullable=False, unique=True),
-    Column("caller", Who, nullable=False),
-    Column("command", Plain, nullable=False),
-    Column("where", Words, nullable=False),
-    Column("at", Utc, nullable=False),
-    Column("state", Member(AskState), nullable=False),
-    Column("request", Words, ForeignKey(requests.c.id)),
+    number_column(),
+    Column("id", StorableText, nullable=False, unique=True),
+    Column("caller", ActorText, nullable=False),
+    Column("command", PlainJson, nullable=False),
+    Column("where", StorableText, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("state", EnumByValue(QueuedCommandState), nullable=False),
+    Column("request", StorableText, ForeignKey(requests.c.id)),
     Column("attempts", Integer, nullable=False),
-    Column("not_before", Utc),
-    Column("ci", Run),
-    Column("key", Words),
-    Column("digest", Words),
-    Column("error", Words),
-    Column("outcome", Words, nullable=False, server_default=""),
+    Column("not_before", UtcDateTime),
+    Column("ci", CiRunJson),
+    Column("key", StorableText),
+    Column("digest", StorableText),
+    Column("error", StorableText),
+    Column("outcome", StorableText, nullable=False, server_default=""),
     sqlite_autoincrement=True,
 )
 
-notes = Table(
+outbox_messages = Table(
     "notes",
     metadata,
-    _number(),
-    Column("key", Words, nullable=False, unique=True),
-    Column("lane", Words, nullable=False),
-    Column("kind", Member(NoteKind), nullable=False),
-    Column("to", Words, nullable=False),
-    Column("data", Plain, nullable=False),
+    number_column(),
+    Column("key", StorableText, nullable=False, unique=True),
+    Column("lane", StorableText, nullable=False),
+    Column("kind", EnumByValue(MessageKind), nullable=False),
+    Column("to", StorableText, nullable=False),
+    Column("data", PlainJson, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("was_tried", Boolean, nullable=False),
-    Column("created_at", Utc),
-    Column("state", Member(NoteState), nullable=False),
-    Column("not_before", Utc),
-    Column("why", Words, nullable=False),
+    Column("created_at", UtcDateTime),
+    Column("state", EnumByValue(MessageState), nullable=False),
+    Column("not_before", UtcDateTime),
+    Column("why", StorableText, nullable=False),
     # Who delivers it at this moment, and until when nobody else may.
-    Column("claimed_by", Words),
-    Column("claimed_until", Utc),
+    Column("claimed_by", StorableText),
+    Column("claimed_until", UtcDateTime),
     sqlite_autoincrement=True,
 )
 
-postings = Table(
+message_refs = Table(
     "postings",
     metadata,
-    Column("key", Words, primary_key=True),
-    Column("channel", Words, nullable=False),
-    Column("ts", Words, nullable=False),
-    Column("file", Words, nullable=False, server_default=""),
+    Column("key", StorableText, primary_key=True),
+    Column("channel", StorableText, nullable=False),
+    Column("ts", StorableText, nullable=False),
+    Column("file", StorableText, nullable=False, server_default=""),
 )
 
-turns = Table(
+channel_turns = Table(
     "turns",
     metadata,
-    Column("channel", Words, primary_key=True),
-    Column("next_at", Utc, nullable=False),
+    Column("channel", StorableText, primary_key=True),
+    Column("next_at", UtcDateTime, nullable=False),
 )
 
-looks = Table(
+registry_snapshots = Table(
     "looks",
     metadata,
-    Column("model", Words, primary_key=True),
-    Column("at", Utc, nullable=False),
-    Column("updated_at", Utc),
-    Column("stages", Stages, nullable=False),
-    Column("aliases", Plain, nullable=False),
-    Column("after", Words),
-    Column("created_at", Utc),
-    Column("marks", Marks),
-    Column("tags", Marks),
+    Column("model", StorableText, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime),
+    Column("stages", StagesJson, nullable=False),
+    Column("aliases", PlainJson, nullable=False),
+    Column("after", StorableText),
+    Column("created_at", UtcDateTime),
+    Column("marks", VersionTextsJson),
+    Column("tags", VersionTextsJson),
 )
 
-findings = Table(
+drift_notices = Table(
     "findings",
     metadata,
-    _number(),
-    Column("id", Words, nullable=False, unique=True),
-    Column("kind", Member(FindingKind), nullable=False),
-    Column("model", Words, nullable=False),
-    Column("at", Utc, nullable=False),
-    Column("versions", Numbers, nullable=False),
-    Column("lines", Sentences, nullable=False),
-    Column("by", Who),
+    number_column(),
+    Column("id", StorableText, nullable=False, unique=True),
+    Column("kind", EnumByValue(DriftNoticeKind), nullable=False),
+    Column("model", StorableText, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("versions", IntegersJson, nullable=False),
+    Column("lines", SentencesJson, nullable=False),
+    Column("by", ActorText),
     Column("mend", Integer),
-    Column("stage", Member(Stage), nullable=False),
-    Column("mended_by", Who),
-    Column("mended_at", Utc),
+    Column("stage", EnumByValue(Stage), nullable=False),
+    Column("mended_by", ActorText),
+    Column("mended_at", UtcDateTime),
     sqlite_autoincrement=True,
 )
 
 freezes = Table(
     "freezes",
     metadata,
-    _number(),
-    Column("id", Words, nullable=False, unique=True),
-    Column("model", Words),
-    Column("by", Who, nullable=False),
-    Column("reason", Words, nullable=False),
-    Column("at", Utc, nullable=False),
-    Column("until", Utc),
-    Column("lifted_at", Utc),
-    Column("lifted_by", Who),
+    number_column(),
+    Column("id", StorableText, nullable=False, unique=True),
+    Column("model", StorableText),
+    Column("by", ActorText, nullable=False),
+    Column("reason", StorableText, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime),
+    Column("lifted_at", UtcDateTime),
+    Column("lifted_by", ActorText),
     sqlite_autoincrement=True,
 )
 
@@ -280,181 +280,181 @@ freezes = Table(
 holds = Table(
     "holds",
     metadata,
-    _number(),
-    Column("id", Words, nullable=False, unique=True),
-    Column("kind", Member(HoldKind), nullable=False),
-    Column("at", Utc, nullable=False),
-    Column("lines", Sentences, nullable=False),
-    Column("keys", Texts, nullable=False),
-    Column("lifted_at", Utc),
-    Column("lifted_by", Who),
-    Column("outcome", Words, nullable=False, server_default=""),
-    *(Column(name, Count, nullable=False, server_default="0") for name in ("requests", "moves", "asks", "copies")),
+    number_column(),
+    Column("id", StorableText, nullable=False, unique=True),
+    Column("kind", EnumByValue(HoldKind), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("lines", SentencesJson, nullable=False),
+    Column("keys", StringsJson, nullable=False),
+    Column("lifted_at", UtcDateTime),
+    Column("lifted_by", ActorText),
+    Column("outcome", StorableText, nullable=False, server_default=""),
+    *(Column(name, BigIntegerKey, nullable=False, server_default="0") for name in ("requests", "moves", "asks", "copies")),
     sqlite_autoincrement=True,
 )
 
-copies = Table(
+tag_updates = Table(
     "copies",
     metadata,
-    _number(),
-    Column("id", Words, nullable=False, unique=True),
-    Column("model", Words, nullable=False),
+    number_column(),
+    Column("id", StorableText, nullable=False, unique=True),
+    Column("model", StorableText, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("tags", Plain, nullable=False),
-    Column("line", Words, nullable=False),
-    Column("alias", Words, nullable=False),
+    Column("tags", PlainJson, nullable=False),
+    Column("line", StorableText, nullable=False),
+    Column("alias", StorableText, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("is_done", Boolean, nullable=False),
-    Column("not_before", Utc),
-    Column("why", Words, nullable=False),
-    Column("lane", Words, nullable=False, server_default=""),
+    Column("not_before", UtcDateTime),
+    Column("why", StorableText, nullable=False),
+    Column("lane", StorableText, nullable=False, server_default=""),
     sqlite_autoincrement=True,
 )
 
-bars = Table(
+rollback_blocks = Table(
     "bars",
     metadata,
-    _number(),
-    Column("id", Words, nullable=False, unique=True),
-    Column("model", Words, nullable=False),
+    number_column(),
+    Column("id", StorableText, nullable=False, unique=True),
+    Column("model", StorableText, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("move", Words, nullable=False),
-    Column("at", Utc, nullable=False),
-    Column("by", Who, nullable=False),
-    Column("reason", Words, nullable=False),
-    Column("cleared_at", Utc),
-    Column("cleared_by", Who),
-    Column("clear_reason", Words, nullable=False),
+    Column("move", StorableText, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("by", ActorText, nullable=False),
+    Column("reason", StorableText, nullable=False),
+    Column("cleared_at", UtcDateTime),
+    Column("cleared_by", ActorText),
+    Column("clear_reason", StorableText, nullable=False),
     sqlite_autoincrement=True,
 )
 
 monitors = Table(
     "monitors",
     metadata,
-    _number(),
-    Column("id", Words, nullable=False, unique=True),
-    Column("model", Words, nullable=False),
-    Column("name", Words, nullable=False),
-    Column("rule", Rules, nullable=False),
-    Column("created_at", Utc, nullable=False),
-    Column("created_by", Who),
+    number_column(),
+    Column("id", StorableText, nullable=False, unique=True),
+    Column("model", StorableText, nullable=False),
+    Column("name", StorableText, nullable=False),
+    Column("rule", MonitorRuleJson, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", ActorText),
     Column("revision", Integer, nullable=False),
     Column("measured_from", Integer, nullable=False, server_default="1"),
     Column("is_paused", Boolean, nullable=False),
-    Column("armed_at", Utc),
-    Column("armed_by", Who),
-    Column("removed_at", Utc),
-    Column("silenced_until", Utc),
-    Column("silenced_by", Who),
-    Column("silence_reason", Words, nullable=False),
+    Column("armed_at", UtcDateTime),
+    Column("armed_by", ActorText),
+    Column("removed_at", UtcDateTime),
+    Column("silenced_until", UtcDateTime),
+    Column("silenced_by", ActorText),
+    Column("silence_reason", StorableText, nullable=False),
     sqlite_autoincrement=True,
 )
 
 # One row a monitor, written anew with each check.
-standings = Table(
+monitor_states = Table(
     "standings",
     metadata,
-    Column("monitor", Words, primary_key=True),
+    Column("monitor", StorableText, primary_key=True),
     Column("slot", Integer, nullable=False),
-    Column("next_at", Utc),
-    Column("state", Member(State), nullable=False),
+    Column("next_at", UtcDateTime),
+    Column("state", EnumByValue(MonitorStatus), nullable=False),
     Column("revision", Integer, nullable=False),
     Column("version", Integer),
-    Column("move", Words),
+    Column("move", StorableText),
     Column("bad", Integer, nullable=False),
     Column("good", Integer, nullable=False),
     Column("empty", Integer, nullable=False),
     Column("broken", Integer, nullable=False),
     Column("beyond", Integer, nullable=False),
     Column("unjudged", Integer, nullable=False, server_default="0"),
-    Column("judged_at", Utc),
-    Column("missed_at", Utc),
+    Column("judged_at", UtcDateTime),
+    Column("missed_at", UtcDateTime),
     Column("points", Integer, nullable=False),
-    Column("newest", Utc),
-    Column("judged_to", Utc),
-    Column("failed_at", Utc),
-    Column("since", Utc),
-    Column("at", Utc),
+    Column("newest", UtcDateTime),
+    Column("judged_to", UtcDateTime),
+    Column("failed_at", UtcDateTime),
+    Column("since", UtcDateTime),
+    Column("at", UtcDateTime),
     Column("value", Double),
     Column("total", Double),
     Column("bound", Double),
     Column("usual", Double),
-    Column("evidence", Figures),
-    Column("why", Sentence),
+    Column("evidence", FloatsJson),
+    Column("why", SentenceJson),
 )
 
 # A row is inserted when a check is claimed, and filled when it is done: (monitor, slot) is there once.
 measurements = Table(
     "measurements",
     metadata,
-    _number(),
-    Column("monitor", Words, nullable=False),
+    number_column(),
+    Column("monitor", StorableText, nullable=False),
     Column("slot", Integer, nullable=False),
-    Column("at", Utc, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("version", Integer),
-    Column("move", Words),
-    Column("outcome", Member(Outcome)),
+    Column("move", StorableText),
+    Column("outcome", EnumByValue(CheckOutcome)),
     Column("value", Double),
     Column("total", Double),
     Column("points", Integer, nullable=False),
-    Column("why", Sentence),
-    Column("claimed_by", Words),
-    Column("claimed_until", Utc),
+    Column("why", SentenceJson),
+    Column("claimed_by", StorableText),
+    Column("claimed_until", UtcDateTime),
     UniqueConstraint("monitor", "slot"),
     sqlite_autoincrement=True,
 )
 
 
-def _baselines(name: str) -> Table:
+def baselines_table(name: str) -> Table:
     return Table(
         name,
         metadata,
-        Column("monitor", Words, primary_key=True),
-        Column("move", Words, nullable=False),
-        Column("key", Words, nullable=False),
-        Column("since", Utc, nullable=False),
-        Column("until", Utc, nullable=False),
-        Column("made_at", Utc, nullable=False),
-        Column("summary", Summary, nullable=False),
+        Column("monitor", StorableText, primary_key=True),
+        Column("move", StorableText, nullable=False),
+        Column("key", StorableText, nullable=False),
+        Column("since", UtcDateTime, nullable=False),
+        Column("until", UtcDateTime, nullable=False),
+        Column("made_at", UtcDateTime, nullable=False),
+        Column("summary", BaselineJson, nullable=False),
     )
 
 
 # One row a monitor: the baseline of its present term. What it is made of stays as long as it does.
-baselines = _baselines("baselines")
+baselines = baselines_table("baselines")
 
 # One row a monitor: the baseline of the version's own days, once it's compared with those instead.
-own_baselines = _baselines("own_baselines")
+own_baselines = baselines_table("own_baselines")
 
 # What was pushed. Version 0: whoever pushed it did not say which.
 readings = Table(
     "readings",
     metadata,
-    _number(),
-    Column("source", Words, nullable=False),
-    Column("model", Words, nullable=False),
+    number_column(),
+    Column("source", StorableText, nullable=False),
+    Column("model", StorableText, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("metric", Words, nullable=False),
-    Column("at", Utc, nullable=False),
+    Column("metric", StorableText, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
     Column("value", Double, nullable=False),
     Column("total", Double),
-    Column("received_at", Utc, nullable=False),
-    Column("client", Words, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("client", StorableText, nullable=False),
     UniqueConstraint("source", "model", "metric", "version", "at"),
     sqlite_autoincrement=True,
 )
 
 # What was answered to a call that carried an Idempotency-Key, so that a second one hears the same.
-calls = Table(
+idempotent_calls = Table(
     "calls",
     metadata,
-    _number(),
-    Column("client", Words, nullable=False),
-    Column("key", Words, nullable=False),
-    Column("digest", Words, nullable=False),
+    number_column(),
+    Column("client", StorableText, nullable=False),
+    Column("key", StorableText, nullable=False),
+    Column("digest", StorableText, nullable=False),
     Column("status", Integer, nullable=False),
-    Column("answer", Words, nullable=False),
-    Column("at", Utc, nullable=False),
+    Column("answer", StorableText, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
     UniqueConstraint("client", "key"),
     sqlite_autoincrement=True,
 )
@@ -462,54 +462,54 @@ calls = Table(
 incidents = Table(
     "incidents",
     metadata,
-    _number(),
-    Column("id", Words, nullable=False, unique=True),
-    Column("kind", Member(IncidentKind), nullable=False),
-    Column("model", Words, nullable=False),
-    Column("source", Words, nullable=False),
+    number_column(),
+    Column("id", StorableText, nullable=False, unique=True),
+    Column("kind", EnumByValue(IncidentKind), nullable=False),
+    Column("model", StorableText, nullable=False),
+    Column("source", StorableText, nullable=False),
     Column("version", Integer),
-    Column("move", Words),
-    Column("monitors", Texts, nullable=False),
-    Column("opened_at", Utc, nullable=False),
-    Column("since", Utc, nullable=False),
-    Column("lines", Sentences, nullable=False),
-    Column("doing", Member(Doing), nullable=False),
-    Column("why", Sentence),
+    Column("move", StorableText),
+    Column("monitors", StringsJson, nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("lines", SentencesJson, nullable=False),
+    Column("doing", EnumByValue(IncidentStatus), nullable=False),
+    Column("why", SentenceJson),
     Column("target", Integer),
-    Column("rollback", Words),
-    Column("acknowledged_by", Who),
-    Column("acknowledged_at", Utc),
-    Column("told_at", Utc),
-    Column("repeated_at", Utc),
-    Column("resolved_at", Utc),
-    Column("resolution", Sentence),
-    Column("ending", Member(Ending)),
-    Column("ended_by", Who),
-    Column("ended_in", Words, nullable=False, server_default=""),
+    Column("rollback", StorableText),
+    Column("acknowledged_by", ActorText),
+    Column("acknowledged_at", UtcDateTime),
+    Column("told_at", UtcDateTime),
+    Column("repeated_at", UtcDateTime),
+    Column("resolved_at", UtcDateTime),
+    Column("resolution", SentenceJson),
+    Column("ending", EnumByValue(IncidentEnding)),
+    Column("ended_by", ActorText),
+    Column("ended_in", StorableText, nullable=False, server_default=""),
     sqlite_autoincrement=True,
 )
 
-breakers = Table(
+tripped_breakers = Table(
     "breakers",
     metadata,
-    Column("model", Words, primary_key=True),
-    Column("at", Utc, nullable=False),
-    Column("why", Sentence, nullable=False),
+    Column("model", StorableText, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("why", SentenceJson, nullable=False),
 )
 
-servings = Table(
+serving_checks = Table(
     "servings",
     metadata,
-    Column("move", Words, primary_key=True),
-    Column("model", Words, nullable=False),
+    Column("move", StorableText, primary_key=True),
+    Column("model", StorableText, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("lane", Words, nullable=False),
-    Column("asked_at", Utc, nullable=False),
-    Column("state", Member(ServingState), nullable=False),
-    Column("next_at", Utc),
-    Column("deadline", Utc),
-    Column("seen", Words, nullable=False),
-    Column("confirmed_at", Utc),
+    Column("lane", StorableText, nullable=False),
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("state", EnumByValue(ServingCheckState), nullable=False),
+    Column("next_at", UtcDateTime),
+    Column("deadline", UtcDateTime),
+    Column("seen", StorableText, nullable=False),
+    Column("confirmed_at", UtcDateTime),
 )
 
 # Nothing refers to an audit row, so nothing can take it along. `body` is what is hashed; the columns before
@@ -517,11 +517,11 @@ servings = Table(
 audit_events = Table(
     "audit_events",
     metadata,
-    Column("number", Count, primary_key=True, autoincrement=False),
-    Column("at", Utc, nullable=False),
+    Column("number", BigIntegerKey, primary_key=True, autoincrement=False),
+    Column("at", UtcDateTime, nullable=False),
     Column("actor", Text, nullable=False),
     Column("tag", Text, nullable=False),
-    Column("model", Words),
+    Column("model", StorableText),
     Column("body", Text, nullable=False),
     Column("previous", Text, nullable=False),
     Column("hash", Text, nullable=False),
@@ -531,7 +531,7 @@ audit_head = Table(
     "audit_head",
     metadata,
     Column("id", Integer, CheckConstraint("id = 1", name="one"), primary_key=True, autoincrement=False),
-    Column("number", Count, nullable=False),
+    Column("number", BigIntegerKey, nullable=False),
     Column("hash", Text, nullable=False),
 )
 
@@ -539,9 +539,9 @@ audit_head = Table(
 leases = Table(
     "leases",
     metadata,
-    Column("name", Words, primary_key=True),
-    Column("owner", Words, nullable=False),
-    Column("until", Utc, nullable=False),
+    Column("name", StorableText, primary_key=True),
+    Column("owner", StorableText, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
 )
 
 
@@ -554,47 +554,47 @@ def is_in(column: Column[Any], *members: Enum) -> ColumnElement[bool]:
     return column.in_([literal_column(f"'{member.value}'") for member in members])
 
 
-IS_OPEN = is_in(requests.c.state, *OPEN)
+IS_OPEN = is_in(requests.c.state, *OPEN_STATES)
 IS_PENDING = is_in(requests.c.state, RequestState.PENDING)
-TO_REVIEW = and_(requests.c.review_due.is_not(None), requests.c.reviewed_at.is_(None))
-IS_EXECUTING = is_in(moves.c.state, MoveState.EXECUTING)
-IS_INTENDED = is_in(moves.c.state, MoveState.INTENDED)
-ASK_WAITS = is_in(asks.c.state, AskState.WAITING)
-NOTE_WAITS = is_in(notes.c.state, NoteState.WAITING)
-COPY_WAITS = copies.c.is_done.is_(literal_column("false"))
+NEEDS_REVIEW = and_(requests.c.review_due.is_not(None), requests.c.reviewed_at.is_(None))
+IS_EXECUTING = is_in(transitions.c.state, TransitionState.EXECUTING)
+IS_INTENDED = is_in(transitions.c.state, TransitionState.INTENDED)
+COMMAND_IS_WAITING = is_in(queued_commands.c.state, QueuedCommandState.WAITING)
+MESSAGE_IS_WAITING = is_in(outbox_messages.c.state, MessageState.WAITING)
+TAG_UPDATE_IS_WAITING = tag_updates.c.is_done.is_(literal_column("false"))
 
 
-def _partial(name: str, *columns: Column[Any], where: ColumnElement[bool], unique: bool = False) -> Index:
+def partial_index(name: str, *columns: Column[Any], where: ColumnElement[bool], unique: bool = False) -> Index:
     return Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
-_partial("one_open_request", requests.c.model, requests.c.target, where=IS_OPEN, unique=True)
-_partial("requests_by_expiry", requests.c.expires_at, where=IS_PENDING)
-_partial("requests_to_review", requests.c.review_due, where=TO_REVIEW)
+partial_index("one_open_request", requests.c.model, requests.c.target, where=IS_OPEN, unique=True)
+partial_index("requests_by_expiry", requests.c.expires_at, where=IS_PENDING)
+partial_index("requests_to_review", requests.c.review_due, where=NEEDS_REVIEW)
 Index("requests_by_time", requests.c.opened_at, requests.c.number)
 Index("requests_by_model", requests.c.model, requests.c.opened_at, requests.c.number)
 Index("requests_by_requester", requests.c.requester, requests.c.opened_at, requests.c.number)
 Index("requests_by_state", requests.c.state, requests.c.opened_at, requests.c.number)
 Index("one_vote_each", votes.c.request, votes.c.voter, unique=True)
-_partial("one_executing_move", moves.c.model, where=IS_EXECUTING, unique=True)
-Index("moves_by_state", moves.c.state, moves.c.model, moves.c.intended_at, moves.c.number)
-Index("moves_by_model", moves.c.model, moves.c.intended_at, moves.c.number)
-Index("moves_in_order", moves.c.model, moves.c.number)
-Index("moves_by_target", moves.c.model, moves.c.target, moves.c.intended_at, moves.c.number)
-_partial("asks_waiting", asks.c.at, asks.c.number, where=ASK_WAITS)
-_partial("one_ask_of_a_key", asks.c.caller, asks.c.key, where=asks.c.key.is_not(None), unique=True)
-_partial("notes_waiting", notes.c.lane, notes.c.number, where=NOTE_WAITS)
-_partial("copies_waiting", copies.c.model, copies.c.version, copies.c.number, where=COPY_WAITS)
-_partial("freezes_that_hold", freezes.c.number, where=freezes.c.lifted_at.is_(None))
-Index("copies_by_model", copies.c.model, copies.c.number)
-_partial("holds_that_hold", holds.c.number, where=holds.c.lifted_at.is_(None))
-Index("bars_by_model", bars.c.model, bars.c.number)
-_partial("one_monitor_of_a_name", monitors.c.model, monitors.c.name, where=monitors.c.removed_at.is_(None), unique=True)
-Index("standings_by_time", standings.c.next_at)
+partial_index("one_executing_move", transitions.c.model, where=IS_EXECUTING, unique=True)
+Index("moves_by_state", transitions.c.state, transitions.c.model, transitions.c.intended_at, transitions.c.number)
+Index("moves_by_model", transitions.c.model, transitions.c.intended_at, transitions.c.number)
+Index("moves_in_order", transitions.c.model, transitions.c.number)
+Index("moves_by_target", transitions.c.model, transitions.c.target, transitions.c.intended_at, transitions.c.number)
+partial_index("asks_waiting", queued_commands.c.at, queued_commands.c.number, where=COMMAND_IS_WAITING)
+partial_index("one_ask_of_a_key", queued_commands.c.caller, queued_commands.c.key, where=queued_commands.c.key.is_not(None), unique=True)
+partial_index("notes_waiting", outbox_messages.c.lane, outbox_messages.c.number, where=MESSAGE_IS_WAITING)
+partial_index("copies_waiting", tag_updates.c.model, tag_updates.c.version, tag_updates.c.number, where=TAG_UPDATE_IS_WAITING)
+partial_index("freezes_that_hold", freezes.c.number, where=freezes.c.lifted_at.is_(None))
+Index("copies_by_model", tag_updates.c.model, tag_updates.c.number)
+partial_index("holds_that_hold", holds.c.number, where=holds.c.lifted_at.is_(None))
+Index("bars_by_model", rollback_blocks.c.model, rollback_blocks.c.number)
+partial_index("one_monitor_of_a_name", monitors.c.model, monitors.c.name, where=monitors.c.removed_at.is_(None), unique=True)
+Index("standings_by_time", monitor_states.c.next_at)
 Index("measurements_by_time", measurements.c.monitor, measurements.c.at)
 Index("measurements_by_age", measurements.c.at)
 Index("readings_by_age", readings.c.received_at)
-_partial(
+partial_index(
     "one_open_incident",
     incidents.c.model,
     incidents.c.source,
@@ -603,9 +603,9 @@ _partial(
     unique=True,
 )
 Index("incidents_by_model", incidents.c.model, incidents.c.number)
-Index("servings_by_state", servings.c.state, servings.c.next_at)
-Index("servings_by_model", servings.c.model, servings.c.asked_at)
-Index("findings_by_model", findings.c.model, findings.c.number)
+Index("servings_by_state", serving_checks.c.state, serving_checks.c.next_at)
+Index("servings_by_model", serving_checks.c.model, serving_checks.c.asked_at)
+Index("findings_by_model", drift_notices.c.model, drift_notices.c.number)
 Index("audit_by_model", audit_events.c.model, audit_events.c.number)
 Index("audit_by_time", audit_events.c.at, audit_events.c.number)
 Index("audit_by_tag", audit_events.c.tag, audit_events.c.number)

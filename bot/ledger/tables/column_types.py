@@ -16,11 +16,11 @@ from sqlalchemy import DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
 from bot.domain.core.actors import Actor, actor_id, parse_actor
-from bot.domain.core.ci_run import CiRun, pack_ci
-from bot.domain.core.sentence import Say, pack, unpack
-from bot.domain.policy.monitor_config import MonitorRule
-from bot.domain.promotions.snapshot import Seen, pack_seen, unpack_seen
-from bot.domain.registry.model import Identity, Stage
+from bot.domain.core.ci_run import CiRun, pack_ci_run
+from bot.domain.core.sentence import Sentence, pack_sentence, unpack_sentence
+from bot.domain.policy.monitor_config import MonitorConfig
+from bot.domain.promotions.snapshot import RequestSnapshot, pack_snapshot, unpack_snapshot
+from bot.domain.registry.model import VersionIdentity, Stage
 
 if TYPE_CHECKING:
     from bot.domain.monitoring.rules.baselines import Baseline
@@ -50,12 +50,12 @@ def storable_data(value: Any) -> Any:
     return value
 
 
-def dump(value: Any) -> str:
+def dump_json(value: Any) -> str:
     """Return plain JSON data as text. Raises ValueError for NaN, TypeError for anything that is not JSON."""
     return json.dumps(storable_data(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-class Words(TypeDecorator[str]):
+class StorableText(TypeDecorator[str]):
     """Text from people and from outside."""
 
     impl = Text
@@ -70,7 +70,7 @@ class Words(TypeDecorator[str]):
         return value
 
 
-class Utc(TypeDecorator[datetime]):
+class UtcDateTime(TypeDecorator[datetime]):
     """A time with its zone, to the microsecond. SQLite keeps text that sorts, PostgreSQL a timestamptz."""
 
     impl = DateTime(timezone=True)
@@ -92,15 +92,15 @@ class Utc(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
 
 
-class Member(TypeDecorator[E], Generic[E]):
+class EnumByValue(TypeDecorator[E], Generic[E]):
     """A member of an enumeration, by its value."""
 
     impl = Text
     cache_ok = True
 
-    def __init__(self, kind: type[E]) -> None:
+    def __init__(self, enum_type: type[E]) -> None:
         super().__init__()
-        self.kind = kind
+        self.enum_type = enum_type
 
     def process_bind_param(self, value: E | None, dialect: Dialect) -> str | None:
         """Return its value."""
@@ -108,10 +108,10 @@ class Member(TypeDecorator[E], Generic[E]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> E | None:
         """Return the member. Raises ValueError for a value that this program does not know."""
-        return None if value is None else self.kind(value)
+        return None if value is None else self.enum_type(value)
 
 
-class Who(TypeDecorator[Actor]):
+class ActorText(TypeDecorator[Actor]):
     """An actor, as the one word that the audit has, too."""
 
     impl = Text
@@ -126,7 +126,7 @@ class Who(TypeDecorator[Actor]):
         return None if value is None else parse_actor(value)
 
 
-class Plain(TypeDecorator[dict[str, Any]]):
+class PlainJson(TypeDecorator[dict[str, Any]]):
     """Plain JSON data, the same text on both databases."""
 
     impl = Text
@@ -134,7 +134,7 @@ class Plain(TypeDecorator[dict[str, Any]]):
 
     def process_bind_param(self, value: dict[str, Any] | None, dialect: Dialect) -> str | None:
         """Return the data as text."""
-        return None if value is None else dump(value)
+        return None if value is None else dump_json(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> dict[str, Any] | None:
         """Return the data."""
@@ -144,24 +144,24 @@ class Plain(TypeDecorator[dict[str, Any]]):
         return data
 
 
-class Evidence(TypeDecorator[Seen]):
+class SnapshotJson(TypeDecorator[RequestSnapshot]):
     """What a request was opened on, as JSON."""
 
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: Seen | None, dialect: Dialect) -> str | None:
+    def process_bind_param(self, value: RequestSnapshot | None, dialect: Dialect) -> str | None:
         """Return it as text."""
         if value is None:
             return None
-        return dump(pack_seen(value) | ({"former": dict(value.former)} if value.former else {}))
+        return dump_json(pack_snapshot(value) | ({"former": dict(value.former)} if value.former else {}))
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Seen | None:
+    def process_result_value(self, value: str | None, dialect: Dialect) -> RequestSnapshot | None:
         """Return it."""
-        return None if value is None else unpack_seen(json.loads(value))
+        return None if value is None else unpack_snapshot(json.loads(value))
 
 
-class Run(TypeDecorator[CiRun]):
+class CiRunJson(TypeDecorator[CiRun]):
     """Where a program asked from, as JSON."""
 
     impl = Text
@@ -169,14 +169,14 @@ class Run(TypeDecorator[CiRun]):
 
     def process_bind_param(self, value: CiRun | None, dialect: Dialect) -> str | None:
         """Return it as text."""
-        return None if value is None else dump(pack_ci(value))
+        return None if value is None else dump_json(pack_ci_run(value))
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> CiRun | None:
         """Return it."""
         return None if value is None else CiRun(**json.loads(value))
 
 
-class Stages(TypeDecorator[dict[int, Stage]]):
+class StagesJson(TypeDecorator[dict[int, Stage]]):
     """Where each version of a model stands: the numbers of each stage, as JSON."""
 
     impl = Text
@@ -186,7 +186,7 @@ class Stages(TypeDecorator[dict[int, Stage]]):
         """Return the versions by stage, as text."""
         if value is None:
             return None
-        return dump({stage.value: sorted(n for n, held in value.items() if held is stage) for stage in Stage})
+        return dump_json({stage.value: sorted(n for n, held in value.items() if held is stage) for stage in Stage})
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> dict[int, Stage] | None:
         """Return the stage of each version."""
@@ -195,30 +195,30 @@ class Stages(TypeDecorator[dict[int, Stage]]):
         return {number: Stage(stage) for stage, numbers in json.loads(value).items() for number in numbers}
 
 
-class Being(TypeDecorator[Identity]):
+class IdentityJson(TypeDecorator[VersionIdentity]):
     """What a version is, as JSON."""
 
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: Identity | None, dialect: Dialect) -> str | None:
+    def process_bind_param(self, value: VersionIdentity | None, dialect: Dialect) -> str | None:
         """Return it as text."""
         if value is None:
             return None
-        return dump(
+        return dump_json(
             {key: each.isoformat() if isinstance(each, datetime) else each for key, each in asdict(value).items()}
         )
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Identity | None:
+    def process_result_value(self, value: str | None, dialect: Dialect) -> VersionIdentity | None:
         """Return it."""
         if value is None:
             return None
         said = json.loads(value)
         times = {key: datetime.fromisoformat(said[key]) for key in ("created_at", "model_created_at") if said[key]}
-        return Identity(run_id=said["run_id"], source=said["source"], **times)
+        return VersionIdentity(run_id=said["run_id"], source=said["source"], **times)
 
 
-class Marks(TypeDecorator[dict[int, str]]):
+class VersionTextsJson(TypeDecorator[dict[int, str]]):
     """A short text for each version of a model, as JSON."""
 
     impl = Text
@@ -226,14 +226,14 @@ class Marks(TypeDecorator[dict[int, str]]):
 
     def process_bind_param(self, value: Mapping[int, str] | None, dialect: Dialect) -> str | None:
         """Return them as text."""
-        return None if value is None else dump({str(number): mark for number, mark in value.items()})
+        return None if value is None else dump_json({str(number): mark for number, mark in value.items()})
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> dict[int, str] | None:
         """Return them by version."""
         return None if value is None else {int(number): mark for number, mark in json.loads(value).items()}
 
 
-class Numbers(TypeDecorator[tuple[int, ...]]):
+class IntegersJson(TypeDecorator[tuple[int, ...]]):
     """Some version numbers, in order, as JSON."""
 
     impl = Text
@@ -241,14 +241,14 @@ class Numbers(TypeDecorator[tuple[int, ...]]):
 
     def process_bind_param(self, value: tuple[int, ...] | None, dialect: Dialect) -> str | None:
         """Return them as text."""
-        return None if value is None else dump(list(value))
+        return None if value is None else dump_json(list(value))
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[int, ...] | None:
         """Return them."""
         return None if value is None else tuple(json.loads(value))
 
 
-class Figures(TypeDecorator[tuple[float, ...]]):
+class FloatsJson(TypeDecorator[tuple[float, ...]]):
     """A list of numbers as JSON; NaN and infinity, which JSON doesn't have, as strings."""
 
     impl = Text
@@ -256,44 +256,44 @@ class Figures(TypeDecorator[tuple[float, ...]]):
 
     def process_bind_param(self, value: tuple[float, ...] | None, dialect: Dialect) -> str | None:
         """Return them as text."""
-        return None if value is None else dump([one if isfinite(one) else str(one) for one in value])
+        return None if value is None else dump_json([one if isfinite(one) else str(one) for one in value])
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[float, ...] | None:
         """Return them."""
         return None if value is None else tuple(map(float, json.loads(value)))
 
 
-class Sentences(TypeDecorator[tuple[Say, ...]]):
+class SentencesJson(TypeDecorator[tuple[Sentence, ...]]):
     """Some sentences with their values, as JSON."""
 
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: tuple[Say, ...] | None, dialect: Dialect) -> str | None:
+    def process_bind_param(self, value: tuple[Sentence, ...] | None, dialect: Dialect) -> str | None:
         """Return them as text."""
-        return None if value is None else dump([pack(each) for each in value])
+        return None if value is None else dump_json([pack_sentence(each) for each in value])
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[Say, ...] | None:
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[Sentence, ...] | None:
         """Return them."""
-        return None if value is None else tuple(unpack(each) for each in json.loads(value))
+        return None if value is None else tuple(unpack_sentence(each) for each in json.loads(value))
 
 
-class Sentence(TypeDecorator[Say]):
+class SentenceJson(TypeDecorator[Sentence]):
     """A sentence with its values, as JSON."""
 
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: Say | None, dialect: Dialect) -> str | None:
+    def process_bind_param(self, value: Sentence | None, dialect: Dialect) -> str | None:
         """Return it as text."""
-        return None if value is None else dump(pack(value))
+        return None if value is None else dump_json(pack_sentence(value))
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Say | None:
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Sentence | None:
         """Return it."""
-        return None if value is None else unpack(json.loads(value))
+        return None if value is None else unpack_sentence(json.loads(value))
 
 
-class Texts(TypeDecorator[tuple[str, ...]]):
+class StringsJson(TypeDecorator[tuple[str, ...]]):
     """Some words, in order, as JSON."""
 
     impl = Text
@@ -301,14 +301,14 @@ class Texts(TypeDecorator[tuple[str, ...]]):
 
     def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> str | None:
         """Return them as text."""
-        return None if value is None else dump(list(value))
+        return None if value is None else dump_json(list(value))
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...] | None:
         """Return them."""
         return None if value is None else tuple(json.loads(value))
 
 
-class Summary(TypeDecorator["Baseline"]):
+class BaselineJson(TypeDecorator["Baseline"]):
     """A baseline's summary, as JSON."""
 
     impl = Text
@@ -327,22 +327,22 @@ class Summary(TypeDecorator["Baseline"]):
         return None if value is None else load_baseline(value)
 
 
-class Rules(TypeDecorator[MonitorRule]):
+class MonitorRuleJson(TypeDecorator[MonitorConfig]):
     """What a monitor was told, as JSON."""
 
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: MonitorRule | None, dialect: Dialect) -> str | None:
+    def process_bind_param(self, value: MonitorConfig | None, dialect: Dialect) -> str | None:
         """Return it as text."""
-        return None if value is None else dump(value.model_dump(mode="json"))
+        return None if value is None else dump_json(value.model_dump(mode="json"))
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> MonitorRule | None:
+    def process_result_value(self, value: str | None, dialect: Dialect) -> MonitorConfig | None:
         """Return it."""
-        return None if value is None else read_rule(value)
+        return None if value is None else parse_monitor_rule(value)
 
 
 @lru_cache(maxsize=4096)
-def read_rule(text: str) -> MonitorRule:
+def parse_monitor_rule(text: str) -> MonitorConfig:
     """Return the rule that a text means. Kept: a monitor's hardly ever changes, and is read at every check."""
-    return MonitorRule.model_validate_json(text)
+    return MonitorConfig.model_validate_json(text)

@@ -11,82 +11,82 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from bot.domain.core.errors import RegistrarError
-from bot.domain.registry.model import Package
-from bot.registry.mlflow.errors import files_late, no_files, unreadable
-from bot.registry.mlflow.estimator_class import pickled_class, skops_class
-from bot.registry.mlflow.mlmodel import LARGEST, estimator_of, package_of
+from bot.domain.registry.model import ModelPackage
+from bot.registry.mlflow.errors import files_timed_out, files_unreadable, translate_files_error
+from bot.registry.mlflow.estimator_class import pickled_class_name, skops_class_name
+from bot.registry.mlflow.mlmodel import MAX_FILE_BYTES, parse_estimator, parse_package
 
-HEAD_MOST = 4_000_000  # bytes of a model file that are read: its class stands at its beginning
-CHUNK = 64_000
+MAX_HEAD_BYTES = 4_000_000  # bytes of a model file that are read: its class stands at its beginning
+CHUNK_BYTES = 64_000
 T = TypeVar("T")
 
 
-def read_package(place: str, tracking_uri: str, seconds: float) -> Package | None:
+def read_package(location: str, tracking_uri: str, timeout: float) -> ModelPackage | None:
     """Return what the files at `place` say, or None where no MLmodel is among them.
 
     Raises RegistryRefused and RegistryUnreachable where they cannot be read within so many seconds.
     """
-    return _asked(lambda: _read(place, tracking_uri), place, tracking_uri, seconds)
+    return _read_from_store(lambda: _read_package(location, tracking_uri), location, tracking_uri, timeout)
 
 
-def _asked(work: Callable[[], T], place: str, tracking_uri: str, seconds: float) -> T:
-    _check_host(place, tracking_uri)
+def _read_from_store(task: Callable[[], T], location: str, tracking_uri: str, timeout: float) -> T:
+    _check_host(location, tracking_uri)
     try:
-        return _in_time(work, seconds)
+        return _run_with_timeout(task, timeout)
     except RegistrarError:
         raise
     except Exception as error:  # every kind of store has its own library, with its own errors
-        raise unreadable(error) from error
+        raise translate_files_error(error) from error
 
 
-def _store(place: str, tracking_uri: str) -> tuple[Any, dict[str, int | None]]:
+def _open_store(location: str, tracking_uri: str) -> tuple[Any, dict[str, int | None]]:
     """Return the store of the files, and the sizes of those at its top."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository  # noqa: PLC0415
 
-    store = get_artifact_repository(place, tracking_uri=tracking_uri)
+    store = get_artifact_repository(location, tracking_uri=tracking_uri)
     return store, {file.path: file.file_size for file in store.list_artifacts() if not file.is_dir}
 
 
-def _read(place: str, tracking_uri: str) -> Package | None:
-    store, sizes = _store(place, tracking_uri)
+def _read_package(location: str, tracking_uri: str) -> ModelPackage | None:
+    store, sizes = _open_store(location, tracking_uri)
     if "MLmodel" not in sizes:
         return None
     with TemporaryDirectory() as folder:
-        mlmodel, requirements = (_content(store, name, sizes, Path(folder)) for name in ("MLmodel", "requirements.txt"))
+        mlmodel, requirements = (_read_small_file(store, name, sizes, Path(folder)) for name in ("MLmodel", "requirements.txt"))
     try:
-        return package_of(mlmodel, requirements)
+        return parse_package(mlmodel, requirements)
     except ValueError as error:
-        raise no_files("its MLmodel cannot be understood") from error
+        raise files_unreadable("its MLmodel cannot be understood") from error
 
 
-def read_estimator(place: str, tracking_uri: str, seconds: float) -> str | None:
+def read_estimator(location: str, tracking_uri: str, timeout: float) -> str | None:
     """Return the name of the class of the model at `place`, or None where its files don't tell.
 
     Raises RegistryRefused and RegistryUnreachable like `read_package`.
     """
-    return _asked(lambda: _estimator(place, tracking_uri), place, tracking_uri, seconds)
+    return _read_from_store(lambda: _read_estimator(location, tracking_uri), location, tracking_uri, timeout)
 
 
-def _estimator(place: str, tracking_uri: str) -> str | None:
-    store, sizes = _store(place, tracking_uri)
+def _read_estimator(location: str, tracking_uri: str) -> str | None:
+    store, sizes = _open_store(location, tracking_uri)
     if "MLmodel" not in sizes:
         return None
     with TemporaryDirectory() as folder:
-        mlmodel = _content(store, "MLmodel", sizes, Path(folder))
+        mlmodel = _read_small_file(store, "MLmodel", sizes, Path(folder))
         try:
-            name, file = estimator_of(mlmodel)
+            name, file = parse_estimator(mlmodel)
         except ValueError:
             return None
         if name or file not in sizes:
             return name
-        is_whole = (sizes[file] or HEAD_MOST + 1) <= HEAD_MOST
+        is_whole = (sizes[file] or MAX_HEAD_BYTES + 1) <= MAX_HEAD_BYTES
         if file.endswith(".skops"):
-            return skops_class(_download(store, file, Path(folder))) if is_whole else None
-        data = _download(store, file, Path(folder)) if is_whole else _head(store, file)
-    return pickled_class(data) if data else None
+            return skops_class_name(_download(store, file, Path(folder))) if is_whole else None
+        data = _download(store, file, Path(folder)) if is_whole else _read_head(store, file)
+    return pickled_class_name(data) if data else None
 
 
-def _head(store: Any, name: str) -> bytes:
+def _read_head(store: Any, name: str) -> bytes:
     """Return how a large file begins; nothing where its store can only send the whole."""
     from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository  # noqa: PLC0415
     from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository  # noqa: PLC0415
@@ -95,24 +95,24 @@ def _head(store: Any, name: str) -> bytes:
     rest: Any = rest_utils  # untyped
     if isinstance(store, LocalArtifactRepository):
         with (Path(store.artifact_dir) / name).open("rb") as file:
-            return file.read(HEAD_MOST)
+            return file.read(MAX_HEAD_BYTES)
     if not isinstance(store, HttpArtifactRepository):
         return b""
     with rest.http_request(store._host_creds, f"/{name}", "GET", stream=True) as answer:
         rest.augmented_raise_for_status(answer)
         head = b""
-        for chunk in answer.iter_content(CHUNK):
+        for chunk in answer.iter_content(CHUNK_BYTES):
             head += chunk
-            if len(head) >= HEAD_MOST:
+            if len(head) >= MAX_HEAD_BYTES:
                 break
-    return head[:HEAD_MOST]
+    return head[:MAX_HEAD_BYTES]
 
 
-def _content(store: Any, name: str, sizes: dict[str, int | None], folder: Path) -> bytes:
+def _read_small_file(store: Any, name: str, sizes: dict[str, int | None], folder: Path) -> bytes:
     if name not in sizes:
         return b""
-    if (sizes[name] or 0) > LARGEST:
-        raise no_files(f"{name} is larger than {LARGEST // 1_000_000} MB")
+    if (sizes[name] or 0) > MAX_FILE_BYTES:
+        raise files_unreadable(f"{name} is larger than {MAX_FILE_BYTES // 1_000_000} MB")
     return _download(store, name, folder)
 
 
@@ -121,30 +121,30 @@ def _download(store: Any, name: str, folder: Path) -> bytes:
     return (folder / name).read_bytes()
 
 
-def _check_host(place: str, tracking_uri: str) -> None:
+def _check_host(location: str, tracking_uri: str) -> None:
     """Refuse an address beside MLflow's own: whoever wrote it down would be sent our password."""
-    there, ours = urlsplit(place), urlsplit(tracking_uri)
+    there, ours = urlsplit(location), urlsplit(tracking_uri)
     if there.scheme not in {"http", "https", "mlflow-artifacts"} or not there.netloc:
         return
     if there.netloc.rpartition("@")[2] != ours.netloc.rpartition("@")[2]:
-        raise no_files("they lie on a server that is not the one MLflow answers at")
+        raise files_unreadable("they lie on a server that is not the one MLflow answers at")
 
 
-def _in_time(work: Callable[[], T], seconds: float) -> T:
+def _run_with_timeout(task: Callable[[], T], timeout: float) -> T:
     """Return what `work` returns. Some stores' libraries wait for minutes: their thread is left to itself."""
     answers: SimpleQueue[tuple[T | None, Exception | None]] = SimpleQueue()
 
     def run() -> None:
         try:
-            answers.put((work(), None))
+            answers.put((task(), None))
         except Exception as error:  # goes to whoever waits
             answers.put((None, error))
 
     Thread(target=run, name="files of a model", daemon=True).start()
     try:
-        found, error = answers.get(timeout=seconds)
+        found, error = answers.get(timeout=timeout)
     except Empty:
-        raise files_late() from None
+        raise files_timed_out() from None
     if error:
         raise error
     return found  # type: ignore[return-value]

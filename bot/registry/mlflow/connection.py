@@ -13,13 +13,13 @@ from typing import Any
 from tenacity import Retrying, retry_if_exception, retry_if_exception_type, stop_after_attempt
 
 from bot.domain.core.errors import RegistrarError, RegistryRefused, RegistryUnreachable
-from bot.ports import UNOBSERVED, Observer
-from bot.registry.mlflow.errors import Broke, expected_errors, translated, was_set_first_by_another
+from bot.ports import NO_OBSERVER, Observer
+from bot.registry.mlflow.errors import ConnectionBroken, expected_errors, translate_error, is_alias_race
 
-Begin = Callable[[], object]
+BeforeOpen = Callable[[], object]
 
 
-def nothing() -> None:
+def do_nothing() -> None:
     """Do nothing before MLflow is opened."""
 
 
@@ -39,12 +39,12 @@ def prepare_environment(timeout: int) -> None:
         os.environ.setdefault(name, value)
 
 
-def patience() -> float:
+def request_timeout() -> float:
     """Return how many seconds MLflow waits for an answer now."""
     return float(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"])
 
 
-class Line:
+class MlflowConnection:
     """A line to one of MLflow's two sides, the registry's or the runs'.
 
     `open` makes its client at the first call: the import takes seconds, and a database gets its tables. One thread
@@ -56,41 +56,41 @@ class Line:
         self,
         uri: str,
         setting: str,
-        opening: Lock,
-        open: Callable[[], Any],  # noqa: A002
-        observer: Observer = UNOBSERVED,
-        begin: Begin = nothing,
+        open_lock: Lock,
+        open_client: Callable[[], Any],  # noqa: A002
+        observer: Observer = NO_OBSERVER,
+        before_open: BeforeOpen = do_nothing,
     ) -> None:
         self._uri = uri
         self._setting = setting
-        self._opening = opening
-        self._open = open
-        self._begin = begin
+        self._open_lock = open_lock
+        self._open_client = open_client
+        self._before_open = before_open
         self._observer = observer
-        self._opened: Any = None
+        self._opened_client: Any = None
 
-    def ask(self, call: Callable[[Any], Any], missing: RegistrarError | None = None) -> Any:
+    def call(self, request: Callable[[Any], Any], not_found: RegistrarError | None = None) -> Any:
         """Return MLflow's answer. Whatever it raises leaves here as one of our errors, its cause chained."""
         outer = sys.exception()
-        client: _Heard | None = None
+        client: _RecordingClient | None = None
         began, failed = 0.0, ""
         try:
-            client = _Heard(self._client())
+            client = _RecordingClient(self._get_client())
             began = time.perf_counter()
-            return call(client)
+            return request(client)
         except expected_errors() as error:
-            ours = translated(error, outer, missing, self._uri, self._setting)
-            failed = _kind(ours)
+            ours = translate_error(error, outer, not_found, self._uri, self._setting)
+            failed = _error_label(ours)
             raise ours from error
         finally:
             if client is not None:
-                self._observer.asked_registry(client.heard, time.perf_counter() - began, failed)
+                self._observer.registry_called(client.last_method, time.perf_counter() - began, failed)
 
-    def read(self, call: Callable[[Any], Any], missing: RegistrarError | None = None) -> Any:
+    def read(self, request: Callable[[Any], Any], not_found: RegistrarError | None = None) -> Any:
         """Return MLflow's answer, asked for again where a kept connection broke."""
-        return _again_after_a_break(lambda: self.ask(call, missing))
+        return _retry_after_broken_connection(lambda: self.call(request, not_found))
 
-    def pages(self, search: Callable[..., Any]) -> list[Any]:
+    def read_pages(self, search: Callable[..., Any]) -> list[Any]:
         """Return what is on all pages; `search(client, token)` asks for one."""
         found: list[Any] = []
         token: str | None = None
@@ -103,73 +103,73 @@ class Line:
 
     def close(self) -> None:
         """Let go of a database's connections; the next call makes new ones."""
-        with self._opening:
-            dispose = getattr(self._opened and self._opened.store, "_dispose_engine", None)
+        with self._open_lock:
+            dispose = getattr(self._opened_client and self._opened_client.store, "_dispose_engine", None)
             if dispose:
                 dispose()
 
-    def _client(self) -> Any:
-        with self._opening:
-            if self._opened is None:
-                self._begin()
-                self._opened = self._open()
-            return self._opened
+    def _get_client(self) -> Any:
+        with self._open_lock:
+            if self._opened_client is None:
+                self._before_open()
+                self._opened_client = self._open_client()
+            return self._opened_client
 
 
-class _Heard:
+class _RecordingClient:
     """A client of MLflow's that remembers what it was asked last: our questions are lambdas, and have no names."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self.heard = ""
+        self.last_method = ""
 
     def __getattr__(self, name: str) -> Any:
-        self.heard = name
+        self.last_method = name
         return getattr(self._client, name)
 
 
-def _kind(error: RegistrarError) -> str:
+def _error_label(error: RegistrarError) -> str:
     """Return what went wrong, for who counts; that something is not there is an answer like any other."""
     kinds = (RegistryUnreachable, RegistryRefused)
     return next((kind.__name__ for kind in kinds if isinstance(error, kind)), "")
 
 
-def registry_line(
+def registry_connection(
     registry_uri: str,
     tracking_uri: str,
     setting: str,
-    opening: Lock,
-    observer: Observer = UNOBSERVED,
-    begin: Begin = nothing,
-) -> Line:
+    open_lock: Lock,
+    observer: Observer = NO_OBSERVER,
+    before_open: BeforeOpen = do_nothing,
+) -> MlflowConnection:
     """Return the line to models and versions."""
 
     def open_it() -> Any:
         from mlflow.tracking._model_registry.client import ModelRegistryClient  # noqa: PLC0415
 
-        from bot.registry.mlflow.http_tuning import make_quick  # noqa: PLC0415 - with what MLflow imports
+        from bot.registry.mlflow.http_tuning import tune_mlflow_http  # noqa: PLC0415 - with what MLflow imports
 
-        make_quick()
+        tune_mlflow_http()
         return ModelRegistryClient(registry_uri, tracking_uri)  # type: ignore[no-untyped-call]
 
-    return Line(registry_uri, setting, opening, open_it, observer, begin)
+    return MlflowConnection(registry_uri, setting, open_lock, open_it, observer, before_open)
 
 
-def tracking_line(uri: str, opening: Lock, observer: Observer = UNOBSERVED, begin: Begin = nothing) -> Line:
+def tracking_connection(uri: str, open_lock: Lock, observer: Observer = NO_OBSERVER, before_open: BeforeOpen = do_nothing) -> MlflowConnection:
     """Return the line to runs and what they logged."""
 
     def open_it() -> Any:
         from mlflow.tracking._tracking_service.client import TrackingServiceClient  # noqa: PLC0415
 
-        from bot.registry.mlflow.http_tuning import make_quick  # noqa: PLC0415
+        from bot.registry.mlflow.http_tuning import tune_mlflow_http  # noqa: PLC0415
 
-        make_quick()
+        tune_mlflow_http()
         return TrackingServiceClient(uri)  # type: ignore[no-untyped-call]
 
-    return Line(uri, "MLFLOW_TRACKING_URI", opening, open_it, observer, begin)
+    return MlflowConnection(uri, "MLFLOW_TRACKING_URI", open_lock, open_it, observer, before_open)
 
 
-after_another_set_it_first = Retrying(
-    retry=retry_if_exception(was_set_first_by_another), stop=stop_after_attempt(2), reraise=True
+retry_after_alias_race = Retrying(
+    retry=retry_if_exception(is_alias_race), stop=stop_after_attempt(2), reraise=True
 )
-_again_after_a_break = Retrying(retry=retry_if_exception_type(Broke), stop=stop_after_attempt(2), reraise=True)
+_retry_after_broken_connection = Retrying(retry=retry_if_exception_type(ConnectionBroken), stop=stop_after_attempt(2), reraise=True)

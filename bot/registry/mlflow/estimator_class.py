@@ -13,27 +13,27 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
-OPCODES_MOST = 200_000  # of a pickle; a forest of 300 trees has 20,000, and a million take seconds
-SCHEMA_MOST = 4_000_000  # bytes of a skops file's description
-NESTED_MOST = 10  # pipelines in pipelines
+MAX_OPCODES = 200_000  # of a pickle; a forest of 300 trees has 20,000, and a million take seconds
+MAX_SCHEMA_BYTES = 4_000_000  # bytes of a skops file's description
+MAX_NESTING = 10  # pipelines in pipelines
 _PIPELINE = "Pipeline"
-_CLASS = re.compile(r"[^\W\d]\w{0,99}")
-_FILLS = frozenset({"APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"})
-_MAKES = frozenset({"REDUCE", "NEWOBJ", "NEWOBJ_EX", "OBJ", "INST"})
-_REMEMBERS = frozenset({"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"})
-_RECALLS = frozenset({"GET", "BINGET", "LONG_BINGET"})
+_CLASS_NAME = re.compile(r"[^\W\d]\w{0,99}")
+_FILL_OPCODES = frozenset({"APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"})
+_CONSTRUCT_OPCODES = frozenset({"REDUCE", "NEWOBJ", "NEWOBJ_EX", "OBJ", "INST"})
+_MEMO_PUT_OPCODES = frozenset({"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"})
+_MEMO_GET_OPCODES = frozenset({"GET", "BINGET", "LONG_BINGET"})
 _MARK = object()
 
 
 @dataclass(slots=True, eq=False)
-class _Made:
+class _PickledObject:
     """Something that a pickle makes: `kind` is the name of its class or function, `parts` what it's made of."""
 
-    kind: str = ""
+    class_name: str = ""
     parts: list[Any] = field(default_factory=list)
 
 
-def pickled_class(data: bytes) -> str | None:
+def pickled_class_name(data: bytes) -> str | None:
     """Return the name of the class in a pickle, of a pipeline that of its last step; None where it can't be told.
 
     `data` may be cut off: what a pickle holds stands at its beginning, but for a pipeline's last step.
@@ -43,23 +43,23 @@ def pickled_class(data: bytes) -> str | None:
     try:
         for count, (opcode, arg, _) in enumerate(pickletools.genops(data)):
             if opcode.name == "STOP":
-                return _named(stack[-1], is_whole=True)
-            if count == OPCODES_MOST:
+                return _class_name_of(stack[-1], is_complete=True)
+            if count == MAX_OPCODES:
                 break
-            _follow(opcode, arg, stack, memo)
+            _execute_opcode(opcode, arg, stack, memo)
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, UnicodeError):
         pass  # cut off, or no pickle at all
-    return _named(stack[0], is_whole=False) if stack else None
+    return _class_name_of(stack[0], is_complete=False) if stack else None
 
 
-def skops_class(data: bytes) -> str | None:
+def skops_class_name(data: bytes) -> str | None:
     """Return the same of a skops file, a ZIP archive with a description in JSON, which can't be cut off."""
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive, archive.open("schema.json") as schema:
-            told = json.loads(schema.read(SCHEMA_MOST))
-        for _ in range(NESTED_MOST):
+            told = json.loads(schema.read(MAX_SCHEMA_BYTES))
+        for _ in range(MAX_NESTING):
             if told["__class__"] != _PIPELINE:
-                return checked(told["__class__"])
+                return valid_class_name(told["__class__"])
             told = told["content"]["content"]["steps"]["content"][-1]["content"][1]
     except (
         zipfile.BadZipFile,
@@ -78,33 +78,33 @@ def skops_class(data: bytes) -> str | None:
     return None
 
 
-def _follow(opcode: pickletools.OpcodeInfo, arg: Any, stack: list[Any], memo: dict[int, Any]) -> None:
+def _execute_opcode(opcode: pickletools.OpcodeInfo, arg: Any, stack: list[Any], memo: dict[int, Any]) -> None:
     """Do to the stack what one instruction does, with names in place of things."""
     name = opcode.name
-    if name in _REMEMBERS:
+    if name in _MEMO_PUT_OPCODES:
         memo[len(memo) if arg is None else int(arg)] = stack[-1]
-    elif name in _RECALLS:
+    elif name in _MEMO_GET_OPCODES:
         stack.append(memo[int(arg)])
     elif name == "MARK":
         stack.append(_MARK)
     elif name == "GLOBAL":
-        stack.append(_Made(str(arg).replace(" ", ".")))
+        stack.append(_PickledObject(str(arg).replace(" ", ".")))
     elif isinstance(arg, str) and not opcode.stack_before:
         stack.append(arg)
     else:
-        taken = _take(opcode, stack)
+        taken = _pop_operands(opcode, stack)
         if name == "STACK_GLOBAL":
-            stack.append(_Made(f"{taken[0]}.{taken[1]}"))
-        elif name in _FILLS:
+            stack.append(_PickledObject(f"{taken[0]}.{taken[1]}"))
+        elif name in _FILL_OPCODES:
             taken[0].parts += taken[1:]
             stack.append(taken[0])
-        elif name in _MAKES:
-            stack.append(_made(taken, arg))
+        elif name in _CONSTRUCT_OPCODES:
+            stack.append(_construct(taken, arg))
         else:
-            stack.extend(_Made(parts=taken) for _ in opcode.stack_after)
+            stack.extend(_PickledObject(parts=taken) for _ in opcode.stack_after)
 
 
-def _take(opcode: pickletools.OpcodeInfo, stack: list[Any]) -> list[Any]:
+def _pop_operands(opcode: pickletools.OpcodeInfo, stack: list[Any]) -> list[Any]:
     """Take from the stack what the instruction does: so many, and with a mark all that came after it."""
     before = opcode.stack_before
     after_mark: list[Any] = []
@@ -116,28 +116,28 @@ def _take(opcode: pickletools.OpcodeInfo, stack: list[Any]) -> list[Any]:
     return taken[::-1] + after_mark[::-1]
 
 
-def _made(taken: list[Any], arg: Any) -> _Made:
+def _construct(operands: list[Any], arg: Any) -> _PickledObject:
     if isinstance(arg, str):  # INST names its class
-        return _Made(arg.replace(" ", "."), taken)
-    maker, *parts = taken
+        return _PickledObject(arg.replace(" ", "."), operands)
+    maker, *parts = operands
     if maker.kind in {"copyreg._reconstructor", "copy_reg._reconstructor"}:  # it is given the class
         maker = parts[0].parts[0]
-    return _Made(maker.kind, parts)
+    return _PickledObject(maker.kind, parts)
 
 
-def _named(top: Any, *, is_whole: bool) -> str | None:
-    for _ in range(NESTED_MOST):
-        name = top.kind.rpartition(".")[2] if isinstance(top, _Made) else ""
+def _class_name_of(top: Any, *, is_complete: bool) -> str | None:
+    for _ in range(MAX_NESTING):
+        name = top.class_name.rpartition(".")[2] if isinstance(top, _PickledObject) else ""
         if name != _PIPELINE:
-            return checked(name)
-        last = _last_step(top) if is_whole else None
+            return valid_class_name(name)
+        last = _last_step(top) if is_complete else None
         if last is None:
             return None
         top = last
     return None
 
 
-def _last_step(pipeline: _Made) -> Any:
+def _last_step(pipeline: _PickledObject) -> Any:
     """Return the last of a pipeline's steps, each of which is a name and an estimator."""
     try:
         state = pipeline.parts[-1].parts
@@ -147,6 +147,6 @@ def _last_step(pipeline: _Made) -> Any:
         return None
 
 
-def checked(name: object) -> str | None:
+def valid_class_name(name: object) -> str | None:
     """Return the name of a class; None for whatever else a file says in its place."""
-    return name if isinstance(name, str) and _CLASS.fullmatch(name) else None
+    return name if isinstance(name, str) and _CLASS_NAME.fullmatch(name) else None

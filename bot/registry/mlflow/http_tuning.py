@@ -14,47 +14,47 @@ from typing import Any
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-_AT_ONCE: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux has it
+_QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux has it
 
 
-def acknowledge_at_once(connection: HTTPConnection) -> None:
+def enable_quick_ack(connection: HTTPConnection) -> None:
     """Let what comes next be acknowledged at once. The system forgets it: say it before every answer."""
-    if _AT_ONCE is not None and connection.sock is not None:
+    if _QUICK_ACK is not None and connection.sock is not None:
         with suppress(OSError):  # a connection that broke is found out by whoever reads
-            connection.sock.setsockopt(socket.IPPROTO_TCP, _AT_ONCE, 1)
+            connection.sock.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
 
 
-class _Prompt(HTTPConnection):
+class _QuickAckConnection(HTTPConnection):
     def getresponse(self) -> Any:
         """Return the answer."""
-        acknowledge_at_once(self)
+        enable_quick_ack(self)
         return super().getresponse()
 
 
-class _PromptTls(HTTPSConnection):
+class _QuickAckTlsConnection(HTTPSConnection):
     def getresponse(self) -> Any:
         """Return the answer."""
-        acknowledge_at_once(self)
+        enable_quick_ack(self)
         return super().getresponse()
 
 
-def make_quick() -> None:
+def tune_mlflow_http() -> None:
     """Do all of it. Once is enough."""
-    keep_answers_coming()
-    look_for_databricks_once()
+    use_quick_ack_connections()
+    skip_databricks_header()
 
 
-def keep_answers_coming() -> None:
+def use_quick_ack_connections() -> None:
     """Let urllib3, over which MLflow's client asks, acknowledge at once from now on. Once is enough."""
     for pool, plain, prompt in (
-        (HTTPConnectionPool, HTTPConnection, _Prompt),
-        (HTTPSConnectionPool, HTTPSConnection, _PromptTls),
+        (HTTPConnectionPool, HTTPConnection, _QuickAckConnection),
+        (HTTPSConnectionPool, HTTPSConnection, _QuickAckTlsConnection),
     ):
         if pool.ConnectionCls is plain:  # somebody else's is left as it is
             pool.ConnectionCls = prompt
 
 
-def look_for_databricks_once() -> None:
+def skip_databricks_header() -> None:
     """Let MLflow's client not ask at every request whether this process runs within Databricks: it never begins to.
 
     It asks by importing three packages that are not there, which takes most of a millisecond. Where it does run there,
@@ -67,8 +67,8 @@ def look_for_databricks_once() -> None:
         )
 
         asked = registry._request_header_provider_registry._registry
-        asked[:] = [one for one in asked if type(one) is not DatabricksRequestHeaderProvider or _is_within(one)]
+        asked[:] = [one for one in asked if type(one) is not DatabricksRequestHeaderProvider or _is_in_context(one)]
 
 
-def _is_within(provider: Any) -> bool:
+def _is_in_context(provider: Any) -> bool:
     return bool(provider.in_context())

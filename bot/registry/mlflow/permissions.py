@@ -21,18 +21,18 @@ import httpx
 
 from bot.domain.core.errors import RegistryUnreachable
 from bot.domain.core.sentence import say
-from bot.registry.mlflow.connection import patience
-from bot.registry.mlflow.errors import place
-from bot.registry.mlflow.probe import Reply
+from bot.registry.mlflow.connection import request_timeout
+from bot.registry.mlflow.errors import describe_location
+from bot.registry.mlflow.probe import ProbeResponse
 
 MODEL, VERSION, WORKSPACE = "registered_model", "registered_model_version", "workspace"
 ANY = "*"
-MOVES = frozenset({"EDIT", "MANAGE"})
-_ORDER = ("NO_PERMISSIONS", "READ", "USE", "EDIT", "MANAGE")
-_LONGEST = 20_000_000  # characters of a list of users
-_ALIAS = "2.0/mlflow/registered-models/alias"
+TRANSITION_PERMISSIONS = frozenset({"EDIT", "MANAGE"})
+_PERMISSION_ORDER = ("NO_PERMISSIONS", "READ", "USE", "EDIT", "MANAGE")
+_MAX_RESPONSE_LENGTH = 20_000_000  # characters of a list of users
+_ALIAS_PATH = "2.0/mlflow/registered-models/alias"
 
-Ask = Callable[[str, Mapping[str, str]], Reply]
+GetPage = Callable[[str, Mapping[str, str]], ProbeResponse]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +44,19 @@ class Login:
     token: str = field(default="", repr=False)
 
 
-class Door(IntEnum):
+class AliasAccess(IntEnum):
     """What MLflow does with a request to set an alias. Of two addresses, the greater one decides."""
 
-    LOGIN = 0  # asks for a login
+    LOGIN_REQUIRED = 0  # asks for a login
     FORBIDDEN = 1  # knows the caller, or says nothing about it, and refuses
     UNCLEAR = 2  # answers something else
-    OPEN = 3  # lets it through
+    ALLOWED = 3  # lets it through
 
 
 class Grant(NamedTuple):
     """One permission of a role: on one resource of a kind, or on any (`*`)."""
 
-    kind: str
+    resource_type: str
     pattern: str
     permission: str
 
@@ -74,153 +74,153 @@ class Account:
         """Whether it can do everything: MLflow's admin, or a workspace's."""
         return self.is_admin or Grant(WORKSPACE, ANY, "MANAGE") in self.grants
 
-    def moves(self, model: str, default: str) -> bool:
+    def can_transition(self, model: str, default: str) -> bool:
         """Tell whether it can set this model's aliases or change its stages. `default` is what everyone is granted."""
-        own = self._level(MODEL, model) or default
+        own = self._permission_for(MODEL, model) or default
         if self.is_manager or own == "DENY":
             return self.is_manager
-        return bool({max(own, default, key=_rank), self._level(VERSION, ANY)} & MOVES)
+        return bool({max(own, default, key=_permission_rank), self._permission_for(VERSION, ANY)} & TRANSITION_PERMISSIONS)
 
-    def _level(self, kind: str, name: str) -> str:
+    def _permission_for(self, resource_type: str, name: str) -> str:
         """Return the level of its grants for one resource, as MLflow folds them: DENY wins, then the highest."""
-        found = [one.permission for one in self.grants if one.kind == kind and one.pattern in {name, ANY}]
+        found = [one.permission for one in self.grants if one.resource_type == resource_type and one.pattern in {name, ANY}]
         if "DENY" in found:
             return "DENY"
-        return max(found, key=_rank, default="")
+        return max(found, key=_permission_rank, default="")
 
 
-class Reach(NamedTuple):
+class TransitionAccess(NamedTuple):
     """What an account can move: every model, those to come too, or some."""
 
     account: Account
-    every: bool
+    has_all_models: bool
     models: tuple[str, ...]
 
 
-def reaches(accounts: Iterable[Account], models: Sequence[str], default: str) -> list[Reach]:
+def accounts_with_access(accounts: Iterable[Account], models: Sequence[str], default: str) -> list[TransitionAccess]:
     """Return the accounts that can move one of these models or any model to come, each with what it can move."""
     found = []
     for account in accounts:
-        every = account.moves("", default)  # no grant names it, as no model has this name
-        named = {one.pattern for one in account.grants if one.kind == MODEL}
-        some = () if every else tuple(one for one in models if one in named and account.moves(one, default))
+        every = account.can_transition("", default)  # no grant names it, as no model has this name
+        named = {one.pattern for one in account.grants if one.resource_type == MODEL}
+        some = () if every else tuple(one for one in models if one in named and account.can_transition(one, default))
         if every or some:
-            found.append(Reach(account, every, some))
+            found.append(TransitionAccess(account, every, some))
     return found
 
 
-def _rank(permission: str) -> int:
-    return _ORDER.index(permission) if permission in _ORDER else -1
+def _permission_rank(permission: str) -> int:
+    return _PERMISSION_ORDER.index(permission) if permission in _PERMISSION_ORDER else -1
 
 
 # -- asking ------------------------------------------------------------------------------------------------------------
 
 
-def who(ask: Ask) -> Account | None:
+def current_account(get_page: GetPage) -> Account | None:
     """Return whom MLflow takes the asker for; None where its server has no basic auth, or one that can't say."""
-    said = _object(ask("/api/2.0/mlflow/users/current", {})).get("user")
-    return _account(said) if isinstance(said, dict) and said.get("username") else None
+    said = _json_object(get_page("/api/2.0/mlflow/users/current", {})).get("user")
+    return _parse_account(said) if isinstance(said, dict) and said.get("username") else None
 
 
-def level(ask: Ask, user: str, kind: str, name: str) -> str:
+def permission_of(get_page: GetPage, user: str, resource_type: str, name: str) -> str:
     """Return a user's permission as MLflow decides it; nothing where MLflow doesn't say."""
-    asked = {"username": user, "resource_type": kind, "resource_id": name}
-    return str(_object(ask("/api/3.0/mlflow/users/permissions/get", asked)).get("permission", ""))
+    asked = {"username": user, "resource_type": resource_type, "resource_id": name}
+    return str(_json_object(get_page("/api/3.0/mlflow/users/permissions/get", asked)).get("permission", ""))
 
 
-def accounts(ask: Ask) -> list[Account] | None:
+def list_accounts(get_page: GetPage) -> list[Account] | None:
     """Return MLflow's users, with their grants where the asker can see them; None where MLflow doesn't say."""
-    listed = _object(ask("/api/2.0/mlflow/users/list", {})).get("users")
+    listed = _json_object(get_page("/api/2.0/mlflow/users/list", {})).get("users")
     if not isinstance(listed, list):
         return None
-    return [_account(one) for one in listed if isinstance(one, dict) and one.get("username")]
+    return [_parse_account(one) for one in listed if isinstance(one, dict) and one.get("username")]
 
 
-def default_permission(ask: Ask, known: Iterable[Account]) -> str:
+def default_permission(get_page: GetPage, accounts: Iterable[Account]) -> str:
     """Return what MLflow grants everyone on every model; nothing where no user shows it.
 
     It's what MLflow says of a user whom no role grants anything on every model.
     """
-    for one in known:
-        if not any(grant.kind in {MODEL, WORKSPACE} and grant.pattern == ANY for grant in one.grants):
-            return level(ask, one.name, MODEL, ANY)
+    for one in accounts:
+        if not any(grant.resource_type in {MODEL, WORKSPACE} and grant.pattern == ANY for grant in one.grants):
+            return permission_of(get_page, one.name, MODEL, ANY)
     return ""
 
 
-def _account(said: Mapping[str, Any]) -> Account:
-    roles = said.get("roles") or []
+def _parse_account(data: Mapping[str, Any]) -> Account:
+    roles = data.get("roles") or []
     grants = tuple(
         Grant(str(one.get("resource_type")), str(one.get("resource_pattern")), str(one.get("permission")))
         for role in roles
         for one in role.get("permissions") or []
     )
-    return Account(str(said["username"]), said.get("is_admin") is True, grants)
+    return Account(str(data["username"]), data.get("is_admin") is True, grants)
 
 
-def _object(reply: Reply) -> dict[str, Any]:
-    if reply.status == 200:
+def _json_object(response: ProbeResponse) -> dict[str, Any]:
+    if response.status == 200:
         with suppress(ValueError):
-            found = json.loads(reply.text)
+            found = json.loads(response.text)
             return found if isinstance(found, dict) else {}
     return {}
 
 
-class Visitor:
+class OtherUserClient:
     """Someone else at MLflow's door, with a login of their own or without one; Registrar's is never sent.
 
     `creds` are MLflow's for our own requests: where the server is, and how its certificate is checked.
     """
 
-    def __init__(self, creds: Any, login: Login) -> None:
-        parts = urlsplit(creds.host)
-        self._where = place(creds.host)
+    def __init__(self, credentials: Any, login: Login) -> None:
+        parts = urlsplit(credentials.host)
+        self._location = describe_location(credentials.host)
         self._client = httpx.Client(
             base_url=parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/"),
             auth=(login.user, login.password) if login.user and not login.token else None,
             headers={"Authorization": f"Bearer {login.token}"} if login.token else {},
-            verify=_certificates(creds),
-            timeout=patience(),
+            verify=_tls_verification(credentials),
+            timeout=request_timeout(),
         )
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
-    def knock(self) -> Door:
+    def try_set_alias(self) -> AliasAccess:
         """Tell whether MLflow would let an alias be set, at either of its addresses. Raises RegistryUnreachable.
 
         The model's name is made up, so whoever is let through hears that there's no such model.
         """
         asked = {"name": f"registrar-doctor-{secrets.token_hex(12)}", "alias": "champion", "version": "1"}
-        return max(_door(self._send("POST", f"/{way}/{_ALIAS}", json=asked)) for way in ("api", "ajax-api"))
+        return max(_alias_access(self._send("POST", f"/{way}/{_ALIAS_PATH}", json=asked)) for way in ("api", "ajax-api"))
 
-    def get(self, path: str, params: Mapping[str, str]) -> Reply:
+    def get(self, path: str, params: Mapping[str, str]) -> ProbeResponse:
         """Ask for a page. Raises RegistryUnreachable."""
         return self._send("GET", path, params=params)
 
-    def _send(self, method: str, path: str, **what: Any) -> Reply:
+    def _send(self, method: str, path: str, **options: Any) -> ProbeResponse:
         try:
-            answer = self._client.request(method, path, **what)
+            answer = self._client.request(method, path, **options)
         except httpx.HTTPError as error:
-            raise RegistryUnreachable(say("MLflow ({there}) does not answer.", there=self._where)) from error
-        return Reply(answer.status_code, answer.text[:_LONGEST], dict(answer.headers), answer.elapsed.total_seconds())
+            raise RegistryUnreachable(say("MLflow ({there}) does not answer.", there=self._location)) from error
+        return ProbeResponse(answer.status_code, answer.text[:_MAX_RESPONSE_LENGTH], dict(answer.headers), answer.elapsed.total_seconds())
 
 
-def _certificates(creds: Any) -> ssl.SSLContext | bool:
-    if creds.ignore_tls_verification:
+def _tls_verification(credentials: Any) -> ssl.SSLContext | bool:
+    if credentials.ignore_tls_verification:
         return False
-    authorities = creds.server_cert_path or os.environ.get("REQUESTS_CA_BUNDLE")  # as MLflow's client does
+    authorities = credentials.server_cert_path or os.environ.get("REQUESTS_CA_BUNDLE")  # as MLflow's client does
     # Without our own certificate: a proxy can take that for a login.
     return ssl.create_default_context(cafile=authorities) if authorities else True
 
 
-def _door(reply: Reply) -> Door:
-    if reply.status in {401, 407} or 300 <= reply.status < 400:  # a proxy's page to log in
-        return Door.LOGIN
-    if reply.status == 403:
-        return Door.FORBIDDEN
+def _alias_access(response: ProbeResponse) -> AliasAccess:
+    if response.status in {401, 407} or 300 <= response.status < 400:  # a proxy's page to log in
+        return AliasAccess.LOGIN_REQUIRED
+    if response.status == 403:
+        return AliasAccess.FORBIDDEN
     with suppress(ValueError):
-        said = json.loads(reply.text)
-        if reply.status == 200 or (isinstance(said, dict) and said.get("error_code") == "RESOURCE_DOES_NOT_EXIST"):
-            return Door.OPEN
-    return Door.UNCLEAR
+        said = json.loads(response.text)
+        if response.status == 200 or (isinstance(said, dict) and said.get("error_code") == "RESOURCE_DOES_NOT_EXIST"):
+            return AliasAccess.ALLOWED
+    return AliasAccess.UNCLEAR

@@ -18,17 +18,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.domain.core.errors import RegistrarError, RegistryRefused, RegistryUnreachable
 from bot.domain.core.sentence import Code, say
-from bot.registry.mlflow.connection import patience, prepare_environment, registry_line
-from bot.registry.mlflow.errors import compares_number_with_text, place
+from bot.registry.mlflow.connection import request_timeout, prepare_environment, registry_connection
+from bot.registry.mlflow.errors import is_archive_bug, describe_location
 
 _NO_SOURCE = "prompt-template"  # MLflow's own word for a version behind which no file lies
 # MLflow and Registrar keep prompts out of every list of models, and a running bot announces none.
-_UNSEEN = {"mlflow.prompt.is_prompt": "true"}
-_NO_ALIAS = "registrar-doctor"  # an alias that no model has
+_HIDDEN_TAGS = {"mlflow.prompt.is_prompt": "true"}
+_UNUSED_ALIAS = "registrar-doctor"  # an alias that no model has
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ProbeResponse:
     """What a server answered, and in how many seconds."""
 
     status: int
@@ -37,7 +37,7 @@ class Reply:
     seconds: float
 
 
-class LeftBehind(RegistryRefused):
+class CleanupFailed(RegistryRefused):
     """What was made to try something could not be taken away again."""
 
 
@@ -48,11 +48,11 @@ class MlflowProbe:
         prepare_environment(timeout)
         self.uri = registry_uri or tracking_uri
         self.setting = "MLFLOW_REGISTRY_URI" if registry_uri else "MLFLOW_TRACKING_URI"
-        self._line = registry_line(self.uri, tracking_uri, self.setting, Lock())
+        self._connection = registry_connection(self.uri, tracking_uri, self.setting, Lock())
 
     def close(self) -> None:
         """Let go of the connections to a database."""
-        self._line.close()
+        self._connection.close()
 
     @property
     def is_server(self) -> bool:
@@ -65,9 +65,9 @@ class MlflowProbe:
         return self.uri.startswith(("sqlite", "postgresql", "mysql", "mssql"))
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Where it is, without user and password."""
-        return str(place(self.uri))
+        return str(describe_location(self.uri))
 
     def has_tables(self) -> bool:
         """Tell whether the database is there and has all of MLflow's tables; none is made. Raises RegistryUnreachable.
@@ -83,91 +83,91 @@ class MlflowProbe:
         try:
             return bool(sqlalchemy_store._all_tables_exist(engine))  # type: ignore[attr-defined,no-untyped-call]
         except (SQLAlchemyError, OSError) as error:
-            raise RegistryUnreachable(say("MLflow ({there}) does not answer.", there=place(self.uri))) from error
+            raise RegistryUnreachable(say("MLflow ({there}) does not answer.", there=describe_location(self.uri))) from error
         finally:
             engine.dispose()
 
-    def get(self, path: str, params: Mapping[str, str] | None = None, most: int = 1000) -> Reply:
+    def get(self, path: str, params: Mapping[str, str] | None = None, max_length: int = 1000) -> ProbeResponse:
         """Ask the server for a page with our credentials; of its text, at most so many characters are kept.
 
         Raises RegistryUnreachable and RegistryRefused.
         """
-        return self._line.ask(lambda client: _get(client, path, params, most))  # type: ignore[no-any-return]
+        return self._connection.call(lambda client: _http_get(client, path, params, max_length))  # type: ignore[no-any-return]
 
     def credentials(self) -> Any:
         """Return where MLflow's client finds the server, and with what."""
-        return self._line.ask(lambda client: client.store.get_host_creds())
+        return self._connection.call(lambda client: client.store.get_host_creds())
 
-    def may_manage(self, model: str) -> bool:
+    def can_manage(self, model: str) -> bool:
         """Tell whether we can do everything with a model, by taking away an alias that it doesn't have.
 
         That changes nothing. MLflow's basic auth wants MANAGE for it, as for a version's tag; EDIT does for the rest.
         Raises RegistryUnreachable, and RegistryRefused for another reason.
         """
         try:
-            self._line.ask(lambda client: client.delete_registered_model_alias(model, _NO_ALIAS))
+            self._connection.call(lambda client: client.delete_registered_model_alias(model, _UNUSED_ALIAS))
         except RegistryRefused as refusal:
             if getattr(refusal.__cause__, "error_code", "") != "PERMISSION_DENIED":
                 raise
             return False
         return True
 
-    def try_moving(self, name: str, *, has_stages: bool) -> bool:
+    def try_transition(self, name: str, *, has_stages: bool) -> bool:
         """Make a model of this name with a version, move that, and delete both. Tell whether the move archived.
 
         It does not on a server over psycopg 3 (mlflow#24592), on which Registrar moves in two steps. Raises
         RegistryUnreachable, RegistryRefused, and LeftBehind where the model is there still.
         """
         try:
-            self._line.ask(lambda client: client.create_registered_model(name, _UNSEEN, "Made by registrar doctor."))
+            self._connection.call(lambda client: client.create_registered_model(name, _HIDDEN_TAGS, "Made by registrar doctor."))
         except RegistryUnreachable:
             with suppress(RegistrarError):  # it may have been made although the answer was lost
-                self._delete(name)
+                self._delete_model(name)
             raise
         try:
-            return self._moves(name, has_stages=has_stages)
+            return self._try_archiving_transition(name, has_stages=has_stages)
         finally:
-            self._take_back(name)
+            self._clean_up(name)
 
-    def _moves(self, name: str, *, has_stages: bool) -> bool:
-        self._line.ask(lambda client: client.create_model_version(name, _NO_SOURCE, tags=_UNSEEN, await_creation_for=0))
-        self._line.ask(lambda client: client.set_registered_model_alias(name, "challenger", "1"))
+    def _try_archiving_transition(self, name: str, *, has_stages: bool) -> bool:
+        self._connection.call(lambda client: client.create_model_version(name, _NO_SOURCE, tags=_HIDDEN_TAGS, await_creation_for=0))
+        self._connection.call(lambda client: client.set_registered_model_alias(name, "challenger", "1"))
         if not has_stages:
             return True
         try:
-            self._line.ask(
+            self._connection.call(
                 lambda client: client.transition_model_version_stage(
                     name, "1", "Staging", archive_existing_versions=True
                 )
             )
         except RegistryRefused as refusal:
-            if not compares_number_with_text(refusal.__cause__):
+            if not is_archive_bug(refusal.__cause__):
                 raise
             return False
         return True
 
-    def _take_back(self, name: str) -> None:
+    def _clean_up(self, name: str) -> None:
         try:
-            self._delete(name)
+            self._delete_model(name)
         except RegistrarError as error:
-            raise LeftBehind(
+            raise CleanupFailed(
                 say("The model {name} was made to try it, and cannot be deleted again.", name=Code(name))
             ) from error
 
-    def _delete(self, name: str) -> None:
-        self._line.ask(lambda client: client.delete_registered_model(name))
+    def _delete_model(self, name: str) -> None:
+        self._connection.call(lambda client: client.delete_registered_model(name))
 
 
-def _get(client: Any, path: str, params: Mapping[str, str] | None, most: int) -> Reply:
+def _http_get(client: Any, path: str, params: Mapping[str, str] | None, max_length: int) -> ProbeResponse:
     from mlflow.utils.rest_utils import http_request  # noqa: PLC0415 - takes seconds
 
     began = time.perf_counter()
     creds = client.store.get_host_creds()
-    answer = http_request(creds, path, "GET", timeout=patience(), params=params)  # type: ignore[no-untyped-call]
+    answer = http_request(creds, path, "GET", timeout=request_timeout(), params=params)  # type: ignore[no-untyped-call]
     with closing(answer):
-        return Reply(
+        return ProbeResponse(
             answer.status_code,
-            answer.text[:most],
+            answer.text[:max_length],
             {name.lower(): value for name, value in answer.headers.items()},
             time.perf_counter() - began,
         )

@@ -13,29 +13,29 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bot.domain.core.errors import RegistryRefused, UnknownModel, UnknownVersion
-from bot.domain.registry.model import TARGETS, Logged, ModelInfo, Package, RunInfo, Stage, VersionInfo
-from bot.ports import UNOBSERVED, Observer
-from bot.registry.checks import check_artifact, check_description, check_speakable, check_tags
-from bot.registry.errors import prompt_in_the_way, unknown_model, unknown_version
+from bot.domain.registry.model import TARGET_STAGES, LoggedValue, ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo
+from bot.ports import NO_OBSERVER, Observer
+from bot.registry.checks import check_artifact_path, check_description, check_quotable, check_tags
+from bot.registry.errors import name_taken_by_prompt, unknown_model, unknown_version
 from bot.registry.mlflow.artifacts import read_estimator, read_package
 from bot.registry.mlflow.connection import (
-    Begin,
-    after_another_set_it_first,
-    nothing,
-    patience,
+    BeforeOpen,
+    retry_after_alias_race,
+    do_nothing,
+    request_timeout,
     prepare_environment,
-    registry_line,
-    tracking_line,
+    registry_connection,
+    tracking_connection,
 )
 from bot.registry.mlflow.entities import model_info, version_info
-from bot.registry.mlflow.errors import compares_number_with_text, is_there_already
+from bot.registry.mlflow.errors import is_archive_bug, is_already_there
 from bot.registry.mlflow.rest_search import search_model_versions
-from bot.registry.mlflow.runs import LoggedModel, Runs
+from bot.registry.mlflow.runs import LoggedModel, MlflowRuns
 
-_MODELS_A_PAGE = 1_000  # MLflow's limit
-_VERSIONS_A_PAGE = 5_000  # MLflow allows 200,000, which no server answers within our time limit
-_ESTIMATORS_MOST = 1_000  # versions whose models' classes are remembered
-_TRUSTED_FOR = 60.0  # seconds for which a name that was read as a model's is taken for one
+_MODELS_PER_PAGE = 1_000  # MLflow's limit
+_VERSIONS_PER_PAGE = 5_000  # MLflow allows 200,000, which no server answers within our time limit
+_MAX_CACHED_ESTIMATORS = 1_000  # versions whose models' classes are remembered
+_MODEL_CHECK_SECONDS = 60.0  # seconds for which a name that was read as a model's is taken for one
 
 
 class MlflowRegistry:
@@ -53,29 +53,29 @@ class MlflowRegistry:
         registry_uri: str | None = None,
         *,
         timeout: int = 5,
-        versions_a_page: int = _VERSIONS_A_PAGE,
+        versions_per_page: int = _VERSIONS_PER_PAGE,
         monotonic: Callable[[], float] = time.monotonic,
-        observer: Observer = UNOBSERVED,
-        begin: Begin = nothing,
+        observer: Observer = NO_OBSERVER,
+        before_open: BeforeOpen = do_nothing,
     ) -> None:
         prepare_environment(timeout)
         opening = Lock()
         setting = "MLFLOW_REGISTRY_URI" if registry_uri else "MLFLOW_TRACKING_URI"
-        self._line = registry_line(
-            registry_uri or tracking_uri, tracking_uri, setting, opening, observer, nothing if registry_uri else begin
+        self._connection = registry_connection(
+            registry_uri or tracking_uri, tracking_uri, setting, opening, observer, do_nothing if registry_uri else before_open
         )
-        self._tracking_line = tracking_line(tracking_uri, opening, observer, begin)
-        self._runs = Runs(self._tracking_line)
+        self._tracking_connection = tracking_connection(tracking_uri, opening, observer, before_open)
+        self._runs = MlflowRuns(self._tracking_connection)
         self._tracking_uri = tracking_uri
-        self._versions_a_page = versions_a_page
+        self._versions_per_page = versions_per_page
         self._monotonic = monotonic
-        self._models_seen: dict[str, float] = {}
+        self._models_checked_at: dict[str, float] = {}
         self._estimators: dict[tuple[str, int, str], str | None] = {}
 
     def close(self) -> None:
         """Let go of the connections to a database. The registry can still be asked: that opens new ones."""
-        self._line.close()
-        self._tracking_line.close()
+        self._connection.close()
+        self._tracking_connection.close()
 
     def models(self, text: str = "") -> list[ModelInfo]:
         """Return the models whose name holds `text` (any case), sorted by name. One request a page of 1,000.
@@ -83,18 +83,18 @@ class MlflowRegistry:
         The text is looked for here: MLflow's filter has wildcards without an escape, and on SQLite it finds
         only ASCII letters in any case.
         """
-        models = [model_info(each) for each in self._every_model()]
-        self._remember(*(model.name for model in models))
+        models = [model_info(each) for each in self._all_models()]
+        self._remember_models(*(model.name for model in models))
         return sorted((m for m in models if text.lower() in m.name.lower()), key=lambda model: model.name)
 
     def model(self, name: str) -> ModelInfo:
         """Return one model with its aliases. Raises UnknownModel, also for a prompt. One request."""
         missing = unknown_model(name)
-        found = self._line.read(lambda client: client.get_registered_model(name), missing)
+        found = self._connection.read(lambda client: client.get_registered_model(name), missing)
         # A database that ignores case would find another name.
         if found.name != name or found._is_prompt():
             raise missing
-        self._remember(name)
+        self._remember_models(name)
         return model_info(found)
 
     def versions(self, name: str) -> list[VersionInfo]:
@@ -102,16 +102,16 @@ class MlflowRegistry:
 
         One request a page of 5,000. Raises UnknownModel for a name that MLflow's filter cannot hold.
         """
-        here = f"name = {_quoted(name)}"
-        found = self._line.pages(
+        here = f"name = {_quote(name)}"
+        found = self._connection.read_pages(
             lambda client, token: search_model_versions(
-                client, here, self._versions_a_page, ["version_number DESC"], token
+                client, here, self._versions_per_page, ["version_number DESC"], token
             )
         )
         # By number, because a version that is registered meanwhile moves the pages.
         by_number = {int(each.version): each for each in found if each.name == name and not each._is_prompt()}
         if by_number:
-            self._remember(name)
+            self._remember_models(name)
         return [version_info(by_number[number]) for number in sorted(by_number, reverse=True)]
 
     def version(self, name: str, number: int) -> VersionInfo:
@@ -119,16 +119,16 @@ class MlflowRegistry:
 
         One request, and one more for a version that is not there: is it the model that is missing?
         """
-        check_speakable(name)
+        check_quotable(name)
         missing = unknown_version(name, number)
         try:
-            found = self._line.read(lambda client: client.get_model_version(name, number), missing)
+            found = self._connection.read(lambda client: client.get_model_version(name, number), missing)
         except UnknownVersion:
             self.model(name)
             raise
         if found.name != name or found._is_prompt():
             raise unknown_model(name)
-        self._remember(name)
+        self._remember_models(name)
         return version_info(found)
 
     def runs(self, ids: Sequence[str]) -> dict[str, RunInfo]:
@@ -139,7 +139,7 @@ class MlflowRegistry:
         """
         return self._runs.find(ids)
 
-    def in_production(self, names: Collection[str]) -> dict[str, VersionInfo]:
+    def production_versions(self, names: Collection[str]) -> dict[str, VersionInfo]:
         """Return the version in Production of each of these models that has one, of several the highest number.
 
         One request a page of 1,000 models of the registry; none for no names.
@@ -147,63 +147,63 @@ class MlflowRegistry:
         wanted = set(names)
         latest = [
             each
-            for found in (self._every_model() if wanted else [])
+            for found in (self._all_models() if wanted else [])
             if found.name in wanted
             for each in found.latest_versions or ()
         ]
         holders = [version for version in map(version_info, latest) if version.stage is Stage.PRODUCTION]
         return {version.model: version for version in sorted(holders, key=lambda version: version.version)}
 
-    def metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, Logged]]:
+    def latest_metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, LoggedValue]]:
         """Return the newest point of each metric of the runs that are there, by run and name. As `runs` costs."""
         return self._runs.metrics(run_ids)
 
-    def monitoring_runs(self, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
+    def monitoring_runs(self, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
         """Return the ids of the runs whose tags name one of these models and versions, by these; no deleted ones.
 
         One request, and two more where something was not found in the experiments that we know.
         """
-        return self._runs.monitoring(wanted)
+        return self._runs.monitoring_runs(versions)
 
-    def points(self, run_id: str, metric: str) -> list[Logged]:
+    def metric_history(self, run_id: str, metric: str) -> list[LoggedValue]:
         """Return every point of a run's metric, oldest first; none where there is none. A request for each 25,000."""
         return self._runs.points(run_id, metric)
 
-    def package(self, version: VersionInfo) -> Package | None:
+    def package(self, version: VersionInfo) -> ModelPackage | None:
         """Return what lies beside the version's files, or None where no MLmodel does.
 
         One request for where they lie, and three for reading them from an MLflow server. Raises UnknownModel,
         UnknownVersion, and RegistryRefused or RegistryUnreachable where they cannot be read in time.
         """
-        self._check_is_model(version.model)
-        return read_package(self._place(version), self._tracking_uri, patience())
+        self._require_model(version.model)
+        return read_package(self._artifact_location(version), self._tracking_uri, request_timeout())
 
-    def estimator(self, version: VersionInfo) -> str | None:
+    def estimator_class(self, version: VersionInfo) -> str | None:
         """Return the class of the version's model, read from its files without loading them; None: they don't tell.
 
         A few requests for the first time, then none. Raises like `package`.
         """
-        key = (version.model, version.version, version.identity().mark)
+        key = (version.model, version.version, version.identity().fingerprint)
         if key not in self._estimators:
-            self._check_is_model(version.model)
-            found = read_estimator(self._place(version), self._tracking_uri, patience())
-            if len(self._estimators) >= _ESTIMATORS_MOST:
+            self._require_model(version.model)
+            found = read_estimator(self._artifact_location(version), self._tracking_uri, request_timeout())
+            if len(self._estimators) >= _MAX_CACHED_ESTIMATORS:
                 self._estimators.clear()
             self._estimators[key] = found
         return self._estimators[key]
 
-    def _place(self, version: VersionInfo) -> str:
+    def _artifact_location(self, version: VersionInfo) -> str:
         """Return where the version's files lie."""
-        place: str = self._line.read(
+        place: str = self._connection.read(
             lambda client: client.get_model_version_download_uri(version.model, version.version),
             unknown_version(version.model, version.version),
         )
         if urlsplit(place).scheme == "runs":
             run_id, _, path = urlsplit(place).path.strip("/").partition("/")
-            return self._runs.place(run_id, path)
+            return self._runs.artifact_location(run_id, path)
         return place
 
-    def register(
+    def register_version(
         self, name: str, run_id: str, *, artifact: str = "", description: str = "", tags: Mapping[str, str]
     ) -> VersionInfo:
         """Make the next version out of a run; a model that is not there is made first.
@@ -214,11 +214,11 @@ class MlflowRegistry:
         """
         check_tags(tags)
         check_description(description)
-        check_speakable(name)
-        check_artifact(artifact)
-        logged = self._runs.logged(self._runs.living(run_id), artifact)
-        self._find_or_make(name)
-        return self._make_version(name, run_id, logged, description, tags)
+        check_quotable(name)
+        check_artifact_path(artifact)
+        logged = self._runs.logged_model(self._runs.active_run(run_id), artifact)
+        self._find_or_create_model(name)
+        return self._create_version(name, run_id, logged, description, tags)
 
     def set_tags(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
         """Set the version's tags, or with None take one away. One request a tag for a model that was just read.
@@ -226,81 +226,81 @@ class MlflowRegistry:
         Raises UnknownModel, UnknownVersion, and BadInput for a tag that is too long, before any is set.
         """
         check_tags(tags)
-        self._check_is_model(name)
+        self._require_model(name)
         for key, value in tags.items():
             self._set_tag(name, version, key, value)
 
-    def describe(self, name: str, version: int | None, text: str) -> None:
+    def set_description(self, name: str, version: int | None, text: str) -> None:
         """Write the description of a version, or with None of the model. One request for a model that was just read.
 
         Raises UnknownModel, UnknownVersion, and BadInput for a text that is too long.
         """
         check_description(text)
-        self._check_is_model(name)
+        self._require_model(name)
         if version is None:
-            self._line.ask(lambda client: client.update_registered_model(name, text), unknown_model(name))
+            self._connection.call(lambda client: client.update_registered_model(name, text), unknown_model(name))
             return
         missing = unknown_version(name, version)
-        self._line.ask(lambda client: client.update_model_version(name, version, text), missing)
+        self._connection.call(lambda client: client.update_model_version(name, version, text), missing)
 
-    def transition(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
+    def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
         """Move the version; with `archive_existing` whoever holds Staging or Production is archived.
 
         One request for a model that was read within a minute. Raises UnknownModel and UnknownVersion.
         """
-        self._check_is_model(name)
-        if not (archive_existing and stage in TARGETS):
-            self._move(name, version, stage)
+        self._require_model(name)
+        if not (archive_existing and stage in TARGET_STAGES):
+            self._transition_stage(name, version, stage)
             return
         try:
-            self._move(name, version, stage, archive_existing=True)
+            self._transition_stage(name, version, stage, archive_existing=True)
             return
         except RegistryRefused as refusal:
-            if not compares_number_with_text(refusal.__cause__):
+            if not is_archive_bug(refusal.__cause__):
                 raise
-        self._move_then_archive(name, version, stage)
+        self._transition_then_archive(name, version, stage)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let `alias` name the version. One request for a model that was read within a minute.
 
         Raises UnknownModel, UnknownVersion, and RegistryRefused for an alias that MLflow does not take.
         """
-        self._check_is_model(name)
-        after_another_set_it_first(
-            lambda: self._line.ask(
+        self._require_model(name)
+        retry_after_alias_race(
+            lambda: self._connection.call(
                 lambda client: client.set_registered_model_alias(name, alias, version),
                 unknown_version(name, version),
             )
         )
 
-    def drop_alias(self, name: str, alias: str) -> None:
+    def delete_alias(self, name: str, alias: str) -> None:
         """Let `alias` name nothing; fine where it did not. One request for a model that was read within a minute.
 
         Raises UnknownModel.
         """
-        self._check_is_model(name)
-        self._line.ask(lambda client: client.delete_registered_model_alias(name, alias), unknown_model(name))
+        self._require_model(name)
+        self._connection.call(lambda client: client.delete_registered_model_alias(name, alias), unknown_model(name))
 
-    def _every_model(self) -> list[Any]:
-        found = self._line.pages(
-            lambda client, token: client.search_registered_models(max_results=_MODELS_A_PAGE, page_token=token)
+    def _all_models(self) -> list[Any]:
+        found = self._connection.read_pages(
+            lambda client, token: client.search_registered_models(max_results=_MODELS_PER_PAGE, page_token=token)
         )
         return [each for each in found if not each._is_prompt()]
 
-    def _move(self, name: str, version: int, stage: Stage, *, archive_existing: bool = False) -> None:
-        self._line.ask(
+    def _transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool = False) -> None:
+        self._connection.call(
             lambda client: client.transition_model_version_stage(
                 name, version, stage.value, archive_existing_versions=archive_existing
             ),
             unknown_version(name, version),
         )
 
-    def _move_then_archive(self, name: str, version: int, stage: Stage) -> None:
+    def _transition_then_archive(self, name: str, version: int, stage: Stage) -> None:
         # In this order the stage has two holders for a moment; in the other one it would have none.
-        self._move(name, version, stage)
+        self._transition_stage(name, version, stage)
         for other in self.versions(name):
             if other.stage is stage and other.version != version:
-                self._move(name, other.version, Stage.ARCHIVED)
+                self._transition_stage(name, other.version, Stage.ARCHIVED)
 
     def _set_tag(self, name: str, version: int, key: str, value: str | None) -> None:
         def call(client: Any) -> Any:
@@ -308,56 +308,56 @@ class MlflowRegistry:
                 return client.delete_model_version_tag(name, version, key)
             return client.set_model_version_tag(name, version, key, value)
 
-        self._line.ask(call, unknown_version(name, version))
+        self._connection.call(call, unknown_version(name, version))
 
-    def _make_version(
-        self, name: str, run_id: str, logged: LoggedModel, description: str, tags: Mapping[str, str]
+    def _create_version(
+        self, name: str, run_id: str, logged_model: LoggedModel, description: str, tags: Mapping[str, str]
     ) -> VersionInfo:
-        made = self._line.ask(
+        made = self._connection.call(
             lambda client: client.create_model_version(
                 name,
-                logged.source,
+                logged_model.source,
                 run_id,
                 dict(tags),
                 description=description or None,
                 await_creation_for=0,
-                model_id=logged.model_id,
+                model_id=logged_model.model_id,
             ),
             unknown_model(name),
         )
         return version_info(made)
 
-    def _find_or_make(self, name: str) -> None:
+    def _find_or_create_model(self, name: str) -> None:
         missing = unknown_model(name)
         try:
-            found = self._line.read(lambda client: client.get_registered_model(name), missing)
+            found = self._connection.read(lambda client: client.get_registered_model(name), missing)
         except UnknownModel:
-            self._make(name)
+            self._create_model(name)
             return
         if found._is_prompt():
-            raise prompt_in_the_way(name)
+            raise name_taken_by_prompt(name)
         if found.name != name:  # a database that ignores case
             raise missing
 
-    def _make(self, name: str) -> None:
+    def _create_model(self, name: str) -> None:
         try:
-            self._line.ask(lambda client: client.create_registered_model(name))
+            self._connection.call(lambda client: client.create_registered_model(name))
         except RegistryRefused as refusal:
-            if not is_there_already(refusal):
+            if not is_already_there(refusal):
                 raise
             self.model(name)  # another was faster: was it a model?
 
-    def _check_is_model(self, name: str) -> None:
+    def _require_model(self, name: str) -> None:
         """Raise UnknownModel for a prompt: MLflow would move it without a word."""
-        seen = self._models_seen.get(name)
-        if seen is None or self._monotonic() - seen > _TRUSTED_FOR:
+        seen = self._models_checked_at.get(name)
+        if seen is None or self._monotonic() - seen > _MODEL_CHECK_SECONDS:
             self.model(name)
 
-    def _remember(self, *names: str) -> None:
-        self._models_seen.update(dict.fromkeys(names, self._monotonic()))
+    def _remember_models(self, *names: str) -> None:
+        self._models_checked_at.update(dict.fromkeys(names, self._monotonic()))
 
 
-def _quoted(name: str) -> str:
+def _quote(name: str) -> str:
     """Return the name as MLflow's filters hold it: they know no escape, only the other kind of quotes."""
-    check_speakable(name)
+    check_quotable(name)
     return f'"{name}"' if "'" in name else f"'{name}'"

@@ -14,11 +14,11 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
-Json = Mapping[str, Any]
-_VIEWS = {1: "ACTIVE_ONLY", 2: "DELETED_ONLY", 3: "ALL"}  # MLflow's ViewType
+JsonObject = Mapping[str, Any]
+_VIEW_NAMES = {1: "ACTIVE_ONLY", 2: "DELETED_ONLY", 3: "ALL"}  # MLflow's ViewType
 
 
-class Page(list[T]):
+class ResultPage(list[T]):
     """A page of what was asked for; `token` gets the next one, where there is one."""
 
     def __init__(self, items: Iterable[T], token: str | None) -> None:
@@ -26,7 +26,7 @@ class Page(list[T]):
         self.token = token or None
 
 
-class Metric(NamedTuple):
+class MetricPoint(NamedTuple):
     """The newest point of a metric. `timestamp` is in milliseconds."""
 
     key: str
@@ -34,7 +34,7 @@ class Metric(NamedTuple):
     timestamp: int
 
 
-class Version(SimpleNamespace):
+class JsonVersion(SimpleNamespace):
     """A version of a model, by the names that MLflow's own has."""
 
     def _is_prompt(self) -> bool:
@@ -42,71 +42,71 @@ class Version(SimpleNamespace):
 
 
 def search_runs(
-    client: Any, experiments: Sequence[str], where: str, view: int, most: int, token: str | None
-) -> Page[Any]:
+    client: Any, experiment_ids: Sequence[str], filter_string: str, view_type: int, max_results: int, page_token: str | None
+) -> ResultPage[Any]:
     """Return a page of runs, each as MLflow's entity or as what has the same names. Raises what MLflow raises."""
     store, asked = client.store, client.search_runs  # in this order: whoever counts questions hears of the last one
-    if not _is_plain(store):
-        found = asked(list(experiments), where, view, max_results=most, page_token=token)
-        return Page(found, found.token)
-    wanted = {"experiment_ids": list(experiments), "run_view_type": _VIEWS[view], "filter": where, "max_results": most}
-    return _read(store, "POST", "runs/search", wanted, token, lambda said: map(_run, said.get("runs") or ()))
+    if not _is_standard_store(store):
+        found = asked(list(experiment_ids), filter_string, view_type, max_results=max_results, page_token=page_token)
+        return ResultPage(found, found.token)
+    wanted = {"experiment_ids": list(experiment_ids), "run_view_type": _VIEW_NAMES[view_type], "filter": filter_string, "max_results": max_results}
+    return _read_page(store, "POST", "runs/search", wanted, page_token, lambda said: map(_parse_run, said.get("runs") or ()))
 
 
-def search_model_versions(client: Any, where: str, most: int, order: Sequence[str], token: str | None) -> Page[Any]:
+def search_model_versions(client: Any, filter_string: str, max_results: int, order_by: Sequence[str], page_token: str | None) -> ResultPage[Any]:
     """Return a page of versions, in the same way."""
     store, asked = client.store, client.search_model_versions
-    if not _is_plain(store):
-        found = asked(where, most, list(order), token)
-        return Page(found, found.token)
-    wanted = {"filter": where, "max_results": most, "order_by": list(order)}
-    return _read(
+    if not _is_standard_store(store):
+        found = asked(filter_string, max_results, list(order_by), page_token)
+        return ResultPage(found, found.token)
+    wanted = {"filter": filter_string, "max_results": max_results, "order_by": list(order_by)}
+    return _read_page(
         store,
         "GET",
         "model-versions/search",
         wanted,
-        token,
-        lambda said: map(_version, said.get("model_versions") or ()),
+        page_token,
+        lambda said: map(_parse_version, said.get("model_versions") or ()),
     )
 
 
-def _is_plain(store: Any) -> bool:
+def _is_standard_store(store: Any) -> bool:
     """Tell whether this is MLflow's own way to a server of its own."""
     return type(store).__module__ in {"mlflow.store.tracking.rest_store", "mlflow.store.model_registry.rest_store"}
 
 
-def _read(
+def _read_page(
     store: Any,
     method: str,
     path: str,
-    wanted: dict[str, Any],
-    token: str | None,
-    items: Callable[[Json], Iterable[Any]],
-) -> Page[Any]:
+    parameters: dict[str, Any],
+    page_token: str | None,
+    parse_items: Callable[[JsonObject], Iterable[Any]],
+) -> ResultPage[Any]:
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - see mlflow_calls.Line
     from mlflow.utils.rest_utils import http_request, verify_rest_response  # noqa: PLC0415
 
-    if token:
-        wanted = {**wanted, "page_token": token}
+    if page_token:
+        parameters = {**parameters, "page_token": page_token}
     getattr(store, "_validate_workspace_support_if_specified", lambda: None)()  # as before each of MLflow's own
     endpoint = f"/api/2.0/mlflow/{path}"
     response = http_request(  # type: ignore[no-untyped-call]
-        store.get_host_creds(), endpoint, method, **{"params" if method == "GET" else "json": wanted}
+        store.get_host_creds(), endpoint, method, **{"params" if method == "GET" else "json": parameters}
     )
     try:
         if response.status_code == 200:
             said = response.json()
-            return Page(items(said), said.get("next_page_token"))
+            return ResultPage(parse_items(said), said.get("next_page_token"))
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise MlflowException("The answer is not in a valid JSON format of MLflow's.") from error
     verify_rest_response(response, endpoint)
     raise MlflowException(f"MLflow answered {response.status_code}.")
 
 
-def _run(said: Json) -> Any:
-    info, data = said["info"], said.get("data") or {}
-    metrics = [_metric(each) for each in data.get("metrics") or ()]
-    inputs = (said.get("inputs") or {}).get("dataset_inputs") or ()
+def _parse_run(fields: JsonObject) -> Any:
+    info, data = fields["info"], fields.get("data") or {}
+    metrics = [_parse_metric(each) for each in data.get("metrics") or ()]
+    inputs = (fields.get("inputs") or {}).get("dataset_inputs") or ()
     return SimpleNamespace(
         info=SimpleNamespace(
             run_id=info["run_id"],
@@ -114,56 +114,56 @@ def _run(said: Json) -> Any:
             run_name=info.get("run_name"),
             status=info.get("status"),
             user_id=info.get("user_id"),
-            start_time=_whole(info.get("start_time")),
-            end_time=_whole(info.get("end_time")),
+            start_time=_parse_int(info.get("start_time")),
+            end_time=_parse_int(info.get("end_time")),
             lifecycle_stage=info.get("lifecycle_stage"),
             artifact_uri=info.get("artifact_uri"),
         ),
         data=SimpleNamespace(
             metrics={each.key: each.value for each in metrics},
-            params=_pairs(data.get("params")),
-            tags=_pairs(data.get("tags")),
+            params=_parse_pairs(data.get("params")),
+            tags=_parse_pairs(data.get("tags")),
             _metric_objs=metrics,
         ),
-        inputs=SimpleNamespace(dataset_inputs=[_input(each) for each in inputs]),
+        inputs=SimpleNamespace(dataset_inputs=[_parse_input(each) for each in inputs]),
     )
 
 
-def _metric(said: Json) -> Metric:
+def _parse_metric(fields: JsonObject) -> MetricPoint:
     # What is no number comes as text: JSON has none for infinity.
-    return Metric(said["key"], float(said.get("value") or 0.0), int(said.get("timestamp") or 0))
+    return MetricPoint(fields["key"], float(fields.get("value") or 0.0), int(fields.get("timestamp") or 0))
 
 
-def _input(said: Json) -> Any:
-    dataset = said.get("dataset") or {}
+def _parse_input(fields: JsonObject) -> Any:
+    dataset = fields.get("dataset") or {}
     return SimpleNamespace(
-        tags=[SimpleNamespace(key=tag["key"], value=tag.get("value") or "") for tag in said.get("tags") or ()],
+        tags=[SimpleNamespace(key=tag["key"], value=tag.get("value") or "") for tag in fields.get("tags") or ()],
         dataset=SimpleNamespace(
             name=dataset.get("name", ""), digest=dataset.get("digest"), profile=dataset.get("profile")
         ),
     )
 
 
-def _version(said: Json) -> Version:
-    return Version(
-        name=said["name"],
-        version=said["version"],
-        current_stage=said.get("current_stage"),
-        run_id=said.get("run_id"),
-        status=said.get("status"),
-        creation_timestamp=_whole(said.get("creation_timestamp")),
-        last_updated_timestamp=_whole(said.get("last_updated_timestamp")),
-        description=said.get("description"),
-        tags=_pairs(said.get("tags")),
-        aliases=said.get("aliases") or (),
-        source=said.get("source"),
+def _parse_version(fields: JsonObject) -> JsonVersion:
+    return JsonVersion(
+        name=fields["name"],
+        version=fields["version"],
+        current_stage=fields.get("current_stage"),
+        run_id=fields.get("run_id"),
+        status=fields.get("status"),
+        creation_timestamp=_parse_int(fields.get("creation_timestamp")),
+        last_updated_timestamp=_parse_int(fields.get("last_updated_timestamp")),
+        description=fields.get("description"),
+        tags=_parse_pairs(fields.get("tags")),
+        aliases=fields.get("aliases") or (),
+        source=fields.get("source"),
     )
 
 
-def _pairs(said: Iterable[Json] | None) -> dict[str, str]:
-    return {each["key"]: each.get("value") or "" for each in said or ()}
+def _parse_pairs(pairs: Iterable[JsonObject] | None) -> dict[str, str]:
+    return {each["key"]: each.get("value") or "" for each in pairs or ()}
 
 
-def _whole(said: str | int | None) -> int | None:
+def _parse_int(value: str | int | None) -> int | None:
     """Return a number of 64 bits, which is text in the JSON of some."""
-    return int(said) if said else None
+    return int(value) if value else None

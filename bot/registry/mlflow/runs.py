@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.domain.core.errors import BadInput, UnknownRun
-from bot.domain.registry.model import MODEL_TAG, VERSION_TAG, Logged, RunInfo
-from bot.registry.checks import RUNS_AT_ONCE, chosen, is_run_id, monitored, run_ids
+from bot.domain.registry.model import RUN_MODEL_TAG, RUN_VERSION_TAG, LoggedValue, RunInfo
+from bot.registry.checks import MAX_RUN_IDS, choose_logged_model, is_run_id, monitored_version, valid_run_ids
 from bot.registry.errors import unknown_run
-from bot.registry.mlflow.connection import Line
-from bot.registry.mlflow.entities import logged_metric, run_info
+from bot.registry.mlflow.connection import MlflowConnection
+from bot.registry.mlflow.entities import metric_point, run_info
 from bot.registry.mlflow.rest_search import search_runs
 
-_EVERY_STATE = 3  # MLflow's ViewType.ALL: deleted ones, too
-_LIVING = 1  # ViewType.ACTIVE_ONLY
-_RUNS_A_PAGE = 50_000  # MLflow's limit, as that of experiments
+_ALL_RUNS = 3  # MLflow's ViewType.ALL: deleted ones, too
+_ACTIVE_RUNS = 1  # ViewType.ACTIVE_ONLY
+_RUNS_PER_PAGE = 50_000  # MLflow's limit, as that of experiments
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,12 @@ class LoggedModel:
     name: str = ""
 
 
-class Runs:
+class MlflowRuns:
     """The runs behind one line. It remembers the experiments: MLflow finds runs only in those that it is told."""
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        self._experiments: Sequence[str] = ()  # their ids
+    def __init__(self, connection: MlflowConnection) -> None:
+        self._connection = connection
+        self._experiment_ids: Sequence[str] = ()  # their ids
 
     def find(self, ids: Sequence[str]) -> dict[str, RunInfo]:
         """Return the runs that are there, deleted ones too, by id.
@@ -42,69 +42,69 @@ class Runs:
         One request for each 1,000 ids, and one for the experiments where some run was not found in those we know. A
         single run is got by its id: a server without Flask-WTF spends a tenth of a second on each search.
         """
-        return {run_id: run_info(run) for run_id, run in self._find(ids).items()}
+        return {run_id: run_info(run) for run_id, run in self._find_entities(ids).items()}
 
-    def metrics(self, ids: Sequence[str]) -> dict[str, Mapping[str, Logged]]:
+    def metrics(self, ids: Sequence[str]) -> dict[str, Mapping[str, LoggedValue]]:
         """Return the newest point of each metric of the runs that are there, by run and name. As `find` costs."""
         return {
-            run_id: {each.key: logged_metric(each) for each in run.data._metric_objs}
-            for run_id, run in self._find(ids).items()
+            run_id: {each.key: metric_point(each) for each in run.data._metric_objs}
+            for run_id, run in self._find_entities(ids).items()
         }
 
-    def monitoring(self, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
+    def monitoring_runs(self, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
         """Return the ids of living runs whose tags name one of these models and versions, by these.
 
         One request, and two more where something was not found in the experiments that we know.
         """
         if not wanted:
             return {}
-        fresh = not self._experiments
+        fresh = not self._experiment_ids
         if fresh:
-            self._experiments = self._all_experiments()
-        found = self._monitoring(wanted)
+            self._experiment_ids = self._fetch_experiment_ids()
+        found = self._search_monitoring_runs(wanted)
         if not fresh and set(wanted) - found.keys():
-            known, self._experiments = set(self._experiments), self._all_experiments()
-            if set(self._experiments) - known:
-                return self._monitoring(wanted)
+            known, self._experiment_ids = set(self._experiment_ids), self._fetch_experiment_ids()
+            if set(self._experiment_ids) - known:
+                return self._search_monitoring_runs(wanted)
         return found
 
-    def points(self, run_id: str, metric: str) -> list[Logged]:
+    def points(self, run_id: str, metric: str) -> list[LoggedValue]:
         """Return every point of a run's metric, oldest first; none where there is none. A request for each 25,000."""
         if not is_run_id(run_id):
             return []
         try:
-            history = self._line.read(lambda client: client.get_metric_history(run_id, metric), unknown_run(run_id))
+            history = self._connection.read(lambda client: client.get_metric_history(run_id, metric), unknown_run(run_id))
         except UnknownRun:
             return []
-        return sorted((logged_metric(each) for each in history), key=lambda point: point[0])
+        return sorted((metric_point(each) for each in history), key=lambda point: point[0])
 
-    def _monitoring(self, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
+    def _search_monitoring_runs(self, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
         # MLflow's filters know no OR and no escape: of several models, or of one with an odd name, all runs that
         # monitor something are read, and chosen from here.
         names = {model for model, _ in wanted}
         which = f"= '{names.pop()}'" if len(names) == 1 and not set("'\"\\").intersection(*names) else "LIKE '%'"
-        where = f"tags.`{MODEL_TAG}` {which} AND tags.`{VERSION_TAG}` LIKE '%'"
+        where = f"tags.`{RUN_MODEL_TAG}` {which} AND tags.`{RUN_VERSION_TAG}` LIKE '%'"
         found: dict[tuple[str, int], list[str]] = {}
-        for run in self._search(where, self._experiments, _LIVING) if self._experiments else []:
-            if (pair := monitored(run.data.tags)) in wanted and pair:
+        for run in self._search(where, self._experiment_ids, _ACTIVE_RUNS) if self._experiment_ids else []:
+            if (pair := monitored_version(run.data.tags)) in wanted and pair:
                 found.setdefault(pair, []).append(run.info.run_id)
         return found
 
-    def _find(self, ids: Sequence[str]) -> dict[str, Any]:
-        wanted = run_ids(ids)
+    def _find_entities(self, ids: Sequence[str]) -> dict[str, Any]:
+        wanted = valid_run_ids(ids)
         if len(wanted) == 1:
-            return self._one(wanted[0])
-        fresh = bool(wanted) and not self._experiments
+            return self._find_one(wanted[0])
+        fresh = bool(wanted) and not self._experiment_ids
         if fresh:
-            self._experiments = self._all_experiments()
-        found = self._found(wanted, self._experiments)
+            self._experiment_ids = self._fetch_experiment_ids()
+        found = self._search_by_id(wanted, self._experiment_ids)
         missing = [run_id for run_id in wanted if run_id not in found]
         if missing and not fresh:
-            known, self._experiments = set(self._experiments), self._all_experiments()
-            found |= self._found(missing, [one for one in self._experiments if one not in known])
+            known, self._experiment_ids = set(self._experiment_ids), self._fetch_experiment_ids()
+            found |= self._search_by_id(missing, [one for one in self._experiment_ids if one not in known])
         return found
 
-    def _one(self, run_id: str) -> dict[str, Any]:
+    def _find_one(self, run_id: str) -> dict[str, Any]:
         try:
             return {run_id: self.run(run_id)}
         except UnknownRun:
@@ -115,83 +115,83 @@ class Runs:
         missing = unknown_run(run_id)
         if not is_run_id(run_id):
             raise missing
-        return self._line.read(lambda client: client.get_run(run_id), missing)
+        return self._connection.read(lambda client: client.get_run(run_id), missing)
 
-    def living(self, run_id: str) -> Any:
+    def active_run(self, run_id: str) -> Any:
         """Return MLflow's own run. Raises UnknownRun also for a deleted one. One request."""
         run = self.run(run_id)
         if run.info.lifecycle_stage == "deleted":
             raise unknown_run(run_id)
         return run
 
-    def logged(self, run: Any, artifact: str) -> LoggedModel:
+    def logged_model(self, run: Any, artifact: str) -> LoggedModel:
         """Return the model of the run that `artifact` means: by its name, its id, or the path of its files.
 
         A run that logged no model may hold one as plain files. One request for each model that it logged. Raises
         BadInput where it is not clear which one is meant.
         """
-        models = self._models_of(run)
+        models = self._logged_models(run)
         known = [(key, model.name) for key, model in models.items()]
-        if meant := chosen(run.info.run_id, known, artifact):
+        if meant := choose_logged_model(run.info.run_id, known, artifact):
             return models[meant]
-        return LoggedModel(_within(run, artifact or "model"))
+        return LoggedModel(_artifact_uri(run, artifact or "model"))
 
-    def place(self, run_id: str, path: str) -> str:
+    def artifact_location(self, run_id: str, path: str) -> str:
         """Return where the files of `runs:/<run_id>/<path>` lie. Raises UnknownRun."""
         run = self.run(run_id)
         try:
-            return self.logged(run, path).source
+            return self.logged_model(run, path).source
         except BadInput:  # the run logged other models, and this as plain files
-            return _within(run, path)
+            return _artifact_uri(run, path)
 
-    def _all_experiments(self) -> Sequence[str]:
-        found = self._line.pages(
+    def _fetch_experiment_ids(self) -> Sequence[str]:
+        found = self._connection.read_pages(
             lambda client, token: client.search_experiments(
-                view_type=_EVERY_STATE, max_results=_RUNS_A_PAGE, page_token=token
+                view_type=_ALL_RUNS, max_results=_RUNS_PER_PAGE, page_token=token
             )
         )
         return [each.experiment_id for each in found]
 
-    def _found(self, ids: Sequence[str], experiments: Sequence[str]) -> dict[str, Any]:
+    def _search_by_id(self, ids: Sequence[str], experiment_ids: Sequence[str]) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for start in range(0, len(ids) if experiments else 0, RUNS_AT_ONCE):
+        for start in range(0, len(ids) if experiment_ids else 0, MAX_RUN_IDS):
             # MLflow takes no space after these commas.
-            here = ",".join(f"'{run_id}'" for run_id in ids[start : start + RUNS_AT_ONCE])
-            runs = self._search(f"attributes.run_id IN ({here})", experiments)
+            here = ",".join(f"'{run_id}'" for run_id in ids[start : start + MAX_RUN_IDS])
+            runs = self._search(f"attributes.run_id IN ({here})", experiment_ids)
             found |= {run.info.run_id: run for run in runs}
         return found
 
-    def _search(self, where: str, experiments: Sequence[str], state: int = _EVERY_STATE) -> list[Any]:
-        return self._line.pages(
-            lambda client, token: search_runs(client, experiments, where, state, _RUNS_A_PAGE, token)
+    def _search(self, filter_string: str, experiment_ids: Sequence[str], view_type: int = _ALL_RUNS) -> list[Any]:
+        return self._connection.read_pages(
+            lambda client, token: search_runs(client, experiment_ids, filter_string, view_type, _RUNS_PER_PAGE, token)
         )
 
-    def _models_of(self, run: Any) -> dict[str, LoggedModel]:
+    def _logged_models(self, run: Any) -> dict[str, LoggedModel]:
         outputs = run.outputs.model_outputs if run.outputs else []
         models = {}
         for model_id in dict.fromkeys(output.model_id for output in outputs or []):
             try:
-                model = self._logged_model(model_id)
+                model = self._fetch_logged_model(model_id)
             except UnknownRun:  # deleted since
                 continue
             models[model_id] = LoggedModel(model.artifact_location, model_id, model.name)
-        return models or _models_of_mlflow_2(run)
+        return models or _logged_models_of_mlflow_2(run)
 
-    def _logged_model(self, model_id: str) -> Any:
-        return self._line.read(lambda client: client.get_logged_model(model_id), unknown_run(model_id))
+    def _fetch_logged_model(self, model_id: str) -> Any:
+        return self._connection.read(lambda client: client.get_logged_model(model_id), unknown_run(model_id))
 
 
-def _models_of_mlflow_2(run: Any) -> dict[str, LoggedModel]:
+def _logged_models_of_mlflow_2(run: Any) -> dict[str, LoggedModel]:
     """Return the models of a run that wrote them down in a tag, as MLflow did before its version 3."""
     try:
         history = json.loads(run.data.tags.get("mlflow.log-model.history") or "[]")
         paths = dict.fromkeys(str(each["artifact_path"]) for each in history)
     except (ValueError, TypeError, LookupError):
         return {}
-    return {path: LoggedModel(_within(run, path), name=path) for path in paths}
+    return {path: LoggedModel(_artifact_uri(run, path), name=path) for path in paths}
 
 
-def _within(run: Any, path: str) -> str:
+def _artifact_uri(run: Any, path: str) -> str:
     from mlflow.utils.uri import append_to_uri_path  # noqa: PLC0415 - see mlflow_calls.Line
 
     return str(append_to_uri_path(run.info.artifact_uri, path))  # type: ignore[no-untyped-call]

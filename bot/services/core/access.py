@@ -2,58 +2,58 @@
 
 from __future__ import annotations
 
-from bot.domain.audit.events import Event, Tag
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Caller, actor_of
 from bot.domain.core.errors import Refused, UnknownModel
-from bot.domain.policy.authorization import TABLE, Act, Subject, authorize, standing
-from bot.domain.policy.freezes import frozen
-from bot.domain.registry.model import Stage, not_that_model
+from bot.domain.policy.authorization import PERMISSION_RULES, Permission, AccessTarget, authorize, describe_caller
+from bot.domain.policy.freezes import active_freeze
+from bot.domain.registry.model import Stage, unknown_model_message
 from bot.services.core.context import Context
 
 
-class Gatekeeper:
+class AccessControl:
     """Asks `authorize`, and writes refusals down."""
 
     def __init__(self, context: Context) -> None:
-        self._it = context
+        self._context = context
 
-    def admit(
-        self, caller: Caller, act: Act, *, model: str | None = None, target: Stage | None = None, origin: str
+    def require_permission(
+        self, caller: Caller, permission: Permission, *, model: str | None = None, target: Stage | None = None, origin: str
     ) -> None:
         """Return if `caller` may do `act` now. Raises Refused with the sentence that says why not.
 
         Raises UnknownModel for a model that Registrar knows in another letter case.
         """
-        now = self._it.clock.now()
-        decision = authorize(caller, act, self._subject(act, model, target), self._it.policy, now)
+        now = self._context.clock.now()
+        decision = authorize(caller, permission, self._subject(permission, model, target), self._context.policy, now)
         if decision:
-            return self._check_spelling(model)
+            return self._require_exact_name(model)
         event = Event(
             at=now,
             actor=actor_of(caller),
-            tag=Tag.REFUSED,
+            tag=EventTag.PERMISSION_REFUSED,
             subject=model or "registry",
             model=model,
-            why=str(decision.why),
+            why=str(decision.reason),
             origin=origin,
-            evidence={"act": act.value, "by": standing(caller, self._it.policy)},
+            evidence={"act": permission.value, "by": describe_caller(caller, self._context.policy)},
         )
-        with self._it.ledger.write() as tx:
-            tx.append(event)
-        raise Refused(decision.why)
+        with self._context.ledger.write() as tx:
+            tx.add_audit_event(event)
+        raise Refused(decision.reason)
 
-    def _check_spelling(self, model: str | None) -> None:
+    def _require_exact_name(self, model: str | None) -> None:
         """Raise UnknownModel for a name that only differs in its letter case: a freeze of `Churn` stops nothing."""
         if model is None:
             return
-        with self._it.ledger.read() as reading:
-            near = reading.seen_as(model)
+        with self._context.ledger.read() as reading:
+            near = reading.model_with_other_case(model)
         if near is not None:
-            raise UnknownModel(not_that_model(model, near))
+            raise UnknownModel(unknown_model_message(model, near))
 
-    def _subject(self, act: Act, model: str | None, target: Stage | None) -> Subject:
-        if model is None or not TABLE[act].freezes:
-            return Subject(model=model, target=target)
-        with self._it.ledger.read() as reading:
-            stop = frozen(model, reading.freezes(), self._it.policy, self._it.clock.now())
-        return Subject(model=model, target=target, frozen=stop)
+    def _subject(self, permission: Permission, model: str | None, target: Stage | None) -> AccessTarget:
+        if model is None or not PERMISSION_RULES[permission].stopped_by_freeze:
+            return AccessTarget(model=model, target=target)
+        with self._context.ledger.read() as reading:
+            stop = active_freeze(model, reading.freezes(), self._context.policy, self._context.clock.now())
+        return AccessTarget(model=model, target=target, frozen=stop)

@@ -7,62 +7,62 @@ from collections.abc import Callable, Iterable
 
 from bot.domain.core.actors import Person
 from bot.domain.core.errors import LedgerUnavailable
-from bot.domain.core.sentence import Code, Say, say
+from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.policy.policy import Policy, is_slack_id
-from bot.domain.promotions.approvers import TOLD_MOST
+from bot.domain.promotions.approvers import MAX_NOTIFIED
 from bot.ports import Directory, Ledger
-from bot.services.core.outbox_messages import direct_note
+from bot.services.core.outbox_messages import direct_message
 
 log = logging.getLogger(__name__)
 
-REINSTALL = "Reinstall the app: paste manifest.yml under App Manifest, then Install App → Reinstall to Workspace."
+REINSTALL_ADVICE = "Reinstall the app: paste manifest.yml under App Manifest, then Install App → Reinstall to Workspace."
 
 
-class Admins:
+class AdminAlerts:
     """Tells the policy's admins what's wrong. The log says it too, in case the policy names no admin."""
 
     def __init__(self, ledger: Ledger, policy: Callable[[], Policy], directory: Directory) -> None:
         self._ledger = ledger
         self._policy = policy
         self._directory = directory
-        self._told: set[str] = set()
-        self._scopes: set[str] = set()
+        self._notified_keys: set[str] = set()
+        self._reported_scopes: set[str] = set()
 
-    def tell_of_scopes(self, missing: Iterable[str]) -> None:
+    def report_missing_scopes(self, scopes: Iterable[str]) -> None:
         """Tell admins which scopes the app is missing, each scope once. Never raises."""
-        new = sorted(set(missing) - self._scopes)
+        new = sorted(set(scopes) - self._reported_scopes)
         if not new:
             return
         sentence = say(
             "The installed Slack app is missing scopes that Registrar needs: {scopes}. {reinstall}",
             scopes=[Code(one) for one in new],
-            reinstall=REINSTALL,
+            reinstall=REINSTALL_ADVICE,
         )
         key = f"scopes:{','.join(new)}"
-        self.tell(key, sentence)
-        if key in self._told:
-            self._scopes.update(new)
+        self.notify(key, sentence)
+        if key in self._notified_keys:
+            self._reported_scopes.update(new)
 
-    def tell(self, key: str, sentence: Say) -> None:
+    def notify(self, key: str, sentence: Sentence) -> None:
         """Send each admin one direct message, never a second one with the same key. Never raises.
 
         The outbox keeps keys forever, so this is true after a restart and with other processes, too.
         """
-        if key in self._told:
+        if key in self._notified_keys:
             return
         log.warning("%s", sentence)
-        ids = [one for one in sorted(self._policy().ids([Policy.ADMIN])) if is_slack_id(one)]
-        people = self._directory.members(ids)[:TOLD_MOST]
+        ids = [one for one in sorted(self._policy().expand_roles([Policy.ADMIN_ROLE])) if is_slack_id(one)]
+        people = self._directory.member_ids(ids)[:MAX_NOTIFIED]
         try:
             with self._ledger.write() as tx:
                 for user in people:
-                    note = direct_note(
+                    note = direct_message(
                         f"admins:{key}:{user}", f"direct:admins:{key}:{user}", Person("", user), sentence
                     )
                     if note:
-                        tx.add_note(note)
+                        tx.add_message(note)
         except LedgerUnavailable as error:
             log.warning("can't tell the admins: %s", error)
         else:
             if people or not ids:
-                self._told.add(key)
+                self._notified_keys.add(key)

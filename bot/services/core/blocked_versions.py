@@ -6,30 +6,30 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from bot.domain.core.errors import LedgerUnavailable, NoLedgerHere
-from bot.domain.registry.model import Identity, VersionInfo
-from bot.domain.registry.rollback_block import Bar
+from bot.domain.registry.model import VersionIdentity, VersionInfo
+from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.rollbacks import rollback as rollback_rules
-from bot.ports import Reading
+from bot.ports import LedgerReader
 from bot.services.core.context import Context
 
 
-def blocks(reading: Reading, model: str, identities: Mapping[int, Identity | None]) -> dict[int, Bar]:
+def blocks_by_version(reader: LedgerReader, model: str, identities: Mapping[int, VersionIdentity | None]) -> dict[int, RollbackBlock]:
     """Return the newest block of each of these versions that is blocked, by number.
 
     One query, and another one for each number that has a block.
     """
-    return rollback_rules.blocks(reading.bars(model), partial(reading.entries, model), identities)
+    return rollback_rules.current_blocks(reader.rollback_blocks(model), partial(reader.production_entries, model), identities)
 
 
-def blocks_now(it: Context, versions: Iterable[VersionInfo]) -> dict[int, Bar]:
+def blocks_for_display(context: Context, versions: Iterable[VersionInfo]) -> dict[int, RollbackBlock]:
     """Return the blocks of versions of one model, to be shown; none where the ledger can't tell."""
     try:
-        return blocks_to_decide(it, versions)
+        return blocks_for_gates(context, versions)
     except LedgerUnavailable:
         return {}
 
 
-def blocks_to_decide(it: Context, versions: Iterable[VersionInfo]) -> dict[int, Bar]:
+def blocks_for_gates(context: Context, versions: Iterable[VersionInfo]) -> dict[int, RollbackBlock]:
     """Return the same for a gate; none where there's no ledger, as at a terminal away from the bot.
 
     Raises LedgerUnavailable where there's one that doesn't answer: what can't be checked doesn't pass.
@@ -39,7 +39,7 @@ def blocks_to_decide(it: Context, versions: Iterable[VersionInfo]) -> dict[int, 
         return {}
     model = next(iter(mine.values())).model
     try:
-        with it.ledger.read() as reading:
-            return blocks(reading, model, {number: one.identity() for number, one in mine.items()})
+        with context.ledger.read() as reading:
+            return blocks_by_version(reading, model, {number: one.identity() for number, one in mine.items()})
     except NoLedgerHere:
         return {}

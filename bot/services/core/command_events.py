@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from bot.domain.audit.events import Event, Tag
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.commands.requests import Promote
-from bot.ports import Ask
+from bot.ports import QueuedCommand
 
 
-def _is_promotion(ask: Ask) -> bool:
-    return str(ask.command.get("verb", Promote.verb)) == Promote.verb
+def _is_promotion(queued: QueuedCommand) -> bool:
+    return str(queued.command.get("verb", Promote.verb)) == Promote.verb
 
 
-def _asked(ask: Ask) -> Tag:
-    return Tag.ASKED if _is_promotion(ask) else Tag.COMMANDED
+def _submitted_tag(queued: QueuedCommand) -> EventTag:
+    return EventTag.PROMOTION_REQUESTED if _is_promotion(queued) else EventTag.REGISTRY_CHANGE_REQUESTED
 
 
-def _refused(ask: Ask) -> Tag:
-    return Tag.ASK_REFUSED if _is_promotion(ask) else Tag.COMMAND_REFUSED
+def _refused_tag(queued: QueuedCommand) -> EventTag:
+    return EventTag.PROMOTION_REFUSED if _is_promotion(queued) else EventTag.REGISTRY_CHANGE_REFUSED
 
 
-def _event(ask: Ask, tag: Tag, now: datetime, *, origin: str, why: str = "", **more: object) -> Event:
+def _command_event(queued: QueuedCommand, tag: EventTag, now: datetime, *, origin: str, why: str = "", **evidence: object) -> Event:
     """Return the event of an ask; `more` is evidence beside the command, where there is any."""
-    model = ask.command.get("model")
+    model = queued.command.get("model")
     return Event(
         at=now,
-        actor=ask.caller,
+        actor=queued.caller,
         tag=tag,
-        subject=f"ask:{ask.id}",
+        subject=f"ask:{queued.id}",
         model=str(model) if model else None,
         why=why,
         origin=origin,
-        evidence=ask.command | {key: value for key, value in more.items() if value},
+        evidence=queued.command | {key: value for key, value in evidence.items() if value},
     )

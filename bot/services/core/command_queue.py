@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot import logging_context
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.commands.base import Command
-from bot.domain.commands.parser import load
+from bot.domain.commands.parser import load_command
 from bot.domain.commands.requests import Promote
 from bot.domain.core.actors import Caller, actor_id, actor_of
-from bot.domain.core.ci_run import pack_ci
+from bot.domain.core.ci_run import pack_ci_run
 from bot.domain.core.errors import (
     BadInput,
     FilesUnreachable,
@@ -25,33 +25,33 @@ from bot.domain.core.errors import (
     UnknownRequest,
     Unreachable,
 )
-from bot.domain.core.sentence import Say, say
-from bot.domain.policy.authorization import Act, Subject, authorize, standing
-from bot.domain.transitions.transition import in_an_emergency
-from bot.ports import Ask, AskState, Writing
-from bot.services.core.command_events import _asked, _event, _refused
-from bot.services.core.commands import CALLED_OFF, AnotherAsk, Done, Hand, Origin, act_of
+from bot.domain.core.sentence import Sentence, say
+from bot.domain.policy.authorization import Permission, AccessTarget, authorize, describe_caller
+from bot.domain.transitions.transition import break_glass_transition
+from bot.ports import QueuedCommand, QueuedCommandState, LedgerTransaction
+from bot.services.core.command_events import _submitted_tag, _command_event, _refused_tag
+from bot.services.core.commands import CANCELLED_ERROR, IdempotencyKeyReused, CommandResult, CommandHandler, ClientContext, permission_for
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import direct_note
+from bot.services.core.outbox_messages import direct_message
 from bot.services.promotions.requests import Requests
 
 log = logging.getLogger(__name__)
 
 # Whoever wrote an ask down tries it at once; after this it is taken for lost, by this process or another one.
-FIRST_TRY = timedelta(seconds=15)
-ASK_RETRY = timedelta(seconds=2)  # how long an ask waits for a registry that did not answer
-ASK_RETRY_MOST = timedelta(minutes=1)
+ATTEMPT_LEASE = timedelta(seconds=15)
+RETRY_DELAY = timedelta(seconds=2)  # how long an ask waits for a registry that did not answer
+MAX_RETRY_DELAY = timedelta(minutes=1)
 
 
-class Errands:
+class CommandQueue:
     """The way from an ask to what comes of it."""
 
-    def __init__(self, context: Context, requests: Requests, hands: Mapping[type[Command], Hand]) -> None:
-        self._it = context
+    def __init__(self, context: Context, requests: Requests, handlers: Mapping[type[Command], CommandHandler]) -> None:
+        self._context = context
         self._requests = requests
-        self._hands = hands
+        self._handlers = handlers
 
-    def ask(self, caller: Caller, command: Command, *, where: str, origin: str, outside: Origin = Origin()) -> Ask:
+    def submit(self, caller: Caller, command: Command, *, channel: str, origin: str, client: ClientContext = ClientContext()) -> QueuedCommand:
         """Write down what somebody asks for; the registry is not read. `where` is the channel it came from.
 
         With a key that the caller used before, what was asked for then is returned, whatever has become of it.
@@ -59,218 +59,218 @@ class Errands:
         """
         _check_reason(command)
         ask = replace(
-            self._new(caller, command.dump(), where, AskState.WAITING),
-            ci=outside.ci or None,
-            key=outside.key,
-            digest=outside.digest,
+            self._new_command(caller, command.dump(), channel, QueuedCommandState.WAITING),
+            ci=client.ci or None,
+            key=client.idempotency_key,
+            digest=client.digest,
         )
-        logging_context.add(request=ask.id)
-        self._admit(caller, command, ask, origin)
-        with self._it.ledger.write() as tx:
-            if not tx.add_ask(ask):
-                return _same(tx.ask_with_key(ask.caller, ask.key or ""), ask)
-            by, ci = standing(caller, self._it.policy), pack_ci(ask.ci) if ask.ci else None
-            tx.append(_event(ask, _asked(ask), ask.at, origin=origin, by=by, ci=ci))
+        logging_context.bind(request=ask.id)
+        self._require_permission(caller, command, ask, origin)
+        with self._context.ledger.write() as tx:
+            if not tx.add_queued_command(ask):
+                return _require_same_command(tx.queued_command_with_key(ask.caller, ask.key or ""), ask)
+            by, ci = describe_caller(caller, self._context.policy), pack_ci_run(ask.ci) if ask.ci else None
+            tx.add_audit_event(_command_event(ask, _submitted_tag(ask), ask.at, origin=origin, by=by, ci=ci))
         return ask
 
-    def call_off(self, caller: Caller, ask_id: str, *, reason: str = "", origin: str) -> Ask:
+    def cancel(self, caller: Caller, command_id: str, *, reason: str = "", origin: str) -> QueuedCommand:
         """Take something back that nobody has carried out yet. Raises UnknownRequest, also for what others asked for.
 
         Returns the ask as it stands: one that was carried out meanwhile is left.
         """
-        with self._it.ledger.write() as tx:
-            ask = _found(tx, ask_id)
+        with self._context.ledger.write() as tx:
+            ask = _get_draft(tx, command_id)
             if ask.caller != actor_of(caller):
                 raise UnknownRequest("You asked for nothing with this id.")
-            if ask.state is AskState.WAITING:
-                ask = replace(ask, state=AskState.REFUSED, error=CALLED_OFF, outcome=reason)
-                tx.save_ask(ask)
-                tx.append(_event(ask, Tag.CALLED_OFF, self._it.clock.now(), origin=origin, why=reason))
+            if ask.state is QueuedCommandState.WAITING:
+                ask = replace(ask, state=QueuedCommandState.REFUSED, error=CANCELLED_ERROR, outcome=reason)
+                tx.save_queued_command(ask)
+                tx.add_audit_event(_command_event(ask, EventTag.PROMOTION_CANCELLED, self._context.clock.now(), origin=origin, why=reason))
         return ask
 
-    def draft(self, caller: Caller, given: Mapping[str, Any], *, where: str) -> str:
+    def create_draft(self, caller: Caller, arguments: Mapping[str, Any], *, channel: str) -> str:
         """Return the id of a fresh draft: a modal or a question keeps it and nothing else. Raises LedgerUnavailable.
 
         `given` is what was typed before, `where` the channel. Raises Refused (kept in the audit) for who may not ask
         for anything.
         """
-        ask = self._new(caller, dict(given), where, AskState.DRAFT)
-        decision = authorize(caller, Act.ASK, Subject(), self._it.policy, self._it.clock.now())
+        ask = self._new_command(caller, dict(arguments), channel, QueuedCommandState.DRAFT)
+        decision = authorize(caller, Permission.REQUEST, AccessTarget(), self._context.policy, self._context.clock.now())
         if not decision:
-            self._keep_refusal(ask, caller, decision.why, "slack")
-            raise Refused(decision.why)
-        with self._it.ledger.write() as tx:
-            tx.add_ask(ask)
+            self._audit_refusal(ask, caller, decision.reason, "slack")
+            raise Refused(decision.reason)
+        with self._context.ledger.write() as tx:
+            tx.add_queued_command(ask)
         return ask.id
 
-    def drafted(self, draft: str) -> Ask:
+    def get_draft(self, draft_id: str) -> QueuedCommand:
         """Return a draft: where it came from, and what was typed before. Raises UnknownRequest."""
-        with self._it.ledger.read() as reading:
-            return _found(reading, draft)
+        with self._context.ledger.read() as reading:
+            return _get_draft(reading, draft_id)
 
-    def confirm(self, caller: Caller, draft: str, *, origin: str) -> Ask:
+    def submit_draft(self, caller: Caller, draft_id: str, *, origin: str) -> QueuedCommand:
         """Let a draft become what its author asks for; a second time finds it asked for already.
 
         Raises UnknownRequest, Refused (kept in the audit; also for whoever is not its author), LedgerUnavailable.
         """
-        before = self.drafted(draft)
-        self._admit(caller, load(before.command), replace(before, caller=actor_of(caller)), origin)
+        before = self.get_draft(draft_id)
+        self._require_permission(caller, load_command(before.command), replace(before, caller=actor_of(caller)), origin)
         if before.caller != actor_of(caller):
             why = say("Only whoever typed the command can confirm it.")
-            self._keep_refusal(replace(before, caller=actor_of(caller)), caller, why, origin)
+            self._audit_refusal(replace(before, caller=actor_of(caller)), caller, why, origin)
             raise Refused(why)
-        with self._it.ledger.write() as tx:
-            now = _found(tx, draft)
-            if now.state is not AskState.DRAFT:
+        with self._context.ledger.write() as tx:
+            now = _get_draft(tx, draft_id)
+            if now.state is not QueuedCommandState.DRAFT:
                 raise Refused("That is under way already.")
-            ask = replace(now, state=AskState.WAITING, at=self._it.clock.now(), not_before=self._first_try())
-            tx.save_ask(ask)
-            tx.append(_event(ask, _asked(ask), ask.at, origin=origin, by=standing(caller, self._it.policy)))
+            ask = replace(now, state=QueuedCommandState.WAITING, at=self._context.clock.now(), not_before=self._attempt_lease_end())
+            tx.save_queued_command(ask)
+            tx.add_audit_event(_command_event(ask, _submitted_tag(ask), ask.at, origin=origin, by=describe_caller(caller, self._context.policy)))
         return ask
 
-    def carry_out(self, ask_id: str, *, tell: bool = False) -> Done:
+    def execute(self, command_id: str, *, notify_caller: bool = False) -> CommandResult:
         """Do what was asked for. With `tell`, whoever asked hears directly what came of it.
 
         Raises what stands against it (BadInput, Refused, RegistryRefused; the ask has then ended and the audit
         keeps why) and Unreachable (the ask still stands and is tried again by `carry_out_waiting`).
         """
-        with self._it.ledger.read() as reading:
-            ask = reading.ask(ask_id)
+        with self._context.ledger.read() as reading:
+            ask = reading.queued_command(command_id)
             if ask.request:
-                return Done(request=reading.request(ask.request))
-        with logging_context.about(request=ask.id, actor=actor_id(ask.caller)):
-            return self._carry_out(ask, tell=tell)
+                return CommandResult(request=reading.request(ask.request))
+        with logging_context.bound(request=ask.id, actor=actor_id(ask.caller)):
+            return self._execute(ask, notify_caller=notify_caller)
 
-    def _carry_out(self, ask: Ask, *, tell: bool) -> Done:
+    def _execute(self, queued: QueuedCommand, *, notify_caller: bool) -> CommandResult:
         try:
-            done = self._do(ask)
+            done = self._dispatch(queued)
         except Unreachable as error:
-            self._wait(ask, error)
+            self._retry_later(queued, error)
             raise
         except RegistrarError as error:
-            opened = self._refuse(ask, error, tell=tell)
+            opened = self._refuse(queued, error, notify_caller=notify_caller)
             if opened is None:
                 raise
             return opened
-        if tell and done.answer:
-            self._tell(ask, done.answer)
+        if notify_caller and done.answer:
+            self._notify_caller(queued, done.answer)
         return done
 
-    def carry_out_waiting(self) -> list[Done]:
+    def execute_due(self) -> list[CommandResult]:
         """Try every ask again whose time has come; who asked is told directly what came of it.
 
         Of several processes one tries it. Who dies at it, or takes too long, leaves it to the next one. What is held
         after a restore waits.
         """
-        if not self._it.gate.is_open():
+        if not self._context.startup_check.has_passed():
             return []
-        with self._it.ledger.read() as reading:
-            waiting = reading.waiting_asks(self._it.clock.now())
+        with self._context.ledger.read() as reading:
+            waiting = reading.due_command_ids(self._context.clock.now())
         done = []
         for ask_id in waiting:
             if not self._claim(ask_id):
                 continue
             try:
-                done.append(self.carry_out(ask_id, tell=True))
+                done.append(self.execute(ask_id, notify_caller=True))
             except Unreachable:
                 break
             except RegistrarError:  # who asked is told why, and the audit keeps it
                 log.info("ask %s was refused", ask_id)
             except Exception:  # one ask with a fault must not hold all that stand behind it
                 log.exception("ask %s cannot be carried out", ask_id)
-                with self._it.ledger.read() as reading:
-                    ask = reading.ask(ask_id)
-                self._wait(ask, None)
+                with self._context.ledger.read() as reading:
+                    ask = reading.queued_command(ask_id)
+                self._retry_later(ask, None)
         return done
 
-    def _claim(self, ask_id: str) -> bool:
-        now = self._it.clock.now()
-        with self._it.ledger.write() as tx:
-            return tx.claim_ask(ask_id, now, now + FIRST_TRY)
+    def _claim(self, command_id: str) -> bool:
+        now = self._context.clock.now()
+        with self._context.ledger.write() as tx:
+            return tx.claim_queued_command(command_id, now, now + ATTEMPT_LEASE)
 
-    def _do(self, ask: Ask) -> Done:
-        command = load(ask.command)
+    def _dispatch(self, queued: QueuedCommand) -> CommandResult:
+        command = load_command(queued.command)
         if isinstance(command, Promote):
-            request = self._requests.open(ask, command)
-            move = in_an_emergency(request, ask.at).id if request.breaks_glass else None
-            return Done(request=request, move=move, model=request.model)
-        if ask.state is not AskState.WAITING:
+            request = self._requests.open(queued, command)
+            move = break_glass_transition(request, queued.at).id if request.breaks_glass else None
+            return CommandResult(request=request, transition_id=move, model=request.model)
+        if queued.state is not QueuedCommandState.WAITING:
             raise Refused("This was done or refused already.")
-        return self._hands[type(command)](ask, command)
+        return self._handlers[type(command)](queued, command)
 
-    def _admit(self, caller: Caller, command: Command, ask: Ask, origin: str) -> None:
-        subject = Subject(model=getattr(command, "model", None), target=getattr(command, "to", None))
-        decision = authorize(caller, act_of(command), subject, self._it.policy, self._it.clock.now())
+    def _require_permission(self, caller: Caller, command: Command, queued: QueuedCommand, origin: str) -> None:
+        subject = AccessTarget(model=getattr(command, "model", None), target=getattr(command, "to", None))
+        decision = authorize(caller, permission_for(command), subject, self._context.policy, self._context.clock.now())
         if not decision:
-            self._keep_refusal(ask, caller, decision.why, origin)
-            raise Refused(decision.why)
+            self._audit_refusal(queued, caller, decision.reason, origin)
+            raise Refused(decision.reason)
 
-    def _keep_refusal(self, ask: Ask, caller: Caller, why: Say, origin: str) -> None:
-        by, now = standing(caller, self._it.policy), self._it.clock.now()
-        with self._it.ledger.write() as tx:
-            tx.append(_event(ask, _refused(ask), now, why=str(why), origin=origin, by=by))
+    def _audit_refusal(self, queued: QueuedCommand, caller: Caller, why: Sentence, origin: str) -> None:
+        by, now = describe_caller(caller, self._context.policy), self._context.clock.now()
+        with self._context.ledger.write() as tx:
+            tx.add_audit_event(_command_event(queued, _refused_tag(queued), now, why=str(why), origin=origin, by=by))
 
-    def _new(self, caller: Caller, command: dict[str, Any], where: str, state: AskState) -> Ask:
-        soon = self._first_try() if state is AskState.WAITING else None
-        return Ask(
-            id=self._it.new_id(),
+    def _new_command(self, caller: Caller, command: dict[str, Any], channel: str, state: QueuedCommandState) -> QueuedCommand:
+        soon = self._attempt_lease_end() if state is QueuedCommandState.WAITING else None
+        return QueuedCommand(
+            id=self._context.new_id(),
             caller=actor_of(caller),
             command=command,
-            where=where,
-            at=self._it.clock.now(),
+            where=channel,
+            at=self._context.clock.now(),
             state=state,
             not_before=soon,
         )
 
-    def _first_try(self) -> datetime:
-        return self._it.clock.now() + FIRST_TRY
+    def _attempt_lease_end(self) -> datetime:
+        return self._context.clock.now() + ATTEMPT_LEASE
 
-    def _wait(self, ask: Ask, error: Unreachable | None) -> None:
+    def _retry_later(self, queued: QueuedCommand, error: Unreachable | None) -> None:
         """Let an ask be due again later: soon where it waits for the registry, of which one question is asked first."""
         is_lost = isinstance(error, RegistryUnreachable) and not isinstance(error, FilesUnreachable)
         if is_lost:
-            self._it.reach.lost()
-        pause = ASK_RETRY if is_lost else min(ASK_RETRY * 2 ** min(ask.attempts, 10), ASK_RETRY_MOST)
-        later = replace(ask, attempts=ask.attempts + 1, not_before=self._it.clock.now() + pause)
-        with self._it.ledger.write() as tx:
-            if tx.ask(ask.id).state is AskState.WAITING:
-                tx.save_ask(later)
+            self._context.availability.mark_unavailable()
+        pause = RETRY_DELAY if is_lost else min(RETRY_DELAY * 2 ** min(queued.attempts, 10), MAX_RETRY_DELAY)
+        later = replace(queued, attempts=queued.attempts + 1, not_before=self._context.clock.now() + pause)
+        with self._context.ledger.write() as tx:
+            if tx.queued_command(queued.id).state is QueuedCommandState.WAITING:
+                tx.save_queued_command(later)
 
-    def _refuse(self, ask: Ask, error: RegistrarError, *, tell: bool) -> Done | None:
+    def _refuse(self, queued: QueuedCommand, error: RegistrarError, *, notify_caller: bool) -> CommandResult | None:
         """End the ask; but where another thread has opened a request of it meanwhile, return that."""
-        with self._it.ledger.write() as tx:
-            now = tx.ask(ask.id)
+        with self._context.ledger.write() as tx:
+            now = tx.queued_command(queued.id)
             if now.request:
-                return Done(request=tx.request(now.request))
-            if now.state is not AskState.WAITING:  # refused by another thread, which writes it down once
+                return CommandResult(request=tx.request(now.request))
+            if now.state is not QueuedCommandState.WAITING:  # refused by another thread, which writes it down once
                 return None
-            self.end_refused(tx, ask, error, tell=tell)
+            self.mark_refused(tx, queued, error, notify_caller=notify_caller)
         return None
 
-    def end_refused(self, tx: Writing, ask: Ask, error: RegistrarError, *, tell: bool) -> None:
+    def mark_refused(self, tx: LedgerTransaction, queued: QueuedCommand, error: RegistrarError, *, notify_caller: bool) -> None:
         """Write down that a waiting ask is refused, and why."""
         why = str(error.sentence)
-        tx.save_ask(replace(ask, state=AskState.REFUSED, error=type(error).__name__, outcome=why))
+        tx.save_queued_command(replace(queued, state=QueuedCommandState.REFUSED, error=type(error).__name__, outcome=why))
         seen = error.evidence if isinstance(error, GateFailed) else None
         found = {"error": type(error).__name__, "seen": seen}
-        tx.append(_event(ask, _refused(ask), self._it.clock.now(), why=why, origin="registrar", **found))
-        self._note(tx, ask, error.sentence, tell)
+        tx.add_audit_event(_command_event(queued, _refused_tag(queued), self._context.clock.now(), why=why, origin="registrar", **found))
+        self._add_reply(tx, queued, error.sentence, notify_caller)
 
-    def _tell(self, ask: Ask, answer: Say) -> None:
-        with self._it.ledger.write() as tx:
-            self._note(tx, ask, answer, True)
+    def _notify_caller(self, queued: QueuedCommand, answer: Sentence) -> None:
+        with self._context.ledger.write() as tx:
+            self._add_reply(tx, queued, answer, True)
 
-    def _note(self, tx: Writing, ask: Ask, sentence: Say, tell: bool) -> None:
-        note = direct_note(f"ask:{ask.id}", f"direct:ask:{ask.id}", ask.caller, sentence)
-        if tell and note:
-            tx.add_note(note)
+    def _add_reply(self, tx: LedgerTransaction, queued: QueuedCommand, sentence: Sentence, notify_caller: bool) -> None:
+        note = direct_message(f"ask:{queued.id}", f"direct:ask:{queued.id}", queued.caller, sentence)
+        if notify_caller and note:
+            tx.add_message(note)
 
 
-def end(tx: Writing, ask: Ask, outcome: str = "") -> bool:
+def mark_done(tx: LedgerTransaction, queued: QueuedCommand, outcome: str = "") -> bool:
     """Write down that an ask is done, and what came of it; return False where another thread was faster."""
-    if tx.ask(ask.id).state is not AskState.WAITING:
+    if tx.queued_command(queued.id).state is not QueuedCommandState.WAITING:
         return False
-    tx.save_ask(replace(ask, state=AskState.DONE, outcome=outcome))
+    tx.save_queued_command(replace(queued, state=QueuedCommandState.DONE, outcome=outcome))
     return True
 
 
@@ -280,16 +280,16 @@ def _check_reason(command: Command) -> None:
         raise BadInput("Breaking the glass needs a reason: the channel reads it, and the audit keeps it.")
 
 
-def _same(before: Ask | None, ask: Ask) -> Ask:
+def _require_same_command(existing: QueuedCommand | None, queued: QueuedCommand) -> QueuedCommand:
     """Return what was asked for with the same key, if it was the same."""
-    if before is None or before.digest != ask.digest:
-        raise AnotherAsk("This key came with something else before; nothing was changed.")
-    return before
+    if existing is None or existing.digest != queued.digest:
+        raise IdempotencyKeyReused("This key came with something else before; nothing was changed.")
+    return existing
 
 
-def _found(reading: Any, draft: str) -> Ask:
+def _get_draft(reader: Any, draft_id: str) -> QueuedCommand:
     try:
-        found: Ask = reading.ask(draft)
+        found: QueuedCommand = reader.ask(draft_id)
     except KeyError:
         raise UnknownRequest("This form is from another time; open it again.") from None
     return found

@@ -12,26 +12,26 @@ from bot.domain.core.ci_run import CiRun
 from bot.domain.core.errors import (
     Refused,
 )
-from bot.domain.core.sentence import Say
-from bot.domain.policy.authorization import Act
+from bot.domain.core.sentence import Sentence
+from bot.domain.policy.authorization import Permission
 from bot.domain.promotions.request import Request
-from bot.ports import Ask
+from bot.ports import QueuedCommand
 
-CALLED_OFF = "CalledOff"  # in the place of an error: who asked took it back
+CANCELLED_ERROR = "CalledOff"  # in the place of an error: who asked took it back
 
 
-ACTS: dict[type[Command], Act] = {
-    Promote: Act.ASK,
-    Register: Act.REGISTER,
-    Describe: Act.DESCRIBE,
-    SetTags: Act.TAG,
-    Archive: Act.ARCHIVE,
-    Rollback: Act.ROLL_BACK,
+PERMISSIONS: dict[type[Command], Permission] = {
+    Promote: Permission.REQUEST,
+    Register: Permission.REGISTER,
+    Describe: Permission.DESCRIBE,
+    SetTags: Permission.TAG,
+    Archive: Permission.ARCHIVE,
+    Rollback: Permission.ROLL_BACK,
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class ClientContext:
     """How something was asked for from outside Slack.
 
     `key` is the caller's own word for it, with which a second ask is none; `digest` tells what was sent with it. `ci`
@@ -39,33 +39,33 @@ class Origin:
     """
 
     ci: CiRun | None = None
-    key: str | None = None
+    idempotency_key: str | None = None
     digest: str | None = None
 
 
-class AnotherAsk(Refused):
+class IdempotencyKeyReused(Refused):
     """The key came with something else before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class CommandResult:
     """What came of an ask: the answer, the request that was opened, or a move that has to be made now."""
 
-    answer: Say | None = None
+    answer: Sentence | None = None
     request: Request | None = None
-    move: str | None = None  # its id
+    transition_id: str | None = None  # its id
     model: str = ""  # whose move it is
 
 
-def act_of(command: Command) -> Act:
+def permission_for(command: Command) -> Permission:
     """Return what somebody does who asks for this."""
-    return Act.BREAK_GLASS if isinstance(command, Promote) and command.break_glass else ACTS[type(command)]
+    return Permission.BREAK_GLASS if isinstance(command, Promote) and command.break_glass else PERMISSIONS[type(command)]
 
 
-class Hand(Protocol):
+class CommandHandler(Protocol):
     """Whoever carries out one kind of command."""
 
-    def __call__(self, ask: Ask, command: Any) -> Done:
+    def __call__(self, queued: QueuedCommand, command: Any) -> CommandResult:
         """Do it, and end the ask in the transaction that writes down what was done.
 
         Doing it a second time finds what the first try did.

@@ -7,46 +7,46 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bot.domain.core.errors import RegistrarError, Unreachable
-from bot.domain.policy.pending_edit import FileEdit
+from bot.domain.policy.pending_edit import PendingPolicyEdit
 from bot.domain.policy.policy import Policy
-from bot.domain.registry.model import Package, RunInfo, Stage, VersionInfo
-from bot.domain.registry.model_card import algorithm_of
-from bot.ports import NO_SLACK, UNOBSERVED, Clock, Directory, Ledger, Observer, Registry
-from bot.services.core.registry_availability import Reach
-from bot.services.core.startup_check import Gate
+from bot.domain.registry.model import ModelPackage, RunInfo, Stage, VersionInfo
+from bot.domain.registry.model_card import logged_algorithm
+from bot.ports import NO_DIRECTORY, NO_OBSERVER, Clock, Directory, Ledger, Observer, ModelRegistry
+from bot.services.core.registry_availability import RegistryAvailability
+from bot.services.core.startup_check import StartupCheck
 
-_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that can be mistaken for another on a phone
+_ID_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # none that can be mistaken for another on a phone
 
 
-ESTIMATORS = {"sklearn", "xgboost", "lightgbm"}  # the flavors whose files tell the class of a model
+FLAVORS_WITH_ESTIMATOR = {"sklearn", "xgboost", "lightgbm"}  # the flavors whose files tell the class of a model
 CHAMPION, CHALLENGER = "champion", "challenger"  # the aliases that go along with Production and Staging
 
 
 def short_id() -> str:
     """Return a fresh id that a person can type: a letter and five more characters."""
-    return "r" + "".join(secrets.choice(_LETTERS) for _ in range(5))
+    return "r" + "".join(secrets.choice(_ID_ALPHABET) for _ in range(5))
 
 
-class Rules:
+class ActivePolicy:
     """The policy in force and its revision, replaced together; and what the file says instead, where it differs."""
 
     def __init__(self, policy: Policy, revision: str = "") -> None:
-        self._now = (policy, revision)
-        self.edit: FileEdit | None = None
+        self._current = (policy, revision)
+        self.pending_edit: PendingPolicyEdit | None = None
 
     @property
     def policy(self) -> Policy:
         """The policy that holds."""
-        return self._now[0]
+        return self._current[0]
 
     @property
     def revision(self) -> str:
         """The word that tells its text from every other."""
-        return self._now[1]
+        return self._current[1]
 
     def replace(self, policy: Policy, revision: str) -> None:
         """Put another policy in force."""
-        self._now = (policy, revision)
+        self._current = (policy, revision)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,27 +57,27 @@ class Context:
     """
 
     ledger: Ledger
-    registry: Registry
-    rules: Rules
+    registry: ModelRegistry
+    active_policy: ActivePolicy
     clock: Clock
     owner: str  # this process, for leases
     champion: str = CHAMPION
     challenger: str = CHALLENGER
     new_id: Callable[[], str] = field(default=short_id)
-    observer: Observer = UNOBSERVED
-    directory: Directory = NO_SLACK
-    gate: Gate = field(default_factory=Gate)
-    reach: Reach = field(default_factory=Reach)  # of the registry
+    observer: Observer = NO_OBSERVER
+    directory: Directory = NO_DIRECTORY
+    startup_check: StartupCheck = field(default_factory=StartupCheck)
+    availability: RegistryAvailability = field(default_factory=RegistryAvailability)  # of the registry
 
     def __post_init__(self) -> None:
-        self.ledger.recognize(lambda: self.policy.operators)
+        self.ledger.set_operator_ids(lambda: self.policy.operators)
 
     @property
     def policy(self) -> Policy:
         """The policy that holds now."""
-        return self.rules.policy
+        return self.active_policy.policy
 
-    def package(self, version: VersionInfo) -> Package | None:
+    def package(self, version: VersionInfo) -> ModelPackage | None:
         """Return what lies beside a version's files; files that the registry refuses to give count as missing.
 
         Raises Unreachable.
@@ -89,16 +89,16 @@ class Context:
         except RegistrarError:
             return None
 
-    def algorithm(self, version: VersionInfo, run: RunInfo, package: Package | None) -> str | None:
+    def algorithm(self, version: VersionInfo, run: RunInfo, package: ModelPackage | None) -> str | None:
         """Return what kind of model a version is: as somebody wrote it down, else the class that its files name.
 
         Raises Unreachable.
         """
-        known = algorithm_of(version, run)
-        if known or package is None or not ESTIMATORS & set(package.flavors):
+        known = logged_algorithm(version, run)
+        if known or package is None or not FLAVORS_WITH_ESTIMATOR & set(package.flavors):
             return known
         try:
-            return self.registry.estimator(version)
+            return self.registry.estimator_class(version)
         except Unreachable:
             raise
         except RegistrarError:

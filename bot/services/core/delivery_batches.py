@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from bot.ports import Note, NoteKind
+from bot.ports import OutboxMessage, MessageKind
 
-BATCH = 10  # notes that share their commits
-
-
-URGENT = frozenset({NoteKind.INCIDENT, NoteKind.ROLLBACK})  # whoever is on call waits for these
+BATCH_SIZE = 10  # notes that share their commits
 
 
-def _batches(due: list[Note]) -> list[list[Note]]:
+URGENT_KINDS = frozenset({MessageKind.INCIDENT, MessageKind.ROLLBACK})  # whoever is on call waits for these
+
+
+def _batches(due_messages: list[OutboxMessage]) -> list[list[OutboxMessage]]:
     """Return the layers in pieces: a commit of a hundred notes would keep whoever votes waiting as long.
 
     What is urgent comes first: it takes the next turn in its channel, however many messages have waited there.
     """
-    layers = [sorted(layer, key=lambda note: note.kind not in URGENT) for layer in _layers(due)]
-    return [layer[at : at + BATCH] for layer in layers for at in range(0, len(layer), BATCH)]
+    layers = [sorted(layer, key=lambda note: note.kind not in URGENT_KINDS) for layer in _layers(due_messages)]
+    return [layer[at : at + BATCH_SIZE] for layer in layers for at in range(0, len(layer), BATCH_SIZE)]
 
 
-def _layers(due: list[Note]) -> list[list[Note]]:
+def _layers(due_messages: list[OutboxMessage]) -> list[list[OutboxMessage]]:
     """Return the notes so that each list holds at most one of each lane, and a lane's notes are in order."""
-    layers: list[list[Note]] = []
+    layers: list[list[OutboxMessage]] = []
     depth: dict[str, int] = {}
-    for note in due:
+    for note in due_messages:
         at = depth.get(note.lane, 0)
         depth[note.lane] = at + 1
         if at == len(layers):
@@ -32,8 +32,8 @@ def _layers(due: list[Note]) -> list[list[Note]]:
     return layers
 
 
-def _is_overtaken(note: Note, due: list[Note]) -> bool:
+def _is_superseded(message: OutboxMessage, due_messages: list[OutboxMessage]) -> bool:
     """Tell whether a later row draws the same card anew anyway; a card is drawn from its present state."""
-    return note.kind.is_standing and any(
-        other.kind is note.kind and other.lane == note.lane and other.number > note.number for other in due
+    return message.kind.is_updated_in_place and any(
+        other.kind is message.kind and other.lane == message.lane and other.number > message.number for other in due_messages
     )

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.rollback import stretches
-from bot.ports import Reading
-from bot.services.core.outbox_messages import lane_of
+from bot.domain.rollbacks.rollback import serving_periods
+from bot.ports import LedgerReader
+from bot.services.core.outbox_messages import ordering_key_of
 
-MOVES = 40  # of Production: enough to tell which version serves now
+MAX_TRANSITIONS = 40  # of Production: enough to tell which version serves now
 
 
-def thread_of(reading: Reading, model: str) -> str | None:
+def production_thread(reader: LedgerReader, model: str) -> str | None:
     """Return the lane of the message about how the present version got into Production.
 
     None if nothing is in Production, or if Slack has no such message.
     """
-    served = stretches(reading.moves(model, stage=Stage.PRODUCTION, most=MOVES))
+    served = serving_periods(reader.transitions(model, stage=Stage.PRODUCTION, limit=MAX_TRANSITIONS))
     if not served or served[0].until is not None:
         return None
-    lane = lane_of(served[0].began)
-    return lane if reading.posting(lane) is not None else None
+    lane = ordering_key_of(served[0].started_by)
+    return lane if reader.message_ref(lane) is not None else None

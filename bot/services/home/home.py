@@ -6,87 +6,87 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.domain.audit.events import Link, Tag
+from bot.domain.audit.events import ChainedEvent, EventTag
 from bot.domain.core.actors import Caller, actor_of
-from bot.domain.core.sentence import Say
-from bot.domain.monitoring.rules.false_rollbacks import Expected, expected
-from bot.domain.monitoring.state import Standing
+from bot.domain.core.sentence import Sentence
+from bot.domain.monitoring.rules.false_rollbacks import FalseRollbackEstimate, estimate_false_rollbacks
+from bot.domain.monitoring.state import MonitorState
 from bot.domain.monitoring.views import MonitorRow, worst_first
-from bot.domain.policy.authorization import Act, Subject, authorize
-from bot.domain.policy.freezes import Freeze, frozen
-from bot.domain.policy.pending_edit import edit_words
+from bot.domain.policy.authorization import Permission, AccessTarget, authorize
+from bot.domain.policy.freezes import Freeze, active_freeze
+from bot.domain.policy.pending_edit import describe_pending_edit
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
-from bot.domain.registry.rollback_block import Bar
-from bot.domain.transitions.drift import BASELINE
+from bot.domain.registry.rollback_block import RollbackBlock
+from bot.domain.transitions.drift import REGISTRY_SEEN_KEY
 from bot.domain.transitions.restores import Hold
-from bot.ports import Reading
-from bot.services.core.blocked_versions import blocks
+from bot.ports import LedgerReader
+from bot.services.core.blocked_versions import blocks_by_version
 from bot.services.core.context import Context
 
-WAITING_MOST = 15  # requests with buttons; of more, the rest is counted
-MINE_MOST = 10
-LATELY_MOST = 10
-MONITORS_MOST = 20
-LOOKED_THROUGH = 1000  # pending requests that are looked through for those that somebody can decide
+MAX_TO_DECIDE = 15  # requests with buttons; of more, the rest is counted
+MAX_OWN_REQUESTS = 10
+MAX_RECENT_EVENTS = 10
+MAX_MONITORS = 20
+MAX_SCANNED_REQUESTS = 1000  # pending requests that are looked through for those that somebody can decide
 
 # What is told of the last days: what people decided and what came of it, not every vote.
-LATELY = (
-    Tag.MOVED,
-    Tag.REJECTED,
-    Tag.STALE,
-    Tag.EXPIRED,
-    Tag.FAILED,
-    Tag.OVERRIDDEN,
-    Tag.FROZEN,
-    Tag.UNFROZEN,
-    Tag.OBSERVED,
-    Tag.ROLLED_BACK,
-    Tag.BREAKER_TRIPPED,
-    Tag.MENDED,
-    Tag.ARCHIVED,
-    Tag.REGISTERED,
-    Tag.POLICY_TAKEN,
-    Tag.POLICY_BROKEN,
-    Tag.SERVING_CONFIRMED,
-    Tag.SERVING_DENIED,
-    Tag.NOT_TOLD,
-    Tag.MONITOR_ARMED,
-    Tag.BREAKER_RESET,
-    Tag.HELD,
-    Tag.HOLD_ACCEPTED,
-    Tag.HOLD_DROPPED,
-    Tag.REVIEWED,
-    Tag.REVIEW_OVERDUE,
+RECENT_EVENT_TAGS = (
+    EventTag.TRANSITION_DONE,
+    EventTag.REJECTED,
+    EventTag.STALE,
+    EventTag.EXPIRED,
+    EventTag.FAILED,
+    EventTag.GATES_OVERRIDDEN,
+    EventTag.FROZEN,
+    EventTag.UNFROZEN,
+    EventTag.TRANSITION_OBSERVED,
+    EventTag.ROLLED_BACK,
+    EventTag.BREAKER_TRIPPED,
+    EventTag.STAGE_REPAIRED,
+    EventTag.ARCHIVED,
+    EventTag.REGISTERED,
+    EventTag.POLICY_LOADED,
+    EventTag.POLICY_INVALID,
+    EventTag.SERVING_CONFIRMED,
+    EventTag.SERVING_TIMED_OUT,
+    EventTag.WEBHOOK_GIVEN_UP,
+    EventTag.MONITOR_ARMED,
+    EventTag.BREAKER_RESET,
+    EventTag.WORK_HELD,
+    EventTag.HOLD_ACCEPTED,
+    EventTag.HOLD_DROPPED,
+    EventTag.REVIEWED,
+    EventTag.REVIEW_OVERDUE,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Serving:
+class StageHolders:
     """A model as it was seen last: who holds Production and Staging, and what stops Production now."""
 
     model: str
     production: tuple[int, ...]
     staging: tuple[int, ...]
-    stopped: Say | None
+    freeze_reason: Sentence | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HomeView:
     """One person's Home. `more` is how many requests wait for them beyond those that are shown."""
 
-    waiting: list[Request]
-    frozen: frozenset[str]  # those of them that a freeze keeps from being approved now, by id
-    blocks: Mapping[str, Bar]  # by the id of a request that waits: what blocks its version
-    more: int
-    mine: list[Request]
-    serving: list[Serving]
-    freezes: list[Freeze]  # of every model
+    to_decide: list[Request]
+    frozen_ids: frozenset[str]  # those of them that a freeze keeps from being approved now, by id
+    blocks: Mapping[str, RollbackBlock]  # by the id of a request that waits: what blocks its version
+    to_decide_more: int
+    own_requests: list[Request]
+    stage_holders: list[StageHolders]
+    global_freezes: list[Freeze]  # of every model
     monitors: list[MonitorRow]  # the worst first; `monitors_more` beyond those that are shown
     monitors_more: int
-    armed: Expected | None  # what to expect of all that are armed
-    lately: list[Link]
-    policy: Say | None  # why the policy in force isn't the one on disk
+    expected_false_rollbacks: FalseRollbackEstimate | None  # what to expect of all that are armed
+    recent_events: list[ChainedEvent]
+    policy_notice: Sentence | None  # why the policy in force isn't the one on disk
     now: datetime
     hold: Hold | None = None
     reviews: Sequence[Request] = ()  # moved without approvals, and theirs to review
@@ -96,71 +96,71 @@ class Homes:
     """Reads Homes from the ledger: they open while the registry is away, too."""
 
     def __init__(self, context: Context) -> None:
-        self._it = context
+        self._context = context
 
-    def of(self, caller: Caller) -> HomeView:
+    def view_for(self, caller: Caller) -> HomeView:
         """Return what the Home of somebody shows now. Raises LedgerUnavailable."""
-        with self._it.ledger.read() as reading:
-            waiting = self._waiting(reading, caller)
-            now, rules = self._it.clock.now(), self._it.rules
+        with self._context.ledger.read() as reading:
+            waiting = self._requests_to_decide(reading, caller)
+            now, rules = self._context.clock.now(), self._context.active_policy
             freezes = [one for one in reading.freezes() if one.is_active(now)]
-            standings = reading.standings()
+            standings = reading.monitor_states()
             monitors = worst_first(
-                MonitorRow(one, standings.get(one.id) or Standing(monitor=one.id)) for one in reading.monitors()
+                MonitorRow(one, standings.get(one.id) or MonitorState(monitor=one.id)) for one in reading.monitors()
             )
             return HomeView(
-                waiting=waiting[:WAITING_MOST],
-                frozen=self._frozen(waiting, freezes),
-                blocks=_blocks(reading, waiting[:WAITING_MOST]),
-                more=max(0, len(waiting) - WAITING_MOST),
-                mine=reading.requests(requester=actor_of(caller), most=MINE_MOST),
-                serving=self._serving(reading, freezes),
-                freezes=[one for one in freezes if one.model is None],
-                monitors=monitors[:MONITORS_MOST],
-                monitors_more=max(0, len(monitors) - MONITORS_MOST),
-                armed=expected(one.monitor for one in monitors),
-                lately=reading.latest(tags=LATELY, most=LATELY_MOST),
-                hold=reading.hold(),
-                policy=edit_words(rules.edit, rules.revision, now) if rules.edit else None,
+                to_decide=waiting[:MAX_TO_DECIDE],
+                frozen_ids=self._frozen_ids(waiting, freezes),
+                blocks=_blocks_by_request(reading, waiting[:MAX_TO_DECIDE]),
+                to_decide_more=max(0, len(waiting) - MAX_TO_DECIDE),
+                own_requests=reading.requests(requester=actor_of(caller), limit=MAX_OWN_REQUESTS),
+                stage_holders=self._stage_holders(reading, freezes),
+                global_freezes=[one for one in freezes if one.model is None],
+                monitors=monitors[:MAX_MONITORS],
+                monitors_more=max(0, len(monitors) - MAX_MONITORS),
+                expected_false_rollbacks=estimate_false_rollbacks(one.monitor for one in monitors),
+                recent_events=reading.latest_audit_events(tags=RECENT_EVENT_TAGS, limit=MAX_RECENT_EVENTS),
+                hold=reading.active_hold(),
+                policy_notice=describe_pending_edit(rules.pending_edit, rules.revision, now) if rules.pending_edit else None,
                 now=now,
-                reviews=[one for one in reading.to_review() if self._can(caller, Act.REVIEW, one)][:WAITING_MOST],
+                reviews=[one for one in reading.requests_to_review() if self._is_authorized(caller, Permission.REVIEW, one)][:MAX_TO_DECIDE],
             )
 
-    def _waiting(self, reading: Reading, caller: Caller) -> list[Request]:
+    def _requests_to_decide(self, reader: LedgerReader, caller: Caller) -> list[Request]:
         """Return the pending requests that they may reject, so decide, and have not voted on; oldest first."""
-        pending = reading.requests(states=[RequestState.PENDING], most=LOOKED_THROUGH)
-        return [request for request in reversed(pending) if self._can_decide(reading, caller, request)]
+        pending = reader.requests(states=[RequestState.PENDING], limit=MAX_SCANNED_REQUESTS)
+        return [request for request in reversed(pending) if self._can_decide(reader, caller, request)]
 
-    def _can_decide(self, reading: Reading, caller: Caller, request: Request) -> bool:
-        if not self._can(caller, Act.REJECT, request):
+    def _can_decide(self, reader: LedgerReader, caller: Caller, request: Request) -> bool:
+        if not self._is_authorized(caller, Permission.REJECT, request):
             return False
-        return actor_of(caller) not in {vote.voter for vote in reading.votes(request.id) if not vote.lapsed}
+        return actor_of(caller) not in {vote.voter for vote in reader.votes(request.id) if not vote.lapsed}
 
-    def _frozen(self, waiting: list[Request], freezes: list[Freeze]) -> frozenset[str]:
-        now, policy = self._it.clock.now(), self._it.policy
+    def _frozen_ids(self, requests: list[Request], freezes: list[Freeze]) -> frozenset[str]:
+        now, policy = self._context.clock.now(), self._context.policy
         return frozenset(
-            one.id for one in waiting if one.target is Stage.PRODUCTION and frozen(one.model, freezes, policy, now)
+            one.id for one in requests if one.target is Stage.PRODUCTION and active_freeze(one.model, freezes, policy, now)
         )
 
-    def _can(self, caller: Caller, act: Act, request: Request) -> bool:
-        subject = Subject(model=request.model, target=request.target, requester=request.requester)
-        return bool(authorize(caller, act, subject, self._it.policy, self._it.clock.now()))
+    def _is_authorized(self, caller: Caller, permission: Permission, request: Request) -> bool:
+        subject = AccessTarget(model=request.model, target=request.target, requester=request.requester)
+        return bool(authorize(caller, permission, subject, self._context.policy, self._context.clock.now()))
 
-    def _serving(self, reading: Reading, freezes: list[Freeze]) -> list[Serving]:
+    def _stage_holders(self, reader: LedgerReader, freezes: list[Freeze]) -> list[StageHolders]:
         found = []
-        for name, look in sorted(reading.looks().items()):
+        for name, look in sorted(reader.registry_snapshots().items()):
             production, staging = look.holders(Stage.PRODUCTION), look.holders(Stage.STAGING)
-            if name == BASELINE or not (production or staging):
+            if name == REGISTRY_SEEN_KEY or not (production or staging):
                 continue
-            stop = frozen(name, freezes, self._it.policy, self._it.clock.now())
+            stop = active_freeze(name, freezes, self._context.policy, self._context.clock.now())
             found.append(
-                Serving(
-                    model=name, production=tuple(production), staging=tuple(staging), stopped=stop.why if stop else None
+                StageHolders(
+                    model=name, production=tuple(production), staging=tuple(staging), freeze_reason=stop.description if stop else None
                 )
             )
         return found
 
 
-def _blocks(reading: Reading, requests: Sequence[Request]) -> dict[str, Bar]:
-    found = {one.id: blocks(reading, one.model, {one.version: one.identity}).get(one.version) for one in requests}
+def _blocks_by_request(reader: LedgerReader, requests: Sequence[Request]) -> dict[str, RollbackBlock]:
+    found = {one.id: blocks_by_version(reader, one.model, {one.version: one.identity}).get(one.version) for one in requests}
     return {request_id: block for request_id, block in found.items() if block}

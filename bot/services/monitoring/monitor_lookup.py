@@ -6,24 +6,24 @@ import difflib
 from collections.abc import Mapping
 
 from bot.domain.core.errors import BadInput, Refused, UnknownModel, UnknownRequest
-from bot.domain.core.sentence import Code, Name, Say, say
+from bot.domain.core.sentence import Code, Name, Sentence, say
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.incident import Incident
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.views import of_incident
-from bot.domain.policy.monitor_config import MonitorRule
-from bot.domain.policy.policy import BUILT_IN, Policy
-from bot.domain.transitions.drift import BASELINE
-from bot.ports import Reading
+from bot.domain.monitoring.views import monitors_of_incident
+from bot.domain.policy.monitor_config import MonitorConfig
+from bot.domain.policy.policy import BUILT_IN_SOURCES, Policy
+from bot.domain.transitions.drift import REGISTRY_SEEN_KEY
+from bot.ports import LedgerReader
 
 
-def _find(reading: Reading, model: str, name: str) -> Monitor:
-    monitors = reading.monitors(model)
+def find_monitor(reader: LedgerReader, model: str, name: str) -> Monitor:
+    monitors = reader.monitors(model)
     for one in monitors:
         if one.name == name:
             return one
     if not monitors:
-        _check_model(reading, model)
+        check_model_known(reader, model)
         raise UnknownRequest(
             say(
                 "Nothing watches {model}. To change that: {add}",
@@ -40,47 +40,47 @@ def _find(reading: Reading, model: str, name: str) -> Monitor:
     raise UnknownRequest(say("{model} has no monitor {name}. {hint}", model=Name(model), name=Name(name), hint=hint))
 
 
-def _there(monitor: Monitor) -> Monitor:
+def require_present(monitor: Monitor) -> Monitor:
     if monitor.removed_at is not None:
-        raise UnknownRequest(say("{it} was removed.", it=monitor_messages.which(monitor)))
+        raise UnknownRequest(say("{it} was removed.", it=monitor_messages.qualified_name(monitor)))
     return monitor
 
 
-def _changeable(monitor: Monitor) -> Monitor:
+def require_editable(monitor: Monitor) -> Monitor:
     if monitor.is_from_file:
-        raise Refused(monitor_messages.in_the_file(monitor))
+        raise Refused(monitor_messages.defined_in_policy_file(monitor))
     return monitor
 
 
-def _meant(reading: Reading, model: str, name: str | None, *, everyone: bool) -> list[Monitor]:
-    if (name is None) is not everyone:
+def select_monitors(reader: LedgerReader, model: str, name: str | None, *, all_monitors: bool) -> list[Monitor]:
+    if (name is None) is not all_monitors:
         raise BadInput("Name one monitor, or write --all for every monitor of the model.")
     if name is not None:
-        return [_find(reading, model, name)]
-    return reading.monitors(model) or [_find(reading, model, "")]  # which says that there is none
+        return [find_monitor(reader, model, name)]
+    return reader.monitors(model) or [find_monitor(reader, model, "")]  # which says that there is none
 
 
-def _of(reading: Reading, incident: Incident) -> list[Monitor]:
-    return of_incident(incident, reading.monitors(incident.model or None))
+def incident_monitors(reader: LedgerReader, incident: Incident) -> list[Monitor]:
+    return monitors_of_incident(incident, reader.monitors(incident.model or None))
 
 
-def _taken(there: Monitor) -> Say:
-    if there.is_from_file:
+def name_taken(existing: Monitor) -> Sentence:
+    if existing.is_from_file:
         return say(
             "{it} is there already: {file} Or take another name.",
-            it=monitor_messages.which(there),
-            file=monitor_messages.in_the_file(there),
+            it=monitor_messages.qualified_name(existing),
+            file=monitor_messages.defined_in_policy_file(existing),
         )
     return say(
         "{it} is there already. Change it with {edit}, or take another name.",
-        it=monitor_messages.which(there),
-        edit=Code(f"/model monitor edit {there.model} {there.name} …"),
+        it=monitor_messages.qualified_name(existing),
+        edit=Code(f"/model monitor edit {existing.model} {existing.name} …"),
     )
 
 
-def _check_model(reading: Reading, model: str) -> None:
+def check_model_known(reader: LedgerReader, model: str) -> None:
     """Raise UnknownModel for a model that was never seen: nobody would notice that it watches nothing."""
-    known: Mapping[str, object] = {name: look for name, look in reading.looks().items() if name != BASELINE}
+    known: Mapping[str, object] = {name: look for name, look in reader.registry_snapshots().items() if name != REGISTRY_SEEN_KEY}
     if not known or model in known:
         return
     near = difflib.get_close_matches(model, known, n=1)
@@ -92,24 +92,24 @@ def _check_model(reading: Reading, model: str) -> None:
     raise UnknownModel(say("I have seen no model {name} in MLflow. {hint}", name=Name(model), hint=hint))
 
 
-def _only_source(policy: Policy) -> str:
+def default_source(policy: Policy) -> str:
     """Return the source that is meant where none was named. Raises BadInput where that is not plain."""
     pushed = [name for name, source in policy.sources.items() if source.type == "push"]
     if not policy.sources:
         return "push"
     if len(policy.sources) == 1 or len(pushed) == 1:
         return (pushed or list(policy.sources))[0]
-    names = [Code(one) for one in sorted({*policy.sources, *BUILT_IN})]
+    names = [Code(one) for one in sorted({*policy.sources, *BUILT_IN_SOURCES})]
     raise BadInput(say("Say where the figures come from, with {flag}: {names}.", flag=Code("--source"), names=names))
 
 
-def _check_source(rule: MonitorRule, policy: Policy) -> None:
+def check_source(rule: MonitorConfig, policy: Policy) -> None:
     name = rule.source
     if policy.source(name) is not None:
-        if why := policy.cant_count(rule):
+        if why := policy.total_refusal(rule):
             raise BadInput(say("{flag}: {why}", flag=Code("--of"), why=why))
         return
-    known = sorted({*policy.sources, *BUILT_IN})
+    known = sorted({*policy.sources, *BUILT_IN_SOURCES})
     near = difflib.get_close_matches(name, known, n=1)
     hint = (
         say("Did you mean {near}?", near=Code(near[0]))

@@ -6,35 +6,35 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from bot.ports import Batch
+from bot.ports import CheckBatch
 
-LEAVING = 3.0  # seconds that the end of the process waits for checks under way
+SHUTDOWN_SECONDS = 3.0  # seconds that the end of the process waits for checks under way
 
 
-class Threads:
+class ThreadDispatcher:
     """`bot.ports.Dispatcher` by a thread for each batch: one that hangs keeps nobody else waiting."""
 
     def __init__(self) -> None:
-        self._work: Callable[[Batch], None] = lambda batch: None
+        self._run_batch: Callable[[CheckBatch], None] = lambda batch: None
         self._threads: list[threading.Thread] = []
 
-    def use(self, work: Callable[[Batch], None]) -> None:
+    def set_handler(self, handler: Callable[[CheckBatch], None]) -> None:
         """Let `work` make what is dispatched."""
-        self._work = work
+        self._run_batch = handler
 
-    def open(self) -> None:
+    def start(self) -> None:
         """There is nothing to begin with: each batch brings its thread."""
 
-    def dispatch(self, batches: Sequence[Batch]) -> None:
+    def dispatch(self, batches: Sequence[CheckBatch]) -> None:
         """Let these be made at once."""
         self._threads = [one for one in self._threads if one.is_alive()]
         for batch in batches:
-            thread = threading.Thread(target=self._work, args=(batch,), name=f"checks of {batch.source}", daemon=True)
+            thread = threading.Thread(target=self._run_batch, args=(batch,), name=f"checks of {batch.source}", daemon=True)
             self._threads.append(thread)
             thread.start()
 
     def close(self) -> None:
         """Wait a moment for what is being made."""
-        until = time.monotonic() + LEAVING
+        until = time.monotonic() + SHUTDOWN_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))

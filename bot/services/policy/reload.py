@@ -8,41 +8,41 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bot.domain.audit.events import Event, Link, Tag
+from bot.domain.audit.events import Event, ChainedEvent, EventTag
 from bot.domain.core.actors import Automation
-from bot.domain.core.durations import show_duration
+from bot.domain.core.durations import format_duration
 from bot.domain.core.errors import Misconfigured
-from bot.domain.core.sentence import Code, Say, say
+from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.policy.changes import policy_changes
-from bot.domain.policy.pending_edit import QUIET, EditState, FileEdit, change_lines, loosens, waits
+from bot.domain.policy.pending_edit import MIN_SETTLE, PolicyEditState, PendingPolicyEdit, describe_policy_changes, loosens_any_rule, settle_duration
 from bot.domain.policy.policy import Policy
-from bot.domain.policy.rule_changes import Change
-from bot.ports import Directory, PolicyFile, Reading
+from bot.domain.policy.rule_changes import PolicyChange
+from bot.ports import Directory, PolicyFile, LedgerReader
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import said_note
+from bot.services.core.outbox_messages import channel_message
 
 log = logging.getLogger(__name__)
 
-READER = Automation("policy-file")  # who edited it the file does not say; its own history does
-GONE = "gone"  # the revision of a file that cannot be read
-UNREADABLE = "This version can't read the last policy in the audit log, so the file applies."
+POLICY_FILE_ACTOR = Automation("policy-file")  # who edited it the file does not say; its own history does
+MISSING_REVISION = "gone"  # the revision of a file that cannot be read
+UNREADABLE_MESSAGE = "This version can't read the last policy in the audit log, so the file applies."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
+class _FileState:
     """The file as polls have seen it, unchanged since a time. It has either a policy or an error."""
 
-    mark: object
+    change_marker: object
     since: datetime
     revision: str
     text: str = ""
     policy: Policy | None = None
     error: Misconfigured | None = None
-    changes: Sequence[Change] = ()
+    changes: Sequence[PolicyChange] = ()
     applies_at: datetime | None = None
 
 
-class Policies:
+class PolicyReloader:
     """Takes up what is written into the policy file.
 
     Nothing is remembered as done before the ledger has it: while that is busy, each poll tries again. How long the file
@@ -50,203 +50,203 @@ class Policies:
     """
 
     def __init__(self, context: Context, file: PolicyFile, directory: Directory) -> None:
-        self._it = context
+        self._context = context
         self._file = file
         self._directory = directory
-        self._seen: _Seen | None = None
-        self._refused = ""  # the revision that was refused last, which is told once
-        self._announced: _Seen | None = None  # the edit that the channel knows to be settling
+        self._file_state: _FileState | None = None
+        self._refused_revision = ""  # the revision that was refused last, which is told once
+        self._announced_state: _FileState | None = None  # the edit that the channel knows to be settling
 
-    def begin(self) -> None:
+    def load_initial(self) -> None:
         """Decide which policy is in force at the start, before anything is served.
 
         That's the file's, unless it loosens the last one in the audit log: then that one is in force until the file has
         settled. Raises Misconfigured where the file can't be used, and LedgerUnavailable.
         """
-        seen = self._look()
+        seen = self._poll_file()
         if seen.error:
             raise seen.error
-        with self._it.ledger.read() as reading:
-            last = _last_taken(reading)
-        before = _policy_of(last, self._file.parse) if last else None
+        with self._context.ledger.read() as reading:
+            last = _last_applied(reading)
+        before = _parse_applied(last, self._file.parse) if last else None
         if last is None or before is None or last.event.after == seen.revision:
-            self._take(replace(seen, changes=()), told=None, why="" if last is None or before else UNREADABLE)
+            self._apply(replace(seen, changes=()), message=None, why="" if last is None or before else UNREADABLE_MESSAGE)
             return
-        self._it.rules.replace(before, str(last.event.after))
-        self._seen = None
-        seen = self._look()  # again, to compare it with what is in force now
+        self._context.active_policy.replace(before, str(last.event.after))
+        self._file_state = None
+        seen = self._poll_file()  # again, to compare it with what is in force now
         if seen.error:
             raise seen.error
-        if not loosens(seen.changes):
-            self._take(seen, self._said_taken(seen))
+        if not loosens_any_rule(seen.changes):
+            self._apply(seen, self._applied_message(seen))
             return
-        self._note_edit(seen)
+        self._record_pending_edit(seen)
         log.warning("the policy file loosens revision %s, which stays in force until it settles", last.event.after)
 
-    def take_up(self) -> bool:
+    def reload(self) -> bool:
         """Put the file's policy in force if it's another one and has settled; return whether one was.
 
         A broken one is refused: in the log, in the channel and in the audit. Raises LedgerUnavailable; the next call
         then tries again.
         """
-        seen = self._look()
-        self._note_edit(seen)
-        if seen.revision == self._it.rules.revision:
-            self._refused = ""
+        seen = self._poll_file()
+        self._record_pending_edit(seen)
+        if seen.revision == self._context.active_policy.revision:
+            self._refused_revision = ""
             return False
-        quiet = self._it.clock.now() - seen.since
+        quiet = self._context.clock.now() - seen.since
         if seen.error:
-            if quiet >= QUIET:
+            if quiet >= MIN_SETTLE:
                 self._refuse(seen.revision, seen.error)
             return False
         assert seen.applies_at is not None
-        if self._it.clock.now() < seen.applies_at and not self._has_been_taken(seen):
-            if quiet >= QUIET:
+        if self._context.clock.now() < seen.applies_at and not self._was_applied_elsewhere(seen):
+            if quiet >= MIN_SETTLE:
                 self._announce(seen)
             return False
-        self._take(seen, self._said_taken(seen))
+        self._apply(seen, self._applied_message(seen))
         return True
 
-    def _look(self) -> _Seen:
+    def _poll_file(self) -> _FileState:
         """Return the file as it is, with the time since when polls have seen it so. It never raises."""
-        now, before, mark = self._it.clock.now(), self._seen, self._file.mark()
+        now, before, mark = self._context.clock.now(), self._file_state, self._file.change_marker()
         text, error = "", None
         try:
-            text = self._file.text()
+            text = self._file.read_text()
         except Misconfigured as found:
             error = found
-        word = GONE if error else revision(text)
-        if before and (before.mark, before.revision) == (mark, word) and before.since <= now:
+        word = MISSING_REVISION if error else revision_of(text)
+        if before and (before.change_marker, before.revision) == (mark, word) and before.since <= now:
             return before
-        self._seen = _Seen(mark=mark, since=now, revision=word, text=text, error=error)
+        self._file_state = _FileState(change_marker=mark, since=now, revision=word, text=text, error=error)
         if not error:
-            self._seen = self._read(self._seen)
-        return self._seen
+            self._file_state = self._parse(self._file_state)
+        return self._file_state
 
-    def _read(self, seen: _Seen) -> _Seen:
+    def _parse(self, state: _FileState) -> _FileState:
         """Return it with its policy, compared with the one in force, or with what is wrong with it."""
         try:
-            policy = self._file.parse(seen.text)
+            policy = self._file.parse(state.text)
         except Misconfigured as error:
-            return replace(seen, error=error)
-        in_force = self._it.policy
+            return replace(state, error=error)
+        in_force = self._context.policy
         changes = policy_changes(in_force, policy)
-        return replace(seen, policy=policy, changes=changes, applies_at=seen.since + waits(changes, in_force))
+        return replace(state, policy=policy, changes=changes, applies_at=state.since + settle_duration(changes, in_force))
 
-    def _note_edit(self, seen: _Seen) -> None:
+    def _record_pending_edit(self, state: _FileState) -> None:
         """Keep for whoever asks why the policy in force isn't the one on disk."""
         edit = None
-        if seen.error:
-            edit = FileEdit(EditState.MISSING if seen.revision == GONE else EditState.BROKEN)
-        elif seen.revision != self._it.rules.revision:
-            edit = FileEdit(EditState.SETTLING, seen.applies_at)
-        self._it.rules.edit = edit
+        if state.error:
+            edit = PendingPolicyEdit(PolicyEditState.MISSING if state.revision == MISSING_REVISION else PolicyEditState.BROKEN)
+        elif state.revision != self._context.active_policy.revision:
+            edit = PendingPolicyEdit(PolicyEditState.SETTLING, state.applies_at)
+        self._context.active_policy.pending_edit = edit
 
-    def _has_been_taken(self, seen: _Seen) -> bool:
+    def _was_applied_elsewhere(self, state: _FileState) -> bool:
         """Tell whether another process of ours has put the same text in force, so that it has settled there."""
-        with self._it.ledger.read() as reading:
-            last = _last_taken(reading)
-        return last is not None and last.event.after == seen.revision
+        with self._context.ledger.read() as reading:
+            last = _last_applied(reading)
+        return last is not None and last.event.after == state.revision
 
-    def _announce(self, seen: _Seen) -> None:
-        if self._announced is seen:
+    def _announce(self, state: _FileState) -> None:
+        if self._announced_state is state:
             return
-        assert seen.applies_at is not None
+        assert state.applies_at is not None
         told = say(
             "The policy file changed and loosens a rule. The edit applies at {when} ({wait} after it was made) "
             "unless the file changes again. Until then, revision {old} is in force.\n{changes}",
-            when=seen.applies_at,
-            wait=show_duration(seen.applies_at - seen.since),
-            old=Code(self._it.rules.revision),
-            changes=change_lines(seen.changes),
+            when=state.applies_at,
+            wait=format_duration(state.applies_at - state.since),
+            old=Code(self._context.active_policy.revision),
+            changes=describe_policy_changes(state.changes),
         )
-        key = f"policy-settling:{seen.revision}:{seen.applies_at:%Y%m%d%H%M}"  # of several processes', one is told
-        with self._it.ledger.write() as tx:
-            tx.add_note(said_note(key, self._it.policy.channel, told))
-        self._announced = seen
+        key = f"policy-settling:{state.revision}:{state.applies_at:%Y%m%d%H%M}"  # of several processes', one is told
+        with self._context.ledger.write() as tx:
+            tx.add_message(channel_message(key, self._context.policy.channel, told))
+        self._announced_state = state
 
-    def _said_taken(self, seen: _Seen) -> Say:
+    def _applied_message(self, state: _FileState) -> Sentence:
         return say(
             "Policy updated: revision {new} is in force; {old} was before.\n{changes}\nFor one model: {command}",
-            new=Code(seen.revision),
-            old=Code(self._it.rules.revision or "none"),
-            changes=change_lines(seen.changes),
+            new=Code(state.revision),
+            old=Code(self._context.active_policy.revision or "none"),
+            changes=describe_policy_changes(state.changes),
             command=Code("/model policy MODEL"),
         )
 
-    def _take(self, seen: _Seen, told: Say | None, why: str = "") -> None:
+    def _apply(self, state: _FileState, message: Sentence | None, why: str = "") -> None:
         """Write the policy into the audit log unless it's the last one there, then put it in force."""
-        policy, taken = seen.policy, seen.revision
+        policy, taken = state.policy, state.revision
         assert policy is not None
-        names = self._directory.names(sorted(policy.everybody()))
-        before = self._it.rules.revision
-        with self._it.ledger.write() as tx:
+        names = self._directory.display_names(sorted(policy.all_slack_ids()))
+        before = self._context.active_policy.revision
+        with self._context.ledger.write() as tx:
             tx.lock("policy")
-            last = _last_taken(tx)
+            last = _last_applied(tx)
             if last is None or last.event.after != taken:
-                evidence = {"text": seen.text, "names": names, "changes": [one.evidence() for one in seen.changes]}
-                event = self._event(
-                    Tag.POLICY_TAKEN, taken, before=before or None, after=taken, evidence=evidence, why=why
+                evidence = {"text": state.text, "names": names, "changes": [one.to_evidence() for one in state.changes]}
+                event = self._policy_event(
+                    EventTag.POLICY_LOADED, taken, before=before or None, after=taken, evidence=evidence, why=why
                 )
-                tx.append(event)
-                if told:
-                    tx.add_note(said_note(f"policy:{taken}:{last.number if last else 0}", policy.channel, told))
-        self._it.rules.replace(policy, taken)
-        self._it.rules.edit = None
-        self._refused = ""
+                tx.add_audit_event(event)
+                if message:
+                    tx.add_message(channel_message(f"policy:{taken}:{last.number if last else 0}", policy.channel, message))
+        self._context.active_policy.replace(policy, taken)
+        self._context.active_policy.pending_edit = None
+        self._refused_revision = ""
 
-    def _refuse(self, found: str, error: Misconfigured) -> None:
-        if found == self._refused:
+    def _refuse(self, refused_revision: str, error: Misconfigured) -> None:
+        if refused_revision == self._refused_revision:
             return
         told = say(
             "⚠️ {file} was edited and cannot be used, so revision {old} of the policy goes on holding. {why}",
             file=Code(self._file.name),
-            old=Code(self._it.rules.revision),
+            old=Code(self._context.active_policy.revision),
             why=error.sentence,
         )
-        with self._it.ledger.write() as tx:
+        with self._context.ledger.write() as tx:
             tx.lock("policy")
-            last = next(iter(tx.latest(tags=[Tag.POLICY_BROKEN, Tag.POLICY_TAKEN], most=1)), None)
-            is_told = last and last.event.tag is Tag.POLICY_BROKEN and last.event.subject == f"policy:{found}"
+            last = next(iter(tx.latest_audit_events(tags=[EventTag.POLICY_INVALID, EventTag.POLICY_LOADED], limit=1)), None)
+            is_told = last and last.event.tag is EventTag.POLICY_INVALID and last.event.subject == f"policy:{refused_revision}"
             if not is_told:  # else by another process of ours
-                tx.append(self._event(Tag.POLICY_BROKEN, found, why=str(error.sentence)))
+                tx.add_audit_event(self._policy_event(EventTag.POLICY_INVALID, refused_revision, why=str(error.sentence)))
                 number = last.number if last else 0
-                tx.add_note(said_note(f"policy-broken:{found}:{number}", self._it.policy.channel, told))
-        log.error("the edited policy is refused, revision %s stays in force: %s", self._it.rules.revision, error)
-        self._refused = found
+                tx.add_message(channel_message(f"policy-broken:{refused_revision}:{number}", self._context.policy.channel, told))
+        log.error("the edited policy is refused, revision %s stays in force: %s", self._context.active_policy.revision, error)
+        self._refused_revision = refused_revision
 
-    def _event(self, tag: Tag, word: str, **more: object) -> Event:
+    def _policy_event(self, tag: EventTag, event_revision: str, **fields: object) -> Event:
         return Event(
-            at=self._it.clock.now(),
-            actor=READER,
+            at=self._context.clock.now(),
+            actor=POLICY_FILE_ACTOR,
             tag=tag,
-            subject=f"policy:{word}",
+            subject=f"policy:{event_revision}",
             origin="job",
-            **more,  # type: ignore[arg-type]  # before, after, why and evidence, as the callers above give them
+            **fields,  # type: ignore[arg-type]  # before, after, why and evidence, as the callers above give them
         )
 
 
-def policy_in_force(reading: Reading, parse: Callable[[str], Policy]) -> tuple[Policy, str] | None:
+def last_applied_policy(reader: LedgerReader, parse: Callable[[str], Policy]) -> tuple[Policy, str] | None:
     """Return the policy that a bot put in force last, and its revision, for processes beside the bot.
 
     None where no bot ever did, or this version can't read it. Raises LedgerUnavailable.
     """
-    last = _last_taken(reading)
-    policy = _policy_of(last, parse) if last else None
+    last = _last_applied(reader)
+    policy = _parse_applied(last, parse) if last else None
     return (policy, str(last.event.after)) if last and policy else None
 
 
-def _last_taken(reading: Reading) -> Link | None:
-    return next(iter(reading.latest(tags=[Tag.POLICY_TAKEN], most=1)), None)
+def _last_applied(reader: LedgerReader) -> ChainedEvent | None:
+    return next(iter(reader.latest_audit_events(tags=[EventTag.POLICY_LOADED], limit=1)), None)
 
 
-def _policy_of(taken: Link, parse: Callable[[str], Policy]) -> Policy | None:
+def _parse_applied(applied: ChainedEvent, parse: Callable[[str], Policy]) -> Policy | None:
     try:
-        return parse(str(taken.event.evidence["text"]))
+        return parse(str(applied.event.evidence["text"]))
     except (KeyError, Misconfigured):
         return None
 
 
-def revision(text: str) -> str:
+def revision_of(text: str) -> str:
     """Return the word that tells a policy's text from every other: the beginning of its SHA-256."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]

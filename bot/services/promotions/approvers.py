@@ -6,14 +6,14 @@ import logging
 
 from bot.domain.core.actors import Actor
 from bot.domain.core.errors import SlackUnreachable
-from bot.domain.policy.authorization import user_of
+from bot.domain.policy.authorization import slack_user_id
 from bot.domain.policy.policy import TargetRule
 from bot.domain.promotions import approver_messages
-from bot.domain.promotions.approvers import TOLD_MOST, Electorate, check_can_be_met
+from bot.domain.promotions.approvers import MAX_NOTIFIED, EligibleApprovers, check_enough_approvers
 from bot.domain.promotions.request import Request
-from bot.ports import Note
+from bot.ports import OutboxMessage
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import invitation
+from bot.services.core.outbox_messages import invitation_message
 
 log = logging.getLogger(__name__)
 
@@ -22,32 +22,32 @@ class Approvers:
     """Reads who is behind a rule's approvers."""
 
     def __init__(self, context: Context) -> None:
-        self._it = context
+        self._context = context
 
-    def check(self, model: str, rule: TargetRule, requester: Actor) -> Electorate:
+    def require_enough(self, model: str, rule: TargetRule, requester: Actor) -> EligibleApprovers:
         """Return who is behind a rule's approvers.
 
         Raises TooFewApprovers where a request under this rule could never have enough approvals.
         """
-        found = self._behind(rule)
-        check_can_be_met(model, rule, user_of(requester, self._it.policy), found)
+        found = self._electorate(rule)
+        check_enough_approvers(model, rule, slack_user_id(requester, self._context.policy), found)
         return found
 
-    def _behind(self, rule: TargetRule) -> Electorate:
-        ids = sorted(self._it.policy.ids(rule.approvers))
+    def _electorate(self, rule: TargetRule) -> EligibleApprovers:
+        ids = sorted(self._context.policy.expand_roles(rule.approvers))
         try:
-            return self._it.directory.electorate(ids)
+            return self._context.directory.electorate(ids)
         except SlackUnreachable as error:
             log.warning("who is behind %s isn't known now: %s", ", ".join(ids), error)
-            return Electorate.listed(ids)
+            return EligibleApprovers.from_ids(ids)
 
-    def invitations(self, request: Request, rule: TargetRule, electorate: Electorate) -> list[Note]:
+    def invitations(self, request: Request, rule: TargetRule, electorate: EligibleApprovers) -> list[OutboxMessage]:
         """Return the direct messages to those who can approve a new request, where the rule has them told so.
 
         The requester needs none.
         """
         if rule.tell_approvers != "direct":
             return []
-        able = electorate.able(user_of(request.requester, self._it.policy))
-        sentence = approver_messages.invited(request)
-        return [invitation(request, user, sentence) for user in able[:TOLD_MOST]]
+        able = electorate.user_ids(slack_user_id(request.requester, self._context.policy))
+        sentence = approver_messages.approval_invitation(request)
+        return [invitation_message(request, user, sentence) for user in able[:MAX_NOTIFIED]]

@@ -6,24 +6,24 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from bot import logging_context
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Caller, actor_of
 from bot.domain.core.errors import Refused
-from bot.domain.policy.authorization import Act, standing
+from bot.domain.policy.authorization import Permission, describe_caller
 from bot.domain.promotions.request import Request
-from bot.ports import Writing
+from bot.ports import LedgerTransaction
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import request_event
 
 T = TypeVar("T")
 
 
-def act(
-    it: Context,
+def change_request(
+    context: Context,
     caller: Caller,
-    what: Act,
+    permission: Permission,
     request_id: str,
-    do: Callable[[Writing, Request], Refused | T],
+    change: Callable[[LedgerTransaction, Request], Refused | T],
     *,
     origin: str,
 ) -> T:
@@ -32,18 +32,18 @@ def act(
     `do` gets the transaction and the locked request, and returns why not, or what came of it. Raises UnknownRequest,
     LedgerUnavailable, and the refusal that `do` returned, once it's in the audit.
     """
-    with it.ledger.write() as tx:
+    with context.ledger.write() as tx:
         request = tx.lock_request(request_id)
-        logging_context.add(request=request.id, model=request.model)
-        outcome = do(tx, request)
+        logging_context.bind(request=request.id, model=request.model)
+        outcome = change(tx, request)
         if isinstance(outcome, Refused):
-            evidence = {"act": what.value, "error": type(outcome).__name__, "by": standing(caller, it.policy)}
-            tx.append(
+            evidence = {"act": permission.value, "error": type(outcome).__name__, "by": describe_caller(caller, context.policy)}
+            tx.add_audit_event(
                 request_event(
                     request,
-                    Tag.VOTE_REFUSED,
+                    EventTag.REQUEST_COMMAND_REFUSED,
                     actor_of(caller),
-                    it.clock.now(),
+                    context.clock.now(),
                     why=str(outcome.sentence),
                     origin=origin,
                     evidence=evidence,

@@ -7,26 +7,26 @@ import hashlib
 from bot.domain.core.actors import Actor
 from bot.domain.registry.model import VersionInfo
 from bot.domain.transitions import drift
-from bot.domain.transitions.drift import Finding, FindingKind
-from bot.ports import Writing
+from bot.domain.transitions.drift import DriftNotice, DriftNoticeKind
+from bot.ports import LedgerTransaction
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import notice_note
+from bot.services.core.outbox_messages import notice_message
 
 
-def announce(tx: Writing, it: Context, version: VersionInfo, numbers: tuple[int, ...], *, by: Actor | None) -> bool:
+def announce_versions(tx: LedgerTransaction, context: Context, version: VersionInfo, numbers: tuple[int, ...], *, registered_by: Actor | None) -> bool:
     """Let the channel hear of new versions, `version` the newest of them; return False where it has heard already."""
-    finding = Finding(
+    finding = DriftNotice(
         id=_announcement_id(version),
-        kind=FindingKind.REGISTERED,
+        kind=DriftNoticeKind.REGISTERED,
         model=version.model,
-        at=it.clock.now(),
+        at=context.clock.now(),
         versions=numbers,
-        by=by,
-        lines=tuple(drift.about(version)),
+        by=registered_by,
+        lines=tuple(drift.describe_new_version(version)),
     )
-    if not tx.add_finding(finding):
+    if not tx.add_drift_notice(finding):
         return False
-    tx.add_note(notice_note(finding, "new", it.policy.channel_for(version.model)))
+    tx.add_message(notice_message(finding, "new", context.policy.channel_for(version.model)))
     return True
 
 

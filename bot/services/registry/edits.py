@@ -2,56 +2,56 @@
 
 from __future__ import annotations
 
-from bot.domain.audit.events import Event, Tag
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.commands.changes import Archive, Describe, SetTags
 from bot.domain.core.actors import Caller, actor_of
 from bot.domain.core.errors import Refused, RegistryRefused
-from bot.domain.core.sentence import Code, say, short
-from bot.domain.policy.authorization import Act
+from bot.domain.core.sentence import Code, say, truncate
+from bot.domain.policy.authorization import Permission
 from bot.domain.registry import edit_messages
 from bot.domain.registry.model import VersionInfo
-from bot.domain.transitions.transition import UNFINISHED, archiving, check_can_be_archived, mending
-from bot.ports import Ask
-from bot.services.core.access import Gatekeeper
-from bot.services.core.command_queue import end
-from bot.services.core.commands import Done
+from bot.domain.transitions.transition import UNFINISHED_STATES, archive_transition, check_archivable, repair_transition
+from bot.ports import QueuedCommand
+from bot.services.core.access import AccessControl
+from bot.services.core.command_queue import mark_done
+from bot.services.core.commands import CommandResult
 from bot.services.core.context import Context
-from bot.services.registry.queries import Lookups
+from bot.services.registry.queries import RegistryQueries
 
-KEPT = 500  # characters of a description that an audit event repeats
+MAX_AUDITED_TEXT = 500  # characters of a description that an audit event repeats
 
 
-class Tending:
+class RegistryEdits:
     """Carries out the small changes."""
 
-    def __init__(self, context: Context, lookups: Lookups, gatekeeper: Gatekeeper) -> None:
-        self._it = context
-        self._lookups = lookups
-        self._gatekeeper = gatekeeper
+    def __init__(self, context: Context, queries: RegistryQueries, access: AccessControl) -> None:
+        self._context = context
+        self._queries = queries
+        self._access = access
 
-    def describe(self, ask: Ask, command: Describe) -> Done:
+    def set_description(self, queued: QueuedCommand, command: Describe) -> CommandResult:
         """Write a description, read it back, and write that into the audit. See `Hand`."""
-        number, before = self._described(command)
-        self._it.registry.describe(command.model, number, command.text)
-        if self._described(command)[1] != command.text:
+        number, before = self._read_description(command)
+        self._context.registry.set_description(command.model, number, command.text)
+        if self._read_description(command)[1] != command.text:
             raise RegistryRefused("MLflow took the description but tells another one; look at the version in MLflow.")
-        after = short(command.text, KEPT)
-        self._end(ask, Tag.DESCRIBED, command.model, number, before=short(before, KEPT), after=after)
-        return Done(answer=edit_messages.described(command.model, number))
+        after = truncate(command.text, MAX_AUDITED_TEXT)
+        self._finish(queued, EventTag.DESCRIBED, command.model, number, before=truncate(before, MAX_AUDITED_TEXT), after=after)
+        return CommandResult(answer=edit_messages.description_confirmation(command.model, number))
 
-    def tag(self, ask: Ask, command: SetTags) -> Done:
+    def set_tags(self, queued: QueuedCommand, command: SetTags) -> CommandResult:
         """Set tags, read them back, and write that into the audit. See `Hand`."""
-        version = self._lookups.version(command.model, command.version)
-        tags = command.pairs()
-        self._it.registry.set_tags(command.model, version.version, tags)
-        now = self._it.registry.version(command.model, version.version).tags
+        version = self._queries.version(command.model, command.version)
+        tags = command.values_by_key()
+        self._context.registry.set_tags(command.model, version.version, tags)
+        now = self._context.registry.version(command.model, version.version).tags
         wrong = [key for key, value in tags.items() if now.get(key) != value]
         if wrong:
             keys = [Code(key) for key in wrong]
             raise RegistryRefused(say("MLflow took the tags but tells others: {keys}.", keys=keys))
-        self._end(
-            ask,
-            Tag.TAGGED,
+        self._finish(
+            queued,
+            EventTag.TAGGED,
             command.model,
             version.version,
             evidence={
@@ -59,66 +59,66 @@ class Tending:
                 "after": dict(tags),
             },
         )
-        return Done(answer=edit_messages.tagged(command.model, version.version, tags))
+        return CommandResult(answer=edit_messages.tags_confirmation(command.model, version.version, tags))
 
-    def archivable(self, caller: Caller, command: Archive, *, origin: str) -> VersionInfo:
+    def require_archivable(self, caller: Caller, command: Archive, *, origin: str) -> VersionInfo:
         """Return the version that a person wants to take aside, before they are asked whether they mean it.
 
         Raises UnknownVersion, BadInput where it is archived already, and Refused (kept in the audit where it is for
         who asks).
         """
-        self._gatekeeper.admit(caller, Act.ARCHIVE, model=command.model, origin=origin)
-        version = self._lookups.version(command.model, command.version)
-        check_can_be_archived(version)
+        self._access.require_permission(caller, Permission.ARCHIVE, model=command.model, origin=origin)
+        version = self._queries.version(command.model, command.version)
+        check_archivable(version)
         return version
 
-    def archive(self, ask: Ask, command: Archive) -> Done:
+    def archive(self, queued: QueuedCommand, command: Archive) -> CommandResult:
         """Write down the move that takes a version aside; the executor makes it. See `Hand`."""
-        version = self._lookups.version(command.model, command.version)
-        move_id = f"archive:{ask.id}"
-        move = archiving(move_id, version, ask.caller, self._it.clock.now(), command.reason)
-        with self._it.ledger.write() as tx:
-            if end(tx, ask):
-                tx.add_move(move)
-        return Done(move=move_id, model=command.model)
+        version = self._queries.version(command.model, command.version)
+        move_id = f"archive:{queued.id}"
+        move = archive_transition(move_id, version, queued.caller, self._context.clock.now(), command.reason)
+        with self._context.ledger.write() as tx:
+            if mark_done(tx, queued):
+                tx.add_transition(move)
+        return CommandResult(transition_id=move_id, model=command.model)
 
-    def mend(self, caller: Caller, finding_id: str, *, origin: str) -> str:
+    def repair_stage(self, caller: Caller, notice_id: str, *, origin: str) -> str:
         """Write down the move that gives a stage its one holder back; return the model whose move is to be made.
 
         Raises UnknownRequest, Refused (kept in the audit) and LedgerUnavailable.
         """
-        with self._it.ledger.read() as reading:
-            finding = reading.finding(finding_id)
-        self._gatekeeper.admit(caller, Act.MEND, model=finding.model, target=finding.stage, origin=origin)
-        now, actor = self._it.clock.now(), actor_of(caller)
-        with self._it.ledger.write() as tx:
-            finding = tx.finding(finding_id)
-            if finding.mend is None or not finding.can_be_mended:
+        with self._context.ledger.read() as reading:
+            finding = reading.drift_notice(notice_id)
+        self._access.require_permission(caller, Permission.REPAIR, model=finding.model, target=finding.stage, origin=origin)
+        now, actor = self._context.clock.now(), actor_of(caller)
+        with self._context.ledger.write() as tx:
+            finding = tx.drift_notice(notice_id)
+            if finding.mend is None or not finding.is_repairable:
                 raise Refused("That was mended already.")
-            if any(move.finding == finding_id and move.state in UNFINISHED for move in tx.moves(finding.model)):
+            if any(move.finding == notice_id and move.state in UNFINISHED_STATES for move in tx.transitions(finding.model)):
                 raise Refused("Somebody is mending it already.")
-            move_id = f"mend:{finding_id}:{self._it.new_id()}"
-            tx.add_move(mending(move_id, finding.model, finding.mend, finding.stage, actor, now, finding_id))
+            move_id = f"mend:{notice_id}:{self._context.new_id()}"
+            tx.add_transition(repair_transition(move_id, finding.model, finding.mend, finding.stage, actor, now, notice_id))
         return finding.model
 
-    def _described(self, command: Describe) -> tuple[int | None, str]:
+    def _read_description(self, command: Describe) -> tuple[int | None, str]:
         """Return which version is meant, None for the model, and its description as it is now."""
         if command.version is None:
-            return None, self._lookups.model_and_versions(command.model)[0].description
-        version: VersionInfo = self._lookups.version(command.model, command.version)
+            return None, self._queries.model_and_versions(command.model)[0].description
+        version: VersionInfo = self._queries.version(command.model, command.version)
         return version.version, version.description
 
-    def _end(self, ask: Ask, tag: Tag, model: str, version: int | None, **more: object) -> None:
+    def _finish(self, queued: QueuedCommand, tag: EventTag, model: str, version: int | None, **fields: object) -> None:
         subject = model if version is None else f"{model} v{version}"
         event = Event(
-            at=self._it.clock.now(),
-            actor=ask.caller,
+            at=self._context.clock.now(),
+            actor=queued.caller,
             tag=tag,
             subject=subject,
             model=model,
             origin="registrar",
-            **more,  # type: ignore[arg-type]  # before, after and evidence, as the callers above give them
+            **fields,  # type: ignore[arg-type]  # before, after and evidence, as the callers above give them
         )
-        with self._it.ledger.write() as tx:
-            if end(tx, ask):
-                tx.append(event)
+        with self._context.ledger.write() as tx:
+            if mark_done(tx, queued):
+                tx.add_audit_event(event)

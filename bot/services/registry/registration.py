@@ -10,33 +10,33 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from bot.domain.audit.events import Event, Link, Tag
+from bot.domain.audit.events import Event, ChainedEvent, EventTag
 from bot.domain.commands.changes import Register
 from bot.domain.core.errors import Busy, UnknownModel, UnknownRun, UnknownVersion
-from bot.domain.core.sentence import Code, Name, Say, say
+from bot.domain.core.sentence import Code, Name, Sentence, say
 from bot.domain.registry import edit_messages, semver
 from bot.domain.registry.metric_direction import is_better
-from bot.domain.registry.model import ASK_TAG, SEMVER, Package, RunInfo, Stage, VersionInfo, check_spelling
-from bot.domain.registry.semver import Base, Build, Proposal, highest, parse_semver
-from bot.ports import Ask, Copy, Reading
-from bot.services.core.command_queue import end
-from bot.services.core.commands import Done
+from bot.domain.registry.model import COMMAND_TAG, SEMVER_TAG, ModelPackage, RunInfo, Stage, VersionInfo, check_exact_name
+from bot.domain.registry.semver import BaseVersion, BuildFacts, SemverProposal, highest_semver, parse_semver
+from bot.ports import QueuedCommand, TagUpdate, LedgerReader
+from bot.services.core.command_queue import mark_done
+from bot.services.core.commands import CommandResult
 from bot.services.core.context import Context
-from bot.services.registry.announcements import announce
+from bot.services.registry.announcements import announce_versions
 
-PATIENCE = 5.0  # seconds that one waits for another process; then the ask is tried again later
-AGAIN = 0.2  # seconds until it is looked whether the other one is through
-LATELY = 20  # registrations that are looked through for a semver that MLflow doesn't have yet
+LOCK_TIMEOUT = 5.0  # seconds that one waits for another process; then the ask is tried again later
+LOCK_POLL_INTERVAL = 0.2  # seconds until it is looked whether the other one is through
+MAX_RECENT = 20  # registrations that are looked through for a semver that MLflow doesn't have yet
 LEASE = timedelta(seconds=90)  # longer than the registry's time limits for the few calls of one registration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Registered:
+class RegistrationResult:
     """A new version, its proposal, the older version of the same run, and whether its model could be read."""
 
     version: VersionInfo
-    proposal: Proposal
-    again: int | None
+    proposal: SemverProposal
+    earlier_version: int | None
     has_model: bool
 
 
@@ -44,31 +44,31 @@ class Registration:
     """Registers versions."""
 
     def __init__(self, context: Context) -> None:
-        self._it = context
+        self._context = context
         self._locks: Mapping[str, threading.Lock] = defaultdict(threading.Lock)
 
-    def carry_out(self, ask: Ask, command: Register) -> Done:
+    def execute(self, queued: QueuedCommand, command: Register) -> CommandResult:
         """Register what was asked for, write it into the audit and let the channel hear of it. See `Hand`."""
-        made = self.register(ask, command)
-        answer = edit_messages.registered(
-            made.version.model, made.version.version, made.proposal, again=made.again, has_model=made.has_model
+        made = self.register(queued, command)
+        answer = edit_messages.registration_confirmation(
+            made.version.model, made.version.version, made.proposal, earlier_version=made.earlier_version, has_model=made.has_model
         )
-        with self._it.ledger.write() as tx:
-            if end(tx, ask, str(answer)):
+        with self._context.ledger.write() as tx:
+            if mark_done(tx, queued, str(answer)):
                 version = made.version
-                announce(tx, self._it, version, (version.version,), by=ask.caller)
+                announce_versions(tx, self._context, version, (version.version,), registered_by=queued.caller)
                 # From here on the ledger knows the version: a late try finds it there, and the tag has served.
-                tx.add_copy(
-                    Copy(id=f"{ask.id}:registered", model=version.model, version=version.version, tags={ASK_TAG: None})
+                tx.add_tag_update(
+                    TagUpdate(id=f"{queued.id}:registered", model=version.model, version=version.version, tags={COMMAND_TAG: None})
                 )
-        return Done(answer=answer)
+        return CommandResult(answer=answer)
 
-    def register(self, ask: Ask, command: Register) -> Registered:
+    def register(self, queued: QueuedCommand, command: Register) -> RegistrationResult:
         """Make the version unless an earlier try has, and give it its semver: the one that was recorded, if one was.
 
         Raises UnknownRun, UnknownVersion, BadInput, RegistryRefused, RegistryUnreachable, Busy.
         """
-        run = self._it.registry.runs([command.run_id]).get(command.run_id)
+        run = self._context.registry.runs([command.run_id]).get(command.run_id)
         if run is None or run.is_deleted:
             raise UnknownRun(
                 say("MLflow has no run {run}. Copy its id from the run's page.", run=Name(command.run_id))
@@ -76,170 +76,170 @@ class Registration:
                 else say("Run {run} is deleted in MLflow; restore it first.", run=Name(command.run_id))
             )
         # Two that are registered at once would be given the same semver, whether here or by another process.
-        with self._locks[command.model], self._alone(command.model):
-            return self._register(ask, command, run)
+        with self._locks[command.model], self._exclusive(command.model):
+            return self._register(queued, command, run)
 
     @contextmanager
-    def _alone(self, model: str) -> Iterator[None]:
+    def _exclusive(self, model: str) -> Iterator[None]:
         """Wait until no other process registers a version of this model. Raises Busy where one does for long."""
-        name = _lease(model)
-        until = time.monotonic() + PATIENCE
-        while not self._take(name):
+        name = _lease_name(model)
+        until = time.monotonic() + LOCK_TIMEOUT
+        while not self._acquire_lease(name):
             if time.monotonic() > until:
-                raise Busy(_busy(model))
-            time.sleep(AGAIN)
+                raise Busy(_busy_message(model))
+            time.sleep(LOCK_POLL_INTERVAL)
         try:
             yield
         finally:
-            with self._it.ledger.write() as tx:
-                tx.give_lease(name, self._it.owner)
+            with self._context.ledger.write() as tx:
+                tx.release_lease(name, self._context.owner)
 
-    def _take(self, name: str) -> bool:
-        now = self._it.clock.now()
-        with self._it.ledger.write() as tx:
-            return tx.take_lease(name, self._it.owner, now, now + LEASE)
+    def _acquire_lease(self, name: str) -> bool:
+        now = self._context.clock.now()
+        with self._context.ledger.write() as tx:
+            return tx.acquire_lease(name, self._context.owner, now, now + LEASE)
 
-    def _register(self, ask: Ask, command: Register, run: RunInfo) -> Registered:
-        with self._it.ledger.read() as reading:
-            recorded, lately = registered_for(reading, ask), _lately(reading, command.model)
-        others = self._it.registry.versions(command.model)
-        self._check_spelling(command.model, others)
-        made = self._found(ask, recorded, command.model, others) or self._make(command, ask.id)
+    def _register(self, queued: QueuedCommand, command: Register, run: RunInfo) -> RegistrationResult:
+        with self._context.ledger.read() as reading:
+            recorded, lately = registration_event(reading, queued), _recent_registrations(reading, command.model)
+        others = self._context.registry.versions(command.model)
+        self._require_exact_name(command.model, others)
+        made = self._find_existing(queued, recorded, command.model, others) or self._create_version(command, queued.id)
         others = [one for one in others if one.version != made.version]
-        package = self._it.package(made)
+        package = self._context.package(made)
         if recorded is None:
-            proposal = self._propose(command, made, run, package, others, _promised(lately, others))
-            proposal = self._record(ask, made, proposal, lately)
+            proposal = self._propose(command, made, run, package, others, _reserved_semvers(lately, others))
+            proposal = self._record(queued, made, proposal, lately)
         else:
-            proposal = _proposal(recorded)
+            proposal = _recorded_proposal(recorded)
         if made.semver != proposal.semver:
-            self._it.registry.set_tags(made.model, made.version, {SEMVER: proposal.semver})
-            made = replace(made, tags={**made.tags, SEMVER: proposal.semver})
+            self._context.registry.set_tags(made.model, made.version, {SEMVER_TAG: proposal.semver})
+            made = replace(made, tags={**made.tags, SEMVER_TAG: proposal.semver})
         again = next((one.version for one in others if one.run_id == run.id), None)
-        return Registered(version=made, proposal=proposal, again=again, has_model=package is not None)
+        return RegistrationResult(version=made, proposal=proposal, earlier_version=again, has_model=package is not None)
 
-    def _found(
-        self, ask: Ask, recorded: Event | None, model: str, versions: Sequence[VersionInfo]
+    def _find_existing(
+        self, queued: QueuedCommand, recorded_event: Event | None, model: str, versions: Sequence[VersionInfo]
     ) -> VersionInfo | None:
         """Return the version that an earlier try made: as recorded, else by its tag. Raises UnknownVersion: it's gone.
 
         A version whose answer got lost has no record yet, so the tag tells.
         """
-        if recorded is None:
-            return next((one for one in versions if one.tags.get(ASK_TAG) == ask.id), None)
+        if recorded_event is None:
+            return next((one for one in versions if one.tags.get(COMMAND_TAG) == queued.id), None)
         for one in versions:
-            if _is_of(recorded, one):
+            if _is_about(recorded_event, one):
                 return one
         raise UnknownVersion(
             say(
                 "{v} of {model} was registered, but MLflow no longer has it. Register the run again.",
-                v=Code(recorded.after),
+                v=Code(recorded_event.after),
                 model=Name(model),
             )
         )
 
-    def _record(self, ask: Ask, made: VersionInfo, proposal: Proposal, lately: Sequence[Link]) -> Proposal:
+    def _record(self, queued: QueuedCommand, version: VersionInfo, proposal: SemverProposal, recent: Sequence[ChainedEvent]) -> SemverProposal:
         """Write the version and its semver into the audit before MLflow hears of the semver; return what is recorded.
 
         From then on it never changes. Raises Busy where another process has registered a version since `lately` was
         read: it may have given it the same number.
         """
-        now = self._it.clock.now()
-        with self._it.ledger.write() as tx:
-            tx.lock(_lease(made.model))
-            if (before := registered_for(tx, ask)) is not None:
-                return _proposal(before)
-            if _lately(tx, made.model) != lately:
-                raise Busy(_busy(made.model))
-            tx.append(_event(ask, made, proposal, now))
+        now = self._context.clock.now()
+        with self._context.ledger.write() as tx:
+            tx.lock(_lease_name(version.model))
+            if (before := registration_event(tx, queued)) is not None:
+                return _recorded_proposal(before)
+            if _recent_registrations(tx, version.model) != recent:
+                raise Busy(_busy_message(version.model))
+            tx.add_audit_event(_registered_event(queued, version, proposal, now))
         return proposal
 
-    def _check_spelling(self, name: str, versions: Sequence[VersionInfo]) -> None:
+    def _require_exact_name(self, name: str, versions: Sequence[VersionInfo]) -> None:
         """Raise UnknownModel for the name of a model that is there in another letter case; a new name is fine."""
         try:
-            stored = versions[0].model if versions else self._it.registry.model(name).name
+            stored = versions[0].model if versions else self._context.registry.model(name).name
         except UnknownModel:
             return
-        check_spelling(name, stored)
+        check_exact_name(name, stored)
 
-    def _make(self, command: Register, key: str) -> VersionInfo:
+    def _create_version(self, command: Register, command_id: str) -> VersionInfo:
         pairs = dict(tag.split("=", maxsplit=1) for tag in command.tags)
-        tags = {name: value for name, value in pairs.items() if value} | {ASK_TAG: key}
-        return self._it.registry.register(
+        tags = {name: value for name, value in pairs.items() if value} | {COMMAND_TAG: command_id}
+        return self._context.registry.register_version(
             command.model, command.run_id, artifact=command.artifact, description=command.description, tags=tags
         )
 
     def _propose(
         self,
         command: Register,
-        made: VersionInfo,
+        version: VersionInfo,
         run: RunInfo,
-        package: Package | None,
+        package: ModelPackage | None,
         others: Sequence[VersionInfo],
-        promised: Sequence[str],
-    ) -> Proposal:
-        taken = [*(one.semver for one in others if one.semver), *promised]
-        base = self._base(others)
-        directions = self._it.policy.directions_for(command.model)
-        proposal = semver.propose(
-            self._build(made, run, package),
+        reserved: Sequence[str],
+    ) -> SemverProposal:
+        taken = [*(one.semver for one in others if one.semver), *reserved]
+        base = self._read_base(others)
+        directions = self._context.policy.directions_for(command.model)
+        proposal = semver.propose_semver(
+            self._read_build(version, run, package),
             base,
             taken,
             override=command.bump,
             is_better=lambda metric, new, old: is_better(metric, new, old, directions),
         )
-        if made.semver in {None, proposal.semver}:
+        if version.semver in {None, proposal.semver}:
             return proposal
-        kept = say("{semver} was set before this was recorded, so it stays", semver=Code(made.semver or ""))
-        return Proposal(semver=str(made.semver), bump=None, reasons=(kept,), against=None, overridden=False)
+        kept = say("{semver} was set before this was recorded, so it stays", semver=Code(version.semver or ""))
+        return SemverProposal(semver=str(version.semver), bump=None, reasons=(kept,), base_version=None, overridden=False)
 
-    def _base(self, others: Sequence[VersionInfo]) -> Base | None:
+    def _read_base(self, others: Sequence[VersionInfo]) -> BaseVersion | None:
         """Return what the new version is compared with, read whole."""
         version = base_version(others)
         if version is None:
             return None
-        runs = self._it.registry.runs([version.run_id]) if version.run_id else {}
+        runs = self._context.registry.runs([version.run_id]) if version.run_id else {}
         run = runs.get(version.run_id or "", RunInfo(id=""))
-        build = self._build(version, run, self._it.package(version))
-        return Base(version=version.version, stage=version.stage, semver=version.semver, build=build)
+        build = self._read_build(version, run, self._context.package(version))
+        return BaseVersion(version=version.version, stage=version.stage, semver=version.semver, build=build)
 
-    def _build(self, version: VersionInfo, run: RunInfo, package: Package | None) -> Build:
+    def _read_build(self, version: VersionInfo, run: RunInfo, package: ModelPackage | None) -> BuildFacts:
         """Return what the semver rules look at."""
-        return Build(
+        return BuildFacts(
             signature=package.signature if package else None,
             flavors=package.flavors if package else (),
-            algorithm=self._it.algorithm(version, run, package),
+            algorithm=self._context.algorithm(version, run, package),
             params=run.params,
             metrics=run.metrics,
         )
 
 
-def registered_for(reading: Reading, ask: Ask) -> Event | None:
+def registration_event(reader: LedgerReader, queued: QueuedCommand) -> Event | None:
     """Return the audit's event of the version that was made for an ask, looking back to when it was asked for."""
-    model, run, before = str(ask.command["model"]), ask.command["run_id"], None
-    while links := reading.latest(model=model, tags=[Tag.REGISTERED], since=ask.at, before=before):
+    model, run, before = str(queued.command["model"]), queued.command["run_id"], None
+    while links := reader.latest_audit_events(model=model, tags=[EventTag.REGISTERED], since=queued.at, before_number=before):
         for event in (link.event for link in links):
-            if event.evidence.get("run") == run and event.evidence.get("ask", ask.id) == ask.id:
+            if event.evidence.get("run") == run and event.evidence.get("ask", queued.id) == queued.id:
                 return event
         before = links[-1].number
     return None
 
 
-def _lately(reading: Reading, model: str) -> list[Link]:
-    return reading.latest(model=model, tags=[Tag.REGISTERED], most=LATELY)
+def _recent_registrations(reader: LedgerReader, model: str) -> list[ChainedEvent]:
+    return reader.latest_audit_events(model=model, tags=[EventTag.REGISTERED], limit=MAX_RECENT)
 
 
-def _promised(lately: Sequence[Link], others: Sequence[VersionInfo]) -> list[str]:
+def _reserved_semvers(recent: Sequence[ChainedEvent], others: Sequence[VersionInfo]) -> list[str]:
     """Return the semvers that are recorded for versions to which MLflow's tag isn't written yet."""
     bare = [one for one in others if not one.semver]
-    return [str(link.event.evidence["semver"]) for link in lately if any(_is_of(link.event, one) for one in bare)]
+    return [str(link.event.evidence["semver"]) for link in recent if any(_is_about(link.event, one) for one in bare)]
 
 
-def _event(ask: Ask, version: VersionInfo, proposal: Proposal, now: datetime) -> Event:
+def _registered_event(queued: QueuedCommand, version: VersionInfo, proposal: SemverProposal, now: datetime) -> Event:
     return Event(
         at=now,
-        actor=ask.caller,
-        tag=Tag.REGISTERED,
+        actor=queued.caller,
+        tag=EventTag.REGISTERED,
         subject=f"{version.model} v{version.version}",
         model=version.model,
         after=f"v{version.version}",
@@ -248,34 +248,34 @@ def _event(ask: Ask, version: VersionInfo, proposal: Proposal, now: datetime) ->
         evidence={
             "run": version.run_id,
             "semver": proposal.semver,
-            "against": proposal.against,
+            "against": proposal.base_version,
             "overridden": proposal.overridden,
-            "ask": ask.id,
+            "ask": queued.id,
         },
     )
 
 
-def _proposal(recorded: Event) -> Proposal:
+def _recorded_proposal(recorded_event: Event) -> SemverProposal:
     """Return the proposal as it was recorded, its reasons as one text. Which part of the number went up isn't kept."""
-    facts = recorded.evidence
-    return Proposal(
+    facts = recorded_event.evidence
+    return SemverProposal(
         semver=facts["semver"],
         bump=None,
-        reasons=(say("{why}", why=recorded.why),),
-        against=facts["against"],
+        reasons=(say("{why}", why=recorded_event.why),),
+        base_version=facts["against"],
         overridden=facts["overridden"],
     )
 
 
-def _is_of(recorded: Event, version: VersionInfo) -> bool:
-    return recorded.after == f"v{version.version}" and recorded.evidence.get("run") == version.run_id
+def _is_about(recorded_event: Event, version: VersionInfo) -> bool:
+    return recorded_event.after == f"v{version.version}" and recorded_event.evidence.get("run") == version.run_id
 
 
-def _lease(model: str) -> str:
+def _lease_name(model: str) -> str:
     return f"register:{model}"
 
 
-def _busy(model: str) -> Say:
+def _busy_message(model: str) -> Sentence:
     return say("Another version of {model} is being registered at this moment.", model=Name(model))
 
 
@@ -284,6 +284,6 @@ def base_version(others: Sequence[VersionInfo]) -> VersionInfo | None:
     holders = [one for one in others if one.stage is Stage.PRODUCTION]
     if holders:
         return max(holders, key=lambda one: one.version)
-    top = highest(one.semver for one in others if one.semver)
+    top = highest_semver(one.semver for one in others if one.semver)
     numbered = [one for one in others if one.semver and top and parse_semver(one.semver) == parse_semver(top)]
     return max(numbered, key=lambda one: one.version, default=None)

@@ -7,61 +7,61 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 
-from bot.domain.audit.events import Event, Tag
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Caller, actor_of
 from bot.domain.core.errors import BadInput, UnknownModel
 from bot.domain.core.sentence import say
-from bot.domain.policy.authorization import Act, standing
-from bot.domain.registry.model import Identity, Stage
-from bot.domain.rollbacks.imported_history import Term, moves_of, read_terms
-from bot.domain.transitions.transition import Move, time_of
-from bot.ports import Writing
-from bot.services.core.access import Gatekeeper
+from bot.domain.policy.authorization import Permission, describe_caller
+from bot.domain.registry.model import VersionIdentity, Stage
+from bot.domain.rollbacks.imported_history import ImportedPeriod, imported_transitions, parse_imported_periods
+from bot.domain.transitions.transition import Transition, transition_time
+from bot.ports import LedgerTransaction
+from bot.services.core.access import AccessControl
 from bot.services.core.context import Context
-from bot.services.registry.queries import Lookups
+from bot.services.registry.queries import RegistryQueries
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportResult:
     """How many rows the file has, and how many of them are new to the history."""
 
     rows: int
     added: int
 
 
-class Importing:
+class HistoryImporter:
     """Adds earlier terms of Production to the history."""
 
-    def __init__(self, context: Context, lookups: Lookups, gatekeeper: Gatekeeper) -> None:
-        self._it = context
-        self._lookups = lookups
-        self._gatekeeper = gatekeeper
+    def __init__(self, context: Context, queries: RegistryQueries, access: AccessControl) -> None:
+        self._context = context
+        self._queries = queries
+        self._access = access
 
-    def take(self, caller: Caller, text: str, *, digest: str, reason: str, origin: str) -> Imported:
+    def import_rows(self, caller: Caller, text: str, *, digest: str, reason: str, origin: str) -> ImportResult:
         """Import the rows of a file whose SHA-256 is `digest`: all of them or none; rows from before add nothing.
 
         Raises Refused (kept in the audit), BadInput that names the wrong row, Unreachable.
         """
         if not reason:
             raise BadInput("An import needs a reason: the audit log keeps it.")
-        self._gatekeeper.admit(caller, Act.IMPORT_HISTORY, origin=origin)
-        terms = sorted(read_terms(text), key=lambda term: term.model)
+        self._access.require_permission(caller, Permission.IMPORT_HISTORY, origin=origin)
+        terms = sorted(parse_imported_periods(text), key=lambda term: term.model)
         by_model = {model: list(mine) for model, mine in groupby(terms, key=lambda term: term.model)}
         identities = {model: self._identities(mine[0]) for model, mine in by_model.items()}
         added = 0
-        with self._it.ledger.write() as tx:
+        with self._context.ledger.write() as tx:
             tx.lock("history import")
             for model, mine in by_model.items():
-                new = list(_new(tx, mine))
+                new = list(_new_terms(tx, mine))
                 if not new:
                     continue
-                tx.add_earlier(self._moves(tx, caller, new, reason, identities[model]))
-                evidence = {"rows": len(new), "sha256": digest, "by": standing(caller, self._it.policy)}
-                tx.append(
+                tx.prepend_transitions(self._transitions(tx, caller, new, reason, identities[model]))
+                evidence = {"rows": len(new), "sha256": digest, "by": describe_caller(caller, self._context.policy)}
+                tx.add_audit_event(
                     Event(
-                        at=self._it.clock.now(),
+                        at=self._context.clock.now(),
                         actor=actor_of(caller),
-                        tag=Tag.HISTORY_IMPORTED,
+                        tag=EventTag.HISTORY_IMPORTED,
                         subject=model,
                         model=model,
                         why=reason,
@@ -70,34 +70,34 @@ class Importing:
                     )
                 )
                 added += len(new)
-        return Imported(len(terms), added)
+        return ImportResult(len(terms), added)
 
-    def _identities(self, term: Term) -> dict[int, Identity]:
+    def _identities(self, term: ImportedPeriod) -> dict[int, VersionIdentity]:
         """Return what the versions of a model are that the registry has today."""
         try:
-            model, versions = self._lookups.model_and_versions(term.model)
+            model, versions = self._queries.model_and_versions(term.model)
         except UnknownModel as error:
-            raise BadInput(say("{place}: {why}", place=term.place, why=error.sentence)) from error
+            raise BadInput(say("{place}: {why}", place=term.location, why=error.sentence)) from error
         return {one.version: one.identity(model.created_at) for one in versions}
 
-    def _moves(
-        self, tx: Writing, caller: Caller, terms: list[Term], reason: str, identities: dict[int, Identity]
-    ) -> list[Move]:
-        first = tx.first_move(terms[0].model, Stage.PRODUCTION)
-        return moves_of(
+    def _transitions(
+        self, tx: LedgerTransaction, caller: Caller, terms: list[ImportedPeriod], reason: str, identities: dict[int, VersionIdentity]
+    ) -> list[Transition]:
+        first = tx.first_transition(terms[0].model, Stage.PRODUCTION)
+        return imported_transitions(
             terms,
-            time_of(first) if first else None,
-            now=self._it.clock.now(),
+            transition_time(first) if first else None,
+            now=self._context.clock.now(),
             actor=actor_of(caller),
             reason=reason,
             identities=identities,
         )
 
 
-def _new(tx: Writing, terms: Iterable[Term]) -> Iterable[Term]:
+def _new_terms(tx: LedgerTransaction, terms: Iterable[ImportedPeriod]) -> Iterable[ImportedPeriod]:
     """Yield the terms that the history doesn't have yet, each once."""
     for term in {term.id: term for term in terms}.values():
         with suppress(KeyError):
-            tx.move(term.id)
+            tx.transition(term.id)
             continue
         yield term

@@ -7,204 +7,204 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from bot.domain.audit.events import Event, Tag
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Automation
 from bot.domain.core.errors import RegistrarError, UnknownModel, Unreachable
-from bot.domain.core.sentence import Say
-from bot.domain.registry.model import ASK_TAG, Identity, ModelInfo, Stage, VersionInfo
-from bot.domain.rollbacks.rollback import BEFORE_US
+from bot.domain.core.sentence import Sentence
+from bot.domain.registry.model import COMMAND_TAG, VersionIdentity, ModelInfo, Stage, VersionInfo
+from bot.domain.rollbacks.rollback import BEFORE_REGISTRAR
 from bot.domain.transitions import drift
-from bot.domain.transitions.drift import BASELINE, Finding, FindingKind, Look
-from bot.domain.transitions.restores import HoldKind, Trace
-from bot.domain.transitions.transition import UNFINISHED, Move, MoveKind, MoveState
-from bot.ports import AskState, Writing
+from bot.domain.transitions.drift import REGISTRY_SEEN_KEY, DriftNotice, DriftNoticeKind, RegistrySnapshot
+from bot.domain.transitions.restores import HoldKind, Discrepancy
+from bot.domain.transitions.transition import UNFINISHED_STATES, Transition, TransitionKind, TransitionState
+from bot.ports import QueuedCommandState, LedgerTransaction
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import notice_note
-from bot.services.registry.announcements import announce
-from bot.services.transitions.restores import begin_hold
-from bot.services.transitions.serving_checks import moved
+from bot.services.core.outbox_messages import notice_message
+from bot.services.registry.announcements import announce_versions
+from bot.services.transitions.restores import open_hold
+from bot.services.transitions.serving_checks import schedule_serving_check
 
 log = logging.getLogger(__name__)
 
-POLL = Automation("registry-poll")
-ONE_BY_ONE = 3  # new versions of one model that get a message each; more come in one
+POLL_ACTOR = Automation("registry-poll")
+MAX_SINGLE_ANNOUNCEMENTS = 3  # new versions of one model that get a message each; more come in one
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _KnownState:
     """What the ledger knew of a model when the registry was read."""
 
-    before: Look | None  # None: never seen
-    moves: list[Move]  # newest first
+    last_snapshot: RegistrySnapshot | None  # None: never seen
+    transitions: list[Transition]  # newest first
     is_first_poll: bool
-    held: frozenset[str] = frozenset()  # moves that aren't made until an admin lifts the hold
+    held_ids: frozenset[str] = frozenset()  # moves that aren't made until an admin lifts the hold
 
     @property
     def is_baseline(self) -> bool:
         """Tell whether the model was there before us, so that nothing about it is new."""
-        return self.before is None and self.is_first_poll
+        return self.last_snapshot is None and self.is_first_poll
 
     @property
-    def is_beginning(self) -> bool:
+    def is_start_of_history(self) -> bool:
         """Tell whether the history of Production begins with what is found now, whatever waits already."""
-        return self.is_baseline and _last_of_production(self.moves) is None
+        return self.is_baseline and _last_production_transition(self.transitions) is None
 
     @property
-    def is_busy(self) -> bool:
+    def has_transition_in_progress(self) -> bool:
         """Tell whether a move of ours is under way: what is seen now may be half of it.
 
         One that waits and hasn't begun, or that is held, changes nothing now.
         """
         return any(
-            move.state is MoveState.EXECUTING or (move.state in UNFINISHED and move.began_at is not None)
-            for move in self.moves
-            if move.id not in self.held
+            move.state is TransitionState.EXECUTING or (move.state in UNFINISHED_STATES and move.began_at is not None)
+            for move in self.transitions
+            if move.id not in self.held_ids
         )
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _RegistryState:
     """A model as the registry tells it now."""
 
     model: ModelInfo
     versions: Sequence[VersionInfo]
 
-    def identities(self) -> dict[int, Identity]:
+    def identities(self) -> dict[int, VersionIdentity]:
         """Return what each version is."""
         return {one.version: one.identity(self.model.created_at) for one in self.versions}
 
 
-class Watch:
+class DriftDetector:
     """Finds what changed in the registry: new versions, and what nobody asked us for."""
 
     def __init__(self, context: Context) -> None:
-        self._it = context
+        self._context = context
 
     def poll(self) -> int:
         """Compare every model with how it looked last; return for how many there was something to write down.
 
         One registry request for a page of models, and one more for each model that changed.
         """
-        models = self._it.registry.models()
-        with self._it.ledger.read() as reading:
-            known = reading.looks()
-        is_first = BASELINE not in known
-        if is_migrated := drift.have_moved(known, models):
+        models = self._context.registry.models()
+        with self._context.ledger.read() as reading:
+            known = reading.registry_snapshots()
+        is_first = REGISTRY_SEEN_KEY not in known
+        if is_migrated := drift.is_registry_migrated(known, models):
             self._report_migration(known, models)
-        changed = [model for model in models if not _is_as_known(known.get(model.name), model, is_migrated=is_migrated)]
-        found = is_migrated + sum(self._look_quietly(model, is_first_poll=is_first) for model in changed)
-        there = {model.name for model in models} | {BASELINE}
-        found += sum(self._forget(look) for name, look in known.items() if name not in there)
+        changed = [model for model in models if not _is_unchanged(known.get(model.name), model, is_migrated=is_migrated)]
+        found = is_migrated + sum(self._check_and_log(model, is_first_poll=is_first) for model in changed)
+        there = {model.name for model in models} | {REGISTRY_SEEN_KEY}
+        found += sum(self._report_deleted(look) for name, look in known.items() if name not in there)
         if is_first:
-            with self._it.ledger.write() as tx:
-                tx.save_look(Look(model=BASELINE, at=self._it.clock.now()))
+            with self._context.ledger.write() as tx:
+                tx.save_registry_snapshot(RegistrySnapshot(model=REGISTRY_SEEN_KEY, at=self._context.clock.now()))
         return found
 
-    def _report_migration(self, known: Mapping[str, Look], models: Sequence[ModelInfo]) -> None:
+    def _report_migration(self, known: Mapping[str, RegistrySnapshot], models: Sequence[ModelInfo]) -> None:
         """Hold what waits, and report once that every source has changed: an admin accepts that, or doesn't."""
-        moved = [model for model in models if (look := known.get(model.name)) and look.has_moved(model)]
-        line = drift.migrated(moved)
-        key = f"sources:{moved[0].name}:{next(iter(moved[0].identities.values())).mark}"
-        with self._it.ledger.write() as tx:
-            hold = tx.hold()
+        moved = [model for model in models if (look := known.get(model.name)) and look.has_moved_files(model)]
+        line = drift.registry_migrated_line(moved)
+        key = f"sources:{moved[0].name}:{next(iter(moved[0].identities.values())).fingerprint}"
+        with self._context.ledger.write() as tx:
+            hold = tx.active_hold()
             if hold is None or key not in hold.keys:
-                begin_hold(
+                open_hold(
                     tx,
-                    self._it,
+                    self._context,
                     HoldKind.REGISTRY_MIGRATED,
-                    [Trace(key=key, kind=HoldKind.REGISTRY_MIGRATED, line=line)],
+                    [Discrepancy(key=key, kind=HoldKind.REGISTRY_MIGRATED, sentence=line)],
                 )
 
-    def look_at(self, name: str) -> bool:
+    def check_model(self, name: str) -> bool:
         """Look at one model now, as somebody said that it changed; nothing is believed but the registry's own answer.
 
         Raises Unreachable. A model that is not there, or is a prompt, is passed over.
         """
         try:
-            model = self._it.registry.model(name)
+            model = self._context.registry.model(name)
         except UnknownModel:
             return False
-        with self._it.ledger.read() as reading:
-            is_first = reading.look(BASELINE) is None
-        return self._look_quietly(model, is_first_poll=is_first)
+        with self._context.ledger.read() as reading:
+            is_first = reading.registry_snapshot(REGISTRY_SEEN_KEY) is None
+        return self._check_and_log(model, is_first_poll=is_first)
 
-    def _look_quietly(self, model: ModelInfo, *, is_first_poll: bool) -> bool:
+    def _check_and_log(self, model: ModelInfo, *, is_first_poll: bool) -> bool:
         """Look at one model; one that the registry refuses to tell of does not hide the others."""
         try:
-            return self._look(model, is_first_poll=is_first_poll)
+            return self._check(model, is_first_poll=is_first_poll)
         except Unreachable:
             raise
         except RegistrarError as error:
             log.warning("%s cannot be looked at: %s", model.name, error)
             return False
 
-    def _look(self, model: ModelInfo, *, is_first_poll: bool) -> bool:
-        with self._it.ledger.read() as reading:
-            hold = reading.hold()
-            held = frozenset(move.id for move in reading.held().moves) if hold else frozenset()
-            known = _Known(reading.look(model.name), reading.moves(model.name), is_first_poll, held)
-        if known.is_busy and not known.is_baseline:
+    def _check(self, model: ModelInfo, *, is_first_poll: bool) -> bool:
+        with self._context.ledger.read() as reading:
+            hold = reading.active_hold()
+            held = frozenset(move.id for move in reading.held_work().transitions) if hold else frozenset()
+            known = _KnownState(reading.registry_snapshot(model.name), reading.transitions(model.name), is_first_poll, held)
+        if known.has_transition_in_progress and not known.is_baseline:
             return False  # seen at the next poll, since nothing of this one is written down
-        versions = self._it.registry.versions(model.name)
-        if not known.is_baseline and self._is_registering(known.before, versions):
+        versions = self._context.registry.versions(model.name)
+        if not known.is_baseline and self._is_registering(known.last_snapshot, versions):
             return False  # the registration tells of it when it is whole, with its semver and who asked
-        newest = next((move.id for move in known.moves if move.state not in UNFINISHED), None)
-        now = drift.seen(model, versions, self._it.clock.now(), newest)
+        newest = next((move.id for move in known.transitions if move.state not in UNFINISHED_STATES), None)
+        now = drift.take_snapshot(model, versions, self._context.clock.now(), newest)
         is_migrating = hold is not None and hold.kind is HoldKind.REGISTRY_MIGRATED
-        if is_migrating and known.before and drift.are_elsewhere(known.before.marks or {}, now.marks or {}):
+        if is_migrating and known.last_snapshot and drift.are_files_moved(known.last_snapshot.marks or {}, now.marks or {}):
             return False  # reported for the whole registry, and looked at once that is accepted
-        if known.is_busy:
-            return self._begin(known, now)
-        return self._record(known, now, _Found(model, versions))
+        if known.has_transition_in_progress:
+            return self._save_first_snapshot(known, now)
+        return self._record(known, now, _RegistryState(model, versions))
 
-    def _is_registering(self, before: Look | None, versions: Sequence[VersionInfo]) -> bool:
+    def _is_registering(self, previous: RegistrySnapshot | None, versions: Sequence[VersionInfo]) -> bool:
         """Tell whether a version that was not there before is one that we are registering at this moment."""
-        new = [one for one in versions if before is None or one.version not in before.stages]
-        asks = {ask for one in new if (ask := one.tags.get(ASK_TAG))}
-        with self._it.ledger.read() as reading:
+        new = [one for one in versions if previous is None or one.version not in previous.stages]
+        asks = {ask for one in new if (ask := one.tags.get(COMMAND_TAG))}
+        with self._context.ledger.read() as reading:
             for ask in asks:
                 with suppress(KeyError):  # another Registrar's, or somebody copied the tag
-                    if reading.ask(ask).state is AskState.WAITING:
+                    if reading.queued_command(ask).state is QueuedCommandState.WAITING:
                         return True
         return False
 
-    def _begin(self, known: _Known, now: Look) -> bool:
+    def _save_first_snapshot(self, known_state: _KnownState, snapshot: RegistrySnapshot) -> bool:
         """Take a model that is being moved at the very first poll as it is, so that it does not pass for a new one."""
-        with self._it.ledger.write() as tx:
-            tx.lock(f"look:{now.model}")
-            if tx.look(now.model) == known.before:
-                tx.save_look(now)
+        with self._context.ledger.write() as tx:
+            tx.lock(f"look:{snapshot.model}")
+            if tx.registry_snapshot(snapshot.model) == known_state.last_snapshot:
+                tx.save_registry_snapshot(snapshot)
         return False
 
-    def _record(self, known: _Known, now: Look, there: _Found) -> bool:
+    def _record(self, known_state: _KnownState, snapshot: RegistrySnapshot, registry_state: _RegistryState) -> bool:
         """Write the look down with what was found, unless we moved the model ourselves while we looked."""
-        before = known.before or Look(model=now.model, at=now.at)
-        if known.is_baseline:
-            before = now
-        ours = drift.expected(before, drift.since(known.moves, before), self._it.aliases)
-        identities = there.identities()
-        with self._it.ledger.write() as tx:
-            tx.lock(f"look:{now.model}")  # two that look at the same time find it once
-            if tx.moves(now.model) != known.moves or tx.look(now.model) != known.before:
+        before = known_state.last_snapshot or RegistrySnapshot(model=snapshot.model, at=snapshot.at)
+        if known_state.is_baseline:
+            before = snapshot
+        ours = drift.expected_snapshot(before, drift.transitions_since(known_state.transitions, before), self._context.aliases)
+        identities = registry_state.identities()
+        with self._context.ledger.write() as tx:
+            tx.lock(f"look:{snapshot.model}")  # two that look at the same time find it once
+            if tx.transitions(snapshot.model) != known_state.transitions or tx.registry_snapshot(snapshot.model) != known_state.last_snapshot:
                 return False
-            if known.before is None or known.before.marks is None:  # an older Registrar kept no identities
-                tx.trust(now.model, identities, now.at)
-            observed = self._observe(tx, known, now, identities)
-            tx.save_look(replace(now, after=observed.id) if observed and not known.is_beginning else now)
-            found = self._announce(tx, drift.new_versions(before, now), there.versions)
-            findings = self._tell(tx, known, before, ours, now)
+            if known_state.last_snapshot is None or known_state.last_snapshot.marks is None:  # an older Registrar kept no identities
+                tx.backfill_identities(snapshot.model, identities, snapshot.at)
+            observed = self._record_observed(tx, known_state, snapshot, identities)
+            tx.save_registry_snapshot(replace(snapshot, after=observed.id) if observed and not known_state.is_start_of_history else snapshot)
+            found = self._announce_versions(tx, drift.new_versions(before, snapshot), registry_state.versions)
+            findings = self._save_notices(tx, known_state, before, ours, snapshot)
             if observed:
-                moved(tx, self._it, observed, findings[0].id if findings else "")
+                schedule_serving_check(tx, self._context, observed, findings[0].id if findings else "")
         return bool(found or findings or observed)
 
-    def _observe(self, tx: Writing, known: _Known, now: Look, identities: Mapping[int, Identity]) -> Move | None:
+    def _record_observed(self, tx: LedgerTransaction, known_state: _KnownState, snapshot: RegistrySnapshot, identities: Mapping[int, VersionIdentity]) -> Transition | None:
         """Write a change of Production into the history; return what was written, of several moves the last.
 
         Of a model without a holder so far, every version in Production is written down, since each of them serves; last
         the one that the alias names, else the highest. Another version under the holder's number is a change as well.
         What the first poll finds was there before all that waits.
         """
-        last, holders = _last_of_production(tx.moves(now.model)), now.holders(Stage.PRODUCTION)
+        last, holders = _last_production_transition(tx.transitions(snapshot.model)), snapshot.holders(Stage.PRODUCTION)
         holder = last.version if last and last.target is Stage.PRODUCTION else None
         if holder is None and not holders:
             return None
@@ -215,137 +215,137 @@ class Watch:
             holders = [holder] if holder else []
         if not holders:
             assert holder is not None
-            left = [(holder, Stage.PRODUCTION, now.stages.get(holder, Stage.NONE))]
+            left = [(holder, Stage.PRODUCTION, snapshot.stages.get(holder, Stage.NONE))]
         else:
-            named = now.aliases.get(self._it.champion)
+            named = snapshot.aliases.get(self._context.champion)
             holders = sorted(holders, key=lambda one: (one == named, one)) if holder is None else holders[:1]
             left = [(version, Stage.NONE, Stage.PRODUCTION) for version in holders]
-        why = BEFORE_US if known.is_baseline else ""
+        why = BEFORE_REGISTRAR if known_state.is_baseline else ""
         moves = [
-            replace(self._move(now.model, *each, known=holder, why=why), identity=identities.get(each[0]))
+            replace(self._observed_transition(snapshot.model, *each, incumbent=holder, why=why), identity=identities.get(each[0]))
             for each in left
         ]
-        return self._write(tx, moves, is_first=known.is_beginning)
+        return self._save_observed(tx, moves, is_first=known_state.is_start_of_history)
 
-    def _write(self, tx: Writing, moves: list[Move], *, is_first: bool) -> Move:
+    def _save_observed(self, tx: LedgerTransaction, transitions: list[Transition], *, is_first: bool) -> Transition:
         """Write down what was found (oldest first), before all that is there or behind it; return the last."""
         if is_first:
-            tx.add_earlier(moves)
-        for move in moves:
+            tx.prepend_transitions(transitions)
+        for move in transitions:
             if not is_first:
-                tx.add_move(move)
-            self._append(tx, move)
-        return moves[-1]
+                tx.add_transition(move)
+            self._audit_observed(tx, move)
+        return transitions[-1]
 
-    def _append(self, tx: Writing, move: Move) -> None:
-        tx.append(
+    def _audit_observed(self, tx: LedgerTransaction, transition: Transition) -> None:
+        tx.add_audit_event(
             Event(
-                at=move.intended_at,
-                actor=POLL,
-                tag=Tag.OBSERVED,
-                subject=move.id,
-                model=move.model,
-                before=_v(move.expected_incumbent),
-                after=_v(move.version),
+                at=transition.intended_at,
+                actor=POLL_ACTOR,
+                tag=EventTag.TRANSITION_OBSERVED,
+                subject=transition.id,
+                model=transition.model,
+                before=_version_label(transition.expected_incumbent),
+                after=_version_label(transition.version),
                 origin="job",
-                why=move.why,
-                evidence={"stage": move.target.value},
+                why=transition.why,
+                evidence={"stage": transition.target.value},
             )
         )
 
-    def _move(self, model: str, version: int, was: Stage, now_in: Stage, *, known: int | None, why: str) -> Move:
-        now = self._it.clock.now()
-        return Move(
-            id=f"observed:{self._it.new_id()}",
-            kind=MoveKind.OBSERVED,
+    def _observed_transition(self, model: str, version: int, from_stage: Stage, to_stage: Stage, *, incumbent: int | None, why: str) -> Transition:
+        now = self._context.clock.now()
+        return Transition(
+            id=f"observed:{self._context.new_id()}",
+            kind=TransitionKind.OBSERVED,
             model=model,
             version=version,
-            from_stage=was,
-            target=now_in,
-            expected_incumbent=known,
-            actor=POLL,
+            from_stage=from_stage,
+            target=to_stage,
+            expected_incumbent=incumbent,
+            actor=POLL_ACTOR,
             intended_at=now,
             finished_at=now,
-            state=MoveState.DONE,
+            state=TransitionState.DONE,
             why=why,
         )
 
-    def _announce(self, tx: Writing, new: tuple[int, ...], versions: Sequence[VersionInfo]) -> bool:
+    def _announce_versions(self, tx: LedgerTransaction, new: tuple[int, ...], versions: Sequence[VersionInfo]) -> bool:
         there = {one.version: one for one in versions}
-        batches = [(number,) for number in reversed(new)] if len(new) <= ONE_BY_ONE else [new]
-        return sum(announce(tx, self._it, there[batch[0]], batch, by=None) for batch in batches) > 0
+        batches = [(number,) for number in reversed(new)] if len(new) <= MAX_SINGLE_ANNOUNCEMENTS else [new]
+        return sum(announce_versions(tx, self._context, there[batch[0]], batch, registered_by=None) for batch in batches) > 0
 
-    def _tell(self, tx: Writing, known: _Known, before: Look, ours: Look, now: Look) -> list[Finding]:
+    def _save_notices(self, tx: LedgerTransaction, known_state: _KnownState, previous: RegistrySnapshot, expected: RegistrySnapshot, snapshot: RegistrySnapshot) -> list[DriftNotice]:
         """Put into the outbox what nobody asked us for, and what contradicts itself now and did not before."""
-        kept = drift.kept_holders(reversed(known.moves))
-        lines = drift.changes(before, ours, now, self._it.aliases) if known.before else []
+        kept = drift.kept_holders(reversed(known_state.transitions))
+        lines = drift.drift_lines(previous, expected, snapshot, self._context.aliases) if known_state.last_snapshot else []
         news = [
             one
-            for one in drift.disorders(now, kept, self._it.aliases)
-            if known.before is None or one not in drift.disorders(before, kept, self._it.aliases)
+            for one in drift.stage_conflicts(snapshot, kept, self._context.aliases)
+            if known_state.last_snapshot is None or one not in drift.stage_conflicts(previous, kept, self._context.aliases)
         ]
         if not lines and not news:
             return []
-        findings = [self._finding(now, [*lines, news[0].line], news[0]) if news else self._finding(now, lines, None)]
-        findings += [self._finding(now, [one.line], one) for one in news[1:]]
+        findings = [self._new_notice(snapshot, [*lines, news[0].sentence], news[0]) if news else self._new_notice(snapshot, lines, None)]
+        findings += [self._new_notice(snapshot, [one.sentence], one) for one in news[1:]]
         for finding in findings:
-            self._save(tx, finding)
+            self._save_notice(tx, finding)
         return findings
 
-    def _finding(self, now: Look, lines: list[Say], disorder: drift.Disorder | None) -> Finding:
-        return Finding(
-            id=self._it.new_id(),
-            kind=FindingKind.CHANGED,
-            model=now.model,
-            at=now.at,
+    def _new_notice(self, snapshot: RegistrySnapshot, lines: list[Sentence], disorder: drift.StageConflict | None) -> DriftNotice:
+        return DriftNotice(
+            id=self._context.new_id(),
+            kind=DriftNoticeKind.CHANGED,
+            model=snapshot.model,
+            at=snapshot.at,
             lines=tuple(lines),
             mend=disorder.holder if disorder else None,
             stage=disorder.stage if disorder else Stage.PRODUCTION,
         )
 
-    def _save(self, tx: Writing, finding: Finding) -> None:
-        tx.add_finding(finding)
-        tx.add_note(notice_note(finding, "found", self._it.policy.channel_for(finding.model)))
-        what = [str(line) for line in finding.lines]
-        tx.append(
+    def _save_notice(self, tx: LedgerTransaction, notice: DriftNotice) -> None:
+        tx.add_drift_notice(notice)
+        tx.add_message(notice_message(notice, "found", self._context.policy.channel_for(notice.model)))
+        what = [str(line) for line in notice.lines]
+        tx.add_audit_event(
             Event(
-                at=finding.at,
-                actor=POLL,
-                tag=Tag.FOUND,
-                subject=finding.id,
-                model=finding.model,
+                at=notice.at,
+                actor=POLL_ACTOR,
+                tag=EventTag.DRIFT_FOUND,
+                subject=notice.id,
+                model=notice.model,
                 origin="job",
                 why=" ".join(what),
-                evidence={"lines": what, "mend": finding.mend},
+                evidence={"lines": what, "mend": notice.mend},
             )
         )
 
-    def _forget(self, look: Look) -> bool:
+    def _report_deleted(self, snapshot: RegistrySnapshot) -> bool:
         """Tell of a model that is gone, and forget how it looked."""
-        now = Look(model=look.model, at=self._it.clock.now())
-        with self._it.ledger.write() as tx:
-            tx.lock(f"look:{look.model}")
-            if tx.look(look.model) != look:
+        now = RegistrySnapshot(model=snapshot.model, at=self._context.clock.now())
+        with self._context.ledger.write() as tx:
+            tx.lock(f"look:{snapshot.model}")
+            if tx.registry_snapshot(snapshot.model) != snapshot:
                 return False
-            observed = self._observe(tx, _Known(look, [], is_first_poll=False), now, {})
-            tx.forget_look(look.model)
-            finding = self._finding(now, [drift.gone(look.model)], None)
-            self._save(tx, finding)
+            observed = self._record_observed(tx, _KnownState(snapshot, [], is_first_poll=False), now, {})
+            tx.delete_registry_snapshot(snapshot.model)
+            finding = self._new_notice(now, [drift.model_gone_message(snapshot.model)], None)
+            self._save_notice(tx, finding)
             if observed:
-                moved(tx, self._it, observed, finding.id)
+                schedule_serving_check(tx, self._context, observed, finding.id)
         return True
 
 
-def _last_of_production(moves: list[Move]) -> Move | None:
+def _last_production_transition(transitions: list[Transition]) -> Transition | None:
     """Return the last finished move (given newest first) into or out of Production."""
-    done = (move for move in moves if move.state is MoveState.DONE)
+    done = (move for move in transitions if move.state is TransitionState.DONE)
     return next((move for move in done if Stage.PRODUCTION in {move.target, move.from_stage}), None)
 
 
-def _v(version: int | None) -> str | None:
+def _version_label(version: int | None) -> str | None:
     return None if version is None else f"v{version}"
 
 
-def _is_as_known(look: Look | None, model: ModelInfo, *, is_migrated: bool) -> bool:
+def _is_unchanged(snapshot: RegistrySnapshot | None, model: ModelInfo, *, is_migrated: bool) -> bool:
     """Tell whether there is nothing new to look at; a registry that was migrated gets one report for all its models."""
-    return look is not None and (look.is_as(model) or (is_migrated and bool(look.has_moved(model))))
+    return snapshot is not None and (snapshot.matches_summary(model) or (is_migrated and bool(snapshot.has_moved_files(model))))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot import logging_context
-from bot.domain.audit.events import Event, Tag
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Automation, actor_id
 from bot.domain.core.errors import (
     AlreadyDecided,
@@ -21,514 +21,514 @@ from bot.domain.core.errors import (
     UnknownVersion,
     Unreachable,
 )
-from bot.domain.core.sentence import Say, say
-from bot.domain.monitoring.incident import Decided, Doing
-from bot.domain.policy.authorization import Act
-from bot.domain.policy.freezes import Frozen, frozen
+from bot.domain.core.sentence import Sentence, say
+from bot.domain.monitoring.incident import IncidentDecision, IncidentStatus
+from bot.domain.policy.authorization import Permission
+from bot.domain.policy.freezes import ActiveFreeze, active_freeze
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
-from bot.domain.promotions.gates import drift
-from bot.domain.promotions.request import Request, RequestState, Vote, approvals
+from bot.domain.promotions.gates import decision_basis_change
+from bot.domain.promotions.request import Request, RequestState, Vote, counting_approvals
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks import messages as rollback_messages
 from bot.domain.transitions import messages, registry_tags, restore_messages
 from bot.domain.transitions.transition import (
-    UNFINISHED,
-    Facts,
-    Move,
-    MoveKind,
-    MoveState,
-    Plan,
-    Step,
+    UNFINISHED_STATES,
+    TransitionFacts,
+    Transition,
+    TransitionKind,
+    TransitionState,
+    TransitionPlan,
+    TransitionStep,
     empties_staging,
-    incumbent_changed,
-    is_settled,
-    looks_settled,
-    plan,
+    incumbent_replaced_reason,
+    is_in_place,
+    is_in_place_by_summary,
+    plan_transition,
 )
-from bot.ports import Copy, Reading, Writing
+from bot.ports import TagUpdate, LedgerReader, LedgerTransaction
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import (
-    CLOCK,
-    card_note,
-    end_notes,
-    lane_of,
-    news_note,
-    notice_note,
+    CLOCK_ACTOR,
+    card_message,
+    end_messages,
+    ordering_key_of,
+    request_thread_message,
+    notice_message,
     request_event,
-    said_note,
-    thread_note,
+    channel_message,
+    thread_message,
 )
-from bot.services.promotions.final_tags import end_copy
-from bot.services.promotions.gate_checks import Gating
-from bot.services.promotions.voters import Profiles, Voters, meanwhile
+from bot.services.promotions.final_tags import final_tag_update
+from bot.services.promotions.gate_checks import GateChecks
+from bot.services.promotions.voters import Profiles, Voters, changes_since_opened
 from bot.services.transitions import rollback_records, serving_checks
-from bot.services.transitions.loadability import Fitness
-from bot.services.transitions.rollback_records import rollback_lane
+from bot.services.transitions.loadability import LoadabilityChecks
+from bot.services.transitions.rollback_records import rollback_ordering_key
 
 log = logging.getLogger(__name__)
 
-End = tuple[RequestState, Tag]  # what a request becomes, and the event that says so
+RequestEnd = tuple[RequestState, EventTag]  # what a request becomes, and the event that says so
 
 LEASE = timedelta(seconds=60)  # longer than the registry's time limits for the few calls of one move together
 # A move that waits for the registry is due again after this; one question for all of them comes first (reach.py).
-RETRY = timedelta(seconds=2)
-RETRY_MOST = timedelta(minutes=1)  # of what waits for files, Slack, or the end of a fault: doubled with each attempt
-FROZEN_PAUSE = timedelta(seconds=10)  # until it is looked again whether Production is still frozen
+RETRY_DELAY = timedelta(seconds=2)
+MAX_RETRY_DELAY = timedelta(minutes=1)  # of what waits for files, Slack, or the end of a fault: doubled with each attempt
+FROZEN_RETRY_DELAY = timedelta(seconds=10)  # until it is looked again whether Production is still frozen
 # What a freeze stops, beside all that an automation does. Whoever takes a version out of Production in an emergency is
 # not kept from it.
-STOPPED_BY_FREEZE = frozenset({MoveKind.PROMOTION, MoveKind.MEND})
-TRIES = 3  # how often a move is made again when the registry, read back, says something else
+STOPPED_BY_FREEZE = frozenset({TransitionKind.PROMOTION, TransitionKind.REPAIR})
+MAX_TRIES = 3  # how often a move is made again when the registry, read back, says something else
 
 
-class Moves:
+class TransitionExecutor:
     """Makes the moves that were written down."""
 
-    def __init__(self, context: Context, gating: Gating, fitness: Fitness) -> None:
-        self._it = context
-        self._fitness = fitness
-        self._gating = gating
+    def __init__(self, context: Context, gate_checks: GateChecks, loadability: LoadabilityChecks) -> None:
+        self._context = context
+        self._loadability = loadability
+        self._gate_checks = gate_checks
         self._voters = Voters(context)
-        self._left: dict[str, Move] = {}  # claimed, and dropped by an error: given back at the next occasion
+        self._interrupted: dict[str, Transition] = {}  # claimed, and dropped by an error: given back at the next occasion
 
-    def run(self, model: str) -> None:
+    def execute_due(self, model: str) -> None:
         """Make the model's intended moves, oldest first, until none is due or somebody else holds the model.
 
         A registry that does not answer leaves a move intended, to be made when it is back.
         """
-        self._give_back()
+        self._release_interrupted()
         while (move := self._claim(model)) is not None:
             try:
-                if not self._is_dealt_with(move):
+                if not self._execute_claimed(move):
                     return
             except Exception:
-                self._left[move.id] = move
+                self._interrupted[move.id] = move
                 raise
 
     def end_expired(self, model: str) -> None:
         """End the model's moves whose requests expired before anything was moved; the registry isn't asked."""
         while (move := self._claim(model)) is not None:
-            if self._too_late(move) is None:
-                self._release(move, promotion_messages.waiting_for_registry(), pause=RETRY)
+            if self._why_expired(move) is None:
+                self._release(move, promotion_messages.waiting_for_registry_announcement(), delay=RETRY_DELAY)
                 continue
-            with logging_context.about(move=move.id, request=move.request, model=move.model), suppress(AlreadyDecided):
-                self._make_or_fail(move)
+            with logging_context.bound(move=move.id, request=move.request, model=move.model), suppress(AlreadyDecided):
+                self._execute_or_fail(move)
 
-    def _is_dealt_with(self, move: Move) -> bool:
+    def _execute_claimed(self, transition: Transition) -> bool:
         """Make a claimed move and write its end, or give it back while Production is frozen.
 
         Return False where it was given back because the registry is away: then no other move can be made either.
         """
-        with logging_context.about(
-            move=move.id, request=move.request, incident=move.incident, model=move.model, actor=actor_id(move.actor)
+        with logging_context.bound(
+            move=transition.id, request=transition.request, incident=transition.incident, model=transition.model, actor=actor_id(transition.actor)
         ):
             try:
-                self._make_or_fail(move)
+                self._execute_or_fail(transition)
             except AlreadyDecided as error:
-                log.warning("move %s: %s", move.id, error)
+                log.warning("move %s: %s", transition.id, error)
             except SlackNotConnected:
-                self._leave(move)
+                self._release_to_bot(transition)
                 return False
             except SlackUnreachable as error:
-                log.warning("move %s waits for Slack: %s", move.id, error)
-                self._release(move, promotion_messages.waiting_for_slack(), because="waiting-for-slack")
+                log.warning("move %s waits for Slack: %s", transition.id, error)
+                self._release(transition, promotion_messages.waiting_for_slack_announcement(), trigger="waiting-for-slack")
             except Unreachable as error:
-                log.warning("move %s waits: %s", move.id, error)
-                self._release(move, promotion_messages.waiting_for_registry(), pause=self._pause(error))
+                log.warning("move %s waits: %s", transition.id, error)
+                self._release(transition, promotion_messages.waiting_for_registry_announcement(), delay=self._registry_retry_delay(error))
                 return False
         return True
 
-    def _pause(self, error: Unreachable) -> timedelta | None:
+    def _registry_retry_delay(self, error: Unreachable) -> timedelta | None:
         """Return when a move is due again that met this; where it was the registry, remember that it's lost."""
         if not isinstance(error, RegistryUnreachable) or isinstance(error, FilesUnreachable):
             return None
-        self._it.reach.lost()
-        return RETRY
+        self._context.availability.mark_unavailable()
+        return RETRY_DELAY
 
-    def _frozen(self, move: Move) -> Frozen | None:
+    def _active_freeze(self, transition: Transition) -> ActiveFreeze | None:
         """Return what stops a move about Production now."""
-        is_stopped = move.kind in STOPPED_BY_FREEZE or isinstance(move.actor, Automation)
-        if not is_stopped or Stage.PRODUCTION not in {move.from_stage, move.target}:
+        is_stopped = transition.kind in STOPPED_BY_FREEZE or isinstance(transition.actor, Automation)
+        if not is_stopped or Stage.PRODUCTION not in {transition.from_stage, transition.target}:
             return None
-        with self._it.ledger.read() as reading:
-            freezes, hold = reading.freezes(), reading.hold()
-        if hold and isinstance(move.actor, Automation):
-            return Frozen(restore_messages.stops_automation(), None)
-        return frozen(move.model, freezes, self._it.policy, self._it.clock.now())
+        with self._context.ledger.read() as reading:
+            freezes, hold = reading.freezes(), reading.active_hold()
+        if hold and isinstance(transition.actor, Automation):
+            return ActiveFreeze(restore_messages.automation_stopped_reason(), None)
+        return active_freeze(transition.model, freezes, self._context.policy, self._context.clock.now())
 
-    def unfinished(self) -> list[str]:
+    def models_with_unfinished(self) -> list[str]:
         """Return the models that have moves to be made."""
-        with self._it.ledger.read() as reading:
-            return reading.models_with_moves(UNFINISHED)
+        with self._context.ledger.read() as reading:
+            return reading.models_with_transitions(UNFINISHED_STATES)
 
-    def expired(self) -> list[str]:
+    def models_with_expired(self) -> list[str]:
         """Return the models that have moves to be ended by `end_expired`."""
-        with self._it.ledger.read() as reading:
-            return reading.models_with_expired_moves(self._it.clock.now())
+        with self._context.ledger.read() as reading:
+            return reading.models_with_expired_transitions(self._context.clock.now())
 
-    def _give_back(self) -> None:
+    def _release_interrupted(self) -> None:
         """Let go of what this process still holds without working on it; else it would wait for the lease's end."""
-        for move in list(self._left.values()):
-            self._release(move, promotion_messages.tried_again())
+        for move in list(self._interrupted.values()):
+            self._release(move, promotion_messages.retry_announcement())
 
-    def _claim(self, model: str) -> Move | None:
-        if not self._it.gate.is_open():
+    def _claim(self, model: str) -> Transition | None:
+        if not self._context.startup_check.has_passed():
             return None
-        now = self._it.clock.now()
-        with self._it.ledger.write() as tx:
-            move = tx.claim_move(model, self._it.owner, now, now + LEASE)
+        now = self._context.clock.now()
+        with self._context.ledger.write() as tx:
+            move = tx.claim_transition(model, self._context.owner, now, now + LEASE)
             if move and move.request:
                 request = tx.lock_request(move.request)
                 if request.state is RequestState.APPROVED:
-                    tx.save_request(request.become(RequestState.EXECUTING))
+                    tx.save_request(request.with_state(RequestState.EXECUTING))
         return move
 
-    def _make_or_fail(self, move: Move) -> None:
+    def _execute_or_fail(self, transition: Transition) -> None:
         try:
-            if (late := self._too_late(move)) is not None:
-                self._finish(move, MoveState.STALE, str(late), end=(RequestState.EXPIRED, Tag.EXPIRED))
+            if (late := self._why_expired(transition)) is not None:
+                self._finish(transition, TransitionState.STALE, str(late), request_end=(RequestState.EXPIRED, EventTag.EXPIRED))
             else:
-                self._make(move)
+                self._execute(transition)
         except (AlreadyDecided, Unreachable):
             raise
         except RegistrarError as error:
-            self._finish(move, MoveState.FAILED, str(error.sentence))
+            self._finish(transition, TransitionState.FAILED, str(error.sentence))
 
-    def _make(self, move: Move) -> None:
+    def _execute(self, transition: Transition) -> None:
         """Bring the move to its end; or give it back where Production is frozen and nothing was moved yet.
 
         What an earlier try has moved is finished whatever is frozen: the alias follows, and people are told.
         """
-        for _ in range(TRIES):
-            facts = self._facts(move)
-            next_step = plan(move, facts)
-            if next_step.step is Step.TRANSITION:
-                stopped = self._frozen(move)
-                if stopped is not None and move.kind is MoveKind.ROLLBACK:
-                    return self._finish(move, MoveState.STALE, str(stopped.why), Decided(Doing.FROZEN, stopped.why))
-                if (unfit := self._no_target(move) or self._may_not_load(move)) is not None:
-                    return self._finish(move, MoveState.STALE, str(unfit), Decided(Doing.HELD, unfit))
+        for _ in range(MAX_TRIES):
+            facts = self._read_facts(transition)
+            next_step = plan_transition(transition, facts)
+            if next_step.step is TransitionStep.SET_STAGE_AND_ALIAS:
+                stopped = self._active_freeze(transition)
+                if stopped is not None and transition.kind is TransitionKind.ROLLBACK:
+                    return self._finish(transition, TransitionState.STALE, str(stopped.description), IncidentDecision(IncidentStatus.FROZEN, stopped.description))
+                if (unfit := self._why_not_a_target(transition) or self._why_not_loadable(transition)) is not None:
+                    return self._finish(transition, TransitionState.STALE, str(unfit), IncidentDecision(IncidentStatus.HELD, unfit))
                 if stopped is not None:
-                    why = promotion_messages.waits_for_freeze(stopped.why)
-                    return self._release(move, why, because="frozen", pause=FROZEN_PAUSE)
-                next_step = self._through_the_gates(move, facts) or next_step
-            if next_step.step is not Step.NOTHING:
-                next_step = self._as_it_was_let_pass(move) or next_step
-            if next_step.step is Step.NOTHING:
-                return self._finish(move, MoveState.STALE, str(next_step.why))
-            move = self._begin(replace(move, identity=move.identity or facts.identity(move.version)))
-            refused_alias = self._apply(move, next_step)
-            news = messages.staging_is_empty() if empties_staging(move, facts) else None
-            if self._is_read_back(move, alias=not refused_alias):
-                return self._finish(move, MoveState.DONE, refused_alias, news=news)
-        if is_settled(move, self._it.registry.versions(move.model)):
-            alias = self._it.aliases[move.target]
+                    why = promotion_messages.waiting_for_freeze_announcement(stopped.description)
+                    return self._release(transition, why, trigger="frozen", delay=FROZEN_RETRY_DELAY)
+                next_step = self._plan_if_gates_fail(transition, facts) or next_step
+            if next_step.step is not TransitionStep.NOTHING:
+                next_step = self._plan_if_approval_lapsed(transition) or next_step
+            if next_step.step is TransitionStep.NOTHING:
+                return self._finish(transition, TransitionState.STALE, str(next_step.reason))
+            transition = self._mark_begun(replace(transition, identity=transition.identity or facts.identity(transition.version)))
+            refused_alias = self._apply(transition, next_step)
+            news = messages.staging_empty_announcement() if empties_staging(transition, facts) else None
+            if self._is_confirmed(transition, check_alias=not refused_alias):
+                return self._finish(transition, TransitionState.DONE, refused_alias, news=news)
+        if is_in_place(transition, self._context.registry.versions(transition.model)):
+            alias = self._context.aliases[transition.target]
             why = say("The alias {alias} does not stay on it: somebody else moves it.", alias=alias)
-            return self._finish(move, MoveState.DONE, str(messages.alias_refused(alias, why)), news=news)
+            return self._finish(transition, TransitionState.DONE, str(messages.alias_refused_notice(alias, why)), news=news)
         raise RegistryRefused(
-            say("{stage} was changed by somebody else again and again while this was moved.", stage=move.target)
+            say("{stage} was changed by somebody else again and again while this was moved.", stage=transition.target)
         )
 
-    def _facts(self, move: Move) -> Facts:
+    def _read_facts(self, transition: Transition) -> TransitionFacts:
         """Read what the move is decided on: the model and all its versions, or for a rollback the two it is about.
 
         As long as the incumbent serves, a rollback needs to know nothing else, at any number of versions.
         """
-        if move.kind is MoveKind.ROLLBACK:
-            return self._facts_of_rollback(move)
-        versions = tuple(self._it.registry.versions(move.model))
-        model = self._it.registry.model(move.model) if move.request and versions else None
-        return Facts(versions=versions, model=model)
+        if transition.kind is TransitionKind.ROLLBACK:
+            return self._read_rollback_facts(transition)
+        versions = tuple(self._context.registry.versions(transition.model))
+        model = self._context.registry.model(transition.model) if transition.request and versions else None
+        return TransitionFacts(versions=versions, model=model)
 
-    def _facts_of_rollback(self, move: Move) -> Facts:
-        if move.expected_incumbent is not None:
+    def _read_rollback_facts(self, transition: Transition) -> TransitionFacts:
+        if transition.expected_incumbent is not None:
             with suppress(UnknownVersion):
-                incumbent = self._it.registry.version(move.model, move.expected_incumbent)
-                if incumbent.stage is move.target:
-                    return Facts(versions=(incumbent, self._it.registry.version(move.model, move.version)))
-        return Facts(versions=tuple(self._it.registry.versions(move.model)))
+                incumbent = self._context.registry.version(transition.model, transition.expected_incumbent)
+                if incumbent.stage is transition.target:
+                    return TransitionFacts(versions=(incumbent, self._context.registry.version(transition.model, transition.version)))
+        return TransitionFacts(versions=tuple(self._context.registry.versions(transition.model)))
 
-    def _no_target(self, move: Move) -> Say | None:
+    def _why_not_a_target(self, transition: Transition) -> Sentence | None:
         """Return why a rollback isn't made: its version never served, or was blocked since the decision."""
-        if move.kind is not MoveKind.ROLLBACK:
+        if transition.kind is not TransitionKind.ROLLBACK:
             return None
-        with self._it.ledger.read() as reading:
-            return rollback_records.no_target(reading, move.model, move.version)
+        with self._context.ledger.read() as reading:
+            return rollback_records.why_not_a_target(reading, transition.model, transition.version)
 
-    def _may_not_load(self, move: Move) -> Say | None:
+    def _why_not_loadable(self, transition: Transition) -> Sentence | None:
         """Return why a rollback is not made that nobody forces: its version may not load.
 
         Mostly whoever decided has looked just now; a click has not, nor has a process that takes over. Of files that
         are away a person hears, who may force it; a monitor has looked before it decided, and waits.
         """
-        if move.kind is not MoveKind.ROLLBACK or move.is_forced:
+        if transition.kind is not TransitionKind.ROLLBACK or transition.is_forced:
             return None
         try:
-            reasons = self._fitness.against(move.model, move.version, move.expected_incumbent)
+            reasons = self._loadability.problems(transition.model, transition.version, transition.expected_incumbent)
         except FilesUnreachable as error:
-            if isinstance(move.actor, Automation):
+            if isinstance(transition.actor, Automation):
                 raise
-            return rollback_messages.not_looked_at(move.model, move.version, error.sentence)
-        return rollback_messages.unfit(move.model, move.version, reasons) if reasons else None
+            return rollback_messages.loadability_unknown_refusal(transition.model, transition.version, error.sentence)
+        return rollback_messages.may_not_load_refusal(transition.model, transition.version, reasons) if reasons else None
 
-    def _through_the_gates(self, move: Move, facts: Facts) -> Plan | None:
+    def _plan_if_gates_fail(self, transition: Transition, facts: TransitionFacts) -> TransitionPlan | None:
         """Return why a promotion can't be made as it was decided: the incumbent, its rule, its figures or a gate.
 
         Whoever breaks the glass goes past them all.
         """
-        if move.request is None or move.kind is MoveKind.BREAK_GLASS:
+        if transition.request is None or transition.kind is TransitionKind.BREAK_GLASS:
             return None
-        with self._it.ledger.read() as reading:
-            request = reading.request(move.request)
-        now = self._gating.again(request, facts)
-        why = incumbent_changed(request, facts) or (None if now is None else drift(request, now))
-        return None if why is None else Plan(Step.NOTHING, why)
+        with self._context.ledger.read() as reading:
+            request = reading.request(transition.request)
+        now = self._gate_checks.retake_snapshot(request, facts)
+        why = incumbent_replaced_reason(request, facts) or (None if now is None else decision_basis_change(request, now))
+        return None if why is None else TransitionPlan(TransitionStep.NOTHING, why)
 
-    def _too_late(self, move: Move) -> Say | None:
+    def _why_expired(self, transition: Transition) -> Sentence | None:
         """Return why a move isn't made whose request expired before anything was moved. Nothing else is asked."""
-        if move.request is None or move.began_at is not None:
+        if transition.request is None or transition.began_at is not None:
             return None
-        with self._it.ledger.read() as reading:
-            request = reading.request(move.request)
-        return promotion_messages.not_moved_in_time(request) if request.is_over(self._it.clock.now()) else None
+        with self._context.ledger.read() as reading:
+            request = reading.request(transition.request)
+        return promotion_messages.expired_after_approval_reason(request) if request.is_past_expiry(self._context.clock.now()) else None
 
-    def _as_it_was_let_pass(self, move: Move) -> Plan | None:
+    def _plan_if_approval_lapsed(self, transition: Transition) -> TransitionPlan | None:
         """Return why a request's move can't be made as it was decided, before its first write. None: it can.
 
         Its history since then, and the people who let it pass, are checked. Raises SlackUnreachable.
         """
-        if move.request is None or move.began_at is not None:
+        if transition.request is None or transition.began_at is not None:
             return None
-        with self._it.ledger.read() as reading:
-            request, votes = reading.request(move.request), approvals(reading.votes(move.request))
-            why = meanwhile(reading, request)
-        why = why or self._still_let_pass(move, request, votes)
-        return None if why is None else Plan(Step.NOTHING, why)
+        with self._context.ledger.read() as reading:
+            request, votes = reading.request(transition.request), counting_approvals(reading.votes(transition.request))
+            why = changes_since_opened(reading, request)
+        why = why or self._why_no_longer_approved(transition, request, votes)
+        return None if why is None else TransitionPlan(TransitionStep.NOTHING, why)
 
-    def _still_let_pass(self, move: Move, request: Request, votes: list[Vote]) -> Say | None:
+    def _why_no_longer_approved(self, transition: Transition, request: Request, votes: list[Vote]) -> Sentence | None:
         """Return which right is gone that let a request pass; approvals that no longer count are marked."""
         others = [request.requester] if request.breaks_glass else []
         others += [request.overridden_by] if request.overridden_by else []
         profiles = self._voters.profiles([*others, *(vote.voter for vote in votes)])
         if request.breaks_glass:
-            allowed = self._voters.decide(request.requester, Act.BREAK_GLASS, request, profiles)
-            return None if allowed else break_glass_messages.glass_lapsed(allowed.rule)
+            allowed = self._voters.authorize_now(request.requester, Permission.BREAK_GLASS, request, profiles)
+            return None if allowed else break_glass_messages.break_glass_lapsed_reason(allowed.rule)
         if request.overridden_by:
-            allowed = self._voters.decide(request.overridden_by, Act.OVERRIDE, request, profiles)
+            allowed = self._voters.authorize_now(request.overridden_by, Permission.OVERRIDE, request, profiles)
             if not allowed:
-                return promotion_messages.override_lapsed(allowed.rule)
-        if all(self._voters.decide(vote.voter, Act.APPROVE, request, profiles) for vote in votes):
+                return promotion_messages.override_lapsed_reason(allowed.rule)
+        if all(self._voters.authorize_now(vote.voter, Permission.APPROVE, request, profiles) for vote in votes):
             return None
-        left = len(self._mark_lapsed(move, request, profiles))
-        return promotion_messages.too_few_left(request, left) if left < request.required else None
+        left = len(self._mark_lapsed_votes(transition, request, profiles))
+        return promotion_messages.too_few_approvals_reason(request, left) if left < request.required else None
 
-    def _mark_lapsed(self, move: Move, request: Request, profiles: Profiles) -> list[Vote]:
+    def _mark_lapsed_votes(self, transition: Transition, request: Request, profiles: Profiles) -> list[Vote]:
         """Mark the approvals that no longer count; return those that do."""
-        with self._it.ledger.write() as tx:
-            self._check_is_ours(tx, move)
+        with self._context.ledger.write() as tx:
+            self._require_claim(tx, transition)
             request = tx.lock_request(request.id)
-            votes = self._voters.lapse(tx, request, tx.votes(request.id), profiles)
-            tx.add_note(card_note(request, f"lapsed:{move.attempts}", self._it.policy.channel_for(request.model)))
-        return approvals(votes)
+            votes = self._voters.mark_lapsed(tx, request, tx.votes(request.id), profiles)
+            tx.add_message(card_message(request, f"lapsed:{transition.attempts}", self._context.policy.channel_for(request.model)))
+        return counting_approvals(votes)
 
-    def _begin(self, move: Move) -> Move:
+    def _mark_begun(self, transition: Transition) -> Transition:
         """Record, right before the first write, that the registry may have changed from here on.
 
         Raises AlreadyDecided where we took so long that another process has taken the move over.
         """
-        now = self._it.clock.now()
-        with self._it.ledger.write() as tx:
-            if not tx.begin_move(move, now):
-                self._check_is_ours(tx, move)
-        return move if move.began_at else replace(move, began_at=now)
+        now = self._context.clock.now()
+        with self._context.ledger.write() as tx:
+            if not tx.begin_transition(transition, now):
+                self._require_claim(tx, transition)
+        return transition if transition.began_at else replace(transition, began_at=now)
 
-    def _apply(self, move: Move, what: Plan) -> str:
+    def _apply(self, transition: Transition, next_step: TransitionPlan) -> str:
         """Move the stage, then the alias; return why MLflow refused the alias, else nothing.
 
         Who holds the stage has changed by then, so a refused alias is told and cannot make the move a failed one.
         """
-        if what.step is Step.TRANSITION:
-            archive = move.has_alias and not move.keep_existing
-            self._it.registry.transition(move.model, move.version, move.target, archive_existing=archive)
-        if not move.has_alias:
+        if next_step.step is TransitionStep.SET_STAGE_AND_ALIAS:
+            archive = transition.has_alias and not transition.keep_existing
+            self._context.registry.transition_stage(transition.model, transition.version, transition.target, archive_existing=archive)
+        if not transition.has_alias:
             return ""
-        alias = self._it.aliases[move.target]
-        if what.step is Step.TRANSITION:
-            with self._it.ledger.read() as reading:
-                self._check_is_ours(reading, move)
+        alias = self._context.aliases[transition.target]
+        if next_step.step is TransitionStep.SET_STAGE_AND_ALIAS:
+            with self._context.ledger.read() as reading:
+                self._require_claim(reading, transition)
         try:
-            self._it.registry.set_alias(move.model, alias, move.version)
+            self._context.registry.set_alias(transition.model, alias, transition.version)
         except RegistryRefused as error:
-            return str(messages.alias_refused(alias, error.sentence))
+            return str(messages.alias_refused_notice(alias, error.sentence))
         return ""
 
-    def _check_is_ours(self, reading: Reading, move: Move) -> None:
+    def _require_claim(self, reader: LedgerReader, transition: Transition) -> None:
         """Raise AlreadyDecided where we hung for so long that another process has taken the move over.
 
         It may have ended it, and made others since: what was read before is not true any more.
         """
-        now = reading.move(move.id)
-        if (now.state, now.attempts) != (MoveState.EXECUTING, move.attempts):
+        now = reader.transition(transition.id)
+        if (now.state, now.attempts) != (TransitionState.EXECUTING, transition.attempts):
             raise AlreadyDecided(say("It was taken over and is {state} now.", state=now.state.value))
 
-    def _is_read_back(self, move: Move, *, alias: bool) -> bool:
+    def _is_confirmed(self, transition: Transition, *, check_alias: bool) -> bool:
         """Read stage and alias back in one request.
 
         Of a stage that keeps its former holder the summary of the model would name the higher number only; and it
         takes the longer the more versions there are, which a rollback does not wait for.
         """
-        wanted = self._it.aliases[move.target] if alias and move.has_alias else None
-        if move.has_alias and not move.keep_existing and move.kind is not MoveKind.ROLLBACK:
-            return looks_settled(move, self._it.registry.model(move.model), wanted)
-        version = self._it.registry.version(move.model, move.version)
-        return version.stage is move.target and (wanted is None or wanted in version.aliases)
+        wanted = self._context.aliases[transition.target] if check_alias and transition.has_alias else None
+        if transition.has_alias and not transition.keep_existing and transition.kind is not TransitionKind.ROLLBACK:
+            return is_in_place_by_summary(transition, self._context.registry.model(transition.model), wanted)
+        version = self._context.registry.version(transition.model, transition.version)
+        return version.stage is transition.target and (wanted is None or wanted in version.aliases)
 
-    def _release(self, move: Move, news: Say, *, because: str = "waiting", pause: timedelta | None = None) -> None:
+    def _release(self, transition: Transition, news: Sentence, *, trigger: str = "waiting", delay: timedelta | None = None) -> None:
         """Let the move wait. The thread is told once, and the request is approved, not moving."""
-        pause = pause or min(RETRY * 2 ** min(move.attempts - 1, 10), RETRY_MOST)
-        with self._it.ledger.write() as tx:
-            is_ours = tx.release_move(move, self._due_again(tx, move, pause))
-            if is_ours and move.request:
-                request = tx.lock_request(move.request).become(RequestState.APPROVED)
+        delay = delay or min(RETRY_DELAY * 2 ** min(transition.attempts - 1, 10), MAX_RETRY_DELAY)
+        with self._context.ledger.write() as tx:
+            is_ours = tx.release_transition(transition, self._retry_time(tx, transition, delay))
+            if is_ours and transition.request:
+                request = tx.lock_request(transition.request).with_state(RequestState.APPROVED)
                 tx.save_request(request)
-                tx.add_note(card_note(request, because, self._it.policy.channel_for(request.model)))
-                tx.add_note(news_note(request, because, news))
-            elif is_ours and move.kind is MoveKind.ROLLBACK:
-                tx.add_note(thread_note(rollback_lane(move), f"{move.id}:{because}", rollback_messages.waiting()))
-        self._left.pop(move.id, None)
+                tx.add_message(card_message(request, trigger, self._context.policy.channel_for(request.model)))
+                tx.add_message(request_thread_message(request, trigger, news))
+            elif is_ours and transition.kind is TransitionKind.ROLLBACK:
+                tx.add_message(thread_message(rollback_ordering_key(transition), f"{transition.id}:{trigger}", rollback_messages.rollback_waiting_announcement()))
+        self._interrupted.pop(transition.id, None)
 
-    def _due_again(self, reading: Reading, move: Move, pause: timedelta) -> datetime:
+    def _retry_time(self, reader: LedgerReader, transition: Transition, delay: timedelta) -> datetime:
         """Return when a released move is due: after `pause`, but no later than its request expires."""
-        at = self._it.clock.now() + pause
-        if move.request is None or reading.move(move.id).began_at is not None:
+        at = self._context.clock.now() + delay
+        if transition.request is None or reader.transition(transition.id).began_at is not None:
             return at
-        return min(at, reading.request(move.request).expires_at)
+        return min(at, reader.request(transition.request).expires_at)
 
-    def _leave(self, move: Move) -> None:
+    def _release_to_bot(self, transition: Transition) -> None:
         """Leave a move to the bot beside, which can ask Slack about its approvers and is at it within seconds."""
-        with self._it.ledger.write() as tx:
-            if tx.release_move(move, self._it.clock.now()) and move.request:
-                tx.save_request(tx.lock_request(move.request).become(RequestState.APPROVED))
+        with self._context.ledger.write() as tx:
+            if tx.release_transition(transition, self._context.clock.now()) and transition.request:
+                tx.save_request(tx.lock_request(transition.request).with_state(RequestState.APPROVED))
 
     def _finish(
         self,
-        move: Move,
-        state: MoveState,
+        transition: Transition,
+        state: TransitionState,
         why: str,
-        instead: Decided | None = None,
+        decision: IncidentDecision | None = None,
         *,
-        end: End | None = None,
-        news: Say | None = None,
+        request_end: RequestEnd | None = None,
+        news: Sentence | None = None,
     ) -> None:
         """Write the end of the move, of its request and of its card in one transaction.
 
         `instead` is what the incident of a rollback comes to that was not made; `end` is the request's, if it isn't
         the one that goes with `state`; `news` is what its thread hears beside the end.
         """
-        now = self._it.clock.now()
-        ended = replace(move, state=state, why=why, finished_at=now)
-        with self._it.ledger.write() as tx:
-            self.end(tx, ended, instead, end)
+        now = self._context.clock.now()
+        ended = replace(transition, state=state, why=why, finished_at=now)
+        with self._context.ledger.write() as tx:
+            self.finish(tx, ended, decision, request_end)
             if news is not None:
-                tx.add_note(thread_note(lane_of(move), f"besides:{move.id}", news))
+                tx.add_message(thread_message(ordering_key_of(transition), f"besides:{transition.id}", news))
 
-    def end(self, tx: Writing, ended: Move, instead: Decided | None = None, end: End | None = None) -> None:
+    def finish(self, tx: LedgerTransaction, transition: Transition, decision: IncidentDecision | None = None, request_end: RequestEnd | None = None) -> None:
         """Write the same in a transaction of the caller's. Raises AlreadyDecided where it has ended already."""
-        tx.finish_move(ended)
-        if ended.request:
-            self._end_request(tx, tx.lock_request(ended.request), ended, end or _ENDS[ended.state])
+        tx.finish_transition(transition)
+        if transition.request:
+            self._end_request(tx, tx.lock_request(transition.request), transition, request_end or _REQUEST_ENDS[transition.state])
         else:
-            self._end_other(tx, ended, instead)
-        serving_checks.moved(tx, self._it, ended, lane_of(ended))
-        rollback_records.watch_anew(tx, ended)
+            self._finish_without_request(tx, transition, decision)
+        serving_checks.schedule_serving_check(tx, self._context, transition, ordering_key_of(transition))
+        rollback_records.reset_monitors(tx, transition)
 
-    def _end_other(self, tx: Writing, move: Move, instead: Decided | None) -> None:
+    def _finish_without_request(self, tx: LedgerTransaction, transition: Transition, decision: IncidentDecision | None) -> None:
         """Write the event of a move without a request, and what is told of it."""
-        tx.append(_move_event(move))
-        channel = self._it.policy.channel_for(move.model)
-        if move.kind is MoveKind.ROLLBACK:
-            rollback_records.ended(tx, self._it, move, instead)
-        if move.kind is MoveKind.ARCHIVE and move.state is MoveState.DONE:
-            tx.add_note(said_note(move.id, channel, messages.archived(move)))
-            tx.add_copy(Copy(id=move.id, model=move.model, version=move.version, alias=self._it.challenger))
-        if move.finding:
-            finding = tx.finding(move.finding)
-            if move.state is MoveState.DONE:
-                finding = replace(finding, mended_by=move.actor, mended_at=move.finished_at)
-                tx.save_finding(finding)
-            tx.add_note(thread_note(finding.id, move.id, messages.mended(move)))
-            tx.add_note(notice_note(finding, move.id, channel))
+        tx.add_audit_event(_transition_event(transition))
+        channel = self._context.policy.channel_for(transition.model)
+        if transition.kind is TransitionKind.ROLLBACK:
+            rollback_records.record_end(tx, self._context, transition, decision)
+        if transition.kind is TransitionKind.ARCHIVE and transition.state is TransitionState.DONE:
+            tx.add_message(channel_message(transition.id, channel, messages.archive_announcement(transition)))
+            tx.add_tag_update(TagUpdate(id=transition.id, model=transition.model, version=transition.version, alias=self._context.challenger))
+        if transition.finding:
+            finding = tx.drift_notice(transition.finding)
+            if transition.state is TransitionState.DONE:
+                finding = replace(finding, mended_by=transition.actor, mended_at=transition.finished_at)
+                tx.save_drift_notice(finding)
+            tx.add_message(thread_message(finding.id, transition.id, messages.repair_announcement(transition)))
+            tx.add_message(notice_message(finding, transition.id, channel))
 
-    def _end_request(self, tx: Writing, request: Request, move: Move, end: End) -> None:
-        state, tag = end
-        ended = request.become(state, outcome=move.why)
+    def _end_request(self, tx: LedgerTransaction, request: Request, transition: Transition, request_end: RequestEnd) -> None:
+        state, tag = request_end
+        ended = request.with_state(state, outcome=transition.why)
         tx.save_request(ended)
-        tx.append(
+        tx.add_audit_event(
             request_event(
                 ended,
                 tag,
-                CLOCK if tag in {Tag.STALE, Tag.EXPIRED} else move.actor,
-                self._it.clock.now(),
-                why=move.why,
-                before=_holder(move.expected_incumbent),
-                after=_holder(move.version) if tag is Tag.MOVED else None,
+                CLOCK_ACTOR if tag in {EventTag.STALE, EventTag.EXPIRED} else transition.actor,
+                self._context.clock.now(),
+                why=transition.why,
+                before=_version_label(transition.expected_incumbent),
+                after=_version_label(transition.version) if tag is EventTag.TRANSITION_DONE else None,
             )
         )
-        for note in end_notes(ended, self._it.policy.channel_for(ended.model), told=None):
-            tx.add_note(note)
-        if ended.state is RequestState.DONE and ended.seen and ended.seen.callers.way_back:
-            tx.add_note(news_note(ended, "way-back", say("{why}.", why=ended.seen.callers.way_back)))
-        tx.add_copy(self._copy(tx, ended, move))
+        for note in end_messages(ended, self._context.policy.channel_for(ended.model), ended_by=None):
+            tx.add_message(note)
+        if ended.state is RequestState.DONE and ended.seen and ended.seen.callers.no_rollback:
+            tx.add_message(request_thread_message(ended, "way-back", say("{why}.", why=ended.seen.callers.no_rollback)))
+        tx.add_tag_update(self._tag_update(tx, ended, transition))
 
-    def _copy(self, tx: Writing, ended: Request, move: Move) -> Copy:
+    def _tag_update(self, tx: LedgerTransaction, request: Request, transition: Transition) -> TagUpdate:
         """Return what the version's tags and description say of the end; nothing waits for that."""
-        at = move.finished_at or move.intended_at
-        if ended.state is not RequestState.DONE:
-            return end_copy(tx, ended, at)
-        left_staging = ended.from_stage is Stage.STAGING and ended.target is not Stage.STAGING
-        line, alias = registry_tags.promoted(ended, tx.votes(ended.id), at), self._it.challenger if left_staging else ""
-        return end_copy(tx, ended, at, line=line, alias=alias)
+        at = transition.finished_at or transition.intended_at
+        if request.state is not RequestState.DONE:
+            return final_tag_update(tx, request, at)
+        left_staging = request.from_stage is Stage.STAGING and request.target is not Stage.STAGING
+        line, alias = registry_tags.promotion_line(request, tx.votes(request.id), at), self._context.challenger if left_staging else ""
+        return final_tag_update(tx, request, at, line=line, alias=alias)
 
 
-_ENDS = {
-    MoveState.DONE: (RequestState.DONE, Tag.MOVED),
-    MoveState.STALE: (RequestState.STALE, Tag.STALE),
-    MoveState.FAILED: (RequestState.FAILED, Tag.FAILED),
+_REQUEST_ENDS = {
+    TransitionState.DONE: (RequestState.DONE, EventTag.TRANSITION_DONE),
+    TransitionState.STALE: (RequestState.STALE, EventTag.STALE),
+    TransitionState.FAILED: (RequestState.FAILED, EventTag.FAILED),
 }
 
 
-def _holder(version: int | None) -> str | None:
+def _version_label(version: int | None) -> str | None:
     return None if version is None else f"v{version}"
 
 
-def _move_event(move: Move) -> Event:
+def _transition_event(transition: Transition) -> Event:
     return Event(
-        at=move.finished_at or move.intended_at,
-        actor=move.actor,
-        tag=_EVENTS[move.kind] if move.state is MoveState.DONE else Tag.NOT_MOVED,
-        subject=move.id,
-        model=move.model,
-        before=_holder(move.expected_incumbent),
-        after=_holder(move.version),
-        why=move.why or move.reason,
+        at=transition.finished_at or transition.intended_at,
+        actor=transition.actor,
+        tag=_EVENT_TAGS[transition.kind] if transition.state is TransitionState.DONE else EventTag.TRANSITION_NOT_MADE,
+        subject=transition.id,
+        model=transition.model,
+        before=_version_label(transition.expected_incumbent),
+        after=_version_label(transition.version),
+        why=transition.why or transition.reason,
         origin="registrar",
         evidence={
-            "kind": move.kind.value,
-            "version": move.version,
-            "from": move.from_stage.value,
-            "to": move.target.value,
-            "state": move.state.value,
-            "reason": move.reason,
-            "forced": move.is_forced,
-            "incident": move.incident,
+            "kind": transition.kind.value,
+            "version": transition.version,
+            "from": transition.from_stage.value,
+            "to": transition.target.value,
+            "state": transition.state.value,
+            "reason": transition.reason,
+            "forced": transition.is_forced,
+            "incident": transition.incident,
         },
     )
 
 
-_EVENTS = {
-    MoveKind.PROMOTION: Tag.MOVED,
-    MoveKind.OBSERVED: Tag.OBSERVED,
-    MoveKind.ARCHIVE: Tag.ARCHIVED,
-    MoveKind.MEND: Tag.MENDED,
-    MoveKind.ROLLBACK: Tag.ROLLED_BACK,
+_EVENT_TAGS = {
+    TransitionKind.PROMOTION: EventTag.TRANSITION_DONE,
+    TransitionKind.OBSERVED: EventTag.TRANSITION_OBSERVED,
+    TransitionKind.ARCHIVE: EventTag.ARCHIVED,
+    TransitionKind.REPAIR: EventTag.STAGE_REPAIRED,
+    TransitionKind.ROLLBACK: EventTag.ROLLED_BACK,
 }

@@ -9,89 +9,89 @@ from datetime import timedelta
 from bot import logging_context
 from bot.domain.core.errors import RegistrarError, Unreachable
 from bot.domain.registry.model import Stage, VersionInfo
-from bot.domain.rollbacks.messages import tags_written
-from bot.domain.transitions.registry_tags import with_line
-from bot.ports import Copy
+from bot.domain.rollbacks.messages import tags_written_announcement
+from bot.domain.transitions.registry_tags import append_line
+from bot.ports import TagUpdate
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import thread_note
+from bot.services.core.outbox_messages import thread_message
 
 log = logging.getLogger(__name__)
 
-PAUSE = timedelta(seconds=2)  # doubled with each attempt
-PAUSE_MOST = timedelta(minutes=2)
+RETRY_DELAY = timedelta(seconds=2)  # doubled with each attempt
+MAX_RETRY_DELAY = timedelta(minutes=2)
 LEASE = timedelta(seconds=60)  # in which nobody else writes a row that this process has begun with
 
 
-class Mirror:
+class TagWriter:
     """Copies the ledger to the registry's tags."""
 
     def __init__(self, context: Context) -> None:
-        self._it = context
-        self._running = threading.Lock()
+        self._context = context
+        self._write_lock = threading.Lock()
 
-    def write(self) -> int:
+    def write_due(self) -> int:
         """Write everything that is due; return how many rows were. One thread does it, a second one goes on at once.
 
         A registry that does not answer leaves the rest for later; a version that is gone or a registry that refuses
         ends the row, and the log says so.
         """
-        if not self._it.gate.is_open() or not self._running.acquire(blocking=False):
+        if not self._context.startup_check.has_passed() or not self._write_lock.acquire(blocking=False):
             return 0
         try:
             written = 0
-            while (count := self._round()) > 0:
+            while (count := self._write_batch()) > 0:
                 written += count
             return written
         finally:
-            self._running.release()
+            self._write_lock.release()
 
-    def _round(self) -> int:
-        with self._it.ledger.read() as reading:
-            due = reading.due_copies(self._it.clock.now())
+    def _write_batch(self) -> int:
+        with self._context.ledger.read() as reading:
+            due = reading.due_tag_updates(self._context.clock.now())
         for at, one in enumerate(due):
             if not self._claim(one):
                 continue
             try:
-                why = self._copy(one)
+                why = self._try_write(one)
             except Unreachable as error:
                 self._postpone(due[at:], error)
                 return 0
-            with self._it.ledger.write() as tx:
-                tx.copied(one, why=why)
+            with self._context.ledger.write() as tx:
+                tx.finish_tag_update(one, why=why)
                 if one.lane and not why:
-                    tx.add_note(thread_note(one.lane, f"tags:{one.id}", tags_written()))
+                    tx.add_message(thread_message(one.lane, f"tags:{one.id}", tags_written_announcement()))
         return len(due)
 
-    def _claim(self, copy: Copy) -> bool:
-        now = self._it.clock.now()
-        with self._it.ledger.write() as tx:
-            return tx.claim_copy(copy, now, now + LEASE)
+    def _claim(self, tag_update: TagUpdate) -> bool:
+        now = self._context.clock.now()
+        with self._context.ledger.write() as tx:
+            return tx.claim_tag_update(tag_update, now, now + LEASE)
 
-    def _copy(self, copy: Copy) -> str:
+    def _try_write(self, tag_update: TagUpdate) -> str:
         """Write one row; return why it could not be written, else nothing."""
-        with logging_context.about(copy=copy.id, model=copy.model):
+        with logging_context.bound(copy=tag_update.id, model=tag_update.model):
             try:
-                version = self._it.registry.version(copy.model, copy.version)
-                self._write(copy, version)
+                version = self._context.registry.version(tag_update.model, tag_update.version)
+                self._write(tag_update, version)
             except Unreachable:
                 raise
             except RegistrarError as error:
-                log.warning("the tags of %s v%s cannot be written: %s", copy.model, copy.version, error)
+                log.warning("the tags of %s v%s cannot be written: %s", tag_update.model, tag_update.version, error)
                 return str(error.sentence)
         return ""
 
-    def _write(self, copy: Copy, version: VersionInfo) -> None:
-        tags = {key: value for key, value in copy.tags.items() if version.tags.get(key) != value}
+    def _write(self, tag_update: TagUpdate, version: VersionInfo) -> None:
+        tags = {key: value for key, value in tag_update.tags.items() if version.tags.get(key) != value}
         if tags:
-            self._it.registry.set_tags(copy.model, copy.version, tags)
-        longer = with_line(version.description, copy.line) if copy.line else None
+            self._context.registry.set_tags(tag_update.model, tag_update.version, tags)
+        longer = append_line(version.description, tag_update.line) if tag_update.line else None
         if longer is not None:
-            self._it.registry.describe(copy.model, copy.version, longer)
-        if copy.alias in version.aliases and version.stage is not Stage.STAGING:
-            self._it.registry.drop_alias(copy.model, copy.alias)
+            self._context.registry.set_description(tag_update.model, tag_update.version, longer)
+        if tag_update.alias in version.aliases and version.stage is not Stage.STAGING:
+            self._context.registry.delete_alias(tag_update.model, tag_update.alias)
 
-    def _postpone(self, copies: list[Copy], error: Unreachable) -> None:
-        with self._it.ledger.write() as tx:
-            for copy in copies:
-                pause = min(PAUSE * 2 ** min(copy.attempts, 10), PAUSE_MOST)
-                tx.postpone_copy(copy, self._it.clock.now() + pause, str(error.sentence))
+    def _postpone(self, tag_updates: list[TagUpdate], error: Unreachable) -> None:
+        with self._context.ledger.write() as tx:
+            for copy in tag_updates:
+                pause = min(RETRY_DELAY * 2 ** min(copy.attempts, 10), MAX_RETRY_DELAY)
+                tx.postpone_tag_update(copy, self._context.clock.now() + pause, str(error.sentence))

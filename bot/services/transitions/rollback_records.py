@@ -5,127 +5,127 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.domain.core.actors import Automation
-from bot.domain.core.sentence import Code, Say, say
-from bot.domain.monitoring.incident import Decided, Doing
-from bot.domain.monitoring.state import Standing, State
-from bot.domain.policy.freezes import frozen
-from bot.domain.registry.model import Identity, Stage
+from bot.domain.core.sentence import Code, Sentence, say
+from bot.domain.monitoring.incident import IncidentDecision, IncidentStatus
+from bot.domain.monitoring.state import MonitorState, MonitorStatus
+from bot.domain.policy.freezes import active_freeze
+from bot.domain.registry.model import VersionIdentity, Stage
 from bot.domain.rollbacks import messages as words
 from bot.domain.rollbacks import rollback as rollback_rules
-from bot.domain.rollbacks.rollback import bar, refusal
+from bot.domain.rollbacks.rollback import block_after_rollback, target_refusal
 from bot.domain.transitions import registry_tags
-from bot.domain.transitions.transition import Move, MoveKind, MoveState, time_of
-from bot.ports import Copy, Note, NoteKind, Reading, Writing
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState, transition_time
+from bot.ports import TagUpdate, OutboxMessage, MessageKind, LedgerReader, LedgerTransaction
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import incident_note, thread_note
+from bot.services.core.outbox_messages import incident_message, thread_message
 
 
-def rollback_lane(move: Move) -> str:
+def rollback_ordering_key(transition: Transition) -> str:
     """Return whose thread tells of a rollback: its incident's, or its own."""
-    return move.incident or move.id
+    return transition.incident or transition.id
 
 
-def rollback_note(move: Move, because: str, channel: str) -> Note:
+def rollback_message(transition: Transition, trigger: str, channel: str) -> OutboxMessage:
     """Return the outbox row that draws the message of a rollback anew that a person made."""
-    return Note(key=f"rollback:{move.id}:{because}", lane=move.id, kind=NoteKind.ROLLBACK, to=channel)
+    return OutboxMessage(key=f"rollback:{transition.id}:{trigger}", lane=transition.id, kind=MessageKind.ROLLBACK, to=channel)
 
 
-def no_target(reading: Reading, model: str, version: int) -> Say | None:
+def why_not_a_target(reader: LedgerReader, model: str, version: int) -> Sentence | None:
     """Return why no rollback can put this version into Production, as the ledger has it now; None where one can."""
-    barred = {bar.version for bar in reading.bars(model)}
-    why = refusal(version, reading.entries(model, version), barred, reading.look(model))
-    return None if why is None else words.not_a_target(model, version, why)
+    barred = {bar.version for bar in reader.rollback_blocks(model)}
+    why = target_refusal(version, reader.production_entries(model, version), barred, reader.registry_snapshot(model))
+    return None if why is None else words.not_a_target_refusal(model, version, why)
 
 
-def served_as(reading: Reading, model: str, version: int) -> Identity | None:
+def identity_when_served(reader: LedgerReader, model: str, version: int) -> VersionIdentity | None:
     """Return what a version was when it served: that and nothing else is what a rollback moves."""
-    return rollback_rules.served_as(reading.entries(model, version), reading.look(model))
+    return rollback_rules.identity_in_production(reader.production_entries(model, version), reader.registry_snapshot(model))
 
 
-def begin(tx: Writing, it: Context, move: Move) -> bool:
+def begin_rollback(tx: LedgerTransaction, context: Context, transition: Transition) -> bool:
     """Write a rollback down as intended, with what is told of it; return False where it is there already."""
-    if not tx.add_move(move):
+    if not tx.add_transition(transition):
         return False
-    channel = it.policy.channel_for(move.model)
-    if not move.incident:
-        tx.add_note(rollback_note(move, "begun", channel))
-    tx.add_note(thread_note(rollback_lane(move), f"{move.id}:begun", words.begun(move)))
-    stop = None if isinstance(move.actor, Automation) else frozen(move.model, tx.freezes(), it.policy, it.clock.now())
+    channel = context.policy.channel_for(transition.model)
+    if not transition.incident:
+        tx.add_message(rollback_message(transition, "begun", channel))
+    tx.add_message(thread_message(rollback_ordering_key(transition), f"{transition.id}:begun", words.rollback_started_announcement(transition)))
+    stop = None if isinstance(transition.actor, Automation) else active_freeze(transition.model, tx.freezes(), context.policy, context.clock.now())
     if stop is not None:
-        tx.add_note(thread_note(rollback_lane(move), f"{move.id}:frozen", words.frozen(stop)))
+        tx.add_message(thread_message(rollback_ordering_key(transition), f"{transition.id}:frozen", words.rollback_despite_freeze_notice(stop)))
     return True
 
 
-def ended(tx: Writing, it: Context, move: Move, instead: Decided | None) -> None:
+def record_end(tx: LedgerTransaction, context: Context, transition: Transition, decision: IncidentDecision | None) -> None:
     """Write what follows from the end of a rollback; `instead` is what its incident comes to, where that is known."""
-    lane, channel = rollback_lane(move), it.policy.channel_for(move.model)
-    if move.state is MoveState.DONE:
-        _done(tx, it, move, lane)
+    lane, channel = rollback_ordering_key(transition), context.policy.channel_for(transition.model)
+    if transition.state is TransitionState.DONE:
+        _record_done(tx, context, transition, lane)
     else:
-        tx.add_note(thread_note(lane, f"{move.id}:ended", words.not_made(move)))
-    if move.incident:
-        _tell_incident(tx, move, instead, channel)
+        tx.add_message(thread_message(lane, f"{transition.id}:ended", words.rollback_failed_announcement(transition)))
+    if transition.incident:
+        _update_incident(tx, transition, decision, channel)
     else:
-        tx.add_note(rollback_note(move, "ended", channel))
+        tx.add_message(rollback_message(transition, "ended", channel))
 
 
-def watch_anew(tx: Writing, move: Move) -> None:
+def reset_monitors(tx: LedgerTransaction, transition: Transition) -> None:
     """Let the model's monitors begin anew with the version that serves now: what they said was about another one."""
-    if move.state is not MoveState.DONE or move.target is not Stage.PRODUCTION or move.kind is MoveKind.MEND:
+    if transition.state is not TransitionState.DONE or transition.target is not Stage.PRODUCTION or transition.kind is TransitionKind.REPAIR:
         return
-    for monitor in tx.monitors(move.model):
-        before = tx.standing(monitor.id)
-        why = say("Nothing is measured yet of {v}.", v=Code(f"v{move.version}"))
-        tx.save_standing(
-            Standing(
+    for monitor in tx.monitors(transition.model):
+        before = tx.monitor_state(monitor.id)
+        why = say("Nothing is measured yet of {v}.", v=Code(f"v{transition.version}"))
+        tx.save_monitor_state(
+            MonitorState(
                 monitor=monitor.id,
                 slot=before.slot,
                 next_at=before.next_at,
                 revision=monitor.revision,
-                version=move.version,
-                move=move.id,
-                state=State.WARMUP,
+                version=transition.version,
+                move=transition.id,
+                state=MonitorStatus.WARMUP,
                 why=why,
                 judged_at=before.judged_at,
             )
         )
 
 
-def redraw(tx: Writing, it: Context, move_id: str, because: str) -> None:
+def redraw_message(tx: LedgerTransaction, context: Context, transition_id: str, trigger: str) -> None:
     """Let the message of a rollback be drawn anew, its own or its incident's; of another move there is none."""
-    move = tx.move(move_id)
-    if move.kind is not MoveKind.ROLLBACK:
+    move = tx.transition(transition_id)
+    if move.kind is not TransitionKind.ROLLBACK:
         return
-    channel = it.policy.channel_for(move.model)
+    channel = context.policy.channel_for(move.model)
     if move.incident:
-        tx.add_note(incident_note(tx.incident(move.incident), f"{move.id}:{because}", channel))
+        tx.add_message(incident_message(tx.incident(move.incident), f"{move.id}:{trigger}", channel))
     else:
-        tx.add_note(rollback_note(move, because, channel))
+        tx.add_message(rollback_message(move, trigger, channel))
 
 
-def _done(tx: Writing, it: Context, move: Move, lane: str) -> None:
-    at = time_of(move)
-    tx.add_note(thread_note(lane, f"{move.id}:moved", words.moved(move, it.champion)))
-    barred = bar(move, it.new_id(), at)
+def _record_done(tx: LedgerTransaction, context: Context, transition: Transition, ordering_key: str) -> None:
+    at = transition_time(transition)
+    tx.add_message(thread_message(ordering_key, f"{transition.id}:moved", words.rollback_done_announcement(transition, context.champion)))
+    barred = block_after_rollback(transition, context.new_id(), at)
     if barred:
-        tx.add_bar(barred)  # also beside an older one: it came back since, or another version got its number
-        tx.add_note(thread_note(lane, f"{move.id}:barred", words.barred(move)))
-        tx.add_copy(
-            Copy(
-                id=f"{move.id}:out", model=move.model, version=barred.version, tags=registry_tags.rolled_back(move, at)
+        tx.add_rollback_block(barred)  # also beside an older one: it came back since, or another version got its number
+        tx.add_message(thread_message(ordering_key, f"{transition.id}:barred", words.version_blocked_announcement(transition)))
+        tx.add_tag_update(
+            TagUpdate(
+                id=f"{transition.id}:out", model=transition.model, version=barred.version, tags=registry_tags.rolled_back_tags(transition, at)
             )
         )
-    tx.add_copy(
-        Copy(
-            id=f"{move.id}:in", model=move.model, version=move.version, tags=registry_tags.restored(move, at), lane=lane
+    tx.add_tag_update(
+        TagUpdate(
+            id=f"{transition.id}:in", model=transition.model, version=transition.version, tags=registry_tags.restored_tags(transition, at), lane=ordering_key
         )
     )
 
 
-def _tell_incident(tx: Writing, move: Move, instead: Decided | None, channel: str) -> None:
-    incident = tx.incident(str(move.incident))
-    if instead is None:
-        doing = {MoveState.DONE: Doing.ROLLED_BACK, MoveState.STALE: Doing.SUPERSEDED}.get(move.state, Doing.FAILED)
-        instead = Decided(doing, say("{why}", why=move.why) if move.why else None)
-    tx.save_incident(replace(incident, doing=instead.doing, why=instead.why))
-    tx.add_note(incident_note(incident, f"{move.id}:ended", channel))
+def _update_incident(tx: LedgerTransaction, transition: Transition, decision: IncidentDecision | None, channel: str) -> None:
+    incident = tx.incident(str(transition.incident))
+    if decision is None:
+        doing = {TransitionState.DONE: IncidentStatus.ROLLED_BACK, TransitionState.STALE: IncidentStatus.SUPERSEDED}.get(transition.state, IncidentStatus.FAILED)
+        decision = IncidentDecision(doing, say("{why}", why=transition.why) if transition.why else None)
+    tx.save_incident(replace(incident, doing=decision.status, why=decision.why))
+    tx.add_message(incident_message(incident, f"{transition.id}:ended", channel))

@@ -10,166 +10,166 @@ from datetime import timedelta
 from typing import Any
 
 from bot import logging_context
-from bot.domain.audit.events import Event, Tag
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Automation
 from bot.domain.core.errors import RegistrarError, Unreachable
-from bot.domain.policy.policy import ASKED_EVERY, Endpoint
+from bot.domain.policy.policy import DEFAULT_CHECK_INTERVAL, WebhookEndpoint
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.rollback import BEFORE_US
+from bot.domain.rollbacks.rollback import BEFORE_REGISTRAR
 from bot.domain.transitions import serving_messages as words
-from bot.domain.transitions.serving_check import Heard, Serving, ServingState, asking, event, judge
-from bot.domain.transitions.transition import Move, MoveState
-from bot.ports import Note, NoteKind, ServingProbes, Writing
+from bot.domain.transitions.serving_check import ServingReport, ServingCheck, ServingCheckState, start_serving_check, transition_event, apply_report
+from bot.domain.transitions.transition import Transition, TransitionState
+from bot.ports import OutboxMessage, MessageKind, ServingProbes, LedgerTransaction
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import thread_note
-from bot.services.transitions.rollback_records import redraw
+from bot.services.core.outbox_messages import thread_message
+from bot.services.transitions.rollback_records import redraw_message
 
 log = logging.getLogger(__name__)
 
-TOLD_FOR = timedelta(hours=24)  # how long an endpoint is tried
-TOLD_AT_ONCE = 4  # models whose events go to one endpoint at the same time
-CLAIMED_FOR = timedelta(seconds=30)  # longer than one probe takes; then another process may ask
-AT_ONCE = 8  # probes that are asked at the same time: one that hangs keeps nobody waiting
-ASKER = Automation("serving-probe")
-TELLER = Automation("notify")
+EVENT_MAX_AGE = timedelta(hours=24)  # how long an endpoint is tried
+EVENT_CONCURRENCY = 4  # models whose events go to one endpoint at the same time
+CLAIM_LEASE = timedelta(seconds=30)  # longer than one probe takes; then another process may ask
+PROBE_CONCURRENCY = 8  # probes that are asked at the same time: one that hangs keeps nobody waiting
+PROBE_ACTOR = Automation("serving-probe")
+NOTIFY_ACTOR = Automation("notify")
 
 
-def moved(tx: Writing, it: Context, move: Move, lane: str) -> None:
+def schedule_serving_check(tx: LedgerTransaction, context: Context, transition: Transition, ordering_key: str) -> None:
     """Let the serving side be told of a move of Production that is done, and asked; nothing of any other move.
 
     To be called in the transaction that ends the move. `lane` is whose thread hears of it; empty for nobody's. What
     was in Production before Registrar looked is no move.
     """
-    if move.state is not MoveState.DONE or Stage.PRODUCTION not in {move.target, move.from_stage}:
+    if transition.state is not TransitionState.DONE or Stage.PRODUCTION not in {transition.target, transition.from_stage}:
         return
-    if move.why == BEFORE_US:
+    if transition.why == BEFORE_REGISTRAR:
         return
-    for endpoint in it.policy.endpoints_for(move.model):
-        tx.add_note(_event_note(tx, it, move, endpoint, lane))
-    _overtake(tx, move)
-    probe = it.policy.probe_for(move.model)
-    if probe and move.target is Stage.PRODUCTION:
-        tx.save_serving(asking(move, lane, it.clock.now(), probe.timeout))
-        if lane:
-            tx.add_note(thread_note(lane, f"serving:{move.id}", words.not_confirmed(move)))
+    for endpoint in context.policy.endpoints_for(transition.model):
+        tx.add_message(_event_message(tx, context, transition, endpoint, ordering_key))
+    _supersede(tx, transition)
+    probe = context.policy.probe_for(transition.model)
+    if probe and transition.target is Stage.PRODUCTION:
+        tx.save_serving_check(start_serving_check(transition, ordering_key, context.clock.now(), probe.timeout))
+        if ordering_key:
+            tx.add_message(thread_message(ordering_key, f"serving:{transition.id}", words.serving_pending_announcement(transition)))
 
 
-def _event_note(tx: Writing, it: Context, move: Move, endpoint: Endpoint, lane: str) -> Note:
+def _event_message(tx: LedgerTransaction, context: Context, transition: Transition, endpoint: WebhookEndpoint, ordering_key: str) -> OutboxMessage:
     """Return the outbox row of an event. Its text is fixed here: a retry says the same."""
-    request = tx.request(move.request) if move.request else None
-    told = event(move, request.reason if request else move.reason, request, tx.votes(request.id) if request else ())
+    request = tx.request(transition.request) if transition.request else None
+    told = transition_event(transition, request.reason if request else transition.reason, request, tx.votes(request.id) if request else ())
     body = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
-    return Note(
-        key=f"event:{move.id}:{endpoint.key}",
-        lane=f"event:{endpoint.key}:{move.model}",
-        kind=NoteKind.EVENT,
+    return OutboxMessage(
+        key=f"event:{transition.id}:{endpoint.key}",
+        lane=f"event:{endpoint.key}:{transition.model}",
+        kind=MessageKind.EVENT,
         to=endpoint.key,
-        created_at=it.clock.now(),
-        data={"body": body, "thread": lane, "model": move.model, "version": move.version, "shown": endpoint.shown},
+        created_at=context.clock.now(),
+        data={"body": body, "thread": ordering_key, "model": transition.model, "version": transition.version, "shown": endpoint.display_name},
     )
 
 
-def _overtake(tx: Writing, move: Move) -> None:
+def _supersede(tx: LedgerTransaction, transition: Transition) -> None:
     """End the question after an earlier move: its answer means nothing any more."""
-    before = tx.serving_of(move.model)
-    if before is None or before.state is not ServingState.ASKED or before.move == move.id:
+    before = tx.latest_serving_check(transition.model)
+    if before is None or before.state is not ServingCheckState.PENDING or before.move == transition.id:
         return
-    if tx.save_serving(replace(before, state=ServingState.OVERTAKEN, next_at=None)) and before.lane:
-        tx.add_note(thread_note(before.lane, f"overtaken:{before.move}", words.overtaken(before)))
+    if tx.save_serving_check(replace(before, state=ServingCheckState.SUPERSEDED, next_at=None)) and before.lane:
+        tx.add_message(thread_message(before.lane, f"overtaken:{before.move}", words.serving_superseded_announcement(before)))
 
 
-def given_up(tx: Writing, it: Context, note: Note, why: str, limit: timedelta | None) -> None:
+def record_undelivered_event(tx: LedgerTransaction, context: Context, message: OutboxMessage, why: str, limit: timedelta | None) -> None:
     """Write down that an endpoint never took an event, and let the thread of the move hear; `limit` is its time."""
-    told = words.not_told(note.data["shown"], why, limit=limit)
-    tx.append(
+    told = words.webhook_given_up_announcement(message.data["shown"], why, limit=limit)
+    tx.add_audit_event(
         Event(
-            at=it.clock.now(),
-            actor=TELLER,
-            tag=Tag.NOT_TOLD,
-            subject=note.data["shown"],
-            model=note.data["model"],
-            after=f"v{note.data['version']}",
+            at=context.clock.now(),
+            actor=NOTIFY_ACTOR,
+            tag=EventTag.WEBHOOK_GIVEN_UP,
+            subject=message.data["shown"],
+            model=message.data["model"],
+            after=f"v{message.data['version']}",
             why=why,
             origin="job",
-            evidence={"event": note.key},
+            evidence={"event": message.key},
         )
     )
-    if note.data["thread"]:
-        tx.add_note(thread_note(note.data["thread"], note.key, told))
+    if message.data["thread"]:
+        tx.add_message(thread_message(message.data["thread"], message.key, told))
 
 
-class Servings:
+class ServingChecks:
     """Asks the serving side until it reports the version that the registry has, or the time is over."""
 
     def __init__(self, context: Context, probes: ServingProbes) -> None:
-        self._it = context
+        self._context = context
         self._probes = probes
 
-    def ask(self) -> int:
+    def run_due(self) -> int:
         """Ask every question that is due, each in its own time; return how many came to their end.
 
         What goes wrong with one question is its own: it is asked again until its time is over.
         """
-        with self._it.ledger.read() as reading:
-            due = reading.due_servings(self._it.clock.now())
+        with self._context.ledger.read() as reading:
+            due = reading.due_serving_checks(self._context.clock.now())
         if not due:
             return 0
-        with ThreadPoolExecutor(min(AT_ONCE, len(due)), thread_name_prefix="probe") as pool:
-            return sum(pool.map(self._ask_quietly, due))
+        with ThreadPoolExecutor(min(PROBE_CONCURRENCY, len(due)), thread_name_prefix="probe") as pool:
+            return sum(pool.map(self._run_and_log, due))
 
-    def _ask_quietly(self, serving: Serving) -> bool:
-        with logging_context.about(move=serving.move, model=serving.model):
+    def _run_and_log(self, check: ServingCheck) -> bool:
+        with logging_context.bound(move=check.move, model=check.model):
             try:
-                return self._ask(serving)
+                return self._run(check)
             except RegistrarError as error:
-                log.warning("whether v%s of %s serves: %s", serving.version, serving.model, error)
+                log.warning("whether v%s of %s serves: %s", check.version, check.model, error)
             except Exception:  # a fault of ours in one question must not stop all the others
-                log.exception("whether v%s of %s serves cannot be asked", serving.version, serving.model)
+                log.exception("whether v%s of %s serves cannot be asked", check.version, check.model)
         return False
 
-    def _ask(self, serving: Serving) -> bool:
-        with self._it.ledger.write() as tx:
-            if not tx.claim_serving(serving, self._it.clock.now() + CLAIMED_FOR):
+    def _run(self, check: ServingCheck) -> bool:
+        with self._context.ledger.write() as tx:
+            if not tx.claim_serving_check(check, self._context.clock.now() + CLAIM_LEASE):
                 return False
-        heard, every = self._hear(serving)
-        with self._it.ledger.write() as tx:
-            return self._settle(tx, judge(serving, heard, self._it.clock.now(), every), heard)
+        heard, every = self._probe(check)
+        with self._context.ledger.write() as tx:
+            return self._record_result(tx, apply_report(check, heard, self._context.clock.now(), every), heard)
 
-    def _hear(self, serving: Serving) -> tuple[Heard, timedelta]:
+    def _probe(self, check: ServingCheck) -> tuple[ServingReport, timedelta]:
         """Return what came of asking, and how soon to ask again. A probe that raises anything was not read."""
-        probe = self._it.policy.probe_for(serving.model)
+        probe = self._context.policy.probe_for(check.model)
         if probe is None:
-            return Heard(None, "the policy does not say any more where to ask"), ASKED_EVERY
+            return ServingReport(None, "the policy does not say any more where to ask"), DEFAULT_CHECK_INTERVAL
         try:
-            return Heard(self._probes.version(probe, serving.model)), probe.every
+            return ServingReport(self._probes.serving_version(probe, check.model)), probe.every
         except Unreachable as error:
-            return Heard(None, str(error.sentence)), probe.every
+            return ServingReport(None, str(error.sentence)), probe.every
         except Exception as error:  # also what a probe of somebody else's makes raises is a question without answer
-            log.exception("the serving side of %s cannot be asked", serving.model)
-            return Heard(None, type(error).__name__), probe.every
+            log.exception("the serving side of %s cannot be asked", check.model)
+            return ServingReport(None, type(error).__name__), probe.every
 
-    def _settle(self, tx: Writing, now: Serving, heard: Heard) -> bool:
+    def _record_result(self, tx: LedgerTransaction, check: ServingCheck, report: ServingReport) -> bool:
         """Write down where the question stands; tell the thread where it has its end. Return whether it has."""
-        if not tx.save_serving(now) or now.state is ServingState.ASKED:
+        if not tx.save_serving_check(check) or check.state is ServingCheckState.PENDING:
             return False
-        is_confirmed = now.state is ServingState.CONFIRMED
-        tag = Tag.SERVING_CONFIRMED if is_confirmed else Tag.SERVING_DENIED
-        evidence: dict[str, Any] = {"move": now.move, "version": now.version, "seen": now.seen}
-        tx.append(
+        is_confirmed = check.state is ServingCheckState.CONFIRMED
+        tag = EventTag.SERVING_CONFIRMED if is_confirmed else EventTag.SERVING_TIMED_OUT
+        evidence: dict[str, Any] = {"move": check.move, "version": check.version, "seen": check.seen}
+        tx.add_audit_event(
             Event(
-                at=self._it.clock.now(),
-                actor=ASKER,
+                at=self._context.clock.now(),
+                actor=PROBE_ACTOR,
                 tag=tag,
-                subject=now.move,
-                model=now.model,
-                after=f"v{now.version}",
-                why="" if is_confirmed else str(words.denied(now, heard)),
+                subject=check.move,
+                model=check.model,
+                after=f"v{check.version}",
+                why="" if is_confirmed else str(words.serving_timed_out_announcement(check, report)),
                 origin="job",
                 evidence=evidence,
             )
         )
-        if now.lane:
-            said = words.confirmed(now) if is_confirmed else words.denied(now, heard)
-            tx.add_note(thread_note(now.lane, f"{now.state.value}:{now.move}", said))
-        redraw(tx, self._it, now.move, now.state.value)
+        if check.lane:
+            said = words.serving_confirmed_announcement(check) if is_confirmed else words.serving_timed_out_announcement(check, report)
+            tx.add_message(thread_message(check.lane, f"{check.state.value}:{check.move}", said))
+        redraw_message(tx, self._context, check.move, check.state.value)
         return True

@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from slack_sdk.models.blocks import Block
 
 from bot.domain.audit import messages as audit_messages
-from bot.domain.audit.events import Link
+from bot.domain.audit.events import ChainedEvent
 from bot.domain.commands.queries import ShowAudit
-from bot.domain.core.sentence import Say
-from bot.services.registry.queries import AUDIT_PAGE
-from bot.slack.core.blocks import Message, chunks, first, message, section, small
-from bot.slack.core.mrkdwn import code, cut, mrkdwn, when
+from bot.domain.core.sentence import Sentence
+from bot.services.registry.queries import AUDIT_PAGE_SIZE
+from bot.slack.core.blocks import Message, join_into_chunks, fitting_rows, build_message, section, context_line
+from bot.slack.core.mrkdwn import code, cut_mrkdwn, to_mrkdwn, format_time
 
 
-def _row(link: Link) -> str:
-    told = cut(mrkdwn(audit_messages.line(link.event, names=False)), 700)
-    return f"• {code(str(link.number))} {when(link.event.at)}  {told}"
+def _audit_row(link: ChainedEvent) -> str:
+    told = cut_mrkdwn(to_mrkdwn(audit_messages.describe_event(link.event, with_names=False)), 700)
+    return f"• {code(str(link.number))} {format_time(link.event.at)}  {told}"
 
 
-def audit(command: ShowAudit, links: Sequence[Link], unreviewed: Say | None) -> Message:
+def audit_answer(command: ShowAudit, links: Sequence[ChainedEvent], unreviewed: Sentence | None) -> Message:
     """Return one page of a model's audit, newest first, and how to see what is older.
 
     `unreviewed` says how many broken glasses nobody has reviewed yet.
@@ -28,11 +28,11 @@ def audit(command: ShowAudit, links: Sequence[Link], unreviewed: Say | None) -> 
     name = code(command.model, 120)
     if not links:
         text = f"The audit has nothing about {name} in that time."
-        return message(text, [section(text)])
-    rows = first([_row(link) for link in links[:AUDIT_PAGE]])
-    head = f"*Audit of {name}*, newest first" + (f"\n⚠️ {mrkdwn(unreviewed)}" if unreviewed else "")
-    blocks: list[Block] = [section(head), *(section(chunk) for chunk in chunks(rows))]
+        return build_message(text, [section(text)])
+    rows = fitting_rows([_audit_row(link) for link in links[:AUDIT_PAGE_SIZE]])
+    head = f"*Audit of {name}*, newest first" + (f"\n⚠️ {to_mrkdwn(unreviewed)}" if unreviewed else "")
+    blocks: list[Block] = [section(head), *(section(chunk) for chunk in join_into_chunks(rows))]
     if len(links) > len(rows):
         older = f"/model audit {command.model} --before {links[len(rows) - 1].number}"
-        blocks.append(small(f"Older entries: {code(older, 300)}"))
-    return message(f"Audit of {name}", blocks)
+        blocks.append(context_line(f"Older entries: {code(older, 300)}"))
+    return build_message(f"Audit of {name}", blocks)

@@ -9,19 +9,19 @@ from urllib.error import URLError
 
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from bot.ports import Delivery, Outcome
+from bot.ports import DeliveryResult, DeliveryOutcome
 
 # Slack looks for no names and links of its own in what we post, and fetches no page that somebody has named.
-QUIET: dict[str, Any] = {"parse": "none", "unfurl_links": False, "unfurl_media": False}
+POST_OPTIONS: dict[str, Any] = {"parse": "none", "unfurl_links": False, "unfurl_media": False}
 
 # No answer, or none that can be read: whether Slack did it is unknown.
-LOST = (URLError, OSError, TimeoutError, http.client.HTTPException, SlackClientError)
+CONNECTION_ERRORS = (URLError, OSError, TimeoutError, http.client.HTTPException, SlackClientError)
 
 # Slack refuses the message for its length or its blocks: a shorter one may pass.
-TOO_MUCH = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"})
+CONTENT_ERRORS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"})
 
 # Slack understood and refuses this very content, or this very person: asking again changes nothing.
-_NEVER = TOO_MUCH | frozenset(
+_PERMANENT_ERRORS = CONTENT_ERRORS | frozenset(
     {
         "no_text",
         "invalid_arguments",
@@ -40,49 +40,49 @@ _NEVER = TOO_MUCH | frozenset(
     }
 )
 # Somebody has to do something (invite the bot, renew a token): keep it, and look again now and then.
-_PATIENCE = timedelta(seconds=30)
-WAIT_MOST = 3600.0  # seconds to wait at most, whatever Retry-After says
+_RETRY_PAUSE = timedelta(seconds=30)
+MAX_RETRY_AFTER_SECONDS = 3600.0  # seconds to wait at most, whatever Retry-After says
 
 
-def error_of(error: SlackApiError) -> str:
+def error_code(error: SlackApiError) -> str:
     """Return Slack's own name of the error."""
     data = error.response.data if hasattr(error.response, "data") else error.response
     return str(data.get("error", "")) if isinstance(data, dict) else ""
 
 
-def is_restricted(name: str) -> bool:
+def is_posting_restricted(code: str) -> bool:
     """Tell whether an error code means that only some people can post there, or reply in its threads."""
-    return name.startswith("restricted_action")
+    return code.startswith("restricted_action")
 
 
-def lacking(error: Exception) -> list[str]:
+def missing_scopes(error: Exception) -> list[str]:
     """Return the scopes that the app is missing, from an upload's error; none for any other error."""
-    if not isinstance(error, SlackApiError) or error_of(error) != "missing_scope":
+    if not isinstance(error, SlackApiError) or error_code(error) != "missing_scope":
         return []
     return str(error.response.get("needed") or "files:write").split(",")
 
 
-def is_too_many(error: BaseException) -> bool:
+def is_rate_limited(error: BaseException) -> bool:
     """Tell whether Slack says that there are too many calls for now."""
-    return isinstance(error, SlackApiError) and sort_out(error).why == "ratelimited"
+    return isinstance(error, SlackApiError) and delivery_for_error(error).why == "ratelimited"
 
 
-def sort_out(error: SlackApiError) -> Delivery:
+def delivery_for_error(error: SlackApiError) -> DeliveryResult:
     """Return what an error answer means for a delivery."""
     status = getattr(error.response, "status_code", 200)
-    name = error_of(error)
+    name = error_code(error)
     if status == 429 or name in {"ratelimited", "rate_limited"}:
-        return Delivery(Outcome.LATER, wait=_retry_after(error), why="ratelimited")
+        return DeliveryResult(DeliveryOutcome.RETRY, retry_after=_retry_after(error), why="ratelimited")
     if status >= 500 or name in {"internal_error", "fatal_error", "request_timeout", "service_unavailable"}:
-        return Delivery(Outcome.UNKNOWN, why=name or f"HTTP {status}")
-    if name in _NEVER or is_restricted(name):
-        return Delivery(Outcome.NEVER, why=name)
-    return Delivery(Outcome.LATER, wait=_PATIENCE, why=name or f"HTTP {status}")
+        return DeliveryResult(DeliveryOutcome.UNKNOWN, why=name or f"HTTP {status}")
+    if name in _PERMANENT_ERRORS or is_posting_restricted(name):
+        return DeliveryResult(DeliveryOutcome.REFUSED, why=name)
+    return DeliveryResult(DeliveryOutcome.RETRY, retry_after=_RETRY_PAUSE, why=name or f"HTTP {status}")
 
 
 def _retry_after(error: SlackApiError) -> timedelta:
     headers = {key.lower(): value for key, value in getattr(error.response, "headers", {}).items()}
     try:
-        return timedelta(seconds=max(0.0, min(float(headers.get("retry-after", 1)), WAIT_MOST)))
+        return timedelta(seconds=max(0.0, min(float(headers.get("retry-after", 1)), MAX_RETRY_AFTER_SECONDS)))
     except ValueError:
         return timedelta(seconds=1)

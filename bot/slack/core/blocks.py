@@ -12,18 +12,18 @@ from typing import Any
 from slack_sdk.models.blocks import Block, ContextBlock, ImageBlock, MarkdownTextObject, SectionBlock
 from slack_sdk.models.blocks.basic_components import SlackFile
 
-from bot.domain.core.numbers import counted
-from bot.domain.core.sentence import Say
-from bot.slack.core.mrkdwn import code, cut, mrkdwn
+from bot.domain.core.numbers import pluralize
+from bot.domain.core.sentence import Sentence
+from bot.slack.core.mrkdwn import code, cut_mrkdwn, to_mrkdwn
 
 Blocks = list[dict[str, Any]]
-SHORT_MOST = 1000  # characters kept of a message that was too long
-ALT_MOST = 2000  # characters that say what a picture shows
+MAX_SHORT_LENGTH = 1000  # characters kept of a message that was too long
+MAX_ALT_LENGTH = 2000  # characters that say what a picture shows
 # Slack takes about 13,200 characters in all blocks of a message (msg_blocks_too_long), and doesn't say how it counts.
 # Counting the JSON is the safe choice. The difference is for the picture that an alert gets.
-BLOCKS_MOST = 12_000
-ROWS_MOST = 9_500  # characters of all rows of a list, which leaves room for the rest of the message
-_LINE_END = 5  # characters that a row adds to its own, at most
+MAX_BLOCKS_LENGTH = 12_000
+MAX_ROWS_LENGTH = 9_500  # characters of all rows of a list, which leaves room for the rest of the message
+_ROW_OVERHEAD = 5  # characters that a row adds to its own, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,101 +34,101 @@ class Message:
     blocks: Blocks
 
 
-def message(text: str, blocks: Iterable[Block | dict[str, Any]]) -> Message:
+def build_message(text: str, blocks: Iterable[Block | dict[str, Any]]) -> Message:
     """Return a message that Slack takes: if its blocks are too long together, the longest texts are cut."""
-    made = dicts(blocks)
-    whole = [(part, str(part["text"])) for part in _mrkdwn_in(made)]
+    made = block_dicts(blocks)
+    whole = [(part, str(part["text"])) for part in _mrkdwn_objects(made)]
     for most in range(2600, 0, -200):
-        if size(made) <= BLOCKS_MOST:
+        if json_length(made) <= MAX_BLOCKS_LENGTH:
             break
         for part, words in whole:
-            part["text"] = _shorter(words, most)
+            part["text"] = _shorten_lines(words, most)
     return Message(text, made)
 
 
-def size(part: object) -> int:
+def json_length(part: object) -> int:
     """Return how many characters blocks, or a part of them, have as JSON: no other count gives more."""
     return len(json.dumps(part, ensure_ascii=False))
 
 
-def _mrkdwn_in(part: Any) -> Iterator[dict[str, Any]]:
+def _mrkdwn_objects(part: Any) -> Iterator[dict[str, Any]]:
     if isinstance(part, dict) and part.get("type") == "mrkdwn":
         yield part
     for one in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
-        yield from _mrkdwn_in(one)
+        yield from _mrkdwn_objects(one)
 
 
-def _shorter(words: str, most: int) -> str:
+def _shorten_lines(text: str, max_length: int) -> str:
     """Return about `most` characters of mrkdwn: whole lines if there are several, and how many are left out."""
-    if len(words) <= most:
-        return words
-    kept = words[:most].rpartition("\n")[0]
-    left = words.count("\n") - kept.count("\n")
-    return f"{kept}\nand {counted(left, 'more line')}" if kept else cut(words, most)
+    if len(text) <= max_length:
+        return text
+    kept = text[:max_length].rpartition("\n")[0]
+    left = text.count("\n") - kept.count("\n")
+    return f"{kept}\nand {pluralize(left, 'more line')}" if kept else cut_mrkdwn(text, max_length)
 
 
-def pictured(message: Message, file_id: str, alt: str) -> Message:
+def with_picture(message: Message, file_id: str, alt: str) -> Message:
     """Return the message with a picture that was uploaded, before its buttons."""
-    picture = ImageBlock(slack_file=SlackFile(id=file_id), alt_text=alt[:ALT_MOST])
+    picture = ImageBlock(slack_file=SlackFile(id=file_id), alt_text=alt[:MAX_ALT_LENGTH])
     at = next((at for at, block in enumerate(message.blocks) if block["type"] == "actions"), len(message.blocks))
-    return replace(message, blocks=[*message.blocks[:at], *dicts([picture]), *message.blocks[at:]])
+    return replace(message, blocks=[*message.blocks[:at], *block_dicts([picture]), *message.blocks[at:]])
 
 
-def said(sentence: Say) -> Message:
+def sentence_message(sentence: Sentence) -> Message:
     """Return one sentence as a message."""
-    text = mrkdwn(sentence)
-    return message(text, [section(text)])
+    text = to_mrkdwn(sentence)
+    return build_message(text, [section(text)])
 
 
-def shorter(whole: Message, more: Iterable[str]) -> Message:
+def short_form(original: Message, details_command: Iterable[str]) -> Message:
     """Return the short form of a message that Slack refused: text, buttons, and the command that shows `more`."""
-    buttons = [block for block in whole.blocks if block["type"] == "actions"]
-    text, details = cut(whole.text, SHORT_MOST), f"Details: {code(shlex.join(['/model', *more]))}"
-    return Message(text, [*dicts([section(text), small(details)]), *buttons])
+    buttons = [block for block in original.blocks if block["type"] == "actions"]
+    text, details = cut_mrkdwn(original.text, MAX_SHORT_LENGTH), f"Details: {code(shlex.join(['/model', *details_command]))}"
+    return Message(text, [*block_dicts([section(text), context_line(details)]), *buttons])
 
 
-def markdown(text: str) -> MarkdownTextObject:
+def mrkdwn_object(text: str) -> MarkdownTextObject:
     """Return text in which Slack looks for nothing to link or to mention but what we have marked."""
     return MarkdownTextObject(text=text, verbatim=True)
 
 
 def section(text: str) -> SectionBlock:
     """Return a paragraph of mrkdwn."""
-    return SectionBlock(text=markdown(text))
+    return SectionBlock(text=mrkdwn_object(text))
 
 
-def small(text: str) -> ContextBlock:
+def context_line(text: str) -> ContextBlock:
     """Return a line in small letters."""
-    return ContextBlock(elements=[markdown(text)])
+    return ContextBlock(elements=[mrkdwn_object(text)])
 
 
-def first(rows: Sequence[str], most: int = ROWS_MOST) -> list[str]:
+def fitting_rows(rows: Sequence[str], max_length: int = MAX_ROWS_LENGTH) -> list[str]:
     """Return as many of the first rows as fit in `most` characters."""
-    ends = accumulate(len(row) + _LINE_END for row in rows)
-    return [row for row, end in zip(rows, ends, strict=True) if end <= most]
+    ends = accumulate(len(row) + _ROW_OVERHEAD for row in rows)
+    return [row for row, end in zip(rows, ends, strict=True) if end <= max_length]
 
 
-def fitting(rows: Sequence[str], most: int = ROWS_MOST) -> list[str]:
+def fitting_rows_and_count(rows: Sequence[str], max_length: int = MAX_ROWS_LENGTH) -> list[str]:
     """Return as many rows as fit in `most` characters; if some are left out, one more says how many."""
-    return up_to(len(first(rows, most)), rows)
+    return first_rows_and_count(len(fitting_rows(rows, max_length)), rows)
 
 
-def up_to(number: int, rows: Sequence[str]) -> list[str]:
+def first_rows_and_count(limit: int, rows: Sequence[str]) -> list[str]:
     """Return the first `number` rows; if some are left out, one more says how many."""
-    return [*rows[:number], *([f"and {len(rows) - number} more"] if len(rows) > number else [])]
+    return [*rows[:limit], *([f"and {len(rows) - limit} more"] if len(rows) > limit else [])]
 
 
-def chunks(rows: Iterable[str], most: int = 2900) -> list[str]:
+def join_into_chunks(rows: Iterable[str], max_length: int = 2900) -> list[str]:
     """Return the rows joined into texts that a section can hold."""
     texts: list[str] = []
     for row in rows:
-        if texts and len(texts[-1]) + len(row) + 1 <= most:
+        if texts and len(texts[-1]) + len(row) + 1 <= max_length:
             texts[-1] += f"\n{row}"
         else:
-            texts.append(cut(row, most))
+            texts.append(cut_mrkdwn(row, max_length))
     return texts
 
 
-def dicts(blocks: Iterable[Block | dict[str, Any]]) -> Blocks:
+def block_dicts(blocks: Iterable[Block | dict[str, Any]]) -> Blocks:
     """Return the blocks as Slack's API takes them."""
     return [dict(block.to_dict()) if isinstance(block, Block) else block for block in blocks]

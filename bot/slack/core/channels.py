@@ -10,14 +10,14 @@ from collections.abc import Callable
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from bot.slack.core.api_errors import LOST
+from bot.slack.core.api_errors import CONNECTION_ERRORS
 
 log = logging.getLogger(__name__)
 
-LOOKED_AGAIN = 60.0  # seconds until Slack is asked again for a channel that it didn't list; it allows 20 pages a minute
+LOOKUP_PAUSE = 60.0  # seconds until Slack is asked again for a channel that it didn't list; it allows 20 pages a minute
 
 
-class Channels:
+class ChannelDirectory:
     """Finds channel ids by name, and remembers them.
 
     A workspace can have tens of thousands of channels. Its list is read once, page by page, up to the channel
@@ -29,10 +29,10 @@ class Channels:
         self._client = client
         self._monotonic = monotonic
         self._ids: dict[str, str] = {}  # by name, `#` included
-        self._former: dict[str, set[str]] = {}  # by an earlier name
+        self._ids_by_former_name: dict[str, set[str]] = {}  # by an earlier name
         self._cursor: str | None = None
-        self._not_before = float("-inf")
-        self._reading = threading.Lock()
+        self._next_lookup = float("-inf")
+        self._read_lock = threading.Lock()
 
     def id_of(self, channel: str) -> str:
         """Return the id of `#name`, or of a known conversation with a person.
@@ -41,33 +41,33 @@ class Channels:
         """
         if not channel.startswith("#"):
             return self._ids.get(channel, channel)
-        with self._reading:
-            if channel not in self._ids and self._monotonic() >= self._not_before:
-                self._look_for(channel)
+        with self._read_lock:
+            if channel not in self._ids and self._monotonic() >= self._next_lookup:
+                self._read_until_found(channel)
             return self._ids.get(channel, channel)
 
-    def learn(self, channel: str, found: str) -> None:
+    def learn(self, channel: str, channel_id: str) -> None:
         """Remember the id that Slack gave for a name, or for a person: that of the conversation with them."""
-        self._ids[channel] = found
+        self._ids[channel] = channel_id
 
     def forget(self, channel: str) -> None:
         """Look a name up again next time: its channel is gone, or we can't see it."""
-        with self._reading:
+        with self._read_lock:
             if self._ids.pop(channel, None):
-                self._former.pop(channel, None)
+                self._ids_by_former_name.pop(channel, None)
                 self._cursor = None
 
-    def _look_for(self, channel: str) -> None:
+    def _read_until_found(self, channel: str) -> None:
         try:
             while channel not in self._ids and self._read_page():
                 pass
-        except (SlackApiError, *LOST) as error:
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("can't look up the id of %s now: %s", channel, error)
         else:
-            if len(former := self._former.get(channel, ())) == 1:  # with several, it isn't clear which one is meant
+            if len(former := self._ids_by_former_name.get(channel, ())) == 1:  # with several, it isn't clear which one is meant
                 self._ids.setdefault(channel, *former)
         if channel not in self._ids:
-            self._not_before = self._monotonic() + LOOKED_AGAIN
+            self._next_lookup = self._monotonic() + LOOKUP_PAUSE
 
     def _read_page(self) -> bool:
         """Read the next page of the list; tell whether there's another one."""
@@ -80,6 +80,6 @@ class Channels:
             else:
                 self._ids[f"#{name}"] = str(room["id"])
             for one in former:
-                self._former.setdefault(f"#{one}", set()).add(str(room["id"]))
+                self._ids_by_former_name.setdefault(f"#{one}", set()).add(str(room["id"]))
         self._cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
         return self._cursor not in {None, before}

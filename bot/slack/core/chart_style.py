@@ -19,72 +19,72 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import MaxNLocator
 
-from bot.domain.core.numbers import number
-from bot.domain.core.sentence import clean
+from bot.domain.core.numbers import format_number
+from bot.domain.core.sentence import sanitize_text
 
-ALT_MOST = 1000  # characters: what Slack takes for a file
+MAX_ALT_LENGTH = 1000  # characters: what Slack takes for a file
 
 # A card of its own colours: Slack shows it the same in its light and in its dark theme.
-PAPER, INK, QUIET, GRID = "#ffffff", "#1d1c1d", "#5c5b5c", "#e2e2e2"
-LINE, HELD, BEST = "#4a6fa5", "#b93c0a", "#13753a"
+BACKGROUND, TEXT_COLOR, MUTED_COLOR, GRID_COLOR = "#ffffff", "#1d1c1d", "#5c5b5c", "#e2e2e2"
+LINE_COLOR, PRODUCTION_COLOR, BEST_COLOR = "#4a6fa5", "#b93c0a", "#13753a"
 
-WIDTH, DPI = 7.0, 180  # inches, and pixels in one: 1,260 pixels are sharp on a phone
-EDGE = 0.25  # inches between the picture's edge and what is written
-WHOLE = WIDTH - 2 * EDGE
+CHART_WIDTH, DPI = 7.0, 180  # inches, and pixels in one: 1,260 pixels are sharp on a phone
+MARGIN = 0.25  # inches between the picture's edge and what is written
+CONTENT_WIDTH = CHART_WIDTH - 2 * MARGIN
 FONT = "DejaVu Sans"  # comes with matplotlib
-SMALL, BOLD, TITLE = 12, 13, 16  # points
-TICK_MOST = 8  # characters that fit left of the axes
+SMALL_SIZE, HEADING_SIZE, TITLE_SIZE = 12, 13, 16  # points
+MAX_TICK_LENGTH = 8  # characters that fit left of the axes
 
 Values = npt.NDArray[np.float64]
 Box = tuple[float, float, float, float]  # left, bottom, width and height in inches
 
 
-def blank(height: float) -> Figure:
+def new_figure(height: float) -> Figure:
     """Return an empty picture of the width that is sharp on a phone, and so many inches high."""
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor=PAPER)
+    figure = Figure(figsize=(CHART_WIDTH, height), dpi=DPI, facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
     return figure
 
 
-def png(figure: Figure) -> bytes:
+def render_png(figure: Figure) -> bytes:
     """Return the picture as a PNG."""
     file = BytesIO()
     figure.canvas.print_png(file)  # type: ignore[attr-defined]  # of the canvas that `blank` gave it
     return file.getvalue()
 
 
-def parts(figure: Figure, box: Box) -> Box:
+def figure_fractions(figure: Figure, box: Box) -> Box:
     """Return inches as parts of the picture, as matplotlib wants them."""
     width, height = figure.get_size_inches()
     return box[0] / width, box[1] / height, box[2] / width, box[3] / height
 
 
-def drawable(values: Values) -> Values:
+def clip_extremes(values: Values) -> Values:
     """Return the values without the ends of what a float holds, at which axes overflow."""
     return np.clip(np.where(np.abs(values) < 1e-250, 0.0, values), -1e250, 1e250)
 
 
-def plain_axes(axes: Axes) -> None:
+def style_axes(axes: Axes) -> None:
     """Take away all but the lower line, the numbers and a quiet grid."""
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(QUIET)
-    axes.tick_params(length=0, labelsize=SMALL, labelcolor=QUIET, labelfontfamily=FONT)
-    axes.grid(axis="y", color=GRID, linewidth=1)
+    axes.spines["bottom"].set_color(MUTED_COLOR)
+    axes.tick_params(length=0, labelsize=SMALL_SIZE, labelcolor=MUTED_COLOR, labelfontfamily=FONT)
+    axes.grid(axis="y", color=GRID_COLOR, linewidth=1)
     axes.set_axisbelow(True)
 
 
-def value_axis(axes: Axes, values: Values) -> None:
+def style_value_axis(axes: Axes, values: Values) -> None:
     """Let the axis hold these values, with some room, and give it a few round numbers."""
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     is_flat = high - low <= 1e-12 * max(abs(low), abs(high))
     room = (abs(high) * 0.05 or 1.0) if is_flat else (high - low) * 0.2  # for the star, which is large
-    ticks = [high] if is_flat else round_values(low - room / 2, high + room / 2)
+    ticks = [high] if is_flat else round_ticks(low - room / 2, high + room / 2)
     axes.set_yticks(ticks, tick_labels(ticks))
     axes.set_ylim(low - room, high + room)
 
 
-def round_values(low: float, high: float) -> list[float]:
+def round_ticks(low: float, high: float) -> list[float]:
     """Return a few round numbers between two."""
     ticks = [float(tick) for tick in MaxNLocator(nbins=4, steps=[1, 2, 5, 10]).tick_values(low, high)]
     return [0.0 if abs(tick) < (high - low) * 1e-6 else tick for tick in ticks if low <= tick <= high]
@@ -95,39 +95,39 @@ def tick_labels(ticks: list[float]) -> list[str]:
     step = min((after - before for before, after in pairwise(ticks)), default=0.0)
     size = max((abs(tick) for tick in ticks), default=0.0)
     digits = max(4, floor(log10(size)) - floor(log10(step)) + 1) if step > 0 and size > 0 else 4
-    labels = [_compact(tick, size, digits) for tick in ticks]
-    if max(map(len, labels), default=0) > TICK_MOST:
-        return [_compact(ticks[0], size, 4), *[""] * (len(ticks) - 1)]
-    return labels if any(label[-1] == "M" or "e" in label for label in labels) else _aligned(ticks, labels)
+    labels = [_compact_number(tick, size, digits) for tick in ticks]
+    if max(map(len, labels), default=0) > MAX_TICK_LENGTH:
+        return [_compact_number(ticks[0], size, 4), *[""] * (len(ticks) - 1)]
+    return labels if any(label[-1] == "M" or "e" in label for label in labels) else _align_decimals(ticks, labels)
 
 
-def _compact(value: float, size: float, digits: int) -> str:
-    return f"{number(value / 1e6, digits)}M" if 1e6 <= size < 1e12 else number(value, digits)
+def _compact_number(value: float, largest: float, digits: int) -> str:
+    return f"{format_number(value / 1e6, digits)}M" if 1e6 <= largest < 1e12 else format_number(value, digits)
 
 
-def _aligned(ticks: list[float], labels: list[str]) -> list[str]:
+def _align_decimals(ticks: list[float], labels: list[str]) -> list[str]:
     """Return 0.90 beside 0.88, not 0.9."""
     decimals = max((len(label.partition(".")[2]) for label in labels), default=0)
     return [f"{tick:,.{decimals}f}" for tick in ticks]
 
 
-def write(
+def draw_text(
     figure: Figure,
-    at: tuple[float, float],
+    position: tuple[float, float],
     text: str,
-    room: float,
+    max_width: float,
     *,
-    size: int = SMALL,
+    size: int = SMALL_SIZE,
     bold: bool = False,
-    color: str = INK,
+    color: str = TEXT_COLOR,
     align: str = "left",
 ) -> None:
     """Write a line in at most `room` inches: no dollar, caret or backslash in it is read as mathematics."""
-    x, y, _, _ = parts(figure, (*at, 0, 0))
+    x, y, _, _ = figure_fractions(figure, (*position, 0, 0))
     figure.text(
         x,
         y,
-        _fit(writable(text), room, size, bold=bold),
+        _shorten_to_width(replace_missing_glyphs(text), max_width, size, bold=bold),
         parse_math=False,
         color=color,
         ha=align,
@@ -136,37 +136,37 @@ def write(
     )
 
 
-def _fit(text: str, room: float, size: int, *, bold: bool) -> str:
+def _shorten_to_width(text: str, max_width: float, size: int, *, bold: bool) -> str:
     """Return the text cut in its middle: names that differ only at their end stay apart."""
     fitting, kept = text, len(text)
-    while kept > 1 and width_of(fitting, size, bold=bold) > room:
+    while kept > 1 and text_width(fitting, size, bold=bold) > max_width:
         kept -= max(1, kept // 20)
         fitting = f"{text[: ceil(kept / 2)]}…{text[len(text) - kept // 2 :]}"
     return fitting
 
 
-def width_of(text: str, size: int, *, bold: bool = False) -> float:
+def text_width(text: str, size: int, *, bold: bool = False) -> float:
     """Return how many inches a text is wide."""
-    font = get_font(_file(bold=bold))
+    font = get_font(_font_file(bold=bold))
     font.set_size(size, 72)
-    font.set_text(writable(text))
+    font.set_text(replace_missing_glyphs(text))
     return float(font.get_width_height()[0]) / 64 / 72
 
 
-def writable(text: str) -> str:
+def replace_missing_glyphs(text: str) -> str:
     """Return the text with a box for what the font lacks, which matplotlib would warn of at every drawing."""
-    return "".join(char if ord(char) in _glyphs() else _box_for(char) for char in clean(text))
+    return "".join(char if ord(char) in _available_glyphs() else _placeholder_for(char) for char in sanitize_text(text))
 
 
-def _box_for(char: str) -> str:
+def _placeholder_for(char: str) -> str:
     return "" if unicodedata.category(char) in {"Mn", "Me", "Cf"} else "□"
 
 
 @cache
-def _glyphs() -> frozenset[int]:
-    return frozenset(get_font(_file(bold=False)).get_charmap()) & frozenset(get_font(_file(bold=True)).get_charmap())
+def _available_glyphs() -> frozenset[int]:
+    return frozenset(get_font(_font_file(bold=False)).get_charmap()) & frozenset(get_font(_font_file(bold=True)).get_charmap())
 
 
 @cache
-def _file(*, bold: bool) -> str:
+def _font_file(*, bold: bool) -> str:
     return findfont(FontProperties(family=FONT, weight="bold" if bold else "normal"))

@@ -12,27 +12,27 @@ from slack_sdk.errors import SlackApiError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay
 
 from bot.domain.core.errors import SlackUnreachable
-from bot.domain.core.sentence import Code, Say, clean, say
+from bot.domain.core.sentence import Code, Sentence, sanitize_text, say
 from bot.domain.registry.comparison import Comparison, to_csv
 from bot.domain.rollbacks.history import Timeline
-from bot.ports import Outcome, Posting
-from bot.slack.core.api_errors import LOST, QUIET, error_of, is_restricted, is_too_many, lacking, sort_out
+from bot.ports import DeliveryOutcome, MessageRef
+from bot.slack.core.api_errors import CONNECTION_ERRORS, POST_OPTIONS, error_code, is_posting_restricted, is_rate_limited, missing_scopes, delivery_for_error
 from bot.slack.core.blocks import Message
 from bot.slack.core.mrkdwn import code
-from bot.slack.registry.comparison import Compared, comparison
-from bot.slack.rollbacks.history import timeline
+from bot.slack.registry.comparison import ComparisonMessage, comparison_message
+from bot.slack.rollbacks.history import timeline_message
 
 log = logging.getLogger(__name__)
 
-TellOfScopes = Callable[[Iterable[str]], object]  # tells admins which scopes the app is missing, if any
+ReportMissingScopes = Callable[[Iterable[str]], object]  # tells admins which scopes the app is missing, if any
 
 # The bot is no member where it was asked, or the place is no channel of its own: the asker gets it directly.
-_NOT_THERE = {"not_in_channel", "channel_not_found", "is_archived"}
-PATIENCE = 5.0  # seconds that an answer is tried again where Slack says "too many": another message can be in its turn
+_NOT_REACHABLE_ERRORS = {"not_in_channel", "channel_not_found", "is_archived"}
+RETRY_SECONDS = 5.0  # seconds that an answer is tried again where Slack says "too many": another message can be in its turn
 
 
 @dataclass(frozen=True, slots=True)
-class Attached:
+class FileUpload:
     """A file for a thread; `alt` says what a picture shows.
 
     `missing` is what to tell whoever asked if Slack refuses a file that its message promises.
@@ -42,26 +42,26 @@ class Attached:
     content: bytes
     title: str
     alt: str = ""
-    missing: str = ""
+    failure_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Uploaded:
+class UploadedFile:
     """A file in Slack: its id, and its link for people; empty if Slack doesn't say."""
 
     id: str
     link: str
 
 
-class Published(NamedTuple):
+class PublishedMessage(NamedTuple):
     """Where a message was posted; `refused` is Slack's error code if that's not where it was asked for.
 
     `missing` is what to tell whoever asked about files that Slack refused.
     """
 
-    standing: Posting
-    refused: str = ""
-    missing: str = ""
+    message_ref: MessageRef
+    channel_error: str = ""
+    failure_text: str = ""
 
 
 class Publisher:
@@ -70,29 +70,29 @@ class Publisher:
     `tell_of_scopes` is called with the scopes that their files would need.
     """
 
-    def __init__(self, client: WebClient, tell_of_scopes: TellOfScopes) -> None:
+    def __init__(self, client: WebClient, report_missing_scopes: ReportMissingScopes) -> None:
         self._client = client
-        self._tell_of_scopes = tell_of_scopes
-        self._invitations = Invitations()
+        self._report_missing_scopes = report_missing_scopes
+        self._invitations = InvitationRequests()
 
-    def publish(self, found: Comparison, channel: str, *, person: str, thread: str | None = None) -> Published:
+    def publish_comparison(self, compared: Comparison, channel: str, *, user_id: str, thread: str | None = None) -> PublishedMessage:
         """Post a comparison: see `post`."""
-        shown = comparison(found)
-        return self.post(shown.message, lambda: _files(found, shown), channel, person=person, thread=thread)
+        shown = comparison_message(compared)
+        return self.post(shown.message, lambda: _comparison_files(compared, shown), channel, user_id=user_id, thread=thread)
 
-    def publish_timeline(self, found: Timeline, channel: str, *, person: str) -> Published:
+    def publish_timeline(self, periods: Timeline, channel: str, *, user_id: str) -> PublishedMessage:
         """Post the timeline of Production with its picture: see `post`."""
-        return self.post(timeline(found), lambda: [timeline_picture(found)], channel, person=person)
+        return self.post(timeline_message(periods), lambda: [timeline_chart_file(periods)], channel, user_id=user_id)
 
     def post(
         self,
         message: Message,
-        files: Callable[[], Sequence[Attached]],
+        files: Callable[[], Sequence[FileUpload]],
         channel: str,
         *,
-        person: str,
+        user_id: str,
         thread: str | None = None,
-    ) -> Published:
+    ) -> PublishedMessage:
         """Post a message in `channel` (in `thread`, where given), or directly to `person` where we can't.
 
         Its files are made when it stands, and go into its thread. Returns where it stands. Raises SlackUnreachable.
@@ -102,18 +102,18 @@ class Publisher:
             try:
                 standing = self._post(message, channel, thread)
             except SlackApiError as error:
-                refused = error_of(error)
-                if refused not in _NOT_THERE and not is_restricted(refused):
+                refused = error_code(error)
+                if refused not in _NOT_REACHABLE_ERRORS and not is_posting_restricted(refused):
                     raise
-                standing = self._post_directly(message, person)
-            missing = self._attach(files(), Posting(standing.channel, thread or standing.ts))
-        except (SlackApiError, *LOST) as error:
-            raise SlackUnreachable(_not_taken(error)) from error
-        return Published(standing, refused, missing)
+                standing = self._post_directly(message, user_id)
+            missing = self._upload_files(files(), MessageRef(standing.channel, thread or standing.ts))
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
+            raise SlackUnreachable(_refusal_sentence(error)) from error
+        return PublishedMessage(standing, refused, missing)
 
-    def _post(self, message: Message, channel: str, thread: str | None) -> Posting:
+    def _post(self, message: Message, channel: str, thread: str | None) -> MessageRef:
         tries = Retrying(
-            retry=retry_if_exception(is_too_many), stop=stop_before_delay(PATIENCE), wait=_named_wait, reraise=True
+            retry=retry_if_exception(is_rate_limited), stop=stop_before_delay(RETRY_SECONDS), wait=_retry_after, reraise=True
         )
         answer = tries(
             self._client.chat_postMessage,
@@ -121,52 +121,52 @@ class Publisher:
             text=message.text,
             blocks=message.blocks,
             thread_ts=thread,
-            **QUIET,
+            **POST_OPTIONS,
         )
-        return Posting(str(answer["channel"]), str(answer["ts"]))
+        return MessageRef(str(answer["channel"]), str(answer["ts"]))
 
-    def _post_directly(self, message: Message, person: str) -> Posting:
+    def _post_directly(self, message: Message, user_id: str) -> MessageRef:
         """Post to a person; if the server doesn't accept a person as a channel, use the conversation's id."""
         try:
-            return self._post(message, person, None)
+            return self._post(message, user_id, None)
         except SlackApiError as error:
-            if error_of(error) != "channel_not_found":
+            if error_code(error) != "channel_not_found":
                 raise
-        return self._post(message, str(self._client.conversations_open(users=person)["channel"]["id"]), None)
+        return self._post(message, str(self._client.conversations_open(users=user_id)["channel"]["id"]), None)
 
-    def _attach(self, files: Sequence[Attached], thread: Posting) -> str:
+    def _upload_files(self, files: Sequence[FileUpload], thread: MessageRef) -> str:
         """Put the files into the thread; if Slack refuses one, return what to say about that, if anything."""
         left = list(files)
         try:
             while left:
-                upload(self._client, thread, left[0])
+                upload_file(self._client, thread, left[0])
                 left.pop(0)
-        except (SlackApiError, *LOST) as error:
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("Slack takes no files (%s): the message goes without", error)
-            self._tell_of_scopes(lacking(error))
-            return self._invitations.after(error, thread.channel) or " ".join(file.missing for file in left).strip()
+            self._report_missing_scopes(missing_scopes(error))
+            return self._invitations.request_after(error, thread.channel) or " ".join(file.failure_text for file in left).strip()
         return ""
 
 
-class Invitations:
+class InvitationRequests:
     """Asks, once for each channel, to be invited to where we can't attach files."""
 
     def __init__(self) -> None:
-        self._asked: set[str] = set()
+        self._asked_channels: set[str] = set()
 
-    def after(self, error: Exception, channel: str) -> str:
+    def request_after(self, error: Exception, channel: str) -> str:
         """Return what to say after an upload failed; empty if we're a member or have asked before."""
-        if not isinstance(error, SlackApiError) or error_of(error) not in _NOT_THERE or channel in self._asked:
+        if not isinstance(error, SlackApiError) or error_code(error) not in _NOT_REACHABLE_ERRORS or channel in self._asked_channels:
             return ""
-        self._asked.add(channel)
+        self._asked_channels.add(channel)
         return "I'm not in this channel, so I can't attach charts and files. To get them, type `/invite @registrar`"
 
 
-def upload(client: WebClient, where: Posting, file: Attached, comment: str | None = None) -> Uploaded:
+def upload_file(client: WebClient, destination: MessageRef, file: FileUpload, comment: str | None = None) -> UploadedFile:
     """Put a file into a thread, or a conversation. Raises SlackApiError, and what a lost connection raises."""
     answer = client.files_upload_v2(
-        channel=where.channel,
-        thread_ts=where.ts or None,
+        channel=destination.channel,
+        thread_ts=destination.ts or None,
         content=file.content,
         filename=file.name,
         title=file.title,
@@ -174,46 +174,46 @@ def upload(client: WebClient, where: Posting, file: Attached, comment: str | Non
         initial_comment=comment,
     )
     [uploaded, *_] = answer.get("files") or [{}]
-    return Uploaded(str(uploaded.get("id") or ""), str(uploaded.get("permalink") or ""))
+    return UploadedFile(str(uploaded.get("id") or ""), str(uploaded.get("permalink") or ""))
 
 
-def _named_wait(state: RetryCallState) -> float:
+def _retry_after(state: RetryCallState) -> float:
     """Return how many seconds Slack wants us to wait."""
     error = state.outcome.exception() if state.outcome else None
-    wait = sort_out(error).wait if isinstance(error, SlackApiError) else None
+    wait = delivery_for_error(error).retry_after if isinstance(error, SlackApiError) else None
     return wait.total_seconds() if wait else 0.0
 
 
-def _not_taken(error: Exception) -> Say:
+def _refusal_sentence(error: Exception) -> Sentence:
     """Return what whoever asked hears; what Slack refuses for good isn't worth another try."""
-    is_refused = isinstance(error, SlackApiError) and sort_out(error).outcome is Outcome.NEVER
-    why = error_of(error) if isinstance(error, SlackApiError) else "no answer"
+    is_refused = isinstance(error, SlackApiError) and delivery_for_error(error).outcome is DeliveryOutcome.REFUSED
+    why = error_code(error) if isinstance(error, SlackApiError) else "no answer"
     return say("Slack didn't accept it ({why}).{again}", why=Code(why), again="" if is_refused else " Try again.")
 
 
-def _files(found: Comparison, shown: Compared) -> list[Attached]:
-    name, files = file_name(found.model), []
-    if found.metrics:
-        from bot.slack.registry.comparison_chart import chart_alt, comparison_chart
+def _comparison_files(comparison: Comparison, answer: ComparisonMessage) -> list[FileUpload]:
+    name, files = safe_file_name(comparison.model), []
+    if comparison.metrics:
+        from bot.slack.registry.comparison_chart import comparison_alt_text, comparison_chart
 
-        files.append(Attached(f"{name}-metrics.png", comparison_chart(found), "Metrics by version", chart_alt(found)))
-    if shown.is_cut:
-        fewer = code(f"/model compare {found.model} {found.versions[-1]} …", 300)
+        files.append(FileUpload(f"{name}-metrics.png", comparison_chart(comparison), "Metrics by version", comparison_alt_text(comparison)))
+    if answer.is_cut:
+        fewer = code(f"/model compare {comparison.model} {comparison.versions[-1]} …", 300)
         missing = f"Slack refused the CSV. To see other versions, name them: {fewer}"
-        files.append(Attached(f"{name}-versions.csv", to_csv(found).encode(), "All versions and metrics", "", missing))
+        files.append(FileUpload(f"{name}-versions.csv", to_csv(comparison).encode(), "All versions and metrics", "", missing))
     return files
 
 
-def timeline_picture(found: Timeline) -> Attached:
+def timeline_chart_file(timeline: Timeline) -> FileUpload:
     """Return the picture of a timeline."""
-    from bot.slack.rollbacks.history_chart import history_alt, history_chart
+    from bot.slack.rollbacks.history_chart import history_alt_text, history_chart
 
-    picture = history_chart(found.model, found.drawn, found.now, found.window)
-    alt = history_alt(found.model, found.drawn, found.now)
-    return Attached(f"{file_name(found.model)}-production.png", picture, "Timeline of Production", alt)
+    picture = history_chart(timeline.model, timeline.chart_periods, timeline.now, timeline.window)
+    alt = history_alt_text(timeline.model, timeline.chart_periods, timeline.now)
+    return FileUpload(f"{safe_file_name(timeline.model)}-production.png", picture, "Timeline of Production", alt)
 
 
-def file_name(model: str) -> str:
+def safe_file_name(model: str) -> str:
     """Return a name from outside as a part of a file's name."""
-    kept = "".join(char if char.isalnum() or char in "-_." else "_" for char in clean(model))
+    kept = "".join(char if char.isalnum() or char in "-_." else "_" for char in sanitize_text(model))
     return kept[:80] or "model"

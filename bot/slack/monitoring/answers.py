@@ -7,48 +7,48 @@ from datetime import datetime
 
 from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, SectionBlock
 
-from bot.domain.core.numbers import MISSING, counted, share
-from bot.domain.core.sentence import Say, short
+from bot.domain.core.numbers import MISSING, pluralize, format_proportion
+from bot.domain.core.sentence import Sentence, truncate
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring import rule_messages
 from bot.domain.monitoring.incident import Incident
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Measurement, Outcome
-from bot.domain.monitoring.rules.false_rollbacks import Expected, expected
-from bot.domain.monitoring.state import Standing, State
+from bot.domain.monitoring.readings import Measurement, CheckOutcome
+from bot.domain.monitoring.rules.false_rollbacks import FalseRollbackEstimate, estimate_false_rollbacks
+from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.domain.monitoring.views import MonitorRow, MonitorView
 from bot.slack.core.blocks import (
-    ROWS_MOST,
+    MAX_ROWS_LENGTH,
     Blocks,
     Message,
-    chunks,
-    dicts,
-    first,
-    markdown,
-    message,
+    join_into_chunks,
+    block_dicts,
+    fitting_rows,
+    mrkdwn_object,
+    build_message,
     section,
-    size,
-    small,
+    json_length,
+    context_line,
 )
-from bot.slack.core.mrkdwn import TEXT_MOST, code, cut, mrkdwn, when, who
+from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, to_mrkdwn, format_time, mention_actor
 
 ADD, SHOW, CHECK, PAUSE, RESUME = "monitor_add", "monitor_show", "monitor_check", "monitor_pause", "monitor_resume"
 SILENCE, UNSILENCE = "monitor_silence", "monitor_unsilence"
 BACKTEST, CHART = "monitor_backtest", "monitor_chart"
-LIST_MOST = 20  # rows in one answer; of more, the rest is counted
-DETAILS_MOST = 4  # monitors of an incident that are shown whole
+MAX_ROWS = 20  # rows in one answer; of more, the rest is counted
+MAX_DETAILS = 4  # monitors of an incident that are shown whole
 
-_SIGNS = {
-    State.DISABLED: "⚪",
-    State.WARMUP: "🕐",
-    State.OK: "🟢",
-    State.PENDING: "🟡",
-    State.FAILED: "🔴",
-    State.NO_DATA: "⚫",
-    State.ERROR: "🟠",
-    State.CANT_JUDGE: "🟣",
+_STATUS_ICONS = {
+    MonitorStatus.DISABLED: "⚪",
+    MonitorStatus.WARMUP: "🕐",
+    MonitorStatus.OK: "🟢",
+    MonitorStatus.PENDING: "🟡",
+    MonitorStatus.FAILED: "🔴",
+    MonitorStatus.NO_DATA: "⚫",
+    MonitorStatus.ERROR: "🟠",
+    MonitorStatus.CANT_JUDGE: "🟣",
 }
-_CAME_TO = {Outcome.OK: "🟢", Outcome.FAILED: "🔴", Outcome.NO_DATA: "⚫", Outcome.ERROR: "🟠", Outcome.UNJUDGED: "🟣"}
+_OUTCOME_ICONS = {CheckOutcome.OK: "🟢", CheckOutcome.FAILED: "🔴", CheckOutcome.NO_DATA: "⚫", CheckOutcome.ERROR: "🟠", CheckOutcome.UNJUDGED: "🟣"}
 
 
 # -- many --------------------------------------------------------------------------------------------------------------
@@ -59,47 +59,47 @@ def monitor_list(rows: Sequence[MonitorRow], now: datetime, model: str | None = 
     of = f" of {code(model, 120)}" if model else ""
     add = ActionsBlock(block_id="monitors", elements=[ButtonElement(text="Add a monitor", action_id=ADD)])
     if not rows:
-        like = code(f"/model monitor add {short(model or 'churn', 120)} accuracy --greater-than 0.85")
+        like = code(f"/model monitor add {truncate(model or 'churn', 120)} accuracy --greater-than 0.85")
         text = f"No monitors{of} yet. To add one: {like}"
-        return message(text, [section(text), add])
+        return build_message(text, [section(text), add])
     blocks: list[Block] = [section(f"*Monitors{of}*, those that need somebody first")]
-    shown = first([row(one, now) for one in rows[:LIST_MOST]])
-    blocks += [section(chunk) for chunk in chunks(shown)]
+    shown = fitting_rows([monitor_line(one, now) for one in rows[:MAX_ROWS]])
+    blocks += [section(chunk) for chunk in join_into_chunks(shown)]
     if len(rows) > len(shown):
-        blocks.append(small(f"{len(rows) - len(shown)} more. For one model: {code('/model monitor list MODEL')}"))
-    blocks += costs(expected(one.monitor for one in rows))
-    return message(counted(len(rows), "monitor") + of, [*blocks, add])
+        blocks.append(context_line(f"{len(rows) - len(shown)} more. For one model: {code('/model monitor list MODEL')}"))
+    blocks += false_rollback_line(estimate_false_rollbacks(one.monitor for one in rows))
+    return build_message(pluralize(len(rows), "monitor") + of, [*blocks, add])
 
 
-def costs(found: Expected | None) -> list[Block]:
+def false_rollback_line(estimate: FalseRollbackEstimate | None) -> list[Block]:
     """Return the line that says what is armed and what to expect of it; none where nothing is armed."""
-    return [small(mrkdwn(monitor_messages.expected(found)))] if found else []
+    return [context_line(to_mrkdwn(monitor_messages.false_rollback_sentence(estimate)))] if estimate else []
 
 
-def row(one: MonitorRow, now: datetime) -> str:
+def monitor_line(row: MonitorRow, now: datetime) -> str:
     """Return a monitor in one line."""
-    monitor, standing = one.monitor, one.standing
-    parts = [f"{sign(monitor, standing)} {_name(monitor)}  {mrkdwn(monitor_messages.state(monitor, standing))}"]
+    monitor, standing = row.monitor, row.monitor_state
+    parts = [f"{status_icon(monitor, standing)} {_qualified_name(monitor)}  {to_mrkdwn(monitor_messages.status_text(monitor, standing))}"]
     if standing.value is not None:
-        parts.append(mrkdwn(monitor_messages.value(standing)))
-    parts.append(_ACTS[monitor.acts])
+        parts.append(to_mrkdwn(monitor_messages.value_text(standing)))
+    parts.append(_ACTION_TEXTS[monitor.effective_action])
     if monitor.is_silenced(now) and monitor.silenced_until:
-        parts.append(f"🔕 until {when(monitor.silenced_until)}")
+        parts.append(f"🔕 until {format_time(monitor.silenced_until)}")
     return "  ·  ".join(parts)
 
 
-_ACTS = {"dry_run": "tries itself out", "notify": "tells", "ask": "asks", "auto": "rolls back"}
+_ACTION_TEXTS = {"dry_run": "tries itself out", "notify": "tells", "ask": "asks", "auto": "rolls back"}
 
 
-def sign(monitor: Monitor, standing: Standing) -> str:
+def status_icon(monitor: Monitor, monitor_state: MonitorState) -> str:
     """Return a monitor's state as one sign."""
     if monitor.is_paused:
         return "⏸️"
-    is_known = standing.at is not None and not monitor_messages.is_unmeasured(standing)
-    return _SIGNS[standing.state] if is_known else "⚪"
+    is_known = monitor_state.at is not None and not monitor_messages.is_unmeasured(monitor_state)
+    return _STATUS_ICONS[monitor_state.state] if is_known else "⚪"
 
 
-def _name(monitor: Monitor) -> str:
+def _qualified_name(monitor: Monitor) -> str:
     return f"{code(monitor.model, 120)} {code(monitor.name)}"
 
 
@@ -108,78 +108,78 @@ def _name(monitor: Monitor) -> str:
 
 def monitor_view(view: MonitorView) -> Message:
     """Return one monitor: how it stands, what it looks at, what it does, its last checks, and what can be done."""
-    monitor, standing = view.monitor, view.standing
-    state = mrkdwn(monitor_messages.state(monitor, standing))
-    head = f"{sign(monitor, standing)} *{_name(monitor)}*: {state}"
-    if (why := monitor_messages.reason(monitor, standing)) is not None and not monitor.is_paused:
-        head += f"\n{mrkdwn(why)}"
+    monitor, standing = view.monitor, view.monitor_state
+    state = to_mrkdwn(monitor_messages.status_text(monitor, standing))
+    head = f"{status_icon(monitor, standing)} *{_qualified_name(monitor)}*: {state}"
+    if (why := monitor_messages.last_check_reason(monitor, standing)) is not None and not monitor.is_paused:
+        head += f"\n{to_mrkdwn(why)}"
     blocks: list[Block] = [
-        section(cut(head, TEXT_MOST)),
-        SectionBlock(fields=[markdown(field) for field in _fields(view)]),
-        section(mrkdwn(rule_messages.rule(monitor.rule))),
-        section(cut("\n".join(_does(view)), TEXT_MOST)),
-        *_recent(view.recent),
+        section(cut_mrkdwn(head, MAX_TEXT_LENGTH)),
+        SectionBlock(fields=[mrkdwn_object(field) for field in _fields(view)]),
+        section(to_mrkdwn(rule_messages.rule_sentence(monitor.rule))),
+        section(cut_mrkdwn("\n".join(_action_lines(view)), MAX_TEXT_LENGTH)),
+        *_recent_checks(view.recent_measurements),
         _buttons(view),
-        small(cut(_origin(monitor), TEXT_MOST)),
+        context_line(cut_mrkdwn(_origin_line(monitor), MAX_TEXT_LENGTH)),
     ]
-    return message(f"{_name(monitor)}: {state}", blocks)
+    return build_message(f"{_qualified_name(monitor)}: {state}", blocks)
 
 
 def _fields(view: MonitorView) -> list[str]:
-    monitor, standing = view.monitor, view.standing
+    monitor, standing = view.monitor, view.monitor_state
     rule = monitor.rule
     queries = [one for one in (rule.query, rule.of) if one is not None]
     metric = " of ".join(code(one, 250 // len(queries)) for one in queries)
     fields = [
-        f"*Last value*\n{mrkdwn(monitor_messages.value(standing))}",
+        f"*Last value*\n{to_mrkdwn(monitor_messages.value_text(standing))}",
         f"*Version*\n{code(f'v{standing.version}') if standing.version is not None else MISSING}",
-        f"*Last check*\n{when(standing.at) if standing.at else 'none yet'}",
-        f"*Next check*\n{_next(view)}",
+        f"*Last check*\n{format_time(standing.at) if standing.at else 'none yet'}",
+        f"*Next check*\n{_next_check(view)}",
         f"*Source*\n{code(rule.source)} {metric}",
     ]
-    if standing.since is not None and standing.state in {State.FAILED, State.PENDING}:
-        fields.append(f"*Failing since*\n{when(standing.since)}")
+    if standing.since is not None and standing.state in {MonitorStatus.FAILED, MonitorStatus.PENDING}:
+        fields.append(f"*Failing since*\n{format_time(standing.since)}")
     return fields
 
 
-def _next(view: MonitorView) -> str:
+def _next_check(view: MonitorView) -> str:
     if view.monitor.is_paused:
         return "paused"
-    if view.standing.next_at is None:
+    if view.monitor_state.next_at is None:
         return "soon"
-    return "now" if view.standing.next_at <= view.now else when(view.standing.next_at)
+    return "now" if view.monitor_state.next_at <= view.now else format_time(view.monitor_state.next_at)
 
 
-def _does(view: MonitorView) -> list[str]:
+def _action_lines(view: MonitorView) -> list[str]:
     monitor = view.monitor
-    lines = [mrkdwn(rule_messages.action(monitor))]
+    lines = [to_mrkdwn(rule_messages.action_sentence(monitor))]
     if monitor.armed_by and monitor.armed_at and monitor.is_armed:
-        lines.append(f"Armed by {who(monitor.armed_by)}, {when(monitor.armed_at)}")
+        lines.append(f"Armed by {mention_actor(monitor.armed_by)}, {format_time(monitor.armed_at)}")
     if monitor.is_silenced(view.now) and monitor.silenced_until:
-        by = f" by {who(monitor.silenced_by)}" if monitor.silenced_by else ""
-        why = f": {mrkdwn(_as_is(monitor.silence_reason))}" if monitor.silence_reason else ""
-        lines.append(f"🔕 Silenced{by} until {when(monitor.silenced_until)}{why}")
-    if view.tripped:
-        reset = f"/model monitor reset {view.tripped.model or '--all'}"
-        lines.append(f"⛔ Automatic rollbacks have stopped. {mrkdwn(view.tripped.why)} An admin: {code(reset)}")
+        by = f" by {mention_actor(monitor.silenced_by)}" if monitor.silenced_by else ""
+        why = f": {to_mrkdwn(_verbatim(monitor.silence_reason))}" if monitor.silence_reason else ""
+        lines.append(f"🔕 Silenced{by} until {format_time(monitor.silenced_until)}{why}")
+    if view.breaker:
+        reset = f"/model monitor reset {view.breaker.model or '--all'}"
+        lines.append(f"⛔ Automatic rollbacks have stopped. {to_mrkdwn(view.breaker.why)} An admin: {code(reset)}")
     return lines
 
 
-def _as_is(text: str) -> Say:
-    return Say("{it}", {"it": text})
+def _verbatim(text: str) -> Sentence:
+    return Sentence("{it}", {"it": text})
 
 
-def _recent(recent: Sequence[Measurement]) -> list[Block]:
-    if not recent:
+def _recent_checks(measurements: Sequence[Measurement]) -> list[Block]:
+    if not measurements:
         return []
     rows = []
-    for one in recent:
-        value = code(share(one.value, one.total)) if one.value is not None else MISSING
-        parts = [value, *([cut(mrkdwn(one.why), 200)] if one.why else [])]
-        if one.value is None or share(one.value, one.total) in str(one.why):  # what it came to says the value
+    for one in measurements:
+        value = code(format_proportion(one.value, one.total)) if one.value is not None else MISSING
+        parts = [value, *([cut_mrkdwn(to_mrkdwn(one.why), 200)] if one.why else [])]
+        if one.value is None or format_proportion(one.value, one.total) in str(one.why):  # what it came to says the value
             parts = parts[1:] or parts
-        rows.append("  ".join([f"{_CAME_TO[one.outcome]} {when(one.at)}", *parts]))
-    return [section(chunk) for chunk in chunks(["*Last checks*", *rows])]
+        rows.append("  ".join([f"{_OUTCOME_ICONS[one.outcome]} {format_time(one.at)}", *parts]))
+    return [section(chunk) for chunk in join_into_chunks(["*Last checks*", *rows])]
 
 
 def _buttons(view: MonitorView) -> ActionsBlock:
@@ -197,42 +197,42 @@ def _buttons(view: MonitorView) -> ActionsBlock:
     return ActionsBlock(block_id=f"monitor:{monitor.id}", elements=buttons)
 
 
-def _origin(monitor: Monitor) -> str:
+def _origin_line(monitor: Monitor) -> str:
     if monitor.created_by is None:
         return "From the policy file: it is changed there."
     what = "Added" if monitor.revision == 1 else "Changed last"
     edit = code(f"/model monitor edit {monitor.model} {monitor.name}", 300)
-    return f"{what} by {who(monitor.created_by)}, {when(monitor.created_at)}  ·  To change it: {edit}"
+    return f"{what} by {mention_actor(monitor.created_by)}, {format_time(monitor.created_at)}  ·  To change it: {edit}"
 
 
-def added(sentence: Say, monitor: Monitor) -> Message:
+def added_answer(sentence: Sentence, monitor: Monitor) -> Message:
     """Return the answer to whoever added a monitor, with what can be done next."""
-    text = mrkdwn(sentence)
+    text = to_mrkdwn(sentence)
     buttons = [
         ButtonElement(text="Show it", action_id=SHOW, value=monitor.id),
         ButtonElement(text="Backtest", action_id=BACKTEST, value=monitor.id),
     ]
-    return message(text, [section(text), ActionsBlock(block_id=f"added:{monitor.id}", elements=buttons)])
+    return build_message(text, [section(text), ActionsBlock(block_id=f"added:{monitor.id}", elements=buttons)])
 
 
-def posted(view: MonitorView) -> Message:
+def public_view(view: MonitorView) -> Message:
     """Return a monitor for everybody to see: how it stands, and its rule; the picture comes into the thread."""
-    whole = row(MonitorRow(view.monitor, view.standing), view.now)
-    text = f"{whole}\n{mrkdwn(rule_messages.rule(view.monitor.rule))}"
-    state = mrkdwn(monitor_messages.state(view.monitor, view.standing))
-    return message(f"{_name(view.monitor)}: {state}", [section(cut(text, TEXT_MOST))])
+    whole = monitor_line(MonitorRow(view.monitor, view.monitor_state), view.now)
+    text = f"{whole}\n{to_mrkdwn(rule_messages.rule_sentence(view.monitor.rule))}"
+    state = to_mrkdwn(monitor_messages.status_text(view.monitor, view.monitor_state))
+    return build_message(f"{_qualified_name(view.monitor)}: {state}", [section(cut_mrkdwn(text, MAX_TEXT_LENGTH))])
 
 
-def details(incident: Incident, views: Sequence[MonitorView]) -> Message:
+def incident_details(incident: Incident, views: Sequence[MonitorView]) -> Message:
     """Return an incident's monitors: as many as fit in full, as in `monitor_view`, the others in one line each."""
     if not views:
         text = "Its monitors are gone; the thread and the audit tell what happened."
-        return message(text, [section(text)])
+        return build_message(text, [section(text)])
     blocks: Blocks = []
     for view in views:
         whole = [*blocks, *monitor_view(view).blocks]
-        in_short = [section(row(MonitorRow(view.monitor, view.standing), view.now))]
-        blocks = whole if not blocks or size(whole) < ROWS_MOST else blocks + dicts(in_short)
+        in_short = [section(monitor_line(MonitorRow(view.monitor, view.monitor_state), view.now))]
+        blocks = whole if not blocks or json_length(whole) < MAX_ROWS_LENGTH else blocks + block_dicts(in_short)
     more = len(incident.monitors) - len(views)
-    rest = [small(f"{more} more: {code('/model monitor list')}")] if more > 0 else []
-    return message(f"Incident {code(incident.id)}", [*blocks, *rest])
+    rest = [context_line(f"{more} more: {code('/model monitor list')}")] if more > 0 else []
+    return build_message(f"Incident {code(incident.id)}", [*blocks, *rest])

@@ -7,25 +7,25 @@ from collections.abc import Sequence
 from slack_sdk.models.blocks import Block
 
 from bot.domain.commands.queries import Validate
-from bot.domain.core.sentence import Say
-from bot.domain.promotions.gates import seen_sentence
-from bot.domain.promotions.snapshot import Seen
+from bot.domain.core.sentence import Sentence
+from bot.domain.promotions.gates import summarize_gates
+from bot.domain.promotions.snapshot import RequestSnapshot
 from bot.domain.registry.model import VersionInfo
-from bot.slack.core.blocks import Message, chunks, fitting, message, section, small
-from bot.slack.core.mrkdwn import code, mrkdwn
+from bot.slack.core.blocks import Message, join_into_chunks, fitting_rows_and_count, build_message, section, context_line
+from bot.slack.core.mrkdwn import code, to_mrkdwn
 from bot.slack.policy.gate_rows import gate_rows
 
 
-def policy(model: str, lines: Sequence[Say]) -> Message:
+def policy_answer(model: str, lines: Sequence[Sentence]) -> Message:
     """Return what the policy says of a model."""
-    blocks: list[Block] = [section(chunk) for chunk in chunks(fitting([f"• {mrkdwn(line)}" for line in lines]))]
-    return message(f"The policy for {code(model, 120)}", blocks)
+    blocks: list[Block] = [section(chunk) for chunk in join_into_chunks(fitting_rows_and_count([f"• {to_mrkdwn(line)}" for line in lines]))]
+    return build_message(f"The policy for {code(model, 120)}", blocks)
 
 
-def validation(command: Validate, version: VersionInfo, seen: Seen) -> Message:
+def validation_answer(command: Validate, version: VersionInfo, snapshot: RequestSnapshot) -> Message:
     """Return what the gates say of a version, and what can be done next."""
-    text = mrkdwn(seen_sentence(version, command.to, seen))
-    blocks: list[Block] = [section(text), *(section(chunk) for chunk in chunks(gate_rows(seen)))]
+    text = to_mrkdwn(summarize_gates(version, command.to, snapshot))
+    blocks: list[Block] = [section(text), *(section(chunk) for chunk in join_into_chunks(gate_rows(snapshot)))]
     ask = f"/model promote {command.model} {version.version} {command.to.value.lower()}"
-    blocks += [] if seen.failed else [small(f"No request was opened. To open one: {code(ask, 300)}")]
-    return message(text, blocks)
+    blocks += [] if snapshot.failed_gates else [context_line(f"No request was opened. To open one: {code(ask, 300)}")]
+    return build_message(text, blocks)

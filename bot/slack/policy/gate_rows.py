@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from bot.domain.promotions.snapshot import GateResult, Seen
-from bot.slack.core.blocks import first
-from bot.slack.core.mrkdwn import code, fit
+from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
+from bot.slack.core.blocks import fitting_rows
+from bot.slack.core.mrkdwn import code, escape_and_cut
 
-GATES_MOST = 12
-
-
-GATES_TEXT = 2400  # characters of all gates; the rest is counted
+MAX_GATES = 12
 
 
-def gate_rows(seen: Seen, *, passed_over: bool = False) -> list[str]:
+MAX_GATES_LENGTH = 2400  # characters of all gates; the rest is counted
+
+
+def gate_rows(snapshot: RequestSnapshot, *, is_overridden: bool = False) -> list[str]:
     """Return a line for each gate, the failed ones first; `passed_over`: somebody has let them pass."""
-    failed_first = sorted(seen.gates, key=lambda gate: gate.passed)
-    rows = first([_gate(gate, passed_over=passed_over) for gate in failed_first[:GATES_MOST]], GATES_TEXT)
+    failed_first = sorted(snapshot.gates, key=lambda gate: gate.passed)
+    rows = fitting_rows([_gate_row(gate, is_overridden=is_overridden) for gate in failed_first[:MAX_GATES]], MAX_GATES_LENGTH)
     more = len(failed_first) - len(rows)
     return rows + ([f"and {more} more"] if more > 0 else [])
 
 
-def _gate(gate: GateResult, *, passed_over: bool) -> str:
-    sign = "✅" if gate.passed else "🔶" if passed_over else "❌"
-    note = f" ({fit(gate.note, 120)})" if gate.note else ""
-    return f"{sign} {code(gate.name, 80)} {fit(gate.value, 120)}, wanted: {fit(gate.bound, 120)}{note}"
+def _gate_row(gate: GateResult, *, is_overridden: bool) -> str:
+    sign = "✅" if gate.passed else "🔶" if is_overridden else "❌"
+    note = f" ({escape_and_cut(gate.note, 120)})" if gate.note else ""
+    return f"{sign} {code(gate.name, 80)} {escape_and_cut(gate.value, 120)}, wanted: {escape_and_cut(gate.bound, 120)}{note}"

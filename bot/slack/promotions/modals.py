@@ -15,55 +15,55 @@ from slack_sdk.models.blocks import (
 )
 
 from bot.domain.promotions import messages as promotion_messages
-from bot.domain.promotions.gates import told
+from bot.domain.promotions.gates import describe_gate_result
 from bot.domain.promotions.request import Request
-from bot.domain.registry.model import TARGETS
-from bot.slack.core.blocks import Message, markdown
-from bot.slack.core.forms import VALUE, _form, _text
-from bot.slack.core.mrkdwn import TEXT_MOST, code, cut, fit, mrkdwn
+from bot.domain.registry.model import TARGET_STAGES
+from bot.slack.core.blocks import Message, mrkdwn_object
+from bot.slack.core.forms import INPUT_ACTION, form_view, text_input
+from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, escape_and_cut, to_mrkdwn
 
 PROMOTE, REJECT, OVERRIDE, REVIEW, DETAILS = "promote", "reject", "override", "review", "details"
 
 
-def promote(draft: str, given: Mapping[str, str]) -> dict[str, Any]:
+def promote_modal(draft_id: str, prefilled: Mapping[str, str]) -> dict[str, Any]:
     """Return the modal that asks for what a promotion lacks, with what was typed already. `draft` is the ask's id."""
     blocks: list[Block] = [
-        _text("model", "Model", given, hint="The registered model's name in MLflow"),
-        _text("version", "Version", given, hint="7, v7, 2.1.0, @alias, staging or latest"),
-        InputBlock(label="Move to", block_id="to", element=_targets(given.get("to", "production"))),
-        _text("reason", "Why", given, optional=True, multiline=True, hint="For the card and the audit"),
+        text_input("model", "Model", prefilled, hint="The registered model's name in MLflow"),
+        text_input("version", "Version", prefilled, hint="7, v7, 2.1.0, @alias, staging or latest"),
+        InputBlock(label="Move to", block_id="to", element=_target_select(prefilled.get("to", "production"))),
+        text_input("reason", "Why", prefilled, optional=True, multiline=True, hint="For the card and the audit"),
     ]
-    return _form(PROMOTE, "Ask for a promotion", "Ask", draft, blocks)
+    return form_view(PROMOTE, "Ask for a promotion", "Ask", draft_id, blocks)
 
 
-def reject(request: Request) -> dict[str, Any]:
+def reject_modal(request: Request) -> dict[str, Any]:
     """Return the modal that asks why a request is rejected."""
-    intro = f"{code(request.model, 120)} {mrkdwn(promotion_messages.path(request))}"
+    intro = f"{code(request.model, 120)} {to_mrkdwn(promotion_messages.describe_change(request))}"
     blocks: list[Block] = [
-        SectionBlock(text=markdown(intro)),
-        _text("reason", "Why not?", {}, multiline=True, hint="The requester and the audit get to read it"),
+        SectionBlock(text=mrkdwn_object(intro)),
+        text_input("reason", "Why not?", {}, multiline=True, hint="The requester and the audit get to read it"),
     ]
-    return _form(REJECT, "Reject the request", "Reject", request.id, blocks)
+    return form_view(REJECT, "Reject the request", "Reject", request.id, blocks)
 
 
-def override(request: Request) -> dict[str, Any]:
+def override_modal(request: Request) -> dict[str, Any]:
     """Return the modal that asks why the failed gates of a request may pass."""
-    failed = [f"❌ {mrkdwn(told(gate))}" for gate in request.seen.failed] if request.seen else []
-    lines = [f"{code(request.model, 120)} {mrkdwn(promotion_messages.path(request))}", *failed]
+    failed = [f"❌ {to_mrkdwn(describe_gate_result(gate))}" for gate in request.seen.failed_gates] if request.seen else []
+    lines = [f"{code(request.model, 120)} {to_mrkdwn(promotion_messages.describe_change(request))}", *failed]
     blocks: list[Block] = [
-        SectionBlock(text=markdown(cut("\n".join(lines), TEXT_MOST))),
-        _text("reason", "Why may they pass?", {}, multiline=True, hint="The card shows it, and the audit keeps it"),
+        SectionBlock(text=mrkdwn_object(cut_mrkdwn("\n".join(lines), MAX_TEXT_LENGTH))),
+        text_input("reason", "Why may they pass?", {}, multiline=True, hint="The card shows it, and the audit keeps it"),
     ]
-    return _form(OVERRIDE, "Let gates pass", "Let them pass", request.id, blocks)
+    return form_view(OVERRIDE, "Let gates pass", "Let them pass", request.id, blocks)
 
 
-def review(request: Request) -> dict[str, Any]:
+def review_modal(request: Request) -> dict[str, Any]:
     """Return the modal that asks for the review of what was moved without approvals."""
-    lines = [f"{code(request.model, 120)} {mrkdwn(promotion_messages.path(request))}"]
-    lines += [f"> {fit(request.reason, 2000)}"] if request.reason else []
+    lines = [f"{code(request.model, 120)} {to_mrkdwn(promotion_messages.describe_change(request))}"]
+    lines += [f"> {escape_and_cut(request.reason, 2000)}"] if request.reason else []
     blocks: list[Block] = [
-        SectionBlock(text=markdown(cut("\n".join(lines), TEXT_MOST))),
-        _text(
+        SectionBlock(text=mrkdwn_object(cut_mrkdwn("\n".join(lines), MAX_TEXT_LENGTH))),
+        text_input(
             "reason",
             "Was it right, and what follows?",
             {},
@@ -71,12 +71,12 @@ def review(request: Request) -> dict[str, Any]:
             hint="The thread shows it, and the audit log keeps it",
         ),
     ]
-    return _form(REVIEW, "Review the move", "Review", request.id, blocks)
+    return form_view(REVIEW, "Review the move", "Review", request.id, blocks)
 
 
-def details(message: Message | None = None) -> dict[str, Any]:
+def details_modal(message: Message | None = None) -> dict[str, Any]:
     """Return the modal that shows a version; without a message while the registry is being read."""
-    waiting = [SectionBlock(text=markdown("Reading it from MLflow…")).to_dict()]
+    waiting = [SectionBlock(text=mrkdwn_object("Reading it from MLflow…")).to_dict()]
     title, close = PlainTextObject(text="Details"), PlainTextObject(text="Close")
     return {
         "type": "modal",
@@ -87,7 +87,7 @@ def details(message: Message | None = None) -> dict[str, Any]:
     }
 
 
-def _targets(chosen: str) -> StaticSelectElement:
-    options = [Option(value=stage.value.lower(), label=stage.value) for stage in TARGETS]
+def _target_select(chosen: str) -> StaticSelectElement:
+    options = [Option(value=stage.value.lower(), label=stage.value) for stage in TARGET_STAGES]
     initial = next((one for one in options if one.value == chosen.lower()), options[-1])
-    return StaticSelectElement(action_id=VALUE, options=options, initial_option=initial)
+    return StaticSelectElement(action_id=INPUT_ACTION, options=options, initial_option=initial)

@@ -8,139 +8,139 @@ from datetime import datetime
 
 from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, SectionBlock
 
-from bot.domain.core.numbers import counted, number
-from bot.domain.core.sentence import short
+from bot.domain.core.numbers import pluralize, format_number
+from bot.domain.core.sentence import truncate
 from bot.domain.policy.policy import is_slack_id
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import ModelInfo, Stage, VersionInfo
-from bot.domain.registry.rollback_block import Bar
+from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.transitions import messages
-from bot.services.registry.queries import CardView, ModelView
-from bot.slack.core.blocks import Message, chunks, first, fitting, markdown, message, section, small, up_to
-from bot.slack.core.mrkdwn import TEXT_MOST, code, cut, escape, fit, mrkdwn, when, who
-from bot.slack.registry.mlflow_links import run_page, version_page
-from bot.slack.registry.version_lines import APPROVERS_MOST, blocked_line
+from bot.services.registry.queries import VersionCard, ModelView
+from bot.slack.core.blocks import Message, join_into_chunks, fitting_rows, fitting_rows_and_count, mrkdwn_object, build_message, section, context_line, first_rows_and_count
+from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, escape, escape_and_cut, to_mrkdwn, format_time, mention_actor
+from bot.slack.registry.mlflow_links import run_url, version_url
+from bot.slack.registry.version_lines import MAX_APPROVERS, blocked_line
 
-PAGE_BACK, PAGE_ON = "page_back", "page_on"
-ARCHIVE, KEEP = "archive_confirmed", "archive_kept"
-LINK_MOST = 1200  # characters of an address; a name in letters far from Latin can make a longer one
-ALIASES_MOST = 5  # shown for a version; the rest is counted
-REQUESTS_MOST = 5  # open requests shown below a model's versions
-DESCRIBED_MOST = 500  # characters of a description: MLflow has the rest
-RUN_MOST = 8  # characters of a run's id in a row; the version's own answer links to it
-LIST_MOST = 20  # rows of a list in one answer; more are counted
+PREVIOUS_PAGE, NEXT_PAGE = "page_back", "page_on"
+CONFIRM_ARCHIVE, CANCEL_ARCHIVE = "archive_confirmed", "archive_kept"
+MAX_LINK_LENGTH = 1200  # characters of an address; a name in letters far from Latin can make a longer one
+MAX_ALIASES = 5  # shown for a version; the rest is counted
+MAX_REQUESTS = 5  # open requests shown below a model's versions
+MAX_DESCRIPTION_LENGTH = 500  # characters of a description: MLflow has the rest
+RUN_ID_LENGTH = 8  # characters of a run's id in a row; the version's own answer links to it
+PAGE_SIZE = 20  # rows of a list in one answer; more are counted
 
 
-def model_list(models: Sequence[ModelInfo], text: str, page: int = 1) -> Message:
+def model_list(models: Sequence[ModelInfo], search: str, page: int = 1) -> Message:
     """Return one page (the first is 1) of the models, with what is in Staging and Production."""
     if not models:
-        hint = f"No model's name holds {code(text)}." if text else "MLflow has no registered models yet."
-        return message(hint, [section(hint)])
-    pages = -(-len(models) // LIST_MOST)
+        hint = f"No model's name holds {code(search)}." if search else "MLflow has no registered models yet."
+        return build_message(hint, [section(hint)])
+    pages = -(-len(models) // PAGE_SIZE)
     page = min(page, pages)
-    rows = [_model_row(model) for model in models[(page - 1) * LIST_MOST : page * LIST_MOST]]
-    blocks: list[Block] = [section(chunk) for chunk in chunks(rows)]
+    rows = [_model_row(model) for model in models[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]]
+    blocks: list[Block] = [section(chunk) for chunk in join_into_chunks(rows)]
     if pages > 1:
-        blocks += _paging(page, pages, len(models), text)
-    return message(counted(len(models), "model"), blocks)
+        blocks += _paging_blocks(page, pages, len(models), search)
+    return build_message(pluralize(len(models), "model"), blocks)
 
 
-def _paging(page: int, pages: int, count: int, text: str) -> list[Block]:
+def _paging_blocks(page: int, pages: int, count: int, search: str) -> list[Block]:
     """Return where in the list we are, and the buttons that turn the page; they hold what was typed."""
-    typed = f"list {shlex.quote(text)}" if text else "list"
+    typed = f"list {shlex.quote(search)}" if search else "list"
     narrow = f"Page {page} of {pages}, {count} models. Narrow it down: {code('/model list TEXT')}"
-    return [small(narrow), _turning(page, pages, typed, ("Previous", "Next"))]
+    return [context_line(narrow), _page_buttons(page, pages, typed, ("Previous", "Next"))]
 
 
-def _turning(page: int, pages: int, typed: str, names: tuple[str, str]) -> ActionsBlock:
+def _page_buttons(page: int, pages: int, command: str, labels: tuple[str, str]) -> ActionsBlock:
     """Return the buttons that turn the page; they hold what was typed."""
     buttons = [
-        ButtonElement(text=name, action_id=action, value=f"{typed} --page {to}")
-        for name, action, to in zip(names, (PAGE_BACK, PAGE_ON), (page - 1, page + 1), strict=True)
+        ButtonElement(text=name, action_id=action, value=f"{command} --page {to}")
+        for name, action, to in zip(labels, (PREVIOUS_PAGE, NEXT_PAGE), (page - 1, page + 1), strict=True)
         if 1 <= to <= pages
     ]
     return ActionsBlock(block_id="pages", elements=buttons)
 
 
 def _model_row(model: ModelInfo) -> str:
-    held = [f"{stage} {code(f'v{model.latest[stage]}')}" for stage in _SHOWN if stage in model.latest]
+    held = [f"{stage} {code(f'v{model.latest[stage]}')}" for stage in _SHOWN_STAGES if stage in model.latest]
     return f"• {code(model.name, 120)}  " + ("  ·  ".join(held) or "nothing in Staging or Production")
 
 
-_SHOWN = (Stage.PRODUCTION, Stage.STAGING)
+_SHOWN_STAGES = (Stage.PRODUCTION, Stage.STAGING)
 
 
-def model_view(view: ModelView, page: int = 1) -> Message:
+def model_answer(view: ModelView, page: int = 1) -> Message:
     """Return a model's versions, one page of them (the first is 1), and its open requests."""
     name = code(view.model.name, 120)
-    pages = -(-len(view.versions) // LIST_MOST)
+    pages = -(-len(view.versions) // PAGE_SIZE)
     page = max(1, min(page, pages))
-    blocks: list[Block] = [section(f"*{name}*" + _described(view.model.description))]
-    here = view.versions[(page - 1) * LIST_MOST : page * LIST_MOST]
+    blocks: list[Block] = [section(f"*{name}*" + _description_quote(view.model.description))]
+    here = view.versions[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
     rows = [_version_row(version, view.blocks.get(version.version)) for version in here]
-    blocks += [section(chunk) for chunk in chunks(rows)] or [section("No versions yet.")]
+    blocks += [section(chunk) for chunk in join_into_chunks(rows)] or [section("No versions yet.")]
     if pages > 1:
-        one = code(f"/model show {short(view.model.name, 120)} VERSION")
-        blocks.append(small(f"Page {page} of {pages}, {counted(len(view.versions), 'version')}. One of them: {one}"))
-        blocks.append(_turning(page, pages, f"show {shlex.quote(view.model.name)}", ("Newer", "Older")))
+        one = code(f"/model show {truncate(view.model.name, 120)} VERSION")
+        blocks.append(context_line(f"Page {page} of {pages}, {pluralize(len(view.versions), 'version')}. One of them: {one}"))
+        blocks.append(_page_buttons(page, pages, f"show {shlex.quote(view.model.name)}", ("Newer", "Older")))
     if view.requests:
-        blocks.append(section("\n".join(_request_row(request) for request in view.requests[:REQUESTS_MOST])))
-    if (more := len(view.requests) - REQUESTS_MOST) > 0:
-        blocks.append(small(f"{more} more: {code(f'/model requests {view.model.name}', 300)}"))
-    return message(f"{name}: {counted(len(view.versions), 'version')}", blocks)
+        blocks.append(section("\n".join(_request_row(request) for request in view.requests[:MAX_REQUESTS])))
+    if (more := len(view.requests) - MAX_REQUESTS) > 0:
+        blocks.append(context_line(f"{more} more: {code(f'/model requests {view.model.name}', 300)}"))
+    return build_message(f"{name}: {pluralize(len(view.versions), 'version')}", blocks)
 
 
-def _version_row(version: VersionInfo, block: Bar | None) -> str:
-    parts = [code(f"v{version.version}"), _stage(version.stage)]
+def _version_row(version: VersionInfo, block: RollbackBlock | None) -> str:
+    parts = [code(f"v{version.version}"), _stage_label(version.stage)]
     if semver := version.tags.get("semver"):
         parts.append(code(semver, 40))
-    parts += _aliases(version.aliases, shown=2, most=30)
-    parts.append(_status(version) or "ready")
-    parts.append(f"run {code(version.run_id[:RUN_MOST])}" if version.run_id else "no run")
+    parts += _alias_texts(version.aliases, limit=2, max_length=30)
+    parts.append(_registration_problem(version) or "ready")
+    parts.append(f"run {code(version.run_id[:RUN_ID_LENGTH])}" if version.run_id else "no run")
     if version.created_at:
-        parts.append(f"registered {when(version.created_at)}")
+        parts.append(f"registered {format_time(version.created_at)}")
     if block:
-        parts.append(f"⛔ rolled back as bad ({when(block.at)}): {fit(block.reason, 60)}")
+        parts.append(f"⛔ rolled back as bad ({format_time(block.at)}): {escape_and_cut(block.reason, 60)}")
     return "• " + "  ·  ".join(parts)
 
 
-def _stage(stage: Stage) -> str:
-    return f"*{stage}*" if stage in _SHOWN else "no stage" if stage is Stage.NONE else str(stage)
+def _stage_label(stage: Stage) -> str:
+    return f"*{stage}*" if stage in _SHOWN_STAGES else "no stage" if stage is Stage.NONE else str(stage)
 
 
-def _status(version: VersionInfo) -> str:
+def _registration_problem(version: VersionInfo) -> str:
     """Return what is wrong with a version's registration, or nothing."""
-    return "" if version.status == "READY" else _STATUS.get(version.status, code(version.status, 30))
+    return "" if version.status == "READY" else _REGISTRATION_PROBLEMS.get(version.status, code(version.status, 30))
 
 
-_STATUS = {"FAILED_REGISTRATION": "*registration failed*", "PENDING_REGISTRATION": "being registered"}
+_REGISTRATION_PROBLEMS = {"FAILED_REGISTRATION": "*registration failed*", "PENDING_REGISTRATION": "being registered"}
 
 
-def version_card(view: CardView, web: str | None) -> Message:
+def version_answer(view: VersionCard, mlflow_url: str | None) -> Message:
     """Return a version's metadata card: every field with its value or "missing". `web` is MLflow's address."""
     card, version = view.card, view.version
     name = f"{code(version.model, 120)} {code(f'v{version.version}')}"
-    fields = [f"*{_label(field)}*\n{_value(field, getattr(card, field))}" for field in _SHORT]
-    rows = [f"*{_label(field)}*  {_value(field, getattr(card, field))}" for field in _LONG]
+    fields = [f"*{_field_label(field)}*\n{_field_value(field, getattr(card, field))}" for field in _SHORT_FIELDS]
+    rows = [f"*{_field_label(field)}*  {_field_value(field, getattr(card, field))}" for field in _LONG_FIELDS]
     missing = card.missing()
     full = f"{round(100 * card.completeness())} % filled"
-    gaps = f". Missing: {', '.join(_label(field).lower() for field in missing)}" if missing else ""
-    status = f"  ·  {status}" if (status := _status(version)) else ""
-    aliases = "".join(f"  ·  {alias}" for alias in _aliases(version.aliases))
-    head = f"*{name}*: {_stage(version.stage)}{status}{aliases}{_described(version.description)}"
+    gaps = f". Missing: {', '.join(_field_label(field).lower() for field in missing)}" if missing else ""
+    status = f"  ·  {status}" if (status := _registration_problem(version)) else ""
+    aliases = "".join(f"  ·  {alias}" for alias in _alias_texts(version.aliases))
+    head = f"*{name}*: {_stage_label(version.stage)}{status}{aliases}{_description_quote(version.description)}"
     blocks: list[Block] = [
-        section(cut(head, TEXT_MOST)),
+        section(cut_mrkdwn(head, MAX_TEXT_LENGTH)),
         *([section(blocked_line(view.block))] if view.block else []),
-        *(SectionBlock(fields=[markdown(field) for field in fields[at : at + 10]]) for at in range(0, len(fields), 10)),
-        *(section(chunk) for chunk in chunks(rows)),
-        *_links(view, web),
-        small(cut(full + gaps, TEXT_MOST)),
+        *(SectionBlock(fields=[mrkdwn_object(field) for field in fields[at : at + 10]]) for at in range(0, len(fields), 10)),
+        *(section(chunk) for chunk in join_into_chunks(rows)),
+        *_link_blocks(view, mlflow_url),
+        context_line(cut_mrkdwn(full + gaps, MAX_TEXT_LENGTH)),
     ]
-    return message(f"{name}: {_stage(version.stage)}", blocks)
+    return build_message(f"{name}: {_stage_label(version.stage)}", blocks)
 
 
-_SHORT = (
+_SHORT_FIELDS = (
     "semver",
     "training_date",
     "training_duration_minutes",
@@ -158,90 +158,90 @@ _SHORT = (
     "approval_date",
     "git_commit",
 )
-_LONG = ("metrics", "hyperparameters", "tags", "dependencies")
-_PAIRS_MOST = 1500  # characters of all metrics, parameters, or tags; the rest is counted
+_LONG_FIELDS = ("metrics", "hyperparameters", "tags", "dependencies")
+_MAX_PAIRS_LENGTH = 1500  # characters of all metrics, parameters, or tags; the rest is counted
 
 
-def _label(field: str) -> str:
+def _field_label(field: str) -> str:
     return field.replace("_", " ").capitalize()
 
 
-def _value(field: str, value: object) -> str:
+def _field_value(field: str, value: object) -> str:
     """Return one field as mrkdwn. Text from outside is shown as code, which reads no other style."""
     if value is None or value in ("", (), {}):
         return "missing"
     if isinstance(value, datetime):
-        return when(value)
+        return format_time(value)
     if isinstance(value, Mapping):
-        return _pairs({str(name): number(one) if isinstance(one, float) else str(one) for name, one in value.items()})
+        return _pairs_text({str(name): format_number(one) if isinstance(one, float) else str(one) for name, one in value.items()})
     if isinstance(value, tuple):
-        return "  ·  ".join(fitting([code(str(one), 60) for one in value], _PAIRS_MOST))
+        return "  ·  ".join(fitting_rows_and_count([code(str(one), 60) for one in value], _MAX_PAIRS_LENGTH))
     if isinstance(value, float):
-        return code(number(value))
+        return code(format_number(value))
     if field in {"approver", "deployed_by"}:
-        return ", ".join(up_to(APPROVERS_MOST, [_person(one) for one in str(value).split(",")]))
-    return code(f"{value:,}" if isinstance(value, int) else short(str(value), 200))
+        return ", ".join(first_rows_and_count(MAX_APPROVERS, [_person_mention(one) for one in str(value).split(",")]))
+    return code(f"{value:,}" if isinstance(value, int) else truncate(str(value), 200))
 
 
-def _person(word: str) -> str:
-    return f"<@{escape(word)}>" if is_slack_id(word) else code(word, 100)
+def _person_mention(text: str) -> str:
+    return f"<@{escape(text)}>" if is_slack_id(text) else code(text, 100)
 
 
-def _pairs(values: Mapping[str, str]) -> str:
+def _pairs_text(values: Mapping[str, str]) -> str:
     pairs = [f"{code(name, 60)} {code(value, 60)}" for name, value in values.items()]
-    return "  ·  ".join(fitting(pairs, _PAIRS_MOST))
+    return "  ·  ".join(fitting_rows_and_count(pairs, _MAX_PAIRS_LENGTH))
 
 
-def _aliases(aliases: Sequence[str], *, shown: int = ALIASES_MOST, most: int = 60) -> list[str]:
+def _alias_texts(aliases: Sequence[str], *, limit: int = MAX_ALIASES, max_length: int = 60) -> list[str]:
     """Return up to `shown` aliases, `most` characters of each; the others are counted."""
-    return up_to(shown, [code(f"@{alias}", most) for alias in aliases])
+    return first_rows_and_count(limit, [code(f"@{alias}", max_length) for alias in aliases])
 
 
-def _links(view: CardView, web: str | None) -> list[Block]:
-    if web is None:
+def _link_blocks(view: VersionCard, mlflow_url: str | None) -> list[Block]:
+    if mlflow_url is None:
         return []
-    pages = {"Version in MLflow": version_page(web, view.version)}
+    pages = {"Version in MLflow": version_url(mlflow_url, view.version)}
     if view.run is not None:
-        pages["Run in MLflow" + (" (deleted)" if view.run.is_deleted else "")] = run_page(web, view.run)
-    links = [f"<{page}|{title}>" for title, page in pages.items() if len(page) <= LINK_MOST]
+        pages["Run in MLflow" + (" (deleted)" if view.run.is_deleted else "")] = run_url(mlflow_url, view.run)
+    links = [f"<{page}|{title}>" for title, page in pages.items() if len(page) <= MAX_LINK_LENGTH]
     return [section("  ·  ".join(links))] if links else []
 
 
-def chart_is_direct(link: str) -> Message:
+def chart_sent_directly(link: str) -> Message:
     """Say where the chart is when only one person sees the answer: Slack shows no picture there."""
     where = f"<{escape(link)}|our direct messages>" if link else "our direct messages"
     text = f"The chart is in {where}."
-    return message(text, [section(text)])
+    return build_message(text, [section(text)])
 
 
-def archive_question(draft: str, model: str, version: str) -> Message:
+def archive_question(draft_id: str, model: str, version: str) -> Message:
     """Return the question before a version is taken aside; the buttons carry the draft's id."""
-    text = mrkdwn(messages.archive_question(model, version))
+    text = to_mrkdwn(messages.archive_question(model, version))
     buttons = [
-        ButtonElement(text="Archive it", action_id=ARCHIVE, value=draft, style="danger"),
-        ButtonElement(text="Keep it", action_id=KEEP, value=draft),
+        ButtonElement(text="Archive it", action_id=CONFIRM_ARCHIVE, value=draft_id, style="danger"),
+        ButtonElement(text="Keep it", action_id=CANCEL_ARCHIVE, value=draft_id),
     ]
-    return message(text, [section(text), ActionsBlock(block_id=f"archive:{draft}", elements=buttons)])
+    return build_message(text, [section(text), ActionsBlock(block_id=f"archive:{draft_id}", elements=buttons)])
 
 
-def _described(description: str) -> str:
-    return "\n" + "\n".join(f"> {fit(description, DESCRIBED_MOST)}".splitlines()) if description.strip() else ""
+def _description_quote(description: str) -> str:
+    return "\n" + "\n".join(f"> {escape_and_cut(description, MAX_DESCRIPTION_LENGTH)}".splitlines()) if description.strip() else ""
 
 
 def request_list(requests: Sequence[Request]) -> Message:
     """Return the requests that wait."""
     if not requests:
-        return message("No open requests.", [section("No open requests.")])
-    rows = first([_request_row(request) for request in requests[:LIST_MOST]])
+        return build_message("No open requests.", [section("No open requests.")])
+    rows = fitting_rows([_request_row(request) for request in requests[:PAGE_SIZE]])
     more = len(requests) - len(rows)
-    blocks: list[Block] = [section(chunk) for chunk in chunks(rows)]
-    blocks += [small(f"{more} more. One model's: {code('/model requests MODEL')}")] if more > 0 else []
-    return message(f"{len(requests)} open requests", blocks)
+    blocks: list[Block] = [section(chunk) for chunk in join_into_chunks(rows)]
+    blocks += [context_line(f"{more} more. One model's: {code('/model requests MODEL')}")] if more > 0 else []
+    return build_message(f"{len(requests)} open requests", blocks)
 
 
 def _request_row(request: Request) -> str:
     until = (
-        f", until {when(request.expires_at)}" if request.state is RequestState.PENDING else f", {request.state.value}"
+        f", until {format_time(request.expires_at)}" if request.state is RequestState.PENDING else f", {request.state.value}"
     )
     name = code(request.model, 120)
-    return f"• {code(request.id)} {name} {mrkdwn(promotion_messages.path(request))}, asked by {who(request.requester)}{until}"
+    return f"• {code(request.id)} {name} {to_mrkdwn(promotion_messages.describe_change(request))}, asked by {mention_actor(request.requester)}{until}"

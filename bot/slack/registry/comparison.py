@@ -7,109 +7,109 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Any
 
-from bot.domain.core.numbers import delta, number
-from bot.domain.core.sentence import clean, short
+from bot.domain.core.numbers import format_difference, format_number
+from bot.domain.core.sentence import sanitize_text, truncate
 from bot.domain.registry.comparison import Comparison
-from bot.domain.registry.messages import sentence
-from bot.slack.core.blocks import BLOCKS_MOST, Message, dicts, message, section, size, small
-from bot.slack.core.mrkdwn import TEXT_MOST, code, cut, mrkdwn
+from bot.domain.registry.messages import summarize_comparison
+from bot.slack.core.blocks import MAX_BLOCKS_LENGTH, Message, block_dicts, build_message, section, json_length, context_line
+from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, to_mrkdwn
 
-ROWS, COLUMNS = 100, 20  # what Slack's table holds; the first row is the heading
-VERSIONS_LEAST, METRICS_LEAST, FEWER = 20, 5, 4  # metrics are left out, a few at a time, until that many versions fit
-LEGEND_MOST = 700  # characters of what's below the table
-FIXED = 3  # columns in front of the metrics
-NOTHING = "–"  # a cell may not be empty
-BEST, BLOCKED = "★", "⛔"
+MAX_ROWS, MAX_COLUMNS = 100, 20  # what Slack's table holds; the first row is the heading
+MIN_VERSIONS, MIN_METRICS, METRICS_STEP = 20, 5, 4  # metrics are left out, a few at a time, until that many versions fit
+MAX_LEGEND_LENGTH = 700  # characters of what's below the table
+FIXED_COLUMNS = 3  # columns in front of the metrics
+EMPTY_CELL = "–"  # a cell may not be empty
+BEST_SIGN, BLOCKED_SIGN = "★", "⛔"
 
-Cell = dict[str, str]
+TableCell = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class ComparisonMessage:
     """The message, and whether its table leaves something out, so that the whole is wanted as CSV."""
 
     message: Message
     is_cut: bool
 
 
-def comparison(found: Comparison) -> Compared:
+def comparison_message(comparison: Comparison) -> ComparisonMessage:
     """Return a comparison for Slack: as many as fit of 99 versions and 17 metrics."""
-    text = mrkdwn(sentence(found))
-    heading = f"*{code(found.model, 120)}*  {text}"
-    top = dicts([section(cut(heading, TEXT_MOST))])
-    rows = _rows(found, found.metrics[: COLUMNS - FIXED], BLOCKS_MOST - LEGEND_MOST - size(top))
-    versions, metrics = len(rows) - 1, len(rows[0]) - FIXED
-    is_cut = versions < len(found.versions) or metrics < len(found.metrics)
-    table = [_table(rows)] if versions else []
-    legend = [small(_legend(found, versions, metrics))] if found.versions else []
-    return Compared(message(f"{code(found.model, 120)}: {text}", [*top, *table, *legend]), is_cut)
+    text = to_mrkdwn(summarize_comparison(comparison))
+    heading = f"*{code(comparison.model, 120)}*  {text}"
+    top = block_dicts([section(cut_mrkdwn(heading, MAX_TEXT_LENGTH))])
+    rows = _table_rows(comparison, comparison.metrics[: MAX_COLUMNS - FIXED_COLUMNS], MAX_BLOCKS_LENGTH - MAX_LEGEND_LENGTH - json_length(top))
+    versions, metrics = len(rows) - 1, len(rows[0]) - FIXED_COLUMNS
+    is_cut = versions < len(comparison.versions) or metrics < len(comparison.metrics)
+    table = [_table_block(rows)] if versions else []
+    legend = [context_line(_legend_text(comparison, versions, metrics))] if comparison.versions else []
+    return ComparisonMessage(build_message(f"{code(comparison.model, 120)}: {text}", [*top, *table, *legend]), is_cut)
 
 
-def _rows(found: Comparison, metrics: Sequence[str], most: int) -> list[list[Cell]]:
+def _table_rows(comparison: Comparison, metrics: Sequence[str], max_length: int) -> list[list[TableCell]]:
     """Return the heading and versions in `most` characters, with fewer metrics if too few versions would fit."""
-    rows = _fitting(found, metrics, most)
-    if len(rows) > min(VERSIONS_LEAST, len(found.versions)) or len(metrics) <= METRICS_LEAST:
+    rows = _fitting_table_rows(comparison, metrics, max_length)
+    if len(rows) > min(MIN_VERSIONS, len(comparison.versions)) or len(metrics) <= MIN_METRICS:
         return rows
-    return _rows(found, metrics[:-FEWER], most)
+    return _table_rows(comparison, metrics[:-METRICS_STEP], max_length)
 
 
-def _fitting(found: Comparison, metrics: Sequence[str], most: int) -> list[list[Cell]]:
+def _fitting_table_rows(comparison: Comparison, metrics: Sequence[str], max_length: int) -> list[list[TableCell]]:
     """Return the heading and as many versions as fit in `most` characters, always with the one in Production."""
-    incumbent = found.incumbent_row
-    order = sorted(range(len(found.frame)), key=lambda at: at != incumbent)[: ROWS - 1]
-    heading = _cells(["Version", "Semver", "Stage", *(short(_shown(metric), 60) for metric in metrics)])
-    fitting, room = {}, most - size(_table([heading]))
+    incumbent = comparison.incumbent_row
+    order = sorted(range(len(comparison.frame)), key=lambda at: at != incumbent)[: MAX_ROWS - 1]
+    heading = _text_cells(["Version", "Semver", "Stage", *(truncate(_cell_text(metric), 60) for metric in metrics)])
+    fitting, room = {}, max_length - json_length(_table_block([heading]))
     for at in order:
-        row = _cells(_row(found, at, metrics))
-        room -= size(row)
+        row = _text_cells(_row_texts(comparison, at, metrics))
+        room -= json_length(row)
         if room < 0:
             break
         fitting[at] = row
     return [heading, *(fitting[at] for at in sorted(fitting))]
 
 
-def _row(found: Comparison, at: int, metrics: Sequence[str]) -> list[str]:
-    version = found.versions[at]
-    semver, stage = found.frame["semver"].iloc[at], found.frame["stage"].iloc[at]
-    values, gaps = found.row(at), found.gaps(at)
+def _row_texts(comparison: Comparison, index: int, metrics: Sequence[str]) -> list[str]:
+    version = comparison.versions[index]
+    semver, stage = comparison.frame["semver"].iloc[index], comparison.frame["stage"].iloc[index]
+    values, gaps = comparison.metrics_in_row(index), comparison.differences_in_row(index)
     return [
-        f"v{version} {BLOCKED}" if version in found.blocked else f"v{version}",
-        short(_shown(str(semver)), 40) if semver else NOTHING,
-        NOTHING if stage == "None" else str(stage),
-        *(_cell(values[metric], gaps[metric], is_best=found.best.get(metric) == version) for metric in metrics),
+        f"v{version} {BLOCKED_SIGN}" if version in comparison.blocked else f"v{version}",
+        truncate(_cell_text(str(semver)), 40) if semver else EMPTY_CELL,
+        EMPTY_CELL if stage == "None" else str(stage),
+        *(_metric_cell(values[metric], gaps[metric], is_best=comparison.best.get(metric) == version) for metric in metrics),
     ]
 
 
-def _cell(value: float, gap: float, *, is_best: bool) -> str:
+def _metric_cell(value: float, gap: float, *, is_best: bool) -> str:
     if isnan(value):
-        return NOTHING
-    parts = [number(value)]
+        return EMPTY_CELL
+    parts = [format_number(value)]
     if not isnan(gap) and gap != 0:
-        parts.append(f"({delta(gap)})")
-    return " ".join([*parts, *([BEST] if is_best else [])])
+        parts.append(f"({format_difference(gap)})")
+    return " ".join([*parts, *([BEST_SIGN] if is_best else [])])
 
 
-def _shown(text: str) -> str:
-    return clean(text).strip() or NOTHING
+def _cell_text(text: str) -> str:
+    return sanitize_text(text).strip() or EMPTY_CELL
 
 
-def _cells(texts: Sequence[str]) -> list[Cell]:
+def _text_cells(texts: Sequence[str]) -> list[TableCell]:
     return [{"type": "raw_text", "text": text} for text in texts]
 
 
-def _table(rows: Sequence[Sequence[Cell]]) -> dict[str, Any]:
+def _table_block(rows: Sequence[Sequence[TableCell]]) -> dict[str, Any]:
     """Return the table block; slack_sdk knows none yet."""
     right = {"align": "right"}
-    return {"type": "table", "column_settings": [{}] * FIXED + [right] * (len(rows[0]) - FIXED), "rows": list(rows)}
+    return {"type": "table", "column_settings": [{}] * FIXED_COLUMNS + [right] * (len(rows[0]) - FIXED_COLUMNS), "rows": list(rows)}
 
 
-def _legend(found: Comparison, versions: int, metrics: int) -> str:
-    parts = [f"{BEST} best"]
-    if found.incumbent is not None:
-        parts.append(f"in brackets the difference to {code(f'v{found.incumbent}')} in Production")
+def _legend_text(comparison: Comparison, versions: int, metrics: int) -> str:
+    parts = [f"{BEST_SIGN} best"]
+    if comparison.incumbent is not None:
+        parts.append(f"in brackets the difference to {code(f'v{comparison.incumbent}')} in Production")
     left_out = [
         f"{n} more {what}"
-        for n, what in ((len(found.versions) - versions, "versions"), (len(found.metrics) - metrics, "metrics"))
+        for n, what in ((len(comparison.versions) - versions, "versions"), (len(comparison.metrics) - metrics, "metrics"))
         if n > 0
     ]
     if left_out:

@@ -11,162 +11,162 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bot.domain.core.numbers import number
-from bot.domain.core.sentence import clean, short
+from bot.domain.core.numbers import format_number
+from bot.domain.core.sentence import sanitize_text, truncate
 from bot.domain.registry.comparison import NO_METRICS, Comparison
 from bot.domain.registry.metric_direction import Direction
 from bot.slack.core.chart_style import (
-    ALT_MOST,
-    BEST,
-    BOLD,
-    EDGE,
-    HELD,
-    LINE,
-    PAPER,
-    QUIET,
-    SMALL,
-    TITLE,
-    WHOLE,
-    WIDTH,
+    MAX_ALT_LENGTH,
+    BEST_COLOR,
+    HEADING_SIZE,
+    MARGIN,
+    PRODUCTION_COLOR,
+    LINE_COLOR,
+    BACKGROUND,
+    MUTED_COLOR,
+    SMALL_SIZE,
+    TITLE_SIZE,
+    CONTENT_WIDTH,
+    CHART_WIDTH,
     Box,
     Values,
-    blank,
-    drawable,
-    parts,
-    plain_axes,
-    png,
-    value_axis,
-    width_of,
-    write,
+    new_figure,
+    clip_extremes,
+    figure_fractions,
+    style_axes,
+    render_png,
+    style_value_axis,
+    text_width,
+    draw_text,
 )
 
-PANELS = 6  # more is a wallpaper on a phone
-MARKED = 40  # versions; of more only the line is drawn
+MAX_PANELS = 6  # more is a wallpaper on a phone
+MAX_MARKED_VERSIONS = 40  # versions; of more only the line is drawn
 
-_TOP, _ROW, _FOOT, _NOTES = 0.65, 2.6, 0.5, 0.3  # inches: the title, one row of panels, the legend, a line below it
-_LEFT, _RIGHT, _HEAD, _AXIS = 0.9, 0.3, 0.7, 0.4  # inches around the axes within a panel
-_DIGIT = 0.11  # inches that a digit of the small size is wide
+_TITLE_HEIGHT, _ROW_HEIGHT, _LEGEND_HEIGHT, _NOTE_HEIGHT = 0.65, 2.6, 0.5, 0.3  # inches: the title, one row of panels, the legend, a line below it
+_LEFT_MARGIN, _RIGHT_MARGIN, _HEADING_HEIGHT, _AXIS_HEIGHT = 0.9, 0.3, 0.7, 0.4  # inches around the axes within a panel
+_DIGIT_WIDTH = 0.11  # inches that a digit of the small size is wide
 
 
 def comparison_chart(comparison: Comparison) -> bytes:
     """Return the metrics across versions as a PNG, 1,260 pixels wide: the first six metrics that have a value."""
-    shown = _shown(comparison)
+    shown = _drawn_metrics(comparison)
     columns = 1 if len(shown) < 2 else 2
-    notes = _notes(comparison, shown)
-    height = _TOP + max(1, ceil(len(shown) / columns)) * _ROW + _FOOT + (_NOTES if notes else 0)
-    figure = blank(height)
-    write(figure, (EDGE, height - 0.42), f"{comparison.model} by version", WHOLE, size=TITLE, bold=True)
+    notes = _note_text(comparison, shown)
+    height = _TITLE_HEIGHT + max(1, ceil(len(shown) / columns)) * _ROW_HEIGHT + _LEGEND_HEIGHT + (_NOTE_HEIGHT if notes else 0)
+    figure = new_figure(height)
+    draw_text(figure, (MARGIN, height - 0.42), f"{comparison.model} by version", CONTENT_WIDTH, size=TITLE_SIZE, bold=True)
     for place, metric in enumerate(shown):
-        _panel(figure, comparison, metric, _box(place, columns, height))
+        _draw_panel(figure, comparison, metric, _panel_box(place, columns, height))
     if not shown:
-        write(figure, (EDGE, height / 2), NO_METRICS, WHOLE)
-    _legend(figure, comparison, 0.2 + (_NOTES if notes else 0))
-    write(figure, (EDGE, 0.2), notes, WHOLE, color=QUIET)
-    return png(figure)
+        draw_text(figure, (MARGIN, height / 2), NO_METRICS, CONTENT_WIDTH)
+    _draw_legend(figure, comparison, 0.2 + (_NOTE_HEIGHT if notes else 0))
+    draw_text(figure, (MARGIN, 0.2), notes, CONTENT_WIDTH, color=MUTED_COLOR)
+    return render_png(figure)
 
 
-def chart_alt(comparison: Comparison) -> str:
+def comparison_alt_text(comparison: Comparison) -> str:
     """Return what the picture shows, for whoever cannot see it, in at most 1,000 characters."""
-    shown = _shown(comparison)
+    shown = _drawn_metrics(comparison)
     if not shown:
-        return short(f"{clean(comparison.model)}: {NO_METRICS}", ALT_MOST)
+        return truncate(f"{sanitize_text(comparison.model)}: {NO_METRICS}", MAX_ALT_LENGTH)
     ends = sorted(comparison.versions)
     reach = f"v{ends[0]}" if len(ends) == 1 else f"{len(ends)} versions, v{ends[0]} to v{ends[-1]}"
     held = "Nothing is in Production" if comparison.incumbent is None else f"v{comparison.incumbent} is in Production"
-    metrics = "; ".join(_told(comparison, metric) for metric in shown)
-    return short(f"Chart of {clean(comparison.model)}, {reach}. {held}. {metrics}.", ALT_MOST)
+    metrics = "; ".join(_metric_alt_text(comparison, metric) for metric in shown)
+    return truncate(f"Chart of {sanitize_text(comparison.model)}, {reach}. {held}. {metrics}.", MAX_ALT_LENGTH)
 
 
-def _told(comparison: Comparison, metric: str) -> str:
+def _metric_alt_text(comparison: Comparison, metric: str) -> str:
     way = comparison.directions[metric].value
-    return f"{short(clean(metric), 60)} ({way} is better): best {_best(comparison, metric)}"
+    return f"{truncate(sanitize_text(metric), 60)} ({way} is better): best {_best_text(comparison, metric)}"
 
 
-def _best(comparison: Comparison, metric: str) -> str:
+def _best_text(comparison: Comparison, metric: str) -> str:
     version = comparison.best[metric]
-    value = comparison.values(metric)[comparison.versions.index(version)]
-    return f"v{version} {number(float(value))}"
+    value = comparison.metric_values(metric)[comparison.versions.index(version)]
+    return f"v{version} {format_number(float(value))}"
 
 
-def _shown(comparison: Comparison) -> list[str]:
-    return list(comparison.best)[:PANELS]
+def _drawn_metrics(comparison: Comparison) -> list[str]:
+    return list(comparison.best)[:MAX_PANELS]
 
 
 # -- one panel ---------------------------------------------------------------------------------------------------------
 
 
-def _box(place: int, columns: int, height: float) -> Box:
-    row, column = divmod(place, columns)
-    width = WIDTH / columns
-    return column * width, height - _TOP - (row + 1) * _ROW, width, _ROW
+def _panel_box(index: int, columns: int, height: float) -> Box:
+    row, column = divmod(index, columns)
+    width = CHART_WIDTH / columns
+    return column * width, height - _TITLE_HEIGHT - (row + 1) * _ROW_HEIGHT, width, _ROW_HEIGHT
 
 
-def _panel(figure: Figure, comparison: Comparison, metric: str, box: Box) -> None:
+def _draw_panel(figure: Figure, comparison: Comparison, metric: str, box: Box) -> None:
     left, bottom, width, height = box
-    inner = (left + _LEFT, bottom + _AXIS, width - _LEFT - _RIGHT, height - _HEAD - _AXIS)
-    axes = figure.add_axes(parts(figure, inner), facecolor=PAPER)
+    inner = (left + _LEFT_MARGIN, bottom + _AXIS_HEIGHT, width - _LEFT_MARGIN - _RIGHT_MARGIN, height - _HEADING_HEIGHT - _AXIS_HEIGHT)
+    axes = figure.add_axes(figure_fractions(figure, inner), facecolor=BACKGROUND)
     versions = comparison.versions[::-1]
     held = None if comparison.incumbent is None else versions.index(comparison.incumbent)
     best = versions.index(comparison.best[metric])
-    values = drawable(comparison.values(metric)[::-1])
-    plain_axes(axes)
-    value_axis(axes, values)
-    _version_axis(axes, versions, held, best, inner[2])
-    _draw(axes, values, held, best)
-    _head(figure, comparison, metric, box)
+    values = clip_extremes(comparison.metric_values(metric)[::-1])
+    style_axes(axes)
+    style_value_axis(axes, values)
+    _style_version_axis(axes, versions, held, best, inner[2])
+    _draw_values(axes, values, held, best)
+    _draw_heading(figure, comparison, metric, box)
 
 
-def _draw(axes: Axes, values: Values, held: int | None, best: int) -> None:
-    few = len(values) <= MARKED
+def _draw_values(axes: Axes, values: Values, production: int | None, best: int) -> None:
+    few = len(values) <= MAX_MARKED_VERSIONS
     places = np.arange(len(values))
-    axes.plot(places, values, color=LINE, linewidth=2 if few else 0.9, zorder=2)
-    axes.plot(places, values if few else _lonely(values), "o", color=LINE, markersize=6 if few else 3, zorder=3)
-    if held is not None:
-        axes.axvline(held, color=HELD, linewidth=1.5, linestyle=(0, (4, 3)), zorder=1)
+    axes.plot(places, values, color=LINE_COLOR, linewidth=2 if few else 0.9, zorder=2)
+    axes.plot(places, values if few else _isolated_values(values), "o", color=LINE_COLOR, markersize=6 if few else 3, zorder=3)
+    if production is not None:
+        axes.axvline(production, color=PRODUCTION_COLOR, linewidth=1.5, linestyle=(0, (4, 3)), zorder=1)
         axes.plot(
-            [held], [values[held]], "D", color=HELD, markersize=10, markeredgecolor=PAPER, zorder=4, clip_on=False
+            [production], [values[production]], "D", color=PRODUCTION_COLOR, markersize=10, markeredgecolor=BACKGROUND, zorder=4, clip_on=False
         )
-    axes.plot([best], [values[best]], "*", color=BEST, markersize=19, markeredgecolor=PAPER, zorder=5, clip_on=False)
+    axes.plot([best], [values[best]], "*", color=BEST_COLOR, markersize=19, markeredgecolor=BACKGROUND, zorder=5, clip_on=False)
 
 
-def _lonely(values: Values) -> Values:
+def _isolated_values(values: Values) -> Values:
     """Return the values that stand between two gaps, which no line would show."""
     gone = np.concatenate([[True], np.isnan(values), [True]])
     return np.where(gone[:-2] & gone[2:], values, np.nan)
 
 
-def _head(figure: Figure, comparison: Comparison, metric: str, box: Box) -> None:
+def _draw_heading(figure: Figure, comparison: Comparison, metric: str, box: Box) -> None:
     left, bottom, width, height = box
-    top, room = bottom + height, width - 2 * EDGE
-    write(figure, (left + EDGE, top - 0.22), metric, room, size=BOLD, bold=True)
-    best = f"★ {_best(comparison, metric)}"
-    write(figure, (left + width - EDGE, top - 0.48), best, room, color=BEST, bold=True, align="right")
-    room -= width_of(best, SMALL, bold=True) + 0.1
+    top, room = bottom + height, width - 2 * MARGIN
+    draw_text(figure, (left + MARGIN, top - 0.22), metric, room, size=HEADING_SIZE, bold=True)
+    best = f"★ {_best_text(comparison, metric)}"
+    draw_text(figure, (left + width - MARGIN, top - 0.48), best, room, color=BEST_COLOR, bold=True, align="right")
+    room -= text_width(best, SMALL_SIZE, bold=True) + 0.1
     way = "higher is better ↑" if comparison.directions[metric] is Direction.HIGHER else "lower is better ↓"
-    if width_of(way, SMALL) > room:
+    if text_width(way, SMALL_SIZE) > room:
         way = way.replace(" is better", "")
-    write(figure, (left + EDGE, top - 0.48), way, room, color=QUIET)
+    draw_text(figure, (left + MARGIN, top - 0.48), way, room, color=MUTED_COLOR)
 
 
 # -- axes --------------------------------------------------------------------------------------------------------------
 
 
-def _version_axis(axes: Axes, versions: list[int], held: int | None, best: int, inches: float) -> None:
+def _style_version_axis(axes: Axes, versions: list[int], production: int | None, best: int, width: float) -> None:
     axes.set_xlim(-0.6, len(versions) - 0.4)
-    places = _labelled(versions, held, best, inches)
+    places = _label_positions(versions, production, best, width)
     axes.set_xticks(places, [f"v{versions[place]}" for place in places])
     for place, label in zip(places, axes.get_xticklabels(), strict=True):
-        if place in {held, best}:
-            label.set(color=HELD if place == held else BEST, weight="bold")
+        if place in {production, best}:
+            label.set(color=PRODUCTION_COLOR if place == production else BEST_COLOR, weight="bold")
 
 
-def _labelled(versions: list[int], held: int | None, best: int, inches: float) -> list[int]:
+def _label_positions(versions: list[int], production: int | None, best: int, width: float) -> list[int]:
     """Return the places that get a label, so that none touches another: Production, the best and the ends first."""
     last = len(versions) - 1
-    room = (len(str(max(versions))) + 2) * _DIGIT / inches * (last + 1.2)
+    room = (len(str(max(versions))) + 2) * _DIGIT_WIDTH / width * (last + 1.2)
     evenly = [round(part * last / 6) for part in range(7)]
     chosen: list[int] = []
-    for place in [*([] if held is None else [held]), best, last, 0, *evenly, *range(min(len(versions), MARKED))]:
+    for place in [*([] if production is None else [production]), best, last, 0, *evenly, *range(min(len(versions), MAX_MARKED_VERSIONS))]:
         if all(abs(place - other) >= room for other in chosen):
             chosen.append(place)
     return sorted(chosen)
@@ -175,21 +175,21 @@ def _labelled(versions: list[int], held: int | None, best: int, inches: float) -
 # -- what is written ---------------------------------------------------------------------------------------------------
 
 
-def _legend(figure: Figure, comparison: Comparison, bottom: float) -> None:
+def _draw_legend(figure: Figure, comparison: Comparison, bottom: float) -> None:
     if comparison.incumbent is None:
-        held, color = "Nothing is in Production", QUIET
+        held, color = "Nothing is in Production", MUTED_COLOR
     else:
-        held, color = f"◆ v{comparison.incumbent} in Production", HELD
-    write(figure, (EDGE, bottom), held, WHOLE, color=color, bold=True)
+        held, color = f"◆ v{comparison.incumbent} in Production", PRODUCTION_COLOR
+    draw_text(figure, (MARGIN, bottom), held, CONTENT_WIDTH, color=color, bold=True)
     if comparison.best:
-        left = EDGE + width_of(held, SMALL, bold=True) + 0.3
-        write(figure, (left, bottom), "★ best", WHOLE, color=BEST, bold=True)
+        left = MARGIN + text_width(held, SMALL_SIZE, bold=True) + 0.3
+        draw_text(figure, (left, bottom), "★ best", CONTENT_WIDTH, color=BEST_COLOR, bold=True)
 
 
-def _notes(comparison: Comparison, shown: list[str]) -> str:
+def _note_text(comparison: Comparison, metrics: list[str]) -> str:
     notes = []
-    if len(shown) < len(comparison.metrics):
-        notes.append(f"{len(shown)} of {len(comparison.metrics)} metrics.")
-    if any(np.isnan(comparison.values(metric)).any() for metric in shown):
+    if len(metrics) < len(comparison.metrics):
+        notes.append(f"{len(metrics)} of {len(comparison.metrics)} metrics.")
+    if any(np.isnan(comparison.metric_values(metric)).any() for metric in metrics):
         notes.append("A gap: that version has no value.")
     return " ".join(notes)

@@ -7,11 +7,11 @@ from urllib.parse import quote
 from bot.domain.registry.model import RunInfo, VersionInfo
 
 
-def version_page(web: str, version: VersionInfo) -> str:
+def version_url(mlflow_url: str, version: VersionInfo) -> str:
     """Return the address of a version's page. `web` is MLflow's own address, without a slash at its end."""
-    return f"{web}/#/models/{quote(version.model, safe='')}/versions/{version.version}"
+    return f"{mlflow_url}/#/models/{quote(version.model, safe='')}/versions/{version.version}"
 
 
-def run_page(web: str, run: RunInfo) -> str:
+def run_url(mlflow_url: str, run: RunInfo) -> str:
     """Return the address of a run's page."""
-    return f"{web}/#/experiments/{quote(run.experiment, safe='')}/runs/{quote(run.id, safe='')}"
+    return f"{mlflow_url}/#/experiments/{quote(run.experiment, safe='')}/runs/{quote(run.id, safe='')}"

@@ -6,64 +6,64 @@ import shlex
 
 from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement
 
-from bot.domain.commands.queries import History
-from bot.domain.core.sentence import short
+from bot.domain.commands.queries import ShowHistory
+from bot.domain.core.sentence import truncate
 from bot.domain.rollbacks import history_messages as words
 from bot.domain.rollbacks.history import Timeline
-from bot.domain.rollbacks.rollback import Served
-from bot.slack.core.blocks import ROWS_MOST, Message, chunks, first, message, section, small
-from bot.slack.core.mrkdwn import TEXT_MOST, code, cut, mrkdwn
+from bot.domain.rollbacks.rollback import ServingPeriod
+from bot.slack.core.blocks import MAX_ROWS_LENGTH, Message, join_into_chunks, fitting_rows, build_message, section, context_line
+from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, to_mrkdwn
 
-POST = "timeline_here"  # posts the timeline with its picture where it was asked for
-REASON_LEAST = 60  # characters of a reason where there are many rows
-VALUE_MOST = 2000  # of a button
+POST_HERE = "timeline_here"  # posts the timeline with its picture where it was asked for
+MIN_REASON_LENGTH = 60  # characters of a reason where there are many rows
+MAX_BUTTON_VALUE = 2000  # of a button
 
 
-def timeline(found: Timeline, command: History | None = None) -> Message:
+def timeline_message(timeline: Timeline, command: ShowHistory | None = None) -> Message:
     """Return the timeline. With `command` a button offers to post it, with its picture, for the whole channel."""
-    name = code(found.model, 120)
-    head = cut(_head(found, name), TEXT_MOST)
-    rows = _fitting(found, ROWS_MOST - len(head))
+    name = code(timeline.model, 120)
+    head = cut_mrkdwn(_heading(timeline, name), MAX_TEXT_LENGTH)
+    rows = _fitting_periods(timeline, MAX_ROWS_LENGTH - len(head))
     blocks: list[Block] = [section(head)]
-    blocks += [section(chunk) for chunk in chunks(rows)]
-    left = len(found.served) - len(rows)
-    if left or found.has_more:
+    blocks += [section(chunk) for chunk in join_into_chunks(rows)]
+    left = len(timeline.periods) - len(rows)
+    if left or timeline.has_older:
         older = f"{left} older ones do not fit here." if left else "There are older ones."
-        blocks.append(small(f"{older} One day: {code(f'/model history {short(found.model, 120)} --at 2026-03-03')}"))
-    button = _button(command) if command and found.drawn else None
+        blocks.append(context_line(f"{older} One day: {code(f'/model history {truncate(timeline.model, 120)} --at 2026-03-03')}"))
+    button = _post_button(command) if command and timeline.chart_periods else None
     blocks += [button] if button else []
-    return message(head.replace("*", ""), blocks)
+    return build_message(head.replace("*", ""), blocks)
 
 
-def _head(found: Timeline, name: str) -> str:
-    if found.window:
-        return mrkdwn(words.answer(found))
-    if not found.served:
+def _heading(timeline: Timeline, name: str) -> str:
+    if timeline.window:
+        return to_mrkdwn(words.describe_production_at(timeline))
+    if not timeline.periods:
         return f"{name} has not been in Production since Registrar watches it."
-    if found.served[0].until is not None:
+    if timeline.periods[0].until is not None:
         return f"*Production of {name}*\nNo version is in Production now."
     return f"*Production of {name}*"
 
 
-def _fitting(found: Timeline, most: int) -> list[str]:
+def _fitting_periods(timeline: Timeline, max_length: int) -> list[str]:
     """Return the rows, newest first, as many as fit; where not all do, with shorter reasons."""
-    rows = first([_row(found, one, words.REASON_MOST) for one in found.served], most)
-    if len(rows) < len(found.served):
-        rows = first([_row(found, one, REASON_LEAST) for one in found.served], most)
+    rows = fitting_rows([_period_row(timeline, one, words.MAX_REASON_LENGTH) for one in timeline.periods], max_length)
+    if len(rows) < len(timeline.periods):
+        rows = fitting_rows([_period_row(timeline, one, MIN_REASON_LENGTH) for one in timeline.periods], max_length)
     return rows
 
 
-def _row(found: Timeline, one: Served, reason: int) -> str:
-    span, came = mrkdwn(words.span(one, found)), mrkdwn(words.came(one, found, reason))
-    return f"• {code(f'v{one.version}')}  {span.replace('serves now', '*serves now*', 1)}\n      {came}"
+def _period_row(timeline: Timeline, period: ServingPeriod, max_reason_length: int) -> str:
+    span, came = to_mrkdwn(words.describe_period(period, timeline)), to_mrkdwn(words.describe_entry(period, timeline, max_reason_length))
+    return f"• {code(f'v{period.version}')}  {span.replace('serves now', '*serves now*', 1)}\n      {came}"
 
 
-def _button(command: History) -> Block | None:
+def _post_button(command: ShowHistory) -> Block | None:
     """Return the button; none where a name is longer than a button can carry."""
     typed = f"history {shlex.quote(command.model)} --last {command.last}"
     if command.at is not None:
         typed += f" --at {command.dump()['at']}"
-    if len(typed) > VALUE_MOST:
+    if len(typed) > MAX_BUTTON_VALUE:
         return None
-    post = ButtonElement(text="Show the timeline here", action_id=POST, value=typed)
+    post = ButtonElement(text="Show the timeline here", action_id=POST_HERE, value=typed)
     return ActionsBlock(block_id="timeline", elements=[post])

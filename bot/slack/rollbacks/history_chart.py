@@ -18,42 +18,42 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from bot.domain.core.durations import show_duration
-from bot.domain.core.sentence import clean, short
-from bot.domain.rollbacks.history import Window, gaps
-from bot.domain.rollbacks.rollback import Served
-from bot.domain.transitions.transition import MoveKind
+from bot.domain.core.durations import format_duration
+from bot.domain.core.sentence import sanitize_text, truncate
+from bot.domain.rollbacks.history import TimeWindow, production_gaps
+from bot.domain.rollbacks.rollback import ServingPeriod
+from bot.domain.transitions.transition import TransitionKind
 from bot.slack.core.chart_style import (
-    ALT_MOST,
-    EDGE,
-    GRID,
-    INK,
-    PAPER,
-    QUIET,
-    SMALL,
-    TITLE,
-    WHOLE,
-    WIDTH,
-    blank,
-    parts,
-    png,
-    width_of,
-    write,
+    MAX_ALT_LENGTH,
+    MARGIN,
+    GRID_COLOR,
+    TEXT_COLOR,
+    BACKGROUND,
+    MUTED_COLOR,
+    SMALL_SIZE,
+    TITLE_SIZE,
+    CONTENT_WIDTH,
+    CHART_WIDTH,
+    new_figure,
+    figure_fractions,
+    render_png,
+    text_width,
+    draw_text,
 )
 
-ROWS_MOST = 30  # versions; of more the newest are drawn
-_ROOMY = 14  # rows up to which each has much room
-_TOP, _FOOT, _NOTE, _LEFT, _RIGHT = 0.95, 0.95, 0.3, 0.85, 0.3  # inches around the bars
-_AHEAD = 0.12  # of the whole time that is left free behind now, for the durations of the last bars
-_LEAST = 0.035  # inches: a bar of minutes beside one of months can still be seen
+MAX_VERSIONS = 30  # versions; of more the newest are drawn
+_MAX_TALL_ROWS = 14  # rows up to which each has much room
+_TITLE_HEIGHT, _LEGEND_HEIGHT, _NOTE_HEIGHT, _LEFT_MARGIN, _RIGHT_MARGIN = 0.95, 0.95, 0.3, 0.85, 0.3  # inches around the bars
+_FUTURE_SHARE = 0.12  # of the whole time that is left free behind now, for the durations of the last bars
+_MIN_BAR_WIDTH = 0.035  # inches: a bar of minutes beside one of months can still be seen
 
 
-class How(Enum):
+class PeriodOrigin(Enum):
     """How a stretch began: its colour, its sign and its word. The signs tell them apart without colours."""
 
     PROMOTED = ("#2f6db5", "▲", "promoted")
     ROLLED_BACK = ("#c2410c", "▼", "rolled back")
-    FOUND = ("#6b6a6b", "●", "found in MLflow")
+    OBSERVED = ("#6b6a6b", "●", "found in MLflow")
 
     @property
     def color(self) -> str:
@@ -66,160 +66,160 @@ class How(Enum):
         return self.value[1]
 
     @property
-    def word(self) -> str:
+    def label(self) -> str:
         """What the legend says."""
         return self.value[2]
 
 
-def how(served: Served) -> How:
+def origin_of(period: ServingPeriod) -> PeriodOrigin:
     """Return how a stretch began."""
-    kinds = {MoveKind.ROLLBACK: How.ROLLED_BACK, MoveKind.OBSERVED: How.FOUND, MoveKind.IMPORTED: How.FOUND}
-    return kinds.get(served.began.kind, How.PROMOTED)
+    kinds = {TransitionKind.ROLLBACK: PeriodOrigin.ROLLED_BACK, TransitionKind.OBSERVED: PeriodOrigin.OBSERVED, TransitionKind.IMPORTED: PeriodOrigin.OBSERVED}
+    return kinds.get(period.started_by.kind, PeriodOrigin.PROMOTED)
 
 
-def history_chart(model: str, served: Sequence[Served], now: datetime, asked: Window | None = None) -> bytes:
+def history_chart(model: str, periods: Sequence[ServingPeriod], now: datetime, window: TimeWindow | None = None) -> bytes:
     """Return the stretches (newest first) as a PNG, 1,260 pixels wide; `asked` is marked in it."""
-    shown = _newest(served)
-    rows = _rows(shown)
-    pitch = 0.42 if len(rows) <= _ROOMY else 0.25
-    deep = _deep(rows) * pitch
-    note = "" if len(shown) == len(served) else f"The newest {len(shown)} of {len(served)} times are drawn."
-    foot = _FOOT + (_NOTE if note else 0)
-    height = _TOP + deep + foot
-    figure = blank(height)
-    write(figure, (EDGE, height - 0.42), f"{model} in Production", WHOLE, size=TITLE, bold=True)
-    write(figure, (EDGE, height - 0.72), _subtitle(served, now), WHOLE, color=QUIET)
-    axes = figure.add_axes(parts(figure, (_LEFT, foot, WIDTH - _LEFT - _RIGHT, deep)), facecolor=PAPER)
+    shown = _newest_periods(periods)
+    rows = _row_by_version(shown)
+    pitch = 0.42 if len(rows) <= _MAX_TALL_ROWS else 0.25
+    deep = _row_span(rows) * pitch
+    note = "" if len(shown) == len(periods) else f"The newest {len(shown)} of {len(periods)} times are drawn."
+    foot = _LEGEND_HEIGHT + (_NOTE_HEIGHT if note else 0)
+    height = _TITLE_HEIGHT + deep + foot
+    figure = new_figure(height)
+    draw_text(figure, (MARGIN, height - 0.42), f"{model} in Production", CONTENT_WIDTH, size=TITLE_SIZE, bold=True)
+    draw_text(figure, (MARGIN, height - 0.72), _subtitle(periods, now), CONTENT_WIDTH, color=MUTED_COLOR)
+    axes = figure.add_axes(figure_fractions(figure, (_LEFT_MARGIN, foot, CHART_WIDTH - _LEFT_MARGIN - _RIGHT_MARGIN, deep)), facecolor=BACKGROUND)
     if shown:
-        _draw(axes, shown, rows, now, pitch)
-        _mark(axes, asked, now)
+        _draw_periods(axes, shown, rows, now, pitch)
+        _mark_window(axes, window, now)
     else:
         axes.set_axis_off()
-    _legend(figure, shown, now, foot - _FOOT + 0.2)
-    write(figure, (EDGE, 0.2), note, WHOLE, color=QUIET)
-    return png(figure)
+    _draw_legend(figure, shown, now, foot - _LEGEND_HEIGHT + 0.2)
+    draw_text(figure, (MARGIN, 0.2), note, CONTENT_WIDTH, color=MUTED_COLOR)
+    return render_png(figure)
 
 
-def history_alt(model: str, served: Sequence[Served], now: datetime) -> str:
+def history_alt_text(model: str, periods: Sequence[ServingPeriod], now: datetime) -> str:
     """Return what the picture shows, for whoever cannot see it, in at most 1,000 characters."""
-    shown = _newest(served)
+    shown = _newest_periods(periods)
     told = "; ".join(
-        f"v{one.version} {how(one).word} {one.since:%Y-%m-%d %H:%M}, "
-        + ("serves now" if one.until is None else f"served {show_duration(one.lasted(now))}")
+        f"v{one.version} {origin_of(one).label} {one.since:%Y-%m-%d %H:%M}, "
+        + ("serves now" if one.until is None else f"served {format_duration(one.duration(now))}")
         for one in shown
     )
-    parts_of_it = [f"Timeline of {clean(model)} in Production", _subtitle(served, now), *([told] if told else [])]
-    return short(f"{'. '.join(parts_of_it)}.", ALT_MOST)
+    parts_of_it = [f"Timeline of {sanitize_text(model)} in Production", _subtitle(periods, now), *([told] if told else [])]
+    return truncate(f"{'. '.join(parts_of_it)}.", MAX_ALT_LENGTH)
 
 
-def _newest(served: Sequence[Served]) -> list[Served]:
+def _newest_periods(periods: Sequence[ServingPeriod]) -> list[ServingPeriod]:
     """Return the stretches, newest first, of as many versions as there are rows for."""
     versions: set[int] = set()
     shown = []
-    for one in served:
-        if one.version not in versions and len(versions) == ROWS_MOST:
+    for one in periods:
+        if one.version not in versions and len(versions) == MAX_VERSIONS:
             break
         versions.add(one.version)
         shown.append(one)
     return shown
 
 
-def _rows(shown: Sequence[Served]) -> dict[int, int]:
+def _row_by_version(periods: Sequence[ServingPeriod]) -> dict[int, int]:
     """Return the place of each version: the lowest number at the bottom, so that promotions climb."""
-    return {version: place for place, version in enumerate(sorted({one.version for one in shown}))}
+    return {version: place for place, version in enumerate(sorted({one.version for one in periods}))}
 
 
-def _deep(rows: dict[int, int]) -> float:
+def _row_span(rows: dict[int, int]) -> float:
     return max(1.6, len(rows))
 
 
-def _subtitle(served: Sequence[Served], now: datetime) -> str:
-    if not served:
+def _subtitle(periods: Sequence[ServingPeriod], now: datetime) -> str:
+    if not periods:
         return "Nothing was in Production yet"
-    newest = served[0]
+    newest = periods[0]
     if newest.until is not None:
-        return f"Nothing serves now, since {_moment(newest.until)}"
-    first = "first seen" if newest.is_older_than_us else "since"
-    return f"v{newest.version} serves now, {first} {_moment(newest.since)} ({show_duration(newest.lasted(now))})"
+        return f"Nothing serves now, since {_format_moment(newest.until)}"
+    first = "first seen" if newest.predates_registrar else "since"
+    return f"v{newest.version} serves now, {first} {_format_moment(newest.since)} ({format_duration(newest.duration(now))})"
 
 
-def _moment(at: datetime) -> str:
+def _format_moment(at: datetime) -> str:
     return f"{at.day} {at:%b %Y %H:%M} UTC"
 
 
 # -- bars --------------------------------------------------------------------------------------------------------------
 
 
-def _draw(axes: Axes, shown: Sequence[Served], rows: dict[int, int], now: datetime, pitch: float) -> None:
-    begin = min(one.since for one in shown)
+def _draw_periods(axes: Axes, periods: Sequence[ServingPeriod], rows: dict[int, int], now: datetime, pitch: float) -> None:
+    begin = min(one.since for one in periods)
     whole = max(now - begin, timedelta(minutes=1))
-    left, right = begin - whole * 0.01, now + whole * _AHEAD
-    axes.set_xlim(_x(left), _x(right))
+    left, right = begin - whole * 0.01, now + whole * _FUTURE_SHARE
+    axes.set_xlim(_to_days(left), _to_days(right))
     middle = (len(rows) - 1) / 2
-    axes.set_ylim(middle - _deep(rows) / 2, middle + _deep(rows) / 2)
-    _plain(axes)
-    scale = (_x(right) - _x(left)) / (WIDTH - _LEFT - _RIGHT)  # days in one inch
-    for empty_from, empty_to in gaps(shown, now):
-        _gap(axes, _x(empty_from), max(_x(empty_to), _x(empty_from) + _LEAST * scale))
-    axes.axvline(_x(now), color=QUIET, linewidth=1.2, linestyle=(0, (2, 2)), zorder=1)
-    axes.text(_x(now), axes.get_ylim()[1], "now", color=QUIET, **(_style(SMALL - 2, "center") | {"va": "bottom"}))
-    _steps(axes, shown, rows)
+    axes.set_ylim(middle - _row_span(rows) / 2, middle + _row_span(rows) / 2)
+    _style_time_chart(axes)
+    scale = (_to_days(right) - _to_days(left)) / (CHART_WIDTH - _LEFT_MARGIN - _RIGHT_MARGIN)  # days in one inch
+    for empty_from, empty_to in production_gaps(periods, now):
+        _draw_gap(axes, _to_days(empty_from), max(_to_days(empty_to), _to_days(empty_from) + _MIN_BAR_WIDTH * scale))
+    axes.axvline(_to_days(now), color=MUTED_COLOR, linewidth=1.2, linestyle=(0, (2, 2)), zorder=1)
+    axes.text(_to_days(now), axes.get_ylim()[1], "now", color=MUTED_COLOR, **(_text_style(SMALL_SIZE - 2, "center") | {"va": "bottom"}))
+    _draw_steps(axes, periods, rows)
     taken: dict[int, list[tuple[float, float]]] = {}
-    for one in shown:
-        _bar(axes, one, rows[one.version], now, scale)
-        taken.setdefault(rows[one.version], []).append(_reach(one, now, scale))
-    for one in shown:
-        _duration(axes, one, rows[one.version], now, scale, taken[rows[one.version]], small=pitch < 0.4)
-    _labels(axes, shown, rows, small=pitch < 0.4)
-    _time_axis(axes, left, now)
+    for one in periods:
+        _draw_bar(axes, one, rows[one.version], now, scale)
+        taken.setdefault(rows[one.version], []).append(_bar_extent(one, now, scale))
+    for one in periods:
+        _draw_duration(axes, one, rows[one.version], now, scale, taken[rows[one.version]], small=pitch < 0.4)
+    _label_versions(axes, periods, rows, small=pitch < 0.4)
+    _style_time_axis(axes, left, now)
 
 
-def _mark(axes: Axes, asked: Window | None, now: datetime) -> None:
+def _mark_window(axes: Axes, window: TimeWindow | None, now: datetime) -> None:
     """Mark the day or the moment that was asked about, where it is in the picture."""
-    if asked is None or not axes.get_xlim()[0] <= _x(asked.begin) <= axes.get_xlim()[1]:
+    if window is None or not axes.get_xlim()[0] <= _to_days(window.start) <= axes.get_xlim()[1]:
         return
-    start, end = _x(asked.begin), _x(asked.end or asked.begin)
+    start, end = _to_days(window.start), _to_days(window.end or window.start)
     axes.axvspan(start, end, facecolor="#f2c744", edgecolor="#b8860b", linewidth=1.2, alpha=0.6, zorder=1.5)
-    text = f"{asked.begin.day} {asked.begin:%b}" + ("" if asked.day else f" {asked.begin:%H:%M}")
+    text = f"{window.start.day} {window.start:%b}" + ("" if window.day else f" {window.start:%H:%M}")
     low, high = axes.get_xlim()
-    if _x(now) - end < 0.12 * (high - low):  # where the other word stands
+    if _to_days(now) - end < 0.12 * (high - low):  # where the other word stands
         return
     axes.text(
-        (start + end) / 2, axes.get_ylim()[1], text, color="#8a6508", **(_style(SMALL - 2, "center") | {"va": "bottom"})
+        (start + end) / 2, axes.get_ylim()[1], text, color="#8a6508", **(_text_style(SMALL_SIZE - 2, "center") | {"va": "bottom"})
     )
 
 
-def _x(at: datetime) -> float:
+def _to_days(at: datetime) -> float:
     """Return a time as days."""
     return at.timestamp() / 86_400
 
 
-def _reach(one: Served, now: datetime, scale: float) -> tuple[float, float]:
+def _bar_extent(period: ServingPeriod, now: datetime, scale: float) -> tuple[float, float]:
     """Return from where to where a bar goes; no shorter than can be seen."""
-    start, end = _x(one.since), _x(one.until or now)
-    return start, max(end, start + _LEAST * scale)
+    start, end = _to_days(period.since), _to_days(period.until or now)
+    return start, max(end, start + _MIN_BAR_WIDTH * scale)
 
 
-def _bar(axes: Axes, one: Served, row: int, now: datetime, scale: float) -> None:
-    start, end = _reach(one, now, scale)
-    axes.add_patch(Rectangle((start, row - 0.3), end - start, 0.6, color=how(one).color, linewidth=0, zorder=3))
+def _draw_bar(axes: Axes, period: ServingPeriod, row: int, now: datetime, scale: float) -> None:
+    start, end = _bar_extent(period, now, scale)
+    axes.add_patch(Rectangle((start, row - 0.3), end - start, 0.6, color=origin_of(period).color, linewidth=0, zorder=3))
 
 
-def _steps(axes: Axes, shown: Sequence[Served], rows: dict[int, int]) -> None:
+def _draw_steps(axes: Axes, periods: Sequence[ServingPeriod], rows: dict[int, int]) -> None:
     """Draw a thin line from each bar to the one that followed it at once, so that the eye finds the way."""
-    for later, before in pairwise(shown):
+    for later, before in pairwise(periods):
         if before.until == later.since:
             axes.plot(
-                [_x(later.since)] * 2,
+                [_to_days(later.since)] * 2,
                 [rows[before.version], rows[later.version]],
-                color=how(later).color,
+                color=origin_of(later).color,
                 linewidth=1.2,
                 zorder=2,
                 solid_capstyle="butt",
             )
 
 
-def _gap(axes: Axes, start: float, end: float) -> None:
+def _draw_gap(axes: Axes, start: float, end: float) -> None:
     low, high = axes.get_ylim()
     axes.add_patch(
         Rectangle(
@@ -235,39 +235,39 @@ def _gap(axes: Axes, start: float, end: float) -> None:
     )
 
 
-def _duration(
-    axes: Axes, one: Served, row: int, now: datetime, scale: float, taken: list[tuple[float, float]], *, small: bool
+def _draw_duration(
+    axes: Axes, period: ServingPeriod, row: int, now: datetime, scale: float, occupied: list[tuple[float, float]], *, small: bool
 ) -> None:
     """Write sign and duration into the bar, else to its right or its left; without room the sign alone, or nothing."""
-    size = SMALL - 3 if small else SMALL - 1
-    text = f"{how(one).sign} {show_duration(one.lasted(now))}"
-    wide = (width_of(text, size, bold=True) + 0.14) * scale
-    start, end = _reach(one, now, scale)
+    size = SMALL_SIZE - 3 if small else SMALL_SIZE - 1
+    text = f"{origin_of(period).sign} {format_duration(period.duration(now))}"
+    wide = (text_width(text, size, bold=True) + 0.14) * scale
+    start, end = _bar_extent(period, now, scale)
     low, high = axes.get_xlim()
     pad = 0.06 * scale
     if end - start >= wide:
-        axes.text(start + pad, row, text, color=PAPER, **_style(size, "left"))
-    elif end + wide <= high and _is_free(end, end + wide, taken):
-        axes.text(end + pad, row, text, color=how(one).color, path_effects=_halo(), **_style(size, "left"))
-    elif start - wide >= low and _is_free(start - wide, start, taken):
-        axes.text(start - pad, row, text, color=how(one).color, path_effects=_halo(), **_style(size, "right"))
-    elif end - start >= width_of(how(one).sign, size) * scale:
-        axes.text((start + end) / 2, row, how(one).sign, color=PAPER, **_style(size, "center"))
+        axes.text(start + pad, row, text, color=BACKGROUND, **_text_style(size, "left"))
+    elif end + wide <= high and _reserve_space(end, end + wide, occupied):
+        axes.text(end + pad, row, text, color=origin_of(period).color, path_effects=_outline(), **_text_style(size, "left"))
+    elif start - wide >= low and _reserve_space(start - wide, start, occupied):
+        axes.text(start - pad, row, text, color=origin_of(period).color, path_effects=_outline(), **_text_style(size, "right"))
+    elif end - start >= text_width(origin_of(period).sign, size) * scale:
+        axes.text((start + end) / 2, row, origin_of(period).sign, color=BACKGROUND, **_text_style(size, "center"))
 
 
-def _halo() -> list[withStroke]:
+def _outline() -> list[withStroke]:
     """Return what keeps a text readable over a line or a hatched gap."""
-    return [withStroke(linewidth=3, foreground=PAPER)]
+    return [withStroke(linewidth=3, foreground=BACKGROUND)]
 
 
-def _is_free(start: float, end: float, taken: list[tuple[float, float]]) -> bool:
-    if any(start < other_end and other_start < end for other_start, other_end in taken):
+def _reserve_space(start: float, end: float, occupied: list[tuple[float, float]]) -> bool:
+    if any(start < other_end and other_start < end for other_start, other_end in occupied):
         return False
-    taken.append((start, end))
+    occupied.append((start, end))
     return True
 
 
-def _style(size: int, align: str) -> dict[str, Any]:
+def _text_style(size: int, align: str) -> dict[str, Any]:
     return {
         "fontsize": size,
         "fontweight": "bold",
@@ -282,26 +282,26 @@ def _style(size: int, align: str) -> dict[str, Any]:
 # -- axes --------------------------------------------------------------------------------------------------------------
 
 
-def _plain(axes: Axes) -> None:
+def _style_time_chart(axes: Axes) -> None:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(QUIET)
-    axes.tick_params(length=0, labelsize=SMALL - 1, labelcolor=QUIET, labelfontfamily="DejaVu Sans")
-    axes.grid(axis="x", color=GRID, linewidth=1)
+    axes.spines["bottom"].set_color(MUTED_COLOR)
+    axes.tick_params(length=0, labelsize=SMALL_SIZE - 1, labelcolor=MUTED_COLOR, labelfontfamily="DejaVu Sans")
+    axes.grid(axis="x", color=GRID_COLOR, linewidth=1)
     axes.set_axisbelow(True)
 
 
-def _labels(axes: Axes, shown: Sequence[Served], rows: dict[int, int], *, small: bool) -> None:
+def _label_versions(axes: Axes, periods: Sequence[ServingPeriod], rows: dict[int, int], *, small: bool) -> None:
     axes.set_yticks(list(rows.values()), [f"v{version}" for version in rows])
-    serves = shown[0].version if shown[0].until is None else None
+    serves = periods[0].version if periods[0].until is None else None
     for version, label in zip(rows, axes.get_yticklabels(), strict=True):
-        label.set_fontsize(SMALL - 3 if small else SMALL)
+        label.set_fontsize(SMALL_SIZE - 3 if small else SMALL_SIZE)
         if version == serves:
-            label.set(color=INK, weight="bold")
+            label.set(color=TEXT_COLOR, weight="bold")
 
 
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
-_STRIDES = [
+_TICK_INTERVALS = [
     timedelta(seconds=15),
     timedelta(minutes=1),
     timedelta(minutes=5),
@@ -319,43 +319,43 @@ _STRIDES = [
     91 * _DAY,
     182 * _DAY,
 ]
-_TICKS_MOST = 6
+_MAX_TICKS = 6
 
 
-def _time_axis(axes: Axes, left: datetime, now: datetime) -> None:
-    ticks, stride = _ticks(left, now)
-    axes.set_xticks([_x(tick) for tick in ticks], _tick_labels(ticks, stride))
+def _style_time_axis(axes: Axes, left: datetime, now: datetime) -> None:
+    ticks, stride = _time_ticks(left, now)
+    axes.set_xticks([_to_days(tick) for tick in ticks], _tick_labels(ticks, stride))
 
 
-def _ticks(left: datetime, right: datetime) -> tuple[list[datetime], timedelta]:
+def _time_ticks(left: datetime, right: datetime) -> tuple[list[datetime], timedelta]:
     """Return the round moments between both, at most six, and how far apart they are."""
     whole = right - left
-    stride = next((one for one in _STRIDES if whole / one <= _TICKS_MOST), timedelta(days=365))
+    stride = next((one for one in _TICK_INTERVALS if whole / one <= _MAX_TICKS), timedelta(days=365))
     if stride >= 30 * _DAY:
-        return _months(left, right, max(1, ceil(whole / _TICKS_MOST / (30.4 * _DAY)))), stride
+        return _month_ticks(left, right, max(1, ceil(whole / _MAX_TICKS / (30.4 * _DAY)))), stride
     midnight = datetime(left.year, left.month, left.day, tzinfo=UTC)
     first = midnight + stride * ceil((left - midnight) / stride)
-    return [first + stride * at for at in range(_TICKS_MOST + 1) if first + stride * at <= right], stride
+    return [first + stride * at for at in range(_MAX_TICKS + 1) if first + stride * at <= right], stride
 
 
-def _months(left: datetime, right: datetime, every: int) -> list[datetime]:
-    every = next((one for one in (1, 2, 3, 6) if one >= every), 12 * ceil(every / 12))
+def _month_ticks(left: datetime, right: datetime, months_apart: int) -> list[datetime]:
+    months_apart = next((one for one in (1, 2, 3, 6) if one >= months_apart), 12 * ceil(months_apart / 12))
     at = left.year * 12 + left.month - 1
-    at += -at % every
+    at += -at % months_apart
     found = []
     while (tick := datetime(at // 12, at % 12 + 1, 1, tzinfo=UTC)) <= right:
         found += [tick] if tick >= left else []
-        at += every
+        at += months_apart
     return found
 
 
-def _tick_labels(ticks: Sequence[datetime], stride: timedelta) -> list[str]:
+def _tick_labels(ticks: Sequence[datetime], interval: timedelta) -> list[str]:
     """Return the labels: of each only what is new, and below it at the first and at each change the day or year."""
     labels, before = [], None
     for tick in ticks:
-        if stride < _DAY:
+        if interval < _DAY:
             top, below = f"{tick:%H:%M}", f"{tick.day} {tick:%b %Y}"
-        elif stride < 30 * _DAY:
+        elif interval < 30 * _DAY:
             top, below = f"{tick.day} {tick:%b}", f"{tick.year}"
         else:
             top, below = f"{tick:%b}", f"{tick.year}"
@@ -365,11 +365,11 @@ def _tick_labels(ticks: Sequence[datetime], stride: timedelta) -> list[str]:
     return labels
 
 
-def _legend(figure: Figure, shown: Sequence[Served], now: datetime, bottom: float) -> None:
-    left = EDGE
-    for one in [each for each in How if each in {how(served) for served in shown}]:
-        text = f"{one.sign} {one.word}"
-        write(figure, (left, bottom), text, WHOLE, color=one.color, bold=True)
-        left += width_of(text, SMALL, bold=True) + 0.3
-    if gaps(shown, now):
-        write(figure, (left, bottom), "▨ nobody", WHOLE, color="#a03a3a", bold=True)
+def _draw_legend(figure: Figure, periods: Sequence[ServingPeriod], now: datetime, bottom: float) -> None:
+    left = MARGIN
+    for one in [each for each in PeriodOrigin if each in {origin_of(served) for served in periods}]:
+        text = f"{one.sign} {one.label}"
+        draw_text(figure, (left, bottom), text, CONTENT_WIDTH, color=one.color, bold=True)
+        left += text_width(text, SMALL_SIZE, bold=True) + 0.3
+    if production_gaps(periods, now):
+        draw_text(figure, (left, bottom), "▨ nobody", CONTENT_WIDTH, color="#a03a3a", bold=True)

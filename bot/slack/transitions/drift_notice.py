@@ -11,68 +11,68 @@ from slack_sdk.models.blocks import (
     PlainTextObject,
 )
 
-from bot.domain.core.sentence import clean, short
-from bot.domain.transitions.drift import Finding, FindingKind
-from bot.slack.core.blocks import Message, message, section, small
-from bot.slack.core.mrkdwn import TEXT_MOST, code, cut, mrkdwn, when, who
+from bot.domain.core.sentence import sanitize_text, truncate
+from bot.domain.transitions.drift import DriftNotice, DriftNoticeKind
+from bot.slack.core.blocks import Message, build_message, section, context_line
+from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, to_mrkdwn, format_time, mention_actor
 
-DETAILS, COMPARE, ASK_STAGING, MEND = "finding_details", "finding_compare", "finding_staging", "finding_mend"
-LINES_MOST = 12  # changes told in one message; of more, the rest is counted
+DETAILS, COMPARE, REQUEST_STAGING, REPAIR_STAGE = "finding_details", "finding_compare", "finding_staging", "finding_mend"
+MAX_LINES = 12  # changes told in one message; of more, the rest is counted
 
 
-def notice(finding: Finding) -> Message:
+def drift_message(notice: DriftNotice) -> Message:
     """Return a finding's one message as it has to look now. Its buttons carry its id and nothing else."""
-    return _registered(finding) if finding.kind is FindingKind.REGISTERED else _changed(finding)
+    return _new_versions_message(notice) if notice.kind is DriftNoticeKind.REGISTERED else _changes_message(notice)
 
 
-def _registered(finding: Finding) -> Message:
-    newest, older = finding.versions[0], finding.versions[1:]
-    title = f"🆕 {short(clean(finding.model), 100)} v{newest}" + (f" and {len(older)} more" if older else "")
-    by = f"Registered by {who(finding.by)}" if finding.by else "Registered in MLflow"
+def _new_versions_message(notice: DriftNotice) -> Message:
+    newest, older = notice.versions[0], notice.versions[1:]
+    title = f"🆕 {truncate(sanitize_text(notice.model), 100)} v{newest}" + (f" and {len(older)} more" if older else "")
+    by = f"Registered by {mention_actor(notice.by)}" if notice.by else "Registered in MLflow"
     if older:
-        by += f"; {len(finding.versions)} new versions, {code(f'v{older[-1]}')} to {code(f'v{newest}')}"
+        by += f"; {len(notice.versions)} new versions, {code(f'v{older[-1]}')} to {code(f'v{newest}')}"
     buttons = [
-        ButtonElement(text="Details", action_id=DETAILS, value=finding.id),
-        ButtonElement(text="Compare with Production", action_id=COMPARE, value=finding.id),
-        ButtonElement(text="Ask for Staging", action_id=ASK_STAGING, value=finding.id),
+        ButtonElement(text="Details", action_id=DETAILS, value=notice.id),
+        ButtonElement(text="Compare with Production", action_id=COMPARE, value=notice.id),
+        ButtonElement(text="Ask for Staging", action_id=REQUEST_STAGING, value=notice.id),
     ]
     blocks: list[Block] = [
-        HeaderBlock(text=PlainTextObject(text=short(title, 150), emoji=True)),
-        section(cut(f"{by}, {when(finding.at)}.{_lines(finding)}", TEXT_MOST)),
-        ActionsBlock(block_id=f"found:{finding.id}", elements=buttons),
+        HeaderBlock(text=PlainTextObject(text=truncate(title, 150), emoji=True)),
+        section(cut_mrkdwn(f"{by}, {format_time(notice.at)}.{_change_lines(notice)}", MAX_TEXT_LENGTH)),
+        ActionsBlock(block_id=f"found:{notice.id}", elements=buttons),
     ]
-    return message(f"New version: {code(finding.model, 120)} {code(f'v{newest}')}", blocks)
+    return build_message(f"New version: {code(notice.model, 120)} {code(f'v{newest}')}", blocks)
 
 
-def _changed(finding: Finding) -> Message:
-    title = f"⚠️ {short(clean(finding.model), 80)} was changed in MLflow, not through Registrar"
+def _changes_message(notice: DriftNotice) -> Message:
+    title = f"⚠️ {truncate(sanitize_text(notice.model), 80)} was changed in MLflow, not through Registrar"
     blocks: list[Block] = [
-        HeaderBlock(text=PlainTextObject(text=short(title, 150), emoji=True)),
-        section(cut(_lines(finding).lstrip(), TEXT_MOST)),
+        HeaderBlock(text=PlainTextObject(text=truncate(title, 150), emoji=True)),
+        section(cut_mrkdwn(_change_lines(notice).lstrip(), MAX_TEXT_LENGTH)),
     ]
-    if finding.can_be_mended:
-        blocks.append(ActionsBlock(block_id=f"found:{finding.id}", elements=[_mend_button(finding)]))
-    blocks.append(small(_footer(finding)))
-    return message(f"{code(finding.model, 120)} was changed in MLflow, not through Registrar", blocks)
+    if notice.is_repairable:
+        blocks.append(ActionsBlock(block_id=f"found:{notice.id}", elements=[_repair_button(notice)]))
+    blocks.append(context_line(_footer(notice)))
+    return build_message(f"{code(notice.model, 120)} was changed in MLflow, not through Registrar", blocks)
 
 
-def _lines(finding: Finding) -> str:
-    lines = [f"• {mrkdwn(line)}" for line in finding.lines[:LINES_MOST]]
-    more = len(finding.lines) - LINES_MOST
+def _change_lines(notice: DriftNotice) -> str:
+    lines = [f"• {to_mrkdwn(line)}" for line in notice.lines[:MAX_LINES]]
+    more = len(notice.lines) - MAX_LINES
     return "".join(f"\n{line}" for line in [*lines, *([f"• and {more} more"] if more > 0 else [])])
 
 
-def _mend_button(finding: Finding) -> ButtonElement:
-    text = f"v{finding.mend} stays in {finding.stage}, as the only one; any other there is archived."
+def _repair_button(notice: DriftNotice) -> ButtonElement:
+    text = f"v{notice.mend} stays in {notice.stage}, as the only one; any other there is archived."
     confirm = ConfirmObject(
-        title="Mend it?", text=PlainTextObject(text=text), confirm=f"Keep v{finding.mend}", deny="Not yet"
+        title="Mend it?", text=PlainTextObject(text=text), confirm=f"Keep v{notice.mend}", deny="Not yet"
     )
-    label = f"Make v{finding.mend} the one in {finding.stage}"
-    return ButtonElement(text=label, action_id=MEND, value=finding.id, style="primary", confirm=confirm)
+    label = f"Make v{notice.mend} the one in {notice.stage}"
+    return ButtonElement(text=label, action_id=REPAIR_STAGE, value=notice.id, style="primary", confirm=confirm)
 
 
-def _footer(finding: Finding) -> str:
-    if finding.mended_by and finding.mended_at:
-        return f"Mended by {who(finding.mended_by)}, {when(finding.mended_at)}"
-    seen = f"Seen {when(finding.at)}"
+def _footer(notice: DriftNotice) -> str:
+    if notice.mended_by and notice.mended_at:
+        return f"Mended by {mention_actor(notice.mended_by)}, {format_time(notice.mended_at)}"
+    seen = f"Seen {format_time(notice.at)}"
     return f"{seen}  ·  Meant? Then leave it as it is."

@@ -11,24 +11,24 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot.domain.policy.policy import Policy
-from bot.slack.core.api_errors import error_of
-from handlers.doctor.check import NotLookedAtError, listed
-from handlers.doctor.diagnosis import Finding, mind, ok, wrong
-from handlers.doctor.slack.workspace import Identity, Workspace, asked
+from bot.slack.core.api_errors import error_code
+from handlers.doctor.check import CheckSkippedError, join_names
+from handlers.doctor.diagnosis import Diagnosis, warning, ok, failure
+from handlers.doctor.slack.workspace import BotIdentity, WorkspaceProbe, call_slack
 
-PAGES_MOST = 15  # of a thousand channels each; Slack allows 20 a minute, and the bot can need some of them
+MAX_PAGES = 15  # of a thousand channels each; Slack allows 20 a minute, and the bot can need some of them
 
 
-def channels(space: Workspace, policy: Policy) -> Iterator[Finding]:
+def check_channels(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosis]:
     """Yield for each channel that the policy names whether it is there and we are in it."""
-    us, named = space.must_know_us(), _named_channels(policy)
+    us, named = workspace.require_identity(), _named_channels(policy)
     for one in [one for one in named if not one.startswith("#")]:
-        room = _room(space.client, one)
-        yield _channel(f"#{room['name']} ({one})" if room else one, named.pop(one), room, us)
-    rooms = _rooms(space.client, set(named)) if named else {}
+        room = _fetch_channel(workspace.client, one)
+        yield _check_channel(f"#{room['name']} ({one})" if room else one, named.pop(one), room, us)
+    rooms = _fetch_channels(workspace.client, set(named)) if named else {}
     for name, where in named.items():
-        yield from _renamed(name, where, rooms.get(name))
-        yield _channel(name, where, rooms.get(name), us)
+        yield from _check_renamed(name, where, rooms.get(name))
+        yield _check_channel(name, where, rooms.get(name), us)
 
 
 def _named_channels(policy: Policy) -> dict[str, str]:
@@ -42,18 +42,18 @@ def _named_channels(policy: Policy) -> dict[str, str]:
     return named
 
 
-def _room(client: WebClient, channel: str) -> Mapping[str, Any] | None:
+def _fetch_channel(client: WebClient, channel: str) -> Mapping[str, Any] | None:
     """Return the channel with this id; None if there is none, or it's private and we aren't in it."""
     try:
-        room: Mapping[str, Any] = asked(client, partial(client.conversations_info, channel=channel))["channel"]
+        room: Mapping[str, Any] = call_slack(client, partial(client.conversations_info, channel=channel))["channel"]
     except SlackApiError as error:
-        if error_of(error) != "channel_not_found":
+        if error_code(error) != "channel_not_found":
             raise
         return None
     return room
 
 
-def _rooms(client: WebClient, names: set[str]) -> dict[str, Mapping[str, Any]]:
+def _fetch_channels(client: WebClient, names: set[str]) -> dict[str, Mapping[str, Any]]:
     """Return the public channels, and the private ones that we are in, up to the last of these names.
 
     They're by name; where no channel has a name any more, it's that of the one that had it, if only one did.
@@ -61,9 +61,9 @@ def _rooms(client: WebClient, names: set[str]) -> dict[str, Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
     former: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     cursor: str | None = None
-    for _ in range(PAGES_MOST):
+    for _ in range(MAX_PAGES):
         read = partial(client.conversations_list, types="public_channel,private_channel", limit=1000, cursor=cursor)
-        page = asked(client, read)
+        page = call_slack(client, read)
         found |= {f"#{room.get('name')}": room for room in page["channels"]}
         cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
         for room in page["channels"]:
@@ -71,36 +71,36 @@ def _rooms(client: WebClient, names: set[str]) -> dict[str, Mapping[str, Any]]:
                 former[f"#{name}"].append(room)
         if cursor is None or names <= set(found):
             return {name: rooms[0] for name, rooms in former.items() if len(rooms) == 1} | found
-    missing = listed(sorted(names - set(found)), 3)
-    raise NotLookedAtError(
-        f"Could not look: the first {PAGES_MOST},000 channels don't include {missing}. Use the channel's id in the "
+    missing = join_names(sorted(names - set(found)), 3)
+    raise CheckSkippedError(
+        f"Could not look: the first {MAX_PAGES},000 channels don't include {missing}. Use the channel's id in the "
         "policy: in Slack, its name → About → Copy channel ID."
     )
 
 
-def _renamed(name: str, where: str, room: Mapping[str, Any] | None) -> Iterator[Finding]:
-    if room and f"#{room.get('name')}" != name:
-        what = f"{name} ({where} of the policy) is now called #{room.get('name')}."
-        yield mind("Slack channels", what, f"Use its new name or its id, {room['id']}, in the policy.")
+def _check_renamed(name: str, policy_path: str, channel: Mapping[str, Any] | None) -> Iterator[Diagnosis]:
+    if channel and f"#{channel.get('name')}" != name:
+        what = f"{name} ({policy_path} of the policy) is now called #{channel.get('name')}."
+        yield warning("Slack channels", what, f"Use its new name or its id, {channel['id']}, in the policy.")
 
 
-def _channel(name: str, where: str, room: Mapping[str, Any] | None, us: Identity) -> Finding:
-    invite = f"Type in that channel: /invite @{us.bot}"
-    if room is None:
-        what = f"There is no channel {name} ({where} of the policy), or it is private and we are not in it."
-        return wrong(
+def _check_channel(name: str, policy_path: str, channel: Mapping[str, Any] | None, bot: BotIdentity) -> Diagnosis:
+    invite = f"Type in that channel: /invite @{bot.bot}"
+    if channel is None:
+        what = f"There is no channel {name} ({policy_path} of the policy), or it is private and we are not in it."
+        return failure(
             "Slack channels",
             what,
             f"If it is private: {invite[:1].lower()}{invite[1:]}. Else make it, or mend the name in the policy.",
         )
-    if room.get("is_archived"):
-        return wrong(
+    if channel.get("is_archived"):
+        return failure(
             "Slack channels",
-            f"{name} ({where} of the policy) is archived.",
+            f"{name} ({policy_path} of the policy) is archived.",
             "Unarchive it in Slack, or name another channel in the policy.",
         )
-    if room.get("is_member"):
+    if channel.get("is_member"):
         return ok("Slack channels", f"We are in {name}.")
-    if us.scopes is not None and "chat:write.public" not in us.scopes:
-        return wrong("Slack channels", f"We are not in {name} and cannot post there.", f"{invite}.")
-    return mind("Slack channels", f"We are not in {name}: cards can be posted there, charts cannot.", f"{invite}.")
+    if bot.scopes is not None and "chat:write.public" not in bot.scopes:
+        return failure("Slack channels", f"We are not in {name} and cannot post there.", f"{invite}.")
+    return warning("Slack channels", f"We are not in {name}: cards can be posted there, charts cannot.", f"{invite}.")

@@ -12,47 +12,47 @@ from bot.domain.core.actors import Person
 from bot.domain.core.sentence import say
 from bot.domain.policy.policy import Policy
 from bot.domain.promotions.request import Request
-from bot.domain.promotions.snapshot import GateResult, Seen
+from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
 from bot.domain.registry.model import Stage
-from bot.domain.registry.signature_changes import CallerChange, Effect, ForCallers
+from bot.domain.registry.signature_changes import CallerChange, CallerEffect, CallerImpact
 from bot.settings import Settings
-from bot.slack.core.api_errors import error_of
+from bot.slack.core.api_errors import error_code
 from bot.slack.promotions import request_card
-from handlers.doctor.check import Check
-from handlers.doctor.clock import clock
-from handlers.doctor.diagnosis import Finding, ok, wrong
-from handlers.doctor.slack.channels import channels
-from handlers.doctor.slack.connection import connection
-from handlers.doctor.slack.people import groups, people
-from handlers.doctor.slack.tokens import scopes, token
-from handlers.doctor.slack.workspace import WHERE, Workspace, _needed, _of, _space, asked
+from handlers.doctor.check import DoctorCheck
+from handlers.doctor.clock import check_clock
+from handlers.doctor.diagnosis import Diagnosis, ok, failure
+from handlers.doctor.slack.channels import check_channels
+from handlers.doctor.slack.connection import check_connection
+from handlers.doctor.slack.people import check_groups, check_people
+from handlers.doctor.slack.tokens import check_scopes, check_token
+from handlers.doctor.slack.workspace import TOKEN_LOCATIONS, WorkspaceProbe, require_workspace, require_policy, open_workspace, call_slack
 from handlers.manifest import MANIFEST
 
 
-def checks(
+def slack_checks(
     settings: Settings,
     policy: Policy | None,
     *,
     live: bool,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     manifest: Path = MANIFEST,
-) -> list[Check]:
+) -> list[DoctorCheck]:
     """Return the looks at Slack. `now` is our clock, `manifest` says which scopes there have to be."""
-    space = _space(settings, now)
+    space = open_workspace(settings, now)
     away = "Look at SLACK_API_URL, and whether this machine reaches the internet (proxy, firewall)."
     return [
-        Check(
+        DoctorCheck(
             "Slack token",
-            lambda: token(settings, space),
-            f"Copy SLACK_BOT_TOKEN again, from {WHERE['SLACK_BOT_TOKEN']}; or mend SLACK_API_URL.",
+            lambda: check_token(settings, space),
+            f"Copy SLACK_BOT_TOKEN again, from {TOKEN_LOCATIONS['SLACK_BOT_TOKEN']}; or mend SLACK_API_URL.",
         ),
-        Check("Slack scopes", lambda: scopes(_needed(space), manifest)),
-        Check("Slack channels", lambda: channels(_needed(space), _of(policy)), away),
-        Check("Slack people", lambda: people(_needed(space), _of(policy)), away, seconds=20),
-        Check("Slack groups", lambda: groups(_needed(space), _of(policy)), away),
-        Check("Slack cards", lambda: card(_needed(space)), away),
-        Check("Slack connection", lambda: connection(settings, live=live), away),
-        Check("clock", lambda: _clock(_needed(space))),
+        DoctorCheck("Slack scopes", lambda: check_scopes(require_workspace(space), manifest)),
+        DoctorCheck("Slack channels", lambda: check_channels(require_workspace(space), require_policy(policy)), away),
+        DoctorCheck("Slack people", lambda: check_people(require_workspace(space), require_policy(policy)), away, timeout=20),
+        DoctorCheck("Slack groups", lambda: check_groups(require_workspace(space), require_policy(policy)), away),
+        DoctorCheck("Slack cards", lambda: check_largest_card(require_workspace(space)), away),
+        DoctorCheck("Slack connection", lambda: check_connection(settings, live=live), away),
+        DoctorCheck("clock", lambda: _check_slack_clock(require_workspace(space))),
     ]
 
 
@@ -68,18 +68,18 @@ def checks(
 # -- cards -------------------------------------------------------------------------------------------------------------
 
 
-def card(space: Workspace) -> Iterator[Finding]:
+def check_largest_card(workspace: WorkspaceProbe) -> Iterator[Diagnosis]:
     """Yield whether Slack would take the largest card that we make; nothing is posted."""
-    space.must_know_us()
-    blocks = request_card.card(largest_request(), []).blocks
+    workspace.require_identity()
+    blocks = request_card.request_card(largest_request(), []).blocks
     try:
-        asked(space.client, lambda: space.client.blocks_validate(blocks=blocks))
+        call_slack(workspace.client, lambda: workspace.client.blocks_validate(blocks=blocks))
     except SlackApiError as error:
-        if not error_of(error).startswith("invalid_"):
+        if not error_code(error).startswith("invalid_"):
             raise
-        yield wrong(
+        yield failure(
             "Slack cards",
-            f"Slack does not take our largest card ({error_of(error)}).",
+            f"Slack does not take our largest card ({error_code(error)}).",
             "That is a fault of ours: tell whoever maintains Registrar.",
         )
         return
@@ -91,8 +91,8 @@ def largest_request() -> Request:
     now, text = datetime(2026, 1, 1, tzinfo=UTC), "m<&>" * 60
     figures = {f"{text}{at}": 1 / 3 for at in range(20)}
     gates = tuple(GateResult(name=f"{text}{at}", bound=text, value=text, passed=False, note=text) for at in range(20))
-    change = CallerChange(Effect.BREAKS, say("{it}", it=text))
-    callers = ForCallers(changes=(change,) * 5, way_back=change.says)
+    change = CallerChange(CallerEffect.BREAKS, say("{it}", it=text))
+    callers = CallerImpact(changes=(change,) * 5, no_rollback=change.sentence)
     return Request(
         id="r4k7q",
         model=text,
@@ -108,13 +108,13 @@ def largest_request() -> Request:
         semver=text,
         keep_existing=True,
         breaks_glass=True,
-        seen=Seen(metrics=figures, against=figures, validation=figures, gates=gates, policy="0" * 12, callers=callers),
+        seen=RequestSnapshot(metrics=figures, against=figures, validation=figures, gates=gates, policy="0" * 12, callers=callers),
     )
 
 
 # -- how Slack reaches us ----------------------------------------------------------------------------------------------
 
 
-def _clock(space: Workspace) -> Iterable[Finding]:
-    us = space.must_know_us()
-    return [clock("Slack", us.date, us.at)]
+def _check_slack_clock(workspace: WorkspaceProbe) -> Iterable[Diagnosis]:
+    us = workspace.require_identity()
+    return [check_clock("Slack", us.date, us.answered_at)]

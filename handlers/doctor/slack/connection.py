@@ -13,19 +13,19 @@ from websockets.sync.client import connect
 
 from bot.domain.core.errors import Misconfigured, SlackUnreachable
 from bot.settings import Settings
-from bot.slack.core.api_errors import error_of
-from handlers.doctor.check import NotLookedAtError
-from handlers.doctor.diagnosis import Finding, ok, wrong
-from handlers.doctor.slack.workspace import EACH, WHERE, _wrong_kind, asked
+from bot.slack.core.api_errors import error_code
+from handlers.doctor.check import CheckSkippedError
+from handlers.doctor.diagnosis import Diagnosis, ok, failure
+from handlers.doctor.slack.workspace import CALL_TIMEOUT, TOKEN_LOCATIONS, token_problem, call_slack
 
 
-def connection(settings: Settings, *, live: bool) -> Iterator[Finding]:
+def check_connection(settings: Settings, *, live: bool) -> Iterator[Diagnosis]:
     """Yield how Slack reaches us: Socket Mode (opened and closed when it is `live`), signed HTTP, or neither."""
     if settings.slack_app_token is None and settings.slack_signing_secret is None:
-        yield wrong(
+        yield failure(
             "Slack connection",
             "Slack cannot reach us: neither SLACK_APP_TOKEN nor SLACK_SIGNING_SECRET is set.",
-            f"For Socket Mode: {WHERE['SLACK_APP_TOKEN']}. For HTTP: Basic "
+            f"For Socket Mode: {TOKEN_LOCATIONS['SLACK_APP_TOKEN']}. For HTTP: Basic "
             "Information → App Credentials → Signing Secret.",
         )
     if settings.slack_signing_secret is not None:
@@ -35,48 +35,48 @@ def connection(settings: Settings, *, live: bool) -> Iterator[Finding]:
         )
     if settings.slack_app_token is None:
         return
-    if kind := _wrong_kind("SLACK_APP_TOKEN", settings):
-        yield wrong("Slack connection", kind, f"Your app's page has it: {WHERE['SLACK_APP_TOKEN']}.")
+    if kind := token_problem("SLACK_APP_TOKEN", settings):
+        yield failure("Slack connection", kind, f"Your app's page has it: {TOKEN_LOCATIONS['SLACK_APP_TOKEN']}.")
     elif not live:
-        raise NotLookedAtError("Not tried: `registrar doctor --live` opens a Socket Mode connection and closes it.")
+        raise CheckSkippedError("Not tried: `registrar doctor --live` opens a Socket Mode connection and closes it.")
     else:
-        yield _socket(settings, settings.slack_app_token.get_secret_value())
+        yield _check_socket_mode(settings, settings.slack_app_token.get_secret_value())
 
 
-def _socket(settings: Settings, app_token: str) -> Finding:
+def _check_socket_mode(settings: Settings, app_token: str) -> Diagnosis:
     """Open a connection, wait for Slack's hello, and close it at once: what came over it would be lost."""
-    client = WebClient(base_url=settings.slack_api_url, timeout=EACH, retry_handlers=[])
-    mend = f"Copy SLACK_APP_TOKEN again: {WHERE['SLACK_APP_TOKEN']}."
+    client = WebClient(base_url=settings.slack_api_url, timeout=CALL_TIMEOUT, retry_handlers=[])
+    mend = f"Copy SLACK_APP_TOKEN again: {TOKEN_LOCATIONS['SLACK_APP_TOKEN']}."
     try:
-        url = str(asked(client, lambda: client.apps_connections_open(app_token=app_token))["url"])
+        url = str(call_slack(client, lambda: client.apps_connections_open(app_token=app_token))["url"])
     except SlackApiError as error:
-        return wrong(
+        return failure(
             "Slack connection",
-            f"Slack opens no Socket Mode connection ({error_of(error)}).",
+            f"Slack opens no Socket Mode connection ({error_code(error)}).",
             "Turn Socket Mode on in the app's settings, and give the token connections:write.",
         )
     except Misconfigured as error:
-        return wrong("Slack connection", str(error.sentence), mend)
+        return failure("Slack connection", str(error.sentence), mend)
     began = time.monotonic()
     try:
-        with connect(url, open_timeout=EACH, close_timeout=1) as socket:
-            hello = json.loads(socket.recv(timeout=EACH))
+        with connect(url, open_timeout=CALL_TIMEOUT, close_timeout=1) as socket:
+            hello = json.loads(socket.recv(timeout=CALL_TIMEOUT))
     except (OSError, TimeoutError, WebSocketException, ValueError) as error:
         what = f"Slack gave us an address for Socket Mode, and nothing answers there ({type(error).__name__})."
         raise SlackUnreachable(what) from error
     if hello.get("type") != "hello":
-        return wrong(
+        return failure(
             "Slack connection",
             f"Slack ended the Socket Mode connection ({hello.get('reason')}).",
             "Ten are allowed: look where else this app runs.",
         )
-    return _opened(int(hello.get("num_connections", 1)) - 1, time.monotonic() - began)
+    return _socket_mode_diagnosis(int(hello.get("num_connections", 1)) - 1, time.monotonic() - began)
 
 
-def _opened(others: int, seconds: float) -> Finding:
-    if others <= 0:
+def _socket_mode_diagnosis(other_connections: int, seconds: float) -> Diagnosis:
+    if other_connections <= 0:
         return ok("Slack connection", f"Socket Mode opens, in {seconds:.1f} s. No bot is connected now.")
-    number = "1 other is" if others == 1 else f"{others} others are"
+    number = "1 other is" if other_connections == 1 else f"{other_connections} others are"
     return ok(
         "Slack connection",
         f"Socket Mode opens, in {seconds:.1f} s. {number} connected: your bot, it "

@@ -5,44 +5,44 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from bot.services.core.admins import REINSTALL
+from bot.services.core.admins import REINSTALL_ADVICE
 from bot.settings import Settings
-from handlers.doctor.check import NotLookedAtError, listed, shown
-from handlers.doctor.diagnosis import Finding, mind, ok, wrong
-from handlers.doctor.slack.workspace import WHERE, Workspace, _wrong_kind
-from handlers.manifest import scopes_wanted
+from handlers.doctor.check import CheckSkippedError, join_names, display_url
+from handlers.doctor.diagnosis import Diagnosis, warning, ok, failure
+from handlers.doctor.slack.workspace import TOKEN_LOCATIONS, WorkspaceProbe, token_problem
+from handlers.manifest import required_scopes
 
 
-def token(settings: Settings, space: Workspace | None) -> Iterator[Finding]:
+def check_token(settings: Settings, workspace: WorkspaceProbe | None) -> Iterator[Diagnosis]:
     """Yield whose the bot's token is, or why there is none to ask with. Raises Misconfigured and SlackUnreachable."""
-    if space is None:
-        what = _wrong_kind("SLACK_BOT_TOKEN", settings) or "SLACK_BOT_TOKEN is not set."
-        yield wrong("Slack token", what, f"Your app's page at api.slack.com/apps has it: {WHERE['SLACK_BOT_TOKEN']}.")
+    if workspace is None:
+        what = token_problem("SLACK_BOT_TOKEN", settings) or "SLACK_BOT_TOKEN is not set."
+        yield failure("Slack token", what, f"Your app's page at api.slack.com/apps has it: {TOKEN_LOCATIONS['SLACK_BOT_TOKEN']}.")
         return
-    us = space.identity()
-    yield ok("Slack token", f"Slack at {shown(settings.slack_api_url)} knows us: @{us.bot} in {us.team_name}.")
+    us = workspace.identity()
+    yield ok("Slack token", f"Slack at {display_url(settings.slack_api_url)} knows us: @{us.bot} in {us.team_name}.")
 
 
-def scopes(space: Workspace, manifest: Path) -> Iterator[Finding]:
+def check_scopes(workspace: WorkspaceProbe, manifest: Path) -> Iterator[Diagnosis]:
     """Yield which scopes of manifest.yml the token lacks, and which it has beyond them."""
-    has = space.must_know_us().scopes
+    has = workspace.require_identity().scopes
     try:
-        wanted = scopes_wanted(manifest)
+        wanted = required_scopes(manifest)
     except OSError:
-        raise NotLookedAtError("Could not look: manifest.yml is not beside the program.") from None
+        raise CheckSkippedError("Could not look: manifest.yml is not beside the program.") from None
     if has is None:
-        raise NotLookedAtError("Could not look: this server does not tell which scopes a token has.")
+        raise CheckSkippedError("Could not look: this server does not tell which scopes a token has.")
     if missing := sorted(wanted - has):
-        what = f"The bot's token is missing {listed(missing, 20)}."
-        yield wrong("Slack scopes", what, f"{REINSTALL} docs/slack.md says what each scope is for.")
+        what = f"The bot's token is missing {join_names(missing, 20)}."
+        yield failure("Slack scopes", what, f"{REINSTALL_ADVICE} docs/slack.md says what each scope is for.")
     else:
         has_all = (
             f"The bot's token has all {len(wanted)} scopes in manifest.yml. Slack doesn't say which events it gets."
         )
         yield ok("Slack scopes", has_all)
     if more := sorted(has - wanted):
-        yield mind(
+        yield warning(
             "Slack scopes",
-            f"It may do more than we need: {listed(more, 20)}.",
+            f"It may do more than we need: {join_names(more, 20)}.",
             "Take them away at OAuth & Permissions, unless something else uses this app.",
         )

@@ -15,18 +15,18 @@ from bot.bootstrap.slack import slack_client
 from bot.domain.core.errors import Misconfigured, SlackUnreachable
 from bot.domain.policy.policy import Policy
 from bot.settings import Settings
-from bot.slack.core.api_errors import LOST, error_of
-from handlers.doctor.check import NotLookedAtError, shown
-from handlers.manifest import scopes_of
+from bot.slack.core.api_errors import CONNECTION_ERRORS, error_code
+from handlers.doctor.check import CheckSkippedError, display_url
+from handlers.manifest import token_scopes
 
-SLACK = "https://slack.com/api/"
+SLACK_API_URL = "https://slack.com/api/"
 
 
-EACH = 4  # seconds that one call may take
+CALL_TIMEOUT = 4  # seconds that one call may take
 
 
 # What Slack says of a token that it does not take, https://docs.slack.dev/reference/methods/auth.test.
-DEAD = {
+INVALID_TOKEN_ERRORS = {
     "invalid_auth",
     "not_authed",
     "account_inactive",
@@ -39,13 +39,13 @@ DEAD = {
 }
 
 
-WHERE = {
+TOKEN_LOCATIONS = {
     "SLACK_BOT_TOKEN": "OAuth & Permissions → Bot User OAuth Token (xoxb-…)",
     "SLACK_APP_TOKEN": "Basic Information → App-Level Tokens, with connections:write (xapp-…)",
 }
 
 
-KINDS = {
+TOKEN_KINDS = {
     "xoxb-": "a bot token",
     "xapp-": "an app-level token",
     "xoxp-": "a user's token",
@@ -54,7 +54,7 @@ KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class BotIdentity:
     """Who the bot is, by Slack's answer to its token. `scopes` is None where the server does not tell them."""
 
     team: str
@@ -62,104 +62,104 @@ class Identity:
     bot: str
     scopes: frozenset[str] | None
     date: str
-    at: datetime  # when that answer came, by our clock
+    answered_at: datetime  # when that answer came, by our clock
 
 
-class Workspace:
+class WorkspaceProbe:
     """Slack as the bot's token sees it. Who we are is asked once, whoever wants to know it first."""
 
     def __init__(self, client: WebClient, now: Callable[[], datetime]) -> None:
         self.client = client
         self._now = now
-        self._asking = threading.Lock()
-        self._known: Identity | Exception | None = None
+        self._lock = threading.Lock()
+        self._identity: BotIdentity | Exception | None = None
 
-    def identity(self) -> Identity:
+    def identity(self) -> BotIdentity:
         """Return who we are. Raises Misconfigured and SlackUnreachable."""
-        with self._asking:
-            if self._known is None:
+        with self._lock:
+            if self._identity is None:
                 try:
-                    self._known = self._ask()
+                    self._identity = self._fetch_identity()
                 except Exception as error:
-                    self._known = error
-        if isinstance(self._known, Exception):
-            raise self._known
-        return self._known
+                    self._identity = error
+        if isinstance(self._identity, Exception):
+            raise self._identity
+        return self._identity
 
-    def must_know_us(self) -> Identity:
+    def require_identity(self) -> BotIdentity:
         """Return who we are, for what cannot be looked at without. Raises NotLookedAtError."""
         try:
             return self.identity()
         except Exception:  # the check of the token tells it
-            raise NotLookedAtError("Not looked at: that needs a token that Slack takes.") from None
+            raise CheckSkippedError("Not looked at: that needs a token that Slack takes.") from None
 
-    def _ask(self) -> Identity:
-        answer = asked(self.client, self.client.auth_test)
+    def _fetch_identity(self) -> BotIdentity:
+        answer = call_slack(self.client, self.client.auth_test)
         headers = {str(name).lower(): value for name, value in answer.headers.items()}
         if not isinstance(answer.data, dict) or not answer.data.get("team_id"):
-            raise Misconfigured(f"What answers at {shown(self.client.base_url)} is no Slack.")
-        return Identity(
+            raise Misconfigured(f"What answers at {display_url(self.client.base_url)} is no Slack.")
+        return BotIdentity(
             team=str(answer["team_id"]),
             team_name=str(answer.get("team") or answer["team_id"]),
             bot=str(answer.get("user") or "registrar"),
-            scopes=scopes_of(answer),
+            scopes=token_scopes(answer),
             date=str(headers.get("date", "")),
-            at=self._now(),
+            answered_at=self._now(),
         )
 
 
-def asked(client: WebClient, call: Callable[[], Any]) -> Any:
+def call_slack(client: WebClient, call: Callable[[], Any]) -> Any:
     """Return Slack's answer. Raises NotLookedAtError for what this server has not or refuses to say.
 
     Raises Misconfigured for a token that it does not take, SlackUnreachable, and SlackApiError for everything else.
     """
-    where = shown(client.base_url)
+    where = display_url(client.base_url)
     try:
         return call()
     except SlackApiError as error:
-        name, status = error_of(error), getattr(error.response, "status_code", 200)
+        name, status = error_code(error), getattr(error.response, "status_code", 200)
         if name == "unknown_method":
-            raise NotLookedAtError("Could not look: this server does not have that method.") from error
+            raise CheckSkippedError("Could not look: this server does not have that method.") from error
         if name == "missing_scope":
-            raise NotLookedAtError("Could not look: the token lacks the scope for it, see scopes.") from error
+            raise CheckSkippedError("Could not look: the token lacks the scope for it, see scopes.") from error
         if status == 429 or name in {"ratelimited", "rate_limited"}:
-            raise NotLookedAtError("Could not look: Slack is asked too often now; try again in a minute.") from error
+            raise CheckSkippedError("Could not look: Slack is asked too often now; try again in a minute.") from error
         if status >= 500 or name in {"internal_error", "fatal_error", "service_unavailable"}:
             raise SlackUnreachable(f"Slack has trouble of its own ({name or status}).") from error
         if not name:
             raise Misconfigured(f"What answers at {where} is no Slack.") from error
-        if name in DEAD:
+        if name in INVALID_TOKEN_ERRORS:
             raise Misconfigured(f"Slack does not take the token ({name}).") from error
         raise
-    except LOST as error:
+    except CONNECTION_ERRORS as error:
         raise SlackUnreachable(f"Slack does not answer at {where}.") from error
 
 
-def _space(settings: Settings, now: Callable[[], datetime]) -> Workspace | None:
-    wrong = _wrong_kind("SLACK_BOT_TOKEN", settings)
-    return None if wrong or settings.slack_bot_token is None else Workspace(slack_client(settings, timeout=EACH), now)
+def open_workspace(settings: Settings, now: Callable[[], datetime]) -> WorkspaceProbe | None:
+    wrong = token_problem("SLACK_BOT_TOKEN", settings)
+    return None if wrong or settings.slack_bot_token is None else WorkspaceProbe(slack_client(settings, timeout=CALL_TIMEOUT), now)
 
 
-def _needed(space: Workspace | None) -> Workspace:
-    if space is None:
-        raise NotLookedAtError("Not looked at: that needs the bot's token.")
-    space.must_know_us()
-    return space
+def require_workspace(workspace: WorkspaceProbe | None) -> WorkspaceProbe:
+    if workspace is None:
+        raise CheckSkippedError("Not looked at: that needs the bot's token.")
+    workspace.require_identity()
+    return workspace
 
 
-def _of(policy: Policy | None) -> Policy:
+def require_policy(policy: Policy | None) -> Policy:
     if policy is None:
-        raise NotLookedAtError("Not looked at: the policy says which, and cannot be used.")
+        raise CheckSkippedError("Not looked at: the policy says which, and cannot be used.")
     return policy
 
 
-def _wrong_kind(name: str, settings: Settings) -> str:
+def token_problem(name: str, settings: Settings) -> str:
     """Return what is wrong with a token by its looks; another server than Slack's may have others."""
     held = settings.slack_bot_token if name == "SLACK_BOT_TOKEN" else settings.slack_app_token
     text, wanted = held.get_secret_value() if held else "", "xoxb-" if name == "SLACK_BOT_TOKEN" else "xapp-"
     if not text or text.startswith(wanted):
         return ""
-    kind = next((kind for start, kind in KINDS.items() if text.startswith(start)), "")
+    kind = next((kind for start, kind in TOKEN_KINDS.items() if text.startswith(start)), "")
     if kind:
-        return f"{name} holds {kind}, and not {KINDS[wanted]} ({wanted}…)."
-    return f"{name} holds no token of Slack's: it has to begin with {wanted}" if settings.slack_api_url == SLACK else ""
+        return f"{name} holds {kind}, and not {TOKEN_KINDS[wanted]} ({wanted}…)."
+    return f"{name} holds no token of Slack's: it has to begin with {wanted}" if settings.slack_api_url == SLACK_API_URL else ""

@@ -7,19 +7,19 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from bot.domain.commands.arguments import EVENTS_MOST
-from bot.domain.commands.base import Arg, Command, Model, OptionalModel, Reason
+from bot.domain.commands.arguments import MAX_EVENT_NUMBER
+from bot.domain.commands.base import Argument, Command, ModelName, OptionalModelName, Reason
 from bot.domain.commands.help_index import SUMMARIES
 from bot.domain.commands.requests import Promote
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.durations import parse_duration
 from bot.domain.core.errors import BadInput
-from bot.domain.core.relative_time import Day, past
+from bot.domain.core.relative_time import RelativeDay, parse_past
 from bot.domain.core.sentence import Code, Name, say
 from handlers.terminal.command_line.index import HISTORY_IMPORT
 
 
-def _span(text: object) -> timedelta | None:
+def _parse_timespan(text: object) -> timedelta | None:
     if text is None or isinstance(text, timedelta):
         return text
     try:
@@ -36,11 +36,11 @@ def _span(text: object) -> timedelta | None:
 
 
 Since = Annotated[
-    timedelta | datetime | Day | None,
-    BeforeValidator(past),
-    Arg("TIME", "how far back (30d), or from when (yesterday, 2026-11-01; in UTC)", False, ("--since",)),
+    timedelta | datetime | RelativeDay | None,
+    BeforeValidator(parse_past),
+    Argument("TIME", "how far back (30d), or from when (yesterday, 2026-11-01; in UTC)", False, ("--since",)),
 ]
-PolicyFile = Annotated[str, Arg("FILE", "the policy file; without, what REGISTRAR_POLICY says", flags=("--file",))]
+PolicyFileArgument = Annotated[str, Argument("FILE", "the policy file; without, what REGISTRAR_POLICY says", flags=("--file",))]
 
 
 class AuditShow(Command):
@@ -49,23 +49,23 @@ class AuditShow(Command):
     verb = "audit show"
     summary = "Show who did what, and what was refused, newest first"
     example = "audit show churn --since 30d"
-    model: OptionalModel = None
+    model: OptionalModelName = None
     since: Since = None
-    last: Annotated[int, Field(ge=1, le=100_000), Arg("N", "how many at most", positional=False, flags=("--last",))] = (
+    last: Annotated[int, Field(ge=1, le=100_000), Argument("N", "how many at most", positional=False, flags=("--last",))] = (
         20
     )
     before: Annotated[
         int | None,
-        Field(ge=1, le=EVENTS_MOST),
-        Arg("NUMBER", "only those before this number: the next page", False, ("--before",)),
+        Field(ge=1, le=MAX_EVENT_NUMBER),
+        Argument("NUMBER", "only those before this number: the next page", False, ("--before",)),
     ] = None
     by: Annotated[
-        str, Arg("ACTOR", "only what they did, such as slack:T012AB3CD/U0BOB or client:ci", False, ("--by",))
+        str, Argument("ACTOR", "only what they did, such as slack:T012AB3CD/U0BOB or client:ci", False, ("--by",))
     ] = ""
-    tag: Annotated[str, Arg("TAG", "only events with this tag", False, ("--tag",))] = ""
+    tag: Annotated[str, Argument("TAG", "only events with this tag", False, ("--tag",))] = ""
 
     @model_validator(mode="after")
-    def _has_an_index(self) -> AuditShow:
+    def _require_one_filter(self) -> AuditShow:
         """Each of these has an index of its own; of two together the audit might be read to its beginning."""
         if sum(map(bool, (self.model, self.by, self.tag))) > 1:
             raise BadInput(
@@ -85,7 +85,7 @@ class AuditVerify(Command):
     summary = "Verify that the audit is whole; if it isn't, name the first bad row and what was done to it"
     example = "audit verify --anchor anchor.jsonl"
     anchor: Annotated[
-        str, Arg("FILE", "heads that were anchored, to be compared as well", positional=False, flags=("--anchor",))
+        str, Argument("FILE", "heads that were anchored, to be compared as well", positional=False, flags=("--anchor",))
     ] = ""
 
 
@@ -95,20 +95,20 @@ class AuditExport(Command):
     verb = "audit export"
     summary = "Export the audit or a part of it, oldest first, one event per line"
     example = "audit export --since 2026-11-01 > audit.jsonl"
-    model: OptionalModel = None
+    model: OptionalModelName = None
     since: Since = None
-    format: Annotated[Literal["jsonl", "csv"], Arg("FORMAT", "jsonl or csv", positional=False, flags=("--format",))] = (
+    format: Annotated[Literal["jsonl", "csv"], Argument("FORMAT", "jsonl or csv", positional=False, flags=("--format",))] = (
         "jsonl"
     )
 
 
-class HistoryImport(Command):
+class ImportHistory(Command):
     """Add what was in Production before Registrar to the history."""
 
     verb = "history import"
     summary = HISTORY_IMPORT
     example = 'history import before.csv --reason "exported from the old registry"'
-    file: Annotated[str, Arg("FILE", "rows with model, version, since; optionally until, by, why", flags=("--file",))]
+    file: Annotated[str, Argument("FILE", "rows with model, version, since; optionally until, by, why", flags=("--file",))]
     reason: Reason
 
 
@@ -134,7 +134,7 @@ class DbBackup(Command):
     verb = "db backup"
     summary = "Copy the ledger into a new file while the bot runs, and verify its audit"
     example = "db backup ledger-2026-11-27.db"
-    file: Annotated[str, Arg("FILE", "the file, which must not be there yet", flags=("--file",))]
+    file: Annotated[str, Argument("FILE", "the file, which must not be there yet", flags=("--file",))]
 
 
 class DbCopy(Command):
@@ -143,9 +143,9 @@ class DbCopy(Command):
     verb = "db copy"
     summary = "Copy the ledger from SQLite to an empty PostgreSQL, its audit chain intact; stop the bot first"
     example = "db copy --to postgresql+psycopg://registrar@db.internal/registrar"
-    to: Annotated[str, Arg("URL", "where to; libpq finds the password in PGPASSWORD or ~/.pgpass", False, ("--to",))]
-    dry_run: Annotated[bool, Arg("", "do and compare everything, and then take it back", False, ("--dry-run",))] = False
-    force: Annotated[bool, Arg("", "also copy an audit that is not whole, as it is", False, ("--force",))] = False
+    to: Annotated[str, Argument("URL", "where to; libpq finds the password in PGPASSWORD or ~/.pgpass", False, ("--to",))]
+    dry_run: Annotated[bool, Argument("", "do and compare everything, and then take it back", False, ("--dry-run",))] = False
+    force: Annotated[bool, Argument("", "also copy an audit that is not whole, as it is", False, ("--force",))] = False
 
 
 class DbAccept(Command):
@@ -172,7 +172,7 @@ class PolicyCheck(Command):
     verb = "policy check"
     summary = "Check a policy file, and list every error in it and what to know about it"
     example = "policy check registrar.yml"
-    file: PolicyFile = ""
+    file: PolicyFileArgument = ""
 
 
 class PolicyShow(Command):
@@ -181,31 +181,31 @@ class PolicyShow(Command):
     verb = "policy show"
     summary = SUMMARIES["policy"]
     example = "policy show churn"
-    model: Model
-    file: PolicyFile = ""
+    model: ModelName
+    file: PolicyFileArgument = ""
 
 
-class PromoteHere(Promote):
+class PromoteFromTerminal(Promote):
     """Ask that a version move, and wait for what comes of it."""
 
     wait: Annotated[
-        bool, Arg("", "wait until it is decided and done; the exit code tells how it ended", False, ("--wait",))
+        bool, Argument("", "wait until it is decided and done; the exit code tells how it ended", False, ("--wait",))
     ] = False
     timeout: Annotated[
         timedelta | None,
-        BeforeValidator(_span),
-        Arg("TIME", "wait so long at most, such as 4h; the request goes on without you", False, ("--timeout",)),
+        BeforeValidator(_parse_timespan),
+        Argument("TIME", "wait so long at most, such as 4h; the request goes on without you", False, ("--timeout",)),
     ] = None
     approver: Annotated[
         str,
-        Arg(
+        Argument(
             "ID", "also approve it, as this Slack user, whom the policy's operators say you are", False, ("--approver",)
         ),
     ] = ""
     idempotency_key: Annotated[
         str,
         Field(max_length=200, pattern=r"^[!-~]*$"),
-        Arg(
+        Argument(
             "KEY",
             "your own word for this: a second time with it opens no second request",
             False,
@@ -214,14 +214,14 @@ class PromoteHere(Promote):
     ] = ""
 
     @model_validator(mode="after")
-    def _waits(self) -> PromoteHere:
+    def _require_wait(self) -> PromoteFromTerminal:
         if self.timeout is not None and not self.wait:
             raise BadInput(
                 say("{timeout} says how long {wait} waits: add that.", timeout=Code("--timeout"), wait=Code("--wait"))
             )
         return self
 
-    def key_in(self, ci: CiRun) -> str:
+    def idempotency_key_for(self, ci: CiRun) -> str:
         """Return the word under which this is asked for: the same in every attempt of one CI run; empty outside of one.
 
         So a job that is run again goes on waiting for the request that its first attempt opened.
@@ -231,6 +231,6 @@ class PromoteHere(Promote):
         words = f"{ci.repository}/{ci.run}/{self.model}/{self.version}/{self.to.value}"
         return "".join(char if "!" <= char <= "~" else "_" for char in words)[:200]
 
-    def asked(self) -> Promote:
+    def plain_command(self) -> Promote:
         """Return what is asked for, without how this terminal goes about it."""
         return Promote(**{name: getattr(self, name) for name in Promote.model_fields})

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from bot.domain.commands.base import Command
 from bot.domain.commands.changes import Archive, Describe, Register, Rollback, SetTags
 from bot.domain.commands.monitoring import MonitorCheck, MonitorList, MonitorShow
-from bot.domain.commands.queries import Best, Compare, History, List, Requests, Show, Validate
+from bot.domain.commands.queries import FindBest, Compare, ShowHistory, ListModels, ListRequests, ShowModel, Validate
 from bot.domain.commands.requests import Approve, Cancel, Override, Reject, Review, Withdraw
-from handlers.api.document_keys import REQUEST, VERSION
+from handlers.api.document_keys import REQUEST_KEYS, VERSION_KEYS
 from handlers.terminal.command_line.commands import (
     AuditExport,
     AuditShow,
@@ -19,17 +19,17 @@ from handlers.terminal.command_line.commands import (
     DbCopy,
     DbStatus,
     DbUpgrade,
-    HistoryImport,
+    ImportHistory,
     PolicyCheck,
     PolicyShow,
-    PromoteHere,
+    PromoteFromTerminal,
 )
 
 if TYPE_CHECKING:  # pandas takes a second, and the help needs none
     pass
 
 
-_EVENT = {
+_EVENT_KEYS = {
     "number": "its place in the chain",
     "at": "when (ISO 8601, UTC)",
     "actor": "who: slack:TEAM/USER, client:NAME, operator:NAME or automation:NAME",
@@ -46,10 +46,10 @@ _EVENT = {
 }
 
 
-_SENTENCE = {"sentence": "what a person reads"}
+_SENTENCE_KEY = {"sentence": "what a person reads"}
 
 
-_SCHEMA = {
+_SCHEMA_KEYS = {
     "database": "where the ledger is, without its password",
     "revision": "that of its tables, or null where there are none",
     "newest": "the one that this Registrar wants",
@@ -57,26 +57,26 @@ _SCHEMA = {
 }
 
 
-_ASK = {"ask": "the id of what you asked for, as in the audit: ask:ID"}
+_COMMAND_KEY = {"ask": "the id of what you asked for, as in the audit: ask:ID"}
 
 
-_MOVED = {"state": "of the move: done, failed or stale; intended or executing while it goes on"}
+_TRANSITION_STATE_KEY = {"state": "of the move: done, failed or stale; intended or executing while it goes on"}
 
 
 # The keys of each verb's document, in their order. They are an interface: none is renamed or taken away.
-KEYS: dict[type[Command], dict[str, str]] = {
-    Register: VERSION,
-    Describe: _ASK | _SENTENCE,
-    SetTags: _ASK | _SENTENCE,
-    Archive: _ASK | _MOVED | _SENTENCE,
-    Rollback: _ASK | _MOVED | _SENTENCE,
-    **dict.fromkeys((PromoteHere, Approve, Reject, Withdraw, Override, Cancel, Review), REQUEST),
-    List: {
+DOCUMENT_KEYS: dict[type[Command], dict[str, str]] = {
+    Register: VERSION_KEYS,
+    Describe: _COMMAND_KEY | _SENTENCE_KEY,
+    SetTags: _COMMAND_KEY | _SENTENCE_KEY,
+    Archive: _COMMAND_KEY | _TRANSITION_STATE_KEY | _SENTENCE_KEY,
+    Rollback: _COMMAND_KEY | _TRANSITION_STATE_KEY | _SENTENCE_KEY,
+    **dict.fromkeys((PromoteFromTerminal, Approve, Reject, Withdraw, Override, Cancel, Review), REQUEST_KEYS),
+    ListModels: {
         "models": "a list: model, production and staging (a version's number, or null), aliases (number by name)",
         "all": "how many there are",
         "page": "which page this is",
     },
-    Show: {
+    ShowModel: {
         "model": "the model's name; with a version stands here instead every field of its card as its value or null, "
         "then missing (the names of the empty ones), completeness (0 to 1), and blocked (as below)",
         "description": "the model's description",
@@ -84,8 +84,8 @@ KEYS: dict[type[Command], dict[str, str]] = {
         "description, blocked (why it's blocked, or null)",
         "requests": "a list of those that are open, each as registrar promote --json prints it",
     },
-    Requests: {"requests": "a list of requests that wait, each as registrar promote --json prints it"},
-    History: {
+    ListRequests: {"requests": "a list of requests that wait, each as registrar promote --json prints it"},
+    ShowHistory: {
         "model": "the model's name",
         "served": "a list, newest first: version, since, until (null: serves now), cause, move, request, "
         "sentence, and of a request: requested_by, approved_by (a list), overridden_by (or null) and override_reason",
@@ -98,7 +98,7 @@ KEYS: dict[type[Command], dict[str, str]] = {
         "them have a figure), per_month (the most rollbacks without a cause to expect of those counted), "
         "thresholds, hard_limits and others (how many have no figure), sentence",
     },
-    MonitorCheck: {"state": "how it stands now, as in registrar monitor show --json", **_SENTENCE},
+    MonitorCheck: {"state": "how it stands now, as in registrar monitor show --json", **_SENTENCE_KEY},
     MonitorShow: {
         "model": "the model's name",
         "name": "the monitor's name",
@@ -133,7 +133,7 @@ KEYS: dict[type[Command], dict[str, str]] = {
         "by name), deltas (value minus the incumbent's, by name), and blocked (why it's blocked, or null)",
         "sentence": "what a person would say of it",
     },
-    Best: {
+    FindBest: {
         "model": "the model's name",
         "metric": "the metric",
         "direction": "the end of the scale that wins: higher or lower",
@@ -150,7 +150,7 @@ KEYS: dict[type[Command], dict[str, str]] = {
         "sentence": "all that as a person reads it",
     },
     AuditShow: {
-        "events": f"a list, newest first: {', '.join(_EVENT)} (as in audit export), and sentence",
+        "events": f"a list, newest first: {', '.join(_EVENT_KEYS)} (as in audit export), and sentence",
         "more": "whether there are older ones",
         "unreviewed": "the ids of requests that were moved without approvals and that nobody has reviewed yet",
     },
@@ -165,7 +165,7 @@ KEYS: dict[type[Command], dict[str, str]] = {
         "sentence": "all that as a person reads it",
         "advice": "what to do, or null",
     },
-    AuditExport: _EVENT | {"body": "the event exactly as it was hashed"},
+    AuditExport: _EVENT_KEYS | {"body": "the event exactly as it was hashed"},
     PolicyShow: {
         "model": "the model's name",
         "pattern": "the pattern that holds, or null",
@@ -180,17 +180,17 @@ KEYS: dict[type[Command], dict[str, str]] = {
         "faults": "a list: everything that is wrong",
         "notices": "a list: what can be used, and is worth knowing",
     },
-    HistoryImport: {
+    ImportHistory: {
         "file": "the file",
         "sha256": "its SHA-256, as in the audit",
         "rows": "how many rows it has",
         "added": "how many of them are new to the history",
     }
-    | _SENTENCE,
-    DbStatus: _SCHEMA
-    | _SENTENCE
+    | _SENTENCE_KEY,
+    DbStatus: _SCHEMA_KEYS
+    | _SENTENCE_KEY
     | {"advice": "what to do, or null", "held": "why work is held after a restore, or null"},
-    DbUpgrade: _SCHEMA | {"before": "the revision that its tables had before, or null"} | _SENTENCE,
+    DbUpgrade: _SCHEMA_KEYS | {"before": "the revision that its tables had before, or null"} | _SENTENCE_KEY,
     DbBackup: {
         "database": "where the ledger is, without its password",
         "file": "the copy",
@@ -199,7 +199,7 @@ KEYS: dict[type[Command], dict[str, str]] = {
         "head": "the last one's hash",
         "whole": "whether its audit is whole; else the exit code is 1, and the copy is kept",
     }
-    | _SENTENCE,
+    | _SENTENCE_KEY,
     DbCopy: {
         "from": "where the ledger is",
         "to": "where its copy is, without the password",
@@ -209,10 +209,10 @@ KEYS: dict[type[Command], dict[str, str]] = {
         "head": "the last one's hash, the same in both",
         "whole": "whether the audit is whole",
     }
-    | _SENTENCE,
+    | _SENTENCE_KEY,
 }
 
 
-def keys_of(verb: type[Command]) -> Mapping[str, str]:
+def document_keys(command: type[Command]) -> Mapping[str, str]:
     """Return the keys of a verb's document, each with what it holds."""
-    return KEYS.get(verb, _SENTENCE)
+    return DOCUMENT_KEYS.get(command, _SENTENCE_KEY)

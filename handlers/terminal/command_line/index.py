@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.domain.commands.help_index import CHANGE, DECIDE, LOOK
+from bot.domain.commands.help_index import CHANGE_SUMMARIES, REQUEST_SUMMARIES, QUERY_SUMMARIES
 
 SET_UP = {
     "init": "Write a policy file with comments",
@@ -15,29 +15,29 @@ RUN = {
     "worker": "Do background work beside `run`, on the same PostgreSQL",
 }
 HISTORY_IMPORT = "Import earlier history from a CSV or JSON file; admins only"
-OWN = SET_UP | RUN  # commands that Slack doesn't have, and that are no verbs
-GROUPS = {  # verbs of two words
+OWN_COMMANDS = SET_UP | RUN  # commands that Slack doesn't have, and that are no verbs
+COMMAND_GROUPS = {  # verbs of two words
     "monitor": "Watch the version in Production",
     "policy": "Check a policy file, or show a model's rules",
     "audit": "Show, verify, or export the audit",
     "db": "Check, upgrade, back up, or move the ledger",
 }
-MEANT = {"audit": "show", "policy": "show", "monitor": "list", "db": "status"}  # where the second word is left out
-_LISTED = {
+DEFAULT_SUBCOMMANDS = {"audit": "show", "policy": "show", "monitor": "list", "db": "status"}  # where the second word is left out
+_SECTIONS = {
     "Set up": SET_UP,
     "Run": RUN,
-    "Look up": LOOK,
-    "Request and decide": DECIDE,
-    "Change": CHANGE | {"history import": HISTORY_IMPORT},
-    "Monitors, policy, audit, and ledger": GROUPS,
+    "Look up": QUERY_SUMMARIES,
+    "Request and decide": REQUEST_SUMMARIES,
+    "Change": CHANGE_SUMMARIES | {"history import": HISTORY_IMPORT},
+    "Monitors, policy, audit, and ledger": COMMAND_GROUPS,
 }
 
 
-def help_all() -> str:
+def command_index() -> str:
     """Return every command in its group, and how to learn more."""
     groups = [
         "\n".join([f"{title}:", *(f"  {name:<14}  {line}" for name, line in rows.items())])
-        for title, rows in _LISTED.items()
+        for title, rows in _SECTIONS.items()
     ]
     return (
         "\n\n".join(

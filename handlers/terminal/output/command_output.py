@@ -9,45 +9,45 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from bot.domain.core.sentence import Code, Say
-from handlers.terminal.command_line.grammar import Form
+from bot.domain.core.sentence import Code, Sentence
+from handlers.terminal.command_line.grammar import OutputFormat
 from handlers.terminal.output import console, documents
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CommandOutput:
     """What to print, and how to end."""
 
     text: str
-    code: int = 0
+    exit_code: int = 0
 
 
-def told(sentence: Say | str, form: Form, code: int = 0, /, **more: Any) -> Answer:
+def sentence_output(sentence: Sentence | str, output_format: OutputFormat, exit_code: int = 0, /, **fields: Any) -> CommandOutput:
     """Return a sentence: alone for people, in JSON under its name, behind what more there is."""
-    sentence = here(sentence) if isinstance(sentence, Say) else sentence
-    if form is Form.JSON:
-        return as_json({**more, "sentence": str(sentence)}, code)
-    return Answer(f"{sentence}\n", code)
+    sentence = to_terminal_sentence(sentence) if isinstance(sentence, Sentence) else sentence
+    if output_format is OutputFormat.JSON:
+        return json_output({**fields, "sentence": str(sentence)}, exit_code)
+    return CommandOutput(f"{sentence}\n", exit_code)
 
 
-def here(sentence: Say) -> Say:
+def to_terminal_sentence(sentence: Sentence) -> Sentence:
     """Return a sentence for those who sit beside the bot: what it tells them to type in Slack they can type here."""
-    return Say(sentence.template, {name: _here(value) for name, value in sentence.args.items()})
+    return Sentence(sentence.template, {name: _to_terminal_value(value) for name, value in sentence.args.items()})
 
 
-def _here(value: object) -> object:
-    if isinstance(value, Say):
-        return here(value)
+def _to_terminal_value(value: object) -> object:
+    if isinstance(value, Sentence):
+        return to_terminal_sentence(value)
     if isinstance(value, Code):
         return Code(re.sub(r"^/model ", "registrar ", value))
-    return [_here(one) for one in value] if isinstance(value, list | tuple) else value
+    return [_to_terminal_value(one) for one in value] if isinstance(value, list | tuple) else value
 
 
-def as_json(document: Mapping[str, Any], code: int = 0) -> Answer:
+def json_output(document: Mapping[str, Any], exit_code: int = 0) -> CommandOutput:
     """Return a JSON document."""
-    return Answer(documents.to_json(document, console.encoding()), code)
+    return CommandOutput(documents.to_json(document, console.output_encoding()), exit_code)
 
 
-def drawn(parts: Callable[[int], Sequence[RenderableType]], code: int = 0) -> Answer:
+def rendered_output(build: Callable[[int], Sequence[RenderableType]], exit_code: int = 0) -> CommandOutput:
     """Return what `parts` makes for the screen's width."""
-    return Answer(console.draw(parts), code)
+    return CommandOutput(console.render(build), exit_code)

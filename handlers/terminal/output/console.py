@@ -12,34 +12,34 @@ from rich.table import Table
 from rich.text import Text
 
 
-def console() -> Console:
+def stdout_console() -> Console:
     """Return standard output for people. Names from outside are plain text here, never rich's markup."""
     return Console(
         color_system=None if os.environ.get("NO_COLOR") else "auto", markup=False, highlight=False, emoji=False
     )
 
 
-def draw(parts: Callable[[int], Sequence[RenderableType]]) -> str:
+def render(build: Callable[[int], Sequence[RenderableType]]) -> str:
     """Return what to print: `parts` are made for the screen's width, with colours only where it has them."""
-    screen = console()
+    screen = stdout_console()
     with screen.capture() as captured:
-        for part in parts(screen.width):
+        for part in build(screen.width):
             # Whoever reads from a pipe searches sentences: only a screen needs them in lines.
             screen.print(part, soft_wrap=isinstance(part, Text) and not screen.is_terminal)
     return captured.get()
 
 
-def table() -> Table:
+def new_table() -> Table:
     """Return an empty table in our one style."""
     return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
 
 
-def write(text: str) -> None:
+def write_output(text: str) -> None:
     """Write to standard output, now: what its encoding cannot hold is escaped, for not every screen has a ★."""
-    sys.stdout.write(text.encode(encoding(), "backslashreplace").decode(encoding()))
+    sys.stdout.write(text.encode(output_encoding(), "backslashreplace").decode(output_encoding()))
     sys.stdout.flush()  # while a reader that has hung up can still be told from a fault
 
 
-def encoding() -> str:
+def output_encoding() -> str:
     """Return the encoding of standard output."""
     return sys.stdout.encoding or "utf-8"

@@ -10,58 +10,58 @@ from dataclasses import asdict
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from bot.domain.audit.events import Head
-from bot.domain.commands.queries import Best
+from bot.domain.audit.events import ChainHead
+from bot.domain.commands.queries import FindBest
 from handlers.terminal.command_line.commands import (
     AuditExport,
 )
-from handlers.terminal.command_line.document_keys import KEYS
+from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
 
 if TYPE_CHECKING:  # pandas takes a second, and the help needs none
-    from bot.domain.core.sentence import Say
-    from bot.domain.promotions.snapshot import Seen
+    from bot.domain.core.sentence import Sentence
+    from bot.domain.promotions.snapshot import RequestSnapshot
     from bot.domain.registry import comparison as compared
     from bot.domain.registry.model import VersionInfo
-    from bot.ledger.audit_chain import Fault, Record
+    from bot.ledger.audit_chain import ChainFault, AuditRecord
 
 
 def to_json(document: Mapping[str, Any], encoding: str = "utf-8") -> str:
     """Return the document as text for an output of that encoding; what it cannot hold is escaped."""
-    return json.dumps(document, ensure_ascii=not _can_hold_all(encoding), allow_nan=False, indent=2) + "\n"
+    return json.dumps(document, ensure_ascii=not _is_unicode(encoding), allow_nan=False, indent=2) + "\n"
 
 
-def comparison(found: compared.Comparison, sentence: Say) -> dict[str, Any]:
+def comparison_document(comparison: compared.Comparison, sentence: Sentence) -> dict[str, Any]:
     """Return the document of a comparison: every version and metric, numbers as exact as floats are."""
     return {
-        "model": found.model,
-        "incumbent": found.incumbent,
+        "model": comparison.model,
+        "incumbent": comparison.incumbent,
         "metrics": [
-            {"name": name, "direction": found.directions[name].value, "best": found.best.get(name)}
-            for name in found.metrics
+            {"name": name, "direction": comparison.directions[name].value, "best": comparison.best.get(name)}
+            for name in comparison.metrics
         ],
-        "versions": [_version(found, row) for row in range(len(found.frame))],
+        "versions": [_version_document(comparison, row) for row in range(len(comparison.frame))],
         "sentence": str(sentence),
     }
 
 
-def validated(version: VersionInfo, target: str, seen: Seen, sentence: Say) -> dict[str, Any]:
+def validation_document(version: VersionInfo, target: str, snapshot: RequestSnapshot, sentence: Sentence) -> dict[str, Any]:
     """Return the document of what the gates say of a version."""
     return {
         "model": version.model,
         "version": version.version,
         "semver": version.semver,
         "to": target,
-        "passed": not seen.failed,
+        "passed": not snapshot.failed_gates,
         "gates": [
             {"name": gate.name, "bound": gate.bound, "value": gate.value, "passed": gate.passed, "note": gate.note}
-            for gate in seen.gates
+            for gate in snapshot.gates
         ],
-        "validation": _numbers(seen.validation),
+        "validation": _json_numbers(snapshot.validation),
         "sentence": str(sentence),
     }
 
 
-def event(record: Record) -> dict[str, Any]:
+def event_document(record: AuditRecord) -> dict[str, Any]:
     """Return an audit row as it is exported: its event, its place in the chain, and the text that was hashed.
 
     Of a text that is no event only what the row's columns say is there.
@@ -73,27 +73,27 @@ def event(record: Record) -> dict[str, Any]:
         said = {}
     row = {"at": record.at, "actor": record.actor, "tag": record.tag, "model": record.model} | said
     own = {"number": record.number, "previous": record.previous, "hash": record.hash, "body": record.body}
-    return {key: own[key] if key in own else row.get(key) for key in KEYS[AuditExport]}
+    return {key: own[key] if key in own else row.get(key) for key in DOCUMENT_KEYS[AuditExport]}
 
 
-def event_line(record: Record, encoding: str = "utf-8") -> str:
+def event_json_line(record: AuditRecord, encoding: str = "utf-8") -> str:
     """Return an audit row as a line of JSON."""
-    return json.dumps(event(record), ensure_ascii=not _can_hold_all(encoding)) + "\n"
+    return json.dumps(event_document(record), ensure_ascii=not _is_unicode(encoding)) + "\n"
 
 
-def events_csv(records: Iterable[Record]) -> str:
+def events_csv(records: Iterable[AuditRecord]) -> str:
     """Return audit rows as lines of CSV without a heading: the columns are the keys of a line of JSON."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(KEYS[AuditExport]), lineterminator="\n")
+    writer = csv.DictWriter(text, list(DOCUMENT_KEYS[AuditExport]), lineterminator="\n")
     for record in records:
-        row = event(record)
+        row = event_document(record)
         row["evidence"] = json.dumps(row["evidence"], ensure_ascii=False, sort_keys=True)
-        writer.writerow({key: _harmless(value) for key, value in row.items()})
+        writer.writerow({key: _escape_formula(value) for key, value in row.items()})
     return text.getvalue()
 
 
-def verified(
-    fault: Fault | None, head: Head, anchors: int | None, unreviewed: list[str], sentence: Say, advice: Say | None
+def verification_document(
+    fault: ChainFault | None, head: ChainHead, anchors: int | None, unreviewed: list[str], sentence: Sentence, advice: Sentence | None
 ) -> dict[str, Any]:
     """Return the document of a verification."""
     return {
@@ -108,57 +108,57 @@ def verified(
     }
 
 
-def best(winner: compared.Best, sentence: Say) -> dict[str, Any]:
+def best_document(winner: compared.BestVersion, sentence: Sentence) -> dict[str, Any]:
     """Return the document of a metric's winner."""
     blocked = str(winner.blocked) if winner.blocked else None
-    return {name: _plain(value) for name, value in asdict(winner).items()} | {
+    return {name: _json_value(value) for name, value in asdict(winner).items()} | {
         "blocked": blocked,
         "sentence": str(sentence),
     }
 
 
-def best_csv(winner: compared.Best, sentence: Say) -> str:
+def best_csv(winner: compared.BestVersion, sentence: Sentence) -> str:
     """Return the winner as CSV, a heading and one row: the columns are the keys of the JSON document."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(KEYS[Best]), lineterminator="\n")
+    writer = csv.DictWriter(text, list(DOCUMENT_KEYS[FindBest]), lineterminator="\n")
     writer.writeheader()
-    writer.writerow({name: _harmless(value) for name, value in best(winner, sentence).items()})
+    writer.writerow({name: _escape_formula(value) for name, value in best_document(winner, sentence).items()})
     return text.getvalue()
 
 
-def _version(found: compared.Comparison, row: int) -> dict[str, Any]:
-    facts = found.frame.iloc[row]
+def _version_document(comparison: compared.Comparison, row: int) -> dict[str, Any]:
+    facts = comparison.frame.iloc[row]
     created = facts["created_at"]
     return {
-        "version": found.versions[row],
+        "version": comparison.versions[row],
         "semver": facts["semver"],
         "stage": facts["stage"],
         "run_id": facts["run_id"],
         "created_at": f"{created:%Y-%m-%dT%H:%M:%SZ}" if created == created else None,  # noqa: PLR0124 - NaT is not
-        "metrics": _numbers(found.row(row)),
-        "deltas": _numbers(found.gaps(row)),
-        "blocked": str(found.blocked[found.versions[row]]) if found.versions[row] in found.blocked else None,
+        "metrics": _json_numbers(comparison.metrics_in_row(row)),
+        "deltas": _json_numbers(comparison.differences_in_row(row)),
+        "blocked": str(comparison.blocked[comparison.versions[row]]) if comparison.versions[row] in comparison.blocked else None,
     }
 
 
-def _can_hold_all(encoding: str) -> bool:
+def _is_unicode(encoding: str) -> bool:
     return encoding.lower().replace("-", "").startswith("utf")
 
 
-def _numbers(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: _plain(value) for name, value in values.items()}
+def _json_numbers(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: _json_value(value) for name, value in values.items()}
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     """Return a value as JSON has it: no NaN, no infinity, an enumeration's word."""
     if isinstance(value, float):
         return value if isfinite(value) else None
     return getattr(value, "value", value)
 
 
-def _harmless(value: object) -> object:
+def _escape_formula(value: object) -> object:
     """Put an apostrophe before text that a spreadsheet would read as a formula, as `comparison.to_csv` does."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA else value
+    return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA_STARTS else value
 
 
-_FORMULA = {"=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"}
+_FORMULA_STARTS = {"=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"}

@@ -13,9 +13,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from bot.domain.audit.anchors import AnchoredHead
-from bot.domain.audit.events import GENESIS, START, Head, Tag, chain
+from bot.domain.audit.events import GENESIS_HASH, CHAIN_START, ChainHead, EventTag, chained_hash
 from bot.ledger import SqlLedger, audit_chain
-from bot.ledger.audit_chain import Fault, FaultKind
+from bot.ledger.audit_chain import ChainFault, ChainFaultKind
 from bot.ledger.stores import row_mapping
 from tests.support.ledger.bulk_data import add_many_events
 from tests.support.ledger.records import LATER, NOW, an_event, fault, opened, raw, run_concurrently, save
@@ -44,17 +44,17 @@ def test_events_of_one_transaction_stand_in_order_and_are_read_in_pages(ledger: 
     save(ledger, an_event(subject="1"), an_event(subject="2", model="fraud"))
     save(ledger, an_event(subject="3"))
     with ledger.read() as r:
-        assert [link.event.subject for link in r.links()] == ["1", "2", "3"]
-        assert [link.number for link in r.links(model="churn")] == [1, 3]
-        assert [link.number for link in r.links(after=1, most=1)] == [2]
-        first, second = r.links(most=2)
+        assert [link.event.subject for link in r.audit_events()] == ["1", "2", "3"]
+        assert [link.number for link in r.audit_events(model="churn")] == [1, 3]
+        assert [link.number for link in r.audit_events(after_number=1, limit=1)] == [2]
+        first, second = r.audit_events(limit=2)
         assert second.previous == first.hash
 
 
 def test_many_writers_make_one_chain(ledger: SqlLedger) -> None:
     run_concurrently(10, lambda number: save(ledger, an_event(subject=str(number)), an_event(subject="again")))
     with ledger.read() as r:
-        assert [link.number for link in r.links()] == list(range(1, 21))
+        assert [link.number for link in r.audit_events()] == list(range(1, 21))
     assert fault(ledger) is None
 
 
@@ -108,7 +108,7 @@ def renumber(number: int, to: int) -> str:
 
 def forged(number: int, previous: str, **changes: Any) -> str:
     """Return the statement that inserts a row whose hash is right."""
-    row = row_mapping.record(an_event(**changes), Head(number - 1, previous))
+    row = row_mapping.to_audit_record(an_event(**changes), ChainHead(number - 1, previous))
     values = ", ".join(f"'{value}'" for value in row._replace(at=row.at[:26].replace("T", " "))[1:])
     values = values.replace(":", r"\:")  # a colon is SQLAlchemy's
     return f"INSERT INTO audit_events VALUES ({number}, {values})"  # noqa: S608
@@ -161,28 +161,28 @@ def test_tampering_is_found_where_it_was_done(
 def test_a_row_with_a_right_hash_that_was_put_between_two_is_found(ledger: SqlLedger, ledger_url: str) -> None:
     save(ledger, *(an_event(subject=str(n)) for n in range(5)))
     with ledger.read() as r:
-        second = r.records()[1]
+        second = r.audit_records()[1]
     tamper(ledger_url, *MAKE_ROOM, forged(3, second.hash, subject="forged"))
     found = fault(ledger)
     assert found is not None
-    assert (found.number, found.kind) == (3, FaultKind.INSERTED)
+    assert (found.number, found.kind) == (3, ChainFaultKind.INSERTED)
 
 
 def test_a_row_that_was_edited_with_its_hash_is_found_by_the_one_behind_it(ledger: SqlLedger, ledger_url: str) -> None:
     save(ledger, *(an_event(subject=str(n)) for n in range(5)))
     with ledger.read() as r:
-        second = r.records()[1]
+        second = r.audit_records()[1]
     tamper(ledger_url, "DELETE FROM audit_events WHERE number = 3", forged(3, second.hash, subject="forged"))
     found = fault(ledger)
     assert found is not None
-    assert (found.number, found.kind) == (3, FaultKind.EDITED)
+    assert (found.number, found.kind) == (3, ChainFaultKind.EDITED)
 
 
 def test_a_text_that_is_no_event_is_found_though_its_hash_is_right(ledger: SqlLedger, ledger_url: str) -> None:
     save(ledger, an_event())
-    right = chain(GENESIS, "x")
+    right = chained_hash(GENESIS_HASH, "x")
     tamper(ledger_url, f"UPDATE audit_events SET body = 'x', hash = '{right}'")  # noqa: S608
-    assert fault(ledger) == Fault(1, FaultKind.EDITED, "its text is no event, though its hash was made of it")
+    assert fault(ledger) == ChainFault(1, ChainFaultKind.EDITED, "its text is no event, though its hash was made of it")
 
 
 def test_a_time_that_is_none_is_found_like_any_other_edit(sqlite_url: str) -> None:
@@ -191,7 +191,7 @@ def test_a_time_that_is_none_is_found_like_any_other_edit(sqlite_url: str) -> No
         tamper(sqlite_url, "UPDATE audit_events SET at = 'yesterday' WHERE number = 2")
         found = fault(ledger)
         assert found is not None
-        assert (found.number, found.kind) == (2, FaultKind.EDITED)
+        assert (found.number, found.kind) == (2, ChainFaultKind.EDITED)
 
 
 # Anchors
@@ -200,14 +200,14 @@ def test_a_time_that_is_none_is_found_like_any_other_edit(sqlite_url: str) -> No
 def anchored(ledger: SqlLedger) -> AnchoredHead:
     """Return the head as somebody writes it down elsewhere."""
     with ledger.read() as r:
-        return AnchoredHead(at=NOW, number=r.head().number, hash=r.head().hash)
+        return AnchoredHead(at=NOW, number=r.audit_head().number, hash=r.audit_head().hash)
 
 
 def rewrite(ledger: SqlLedger, url: str, before: int, why: str) -> None:
     """Make every row from that number on anew, with right hashes and a right head, as a clever somebody does."""
     with ledger.read() as r:
-        links = r.links()
-    kept = Head(links[before - 2].number, links[before - 2].hash) if before > 1 else START
+        links = r.audit_events()
+    kept = ChainHead(links[before - 2].number, links[before - 2].hash) if before > 1 else CHAIN_START
     tamper(
         url,
         f"DELETE FROM audit_events WHERE number >= {before}",  # noqa: S608
@@ -230,7 +230,7 @@ def test_a_chain_that_was_rewritten_whole_is_found_by_an_anchor(ledger: SqlLedge
     assert fault(ledger) is None
     found = fault(ledger, anchors=[anchor])
     assert found is not None
-    assert (found.kind, found.number, found.last) == (FaultKind.REWRITTEN, 1, 2)
+    assert (found.kind, found.number, found.last) == (ChainFaultKind.REWRITTEN, 1, 2)
 
 
 def test_a_chain_rewritten_from_a_row_on_is_found_behind_the_last_anchor_that_agrees(
@@ -244,7 +244,7 @@ def test_a_chain_rewritten_from_a_row_on_is_found_behind_the_last_anchor_that_ag
     assert fault(ledger) is None
     found = fault(ledger, anchors=anchors)
     assert found is not None
-    assert (found.kind, found.number, found.last) == (FaultKind.REWRITTEN, 7, 9)
+    assert (found.kind, found.number, found.last) == (ChainFaultKind.REWRITTEN, 7, 9)
 
 
 def test_an_end_that_was_cut_off_together_with_the_head_is_found_by_an_anchor(
@@ -260,7 +260,7 @@ def test_an_end_that_was_cut_off_together_with_the_head_is_found_by_an_anchor(
     assert fault(ledger) is None
     found = fault(ledger, anchors=[anchor])
     assert found is not None
-    assert (found.kind, found.number) == (FaultKind.CUT_OFF, 4)
+    assert (found.kind, found.number) == (ChainFaultKind.CUT_OFF, 4)
 
 
 def test_of_two_anchors_of_one_number_both_have_to_agree(ledger: SqlLedger) -> None:
@@ -278,10 +278,10 @@ def test_a_hundred_thousand_events_are_verified(sqlite_url: str) -> None:
     add_many_events(sqlite_url, 100_000)
     with opened(sqlite_url) as ledger:
         with ledger.read() as r:
-            assert audit_chain.verify(audit_chain.stream(lambda after: r.records(after=after)), r.head()) is None
+            assert audit_chain.verify(audit_chain.stream_records(lambda after: r.audit_records(after_number=after)), r.audit_head()) is None
         tamper(sqlite_url, "UPDATE audit_events SET actor = 'slack:T1/U2' WHERE number = 99999")
         with ledger.read() as r:
-            found = audit_chain.verify(audit_chain.stream(lambda after: r.records(after=after)), r.head())
+            found = audit_chain.verify(audit_chain.stream_records(lambda after: r.audit_records(after_number=after)), r.audit_head())
     assert found is not None
     assert found.number == 99_999
 
@@ -289,10 +289,10 @@ def test_a_hundred_thousand_events_are_verified(sqlite_url: str) -> None:
 def test_a_chain_is_verified_from_an_anchor_onwards(ledger: SqlLedger) -> None:
     save(ledger, an_event())
     with ledger.read() as r:
-        anchor = r.head()
+        anchor = r.audit_head()
     save(ledger, an_event())
     with ledger.read() as r:
-        assert audit_chain.verify(r.records(after=anchor.number), r.head(), anchor) is None
+        assert audit_chain.verify(r.audit_records(after_number=anchor.number), r.audit_head(), anchor) is None
 
 
 # What a request was opened on, freezes, votes taken back, the audit from its end
@@ -301,13 +301,13 @@ def test_a_chain_is_verified_from_an_anchor_onwards(ledger: SqlLedger) -> None:
 def test_the_audit_is_told_from_its_end(ledger: SqlLedger) -> None:
     for number in range(4):
         save(ledger, an_event(subject=f"s{number}", at=NOW + timedelta(minutes=number)))
-    save(ledger, an_event(model="fraud", tag=Tag.MOVED, at=LATER))
+    save(ledger, an_event(model="fraud", tag=EventTag.TRANSITION_DONE, at=LATER))
 
     def subjects(**how: Any) -> list[str]:
         with ledger.read() as r:
-            return [link.event.subject for link in r.latest(**how)]
+            return [link.event.subject for link in r.latest_audit_events(**how)]
 
     assert subjects(model="churn") == ["s3", "s2", "s1", "s0"]
     assert subjects(model="churn", before=3, most=1) == ["s1"]
     assert subjects(model="churn", since=NOW + timedelta(minutes=2)) == ["s3", "s2"]
-    assert subjects(tags=[Tag.MOVED, Tag.STALE]) == ["r1"]
+    assert subjects(tags=[EventTag.TRANSITION_DONE, EventTag.STALE]) == ["r1"]

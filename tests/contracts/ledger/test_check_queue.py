@@ -9,45 +9,45 @@ from contextlib import closing
 import pytest
 
 from bot.domain.core.errors import LedgerUnavailable
-from bot.ledger.procrastinate_dispatcher import Queue
-from bot.ports import Batch, Dispatcher
-from bot.services.monitoring.thread_dispatcher import Threads
+from bot.ledger.procrastinate_dispatcher import ProcrastinateDispatcher
+from bot.ports import CheckBatch, Dispatcher
+from bot.services.monitoring.thread_dispatcher import ThreadDispatcher
 from tests.support.faults.socket_faults import postgres_url_through, proxy_to
 from tests.support.ledger.ledgers import PostgresServer
 from tests.support.network.tcp_proxy import SocketFault
 from tests.support.waiting import wait_until
 
-BATCHES = [Batch("push", "host:1:a", (("m1", 4), ("m2", 1))), Batch("prometheus", "host:1:a", (("m3", 9),))]
+BATCHES = [CheckBatch("push", "host:1:a", (("m1", 4), ("m2", 1))), CheckBatch("prometheus", "host:1:a", (("m3", 9),))]
 
 
 class Made:
     """Who makes batches, and keeps which."""
 
     def __init__(self) -> None:
-        self.batches: list[Batch] = []
+        self.batches: list[CheckBatch] = []
         self._lock = threading.Lock()
 
-    def __call__(self, batch: Batch) -> None:
+    def __call__(self, batch: CheckBatch) -> None:
         """Make one."""
         with self._lock:
             self.batches.append(batch)
 
-    def are(self, *batches: Batch) -> bool:
+    def are(self, *batches: CheckBatch) -> bool:
         """Tell whether these were made, each once."""
         return sorted(self.batches, key=str) == sorted(batches, key=str)
 
 
 @pytest.fixture(params=["threads", pytest.param("procrastinate", marks=pytest.mark.postgres)])
 def dispatcher(request: pytest.FixtureRequest) -> Iterator[Dispatcher]:
-    made: Dispatcher = Threads() if request.param == "threads" else Queue(request.getfixturevalue("postgres_url"))
+    made: Dispatcher = ThreadDispatcher() if request.param == "threads" else ProcrastinateDispatcher(request.getfixturevalue("postgres_url"))
     with closing(made):
         yield made
 
 
 def test_what_is_dispatched_is_made_once(dispatcher: Dispatcher) -> None:
     made = Made()
-    dispatcher.use(made)
-    dispatcher.open()
+    dispatcher.set_handler(made)
+    dispatcher.start()
     dispatcher.dispatch(BATCHES)
     wait_until(lambda: made.are(*BATCHES))
 
@@ -56,14 +56,14 @@ def test_what_is_dispatched_is_made_once(dispatcher: Dispatcher) -> None:
 def test_a_batch_that_fails_stops_nobody(postgres_url: str) -> None:
     made = Made()
 
-    def work(batch: Batch) -> None:
+    def work(batch: CheckBatch) -> None:
         made(batch)
         if batch.source == "push":
             raise OSError("it broke")
 
-    with closing(Queue(postgres_url)) as queue:
-        queue.use(work)
-        queue.open()
+    with closing(ProcrastinateDispatcher(postgres_url)) as queue:
+        queue.set_handler(work)
+        queue.start()
         queue.dispatch(BATCHES)
         wait_until(lambda: made.are(*BATCHES))
         queue.dispatch(BATCHES[1:])
@@ -72,15 +72,15 @@ def test_a_batch_that_fails_stops_nobody(postgres_url: str) -> None:
 
 @pytest.mark.postgres
 def test_of_several_processes_one_makes_a_batch_whoever_dispatches_it(postgres_url: str) -> None:
-    made, many = Made(), [Batch("push", "host:1:a", ((f"m{n}", 1),)) for n in range(30)]
+    made, many = Made(), [CheckBatch("push", "host:1:a", ((f"m{n}", 1),)) for n in range(30)]
     with (
-        closing(Queue(postgres_url)) as ticks,
-        closing(Queue(postgres_url)) as one,
-        closing(Queue(postgres_url)) as two,
+        closing(ProcrastinateDispatcher(postgres_url)) as ticks,
+        closing(ProcrastinateDispatcher(postgres_url)) as one,
+        closing(ProcrastinateDispatcher(postgres_url)) as two,
     ):
         for works in (one, two):
-            works.use(made)
-            works.open()
+            works.set_handler(made)
+            works.start()
         ticks.dispatch(many)
         wait_until(lambda: made.are(*many))
 
@@ -88,11 +88,11 @@ def test_of_several_processes_one_makes_a_batch_whoever_dispatches_it(postgres_u
 @pytest.mark.postgres
 def test_what_was_dispatched_while_nobody_worked_is_made_later(postgres_url: str) -> None:
     made = Made()
-    with closing(Queue(postgres_url)) as gone:
+    with closing(ProcrastinateDispatcher(postgres_url)) as gone:
         gone.dispatch(BATCHES)
-    with closing(Queue(postgres_url)) as later:
-        later.use(made)
-        later.open()
+    with closing(ProcrastinateDispatcher(postgres_url)) as later:
+        later.set_handler(made)
+        later.start()
         wait_until(lambda: made.are(*BATCHES))
 
 
@@ -101,14 +101,14 @@ def test_a_database_that_drops_its_connections_is_worked_with_again(
     postgres_url: str, break_connections: Callable[[], None]
 ) -> None:
     made = Made()
-    with closing(Queue(postgres_url)) as queue:
-        queue.use(made)
-        queue.open()
+    with closing(ProcrastinateDispatcher(postgres_url)) as queue:
+        queue.set_handler(made)
+        queue.start()
         queue.dispatch(BATCHES[:1])
         wait_until(lambda: made.are(BATCHES[0]))
         for slot in range(1, 4):
             break_connections()
-            batch = Batch("push", "host:1:a", (("m9", slot),))
+            batch = CheckBatch("push", "host:1:a", (("m9", slot),))
             wait_until(lambda batch=batch: _is_dispatched(queue, batch))  # type: ignore[misc]
             wait_until(lambda batch=batch: batch in made.batches)  # type: ignore[misc]
 
@@ -116,7 +116,7 @@ def test_a_database_that_drops_its_connections_is_worked_with_again(
 @pytest.mark.postgres
 def test_a_queue_that_does_not_answer_is_told(postgres_server: PostgresServer) -> None:
     with (
-        closing(Queue(postgres_server.url("there_is_none"), patience=0.2)) as queue,
+        closing(ProcrastinateDispatcher(postgres_server.url("there_is_none"), timeout=0.2)) as queue,
         pytest.raises(LedgerUnavailable, match="a little later"),
     ):
         queue.dispatch(BATCHES)
@@ -127,7 +127,7 @@ def test_a_queue_that_does_not_answer_is_told(postgres_server: PostgresServer) -
 def test_nobody_waits_for_a_queue_that_has_vanished(fault: SocketFault, postgres_url: str) -> None:
     with (
         closing(proxy_to("postgres", postgres_url)) as wire,
-        closing(Queue(postgres_url_through(postgres_url, wire), patience=0.5)) as queue,
+        closing(ProcrastinateDispatcher(postgres_url_through(postgres_url, wire), timeout=0.5)) as queue,
     ):
         queue.dispatch(BATCHES[:1])
         wire.fail(fault, times=1000)
@@ -144,11 +144,11 @@ def test_whoever_makes_batches_goes_on_after_the_database_had_vanished(fault: So
     made = Made()
     with (
         closing(proxy_to("postgres", postgres_url)) as wire,
-        closing(Queue(postgres_url_through(postgres_url, wire), patience=0.5)) as works,
-        closing(Queue(postgres_url)) as ticks,
+        closing(ProcrastinateDispatcher(postgres_url_through(postgres_url, wire), timeout=0.5)) as works,
+        closing(ProcrastinateDispatcher(postgres_url)) as ticks,
     ):
-        works.use(made)
-        works.open()
+        works.set_handler(made)
+        works.start()
         ticks.dispatch(BATCHES[:1])
         wait_until(lambda: made.are(BATCHES[0]))
         wire.fail(fault, times=1000)
@@ -158,7 +158,7 @@ def test_whoever_makes_batches_goes_on_after_the_database_had_vanished(fault: So
         wait_until(lambda: made.are(*BATCHES))
 
 
-def _is_dispatched(queue: Queue, batch: Batch) -> bool:
+def _is_dispatched(queue: ProcrastinateDispatcher, batch: CheckBatch) -> bool:
     try:
         queue.dispatch([batch])
     except LedgerUnavailable:

@@ -53,7 +53,7 @@ def test_after_a_busy_time_everything_works_again(ledger: SqlLedger, ledger_url:
 
 def test_too_many_readers_are_told_kindly(ledger_url: str) -> None:
     with opened(ledger_url, patience=0.05, connections=1) as ledger, ledger.read() as r:
-        r.head()
+        r.audit_head()
         with pytest.raises(LedgerUnavailable, match="try again"), ledger.read():
             pass
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bot.ledger import SqlLedger
-from bot.ports import Copy, Held
+from bot.ports import TagUpdate, HeldWork
 from tests.support.ledger.records import BOB, NOW, SOON, a_command, a_hold, a_request, a_transition
 
 pytestmark = pytest.mark.usefixtures("migrates_itself")
@@ -19,30 +19,30 @@ def test_a_hold_covers_what_was_waiting_and_nothing_that_comes_later(ledger: Sql
     old, new = a_request(), a_request(model="fraud")
     with ledger.write() as w:
         w.add_request(old)
-        w.add_move(a_transition(id="old"))
-        w.add_ask(a_command(id="old"))
-        w.add_copy(Copy(id="old", model="churn", version=7, tags={"approver": "U1"}))
+        w.add_transition(a_transition(id="old"))
+        w.add_queued_command(a_command(id="old"))
+        w.add_tag_update(TagUpdate(id="old", model="churn", version=7, tags={"approver": "U1"}))
         assert w.add_hold(a_hold())
         w.add_request(new)
-        w.add_move(a_transition(id="new"))
-        w.add_ask(a_command(id="new"))
-        w.add_copy(Copy(id="behind", model="churn", version=7))
-        w.add_copy(Copy(id="new", model="churn", version=8))
-        held = w.held()
-        assert [[one.id for one in each] for each in (held.moves, held.asks, held.requests, held.copies)] == [
+        w.add_transition(a_transition(id="new"))
+        w.add_queued_command(a_command(id="new"))
+        w.add_tag_update(TagUpdate(id="behind", model="churn", version=7))
+        w.add_tag_update(TagUpdate(id="new", model="churn", version=8))
+        held = w.held_work()
+        assert [[one.id for one in each] for each in (held.transitions, held.commands, held.requests, held.tag_updates)] == [
             ["old"],
             ["old"],
             [old.id],
             ["old"],
         ]
-        assert (w.is_held(old.id), w.is_held(new.id)) == (True, False)
-        claimed = w.claim_move("churn", "one", NOW, SOON)
+        assert (w.is_request_held(old.id), w.is_request_held(new.id)) == (True, False)
+        claimed = w.claim_transition("churn", "one", NOW, SOON)
         assert claimed is not None
         assert claimed.id == "new"
-        assert w.waiting_asks(NOW) == ["new"]
-        assert not w.claim_ask("old", NOW, SOON)
-        assert [one.id for one in w.due_copies(NOW)] == ["new"]
-        assert not w.claim_copy(held.copies[0], NOW, SOON)
+        assert w.due_command_ids(NOW) == ["new"]
+        assert not w.claim_queued_command("old", NOW, SOON)
+        assert [one.id for one in w.due_tag_updates(NOW)] == ["new"]
+        assert not w.claim_tag_update(held.tag_updates[0], NOW, SOON)
 
 
 def test_one_hold_is_active_at_a_time_and_can_be_widened_and_lifted(ledger: SqlLedger) -> None:
@@ -50,41 +50,41 @@ def test_one_hold_is_active_at_a_time_and_can_be_widened_and_lifted(ledger: SqlL
     with ledger.write() as w:
         assert w.add_hold(hold)
         assert not w.add_hold(a_hold())
-        w.add_copy(Copy(id="later", model="churn", version=7))
-        assert w.held().copies == []
+        w.add_tag_update(TagUpdate(id="later", model="churn", version=7))
+        assert w.held_work().tag_updates == []
         wider = replace(hold, keys=("k", "l"))
-        w.save_hold(wider, widen=True)
-        assert [one.id for one in w.held().copies] == ["later"]
+        w.save_hold(wider, extend=True)
+        assert [one.id for one in w.held_work().tag_updates] == ["later"]
     with ledger.write() as w:
-        assert w.hold() == wider
+        assert w.active_hold() == wider
         lifted = replace(wider, lifted_at=SOON, lifted_by=BOB, outcome="accepted")
         w.save_hold(lifted)
-        assert (w.hold(), w.held(), w.holds()) == (None, Held(moves=[], asks=[], requests=[], copies=[]), [lifted])
-        assert [one.id for one in w.due_copies(NOW)] == ["later"]
+        assert (w.active_hold(), w.held_work(), w.holds()) == (None, HeldWork(transitions=[], commands=[], requests=[], tag_updates=[]), [lifted])
+        assert [one.id for one in w.due_tag_updates(NOW)] == ["later"]
 
 
 def test_held_tag_updates_can_be_dropped(ledger: SqlLedger) -> None:
     with ledger.write() as w:
-        w.add_copy(Copy(id="old", model="churn", version=7))
-        assert w.models_waiting() == ["churn"]
+        w.add_tag_update(TagUpdate(id="old", model="churn", version=7))
+        assert w.models_with_pending_work() == ["churn"]
         w.add_hold(a_hold())
-        w.add_copy(Copy(id="new", model="churn", version=7))
-        w.drop_copies("done since")
-        assert [one.id for one in w.due_copies(NOW)] == ["new"]
-        assert [one.id for one in w.copies("churn")] == ["old", "new"]
+        w.add_tag_update(TagUpdate(id="new", model="churn", version=7))
+        w.discard_held_tag_updates("done since")
+        assert [one.id for one in w.due_tag_updates(NOW)] == ["new"]
+        assert [one.id for one in w.tag_updates("churn")] == ["old", "new"]
 
 
 def test_what_is_to_be_written_to_one_version_is_found_from_a_number_on(ledger: SqlLedger) -> None:
     with ledger.write() as w:
-        assert w.first_unwritten("churn") == 0
+        assert w.first_unwritten_tag_update("churn") == 0
         for name, model, version in [("a", "churn", 7), ("b", "churn", 8), ("c", "fraud", 7), ("d", "churn", 7)]:
-            w.add_copy(Copy(id=name, model=model, version=version))
-        a, b, d = w.copies("churn")
-        assert w.first_unwritten("churn") == a.number
-        w.copied(a)
-        assert w.first_unwritten("churn") == b.number
-        assert [one.id for one in w.copies("churn", version=7)] == ["a", "d"]
-        assert [one.id for one in w.copies("churn", version=7, since=b.number)] == ["d"]
-        w.copied(b)
-        w.copied(d)
-        assert w.first_unwritten("churn") == d.number + 1
+            w.add_tag_update(TagUpdate(id=name, model=model, version=version))
+        a, b, d = w.tag_updates("churn")
+        assert w.first_unwritten_tag_update("churn") == a.number
+        w.finish_tag_update(a)
+        assert w.first_unwritten_tag_update("churn") == b.number
+        assert [one.id for one in w.tag_updates("churn", version=7)] == ["a", "d"]
+        assert [one.id for one in w.tag_updates("churn", version=7, from_number=b.number)] == ["d"]
+        w.finish_tag_update(b)
+        w.finish_tag_update(d)
+        assert w.first_unwritten_tag_update("churn") == d.number + 1

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import UNFINISHED
+from bot.domain.transitions.transition import UNFINISHED_STATES
 from bot.ledger import SqlLedger
 from bot.ledger.tables.base import metadata
-from bot.ports import Batch, Posting
+from bot.ports import CheckBatch, MessageRef
 from tests.support.ledger.records import (
     ALICE,
     BOB,
@@ -76,58 +76,58 @@ def _ask_everything(ledger: SqlLedger) -> None:
         w.add_request(request)
         w.save_request(w.lock_request(request.id))
         w.add_vote(a_vote(request))
-        w.add_move(move)
-        w.claim_move("churn", "one", NOW, SOON)
-        w.release_move(replace(move, attempts=1), NOW)
-        w.finish_move(replace(move, attempts=1))
-        w.disown("one")
-        w.owners()
-        w.add_note(a_message("k"))
-        (note,) = w.due_notes(NOW)
-        w.claim_note(note, "one", NOW, SOON)
-        w.postpone(note, SOON, "")
-        w.delivered(note, Posting("C1", "1"))
-        w.append(an_event())
+        w.add_transition(move)
+        w.claim_transition("churn", "one", NOW, SOON)
+        w.release_transition(replace(move, attempts=1), NOW)
+        w.finish_transition(replace(move, attempts=1))
+        w.release_leases("one")
+        w.lease_owners()
+        w.add_message(a_message("k"))
+        (note,) = w.due_messages(NOW)
+        w.claim_message(note, "one", NOW, SOON)
+        w.postpone_message(note, SOON, "")
+        w.mark_delivered(note, MessageRef("C1", "1"))
+        w.add_audit_event(an_event())
         w.backlog(NOW)
-        w.take_lease("register:churn", "one", NOW, SOON)
-        w.give_lease("register:churn", "one")
+        w.acquire_lease("register:churn", "one", NOW, SOON)
+        w.release_lease("register:churn", "one")
         w.claim_slots({("m1", 1): SOON}, "one", NOW)
         w.finish_slots([a_measurement("m1", 1)], "one")
-        w.take_vote(request.id, BOB)
+        w.delete_vote(request.id, BOB)
         freeze = a_freeze()
         w.add_freeze(freeze)
         w.save_freeze(freeze)
     with ledger.read() as r:
         r.freezes()
-        r.claimed(Batch("push", "one", (("m1", 1),)), NOW)
+        r.claimed_monitors(CheckBatch("push", "one", (("m1", 1),)), NOW)
         r.readings("push", [("churn", "accuracy")], since=NOW, until=SOON)
-        r.is_waiting(note)
-        r.posting_of(note)
-        r.latest(model="churn", before=7)
-        r.latest(tags=[Tag.MOVED], since=NOW)
+        r.is_pending(note)
+        r.message_ref_for(note)
+        r.latest_audit_events(model="churn", before_number=7)
+        r.latest_audit_events(tags=[EventTag.TRANSITION_DONE], since=NOW)
         r.requests()
         r.requests(requester=ALICE)
         r.requests(model="churn")
         r.requests(states=[RequestState.DONE])
         r.requests(model="churn", states=[RequestState.DONE])
         r.open_request("churn", Stage.PRODUCTION)
-        r.expired(NOW)
+        r.expired_request_ids(NOW)
         r.votes(request.id)
-        r.moves("churn")
-        r.moves("churn", stage=Stage.PRODUCTION)
-        r.models_with_moves(UNFINISHED)
-        r.waiting_asks(NOW)
-        r.posting("k")
-        r.links(after=3)
-        r.links(model="churn", after=3)
-        r.records()
+        r.transitions("churn")
+        r.transitions("churn", stage=Stage.PRODUCTION)
+        r.models_with_transitions(UNFINISHED_STATES)
+        r.due_command_ids(NOW)
+        r.message_ref("k")
+        r.audit_events(after_number=3)
+        r.audit_events(model="churn", after_number=3)
+        r.audit_records()
 
 
 def _ask_about_holds(ledger: SqlLedger) -> None:
     with ledger.write() as w:
         w.add_hold(a_hold())
-        w.claim_move("churn", "one", NOW, SOON)
-        w.is_held("r1")
-        w.copies("churn")
-        w.copies("churn", version=7, since=3)
-        w.first_unwritten("churn")
+        w.claim_transition("churn", "one", NOW, SOON)
+        w.is_request_held("r1")
+        w.tag_updates("churn")
+        w.tag_updates("churn", version=7, from_number=3)
+        w.first_unwritten_tag_update("churn")

@@ -13,13 +13,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.errors import Misconfigured
 from bot.domain.promotions.request import RequestState
-from bot.domain.transitions.transition import MoveState
+from bot.domain.transitions.transition import TransitionState
 from bot.ledger import SqlLedger
 from bot.ledger.tables.base import metadata
-from bot.ports import Posting
+from bot.ports import MessageRef
 from tests.support.ledger.records import ALICE, BOB, LATER, a_request, an_event, fault, opened, raw, save
 from tests.support.paths import OLD_LEDGER, ROOT
 
@@ -41,17 +41,17 @@ def test_a_file_is_served_by_one_process_and_by_the_next_when_that_has_ended(tmp
     url = f"sqlite:///{tmp_path}/home/ledger.db"
     with opened(url) as second:
         with opened(url) as first:
-            first.serve_alone()
+            first.lock_file()
             with pytest.raises(Misconfigured, match="Another Registrar serves the ledger"):
-                second.serve_alone()
-        second.serve_alone()
+                second.lock_file()
+        second.lock_file()
 
 
 @pytest.mark.postgres
 def test_postgres_is_served_by_several(postgres_url: str) -> None:
     with opened(postgres_url) as one, opened(postgres_url) as two:
-        one.serve_alone()
-        two.serve_alone()
+        one.lock_file()
+        two.lock_file()
         assert (one.is_file, two.is_file) == (False, False)
 
 
@@ -123,8 +123,8 @@ def _assert_the_old_story_is_there(ledger: SqlLedger) -> None:
         assert (done.state, done.decided_by, done.semver) == (RequestState.DONE, ALICE, "2.1.0")
         assert (waiting.state, waiting.reason) == (RequestState.PENDING, "“Größer”, it's 10% better 🚀")
         assert [vote.voter for vote in r.votes(done.id)] == [ALICE, BOB]
-        assert [move.state for move in r.moves("churn")] == [MoveState.DONE]
-        assert r.ask("a1").request == done.id
-        assert [note.key for note in r.due_notes(LATER)] == ["p3xw9d:card"]
-        assert r.posting("k7qm2a") == Posting("C1", "1777000000.000100")
-        assert [link.event.tag for link in r.links()] == [Tag.ASKED, Tag.OPENED, Tag.VOTED, Tag.VOTED, Tag.MOVED]
+        assert [move.state for move in r.transitions("churn")] == [TransitionState.DONE]
+        assert r.queued_command("a1").request == done.id
+        assert [note.key for note in r.due_messages(LATER)] == ["p3xw9d:card"]
+        assert r.message_ref("k7qm2a") == MessageRef("C1", "1777000000.000100")
+        assert [link.event.tag for link in r.audit_events()] == [EventTag.PROMOTION_REQUESTED, EventTag.REQUEST_OPENED, EventTag.VOTED, EventTag.VOTED, EventTag.TRANSITION_DONE]

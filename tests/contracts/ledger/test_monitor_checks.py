@@ -10,12 +10,12 @@ import pytest
 
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.rules.baseline_summary import summarize
-from bot.domain.monitoring.rules.time_series import Points
-from bot.domain.monitoring.state import Standing
+from bot.domain.monitoring.rules.time_series import TimeSeries
+from bot.domain.monitoring.state import MonitorState
 from bot.domain.monitoring.stored_baselines import FrozenBaseline
-from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.policy.monitor_config import MonitorConfig
 from bot.ledger import SqlLedger
-from bot.ports import Batch
+from bot.ports import CheckBatch
 from tests.support.ledger.records import LATER, NOW, SOON, a_measurement
 
 pytestmark = pytest.mark.usefixtures("migrates_itself")
@@ -42,7 +42,7 @@ def test_a_monitor_that_is_being_checked_is_not_due(ledger: SqlLedger) -> None:
     monitor = a_monitor()
     with ledger.write() as w:
         w.add_monitor(monitor)
-        w.save_standing(Standing(monitor=monitor.id, slot=3, next_at=NOW))
+        w.save_monitor_state(MonitorState(monitor=monitor.id, slot=3, next_at=NOW))
         assert [due.id for due, _ in w.due_monitors(NOW)] == [monitor.id]
         w.claim_slots({(monitor.id, 4): SOON}, "one", NOW)
         assert w.due_monitors(NOW) == []
@@ -54,12 +54,12 @@ def test_of_a_batch_those_are_made_whose_claim_holds(ledger: SqlLedger) -> None:
     with ledger.write() as w:
         for monitor in (mine, lapsed, done):
             w.add_monitor(monitor)
-            w.save_standing(Standing(monitor=monitor.id, next_at=NOW))
+            w.save_monitor_state(MonitorState(monitor=monitor.id, next_at=NOW))
         w.claim_slots({("mine", 1): LATER, ("lapsed", 1): NOW, ("done", 1): LATER}, "one", NOW)
         w.finish_slots([a_measurement("done", 1)], "one")
-        batch = Batch("push", "one", (("mine", 1), ("lapsed", 1), ("done", 1)))
-        assert [monitor.id for monitor, _ in w.claimed(batch, SOON)] == ["mine"]
-        assert w.claimed(replace(batch, owner="two"), SOON) == []
+        batch = CheckBatch("push", "one", (("mine", 1), ("lapsed", 1), ("done", 1)))
+        assert [monitor.id for monitor, _ in w.claimed_monitors(batch, SOON)] == ["mine"]
+        assert w.claimed_monitors(replace(batch, owner="two"), SOON) == []
 
 
 def test_the_checks_of_a_process_that_is_gone_are_free_at_once_where_nobody_else_makes_them(ledger: SqlLedger) -> None:
@@ -67,14 +67,14 @@ def test_the_checks_of_a_process_that_is_gone_are_free_at_once_where_nobody_else
     with ledger.write() as w:
         for name in names:
             w.add_monitor(a_monitor(name, name))
-            w.save_standing(Standing(monitor=name, next_at=NOW))
+            w.save_monitor_state(MonitorState(monitor=name, next_at=NOW))
         w.claim_slots({("begun", 1): LATER, ("made", 1): LATER}, "gone", NOW)
         w.claim_slots({("theirs", 1): LATER}, "here", NOW)
         w.finish_slots([a_measurement("made", 1)], "gone")
-        w.save_standing(Standing(monitor="made", slot=1, next_at=LATER))
-        assert (w.owners(), w.due_monitors(NOW)) == (["gone", "here"] if ledger.is_file else [], [])
-        w.disown("gone")
-        assert w.owners() == (["here"] if ledger.is_file else [])
+        w.save_monitor_state(MonitorState(monitor="made", slot=1, next_at=LATER))
+        assert (w.lease_owners(), w.due_monitors(NOW)) == (["gone", "here"] if ledger.is_file else [], [])
+        w.release_leases("gone")
+        assert w.lease_owners() == (["here"] if ledger.is_file else [])
         assert [due.id for due, _ in w.due_monitors(NOW)] == (["begun"] if ledger.is_file else [])
         if not ledger.is_file:
             return
@@ -86,16 +86,16 @@ MOMENT = timedelta(microseconds=1)
 
 
 def a_monitor(number: str = "m1", name: str = "accuracy") -> Monitor:
-    rule = MonitorRule(name=name, source="push", greater_than=0.85)
+    rule = MonitorConfig(name=name, source="push", greater_than=0.85)
     return Monitor(id=number, model="churn", created_at=NOW, rule=rule)
 
 
 def test_what_a_standing_knows_is_read_as_it_was_written(ledger: SqlLedger) -> None:
-    known = Standing(monitor="m1", failed_at=NOW, evidence=(0.1 + 0.2, -1.5, inf, -inf))
+    known = MonitorState(monitor="m1", failed_at=NOW, evidence=(0.1 + 0.2, -1.5, inf, -inf))
     with ledger.write() as w:
-        w.save_standings([known, Standing(monitor="m2")])
+        w.save_monitor_states([known, MonitorState(monitor="m2")])
     with ledger.read() as r:
-        assert (r.standing("m1"), r.standing("m2")) == (known, Standing(monitor="m2"))
+        assert (r.monitor_state("m1"), r.monitor_state("m2")) == (known, MonitorState(monitor="m2"))
 
 
 # Frozen baselines
@@ -103,7 +103,7 @@ def test_what_a_standing_knows_is_read_as_it_was_written(ledger: SqlLedger) -> N
 
 def a_baseline(monitor: str, since: datetime, until: datetime) -> FrozenBaseline:
     """Return one of two readings: most of its figures are no numbers."""
-    points = Points.of([since.timestamp(), until.timestamp()], [0.9, 0.91])
+    points = TimeSeries.from_columns([since.timestamp(), until.timestamp()], [0.9, 0.91])
     summary = summarize(points, start=until.timestamp(), window=3600.0, history=7 * 86_400.0)
     return FrozenBaseline(
         monitor=monitor, move="m1", key="1 blocks", since=since, until=until, made_at=NOW, summary=summary
@@ -142,11 +142,11 @@ def test_the_sweep_keeps_the_checks_of_each_baseline_until_its_monitor_is_remove
             "one",
         )
         w.save_baselines([a_baseline("m1", old[1], old[2])])
-        assert w.sweep(measurements=NOW, readings=NOW) == 4
+        assert w.purge(measurements_before=NOW, readings_before=NOW) == 4
     with ledger.read() as r:
         assert [one.at for one in r.checks(a_monitor(), since=NOW - timedelta(days=9), until=NOW)] == old[1:]
         assert r.measurements("m2") == []
     with ledger.write() as w:
         w.save_monitor(replace(a_monitor(), removed_at=NOW))
-        assert w.sweep(measurements=NOW, readings=NOW) == 2
+        assert w.purge(measurements_before=NOW, readings_before=NOW) == 2
         assert w.baselines(["m1"]) == {}

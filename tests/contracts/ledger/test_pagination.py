@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from bot.domain.audit.events import Event, Tag
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Person
 from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
 from bot.ledger.stores import audit_pages
-from bot.ledger.stores.reader import SqlReading
-from bot.services.home.home import LATELY
+from bot.ledger.stores.reader import SqlLedgerReader
+from bot.services.home.home import RECENT_EVENT_TAGS
 from tests.support.ledger.bulk_data import BEGUN, SECOND, a_vote, add_many_events, add_many_transitions, analyze
 from tests.support.ledger.ledgers import PostgresServer
 
@@ -33,9 +33,9 @@ ALICE = Person("T1", "UALICE")
 
 def an_event(at: int) -> Event:
     """Return one of many events: half of them are churn's, the tags take turns, and what is rare lies far back."""
-    event = replace(a_vote(at), at=BEGUN + at * MINUTE, tag=(Tag.VOTED, Tag.ASKED, Tag.MOVED)[at % 3])
+    event = replace(a_vote(at), at=BEGUN + at * MINUTE, tag=(EventTag.VOTED, EventTag.PROMOTION_REQUESTED, EventTag.TRANSITION_DONE)[at % 3])
     if at < 30:
-        return replace(event, model="old", tag=Tag.REGISTERED, actor=ALICE)
+        return replace(event, model="old", tag=EventTag.REGISTERED, actor=ALICE)
     return replace(event, model="churn") if at % 2 else event
 
 
@@ -54,37 +54,37 @@ def full(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     for number in range(20):
         add_many_transitions(url, f"model-{number}", MOVES // 20)
     analyze(url)
-    with closing(SqlLedger(url, patience=20)) as ledger:
+    with closing(SqlLedger(url, timeout=20)) as ledger:
         yield ledger
     if drop:
         server.drop(drop)
 
 
-Page = Callable[[SqlReading], Any]
+Page = Callable[[SqlLedgerReader], Any]
 
 AUDIT: dict[str, tuple[str, Page]] = {
-    "everything": ("key", lambda r: r.latest()),
-    "everything, far back": ("key", lambda r: r.latest(before=EVENTS // 2)),
-    "a model": ("audit_by_model", lambda r: r.latest(model="churn")),
-    "a model, far back": ("audit_by_model", lambda r: r.latest(model="churn", before=EVENTS // 2)),
-    "a model, lately": ("audit_by_model", lambda r: r.latest(model="churn", since=END - MINUTE * 20)),
-    "a model of long ago": ("audit_by_model", lambda r: r.latest(model="old")),
-    "a tag": ("audit_by_tag", lambda r: r.latest(tags=[Tag.VOTED])),
-    "a tag of long ago": ("audit_by_tag", lambda r: r.latest(tags=[Tag.REGISTERED], most=1)),
-    "a tag that nothing has": ("audit_by_tag", lambda r: r.latest(tags=[Tag.ANCHORED], most=1)),
-    "a time": ("key", lambda r: r.latest(since=END - 3 * MINUTE)),
-    "rows of everything": ("key", lambda r: r.latest_records()),
-    "rows of a model": ("audit_by_model", lambda r: r.latest_records(model="churn", before=EVENTS // 2)),
-    "rows of an actor": ("audit_by_actor", lambda r: r.latest_records(actor="slack:T1/U3")),
-    "rows of an actor of long ago": ("audit_by_actor", lambda r: r.latest_records(actor="slack:T1/UALICE")),
-    "rows of a tag": ("audit_by_tag", lambda r: r.latest_records(tag=Tag.VOTED.value)),
+    "everything": ("key", lambda r: r.latest_audit_events()),
+    "everything, far back": ("key", lambda r: r.latest_audit_events(before_number=EVENTS // 2)),
+    "a model": ("audit_by_model", lambda r: r.latest_audit_events(model="churn")),
+    "a model, far back": ("audit_by_model", lambda r: r.latest_audit_events(model="churn", before_number=EVENTS // 2)),
+    "a model, lately": ("audit_by_model", lambda r: r.latest_audit_events(model="churn", since=END - MINUTE * 20)),
+    "a model of long ago": ("audit_by_model", lambda r: r.latest_audit_events(model="old")),
+    "a tag": ("audit_by_tag", lambda r: r.latest_audit_events(tags=[EventTag.VOTED])),
+    "a tag of long ago": ("audit_by_tag", lambda r: r.latest_audit_events(tags=[EventTag.REGISTERED], limit=1)),
+    "a tag that nothing has": ("audit_by_tag", lambda r: r.latest_audit_events(tags=[EventTag.ANCHORED], limit=1)),
+    "a time": ("key", lambda r: r.latest_audit_events(since=END - 3 * MINUTE)),
+    "rows of everything": ("key", lambda r: r.latest_audit_records()),
+    "rows of a model": ("audit_by_model", lambda r: r.latest_audit_records(model="churn", before_number=EVENTS // 2)),
+    "rows of an actor": ("audit_by_actor", lambda r: r.latest_audit_records(actor="slack:T1/U3")),
+    "rows of an actor of long ago": ("audit_by_actor", lambda r: r.latest_audit_records(actor="slack:T1/UALICE")),
+    "rows of a tag": ("audit_by_tag", lambda r: r.latest_audit_records(tag=EventTag.VOTED.value)),
 }
 HISTORY: dict[str, tuple[str, Page]] = {
-    "the newest moves": ("moves_in_order", lambda r: r.moves("churn", stage=Stage.PRODUCTION, most=100)),
-    "the moves of a model that has none": ("moves_in_order", lambda r: r.moves("nobody")),
-    "moves far back": ("moves_in_order", lambda r: r.moves("churn", stage=Stage.PRODUCTION, before="churn-2000")),
-    "moves of a time": ("moves_in_order", lambda r: r.moves("churn", until=BEGUN + SECOND * 1000)),
-    "the first move": ("moves_in_order", lambda r: r.first_move("churn", Stage.PRODUCTION)),
+    "the newest moves": ("moves_in_order", lambda r: r.transitions("churn", stage=Stage.PRODUCTION, limit=100)),
+    "the moves of a model that has none": ("moves_in_order", lambda r: r.transitions("nobody")),
+    "moves far back": ("moves_in_order", lambda r: r.transitions("churn", stage=Stage.PRODUCTION, before_id="churn-2000")),
+    "moves of a time": ("moves_in_order", lambda r: r.transitions("churn", until=BEGUN + SECOND * 1000)),
+    "the first move": ("moves_in_order", lambda r: r.first_transition("churn", Stage.PRODUCTION)),
 }
 
 
@@ -105,15 +105,15 @@ def test_a_page_walks_an_index_and_nothing_is_scanned_or_sorted(full: SqlLedger,
 
 
 def test_of_several_tags_at_most_a_page_each_is_read(full: SqlLedger) -> None:
-    plan = plan_of(full, lambda r: r.latest(tags=LATELY, most=10))
+    plan = plan_of(full, lambda r: r.latest_audit_events(tags=RECENT_EVENT_TAGS, limit=10))
     assert "SCAN" not in str(plan)
     assert "Seq Scan" not in str(plan)
     if full.is_file:
-        assert sum("audit_by_tag" in line for line in plan) == len(LATELY)
+        assert sum("audit_by_tag" in line for line in plan) == len(RECENT_EVENT_TAGS)
         assert not reads_more(plan), plan
     else:
         limits = [node for node in nodes(plan) if node["Node Type"] == "Limit" and node["Plan Rows"] <= 10]
-        assert len(limits) == len(LATELY) + 1, plan
+        assert len(limits) == len(RECENT_EVENT_TAGS) + 1, plan
         assert touched(plan) <= MOST, plan
 
 
@@ -126,7 +126,7 @@ def plan_of(ledger: SqlLedger, read: Page) -> Any:
         def note(_: object, __: object, statement: str, parameters: Any, *___: object) -> None:
             sent.append((statement, parameters))
 
-        read(SqlReading(connection))
+        read(SqlLedgerReader(connection))
         statement, parameters = sent[-1]
         if ledger.is_file:
             return [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
@@ -176,24 +176,24 @@ def reads_more(plan: Any) -> bool:
     [
         {},
         {"model": "churn"},
-        {"tags": [Tag.MOVED]},
-        {"tags": [Tag.MOVED, Tag.REGISTERED]},
+        {"tags": [EventTag.TRANSITION_DONE]},
+        {"tags": [EventTag.TRANSITION_DONE, EventTag.REGISTERED]},
         {"model": "old"},
-        {"model": "churn", "tags": [Tag.ASKED, Tag.MOVED]},
+        {"model": "churn", "tags": [EventTag.PROMOTION_REQUESTED, EventTag.TRANSITION_DONE]},
         {"since": BEGUN + MINUTE * 5000},
-        {"model": "churn", "tags": [Tag.VOTED], "since": BEGUN + MINUTE * 3000},
+        {"model": "churn", "tags": [EventTag.VOTED], "since": BEGUN + MINUTE * 3000},
     ],
     ids=str,
 )
 def test_page_after_page_is_all_there_is(full: SqlLedger, given: dict[str, Any]) -> None:
     found: list[int] = []
     with full.read() as r:
-        while page := r.latest(**given, before=found[-1] if found else None, most=700):
+        while page := r.latest_audit_events(**given, before_number=found[-1] if found else None, limit=700):
             found += [link.number for link in page]
     assert found == [at + 1 for at in reversed(range(EVENTS)) if is_meant(an_event(at), **given)]
 
 
-def is_meant(event: Event, model: str | None = None, tags: list[Tag] | None = None, since: Any = None) -> bool:
+def is_meant(event: Event, model: str | None = None, tags: list[EventTag] | None = None, since: Any = None) -> bool:
     return (
         (model is None or event.model == model)
         and (not tags or event.tag in tags)
@@ -203,15 +203,15 @@ def is_meant(event: Event, model: str | None = None, tags: list[Tag] | None = No
 
 def test_a_row_s_actor_is_asked_for_as_it_is_stored(full: SqlLedger) -> None:
     with full.read() as r:
-        assert len(r.latest_records(actor="slack:T1/UALICE", most=100)) == 30
-        assert r.latest_records(actor="slack:T1/UALICE", before=10, most=2)[0].number == 9
+        assert len(r.latest_audit_records(actor="slack:T1/UALICE", limit=100)) == 30
+        assert r.latest_audit_records(actor="slack:T1/UALICE", before_number=10, limit=2)[0].number == 9
 
 
 def test_clocks_that_differ_hide_nothing(ledger: SqlLedger) -> None:
     slow = timedelta(minutes=30)
     with ledger.write() as w:
         for at in (BEGUN, BEGUN - slow, BEGUN + slow, BEGUN):
-            w.append(replace(a_vote(1), at=at))
+            w.add_audit_event(replace(a_vote(1), at=at))
     with ledger.read() as r:
-        assert [link.number for link in r.latest(since=BEGUN)] == [4, 3, 1]
-    assert slow < audit_pages.JITTER
+        assert [link.number for link in r.latest_audit_events(since=BEGUN)] == [4, 3, 1]
+    assert slow < audit_pages.MAX_CLOCK_SKEW

@@ -9,8 +9,8 @@ import pytest
 
 from bot.domain.core.actors import Person
 from bot.domain.core.errors import AlreadyOpen, UnknownRequest
-from bot.domain.promotions.request import Choice, RequestState
-from bot.domain.promotions.snapshot import GateResult, Seen
+from bot.domain.promotions.request import VoteChoice, RequestState
+from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
 from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
 from tests.support.ledger.records import (
@@ -65,7 +65,7 @@ def test_of_many_that_ask_at_once_one_is_opened(ledger: SqlLedger) -> None:
 
     assert sorted(run_concurrently(8, ask)) == [False] * 7 + [True]
     with ledger.read() as r:
-        assert (len(r.requests()), len(r.links())) == (1, 1)
+        assert (len(r.requests()), len(r.audit_events())) == (1, 1)
 
 
 def test_an_unknown_request_is_told_by_name(ledger: SqlLedger) -> None:
@@ -84,7 +84,7 @@ def test_requests_come_newest_first_by_model_and_state(ledger: SqlLedger) -> Non
     save(ledger, new, twin, old, other)
     with ledger.read() as r:
         assert r.requests() == [other, twin, new, old]
-        assert r.requests(model="churn", most=2) == [twin, new]
+        assert r.requests(model="churn", limit=2) == [twin, new]
         assert r.requests(states=[RequestState.DONE]) == [old]
         assert r.requests(model="churn", states=[RequestState.PENDING, RequestState.DONE]) == [twin, new, old]
 
@@ -95,15 +95,15 @@ def test_the_open_request_is_found_until_it_ends(ledger: SqlLedger) -> None:
     with ledger.write() as w:
         assert w.open_request("churn", Stage.PRODUCTION) == request
         assert w.open_request("churn", Stage.STAGING) is None
-        w.save_request(request.become(RequestState.CANCELLED))
+        w.save_request(request.with_state(RequestState.CANCELLED))
         assert w.open_request("churn", Stage.PRODUCTION) is None
 
 
 def test_a_pending_request_expires_at_its_time_to_the_microsecond(ledger: SqlLedger) -> None:
     save(ledger, a_request(id="p"), a_request(id="d", model="fraud", state=RequestState.APPROVED))
     with ledger.read() as r:
-        assert r.expired(LATER - timedelta(microseconds=1)) == []
-        assert r.expired(LATER) == ["p"]
+        assert r.expired_request_ids(LATER - timedelta(microseconds=1)) == []
+        assert r.expired_request_ids(LATER) == ["p"]
 
 
 def test_a_locked_request_makes_others_wait_so_no_change_is_lost(ledger: SqlLedger) -> None:
@@ -137,7 +137,7 @@ def test_one_person_has_one_vote_in_the_order_of_casting(ledger: SqlLedger) -> N
     first, other = a_vote(request), a_vote(request, Person("T2", BOB.user), at=NOW - timedelta(days=1))
     with ledger.write() as w:
         assert w.add_vote(first)
-        assert not w.add_vote(replace(first, choice=Choice.REJECT, reason="no"))
+        assert not w.add_vote(replace(first, choice=VoteChoice.REJECT, reason="no"))
         assert w.add_vote(other)
     with ledger.read() as r:
         assert r.votes(request.id) == [first, other]
@@ -148,7 +148,7 @@ def test_one_person_has_one_vote_in_the_order_of_casting(ledger: SqlLedger) -> N
 
 def test_what_a_request_was_opened_on_comes_back_equal(ledger: SqlLedger) -> None:
     gate = GateResult(name="accuracy “große”", bound="≥ 0.85", value="0.9", passed=False, note="theirs")
-    seen = Seen(
+    seen = RequestSnapshot(
         metrics={"f1": 0.1}, against={"f1": 1e-300}, validation={"a/b": 1.0}, gates=(gate,), rule="r", policy="p"
     )
     request = a_request(seen=seen, overridden_by=BOB, override_reason="because", reminded=3)
@@ -167,8 +167,8 @@ def test_a_vote_that_was_taken_back_is_gone_and_can_be_cast_again(ledger: SqlLed
     request = a_request()
     save(ledger, request, a_vote(request), a_vote(request, ALICE))
     with ledger.write() as w:
-        assert w.take_vote(request.id, BOB)
-        assert not w.take_vote(request.id, BOB)
+        assert w.delete_vote(request.id, BOB)
+        assert not w.delete_vote(request.id, BOB)
         assert [vote.voter for vote in w.votes(request.id)] == [ALICE]
         assert w.add_vote(a_vote(request))
 

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.domain.audit.events import Event, Tag
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Actor, Automation, Client, Operator, Person
-from bot.domain.promotions.request import Choice, Request, RequestState, Vote
+from bot.domain.promotions.request import VoteChoice, Request, RequestState, Vote
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import Move, MoveKind, MoveState
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ledger import SqlLedger
-from bot.ports import Ask, AskState, Note, NoteKind
+from bot.ports import QueuedCommand, QueuedCommandState, OutboxMessage, MessageKind
 from tests.support.ledger.records import NOW, PlannedError, a_command, a_request, an_event, fault, save
 
 pytestmark = pytest.mark.usefixtures("migrates_itself")
@@ -88,9 +88,9 @@ REQUESTS = st.builds(
 
 
 MOVES = st.builds(
-    Move,
+    Transition,
     id=WORDS,
-    kind=st.sampled_from(MoveKind),
+    kind=st.sampled_from(TransitionKind),
     model=WORDS,
     version=NUMBERS,
     from_stage=STAGES,
@@ -100,7 +100,7 @@ MOVES = st.builds(
     intended_at=TIMES,
     request=st.none(),
     keep_existing=st.booleans(),
-    state=st.sampled_from(MoveState),
+    state=st.sampled_from(TransitionState),
     attempts=NUMBERS,
     finished_at=st.none() | TIMES,
     why=WORDS,
@@ -108,13 +108,13 @@ MOVES = st.builds(
 
 
 ASKS = st.builds(
-    Ask,
+    QueuedCommand,
     id=WORDS,
     caller=ACTORS,
     command=DATA,
     where=WORDS,
     at=TIMES,
-    state=st.sampled_from(AskState),
+    state=st.sampled_from(QueuedCommandState),
     request=st.none(),
     attempts=NUMBERS,
     not_before=st.none() | TIMES,
@@ -125,7 +125,7 @@ EVENTS = st.builds(
     Event,
     at=TIMES,
     actor=ACTORS,
-    tag=st.sampled_from(Tag),
+    tag=st.sampled_from(EventTag),
     subject=WORDS,
     model=st.none() | WORDS,
     before=st.none() | WORDS,
@@ -142,21 +142,21 @@ many = settings(max_examples=30, deadline=None, suppress_health_check=[HealthChe
 @many
 @given(request=REQUESTS, move=MOVES, ask=ASKS, voter=PEOPLE, words=WORDS, data=DATA, at=TIMES)
 def test_every_field_comes_back_as_it_went_in(
-    ledger: SqlLedger, request: Request, move: Move, ask: Ask, voter: Person, words: str, data: Any, at: datetime
+    ledger: SqlLedger, request: Request, move: Transition, ask: QueuedCommand, voter: Person, words: str, data: Any, at: datetime
 ) -> None:
-    vote = Vote(request=request.id, voter=voter, choice=Choice.REJECT, reason=words, at=at)
-    note = Note(key=words, lane=words, kind=NoteKind.DIRECT, to=words, data=data, attempts=3, created_at=at)
+    vote = Vote(request=request.id, voter=voter, choice=VoteChoice.REJECT, reason=words, at=at)
+    note = OutboxMessage(key=words, lane=words, kind=MessageKind.DIRECT, to=words, data=data, attempts=3, created_at=at)
     with suppress(PlannedError), ledger.write() as w:
         w.add_request(request)
-        w.add_move(replace(move, request=request.id))
-        w.add_ask(replace(ask, request=request.id))
+        w.add_transition(replace(move, request=request.id))
+        w.add_queued_command(replace(ask, request=request.id))
         w.add_vote(vote)
-        w.add_note(note)
+        w.add_message(note)
         assert w.request(request.id) == request
-        assert w.move(move.id) == replace(move, request=request.id)
-        assert w.ask(ask.id) == replace(ask, request=request.id)
+        assert w.transition(move.id) == replace(move, request=request.id)
+        assert w.queued_command(ask.id) == replace(ask, request=request.id)
         assert w.votes(request.id) == [vote]
-        assert [replace(each, number=0) for each in w.due_notes(NOW)] == [note]
+        assert [replace(each, number=0) for each in w.due_messages(NOW)] == [note]
         raise PlannedError  # so that the next example finds an empty ledger
 
 
@@ -164,10 +164,10 @@ def test_every_field_comes_back_as_it_went_in(
 @given(events=st.lists(EVENTS, min_size=1, max_size=3))
 def test_events_come_back_as_they_went_in_and_the_chain_is_whole(ledger: SqlLedger, events: list[Event]) -> None:
     with ledger.read() as r:
-        before = r.head().number
+        before = r.audit_head().number
     save(ledger, *events)
     with ledger.read() as r:
-        assert [link.event for link in r.links(after=before)] == events
+        assert [link.event for link in r.audit_events(after_number=before)] == events
     assert fault(ledger) is None
 
 
@@ -177,8 +177,8 @@ def test_what_no_database_can_hold_is_replaced_and_told_alike_by_both(ledger: Sq
     save(ledger, an_event(why=bad, model=bad, actor=Operator(bad), evidence={"typed": "x\0\ud800"}))
     with ledger.read() as r:
         assert r.request("r").reason == good
-        assert r.ask("a").command == {good: "x\ufffd\ufffd"}
-        (link,) = r.links(model=bad)
+        assert r.queued_command("a").command == {good: "x\ufffd\ufffd"}
+        (link,) = r.audit_events(model=bad)
         assert (link.event.actor, link.event.evidence["typed"]) == (Operator(good), "x\ufffd\ufffd")
     assert fault(ledger) is None
 
@@ -190,7 +190,7 @@ def test_a_time_without_its_zone_is_refused(ledger: SqlLedger) -> None:
 
 def test_a_measurement_that_is_no_number_is_refused_where_it_is_appended(ledger: SqlLedger) -> None:
     with ledger.write() as w, pytest.raises(ValueError, match="JSON"):
-        w.append(an_event(evidence={"f1": float("nan")}))
+        w.add_audit_event(an_event(evidence={"f1": float("nan")}))
 
 
 # What a hold covers
@@ -200,15 +200,15 @@ def test_an_operator_is_read_with_the_slack_id_that_is_known_of_them(ledger: Sql
     request = a_request(requester=Operator("ann"))
     with ledger.write() as w:
         w.add_request(request)
-        w.append(an_event(actor=Operator("ann")))
+        w.add_audit_event(an_event(actor=Operator("ann")))
 
     def users() -> list[str]:
         with ledger.read() as r:
-            actors = [r.request(request.id).requester, *(link.event.actor for link in r.links())]
+            actors = [r.request(request.id).requester, *(link.event.actor for link in r.audit_events())]
         return [actor.user for actor in actors if isinstance(actor, Operator)]
 
     assert users() == ["", ""]
-    ledger.recognize(lambda: {"ann": "UANN"})
+    ledger.set_operator_ids(lambda: {"ann": "UANN"})
     assert users() == ["UANN", "UANN"]
-    ledger.recognize(lambda: {"bob": "UBOB"})
+    ledger.set_operator_ids(lambda: {"bob": "UBOB"})
     assert users() == ["", ""]

@@ -8,11 +8,11 @@ from contextlib import suppress
 
 import pytest
 
-from bot.domain.audit.events import START, Event, Tag
+from bot.domain.audit.events import CHAIN_START, Event, EventTag
 from bot.domain.core.errors import AlreadyDecided, AlreadyOpen
 from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
-from bot.ports import Ledger, Unobserved
+from bot.ports import Ledger, NullObserver
 from tests.support.ledger.records import NOW, PlannedError, a_message, a_request, an_event, opened, save
 
 pytestmark = pytest.mark.usefixtures("migrates_itself")
@@ -33,15 +33,15 @@ def test_change_event_and_note_vanish_together_when_the_block_raises(ledger: Sql
     def begin_and_fail() -> None:
         with ledger.write() as w:
             w.add_request(a_request())
-            w.append(an_event())
-            w.add_note(a_message("k"))
+            w.add_audit_event(an_event())
+            w.add_message(a_message("k"))
             raise PlannedError
 
     with pytest.raises(PlannedError):
         begin_and_fail()
     with ledger.read() as r:
-        assert (r.requests(), r.links(), r.due_notes(NOW)) == ([], [], [])
-        assert r.head() == START
+        assert (r.requests(), r.audit_events(), r.due_messages(NOW)) == ([], [], [])
+        assert r.audit_head() == CHAIN_START
 
 
 def test_a_refusal_inside_the_block_passes_through_and_rolls_back(ledger: SqlLedger) -> None:
@@ -61,9 +61,9 @@ def test_a_transaction_goes_on_after_a_refusal_that_was_caught(ledger: SqlLedger
     with ledger.write() as w:
         with pytest.raises(AlreadyOpen):
             w.add_request(a_request())
-        w.append(an_event(tag=Tag.ASK_REFUSED))
+        w.add_audit_event(an_event(tag=EventTag.PROMOTION_REFUSED))
     with ledger.read() as r:
-        assert [link.event.tag for link in r.links()] == [Tag.ASK_REFUSED]
+        assert [link.event.tag for link in r.audit_events()] == [EventTag.PROMOTION_REFUSED]
 
 
 def test_a_reading_sees_one_moment_and_waits_for_no_writer(ledger: SqlLedger) -> None:
@@ -83,24 +83,24 @@ def test_a_write_within_a_write_is_told_at_once(ledger: SqlLedger) -> None:
 
 
 def test_writers_queue_in_the_order_in_which_they_came() -> None:
-    from bot.ledger.write_semaphore import Turns
+    from bot.ledger.write_semaphore import FairSemaphore
 
-    turns, order, came = Turns(1), [], threading.Semaphore(0)
-    turns.take(1)
+    turns, order, came = FairSemaphore(1), [], threading.Semaphore(0)
+    turns.acquire(1)
 
     def work(number: int) -> None:
         came.release()
-        turns.take(10)
+        turns.acquire(10)
         order.append(number)
-        turns.give()
+        turns.release()
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(5)]
     for number, thread in enumerate(threads):
         thread.start()
         came.acquire()
-        while len(turns._waiting) <= number:  # the instant between "I come" and standing in the queue
+        while len(turns._waiters) <= number:  # the instant between "I come" and standing in the queue
             pass
-    turns.give()
+    turns.release()
     for thread in threads:
         thread.join()
     assert order == [0, 1, 2, 3, 4]
@@ -109,11 +109,11 @@ def test_writers_queue_in_the_order_in_which_they_came() -> None:
 # Whoever watches
 
 
-class RecordingObserver(Unobserved):
+class RecordingObserver(NullObserver):
     """Writes down what was committed, and may break."""
 
     def __init__(self, error: Exception | None = None) -> None:
-        self.heard: list[list[Tag]] = []
+        self.heard: list[list[EventTag]] = []
         self._error = error
 
     def committed(self, events: Sequence[Event]) -> None:
@@ -126,11 +126,11 @@ def test_who_watches_hears_of_what_was_committed_and_of_nothing_else(ledger_url:
     watcher = RecordingObserver()
     with opened(ledger_url, patience=20, observer=watcher) as ledger:
         with suppress(PlannedError), ledger.write() as w:
-            w.append(an_event())
+            w.add_audit_event(an_event())
             raise PlannedError
         save(ledger, a_request())
-        save(ledger, an_event(), an_event(tag=Tag.VOTED))
-    assert watcher.heard == [[Tag.OPENED, Tag.VOTED]]
+        save(ledger, an_event(), an_event(tag=EventTag.VOTED))
+    assert watcher.heard == [[EventTag.REQUEST_OPENED, EventTag.VOTED]]
 
 
 def test_what_was_committed_stands_whatever_happens_to_who_watches(
@@ -139,5 +139,5 @@ def test_what_was_committed_stands_whatever_happens_to_who_watches(
     with opened(ledger_url, patience=20, observer=RecordingObserver(PlannedError())) as ledger:
         save(ledger, an_event())
         with ledger.read() as r:
-            assert r.head().number == 1
+            assert r.audit_head().number == 1
     assert "could not be counted" in caplog.text

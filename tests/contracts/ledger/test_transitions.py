@@ -13,8 +13,8 @@ from sqlalchemy import text
 
 from bot.domain.core.errors import AlreadyDecided
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.serving_check import Serving, ServingState
-from bot.domain.transitions.transition import UNFINISHED, Move, MoveState
+from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
+from bot.domain.transitions.transition import UNFINISHED_STATES, Transition, TransitionState
 from bot.ledger import SqlLedger
 from tests.support.ledger.records import LATER, NOW, SOON, a_transition, an_event, opened, raw, run_concurrently, save
 
@@ -23,9 +23,9 @@ pytestmark = pytest.mark.usefixtures("migrates_itself")
 pytest_plugins = ("tests.support.ledger.ledgers",)
 
 
-def claim(ledger: SqlLedger, owner: str = "one", now: datetime = NOW, model: str = "churn") -> Move | None:
+def claim(ledger: SqlLedger, owner: str = "one", now: datetime = NOW, model: str = "churn") -> Transition | None:
     with ledger.write() as w:
-        return w.claim_move(model, owner, now, now + timedelta(minutes=1))
+        return w.claim_transition(model, owner, now, now + timedelta(minutes=1))
 
 
 # Moves
@@ -34,88 +34,88 @@ def claim(ledger: SqlLedger, owner: str = "one", now: datetime = NOW, model: str
 def test_a_move_is_added_once(ledger: SqlLedger) -> None:
     move = a_transition()
     with ledger.write() as w:
-        assert w.add_move(move)
-        assert not w.add_move(replace(move, version=8))
+        assert w.add_transition(move)
+        assert not w.add_transition(replace(move, version=8))
     with ledger.read() as r:
-        assert r.move(move.id) == move
+        assert r.transition(move.id) == move
         with pytest.raises(KeyError):
-            r.move("no such move")
+            r.transition("no such move")
 
 
 def test_moves_come_newest_first(ledger: SqlLedger) -> None:
     first, second = a_transition(), a_transition(target=Stage.STAGING)
-    clock_was_set_back = a_transition(intended_at=NOW - timedelta(days=9), state=MoveState.DONE)
+    clock_was_set_back = a_transition(intended_at=NOW - timedelta(days=9), state=TransitionState.DONE)
     save(ledger, first, second, clock_was_set_back, a_transition(model="fraud"))
     with ledger.read() as r:
-        assert r.moves("churn") == [clock_was_set_back, second, first]
-        assert r.moves("churn", stage=Stage.PRODUCTION, most=1) == [clock_was_set_back]
-        assert r.moves("churn", stage=Stage.ARCHIVED) == []
-        assert r.models_with_moves(UNFINISHED) == ["churn", "fraud"]
-        assert r.models_with_moves([MoveState.DONE]) == ["churn"]
+        assert r.transitions("churn") == [clock_was_set_back, second, first]
+        assert r.transitions("churn", stage=Stage.PRODUCTION, limit=1) == [clock_was_set_back]
+        assert r.transitions("churn", stage=Stage.ARCHIVED) == []
+        assert r.models_with_transitions(UNFINISHED_STATES) == ["churn", "fraud"]
+        assert r.models_with_transitions([TransitionState.DONE]) == ["churn"]
 
 
 def test_what_put_a_version_into_production_is_found_however_long_ago(ledger: SqlLedger) -> None:
-    done = {"state": MoveState.DONE, "finished_at": NOW}
+    done = {"state": TransitionState.DONE, "finished_at": NOW}
     entered = a_transition(**done)
     others = [
         a_transition(version=8, **done),
         a_transition(model="fraud", **done),
         a_transition(target=Stage.STAGING, **done),
         a_transition(from_stage=Stage.PRODUCTION, target=Stage.ARCHIVED, **done),
-        a_transition(state=MoveState.STALE),
+        a_transition(state=TransitionState.STALE),
         a_transition(),
     ]
     with ledger.write() as tx:
         for move in [entered, *others]:
-            tx.add_move(move)
+            tx.add_transition(move)
     with ledger.read() as reading:
-        assert reading.entries("churn", 7) == [entered]
+        assert reading.production_entries("churn", 7) == [entered]
 
 
 def test_earlier_moves_come_before_all_that_are_there_page_by_page(ledger: SqlLedger) -> None:
-    done = {"state": MoveState.DONE, "finished_at": NOW}
+    done = {"state": TransitionState.DONE, "finished_at": NOW}
     there, *earlier = (a_transition(version=version, **done) for version in (9, 3, 4, 1, 2))
     later = a_transition(version=10, **done)
     with ledger.write() as tx:
-        tx.add_move(there)
-        tx.add_earlier(earlier[:2])
-        tx.add_earlier(earlier[2:])
-        tx.add_move(later)
+        tx.add_transition(there)
+        tx.prepend_transitions(earlier[:2])
+        tx.prepend_transitions(earlier[2:])
+        tx.add_transition(later)
     with ledger.read() as reading:
-        found = reading.moves("churn", stage=Stage.PRODUCTION)
+        found = reading.transitions("churn", stage=Stage.PRODUCTION)
         assert [move.version for move in found] == [10, 9, 4, 3, 2, 1]
-        page = reading.moves("churn", before=found[2].id, most=2)
+        page = reading.transitions("churn", before_id=found[2].id, limit=2)
         assert [move.version for move in page] == [3, 2]
-        first = reading.first_move("churn", Stage.PRODUCTION)
+        first = reading.first_transition("churn", Stage.PRODUCTION)
         assert first is not None
         assert first.version == 1
 
 
 def test_earlier_moves_fit_into_a_ledger_without_any(ledger: SqlLedger) -> None:
     with ledger.write() as tx:
-        tx.add_earlier([a_transition(version=1), a_transition(version=2)])
-        tx.add_move(a_transition(version=3))
+        tx.prepend_transitions([a_transition(version=1), a_transition(version=2)])
+        tx.add_transition(a_transition(version=3))
     with ledger.read() as reading:
-        assert [move.version for move in reading.moves("churn")] == [3, 2, 1]
+        assert [move.version for move in reading.transitions("churn")] == [3, 2, 1]
 
 
 def test_the_oldest_due_move_is_claimed_and_the_model_is_held(ledger: SqlLedger) -> None:
     old, new = a_transition(), a_transition(intended_at=NOW - timedelta(hours=1))  # the clock was set back in between
     save(ledger, old, new)
     taken = claim(ledger)
-    assert taken == replace(old, state=MoveState.EXECUTING, attempts=1)
+    assert taken == replace(old, state=TransitionState.EXECUTING, attempts=1)
     assert claim(ledger, "two") is None
     with ledger.write() as w:
-        assert w.owners() == ["one"]
-        w.finish_move(replace(old, attempts=1, state=MoveState.DONE, finished_at=NOW))
-        assert w.owners() == []
+        assert w.lease_owners() == ["one"]
+        w.finish_transition(replace(old, attempts=1, state=TransitionState.DONE, finished_at=NOW))
+        assert w.lease_owners() == []
     following = claim(ledger, "two")
     assert following is not None
     assert following.id == new.id
 
 
 def test_there_is_nothing_to_claim_for_an_idle_model(ledger: SqlLedger) -> None:
-    save(ledger, a_transition(state=MoveState.DONE), a_transition(model="fraud"))
+    save(ledger, a_transition(state=TransitionState.DONE), a_transition(model="fraud"))
     assert claim(ledger) is None
 
 
@@ -131,22 +131,22 @@ def test_a_claim_that_meets_another_one_leaves_the_transaction_whole(postgres_ur
         save(one, a_transition(), a_transition())
         began = threading.Event()
 
-        def second() -> Move | None:
+        def second() -> Transition | None:
             with two.write() as w:
-                w.append(an_event())
+                w.add_audit_event(an_event())
                 began.set()
-                move = w.claim_move("churn", "two", NOW, SOON)
-                w.owners()  # the transaction can still be used
+                move = w.claim_transition("churn", "two", NOW, SOON)
+                w.lease_owners()  # the transaction can still be used
                 return move
 
         with ThreadPoolExecutor(1) as pool, one.write() as w:
-            assert w.claim_move("churn", "one", NOW, SOON)
+            assert w.claim_transition("churn", "one", NOW, SOON)
             other = pool.submit(second)
             began.wait()
             _wait_until_somebody_waits(postgres_url)
         assert other.result() is None
         with one.read() as r:
-            assert len(r.links()) == 1
+            assert len(r.audit_events()) == 1
 
 
 def _wait_until_somebody_waits(url: str) -> None:
@@ -162,7 +162,7 @@ def test_a_lease_that_is_over_is_taken_over_before_anything_else(ledger: SqlLedg
     save(ledger, a_transition(intended_at=NOW - timedelta(days=1)))
     assert claim(ledger, "two", SOON - timedelta(microseconds=1)) is None
     taken = claim(ledger, "two", SOON)
-    assert taken == replace(stuck, state=MoveState.EXECUTING, attempts=2)
+    assert taken == replace(stuck, state=TransitionState.EXECUTING, attempts=2)
 
 
 def test_whoever_was_taken_over_cannot_finish_the_move(ledger: SqlLedger) -> None:
@@ -172,11 +172,11 @@ def test_whoever_was_taken_over_cannot_finish_the_move(ledger: SqlLedger) -> Non
     assert slow
     assert fast
     with ledger.write() as w:
-        w.finish_move(replace(fast, state=MoveState.DONE))
+        w.finish_transition(replace(fast, state=TransitionState.DONE))
     with pytest.raises(AlreadyDecided, match="Move m was taken over and is done now"), ledger.write() as w:
-        w.finish_move(replace(slow, state=MoveState.FAILED))
+        w.finish_transition(replace(slow, state=TransitionState.FAILED))
     with ledger.write() as w, pytest.raises(KeyError):
-        w.finish_move(a_transition())
+        w.finish_transition(a_transition())
 
 
 def test_the_leases_of_one_who_is_gone_end_at_once(ledger: SqlLedger) -> None:
@@ -184,8 +184,8 @@ def test_the_leases_of_one_who_is_gone_end_at_once(ledger: SqlLedger) -> None:
     claim(ledger, "gone")
     claim(ledger, "here", model="fraud")
     with ledger.write() as w:
-        w.disown("gone")
-        assert w.owners() == ["here"]
+        w.release_leases("gone")
+        assert w.lease_owners() == ["here"]
     assert claim(ledger, "two") is not None
     assert claim(ledger, "two", model="fraud") is None
 
@@ -195,9 +195,9 @@ def test_a_move_that_was_given_back_waits_for_its_time(ledger: SqlLedger) -> Non
     taken = claim(ledger)
     assert taken is not None
     with ledger.write() as w:
-        assert w.release_move(taken, SOON)
-        assert w.move("m").state is MoveState.INTENDED
-        assert w.owners() == []
+        assert w.release_transition(taken, SOON)
+        assert w.transition("m").state is TransitionState.INTENDED
+        assert w.lease_owners() == []
     assert claim(ledger, "two", SOON - timedelta(microseconds=1)) is None
     again = claim(ledger, "two", SOON)
     assert again is not None
@@ -209,18 +209,18 @@ def test_a_move_that_waits_lets_a_later_one_go_first(ledger: SqlLedger) -> None:
     waits = claim(ledger)
     assert waits is not None
     with ledger.write() as w:
-        w.release_move(waits, LATER)
+        w.release_transition(waits, LATER)
     taken = claim(ledger)
     assert taken is not None
     assert taken.id == "due"
 
 
 def test_a_finished_move_cannot_be_given_back(ledger: SqlLedger) -> None:
-    done = a_transition(state=MoveState.DONE, finished_at=NOW)
+    done = a_transition(state=TransitionState.DONE, finished_at=NOW)
     save(ledger, done)
     with ledger.write() as w:
-        assert not w.release_move(done, NOW)
-        assert w.move(done.id) == done
+        assert not w.release_transition(done, NOW)
+        assert w.transition(done.id) == done
 
 
 def test_a_move_keeps_when_it_first_began_however_it_goes_on(ledger: SqlLedger) -> None:
@@ -228,15 +228,15 @@ def test_a_move_keeps_when_it_first_began_however_it_goes_on(ledger: SqlLedger) 
     taken = claim(ledger)
     assert taken is not None
     with ledger.write() as w:
-        assert w.begin_move(taken, NOW)
-        assert w.begin_move(taken, LATER)
-        assert w.move("m").began_at == NOW
-        w.release_move(taken, SOON)
+        assert w.begin_transition(taken, NOW)
+        assert w.begin_transition(taken, LATER)
+        assert w.transition("m").began_at == NOW
+        w.release_transition(taken, SOON)
     again = claim(ledger, "two", SOON)
     assert again is not None
     with ledger.write() as w:
-        w.finish_move(replace(again, state=MoveState.DONE, finished_at=SOON, began_at=None))
-        assert w.move("m").began_at == NOW
+        w.finish_transition(replace(again, state=TransitionState.DONE, finished_at=SOON, began_at=None))
+        assert w.transition("m").began_at == NOW
 
 
 def test_a_move_that_was_taken_over_does_not_begin(ledger: SqlLedger) -> None:
@@ -244,17 +244,17 @@ def test_a_move_that_was_taken_over_does_not_begin(ledger: SqlLedger) -> None:
     taken = claim(ledger)
     assert taken is not None
     with ledger.write() as w:
-        assert not w.begin_move(replace(taken, attempts=taken.attempts - 1), NOW)
-        w.release_move(taken, SOON)
-        assert not w.begin_move(taken, NOW)
-        assert w.move("m").began_at is None
+        assert not w.begin_transition(replace(taken, attempts=taken.attempts - 1), NOW)
+        w.release_transition(taken, SOON)
+        assert not w.begin_transition(taken, NOW)
+        assert w.transition("m").began_at is None
 
 
 # The serving side
 
 
-def a_serving(**changes: Any) -> Serving:
-    serving = Serving(
+def a_serving(**changes: Any) -> ServingCheck:
+    serving = ServingCheck(
         move="m1",
         model="churn",
         version=7,
@@ -268,38 +268,38 @@ def a_serving(**changes: Any) -> Serving:
 
 def test_a_question_is_due_when_its_time_has_come(ledger: SqlLedger) -> None:
     with ledger.write() as w:
-        assert w.save_serving(a_serving())
-        assert w.save_serving(a_serving(move="m2", asked_at=SOON, next_at=LATER))
+        assert w.save_serving_check(a_serving())
+        assert w.save_serving_check(a_serving(move="m2", asked_at=SOON, next_at=LATER))
     with ledger.read() as r:
-        assert r.due_servings(NOW) == []
-        assert r.due_servings(SOON) == [a_serving()]
-        assert [one.move for one in r.due_servings(LATER)] == ["m1", "m2"]
-        assert r.serving("m1") == a_serving()
-        assert r.serving("nothing") is None
-        latest = r.serving_of("churn")
+        assert r.due_serving_checks(NOW) == []
+        assert r.due_serving_checks(SOON) == [a_serving()]
+        assert [one.move for one in r.due_serving_checks(LATER)] == ["m1", "m2"]
+        assert r.serving_check("m1") == a_serving()
+        assert r.serving_check("nothing") is None
+        latest = r.latest_serving_check("churn")
         assert latest is not None
         assert latest.move == "m2"
 
 
 def test_a_question_is_asked_by_one_at_a_time(ledger: SqlLedger) -> None:
     with ledger.write() as w:
-        w.save_serving(a_serving())
+        w.save_serving_check(a_serving())
     with ledger.write() as w:
-        assert w.claim_serving(a_serving(), LATER)
+        assert w.claim_serving_check(a_serving(), LATER)
     with ledger.write() as w:
-        assert not w.claim_serving(a_serving(), LATER)  # it was read before somebody else took it
-        assert w.due_servings(SOON) == []
-        assert [one.move for one in w.due_servings(LATER)] == ["m1"]
+        assert not w.claim_serving_check(a_serving(), LATER)  # it was read before somebody else took it
+        assert w.due_serving_checks(SOON) == []
+        assert [one.move for one in w.due_serving_checks(LATER)] == ["m1"]
 
 
-@pytest.mark.parametrize("end", [state for state in ServingState if state is not ServingState.ASKED])
-def test_a_question_has_one_end(ledger: SqlLedger, end: ServingState) -> None:
+@pytest.mark.parametrize("end", [state for state in ServingCheckState if state is not ServingCheckState.PENDING])
+def test_a_question_has_one_end(ledger: SqlLedger, end: ServingCheckState) -> None:
     with ledger.write() as w:
-        w.save_serving(a_serving())
-        assert w.save_serving(a_serving(seen="6"))
-        assert w.save_serving(a_serving(state=end))
-        assert not w.save_serving(a_serving(state=ServingState.CONFIRMED, seen="7"))
-        assert not w.save_serving(a_serving())
-        assert not w.claim_serving(a_serving(), LATER)
-        assert w.serving("m1") == a_serving(state=end)
-        assert w.due_servings(LATER) == []
+        w.save_serving_check(a_serving())
+        assert w.save_serving_check(a_serving(seen="6"))
+        assert w.save_serving_check(a_serving(state=end))
+        assert not w.save_serving_check(a_serving(state=ServingCheckState.CONFIRMED, seen="7"))
+        assert not w.save_serving_check(a_serving())
+        assert not w.claim_serving_check(a_serving(), LATER)
+        assert w.serving_check("m1") == a_serving(state=end)
+        assert w.due_serving_checks(LATER) == []

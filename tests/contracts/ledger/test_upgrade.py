@@ -14,12 +14,12 @@ import sqlalchemy as sa
 from alembic import command
 
 from bot.domain.core.actors import Person
-from bot.domain.monitoring.incident import Ending
-from bot.domain.monitoring.state import State
+from bot.domain.monitoring.incident import IncidentEnding
+from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.promotions.request import RequestState
-from bot.domain.transitions.transition import MoveKind, MoveState
+from bot.domain.transitions.transition import TransitionKind, TransitionState
 from bot.ledger import SqlLedger, engines
-from bot.ledger.database import _migrations
+from bot.ledger.database import _alembic_config
 from tests.support.app.harness import is_chain_intact
 from tests.support.ledger.previous_release import LEDGER, database
 
@@ -37,7 +37,7 @@ def upgraded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlLedg
     if request.param == "postgres":
         url = str(request.getfixturevalue("empty_postgres_url"))
         _copy(file, url)
-    with closing(SqlLedger(url, patience=20)) as ledger:
+    with closing(SqlLedger(url, timeout=20)) as ledger:
         ledger.migrate()
         yield ledger
 
@@ -46,7 +46,7 @@ def _copy(file: Path, url: str) -> None:
     """Copy every row of a SQLite file into an empty PostgreSQL whose tables are those of the same version."""
     old, new = sa.create_engine(f"sqlite:///{file}"), sa.create_engine(engines.parse_url(url))
     with old.connect() as source, new.begin() as target:
-        config, revision = _migrations(), source.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+        config, revision = _alembic_config(), source.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
         config.attributes["connection"] = target
         command.upgrade(config, str(revision))
         before, after = sa.MetaData(), sa.MetaData()
@@ -93,19 +93,19 @@ def test_requests_keep_their_states_and_their_votes(upgraded: SqlLedger) -> None
 
 def test_moves_keep_their_states(upgraded: SqlLedger) -> None:
     with upgraded.read() as reading:
-        newest = {name: reading.moves(name)[0] for name in ("churn", "vision", "pricing", "ranking", "mail")}
+        newest = {name: reading.transitions(name)[0] for name in ("churn", "vision", "pricing", "ranking", "mail")}
     assert {name: (move.kind, move.state, move.version) for name, move in newest.items()} == {
-        "churn": (MoveKind.ROLLBACK, MoveState.DONE, 4),
-        "vision": (MoveKind.OBSERVED, MoveState.DONE, 4),
-        "pricing": (MoveKind.PROMOTION, MoveState.INTENDED, 4),
-        "ranking": (MoveKind.PROMOTION, MoveState.EXECUTING, 4),
-        "mail": (MoveKind.PROMOTION, MoveState.DONE, 4),
+        "churn": (TransitionKind.ROLLBACK, TransitionState.DONE, 4),
+        "vision": (TransitionKind.OBSERVED, TransitionState.DONE, 4),
+        "pricing": (TransitionKind.PROMOTION, TransitionState.INTENDED, 4),
+        "ranking": (TransitionKind.PROMOTION, TransitionState.EXECUTING, 4),
+        "mail": (TransitionKind.PROMOTION, TransitionState.DONE, 4),
     }
 
 
 def test_blocked_versions_incidents_and_armed_monitors_are_kept(upgraded: SqlLedger) -> None:
     with upgraded.read() as reading:
-        assert [bar.version for bar in reading.bars("churn")] == [5]
+        assert [bar.version for bar in reading.rollback_blocks("churn")] == [5]
         assert {one.model for one in reading.incidents()} == {"churn", "leads"}
         armed = {one.model: one.is_armed for name in ("churn", "leads", "mail") for one in reading.monitors(name)}
     assert armed == {"churn": True, "leads": False, "mail": True}
@@ -113,31 +113,31 @@ def test_blocked_versions_incidents_and_armed_monitors_are_kept(upgraded: SqlLed
 
 def test_who_has_been_judging_is_known(upgraded: SqlLedger) -> None:
     with upgraded.read() as reading:
-        found = {one.state: one.judged_at for one in reading.standings().values()}
+        found = {one.state: one.judged_at for one in reading.monitor_states().values()}
     judged_at = datetime(2026, 12, 2, 5, 5, 39, 635416, tzinfo=UTC)
-    assert found == {State.WARMUP: None, State.FAILED: judged_at, State.OK: judged_at}
+    assert found == {MonitorStatus.WARMUP: None, MonitorStatus.FAILED: judged_at, MonitorStatus.OK: judged_at}
 
 
 def test_what_waited_still_waits(upgraded: SqlLedger) -> None:
     with upgraded.read() as reading:
-        [ask] = reading.waiting_asks(MUCH_LATER)
-        assert reading.ask(ask).caller == ALICE
-        assert [(copy.model, dict(copy.tags)) for copy in reading.due_copies(MUCH_LATER)] == [
+        [ask] = reading.due_command_ids(MUCH_LATER)
+        assert reading.queued_command(ask).caller == ALICE
+        assert [(copy.model, dict(copy.tags)) for copy in reading.due_tag_updates(MUCH_LATER)] == [
             ("billing", {"approval_status": "rejected"})
         ]
         [rejected] = [one for one in reading.requests() if one.model == "billing"]
-        lanes = {note.lane for note in reading.due_notes(MUCH_LATER)}
+        lanes = {note.lane for note in reading.due_messages(MUCH_LATER)}
         assert lanes == {rejected.id, f"{rejected.id}:direct"}
-        assert reading.posting(rejected.id) is not None
+        assert reading.message_ref(rejected.id) is not None
         assert [freeze.model for freeze in reading.freezes()] == ["pricing"]
 
 
 ENDS = {
-    '{"args":{},"template":"Overtaken: {v} serves no more, {now} does. This was about {v} only."}': Ending.OVERTAKEN,
+    '{"args":{},"template":"Overtaken: {v} serves no more, {now} does. This was about {v} only."}': IncidentEnding.OVERTAKEN,
     (
         '{"args":{},"template":"Ended: {monitor} was paused, changed or removed, so nobody watches this now."}'
-    ): Ending.UNWATCHED,
-    '{"args":{},"template":"Recovered: {v} is well again, after {age}. Nothing was moved."}': Ending.RECOVERED,
+    ): IncidentEnding.UNWATCHED,
+    '{"args":{},"template":"Recovered: {v} is well again, after {age}. Nothing was moved."}': IncidentEnding.RECOVERED,
 }
 
 
@@ -146,7 +146,7 @@ def test_how_an_incident_ended_is_read_once_from_what_the_last_version_wrote(tmp
     file = database(LEDGER, tmp_path / "ledger.db")
     with closing(sqlite3.connect(file)) as before, before:
         before.execute("UPDATE incidents SET resolved_at = opened_at, doing = 'notified', resolution = ?", [resolution])
-    with closing(SqlLedger(f"sqlite:///{file}", patience=20)) as ledger:
+    with closing(SqlLedger(f"sqlite:///{file}", timeout=20)) as ledger:
         ledger.migrate()
         with ledger.read() as reading:
             assert {one.ending for one in reading.incidents()} == {ENDS[resolution]}

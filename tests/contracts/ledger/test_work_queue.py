@@ -11,9 +11,9 @@ import pytest
 
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import MoveState
+from bot.domain.transitions.transition import TransitionState
 from bot.ledger import SqlLedger
-from bot.ports import AskState, NoteKind, Posting, Progress, Waiting
+from bot.ports import QueuedCommandState, MessageKind, MessageRef, DeliveryProgress, PendingCount
 from tests.support.ledger.records import (
     LATER,
     NOW,
@@ -37,26 +37,26 @@ pytest_plugins = ("tests.support.ledger.ledgers",)
 
 def test_an_ask_waits_for_its_time_and_comes_in_order(ledger: SqlLedger) -> None:
     late, early = a_command(id="late"), a_command(id="early", at=NOW - timedelta(hours=1))
-    save(ledger, late, early, a_command(not_before=SOON), a_command(state=AskState.DRAFT))
+    save(ledger, late, early, a_command(not_before=SOON), a_command(state=QueuedCommandState.DRAFT))
     with ledger.read() as r:
-        assert r.waiting_asks(NOW) == ["early", "late"]
-        assert len(r.waiting_asks(SOON)) == 3
+        assert r.due_command_ids(NOW) == ["early", "late"]
+        assert len(r.due_command_ids(SOON)) == 3
 
 
 def test_an_ask_is_saved_with_the_request_that_came_of_it(ledger: SqlLedger) -> None:
     ask, request = a_command(), a_request()
     save(ledger, ask)
-    became = replace(ask, state=AskState.OPENED, request=request.id, attempts=2, not_before=SOON)
+    became = replace(ask, state=QueuedCommandState.OPENED, request=request.id, attempts=2, not_before=SOON)
     with ledger.write() as w:
         w.add_request(request)
-        w.save_ask(became)
+        w.save_queued_command(became)
     with ledger.read() as r:
-        assert r.ask(ask.id) == became
-        assert r.waiting_asks(LATER) == []
+        assert r.queued_command(ask.id) == became
+        assert r.due_command_ids(LATER) == []
         with pytest.raises(KeyError):
-            r.ask("nothing")
+            r.queued_command("nothing")
     with ledger.write() as w, pytest.raises(KeyError):
-        w.save_ask(a_command())
+        w.save_queued_command(a_command())
 
 
 # The outbox
@@ -77,7 +77,7 @@ def test_lanes_take_turns_and_keep_their_order(ledger: SqlLedger) -> None:
 def test_a_note_that_waits_holds_up_its_own_lane_only(ledger: SqlLedger) -> None:
     save(ledger, a_message("a1", "a"), a_message("a2", "a"), a_message("a3", "a"), a_message("b1", "b"))
     with ledger.write() as w:
-        w.postpone(w.due_notes(NOW)[2], SOON, "Slack said: later")  # a2
+        w.postpone_message(w.due_messages(NOW)[2], SOON, "Slack said: later")  # a2
     assert due(ledger) == ["a1", "b1"]
     assert due(ledger, SOON) == ["a1", "b1", "a2", "a3"]
 
@@ -86,15 +86,15 @@ def test_notes_of_some_kinds_can_be_asked_for_alone(ledger: SqlLedger) -> None:
     save(
         ledger,
         a_message("a1", "a"),
-        a_message("e1", "e", kind=NoteKind.EVENT),
-        a_message("e2", "e", kind=NoteKind.EVENT),
+        a_message("e1", "e", kind=MessageKind.EVENT),
+        a_message("e2", "e", kind=MessageKind.EVENT),
     )
     with ledger.read() as r:
-        assert [note.key for note in r.due_notes(NOW, kinds={NoteKind.EVENT})] == ["e1", "e2"]
-        assert [note.key for note in r.due_notes(NOW, kinds=set(NoteKind) - {NoteKind.EVENT})] == ["a1"]
-        assert r.due_notes(NOW, kinds={NoteKind.EVENT}, to="nobody") == []
-        assert r.waited_for(NoteKind.EVENT) == [r.due_notes(NOW, kinds={NoteKind.EVENT})[0].to]
-        assert r.waited_for(NoteKind.NOTICE) == []
+        assert [note.key for note in r.due_messages(NOW, kinds={MessageKind.EVENT})] == ["e1", "e2"]
+        assert [note.key for note in r.due_messages(NOW, kinds=set(MessageKind) - {MessageKind.EVENT})] == ["a1"]
+        assert r.due_messages(NOW, kinds={MessageKind.EVENT}, recipient="nobody") == []
+        assert r.pending_recipients(MessageKind.EVENT) == [r.due_messages(NOW, kinds={MessageKind.EVENT})[0].to]
+        assert r.pending_recipients(MessageKind.NOTICE) == []
     assert due(ledger) == ["a1", "e1", "e2"]
 
 
@@ -102,9 +102,9 @@ def test_a_key_is_taken_for_ever(ledger: SqlLedger) -> None:
     save(ledger, a_message("k", data={"was": "first"}))
     save(ledger, a_message("k", data={"was": "second"}))
     with ledger.write() as w:
-        (note,) = w.due_notes(NOW)
+        (note,) = w.due_messages(NOW)
         assert note.data == {"was": "first"}
-        w.delivered(note, None)
+        w.mark_delivered(note, None)
     save(ledger, a_message("k"))
     assert due(ledger) == []
 
@@ -112,51 +112,51 @@ def test_a_key_is_taken_for_ever(ledger: SqlLedger) -> None:
 def test_a_delivery_that_began_is_remembered_and_nobody_elses_until_its_lease_is_over(ledger: SqlLedger) -> None:
     save(ledger, a_message("k"), a_message("behind it"))
     with ledger.write() as w:
-        fresh, _ = w.due_notes(NOW)
-        taken = w.claim_note(fresh, "one", NOW, SOON)
+        fresh, _ = w.due_messages(NOW)
+        taken = w.claim_message(fresh, "one", NOW, SOON)
         assert taken == replace(fresh, attempts=1, claimed_until=SOON)
-        assert w.claim_note(fresh, "two", NOW, SOON) is None
-        assert w.due_notes(NOW) == []
+        assert w.claim_message(fresh, "two", NOW, SOON) is None
+        assert w.due_messages(NOW) == []
     with ledger.write() as w:
-        left, _ = w.due_notes(SOON)
+        left, _ = w.due_messages(SOON)
         assert left == replace(fresh, was_tried=True, attempts=1, claimed_until=SOON)
-        assert w.claim_note(left, "two", SOON, LATER) == replace(left, attempts=2, claimed_until=LATER)
+        assert w.claim_message(left, "two", SOON, LATER) == replace(left, attempts=2, claimed_until=LATER)
 
 
 def test_whoever_was_overtaken_writes_no_end_of_a_note(ledger: SqlLedger) -> None:
     save(ledger, a_message("k"))
     with ledger.write() as w:
-        (fresh,) = w.due_notes(NOW)
-        mine = w.claim_note(fresh, "one", NOW, SOON)
+        (fresh,) = w.due_messages(NOW)
+        mine = w.claim_message(fresh, "one", NOW, SOON)
         assert mine is not None
-        theirs = w.claim_note(mine, "two", SOON, LATER)
+        theirs = w.claim_message(mine, "two", SOON, LATER)
         assert theirs is not None
-        assert not any([w.delivered(mine, Posting("C1", "1")), w.postpone(mine, LATER, ""), w.drop(mine, "")])
-        assert (w.is_waiting(mine), w.posting_of(mine)) == (True, None)
-        assert w.delivered(theirs, Posting("C1", "2"))
-        assert (w.is_waiting(mine), w.posting_of(mine)) == (False, Posting("C1", "2"))
+        assert not any([w.mark_delivered(mine, MessageRef("C1", "1")), w.postpone_message(mine, LATER, ""), w.discard_message(mine, "")])
+        assert (w.is_pending(mine), w.message_ref_for(mine)) == (True, None)
+        assert w.mark_delivered(theirs, MessageRef("C1", "2"))
+        assert (w.is_pending(mine), w.message_ref_for(mine)) == (False, MessageRef("C1", "2"))
 
 
 def test_the_notes_of_a_process_that_is_gone_are_free_at_once(ledger: SqlLedger) -> None:
     save(ledger, a_message("k"))
     with ledger.write() as w:
-        w.claim_note(w.due_notes(NOW)[0], "gone", NOW, LATER)
-        assert (w.owners(), w.due_notes(NOW)) == (["gone"], [])
-        w.disown("gone")
-        assert (w.owners(), [note.key for note in w.due_notes(NOW)]) == ([], ["k"])
+        w.claim_message(w.due_messages(NOW)[0], "gone", NOW, LATER)
+        assert (w.lease_owners(), w.due_messages(NOW)) == (["gone"], [])
+        w.release_leases("gone")
+        assert (w.lease_owners(), [note.key for note in w.due_messages(NOW)]) == ([], ["k"])
 
 
 def test_a_name_is_leased_to_one_at_a_time(ledger: SqlLedger) -> None:
     with ledger.write() as w:
-        assert w.take_lease("churn", "one", NOW, SOON)
-        assert w.take_lease("churn", "one", NOW, SOON)
-        assert not w.take_lease("churn", "two", NOW, SOON)
-        assert w.take_lease("other", "two", NOW, SOON)
-        w.give_lease("churn", "two")
-        assert not w.take_lease("churn", "two", NOW, SOON)
-        w.give_lease("churn", "one")
-        assert w.take_lease("churn", "two", NOW, SOON)
-        assert w.take_lease("churn", "one", LATER, LATER)
+        assert w.acquire_lease("churn", "one", NOW, SOON)
+        assert w.acquire_lease("churn", "one", NOW, SOON)
+        assert not w.acquire_lease("churn", "two", NOW, SOON)
+        assert w.acquire_lease("other", "two", NOW, SOON)
+        w.release_lease("churn", "two")
+        assert not w.acquire_lease("churn", "two", NOW, SOON)
+        w.release_lease("churn", "one")
+        assert w.acquire_lease("churn", "two", NOW, SOON)
+        assert w.acquire_lease("churn", "one", LATER, LATER)
 
 
 def test_what_a_transaction_locks_by_name_another_one_waits_for(ledger: SqlLedger, ledger_url: str) -> None:
@@ -172,61 +172,61 @@ def test_what_a_transaction_locks_by_name_another_one_waits_for(ledger: SqlLedge
 
 def _is_free(ledger: SqlLedger, name: str) -> bool:
     with ledger.write() as w:
-        return w.is_free(name)
+        return w.try_lock(name)
 
 
 def test_a_delivered_card_is_found_by_its_lane_and_all_else_by_its_key(ledger: SqlLedger) -> None:
-    cards = [a_message(key, "lane", kind=NoteKind.CARD) for key in ("card", "again")]
+    cards = [a_message(key, "lane", kind=MessageKind.CARD) for key in ("card", "again")]
     save(ledger, *cards, a_message("news", "lane"), a_message("silent", "lane"))
     with ledger.write() as w:
-        card, again, news, silent = w.due_notes(NOW)
-        w.delivered(card, Posting("C1", "1.0"))
-        w.delivered(again, Posting("C1", "2.0"))  # somebody had deleted the first one
-        w.delivered(news, Posting("C1", "3.0"))
-        w.delivered(silent, None)
+        card, again, news, silent = w.due_messages(NOW)
+        w.mark_delivered(card, MessageRef("C1", "1.0"))
+        w.mark_delivered(again, MessageRef("C1", "2.0"))  # somebody had deleted the first one
+        w.mark_delivered(news, MessageRef("C1", "3.0"))
+        w.mark_delivered(silent, None)
     with ledger.read() as r:
-        assert r.posting("lane") == Posting("C1", "2.0")
-        assert r.posting("news") == Posting("C1", "3.0")
-        assert r.posting("silent") is None
-        assert r.due_notes(NOW) == []
+        assert r.message_ref("lane") == MessageRef("C1", "2.0")
+        assert r.message_ref("news") == MessageRef("C1", "3.0")
+        assert r.message_ref("silent") is None
+        assert r.due_messages(NOW) == []
 
 
 def test_registrar_looks_for_a_lost_message_and_not_for_a_refused_one(ledger: SqlLedger) -> None:
     save(ledger, a_message("k"))
     with ledger.write() as w:
-        mine = w.claim_note(w.due_notes(NOW)[0], "one", NOW, SOON)
+        mine = w.claim_message(w.due_messages(NOW)[0], "one", NOW, SOON)
         assert mine is not None
-        w.postpone(mine, SOON, "ratelimited")
-        [again] = w.due_notes(SOON)
+        w.postpone_message(mine, SOON, "ratelimited")
+        [again] = w.due_messages(SOON)
         assert not again.was_tried
-        w.postpone(replace(again, was_tried=True), LATER, "reset")
-        assert [note.was_tried for note in w.due_notes(LATER)] == [True]
+        w.postpone_message(replace(again, was_tried=True), LATER, "reset")
+        assert [note.was_tried for note in w.due_messages(LATER)] == [True]
 
 
 def test_the_progress_of_a_note_includes_the_reason(ledger: SqlLedger) -> None:
     save(ledger, a_message("a", "a"), a_message("b", "b"), a_message("c", "c"))
     with ledger.write() as w:
-        one, two, three = w.due_notes(NOW)
-        w.postpone(one, SOON, "not_in_channel")
-        w.postpone(one, LATER)
-        w.drop(two, "restricted_action")
-        assert w.progress(one) == Progress(is_waiting=True, why="not_in_channel", not_before=LATER)
-        assert w.progress(two) == Progress(is_waiting=False, why="restricted_action")
-        assert w.progress(three) == Progress(is_waiting=True)
-        assert w.progress(a_message("d")) is None
+        one, two, three = w.due_messages(NOW)
+        w.postpone_message(one, SOON, "not_in_channel")
+        w.postpone_message(one, LATER)
+        w.discard_message(two, "restricted_action")
+        assert w.delivery_progress(one) == DeliveryProgress(is_waiting=True, why="not_in_channel", not_before=LATER)
+        assert w.delivery_progress(two) == DeliveryProgress(is_waiting=False, why="restricted_action")
+        assert w.delivery_progress(three) == DeliveryProgress(is_waiting=True)
+        assert w.delivery_progress(a_message("d")) is None
 
 
 def test_the_first_note_that_has_to_wait_says_when_to_look_again(ledger: SqlLedger) -> None:
     save(
-        ledger, a_message("a", "a"), a_message("b", "b"), a_message("c", "c"), a_message("e", "e", kind=NoteKind.EVENT)
+        ledger, a_message("a", "a"), a_message("b", "b"), a_message("c", "c"), a_message("e", "e", kind=MessageKind.EVENT)
     )
     with ledger.write() as w:
-        assert w.next_note(NOW, kinds=set(NoteKind)) is None
-        for note, until in zip(w.due_notes(NOW), (LATER, SOON, NOW, SOON), strict=True):
-            w.postpone(note, until)
-        assert w.next_note(NOW, kinds=set(NoteKind)) == SOON
-        assert w.next_note(SOON, kinds=set(NoteKind)) == LATER
-        assert w.next_note(SOON, kinds={NoteKind.EVENT}) is None
+        assert w.next_message_due_at(NOW, kinds=set(MessageKind)) is None
+        for note, until in zip(w.due_messages(NOW), (LATER, SOON, NOW, SOON), strict=True):
+            w.postpone_message(note, until)
+        assert w.next_message_due_at(NOW, kinds=set(MessageKind)) == SOON
+        assert w.next_message_due_at(SOON, kinds=set(MessageKind)) == LATER
+        assert w.next_message_due_at(SOON, kinds={MessageKind.EVENT}) is None
 
 
 SECOND = timedelta(seconds=1)
@@ -234,44 +234,44 @@ SECOND = timedelta(seconds=1)
 
 def test_messages_in_a_channel_take_turns_and_other_channels_have_their_own(ledger: SqlLedger) -> None:
     with ledger.write() as w:
-        assert w.take_turn("C1", SECOND, NOW) == NOW
-        assert w.take_turn("C1", SECOND, NOW) == NOW + SECOND
-        assert w.take_turn("C2", SECOND, NOW) == NOW
+        assert w.take_channel_turn("C1", SECOND, NOW) == NOW
+        assert w.take_channel_turn("C1", SECOND, NOW) == NOW + SECOND
+        assert w.take_channel_turn("C2", SECOND, NOW) == NOW
     with ledger.write() as w:
-        assert w.take_turn("C1", SECOND, NOW) == NOW + SECOND
-        assert w.take_turn("C1", SECOND, NOW + SECOND) == NOW + SECOND
-        assert w.take_turn("C1", SECOND, LATER) == LATER
+        assert w.take_channel_turn("C1", SECOND, NOW) == NOW + SECOND
+        assert w.take_channel_turn("C1", SECOND, NOW + SECOND) == NOW + SECOND
+        assert w.take_channel_turn("C1", SECOND, LATER) == LATER
 
 
 def test_a_channel_rests_for_the_longest_time_given(ledger: SqlLedger) -> None:
     with ledger.write() as w:
-        w.take_turn("C1", SECOND, NOW)
-        w.rest("C1", SOON)
-        w.rest("C1", NOW)
-        assert w.take_turn("C1", SECOND, NOW) == SOON
+        w.take_channel_turn("C1", SECOND, NOW)
+        w.delay_channel("C1", SOON)
+        w.delay_channel("C1", NOW)
+        assert w.take_channel_turn("C1", SECOND, NOW) == SOON
 
 
 def test_a_clock_that_was_ahead_closes_no_channel(ledger: SqlLedger) -> None:
     with ledger.write() as w:
-        w.take_turn("C1", SECOND, NOW + timedelta(hours=3))
-        assert [w.take_turn("C1", SECOND, NOW) for _ in range(2)] == [NOW, NOW + SECOND]
+        w.take_channel_turn("C1", SECOND, NOW + timedelta(hours=3))
+        assert [w.take_channel_turn("C1", SECOND, NOW) for _ in range(2)] == [NOW, NOW + SECOND]
 
 
 def test_only_one_of_two_processes_gets_a_turn(ledger: SqlLedger, ledger_url: str) -> None:
-    with closing(SqlLedger(ledger_url, patience=20)) as other, ThreadPoolExecutor(2) as pool:
+    with closing(SqlLedger(ledger_url, timeout=20)) as other, ThreadPoolExecutor(2) as pool:
         found = list(pool.map(_turn_in, [ledger, other]))
     assert sorted(found) == [NOW, NOW + SECOND]
 
 
 def _turn_in(ledger: SqlLedger) -> datetime:
     with ledger.write() as w:
-        return w.take_turn("C1", SECOND, NOW)
+        return w.take_channel_turn("C1", SECOND, NOW)
 
 
 def test_a_dropped_note_lets_its_lane_go_on(ledger: SqlLedger) -> None:
     save(ledger, a_message("k1"), a_message("k2"))
     with ledger.write() as w:
-        w.drop(w.due_notes(NOW)[0], "channel_not_found")
+        w.discard_message(w.due_messages(NOW)[0], "channel_not_found")
     assert due(ledger) == ["k2"]
 
 
@@ -288,26 +288,26 @@ def test_the_backlog_counts_what_is_open_and_since_when(ledger: SqlLedger) -> No
         twin,
         a_request(model="fraud", state=RequestState.APPROVED),
         a_transition(),
-        a_transition(state=MoveState.DONE),
+        a_transition(state=TransitionState.DONE),
         a_command(),
         a_command(at=earlier),
-        a_command(state=AskState.DONE),
+        a_command(state=QueuedCommandState.DONE),
         a_message("k1"),
         a_message("k2", created_at=earlier),
-        a_message("e", "e", kind=NoteKind.EVENT),
+        a_message("e", "e", kind=MessageKind.EVENT),
         an_event(),
     )
     with ledger.read() as r:
         found = r.backlog(NOW)
-    assert found.requests == {RequestState.PENDING: Waiting(2, earlier), RequestState.APPROVED: Waiting(1, NOW)}
-    assert found.moves == {MoveState.INTENDED: Waiting(1, NOW)}
-    assert found.asks == Waiting(2, earlier)
-    assert found.notes == {NoteKind.NEWS: Waiting(2, earlier), NoteKind.EVENT: Waiting(1, NOW)}
-    assert (found.copies, found.breakers, found.events) == (0, 0, 1)
+    assert found.requests == {RequestState.PENDING: PendingCount(2, earlier), RequestState.APPROVED: PendingCount(1, NOW)}
+    assert found.transitions == {TransitionState.INTENDED: PendingCount(1, NOW)}
+    assert found.commands == PendingCount(2, earlier)
+    assert found.messages == {MessageKind.THREAD_REPLY: PendingCount(2, earlier), MessageKind.EVENT: PendingCount(1, NOW)}
+    assert (found.tag_updates, found.tripped_breakers, found.audit_events) == (0, 0, 1)
 
 
 def test_where_nothing_is_open_there_is_no_backlog(ledger: SqlLedger) -> None:
     with ledger.read() as r:
         found = r.backlog(NOW)
-    assert (found.requests, found.notes, found.incidents, found.monitors) == ({}, {}, {}, {})
-    assert (found.asks, found.overdue, found.events) == (Waiting(), Waiting(), 0)
+    assert (found.requests, found.messages, found.incidents, found.monitors) == ({}, {}, {}, {})
+    assert (found.commands, found.overdue_checks, found.audit_events) == (PendingCount(), PendingCount(), 0)

@@ -12,30 +12,30 @@ from tests.support.registry.contract_fixtures import PRODUCTION, stages
 class TestMemory:
     def test_a_registry_that_is_down_answers_nothing(self) -> None:
         memory = MemoryRegistry()
-        memory.down = True
+        memory.is_down = True
         with pytest.raises(RegistryUnreachable):
             memory.models()
 
     def test_a_lost_answer_is_an_error_of_something_done(self) -> None:
         memory = MemoryRegistry()
-        memory.add("churn", versions=1)
+        memory.add_model("churn", versions=1)
         memory.loses_answers = True
         with pytest.raises(RegistryUnreachable):
-            memory.transition("churn", 1, PRODUCTION, archive_existing=True)
+            memory.transition_stage("churn", 1, PRODUCTION, archive_existing=True)
         memory.loses_answers = False
         assert stages(memory) == {1: PRODUCTION}
 
     def test_a_slow_registry_waits_before_each_answer(self) -> None:
         waited: list[float] = []
-        memory = MemoryRegistry(wait=waited.append)
+        memory = MemoryRegistry(sleep=waited.append)
         memory.delay = 2.5
         memory.models()
         assert waited == [2.5]
 
     def test_it_counts_what_it_is_asked(self) -> None:
         memory = MemoryRegistry()
-        memory.add("churn", versions=1)
+        memory.add_model("churn", versions=1)
         memory.model("churn")
         memory.set_tags("churn", 1, {"a": "1", "b": "2"})
         memory.runs([str(number) for number in range(1001)])
-        assert memory.requests == {"model": 1, "set_tags": 2, "runs": 2}
+        assert memory.request_counts == {"model": 1, "set_tags": 2, "runs": 2}

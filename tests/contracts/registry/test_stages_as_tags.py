@@ -10,7 +10,7 @@ import pytest
 from bot.domain.core.errors import RegistryUnreachable
 from bot.domain.registry.model import Stage
 from bot.registry.memory import MemoryRegistry
-from bot.registry.tag_stages import TaggedStages
+from bot.registry.tag_stages import TagStageRegistry
 from tests.support.registry.contract_fixtures import ARCHIVED, NONE, PRODUCTION, STAGING, stages
 
 
@@ -45,36 +45,36 @@ class TestStagesAsTags:
     def mortal(self) -> DyingRegistry:
         """Return a registry where v1 is in Production and v2 in Staging, by tags and aliases."""
         memory = DyingRegistry()
-        memory.add("churn", versions=3)
+        memory.add_model("churn", versions=3)
         registry = self.tagged(memory)
-        registry.transition("churn", 1, PRODUCTION, archive_existing=True)
-        registry.transition("churn", 2, STAGING, archive_existing=True)
-        memory.requests.clear()
+        registry.transition_stage("churn", 1, PRODUCTION, archive_existing=True)
+        registry.transition_stage("churn", 2, STAGING, archive_existing=True)
+        memory.request_counts.clear()
         return memory
 
     @staticmethod
-    def tagged(memory: MemoryRegistry) -> TaggedStages:
-        return TaggedStages(memory, champion="champion", challenger="challenger")
+    def tagged(memory: MemoryRegistry) -> TagStageRegistry:
+        return TagStageRegistry(memory, champion="champion", challenger="challenger")
 
     def test_the_alias_is_the_move(self, mortal: DyingRegistry) -> None:
-        self.tagged(mortal).transition("churn", 2, PRODUCTION, archive_existing=True)
+        self.tagged(mortal).transition_stage("churn", 2, PRODUCTION, archive_existing=True)
         assert mortal.model("churn").aliases == {"champion": 2}
         assert stages(self.tagged(mortal)) == {1: ARCHIVED, 2: PRODUCTION, 3: NONE}
 
     def test_stages_of_the_registry_itself_are_left_alone(self, mortal: DyingRegistry) -> None:
-        self.tagged(mortal).transition("churn", 2, PRODUCTION, archive_existing=True)
-        assert mortal.requests["transition"] == 0
+        self.tagged(mortal).transition_stage("churn", 2, PRODUCTION, archive_existing=True)
+        assert mortal.request_counts["transition"] == 0
         assert stages(mortal) == {1: NONE, 2: NONE, 3: NONE}
 
     @pytest.mark.parametrize("stage", [ARCHIVED, NONE])
     def test_whoever_leaves_loses_the_alias(self, mortal: DyingRegistry, stage: Stage) -> None:
-        self.tagged(mortal).transition("churn", 1, stage, archive_existing=True)
+        self.tagged(mortal).transition_stage("churn", 1, stage, archive_existing=True)
         assert mortal.model("churn").aliases == {"challenger": 2}
         assert stages(self.tagged(mortal)) == {1: stage, 2: STAGING, 3: NONE}
 
     def test_an_alias_of_another_meaning_stays(self, mortal: DyingRegistry) -> None:
         mortal.set_alias("churn", "best", 1)
-        self.tagged(mortal).transition("churn", 1, ARCHIVED, archive_existing=True)
+        self.tagged(mortal).transition_stage("churn", 1, ARCHIVED, archive_existing=True)
         assert mortal.model("churn").aliases == {"challenger": 2, "best": 1}
 
     @pytest.mark.parametrize("writes", range(4))
@@ -83,14 +83,14 @@ class TestStagesAsTags:
         self, mortal: DyingRegistry, stage: Stage, writes: int
     ) -> None:
         whole = DyingRegistry()
-        whole.add("churn", versions=3)
+        whole.add_model("churn", versions=3)
         for version, target in ((1, PRODUCTION), (2, STAGING), (2, stage)):
-            self.tagged(whole).transition("churn", version, target, archive_existing=True)
+            self.tagged(whole).transition_stage("churn", version, target, archive_existing=True)
         mortal.left = writes
         with suppress(RegistryUnreachable):
-            self.tagged(mortal).transition("churn", 2, stage, archive_existing=True)
+            self.tagged(mortal).transition_stage("churn", 2, stage, archive_existing=True)
         mortal.left = 99
-        self.tagged(mortal).transition("churn", 2, stage, archive_existing=True)
+        self.tagged(mortal).transition_stage("churn", 2, stage, archive_existing=True)
         assert stages(self.tagged(mortal)) == stages(self.tagged(whole))
         assert mortal.model("churn").aliases == whole.model("churn").aliases
 
@@ -98,20 +98,20 @@ class TestStagesAsTags:
     def test_there_is_no_instant_without_a_champion(self, mortal: DyingRegistry, writes: int) -> None:
         mortal.left = writes
         with suppress(RegistryUnreachable):
-            self.tagged(mortal).transition("churn", 2, PRODUCTION, archive_existing=True)
+            self.tagged(mortal).transition_stage("churn", 2, PRODUCTION, archive_existing=True)
         assert mortal.model("churn").aliases["champion"] in {1, 2}
         assert PRODUCTION in stages(self.tagged(mortal)).values()
 
     def test_a_word_that_is_no_stage_is_none(self) -> None:
         memory = MemoryRegistry()
-        memory.add("churn")
+        memory.add_model("churn")
         memory.add_version("churn", tags={"stage": "Live"})
         assert stages(self.tagged(memory)) == {1: NONE}
 
     def test_a_list_of_models_takes_one_request_and_goes_by_the_aliases(self, mortal: DyingRegistry) -> None:
         assert self.tagged(mortal).models()[0].latest == {PRODUCTION: 1, STAGING: 2}
-        assert mortal.requests == {"models": 1}
+        assert mortal.request_counts == {"models": 1}
 
     def test_one_model_takes_two_requests_and_goes_by_the_tags(self, mortal: DyingRegistry) -> None:
         assert self.tagged(mortal).model("churn").latest == {PRODUCTION: 1, STAGING: 2, NONE: 3}
-        assert mortal.requests == {"model": 1, "versions": 1}
+        assert mortal.request_counts == {"model": 1, "versions": 1}

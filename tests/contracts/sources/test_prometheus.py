@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.domain.monitoring.readings import Answer, Outcome
+from bot.domain.monitoring.readings import Answer, CheckOutcome
 from bot.domain.monitoring.rules.aggregation import measure
-from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.policy.monitor_config import MonitorConfig
 from bot.ports import MetricSource, Query
 from bot.sources.contract import SourceContract
 from bot.sources.prometheus import PrometheusSource
@@ -77,7 +77,7 @@ class TestRealPrometheus:
     @pytest.mark.parametrize("text", ["unheard_of", "vector(1) > 2", "absent(vector(1))", "unheard_of[5m]"])
     def test_an_empty_answer_is_no_point_and_no_error(self, source: PrometheusSource, text: str) -> None:
         answer = self.ask(source, text)
-        assert (answer.outcome, list(answer.points)) == (Outcome.OK, [])
+        assert (answer.outcome, list(answer.points)) == (CheckOutcome.OK, [])
 
     @pytest.mark.parametrize(
         ("text", "value"),
@@ -88,7 +88,7 @@ class TestRealPrometheus:
         [(_, found, *_)] = answer.points
         assert found == pytest.approx(value, nan_ok=True)
         reading = measure(answer, RULE, since=NOON, until=datetime.now(UTC), now=datetime.now(UTC))
-        assert reading.outcome is Outcome.NO_DATA
+        assert reading.outcome is CheckOutcome.NO_DATA
 
     def test_several_series_are_a_configuration_error(
         self, prometheus: RealPrometheus, source: PrometheusSource
@@ -96,7 +96,7 @@ class TestRealPrometheus:
         for at in range(3):
             prometheus.set(f'several{{at="{at}"}}', at)
         answer = self.ask(source, "several")
-        assert (answer.outcome, list(answer.points)) == (Outcome.ERROR, [])
+        assert (answer.outcome, list(answer.points)) == (CheckOutcome.ERROR, [])
         assert str(answer.why) == "A configuration error: 3 series; write sum(…) or so, that there is one."
         assert [value for _, value, *_ in self.ask(source, "sum(several)").points] == [3.0]
 
@@ -105,13 +105,13 @@ class TestRealPrometheus:
     )
     def test_bad_promql_says_so_in_prometheus_s_words(self, source: PrometheusSource, text: str) -> None:
         answer = self.ask(source, text)
-        assert (answer.outcome, list(answer.points)) == (Outcome.ERROR, [])
+        assert (answer.outcome, list(answer.points)) == (CheckOutcome.ERROR, [])
         assert str(answer.why).startswith(("A bad query: ", "A configuration error: "))
         assert len(str(answer.why)) < 250
 
     def test_the_other_queries_of_a_batch_do_not_suffer(self, source: PrometheusSource) -> None:
         answers = source.read([recent("sum("), recent("vector(1)"), recent("sum("), recent("vector(2)")])
-        assert [one.outcome for one in answers] == [Outcome.ERROR, Outcome.OK] * 2
+        assert [one.outcome for one in answers] == [CheckOutcome.ERROR, CheckOutcome.OK] * 2
         assert [value for one in answers for _, value, *_ in one.points] == [1.0, 2.0]
 
     def test_the_points_of_a_range_in_brackets_are_its_samples(
@@ -143,7 +143,7 @@ class TestRealPrometheus:
             prometheus.set(f'several{{at="{at}"}}', at)
         for text, total in (("vector(1)", of), (of, "vector(1)")):
             [answer] = source.read([replace(recent(text), of=total)])
-            assert (answer.outcome, list(answer.points)) == (Outcome.ERROR, [])
+            assert (answer.outcome, list(answer.points)) == (CheckOutcome.ERROR, [])
 
     def test_history_is_a_figure_each_step_and_within_what_was_asked(
         self, prometheus: RealPrometheus, source: PrometheusSource
@@ -155,18 +155,18 @@ class TestRealPrometheus:
 
     def test_history_never_asks_for_more_than_prometheus_gives(self, source: PrometheusSource) -> None:
         answer = source.history(replace(recent("vector(1)"), since=datetime.now(UTC) - timedelta(days=30)), HOUR / 3600)
-        assert answer.outcome is Outcome.OK
+        assert answer.outcome is CheckOutcome.OK
         assert 10_000 < len(answer.points) <= 11_000
 
     def test_one_that_is_halted_is_given_up_in_time_and_asked_again(
         self, prometheus: RealPrometheus, source: PrometheusSource
     ) -> None:
         query = replace(recent("vector(1)"), timeout=timedelta(seconds=0.3))
-        assert source.read([query])[0].outcome is Outcome.OK
+        assert source.read([query])[0].outcome is CheckOutcome.OK
         with prometheus.halted():
             answers = source.read([query, replace(query, query="vector(2)")])
-        assert [(one.outcome, list(one.points)) for one in answers] == [(Outcome.ERROR, [])] * 2
-        wait_until(lambda: source.read([query])[0].outcome is Outcome.OK)
+        assert [(one.outcome, list(one.points)) for one in answers] == [(CheckOutcome.ERROR, [])] * 2
+        wait_until(lambda: source.read([query])[0].outcome is CheckOutcome.OK)
 
     def test_a_target_that_died_has_no_points_any_more(
         self, prometheus: RealPrometheus, source: PrometheusSource
@@ -175,12 +175,12 @@ class TestRealPrometheus:
         prometheus.exporter.stop()
         try:
             wait_until(lambda: not self.ask(source, "mortal").points)
-            assert self.ask(source, "mortal").outcome is Outcome.OK
+            assert self.ask(source, "mortal").outcome is CheckOutcome.OK
         finally:
             prometheus.exporter.start()
 
 
-RULE = MonitorRule(name="accuracy", source="prom", greater_than=0.8)
+RULE = MonitorConfig(name="accuracy", source="prom", greater_than=0.8)
 
 
 def recent(text: str) -> Query:

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.monitoring.readings import Answer, Outcome
+from bot.domain.monitoring.readings import Answer, CheckOutcome
 from bot.ports import Query
-from bot.sources.prometheus import PrometheusSource, filled
-from bot.sources.prometheus_answers import answer_of
+from bot.sources.prometheus import PrometheusSource, fill_placeholders
+from bot.sources.prometheus_answers import parse_answer
 from tests.support.network.broken_prometheus import (
     BAD_BODIES,
     BAD_RESPONSES,
@@ -70,7 +70,7 @@ def query(text: str = "accuracy", *, timeout: timedelta = timedelta(seconds=10),
 
 def assert_error(answer: Answer) -> str:
     """Assert that it is an error without a figure, and return why."""
-    assert (answer.outcome, list(answer.points)) == (Outcome.ERROR, [])
+    assert (answer.outcome, list(answer.points)) == (CheckOutcome.ERROR, [])
     why = str(answer.why)
     assert why.endswith((".", "…"))
     assert "pa55word" not in why
@@ -87,7 +87,7 @@ def test_whatever_goes_wrong_is_an_error_and_no_figure(sham: Make, answer: bytes
 
 @pytest.mark.parametrize("shape", BAD_BODIES.values(), ids=BAD_BODIES)
 def test_whatever_has_another_shape_is_an_error_and_no_figure(shape: Any) -> None:
-    assert_error(answer_of(200, json.dumps(shape).encode(), "http://prom:9090"))
+    assert_error(parse_answer(200, json.dumps(shape).encode(), "http://prom:9090"))
 
 
 json_values = st.recursive(
@@ -103,15 +103,15 @@ json_values = st.recursive(
 @given(status=st.integers(100, 599), shape=json_values, kind=st.sampled_from(["vector", "matrix", "scalar", "string"]))
 def test_no_shape_makes_it_stumble(status: int, shape: Any, kind: str) -> None:
     for body in (shape, success_body(kind, shape), success_body(kind, [shape]), success_body(kind, [{"value": shape}])):
-        answer = answer_of(status, json.dumps(body).encode(), "http://prom:9090")
-        assert (answer.outcome is Outcome.OK) == (answer.why is None)
-        assert answer.outcome is Outcome.OK or not answer.points
+        answer = parse_answer(status, json.dumps(body).encode(), "http://prom:9090")
+        assert (answer.outcome is CheckOutcome.OK) == (answer.why is None)
+        assert answer.outcome is CheckOutcome.OK or not answer.points
         assert status == 200 or not answer.points
 
 
 @given(body=st.binary(max_size=50))
 def test_no_bytes_make_it_stumble(body: bytes) -> None:
-    assert_error(answer_of(200, body, "http://prom:9090"))
+    assert_error(parse_answer(200, body, "http://prom:9090"))
 
 
 def test_the_words_of_prometheus_are_cleaned_and_cut(sham: Make) -> None:
@@ -227,4 +227,4 @@ def test_a_token_or_a_password_goes_along_and_into_no_log(sham: Make, caplog: py
     ],
 )
 def test_model_and_version_are_filled_in_within_quotes_only(text: str, model: str, sent: str) -> None:
-    assert filled(text, query(model=model)) == sent
+    assert fill_placeholders(text, query(model=model)) == sent

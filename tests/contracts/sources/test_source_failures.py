@@ -13,14 +13,14 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from bot.domain.monitoring.incident import IncidentKind
-from bot.domain.monitoring.readings import Answer, Pushed
-from bot.domain.monitoring.state import State
+from bot.domain.monitoring.readings import Answer, PushedReading
+from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.policy.policy import Source
-from bot.domain.registry.model import MODEL_TAG, VERSION_TAG, Stage
+from bot.domain.registry.model import RUN_MODEL_TAG, RUN_VERSION_TAG, Stage
 from bot.ports import MetricSource, Query
 from bot.registry.mlflow.registry import MlflowRegistry
-from bot.services.monitoring.scheduler import Monitoring
-from bot.sources import Parts
+from bot.services.monitoring.scheduler import MonitorScheduler
+from bot.sources import SourceDependencies
 from bot.sources.mlflow import LiveMlflowSource, MlflowSource
 from bot.sources.prometheus import PrometheusSource
 from bot.sources.push import open_push
@@ -63,16 +63,16 @@ class Held:
 
     def asks(self, source: MetricSource) -> None:
         """Let monitors ask this source from now on."""
-        monitoring = Monitoring(
+        monitoring = MonitorScheduler(
             self.bench.context,
             SingleSource(source),
             self.bench.incidents,
-            act=self.bench.moves.run,
+            run_transitions=self.bench.moves.execute_due,
             monotonic=self.bench.clock.monotonic,
         )
         object.__setattr__(self.bench, "monitoring", monitoring)
 
-    def checks(self, source: MetricSource, before: Callable[[], object] = lambda: None, **rule: Any) -> State:
+    def checks(self, source: MetricSource, before: Callable[[], object] = lambda: None, **rule: Any) -> MonitorStatus:
         """Have it checked four times, and return how the monitor stands: no mix of errors and gaps is longer silent."""
         self.asks(source)
         fields: dict[str, Any] = {"fail_after": 1, "no_data": 2, "error": 2, "retries": 0, "timeout": "2s"}
@@ -142,34 +142,34 @@ NONE_THERE = {
 
 @pytest.mark.parametrize("answer", BAD_RESPONSES.values(), ids=BAD_RESPONSES)
 def test_a_prometheus_that_fails_is_alerted_and_held(held: Held, prometheus: Any, answer: bytes) -> None:
-    assert held.checks(prometheus(answer)) is State.ERROR
+    assert held.checks(prometheus(answer)) is MonitorStatus.ERROR
     held.holds()
 
 
 @pytest.mark.parametrize("shape", BAD_BODIES.values(), ids=BAD_BODIES)
 def test_what_prometheus_does_not_say_is_alerted_and_held(held: Held, prometheus: Any, shape: Any) -> None:
-    assert held.checks(prometheus(http_response(200, shape))) is State.ERROR
+    assert held.checks(prometheus(http_response(200, shape))) is MonitorStatus.ERROR
     held.holds()
 
 
 @pytest.mark.parametrize("answer", NONE_THERE.values(), ids=NONE_THERE)
 def test_a_prometheus_without_a_figure_is_alerted_and_held(held: Held, prometheus: Any, answer: Any) -> None:
-    assert held.checks(prometheus(answer)) is State.NO_DATA
+    assert held.checks(prometheus(answer)) is MonitorStatus.NO_DATA
     held.holds()
 
 
 def test_a_prometheus_that_refuses_is_alerted_and_held(held: Held) -> None:
-    assert held.checks(PrometheusSource(f"http://127.0.0.1:{free_port()}", token=None)) is State.ERROR
+    assert held.checks(PrometheusSource(f"http://127.0.0.1:{free_port()}", token=None)) is MonitorStatus.ERROR
     held.holds()
 
 
 def test_a_prometheus_that_says_nothing_is_alerted_and_held(held: Held, silent: str) -> None:
-    assert held.checks(PrometheusSource(silent, token=None), timeout="1s") is State.ERROR
+    assert held.checks(PrometheusSource(silent, token=None), timeout="1s") is MonitorStatus.ERROR
     held.holds()
 
 
 def test_a_bad_figure_of_prometheus_is_rolled_back(held: Held, prometheus: Any) -> None:
-    assert held.checks(prometheus(figure(str(BAD)))) is not State.ERROR
+    assert held.checks(prometheus(figure(str(BAD)))) is not MonitorStatus.ERROR
     assert held.bench.registry.holders() == [2]
 
 
@@ -179,7 +179,7 @@ def test_a_bad_figure_of_prometheus_is_rolled_back(held: Held, prometheus: Any) 
 @pytest.fixture
 def push(held: Held) -> MetricSource:
     """Return the source over the ledger's readings."""
-    parts = Parts(ledger=held.bench.ledger, registry=held.bench.registry, environ={})
+    parts = SourceDependencies(ledger=held.bench.ledger, registry=held.bench.registry, environ={})
     source: MetricSource = open_push("push", Source(type="push"), parts)
     return source
 
@@ -190,7 +190,7 @@ def pushes(held: Held, value: float, *, back: timedelta = timedelta(), **about: 
     def push() -> None:
         now: datetime = held.bench.clock.now()
         fields: dict[str, Any] = {"source": "push", "model": "churn", "version": 4, "metric": "accuracy"} | about
-        reading = Pushed(at=now - back, value=value, received_at=now, client="ci", **fields)
+        reading = PushedReading(at=now - back, value=value, received_at=now, client="ci", **fields)
         with held.bench.ledger.write() as tx:
             tx.add_readings([reading])
 
@@ -221,7 +221,7 @@ NOTHING_OF_USE: dict[str, Callable[[Held], Callable[[], None]]] = {
 
 @pytest.mark.parametrize("what", NOTHING_OF_USE)
 def test_without_a_pushed_reading_that_counts_it_is_alerted_and_held(held: Held, push: MetricSource, what: str) -> None:
-    assert held.checks(push, NOTHING_OF_USE[what](held)) is State.NO_DATA
+    assert held.checks(push, NOTHING_OF_USE[what](held)) is MonitorStatus.NO_DATA
     held.holds()
 
 
@@ -234,7 +234,7 @@ def test_a_good_reading_is_believed_whatever_comes_beside_it(
     held: Held, push: MetricSource, first: dict[str, Any], then: dict[str, Any]
 ) -> None:
     readings = both(pushes(held, GOOD, **first), pushes(held, BAD, **then))
-    assert held.checks(push, readings) is State.OK
+    assert held.checks(push, readings) is MonitorStatus.OK
     assert (held.bench.registry.holders(), incidents(held.bench)) == ([4], [])
 
 
@@ -260,14 +260,14 @@ def trained(held: Held, **metrics: float) -> None:
 )
 def test_a_training_run_without_the_metric_is_alerted_and_held(held: Held, metrics: dict[str, float]) -> None:
     trained(held, **metrics)
-    assert held.checks(MlflowSource(held.bench.registry)) is State.NO_DATA
+    assert held.checks(MlflowSource(held.bench.registry)) is MonitorStatus.NO_DATA
     assert (held.bench.registry.holders(), rollbacks(held.bench)) == ([5], [])
     assert [one.kind for one in incidents(held.bench)] == [IncidentKind.BLIND]
 
 
 def test_where_mlflow_has_another_version_in_production_nothing_is_known(held: Held) -> None:
     held.bench.registry.by_hand("churn", 1, Stage.PRODUCTION)  # and nobody has looked yet
-    assert held.checks(MlflowSource(held.bench.registry)) is State.NO_DATA
+    assert held.checks(MlflowSource(held.bench.registry)) is MonitorStatus.NO_DATA
     assert (held.bench.registry.holders(), rollbacks(held.bench)) == ([1], [])
 
 
@@ -280,7 +280,7 @@ def test_a_bad_metric_of_the_training_run_is_rolled_back(held: Held) -> None:
 def logs(held: Held, value: float, back: timedelta = timedelta(), *, version: int = 4) -> Callable[[], None]:
     """Return what logs a live metric, so long ago."""
     registry = held.bench.registry
-    run = registry.add_run(tags={MODEL_TAG: "churn", VERSION_TAG: str(version)}, status="RUNNING")
+    run = registry.add_run(tags={RUN_MODEL_TAG: "churn", RUN_VERSION_TAG: str(version)}, status="RUNNING")
     return lambda: registry.log_metric(run, "accuracy", value, held.bench.clock.now() - back)
 
 
@@ -297,7 +297,7 @@ LIVE: dict[str, Callable[[Held], Callable[[], None]]] = {
 
 @pytest.mark.parametrize("what", LIVE)
 def test_without_a_live_metric_that_counts_it_is_alerted_and_held(held: Held, what: str) -> None:
-    assert held.checks(LiveMlflowSource(held.bench.registry), LIVE[what](held)) is State.NO_DATA
+    assert held.checks(LiveMlflowSource(held.bench.registry), LIVE[what](held)) is MonitorStatus.NO_DATA
     held.holds()
 
 
@@ -308,14 +308,14 @@ def test_a_bad_live_metric_is_rolled_back(held: Held) -> None:
 
 def test_of_live_metrics_out_of_order_the_newest_is_believed(held: Held) -> None:
     registry = held.bench.registry
-    run = registry.add_run(tags={MODEL_TAG: "churn", VERSION_TAG: "4"}, status="RUNNING")
+    run = registry.add_run(tags={RUN_MODEL_TAG: "churn", RUN_VERSION_TAG: "4"}, status="RUNNING")
 
     def log() -> None:
         now = held.bench.clock.now()
         for value, back in ((GOOD, 0), (BAD, 5), (BAD, 5), (BAD, 8)):
             registry.log_metric(run, "accuracy", value, now - timedelta(seconds=back))
 
-    assert held.checks(LiveMlflowSource(registry), log) is State.OK
+    assert held.checks(LiveMlflowSource(registry), log) is MonitorStatus.OK
     assert held.bench.registry.holders() == [4]
 
 
@@ -356,7 +356,7 @@ def test_an_mlflow_that_fails_is_alerted_and_held(
     registry = MlflowRegistry(sham.url, timeout=2)
     try:
         # Where it is JSON by chance, and says nothing, there is no data.
-        assert held.checks(source(registry)) in {State.ERROR, State.NO_DATA}
+        assert held.checks(source(registry)) in {MonitorStatus.ERROR, MonitorStatus.NO_DATA}
         held.holds()
     finally:
         registry.close()
@@ -374,7 +374,7 @@ def test_an_mlflow_that_does_not_answer_is_alerted_and_held(
 ) -> None:
     registry = MlflowRegistry(silent if is_there else f"http://127.0.0.1:{free_port()}", timeout=1)
     try:
-        assert held.checks(source(registry)) is State.ERROR
+        assert held.checks(source(registry)) is MonitorStatus.ERROR
         held.holds()
     finally:
         registry.close()

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.domain.core.errors import LedgerUnavailable, RegistryUnreachable
-from bot.domain.monitoring.readings import Outcome, Pushed
-from bot.domain.registry.model import MODEL_TAG, VERSION_TAG, Stage
+from bot.domain.monitoring.readings import CheckOutcome, PushedReading
+from bot.domain.registry.model import RUN_MODEL_TAG, RUN_VERSION_TAG, Stage
 from bot.ledger import SqlLedger
-from bot.ports import MetricSource, Query, Registry
+from bot.ports import MetricSource, Query, ModelRegistry
 from bot.registry.memory import MemoryRegistry
 from bot.sources.contract import SourceContract
 from bot.sources.mlflow import LiveMlflowSource, MlflowSource
@@ -59,7 +59,7 @@ def push(
     with ledger.write() as tx:
         tx.add_readings(
             [
-                Pushed(
+                PushedReading(
                     source=source,
                     model=model,
                     version=version,
@@ -102,13 +102,13 @@ class _OverRegistry(SourceContract):
 
     @pytest.fixture(autouse=True, params=["memory", "http"])
     def _parts(
-        self, request: pytest.FixtureRequest, registries: Callable[[str], tuple[Registry, RegistryBackend]]
+        self, request: pytest.FixtureRequest, registries: Callable[[str], tuple[ModelRegistry, RegistryBackend]]
     ) -> None:
         self.registry, self.backend = registries(request.param)
 
     def break_it(self) -> MetricSource:
         down = MemoryRegistry()
-        down.down = True
+        down.is_down = True
         return type(self.source())(down)  # type: ignore[call-arg]
 
 
@@ -128,7 +128,7 @@ class TestMlflow(_OverRegistry):
         run = self.backend.add_run(metrics=metrics)
         self.backend.add(model, versions=version - 1)
         self.backend.add_version(model, run_id=run)
-        self.registry.transition(model, version, Stage.PRODUCTION, archive_existing=True)
+        self.registry.transition_stage(model, version, Stage.PRODUCTION, archive_existing=True)
 
 
 class TestLiveMlflow(_OverRegistry):
@@ -138,11 +138,11 @@ class TestLiveMlflow(_OverRegistry):
         return LiveMlflowSource(self.registry)
 
     def put(self, model: str, version: int, metric: str, value: float) -> None:
-        run = self.backend.add_run(tags={MODEL_TAG: model, VERSION_TAG: str(version)}, status="RUNNING")
+        run = self.backend.add_run(tags={RUN_MODEL_TAG: model, RUN_VERSION_TAG: str(version)}, status="RUNNING")
         self.backend.log_metric(run, metric, value, datetime.now(UTC) - timedelta(seconds=1))
 
     def put_counts(self, model: str, version: int, count: float, total: float) -> None:
-        run = self.backend.add_run(tags={MODEL_TAG: model, VERSION_TAG: str(version)}, status="RUNNING")
+        run = self.backend.add_run(tags={RUN_MODEL_TAG: model, RUN_VERSION_TAG: str(version)}, status="RUNNING")
         at = datetime.now(UTC) - timedelta(seconds=1)
         for metric, value in (("correct", count), ("predictions", total)):
             self.backend.log_metric(run, metric, value, at)
@@ -153,13 +153,13 @@ class TestMlflowRuns:
         registry = MemoryRegistry()
         run = registry.add_run(metrics={"accuracy": 0.9, "f1": 0.8})
         for at in range(10):
-            registry.add(f"m{at}")
+            registry.add_model(f"m{at}")
             registry.add_version(f"m{at}", stage=Stage.PRODUCTION, run_id=run)
         queries = [asked(metric, model=f"m{at}", version=1) for at in range(10) for metric in ("accuracy", "f1")]
         answers = MlflowSource(registry).read(queries)
         assert [value for one in answers for _, value, *_ in one.points] == [0.9, 0.8] * 10
         assert {one.is_timeless for one in answers} == {True}
-        assert registry.requests == {"in_production": 1, "metrics": 1}
+        assert registry.request_counts == {"in_production": 1, "metrics": 1}
 
     @pytest.mark.parametrize(
         ("stage", "why"),
@@ -170,22 +170,22 @@ class TestMlflowRuns:
     )
     def test_of_another_version_nothing_is_told_but_that(self, stage: Stage, why: str) -> None:
         registry = MemoryRegistry()
-        registry.add("churn")
+        registry.add_model("churn")
         registry.add_version("churn", stage=stage, run_id=registry.add_run(metrics={"accuracy": 0.9}))
         [answer] = MlflowSource(registry).read([asked()])
-        assert (answer.outcome, str(answer.why), list(answer.points)) == (Outcome.NO_DATA, why, [])
+        assert (answer.outcome, str(answer.why), list(answer.points)) == (CheckOutcome.NO_DATA, why, [])
 
     @pytest.mark.parametrize("run_id", [None, "gone"])
     def test_a_version_without_its_run_has_no_metrics(self, run_id: str | None) -> None:
         registry = MemoryRegistry()
-        registry.add("churn")
+        registry.add_model("churn")
         registry.add_version("churn", stage=Stage.PRODUCTION, run_id=run_id)
         [answer] = MlflowSource(registry).read([asked(version=1)])
-        assert (answer.outcome, list(answer.points)) == (Outcome.OK, [])
+        assert (answer.outcome, list(answer.points)) == (CheckOutcome.OK, [])
 
     def test_a_registry_that_is_down_fails_the_batch(self) -> None:
         registry = MemoryRegistry()
-        registry.down = True
+        registry.is_down = True
         for source in (MlflowSource(registry), LiveMlflowSource(registry)):
             with pytest.raises(RegistryUnreachable):
                 source.read([asked()])
@@ -196,7 +196,7 @@ class TestMonitoringRuns:
     def registry(self) -> MemoryRegistry:
         registry = MemoryRegistry()
         for _ in range(2):
-            run = registry.add_run(tags={MODEL_TAG: "churn", VERSION_TAG: "7"})
+            run = registry.add_run(tags={RUN_MODEL_TAG: "churn", RUN_VERSION_TAG: "7"})
             for at in range(4):
                 registry.log_metric(run, "accuracy", at / 10, NOON - HOUR + at * HOUR / 2)
         return registry
@@ -205,24 +205,24 @@ class TestMonitoringRuns:
         answers = LiveMlflowSource(registry).read([asked(), asked(), asked("f1")])
         assert [[value for _, value, *_ in one.points] for one in answers] == [[0.1, 0.2] * 2] * 2 + [[]]
         assert {one.is_timeless for one in answers} == {False}
-        assert registry.requests == {"monitoring_runs": 1, "points": 4}
+        assert registry.request_counts == {"monitoring_runs": 1, "points": 4}
 
     def test_what_cannot_be_asked_in_time_is_an_error(self, registry: MemoryRegistry) -> None:
         times = iter([0.0, 1.0, 11.0])
         [answer] = LiveMlflowSource(registry, monotonic=lambda: next(times)).read([asked()])
-        assert (answer.outcome, list(answer.points)) == (Outcome.ERROR, [])
+        assert (answer.outcome, list(answer.points)) == (CheckOutcome.ERROR, [])
         assert str(answer.why) == "MLflow did not tell the points of “accuracy” in time."
 
     def test_history_is_of_every_version_one_point_each_step(self, registry: MemoryRegistry) -> None:
-        registry.add("churn", versions=7)
-        run = registry.add_run(tags={MODEL_TAG: "churn", VERSION_TAG: "6"})
+        registry.add_model("churn", versions=7)
+        run = registry.add_run(tags={RUN_MODEL_TAG: "churn", RUN_VERSION_TAG: "6"})
         registry.log_metric(run, "accuracy", 0.6, NOON - 40 * MINUTE)
         answer = LiveMlflowSource(registry).history(asked(), 10 * MINUTE)
         assert [value for _, value, *_ in answer.points] == [0.6, 0.1, 0.2]
 
     def test_counts_are_joined_by_the_time_at_which_a_run_logged_both(self, registry: MemoryRegistry) -> None:
         for of, minutes in (((10.0, 20.0), (15, 45)), ((30.0, 40.0), (15, 20))):
-            run = registry.add_run(tags={MODEL_TAG: "churn", VERSION_TAG: "7"})
+            run = registry.add_run(tags={RUN_MODEL_TAG: "churn", RUN_VERSION_TAG: "7"})
             for total, minute in zip(of, minutes, strict=True):
                 registry.log_metric(run, "predictions", total, NOON - minute * MINUTE)
                 registry.log_metric(run, "correct", total / 2, NOON - (15 if minute == 15 else minute + 1) * MINUTE)
@@ -230,21 +230,21 @@ class TestMonitoringRuns:
         assert [point[1:] for point in answer.points] == [(5.0, 10.0), (15.0, 30.0)]
 
     def test_counts_that_were_never_logged_together_say_so(self, registry: MemoryRegistry) -> None:
-        run = registry.add_run(tags={MODEL_TAG: "churn", VERSION_TAG: "7"})
+        run = registry.add_run(tags={RUN_MODEL_TAG: "churn", RUN_VERSION_TAG: "7"})
         for seconds, (metric, value) in enumerate({"correct": 9.0, "predictions": 10.0}.items()):
             registry.log_metric(run, metric, value, NOON - seconds * MINUTE / 60)
         [answer, nothing] = LiveMlflowSource(registry).read([asked("correct", of="predictions"), asked("f1", of="f2")])
-        assert (answer.outcome, list(answer.points)) == (Outcome.NO_DATA, [])
+        assert (answer.outcome, list(answer.points)) == (CheckOutcome.NO_DATA, [])
         assert str(answer.why) == (
             "“correct” and “predictions” were never logged at the same time. Log both with one call of log_metrics."
         )
-        assert (nothing.outcome, list(nothing.points)) == (Outcome.OK, [])
+        assert (nothing.outcome, list(nothing.points)) == (CheckOutcome.OK, [])
 
     def test_one_that_fails_half_way_gives_no_half_answer(self, registry: MemoryRegistry) -> None:
         times = iter([False, False, True])
-        registry.delay, registry._wait = 1.0, lambda _: setattr(registry, "down", next(times))
+        registry.delay, registry._sleep = 1.0, lambda _: setattr(registry, "down", next(times))
         [answer] = LiveMlflowSource(registry).read([asked()])
-        assert (answer.outcome, list(answer.points)) == (Outcome.ERROR, [])
+        assert (answer.outcome, list(answer.points)) == (CheckOutcome.ERROR, [])
 
 
 def test_a_ledger_that_is_away_fails_the_batch() -> None:

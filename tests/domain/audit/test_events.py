@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.audit.events import GENESIS, Event, Tag, canonical, chain, from_canonical
+from bot.domain.audit.events import GENESIS_HASH, Event, EventTag, canonical_json, chained_hash, parse_canonical_json
 from bot.domain.core.actors import Actor, Automation, Client, Operator, Person, actor_id, parse_actor
 
 IDS = st.from_regex(r"[TUW][A-Z0-9]+", fullmatch=True)
@@ -30,7 +30,7 @@ EVENTS = st.builds(
     Event,
     at=st.datetimes(timezones=st.just(UTC)),
     actor=ACTORS,
-    tag=st.sampled_from(Tag),
+    tag=st.sampled_from(EventTag),
     subject=st.text(),
     model=st.none() | st.text(),
     before=st.none() | st.text(),
@@ -42,7 +42,7 @@ EVENTS = st.builds(
 AN_EVENT = Event(
     at=datetime(2026, 5, 4, 12, tzinfo=UTC),
     actor=Person("T1", "U1"),
-    tag=Tag.VOTED,
+    tag=EventTag.VOTED,
     subject="r4k7q",
     model="churn",
     before="pending",
@@ -54,7 +54,7 @@ AN_EVENT = Event(
 CHANGES: dict[str, Any] = {
     "at": AN_EVENT.at + timedelta(microseconds=1),
     "actor": Person("T1", "U2"),
-    "tag": Tag.OPENED,
+    "tag": EventTag.REQUEST_OPENED,
     "subject": "r4k7r",
     "model": None,
     "before": None,
@@ -67,7 +67,7 @@ CHANGES: dict[str, Any] = {
 
 @given(EVENTS, st.integers(min_value=1))
 def test_what_was_hashed_can_be_read_back(event: Event, number: int) -> None:
-    assert from_canonical(canonical(event, number)) == event
+    assert parse_canonical_json(canonical_json(event, number)) == event
 
 
 @given(ACTORS)
@@ -83,30 +83,30 @@ def test_a_word_that_is_no_actor_is_refused() -> None:
 @pytest.mark.parametrize("field", [*AN_EVENT.__dataclass_fields__])
 def test_a_changed_field_changes_the_hash(field: str) -> None:
     changed = replace(AN_EVENT, **{field: CHANGES[field]})
-    assert chain(GENESIS, canonical(changed, 1)) != chain(GENESIS, canonical(AN_EVENT, 1))
+    assert chained_hash(GENESIS_HASH, canonical_json(changed, 1)) != chained_hash(GENESIS_HASH, canonical_json(AN_EVENT, 1))
 
 
 def test_another_place_in_the_chain_changes_the_hash() -> None:
-    body = canonical(AN_EVENT, 1)
-    assert len({chain(GENESIS, body), chain("1" * 64, body), chain(GENESIS, canonical(AN_EVENT, 2))}) == 3
+    body = canonical_json(AN_EVENT, 1)
+    assert len({chained_hash(GENESIS_HASH, body), chained_hash("1" * 64, body), chained_hash(GENESIS_HASH, canonical_json(AN_EVENT, 2))}) == 3
 
 
 def test_the_same_moment_in_another_zone_is_the_same_text() -> None:
     there = replace(AN_EVENT, at=AN_EVENT.at.astimezone(timezone(timedelta(hours=9))))
-    assert canonical(there, 1) == canonical(AN_EVENT, 1)
+    assert canonical_json(there, 1) == canonical_json(AN_EVENT, 1)
 
 
 def test_the_text_has_one_form_only() -> None:
-    text = canonical(AN_EVENT, 1)
+    text = canonical_json(AN_EVENT, 1)
     assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_is_no_json_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match="JSON"):
-        canonical(replace(AN_EVENT, evidence={"f1": value}), 1)
+        canonical_json(replace(AN_EVENT, evidence={"f1": value}), 1)
 
 
-@pytest.mark.parametrize("tag", Tag)
-def test_every_tag_reads_source_subject_action(tag: Tag) -> None:
+@pytest.mark.parametrize("tag", EventTag)
+def test_every_tag_reads_source_subject_action(tag: EventTag) -> None:
     assert [part.isidentifier() for part in tag.value.split(":")] == [True, True, True]

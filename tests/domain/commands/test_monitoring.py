@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.commands.base import MissingArguments
-from bot.domain.commands.catalog import VERBS
+from bot.domain.commands.catalog import COMMANDS
 from bot.domain.commands.monitoring import (
     MonitorAdd,
     MonitorArm,
@@ -20,37 +20,37 @@ from bot.domain.commands.monitoring import (
     MonitorSilence,
     MonitorUnsilence,
 )
-from bot.domain.commands.parser import load, parse
+from bot.domain.commands.parser import load_command, parse_command
 from bot.domain.commands.queries import Help
-from bot.domain.commands.rule_flags import flag
+from bot.domain.commands.rule_flags import flag_of
 from bot.domain.core.durations import parse_duration
 from bot.domain.core.errors import BadInput, WrongField
 from bot.domain.monitoring import rule_messages
-from bot.domain.policy.effect_size import Effect, EffectKind, parse_effect
-from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.policy.effect_size import MinimumEffect, EffectKind, parse_effect
+from bot.domain.policy.monitor_config import MonitorConfig
 
-OURS = [verb for name, verb in VERBS.items() if name.startswith("monitor ")]
+OURS = [verb for name, verb in COMMANDS.items() if name.startswith("monitor ")]
 
 
 def refusal(text: str) -> str:
     """Return what is answered to text that cannot be understood."""
     with pytest.raises(BadInput) as caught:
-        parse(text)
+        parse_command(text)
     return str(caught.value)
 
 
-def added(text: str) -> MonitorRule:
+def added(text: str) -> MonitorConfig:
     """Return the rule that was typed."""
-    command = parse(text)
+    command = parse_command(text)
     assert isinstance(command, MonitorAdd)
-    return command.rule("push")
+    return command.to_rule("push")
 
 
-def edited(text: str, **before: object) -> MonitorRule:
+def edited(text: str, **before: object) -> MonitorConfig:
     """Return what comes of a rule by what was typed."""
-    command = parse(text)
+    command = parse_command(text)
     assert isinstance(command, MonitorEdit)
-    return command.applied(MonitorRule.model_validate({"name": "accuracy", "source": "push"} | before))
+    return command.apply_to(MonitorConfig.model_validate({"name": "accuracy", "source": "push"} | before))
 
 
 # -- what is understood ------------------------------------------------------------------------------------------------
@@ -90,29 +90,29 @@ def test_the_example_of_the_readme_works_to_the_letter() -> None:
     ],
 )
 def test_what_is_typed_is_understood(text: str, command: object) -> None:
-    assert parse(text) == command
+    assert parse_command(text) == command
 
 
 @pytest.mark.parametrize("verb", OURS, ids=lambda verb: str(verb.verb))
 def test_an_example_is_a_command_that_can_be_kept(verb: type) -> None:
-    command = parse(verb.example)  # type: ignore[attr-defined]  # a verb
+    command = parse_command(verb.example)  # type: ignore[attr-defined]  # a verb
     assert isinstance(command, verb)
-    assert load(command.dump()) == command  # type: ignore[union-attr]  # it is one
+    assert load_command(command.dump()) == command  # type: ignore[union-attr]  # it is one
 
 
-@pytest.mark.parametrize("field", [name for name in MonitorRule.model_fields if name != "name"])
+@pytest.mark.parametrize("field", [name for name in MonitorConfig.model_fields if name != "name"])
 def test_every_field_of_the_rule_is_a_flag_that_says_what_it_means(field: str) -> None:
     for verb in (MonitorAdd, MonitorEdit):
-        means = {one: arg.means for one, _, arg in verb.args() if arg.flags == (flag(field),)}
-        assert means == {field: MonitorRule.model_fields[field].description}
+        means = {one: arg.help for one, _, arg in verb.args() if arg.flags == (flag_of(field),)}
+        assert means == {field: MonitorConfig.model_fields[field].description}
 
 
 def test_what_is_shown_as_the_default_is_the_default() -> None:
     for name, field, _ in MonitorAdd.args():
-        default = MonitorRule.model_fields[name].default if name in MonitorRule.model_fields else None
+        default = MonitorConfig.model_fields[name].default if name in MonitorConfig.model_fields else None
         if isinstance(default, timedelta):
             assert parse_duration(field.default) == default
-        if isinstance(default, Effect):
+        if isinstance(default, MinimumEffect):
             assert parse_effect(field.default) == default
 
 
@@ -150,39 +150,39 @@ def test_without_a_bound_it_is_compared_with_the_production_before() -> None:
     ],
 )
 def test_people_read_when_it_fails(typed: str, said: str) -> None:
-    assert str(rule_messages.rule(added(f"monitor add churn a {typed}"))) == said
+    assert str(rule_messages.rule_sentence(added(f"monitor add churn a {typed}"))) == said
 
 
 @pytest.mark.parametrize(
     ("typed", "effect"),
     [
-        ("3%", Effect(0.03)),
-        ("0.03", Effect(0.03)),
-        ("3 %", Effect(0.03)),
-        ("'0.01 abs'", Effect(0.01, EffectKind.ABSOLUTE)),
-        ("‘0.01 abs’", Effect(0.01, EffectKind.ABSOLUTE)),
-        ("0.01 abs", Effect(0.01, EffectKind.ABSOLUTE)),
-        ("'10% of error'", Effect(0.1, EffectKind.OF_ERROR)),
-        ("10% of error", Effect(0.1, EffectKind.OF_ERROR)),
-        ("10 % of the error", Effect(0.1, EffectKind.OF_ERROR)),
+        ("3%", MinimumEffect(0.03)),
+        ("0.03", MinimumEffect(0.03)),
+        ("3 %", MinimumEffect(0.03)),
+        ("'0.01 abs'", MinimumEffect(0.01, EffectKind.ABSOLUTE)),
+        ("‘0.01 abs’", MinimumEffect(0.01, EffectKind.ABSOLUTE)),
+        ("0.01 abs", MinimumEffect(0.01, EffectKind.ABSOLUTE)),
+        ("'10% of error'", MinimumEffect(0.1, EffectKind.OF_ERROR)),
+        ("10% of error", MinimumEffect(0.1, EffectKind.OF_ERROR)),
+        ("10 % of the error", MinimumEffect(0.1, EffectKind.OF_ERROR)),
     ],
 )
-def test_how_much_worse_counts_is_typed_with_quotes_or_without(typed: str, effect: Effect) -> None:
+def test_how_much_worse_counts_is_typed_with_quotes_or_without(typed: str, effect: MinimumEffect) -> None:
     assert added(f"monitor add churn a --min-effect {typed} --every 1m").min_effect == effect
     assert added(f"monitor add --min-effect {typed} churn a").min_effect == effect
     assert edited(f"monitor edit churn accuracy --min-effect {typed}").min_effect == effect
 
 
 def test_a_monitor_called_error_is_no_part_of_an_effect() -> None:
-    command = parse("monitor add churn --min-effect 2% error")
+    command = parse_command("monitor add churn --min-effect 2% error")
     assert isinstance(command, MonitorAdd)
-    assert (command.name, command.rule("push").min_effect) == ("error", Effect(0.02))
+    assert (command.name, command.to_rule("push").min_effect) == ("error", MinimumEffect(0.02))
 
 
 def test_a_command_with_an_effect_can_be_kept() -> None:
-    command = parse("monitor add churn a --min-effect '0.01 abs'")
+    command = parse_command("monitor add churn a --min-effect '0.01 abs'")
     assert isinstance(command, MonitorAdd)
-    assert load(command.dump()) == command
+    assert load_command(command.dump()) == command
 
 
 # -- changing ----------------------------------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ def test_what_cannot_be_understood_gets_a_sentence(text: str, said: str) -> None
 def test_what_is_wrong_says_which_field_it_is() -> None:
     for text, field in (("--window 7h", "window"), ("--every 5d", "every"), ("--min-effect much", "min_effect")):
         with pytest.raises(WrongField) as caught:
-            parse(f"monitor add churn a {text}")
+            parse_command(f"monitor add churn a {text}")
         assert caught.value.field == field
 
 
@@ -263,11 +263,11 @@ def test_an_edit_to_what_cannot_be_judged_is_refused() -> None:
 
 def test_what_is_missing_of_a_new_monitor_is_asked_for_in_a_form() -> None:
     with pytest.raises(MissingArguments) as caught:
-        parse("monitor add churn --every 10m")
-    assert caught.value.verb is MonitorAdd
+        parse_command("monitor add churn --every 10m")
+    assert caught.value.command_class is MonitorAdd
     assert caught.value.given == {"model": "churn", "every": "10m"}
 
 
 def test_no_forged_field_gets_into_a_rule() -> None:
     with pytest.raises(BadInput, match="A monitor has no"):
-        load({"verb": "monitor add", "model": "churn", "name": "a", "armed_at": "now"})
+        load_command({"verb": "monitor add", "model": "churn", "name": "a", "armed_at": "now"})

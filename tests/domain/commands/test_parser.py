@@ -10,10 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.domain.commands.base import Command, MissingArguments
-from bot.domain.commands.catalog import VERBS
+from bot.domain.commands.catalog import COMMANDS
 from bot.domain.commands.changes import Rollback
-from bot.domain.commands.parser import build, load, parse, parse_words
-from bot.domain.commands.queries import Help, History, List, Requests, Show
+from bot.domain.commands.parser import build_command, load_command, parse_command, parse_words
+from bot.domain.commands.queries import Help, ShowHistory, ListModels, ListRequests, ShowModel
 from bot.domain.commands.requests import Approve, Cancel, Promote, Reject
 from bot.domain.core.errors import BadInput
 from bot.domain.registry.model import Stage, VersionRef
@@ -25,13 +25,13 @@ WANTED = Promote(model="churn", version=SEVEN, to=Stage.PRODUCTION)
 def refusal(text: str) -> str:
     """Return what is answered to text that cannot be understood."""
     with pytest.raises(BadInput) as caught:
-        parse(text)
+        parse_command(text)
     return str(caught.value)
 
 
 def reason(text: str) -> str:
     """Return the reason that was understood."""
-    command = parse(text)
+    command = parse_command(text)
     assert isinstance(command, Promote)
     return command.reason
 
@@ -44,11 +44,11 @@ def reason(text: str) -> str:
     [
         ("help", Help()),
         ("help promote", Help(about="promote")),
-        ("list", List()),
-        ("list churn", List(text="churn")),
-        ("list --text churn", List(text="churn")),
-        ("show churn", Show(model="churn")),
-        ("show churn 7", Show(model="churn", version=SEVEN)),
+        ("list", ListModels()),
+        ("list churn", ListModels(text="churn")),
+        ("list --text churn", ListModels(text="churn")),
+        ("show churn", ShowModel(model="churn")),
+        ("show churn 7", ShowModel(model="churn", version=SEVEN)),
         ("promote churn 7 production", WANTED),
         ("promote churn v7 to production", WANTED),
         ("promote churn --version 7 to production", WANTED),
@@ -58,15 +58,15 @@ def reason(text: str) -> str:
         ("approve #R4K7Q", Approve(request="r4k7q")),
         ('reject r4k7q --reason "too slow"', Reject(request="r4k7q", reason="too slow")),
         ("cancel r4k7q", Cancel(request="r4k7q")),
-        ("requests", Requests()),
-        ("requests churn", Requests(model="churn")),
-        ("requests --model churn", Requests(model="churn")),
-        ("history churn", History(model="churn")),
-        ("history churn --last 5", History(model="churn", last=5)),
+        ("requests", ListRequests()),
+        ("requests churn", ListRequests(model="churn")),
+        ("requests --model churn", ListRequests(model="churn")),
+        ("history churn", ShowHistory(model="churn")),
+        ("history churn --last 5", ShowHistory(model="churn", last=5)),
     ],
 )
 def test_every_verb_is_understood(text: str, command: Command) -> None:
-    assert parse(text) == command
+    assert parse_command(text) == command
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_every_verb_is_understood(text: str, command: Command) -> None:
 )
 def test_a_reason_without_quotes_chooses_no_version_and_no_stage(text: str) -> None:
     with pytest.raises(BadInput):
-        parse(text)
+        parse_command(text)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_reason_without_quotes_chooses_no_version_and_no_stage(text: str) -> N
     ],
 )
 def test_an_argument_is_understood_by_its_place_and_by_its_flag(text: str) -> None:
-    assert parse(text) == WANTED
+    assert parse_command(text) == WANTED
 
 
 def test_a_flag_may_stand_between_arguments() -> None:
@@ -112,35 +112,35 @@ def test_a_flag_may_stand_between_arguments() -> None:
 
 
 def test_an_argument_without_a_value_is_a_switch() -> None:
-    command = parse("promote churn --keep-existing 7 production")
+    command = parse_command("promote churn --keep-existing 7 production")
     assert command == Promote(model="churn", version=SEVEN, to=Stage.PRODUCTION, keep_existing=True)
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n"])
 def test_nothing_at_all_is_no_mistake(text: str) -> None:
-    assert parse(text) is None
+    assert parse_command(text) is None
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", COMMANDS)
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_help_can_be_asked_for_behind_every_verb(verb: str, flag: str) -> None:
-    assert parse(f"{verb} churn {flag}") == Help(about=verb)
+    assert parse_command(f"{verb} churn {flag}") == Help(about=verb)
 
 
-@pytest.mark.parametrize("verb", VERBS.values())
+@pytest.mark.parametrize("verb", COMMANDS.values())
 def test_the_example_of_every_verb_is_understood(verb: type[Command]) -> None:
-    assert isinstance(parse(verb.example), verb)
+    assert isinstance(parse_command(verb.example), verb)
 
 
 @pytest.mark.parametrize("typed", ["clear", "CLEAR", "/clear"])
 def test_an_earlier_name_of_a_verb_still_means_it(typed: str) -> None:
-    assert parse(f"{typed} churn 7 --reason fixed") == parse("unblock churn 7 --reason fixed")
-    assert parse(f"{typed} --help") == Help(about="unblock")
+    assert parse_command(f"{typed} churn 7 --reason fixed") == parse_command("unblock churn 7 --reason fixed")
+    assert parse_command(f"{typed} --help") == Help(about="unblock")
 
 
 def test_a_command_that_was_stored_under_an_earlier_name_is_read() -> None:
     stored = {"verb": "clear", "model": "churn", "version": "7", "reason": "fixed"}
-    assert load(stored) == parse("unblock churn 7 --reason fixed")
+    assert load_command(stored) == parse_command("unblock churn 7 --reason fixed")
 
 
 # -- phones ------------------------------------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ def test_three_thousand_characters_are_too_many() -> None:
 
 
 def test_a_model_may_be_called_anything_that_a_registry_holds() -> None:
-    assert parse('show "<!channel> & 模型 🚀"') == Show(model="<!channel> & 模型 🚀")
+    assert parse_command('show "<!channel> & 模型 🚀"') == ShowModel(model="<!channel> & 模型 🚀")
 
 
 # -- what is missing ---------------------------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ def test_what_is_missing_is_told_and_what_was_given_is_kept(
     text: str, given: dict[str, str], missing: list[str]
 ) -> None:
     with pytest.raises(MissingArguments) as caught:
-        parse(text)
+        parse_command(text)
     assert (caught.value.given, caught.value.missing) == (given, missing)
 
 
@@ -288,14 +288,14 @@ def test_a_value_of_the_wrong_kind_is_answered_in_plain_words(typed: str, answer
 
 def test_a_field_that_no_verb_has_is_refused() -> None:
     with pytest.raises(BadInput, match="--colour"):
-        build(Approve, {"request": "r4k7q", "colour": "blue"})
+        build_command(Approve, {"request": "r4k7q", "colour": "blue"})
 
 
 def test_environment_variables_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MODEL", "VERSION", "TO", "REASON", "KEEP_EXISTING", "REQUEST", "TEXT", "LAST", "ABOUT"):
         monkeypatch.setenv(name, "from-outside")
         monkeypatch.setenv(name.lower(), "from-outside")
-    assert parse("promote churn 7 production") == WANTED
+    assert parse_command("promote churn 7 production") == WANTED
 
 
 def test_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -306,7 +306,7 @@ def test_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def try_to(text: str) -> Any:
     try:
-        return parse(text)
+        return parse_command(text)
     except BadInput:
         return None
 
@@ -314,7 +314,7 @@ def try_to(text: str) -> Any:
 LINES = st.lists(
     st.sampled_from(
         [
-            *VERBS,
+            *COMMANDS,
             "churn",
             "7",
             "v7",
@@ -357,7 +357,7 @@ def test_whatever_is_typed_is_understood_or_answered(text: str) -> None:
     try_to(text)  # anything but BadInput would fail here
 
 
-@given(st.sampled_from(list(VERBS)), st.lists(st.text(max_size=30), max_size=5))
+@given(st.sampled_from(list(COMMANDS)), st.lists(st.text(max_size=30), max_size=5))
 def test_whatever_words_follow_a_verb_are_understood_or_answered(verb: str, words: list[str]) -> None:
     with suppress(BadInput):
         parse_words([verb, *words])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.core.ci_run import CiRun, ci_around, pack_ci, parse_ci
+from bot.domain.core.ci_run import CiRun, detect_ci_run, pack_ci_run, parse_ci_run
 from bot.domain.core.errors import BadInput
 
 GITHUB = {
@@ -27,29 +27,29 @@ GITLAB = {
 
 def test_github_says_where_we_are() -> None:
     url = "https://git.acme.example/acme/churn/actions/runs/4711/attempts/2"
-    assert ci_around(GITHUB) == CiRun(repository="acme/churn", run="4711", commit="9fceb02", url=url)
+    assert detect_ci_run(GITHUB) == CiRun(repository="acme/churn", run="4711", commit="9fceb02", url=url)
 
 
 def test_gitlab_says_where_we_are() -> None:
-    assert ci_around(GITLAB) == CiRun(
+    assert detect_ci_run(GITLAB) == CiRun(
         repository="acme/churn", run="4711", commit="9fceb02", url="https://git.acme.example/acme/churn/-/jobs/4711"
     )
 
 
 def test_a_strange_environment_keeps_nobody_from_asking() -> None:
-    run = ci_around(GITHUB | {"GITHUB_SERVER_URL": "javascript:alert(1)//", "GITHUB_SHA": "f" * 500})
+    run = detect_ci_run(GITHUB | {"GITHUB_SERVER_URL": "javascript:alert(1)//", "GITHUB_SHA": "f" * 500})
     assert (run.repository, run.url, len(run.commit)) == ("acme/churn", "", 200)
-    assert parse_ci(pack_ci(run)) == run
+    assert parse_ci_run(pack_ci_run(run)) == run
 
 
 def test_at_a_desk_nothing_is_known() -> None:
-    assert not ci_around({"GITHUB_REPOSITORY": "acme/churn", "HOME": "/home/ann"})
+    assert not detect_ci_run({"GITHUB_REPOSITORY": "acme/churn", "HOME": "/home/ann"})
 
 
 def test_what_is_known_is_kept_and_comes_back() -> None:
-    run = ci_around(GITHUB)
-    assert parse_ci(pack_ci(run)) == run
-    assert pack_ci(CiRun(run="7")) == {"run": "7"}
+    run = detect_ci_run(GITHUB)
+    assert parse_ci_run(pack_ci_run(run)) == run
+    assert pack_ci_run(CiRun(run="7")) == {"run": "7"}
 
 
 @pytest.mark.parametrize(
@@ -68,14 +68,14 @@ def test_what_is_known_is_kept_and_comes_back() -> None:
 )
 def test_what_is_no_page_becomes_no_link(url: str) -> None:
     with pytest.raises(BadInput, match="url"):
-        parse_ci({"url": url})
+        parse_ci_run({"url": url})
 
 
 def test_an_unknown_key_is_told() -> None:
     with pytest.raises(BadInput, match="repo"):
-        parse_ci({"repo": "acme/churn"})
+        parse_ci_run({"repo": "acme/churn"})
 
 
 def test_a_word_without_end_is_refused() -> None:
     with pytest.raises(BadInput, match="too long"):
-        parse_ci({"commit": "f" * 201})
+        parse_ci_run({"commit": "f" * 201})

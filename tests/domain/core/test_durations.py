@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.core.durations import parse_duration, show_duration, write_duration
+from bot.domain.core.durations import parse_duration, format_duration, serialize_duration
 
 
 @pytest.mark.parametrize(
@@ -42,10 +42,10 @@ def test_a_duration_longer_than_time_itself_is_refused() -> None:
     ("seconds", "shown"), [(0, "0s"), (45, "45s"), (5400, "1h 30m"), (604_800, "7d"), (90_061, "1d 1h"), (-5, "0s")]
 )
 def test_a_span_is_shown_in_its_two_largest_units(seconds: int, shown: str) -> None:
-    assert show_duration(timedelta(seconds=seconds)) == shown
+    assert format_duration(timedelta(seconds=seconds)) == shown
 
 
 @given(st.integers(min_value=0, max_value=10**10))
 def test_what_is_written_is_read_back(seconds: int) -> None:
     span = timedelta(seconds=seconds)
-    assert parse_duration(write_duration(span)) == span
+    assert parse_duration(serialize_duration(span)) == span

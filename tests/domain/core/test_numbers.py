@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.core.numbers import delta, number
+from bot.domain.core.numbers import format_difference, format_number
 from tests.support.domain.comparisons import NAN
 
 
@@ -38,14 +38,14 @@ from tests.support.domain.comparisons import NAN
     ],
 )
 def test_a_number_is_shown_as_a_person_reads_it(value: float, expected: str) -> None:
-    assert number(value) == expected
+    assert format_number(value) == expected
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0.021, "+0.021"), (-4.0, "-4"), (0.0, "0"), (NAN, "–")])
 def test_a_difference_has_its_sign(value: float, expected: str) -> None:
-    assert delta(value) == expected
+    assert format_difference(value) == expected
 
 
 @given(st.floats(-1e307, 1e307))
 def test_what_is_shown_is_the_value_in_four_digits(value: float) -> None:
-    assert float(number(value).replace(",", "")) == pytest.approx(value, rel=5.1e-4, abs=0)
+    assert float(format_number(value).replace(",", "")) == pytest.approx(value, rel=5.1e-4, abs=0)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.core.numbers import counted
-from bot.domain.core.sentence import Code, Mention, Name, Say, clean, pack, plain, say, short, unpack
-from bot.slack.core.mrkdwn import mrkdwn
+from bot.domain.core.numbers import pluralize
+from bot.domain.core.sentence import Code, Mention, Name, Sentence, sanitize_text, pack_sentence, to_plain_text, say, truncate, unpack_sentence
+from bot.slack.core.mrkdwn import to_mrkdwn
 
 WORDS = st.text(max_size=20)
 TIMES = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
@@ -27,20 +27,20 @@ SENTENCES = st.recursive(
 
 
 @given(SENTENCES)
-def test_a_packed_sentence_comes_back_with_all_its_parts(sentence: Say) -> None:
-    back = unpack(json.loads(json.dumps(pack(sentence))))
+def test_a_packed_sentence_comes_back_with_all_its_parts(sentence: Sentence) -> None:
+    back = unpack_sentence(json.loads(json.dumps(pack_sentence(sentence))))
     assert back == sentence
 
 
 @given(SENTENCES)
-def test_a_packed_sentence_reads_the_same_in_slack(sentence: Say) -> None:
-    assert mrkdwn(unpack(pack(sentence))) == mrkdwn(sentence)
+def test_a_packed_sentence_reads_the_same_in_slack(sentence: Sentence) -> None:
+    assert to_mrkdwn(unpack_sentence(pack_sentence(sentence))) == to_mrkdwn(sentence)
 
 
 @pytest.mark.parametrize("packed", [{"template": "x", "args": []}, {"template": "{a}", "args": {"a": "bare"}}])
 def test_what_was_not_packed_is_not_unpacked(packed: dict[str, Any]) -> None:
     with pytest.raises(TypeError):
-        unpack(packed)
+        unpack_sentence(packed)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_what_was_not_packed_is_not_unpacked(packed: dict[str, Any]) -> None:
     ],
 )
 def test_plain_words_need_no_slack(value: object, shown: str) -> None:
-    assert plain(value) == shown
+    assert to_plain_text(value) == shown
 
 
 def test_several_values_are_listed() -> None:
@@ -79,34 +79,34 @@ def test_braces_from_outside_are_only_braces() -> None:
     ],
 )
 def test_what_nobody_can_see_is_taken_out(given: str, seen: str) -> None:
-    assert clean(given) == seen
+    assert sanitize_text(given) == seen
 
 
 @pytest.mark.parametrize("text", ["café", "模型", "👩‍👩‍👧", "e\u0301", "مرحبا"])
 def test_what_people_write_stays(text: str) -> None:
-    assert clean(text) == text
+    assert sanitize_text(text) == text
 
 
 @given(st.text())
 def test_cleaning_twice_changes_nothing_more(text: str) -> None:
-    assert clean(clean(text)) == clean(text)
+    assert sanitize_text(sanitize_text(text)) == sanitize_text(text)
 
 
 @given(st.text(), st.integers(min_value=1, max_value=30))
 def test_short_is_never_longer(text: str, most: int) -> None:
-    assert len(short(text, most)) <= most
+    assert len(truncate(text, most)) <= most
 
 
 def test_short_marks_where_it_was_cut() -> None:
-    assert short("abcdef", 4) == "abc…"
+    assert truncate("abcdef", 4) == "abc…"
 
 
 @pytest.mark.parametrize(
     ("number", "said"), [(0, "0 models"), (1, "1 model"), (2, "2 models"), (1000, "1,000 models")], ids=str
 )
 def test_one_of_something_is_no_plural(number: int, said: str) -> None:
-    assert counted(number, "model") == said
+    assert pluralize(number, "model") == said
 
 
 def test_what_takes_more_than_an_s_says_so() -> None:
-    assert [counted(n, "does not answer", "do not answer") for n in (1, 2)] == ["1 does not answer", "2 do not answer"]
+    assert [pluralize(n, "does not answer", "do not answer") for n in (1, 2)] == ["1 does not answer", "2 do not answer"]

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.assessment import FIRST_FEW, Judgement, Verdict, assess, due_from, is_warm
+from bot.domain.monitoring.assessment import FIRST_VERDICT_CHECKS, RuleResult, Verdict, assess, verdicts_due_since, is_warmed_up
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Outcome, Reading
+from bot.domain.monitoring.readings import CheckOutcome, Reading
 from bot.domain.monitoring.rules import statistics
-from bot.domain.monitoring.state import Standing, State, Term, begin, resumed
+from bot.domain.monitoring.state import MonitorState, MonitorStatus, ProductionTerm, state_for_term, state_after_resume
 from tests.support.domain.monitors import HOURS, NOW, a_monitor
 
-TERM = Term(move="m1", version=7, since=NOW - timedelta(days=1))
+TERM = ProductionTerm(transition_id="m1", version=7, since=NOW - timedelta(days=1))
 
 
 def figure(value: float) -> Reading:
@@ -26,38 +26,38 @@ def figure(value: float) -> Reading:
 
 
 # What one check says: a letter each.
-SAYS: dict[str, tuple[Reading, Judgement | None]] = {
-    "g": (figure(0.9), Judgement(is_worse=False)),
-    "b": (figure(0.7), Judgement(is_worse=True)),
-    "h": (figure(0.88), Judgement(is_worse=False, is_recovered=False)),  # within, not far enough
-    "x": (figure(0.3), Judgement(is_worse=True)),  # beyond the hard limit
-    "n": (Reading(outcome=Outcome.NO_DATA), None),
-    "e": (Reading(outcome=Outcome.ERROR), None),
-    "u": (figure(0.9), Judgement(is_worse=None, why=say("the baseline is gone"))),
-    "s": (Reading(value=0.9, points=1), Judgement(is_worse=None)),  # the same window still
+SAYS: dict[str, tuple[Reading, RuleResult | None]] = {
+    "g": (figure(0.9), RuleResult(is_worse=False)),
+    "b": (figure(0.7), RuleResult(is_worse=True)),
+    "h": (figure(0.88), RuleResult(is_worse=False, is_recovered=False)),  # within, not far enough
+    "x": (figure(0.3), RuleResult(is_worse=True)),  # beyond the hard limit
+    "n": (Reading(outcome=CheckOutcome.NO_DATA), None),
+    "e": (Reading(outcome=CheckOutcome.ERROR), None),
+    "u": (figure(0.9), RuleResult(is_worse=None, why=say("the baseline is gone"))),
+    "s": (Reading(value=0.9, points=1), RuleResult(is_worse=None)),  # the same window still
 }
 
 
 LETTERS = {
-    State.OK: "o",
-    State.PENDING: "p",
-    State.FAILED: "F",
-    State.NO_DATA: "N",
-    State.ERROR: "E",
-    State.WARMUP: "W",
-    State.CANT_JUDGE: "C",
+    MonitorStatus.OK: "o",
+    MonitorStatus.PENDING: "p",
+    MonitorStatus.FAILED: "F",
+    MonitorStatus.NO_DATA: "N",
+    MonitorStatus.ERROR: "E",
+    MonitorStatus.WARMUP: "W",
+    MonitorStatus.CANT_JUDGE: "C",
 }
 
 
 def lives(monitor: Monitor, checks: str, *, warm: bool = True) -> str:
     """Return the state after each check, a letter each."""
-    standing, states = begin(Standing(monitor="m"), monitor, TERM), ""
+    standing, states = state_for_term(MonitorState(monitor="m"), monitor, TERM), ""
     for at, letter in enumerate(checks):
         reading, judgement = SAYS[letter]
         now = NOW + at * monitor.rule.every
-        verdict = assess(monitor, standing, reading, judgement if warm else None, now=now, warm=warm)
-        assert verdict.is_news == (verdict.standing.state is not standing.state)
-        standing = verdict.standing
+        verdict = assess(monitor, standing, reading, judgement if warm else None, now=now, warmed_up=warm)
+        assert verdict.has_changed == (verdict.monitor_state.state is not standing.state)
+        standing = verdict.monitor_state
         states += LETTERS[standing.state]
     return states
 
@@ -112,9 +112,9 @@ def test_while_it_warms_up_a_figure_ends_a_gap() -> None:
     assert lives(a_monitor(no_data=2), "gnngg", warm=False) == "WWNWW"
 
 
-def checked(monitor: Monitor, standing: Standing, says: str, *, after: timedelta) -> Verdict:
+def checked(monitor: Monitor, standing: MonitorState, says: str, *, after: timedelta) -> Verdict:
     """Return what a check comes to so long after verdicts were due first."""
-    return assess(monitor, standing, *SAYS[says], now=NOW + after, warm=True, due=NOW)
+    return assess(monitor, standing, *SAYS[says], now=NOW + after, warmed_up=True, due_since=NOW)
 
 
 EVERY_HOUR: dict[str, Any] = {"greater_than": None, "window": "1h", "min_points": 1, "no_data": 100}
@@ -123,137 +123,137 @@ EVERY_HOUR: dict[str, Any] = {"greater_than": None, "window": "1h", "min_points"
 @pytest.mark.parametrize(
     ("rule", "minutes", "outcome"),
     [
-        (EVERY_HOUR, 136, Outcome.OK),
-        (EVERY_HOUR, 137, Outcome.UNJUDGED),
-        (EVERY_HOUR | {"window": "2h"}, 137, Outcome.OK),
-        (EVERY_HOUR | {"every": "10m"}, 137, Outcome.OK),
-        (EVERY_HOUR | {"rule": "sequential"}, 16, Outcome.OK),
-        (EVERY_HOUR | {"rule": "sequential"}, 17, Outcome.UNJUDGED),
-        ({}, 17, Outcome.UNJUDGED),
+        (EVERY_HOUR, 136, CheckOutcome.OK),
+        (EVERY_HOUR, 137, CheckOutcome.UNJUDGED),
+        (EVERY_HOUR | {"window": "2h"}, 137, CheckOutcome.OK),
+        (EVERY_HOUR | {"every": "10m"}, 137, CheckOutcome.OK),
+        (EVERY_HOUR | {"rule": "sequential"}, 16, CheckOutcome.OK),
+        (EVERY_HOUR | {"rule": "sequential"}, 17, CheckOutcome.UNJUDGED),
+        ({}, 17, CheckOutcome.UNJUDGED),
     ],
 )
 @pytest.mark.parametrize("judged", [None, NOW])
 def test_one_that_only_ever_has_nothing_new_to_judge_is_noticed(
-    rule: dict[str, Any], minutes: int, outcome: Outcome, judged: datetime | None
+    rule: dict[str, Any], minutes: int, outcome: CheckOutcome, judged: datetime | None
 ) -> None:
-    found = checked(a_monitor(**rule), Standing(monitor="m", judged_at=judged), "s", after=timedelta(minutes=minutes))
+    found = checked(a_monitor(**rule), MonitorState(monitor="m", judged_at=judged), "s", after=timedelta(minutes=minutes))
     assert found.outcome is outcome
 
 
 def test_a_clock_that_was_set_back_by_more_than_a_window_is_noticed() -> None:
     monitor = a_monitor(**EVERY_HOUR)
-    ahead = Standing(monitor="m", judged_at=NOW + timedelta(hours=9), judged_to=NOW + timedelta(minutes=77))
-    assert checked(monitor, ahead, "s", after=timedelta()).outcome is Outcome.UNJUDGED
-    assert checked(monitor, ahead, "s", after=timedelta(minutes=1)).outcome is Outcome.OK
+    ahead = MonitorState(monitor="m", judged_at=NOW + timedelta(hours=9), judged_to=NOW + timedelta(minutes=77))
+    assert checked(monitor, ahead, "s", after=timedelta()).outcome is CheckOutcome.UNJUDGED
+    assert checked(monitor, ahead, "s", after=timedelta(minutes=1)).outcome is CheckOutcome.OK
 
 
 @pytest.mark.parametrize(
     ("rule", "minutes", "outcome"),
     [
-        ({"min_points": 4}, 40, Outcome.OK),
-        ({"min_points": 4}, 41, Outcome.UNJUDGED),
-        ({}, 0, Outcome.UNJUDGED),
-        (EVERY_HOUR | {"rule": "sequential"}, 60, Outcome.OK),
-        (EVERY_HOUR | {"rule": "sequential"}, 61, Outcome.UNJUDGED),
-        (EVERY_HOUR, 0, Outcome.UNJUDGED),
+        ({"min_points": 4}, 40, CheckOutcome.OK),
+        ({"min_points": 4}, 41, CheckOutcome.UNJUDGED),
+        ({}, 0, CheckOutcome.UNJUDGED),
+        (EVERY_HOUR | {"rule": "sequential"}, 60, CheckOutcome.OK),
+        (EVERY_HOUR | {"rule": "sequential"}, 61, CheckOutcome.UNJUDGED),
+        (EVERY_HOUR, 0, CheckOutcome.UNJUDGED),
     ],
 )
-def test_how_long_it_may_lack_readings_at_first(rule: dict[str, Any], minutes: int, outcome: Outcome) -> None:
-    found = checked(a_monitor(**rule), Standing(monitor="m"), "u", after=timedelta(minutes=minutes))
-    assert (found.outcome, found.standing.unjudged) == (outcome, int(outcome is Outcome.UNJUDGED))
+def test_how_long_it_may_lack_readings_at_first(rule: dict[str, Any], minutes: int, outcome: CheckOutcome) -> None:
+    found = checked(a_monitor(**rule), MonitorState(monitor="m"), "u", after=timedelta(minutes=minutes))
+    assert (found.outcome, found.monitor_state.unjudged) == (outcome, int(outcome is CheckOutcome.UNJUDGED))
 
 
 def test_after_its_first_verdict_it_lacks_nothing() -> None:
     monitor = a_monitor(**EVERY_HOUR | {"rule": "sequential"})
     since = NOW + timedelta(minutes=1)
-    found = checked(monitor, Standing(monitor="m", judged_at=since), "u", after=timedelta(minutes=5))
-    assert found.outcome is Outcome.UNJUDGED
+    found = checked(monitor, MonitorState(monitor="m", judged_at=since), "u", after=timedelta(minutes=5))
+    assert found.outcome is CheckOutcome.UNJUDGED
 
 
 def test_a_window_from_before_the_monitor_or_its_last_change_is_not_due() -> None:
-    monitor, judgement = a_monitor(**EVERY_HOUR), Judgement(is_worse=None, why=say("half empty"), judged_to=NOW)
-    for due, outcome in ((NOW - timedelta(minutes=59), Outcome.OK), (NOW - timedelta(hours=1), Outcome.UNJUDGED)):
-        found = assess(monitor, Standing(monitor="m"), figure(0.9), judgement, now=NOW, warm=True, due=due)
+    monitor, judgement = a_monitor(**EVERY_HOUR), RuleResult(is_worse=None, why=say("half empty"), judged_to=NOW)
+    for due, outcome in ((NOW - timedelta(minutes=59), CheckOutcome.OK), (NOW - timedelta(hours=1), CheckOutcome.UNJUDGED)):
+        found = assess(monitor, MonitorState(monitor="m"), figure(0.9), judgement, now=NOW, warmed_up=True, due_since=due)
         assert found.outcome is outcome
 
 
 def test_sequential_is_given_the_time_for_the_readings_that_it_needs() -> None:
-    assert FIRST_FEW >= statistics.FEWEST
+    assert FIRST_VERDICT_CHECKS >= statistics.MIN_READINGS
 
 
 def test_a_check_without_a_figure_does_not_hide_why_it_cannot_judge() -> None:
-    monitor, standing = a_monitor(no_data=9), begin(Standing(monitor="m"), a_monitor(), TERM)
+    monitor, standing = a_monitor(no_data=9), state_for_term(MonitorState(monitor="m"), a_monitor(), TERM)
     for letter in "un":
-        standing = checked(monitor, standing, letter, after=timedelta()).standing
+        standing = checked(monitor, standing, letter, after=timedelta()).monitor_state
     assert str(standing.why) == "the baseline is gone"
 
 
 def test_verdicts_are_due_after_the_warm_up_and_after_the_last_change() -> None:
     monitor = a_monitor(warmup="1h")
-    assert due_from(monitor, TERM, NOW) == TERM.since + timedelta(hours=1)
-    assert due_from(replace(monitor, created_at=NOW), TERM, NOW) == NOW
-    assert due_from(replace(monitor, created_at=NOW + HOURS), TERM, NOW) == TERM.since + timedelta(hours=1)
+    assert verdicts_due_since(monitor, TERM, NOW) == TERM.since + timedelta(hours=1)
+    assert verdicts_due_since(replace(monitor, created_at=NOW), TERM, NOW) == NOW
+    assert verdicts_due_since(replace(monitor, created_at=NOW + HOURS), TERM, NOW) == TERM.since + timedelta(hours=1)
 
 
 def test_the_windows_of_a_pause_are_not_judged() -> None:
-    standing = Standing(monitor="m", state=State.NO_DATA, value=0.9, empty=4, unjudged=1, judged_at=TERM.since)
-    now = resumed(standing, a_monitor(greater_than=None, window="1h"), NOW)
-    assert (now.state, now.value, now.empty, now.unjudged) == (State.OK, None, 0, 0)
+    standing = MonitorState(monitor="m", state=MonitorStatus.NO_DATA, value=0.9, empty=4, unjudged=1, judged_at=TERM.since)
+    now = state_after_resume(standing, a_monitor(greater_than=None, window="1h"), NOW)
+    assert (now.state, now.value, now.empty, now.unjudged) == (MonitorStatus.OK, None, 0, 0)
     assert (now.judged_to, now.judged_at) == (NOW + timedelta(hours=1), NOW)
-    assert resumed(replace(standing, state=State.FAILED, judged_at=None), a_monitor(), NOW).state is State.FAILED
+    assert state_after_resume(replace(standing, state=MonitorStatus.FAILED, judged_at=None), a_monitor(), NOW).state is MonitorStatus.FAILED
 
 
 def test_since_when_it_fails_is_told_of_the_first_failure_in_the_row() -> None:
-    monitor, standing = a_monitor(fail_after=3), begin(Standing(monitor="m"), a_monitor(), TERM)
+    monitor, standing = a_monitor(fail_after=3), state_for_term(MonitorState(monitor="m"), a_monitor(), TERM)
     for at, letter in enumerate("bgbbb"):
-        standing = assess(monitor, standing, *SAYS[letter], now=NOW + at * timedelta(minutes=5), warm=True).standing
-    assert (standing.state, standing.since) == (State.FAILED, NOW + timedelta(minutes=10))
+        standing = assess(monitor, standing, *SAYS[letter], now=NOW + at * timedelta(minutes=5), warmed_up=True).monitor_state
+    assert (standing.state, standing.since) == (MonitorStatus.FAILED, NOW + timedelta(minutes=10))
 
 
 @pytest.mark.parametrize(
     ("monitor", "term"),
     [
         (replace(a_monitor(), revision=2), TERM),
-        (a_monitor(), Term(move="m2", version=7, since=NOW)),
+        (a_monitor(), ProductionTerm(transition_id="m2", version=7, since=NOW)),
         (a_monitor(), None),
     ],
     ids=["edited", "moved", "nobody serves"],
 )
-def test_what_was_counted_belongs_to_one_term_and_one_revision(monitor: Monitor, term: Term | None) -> None:
-    counted = Standing(
+def test_what_was_counted_belongs_to_one_term_and_one_revision(monitor: Monitor, term: ProductionTerm | None) -> None:
+    counted = MonitorState(
         monitor="m",
         slot=9,
         revision=1,
         move="m1",
         version=7,
-        state=State.FAILED,
+        state=MonitorStatus.FAILED,
         bad=3,
         points=99,
         unjudged=2,
         judged_at=NOW,
     )
-    anew = begin(counted, monitor, term)
+    anew = state_for_term(counted, monitor, term)
     assert (anew.bad, anew.points, anew.unjudged, anew.slot, anew.judged_at) == (0, 0, 0, 9, NOW)
-    assert anew.state is (State.OK if term else State.DISABLED)
-    assert begin(counted, a_monitor(), TERM) is counted
+    assert anew.state is (MonitorStatus.OK if term else MonitorStatus.DISABLED)
+    assert state_for_term(counted, a_monitor(), TERM) is counted
 
 
 @pytest.mark.parametrize(
     ("edited", "term", "kept"),
     [
         (a_monitor(), TERM, (True, True)),
-        (a_monitor().changed(a_monitor(greater_than=0.8).rule), TERM, (True, False)),
-        (a_monitor().changed(a_monitor(query="f1").rule), TERM, (True, False)),
-        (a_monitor(), Term(move="m2", version=8, since=NOW), (False, False)),
+        (a_monitor().with_rule(a_monitor(greater_than=0.8).rule), TERM, (True, False)),
+        (a_monitor().with_rule(a_monitor(query="f1").rule), TERM, (True, False)),
+        (a_monitor(), ProductionTerm(transition_id="m2", version=8, since=NOW), (False, False)),
         (a_monitor(), None, (False, False)),
     ],
     ids=["nothing new", "another bound", "another metric", "moved", "nobody serves"],
 )
 def test_the_last_failure_is_the_term_s_and_the_evidence_the_revision_s(
-    edited: Monitor, term: Term | None, kept: tuple[bool, bool]
+    edited: Monitor, term: ProductionTerm | None, kept: tuple[bool, bool]
 ) -> None:
-    before = Standing(monitor="m", revision=1, move="m1", version=7, failed_at=NOW, evidence=(0.5, 2.0))
-    found = begin(before, edited, term)
+    before = MonitorState(monitor="m", revision=1, move="m1", version=7, failed_at=NOW, evidence=(0.5, 2.0))
+    found = state_for_term(before, edited, term)
     assert (found.failed_at == NOW, found.evidence == (0.5, 2.0)) == kept
 
 
@@ -263,9 +263,9 @@ def test_the_last_failure_is_the_term_s_and_the_evidence_the_revision_s(
     ids=["never", "once", "twice", "no verdict", "the hard limit", "gaps"],
 )
 def test_a_standing_knows_its_last_failed_verdict(checks: str, failed: int | None) -> None:
-    monitor, standing = a_monitor(hard_limit=0.5), begin(Standing(monitor="m"), a_monitor(), TERM)
+    monitor, standing = a_monitor(hard_limit=0.5), state_for_term(MonitorState(monitor="m"), a_monitor(), TERM)
     for at, letter in enumerate(checks):
-        standing = assess(monitor, standing, *SAYS[letter], now=NOW + timedelta(minutes=at), warm=True).standing
+        standing = assess(monitor, standing, *SAYS[letter], now=NOW + timedelta(minutes=at), warmed_up=True).monitor_state
     assert standing.failed_at == (None if failed is None else NOW + timedelta(minutes=failed))
 
 
@@ -303,8 +303,8 @@ SEQUENTIAL: dict[str, Any] = {"rule": "sequential", "greater_than": None}
 def test_how_long_it_warms_up(rule: dict[str, Any], minutes: int) -> None:
     monitor, warm_at = a_monitor(**rule), NOW + timedelta(minutes=minutes)
     term = replace(TERM, since=NOW)
-    assert is_warm(monitor, term, warm_at)
-    assert not is_warm(monitor, term, warm_at - timedelta(seconds=1))
+    assert is_warmed_up(monitor, term, warm_at)
+    assert not is_warmed_up(monitor, term, warm_at - timedelta(seconds=1))
 
 
 @pytest.mark.parametrize(
@@ -312,13 +312,13 @@ def test_how_long_it_warms_up(rule: dict[str, Any], minutes: int) -> None:
     [({}, 1), ({"min_points": 7}, 7), (BLOCKS, 0), (SEQUENTIAL, 0), (BLOCKS | {"min_points": 7}, 7)],
 )
 def test_how_many_readings_a_verdict_needs(rule: dict[str, Any], needed: int) -> None:
-    assert a_monitor(**rule).rule.points_needed == needed
+    assert a_monitor(**rule).rule.required_points == needed
 
 
 def test_checks_of_one_interval_are_spread_by_a_tenth_and_never_meet() -> None:
     monitor, others = a_monitor(every="10m"), [replace(a_monitor(every="10m"), id=f"m{n}") for n in range(50)]
-    pauses = [(monitor.next_check(NOW, slot) - NOW).total_seconds() for slot in range(200)]
+    pauses = [(monitor.next_check_at(NOW, slot) - NOW).total_seconds() for slot in range(200)]
     assert 540 <= min(pauses) < 560
     assert 640 < max(pauses) <= 660
-    assert len({one.next_check(NOW, 1) for one in others}) == 50
+    assert len({one.next_check_at(NOW, 1) for one in others}) == 50
     assert all(one != other for one, other in pairwise(pauses))

@@ -11,14 +11,14 @@ import pytest
 
 from bot.domain.core.actors import Actor, Automation, Caller, Client, Operator, Person, Profile
 from bot.domain.core.sentence import say
-from bot.domain.policy.authorization import TABLE, Act, Decision, Subject, Who, authorize, deciders, standing
-from bot.domain.policy.freezes import Frozen
-from bot.domain.policy.parser import read_policy
+from bot.domain.policy.authorization import PERMISSION_RULES, Permission, AccessDecision, AccessTarget, Grantee, authorize, approver_ids, describe_caller
+from bot.domain.policy.freezes import ActiveFreeze
+from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import Stage
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
-POLICY = read_policy(
+POLICY = validate_policy(
     {
         "roles": {"lead": ["ULEAD", "S1LEADS"], "admin": ["UADMIN"]},
         "models": {
@@ -42,7 +42,7 @@ def person(user: str, **standing: Any) -> Profile:
 
 REQUESTER = person("UALICE")
 CI = Client("ci")
-ASKED = Subject(model="churn", target=Stage.PRODUCTION, requester=REQUESTER.person)
+ASKED = AccessTarget(model="churn", target=Stage.PRODUCTION, requester=REQUESTER.person)
 
 CALLERS: dict[str, Caller] = {
     "requester": REQUESTER,
@@ -76,38 +76,38 @@ MEMBERS = {
     "operator ann, an admin",
 }
 LET_THROUGH = {
-    Who.ANYONE: MEMBERS,
-    Who.APPROVER: {"lead", "one of the group of leads"},
-    Who.REQUESTER_OR_ADMIN: {"requester", "admin", "operator ann, an admin"},
-    Who.ROLLBACK_OR_ADMIN: {"on call", "admin", "operator ann, an admin"},
-    Who.OVERRIDER: {"overrider"},
-    Who.ADMIN: {"admin", "operator ann, an admin"},
-    Who.REVIEWER: {"lead", "one of the group of leads", "admin", "operator ann, an admin"},
+    Grantee.ANYONE: MEMBERS,
+    Grantee.APPROVER: {"lead", "one of the group of leads"},
+    Grantee.REQUESTER_OR_ADMIN: {"requester", "admin", "operator ann, an admin"},
+    Grantee.ROLLBACK_OR_ADMIN: {"on call", "admin", "operator ann, an admin"},
+    Grantee.OVERRIDER: {"overrider"},
+    Grantee.ADMIN: {"admin", "operator ann, an admin"},
+    Grantee.REVIEWER: {"lead", "one of the group of leads", "admin", "operator ann, an admin"},
 }
 
 
-def expected(caller: str, act: Act) -> bool:
+def expected(caller: str, act: Permission) -> bool:
     """Return what the table says, read independently of `authorize`."""
-    row = TABLE[act]
+    row = PERMISSION_RULES[act]
     match caller:
         case "automation":
             return row.automations
         case "client":
-            return row.programs and row.who is not Who.REQUESTER_OR_ADMIN
+            return row.programs and row.grantee is not Grantee.REQUESTER_OR_ADMIN
         case "guest" | "guest admin":
             return row.guests
         case "bot" | "deactivated" | "stranger" | "unknown client":
             return False
         case "unknown operator":
             return row.terminal
-    return caller in LET_THROUGH[row.who]
+    return caller in LET_THROUGH[row.grantee]
 
 
-def ask(caller: Caller, act: Act, subject: Subject = ASKED, policy: Policy = POLICY) -> Decision:
+def ask(caller: Caller, act: Permission, subject: AccessTarget = ASKED, policy: Policy = POLICY) -> AccessDecision:
     return authorize(caller, act, subject, policy, NOW)
 
 
-EVERY_TRY = list(product(CALLERS, Act))
+EVERY_TRY = list(product(CALLERS, Permission))
 
 
 def test_everybody_may_do_what_the_table_says_and_nothing_else() -> None:
@@ -115,7 +115,7 @@ def test_everybody_may_do_what_the_table_says_and_nothing_else() -> None:
     assert allowed == {(caller, act) for caller, act in EVERY_TRY if expected(caller, act)}
 
 
-FROZEN = Frozen(say("Production is frozen."), None)
+FROZEN = ActiveFreeze(say("Production is frozen."), None)
 
 
 @pytest.mark.parametrize("target", [Stage.STAGING, Stage.PRODUCTION], ids=str)
@@ -123,146 +123,146 @@ def test_a_freeze_stops_what_the_table_says_in_production_and_nothing_else(targe
     free = replace(ASKED, target=target)
     frozen = replace(free, frozen=FROZEN)
     allowed = {(caller, act) for caller, act in EVERY_TRY if ask(CALLERS[caller], act, free).allowed}
-    stopped = {(caller, act) for caller, act in allowed if TABLE[act].freezes and target is Stage.PRODUCTION}
+    stopped = {(caller, act) for caller, act in allowed if PERMISSION_RULES[act].stopped_by_freeze and target is Stage.PRODUCTION}
     still = {(caller, act) for caller, act in EVERY_TRY if ask(CALLERS[caller], act, frozen).allowed}
     assert still == allowed - stopped
 
 
 def test_who_may_not_do_it_anyway_does_not_hear_of_the_freeze() -> None:
-    assert ask(CALLERS["member"], Act.APPROVE, replace(ASKED, frozen=FROZEN)).rule == "not an approver"
+    assert ask(CALLERS["member"], Permission.APPROVE, replace(ASKED, frozen=FROZEN)).rule == "not an approver"
 
 
 def test_every_refusal_has_a_sentence() -> None:
-    said = {(caller, act): str(ask(CALLERS[caller], act).why) for caller, act in EVERY_TRY}
+    said = {(caller, act): str(ask(CALLERS[caller], act).reason) for caller, act in EVERY_TRY}
     assert {one: why for one, why in said.items() if not why.endswith(".")} == {}
 
 
 def test_every_act_has_a_row() -> None:
-    assert set(TABLE) == set(Act)
+    assert set(PERMISSION_RULES) == set(Permission)
 
 
 # The table once more, written down by hand: a slip in it shows here, whatever the code makes of it.
 WHO = {
-    Act.READ: Who.ANYONE,
-    Act.ASK: Who.ANYONE,
-    Act.APPROVE: Who.APPROVER,
-    Act.REJECT: Who.APPROVER,
-    Act.WITHDRAW: Who.ANYONE,
-    Act.CANCEL: Who.REQUESTER_OR_ADMIN,
-    Act.OVERRIDE: Who.OVERRIDER,
-    Act.REGISTER: Who.ANYONE,
-    Act.DESCRIBE: Who.ANYONE,
-    Act.TAG: Who.ANYONE,
-    Act.ARCHIVE: Who.ROLLBACK_OR_ADMIN,
-    Act.MEND: Who.ROLLBACK_OR_ADMIN,
-    Act.ROLL_BACK: Who.ROLLBACK_OR_ADMIN,
-    Act.CLEAR: Who.ROLLBACK_OR_ADMIN,
-    Act.FREEZE: Who.ROLLBACK_OR_ADMIN,
-    Act.UNFREEZE: Who.ROLLBACK_OR_ADMIN,
-    Act.EDIT_MONITOR: Who.ROLLBACK_OR_ADMIN,
-    Act.PAUSE: Who.ROLLBACK_OR_ADMIN,
-    Act.SILENCE: Who.ROLLBACK_OR_ADMIN,
-    Act.ACKNOWLEDGE: Who.ANYONE,
-    Act.ARM: Who.ROLLBACK_OR_ADMIN,
-    Act.CHECK: Who.ROLLBACK_OR_ADMIN,
-    Act.ARM_UNTRIED: Who.ADMIN,
-    Act.RESET_BREAKER: Who.ADMIN,
-    Act.IMPORT_HISTORY: Who.ADMIN,
-    Act.BREAK_GLASS: Who.ADMIN,
-    Act.LIFT_HOLD: Who.ADMIN,
-    Act.REVIEW: Who.REVIEWER,
+    Permission.READ: Grantee.ANYONE,
+    Permission.REQUEST: Grantee.ANYONE,
+    Permission.APPROVE: Grantee.APPROVER,
+    Permission.REJECT: Grantee.APPROVER,
+    Permission.WITHDRAW: Grantee.ANYONE,
+    Permission.CANCEL: Grantee.REQUESTER_OR_ADMIN,
+    Permission.OVERRIDE: Grantee.OVERRIDER,
+    Permission.REGISTER: Grantee.ANYONE,
+    Permission.DESCRIBE: Grantee.ANYONE,
+    Permission.TAG: Grantee.ANYONE,
+    Permission.ARCHIVE: Grantee.ROLLBACK_OR_ADMIN,
+    Permission.REPAIR: Grantee.ROLLBACK_OR_ADMIN,
+    Permission.ROLL_BACK: Grantee.ROLLBACK_OR_ADMIN,
+    Permission.UNBLOCK: Grantee.ROLLBACK_OR_ADMIN,
+    Permission.FREEZE: Grantee.ROLLBACK_OR_ADMIN,
+    Permission.UNFREEZE: Grantee.ROLLBACK_OR_ADMIN,
+    Permission.EDIT_MONITOR: Grantee.ROLLBACK_OR_ADMIN,
+    Permission.PAUSE_MONITOR: Grantee.ROLLBACK_OR_ADMIN,
+    Permission.SILENCE_MONITOR: Grantee.ROLLBACK_OR_ADMIN,
+    Permission.ACKNOWLEDGE_INCIDENT: Grantee.ANYONE,
+    Permission.ARM_MONITOR: Grantee.ROLLBACK_OR_ADMIN,
+    Permission.CHECK_MONITOR: Grantee.ROLLBACK_OR_ADMIN,
+    Permission.ARM_WITHOUT_DRY_RUN: Grantee.ADMIN,
+    Permission.RESET_BREAKER: Grantee.ADMIN,
+    Permission.IMPORT_HISTORY: Grantee.ADMIN,
+    Permission.BREAK_GLASS: Grantee.ADMIN,
+    Permission.LIFT_HOLD: Grantee.ADMIN,
+    Permission.REVIEW: Grantee.REVIEWER,
 }
-BESIDE: dict[str, set[Act]] = {
-    "guests": {Act.READ},
-    "programs": {Act.READ, Act.ASK, Act.CANCEL, Act.REGISTER},
-    "automations": {Act.READ, Act.ASK, Act.ROLL_BACK},
-    "terminal": {Act.READ, Act.REGISTER, Act.LIFT_HOLD},
-    "freezes": {Act.APPROVE, Act.OVERRIDE, Act.MEND},
+BESIDE: dict[str, set[Permission]] = {
+    "guests": {Permission.READ},
+    "programs": {Permission.READ, Permission.REQUEST, Permission.CANCEL, Permission.REGISTER},
+    "automations": {Permission.READ, Permission.REQUEST, Permission.ROLL_BACK},
+    "terminal": {Permission.READ, Permission.REGISTER, Permission.LIFT_HOLD},
+    "freezes": {Permission.APPROVE, Permission.OVERRIDE, Permission.REPAIR},
 }
 
 
 def test_the_table_says_what_is_meant() -> None:
-    assert {act: row.who for act, row in TABLE.items()} == WHO
-    assert {flag: {act for act, row in TABLE.items() if getattr(row, flag)} for flag in BESIDE} == BESIDE
+    assert {act: row.grantee for act, row in PERMISSION_RULES.items()} == WHO
+    assert {flag: {act for act, row in PERMISSION_RULES.items() if getattr(row, flag)} for flag in BESIDE} == BESIDE
 
 
-@pytest.mark.parametrize("act", [Act.APPROVE, Act.REJECT, Act.OVERRIDE])
-def test_no_automation_and_no_program_decides(act: Act) -> None:
-    assert not TABLE[act].automations
-    assert not TABLE[act].programs
-    assert not TABLE[act].guests
+@pytest.mark.parametrize("act", [Permission.APPROVE, Permission.REJECT, Permission.OVERRIDE])
+def test_no_automation_and_no_program_decides(act: Permission) -> None:
+    assert not PERMISSION_RULES[act].automations
+    assert not PERMISSION_RULES[act].programs
+    assert not PERMISSION_RULES[act].guests
 
 
 # -- one's own request -------------------------------------------------------------------------------------------------
 
 
-def asked_by(requester: Actor, target: Stage = Stage.PRODUCTION) -> Subject:
-    return Subject(model="churn", target=target, requester=requester)
+def asked_by(requester: Actor, target: Stage = Stage.PRODUCTION) -> AccessTarget:
+    return AccessTarget(model="churn", target=target, requester=requester)
 
 
 def test_who_asked_does_not_approve_and_hears_who_can() -> None:
-    decision = ask(CALLERS["lead"], Act.APPROVE, asked_by(Person("T1", "ULEAD")))
+    decision = ask(CALLERS["lead"], Permission.APPROVE, asked_by(Person("T1", "ULEAD")))
     assert not decision
-    assert str(decision.why) == "You asked for this, so somebody else has to decide: @S1LEADS."
+    assert str(decision.reason) == "You asked for this, so somebody else has to decide: @S1LEADS."
 
 
 def test_who_asked_where_nobody_else_is_named_hears_that() -> None:
-    policy = read_policy({"models": {"*": {"production": {"approvers": ["ULEAD"]}}}})
-    decision = ask(CALLERS["lead"], Act.APPROVE, asked_by(Person("T1", "ULEAD")), policy)
-    assert "somebody else has to decide: nobody else is named." in str(decision.why)
+    policy = validate_policy({"models": {"*": {"production": {"approvers": ["ULEAD"]}}}})
+    decision = ask(CALLERS["lead"], Permission.APPROVE, asked_by(Person("T1", "ULEAD")), policy)
+    assert "somebody else has to decide: nobody else is named." in str(decision.reason)
 
 
 @pytest.mark.parametrize(("model", "who"), [("churn", "@UONCALL"), ("unruled", "the policy names nobody")])
 def test_who_may_not_roll_back_hears_who_may(model: str, who: str) -> None:
-    policy = POLICY if model == "churn" else read_policy({"models": {}})
-    decision = ask(CALLERS["member"], Act.ROLL_BACK, Subject(model=model), policy)
-    assert str(decision.why) == f"Only those who may roll back can do this: {who}."
+    policy = POLICY if model == "churn" else validate_policy({"models": {}})
+    decision = ask(CALLERS["member"], Permission.ROLL_BACK, AccessTarget(model=model), policy)
+    assert str(decision.reason) == f"Only those who may roll back can do this: {who}."
 
 
 def test_who_asked_may_approve_where_the_policy_says_so() -> None:
-    assert ask(CALLERS["lead"], Act.APPROVE, asked_by(Person("T1", "ULEAD"), Stage.STAGING))
+    assert ask(CALLERS["lead"], Permission.APPROVE, asked_by(Person("T1", "ULEAD"), Stage.STAGING))
 
 
 def test_who_may_approve_their_own_has_to_be_an_approver_all_the_same() -> None:
-    assert not ask(REQUESTER, Act.APPROVE, asked_by(REQUESTER.person, Stage.STAGING))
+    assert not ask(REQUESTER, Permission.APPROVE, asked_by(REQUESTER.person, Stage.STAGING))
 
 
 def test_a_request_is_the_requesters_own_whichever_workspace_they_made_it_from() -> None:
-    assert not ask(CALLERS["lead"], Act.APPROVE, asked_by(Person("T2", "ULEAD")))
+    assert not ask(CALLERS["lead"], Permission.APPROVE, asked_by(Person("T2", "ULEAD")))
 
 
 def test_who_asked_in_slack_does_not_approve_at_the_terminal() -> None:
-    assert not ask(Operator("eve"), Act.APPROVE, asked_by(Person("T1", "ULEAD")))
+    assert not ask(Operator("eve"), Permission.APPROVE, asked_by(Person("T1", "ULEAD")))
 
 
 def test_who_asked_at_the_terminal_does_not_approve_in_slack() -> None:
-    assert not ask(CALLERS["lead"], Act.APPROVE, asked_by(Operator("eve")))
+    assert not ask(CALLERS["lead"], Permission.APPROVE, asked_by(Operator("eve")))
 
 
 def test_who_asked_at_the_terminal_can_cancel_in_slack() -> None:
-    assert ask(REQUESTER, Act.CANCEL, asked_by(Operator("max")))
+    assert ask(REQUESTER, Permission.CANCEL, asked_by(Operator("max")))
 
 
 # -- who is not named --------------------------------------------------------------------------------------------------
 
 
 def test_who_is_no_approver_hears_who_is() -> None:
-    assert "@S1LEADS, @ULEAD" in str(ask(CALLERS["member"], Act.APPROVE).why)
+    assert "@S1LEADS, @ULEAD" in str(ask(CALLERS["member"], Permission.APPROVE).reason)
 
 
 @pytest.mark.parametrize("model", ["nobody", "unruled"])
 def test_where_nobody_may_decide_the_way_out_is_told(model: str) -> None:
-    policy = POLICY if model == "nobody" else read_policy({"models": {}})
-    decision = ask(CALLERS["lead"], Act.APPROVE, Subject(model=model, target=Stage.PRODUCTION), policy)
+    policy = POLICY if model == "nobody" else validate_policy({"models": {}})
+    decision = ask(CALLERS["lead"], Permission.APPROVE, AccessTarget(model=model, target=Stage.PRODUCTION), policy)
     assert not decision
-    assert str(decision.why) == (
+    assert str(decision.reason) == (
         f"The policy names nobody who may decide “{model}” → Production. Add approvers to registrar.yml."
     )
 
 
-@pytest.mark.parametrize("subject", [Subject(target=Stage.PRODUCTION), Subject(model="churn")], ids=str)
-@pytest.mark.parametrize("act", [Act.APPROVE, Act.OVERRIDE])
-def test_nobody_decides_what_is_not_named(act: Act, subject: Subject) -> None:
+@pytest.mark.parametrize("subject", [AccessTarget(target=Stage.PRODUCTION), AccessTarget(model="churn")], ids=str)
+@pytest.mark.parametrize("act", [Permission.APPROVE, Permission.OVERRIDE])
+def test_nobody_decides_what_is_not_named(act: Permission, subject: AccessTarget) -> None:
     assert not ask(CALLERS["lead"], act, subject)
     assert not ask(CALLERS["overrider"], act, subject)
 
@@ -272,67 +272,67 @@ def test_nobody_decides_what_is_not_named(act: Act, subject: Subject) -> None:
 
 def test_who_can_decide_are_those_named_without_who_asked() -> None:
     named = ["S1LEADS", "ULEAD"]
-    assert deciders("churn", Stage.PRODUCTION, REQUESTER.person, POLICY) == named
-    assert deciders("churn", Stage.PRODUCTION, Person("T1", "ULEAD"), POLICY) == ["S1LEADS"]
-    assert deciders("churn", Stage.STAGING, Person("T1", "ULEAD"), POLICY) == named
-    assert deciders("churn", Stage.PRODUCTION, CI, POLICY) == named
+    assert approver_ids("churn", Stage.PRODUCTION, REQUESTER.person, POLICY) == named
+    assert approver_ids("churn", Stage.PRODUCTION, Person("T1", "ULEAD"), POLICY) == ["S1LEADS"]
+    assert approver_ids("churn", Stage.STAGING, Person("T1", "ULEAD"), POLICY) == named
+    assert approver_ids("churn", Stage.PRODUCTION, CI, POLICY) == named
 
 
 def test_where_no_rule_is_nobody_can_decide() -> None:
-    assert deciders("churn", Stage.PRODUCTION, CI, read_policy({"models": {}})) == []
+    assert approver_ids("churn", Stage.PRODUCTION, CI, validate_policy({"models": {}})) == []
 
 
 # -- what the audit keeps of who acts ----------------------------------------------------------------------------------
 
 
 def test_the_audit_keeps_name_roles_and_groups_of_that_moment() -> None:
-    assert standing(person("ULEAD", name="Lea"), POLICY) == {"name": "Lea", "roles": ["lead"], "groups": []}
+    assert describe_caller(person("ULEAD", name="Lea"), POLICY) == {"name": "Lea", "roles": ["lead"], "groups": []}
     grouped = person("UX", groups=frozenset({"S1LEADS", "S0"}))
-    assert standing(grouped, POLICY) == {"name": "", "roles": ["lead"], "groups": ["S0", "S1LEADS"]}
-    assert standing(person("UNOBODY"), POLICY)["roles"] == []
-    assert standing(person("UADMIN"), POLICY)["roles"] == ["admin"]
+    assert describe_caller(grouped, POLICY) == {"name": "", "roles": ["lead"], "groups": ["S0", "S1LEADS"]}
+    assert describe_caller(person("UNOBODY"), POLICY)["roles"] == []
+    assert describe_caller(person("UADMIN"), POLICY)["roles"] == ["admin"]
 
 
 def test_of_what_is_no_person_the_audit_keeps_the_actor_alone() -> None:
-    assert standing(CI, POLICY) == standing(Automation("x"), POLICY) == {}
+    assert describe_caller(CI, POLICY) == describe_caller(Automation("x"), POLICY) == {}
 
 
 def test_without_a_rollback_rule_the_approvers_for_production_roll_back() -> None:
-    assert ask(CALLERS["lead"], Act.ROLL_BACK, Subject(model="plain"))
-    assert not ask(CALLERS["on call"], Act.ROLL_BACK, Subject(model="plain"))
+    assert ask(CALLERS["lead"], Permission.ROLL_BACK, AccessTarget(model="plain"))
+    assert not ask(CALLERS["on call"], Permission.ROLL_BACK, AccessTarget(model="plain"))
 
 
-@pytest.mark.parametrize("act", [Act.APPROVE, Act.REJECT, Act.OVERRIDE])
-def test_an_admin_whom_the_policy_does_not_list_has_no_vote(act: Act) -> None:
+@pytest.mark.parametrize("act", [Permission.APPROVE, Permission.REJECT, Permission.OVERRIDE])
+def test_an_admin_whom_the_policy_does_not_list_has_no_vote(act: Permission) -> None:
     assert not ask(CALLERS["admin"], act)
 
 
 def test_an_admin_rolls_back_whatever_the_rule_says() -> None:
-    assert ask(CALLERS["admin"], Act.ROLL_BACK, Subject(model="plain"))
-    assert ask(CALLERS["admin"], Act.ROLL_BACK, Subject(model="nobody"))
+    assert ask(CALLERS["admin"], Permission.ROLL_BACK, AccessTarget(model="plain"))
+    assert ask(CALLERS["admin"], Permission.ROLL_BACK, AccessTarget(model="nobody"))
 
 
 def test_a_group_that_the_rule_does_not_name_helps_nobody() -> None:
-    assert not ask(person("UX", groups=frozenset({"S9OTHERS"})), Act.APPROVE)
+    assert not ask(person("UX", groups=frozenset({"S9OTHERS"})), Permission.APPROVE)
 
 
 # -- not people --------------------------------------------------------------------------------------------------------
 
 
 def test_a_program_cancels_what_it_asked_for() -> None:
-    assert ask(CI, Act.CANCEL, asked_by(CI))
+    assert ask(CI, Permission.CANCEL, asked_by(CI))
 
 
 def test_a_program_cancels_nothing_else() -> None:
-    assert not ask(CI, Act.CANCEL, asked_by(Client("other")))
+    assert not ask(CI, Permission.CANCEL, asked_by(Client("other")))
 
 
 def test_an_unknown_operator_hears_where_to_be_named() -> None:
-    assert "operators" in str(ask(Operator("root"), Act.CANCEL).why)
+    assert "operators" in str(ask(Operator("root"), Permission.CANCEL).reason)
 
 
 def test_an_unknown_operator_may_look() -> None:
-    assert ask(Operator("root"), Act.READ)
+    assert ask(Operator("root"), Permission.READ)
 
 
 @pytest.mark.parametrize(
@@ -347,5 +347,5 @@ def test_an_unknown_operator_may_look() -> None:
     ],
 )
 def test_nobody_reviews_their_own_broken_glass_under_any_name(broke: Actor, reviewer: Caller, allowed: bool) -> None:
-    subject = Subject(model="churn", target=Stage.PRODUCTION, requester=broke)
-    assert ask(reviewer, Act.REVIEW, subject).allowed is allowed
+    subject = AccessTarget(model="churn", target=Stage.PRODUCTION, requester=broke)
+    assert ask(reviewer, Permission.REVIEW, subject).allowed is allowed

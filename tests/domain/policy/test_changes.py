@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from bot.domain.core.actors import Person, Profile
-from bot.domain.policy.authorization import Act, Subject, authorize
+from bot.domain.policy.authorization import Permission, AccessTarget, authorize
 from bot.domain.policy.changes import policy_changes
-from bot.domain.policy.model_patterns import covers, share_a_name
-from bot.domain.policy.parser import read_policy
-from bot.domain.policy.pending_edit import LINES_MOST, change_lines, loosens
+from bot.domain.policy.model_patterns import covers, can_overlap
+from bot.domain.policy.parser import validate_policy
+from bot.domain.policy.pending_edit import MAX_LINES, describe_policy_changes, loosens_any_rule
 from bot.domain.policy.policy import ApiClient, EditRule, FreezeWindow, ModelRules, Policy, RollbackRule, TargetRule
 from bot.domain.policy.rule_changes import ChangeKind
 from bot.domain.registry.model import Stage
@@ -133,21 +133,21 @@ TIGHTER: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("edit", LOOSER)
 def test_an_edit_loosens_with(edit: str) -> None:
-    assert loosens(policy_changes(read_policy(WHOLE), read_policy(LOOSER[edit])))
+    assert loosens_any_rule(policy_changes(validate_policy(WHOLE), validate_policy(LOOSER[edit])))
 
 
 @pytest.mark.parametrize("edit", TIGHTER)
 def test_an_edit_loosens_nothing_with(edit: str) -> None:
-    assert [one for one in policy_changes(read_policy(WHOLE), read_policy(TIGHTER[edit])) if one.loosens] == []
+    assert [one for one in policy_changes(validate_policy(WHOLE), validate_policy(TIGHTER[edit])) if one.loosens] == []
 
 
 def test_the_same_policy_has_no_changes() -> None:
-    assert policy_changes(read_policy(WHOLE), read_policy(WHOLE)) == []
+    assert policy_changes(validate_policy(WHOLE), validate_policy(WHOLE)) == []
 
 
 def test_a_change_says_where_it_is_and_what_was_before() -> None:
-    [change] = policy_changes(read_policy(WHOLE), read_policy(LOOSER["fewer approvals"]))
-    assert (change.path, change.kind, str(change.says)) == (
+    [change] = policy_changes(validate_policy(WHOLE), validate_policy(LOOSER["fewer approvals"]))
+    assert (change.path, change.kind, str(change.sentence)) == (
         "models.*.production.required",
         ChangeKind.REQUIRED,
         "2 → 1 approval",
@@ -155,7 +155,7 @@ def test_a_change_says_where_it_is_and_what_was_before() -> None:
 
 
 def test_the_same_change_of_several_rules_is_one_line() -> None:
-    lines = str(change_lines(policy_changes(read_policy(WHOLE), read_policy(LOOSER["a new admin"]))))
+    lines = str(describe_policy_changes(policy_changes(validate_policy(WHOLE), validate_policy(LOOSER["a new admin"]))))
     assert lines.splitlines() == [
         "• roles.admin: @UEVE can do what admins can",
         "• models.*.production.override, models.churn*.production.override: @UEVE can override failed gates",
@@ -164,8 +164,8 @@ def test_the_same_change_of_several_rules_is_one_line() -> None:
 
 def test_many_changes_are_counted() -> None:
     many = with_("operators", {f"name{at}": f"U{at}" for at in range(30)})
-    lines = str(change_lines(policy_changes(read_policy(WHOLE), read_policy(many)))).splitlines()
-    assert len(lines) == LINES_MOST + 1
+    lines = str(describe_policy_changes(policy_changes(validate_policy(WHOLE), validate_policy(many)))).splitlines()
+    assert len(lines) == MAX_LINES + 1
     assert lines[-1] == "• and 21 more changes"
 
 
@@ -220,7 +220,7 @@ RULES = st.fixed_dictionaries(
     optional={"requester_may_approve": st.booleans()},
 )
 POLICIES = st.dictionaries(PATTERNS, st.fixed_dictionaries({}, optional={"production": RULES}), max_size=4).map(
-    lambda models: read_policy({"models": models})
+    lambda models: validate_policy({"models": models})
 )
 
 
@@ -233,8 +233,8 @@ def rights(policy: Policy, name: str) -> set[tuple[str, str]]:
         for who, of in subjects
         if authorize(
             Profile(person=Person("T1", who)),
-            Act.APPROVE,
-            Subject(model=name, target=Stage.PRODUCTION, requester=Person("T1", of)),
+            Permission.APPROVE,
+            AccessTarget(model=name, target=Stage.PRODUCTION, requester=Person("T1", of)),
             policy,
             now,
         )
@@ -243,7 +243,7 @@ def rights(policy: Policy, name: str) -> set[tuple[str, str]]:
 
 @given(before=POLICIES, after=POLICIES)
 def test_whatever_gives_somebody_a_right_loosens(before: Policy, after: Policy) -> None:
-    if loosens(policy_changes(before, after)):
+    if loosens_any_rule(policy_changes(before, after)):
         return
     for name in NAMES:
         assert rights(after, name) <= rights(before, name)
@@ -254,6 +254,6 @@ def test_whatever_gives_somebody_a_right_loosens(before: Policy, after: Policy) 
 @given(one=PATTERNS, other=PATTERNS)
 def test_patterns_share_a_name_where_a_name_matches_both(one: str, other: str) -> None:
     if any(fnmatchcase(name, one) and fnmatchcase(name, other) for name in NAMES):
-        assert share_a_name(one, other)
+        assert can_overlap(one, other)
     if covers(one, other):
         assert all(fnmatchcase(name, one) for name in NAMES if fnmatchcase(name, other))

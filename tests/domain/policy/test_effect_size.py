@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.policy.effect_size import Effect, EffectKind, parse_effect, write_effect
-from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.policy.effect_size import MinimumEffect, EffectKind, parse_effect, serialize_effect
+from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.policy import Policy
 
 RELATIVE, ABSOLUTE, OF_ERROR = EffectKind.RELATIVE, EffectKind.ABSOLUTE, EffectKind.OF_ERROR
 AMOUNTS = st.decimals(min_value="1e-9", max_value=10, places=9).map(float)  # as many digits as anybody writes
-EFFECTS = st.builds(Effect, AMOUNTS, st.sampled_from(EffectKind))
+EFFECTS = st.builds(MinimumEffect, AMOUNTS, st.sampled_from(EffectKind))
 VALUES = st.floats(min_value=-1e6, max_value=1e6)
 
 
@@ -27,27 +27,27 @@ VALUES = st.floats(min_value=-1e6, max_value=1e6)
 @pytest.mark.parametrize(
     ("said", "effect", "shown"),
     [
-        ("2%", Effect(0.02), "2%"),
-        (" 2 % ", Effect(0.02), "2%"),
-        ("7%", Effect(0.07), "7%"),
-        ("0.02", Effect(0.02), "2%"),
-        (0.02, Effect(0.02), "2%"),
-        (0, Effect(0.0), "0%"),
-        (10, Effect(10.0), "1000%"),
-        (1e-05, Effect(1e-05), "0.001%"),
-        (".5", Effect(0.5), "50%"),
-        ("2.", Effect(2.0), "200%"),
-        ("0.01 abs", Effect(0.01, ABSOLUTE), "0.01 abs"),
-        ("0.01abs", Effect(0.01, ABSOLUTE), "0.01 abs"),
-        ("250 Absolute", Effect(250.0, ABSOLUTE), "250 abs"),
-        ("1e+22 abs", Effect(1e22, ABSOLUTE), "1e+22 abs"),
-        ("10% of error", Effect(0.1, OF_ERROR), "10% of error"),
-        ("10 % OF THE ERROR", Effect(0.1, OF_ERROR), "10% of error"),
-        ("0.1 of error", Effect(0.1, OF_ERROR), "10% of error"),
-        (Effect(0.1, OF_ERROR), Effect(0.1, OF_ERROR), "10% of error"),
+        ("2%", MinimumEffect(0.02), "2%"),
+        (" 2 % ", MinimumEffect(0.02), "2%"),
+        ("7%", MinimumEffect(0.07), "7%"),
+        ("0.02", MinimumEffect(0.02), "2%"),
+        (0.02, MinimumEffect(0.02), "2%"),
+        (0, MinimumEffect(0.0), "0%"),
+        (10, MinimumEffect(10.0), "1000%"),
+        (1e-05, MinimumEffect(1e-05), "0.001%"),
+        (".5", MinimumEffect(0.5), "50%"),
+        ("2.", MinimumEffect(2.0), "200%"),
+        ("0.01 abs", MinimumEffect(0.01, ABSOLUTE), "0.01 abs"),
+        ("0.01abs", MinimumEffect(0.01, ABSOLUTE), "0.01 abs"),
+        ("250 Absolute", MinimumEffect(250.0, ABSOLUTE), "250 abs"),
+        ("1e+22 abs", MinimumEffect(1e22, ABSOLUTE), "1e+22 abs"),
+        ("10% of error", MinimumEffect(0.1, OF_ERROR), "10% of error"),
+        ("10 % OF THE ERROR", MinimumEffect(0.1, OF_ERROR), "10% of error"),
+        ("0.1 of error", MinimumEffect(0.1, OF_ERROR), "10% of error"),
+        (MinimumEffect(0.1, OF_ERROR), MinimumEffect(0.1, OF_ERROR), "10% of error"),
     ],
 )
-def test_what_is_written_is_understood(said: object, effect: Effect, shown: str) -> None:
+def test_what_is_written_is_understood(said: object, effect: MinimumEffect, shown: str) -> None:
     assert parse_effect(said) == effect
     assert str(effect) == shown
 
@@ -95,15 +95,15 @@ def test_what_cannot_be_meant_is_refused_with_the_reason(said: object, why: str)
 
 
 @given(EFFECTS)
-def test_what_is_shown_is_read_back(effect: Effect) -> None:
+def test_what_is_shown_is_read_back(effect: MinimumEffect) -> None:
     assert parse_effect(str(effect)) == effect
-    assert parse_effect(json.loads(json.dumps(write_effect(effect)))) == effect
+    assert parse_effect(json.loads(json.dumps(serialize_effect(effect)))) == effect
 
 
 @given(st.floats(min_value=0, max_value=10))
 def test_a_number_of_any_precision_is_read_back_as_it_was_read_once(amount: float) -> None:
     once = parse_effect(amount)
-    assert parse_effect(write_effect(once)) == once == parse_effect(str(once))
+    assert parse_effect(serialize_effect(once)) == once == parse_effect(str(once))
 
 
 @given(st.text(max_size=20))
@@ -134,26 +134,26 @@ def test_any_text_is_an_effect_or_refused(text: str) -> None:
     ],
 )
 def test_how_far_an_effect_is_from_what_is_usual(said: str, usual: float, far: float) -> None:
-    assert parse_effect(said).distance(usual).item() == pytest.approx(far, abs=1e-12)
+    assert parse_effect(said).absolute_distance(usual).item() == pytest.approx(far, abs=1e-12)
 
 
 @given(EFFECTS, st.lists(VALUES, max_size=5))
-def test_every_value_has_its_own_distance_and_none_is_below_0(effect: Effect, values: list[float]) -> None:
-    found = effect.distance(np.array(values).reshape(-1, 1))
+def test_every_value_has_its_own_distance_and_none_is_below_0(effect: MinimumEffect, values: list[float]) -> None:
+    found = effect.absolute_distance(np.array(values).reshape(-1, 1))
     assert found.shape == (len(values), 1)
-    assert found.ravel().tolist() == [effect.distance(value).item() for value in values]
+    assert found.ravel().tolist() == [effect.absolute_distance(value).item() for value in values]
     assert (found >= 0).all()
 
 
 @given(st.tuples(AMOUNTS, AMOUNTS), st.sampled_from(EffectKind), VALUES)
 def test_a_larger_effect_is_never_nearer(amounts: tuple[float, float], kind: EffectKind, usual: float) -> None:
     less, more = sorted(amounts)
-    assert Effect(less, kind).distance(usual) <= Effect(more, kind).distance(usual)
+    assert MinimumEffect(less, kind).absolute_distance(usual) <= MinimumEffect(more, kind).absolute_distance(usual)
 
 
 @given(AMOUNTS, st.floats(min_value=0, max_value=1))
 def test_a_part_of_the_error_is_that_part_of_the_other_side(amount: float, p: float) -> None:
-    assert Effect(amount, OF_ERROR).distance(p).item() == Effect(amount).distance(1 - p).item()
+    assert MinimumEffect(amount, OF_ERROR).absolute_distance(p).item() == MinimumEffect(amount).absolute_distance(1 - p).item()
 
 
 # -- where it says nothing ---------------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ def test_a_part_of_the_error_is_that_part_of_the_other_side(amount: float, p: fl
     ],
 )
 def test_where_an_effect_says_nothing_a_distance_is_suggested(said: str, low: float, high: float, why: str) -> None:
-    assert str(parse_effect(said).senseless(low, high)) == f"{why} Set a distance, such as --min-effect '0.01 abs'."
+    assert str(parse_effect(said).meaningless_reason(low, high)) == f"{why} Set a distance, such as --min-effect '0.01 abs'."
 
 
 @pytest.mark.parametrize(
@@ -185,14 +185,14 @@ def test_where_an_effect_says_nothing_a_distance_is_suggested(said: str, low: fl
     ],
 )
 def test_elsewhere_it_says_something(said: str, low: float, high: float) -> None:
-    assert parse_effect(said).senseless(low, high) is None
+    assert parse_effect(said).meaningless_reason(low, high) is None
 
 
 # -- as a monitor has it -----------------------------------------------------------------------------------------------
 
 
-def a_rule(**fields: Any) -> MonitorRule:
-    return MonitorRule(name="accuracy", source="push", **fields)
+def a_rule(**fields: Any) -> MonitorConfig:
+    return MonitorConfig(name="accuracy", source="push", **fields)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def a_rule(**fields: Any) -> MonitorRule:
 def test_a_rule_keeps_a_relative_effect_as_the_number_that_it_always_was(said: object, kept: object) -> None:
     rule = a_rule() if said is None else a_rule(min_effect=said)
     assert json.loads(rule.model_dump_json())["min_effect"] == kept
-    assert MonitorRule.model_validate_json(rule.model_dump_json()) == rule
+    assert MonitorConfig.model_validate_json(rule.model_dump_json()) == rule
 
 
 def test_what_an_earlier_version_kept_is_the_rule_that_an_unchanged_policy_file_says() -> None:
@@ -215,9 +215,9 @@ def test_what_an_earlier_version_kept_is_the_rule_that_an_unchanged_policy_file_
         '"retries":2,"rule":"blocks","sigma":3.0,"source":"push","timeout":"10s","warmup":null,"window":"3600s"}'
     )
     says = {"action": "auto", "rule": "blocks"}
-    assert MonitorRule.model_validate_json(kept) == a_rule(**says) == a_rule(**says, min_effect=0.02)
+    assert MonitorConfig.model_validate_json(kept) == a_rule(**says) == a_rule(**says, min_effect=0.02)
     odd = kept.replace("0.02", "0.012345678901234567")
-    assert MonitorRule.model_validate_json(odd) == a_rule(**says, min_effect=0.012345678901234567)
+    assert MonitorConfig.model_validate_json(odd) == a_rule(**says, min_effect=0.012345678901234567)
     assert a_rule(**says).model_dump(mode="json") == json.loads(kept) | {"of": None}
 
 

@@ -10,27 +10,27 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bot.domain.monitoring.rules import baselines
-from bot.domain.policy.monitor_config import MonitorRule
-from bot.domain.policy.monitor_validation import COVERED, LEAST, MOST_DAYS, nearest, unfit
+from bot.domain.policy.monitor_config import MonitorConfig
+from bot.domain.policy.monitor_validation import MIN_DAY_COVERAGE, MIN_BASELINE_WINDOWS, MAX_BASELINE_DAYS, nearest_windows, find_config_problem
 
 DAY = timedelta(days=1)
 MINUTES = st.integers(min_value=1, max_value=10 * 24 * 60).map(lambda minutes: timedelta(minutes=minutes))
 
 
-def a_rule(**fields: Any) -> MonitorRule:
-    return MonitorRule.model_validate({"name": "accuracy", "source": "push", "rule": "blocks"} | fields)
+def a_rule(**fields: Any) -> MonitorConfig:
+    return MonitorConfig.model_validate({"name": "accuracy", "source": "push", "rule": "blocks"} | fields)
 
 
 def said(**fields: Any) -> tuple[str, str]:
     """Return the field that is wrong, and the sentence about it."""
-    found = unfit(a_rule(**fields))
+    found = find_config_problem(a_rule(**fields))
     assert found is not None
-    return found.field, str(found.why)
+    return found.field, str(found.reason)
 
 
 @pytest.mark.parametrize("window", ["5m", "30m", "50m", "1h", "6h", "8h", "12h", "22h", "1d", "2d", "3d", "90h", "4d"])
 def test_windows_that_cover_days_can_be_judged(window: str) -> None:
-    assert unfit(a_rule(window=window)) is None
+    assert find_config_problem(a_rule(window=window)) is None
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_window_shorter_than_the_time_between_checks_is_refused() -> None:
         "A window of 5m is shorter than the 10m between checks, so most windows would have no reading. "
         "Use at least 10m."
     )
-    assert unfit(a_rule(window="10m", every="10m")) is None
+    assert find_config_problem(a_rule(window="10m", every="10m")) is None
 
 
 @pytest.mark.parametrize("rule", ["blocks", "sequential"])
@@ -107,7 +107,7 @@ def test_checks_that_are_too_far_apart_for_a_baseline_are_refused(rule: str) -> 
         "A baseline has at most 21d; checked every 5d, it has 4 readings, and 5 are needed. Check at least every 4d."
     )
     assert said(rule=rule, every="1h", history="1h")[0] == "every"
-    assert unfit(a_rule(rule=rule, every="4d", window="4d")) is None
+    assert find_config_problem(a_rule(rule=rule, every="4d", window="4d")) is None
 
 
 @pytest.mark.parametrize("rule", ["blocks", "sequential"])
@@ -115,62 +115,62 @@ def test_a_part_of_the_error_is_refused_where_the_metric_is_an_error(rule: str) 
     field, sentence = said(rule=rule, query="log_loss", direction="lower", min_effect="10% of error")
     assert field == "min_effect"
     assert sentence == "Lower is better for log_loss, so a plain percentage is already a part of the error. Use 10%."
-    assert unfit(a_rule(rule=rule, direction="higher", min_effect="10% of error")) is None
-    assert unfit(a_rule(rule=rule, direction="lower", min_effect="10%")) is None
+    assert find_config_problem(a_rule(rule=rule, direction="higher", min_effect="10% of error")) is None
+    assert find_config_problem(a_rule(rule=rule, direction="lower", min_effect="10%")) is None
 
 
 @pytest.mark.parametrize("fields", [{"window": "5d"}, {"window": "7h"}, {"window": "1m"}, {"every": "30d"}])
 def test_a_threshold_needs_no_baseline(fields: dict[str, Any]) -> None:
-    assert unfit(a_rule(rule="threshold", greater_than=0.9, aggregate="mean", **fields)) is None
+    assert find_config_problem(a_rule(rule="threshold", greater_than=0.9, aggregate="mean", **fields)) is None
 
 
 @pytest.mark.parametrize("window", ["5d", "7h", "1m"])
 def test_a_sequence_has_no_windows(window: str) -> None:
-    assert unfit(a_rule(rule="sequential", window=window)) is None
+    assert find_config_problem(a_rule(rule="sequential", window=window)) is None
 
 
 @pytest.mark.parametrize("fields", [{"window": "5d"}, {"window": "7h"}, {"window": "1m"}, {"every": "5d"}])
 def test_what_an_earlier_version_took_is_still_read(fields: dict[str, Any]) -> None:
     rule = a_rule(**fields)
-    assert unfit(rule) is not None
-    assert MonitorRule.model_validate_json(rule.model_dump_json()) == rule
+    assert find_config_problem(rule) is not None
+    assert MonitorConfig.model_validate_json(rule.model_dump_json()) == rule
 
 
 @given(window=MINUTES, history=st.sampled_from(["7d", "10d", "14d", "7h", "1d"]))
 def test_what_is_suggested_is_taken(window: timedelta, history: str) -> None:
     rule = a_rule(window=window, history=history, every="10s")
-    found, day = unfit(rule), rule.day
-    assume(found is not None and "never judged" in str(found.why))
-    shorter, longer = nearest(window, day)
+    found, day = find_config_problem(rule), rule.baseline_day
+    assume(found is not None and "never judged" in str(found.reason))
+    shorter, longer = nearest_windows(window, day)
     assert shorter < window < longer
-    assert [unfit(rule.model_copy(update={"window": one})) for one in (shorter, longer)] == [None, None]
+    assert [find_config_problem(rule.model_copy(update={"window": one})) for one in (shorter, longer)] == [None, None]
 
 
 @given(window=MINUTES)
 def test_windows_that_are_taken_cover_most_of_a_day(window: timedelta) -> None:
-    assume(unfit(a_rule(window=window, every="10s")) is None)
+    assume(find_config_problem(a_rule(window=window, every="10s")) is None)
     period = next(days * DAY for days in range(1, 5) if days * DAY >= window)
-    assert period // window * window >= COVERED * period
+    assert period // window * window >= MIN_DAY_COVERAGE * period
 
 
 def test_what_a_baseline_needs_is_what_the_rules_say() -> None:
-    assert (MOST_DAYS, LEAST) == (baselines.MOST_DAYS, baselines.MIN_DAYS)
+    assert (MAX_BASELINE_DAYS, MIN_BASELINE_WINDOWS) == (baselines.MAX_DAYS, baselines.MIN_DAYS)
     for history in ("7h", "7d", "14d"):
         rule = a_rule(history=history)
-        assert rule.day.total_seconds() == baselines.day_of(rule.history.total_seconds())
+        assert rule.baseline_day.total_seconds() == baselines.day_length(rule.history.total_seconds())
 
 
 @pytest.mark.parametrize("rule", ["blocks", "sequential"])
 def test_a_baseline_longer_than_checks_are_kept_is_refused(rule: str) -> None:
-    found = unfit(a_rule(rule=rule, history="40d"))
+    found = find_config_problem(a_rule(rule=rule, history="40d"))
     assert found is not None
-    assert (found.field, str(found.why)) == (
+    assert (found.field, str(found.reason)) == (
         "history",
         "Checks are kept for 35d, so a baseline never covers 40d. Use at most 35d.",
     )
-    assert unfit(a_rule(rule=rule, history="35d")) is None
+    assert find_config_problem(a_rule(rule=rule, history="35d")) is None
 
 
 def test_days_of_a_longer_history_are_days() -> None:
-    assert unfit(a_rule(history="14d", window="4d")) is None
-    assert unfit(a_rule(history="14d", window="5d")) is not None
+    assert find_config_problem(a_rule(history="14d", window="4d")) is None
+    assert find_config_problem(a_rule(history="14d", window="5d")) is not None

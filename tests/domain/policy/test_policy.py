@@ -10,7 +10,7 @@ import yaml
 
 from bot.domain.core.errors import Misconfigured
 from bot.domain.policy.gate_config import CardGate, InStagingGate, MetricGate, SemverGate, SignatureGate
-from bot.domain.policy.parser import read_policy
+from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import Stage
 from bot.policy_file import load_policy
@@ -60,7 +60,7 @@ anchor: {file: /var/lib/registrar/anchor.jsonl, channel: "#audit", every: 1h}
 
 
 def read(text: str) -> Policy:
-    return read_policy(yaml.safe_load(text))
+    return validate_policy(yaml.safe_load(text))
 
 
 def fault(text: str) -> str:
@@ -129,11 +129,11 @@ def test_only_staging_and_production_have_rules(stage: Stage) -> None:
 
 
 def test_a_role_stands_for_its_ids() -> None:
-    assert read(WHOLE).ids(["lead", "U9"]) == {"U02BOB", "S01LEADS", "U9"}
+    assert read(WHOLE).expand_roles(["lead", "U9"]) == {"U02BOB", "S01LEADS", "U9"}
 
 
 def test_the_user_groups_of_the_file_are_known() -> None:
-    assert read(WHOLE).groups() == {"S01LEADS"}
+    assert read(WHOLE).user_groups() == {"S01LEADS"}
 
 
 # -- mistakes ----------------------------------------------------------------------------------------------------------
@@ -342,7 +342,7 @@ def test_a_key_that_stands_twice_is_refused(path: Path, content: str, said: str)
 
 
 def test_a_name_wins_over_a_pattern_of_the_same_length() -> None:
-    policy = read_policy({"models": {"chur*": {"channel": "#pattern"}, "churn": {"channel": "#name"}}})
+    policy = validate_policy({"models": {"chur*": {"channel": "#pattern"}, "churn": {"channel": "#name"}}})
     assert policy.channel_for("churn") == "#name"
 
 
@@ -350,7 +350,7 @@ def test_a_name_wins_over_a_pattern_of_the_same_length() -> None:
 
 
 def test_an_address_is_told_once_however_often_it_is_named() -> None:
-    policy = read_policy(
+    policy = validate_policy(
         {
             "models": {},
             "notify": [
@@ -362,7 +362,7 @@ def test_an_address_is_told_once_however_often_it_is_named() -> None:
         }
     )
     told = policy.endpoints_for("churn-eu")
-    assert [one.shown for one in told] == ["A", "deploy"]
+    assert [one.display_name for one in told] == ["A", "deploy"]
     assert told[0].secret_env == "S"
     assert policy.endpoint(told[1].key) == told[1]
     assert policy.endpoint("gone") is None
@@ -370,11 +370,11 @@ def test_an_address_is_told_once_however_often_it_is_named() -> None:
 
 def test_the_rule_of_a_policy_file_from_before_there_was_the_gate_not_blocked_is_still_the_same_rule() -> None:
     rule = {"approvers": ["lead"], "required": 2, "gates": [{"semver": "set"}], "override": ["admin"]}
-    policy = read_policy({"roles": {"lead": ["UBOB"], "admin": ["UDAVE"]}, "models": {"*": {"production": rule}}})
+    policy = validate_policy({"roles": {"lead": ["UBOB"], "admin": ["UDAVE"]}, "models": {"*": {"production": rule}}})
     assert policy.fingerprint("churn", Stage.PRODUCTION) == "100cdf6da7d38eff"
 
 
 def test_whether_blocked_versions_are_refused_is_true_or_false() -> None:
     for word in ("yes", 1, "set"):
         with pytest.raises(Misconfigured, match="not_blocked"):
-            read_policy({"models": {"*": {"production": {"approvers": ["UBOB"], "gates": [{"not_blocked": word}]}}}})
+            validate_policy({"models": {"*": {"production": {"approvers": ["UBOB"], "gates": [{"not_blocked": word}]}}}})

@@ -11,29 +11,29 @@ import pytest
 
 from bot.domain.core.actors import Person, Profile
 from bot.domain.core.errors import TooFewApprovers
-from bot.domain.policy.parser import read_policy
+from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy, TargetRule
-from bot.domain.promotions.approver_messages import waiting_for
+from bot.domain.promotions.approver_messages import waiting_for_approvers
 from bot.domain.promotions.approvers import (
-    TOLD_MOST,
-    Awaited,
-    Electorate,
-    awaited,
-    check_can_be_met,
-    rules_for_others,
+    MAX_NOTIFIED,
+    PendingApprovers,
+    EligibleApprovers,
+    pending_approvers,
+    check_enough_approvers,
+    rules_unmeetable_for_approvers,
     unmeetable_rules,
 )
-from bot.domain.promotions.request import Choice, Request, Vote
-from bot.domain.promotions.snapshot import GateResult, Seen
+from bot.domain.promotions.request import VoteChoice, Request, Vote
+from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
 from bot.domain.registry.model import Stage
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
-FAILED = Seen(gates=(GateResult(name="f1", bound="≥ 0.9", value="0.8", passed=False),))
+FAILED = RequestSnapshot(gates=(GateResult(name="f1", bound="≥ 0.9", value="0.8", passed=False),))
 
 
 def a_policy(**rule: Any) -> Policy:
     """Return a policy with this rule for Production."""
-    return read_policy({"models": {"*": {"production": {"approvers": ["UBOB", "UCAROL"], **rule}}}})
+    return validate_policy({"models": {"*": {"production": {"approvers": ["UBOB", "UCAROL"], **rule}}}})
 
 
 def a_request(**changes: Any) -> Request:
@@ -56,7 +56,7 @@ def a_request(**changes: Any) -> Request:
 
 def yes(user: str, lapsed: str = "") -> Vote:
     """Return someone's approval."""
-    return Vote(request="r4k7q", voter=Person("T1", user), choice=Choice.APPROVE, reason="", at=NOW, lapsed=lapsed)
+    return Vote(request="r4k7q", voter=Person("T1", user), choice=VoteChoice.APPROVE, reason="", at=NOW, lapsed=lapsed)
 
 
 # -- whom a request waits for ------------------------------------------------------------------------------------------
@@ -78,17 +78,17 @@ def yes(user: str, lapsed: str = "") -> Vote:
     ],
 )
 def test_a_card_says_whom_it_waits_for(ids: list[str], missing: int, said: str) -> None:
-    assert str(waiting_for(Awaited(ids, missing), None)) == said
+    assert str(waiting_for_approvers(PendingApprovers(ids, missing), None)) == said
 
 
 def test_of_many_people_twenty_are_named_and_the_others_counted() -> None:
-    said = str(waiting_for(Awaited([f"U{number:02}" for number in range(23)], 1), None))
-    assert said.count("@U") == TOLD_MOST
+    said = str(waiting_for_approvers(PendingApprovers([f"U{number:02}" for number in range(23)], 1), None))
+    assert said.count("@U") == MAX_NOTIFIED
     assert said.endswith(", or 3 more.")
 
 
 def test_people_are_called_by_name_where_they_are_not_to_be_notified() -> None:
-    said = waiting_for(Awaited(["UBOB", "UCAROL"], 1), {"UBOB": "Bob Tanaka"})
+    said = waiting_for_approvers(PendingApprovers(["UBOB", "UCAROL"], 1), {"UBOB": "Bob Tanaka"})
     assert str(said) == "Waiting for Bob Tanaka or UCAROL."
 
 
@@ -98,35 +98,35 @@ def test_people_are_called_by_name_where_they_are_not_to_be_notified() -> None:
     ids=["nobody voted", "one approved", "one vote lapsed"],
 )
 def test_whoever_voted_is_not_waited_for(votes: list[Vote], ids: list[str]) -> None:
-    assert awaited(a_request(required=2), votes, a_policy(required=2)).ids == ids
+    assert pending_approvers(a_request(required=2), votes, a_policy(required=2)).ids == ids
 
 
 @pytest.mark.parametrize(("may", "ids"), [(False, ["UCAROL"]), (True, ["UBOB", "UCAROL"])])
 def test_the_requester_is_waited_for_where_they_can_approve(may: bool, ids: list[str]) -> None:
     own = a_request(requester=Person("T1", "UBOB"))
-    assert awaited(own, [], a_policy(requester_may_approve=may)).ids == ids
+    assert pending_approvers(own, [], a_policy(requester_may_approve=may)).ids == ids
 
 
 def test_a_request_with_its_approvals_waits_for_an_override() -> None:
     blocked = a_request(seen=FAILED)
-    assert awaited(blocked, [yes("UBOB")], a_policy(override=["UDAVE"])) == Awaited(["UDAVE"], 0)
-    assert awaited(blocked, [], a_policy(override=["UDAVE"])) == Awaited(["UBOB", "UCAROL"], 1)
+    assert pending_approvers(blocked, [yes("UBOB")], a_policy(override=["UDAVE"])) == PendingApprovers(["UDAVE"], 0)
+    assert pending_approvers(blocked, [], a_policy(override=["UDAVE"])) == PendingApprovers(["UBOB", "UCAROL"], 1)
 
 
 # -- whether they can be enough ----------------------------------------------------------------------------------------
 
 
-def people(users: Iterable[str], *, is_whole: bool = True, **changes: Any) -> Electorate:
+def people(users: Iterable[str], *, is_whole: bool = True, **changes: Any) -> EligibleApprovers:
     """Return active members, of whom Bob's account may be something else."""
     found = {user: Profile(person=Person("T1", user)) for user in users}
     found["UBOB"] = replace(found.get("UBOB") or Profile(person=Person("T1", "UBOB")), **changes)
-    return Electorate(found, is_whole)
+    return EligibleApprovers(found, is_whole)
 
 
-def refusal(rule: dict[str, Any], electorate: Electorate, requester: str | None = "UALICE") -> str:
+def refusal(rule: dict[str, Any], electorate: EligibleApprovers, requester: str | None = "UALICE") -> str:
     """Return why a request under this rule is refused; nothing where it's opened."""
     try:
-        check_can_be_met("churn", TargetRule.model_validate(rule), requester, electorate)
+        check_enough_approvers("churn", TargetRule.model_validate(rule), requester, electorate)
     except TooFewApprovers as error:
         return str(error.sentence)
     return ""
@@ -167,7 +167,7 @@ def test_an_account_that_cannot_decide_does_not_count(changes: dict[str, bool]) 
     ids=["by someone else", "own requests count", "by a program", "nobody knows who is in the group"],
 )
 def test_a_request_that_can_be_met_is_not_refused(
-    rule: dict[str, Any], electorate: Electorate, requester: str | None
+    rule: dict[str, Any], electorate: EligibleApprovers, requester: str | None
 ) -> None:
     assert refusal(rule, electorate, requester) == ""
 
@@ -183,7 +183,7 @@ def test_a_request_that_can_be_met_is_not_refused(
     ids=["nobody", "too few", "a group may hold enough", "enough"],
 )
 def test_a_rule_that_nobody_can_meet_is_told(rule: dict[str, object], told: list[str]) -> None:
-    assert unmeetable_rules(read_policy({"models": {"*": {"production": rule}}})) == told
+    assert unmeetable_rules(validate_policy({"models": {"*": {"production": rule}}})) == told
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_rule_that_nobody_can_meet_is_told(rule: dict[str, object], told: list
     ids=str,
 )
 def test_a_rule_that_needs_everyone_it_lists_is_told(rule: dict[str, object], told: list[str]) -> None:
-    assert rules_for_others(a_policy(**rule)) == told
+    assert rules_unmeetable_for_approvers(a_policy(**rule)) == told
 
 
 # -- what a pending request doesn't depend on --------------------------------------------------------------------------
@@ -220,6 +220,6 @@ def test_a_file_from_before_keeps_the_fingerprints_that_pending_requests_were_op
         "gates": [{"metric": "accuracy", "at_least": 0.85}, {"semver": "set"}],
     }
     rules = {"staging": {"approvers": ["lead"]}, "production": production}
-    policy = read_policy({"roles": {"lead": ["U0BOB", "U0CAROL"]}, "models": {"*": rules}})
+    policy = validate_policy({"roles": {"lead": ["U0BOB", "U0CAROL"]}, "models": {"*": rules}})
     found = [policy.fingerprint("churn", stage) for stage in (Stage.PRODUCTION, Stage.STAGING)]
     assert found == ["6c4c90025ee8ff8b", "d9df1aa35461f77c"]  # as version 0.2.0 computed them

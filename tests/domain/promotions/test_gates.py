@@ -11,22 +11,22 @@ from pydantic import TypeAdapter
 
 from bot.domain.core.actors import Person
 from bot.domain.policy.gate_config import Gate
-from bot.domain.promotions.gates import GateFacts, check, drift, seen_sentence, told
+from bot.domain.promotions.gates import GateFacts, check_gates, decision_basis_change, summarize_gates, describe_gate_result
 from bot.domain.promotions.request import Request
-from bot.domain.promotions.snapshot import GateResult, Seen, pack_seen, unpack_seen
-from bot.domain.registry.model import Column, ModelInfo, Signature, Stage, VersionInfo
-from bot.domain.transitions.model_card_sources import Sources, fill
+from bot.domain.promotions.snapshot import GateResult, RequestSnapshot, pack_snapshot, unpack_snapshot
+from bot.domain.registry.model import SignatureColumn, ModelInfo, Signature, Stage, VersionInfo
+from bot.domain.transitions.model_card_sources import ModelCardSources, fill_model_card
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 VERSION = VersionInfo(model="churn", version=7, stage=Stage.STAGING, tags={"semver": "2.1.0", "owner": "ann"})
-CARD = fill(Sources(version=VERSION, model=ModelInfo(name="churn")))
+CARD = fill_model_card(ModelCardSources(version=VERSION, model=ModelInfo(name="churn")))
 FACTS = GateFacts(
     version=VERSION,
     card=CARD,
     now=NOW,
     incumbent=5,
     metrics={"accuracy": 0.90, "latency_ms": 40.0, "f1": 0.80},
-    against={"accuracy": 0.91, "latency_ms": 35.0},
+    incumbent_metrics={"accuracy": 0.91, "latency_ms": 35.0},
     staged_since=NOW - timedelta(hours=30),
 )
 
@@ -37,7 +37,7 @@ def gate(**fields: Any) -> Gate:
 
 
 def only(facts: GateFacts = FACTS, /, **fields: Any) -> GateResult:
-    [result] = check([gate(**fields)], facts)
+    [result] = check_gates([gate(**fields)], facts)
     return result
 
 
@@ -65,7 +65,7 @@ def test_a_bound_itself_is_within(bound: dict[str, Any], passes: bool) -> None:
 
 
 def test_two_bounds_are_two_results() -> None:
-    results = check([gate(metric="accuracy", at_least=0.5, at_most=0.6)], FACTS)
+    results = check_gates([gate(metric="accuracy", at_least=0.5, at_most=0.6)], FACTS)
     assert [(result.bound, result.passed) for result in results] == [("≥ 0.5", True), ("≤ 0.6", False)]
 
 
@@ -165,19 +165,19 @@ def test_a_version_that_is_not_in_staging_has_spent_no_time_there(elsewhere: dic
     assert (result.passed, result.value) == (False, "not in Staging")
 
 
-SIGNATURE = Signature(inputs=(Column(name="age", type="long"),), outputs=(Column(name="", type="double"),))
+SIGNATURE = Signature(inputs=(SignatureColumn(name="age", type="long"),), outputs=(SignatureColumn(name="", type="double"),))
 
 
 @pytest.mark.parametrize(
     ("changed", "passes"),
     [
         (SIGNATURE, True),
-        (replace(SIGNATURE, inputs=(*SIGNATURE.inputs, Column(name="plan", type="string", required=False))), True),
-        (replace(SIGNATURE, inputs=(*SIGNATURE.inputs, Column(name="plan", type="string"))), False),
-        (replace(SIGNATURE, inputs=(Column(name="age", type="string"),)), False),
-        (replace(SIGNATURE, inputs=(Column(name="plan", type="string", required=False),)), False),
-        (replace(SIGNATURE, outputs=(Column(name="", type="string"),)), False),
-        (replace(SIGNATURE, params=(Column(name="cut", type="double"),)), False),
+        (replace(SIGNATURE, inputs=(*SIGNATURE.inputs, SignatureColumn(name="plan", type="string", required=False))), True),
+        (replace(SIGNATURE, inputs=(*SIGNATURE.inputs, SignatureColumn(name="plan", type="string"))), False),
+        (replace(SIGNATURE, inputs=(SignatureColumn(name="age", type="string"),)), False),
+        (replace(SIGNATURE, inputs=(SignatureColumn(name="plan", type="string", required=False),)), False),
+        (replace(SIGNATURE, outputs=(SignatureColumn(name="", type="string"),)), False),
+        (replace(SIGNATURE, params=(SignatureColumn(name="cut", type="double"),)), False),
     ],
     ids=["the same", "optional input", "required input", "retyped", "removed", "other output", "required parameter"],
 )
@@ -203,22 +203,22 @@ def test_a_signature_that_was_never_promised_is_not_broken(facts: dict[str, Any]
 
 
 BROKEN = {
-    2: Signature(inputs=(Column(name="age", type="string"), Column(name="plan", type="string"))),
+    2: Signature(inputs=(SignatureColumn(name="age", type="string"), SignatureColumn(name="plan", type="string"))),
     3: Signature(
-        inputs=(Column(name="age", type="string"), Column(name="plan", type="string")),
-        outputs=(Column(name="", type="string"),),
+        inputs=(SignatureColumn(name="age", type="string"), SignatureColumn(name="plan", type="string")),
+        outputs=(SignatureColumn(name="", type="string"),),
     ),
     5: Signature(
-        inputs=(Column(name="age", type="string"), Column(name="plan", type="string")),
-        outputs=(Column(name="", type="string"), Column(name="why", type="string")),
-        params=(Column(name="cut", type="double"),),
+        inputs=(SignatureColumn(name="age", type="string"), SignatureColumn(name="plan", type="string")),
+        outputs=(SignatureColumn(name="", type="string"), SignatureColumn(name="why", type="string")),
+        params=(SignatureColumn(name="cut", type="double"),),
     ),
 }
 
 
 @pytest.mark.parametrize("number", BROKEN)
 def test_three_breaks_of_a_signature_are_told_and_the_others_counted(number: int) -> None:
-    old = replace(SIGNATURE, outputs=(Column(name="", type="double"), Column(name="old", type="double")))
+    old = replace(SIGNATURE, outputs=(SignatureColumn(name="", type="double"), SignatureColumn(name="old", type="double")))
     before = SIGNATURE if number < 5 else old
     result = only(with_facts(signature=BROKEN[number], incumbent_signature=before), signature="compatible")
     more = {2: "", 3: "", 5: " and 3 more"}[number]
@@ -245,14 +245,14 @@ def test_three_breaks_of_a_signature_are_told_and_the_others_counted(number: int
 )
 def test_what_the_gates_say_is_one_sentence(passed: list[bool], said: str) -> None:
     gates = tuple(GateResult(name=f"g{n}", bound="", value="", passed=one) for n, one in enumerate(passed))
-    assert str(seen_sentence(VERSION, Stage.PRODUCTION, Seen(gates=gates))) == said
+    assert str(summarize_gates(VERSION, Stage.PRODUCTION, RequestSnapshot(gates=gates))) == said
 
 
 # -- what has changed --------------------------------------------------------------------------------------------------
 
 PASSED = GateResult(name="accuracy", bound="≥ 0.85", value="0.9", passed=True)
 FAILED = replace(PASSED, value="0.8", passed=False)
-SEEN = Seen(metrics={"accuracy": 0.9}, gates=(PASSED,), rule="abc")
+SEEN = RequestSnapshot(metrics={"accuracy": 0.9}, gates=(PASSED,), rule="abc")
 REQUEST = Request(
     id="r4k7q",
     model="churn",
@@ -270,15 +270,15 @@ REQUEST = Request(
 
 
 def test_nothing_has_changed_where_everything_is_as_it_was() -> None:
-    assert drift(REQUEST, SEEN) is None
+    assert decision_basis_change(REQUEST, SEEN) is None
 
 
 def test_what_an_older_registrar_opened_is_compared_with_nothing() -> None:
-    assert drift(replace(REQUEST, seen=None), replace(SEEN, rule="other")) is None
+    assert decision_basis_change(replace(REQUEST, seen=None), replace(SEEN, rule="other")) is None
 
 
 def test_another_rule_is_told() -> None:
-    assert str(drift(REQUEST, replace(SEEN, rule="other"))) == (
+    assert str(decision_basis_change(REQUEST, replace(SEEN, rule="other"))) == (
         "The policy's rule for Production was changed since this was asked."
     )
 
@@ -293,58 +293,58 @@ def test_another_rule_is_told() -> None:
     ids=["changed", "gone", "new"],
 )
 def test_figures_that_were_measured_anew_are_told(metrics: dict[str, float], said: str) -> None:
-    assert said in str(drift(REQUEST, replace(SEEN, metrics=metrics)))
+    assert said in str(decision_basis_change(REQUEST, replace(SEEN, metrics=metrics)))
 
 
 def test_three_changed_figures_are_told_and_the_others_counted() -> None:
     for number, more in ((3, ""), (5, "2 more")):
         changed = {**SEEN.metrics, **{f"m{n}": 1.0 for n in range(number)}}
-        said = str(drift(REQUEST, replace(SEEN, metrics=changed)))
+        said = str(decision_basis_change(REQUEST, replace(SEEN, metrics=changed)))
         assert ("more" in said) is bool(more)
         assert more in said
 
 
 def test_the_incumbent_s_figures_may_go_on_changing() -> None:
-    assert drift(REQUEST, replace(SEEN, against={"accuracy": 0.5})) is None
+    assert decision_basis_change(REQUEST, replace(SEEN, against={"accuracy": 0.5})) is None
 
 
 def test_a_gate_that_fails_now_is_told() -> None:
-    assert "accuracy is 0.8, wanted: ≥ 0.85" in str(drift(REQUEST, replace(SEEN, gates=(FAILED,))))
+    assert "accuracy is 0.8, wanted: ≥ 0.85" in str(decision_basis_change(REQUEST, replace(SEEN, gates=(FAILED,))))
 
 
 def test_a_gate_that_was_let_pass_may_still_fail() -> None:
     passed = replace(REQUEST, seen=replace(SEEN, gates=(FAILED,)), overridden_by=Person("T1", "U2"))
-    assert drift(passed, replace(SEEN, gates=(replace(FAILED, value="0.7"),))) is None
+    assert decision_basis_change(passed, replace(SEEN, gates=(replace(FAILED, value="0.7"),))) is None
 
 
 def test_a_gate_that_nobody_let_pass_is_no_other_one_s_excuse() -> None:
     other = replace(FAILED, name="f1")
     passed = replace(REQUEST, seen=replace(SEEN, gates=(FAILED,)), overridden_by=Person("T1", "U2"))
-    assert "f1" in str(drift(passed, replace(SEEN, gates=(FAILED, other))))
+    assert "f1" in str(decision_basis_change(passed, replace(SEEN, gates=(FAILED, other))))
 
 
 def test_without_an_override_a_gate_that_failed_before_is_told_too() -> None:
     failed = replace(REQUEST, seen=replace(SEEN, gates=(FAILED,)))
-    assert drift(failed, replace(SEEN, gates=(FAILED,))) is not None
+    assert decision_basis_change(failed, replace(SEEN, gates=(FAILED,))) is not None
 
 
 def test_a_request_is_blocked_until_somebody_lets_its_failed_gate_pass() -> None:
     failed = replace(REQUEST, seen=replace(SEEN, gates=(FAILED,)))
-    assert failed.is_blocked
-    assert not replace(failed, overridden_by=Person("T1", "U2")).is_blocked
-    assert not REQUEST.is_blocked
-    assert not replace(REQUEST, seen=None).is_blocked
+    assert failed.has_blocking_gates
+    assert not replace(failed, overridden_by=Person("T1", "U2")).has_blocking_gates
+    assert not REQUEST.has_blocking_gates
+    assert not replace(REQUEST, seen=None).has_blocking_gates
 
 
 def test_what_was_seen_is_the_same_after_it_was_stored() -> None:
     seen = replace(SEEN, gates=(PASSED, FAILED), validation={"f1": 0.5}, against={"accuracy": 0.1}, policy="p")
-    assert unpack_seen(pack_seen(seen)) == seen
+    assert unpack_snapshot(pack_snapshot(seen)) == seen
 
 
 @pytest.mark.parametrize(("length", "is_cut"), [(300, False), (301, True)])
 def test_a_long_value_is_cut(length: int, is_cut: bool) -> None:
-    assert ("…" in str(told(replace(FAILED, value="x" * length)))) is is_cut
+    assert ("…" in str(describe_gate_result(replace(FAILED, value="x" * length)))) is is_cut
 
 
 def test_a_note_is_told_with_its_gate() -> None:
-    assert str(told(replace(FAILED, note="theirs"))) == "accuracy is 0.8, wanted: ≥ 0.85 (theirs)"
+    assert str(describe_gate_result(replace(FAILED, note="theirs"))) == "accuracy is 0.8, wanted: ≥ 0.85 (theirs)"

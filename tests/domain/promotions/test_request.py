@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bot.domain.core.actors import Person
 from bot.domain.core.errors import AlreadyDecided
-from bot.domain.promotions.request import Choice, Request, RequestState, Vote, verdict
+from bot.domain.promotions.request import VoteChoice, Request, RequestState, Vote, state_after_votes
 from tests.support.domain.requests import NOW, REQUEST
 
 # Written down a second time on purpose: a change of the table has to be meant.
@@ -29,11 +29,11 @@ ENDS = {"done", "rejected", "cancelled", "expired", "stale", "failed"}
 PEOPLE = st.integers(min_value=1, max_value=6).map(lambda number: Person("T1", f"U{number}"))
 
 
-def vote(voter: Person, choice: Choice) -> Vote:
+def vote(voter: Person, choice: VoteChoice) -> Vote:
     return Vote(request="r4k7q", voter=voter, choice=choice, reason="", at=NOW)
 
 
-VOTES = st.lists(st.builds(vote, PEOPLE, st.sampled_from(Choice)), max_size=10)
+VOTES = st.lists(st.builds(vote, PEOPLE, st.sampled_from(VoteChoice)), max_size=10)
 
 
 REQUESTS = st.integers(min_value=1, max_value=5).map(lambda required: replace(REQUEST, required=required))
@@ -43,10 +43,10 @@ REQUESTS = st.integers(min_value=1, max_value=5).map(lambda required: replace(RE
 def test_a_request_takes_only_the_steps_of_its_life(before: RequestState, after: RequestState) -> None:
     request = replace(REQUEST, state=before)
     if after.value in LEGAL.get(before.value, set()):
-        assert request.become(after).state is after
+        assert request.with_state(after).state is after
     else:
         with pytest.raises(AlreadyDecided, match=f"is {before.value}"):
-            request.become(after)
+            request.with_state(after)
 
 
 @pytest.mark.parametrize("state", RequestState)
@@ -55,30 +55,30 @@ def test_an_end_is_an_end(state: RequestState) -> None:
 
 
 def test_what_else_changed_is_written_with_the_state() -> None:
-    assert REQUEST.become(RequestState.REJECTED, outcome="too slow").outcome == "too slow"
+    assert REQUEST.with_state(RequestState.REJECTED, outcome="too slow").outcome == "too slow"
 
 
 @given(REQUESTS, VOTES)
 def test_nothing_is_approved_by_fewer_different_people_than_required(request: Request, votes: list[Vote]) -> None:
-    if verdict(request, votes) is RequestState.APPROVED:
-        assert len({one.voter for one in votes if one.choice is Choice.APPROVE}) >= request.required
+    if state_after_votes(request, votes) is RequestState.APPROVED:
+        assert len({one.voter for one in votes if one.choice is VoteChoice.APPROVE}) >= request.required
 
 
 @given(REQUESTS, VOTES, PEOPLE)
 def test_one_no_rejects_whatever_the_others_say(request: Request, votes: list[Vote], voter: Person) -> None:
-    assert verdict(request, [*votes, vote(voter, Choice.REJECT)]) is RequestState.REJECTED
+    assert state_after_votes(request, [*votes, vote(voter, VoteChoice.REJECT)]) is RequestState.REJECTED
 
 
 @given(REQUESTS)
 def test_enough_different_people_approve(request: Request) -> None:
-    votes = [vote(Person("T1", f"U{number}"), Choice.APPROVE) for number in range(request.required)]
-    assert verdict(request, votes) is RequestState.APPROVED
+    votes = [vote(Person("T1", f"U{number}"), VoteChoice.APPROVE) for number in range(request.required)]
+    assert state_after_votes(request, votes) is RequestState.APPROVED
 
 
 def test_more_people_than_required_approve_as_well() -> None:
-    votes = [vote(Person("T1", f"U{number}"), Choice.APPROVE) for number in range(300)]
-    assert verdict(replace(REQUEST, required=2), votes) is RequestState.APPROVED
-    assert verdict(replace(REQUEST, required=300), votes) is RequestState.APPROVED
+    votes = [vote(Person("T1", f"U{number}"), VoteChoice.APPROVE) for number in range(300)]
+    assert state_after_votes(replace(REQUEST, required=2), votes) is RequestState.APPROVED
+    assert state_after_votes(replace(REQUEST, required=300), votes) is RequestState.APPROVED
 
 
 def test_a_request_is_plain_unless_somebody_says_more() -> None:
@@ -87,19 +87,19 @@ def test_a_request_is_plain_unless_somebody_says_more() -> None:
 
 @given(REQUESTS)
 def test_without_a_vote_it_stays_pending(request: Request) -> None:
-    assert verdict(request, []) is RequestState.PENDING
+    assert state_after_votes(request, []) is RequestState.PENDING
 
 
 def test_the_same_id_in_two_workspaces_is_one_person() -> None:
-    votes = [vote(Person("T1", "U1"), Choice.APPROVE), vote(Person("T2", "U1"), Choice.APPROVE)]
-    assert verdict(replace(REQUEST, required=2), votes) is RequestState.PENDING
+    votes = [vote(Person("T1", "U1"), VoteChoice.APPROVE), vote(Person("T2", "U1"), VoteChoice.APPROVE)]
+    assert state_after_votes(replace(REQUEST, required=2), votes) is RequestState.PENDING
 
 
 @pytest.mark.parametrize(("late", "has_expired"), [(-1, False), (0, True), (1, True)])
 def test_a_pending_request_expires_on_the_second(late: int, has_expired: bool) -> None:
-    assert REQUEST.has_expired(REQUEST.expires_at + timedelta(seconds=late)) is has_expired
+    assert REQUEST.is_pending_past_expiry(REQUEST.expires_at + timedelta(seconds=late)) is has_expired
 
 
 def test_a_decided_request_never_expires() -> None:
     done = replace(REQUEST, state=RequestState.DONE)
-    assert not done.has_expired(REQUEST.expires_at + timedelta(days=365))
+    assert not done.is_pending_past_expiry(REQUEST.expires_at + timedelta(days=365))

@@ -11,9 +11,9 @@ import pytest
 from bot.domain.core.actors import Automation, Person
 from bot.domain.promotions.request import Request
 from bot.domain.registry.model import Stage
-from bot.domain.registry.rollback_block import Bar
-from bot.domain.transitions.changes_since_opened import since_opened
-from bot.domain.transitions.transition import Move, MoveKind, MoveState
+from bot.domain.registry.rollback_block import RollbackBlock
+from bot.domain.transitions.changes_since_opened import change_since_opened
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from tests.support.domain.requests import REQUEST
 
 BEFORE, AFTER = REQUEST.opened_at - timedelta(minutes=1), REQUEST.opened_at + timedelta(minutes=1)
@@ -22,18 +22,18 @@ EMPTY = replace(OURS, incumbent=None)
 KEEPS = replace(OURS, keep_existing=True)
 TO_STAGING = replace(OURS, target=Stage.STAGING, incumbent=2)
 P, S, A, N = Stage.PRODUCTION, Stage.STAGING, Stage.ARCHIVED, Stage.NONE
-OBSERVED: dict[str, Any] = {"kind": MoveKind.OBSERVED}
+OBSERVED: dict[str, Any] = {"kind": TransitionKind.OBSERVED}
 
 
-def move(version: int, was: Stage, now: Stage, **more: Any) -> Move:
+def move(version: int, was: Stage, now: Stage, **more: Any) -> Transition:
     """Return a finished move of another request, made after this one was opened."""
     fields: dict[str, Any] = {
-        "kind": MoveKind.PROMOTION,
-        "state": MoveState.DONE,
+        "kind": TransitionKind.PROMOTION,
+        "state": TransitionState.DONE,
         "finished_at": AFTER,
         "request": "r9",
     }
-    return Move(
+    return Transition(
         id="m1",
         model=REQUEST.model,
         version=version,
@@ -46,12 +46,12 @@ def move(version: int, was: Stage, now: Stage, **more: Any) -> Move:
     )
 
 
-NEWS: dict[str, tuple[Request, Move]] = {
+NEWS: dict[str, tuple[Request, Transition]] = {
     "another version came in": (OURS, move(5, N, P)),
-    "a rollback came in": (OURS, move(3, A, P, kind=MoveKind.ROLLBACK)),
+    "a rollback came in": (OURS, move(3, A, P, kind=TransitionKind.ROLLBACK)),
     "a version left": (OURS, move(3, P, S)),
-    "its version moved elsewhere": (OURS, move(4, N, A, kind=MoveKind.ARCHIVE)),
-    "its version moved, and others stay": (KEEPS, move(4, N, P, kind=MoveKind.BREAK_GLASS)),
+    "its version moved elsewhere": (OURS, move(4, N, A, kind=TransitionKind.ARCHIVE)),
+    "its version moved, and others stay": (KEEPS, move(4, N, P, kind=TransitionKind.BREAK_GLASS)),
     "staging changed": (TO_STAGING, move(5, S, P)),
     "found in MLflow: another version": (OURS, move(5, N, P, **OBSERVED)),
     "found in MLflow: its version": (OURS, move(4, N, P, **OBSERVED)),
@@ -59,14 +59,14 @@ NEWS: dict[str, tuple[Request, Move]] = {
     "found in MLflow: its version, asked for Staging": (TO_STAGING, move(4, N, P, **OBSERVED)),
     "found in MLflow: the incumbent left": (OURS, move(3, P, A, **OBSERVED)),
 }
-NO_NEWS: dict[str, tuple[Request, Move]] = {
+NO_NEWS: dict[str, tuple[Request, Transition]] = {
     "before it was opened": (OURS, move(5, N, P, finished_at=BEFORE)),
     "at that moment": (OURS, move(5, N, P, finished_at=REQUEST.opened_at)),
     "its own move": (OURS, move(4, N, P, request=REQUEST.id)),
-    "a repair": (OURS, move(3, P, P, kind=MoveKind.MEND, request=None)),
-    "it failed": (OURS, move(5, N, P, state=MoveState.FAILED)),
-    "it came to nothing": (OURS, move(5, N, P, state=MoveState.STALE)),
-    "it isn't finished": (OURS, move(5, N, P, state=MoveState.EXECUTING, finished_at=None)),
+    "a repair": (OURS, move(3, P, P, kind=TransitionKind.REPAIR, request=None)),
+    "it failed": (OURS, move(5, N, P, state=TransitionState.FAILED)),
+    "it came to nothing": (OURS, move(5, N, P, state=TransitionState.STALE)),
+    "it isn't finished": (OURS, move(5, N, P, state=TransitionState.EXECUTING, finished_at=None)),
     "another stage": (OURS, move(5, N, S)),
     "another version, and others stay": (KEEPS, move(5, N, P)),
     "found in MLflow: the incumbent of that time": (OURS, move(3, N, P, **OBSERVED)),
@@ -78,15 +78,15 @@ NO_NEWS: dict[str, tuple[Request, Move]] = {
 
 
 @pytest.mark.parametrize(("request_", "made"), NEWS.values(), ids=NEWS)
-def test_what_makes_a_request_outdated(request_: Request, made: Move) -> None:
-    why = since_opened(request_, [made], [])
+def test_what_makes_a_request_outdated(request_: Request, made: Transition) -> None:
+    why = change_since_opened(request_, [made], [])
     assert why is not None
     assert f"v{made.version} moved from" in str(why)
 
 
 @pytest.mark.parametrize(("request_", "made"), NO_NEWS.values(), ids=NO_NEWS)
-def test_what_leaves_a_request_as_it_is(request_: Request, made: Move) -> None:
-    assert since_opened(request_, [made], []) is None
+def test_what_leaves_a_request_as_it_is(request_: Request, made: Transition) -> None:
+    assert change_since_opened(request_, [made], []) is None
 
 
 @pytest.mark.parametrize(
@@ -95,5 +95,5 @@ def test_what_leaves_a_request_as_it_is(request_: Request, made: Move) -> None:
     ids=["its version, afterward", "its version, before", "another version"],
 )
 def test_a_version_that_was_rolled_back_as_bad(version: int, at: Any, is_news: bool) -> None:
-    bar = Bar(id="b1", model=REQUEST.model, version=version, move="m1", at=at, by=Automation("monitor"), reason="bad")
-    assert (since_opened(OURS, [], [bar]) is not None) is is_news
+    bar = RollbackBlock(id="b1", model=REQUEST.model, version=version, move="m1", at=at, by=Automation("monitor"), reason="bad")
+    assert (change_since_opened(OURS, [], [bar]) is not None) is is_news

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.domain.core.errors import BadInput
-from bot.domain.registry.comparison import FACTS, best, compare, frame, to_csv
-from bot.domain.registry.messages import best_sentence, sentence
+from bot.domain.registry.comparison import FACT_COLUMNS, best_version, compare_versions, build_frame, to_csv
+from bot.domain.registry.messages import describe_best_version, summarize_comparison
 from bot.domain.registry.metric_direction import Direction, direction_of
 from bot.domain.registry.model import RunInfo, Stage
 from tests.support.domain.comparisons import GOLDEN, NAN, NOW, Metrics, a_version, compared, versions_with_metrics
@@ -27,12 +27,12 @@ from tests.support.domain.comparisons import GOLDEN, NAN, NOW, Metrics, a_versio
 
 def test_the_newest_version_comes_first_by_number() -> None:
     versions = [a_version(n) for n in (9, 1, 10, 2)]
-    assert frame(versions, {})["version"].tolist() == [10, 9, 2, 1]
+    assert build_frame(versions, {})["version"].tolist() == [10, 9, 2, 1]
 
 
 def test_the_frame_has_its_columns_and_types() -> None:
     versions, runs = versions_with_metrics({1: {"f1": 0.5, "auc": 1}})
-    table = frame([replace(versions[0], tags={"semver": "1.0.0"})], runs)
+    table = build_frame([replace(versions[0], tags={"semver": "1.0.0"})], runs)
     assert {name: str(kind) for name, kind in table.dtypes.items()} == {
         "version": "int64",
         "semver": "object",
@@ -47,19 +47,19 @@ def test_the_frame_has_its_columns_and_types() -> None:
 
 def test_metrics_stand_in_the_order_in_which_they_were_asked() -> None:
     versions, runs = versions_with_metrics({1: {"a": 1, "b": 2, "c": 3}})
-    assert list(frame(versions, runs, ["c", "a", "c"]).columns[len(FACTS) :]) == ["c", "a"]
+    assert list(build_frame(versions, runs, ["c", "a", "c"]).columns[len(FACT_COLUMNS) :]) == ["c", "a"]
 
 
 def test_what_a_run_lacks_is_missing_and_so_is_what_is_infinite() -> None:
     versions, runs = versions_with_metrics(
         {1: {"f1": math.inf}, 2: {}, 3: {"f1": NAN}, 4: {"f1": -math.inf}, 5: {"f1": 0.0}}
     )
-    assert frame(versions, runs)["f1"].isna().tolist() == [False, True, True, True, True]
+    assert build_frame(versions, runs)["f1"].isna().tolist() == [False, True, True, True, True]
 
 
 def test_a_version_without_a_run_or_whose_run_is_unknown_stays() -> None:
     versions = [a_version(1, run_id=None, created_at=None), a_version(2, run_id="gone"), a_version(3)]
-    table = frame(versions, {"run3": RunInfo(id="run3", metrics={"f1": 0.5})})
+    table = build_frame(versions, {"run3": RunInfo(id="run3", metrics={"f1": 0.5})})
     assert table["version"].tolist() == [3, 2, 1]
     assert table["run_id"].tolist() == ["run3", "gone", None]
     assert table["semver"].tolist() == [None, None, None]
@@ -69,24 +69,24 @@ def test_a_version_without_a_run_or_whose_run_is_unknown_stays() -> None:
 
 def test_a_run_in_the_bin_still_counts() -> None:
     runs = {"run1": RunInfo(id="run1", metrics={"f1": 0.5}, is_deleted=True)}
-    assert frame([a_version(1)], runs)["f1"].tolist() == [0.5]
+    assert build_frame([a_version(1)], runs)["f1"].tolist() == [0.5]
 
 
 def test_times_of_other_zones_become_utc() -> None:
     tokyo = NOW.astimezone(timezone(timedelta(hours=9)))
-    assert frame([a_version(1, created_at=tokyo)], {})["created_at"].tolist() == [pd.Timestamp(NOW)]
+    assert build_frame([a_version(1, created_at=tokyo)], {})["created_at"].tolist() == [pd.Timestamp(NOW)]
 
 
 def test_a_metric_called_like_a_fact_hides_nothing() -> None:
     found = compared({1: {"stage": 4.0, "version": 7.0}, 2: {"stage": 5.0}}, production=1)
-    assert list(found.frame.columns) == [*FACTS, "metric stage", "metric version"]
-    assert best(found, "stage").version == 2
+    assert list(found.frame.columns) == [*FACT_COLUMNS, "metric stage", "metric version"]
+    assert best_version(found, "stage").version == 2
 
 
 def test_nothing_to_compare_is_an_empty_frame() -> None:
-    found = compare("churn", [], {})
-    assert list(found.frame.columns) == list(FACTS)
-    assert str(sentence(found)) == "There are no versions of “churn” to compare."
+    found = compare_versions("churn", [], {})
+    assert list(found.frame.columns) == list(FACT_COLUMNS)
+    assert str(summarize_comparison(found)) == "There are no versions of “churn” to compare."
 
 
 def test_a_thousand_versions_of_300_metrics_take_no_time() -> None:
@@ -94,8 +94,8 @@ def test_a_thousand_versions_of_300_metrics_take_no_time() -> None:
         {n: {f"m{one}": n * one / 7 for one in range(300)} for n in range(1, 1001)}, production=500
     )
     began = time.process_time()
-    found = compare("churn", versions, runs)
-    sentence(found)
+    found = compare_versions("churn", versions, runs)
+    summarize_comparison(found)
     assert found.frame.shape == (1000, 305)
     assert time.process_time() - began < 1.5  # 0.06 s on a machine of its own; the bound is for a crowded one
 
@@ -207,12 +207,12 @@ def test_without_production_there_are_no_distances() -> None:
 def test_of_several_in_production_the_newest_is_the_incumbent() -> None:
     versions, runs = versions_with_metrics(GOLDEN)
     both = [replace(one, stage=Stage.PRODUCTION) if one.version < 7 else one for one in versions]
-    assert compare("churn", both, runs).incumbent == 6
+    assert compare_versions("churn", both, runs).incumbent == 6
 
 
 def test_an_incumbent_that_was_not_asked_for_joins_the_frame() -> None:
     versions, runs = versions_with_metrics(GOLDEN, production=5)
-    found = compare("churn", versions[1:], runs, incumbent=versions[0])
+    found = compare_versions("churn", versions[1:], runs, incumbent=versions[0])
     assert (found.versions, found.incumbent) == ([7, 6, 5], 5)
 
 
@@ -247,7 +247,7 @@ def test_a_metric_that_one_version_has_can_be_asked_for() -> None:
 def test_the_csv_holds_the_whole_frame() -> None:
     versions, runs = versions_with_metrics({9: {"f1": 0.5}, 10: {"f1": 1e-7, "auc": 0.1 + 0.2}, 11: {}}, production=9)
     odd = replace(versions[2], run_id=None, created_at=None, tags={"semver": '1,"0'})
-    assert to_csv(compare("churn", [*versions[:2], odd], runs)).splitlines() == [
+    assert to_csv(compare_versions("churn", [*versions[:2], odd], runs)).splitlines() == [
         "version,semver,stage,run_id,created_at,auc,f1",
         '11,"1,""0",None,,,,',
         "10,,None,run10,2026-05-04T12:00:00Z,0.30000000000000004,1e-07",
@@ -259,14 +259,14 @@ def test_the_csv_holds_the_whole_frame() -> None:
 def test_no_text_from_outside_is_a_formula(text: str) -> None:
     versions, runs = versions_with_metrics({1: {text: -1.0}})
     evil = replace(versions[0], tags={"semver": text})
-    header, row = csv.reader(io.StringIO(to_csv(compare("churn", [evil], runs))))
+    header, row = csv.reader(io.StringIO(to_csv(compare_versions("churn", [evil], runs))))
     assert (header[-1], row[1], row[-1]) == (f"'{text}", f"'{text}", "-1.0")
 
 
 # -- whatever a registry may hold --------------------------------------------------------------------------------------
 
 
-NAMES = st.text(min_size=1, max_size=40) | st.sampled_from(["{0}", "{", "%s", "`x`", "a b", "精度", "=1", *FACTS])
+NAMES = st.text(min_size=1, max_size=40) | st.sampled_from(["{0}", "{", "%s", "`x`", "a b", "精度", "=1", *FACT_COLUMNS])
 
 
 VALUES = st.floats() | st.sampled_from([0.0, -0.0, NAN, math.inf, 1.797e308, -1.797e308, 5e-324])
@@ -280,9 +280,9 @@ WORLDS = st.dictionaries(st.integers(1, 30), st.dictionaries(NAMES, VALUES, max_
 def test_any_registry_can_be_compared_and_told(metrics: dict[int, Metrics], production: int) -> None:
     found = compared(metrics, production)
     assert found.versions == sorted(metrics, reverse=True)
-    assert str(sentence(found)).endswith(".")
+    assert str(summarize_comparison(found)).endswith(".")
     for metric, version in found.best.items():
-        values = found.values(metric) * found.directions[metric].sign
+        values = found.metric_values(metric) * found.directions[metric].sign
         assert values[found.versions.index(version)] == pytest.approx(np.nanmax(values), rel=1e-9, abs=0)
-        assert f"v{version} (" in str(best_sentence(best(found, metric)))
+        assert f"v{version} (" in str(describe_best_version(best_version(found, metric)))
     assert len(list(csv.reader(io.StringIO(to_csv(found), newline="")))) == len(metrics) + 1

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from bot.domain.core.errors import BadInput
-from bot.domain.core.sentence import pack, say, unpack
-from bot.domain.registry.comparison import best
-from bot.domain.registry.messages import best_sentence, sentence
+from bot.domain.core.sentence import pack_sentence, say, unpack_sentence
+from bot.domain.registry.comparison import best_version
+from bot.domain.registry.messages import describe_best_version, summarize_comparison
 from tests.support.domain.comparisons import GOLDEN, NAN, Metrics, compared
 
 
 def said(metrics: Mapping[int, Metrics], production: int | None = None) -> str:
-    return str(sentence(compared(metrics, production)))
+    return str(summarize_comparison(compared(metrics, production)))
 
 
 # -- what is said ------------------------------------------------------------------------------------------------------
@@ -84,15 +84,15 @@ def test_the_sentence_is_what_a_person_would_say(
 
 
 def test_the_sentence_travels_through_the_outbox() -> None:
-    whole = sentence(compared(GOLDEN, production=5))
-    assert str(unpack(pack(whole))) == str(whole)
+    whole = summarize_comparison(compared(GOLDEN, production=5))
+    assert str(unpack_sentence(pack_sentence(whole))) == str(whole)
 
 
 # -- the best of one metric --------------------------------------------------------------------------------------------
 
 
 def best_said(metric: str, metrics: Mapping[int, Metrics], production: int | None = None, **options: Any) -> str:
-    return str(best_sentence(best(compared(metrics, production), metric, **options)))
+    return str(describe_best_version(best_version(compared(metrics, production), metric, **options)))
 
 
 @pytest.mark.parametrize(
@@ -141,27 +141,27 @@ def test_the_best_is_told_with_its_lead(
 
 def test_a_winner_that_is_blocked_is_told_to_be() -> None:
     found = replace(compared({1: {"f1": 0.1}, 2: {"f1": 0.9}}), blocked={2: say("v2 is blocked.")})
-    assert str(best_sentence(best(found, "f1"))).endswith("v2 is blocked.")
-    assert best(found, "f1", lowest=True).blocked is None
+    assert str(describe_best_version(best_version(found, "f1"))).endswith("v2 is blocked.")
+    assert best_version(found, "f1", lowest=True).blocked is None
 
 
 def test_of_many_blocked_versions_the_newest_are_named_and_the_others_counted() -> None:
     metrics = {number: {"f1": number / 10} for number in range(1, 7)}
     blocked = {number: say("v{n} is blocked.", n=number) for number in range(1, 6)}
-    told = str(sentence(replace(compared(metrics), blocked=blocked)))
+    told = str(summarize_comparison(replace(compared(metrics), blocked=blocked)))
     assert told.endswith("v5 is blocked. v4 is blocked. v3 is blocked. 2 more are blocked.")
 
 
 def test_nan_never_wins() -> None:
     for lowest in (True, False, None):
-        assert best(compared({1: {"f1": 0.1}, 2: {"f1": NAN}, 3: {"f1": math.inf}}), "f1", lowest=lowest).version == 1
+        assert best_version(compared({1: {"f1": 0.1}, 2: {"f1": NAN}, 3: {"f1": math.inf}}), "f1", lowest=lowest).version == 1
 
 
 def test_where_nobody_has_a_value_nobody_wins() -> None:
     with pytest.raises(BadInput, match="No version of “churn” has a value for f1"):
-        best(compared({1: {"f1": NAN}}), "f1")
+        best_version(compared({1: {"f1": NAN}}), "f1")
     with pytest.raises(BadInput, match=r"Did you mean f1\?"):
-        best(compared({1: {"f1": 1}}), "f2")
+        best_version(compared({1: {"f1": 1}}), "f2")
 
 
 # -- whatever a registry may hold --------------------------------------------------------------------------------------

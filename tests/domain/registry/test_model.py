@@ -15,10 +15,10 @@ from bot.domain.registry.model import (
     VersionInfo,
     VersionRef,
     check_model_name,
-    find_version,
-    is_legal,
-    parse_target,
-    parse_version,
+    resolve_version,
+    is_legal_transition,
+    parse_target_stage,
+    parse_version_ref,
 )
 
 CHURN = ModelInfo(name="churn", aliases={"champion": 9, "gone": 99})
@@ -42,53 +42,53 @@ def versions(*numbers: int, **changes: object) -> list[VersionInfo]:
     ],
 )
 def test_a_version_is_named_in_many_ways(text: str, ref: VersionRef) -> None:
-    assert parse_version(text) == ref
+    assert parse_version_ref(text) == ref
 
 
 @pytest.mark.parametrize("text", ["", "seven", "v", "7.1", "1.2.3.4", "@", "@a b", "-1", "archived", "1" * 10])
 def test_what_names_no_version_is_answered_with_what_does(text: str) -> None:
     with pytest.raises(BadInput, match="@champion"):
-        parse_version(text)
+        parse_version_ref(text)
 
 
 @pytest.mark.parametrize("text", ["7", "2.1.0", "@champion", "staging", "latest"])
 def test_a_reference_is_written_as_it_is_read(text: str) -> None:
-    assert parse_version(str(parse_version(text))) == parse_version(text)
+    assert parse_version_ref(str(parse_version_ref(text))) == parse_version_ref(text)
 
 
 def test_the_latest_is_10_and_not_9() -> None:
-    assert find_version(parse_version("latest"), CHURN, versions(9, 10, 1, 2)).version == 10
+    assert resolve_version(parse_version_ref("latest"), CHURN, versions(9, 10, 1, 2)).version == 10
 
 
 def test_an_alias_names_its_version() -> None:
-    assert find_version(parse_version("@champion"), CHURN, versions(9, 10)).version == 9
+    assert resolve_version(parse_version_ref("@champion"), CHURN, versions(9, 10)).version == 9
 
 
 def test_of_two_in_a_stage_the_newer_is_meant() -> None:
     two = [VersionInfo(model="churn", version=number, stage=Stage.STAGING) for number in (9, 10)]
-    assert find_version(parse_version("staging"), CHURN, two).version == 10
+    assert resolve_version(parse_version_ref("staging"), CHURN, two).version == 10
 
 
 def test_a_semver_names_its_version() -> None:
     there = [*versions(10), *versions(3, tags={"semver": "1.2.0"})]
-    assert find_version(parse_version("1.2.0"), CHURN, there).version == 3
+    assert resolve_version(parse_version_ref("1.2.0"), CHURN, there).version == 3
 
 
 @pytest.mark.parametrize("text", ["7", "9.9.9", "@gone", "@nobody", "production"])
 def test_an_unknown_version_is_answered_with_those_there_are(text: str) -> None:
     with pytest.raises(UnknownVersion, match="v10, v9"):
-        find_version(parse_version(text), CHURN, versions(9, 10))
+        resolve_version(parse_version_ref(text), CHURN, versions(9, 10))
 
 
 def test_a_model_without_versions_says_so() -> None:
     with pytest.raises(UnknownVersion, match="no versions yet"):
-        find_version(parse_version("latest"), CHURN, [])
+        resolve_version(parse_version_ref("latest"), CHURN, [])
 
 
 @given(st.lists(st.integers(min_value=1, max_value=10**6), min_size=1, unique=True))
 def test_every_version_is_found_by_its_number(numbers: list[int]) -> None:
     for number in numbers:
-        assert find_version(parse_version(f"v{number}"), CHURN, versions(*numbers)).version == number
+        assert resolve_version(parse_version_ref(f"v{number}"), CHURN, versions(*numbers)).version == number
 
 
 @pytest.mark.parametrize("name", ["churn", " churn ", "my model", "模型", "it's", 'a "b"', "a" * 250, "<!channel>"])
@@ -115,15 +115,15 @@ def test_no_registry_can_hold_such_a_name(name: str, why: str) -> None:
 
 @pytest.mark.parametrize(("text", "stage"), [("staging", Stage.STAGING), (" Production ", Stage.PRODUCTION)])
 def test_a_target_is_read_in_any_case(text: str, stage: Stage) -> None:
-    assert parse_target(text) is stage
+    assert parse_target_stage(text) is stage
 
 
 @pytest.mark.parametrize("text", ["", "none", "archived", "prod"])
 def test_only_staging_and_production_can_be_asked_for(text: str) -> None:
     with pytest.raises(BadInput, match="staging or production"):
-        parse_target(text)
+        parse_target_stage(text)
 
 
 @pytest.mark.parametrize(("current", "target"), list(product(Stage, Stage)))
 def test_a_version_may_move_to_any_other_stage_but_none(current: Stage, target: Stage) -> None:
-    assert is_legal(current, target) == (target not in {current, Stage.NONE})
+    assert is_legal_transition(current, target) == (target not in {current, Stage.NONE})

@@ -9,17 +9,17 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from semver import Version
 
-from bot.domain.core.sentence import pack, unpack
-from bot.domain.registry.model import Column, Signature, Stage
-from bot.domain.registry.semver import REASONS, Base, Build, Bump, Proposal, changes, highest, parse_semver
+from bot.domain.core.sentence import pack_sentence, unpack_sentence
+from bot.domain.registry.model import SignatureColumn, Signature, Stage
+from bot.domain.registry.semver import MAX_REASONS, BaseVersion, BuildFacts, Bump, SemverProposal, bump_reasons, highest_semver, parse_semver
 from tests.support.domain.signatures import OLD, SAME, build_with_inputs, is_better, production, proposed, told, why
 
 
 @pytest.mark.parametrize("base", [None, production(semver=None)])
 @pytest.mark.parametrize("taken", [(), ("", "final", "1.2")])
-def test_the_first_number_is_1_0_0(base: Base | None, taken: tuple[str, ...]) -> None:
-    assert proposed(OLD, base, taken) == Proposal(
-        semver="1.0.0", bump=None, reasons=proposed(OLD, None, ()).reasons, against=None, overridden=False
+def test_the_first_number_is_1_0_0(base: BaseVersion | None, taken: tuple[str, ...]) -> None:
+    assert proposed(OLD, base, taken) == SemverProposal(
+        semver="1.0.0", bump=None, reasons=proposed(OLD, None, ()).reasons, base_version=None, overridden=False
     )
 
 
@@ -63,7 +63,7 @@ def test_a_base_in_no_stage_is_called_by_its_version() -> None:
 
 def test_without_a_base_the_smallest_part_is_raised() -> None:
     proposal = proposed(OLD, None)
-    assert (proposal.semver, proposal.against) == ("1.4.3", None)
+    assert (proposal.semver, proposal.base_version) == ("1.4.3", None)
     assert why(proposal) == ["there is no version to compare it with"]
 
 
@@ -95,8 +95,8 @@ def test_anything_else_is_no_semver(text: str) -> None:
     ],
 )
 def test_the_highest_is_found_and_kept_as_it_is_written(taken: list[str], top: str | None) -> None:
-    assert highest(taken) == top
-    assert highest(reversed(taken)) == top
+    assert highest_semver(taken) == top
+    assert highest_semver(reversed(taken)) == top
 
 
 def test_a_prerelease_has_used_up_its_number() -> None:
@@ -114,11 +114,11 @@ ODD = st.one_of(
 FLOATS = st.floats() | st.sampled_from([0.81, 0.84])
 
 
-COLUMNS = st.lists(st.builds(Column, name=ODD, type=ODD, required=st.booleans()), max_size=3).map(tuple)
+COLUMNS = st.lists(st.builds(SignatureColumn, name=ODD, type=ODD, required=st.booleans()), max_size=3).map(tuple)
 
 
 BUILDS = st.builds(
-    Build,
+    BuildFacts,
     signature=st.none() | st.builds(Signature, inputs=COLUMNS, outputs=COLUMNS, params=COLUMNS),
     flavors=st.frozensets(ODD, max_size=2),
     algorithm=st.none() | ODD,
@@ -144,7 +144,7 @@ TAKEN = st.lists(NUMBERS | ODD, max_size=4)
 
 
 BASES = st.builds(
-    Base,
+    BaseVersion,
     version=st.integers(min_value=1, max_value=99),
     stage=st.sampled_from(Stage),
     semver=st.none() | NUMBERS | ODD,
@@ -161,9 +161,9 @@ patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 @patient
 @given(BUILDS, st.none() | BASES, TAKEN, OVERRIDES)
-@example(Build(), None, ["1.0.0-rc.1", "1.0.0"], Bump.PATCH)
+@example(BuildFacts(), None, ["1.0.0-rc.1", "1.0.0"], Bump.PATCH)
 def test_a_proposal_exceeds_everything_taken(
-    new: Build, base: Base | None, taken: list[str], override: Bump | None
+    new: BuildFacts, base: BaseVersion | None, taken: list[str], override: Bump | None
 ) -> None:
     number = Version.parse(proposed(new, base, tuple(taken), override).semver)
     used = [*taken, *([base.semver] if base and base.semver else [])]
@@ -174,16 +174,16 @@ def test_a_proposal_exceeds_everything_taken(
 @patient
 @given(BUILDS, st.none() | BASES, TAKEN, OVERRIDES)
 def test_a_proposal_says_why_in_few_sentences_that_can_be_kept(
-    new: Build, base: Base | None, taken: list[str], override: Bump | None
+    new: BuildFacts, base: BaseVersion | None, taken: list[str], override: Bump | None
 ) -> None:
     proposal = proposed(new, base, tuple(taken), override)
-    assert 1 <= len(proposal.reasons) <= REASONS + 1
-    assert [str(unpack(pack(sentence))) for sentence in proposal.reasons] == why(proposal)
+    assert 1 <= len(proposal.reasons) <= MAX_REASONS + 1
+    assert [str(unpack_sentence(pack_sentence(sentence))) for sentence in proposal.reasons] == why(proposal)
 
 
 @patient
 @given(BUILDS, BASES, TAKEN)
-def test_the_order_in_which_things_are_told_changes_nothing(new: Build, base: Base, taken: list[str]) -> None:
+def test_the_order_in_which_things_are_told_changes_nothing(new: BuildFacts, base: BaseVersion, taken: list[str]) -> None:
     turned = replace(
         new,
         flavors=tuple(sorted(new.flavors, reverse=True)),
@@ -195,13 +195,13 @@ def test_the_order_in_which_things_are_told_changes_nothing(new: Build, base: Ba
 
 @patient
 @given(BUILDS, BUILDS)
-def test_the_weightiest_change_comes_first_and_makes_the_bump(new: Build, old: Build) -> None:
-    weights = [list(Bump).index(bump) for bump, _ in changes(new, old, is_better)]
+def test_the_weightiest_change_comes_first_and_makes_the_bump(new: BuildFacts, old: BuildFacts) -> None:
+    weights = [list(Bump).index(bump) for bump, _ in bump_reasons(new, old, is_better)]
     assert weights == sorted(weights)
     assert proposed(new, production(old)).bump is list(Bump)[min(weights, default=2)]
 
 
 @patient
 @given(BUILDS)
-def test_a_build_changes_nothing_over_itself(build: Build) -> None:
+def test_a_build_changes_nothing_over_itself(build: BuildFacts) -> None:
     assert all("could not be compared" in sentence for _, sentence in told(build, build))

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.registry.semver import REASONS, Build, Bump, changes
+from bot.domain.registry.semver import MAX_REASONS, BuildFacts, Bump, bump_reasons
 from tests.support.domain.signatures import OLD, SAME, build_with_inputs, is_better, production, proposed, told, why
 
 TUNED = replace(OLD, params={"C": "0.5", "max_iter": "200"})
 
 
-CASES: dict[str, tuple[Build, str, str]] = {
+CASES: dict[str, tuple[BuildFacts, str, str]] = {
     "an input is gone": (build_with_inputs("tenure:integer", "age:long?"), "major", "input region was removed"),
     "an input has another type": (
         build_with_inputs("tenure:string", "age:long?", "region:string"),
@@ -103,7 +103,7 @@ CASES: dict[str, tuple[Build, str, str]] = {
 
 
 @pytest.mark.parametrize(("new", "bump", "sentence"), CASES.values(), ids=CASES.keys())
-def test_a_change_has_its_weight_and_its_sentence(new: Build, bump: str, sentence: str) -> None:
+def test_a_change_has_its_weight_and_its_sentence(new: BuildFacts, bump: str, sentence: str) -> None:
     assert told(new)[0] == (bump, sentence)
     proposal = proposed(new, production())
     assert (proposal.bump, why(proposal)[0]) == (Bump(bump), sentence)
@@ -117,7 +117,7 @@ def test_the_bump_raises_the_highest_number(bump: Bump, number: str) -> None:
         "patch": OLD,
     }[bump.value]
     proposal = proposed(new, production())
-    assert (proposal.semver, proposal.bump, proposal.against, proposal.overridden) == (number, bump, 5, False)
+    assert (proposal.semver, proposal.bump, proposal.base_version, proposal.overridden) == (number, bump, 5, False)
 
 
 def test_what_weighs_most_is_told_first() -> None:
@@ -169,7 +169,7 @@ def test_long_lists_are_counted() -> None:
 
 def test_long_names_are_cut_and_foreign_ones_stay_values() -> None:
     name = "{x}%s`" + "y" * 300
-    [(_, sentence)] = changes(build_with_inputs(*SAME, f"{name}:double?"), OLD, is_better)
+    [(_, sentence)] = bump_reasons(build_with_inputs(*SAME, f"{name}:double?"), OLD, is_better)
     assert str(sentence) == f"input {name[:79]}… was added"
     assert "%s" not in sentence.template
 
@@ -178,8 +178,8 @@ def test_many_reasons_are_counted() -> None:
     old = build_with_inputs(*(f"x{n}:kind{n}" for n in range(30)))
     new = build_with_inputs(*(f"x{n}:sort{n}" for n in range(30)))
     reasons = why(proposed(new, production(old)))
-    assert len(reasons) == REASONS + 1
-    assert reasons[-1] == f"and {30 - REASONS} more"
+    assert len(reasons) == MAX_REASONS + 1
+    assert reasons[-1] == f"and {30 - MAX_REASONS} more"
 
 
 def test_metrics_that_differ_a_little_are_told_exactly() -> None:
@@ -199,7 +199,7 @@ def test_metrics_that_differ_a_little_are_told_exactly() -> None:
         (OLD, build_with_inputs(), "Production v5 logged no inputs, so inputs"),
     ],
 )
-def test_what_is_not_known_is_said_and_raises_nothing(new: Build, old: Build, sentence: str) -> None:
+def test_what_is_not_known_is_said_and_raises_nothing(new: BuildFacts, old: BuildFacts, sentence: str) -> None:
     proposal = proposed(new, production(old))
     assert proposal.bump is Bump.PATCH
     assert why(proposal)[0].endswith("and parameters are the same as in Production v5")
@@ -207,7 +207,7 @@ def test_what_is_not_known_is_said_and_raises_nothing(new: Build, old: Build, se
 
 
 def test_two_builds_without_facts_are_a_patch_and_say_so() -> None:
-    assert why(proposed(Build(), production(Build()))) == [
+    assert why(proposed(BuildFacts(), production(BuildFacts()))) == [
         "parameters are the same as in Production v5",
         "neither version logged any signature, so inputs and outputs could not be compared",
         "neither version logged any algorithm, so algorithms could not be compared",

@@ -6,56 +6,56 @@ import json
 
 import pytest
 
-from bot.domain.promotions.snapshot import Seen, pack_seen, unpack_seen
-from bot.domain.registry.model import Column, Package, Signature
+from bot.domain.promotions.snapshot import RequestSnapshot, pack_snapshot, unpack_snapshot
+from bot.domain.registry.model import SignatureColumn, ModelPackage, Signature
 from bot.domain.registry.signature_changes import (
-    Effect,
-    ForCallers,
+    CallerEffect,
+    CallerImpact,
     caller_changes,
-    for_callers,
-    misfit,
-    no_way_back,
-    nothing_before,
+    caller_impact,
+    incompatibility_reason,
+    no_rollback_reason,
+    no_earlier_version_reason,
 )
 
-OUTPUT = (Column(name="p", type="double"),)
-AGE = Column(name="age", type="long")
-CITY = Column(name="city", type="string")
+OUTPUT = (SignatureColumn(name="p", type="double"),)
+AGE = SignatureColumn(name="age", type="long")
+CITY = SignatureColumn(name="city", type="string")
 
 
-def takes(*inputs: Column, params: tuple[Column, ...] = ()) -> Signature:
+def takes(*inputs: SignatureColumn, params: tuple[SignatureColumn, ...] = ()) -> Signature:
     return Signature(inputs=inputs, outputs=OUTPUT, params=params)
 
 
-def files(signature: Signature | None) -> Package:
-    return Package(flavors=("sklearn",), signature=signature)
+def files(signature: Signature | None) -> ModelPackage:
+    return ModelPackage(flavors=("sklearn",), signature=signature)
 
 
-def optional(column: Column) -> Column:
-    return Column(name=column.name, type=column.type, required=False)
+def optional(column: SignatureColumn) -> SignatureColumn:
+    return SignatureColumn(name=column.name, type=column.type, required=False)
 
 
 def test_what_breaks_callers_comes_first() -> None:
-    old, new = takes(AGE), takes(AGE, optional(CITY), params=(Column(name="top_k", type="long"),))
-    assert [(one.effect, str(one.says)) for one in caller_changes(new, old)] == [
-        (Effect.BREAKS, "prediction parameter top_k was added and is required"),
-        (Effect.ADDS, "input city was added"),
+    old, new = takes(AGE), takes(AGE, optional(CITY), params=(SignatureColumn(name="top_k", type="long"),))
+    assert [(one.effect, str(one.sentence)) for one in caller_changes(new, old)] == [
+        (CallerEffect.BREAKS, "prediction parameter top_k was added and is required"),
+        (CallerEffect.ADDS, "input city was added"),
     ]
 
 
 @pytest.mark.parametrize(
     ("new", "effects"),
     [
-        (takes(AGE, CITY), [Effect.BREAKS]),
-        (takes(AGE, optional(CITY)), [Effect.ADDS]),
-        (takes(optional(AGE)), [Effect.FITS]),
-        (takes(CITY), [Effect.BREAKS, Effect.BREAKS]),
+        (takes(AGE, CITY), [CallerEffect.BREAKS]),
+        (takes(AGE, optional(CITY)), [CallerEffect.ADDS]),
+        (takes(optional(AGE)), [CallerEffect.COMPATIBLE]),
+        (takes(CITY), [CallerEffect.BREAKS, CallerEffect.BREAKS]),
         (takes(AGE), []),
         (Signature(outputs=OUTPUT), []),
     ],
     ids=["required input", "optional input", "made optional", "another input", "the same", "no inputs stated"],
 )
-def test_a_change_has_one_effect_on_callers(new: Signature, effects: list[Effect]) -> None:
+def test_a_change_has_one_effect_on_callers(new: Signature, effects: list[CallerEffect]) -> None:
     assert [change.effect for change in caller_changes(new, takes(AGE))] == effects
 
 
@@ -80,8 +80,8 @@ def test_a_change_has_one_effect_on_callers(new: Signature, effects: list[Effect
         "no signatures",
     ],
 )
-def test_files_that_answer_every_call_fit(new: Package | None, old: Package | None) -> None:
-    assert misfit(new, old) is None
+def test_files_that_answer_every_call_fit(new: ModelPackage | None, old: ModelPackage | None) -> None:
+    assert incompatibility_reason(new, old) is None
 
 
 @pytest.mark.parametrize(
@@ -97,30 +97,30 @@ def test_files_that_answer_every_call_fit(new: Package | None, old: Package | No
     ],
     ids=["input missing", "input required", "no files", "no signature", "none before", "no outputs", "no inputs"],
 )
-def test_files_that_callers_cannot_use_say_why(new: Package | None, old: Package, why: str) -> None:
-    assert str(misfit(new, old)) == why
+def test_files_that_callers_cannot_use_say_why(new: ModelPackage | None, old: ModelPackage, why: str) -> None:
+    assert str(incompatibility_reason(new, old)) == why
 
 
 def test_of_many_breaks_a_few_are_named_and_the_rest_is_counted() -> None:
-    old = takes(*(Column(name=f"x{n}", type="long") for n in range(5)))
-    new = takes(*(Column(name=f"x{n}", type=f"t{n}") for n in range(5)))
-    assert str(misfit(files(new), files(old))).endswith("; 2 more")
+    old = takes(*(SignatureColumn(name=f"x{n}", type="long") for n in range(5)))
+    new = takes(*(SignatureColumn(name=f"x{n}", type=f"t{n}") for n in range(5)))
+    assert str(incompatibility_reason(files(new), files(old))).endswith("; 2 more")
 
 
 # -- on a request ------------------------------------------------------------------------------------------------------
 
 
 def test_what_changes_for_callers_is_kept_with_a_request() -> None:
-    found = for_callers(files(takes(AGE, CITY)), files(takes(AGE)), 4, 3)
-    assert [str(one) for one in found.says(Effect.BREAKS)] == ["input city was added and is required"]
-    seen = Seen(callers=ForCallers(changes=found.changes, more=2, unknown=nothing_before(), way_back=nothing_before()))
-    assert unpack_seen(json.loads(json.dumps(pack_seen(seen)))) == seen
+    found = caller_impact(files(takes(AGE, CITY)), files(takes(AGE)), 4, 3)
+    assert [str(one) for one in found.sentences(CallerEffect.BREAKS)] == ["input city was added and is required"]
+    seen = RequestSnapshot(callers=CallerImpact(changes=found.changes, omitted=2, not_compared=no_earlier_version_reason(), no_rollback=no_earlier_version_reason()))
+    assert unpack_snapshot(json.loads(json.dumps(pack_snapshot(seen)))) == seen
 
 
 def test_a_request_that_an_older_registrar_opened_says_nothing_of_callers() -> None:
-    packed = pack_seen(Seen())
+    packed = pack_snapshot(RequestSnapshot())
     assert "callers" not in packed
-    assert unpack_seen(packed).callers == ForCallers()
+    assert unpack_snapshot(packed).callers == CallerImpact()
 
 
 @pytest.mark.parametrize(
@@ -135,19 +135,19 @@ def test_a_request_that_an_older_registrar_opened_says_nothing_of_callers() -> N
     ],
     ids=["no signature", "no files", "none before", "neither has one", "no outputs", "the same"],
 )
-def test_what_cannot_be_compared_is_said(new: Package | None, old: Package | None, unknown: str | None) -> None:
-    found = for_callers(new, old, 4, 3)
-    assert (found.unknown and str(found.unknown), found.changes) == (unknown, ())
+def test_what_cannot_be_compared_is_said(new: ModelPackage | None, old: ModelPackage | None, unknown: str | None) -> None:
+    found = caller_impact(new, old, 4, 3)
+    assert (found.not_compared and str(found.not_compared), found.changes) == (unknown, ())
 
 
 def test_of_many_changes_some_are_kept_and_the_others_counted() -> None:
-    old = takes(*(Column(name=f"x{n}", type="long") for n in range(50)))
-    new = takes(*(Column(name=f"x{n}", type=f"t{n}") for n in range(50)))
-    found = for_callers(files(new), files(old), 4, 3)
-    assert (len(found.changes), found.more) == (20, 30)
+    old = takes(*(SignatureColumn(name=f"x{n}", type="long") for n in range(50)))
+    new = takes(*(SignatureColumn(name=f"x{n}", type=f"t{n}") for n in range(50)))
+    found = caller_impact(files(new), files(old), 4, 3)
+    assert (len(found.changes), found.omitted) == (20, 30)
 
 
 def test_a_move_after_which_callers_could_not_go_back_says_so() -> None:
-    assert no_way_back(files(takes(AGE)), files(takes(AGE)), 3) is None
-    why = no_way_back(files(takes(AGE, CITY)), files(takes(AGE)), 3)
+    assert no_rollback_reason(files(takes(AGE)), files(takes(AGE)), 3) is None
+    why = no_rollback_reason(files(takes(AGE, CITY)), files(takes(AGE)), 3)
     assert str(why) == "No automatic rollback to v3: its signature differs: input city was removed"

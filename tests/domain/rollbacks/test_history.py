@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from bot.domain.commands.parser import load, parse
-from bot.domain.commands.queries import History
-from bot.domain.core.actors import WATCH, Person
+from bot.domain.commands.parser import load_command, parse_command
+from bot.domain.commands.queries import ShowHistory
+from bot.domain.core.actors import MONITOR_AUTOMATION, Person
 from bot.domain.core.errors import BadInput
-from bot.domain.core.relative_time import Day
+from bot.domain.core.relative_time import RelativeDay
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.history import Change, Timeline, Window, changes, gaps, overlapping, window
-from bot.domain.rollbacks.history_messages import answer, came, span
-from bot.domain.rollbacks.rollback import BEFORE_US, Served, served_at, stretches
-from bot.domain.transitions.transition import Move, MoveKind, MoveState
+from bot.domain.rollbacks.history import ProductionChange, Timeline, TimeWindow, production_changes, production_gaps, periods_in_window, resolve_window
+from bot.domain.rollbacks.history_messages import describe_production_at, describe_entry, describe_period
+from bot.domain.rollbacks.rollback import BEFORE_REGISTRAR, ServingPeriod, period_at, serving_periods
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 BOB = Person("T1", "UBOB")
@@ -27,7 +27,7 @@ def at(day: int, hour: int = 0, minute: int = 0) -> datetime:
     return datetime(2026, 3, day, hour, minute, tzinfo=UTC)
 
 
-def move(version: int, when: datetime, kind: MoveKind = MoveKind.PROMOTION, **changes: Any) -> Move:
+def move(version: int, when: datetime, kind: TransitionKind = TransitionKind.PROMOTION, **changes: Any) -> Transition:
     fields: dict[str, Any] = {
         "id": f"m{when.isoformat()}",
         "model": "churn",
@@ -37,44 +37,44 @@ def move(version: int, when: datetime, kind: MoveKind = MoveKind.PROMOTION, **ch
         "actor": BOB,
         "intended_at": when,
         "finished_at": when,
-        "state": MoveState.DONE,
+        "state": TransitionState.DONE,
     }
-    return Move(**(fields | {"version": version, "kind": kind} | changes))
+    return Transition(**(fields | {"version": version, "kind": kind} | changes))
 
 
-def left(version: int, when: datetime) -> Move:
-    return move(version, when, MoveKind.OBSERVED, from_stage=Stage.PRODUCTION, target=Stage.ARCHIVED)
+def left(version: int, when: datetime) -> Transition:
+    return move(version, when, TransitionKind.OBSERVED, from_stage=Stage.PRODUCTION, target=Stage.ARCHIVED)
 
 
 # v3 was there on 1 March, v4 came on the 3rd at 14:00, v5 at 15:00 and was rolled back at 15:30; on the 6th nobody
 # was there from 10:00 to 11:00, when v6 came.
-STORY = stretches(
+STORY = serving_periods(
     [
         move(6, at(6, 11)),
         left(4, at(6, 10)),
-        move(4, at(3, 15, 30), MoveKind.ROLLBACK, expected_incumbent=5, actor=WATCH, reason="accuracy 0.7"),
+        move(4, at(3, 15, 30), TransitionKind.ROLLBACK, expected_incumbent=5, actor=MONITOR_AUTOMATION, reason="accuracy 0.7"),
         move(5, at(3, 15)),
         move(4, at(3, 14), expected_incumbent=3),
-        move(3, at(1, 9), MoveKind.OBSERVED, why=BEFORE_US),
+        move(3, at(1, 9), TransitionKind.OBSERVED, why=BEFORE_REGISTRAR),
     ]
 )
 
 
-def asked(when: Any, story: Sequence[Served] = STORY, watched: datetime | None = None) -> str:
+def asked(when: Any, story: Sequence[ServingPeriod] = STORY, watched: datetime | None = None) -> str:
     """Return the answer to `--at`, in plain words."""
-    meant = window(when, NOW)
+    meant = resolve_window(when, NOW)
     first = min([one.since for one in story] + ([watched] if watched else []), default=None)
-    end = meant.end or meant.begin
+    end = meant.end or meant.start
     return str(
-        answer(
+        describe_production_at(
             Timeline(
                 model="churn",
-                served=overlapping(story, meant),
+                periods=periods_in_window(story, meant),
                 now=NOW,
-                watched=first,
+                watched_since=first,
                 requests={},
                 window=meant,
-                before=next((one for one in story if one.since <= meant.begin), None),
+                before=next((one for one in story if one.since <= meant.start), None),
                 after=next((one for one in reversed(story) if one.since > end), None),
             )
         )
@@ -100,7 +100,7 @@ def asked(when: Any, story: Sequence[Served] = STORY, watched: datetime | None =
     ],
 )
 def test_who_served_at_a_moment(when: datetime, version: int | None) -> None:
-    found = served_at(STORY, when)
+    found = period_at(STORY, when)
     assert (found.version if found else None) == version
 
 
@@ -129,14 +129,14 @@ def test_a_moment_has_an_answer(when: Any, said: str) -> None:
 
 
 def test_of_a_model_that_came_later_it_is_known_that_nobody_served() -> None:
-    assert asked(at(2), stretches([move(1, at(5))]), watched=at(1)) == (
+    assert asked(at(2), serving_periods([move(1, at(5))]), watched=at(1)) == (
         "No version of “churn” was in Production at 2026-03-02 00:00 UTC. v1 came at 2026-03-05 00:00 UTC."
     )
 
 
 def test_who_was_there_when_the_first_one_came_is_told() -> None:
     assert "Before v4 came at 2026-03-05 00:00 UTC, it was v3." in asked(
-        at(2), stretches([move(4, at(5), expected_incumbent=3)])
+        at(2), serving_periods([move(4, at(5), expected_incumbent=3)])
     )
 
 
@@ -173,46 +173,46 @@ def test_a_day_before_anybody_looked_has_none() -> None:
     assert asked(date(2026, 2, 27)).startswith("No record: Registrar has watched “churn” since 2026-03-01")
 
 
-@pytest.mark.parametrize(("word", "day"), [(Day.TODAY, 10), (Day.YESTERDAY, 9)])
-def test_yesterday_and_today_are_days_in_utc(word: Day, day: int) -> None:
+@pytest.mark.parametrize(("word", "day"), [(RelativeDay.TODAY, 10), (RelativeDay.YESTERDAY, 9)])
+def test_yesterday_and_today_are_days_in_utc(word: RelativeDay, day: int) -> None:
     assert asked(word) == asked(date(2026, 3, day))
 
 
 def test_an_empty_day_has_an_answer() -> None:
-    story = stretches([left(3, at(2, 8)), move(3, at(1, 9))])
+    story = serving_periods([left(3, at(2, 8)), move(3, at(1, 9))])
     assert asked(date(2026, 3, 5), story) == "No version of “churn” was in Production all of 5 March 2026 (UTC)."
 
 
 def test_what_changes_right_at_midnight_belongs_to_the_day_that_begins() -> None:
-    story = stretches([move(2, at(5)), move(1, at(4))])
-    assert changes(story, window(date(2026, 3, 4), NOW)) == []
-    assert [one.version for one in overlapping(story, window(date(2026, 3, 4), NOW))] == [1]
-    assert [one.version for one in overlapping(story, window(date(2026, 3, 5), NOW))] == [2]
+    story = serving_periods([move(2, at(5)), move(1, at(4))])
+    assert production_changes(story, resolve_window(date(2026, 3, 4), NOW)) == []
+    assert [one.version for one in periods_in_window(story, resolve_window(date(2026, 3, 4), NOW))] == [1]
+    assert [one.version for one in periods_in_window(story, resolve_window(date(2026, 3, 5), NOW))] == [2]
 
 
 def test_many_changes_are_counted() -> None:
-    story = stretches([move(n, at(3, 10, n)) for n in range(20, 0, -1)])
+    story = serving_periods([move(n, at(3, 10, n)) for n in range(20, 0, -1)])
     assert asked(date(2026, 3, 3), story).endswith("v8 from 2026-03-03 10:08 UTC, and 12 more changes.")
 
 
 def test_changes_tell_of_nobody_too() -> None:
-    assert changes(STORY, window(date(2026, 3, 6), NOW)) == [Change(at(6, 10), None), Change(at(6, 11), 6)]
+    assert production_changes(STORY, resolve_window(date(2026, 3, 6), NOW)) == [ProductionChange(at(6, 10), None), ProductionChange(at(6, 11), 6)]
 
 
 @pytest.mark.parametrize("when", [date(2026, 3, 11), at(10, 12, 1)])
 def test_the_future_is_refused(when: Any) -> None:
     with pytest.raises(BadInput, match="is in the future"):
-        window(when, NOW)
+        resolve_window(when, NOW)
 
 
 def test_a_span_longer_than_all_time_is_the_first_moment() -> None:
-    assert window(timedelta(days=999_999_999), NOW) == Window(datetime.min.replace(tzinfo=UTC))
+    assert resolve_window(timedelta(days=999_999_999), NOW) == TimeWindow(datetime.min.replace(tzinfo=UTC))
 
 
 def test_gaps_are_known() -> None:
-    assert gaps(STORY, NOW) == [(at(6, 10), at(6, 11))]
-    assert gaps(stretches([left(3, at(2)), move(3, at(1))]), NOW) == [(at(2), NOW)]
-    assert gaps([], NOW) == []
+    assert production_gaps(STORY, NOW) == [(at(6, 10), at(6, 11))]
+    assert production_gaps(serving_periods([left(3, at(2)), move(3, at(1))]), NOW) == [(at(2), NOW)]
+    assert production_gaps([], NOW) == []
 
 
 # -- how it is typed ---------------------------------------------------------------------------------------------------
@@ -230,23 +230,23 @@ def test_gaps_are_known() -> None:
     ],
 )
 def test_a_time_is_read_and_kept(typed: str, meant: Any) -> None:
-    command = parse(f"history churn --at {typed}")
-    assert isinstance(command, History)
+    command = parse_command(f"history churn --at {typed}")
+    assert isinstance(command, ShowHistory)
     assert command.at == meant
     assert type(command.at) is type(meant)
-    assert load(command.dump()) == command
+    assert load_command(command.dump()) == command
 
 
 @pytest.mark.parametrize("typed", ["2026-02-30", "0001-01-01", "tomorrow", "2026-13-01", "9999-01-01"])
 def test_what_is_no_time_is_refused(typed: str) -> None:
     with pytest.raises(BadInput):
-        parse(f"history churn --at {typed}")
+        parse_command(f"history churn --at {typed}")
 
 
 def test_so_long_ago_means_the_same_moment_later() -> None:
-    command = History(model="churn", at=timedelta(hours=2)).at_a_moment(NOW)
+    command = ShowHistory(model="churn", at=timedelta(hours=2)).with_absolute_time(NOW)
     assert command.at == at(10, 10)
-    assert command.at_a_moment(NOW + timedelta(days=1)) == command
+    assert command.with_absolute_time(NOW + timedelta(days=1)) == command
 
 
 # -- how it came -------------------------------------------------------------------------------------------------------
@@ -261,11 +261,11 @@ def test_so_long_ago_means_the_same_moment_later() -> None:
     ],
 )
 def test_how_it_came_is_told(place: int, said: str) -> None:
-    assert str(came(STORY[place], Timeline(model="churn", served=tuple(STORY), now=NOW, requests={}))) == said
+    assert str(describe_entry(STORY[place], Timeline(model="churn", periods=tuple(STORY), now=NOW, requests={}))) == said
 
 
 def test_when_and_how_long_is_told() -> None:
-    timeline = Timeline(model="churn", served=tuple(STORY), now=NOW, requests={})
-    assert str(span(STORY[0], timeline)) == "serves now, since 2026-03-06 11:00 UTC (4d 1h)"
-    assert str(span(STORY[2], timeline)) == "2026-03-03 15:00 UTC to 2026-03-03 15:30 UTC (30m)"
-    assert str(span(STORY[4], timeline)) == ("first seen 2026-03-01 09:00 UTC to 2026-03-03 14:00 UTC (at least 2d 5h)")
+    timeline = Timeline(model="churn", periods=tuple(STORY), now=NOW, requests={})
+    assert str(describe_period(STORY[0], timeline)) == "serves now, since 2026-03-06 11:00 UTC (4d 1h)"
+    assert str(describe_period(STORY[2], timeline)) == "2026-03-03 15:00 UTC to 2026-03-03 15:30 UTC (30m)"
+    assert str(describe_period(STORY[4], timeline)) == ("first seen 2026-03-01 09:00 UTC to 2026-03-03 14:00 UTC (at least 2d 5h)")

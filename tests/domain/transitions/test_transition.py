@@ -9,21 +9,21 @@ import pytest
 
 from bot.domain.core.actors import Person
 from bot.domain.core.errors import BadInput, Refused
-from bot.domain.promotions.request import Choice, Request, Vote
+from bot.domain.promotions.request import VoteChoice, Request, Vote
 from bot.domain.registry.model import ModelInfo, Stage, VersionInfo
 from bot.domain.transitions.transition import (
-    Facts,
-    Move,
-    MoveKind,
-    MoveState,
-    Step,
-    archiving,
-    check_can_be_asked,
-    intended,
-    looks_settled,
-    mending,
-    overtaken,
-    plan,
+    TransitionFacts,
+    Transition,
+    TransitionKind,
+    TransitionState,
+    TransitionStep,
+    archive_transition,
+    check_promotable,
+    promotion_transition,
+    is_in_place_by_summary,
+    repair_transition,
+    superseded,
+    plan_transition,
 )
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -48,19 +48,19 @@ def version(number: int = 7, stage: Stage = Stage.NONE, status: str = "READY") -
     return VersionInfo(model="churn", version=number, stage=stage, status=status)
 
 
-def facts(*versions: VersionInfo) -> Facts:
-    return Facts(versions=versions)
+def facts(*versions: VersionInfo) -> TransitionFacts:
+    return TransitionFacts(versions=versions)
 
 
 # -- how they begin ----------------------------------------------------------------------------------------------------
 
 
 def test_an_approved_request_means_a_move_of_its_own_by_who_completed_it() -> None:
-    vote = Vote(request="r4k7q", voter=BOB, choice=Choice.APPROVE, reason="", at=NOW)
+    vote = Vote(request="r4k7q", voter=BOB, choice=VoteChoice.APPROVE, reason="", at=NOW)
     later = NOW + timedelta(minutes=5)
-    assert intended(REQUEST, vote, later) == Move(
+    assert promotion_transition(REQUEST, vote, later) == Transition(
         id="promotion:r4k7q",
-        kind=MoveKind.PROMOTION,
+        kind=TransitionKind.PROMOTION,
         model="churn",
         version=7,
         from_stage=Stage.STAGING,
@@ -70,30 +70,30 @@ def test_an_approved_request_means_a_move_of_its_own_by_who_completed_it() -> No
         intended_at=later,
         request="r4k7q",
         keep_existing=True,
-        state=MoveState.INTENDED,
+        state=TransitionState.INTENDED,
     )
 
 
 @pytest.mark.parametrize("stage", [Stage.NONE, Stage.STAGING], ids=str)
 def test_a_version_is_taken_aside_from_where_it_is(stage: Stage) -> None:
-    move = archiving("archive:1", version(stage=stage), BOB, NOW, "leaked labels")
-    assert (move.kind, move.from_stage, move.target) == (MoveKind.ARCHIVE, stage, Stage.ARCHIVED)
+    move = archive_transition("archive:1", version(stage=stage), BOB, NOW, "leaked labels")
+    assert (move.kind, move.from_stage, move.target) == (TransitionKind.ARCHIVE, stage, Stage.ARCHIVED)
     assert (move.reason, move.expected_incumbent, move.has_alias) == ("leaked labels", None, False)
 
 
 def test_what_serves_is_not_taken_aside_and_the_way_out_is_told() -> None:
     with pytest.raises(Refused, match=r"serves in Production, so it stays\. Promote another version first"):
-        archiving("archive:1", version(stage=Stage.PRODUCTION), BOB, NOW, "")
+        archive_transition("archive:1", version(stage=Stage.PRODUCTION), BOB, NOW, "")
 
 
 def test_what_is_archived_already_is_told() -> None:
     with pytest.raises(BadInput, match="is archived already"):
-        archiving("archive:1", version(stage=Stage.ARCHIVED), BOB, NOW, "")
+        archive_transition("archive:1", version(stage=Stage.ARCHIVED), BOB, NOW, "")
 
 
 def test_mending_lets_a_version_be_the_one_where_it_is() -> None:
-    move = mending("mend:1", "churn", 7, Stage.STAGING, BOB, NOW, "f1")
-    assert (move.kind, move.from_stage, move.target) == (MoveKind.MEND, Stage.STAGING, Stage.STAGING)
+    move = repair_transition("mend:1", "churn", 7, Stage.STAGING, BOB, NOW, "f1")
+    assert (move.kind, move.from_stage, move.target) == (TransitionKind.REPAIR, Stage.STAGING, Stage.STAGING)
     assert (move.finding, move.has_alias, move.keep_existing, move.attempts) == ("f1", True, False, 0)
 
 
@@ -102,42 +102,42 @@ def test_mending_lets_a_version_be_the_one_where_it_is() -> None:
 
 @pytest.mark.parametrize("stage", [Stage.NONE, Stage.STAGING, Stage.ARCHIVED], ids=str)
 def test_any_version_that_does_not_serve_may_be_asked_for(stage: Stage) -> None:
-    check_can_be_asked(version(stage=stage), Stage.PRODUCTION)
+    check_promotable(version(stage=stage), Stage.PRODUCTION)
 
 
 @pytest.mark.parametrize("stage", [Stage.STAGING, Stage.PRODUCTION], ids=str)
 def test_a_version_is_not_asked_into_its_own_stage(stage: Stage) -> None:
     with pytest.raises(BadInput, match=f"v7 of “churn” is in {stage} already"):
-        check_can_be_asked(version(stage=stage), stage)
+        check_promotable(version(stage=stage), stage)
 
 
 def test_what_serves_is_not_asked_out_of_production() -> None:
     with pytest.raises(BadInput, match="would leave nobody there"):
-        check_can_be_asked(version(stage=Stage.PRODUCTION), Stage.STAGING)
+        check_promotable(version(stage=Stage.PRODUCTION), Stage.STAGING)
 
 
 def test_a_version_that_is_not_ready_is_refused() -> None:
     with pytest.raises(Refused, match="MLflow says FAILED_REGISTRATION"):
-        check_can_be_asked(version(status="FAILED_REGISTRATION"), Stage.STAGING)
+        check_promotable(version(status="FAILED_REGISTRATION"), Stage.STAGING)
 
 
 # -- what is left to do ------------------------------------------------------------------------------------------------
 
-ARCHIVE = archiving("archive:1", version(stage=Stage.STAGING), BOB, NOW, "")
-MEND = mending("mend:1", "churn", 7, Stage.PRODUCTION, BOB, NOW, "f1")
+ARCHIVE = archive_transition("archive:1", version(stage=Stage.STAGING), BOB, NOW, "")
+MEND = repair_transition("mend:1", "churn", 7, Stage.PRODUCTION, BOB, NOW, "f1")
 
 
 @pytest.mark.parametrize(
     ("move", "now", "step"),
     [
-        (ARCHIVE, facts(version(stage=Stage.STAGING)), Step.TRANSITION),
-        (ARCHIVE, facts(version(stage=Stage.ARCHIVED)), Step.ALIAS),
-        (ARCHIVE, facts(version(stage=Stage.ARCHIVED), version(8, Stage.ARCHIVED)), Step.ALIAS),
-        (ARCHIVE, facts(version(stage=Stage.PRODUCTION)), Step.NOTHING),
-        (ARCHIVE, facts(version(stage=Stage.NONE)), Step.NOTHING),
-        (MEND, facts(version(stage=Stage.PRODUCTION), version(8, Stage.PRODUCTION)), Step.TRANSITION),
-        (MEND, facts(version(stage=Stage.PRODUCTION)), Step.ALIAS),
-        (MEND, facts(version(stage=Stage.ARCHIVED)), Step.NOTHING),
+        (ARCHIVE, facts(version(stage=Stage.STAGING)), TransitionStep.SET_STAGE_AND_ALIAS),
+        (ARCHIVE, facts(version(stage=Stage.ARCHIVED)), TransitionStep.SET_ALIAS),
+        (ARCHIVE, facts(version(stage=Stage.ARCHIVED), version(8, Stage.ARCHIVED)), TransitionStep.SET_ALIAS),
+        (ARCHIVE, facts(version(stage=Stage.PRODUCTION)), TransitionStep.NOTHING),
+        (ARCHIVE, facts(version(stage=Stage.NONE)), TransitionStep.NOTHING),
+        (MEND, facts(version(stage=Stage.PRODUCTION), version(8, Stage.PRODUCTION)), TransitionStep.SET_STAGE_AND_ALIAS),
+        (MEND, facts(version(stage=Stage.PRODUCTION)), TransitionStep.SET_ALIAS),
+        (MEND, facts(version(stage=Stage.ARCHIVED)), TransitionStep.NOTHING),
     ],
     ids=[
         "archive",
@@ -150,12 +150,12 @@ MEND = mending("mend:1", "churn", 7, Stage.PRODUCTION, BOB, NOW, "f1")
         "it was archived",
     ],
 )
-def test_archiving_and_mending_look_at_what_is_true_now(move: Move, now: Facts, step: Step) -> None:
-    assert plan(move, now).step is step
+def test_archiving_and_mending_look_at_what_is_true_now(move: Transition, now: TransitionFacts, step: TransitionStep) -> None:
+    assert plan_transition(move, now).step is step
 
 
 def test_what_became_of_production_is_told_to_who_archives() -> None:
-    assert "serves in Production" in str(plan(ARCHIVE, facts(version(stage=Stage.PRODUCTION))).why)
+    assert "serves in Production" in str(plan_transition(ARCHIVE, facts(version(stage=Stage.PRODUCTION))).reason)
 
 
 def test_holders_are_told_newest_first() -> None:
@@ -183,7 +183,7 @@ def test_the_summary_of_the_model_tells_whether_it_moved(
     latest: dict[Stage, int], aliases: dict[str, int], alias: str | None, settled: bool
 ) -> None:
     model = ModelInfo(name="churn", latest=latest, aliases=aliases)
-    assert looks_settled(replace(MEND, keep_existing=False), model, alias) is settled
+    assert is_in_place_by_summary(replace(MEND, keep_existing=False), model, alias) is settled
 
 
 # -- out of date -------------------------------------------------------------------------------------------------------
@@ -205,9 +205,9 @@ def test_the_summary_of_the_model_tells_whether_it_moved(
     ],
     ids=["gone", "another stage", "another incumbent", "no incumbent"],
 )
-def test_a_request_that_the_world_overtook_says_why(now: Facts, why: str) -> None:
-    assert str(overtaken(REQUEST, now)) == why
+def test_a_request_that_the_world_overtook_says_why(now: TransitionFacts, why: str) -> None:
+    assert str(superseded(REQUEST, now)) == why
 
 
 def test_a_request_that_nothing_overtook_is_as_it_was() -> None:
-    assert overtaken(REQUEST, facts(version(7, Stage.STAGING), version(5, Stage.PRODUCTION))) is None
+    assert superseded(REQUEST, facts(version(7, Stage.STAGING), version(5, Stage.PRODUCTION))) is None

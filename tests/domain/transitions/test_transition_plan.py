@@ -9,11 +9,11 @@ import pytest
 
 from bot.domain.core.actors import Person
 from bot.domain.registry.model import Stage, VersionInfo
-from bot.domain.transitions.transition import Facts, Move, MoveKind, Step, incumbent, is_settled, plan
+from bot.domain.transitions.transition import TransitionFacts, Transition, TransitionKind, TransitionStep, stage_incumbent, is_in_place, plan_transition
 
-MOVE = Move(
+MOVE = Transition(
     id="promotion:r4k7q",
-    kind=MoveKind.PROMOTION,
+    kind=TransitionKind.PROMOTION,
     model="churn",
     version=7,
     from_stage=Stage.STAGING,
@@ -25,29 +25,29 @@ MOVE = Move(
 KEEPING = replace(MOVE, keep_existing=True)
 
 
-def now(*, production: tuple[int, ...] = (), staging: tuple[int, ...] = (), none: tuple[int, ...] = ()) -> Facts:
+def now(*, production: tuple[int, ...] = (), staging: tuple[int, ...] = (), none: tuple[int, ...] = ()) -> TransitionFacts:
     stages = {Stage.PRODUCTION: production, Stage.STAGING: staging, Stage.NONE: none}
     found = [
         VersionInfo(model="churn", version=one, stage=stage) for stage, numbers in stages.items() for one in numbers
     ]
-    return Facts(versions=tuple(found))
+    return TransitionFacts(versions=tuple(found))
 
 
 @pytest.mark.parametrize(
     ("move", "facts", "step"),
     [
-        pytest.param(MOVE, now(production=(5,), staging=(7,)), Step.TRANSITION, id="as it was when it was asked"),
-        pytest.param(MOVE, now(production=(7,)), Step.ALIAS, id="an earlier try moved it"),
-        pytest.param(MOVE, now(production=(7, 5)), Step.TRANSITION, id="it shares the stage with the incumbent"),
-        pytest.param(KEEPING, now(production=(7, 5)), Step.ALIAS, id="it shares the stage as was asked"),
-        pytest.param(KEEPING, now(production=(5,), staging=(7,)), Step.TRANSITION, id="it shall share the stage"),
+        pytest.param(MOVE, now(production=(5,), staging=(7,)), TransitionStep.SET_STAGE_AND_ALIAS, id="as it was when it was asked"),
+        pytest.param(MOVE, now(production=(7,)), TransitionStep.SET_ALIAS, id="an earlier try moved it"),
+        pytest.param(MOVE, now(production=(7, 5)), TransitionStep.SET_STAGE_AND_ALIAS, id="it shares the stage with the incumbent"),
+        pytest.param(KEEPING, now(production=(7, 5)), TransitionStep.SET_ALIAS, id="it shares the stage as was asked"),
+        pytest.param(KEEPING, now(production=(5,), staging=(7,)), TransitionStep.SET_STAGE_AND_ALIAS, id="it shall share the stage"),
         pytest.param(
-            replace(MOVE, expected_incumbent=None), now(staging=(7,)), Step.TRANSITION, id="the stage was empty and is"
+            replace(MOVE, expected_incumbent=None), now(staging=(7,)), TransitionStep.SET_STAGE_AND_ALIAS, id="the stage was empty and is"
         ),
     ],
 )
-def test_a_move_that_can_be_made_says_what_is_left_of_it(move: Move, facts: Facts, step: Step) -> None:
-    assert plan(move, facts).step is step
+def test_a_move_that_can_be_made_says_what_is_left_of_it(move: Transition, facts: TransitionFacts, step: TransitionStep) -> None:
+    assert plan_transition(move, facts).step is step
 
 
 @pytest.mark.parametrize(
@@ -78,10 +78,10 @@ def test_a_move_that_can_be_made_says_what_is_left_of_it(move: Move, facts: Fact
         ),
     ],
 )
-def test_a_move_that_the_world_overtook_says_why(move: Move, facts: Facts, why: str) -> None:
-    what = plan(move, facts)
-    assert what.step is Step.NOTHING
-    assert why in str(what.why)
+def test_a_move_that_the_world_overtook_says_why(move: Transition, facts: TransitionFacts, why: str) -> None:
+    what = plan_transition(move, facts)
+    assert what.step is TransitionStep.NOTHING
+    assert why in str(what.reason)
 
 
 @pytest.mark.parametrize(
@@ -95,13 +95,13 @@ def test_a_move_that_the_world_overtook_says_why(move: Move, facts: Facts, why: 
         (KEEPING, now(production=(5,)), False),
     ],
 )
-def test_what_is_read_back_is_what_was_meant(move: Move, facts: Facts, settled: bool) -> None:
-    assert is_settled(move, facts.versions) is settled
+def test_what_is_read_back_is_what_was_meant(move: Transition, facts: TransitionFacts, settled: bool) -> None:
+    assert is_in_place(move, facts.versions) is settled
 
 
 def test_of_two_incumbents_the_newer_counts() -> None:
-    assert incumbent(now(production=(9, 10)), Stage.PRODUCTION) == 10
+    assert stage_incumbent(now(production=(9, 10)), Stage.PRODUCTION) == 10
 
 
 def test_an_empty_stage_has_no_incumbent() -> None:
-    assert incumbent(now(), Stage.PRODUCTION) is None
+    assert stage_incumbent(now(), Stage.PRODUCTION) is None

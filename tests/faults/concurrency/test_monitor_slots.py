@@ -6,18 +6,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.state import Standing
-from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.monitoring.state import MonitorState
+from bot.domain.policy.monitor_config import MonitorConfig
 from bot.ledger import SqlLedger
 
 
 def test_whoever_has_not_seen_the_last_check_does_not_set_the_slot_back(ledger: SqlLedger) -> None:
     now = datetime.now(UTC)
-    rule = MonitorRule(name="accuracy", source="push", greater_than=0.85)
-    seen_before = Standing(monitor="m1", slot=1, next_at=now)
+    rule = MonitorConfig(name="accuracy", source="push", greater_than=0.85)
+    seen_before = MonitorState(monitor="m1", slot=1, next_at=now)
     with ledger.write() as tx:
         tx.add_monitor(Monitor(id="m1", model="churn", created_at=now, rule=rule))
-        tx.save_standing(replace(seen_before, slot=2))  # the check
-        tx.save_standing(seen_before)  # the move, which read the standing before
+        tx.save_monitor_state(replace(seen_before, slot=2))  # the check
+        tx.save_monitor_state(seen_before)  # the move, which read the standing before
     with ledger.read() as reading:
-        assert reading.standing("m1").slot == 2
+        assert reading.monitor_state("m1").slot == 2

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Person
 from bot.domain.core.errors import AlreadyDecided
-from bot.domain.promotions.request import Choice, RequestState
+from bot.domain.promotions.request import VoteChoice, RequestState
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import MoveState
+from bot.domain.transitions.transition import TransitionState
 from bot.ledger import SqlLedger
-from bot.ports import Ledger, Registry
+from bot.ports import Ledger, ModelRegistry
 from bot.registry.memory import MemoryRegistry
 from localslack import ActionResult, LocalSlack, Remote
 from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, message_text, running_app
@@ -75,10 +75,10 @@ def test_of_a_hundred_who_press_approve_at_once_one_decides_and_the_others_hear_
 
         print(*(f"p{share:.0%} {percentile([one.seconds for one in outcomes], share):.2f} s" for share in (0.5, 0.99)))
         assert done["ts"] == card["ts"]
-        assert len(audit_links(app.ledger, Tag.APPROVED)) == len(audit_links(app.ledger, Tag.MOVED)) == 1
-        assert len(audit_links(app.ledger, Tag.VOTED)) == 1
-        assert len({link.event.actor for link in audit_links(app.ledger, Tag.VOTE_REFUSED)}) == CROWD - 1
-        assert len(audit_links(app.ledger, Tag.VOTE_REFUSED)) == CROWD - 1
+        assert len(audit_links(app.ledger, EventTag.APPROVED)) == len(audit_links(app.ledger, EventTag.TRANSITION_DONE)) == 1
+        assert len(audit_links(app.ledger, EventTag.VOTED)) == 1
+        assert len({link.event.actor for link in audit_links(app.ledger, EventTag.REQUEST_COMMAND_REFUSED)}) == CROWD - 1
+        assert len(audit_links(app.ledger, EventTag.REQUEST_COMMAND_REFUSED)) == CROWD - 1
         assert [answer for answer in answers if f"<@{winner.user}> was faster" not in answer] == []
         assert app.production() == [4]
 
@@ -112,25 +112,25 @@ def test_a_hundred_clicks_decide_once_in_each_round(apart: Remote, tmp_path: Pat
     assert wrong == []
 
 
-ONCE = Counter({Tag.OPENED: 1, Tag.VOTED: 1, Tag.APPROVED: 1, Tag.MOVED: 1})
+ONCE = Counter({EventTag.REQUEST_OPENED: 1, EventTag.VOTED: 1, EventTag.APPROVED: 1, EventTag.TRANSITION_DONE: 1})
 
 
 def is_made(ledger: Ledger, version: int) -> bool:
     """Tell whether the version was moved last, and that is written down."""
     with ledger.read() as reading:
-        newest = reading.moves("churn", most=1)
-    return bool(newest) and newest[0].version == version and newest[0].state is MoveState.DONE
+        newest = reading.transitions("churn", limit=1)
+    return bool(newest) and newest[0].version == version and newest[0].state is TransitionState.DONE
 
 
 def test_one_person_who_presses_twenty_times_at_once_has_one_vote(slack: LocalSlack, tmp_path: Path) -> None:
     registry = MemoryRegistry()
-    registry.add("two-eyes", versions=1)
+    registry.add_model("two-eyes", versions=1)
     with running_app(slack, tmp_path, registry, http=True) as app:
         app.alice.types(CHANNEL, "/model promote two-eyes 1 production")
         card = app.card()
         run_concurrently([partial(app.bob.clicks, card, "Approve")] * 20)
         app.card(holds="1 of 2")
-        assert len(audit_links(app.ledger, Tag.VOTED)) == 1
+        assert len(audit_links(app.ledger, EventTag.VOTED)) == 1
         assert only_request(app.ledger).state is RequestState.PENDING
 
 
@@ -141,7 +141,7 @@ def test_of_twenty_who_ask_for_the_same_at_once_one_opens_a_request(slack: Local
         app.slack.wait_for(lambda: len(answered(app, crowd)) == len(crowd))
         answers = Counter("still open" in answer for answer in answered(app, crowd))
         assert answers == {True: 19, False: 1}
-        assert len(audit_links(app.ledger, Tag.OPENED)) == 1
+        assert len(audit_links(app.ledger, EventTag.REQUEST_OPENED)) == 1
 
 
 def test_a_staging_and_a_production_request_of_one_model_approved_at_once_are_both_made(
@@ -172,12 +172,12 @@ def test_two_of_two_with_two_votes_at_once_never_hangs(ledger: SqlLedger) -> Non
     for number in range(ROUNDS):
         request = open_request(ledger, f"two-{number}", required=2)
         run_concurrently(
-            [partial(requests.vote, voter, request.id, Choice.APPROVE, origin="slack") for voter in (LEAD, OTHER_LEAD)]
+            [partial(requests.vote, voter, request.id, VoteChoice.APPROVE, origin="slack") for voter in (LEAD, OTHER_LEAD)]
         )
         with ledger.read() as reading:
             assert reading.request(request.id).state is RequestState.APPROVED
-            assert len(reading.moves(request.model)) == 1
-    assert len(audit_links(ledger, Tag.APPROVED)) == ROUNDS
+            assert len(reading.transitions(request.model)) == 1
+    assert len(audit_links(ledger, EventTag.APPROVED)) == ROUNDS
     assert is_chain_intact(ledger)
     print(f"two of two at once: 0 of {ROUNDS} rounds went wrong")
 
@@ -186,24 +186,24 @@ def test_an_approval_and_a_rejection_at_once_decide_once(ledger: SqlLedger) -> N
     vote = partial(requests_over(ledger).vote, origin="slack")
     for number in range(ROUNDS // 2):
         request = open_request(ledger, f"one-{number}", required=1)
-        approval = partial(vote, LEAD, request.id, Choice.APPROVE)
-        rejection = partial(vote, OTHER_LEAD, request.id, Choice.REJECT, reason="no")
+        approval = partial(vote, LEAD, request.id, VoteChoice.APPROVE)
+        rejection = partial(vote, OTHER_LEAD, request.id, VoteChoice.REJECT, reason="no")
         assert sorted(run_concurrently([partial(ended, approval), partial(ended, rejection)])) == [
             "counted",
             "too late",
         ]
-    decided = [*audit_links(ledger, Tag.APPROVED), *audit_links(ledger, Tag.REJECTED)]
-    assert len(decided) == len(audit_links(ledger, Tag.VOTE_REFUSED)) == ROUNDS // 2
+    decided = [*audit_links(ledger, EventTag.APPROVED), *audit_links(ledger, EventTag.REJECTED)]
+    assert len(decided) == len(audit_links(ledger, EventTag.REQUEST_COMMAND_REFUSED)) == ROUNDS // 2
 
 
 def test_a_vote_and_the_expiry_at_once_decide_once(ledger: SqlLedger) -> None:
     requests = requests_over(ledger)
     for number in range(ROUNDS // 2):
         request = open_request(ledger, f"late-{number}", required=1, lives=timedelta(0))
-        approval = partial(requests.vote, LEAD, request.id, Choice.APPROVE, origin="slack")
-        run_concurrently([partial(ended, requests.expire), partial(ended, approval)])
-    assert len(audit_links(ledger, Tag.EXPIRED)) == ROUNDS // 2
-    assert audit_links(ledger, Tag.APPROVED) == []
+        approval = partial(requests.vote, LEAD, request.id, VoteChoice.APPROVE, origin="slack")
+        run_concurrently([partial(ended, requests.expire_overdue), partial(ended, approval)])
+    assert len(audit_links(ledger, EventTag.EXPIRED)) == ROUNDS // 2
+    assert audit_links(ledger, EventTag.APPROVED) == []
 
 
 def ended(vote: Callable[[], object]) -> str:
@@ -220,26 +220,26 @@ def ended(vote: Callable[[], object]) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_versions_moved_at_the_same_instant_leave_one_in_production(
-    kind: str, ledger: SqlLedger, registries: Callable[[str], tuple[Registry, RegistryBackend]]
+    kind: str, ledger: SqlLedger, registries: Callable[[str], tuple[ModelRegistry, RegistryBackend]]
 ) -> None:
     registry, backend = registries(kind)
     for number in range(3):
         model = f"churn-{number}"
         backend.add(model, versions=MODEL_LAYOUT)
         with ledger.write() as tx:
-            tx.add_move(make_transition(model, 2, after=3))
-            tx.add_move(make_transition(model, 4, after=3))
-        run_concurrently([partial(executor(ledger, registry, owner=name).run, model) for name in ("a", "b", "c")])
-        executor(ledger, registry, owner="d").run(model)
+            tx.add_transition(make_transition(model, 2, after=3))
+            tx.add_transition(make_transition(model, 4, after=3))
+        run_concurrently([partial(executor(ledger, registry, owner=name).execute_due, model) for name in ("a", "b", "c")])
+        executor(ledger, registry, owner="d").execute_due(model)
         with ledger.read() as reading:
-            ends = Counter(move.state for move in reading.moves(model))
-        assert ends == {MoveState.DONE: 1, MoveState.STALE: 1}
+            ends = Counter(move.state for move in reading.transitions(model))
+        assert ends == {TransitionState.DONE: 1, TransitionState.STALE: 1}
         assert holders(registry, model) == [registry.model(model).aliases["champion"]]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_moves_that_follow_each_other_are_both_made_in_their_order(
-    kind: str, sqlite_url: str, registries: Callable[[str], tuple[Registry, RegistryBackend]]
+    kind: str, sqlite_url: str, registries: Callable[[str], tuple[ModelRegistry, RegistryBackend]]
 ) -> None:
     registry, backend = registries(kind)
     ledger = SqlLedger(sqlite_url)
@@ -247,11 +247,11 @@ def test_two_moves_that_follow_each_other_are_both_made_in_their_order(
         model = f"churn-{number}"
         backend.add(model, versions=MODEL_LAYOUT)
         with ledger.write() as tx:
-            tx.add_move(make_transition(model, 2, after=3))
-            tx.add_move(replace(make_transition(model, 4, after=2), intended_at=datetime.now(UTC)))
-        run_concurrently([partial(executor(ledger, registry, owner=name).run, model) for name in ("a", "b", "c")])
-        executor(ledger, registry, owner="d").run(model)
+            tx.add_transition(make_transition(model, 2, after=3))
+            tx.add_transition(replace(make_transition(model, 4, after=2), intended_at=datetime.now(UTC)))
+        run_concurrently([partial(executor(ledger, registry, owner=name).execute_due, model) for name in ("a", "b", "c")])
+        executor(ledger, registry, owner="d").execute_due(model)
         assert holders(registry, model) == [4]
         assert registry.model(model).aliases["champion"] == 4
-    assert len(audit_links(ledger, Tag.MOVED)) == 6
+    assert len(audit_links(ledger, EventTag.TRANSITION_DONE)) == 6
     ledger.close()

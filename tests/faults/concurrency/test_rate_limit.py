@@ -27,7 +27,7 @@ MODELS = [f"m{number:02}" for number in range(MANY)]
 def with_models() -> MemoryRegistry:
     registry = MemoryRegistry()
     for name in MODELS:
-        registry.add(name, versions=[Stage.PRODUCTION, Stage.NONE])
+        registry.add_model(name, versions=[Stage.PRODUCTION, Stage.NONE])
     return registry
 
 

@@ -13,12 +13,12 @@ import pytest
 
 from bot.domain.core.actors import Person
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.rollback import rolling_back
-from bot.domain.transitions.transition import MoveState
+from bot.domain.rollbacks.rollback import rollback_transition
+from bot.domain.transitions.transition import TransitionState
 from bot.ledger import SqlLedger
-from bot.ports import Registry
+from bot.ports import ModelRegistry
 from bot.registry.mlflow.registry import MlflowRegistry
-from bot.registry.tag_stages import TaggedStages
+from bot.registry.tag_stages import TagStageRegistry
 from tests.support.app.harness import executor, holders, make_transition
 from tests.support.ledger.ledgers import PostgresServer
 from tests.support.registry.mlflow_process import MlflowServer
@@ -27,18 +27,18 @@ from tests.support.registry.registries import MlflowBackend, RegistryBackend
 ROUNDS = 20
 
 
-def in_stage(registry: Registry) -> list[int]:
+def in_stage(registry: ModelRegistry) -> list[int]:
     """Return who holds Production, as the registry says."""
     return holders(registry, "churn")
 
 
-def by_alias(registry: Registry) -> list[int]:
+def by_alias(registry: ModelRegistry) -> list[int]:
     """Return who serves to those that load by the alias."""
     return [version for alias, version in registry.model("churn").aliases.items() if alias == "champion"]
 
 
 @contextmanager
-def watching(registry: Registry, who: Callable[[Registry], list[int]] = in_stage) -> Iterator[list[list[int]]]:
+def watching(registry: ModelRegistry, who: Callable[[ModelRegistry], list[int]] = in_stage) -> Iterator[list[list[int]]]:
     """Look at Production as fast as it goes until the block ends; give what was seen."""
     seen: list[list[int]] = []
     over = threading.Event()
@@ -56,15 +56,15 @@ def watching(registry: Registry, who: Callable[[Registry], list[int]] = in_stage
         thread.join(30)
 
 
-def rolls_back(ledger: SqlLedger, registry: Registry, rounds: int = ROUNDS) -> list[MoveState]:
+def rolls_back(ledger: SqlLedger, registry: ModelRegistry, rounds: int = ROUNDS) -> list[TransitionState]:
     """Roll back and forth between two versions that have both served; return how each ended."""
     moves, bob = executor(ledger, registry), Person("T0LOCAL", "U0BOB")
     with ledger.write() as tx:
         for version in (2, 3):
-            tx.add_move(replace(make_transition("churn", version, after=version), state=MoveState.DONE))
+            tx.add_transition(replace(make_transition("churn", version, after=version), state=TransitionState.DONE))
     for number in range(rounds):
         target, incumbent = ((2, 3), (3, 2))[number % 2]
-        move = rolling_back(
+        move = rollback_transition(
             f"rollback:{number}",
             "churn",
             target=target,
@@ -74,17 +74,17 @@ def rolls_back(ledger: SqlLedger, registry: Registry, rounds: int = ROUNDS) -> l
             reason="it fell",
         )
         with ledger.write() as tx:
-            for bar in tx.bars("churn"):
-                tx.save_bar(replace(bar, cleared_at=move.intended_at, cleared_by=bob))
-            tx.add_move(move)
-        moves.run("churn")
+            for bar in tx.rollback_blocks("churn"):
+                tx.save_rollback_block(replace(bar, cleared_at=move.intended_at, cleared_by=bob))
+            tx.add_transition(move)
+        moves.execute_due("churn")
     with ledger.read() as reading:
-        return [reading.move(f"rollback:{number}").state for number in range(rounds)]
+        return [reading.transition(f"rollback:{number}").state for number in range(rounds)]
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "http"])
 def test_whoever_looks_while_it_is_rolled_back_always_finds_one_version(
-    kind: str, sqlite_url: str, registries: Callable[[str], tuple[Registry, RegistryBackend]]
+    kind: str, sqlite_url: str, registries: Callable[[str], tuple[ModelRegistry, RegistryBackend]]
 ) -> None:
     registry, backend = registries(kind)
     backend.add("churn", versions=[Stage.ARCHIVED, Stage.ARCHIVED, Stage.PRODUCTION])
@@ -92,22 +92,22 @@ def test_whoever_looks_while_it_is_rolled_back_always_finds_one_version(
     with watching(registry) as seen:
         ends = rolls_back(ledger, registry)
     ledger.close()
-    assert set(ends) == {MoveState.DONE}
+    assert set(ends) == {TransitionState.DONE}
     assert len(seen) > ROUNDS
     assert {len(one) for one in seen} == {1}
 
 
 def test_also_where_the_registry_has_no_stages_and_the_alias_says_who_serves(
-    sqlite_url: str, registries: Callable[[str], tuple[Registry, RegistryBackend]]
+    sqlite_url: str, registries: Callable[[str], tuple[ModelRegistry, RegistryBackend]]
 ) -> None:
     registry, backend = registries("http")
     backend.add("churn", versions=3)
-    tagged, ledger = TaggedStages(registry, champion="champion", challenger="challenger"), SqlLedger(sqlite_url)
-    tagged.transition("churn", 3, Stage.PRODUCTION, archive_existing=True)
+    tagged, ledger = TagStageRegistry(registry, champion="champion", challenger="challenger"), SqlLedger(sqlite_url)
+    tagged.transition_stage("churn", 3, Stage.PRODUCTION, archive_existing=True)
     with watching(registry, by_alias) as seen:
         ends = rolls_back(ledger, tagged)
     ledger.close()
-    assert set(ends) == {MoveState.DONE}
+    assert set(ends) == {TransitionState.DONE}
     assert len(seen) > ROUNDS
     assert {tuple(one) for one in seen} == {(2,), (3,)}
 
@@ -126,5 +126,5 @@ def test_also_where_the_server_refuses_to_archive_in_the_same_call(
     ledger.close()
     server.close()
     backend.close()
-    assert set(ends) == {MoveState.DONE}
+    assert set(ends) == {TransitionState.DONE}
     assert min(len(one) for one in seen) == 1

@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, AdjustableClock, RunningApp, message_text, running_app
@@ -42,32 +42,32 @@ def soon() -> Iterator[None]:
 
 
 def test_who_asks_while_mlflow_is_down_hears_at_once_that_it_stands(app: RunningApp, registry: SlowRegistry) -> None:
-    registry.down = True
+    registry.is_down = True
     with soon():
         asks(app)
         app.answer(app.alice, REQUEST_STANDS)
-    assert len(audit_links(app.ledger, Tag.ASKED)) == 1
+    assert len(audit_links(app.ledger, EventTag.PROMOTION_REQUESTED)) == 1
 
 
 def test_the_card_appears_when_mlflow_is_back(app: RunningApp, registry: SlowRegistry, clock: AdjustableClock) -> None:
-    registry.down = True
+    registry.is_down = True
     asks(app)
     app.answer(app.alice, REQUEST_STANDS)
-    registry.down = False
+    registry.is_down = False
     clock.advance(timedelta(seconds=5))
     app.bob.clicks(app.card(), "Approve")
     app.card(holds="is in Production")
     assert app.production() == [4]
-    assert len(audit_links(app.ledger, Tag.OPENED)) == 1
+    assert len(audit_links(app.ledger, EventTag.REQUEST_OPENED)) == 1
 
 
 def test_what_stands_against_it_is_told_directly_when_mlflow_is_back(
     app: RunningApp, registry: SlowRegistry, clock: AdjustableClock
 ) -> None:
-    registry.down = True
+    registry.is_down = True
     asks(app, "promote chrun 4 production")
     app.answer(app.alice, REQUEST_STANDS)
-    registry.down = False
+    registry.is_down = False
     clock.advance(timedelta(seconds=5))
     assert "churn" in message_text(app.alice.waits_for_direct_message())
 
@@ -77,11 +77,11 @@ def test_who_approves_while_mlflow_is_down_hears_at_once_that_it_stands(
 ) -> None:
     asks(app)
     card = app.card()
-    registry.down = True
+    registry.is_down = True
     with soon():
         app.bob.clicks(card, "Approve")
         app.answer(app.bob, VOTE_STANDS)
-    assert len(audit_links(app.ledger, Tag.APPROVED)) == 1
+    assert len(audit_links(app.ledger, EventTag.APPROVED)) == 1
 
 
 def test_an_approved_move_is_made_when_mlflow_is_back(
@@ -89,30 +89,30 @@ def test_an_approved_move_is_made_when_mlflow_is_back(
 ) -> None:
     asks(app)
     card = app.card()
-    registry.down = True
+    registry.is_down = True
     app.bob.clicks(card, "Approve")
     app.answer(app.bob, VOTE_STANDS)
     app.card(holds="approved")
-    registry.down = False
+    registry.is_down = False
     clock.advance(timedelta(seconds=5))
     app.card(holds="is in Production")
     assert app.production() == [4]
-    assert len(audit_links(app.ledger, Tag.MOVED)) == 1
+    assert len(audit_links(app.ledger, EventTag.TRANSITION_DONE)) == 1
 
 
 def test_a_two_of_two_is_decided_while_mlflow_is_down(
     slack: LocalSlack, tmp_path: Path, registry: SlowRegistry, clock: AdjustableClock
 ) -> None:
-    registry.add("two-eyes", versions=1)
+    registry.add_model("two-eyes", versions=1)
     with running_app(slack, tmp_path, registry, http=True, clock=clock) as app:
         asks(app, "promote two-eyes 1 production")
         card = app.card()
-        registry.down = True
+        registry.is_down = True
         app.bob.clicks(card, "Approve")
         app.card(holds="1 of 2")
         slack.person("dave").clicks(card, "Approve")
         app.answer(slack.person("dave"), VOTE_STANDS)
-        registry.down = False
+        registry.is_down = False
         clock.advance(timedelta(seconds=5))
         app.card(holds="is in Production")
 
@@ -122,20 +122,20 @@ def test_the_thread_is_told_once_that_the_move_waits(
 ) -> None:
     asks(app)
     card = app.card()
-    registry.down = True
+    registry.is_down = True
     app.bob.clicks(card, "Approve")
     waits = "The move is made as soon as it is back"
     for _ in range(3):
         attempts = the_move_attempts(app)
         app.slack.wait_for(lambda: any(waits in message_text(answer) for answer in app.bob.thread(card)))
         clock.advance(timedelta(minutes=1))
-        app.registrar.move("churn")
+        app.registrar.execute_transitions("churn")
         assert the_move_attempts(app) >= attempts
     assert sum(waits in message_text(answer) for answer in app.bob.thread(card)) == 1
 
 
 def test_a_lookup_while_mlflow_is_down_says_so(app: RunningApp, registry: SlowRegistry) -> None:
-    registry.down = True
+    registry.is_down = True
     with soon():
         asks(app, "show churn")
         app.answer(app.alice, "does not answer")
@@ -144,7 +144,7 @@ def test_a_lookup_while_mlflow_is_down_says_so(app: RunningApp, registry: SlowRe
 def the_move_attempts(app: RunningApp) -> int:
     """Return how often the move was tried."""
     with app.ledger.read() as reading:
-        return sum(move.attempts for move in reading.moves("churn"))
+        return sum(move.attempts for move in reading.transitions("churn"))
 
 
 # -- slow ----------------------------------------------------------------------------------------------------------
@@ -166,12 +166,12 @@ def test_an_ask_that_the_clock_takes_up_while_mlflow_is_slow_opens_one_request(
 ) -> None:
     registry.tires()
     asks(app)
-    [ask] = [link.event.subject.removeprefix("ask:") for link in audit_links(app.ledger, Tag.ASKED)]
-    opening: list[Callable[[], object]] = [partial(app.registrar.errands.carry_out, ask) for _ in range(4)]
+    [ask] = [link.event.subject.removeprefix("ask:") for link in audit_links(app.ledger, EventTag.PROMOTION_REQUESTED)]
+    opening: list[Callable[[], object]] = [partial(app.registrar.command_queue.execute, ask) for _ in range(4)]
     run_concurrently([*opening, lambda: registry.wakes(after=5)])
     assert "Waiting for" in app.answer(app.alice, "Requested ")
-    assert len(audit_links(app.ledger, Tag.OPENED)) == 1
-    assert audit_links(app.ledger, Tag.ASK_REFUSED) == []
+    assert len(audit_links(app.ledger, EventTag.REQUEST_OPENED)) == 1
+    assert audit_links(app.ledger, EventTag.PROMOTION_REFUSED) == []
 
 
 def test_who_approves_while_mlflow_is_slow_hears_within_three_seconds_that_it_stands(
@@ -185,7 +185,7 @@ def test_who_approves_while_mlflow_is_slow_hears_within_three_seconds_that_it_st
         app.answer(app.bob, VOTE_STANDS)
     registry.rested.set()
     app.card(holds="is in Production")
-    assert len(audit_links(app.ledger, Tag.MOVED)) == 1
+    assert len(audit_links(app.ledger, EventTag.TRANSITION_DONE)) == 1
 
 
 def test_a_rejection_does_not_wait_for_a_slow_mlflow(app: RunningApp, registry: SlowRegistry) -> None:
@@ -204,7 +204,7 @@ def test_of_twenty_commands_at_once_on_a_registry_of_two_seconds_a_call_none_mis
 ) -> None:
     registry = MemoryRegistry()
     for number in range(10):
-        registry.add(f"model-{number}", versions=MODEL_LAYOUT)
+        registry.add_model(f"model-{number}", versions=MODEL_LAYOUT)
     crowd = add_people(slack, 20)
     with running_app(slack, tmp_path, registry) as app:
         registry.delay = 2.0
@@ -213,5 +213,5 @@ def test_of_twenty_commands_at_once_on_a_registry_of_two_seconds_a_call_none_mis
             [partial(one.types, CHANNEL, f"/model {text}") for one, text in zip(crowd, commands, strict=True)]
         )
         assert [outcome for outcome in outcomes if not outcome.acked] == []  # the workspace gives up after 3 s
-        wait_until(lambda: len(audit_links(app.ledger, Tag.OPENED)) == 10)
+        wait_until(lambda: len(audit_links(app.ledger, EventTag.REQUEST_OPENED)) == 10)
         registry.delay = 0.0

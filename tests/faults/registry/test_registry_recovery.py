@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from bot.bootstrap.build import build
-from bot.domain.audit.events import Tag
+from bot.bootstrap.build import build_registrar
+from bot.domain.audit.events import EventTag
 from bot.domain.core.errors import RegistryRefused, RegistryUnreachable
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import ModelInfo
-from bot.domain.transitions.transition import MoveState
+from bot.domain.transitions.transition import TransitionState
 from bot.ledger import SqlLedger
-from bot.ports import Registry
+from bot.ports import ModelRegistry
 from bot.registrar import Registrar
 from bot.registry.memory import MemoryRegistry
-from bot.services.core.context import Rules
-from bot.services.core.registry_availability import Reach
+from bot.services.core.context import ActivePolicy
+from bot.services.core.registry_availability import RegistryAvailability
 from bot.settings import Settings
 from tests.support.app.app_fixture import AdjustableClock, RunningApp
 from tests.support.app.harness import (
@@ -65,17 +65,17 @@ class BreakingRegistry:
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_move_that_breaks_off_anywhere_is_finished_later(when: str, call: str, sqlite_url: str) -> None:
     registry, ledger, clock = MemoryRegistry(), SqlLedger(sqlite_url), AdjustableClock()
-    registry.add("churn", versions=MODEL_LAYOUT)
+    registry.add_model("churn", versions=MODEL_LAYOUT)
     moves = executor(ledger, tapped_registry(registry, BreakingRegistry(when, call)), clock=clock)
     with ledger.write() as tx:
-        tx.add_move(make_transition("churn", 4, after=3))
-    moves.run("churn")
-    assert transition_state(ledger, "churn") is MoveState.INTENDED
+        tx.add_transition(make_transition("churn", 4, after=3))
+    moves.execute_due("churn")
+    assert transition_state(ledger, "churn") is TransitionState.INTENDED
     clock.advance(timedelta(seconds=2))
-    moves.run("churn")
-    assert transition_state(ledger, "churn") is MoveState.DONE
+    moves.execute_due("churn")
+    assert transition_state(ledger, "churn") is TransitionState.DONE
     assert holders(registry, "churn") == [registry.model("churn").aliases["champion"]] == [4]
-    assert len(audit_links(ledger, Tag.MOVED)) == 1
+    assert len(audit_links(ledger, EventTag.TRANSITION_DONE)) == 1
     ledger.close()
 
 
@@ -86,7 +86,7 @@ def test_a_move_that_breaks_off_on_real_mlflow_is_finished_later(
     call: str,
     sqlite_url: str,
     mlflow_server: MlflowServer,
-    registries: Callable[[str], tuple[Registry, RegistryBackend]],
+    registries: Callable[[str], tuple[ModelRegistry, RegistryBackend]],
 ) -> None:
     registry, backend = registries("http")
     ledger, clock = SqlLedger(sqlite_url), AdjustableClock()
@@ -105,15 +105,15 @@ def test_a_move_that_breaks_off_on_real_mlflow_is_finished_later(
 
     moves = executor(ledger, tapped_registry(registry, breaks), clock=clock)
     with ledger.write() as tx:
-        tx.add_move(make_transition("churn", 4, after=3))
-    moves.run("churn")
+        tx.add_transition(make_transition("churn", 4, after=3))
+    moves.execute_due("churn")
     if trouble == "went down":
         mlflow_server.start()
     clock.advance(timedelta(seconds=2))
-    moves.run("churn")
-    assert transition_state(ledger, "churn") is MoveState.DONE
+    moves.execute_due("churn")
+    assert transition_state(ledger, "churn") is TransitionState.DONE
     assert holders(registry, "churn") == [registry.model("churn").aliases["champion"]] == [4]
-    assert len(audit_links(ledger, Tag.MOVED)) == 1
+    assert len(audit_links(ledger, EventTag.TRANSITION_DONE)) == 1
     ledger.close()
 
 
@@ -122,7 +122,7 @@ def test_the_request_is_approved_and_not_executing_while_its_move_waits(
 ) -> None:
     asks(app)
     card = app.card()
-    registry.down = True
+    registry.is_down = True
     app.bob.clicks(card, "Approve")
     app.answer(app.bob, VOTE_STANDS)
     assert only_request(app.ledger).state is RequestState.APPROVED
@@ -135,9 +135,9 @@ def test_the_request_is_approved_and_not_executing_while_its_move_waits(
 def waiting(bench: Bench, tmp_path: Path) -> Iterator[tuple[Registrar, list[Request]]]:
     """Twenty models whose approved moves wait for the registry, and a bot that has just found it down."""
     settings = Settings.model_validate({"REGISTRAR_HOME": str(tmp_path)})
-    registrar = build(
+    registrar = build_registrar(
         settings,
-        Rules(bench.policy),
+        ActivePolicy(bench.policy),
         ledger=bench.ledger,
         registry=bench.registry,
         notifier=None,
@@ -147,25 +147,25 @@ def waiting(bench: Bench, tmp_path: Path) -> Iterator[tuple[Registrar, list[Requ
     registrar.recover()  # what a start compares with MLflow is compared
     requests = []
     for number in range(20):
-        bench.registry.add(f"churn-{number}", versions=MODEL_LAYOUT)
+        bench.registry.add_model(f"churn-{number}", versions=MODEL_LAYOUT)
         requests.append(bench.approved(f"promote churn-{number} 4 production"))
-    bench.registry.down = True
-    registrar.moves.run("churn-0")
+    bench.registry.is_down = True
+    registrar.transition_executor.execute_due("churn-0")
     yield registrar, requests
-    bench.registry.down = False
-    registrar.work.shutdown(wait=True)
-    registrar.looking.shutdown(wait=True)
+    bench.registry.is_down = False
+    registrar.worker_pool.shutdown(wait=True)
+    registrar.query_pool.shutdown(wait=True)
 
 
 def test_while_moves_wait_for_the_registry_it_gets_one_request_each_time(
     bench: Bench, waiting: tuple[Registrar, list[Request]]
 ) -> None:
     registrar, requests = waiting
-    bench.registry.requests.clear()
+    bench.registry.request_counts.clear()
     for _ in range(30):
         bench.clock.advance(seconds=2)
         registrar.recover()
-    assert bench.registry.requests == {"model": 30}
+    assert bench.registry.request_counts == {"model": 30}
     assert sum(bench.move(request).attempts for request in requests) == 1
 
 
@@ -176,7 +176,7 @@ def test_the_first_answer_of_the_registry_lets_every_waiting_move_be_made(
     for _ in range(30):
         bench.clock.advance(seconds=2)
         registrar.recover()
-    bench.registry.down = False
+    bench.registry.is_down = False
     bench.clock.advance(seconds=2)
     registrar.recover()
     wait_until(lambda: all(bench.state(request) is RequestState.DONE for request in requests))
@@ -186,25 +186,25 @@ def test_what_expires_while_the_registry_is_away_ends_without_it(
     bench: Bench, waiting: tuple[Registrar, list[Request]]
 ) -> None:
     registrar, requests = waiting
-    bench.registry.down = False
+    bench.registry.is_down = False
     lasts = bench.approve(bench.open("promote churn-1 2 staging")).request  # for a week
-    bench.registry.down = True
-    registrar.moves.run("churn-0")
+    bench.registry.is_down = True
+    registrar.transition_executor.execute_due("churn-0")
     bench.clock.advance(hours=25)
-    bench.registry.requests.clear()
+    bench.registry.request_counts.clear()
     registrar.recover()
     wait_until(lambda: all(bench.state(request) is RequestState.EXPIRED for request in requests))
     wait_until(lambda: bench.state(lasts) is RequestState.APPROVED)  # it's claimed while it's looked at
-    assert bench.registry.requests == {"model": 1}
+    assert bench.registry.request_counts == {"model": 1}
 
 
 def test_a_question_that_hangs_does_not_hide_that_the_registry_answers_again() -> None:
-    registry, reach = SlowRegistry(), Reach()
-    reach.lost()
+    registry, reach = SlowRegistry(), RegistryAvailability()
+    reach.mark_unavailable()
     registry.tires()
-    assert not reach.is_back(registry, patience=0.01)
+    assert not reach.is_available(registry, timeout=0.01)
     registry.delay = 0.0  # the next question is answered at once, while the first one still hangs
-    assert reach.is_back(registry, patience=10)
+    assert reach.is_available(registry, timeout=10)
     registry.rested.set()
 
 
@@ -213,6 +213,6 @@ def test_a_registry_that_refuses_the_question_has_answered() -> None:
         def model(self, name: str) -> ModelInfo:
             raise RegistryRefused("You have no permission.")
 
-    reach = Reach()
-    reach.lost()
-    assert reach.is_back(Refusing(), patience=10)
+    reach = RegistryAvailability()
+    reach.mark_unavailable()
+    assert reach.is_available(Refusing(), timeout=10)

@@ -15,12 +15,12 @@ import httpx
 import pytest
 import uvicorn
 
-from bot.domain.audit.events import Tag
-from bot.domain.audit.messages import line
-from bot.domain.core.signing import signature
+from bot.domain.audit.events import EventTag
+from bot.domain.audit.messages import describe_event
+from bot.domain.core.signing import sign_body
 from bot.settings import Settings
-from handlers.api.routes import CALLERS_MOST
-from handlers.startup import listen
+from handlers.api.routes import MAX_REFUSED_CALLERS
+from handlers.startup import open_listener
 from tests.support.app.harness import audit_links
 from tests.support.app.metrics_api import CLIENTS, NOW, MetricsApi, policy, reading, refused
 from tests.support.paths import ROOT
@@ -176,7 +176,7 @@ class TestSignatures:
         stamp = int(NOW.timestamp())
         headers = {
             "X-Registrar-Timestamp": str(stamp),
-            "X-Registrar-Signature": signature("t0ken-of-ci", str(stamp), body),
+            "X-Registrar-Signature": sign_body("t0ken-of-ci", str(stamp), body),
         }
         assert api.send(body.replace(b"0.91", b"0.92"), headers).status_code == 401
         assert api.send(body, headers | {"X-Registrar-Timestamp": str(stamp + 1)}).status_code == 401
@@ -188,15 +188,15 @@ class TestSignatures:
         assert api.push(source="strict", signed="t0ken-of-ci", token=None).json() == {"accepted": 0, "duplicates": 1}
 
     def test_it_is_what_openssl_makes_of_time_dot_body(self) -> None:
-        assert signature("secret", "1777896000", b"{}") == (
+        assert sign_body("secret", "1777896000", b"{}") == (
             "v1=fd386d0e63ce9038c73dd6f79a016fe9698adc7dd054bbbf9241def3fe8792ed"
         )
 
 
 class TestRefusalsAreWrittenDown:
     def refusals(self, api: MetricsApi) -> list[tuple[str, str, str]]:
-        found = [link.event for link in audit_links(api.ledger, Tag.METRICS_REFUSED)]
-        return [(str(line(one)), one.evidence["address"], one.origin) for one in found]
+        found = [link.event for link in audit_links(api.ledger, EventTag.METRICS_REFUSED)]
+        return [(str(describe_event(one)), one.evidence["address"], one.origin) for one in found]
 
     def test_once_a_minute_for_each_address(self, api: MetricsApi) -> None:
         why = "? was refused: to push readings: This token is that of no client."
@@ -217,9 +217,9 @@ class TestRefusalsAreWrittenDown:
         ]
 
     def test_many_addresses_do_not_flood_it(self, api: MetricsApi) -> None:
-        for at in range(CALLERS_MOST + 20):
+        for at in range(MAX_REFUSED_CALLERS + 20):
             api.send(b"{}", {}, address=f"10.0.{at // 256}.{at % 256}")
-        assert len(self.refusals(api)) == CALLERS_MOST
+        assert len(self.refusals(api)) == MAX_REFUSED_CALLERS
 
     def test_what_is_only_wrong_is_not_written_down(self, api: MetricsApi) -> None:
         api.push(reading(value=None))
@@ -230,7 +230,7 @@ class TestRefusalsAreWrittenDown:
 @pytest.fixture
 def address(api: MetricsApi) -> Iterator[str]:
     """Serve the application on a socket, and give where."""
-    with listen(Settings(REGISTRAR_PORT=0)) as listener:
+    with open_listener(Settings(REGISTRAR_PORT=0)) as listener:
         server = uvicorn.Server(uvicorn.Config(api.web, log_config=None))
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()

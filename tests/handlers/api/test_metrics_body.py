@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from bot.domain.core.errors import BadInput, LedgerUnavailable
 from bot.domain.monitoring.push_payload import parse_push
 from bot.ledger import SqlLedger
-from bot.ports import Ledger, Writing
-from handlers.api.body import BODY_MOST
+from bot.ports import Ledger, LedgerTransaction
+from handlers.api.body import MAX_BODY_BYTES
 from tests.support.app.metrics_api import NOW, MetricsApi, reading, refused
 
 
@@ -125,7 +125,7 @@ class TestBodies:
             413,
             "readings: 1001 are more than one call may hold (1000); send several calls.",
         )
-        answer = api.send(b" " * (BODY_MOST + 1), {"Authorization": "Bearer t0ken-of-ci"})
+        answer = api.send(b" " * (MAX_BODY_BYTES + 1), {"Authorization": "Bearer t0ken-of-ci"})
         assert refused(answer) == (413, "The body is longer than 1,000,000 bytes; send several calls.")
 
     @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data", ""])
@@ -152,7 +152,7 @@ class TestKeys:
     def test_the_same_again_gets_the_same_answer_and_inserts_nothing(self, either: MetricsApi) -> None:
         first = either.push(Idempotency_Key="k1")
         with either.ledger.write() as tx:
-            tx.sweep(measurements=NOW, readings=NOW)  # even if the readings are gone meanwhile
+            tx.purge(measurements_before=NOW, readings_before=NOW)  # even if the readings are gone meanwhile
         again = either.push(Idempotency_Key="k1")
         assert (again.status_code, again.content) == (first.status_code, first.content)
         assert again.json() == {"accepted": 1, "duplicates": 0}
@@ -197,11 +197,11 @@ class TestKeys:
             """A ledger in which the other call's key shows up only when ours is written."""
 
             @contextmanager
-            def write(self) -> Iterator[Writing]:
+            def write(self) -> Iterator[LedgerTransaction]:
                 api.ledger = real
                 api.push(reading(metric="f1"), Idempotency_Key="k")
                 with real.write() as tx:
-                    tx.call = lambda client, key: None  # type: ignore[method-assign]
+                    tx.idempotent_call = lambda client, key: None  # type: ignore[method-assign]
                     yield tx
 
         api.ledger = cast(Ledger, Late())
@@ -227,7 +227,7 @@ class TestTrouble:
     def test_a_ledger_that_falls_silent_while_saving(self, api: MetricsApi) -> None:
         class Silent:
             @contextmanager
-            def write(self) -> Iterator[Writing]:
+            def write(self) -> Iterator[LedgerTransaction]:
                 raise LedgerUnavailable("It fell silent.")
                 yield
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from bot.domain.core.errors import LedgerUnavailable, Misconfigured
-from handlers.doctor.check import Check, NotLookedAtError, look_at
-from handlers.doctor.clock import clock
-from handlers.doctor.diagnosis import Finding, State, exit_code, is_healthy, mind, ok, summary, wrong
-from handlers.terminal.doctor import drawn, line
+from handlers.doctor.check import DoctorCheck, CheckSkippedError, run_checks
+from handlers.doctor.clock import check_clock
+from handlers.doctor.diagnosis import Diagnosis, DiagnosisState, exit_code, is_healthy, warning, ok, summarize_diagnoses, failure
+from handlers.terminal.doctor import render_diagnoses, diagnosis_line
 from handlers.terminal.main import main
 from localslack import LocalSlack
 from tests.support.registry.mlflow_process import MlflowServer
@@ -100,50 +100,50 @@ def test_no_secret_is_printed_whatever_is_wrong(doctor: RunDoctor, tmp_path: Pat
 
 
 @pytest.fixture
-def hanging() -> Iterator[Check]:
+def hanging() -> Iterator[DoctorCheck]:
     """Give a check that finds one thing and then never ends."""
     end = threading.Event()
 
-    def look() -> Iterator[Finding]:
+    def look() -> Iterator[Diagnosis]:
         yield ok("first", "This was found before.")
         end.wait(20)
 
-    yield Check("hangs", look, "Look there.", seconds=0.05)
+    yield DoctorCheck("hangs", look, "Look there.", timeout=0.05)
     end.set()
 
 
-def test_what_hangs_hides_neither_the_others_nor_what_it_found_before(hanging: Check) -> None:
-    found = look_at([hanging, Check("other", lambda: [ok("other", "Fine.")])])
+def test_what_hangs_hides_neither_the_others_nor_what_it_found_before(hanging: DoctorCheck) -> None:
+    found = run_checks([hanging, DoctorCheck("other", lambda: [ok("other", "Fine.")])])
     assert [(one.area, one.state) for one in found] == [
-        ("first", State.OK),
-        ("hangs", State.SILENT),
-        ("other", State.OK),
+        ("first", DiagnosisState.OK),
+        ("hangs", DiagnosisState.NO_REPLY),
+        ("other", DiagnosisState.OK),
     ]
     assert found[1].advice == "Look there."
 
 
-def failing(error: Exception) -> Check:
+def failing(error: Exception) -> DoctorCheck:
     """Return a check that raises."""
 
-    def look() -> list[Finding]:
+    def look() -> list[Diagnosis]:
         raise error
 
-    return Check("fails", look, "Mend it.")
+    return DoctorCheck("fails", look, "Mend it.")
 
 
 @pytest.mark.parametrize(
     ("error", "state"),
     [
-        (Misconfigured("Wrong."), State.WRONG),
-        (LedgerUnavailable("Away."), State.SILENT),
-        (NotLookedAtError("No."), State.SKIPPED),
-        (KeyError("secret"), State.SILENT),
+        (Misconfigured("Wrong."), DiagnosisState.ERROR),
+        (LedgerUnavailable("Away."), DiagnosisState.NO_REPLY),
+        (CheckSkippedError("No."), DiagnosisState.SKIPPED),
+        (KeyError("secret"), DiagnosisState.NO_REPLY),
     ],
     ids=lambda one: type(one).__name__,
 )
-def test_what_fails_is_a_finding_like_any_other(error: Exception, state: State) -> None:
-    [one, other] = look_at([failing(error), Check("other", lambda: [ok("other", "Fine.")])])
-    assert (one.state, other.state) == (state, State.OK)
+def test_what_fails_is_a_finding_like_any_other(error: Exception, state: DiagnosisState) -> None:
+    [one, other] = run_checks([failing(error), DoctorCheck("other", lambda: [ok("other", "Fine.")])])
+    assert (one.state, other.state) == (state, DiagnosisState.OK)
     assert "secret" not in one.sentence
 
 
@@ -151,28 +151,28 @@ def test_what_fails_is_a_finding_like_any_other(error: Exception, state: State) 
     ("states", "code"),
     [
         ((), 0),
-        ((State.OK, State.MIND, State.SKIPPED), 0),
-        ((State.OK, State.SILENT), 3),
-        ((State.SILENT, State.WRONG), 2),
+        ((DiagnosisState.OK, DiagnosisState.WARNING, DiagnosisState.SKIPPED), 0),
+        ((DiagnosisState.OK, DiagnosisState.NO_REPLY), 3),
+        ((DiagnosisState.NO_REPLY, DiagnosisState.ERROR), 2),
     ],
 )
-def test_what_is_wrong_decides_before_what_does_not_answer(states: tuple[State, ...], code: int) -> None:
-    found = [Finding("part", state, "") for state in states]
+def test_what_is_wrong_decides_before_what_does_not_answer(states: tuple[DiagnosisState, ...], code: int) -> None:
+    found = [Diagnosis("part", state, "") for state in states]
     assert (exit_code(found), is_healthy(found)) == (code, code == 0)
 
 
 def test_the_last_line_counts() -> None:
-    assert summary([ok("a", "")]) == "Nothing is wrong."
-    assert summary([mind("a", "", "")]) == "Nothing is wrong: 1 thing to mind."
-    bad = [wrong("a", "", ""), wrong("b", "", ""), Finding("c", State.SILENT, ""), Finding("d", State.SKIPPED, "")]
-    assert summary(bad) == "2 things are wrong, 1 does not answer and 1 was not looked at."
+    assert summarize_diagnoses([ok("a", "")]) == "Nothing is wrong."
+    assert summarize_diagnoses([warning("a", "", "")]) == "Nothing is wrong: 1 thing to mind."
+    bad = [failure("a", "", ""), failure("b", "", ""), Diagnosis("c", DiagnosisState.NO_REPLY, ""), Diagnosis("d", DiagnosisState.SKIPPED, "")]
+    assert summarize_diagnoses(bad) == "2 things are wrong, 1 does not answer and 1 was not looked at."
 
 
 def test_each_state_is_understood_without_its_colour() -> None:
-    lines = [line(Finding("part", state, "So it is.", "Do that.")) for state in State]
-    assert len({text.split()[0] for text in lines}) == len(State)
+    lines = [diagnosis_line(Diagnosis("part", state, "So it is.", "Do that.")) for state in DiagnosisState]
+    assert len({text.split()[0] for text in lines}) == len(DiagnosisState)
     assert all(text.endswith("So it is. → Do that.") for text in lines)
-    assert len(drawn([], is_screen=True)) == 3
+    assert len(render_diagnoses([], is_terminal=True)) == 3
 
 
 # -- the clock ---------------------------------------------------------------------------------------------------------
@@ -185,15 +185,15 @@ NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
     ("apart", "told"), [(timedelta(seconds=130), "2m 10s ahead of"), (timedelta(hours=-1), "1h behind")]
 )
 def test_a_clock_that_is_wrong_is_told(apart: timedelta, told: str) -> None:
-    found = clock("Slack", format_datetime(NOON, usegmt=True), NOON + apart)
-    assert found.state is State.WRONG
+    found = check_clock("Slack", format_datetime(NOON, usegmt=True), NOON + apart)
+    assert found.state is DiagnosisState.ERROR
     assert told in found.sentence
 
 
 def test_a_clock_may_be_a_minute_apart() -> None:
-    assert clock("Slack", format_datetime(NOON, usegmt=True), NOON + timedelta(seconds=60)).state is State.OK
+    assert check_clock("Slack", format_datetime(NOON, usegmt=True), NOON + timedelta(seconds=60)).state is DiagnosisState.OK
 
 
 def test_who_does_not_say_the_time_is_not_compared_with() -> None:
-    with pytest.raises(NotLookedAtError):
-        clock("Slack", "", NOON)
+    with pytest.raises(CheckSkippedError):
+        check_clock("Slack", "", NOON)

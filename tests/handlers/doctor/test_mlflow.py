@@ -20,9 +20,9 @@ from bot.domain.registry.model import Stage
 from bot.registry.mlflow.permissions import Account, Grant
 from bot.registry.mlflow.probe import MlflowProbe
 from handlers.doctor import mlflow
-from handlers.doctor.diagnosis import State
-from handlers.doctor.mlflow import Speeds, judged
-from handlers.doctor.mlflow_access import able
+from handlers.doctor.diagnosis import DiagnosisState
+from handlers.doctor.mlflow import Latencies, diagnose_latencies
+from handlers.doctor.mlflow_access import check_users
 from tests.support.network.http_receiver import PlannedReply, run_receiver
 from tests.support.network.ports import free_port
 from tests.support.registry.mlflow_process import MlflowServer
@@ -181,19 +181,19 @@ def test_a_page_without_a_login_at_one_of_two_addresses_is_enough_to_be_open(
 )
 def test_who_can_move_a_model_follows_from_what_mlflow_grants(grants: list[Grant], told: str) -> None:
     ann, root = Account("ann", grants=tuple(grants)), Account("root", is_admin=True)
-    found = list(able("registrar", [ann, root], ["churn", "fraud"], "READ"))
+    found = list(check_users("registrar", [ann, root], ["churn", "fraud"], "READ"))
     if told:
-        assert [one.state for one in found] == [State.MIND, State.OK]
+        assert [one.state for one in found] == [DiagnosisState.WARNING, DiagnosisState.OK]
         assert f"1 user can move models without Registrar: {told}." in found[0].sentence
         assert found[1].sentence == "MLflow's admins can, too: root."
     else:
         only = "Only registrar and MLflow's admins (root) can move the models that the policy covers."
-        assert [(one.state, one.sentence) for one in found] == [(State.OK, only)]
+        assert [(one.state, one.sentence) for one in found] == [(DiagnosisState.OK, only)]
 
 
 def test_of_many_who_can_move_a_model_the_first_are_named() -> None:
     many = [Account(f"user{number}", grants=(Grant("registered_model", "*", "EDIT"),)) for number in range(1000)]
-    [found] = able("registrar", many, ["churn"], "READ")
+    [found] = check_users("registrar", many, ["churn"], "READ")
     assert "1,000 users can" in found.sentence
     assert "user5 (every model) and 994 more." in found.sentence
 
@@ -255,16 +255,16 @@ def test_a_model_that_we_cannot_manage_is_named(
 @pytest.mark.parametrize(
     ("speeds", "can_prompt", "state", "told"),
     [
-        (Speeds(0.0002, 0.004, 0.005), True, State.OK, "5 ms"),
-        (Speeds(0.0002, 0.044, 0.006), True, State.MIND, "other clients wait 44 ms, we 6 ms"),
-        (Speeds(0.0002, 0.044, 0.045), False, State.MIND, "--workers 1"),
-        (Speeds(0.0002, 0.004, 0.240), True, State.MIND, "auth_cache_ttl_seconds"),
-        (Speeds(0.030, 0.035, 0.036), True, State.OK, "the way there is 30 ms"),
-        (Speeds(0.090, 0.190, 0.190), True, State.MIND, "nearer"),
+        (Latencies(0.0002, 0.004, 0.005), True, DiagnosisState.OK, "5 ms"),
+        (Latencies(0.0002, 0.044, 0.006), True, DiagnosisState.WARNING, "other clients wait 44 ms, we 6 ms"),
+        (Latencies(0.0002, 0.044, 0.045), False, DiagnosisState.WARNING, "--workers 1"),
+        (Latencies(0.0002, 0.004, 0.240), True, DiagnosisState.WARNING, "auth_cache_ttl_seconds"),
+        (Latencies(0.030, 0.035, 0.036), True, DiagnosisState.OK, "the way there is 30 ms"),
+        (Latencies(0.090, 0.190, 0.190), True, DiagnosisState.WARNING, "nearer"),
     ],
 )
-def test_a_server_that_takes_long_is_told_its_cure(speeds: Speeds, can_prompt: bool, state: State, told: str) -> None:
-    found = judged(speeds, can_prompt=can_prompt)
+def test_a_server_that_takes_long_is_told_its_cure(speeds: Latencies, can_prompt: bool, state: DiagnosisState, told: str) -> None:
+    found = diagnose_latencies(speeds, can_quick_ack=can_prompt)
     assert found.state is state
     assert told in f"{found.sentence} {found.advice}"
 
@@ -293,6 +293,6 @@ def _answer(connection: socket.socket) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="it measures what Linux does")
 def test_the_pause_of_a_server_is_measured_beside_our_own_speed(pausing: str, mlflow_patience: None) -> None:
     with closing(MlflowProbe(pausing)) as probe:
-        found = judged(mlflow.measured(probe), can_prompt=True)
-    assert found.state is State.MIND
+        found = diagnose_latencies(mlflow.measure_latencies(probe), can_quick_ack=True)
+    assert found.state is DiagnosisState.WARNING
     assert "--workers 1" in found.advice

@@ -6,12 +6,12 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bot.domain.audit.events import Event, Tag
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Automation
-from bot.domain.policy.pending_edit import EditState, FileEdit
+from bot.domain.policy.pending_edit import PolicyEditState, PendingPolicyEdit
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
-from handlers.doctor.check import shown
+from handlers.doctor.check import display_url
 from localslack import LocalSlack
 from tests.support.app.app_fixture import running_app
 from tests.support.network.http_receiver import run_receiver
@@ -24,13 +24,13 @@ def test_a_file_that_is_not_in_force_is_told(doctor: RunDoctor, tmp_path: Path, 
     taken = Event(
         at=datetime.now(UTC),
         actor=Automation("policy-file"),
-        tag=Tag.POLICY_TAKEN,
+        tag=EventTag.POLICY_LOADED,
         subject="policy:one",
         after="one",
         evidence={"text": POLICY},
     )
     with closing(SqlLedger(sqlite_url)) as ledger, ledger.write() as tx:
-        tx.append(taken)
+        tx.add_audit_event(taken)
     said = doctor(REGISTRAR_DATABASE_URL=sqlite_url)
     assert "Revision one of the policy is in force, not what registrar.yml says." in said.of("policy", "mind")
 
@@ -40,13 +40,13 @@ def test_a_running_bot_says_when_the_file_applies(
 ) -> None:
     (tmp_path / "bot").mkdir()
     with running_app(slack, tmp_path / "bot", MemoryRegistry(), database_url=sqlite_url) as app:
-        app.registrar.context.rules.edit = FileEdit(EditState.SETTLING, datetime.now(UTC) + timedelta(hours=1))
+        app.registrar.context.active_policy.pending_edit = PendingPolicyEdit(PolicyEditState.SETTLING, datetime.now(UTC) + timedelta(hours=1))
         with app.registrar.context.ledger.write() as tx:
-            tx.append(
+            tx.add_audit_event(
                 Event(
                     at=datetime.now(UTC),
                     actor=Automation("policy-file"),
-                    tag=Tag.POLICY_TAKEN,
+                    tag=EventTag.POLICY_LOADED,
                     subject="policy:one",
                     after="one",
                     evidence={"text": POLICY},
@@ -103,4 +103,4 @@ def test_what_will_be_served_is_told(doctor: RunDoctor) -> None:
 
 
 def test_an_address_is_shown_without_what_opens_doors() -> None:
-    assert shown("https://ann:hush@mlflow.internal:5000/a?token=hush") == "https://mlflow.internal:5000/a"
+    assert display_url("https://ann:hush@mlflow.internal:5000/a?token=hush") == "https://mlflow.internal:5000/a"

@@ -10,9 +10,9 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 from starlette.requests import Request
 
 from bot.domain.core.errors import BadInput
-from handlers.slack.payload_schema import check
-from handlers.slack.socket_mode import SocketMode
-from handlers.web.app import as_sent
+from handlers.slack.payload_schema import validate_payload
+from handlers.slack.socket_mode import SocketModeConnection
+from handlers.web.app import read_bolt_request
 from localslack import payloads
 from tests.support.app.harness import ALICE, ML_MODELS, click, command
 from tests.support.slack.payload_strategies import REMOVED, changed
@@ -46,19 +46,19 @@ SENT: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("payload", SENT.values(), ids=SENT)
 def test_what_slack_sends_is_let_through(payload: dict[str, Any]) -> None:
-    check(payload)
+    validate_payload(payload)
     body, kind = payloads.as_http_body(payload)
-    as_sent(posted(kind), body)
+    read_bolt_request(posted(kind), body)
 
 
 def test_slack_s_look_at_the_certificate_is_let_through() -> None:
-    as_sent(posted("application/x-www-form-urlencoded"), b"ssl_check=1&token=t")
+    read_bolt_request(posted("application/x-www-form-urlencoded"), b"ssl_check=1&token=t")
 
 
 @pytest.mark.parametrize("text", ["history payload", "promote churn 4 production --reason 'new payload={}'"])
 def test_a_command_may_speak_of_a_payload(text: str) -> None:
     body, kind = payloads.as_http_body(COMMAND | {"text": text, "channel_name": "payload-models"})
-    sent = as_sent(posted(kind), body).body
+    sent = read_bolt_request(posted(kind), body).body
     assert (sent["text"], sent["channel_name"], sent["user_id"]) == (text, "payload-models", COMMAND["user_id"])
 
 
@@ -105,10 +105,10 @@ BROKEN: list[tuple[dict[str, Any], tuple[Any, ...], Any]] = [
 def test_a_part_of_another_type_is_not(payload: dict[str, Any], way: tuple[Any, ...], value: Any) -> None:
     broken = changed(payload, way, value)
     with pytest.raises(BadInput):
-        check(broken)
+        validate_payload(broken)
     body, kind = payloads.as_http_body(broken)
     with pytest.raises(BadInput):
-        as_sent(posted(kind), body)
+        read_bolt_request(posted(kind), body)
 
 
 @pytest.mark.parametrize(
@@ -124,18 +124,18 @@ def test_a_part_of_another_type_is_not(payload: dict[str, Any], way: tuple[Any, 
     ids=str,
 )
 def test_an_empty_part_is_a_missing_one(payload: dict[str, Any], way: tuple[Any, ...]) -> None:
-    check(changed(payload, way, None))
+    validate_payload(changed(payload, way, None))
 
 
 def test_who_belongs_to_no_workspace_is_nobody() -> None:
     with pytest.raises(BadInput):
-        check(changed(PRESS, ("user", "team_id"), REMOVED) | {"team": None})
+        validate_payload(changed(PRESS, ("user", "team_id"), REMOVED) | {"team": None})
 
 
 @pytest.mark.parametrize("payload", [None, [], "", 7, [PRESS]], ids=repr)
 def test_what_is_no_object_is_not(payload: object) -> None:
     with pytest.raises(BadInput):
-        check(payload)
+        validate_payload(payload)
 
 
 @pytest.mark.parametrize(
@@ -144,21 +144,21 @@ def test_what_is_no_object_is_not(payload: object) -> None:
 def test_a_body_that_reads_like_nothing_is_not(body: bytes) -> None:
     for kind in ("application/x-www-form-urlencoded", "application/json; charset=utf-8", None):
         with pytest.raises(BadInput):
-            as_sent(posted(kind), body)
+            read_bolt_request(posted(kind), body)
 
 
 def test_a_refusal_repeats_nothing_of_what_came() -> None:
     with pytest.raises(BadInput) as refused:
-        check(PRESS | {"user": "a secret"})
+        validate_payload(PRESS | {"user": "a secret"})
     assert "secret" not in str(refused.value)
     assert refused.value.__cause__ is None
 
 
 def test_over_socket_mode_nothing_else_reaches_bolt(caplog: pytest.LogCaptureFixture) -> None:
     bolt = App(token="xoxb-made-up", token_verification_enabled=False)
-    handler = SocketMode(bolt, "xapp-made-up", concurrency=1)
+    handler = SocketModeConnection(bolt, "xapp-made-up", concurrency=1)
     broken = SocketModeRequest(type="interactive", envelope_id="e1", payload={"user": "a secret"})
     handler.handle(handler.client, broken)
-    handler.shut()
+    handler.shut_down()
     assert "Slack sends nothing that looks like this" in caplog.text
     assert "secret" not in caplog.text

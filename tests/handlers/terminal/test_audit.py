@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bot.domain.audit.anchors import write_anchor
-from bot.domain.audit.events import GENESIS, Tag
+from bot.domain.audit.anchors import serialize_anchor
+from bot.domain.audit.events import GENESIS_HASH, EventTag
 from bot.domain.commands.queries import Help
 from bot.domain.core.actors import Person
 from bot.domain.promotions.request import Request, RequestState
@@ -27,7 +27,7 @@ from bot.ledger import SqlLedger
 from handlers.terminal import audit
 from handlers.terminal.command_line import grammar, index
 from handlers.terminal.command_line.commands import AuditExport, AuditShow, AuditVerify
-from handlers.terminal.command_line.document_keys import KEYS
+from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
 from handlers.terminal.main import main
 from handlers.terminal.output import console
 from scripts import docs
@@ -62,14 +62,14 @@ def registrar(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 def anchored(ledger: SqlLedger) -> str:
     """Return the line that anchors the audit's head."""
     with ledger.read() as reading:
-        return write_anchor(reading.head(), NOW)
+        return serialize_anchor(reading.audit_head(), NOW)
 
 
 # -- show --------------------------------------------------------------------------------------------------------------
 
 
 def test_the_newest_event_is_shown_first_in_words(registrar: CliRunner, ledger: SqlLedger) -> None:
-    keep(ledger, VOTE, replace(VOTE, tag=Tag.APPROVED, why=""))
+    keep(ledger, VOTE, replace(VOTE, tag=EventTag.APPROVED, why=""))
     said = registrar("audit", "show")
     first, second = said.out.splitlines()
     assert (said.code, said.err) == (0, "")
@@ -104,10 +104,10 @@ def test_older_ones_are_a_page_away(registrar: CliRunner, ledger: SqlLedger) -> 
 
 
 def test_what_somebody_did_and_what_has_a_tag_is_shown(registrar: CliRunner, ledger: SqlLedger) -> None:
-    keep(ledger, VOTE, replace(VOTE, actor=Person("T1", "UEVE")), replace(VOTE, tag=Tag.WITHDRAWN))
+    keep(ledger, VOTE, replace(VOTE, actor=Person("T1", "UEVE")), replace(VOTE, tag=EventTag.VOTE_WITHDRAWN))
     by_eve = registrar("audit", "show", "--by", "slack:T1/UEVE", "--json").document
     assert [one["number"] for one in by_eve["events"]] == [2]
-    tagged = registrar("audit", "show", "--tag", Tag.WITHDRAWN.value, "--json").document
+    tagged = registrar("audit", "show", "--tag", EventTag.VOTE_WITHDRAWN.value, "--json").document
     assert [one["number"] for one in tagged["events"]] == [3]
     assert "nothing of that kind" in registrar("audit", "show", "--by", "slack:T1/UNOBODY").out
 
@@ -120,9 +120,9 @@ def test_what_would_read_all_of_a_long_audit_is_refused(registrar: CliRunner, le
 def test_what_is_shown_as_json_has_the_keys_that_are_promised(registrar: CliRunner, ledger: SqlLedger) -> None:
     keep(ledger, VOTE)
     document = registrar("audit", "show", "--json").document
-    assert list(document) == list(KEYS[AuditShow])
+    assert list(document) == list(DOCUMENT_KEYS[AuditShow])
     [event] = document["events"]
-    assert list(event) == [key for key in KEYS[AuditExport] if key != "body"] + ["sentence"]
+    assert list(event) == [key for key in DOCUMENT_KEYS[AuditExport] if key != "body"] + ["sentence"]
     assert (event["actor"], event["evidence"]) == ("slack:T1/U1BOB", VOTE.evidence)
 
 
@@ -159,12 +159,12 @@ def test_nothing_that_somebody_wrote_can_move_the_cursor(registrar: CliRunner, l
 def test_a_whole_audit_is_said_in_one_sentence(registrar: CliRunner, ledger: SqlLedger) -> None:
     keep(ledger, VOTE, VOTE)
     with ledger.read() as reading:
-        head = reading.head()
+        head = reading.audit_head()
     said = registrar("audit", "verify")
     assert (said.code, said.err) == (0, "")
     assert said.out == f"The audit is whole: 2 events, head {head.hash}.\n"
     document = registrar("audit", "verify", "--json").document
-    assert list(document) == list(KEYS[AuditVerify])
+    assert list(document) == list(DOCUMENT_KEYS[AuditVerify])
     assert (document["whole"], document["events"], document["head"]) == (True, 2, head.hash)
     assert (document["anchors"], document["fault"], document["advice"]) == (None, None, None)
 
@@ -251,20 +251,20 @@ def test_an_export_can_be_verified_with_nothing_but_sha_256(
     keep(ledger, *(replace(VOTE, subject=f"r{n}", why="größer ★ \u2028") for n in range(5)))
     said = registrar("audit", "export")
     assert (said.code, said.err) == (0, "")
-    last = GENESIS
+    last = GENESIS_HASH
     for number, line in enumerate(said.out.rstrip("\n").split("\n"), 1):
         row = json.loads(line)
         assert (row["number"], row["previous"]) == (number, last)
         last = hashlib.sha256(f"{last}\n{row['body']}".encode()).hexdigest()
         assert row["hash"] == last
-        assert list(row) == list(KEYS[AuditExport])
+        assert list(row) == list(DOCUMENT_KEYS[AuditExport])
         assert (row["subject"], row["evidence"]) == (f"r{number - 1}", VOTE.evidence)
 
 
 def test_the_program_of_the_documentation_verifies_an_export(registrar: CliRunner, ledger: SqlLedger) -> None:
     keep(ledger, VOTE, replace(VOTE, why="größer ★"))
     with ledger.read() as reading:
-        head = reading.head()
+        head = reading.audit_head()
     whole = registrar("audit", "export").out
     for text, code in ((whole, 0), (whole.replace("better", "worse"), 1), ("\n".join(whole.splitlines()[1:]), 1)):
         ended = subprocess.run([sys.executable, "-c", docs.EXPORTED], input=text, capture_output=True, text=True)  # noqa: PLW1510
@@ -275,7 +275,7 @@ def test_the_program_of_the_documentation_verifies_an_export(registrar: CliRunne
 def test_an_export_as_csv_has_the_same_columns_and_no_formula(registrar: CliRunner, ledger: SqlLedger) -> None:
     keep(ledger, replace(VOTE, why="=1+1"))
     [row] = csv.DictReader(io.StringIO(registrar("audit", "export", "--format", "csv").out))
-    assert list(row) == list(KEYS[AuditExport])
+    assert list(row) == list(DOCUMENT_KEYS[AuditExport])
     assert (row["number"], row["why"], row["before"]) == ("1", "'=1+1", "")
     assert json.loads(row["evidence"]) == VOTE.evidence
 
@@ -334,13 +334,13 @@ def test_an_audit_on_postgresql_is_shown_verified_and_exported(registrar: CliRun
 # -- the line ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("group", index.GROUPS)
+@pytest.mark.parametrize("group", index.COMMAND_GROUPS)
 def test_the_help_of_a_group_names_its_verbs(group: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([group, "--help"])
     text = capsys.readouterr().out
-    assert text == grammar.help_about(Help(about=group))
-    assert all(f"registrar {verb}" in text for verb in grammar.VERBS if verb.startswith(f"{group} "))
+    assert text == grammar.help_text(Help(about=group))
+    assert all(f"registrar {verb}" in text for verb in grammar.TERMINAL_COMMANDS if verb.startswith(f"{group} "))
 
 
 @pytest.mark.parametrize(
@@ -380,7 +380,7 @@ def test_broken_glass_without_a_review_is_counted(registrar: CliRunner, ledger: 
     )
     with ledger.write() as tx:
         tx.add_request(broken)
-        tx.append(VOTE)
+        tx.add_audit_event(VOTE)
     said = "Break glass without a review: 1, 1 overdue (r4k7q)."
     assert said in registrar("audit", "verify").out
     assert registrar("audit", "verify", "--json").document["unreviewed"] == ["r4k7q"]

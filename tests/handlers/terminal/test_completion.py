@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from handlers.terminal.command_line.completion import OWN_FLAGS, SHELLS, script
-from handlers.terminal.command_line.grammar import VERBS
-from handlers.terminal.command_line.index import GROUPS, OWN
+from handlers.terminal.command_line.completion import OWN_FLAGS, SHELLS, completion_script
+from handlers.terminal.command_line.grammar import TERMINAL_COMMANDS
+from handlers.terminal.command_line.index import COMMAND_GROUPS, OWN_COMMANDS
 from handlers.terminal.main import main
 
 BASH = shutil.which("bash")
@@ -21,7 +21,7 @@ BASH = shutil.which("bash")
 def sourced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The script for bash, in a file."""
     file = tmp_path_factory.mktemp("completion") / "registrar.bash"
-    file.write_text(script("bash"), encoding="utf-8")
+    file.write_text(completion_script("bash"), encoding="utf-8")
     return file
 
 
@@ -38,8 +38,8 @@ def offered(sourced: Path, *words: str) -> list[str]:
 @pytest.mark.skipif(BASH is None, reason="there is no bash here")
 class TestBash:
     def test_every_command_is_offered(self, sourced: Path) -> None:
-        single = {name for name in VERBS if " " not in name}
-        assert set(offered(sourced, "")) == single | set(GROUPS) | set(OWN)
+        single = {name for name in TERMINAL_COMMANDS if " " not in name}
+        assert set(offered(sourced, "")) == single | set(COMMAND_GROUPS) | set(OWN_COMMANDS)
 
     def test_what_begins_so_is_offered(self, sourced: Path) -> None:
         assert offered(sourced, "pro") == ["promote"]
@@ -82,7 +82,7 @@ class TestBash:
         assert done.stdout == "complete -o default -F _registrar registrar\n"
 
 
-@pytest.mark.parametrize("name", sorted({*OWN} - {"completion"}))
+@pytest.mark.parametrize("name", sorted({*OWN_COMMANDS} - {"completion"}))
 def test_the_flags_of_what_is_no_verb_are_those_of_its_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([name, "--help"])
@@ -94,4 +94,4 @@ def test_every_shell_gets_every_verb(capsys: pytest.CaptureFixture[str]) -> None
     for shell in SHELLS:
         assert main(["completion", shell]) == 0
         printed = capsys.readouterr().out
-        assert all(name.split()[-1] in printed for name in VERBS), shell
+        assert all(name.split()[-1] in printed for name in TERMINAL_COMMANDS), shell

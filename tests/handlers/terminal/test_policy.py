@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from handlers.terminal.command_line.commands import PolicyCheck, PolicyShow
-from handlers.terminal.command_line.document_keys import KEYS
+from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
 from handlers.terminal.main import main
 from tests.support.terminal.cli_runner import CommandOutput
 
@@ -122,7 +122,7 @@ def test_a_check_as_json_has_the_keys_that_are_promised(registrar: Registrar) ->
     good, bad = registrar(GOOD, "check", "--json"), registrar("modles: {}", "check", "--json")
     assert (good.code, good.document["valid"], good.document["faults"]) == (0, True, [])
     assert (bad.code, bad.document["valid"], bad.document["policy"]) == (2, False, None)
-    assert list(good.document) == list(bad.document) == list(KEYS[PolicyCheck])
+    assert list(good.document) == list(bad.document) == list(DOCUMENT_KEYS[PolicyCheck])
 
 
 # -- show --------------------------------------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ def test_what_holds_for_a_model_is_told_in_words(registrar: Registrar) -> None:
 
 def test_what_holds_as_json_has_the_keys_that_are_promised(registrar: Registrar) -> None:
     document = registrar(GOOD, "show", "churn", "registrar.yml", "--json").document
-    assert list(document) == list(KEYS[PolicyShow])
+    assert list(document) == list(DOCUMENT_KEYS[PolicyShow])
     assert (document["pattern"], document["channel"]) == ("*", "#ml-models")
 
 

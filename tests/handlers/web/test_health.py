@@ -15,25 +15,25 @@ import pytest
 from bot.domain.core.errors import RegistryRefused, RegistryUnreachable
 from bot.domain.registry.model import ModelInfo
 from bot.registry.memory import MemoryRegistry
-from handlers.web.readiness import NotWell, Part, Readiness, of_registry
+from handlers.web.readiness import NotHealthy, Component, Readiness, registry_component
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, running_app
 from tests.support.waiting import wait_until
 
-WELL = Part("ledger", lambda: "It answers.")
+WELL = Component("ledger", lambda: "It answers.")
 FOREVER = 60.0  # seconds that a part hangs in these tests, unless it is let go
 
 
-def seen(*parts: Part, **more: Any) -> tuple[int, dict[str, Any]]:
+def seen(*parts: Component, **more: Any) -> tuple[int, dict[str, Any]]:
     return Readiness(parts, **more).document()
 
 
 def unwell() -> str:
-    raise NotWell("MLflow does not answer.")
+    raise NotHealthy("MLflow does not answer.")
 
 
 @contextmanager
-def hanging(name: str = "registry") -> Iterator[tuple[Part, list[int]]]:
+def hanging(name: str = "registry") -> Iterator[tuple[Component, list[int]]]:
     """Give a part that hangs until the block ends, and how often it was looked at."""
     end, looks = threading.Event(), list[int]()
 
@@ -42,7 +42,7 @@ def hanging(name: str = "registry") -> Iterator[tuple[Part, list[int]]]:
         end.wait(FOREVER)
         return "It answers."
 
-    yield Part(name, look), looks
+    yield Component(name, look), looks
     end.set()
 
 
@@ -56,14 +56,14 @@ def test_a_warning_is_told_and_changes_nothing_else() -> None:
 
 def test_where_every_part_is_well_we_are_ready() -> None:
     says = {"is_well": True, "says": "It answers."}
-    assert seen(WELL, Part("registry", lambda: "It answers.")) == (
+    assert seen(WELL, Component("registry", lambda: "It answers.")) == (
         200,
         {"status": "ready", "parts": {"ledger": says, "registry": says}, "warnings": []},
     )
 
 
 def test_a_part_that_is_not_well_is_told_in_a_sentence_and_the_others_as_they_are() -> None:
-    status, document = seen(WELL, Part("registry", unwell))
+    status, document = seen(WELL, Component("registry", unwell))
     assert (status, document["status"]) == (503, "not ready")
     assert document["parts"]["registry"] == {"is_well": False, "says": "MLflow does not answer."}
     assert document["parts"]["ledger"]["is_well"]
@@ -73,14 +73,14 @@ def test_a_part_that_breaks_says_nothing_of_what_it_raised() -> None:
     def look() -> str:
         raise OSError("postgresql://bot:plum@db")
 
-    status, document = seen(Part("ledger", look))
+    status, document = seen(Component("ledger", look))
     assert status == 503
     assert "plum" not in str(document)
 
 
 def test_a_part_that_hangs_is_not_waited_for_and_looked_at_once() -> None:
     with hanging() as (part, looks):
-        readiness = Readiness([part], patience=0.01, fresh=0.0)
+        readiness = Readiness([part], timeout=0.01, max_age=0.0)
         answers = [readiness.document() for _ in range(5)]
     assert [status for status, _ in answers] == [503] * 5
     assert answers[0][1]["parts"]["registry"]["says"] == "It has not answered in time."
@@ -89,15 +89,15 @@ def test_a_part_that_hangs_is_not_waited_for_and_looked_at_once() -> None:
 
 def test_who_asks_again_at_once_does_not_wait_once_more_for_a_part_that_hangs() -> None:
     with hanging() as (part, _):
-        readiness = Readiness([part], patience=0.01, monotonic=lambda: 0.0)
+        readiness = Readiness([part], timeout=0.01, monotonic=lambda: 0.0)
         first = readiness.document()
-        readiness._patience = 10 * FOREVER  # so that to wait would be to fail
+        readiness._timeout = 10 * FOREVER  # so that to wait would be to fail
         assert readiness.document() == first
 
 
 def test_a_part_that_hangs_makes_no_other_one_unwell() -> None:
     with hanging() as (part, _):
-        readiness = Readiness([WELL, part], patience=0.01, fresh=0.0)
+        readiness = Readiness([WELL, part], timeout=0.01, max_age=0.0)
 
         def are_well() -> dict[str, bool]:
             return {name: one["is_well"] for name, one in readiness.document()[1]["parts"].items()}
@@ -107,7 +107,7 @@ def test_a_part_that_hangs_makes_no_other_one_unwell() -> None:
 
 def test_a_part_that_answers_again_is_well_again() -> None:
     with hanging() as (part, _):
-        readiness = Readiness([part], patience=0.01, fresh=0.0)
+        readiness = Readiness([part], timeout=0.01, max_age=0.0)
         assert readiness.document()[0] == 503
     wait_until(lambda: readiness.document()[0] == 200)
 
@@ -119,7 +119,7 @@ def test_what_was_seen_a_moment_ago_is_told_again_without_a_look() -> None:
         looks.append(1)
         return "It answers."
 
-    readiness = Readiness([Part("registry", look)], fresh=1.0, monotonic=lambda: now[0])
+    readiness = Readiness([Component("registry", look)], max_age=1.0, monotonic=lambda: now[0])
     for now[0] in (0.0, 0.5, 0.9, 1.5):
         readiness.document()
     assert len(looks) == 2
@@ -127,7 +127,7 @@ def test_what_was_seen_a_moment_ago_is_told_again_without_a_look() -> None:
 
 def test_who_stops_is_not_ready_however_well_all_is() -> None:
     readiness = Readiness([WELL])
-    readiness.stop()
+    readiness.mark_stopping()
     status, document = readiness.document()
     assert (status, document["status"], document["parts"]["ledger"]["is_well"]) == (503, "stopping", True)
 
@@ -144,13 +144,13 @@ class UnreadyRegistry(MemoryRegistry):
 
 
 def test_a_registry_is_well_when_it_answers_whatever_it_answers() -> None:
-    assert seen(of_registry(MemoryRegistry()))[0] == 200
-    assert seen(of_registry(UnreadyRegistry(RegistryRefused("no"))))[0] == 200
+    assert seen(registry_component(MemoryRegistry()))[0] == 200
+    assert seen(registry_component(UnreadyRegistry(RegistryRefused("no"))))[0] == 200
 
 
 def test_a_registry_that_does_not_answer_is_told_without_its_address() -> None:
     status, document = seen(
-        of_registry(UnreadyRegistry(RegistryUnreachable("MLflow does not answer at http://mlflow.intern:5000")))
+        registry_component(UnreadyRegistry(RegistryUnreachable("MLflow does not answer at http://mlflow.intern:5000")))
     )
     assert status == 503
     assert "intern" not in str(document)
@@ -239,7 +239,7 @@ def test_a_clock_whose_jobs_hang_is_told(app: RunningApp, monkeypatch: pytest.Mo
 
 def test_jobs_that_run_are_noticed(app: RunningApp) -> None:
     began = time.monotonic()
-    wait_until(lambda: app.service._scheduler.since_a_job_ran() < time.monotonic() - began)
+    wait_until(lambda: app.service._scheduler.seconds_since_last_job() < time.monotonic() - began)
 
 
 def test_metrics_are_served_without_a_token_and_name_neither_people_nor_models(app: RunningApp) -> None:

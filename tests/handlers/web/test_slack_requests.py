@@ -11,8 +11,8 @@ import httpx
 import pytest
 from slack_bolt import App, BoltRequest, BoltResponse
 
-from handlers.api.body import BODY_MOST
-from handlers.web.app import create
+from handlers.api.body import MAX_BODY_BYTES
+from handlers.web.app import create_app
 from localslack.signing import signature, signed_headers
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
@@ -35,7 +35,7 @@ class Web:
     """A client of the web application, without a socket between them."""
 
     def __init__(self, bolt: Bolt, secret: str | None, now: Callable[[], float] = time.time) -> None:
-        web = create(cast(App, bolt), secret, changed=lambda name: None, now=now)
+        web = create_app(cast(App, bolt), secret, on_model_changed=lambda name: None, now=now)
         self._transport = httpx.ASGITransport(web, raise_app_exceptions=False)
 
     def ask(
@@ -137,13 +137,13 @@ def test_a_refusal_uses_nothing_up(web: Web, bolt: Bolt) -> None:
 
 
 def test_a_body_longer_than_slack_s_longest_is_not_read(web: Web, bolt: Bolt) -> None:
-    body = b"a" * (BODY_MOST + 1)
+    body = b"a" * (MAX_BODY_BYTES + 1)
     assert web.post(headers(body=body), body).status_code == 413
     assert bolt.reached == []
 
 
 def test_the_longest_body_is_read(web: Web, bolt: Bolt) -> None:
-    body = BODY.ljust(BODY_MOST, b"a")
+    body = BODY.ljust(MAX_BODY_BYTES, b"a")
     assert web.post(headers(body=body), body).status_code == 200
 
 
@@ -168,7 +168,7 @@ def test_whoever_asks_hears_that_we_are_alive(web: Web) -> None:
 
 
 def test_whoever_hangs_up_in_the_middle_of_what_they_send_is_no_fault_of_ours(bolt: Bolt) -> None:
-    web = create(cast(App, bolt), SECRET, changed=lambda name: None)
+    web = create_app(cast(App, bolt), SECRET, on_model_changed=lambda name: None)
     comes: Iterator[dict[str, Any]] = iter(
         [
             {"type": "http.request", "body": BODY[:10], "more_body": True},

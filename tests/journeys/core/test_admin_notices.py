@@ -57,7 +57,7 @@ def test_an_admin_is_told_once_about_a_missing_channel(lost: RunningApp, clock: 
     lost.slack.person("dave").waits_for_direct_message(lambda m: "Can't post in `#nowhere`" in message_text(m))
     clock.advance(timedelta(minutes=2))
     before = len(lost.slack.calls("chat.postMessage"))
-    lost.registrar.outbox.deliver(wait=10)
+    lost.registrar.outbox.deliver(patience=10)
     assert len(lost.slack.calls("chat.postMessage")) > before  # it is tried again
     assert len(told(lost)) == 1
     assert "(channel_not_found)" in told(lost)[0]
@@ -75,7 +75,7 @@ def test_approvers_are_invited_although_the_card_cannot_be_posted(lost: RunningA
     lost.slack.person("dave").waits_for_direct_message()
     assert told(lost, "bob") == []
     clock.advance(timedelta(minutes=2))
-    lost.registrar.outbox.deliver(wait=10)
+    lost.registrar.outbox.deliver(patience=10)
     assert "requests" in told(lost, "bob")[0]
 
 
@@ -101,6 +101,6 @@ def test_an_admin_is_told_once_which_scopes_are_missing(older: LocalSlack, tmp_p
 
 def test_nobody_is_told_anything_about_an_app_with_all_scopes(slack: LocalSlack, tmp_path: Path) -> None:
     with running_app(slack, tmp_path, MemoryRegistry()) as app:
-        app.registrar.work.shutdown(wait=True)
-        app.registrar.outbox.deliver(wait=10)
+        app.registrar.worker_pool.shutdown(wait=True)
+        app.registrar.outbox.deliver(patience=10)
         assert told(app) == []

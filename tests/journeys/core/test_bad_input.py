@@ -158,7 +158,7 @@ EVIL = ("<!channel", "<!here", "<@U0DAVE", "<!subteam^S0LEADS", "<https:")
 
 def test_names_and_reasons_never_reach_slack_as_markup(slack: LocalSlack, tmp_path: Any) -> None:
     registry = MemoryRegistry()
-    registry.add(EVIL_NAME, versions=2, description=EVIL_REASON, tags={"semver": EVIL_REASON})
+    registry.add_model(EVIL_NAME, versions=2, description=EVIL_REASON, tags={"semver": EVIL_REASON})
     with running_app(slack, tmp_path, registry, http=True) as app:
         app.alice.types(CHANNEL, f"/model promote {EVIL_NAME} 1 production --reason '{EVIL_REASON}'")
         app.bob.clicks(app.card(), "Approve")

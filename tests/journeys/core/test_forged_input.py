@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot.domain.commands.base import Command
-from bot.domain.commands.parser import parse
+from bot.domain.commands.parser import parse_command
 from bot.domain.core.errors import BadInput
 from bot.slack.commands import help_text
 from bot.slack.core.mrkdwn import unescape
@@ -40,22 +40,22 @@ BUTTONS = (
     request_card.DETAILS,
     request_card.OVERRIDE,
     request_card.WITHDRAW,
-    request_card.AGAIN,
+    request_card.REQUEST_AGAIN,
     request_card.REVIEW,
-    help_text.MENU_ASK,
+    help_text.MENU_PROMOTE,
     help_text.MENU_REQUESTS,
     help_text.MENU_MODELS,
     help_text.MENU_HELP,
-    registry_answers.ARCHIVE,
-    registry_answers.KEEP,
-    registry_answers.PAGE_BACK,
-    registry_answers.PAGE_ON,
+    registry_answers.CONFIRM_ARCHIVE,
+    registry_answers.CANCEL_ARCHIVE,
+    registry_answers.PREVIOUS_PAGE,
+    registry_answers.NEXT_PAGE,
     drift_notice.DETAILS,
     drift_notice.COMPARE,
-    drift_notice.ASK_STAGING,
-    drift_notice.MEND,
-    history_answer.POST,
-    rollback_card.UNDO,
+    drift_notice.REQUEST_STAGING,
+    drift_notice.REPAIR_STAGE,
+    history_answer.POST_HERE,
+    rollback_card.UNDO_ROLLBACK,
     monitoring_answers.ADD,
     monitoring_answers.SHOW,
     monitoring_answers.CHECK,
@@ -116,7 +116,7 @@ def nothing_broke(bot: FrontDoor, answer: Any) -> None:
 def means(text: str) -> type[Command] | None:
     """Return what a typed text asks for, as far as the grammar understands it."""
     try:
-        command = parse(unescape(text))
+        command = parse_command(unescape(text))
     except BadInput:
         return None
     return type(command) if command else None
@@ -214,7 +214,7 @@ FIELDS = {"model": MODEL, "version": "2", "to": "staging", "reason": "because"}
 def test_a_broken_form_breaks_and_decides_nothing(
     bot: FrontDoor, data: st.DataObject, callback: str, who: payloads.Actor
 ) -> None:
-    metadata = bot.known[registry_answers.ARCHIVE if callback == modals.PROMOTE else request_card.APPROVE]
+    metadata = bot.known[registry_answers.CONFIRM_ARCHIVE if callback == modals.PROMOTE else request_card.APPROVE]
     whole = form(who, callback, metadata, FIELDS)
     before = bot.kept()
     nothing_broke(bot, bot.send(mangled(data.draw, whole)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.registry.memory import MemoryRegistry
 from bot.slack.promotions import request_card
 from localslack import LocalSlack, PersonSeed, WorkspaceMember, payloads
@@ -130,7 +130,7 @@ def test_a_stranger_may_not_even_look(bot: RunningApp, text: str) -> None:
 
 def test_the_press_of_a_stranger_is_kept_in_the_audit(bot: RunningApp) -> None:
     whispers(bot, VISITOR, click(actor(VISITOR), only_request(bot.ledger).id))
-    refused = audit_links(bot.ledger, Tag.VOTE_REFUSED)[-1].event
+    refused = audit_links(bot.ledger, EventTag.REQUEST_COMMAND_REFUSED)[-1].event
     assert (refused.actor.team, refused.actor.user) == ("T0OTHER", "U0VISITOR")  # type: ignore[union-attr]
 
 
@@ -209,5 +209,5 @@ def test_a_replayed_click_counts_once(slack: LocalSlack, tmp_path: Any) -> None:
         sends = [lambda: signed_client(app).send(payload, timestamp=now).status_code] * 8
         assert sorted(run_concurrently(sends)) == [200, *[401] * 7]
         app.card(holds="is in Production")
-        assert len(audit_links(app.ledger, Tag.VOTED)) == 1
-        assert audit_links(app.ledger, Tag.VOTE_REFUSED) == []
+        assert len(audit_links(app.ledger, EventTag.VOTED)) == 1
+        assert audit_links(app.ledger, EventTag.REQUEST_COMMAND_REFUSED) == []

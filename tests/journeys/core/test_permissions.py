@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Person
 from bot.registry.memory import MemoryRegistry
 from bot.slack.commands import help_text
@@ -97,12 +97,12 @@ PRESSED = (
     request_card.REJECT,
     request_card.OVERRIDE,
     request_card.WITHDRAW,
-    request_card.AGAIN,
+    request_card.REQUEST_AGAIN,
     request_card.REVIEW,
-    registry_answers.ARCHIVE,
-    help_text.MENU_ASK,
-    drift_notice.ASK_STAGING,
-    drift_notice.MEND,
+    registry_answers.CONFIRM_ARCHIVE,
+    help_text.MENU_PROMOTE,
+    drift_notice.REQUEST_STAGING,
+    drift_notice.REPAIR_STAGE,
 )
 FILLED_IN = (modals.PROMOTE, modals.REJECT, modals.OVERRIDE, modals.REVIEW, rollback_modal.ROLLBACK, monitor_modal.MONITOR)
 FIELDS = {"model": "churn", "version": "2", "to": "staging", "reason": "because"}
@@ -121,7 +121,7 @@ def _press(button: str) -> Act:
 
 
 def _fill_in(callback: str) -> Act:
-    drafts = {modals.PROMOTE: registry_answers.ARCHIVE, rollback_modal.ROLLBACK: callback, monitor_modal.MONITOR: callback}
+    drafts = {modals.PROMOTE: registry_answers.CONFIRM_ARCHIVE, rollback_modal.ROLLBACK: callback, monitor_modal.MONITOR: callback}
     draft = drafts.get(callback, request_card.APPROVE)
     fields = WATCHED if callback == monitor_modal.MONITOR else FIELDS
     return lambda bot, who: form(who, callback, bot.known[draft], fields)
@@ -190,10 +190,10 @@ def test_a_guest_may_look(bot: FrontDoor, text: str) -> None:
 
 @pytest.mark.parametrize(
     "button",
-    [request_card.DETAILS, drift_notice.DETAILS, drift_notice.COMPARE, registry_answers.PAGE_ON, history_answer.POST],
+    [request_card.DETAILS, drift_notice.DETAILS, drift_notice.COMPARE, registry_answers.NEXT_PAGE, history_answer.POST_HERE],
 )
 def test_a_stranger_s_press_shows_nothing(bot: FrontDoor, button: str) -> None:
-    value = bot.known.get(button, "history churn" if button == history_answer.POST else "list --page 2")
+    value = bot.known.get(button, "history churn" if button == history_answer.POST_HERE else "list --page 2")
     assert "Only members of this workspace" in heard(bot, click(actor(VISITOR), value, button))
 
 
@@ -205,9 +205,9 @@ def test_the_home_tab_of_a_stranger_shows_nothing(bot: FrontDoor) -> None:
 
 
 def test_a_question_is_answered_by_whoever_was_asked(bot: FrontDoor) -> None:
-    before, draft = bot.kept(), bot.known[registry_answers.ARCHIVE]
+    before, draft = bot.kept(), bot.known[registry_answers.CONFIRM_ARCHIVE]
     carol = payloads.Actor(id="U0CAROL", name="carol")  # may archive, but was not asked
-    assert "Only whoever typed the command" in heard(bot, click(carol, draft, registry_answers.ARCHIVE))
+    assert "Only whoever typed the command" in heard(bot, click(carol, draft, registry_answers.CONFIRM_ARCHIVE))
     assert bot.kept() == before
     assert audit_links(bot.ledger)[-1].event.actor == Person("T0LOCAL", "U0CAROL")
 
@@ -243,7 +243,7 @@ def test_the_audit_names_one_person_from_whichever_workspace_they_act(slack: Loc
         heard(bot, click(at_home(BOB), request))
         heard(bot, command(BOB, f"withdraw {request}"))
         voted, withdrawn = audit_links(bot.ledger)[-2:]
-        assert (voted.event.tag, withdrawn.event.tag) == (Tag.VOTED, Tag.WITHDRAWN)
+        assert (voted.event.tag, withdrawn.event.tag) == (EventTag.VOTED, EventTag.VOTE_WITHDRAWN)
         assert voted.event.actor == withdrawn.event.actor == Person("T0LOCAL", "U0BOB")
 
 

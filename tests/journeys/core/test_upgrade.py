@@ -34,7 +34,7 @@ class LaterClock(AdjustableClock):
     def __init__(self, ledger: Path) -> None:
         super().__init__()
         with closing(SqlLedger(f"sqlite:///{ledger}")) as opened, opened.read() as reading:
-            [last] = reading.latest(most=1)
+            [last] = reading.latest_audit_events(limit=1)
         self.advance(last.event.at + timedelta(minutes=5) - datetime.now(UTC))
 
 

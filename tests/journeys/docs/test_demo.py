@@ -25,9 +25,9 @@ from bot.domain.registry.model import Stage
 from bot.policy_file import load_policy
 from bot.registry.memory import MemoryRegistry
 from handlers.demo import model_server, models, setup, snapshot, welcome
-from handlers.demo.folder import Home, leave_the_real_world, serving_port
-from handlers.demo.progress import Progress
-from handlers.demo.story import Story, StoryError
+from handlers.demo.folder import DemoFolder, clear_real_environment, serving_port
+from handlers.demo.progress import ProgressReporter
+from handlers.demo.story import DemoStory, StoryError
 from localslack import LocalSlack, connect
 from tests.support.app.app_fixture import RunningApp
 from tests.support.app.demo_process import PATIENCE, TRAINING, DemoProcess, run_demo
@@ -119,7 +119,7 @@ def test_the_next_start_finds_everything_and_registers_nothing(demo_home: Path) 
 def test_the_story_is_told_with_the_sentences_that_people_see(slack: LocalSlack, tmp_path: Path) -> None:
     told: list[str] = []
     with monitored_app(slack, tmp_path) as (app, _, _):
-        Story(app.slack, told.append, look_again=0.3).play()
+        DemoStory(app.slack, told.append, poll_seconds=0.3).play()
         assert app.production() == [4]
     assert "  Registrar refuses her: You asked for this, so somebody else has to decide: Bob, Carol." in told
     assert "  Its thread: Bob approved: 1 of 1." in told
@@ -136,7 +136,7 @@ def test_the_story_is_told_with_the_sentences_that_people_see(slack: LocalSlack,
 
 def test_a_story_names_what_was_not_measured(slack: LocalSlack, tmp_path: Path) -> None:
     with monitored_app(slack, tmp_path, greater_than=0.99, action="dry_run") as (app, _, _):
-        story = Story(app.slack, lambda line: None, watched=1, look_again=0.3)
+        story = DemoStory(app.slack, lambda line: None, monitor_timeout=1, poll_seconds=0.3)
         with pytest.raises(
             StoryError, match="where Alice looks at the monitor: the monitor did not measure v4 as well"
         ):
@@ -144,7 +144,7 @@ def test_a_story_names_what_was_not_measured(slack: LocalSlack, tmp_path: Path) 
 
 
 def test_a_story_names_the_step_that_broke(slack: LocalSlack) -> None:
-    story = Story(slack, lambda line: None, patience=0.1)
+    story = DemoStory(slack, lambda line: None, timeout=0.1)
     with pytest.raises(StoryError, match="where Alice asks: Registrar did not answer"):
         story.play()
 
@@ -166,30 +166,30 @@ def test_a_taken_port_is_told(tmp_path: Path) -> None:
 
 
 def test_a_new_home_has_a_token_and_a_monitor_that_only_fit_itself(tmp_path: Path) -> None:
-    first, copy = Home(tmp_path / "a home"), Home(tmp_path / "a copy")
-    with first.opened():
-        before = load_policy(first.policy)
-    assert first.token.stat().st_mode & 0o777 == 0o600
-    assert len(first.token.read_text()) > 30
-    shutil.copytree(first.folder, copy.folder)
+    first, copy = DemoFolder(tmp_path / "a home"), DemoFolder(tmp_path / "a copy")
+    with first.hold():
+        before = load_policy(first.policy_file)
+    assert first.token_file.stat().st_mode & 0o777 == 0o600
+    assert len(first.token_file.read_text()) > 30
+    shutil.copytree(first.path, copy.path)
     port = serving_port(before, models.MODEL)
     assert port
-    with socket.create_server(("127.0.0.1", port)), copy.opened():
-        after = load_policy(copy.policy)
+    with socket.create_server(("127.0.0.1", port)), copy.hold():
+        after = load_policy(copy.policy_file)
     assert serving_port(after, models.MODEL) not in {None, port}
-    assert after.clients["churn-serving"].token_file == str(copy.token.absolute())
+    assert after.clients["churn-serving"].token_file == str(copy.token_file.absolute())
     [monitor] = after.rules_for(models.MODEL).monitors
     assert monitor.action == "auto"
 
 
 def test_a_home_of_an_earlier_demo_is_started_and_told_what_it_lacks(app: RunningApp, tmp_path: Path) -> None:
-    home = Home(tmp_path / "older")
-    home.folder.mkdir()
-    home.policy.write_text("channel: '#ml-models'\nmodels: {'*': {}}\n")
-    with home.opened():
-        assert serving_port(load_policy(home.policy), models.MODEL) is None
-    assert not setup.is_watched(app.registrar)
-    told = welcome.lines(40123, home, "Type this", is_watched=False)
+    home = DemoFolder(tmp_path / "older")
+    home.path.mkdir()
+    home.policy_file.write_text("channel: '#ml-models'\nmodels: {'*': {}}\n")
+    with home.hold():
+        assert serving_port(load_policy(home.policy_file), models.MODEL) is None
+    assert not setup.has_monitors(app.registrar)
+    told = welcome.welcome_lines(40123, home, "Type this", has_monitors=False)
     assert any("from an earlier demo and has no monitor" in line for line in told)
 
 
@@ -200,22 +200,22 @@ def test_what_serves_is_started_again_when_it_dies_and_ends_with_the_demo(
     script.write_text("import sys\nprint('begun', flush=True)\nsys.exit(3)\n")
     monkeypatch.setattr(model_server, "SCRIPT", script)
     monkeypatch.setattr(model_server, "AGAIN", 0.05)
-    home = Home(tmp_path / "home")
-    with home.opened(), model_server.Serving(home, "http://127.0.0.1:9", 9) as running:
+    home = DemoFolder(tmp_path / "home")
+    with home.hold(), model_server.ModelServer(home, "http://127.0.0.1:9", 9) as running:
         running.start()
         pause = threading.Event()
         for _ in range(200):
-            if home.log.exists() and home.log.read_text().count("begun") >= 2:
+            if home.log_file.exists() and home.log_file.read_text().count("begun") >= 2:
                 break
             pause.wait(0.05)
-    assert home.log.read_text().count("begun") >= 2
+    assert home.log_file.read_text().count("begun") >= 2
     assert not running._thread.is_alive()
 
 
 def test_over_ssh_the_line_for_the_tunnel_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SSH_CONNECTION", "192.0.2.7 50000 192.0.2.1 2222")
     monkeypatch.setenv("LOGNAME", "ann")
-    told = welcome.lines(40123, Home(tmp_path), "Type this")
+    told = welcome.welcome_lines(40123, DemoFolder(tmp_path), "Type this")
     assert "  ssh -p 2222 -L 40123:127.0.0.1:40123 ann@192.0.2.1" in told
 
 
@@ -237,22 +237,22 @@ def test_the_environment_of_a_real_registrar_is_left(monkeypatch: pytest.MonkeyP
     for name in ("SLACK_BOT_TOKEN", "MLFLOW_RUN_ID", "REGISTRAR_DATABASE_URL", "https_proxy"):
         monkeypatch.setenv(name, "real")
     monkeypatch.setenv("REGISTRAR_HOME", "elsewhere")
-    assert leave_the_real_world() == Path("elsewhere")
+    assert clear_real_environment() == Path("elsewhere")
     assert "real" not in os.environ.values()
 
 
 def test_hello_is_said_once(slack: LocalSlack) -> None:
     for _ in range(2):
-        welcome.greet(slack.bot_token, slack.api_url)
+        welcome.post_greeting(slack.bot_token, slack.api_url)
     assert len(slack.person("alice").sees(welcome.CHANNEL)) == 1
 
 
 def test_what_is_registered_is_not_registered_again_and_what_was_moved_stays(tmp_path: Path) -> None:
-    registry, home, progress = MemoryRegistry(), Home(tmp_path), Progress(StringIO())
-    registry.add("churn", versions=models.VERSIONS)
-    assert models.prepare(registry, home, progress)
-    registry.transition("churn", 4, Stage.PRODUCTION, archive_existing=True)
-    assert not models.prepare(registry, home, progress)
+    registry, home, progress = MemoryRegistry(), DemoFolder(tmp_path), ProgressReporter(StringIO())
+    registry.add_model("churn", versions=models.VERSION_COUNT)
+    assert models.prepare_models(registry, home, progress)
+    registry.transition_stage("churn", 4, Stage.PRODUCTION, archive_existing=True)
+    assert not models.prepare_models(registry, home, progress)
     assert [one.stage for one in registry.versions("churn")][:2] == [Stage.NONE, Stage.PRODUCTION]
 
 
@@ -275,8 +275,8 @@ def contents(file: Path) -> Iterator[bytes]:
 
 
 def test_the_snapshot_names_no_folder_of_the_machine_that_made_it() -> None:
-    files = [file for file in snapshot.FOLDER.rglob("*") if file.is_file()]
-    assert len(files) > models.VERSIONS
+    files = [file for file in snapshot.SNAPSHOT_FOLDER.rglob("*") if file.is_file()]
+    assert len(files) > models.VERSION_COUNT
     found = {file.name: match[0] for file in files for part in contents(file) if (match := ABSOLUTE.search(part))}
     assert found == {}
     assert ABSOLUTE.search(b"artifact_path: file:///dev/shm/a")
@@ -284,16 +284,16 @@ def test_the_snapshot_names_no_folder_of_the_machine_that_made_it() -> None:
 
 
 def test_the_snapshot_was_made_with_the_locked_scikit_learn() -> None:
-    lock = (models.SCRIPT.parents[2] / "requirements.lock").read_text(encoding="utf-8")
+    lock = (models.TRAINING_SCRIPT.parents[2] / "requirements.lock").read_text(encoding="utf-8")
     locked = re.search(r"^scikit-learn==(\S+)", lock, flags=re.MULTILINE)
     assert locked
-    assert snapshot.read()["made_with"]["scikit-learn"] == locked[1], "run scripts/snapshot.py"
+    assert snapshot.read_snapshot()["made_with"]["scikit-learn"] == locked[1], "run scripts/snapshot.py"
 
 
 def test_models_made_with_another_scikit_learn_are_not_restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert snapshot.is_for_us()
+    assert snapshot.is_compatible()
     monkeypatch.setattr(snapshot, "version", lambda name: "0.1")
-    assert not snapshot.is_for_us()
+    assert not snapshot.is_compatible()
 
 
 # -- what the terminal says meanwhile ----------------------------------------------------------------------------------
@@ -308,21 +308,21 @@ class Terminal(StringIO):
 
 def test_a_long_step_is_not_silent() -> None:
     out = StringIO()
-    with Progress(out, silence=0.01) as progress:
-        progress.doing("Loading")
+    with ProgressReporter(out, silence=0.01) as progress:
+        progress.begin_step("Loading")
         wait_until(lambda: out.getvalue().count("Loading … 0 s\n") >= 2)
-        progress.tell("Loaded.")
+        progress.print_line("Loaded.")
     assert out.getvalue().startswith("Loading …\n")
     assert out.getvalue().endswith("\nLoaded.\n")
 
 
 def test_a_terminal_keeps_one_line_for_a_long_step() -> None:
     out = Terminal()
-    with Progress(out, silence=0.01) as progress:
-        progress.doing("Loading")
+    with ProgressReporter(out, silence=0.01) as progress:
+        progress.begin_step("Loading")
         wait_until(lambda: out.getvalue().count("\rLoading … 0 s") >= 2)
         progress.stop()
-        progress.tell("Loaded.")
+        progress.print_line("Loaded.")
     assert out.getvalue().count("\n") == 2
     assert out.getvalue().endswith("\nLoaded.\n")
 
@@ -343,31 +343,31 @@ def test_nobody_waits_for_a_monitor_that_is_not_there(app: RunningApp, tmp_path:
 
 
 def test_nobody_waits_for_a_serve_py_that_keeps_dying(tmp_path: Path) -> None:
-    home = Home(tmp_path / "home")
-    with home.opened(), model_server.Serving(home, "http://127.0.0.1:9", 9) as dying:
-        dying.deaths = setup.DEATHS
-        assert not setup._wait(dying.answers, dying)
+    home = DemoFolder(tmp_path / "home")
+    with home.hold(), model_server.ModelServer(home, "http://127.0.0.1:9", 9) as dying:
+        dying.crash_count = setup.MAX_CRASHES
+        assert not setup._wait_until(dying.is_answering, dying)
 
 
 def test_what_serves_says_so(tmp_path: Path) -> None:
-    home = Home(tmp_path / "home")
-    with home.opened(), run_receiver() as receiver:
+    home = DemoFolder(tmp_path / "home")
+    with home.hold(), run_receiver() as receiver:
         port = urlsplit(receiver.url).port
-        running = model_server.Serving(home, "http://127.0.0.1:9", port)
+        running = model_server.ModelServer(home, "http://127.0.0.1:9", port)
         receiver.replies = [PlannedReply(503), PlannedReply(200)]
-        assert [running.answers(), running.answers()] == [False, True]
-    assert not model_server.Serving(home, "http://127.0.0.1:9", None).answers()
+        assert [running.is_answering(), running.is_answering()] == [False, True]
+    assert not model_server.ModelServer(home, "http://127.0.0.1:9", None).is_answering()
 
 
 def test_what_waits_from_last_time_is_told_first(app: RunningApp) -> None:
-    assert setup.first_act(app.registrar).endswith("/model promote churn 4 production")
+    assert setup.first_step(app.registrar).endswith("/model promote churn 4 production")
     app.alice.types(welcome.CHANNEL, "/model promote churn 4 production")
     app.card()
-    assert "still pending" in setup.first_act(app.registrar)
+    assert "still pending" in setup.first_step(app.registrar)
 
 
 def test_there_are_as_many_versions_as_the_script_has_candidates() -> None:
-    assert models.SCRIPT.read_text(encoding="utf-8").count("Candidate(estimator=") == models.VERSIONS
+    assert models.TRAINING_SCRIPT.read_text(encoding="utf-8").count("Candidate(estimator=") == models.VERSION_COUNT
 
 
 def test_help_is_not_slowed_down_by_what_only_the_demo_needs() -> None:

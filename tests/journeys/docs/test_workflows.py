@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from bot.domain.policy.parser import read_policy
+from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
 from tests.support.app.app_fixture import CHANNEL, MANIFEST, AdjustableClock, RunningApp, message_text, running_app
 from tests.support.app.workspaces import local_slack
@@ -88,7 +88,7 @@ def policy(token: Path) -> Policy:
     client = data["clients"]["github-churn"]
     del client["token_env"]
     client["token_file"] = str(token)
-    return read_policy(data)
+    return validate_policy(data)
 
 
 def programs(folder: Path, github: GitHub) -> Path:
@@ -226,7 +226,7 @@ def test_after_expiry_the_job_ends_with_4(team: Team) -> None:
     with promoting(team, "churn-expired", inputs=SKIP) as running_jobs:
         the_card(team, "churn-expired")
         team.clock.advance(timedelta(hours=25))
-        team.app.registrar.expire()
+        team.app.registrar.expire_requests()
         jobs = running_jobs.result()
     assert (jobs["promote"].result, jobs["promote"].code) == ("failure", 4), jobs["promote"].said
 

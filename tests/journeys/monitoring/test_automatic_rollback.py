@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from bot.domain.core.errors import BadInput
-from bot.domain.core.signing import signature
+from bot.domain.core.signing import sign_body
 from bot.domain.registry.model import Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
@@ -38,7 +38,7 @@ def watched(slack: LocalSlack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """The bot over `churn`, of which v3 was in Production when it came, and v4 is since; a monitor watches it."""
     monkeypatch.setenv("REGISTRAR_CLIENT_SERVE", TOKEN)
     registry = MemoryRegistry()
-    registry.add("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
+    registry.add_model("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
     registry.set_alias("churn", "champion", 3)
     policy = make_policy(
         {
@@ -48,7 +48,7 @@ def watched(slack: LocalSlack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         }
     )
     with running_app(slack, tmp_path, registry, policy=policy) as app:
-        app.registrar.poll()
+        app.registrar.poll_registry()
         app.alice.types(CHANNEL, "/model promote churn 4 production")
         assert app.bob.clicks(app.card(), "Approve").acked
         app.card(holds="is in Production")
@@ -63,7 +63,7 @@ def push(app: RunningApp, value: float, *, version: int = 4, token: str = TOKEN)
     )
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     stamp = str(int(time.time()))
-    headers |= {"X-Registrar-Timestamp": stamp, "X-Registrar-Signature": signature(token, stamp, body)}
+    headers |= {"X-Registrar-Timestamp": stamp, "X-Registrar-Signature": sign_body(token, stamp, body)}
     return httpx.post(f"{app.service.address}/v1/metrics", content=body, headers=headers, timeout=PATIENCE)
 
 
@@ -74,7 +74,7 @@ def look_now(app: RunningApp) -> None:
 
     def checked() -> bool:
         with suppress(BadInput):  # the schedule is at it
-            app.registrar.monitoring.check(monitor.id)
+            app.registrar.monitoring.check_now(monitor.id)
             return True
         return False
 
@@ -88,7 +88,7 @@ def test_a_bad_reading_brings_the_good_version_back_and_the_thread_tells_why(wat
     assert watched.production() == [3]
 
     def told() -> list[str]:
-        watched.registrar.tend()
+        watched.registrar.end_and_remind_incidents()
         lines = [message_text(one) for one in watched.bob.thread(alert)[1:]]
         return lines if all(any(word in line for line in lines) for word in ("Restored", "Tags are")) else []
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from bot.domain.core.sentence import say
 from bot.domain.monitoring import incident_messages
-from bot.domain.monitoring.incident import Doing, Incident, IncidentKind
+from bot.domain.monitoring.incident import IncidentStatus, Incident, IncidentKind
 from bot.domain.registry.model import Stage
-from bot.services.core.outbox_messages import chart_note, charted_note, incident_note, thread_note
+from bot.services.core.outbox_messages import chart_message, card_chart_message, incident_message, thread_message
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text
 from tests.support.app.harness import reply_to
 from tests.support.app.monitors import find_monitor, record_measurements, serving_since
@@ -27,10 +27,10 @@ def picture_in(message: dict[str, Any]) -> dict[str, Any] | None:
 # -- incidents ---------------------------------------------------------------------------------------------------------
 
 
-def alert(app: RunningApp, doing: Doing = Doing.NOTIFIED, **changes: Any) -> dict[str, Any]:
+def alert(app: RunningApp, doing: IncidentStatus = IncidentStatus.NOTIFIED, **changes: Any) -> dict[str, Any]:
     """Open an incident about the version in Production, and return its message once all of it is posted."""
     monitor, now = find_monitor(app), datetime.now(UTC)
-    line = incident_messages.line(monitor, say("0.61 is not greater than 0.85."))
+    line = incident_messages.monitor_line(monitor, say("0.61 is not greater than 0.85."))
     incident = Incident(
         id="i4k7q",
         kind=IncidentKind.FAILED,
@@ -47,9 +47,9 @@ def alert(app: RunningApp, doing: Doing = Doing.NOTIFIED, **changes: Any) -> dic
     )
     with app.ledger.write() as tx:
         tx.add_incident(replace(incident, **changes))
-        tx.add_note(incident_note(incident, "opened", CHANNEL))
-        tx.add_note(thread_note(incident.id, "opened", incident_messages.opened(incident)))
-        tx.add_note(chart_note(incident))
+        tx.add_message(incident_message(incident, "opened", CHANNEL))
+        tx.add_message(thread_message(incident.id, "opened", incident_messages.opened(incident)))
+        tx.add_message(chart_message(incident))
     app.registrar.outbox.deliver()
     wait_until(lambda: is_quiet(app.ledger))  # the bot's own thread may have delivered some of it
     return app.card(holds="churn v3")
@@ -70,7 +70,7 @@ def test_the_message_of_an_alert_gets_the_picture_as_soon_as_slack_shows_it(watc
     card = alert(watched)
     [file] = watched.alice.thread(card)[2]["files"]
     with watched.ledger.write() as tx:
-        tx.add_note(charted_note(tx.incident("i4k7q")))
+        tx.add_message(card_chart_message(tx.incident("i4k7q")))
     picture = picture_in(watched.card(holds="slack_file"))
     assert picture is not None
     assert picture["slack_file"]["id"] == file["id"]
@@ -108,19 +108,19 @@ def test_details_are_for_who_asks(watched: RunningApp) -> None:
 
 
 def test_the_question_is_answered_by_who_may_and_by_the_rules_of_this_moment(watched: RunningApp) -> None:
-    card = alert(watched, Doing.AWAITING_HUMAN)
+    card = alert(watched, IncidentStatus.AWAITING_HUMAN)
     assert "Only those who may roll back" in reply_to(
         watched.alice, lambda: watched.alice.clicks(card, "Roll back to v1")
     )
-    watched.registry.transition("churn", 4, Stage.PRODUCTION, archive_existing=True)
-    watched.registrar.poll()
+    watched.registry.transition_stage("churn", 4, Stage.PRODUCTION, archive_existing=True)
+    watched.registrar.poll_registry()
     told = reply_to(watched.bob, lambda: watched.bob.clicks(card, "Roll back to v1"))
     assert "Production has moved since" in told
     assert watched.production() == [4]
 
 
 def test_undoing_opens_the_form_for_the_version_that_was_taken_out(watched: RunningApp) -> None:
-    card = alert(watched, Doing.ROLLED_BACK)
+    card = alert(watched, IncidentStatus.ROLLED_BACK)
     watched.alice.clicks(card, "Undo…")
     modal = watched.alice.waits_for_modal()
     held = {block["block_id"]: block["element"].get("initial_value") for block in modal["blocks"] if "element" in block}

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bot.domain.audit.events import Tag
-from bot.domain.monitoring.readings import Pushed
+from bot.domain.audit.events import EventTag
+from bot.domain.monitoring.readings import PushedReading
 from localslack import PersonSeed
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text
 from tests.support.app.harness import audit_links, reply_to, type_and_read_reply
@@ -29,7 +29,7 @@ def test_a_monitor_is_added_by_one_line_and_the_channel_hears_it(app: RunningApp
     told = type_and_read_reply(app.bob, ADD)
     assert "`churn` `accuracy` is watched from now on, every 5m from `push`" in told
     assert "<@U0BOB> added the monitor `churn` `accuracy`. Fails when `accuracy` is at most 0.85" in heard(app, "added")
-    assert len(audit_links(app.ledger, Tag.MONITOR_ADDED)) == 1
+    assert len(audit_links(app.ledger, EventTag.MONITOR_ADDED)) == 1
 
 
 def test_who_may_not_hears_so_and_nothing_is_watched(app: RunningApp) -> None:
@@ -136,7 +136,7 @@ def test_a_check_out_of_turn_tells_what_came_of_it(watched: RunningApp) -> None:
     with watched.ledger.write() as tx:
         tx.add_readings(
             [
-                Pushed(
+                PushedReading(
                     source="push",
                     model="churn",
                     version=3,

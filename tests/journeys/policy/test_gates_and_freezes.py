@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.registry.model import Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
@@ -59,8 +59,8 @@ def test_a_version_that_fails_a_gate_which_nobody_may_let_pass_is_not_asked_for(
     answer = type_and_read_reply(strict.alice, "/model promote churn 5 production")
     assert "`accuracy` is 0.8, wanted: ≥ 0.85" in answer
     assert "/model validate churn 5" in answer
-    assert audit_links(strict.ledger, Tag.OPENED) == []
-    [refused] = audit_links(strict.ledger, Tag.ASK_REFUSED)
+    assert audit_links(strict.ledger, EventTag.REQUEST_OPENED) == []
+    [refused] = audit_links(strict.ledger, EventTag.PROMOTION_REFUSED)
     assert [gate["passed"] for gate in refused.event.evidence["seen"]["gates"]] == [False, False]
 
 
@@ -76,20 +76,20 @@ def test_a_failed_gate_blocks_until_whom_the_policy_names_lets_it_pass(gated: Ru
     done = gated.card(holds="is in Production")
     assert "let pass by <@U0DAVE>: the incumbent is down" in message_text(done)
     assert gated.production() == [5]
-    [event] = audit_links(gated.ledger, Tag.OVERRIDDEN)
+    [event] = audit_links(gated.ledger, EventTag.GATES_OVERRIDDEN)
     assert event.event.evidence["by"]["roles"] == ["admin"]
 
 
 def test_validating_asks_for_nothing(gated: RunningApp) -> None:
     assert "all 2 gates pass" in type_and_read_reply(gated.alice, "/model validate churn 4")
     assert "2 of 2 gates fail" in type_and_read_reply(gated.alice, "/model validate churn 5")
-    assert audit_links(gated.ledger, Tag.ASKED) == []
+    assert audit_links(gated.ledger, EventTag.PROMOTION_REQUESTED) == []
 
 
 def test_an_asker_s_own_results_are_shown_as_theirs_and_mirrored(gated: RunningApp) -> None:
     gated.alice.types(CHANNEL, "/model promote churn 4 production --validation recall=0.7")
     assert "own validation: `recall` `0.7`" in message_text(gated.card())
-    gated.registrar.mirror.write()
+    gated.registrar.tag_writer.write_due()
     wait_until(lambda: gated.registry.version("churn", 4).tags.get("validation_recall") == "0.7")
 
 
@@ -114,8 +114,8 @@ def test_a_request_whose_version_was_measured_anew_is_out_of_date_and_can_be_ask
 def test_an_incumbent_that_somebody_moved_in_mlflow_ends_the_request_at_the_next_look(gated: RunningApp) -> None:
     gated.alice.types(CHANNEL, "/model promote churn 4 production")
     gated.card()
-    gated.registry.transition("churn", 2, Stage.PRODUCTION, archive_existing=True)
-    gated.registrar.poll()
+    gated.registry.transition_stage("churn", 2, Stage.PRODUCTION, archive_existing=True)
+    gated.registrar.poll_registry()
     assert "Production held v3 when this was asked and holds v2 now" in message_text(gated.card(holds="out of date"))
 
 
@@ -166,7 +166,7 @@ def test_while_production_is_frozen_nobody_approves_and_everybody_reads_why(gate
 def test_who_may_not_freeze_hears_so(gated: RunningApp) -> None:
     refusal = type_and_read_reply(gated.alice, "/model freeze churn --reason x")
     assert "Only those who may roll back can do this: <@U0BOB>, <@U0CAROL>" in refusal
-    assert audit_links(gated.ledger, Tag.FROZEN) == []
+    assert audit_links(gated.ledger, EventTag.FROZEN) == []
 
 
 def test_an_admin_freezes_every_model_and_who_asks_reads_it(gated: RunningApp) -> None:
@@ -183,11 +183,11 @@ def test_who_can_decide_is_reminded_in_the_thread_and_directly(gated: RunningApp
     gated.alice.types(CHANNEL, "/model promote churn 4 production")
     card = gated.card()
     clock.advance(timedelta(hours=4, minutes=1))
-    gated.registrar.remind()
+    gated.registrar.send_reminders()
     assert "has waited for 4h 1m" in message_text(gated.bob.waits_for_direct_message())
     gated.slack.wait_for(lambda: any("Still waiting" in message_text(message) for message in gated.alice.thread(card)))
-    gated.registrar.remind()
-    assert len(audit_links(gated.ledger, Tag.REMINDED)) == 1
+    gated.registrar.send_reminders()
+    assert len(audit_links(gated.ledger, EventTag.REMINDED)) == 1
 
 
 # -- the rules and the trail -------------------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ def test_the_audit_of_a_model_tells_who_did_what(gated: RunningApp) -> None:
 
 
 def test_home_shows_what_waits_and_decides_it(gated: RunningApp) -> None:
-    gated.registrar.poll()
+    gated.registrar.poll_registry()
     gated.alice.types(CHANNEL, "/model promote churn 4 production")
     gated.card()
     gated.bob.opens_home()

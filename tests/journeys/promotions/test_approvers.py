@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Person
-from bot.domain.policy.parser import read_policy
+from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
@@ -30,7 +30,7 @@ def run(slack: LocalSlack, tmp_path: Path) -> Iterator[Run]:
         def start(**rule: Any) -> RunningApp:
             models = {"*": {"production": {"approvers": ["lead"], "expires_after": "24h", **rule}}}
             app: AbstractContextManager[RunningApp] = running_app(
-                slack, tmp_path, MemoryRegistry(), policy=read_policy(POLICY | {"models": models})
+                slack, tmp_path, MemoryRegistry(), policy=validate_policy(POLICY | {"models": models})
             )
             return stack.enter_context(app)
 
@@ -99,8 +99,8 @@ def test_a_request_that_could_never_be_met_is_refused(run: Run) -> None:
     answer = type_and_read_reply(app.bob, "/model promote churn 4 production")
     assert "it needs 2 approvals, and besides you only <@U0CAROL> can approve." in answer
     assert "Ask someone who isn't an approver to request it." in answer
-    assert audit_links(app.ledger, Tag.OPENED) == []
-    [refused] = audit_links(app.ledger, Tag.ASK_REFUSED)
+    assert audit_links(app.ledger, EventTag.REQUEST_OPENED) == []
+    [refused] = audit_links(app.ledger, EventTag.PROMOTION_REFUSED)
     assert refused.event.evidence["error"] == "TooFewApprovers"
 
 
@@ -145,8 +145,8 @@ def test_an_edit_of_how_approvers_are_told_ends_no_pending_request(run: Run) -> 
     app.alice.types(CHANNEL, "/model promote churn 4 production")
     card = app.card()
     models = {"*": {"production": {"approvers": ["lead"], "expires_after": "24h", "tell_approvers": "none"}}}
-    app.registrar.context.rules.replace(read_policy(POLICY | {"models": models}), "edited")
-    assert app.registrar.requests.refresh() == 0
+    app.registrar.context.active_policy.replace(validate_policy(POLICY | {"models": models}), "edited")
+    assert app.registrar.requests.end_outdated() == 0
     app.bob.clicks(card, "Approve")
     wait_until(lambda: app.registry.version("churn", 4).stage is Stage.PRODUCTION)
 
@@ -165,7 +165,7 @@ def test_someone_whose_home_is_another_workspace_decides_by_click_and_form(run: 
     app.bob.waits_for_modal()
     assert app.bob.submits({"reason": "too early"}) is None
     wait_until(lambda: "rejected" in shown(app, card))
-    [rejected] = audit_links(app.ledger, Tag.REJECTED)
+    [rejected] = audit_links(app.ledger, EventTag.REJECTED)
     assert rejected.event.actor == Person("T0LOCAL", "U0BOB")
 
 
@@ -186,7 +186,7 @@ def test_someone_whose_home_is_another_workspace_cannot_approve_their_own_reques
     app.bob.types(CHANNEL, "/model promote churn 4 production")
     card = app.card()
     assert "You asked for this" in reply_to(app.bob, lambda: app.bob.clicks(card, "Approve"))
-    assert audit_links(app.ledger, Tag.VOTED) == []
+    assert audit_links(app.ledger, EventTag.VOTED) == []
 
 
 def test_a_member_of_the_grid_but_not_of_this_workspace_is_a_stranger(run: Run, slack: LocalSlack) -> None:

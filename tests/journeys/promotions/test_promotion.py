@@ -47,7 +47,7 @@ def test_a_rejection_asks_why_and_the_requester_reads_it(app: RunningApp) -> Non
 
 def test_two_of_two_need_two_people(app: RunningApp) -> None:
     assert isinstance(app.registry, MemoryRegistry)
-    app.registry.add("two-eyes", versions=1)
+    app.registry.add_model("two-eyes", versions=1)
     app.alice.types(CHANNEL, "/model promote two-eyes 1 production")
     card = app.card()
     app.bob.clicks(card, "Approve")

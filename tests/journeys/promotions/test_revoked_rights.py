@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, AdjustableClock, RunningApp, message_text, running_app
@@ -27,7 +27,7 @@ def app(slack: LocalSlack, tmp_path: Path, clock: AdjustableClock) -> Iterator[R
     """The bot, with a model that needs two approvals."""
     registry = MemoryRegistry()
     with running_app(slack, tmp_path, registry, clock=clock) as app:
-        registry.add("two-eyes", versions=1)
+        registry.add_model("two-eyes", versions=1)
         yield app
 
 
@@ -53,7 +53,7 @@ def test_a_third_approver_makes_it_two_again(app: RunningApp) -> None:
     app.slack.person("carol").clicks(card, "Approve")
     app.slack.person("dave").clicks(card, "Approve")
     wait_until(lambda: app.production("two-eyes") == [1])
-    assert len(audit_links(app.ledger, Tag.LAPSED)) == 1
+    assert len(audit_links(app.ledger, EventTag.VOTE_LAPSED)) == 1
 
 
 def approved_while_the_registry_is_down(app: RunningApp) -> JSON:
@@ -61,7 +61,7 @@ def approved_while_the_registry_is_down(app: RunningApp) -> JSON:
     assert isinstance(app.registry, MemoryRegistry)
     app.alice.types(CHANNEL, "/model promote churn 4 production")
     card = app.card()
-    app.registry.down = True
+    app.registry.is_down = True
     app.bob.clicks(card, "Approve")
     wait_until(lambda: "→ Production: approved" in shown(app, card))
     return card
@@ -83,7 +83,7 @@ def test_an_approval_expires_before_its_move_is_made(app: RunningApp, clock: Adj
     wait_until(lambda: "expired" in shown(app, card))
     assert "Ask again" in shown(app, card)
     app.registry.down = False  # type: ignore[attr-defined]  # the registry in memory has it
-    app.registrar.move("churn")
+    app.registrar.execute_transitions("churn")
     assert app.production() == [3]
 
 

@@ -28,13 +28,13 @@ def measured(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
     registry = MemoryRegistry()
     for number in range(1, 5):
         registry.add_run(f"run{number}", metrics={"f1": 0.8 + number / 100, "latency_ms": 40.0 + number})
-    registry.add("churn")
+    registry.add_model("churn")
     for number in range(1, 5):
         stage = Stage.PRODUCTION if number == 3 else Stage.NONE
         registry.add_version("churn", run_id=f"run{number}", stage=stage)
     registry.set_alias("churn", "champion", 3)
     with running_app(slack, tmp_path, registry, webhook_secret=SECRET) as app:
-        app.registrar.poll()
+        app.registrar.poll_registry()
         yield app
 
 
@@ -59,7 +59,7 @@ def files_in_thread(app: RunningApp, message: dict[str, Any]) -> list[dict[str, 
 
 
 def test_what_a_table_cannot_hold_comes_as_csv(measured: RunningApp) -> None:
-    memory(measured).add("big")
+    memory(measured).add_model("big")
     for number in range(1, 121):
         memory(measured).add_run(f"big{number}", metrics={"f1": number / 1000})
         memory(measured).add_version("big", run_id=f"big{number}")
@@ -129,14 +129,14 @@ def test_only_an_admin_is_told_once_that_files_cannot_be_attached(measured: Runn
     told = measured.slack.person("dave").waits_for_direct_message()
     assert "missing scopes that Registrar needs: `files:write`" in message_text(told)
     measured.slack.wait_for(lambda: len(measured.slack.calls("files.getUploadURLExternal")) == 2)
-    measured.registrar.outbox.deliver(wait=5)
+    measured.registrar.outbox.deliver(patience=5)
     posted = [one["args"] for one in measured.slack.calls("chat.postMessage")]
     assert [one["channel"] for one in posted if "files:write" in str(one)] == ["U0DAVE"]
     assert [one for one in posted if one.get("thread_ts")] == []
 
 
 def test_if_slack_refuses_a_promised_csv_the_asker_is_told_what_to_type(measured: RunningApp) -> None:
-    memory(measured).add("big")
+    memory(measured).add_model("big")
     for number in range(1, 121):
         memory(measured).add_run(f"big{number}", metrics={"f1": number / 1000})
         memory(measured).add_version("big", run_id=f"big{number}")
@@ -172,7 +172,7 @@ def test_a_new_version_is_compared_with_production_in_its_thread(measured: Runni
 def announced(app: RunningApp) -> dict[str, Any]:
     memory(app).add_run("run5", metrics={"f1": 0.9})
     memory(app).add_version("churn", run_id="run5")
-    app.registrar.poll()
+    app.registrar.poll_registry()
     return app.card(holds="churn v5")
 
 
@@ -219,10 +219,10 @@ def test_who_may_not_archive_is_not_asked_whether_they_mean_it(measured: Running
 
 def test_the_question_is_about_the_version_that_it_is_now(measured: RunningApp) -> None:
     registry = memory(measured)
-    registry.transition("churn", 4, Stage.STAGING, archive_existing=False)
+    registry.transition_stage("churn", 4, Stage.STAGING, archive_existing=False)
     measured.bob.types(CHANNEL, "/model archive churn staging")
     question = measured.bob.waits_for(CHANNEL, lambda m: "Archive `v4` of `churn`?" in message_text(m))
-    registry.transition("churn", 2, Stage.STAGING, archive_existing=False)
+    registry.transition_stage("churn", 2, Stage.STAGING, archive_existing=False)
     measured.bob.clicks(question, "Archive it")
     measured.answer(measured.bob, "`v4` of `churn` is archived")
 
@@ -236,8 +236,8 @@ def test_somebody_elses_question_cannot_be_answered(measured: RunningApp) -> Non
 
 
 def test_a_second_holder_is_told_and_mended_with_one_click(measured: RunningApp) -> None:
-    memory(measured).transition("churn", 4, Stage.PRODUCTION, archive_existing=False)
-    measured.registrar.poll()
+    memory(measured).transition_stage("churn", 4, Stage.PRODUCTION, archive_existing=False)
+    measured.registrar.poll_registry()
     notice = measured.card(holds="not through Registrar")
     measured.alice.clicks(notice, "Make v3 the one in Production")
     measured.answer(measured.alice, "may roll back")
@@ -250,7 +250,7 @@ def test_a_second_holder_is_told_and_mended_with_one_click(measured: RunningApp)
 
 def test_a_long_list_is_turned_with_buttons(measured: RunningApp) -> None:
     for number in range(45):
-        memory(measured).add(f"m{number:02}")
+        memory(measured).add_model(f"m{number:02}")
     measured.alice.types(CHANNEL, "/model list m")
     first = measured.alice.waits_for(CHANNEL, lambda m: "Page 1 of 3, 45 models" in message_text(m))
     measured.alice.clicks(first, "Next")
@@ -259,7 +259,7 @@ def test_a_long_list_is_turned_with_buttons(measured: RunningApp) -> None:
 
 
 def test_older_versions_of_a_model_are_a_click_away(measured: RunningApp) -> None:
-    memory(measured).add("many", versions=45)
+    memory(measured).add_model("many", versions=45)
     measured.alice.types(CHANNEL, "/model show many")
     first = measured.alice.waits_for(CHANNEL, lambda m: "Page 1 of 3, 45 versions" in message_text(m))
     measured.alice.clicks(first, "Older")
@@ -318,10 +318,10 @@ def test_a_replayed_webhook_is_refused(measured: RunningApp) -> None:
 
 
 def test_a_webhook_about_a_prompt_is_passed_over(measured: RunningApp) -> None:
-    memory(measured).add("greeting", versions=1, prompt=True)
+    memory(measured).add_model("greeting", versions=1, is_prompt=True)
     assert hook(measured, event("greeting", "prompt_version")).status_code == 202
     assert hook(measured, event("greeting"), delivery="d2").status_code == 202
-    measured.registrar.poll()
+    measured.registrar.poll_registry()
     assert not [one for one in measured.bob.sees(CHANNEL) if "greeting" in message_text(one)]
 
 

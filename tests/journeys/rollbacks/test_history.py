@@ -22,13 +22,13 @@ def lived(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
     """The bot after four days: v3 was there, v4 was promoted, then somebody moved v2 in MLflow."""
     registry, clock = MemoryRegistry(), AdjustableClock()
     with running_app(slack, tmp_path, registry, clock=clock) as app:
-        app.registrar.poll()
+        app.registrar.poll_registry()
         clock.advance(timedelta(days=2))
         app.alice.types(CHANNEL, '/model promote churn 4 production --reason "better f1"')
         app.bob.clicks(app.card(), "Approve")
         app.card(holds="is in Production")
         clock.advance(timedelta(days=1))
-        registry.transition("churn", 2, Stage.PRODUCTION, archive_existing=True)
+        registry.transition_stage("churn", 2, Stage.PRODUCTION, archive_existing=True)
         wait_until(lambda: sees(app, 2))
         clock.advance(timedelta(days=1))
         yield app
@@ -36,9 +36,9 @@ def lived(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
 
 def sees(app: RunningApp, version: int) -> bool:
     """Poll, which leaves a model that is being looked at elsewhere to the next time; tell whether it was found."""
-    app.registrar.poll()
+    app.registrar.poll_registry()
     with app.ledger.read() as reading:
-        return reading.moves("churn")[0].version == version
+        return reading.transitions("churn")[0].version == version
 
 
 def test_the_asker_alone_hears_who_served_and_why(lived: RunningApp) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.registry.model import Column, Package, Signature, Stage
+from bot.domain.registry.model import SignatureColumn, ModelPackage, Signature, Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, message_text, running_app
@@ -18,10 +18,10 @@ from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, mess
 def served(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
     """The bot over `churn`, of which v3 was in Production when it came, and v4 is since."""
     registry = MemoryRegistry()
-    registry.add("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
+    registry.add_model("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
     registry.set_alias("churn", "champion", 3)
     with running_app(slack, tmp_path, registry) as app:
-        app.registrar.poll()
+        app.registrar.poll_registry()
         app.alice.types(CHANNEL, "/model promote churn 4 production")
         assert app.bob.clicks(app.card(), "Approve").acked
         app.card(holds="is in Production")
@@ -183,13 +183,13 @@ def test_the_verb_s_earlier_name_still_unblocks(served: RunningApp) -> None:
 
 def test_everyone_who_looks_or_decides_sees_that_a_version_is_blocked(slack: LocalSlack, tmp_path: Path) -> None:
     registry = MemoryRegistry()
-    registry.add("churn")
+    registry.add_model("churn")
     for number, stage in ((1, Stage.PRODUCTION), (2, Stage.NONE)):
         registry.add_run(f"run{number}", metrics={"f1": 0.8 + number / 100})
         registry.add_version("churn", run_id=f"run{number}", stage=stage)
     rule = {"approvers": ["lead"], "override": ["admin"]}
     with running_app(slack, tmp_path, registry, policy=make_policy({"models": {"*": {"production": rule}}})) as app:
-        app.registrar.poll()
+        app.registrar.poll_registry()
         app.alice.types(CHANNEL, "/model promote churn 2 production")
         assert app.bob.clicks(app.card(), "Approve").acked
         app.card(holds="is in Production")
@@ -217,19 +217,19 @@ def test_everyone_who_looks_or_decides_sees_that_a_version_is_blocked(slack: Loc
         )
 
 
-def columns(*names: str) -> Package:
-    return Package(signature=Signature(inputs=tuple(Column(name=name, type="long") for name in names)))
+def columns(*names: str) -> ModelPackage:
+    return ModelPackage(signature=Signature(inputs=tuple(SignatureColumn(name=name, type="long") for name in names)))
 
 
 def test_the_card_shows_what_breaks_callers_and_the_thread_says_that_no_rollback_undoes_it(
     slack: LocalSlack, tmp_path: Path
 ) -> None:
     registry = MemoryRegistry()
-    registry.add("churn", versions=[Stage.PRODUCTION, Stage.NONE])
+    registry.add_model("churn", versions=[Stage.PRODUCTION, Stage.NONE])
     registry.add_package(registry.version("churn", 1), columns("age"))
     registry.add_package(registry.version("churn", 2), columns("age", "<!channel>"))
     with running_app(slack, tmp_path, registry) as app:
-        app.registrar.poll()
+        app.registrar.poll_registry()
         app.alice.types(CHANNEL, "/model promote churn 2 production")
         card = app.card()
         assert "*Breaking for callers:* input `&lt;!channel&gt;` was added and is required" in message_text(card)

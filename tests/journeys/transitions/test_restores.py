@@ -52,14 +52,14 @@ def promote_while_mlflow_is_away(place: RestorableHome, app: RunningApp) -> None
     """Let a promotion of v1 be approved, and wait for MLflow."""
     app.alice.types(CHANNEL, "/model promote churn 1 production")
     card = app.card(holds="Promote churn v1")
-    place.registry.down = True
+    place.registry.is_down = True
     assert app.bob.clicks(card, "Approve").acked
     app.slack.wait_for(lambda: [one for one in app.bob.thread(card) if "MLflow" in message_text(one)])
 
 
 def let_it_turn_out_bad(place: RestorableHome, app: RunningApp) -> None:
     """Let MLflow come back, the promotion be made, and v1 be rolled back as bad."""
-    place.registry.down = False
+    place.registry.is_down = False
     place.later()
     app.slack.wait_for(lambda: app.production() == [1])
     app.bob.types(CHANNEL, '/model rollback churn --reason "accuracy fell"')
@@ -69,7 +69,7 @@ def let_it_turn_out_bad(place: RestorableHome, app: RunningApp) -> None:
 
 def test_a_restored_ledger_does_not_promote_the_known_bad_version_again(place: RestorableHome) -> None:
     with place.running() as app:
-        app.registrar.poll()
+        app.registrar.poll_registry()
         promote_while_mlflow_is_away(place, app)
         place.back_up(app)
         let_it_turn_out_bad(place, app)

@@ -79,7 +79,7 @@ def restored(mlflow_sqlite: str, tmp_path: Path) -> Iterator[mlflow.MlflowClient
     import mlflow
 
     before = mlflow.get_tracking_uri()
-    list(snapshot.restore(mlflow_sqlite, "churn", tmp_path / "artifacts"))
+    list(snapshot.restore_models(mlflow_sqlite, "churn", tmp_path / "artifacts"))
     yield mlflow.MlflowClient(mlflow_sqlite)
     mlflow.set_tracking_uri(before)
 
@@ -110,9 +110,9 @@ def logged(client: mlflow.MlflowClient, version: int) -> tuple[dict[str, Any], P
     return about, Path(url2pathname(model.artifact_location.removeprefix("file://")))
 
 
-@pytest.mark.skipif(not snapshot.is_for_us(), reason="another scikit-learn trains another model")
+@pytest.mark.skipif(not snapshot.is_compatible(), reason="another scikit-learn trains another model")
 def test_training_again_gives_the_metrics_of_the_snapshot(trained: list[dict[str, Any]]) -> None:
-    kept = [one["metrics"] for one in snapshot.read()["versions"]]
+    kept = [one["metrics"] for one in snapshot.read_snapshot()["versions"]]
     assert len(kept) == len(trained)
     for before, now in zip(kept, (one["metrics"] for one in trained), strict=True):
         assert before.keys() == now.keys()

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from bot.anchor_file import AnchorFile
-from bot.domain.audit.anchors import AnchoredHead, read_anchors
-from bot.domain.audit.events import Tag
+from bot.anchor_file import LocalAnchorFile
+from bot.domain.audit.anchors import AnchoredHead, parse_anchors
+from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Automation
-from bot.domain.core.sentence import unpack
-from bot.domain.policy.parser import read_policy
+from bot.domain.core.sentence import unpack_sentence
+from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
-from bot.ledger.audit_chain import stream, verify
+from bot.ledger.audit_chain import stream_records, verify
 from bot.services.audit.anchoring import Anchoring
 from tests.support.services.bench import POLICY, Bench
 
@@ -28,17 +28,17 @@ def file(tmp_path: Path) -> Path:
 
 
 def policy(**anchor: str) -> Policy:
-    return read_policy(POLICY | {"anchor": anchor})
+    return validate_policy(POLICY | {"anchor": anchor})
 
 
 def anchoring(bench: Bench, **anchor: str) -> Anchoring:
     """Return the service under a policy that says where."""
-    bench.context.rules.replace(policy(**anchor), "")
-    return Anchoring(bench.context, AnchorFile())
+    bench.context.active_policy.replace(policy(**anchor), "")
+    return Anchoring(bench.context, LocalAnchorFile())
 
 
 def anchors(file: Path) -> list[AnchoredHead]:
-    return read_anchors(file.read_text(), "it")
+    return parse_anchors(file.read_text(), "it")
 
 
 def numbers(file: Path) -> list[int]:
@@ -47,18 +47,18 @@ def numbers(file: Path) -> list[int]:
 
 def said(bench: Bench) -> list[tuple[str, str]]:
     """Return the sentences that Slack has yet to hear, each with its channel."""
-    return [(note.to, str(unpack(note.data["say"]))) for note in bench.notes() if note.key.startswith("said:")]
+    return [(note.to, str(unpack_sentence(note.data["say"]))) for note in bench.notes() if note.key.startswith("said:")]
 
 
 def test_the_head_is_written_down_and_the_audit_keeps_that(bench: Bench, file: Path) -> None:
     bench.ask()
     with bench.ledger.read() as reading:
-        head = reading.head()
-    anchoring(bench, file=str(file)).anchor()
+        head = reading.audit_head()
+    anchoring(bench, file=str(file)).anchor_if_due()
     [anchor] = anchors(file)
     assert (anchor.number, anchor.hash, anchor.at) == (head.number, head.hash, bench.clock.now())
     event = bench.events()[-1]
-    assert (event.tag, event.actor, event.origin) == (Tag.ANCHORED, Automation("anchor"), "job")
+    assert (event.tag, event.actor, event.origin) == (EventTag.ANCHORED, Automation("anchor"), "job")
     assert event.evidence == {"number": head.number, "hash": head.hash, "file": str(file)}
 
 
@@ -66,22 +66,22 @@ def test_what_was_anchored_agrees_with_the_chain(bench: Bench, file: Path) -> No
     service = anchoring(bench, file=str(file), every="1s")
     for _ in range(3):
         bench.ask()
-        service.anchor()
+        service.anchor_if_due()
         bench.clock.advance(minutes=1)
     with bench.ledger.read() as reading:
-        records = stream(lambda after: reading.records(after=after))
-        assert verify(records, reading.head(), anchors=anchors(file)) is None
+        records = stream_records(lambda after: reading.audit_records(after_number=after))
+        assert verify(records, reading.audit_head(), anchors=anchors(file)) is None
     assert len(anchors(file)) == 3
 
 
 def test_without_an_anchor_in_the_policy_nothing_is_done(bench: Bench) -> None:
     bench.ask()
-    assert not Anchoring(bench.context, AnchorFile()).anchor()
-    assert Tag.ANCHORED.value not in bench.tags()
+    assert not Anchoring(bench.context, LocalAnchorFile()).anchor_if_due()
+    assert EventTag.ANCHORED.value not in bench.tags()
 
 
 def test_an_audit_without_an_event_is_not_anchored(bench: Bench, file: Path) -> None:
-    anchoring(bench, file=str(file)).anchor()
+    anchoring(bench, file=str(file)).anchor_if_due()
     assert not file.exists()
     assert bench.events() == []
 
@@ -89,13 +89,13 @@ def test_an_audit_without_an_event_is_not_anchored(bench: Bench, file: Path) -> 
 def test_the_next_one_waits_for_its_time(bench: Bench, file: Path) -> None:
     service = anchoring(bench, file=str(file), every="1h")
     bench.ask()
-    service.anchor()
+    service.anchor_if_due()
     bench.ask()
     bench.clock.advance(minutes=59)
-    service.anchor()
+    service.anchor_if_due()
     assert numbers(file) == [1]
     bench.clock.advance(minutes=1)
-    service.anchor()
+    service.anchor_if_due()
     assert numbers(file) == [1, 3]
 
 
@@ -103,7 +103,7 @@ def test_an_anchor_alone_is_no_reason_for_another_one(bench: Bench, file: Path) 
     service = anchoring(bench, file=str(file), every="1h")
     bench.ask()
     for _ in range(5):
-        service.anchor()
+        service.anchor_if_due()
         bench.clock.advance(days=1)
     assert numbers(file) == [1]
 
@@ -111,22 +111,22 @@ def test_an_anchor_alone_is_no_reason_for_another_one(bench: Bench, file: Path) 
 def test_another_time_in_the_policy_holds_at_once(bench: Bench, file: Path) -> None:
     service = anchoring(bench, file=str(file), every="7d")
     bench.ask()
-    service.anchor()
+    service.anchor_if_due()
     bench.ask()
     bench.clock.advance(minutes=5)
-    bench.context.rules.replace(policy(file=str(file), every="5m"), "")
-    service.anchor()
+    bench.context.active_policy.replace(policy(file=str(file), every="5m"), "")
+    service.anchor_if_due()
     assert numbers(file) == [1, 3]
 
 
 def test_another_file_in_the_policy_gets_its_anchor_at_once(bench: Bench, file: Path, tmp_path: Path) -> None:
     service = anchoring(bench, file=str(file))
     bench.ask()
-    service.anchor()
+    service.anchor_if_due()
     bench.ask()
     other = tmp_path / "other.jsonl"
-    bench.context.rules.replace(policy(file=str(other)), "")
-    service.anchor()
+    bench.context.active_policy.replace(policy(file=str(other)), "")
+    service.anchor_if_due()
     assert (numbers(file), numbers(other)) == ([1], [3])
 
 
@@ -134,30 +134,30 @@ def test_what_happened_while_another_process_anchored_is_anchored_next(bench: Be
     service = anchoring(bench, file=str(file), every="1h")
     bench.ask()
 
-    class Slow(AnchorFile):
+    class Slow(LocalAnchorFile):
         def append(self, path: str, line: str) -> None:
             super().append(path, line)
             bench.ask()  # after the head was read, before the anchor's event is there
 
-    Anchoring(bench.context, Slow()).anchor()
-    assert bench.tags()[-1] == Tag.ANCHORED.value
+    Anchoring(bench.context, Slow()).anchor_if_due()
+    assert bench.tags()[-1] == EventTag.ANCHORED.value
     bench.clock.advance(hours=1)
-    service.anchor()
+    service.anchor_if_due()
     assert numbers(file) == [1, 3]
 
 
 def test_two_processes_do_each_other_no_harm(bench: Bench, file: Path) -> None:
-    one, other = anchoring(bench, file=str(file), channel="#audit"), Anchoring(bench.context, AnchorFile())
+    one, other = anchoring(bench, file=str(file), channel="#audit"), Anchoring(bench.context, LocalAnchorFile())
     bench.ask()
 
-    class Meanwhile(AnchorFile):
+    class Meanwhile(LocalAnchorFile):
         def append(self, path: str, line: str) -> None:
-            other.anchor()
+            other.anchor_if_due()
             super().append(path, line)
 
-    Anchoring(bench.context, Meanwhile()).anchor()
+    Anchoring(bench.context, Meanwhile()).anchor_if_due()
     bench.clock.advance(days=1)
-    assert not one.anchor()
+    assert not one.anchor_if_due()
     assert numbers(file) == [1, 1]
     assert len(said(bench)) == 1
 
@@ -167,14 +167,14 @@ def test_two_processes_do_each_other_no_harm(bench: Bench, file: Path) -> None:
 
 def test_a_channel_gets_number_and_hash_in_words(bench: Bench, file: Path) -> None:
     bench.ask()
-    assert anchoring(bench, file=str(file), channel="#audit").anchor()
+    assert anchoring(bench, file=str(file), channel="#audit").anchor_if_due()
     [anchor] = anchors(file)
     assert said(bench) == [("#audit", f"The audit ends with number 1 now; its hash is {anchor.hash}.")]
 
 
 def test_a_channel_alone_is_enough(bench: Bench) -> None:
     bench.ask()
-    assert anchoring(bench, channel="#audit").anchor()
+    assert anchoring(bench, channel="#audit").anchor_if_due()
     assert bench.events()[-1].evidence["file"] is None
     assert len(said(bench)) == 1
 
@@ -185,10 +185,10 @@ def test_a_channel_alone_is_enough(bench: Bench) -> None:
 def test_the_file_is_for_our_eyes_and_is_only_added_to(bench: Bench, file: Path) -> None:
     file.write_text("what was there before\n")
     bench.ask()
-    anchoring(bench, file=str(file)).anchor()
+    anchoring(bench, file=str(file)).anchor_if_due()
     assert file.read_text().startswith("what was there before\n{")
     file.unlink()
-    AnchorFile().append(str(file), "{}\n")
+    LocalAnchorFile().append_line(str(file), "{}\n")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
@@ -199,16 +199,16 @@ def test_a_file_that_cannot_be_written_is_told_once_and_tried_again(
     service = anchoring(bench, file=str(folder / "anchor.jsonl"), channel="#audit")
     bench.ask()
     with caplog.at_level(logging.ERROR):
-        assert service.anchor()
-        assert not service.anchor()
-        Anchoring(bench.context, AnchorFile()).anchor()  # another process, which knows of no failure yet
+        assert service.anchor_if_due()
+        assert not service.anchor_if_due()
+        Anchoring(bench.context, LocalAnchorFile()).anchor_if_due()  # another process, which knows of no failure yet
     [(channel, sentence)] = said(bench)
     assert channel == "#ml-models"
     assert "anchor.jsonl cannot be written: No such file or directory" in sentence
     assert len(caplog.records) == 2  # one for each process
-    assert Tag.ANCHORED.value not in bench.tags()
+    assert EventTag.ANCHORED.value not in bench.tags()
     folder.mkdir()
-    service.anchor()
+    service.anchor_if_due()
     assert numbers(folder / "anchor.jsonl") == [1]
 
 
@@ -219,9 +219,9 @@ def test_a_file_that_fails_again_later_is_told_again(bench: Bench, tmp_path: Pat
     for _ in range(2):
         bench.ask()
         folder.rename(tmp_path / "away")
-        service.anchor()
+        service.anchor_if_due()
         (tmp_path / "away").rename(folder)
-        service.anchor()
+        service.anchor_if_due()
         bench.clock.advance(hours=1)
     assert len(said(bench)) == 2
 
@@ -230,7 +230,7 @@ def test_a_pipe_that_nobody_reads_from_holds_up_nothing(bench: Bench, tmp_path: 
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     bench.ask()
-    assert anchoring(bench, file=str(pipe)).anchor()
+    assert anchoring(bench, file=str(pipe)).anchor_if_due()
     assert "cannot be written" in said(bench)[0][1]
 
 
@@ -239,8 +239,8 @@ def test_a_pipe_that_somebody_reads_from_is_as_good_as_a_file(bench: Bench, tmp_
     os.mkfifo(pipe)
     bench.ask()
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    anchoring(bench, file=str(pipe)).anchor()
+    anchoring(bench, file=str(pipe)).anchor_if_due()
     line = os.read(reader, 1000).decode()
     os.close(reader)
-    assert [anchor.number for anchor in read_anchors(line, "it")] == [1]
-    assert bench.tags()[-1] == Tag.ANCHORED.value
+    assert [anchor.number for anchor in parse_anchors(line, "it")] == [1]
+    assert bench.tags()[-1] == EventTag.ANCHORED.value

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.commands.changes import FreezeModel
-from bot.domain.commands.parser import build
+from bot.domain.commands.parser import build_command
 from bot.domain.core.errors import Refused
-from bot.domain.policy.authorization import Act
+from bot.domain.policy.authorization import Permission
 from bot.domain.registry.model import Stage
 from tests.support.services.bench import ALICE, BOB, GUEST, Bench
 
 
 def test_who_may_is_let_through_and_leaves_no_trace(bench: Bench) -> None:
-    bench.gatekeeper.admit(BOB, Act.MEND, model="churn", target=Stage.PRODUCTION, origin="slack")
-    bench.gatekeeper.admit(GUEST, Act.READ, origin="slack")
+    bench.gatekeeper.require_permission(BOB, Permission.REPAIR, model="churn", target=Stage.PRODUCTION, origin="slack")
+    bench.gatekeeper.require_permission(GUEST, Permission.READ, origin="slack")
     assert bench.events() == []
 
 
 def test_of_who_may_not_the_audit_keeps_act_reason_and_origin(bench: Bench) -> None:
     with pytest.raises(Refused, match="Only those who may roll back"):
-        bench.gatekeeper.admit(ALICE, Act.ARCHIVE, model="churn", origin="terminal")
+        bench.gatekeeper.require_permission(ALICE, Permission.ARCHIVE, model="churn", origin="terminal")
     [event] = bench.events()
-    assert (event.tag, event.subject, event.model, event.origin) == (Tag.REFUSED, "churn", "churn", "terminal")
+    assert (event.tag, event.subject, event.model, event.origin) == (EventTag.PERMISSION_REFUSED, "churn", "churn", "terminal")
     assert (event.actor, event.evidence["act"]) == (ALICE.person, "archive")
     assert event.evidence["by"] == {"name": "", "roles": [], "groups": []}
     assert "Only those who may roll back" in event.why
@@ -31,7 +31,7 @@ def test_of_who_may_not_the_audit_keeps_act_reason_and_origin(bench: Bench) -> N
 
 def test_what_is_about_no_model_is_about_the_registry(bench: Bench) -> None:
     with pytest.raises(Refused):
-        bench.gatekeeper.admit(GUEST, Act.REGISTER, origin="slack")
+        bench.gatekeeper.require_permission(GUEST, Permission.REGISTER, origin="slack")
     [event] = bench.events()
     assert (event.subject, event.model) == ("registry", None)
 
@@ -39,21 +39,21 @@ def test_what_is_about_no_model_is_about_the_registry(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("act", "model", "target", "stopped"),
     [
-        (Act.MEND, "churn", Stage.PRODUCTION, True),
-        (Act.MEND, "churn", Stage.STAGING, False),
-        (Act.MEND, "fraud", Stage.PRODUCTION, False),
-        (Act.ARCHIVE, "churn", Stage.PRODUCTION, False),
+        (Permission.REPAIR, "churn", Stage.PRODUCTION, True),
+        (Permission.REPAIR, "churn", Stage.STAGING, False),
+        (Permission.REPAIR, "fraud", Stage.PRODUCTION, False),
+        (Permission.ARCHIVE, "churn", Stage.PRODUCTION, False),
     ],
     ids=str,
 )
 def test_a_freeze_stops_what_moves_production_of_its_model(
-    bench: Bench, act: Act, model: str, target: Stage, stopped: bool
+    bench: Bench, act: Permission, model: str, target: Stage, stopped: bool
 ) -> None:
-    bench.freezing.freeze(BOB, build(FreezeModel, {"model": "churn", "reason": "audit"}), origin="slack")
+    bench.freezing.freeze(BOB, build_command(FreezeModel, {"model": "churn", "reason": "audit"}), origin="slack")
     before = len(bench.events())
     if stopped:
         with pytest.raises(Refused, match="is frozen by @UBOB"):
-            bench.gatekeeper.admit(BOB, act, model=model, target=target, origin="slack")
+            bench.gatekeeper.require_permission(BOB, act, model=model, target=target, origin="slack")
     else:
-        bench.gatekeeper.admit(BOB, act, model=model, target=target, origin="slack")
+        bench.gatekeeper.require_permission(BOB, act, model=model, target=target, origin="slack")
     assert len(bench.events()) == before + stopped

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.core.errors import LedgerUnavailable
-from bot.ports import Note, NoteKind
+from bot.ports import OutboxMessage, MessageKind
 from bot.services.core.outbox import Outbox
 from tests.support.services.bench import Bench
 from tests.support.services.fake_notifier import DELIVERED, FakeNotifier
@@ -21,14 +21,14 @@ PACE = timedelta(seconds=1)
 @pytest.fixture
 def paced(bench: Bench, fake_notifier: FakeNotifier) -> Outbox:
     """Return an outbox that keeps a second between two messages in a channel."""
-    return Outbox(bench.context, fake_notifier, pace=PACE)
+    return Outbox(bench.context, fake_notifier, min_interval=PACE)
 
 
 def put_said(bench: Bench, *keys: str, to: str = "C1") -> None:
     """Put sentences for a channel into the outbox, each in a lane of its own."""
     with bench.ledger.write() as tx:
         for key in keys:
-            tx.add_note(Note(key=key, lane=key, kind=NoteKind.SAID, to=to))
+            tx.add_message(OutboxMessage(key=key, lane=key, kind=MessageKind.CHANNEL_MESSAGE, to=to))
 
 
 def test_messages_in_a_channel_are_paced_and_in_order(bench: Bench, paced: Outbox, fake_notifier: FakeNotifier) -> None:
@@ -52,7 +52,7 @@ def test_a_busy_channel_does_not_hold_up_another(bench: Bench, paced: Outbox, fa
 def test_hundreds_that_wait_for_a_busy_channel_hold_up_no_other(
     bench: Bench, paced: Outbox, fake_notifier: FakeNotifier
 ) -> None:
-    paced.begin_turn("C1")
+    paced.take_turn("C1")
     put_said(bench, *(f"a{number}" for number in range(150)))
     put_said(bench, "x", to="C2")
     paced.deliver()
@@ -60,17 +60,17 @@ def test_hundreds_that_wait_for_a_busy_channel_hold_up_no_other(
 
 
 def test_a_busy_channel_does_not_hold_up_an_edit(bench: Bench, paced: Outbox, fake_notifier: FakeNotifier) -> None:
-    put(bench, "r1/opened", kind=NoteKind.CARD)
+    put(bench, "r1/opened", kind=MessageKind.CARD)
     paced.deliver()
     put_said(bench, "a")
-    put(bench, "r1/done", kind=NoteKind.CARD)
+    put(bench, "r1/done", kind=MessageKind.CARD)
     paced.deliver()
     assert fake_notifier.keys == ["r1/opened", "r1/done"]
 
 
-@pytest.mark.parametrize("kind", [NoteKind.INCIDENT, NoteKind.ROLLBACK], ids=lambda kind: str(kind.value))
+@pytest.mark.parametrize("kind", [MessageKind.INCIDENT, MessageKind.ROLLBACK], ids=lambda kind: str(kind.value))
 def test_what_someone_on_call_waits_for_goes_before_a_burst(
-    bench: Bench, paced: Outbox, fake_notifier: FakeNotifier, kind: NoteKind
+    bench: Bench, paced: Outbox, fake_notifier: FakeNotifier, kind: MessageKind
 ) -> None:
     put_said(bench, *(f"a{number}" for number in range(50)))
     paced.deliver()
@@ -81,7 +81,7 @@ def test_what_someone_on_call_waits_for_goes_before_a_burst(
 
 
 def test_answers_in_threads_count_for_their_channel(bench: Bench, paced: Outbox, fake_notifier: FakeNotifier) -> None:
-    put(bench, "r1/opened", kind=NoteKind.CARD)
+    put(bench, "r1/opened", kind=MessageKind.CARD)
     put(bench, "r1/news")
     paced.deliver()
     assert fake_notifier.keys == ["r1/opened"]
@@ -116,7 +116,7 @@ def test_the_next_turn_is_counted_from_the_end_of_the_last_message(
 def test_several_processes_share_the_turns_of_a_channel(
     bench: Bench, paced: Outbox, fake_notifier: FakeNotifier
 ) -> None:
-    other = Outbox(replace(bench.context, owner="other:2:b"), fake_notifier, pace=PACE)
+    other = Outbox(replace(bench.context, owner="other:2:b"), fake_notifier, min_interval=PACE)
     put_said(bench, "a")
     paced.deliver()
     put_said(bench, "b")
@@ -144,29 +144,29 @@ def test_a_process_that_dies_in_its_turn_holds_the_channel_for_a_second(
 
 
 def test_a_message_without_a_row_takes_a_turn_too(bench: Bench, paced: Outbox, fake_notifier: FakeNotifier) -> None:
-    assert (paced.begin_turn("C1"), paced.begin_turn("C2")) == (0.0, 0.0)
+    assert (paced.take_turn("C1"), paced.take_turn("C2")) == (0.0, 0.0)
     put_said(bench, "a")
     bench.clock.advance(seconds=0.5)
     paced.end_turn("C1")
     bench.clock.advance(seconds=0.5)
     paced.deliver()
-    assert (fake_notifier.keys, paced.begin_turn("C1")) == ([], 0.5)
+    assert (fake_notifier.keys, paced.take_turn("C1")) == ([], 0.5)
     bench.clock.advance(seconds=0.5)
     paced.deliver()
-    assert (fake_notifier.keys, paced.begin_turn("C1")) == (["a"], 1.0)
+    assert (fake_notifier.keys, paced.take_turn("C1")) == (["a"], 1.0)
 
 
 def test_an_answer_does_not_need_a_writable_ledger(
     bench: Bench, fake_notifier: FakeNotifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paced = Outbox(bench.context, fake_notifier, pace=PACE)
-    assert paced.begin_turn("C1") == 0.0
+    paced = Outbox(bench.context, fake_notifier, min_interval=PACE)
+    assert paced.take_turn("C1") == 0.0
 
     def full() -> None:
         raise LedgerUnavailable("The disk is full.")
 
     monkeypatch.setattr(bench.ledger, "write", full)
-    assert paced.begin_turn("C1") == 0.0
+    assert paced.take_turn("C1") == 0.0
     paced.end_turn("C1")
 
 
@@ -176,13 +176,13 @@ def test_a_resting_thread_wakes_when_something_can_be_tried(
     put(bench, "r1/a")
     fake_notifier.answers["r1/a"] = [later(0.01)]
     outbox.deliver()
-    outbox.rest(3600)
+    outbox.wait_until_due(3600)
 
 
 def test_a_resting_thread_wakes_when_another_one_postpones_something(
     bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
 ) -> None:
-    rests = threading.Thread(target=outbox.rest, args=(3600,))
+    rests = threading.Thread(target=outbox.wait_until_due, args=(3600,))
     rests.start()
     put(bench, "r1/a")
     fake_notifier.answers["r1/a"] = [later(0.01)]

@@ -7,21 +7,21 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.domain.audit.events import Event, Tag
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Automation
 from bot.domain.core.errors import LedgerUnavailable, RegistrarError
-from bot.domain.monitoring.readings import Outcome
+from bot.domain.monitoring.readings import CheckOutcome
 from bot.ledger import SqlLedger
-from bot.metrics.definitions import SHAPES
-from bot.metrics.prometheus import Metrics
+from bot.metrics.definitions import METRIC_DEFINITIONS
+from bot.metrics.prometheus import PrometheusMetrics
 from tests.support.monitoring.monitoring import add_monitor, check_values
 from tests.support.network.prometheus_server import promtool
 from tests.support.services.bench import ALICE, BOB, CAROL, STRANGER, Bench, ManualClock
 
 
-def read(metrics: Metrics) -> dict[str, float]:
+def read(metrics: PrometheusMetrics) -> dict[str, float]:
     """Return every value, by its name and labels as they are written."""
-    page = metrics.page()[0].decode()
+    page = metrics.exposition()[0].decode()
     lines = [line.rpartition(" ") for line in page.splitlines() if not line.startswith("#")]
     return {name: float(value) for name, _, value in lines}
 
@@ -29,7 +29,7 @@ def read(metrics: Metrics) -> dict[str, float]:
 @pytest.fixture
 def page(bench: Bench) -> Bench:
     """Return a bench whose metrics look at its ledger."""
-    bench.metrics.look_at(bench.ledger, bench.clock)
+    bench.metrics.add_ledger_metrics(bench.ledger, bench.clock)
     return bench
 
 
@@ -54,7 +54,7 @@ def test_an_approval_counts_its_vote_and_how_long_it_took(page: Bench) -> None:
 def test_a_request_that_nobody_decides_counts_as_expired(page: Bench) -> None:
     page.open()
     page.clock.advance(hours=25)
-    page.requests.expire()
+    page.requests.expire_overdue()
     assert read(page.metrics)['registrar_decision_seconds_count{end="expired"}'] == 1
 
 
@@ -89,7 +89,7 @@ def test_a_rollback_is_counted_by_who_caused_it_and_how_it_ended(page: Bench) ->
     for version in (2, 4):
         page.clock.advance(hours=30)
         page.approved(f"promote churn {version} production")
-        page.moves.run("churn")
+        page.moves.execute_due("churn")
     page.do('rollback churn --reason "accuracy fell"', BOB)
     found = read(page.metrics)
     assert found['registrar_rollbacks_total{cause="person",end="done"}'] == 1
@@ -100,7 +100,7 @@ def test_a_monitor_s_rollback_is_automatic_and_its_checks_are_counted_with_their
     for version in (2, 4):
         page.clock.advance(hours=30)
         page.approved(f"promote churn {version} production")
-        page.moves.run("churn")
+        page.moves.execute_due("churn")
     page.clock.advance(minutes=10)
     add_monitor(page)
     check_values(page, 0.7, 0.7)
@@ -131,9 +131,9 @@ def test_what_slack_and_endpoints_have_yet_to_hear_is_counted_apart(page: Bench)
 def test_a_ledger_that_does_not_answer_is_told_and_the_rest_still_counts(page: Bench) -> None:
     page.approve(page.open())
     page.ledger.close()
-    metrics = Metrics()
-    metrics.look_at(_Away(), page.clock)
-    metrics.checked(Outcome.OK, None)
+    metrics = PrometheusMetrics()
+    metrics.add_ledger_metrics(_Away(), page.clock)
+    metrics.check_finished(CheckOutcome.OK, None)
     found = read(metrics)
     assert found["registrar_ledger_up"] == 0
     assert found['registrar_checks_total{outcome="ok"}'] == 1
@@ -151,12 +151,12 @@ class _Away(SqlLedger):
 
 
 def test_no_label_holds_what_others_made_up() -> None:
-    metrics = Metrics()
+    metrics = PrometheusMetrics()
     for at in range(500):
-        metrics.slack_failed(f"made_up_{at}")
-        metrics.slack_failed("plum in a sentence")
-        metrics.asked_registry(f"operation_{at}", 0.1, f"Error{at}")
-        metrics.committed([refusal(at)])
+        metrics.slack_call_failed(f"made_up_{at}")
+        metrics.slack_call_failed("plum in a sentence")
+        metrics.registry_called(f"operation_{at}", 0.1, f"Error{at}")
+        metrics.events_committed([refusal(at)])
     series = [name for name in read(metrics) if name.startswith("registrar_")]
     assert len(series) < 1200
     assert [name for name in series if "plum" in name] == []
@@ -167,7 +167,7 @@ def refusal(at: int) -> Event:
     return Event(
         at=ManualClock().now(),
         actor=Automation("clock"),
-        tag=Tag.VOTE_REFUSED,
+        tag=EventTag.REQUEST_COMMAND_REFUSED,
         subject="r1",
         model=f"plum{at}",
         evidence={"error": f"plum{at}"},
@@ -176,11 +176,11 @@ def refusal(at: int) -> Event:
 
 def test_prometheus_s_own_tool_finds_nothing_wrong_with_the_page(page: Bench) -> None:
     page.approve(page.open())
-    checked = promtool("check", "metrics", given=page.metrics.page()[0].decode())
+    checked = promtool("check", "metrics", given=page.metrics.exposition()[0].decode())
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
 
 
 def test_every_metric_is_there_and_says_what_it_is(page: Bench) -> None:
-    text = page.metrics.page()[0].decode()
-    missing = [shape.name for shape in SHAPES if f"# HELP {shape.name} {shape.means}" not in text]
+    text = page.metrics.exposition()[0].decode()
+    missing = [shape.name for shape in METRIC_DEFINITIONS if f"# HELP {shape.name} {shape.description}" not in text]
     assert missing == []

@@ -8,13 +8,13 @@ from datetime import timedelta
 
 import pytest
 
-from bot.ports import Delivery, NoteKind, Outcome, Posting
+from bot.ports import DeliveryResult, MessageKind, DeliveryOutcome, MessageRef
 from bot.services.core.outbox import Outbox
 from tests.support.services.bench import Bench
 from tests.support.services.fake_notifier import DELIVERED, FakeNotifier
 from tests.support.services.outbox import UNKNOWN, later, put
 
-NEVER = Delivery(Outcome.NEVER, why="invalid_blocks")
+NEVER = DeliveryResult(DeliveryOutcome.REFUSED, why="invalid_blocks")
 
 
 def test_a_lane_is_delivered_in_its_order(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
@@ -38,10 +38,10 @@ def test_the_same_key_is_told_once_for_ever(bench: Bench, outbox: Outbox, fake_n
 
 
 def test_where_it_stands_is_remembered(bench: Bench, outbox: Outbox) -> None:
-    put(bench, "r1/card", kind=NoteKind.CARD)
+    put(bench, "r1/card", kind=MessageKind.CARD)
     outbox.deliver()
     with bench.ledger.read() as reading:
-        assert reading.posting("r1") == Posting("C1", "1.1")
+        assert reading.message_ref("r1") == MessageRef("C1", "1.1")
 
 
 def test_more_than_one_round_holds_is_delivered_too(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
@@ -53,12 +53,12 @@ def test_more_than_one_round_holds_is_delivered_too(bench: Bench, outbox: Outbox
 # -- cards that a later one overtakes ----------------------------------------------------------------------------------
 
 
-DRAWN = (NoteKind.CARD, NoteKind.NOTICE, NoteKind.ROLLBACK, NoteKind.INCIDENT)
+DRAWN = (MessageKind.CARD, MessageKind.NOTICE, MessageKind.ROLLBACK, MessageKind.INCIDENT)
 
 
 @pytest.mark.parametrize("kind", DRAWN, ids=lambda kind: str(kind.value))
 def test_of_several_cards_only_the_last_is_drawn(
-    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier, kind: NoteKind
+    bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier, kind: MessageKind
 ) -> None:
     put(bench, "r1/opened", kind=kind)
     outbox.deliver()
@@ -70,17 +70,17 @@ def test_of_several_cards_only_the_last_is_drawn(
 def test_the_first_card_is_posted_even_when_others_follow(
     bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier
 ) -> None:
-    put(bench, "r1/opened", kind=NoteKind.CARD)
+    put(bench, "r1/opened", kind=MessageKind.CARD)
     put(bench, "r1/news")
-    put(bench, "r1/done", kind=NoteKind.CARD)
+    put(bench, "r1/done", kind=MessageKind.CARD)
     outbox.deliver()
     assert fake_notifier.keys == ["r1/opened", "r1/news", "r1/done"]
 
 
 def test_a_card_of_another_lane_overtakes_nothing(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
-    put(bench, "r1/opened", "r2/opened", kind=NoteKind.CARD)
+    put(bench, "r1/opened", "r2/opened", kind=MessageKind.CARD)
     outbox.deliver()
-    put(bench, "r1/done", "r2/done", kind=NoteKind.CARD)
+    put(bench, "r1/done", "r2/done", kind=MessageKind.CARD)
     outbox.deliver()
     assert sorted(fake_notifier.keys) == ["r1/done", "r1/opened", "r2/done", "r2/opened"]
 
@@ -198,15 +198,15 @@ def test_what_was_posted_although_another_process_had_taken_over_is_deleted(
     def stopped() -> None:
         fake_notifier.meanwhile = lambda: None
         bench.clock.advance(seconds=31)
-        fake_notifier.answers["r1/a"] = [Delivery(Outcome.DELIVERED, Posting("C1", "2.2"))]
+        fake_notifier.answers["r1/a"] = [DeliveryResult(DeliveryOutcome.DELIVERED, MessageRef("C1", "2.2"))]
         other.deliver()
         fake_notifier.answers["r1/a"] = [DELIVERED]
 
     fake_notifier.meanwhile = stopped
     outbox.deliver()
     with bench.ledger.read() as reading:
-        assert reading.posting("r1/a") == Posting("C1", "2.2")
-    assert fake_notifier.taken_back == [DELIVERED.posting]
+        assert reading.message_ref("r1/a") == MessageRef("C1", "2.2")
+    assert fake_notifier.taken_back == [DELIVERED.message_ref]
 
 
 def test_what_was_edited_is_not_deleted_whoever_took_over(
@@ -219,7 +219,7 @@ def test_what_was_edited_is_not_deleted_whoever_took_over(
         fake_notifier.meanwhile = lambda: None
         bench.clock.advance(seconds=31)
         other.deliver()
-        fake_notifier.answers["r1/a"] = [Delivery(Outcome.DELIVERED, Posting("C1", "the incident's own message"))]
+        fake_notifier.answers["r1/a"] = [DeliveryResult(DeliveryOutcome.DELIVERED, MessageRef("C1", "the incident's own message"))]
 
     fake_notifier.meanwhile = stopped
     outbox.deliver()
@@ -286,7 +286,7 @@ def test_another_process_takes_a_message_over_after_thirty_seconds_and_not_befor
 def test_a_message_that_is_given_up_is_reported_once_with_its_reason(bench: Bench, fake_notifier: FakeNotifier) -> None:
     reports: list[tuple[str, str, timedelta | None]] = []
     outbox = Outbox(
-        bench.context, fake_notifier, given_up=lambda _tx, _it, note, why, limit: reports.append((note.key, why, limit))
+        bench.context, fake_notifier, on_give_up=lambda _tx, _it, note, why, limit: reports.append((note.key, why, limit))
     )
     put(bench, "r1/a")
     fake_notifier.answers["r1/a"] = [NEVER]
@@ -298,7 +298,7 @@ def test_a_message_that_is_given_up_is_reported_once_with_its_reason(bench: Benc
 def test_a_message_taken_over_meanwhile_is_not_reported_as_given_up(bench: Bench, fake_notifier: FakeNotifier) -> None:
     reports: list[str] = []
     outbox = Outbox(
-        bench.context, fake_notifier, given_up=lambda _tx, _it, note, _why, _limit: reports.append(note.key)
+        bench.context, fake_notifier, on_give_up=lambda _tx, _it, note, _why, _limit: reports.append(note.key)
     )
     other = Outbox(replace(bench.context, owner="other:2:b"), fake_notifier)
     put(bench, "r1/a")
@@ -318,7 +318,7 @@ def test_lanes_go_out_at_the_same_time_where_the_outbox_may(bench: Bench, fake_n
     both = threading.Barrier(2)
     fake_notifier.meanwhile = lambda: (both.wait(20), None)[1]
     put(bench, "r1/a", "r2/a")
-    Outbox(bench.context, fake_notifier, at_once=2).deliver()
+    Outbox(bench.context, fake_notifier, concurrency=2).deliver()
     assert sorted(fake_notifier.keys) == ["r1/a", "r2/a"]
 
 
@@ -365,8 +365,8 @@ def test_what_comes_while_it_delivers_is_delivered_too(
         threading.Thread(target=outbox.deliver).start()
 
     fake_notifier.meanwhile = ask_for_more
-    outbox.deliver(wait=5)
-    outbox.deliver(wait=5)
+    outbox.deliver(patience=5)
+    outbox.deliver(patience=5)
     assert sorted(fake_notifier.keys) == ["r1/a", "r2/b"]
 
 

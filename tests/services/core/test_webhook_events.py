@@ -14,8 +14,8 @@ import pytest
 
 from bot.domain.policy.policy import unsigned_endpoints
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import MoveState
-from bot.ports import Note, NoteKind
+from bot.domain.transitions.transition import TransitionState
+from bot.ports import OutboxMessage, MessageKind
 from tests.support.services.webhook_events import SECRET, TOKEN, WebhookHarness
 
 # -- what is told ------------------------------------------------------------------------------------------------------
@@ -23,7 +23,7 @@ from tests.support.services.webhook_events import SECRET, TOKEN, WebhookHarness
 
 def test_a_promotion_is_told_and_the_signature_verifies(webhook_harness: WebhookHarness) -> None:
     move = webhook_harness.promote()
-    webhook_harness.events.deliver(wait=10)
+    webhook_harness.events.deliver(patience=10)
     [got] = webhook_harness.there.got
     stamp = got.headers["x-registrar-timestamp"]
     assert int(stamp) == webhook_harness.bench.clock.now().timestamp()
@@ -59,8 +59,8 @@ def test_whatever_a_model_is_called_its_event_arrives(webhook_harness: WebhookHa
     body = json.dumps({"model": name}, ensure_ascii=False)
     data = {"body": body, "thread": "", "model": name, "version": 4, "shown": "HOOK_URL"}
     with webhook_harness.bench.ledger.write() as tx:
-        tx.add_note(Note(key=key, lane=f"event:HOOK_URL:{name}", kind=NoteKind.EVENT, to="HOOK_URL", data=data))
-    webhook_harness.events.deliver(wait=10)
+        tx.add_message(OutboxMessage(key=key, lane=f"event:HOOK_URL:{name}", kind=MessageKind.EVENT, to="HOOK_URL", data=data))
+    webhook_harness.events.deliver(patience=10)
     [got] = webhook_harness.there.got
     assert json.loads(got.body) == {"model": name}
     assert unquote(got.headers["x-registrar-event-id"]) == key
@@ -77,15 +77,15 @@ def test_an_event_that_waited_because_of_its_models_name_goes_out(webhook_harnes
     [note] = webhook_harness.waiting()
     stuck = replace(note, key="event:rollback:отток:x:HOOK_URL", lane="event:HOOK_URL:отток")
     with webhook_harness.bench.ledger.write() as tx:
-        tx.add_note(stuck)
-        late = next(one for one in tx.due_notes(webhook_harness.bench.clock.now()) if one.key == stuck.key)
-        claimed = tx.claim_note(late, "gone", webhook_harness.bench.clock.now(), webhook_harness.bench.clock.now())
+        tx.add_message(stuck)
+        late = next(one for one in tx.due_messages(webhook_harness.bench.clock.now()) if one.key == stuck.key)
+        claimed = tx.claim_message(late, "gone", webhook_harness.bench.clock.now(), webhook_harness.bench.clock.now())
         assert claimed is not None
-        tx.postpone(
+        tx.postpone_message(
             claimed, webhook_harness.bench.clock.now() + timedelta(minutes=2), "its address is none that can be called"
         )
     webhook_harness.bench.clock.advance(minutes=2)
-    webhook_harness.events.deliver(wait=10)
+    webhook_harness.events.deliver(patience=10)
     assert webhook_harness.waiting() == []
     assert "event:rollback:%D0%BE%D1%82%D1%82%D0%BE%D0%BA:x:HOOK_URL" in {
         got.headers["x-registrar-event-id"] for got in webhook_harness.there.got
@@ -95,15 +95,15 @@ def test_an_event_that_waited_because_of_its_models_name_goes_out(webhook_harnes
 def test_other_models_and_other_stages_are_told_to_nobody(webhook_harness: WebhookHarness) -> None:
     webhook_harness.promote(model="fraud")
     webhook_harness.bench.approved("promote churn 4 staging")
-    webhook_harness.bench.moves.run("churn")
+    webhook_harness.bench.moves.execute_due("churn")
     assert webhook_harness.waiting() == []
 
 
 def test_a_move_that_came_to_nothing_is_told_to_nobody(webhook_harness: WebhookHarness) -> None:
     request = webhook_harness.bench.approved()
     webhook_harness.bench.registry.delete_version("churn", 4)
-    webhook_harness.bench.moves.run("churn")
-    assert webhook_harness.bench.move(request).state is MoveState.STALE
+    webhook_harness.bench.moves.execute_due("churn")
+    assert webhook_harness.bench.move(request).state is TransitionState.STALE
     assert webhook_harness.waiting() == []
 
 
@@ -114,7 +114,7 @@ def test_what_others_moved_is_told_and_what_was_there_before_us_is_not(webhook_h
     webhook_harness.bench.watch.poll()
     webhook_harness.bench.registry.by_hand("churn", 2, Stage.ARCHIVED)
     webhook_harness.bench.watch.poll()
-    webhook_harness.events.deliver(wait=10)
+    webhook_harness.events.deliver(patience=10)
     told = [(one["version"], one["previous"], one["cause"]) for one in webhook_harness.heard()]
     assert told == [(2, 3, "observed"), (None, 2, "observed")]
 
@@ -122,7 +122,7 @@ def test_what_others_moved_is_told_and_what_was_there_before_us_is_not(webhook_h
 def test_without_a_secret_it_goes_out_unsigned_and_the_start_says_so(make: Callable[..., WebhookHarness]) -> None:
     webhook_harness = make([{"url": "{there}/open"}])
     webhook_harness.promote()
-    webhook_harness.events.deliver(wait=10)
+    webhook_harness.events.deliver(patience=10)
     [got] = webhook_harness.there.got
     assert "x-registrar-signature" not in got.headers
     assert unsigned_endpoints(webhook_harness.bench.policy) == ["notify.0 (127.0.0.1)"]
@@ -132,5 +132,5 @@ def test_an_address_in_the_policy_is_not_kept_in_the_ledger(make: Callable[..., 
     webhook_harness = make([{"url": "{there}/" + TOKEN, "secret_env": "HOOK_SECRET"}])
     webhook_harness.promote()
     assert TOKEN not in repr(webhook_harness.waiting())
-    webhook_harness.events.deliver(wait=10)
+    webhook_harness.events.deliver(patience=10)
     assert webhook_harness.there.got[0].path == f"/{TOKEN}"

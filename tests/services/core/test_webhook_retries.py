@@ -10,12 +10,12 @@ from functools import partial
 
 import pytest
 
-from bot.domain.audit.events import Tag
-from bot.domain.policy.parser import read_policy
-from bot.ports import Delivery, Note, NoteKind, Outcome
-from bot.services.core.endpoint_outboxes import FOR_ENDPOINTS
+from bot.domain.audit.events import EventTag
+from bot.domain.policy.parser import validate_policy
+from bot.ports import DeliveryResult, OutboxMessage, MessageKind, DeliveryOutcome
+from bot.services.core.endpoint_outboxes import ENDPOINT_KINDS
 from bot.services.core.outbox import Outbox
-from bot.webhooks import WAIT_MOST, Webhooks
+from bot.webhooks import MAX_RETRY_AFTER, WebhookNotifier
 from tests.support.network.http_receiver import PlannedReply, run_receiver
 from tests.support.services.bench import POLICY
 from tests.support.services.webhook_events import SECRET, TOKEN, WebhookHarness
@@ -34,9 +34,9 @@ def delivering(webhook_harness: WebhookHarness) -> bool:
 def test_after_a_503_it_comes_again_with_the_same_id_signed_anew(webhook_harness: WebhookHarness) -> None:
     webhook_harness.there.replies = [PlannedReply(503), PlannedReply(200)]
     webhook_harness.promote()
-    webhook_harness.events.deliver(wait=10)
+    webhook_harness.events.deliver(patience=10)
     webhook_harness.bench.clock.advance(seconds=5)
-    webhook_harness.events.deliver(wait=10)
+    webhook_harness.events.deliver(patience=10)
     first, second = webhook_harness.there.got
     assert first.body == second.body
     assert first.headers["x-registrar-event-id"] == second.headers["x-registrar-event-id"]
@@ -44,18 +44,18 @@ def test_after_a_503_it_comes_again_with_the_same_id_signed_anew(webhook_harness
     assert webhook_harness.waiting() == []
 
 
-@pytest.mark.parametrize(("said", "waits"), [("30", 30), ("86400", WAIT_MOST.total_seconds())])
+@pytest.mark.parametrize(("said", "waits"), [("30", 30), ("86400", MAX_RETRY_AFTER.total_seconds())])
 def test_it_waits_as_long_as_it_is_told_to_within_reason(
     webhook_harness: WebhookHarness, said: str, waits: float
 ) -> None:
     webhook_harness.there.replies = [PlannedReply(429, headers={"Retry-After": said}), PlannedReply(200)]
     webhook_harness.promote()
-    webhook_harness.events.deliver(wait=10)
+    webhook_harness.events.deliver(patience=10)
     webhook_harness.bench.clock.advance(seconds=waits - 1)
-    webhook_harness.events.deliver(wait=10)
+    webhook_harness.events.deliver(patience=10)
     assert len(webhook_harness.there.got) == 1
     webhook_harness.bench.clock.advance(seconds=1)
-    webhook_harness.events.deliver(wait=10)
+    webhook_harness.events.deliver(patience=10)
     assert len(webhook_harness.there.got) == 2
 
 
@@ -66,9 +66,9 @@ def test_any_retry_after_can_be_read(webhook_harness: WebhookHarness, said: str)
         PlannedReply(200),
     ]
     webhook_harness.promote()
-    webhook_harness.events.deliver(wait=10)
+    webhook_harness.events.deliver(patience=10)
     webhook_harness.bench.clock.advance(minutes=1)
-    webhook_harness.events.deliver(wait=10)
+    webhook_harness.events.deliver(patience=10)
     assert len(webhook_harness.there.got) == 2
 
 
@@ -78,22 +78,22 @@ def test_what_is_refused_is_not_sent_again_and_the_thread_hears(webhook_harness:
         PlannedReply(status, headers={"Location": f"{webhook_harness.there.url}/elsewhere"})
     ]
     webhook_harness.promote()
-    webhook_harness.events.deliver(wait=10)
+    webhook_harness.events.deliver(patience=10)
     assert [got.path for got in webhook_harness.there.got] == [f"/hook?key={TOKEN}"]  # no redirect is followed
     assert webhook_harness.waiting() == []
     assert f"The endpoint HOOK_URL refused the event of this move (HTTP {status}" in " ".join(webhook_harness.told())
-    assert webhook_harness.bench.tags()[-1] == Tag.NOT_TOLD.value
+    assert webhook_harness.bench.tags()[-1] == EventTag.WEBHOOK_GIVEN_UP.value
 
 
 def test_after_24_hours_it_is_given_up_and_the_thread_hears(webhook_harness: WebhookHarness) -> None:
     webhook_harness.there.replies = [PlannedReply(500)]
     webhook_harness.promote()
-    webhook_harness.events.deliver(wait=10)
+    webhook_harness.events.deliver(patience=10)
     webhook_harness.bench.clock.advance(hours=23)
-    webhook_harness.events.deliver(wait=10)
+    webhook_harness.events.deliver(patience=10)
     assert len(webhook_harness.waiting()) == 1
     webhook_harness.bench.clock.advance(hours=1)
-    webhook_harness.events.deliver(wait=10)
+    webhook_harness.events.deliver(patience=10)
     assert webhook_harness.waiting() == []
     assert "The endpoint HOOK_URL was not reached for 1d (HTTP 500). The event of this move is given up." in (
         webhook_harness.told()
@@ -106,12 +106,12 @@ def test_an_unset_variable_is_named_and_waited_for(
 ) -> None:
     value = webhook_harness.variables.pop(name)
     webhook_harness.promote()
-    webhook_harness.events.deliver(wait=10)
+    webhook_harness.events.deliver(patience=10)
     assert f"{name} is not set" in caplog.text
     assert webhook_harness.there.got == []  # what is to be signed never goes out unsigned
     webhook_harness.variables[name] = value
     webhook_harness.bench.clock.advance(seconds=30)
-    webhook_harness.events.deliver(wait=10)
+    webhook_harness.events.deliver(patience=10)
     assert len(webhook_harness.there.got) == 1
 
 
@@ -120,13 +120,13 @@ def test_nothing_secret_is_ever_logged(webhook_harness: WebhookHarness, caplog: 
     webhook_harness.promote()
     for reply in (PlannedReply(500), PlannedReply(429), PlannedReply(404)):
         webhook_harness.there.replies = [reply]
-        webhook_harness.events.deliver(wait=10)
+        webhook_harness.events.deliver(patience=10)
         webhook_harness.bench.clock.advance(minutes=5)
     for url in ("http://127.0.0.1:1/" + TOKEN, f"http://{TOKEN}:x/", f"{TOKEN}://a", "http://" + "a" * 70 + TOKEN):
         webhook_harness.variables["HOOK_URL"] = url
         webhook_harness.promote(2 if webhook_harness.bench.registry.holders() == [4] else 4)
         webhook_harness.bench.clock.advance(minutes=5)
-        webhook_harness.events.deliver(wait=10)
+        webhook_harness.events.deliver(patience=10)
     ours = [record for record in caplog.records if record.name.startswith("bot")]
     assert len(ours) >= 7
     assert TOKEN not in "".join(logging.Formatter().format(record) for record in ours)
@@ -135,8 +135,8 @@ def test_nothing_secret_is_ever_logged(webhook_harness: WebhookHarness, caplog: 
 
 def test_an_endpoint_that_the_policy_names_no_more_is_not_told(webhook_harness: WebhookHarness) -> None:
     webhook_harness.promote()
-    webhook_harness.bench.context.rules.replace(read_policy(POLICY), "new")
-    webhook_harness.events.deliver(wait=10)
+    webhook_harness.bench.context.active_policy.replace(validate_policy(POLICY), "new")
+    webhook_harness.events.deliver(patience=10)
     assert (webhook_harness.there.got, webhook_harness.waiting()) == ([], [])
 
 
@@ -146,13 +146,13 @@ def test_an_endpoint_that_the_policy_names_no_more_is_not_told(webhook_harness: 
 def test_the_events_of_one_model_come_in_order_and_another_model_overtakes(webhook_harness: WebhookHarness) -> None:
     webhook_harness.there.replies = [PlannedReply(503, headers={"Retry-After": "30"}), PlannedReply(200)]
     webhook_harness.promote(4)
-    webhook_harness.events.deliver(wait=10)
+    webhook_harness.events.deliver(patience=10)
     webhook_harness.promote(2)
     webhook_harness.promote(4, model="churn-eu")
-    webhook_harness.events.deliver(wait=10)
+    webhook_harness.events.deliver(patience=10)
     assert [(one["model"], one["version"]) for one in webhook_harness.heard()] == [("churn", 4), ("churn-eu", 4)]
     webhook_harness.bench.clock.advance(minutes=1)
-    webhook_harness.events.deliver(wait=10)
+    webhook_harness.events.deliver(patience=10)
     assert [(one["model"], one["version"]) for one in webhook_harness.heard()[2:]] == [("churn", 4), ("churn", 2)]
 
 
@@ -167,8 +167,8 @@ def test_an_endpoint_that_hangs_holds_up_no_card_and_no_other_endpoint(make: Cal
         assert webhook_harness.there.is_asked.wait(10)
         assert other.is_asked.wait(10)
         webhook_harness.slack.deliver()  # while the endpoint still hangs
-        assert {NoteKind.CARD, NoteKind.NEWS} <= {note.kind for note in webhook_harness.fake_notifier.told}
-        assert NoteKind.EVENT not in {note.kind for note in webhook_harness.fake_notifier.told}
+        assert {MessageKind.CARD, MessageKind.THREAD_REPLY} <= {note.kind for note in webhook_harness.fake_notifier.told}
+        assert MessageKind.EVENT not in {note.kind for note in webhook_harness.fake_notifier.told}
         assert not hangs.is_set()
         hangs.set()
         going.join(10)
@@ -203,7 +203,7 @@ def test_an_endpoint_with_a_hundred_models_waiting_delays_no_other(make: Callabl
         first = webhook_harness.waiting()[0]
         with webhook_harness.bench.ledger.write() as tx:
             for number in range(150):
-                tx.add_note(replace(first, key=f"event:{number}", lane=f"event:{first.to}:{number}"))
+                tx.add_message(replace(first, key=f"event:{number}", lane=f"event:{first.to}:{number}"))
         webhook_harness.promote(2)
         webhook_harness.events.deliver()
         wait_until(lambda: delivering(webhook_harness) and len(webhook_harness.there.got) == 2)
@@ -221,12 +221,12 @@ def test_an_endpoint_that_does_not_answer_is_left_alone_for_a_moment(webhook_har
         return "http://127.0.0.1:1/"  # where nobody listens
 
     clock = webhook_harness.bench.clock
-    webhooks = Webhooks(lambda: webhook_harness.bench.policy, variable, clock.now)
+    webhooks = WebhookNotifier(lambda: webhook_harness.bench.policy, variable, clock.now)
     notes = [
-        Note(key=f"event:{n}", lane=f"{n}", kind=NoteKind.EVENT, to="HOOK_URL", data={"body": "{}"}) for n in range(3)
+        OutboxMessage(key=f"event:{n}", lane=f"{n}", kind=MessageKind.EVENT, to="HOOK_URL", data={"body": "{}"}) for n in range(3)
     ]
     answers = [webhooks.deliver(note) for note in notes]
-    assert [one.outcome for one in answers] == [Outcome.LATER] * 3
+    assert [one.outcome for one in answers] == [DeliveryOutcome.RETRY] * 3
     assert called.count("HOOK_URL") == 1
     clock.advance(seconds=10)
     webhooks.deliver(notes[1])
@@ -234,8 +234,8 @@ def test_an_endpoint_that_does_not_answer_is_left_alone_for_a_moment(webhook_har
 
 
 def test_a_crash_before_it_is_written_down_sends_it_again_under_its_id(webhook_harness: WebhookHarness) -> None:
-    class Dying(Webhooks):
-        def deliver(self, note: Note) -> Delivery:
+    class Dying(WebhookNotifier):
+        def deliver(self, note: OutboxMessage) -> DeliveryResult:
             super().deliver(note)
             raise SystemExit
 
@@ -244,9 +244,9 @@ def test_a_crash_before_it_is_written_down_sends_it_again_under_its_id(webhook_h
         lambda: webhook_harness.bench.context.policy, webhook_harness.variables.get, webhook_harness.bench.clock.now
     )
     with pytest.raises(SystemExit):
-        Outbox(webhook_harness.bench.context, dying, kinds=FOR_ENDPOINTS).deliver()
+        Outbox(webhook_harness.bench.context, dying, kinds=ENDPOINT_KINDS).deliver()
     webhook_harness.bench.clock.advance(seconds=31)  # its lease is over
-    webhook_harness.events.deliver(wait=10)
+    webhook_harness.events.deliver(patience=10)
     assert len({got.headers["x-registrar-event-id"] for got in webhook_harness.there.got}) == 1
     assert len(webhook_harness.there.got) == 2
     assert webhook_harness.waiting() == []
@@ -255,10 +255,10 @@ def test_a_crash_before_it_is_written_down_sends_it_again_under_its_id(webhook_h
 def test_slacks_own_notifier_is_never_given_an_event(webhook_harness: WebhookHarness) -> None:
     webhook_harness.promote()
     webhook_harness.slack.deliver()
-    assert NoteKind.EVENT not in {note.kind for note in webhook_harness.fake_notifier.told}
+    assert MessageKind.EVENT not in {note.kind for note in webhook_harness.fake_notifier.told}
     assert len(webhook_harness.waiting()) == 1
 
 
 def test_an_event_that_lost_its_way_is_refused_by_the_plug(webhook_harness: WebhookHarness) -> None:
-    note = Note(key="event:x", lane="x", kind=NoteKind.EVENT, to="NOBODY", data={"body": "{}"})
-    assert Webhooks(lambda: webhook_harness.bench.policy).deliver(note).outcome is Outcome.NEVER
+    note = OutboxMessage(key="event:x", lane="x", kind=MessageKind.EVENT, to="NOBODY", data={"body": "{}"})
+    assert WebhookNotifier(lambda: webhook_harness.bench.policy).deliver(note).outcome is DeliveryOutcome.REFUSED

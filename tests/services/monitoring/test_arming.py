@@ -8,14 +8,14 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.errors import BadInput, Refused
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.backtest import Backtest
-from bot.domain.monitoring.incident import Tripped
+from bot.domain.monitoring.incident import TrippedBreaker
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.readings import Firing
-from bot.domain.monitoring.state import State
+from bot.domain.monitoring.state import MonitorStatus
 from bot.services.monitoring.monitors import Monitors
 from tests.support.monitoring.monitor_commands import ADD, MonitorCommands
 from tests.support.services.bench import BOB, CAROL, DAVE
@@ -39,8 +39,8 @@ def tried(commands: MonitorCommands) -> MonitorCommands:
 def test_a_second_person_arms_what_has_tried_itself_out(tried: MonitorCommands) -> None:
     assert "from now on it rolls back by itself" in tried.types("monitor arm churn accuracy", CAROL)
     monitor = tried.find()
-    assert (monitor.is_armed, monitor.armed_by, monitor.acts) == (True, CAROL.person, "auto")
-    assert tried.event(Tag.MONITOR_ARMED).evidence["untried"] is False
+    assert (monitor.is_armed, monitor.armed_by, monitor.effective_action) == (True, CAROL.person, "auto")
+    assert tried.event(EventTag.MONITOR_ARMED).evidence["untried"] is False
 
 
 def test_nobody_arms_their_own(tried: MonitorCommands) -> None:
@@ -81,9 +81,9 @@ def _short(commands: MonitorCommands) -> None:
 
 def _blind(commands: MonitorCommands) -> None:
     with commands.bench.ledger.write() as tx:
-        now = tx.standing(commands.find().id)
+        now = tx.monitor_state(commands.find().id)
         why = say("The baseline covers 1d, and 7d are needed.")
-        tx.save_standing(replace(now, state=State.CANT_JUDGE, unjudged=3, why=why))
+        tx.save_monitor_state(replace(now, state=MonitorStatus.CANT_JUDGE, unjudged=3, why=why))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_what_has_not_tried_itself_out_is_not_armed(
     assert not tried.find().is_armed
     tried.types('monitor arm churn accuracy --override --reason "it is known"', DAVE)
     assert tried.find().is_armed
-    event = tried.event(Tag.MONITOR_ARMED)
+    event = tried.event(EventTag.MONITOR_ARMED)
     assert (event.why, event.evidence["untried"]) == ("it is known", True)
 
 
@@ -152,11 +152,11 @@ def test_what_changes_while_the_past_is_replayed_is_not_armed(tried: MonitorComm
 @pytest.mark.parametrize(("text", "model"), [("monitor reset churn", "churn"), ("monitor reset --all", "")])
 def test_an_admin_lets_automatic_rollbacks_go_on(commands: MonitorCommands, text: str, model: str) -> None:
     with commands.bench.ledger.write() as tx:
-        tx.trip(Tripped(model=model, at=commands.bench.clock.now(), why=say("Too many.")))
+        tx.trip_breaker(TrippedBreaker(model=model, at=commands.bench.clock.now(), why=say("Too many.")))
     assert "go on" in commands.types(text, DAVE)
     with commands.bench.ledger.read() as reading:
-        assert reading.breakers() == []
-    assert commands.event(Tag.BREAKER_RESET).model == (model or None)
+        assert reading.tripped_breakers() == []
+    assert commands.event(EventTag.BREAKER_RESET).model == (model or None)
 
 
 def test_what_has_not_stopped_is_not_reset(commands: MonitorCommands) -> None:

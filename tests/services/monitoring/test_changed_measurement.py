@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from bot.domain.commands.parser import parse
+from bot.domain.commands.parser import parse_command
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.readings import Answer
-from bot.domain.monitoring.state import State
+from bot.domain.monitoring.state import MonitorStatus
 from bot.ports import Query
-from bot.services.monitoring.backtests import Backtesting
+from bot.services.monitoring.backtests import Backtester
 from bot.services.monitoring.monitors import Monitors
 from tests.support.monitoring.monitoring import (
     HOURS,
@@ -44,7 +44,7 @@ def by_hand(bench: Bench, **fields: Any) -> Monitor:
 def edit(bench: Bench, flags: str) -> str:
     """Let somebody change the monitor, and return the answer."""
     service = Monitors(bench.context, bench.gatekeeper, lambda monitor, span: NotImplemented)
-    command: Any = parse(f"monitor edit churn accuracy {flags}")
+    command: Any = parse_command(f"monitor edit churn accuracy {flags}")
     return str(service.edit(BOB, command, origin="slack"))
 
 
@@ -56,7 +56,7 @@ def counted(bench: Bench) -> list[float]:
         found = [value for _, value, _ in reading.series(monitor, since=now - timedelta(days=30), until=now)]
     service = Monitors(bench.context, bench.gatekeeper, lambda monitor, span: NotImplemented)
     assert list(service.chart(monitor.id).values) == found
-    assert [one.value for one in reversed(service.view(monitor.id).recent)] == found
+    assert [one.value for one in reversed(service.view(monitor.id).recent_measurements)] == found
     return found
 
 
@@ -106,7 +106,7 @@ def test_a_baseline_of_something_else_judges_nothing(served: Bench) -> None:
     record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     edit(served, "--query accuracy")
     keep_measuring(served, lambda at: 0.5, minutes=35)
-    assert (served.registry.holders(), monitor_state(served, monitor).state) == ([4], State.CANT_JUDGE)
+    assert (served.registry.holders(), monitor_state(served, monitor).state) == ([4], MonitorStatus.CANT_JUDGE)
     assert "no usable data from before v4" in str(monitor_state(served, monitor).why)
 
 
@@ -117,7 +117,7 @@ def test_a_backtest_replays_nothing_of_before(served: Bench) -> None:
     with served.ledger.read() as reading:
         [monitor] = reading.monitors()
     served.sources.answers["latency"] = Answer()
-    found = Backtesting(served.context, served.sources).backtest(monitor, timedelta(days=7))
+    found = Backtester(served.context, served.sources).backtest(monitor, timedelta(days=7))
     assert (found.points, found.firings) == ((), ())
 
 
@@ -127,9 +127,9 @@ def test_the_file_s_monitors_are_no_different(
     change: dict[str, Any],
     left: list[float],
 ) -> None:
-    served.context.rules.replace(policy_with({"name": "accuracy", **QUICK}), "1")
+    served.context.active_policy.replace(policy_with({"name": "accuracy", **QUICK}), "1")
     served.file_monitors.sync()
     check_values(served, 0.9, 0.91)
-    served.context.rules.replace(policy_with({"name": "accuracy", **QUICK, **change}), "2")
+    served.context.active_policy.replace(policy_with({"name": "accuracy", **QUICK, **change}), "2")
     served.file_monitors.sync()
     assert counted(served) == left

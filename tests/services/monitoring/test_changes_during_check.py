@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.commands.parser import parse
-from bot.domain.monitoring.incident import Doing
+from bot.domain.commands.parser import parse_command
+from bot.domain.monitoring.incident import IncidentStatus
 from bot.domain.monitoring.readings import Answer
 from bot.ports import Query
 from bot.services.monitoring.monitors import Monitors
@@ -37,7 +37,7 @@ def while_the_source_is_asked(bench: Bench, typed: str) -> None:
 
     def asked(name: str, queries: Sequence[Query]) -> list[Answer]:
         bench.sources.read = ask  # type: ignore[method-assign]
-        command = parse(typed)
+        command = parse_command(typed)
         word = typed.split()[1]
         act: Callable[..., object] = getattr(service, word)
         if word in {"pause", "remove"}:
@@ -61,7 +61,7 @@ def test_the_next_check_judges_by_the_new_rule(armed: Bench) -> None:
     check_values(armed, 0.5, 0.5)
     assert (armed.registry.holders(), incidents(armed)) == ([4], [])
     check_values(armed, 0.05)
-    assert incidents(armed)[0].doing is Doing.AWAITING_HUMAN  # the change has disarmed it
+    assert incidents(armed)[0].doing is IncidentStatus.AWAITING_HUMAN  # the change has disarmed it
 
 
 def test_what_was_silenced_meanwhile_moves_nothing(armed: Bench) -> None:

@@ -6,12 +6,12 @@ import pytest
 
 from bot.domain.core.errors import Refused, UnknownModel
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.incident import Tripped
-from bot.domain.monitoring.state import Standing, State
-from bot.domain.policy.parser import read_policy
-from bot.services.core.context import Rules
+from bot.domain.monitoring.incident import TrippedBreaker
+from bot.domain.monitoring.state import MonitorState, MonitorStatus
+from bot.domain.policy.parser import validate_policy
+from bot.services.core.context import ActivePolicy
 from bot.services.home.home import Homes
-from bot.slack.home.view import home
+from bot.slack.home.view import home_view
 from bot.slack.monitoring.answers import monitor_list
 from tests.support.monitoring.monitor_commands import ADD, LIVE, MonitorCommands
 from tests.support.services.bench import ALICE, BOB, DAVE, POLICY
@@ -20,37 +20,37 @@ from tests.support.services.bench import ALICE, BOB, DAVE, POLICY
 
 
 def test_those_that_need_somebody_are_listed_first(watched: MonitorCommands) -> None:
-    for name, state in (("bad", State.FAILED), ("odd", State.NO_DATA), ("ill", State.ERROR)):
+    for name, state in (("bad", MonitorStatus.FAILED), ("odd", MonitorStatus.NO_DATA), ("ill", MonitorStatus.ERROR)):
         watched.types(ADD.replace("accuracy", name))
         with watched.bench.ledger.write() as tx:
-            tx.save_standing(Standing(monitor=watched.find(name).id, state=state))
+            tx.save_monitor_state(MonitorState(monitor=watched.find(name).id, state=state))
     watched.types("monitor pause churn ill")
-    assert [one.monitor.name for one in watched.service.rows()] == ["bad", "odd", "accuracy", "ill"]
+    assert [one.monitor.name for one in watched.service.list_rows()] == ["bad", "odd", "accuracy", "ill"]
     with pytest.raises(UnknownModel):
-        watched.service.rows("chrun")
+        watched.service.list_rows("chrun")
 
 
 def test_a_view_has_the_incident_and_the_breaker(watched: MonitorCommands) -> None:
     watched.incident()
     with watched.bench.ledger.write() as tx:
-        tx.trip(Tripped(model="", at=watched.bench.clock.now(), why=say("Too many.")))
+        tx.trip_breaker(TrippedBreaker(model="", at=watched.bench.clock.now(), why=say("Too many.")))
     watched.measure(watched.find())
     view = watched.service.view(watched.find().id)
     assert view.incident is not None
-    assert view.tripped is not None
-    assert [one.value for one in view.recent] == [0.9]
+    assert view.breaker is not None
+    assert [one.value for one in view.recent_measurements] == [0.9]
     assert watched.service.chart(watched.find().id).values == [0.9]
 
 
 def test_the_sources_are_the_policy_s_and_those_that_need_none(commands: MonitorCommands) -> None:
-    commands.bench.context.rules.replace(read_policy(POLICY | {"sources": {"live": LIVE}}), "")
+    commands.bench.context.active_policy.replace(validate_policy(POLICY | {"sources": {"live": LIVE}}), "")
     assert commands.service.sources() == ["live", "push", "mlflow"]
 
 
 def test_rules_are_read_at_each_act(watched: MonitorCommands) -> None:
-    assert isinstance(watched.bench.context.rules, Rules)
+    assert isinstance(watched.bench.context.active_policy, ActivePolicy)
     rules = POLICY["models"]["*"] | {"rollback": {"by": ["UALICE"]}}
-    watched.bench.context.rules.replace(read_policy(POLICY | {"models": {"*": rules}}), "")
+    watched.bench.context.active_policy.replace(validate_policy(POLICY | {"models": {"*": rules}}), "")
     watched.types("monitor pause churn accuracy", ALICE)
     with pytest.raises(Refused):
         watched.types("monitor resume churn accuracy", BOB)
@@ -62,8 +62,8 @@ def test_rules_are_read_at_each_act(watched: MonitorCommands) -> None:
 def costs(commands: MonitorCommands) -> list[bool]:
     """Tell whether the list says what to expect of what is armed, and whether Home does."""
     shown = (
-        monitor_list(commands.service.rows(), commands.bench.clock.now()).blocks,
-        home(Homes(commands.bench.context).of(BOB)),
+        monitor_list(commands.service.list_rows(), commands.bench.clock.now()).blocks,
+        home_view(Homes(commands.bench.context).view_for(BOB)),
     )
     return ["rollbacks a month without a cause" in str(one) for one in shown]
 
@@ -79,5 +79,5 @@ def test_home_counts_armed_monitors_beyond_those_that_it_shows(commands: Monitor
     for number in range(25):
         commands.types(f"monitor add churn m{number} --source push --action auto")
         commands.types(f'monitor arm churn m{number} --override --reason "known"', DAVE)
-    view = Homes(commands.bench.context).of(BOB)
-    assert (len(view.monitors), view.armed and view.armed.armed) == (20, 25)
+    view = Homes(commands.bench.context).view_for(BOB)
+    assert (len(view.monitors), view.expected_false_rollbacks and view.expected_false_rollbacks.armed) == (20, 25)

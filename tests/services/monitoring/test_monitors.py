@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Automation, Caller, Client, Profile
 from bot.domain.core.errors import BadInput, Refused, UnknownModel, UnknownRequest
-from bot.domain.policy.parser import read_policy
+from bot.domain.policy.parser import validate_policy
 from tests.support.monitoring.monitor_commands import ADD, LIVE, OTHER, PROM, MonitorCommands
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, POLICY, STRANGER, Bench
 
@@ -51,8 +51,8 @@ def test_who_may_not_changes_nothing_and_is_in_the_audit(watched: MonitorCommand
     with pytest.raises(Refused):
         watched.types(text.replace("add churn accuracy", "add churn other"), OUTSIDERS[who])
     assert watched.find() == before
-    assert [one.monitor.name for one in watched.service.rows()] == ["accuracy"]
-    assert [event.tag for event in watched.bench.events()[len(events) :]] == [Tag.REFUSED]
+    assert [one.monitor.name for one in watched.service.list_rows()] == ["accuracy"]
+    assert [event.tag for event in watched.bench.events()[len(events) :]] == [EventTag.PERMISSION_REFUSED]
 
 
 @pytest.mark.parametrize("who", [one for one in OUTSIDERS if one != "a member"])
@@ -74,7 +74,7 @@ def test_who_may_not_silence_silences_no_incident(watched: MonitorCommands, who:
 @pytest.mark.parametrize("who", OUTSIDERS)
 def test_who_may_not_roll_back_has_nothing_checked_out_of_turn(watched: MonitorCommands, who: str) -> None:
     with pytest.raises(Refused):
-        watched.service.may_check(OUTSIDERS[who], "churn", origin="slack")
+        watched.service.require_check_permission(OUTSIDERS[who], "churn", origin="slack")
 
 
 def test_a_lead_resets_no_breaker(watched: MonitorCommands) -> None:
@@ -98,7 +98,7 @@ def test_a_monitor_that_was_added_is_checked_soon(commands: MonitorCommands) -> 
 def test_the_channel_hears_of_it_and_the_audit_has_the_rule(commands: MonitorCommands) -> None:
     commands.types(ADD)
     assert "@UBOB added the monitor “churn” accuracy" in commands.bench.told("said:monitor")
-    event = commands.event(Tag.MONITOR_ADDED)
+    event = commands.event(EventTag.MONITOR_ADDED)
     assert (event.model, event.subject, event.evidence["after"]["greater_than"]) == ("churn", "churn accuracy", 0.85)
     assert event.evidence["by"]["roles"] == ["lead"]
 
@@ -106,7 +106,7 @@ def test_the_channel_hears_of_it_and_the_audit_has_the_rule(commands: MonitorCom
 def test_auto_that_nobody_armed_says_that_it_asks(commands: MonitorCommands) -> None:
     answer = commands.types(ADD.replace("notify", "auto"))
     assert "until a second person arms it, it asks: /model monitor arm churn accuracy" in answer
-    assert commands.find().acts == "ask"
+    assert commands.find().effective_action == "ask"
 
 
 def test_a_name_that_is_taken_is_not_taken_twice(watched: MonitorCommands) -> None:
@@ -169,8 +169,8 @@ def test_a_total_is_added_and_taken_away_again(commands: MonitorCommands) -> Non
 def test_a_source_can_be_left_out_where_it_is_plain(
     commands: MonitorCommands, sources: dict[str, Any], meant: str | None
 ) -> None:
-    policy = read_policy(POLICY | {"sources": sources})
-    commands.bench.context.rules.replace(policy, "")
+    policy = validate_policy(POLICY | {"sources": sources})
+    commands.bench.context.active_policy.replace(policy, "")
     if meant is None:
         with pytest.raises(BadInput, match="Say where the figures come from, with --source"):
             commands.types(ADD.replace(" --source push", ""))
@@ -188,7 +188,7 @@ def test_a_change_counts_anew_and_belongs_to_who_made_it(watched: MonitorCommand
     monitor = watched.find()
     assert (monitor.revision, monitor.rule.greater_than, monitor.created_by) == (2, 0.9, CAROL.person)
     assert monitor.created_at == watched.bench.clock.now()
-    event = watched.event(Tag.MONITOR_EDITED)
+    event = watched.event(EventTag.MONITOR_EDITED)
     assert (event.evidence["before"]["greater_than"], event.evidence["after"]["greater_than"]) == (0.85, 0.9)
 
 
@@ -233,7 +233,7 @@ def test_what_stands_in_the_policy_file_can_be_paused_and_silenced(commands: Mon
 def test_a_removed_monitor_is_gone_and_its_button_says_so(watched: MonitorCommands) -> None:
     monitor = watched.find()
     watched.types("monitor remove churn accuracy")
-    assert watched.service.rows() == []
+    assert watched.service.list_rows() == []
     with pytest.raises(UnknownRequest, match="was removed"):
         watched.service.monitor(monitor.id)
 
@@ -245,7 +245,7 @@ def test_an_unknown_monitor_gets_the_nearest(watched: MonitorCommands) -> None:
         watched.types("monitor pause churn zzz")
     with pytest.raises(UnknownModel, match=r"Did you mean churn\?"):
         watched.types("monitor pause chrun accuracy")
-    watched.bench.registry.add("fraud", versions=1)
+    watched.bench.registry.add_model("fraud", versions=1)
     watched.bench.watch.poll()
     with pytest.raises(UnknownRequest, match="Nothing watches “fraud”"):
         watched.types("monitor pause fraud zzz")

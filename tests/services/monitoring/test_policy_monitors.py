@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from bot.domain.audit.events import Event, Tag
-from bot.domain.core.sentence import unpack
-from bot.domain.monitoring.incident import Doing, IncidentKind
+from bot.domain.audit.events import Event, EventTag
+from bot.domain.core.sentence import unpack_sentence
+from bot.domain.monitoring.incident import IncidentStatus, IncidentKind
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.state import State
-from bot.domain.policy.monitor_config import MonitorRule
-from bot.domain.policy.parser import read_policy
-from bot.ports import NoteKind, Posting
-from bot.services.core.context import Rules
+from bot.domain.monitoring.state import MonitorStatus
+from bot.domain.policy.monitor_config import MonitorConfig
+from bot.domain.policy.parser import validate_policy
+from bot.ports import MessageKind, MessageRef
+from bot.services.core.context import ActivePolicy
 from tests.support.monitoring.monitoring import (
     HOURS,
     QUICK,
@@ -43,11 +43,11 @@ def upgraded(served: Bench) -> Bench:
     """Return a bench whose promotions are told in Slack, and whose policy file has an armed monitor without a rule."""
     with served.ledger.write() as tx:
         for number, note in enumerate(served.notes()):
-            claimed = tx.claim_note(note, "x", served.clock.now(), served.clock.now() + timedelta(minutes=1))
+            claimed = tx.claim_message(note, "x", served.clock.now(), served.clock.now() + timedelta(minutes=1))
             assert claimed is not None
-            tx.delivered(claimed, Posting("C1", f"{number}.0"))
+            tx.mark_delivered(claimed, MessageRef("C1", f"{number}.0"))
     assert served.notes() == []
-    served.context.rules.replace(policy_with(FIELDS | {"action": "auto"}), "1")
+    served.context.active_policy.replace(policy_with(FIELDS | {"action": "auto"}), "1")
     return served
 
 
@@ -61,13 +61,13 @@ def now(bench: Bench) -> list[Monitor]:
         return reading.monitors()
 
 
-def heard(bench: Bench) -> list[tuple[NoteKind, str]]:
+def heard(bench: Bench) -> list[tuple[MessageKind, str]]:
     """Return what Slack has yet to hear: where, and the sentence."""
-    return [(note.kind, str(unpack(note.data["say"]))) for note in bench.notes() if "say" in note.data]
+    return [(note.kind, str(unpack_sentence(note.data["say"]))) for note in bench.notes() if "say" in note.data]
 
 
 def taken(bench: Bench) -> list[Event]:
-    return [event for event in bench.events() if event.tag is Tag.MONITORS_TAKEN]
+    return [event for event in bench.events() if event.tag is EventTag.POLICY_MONITORS_LOADED]
 
 
 def lane_of_promotion(bench: Bench) -> str:
@@ -81,7 +81,7 @@ def test_it_is_judged_by_default_and_stays_armed(upgraded: Bench) -> None:
     before = kept(upgraded)
     assert upgraded.file_monitors.sync() == 1
     [after] = now(upgraded)
-    assert after == replace(before, rule=MonitorRule(**{**before.rule.model_dump(), "rule": "default"}))
+    assert after == replace(before, rule=MonitorConfig(**{**before.rule.model_dump(), "rule": "default"}))
     assert after.is_armed
 
 
@@ -108,23 +108,23 @@ def test_its_silence_stays(upgraded: Bench) -> None:
 
 def test_an_open_incident_goes_on_as_the_same_one(upgraded: Bench) -> None:
     monitor = kept(upgraded, action="notify")
-    upgraded.context.rules.replace(policy_with(FIELDS | {"action": "notify"}), "1")
+    upgraded.context.active_policy.replace(policy_with(FIELDS | {"action": "notify"}), "1")
     record_history(upgraded, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     keep_measuring(upgraded, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
     [before] = incidents(upgraded)
     upgraded.file_monitors.sync()
-    upgraded.incidents.tend()
+    upgraded.incidents.end_and_remind()
     keep_measuring(upgraded, lambda at: 0.8 + 0.002 * (at % 5), minutes=5)
-    upgraded.incidents.tend()
+    upgraded.incidents.end_and_remind()
     [after] = incidents(upgraded)
-    assert (after.id, after.is_open, after.doing) == (before.id, True, Doing.NOTIFIED)
-    assert monitor_state(upgraded, monitor).state is State.FAILED
+    assert (after.id, after.is_open, after.doing) == (before.id, True, IncidentStatus.NOTIFIED)
+    assert monitor_state(upgraded, monitor).state is MonitorStatus.FAILED
 
 
 def test_it_rolls_back_by_what_it_had_counted_before(upgraded: Bench) -> None:
     """With the third bad window in a row, of which two were before the upgrade."""
     monitor = kept(upgraded, fail_after=3)
-    upgraded.context.rules.replace(policy_with(FIELDS | {"action": "auto", "fail_after": 3}), "1")
+    upgraded.context.active_policy.replace(policy_with(FIELDS | {"action": "auto", "fail_after": 3}), "1")
     record_history(upgraded, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     while monitor_state(upgraded, monitor).bad < 2:
         keep_measuring(upgraded, lambda at: 0.8 + 0.002 * (at % 5), minutes=1)
@@ -153,7 +153,7 @@ def test_the_thread_of_the_promotion_says_so_once(upgraded: Bench) -> None:
     assert upgraded.file_monitors.sync() == 0
     assert heard(upgraded) == [
         (
-            NoteKind.NEWS,
+            MessageKind.THREAD_REPLY,
             "The policy file sets no rule for the monitor “churn” accuracy, so default now judges it instead of "
             "blocks. It stays armed. To keep blocks, set rule: blocks.",
         )
@@ -173,7 +173,7 @@ def test_one_sentence_names_all_monitors_of_a_model(upgraded: Bench) -> None:
     for name in ("accuracy", "recall"):
         kept(upgraded, name)
     rules = [FIELDS | {"name": "accuracy", "action": "auto"}, FIELDS | {"name": "recall", "action": "notify"}]
-    upgraded.context.rules.replace(policy_with(*rules), "1")
+    upgraded.context.active_policy.replace(policy_with(*rules), "1")
     assert upgraded.file_monitors.sync() == 2
     assert [said for _, said in heard(upgraded)] == [
         "The policy file sets no rule for the monitors “churn” accuracy, “churn” recall, so default now judges them "
@@ -188,10 +188,10 @@ def test_models_without_a_thread_are_told_together_in_their_channel(bench: Bench
         kept(bench, model=name)
     rules = POLICY["models"]["*"]
     models = {name: rules | {"monitors": [FIELDS | {"action": "auto"}]} for name in names}
-    bench.context.rules.replace(read_policy(POLICY | {"models": {"*": rules} | models}), "1")
+    bench.context.active_policy.replace(validate_policy(POLICY | {"models": {"*": rules} | models}), "1")
     assert bench.file_monitors.sync() == 12
     [(kind, said)] = heard(bench)
-    assert kind is NoteKind.SAID
+    assert kind is MessageKind.CHANNEL_MESSAGE
     assert said.startswith("The policy file sets no rule for the monitors “model-00” accuracy, “model-01” accuracy")
     assert "“model-09” accuracy and 2 more, so default now judges them instead of blocks. They stay armed." in said
 
@@ -199,7 +199,7 @@ def test_models_without_a_thread_are_told_together_in_their_channel(bench: Bench
 def test_of_two_processes_one_tells(upgraded: Bench) -> None:
     kept(upgraded)
     other = second_bench(upgraded)
-    other.context.rules.replace(upgraded.context.policy, "1")
+    other.context.active_policy.replace(upgraded.context.policy, "1")
     threads = [threading.Thread(target=one.file_monitors.sync) for one in (upgraded, other)]
     for thread in threads:
         thread.start()
@@ -214,14 +214,14 @@ def test_of_two_processes_one_tells(upgraded: Bench) -> None:
 @pytest.mark.parametrize("said", ["blocks", "default", "sequential"])
 def test_a_file_that_says_its_rule_is_told_nothing(upgraded: Bench, said: str) -> None:
     kept(upgraded)
-    upgraded.context.rules.replace(policy_with(FIELDS | {"action": "auto", "rule": said}), "1")
+    upgraded.context.active_policy.replace(policy_with(FIELDS | {"action": "auto", "rule": said}), "1")
     upgraded.file_monitors.sync()
     assert [one.rule.rule for one in now(upgraded)] == [said]
     assert heard(upgraded) == []
 
 
 def test_a_monitor_of_slack_keeps_blocks(upgraded: Bench) -> None:
-    upgraded.context.rules.replace(policy_with(), "1")
+    upgraded.context.active_policy.replace(policy_with(), "1")
     monitor = replace(kept(upgraded), created_by=BOB.person)
     with upgraded.ledger.write() as tx:
         tx.save_monitor(monitor)
@@ -237,13 +237,13 @@ def test_a_new_monitor_of_the_file_is_judged_by_default_and_told_of_to_nobody(up
 
 def test_a_rule_left_blank_is_a_rule_left_out(upgraded: Bench) -> None:
     kept(upgraded)
-    upgraded.context.rules.replace(policy_with(FIELDS | {"action": "auto", "rule": None}), "1")
+    upgraded.context.active_policy.replace(policy_with(FIELDS | {"action": "auto", "rule": None}), "1")
     upgraded.file_monitors.sync()
     assert len(heard(upgraded)) == 1
 
 
 def test_monitors_of_the_file_are_taken_up_for_every_model_that_is_known(served: Bench) -> None:
-    served.context.rules.replace(policy_with({"name": "accuracy", **QUICK}), "1")
+    served.context.active_policy.replace(policy_with({"name": "accuracy", **QUICK}), "1")
     served.file_monitors.sync()
     with served.ledger.read() as reading:
         [monitor] = reading.monitors()
@@ -251,7 +251,7 @@ def test_monitors_of_the_file_are_taken_up_for_every_model_that_is_known(served:
 
 
 def test_an_edit_of_the_file_is_a_new_revision_and_a_line_taken_out_removes(served: Bench) -> None:
-    rules: Rules = served.context.rules
+    rules: ActivePolicy = served.context.active_policy
     rules.replace(policy_with({"name": "accuracy", **QUICK}), "1")
     served.file_monitors.sync()
     rules.replace(policy_with({"name": "accuracy", **QUICK, "fail_after": 5}), "2")

@@ -12,9 +12,9 @@ import pytest
 
 from bot.domain.monitoring.incident import IncidentKind
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Answer, Outcome
-from bot.domain.monitoring.rules.evaluation import judge
-from bot.domain.monitoring.state import State
+from bot.domain.monitoring.readings import Answer, CheckOutcome
+from bot.domain.monitoring.rules.evaluation import evaluate_rule
+from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.registry.model import Stage
 from bot.services.monitoring import scheduler
 from tests.support.monitoring.monitoring import (
@@ -35,21 +35,21 @@ from tests.support.services.bench import Bench, second_bench
 def test_a_value_within_its_bound_is_ok(served: Bench) -> None:
     monitor = add_monitor(served)
     check_values(served, 0.9)
-    assert (monitor_state(served, monitor).state, monitor_state(served, monitor).value) == (State.OK, 0.9)
+    assert (monitor_state(served, monitor).state, monitor_state(served, monitor).value) == (MonitorStatus.OK, 0.9)
 
 
 def test_equality_fails(served: Bench) -> None:
     monitor = add_monitor(served)
     check_values(served, 0.85)
-    assert monitor_state(served, monitor).state is State.PENDING
+    assert monitor_state(served, monitor).state is MonitorStatus.PENDING
 
 
 def test_it_fails_after_so_many_in_a_row(served: Bench) -> None:
     monitor = add_monitor(served, action="notify", fail_after=3)
     check_values(served, 0.5, 0.5, 0.9, 0.5, 0.5)
-    assert monitor_state(served, monitor).state is State.PENDING
+    assert monitor_state(served, monitor).state is MonitorStatus.PENDING
     check_values(served, 0.5)
-    assert monitor_state(served, monitor).state is State.FAILED
+    assert monitor_state(served, monitor).state is MonitorStatus.FAILED
 
 
 def test_a_check_is_made_once_for_each_slot(served: Bench) -> None:
@@ -76,15 +76,15 @@ def test_after_a_promotion_all_is_counted_anew(served: Bench) -> None:
     monitor = add_monitor(served, action="notify")
     check_values(served, 0.5)
     served.approved("promote churn 1 production")
-    served.moves.run("churn")
+    served.moves.execute_due("churn")
     check_values(served, 0.5)
-    assert (monitor_state(served, monitor).state, monitor_state(served, monitor).version) == (State.PENDING, 1)
+    assert (monitor_state(served, monitor).state, monitor_state(served, monitor).version) == (MonitorStatus.PENDING, 1)
 
 
 def test_while_it_warms_up_only_the_hard_limit_counts(served: Bench) -> None:
     monitor = add_monitor(served, warmup="1h", hard_limit=0.2)
     check_values(served, 0.5, 0.5, 0.5)
-    assert monitor_state(served, monitor).state is State.WARMUP
+    assert monitor_state(served, monitor).state is MonitorStatus.WARMUP
     check_values(served, 0.1, 0.1)
     assert served.registry.holders() == [2]
 
@@ -95,9 +95,9 @@ def test_readings_from_before_the_promotion_are_nobodys(served: Bench) -> None:
     served.sources.say("accuracy", (before, 0.1))
     served.clock.advance(seconds=12)
     tick(served)
-    assert monitor_state(served, monitor).state is State.OK
+    assert monitor_state(served, monitor).state is MonitorStatus.OK
     with served.ledger.read() as reading:
-        assert reading.measurements(monitor.id)[0].outcome is Outcome.NO_DATA
+        assert reading.measurements(monitor.id)[0].outcome is CheckOutcome.NO_DATA
 
 
 def test_with_nothing_in_production_nothing_is_judged(served: Bench) -> None:
@@ -105,7 +105,7 @@ def test_with_nothing_in_production_nothing_is_judged(served: Bench) -> None:
     served.watch.poll()
     monitor = add_monitor(served)
     check_values(served, 0.5, 0.5)
-    assert monitor_state(served, monitor).state is State.DISABLED
+    assert monitor_state(served, monitor).state is MonitorStatus.DISABLED
 
 
 def test_a_paused_monitor_is_not_checked(served: Bench) -> None:
@@ -120,10 +120,10 @@ def test_somebody_can_have_it_checked_now(served: Bench) -> None:
     monitor = add_monitor(served)
     check_values(served, 0.9)
     served.sources.say("accuracy", (served.clock.now(), 0.5))
-    assert served.monitoring.check(monitor.id).state is State.PENDING
+    assert served.monitoring.check_now(monitor.id).state is MonitorStatus.PENDING
     assert monitor_state(served, monitor).slot == 2
     check_values(served, 0.9)
-    assert monitor_state(served, monitor).state is State.OK
+    assert monitor_state(served, monitor).state is MonitorStatus.OK
 
 
 # -- what hangs, and clocks --------------------------------------------------------------------------------------------
@@ -159,12 +159,12 @@ def test_a_check_that_hangs_stops_nobody_else(served: Bench, hang: threading.Eve
     [thread] = [one for one in threading.enumerate() if one.name == "checks of push"] or [threading.current_thread()]
     if thread is not threading.current_thread():
         thread.join(10)
-    assert monitor_state(served, other).state is State.OK
+    assert monitor_state(served, other).state is MonitorStatus.OK
     assert begun.wait(10)
     served.clock.advance(minutes=2)
     served.monitoring.tick()
     with served.ledger.read() as reading:
-        assert reading.measurements(stuck.id)[0].outcome is Outcome.ERROR
+        assert reading.measurements(stuck.id)[0].outcome is CheckOutcome.ERROR
 
 
 def test_what_a_hanging_source_brings_too_late_is_left_out(served: Bench, hang: threading.Event) -> None:
@@ -180,13 +180,13 @@ def test_what_a_hanging_source_brings_too_late_is_left_out(served: Bench, hang: 
     served.monitoring.tick()
     assert begun.wait(10)
     served.clock.advance(minutes=2)
-    served.monitoring._give_up_what_hangs()
+    served.monitoring._abandon_hanging()
     hang.set()
     for thread in threading.enumerate():
         if thread.name.startswith("checks of"):
             thread.join(10)
     with served.ledger.read() as reading:
-        assert [one.outcome for one in reading.measurements(stuck.id)] == [Outcome.ERROR]
+        assert [one.outcome for one in reading.measurements(stuck.id)] == [CheckOutcome.ERROR]
     assert served.registry.holders() == [4]
 
 
@@ -235,13 +235,13 @@ def test_a_rule_that_raises_stops_nobody_else(served: Bench, monkeypatch: pytest
     def odd(monitor: Monitor, *more: Any) -> Any:
         if monitor.name == "odd":
             raise ZeroDivisionError("oops")
-        return judge(monitor, *more)
+        return evaluate_rule(monitor, *more)
 
     monkeypatch.setattr(scheduler, "judge", odd)
     broken, other = add_monitor(served, "odd", query="accuracy"), add_monitor(served)
     check_values(served, 0.9, 0.9, 0.9)
-    assert (monitor_state(served, other).state, monitor_state(served, other).slot) == (State.OK, 3)
-    assert monitor_state(served, broken).state is State.CANT_JUDGE
+    assert (monitor_state(served, other).state, monitor_state(served, other).slot) == (MonitorStatus.OK, 3)
+    assert monitor_state(served, broken).state is MonitorStatus.CANT_JUDGE
     assert [one.kind for one in incidents(served)] == [IncidentKind.BLIND]
 
 
@@ -252,13 +252,13 @@ def test_a_little_better_than_the_bound_is_not_well_again(served: Bench) -> None
     monitor = add_monitor(served, **HOURS | {"action": "notify", "recover_after": 1})
     record_history(served, monitor, lambda slot: 0.9 + 0.0005 * (slot % 5), hours=8)
     keep_measuring(served, lambda at: 0.85, minutes=35)
-    assert monitor_state(served, monitor).state is State.FAILED
+    assert monitor_state(served, monitor).state is MonitorStatus.FAILED
     keep_measuring(
         served, lambda at: 0.887, minutes=30
     )  # worse by 1.5 %: less than the 2 % it takes, more than half of it
-    assert monitor_state(served, monitor).state is State.FAILED
+    assert monitor_state(served, monitor).state is MonitorStatus.FAILED
     keep_measuring(served, lambda at: 0.9, minutes=30)
-    assert monitor_state(served, monitor).state is State.OK
+    assert monitor_state(served, monitor).state is MonitorStatus.OK
 
 
 def test_the_source_hears_how_long_it_may_take(served: Bench) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.errors import BadInput
 from tests.support.monitoring.monitor_commands import ADD, MonitorCommands
 from tests.support.services.bench import BOB
@@ -36,7 +36,7 @@ def test_a_silence_has_an_end_an_author_and_a_reason(watched: MonitorCommands) -
     monitor = watched.find()
     assert (monitor.silenced_by, monitor.silence_reason) == (BOB.person, "a move")
     assert monitor.silenced_until == watched.bench.clock.now() + timedelta(hours=2)
-    assert watched.event(Tag.MONITOR_SILENCED).why == "a move"
+    assert watched.event(EventTag.MONITOR_SILENCED).why == "a move"
 
 
 def test_every_monitor_of_a_model_is_silenced_at_once(watched: MonitorCommands) -> None:

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.errors import LedgerUnavailable, Refused
 from bot.domain.policy.changes import policy_changes
-from bot.domain.policy.pending_edit import waits
+from bot.domain.policy.pending_edit import settle_duration
 from bot.domain.promotions.request import RequestState
-from bot.policy_file import PolicyFile
-from bot.services.policy.reload import Policies, revision
-from handlers.terminal.main import POLICY as TEMPLATE
+from bot.policy_file import LocalPolicyFile
+from bot.services.policy.reload import PolicyReloader, revision_of
+from handlers.terminal.main import POLICY_TEMPLATE as TEMPLATE
 from tests.support.paths import ROOT
 from tests.support.services.bench import BOB, Bench
 from tests.support.services.policy_file import (
@@ -59,42 +59,42 @@ def busy(bench: Bench) -> Iterator[None]:
         yield
 
 
-def test_the_policy_of_the_start_is_kept_whole_with_the_names_behind_its_ids(bench: Bench, policies: Policies) -> None:
-    [event] = events(bench, Tag.POLICY_TAKEN)
+def test_the_policy_of_the_start_is_kept_whole_with_the_names_behind_its_ids(bench: Bench, policies: PolicyReloader) -> None:
+    [event] = events(bench, EventTag.POLICY_LOADED)
     assert event.evidence == {"text": ONE, "names": {"UBOB": "Bob Tanaka"}, "changes": []}
-    assert event.subject == f"policy:{revision(ONE)}"
+    assert event.subject == f"policy:{revision_of(ONE)}"
     assert told(bench) == []
 
 
-def test_the_same_policy_at_the_next_start_is_no_event(bench: Bench, policies: Policies, file: Path) -> None:
-    Policies(bench.context, PolicyFile(file), NamesDirectory()).begin()
-    assert len(events(bench, Tag.POLICY_TAKEN)) == 1
+def test_the_same_policy_at_the_next_start_is_no_event(bench: Bench, policies: PolicyReloader, file: Path) -> None:
+    PolicyReloader(bench.context, LocalPolicyFile(file), NamesDirectory()).load_initial()
+    assert len(events(bench, EventTag.POLICY_LOADED)) == 1
 
 
 # -- settling ----------------------------------------------------------------------------------------------------------
 
 
 def test_an_edit_that_loosens_nothing_applies_once_the_file_has_been_unchanged_for_two_seconds(
-    bench: Bench, policies: Policies, file: Path
+    bench: Bench, policies: PolicyReloader, file: Path
 ) -> None:
     edits(file, STRICTER)
-    assert not policies.take_up()
+    assert not policies.reload()
     bench.clock.advance(seconds=1.9)
-    assert not policies.take_up()
+    assert not policies.reload()
     bench.clock.advance(seconds=0.1)
-    assert policies.take_up()
-    assert bench.context.rules.revision == revision(STRICTER)
-    [_, event] = events(bench, Tag.POLICY_TAKEN)
-    assert (event.before, event.after, event.evidence["text"]) == (revision(ONE), revision(STRICTER), STRICTER)
+    assert policies.reload()
+    assert bench.context.active_policy.revision == revision_of(STRICTER)
+    [_, event] = events(bench, EventTag.POLICY_LOADED)
+    assert (event.before, event.after, event.evidence["text"]) == (revision_of(ONE), revision_of(STRICTER), STRICTER)
     assert [one["path"] for one in event.evidence["changes"]] == ["models.*.production.required"]
     assert told(bench)[0].splitlines() == [
-        f"Policy updated: revision {revision(STRICTER)} is in force; {revision(ONE)} was before.",
+        f"Policy updated: revision {revision_of(STRICTER)} is in force; {revision_of(ONE)} was before.",
         "• models.*.production.required: 1 → 2 approvals",
         "For one model: /model policy MODEL",
     ]
 
 
-def test_an_edit_that_loosens_a_rule_applies_after_thirty_seconds(bench: Bench, policies: Policies, file: Path) -> None:
+def test_an_edit_that_loosens_a_rule_applies_after_thirty_seconds(bench: Bench, policies: PolicyReloader, file: Path) -> None:
     edits(file, TWO)
     assert not settles(bench, policies, 29)
     assert bench.context.policy.channel == "#one"
@@ -102,7 +102,7 @@ def test_an_edit_that_loosens_a_rule_applies_after_thirty_seconds(bench: Bench, 
     assert bench.context.policy.channel == "#two"
 
 
-def test_the_channel_hears_what_an_edit_loosens_before_it_applies(bench: Bench, policies: Policies, file: Path) -> None:
+def test_the_channel_hears_what_an_edit_loosens_before_it_applies(bench: Bench, policies: PolicyReloader, file: Path) -> None:
     edits(file, TWO)
     settles(bench, policies, 29)
     [note] = bench.notes()
@@ -112,17 +112,17 @@ def test_the_channel_hears_what_an_edit_loosens_before_it_applies(bench: Bench, 
     assert "• models.*.production.approvers: @UCAROL can approve" in lines
 
 
-def test_an_edit_that_is_reverted_before_it_settles_never_applies(bench: Bench, policies: Policies, file: Path) -> None:
+def test_an_edit_that_is_reverted_before_it_settles_never_applies(bench: Bench, policies: PolicyReloader, file: Path) -> None:
     edits(file, TWO)
     settles(bench, policies, 20)
     edits(file, ONE)
     settles(bench, policies, 5)
     edits(file, TWO)
     assert not settles(bench, policies, 29)
-    assert bench.context.rules.revision == revision(ONE)
+    assert bench.context.active_policy.revision == revision_of(ONE)
 
 
-def test_an_edit_written_again_between_two_polls_waits_again(bench: Bench, policies: Policies, file: Path) -> None:
+def test_an_edit_written_again_between_two_polls_waits_again(bench: Bench, policies: PolicyReloader, file: Path) -> None:
     edits(file, TWO)
     settles(bench, policies, 29)
     edits(file, ONE)
@@ -133,7 +133,7 @@ def test_an_edit_written_again_between_two_polls_waits_again(bench: Bench, polic
 
 @pytest.mark.parametrize("when", [0, 10**10])
 def test_an_edit_with_the_same_size_waits_whatever_time_the_file_claims(
-    bench: Bench, policies: Policies, file: Path, when: int
+    bench: Bench, policies: PolicyReloader, file: Path, when: int
 ) -> None:
     os.utime(file, (when, when))
     settles(bench, policies, 5)
@@ -143,17 +143,17 @@ def test_an_edit_with_the_same_size_waits_whatever_time_the_file_claims(
     os.utime(file, (when, when))
     assert not settles(bench, policies, 29)
     assert settles(bench, policies, 2)
-    assert bench.context.rules.revision == revision(other)
+    assert bench.context.active_policy.revision == revision_of(other)
 
 
-def test_a_file_replaced_by_rename_waits_like_any_other(bench: Bench, policies: Policies, file: Path) -> None:
+def test_a_file_replaced_by_rename_waits_like_any_other(bench: Bench, policies: PolicyReloader, file: Path) -> None:
     edits(file.with_suffix(".new"), TWO)
     file.with_suffix(".new").replace(file)
     assert not settles(bench, policies, 29)
     assert settles(bench, policies, 1)
 
 
-def test_a_clock_set_back_shortens_no_wait(bench: Bench, policies: Policies, file: Path) -> None:
+def test_a_clock_set_back_shortens_no_wait(bench: Bench, policies: PolicyReloader, file: Path) -> None:
     edits(file, TWO)
     settles(bench, policies, 20)
     bench.clock.set_back(hours=1)
@@ -162,7 +162,7 @@ def test_a_clock_set_back_shortens_no_wait(bench: Bench, policies: Policies, fil
 
 @pytest.mark.parametrize("settle", ["0s", "1s"])
 def test_a_shorter_settle_time_does_not_shorten_its_own_wait(
-    bench: Bench, policies: Policies, file: Path, settle: str
+    bench: Bench, policies: PolicyReloader, file: Path, settle: str
 ) -> None:
     edits(file, TWO + f"policy: {{settle: {settle}}}\n")
     assert not settles(bench, policies, 29)
@@ -171,7 +171,7 @@ def test_a_shorter_settle_time_does_not_shorten_its_own_wait(
     assert settles(bench, policies, 2)
 
 
-def test_a_longer_settle_time_counts_for_the_edit_after_it(bench: Bench, policies: Policies, file: Path) -> None:
+def test_a_longer_settle_time_counts_for_the_edit_after_it(bench: Bench, policies: PolicyReloader, file: Path) -> None:
     edits(file, ONE + "policy: {settle: 5m}\n")
     settles(bench, policies, 2)
     edits(file, TWO)
@@ -191,89 +191,89 @@ FILES = [
 @pytest.mark.parametrize("whole", FILES)
 def test_no_prefix_of_a_file_that_is_being_written_ever_applies(bench: Bench, file: Path, whole: str) -> None:
     edits(file, whole)
-    policies = Policies(bench.context, PolicyFile(file), EmptyDirectory())
-    policies.begin()
+    policies = PolicyReloader(bench.context, LocalPolicyFile(file), EmptyDirectory())
+    policies.load_initial()
     written = whole.encode()
     for end in range(0, len(written), max(1, len(written) // 250)):
         file.write_bytes(written[:end])
         for _ in range(2):
             bench.clock.advance(seconds=0.9)
-            assert not policies.take_up()
+            assert not policies.reload()
     edits(file, whole)
     assert not settles(bench, policies, 60)
-    assert [event.tag for event in bench.events()] == [Tag.POLICY_TAKEN]
+    assert [event.tag for event in bench.events()] == [EventTag.POLICY_LOADED]
     assert bench.notes() == []
 
 
 # -- a ledger that is busy ---------------------------------------------------------------------------------------------
 
 
-def test_an_edit_made_while_the_ledger_is_busy_applies_afterward(bench: Bench, policies: Policies, file: Path) -> None:
+def test_an_edit_made_while_the_ledger_is_busy_applies_afterward(bench: Bench, policies: PolicyReloader, file: Path) -> None:
     request = bench.open()
     edits(file, WITHOUT_BOB)
-    policies.take_up()
+    policies.reload()
     bench.clock.advance(seconds=2)
     with busy(bench), pytest.raises(LedgerUnavailable):
-        policies.take_up()
-    assert policies.take_up()
-    assert len(events(bench, Tag.POLICY_TAKEN)) == 2
+        policies.reload()
+    assert policies.reload()
+    assert len(events(bench, EventTag.POLICY_LOADED)) == 2
     with pytest.raises(Refused):
         bench.approve(request, BOB)
 
 
-def test_an_edit_that_loosens_applies_afterward_too(bench: Bench, policies: Policies, file: Path) -> None:
+def test_an_edit_that_loosens_applies_afterward_too(bench: Bench, policies: PolicyReloader, file: Path) -> None:
     edits(file, TWO)
-    policies.take_up()
+    policies.reload()
     with busy(bench):
         for _ in range(40):
             bench.clock.advance(seconds=1)
             with suppress(LedgerUnavailable):
-                policies.take_up()
-    assert bench.context.rules.revision == revision(ONE)
-    assert policies.take_up()
+                policies.reload()
+    assert bench.context.active_policy.revision == revision_of(ONE)
+    assert policies.reload()
 
 
 def test_a_refusal_made_while_the_ledger_is_busy_reaches_audit_and_channel_afterward(
-    bench: Bench, policies: Policies, file: Path
+    bench: Bench, policies: PolicyReloader, file: Path
 ) -> None:
     edits(file, BROKEN)
-    policies.take_up()
+    policies.reload()
     bench.clock.advance(seconds=2)
     with busy(bench), pytest.raises(LedgerUnavailable):
-        policies.take_up()
-    policies.take_up()
-    assert len(events(bench, Tag.POLICY_BROKEN)) == 1
+        policies.reload()
+    policies.reload()
+    assert len(events(bench, EventTag.POLICY_INVALID)) == 1
     assert len(told(bench)) == 1
 
 
 # -- files that can't be used ------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_nobody_touched_changes_nothing(bench: Bench, policies: Policies) -> None:
+def test_a_file_that_nobody_touched_changes_nothing(bench: Bench, policies: PolicyReloader) -> None:
     assert not settles(bench, policies, 60)
 
 
 def test_a_broken_edit_is_refused_loudly_and_once_while_the_old_one_holds(
-    bench: Bench, policies: Policies, file: Path
+    bench: Bench, policies: PolicyReloader, file: Path
 ) -> None:
     for _ in range(2):
         edits(file, BROKEN)
         assert not settles(bench, policies, 60)
     assert bench.context.policy.channel == "#one"
-    [event] = events(bench, Tag.POLICY_BROKEN)
+    [event] = events(bench, EventTag.POLICY_INVALID)
     assert "did you mean approvers?" in event.why
     [sentence] = told(bench)
-    assert f"revision {revision(ONE)} of the policy goes on holding" in sentence
+    assert f"revision {revision_of(ONE)} of the policy goes on holding" in sentence
 
 
-def test_a_file_that_is_gone_changes_nothing_and_is_told(bench: Bench, policies: Policies, file: Path) -> None:
+def test_a_file_that_is_gone_changes_nothing_and_is_told(bench: Bench, policies: PolicyReloader, file: Path) -> None:
     file.unlink()
     assert not settles(bench, policies, 2)
     assert bench.context.policy.channel == "#one"
     assert "There is no policy file" in told(bench)[0]
 
 
-def test_a_fixed_file_applies(bench: Bench, policies: Policies, file: Path) -> None:
+def test_a_fixed_file_applies(bench: Bench, policies: PolicyReloader, file: Path) -> None:
     edits(file, BROKEN)
     settles(bench, policies, 5)
     edits(file, TWO)
@@ -281,23 +281,23 @@ def test_a_fixed_file_applies(bench: Bench, policies: Policies, file: Path) -> N
     assert bench.context.policy.channel == "#two"
 
 
-def test_a_file_put_back_as_it_was_is_no_new_revision(bench: Bench, policies: Policies, file: Path) -> None:
+def test_a_file_put_back_as_it_was_is_no_new_revision(bench: Bench, policies: PolicyReloader, file: Path) -> None:
     edits(file, BROKEN)
     settles(bench, policies, 5)
     edits(file, ONE)
     assert not settles(bench, policies, 60)
-    assert len(events(bench, Tag.POLICY_TAKEN)) == 1
+    assert len(events(bench, EventTag.POLICY_LOADED)) == 1
 
 
 def test_what_was_asked_for_under_another_rule_ends_as_out_of_date(
-    bench: Bench, policies: Policies, file: Path
+    bench: Bench, policies: PolicyReloader, file: Path
 ) -> None:
     request = bench.open()
     edits(file, TWO)
     settles(bench, policies, 30)
-    assert bench.requests.refresh() == 1
+    assert bench.requests.end_outdated() == 1
     assert bench.state(request) is RequestState.STALE
-    assert bench.requests.refresh() == 0
+    assert bench.requests.end_outdated() == 0
 
 
 # -- any order of things -----------------------------------------------------------------------------------------------
@@ -317,16 +317,16 @@ def test_a_policy_is_in_force_only_after_its_wait_and_only_with_its_event(
     edits(file, ONE)
     policies, since, now = start(bench, file), bench.clock.now(), ONE
     for text, seconds, is_busy in steps:
-        before, in_force = bench.context.policy, bench.context.rules.revision
+        before, in_force = bench.context.policy, bench.context.active_policy.revision
         if text and text != now:
             edits(file, text)
             since, now = bench.clock.now(), text
         for _ in range(seconds):
             bench.clock.advance(seconds=1)
             with busy(bench) if is_busy else nullcontext(), suppress(LedgerUnavailable):
-                policies.take_up()
-        if bench.context.rules.revision != in_force:
+                policies.reload()
+        if bench.context.active_policy.revision != in_force:
             changes = policy_changes(before, bench.context.policy)
-            assert bench.context.rules.revision == revision(now)
-            assert bench.clock.now() - since >= waits(changes, before)
-            assert events(bench, Tag.POLICY_TAKEN)[-1].after == revision(now)
+            assert bench.context.active_policy.revision == revision_of(now)
+            assert bench.clock.now() - since >= settle_duration(changes, before)
+            assert events(bench, EventTag.POLICY_LOADED)[-1].after == revision_of(now)

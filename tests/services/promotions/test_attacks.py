@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from bot.domain.core.errors import AlreadyDecided, BadInput, Misconfigured, Refused
-from bot.domain.policy.parser import read_policy
+from bot.domain.policy.parser import validate_policy
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage, check_model_name
-from bot.services.promotions.gate_checks import Gating
-from bot.services.transitions.executor import Moves
+from bot.services.promotions.gate_checks import GateChecks
+from bot.services.transitions.executor import TransitionExecutor
 from tests.support.services.bench import BOB, STRANGER, Bench
 from tests.support.services.production_rules import with_production_rule
 
@@ -35,7 +35,7 @@ def test_a_request_is_out_of_date_when_its_rule_is_another_one(bench: Bench, rul
 def test_a_request_is_out_of_date_when_a_role_of_its_rule_names_somebody_else(bench: Bench) -> None:
     request = bench.open()
     with_production_rule(bench, {"approvers": ["lead"]}, roles={"lead": ["UBOB", "UEVE"], "admin": []})
-    assert bench.requests.refresh() == 1
+    assert bench.requests.end_outdated() == 1
     assert bench.state(request) is RequestState.STALE
 
 
@@ -51,19 +51,19 @@ def test_how_long_a_request_lives_makes_no_other_rule(bench: Bench, more: dict[s
 def test_a_rule_that_changes_after_the_decision_and_before_the_move_stops_it(bench: Bench) -> None:
     request = bench.approved()
     with_production_rule(bench, {"approvers": ["UDAVE"]})
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request) is RequestState.STALE
     assert bench.registry.holders() == [3]
 
 
 def test_a_pattern_s_brackets_are_letters_where_a_model_is_called_so() -> None:
     rules = {"*": {"channel": "#lax"}, "fraud[eu]": {"channel": "#strict"}}
-    assert read_policy({"models": rules}).channel_for("fraud[eu]") == "#strict"
+    assert validate_policy({"models": rules}).channel_for("fraud[eu]") == "#strict"
 
 
 def test_a_model_s_own_name_wins_over_a_longer_pattern() -> None:
     rules = {"churn*": {"channel": "#lax"}, "churn": {"channel": "#strict"}}
-    assert read_policy({"models": rules}).channel_for("churn") == "#strict"
+    assert validate_policy({"models": rules}).channel_for("churn") == "#strict"
 
 
 @pytest.mark.parametrize("unseen", ["\u200b", "\u200d", "\u3164", "\ufe0f", "\u202e", "\u2060"])
@@ -81,18 +81,18 @@ def test_a_clock_that_was_set_back_makes_the_poll_find_nothing(bench: Bench) -> 
     bench.watch.poll()
     bench.clock.advance(hours=-1)
     bench.approve(bench.open())
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.watch.poll() == 0
 
 
 def test_a_model_that_cannot_be_looked_at_hides_no_other(bench: Bench) -> None:
-    bench.registry.add("!'\"", versions=[Stage.PRODUCTION])
+    bench.registry.add_model("!'\"", versions=[Stage.PRODUCTION])
     assert bench.watch.poll() == 1
     assert bench.moves_of()[0].version == 3
 
 
 def test_an_ask_with_a_fault_of_ours_holds_no_other_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench.registry.add("two", versions=1)
+    bench.registry.add_model("two", versions=1)
     bench.ask()
     other = bench.ask("promote two 1 production")
     bench.clock.advance(minutes=1)
@@ -104,9 +104,9 @@ def test_an_ask_with_a_fault_of_ours_holds_no_other_up(bench: Bench, monkeypatch
         return real(name)
 
     monkeypatch.setattr(bench.lookups, "model_and_versions", breaks)
-    bench.errands.carry_out_waiting()
+    bench.errands.execute_due()
     with bench.ledger.read() as reading:
-        assert reading.ask(other.id).request is not None
+        assert reading.queued_command(other.id).request is not None
 
 
 def test_an_ask_that_was_refused_is_not_opened_afterwards(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +130,7 @@ def test_an_ask_that_was_refused_is_not_opened_afterwards(bench: Bench, monkeypa
 def test_a_refusal_and_its_news_are_one_change(bench: Bench) -> None:
     bench.ask("promote churn 9 production")
     bench.clock.advance(minutes=1)
-    bench.errands.carry_out_waiting()
+    bench.errands.execute_due()
     assert "has no version v9" in bench.told("direct:ask")
 
 
@@ -139,14 +139,14 @@ def test_an_alias_that_somebody_else_keeps_moving_makes_a_moved_stage_no_failure
 ) -> None:
     request = bench.approved()
     monkeypatch.setattr(bench.registry, "set_alias", lambda name, alias, version: None)
-    Moves(bench.context, Gating(bench.context), bench.fitness).run("churn")
+    TransitionExecutor(bench.context, GateChecks(bench.context), bench.fitness).execute_due("churn")
     assert bench.state(request) is RequestState.DONE
     assert "somebody else moves it" in bench.now(request).outcome
 
 
 def test_a_stranger_opens_no_form(bench: Bench) -> None:
     with pytest.raises(Refused):
-        bench.errands.draft(STRANGER, {}, where="C1")
+        bench.errands.create_draft(STRANGER, {}, channel="C1")
 
 
 @pytest.mark.parametrize(
@@ -154,9 +154,9 @@ def test_a_stranger_opens_no_form(bench: Bench) -> None:
 )
 def test_a_rule_that_would_break_later_is_refused_at_once(rule: dict[str, object]) -> None:
     with pytest.raises(Misconfigured):
-        read_policy({"models": {"*": {"production": {"approvers": ["UBOB"]} | rule}}})
+        validate_policy({"models": {"*": {"production": {"approvers": ["UBOB"]} | rule}}})
 
 
 def test_a_role_cannot_stand_for_somebody_s_id() -> None:
     with pytest.raises(Misconfigured, match="called like a Slack id"):
-        read_policy({"roles": {"UBOB": ["UEVE"]}, "models": {}})
+        validate_policy({"roles": {"UBOB": ["UEVE"]}, "models": {}})

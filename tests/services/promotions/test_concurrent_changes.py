@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.errors import Refused
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
@@ -33,8 +33,8 @@ def test_of_two_processes_one_lets_a_request_expire(bench: Bench, monkeypatch: p
     bench.open()
     bench.clock.advance(hours=24)
     counts: list[int] = []
-    right_before_it_writes(bench, monkeypatch, lambda: counts.append(second_bench(bench).requests.expire()))
-    assert (bench.requests.expire(), counts) == (0, [1])
+    right_before_it_writes(bench, monkeypatch, lambda: counts.append(second_bench(bench).requests.expire_overdue()))
+    assert (bench.requests.expire_overdue(), counts) == (0, [1])
 
 
 def test_a_request_that_was_approved_meanwhile_isn_t_ended_as_outdated(
@@ -50,7 +50,7 @@ def test_a_request_that_was_approved_meanwhile_isn_t_ended_as_outdated(
             tx.save_request(replace(request, state=RequestState.APPROVED))
 
     right_before_it_writes(bench, monkeypatch, approve)
-    assert bench.requests.refresh() == 0
+    assert bench.requests.end_outdated() == 0
     assert bench.state(request) is RequestState.APPROVED
 
 
@@ -59,8 +59,8 @@ def test_a_request_whose_rule_is_as_before_again_isn_t_ended_as_outdated(
 ) -> None:
     request, before = bench.open(), bench.policy
     with_production_rule(bench, {"approvers": ["UDAVE"]})
-    right_before_it_writes(bench, monkeypatch, lambda: bench.context.rules.replace(before, "as before"))
-    assert bench.requests.refresh() == 0
+    right_before_it_writes(bench, monkeypatch, lambda: bench.context.active_policy.replace(before, "as before"))
+    assert bench.requests.end_outdated() == 0
     assert bench.state(request) is RequestState.PENDING
 
 
@@ -82,7 +82,7 @@ def test_a_request_from_before_gates_existed_can_still_be_approved(bench: Bench)
     request = bench.open()
     with bench.ledger.write() as tx:
         tx.save_request(replace(request, seen=None))
-    assert bench.requests.refresh() == 0
+    assert bench.requests.end_outdated() == 0
     assert bench.approve(request).request.state is RequestState.APPROVED
 
 
@@ -91,14 +91,14 @@ def test_nobody_is_reminded_of_a_request_whose_rule_is_gone(bench: Bench) -> Non
     bench.open()
     bench.clock.advance(hours=2)
     models = {"*": {"staging": POLICY["models"]["*"]["staging"]}}
-    bench.context.rules.replace(bench.policy.model_validate(POLICY | {"models": models}), "no rule")
-    assert bench.requests.remind(list) == 0
+    bench.context.active_policy.replace(bench.policy.model_validate(POLICY | {"models": models}), "no rule")
+    assert bench.requests.remind_approvers(list) == 0
 
 
 def test_a_refused_cancellation_is_in_the_audit(bench: Bench) -> None:
     request = bench.open()
     with pytest.raises(Refused):
         bench.requests.cancel(BOB, request.id, origin="slack")
-    [event] = [event for event in bench.events() if event.tag is Tag.VOTE_REFUSED]
+    [event] = [event for event in bench.events() if event.tag is EventTag.REQUEST_COMMAND_REFUSED]
     assert (event.actor, event.evidence["act"], bench.state(request)) == (BOB.person, "cancel", RequestState.PENDING)
     assert bench.requests.cancel(ALICE, request.id, origin="slack").state is RequestState.CANCELLED

@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Automation, Caller, Client, Operator
 from bot.domain.core.errors import AlreadyDecided, Refused, RegistrarError, UnknownRequest
-from bot.domain.policy.authorization import Act
+from bot.domain.policy.authorization import Permission
 from bot.domain.promotions.request import Request, RequestState
-from bot.domain.transitions.transition import MoveState
-from bot.ports import NoteKind
+from bot.domain.transitions.transition import TransitionState
+from bot.ports import MessageKind
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, STRANGER, Bench
 
 
@@ -25,7 +25,7 @@ def request_(bench: Bench) -> Request:
 @pytest.fixture
 def two(bench: Bench) -> Request:
     """Return an open request that needs two approvals."""
-    bench.registry.add("two", versions=1)
+    bench.registry.add_model("two", versions=1)
     return bench.open("promote two 1 production")
 
 
@@ -36,7 +36,7 @@ def test_an_approval_decides_and_writes_the_move_down(bench: Bench, request_: Re
     counted = bench.approve(request_)
     assert (counted.request.state, counted.approvals) == (RequestState.APPROVED, 1)
     move = bench.move(request_)
-    assert (move.state, move.version, move.expected_incumbent) == (MoveState.INTENDED, 4, 3)
+    assert (move.state, move.version, move.expected_incumbent) == (TransitionState.INTENDED, 4, 3)
 
 
 def test_who_decided_and_when_is_kept(bench: Bench, request_: Request) -> None:
@@ -45,7 +45,7 @@ def test_who_decided_and_when_is_kept(bench: Bench, request_: Request) -> None:
 
 
 def test_a_vote_needs_no_registry(bench: Bench, request_: Request) -> None:
-    bench.registry.down = True
+    bench.registry.is_down = True
     assert bench.approve(request_).request.state is RequestState.APPROVED
 
 
@@ -84,7 +84,7 @@ def test_after_a_vote_the_card_is_drawn_anew_and_the_thread_is_told(bench: Bench
 
 def test_a_second_vote_by_the_same_person_updates_the_card_as_well(bench: Bench, two: Request) -> None:
     bench.approve(two)
-    bench.requests.withdraw(BOB, two.id, origin="slack")
+    bench.requests.withdraw_vote(BOB, two.id, origin="slack")
     bench.clock.advance(minutes=1)
     before = bench.keys()
     bench.approve(two)
@@ -139,7 +139,7 @@ def test_a_rejection_moves_nothing(bench: Bench, request_: Request) -> None:
 
 def test_the_requester_is_told_why_it_was_rejected(bench: Bench, request_: Request) -> None:
     bench.reject(request_, reason="latency doubled")
-    direct = next(note for note in bench.notes() if note.kind is NoteKind.DIRECT)
+    direct = next(note for note in bench.notes() if note.kind is MessageKind.DIRECT)
     assert direct.to == "UALICE"
     assert "latency doubled" in bench.told("direct")
 
@@ -160,7 +160,7 @@ def test_an_approver_cannot_cancel_and_hears_what_they_can_do(bench: Bench, requ
 
 def test_who_cancels_is_not_told_what_they_did(bench: Bench, request_: Request) -> None:
     bench.requests.cancel(ALICE, request_.id, origin="slack")
-    assert NoteKind.DIRECT not in {note.kind for note in bench.notes()}
+    assert MessageKind.DIRECT not in {note.kind for note in bench.notes()}
 
 
 def test_who_asked_is_told_when_an_admin_cancels(bench: Bench, request_: Request) -> None:
@@ -207,25 +207,25 @@ def test_a_click_that_came_too_late_ends_it_for_everybody(bench: Bench, request_
 
 def test_the_clock_ends_what_nobody_decided(bench: Bench, request_: Request) -> None:
     bench.clock.advance(hours=24)
-    assert bench.requests.expire() == 1
+    assert bench.requests.expire_overdue() == 1
     assert bench.state(request_) is RequestState.EXPIRED
 
 
 def test_the_clock_ends_it_once(bench: Bench, request_: Request) -> None:
     bench.clock.advance(hours=24)
-    bench.requests.expire()
-    assert bench.requests.expire() == 0
+    bench.requests.expire_overdue()
+    assert bench.requests.expire_overdue() == 0
 
 
 def test_nothing_expires_before_its_time(bench: Bench, request_: Request) -> None:
     bench.clock.advance(hours=23, minutes=59)
-    assert bench.requests.expire() == 0
+    assert bench.requests.expire_overdue() == 0
 
 
 def test_what_is_approved_is_left_to_the_executor_to_expire(bench: Bench, request_: Request) -> None:
     bench.approve(request_)
     bench.clock.advance(days=30)
-    assert bench.requests.expire() == 0
+    assert bench.requests.expire_overdue() == 0
 
 
 # -- twice, and at the same moment -------------------------------------------------------------------------------------
@@ -261,27 +261,27 @@ def test_two_of_two_at_the_same_moment_are_enough(bench: Bench, two: Request) ->
 
 
 def test_who_may_reject_is_shown_the_form(bench: Bench, request_: Request) -> None:
-    assert bench.requests.may(BOB, request_.id, Act.REJECT).state is RequestState.PENDING
+    assert bench.requests.require_allowed(BOB, request_.id, Permission.REJECT).state is RequestState.PENDING
 
 
 def test_who_may_not_reject_is_shown_no_form_and_the_audit_says_so(bench: Bench, request_: Request) -> None:
     with pytest.raises(Refused):
-        bench.requests.may(DAVE, request_.id, Act.REJECT)
+        bench.requests.require_allowed(DAVE, request_.id, Permission.REJECT)
     assert bench.tags()[-1] == "person:request:refused"
 
 
 def test_every_decision_is_chained(bench: Bench, request_: Request) -> None:
     bench.approve(request_)
     with bench.ledger.read() as reading:
-        links = reading.links()
+        links = reading.audit_events()
     assert [link.previous for link in links[1:]] == [link.hash for link in links[:-1]]
 
 
 def test_the_audit_keeps_what_a_decision_was_made_on_and_under_which_policy(bench: Bench) -> None:
-    bench.context.rules.replace(bench.context.policy, "0123456789ab")
+    bench.context.active_policy.replace(bench.context.policy, "0123456789ab")
     bench.approve(bench.open())
-    [decided] = [event for event in bench.events() if event.tag is Tag.APPROVED]
+    [decided] = [event for event in bench.events() if event.tag is EventTag.APPROVED]
     assert decided.evidence["policy"] == "0123456789ab"
     assert set(decided.evidence["seen"]) == {"metrics", "against", "validation", "gates", "rule", "policy"}
-    [voted] = [event for event in bench.events() if event.tag is Tag.VOTED]
+    [voted] = [event for event in bench.events() if event.tag is EventTag.VOTED]
     assert voted.evidence["by"] == {"name": "", "roles": ["lead"], "groups": []}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Caller
 from bot.domain.core.errors import AlreadyDecided, GateFailed, Refused, RegistryRefused, RegistryUnreachable
 from bot.domain.promotions.request import Request, RequestState
-from bot.domain.registry.model import Package, VersionInfo
+from bot.domain.registry.model import ModelPackage, VersionInfo
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, Bench
 from tests.support.services.gates import (
     ACCURATE,
@@ -41,13 +41,13 @@ def test_what_was_seen_of_a_refused_version_is_in_the_audit(fraud: Bench) -> Non
     measure(fraud, 2, accuracy=0.83)
     with pytest.raises(GateFailed):
         fraud.open(FRAUD)
-    [refused] = events(fraud, Tag.ASK_REFUSED)
+    [refused] = events(fraud, EventTag.PROMOTION_REFUSED)
     assert refused.evidence["seen"]["metrics"] == {"accuracy": 0.83}
     assert [gate["passed"] for gate in refused.evidence["seen"]["gates"]] == [False]
 
 
 def test_a_failed_gate_that_somebody_may_let_pass_opens_a_blocked_request(fraud: Bench, blocked: Request) -> None:
-    assert blocked.is_blocked
+    assert blocked.has_blocking_gates
     assert fraud.state(blocked) is RequestState.PENDING
 
 
@@ -56,7 +56,7 @@ def test_what_a_request_was_opened_on_is_kept_with_it_and_in_the_audit(fraud: Be
     request = fraud.open(FRAUD)
     assert request.seen is not None
     assert (request.seen.metrics, request.seen.against, request.seen.policy) == (GOOD, GOOD, "edited")
-    [opened] = events(fraud, Tag.OPENED)
+    [opened] = events(fraud, EventTag.REQUEST_OPENED)
     assert [gate["name"] for gate in opened.evidence["seen"]["gates"]] == ["accuracy", "f1"]
 
 
@@ -76,10 +76,10 @@ def test_an_asker_s_own_result_replaces_no_figure_of_the_run(fraud: Bench) -> No
 
 
 def test_files_that_the_registry_refuses_count_as_missing(fraud: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    def package(version: VersionInfo) -> Package:
+    def package(version: VersionInfo) -> ModelPackage:
         if version.version == 2:
             raise RegistryRefused("Nobody may read that folder.")
-        return Package(signature=SIGNATURE)
+        return ModelPackage(signature=SIGNATURE)
 
     set_gates(fraud, {"signature": "compatible"})
     monkeypatch.setattr(fraud.registry, "package", package)
@@ -88,7 +88,7 @@ def test_files_that_the_registry_refuses_count_as_missing(fraud: Bench, monkeypa
 
 
 def test_files_that_do_not_come_now_are_waited_for(fraud: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    def package(version: VersionInfo) -> Package:
+    def package(version: VersionInfo) -> ModelPackage:
         raise RegistryUnreachable("The files do not come.")
 
     set_gates(fraud, {"signature": "compatible"})
@@ -96,16 +96,16 @@ def test_files_that_do_not_come_now_are_waited_for(fraud: Bench, monkeypatch: py
     monkeypatch.setattr(fraud.registry, "package", package)
     with pytest.raises(RegistryUnreachable):
         fraud.open_ask(ask.id)
-    assert fraud.tags() == [Tag.ASKED.value]
+    assert fraud.tags() == [EventTag.PROMOTION_REQUESTED.value]
 
 
 def test_without_the_registry_the_gates_are_looked_at_later(fraud: Bench) -> None:
     set_gates(fraud, ACCURATE)
     ask = fraud.ask(FRAUD)
-    fraud.registry.down = True
+    fraud.registry.is_down = True
     with pytest.raises(RegistryUnreachable):
         fraud.open_ask(ask.id)
-    fraud.registry.down = False
+    fraud.registry.is_down = False
     assert fraud.open_ask(ask.id).seen is not None
 
 
@@ -132,7 +132,7 @@ def test_letting_the_gates_pass_is_no_approval(fraud: Bench, blocked: Request) -
 
 def test_who_let_which_gates_pass_and_why_is_in_the_audit(fraud: Bench, blocked: Request) -> None:
     override_gates(fraud, blocked, reason="measured on old data")
-    [event] = events(fraud, Tag.OVERRIDDEN)
+    [event] = events(fraud, EventTag.GATES_OVERRIDDEN)
     assert (event.actor, event.why) == (DAVE.person, "measured on old data")
     assert [gate["value"] for gate in event.evidence["gates"]] == ["0.83"]
 
@@ -146,8 +146,8 @@ def test_card_and_thread_hear_that_the_gates_were_let_pass(fraud: Bench, blocked
 def test_whom_the_policy_does_not_name_lets_nothing_pass(fraud: Bench, blocked: Request, who: Caller) -> None:
     with pytest.raises(Refused, match="does not let you pass a failed gate"):
         override_gates(fraud, blocked, who)
-    assert fraud.now(blocked).is_blocked
-    assert fraud.events()[-1].tag is Tag.VOTE_REFUSED
+    assert fraud.now(blocked).has_blocking_gates
+    assert fraud.events()[-1].tag is EventTag.REQUEST_COMMAND_REFUSED
 
 
 def test_where_no_gate_failed_there_is_nothing_to_let_pass(fraud: Bench) -> None:
@@ -180,14 +180,14 @@ def test_a_refused_withdrawal_and_a_refused_override_are_in_the_audit(fraud: Ben
         withdraw(fraud, blocked)
     with pytest.raises(Refused):
         override_gates(fraud, blocked, ALICE)
-    assert [event.evidence["act"] for event in events(fraud, Tag.VOTE_REFUSED)] == ["withdraw", "override"]
+    assert [event.evidence["act"] for event in events(fraud, EventTag.REQUEST_COMMAND_REFUSED)] == ["withdraw", "override"]
 
 
 def test_gates_are_let_pass_once(fraud: Bench, blocked: Request) -> None:
     override_gates(fraud, blocked)
     with pytest.raises(Refused, match="No gate of request"):
         override_gates(fraud, blocked)
-    assert len(events(fraud, Tag.OVERRIDDEN)) == 1
+    assert len(events(fraud, EventTag.GATES_OVERRIDDEN)) == 1
 
 
 def test_letting_gates_pass_comes_too_late_where_it_was_rejected(fraud: Bench, blocked: Request) -> None:
@@ -202,7 +202,7 @@ def test_letting_gates_pass_comes_too_late_where_it_was_rejected(fraud: Bench, b
 @pytest.fixture
 def two(bench: Bench) -> Request:
     """Return an open request that needs two approvals and has Bob's."""
-    bench.registry.add("two", versions=1)
+    bench.registry.add_model("two", versions=1)
     request = bench.open("promote two 1 production")
     bench.approve(request)
     return request
@@ -221,7 +221,7 @@ def test_who_took_a_vote_back_can_vote_again(bench: Bench, two: Request) -> None
 
 def test_the_audit_keeps_the_vote_and_that_it_was_taken_back(bench: Bench, two: Request) -> None:
     withdraw(bench, two)
-    assert [event.tag for event in bench.events()][-2:] == [Tag.VOTED, Tag.WITHDRAWN]
+    assert [event.tag for event in bench.events()][-2:] == [EventTag.VOTED, EventTag.VOTE_WITHDRAWN]
     assert bench.events()[-1].evidence["approvals"] == 0
 
 

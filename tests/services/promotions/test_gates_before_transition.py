@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.errors import AlreadyDecided, GateFailed
 from bot.domain.promotions.request import Request, RequestState
-from bot.domain.registry.model import Column, Package, Signature, Stage
+from bot.domain.registry.model import SignatureColumn, ModelPackage, Signature, Stage
 from tests.support.services.bench import Bench
 from tests.support.services.gates import (
     ACCURATE,
@@ -75,7 +75,7 @@ def test_a_field_of_the_card_that_was_taken_away_is_missed(fraud: Bench) -> None
 
 
 def test_a_field_that_the_model_s_own_tags_fill_is_looked_up_there(bench: Bench) -> None:
-    bench.registry.add("fraud", versions=[Stage.PRODUCTION, Stage.NONE], tags={"owner": "risk"})
+    bench.registry.add_model("fraud", versions=[Stage.PRODUCTION, Stage.NONE], tags={"owner": "risk"})
     assert run_transition(bench, approved(bench, {"card": ["owner"]})).state is RequestState.DONE
 
 
@@ -90,11 +90,11 @@ def test_an_incumbent_moved_by_hand_ends_it(fraud: Bench) -> None:
 def test_an_edited_rule_ends_it_without_a_look_at_the_figures(fraud: Bench) -> None:
     request = approved(fraud, ACCURATE)
     set_gates(fraud, ACCURATE, NO_WORSE)
-    fraud.registry.requests.clear()
+    fraud.registry.request_counts.clear()
     ended = run_transition(fraud, request)
     assert ended.state is RequestState.STALE
     assert "rule for Production was changed" in ended.outcome
-    assert fraud.registry.requests["runs"] == 0
+    assert fraud.registry.request_counts["runs"] == 0
 
 
 def test_an_edit_of_what_decides_nothing_ends_nothing(fraud: Bench) -> None:
@@ -123,27 +123,27 @@ def test_another_gate_that_begins_to_fail_was_not_let_pass(fraud: Bench) -> None
 
 def test_a_signature_is_read_again_before_the_move(fraud: Bench) -> None:
     for version in fraud.registry.versions("fraud"):
-        fraud.registry.add_package(version, Package(signature=SIGNATURE))
+        fraud.registry.add_package(version, ModelPackage(signature=SIGNATURE))
     request = approved(fraud, {"signature": "compatible"})
-    assert fraud.registry.requests["package"] == 2
+    assert fraud.registry.request_counts["package"] == 2
     assert run_transition(fraud, request).state is RequestState.DONE
-    assert fraud.registry.requests["package"] == 4
+    assert fraud.registry.request_counts["package"] == 4
 
 
 def test_a_version_whose_signature_has_changed_since_the_approval_is_not_moved(fraud: Bench) -> None:
     for version in fraud.registry.versions("fraud"):
-        fraud.registry.add_package(version, Package(signature=SIGNATURE))
+        fraud.registry.add_package(version, ModelPackage(signature=SIGNATURE))
     request = approved(fraud, {"signature": "compatible"})
     fraud.registry.add_package(
         fraud.registry.version("fraud", request.version),
-        Package(signature=Signature(inputs=(Column(name="other", type="string"),), outputs=SIGNATURE.outputs)),
+        ModelPackage(signature=Signature(inputs=(SignatureColumn(name="other", type="string"),), outputs=SIGNATURE.outputs)),
     )
     assert run_transition(fraud, request).state is RequestState.STALE
 
 
 def test_a_version_whose_mlmodel_file_has_gone_since_the_approval_is_not_moved(fraud: Bench) -> None:
     for version in fraud.registry.versions("fraud"):
-        fraud.registry.add_package(version, Package(signature=SIGNATURE))
+        fraud.registry.add_package(version, ModelPackage(signature=SIGNATURE))
     request = approved(fraud, {"signature": "compatible"})
     fraud.registry.remove_package(fraud.registry.version("fraud", request.version))
     ended = run_transition(fraud, request)
@@ -156,9 +156,9 @@ def test_before_the_move_the_registry_is_asked_three_times_at_any_number_of_vers
         measure(fraud, version, **GOOD)
         fraud.registry.add_version("fraud", run_id=f"run{version}")
     request = approved(fraud, ACCURATE, NO_WORSE, {"card": ["metrics"]})
-    fraud.registry.requests.clear()
+    fraud.registry.request_counts.clear()
     asked: list[int] = []
-    fraud.registry.before = lambda: asked.append(fraud.registry.requests.total())
+    fraud.registry.before = lambda: asked.append(fraud.registry.request_counts.total())
     assert run_transition(fraud, request).state is RequestState.DONE
     assert asked == [3]  # versions, the model, the runs
 
@@ -176,16 +176,16 @@ def at_hand(fraud: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 def test_time_in_staging_counts_from_our_move_whatever_was_written_since(at_hand: Bench) -> None:
     at_hand.approved("promote fraud 2 staging")
-    at_hand.moves.run("fraud")
+    at_hand.moves.execute_due("fraud")
     at_hand.clock.advance(hours=20)
-    at_hand.registry.describe("fraud", 2, "better")
+    at_hand.registry.set_description("fraud", 2, "better")
     at_hand.clock.advance(hours=4)
     assert at_hand.open(FRAUD).from_stage is Stage.STAGING
 
 
 def test_a_minute_too_little_in_staging_is_too_little(at_hand: Bench) -> None:
     at_hand.approved("promote fraud 2 staging")
-    at_hand.moves.run("fraud")
+    at_hand.moves.execute_due("fraud")
     at_hand.clock.advance(hours=23, minutes=59)
     with pytest.raises(GateFailed, match="time in Staging"):
         at_hand.open(FRAUD)
@@ -224,7 +224,7 @@ def test_overriding_the_gates_of_an_outdated_request_ends_it(fraud: Bench, block
     with pytest.raises(AlreadyDecided):
         override_gates(fraud, blocked)
     assert fraud.state(blocked) is RequestState.STALE
-    assert events(fraud, Tag.OVERRIDDEN) == []
+    assert events(fraud, EventTag.GATES_OVERRIDDEN) == []
 
 
 def test_an_incumbent_that_the_poll_found_moved_ends_what_waits(fraud: Bench) -> None:
@@ -232,7 +232,7 @@ def test_an_incumbent_that_the_poll_found_moved_ends_what_waits(fraud: Bench) ->
     fraud.clock.advance(minutes=1)
     fraud.registry.by_hand("fraud", 1, Stage.ARCHIVED)
     fraud.watch.poll()
-    assert fraud.requests.refresh() == 1
+    assert fraud.requests.end_outdated() == 1
     assert fraud.state(request) is RequestState.STALE
 
 

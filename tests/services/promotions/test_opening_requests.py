@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.commands.parser import load, parse
+from bot.domain.commands.parser import load_command, parse_command
 from bot.domain.commands.requests import Promote
 from bot.domain.core.actors import Automation, Client
 from bot.domain.core.errors import (
@@ -32,7 +32,7 @@ def test_what_was_asked_for_becomes_a_request(bench: Bench) -> None:
 
 
 def test_the_policy_says_how_many_and_how_long(bench: Bench) -> None:
-    bench.registry.add("two", versions=1)
+    bench.registry.add_model("two", versions=1)
     request = bench.open("promote two 1 production")
     assert request.required == 2
     assert request.expires_at - request.opened_at == timedelta(days=7)
@@ -141,7 +141,7 @@ def test_a_model_like_no_other_is_only_unknown(bench: Bench) -> None:
 
 
 def test_a_prompt_is_no_model(bench: Bench) -> None:
-    bench.registry.add("greeting", versions=1, prompt=True)
+    bench.registry.add_model("greeting", versions=1, is_prompt=True)
     with pytest.raises(UnknownModel):
         bench.open("promote greeting 1 production")
 
@@ -154,7 +154,7 @@ def test_an_unknown_version_is_answered_with_those_there_are(bench: Bench) -> No
 @pytest.mark.parametrize("model", ["unruled", "empty"])
 def test_where_nobody_may_decide_nothing_can_be_asked_for(bench: Bench, model: str) -> None:
     bench.policy.models["empty"] = bench.policy.models["unruled"]
-    bench.registry.add(model, versions=1)
+    bench.registry.add_model(model, versions=1)
     with pytest.raises(Refused, match=r"Add approvers to registrar\.yml"):
         bench.open(f"promote {model} 1 production")
 
@@ -192,13 +192,13 @@ def test_an_automation_may_ask(bench: Bench) -> None:
 
 
 def test_asking_needs_no_registry(bench: Bench) -> None:
-    bench.registry.down = True
+    bench.registry.is_down = True
     assert bench.ask().id
 
 
 def test_what_was_asked_for_waits_for_the_registry(bench: Bench) -> None:
     ask = bench.ask()
-    bench.registry.down = True
+    bench.registry.is_down = True
     with pytest.raises(RegistryUnreachable):
         bench.open_ask(ask.id)
     assert bench.tags() == ["person:promotion:asked"]
@@ -206,31 +206,31 @@ def test_what_was_asked_for_waits_for_the_registry(bench: Bench) -> None:
 
 def test_when_the_registry_is_back_the_request_is_opened(bench: Bench) -> None:
     ask = bench.ask()
-    bench.registry.down = True
+    bench.registry.is_down = True
     with pytest.raises(RegistryUnreachable):
         bench.open_ask(ask.id)
-    bench.registry.down = False
+    bench.registry.is_down = False
     bench.clock.advance(minutes=1)
-    bench.errands.carry_out_waiting()
+    bench.errands.execute_due()
     assert bench.tags()[-1] == "registrar:request:opened"
 
 
 def test_a_registry_that_is_away_for_hours_is_asked_now_and_then(bench: Bench) -> None:
     bench.ask()
-    bench.registry.down = True
+    bench.registry.is_down = True
     for _ in range(60):
         bench.clock.advance(minutes=1)
-        bench.errands.carry_out_waiting()
-    bench.registry.down = False
+        bench.errands.execute_due()
+    bench.registry.is_down = False
     bench.clock.advance(minutes=1)
-    bench.errands.carry_out_waiting()
+    bench.errands.execute_due()
     assert bench.tags()[-1] == "registrar:request:opened"
 
 
 def test_who_has_to_wait_is_told_what_stands_against_it(bench: Bench) -> None:
     bench.ask("promote churn 9 production")
     bench.clock.advance(minutes=1)
-    bench.errands.carry_out_waiting()
+    bench.errands.execute_due()
     assert "has no version" in bench.told("direct")
 
 
@@ -238,7 +238,7 @@ def test_one_that_cannot_be_opened_does_not_hold_the_next(bench: Bench) -> None:
     bench.ask("promote churn 9 production")
     bench.ask("promote churn 4 production")
     bench.clock.advance(minutes=1)
-    bench.errands.carry_out_waiting()
+    bench.errands.execute_due()
     assert bench.tags()[-1] == "registrar:request:opened"
 
 
@@ -246,23 +246,23 @@ def test_one_that_cannot_be_opened_does_not_hold_the_next(bench: Bench) -> None:
 
 
 def test_a_draft_remembers_where_it_was_opened(bench: Bench) -> None:
-    assert bench.errands.drafted(bench.errands.draft(ALICE, {}, where="C42")).where == "C42"
+    assert bench.errands.get_draft(bench.errands.create_draft(ALICE, {}, channel="C42")).where == "C42"
 
 
 def test_a_draft_is_never_opened_by_the_clock(bench: Bench) -> None:
-    bench.errands.draft(ALICE, {}, where="C42")
+    bench.errands.create_draft(ALICE, {}, channel="C42")
     bench.clock.advance(days=1)
-    bench.errands.carry_out_waiting()
+    bench.errands.execute_due()
     assert bench.tags() == []
 
 
 def test_a_form_that_nobody_opened_is_refused(bench: Bench) -> None:
     with pytest.raises(UnknownRequest, match="open it again"):
-        bench.errands.drafted("rnever")
+        bench.errands.get_draft("rnever")
 
 
 def test_what_is_written_down_is_read_as_it_was_typed(bench: Bench) -> None:
     text = "promote churn @champion staging --keep-existing --reason 'it is “good”'"
-    command = parse(text)
+    command = parse_command(text)
     assert isinstance(command, Promote)
-    assert load(bench.ask(text).command) == command
+    assert load_command(bench.ask(text).command) == command

@@ -9,8 +9,8 @@ import pytest
 from bot.domain.core.actors import Caller
 from bot.domain.core.errors import FilesUnreachable
 from bot.domain.promotions.request import Request, RequestState
-from bot.domain.registry.model import Column, Package, Signature, VersionInfo
-from bot.domain.registry.signature_changes import Effect, ForCallers
+from bot.domain.registry.model import SignatureColumn, ModelPackage, Signature, VersionInfo
+from bot.domain.registry.signature_changes import CallerEffect, CallerImpact
 from tests.support.monitoring.monitoring import add_monitor
 from tests.support.services.bench import ALICE, BOB, Bench
 from tests.support.services.blocked_versions import set_production_rule
@@ -19,22 +19,22 @@ from tests.support.services.rollbacks import (
     served,  # noqa: F401
 )
 
-AGE, CITY = Column(name="age", type="long"), Column(name="city", type="string")
-OPTIONAL = Column(name="plan", type="string", required=False)
+AGE, CITY = SignatureColumn(name="age", type="long"), SignatureColumn(name="city", type="string")
+OPTIONAL = SignatureColumn(name="plan", type="string", required=False)
 NEXT = "promote churn 1 production"  # v4 is in Production
 
 
-def takes(*inputs: Column) -> Package:
-    return Package(flavors=("sklearn",), signature=Signature(inputs=inputs))
+def takes(*inputs: SignatureColumn) -> ModelPackage:
+    return ModelPackage(flavors=("sklearn",), signature=Signature(inputs=inputs))
 
 
-def files(bench: Bench, **packages: Package) -> None:
+def files(bench: Bench, **packages: ModelPackage) -> None:
     """Let these lie beside the files of versions."""
     for version, package in packages.items():
         bench.registry.add_package(bench.registry.version("churn", int(version.removeprefix("v"))), package)
 
 
-def opened(bench: Bench, text: str = NEXT, who: Caller = ALICE) -> ForCallers:
+def opened(bench: Bench, text: str = NEXT, who: Caller = ALICE) -> CallerImpact:
     request = bench.open(text, who)
     assert request.seen is not None
     with bench.ledger.read() as reading:  # as the card reads it
@@ -43,29 +43,29 @@ def opened(bench: Bench, text: str = NEXT, who: Caller = ALICE) -> ForCallers:
     return request.seen.callers
 
 
-def says(found: ForCallers) -> list[tuple[Effect, str]]:
-    return [(one.effect, str(one.says)) for one in found.changes]
+def says(found: CallerImpact) -> list[tuple[CallerEffect, str]]:
+    return [(one.effect, str(one.sentence)) for one in found.changes]
 
 
 def test_a_request_keeps_what_breaks_callers_and_what_else_changes(served: Bench) -> None:  # noqa: F811
     files(served, v4=takes(AGE), v1=takes(AGE, CITY, OPTIONAL))
     assert says(opened(served)) == [
-        (Effect.BREAKS, "input city was added and is required"),
-        (Effect.ADDS, "input plan was added"),
+        (CallerEffect.BREAKS, "input city was added and is required"),
+        (CallerEffect.ADDS, "input plan was added"),
     ]
 
 
 def test_nothing_is_said_where_nothing_changes(served: Bench) -> None:  # noqa: F811
     files(served, v4=takes(AGE), v1=takes(AGE))
-    assert opened(served) == ForCallers()
+    assert opened(served) == CallerImpact()
 
 
 def test_files_that_are_away_keep_nobody_from_asking(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    def package(version: VersionInfo) -> Package:
+    def package(version: VersionInfo) -> ModelPackage:
         raise FilesUnreachable("The files don't come.")
 
     monkeypatch.setattr(served.registry, "package", package)
-    assert str(opened(served).unknown) == "The files don't come."
+    assert str(opened(served).not_compared) == "The files don't come."
 
 
 def test_each_version_s_files_are_read_once_also_where_a_gate_reads_them(served: Bench) -> None:  # noqa: F811
@@ -87,7 +87,7 @@ def test_the_move_reads_no_files_for_callers(served: Bench, monkeypatch: pytest.
     files(served, v4=takes(AGE), v1=takes(AGE, OPTIONAL))
     request = served.approve(served.open(NEXT)).request
 
-    def package(version: VersionInfo) -> Package:
+    def package(version: VersionInfo) -> ModelPackage:
         raise AssertionError(f"v{version.version} was read")
 
     monkeypatch.setattr(served.registry, "package", package)
@@ -98,7 +98,7 @@ def test_the_move_reads_no_files_for_callers(served: Bench, monkeypatch: pytest.
 
 
 def done(bench: Bench, request: Request) -> RequestState:
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     return bench.state(request)
 
 
@@ -112,7 +112,7 @@ def test_a_move_that_no_rollback_undoes_says_so_before_and_after(served: Bench) 
     request = served.open(NEXT)
     why = "No automatic rollback to v4: its signature differs: input city was removed"
     assert request.seen is not None
-    assert str(request.seen.callers.way_back) == why
+    assert str(request.seen.callers.no_rollback) == why
     served.approve(request)
     assert told(served, request) == []
     assert done(served, request) is RequestState.DONE
@@ -122,7 +122,7 @@ def test_a_move_that_no_rollback_undoes_says_so_before_and_after(served: Bench) 
 def test_what_was_said_is_what_a_rollback_then_finds(served: Bench) -> None:  # noqa: F811
     files(served, v4=takes(AGE), v1=takes(AGE, CITY))
     done(served, served.approve(served.open(NEXT)).request)
-    against = served.rollbacks._fitness.against("churn", 4, 1)
+    against = served.rollbacks._loadability.problems("churn", 4, 1)
     assert [str(one) for one in against] == ["its signature differs: input city was removed"]
 
 
@@ -130,27 +130,27 @@ def test_without_a_monitor_that_acts_a_change_that_breaks_nobody_says_nothing_of
     served: Bench,  # noqa: F811
 ) -> None:
     files(served, v4=takes(AGE), v1=takes(AGE, OPTIONAL))
-    assert opened(served).way_back is None
+    assert opened(served).no_rollback is None
 
 
 def test_with_a_monitor_that_acts_it_does(served: Bench) -> None:  # noqa: F811
     files(served, v4=takes(AGE), v1=takes(AGE, OPTIONAL))
     add_monitor(served)
-    assert str(opened(served).way_back).endswith("input plan was removed")
+    assert str(opened(served).no_rollback).endswith("input plan was removed")
 
 
 def test_a_first_version_that_a_monitor_watches_has_nothing_to_go_back_to(bench: Bench) -> None:
-    bench.registry.add("fraud", versions=1)
-    assert opened(bench, "promote fraud 1 production").way_back is None
+    bench.registry.add_model("fraud", versions=1)
+    assert opened(bench, "promote fraud 1 production").no_rollback is None
     with bench.ledger.read() as reading:
         [request] = reading.requests(model="fraud")
     bench.requests.cancel(ALICE, request.id, origin="slack")
     add_monitor(bench, model="fraud")
-    why = opened(bench, "promote fraud 1 production").way_back
+    why = opened(bench, "promote fraud 1 production").no_rollback
     assert str(why) == "No automatic rollback: there's no version to go back to"
 
 
 def test_nothing_is_said_of_rollbacks_for_staging(served: Bench) -> None:  # noqa: F811
     files(served, v3=takes(AGE), v2=takes(AGE, CITY))
     served.do(ROLL_BACK, BOB)
-    assert opened(served, "promote churn 1 staging").way_back is None
+    assert opened(served, "promote churn 1 staging").no_rollback is None

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from bot.domain.core.errors import Refused
-from bot.domain.core.sentence import unpack
+from bot.domain.core.sentence import unpack_sentence
 from bot.domain.promotions.request import RequestState
-from bot.domain.registry.model import Identity, Stage
-from bot.domain.rollbacks.rollback import last_good, stretches
-from bot.domain.transitions.transition import Move, MoveKind, MoveState
+from bot.domain.registry.model import VersionIdentity, Stage
+from bot.domain.rollbacks.rollback import last_good_version, serving_periods
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from tests.support.services.bench import BOB, DAVE, Bench
 
 Attack = Callable[[Bench], None]
@@ -23,16 +23,16 @@ Attack = Callable[[Bench], None]
 def recreate(bench: Bench) -> None:
     """Delete the model and create it again, with the same numbers in the same stages."""
     layout = [one.stage for one in reversed(bench.registry.versions("churn"))]
-    bench.registry.delete("churn")
-    bench.registry.add("churn", versions=layout)
+    bench.registry.delete_model("churn")
+    bench.registry.add_model("churn", versions=layout)
 
 
 def swap(bench: Bench) -> None:
     """Swap two models by renaming them."""
-    bench.registry.add("fraud", versions=[one.stage for one in reversed(bench.registry.versions("churn"))])
-    bench.registry.rename("churn", "elsewhere")
-    bench.registry.rename("fraud", "churn")
-    bench.registry.rename("elsewhere", "fraud")
+    bench.registry.add_model("fraud", versions=[one.stage for one in reversed(bench.registry.versions("churn"))])
+    bench.registry.rename_model("churn", "elsewhere")
+    bench.registry.rename_model("fraud", "churn")
+    bench.registry.rename_model("elsewhere", "fraud")
 
 
 def restore(bench: Bench) -> None:
@@ -49,13 +49,13 @@ def served(bench: Bench) -> Bench:
     bench.watch.poll()
     bench.clock.advance(hours=30)
     bench.approved()
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     bench.watch.poll()
     return bench
 
 
-def last_rollback(bench: Bench) -> Move:
-    return next(move for move in bench.moves_of() if move.kind is MoveKind.ROLLBACK)
+def last_rollback(bench: Bench) -> Transition:
+    return next(move for move in bench.moves_of() if move.kind is TransitionKind.ROLLBACK)
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -63,7 +63,7 @@ def test_another_version_under_the_number_of_a_pending_request_is_not_moved(benc
     request = bench.open()
     attack(bench)
     bench.approve(request)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert (bench.state(request), bench.registry.holders()) == (RequestState.STALE, [3])
     assert "isn't the same version" in bench.now(request).outcome
 
@@ -72,21 +72,21 @@ def test_another_version_under_the_number_of_a_pending_request_is_not_moved(benc
 def test_another_version_under_the_number_of_an_approved_request_is_not_moved(bench: Bench, attack: Attack) -> None:
     request = bench.approved()
     attack(bench)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert (bench.state(request), bench.registry.holders()) == (RequestState.STALE, [3])
 
 
 def test_nor_is_it_moved_by_breaking_the_glass(bench: Bench) -> None:
     request = bench.open('promote churn 4 production --break-glass --reason "outage"', DAVE)
     recreate(bench)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert (bench.state(request), bench.registry.holders()) == (RequestState.STALE, [3])
 
 
 def test_nor_is_it_archived(bench: Bench) -> None:
-    done = bench.errands.carry_out(bench.ask("archive churn 4 --reason old", BOB).id)
+    done = bench.errands.execute(bench.ask("archive churn 4 --reason old", BOB).id)
     recreate(bench)
-    bench.moves.run(done.model)
+    bench.moves.execute_due(done.model)
     assert bench.registry.version("churn", 4).stage is Stage.NONE
 
 
@@ -97,14 +97,14 @@ def test_a_request_whose_version_was_replaced_ends_at_the_next_poll(bench: Bench
     bench.clock.advance(minutes=1)
     recreate(bench)
     bench.watch.poll()
-    bench.requests.refresh()
+    bench.requests.end_outdated()
     assert bench.state(request) is RequestState.STALE
 
 
 def test_a_request_compared_with_another_incumbent_under_the_same_number_is_not_carried_out(bench: Bench) -> None:
     request = bench.approved()
     bench.registry.replace_version("churn", 3, run_id="another")
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request) is RequestState.STALE
 
 
@@ -117,10 +117,10 @@ def test_another_version_under_the_number_of_a_rollback_target_is_refused(served
 
 
 def test_a_rollback_whose_target_is_replaced_before_the_move_is_not_made(served: Bench) -> None:
-    done = served.errands.carry_out(served.ask('rollback churn --reason "accuracy fell"', BOB).id)
+    done = served.errands.execute(served.ask('rollback churn --reason "accuracy fell"', BOB).id)
     recreate(served)
-    served.moves.run(done.model)
-    assert (last_rollback(served).state, served.registry.holders()) == (MoveState.STALE, [4])
+    served.moves.execute_due(done.model)
+    assert (last_rollback(served).state, served.registry.holders()) == (TransitionState.STALE, [4])
 
 
 def test_a_poll_reports_that_versions_were_replaced_and_writes_the_new_term_into_the_history(served: Bench) -> None:
@@ -129,7 +129,7 @@ def test_a_poll_reports_that_versions_were_replaced_and_writes_the_new_term_into
     [found] = [one for one in served.findings() if "same versions" in str(one.lines)]
     assert str(found.lines[0]).startswith("v1, v2, v3, v4 aren't the same versions any more")
     newest = served.moves_of()[0]
-    assert (newest.kind, newest.version, newest.expected_incumbent) == (MoveKind.OBSERVED, 4, 4)
+    assert (newest.kind, newest.version, newest.expected_incumbent) == (TransitionKind.OBSERVED, 4, 4)
 
 
 def test_no_automation_goes_to_another_version_under_the_number_of_one_that_served(served: Bench) -> None:
@@ -141,17 +141,17 @@ def test_no_automation_goes_to_another_version_under_the_number_of_one_that_serv
 def automatic_target(bench: Bench) -> int | None:
     """Return the version that an automation could roll back to now."""
     with bench.ledger.read() as reading:
-        found, look = stretches(reading.moves("churn", stage=Stage.PRODUCTION)), reading.look("churn")
-    return last_good(found, (), bench.clock.now(), timedelta(hours=1), look)
+        found, look = serving_periods(reading.transitions("churn", stage=Stage.PRODUCTION)), reading.registry_snapshot("churn")
+    return last_good_version(found, (), bench.clock.now(), timedelta(hours=1), look)
 
 
 def test_a_repair_keeps_what_it_made_the_one_holder(bench: Bench) -> None:
     bench.watch.poll()
     bench.registry.by_hand("churn", 4, Stage.PRODUCTION, archive_existing=False)
     bench.watch.poll()
-    [found] = [one for one in bench.findings() if one.can_be_mended]
-    bench.moves.run(bench.tending.mend(BOB, found.id, origin="slack"))
-    repair = next(move for move in bench.moves_of() if move.kind is MoveKind.MEND)
+    [found] = [one for one in bench.findings() if one.is_repairable]
+    bench.moves.execute_due(bench.tending.repair_stage(BOB, found.id, origin="slack"))
+    repair = next(move for move in bench.moves_of() if move.kind is TransitionKind.REPAIR)
     assert repair.identity == bench.registry.version("churn", repair.version).identity()
 
 
@@ -212,21 +212,21 @@ def test_a_version_that_was_created_after_the_move_is_not_taken_on_trust(upgrade
 def migrated(served: Bench) -> Bench:
     """Return the bench with two more models, after all files have moved to another bucket and a poll has seen it."""
     for name in ("fraud", "spam"):
-        served.registry.add(name, versions=[Stage.PRODUCTION, Stage.NONE])
+        served.registry.add_model(name, versions=[Stage.PRODUCTION, Stage.NONE])
     served.watch.poll()
     served.open("promote churn 2 production")
     served.registry.move_files("memory:/", "s3://new/")
     served.clock.advance(minutes=1)
     for _ in range(3):
         served.watch.poll()
-    served.requests.refresh()
+    served.requests.end_outdated()
     return served
 
 
 def reports(bench: Bench) -> list[str]:
     """Return what the channel has yet to hear about sources."""
     return [
-        told for note in bench.notes() if "say" in note.data and "migrated" in (told := str(unpack(note.data["say"])))
+        told for note in bench.notes() if "say" in note.data and "migrated" in (told := str(unpack_sentence(note.data["say"])))
     ]
 
 
@@ -251,14 +251,14 @@ def test_once_an_admin_has_accepted_the_migration_everything_goes_on(migrated: B
     with migrated.ledger.read() as reading:
         [waiting] = reading.requests(states=[RequestState.PENDING])
     migrated.approve(waiting)
-    migrated.moves.run("churn")
+    migrated.moves.execute_due("churn")
     assert migrated.registry.holders() == [2]
     migrated.do('rollback churn 3 --reason "accuracy fell"', BOB)
     assert migrated.registry.holders() == [3]
 
 
 def test_one_model_whose_files_moved_is_no_migration(served: Bench) -> None:
-    served.registry.add("fraud", versions=[Stage.PRODUCTION])
+    served.registry.add_model("fraud", versions=[Stage.PRODUCTION])
     served.watch.poll()
     served.registry.move_files("memory:/churn/", "s3://new/churn/")
     served.watch.poll()
@@ -268,7 +268,7 @@ def test_one_model_whose_files_moved_is_no_migration(served: Bench) -> None:
 
 # -- what counts as the same -------------------------------------------------------------------------------------------
 
-HERE = Identity(run_id="run1", source="s3://a/1")
+HERE = VersionIdentity(run_id="run1", source="s3://a/1")
 
 
 @pytest.mark.parametrize(
@@ -279,5 +279,5 @@ HERE = Identity(run_id="run1", source="s3://a/1")
         (replace(HERE, source="s3://b/1"), False),
     ],
 )
-def test_a_version_is_the_same_by_its_run_and_its_source(other: Identity, is_same: bool) -> None:
-    assert (HERE.is_same(other), HERE.mark == other.mark) == (is_same, is_same)
+def test_a_version_is_the_same_by_its_run_and_its_source(other: VersionIdentity, is_same: bool) -> None:
+    assert (HERE.is_same(other), HERE.fingerprint == other.fingerprint) == (is_same, is_same)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.errors import BadInput, Refused, RegistryUnreachable
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import MoveState
-from bot.ports import NoteKind
+from bot.domain.transitions.transition import TransitionState
+from bot.ports import MessageKind
 from tests.support.services.bench import ALICE, BOB, CAROL, Bench
 
 
@@ -16,7 +16,7 @@ def test_a_version_is_described(bench: Bench) -> None:
     done = bench.do("describe churn 4 'the spring campaign'")
     assert bench.registry.version("churn", 4).description == "the spring campaign"
     assert str(done.answer) == "The description of v4 of “churn” is written."
-    assert bench.events()[-1].tag is Tag.DESCRIBED
+    assert bench.events()[-1].tag is EventTag.DESCRIBED
 
 
 def test_a_model_is_described(bench: Bench) -> None:
@@ -43,9 +43,9 @@ def test_a_version_is_archived_and_the_channel_hears_why(bench: Bench) -> None:
     done = bench.do("archive churn 4 --reason 'leaked labels'", who=BOB)
     assert bench.registry.version("churn", 4).stage is Stage.ARCHIVED
     with bench.ledger.read() as reading:
-        assert reading.move(done.move or "").state is MoveState.DONE
+        assert reading.transition(done.transition_id or "").state is TransitionState.DONE
     assert "archived v4 of “churn”: leaked labels" in bench.told("said")
-    assert bench.events()[-1].tag is Tag.ARCHIVED
+    assert bench.events()[-1].tag is EventTag.ARCHIVED
 
 
 def test_the_version_in_production_is_never_archived(bench: Bench) -> None:
@@ -56,42 +56,42 @@ def test_the_version_in_production_is_never_archived(bench: Bench) -> None:
 
 def test_a_version_that_came_to_production_meanwhile_is_not_archived(bench: Bench) -> None:
     ask = bench.ask("archive churn 4", BOB)
-    bench.errands.carry_out(ask.id)
+    bench.errands.execute(ask.id)
     bench.registry.by_hand("churn", 4, Stage.PRODUCTION)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.registry.holders() == [4]
-    assert bench.events()[-1].tag is Tag.NOT_MOVED
+    assert bench.events()[-1].tag is EventTag.TRANSITION_NOT_MADE
 
 
 def test_who_may_not_roll_back_may_not_archive(bench: Bench) -> None:
     with pytest.raises(Refused):
         bench.do("archive churn 4", who=ALICE)
-    assert bench.events()[-1].tag is Tag.COMMAND_REFUSED
+    assert bench.events()[-1].tag is EventTag.REGISTRY_CHANGE_REFUSED
 
 
 def test_a_question_is_confirmed_by_whoever_typed_the_command(bench: Bench) -> None:
-    draft = bench.errands.draft(BOB, {"verb": "archive", "model": "churn", "version": "v4"}, where="C1")
+    draft = bench.errands.create_draft(BOB, {"verb": "archive", "model": "churn", "version": "v4"}, channel="C1")
     with pytest.raises(Refused, match="Only whoever typed"):
-        bench.errands.confirm(CAROL, draft, origin="slack")
-    assert bench.errands.confirm(BOB, draft, origin="slack").id == draft
+        bench.errands.submit_draft(CAROL, draft, origin="slack")
+    assert bench.errands.submit_draft(BOB, draft, origin="slack").id == draft
     with pytest.raises(Refused, match="under way already"):
-        bench.errands.confirm(BOB, draft, origin="slack")
+        bench.errands.submit_draft(BOB, draft, origin="slack")
 
 
 def test_the_alias_of_staging_goes_with_its_version(bench: Bench) -> None:
     bench.registry.set_alias("churn", "challenger", 2)
     bench.do("archive churn 2", who=BOB)
-    bench.mirror.write()
+    bench.mirror.write_due()
     assert "challenger" not in bench.registry.model("churn").aliases
 
 
 def test_what_was_asked_while_the_registry_is_away_is_done_when_it_is_back(bench: Bench) -> None:
     ask = bench.ask("describe churn 4 later")
-    bench.registry.down = True
+    bench.registry.is_down = True
     with pytest.raises(RegistryUnreachable):
-        bench.errands.carry_out(ask.id)
-    bench.registry.down = False
+        bench.errands.execute(ask.id)
+    bench.registry.is_down = False
     bench.clock.advance(minutes=1)
-    bench.errands.carry_out_waiting()
+    bench.errands.execute_due()
     assert bench.registry.version("churn", 4).description == "later"
-    assert [note.kind for note in bench.notes()] == [NoteKind.DIRECT]
+    assert [note.kind for note in bench.notes()] == [MessageKind.DIRECT]

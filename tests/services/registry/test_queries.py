@@ -7,17 +7,17 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.commands.parser import parse
-from bot.domain.commands.queries import History
+from bot.domain.commands.parser import parse_command
+from bot.domain.commands.queries import ShowHistory
 from bot.domain.core.errors import FilesUnreachable, Refused, UnknownModel, UnknownRequest
-from bot.domain.policy.authorization import Act
-from bot.domain.registry.model import Package, Stage, parse_version
-from bot.domain.rollbacks.history import Window, overlapping
-from bot.domain.rollbacks.history_messages import answer
-from bot.domain.rollbacks.rollback import stretches
-from bot.domain.transitions.transition import Move, MoveKind, MoveState
+from bot.domain.policy.authorization import Permission
+from bot.domain.registry.model import ModelPackage, Stage, parse_version_ref
+from bot.domain.rollbacks.history import TimeWindow, periods_in_window
+from bot.domain.rollbacks.history_messages import describe_production_at
+from bot.domain.rollbacks.rollback import serving_periods
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ledger.stores import statements
-from bot.services.core.access import Gatekeeper
+from bot.services.core.access import AccessControl
 from bot.services.registry import queries
 from tests.support.services.bench import ALICE, BOB, GUEST, STRANGER, Bench
 
@@ -26,33 +26,33 @@ def promote(bench: Bench, version: int) -> None:
     """Put a version into Production, a minute after whatever was before."""
     bench.clock.advance(minutes=1)
     bench.approved(f"promote churn {version} production")
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
 
 
 def test_models_are_found_by_a_part_of_their_name(bench: Bench) -> None:
-    bench.registry.add("fraud")
+    bench.registry.add_model("fraud")
     assert [model.name for model in bench.lookups.models("RAU")] == ["fraud"]
 
 
 def test_a_model_is_shown_with_versions_newest_first_and_their_aliases(bench: Bench) -> None:
-    view = bench.lookups.show("churn")
+    view = bench.lookups.model_view("churn")
     assert [(one.version, one.aliases) for one in view.versions] == [(4, ()), (3, ("champion",)), (2, ()), (1, ())]
 
 
 def test_a_model_is_shown_with_the_requests_that_wait(bench: Bench) -> None:
     waiting = bench.open()
     bench.reject(bench.open("promote churn 4 staging"))
-    assert bench.lookups.show("churn").requests == [waiting]
+    assert bench.lookups.model_view("churn").requests == [waiting]
 
 
 def test_one_version_is_shown(bench: Bench) -> None:
-    shown = bench.lookups.version("churn", parse_version("production"))
+    shown = bench.lookups.version("churn", parse_version_ref("production"))
     assert (shown.version, shown.aliases) == (3, ("champion",))
 
 
 def test_a_card_tells_who_moved_the_version_into_production(bench: Bench) -> None:
     promote(bench, 4)
-    card = bench.lookups.card("churn", parse_version("production")).card
+    card = bench.lookups.version_card("churn", parse_version_ref("production")).card
     assert (card.deployed_by, card.deployment_date) == ("UBOB", bench.clock.now())
 
 
@@ -68,59 +68,59 @@ def test_a_card_takes_the_algorithm_from_the_files_where_nobody_wrote_it_down(
     bench: Bench, flavor: str, tags: dict[str, str], said: str | None
 ) -> None:
     bench.registry.add_run("run1", tags=tags)
-    version = bench.registry.register("churn", "run1", tags={})
-    bench.registry.add_package(version, Package(flavors=(flavor,)))
+    version = bench.registry.register_version("churn", "run1", tags={})
+    bench.registry.add_package(version, ModelPackage(flavors=(flavor,)))
     bench.registry.add_estimator(version, "LogisticRegression")
-    bench.registry.requests.clear()
-    assert bench.lookups.card("churn", parse_version("5")).card.algorithm == said
-    assert bench.registry.requests["estimator"] == (said == "LogisticRegression")
+    bench.registry.request_counts.clear()
+    assert bench.lookups.version_card("churn", parse_version_ref("5")).card.algorithm == said
+    assert bench.registry.request_counts["estimator"] == (said == "LogisticRegression")
 
 
 def test_a_card_whose_model_file_cannot_be_read_lacks_the_algorithm_alone(bench: Bench) -> None:
     bench.registry.add_run("run1", params={"C": "1"})
-    version = bench.registry.register("churn", "run1", tags={})
-    bench.registry.add_package(version, Package(flavors=("sklearn",)))
+    version = bench.registry.register_version("churn", "run1", tags={})
+    bench.registry.add_package(version, ModelPackage(flavors=("sklearn",)))
 
     def refuse(version: object) -> None:
         raise FilesUnreachable("they did not come in time")
 
-    bench.registry.estimator = refuse  # type: ignore[method-assign]
-    found = bench.lookups.card("churn", parse_version("5")).card
+    bench.registry.estimator_class = refuse  # type: ignore[method-assign]
+    found = bench.lookups.version_card("churn", parse_version_ref("5")).card
     assert (found.algorithm, found.framework, dict(found.hyperparameters)) == (None, "sklearn", {"C": "1"})
 
 
 def test_a_card_names_nobody_for_what_was_moved_in_mlflow(bench: Bench) -> None:
     bench.watch.poll()
-    card = bench.lookups.card("churn", parse_version("production")).card
+    card = bench.lookups.version_card("churn", parse_version_ref("production")).card
     assert (card.deployed_by, card.deployment_date) == (None, None)
 
 
 def test_an_unknown_model_is_answered_with_the_nearest(bench: Bench) -> None:
     with pytest.raises(UnknownModel, match="Did you mean “churn”"):
-        bench.lookups.show("chrn")
+        bench.lookups.model_view("chrn")
 
 
 def test_requests_that_wait_are_listed_newest_first(bench: Bench) -> None:
     first = bench.open("promote churn 4 staging")
     bench.clock.advance(minutes=1)
     second = bench.open("promote churn 4 production")
-    assert [one.id for one in bench.lookups.requests()] == [second.id, first.id]
+    assert [one.id for one in bench.lookups.open_requests()] == [second.id, first.id]
 
 
 def test_requests_of_one_model_are_listed(bench: Bench) -> None:
     bench.open()
-    assert bench.lookups.requests("fraud") == []
+    assert bench.lookups.open_requests("fraud") == []
 
 
 def test_a_request_is_shown_with_its_votes(bench: Bench) -> None:
     request = bench.approved()
-    _, votes = bench.lookups.request(request.id)
+    _, votes = bench.lookups.request_with_votes(request.id)
     assert [vote.voter for vote in votes] == [BOB.person]
 
 
 def test_a_request_that_is_none_is_unknown(bench: Bench) -> None:
     with pytest.raises(UnknownRequest, match="no request “rnever”"):
-        bench.lookups.request("rnever")
+        bench.lookups.request_with_votes("rnever")
 
 
 # -- history -----------------------------------------------------------------------------------------------------------
@@ -130,8 +130,8 @@ def test_history_tells_who_served_and_until_when(bench: Bench) -> None:
     bench.watch.poll()
     promote(bench, 4)
     promote(bench, 2)
-    terms = bench.lookups.history("churn", 10)
-    assert [(term.began.version, term.ended and term.ended.version) for term in terms] == [(2, None), (4, 2), (3, 4)]
+    terms = bench.lookups.serving_periods("churn", 10)
+    assert [(term.started_by.version, term.ended_by and term.ended_by.version) for term in terms] == [(2, None), (4, 2), (3, 4)]
 
 
 def test_history_takes_mending_for_no_new_stretch(bench: Bench) -> None:
@@ -142,17 +142,17 @@ def test_history_takes_mending_for_no_new_stretch(bench: Bench) -> None:
     bench.watch.poll()
     finding = next(one for one in bench.findings() if one.mend)
     assert finding.mend == 4
-    bench.tending.mend(BOB, finding.id, origin="slack")
-    bench.moves.run("churn")
-    assert [(term.began.version, term.began.kind) for term in bench.lookups.history("churn", 10)] == [
-        (4, MoveKind.PROMOTION)
+    bench.tending.repair_stage(BOB, finding.id, origin="slack")
+    bench.moves.execute_due("churn")
+    assert [(term.started_by.version, term.started_by.kind) for term in bench.lookups.serving_periods("churn", 10)] == [
+        (4, TransitionKind.PROMOTION)
     ]
 
 
 def test_history_tells_what_was_there_before_us(bench: Bench) -> None:
     bench.watch.poll()
-    [term] = bench.lookups.history("churn", 10)
-    assert term.began.kind is MoveKind.OBSERVED
+    [term] = bench.lookups.serving_periods("churn", 10)
+    assert term.started_by.kind is TransitionKind.OBSERVED
 
 
 def test_history_tells_that_nobody_serves(bench: Bench) -> None:
@@ -160,16 +160,16 @@ def test_history_tells_that_nobody_serves(bench: Bench) -> None:
     bench.clock.advance(minutes=1)
     bench.registry.by_hand("churn", 3, Stage.ARCHIVED)
     bench.watch.poll()
-    [term] = bench.lookups.history("churn", 10)
-    assert term.ended is not None
+    [term] = bench.lookups.serving_periods("churn", 10)
+    assert term.ended_by is not None
 
 
 def test_history_knows_nothing_of_staging(bench: Bench) -> None:
     bench.watch.poll()
     bench.clock.advance(minutes=1)
     bench.approved("promote churn 4 staging")
-    bench.moves.run("churn")
-    assert [term.began.version for term in bench.lookups.history("churn", 10)] == [3]
+    bench.moves.execute_due("churn")
+    assert [term.started_by.version for term in bench.lookups.serving_periods("churn", 10)] == [3]
 
 
 def test_history_leaves_out_what_was_never_made(bench: Bench) -> None:
@@ -177,36 +177,36 @@ def test_history_leaves_out_what_was_never_made(bench: Bench) -> None:
     bench.clock.advance(minutes=1)
     bench.approved()
     bench.registry.delete_version("churn", 4)
-    bench.moves.run("churn")
-    assert [term.began.version for term in bench.lookups.history("churn", 10)] == [3]
+    bench.moves.execute_due("churn")
+    assert [term.started_by.version for term in bench.lookups.serving_periods("churn", 10)] == [3]
 
 
 def test_history_is_as_long_as_it_was_asked_for(bench: Bench) -> None:
     bench.watch.poll()
     promote(bench, 4)
-    assert len(bench.lookups.history("churn", 1)) == 1
+    assert len(bench.lookups.serving_periods("churn", 1)) == 1
 
 
 def test_history_of_a_model_without_one_is_empty(bench: Bench) -> None:
-    bench.registry.add("new", versions=1)
-    assert bench.lookups.history("new", 10) == []
+    bench.registry.add_model("new", versions=1)
+    assert bench.lookups.serving_periods("new", 10) == []
 
 
 def test_history_of_a_model_that_nobody_knows_is_refused(bench: Bench) -> None:
     with pytest.raises(UnknownModel):
-        bench.lookups.history("xyzzy", 10)
+        bench.lookups.serving_periods("xyzzy", 10)
 
 
 def test_history_outlives_the_model(bench: Bench) -> None:
     bench.watch.poll()
-    bench.registry.down = True
-    assert len(bench.lookups.history("churn", 10)) == 1
+    bench.registry.is_down = True
+    assert len(bench.lookups.serving_periods("churn", 10)) == 1
 
 
 def at(bench: Bench, typed: str) -> str:
-    command = parse(f"history churn --at {typed}")
-    assert isinstance(command, History)
-    return str(answer(bench.lookups.timeline(command)))
+    command = parse_command(f"history churn --at {typed}")
+    assert isinstance(command, ShowHistory)
+    return str(describe_production_at(bench.lookups.timeline(command)))
 
 
 def test_who_served_at_a_time_is_told(bench: Bench) -> None:
@@ -222,17 +222,17 @@ def test_who_served_at_a_time_is_told(bench: Bench) -> None:
 
 def test_a_promotion_in_the_history_comes_with_its_request(bench: Bench) -> None:
     promote(bench, 4)
-    found = bench.lookups.timeline(History(model="churn"))
+    found = bench.lookups.timeline(ShowHistory(model="churn"))
     [request] = found.requests.values()
-    assert found.served[0].began.request == request.id
+    assert found.periods[0].started_by.request == request.id
 
 
 def test_a_model_that_was_never_in_production_is_known_to_have_been_nowhere(bench: Bench) -> None:
-    bench.registry.add("new", versions=1)
+    bench.registry.add_model("new", versions=1)
     bench.watch.poll()
     bench.clock.advance(days=1)
-    found = bench.lookups.timeline(History(model="new", at=bench.clock.now()))
-    assert str(answer(found)).startswith("No version of “new” was in Production at")
+    found = bench.lookups.timeline(ShowHistory(model="new", at=bench.clock.now()))
+    assert str(describe_production_at(found)).startswith("No version of “new” was in Production at")
 
 
 # -- who may look ------------------------------------------------------------------------------------------------------
@@ -240,33 +240,33 @@ def test_a_model_that_was_never_in_production_is_known_to_have_been_nowhere(benc
 
 @pytest.mark.parametrize("who", [ALICE, GUEST], ids=["member", "guest"])
 def test_members_and_guests_may_look(bench: Bench, who: object) -> None:
-    Gatekeeper(bench.context).admit(who, Act.READ, model="churn", origin="slack")  # type: ignore[arg-type]  # a Profile
+    AccessControl(bench.context).require_permission(who, Permission.READ, model="churn", origin="slack")  # type: ignore[arg-type]  # a Profile
     assert bench.tags() == []
 
 
 def test_strangers_may_not_and_the_audit_says_so(bench: Bench) -> None:
     with pytest.raises(Refused, match="Only members of this workspace"):
-        Gatekeeper(bench.context).admit(STRANGER, Act.READ, model="churn", origin="slack")
+        AccessControl(bench.context).require_permission(STRANGER, Permission.READ, model="churn", origin="slack")
     assert bench.tags() == ["person:registry:refused"]
 
 
 # -- long histories ----------------------------------------------------------------------------------------------------
 
-CAUSES = (MoveKind.PROMOTION, MoveKind.ROLLBACK, MoveKind.MEND, MoveKind.OBSERVED)
+CAUSES = (TransitionKind.PROMOTION, TransitionKind.ROLLBACK, TransitionKind.REPAIR, TransitionKind.OBSERVED)
 
 
-def long_life(bench: Bench, seed: int, number: int = 60) -> list[Move]:
+def long_life(bench: Bench, seed: int, number: int = 60) -> list[Transition]:
     """Let `churn` have had many moves of all kinds, into Production and out of it; return them newest first."""
     dice = random.Random(seed)  # noqa: S311 - dice for a test
-    made: list[Move] = []
+    made: list[Transition] = []
     with bench.ledger.write() as tx:
         for at in range(number):
             then = bench.clock.now() - timedelta(hours=number - at)
             into = dice.random() < 0.8
-            state = dice.choice([MoveState.DONE] * 4 + [MoveState.FAILED])
-            move = Move(
+            state = dice.choice([TransitionState.DONE] * 4 + [TransitionState.FAILED])
+            move = Transition(
                 id=f"old-{at}",
-                kind=dice.choice(CAUSES) if into else MoveKind.OBSERVED,
+                kind=dice.choice(CAUSES) if into else TransitionKind.OBSERVED,
                 model="churn",
                 version=dice.randint(1, 3),
                 from_stage=Stage.STAGING if into else Stage.PRODUCTION,
@@ -275,9 +275,9 @@ def long_life(bench: Bench, seed: int, number: int = 60) -> list[Move]:
                 actor=BOB.person,
                 intended_at=then,
                 state=state,
-                finished_at=then + timedelta(minutes=dice.randint(0, 50)) if state is MoveState.DONE else None,
+                finished_at=then + timedelta(minutes=dice.randint(0, 50)) if state is TransitionState.DONE else None,
             )
-            tx.add_move(move)
+            tx.add_transition(move)
             made.insert(0, move)
     return made
 
@@ -288,16 +288,16 @@ def test_a_long_history_is_read_in_parts_and_tells_the_same(
 ) -> None:
     monkeypatch.setattr(queries, "MOVES_PAGE", 3)
     monkeypatch.setattr(statements, "AROUND", 2)
-    statements.moves_of.cache_clear()
-    whole = stretches(long_life(bench, seed))
+    statements.select_transitions.cache_clear()
+    whole = serving_periods(long_life(bench, seed))
     for last in (1, 2, 5, 50):
-        found = bench.lookups.timeline(History(model="churn", last=last))
-        assert (found.served, found.has_more) == (tuple(whole[:last]), len(whole) > last)
-        assert found.watched == whole[-1].since
+        found = bench.lookups.timeline(ShowHistory(model="churn", last=last))
+        assert (found.periods, found.has_older) == (tuple(whole[:last]), len(whole) > last)
+        assert found.watched_since == whole[-1].since
     for hours in range(0, 70, 2):
         at = bench.clock.now() - timedelta(hours=hours, minutes=7)
-        found = bench.lookups.timeline(History(model="churn", at=at))
-        assert found.served == overlapping(whole, Window(at))
+        found = bench.lookups.timeline(ShowHistory(model="churn", at=at))
+        assert found.periods == periods_in_window(whole, TimeWindow(at))
         assert found.before == next((one for one in whole if one.since <= at), None)
         assert found.after == next((one for one in reversed(whole) if one.since > at), None)
-    statements.moves_of.cache_clear()
+    statements.select_transitions.cache_clear()

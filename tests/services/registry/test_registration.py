@@ -7,15 +7,15 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Operator
 from bot.domain.core.errors import Busy, RegistryRefused, RegistryUnreachable, UnknownRun, UnknownVersion
-from bot.domain.registry.model import Column, Package, Signature, Stage
+from bot.domain.registry.model import SignatureColumn, ModelPackage, Signature, Stage
 from bot.services.registry import registration
 from tests.support.services.bench import ALICE, GUEST, Bench, second_bench
 
-INTEGER = Signature(inputs=(Column(name="tenure", type="integer"),), outputs=(Column(name="p", type="double"),))
-STRING = Signature(inputs=(Column(name="tenure", type="string"),), outputs=(Column(name="p", type="double"),))
+INTEGER = Signature(inputs=(SignatureColumn(name="tenure", type="integer"),), outputs=(SignatureColumn(name="p", type="double"),))
+STRING = Signature(inputs=(SignatureColumn(name="tenure", type="string"),), outputs=(SignatureColumn(name="p", type="double"),))
 
 
 @pytest.fixture
@@ -24,10 +24,10 @@ def bench_with_runs(bench: Bench) -> Bench:
     bench.registry.add_run("old", metrics={"f1": 0.8}, params={"C": "1"})
     for run in ("new", "newer"):
         bench.registry.add_run(run, metrics={"f1": 0.9}, params={"C": "1"})
-    bench.registry.add("fraud")
-    first = bench.registry.register("fraud", "old", tags={"semver": "1.4.0"})
+    bench.registry.add_model("fraud")
+    first = bench.registry.register_version("fraud", "old", tags={"semver": "1.4.0"})
     bench.registry.transition("fraud", 1, Stage.PRODUCTION, archive_existing=True)
-    bench.registry.add_package(first, Package(flavors=("sklearn",), signature=INTEGER))
+    bench.registry.add_package(first, ModelPackage(flavors=("sklearn",), signature=INTEGER))
     return bench
 
 
@@ -42,14 +42,14 @@ def test_the_first_version_is_1_0_0(bench: Bench) -> None:
 
 def test_a_broken_signature_raises_the_major_and_says_which_input(bench_with_runs: Bench) -> None:
     bench = bench_with_runs
-    made = bench.registry.register  # the package is there as soon as the version is
+    made = bench.registry.register_version  # the package is there as soon as the version is
 
     def register(*args: str, **kwargs: object) -> object:
         version = made(*args, **kwargs)  # type: ignore[arg-type]  # passed on as given
-        bench.registry.add_package(version, Package(flavors=("sklearn",), signature=STRING))
+        bench.registry.add_package(version, ModelPackage(flavors=("sklearn",), signature=STRING))
         return version
 
-    bench.registry.register = register  # type: ignore[method-assign, assignment]
+    bench.registry.register_version = register  # type: ignore[method-assign, assignment]
     done = bench.do("register new fraud")
     assert bench.registry.version("fraud", 2).semver == "2.0.0"
     assert "input tenure changed from integer to string" in str(done.answer)
@@ -58,15 +58,15 @@ def test_a_broken_signature_raises_the_major_and_says_which_input(bench_with_run
 def test_another_class_of_model_raises_the_major(bench_with_runs: Bench) -> None:
     bench = bench_with_runs
     bench.registry.add_estimator(bench.registry.version("fraud", 1), "LogisticRegression")
-    made = bench.registry.register
+    made = bench.registry.register_version
 
     def register(*args: str, **kwargs: object) -> object:
         version = made(*args, **kwargs)  # type: ignore[arg-type]  # passed on as given
-        bench.registry.add_package(version, Package(flavors=("sklearn",), signature=INTEGER))
+        bench.registry.add_package(version, ModelPackage(flavors=("sklearn",), signature=INTEGER))
         bench.registry.add_estimator(version, "RandomForestClassifier")
         return version
 
-    bench.registry.register = register  # type: ignore[method-assign, assignment]
+    bench.registry.register_version = register  # type: ignore[method-assign, assignment]
     done = bench.do("register new fraud")
     assert bench.registry.version("fraud", 2).semver == "2.0.0"
     assert "algorithm changed from LogisticRegression to RandomForestClassifier" in str(done.answer)
@@ -85,11 +85,11 @@ def test_an_unknown_run_changes_nothing(bench: Bench) -> None:
     with pytest.raises(UnknownRun, match="no run “nope”"):
         bench.do("register nope fraud")
     assert bench.registry.models("fraud") == []
-    assert bench.events()[-1].tag is Tag.COMMAND_REFUSED
+    assert bench.events()[-1].tag is EventTag.REGISTRY_CHANGE_REFUSED
 
 
 def test_a_deleted_run_is_refused(bench: Bench) -> None:
-    bench.registry.add_run("gone", deleted=True)
+    bench.registry.add_run("gone", is_deleted=True)
     with pytest.raises(UnknownRun, match="deleted"):
         bench.do("register gone fraud")
 
@@ -101,12 +101,12 @@ def test_while_another_process_registers_a_version_of_the_model_the_ask_waits(
     bench, other = bench_with_runs, second_bench(bench_with_runs)
     now = bench.clock.now()
     with bench.ledger.write() as tx:
-        tx.take_lease("register:fraud", other.owner, now, now + timedelta(seconds=60))
+        tx.acquire_lease("register:fraud", other.owner, now, now + timedelta(seconds=60))
     with pytest.raises(Busy, match="being registered at this moment"):
         bench.do("register new fraud")
     assert [one.version for one in bench.registry.versions("fraud")] == [1]
     bench.clock.advance(seconds=61)  # the other one has died
-    bench.errands.carry_out_waiting()
+    bench.errands.execute_due()
     assert [one.version for one in bench.registry.versions("fraud")] == [2, 1]
 
 
@@ -114,25 +114,25 @@ def test_of_two_processes_that_take_up_an_ask_one_carries_it_out(bench_with_runs
     bench, other = bench_with_runs, second_bench(bench_with_runs)
     bench.ask("register new fraud")
     bench.clock.advance(seconds=16)  # whoever wrote it down has died
-    assert [len(one.errands.carry_out_waiting()) for one in (bench, other)] == [1, 0]
+    assert [len(one.errands.execute_due()) for one in (bench, other)] == [1, 0]
     assert [one.version for one in bench.registry.versions("fraud")] == [2, 1]
 
 
 def test_a_lost_answer_makes_no_second_version(bench: Bench) -> None:
     bench.registry.add_run("run1")
     ask = bench.ask("register run1 fraud")
-    made = bench.registry.register
+    made = bench.registry.register_version
 
     def register(*args: str, **kwargs: object) -> object:
-        bench.registry.register = made  # type: ignore[method-assign]
+        bench.registry.register_version = made  # type: ignore[method-assign]
         made(*args, **kwargs)  # type: ignore[arg-type]  # passed on as given
         raise RegistryUnreachable("no answer")
 
-    bench.registry.register = register  # type: ignore[method-assign, assignment]
+    bench.registry.register_version = register  # type: ignore[method-assign, assignment]
     with pytest.raises(RegistryUnreachable):
-        bench.errands.carry_out(ask.id)
+        bench.errands.execute(ask.id)
     bench.clock.advance(minutes=1)
-    bench.errands.carry_out_waiting()
+    bench.errands.execute_due()
     assert [one.semver for one in bench.registry.versions("fraud")] == ["1.0.0"]
     assert "Registered v1" in bench.told("direct:ask")
 
@@ -167,11 +167,11 @@ def test_a_semver_stays_when_the_try_that_wrote_it_lost_its_answer(bench_with_ru
     ask = bench.ask("register new fraud")
     lose_the_answer(bench, call)
     with pytest.raises(RegistryUnreachable):
-        bench.errands.carry_out(ask.id)
+        bench.errands.execute(ask.id)
     after_that = bench.do("register newer fraud --bump major").answer
     bench.registry.transition("fraud", 3, Stage.PRODUCTION, archive_existing=True)  # another base, another highest
     bench.clock.advance(minutes=1)
-    bench.errands.carry_out_waiting()
+    bench.errands.execute_due()
     semvers = {one.version: one.semver for one in bench.registry.versions("fraud")}
     assert semvers[1] == "1.4.0"
     assert semvers[2] != semvers[3]
@@ -187,17 +187,17 @@ def test_a_retry_that_overtakes_a_slow_try_changes_no_semver(bench_with_runs: Be
 
     def overtake() -> None:
         bench.clock.advance(seconds=91)  # the lease is over, and the ask's next try due
-        assert len(other.errands.carry_out_waiting()) == 1
+        assert len(other.errands.execute_due()) == 1
         other.do("register newer fraud --bump major")
 
     hold_up(bench, "set_tags", overtake)
-    bench.errands.carry_out(ask.id)
+    bench.errands.execute(ask.id)
     assert [(one.version, one.semver) for one in bench.registry.versions("fraud")] == [
         (3, "2.0.0"),
         (2, "1.4.1"),
         (1, "1.4.0"),
     ]
-    assert [event.evidence["semver"] for event in bench.events() if event.tag is Tag.REGISTERED] == ["1.4.1", "2.0.0"]
+    assert [event.evidence["semver"] for event in bench.events() if event.tag is EventTag.REGISTERED] == ["1.4.1", "2.0.0"]
 
 
 def test_two_processes_never_give_two_versions_the_same_semver(bench_with_runs: Bench) -> None:
@@ -210,9 +210,9 @@ def test_two_processes_never_give_two_versions_the_same_semver(bench_with_runs: 
 
     hold_up(bench, "package", overtake)
     with pytest.raises(Busy):
-        bench.errands.carry_out(ask.id)
+        bench.errands.execute(ask.id)
     bench.clock.advance(seconds=10)
-    bench.errands.carry_out_waiting()
+    bench.errands.execute_due()
     assert [(one.version, one.semver) for one in bench.registry.versions("fraud")] == [
         (3, "1.4.1"),
         (2, "1.4.2"),
@@ -229,11 +229,11 @@ def test_a_semver_that_is_recorded_and_not_written_yet_is_given_to_no_other_vers
 
     hold_up(bench, "set_tags", break_down)
     with pytest.raises(RegistryUnreachable):
-        bench.errands.carry_out(ask.id)
+        bench.errands.execute(ask.id)
     bench.do("register newer fraud")
     assert bench.registry.version("fraud", 3).semver == "1.4.2"
     bench.clock.advance(minutes=1)
-    bench.errands.carry_out_waiting()
+    bench.errands.execute_due()
     assert bench.registry.version("fraud", 2).semver == "1.4.1"
 
 
@@ -242,11 +242,11 @@ def test_the_reasons_stay_with_the_semver(bench_with_runs: Bench) -> None:
     ask = bench.ask("register new fraud --bump minor")
     lose_the_answer(bench, "set_tags")
     with pytest.raises(RegistryUnreachable):
-        bench.errands.carry_out(ask.id)
+        bench.errands.execute(ask.id)
     bench.registry.transition("fraud", 1, Stage.ARCHIVED, archive_existing=False)
     bench.clock.advance(minutes=1)
-    bench.errands.carry_out_waiting()
-    [registered] = [event for event in bench.events() if event.tag is Tag.REGISTERED]
+    bench.errands.execute_due()
+    [registered] = [event for event in bench.events() if event.tag is EventTag.REGISTERED]
     assert "minor was asked for" in registered.why
     assert f"as 1.5.0: {registered.why}" in bench.told("direct:ask")
 
@@ -256,10 +256,10 @@ def test_a_version_that_is_gone_before_its_retry_is_not_made_again(bench_with_ru
     ask = bench.ask("register new fraud")
     lose_the_answer(bench, "set_tags")
     with pytest.raises(RegistryUnreachable):
-        bench.errands.carry_out(ask.id)
+        bench.errands.execute(ask.id)
     bench.registry.delete_version("fraud", 2)
     with pytest.raises(UnknownVersion, match="v2 of “fraud” was registered, but MLflow no longer has it"):
-        bench.errands.carry_out(ask.id)
+        bench.errands.execute(ask.id)
     assert [one.version for one in bench.registry.versions("fraud")] == [1]
 
 
@@ -267,7 +267,7 @@ def test_the_helper_tag_goes_when_it_has_served(bench_with_runs: Bench) -> None:
     bench = bench_with_runs
     bench.do("register new fraud")
     assert "registrar.ask" in bench.registry.version("fraud", 2).tags
-    bench.mirror.write()
+    bench.mirror.write_due()
     assert dict(bench.registry.version("fraud", 2).tags) == {"semver": "1.4.1"}
 
 
@@ -276,8 +276,8 @@ def test_the_helper_tag_stays_while_a_retry_may_need_it(bench_with_runs: Bench) 
     ask = bench.ask("register new fraud")
     lose_the_answer(bench, "register")
     with pytest.raises(RegistryUnreachable):
-        bench.errands.carry_out(ask.id)
-    bench.mirror.write()
+        bench.errands.execute(ask.id)
+    bench.mirror.write_due()
     assert bench.registry.version("fraud", 2).tags["registrar.ask"] == ask.id
 
 
@@ -303,7 +303,7 @@ def test_a_look_meanwhile_does_not_announce_it_half_made(bench: Bench) -> None:
     set_tags = bench.registry.set_tags
 
     def look_first(*args: object) -> None:
-        bench.watch.look_at("churn")  # as MLflow's webhook says that there is a new version
+        bench.watch.check_model("churn")  # as MLflow's webhook says that there is a new version
         set_tags(*args)  # type: ignore[arg-type]  # passed on as given
 
     bench.registry.set_tags = look_first  # type: ignore[method-assign, assignment]
@@ -317,7 +317,7 @@ def test_what_was_registered_and_then_refused_is_announced_by_the_poll(bench: Be
     bench.registry.add_run("run1")
 
     def refuse(*args: object) -> None:
-        bench.watch.look_at("churn")
+        bench.watch.check_model("churn")
         raise RegistryRefused("no tags here")
 
     bench.registry.set_tags = refuse  # type: ignore[method-assign, assignment]
@@ -332,7 +332,7 @@ def test_it_is_in_the_audit_before_and_after(bench: Bench) -> None:
     bench.registry.add_run("run1")
     bench.do("register run1 churn")
     asked, registered = bench.events()[-2:]
-    assert (asked.tag, registered.tag) == (Tag.COMMANDED, Tag.REGISTERED)
+    assert (asked.tag, registered.tag) == (EventTag.REGISTRY_CHANGE_REQUESTED, EventTag.REGISTERED)
     assert registered.evidence["semver"] == "1.0.0"
 
 

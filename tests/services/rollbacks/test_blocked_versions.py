@@ -7,15 +7,15 @@ from dataclasses import replace
 import pytest
 
 from bot.domain.commands.changes import Unblock
-from bot.domain.commands.parser import build, parse
+from bot.domain.commands.parser import build_command, parse_command
 from bot.domain.commands.queries import Validate
 from bot.domain.core.errors import GateFailed, LedgerUnavailable, Refused
 from bot.domain.promotions.request import RequestState
-from bot.domain.promotions.snapshot import Seen
+from bot.domain.promotions.snapshot import RequestSnapshot
 from bot.domain.registry.model import Stage
-from bot.services.core.blocked_versions import blocks_now
-from bot.services.promotions.gate_checks import Gating
-from bot.services.registry.queries import Lookups
+from bot.services.core.blocked_versions import blocks_for_display
+from bot.services.promotions.gate_checks import GateChecks
+from bot.services.registry.queries import RegistryQueries
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, Bench
 from tests.support.services.blocked_versions import REQUEST_AGAIN, failed_gates, set_production_rule, unblock
 from tests.support.services.rollbacks import ROLL_BACK
@@ -52,10 +52,10 @@ def test_the_gate_can_be_named_too(bad: Bench) -> None:
 
 
 def test_validating_it_shows_the_gate(bad: Bench) -> None:
-    command = parse("validate churn 4")
+    command = parse_command("validate churn 4")
     assert isinstance(command, Validate)
-    _, seen = Lookups(bad.context, Gating(bad.context)).validate(command)
-    assert [(gate.name, gate.value) for gate in seen.failed] == [
+    _, seen = RegistryQueries(bad.context, GateChecks(bad.context)).validate_gates(command)
+    assert [(gate.name, gate.value) for gate in seen.failed_gates] == [
         ("not_blocked", "rolled back as bad on 2026-05-07 (accuracy fell)")
     ]
 
@@ -71,7 +71,7 @@ def test_without_a_ledger_nothing_is_known_to_be_blocked(bad: Bench, monkeypatch
         raise LedgerUnavailable("There is none.")
 
     monkeypatch.setattr(bad.context.ledger, "read", read)
-    assert blocks_now(bad.context, [bad.registry.version("churn", 4)]) == {}
+    assert blocks_for_display(bad.context, [bad.registry.version("churn", 4)]) == {}
 
 
 # -- an override, and a block that is lifted later -------------------------------------------------------------------
@@ -82,14 +82,14 @@ def test_an_override_with_a_reason_lets_it_pass_also_at_the_move(bad: Bench) -> 
     request = bad.open(REQUEST_AGAIN)
     assert failed_gates(request) == ["not_blocked"]
     bad.approve(request)
-    bad.requests.override(DAVE, request.id, reason="the feature store is fixed", origin="slack")
-    bad.moves.run("churn")
+    bad.requests.override_gates(DAVE, request.id, reason="the feature store is fixed", origin="slack")
+    bad.moves.execute_due("churn")
     assert (bad.state(request), bad.registry.holders()) == (RequestState.DONE, [4])
 
 
 def test_breaking_the_glass_goes_past_it(bad: Bench) -> None:
     request = bad.open(f"{REQUEST_AGAIN} --break-glass --reason fraud", DAVE)
-    bad.moves.run("churn")
+    bad.moves.execute_due("churn")
     assert (bad.state(request), bad.registry.holders()) == (RequestState.DONE, [4])
 
 
@@ -97,10 +97,10 @@ def test_unblocking_lets_a_pending_request_be_decided(bad: Bench) -> None:
     set_production_rule(bad, override=["admin"])
     request = bad.open(REQUEST_AGAIN)
     unblock(bad)
-    assert not bad.now(request).is_blocked
+    assert not bad.now(request).has_blocking_gates
     assert any(note.key.startswith(f"card:{request.id}:unblocked:") for note in bad.notes())
     bad.approve(request)
-    bad.moves.run("churn")
+    bad.moves.execute_due("churn")
     assert bad.registry.holders() == [4]
 
 
@@ -111,7 +111,7 @@ def test_unblocking_approves_what_waited_for_nothing_else(bad: Bench) -> None:
     assert bad.state(request) is RequestState.PENDING
     unblock(bad)
     assert bad.state(request) is RequestState.APPROVED
-    bad.moves.run("churn")
+    bad.moves.execute_due("churn")
     assert (bad.state(request), bad.registry.holders()) == (RequestState.DONE, [4])
 
 
@@ -120,7 +120,7 @@ def test_unblocking_another_version_changes_nothing(bad: Bench) -> None:
     request = bad.open(REQUEST_AGAIN)
     bad.do("rollback churn --reason 'worse'", BOB)
     unblock(bad, 2)
-    assert bad.now(request).is_blocked
+    assert bad.now(request).has_blocking_gates
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def twice(bad: Bench) -> tuple[int, int]:
     run = bad.registry.add_run()
     first = bad.registry.add_version("churn", run_id=run, source="models:/m-1")
     bad.approve(bad.open(f"promote churn {first} production"))
-    bad.moves.run("churn")
+    bad.moves.execute_due("churn")
     bad.clock.advance(hours=1)
     bad.do(ROLL_BACK, BOB)
     return first, bad.registry.add_version("churn", run_id=run, source="models:/m-1")
@@ -150,7 +150,7 @@ def test_unblocking_lets_the_same_files_pass_under_another_number(bad: Bench, tw
     bad.approve(request)
     assert bad.state(request) is RequestState.PENDING
     unblock(bad, first)
-    bad.moves.run("churn")
+    bad.moves.execute_due("churn")
     assert (bad.state(request), bad.registry.holders()) == (RequestState.DONE, [again])
 
 
@@ -159,9 +159,9 @@ def test_a_request_that_an_older_registrar_opened_for_a_blocked_version_is_not_m
     request = bad.approve(bad.open(REQUEST_AGAIN)).request
     set_production_rule(bad)
     with bad.ledger.write() as tx:  # as it was opened before there was such a gate
-        seen = replace(request.seen or Seen(), rule=bad.context.policy.fingerprint("churn", Stage.PRODUCTION))
+        seen = replace(request.seen or RequestSnapshot(), rule=bad.context.policy.fingerprint("churn", Stage.PRODUCTION))
         tx.save_request(replace(tx.lock_request(request.id), seen=seen))
-    bad.moves.run("churn")
+    bad.moves.execute_due("churn")
     assert (bad.state(request), bad.registry.holders()) == (RequestState.STALE, [2])
     assert "it was rolled back as bad" in bad.now(request).outcome
 
@@ -169,26 +169,26 @@ def test_a_request_that_an_older_registrar_opened_for_a_blocked_version_is_not_m
 def test_a_version_that_is_unblocked_before_the_move_is_moved(bad: Bench) -> None:
     set_production_rule(bad, override=["admin"])
     request = bad.open(REQUEST_AGAIN)
-    bad.requests.override(DAVE, request.id, reason="fixed", origin="slack")
+    bad.requests.override_gates(DAVE, request.id, reason="fixed", origin="slack")
     bad.approve(request)
     unblock(bad)
-    bad.moves.run("churn")
+    bad.moves.execute_due("churn")
     assert bad.state(request) is RequestState.DONE
 
 
 def test_a_version_that_came_back_and_was_rolled_back_again_is_blocked_by_the_newest_rollback(bad: Bench) -> None:
     bad.open(f"{REQUEST_AGAIN} --break-glass --reason fraud", DAVE)
-    bad.moves.run("churn")
+    bad.moves.execute_due("churn")
     bad.clock.advance(hours=1)
     bad.do("rollback churn --reason 'still bad'", CAROL)
-    [block] = blocks_now(bad.context, [bad.registry.version("churn", 4)]).values()
+    [block] = blocks_for_display(bad.context, [bad.registry.version("churn", 4)]).values()
     assert (block.reason, block.by) == ("still bad", CAROL.person)
     unblock(bad)
-    assert blocks_now(bad.context, [bad.registry.version("churn", 4)]) == {}
+    assert blocks_for_display(bad.context, [bad.registry.version("churn", 4)]) == {}
 
 
 def test_only_who_can_roll_back_unblocks(bad: Bench) -> None:
-    command = build(Unblock, {"model": "churn", "version": "4", "reason": "mine"})
+    command = build_command(Unblock, {"model": "churn", "version": "4", "reason": "mine"})
     with pytest.raises(Refused):
         bad.rollbacks.unblock(ALICE, command, origin="slack")
     with pytest.raises(GateFailed):

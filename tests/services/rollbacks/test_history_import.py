@@ -7,28 +7,28 @@ from typing import Any
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.errors import BadInput, Refused
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.rollback import stretches
-from bot.domain.transitions.transition import MoveKind
-from bot.services.rollbacks.history_import import Imported, Importing
+from bot.domain.rollbacks.rollback import serving_periods
+from bot.domain.transitions.transition import TransitionKind
+from bot.services.rollbacks.history_import import ImportResult, HistoryImporter
 from tests.support.services.bench import ALICE, BOB, DAVE, Bench
 
 HEAD = "model,version,since,until,by,why\n"
 ROWS = HEAD + "churn,1,2026-01-10,2026-02-01,ann,first try\nchurn,2,2026-02-01T00:00:00Z,,,\n"
 
 
-def take(bench: Bench, text: str, who: Any = DAVE, reason: str = "from the old registry") -> Imported:
-    importing = Importing(bench.context, bench.lookups, bench.gatekeeper)
-    return importing.take(who, text, digest="d1", reason=reason, origin="terminal")
+def take(bench: Bench, text: str, who: Any = DAVE, reason: str = "from the old registry") -> ImportResult:
+    importing = HistoryImporter(bench.context, bench.lookups, bench.gatekeeper)
+    return importing.import_rows(who, text, digest="d1", reason=reason, origin="terminal")
 
 
 def terms(bench: Bench) -> list[tuple[int, str]]:
     """Return who served since which day, newest first."""
     with bench.ledger.read() as reading:
         return [
-            (one.version, f"{one.since:%m-%d}") for one in stretches(reading.moves("churn", stage=Stage.PRODUCTION))
+            (one.version, f"{one.since:%m-%d}") for one in serving_periods(reading.transitions("churn", stage=Stage.PRODUCTION))
         ]
 
 
@@ -40,20 +40,20 @@ def polled(bench: Bench) -> Bench:
 
 
 def test_earlier_terms_come_before_what_the_history_has(polled: Bench) -> None:
-    assert take(polled, ROWS) == Imported(2, 2)
+    assert take(polled, ROWS) == ImportResult(2, 2)
     assert terms(polled) == [(3, "05-04"), (2, "02-01"), (1, "01-10")]
 
 
 def test_importing_the_same_rows_again_adds_nothing(polled: Bench) -> None:
     take(polled, ROWS)
     before = polled.events()
-    assert take(polled, ROWS) == Imported(2, 0)
+    assert take(polled, ROWS) == ImportResult(2, 0)
     assert (len(terms(polled)), polled.events()) == (3, before)
 
 
 def test_still_earlier_terms_can_follow_in_another_file(polled: Bench) -> None:
     take(polled, HEAD + "churn,2,2026-02-01,,,\n")
-    assert take(polled, ROWS) == Imported(2, 1)
+    assert take(polled, ROWS) == ImportResult(2, 1)
     assert terms(polled) == [(3, "05-04"), (2, "02-01"), (1, "01-10")]
 
 
@@ -68,8 +68,8 @@ def test_what_was_imported_can_be_rolled_back_to(polled: Bench) -> None:
 def test_an_imported_term_keeps_who_why_and_what_the_version_is(polled: Bench) -> None:
     take(polled, ROWS)
     with polled.ledger.read() as reading:
-        [first] = reading.entries("churn", 1)
-    assert (first.kind, first.actor, first.why) == (MoveKind.IMPORTED, DAVE.person, "from the old registry")
+        [first] = reading.production_entries("churn", 1)
+    assert (first.kind, first.actor, first.why) == (TransitionKind.IMPORTED, DAVE.person, "from the old registry")
     assert (first.reason, first.trusted_at) == ("ann: first try", polled.clock.now())
     model = polled.registry.model("churn")
     assert first.identity == polled.registry.version("churn", 1).identity(model.created_at)
@@ -78,14 +78,14 @@ def test_an_imported_term_keeps_who_why_and_what_the_version_is(polled: Bench) -
 def test_a_gap_in_which_nothing_served_stays_a_gap(polled: Bench) -> None:
     take(polled, HEAD + "churn,1,2026-01-10,2026-02-01,,\n")
     with polled.ledger.read() as reading:
-        [_, first] = stretches(reading.moves("churn", stage=Stage.PRODUCTION))
+        [_, first] = serving_periods(reading.transitions("churn", stage=Stage.PRODUCTION))
     assert f"{first.until:%m-%d}" == "02-01"
 
 
 def test_an_import_is_in_the_audit_with_its_file(polled: Bench) -> None:
     take(polled, ROWS)
     event = polled.events()[-1]
-    assert (event.tag, event.model, event.why) == (Tag.HISTORY_IMPORTED, "churn", "from the old registry")
+    assert (event.tag, event.model, event.why) == (EventTag.HISTORY_IMPORTED, "churn", "from the old registry")
     assert (event.evidence["rows"], event.evidence["sha256"]) == (2, "d1")
 
 
@@ -93,7 +93,7 @@ def test_an_import_is_in_the_audit_with_its_file(polled: Bench) -> None:
 def test_only_admins_import(polled: Bench, who: Any) -> None:
     with pytest.raises(Refused, match="role admin"):
         take(polled, ROWS, who)
-    assert (polled.tags()[-1], len(terms(polled))) == (Tag.REFUSED.value, 1)
+    assert (polled.tags()[-1], len(terms(polled))) == (EventTag.PERMISSION_REFUSED.value, 1)
 
 
 def test_without_a_reason_nothing_is_imported(polled: Bench) -> None:
@@ -106,12 +106,12 @@ def test_json_and_json_lines_are_read_as_well(polled: Bench) -> None:
         {"model": "churn", "version": 1, "since": "2026-01-10"},
         {"model": "churn", "version": "v2", "since": "2026-02-01T01:00:00+01:00"},
     ]
-    assert take(polled, json.dumps(rows)) == Imported(2, 2)
-    assert take(polled, "\n".join(map(json.dumps, rows))) == Imported(2, 0)
+    assert take(polled, json.dumps(rows)) == ImportResult(2, 2)
+    assert take(polled, "\n".join(map(json.dumps, rows))) == ImportResult(2, 0)
 
 
 def test_the_poll_does_not_take_imported_terms_for_news(bench: Bench) -> None:
-    bench.registry.add("spare", versions=2)
+    bench.registry.add_model("spare", versions=2)
     bench.watch.poll()
     take(bench, HEAD + "spare,1,2026-01-10,2026-02-01,,\n")
     bench.registry.by_hand("spare", 2, Stage.STAGING)
@@ -138,7 +138,7 @@ WRONG = {
 
 @pytest.mark.parametrize("rows", WRONG.values(), ids=WRONG)
 def test_a_wrong_row_is_named_and_nothing_is_imported(polled: Bench, rows: tuple[str, str]) -> None:
-    polled.registry.add("spare", versions=1)
+    polled.registry.add_model("spare", versions=1)
     text, why = rows
     with pytest.raises(BadInput, match=why):
         take(polled, f"{HEAD}{text}\n")

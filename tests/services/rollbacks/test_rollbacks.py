@@ -7,33 +7,33 @@ from dataclasses import replace
 import pytest
 
 from bot.domain.commands.changes import FreezeModel, Unblock
-from bot.domain.commands.parser import build
+from bot.domain.commands.parser import build_command
 from bot.domain.core.errors import BadInput, Refused, UnknownModel
-from bot.domain.core.sentence import unpack
-from bot.domain.policy.authorization import Act
-from bot.domain.registry.model import Column, Package, Signature, Stage
-from bot.domain.registry.rollback_block import Bar
-from bot.domain.rollbacks.rollback import rolling_back
-from bot.domain.transitions.transition import Move, MoveKind, MoveState
-from bot.ports import NoteKind
+from bot.domain.core.sentence import unpack_sentence
+from bot.domain.policy.authorization import Permission
+from bot.domain.registry.model import SignatureColumn, ModelPackage, Signature, Stage
+from bot.domain.registry.rollback_block import RollbackBlock
+from bot.domain.rollbacks.rollback import rollback_transition
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
+from bot.ports import MessageKind
 from bot.services.transitions.executor import LEASE
 from tests.support.services.bench import ALICE, BOB, CAROL, Bench
 from tests.support.services.rollbacks import ROLL_BACK, package_with_input
 
 
-def rollback(bench: Bench) -> Move:
+def rollback(bench: Bench) -> Transition:
     """Return the newest rollback."""
     with bench.ledger.read() as reading:
-        return next(move for move in reading.moves("churn") if move.kind is MoveKind.ROLLBACK)
+        return next(move for move in reading.transitions("churn") if move.kind is TransitionKind.ROLLBACK)
 
 
 def barred(bench: Bench) -> set[int]:
     with bench.ledger.read() as reading:
-        return {bar.version for bar in reading.bars("churn")}
+        return {bar.version for bar in reading.rollback_blocks("churn")}
 
 
 def thread(bench: Bench, lane: str) -> list[str]:
-    return [str(unpack(note.data["say"])) for note in bench.notes() if note.kind is NoteKind.NEWS and note.lane == lane]
+    return [str(unpack_sentence(note.data["say"])) for note in bench.notes() if note.kind is MessageKind.THREAD_REPLY and note.lane == lane]
 
 
 def test_the_version_before_serves_again(served: Bench) -> None:
@@ -70,21 +70,21 @@ def test_the_version_that_was_taken_out_is_barred(served: Bench) -> None:
 def test_a_barred_version_is_passed_over(served: Bench) -> None:
     served.do(ROLL_BACK, BOB)  # v4 out, v2 in
     served.approved("promote churn 1 production")
-    served.moves.run("churn")
+    served.moves.execute_due("churn")
     served.do(ROLL_BACK, BOB)
     assert (served.registry.holders(), barred(served)) == ([2], {4, 1})
 
 
 def test_clearing_lifts_the_bar(served: Bench) -> None:
     served.do(ROLL_BACK, BOB)
-    command = build(Unblock, {"model": "churn", "version": "4", "reason": "it was the feature store"})
+    command = build_command(Unblock, {"model": "churn", "version": "4", "reason": "it was the feature store"})
     served.rollbacks.unblock(BOB, command, origin="slack")
     assert barred(served) == set()
     assert served.events()[-1].why == "it was the feature store"
 
 
 def test_what_is_not_barred_cannot_be_cleared(served: Bench) -> None:
-    command = build(Unblock, {"model": "churn", "version": "2", "reason": "?"})
+    command = build_command(Unblock, {"model": "churn", "version": "2", "reason": "?"})
     with pytest.raises(BadInput, match="isn't blocked"):
         served.rollbacks.unblock(BOB, command, origin="slack")
 
@@ -97,10 +97,10 @@ def test_whoever_the_policy_does_not_name_cannot_roll_back(served: Bench) -> Non
 
 def test_whoever_the_policy_does_not_name_cannot_clear(served: Bench) -> None:
     served.do(ROLL_BACK, BOB)
-    command = build(Unblock, {"model": "churn", "version": "4", "reason": "?"})
+    command = build_command(Unblock, {"model": "churn", "version": "4", "reason": "?"})
     with pytest.raises(Refused, match="Only those who may roll back"):
         served.rollbacks.unblock(ALICE, command, origin="slack")
-    assert (served.events()[-1].evidence["act"], barred(served)) == (Act.CLEAR.value, {4})
+    assert (served.events()[-1].evidence["act"], barred(served)) == (Permission.UNBLOCK.value, {4})
 
 
 def test_the_version_in_production_is_not_rolled_back_to(served: Bench) -> None:
@@ -111,11 +111,11 @@ def test_the_version_in_production_is_not_rolled_back_to(served: Bench) -> None:
 def test_one_message_and_a_thread_of_steps(served: Bench) -> None:
     served.do(ROLL_BACK, BOB)
     move = rollback(served)
-    assert [note.kind for note in served.notes() if note.lane == move.id and note.kind is not NoteKind.NEWS] == [
-        NoteKind.ROLLBACK,
-        NoteKind.ROLLBACK,
+    assert [note.kind for note in served.notes() if note.lane == move.id and note.kind is not MessageKind.THREAD_REPLY] == [
+        MessageKind.ROLLBACK,
+        MessageKind.ROLLBACK,
     ]
-    served.mirror.write()
+    served.mirror.write_due()
     begun, moved, bar, tags = thread(served, move.id)
     assert "v4 → v2" in begun
     assert "accuracy fell." in begun
@@ -126,7 +126,7 @@ def test_one_message_and_a_thread_of_steps(served: Bench) -> None:
 
 def test_the_tags_tell_it_to_whoever_sees_mlflow_only(served: Bench) -> None:
     served.do(ROLL_BACK, BOB)
-    served.mirror.write()
+    served.mirror.write_due()
     out, back = served.registry.version("churn", 4).tags, served.registry.version("churn", 2).tags
     assert (out["rollback_reason"], out["rolled_back_by"]) == ("accuracy fell", "UBOB")
     assert (back["restored_to_production"], back["restored_by"]) == ("true", "UBOB")
@@ -141,33 +141,33 @@ def test_the_audit_has_from_to_who_and_why(served: Bench) -> None:
 
 
 def test_what_has_moved_meanwhile_is_left_alone(served: Bench) -> None:
-    done = served.errands.carry_out(served.ask(ROLL_BACK, BOB).id)
+    done = served.errands.execute(served.ask(ROLL_BACK, BOB).id)
     served.registry.by_hand("churn", 1, Stage.PRODUCTION)
-    served.moves.run(done.model)
-    assert (served.registry.holders(), rollback(served).state) == ([1], MoveState.STALE)
+    served.moves.execute_due(done.model)
+    assert (served.registry.holders(), rollback(served).state) == ([1], TransitionState.STALE)
     assert barred(served) == set()
 
 
 def test_two_people_at_once_go_one_step_back(served: Bench) -> None:
     first, second = served.ask(ROLL_BACK, BOB), served.ask(ROLL_BACK, CAROL)
     for ask in (first, second):
-        served.errands.carry_out(ask.id)
-    served.moves.run("churn")
+        served.errands.execute(ask.id)
+    served.moves.execute_due("churn")
     assert (served.registry.holders(), barred(served)) == ([2], {4})
 
 
 def test_a_crash_after_the_move_is_finished_later(served: Bench) -> None:
-    served.errands.carry_out(served.ask(ROLL_BACK, BOB).id)
+    served.errands.execute(served.ask(ROLL_BACK, BOB).id)
     served.registry.by_hand("churn", 2, Stage.PRODUCTION)  # as far as the first try got
     served.clock.advance(seconds=LEASE.total_seconds())
-    served.moves.run("churn")
-    assert (rollback(served).state, served.registry.model("churn").aliases["champion"]) == (MoveState.DONE, 2)
+    served.moves.execute_due("churn")
+    assert (rollback(served).state, served.registry.model("churn").aliases["champion"]) == (TransitionState.DONE, 2)
 
 
 def test_a_registry_that_says_yes_and_does_nothing_is_not_believed(served: Bench) -> None:
     served.registry.is_deaf = True
     served.do(ROLL_BACK, BOB)
-    assert rollback(served).state is MoveState.FAILED
+    assert rollback(served).state is TransitionState.FAILED
     assert not any("read back" in line for line in thread(served, rollback(served).id))
 
 
@@ -177,31 +177,31 @@ def test_a_registry_that_says_yes_and_does_nothing_is_not_believed(served: Bench
 def test_a_version_that_served_before_many_others_is_still_a_target(served: Bench) -> None:
     for version in (1, 4) * 3:
         served.approved(f"promote churn {version} production")
-        served.moves.run("churn")
+        served.moves.execute_due("churn")
     with served.ledger.read() as reading:
-        assert [move.version for move in reading.entries("churn", 3)] == [3]
+        assert [move.version for move in reading.production_entries("churn", 3)] == [3]
     served.do('rollback churn 2 --reason "the others are worse"', BOB)
     assert served.registry.holders() == [2]
 
 
 def test_a_target_that_was_blocked_after_the_decision_is_not_moved(served: Bench) -> None:
-    done = served.errands.carry_out(served.ask('rollback churn 2 --reason "it fell"', BOB).id)
+    done = served.errands.execute(served.ask('rollback churn 2 --reason "it fell"', BOB).id)
     with served.ledger.write() as tx:
-        tx.add_bar(
-            Bar(id="b", model="churn", version=2, move="m", at=served.clock.now(), by=CAROL.person, reason="bad")
+        tx.add_rollback_block(
+            RollbackBlock(id="b", model="churn", version=2, move="m", at=served.clock.now(), by=CAROL.person, reason="bad")
         )
-    served.moves.run(done.model)
+    served.moves.execute_due(done.model)
     move = rollback(served)
-    assert (served.registry.holders(), move.state) == ([4], MoveState.STALE)
+    assert (served.registry.holders(), move.state) == ([4], TransitionState.STALE)
     assert "it's blocked" in move.why
 
 
 def test_a_rollback_to_what_never_served_is_not_made_whoever_wrote_it_down(served: Bench) -> None:
-    move = rolling_back("r", "churn", target=1, incumbent=4, actor=BOB.person, now=served.clock.now(), reason="it fell")
+    move = rollback_transition("r", "churn", target=1, incumbent=4, actor=BOB.person, now=served.clock.now(), reason="it fell")
     with served.ledger.write() as tx:
-        tx.add_move(replace(move, is_forced=True))
-    served.moves.run("churn")
-    assert (served.registry.holders(), rollback(served).state) == ([4], MoveState.STALE)
+        tx.add_transition(replace(move, is_forced=True))
+    served.moves.execute_due("churn")
+    assert (served.registry.holders(), rollback(served).state) == ([4], TransitionState.STALE)
 
 
 def test_a_name_in_another_letter_case_is_no_other_model(served: Bench) -> None:
@@ -222,11 +222,11 @@ def test_a_name_in_another_letter_case_is_no_other_model(served: Bench) -> None:
 def test_neither_is_it_where_only_the_ledger_is_asked(served: Bench) -> None:
     reason = {"reason": "end of the quarter"}
     with pytest.raises(UnknownModel, match="Did you mean “churn”"):
-        served.freezing.freeze(BOB, build(FreezeModel, {"model": "Churn"} | reason), origin="slack")
+        served.freezing.freeze(BOB, build_command(FreezeModel, {"model": "Churn"} | reason), origin="slack")
     with pytest.raises(UnknownModel, match="Did you mean “churn”"):
-        served.rollbacks.unblock(BOB, build(Unblock, {"model": "CHURN", "version": "4"} | reason), origin="slack")
-    served.freezing.freeze(BOB, build(FreezeModel, {"model": "churn"} | reason), origin="slack")
-    assert served.freezing.stops("churn") is not None
+        served.rollbacks.unblock(BOB, build_command(Unblock, {"model": "CHURN", "version": "4"} | reason), origin="slack")
+    served.freezing.freeze(BOB, build_command(FreezeModel, {"model": "churn"} | reason), origin="slack")
+    assert served.freezing.active_freeze("churn") is not None
 
 
 # -- what may not load -------------------------------------------------------------------------------------------------
@@ -236,9 +236,9 @@ def test_a_version_whose_run_is_gone_needs_force(served: Bench) -> None:
     served.registry.add_run("lost")
     served.registry.add_version("churn", run_id="lost", stage=Stage.ARCHIVED)
     served.approved("promote churn 5 production")
-    served.moves.run("churn")
+    served.moves.execute_due("churn")
     served.approved("promote churn 1 production")
-    served.moves.run("churn")
+    served.moves.execute_due("churn")
     served.registry.delete_run("lost")
     with pytest.raises(Refused, match=r"run is gone.*--force"):
         served.do(ROLL_BACK, BOB)
@@ -255,12 +255,12 @@ def test_a_version_with_another_signature_needs_force(served: Bench) -> None:
     assert served.registry.holders() == [4]
 
 
-def columns(*columns: Column) -> Package:
-    return Package(flavors=("sklearn",), signature=Signature(inputs=columns))
+def columns(*columns: SignatureColumn) -> ModelPackage:
+    return ModelPackage(flavors=("sklearn",), signature=Signature(inputs=columns))
 
 
 def test_a_version_that_lacks_an_input_which_callers_send_by_now_needs_force(served: Bench) -> None:
-    age, city = Column(name="age", type="long"), Column(name="city", type="string")
+    age, city = SignatureColumn(name="age", type="long"), SignatureColumn(name="city", type="string")
     served.registry.add_package(served.registry.version("churn", 4), columns(age, city))
     served.registry.add_package(served.registry.version("churn", 2), columns(age))
     with pytest.raises(Refused, match=r"input city was removed.*--force"):
@@ -269,10 +269,10 @@ def test_a_version_that_lacks_an_input_which_callers_send_by_now_needs_force(ser
 
 
 def test_a_version_that_takes_every_call_of_the_incumbent_s_callers_needs_no_force(served: Bench) -> None:
-    age, plan = Column(name="age", type="long"), Column(name="plan", type="string")
+    age, plan = SignatureColumn(name="age", type="long"), SignatureColumn(name="plan", type="string")
     served.registry.add_package(served.registry.version("churn", 4), columns(age, plan))
     served.registry.add_package(
-        served.registry.version("churn", 2), columns(plan, Column(name="age", type="long", required=False))
+        served.registry.version("churn", 2), columns(plan, SignatureColumn(name="age", type="long", required=False))
     )
     served.do(ROLL_BACK, BOB)
     assert served.registry.holders() == [2]

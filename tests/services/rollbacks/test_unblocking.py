@@ -8,11 +8,11 @@ import pytest
 
 from bot.domain.core.errors import LedgerUnavailable
 from bot.domain.promotions.request import RequestState
-from bot.domain.promotions.snapshot import Seen
+from bot.domain.promotions.snapshot import RequestSnapshot
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.restores import HoldKind
-from bot.services.promotions.gate_checks import Gating
-from bot.services.transitions.restores import begin_hold
+from bot.services.promotions.gate_checks import GateChecks
+from bot.services.transitions.restores import open_hold
 from tests.support.services.bench import BOB, CAROL, DAVE, Bench
 from tests.support.services.blocked_versions import REQUEST_AGAIN, failed_gates, set_production_rule, unblock
 
@@ -29,7 +29,7 @@ def test_a_request_that_was_held_as_its_version_was_unblocked_is_decided_once_th
 ) -> None:
     request = waiting.approve(waiting.open(REQUEST_AGAIN)).request
     with waiting.ledger.write() as tx:
-        begin_hold(tx, waiting.context, HoldKind.LEDGER_RESTORED, ())
+        open_hold(tx, waiting.context, HoldKind.LEDGER_RESTORED, ())
     unblock(waiting)
     assert waiting.state(request) is RequestState.PENDING
     waiting.restores.accept(DAVE, "restored on purpose", origin="slack")
@@ -39,7 +39,7 @@ def test_a_request_that_was_held_as_its_version_was_unblocked_is_decided_once_th
 def test_a_request_that_was_held_as_its_version_was_unblocked_ends_with_a_hold_that_is_dropped(waiting: Bench) -> None:
     request = waiting.approve(waiting.open(REQUEST_AGAIN)).request
     with waiting.ledger.write() as tx:
-        begin_hold(tx, waiting.context, HoldKind.LEDGER_RESTORED, ())
+        open_hold(tx, waiting.context, HoldKind.LEDGER_RESTORED, ())
     unblock(waiting)
     waiting.restores.drop(DAVE, "start again", origin="slack")
     assert waiting.state(request) is RequestState.STALE
@@ -49,9 +49,9 @@ def test_a_request_waits_for_others_if_its_approver_has_left_when_the_version_is
     request = waiting.approve(waiting.open(REQUEST_AGAIN)).request
     waiting.directory.become(BOB, is_deleted=True)
     unblock(waiting)
-    assert (waiting.state(request), waiting.now(request).is_blocked) == (RequestState.PENDING, False)
+    assert (waiting.state(request), waiting.now(request).has_blocking_gates) == (RequestState.PENDING, False)
     waiting.approve(request, CAROL)
-    waiting.moves.run("churn")
+    waiting.moves.execute_due("churn")
     assert waiting.registry.holders() == [4]
 
 
@@ -62,7 +62,7 @@ def test_unblocking_asks_about_approvers_again_before_the_move_if_slack_is_down(
     unblock(waiting)
     assert waiting.state(request) is RequestState.APPROVED
     waiting.directory.is_down = False
-    waiting.moves.run("churn")
+    waiting.moves.execute_due("churn")
     assert (waiting.state(request), waiting.registry.holders()) == (RequestState.STALE, [2])
 
 
@@ -83,14 +83,14 @@ def test_the_card_of_a_request_that_may_ignore_the_block_is_drawn_again(bad: Ben
 def test_a_version_that_is_unblocked_while_its_request_is_opened_is_not_blocked_on_its_card(
     waiting: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = Gating.look
+    look = GateChecks.take_snapshot
 
-    def slowly(*args: Any, **more: Any) -> Seen:
+    def slowly(*args: Any, **more: Any) -> RequestSnapshot:
         seen = look(*args, **more)
         unblock(waiting)
         return seen
 
-    monkeypatch.setattr(Gating, "look", slowly)
+    monkeypatch.setattr(GateChecks, "look", slowly)
     assert failed_gates(waiting.open(REQUEST_AGAIN)) == []
 
 
@@ -102,4 +102,4 @@ def test_the_gate_never_passes_while_the_ledger_cannot_tell(waiting: Bench, monk
     blocked = waiting.registry.version("churn", 4)
     monkeypatch.setattr(waiting.context.ledger, "read", read)
     with pytest.raises(LedgerUnavailable):
-        Gating(waiting.context).look(model, versions, blocked, Stage.PRODUCTION, {})
+        GateChecks(waiting.context).take_snapshot(model, versions, blocked, Stage.PRODUCTION, {})

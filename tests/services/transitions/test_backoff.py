@@ -8,7 +8,7 @@ import pytest
 
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import MoveState
+from bot.domain.transitions.transition import TransitionState
 from tests.support.services.bench import BOB, Bench
 from tests.support.services.freezes import freeze, unfreeze
 
@@ -24,25 +24,25 @@ def request_(bench: Bench) -> Request:
 def attempts_after(bench: Bench, request: Request, pause: timedelta) -> tuple[int, int]:
     """Run the executor right before and right after `pause`; return how many attempts there were each time."""
     bench.clock.advance(seconds=(pause - A_MOMENT).total_seconds())
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     before = bench.move(request).attempts
     bench.clock.advance(seconds=A_MOMENT.total_seconds())
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     return before, bench.move(request).attempts
 
 
 def test_a_move_that_waits_for_the_registry_is_due_again_after_two_seconds_however_often_it_was_tried(
     bench: Bench, request_: Request
 ) -> None:
-    bench.registry.down = True
-    bench.moves.run("churn")
+    bench.registry.is_down = True
+    bench.moves.execute_due("churn")
     for attempts in range(1, 8):
         assert attempts_after(bench, request_, timedelta(seconds=2)) == (attempts, attempts + 1)
 
 
 def test_while_slack_is_away_each_pause_is_twice_the_last_up_to_a_minute(bench: Bench, request_: Request) -> None:
     bench.directory.is_down = True
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     for attempts, seconds in enumerate((2, 4, 8, 16, 32, 60, 60), start=1):
         assert attempts_after(bench, request_, timedelta(seconds=seconds)) == (attempts, attempts + 1)
 
@@ -51,12 +51,12 @@ def test_a_frozen_move_is_checked_again_every_ten_seconds_however_long_the_freez
     bench: Bench, request_: Request
 ) -> None:
     freeze(bench)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     for attempts in range(1, 6):
         assert attempts_after(bench, request_, timedelta(seconds=10)) == (attempts, attempts + 1)
     unfreeze(bench)
     bench.clock.advance(seconds=10)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.DONE
 
 
@@ -66,9 +66,9 @@ def test_a_move_dropped_by_a_bug_waits_two_seconds(bench: Bench, request_: Reque
 
     bench.registry.before = stumble
     with pytest.raises(ZeroDivisionError):
-        bench.moves.run("churn")
-    bench.moves.run("churn")
-    assert bench.move(request_).state is MoveState.INTENDED
+        bench.moves.execute_due("churn")
+    bench.moves.execute_due("churn")
+    assert bench.move(request_).state is TransitionState.INTENDED
     assert attempts_after(bench, request_, timedelta(seconds=2)) == (1, 2)
     assert bench.state(request_) is RequestState.DONE
 
@@ -79,11 +79,11 @@ def test_a_repair_accepted_before_a_freeze_waits_until_the_freeze_ends(bench: Be
     bench.clock.advance(minutes=1)
     bench.watch.poll()
     [finding] = [one for one in bench.findings() if one.mend]
-    bench.tending.mend(BOB, finding.id, origin="slack")
+    bench.tending.repair_stage(BOB, finding.id, origin="slack")
     freeze(bench)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.registry.holders() == [4, 3]
     unfreeze(bench)
     bench.clock.advance(seconds=10)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.registry.holders() == [3]

@@ -9,13 +9,13 @@ import pytest
 
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage, VersionInfo
-from bot.domain.transitions.transition import Move
+from bot.domain.transitions.transition import Transition
 from bot.services.transitions.executor import LEASE
 from tests.support.services.bench import Bench, second_bench
 from tests.support.services.executor import refuses
 
 
-def intend(bench: Bench, *versions: int) -> list[Move]:
+def intend(bench: Bench, *versions: int) -> list[Transition]:
     """Write moves of several versions into Production down, as if all had been decided at the same moment."""
     pattern = bench.move(bench.approved())
     moves = [
@@ -23,7 +23,7 @@ def intend(bench: Bench, *versions: int) -> list[Move]:
     ]
     with bench.ledger.write() as tx:
         for move in moves:
-            tx.add_move(move)
+            tx.add_transition(move)
     return moves
 
 
@@ -36,26 +36,26 @@ def test_of_several_moves_at_the_same_instant_exactly_one_is_made(bench: Bench) 
     workers = [bench, second_bench(bench), bench, second_bench(bench)]
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda worker: worker.moves.run("churn"), workers))
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert len(bench.registry.holders()) == 1
     assert sorted(move.state.value for move in bench.moves_of()) == ["done", "stale", "stale"]
 
 
 def test_while_one_process_moves_a_model_another_leaves_it_alone(bench: Bench, request_: Request) -> None:
     other = second_bench(bench)
-    bench.registry.before = lambda: other.moves.run("churn")
-    bench.moves.run("churn")
+    bench.registry.before = lambda: other.moves.execute_due("churn")
+    bench.moves.execute_due("churn")
     assert bench.registry.transitions == 1
     assert bench.state(request_) is RequestState.DONE
 
 
 def test_a_process_that_died_is_taken_over_when_its_lease_is_over(bench: Bench, request_: Request) -> None:
     with bench.ledger.write() as tx:
-        tx.claim_move("churn", "gone:9:z", bench.clock.now(), bench.clock.now() + LEASE)
-    bench.moves.run("churn")
+        tx.claim_transition("churn", "gone:9:z", bench.clock.now(), bench.clock.now() + LEASE)
+    bench.moves.execute_due("churn")
     assert bench.registry.transitions == 0
     bench.clock.advance(seconds=LEASE.total_seconds())
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.DONE
 
 
@@ -64,10 +64,10 @@ def test_who_was_too_slow_and_taken_over_ends_nothing_twice(bench: Bench, reques
 
     def sleep_past_the_lease() -> None:
         bench.clock.advance(seconds=2 * LEASE.total_seconds())
-        other.moves.run("churn")
+        other.moves.execute_due("churn")
 
     bench.registry.after = sleep_past_the_lease
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.DONE
     assert bench.tags().count("registrar:version:moved") == 1
 
@@ -81,13 +81,13 @@ def test_who_hung_before_the_move_and_was_taken_over_moves_nothing_any_more(
         monkeypatch.undo()
         read = bench.registry.versions(name)
         bench.clock.advance(seconds=2 * LEASE.total_seconds())
-        other.moves.run("churn")
+        other.moves.execute_due("churn")
         other.approved("promote churn 2 production")
-        other.moves.run("churn")
+        other.moves.execute_due("churn")
         return read
 
     monkeypatch.setattr(bench.registry, "versions", hang)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.registry.holders() == [2]
     assert bench.registry.model("churn").aliases["champion"] == 2
 
@@ -97,12 +97,12 @@ def test_who_hung_within_the_move_and_was_taken_over_leaves_the_alias_alone(benc
 
     def hang() -> None:
         bench.clock.advance(seconds=2 * LEASE.total_seconds())
-        other.moves.run("churn")
+        other.moves.execute_due("churn")
         other.approved("promote churn 2 production")
-        other.moves.run("churn")
+        other.moves.execute_due("churn")
 
     bench.registry.after = hang
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.registry.model("churn").aliases["champion"] == 2
 
 
@@ -111,11 +111,11 @@ def test_who_was_taken_over_and_then_refused_by_the_registry_ends_nothing(bench:
 
     def hang() -> None:
         bench.clock.advance(seconds=2 * LEASE.total_seconds())
-        other.moves.run("churn")
+        other.moves.execute_due("churn")
         refuses()
 
     bench.registry.before = hang
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.DONE
     assert bench.tags().count("registrar:request:failed") == 0
 
@@ -126,8 +126,8 @@ def test_a_bug_of_ours_leaves_the_move_to_be_made_later(bench: Bench, request_: 
 
     bench.registry.before = stumble
     with pytest.raises(ZeroDivisionError):
-        bench.moves.run("churn")
+        bench.moves.execute_due("churn")
     for _ in range(2):  # it is given back first, and made then
-        bench.moves.run("churn")
+        bench.moves.execute_due("churn")
         bench.clock.advance(minutes=2)
     assert bench.state(request_) is RequestState.DONE

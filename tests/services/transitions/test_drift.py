@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.errors import RegistryUnreachable
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import MoveKind
+from bot.domain.transitions.transition import TransitionKind
 from tests.support.services.bench import Bench
 
 
 def test_what_was_there_before_us_is_found_and_shown_as_such(bench: Bench) -> None:
     assert bench.watch.poll() == 1
     [found] = bench.moves_of()
-    assert (found.kind, found.version, found.target) == (MoveKind.OBSERVED, 3, Stage.PRODUCTION)
+    assert (found.kind, found.version, found.target) == (TransitionKind.OBSERVED, 3, Stage.PRODUCTION)
     assert found.why == "in Production before Registrar looked"
 
 
@@ -47,7 +47,7 @@ def test_what_is_found_is_in_the_audit(bench: Bench) -> None:
     bench.watch.poll()
     bench.registry.by_hand("churn", 4, Stage.PRODUCTION)
     bench.watch.poll()
-    event = next(one for one in reversed(bench.events()) if one.tag is Tag.OBSERVED)
+    event = next(one for one in reversed(bench.events()) if one.tag is EventTag.TRANSITION_OBSERVED)
     assert (event.before, event.after) == ("v3", "v4")
 
 
@@ -79,7 +79,7 @@ def test_our_own_move_is_not_found(bench: Bench) -> None:
     bench.watch.poll()
     bench.clock.advance(minutes=1)
     bench.approved()
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.watch.poll() == 0
 
 
@@ -89,7 +89,7 @@ def test_nothing_is_found_while_we_move(bench: Bench) -> None:
     bench.approved()
     found: list[int] = []
     bench.registry.after = lambda: found.append(bench.watch.poll())
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert found == [0]
 
 
@@ -103,7 +103,7 @@ def test_nothing_is_found_where_we_moved_while_it_was_looked_at(bench: Bench, mo
     def slow_look(name: str) -> object:
         seen = look(name)
         monkeypatch.undo()
-        bench.moves.run("churn")
+        bench.moves.execute_due("churn")
         return seen
 
     monkeypatch.setattr(bench.registry, "versions", slow_look)
@@ -112,7 +112,7 @@ def test_nothing_is_found_where_we_moved_while_it_was_looked_at(bench: Bench, mo
 
 def test_a_model_without_production_has_no_history(bench: Bench) -> None:
     bench.watch.poll()
-    bench.registry.add("new", versions=3)
+    bench.registry.add_model("new", versions=3)
     bench.watch.poll()
     assert bench.moves_of("new") == []
 
@@ -126,14 +126,14 @@ def test_a_second_holder_beside_the_known_one_is_no_move(bench: Bench) -> None:
 
 def test_a_registry_that_is_away_is_no_move(bench: Bench) -> None:
     bench.watch.poll()
-    bench.registry.down = True
+    bench.registry.is_down = True
     with pytest.raises(RegistryUnreachable):
         bench.watch.poll()
     assert len(bench.moves_of()) == 1
 
 
 def test_every_model_is_looked_at(bench: Bench) -> None:
-    bench.registry.add("fraud", versions=[Stage.PRODUCTION])
+    bench.registry.add_model("fraud", versions=[Stage.PRODUCTION])
     assert bench.watch.poll() == 2
 
 
@@ -147,7 +147,7 @@ def test_a_deleted_model_left_production_too(bench: Bench, monkeypatch: pytest.M
 
 def test_what_moved_in_mlflow_after_our_first_promotion_and_before_the_first_poll_is_the_newest(bench: Bench) -> None:
     bench.approved()
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     bench.clock.advance(minutes=1)
     bench.registry.by_hand("churn", 1, Stage.PRODUCTION)
     bench.watch.poll()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from bot.domain.core.errors import RegistryRefused, RegistryUnreachable
-from bot.domain.core.sentence import unpack
+from bot.domain.core.sentence import unpack_sentence
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import MoveState
-from bot.ports import NoteKind
+from bot.domain.transitions.transition import TransitionState
+from bot.ports import MessageKind
 from tests.support.services.bench import CAROL, Bench
 from tests.support.services.executor import refuses
 
@@ -22,95 +22,95 @@ def away() -> None:
 
 
 def test_what_was_decided_is_made(bench: Bench, request_: Request) -> None:
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.DONE
     assert bench.registry.holders() == [4]
 
 
 def test_the_former_holder_is_archived(bench: Bench, request_: Request) -> None:
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert 3 in bench.registry.holders(stage=Stage.ARCHIVED)
 
 
 def test_the_alias_follows_the_stage(bench: Bench, request_: Request) -> None:
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.registry.model("churn").aliases["champion"] == 4
 
 
 def test_the_one_in_staging_is_the_challenger(bench: Bench) -> None:
     bench.approved("promote churn 4 staging")
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.registry.model("churn").aliases == {"champion": 3, "challenger": 4}
 
 
 def test_the_move_is_in_the_audit_with_before_and_after(bench: Bench, request_: Request) -> None:
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     moved = bench.events()[-1]
     assert (moved.tag.value, moved.before, moved.after) == ("registrar:version:moved", "v3", "v4")
 
 
 def test_card_thread_and_requester_hear_of_the_end(bench: Bench, request_: Request) -> None:
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert {"card:done", "news:done", "direct:done"} <= bench.keys()
     assert "read back from MLflow" in bench.told("direct")
 
 
 def test_a_move_is_made_once(bench: Bench, request_: Request) -> None:
-    bench.moves.run("churn")
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
+    bench.moves.execute_due("churn")
     assert bench.registry.transitions == 1
 
 
 def test_the_incumbent_stays_where_that_was_asked(bench: Bench) -> None:
     bench.approved("promote churn 4 production --keep-existing")
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.registry.holders() == [4, 3]
     assert bench.registry.model("churn").aliases["champion"] == 4
 
 
 def test_the_first_version_ever_is_moved_into_an_empty_stage(bench: Bench) -> None:
-    bench.registry.add("new", versions=1)
+    bench.registry.add_model("new", versions=1)
     bench.approved("promote new 1 production")
-    bench.moves.run("new")
+    bench.moves.execute_due("new")
     assert bench.registry.holders("new") == [1]
 
 
 def news(bench: Bench) -> list[str]:
-    return [str(unpack(note.data["say"])) for note in bench.notes() if note.kind is NoteKind.NEWS]
+    return [str(unpack_sentence(note.data["say"])) for note in bench.notes() if note.kind is MessageKind.THREAD_REPLY]
 
 
 def test_a_promotion_that_leaves_staging_empty_says_so(bench: Bench) -> None:
     bench.approved("promote churn 2 production")
-    bench.registry.requests.clear()
-    bench.moves.run("churn")
+    bench.registry.request_counts.clear()
+    bench.moves.execute_due("churn")
     assert news(bench)[-1] == "Staging is empty now."
-    assert sum(bench.registry.requests.values()) == 5  # as many as without
+    assert sum(bench.registry.request_counts.values()) == 5  # as many as without
 
 
 def test_a_promotion_of_one_of_two_in_staging_says_nothing_of_it(bench: Bench) -> None:
     bench.registry.by_hand("churn", 1, Stage.STAGING, archive_existing=False)
     bench.approved("promote churn 2 production")
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert "Staging is empty now." not in news(bench)
 
 
 def test_a_promotion_from_elsewhere_says_nothing_of_staging(bench: Bench) -> None:
     bench.registry.by_hand("churn", 2, Stage.ARCHIVED)
     bench.approved("promote churn 4 production")
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert "Staging is empty now." not in news(bench)
 
 
 def test_moves_of_one_model_are_made_in_their_order(bench: Bench) -> None:
     first, second = bench.approved("promote churn 4 staging"), bench.approved("promote churn 1 production")
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert [bench.state(one) for one in (first, second)] == [RequestState.DONE, RequestState.DONE]
 
 
 def test_models_with_something_to_do_are_known(bench: Bench, request_: Request) -> None:
-    assert bench.moves.unfinished() == ["churn"]
-    bench.moves.run("churn")
-    assert bench.moves.unfinished() == []
+    assert bench.moves.models_with_unfinished() == ["churn"]
+    bench.moves.execute_due("churn")
+    assert bench.moves.models_with_unfinished() == []
 
 
 # -- stale -------------------------------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ def test_models_with_something_to_do_are_known(bench: Bench, request_: Request) 
 
 def test_another_incumbent_makes_it_stale(bench: Bench, request_: Request) -> None:
     bench.registry.by_hand("churn", 2, Stage.PRODUCTION)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.STALE
     assert "held v3 when this was asked and holds v2 now" in bench.now(request_).outcome
     assert bench.registry.holders() == [2]
@@ -126,28 +126,28 @@ def test_another_incumbent_makes_it_stale(bench: Bench, request_: Request) -> No
 
 def test_a_candidate_that_was_taken_aside_makes_it_stale(bench: Bench, request_: Request) -> None:
     bench.registry.by_hand("churn", 4, Stage.ARCHIVED)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.STALE
     assert bench.registry.holders() == [3]
 
 
 def test_a_deleted_candidate_makes_it_stale(bench: Bench, request_: Request) -> None:
     bench.registry.delete_version("churn", 4)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.STALE
     assert "gone from MLflow" in bench.now(request_).outcome
 
 
 def test_people_hear_that_it_is_out_of_date(bench: Bench, request_: Request) -> None:
     bench.registry.by_hand("churn", 2, Stage.PRODUCTION)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert "out of date, so nothing was moved" in bench.told("direct")
     assert bench.tags()[-1] == "registrar:request:stale"
 
 
 def test_somebody_who_moved_it_by_hand_did_what_was_asked(bench: Bench, request_: Request) -> None:
     bench.registry.by_hand("churn", 4, Stage.PRODUCTION)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.DONE
     assert bench.registry.transitions == 0
     assert bench.registry.model("churn").aliases["champion"] == 4
@@ -158,37 +158,37 @@ def test_somebody_who_moved_it_by_hand_did_what_was_asked(bench: Bench, request_
 
 def test_a_registry_that_refuses_ends_it_as_failed(bench: Bench, request_: Request) -> None:
     bench.registry.before = refuses
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.FAILED
     assert bench.now(request_).outcome == "The registry says no."
 
 
 def test_people_hear_that_it_failed(bench: Bench, request_: Request) -> None:
     bench.registry.before = refuses
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert "MLflow refused the move. The registry says no." in bench.told("direct")
     assert bench.tags()[-1] == "registrar:request:failed"
 
 
 def test_a_registry_that_says_yes_and_does_nothing_is_not_believed(bench: Bench, request_: Request) -> None:
     bench.registry.is_deaf = True
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.FAILED
     assert bench.tags()[-1] == "registrar:request:failed"
 
 
 def test_somebody_who_undoes_it_at_once_is_noticed_when_it_is_read_back(bench: Bench, request_: Request) -> None:
     bench.registry.after = lambda: bench.registry.by_hand("churn", 1, Stage.PRODUCTION)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.STALE
     assert bench.registry.holders() == [1]
 
 
 def test_after_a_failure_the_next_one_can_be_made(bench: Bench, request_: Request) -> None:
     bench.registry.before = refuses
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     again = bench.approved()
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(again) is RequestState.DONE
 
 
@@ -196,75 +196,75 @@ def test_after_a_failure_the_next_one_can_be_made(bench: Bench, request_: Reques
 
 
 def test_without_the_registry_an_approved_move_waits(bench: Bench, request_: Request) -> None:
-    bench.registry.down = True
-    bench.moves.run("churn")
+    bench.registry.is_down = True
+    bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.APPROVED
-    assert bench.move(request_).state is MoveState.INTENDED
+    assert bench.move(request_).state is TransitionState.INTENDED
 
 
 def test_the_thread_is_told_once_that_it_waits(bench: Bench, request_: Request) -> None:
-    bench.registry.down = True
+    bench.registry.is_down = True
     for _ in range(5):
-        bench.moves.run("churn")
+        bench.moves.execute_due("churn")
         bench.clock.advance(minutes=2)
     assert [note.key for note in bench.notes()].count(f"news:{request_.id}:waiting") == 1
 
 
 def test_when_the_registry_is_back_the_move_is_made(bench: Bench, request_: Request) -> None:
-    bench.registry.down = True
-    bench.moves.run("churn")
-    bench.registry.down = False
+    bench.registry.is_down = True
+    bench.moves.execute_due("churn")
+    bench.registry.is_down = False
     bench.clock.advance(minutes=2)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.DONE
     assert bench.registry.holders() == [4]
 
 
 def test_a_registry_that_is_away_for_hours_loses_no_move(bench: Bench, request_: Request) -> None:
-    bench.registry.down = True
+    bench.registry.is_down = True
     for _ in range(60):
-        bench.moves.run("churn")
+        bench.moves.execute_due("churn")
         bench.clock.advance(minutes=2)
-    bench.registry.down = False
-    bench.moves.run("churn")
+    bench.registry.is_down = False
+    bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.DONE
 
 
 def test_a_registry_that_is_away_is_not_asked_at_every_tick(bench: Bench, request_: Request) -> None:
-    bench.registry.down = True
-    bench.moves.run("churn")
-    bench.moves.run("churn")
+    bench.registry.is_down = True
+    bench.moves.execute_due("churn")
+    bench.moves.execute_due("churn")
     assert bench.move(request_).attempts == 1
 
 
 def test_a_lost_answer_is_looked_up_and_the_move_is_not_made_twice(bench: Bench, request_: Request) -> None:
     bench.registry.after = away
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.APPROVED
     bench.clock.advance(minutes=2)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.DONE
     assert bench.registry.transitions == 1
     assert bench.registry.model("churn").aliases["champion"] == 4
 
 
 def test_what_waits_for_the_registry_is_left_to_the_executor_to_expire(bench: Bench, request_: Request) -> None:
-    bench.registry.down = True
-    bench.moves.run("churn")
+    bench.registry.is_down = True
+    bench.moves.execute_due("churn")
     bench.clock.advance(days=3)
-    assert bench.requests.expire() == 0
+    assert bench.requests.expire_overdue() == 0
 
 
 # -- several at once ---------------------------------------------------------------------------------------------------
 
 
 def test_two_of_two_are_moved_after_the_second(bench: Bench) -> None:
-    bench.registry.add("two", versions=1)
+    bench.registry.add_model("two", versions=1)
     request = bench.approved("promote two 1 production")
-    bench.moves.run("two")
+    bench.moves.execute_due("two")
     assert bench.registry.holders("two") == []
     bench.approve(request, CAROL)
-    bench.moves.run("two")
+    bench.moves.execute_due("two")
     assert bench.registry.holders("two") == [1]
 
 
@@ -282,7 +282,7 @@ def test_a_refused_alias_makes_a_moved_stage_no_failure(
     bench: Bench, request_: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _refuse_aliases(bench, monkeypatch)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.DONE
     assert bench.registry.holders() == [4]
 
@@ -291,5 +291,5 @@ def test_people_hear_that_the_alias_was_refused(
     bench: Bench, request_: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _refuse_aliases(bench, monkeypatch)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert "MLflow refused the alias champion. MLflow takes no alias" in bench.now(request_).outcome

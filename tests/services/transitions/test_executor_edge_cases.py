@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Automation
 from bot.domain.core.errors import RegistryUnreachable
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import MoveState
+from bot.domain.transitions.transition import TransitionState
 from bot.services.transitions.executor import LEASE
 from tests.support.services.bench import BOB, Bench, second_bench
 
@@ -25,26 +25,26 @@ def served(bench: Bench) -> Bench:
     bench.watch.poll()
     bench.clock.advance(hours=30)
     bench.approved()
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     return bench
 
 
 def test_while_the_registry_is_away_only_the_first_of_two_moves_is_tried(bench: Bench, request_: Request) -> None:
     other = bench.approved("promote churn 1 staging")
-    bench.registry.down = True
-    bench.moves.run("churn")
+    bench.registry.is_down = True
+    bench.moves.execute_due("churn")
     assert (bench.move(request_).attempts, bench.move(other).attempts) == (1, 0)
 
 
 def test_a_transition_without_effect_is_tried_three_times(bench: Bench, request_: Request) -> None:
     bench.registry.is_deaf = True
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.registry.transitions == 3
 
 
 def test_a_lower_version_that_keeps_the_incumbent_is_read_back_at_once(bench: Bench) -> None:
     request = bench.approved("promote churn 2 production --keep-existing")
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert (bench.state(request), bench.now(request).outcome) == (RequestState.DONE, "")
     assert bench.registry.holders() == [3, 2]
 
@@ -53,7 +53,7 @@ def test_a_stage_that_is_right_while_its_alias_is_taken_away_is_done_and_says_so
     bench: Bench, request_: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench.registry, "set_alias", lambda *_: None)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request_) is RequestState.DONE
     assert "The alias champion does not stay on it" in bench.now(request_).outcome
 
@@ -70,33 +70,33 @@ def test_a_process_that_was_taken_over_and_loses_the_registry_releases_nothing(b
 
     def hang() -> None:
         bench.clock.advance(seconds=2 * LEASE.total_seconds())
-        other.moves.run("churn")
+        other.moves.execute_due("churn")
         raise RegistryUnreachable("The registry does not answer.")
 
     bench.registry.after = hang
-    bench.moves.run("churn")
-    assert (bench.state(request_), bench.move(request_).state) == (RequestState.DONE, MoveState.DONE)
+    bench.moves.execute_due("churn")
+    assert (bench.state(request_), bench.move(request_).state) == (RequestState.DONE, TransitionState.DONE)
     assert [note for note in bench.notes() if note.key == f"news:{request_.id}:waiting"] == []
 
 
 def test_an_outdated_move_is_ended_by_the_clock_and_changes_nothing(bench: Bench, request_: Request) -> None:
     bench.registry.by_hand("churn", 2, Stage.PRODUCTION)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     event = bench.events()[-1]
-    assert (event.tag, event.after) == (Tag.STALE, None)
+    assert (event.tag, event.after) == (EventTag.STALE, None)
     assert isinstance(event.actor, Automation)
 
 
 def test_a_finished_move_is_recorded_with_who_decided_it(bench: Bench, request_: Request) -> None:
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     event = bench.events()[-1]
-    assert (event.tag, event.actor, event.before, event.after) == (Tag.MOVED, BOB.person, "v3", "v4")
+    assert (event.tag, event.actor, event.before, event.after) == (EventTag.TRANSITION_DONE, BOB.person, "v3", "v4")
 
 
 def test_a_version_that_isn_t_archived_is_not_announced_as_archived(bench: Bench) -> None:
-    bench.errands.carry_out(bench.ask("archive churn 4", BOB).id)
+    bench.errands.execute(bench.ask("archive churn 4", BOB).id)
     bench.registry.by_hand("churn", 4, Stage.PRODUCTION)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert [note.key for note in bench.notes() if note.key.startswith("said")] == []
 
 
@@ -111,19 +111,19 @@ def test_a_repair_that_came_too_late_leaves_the_finding_open(bench: Bench) -> No
     bench.registry.by_hand("churn", 4, Stage.PRODUCTION, archive_existing=False)
     bench.watch.poll()
     [finding] = [one for one in bench.findings() if one.mend]
-    bench.tending.mend(BOB, finding.id, origin="slack")
+    bench.tending.repair_stage(BOB, finding.id, origin="slack")
     bench.registry.by_hand("churn", 3, Stage.ARCHIVED)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     with bench.ledger.read() as reading:
-        assert reading.finding(finding.id).can_be_mended
+        assert reading.drift_notice(finding.id).is_repairable
 
 
 def test_a_rollback_whose_incumbent_was_deleted_is_outdated_and_not_failed(bench: Bench) -> None:
     served(bench)
-    bench.errands.carry_out(bench.ask("rollback churn --reason worse", BOB).id)
+    bench.errands.execute(bench.ask("rollback churn --reason worse", BOB).id)
     bench.registry.delete_version("churn", 4)
-    bench.moves.run("churn")
-    assert bench.moves_of()[0].state is MoveState.STALE
+    bench.moves.execute_due("churn")
+    assert bench.moves_of()[0].state is TransitionState.STALE
 
 
 def test_the_alias_is_left_alone_by_a_process_that_was_taken_over_before_it(
@@ -134,13 +134,13 @@ def test_the_alias_is_left_alone_by_a_process_that_was_taken_over_before_it(
     def hang() -> None:
         bench.clock.advance(seconds=2 * LEASE.total_seconds())
         with read() as reading:
-            [move] = [one for one in reading.moves("churn") if one.state is MoveState.EXECUTING]
+            [move] = [one for one in reading.transitions("churn") if one.state is TransitionState.EXECUTING]
         with bench.ledger.write() as tx:
-            tx.claim_move("churn", other.owner, bench.clock.now(), bench.clock.now() + LEASE)
-            assert tx.move(move.id).attempts == move.attempts + 1
+            tx.claim_transition("churn", other.owner, bench.clock.now(), bench.clock.now() + LEASE)
+            assert tx.transition(move.id).attempts == move.attempts + 1
 
     bench.registry.after = hang
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.registry.model("churn").aliases["champion"] == 3
 
 
@@ -151,37 +151,37 @@ def test_a_move_is_taken_over_after_sixty_seconds_and_not_before(bench: Bench, r
     def hang() -> None:
         for seconds in (59, 1):
             bench.clock.advance(seconds=seconds)
-            other.moves.run("churn")
+            other.moves.execute_due("churn")
             tries.append(bench.move(request_).attempts)
 
     bench.registry.before = hang
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert tries == [1, 2]
 
 
 def test_a_rollback_that_waits_for_the_registry_says_so_once_in_its_thread(bench: Bench) -> None:
     served(bench)
-    bench.errands.carry_out(bench.ask("rollback churn --reason worse", BOB).id)
-    bench.registry.down = True
+    bench.errands.execute(bench.ask("rollback churn --reason worse", BOB).id)
+    bench.registry.is_down = True
     for _ in range(3):
-        bench.moves.run("churn")
+        bench.moves.execute_due("churn")
         bench.clock.advance(minutes=2)
     move = bench.moves_of()[0]
     assert [note.key for note in bench.notes()].count(f"news:{move.id}:{move.id}:waiting") == 1
-    bench.registry.down = False
-    bench.moves.run("churn")
+    bench.registry.is_down = False
+    bench.moves.execute_due("churn")
     assert bench.registry.holders() == [3]
 
 
 def test_an_archiving_that_waits_for_the_registry_says_nothing(bench: Bench) -> None:
-    bench.errands.carry_out(bench.ask("archive churn 4", BOB).id)
-    bench.registry.down = True
+    bench.errands.execute(bench.ask("archive churn 4", BOB).id)
+    bench.registry.is_down = True
     before = {note.key for note in bench.notes()}
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert {note.key for note in bench.notes()} == before
 
 
 def test_a_move_that_waits_redraws_its_card(bench: Bench, request_: Request) -> None:
-    bench.registry.down = True
-    bench.moves.run("churn")
+    bench.registry.is_down = True
+    bench.moves.execute_due("churn")
     assert f"card:{request_.id}:waiting" in {note.key for note in bench.notes()}

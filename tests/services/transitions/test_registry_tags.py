@@ -10,13 +10,13 @@ import pytest
 
 from bot.domain.core.errors import RegistryRefused
 from bot.domain.promotions.request import Request
-from bot.domain.promotions.snapshot import Seen
+from bot.domain.promotions.snapshot import RequestSnapshot
 from bot.domain.registry.model import Stage
 from tests.support.services.bench import ALICE, BOB, CAROL, Bench
 
 
 def tags(bench: Bench, version: int = 4) -> Mapping[str, str]:
-    bench.mirror.write()
+    bench.mirror.write_due()
     return bench.registry.version("churn", version).tags
 
 
@@ -33,7 +33,7 @@ def test_an_open_request_is_seen(bench: Bench) -> None:
 
 def test_a_promotion_is_seen_with_who_approved(bench: Bench) -> None:
     bench.approved()
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     seen = tags(bench)
     assert seen["approval_status"] == "approved_production"
     assert seen["approver"] == seen["production_approver"] == seen["promoted_by"] == "UBOB"
@@ -41,22 +41,22 @@ def test_a_promotion_is_seen_with_who_approved(bench: Bench) -> None:
 
 
 def test_a_promotion_is_added_to_the_description_once(bench: Bench) -> None:
-    bench.registry.describe("churn", 4, "wider trees")
+    bench.registry.set_description("churn", 4, "wider trees")
     request = bench.approved()
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     for _ in range(2):
-        bench.mirror.write()
+        bench.mirror.write_due()
     line = f"Promoted to Production by UBOB on 2026-05-04 (request {request.id})"
     assert bench.registry.version("churn", 4).description == f"wider trees\n{line}"
 
 
 def test_several_approvers_are_comma_joined(bench: Bench) -> None:
-    bench.registry.add("two", versions=1)
+    bench.registry.add_model("two", versions=1)
     request = bench.open("promote two 1 production")
     bench.approve(request, BOB)
     bench.approve(request, CAROL)
-    bench.moves.run("two")
-    bench.mirror.write()
+    bench.moves.execute_due("two")
+    bench.mirror.write_due()
     assert bench.registry.version("two", 1).tags["approver"] == "UBOB,UCAROL"
 
 
@@ -68,15 +68,15 @@ def test_a_rejection_is_seen(bench: Bench) -> None:
 def test_what_ended_without_a_move_puts_the_former_status_back(bench: Bench) -> None:
     bench.registry.set_tags("churn", 4, {"approval_status": "approved_staging"})
     bench.open()
-    bench.mirror.write()
+    bench.mirror.write_due()
     bench.clock.advance(hours=25)
-    bench.requests.expire()
+    bench.requests.expire_overdue()
     assert tags(bench)["approval_status"] == "approved_staging"
 
 
 def test_what_had_no_status_before_has_none_again(bench: Bench) -> None:
     request = bench.open()
-    bench.mirror.write()
+    bench.mirror.write_due()
     bench.requests.cancel(ALICE, request.id, origin="slack")
     assert "approval_status" not in tags(bench)
 
@@ -95,15 +95,15 @@ def end(bench: Bench, request: Request, how: str) -> None:
         bench.requests.cancel(ALICE, request.id, origin="slack")
     elif how == "expired":
         bench.clock.advance(hours=25)
-        bench.requests.expire()
+        bench.requests.expire_overdue()
     elif how == "stale":
         bench.registry.by_hand("churn", 1, Stage.PRODUCTION)
         bench.approve(request)
-        bench.moves.run("churn")
+        bench.moves.execute_due("churn")
     else:
         bench.registry.before = refuse
         bench.approve(request)
-        bench.moves.run("churn")
+        bench.moves.execute_due("churn")
     assert bench.state(request).value == how
 
 
@@ -126,7 +126,7 @@ def test_a_request_that_is_over_before_its_tags_are_written_leaves_none(bench: B
 
 def test_a_request_opened_before_the_former_one_s_tags_are_gone_restores_none_of_them(bench: Bench) -> None:
     first = bench.open(ALL)
-    bench.mirror.write()
+    bench.mirror.write_due()
     bench.requests.cancel(ALICE, first.id, origin="slack")
     second = bench.open("promote churn 4 production --reason again")
     assert dict(tags(bench))["request_reason"] == "again"
@@ -139,15 +139,15 @@ def test_the_former_request_s_tags_that_are_written_away_while_the_next_one_open
     bench: Bench,
 ) -> None:
     first = bench.open(ALL)
-    bench.mirror.write()
+    bench.mirror.write_due()
     bench.requests.cancel(ALICE, first.id, origin="slack")
-    look, gating = bench.requests._gating.look, bench.requests._gating
+    look, gating = bench.requests._gate_checks.take_snapshot, bench.requests._gate_checks
 
-    def slow(*args: Any, **kwargs: Any) -> Seen:
-        bench.mirror.write()  # after the version was read, with the tags of the first request
+    def slow(*args: Any, **kwargs: Any) -> RequestSnapshot:
+        bench.mirror.write_due()  # after the version was read, with the tags of the first request
         return look(*args, **kwargs)
 
-    gating.look = slow  # type: ignore[method-assign]
+    gating.take_snapshot = slow  # type: ignore[method-assign]
     second = bench.open("promote churn 4 production")
     bench.requests.cancel(ALICE, second.id, origin="slack")
     assert dict(tags(bench)) == {}
@@ -173,10 +173,10 @@ def test_two_requests_for_one_version_leave_its_tags_as_they_were(bench: Bench, 
 def test_a_late_end_leaves_a_promotion_s_tags(bench: Bench) -> None:
     request = bench.approved(ALL)
     to_staging = bench.open("promote churn 4 staging")
-    bench.moves.run("churn")
-    bench.mirror.write()
+    bench.moves.execute_due("churn")
+    bench.mirror.write_due()
     bench.clock.advance(days=8)
-    bench.requests.expire()
+    bench.requests.expire_overdue()
     assert bench.state(to_staging).value == "expired"
     seen = tags(bench)
     assert (seen["approval_status"], seen["approver"]) == ("approved_production", "UBOB")
@@ -201,10 +201,10 @@ def test_of_a_request_that_an_older_registrar_opened_the_status_goes_back(bench:
 
 def test_tags_wait_for_a_registry_that_is_away(bench: Bench) -> None:
     bench.open()
-    bench.registry.down = True
-    assert bench.mirror.write() == 0
-    bench.registry.down = False
-    assert bench.mirror.write() == 0  # its time has not come
+    bench.registry.is_down = True
+    assert bench.mirror.write_due() == 0
+    bench.registry.is_down = False
+    assert bench.mirror.write_due() == 0  # its time has not come
     bench.clock.advance(minutes=5)
     assert tags(bench)["approval_status"] == "production_requested"
 
@@ -219,21 +219,21 @@ def test_a_version_that_is_gone_holds_up_nobody(bench: Bench) -> None:
 def test_the_champion_is_moved_and_the_challenger_let_go(bench: Bench) -> None:
     bench.registry.set_alias("churn", "challenger", 2)
     bench.approved("promote churn 2 production")
-    bench.moves.run("churn")
-    bench.mirror.write()
+    bench.moves.execute_due("churn")
+    bench.mirror.write_due()
     assert dict(bench.registry.model("churn").aliases) == {"champion": 2}
 
 
 def test_a_move_costs_three_requests_and_two_for_its_facts(bench: Bench) -> None:
     bench.approved()
-    bench.registry.requests.clear()
-    bench.moves.run("churn")
-    assert dict(bench.registry.requests) == {"versions": 1, "transition": 1, "set_alias": 1, "model": 2}
+    bench.registry.request_counts.clear()
+    bench.moves.execute_due("churn")
+    assert dict(bench.registry.request_counts) == {"versions": 1, "transition": 1, "set_alias": 1, "model": 2}
 
 
 def test_a_move_that_keeps_the_former_holder_costs_no_more(bench: Bench) -> None:
     bench.approved("promote churn 1 production --keep-existing")
-    bench.registry.requests.clear()
-    bench.moves.run("churn")
-    assert sum(bench.registry.requests.values()) == 5
+    bench.registry.request_counts.clear()
+    bench.moves.execute_due("churn")
+    assert sum(bench.registry.request_counts.values()) == 5
     assert bench.registry.holders(stage=Stage.PRODUCTION) == [3, 1]

@@ -36,8 +36,8 @@ def test_a_registry_from_before_a_move_holds_what_waits(machine: RestorableMachi
     backup = _copied(machine.registry)
     machine.clock.advance(hours=1)
     bench.approved("promote churn 4 production")
-    bench.moves.run("churn")
-    bench.mirror.write()
+    bench.moves.execute_due("churn")
+    bench.mirror.write_due()
     bench.watch.poll()
     machine.clock.advance(hours=1)
     request = bench.approved("promote churn 1 production")
@@ -83,7 +83,7 @@ def test_a_crash_in_the_middle_of_a_move_recovers_without_a_hold(machine: Restor
 
     setattr(machine.registry, where, die)
     with pytest.raises(SystemExit):
-        bench.moves.run("churn")
+        bench.moves.execute_due("churn")
     setattr(machine.registry, where, None)
     machine.clock.advance(minutes=5)
     bench = machine.start()
@@ -97,11 +97,11 @@ def test_a_stop_between_a_move_and_the_next_look_holds_nothing(machine: Restorab
     bench = start_and_recover(machine)
     machine.clock.advance(hours=1)
     bench.approved("promote churn 4 production")
-    bench.moves.run("churn")
-    bench.mirror.write()
+    bench.moves.execute_due("churn")
+    bench.mirror.write_due()
     machine.clock.advance(hours=1)
     bench.do("rollback churn --reason slow", BOB)
-    bench.mirror.write()
+    bench.mirror.write_due()
     bench.approved("promote churn 1 production")
     bench = machine.start()
     recover(bench)
@@ -113,7 +113,7 @@ def test_tags_from_before_this_ledger_hold_nothing(machine: RestorableMachine) -
     machine.registry.set_tags("churn", 4, {"approval_status": "approved_staging", "promoted_by": "U0OLD"})
     bench = start_and_recover(machine)
     bench.open("promote churn 4 production")
-    bench.mirror.write()
+    bench.mirror.write_due()
     bench = machine.start()
     recover(bench)
     assert hold_of(bench) is None
@@ -125,28 +125,28 @@ def test_tags_from_before_this_ledger_hold_nothing(machine: RestorableMachine) -
 def test_while_mlflow_is_down_nothing_that_was_waiting_is_executed(machine: RestorableMachine) -> None:
     promote_and_roll_back(machine)
     bench = machine.start()
-    machine.registry.down = True
+    machine.registry.is_down = True
     recover(bench)
     assert hold_of(bench) is None
-    machine.registry.down = False
+    machine.registry.is_down = False
     recover(bench)
     assert hold_of(bench) is HoldKind.LEDGER_RESTORED
     assert machine.registry.holders() == [3]
 
 
 def test_a_start_asks_once_a_page_and_once_for_each_model_that_changed_or_waits(machine: RestorableMachine) -> None:
-    machine.registry.add("quiet", versions=3)
-    machine.registry.add("busy", versions=1)
+    machine.registry.add_model("quiet", versions=3)
+    machine.registry.add_model("busy", versions=1)
     bench = start_and_recover(machine)
     bench.open("promote busy 1 production")
     machine.clock.advance(hours=1)
     machine.registry.by_hand("churn", 4, Stage.STAGING)
     bench = machine.start()
-    machine.registry.requests.clear()
-    assert bench.context.gate.is_open()
-    assert machine.registry.requests == {"models": 1, "versions": 2}
-    assert bench.context.gate.is_open()
-    assert machine.registry.requests.total() == 3
+    machine.registry.request_counts.clear()
+    assert bench.context.startup_check.has_passed()
+    assert machine.registry.request_counts == {"models": 1, "versions": 2}
+    assert bench.context.startup_check.has_passed()
+    assert machine.registry.request_counts.total() == 3
 
 
 def test_another_process_that_moves_a_model_meanwhile_is_no_evidence(machine: RestorableMachine) -> None:
@@ -161,7 +161,7 @@ def test_another_process_that_moves_a_model_meanwhile_is_no_evidence(machine: Re
     def versions(name: str) -> object:
         found = read(name)
         machine.registry.versions = read  # type: ignore[method-assign,assignment]
-        bench.moves.run("churn")
+        bench.moves.execute_due("churn")
         return found
 
     machine.registry.versions = versions  # type: ignore[method-assign,assignment]

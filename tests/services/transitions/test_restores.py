@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from bot.anchor_file import AnchorFile
-from bot.domain.audit.events import Tag
+from bot.anchor_file import LocalAnchorFile
+from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Operator
 from bot.domain.core.errors import Refused, RegistryUnreachable
-from bot.domain.policy.parser import read_policy
-from bot.domain.promotions.request import Choice, RequestState
+from bot.domain.policy.parser import validate_policy
+from bot.domain.promotions.request import VoteChoice, RequestState
 from bot.domain.transitions.restores import HoldKind
-from bot.domain.transitions.transition import MoveState
-from bot.ports import AskState
+from bot.domain.transitions.transition import TransitionState
+from bot.ports import QueuedCommandState
 from bot.services.audit.anchoring import Anchoring
 from tests.support.services.bench import BOB, CAROL, DAVE, POLICY, Bench
 from tests.support.services.restored_machine import (
@@ -32,7 +32,7 @@ ANN = Operator("ann")  # sits at the bot's machine
 
 def lines(bench: Bench) -> str:
     with bench.ledger.read() as reading:
-        hold = reading.hold()
+        hold = reading.active_hold()
     assert hold is not None
     return " ".join(map(str, hold.lines))
 
@@ -58,7 +58,7 @@ def test_the_channel_hears_once_what_was_found_and_what_to_do(machine: Restorabl
     assert [note.to for note in told] == ["#ml-models"]
     assert "registrar db accept" in bench.told("said:held:")
     assert "registrar db drop-pending" in bench.told("said:held:")
-    assert bench.tags().count(Tag.HELD.value) == 1
+    assert bench.tags().count(EventTag.WORK_HELD.value) == 1
 
 
 def test_a_version_that_was_rolled_back_after_the_backup_is_blocked_at_once(machine: RestorableMachine) -> None:
@@ -66,15 +66,15 @@ def test_a_version_that_was_rolled_back_after_the_backup_is_blocked_at_once(mach
     bench = machine.start()
     recover(bench)
     with bench.ledger.read() as reading:
-        assert [bar.version for bar in reading.bars("churn")] == [1]
-    assert Tag.BARRED.value in bench.tags()
+        assert [bar.version for bar in reading.rollback_blocks("churn")] == [1]
+    assert EventTag.BLOCKED.value in bench.tags()
 
 
 def test_a_blocked_version_that_was_approved_again_and_rolled_back_again_is_not_moved_once_accepted(
     machine: RestorableMachine,
 ) -> None:
     production = {"approvers": ["lead"], "gates": [{"not_blocked": False}]}
-    machine.policy = read_policy(POLICY | {"models": {"*": {"production": production}}})
+    machine.policy = validate_policy(POLICY | {"models": {"*": {"production": production}}})
     bench = start_and_recover(machine)
     bench.approved("promote churn 1 production")
     recover(bench)
@@ -99,7 +99,7 @@ def test_accepting_carries_out_what_was_waiting_with_all_its_checks(machine: Res
         (request,) = reading.requests()
     assert request.state is RequestState.STALE  # v4 isn't where it was when that was approved
     assert machine.registry.holders() == [3]
-    assert Tag.HOLD_ACCEPTED.value in bench.tags()
+    assert EventTag.HOLD_ACCEPTED.value in bench.tags()
 
 
 def test_dropping_ends_the_move_its_request_and_the_hold(machine: RestorableMachine) -> None:
@@ -110,12 +110,12 @@ def test_dropping_ends_the_move_its_request_and_the_hold(machine: RestorableMach
     recover(bench)
     with bench.ledger.read() as reading:
         (request,) = reading.requests()
-        assert (request.state, reading.hold()) == (RequestState.STALE, None)
-        assert reading.models_with_moves([MoveState.INTENDED, MoveState.EXECUTING]) == []
+        assert (request.state, reading.active_hold()) == (RequestState.STALE, None)
+        assert reading.models_with_transitions([TransitionState.INTENDED, TransitionState.EXECUTING]) == []
     assert "all of that was done" in request.outcome
-    assert [tag for tag in bench.tags() if tag in {Tag.STALE.value, Tag.HOLD_DROPPED.value}] == [
-        Tag.STALE.value,
-        Tag.HOLD_DROPPED.value,
+    assert [tag for tag in bench.tags() if tag in {EventTag.STALE.value, EventTag.HOLD_DROPPED.value}] == [
+        EventTag.STALE.value,
+        EventTag.HOLD_DROPPED.value,
     ]
     assert machine.registry.holders() == [3]
 
@@ -140,12 +140,12 @@ def test_where_nothing_is_held_there_is_nothing_to_lift(machine: RestorableMachi
 def test_lifting_before_anybody_compared_needs_the_registry(machine: RestorableMachine) -> None:
     promote_and_roll_back(machine)
     bench = machine.start()
-    machine.registry.down = True
+    machine.registry.is_down = True
     with pytest.raises(RegistryUnreachable):
         bench.restores.accept(DAVE, "Friday's backup", origin="terminal")
-    machine.registry.down = False
+    machine.registry.is_down = False
     bench.restores.drop(DAVE, "Friday's backup", origin="terminal")
-    assert bench.moves.unfinished() == []
+    assert bench.moves.models_with_unfinished() == []
 
 
 def test_a_request_that_was_rejected_after_the_backup_cannot_be_decided_until_it_is_accepted(
@@ -153,15 +153,15 @@ def test_a_request_that_was_rejected_after_the_backup_cannot_be_decided_until_it
 ) -> None:
     bench = start_and_recover(machine)
     request = bench.open("promote churn 4 production")
-    bench.mirror.write()
+    bench.mirror.write_due()
     machine.back_up()
     bench.reject(request, CAROL)
-    bench.mirror.write()
+    bench.mirror.write_due()
     machine.restore()
     machine.clock.advance(minutes=5)
     bench = machine.start()
     recover(bench)
-    for choice in (Choice.APPROVE, Choice.REJECT):
+    for choice in (VoteChoice.APPROVE, VoteChoice.REJECT):
         with pytest.raises(Refused, match="held"):
             bench.requests.vote(BOB, request.id, choice, origin="slack")
     bench.restores.accept(DAVE, "we talked about it", origin="terminal")
@@ -171,57 +171,57 @@ def test_a_request_that_was_rejected_after_the_backup_cannot_be_decided_until_it
 def test_a_command_that_waited_is_not_carried_out_until_it_is_accepted(machine: RestorableMachine) -> None:
     bench = start_and_recover(machine)
     bench.approved("promote churn 4 production")
-    bench.moves.run("churn")
-    bench.mirror.write()
+    bench.moves.execute_due("churn")
+    bench.mirror.write_due()
     bench.watch.poll()
     ask = bench.ask("rollback churn --reason 'looks slow'", BOB)
     machine.back_up()
-    bench.errands.carry_out(ask.id)
-    bench.moves.run("churn")
-    bench.mirror.write()
+    bench.errands.execute(ask.id)
+    bench.moves.execute_due("churn")
+    bench.mirror.write_due()
     machine.clock.advance(hours=1)
     bench.approved("promote churn 1 production")
-    bench.moves.run("churn")
-    bench.mirror.write()
+    bench.moves.execute_due("churn")
+    bench.mirror.write_due()
     machine.restore()
     machine.clock.advance(hours=1)
     bench = machine.start()
     recover(bench)
     with bench.ledger.read() as reading:
-        assert reading.ask(ask.id).state is AskState.WAITING
+        assert reading.queued_command(ask.id).state is QueuedCommandState.WAITING
     assert machine.registry.holders() == [1]
     bench.restores.drop(DAVE, "long done", origin="terminal")
     with bench.ledger.read() as reading:
-        assert reading.ask(ask.id).state is AskState.REFUSED
+        assert reading.queued_command(ask.id).state is QueuedCommandState.REFUSED
 
 
 def test_old_tags_are_not_written_over_newer_ones(machine: RestorableMachine) -> None:
     bench = start_and_recover(machine)
     request = bench.open("promote churn 4 production")
     machine.back_up()
-    bench.mirror.write()
+    bench.mirror.write_due()
     bench.reject(request, CAROL)
-    bench.mirror.write()
+    bench.mirror.write_due()
     machine.restore()
     bench = machine.start()
     recover(bench)
     assert machine.registry.version("churn", 4).tags["approval_status"] == "rejected"
     bench.restores.drop(DAVE, "done", origin="terminal")
     with bench.ledger.read() as reading:
-        assert [one.id for one in reading.held().copies] == []
+        assert [one.id for one in reading.held_work().tag_updates] == []
 
 
 def test_during_a_hold_an_engineer_still_rolls_back(machine: RestorableMachine) -> None:
     bench = start_and_recover(machine)
     bench.approved("promote churn 4 production")
-    bench.moves.run("churn")
-    bench.mirror.write()
+    bench.moves.execute_due("churn")
+    bench.mirror.write_due()
     bench.watch.poll()
     machine.clock.advance(hours=1)
     bench.approved("promote churn 1 staging")
     machine.back_up()
-    bench.moves.run("churn")
-    bench.mirror.write()
+    bench.moves.execute_due("churn")
+    bench.mirror.write_due()
     machine.restore()
     machine.registry.set_tags("churn", 4, {"approval_date": "2027-01-01T00:00:00+00:00"})
     machine.clock.advance(hours=1)
@@ -238,9 +238,9 @@ def test_during_a_hold_an_engineer_still_rolls_back(machine: RestorableMachine) 
 
 def anchored(machine: RestorableMachine, bench: Bench) -> Path:
     file = machine.folder / "anchor.jsonl"
-    machine.policy = read_policy(POLICY | {"anchor": {"file": str(file)}})
-    bench.context.rules.replace(machine.policy, "")
-    Anchoring(bench.context, AnchorFile()).anchor()
+    machine.policy = validate_policy(POLICY | {"anchor": {"file": str(file)}})
+    bench.context.active_policy.replace(machine.policy, "")
+    Anchoring(bench.context, LocalAnchorFile()).anchor_if_due()
     return file
 
 

@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.errors import Unreachable
-from bot.domain.core.sentence import unpack
-from bot.domain.policy.parser import read_policy
+from bot.domain.core.sentence import unpack_sentence
+from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import ServingProbe
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.serving_check import Serving, ServingState, is_version
-from bot.http_client import call
+from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState, reports_version
+from bot.http_client import send_request
 from bot.ledger import SqlLedger
-from bot.ports import NoteKind
-from bot.services.transitions.serving_checks import CLAIMED_FOR, Servings
-from bot.serving_probe import ServingProbes, reported
+from bot.ports import MessageKind
+from bot.services.transitions.serving_checks import CLAIM_LEASE, ServingChecks
+from bot.serving_probe import HttpServingProbes, parse_reported_version
 from tests.support.network.http_receiver import HttpReceiver, PlannedReply, run_receiver
 from tests.support.services.bench import POLICY, Bench, FaultyRegistry, ManualClock, second_bench
 
@@ -36,27 +36,27 @@ class ServingHarness:
 
     bench: Bench
     there: HttpReceiver
-    servings: Servings = field(init=False)
+    servings: ServingChecks = field(init=False)
 
     def __post_init__(self) -> None:
-        self.servings = Servings(self.bench.context, ServingProbes())
+        self.servings = ServingChecks(self.bench.context, HttpServingProbes())
 
     def promote(self, version: int = 4, model: str = "churn") -> str:
         """Move a version to Production, and return the move's id."""
         self.bench.clock.advance(seconds=1)
         request = self.bench.approved(f"promote {model} {version} production")
-        self.bench.moves.run(model)
+        self.bench.moves.execute_due(model)
         return f"promotion:{request.id}"
 
     def ask_after(self, **span: float) -> int:
         """Let time pass, and ask what is due."""
         self.bench.clock.advance(**span)
-        return self.servings.ask()
+        return self.servings.run_due()
 
-    def of(self, move: str) -> Serving:
+    def of(self, move: str) -> ServingCheck:
         """Return where the question after a move stands."""
         with self.bench.ledger.read() as reading:
-            found = reading.serving(move)
+            found = reading.serving_check(move)
         assert found is not None
         return found
 
@@ -64,9 +64,9 @@ class ServingHarness:
         """Return what the thread of a promotion hears of serving, in order."""
         lane = move.partition(":")[2]
         return [
-            str(unpack(note.data["say"]))
+            str(unpack_sentence(note.data["say"]))
             for note in self.bench.notes()
-            if note.lane == lane and note.kind is NoteKind.NEWS and "erv" in str(note.data["say"])
+            if note.lane == lane and note.kind is MessageKind.THREAD_REPLY and "erv" in str(note.data["say"])
         ]
 
 
@@ -77,9 +77,9 @@ def asked(sqlite_url: str) -> Iterator[ServingHarness]:
     with run_receiver() as there:
         registry = FaultyRegistry()
         for model in ("churn", "churn-eu", "fraud"):
-            registry.add(model, versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
+            registry.add_model(model, versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
         probe = {"url": f"{there.url}/{{model}}/version", "json": "data.model.version"}
-        policy = read_policy(POLICY | {"serving": {"churn*": probe}})
+        policy = validate_policy(POLICY | {"serving": {"churn*": probe}})
         yield ServingHarness(
             bench=Bench(ledger=ledger, registry=registry, clock=ManualClock(), policy=policy), there=there
         )
@@ -104,7 +104,7 @@ def test_it_is_asked_until_it_agrees_and_the_thread_tells_both(asked: ServingHar
     at = asked.bench.clock.now()
     assert asked.of(move).confirmed_at == at
     assert asked.news(move)[1:] == [f"Serving v4 since {at:%Y-%m-%d %H:%M} UTC."]
-    assert asked.bench.tags()[-1] == Tag.SERVING_CONFIRMED.value
+    assert asked.bench.tags()[-1] == EventTag.SERVING_CONFIRMED.value
     assert asked.ask_after(hours=1) == 0
     assert len(asked.there.got) == 2
 
@@ -114,10 +114,10 @@ def test_when_the_time_is_over_the_thread_hears_what_is_reported_instead(asked: 
     move = asked.promote()
     asked.ask_after(seconds=1)
     assert asked.ask_after(minutes=10) == 1
-    assert asked.of(move).state is ServingState.DENIED
+    assert asked.of(move).state is ServingCheckState.TIMED_OUT
     [_, said] = asked.news(move)
     assert said.startswith("Not serving v4: 10m after the move the serving side still reports v3.")
-    assert asked.bench.tags()[-1] == Tag.SERVING_DENIED.value
+    assert asked.bench.tags()[-1] == EventTag.SERVING_TIMED_OUT.value
 
 
 def test_when_it_cannot_be_read_the_thread_hears_why(asked: ServingHarness) -> None:
@@ -131,9 +131,9 @@ def test_when_it_cannot_be_read_the_thread_hears_why(asked: ServingHarness) -> N
 def test_a_model_that_is_gone_is_asked_no_more(asked: ServingHarness) -> None:
     asked.bench.watch.poll()
     first = asked.promote()
-    asked.bench.registry.delete("churn")
+    asked.bench.registry.delete_model("churn")
     asked.bench.watch.poll()
-    assert asked.of(first).state is ServingState.OVERTAKEN
+    assert asked.of(first).state is ServingCheckState.SUPERSEDED
     assert asked.ask_after(hours=1) == 0
 
 
@@ -141,16 +141,16 @@ def test_an_agreement_at_the_last_moment_counts(asked: ServingHarness) -> None:
     asked.there.replies = [says(4)]
     move = asked.promote()
     asked.ask_after(hours=2)  # we were down meanwhile
-    assert asked.of(move).state is ServingState.CONFIRMED
+    assert asked.of(move).state is ServingCheckState.CONFIRMED
 
 
 def test_the_next_move_overtakes_the_question(asked: ServingHarness) -> None:
     asked.there.replies = [says(2)]
     first = asked.promote(4)
     second = asked.promote(2)
-    assert asked.of(first).state is ServingState.OVERTAKEN
+    assert asked.of(first).state is ServingCheckState.SUPERSEDED
     assert asked.ask_after(seconds=1) == 1
-    assert asked.of(second).state is ServingState.CONFIRMED
+    assert asked.of(second).state is ServingCheckState.CONFIRMED
     assert asked.news(first)[1:] == [
         "Production has moved again before the serving side reported v4; nobody asks for it any more."
     ]
@@ -161,13 +161,13 @@ def test_a_move_while_it_is_asked_overtakes_the_answer(asked: ServingHarness) ->
     asked.there.replies = [PlannedReply(body=says(4).body, hold=hold)]
     first = asked.promote(4)
     asked.bench.clock.advance(seconds=1)
-    asking = threading.Thread(target=asked.servings.ask)
+    asking = threading.Thread(target=asked.servings.run_due)
     asking.start()
     assert asked.there.is_asked.wait(10)
     asked.promote(2)
     hold.set()
     asking.join(10)
-    assert asked.of(first).state is ServingState.OVERTAKEN
+    assert asked.of(first).state is ServingCheckState.SUPERSEDED
     assert len(asked.news(first)) == 2
     assert "Serving v4" not in " ".join(asked.news(first))
 
@@ -186,7 +186,7 @@ def test_what_others_moved_is_asked_in_the_thread_of_what_was_found(asked: Servi
     asked.there.replies = [says(2)]
     assert asked.ask_after(seconds=1) == 1
     [finding] = asked.bench.findings()
-    lanes = [note.lane for note in asked.bench.notes() if note.kind is NoteKind.NEWS]
+    lanes = [note.lane for note in asked.bench.notes() if note.kind is MessageKind.THREAD_REPLY]
     assert lanes == [finding.id, finding.id]
 
 
@@ -198,12 +198,12 @@ def test_one_that_hangs_keeps_nobody_waiting(asked: ServingHarness) -> None:
     asked.there.replies = [PlannedReply(hold=hold), says(4)]
     asked.promote(model="churn")
     asked.bench.clock.advance(seconds=1)
-    hanging = threading.Thread(target=asked.servings.ask)
+    hanging = threading.Thread(target=asked.servings.run_due)
     hanging.start()
     assert asked.there.is_asked.wait(10)
     other = asked.promote(model="churn-eu")
     assert asked.ask_after(seconds=1) == 1  # while the first one hangs, which nobody asks a second time
-    assert asked.of(other).state is ServingState.CONFIRMED
+    assert asked.of(other).state is ServingCheckState.CONFIRMED
     hold.set()
     hanging.join(10)
 
@@ -215,10 +215,10 @@ def test_a_probe_that_raises_stops_nobody_else(asked: ServingHarness, caplog: py
                 raise ZeroDivisionError
             return "4"
 
-    asked.servings = Servings(asked.bench.context, Wild())
+    asked.servings = ServingChecks(asked.bench.context, Wild())
     wild, tame = asked.promote(model="churn"), asked.promote(model="churn-eu")
     assert asked.ask_after(seconds=1) == 1
-    assert asked.of(tame).state is ServingState.CONFIRMED
+    assert asked.of(tame).state is ServingCheckState.CONFIRMED
     assert asked.of(wild).seen == "ZeroDivisionError"
     assert "ZeroDivisionError" in caplog.text
 
@@ -229,19 +229,19 @@ def test_what_a_dead_process_was_asking_is_asked_by_another(asked: ServingHarnes
             raise SystemExit
 
     move = asked.promote()
-    asked.servings = Servings(asked.bench.context, Dying())
+    asked.servings = ServingChecks(asked.bench.context, Dying())
     with pytest.raises(SystemExit):
         asked.ask_after(seconds=1)
-    asked.servings = Servings(second_bench(asked.bench).context, ServingProbes())
+    asked.servings = ServingChecks(second_bench(asked.bench).context, HttpServingProbes())
     asked.there.replies = [says(4)]
     assert asked.ask_after(seconds=1) == 0  # it may still be asking
-    assert asked.ask_after(seconds=CLAIMED_FOR.total_seconds()) == 1
-    assert asked.of(move).state is ServingState.CONFIRMED
+    assert asked.ask_after(seconds=CLAIM_LEASE.total_seconds()) == 1
+    assert asked.of(move).state is ServingCheckState.CONFIRMED
 
 
 def test_a_policy_that_says_no_more_where_to_ask_ends_the_question(asked: ServingHarness) -> None:
     move = asked.promote()
-    asked.bench.context.rules.replace(read_policy(POLICY), "new")
+    asked.bench.context.active_policy.replace(validate_policy(POLICY), "new")
     asked.ask_after(seconds=1)
     asked.ask_after(minutes=10)
     assert "the policy does not say any more where to ask" in asked.news(move)[-1]
@@ -263,7 +263,7 @@ def test_a_policy_that_says_no_more_where_to_ask_ends_the_question(asked: Servin
     ],
 )
 def test_a_version_is_read_where_it_stands(body: bytes, path: str, version: str) -> None:
-    assert reported(body, path) == version
+    assert parse_reported_version(body, path) == version
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_a_version_is_read_where_it_stands(body: bytes, path: str, version: str)
 )
 def test_where_no_version_stands_it_is_said(body: bytes) -> None:
     with pytest.raises(Unreachable, match="the answer has no version at version"):
-        reported(body, "version")
+        parse_reported_version(body, "version")
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_where_no_version_stands_it_is_said(body: bytes) -> None:
     ],
 )
 def test_a_version_is_known_with_and_without_its_v(said: str, is_it: bool) -> None:
-    assert is_version(said, 6) is is_it
+    assert reports_version(said, 6) is is_it
 
 
 @pytest.mark.parametrize("reply", [PlannedReply(hold=threading.Event()), PlannedReply(drips=True)])
@@ -309,11 +309,11 @@ def test_a_call_takes_no_longer_than_it_may(reply: PlannedReply) -> None:
     with run_receiver() as there:
         there.replies = [reply]
         with pytest.raises(Unreachable, match=r"no answer within 0\.2 s"):
-            call("GET", there.url, seconds=0.2, headers={})
+            send_request("GET", there.url, timeout=0.2, headers={})
 
 
 def test_of_a_long_answer_only_the_beginning_is_read() -> None:
     with run_receiver() as there:
         there.replies = [PlannedReply(body=b"x" * 1_000_000)]
-        assert call("GET", there.url, seconds=5, headers={}, most=10).body == b"x" * 10
-        assert call("GET", there.url, seconds=5, headers={}).body == b""
+        assert send_request("GET", there.url, timeout=5, headers={}, max_bytes=10).body == b"x" * 10
+        assert send_request("GET", there.url, timeout=5, headers={}).body == b""

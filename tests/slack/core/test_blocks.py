@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from slack_sdk.models.blocks import ActionsBlock, ButtonElement
 
-from bot.slack.core.blocks import BLOCKS_MOST, Message, first, fitting, message, section, size
+from bot.slack.core.blocks import MAX_BLOCKS_LENGTH, Message, fitting_rows, fitting_rows_and_count, build_message, section, json_length
 from tests.support.app.app_fixture import message_text
 
 BUTTON = ActionsBlock(block_id="b", elements=[ButtonElement(text="Approve", action_id="approve", value="r1")])
@@ -18,7 +18,7 @@ def lines(number: int, length: int = 99) -> str:
 
 
 def made(texts: Sequence[str]) -> Message:
-    return message("A message", [*map(section, texts), BUTTON])
+    return build_message("A message", [*map(section, texts), BUTTON])
 
 
 def test_what_fits_stays_as_it_is() -> None:
@@ -27,7 +27,7 @@ def test_what_fits_stays_as_it_is() -> None:
 
 def test_whole_lines_of_a_message_that_is_too_long_are_left_out_and_counted() -> None:
     cut = made([lines(29)] * 6)
-    assert size(cut.blocks) <= BLOCKS_MOST
+    assert json_length(cut.blocks) <= MAX_BLOCKS_LENGTH
     assert cut.blocks[0]["text"]["text"] == lines(18) + "\nand 11 more lines"
 
 
@@ -38,7 +38,7 @@ def test_the_longest_texts_are_cut_first() -> None:
 
 def test_a_long_line_loses_its_end() -> None:
     cut = made(["x" * 2900] * 6)
-    assert size(cut.blocks) <= BLOCKS_MOST
+    assert json_length(cut.blocks) <= MAX_BLOCKS_LENGTH
     assert cut.blocks[0]["text"]["text"].endswith("x…")
 
 
@@ -52,5 +52,5 @@ def test_characters_count_once_in_any_script() -> None:
 
 def test_rows_that_do_not_fit_are_counted() -> None:
     rows = ["x" * 95] * 10
-    assert fitting(rows, 300) == [*rows[:3], "and 7 more"]
-    assert (fitting(rows, 1000), first(rows, 300)) == (rows, rows[:3])
+    assert fitting_rows_and_count(rows, 300) == [*rows[:3], "and 7 more"]
+    assert (fitting_rows_and_count(rows, 1000), fitting_rows(rows, 300)) == (rows, rows[:3])

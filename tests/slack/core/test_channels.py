@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from slack_sdk import WebClient
 
-from bot.slack.core.channels import LOOKED_AGAIN, Channels
+from bot.slack.core.channels import LOOKUP_PAUSE, ChannelDirectory
 from localslack import LocalSlack
 from localslack.seed import ChannelSeed, Seed
 from tests.support.app.app_fixture import MANIFEST
@@ -28,13 +28,13 @@ def watch() -> Watch:
     return Watch()
 
 
-def channels_of(slack: LocalSlack, watch: Watch) -> Channels:
+def channels_of(slack: LocalSlack, watch: Watch) -> ChannelDirectory:
     """Return what finds the workspace's channels."""
-    return Channels(WebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5), watch)
+    return ChannelDirectory(WebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5), watch)
 
 
 @pytest.fixture
-def channels(slack: LocalSlack, watch: Watch) -> Channels:
+def channels(slack: LocalSlack, watch: Watch) -> ChannelDirectory:
     """Return what finds the shared workspace's channels."""
     return channels_of(slack, watch)
 
@@ -44,7 +44,7 @@ def pages(slack: LocalSlack) -> int:
     return len(slack.calls("conversations.list"))
 
 
-def test_a_name_is_looked_up_once(channels: Channels, slack: LocalSlack) -> None:
+def test_a_name_is_looked_up_once(channels: ChannelDirectory, slack: LocalSlack) -> None:
     assert [channels.id_of(name) for name in ("#ml-models", "#ml-models", "#churn")] == [
         "C0MLMODELS",
         "C0MLMODELS",
@@ -54,27 +54,27 @@ def test_a_name_is_looked_up_once(channels: Channels, slack: LocalSlack) -> None
 
 
 @pytest.mark.parametrize("channel", ["C0MLMODELS", "D0BOB", "U0BOB"])
-def test_an_id_needs_no_look(channels: Channels, slack: LocalSlack, channel: str) -> None:
+def test_an_id_needs_no_look(channels: ChannelDirectory, slack: LocalSlack, channel: str) -> None:
     assert channels.id_of(channel) == channel
     assert pages(slack) == 0
 
 
-def test_a_private_channel_that_we_are_in_has_an_id(channels: Channels, slack: LocalSlack) -> None:
+def test_a_private_channel_that_we_are_in_has_an_id(channels: ChannelDirectory, slack: LocalSlack) -> None:
     slack.add_channel("C0SECRET", "secret", is_private=True, members=["bot"])
     assert channels.id_of("#secret") == "C0SECRET"
 
 
 def test_a_name_that_slack_does_not_list_is_kept_and_looked_up_again_after_a_minute(
-    channels: Channels, slack: LocalSlack, watch: Watch
+    channels: ChannelDirectory, slack: LocalSlack, watch: Watch
 ) -> None:
     assert [channels.id_of("#later") for _ in range(10)] == ["#later"] * 10
     assert pages(slack) == 1
     slack.add_channel("C0LATER", "later")
-    watch.seconds += LOOKED_AGAIN
+    watch.seconds += LOOKUP_PAUSE
     assert channels.id_of("#later") == "C0LATER"
 
 
-def test_a_channel_that_is_gone_is_looked_up_again(channels: Channels, slack: LocalSlack) -> None:
+def test_a_channel_that_is_gone_is_looked_up_again(channels: ChannelDirectory, slack: LocalSlack) -> None:
     assert channels.id_of("#churn") == "C0CHURN"
     slack.archive("#churn")
     slack.add_channel("C0CHURN2", "churn")
@@ -82,13 +82,13 @@ def test_a_channel_that_is_gone_is_looked_up_again(channels: Channels, slack: Lo
     assert channels.id_of("#churn") == "C0CHURN2"
 
 
-def test_a_renamed_channel_is_found_by_its_old_name(channels: Channels, slack: LocalSlack) -> None:
+def test_a_renamed_channel_is_found_by_its_old_name(channels: ChannelDirectory, slack: LocalSlack) -> None:
     slack.rename("#churn", "attrition")
     assert [channels.id_of("#churn") for _ in range(2)] == ["C0CHURN"] * 2
     assert pages(slack) == 1
 
 
-def test_a_name_that_several_channels_had_is_none_of_theirs(channels: Channels, slack: LocalSlack) -> None:
+def test_a_name_that_several_channels_had_is_none_of_theirs(channels: ChannelDirectory, slack: LocalSlack) -> None:
     for channel, now in (("C0CHURN", "attrition"), ("C0CHURN2", "private-talk")):
         if channel != "C0CHURN":
             slack.add_channel(channel, "churn")
@@ -96,21 +96,21 @@ def test_a_name_that_several_channels_had_is_none_of_theirs(channels: Channels, 
     assert channels.id_of("#churn") == "#churn"
 
 
-def test_an_archived_channel_keeps_its_name_before_one_that_had_it(channels: Channels, slack: LocalSlack) -> None:
+def test_an_archived_channel_keeps_its_name_before_one_that_had_it(channels: ChannelDirectory, slack: LocalSlack) -> None:
     slack.rename("#churn", "attrition")
     slack.add_channel("C0CHURN2", "churn")
     slack.archive("C0CHURN2")
     assert channels.id_of("#churn") == "#churn"
 
 
-def test_a_name_means_the_channel_that_has_it_now(channels: Channels, slack: LocalSlack) -> None:
+def test_a_name_means_the_channel_that_has_it_now(channels: ChannelDirectory, slack: LocalSlack) -> None:
     slack.rename("#churn", "attrition")
     slack.add_channel("C0CHURN2", "churn")
     assert channels.id_of("#churn") == "C0CHURN2"
 
 
 @pytest.mark.parametrize("error", ["unknown_method", "missing_scope", "internal_error", "ratelimited"])
-def test_if_slack_lists_no_channels_the_name_is_used(channels: Channels, slack: LocalSlack, error: str) -> None:
+def test_if_slack_lists_no_channels_the_name_is_used(channels: ChannelDirectory, slack: LocalSlack, error: str) -> None:
     slack.fail("conversations.list", error, times=None)
     assert channels.id_of("#ml-models") == "#ml-models"
 
@@ -121,7 +121,7 @@ def test_of_more_than_twenty_thousand_channels_the_last_one_is_found_at_slack_s_
         channels = channels_of(slack, watch)
         assert channels.id_of("#n20499") == "#n20499"  # twenty pages a minute, and no more
         slack.advance(60)
-        watch.seconds += LOOKED_AGAIN
+        watch.seconds += LOOKUP_PAUSE
         assert channels.id_of("#n20499") == "C0N20499"
         assert channels.id_of("#n7") == "C0N00007"
         assert pages(slack) == 22

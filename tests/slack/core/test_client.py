@@ -10,16 +10,16 @@ import pytest
 from slack_sdk.errors import SlackApiError
 
 from bot.bootstrap.slack import slack_client
-from bot.ports import Unobserved
-from bot.slack.core.api_errors import WAIT_MOST, sort_out
-from bot.slack.core.client import HeardClient
+from bot.ports import NullObserver
+from bot.slack.core.api_errors import MAX_RETRY_AFTER_SECONDS, delivery_for_error
+from bot.slack.core.client import ObservedWebClient
 from localslack import LocalSlack
 from tests.support.app.app_fixture import settings_for
 from tests.support.network.http_receiver import PlannedReply, run_receiver
 from tests.support.services.bench import ManualClock
 
 
-class Listener(Unobserved):
+class Listener(NullObserver):
     """Writes down what failed."""
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ def test_a_call_that_fails_is_told(
 
 
 def test_a_method_that_slack_limits_is_not_called_until_the_time_that_slack_gave(slack: LocalSlack) -> None:
-    client, clock = HeardClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[]), ManualClock()
+    client, clock = ObservedWebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[]), ManualClock()
     client.monotonic = clock.monotonic
     slack.rate_limit("users.info", retry_after=7)
     waits = []
@@ -59,7 +59,7 @@ def test_a_method_that_slack_limits_is_not_called_until_the_time_that_slack_gave
         clock.advance(seconds=seconds)
         with pytest.raises(SlackApiError) as refused:
             client.users_info(user="U0ALICE")
-        waits.append(sort_out(refused.value).wait.total_seconds())
+        waits.append(delivery_for_error(refused.value).retry_after.total_seconds())
     assert waits == [7, 0.5, 0.25]
     assert len(slack.calls("users.info")) == 1
     clock.advance(seconds=0.25)
@@ -76,8 +76,8 @@ def test_a_method_that_slack_limits_is_not_called_until_the_time_that_slack_gave
         ("nan", 0),
         ("2.5", 2.5),
         ("3600", 3600),
-        ("inf", WAIT_MOST),
-        ("99999999999999", WAIT_MOST),
+        ("inf", MAX_RETRY_AFTER_SECONDS),
+        ("99999999999999", MAX_RETRY_AFTER_SECONDS),
     ],
 )
 def test_whatever_a_server_says_of_waiting_is_a_time_that_can_be_waited_for(
@@ -86,14 +86,14 @@ def test_whatever_a_server_says_of_waiting_is_a_time_that_can_be_waited_for(
     headers = {"Retry-After": header} if isinstance(header, str) else header
     with run_receiver() as server:
         server.replies = [PlannedReply(429, b'{"ok": false, "error": "ratelimited"}', headers)]
-        client = HeardClient("xoxb-1", base_url=f"{server.url}/api/", retry_handlers=[])
+        client = ObservedWebClient("xoxb-1", base_url=f"{server.url}/api/", retry_handlers=[])
         with pytest.raises(SlackApiError) as refused:
             client.chat_postMessage(channel="C1", text="Hello")
-    assert sort_out(refused.value).wait.total_seconds() == seconds
+    assert delivery_for_error(refused.value).retry_after.total_seconds() == seconds
 
 
 def test_other_methods_and_messages_in_other_channels_go_on(slack: LocalSlack) -> None:
-    client = HeardClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[])
+    client = ObservedWebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[])
     for method in ("users.info", "chat.postMessage"):
         slack.rate_limit(method, retry_after=60)
     with pytest.raises(SlackApiError):
@@ -105,7 +105,7 @@ def test_other_methods_and_messages_in_other_channels_go_on(slack: LocalSlack) -
 
 
 def test_a_channel_that_slack_limits_is_left_alone(slack: LocalSlack) -> None:
-    client = HeardClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[])
+    client = ObservedWebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[])
     slack.rate_limit("chat.postMessage", retry_after=60)
     for text in ("one", "another"):
         with pytest.raises(SlackApiError):

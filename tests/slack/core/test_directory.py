@@ -11,7 +11,7 @@ from slack_sdk import WebClient
 
 from bot.domain.core.actors import Person, Profile
 from bot.domain.core.errors import SlackUnreachable
-from bot.slack.core.directory import CHECKED_MOST, FRESH, SlackDirectory
+from bot.slack.core.directory import MAX_CHECKED_PEOPLE, MAX_AGE_SECONDS, SlackDirectory
 from localslack import LocalSlack
 from localslack.seed import GroupSeed, PersonSeed, Seed
 from tests.support.app.app_fixture import MANIFEST
@@ -199,7 +199,7 @@ def test_a_failure_is_not_remembered(look_up: LookUp, slack: LocalSlack) -> None
 
 def test_within_a_minute_nobody_is_asked_twice(look_up: LookUp, slack: LocalSlack, watch: Watch) -> None:
     look_up(BOB)
-    watch.seconds += FRESH
+    watch.seconds += MAX_AGE_SECONDS
     look_up(BOB)
     assert [len(slack.calls(method)) for method in ("users.info", "usergroups.list")] == [1, 1]
 
@@ -208,7 +208,7 @@ def test_after_a_minute_what_changed_is_seen(look_up: LookUp, slack: LocalSlack,
     look_up(BOB)
     slack.change_person("bob", is_restricted=True)
     slack.set_group("S0LEADS", "leads", [])
-    watch.seconds += FRESH + 1
+    watch.seconds += MAX_AGE_SECONDS + 1
     profile = look_up(BOB)
     assert (profile.is_guest, profile.groups) == (True, frozenset())
 
@@ -226,7 +226,7 @@ def test_whoever_acted_before_is_looked_up_now_and_not_remembered(slack: LocalSl
     assert not directory.profile(BOB).is_deleted
     watch.seconds += 1
     slack.change_person("bob", deleted=True)
-    found = directory.profiles_now([Person("", "U0BOB"), Person("T0LOCAL", "U0CAROL"), Person("T9", "U0EVE")])
+    found = directory.current_profiles([Person("", "U0BOB"), Person("T0LOCAL", "U0CAROL"), Person("T9", "U0EVE")])
     assert (found["U0BOB"].is_deleted, found["U0BOB"].is_home) == (True, True)
     assert (found["U0CAROL"].groups, found["U0CAROL"].is_deleted) == (GROUPS, False)
     assert not found["U0EVE"].is_home
@@ -239,7 +239,7 @@ def test_slack_that_does_not_answer_confirms_nobody(slack: LocalSlack, watch: Wa
     watch.seconds += 1
     slack.fail("users.info", "internal_error", times=None)
     with pytest.raises(SlackUnreachable):
-        directory.profiles_now([BOB])
+        directory.current_profiles([BOB])
 
 
 # -- who is behind a rule's approvers ----------------------------------------------------------------------------------
@@ -256,8 +256,8 @@ def directory(slack: LocalSlack, watch: Watch) -> SlackDirectory:
 def test_people_and_members_of_groups_are_the_electorate(directory: SlackDirectory, slack: LocalSlack) -> None:
     slack.change_person("carol", deleted=True)
     found = directory.electorate(["S0LEADS", "U0BOB", "U0DAVE"])
-    assert (sorted(found.people), found.is_whole) == (["U0BOB", "U0CAROL", "U0DAVE"], True)
-    assert found.able() == ["U0BOB", "U0DAVE"]
+    assert (sorted(found.people), found.is_complete) == (["U0BOB", "U0CAROL", "U0DAVE"], True)
+    assert found.user_ids() == ["U0BOB", "U0DAVE"]
 
 
 def test_whoever_was_looked_up_a_moment_ago_is_not_asked_about_again(
@@ -274,25 +274,25 @@ def test_an_electorate_is_not_whole_where_slack_cannot_say_who_is_in_a_group(
 ) -> None:
     slack.fail("usergroups.list", error)
     found = directory.electorate(["S0LEADS", "U0DAVE"])
-    assert (found.able(), found.most()) == (["U0DAVE"], None)
+    assert (found.user_ids(), found.max_approvals()) == (["U0DAVE"], None)
 
 
 def test_nobody_is_in_a_group_that_slack_does_not_know(directory: SlackDirectory) -> None:
-    assert directory.electorate(["S0GONE"]).most() == 0
+    assert directory.electorate(["S0GONE"]).max_approvals() == 0
 
 
 def test_an_account_that_slack_does_not_tell_of_counts(directory: SlackDirectory, slack: LocalSlack) -> None:
     slack.fail("users.info", "internal_error", times=None)
-    assert directory.electorate(["S0LEADS"]).able() == ["U0BOB", "U0CAROL"]
+    assert directory.electorate(["S0LEADS"]).user_ids() == ["U0BOB", "U0CAROL"]
 
 
 def test_the_accounts_of_a_large_group_are_not_looked_up(directory: SlackDirectory, slack: LocalSlack) -> None:
-    assert directory.electorate([f"U{number}" for number in range(CHECKED_MOST + 1)]).most() == CHECKED_MOST + 1
+    assert directory.electorate([f"U{number}" for number in range(MAX_CHECKED_PEOPLE + 1)]).max_approvals() == MAX_CHECKED_PEOPLE + 1
     assert slack.calls("users.info") == []
 
 
 def test_people_and_groups_have_names(directory: SlackDirectory) -> None:
-    assert directory.names(["S0LEADS", "U0BOB", "U0CAROL"]) == {"S0LEADS": "leads", "U0BOB": "bob", "U0CAROL": "carol"}
+    assert directory.display_names(["S0LEADS", "U0BOB", "U0CAROL"]) == {"S0LEADS": "leads", "U0BOB": "bob", "U0CAROL": "carol"}
 
 
 # -- many groups -------------------------------------------------------------------------------------------------------
@@ -307,5 +307,5 @@ def test_everyone_in_sixty_groups_can_decide_through_either_of_two_replicas(watc
         replicas = [SlackDirectory(client, "T0LOCAL", lambda: named, watch) for _ in range(2)]
         found = [replicas[at % 2].profile(Person("T0LOCAL", one.id)).groups for at, one in enumerate(people)]
         assert found == [{group.id} for group in groups]
-        assert [one.electorate(sorted(named)).most() for one in replicas] == [60, 60]
+        assert [one.electorate(sorted(named)).max_approvals() for one in replicas] == [60, 60]
         assert [len(slack.calls(method)) for method in ("usergroups.list", "usergroups.users.list")] == [2, 0]

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.core.actors import Automation, Person
-from bot.domain.core.sentence import Channel, Code, Mention, Name, pack, say, unpack
-from bot.slack.core.mrkdwn import code, cut, escape, fit, mrkdwn, unescape, when, who
+from bot.domain.core.sentence import Channel, Code, Mention, Name, pack_sentence, say, unpack_sentence
+from bot.slack.core.mrkdwn import code, cut_mrkdwn, escape, escape_and_cut, to_mrkdwn, unescape, format_time, mention_actor
 
 
 @given(st.text())
@@ -25,11 +25,11 @@ def test_what_slack_escaped_is_read_back(text: str) -> None:
 
 @given(st.text(), st.integers(min_value=1, max_value=60))
 def test_fitted_text_fits(text: str, most: int) -> None:
-    assert len(fit(text, most)) <= most
+    assert len(escape_and_cut(text, most)) <= most
 
 
 def test_fitting_cuts_no_entity_in_two() -> None:
-    assert fit("&&&&", 12) == "&amp;&amp;…"
+    assert escape_and_cut("&&&&", 12) == "&amp;&amp;…"
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_fitting_cuts_no_entity_in_two() -> None:
     ],
 )
 def test_cutting_leaves_no_half_entity_or_mention(text: str, most: int, kept: str) -> None:
-    assert cut(text, most).replace(" …", "…") == kept
+    assert cut_mrkdwn(text, most).replace(" …", "…") == kept
 
 
 @given(st.text())
@@ -63,21 +63,21 @@ def test_code_cannot_be_left(text: str) -> None:
     ],
 )
 def test_each_kind_of_value_is_shown_in_its_way(value: object, shown: str) -> None:
-    assert mrkdwn(say("{it}", it=value)) == shown
+    assert to_mrkdwn(say("{it}", it=value)) == shown
 
 
 def test_a_time_is_shown_in_the_zone_of_whoever_reads() -> None:
     time = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
-    assert when(time) == "<!date^1777897800^{date_short_pretty} {time}|2026-05-04 12:30 UTC>"
+    assert format_time(time) == "<!date^1777897800^{date_short_pretty} {time}|2026-05-04 12:30 UTC>"
 
 
 def test_a_person_is_mentioned_and_a_program_is_named() -> None:
-    assert (who(Person("T1", "U0BOB")), who(Automation("clock"))) == ("<@U0BOB>", "`clock`")
+    assert (mention_actor(Person("T1", "U0BOB")), mention_actor(Automation("clock"))) == ("<@U0BOB>", "`clock`")
 
 
 @pytest.mark.parametrize("user", ["", "u0bob", "!channel", "U0BOB> <!here", "B0T"])
 def test_what_is_no_id_of_slack_s_is_mentioned_by_nobody(user: str) -> None:
-    for shown in (mrkdwn(say("{who}", who=Mention(user))), who(Person("T1", user))):
+    for shown in (to_mrkdwn(say("{who}", who=Mention(user))), mention_actor(Person("T1", user))):
         assert not shown.startswith("<")
 
 
@@ -86,5 +86,5 @@ def test_what_is_no_id_of_slack_s_is_mentioned_by_nobody(user: str) -> None:
     [("#ml-models", "`#ml-models`"), ("C0MLMODELS", "<#C0MLMODELS>"), ("C<!here>", "`C&lt;!here&gt;`")],
 )
 def test_a_channel_is_shown_by_its_name(channel: str, shown: str) -> None:
-    sentence = unpack(pack(say("Its channel is {channel}.", channel=Channel(channel))))
-    assert mrkdwn(sentence) == f"Its channel is {shown}."
+    sentence = unpack_sentence(pack_sentence(say("Its channel is {channel}.", channel=Channel(channel))))
+    assert to_mrkdwn(sentence) == f"Its channel is {shown}."

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from bot.domain.promotions.request import RequestState
-from bot.ports import Note, NoteKind, Outcome, Posting
-from bot.slack.delivery.notifier import EVENT_TYPE, SKEW, SlackNotifier
+from bot.ports import OutboxMessage, MessageKind, DeliveryOutcome, MessageRef
+from bot.slack.delivery.notifier import METADATA_TYPE, MAX_CLOCK_SKEW, SlackNotifier
 from tests.support.app.app_fixture import message_text
 from tests.support.slack.notifier_harness import AGAIN, CARD, DIRECT, NEWS, POLICY, SENTENCE, NotifierHarness
 from tests.support.slack.stub_slack import stub_slack
@@ -19,7 +19,7 @@ from tests.support.slack.stub_slack import stub_slack
 # -- an answer that was lost -------------------------------------------------------------------------------------------
 
 
-def kinds() -> Mapping[str, Note]:
+def kinds() -> Mapping[str, OutboxMessage]:
     return {"card": CARD, "news": NEWS, "direct": DIRECT}
 
 
@@ -29,8 +29,8 @@ def test_what_slack_took_although_its_answer_was_lost_is_not_posted_twice(harnes
         harness.deliver(CARD)
     before = len(seen(harness, kind))
     harness.slack.reset_after("chat.postMessage")
-    assert harness.deliver(kinds()[kind]).outcome is Outcome.UNKNOWN
-    assert harness.deliver(kinds()[kind], was_tried=True).outcome is Outcome.DELIVERED
+    assert harness.deliver(kinds()[kind]).outcome is DeliveryOutcome.UNKNOWN
+    assert harness.deliver(kinds()[kind], was_tried=True).outcome is DeliveryOutcome.DELIVERED
     assert len(seen(harness, kind)) == before + 1
 
 
@@ -45,12 +45,12 @@ def test_our_message_is_found_in_a_thread_of_hundreds_of_replies(
     written = slacks_time(harness)
     if others != "after":
         answer_many(harness)
-    news = replace(NEWS, created_at=slacks_time(harness) + SKEW if others == "long before" else written)
+    news = replace(NEWS, created_at=slacks_time(harness) + MAX_CLOCK_SKEW if others == "long before" else written)
     harness.slack.reset_after("chat.postMessage")
-    assert harness.deliver(news).outcome is Outcome.UNKNOWN
+    assert harness.deliver(news).outcome is DeliveryOutcome.UNKNOWN
     if others == "after":
         answer_many(harness)
-    assert harness.deliver(news, was_tried=True).outcome is Outcome.DELIVERED
+    assert harness.deliver(news, was_tried=True).outcome is DeliveryOutcome.DELIVERED
     assert len([one for one in harness.thread() if one.get("bot_id")]) == 1
     assert len(harness.slack.calls("conversations.replies")) == pages
 
@@ -59,7 +59,7 @@ def test_in_a_channel_only_later_messages_are_searched(harness: NotifierHarness)
     began = datetime.now(UTC)
     harness.deliver(replace(DIRECT, created_at=began), was_tried=True)
     [call] = harness.slack.calls("conversations.history")
-    assert float(call["args"]["oldest"]) == pytest.approx((began - SKEW).timestamp())
+    assert float(call["args"]["oldest"]) == pytest.approx((began - MAX_CLOCK_SKEW).timestamp())
 
 
 def slacks_time(harness: NotifierHarness) -> datetime:
@@ -80,8 +80,8 @@ def test_what_slack_never_saw_is_posted(harness: NotifierHarness, kind: str) -> 
         harness.deliver(CARD)
     before = len(seen(harness, kind))
     harness.slack.reset_before("chat.postMessage")
-    assert harness.deliver(kinds()[kind]).outcome is Outcome.UNKNOWN
-    assert harness.deliver(kinds()[kind], was_tried=True).outcome is Outcome.DELIVERED
+    assert harness.deliver(kinds()[kind]).outcome is DeliveryOutcome.UNKNOWN
+    assert harness.deliver(kinds()[kind], was_tried=True).outcome is DeliveryOutcome.DELIVERED
     assert len(seen(harness, kind)) == before + 1
 
 
@@ -106,13 +106,13 @@ def test_where_nobody_can_look_it_is_posted_again(harness: NotifierHarness) -> N
     harness.slack.remove_method("conversations.history")
     harness.slack.reset_after("chat.postMessage")
     harness.deliver(CARD)
-    assert harness.deliver(CARD, was_tried=True).outcome is Outcome.DELIVERED
+    assert harness.deliver(CARD, was_tried=True).outcome is DeliveryOutcome.DELIVERED
     assert len(harness.posted()) == 2
 
 
 def test_somebody_else_s_message_is_not_taken_for_ours(harness: NotifierHarness) -> None:
     harness.deliver(DIRECT)
-    other = Note(key="direct:rother:done", lane="x", kind=NoteKind.DIRECT, to="U0ALICE", data=SENTENCE)
+    other = OutboxMessage(key="direct:rother:done", lane="x", kind=MessageKind.DIRECT, to="U0ALICE", data=SENTENCE)
     harness.deliver(other, was_tried=True)
     assert len(seen(harness, "direct")) == 2
 
@@ -120,7 +120,7 @@ def test_somebody_else_s_message_is_not_taken_for_ours(harness: NotifierHarness)
 ODD = {
     "a server that repeats a cursor": {"messages": [], "response_metadata": {"next_cursor": "more"}},
     "no metadata": {"messages": [{"ts": "1.1", "metadata": None}]},
-    "no payload": {"messages": [{"ts": "1.1", "metadata": {"event_type": EVENT_TYPE, "event_payload": None}}]},
+    "no payload": {"messages": [{"ts": "1.1", "metadata": {"event_type": METADATA_TYPE, "event_payload": None}}]},
 }
 
 
@@ -134,7 +134,7 @@ def test_whatever_a_server_answers_looking_ends(harness: NotifierHarness, histor
     }
     with stub_slack(answers) as (client, _):
         delivery = SlackNotifier(client, harness.ledger, lambda: POLICY).deliver(replace(DIRECT, was_tried=True))
-    assert delivery.posting == Posting("D1", "1.2")
+    assert delivery.message_ref == MessageRef("D1", "1.2")
 
 
 # -- several processes -------------------------------------------------------------------------------------------------
@@ -143,12 +143,12 @@ def test_whatever_a_server_answers_looking_ends(harness: NotifierHarness, histor
 def test_a_message_that_two_have_posted_is_taken_back_once(harness: NotifierHarness) -> None:
     first, second = harness.notifier.deliver(CARD), harness.notifier.deliver(CARD)
     assert (first.is_new, second.is_new) == (True, True)
-    assert second.posting is not None
+    assert second.message_ref is not None
     for _ in range(2):  # where it is gone already that is well, too
-        harness.notifier.take_back(second.posting)
+        harness.notifier.delete_message(second.message_ref)
     [left] = harness.posted()
-    assert first.posting is not None
-    assert left["ts"] == first.posting.ts
+    assert first.message_ref is not None
+    assert left["ts"] == first.message_ref.ts
 
 
 def test_what_is_edited_or_found_is_not_new(harness: NotifierHarness) -> None:
@@ -159,7 +159,7 @@ def test_what_is_edited_or_found_is_not_new(harness: NotifierHarness) -> None:
 
 
 @pytest.mark.parametrize("note", [CARD, DIRECT], ids=["card", "direct"])
-def test_shortly_before_the_lease_is_over_nothing_is_said_any_more(harness: NotifierHarness, note: Note) -> None:
+def test_shortly_before_the_lease_is_over_nothing_is_said_any_more(harness: NotifierHarness, note: OutboxMessage) -> None:
     late = replace(note, claimed_until=datetime.now(UTC) + timedelta(seconds=9))
-    assert harness.notifier.deliver(late).outcome is Outcome.LATER
+    assert harness.notifier.deliver(late).outcome is DeliveryOutcome.RETRY
     assert harness.posted() + harness.slack.person("alice").direct_messages() == []

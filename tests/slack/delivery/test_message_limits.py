@@ -8,16 +8,16 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.commands.queries import ShowAudit
 from bot.domain.core.sentence import Mention, say
-from bot.domain.policy.freezes import Frozen
+from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.promotions.request import Request, RequestState
-from bot.domain.promotions.snapshot import GateResult, Seen
+from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
 from bot.domain.registry.model import ModelInfo, RunInfo, Stage, VersionInfo
 from bot.services.registry.queries import ModelView
 from bot.slack.audit import answers
-from bot.slack.core.blocks import Message, pictured
+from bot.slack.core.blocks import Message, with_picture
 from bot.slack.monitoring import incident_card
 from bot.slack.promotions import request_card
 from bot.slack.registry import answers as registry_answers
@@ -39,7 +39,7 @@ from tests.support.slack.worst_case_values import (
     votes,
 )
 
-PENDING = request_card.card(a_request(), [])
+PENDING = request_card.request_card(a_request(), [])
 
 
 def texts(message: Message) -> Iterator[str]:
@@ -69,8 +69,8 @@ def test_all_blocks_of_a_message_together_are_short_enough(name: str) -> None:
 
 @each
 def test_there_is_room_for_the_picture_of_an_alert(name: str) -> None:
-    alt = incident_card.alt(an_incident(name))
-    alerts = {what: pictured(message, "F0123456789", alt) for what, message in incidents(name)}
+    alt = incident_card.chart_alt_text(an_incident(name))
+    alerts = {what: with_picture(message, "F0123456789", alt) for what, message in incidents(name)}
     assert {what for what, message in alerts.items() if length_of(message.blocks) > BLOCKS_MAX} == set()
 
 
@@ -107,13 +107,13 @@ def test_slack_looks_for_no_links_and_names_of_its_own(name: str) -> None:
 
 
 def test_a_pending_card_has_its_buttons() -> None:
-    open_to_all = request_card.card(a_request(seen=None), [])
+    open_to_all = request_card.request_card(a_request(seen=None), [])
     assert buttons(open_to_all) == [request_card.APPROVE, request_card.REJECT, request_card.DETAILS]
 
 
 def test_a_card_whose_gates_failed_has_a_button_to_let_them_pass_until_somebody_did() -> None:
     assert request_card.OVERRIDE in buttons(PENDING)
-    passed = request_card.card(a_request(overridden_by=BOB, override_reason="measured anew tomorrow"), [])
+    passed = request_card.request_card(a_request(overridden_by=BOB, override_reason="measured anew tomorrow"), [])
     assert request_card.OVERRIDE not in buttons(passed)
     assert f"let pass by <@{BOB.user}>: measured anew tomorrow" in message_text({"blocks": passed.blocks})
 
@@ -123,8 +123,8 @@ ASK_AGAIN = {RequestState.STALE, RequestState.EXPIRED}  # what can be asked for 
 
 @pytest.mark.parametrize("state", [state for state in RequestState if state is not RequestState.PENDING])
 def test_a_decided_card_has_no_button_that_decides(state: RequestState) -> None:
-    assert buttons(request_card.card(a_request(state=state), [])) == (
-        [request_card.AGAIN] if state in ASK_AGAIN else []
+    assert buttons(request_card.request_card(a_request(state=state), [])) == (
+        [request_card.REQUEST_AGAIN] if state in ASK_AGAIN else []
     )
 
 
@@ -140,7 +140,7 @@ def test_approve_asks_back_what_it_will_do() -> None:
 
 def test_a_card_tells_who_asks_for_what_and_why() -> None:
     shown = message_text(
-        {"blocks": request_card.card(a_request(reason="better f1", version=7, incumbent=5, seen=None), []).blocks}
+        {"blocks": request_card.request_card(a_request(reason="better f1", version=7, incumbent=5, seen=None), []).blocks}
     )
     for part in ("Promote churn v7 to Production?", "`v5` → `v7` in Production", "<@U0ALICE>", "better f1", "0 of 50"):
         assert part in shown
@@ -148,19 +148,19 @@ def test_a_card_tells_who_asks_for_what_and_why() -> None:
 
 def test_a_card_names_those_who_approved() -> None:
     assert "2 of 50: <@U0XXXXXXXX00>, <@U0XXXXXXXX01>" in message_text(
-        {"blocks": request_card.card(a_request(), votes(2)).blocks}
+        {"blocks": request_card.request_card(a_request(), votes(2)).blocks}
     )
 
 
 def test_ten_of_many_approvers_are_named() -> None:
-    card = shown_text(request_card.card(a_request(), votes(30)))
+    card = shown_text(request_card.request_card(a_request(), votes(30)))
     assert "<@U0XXXXXXXX09>, and 20 more" in card
     assert "<@U0XXXXXXXX10>" not in card
 
 
 def test_a_decided_card_tells_who_and_why() -> None:
     shown = message_text(
-        {"blocks": request_card.card(a_request(state=RequestState.REJECTED, outcome="too slow"), []).blocks}
+        {"blocks": request_card.request_card(a_request(state=RequestState.REJECTED, outcome="too slow"), []).blocks}
     )
     assert f"*Rejected by*\n<@{BOB.user}>" in shown
     assert "*Why*\ntoo slow" in shown
@@ -171,10 +171,10 @@ def test_a_card_tells_that_the_incumbent_stays() -> None:
 
 
 def test_a_card_tells_what_stops_production_while_it_can_be_decided() -> None:
-    stopped = Frozen(say("Production is frozen."), None, "audit")
-    assert "frozen" in message_text({"blocks": request_card.card(a_request(), [], stopped=stopped).blocks})
+    stopped = ActiveFreeze(say("Production is frozen."), None, "audit")
+    assert "frozen" in message_text({"blocks": request_card.request_card(a_request(), [], freeze=stopped).blocks})
     assert "frozen" not in message_text(
-        {"blocks": request_card.card(a_request(state=RequestState.DONE), [], stopped=stopped).blocks}
+        {"blocks": request_card.request_card(a_request(state=RequestState.DONE), [], freeze=stopped).blocks}
     )
 
 
@@ -191,10 +191,10 @@ def approve_style(message: Message) -> str | None:
 CHURN = a_request(model="churn", version=7, incumbent=5)
 
 
-ONE_FAILED = replace(CHURN, seen=Seen(gates=(GateResult(name="f1", bound="≥ 0.9", value="0.8", passed=False),)))
+ONE_FAILED = replace(CHURN, seen=RequestSnapshot(gates=(GateResult(name="f1", bound="≥ 0.9", value="0.8", passed=False),)))
 
 
-FROZEN = Frozen(say("Production is frozen."), None, "end of quarter.")
+FROZEN = ActiveFreeze(say("Production is frozen."), None, "end of quarter.")
 
 
 @pytest.mark.parametrize(
@@ -210,25 +210,25 @@ FROZEN = Frozen(say("Production is frozen."), None, "end of quarter.")
     ids=["open", "blocked", "blocked by many", "overridden", "frozen", "frozen by a window"],
 )
 def test_approve_stands_out_only_where_it_decides_and_the_headline_says_why_not(
-    request_: Request, stopped: Frozen | None, headline: str, style: str | None
+    request_: Request, stopped: ActiveFreeze | None, headline: str, style: str | None
 ) -> None:
-    card = request_card.card(request_, [], stopped=stopped)
+    card = request_card.request_card(request_, [], freeze=stopped)
     assert (header(card), approve_style(card)) == (headline, style)
 
 
 def test_a_card_that_can_be_decided_says_whom_it_waits_for() -> None:
     waiting = say("Waiting for {who}.", who=Mention("U0BOB"))
-    assert "Waiting for <@U0BOB>." in shown_text(request_card.card(a_request(), [], waiting=waiting))
-    assert "Waiting for" not in shown_text(request_card.card(a_request(state=RequestState.DONE), [], waiting=waiting))
+    assert "Waiting for <@U0BOB>." in shown_text(request_card.request_card(a_request(), [], waiting_for=waiting))
+    assert "Waiting for" not in shown_text(request_card.request_card(a_request(state=RequestState.DONE), [], waiting_for=waiting))
 
 
 def test_a_card_tells_that_the_version_is_blocked_while_it_can_be_decided() -> None:
     block = a_block("plain")
     assert "⛔ `v999999999` was rolled back as bad by" in message_text(
-        {"blocks": request_card.card(a_request(), [], block=block).blocks}
+        {"blocks": request_card.request_card(a_request(), [], block=block).blocks}
     )
     assert "⛔" not in message_text(
-        {"blocks": request_card.card(a_request(state=RequestState.DONE), [], block=block).blocks}
+        {"blocks": request_card.request_card(a_request(state=RequestState.DONE), [], block=block).blocks}
     )
 
 
@@ -246,19 +246,19 @@ def rows(message: Message) -> int:
 
 @each
 def test_no_row_of_a_page_is_lost(name: str) -> None:
-    page = registry_answers.model_view(ModelView(a_model(name), [a_version(name)] * 45, [], {7: a_block(name)}), page=2)
-    assert shown_text(page).count("• `v7`") == registry_answers.LIST_MOST
+    page = registry_answers.model_answer(ModelView(a_model(name), [a_version(name)] * 45, [], {7: a_block(name)}), page=2)
+    assert shown_text(page).count("• `v7`") == registry_answers.PAGE_SIZE
 
 
 def test_a_version_with_many_aliases_names_two_in_a_list_and_counts_the_others() -> None:
     version = a_version(aliases=("champion", "blue", "eu", "us"))
-    listed = shown_text(registry_answers.model_view(ModelView(a_model(), [version], [])))
+    listed = shown_text(registry_answers.model_answer(ModelView(a_model(), [version], [])))
     assert "`@champion`  ·  `@blue`  ·  and 2 more  ·  " in listed
 
 
 def test_open_requests_that_do_not_fit_below_a_model_are_counted() -> None:
     view = ModelView(a_model(), [a_version()], [a_request()] * 30)
-    assert "25 more: `/model requests churn`" in shown_text(registry_answers.model_view(view))
+    assert "25 more: `/model requests churn`" in shown_text(registry_answers.model_answer(view))
 
 
 @pytest.mark.parametrize(("number", "shown"), [(0, 0), (1, 1), (20, 20), (21, 20), (1000, 20)])
@@ -267,7 +267,7 @@ def test_a_list_shows_twenty_and_counts_the_others(kind: str, number: int, shown
     listed = {
         "models": lambda: registry_answers.model_list([a_model()] * number, ""),
         "requests": lambda: registry_answers.request_list([a_request()] * number),
-        "versions": lambda: registry_answers.model_view(ModelView(a_model(), [a_version(aliases=())] * number, [])),
+        "versions": lambda: registry_answers.model_answer(ModelView(a_model(), [a_version(aliases=())] * number, [])),
     }[kind]()
     assert rows(listed) == shown
     begins = f"{number - shown} " if kind == "requests" else "Page 1 of "  # requests have a rest, the others pages
@@ -276,8 +276,8 @@ def test_a_list_shows_twenty_and_counts_the_others(kind: str, number: int, shown
 
 
 def test_an_audit_whose_rows_do_not_fit_continues_with_the_first_that_is_not_shown() -> None:
-    links = [replace(a_link("long", Tag.MONITOR_ADDED), number=at) for at in range(100, 80, -1)]
-    page = answers.audit(ShowAudit(model="m"), links, None)
+    links = [replace(a_link("long", EventTag.MONITOR_ADDED), number=at) for at in range(100, 80, -1)]
+    page = answers.audit_answer(ShowAudit(model="m"), links, None)
     last = 101 - rows(page)
     assert last - 1 > 80  # some are left for the next page
     assert (f"• `{last}`" in shown_text(page), f"--before {last}`" in shown_text(page)) == (True, True)
@@ -286,7 +286,7 @@ def test_an_audit_whose_rows_do_not_fit_continues_with_the_first_that_is_not_sho
 def versions(number: int, page: int) -> str:
     """Return what one page of a model with so many versions says."""
     view = ModelView(a_model(), [a_version(version=at) for at in range(number, 0, -1)], [])
-    return message_text({"blocks": registry_answers.model_view(view, page).blocks})
+    return message_text({"blocks": registry_answers.model_answer(view, page).blocks})
 
 
 def test_every_version_of_a_model_has_its_page() -> None:
@@ -303,7 +303,7 @@ def test_the_first_page_leads_to_older_versions_and_the_last_to_newer_ones() -> 
 
 def test_a_version_is_listed_with_its_semver_stage_status_and_run() -> None:
     version = VersionInfo(model="m", version=7, stage=Stage.STAGING, run_id="0a1b2c3d4e5f", tags={"semver": "1.2.0"})
-    shown = message_text({"blocks": registry_answers.model_view(ModelView(a_model(), [version], [])).blocks})
+    shown = message_text({"blocks": registry_answers.model_answer(ModelView(a_model(), [version], [])).blocks})
     assert "• `v7`  ·  *Staging*  ·  `1.2.0`  ·  ready  ·  run `0a1b2c3d`" in shown
 
 
@@ -326,20 +326,20 @@ def test_a_failed_registration_is_told() -> None:
     version = VersionInfo(model="m", version=1, stage=Stage.NONE, status="FAILED_REGISTRATION")
     card = replace(a_bare_card(), version=version)
     for message in (
-        registry_answers.version_card(card, None),
-        registry_answers.model_view(ModelView(a_model(), [version], [])),
+        registry_answers.version_answer(card, None),
+        registry_answers.model_answer(ModelView(a_model(), [version], [])),
     ):
         assert "registration failed" in message_text({"blocks": message.blocks})
 
 
 def test_a_link_to_a_deleted_run_says_so() -> None:
-    shown = registry_answers.version_card(
+    shown = registry_answers.version_answer(
         replace(a_bare_card(), run=RunInfo(id="r1", is_deleted=True)), "http://mlflow"
     )
     assert "Run in MLflow (deleted)" in message_text({"blocks": shown.blocks})
 
 
 def test_what_a_version_lacks_is_marked_missing() -> None:
-    shown = message_text({"blocks": registry_answers.version_card(a_bare_card(), None).blocks})
+    shown = message_text({"blocks": registry_answers.version_answer(a_bare_card(), None).blocks})
     assert "*Semver*\nmissing" in shown
     assert "*Metrics*  missing" in shown

@@ -10,9 +10,9 @@ import pytest
 from slack_sdk import WebClient
 
 from bot.domain.core.actors import Person
-from bot.domain.policy.parser import read_policy
-from bot.domain.promotions.request import Choice, RequestState, Vote
-from bot.ports import Delivery, Note, NoteKind, Outcome
+from bot.domain.policy.parser import validate_policy
+from bot.domain.promotions.request import VoteChoice, RequestState, Vote
+from bot.ports import DeliveryResult, OutboxMessage, MessageKind, DeliveryOutcome
 from bot.slack.delivery.notifier import SlackNotifier
 from tests.support.app.app_fixture import message_text
 from tests.support.slack.notifier_harness import AGAIN, CARD, DIRECT, NEWS, NOW, REQUEST, SENTENCE, NotifierHarness
@@ -22,7 +22,7 @@ from tests.support.slack.notifier_harness import AGAIN, CARD, DIRECT, NEWS, NOW,
 
 def under(harness: NotifierHarness, **rule: Any) -> SlackNotifier:
     """Return a notifier under a rule with two approvers, for a Slack that knows Bob by name."""
-    policy = read_policy({"models": {"*": {"production": {"approvers": ["U0BOB", "U0CAROL"], **rule}}}})
+    policy = validate_policy({"models": {"*": {"production": {"approvers": ["U0BOB", "U0CAROL"], **rule}}}})
     client = WebClient(harness.slack.bot_token, base_url=harness.slack.api_url, retry_handlers=[], timeout=5)
     return SlackNotifier(client, harness.ledger, lambda: policy, lambda: NOW, lambda _: {"U0BOB": "Bob & <!here>"})
 
@@ -45,16 +45,16 @@ def test_a_card_waits_for_nobody_where_everyone_approved(harness: NotifierHarnes
     with harness.ledger.write() as tx:
         for number in range(REQUEST.required):
             tx.add_vote(
-                Vote(request=REQUEST.id, voter=Person("T1", f"U{number}"), choice=Choice.APPROVE, reason="", at=NOW)
+                Vote(request=REQUEST.id, voter=Person("T1", f"U{number}"), choice=VoteChoice.APPROVE, reason="", at=NOW)
             )
     under(harness).deliver(CARD)
     assert "Waiting for" not in message_text(harness.posted()[0])
 
 
-INVITATION = Note(
+INVITATION = OutboxMessage(
     key="direct:r4k7q:opened:U0BOB",
     lane="r4k7q:U0BOB:direct",
-    kind=NoteKind.DIRECT,
+    kind=MessageKind.DIRECT,
     to="U0BOB",
     data=SENTENCE | {"card": "r4k7q", "after": CARD.key},
 )
@@ -66,24 +66,24 @@ def invited(harness: NotifierHarness) -> str:
 
 
 def test_an_invitation_links_to_the_card_even_before_that_is_written_down(harness: NotifierHarness) -> None:
-    posting = harness.notifier.deliver(CARD).posting
+    posting = harness.notifier.deliver(CARD).message_ref
     assert posting is not None
-    assert harness.deliver(INVITATION).outcome is Outcome.DELIVERED
+    assert harness.deliver(INVITATION).outcome is DeliveryOutcome.DELIVERED
     assert f"/archives/{posting.channel}/p{posting.ts.replace('.', '')}|Open the card>" in invited(harness)
 
 
 def test_an_invitation_waits_for_its_card(harness: NotifierHarness) -> None:
     with harness.ledger.write() as tx:
-        tx.add_note(CARD)
-    assert harness.deliver(INVITATION).outcome is Outcome.LATER
+        tx.add_message(CARD)
+    assert harness.deliver(INVITATION).outcome is DeliveryOutcome.RETRY
     assert invited(harness) == ""
 
 
 def test_an_invitation_waits_as_long_as_its_card_does(harness: NotifierHarness) -> None:
     with harness.ledger.write() as tx:
-        tx.add_note(CARD)
-        tx.postpone(tx.due_notes(NOW)[0], NOW + timedelta(seconds=40))
-    assert under(harness).deliver(INVITATION).wait == timedelta(seconds=40)
+        tx.add_message(CARD)
+        tx.postpone_message(tx.due_messages(NOW)[0], NOW + timedelta(seconds=40))
+    assert under(harness).deliver(INVITATION).retry_after == timedelta(seconds=40)
 
 
 def test_the_link_to_a_card_is_asked_for_once_for_everyone_invited(harness: NotifierHarness) -> None:
@@ -94,14 +94,14 @@ def test_the_link_to_a_card_is_asked_for_once_for_everyone_invited(harness: Noti
 
 
 def test_an_invitation_to_a_card_that_was_given_up_goes_without_a_link(harness: NotifierHarness) -> None:
-    assert harness.deliver(INVITATION).outcome is Outcome.DELIVERED
+    assert harness.deliver(INVITATION).outcome is DeliveryOutcome.DELIVERED
     assert "To approve it, type `/model approve r4k7q`" in invited(harness)
 
 
 def test_an_invitation_goes_without_a_link_that_slack_does_not_tell(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     harness.slack.fail("chat.getPermalink", "message_not_found")
-    assert harness.deliver(INVITATION).outcome is Outcome.DELIVERED
+    assert harness.deliver(INVITATION).outcome is DeliveryOutcome.DELIVERED
     assert "Its card is in the channel" in invited(harness)
 
 
@@ -110,10 +110,10 @@ def test_an_invitation_goes_without_a_link_that_slack_does_not_tell(harness: Not
 
 @pytest.mark.parametrize("to", ["#ml-models", "C0MLMODELS"])
 def test_a_card_is_posted_in_a_channel_by_name_or_by_id(harness: NotifierHarness, to: str) -> None:
-    delivery = harness.deliver(Note(key=CARD.key, lane=CARD.lane, kind=CARD.kind, to=to))
-    assert delivery.outcome is Outcome.DELIVERED
-    assert delivery.posting is not None
-    assert delivery.posting.channel == "C0MLMODELS"
+    delivery = harness.deliver(OutboxMessage(key=CARD.key, lane=CARD.lane, kind=CARD.kind, to=to))
+    assert delivery.outcome is DeliveryOutcome.DELIVERED
+    assert delivery.message_ref is not None
+    assert delivery.message_ref.channel == "C0MLMODELS"
     assert len(harness.posted()) == 1
 
 
@@ -137,7 +137,7 @@ def test_a_card_that_somebody_deleted_is_posted_again(harness: NotifierHarness) 
     harness.deliver(AGAIN)
     assert len(harness.posted()) == 1
     with harness.ledger.read() as reading:
-        standing = reading.posting("r4k7q")
+        standing = reading.message_ref("r4k7q")
     assert standing is not None
     assert standing.ts == harness.posted()[0]["ts"]
 
@@ -145,8 +145,8 @@ def test_a_card_that_somebody_deleted_is_posted_again(harness: NotifierHarness) 
 def test_a_card_that_somebody_deleted_is_posted_once_although_the_answer_was_lost(harness: NotifierHarness) -> None:
     delete(harness, harness.deliver(CARD))
     harness.slack.reset_after("chat.postMessage")
-    assert harness.deliver(AGAIN).outcome is Outcome.UNKNOWN
-    assert harness.deliver(AGAIN, was_tried=True).outcome is Outcome.DELIVERED
+    assert harness.deliver(AGAIN).outcome is DeliveryOutcome.UNKNOWN
+    assert harness.deliver(AGAIN, was_tried=True).outcome is DeliveryOutcome.DELIVERED
     assert len(harness.posted()) == 1
 
 
@@ -163,14 +163,14 @@ def test_a_card_in_an_archived_channel_is_posted_in_the_channel_that_the_policy_
     harness.deliver(CARD)
     harness.slack.archive("#ml-models")
     assert harness.deliver(AGAIN).why == "is_archived"
-    assert harness.deliver(replace(AGAIN, to="#churn")).outcome is Outcome.DELIVERED
+    assert harness.deliver(replace(AGAIN, to="#churn")).outcome is DeliveryOutcome.DELIVERED
     assert len(harness.posted("#churn")) == 1
 
 
-def delete(harness: NotifierHarness, delivery: Delivery) -> None:
-    assert delivery.posting is not None
+def delete(harness: NotifierHarness, delivery: DeliveryResult) -> None:
+    assert delivery.message_ref is not None
     client = WebClient(harness.slack.bot_token, base_url=harness.slack.api_url)
-    client.chat_delete(channel=delivery.posting.channel, ts=delivery.posting.ts)
+    client.chat_delete(channel=delivery.message_ref.channel, ts=delivery.message_ref.ts)
 
 
 def test_news_goes_into_the_card_s_thread(harness: NotifierHarness) -> None:
@@ -182,7 +182,7 @@ def test_news_goes_into_the_card_s_thread(harness: NotifierHarness) -> None:
 
 
 def test_news_of_a_card_that_was_given_up_holds_nothing_up(harness: NotifierHarness) -> None:
-    assert harness.deliver(NEWS).outcome is Outcome.NEVER
+    assert harness.deliver(NEWS).outcome is DeliveryOutcome.REFUSED
     assert harness.posted() == []
 
 
@@ -202,7 +202,7 @@ def test_nothing_is_unfurled_and_no_name_is_looked_for(harness: NotifierHarness)
 
 def test_a_server_that_takes_no_person_for_a_channel_gets_the_conversation(harness: NotifierHarness) -> None:
     harness.slack.fail("chat.postMessage", "channel_not_found")
-    assert harness.deliver(DIRECT).outcome is Outcome.DELIVERED
+    assert harness.deliver(DIRECT).outcome is DeliveryOutcome.DELIVERED
     assert "is done" in message_text(harness.slack.person("alice").direct_messages()[-1])
 
 
@@ -224,29 +224,29 @@ def test_messages_go_to_the_id_of_the_channel_that_the_policy_names(harness: Not
 def test_nothing_waits_for_a_person_who_left_after_an_earlier_message(harness: NotifierHarness) -> None:
     harness.deliver(DIRECT)
     harness.slack.change_person("alice", deleted=True)
-    assert harness.deliver(replace(DIRECT, key="direct:r4k7q:later")).outcome is Outcome.NEVER
+    assert harness.deliver(replace(DIRECT, key="direct:r4k7q:later")).outcome is DeliveryOutcome.REFUSED
 
 
 def test_a_person_and_the_conversation_with_them_are_one_channel(harness: NotifierHarness) -> None:
-    posted = harness.deliver(DIRECT).posting
+    posted = harness.deliver(DIRECT).message_ref
     assert posted is not None
-    assert harness.notifier.channel(DIRECT.to) == posted.channel
+    assert harness.notifier.channel_id(DIRECT.to) == posted.channel
 
 
 def test_a_channel_that_only_slack_can_find_by_name_is_known_by_its_id_afterwards(harness: NotifierHarness) -> None:
     harness.slack.rate_limit("conversations.list")
     for at in range(2):
-        harness.deliver(Note(key=f"said:{at}", lane=f"said:{at}", kind=NoteKind.SAID, to="#churn", data=SENTENCE))
+        harness.deliver(OutboxMessage(key=f"said:{at}", lane=f"said:{at}", kind=MessageKind.CHANNEL_MESSAGE, to="#churn", data=SENTENCE))
         harness.slack.advance(1)
     assert channels_posted_to(harness) == ["#churn", "C0CHURN"]
 
 
 def test_a_new_channel_gets_the_messages_of_an_archived_one_with_the_same_name(harness: NotifierHarness) -> None:
-    said_there = Note(key="said:1", lane="said:1", kind=NoteKind.SAID, to="#churn", data=SENTENCE)
+    said_there = OutboxMessage(key="said:1", lane="said:1", kind=MessageKind.CHANNEL_MESSAGE, to="#churn", data=SENTENCE)
     harness.deliver(said_there)
     harness.slack.advance(1)
     harness.slack.archive("#churn")
     harness.slack.add_channel("C0CHURN2", "churn")
     again = replace(said_there, key="said:2", lane="said:2")
-    assert [harness.deliver(again).outcome for _ in range(2)] == [Outcome.LATER, Outcome.DELIVERED]
+    assert [harness.deliver(again).outcome for _ in range(2)] == [DeliveryOutcome.RETRY, DeliveryOutcome.DELIVERED]
     assert channels_posted_to(harness) == ["C0CHURN", "C0CHURN", "C0CHURN2"]

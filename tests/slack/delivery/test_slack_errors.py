@@ -9,7 +9,7 @@ import pytest
 from slack_sdk import WebClient
 
 from bot.ledger import SqlLedger
-from bot.ports import Note, NoteKind, Outcome
+from bot.ports import OutboxMessage, MessageKind, DeliveryOutcome
 from bot.slack.delivery.notifier import SlackNotifier
 from tests.support.app.app_fixture import message_text
 from tests.support.slack.notifier_harness import AGAIN, CARD, DIRECT, NEWS, POLICY, NotifierHarness
@@ -18,38 +18,38 @@ from tests.support.slack.notifier_harness import AGAIN, CARD, DIRECT, NEWS, POLI
 def test_when_there_is_too_much_slack_says_how_long_to_wait(harness: NotifierHarness) -> None:
     harness.slack.rate_limit("chat.postMessage", retry_after=7)
     delivery = harness.deliver(CARD)
-    assert (delivery.outcome, delivery.wait) == (Outcome.LATER, timedelta(seconds=7))
+    assert (delivery.outcome, delivery.retry_after) == (DeliveryOutcome.RETRY, timedelta(seconds=7))
 
 
 def test_a_rate_limit_on_an_edit_waits_too(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     harness.slack.rate_limit("chat.update", retry_after=3)
     delivery = harness.deliver(AGAIN)
-    assert (delivery.outcome, delivery.wait) == (Outcome.LATER, timedelta(seconds=3))
+    assert (delivery.outcome, delivery.retry_after) == (DeliveryOutcome.RETRY, timedelta(seconds=3))
 
 
 def test_a_rate_limit_while_looking_posts_nothing(harness: NotifierHarness) -> None:
     harness.slack.rate_limit("conversations.history", retry_after=3)
-    assert harness.deliver(CARD, was_tried=True).outcome is Outcome.LATER
+    assert harness.deliver(CARD, was_tried=True).outcome is DeliveryOutcome.RETRY
     assert harness.posted() == []
 
 
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
-        ("user_not_found", Outcome.NEVER),
-        ("is_archived", Outcome.LATER),
-        ("not_in_channel", Outcome.LATER),
-        ("channel_not_found", Outcome.LATER),
-        ("invalid_auth", Outcome.LATER),
-        ("token_revoked", Outcome.LATER),
-        ("ratelimited", Outcome.LATER),
-        ("internal_error", Outcome.UNKNOWN),
-        ("something_new", Outcome.LATER),
+        ("user_not_found", DeliveryOutcome.REFUSED),
+        ("is_archived", DeliveryOutcome.RETRY),
+        ("not_in_channel", DeliveryOutcome.RETRY),
+        ("channel_not_found", DeliveryOutcome.RETRY),
+        ("invalid_auth", DeliveryOutcome.RETRY),
+        ("token_revoked", DeliveryOutcome.RETRY),
+        ("ratelimited", DeliveryOutcome.RETRY),
+        ("internal_error", DeliveryOutcome.UNKNOWN),
+        ("something_new", DeliveryOutcome.RETRY),
     ],
 )
 def test_what_slack_answers_is_sorted_into_what_can_be_done(
-    harness: NotifierHarness, error: str, outcome: Outcome
+    harness: NotifierHarness, error: str, outcome: DeliveryOutcome
 ) -> None:
     harness.slack.fail("chat.postMessage", error)
     assert harness.deliver(CARD).outcome is outcome
@@ -71,7 +71,7 @@ PERMANENT = [
 def test_what_slack_refuses_permanently_is_not_tried_again(harness: NotifierHarness, error: str) -> None:
     harness.slack.fail("chat.postMessage", error)
     delivery = harness.deliver(DIRECT)
-    assert (delivery.outcome, delivery.why) == (Outcome.NEVER, error)
+    assert (delivery.outcome, delivery.why) == (DeliveryOutcome.REFUSED, error)
 
 
 @pytest.mark.parametrize("error", ["msg_blocks_too_long", "invalid_blocks", "msg_too_long"])
@@ -79,8 +79,8 @@ def test_a_card_that_is_too_long_for_slack_is_posted_shorter_with_its_buttons(
     harness: NotifierHarness, error: str
 ) -> None:
     harness.slack.fail("chat.postMessage", error)
-    assert harness.deliver(CARD).outcome is Outcome.LATER
-    assert harness.deliver(CARD).outcome is Outcome.DELIVERED
+    assert harness.deliver(CARD).outcome is DeliveryOutcome.RETRY
+    assert harness.deliver(CARD).outcome is DeliveryOutcome.DELIVERED
     [card] = harness.posted()
     assert [block["type"] for block in card["blocks"]] == ["section", "context", "actions"]
     assert "Details: `/model show churn 7`" in message_text(card)
@@ -101,25 +101,25 @@ def test_an_edit_that_is_too_long_for_slack_is_shortened_and_the_next_one_is_who
 
 def test_a_card_whose_shorter_form_is_refused_too_is_given_up_with_the_code(harness: NotifierHarness) -> None:
     harness.slack.fail("chat.postMessage", "msg_blocks_too_long", times=2)
-    assert [harness.deliver(CARD).outcome for _ in range(2)] == [Outcome.LATER, Outcome.NEVER]
-    assert harness.deliver(CARD).outcome is Outcome.DELIVERED
+    assert [harness.deliver(CARD).outcome for _ in range(2)] == [DeliveryOutcome.RETRY, DeliveryOutcome.REFUSED]
+    assert harness.deliver(CARD).outcome is DeliveryOutcome.DELIVERED
 
 
 def test_a_server_error_leaves_it_unknown(harness: NotifierHarness) -> None:
     harness.slack.server_error("chat.postMessage")
-    assert harness.deliver(CARD).outcome is Outcome.UNKNOWN
+    assert harness.deliver(CARD).outcome is DeliveryOutcome.UNKNOWN
 
 
 def test_nobody_there_leaves_it_unknown(sqlite_url: str) -> None:
     ledger = SqlLedger(sqlite_url)
     client = WebClient("xoxb-1", base_url="http://127.0.0.1:9/api/", retry_handlers=[], timeout=1)
-    assert SlackNotifier(client, ledger, lambda: POLICY).deliver(DIRECT).outcome is Outcome.UNKNOWN
+    assert SlackNotifier(client, ledger, lambda: POLICY).deliver(DIRECT).outcome is DeliveryOutcome.UNKNOWN
     ledger.close()
 
 
 def test_a_channel_that_is_not_there_is_asked_for_again_later(harness: NotifierHarness) -> None:
-    note = Note(key="card:r4k7q:opened", lane="r4k7q", kind=NoteKind.CARD, to="#nowhere")
-    assert harness.deliver(note).outcome is Outcome.LATER
+    note = OutboxMessage(key="card:r4k7q:opened", lane="r4k7q", kind=MessageKind.CARD, to="#nowhere")
+    assert harness.deliver(note).outcome is DeliveryOutcome.RETRY
 
 
 def test_every_message_is_one_that_slack_takes(harness: NotifierHarness) -> None:

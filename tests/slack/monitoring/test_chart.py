@@ -15,23 +15,23 @@ from matplotlib.image import imread
 from bot.domain.core.actors import Person
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.backtest import Backtest
-from bot.domain.monitoring.incident import Chart
+from bot.domain.monitoring.incident import MonitorChart
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Firing, Measurement, Outcome
-from bot.domain.monitoring.state import Standing
-from bot.domain.monitoring.views import chart_of
-from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.monitoring.readings import Firing, Measurement, CheckOutcome
+from bot.domain.monitoring.state import MonitorState
+from bot.domain.monitoring.views import build_monitor_chart
+from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import Move, MoveKind, MoveState
-from bot.slack.core.chart_style import ALT_MOST
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
+from bot.slack.core.chart_style import MAX_ALT_LENGTH
 from bot.slack.monitoring.chart import (
-    _bounds,
-    _labels,
-    _round_times,
-    backtest_alt,
-    backtest_chart,
-    readings_alt,
-    readings_chart,
+    _split_bounds,
+    _tick_labels,
+    _round_ticks,
+    backtest_alt_text,
+    draw_backtest,
+    readings_alt_text,
+    draw_readings,
 )
 from tests.support.slack.odd_names import ODD
 
@@ -39,9 +39,9 @@ START = datetime(2026, 5, 3, 20, tzinfo=UTC)
 SIZE = (1260, 846)
 
 
-def chart(values: Sequence[float], *, step: timedelta = timedelta(minutes=5), **more: Any) -> Chart:
+def chart(values: Sequence[float], *, step: timedelta = timedelta(minutes=5), **more: Any) -> MonitorChart:
     fields = {"title": "churn: accuracy", "failed": [value < 0.85 for value in values]} | more
-    return Chart(times=[START + n * step for n in range(len(values))], values=values, **fields)
+    return MonitorChart(times=[START + n * step for n in range(len(values))], values=values, **fields)
 
 
 def size(picture: bytes) -> tuple[int, int]:
@@ -50,7 +50,7 @@ def size(picture: bytes) -> tuple[int, int]:
 
 
 def monitor(**fields: Any) -> Monitor:
-    rule = MonitorRule.model_validate({"name": "accuracy", "source": "push", "greater_than": 0.85} | fields)
+    rule = MonitorConfig.model_validate({"name": "accuracy", "source": "push", "greater_than": 0.85} | fields)
     return Monitor(id="m1", model="churn", rule=rule, created_at=START)
 
 
@@ -64,25 +64,25 @@ def _warnings_are_errors() -> object:
 @pytest.mark.parametrize("number", [1, 2, 3, 80, 81, 500, 9000])
 def test_a_picture_has_a_size_that_slack_shows_well(number: int) -> None:
     values = [0.9 + 0.05 * np.sin(n / 7) for n in range(number)]
-    picture = readings_chart(chart(values, bounds={"must be above": 0.85, "hard limit": 0.8}))
+    picture = draw_readings(chart(values, bounds={"must be above": 0.85, "hard limit": 0.8}))
     assert size(picture) == SIZE
     assert len(picture) < 500_000
 
 
 def test_the_card_brings_its_own_paper() -> None:
-    picture = imread(BytesIO(readings_chart(chart([0.9]))), format="png")
+    picture = imread(BytesIO(draw_readings(chart([0.9]))), format="png")
     assert np.all(picture[[0, 0, -1, -1], [0, -1, 0, -1]] == 1)
 
 
 def test_without_a_reading_the_picture_says_so() -> None:
-    assert size(readings_chart(chart([]))) == SIZE
-    assert readings_alt(chart([])) == "churn: accuracy: No readings yet."
+    assert size(draw_readings(chart([]))) == SIZE
+    assert readings_alt_text(chart([])) == "churn: accuracy: No readings yet."
 
 
 @pytest.mark.parametrize("name", ODD)
 def test_no_name_breaks_the_picture(name: str) -> None:
     found = chart([0.9, 0.8], title=name, bounds={name: 0.85}, moves=[(START, name)])
-    assert size(readings_chart(found)) == SIZE
+    assert size(draw_readings(found)) == SIZE
 
 
 @pytest.mark.parametrize(
@@ -98,19 +98,19 @@ def test_no_name_breaks_the_picture(name: str) -> None:
 )
 def test_any_readings_can_be_drawn(values: list[float]) -> None:
     found = chart(values, bounds={"must be above": 1.7e308, "hard limit": -1.7e308, "must be below": 0.0})
-    assert size(readings_chart(found)) == SIZE
+    assert size(draw_readings(found)) == SIZE
 
 
 @pytest.mark.parametrize("step", [timedelta(), timedelta(seconds=1), timedelta(hours=7), timedelta(days=40)], ids=str)
 def test_any_times_can_be_drawn(step: timedelta) -> None:
     moves = [(START + n * step, f"v{n}") for n in range(-5, 40)]
-    assert size(readings_chart(chart([0.9] * 30, step=step, moves=moves))) == SIZE
+    assert size(draw_readings(chart([0.9] * 30, step=step, moves=moves))) == SIZE
 
 
 def test_a_gap_and_failures_and_moves_are_seen() -> None:
-    plain = readings_chart(chart([0.9, 0.91, 0.92]))
-    assert readings_chart(chart([0.9, 0.91, 0.92], failed=[False, True, False])) != plain
-    assert readings_chart(chart([0.9, 0.91, 0.92], moves=[(START, "v7")])) != plain
+    plain = draw_readings(chart([0.9, 0.91, 0.92]))
+    assert draw_readings(chart([0.9, 0.91, 0.92], failed=[False, True, False])) != plain
+    assert draw_readings(chart([0.9, 0.91, 0.92], moves=[(START, "v7")])) != plain
 
 
 @pytest.mark.parametrize(
@@ -122,8 +122,8 @@ def test_a_gap_and_failures_and_moves_are_seen() -> None:
     ],
 )
 def test_times_are_round_and_a_new_day_is_named(hours: int, step: timedelta, labels: list[str]) -> None:
-    ticks = _round_times(START, START + timedelta(hours=hours), step)
-    assert _labels(ticks, step) == labels
+    ticks = _round_ticks(START, START + timedelta(hours=hours), step)
+    assert _tick_labels(ticks, step) == labels
 
 
 @pytest.mark.parametrize(
@@ -137,34 +137,34 @@ def test_times_are_round_and_a_new_day_is_named(hours: int, step: timedelta, lab
     ids=["one", "two", "all the same", "many"],
 )
 def test_the_bound_is_drawn_where_it_takes_nothing_from_the_readings(values: list[float], near: list[str]) -> None:
-    drawn, named = _bounds(chart(values, bounds={"must be above": 0.5}))
+    drawn, named = _split_bounds(chart(values, bounds={"must be above": 0.5}))
     assert list(drawn) == near
     assert set(drawn) | set(named) == {"must be above"}
 
 
 def test_the_alternative_text_tells_what_is_seen() -> None:
     found = chart([0.9, 0.8], bounds={"must be above": 0.85}, moves=[(START, "v7")])
-    assert readings_alt(found) == (
+    assert readings_alt_text(found) == (
         "Chart of churn: accuracy: 2 readings from 2026-05-03 20:00 to 2026-05-03 20:05 UTC, the last one 0.8; "
         "must be above 0.85. 1 failed. v7 came to Production on 2026-05-03 20:00."
     )
-    assert len(readings_alt(chart([0.9], title="m" * 3000))) <= ALT_MOST
+    assert len(readings_alt_text(chart([0.9], title="m" * 3000))) <= MAX_ALT_LENGTH
 
 
 # -- made of what the ledger has ---------------------------------------------------------------------------------------
 
 
-def measured(number: int, value: float | None, outcome: Outcome = Outcome.OK) -> Measurement:
+def measured(number: int, value: float | None, outcome: CheckOutcome = CheckOutcome.OK) -> Measurement:
     at = START + number * timedelta(minutes=5)
     return Measurement(monitor="m1", slot=number, at=at, revision=1, version=7, move="m", outcome=outcome, value=value)
 
 
 def test_a_chart_is_made_of_the_checks_that_had_a_value() -> None:
-    checks = [measured(3, 0.8, Outcome.FAILED), measured(2, None, Outcome.NO_DATA), measured(1, 0.9)]
+    checks = [measured(3, 0.8, CheckOutcome.FAILED), measured(2, None, CheckOutcome.NO_DATA), measured(1, 0.9)]
     moves = [
-        Move(
+        Transition(
             id=f"p{version}",
-            kind=MoveKind.PROMOTION,
+            kind=TransitionKind.PROMOTION,
             model="churn",
             version=version,
             from_stage=Stage.NONE,
@@ -173,24 +173,24 @@ def test_a_chart_is_made_of_the_checks_that_had_a_value() -> None:
             actor=Person("T1", "U1"),
             intended_at=at,
             finished_at=at,
-            state=MoveState.DONE,
+            state=TransitionState.DONE,
         )
         for version, at in ((7, START + timedelta(minutes=7)), (6, START - timedelta(days=1)))
     ]
-    found = chart_of(monitor(), Standing(monitor="m1", bound=0.85), checks, moves)
+    found = build_monitor_chart(monitor(), MonitorState(monitor="m1", bound=0.85), checks, moves)
     assert (found.values, found.failed) == ([0.9, 0.8], [False, True])
     assert found.bounds == {"must be above": 0.85}
-    assert [label for _, label in found.moves] == ["v7"]
+    assert [label for _, label in found.transitions] == ["v7"]
 
 
 def test_the_bound_of_a_baseline_is_shown_and_the_hard_limit_is_not_taken_for_it() -> None:
     rule = {"greater_than": None, "rule": "blocks", "hard_limit": 0.5}
-    assert chart_of(monitor(**rule), Standing(monitor="m1", bound=0.88, usual=0.91), [], []).bounds == {
+    assert build_monitor_chart(monitor(**rule), MonitorState(monitor="m1", bound=0.88, usual=0.91), [], []).bounds == {
         "fails below": 0.88,
         "baseline": 0.91,
         "hard limit": 0.5,
     }
-    assert chart_of(monitor(**rule), Standing(monitor="m1", bound=0.5), [], []).bounds == {"hard limit": 0.5}
+    assert build_monitor_chart(monitor(**rule), MonitorState(monitor="m1", bound=0.5), [], []).bounds == {"hard limit": 0.5}
 
 
 # -- backtests ---------------------------------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ def test_a_backtest_is_told_in_one_sentence(found: Backtest, said: str) -> None:
 
 def test_a_backtest_s_picture_marks_what_would_have_fired() -> None:
     found = replayed(24, 10_000)  # the last one lies between no values
-    assert size(backtest_chart(found)) == SIZE
-    assert "(judged 718 of 720 hours)" in backtest_alt(found)
-    assert "2 would have fired" in backtest_alt(found)
-    assert backtest_chart(found) != backtest_chart(replayed())
+    assert size(draw_backtest(found)) == SIZE
+    assert "(judged 718 of 720 hours)" in backtest_alt_text(found)
+    assert "2 would have fired" in backtest_alt_text(found)
+    assert draw_backtest(found) != draw_backtest(replayed())

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 from slack_sdk import WebClient
 
-from bot.domain.core.sentence import pack, say
-from bot.domain.monitoring.incident import Doing, Ending, Incident, IncidentKind
+from bot.domain.core.sentence import pack_sentence, say
+from bot.domain.monitoring.incident import IncidentStatus, IncidentEnding, Incident, IncidentKind
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Measurement, Outcome
-from bot.domain.policy.monitor_config import MonitorRule
-from bot.domain.transitions.serving_check import Serving, ServingState
+from bot.domain.monitoring.readings import Measurement, CheckOutcome
+from bot.domain.policy.monitor_config import MonitorConfig
+from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
 from bot.ledger import SqlLedger
-from bot.ports import Note, NoteKind, Posting
-from bot.ports import Outcome as Delivered
+from bot.ports import OutboxMessage, MessageKind, MessageRef
+from bot.ports import DeliveryOutcome as Delivered
 from bot.slack.core.blocks import Message
-from bot.slack.delivery.notifier import SHOWN_TRIES, SlackNotifier
+from bot.slack.delivery.notifier import MAX_CHART_TRIES, SlackNotifier
 from localslack import LocalSlack
 from tests.support.app.app_fixture import message_text
 from tests.support.slack.notifier_harness import NOW, POLICY, NotifierHarness
@@ -37,19 +37,19 @@ INCIDENT = Incident(
     opened_at=NOW,
     since=NOW,
     lines=(say("accuracy: 0.61."),),
-    doing=Doing.NOTIFIED,
+    doing=IncidentStatus.NOTIFIED,
     target=6,
 )
 MONITOR = Monitor(
-    id="m4k7q", model="churn", created_at=NOW, rule=MonitorRule(name="accuracy", source="push", greater_than=0.85)
+    id="m4k7q", model="churn", created_at=NOW, rule=MonitorConfig(name="accuracy", source="push", greater_than=0.85)
 )
-CARD = Note(key="incident:i4k7q:opened", lane="i4k7q", kind=NoteKind.INCIDENT, to="#ml-models")
-AGAIN = Note(key="incident:i4k7q:resolved", lane="i4k7q", kind=NoteKind.INCIDENT, to="#ml-models")
-CHART = Note(key="chart:i4k7q:opened", lane="i4k7q", kind=NoteKind.CHART, to="", data={"incident": "i4k7q"})
-SHOWN = Note(
+CARD = OutboxMessage(key="incident:i4k7q:opened", lane="i4k7q", kind=MessageKind.INCIDENT, to="#ml-models")
+AGAIN = OutboxMessage(key="incident:i4k7q:resolved", lane="i4k7q", kind=MessageKind.INCIDENT, to="#ml-models")
+CHART = OutboxMessage(key="chart:i4k7q:opened", lane="i4k7q", kind=MessageKind.CHART, to="", data={"incident": "i4k7q"})
+SHOWN = OutboxMessage(
     key="chart:i4k7q:opened:shown",
     lane="chart:i4k7q:opened:shown",
-    kind=NoteKind.CHART,
+    kind=MessageKind.CHART,
     to="",
     data={"incident": "i4k7q", "in_message": True},
     attempts=1,
@@ -76,7 +76,7 @@ def harness(slack: LocalSlack, sqlite_url: str) -> Iterator[NotifierHarness]:
                         revision=1,
                         version=7,
                         move="m1",
-                        outcome=Outcome.OK,
+                        outcome=CheckOutcome.OK,
                         value=value,
                     )
                 ],
@@ -99,7 +99,7 @@ def files(harness: NotifierHarness) -> list[str]:
 def test_an_incident_is_one_message_drawn_from_its_present_state(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     assert "🔴 churn v7: accuracy failed" in message_text(harness.posted()[0])
-    save(harness, resolved_at=NOW, resolution=say("Recovered."), ending=Ending.RECOVERED)
+    save(harness, resolved_at=NOW, resolution=say("Recovered."), ending=IncidentEnding.RECOVERED)
     harness.deliver(AGAIN)
     [card] = harness.posted()
     assert "✅ churn v7: recovered" in message_text(card)
@@ -107,10 +107,10 @@ def test_an_incident_is_one_message_drawn_from_its_present_state(harness: Notifi
 
 
 def test_what_the_serving_side_said_after_the_rollback_is_told(harness: NotifierHarness) -> None:
-    serving = Serving(move="rb1", model="churn", version=6, lane="i4k7q", asked_at=NOW, state=ServingState.DENIED)
+    serving = ServingCheck(move="rb1", model="churn", version=6, lane="i4k7q", asked_at=NOW, state=ServingCheckState.TIMED_OUT)
     with harness.ledger.write() as tx:
-        tx.save_serving(serving)
-        tx.save_incident(replace(INCIDENT, doing=Doing.ROLLED_BACK, rollback="rb1"))
+        tx.save_serving_check(serving)
+        tx.save_incident(replace(INCIDENT, doing=IncidentStatus.ROLLED_BACK, rollback="rb1"))
     harness.deliver(CARD)
     assert "The serving side does not report `v6`" in message_text(harness.posted()[0])
 
@@ -167,8 +167,8 @@ def test_where_slack_does_not_show_it_yet_the_message_goes_without(harness: Noti
 def test_before_the_picture_is_uploaded_the_message_waits_for_it(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     with harness.ledger.write() as tx:
-        tx.add_note(CHART)
-    assert harness.deliver(SHOWN).outcome is Delivered.LATER
+        tx.add_message(CHART)
+    assert harness.deliver(SHOWN).outcome is Delivered.RETRY
 
 
 @pytest.mark.parametrize(("attempts", "seconds"), [(1, 1), (2, 2), (3, 4), (4, 8)])
@@ -179,14 +179,14 @@ def test_a_picture_that_slack_has_not_checked_is_tried_again_at_growing_interval
     harness.deliver(CHART)
     harness.slack.fail("chat.update", "invalid_blocks")
     tried = harness.deliver(replace(SHOWN, attempts=attempts))
-    assert (tried.outcome, tried.wait) == (Delivered.LATER, timedelta(seconds=seconds))
+    assert (tried.outcome, tried.retry_after) == (Delivered.RETRY, timedelta(seconds=seconds))
 
 
 def test_a_picture_that_slack_does_not_take_stays_in_the_thread(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     harness.deliver(CHART)
     harness.slack.fail("chat.update", "invalid_blocks")
-    assert harness.deliver(replace(SHOWN, attempts=SHOWN_TRIES)).outcome is Delivered.DELIVERED
+    assert harness.deliver(replace(SHOWN, attempts=MAX_CHART_TRIES)).outcome is Delivered.DELIVERED
     assert (picture_in(harness.posted()[0]), len(files(harness))) == (None, 1)
 
 
@@ -202,13 +202,13 @@ def test_a_message_that_changed_while_its_picture_came_is_drawn_again(harness: N
     ready(harness)
     edit = harness.notifier._edit
 
-    def overtaken(standing: Posting, message: Message) -> bool:
+    def overtaken(standing: MessageRef, message: Message) -> bool:
         save(harness, acknowledged_by=BOB, acknowledged_at=NOW)
         return edit(standing, message)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(harness.notifier, "_edit", overtaken)
-        assert harness.deliver(SHOWN).outcome is Delivered.LATER
+        assert harness.deliver(SHOWN).outcome is Delivered.RETRY
     assert harness.deliver(SHOWN).outcome is Delivered.DELIVERED
     assert "<@U0BOB> looks after it" in message_text(harness.posted()[0])
 
@@ -253,7 +253,7 @@ def test_a_connection_that_is_lost_holds_nothing_up(harness: NotifierHarness) ->
 def test_where_slack_wants_us_to_wait_the_picture_comes_later(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
     harness.slack.rate_limit("files.getUploadURLExternal", 1)
-    assert harness.deliver(CHART).outcome is Delivered.LATER
+    assert harness.deliver(CHART).outcome is Delivered.RETRY
     assert len(harness.thread()) == 0
 
 
@@ -263,30 +263,30 @@ def test_without_readings_or_a_monitor_there_is_no_picture(harness: NotifierHarn
         tx.save_incident(replace(INCIDENT, monitors=("other",)))
     assert harness.deliver(CHART).outcome is Delivered.DELIVERED
     with harness.ledger.write() as tx:
-        other = replace(MONITOR, id="m2", rule=MonitorRule(name="other", source="push", greater_than=0.85))
+        other = replace(MONITOR, id="m2", rule=MonitorConfig(name="other", source="push", greater_than=0.85))
         tx.add_monitor(other)
     assert harness.deliver(CHART).outcome is Delivered.DELIVERED
     assert harness.thread() == []
 
 
 def test_a_picture_of_a_message_that_was_given_up_holds_nothing_up(harness: NotifierHarness) -> None:
-    assert harness.deliver(CHART).outcome is Delivered.NEVER
+    assert harness.deliver(CHART).outcome is Delivered.REFUSED
     assert harness.posted() == []
 
 
 def test_what_ended_it_is_linked_once_it_is_posted(harness: NotifierHarness) -> None:
-    cause = Note(
+    cause = OutboxMessage(
         key="said:monitor:m4k7q:paused:1",
         lane="said:monitor:m4k7q:paused:1",
-        kind=NoteKind.SAID,
+        kind=MessageKind.CHANNEL_MESSAGE,
         to="#ml-models",
-        data={"say": pack(say("Bob paused it."))},
+        data={"say": pack_sentence(say("Bob paused it."))},
     )
     harness.deliver(CARD)
     with harness.ledger.write() as tx:
-        tx.add_note(cause)
-    save(harness, resolved_at=NOW, resolution=say("Paused."), ending=Ending.PAUSED, ended_in=cause.lane)
-    assert harness.deliver(AGAIN).outcome is Delivered.LATER  # it comes right after
+        tx.add_message(cause)
+    save(harness, resolved_at=NOW, resolution=say("Paused."), ending=IncidentEnding.PAUSED, ended_in=cause.lane)
+    assert harness.deliver(AGAIN).outcome is Delivered.RETRY  # it comes right after
     harness.slack.advance(1)  # a channel takes one message a second
     harness.deliver(cause)
     harness.deliver(AGAIN)
@@ -297,7 +297,7 @@ def test_what_ended_it_is_linked_once_it_is_posted(harness: NotifierHarness) -> 
 
 def test_a_cause_that_never_reached_slack_is_not_linked(harness: NotifierHarness) -> None:
     harness.deliver(CARD)
-    save(harness, resolved_at=NOW, resolution=say("Paused."), ending=Ending.PAUSED, ended_in="said:gone")
+    save(harness, resolved_at=NOW, resolution=say("Paused."), ending=IncidentEnding.PAUSED, ended_in="said:gone")
     harness.deliver(AGAIN)
     [card] = harness.posted()
     assert "Paused." in message_text(card)

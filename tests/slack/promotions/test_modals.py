@@ -22,7 +22,7 @@ GIVEN: list[dict[str, str]] = [
     {"model": "m" * 3000, "version": "v" * 3000, "reason": "r" * 3000},
     *({"model": text, "version": text, "to": text, "reason": REASONS[name]} for name, text in TEXTS.items()),
 ]
-FILLED = modals.promote("rdraft", {"model": "churn", "version": "7", "to": "staging", "reason": "better f1"})
+FILLED = modals.promote_modal("rdraft", {"model": "churn", "version": "7", "to": "staging", "reason": "better f1"})
 
 
 def held(view: dict[str, Any]) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def held(view: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("given", GIVEN, ids=lambda given: str(given)[:40])
 def test_slack_would_open_the_form_for_a_promotion(given: dict[str, str]) -> None:
-    assert view_problems(modals.promote("rdraft", given)) == []
+    assert view_problems(modals.promote_modal("rdraft", given)) == []
 
 
 MONITORS: list[dict[str, str]] = [
@@ -48,30 +48,30 @@ MONITORS: list[dict[str, str]] = [
 @pytest.mark.parametrize("given", MONITORS, ids=lambda given: str(given)[:40])
 @pytest.mark.parametrize("sources", [["push", "mlflow"], [f"{'s' * 200}{n}" for n in range(300)]], ids=["few", "many"])
 def test_slack_would_open_the_form_for_a_monitor(given: dict[str, str], sources: list[str]) -> None:
-    assert view_problems(modal.monitor("rdraft", given, sources)) == []
+    assert view_problems(modal.monitor_modal("rdraft", given, sources)) == []
 
 
 def test_what_was_typed_of_a_monitor_is_in_the_form() -> None:
-    values = held(modal.monitor("rdraft", MONITORS[1], ["push", "live"]))
+    values = held(modal.monitor_modal("rdraft", MONITORS[1], ["push", "live"]))
     assert (values["model"], values["name"], values["greater_than"]) == ("churn", "accuracy", "0.85")
     assert (values["source"]["value"], values["action"]["value"]) == ("live", "dry_run")
     assert (values["every"], values["rule"]["value"]) == ("5m", "threshold")
-    typed = held(modal.monitor("rdraft", {"window": "30m", "min_effect": "0.01 abs"}, ["push"]))
+    typed = held(modal.monitor_modal("rdraft", {"window": "30m", "min_effect": "0.01 abs"}, ["push"]))
     assert (typed["window"], typed["min_effect"]) == ("30m", "0.01 abs")
 
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_slack_would_open_the_form_for_a_rejection(name: str) -> None:
-    assert view_problems(modals.reject(a_request(name))) == []
+    assert view_problems(modals.reject_modal(a_request(name))) == []
 
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_slack_would_show_the_details(name: str) -> None:
-    assert view_problems(modals.details(registry_answers.version_card(a_card(name), None))) == []
+    assert view_problems(modals.details_modal(registry_answers.version_answer(a_card(name), None))) == []
 
 
 def test_details_open_before_they_are_read() -> None:
-    assert view_problems(modals.details()) == []
+    assert view_problems(modals.details_modal()) == []
 
 
 def test_what_was_typed_is_in_the_form() -> None:
@@ -81,31 +81,31 @@ def test_what_was_typed_is_in_the_form() -> None:
 
 
 def test_production_is_proposed_where_nothing_was_said() -> None:
-    assert held(modals.promote("rdraft", {}))["to"]["value"] == "production"
+    assert held(modals.promote_modal("rdraft", {}))["to"]["value"] == "production"
 
 
 @pytest.mark.parametrize(
-    ("view", "metadata"), [(FILLED, "rdraft"), (modals.reject(a_request()), "r4k7q")], ids=["promote", "reject"]
+    ("view", "metadata"), [(FILLED, "rdraft"), (modals.reject_modal(a_request()), "r4k7q")], ids=["promote", "reject"]
 )
 def test_a_form_remembers_an_id_and_nothing_else(view: dict[str, Any], metadata: str) -> None:
     assert view["private_metadata"] == metadata
 
 
 def test_a_rejection_pings_nobody() -> None:
-    assert "<!channel>" not in message_text(modals.reject(a_request("nasty")))
+    assert "<!channel>" not in message_text(modals.reject_modal(a_request("nasty")))
 
 
 def test_what_was_filled_in_is_read_by_field() -> None:
     state = {
         "values": {
-            "model": {forms.VALUE: {"type": "plain_text_input", "value": "churn"}},
-            "to": {forms.VALUE: {"type": "static_select", "selected_option": {"value": "staging"}}},
-            "reason": {forms.VALUE: {"type": "plain_text_input", "value": None}},
+            "model": {forms.INPUT_ACTION: {"type": "plain_text_input", "value": "churn"}},
+            "to": {forms.INPUT_ACTION: {"type": "static_select", "selected_option": {"value": "staging"}}},
+            "reason": {forms.INPUT_ACTION: {"type": "plain_text_input", "value": None}},
         }
     }
-    assert forms.values(state) == {"model": "churn", "to": "staging"}
+    assert forms.submitted_values(state) == {"model": "churn", "to": "staging"}
 
 
 @pytest.mark.parametrize("state", [{}, {"values": {}}, {"values": {"to": {"value": {"selected_option": None}}}}])
 def test_nothing_filled_in_is_nothing(state: dict[str, Any]) -> None:
-    assert forms.values(state) == {}
+    assert forms.submitted_values(state) == {}

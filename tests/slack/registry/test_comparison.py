@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from bot.domain.registry.comparison import compare
+from bot.domain.registry.comparison import compare_versions
 from bot.domain.registry.model import RunInfo, Stage, VersionInfo
-from bot.slack.registry.comparison import Compared, comparison
+from bot.slack.registry.comparison import ComparisonMessage, comparison_message
 from tests.support.app.app_fixture import message_text
 from tests.support.slack.worst_case_values import a_comparison
 
 
-def table(shown: Compared) -> list[list[str]]:
+def table(shown: ComparisonMessage) -> list[list[str]]:
     """Return the table's cells, the heading first."""
     [found] = [block for block in shown.message.blocks if block["type"] == "table"]
     rows: list[list[dict[str, Any]]] = found["rows"]
@@ -26,27 +26,27 @@ def test_the_best_has_a_star_and_the_others_their_distance_to_production() -> No
         VersionInfo(model="m", version=2, stage=Stage.NONE, run_id="b", tags={"semver": "1.1.0"}),
     ]
     runs = {"a": RunInfo(id="a", metrics={"f1": 0.5}), "b": RunInfo(id="b", metrics={"f1": 0.75})}
-    assert table(comparison(compare("m", versions, runs)))[1:] == [
+    assert table(comparison_message(compare_versions("m", versions, runs)))[1:] == [
         ["v2", "1.1.0", "–", "0.75 (+0.25) ★"],
         ["v1", "–", "Production", "0.5"],
     ]
 
 
 def test_with_many_versions_and_many_metrics_fewer_metrics_are_shown() -> None:
-    shown = comparison(a_comparison("plain", 100, metrics=30))
+    shown = comparison_message(a_comparison("plain", 100, metrics=30))
     rows = table(shown)
     assert (len(rows) - 1 >= 20, len(rows[0])) == (True, 3 + 5)
     assert "25 more metrics in the CSV" in message_text({"blocks": shown.message.blocks})
 
 
 def test_thirty_versions_with_three_metrics_fit() -> None:
-    shown = comparison(a_comparison("plain", 30, metrics=3))
+    shown = comparison_message(a_comparison("plain", 30, metrics=3))
     assert (len(table(shown)) - 1, shown.is_cut) == (30, False)
 
 
 @pytest.mark.parametrize(("versions", "metrics"), [(99, 1), (100, 5), (1000, 17)])
 def test_the_oldest_versions_go_first_and_production_stays(versions: int, metrics: int) -> None:
-    shown = comparison(a_comparison("plain", versions, metrics=metrics))
+    shown = comparison_message(a_comparison("plain", versions, metrics=metrics))
     rows = table(shown)
     assert (rows[1][0], rows[-2][0], rows[-1][0]) == (f"v{versions}", f"v{versions + 3 - len(rows)}", "v1")
     left_out = versions + 1 - len(rows)
@@ -57,11 +57,11 @@ def test_the_oldest_versions_go_first_and_production_stays(versions: int, metric
 
 
 def test_metrics_that_do_not_fit_are_counted() -> None:
-    shown = comparison(a_comparison("plain", 2, metrics=300))
+    shown = comparison_message(a_comparison("plain", 2, metrics=300))
     assert len(table(shown)[0]) == 20
     assert "283 more metrics in the CSV" in message_text({"blocks": shown.message.blocks})
 
 
 def test_of_no_versions_there_is_the_sentence_alone() -> None:
-    [block] = comparison(compare("m", [], {})).message.blocks
+    [block] = comparison_message(compare_versions("m", [], {})).message.blocks
     assert "There are no versions" in message_text({"blocks": [block]})

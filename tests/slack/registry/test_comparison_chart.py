@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from bot.domain.registry.comparison import Comparison, compare
+from bot.domain.registry.comparison import Comparison, compare_versions
 from bot.domain.registry.model import RunInfo, Stage, VersionInfo
-from bot.slack.core.chart_style import ALT_MOST, tick_labels, writable
-from bot.slack.registry.comparison_chart import _labelled, chart_alt, comparison_chart
+from bot.slack.core.chart_style import MAX_ALT_LENGTH, tick_labels, replace_missing_glyphs
+from bot.slack.registry.comparison_chart import _label_positions, comparison_alt_text, comparison_chart
 from tests.support.slack.odd_names import ODD
 
 NAN = float("nan")
@@ -36,7 +36,7 @@ def compared(
         for n in range(1, versions + 1)
     ]
     runs = {one.run_id or "": RunInfo(id="", metrics=dict.fromkeys(metrics, value(one.version))) for one in found}
-    return compare(model, found, runs)
+    return compare_versions(model, found, runs)
 
 
 def size(picture: bytes) -> tuple[int, int]:
@@ -71,7 +71,7 @@ def test_of_many_metrics_six_are_drawn_and_the_rest_is_counted() -> None:
 def test_without_a_metric_the_picture_says_so() -> None:
     nothing = compared(3, [])
     assert size(comparison_chart(nothing))[0] == 1260
-    assert chart_alt(nothing) == "churn: No run of these versions has metrics."
+    assert comparison_alt_text(nothing) == "churn: No run of these versions has metrics."
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -80,7 +80,7 @@ def test_no_name_breaks_the_picture(name: str) -> None:
 
 
 def test_what_the_font_lacks_is_a_box() -> None:
-    assert writable("精度 v2 👩 e\u0301 \ue000$x$") == "□□ v2 □ e\u0301 $x$"
+    assert replace_missing_glyphs("精度 v2 👩 e\u0301 \ue000$x$") == "□□ v2 □ e\u0301 $x$"
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_ticks_tell_values_apart(ticks: list[float], labels: list[str]) -> None:
 @pytest.mark.parametrize("versions", [1, 2, 7, 40, 41, 1000])
 def test_labels_of_versions_do_not_touch_and_production_has_one(versions: int) -> None:
     held, inches = versions // 2, 2.3
-    places = _labelled(list(range(1, versions + 1)), held, versions - 1, inches)
+    places = _label_positions(list(range(1, versions + 1)), held, versions - 1, inches)
     step = inches / (versions + 0.2)
     assert held in places
     assert all((after - before) * step >= 0.3 for before, after in pairwise(places))
@@ -132,12 +132,12 @@ def test_labels_of_versions_do_not_touch_and_production_has_one(versions: int) -
 
 def test_the_alternative_text_tells_what_is_seen() -> None:
     found = compared(7, ["f1", "latency_ms"], 5, value=lambda n: n / 10)
-    assert chart_alt(found) == (
+    assert comparison_alt_text(found) == (
         "Chart of churn, 7 versions, v1 to v7. v5 is in Production. "
         "f1 (higher is better): best v7 0.7; latency_ms (lower is better): best v1 0.1."
     )
-    assert "Nothing is in Production" in chart_alt(compared(1, ["f1"]))
-    assert len(chart_alt(compared(2, [f"{n}{'x' * 200}" for n in range(9)], model="m" * 900))) <= ALT_MOST
+    assert "Nothing is in Production" in comparison_alt_text(compared(1, ["f1"]))
+    assert len(comparison_alt_text(compared(2, [f"{n}{'x' * 200}" for n in range(9)], model="m" * 900))) <= MAX_ALT_LENGTH
 
 
 def test_threads_draw_at_once_and_leave_no_trace() -> None:

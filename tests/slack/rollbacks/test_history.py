@@ -15,29 +15,29 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from bot.domain.commands.parser import parse
-from bot.domain.commands.queries import History
-from bot.domain.core.actors import WATCH, Person
+from bot.domain.commands.parser import parse_command
+from bot.domain.commands.queries import ShowHistory
+from bot.domain.core.actors import MONITOR_AUTOMATION, Person
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.history import window
-from bot.domain.rollbacks.rollback import BEFORE_US, Served, stretches
-from bot.domain.transitions.transition import Move, MoveKind, MoveState
-from bot.slack.core.chart_style import ALT_MOST
-from bot.slack.rollbacks.history import POST, timeline
-from bot.slack.rollbacks.history_chart import ROWS_MOST, _tick_labels, _ticks, history_alt, history_chart
+from bot.domain.rollbacks.history import resolve_window
+from bot.domain.rollbacks.rollback import BEFORE_REGISTRAR, ServingPeriod, serving_periods
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
+from bot.slack.core.chart_style import MAX_ALT_LENGTH
+from bot.slack.rollbacks.history import POST_HERE, timeline_message
+from bot.slack.rollbacks.history_chart import MAX_VERSIONS, _tick_labels, _time_ticks, history_alt_text, history_chart
 from tests.support.app.app_fixture import message_text
 from tests.support.slack.worst_case_values import a_history, a_timeline
 
 NOW = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
 
 
-def stretched(*spans: tuple[int, MoveKind, timedelta], why: str = "") -> list[Served]:
+def stretched(*spans: tuple[int, TransitionKind, timedelta], why: str = "") -> list[ServingPeriod]:
     """Return stretches from version, kind and how long ago it began, oldest first; version 0 is nobody."""
-    moves: list[Move] = []
+    moves: list[Transition] = []
     for version, kind, ago in spans:
         leaves = version == 0
         moves.append(
-            Move(
+            Transition(
                 id=f"m{len(moves)}",
                 kind=kind,
                 model="churn",
@@ -48,14 +48,14 @@ def stretched(*spans: tuple[int, MoveKind, timedelta], why: str = "") -> list[Se
                 actor=Person("T", "UBOB"),
                 intended_at=NOW - ago,
                 finished_at=NOW - ago,
-                state=MoveState.DONE,
+                state=TransitionState.DONE,
                 why=why,
             )
         )
-    return stretches(moves[::-1])
+    return serving_periods(moves[::-1])
 
 
-P, R, O = MoveKind.PROMOTION, MoveKind.ROLLBACK, MoveKind.OBSERVED  # noqa: E741
+P, R, O = TransitionKind.PROMOTION, TransitionKind.ROLLBACK, TransitionKind.OBSERVED  # noqa: E741
 STORY = stretched(
     (3, O, timedelta(days=60)),
     (4, P, timedelta(days=30)),
@@ -108,16 +108,16 @@ def test_minutes_beside_months_can_be_seen() -> None:
 
 
 def test_a_gap_is_hatched_and_told() -> None:
-    without = [one for one in STORY if one.began.kind is P]
+    without = [one for one in STORY if one.started_by.kind is P]
     assert "#fdeaea" in colors(history_chart("churn", STORY, NOW))
-    assert "#fdeaea" not in colors(history_chart("churn", [replace(one, ended=None) for one in without[:1]], NOW))
+    assert "#fdeaea" not in colors(history_chart("churn", [replace(one, ended_by=None) for one in without[:1]], NOW))
 
 
 def test_what_was_asked_about_is_marked() -> None:
     plain = history_chart("churn", STORY, NOW)
-    day = window(date(2026, 4, 12), NOW)
+    day = resolve_window(date(2026, 4, 12), NOW)
     assert history_chart("churn", STORY, NOW, day) != plain
-    assert history_chart("churn", STORY, NOW, window(datetime(2025, 1, 1, tzinfo=UTC), NOW)) == plain
+    assert history_chart("churn", STORY, NOW, resolve_window(datetime(2025, 1, 1, tzinfo=UTC), NOW)) == plain
 
 
 @pytest.mark.parametrize("ago", [timedelta(0), timedelta(seconds=1), timedelta(days=40_000)])
@@ -132,7 +132,7 @@ def test_no_name_breaks_the_picture(name: str) -> None:
 
 def test_a_long_history_says_what_is_left_out() -> None:
     served = stretched(*((n + 1, P, timedelta(days=60 - n)) for n in range(50)))
-    all_drawn = served[:ROWS_MOST]
+    all_drawn = served[:MAX_VERSIONS]
     assert size(history_chart("churn", served, NOW))[1] > size(history_chart("churn", all_drawn, NOW))[1]
 
 
@@ -147,7 +147,7 @@ def test_a_long_history_says_what_is_left_out() -> None:
     ],
 )
 def test_ticks_are_round_and_few(whole: timedelta, labels: list[str]) -> None:
-    ticks, stride = _ticks(NOW, NOW + whole)
+    ticks, stride = _time_ticks(NOW, NOW + whole)
     found = _tick_labels(ticks, stride)
     assert len(ticks) <= 7
     assert [label.partition("\n")[0] for label in found][: len(labels)] == labels
@@ -155,12 +155,12 @@ def test_ticks_are_round_and_few(whole: timedelta, labels: list[str]) -> None:
 
 
 def test_the_alternative_text_tells_what_is_seen() -> None:
-    assert history_alt("churn", STORY[:2], NOW) == (
+    assert history_alt_text("churn", STORY[:2], NOW) == (
         "Timeline of churn in Production. v6 serves now, since 3 May 2026 12:30 UTC (1d). "
         "v6 promoted 2026-05-03 12:30, serves now; v4 rolled back 2026-04-25 13:17, served 6d 23h."
     )
-    assert history_alt("churn", [], NOW) == "Timeline of churn in Production. Nothing was in Production yet."
-    assert len(history_alt("m" * 900, STORY * 9, NOW)) <= ALT_MOST
+    assert history_alt_text("churn", [], NOW) == "Timeline of churn in Production. Nothing was in Production yet."
+    assert len(history_alt_text("m" * 900, STORY * 9, NOW)) <= MAX_ALT_LENGTH
 
 
 def test_threads_draw_at_once_and_leave_no_trace() -> None:
@@ -176,7 +176,7 @@ def test_threads_draw_at_once_and_leave_no_trace() -> None:
 
 
 def text(number: int = 1, **changes: Any) -> str:
-    return message_text({"blocks": timeline(a_timeline("plain", number, **changes)).blocks})
+    return message_text({"blocks": timeline_message(a_timeline("plain", number, **changes)).blocks})
 
 
 @pytest.mark.parametrize("number", [0, 1, 20, 30])
@@ -185,7 +185,7 @@ def test_every_stretch_has_a_row(number: int) -> None:
 
 
 def test_what_does_not_fit_is_counted() -> None:
-    shown = message_text({"blocks": timeline(a_timeline("ampersands", 50)).blocks})
+    shown = message_text({"blocks": timeline_message(a_timeline("ampersands", 50)).blocks})
     assert "older ones do not fit here" in shown
 
 
@@ -194,26 +194,26 @@ def test_a_promotion_says_who_asked_who_approved_and_why() -> None:
 
 
 def test_a_rollback_says_from_which_version_by_whom_and_why() -> None:
-    rolled: dict[str, Any] = {"kind": MoveKind.ROLLBACK, "request": None, "reason": "accuracy fell"}
+    rolled: dict[str, Any] = {"kind": TransitionKind.ROLLBACK, "request": None, "reason": "accuracy fell"}
     assert "rolled back from `v5` by <@U0BOB>: accuracy fell" in text(**rolled)
-    assert "rolled back from `v5` by the monitor: accuracy fell" in text(by=WATCH, **rolled)
+    assert "rolled back from `v5` by the monitor: accuracy fell" in text(by=MONITOR_AUTOMATION, **rolled)
 
 
 def test_what_was_found_is_shown_as_such() -> None:
-    found: dict[str, Any] = {"kind": MoveKind.OBSERVED, "request": None, "reason": ""}
+    found: dict[str, Any] = {"kind": TransitionKind.OBSERVED, "request": None, "reason": ""}
     assert "moved in MLflow, not through Registrar" in text(**found)
-    assert "was in Production before Registrar looked" in text(why=BEFORE_US, **found)
-    assert "at least" in text(why=BEFORE_US, **found)
+    assert "was in Production before Registrar looked" in text(why=BEFORE_REGISTRAR, **found)
+    assert "at least" in text(why=BEFORE_REGISTRAR, **found)
 
 
 def test_the_button_carries_what_was_typed() -> None:
-    typed = History(model="it's", last=7, at=date(2026, 3, 3))
-    [*_, actions] = timeline(a_timeline("plain"), typed).blocks
+    typed = ShowHistory(model="it's", last=7, at=date(2026, 3, 3))
+    [*_, actions] = timeline_message(a_timeline("plain"), typed).blocks
     [button] = actions["elements"]
-    assert button["action_id"] == POST
-    assert parse(button["value"]) == typed
+    assert button["action_id"] == POST_HERE
+    assert parse_command(button["value"]) == typed
 
 
 def test_without_anything_to_draw_there_is_no_button() -> None:
-    assert [one["type"] for one in timeline(a_timeline("plain", 0), a_history()).blocks] == ["section"]
-    assert "actions" not in [one["type"] for one in timeline(a_timeline("plain")).blocks]
+    assert [one["type"] for one in timeline_message(a_timeline("plain", 0), a_history()).blocks] == ["section"]
+    assert "actions" not in [one["type"] for one in timeline_message(a_timeline("plain")).blocks]

@@ -9,22 +9,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bot.bootstrap.build import SystemClock, build
-from bot.bootstrap.slack import home_team, slack_client, slack_directory, slack_notifier
-from bot.bootstrap.storage import open_ledger, open_queue
-from bot.domain.policy.parser import read_policy
+from bot.bootstrap.build import SystemClock, build_registrar
+from bot.bootstrap.slack import fetch_home_team_id, slack_client, slack_directory, slack_notifier
+from bot.bootstrap.storage import open_ledger, open_dispatcher
+from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import Stage
-from bot.metrics.prometheus import Metrics
-from bot.policy_file import PolicyFile, load_policy
-from bot.ports import Clock, Ledger, Registry
+from bot.metrics.prometheus import PrometheusMetrics
+from bot.policy_file import LocalPolicyFile, load_policy
+from bot.ports import Clock, Ledger, ModelRegistry
 from bot.registrar import Registrar
 from bot.registry.memory import MemoryRegistry
-from bot.services.core.admins import Admins
-from bot.services.core.context import Rules
+from bot.services.core.admins import AdminAlerts
+from bot.services.core.context import ActivePolicy
 from bot.settings import Settings
-from handlers.serve import Service, load_what_computes
-from handlers.startup import listen
+from handlers.serve import Service, preload_slow_modules
+from handlers.startup import open_listener
 from localslack import Remote, WorkspaceMember
 from tests.support.app.workspaces import SPEED
 from tests.support.paths import ROOT
@@ -66,7 +66,7 @@ class RunningApp:
 
     slack: Remote
     registrar: Registrar
-    registry: Registry
+    registry: ModelRegistry
     ledger: Ledger
     service: Service
 
@@ -96,7 +96,7 @@ class RunningApp:
     def audit(self) -> list[str]:
         """Return the tags of all audit events, oldest first."""
         with self.ledger.read() as reading:
-            return [link.event.tag.value for link in reading.links()]
+            return [link.event.tag.value for link in reading.audit_events()]
 
 
 def message_text(message: Mapping[str, Any]) -> str:
@@ -132,12 +132,12 @@ def settings_for(slack: Remote, home: Path, **more: Any) -> Settings:
 
 def make_policy(changes: Mapping[str, Any] | None = None) -> Policy:
     """Return the tests' policy with these top-level keys replaced."""
-    return read_policy(POLICY | dict(changes or {}))
+    return validate_policy(POLICY | dict(changes or {}))
 
 
 def add_churn(registry: MemoryRegistry) -> MemoryRegistry:
     """Put `churn` into the registry: four versions, v3 in Production."""
-    registry.add("churn", versions=[Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE])
+    registry.add_model("churn", versions=[Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE])
     registry.set_alias("churn", "champion", 3)
     return registry
 
@@ -146,7 +146,7 @@ def add_churn(registry: MemoryRegistry) -> MemoryRegistry:
 def running_app(
     slack: Remote,
     home: Path,
-    registry: Registry,
+    registry: ModelRegistry,
     *,
     policy: Policy | None = None,
     clock: Clock | None = None,
@@ -162,19 +162,19 @@ def running_app(
     `http`: Slack reaches it by signed HTTP instead of Socket Mode. `port`: where it serves; 0 takes a free one.
     `is_worker`: it does the background work, and Slack does not reach it. `policy_file`: where edits are read from.
     """
-    load_what_computes()  # as `registrar run` does
+    preload_slow_modules()  # as `registrar run` does
     if isinstance(registry, MemoryRegistry) and not registry.models():
         add_churn(registry)
     more: dict[str, Any] = {"SLACK_APP_TOKEN": None} if http else {}
     more["REGISTRAR_PORT"] = port
     more["REGISTRAR_MLFLOW_WEBHOOK_SECRET"] = webhook_secret
     settings = settings_for(slack, home, REGISTRAR_DATABASE_URL=database_url, **more)
-    rules, metrics = Rules(load_policy(policy_file) if policy_file else policy or make_policy()), Metrics()
+    rules, metrics = ActivePolicy(load_policy(policy_file) if policy_file else policy or make_policy()), PrometheusMetrics()
     with closing(open_ledger(settings, metrics)) as ledger:
         client = slack_client(settings, observer=metrics)
-        directory = slack_directory(settings, home_team(client), rules, metrics)
-        admins = Admins(ledger, lambda: rules.policy, directory)
-        registrar = build(
+        directory = slack_directory(settings, fetch_home_team_id(client), rules, metrics)
+        admins = AdminAlerts(ledger, lambda: rules.policy, directory)
+        registrar = build_registrar(
             settings,
             rules,
             ledger=ledger,
@@ -182,14 +182,14 @@ def running_app(
             notifier=slack_notifier(client, ledger, rules, directory, admins, clock or SystemClock()),
             directory=directory,
             clock=clock or SystemClock(),
-            policy_file=PolicyFile(policy_file) if policy_file else None,
+            policy_file=LocalPolicyFile(policy_file) if policy_file else None,
             observer=metrics,
             admins=admins,
         )
         if not ledger.is_file:
-            registrar.monitoring.dispatch_by(open_queue(settings))
+            registrar.monitoring.use_dispatcher(open_dispatcher(settings))
         with (
-            listen(settings) as listener,
+            open_listener(settings) as listener,
             Service(settings, registrar, listener, metrics, is_worker=is_worker) as service,
         ):
             if http:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bot.domain.policy.parser import read_policy
+from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import Stage
 from bot.registry.memory import MemoryRegistry
@@ -20,13 +20,13 @@ GATES: list[Mapping[str, Any]] = [
 def policy_with(**production: Any) -> Policy:
     """Return the tests' policy with more in the rule for Production."""
     models = {"*": POLICY["models"]["*"] | {"production": {"approvers": ["lead"], "expires_after": "24h"} | production}}
-    return read_policy(POLICY | {"models": models})
+    return validate_policy(POLICY | {"models": models})
 
 
 def registry_with_metrics() -> MemoryRegistry:
     """Return a registry in which v3 serves, v4 is better, and v5 is worse than the gates allow."""
     registry = MemoryRegistry()
-    registry.add("churn", versions=[Stage.ARCHIVED, Stage.NONE])
+    registry.add_model("churn", versions=[Stage.ARCHIVED, Stage.NONE])
     figures = {3: (0.88, 20.0), 4: (0.91, 22.0), 5: (0.80, 60.0)}
     for number, (accuracy, latency) in figures.items():
         registry.add_run(f"run{number}", metrics={"accuracy": accuracy, "latency_ms": latency})

@@ -14,23 +14,23 @@ from typing import Any, TypeVar, cast
 import httpx
 
 from bot.bootstrap.build import SystemClock
-from bot.domain.audit.events import Link, Tag
+from bot.domain.audit.events import ChainedEvent, EventTag
 from bot.domain.core.actors import Person as SlackPerson
 from bot.domain.core.actors import Profile
 from bot.domain.promotions.request import Request, Vote
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.model_card_sources import own_tags
-from bot.domain.transitions.transition import Move, MoveKind, MoveState
+from bot.domain.transitions.model_card_sources import user_tags
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ledger import SqlLedger
-from bot.ledger.audit_chain import stream, verify
-from bot.ports import Clock, Ledger, Registry
+from bot.ledger.audit_chain import stream_records, verify
+from bot.ports import Clock, Ledger, ModelRegistry
 from bot.registry.memory import MemoryRegistry
-from bot.services.core.context import Context, Rules
-from bot.services.promotions.gate_checks import Gating
+from bot.services.core.context import Context, ActivePolicy
+from bot.services.promotions.gate_checks import GateChecks
 from bot.services.promotions.requests import Requests
-from bot.services.registry.queries import Lookups
-from bot.services.transitions.executor import Moves
-from bot.services.transitions.loadability import Fitness
+from bot.services.registry.queries import RegistryQueries
+from bot.services.transitions.executor import TransitionExecutor
+from bot.services.transitions.loadability import LoadabilityChecks
 from bot.slack.promotions import request_card
 from localslack import Remote, WorkspaceMember, payloads
 from localslack.seed import PersonSeed
@@ -55,7 +55,7 @@ class StateSnapshot:
 
     requests: tuple[Request, ...]
     votes: tuple[Vote, ...]
-    moves: tuple[Move, ...]
+    moves: tuple[Transition, ...]
     versions: tuple[Any, ...]
     aliases: tuple[tuple[str, str, int], ...]
 
@@ -69,21 +69,21 @@ def take_snapshot(app: RunningApp) -> StateSnapshot:
     with app.ledger.read() as reading:
         requests = reading.requests()
         votes = [vote for request in requests for vote in reading.votes(request.id)]
-        moves = [move for name in names for move in reading.moves(name) if move.kind is not MoveKind.OBSERVED]
+        moves = [move for name in names for move in reading.transitions(name) if move.kind is not TransitionKind.OBSERVED]
     return StateSnapshot(
         tuple(requests),
         tuple(votes),
         tuple(moves),
-        tuple(replace(one, tags=own_tags(one)) for name in names for one in app.registry.versions(name)),
+        tuple(replace(one, tags=user_tags(one)) for name in names for one in app.registry.versions(name)),
         tuple((name, alias, v) for name in names for alias, v in sorted(app.registry.model(name).aliases.items())),
     )
 
 
-def audit_links(ledger: Ledger, tag: Tag | None = None) -> list[Link]:
+def audit_links(ledger: Ledger, tag: EventTag | None = None) -> list[ChainedEvent]:
     """Return the audit events with this tag, or all."""
-    found: list[Link] = []
+    found: list[ChainedEvent] = []
     with ledger.read() as reading:
-        while more := reading.links(after=found[-1].number if found else 0):
+        while more := reading.audit_events(after_number=found[-1].number if found else 0):
             found += more
     return [link for link in found if tag in (None, link.event.tag)]
 
@@ -91,13 +91,13 @@ def audit_links(ledger: Ledger, tag: Tag | None = None) -> list[Link]:
 def is_chain_intact(ledger: SqlLedger) -> bool:
     """Tell whether the audit chain verifies from its first event to its head."""
     with ledger.read() as reading:
-        return verify(stream(lambda after: reading.records(after=after)), reading.head()) is None
+        return verify(stream_records(lambda after: reading.audit_records(after_number=after)), reading.audit_head()) is None
 
 
 def only_request(ledger: Ledger) -> Request:
     """Return the newest request, with its state of this moment."""
     with ledger.read() as reading:
-        return reading.requests(most=1)[0]
+        return reading.requests(limit=1)[0]
 
 
 # -- what people hear ------------------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ Tap = Callable[[str, str], object]  # is told "before" or "after", and the name 
 class _TappedRegistry:
     """A registry whose every call is told of, before it is made and after it took effect."""
 
-    def __init__(self, inner: Registry, tap: Tap) -> None:
+    def __init__(self, inner: ModelRegistry, tap: Tap) -> None:
         self._inner = inner
         self._tap = tap
 
@@ -263,9 +263,9 @@ class _TappedRegistry:
         return call
 
 
-def tapped_registry(inner: Registry, tap: Tap) -> Registry:
+def tapped_registry(inner: ModelRegistry, tap: Tap) -> ModelRegistry:
     """Return the registry, its every call told of."""
-    return cast(Registry, _TappedRegistry(inner, tap))
+    return cast(ModelRegistry, _TappedRegistry(inner, tap))
 
 
 # -- the services without sockets --------------------------------------------------------------------------------------
@@ -274,13 +274,13 @@ MODEL_LAYOUT = [Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE]  # v3 
 LEAD, OTHER_LEAD = (Profile(person=SlackPerson("T0LOCAL", user)) for user in ("U0BOB", "U0CAROL"))
 
 
-def context_over(ledger: Ledger, registry: Registry, *, owner: str = "test", clock: Clock | None = None) -> Context:
+def context_over(ledger: Ledger, registry: ModelRegistry, *, owner: str = "test", clock: Clock | None = None) -> Context:
     """Return what the services need, for one process of this name."""
     policy = make_policy({"models": {"*": POLICY["models"]["*"]}})
     return Context(
         ledger=ledger,
         registry=registry,
-        rules=Rules(policy),
+        active_policy=ActivePolicy(policy),
         clock=clock or SystemClock(),
         owner=f"host:1:{owner}",
         directory=FakeDirectory(),
@@ -290,17 +290,17 @@ def context_over(ledger: Ledger, registry: Registry, *, owner: str = "test", clo
 def requests_over(ledger: Ledger) -> Requests:
     """Return the service that votes are cast with."""
     context = context_over(ledger, MemoryRegistry())
-    gating = Gating(context)
-    return Requests(context, Lookups(context, gating), gating)
+    gating = GateChecks(context)
+    return Requests(context, RegistryQueries(context, gating), gating)
 
 
-def executor(ledger: Ledger, registry: Registry, *, owner: str = "test", clock: Clock | None = None) -> Moves:
+def executor(ledger: Ledger, registry: ModelRegistry, *, owner: str = "test", clock: Clock | None = None) -> TransitionExecutor:
     """Return the executor of a process of this name."""
     context = context_over(ledger, registry, owner=owner, clock=clock)
-    return Moves(context, Gating(context), Fitness(context))
+    return TransitionExecutor(context, GateChecks(context), LoadabilityChecks(context))
 
 
-def holders(registry: Registry, model: str) -> list[int]:
+def holders(registry: ModelRegistry, model: str) -> list[int]:
     """Return who holds Production."""
     return [one.version for one in registry.versions(model) if one.stage is Stage.PRODUCTION]
 
@@ -326,11 +326,11 @@ def open_request(ledger: Ledger, model: str, *, required: int, lives: timedelta 
     return request
 
 
-def make_transition(model: str, version: int, *, after: int) -> Move:
+def make_transition(model: str, version: int, *, after: int) -> Transition:
     """Return an intended move into Production, which `after` holds then."""
-    return Move(
+    return Transition(
         id=f"move:{model}:{version}",
-        kind=MoveKind.PROMOTION,
+        kind=TransitionKind.PROMOTION,
         model=model,
         version=version,
         from_stage=Stage.NONE,
@@ -341,8 +341,8 @@ def make_transition(model: str, version: int, *, after: int) -> Move:
     )
 
 
-def transition_state(ledger: Ledger, model: str) -> MoveState:
+def transition_state(ledger: Ledger, model: str) -> TransitionState:
     """Return how far the model's only move has come."""
     with ledger.read() as reading:
-        [move] = reading.moves(model)
+        [move] = reading.transitions(model)
     return move.state

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bot.domain.monitoring.readings import Pushed
+from bot.domain.monitoring.readings import PushedReading
 from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import Stage
 from bot.registry.memory import MemoryRegistry
@@ -81,7 +81,7 @@ class MetricPusher:
         for version in self._world.production():
             about = 0.87 if version == BAD else 0.952
             readings = [
-                Pushed(
+                PushedReading(
                     source="live",
                     model="churn",
                     version=version,
@@ -109,10 +109,10 @@ def monitored_app(
 ) -> Iterator[tuple[RunningApp, AcceleratedClock, MetricPusher]]:
     """Run the whole bot over five versions of `churn`, v3 in Production, with a monitor."""
     registry, clock = MemoryRegistry(), AcceleratedClock()
-    registry.add("churn", versions=[Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE, Stage.NONE])
+    registry.add_model("churn", versions=[Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE, Stage.NONE])
     registry.set_alias("churn", "champion", 3)
     with running_app(slack, home, registry, policy=monitored_policy(**rule), clock=clock) as app:
-        app.registrar.poll()
+        app.registrar.poll_registry()
         with MetricPusher(app, clock) as life:
             yield app, clock, life
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bot.domain.monitoring.readings import Pushed
+from bot.domain.monitoring.readings import PushedReading
 from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
 from localslack import Remote
@@ -136,7 +136,7 @@ class LoadGenerator:
         while not self.over.wait(0.5):
             now = datetime.now(UTC)
             readings = [
-                Pushed(
+                PushedReading(
                     source="live",
                     model=model,
                     version=version,

@@ -12,17 +12,17 @@ import httpx
 import pytest
 from slack_bolt import App
 
-from bot.domain.core.signing import signature
-from bot.domain.monitoring.readings import Pushed
-from bot.domain.policy.parser import read_policy
+from bot.domain.core.signing import sign_body
+from bot.domain.monitoring.readings import PushedReading
+from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
 from bot.ledger import SqlLedger
 from bot.ports import Ledger
 from bot.registry.memory import MemoryRegistry
-from bot.sources import Parts
-from bot.sources.plugins import Sources
-from handlers.api.routes import Api
-from handlers.web.app import create
+from bot.sources import SourceDependencies
+from bot.sources.plugins import MetricSources
+from handlers.api.routes import ApiServices
+from handlers.web.app import create_app
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
@@ -50,7 +50,7 @@ SOURCES: dict[str, Any] = {
 
 
 def policy(clients: dict[str, Any] | None = None) -> Policy:
-    return read_policy({"models": {}, "sources": SOURCES, "clients": CLIENTS if clients is None else clients})
+    return validate_policy({"models": {}, "sources": SOURCES, "clients": CLIENTS if clients is None else clients})
 
 
 class MetricsApi:
@@ -61,16 +61,16 @@ class MetricsApi:
         self.now = NOW
         self.seconds = 0.0
         self.policy = policy()
-        sources = Sources(lambda: self.policy, Parts(ledger=ledger, registry=MemoryRegistry(), environ=ENVIRON))
-        programs = Api(
+        sources = MetricSources(lambda: self.policy, SourceDependencies(ledger=ledger, registry=MemoryRegistry(), environ=ENVIRON))
+        programs = ApiServices(
             ledger=self,
             policy=lambda: self.policy,
-            takes=sources.takes,
+            requires_signature=sources.requires_signature,
             clock=self._clock(),
             environ=ENVIRON,
             monotonic=lambda: self.seconds,
         )
-        self.web = create(cast(App, None), None, changed=lambda name: None, programs=programs)
+        self.web = create_app(cast(App, None), None, on_model_changed=lambda name: None, api_services=programs)
 
     def _clock(self) -> Any:
         api = self
@@ -89,7 +89,7 @@ class MetricsApi:
         return self.ledger.read()
 
     def recognize(self, operators: Any) -> None:
-        self.ledger.recognize(operators)
+        self.ledger.set_operator_ids(operators)
 
     def close(self) -> None:
         self.ledger.close()
@@ -121,10 +121,10 @@ class MetricsApi:
             sent["Authorization"] = f"Bearer {token}"
         if signed is not None:
             stamp = int(NOW.timestamp() if at is None else at)
-            sent |= {"X-Registrar-Timestamp": str(stamp), "X-Registrar-Signature": signature(signed, str(stamp), body)}
+            sent |= {"X-Registrar-Timestamp": str(stamp), "X-Registrar-Signature": sign_body(signed, str(stamp), body)}
         return self.send(body, sent)
 
-    def kept(self, metric: str = "accuracy", *, source: str = "live", model: str = "churn") -> list[Pushed]:
+    def kept(self, metric: str = "accuracy", *, source: str = "live", model: str = "churn") -> list[PushedReading]:
         """Return what is in the ledger."""
         with self.ledger.read() as found:
             return found.readings(
@@ -140,7 +140,7 @@ def reading(**changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def api(sqlite_url: str) -> Iterator[MetricsApi]:
-    ledger = SqlLedger(sqlite_url, patience=20)
+    ledger = SqlLedger(sqlite_url, timeout=20)
     yield MetricsApi(ledger)
     ledger.close()
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Measurement, Outcome
-from bot.domain.monitoring.state import State
+from bot.domain.monitoring.readings import Measurement, CheckOutcome
+from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.rollback import stretches
+from bot.domain.rollbacks.rollback import serving_periods
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app
@@ -29,7 +29,7 @@ def find_monitor(app: RunningApp, name: str = "accuracy") -> Monitor:
 def serving_since(app: RunningApp) -> str:
     """Return the id of the move that brought the model's version to Production."""
     with app.ledger.read() as reading:
-        return stretches(reading.moves("churn", stage=Stage.PRODUCTION, most=10))[0].began.id
+        return serving_periods(reading.transitions("churn", stage=Stage.PRODUCTION, limit=10))[0].started_by.id
 
 
 def record_measurements(app: RunningApp, *values: float) -> None:
@@ -39,7 +39,7 @@ def record_measurements(app: RunningApp, *values: float) -> None:
         for slot, value in enumerate(values, start=1):
             at = now - timedelta(minutes=len(values) - slot)
             tx.claim_slots({(monitor.id, slot): at + timedelta(minutes=1)}, "test", at)
-            outcome = Outcome.FAILED if value < 0.85 else Outcome.OK
+            outcome = CheckOutcome.FAILED if value < 0.85 else CheckOutcome.OK
             tx.finish_slots(
                 [
                     Measurement(
@@ -56,10 +56,10 @@ def record_measurements(app: RunningApp, *values: float) -> None:
                 ],
                 "test",
             )
-        state = State.FAILED if values[-1] < 0.85 else State.OK
-        tx.save_standing(
+        state = MonitorStatus.FAILED if values[-1] < 0.85 else MonitorStatus.OK
+        tx.save_monitor_state(
             replace(
-                tx.standing(monitor.id),
+                tx.monitor_state(monitor.id),
                 slot=len(values),
                 state=state,
                 version=3,
@@ -76,7 +76,7 @@ def record_measurements(app: RunningApp, *values: float) -> None:
 def app(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
     """The bot; it has looked at its registry."""
     with running_app(slack, tmp_path, MemoryRegistry()) as app:
-        app.registrar.poll()
+        app.registrar.poll_registry()
         yield app
 
 

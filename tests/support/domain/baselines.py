@@ -7,7 +7,7 @@ import math
 import numpy as np
 from hypothesis import strategies as st
 
-from bot.domain.monitoring.rules.baselines import weekend_share
+from bot.domain.monitoring.rules.baselines import weekend_fraction
 from bot.domain.monitoring.rules.time_series import DAY, HOUR, Floats
 from tests.support.domain.time_series import (
     START,
@@ -24,7 +24,7 @@ def dice(*shape: int, seed: int = 5, sd: float = 1.0) -> Floats:
 
 def a_calendar(days: int) -> Floats:
     """Return which hours of so many days, from a Monday on, are on a weekend."""
-    return weekend_share(np.arange(START, START + days * DAY, HOUR).reshape(days, 24), HOUR)
+    return weekend_fraction(np.arange(START, START + days * DAY, HOUR).reshape(days, 24), HOUR)
 
 
 values = st.lists(st.floats(0.5, 1.5), min_size=168, max_size=168)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from bot.domain.registry.comparison import Comparison, compare
+from bot.domain.registry.comparison import Comparison, compare_versions
 from bot.domain.registry.model import RunInfo, Stage, VersionInfo
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -33,7 +33,7 @@ def versions_with_metrics(
 
 
 def compared(found: Mapping[int, Metrics], production: int | None = None, **options: Any) -> Comparison:
-    return compare("churn", *versions_with_metrics(found, production), **options)
+    return compare_versions("churn", *versions_with_metrics(found, production), **options)
 
 
 GOLDEN: dict[int, Metrics] = {

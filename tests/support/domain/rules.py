@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from bot.domain.monitoring.rules import statistics
-from bot.domain.monitoring.rules.baselines import MIN_BASELINE, Baseline
-from bot.domain.monitoring.rules.deviation import Judged
+from bot.domain.monitoring.rules.baselines import MIN_BASELINE_SECONDS, Baseline
+from bot.domain.monitoring.rules.deviation import Deviation
 from bot.domain.monitoring.rules.statistics import Tally
-from bot.domain.monitoring.rules.time_series import HOUR, Points
-from bot.domain.policy.effect_size import Effect, EffectKind
+from bot.domain.monitoring.rules.time_series import HOUR, TimeSeries
+from bot.domain.policy.effect_size import MinimumEffect, EffectKind
 from tests.support.domain.time_series import (
     START,
     a_week,
@@ -24,25 +24,25 @@ from tests.support.domain.time_series import (
 NAN = math.nan
 
 
-TWO_PERCENT = Effect(0.02)
+TWO_PERCENT = MinimumEffect(0.02)
 
 
-TEN_PERCENT_OF_ERROR = Effect(0.1, EffectKind.OF_ERROR)
+TEN_PERCENT_OF_ERROR = MinimumEffect(0.1, EffectKind.OF_ERROR)
 
 
-def absolute(amount: float) -> Effect:
-    return Effect(amount, EffectKind.ABSOLUTE)
+def absolute(amount: float) -> MinimumEffect:
+    return MinimumEffect(amount, EffectKind.ABSOLUTE)
 
 
 def judge_block(
-    block: Points,
-    baseline: Points | Baseline | None = None,
+    block: TimeSeries,
+    baseline: TimeSeries | Baseline | None = None,
     start: float | None = None,
     window: float = HOUR,
     **changes: Any,
-) -> Judged:
+) -> Deviation:
     """Judge by the defaults of a monitor a block that began with its first reading."""
-    how: dict[str, Any] = {"history": MIN_BASELINE, "higher_is_better": True, "effect": TWO_PERCENT, "sigma": 3.0}
+    how: dict[str, Any] = {"history": MIN_BASELINE_SECONDS, "higher_is_better": True, "effect": TWO_PERCENT, "sigma": 3.0}
     how |= changes
     it = (
         baseline
@@ -50,31 +50,31 @@ def judge_block(
         else summary(a_week() if baseline is None else baseline, START, window, how["history"])
     )
     begin = start if start is not None else float(block.at[0]) if len(block) else START
-    return statistics.blocks(block, begin, it, **how)
+    return statistics.judge_block(block, begin, it, **how)
 
 
 def judge_since(
-    recent: Points, baseline: Points | Baseline | None = None, window: float = HOUR, **changes: Any
-) -> Judged:
+    recent: TimeSeries, baseline: TimeSeries | Baseline | None = None, window: float = HOUR, **changes: Any
+) -> Deviation:
     """Judge by the defaults of a monitor what was read since a promotion."""
-    how: dict[str, Any] = {"history": MIN_BASELINE, "alpha": 0.01, "effect": TWO_PERCENT, "higher_is_better": True}
+    how: dict[str, Any] = {"history": MIN_BASELINE_SECONDS, "alpha": 0.01, "effect": TWO_PERCENT, "higher_is_better": True}
     how |= changes
     it = (
         baseline
         if isinstance(baseline, Baseline)
         else summary(a_week() if baseline is None else baseline, 0.0, window, how["history"])
     )
-    tally = Tally.of(recent, it, higher_is_better=how.pop("higher_is_better"))
-    return statistics.sequential(tally, **how)
+    tally = Tally.from_series(recent, it, higher_is_better=how.pop("higher_is_better"))
+    return statistics.judge_sequence(tally, **how)
 
 
-Rule = Callable[..., Judged]
+Rule = Callable[..., Deviation]
 
 
 RULES = pytest.mark.parametrize("rule", [judge_block, judge_since])
 
 
-def hours(live: Points, baseline: Points | Baseline, at: range, **changes: Any) -> list[bool | None]:
+def hours(live: TimeSeries, baseline: TimeSeries | Baseline, at: range, **changes: Any) -> list[bool | None]:
     """Return what is said of these hours of a week that begins at START."""
     it = baseline if isinstance(baseline, Baseline) else summary(baseline)
     begins = [START + hour * HOUR for hour in at]
@@ -82,7 +82,7 @@ def hours(live: Points, baseline: Points | Baseline, at: range, **changes: Any) 
 
 
 @cache
-def a_baseline() -> Points:
+def a_baseline() -> TimeSeries:
     """Return the baseline of the tests below. Not a constant: loading SciPy's signals costs every process seconds."""
     return a_week(phi=0.5, days=14)
 

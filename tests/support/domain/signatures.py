@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bot.domain.registry.model import Column, Signature, Stage
-from bot.domain.registry.semver import Base, Build, Bump, Proposal, changes, propose
+from bot.domain.registry.model import SignatureColumn, Signature, Stage
+from bot.domain.registry.semver import BaseVersion, BuildFacts, Bump, SemverProposal, bump_reasons, propose_semver
 
 
 def is_better(metric: str, new: float, old: float) -> bool:
     return new < old if "loss" in metric else new > old
 
 
-def column(text: str) -> Column:
+def column(text: str) -> SignatureColumn:
     """Read `name:type`, optional where a `?` follows."""
     name, kind = text.removesuffix("?").split(":", 1)
-    return Column(name=name, type=kind, required=not text.endswith("?"))
+    return SignatureColumn(name=name, type=kind, required=not text.endswith("?"))
 
 
-def build_with_inputs(*inputs: str, gives: tuple[str, ...] = (":double",), params: tuple[str, ...] = ()) -> Build:
+def build_with_inputs(*inputs: str, gives: tuple[str, ...] = (":double",), params: tuple[str, ...] = ()) -> BuildFacts:
     """Return the build of a model with this signature; the rest is as ever."""
     signature = Signature(
         inputs=tuple(column(one) for one in inputs),
@@ -28,7 +28,7 @@ def build_with_inputs(*inputs: str, gives: tuple[str, ...] = (":double",), param
     return replace(OLD, signature=signature)
 
 
-OLD = Build(
+OLD = BuildFacts(
     signature=Signature(
         inputs=(column("tenure:integer"), column("age:long?"), column("region:string")), outputs=(column(":double"),)
     ),
@@ -42,19 +42,19 @@ OLD = Build(
 SAME = ("tenure:integer", "age:long?", "region:string")
 
 
-def production(build: Build = OLD, semver: str | None = "1.4.2") -> Base:
-    return Base(version=5, stage=Stage.PRODUCTION, semver=semver, build=build)
+def production(build: BuildFacts = OLD, semver: str | None = "1.4.2") -> BaseVersion:
+    return BaseVersion(version=5, stage=Stage.PRODUCTION, semver=semver, build=build)
 
 
 def proposed(
-    new: Build, base: Base | None = None, taken: tuple[str, ...] = ("1.4.2",), override: Bump | None = None
-) -> Proposal:
-    return propose(new, base, taken, override=override, is_better=is_better)
+    new: BuildFacts, base: BaseVersion | None = None, taken: tuple[str, ...] = ("1.4.2",), override: Bump | None = None
+) -> SemverProposal:
+    return propose_semver(new, base, taken, override=override, is_better=is_better)
 
 
-def told(new: Build, old: Build = OLD) -> list[tuple[str, str]]:
-    return [(bump.value, str(sentence)) for bump, sentence in changes(new, old, is_better)]
+def told(new: BuildFacts, old: BuildFacts = OLD) -> list[tuple[str, str]]:
+    return [(bump.value, str(sentence)) for bump, sentence in bump_reasons(new, old, is_better)]
 
 
-def why(proposal: Proposal) -> list[str]:
+def why(proposal: SemverProposal) -> list[str]:
     return [str(sentence) for sentence in proposal.reasons]

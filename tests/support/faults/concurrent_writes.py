@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.errors import LedgerUnavailable
 from bot.ledger import SqlLedger
 from tests.support.app.harness import audit_links, is_chain_intact
@@ -49,8 +49,8 @@ def mismatches(ledger: SqlLedger, said: WriteReport) -> Iterator[str]:
     """Yield what the ledger holds otherwise than it was said, or by halves."""
     there = event_ids(ledger)
     with ledger.read() as reading:
-        notes = {note.lane for note in reading.due_notes(datetime.now(UTC) + timedelta(days=1), most=1_000_000)}
-    events = {link.event.subject for link in audit_links(ledger, Tag.OPENED)}
+        notes = {note.lane for note in reading.due_messages(datetime.now(UTC) + timedelta(days=1), limit=1_000_000)}
+    events = {link.event.subject for link in audit_links(ledger, EventTag.REQUEST_OPENED)}
     if not there == events == notes:
         yield f"half-done: {len(there)} requests, {len(events)} events, {len(notes)} notes"
     if lost := said.done - there:
@@ -68,7 +68,7 @@ def mismatches(ledger: SqlLedger, said: WriteReport) -> Iterator[str]:
 def event_ids(ledger: SqlLedger) -> set[str]:
     """Return the changes that are there."""
     with ledger.read() as reading:
-        return {request.id for request in reading.requests(most=1_000_000)}
+        return {request.id for request in reading.requests(limit=1_000_000)}
 
 
 @contextmanager

@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from bot.domain.audit.events import Event, Tag
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import MoveKind, MoveState
+from bot.domain.transitions.transition import TransitionKind, TransitionState
 from bot.ledger import SqlLedger
 from bot.ledger.engines import parse_url
-from bot.ledger.tables.base import postings
+from bot.ledger.tables.base import message_refs
 from bot.ports import Ledger
 from bot.registry.mlflow.registry import MlflowRegistry
 from localslack import Remote
@@ -32,7 +32,7 @@ END_EVENTS = {
     RequestState.STALE,
     RequestState.FAILED,
 }
-ENDS = {Tag.REJECTED, Tag.CANCELLED, Tag.EXPIRED, Tag.STALE, Tag.FAILED, Tag.MOVED, Tag.ROLLED_BACK}
+ENDS = {EventTag.REJECTED, EventTag.CANCELLED, EventTag.EXPIRED, EventTag.STALE, EventTag.FAILED, EventTag.TRANSITION_DONE, EventTag.ROLLED_BACK}
 
 
 def disagreements(ledger: SqlLedger, slack: Remote, load: LoadGenerator, environment: dict[str, str]) -> list[str]:
@@ -51,15 +51,15 @@ def is_quiet(ledger: Ledger) -> bool:
     """Tell whether nothing is left to do, but for requests that nobody decided."""
     later = datetime.now(UTC) + timedelta(days=1)
     with ledger.read() as reading:
-        moves = reading.models_with_moves([MoveState.INTENDED, MoveState.EXECUTING])
-        return not (reading.waiting_asks(later) or reading.due_notes(later) or moves)
+        moves = reading.models_with_transitions([TransitionState.INTENDED, TransitionState.EXECUTING])
+        return not (reading.due_command_ids(later) or reading.due_messages(later) or moves)
 
 
 def lost_requests(ledger: SqlLedger, load: LoadGenerator) -> Iterator[str]:
     """Yield what was acknowledged and is not there, or has no end."""
     with ledger.read() as reading:
         events = [link.event for link in audit_links(ledger)]
-        asked = {event.evidence.get("reason") for event in events if event.tag is Tag.ASKED}
+        asked = {event.evidence.get("reason") for event in events if event.tag is EventTag.PROMOTION_REQUESTED}
         yield from (f"the command {reason} is lost" for reason in load.asked - asked)
         for number in load.clicked:
             request = reading.request(number)
@@ -77,16 +77,16 @@ def _was_open(request: Request) -> bool:
 
 def lost_commands(events: list[Event], load: LoadGenerator) -> Iterator[str]:
     """Yield the rollbacks that were acknowledged and are not in the audit."""
-    kept = {event.evidence.get("reason") for event in events if event.tag is Tag.COMMANDED}
+    kept = {event.evidence.get("reason") for event in events if event.tag is EventTag.REGISTRY_CHANGE_REQUESTED}
     yield from (f"the command {reason} is lost" for reason in load.rolled_back - kept)
 
 
 def requests_without_one_end(ledger: SqlLedger, events: list[Event]) -> Iterator[str]:
     """Yield the requests and moves that ended twice, or did not end although they were decided."""
     with ledger.read() as reading:
-        states = {request.id: request.state for request in reading.requests(most=100_000)}
+        states = {request.id: request.state for request in reading.requests(limit=100_000)}
     ends = Counter(event.subject for event in events if event.tag in ENDS)
-    decided = Counter(event.subject for event in events if event.tag is Tag.APPROVED)
+    decided = Counter(event.subject for event in events if event.tag is EventTag.APPROVED)
     yield from (f"{subject} ended {times} times" for subject, times in ends.items() if times > 1)
     yield from (f"{subject} was approved {times} times" for subject, times in decided.items() if times > 1)
     for number, state in states.items():
@@ -102,7 +102,7 @@ def duplicate_messages(slack: Remote, url: str) -> Iterator[str]:
     yield from (f"{key} is there {len(times)} times" for key, times in there.items() if len(times) > 1)
     engine = sa.create_engine(parse_url(url))
     with engine.connect() as connection:
-        kept = {str(ts) for ts in connection.execute(sa.select(postings.c.ts)).scalars()}
+        kept = {str(ts) for ts in connection.execute(sa.select(message_refs.c.ts)).scalars()}
     engine.dispose()
     in_slack = {ts for times in there.values() for ts in times}
     yield from (f"the message of {ts} is nobody's" for ts in in_slack - kept)
@@ -125,9 +125,9 @@ def registry_differences(ledger: SqlLedger, environment: dict[str, str]) -> Iter
     """Yield where the registry is not as the ledger has it."""
     with closing(MlflowRegistry(environment["MLFLOW_TRACKING_URI"])) as registry, ledger.read() as reading:
         for model in MODELS:
-            done = [one for one in reading.moves(model, stage=Stage.PRODUCTION) if one.state is MoveState.DONE]
+            done = [one for one in reading.transitions(model, stage=Stage.PRODUCTION) if one.state is TransitionState.DONE]
             holders = [one.version for one in registry.versions(model) if one.stage is Stage.PRODUCTION]
             if holders != [done[0].version]:
                 yield f"{model} has {holders} in Production, and the ledger {done[0].version}"
-            if done[0].kind is not MoveKind.OBSERVED and registry.model(model).aliases.get("champion") not in holders:
+            if done[0].kind is not TransitionKind.OBSERVED and registry.model(model).aliases.get("champion") not in holders:
                 yield f"{model}'s alias is elsewhere"

@@ -15,7 +15,7 @@ from sqlalchemy import event
 
 from bot import http_client
 from bot.ledger import SqlLedger
-from bot.ledger.stores.transaction import SqlWriting
+from bot.ledger.stores.transaction import SqlLedgerTransaction
 from tests.support.app.harness import Tap
 
 KILLED = 137
@@ -65,7 +65,7 @@ class CrashingLedger(SqlLedger):
     """The ledger, each of whose writing statements and commits is a point. Nothing here survives a power cut."""
 
     def __init__(self, url: str, tap: Tap) -> None:
-        super().__init__(url, patience=20)
+        super().__init__(url, timeout=20)
         self._tap = tap
 
         @event.listens_for(self._writer, "connect")
@@ -84,7 +84,7 @@ class CrashingLedger(SqlLedger):
                 tap("after", name)
 
     @contextmanager
-    def write(self) -> Iterator[SqlWriting]:
+    def write(self) -> Iterator[SqlLedgerTransaction]:
         """Open one transaction, whose commit is a point."""
         with super().write() as tx:
             event.listen(tx._connection, "commit", lambda _: self._tap("before", "COMMIT"))

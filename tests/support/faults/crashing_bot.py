@@ -25,21 +25,21 @@ from typing import Any
 
 from slack_bolt import BoltRequest
 
-from bot.bootstrap.build import build
-from bot.bootstrap.slack import home_team, slack_client, slack_directory
+from bot.bootstrap.build import build_registrar
+from bot.bootstrap.slack import fetch_home_team_id, slack_client, slack_directory
 from bot.domain.core.errors import BadInput
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Pushed
-from bot.domain.monitoring.state import Standing
-from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.monitoring.readings import PushedReading
+from bot.domain.monitoring.state import MonitorState
+from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.registry.model import Stage
-from bot.process_identity import name_process
+from bot.process_identity import new_process_name
 from bot.registry.mlflow.registry import MlflowRegistry
-from bot.services.core.context import Rules
+from bot.services.core.context import ActivePolicy
 from bot.slack.core import forms
 from bot.slack.delivery.notifier import SlackNotifier
 from bot.slack.promotions import modals
-from handlers.serve import bolt_app
+from handlers.serve import build_bolt_app
 from localslack import Remote, payloads
 from tests.support.app.app_fixture import AdjustableClock, make_policy, settings_for
 from tests.support.app.harness import ALICE, BOB, audit_links, click, command, is_chain_intact
@@ -127,24 +127,24 @@ class Bot:
         self.clock = AdjustableClock()
         self.ledger = CrashingLedger(place.database, self.reaper)
         self.registry = MlflowRegistry(f"sqlite:///{place.home}/mlflow.db")
-        client, rules = slack_client(settings), Rules(make_policy({"notify": [{"url": place.endpoint}]}))
+        client, rules = slack_client(settings), ActivePolicy(make_policy({"notify": [{"url": place.endpoint}]}))
         self.queue = ManualExecutor()
-        registrar = build(
+        registrar = build_registrar(
             settings,
             rules,
             ledger=self.ledger,
             registry=self.registry,
             notifier=SlackNotifier(client, self.ledger, lambda: rules.policy, self.clock.now),
-            directory=slack_directory(settings, home_team(client), rules),
+            directory=slack_directory(settings, fetch_home_team_id(client), rules),
             clock=self.clock,
         )
-        self.registrar = replace(registrar, work=self.queue)
-        self.registrar.monitoring.let(self.registrar.move, self.registrar.outbox_soon)
-        self._app, self._desk = bolt_app(settings, self.registrar)
+        self.registrar = replace(registrar, worker_pool=self.queue)
+        self.registrar.monitoring.set_callbacks(self.registrar.execute_transitions, self.registrar.schedule_delivery)
+        self._app, self._desk = build_bolt_app(settings, self.registrar)
 
     def begins(self) -> None:
         """Take a name of one's own: a fork is another process."""
-        object.__setattr__(self.registrar.context, "owner", name_process())
+        object.__setattr__(self.registrar.context, "owner", new_process_name())
 
     def receives(self, payload: dict[str, Any]) -> bool:
         """Take what Slack sends; return whether it is acknowledged."""
@@ -160,9 +160,9 @@ class Bot:
     def works(self) -> None:
         """Do what waits, as the threads and the clock of a bot do."""
         self.queue.work()
-        self.registrar.events.deliver(wait=20)
-        self.registrar.mirror.write()
-        self.registrar.tend()
+        self.registrar.endpoint_outboxes.deliver(patience=20)
+        self.registrar.tag_writer.write_due()
+        self.registrar.end_and_remind_incidents()
 
     def watches(self) -> None:
         """Have a monitor of a version that is bad, and that it has not seen yet."""
@@ -171,7 +171,7 @@ class Bot:
             id=MONITOR,
             model=MODEL,
             created_at=now,
-            rule=MonitorRule(
+            rule=MonitorConfig(
                 name="accuracy",
                 source="push",
                 greater_than=0.85,
@@ -184,10 +184,10 @@ class Bot:
         )
         with self.ledger.write() as tx:
             tx.add_monitor(monitor)
-            tx.save_standing(Standing(monitor=MONITOR, next_at=now))
+            tx.save_monitor_state(MonitorState(monitor=MONITOR, next_at=now))
             tx.add_readings(
                 [
-                    Pushed(
+                    PushedReading(
                         source="push",
                         model=MODEL,
                         version=0,
@@ -206,12 +206,12 @@ class Bot:
             due = reading.due_monitors(self.clock.now())
         for monitor, _ in due:
             with suppress(BadInput):  # the slot is still that of the process which died
-                self.registrar.monitoring.check(monitor.id)
+                self.registrar.monitoring.check_now(monitor.id)
 
     def request(self) -> str:
         """Return the newest request's id."""
         with self.ledger.read() as reading:
-            return reading.requests(most=1)[0].id
+            return reading.requests(limit=1)[0].id
 
     def lets_go(self) -> None:
         """Close every connection, so that a fork inherits none."""
@@ -229,7 +229,7 @@ def payload_of(act: str, bot: Bot) -> dict[str, Any]:
         return click(BOB, bot.request())
     if act == "cancel":
         return command(ALICE, f"cancel {bot.request()}")
-    values = {"reason": {forms.VALUE: {"type": "plain_text_input", "value": "too slow"}}}
+    values = {"reason": {forms.INPUT_ACTION: {"type": "plain_text_input", "value": "too slow"}}}
     view = {"type": "modal", "id": "V1", "callback_id": modals.REJECT, "private_metadata": bot.request()}
     return payloads.view_submission(view | {"state": {"values": values}}, actor=BOB)
 
@@ -239,7 +239,7 @@ Log = Callable[[str], object]
 
 def prepare(bot: Bot, case: CrashCase, _: Log) -> None:
     """Do what comes before the act: v3 serves, or v4 where that is to be rolled back."""
-    bot.registrar.poll()
+    bot.registrar.poll_registry()
     if case.act in (*ASKED_BEFORE, *SERVED_BEFORE):
         bot.does("ask")
     if case.act in SERVED_BEFORE:
@@ -263,7 +263,7 @@ def act(bot: Bot, case: CrashCase, log: Log) -> None:
             log("acked")
         bot.reaper("after", "acknowledgement")
     elif case.act == "expire":
-        bot.registrar.expire()
+        bot.registrar.expire_requests()
     else:
         bot.checks()
     bot.works()
@@ -277,7 +277,7 @@ def restart(bot: Bot, case: CrashCase, log: Log) -> None:
     """
     bot.clock.advance({"expire": timedelta(hours=25), "monitor": timedelta(minutes=2)}.get(case.act, timedelta()))
     bot.reaper.arm(case.point, case.when, log)
-    bot.registrar.take_over()
+    bot.registrar.release_dead_leases()
     settle(bot)
     bot.reaper.rest()
     log(json.dumps(asdict(observe(bot))))
@@ -291,7 +291,7 @@ def settle(bot: Bot) -> None:
     """Let the jobs run, for some minutes where something has to wait."""
     for _ in range(4):
         bot.registrar.recover()
-        bot.registrar.expire()
+        bot.registrar.expire_requests()
         bot.checks()
         bot.works()
         bot.registrar.outbox.deliver()
@@ -305,8 +305,8 @@ def is_quiet(bot: Bot) -> bool:
     now = bot.clock.now()
     later = now + timedelta(days=1)
     with bot.ledger.read() as reading:
-        is_due = any(one.next_at is not None and one.next_at <= now for one in reading.standings().values())
-        left = reading.due_notes(later) or reading.waiting_asks(later) or bot.registrar.moves.unfinished()
+        is_due = any(one.next_at is not None and one.next_at <= now for one in reading.monitor_states().values())
+        left = reading.due_messages(later) or reading.due_command_ids(later) or bot.registrar.transition_executor.models_with_unfinished()
     return not (is_due or left)
 
 
@@ -315,14 +315,14 @@ def observe(bot: Bot) -> ObservedState:
     with bot.ledger.read() as reading:
         states = [request.state.value for request in reading.requests()]
         ends = [str(one.resolution or one.doing.value) for one in reading.incidents()]
-        bars = [bar.version for bar in reading.bars(MODEL)]
-        undelivered = len(reading.due_notes(bot.clock.now() + timedelta(days=1)))
+        bars = [bar.version for bar in reading.rollback_blocks(MODEL)]
+        undelivered = len(reading.due_messages(bot.clock.now() + timedelta(days=1)))
     return ObservedState(
         states=states,
         production=[one.version for one in bot.registry.versions(MODEL) if one.stage is Stage.PRODUCTION],
         champion=bot.registry.model(MODEL).aliases.get("champion"),
         tags=[link.event.tag.value for link in audit_links(bot.ledger)],
-        unfinished=len(bot.registrar.moves.unfinished()),
+        unfinished=len(bot.registrar.transition_executor.models_with_unfinished()),
         undelivered=undelivered,
         is_chain_intact=is_chain_intact(bot.ledger),
         incidents=ends,

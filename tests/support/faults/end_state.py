@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bot.domain.core.signing import EVENT_ID
+from bot.domain.core.signing import EVENT_ID_HEADER
 from localslack import Remote
 from tests.support.app.app_fixture import CHANNEL, message_text
 from tests.support.faults.crash_harness import CrashHarness
@@ -146,7 +146,7 @@ def wrong_messages(slack: Remote, end: ExpectedEnd) -> Iterator[str]:
 
 def missing_events(crash_harness: CrashHarness, end: ExpectedEnd) -> Iterator[str]:
     """Yield where the endpoint did not hear of the move, or of another one; the same one twice has the same id."""
-    ids = {got.headers[EVENT_ID.lower()] for got in crash_harness.there.got}
+    ids = {got.headers[EVENT_ID_HEADER.lower()] for got in crash_harness.there.got}
     if len(ids) != (1 if end.production != end.served else 0):
         yield f"the endpoint heard of {sorted(ids)}"
 

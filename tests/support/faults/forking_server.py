@@ -23,7 +23,7 @@ from functools import partial
 from bot.bootstrap.build import build_for_slack
 from bot.policy_file import load_policy
 from bot.settings import Settings, read_settings
-from handlers.serve import bolt_app
+from handlers.serve import build_bolt_app
 from handlers.startup import run
 
 STARTS = 120.0  # seconds until a start that does not come to its end is a failure
@@ -32,7 +32,7 @@ STARTS = 120.0  # seconds until a start that does not come to its end is a failu
 def preload(settings: Settings) -> None:
     """Do once, before the forks, what takes long the first time, and let go of every connection."""
     registrar = build_for_slack(settings, load_policy(settings.policy))
-    bolt_app(settings, registrar)[1].close()
+    build_bolt_app(settings, registrar)[1].close()
     registrar.context.registry.models()
     registrar.close()
     gc.freeze()

@@ -22,7 +22,7 @@ class SlowRegistry(MemoryRegistry):
         self.waiting = Semaphore(0)
         self.rested = Event()
         self.rested.set()
-        super().__init__(wait=lambda _: self._rest())
+        super().__init__(sleep=lambda _: self._rest())
         self.delay = 2.0
 
     def tires(self) -> None:
@@ -60,7 +60,7 @@ def app(slack: LocalSlack, tmp_path: Path, registry: SlowRegistry, clock: Adjust
     """The whole bot over that registry."""
     with running_app(slack, tmp_path, registry, http=True, clock=clock) as app:
         yield app
-        registry.down = False
+        registry.is_down = False
         registry.rested.set()
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime, timedelta
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Person
 from bot.domain.promotions.request import Request
 from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
-from bot.services.core.outbox_messages import card_note, request_event
+from bot.services.core.outbox_messages import card_message, request_event
 
 ALICE = Person("T0LOCAL", "U0ALICE")
 
@@ -37,13 +37,13 @@ def write_rows(ledger: SqlLedger, name: str) -> None:
     )
     with ledger.write() as tx:
         tx.add_request(request)
-        tx.append(request_event(request, Tag.OPENED, ALICE, now))
-        tx.add_note(card_note(request, "opened", "#ml-models"))
+        tx.add_audit_event(request_event(request, EventTag.REQUEST_OPENED, ALICE, now))
+        tx.add_message(card_message(request, "opened", "#ml-models"))
 
 
 def main() -> None:
     """Make changes until somebody ends it."""
-    ledger, prefix, count = SqlLedger(sys.argv[1], patience=10), sys.argv[2], 0
+    ledger, prefix, count = SqlLedger(sys.argv[1], timeout=10), sys.argv[2], 0
     while True:
         count += 1
         print(f"begin {prefix}-{count}", flush=True)

@@ -13,10 +13,10 @@ from urllib.parse import parse_qs, urlsplit
 
 from sqlalchemy import make_url
 
-from bot.domain.audit.events import Tag
-from bot.domain.monitoring.incident import Ending
+from bot.domain.audit.events import EventTag
+from bot.domain.monitoring.incident import IncidentEnding
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import UNFINISHED
+from bot.domain.transitions.transition import UNFINISHED_STATES
 from bot.ledger import SqlLedger
 from bot.registry.mlflow.registry import MlflowRegistry
 from localslack import ActionResult, Remote
@@ -83,12 +83,12 @@ def app_behind_proxy(peer: str, far: Backends, home: Path) -> Iterator[ProxiedAp
             registry = MlflowRegistry(wire.url)
         else:
             url = postgres_url_through(far.ledger, wire)
-        ledger = begun.enter_context(closing(SqlLedger(far.ledger, patience=20)))
+        ledger = begun.enter_context(closing(SqlLedger(far.ledger, timeout=20)))
         clock = AcceleratedClock()
         app = begun.enter_context(
             running_app(slack, home, registry, policy=monitored_policy(max_age="1h"), clock=clock, database_url=url)
         )
-        app.registrar.poll()
+        app.registrar.poll_registry()
         begun.callback(wire.mend)
         yield ProxiedApp(wire, replace(app, slack=far.slack, ledger=ledger, registry=direct), clock)
 
@@ -131,7 +131,7 @@ def retry_until(act: Callable[[], ActionResult], is_so: Callable[[], object], *,
 def is_requested(seen: RunningApp) -> bool:
     """Tell whether what Alice asked for is in the ledger, carried out or not."""
     with seen.ledger.read() as reading:
-        return bool(reading.requests() or reading.waiting_asks(seen.registrar.context.clock.now() + timedelta(days=1)))
+        return bool(reading.requests() or reading.due_command_ids(seen.registrar.context.clock.now() + timedelta(days=1)))
 
 
 def is_approved(seen: RunningApp) -> bool:
@@ -158,7 +158,7 @@ def promotion_problems(scene: ProxiedApp, version: int = GOOD) -> Iterator[str]:
         states = [request.state.value for request in reading.requests()]
     if states != ["done"]:
         yield f"the requests are {states}"
-    yield from wrong_event_counts(seen, Tag.OPENED, Tag.VOTED, Tag.APPROVED, Tag.MOVED)
+    yield from wrong_event_counts(seen, EventTag.REQUEST_OPENED, EventTag.VOTED, EventTag.APPROVED, EventTag.TRANSITION_DONE)
     cards = messages(seen, f"v{version} is in Production")
     if len(cards) != 1 or len(messages(seen, "Promote churn")) > 1:
         yield f"{len(cards)} cards say that it is in Production"
@@ -176,12 +176,12 @@ def rollback_problems(scene: ProxiedApp) -> Iterator[str]:
     """Yield what is not as it must be after an automatic rollback."""
     seen = scene.seen
     yield from unfinished_work(scene, holder=3)
-    yield from wrong_event_counts(seen, Tag.MOVED, Tag.ROLLED_BACK)
+    yield from wrong_event_counts(seen, EventTag.TRANSITION_DONE, EventTag.ROLLED_BACK)
     with seen.ledger.read() as reading:
         incidents = [one for one in reading.incidents() if one.version == BAD]
-        bars = [bar.version for bar in reading.bars("churn")]
+        bars = [bar.version for bar in reading.rollback_blocks("churn")]
     ends = [(one.ending, one.target) for one in incidents]
-    if ends not in ([(Ending.RESTORED, 3)], [(Ending.RECOVERED, 3)]):  # it recovers once v3 has passed its checks
+    if ends not in ([(IncidentEnding.RESTORED, 3)], [(IncidentEnding.RECOVERED, 3)]):  # it recovers once v3 has passed its checks
         yield f"the incidents ended so: {[str(one.resolution or one.doing.value) for one in incidents]}"
     if bars != [BAD]:
         yield f"barred are {bars}"
@@ -198,10 +198,10 @@ def unfinished_work(scene: ProxiedApp, *, holder: int) -> Iterator[str]:
     later = scene.clock.now() + timedelta(days=1)
     with seen.ledger.read() as reading:
         left = {
-            "messages": len(reading.due_notes(later)),
-            "asks": len(reading.waiting_asks(later)),
-            "moves": len(reading.models_with_moves(UNFINISHED)),
-            "tags": len(reading.due_copies(later)),
+            "messages": len(reading.due_messages(later)),
+            "asks": len(reading.due_command_ids(later)),
+            "moves": len(reading.models_with_transitions(UNFINISHED_STATES)),
+            "tags": len(reading.due_tag_updates(later)),
         }
     for what, number in left.items():
         if number:
@@ -213,7 +213,7 @@ def unfinished_work(scene: ProxiedApp, *, holder: int) -> Iterator[str]:
         yield "the audit chain is broken"
 
 
-def wrong_event_counts(seen: RunningApp, *tags: Tag) -> Iterator[str]:
+def wrong_event_counts(seen: RunningApp, *tags: EventTag) -> Iterator[str]:
     """Yield the events that are not exactly once in the audit."""
     for tag in tags:
         if (number := len(audit_links(seen.ledger, tag))) != 1:

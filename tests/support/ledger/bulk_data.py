@@ -9,13 +9,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bot.domain.audit.events import START, Event, Head, Tag
+from bot.domain.audit.events import CHAIN_START, Event, ChainHead, EventTag
 from bot.domain.core.actors import Person
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import Move, MoveKind, MoveState
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ledger.engines import parse_url
 from bot.ledger.stores import row_mapping
-from bot.ledger.tables.base import audit_events, audit_head, moves
+from bot.ledger.tables.base import audit_events, audit_head, transitions
 from tests.support.registry.registries import MlflowBackend
 
 Row = dict[str, Any]
@@ -60,7 +60,7 @@ def a_vote(at: int) -> Event:
     return Event(
         at=BEGUN + timedelta(seconds=at),
         actor=Person("T1", f"U{at % 50}"),
-        tag=Tag.VOTED,
+        tag=EventTag.VOTED,
         subject=f"r{at}",
         model=f"model-{at % 20}",
         origin="slack",
@@ -78,13 +78,13 @@ def a_vote(at: int) -> Event:
 
 def add_many_events(ledger_url: str, number: int, event: Callable[[int], Event] = a_vote) -> None:
     """Fill the audit of a ledger that has no event yet with so many, chained as if each had been appended."""
-    head, engine = START, sa.create_engine(parse_url(ledger_url), poolclass=sa.NullPool)
+    head, engine = CHAIN_START, sa.create_engine(parse_url(ledger_url), poolclass=sa.NullPool)
     with engine.begin() as connection:
         for first in range(0, number, AT_ONCE):
             added = []
             for at in range(first, min(first + AT_ONCE, number)):
-                added.append(row_mapping.audit_row(event(at), head))
-                head = Head(added[-1]["number"], added[-1]["hash"])
+                added.append(row_mapping.to_audit_row(event(at), head))
+                head = ChainHead(added[-1]["number"], added[-1]["hash"])
             _insert(connection, audit_events, added)
         connection.execute(sa.update(audit_head), {"number": head.number, "hash": head.hash})
 
@@ -92,17 +92,17 @@ def add_many_events(ledger_url: str, number: int, event: Callable[[int], Event] 
 def add_many_transitions(ledger_url: str, model: str, number: int, first: int = 0, apart: timedelta = SECOND) -> None:
     """Let a model have had so many promotions to Production, one after the other, so far apart; `first` counts on."""
     engine = sa.create_engine(parse_url(ledger_url), poolclass=sa.NullPool)
-    added = [row_mapping.write(_a_move(model, at, apart)) | NOBODY_HAS_IT for at in range(first, first + number)]
+    added = [row_mapping.to_row(_a_move(model, at, apart)) | NOBODY_HAS_IT for at in range(first, first + number)]
     with engine.begin() as connection:
         for at in range(0, number, AT_ONCE):
-            connection.execute(sa.insert(moves), added[at : at + AT_ONCE])
+            connection.execute(sa.insert(transitions), added[at : at + AT_ONCE])
 
 
-def _a_move(model: str, at: int, apart: timedelta) -> Move:
+def _a_move(model: str, at: int, apart: timedelta) -> Transition:
     then = BEGUN + at * apart
-    return Move(
+    return Transition(
         id=f"{model}-{at}",
-        kind=MoveKind.PROMOTION,
+        kind=TransitionKind.PROMOTION,
         model=model,
         version=at + 1,
         from_stage=Stage.STAGING,
@@ -110,7 +110,7 @@ def _a_move(model: str, at: int, apart: timedelta) -> Move:
         expected_incumbent=at or None,
         actor=Person("T1", f"U{at % 50}"),
         intended_at=then,
-        state=MoveState.DONE,
+        state=TransitionState.DONE,
         finished_at=then,
         attempts=1,
     )

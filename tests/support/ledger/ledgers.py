@@ -162,8 +162,8 @@ def _a_new_file_is_a_copy(_what_is_made_of_a_statement_is_kept: None) -> Iterato
     def copied(self: SqlLedger) -> None:
         if self.is_file:
             with suppress(OSError):  # where it can't be, migrating says so
-                engines.make_home(self._url)
-                file = engines.file_of(self._url)
+                engines.create_file(self._url)
+                file = engines.file_path(self._url)
                 if not file.stat().st_size:
                     shutil.copyfile(template, file)
         MIGRATE(self)
@@ -200,7 +200,7 @@ def ledger_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def ledger(ledger_url: str) -> Iterator[SqlLedger]:
     """Give a fresh ledger, first on SQLite, then on PostgreSQL."""
-    opened = SqlLedger(ledger_url, patience=20)  # a busy machine is no failure; whoever tests patience opens another
+    opened = SqlLedger(ledger_url, timeout=20)  # a busy machine is no failure; whoever tests patience opens another
     yield opened
     opened.close()
 

@@ -8,19 +8,19 @@ from math import inf
 from typing import Any
 
 from bot.domain.commands.changes import FreezeModel
-from bot.domain.commands.parser import build
+from bot.domain.commands.parser import build_command
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.incident import Tripped
-from bot.domain.monitoring.readings import Pushed
+from bot.domain.monitoring.incident import TrippedBreaker
+from bot.domain.monitoring.readings import PushedReading
 from bot.domain.monitoring.rules.baselines import Baseline
 from bot.domain.monitoring.rules.time_series import DAY
 from bot.domain.monitoring.stored_baselines import FrozenBaseline
-from bot.domain.policy.parser import read_policy
+from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.restores import Hold, HoldKind
-from bot.domain.transitions.serving_check import Serving, ServingState
+from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
 from bot.ledger import SqlLedger
-from bot.ports import Call, Copy, Posting
+from bot.ports import IdempotentCall, TagUpdate, MessageRef
 from tests.support.monitoring.monitoring import add_monitor, check_values
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench, FaultyRegistry, ManualClock
 
@@ -29,9 +29,9 @@ def open_bench(ledger: SqlLedger, registry: FaultyRegistry | None = None) -> Ben
     """Return the services on this ledger, over a registry that has `churn` unless another one is given."""
     if registry is None:
         registry = FaultyRegistry()
-        registry.add("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
+        registry.add_model("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
         registry.set_alias("churn", "champion", 3)
-    return Bench(ledger=ledger, registry=registry, clock=ManualClock(), policy=read_policy(POLICY))
+    return Bench(ledger=ledger, registry=registry, clock=ManualClock(), policy=validate_policy(POLICY))
 
 
 def populate(bench: Bench) -> None:
@@ -40,16 +40,16 @@ def populate(bench: Bench) -> None:
     for version in (2, 4):
         bench.clock.advance(hours=30)
         bench.approved(f'promote churn {version} production --reason "“Größer”, 10% better 🚀"')
-        bench.moves.run("churn")
+        bench.moves.execute_due("churn")
     bench.reject(bench.open("promote churn 1 staging"), CAROL)
     bench.open("promote churn 1 production")
-    bench.freezing.freeze(BOB, build(FreezeModel, {"model": "fraud", "reason": "audit week"}), origin="slack")
+    bench.freezing.freeze(BOB, build_command(FreezeModel, {"model": "fraud", "reason": "audit week"}), origin="slack")
     bench.clock.advance(minutes=10)
     add_monitor(bench)
     check_values(bench, 0.9, None, 0.5, 0.5)
     with bench.ledger.write() as tx:
-        for standing in tx.standings().values():
-            tx.save_standing(replace(standing, evidence=(0.1 + 0.2, -inf)))
+        for standing in tx.monitor_states().values():
+            tx.save_monitor_state(replace(standing, evidence=(0.1 + 0.2, -inf)))
     bench.registry.by_hand("churn", 1, Stage.PRODUCTION)
     bench.watch.poll()
     bench.do("rollback churn 3 --reason again", BOB)
@@ -61,7 +61,7 @@ def _what_comes_from_outside(bench: Bench) -> None:
     with bench.ledger.write() as tx:
         tx.add_readings(
             [
-                Pushed(
+                PushedReading(
                     source="live",
                     model="churn",
                     version=4,
@@ -74,16 +74,16 @@ def _what_comes_from_outside(bench: Bench) -> None:
                 )
             ]
         )
-        tx.add_call(Call(client="ci", key="k1", digest="d", status=200, answer="{}", at=now))
-        tx.trip(Tripped(model="churn", at=now, why=say("{n} in a day", n=3)))
-        tx.save_serving(
-            Serving(
+        tx.add_idempotent_call(IdempotentCall(client="ci", key="k1", digest="d", status=200, answer="{}", at=now))
+        tx.trip_breaker(TrippedBreaker(model="churn", at=now, why=say("{n} in a day", n=3)))
+        tx.save_serving_check(
+            ServingCheck(
                 move="m1",
                 model="churn",
                 version=4,
                 lane="r1",
                 asked_at=now,
-                state=ServingState.ASKED,
+                state=ServingCheckState.PENDING,
                 next_at=now + timedelta(minutes=1),
             )
         )
@@ -141,8 +141,8 @@ def _what_comes_from_outside(bench: Bench) -> None:
             ],
             own=True,
         )
-        tx.add_copy(Copy(id="c1", model="churn", version=4, tags={"a": "b"}))
+        tx.add_tag_update(TagUpdate(id="c1", model="churn", version=4, tags={"a": "b"}))
         note = bench.notes()[0]
-        tx.take_turn("C1", timedelta(seconds=1), now)
-        tx.delivered(note, Posting("C1", "1777000000.000100"))
+        tx.take_channel_turn("C1", timedelta(seconds=1), now)
+        tx.mark_delivered(note, MessageRef("C1", "1777000000.000100"))
     bench.open_ask(bench.ask("promote churn 2 staging", ALICE).id)

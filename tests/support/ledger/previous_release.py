@@ -13,11 +13,11 @@ from typing import Any
 
 import httpx
 
-from bot.domain.core.signing import signature
+from bot.domain.core.signing import sign_body
 from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import Stage, VersionInfo
 from bot.registry.memory import MemoryRegistry
-from bot.registry.memory_contents import Model
+from bot.registry.memory_contents import StoredModel
 from tests.support.app.app_fixture import POLICY, RunningApp, make_policy
 from tests.support.paths import DATA
 
@@ -60,7 +60,7 @@ def push(app: RunningApp, model: str, version: int, accuracy: float) -> None:
         "Authorization": f"Bearer {os.environ[TOKEN_ENV]}",
         "Content-Type": "application/json",
         "X-Registrar-Timestamp": stamp,
-        "X-Registrar-Signature": signature(os.environ[TOKEN_ENV], stamp, body),
+        "X-Registrar-Signature": sign_body(os.environ[TOKEN_ENV], stamp, body),
     }
     answer = httpx.post(f"{app.service.address}/v1/metrics", content=body, headers=headers, timeout=30)
     assert answer.status_code == 202, answer.text
@@ -83,7 +83,7 @@ def pack(registry: MemoryRegistry) -> str:
             "name": model.name,
             "updated_at": _time(model.updated_at),
             "aliases": model.aliases,
-            "highest": model.highest,
+            "highest": model.last_number,
             "versions": [
                 {
                     "version": one.version,
@@ -109,7 +109,7 @@ def unpack(packed: str) -> MemoryRegistry:
     for told in json.loads(packed):
         name = told["name"]
         created_at = _read(told["versions"][0]["created_at"])
-        model = Model(
+        model = StoredModel(
             name,
             "",
             MappingProxyType({}),
@@ -117,7 +117,7 @@ def unpack(packed: str) -> MemoryRegistry:
             _read(told["updated_at"]),
             created_at,
             aliases=told["aliases"],
-            highest=told["highest"],
+            last_number=told["highest"],
         )
         for one in told["versions"]:
             registry.add_run(one["run_id"])

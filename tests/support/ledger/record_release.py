@@ -22,7 +22,7 @@ from typing import Any
 
 from bot.domain.core.errors import BadInput, RegistryUnreachable
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import MoveState
+from bot.domain.transitions.transition import TransitionState
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, MANIFEST, AdjustableClock, RunningApp, message_text, running_app
@@ -73,7 +73,7 @@ class ReleaseRecorder:
         self.clock = AdjustableClock()
         self.registry = HangingRegistry(self.clock.now)
         for name in MODELS:
-            self.registry.add(name)
+            self.registry.add_model(name)
             for stage in LAYOUT:
                 run = self.registry.add_run(f"run-{name}-{len(self.registry.versions(name)) + 1}")
                 self.registry.add_version(name, stage=stage, run_id=run)
@@ -98,24 +98,24 @@ class ReleaseRecorder:
     def history(self) -> None:
         """The days without monitors: promotions, and a version that somebody moves in MLflow."""
         with running_app(self.slack, self.home, self.registry, policy=policy(watched=False), clock=self.clock) as app:
-            app.registrar.poll()
+            app.registrar.poll_registry()
             self.wait(hours=30)
             for model in ("churn", "mail", "leads"):
                 self.promote(app, model, 4)
             self.registry.transition("vision", 4, Stage.PRODUCTION, archive_existing=True)
-            app.registrar.poll()
+            app.registrar.poll_registry()
             self.wait(hours=30)
 
     def watched(self) -> None:
         """The last day, up to the kill."""
         with running_app(self.slack, self.home, self.registry, policy=policy(), clock=self.clock) as app:
-            app.registrar.poll()
+            app.registrar.poll_registry()
             try:
                 self.incidents(app)
                 self.requests(app)
                 self.kill(app)
             finally:
-                self.registry.down = False
+                self.registry.is_down = False
                 self.registry.is_over.set()
 
     def incidents(self, app: RunningApp) -> None:
@@ -147,7 +147,7 @@ class ReleaseRecorder:
 
         def checked() -> bool:
             with suppress(BadInput):
-                app.registrar.monitoring.check(monitor.id)
+                app.registrar.monitoring.check_now(monitor.id)
                 return True
             return False
 
@@ -163,12 +163,12 @@ class ReleaseRecorder:
         pricing = self.ask(app, "pricing", 4)
         ranking = self.ask(app, "ranking", 4)
         self.settle(app)
-        self.registry.down = True
+        self.registry.is_down = True
         app.bob.clicks(pricing, "Approve")
         self.thread_says(app, pricing, "Approved")
         app.bob.types(CHANNEL, '/model freeze pricing --reason "end of quarter"')
         app.answer(app.bob, "pricing")
-        self.registry.down = False
+        self.registry.is_down = False
         self.wait(minutes=1)
         self.thread_says(app, pricing, "is frozen")
         app.bob.clicks(ranking, "Approve")
@@ -178,10 +178,10 @@ class ReleaseRecorder:
         """Wait until everything was told and every tag written."""
 
         def nothing_is_due() -> bool:
-            app.registrar.poll()
+            app.registrar.poll_registry()
             with app.ledger.read() as reading:
                 now = self.clock.now()
-                return not reading.due_notes(now) and not reading.due_copies(now)
+                return not reading.due_messages(now) and not reading.due_tag_updates(now)
 
         wait_until(nothing_is_due)
 
@@ -197,16 +197,16 @@ class ReleaseRecorder:
         carol.waits_for_modal()
         for method in ("chat.postMessage", "chat.update"):
             self.slack.server_error(method, times=None)
-        self.registry.down = True
+        self.registry.is_down = True
         carol.submits({"reason": "too slow"})
         app.alice.types(CHANNEL, "/model promote reports 4 production")
 
         def is_left() -> bool:
             with app.ledger.read() as reading:
                 now = self.clock.now() + timedelta(minutes=5)
-                ranking = reading.moves("ranking")[0].state is MoveState.EXECUTING
+                ranking = reading.transitions("ranking")[0].state is TransitionState.EXECUTING
                 return ranking and bool(
-                    reading.waiting_asks(now) and reading.due_notes(now) and reading.due_copies(now)
+                    reading.due_command_ids(now) and reading.due_messages(now) and reading.due_tag_updates(now)
                 )
 
         wait_until(is_left)

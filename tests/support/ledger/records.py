@@ -15,19 +15,19 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from bot.domain.audit.anchors import AnchoredHead
-from bot.domain.audit.events import Event, Tag
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Person
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.readings import Measurement, Outcome
+from bot.domain.monitoring.readings import Measurement, CheckOutcome
 from bot.domain.policy.freezes import Freeze
-from bot.domain.promotions.request import Choice, Request, Vote
+from bot.domain.promotions.request import VoteChoice, Request, Vote
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.restores import Hold, HoldKind
-from bot.domain.transitions.transition import Move, MoveKind
+from bot.domain.transitions.transition import Transition, TransitionKind
 from bot.ledger import SqlLedger, audit_chain
-from bot.ledger.audit_chain import Fault
+from bot.ledger.audit_chain import ChainFault
 from bot.ledger.engines import parse_url
-from bot.ports import Ask, Note, NoteKind
+from bot.ports import QueuedCommand, OutboxMessage, MessageKind
 
 T = TypeVar("T")
 
@@ -61,13 +61,13 @@ def a_request(**changes: Any) -> Request:
 
 
 def a_vote(request: Request, voter: Person = BOB, **changes: Any) -> Vote:
-    return replace(Vote(request=request.id, voter=voter, choice=Choice.APPROVE, reason="", at=NOW), **changes)
+    return replace(Vote(request=request.id, voter=voter, choice=VoteChoice.APPROVE, reason="", at=NOW), **changes)
 
 
-def a_transition(**changes: Any) -> Move:
-    move = Move(
+def a_transition(**changes: Any) -> Transition:
+    move = Transition(
         id=f"m{next(_ids)}",
-        kind=MoveKind.PROMOTION,
+        kind=TransitionKind.PROMOTION,
         model="churn",
         version=7,
         from_stage=Stage.STAGING,
@@ -79,30 +79,30 @@ def a_transition(**changes: Any) -> Move:
     return replace(move, **changes)
 
 
-def a_command(**changes: Any) -> Ask:
-    ask = Ask(id=f"a{next(_ids)}", caller=ALICE, command={"verb": "promote"}, where="C1", at=NOW)
+def a_command(**changes: Any) -> QueuedCommand:
+    ask = QueuedCommand(id=f"a{next(_ids)}", caller=ALICE, command={"verb": "promote"}, where="C1", at=NOW)
     return replace(ask, **changes)
 
 
-def a_message(key: str, lane: str = "r1", **changes: Any) -> Note:
-    return replace(Note(key=key, lane=lane, kind=NoteKind.NEWS, to="C1", created_at=NOW), **changes)
+def a_message(key: str, lane: str = "r1", **changes: Any) -> OutboxMessage:
+    return replace(OutboxMessage(key=key, lane=lane, kind=MessageKind.THREAD_REPLY, to="C1", created_at=NOW), **changes)
 
 
 def an_event(**changes: Any) -> Event:
-    event = Event(at=NOW, actor=ALICE, tag=Tag.OPENED, subject="r1", model="churn", evidence={"f1": 0.91})
+    event = Event(at=NOW, actor=ALICE, tag=EventTag.REQUEST_OPENED, subject="r1", model="churn", evidence={"f1": 0.91})
     return replace(event, **changes)
 
 
-def save(ledger: SqlLedger, *things: Request | Vote | Move | Ask | Note | Event) -> None:
+def save(ledger: SqlLedger, *things: Request | Vote | Transition | QueuedCommand | OutboxMessage | Event) -> None:
     """Insert each, all in one transaction."""
     with ledger.write() as w:
         add: dict[type, Callable[[Any], object]] = {
             Request: w.add_request,
             Vote: w.add_vote,
-            Move: w.add_move,
-            Ask: w.add_ask,
-            Note: w.add_note,
-            Event: w.append,
+            Transition: w.add_transition,
+            QueuedCommand: w.add_queued_command,
+            OutboxMessage: w.add_message,
+            Event: w.add_audit_event,
         }
         for thing in things:
             add[type(thing)](thing)
@@ -110,12 +110,12 @@ def save(ledger: SqlLedger, *things: Request | Vote | Move | Ask | Note | Event)
 
 def due(ledger: SqlLedger, now: datetime = NOW, most: int = 100) -> list[str]:
     with ledger.read() as r:
-        return [note.key for note in r.due_notes(now, most)]
+        return [note.key for note in r.due_messages(now, most)]
 
 
-def fault(ledger: SqlLedger, anchors: Sequence[AnchoredHead] = ()) -> Fault | None:
+def fault(ledger: SqlLedger, anchors: Sequence[AnchoredHead] = ()) -> ChainFault | None:
     with ledger.read() as r:
-        return audit_chain.verify(r.records(), r.head(), anchors=anchors)
+        return audit_chain.verify(r.audit_records(), r.audit_head(), anchors=anchors)
 
 
 def run_concurrently(count: int, work: Callable[[int], T]) -> list[T]:
@@ -153,7 +153,7 @@ def a_freeze(**changes: Any) -> Freeze:
 
 def a_measurement(monitor: str, slot: int) -> Measurement:
     return Measurement(
-        monitor=monitor, slot=slot, at=NOW, revision=1, version=3, move="m1", outcome=Outcome.OK, value=0.9
+        monitor=monitor, slot=slot, at=NOW, revision=1, version=3, move="m1", outcome=CheckOutcome.OK, value=0.9
     )
 
 

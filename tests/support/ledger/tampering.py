@@ -7,7 +7,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bot.domain.audit.events import Event, Tag
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Person
 from bot.ledger import SqlLedger
 
@@ -17,7 +17,7 @@ NOW = datetime.now(UTC)
 VOTE = Event(
     at=NOW,
     actor=Person("T1", "U1BOB"),
-    tag=Tag.VOTED,
+    tag=EventTag.VOTED,
     subject="r4k7q",
     model="churn",
     origin="slack",
@@ -30,7 +30,7 @@ def keep(ledger: SqlLedger, *events: Event) -> None:
     """Write the events into the audit."""
     with ledger.write() as tx:
         for event in events:
-            tx.append(event)
+            tx.add_audit_event(event)
 
 
 def tamper(home: Path, *statements: str) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Measurement, Outcome
-from bot.domain.monitoring.state import State
+from bot.domain.monitoring.readings import Measurement, CheckOutcome
+from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from tests.support.monitoring.monitoring import add_monitor, monitor_state, tick
 from tests.support.services.bench import Bench
@@ -31,7 +31,7 @@ def record_measurements(
     """Let the time go by, with a check every five minutes that is written down as the service does it."""
     before = monitor_state(bench, monitor)
     with bench.ledger.read() as reading:
-        term = bench.rollbacks.served(reading, "churn")[0]
+        term = bench.rollbacks.serving_periods(reading, "churn")[0]
     count = span // timedelta(minutes=5)
     times = [bench.clock.now() + timedelta(minutes=5) * number for number in range(count)]
     checks = [
@@ -41,8 +41,8 @@ def record_measurements(
             at=at,
             revision=1,
             version=term.version,
-            move=term.began.id,
-            outcome=Outcome.OK,
+            move=term.started_by.id,
+            outcome=CheckOutcome.OK,
             points=1,
             value=value(at),
         )
@@ -53,7 +53,7 @@ def record_measurements(
     with bench.ledger.write() as tx:
         tx.claim_slots({(monitor.id, one.slot): now for one in checks}, "x", now)
         tx.finish_slots(checks, "x")
-        tx.save_standing(replace(before, slot=before.slot + count, next_at=now, points=before.points + count))
+        tx.save_monitor_state(replace(before, slot=before.slot + count, next_at=now, points=before.points + count))
 
 
 def measure_until(
@@ -65,14 +65,14 @@ def measure_until(
         bench.clock.advance(seconds=330)
         bench.sources.say("accuracy", (bench.clock.now() - monitor.rule.label_delay, value(bench.clock.now())))
         tick(bench)
-        if monitor_state(bench, monitor).state is State.FAILED:
+        if monitor_state(bench, monitor).state is MonitorStatus.FAILED:
             return bench.clock.now() - began
     return None
 
 
 def promoted(bench: Bench, version: int) -> None:
     bench.approved(f"promote churn {version} production")
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
 
 
 def frozen_baseline(bench: Bench, monitor: Monitor) -> FrozenBaseline:

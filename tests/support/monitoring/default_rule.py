@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.audit.events import Event, Tag
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from tests.support.monitoring.baselines import DAY, promoted, record_measurements, usual_value
@@ -52,7 +52,7 @@ def own_baseline(bench: Bench, monitor: Monitor) -> FrozenBaseline | None:
 
 
 def raised_baselines(bench: Bench) -> list[Event]:
-    return [one for one in bench.events() if one.tag is Tag.BASELINE_RAISED]
+    return [one for one in bench.events() if one.tag is EventTag.BASELINE_RATCHETED]
 
 
 def why(bench: Bench, monitor: Monitor) -> str:

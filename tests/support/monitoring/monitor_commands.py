@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from bot.domain.audit.events import Event, Tag
-from bot.domain.commands.parser import parse
+from bot.domain.audit.events import Event, EventTag
+from bot.domain.commands.parser import parse_command
 from bot.domain.core.actors import Caller
-from bot.domain.core.sentence import Say
+from bot.domain.core.sentence import Sentence
 from bot.domain.monitoring.backtest import Backtest
-from bot.domain.monitoring.incident import Doing, Incident, IncidentKind
+from bot.domain.monitoring.incident import IncidentStatus, Incident, IncidentKind
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Firing, Measurement, Outcome
-from bot.domain.monitoring.state import Standing
-from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.monitoring.readings import Firing, Measurement, CheckOutcome
+from bot.domain.monitoring.state import MonitorState
+from bot.domain.policy.monitor_config import MonitorConfig
 from bot.services.monitoring.monitors import Monitors
 from tests.support.services.bench import BOB, Bench
 
@@ -31,7 +31,7 @@ class MonitorCommands:
         self.bench = bench
         self.firings: list[Firing] = []
         self.failed: Firing | None = None
-        self.why: Say | None = None
+        self.why: Sentence | None = None
         self.judged = timedelta(hours=166)
         self.service = Monitors(bench.context, bench.gatekeeper, self._replay)
 
@@ -42,14 +42,14 @@ class MonitorCommands:
             since=now - span,
             until=now,
             firings=self.firings,
-            failed=self.failed,
-            judged=self.judged,
+            earlier_failure=self.failed,
+            judged_time=self.judged,
             why=self.why,
         )
 
     def types(self, text: str, who: Caller = BOB) -> str:
         """Do what was typed, and return the answer."""
-        command: Any = parse(text)
+        command: Any = parse_command(text)
         word = command.verb.removeprefix("monitor ")
         if word in {"pause", "resume", "remove"}:
             return str(getattr(self.service, word)(who, command.model, command.name, origin="slack"))
@@ -59,12 +59,12 @@ class MonitorCommands:
         """Return a monitor as it is now."""
         return self.service.find(model, name)
 
-    def standing(self, monitor: Monitor) -> Standing:
+    def standing(self, monitor: Monitor) -> MonitorState:
         """Return where a monitor stands."""
         with self.bench.ledger.read() as reading:
-            return reading.standing(monitor.id)
+            return reading.monitor_state(monitor.id)
 
-    def event(self, tag: Tag) -> Event:
+    def event(self, tag: EventTag) -> Event:
         """Return the only event of a kind."""
         [event] = [one for one in self.bench.events() if one.tag is tag]
         return event
@@ -72,7 +72,7 @@ class MonitorCommands:
     def in_file(self, name: str = "accuracy", **fields: Any) -> Monitor:
         """Write down a monitor of the policy file."""
         fields = {"source": "push", "greater_than": 0.85} | fields
-        rule = MonitorRule.model_validate({"name": name} | fields)
+        rule = MonitorConfig.model_validate({"name": name} | fields)
         monitor = Monitor(id=f"f{name}", model="churn", rule=rule, created_at=self.bench.clock.now())
         with self.bench.ledger.write() as tx:
             tx.add_monitor(monitor)
@@ -92,7 +92,7 @@ class MonitorCommands:
             opened_at=now,
             since=now,
             lines=(),
-            doing=Doing.NOTIFIED,
+            doing=IncidentStatus.NOTIFIED,
         )
         incident = replace(incident, **changes)
         with self.bench.ledger.write() as tx:
@@ -117,7 +117,7 @@ class MonitorCommands:
                         revision=1,
                         version=3,
                         move="m1",
-                        outcome=Outcome.OK,
+                        outcome=CheckOutcome.OK,
                         value=0.9,
                         points=1,
                     )

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from bot.domain.core.sentence import unpack
-from bot.domain.monitoring.incident import Doing, Incident
+from bot.domain.core.sentence import unpack_sentence
+from bot.domain.monitoring.incident import IncidentStatus, Incident
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Answer, Measurement, Outcome
-from bot.domain.monitoring.state import Standing
-from bot.domain.policy.monitor_config import MonitorRule
-from bot.domain.policy.parser import read_policy
+from bot.domain.monitoring.readings import Answer, Measurement, CheckOutcome
+from bot.domain.monitoring.state import MonitorState
+from bot.domain.policy.monitor_config import MonitorConfig
+from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import Move, MoveKind
-from bot.ports import NoteKind
+from bot.domain.transitions.transition import Transition, TransitionKind
+from bot.ports import MessageKind
 from tests.support.services.bench import BOB, POLICY, Bench
 
 QUICK: dict[str, Any] = {
@@ -38,18 +38,18 @@ def served(bench: Bench) -> Bench:
     for version in (2, 4):
         bench.clock.advance(hours=30)
         bench.approved(f"promote churn {version} production")
-        bench.moves.run("churn")
+        bench.moves.execute_due("churn")
     bench.clock.advance(minutes=10)
     return bench
 
 
 def add_monitor(bench: Bench, name: str = "accuracy", model: str = "churn", **fields: Any) -> Monitor:
     """Add a monitor of the policy file's kind, whose first check is due."""
-    rule = MonitorRule(**{**QUICK, "name": name, **fields})
+    rule = MonitorConfig(**{**QUICK, "name": name, **fields})
     monitor = Monitor(id=f"m-{model}-{name}", model=model, rule=rule, created_at=bench.clock.now())
     with bench.ledger.write() as tx:
         tx.add_monitor(monitor)
-        tx.save_standing(Standing(monitor=monitor.id, next_at=bench.clock.now()))
+        tx.save_monitor_state(MonitorState(monitor=monitor.id, next_at=bench.clock.now()))
     return monitor
 
 
@@ -70,9 +70,9 @@ def tick(bench: Bench) -> int:
     return begun
 
 
-def monitor_state(bench: Bench, monitor: Monitor) -> Standing:
+def monitor_state(bench: Bench, monitor: Monitor) -> MonitorState:
     with bench.ledger.read() as reading:
-        return reading.standing(monitor.id)
+        return reading.monitor_state(monitor.id)
 
 
 def incidents(bench: Bench) -> list[Incident]:
@@ -80,18 +80,18 @@ def incidents(bench: Bench) -> list[Incident]:
         return reading.incidents()
 
 
-def rollbacks(bench: Bench) -> list[Move]:
-    return [move for move in bench.moves_of() if move.kind is MoveKind.ROLLBACK]
+def rollbacks(bench: Bench) -> list[Transition]:
+    return [move for move in bench.moves_of() if move.kind is TransitionKind.ROLLBACK]
 
 
-def channel_texts(bench: Bench, kind: NoteKind = NoteKind.NEWS) -> list[str]:
-    return [str(unpack(note.data["say"])) for note in bench.notes() if note.kind is kind]
+def channel_texts(bench: Bench, kind: MessageKind = MessageKind.THREAD_REPLY) -> list[str]:
+    return [str(unpack_sentence(note.data["say"])) for note in bench.notes() if note.kind is kind]
 
 
 def put_into_production(bench: Bench, *models: str) -> None:
     """Let models have a version in Production, for long enough."""
     for model in models:
-        bench.registry.add(model, versions=[Stage.PRODUCTION])
+        bench.registry.add_model(model, versions=[Stage.PRODUCTION])
         bench.registry.set_alias(model, "champion", 1)
     bench.watch.poll()
     bench.clock.advance(hours=1)
@@ -99,7 +99,7 @@ def put_into_production(bench: Bench, *models: str) -> None:
 
 def policy_with(*monitors: dict[str, Any]) -> Any:
     models = POLICY["models"] | {"*": POLICY["models"]["*"] | {"monitors": list(monitors)}}
-    return read_policy(POLICY | {"models": models})
+    return validate_policy(POLICY | {"models": models})
 
 
 HOURS: dict[str, Any] = {
@@ -115,7 +115,7 @@ HOURS: dict[str, Any] = {
 def record_history(bench: Bench, monitor: Monitor, values: Callable[[int], float], *, hours: float) -> None:
     """Write down what the monitor measured of the version before, up to the promotion."""
     with bench.ledger.read() as reading:
-        served = bench.rollbacks.served(reading, "churn")
+        served = bench.rollbacks.serving_periods(reading, "churn")
     now, before = served[0], served[1]
     with bench.ledger.write() as tx:
         for slot in range(int(hours * 60)):
@@ -129,15 +129,15 @@ def record_history(bench: Bench, monitor: Monitor, values: Callable[[int], float
                         at=at,
                         revision=1,
                         version=before.version,
-                        move=before.began.id,
-                        outcome=Outcome.OK,
+                        move=before.started_by.id,
+                        outcome=CheckOutcome.OK,
                         value=values(slot),
                         points=1,
                     )
                 ],
                 "x",
             )
-        tx.save_standing(Standing(monitor=monitor.id, slot=int(hours * 60), next_at=bench.clock.now()))
+        tx.save_monitor_state(MonitorState(monitor=monitor.id, slot=int(hours * 60), next_at=bench.clock.now()))
 
 
 def keep_measuring(bench: Bench, value: Callable[[int], float], *, minutes: int) -> None:
@@ -153,9 +153,9 @@ def asked(bench: Bench) -> None:
     add_monitor(bench, action="ask")
     check_values(bench, 0.5, 0.5)
     [incident] = incidents(bench)
-    assert incident.doing is Doing.AWAITING_HUMAN
+    assert incident.doing is IncidentStatus.AWAITING_HUMAN
     bench.clock.advance(hours=1)
-    bench.rollbacks.answer(BOB, incident.id, origin="slack")
+    bench.rollbacks.roll_back_for_incident(BOB, incident.id, origin="slack")
 
 
 def act_during_check(bench: Bench, act: Callable[[], object]) -> None:
@@ -167,5 +167,5 @@ def act_during_check(bench: Bench, act: Callable[[], object]) -> None:
         act()
         return real(name, number)
 
-    bench.fitness.against("churn", 2, 4)  # known, so that the next reading is the executor's
+    bench.fitness.problems("churn", 2, 4)  # known, so that the next reading is the executor's
     bench.registry.version = version  # type: ignore[method-assign]

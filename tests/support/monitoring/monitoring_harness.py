@@ -7,26 +7,26 @@ from typing import Any
 
 from bot.bootstrap.build import SystemClock, open_sources
 from bot.domain.commands.changes import Rollback
-from bot.domain.commands.parser import build
+from bot.domain.commands.parser import build_command
 from bot.domain.core.actors import Person
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Pushed
-from bot.domain.monitoring.state import Standing
-from bot.domain.policy.monitor_config import MonitorRule
-from bot.domain.policy.parser import read_policy
+from bot.domain.monitoring.readings import PushedReading
+from bot.domain.monitoring.state import MonitorState
+from bot.domain.policy.monitor_config import MonitorConfig
+from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import Move, MoveKind, MoveState
-from bot.ports import Ask, Ledger, Registry
-from bot.services.core.access import Gatekeeper
-from bot.services.core.context import Context, Rules, short_id
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
+from bot.ports import QueuedCommand, Ledger, ModelRegistry
+from bot.services.core.access import AccessControl
+from bot.services.core.context import Context, ActivePolicy, short_id
 from bot.services.monitoring.incidents import Incidents
-from bot.services.monitoring.scheduler import Monitoring
-from bot.services.promotions.gate_checks import Gating
+from bot.services.monitoring.scheduler import MonitorScheduler
+from bot.services.promotions.gate_checks import GateChecks
 from bot.services.promotions.requests import Requests
-from bot.services.registry.queries import Lookups
+from bot.services.registry.queries import RegistryQueries
 from bot.services.rollbacks.rollbacks import Rollbacks
-from bot.services.transitions.executor import Moves
-from bot.services.transitions.loadability import Fitness
+from bot.services.transitions.executor import TransitionExecutor
+from bot.services.transitions.loadability import LoadabilityChecks
 
 BOB = Person("T1", "UBOB")
 POLICY = {"channel": "#ml-models", "max_auto": 1000, "models": {"*": {"production": {"approvers": [BOB.user]}}}}
@@ -47,25 +47,25 @@ QUICK: dict[str, Any] = {
 class MonitoringHarness:
     """The services. What is said of a model is said of `churn`, unless another one is named."""
 
-    def __init__(self, ledger: Ledger, registry: Registry) -> None:
+    def __init__(self, ledger: Ledger, registry: ModelRegistry) -> None:
         self.ledger, self.registry = ledger, registry
-        rules = Rules(read_policy(POLICY))
-        self.context = Context(ledger=ledger, registry=registry, rules=rules, clock=SystemClock(), owner="host:1:test")
-        gatekeeper, gating = Gatekeeper(self.context), Gating(self.context)
-        self.fitness = fitness = Fitness(self.context)
-        self.moves = Moves(self.context, gating, fitness)
-        lookups = Lookups(self.context, gating)
+        rules = ActivePolicy(validate_policy(POLICY))
+        self.context = Context(ledger=ledger, registry=registry, active_policy=rules, clock=SystemClock(), owner="host:1:test")
+        gatekeeper, gating = AccessControl(self.context), GateChecks(self.context)
+        self.fitness = fitness = LoadabilityChecks(self.context)
+        self.moves = TransitionExecutor(self.context, gating, fitness)
+        lookups = RegistryQueries(self.context, gating)
         requests = Requests(self.context, lookups, gating)
         self.rollbacks = Rollbacks(self.context, lookups, gatekeeper, fitness, requests)
         sources = open_sources(rules, ledger, registry)
         self.incidents = Incidents(self.context, self.rollbacks, fitness)
-        self.monitoring = Monitoring(self.context, sources, self.incidents, act=self.moves.run)
+        self.monitoring = MonitorScheduler(self.context, sources, self.incidents, run_transitions=self.moves.execute_due)
 
     def serves(self, version: int, *, since: datetime, model: str = "churn") -> None:
         """Have it in the history that a version took Production then; the registry is only read."""
-        move = Move(
+        move = Transition(
             id=f"{model}:{version}:{since.isoformat()}",
-            kind=MoveKind.PROMOTION,
+            kind=TransitionKind.PROMOTION,
             model=model,
             version=version,
             from_stage=Stage.NONE,
@@ -74,34 +74,34 @@ class MonitoringHarness:
             actor=BOB,
             intended_at=since,
             finished_at=since,
-            state=MoveState.DONE,
+            state=TransitionState.DONE,
             identity=self.registry.version(model, version).identity(),
         )
         with self.ledger.write() as tx:
-            tx.add_move(move)
+            tx.add_transition(move)
 
     def roll_back(self, model: str = "churn") -> None:
         """Write down the rollback that a person asks for; it is not made yet."""
-        command = build(Rollback, {"model": model, "reason": "accuracy fell"})
-        ask = Ask(id=short_id(), caller=BOB, command={"verb": "rollback"}, where="C1", at=datetime.now(UTC))
+        command = build_command(Rollback, {"model": model, "reason": "accuracy fell"})
+        ask = QueuedCommand(id=short_id(), caller=BOB, command={"verb": "rollback"}, where="C1", at=datetime.now(UTC))
         with self.ledger.write() as tx:
-            tx.add_ask(ask)
+            tx.add_queued_command(ask)
         self.rollbacks.roll_back(ask, command)
 
     def monitor(self, name: str, model: str = "churn", **fields: Any) -> str:
         """Add an armed monitor that is due, and return its id."""
         now = datetime.now(UTC)
-        rule = MonitorRule(**{**QUICK, "name": name, **fields})
+        rule = MonitorConfig(**{**QUICK, "name": name, **fields})
         monitor = Monitor(id=f"m-{model}-{name}", model=model, rule=rule, created_at=now)
         with self.ledger.write() as tx:
             tx.add_monitor(monitor)
-            tx.save_standing(Standing(monitor=monitor.id, next_at=now))
+            tx.save_monitor_state(MonitorState(monitor=monitor.id, next_at=now))
         return monitor.id
 
     def reads(self, value: float, model: str = "churn", metric: str = "accuracy") -> None:
         """Have a reading of the metric that was made just now."""
         now = datetime.now(UTC)
-        pushed = Pushed(
+        pushed = PushedReading(
             source="push",
             model=model,
             version=0,
@@ -114,7 +114,7 @@ class MonitoringHarness:
         with self.ledger.write() as tx:
             tx.add_readings([pushed])
 
-    def standing(self, monitor: str) -> Standing:
+    def standing(self, monitor: str) -> MonitorState:
         """Return where a monitor stands."""
         with self.ledger.read() as reading:
-            return reading.standing(monitor)
+            return reading.monitor_state(monitor)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.assessment import Judgement
+from bot.domain.monitoring.assessment import RuleResult
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Answer, Outcome
-from bot.domain.monitoring.rules.evaluation import judge as real_judge
+from bot.domain.monitoring.readings import Answer, CheckOutcome
+from bot.domain.monitoring.rules.evaluation import evaluate_rule as real_judge
 from bot.services.monitoring import scheduler
 from tests.support.monitoring.monitoring import HOURS, tick
 from tests.support.services.bench import Bench
@@ -29,18 +29,18 @@ def measure_minutes(bench: Bench, says: str, query: str = "accuracy") -> None:
         answers = {
             "+": Answer(points=[(bench.clock.now(), 0.9 + 0.002 * (at % 5))]),
             ".": Answer(),
-            "!": Answer(outcome=Outcome.ERROR, why=say("It is down.")),
+            "!": Answer(outcome=CheckOutcome.ERROR, why=say("It is down.")),
         }
         bench.sources.answers[query] = answers[letter]
         tick(bench)
 
 
 @pytest.fixture
-def rule(monkeypatch: pytest.MonkeyPatch) -> dict[str, Judgement | Exception]:
+def rule(monkeypatch: pytest.MonkeyPatch) -> dict[str, RuleResult | Exception]:
     """Return what the rules of monitors say, by name: set one, and its rule says or raises that."""
-    said: dict[str, Judgement | Exception] = {}
+    said: dict[str, RuleResult | Exception] = {}
 
-    def judge(monitor: Monitor, *more: Any) -> Judgement | None:
+    def judge(monitor: Monitor, *more: Any) -> RuleResult | None:
         found = said.get(monitor.name)
         if isinstance(found, Exception):
             raise found
@@ -50,4 +50,4 @@ def rule(monkeypatch: pytest.MonkeyPatch) -> dict[str, Judgement | Exception]:
     return said
 
 
-CANT = Judgement(is_worse=None, why=say(WHY))
+CANT = RuleResult(is_worse=None, why=say(WHY))

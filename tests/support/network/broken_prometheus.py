@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from bot.sources.prometheus import BODY_MOST
+from bot.sources.prometheus import MAX_BODY_BYTES
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
@@ -111,7 +111,7 @@ BAD_RESPONSES = {
     "latin": http_response(200, '{"status": "é"}'.encode("latin-1")),
     "gzip": http_response(200, b"\x1f\x8b\x08\x00\x00", "Content-Encoding: gzip"),
     "deep": http_response(200, b"[" * 100_000),
-    "huge": http_response(200, b" " * (BODY_MOST + 1)),
+    "huge": http_response(200, b" " * (MAX_BODY_BYTES + 1)),
     "huge header": b"HTTP/1.1 200 So\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
 }
 

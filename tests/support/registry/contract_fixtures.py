@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from bot.domain.registry.model import Stage
-from bot.ports import Registry
+from bot.ports import ModelRegistry
 from bot.registry.mlflow.registry import MlflowRegistry
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import KINDS, TAGGED_KINDS, MlflowBackend, RegistryBackend
@@ -36,26 +36,26 @@ ODD_NAMES = [
 
 @pytest.fixture(params=[*KINDS, *TAGGED_KINDS])
 def both(
-    request: pytest.FixtureRequest, registries: Callable[[str], tuple[Registry, RegistryBackend]]
-) -> tuple[Registry, RegistryBackend]:
+    request: pytest.FixtureRequest, registries: Callable[[str], tuple[ModelRegistry, RegistryBackend]]
+) -> tuple[ModelRegistry, RegistryBackend]:
     return registries(request.param)
 
 
 @pytest.fixture
-def registry(both: tuple[Registry, RegistryBackend]) -> Registry:
+def registry(both: tuple[ModelRegistry, RegistryBackend]) -> ModelRegistry:
     return both[0]
 
 
 @pytest.fixture
-def backend(both: tuple[Registry, RegistryBackend]) -> RegistryBackend:
+def backend(both: tuple[ModelRegistry, RegistryBackend]) -> RegistryBackend:
     return both[1]
 
 
-def stages(registry: Registry, name: str = "churn") -> dict[int, Stage]:
+def stages(registry: ModelRegistry, name: str = "churn") -> dict[int, Stage]:
     return {version.version: version.stage for version in registry.versions(name)}
 
 
-READING: dict[str, Callable[[Registry], object]] = {
+READING: dict[str, Callable[[ModelRegistry], object]] = {
     "models": lambda registry: registry.models("chu"),
     "model": lambda registry: registry.model("churn"),
     "versions": lambda registry: registry.versions("churn"),
@@ -63,14 +63,14 @@ READING: dict[str, Callable[[Registry], object]] = {
 }
 
 
-WRITING: dict[str, Callable[[Registry], object]] = {
-    "transition": lambda registry: registry.transition("churn", 2, PRODUCTION, archive_existing=True),
+WRITING: dict[str, Callable[[ModelRegistry], object]] = {
+    "transition": lambda registry: registry.transition_stage("churn", 2, PRODUCTION, archive_existing=True),
     "set_alias": lambda registry: registry.set_alias("churn", "champion", 2),
-    "drop_alias": lambda registry: registry.drop_alias("churn", "champion"),
+    "drop_alias": lambda registry: registry.delete_alias("churn", "champion"),
     "set_tags": lambda registry: registry.set_tags("churn", 1, {"owner": "ann"}),
     "set_tags to nothing": lambda registry: registry.set_tags("churn", 1, {"owner": None}),
-    "describe a version": lambda registry: registry.describe("churn", 1, "text"),
-    "describe a model": lambda registry: registry.describe("churn", None, "text"),
+    "describe a version": lambda registry: registry.set_description("churn", 1, "text"),
+    "describe a model": lambda registry: registry.set_description("churn", None, "text"),
 }
 
 

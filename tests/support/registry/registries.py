@@ -23,10 +23,10 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from bot.domain.registry.model import Column, Dataset, Package, Signature, Stage, VersionInfo
-from bot.ports import Registry
+from bot.domain.registry.model import SignatureColumn, Dataset, ModelPackage, Signature, Stage, VersionInfo
+from bot.ports import ModelRegistry
 from bot.registry.memory import MemoryRegistry
-from bot.registry.tag_stages import STAGE_TAG, TaggedStages
+from bot.registry.tag_stages import STAGE_TAG, TagStageRegistry
 from tests.support.registry.mlflow_process import MlflowServer
 
 KINDS = ("memory", "sqlite", "http")
@@ -95,7 +95,7 @@ class RegistryBackend(Protocol):
     def delete_run(self, run_id: str) -> None:
         """Put a run into the bin."""
 
-    def add_package(self, of: VersionInfo | str, package: Package) -> None:
+    def add_package(self, of: VersionInfo | str, package: ModelPackage) -> None:
         """Put files that say this where a version's files lie."""
 
 
@@ -197,7 +197,7 @@ class MlflowBackend:
         """Put an experiment into the bin, with its runs."""
         self.tracking.delete_experiment(self._experiment(name))
 
-    def add_package(self, of: VersionInfo | str, package: Package) -> None:
+    def add_package(self, of: VersionInfo | str, package: ModelPackage) -> None:
         source = of if isinstance(of, str) else of.source
         folder = self.served / urlsplit(source).path.strip("/") if self.served else Path(source)
         folder.mkdir(parents=True, exist_ok=True)
@@ -317,13 +317,13 @@ def mlflow_server(mlflow_sqlite: str, tmp_path: Path) -> Iterator[MlflowServer]:
 
 
 @pytest.fixture
-def registries(request: pytest.FixtureRequest) -> Callable[[str], tuple[Registry, RegistryBackend]]:
+def registries(request: pytest.FixtureRequest) -> Callable[[str], tuple[ModelRegistry, RegistryBackend]]:
     """Return a function that makes an empty registry of one of the KINDS or TAGGED_KINDS, with its shelf."""
 
-    def make(kind: str) -> tuple[Registry, RegistryBackend]:
+    def make(kind: str) -> tuple[ModelRegistry, RegistryBackend]:
         if kind in TAGGED_KINDS:
             registry, backend = make(kind.removesuffix(" with tags"))
-            return TaggedStages(registry, champion="champion", challenger="challenger"), TaggedBackend(backend)
+            return TagStageRegistry(registry, champion="champion", challenger="challenger"), TaggedBackend(backend)
         if kind == "memory":
             memory = MemoryRegistry()
             return memory, memory
@@ -338,19 +338,19 @@ def registries(request: pytest.FixtureRequest) -> Callable[[str], tuple[Registry
     return make
 
 
-PACKAGE = Package(
+PACKAGE = ModelPackage(
     flavors=("sklearn",),
     signature=Signature(
-        inputs=(Column(name="age", type="long"), Column(name="страна", type="string", required=False)),
-        outputs=(Column(name="", type="tensor(int64,[-1, 4])"),),
-        params=(Column(name="threshold", type="double", required=False),),
+        inputs=(SignatureColumn(name="age", type="long"), SignatureColumn(name="страна", type="string", required=False)),
+        outputs=(SignatureColumn(name="", type="tensor(int64,[-1, 4])"),),
+        params=(SignatureColumn(name="threshold", type="double", required=False),),
     ),
     dependencies=("mlflow==3.17.2", "scikit-learn==1.9.0"),
     size=1234,
 )
 
 
-def mlmodel(package: Package) -> str:
+def mlmodel(package: ModelPackage) -> str:
     """Return the file that MLflow writes for such a model."""
     told: dict[str, Any] = {"flavors": {name: {"code": None} for name in [*package.flavors, "python_function"]}}
     told["model_size_bytes"] = package.size
@@ -362,7 +362,7 @@ def mlmodel(package: Package) -> str:
     return yaml.safe_dump(told)
 
 
-def _spec(column: Column, side: str) -> dict[str, Any]:
+def _spec(column: SignatureColumn, side: str) -> dict[str, Any]:
     if tensor := re.fullmatch(r"tensor\((\w+),(.*)\)", column.type):
         return {"type": "tensor", "tensor-spec": {"dtype": tensor[1], "shape": json.loads(tensor[2])}}
     more = {"default": 0.5, "shape": None} if side == "params" else {"required": column.required}

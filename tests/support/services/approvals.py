@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from bot.domain.commands.changes import FreezeModel
-from bot.domain.commands.parser import build
+from bot.domain.commands.parser import build_command
 from bot.domain.promotions.request import Request
-from bot.domain.transitions.transition import Move
+from bot.domain.transitions.transition import Transition
 from tests.support.services.bench import BOB, DAVE, Bench
 
 
 def freeze(bench: Bench, model: str = "churn") -> None:
-    bench.freezing.freeze(BOB, build(FreezeModel, {"model": model, "reason": "audit"}), origin="slack")
+    bench.freezing.freeze(BOB, build_command(FreezeModel, {"model": model, "reason": "audit"}), origin="slack")
 
 
-def move_of(bench: Bench, request: Request) -> Move:
+def move_of(bench: Bench, request: Request) -> Transition:
     [move] = [move for move in bench.moves_of(request.model) if move.request == request.id]
     return move
 

@@ -9,44 +9,44 @@ from typing import Any
 
 import pytest
 
-from bot.anchor_file import AnchorFile
-from bot.bootstrap.build import hands
+from bot.anchor_file import LocalAnchorFile
+from bot.bootstrap.build import command_handlers
 from bot.domain.audit.events import Event
-from bot.domain.commands.parser import parse
+from bot.domain.commands.parser import parse_command
 from bot.domain.core.actors import Caller, Person, Profile
 from bot.domain.core.errors import SlackUnreachable
-from bot.domain.core.sentence import unpack
-from bot.domain.monitoring.readings import Answer, Counts, Point
-from bot.domain.policy.parser import read_policy
+from bot.domain.core.sentence import unpack_sentence
+from bot.domain.monitoring.readings import Answer, CountPoint, Point
+from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
-from bot.domain.promotions.approvers import Electorate
-from bot.domain.promotions.request import Choice, Request, RequestState
+from bot.domain.promotions.approvers import EligibleApprovers
+from bot.domain.promotions.request import VoteChoice, Request, RequestState
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.drift import Finding
-from bot.domain.transitions.transition import Move
+from bot.domain.transitions.drift import DriftNotice
+from bot.domain.transitions.transition import Transition
 from bot.ledger import SqlLedger
-from bot.metrics.prometheus import Metrics
-from bot.ports import Ask, Note, NoteKind, Query
+from bot.metrics.prometheus import PrometheusMetrics
+from bot.ports import QueuedCommand, OutboxMessage, MessageKind, Query
 from bot.registry.memory import MemoryRegistry
-from bot.services.core.access import Gatekeeper
-from bot.services.core.command_queue import Errands
-from bot.services.core.commands import Done
-from bot.services.core.context import Context, Rules
+from bot.services.core.access import AccessControl
+from bot.services.core.command_queue import CommandQueue
+from bot.services.core.commands import CommandResult
+from bot.services.core.context import Context, ActivePolicy
 from bot.services.monitoring.incidents import Incidents
-from bot.services.monitoring.policy_monitors import FileMonitors
-from bot.services.monitoring.scheduler import Monitoring
-from bot.services.policy.freezes import Freezing
-from bot.services.promotions.gate_checks import Gating
-from bot.services.promotions.requests import Counted, Requests
+from bot.services.monitoring.policy_monitors import PolicyMonitors
+from bot.services.monitoring.scheduler import MonitorScheduler
+from bot.services.policy.freezes import Freezes
+from bot.services.promotions.gate_checks import GateChecks
+from bot.services.promotions.requests import VoteResult, Requests
 from bot.services.promotions.reviews import Reviews
 from bot.services.registry.comparisons import Comparisons
-from bot.services.registry.edits import Tending
-from bot.services.registry.queries import Lookups
+from bot.services.registry.edits import RegistryEdits
+from bot.services.registry.queries import RegistryQueries
 from bot.services.rollbacks.rollbacks import Rollbacks
-from bot.services.transitions.drift import Watch
-from bot.services.transitions.executor import Moves
-from bot.services.transitions.loadability import Fitness
-from bot.services.transitions.registry_tags import Mirror
+from bot.services.transitions.drift import DriftDetector
+from bot.services.transitions.executor import TransitionExecutor
+from bot.services.transitions.loadability import LoadabilityChecks
+from bot.services.transitions.registry_tags import TagWriter
 from bot.services.transitions.restores import Restores
 
 ALICE, BOB, CAROL, DAVE = (Profile(person=Person("T1", f"U{name}")) for name in ("ALICE", "BOB", "CAROL", "DAVE"))
@@ -121,7 +121,7 @@ class FakeDirectory:
             raise SlackUnreachable("Slack doesn't answer.")
         return {person.user: self.people.get(person.user, Profile(person=person)) for person in asked}
 
-    def electorate(self, ids: Sequence[str]) -> Electorate:
+    def electorate(self, ids: Sequence[str]) -> EligibleApprovers:
         """Return the users among the ids, and who is in the groups that a test has filled."""
         if self.is_down:
             raise SlackUnreachable("Slack doesn't answer.")
@@ -130,7 +130,7 @@ class FakeDirectory:
             user for one in groups for user in self.groups.get(one, [])
         ]
         people = {user: self.people.get(user, Profile(person=Person("T1", user))) for user in found}
-        return Electorate(people, is_whole=all(one in self.groups for one in groups))
+        return EligibleApprovers(people, is_complete=all(one in self.groups for one in groups))
 
     def members(self, ids: Sequence[str]) -> list[str]:
         """Return the users among the ids."""
@@ -148,7 +148,7 @@ class FakeSources:
         self.answers: dict[str, Answer | Exception] = {}
         self.asked: list[list[Query]] = []
 
-    def say(self, query: str, *points: Point | Counts) -> None:
+    def say(self, query: str, *points: Point | CountPoint) -> None:
         """Let a query have these points from now on."""
         self.answers[query] = Answer(points=points)
 
@@ -207,25 +207,25 @@ class Bench:
     clock: ManualClock
     policy: Policy
     owner: str = "here:1:a"
-    metrics: Metrics = field(default_factory=Metrics)
+    metrics: PrometheusMetrics = field(default_factory=PrometheusMetrics)
     directory: FakeDirectory = field(default_factory=FakeDirectory)
     context: Context = field(init=False)
-    lookups: Lookups = field(init=False)
-    gatekeeper: Gatekeeper = field(init=False)
+    lookups: RegistryQueries = field(init=False)
+    gatekeeper: AccessControl = field(init=False)
     comparisons: Comparisons = field(init=False)
     requests: Requests = field(init=False)
-    tending: Tending = field(init=False)
+    tending: RegistryEdits = field(init=False)
     rollbacks: Rollbacks = field(init=False)
-    errands: Errands = field(init=False)
-    moves: Moves = field(init=False)
-    mirror: Mirror = field(init=False)
-    freezing: Freezing = field(init=False)
-    watch: Watch = field(init=False)
+    errands: CommandQueue = field(init=False)
+    moves: TransitionExecutor = field(init=False)
+    mirror: TagWriter = field(init=False)
+    freezing: Freezes = field(init=False)
+    watch: DriftDetector = field(init=False)
     sources: FakeSources = field(init=False)
-    monitoring: Monitoring = field(init=False)
+    monitoring: MonitorScheduler = field(init=False)
     incidents: Incidents = field(init=False)
-    fitness: Fitness = field(init=False)
-    file_monitors: FileMonitors = field(init=False)
+    fitness: LoadabilityChecks = field(init=False)
+    file_monitors: PolicyMonitors = field(init=False)
     restores: Restores = field(init=False)
     reviews: Reviews = field(init=False)
 
@@ -233,28 +233,28 @@ class Bench:
         context = Context(
             ledger=self.ledger,
             registry=self.registry,
-            rules=Rules(self.policy),
+            active_policy=ActivePolicy(self.policy),
             clock=self.clock,
             owner=self.owner,
             observer=self.metrics,
             directory=self.directory,
         )
-        gatekeeper, gating = Gatekeeper(context), Gating(context)
-        lookups = Lookups(context, gating)
-        requests, tending = Requests(context, lookups, gating), Tending(context, lookups, gatekeeper)
-        fitness = Fitness(context)
+        gatekeeper, gating = AccessControl(context), GateChecks(context)
+        lookups = RegistryQueries(context, gating)
+        requests, tending = Requests(context, lookups, gating), RegistryEdits(context, lookups, gatekeeper)
+        fitness = LoadabilityChecks(context)
         rollbacks = Rollbacks(context, lookups, gatekeeper, fitness, requests)
         sources, incidents, moves = (
             FakeSources(),
             Incidents(context, rollbacks, fitness),
-            Moves(context, gating, fitness),
+            TransitionExecutor(context, gating, fitness),
         )
-        errands = Errands(context, requests, hands(context, tending, rollbacks))
+        errands = CommandQueue(context, requests, command_handlers(context, tending, rollbacks))
         made = {
             "sources": sources,
             "incidents": incidents,
-            "file_monitors": FileMonitors(context),
-            "monitoring": Monitoring(context, sources, incidents, act=moves.run, monotonic=self.clock.monotonic),
+            "file_monitors": PolicyMonitors(context),
+            "monitoring": MonitorScheduler(context, sources, incidents, run_transitions=moves.execute_due, monotonic=self.clock.monotonic),
             "rollbacks": rollbacks,
             "fitness": fitness,
             "context": context,
@@ -265,28 +265,28 @@ class Bench:
             "tending": tending,
             "comparisons": Comparisons(context, lookups),
             "moves": moves,
-            "mirror": Mirror(context),
-            "freezing": Freezing(context, gatekeeper),
-            "watch": Watch(context),
+            "mirror": TagWriter(context),
+            "freezing": Freezes(context, gatekeeper),
+            "watch": DriftDetector(context),
             "errands": errands,
-            "restores": Restores(context, AnchorFile(), gatekeeper, moves, errands, requests),
+            "restores": Restores(context, LocalAnchorFile(), gatekeeper, moves, errands, requests),
         }
         for name, value in made.items():
             object.__setattr__(self, name, value)
 
     # -- doing -------------------------------------------------------------------------------------------------
 
-    def ask(self, text: str = "promote churn 4 production", who: Caller = ALICE) -> Ask:
+    def ask(self, text: str = "promote churn 4 production", who: Caller = ALICE) -> QueuedCommand:
         """Ask for something; nothing is read from the registry yet."""
-        command = parse(text)
+        command = parse_command(text)
         assert command is not None
-        return self.errands.ask(who, command, where="C1", origin="slack")
+        return self.errands.submit(who, command, channel="C1", origin="slack")
 
-    def do(self, text: str, who: Caller = ALICE) -> Done:
+    def do(self, text: str, who: Caller = ALICE) -> CommandResult:
         """Ask for something and have it done; a move that comes of it is made."""
-        done = self.errands.carry_out(self.ask(text, who).id)
-        if done.move:
-            self.moves.run(done.model)
+        done = self.errands.execute(self.ask(text, who).id)
+        if done.transition_id:
+            self.moves.execute_due(done.model)
         return done
 
     def open(self, text: str = "promote churn 4 production", who: Caller = ALICE) -> Request:
@@ -295,30 +295,30 @@ class Bench:
 
     def open_ask(self, ask_id: str) -> Request:
         """Carry out an ask of which a request comes, and return that."""
-        request = self.errands.carry_out(ask_id).request
+        request = self.errands.execute(ask_id).request
         assert request is not None
         return request
 
-    def approve(self, request: Request, who: Caller = BOB) -> Counted:
+    def approve(self, request: Request, who: Caller = BOB) -> VoteResult:
         """Approve a request."""
-        return self.requests.vote(who, request.id, Choice.APPROVE, origin="slack")
+        return self.requests.vote(who, request.id, VoteChoice.APPROVE, origin="slack")
 
-    def reject(self, request: Request, who: Caller = BOB, reason: str = "too slow") -> Counted:
+    def reject(self, request: Request, who: Caller = BOB, reason: str = "too slow") -> VoteResult:
         """Reject a request."""
-        return self.requests.vote(who, request.id, Choice.REJECT, reason=reason, origin="slack")
+        return self.requests.vote(who, request.id, VoteChoice.REJECT, reason=reason, origin="slack")
 
     def approved(self, text: str = "promote churn 4 production") -> Request:
         """Open a request and approve it; its move is written down and not made yet."""
         return self.approve(self.open(text)).request
 
-    def finding(self, note: Note) -> Finding:
+    def finding(self, note: OutboxMessage) -> DriftNotice:
         """Return what a notice tells of."""
         with self.ledger.read() as reading:
-            return reading.finding(note.lane)
+            return reading.drift_notice(note.lane)
 
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[DriftNotice]:
         """Return what Slack has yet to hear of what was found, oldest first."""
-        return [self.finding(note) for note in self.notes() if note.kind is NoteKind.NOTICE]
+        return [self.finding(note) for note in self.notes() if note.kind is MessageKind.NOTICE]
 
     # -- seeing ------------------------------------------------------------------------------------------------
 
@@ -331,29 +331,29 @@ class Bench:
         with self.ledger.read() as reading:
             return reading.request(request.id)
 
-    def move(self, request: Request) -> Move:
+    def move(self, request: Request) -> Transition:
         """Return the move of an approved request."""
         with self.ledger.read() as reading:
-            return reading.move(f"promotion:{request.id}")
+            return reading.transition(f"promotion:{request.id}")
 
-    def moves_of(self, model: str = "churn") -> list[Move]:
+    def moves_of(self, model: str = "churn") -> list[Transition]:
         """Return a model's moves, newest first."""
         with self.ledger.read() as reading:
-            return reading.moves(model)
+            return reading.transitions(model)
 
     def events(self) -> list[Event]:
         """Return the audit, oldest first."""
         with self.ledger.read() as reading:
-            return [link.event for link in reading.links()]
+            return [link.event for link in reading.audit_events()]
 
     def tags(self) -> list[str]:
         """Return the audit's tags, oldest first."""
         return [event.tag.value for event in self.events()]
 
-    def notes(self) -> list[Note]:
+    def notes(self) -> list[OutboxMessage]:
         """Return what Slack has yet to hear."""
         with self.ledger.read() as reading:
-            return reading.due_notes(self.clock.now())
+            return reading.due_messages(self.clock.now())
 
     def keys(self) -> set[str]:
         """Return the kinds of what Slack has yet to hear, without the ids."""
@@ -361,7 +361,7 @@ class Bench:
 
     def told(self, kind: str) -> str:
         """Return the sentence of the note whose key begins so, such as `news` or `direct`."""
-        return next(str(unpack(note.data["say"])) for note in self.notes() if note.key.startswith(kind))
+        return next(str(unpack_sentence(note.data["say"])) for note in self.notes() if note.key.startswith(kind))
 
 
 @pytest.fixture
@@ -374,15 +374,15 @@ def bench(sqlite_url: str) -> Iterator[Bench]:
 
 def bench_on(url: str) -> Bench:
     """Return a workbench over a ledger that is set up and empty; the ledger is the caller's to close."""
-    metrics = Metrics()
+    metrics = PrometheusMetrics()
     registry = FaultyRegistry()
-    registry.add("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
+    registry.add_model("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
     registry.set_alias("churn", "champion", 3)
     return Bench(
         ledger=SqlLedger(url, observer=metrics),
         registry=registry,
         clock=ManualClock(),
-        policy=read_policy(POLICY),
+        policy=validate_policy(POLICY),
         metrics=metrics,
     )
 

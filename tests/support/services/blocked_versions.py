@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bot.domain.commands.changes import Unblock
-from bot.domain.commands.parser import build
-from bot.domain.policy.parser import read_policy
+from bot.domain.commands.parser import build_command
+from bot.domain.policy.parser import validate_policy
 from bot.domain.promotions.request import Request
 from tests.support.services.bench import BOB, POLICY, Bench
 from tests.support.services.rollbacks import ROLL_BACK
@@ -23,7 +23,7 @@ def set_production_rule(bench: Bench, *gates: Mapping[str, Any], **production: A
         "staging": {"approvers": ["lead"]},
         "production": {"approvers": ["lead"], "gates": list(gates)} | production,
     }
-    bench.context.rules.replace(read_policy(POLICY | {"models": {"*": stages}}), "edited")
+    bench.context.active_policy.replace(validate_policy(POLICY | {"models": {"*": stages}}), "edited")
 
 
 @pytest.fixture
@@ -35,9 +35,9 @@ def bad(served: Bench) -> Bench:
 
 
 def unblock(bench: Bench, version: int = 4) -> None:
-    command = build(Unblock, {"model": "churn", "version": str(version), "reason": "it was the feature store"})
+    command = build_command(Unblock, {"model": "churn", "version": str(version), "reason": "it was the feature store"})
     bench.rollbacks.unblock(BOB, command, origin="slack")
 
 
 def failed_gates(request: Request) -> list[str]:
-    return [gate.name for gate in request.seen.failed] if request.seen else []
+    return [gate.name for gate in request.seen.failed_gates] if request.seen else []

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 
-from bot.ports import Delivery, Note, Outcome, Posting
+from bot.ports import DeliveryResult, OutboxMessage, DeliveryOutcome, MessageRef
 
-DELIVERED = Delivery(Outcome.DELIVERED, Posting("C1", "1.1"), is_new=True)
+DELIVERED = DeliveryResult(DeliveryOutcome.DELIVERED, MessageRef("C1", "1.1"), is_new=True)
 
 
 class FakeNotifier:
     """A notifier that writes down what it was given, and answers as it was told to: the last answer stays."""
 
     def __init__(self) -> None:
-        self.told: list[Note] = []
-        self.taken_back: list[Posting] = []
-        self.answers: dict[str, list[Delivery]] = defaultdict(lambda: [DELIVERED])
+        self.told: list[OutboxMessage] = []
+        self.taken_back: list[MessageRef] = []
+        self.answers: dict[str, list[DeliveryResult]] = defaultdict(lambda: [DELIVERED])
         self.meanwhile: Callable[[], None] = lambda: None
 
     @property
@@ -28,11 +28,11 @@ class FakeNotifier:
         """Return the name: here it is the id."""
         return name
 
-    def take_back(self, posting: Posting) -> None:
+    def take_back(self, posting: MessageRef) -> None:
         """Write down what is to be deleted."""
         self.taken_back.append(posting)
 
-    def deliver(self, note: Note) -> Delivery:
+    def deliver(self, note: OutboxMessage) -> DeliveryResult:
         """Take one note."""
         self.told.append(note)
         self.meanwhile()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.domain.commands.changes import FreezeModel, UnfreezeModel
-from bot.domain.commands.parser import build
+from bot.domain.commands.parser import build_command
 from bot.domain.core.actors import Caller
 from tests.support.services.bench import BOB, Bench
 
@@ -11,10 +11,10 @@ from tests.support.services.bench import BOB, Bench
 def freeze(
     bench: Bench, who: Caller = BOB, *, model: str | None = "churn", reason: str = "audit", **more: object
 ) -> str:
-    command = build(FreezeModel, {"model": model, "everywhere": model is None, "reason": reason, **more})
+    command = build_command(FreezeModel, {"model": model, "everywhere": model is None, "reason": reason, **more})
     return str(bench.freezing.freeze(who, command, origin="slack"))
 
 
 def unfreeze(bench: Bench, who: Caller = BOB, *, model: str | None = "churn") -> str:
-    command = build(UnfreezeModel, {"model": model, "everywhere": model is None})
+    command = build_command(UnfreezeModel, {"model": model, "everywhere": model is None})
     return str(bench.freezing.unfreeze(who, command, origin="slack"))

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from bot.domain.audit.events import Event, Tag
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Caller
-from bot.domain.policy.parser import read_policy
+from bot.domain.policy.parser import validate_policy
 from bot.domain.promotions.request import Request
-from bot.domain.registry.model import Column, Signature, Stage
+from bot.domain.registry.model import SignatureColumn, Signature, Stage
 from tests.support.services.bench import BOB, DAVE, POLICY, Bench
 
 ACCURATE: Mapping[str, Any] = {"metric": "accuracy", "at_least": 0.85}
@@ -23,7 +23,7 @@ NO_WORSE: Mapping[str, Any] = {"metric": "f1", "not_worse_than_incumbent_by": 0.
 FRAUD = "promote fraud 2 production"
 
 
-SIGNATURE = Signature(inputs=(Column(name="age", type="long"),))
+SIGNATURE = Signature(inputs=(SignatureColumn(name="age", type="long"),))
 
 
 GOOD = {"accuracy": 0.9, "f1": 0.8}
@@ -33,7 +33,7 @@ def set_gates(bench: Bench, *gates: Mapping[str, Any], **production: Any) -> Non
     """Let these gates and this rule hold for Production of every model."""
     rule = {"approvers": ["lead"], "gates": list(gates)} | production
     models = {"*": {"staging": {"approvers": ["lead"]}, "production": rule}}
-    bench.context.rules.replace(read_policy(POLICY | {"models": models}), "edited")
+    bench.context.active_policy.replace(validate_policy(POLICY | {"models": models}), "edited")
 
 
 def measure(bench: Bench, version: int, **metrics: float) -> None:
@@ -44,7 +44,7 @@ def measure(bench: Bench, version: int, **metrics: float) -> None:
 @pytest.fixture
 def fraud(bench: Bench) -> Bench:
     """Return the bench with a model `fraud`: v1 in Production, v2 besides, both measured and equally good."""
-    bench.registry.add("fraud")
+    bench.registry.add_model("fraud")
     for version, stage in ((1, Stage.PRODUCTION), (2, Stage.NONE)):
         measure(bench, version, **GOOD)
         bench.registry.add_version("fraud", stage=stage, run_id=f"run{version}")
@@ -60,18 +60,18 @@ def blocked(fraud: Bench) -> Request:
 
 
 def override_gates(bench: Bench, request: Request, who: Caller = DAVE, reason: str = "known") -> Request:
-    return bench.requests.override(who, request.id, reason=reason, origin="slack").request
+    return bench.requests.override_gates(who, request.id, reason=reason, origin="slack").request
 
 
 def withdraw(bench: Bench, request: Request, who: Caller = BOB) -> int:
-    return bench.requests.withdraw(who, request.id, origin="slack").approvals
+    return bench.requests.withdraw_vote(who, request.id, origin="slack").approvals
 
 
 def run_transition(bench: Bench, request: Request) -> Request:
     """Make the move of an approved request, and return how it ended."""
-    bench.moves.run(request.model)
+    bench.moves.execute_due(request.model)
     return bench.now(request)
 
 
-def events(bench: Bench, tag: Tag) -> list[Event]:
+def events(bench: Bench, tag: EventTag) -> list[Event]:
     return [event for event in bench.events() if event.tag is tag]

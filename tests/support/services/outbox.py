@@ -6,16 +6,16 @@ from datetime import timedelta
 
 import pytest
 
-from bot.ports import Delivery, Note, NoteKind, Outcome
+from bot.ports import DeliveryResult, OutboxMessage, MessageKind, DeliveryOutcome
 from bot.services.core.outbox import Outbox
 from tests.support.services.bench import Bench
 from tests.support.services.fake_notifier import FakeNotifier
 
-UNKNOWN = Delivery(Outcome.UNKNOWN, why="reset")
+UNKNOWN = DeliveryResult(DeliveryOutcome.UNKNOWN, why="reset")
 
 
-def later(seconds: float = 0) -> Delivery:
-    return Delivery(Outcome.LATER, wait=timedelta(seconds=seconds), why="ratelimited")
+def later(seconds: float = 0) -> DeliveryResult:
+    return DeliveryResult(DeliveryOutcome.RETRY, retry_after=timedelta(seconds=seconds), why="ratelimited")
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def outbox(bench: Bench, fake_notifier: FakeNotifier) -> Outbox:
     return Outbox(bench.context, fake_notifier)
 
 
-def put(bench: Bench, *keys: str, kind: NoteKind = NoteKind.NEWS) -> None:
+def put(bench: Bench, *keys: str, kind: MessageKind = MessageKind.THREAD_REPLY) -> None:
     """Put notes into the outbox; `r1/a` is note a in lane r1."""
     with bench.ledger.write() as tx:
         for key in keys:
-            tx.add_note(Note(key=key, lane=key.partition("/")[0], kind=kind, to="C1"))
+            tx.add_message(OutboxMessage(key=key, lane=key.partition("/")[0], kind=kind, to="C1"))

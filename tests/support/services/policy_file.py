@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.audit.events import Event, Tag
-from bot.policy_file import PolicyFile
-from bot.ports import NoSlack
-from bot.services.policy.reload import Policies
+from bot.domain.audit.events import Event, EventTag
+from bot.policy_file import LocalPolicyFile
+from bot.ports import DisconnectedDirectory
+from bot.services.policy.reload import PolicyReloader
 from tests.support.services.bench import Bench
 
 ONE = 'channel: "#one"\nroles: {lead: [UBOB]}\nmodels: {"*": {production: {approvers: [lead]}}}\n'
@@ -24,7 +24,7 @@ STRICTER = ONE.replace("[lead]", "[lead], required: 2")
 BROKEN = ONE.replace("approvers", "aprovers")
 
 
-class NamesDirectory(NoSlack):
+class NamesDirectory(DisconnectedDirectory):
     """A directory that knows what Bob and Carol are called."""
 
     def names(self, ids: object) -> dict[str, str]:
@@ -40,9 +40,9 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def policies(bench: Bench, file: Path) -> Policies:
-    begun = Policies(bench.context, PolicyFile(file), NamesDirectory())
-    begun.begin()
+def policies(bench: Bench, file: Path) -> PolicyReloader:
+    begun = PolicyReloader(bench.context, LocalPolicyFile(file), NamesDirectory())
+    begun.load_initial()
     return begun
 
 
@@ -50,12 +50,12 @@ def edits(file: Path, text: str) -> None:
     file.write_text(text, encoding="utf-8")
 
 
-def settles(bench: Bench, policies: Policies, seconds: int) -> bool:
+def settles(bench: Bench, policies: PolicyReloader, seconds: int) -> bool:
     """Let that much time pass, with a poll at its beginning and each second; tell whether a policy was put in force."""
-    taken = policies.take_up()
+    taken = policies.reload()
     for _ in range(seconds):
         bench.clock.advance(seconds=1)
-        taken |= policies.take_up()
+        taken |= policies.reload()
     return taken
 
 
@@ -64,13 +64,13 @@ def told(bench: Bench) -> list[str]:
     return [bench.told(note.key) for note in bench.notes()]
 
 
-def events(bench: Bench, tag: Tag) -> list[Event]:
+def events(bench: Bench, tag: EventTag) -> list[Event]:
     return [event for event in bench.events() if event.tag is tag]
 
 
-def start(bench: Bench, file: Path) -> Policies:
+def start(bench: Bench, file: Path) -> PolicyReloader:
     """Start another process with the file as it is."""
-    bench.context.rules.replace(PolicyFile(file).parse(file.read_text(encoding="utf-8")), "")
-    started = Policies(bench.context, PolicyFile(file), NamesDirectory())
-    started.begin()
+    bench.context.active_policy.replace(LocalPolicyFile(file).parse(file.read_text(encoding="utf-8")), "")
+    started = PolicyReloader(bench.context, LocalPolicyFile(file), NamesDirectory())
+    started.load_initial()
     return started

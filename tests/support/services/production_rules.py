@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.domain.policy.parser import read_policy
+from bot.domain.policy.parser import validate_policy
 from tests.support.services.bench import POLICY, Bench
 
 
@@ -11,5 +11,5 @@ def with_production_rule(
 ) -> Bench:
     """Return the bench with another rule for Production."""
     models = POLICY["models"] | {"*": {"production": production}}
-    bench.context.rules.replace(read_policy(POLICY | {"models": models, "roles": roles or POLICY["roles"]}), "another")
+    bench.context.active_policy.replace(validate_policy(POLICY | {"models": models, "roles": roles or POLICY["roles"]}), "another")
     return bench

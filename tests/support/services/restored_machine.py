@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.policy.parser import read_policy
+from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
@@ -26,9 +26,9 @@ class RestorableMachine:
         self.clock = ManualClock()
         self.registry = FaultyRegistry()
         self.registry._now = self.clock.now
-        self.registry.add("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
+        self.registry.add_model("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
         self.registry.set_alias("churn", "champion", 3)
-        self.policy: Policy = read_policy(POLICY)
+        self.policy: Policy = validate_policy(POLICY)
         self._open: list[SqlLedger] = []
         self._starts = 0
 
@@ -46,10 +46,10 @@ class RestorableMachine:
         bench = Bench(
             ledger=ledger, registry=self.registry, clock=self.clock, policy=self.policy, owner=f"here:{self._starts}:a"
         )
-        bench.context.gate.guard(bench.restores.check)
+        bench.context.startup_check.require(bench.restores.check)
         with ledger.write() as tx:
-            for owner in tx.owners():
-                tx.disown(owner)
+            for owner in tx.lease_owners():
+                tx.release_leases(owner)
         return bench
 
     def stop(self) -> None:
@@ -69,11 +69,11 @@ class RestorableMachine:
 
 def recover(bench: Bench) -> None:
     """Do what the bot does right after its start."""
-    for model in bench.moves.unfinished():
-        bench.moves.run(model)
-    bench.errands.carry_out_waiting()
-    bench.mirror.write()
-    if bench.context.gate.is_open():
+    for model in bench.moves.models_with_unfinished():
+        bench.moves.execute_due(model)
+    bench.errands.execute_due()
+    bench.mirror.write_due()
+    if bench.context.startup_check.has_passed():
         bench.watch.poll()
 
 
@@ -92,7 +92,7 @@ def start_and_recover(machine: RestorableMachine) -> Bench:
 
 def roll_back(bench: Bench, text: str = "rollback churn --reason 'accuracy fell'") -> None:
     bench.do(text, BOB)
-    bench.mirror.write()
+    bench.mirror.write_due()
     bench.watch.poll()
 
 
@@ -102,9 +102,9 @@ def promote_and_roll_back(machine: RestorableMachine, version: int = 1) -> None:
     request = bench.approved(f"promote churn {version} production")
     machine.back_up()
     machine.clock.advance(hours=1)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request) is RequestState.DONE
-    bench.mirror.write()
+    bench.mirror.write_due()
     machine.clock.advance(hours=1)
     roll_back(bench)
     assert machine.registry.holders() == [3]
@@ -114,5 +114,5 @@ def promote_and_roll_back(machine: RestorableMachine, version: int = 1) -> None:
 
 def hold_of(bench: Bench) -> HoldKind | None:
     with bench.ledger.read() as reading:
-        hold = reading.hold()
+        hold = reading.active_hold()
     return hold.kind if hold else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.registry.model import Column, Package, Signature
+from bot.domain.registry.model import SignatureColumn, ModelPackage, Signature
 from tests.support.services.bench import Bench
 
 ROLL_BACK = 'rollback churn --reason "accuracy fell"'
@@ -17,10 +17,10 @@ def served(bench: Bench) -> Bench:
     for version in (2, 4):
         bench.clock.advance(hours=30)
         bench.approved(f"promote churn {version} production")
-        bench.moves.run("churn")
+        bench.moves.execute_due("churn")
     assert bench.registry.holders() == [4]
     return bench
 
 
-def package_with_input(kind: str) -> Package:
-    return Package(flavors=("sklearn",), signature=Signature(inputs=(Column(name="tenure", type=kind),)))
+def package_with_input(kind: str) -> ModelPackage:
+    return ModelPackage(flavors=("sklearn",), signature=Signature(inputs=(SignatureColumn(name="tenure", type=kind),)))

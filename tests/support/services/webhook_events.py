@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from bot.domain.core.sentence import unpack
-from bot.domain.policy.parser import read_policy
+from bot.domain.core.sentence import unpack_sentence
+from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
-from bot.ports import Note, NoteKind
-from bot.services.core.endpoint_outboxes import Endpoints
+from bot.ports import OutboxMessage, MessageKind
+from bot.services.core.endpoint_outboxes import EndpointOutboxes
 from bot.services.core.outbox import Outbox
-from bot.services.transitions.serving_checks import TOLD_FOR, given_up
-from bot.webhooks import Webhooks
+from bot.services.transitions.serving_checks import EVENT_MAX_AGE, record_undelivered_event
+from bot.webhooks import WebhookNotifier
 from tests.support.network.http_receiver import HttpReceiver, run_receiver
 from tests.support.services.bench import POLICY, Bench, FaultyRegistry, ManualClock
 from tests.support.services.fake_notifier import FakeNotifier
@@ -36,21 +36,21 @@ class WebhookHarness:
     bench: Bench
     there: HttpReceiver
     variables: dict[str, str]
-    events: Endpoints = field(init=False)
+    events: EndpointOutboxes = field(init=False)
     slack: Outbox = field(init=False)
     fake_notifier: FakeNotifier = field(default_factory=FakeNotifier)
 
     def __post_init__(self) -> None:
         bench = self.bench
-        webhooks = Webhooks(lambda: bench.context.policy, self.variables.get, bench.clock.now)
-        self.events = Endpoints(bench.context, webhooks, at_once=4, limit=TOLD_FOR, given_up=given_up)
+        webhooks = WebhookNotifier(lambda: bench.context.policy, self.variables.get, bench.clock.now)
+        self.events = EndpointOutboxes(bench.context, webhooks, concurrency=4, max_age=EVENT_MAX_AGE, on_give_up=record_undelivered_event)
         self.slack = Outbox(bench.context, self.fake_notifier)
 
     def promote(self, version: int = 4, model: str = "churn") -> str:
         """Move a version to Production, and return the move's id."""
         self.bench.clock.advance(seconds=1)
         request = self.bench.approved(f"promote {model} {version} production --reason 'better f1'")
-        self.bench.moves.run(model)
+        self.bench.moves.execute_due(model)
         return f"promotion:{request.id}"
 
     def heard(self) -> list[dict[str, Any]]:
@@ -59,13 +59,13 @@ class WebhookHarness:
 
     def told(self) -> list[str]:
         """Return the news that threads have heard, or are to hear."""
-        waiting = [note for note in self.bench.notes() if note.kind is NoteKind.NEWS]
-        return [str(unpack(note.data["say"])) for note in [*self.fake_notifier.told, *waiting] if "say" in note.data]
+        waiting = [note for note in self.bench.notes() if note.kind is MessageKind.THREAD_REPLY]
+        return [str(unpack_sentence(note.data["say"])) for note in [*self.fake_notifier.told, *waiting] if "say" in note.data]
 
-    def waiting(self, kind: NoteKind = NoteKind.EVENT) -> list[Note]:
+    def waiting(self, kind: MessageKind = MessageKind.EVENT) -> list[OutboxMessage]:
         """Return what is to be delivered, in a week at the latest."""
         with self.bench.ledger.read() as reading:
-            return reading.due_notes(self.bench.clock.now() + timedelta(days=7), kinds={kind})
+            return reading.due_messages(self.bench.clock.now() + timedelta(days=7), kinds={kind})
 
 
 NOTIFY: list[dict[str, Any]] = [{"url_env": "HOOK_URL", "secret_env": "HOOK_SECRET", "models": ["churn*"]}]
@@ -80,9 +80,9 @@ def make(sqlite_url: str) -> Iterator[Callable[..., WebhookHarness]]:
         def build(notify: list[dict[str, Any]] = NOTIFY) -> WebhookHarness:
             registry = FaultyRegistry()
             for model in ("churn", "churn-eu", "fraud"):
-                registry.add(model, versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
+                registry.add_model(model, versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
             named = [one | {"url": one["url"].format(there=there.url)} if "url" in one else one for one in notify]
-            policy = read_policy(POLICY | {"notify": named})
+            policy = validate_policy(POLICY | {"notify": named})
             bench = Bench(ledger=ledger, registry=registry, clock=ManualClock(), policy=policy)
             return WebhookHarness(
                 bench=bench,

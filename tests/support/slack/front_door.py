@@ -16,30 +16,30 @@ from typing import Any, ParamSpec, TypeVar
 import httpx
 from fastapi import FastAPI
 
-from bot.bootstrap.build import build
+from bot.bootstrap.build import build_registrar
 from bot.bootstrap.slack import slack_client
 from bot.bootstrap.storage import open_ledger
 from bot.domain.core.actors import Person, Profile
-from bot.domain.monitoring.incident import Doing, Incident, IncidentKind
+from bot.domain.monitoring.incident import IncidentStatus, Incident, IncidentKind
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.policy.freezes import Freeze
 from bot.domain.promotions.request import Request
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.drift import Finding
-from bot.domain.transitions.model_card_sources import own_tags
-from bot.domain.transitions.transition import MoveKind
+from bot.domain.transitions.drift import DriftNotice
+from bot.domain.transitions.model_card_sources import user_tags
+from bot.domain.transitions.transition import TransitionKind
 from bot.ledger import SqlLedger
 from bot.registrar import Registrar
 from bot.registry.memory import MemoryRegistry
-from bot.services.core.context import Rules
-from bot.services.core.outbox_messages import incident_note
+from bot.services.core.context import ActivePolicy
+from bot.services.core.outbox_messages import incident_message
 from bot.slack.core.directory import SlackDirectory
 from bot.slack.delivery.notifier import SlackNotifier
 from bot.slack.monitoring import incident_card
 from bot.slack.monitoring import modal as monitor_modal
 from bot.slack.rollbacks import modal as rollback_modal
 from bot.slack.transitions import drift_notice
-from handlers.serve import bolt_app
+from handlers.serve import build_bolt_app
 from handlers.web import app as web_app
 from localslack import LocalSlack, PersonSeed, payloads
 from localslack.signing import signed_headers
@@ -118,7 +118,7 @@ class StateSnapshot:
     votes: tuple[Any, ...]
     moves: tuple[Any, ...]
     freezes: tuple[Freeze, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[DriftNotice, ...]
     versions: tuple[Any, ...]
     models: tuple[Any, ...]
     monitors: tuple[Monitor, ...]
@@ -181,11 +181,11 @@ class FrontDoor:
         with self.ledger.read() as reading:
             requests = tuple(reading.requests())
             votes = tuple(vote for request in requests for vote in reading.votes(request.id))
-            moves = tuple(m for name in names for m in reading.moves(name) if m.kind is not MoveKind.OBSERVED)
+            moves = tuple(m for name in names for m in reading.transitions(name) if m.kind is not TransitionKind.OBSERVED)
             freezes = tuple(reading.freezes())
             monitors, incidents = tuple(reading.monitors()), tuple(reading.incidents())
-            findings = tuple(reading.finding(self.known[one]) for one in (drift_notice.MEND, drift_notice.COMPARE))
-        versions = tuple(replace(one, tags=own_tags(one)) for name in names for one in self.registry.versions(name))
+            findings = tuple(reading.drift_notice(self.known[one]) for one in (drift_notice.REPAIR_STAGE, drift_notice.COMPARE))
+        versions = tuple(replace(one, tags=user_tags(one)) for name in names for one in self.registry.versions(name))
         return StateSnapshot(
             requests,
             votes,
@@ -244,23 +244,23 @@ def door(
     slack.set_members(CHANNEL, [*slack.members(CHANNEL), *(one.id for one in OUTSIDERS)])
     registry = add_churn(MemoryRegistry())
     settings = settings_for(slack, home, SLACK_APP_TOKEN=None)
-    holding = Rules(make_policy({"models": rules or GATED}))
+    holding = ActivePolicy(make_policy({"models": rules or GATED}))
     alarm = ErrorRecorder()
     logging.getLogger().addHandler(alarm)
     with closing(open_ledger(settings)) as ledger, asyncio.Runner() as runner:
         client = slack_client(settings)
         asking = slack_client(settings, timeout=2)
-        registrar = build(
+        registrar = build_registrar(
             settings,
             holding,
             ledger=ledger,
             registry=registry,
             notifier=SlackNotifier(client, ledger, lambda: holding.policy),
-            directory=SlackDirectory(asking, slack.team_id, holding.policy.groups, monotonic),
+            directory=SlackDirectory(asking, slack.team_id, holding.policy.user_groups, monotonic),
         )
-        registrar = replace(registrar, work=_AtOnce(), looking=_AtOnce())
-        app, harness = bolt_app(settings, registrar)
-        web = web_app.create(app, slack.signing_secret, webhook_secret="hook", changed=registrar.changed)
+        registrar = replace(registrar, worker_pool=_AtOnce(), query_pool=_AtOnce())
+        app, harness = build_bolt_app(settings, registrar)
+        web = web_app.create_app(app, slack.signing_secret, webhook_secret="hook", on_model_changed=registrar.schedule_refresh)
         it = FrontDoor(
             web=web,
             slack=slack,
@@ -279,13 +279,13 @@ def door(
 
 
 def _furnish(it: FrontDoor) -> None:
-    it.registrar.poll()
-    it.registry.add("fraud", versions=[Stage.PRODUCTION, Stage.NONE])
+    it.registrar.poll_registry()
+    it.registry.add_model("fraud", versions=[Stage.PRODUCTION, Stage.NONE])
     it.registry.set_alias("fraud", "champion", 1)
-    it.registrar.poll()
-    it.registry.transition("fraud", 2, Stage.PRODUCTION, archive_existing=False)
+    it.registrar.poll_registry()
+    it.registry.transition_stage("fraud", 2, Stage.PRODUCTION, archive_existing=False)
     it.registry.add_version(MODEL)
-    it.registrar.poll()
+    it.registrar.poll_registry()
     it.send(command(ALICE, f"promote {MODEL} 4 production"))
     it.send(command(BOB, f"archive {MODEL} 2"))
     it.send(command(BOB, f"monitor add {MODEL} accuracy --source push --greater-than 0.85 --action notify"))
@@ -299,7 +299,7 @@ def _furnish(it: FrontDoor) -> None:
         (rollback_modal.ROLLBACK, {"verb": "rollback", "model": MODEL}),
         (monitor_modal.MONITOR, {"verb": "monitor add"}),
     ):
-        it.known[form] = it.registrar.errands.draft(bob, given, where="C0MLMODELS")
+        it.known[form] = it.registrar.command_queue.create_draft(bob, given, channel="C0MLMODELS")
     it.slack.forget_calls()
 
 
@@ -317,12 +317,12 @@ def _alert(it: FrontDoor) -> None:
         opened_at=now,
         since=now,
         lines=(),
-        doing=Doing.AWAITING_HUMAN,
+        doing=IncidentStatus.AWAITING_HUMAN,
         target=1,
     )
     with it.ledger.write() as tx:
         tx.add_incident(incident)
-        tx.add_note(incident_note(incident, "opened", CHANNEL))
+        tx.add_message(incident_message(incident, "opened", CHANNEL))
     it.known[incident_card.UNDO] = incident.id
 
 

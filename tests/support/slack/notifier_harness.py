@@ -11,19 +11,19 @@ import pytest
 from slack_sdk import WebClient
 
 from bot.domain.core.actors import Person
-from bot.domain.core.sentence import Name, pack, say
-from bot.domain.policy.parser import read_policy
+from bot.domain.core.sentence import Name, pack_sentence, say
+from bot.domain.policy.parser import validate_policy
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
-from bot.ports import Delivery, Note, NoteKind, Outcome
+from bot.ports import DeliveryResult, OutboxMessage, MessageKind, DeliveryOutcome
 from bot.slack.delivery.notifier import SlackNotifier
 from localslack import LocalSlack
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 
-POLICY = read_policy({"models": {"*": {"production": {"approvers": ["U0BOB"]}}}})
+POLICY = validate_policy({"models": {"*": {"production": {"approvers": ["U0BOB"]}}}})
 
 
 @dataclass(frozen=True)
@@ -34,20 +34,20 @@ class NotifierHarness:
     ledger: SqlLedger
     notifier: SlackNotifier
 
-    def deliver(self, note: Note, *, was_tried: bool = False) -> Delivery:
+    def deliver(self, note: OutboxMessage, *, was_tried: bool = False) -> DeliveryResult:
         """Deliver a note as the outbox does: what became of it is written down."""
-        trying = Note(**{name: getattr(note, name) for name in note.__slots__} | {"was_tried": was_tried})
+        trying = OutboxMessage(**{name: getattr(note, name) for name in note.__slots__} | {"was_tried": was_tried})
         delivery = self.notifier.deliver(trying)
-        if delivery.outcome is Outcome.DELIVERED:
+        if delivery.outcome is DeliveryOutcome.DELIVERED:
             with self.ledger.write() as tx:
-                tx.add_note(trying)
-                tx.delivered(trying, delivery.posting)
+                tx.add_message(trying)
+                tx.mark_delivered(trying, delivery.message_ref)
         return delivery
 
     def become(self, state: RequestState) -> None:
         """Change the request's state."""
         with self.ledger.write() as tx:
-            tx.save_request(tx.request("r4k7q").become(state))
+            tx.save_request(tx.request("r4k7q").with_state(state))
 
     def posted(self, channel: str = "#ml-models") -> list[dict[str, Any]]:
         """Return what the app has posted in a channel."""
@@ -73,19 +73,19 @@ REQUEST = Request(
 )
 
 
-CARD = Note(key="card:r4k7q:opened", lane="r4k7q", kind=NoteKind.CARD, to="#ml-models")
+CARD = OutboxMessage(key="card:r4k7q:opened", lane="r4k7q", kind=MessageKind.CARD, to="#ml-models")
 
 
-AGAIN = Note(key="card:r4k7q:done", lane="r4k7q", kind=NoteKind.CARD, to="#ml-models")
+AGAIN = OutboxMessage(key="card:r4k7q:done", lane="r4k7q", kind=MessageKind.CARD, to="#ml-models")
 
 
-SENTENCE = {"say": pack(say("{name} is done.", name=Name("<!channel>")))}
+SENTENCE = {"say": pack_sentence(say("{name} is done.", name=Name("<!channel>")))}
 
 
-NEWS = Note(key="news:r4k7q:done", lane="r4k7q", kind=NoteKind.NEWS, to="", data=SENTENCE)
+NEWS = OutboxMessage(key="news:r4k7q:done", lane="r4k7q", kind=MessageKind.THREAD_REPLY, to="", data=SENTENCE)
 
 
-DIRECT = Note(key="direct:r4k7q:done", lane="r4k7q:direct", kind=NoteKind.DIRECT, to="U0ALICE", data=SENTENCE)
+DIRECT = OutboxMessage(key="direct:r4k7q:done", lane="r4k7q:direct", kind=MessageKind.DIRECT, to="U0ALICE", data=SENTENCE)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bot.domain.commands import changes, monitoring, requests
 from bot.domain.commands.base import Command
-from bot.domain.commands.catalog import VERBS
+from bot.domain.commands.catalog import COMMANDS
 from localslack import PersonSeed, payloads
 from tests.support.slack.front_door import CONNECTED, JSON, MODEL
 
@@ -36,7 +36,7 @@ CHANGING: tuple[type[Command], ...] = (
     changes.UnfreezeModel,
     changes.Rollback,
     changes.Unblock,
-    *(verb for verb in monitoring.VERBS if verb not in LOOKING),
+    *(verb for verb in monitoring.MONITOR_COMMANDS if verb not in LOOKING),
 )
 
 
@@ -123,7 +123,7 @@ NAMES = (
 )
 
 
-FLAGS = sorted({flag for verb in VERBS.values() for _, _, arg in verb.args() for flag in arg.flags} | {"--help", "-h"})
+FLAGS = sorted({flag for verb in COMMANDS.values() for _, _, arg in verb.arguments() for flag in arg.flags} | {"--help", "-h"})
 
 
 # What an argument of a kind takes, or nearly.
@@ -154,13 +154,13 @@ _KINDS: dict[str, tuple[str, ...]] = {
 _LUCK = st.integers(0, 11)
 
 
-_WORD = st.one_of(st.sampled_from([*VERBS, *FLAGS, *NAMES, *ODD, "KNOWN"]), st.text(max_size=12))
+_WORD = st.one_of(st.sampled_from([*COMMANDS, *FLAGS, *NAMES, *ODD, "KNOWN"]), st.text(max_size=12))
 
 
 _FITTING = {kind: st.sampled_from(values) for kind, values in _KINDS.items()}
 
 
-_VERB = st.sampled_from(list(VERBS.values()))
+_VERB = st.sampled_from(list(COMMANDS.values()))
 
 
 def typed(draw: Draw, known: list[str]) -> str:
@@ -172,12 +172,12 @@ def typed(draw: Draw, known: list[str]) -> str:
 
 def _line(draw: Draw, verb: type[Command]) -> str:
     words = [verb.verb]
-    for _, of, arg in verb.args():
+    for _, of, arg in verb.arguments():
         luck = draw(_LUCK)
         if luck < (1 if of.is_required() else 6):
             continue
-        value = str(draw(_WORD if luck == 11 else _FITTING.get(arg.shown, _WORD)))
-        if arg.shown and luck != 10:
+        value = str(draw(_WORD if luck == 11 else _FITTING.get(arg.placeholder, _WORD)))
+        if arg.placeholder and luck != 10:
             words += [value] if arg.positional else [draw(st.sampled_from(arg.flags)), value]
         elif arg.flags:
             words.append(draw(st.sampled_from(arg.flags)))

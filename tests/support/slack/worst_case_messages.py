@@ -7,28 +7,28 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 
-from bot.domain.audit.events import Tag
-from bot.domain.commands.catalog import VERBS
+from bot.domain.audit.events import EventTag
+from bot.domain.commands.catalog import COMMANDS
 from bot.domain.commands.queries import ShowAudit, Validate
 from bot.domain.core.actors import Automation, Client
-from bot.domain.core.sentence import Code, Mention, Name, Say, say
+from bot.domain.core.sentence import Code, Mention, Name, Sentence, say
 from bot.domain.monitoring import incident_messages
 from bot.domain.monitoring import messages as monitor_messages
-from bot.domain.monitoring.incident import Doing, IncidentKind
-from bot.domain.monitoring.state import State
-from bot.domain.policy.messages import what_holds
+from bot.domain.monitoring.incident import IncidentStatus, IncidentKind
+from bot.domain.monitoring.state import MonitorStatus
+from bot.domain.policy.messages import describe_rules
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
-from bot.domain.promotions.approver_messages import invited, waiting_for
-from bot.domain.promotions.approvers import Awaited
-from bot.domain.promotions.request import Choice, RequestState
-from bot.domain.promotions.snapshot import Seen
+from bot.domain.promotions.approver_messages import approval_invitation, waiting_for_approvers
+from bot.domain.promotions.approvers import PendingApprovers
+from bot.domain.promotions.request import VoteChoice, RequestState
+from bot.domain.promotions.snapshot import RequestSnapshot
 from bot.domain.registry.model import VersionRef
-from bot.domain.rollbacks.history import Window
+from bot.domain.rollbacks.history import TimeWindow
 from bot.domain.transitions import drift
-from bot.domain.transitions.drift import Finding, FindingKind
-from bot.domain.transitions.serving_check import Serving, ServingState
-from bot.domain.transitions.transition import MoveKind
+from bot.domain.transitions.drift import DriftNotice, DriftNoticeKind
+from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
+from bot.domain.transitions.transition import TransitionKind
 from bot.services.registry.queries import ModelView
 from bot.slack.audit import answers
 from bot.slack.commands import help_text
@@ -40,7 +40,7 @@ from bot.slack.policy import answers as policy_answers
 from bot.slack.promotions import request_card
 from bot.slack.registry import answers as registry_answers
 from bot.slack.registry import comparison
-from bot.slack.rollbacks.history import timeline
+from bot.slack.rollbacks.history import timeline_message
 from bot.slack.transitions import drift_notice
 from tests.support.slack.worst_case_values import (
     BOB,
@@ -73,25 +73,25 @@ from tests.support.slack.worst_case_values import (
 def broken_glass(name: str) -> Iterator[tuple[str, Message]]:
     """Yield the cards of what was moved without approvals, before and after its review."""
     moved = replace(a_request(name), state=RequestState.DONE, breaks_glass=True, review_due=NOW)
-    yield "card to review", request_card.card(moved, [])
-    yield "card with an overdue review", request_card.card(replace(moved, review_reminded=2), [])
+    yield "card to review", request_card.request_card(moved, [])
+    yield "card with an overdue review", request_card.request_card(replace(moved, review_reminded=2), [])
     said = replace(moved, reviewed_by=BOB, reviewed_at=NOW, review_reason=TEXTS[name])
-    yield "card with its review", request_card.card(said, [])
+    yield "card with its review", request_card.request_card(said, [])
 
 
-def findings(name: str) -> Iterator[Finding]:
+def findings(name: str) -> Iterator[DriftNotice]:
     """Yield findings of each kind, mended and not, with many lines."""
-    new = Finding(
+    new = DriftNotice(
         id="n0123456789abcdef",
-        kind=FindingKind.REGISTERED,
+        kind=DriftNoticeKind.REGISTERED,
         model=TEXTS[name] or "m",
         at=NOW,
         versions=(7,),
-        lines=tuple(drift.about(a_version(name))),
+        lines=tuple(drift.describe_new_version(a_version(name))),
     )
     yield from (new, replace(new, versions=tuple(range(1000, 0, -1)), by=BOB))
     lines = tuple(say("{it} went", it=TEXTS[name]) for _ in range(100))
-    changed = replace(new, kind=FindingKind.CHANGED, versions=(), lines=lines, mend=999_999_999)
+    changed = replace(new, kind=DriftNoticeKind.CHANGED, versions=(), lines=lines, mend=999_999_999)
     yield from (changed, replace(changed, mended_by=BOB, mended_at=NOW), replace(changed, lines=lines[:1], mend=None))
 
 
@@ -105,28 +105,28 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
     for state in RequestState:
         yield (
             f"card {state.value}",
-            request_card.card(
-                a_request(name, state), votes(50), stopped=a_freeze(name), waiting=a_wait(name), block=a_block(name)
+            request_card.request_card(
+                a_request(name, state), votes(50), freeze=a_freeze(name), waiting_for=a_wait(name), block=a_block(name)
             ),
         )
-        yield f"ended {state.value}", blocks.said(promotion_messages.ended(a_request(name, state)))
-        yield f"decided {state.value}", blocks.said(promotion_messages.decided_before(a_request(name, state)))
-        yield f"broken glass {state.value}", request_card.card(a_request(name, state, breaks_glass=True), [])
-    yield "invitation", request_card.invitation("r4k7q", invited(a_request(name)), "https://ci.example/rr?a=1&b=2")
-    yield "frozen", request_card.card(a_request(name, seen=None), [], stopped=a_freeze(name))
-    yield "glass", blocks.said(break_glass_messages.broke_glass(a_request(name)))
-    yield "counted", request_card.counted(a_request(name), promotion_messages.voted(a_request(name), votes(1)[0], 1))
+        yield f"ended {state.value}", blocks.sentence_message(promotion_messages.outcome_announcement(a_request(name, state)))
+        yield f"decided {state.value}", blocks.sentence_message(promotion_messages.already_decided_reason(a_request(name, state)))
+        yield f"broken glass {state.value}", request_card.request_card(a_request(name, state, breaks_glass=True), [])
+    yield "invitation", request_card.approval_invitation("r4k7q", approval_invitation(a_request(name)), "https://ci.example/rr?a=1&b=2")
+    yield "frozen", request_card.request_card(a_request(name, seen=None), [], freeze=a_freeze(name))
+    yield "glass", blocks.sentence_message(break_glass_messages.break_glass_announcement(a_request(name)))
+    yield "counted", request_card.vote_answer(a_request(name), promotion_messages.vote_announcement(a_request(name), votes(1)[0], 1))
     version, looked = a_version(name), seen(name)
-    for found in (looked, Seen(), replace(looked, gates=looked.gates[1:2])):
+    for found in (looked, RequestSnapshot(), replace(looked, gates=looked.gates[1:2])):
         wanted = Validate(model="m", version=VersionRef("number", "7"))
-        yield f"{len(found.gates)} gates", policy_answers.validation(wanted, version, found)
-    yield "policy", policy_answers.policy(TEXTS[name] or "m", what_holds(a_policy(), "m", "0123456789ab"))
+        yield f"{len(found.gates)} gates", policy_answers.validation_answer(wanted, version, found)
+    yield "policy", policy_answers.policy_answer(TEXTS[name] or "m", describe_rules(a_policy(), "m", "0123456789ab"))
     for number in (0, 1, 20, 21):
-        found_events = [a_link(name, tag) for tag in Tag] * number
-        unreviewed = break_glass_messages.unreviewed([a_request(name)] * number, NOW)
-        yield f"audit of {number}", answers.audit(ShowAudit(model="m"), found_events[:number], unreviewed)
+        found_events = [a_link(name, tag) for tag in EventTag] * number
+        unreviewed = break_glass_messages.unreviewed_summary([a_request(name)] * number, NOW)
+        yield f"audit of {number}", answers.audit_answer(ShowAudit(model="m"), found_events[:number], unreviewed)
     yield from broken_glass(name)
-    yield "card by a program", request_card.card(a_request(name, requester=Client("ci")), [])
+    yield "card by a program", request_card.request_card(a_request(name, requester=Client("ci")), [])
     for number in (0, 1, 20, 21, 1000):
         yield f"{number} models", registry_answers.model_list([a_model(name)] * number, TEXTS[name])
         yield f"{number} requests", registry_answers.request_list([a_request(name)] * number)
@@ -136,78 +136,78 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
             [a_request(name)] * min(number, 2),
             {a_version(name).version: a_block(name)},
         )
-        yield f"a model of {number} versions", registry_answers.model_view(view)
-        yield f"history of {number}", timeline(a_timeline(name, min(number, 50)), a_history(name))
-    yield "a version", registry_answers.version_card(a_card(name), "https://mlflow.example:5000/base")
-    yield "a bare version", registry_answers.version_card(a_bare_card(), None)
+        yield f"a model of {number} versions", registry_answers.model_answer(view)
+        yield f"history of {number}", timeline_message(a_timeline(name, min(number, 50)), a_history(name))
+    yield "a version", registry_answers.version_answer(a_card(name), "https://mlflow.example:5000/base")
+    yield "a bare version", registry_answers.version_answer(a_bare_card(), None)
     yield "archive?", registry_answers.archive_question("r4k7q", TEXTS[name] or "m", "v7")
     for finding in findings(name):
-        yield f"{finding.kind.value} {len(finding.versions)}", drift_notice.notice(finding)
+        yield f"{finding.kind.value} {len(finding.versions)}", drift_notice.drift_message(finding)
     for number in (1, 2, 99, 100, 101, 1000):
-        yield f"{number} versions compared", comparison.comparison(a_comparison(name, number)).message
+        yield f"{number} versions compared", comparison.comparison_message(a_comparison(name, number)).message
     yield from histories(name)
     for rows in (0, 1, 20, 21, 1000):
         yield (
             f"{rows} monitors",
-            monitoring_answers.monitor_list([a_row(name, State.FAILED)] * rows, NOW, TEXTS[name] or None),
+            monitoring_answers.monitor_list([a_row(name, MonitorStatus.FAILED)] * rows, NOW, TEXTS[name] or None),
         )
-    for stands in State:
+    for stands in MonitorStatus:
         yield f"a monitor, {stands.value}", monitoring_answers.monitor_view(a_view(name, stands))
-        yield f"posted, {stands.value}", monitoring_answers.posted(a_view(name, stands))
+        yield f"posted, {stands.value}", monitoring_answers.public_view(a_view(name, stands))
     views = [
-        replace(a_view(name), monitor=a_monitor(name, id=f"m4k7q{n}")) for n in range(monitoring_answers.DETAILS_MOST)
+        replace(a_view(name), monitor=a_monitor(name, id=f"m4k7q{n}")) for n in range(monitoring_answers.MAX_DETAILS)
     ]
-    yield "details", monitoring_answers.details(an_incident(name), views)
-    yield "no details", monitoring_answers.details(an_incident(name), [])
-    yield "added", monitoring_answers.added(monitor_messages.added_by_you(a_monitor(name), NOW), a_monitor(name))
+    yield "details", monitoring_answers.incident_details(an_incident(name), views)
+    yield "no details", monitoring_answers.incident_details(an_incident(name), [])
+    yield "added", monitoring_answers.added_answer(monitor_messages.added_answer(a_monitor(name), NOW), a_monitor(name))
     yield from incidents(name)
     yield "menu", help_text.menu()
-    yield "help", help_text.help_all()
-    yield "help monitor", help_text.help_group("monitor")
-    for verb in VERBS.values():
-        yield f"help {verb.verb}", help_text.help_verb(verb)
-    yield from ((f"sentence {number}", blocks.said(one)) for number, one in enumerate(every_sentence(name)))
+    yield "help", help_text.help_overview()
+    yield "help monitor", help_text.group_help("monitor")
+    for verb in COMMANDS.values():
+        yield f"help {verb.verb}", help_text.command_help(verb)
+    yield from ((f"sentence {number}", blocks.sentence_message(one)) for number, one in enumerate(every_sentence(name)))
 
 
 def histories(name: str) -> Iterator[tuple[str, Message]]:
     """Yield timelines: of every kind of move, at a moment, on a day, before anybody looked."""
-    yield "history by an automation", timeline(a_timeline(name, by=Automation("registry-poll")))
-    for kind in MoveKind:
-        yield f"history of a {kind.value}", timeline(a_timeline(name, kind=kind, request=None))
-    for asked in (Window(NOW), Window(NOW - timedelta(days=9)), Window(NOW, NOW + timedelta(days=1), NOW.date())):
+    yield "history by an automation", timeline_message(a_timeline(name, by=Automation("registry-poll")))
+    for kind in TransitionKind:
+        yield f"history of a {kind.value}", timeline_message(a_timeline(name, kind=kind, request=None))
+    for asked in (TimeWindow(NOW), TimeWindow(NOW - timedelta(days=9)), TimeWindow(NOW, NOW + timedelta(days=1), NOW.date())):
         found = a_timeline(name, 9)
-        for nobody in (replace(found, window=asked, served=(), after=a_term(name)), replace(found, window=asked)):
-            yield f"history at {asked}", timeline(nobody, a_history(name))
+        for nobody in (replace(found, window=asked, periods=(), after=a_term(name)), replace(found, window=asked)):
+            yield f"history at {asked}", timeline_message(nobody, a_history(name))
 
 
 def incidents(name: str) -> Iterator[tuple[str, Message]]:
     """Yield the message of every kind of incident in every state, open and over, with what it is."""
-    serving = Serving(
+    serving = ServingCheck(
         move="m1", model="m", version=999_999_998, lane="i4k7q", asked_at=NOW, seen=TEXTS[name] * 20, confirmed_at=NOW
     )
     over = {"resolved_at": NOW, "resolution": say("{it}.", it=REASONS[name])}
     seen = {"acknowledged_by": BOB, "acknowledged_at": NOW}
     for kind in IncidentKind:
-        for doing in Doing:
+        for doing in IncidentStatus:
             for number, changes in enumerate(({}, over, seen)):
                 incident = an_incident(name, kind=kind, doing=doing, **changes)
-                state = list(ServingState)[number]
+                state = list(ServingCheckState)[number]
                 card = incident_card.card(
                     incident, [a_monitor(name)] * 3, serving=replace(serving, state=state), now=NOW
                 )
                 yield f"incident {kind.value} {doing.value} {number}", card
-                yield f"acted {kind.value} {doing.value} {number}", blocks.said(incident_messages.acted(incident))
-        yield f"opened {kind.value}", blocks.said(incident_messages.opened(an_incident(name, kind=kind)))
+                yield f"acted {kind.value} {doing.value} {number}", blocks.sentence_message(incident_messages.action_taken(incident))
+        yield f"opened {kind.value}", blocks.sentence_message(incident_messages.opened(an_incident(name, kind=kind)))
 
 
-def every_sentence(name: str) -> Iterator[Say]:
+def every_sentence(name: str) -> Iterator[Sentence]:
     """Yield every sentence that holds outside text."""
     request = a_request(name, RequestState.REJECTED)
-    yield promotion_messages.asked(request, "#ml-models", waiting_for(Awaited(["S0LEADS", "U0BOB"] * 5, 2), None))
-    yield promotion_messages.voted(request, replace(votes(1)[0], choice=Choice.REJECT, reason=REASONS[name]), 1)
-    yield promotion_messages.vote_counted(request, 1)
-    yield promotion_messages.rejection_counted(request)
-    yield promotion_messages.cancelled(request)
+    yield promotion_messages.request_confirmation(request, "#ml-models", waiting_for_approvers(PendingApprovers(["S0LEADS", "U0BOB"] * 5, 2), None))
+    yield promotion_messages.vote_announcement(request, replace(votes(1)[0], choice=VoteChoice.REJECT, reason=REASONS[name]), 1)
+    yield promotion_messages.approval_confirmation(request, 1)
+    yield promotion_messages.rejection_confirmation(request)
+    yield promotion_messages.cancellation_confirmation(request)
     yield say(
         "{a} {b} {c} {d}", a=Name(TEXTS[name] * 20), b=Code(TEXTS[name] * 20), c=REASONS[name] * 5, d=Mention("U1")
     )

@@ -6,35 +6,35 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.domain.audit.events import Event, Link, Tag
-from bot.domain.commands.queries import History
+from bot.domain.audit.events import Event, ChainedEvent, EventTag
+from bot.domain.commands.queries import ShowHistory
 from bot.domain.core.actors import Actor, Person
 from bot.domain.core.ci_run import CiRun
-from bot.domain.core.sentence import Say, say
+from bot.domain.core.sentence import Sentence, say
 from bot.domain.monitoring import incident_messages
-from bot.domain.monitoring.incident import Doing, Incident, IncidentKind, Tripped
+from bot.domain.monitoring.incident import IncidentStatus, Incident, IncidentKind, TrippedBreaker
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Measurement, Outcome
-from bot.domain.monitoring.state import Standing, State
+from bot.domain.monitoring.readings import Measurement, CheckOutcome
+from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.domain.monitoring.views import MonitorRow, MonitorView
-from bot.domain.policy.freezes import Frozen
-from bot.domain.policy.monitor_config import MonitorRule
-from bot.domain.policy.parser import read_policy
+from bot.domain.policy.freezes import ActiveFreeze
+from bot.domain.policy.monitor_config import MonitorConfig
+from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
-from bot.domain.promotions.approver_messages import waiting_for
-from bot.domain.promotions.approvers import Awaited
-from bot.domain.promotions.request import Choice, Request, RequestState, Vote
-from bot.domain.promotions.snapshot import GateResult, Seen
+from bot.domain.promotions.approver_messages import waiting_for_approvers
+from bot.domain.promotions.approvers import PendingApprovers
+from bot.domain.promotions.request import VoteChoice, Request, RequestState, Vote
+from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
 from bot.domain.registry import rollback_block
-from bot.domain.registry.comparison import Comparison, compare
-from bot.domain.registry.model import Column, Dataset, ModelInfo, Package, RunInfo, Signature, Stage, VersionInfo
-from bot.domain.registry.rollback_block import Bar
-from bot.domain.registry.signature_changes import for_callers, no_way_back
+from bot.domain.registry.comparison import Comparison, compare_versions
+from bot.domain.registry.model import SignatureColumn, Dataset, ModelInfo, ModelPackage, RunInfo, Signature, Stage, VersionInfo
+from bot.domain.registry.rollback_block import RollbackBlock
+from bot.domain.registry.signature_changes import caller_impact, no_rollback_reason
 from bot.domain.rollbacks.history import Timeline
-from bot.domain.rollbacks.rollback import Served
-from bot.domain.transitions.model_card_sources import Sources, fill
-from bot.domain.transitions.transition import Move, MoveKind, MoveState
-from bot.services.registry.queries import CardView
+from bot.domain.rollbacks.rollback import ServingPeriod
+from bot.domain.transitions.model_card_sources import ModelCardSources, fill_model_card
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
+from bot.services.registry.queries import VersionCard
 
 NOW = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
 
@@ -95,7 +95,7 @@ def a_run(name: str = "plain") -> CiRun:
     return CiRun(repository=word, run=word, commit=word, url=f"https://ci.example/{'r' * 900}?a=1&b=2")
 
 
-def seen(name: str = "plain") -> Seen:
+def seen(name: str = "plain") -> RequestSnapshot:
     """Return what a request was opened on, a hundred of everything."""
     text = TEXTS[name] or "m"
     gates = tuple(
@@ -103,25 +103,25 @@ def seen(name: str = "plain") -> Seen:
     )
     figures = {f"{text}{n}": 1.0 / (n + 1) for n in range(100)}
     old, new = (
-        Signature(inputs=tuple(Column(name=f"{text}{n}", type=kind * 9) for n in range(60))) for kind in ("a", text)
+        Signature(inputs=tuple(SignatureColumn(name=f"{text}{n}", type=kind * 9) for n in range(60))) for kind in ("a", text)
     )
-    callers = for_callers(Package(signature=new), Package(signature=old), 999_999_999, 999_999_998)
-    way_back = no_way_back(Package(signature=new), Package(signature=old), 999_999_998)
-    return Seen(
+    callers = caller_impact(ModelPackage(signature=new), ModelPackage(signature=old), 999_999_999, 999_999_998)
+    way_back = no_rollback_reason(ModelPackage(signature=new), ModelPackage(signature=old), 999_999_998)
+    return RequestSnapshot(
         metrics=figures,
         against=figures,
         validation=figures,
         gates=gates,
         rule="f" * 16,
         policy="0123456789ab",
-        callers=replace(callers, unknown=say("{it}", it=text), way_back=way_back),
+        callers=replace(callers, not_compared=say("{it}", it=text), no_rollback=way_back),
     )
 
 
 def votes(number: int) -> list[Vote]:
     """Return so many approvals."""
     voters = [Person("T1", f"U0{'X' * 8}{one:02d}") for one in range(number)]
-    return [Vote(request="r4k7q", voter=one, choice=Choice.APPROVE, reason="", at=NOW) for one in voters]
+    return [Vote(request="r4k7q", voter=one, choice=VoteChoice.APPROVE, reason="", at=NOW) for one in voters]
 
 
 def a_version(name: str = "plain", number: int = 7, **changes: Any) -> VersionInfo:
@@ -148,11 +148,11 @@ def a_model(name: str = "plain") -> ModelInfo:
     )
 
 
-def a_term(name: str = "plain", by: Actor = BOB, **changes: Any) -> Served:
+def a_term(name: str = "plain", by: Actor = BOB, **changes: Any) -> ServingPeriod:
     """Return a stretch of Production."""
-    move = Move(
+    move = Transition(
         id="m1",
-        kind=MoveKind.PROMOTION,
+        kind=TransitionKind.PROMOTION,
         model=TEXTS[name] or "m",
         version=7,
         from_stage=Stage.STAGING,
@@ -162,14 +162,14 @@ def a_term(name: str = "plain", by: Actor = BOB, **changes: Any) -> Served:
         intended_at=NOW,
         finished_at=NOW,
         request="r4k7q",
-        state=MoveState.DONE,
+        state=TransitionState.DONE,
     )
-    return Served(replace(move, **changes), move)
+    return ServingPeriod(replace(move, **changes), move)
 
 
-def a_history(name: str = "plain") -> History:
+def a_history(name: str = "plain") -> ShowHistory:
     """Return the command that asks for it."""
-    return History.model_construct(model=TEXTS[name] or "m", last=10, at=NOW)
+    return ShowHistory.model_construct(model=TEXTS[name] or "m", last=10, at=NOW)
 
 
 def a_timeline(name: str = "plain", number: int = 1, by: Actor = BOB, **changes: Any) -> Timeline:
@@ -178,16 +178,16 @@ def a_timeline(name: str = "plain", number: int = 1, by: Actor = BOB, **changes:
     served = (a_term(name, by, **changes),) * number
     return Timeline(
         model=TEXTS[name] or "m",
-        served=served,
-        drawn=served,
+        periods=served,
+        chart_periods=served,
         now=NOW + timedelta(days=3),
         requests={"r4k7q": a_request(name)},
-        has_more=number > 20,
-        watched=NOW,
+        has_older=number > 20,
+        watched_since=NOW,
     )
 
 
-def a_card(name: str = "plain") -> CardView:
+def a_card(name: str = "plain") -> VersionCard:
     """Return a metadata card that holds one of the texts wherever it can, a hundred times where it is a list."""
     text = TEXTS[name]
     many = {f"{text}{number}": text for number in range(100)}
@@ -202,24 +202,24 @@ def a_card(name: str = "plain") -> CardView:
         ended_at=NOW + timedelta(minutes=3),
         datasets=(Dataset(name=text, digest=text, rows=10**9),),
     )
-    package = Package(flavors=(text,), dependencies=(text,) * 100)
+    package = ModelPackage(flavors=(text,), dependencies=(text,) * 100)
     version = a_version(name, tags=many | {"semver": text * 20, "owner": text, "use_case": text})
     request = a_request(name, RequestState.DONE)
-    sources = Sources(
+    sources = ModelCardSources(
         version=version,
         model=a_model(name),
         run=run,
         package=package,
         request=request,
         votes=tuple(votes(50)),
-        deployed=a_term(name).began,
+        deployment=a_term(name).started_by,
     )
-    return CardView(version=version, run=run, card=fill(sources), block=a_block(name))
+    return VersionCard(version=version, run=run, card=fill_model_card(sources), block=a_block(name))
 
 
-def a_block(name: str) -> Bar:
+def a_block(name: str) -> RollbackBlock:
     """Return the block of a version that somebody rolled back for a long reason."""
-    return Bar(
+    return RollbackBlock(
         id="b1",
         model=TEXTS[name] or "m",
         version=999_999_999,
@@ -230,10 +230,10 @@ def a_block(name: str) -> Bar:
     )
 
 
-def a_bare_card() -> CardView:
+def a_bare_card() -> VersionCard:
     """Return the metadata card of a version of which nothing is known."""
     version = VersionInfo(model="m", version=1, stage=Stage.NONE)
-    return CardView(version=version, run=None, card=fill(Sources(version=version, model=ModelInfo(name="m"))))
+    return VersionCard(version=version, run=None, card=fill_model_card(ModelCardSources(version=version, model=ModelInfo(name="m"))))
 
 
 def a_comparison(name: str, versions: int, metrics: int = 30) -> Comparison:
@@ -247,25 +247,25 @@ def a_comparison(name: str, versions: int, metrics: int = 30) -> Comparison:
         f"run{number}": RunInfo(id=f"run{number}", metrics={m: v * number for m, v in values.items()})
         for number in range(1, versions + 1)
     }
-    blocked = {row.version: rollback_block.blocked(replace(a_block(name), version=row.version)) for row in rows[1:4]}
-    return compare(TEXTS[name] or "m", rows, runs, blocked=blocked)
+    blocked = {row.version: rollback_block.block_reason(replace(a_block(name), version=row.version)) for row in rows[1:4]}
+    return compare_versions(TEXTS[name] or "m", rows, runs, blocked=blocked)
 
 
-def a_freeze(name: str) -> Frozen:
+def a_freeze(name: str) -> ActiveFreeze:
     """Return what stops Production, with a reason as long as they get."""
-    return Frozen(say("{it}.", it=TEXTS[name] * 3), None, REASONS[name])
+    return ActiveFreeze(say("{it}.", it=TEXTS[name] * 3), None, REASONS[name])
 
 
-def a_wait(name: str) -> Say:
+def a_wait(name: str) -> Sentence:
     """Return whom a request waits for: more people than are named, by names as long as they get."""
     ids = ["S0LEADS", *(f"U0{number:08}" for number in range(30))]
-    return waiting_for(Awaited(ids, 2), dict.fromkeys(ids[:10], TEXTS[name]))
+    return waiting_for_approvers(PendingApprovers(ids, 2), dict.fromkeys(ids[:10], TEXTS[name]))
 
 
 def a_monitor(name: str = "plain", **changes: Any) -> Monitor:
     """Return a monitor that holds one of the texts wherever it can."""
     text = TEXTS[name] or "m"
-    rule = MonitorRule(
+    rule = MonitorConfig(
         name="accuracy-live" * 4,
         source=text[:100],
         query=(text * 200)[:2000],
@@ -291,9 +291,9 @@ def a_monitor(name: str = "plain", **changes: Any) -> Monitor:
     return replace(monitor, **changes)
 
 
-def a_row(name: str, state: State) -> MonitorRow:
+def a_row(name: str, state: MonitorStatus) -> MonitorRow:
     """Return a monitor and where it stands, with a reason as long as they get."""
-    standing = Standing(
+    standing = MonitorState(
         monitor="m4k7qa",
         next_at=NOW,
         state=state,
@@ -309,7 +309,7 @@ def a_row(name: str, state: State) -> MonitorRow:
     return MonitorRow(a_monitor(name), standing)
 
 
-def a_view(name: str, state: State = State.FAILED) -> MonitorView:
+def a_view(name: str, state: MonitorStatus = MonitorStatus.FAILED) -> MonitorView:
     """Return all that is told of a monitor."""
     row = a_row(name, state)
     checks = [
@@ -325,11 +325,11 @@ def a_view(name: str, state: State = State.FAILED) -> MonitorView:
             total=1.7e300,
             why=say("{it}", it=TEXTS[name] * 20),
         )
-        for n, outcome in enumerate([*Outcome] * 3)
+        for n, outcome in enumerate([*CheckOutcome] * 3)
     ]
-    tripped = Tripped(model=row.monitor.model, at=NOW, why=say("{it}", it=TEXTS[name]))
+    tripped = TrippedBreaker(model=row.monitor.model, at=NOW, why=say("{it}", it=TEXTS[name]))
     return MonitorView(
-        monitor=row.monitor, standing=row.standing, recent=checks[:10], incident=None, tripped=tripped, now=NOW
+        monitor=row.monitor, monitor_state=row.monitor_state, recent_measurements=checks[:10], incident=None, breaker=tripped, now=NOW
     )
 
 
@@ -346,8 +346,8 @@ def an_incident(name: str = "plain", **changes: Any) -> Incident:
         monitors=tuple(f"accuracy{n}" * 4 for n in range(30)),
         opened_at=NOW,
         since=NOW - timedelta(hours=2),
-        lines=tuple(incident_messages.line(a_monitor(name), say("{it}.", it=text * 3)) for _ in range(30)),
-        doing=Doing.AWAITING_HUMAN,
+        lines=tuple(incident_messages.monitor_line(a_monitor(name), say("{it}.", it=text * 3)) for _ in range(30)),
+        doing=IncidentStatus.AWAITING_HUMAN,
         why=say("{it}.", it=REASONS[name]),
         target=999_999_998,
     )
@@ -371,10 +371,10 @@ def a_policy() -> Policy:
         ],
     }
     window = {"cron": "0 18 * * 5", "for": "62h", "zone": "Europe/Berlin", "reason": "weekend"}
-    return read_policy({"roles": {"lead": ["U0BOB"]}, "models": {"*": {"production": rule}}, "freeze": [window]})
+    return validate_policy({"roles": {"lead": ["U0BOB"]}, "models": {"*": {"production": rule}}, "freeze": [window]})
 
 
-def a_link(name: str, tag: Tag) -> Link:
+def a_link(name: str, tag: EventTag) -> ChainedEvent:
     """Return an audit event that holds one of the texts wherever it can."""
     text = TEXTS[name]
     event = Event(
@@ -395,4 +395,4 @@ def a_link(name: str, tag: Tag) -> Link:
             "by": {"name": text},
         },
     )
-    return Link(number=999_999_999, event=event, previous="", hash="")
+    return ChainedEvent(number=999_999_999, event=event, previous="", hash="")

@@ -11,20 +11,20 @@ import pytest
 
 from bot.bootstrap.build import build_for_terminal
 from bot.bootstrap.storage import open_ledger
-from bot.domain.audit.events import Event, Tag
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Automation, Person, Profile
-from bot.domain.promotions.request import Choice
+from bot.domain.promotions.request import VoteChoice
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import Move, MoveKind, MoveState
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ledger import SqlLedger
-from bot.policy_file import PolicyFile, load_policy
-from bot.ports import NO_SLACK
+from bot.policy_file import LocalPolicyFile, load_policy
+from bot.ports import NO_DIRECTORY
 from bot.registry.memory import MemoryRegistry
-from bot.services.core.context import Context, Rules
-from bot.services.policy.reload import Policies
+from bot.services.core.context import Context, ActivePolicy
+from bot.services.policy.reload import PolicyReloader
 from bot.settings import read_settings
 from handlers.terminal.main import main
-from handlers.terminal.session import operator
+from handlers.terminal.session import current_operator
 from localslack import LocalSlack
 from localslack.seed import PersonSeed
 from tests.support.registry.registries import MlflowBackend
@@ -57,7 +57,7 @@ class OperatorTerminal:
     def rule(self, *, leads: str = ME, admins: str = ME, may: str = "true", user: str = ME, more: str = "") -> None:
         """Let another policy hold; `more` are settings of Production."""
         text = POLICY.format(
-            leads=leads, admins=admins, may=may, user=user, name=operator().name, more=f", {more}" if more else ""
+            leads=leads, admins=admins, may=may, user=user, name=current_operator().name, more=f", {more}" if more else ""
         )
         (self.folder / "registrar.yml").write_text(text, encoding="utf-8")
 
@@ -72,35 +72,35 @@ class OperatorTerminal:
 
     def a_bot_was_here(self) -> None:
         """Let the ledger be one on which a bot has worked."""
-        taken = Event(at=datetime.now(UTC), actor=Automation("policy"), tag=Tag.POLICY_TAKEN, subject="policy:1")
+        taken = Event(at=datetime.now(UTC), actor=Automation("policy"), tag=EventTag.POLICY_LOADED, subject="policy:1")
         with closing(open_ledger(read_settings())) as ledger, ledger.write() as tx:
-            tx.append(taken)
+            tx.add_audit_event(taken)
 
     def a_bot_took_the_policy(self) -> None:
         """Let a bot start with the file as it is, and let it settle."""
         with closing(open_ledger(read_settings())) as ledger:
-            file = PolicyFile(self.folder / "registrar.yml")
+            file = LocalPolicyFile(self.folder / "registrar.yml")
             context = Context(
                 ledger=ledger,
                 registry=MemoryRegistry(),
-                rules=Rules(file.parse(file.text())),
+                active_policy=ActivePolicy(file.parse(file.read_text())),
                 clock=ManualClock(),
                 owner="here:1:bot",
             )
-            policies = Policies(context, file, NO_SLACK)
-            policies.begin()
+            policies = PolicyReloader(context, file, NO_DIRECTORY)
+            policies.load_initial()
             context.clock.advance(seconds=30)  # type: ignore[attr-defined]  # it's the hand clock
-            policies.take_up()
+            policies.reload()
 
     def serves(self, *versions: int) -> None:
         """Let the history have these versions in Production, one after the other."""
         now = datetime.now(UTC)
         with closing(open_ledger(read_settings())) as ledger, ledger.write() as tx:
             for version in versions:
-                tx.add_move(
-                    Move(
+                tx.add_transition(
+                    Transition(
                         id=f"found:{version}",
-                        kind=MoveKind.OBSERVED,
+                        kind=TransitionKind.OBSERVED,
                         model="churn",
                         version=version,
                         from_stage=Stage.NONE,
@@ -109,7 +109,7 @@ class OperatorTerminal:
                         actor=Automation("registry-poll"),
                         intended_at=now,
                         finished_at=now,
-                        state=MoveState.DONE,
+                        state=TransitionState.DONE,
                     )
                 )
 
@@ -120,19 +120,19 @@ class OperatorTerminal:
             build_for_terminal(settings, load_policy(settings.policy), open_ledger(settings), warn=print)
         ) as registrar:
             person = Profile(person=Person(team, user))
-            registrar.requests.vote(person, request, Choice.APPROVE, origin="slack")
+            registrar.requests.vote(person, request, VoteChoice.APPROVE, origin="slack")
 
     def waits_for_slack(self) -> list[str]:
         """Return what the bot is still to post."""
         with self.ledger() as ledger, ledger.read() as reading:
-            return [json.dumps(note.data) for note in reading.due_notes(datetime.now(UTC))]
+            return [json.dumps(note.data) for note in reading.due_messages(datetime.now(UTC))]
 
     def ledger(self) -> closing[SqlLedger]:
         return closing(SqlLedger(f"sqlite:///{self.folder / '.registrar' / 'ledger.db'}"))
 
-    def events(self, tag: Tag) -> list[Event]:
+    def events(self, tag: EventTag) -> list[Event]:
         with self.ledger() as ledger, ledger.read() as reading:
-            return [link.event for link in reading.links() if link.event.tag is tag]
+            return [link.event for link in reading.audit_events() if link.event.tag is tag]
 
 
 @pytest.fixture

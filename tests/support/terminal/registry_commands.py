@@ -40,6 +40,6 @@ def churn(mlflow_backend: MlflowBackend) -> str:
 def lines(found: Comparison, width: int = 80) -> list[str]:
     """Return the lines of a screen so wide."""
     console = Console(width=width, file=io.StringIO(), record=True, markup=False)
-    for part in tables.comparison(found, width):
+    for part in tables.comparison_table(found, width):
         console.print(part)
     return [line.rstrip() for line in console.export_text().splitlines()]

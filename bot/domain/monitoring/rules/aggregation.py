@@ -10,27 +10,27 @@ from numbers import Real
 
 import numpy as np
 
-from bot.domain.core.sentence import Say, say
-from bot.domain.monitoring.readings import Answer, Counts, Outcome, Point, Reading
-from bot.domain.policy.monitor_config import AGGREGATES_OF_COUNTS, MonitorRule
+from bot.domain.core.sentence import Sentence, say
+from bot.domain.monitoring.readings import Answer, CountPoint, CheckOutcome, Point, Reading
+from bot.domain.policy.monitor_config import COUNT_AGGREGATES, MonitorConfig
 
-AHEAD = timedelta(seconds=60)  # how far another machine's clock may go before ours
-ROUNDING = 1e-9  # of a total, by which a count may lie above it: sums of floating-point numbers
+MAX_CLOCK_SKEW = timedelta(seconds=60)  # how far another machine's clock may go before ours
+COUNT_TOLERANCE = 1e-9  # of a total, by which a count may lie above it: sums of floating-point numbers
 
 # Why a point does not count, in the words after its number.
-_NO_NUMBER = "no number"
+_NOT_A_NUMBER = "no number"
 _NOT_FINITE = "NaN or infinite"
-_NO_COUNT = "without a total"
-_NOT_WITHIN = "not between 0 and the total"
-_NO_TIME = "without a time and its zone"
-_EMPTY = "0 of 0"
-_FUTURE = "from the future"
-_LATER = "later than what is looked at"
-_EARLIER = "from before what is looked at"
+_WITHOUT_TOTAL = "without a total"
+_OUTSIDE_TOTAL = "not between 0 and the total"
+_WITHOUT_TIME_ZONE = "without a time and its zone"
+_ZERO_TOTAL = "0 of 0"
+_FROM_THE_FUTURE = "from the future"
+_AFTER_SPAN = "later than what is looked at"
+_BEFORE_SPAN = "from before what is looked at"
 
 
 def measure(
-    answer: Answer, rule: MonitorRule, *, since: datetime, until: datetime, now: datetime, seen: datetime | None = None
+    answer: Answer, rule: MonitorConfig, *, since: datetime, until: datetime, now: datetime, newest_seen: datetime | None = None
 ) -> Reading:
     """Return the one value that an answer comes to by the rule's aggregate, or why there is none.
 
@@ -38,53 +38,53 @@ def measure(
     always. Of several of one moment the first counts. Those up to `seen`, the newest one that a check before has seen,
     are not `fresh`. Counts are added up: their value is how many of all. Never raises; the value of an OK is finite.
     """
-    if answer.outcome is not Outcome.OK:
+    if answer.outcome is not CheckOutcome.OK:
         return Reading(outcome=answer.outcome, why=answer.why)
-    points, faults = usable(
-        answer.points, rule, lambda at: None if answer.is_timeless else _wrong_time(at, since, until, now)
+    points, faults = usable_points(
+        answer.points, rule, lambda at: None if answer.is_timeless else _time_fault(at, since, until, now)
     )
     if not points:
-        return _nothing(_why_nothing(faults))
+        return _no_data(_no_readings_reason(faults))
     newest = points[-1][0]
-    if not answer.is_timeless and until - newest > rule.oldest:
-        return _nothing(say("The newest reading is from {at}.", at=newest.astimezone(UTC)), newest)
-    if len(points[0]) == 3 and rule.reckons not in AGGREGATES_OF_COUNTS:
-        why = say("The readings are counts, which have no {reckons}. Use mean or last.", reckons=rule.reckons)
-        return Reading(outcome=Outcome.ERROR, why=why)
-    if rule.reckons == "rate" and len(points) < 2:
-        return _nothing(say("A rate needs two readings, and there is one."), newest)
-    value, total = aggregate(points, rule.reckons)
+    if not answer.is_timeless and until - newest > rule.max_reading_age:
+        return _no_data(say("The newest reading is from {at}.", at=newest.astimezone(UTC)), newest)
+    if len(points[0]) == 3 and rule.effective_aggregate not in COUNT_AGGREGATES:
+        why = say("The readings are counts, which have no {reckons}. Use mean or last.", reckons=rule.effective_aggregate)
+        return Reading(outcome=CheckOutcome.ERROR, why=why)
+    if rule.effective_aggregate == "rate" and len(points) < 2:
+        return _no_data(say("A rate needs two readings, and there is one."), newest)
+    value, total = aggregate(points, rule.effective_aggregate)
     if not math.isfinite(value):
-        return _nothing(say("The readings are too large to be reckoned with."), newest)
-    fresh = sum(answer.is_timeless or seen is None or point[0] > seen for point in points)
+        return _no_data(say("The readings are too large to be reckoned with."), newest)
+    fresh = sum(answer.is_timeless or newest_seen is None or point[0] > newest_seen for point in points)
     return Reading(value=value, total=total, points=len(points), fresh=fresh, newest=newest)
 
 
-def usable(
-    points: Sequence[Point | Counts], rule: MonitorRule, wrong_time: Callable[[datetime], str | None]
-) -> tuple[list[Point | Counts], Counter[str]]:
+def usable_points(
+    points: Sequence[Point | CountPoint], rule: MonitorConfig, time_fault: Callable[[datetime], str | None]
+) -> tuple[list[Point | CountPoint], Counter[str]]:
     """Return the points that count, oldest first and one of a moment, and how many of the others have which fault.
 
     Either all of them are values, or all are counts out of more than 0: beside counts, and where the rule asks for
     them, a mere value says nothing. `wrong_time` says what is wrong with a time that has its zone.
     """
-    left: dict[datetime, Point | Counts] = {}
+    left: dict[datetime, Point | CountPoint] = {}
     faults: Counter[str] = Counter()
     for at, *figures in points:
-        checked = _figures(figures)
-        fault = checked if isinstance(checked, str) else _without_zone(at) or wrong_time(at)
+        checked = _check_figures(figures)
+        fault = checked if isinstance(checked, str) else _time_zone_fault(at) or time_fault(at)
         if fault is not None:
             faults[fault] += 1
         elif not isinstance(checked, str):
             left.setdefault(at, (at, *checked))
     if rule.of is not None or any(len(one) == 3 for one in left.values()):
         counts = [one for one in left.values() if len(one) == 3]
-        faults += Counter({_NO_COUNT: len(left) - len(counts), _EMPTY: sum(total == 0 for _, _, total in counts)})
+        faults += Counter({_WITHOUT_TOTAL: len(left) - len(counts), _ZERO_TOTAL: sum(total == 0 for _, _, total in counts)})
         left = {at: (at, count, total) for at, count, total in counts if total > 0}
     return sorted(left.values()), faults
 
 
-def aggregate(points: Sequence[Point | Counts], how: str) -> tuple[float, float | None]:
+def aggregate(points: Sequence[Point | CountPoint], method: str) -> tuple[float, float | None]:
     """Return what the points, oldest first, come to: `mean`, `last`, `rate`, or `p50` to `p99`; and the total.
 
     The mean of counts is Σk/Σn. They have no `rate` and no percentiles: NaN. `rate` is
@@ -94,34 +94,34 @@ def aggregate(points: Sequence[Point | Counts], how: str) -> tuple[float, float 
     values = figures[:, 0]
     with np.errstate(all="ignore"):
         if figures.shape[1] > 1:
-            count, total = (figures[-1] if how == "last" else figures.sum(axis=0)).tolist()
-            is_told = how in AGGREGATES_OF_COUNTS and math.isfinite(total)
+            count, total = (figures[-1] if method == "last" else figures.sum(axis=0)).tolist()
+            is_told = method in COUNT_AGGREGATES and math.isfinite(total)
             return min(count / total, 1.0) if is_told else math.nan, total
-        if how == "last":
+        if method == "last":
             return float(values[-1]), None
-        if how == "rate":
+        if method == "rate":
             grown = np.where(values[1:] >= values[:-1], values[1:] - values[:-1], values[1:])
             return float(grown.sum()) / (points[-1][0] - points[0][0]).total_seconds(), None
-        if how == "mean":
+        if method == "mean":
             return float(values.mean()), None
-        return float(np.percentile(values, int(how.removeprefix("p")))), None
+        return float(np.percentile(values, int(method.removeprefix("p")))), None
 
 
-def _figures(figures: Sequence[object]) -> tuple[float] | tuple[float, float] | str:
+def _check_figures(figures: Sequence[object]) -> tuple[float] | tuple[float, float] | str:
     """Return a value, or a count and its total, as finite numbers; or what is wrong: plug-ins may send anything."""
-    checked = [_figure(one) for one in figures[:2]] or [_NO_NUMBER]
+    checked = [_check_figure(one) for one in figures[:2]] or [_NOT_A_NUMBER]
     if (fault := next((one for one in checked if isinstance(one, str)), None)) is not None:
         return fault
     count, *totals = (one for one in checked if not isinstance(one, str))
     if not totals:
         return (count,)
-    return (count, totals[0]) if 0 <= count <= totals[0] * (1 + ROUNDING) else _NOT_WITHIN
+    return (count, totals[0]) if 0 <= count <= totals[0] * (1 + COUNT_TOLERANCE) else _OUTSIDE_TOTAL
 
 
-def _figure(value: object) -> float | str:
+def _check_figure(value: object) -> float | str:
     """Return a figure as a finite number, or what is wrong with it."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        return _NO_NUMBER
+        return _NOT_A_NUMBER
     try:
         figure = float(value)
     except OverflowError:
@@ -129,26 +129,26 @@ def _figure(value: object) -> float | str:
     return figure if math.isfinite(figure) else _NOT_FINITE
 
 
-def _without_zone(at: object) -> str | None:
-    return None if isinstance(at, datetime) and at.utcoffset() is not None else _NO_TIME
+def _time_zone_fault(at: object) -> str | None:
+    return None if isinstance(at, datetime) and at.utcoffset() is not None else _WITHOUT_TIME_ZONE
 
 
-def _wrong_time(at: datetime, since: datetime, until: datetime, now: datetime) -> str | None:
-    if at - now > AHEAD:
-        return _FUTURE
-    if at - until > AHEAD:
-        return _LATER
-    return _EARLIER if at <= since else None
+def _time_fault(at: datetime, since: datetime, until: datetime, now: datetime) -> str | None:
+    if at - now > MAX_CLOCK_SKEW:
+        return _FROM_THE_FUTURE
+    if at - until > MAX_CLOCK_SKEW:
+        return _AFTER_SPAN
+    return _BEFORE_SPAN if at <= since else None
 
 
-def _why_nothing(faults: Counter[str]) -> Say:
+def _no_readings_reason(faults: Counter[str]) -> Sentence:
     if not faults:
         return say("There are no readings.")
-    if faults[_EMPTY]:
+    if faults[_ZERO_TOTAL]:
         return say("Nothing was counted: 0 of 0.")
     parts = [say("{n} {what}", n=count, what=fault) for fault, count in faults.most_common()]
     return say("There are no readings that count: {parts}.", parts=parts)
 
 
-def _nothing(why: Say, newest: datetime | None = None) -> Reading:
-    return Reading(outcome=Outcome.NO_DATA, why=why, newest=newest)
+def _no_data(why: Sentence, newest: datetime | None = None) -> Reading:
+    return Reading(outcome=CheckOutcome.NO_DATA, why=why, newest=newest)

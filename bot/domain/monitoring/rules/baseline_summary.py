@@ -8,80 +8,80 @@ from math import inf, nan
 import numpy as np
 
 from bot.domain.monitoring.rules.baselines import (
-    DAYS,
-    HALF_FULL,
-    MOST_DAYS,
-    NO_WEEKEND,
-    SCANNED,
+    BASELINE_DAYS,
+    MIN_BLOCK_FILL,
+    MAX_DAYS,
+    NO_WEEKEND_EFFECT,
+    SCAN_WINDOWS,
     Baseline,
-    Usual,
-    Weekend,
-    _period,
-    day_of,
-    weekend_share,
+    BaselineArrays,
+    WeekendEffect,
+    period_length,
+    day_length,
+    weekend_fraction,
 )
 from bot.domain.monitoring.rules.time_series import (
     DAY,
-    FAR,
+    OUTLIER_LIMIT,
     HOUR,
-    NORMAL,
+    MAD_TO_SIGMA,
     ROUNDING,
     Floats,
     Ints,
-    Points,
-    _next_to,
-    _robust,
-    _sliding,
-    corrected,
-    lag1,
-    long_run,
-    median,
+    TimeSeries,
+    mean_neighbor_product,
+    robust_deviation,
+    sliding_sums,
+    debias_correlation,
+    lag1_correlation,
+    long_run_deviation,
+    nan_median,
     ratio,
-    sliding_start,
-    steps_of,
-    winsorized,
+    window_starts,
+    standardized_innovations,
+    winsorize,
 )
 
-SHARP = 2.0  # standard errors by which a time of day may differ from its neighbors and still be smoothed
+SMOOTHING_LIMIT = 2.0  # standard errors by which a time of day may differ from its neighbors and still be smoothed
 
 
-SURE = 1.8  # standard errors of the noise that are added to it
+NOISE_MARGIN = 1.8  # standard errors of the noise that are added to it
 
 
-RECURRING = 2.5  # times the spread: how far off a mean must be, on most days or weekly, to be normal for the metric
+RECURRING_LIMIT = 2.5  # times the spread: how far off a mean must be, on most days or weekly, to be normal for the metric
 
 
-CERTAIN = 3.0  # standard errors by which a time of day must be noisier than usual to count as noisier
+NOISE_FACTOR_LIMIT = 3.0  # standard errors by which a time of day must be noisier than usual to count as noisier
 
 
 def lookback(history: float) -> float:
     """Return from how many seconds a baseline is made where there is so much: 21 days, or as much as it needs."""
-    return max(history, MOST_DAYS * day_of(history))
+    return max(history, MAX_DAYS * day_length(history))
 
 
-def summarize(points: Points, *, start: float, window: float, history: float) -> Baseline:
+def summarize(points: TimeSeries, *, start: float, window: float, history: float) -> Baseline:
     """Return a baseline's summary, for blocks of `window` seconds, one of which begins at `start`.
 
     `history` is how many seconds of readings a comparison needs; it says how long a day is (`day_of`). Readings that
     are too few for a comparison are summarized, too: the rules say that they can't judge.
     """
-    day = day_of(history)
-    weekend = NO_WEEKEND
+    day = day_length(history)
+    weekend = NO_WEEKEND_EFFECT
     if day == DAY:
-        hours = _cut(points, 0.0, HOUR, day)
-        weekend = weekend_offset(hours.grid, weekend_share(hours.starts, HOUR))
-    level = Points(points.at, points.value - weekend.offset * weekend_share(points.at, 0))
-    cut = _cut(level, start, window, day)
+        hours = _cut_into_blocks(points, 0.0, HOUR, day)
+        weekend = estimate_weekend_effect(hours.grid, weekend_fraction(hours.starts, HOUR))
+    level = TimeSeries(points.at, points.value - weekend.offset * weekend_fraction(points.at, 0))
+    cut = _cut_into_blocks(level, start, window, day)
     reach = round(day / 24 / window)  # smoothed over the blocks within an hour, or within the 24th of a short day
-    found = usual(cut.grid, reach=reach, points=cut.points, cells=cut.cells, size=cut.size, weekend=weekend)
+    found = estimate_baseline(cut.grid, reach=reach, points=cut.points, cells=cut.cells, size=cut.size, weekend=weekend)
     slots = np.minimum(
-        np.floor((level.at - start) % _period(window, day) / window).astype(np.int64), len(found.same) - 1
+        np.floor((level.at - start) % period_length(window, day) / window).astype(np.int64), len(found.same) - 1
     )
     apart = level.value - found.expected[slots]
     apart = np.where(np.abs(apart) > ROUNDING * np.abs(level.value), apart, 0.0)  # rounding resembles itself
-    spread = spread_of(level.at, apart, window=window, days=_mean_of(found.days), period=_period(window, day))
-    days = np.floor((level.at - start) / _period(window, day))
-    lows, highs = _recurring(spread, days, slots, len(found.same), _period(window, day))
+    spread = measure_variability(level.at, apart, window=window, days=_mean_days(found.days), period=period_length(window, day))
+    days = np.floor((level.at - start) / period_length(window, day))
+    lows, highs = _recurring_extremes(spread, days, slots, len(found.same), period_length(window, day))
     low, high = np.quantile(points.value, [0.01, 0.99]).tolist() if len(points) else (nan, nan)
     if low == high and len(points):
         low, high = float(np.min(points.value)), float(np.max(points.value))
@@ -109,16 +109,16 @@ def summarize(points: Points, *, start: float, window: float, history: float) ->
         steps=spread.steps,
         lows=lows,
         highs=highs,
-        rough=_rough(spread, apart, slots, len(found.same), max(round(day / 12 / window), 1)),
+        rough=_noise_factors(spread, apart, slots, len(found.same), max(round(day / 12 / window), 1)),
     )
 
 
-def _mean_of(days: Floats) -> float:
+def _mean_days(days: Floats) -> float:
     return float(days[days > 0].mean()) if days.any() else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Cut:
+class _BlockGrid:
     grid: Floats  # (days, slots): the blocks' means
     starts: Floats  # (days, slots): when each begins
     size: float  # the usual number of readings of a block
@@ -126,9 +126,9 @@ class _Cut:
     cells: Ints  # the block of each
 
 
-def _cut(points: Points, start: float, window: float, day: float) -> _Cut:
+def _cut_into_blocks(points: TimeSeries, start: float, window: float, day: float) -> _BlockGrid:
     """Cut readings into blocks of `window` seconds, so that the first time of day is the one of `start`."""
-    period = _period(window, day)
+    period = period_length(window, day)
     per_day = max(int(period / window + 1e-9), 1)
     which = np.floor((points.at - start) / period)
     slot = np.floor((points.at - start - which * period) / window)
@@ -141,13 +141,13 @@ def _cut(points: Points, start: float, window: float, day: float) -> _Cut:
     counts = np.bincount(cells, minlength=rows * per_day)
     size = float(np.median(counts[counts > 0])) if counts.any() else 1.0
     grid = ratio(np.bincount(cells, weights=values, minlength=rows * per_day), counts)
-    grid[counts < max(HALF_FULL * size, 1)] = nan
+    grid[counts < max(MIN_BLOCK_FILL * size, 1)] = nan
     begins = start + (first + np.arange(rows))[:, None] * period + np.arange(per_day) * window
-    return _Cut(grid=grid.reshape(-1, per_day), starts=begins, size=size, points=values, cells=cells)
+    return _BlockGrid(grid=grid.reshape(-1, per_day), starts=begins, size=size, points=values, cells=cells)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
+class Variability:
     """How single readings and their means vary: the fields of the same names in `Baseline`."""
 
     spacing: float
@@ -159,7 +159,7 @@ class Spread:
     means: tuple[Floats, ...]  # by length: the mean residual up to each reading, NaN where there are too few
 
 
-def spread_of(at: Floats, residual: Floats, *, window: float, days: float, period: float = DAY) -> Spread:
+def measure_variability(at: Floats, residual: Floats, *, window: float, days: float, period: float = DAY) -> Variability:
     """Return how readings vary around what's expected of them, and how means of each length in `SCANNED` do.
 
     `days` is how many days, of `period` seconds, the expected values are means of: they absorb 1/days of the variance,
@@ -168,32 +168,32 @@ def spread_of(at: Floats, residual: Floats, *, window: float, days: float, perio
     many independent means as fit into the baseline. If fewer than two fit, the spread is infinite.
     """
     taken = days / (days - 1) if days > 1 else 1.0
-    points = Points(at, residual)
-    near = winsorized(residual)
-    phi = lag1(near).item() if len(near) > 1 else 0.0
+    points = TimeSeries(at, residual)
+    near = winsorize(residual)
+    phi = lag1_correlation(near).item() if len(near) > 1 else 0.0
     spacing = points.spacing
     follows = np.round(np.diff(at) / spacing) <= 1 if spacing else np.zeros(0, dtype=np.bool_)
-    added = winsorized((residual[1:] - phi * residual[:-1])[follows])
+    added = winsorize((residual[1:] - phi * residual[:-1])[follows])
     step = float((taken * np.mean(added**2)) ** 0.5) if len(added) else 0.0
-    single = steps_of(residual, at, phi=phi, step=step, spacing=spacing)
+    single = standardized_innovations(residual, at, phi=phi, step=step, spacing=spacing)
     spreads, sizes, steps, found = [], [], [], []
-    for windows in SCANNED:
+    for windows in SCAN_WINDOWS:
         length = windows * window
-        first = sliding_start(at, length)
+        first = window_starts(at, length)
         count = np.arange(1, len(at) + 1) - first
         size = float(np.median(count)) if len(at) else 1.0
-        whole = (at - at[:1] >= length - spacing) & (count >= HALF_FULL * size)
+        whole = (at - at[:1] >= length - spacing) & (count >= MIN_BLOCK_FILL * size)
         degrees = max(points.span / length, 1.0)
-        means, sums = _sliding(residual, first) / count, _sliding(single, first) / np.sqrt(count)
+        means, sums = sliding_sums(residual, first) / count, sliding_sums(single, first) / np.sqrt(count)
         left = days - max(length / period, 1.0)  # of the days, what their own mean doesn't absorb
         if left > 0 and 2 * length <= points.span:
-            spreads.append((days / left) ** 0.5 * (1 + SURE / (2 * degrees) ** 0.5) * _robust(means[whole]))
+            spreads.append((days / left) ** 0.5 * (1 + NOISE_MARGIN / (2 * degrees) ** 0.5) * robust_deviation(means[whole]))
         else:
             spreads.append(inf)
-        steps.append(max(_robust(sums[whole]), 1.0))
+        steps.append(max(robust_deviation(sums[whole]), 1.0))
         sizes.append(size)
         found.append(np.where(whole, means, nan))
-    return Spread(
+    return Variability(
         spacing=spacing,
         phi=phi,
         step=step,
@@ -204,25 +204,25 @@ def spread_of(at: Floats, residual: Floats, *, window: float, days: float, perio
     )
 
 
-def _rough(it: Spread, residual: Floats, slots: Ints, count: int, reach: int) -> tuple[float, ...]:
+def _noise_factors(variability: Variability, residual: Floats, slots: Ints, count: int, reach: int) -> tuple[float, ...]:
     """Return the noise at each time of day as a multiple of the usual noise, with `reach` neighbors on either side.
 
     It's 1 unless they're noisier by `CERTAIN` standard errors. Of n readings, whose squares have the correlation φ²,
     n·(1−φ²)/(1+φ²) are independent.
     """
-    near = winsorized(residual) ** 2
+    near = winsorize(residual) ** 2
     if not near.any():
         return (1.0,) * count
     turns = range(-min(reach, count // 2), min(reach, count // 2) + 1)
     sums, there = (np.bincount(slots, weights=one, minlength=count) for one in (near, np.ones_like(near)))
     sums, there = (np.sum([np.roll(one, turn) for turn in turns], axis=0) for one in (sums, there))
     found = np.nan_to_num(ratio(sums, there * near.mean()), nan=1.0) ** 0.5
-    error = ratio(0.5, there * (1 - it.phi**2) / (1 + it.phi**2)) ** 0.5
-    return tuple(np.where(found > 1 + CERTAIN * error, found, 1.0).tolist())
+    error = ratio(0.5, there * (1 - variability.phi**2) / (1 + variability.phi**2)) ** 0.5
+    return tuple(np.where(found > 1 + NOISE_FACTOR_LIMIT * error, found, 1.0).tolist())
 
 
-def _recurring(
-    it: Spread, days: Floats, slots: Ints, count: int, period: float
+def _recurring_extremes(
+    variability: Variability, days: Floats, slots: Ints, count: int, period: float
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return how low and how high means of each length regularly are at each time of day, flattened.
 
@@ -233,34 +233,34 @@ def _recurring(
     """
     cells = (days - days[:1]).astype(np.int64) * count + slots
     rows = int(days[-1] - days[0]) + 1 if len(days) else 1
-    is_weekly = period == DAY and rows > DAYS
+    is_weekly = period == DAY and rows > BASELINE_DAYS
     found: list[list[float]] = []
     for sign in (-1, 1):
         flat: list[float] = []
-        for means, spread in zip(it.means, it.spread, strict=True):
+        for means, spread in zip(variability.means, variability.spread, strict=True):
             far = np.full(rows * count, -inf)
             np.maximum.at(far, cells, np.where(np.isnan(means), -inf, sign * means))
             far = np.where(far > -inf, far, nan)
             near = np.fmax(far, np.fmax(np.append(far[1:], nan), np.append(nan, far[:-1])))  # it may begin earlier
             grid = near.reshape(-1, count)
-            often = np.nan_to_num(median(grid, -2))
+            often = np.nan_to_num(nan_median(grid, -2))
             if is_weekly:
-                again = np.minimum(grid[DAYS:], grid[:-DAYS])
+                again = np.minimum(grid[BASELINE_DAYS:], grid[:-BASELINE_DAYS])
                 often = np.maximum(often, np.where(np.isnan(again), -inf, again).max(axis=0))
-            flat += np.where(often > RECURRING * spread, sign * often, 0.0).tolist()
+            flat += np.where(often > RECURRING_LIMIT * spread, sign * often, 0.0).tolist()
         found.append(flat)
     return tuple(found[0]), tuple(found[1])
 
 
-def usual(
+def estimate_baseline(
     grid: Floats,
     *,
     reach: int = 0,
     points: Floats | None = None,
     cells: Ints | None = None,
     size: float = 1.0,
-    weekend: Weekend = NO_WEEKEND,
-) -> Usual:
+    weekend: WeekendEffect = NO_WEEKEND_EFFECT,
+) -> BaselineArrays:
     """Return what a baseline says of its blocks.
 
     `grid` (…, days, slots) has the blocks' means, NaN where one is missing; weekends are leveled already, by `weekend`.
@@ -280,7 +280,7 @@ def usual(
     Bartlett, times (1−ρ²)/(1+ρ²). The noise is taken `SURE` standard errors of itself higher, 1/√(2ν) of it: what acts
     without a cause does so after a baseline that was quieter than usual.
     """
-    grid = pulled_in(grid)
+    grid = winsorize_blocks(grid)
     there = ~np.isnan(grid)
     days = there.sum(axis=-2).astype(np.float64)
     same = ratio(np.where(there, grid, 0.0).sum(axis=-2), days)
@@ -288,40 +288,40 @@ def usual(
     residual = np.where(np.abs(residual) <= ROUNDING * np.abs(same[..., None, :]), 0.0, residual)  # has no correlation
     degrees = np.maximum(days - 1, 0).sum(axis=-1)
     variance = ratio(np.nansum(residual**2, axis=(-2, -1)), degrees)
-    alike = lag1(residual.reshape(*residual.shape[:-2], -1))
-    noise = long_run(variance, alike)
+    alike = lag1_correlation(residual.reshape(*residual.shape[:-2], -1))
+    noise = long_run_deviation(variance, alike)
     if points is not None and cells is not None and len(cells):
         taken = variance / np.maximum(days.max(axis=-1), 1)
         apart = points - same[..., cells % grid.shape[-1]]
-        reach_of_points = FAR * NORMAL * median(np.abs(apart), -1)[..., None]
+        reach_of_points = OUTLIER_LIMIT * MAD_TO_SIGMA * nan_median(np.abs(apart), -1)[..., None]
         apart = np.where(reach_of_points > 0, np.clip(apart, -reach_of_points, reach_of_points), apart)
         spread = ratio(np.nansum(apart**2, axis=-1), (~np.isnan(apart)).sum(axis=-1)) + taken
-        phi = corrected(ratio(_next_to(apart) + taken, spread), points.shape[-1])
-        noise = np.fmax(noise, long_run(spread / size, phi))
+        phi = debias_correlation(ratio(mean_neighbor_product(apart) + taken, spread), points.shape[-1])
+        noise = np.fmax(noise, long_run_deviation(spread / size, phi))
     degrees = degrees * (1 - alike**2) / (1 + alike**2)
-    noise = noise * (1 + SURE / np.sqrt(2 * np.maximum(degrees, 1)))
-    expected, worth = smoothed(same, days, noise, reach)
-    return Usual(same=same, days=days, expected=expected, worth=worth, noise=noise, degrees=degrees, weekend=weekend)
+    noise = noise * (1 + NOISE_MARGIN / np.sqrt(2 * np.maximum(degrees, 1)))
+    expected, worth = smooth_over_slots(same, days, noise, reach)
+    return BaselineArrays(same=same, days=days, expected=expected, worth=worth, noise=noise, degrees=degrees, weekend=weekend)
 
 
-def weekend_offset(grid: Floats, rest: Floats) -> Weekend:
+def estimate_weekend_effect(grid: Floats, on_weekend: Floats) -> WeekendEffect:
     """Return what levels the weekends of hourly means (…, days, slots), of which `rest` says which are a weekend.
 
     The offset is the mean of the weekends' hours, each beside the median of the weekdays' at its time of day, with
     those beyond `FAR` pulled in: an incident on one Saturday is no weekend. Where there is no weekend or nothing else,
     there is nothing to level.
     """
-    apart = grid - median(np.where(rest == 0, grid, nan), -2)[..., None, :]
-    free = np.where(rest == 1, apart, nan).reshape(*grid.shape[:-2], -1)
-    center = median(free, -1)
-    spread = NORMAL * median(np.abs(apart - rest * center[..., None, None]).reshape(free.shape), -1)
-    inside = np.clip(free - center[..., None], -FAR * spread[..., None], FAR * spread[..., None])
-    many, few = (~np.isnan(np.where(rest == 0, apart, nan))).sum(axis=(-2, -1)), (~np.isnan(free)).sum(axis=-1)
+    apart = grid - nan_median(np.where(on_weekend == 0, grid, nan), -2)[..., None, :]
+    free = np.where(on_weekend == 1, apart, nan).reshape(*grid.shape[:-2], -1)
+    center = nan_median(free, -1)
+    spread = MAD_TO_SIGMA * nan_median(np.abs(apart - on_weekend * center[..., None, None]).reshape(free.shape), -1)
+    inside = np.clip(free - center[..., None], -OUTLIER_LIMIT * spread[..., None], OUTLIER_LIMIT * spread[..., None])
+    many, few = (~np.isnan(np.where(on_weekend == 0, apart, nan))).sum(axis=(-2, -1)), (~np.isnan(free)).sum(axis=-1)
     offset = np.nan_to_num(center + ratio(np.nansum(inside, axis=-1), few))
-    return Weekend(offset, ratio(1, np.where(few > 0, ratio(1, few) + ratio(1, np.maximum(many, 1)), 0)))
+    return WeekendEffect(offset, ratio(1, np.where(few > 0, ratio(1, few) + ratio(1, np.maximum(many, 1)), 0)))
 
 
-def pulled_in(grid: Floats) -> Floats:
+def winsorize_blocks(grid: Floats) -> Floats:
     """Return blocks (…, days, slots) with incidents pulled in: winsorized by time of day.
 
     A block farther than `FAR` robust standard deviations from the median at its time of day counts as if it were just
@@ -333,23 +333,23 @@ def pulled_in(grid: Floats) -> Floats:
     days = grid.shape[-2]
     if days < 2:
         return grid
-    center = median(grid, -2)[..., None, :]
+    center = nan_median(grid, -2)[..., None, :]
     apart = grid - center
-    spread = NORMAL * median(np.abs(apart).reshape(*grid.shape[:-2], -1), -1) * (days / (days - 1)) ** 0.5
-    far = FAR * spread[..., None, None]
+    spread = MAD_TO_SIGMA * nan_median(np.abs(apart).reshape(*grid.shape[:-2], -1), -1) * (days / (days - 1)) ** 0.5
+    far = OUTLIER_LIMIT * spread[..., None, None]
     is_far = (np.abs(apart) > far) & (far > 0)
-    if days > DAYS:
+    if days > BASELINE_DAYS:
         week = np.zeros_like(apart)
-        week[..., DAYS:, :] = np.nan_to_num(apart[..., :-DAYS, :])
+        week[..., BASELINE_DAYS:, :] = np.nan_to_num(apart[..., :-BASELINE_DAYS, :])
         later = np.zeros_like(apart)
-        later[..., :-DAYS, :] = np.nan_to_num(apart[..., DAYS:, :])
+        later[..., :-BASELINE_DAYS, :] = np.nan_to_num(apart[..., BASELINE_DAYS:, :])
         sign = np.sign(apart)
         half = np.maximum(np.abs(apart), far) / 2  # noise that happens to lie on the same side is no return
         is_far &= ~((sign * week > half) | (sign * later > half))
     return np.where(is_far, center + np.clip(apart, -far, far), grid)
 
 
-def smoothed(same: Floats, days: Floats, noise: Floats, reach: int) -> tuple[Floats, Floats]:
+def smooth_over_slots(same: Floats, days: Floats, noise: Floats, reach: int) -> tuple[Floats, Floats]:
     """Return the means of the times of day smoothed around the clock, and how many blocks each is then worth.
 
     The weights are a triangle over so many neighbors on each side as `reach` says: ¼ ½ ¼ with one. Weights w and
@@ -364,5 +364,5 @@ def smoothed(same: Floats, days: Floats, noise: Floats, reach: int) -> tuple[Flo
     whole = np.sum([weight * np.roll(known, turn, axis=-1) for weight, turn in turned], axis=0)
     smooth = ratio(np.sum([weight * np.roll(value, turn, axis=-1) for weight, turn in turned], axis=0), whole)
     worth = ratio(whole**2, np.sum([weight**2 * np.roll(once, turn, axis=-1) for weight, turn in turned], axis=0))
-    keeps = ~known | (np.abs(same - smooth) > SHARP * noise[..., None] * np.sqrt(once))
+    keeps = ~known | (np.abs(same - smooth) > SMOOTHING_LIMIT * noise[..., None] * np.sqrt(once))
     return np.where(keeps, same, smooth), np.where(keeps, days, worth)

@@ -25,25 +25,25 @@ from bot.domain.monitoring.rules.time_series import (
     Floats,
     Ints,
 )
-from bot.domain.policy.effect_size import Effect
+from bot.domain.policy.effect_size import MinimumEffect
 
-DAYS = 7  # of a baseline: every day of the week once
-MIN_BASELINE = DAYS * DAY
-MOST_DAYS = 3 * DAYS  # of a baseline, where there are so many: weekends need two or three
-MOSTLY = 0.99  # of the days a baseline must cover: checks have jitter, and the first one is never at the very start
+BASELINE_DAYS = 7  # of a baseline: every day of the week once
+MIN_BASELINE_SECONDS = BASELINE_DAYS * DAY
+MAX_DAYS = 3 * BASELINE_DAYS  # of a baseline, where there are so many: weekends need two or three
+MIN_COVERAGE = 0.99  # of the days a baseline must cover: checks have jitter, and the first one is never at the very start
 MIN_DAYS = 5  # of those, at the hours that are judged: an outage on one day must not end the comparison
-HALF_FULL = 0.5  # of the usual number of readings: a block with fewer is incomplete and says nothing
-SCANNED = (
+MIN_BLOCK_FILL = 0.5  # of the usual number of readings: a block with fewer is incomplete and says nothing
+SCAN_WINDOWS = (
     0.5,
     1.0,
     2.0,
     4.0,
     8.0,
 )  # windows: the lengths of the means that a scan looks at (bot/domain/monitoring/rules/scans.py)
-ONE = SCANNED.index(1.0)
-SPARSE = 5.0  # of the rarer of two outcomes: counts with fewer in a usual reading are sparse
-STUCK = 0.1  # of the noise that was there before: with less, a version isn't really being measured
-SATURDAY = 2 * DAY  # of the first week of 1970, which began on a Thursday
+ONE_WINDOW_INDEX = SCAN_WINDOWS.index(1.0)
+SPARSE_COUNT = 5.0  # of the rarer of two outcomes: counts with fewer in a usual reading are sparse
+STUCK_NOISE_SHARE = 0.1  # of the noise that was there before: with less, a version isn't really being measured
+FIRST_SATURDAY = 2 * DAY  # of the first week of 1970, which began on a Thursday
 
 
 # -- a frozen baseline -------------------------------------------------------------------------------------------------
@@ -102,39 +102,39 @@ class Baseline:
     @property
     def period(self) -> float:
         """Seconds after which the same block comes again."""
-        return _period(self.window, self.day)
+        return period_length(self.window, self.day)
 
     @property
-    def is_counted(self) -> bool:
+    def has_counts(self) -> bool:
         """Tell whether its readings are counts."""
         return self.trials > 0
 
     @property
     def is_sparse(self) -> bool:
         """Tell whether its readings count so few cases that the share of a single one says little."""
-        return self.is_counted and self.each * min(self.share, 1 - self.share) < SPARSE
+        return self.has_counts and self.each * min(self.share, 1 - self.share) < SPARSE_COUNT
 
     @cached_property
-    def usual(self) -> Usual:
+    def arrays(self) -> BaselineArrays:
         """The same as arrays."""
-        return Usual(
+        return BaselineArrays(
             same=np.array(self.same),
             days=np.array(self.days),
             expected=np.array(self.expected),
             worth=np.array(self.worth),
             noise=np.array(self.noise),
             degrees=np.array(self.degrees),
-            weekend=Weekend(np.array(self.weekend), np.array(self.weekend_worth)),
+            weekend=WeekendEffect(np.array(self.weekend), np.array(self.weekend_worth)),
         )
 
-    def slot(self, at: float) -> int:
+    def slot_at(self, at: float) -> int:
         """Return the time of day, counted in blocks, of the block nearest to the one that begins at `at`."""
         later, last = (at - self.start) % self.period, (len(self.same) - 1) * self.window
         if later <= last:
             return round(later / self.window)
         return 0 if self.period - later < later - last else len(self.same) - 1
 
-    def slots(self, at: Floats) -> Ints:
+    def slots_at(self, at: Floats) -> Ints:
         """Return the times of day, counted in blocks, in which readings lie."""
         found = np.floor((at - self.start) % self.period / self.window).astype(np.int64)
         return np.minimum(
@@ -143,33 +143,33 @@ class Baseline:
 
     def expected_at(self, at: Floats) -> Floats:
         """Return what's expected of a reading at each time; NaN at a time of day that no day has."""
-        found: Floats = self.usual.expected[self.slots(at)] + self.rest(at) * self.weekend
+        found: Floats = self.arrays.expected[self.slots_at(at)] + self.on_weekend(at) * self.weekend
         return found
 
-    def rest(self, at: Floats) -> Floats:
+    def on_weekend(self, at: Floats) -> Floats:
         """Return 1 for each time that's on a weekend that counts as one, else 0."""
-        return weekend_share(at, 0) if self.day == DAY else np.zeros_like(at)
+        return weekend_fraction(at, 0) if self.day == DAY else np.zeros_like(at)
 
 
-def is_better(one: Baseline, other: Baseline, higher_is_better: bool, effect: Effect) -> bool:
+def is_better(candidate: Baseline, current: Baseline, higher_is_better: bool, effect: MinimumEffect) -> bool:
     """Tell whether a baseline is better than another of the same blocks: by half the effect, and beyond the noise.
 
     The noise is that of both means together; it takes three standard errors. A baseline with too few days at a time of
     day that the other has isn't better, nor is one with almost no noise where there was some: a source that repeats
     itself isn't measuring.
     """
-    mine, theirs = one.usual, other.usual
+    mine, theirs = candidate.arrays, current.arrays
     known = theirs.days >= MIN_DAYS
-    if not known.any() or (mine.days[known] < MIN_DAYS).any() or one.noise < STUCK * other.noise:
+    if not known.any() or (mine.days[known] < MIN_DAYS).any() or candidate.noise < STUCK_NOISE_SHARE * current.noise:
         return False
     gain = (mine.expected - theirs.expected)[known].mean().item() * (1 if higher_is_better else -1)
-    error = ((one.noise**2 / mine.days[known].sum()) + (other.noise**2 / theirs.days[known].sum())) ** 0.5
-    return bool(gain > max(3 * error, effect.distance(theirs.expected[known]).mean() / 2))
+    error = ((candidate.noise**2 / mine.days[known].sum()) + (current.noise**2 / theirs.days[known].sum())) ** 0.5
+    return bool(gain > max(3 * error, effect.absolute_distance(theirs.expected[known]).mean() / 2))
 
 
-def dump_baseline(it: Baseline) -> str:
+def dump_baseline(baseline: Baseline) -> str:
     """Return a baseline as JSON; `load_baseline` reads it."""
-    return json.dumps({key: _json(value) for key, value in asdict(it).items()}, separators=(",", ":"))
+    return json.dumps({key: _to_json(value) for key, value in asdict(baseline).items()}, separators=(",", ":"))
 
 
 @lru_cache(maxsize=1024)  # each check reads its monitor's
@@ -179,9 +179,9 @@ def load_baseline(text: str) -> Baseline:
     return Baseline(**{key: _from_json(value) for key, value in said.items() if key in known})
 
 
-def _json(value: float | tuple[float, ...]) -> object:
+def _to_json(value: float | tuple[float, ...]) -> object:
     if isinstance(value, tuple):
-        return [_json(one) for one in value]
+        return [_to_json(one) for one in value]
     return value if np.isfinite(value) else str(value)  # JSON has neither NaN nor infinity
 
 
@@ -189,25 +189,25 @@ def _from_json(value: Any) -> Any:
     return tuple(map(float, value)) if isinstance(value, list) else float(value)
 
 
-def day_of(history: float) -> float:
+def day_length(history: float) -> float:
     """Return the seconds that count as a day where a baseline needs `history` seconds: a demo's week takes minutes."""
-    return min(history / DAYS, DAY)
+    return min(history / BASELINE_DAYS, DAY)
 
 
-def weekend_share(starts: Floats, length: float) -> Floats:
+def weekend_fraction(starts: Floats, length: float) -> Floats:
     """Return which part of `length` seconds from each start on is Saturday or Sunday (UTC); of 0 seconds, 0 or 1."""
     span = length or 1.0
-    found: Floats = (_weekends_until(starts + span) - _weekends_until(starts)) / span
+    found: Floats = (_weekend_seconds_until(starts + span) - _weekend_seconds_until(starts)) / span
     return found
 
 
-def _weekends_until(at: Floats) -> Floats:
-    weeks, rest = np.divmod(at - SATURDAY, 7 * DAY)
+def _weekend_seconds_until(at: Floats) -> Floats:
+    weeks, rest = np.divmod(at - FIRST_SATURDAY, 7 * DAY)
     found: Floats = weeks * 2 * DAY + np.minimum(rest, 2 * DAY)
     return found
 
 
-def _period(window: float, day: float) -> float:
+def period_length(window: float, day: float) -> float:
     return day * ceil(window / day)
 
 
@@ -218,18 +218,18 @@ def _period(window: float, day: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Weekend:
+class WeekendEffect:
     """By how much a metric is higher on Saturdays and Sundays, and how certain that is. Several series: (…)."""
 
     offset: Floats
     worth: Floats  # how many independent blocks have a mean as certain as that
 
 
-NO_WEEKEND = Weekend(np.zeros(()), np.array(np.inf))
+NO_WEEKEND_EFFECT = WeekendEffect(np.zeros(()), np.array(np.inf))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usual:
+class BaselineArrays:
     """A baseline's means and noise, as in `Baseline`. Several series lie along the first axes."""
 
     same: Floats  # (…, slots)
@@ -238,4 +238,4 @@ class Usual:
     worth: Floats  # (…, slots)
     noise: Floats  # (…)
     degrees: Floats  # (…)
-    weekend: Weekend
+    weekend: WeekendEffect

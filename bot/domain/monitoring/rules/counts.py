@@ -23,75 +23,75 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bot.domain.core.numbers import number
+from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.rules.baselines import Baseline
-from bot.domain.monitoring.rules.deviation import Judged
-from bot.domain.monitoring.rules.time_series import FAR, NORMAL, Floats, Ints, Points, corrected, median, ratio
-from bot.domain.policy.effect_size import Effect
+from bot.domain.monitoring.rules.deviation import Deviation
+from bot.domain.monitoring.rules.time_series import OUTLIER_LIMIT, MAD_TO_SIGMA, Floats, Ints, TimeSeries, debias_correlation, nan_median, ratio
+from bot.domain.policy.effect_size import MinimumEffect
 
-ODDS = (1.5, 2.2, 3.3)  # what is bet on: the odds of a bad case are this many times what the null allows
-SURE = 2.0  # standard errors of the baseline's share that the null allows for
-SHRUNK = 2.0  # squared standard errors that are subtracted from apparent overdispersion
-FEWEST = 7  # blocks that it takes to measure dispersion
-MONTHS = 48.0  # between two false alarms, roughly, where as many are bad as the null just allows
-DAYS_OF_MONTH = 30.0
-LEAST = 1_000.0  # the lowest threshold for evidence, no matter how rarely anything is bad
+BET_ODDS = (1.5, 2.2, 3.3)  # what is bet on: the odds of a bad case are this many times what the null allows
+NULL_MARGIN = 2.0  # standard errors of the baseline's share that the null allows for
+DISPERSION_SHRINKAGE = 2.0  # squared standard errors that are subtracted from apparent overdispersion
+MIN_DISPERSION_BLOCKS = 7  # blocks that it takes to measure dispersion
+MONTHS_BETWEEN_FALSE_ALARMS = 48.0  # between two false alarms, roughly, where as many are bad as the null just allows
+DAYS_PER_MONTH = 30.0
+MIN_EVIDENCE_THRESHOLD = 1_000.0  # the lowest threshold for evidence, no matter how rarely anything is bad
 
 
 # -- the baseline ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class CountSummary:
     """What a baseline's counts were like. Several series: (…)."""
 
     share: Floats  # k of n, over all readings
     trials: Floats  # n, over all readings
     dispersion: Floats  # their long-run variance as a multiple of that of independent cases; at least 1
-    each: Floats  # n of a typical reading
+    typical_total: Floats  # n of a typical reading
 
 
-def counted(count: Floats, total: Floats, day: Ints, rest: npt.ArrayLike = 0.0) -> Counted:
+def summarize_counts(count: Floats, total: Floats, day: Ints, on_weekend: npt.ArrayLike = 0.0) -> CountSummary:
     """Return what counts of `count` out of `total`, (…, readings), were like; oldest first. Empty ones add nothing.
 
     `day` (readings) numbers their days from 0, and `rest` (readings) says which are on a weekend. Days far from the
     others are pulled in (`steady`), those of weekends among themselves.
     """
-    rest = np.broadcast_to(np.asarray(rest, dtype=np.float64), day.shape)
+    on_weekend = np.broadcast_to(np.asarray(on_weekend, dtype=np.float64), day.shape)
     for free in (0.0, 1.0):
-        some = rest == free
+        some = on_weekend == free
         if some.any():
             count = count.copy()
-            count[..., some] = steady(count[..., some], total[..., some], np.unique(day[some], return_inverse=True)[1])
+            count[..., some] = winsorize_days(count[..., some], total[..., some], np.unique(day[some], return_inverse=True)[1])
     share = ratio(count.sum(axis=-1), total.sum(axis=-1))
-    return Counted(
+    return CountSummary(
         share=share,
         trials=total.sum(axis=-1),
-        dispersion=dispersion(count, total, share),
-        each=median(np.where(total > 0, total, nan), -1),
+        dispersion=estimate_dispersion(count, total, share),
+        typical_total=nan_median(np.where(total > 0, total, nan), -1),
     )
 
 
-def with_counts(baseline: Baseline, points: Points) -> Baseline:
+def with_counts(baseline: Baseline, points: TimeSeries) -> Baseline:
     """Return the baseline with what its readings (`points`, with or without totals) counted, if they're counts."""
-    some = counts_of(points)
+    some = count_series(points)
     if some is None:
         return baseline
     day = np.floor((some.at - some.at[0]) / baseline.day).astype(np.int64)
-    found = counted(some.count, some.total, day, baseline.rest(some.at))
+    found = summarize_counts(some.count, some.total, day, baseline.on_weekend(some.at))
     return replace(
         baseline,
         share=found.share.item(),
         trials=found.trials.item(),
-        each=found.each.item(),
+        each=found.typical_total.item(),
         dispersion=found.dispersion.item(),
         counted=float(len(some.at)),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Some:
+class CountSeries:
     """Readings that counted something: `count` of `total` at a time, in seconds. All are (readings)."""
 
     at: Floats
@@ -99,7 +99,7 @@ class Some:
     total: Floats
 
 
-def counts_of(points: Points) -> Some | None:
+def count_series(points: TimeSeries) -> CountSeries | None:
     """Return the readings that are counts, without empty ones; None if there are none.
 
     Readings without a total are single cases if all are 0 or 1 and both occur.
@@ -107,14 +107,14 @@ def counts_of(points: Points) -> Some | None:
     total = points.total
     if total is None:
         is_single = np.isin(points.value, (0.0, 1.0)).all() and np.unique(points.value).size == 2
-        return Some(points.at, points.value, np.ones(len(points))) if is_single else None
+        return CountSeries(points.at, points.value, np.ones(len(points))) if is_single else None
     there = (total > 0) & (points.value >= 0) & (points.value <= 1)
     if not there.any():
         return None
-    return Some(points.at[there], (points.value * total)[there], total[there])
+    return CountSeries(points.at[there], (points.value * total)[there], total[there])
 
 
-def steady(count: Floats, total: Floats, day: Ints) -> Floats:
+def winsorize_days(count: Floats, total: Floats, day: Ints) -> Floats:
     """Return counts with incidents pulled in: winsorized by day.
 
     A day's count that's more than `FAR` robust standard deviations from what the middle half of the days suggests is
@@ -129,8 +129,8 @@ def steady(count: Floats, total: Floats, day: Ints) -> Floats:
     k, n = (np.add.reduceat(some, begins, axis=-1) for some in (count, total))
     order = np.argsort(np.where(n > 0, ratio(k, n), np.inf), axis=-1)[..., days // 4 : days - days // 4]
     share = ratio(*(np.take_along_axis(some, order, -1).sum(axis=-1) for some in (k, n)))[..., None]
-    spread = NORMAL * median(np.abs(ratio(k - n * share, np.sqrt(n * share * (1 - share)))), -1)
-    wide = FAR**2 * np.maximum(np.nan_to_num(spread, posinf=1.0), 1.0)[..., None] ** 2
+    spread = MAD_TO_SIGMA * nan_median(np.abs(ratio(k - n * share, np.sqrt(n * share * (1 - share)))), -1)
+    wide = OUTLIER_LIMIT**2 * np.maximum(np.nan_to_num(spread, posinf=1.0), 1.0)[..., None] ** 2
     most = n * share + np.sqrt(wide * (n * share * (1 - share) + wide / 4)) + wide / 2
     left = n * (1 - share) + np.sqrt(wide * (n * share * (1 - share) + wide / 4)) + wide / 2
     fewer = np.where(k > most, ratio(most, k), 1.0)[..., day]
@@ -139,7 +139,7 @@ def steady(count: Floats, total: Floats, day: Ints) -> Floats:
     return found
 
 
-def dispersion(count: Floats, total: Floats, share: Floats) -> Floats:
+def estimate_dispersion(count: Floats, total: Floats, share: Floats) -> Floats:
     """Return the long-run variance of counts as a multiple of that of independent cases: (…), at least 1.
 
     Errors come in clusters, and a share wanders. That's measured in blocks of 1, 2, 4, … consecutive readings as long
@@ -151,14 +151,14 @@ def dispersion(count: Floats, total: Floats, share: Floats) -> Floats:
     apart, whole = count - total * share[..., None], total
     variance, rarer = share * (1 - share), np.minimum(share, 1 - share)
     found = np.ones(share.shape)
-    while apart.shape[-1] >= FEWEST:
+    while apart.shape[-1] >= MIN_DISPERSION_BLOCKS:
         blocks = apart.shape[-1]
         trials = whole.sum(axis=-1)
         excess = ratio((apart**2).sum(axis=-1), variance * trials * (1 - 1 / blocks)) - 1
-        excess = _shrunk(excess, np.sqrt((2 + ratio(blocks, trials * rarer)) / blocks))
+        excess = _shrink(excess, np.sqrt((2 + ratio(blocks, trials * rarer)) / blocks))
         if whole is total:
             phi = ratio((apart[..., 1:] * apart[..., :-1]).sum(axis=-1), (apart**2).sum(axis=-1))
-            phi = _shrunk(corrected(phi, blocks), np.full(share.shape, blocks**-0.5))
+            phi = _shrink(debias_correlation(phi, blocks), np.full(share.shape, blocks**-0.5))
             found = np.fmax(found, (1 + excess) * (1 + phi) / (1 - phi))
         found = np.fmax(found, 1 + excess)
         even = blocks // 2 * 2
@@ -166,8 +166,8 @@ def dispersion(count: Floats, total: Floats, share: Floats) -> Floats:
     return found
 
 
-def _shrunk(excess: Floats, error: Floats) -> Floats:
-    found: Floats = np.where(excess > 0, excess * np.maximum(1 - SHRUNK * ratio(error, excess) ** 2, 0.0), 0.0)
+def _shrink(excess: Floats, error: Floats) -> Floats:
+    found: Floats = np.where(excess > 0, excess * np.maximum(1 - DISPERSION_SHRINKAGE * ratio(error, excess) ** 2, 0.0), 0.0)
     return found
 
 
@@ -175,18 +175,18 @@ def _shrunk(excess: Floats, error: Floats) -> Floats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Detector:
+class CountDetector:
     """Bets against a share of bad cases. Several series: (…)."""
 
     null: Floats  # the largest share of bad cases that's no evidence
-    lost: Floats  # (…, bets): what a bad case adds to the log evidence
-    won: Floats  # (…, bets): what a good case does; below 0
-    enough: Floats  # log evidence at which it acts
-    most: Floats  # log evidence that one reading can add
+    bad_case_gain: Floats  # (…, bets): what a bad case adds to the log evidence
+    good_case_gain: Floats  # (…, bets): what a good case does; below 0
+    threshold: Floats  # log evidence at which it acts
+    max_gain: Floats  # log evidence that one reading can add
 
 
-def detector(
-    usual: npt.ArrayLike,
+def build_detector(
+    baseline_share: npt.ArrayLike,
     trials: npt.ArrayLike,
     *,
     dispersion: npt.ArrayLike,
@@ -194,7 +194,7 @@ def detector(
     readings: npt.ArrayLike,
     days: float,
     fail_after: int,
-) -> Detector:
+) -> CountDetector:
     """Return the bets that the share of bad cases is worse than `usual`, measured in `trials`, by over `distance`.
 
     The null is the larger of usual + distance and the upper bound of Wilson's interval at `SURE` standard errors, of
@@ -206,40 +206,40 @@ def detector(
     capped, so it takes `fail_after` of them. If nothing can be that much worse, the null is 1 or more, and the bets
     are NaN.
     """
-    p, spread = np.asarray(usual, dtype=np.float64), np.asarray(dispersion, dtype=np.float64)
-    half = ratio(SURE**2 * spread, 2 * np.asarray(trials, dtype=np.float64))
+    p, spread = np.asarray(baseline_share, dtype=np.float64), np.asarray(dispersion, dtype=np.float64)
+    half = ratio(NULL_MARGIN**2 * spread, 2 * np.asarray(trials, dtype=np.float64))
     highest = (p + half + np.sqrt(2 * half * p * (1 - p) + half**2)) / (1 + 2 * half)
     null = np.maximum(p + np.asarray(distance, dtype=np.float64), highest)
     tries = np.minimum(readings, null * np.asarray(trials, dtype=np.float64)) / days
-    odds = ratio(null, 1 - null)[..., None] * np.array(ODDS)
+    odds = ratio(null, 1 - null)[..., None] * np.array(BET_ODDS)
     bet = ratio(odds, 1 + odds)
-    enough = np.log(np.maximum(MONTHS * DAYS_OF_MONTH * tries, LEAST))
-    return Detector(
+    enough = np.log(np.maximum(MONTHS_BETWEEN_FALSE_ALARMS * DAYS_PER_MONTH * tries, MIN_EVIDENCE_THRESHOLD))
+    return CountDetector(
         null=null,
-        lost=np.log(np.where(bet > 0, ratio(bet, null[..., None]), nan)) / spread[..., None],
-        won=np.log(np.where(bet < 1, ratio(1 - bet, 1 - null[..., None]), nan)) / spread[..., None],
-        enough=enough,
-        most=enough / fail_after,
+        bad_case_gain=np.log(np.where(bet > 0, ratio(bet, null[..., None]), nan)) / spread[..., None],
+        good_case_gain=np.log(np.where(bet < 1, ratio(1 - bet, 1 - null[..., None]), nan)) / spread[..., None],
+        threshold=enough,
+        max_gain=enough / fail_after,
     )
 
 
-def gathered(evidence: Floats, bad: Floats, total: Floats, by: Detector) -> tuple[Floats, Floats]:
+def update_evidence(evidence: Floats, bad_count: Floats, total: Floats, detector: CountDetector) -> tuple[Floats, Floats]:
     """Return the log evidence of each bet, (…, bets), after one more reading, and that of all together, (…).
 
     All together is the mean of the bets, which started equal. What it has beyond the threshold is taken from every bet:
     otherwise, the longer a failure lasts, the later its end would be seen.
     """
-    gains = bad[..., None] * by.lost + (total - bad)[..., None] * by.won
-    after = np.maximum(evidence, 0.0) + np.minimum(gains, by.most[..., None])
+    gains = bad_count[..., None] * detector.bad_case_gain + (total - bad_count)[..., None] * detector.good_case_gain
+    after = np.maximum(evidence, 0.0) + np.minimum(gains, detector.max_gain[..., None])
     top = after.max(axis=-1)
     together = top + np.log(np.exp(after - top[..., None]).mean(axis=-1))
-    return after - np.maximum(together - by.enough, 0.0)[..., None], together
+    return after - np.maximum(together - detector.threshold, 0.0)[..., None], together
 
 
 # -- one monitor -------------------------------------------------------------------------------------------------------
 
 
-class Gathered(NamedTuple):
+class GatheredEvidence(NamedTuple):
     """What one monitor has gathered, as the ledger keeps it: a row of numbers."""
 
     bets: tuple[float, ...]  # the log evidence of each
@@ -248,11 +248,11 @@ class Gathered(NamedTuple):
     since: float  # seconds since the epoch: the first reading after there was no evidence
 
     @classmethod
-    def of(cls, row: Sequence[float] | None, at: float) -> Gathered:
+    def from_row(cls, row: Sequence[float] | None, at: float) -> GatheredEvidence:
         """Return what's in a row; a new start at `at` if the row is empty, not from these bets, or without evidence."""
-        *bets, k, n, since = row if row is not None and len(row) == len(ODDS) + 3 else (0.0,) * (len(ODDS) + 3)
+        *bets, k, n, since = row if row is not None and len(row) == len(BET_ODDS) + 3 else (0.0,) * (len(BET_ODDS) + 3)
         if max(bets) <= 0:
-            return cls((0.0,) * len(ODDS), 0.0, 0.0, at)
+            return cls((0.0,) * len(BET_ODDS), 0.0, 0.0, at)
         return cls(tuple(bets), k, n, since)
 
     @property
@@ -262,38 +262,38 @@ class Gathered(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Weighed:
+class CountResult:
     """What a check's count came to, and what has been gathered with it."""
 
-    judged: Judged
+    deviation: Deviation
     is_recovered: bool  # nothing is left of the evidence
     evidence: tuple[float, ...] | None  # as `Gathered.row`
 
 
-def weigh(
+def judge_count(
     value: float,
     total: float | None,
     at: float,
-    before: Sequence[float] | None,
+    previous_evidence: Sequence[float] | None,
     baseline: Baseline,
     *,
     higher_is_better: bool,
-    effect: Effect,
+    effect: MinimumEffect,
     fail_after: int,
-) -> Weighed | None:
+) -> CountResult | None:
     """Judge a reading of `total` cases, a share `value` of which were counted, with what was gathered `before`.
 
     None if this reading, or those of the baseline, aren't counts. It's worse if the evidence has passed the threshold,
     which takes `fail_after` readings. It can't be judged if nothing can be worse by `effect`.
     """
-    if not baseline.is_counted or (total is None and baseline.each > 1) or not 0 <= value <= 1:
+    if not baseline.has_counts or (total is None and baseline.each > 1) or not 0 <= value <= 1:
         return None
     cases = 1.0 if total is None else total
-    by = _detector_of(
+    by = _cached_detector(
         1 - baseline.share if higher_is_better else baseline.share,
         baseline.trials,
         baseline.dispersion,
-        effect.distance(baseline.share).item(),
+        effect.absolute_distance(baseline.share).item(),
         baseline.counted,
         max(baseline.covers / baseline.day, 1.0),
         fail_after,
@@ -301,27 +301,27 @@ def weigh(
     if not by.null < 1:
         why = say(
             "The baseline is {usual}, so nothing can be worse by {effect}. Set a smaller effect.",
-            usual=number(baseline.share),
+            usual=format_number(baseline.share),
             effect=str(effect),
         )
-        return Weighed(judged=Judged(is_worse=None, value=value, bound=nan, why=why), is_recovered=True, evidence=None)
-    had = Gathered.of(before, at)
+        return CountResult(deviation=Deviation(is_worse=None, value=value, bound=nan, why=why), is_recovered=True, evidence=None)
+    had = GatheredEvidence.from_row(previous_evidence, at)
     bad = (1 - value if higher_is_better else value) * cases
-    bets, together = gathered(np.array(had.bets), np.array(bad), np.array(cases), by)
-    now = Gathered(tuple(bets.tolist()), had.k + value * cases, had.n + cases, had.since)
-    failed, share = bool(together >= by.enough), now.k / now.n
+    bets, together = update_evidence(np.array(had.bets), np.array(bad), np.array(cases), by)
+    now = GatheredEvidence(tuple(bets.tolist()), had.k + value * cases, had.n + cases, had.since)
+    failed, share = bool(together >= by.threshold), now.k / now.n
     why = say(
         "{count} of {total} since {since} is {share}, where {usual} is usual. Evidence that it's worse: "
         "{evidence}; a failure takes {enough}.",
-        count=number(now.k),
-        total=number(now.n),
+        count=format_number(now.k),
+        total=format_number(now.n),
         since=datetime.fromtimestamp(now.since, UTC),
-        share=number(share),
-        usual=number(baseline.share),
-        evidence=number(round(exp(max(together.item(), 0.0)))),
-        enough=number(round(exp(by.enough.item()))),
+        share=format_number(share),
+        usual=format_number(baseline.share),
+        evidence=format_number(round(exp(max(together.item(), 0.0)))),
+        enough=format_number(round(exp(by.threshold.item()))),
     )
-    judged = Judged(
+    judged = Deviation(
         is_worse=failed,
         value=share,
         bound=(1 - by.null if higher_is_better else by.null).item(),
@@ -329,13 +329,13 @@ def weigh(
         gap=(baseline.share - share) * (1 if higher_is_better else -1),
         why=why,
     )
-    return Weighed(judged=judged, is_recovered=bool(together <= 0), evidence=now.row)
+    return CountResult(deviation=judged, is_recovered=bool(together <= 0), evidence=now.row)
 
 
 @lru_cache(maxsize=4096)  # a monitor's is the same at every check
-def _detector_of(
-    usual: float, trials: float, dispersion: float, distance: float, readings: float, days: float, fail_after: int
-) -> Detector:
-    return detector(
-        usual, trials, dispersion=dispersion, distance=distance, readings=readings, days=days, fail_after=fail_after
+def _cached_detector(
+    baseline_share: float, trials: float, dispersion: float, distance: float, readings: float, days: float, fail_after: int
+) -> CountDetector:
+    return build_detector(
+        baseline_share, trials, dispersion=dispersion, distance=distance, readings=readings, days=days, fail_after=fail_after
     )

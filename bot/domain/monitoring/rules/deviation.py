@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from math import inf, isfinite, nan
 
-from bot.domain.core.durations import show_duration
-from bot.domain.core.numbers import number
-from bot.domain.core.sentence import Code, Say, say
-from bot.domain.monitoring.rules.baselines import MOSTLY, Baseline
+from bot.domain.core.durations import format_duration
+from bot.domain.core.numbers import format_number
+from bot.domain.core.sentence import Code, Sentence, say
+from bot.domain.monitoring.rules.baselines import MIN_COVERAGE, Baseline
 from bot.domain.monitoring.rules.time_series import ROUNDING
-from bot.domain.policy.effect_size import Effect, EffectKind
+from bot.domain.policy.effect_size import MinimumEffect, EffectKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class Deviation:
     """What a rule found. Where it could not be told, what is not known is NaN."""
 
     is_worse: bool | None  # None: cannot be told
@@ -23,26 +23,26 @@ class Judged:
     bound: float  # where worse begins
     expected: float = nan  # what the baseline has; NaN for a threshold
     gap: float = nan  # by how much it is worse, in the unit of the metric; below 0 is better
-    noise: float = nan  # how many sigmas worse
-    why: Say
+    sigmas: float = nan  # how many sigmas worse
+    why: Sentence
 
 
-def by_noise(effect: Effect, sigma: float) -> Say:
+def describe_margin(effect: MinimumEffect, sigma: float) -> Sentence:
     """Return how much worse something must be: `2% and 3 σ`."""
-    return say("{effect} and {sigma} σ", effect=_show(effect), sigma=number(sigma))
+    return say("{effect} and {sigma} σ", effect=describe_effect(effect), sigma=format_number(sigma))
 
 
-def against(
+def compare_with_baseline(
     value: float,
     expected: float,
-    least: float,
+    limit: float,
     noise: float,
     higher_is_better: bool,
-    effect: Effect,
+    effect: MinimumEffect,
     *,
-    by: Say,
-    but: str = "",
-) -> Judged:
+    margin: Sentence,
+    caveat: str = "",
+) -> Deviation:
     """Judge a value against what's expected: it's worse if it's worse by more than `least`.
 
     `by` says what `least` stands for, and `but` why it isn't worse anyway.
@@ -51,62 +51,62 @@ def against(
     gap = (expected - value) * sign
     nothing = ROUNDING * max(abs(value), abs(expected))
     gap = gap if abs(gap) > nothing else 0.0
-    sigmas = _part(gap, noise if noise > nothing else 0.0)
-    is_far = gap > least
-    far = f"more than {{by}}{', ' + but if but else ''}" if is_far else "not by more than {by}"
+    sigmas = _fraction(gap, noise if noise > nothing else 0.0)
+    is_far = gap > limit
+    far = f"more than {{by}}{', ' + caveat if caveat else ''}" if is_far else "not by more than {by}"
     template = f"{{value}}, where {{expected}} is usual, is {{gap}} {{way}} ({{sigmas}} σ): {far}."
     why = say(
         template,
-        value=number(value),
-        expected=number(expected),
-        gap=_gap(abs(gap), expected, effect),
+        value=format_number(value),
+        expected=format_number(expected),
+        gap=_describe_gap(abs(gap), expected, effect),
         way="better" if gap < 0 else "worse",
-        sigmas=number(abs(sigmas), 3),
-        by=by,
+        sigmas=format_number(abs(sigmas), 3),
+        by=margin,
     )
-    return Judged(
-        is_worse=is_far and not but,
+    return Deviation(
+        is_worse=is_far and not caveat,
         value=value,
-        bound=expected - sign * least,
+        bound=expected - sign * limit,
         expected=expected,
         gap=gap,
-        noise=sigmas,
+        sigmas=sigmas,
         why=why,
     )
 
 
-def _gap(gap: float, expected: float, effect: Effect) -> str:
+def _describe_gap(gap: float, expected: float, effect: MinimumEffect) -> str:
     """Return a difference as its effect is measured: as a part of what is usual, a distance, or a part of the error."""
     if effect.kind is EffectKind.ABSOLUTE:
-        return number(gap, 3)
+        return format_number(gap, 3)
     of = abs(expected if effect.kind is EffectKind.RELATIVE else 1 - expected)
-    return f"{number(100 * _part(gap, of), 3)}%{_OF[effect.kind]}"
+    return f"{format_number(100 * _fraction(gap, of), 3)}%{_EFFECT_SUFFIXES[effect.kind]}"
 
 
-def _show(effect: Effect) -> str:
+def describe_effect(effect: MinimumEffect) -> str:
     if effect.kind is EffectKind.ABSOLUTE:
-        return number(effect.amount)
-    return f"{number(100 * effect.amount)}%{_OF[effect.kind]}"
+        return format_number(effect.amount)
+    return f"{format_number(100 * effect.amount)}%{_EFFECT_SUFFIXES[effect.kind]}"
 
 
-_OF = {EffectKind.RELATIVE: "", EffectKind.OF_ERROR: " of the error"}
+_EFFECT_SUFFIXES = {EffectKind.RELATIVE: "", EffectKind.OF_ERROR: " of the error"}
 
 
-def _part(gap: float, of: float) -> float:
+def _fraction(gap: float, whole: float) -> float:
     """Return gap ÷ of; infinite where `of` is 0 and there is a gap."""
-    if gap == 0 or of > 0:
-        return gap / of if gap else 0.0
+    if gap == 0 or whole > 0:
+        return gap / whole if gap else 0.0
     return inf if gap > 0 else -inf
 
 
-def _cannot_tell(value: float, why: Say) -> Judged:
-    return Judged(is_worse=None, value=value, bound=nan, why=why)
+def undecided(value: float, why: Sentence) -> Deviation:
+    return Deviation(is_worse=None, value=value, bound=nan, why=why)
 
 
-def why_not(baseline: Baseline, history: float, effect: Effect, higher_is_better: bool) -> Say | None:
+def unusable_baseline_reason(baseline: Baseline, history: float, effect: MinimumEffect, higher_is_better: bool) -> Sentence | None:
     """Return why nothing can be judged against a baseline; None where it can."""
-    if baseline.covers < MOSTLY * history:
-        covers, needed = (show_duration(timedelta(seconds=span)) for span in (baseline.covers, history))
+    if baseline.covers < MIN_COVERAGE * history:
+        covers, needed = (format_duration(timedelta(seconds=span)) for span in (baseline.covers, history))
         return say("The baseline covers {covers}, and {needed} are needed.", covers=covers, needed=needed)
     if not isfinite(baseline.noise):
         return say("The baseline's readings are too large to be judged.")  # nothing would ever be beyond the noise
@@ -114,7 +114,7 @@ def why_not(baseline: Baseline, history: float, effect: Effect, higher_is_better
         return say(
             "It can't fall by more than 100%, so an effect of {effect} never counts. Set a smaller one, such as "
             "{instead}.",
-            effect=_show(effect),
+            effect=describe_effect(effect),
             instead=Code("--min-effect 2%"),
         )
-    return effect.senseless(baseline.low, baseline.high)
+    return effect.meaningless_reason(baseline.low, baseline.high)

@@ -11,17 +11,17 @@ from math import fsum
 from types import MappingProxyType
 
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.policy.monitor_config import MonitorConfig
 
 # By rule: the share of months in which it acts without a cause (upper 95% bound), for the months in docs/rules.md with
 # φ = 0.7 and without heavy tails. A test compares these with that page's table.
-PER_MONTH: Mapping[str, float] = MappingProxyType({"default": 0.002, "blocks": 0.002, "sequential": 0.001})
+FALSE_ROLLBACKS_PER_MONTH: Mapping[str, float] = MappingProxyType({"default": 0.002, "blocks": 0.002, "sequential": 0.001})
 
-SIMULATED = MonitorRule(name="simulated", source="simulated")  # all defaults
+SIMULATED_RULE = MonitorConfig(name="simulated", source="simulated")  # all defaults
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
+class FalseRollbackEstimate:
     """What is armed, and what to expect of it.
 
     `per_month` is the sum over the `counted` monitors; the others have no figure, or one that covers only part of them.
@@ -35,22 +35,22 @@ class Expected:
     others: int  # set to act sooner than what was simulated
 
 
-def per_month(rule: MonitorRule) -> float | None:
+def expected_per_month(rule: MonitorConfig) -> float | None:
     """Return how many rollbacks a month to expect at most without a cause, not counting a hard limit's.
 
     None for a threshold, and for settings that act sooner than the simulated ones, which are the defaults.
     """
-    return PER_MONTH[str(rule.rule)] if rule.rule in PER_MONTH and not _is_looser(rule) else None
+    return FALSE_ROLLBACKS_PER_MONTH[str(rule.rule)] if rule.rule in FALSE_ROLLBACKS_PER_MONTH and not _is_looser(rule) else None
 
 
-def expected(monitors: Iterable[Monitor]) -> Expected | None:
+def estimate_false_rollbacks(monitors: Iterable[Monitor]) -> FalseRollbackEstimate | None:
     """Return what to expect of these monitors together; None if none is armed. Paused ones can't act."""
     rules = [one.rule for one in monitors if one.is_armed and not one.is_paused]
-    figures = [figure for rule in rules if (figure := per_month(rule)) is not None]
+    figures = [figure for rule in rules if (figure := expected_per_month(rule)) is not None]
     thresholds = sum(rule.is_threshold for rule in rules)
     if not rules:
         return None
-    return Expected(
+    return FalseRollbackEstimate(
         armed=len(rules),
         counted=len(figures),
         per_month=fsum(figures),
@@ -60,12 +60,12 @@ def expected(monitors: Iterable[Monitor]) -> Expected | None:
     )
 
 
-def _is_looser(rule: MonitorRule) -> bool:
-    effect, least = rule.min_effect, SIMULATED.min_effect
+def _is_looser(rule: MonitorConfig) -> bool:
+    effect, least = rule.min_effect, SIMULATED_RULE.min_effect
     if effect.kind is not least.kind or effect.amount < least.amount:
         return True  # a distance, or a share of the error, can be as small as the noise
-    if rule.fail_after < SIMULATED.fail_after:
+    if rule.fail_after < SIMULATED_RULE.fail_after:
         return True
     if rule.rule == "sequential":
-        return rule.alpha > SIMULATED.alpha
-    return rule.sigma < SIMULATED.sigma or rule.window < SIMULATED.window
+        return rule.alpha > SIMULATED_RULE.alpha
+    return rule.sigma < SIMULATED_RULE.sigma or rule.window < SIMULATED_RULE.window

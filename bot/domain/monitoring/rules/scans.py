@@ -16,36 +16,36 @@ from datetime import timedelta
 
 import numpy as np
 
-from bot.domain.core.durations import show_duration
+from bot.domain.core.durations import format_duration
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.rules.baselines import HALF_FULL, MIN_DAYS, SCANNED, Baseline
-from bot.domain.monitoring.rules.deviation import Judged, against, by_noise
-from bot.domain.monitoring.rules.statistics import confirmed
-from bot.domain.monitoring.rules.time_series import ROUNDING, Floats, Points, ratio, sliding_start, steps_of
-from bot.domain.policy.effect_size import Effect
+from bot.domain.monitoring.rules.baselines import MIN_BLOCK_FILL, MIN_DAYS, SCAN_WINDOWS, Baseline
+from bot.domain.monitoring.rules.deviation import Deviation, compare_with_baseline, describe_margin
+from bot.domain.monitoring.rules.statistics import confirmation_score
+from bot.domain.monitoring.rules.time_series import ROUNDING, Floats, TimeSeries, ratio, window_starts, standardized_innovations
+from bot.domain.policy.effect_size import MinimumEffect
 
 Bools = np.typing.NDArray[np.bool_]
 
-WIDER = 11 / 6  # times the `sigma` of blocks: 3 and 5.5
-SURE = 5.0  # standard errors that what single readings add must sum to; fewer than four readings can't reach it
-NOW = 0.5  # of the effect: by how much the newest reading must be worse
+SIGMA_FACTOR = 11 / 6  # times the `sigma` of blocks: 3 and 5.5
+CONFIRMATION_LIMIT = 5.0  # standard errors that what single readings add must sum to; fewer than four readings can't reach it
+NEWEST_EFFECT_SHARE = 0.5  # of the effect: by how much the newest reading must be worse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scanned:
+class ScanResult:
     """What a scan finds as of each reading of a series, for means of one length. All arrays are (n)."""
 
     length: float  # seconds
     gap: Floats  # by how much the mean is worse than expected, in the unit of the metric
     expected: Floats
     noise: Floats  # one standard deviation of such a mean
-    least: Floats  # what `gap` must exceed to be worse
+    limit: Floats  # what `gap` must exceed to be worse
     is_worse: Bools
 
 
-def scanned(
-    points: Points, baseline: Baseline, *, higher_is_better: bool, effect: Effect, sigma: float
-) -> list[Scanned]:
+def scan_lengths(
+    points: TimeSeries, baseline: Baseline, *, higher_is_better: bool, effect: MinimumEffect, sigma: float
+) -> list[ScanResult]:
     """Return what means of each length come to as of each reading, the shortest first.
 
     A mean is worse if it's worse than expected by more than `effect` and by more than `WIDER` × `sigma` times the
@@ -62,80 +62,80 @@ def scanned(
     """
     if not baseline.spread:
         return []
-    slots = baseline.slots(points.at)
-    known = baseline.usual.days[slots] >= MIN_DAYS
+    slots = baseline.slots_at(points.at)
+    known = baseline.arrays.days[slots] >= MIN_DAYS
     at, slots, value = points.at[known], slots[known], points.value[known]
     expected = baseline.expected_at(at)
     gaps = (expected - value) * (1 if higher_is_better else -1)
     rough = np.array(baseline.rough)[slots] if baseline.rough else np.ones_like(gaps)
-    steps = steps_of(gaps / rough, at, phi=baseline.phi, step=baseline.step, spacing=baseline.spacing)
-    unsure = ratio(1, baseline.usual.worth[slots]) + baseline.rest(at) / baseline.weekend_worth
+    steps = standardized_innovations(gaps / rough, at, phi=baseline.phi, step=baseline.step, spacing=baseline.spacing)
+    unsure = ratio(1, baseline.arrays.worth[slots]) + baseline.on_weekend(at) / baseline.weekend_worth
     sums = {
         name: np.concatenate([[0.0], np.cumsum(one)])
         for name, one in {"gap": gaps, "expected": expected, "unsure": unsure, "rough": rough**2}.items()
     }
-    found: list[Scanned] = []
-    recurs = _recurring(baseline, higher_is_better)
+    found: list[ScanResult] = []
+    recurs = _recurring_gaps(baseline, higher_is_better)
     for windows, spread, size, spread_of_steps, often in zip(
-        SCANNED, baseline.spread, baseline.sizes, baseline.steps, recurs, strict=True
+        SCAN_WINDOWS, baseline.spread, baseline.sizes, baseline.steps, recurs, strict=True
     ):
         length = windows * baseline.window
-        first = sliding_start(at, length)
+        first = window_starts(at, length)
         count = np.arange(1, len(at) + 1) - first
         gap, usual, doubt, noisy = ((sums[one][1:] - sums[one][first]) / count for one in sums)
         few = np.sqrt(np.maximum(size / count, 1.0))
         noise = np.sqrt(spread**2 * noisy + baseline.noise**2 * doubt) * few
-        least = np.maximum(np.maximum(effect.distance(usual), ROUNDING * np.abs(usual)), WIDER * sigma * noise)
+        least = np.maximum(np.maximum(effect.absolute_distance(usual), ROUNDING * np.abs(usual)), SIGMA_FACTOR * sigma * noise)
         least = np.where(often[slots] > 0, np.maximum(least, often[slots] + sigma * noise), least)
-        worse = (count >= HALF_FULL * size) & (gap > least)
+        worse = (count >= MIN_BLOCK_FILL * size) & (gap > least)
         if not found:
-            now = (gaps > NOW * effect.distance(expected)) & (gap > effect.distance(usual))
+            now = (gaps > NEWEST_EFFECT_SHARE * effect.absolute_distance(expected)) & (gap > effect.absolute_distance(usual))
         for index in np.flatnonzero(worse & now):
-            worse[index] = confirmed(steps[first[index] : index + 1], spread_of_steps) > SURE
+            worse[index] = confirmation_score(steps[first[index] : index + 1], spread_of_steps) > CONFIRMATION_LIMIT
         worse &= now
-        found.append(Scanned(length=length, gap=gap, expected=usual, noise=noise, least=least, is_worse=worse))
+        found.append(ScanResult(length=length, gap=gap, expected=usual, noise=noise, limit=least, is_worse=worse))
     return found
 
 
-def _recurring(baseline: Baseline, higher_is_better: bool) -> Floats:
+def _recurring_gaps(baseline: Baseline, higher_is_better: bool) -> Floats:
     """Return how much worse means of each length regularly are, at each time of day: (lengths, slots)."""
     found = np.array(baseline.lows if higher_is_better else baseline.highs).reshape(-1, len(baseline.same))
     return np.abs(found) if len(found) else np.zeros((len(baseline.spread), len(baseline.same)))
 
 
-def is_down(points: Points, baseline: Baseline, *, higher_is_better: bool, effect: Effect, part: float) -> bool:
+def is_below_expected(points: TimeSeries, baseline: Baseline, *, higher_is_better: bool, effect: MinimumEffect, effect_share: float) -> bool:
     """Tell whether the mean of some readings is worse than expected by more than a part of the effect.
 
     If `scanned` finds something worse, the newest reading is down by `NOW`, and the shortest length by the whole
     effect: checking these few readings saves reading the others in nearly all checks.
     """
-    known = baseline.usual.days[baseline.slots(points.at)] >= MIN_DAYS
+    known = baseline.arrays.days[baseline.slots_at(points.at)] >= MIN_DAYS
     if not known.any():
         return False
     expected = baseline.expected_at(points.at[known])
     gaps = (expected - points.value[known]) * (1 if higher_is_better else -1)
-    return bool(gaps.mean() > part * effect.distance(expected.mean()))
+    return bool(gaps.mean() > effect_share * effect.absolute_distance(expected.mean()))
 
 
-def scan(points: Points, baseline: Baseline, *, higher_is_better: bool, effect: Effect, sigma: float) -> Judged | None:
+def judge_scan(points: TimeSeries, baseline: Baseline, *, higher_is_better: bool, effect: MinimumEffect, sigma: float) -> Deviation | None:
     """Judge the newest reading by `scanned`: the clearest of the means that are worse; None if none is."""
     found = [
         one
-        for one in scanned(points, baseline, higher_is_better=higher_is_better, effect=effect, sigma=sigma)
+        for one in scan_lengths(points, baseline, higher_is_better=higher_is_better, effect=effect, sigma=sigma)
         if len(one.is_worse) and one.is_worse[-1]
     ]
     if not found:
         return None
-    best = max(found, key=lambda one: float(one.gap[-1] / one.least[-1]))
-    gap, expected, noise, least = (float(one[-1]) for one in (best.gap, best.expected, best.noise, best.least))
-    judged = against(
+    best = max(found, key=lambda one: float(one.gap[-1] / one.limit[-1]))
+    gap, expected, noise, least = (float(one[-1]) for one in (best.gap, best.expected, best.noise, best.limit))
+    judged = compare_with_baseline(
         expected - gap if higher_is_better else expected + gap,
         expected,
         least,
         noise,
         higher_is_better,
         effect,
-        by=by_noise(effect, WIDER * sigma),
+        margin=describe_margin(effect, SIGMA_FACTOR * sigma),
     )
-    length = show_duration(timedelta(seconds=best.length))
+    length = format_duration(timedelta(seconds=best.length))
     return replace(judged, why=say("Over the last {length}: {what}", length=length, what=judged.why))

@@ -15,23 +15,23 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from bot.domain.core.numbers import number
+from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.rules.baselines import HALF_FULL, MIN_DAYS, ONE, Baseline, Usual
-from bot.domain.monitoring.rules.deviation import Judged, _cannot_tell, _show, against, by_noise, why_not
-from bot.domain.monitoring.rules.time_series import ROUNDING, Floats, Ints, Points, ratio, steps_of, student
-from bot.domain.policy.effect_size import Effect
+from bot.domain.monitoring.rules.baselines import MIN_BLOCK_FILL, MIN_DAYS, ONE_WINDOW_INDEX, Baseline, BaselineArrays
+from bot.domain.monitoring.rules.deviation import Deviation, undecided, describe_effect, compare_with_baseline, describe_margin, unusable_baseline_reason
+from bot.domain.monitoring.rules.time_series import ROUNDING, Floats, Ints, TimeSeries, ratio, standardized_innovations, student_quantile
+from bot.domain.policy.effect_size import MinimumEffect
 
-STILL = 0.9  # of what makes a block worse: what its last half must be worse by
-FEWEST = 4  # readings of a confidence sequence, and of what confirms a block
-LATELY = 3  # readings that confirm a block that has hardly any itself
-TUNED_FOR = 2  # hours after which the confidence sequence is narrowest: bad versions are bad at once
+LAST_HALF_SHARE = 0.9  # of what makes a block worse: what its last half must be worse by
+MIN_READINGS = 4  # readings of a confidence sequence, and of what confirms a block
+CONFIRMING_READINGS = 3  # readings that confirm a block that has hardly any itself
+TUNED_FOR_HOURS = 2  # hours after which the confidence sequence is narrowest: bad versions are bad at once
 
 
 # -- a fixed bound -----------------------------------------------------------------------------------------------------
 
 
-def threshold(value: float, *, greater_than: float | None = None, less_than: float | None = None) -> Judged:
+def judge_threshold(value: float, *, greater_than: float | None = None, less_than: float | None = None) -> Deviation:
     """Judge a value by bounds that must hold; a value that equals one of them fails.
 
     A value that is no finite number cannot be told. Raises ValueError unless there is a bound, and a number between
@@ -42,12 +42,12 @@ def threshold(value: float, *, greater_than: float | None = None, less_than: flo
         raise ValueError("a threshold needs greater_than, less_than, or both with room between them")
     bound = high if low == -inf or (high != inf and abs(value - high) < abs(value - low)) else low
     if not isfinite(value):
-        return Judged(is_worse=None, value=value, bound=bound, why=say("There is no value."))
+        return Deviation(is_worse=None, value=value, bound=bound, why=say("There is no value."))
     way = "greater" if bound == low else "less"
     is_worse = not low < value < high
     template = f"{{value}} is not {way} than {{bound}}." if is_worse else f"{{value}} is {way} than {{bound}}."
-    return Judged(
-        is_worse=is_worse, value=value, bound=bound, why=say(template, value=number(value), bound=number(bound))
+    return Deviation(
+        is_worse=is_worse, value=value, bound=bound, why=say(template, value=format_number(value), bound=format_number(bound))
     )
 
 
@@ -55,27 +55,27 @@ def threshold(value: float, *, greater_than: float | None = None, less_than: flo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class BlockLimits:
     """What a block must exceed to be worse, as distances from what is expected: all of the first three."""
 
     expected: Floats  # what is usual at that time
     mean: Floats  # by its mean: both the effect and the noise
-    most: Floats  # by the middle one of its readings, hence by most of them: the effect alone
-    last: Floats  # by the mean of the last half of its readings
+    median: Floats  # by the middle one of its readings, hence by most of them: the effect alone
+    last_half: Floats  # by the mean of the last half of its readings
     noise: Floats  # one sigma
 
 
-def limits(
-    usual: Usual,
+def block_limits(
+    arrays: BaselineArrays,
     slots: Ints,
     *,
     points: npt.ArrayLike,
     size: float,
-    effect: Effect,
+    effect: MinimumEffect,
     sigma: float,
-    rest: npt.ArrayLike = 0.0,
-    rough: float = 1.0,
-) -> Limits:
+    on_weekend: npt.ArrayLike = 0.0,
+    noise_factor: float = 1.0,
+) -> BlockLimits:
     """Return what blocks must exceed to be called worse.
 
     `slots` (m) has the blocks' times of day, `rest` (…, m) which part of each is a weekend, and `points` (…, m) their
@@ -89,29 +89,29 @@ def limits(
     readings of a block must show the effect, too, which costs a real drop nothing, and its last half must still be
     about as bad: what recovers by itself is no reason to act.
     """
-    share = np.asarray(rest, dtype=np.float64)
-    expected = usual.expected[..., slots] + share * usual.weekend.offset[..., None]
+    share = np.asarray(on_weekend, dtype=np.float64)
+    expected = arrays.expected[..., slots] + share * arrays.weekend.offset[..., None]
     few = np.sqrt(np.maximum(size / np.maximum(points, 1), 1.0))
-    wide = student(sigma, usual.degrees) / sigma
-    unsure = ratio(1, usual.worth[..., slots]) + share**2 / usual.weekend.worth[..., None]
-    noise = (usual.noise * wide)[..., None] * np.sqrt(1 + unsure) * few * rough
-    least = np.maximum(effect.distance(expected), ROUNDING * np.abs(expected))
+    wide = student_quantile(sigma, arrays.degrees) / sigma
+    unsure = ratio(1, arrays.worth[..., slots]) + share**2 / arrays.weekend.worth[..., None]
+    noise = (arrays.noise * wide)[..., None] * np.sqrt(1 + unsure) * few * noise_factor
+    least = np.maximum(effect.absolute_distance(expected), ROUNDING * np.abs(expected))
     mean = np.maximum(least, sigma * noise)
-    return Limits(expected=expected, mean=mean, most=least, last=STILL * mean, noise=noise)
+    return BlockLimits(expected=expected, mean=mean, median=least, last_half=LAST_HALF_SHARE * mean, noise=noise)
 
 
-def blocks(  # noqa: PLR0913 - a rule has that many parts
-    block: Points,
+def judge_block(  # noqa: PLR0913 - a rule has that many parts
+    block: TimeSeries,
     start: float,
     baseline: Baseline,
     *,
     history: float,
     higher_is_better: bool,
-    effect: Effect,
+    effect: MinimumEffect,
     sigma: float,
-    sure: float | None = None,
-    lately: Points | None = None,
-) -> Judged:
+    confirmation: float | None = None,
+    recent: TimeSeries | None = None,
+) -> Deviation:
     """Judge one complete block, which began at `start`, against the blocks at the same hours of a baseline.
 
     It is worse where its mean is worse than expected by more than `effect` and by more than `sigma` times the noise;
@@ -128,71 +128,71 @@ def blocks(  # noqa: PLR0913 - a rule has that many parts
     if not sigma > 0:
         raise ValueError("sigma must be above 0")
     if not len(block):
-        return _cannot_tell(nan, say("The window has no readings."))
+        return undecided(nan, say("The window has no readings."))
     value = float(block.value.mean())
-    if (why := why_not(baseline, history, effect, higher_is_better)) is not None:
-        return _cannot_tell(value, why)
-    if len(block) < HALF_FULL * baseline.size:
-        return _cannot_tell(
+    if (why := unusable_baseline_reason(baseline, history, effect, higher_is_better)) is not None:
+        return undecided(value, why)
+    if len(block) < MIN_BLOCK_FILL * baseline.size:
+        return undecided(
             value,
             say(
                 "The window is incomplete: it has {n} readings, and {usual} are usual.",
                 n=len(block),
-                usual=number(baseline.size),
+                usual=format_number(baseline.size),
             ),
         )
-    slot = baseline.slot(start)
+    slot = baseline.slot_at(start)
     if baseline.days[slot] < MIN_DAYS:
         few = say(
             "Only {n} past windows at this time of day are complete, and {least} are needed.",
             n=int(baseline.days[slot]),
             least=MIN_DAYS,
         )
-        return _cannot_tell(value, few)
-    rough = baseline.rough[slot] if sure is not None and baseline.rough else 1.0
-    least = limits(
-        baseline.usual,
+        return undecided(value, few)
+    rough = baseline.rough[slot] if confirmation is not None and baseline.rough else 1.0
+    least = block_limits(
+        baseline.arrays,
         np.array([slot]),
         points=len(block),
         size=baseline.size,
         effect=effect,
         sigma=sigma,
-        rest=baseline.rest(block.at).mean(keepdims=True),
-        rough=rough,
+        on_weekend=baseline.on_weekend(block.at).mean(keepdims=True),
+        noise_factor=rough,
     )
     expected, sign = least.expected.item(), 1 if higher_is_better else -1
     gaps = (expected - block.value) * sign
-    but = _excuse(gaps, least)
-    if not but and sure is not None:
-        if len(block) < FEWEST and lately is not None:
-            block = lately.part(max(len(lately) - LATELY, 0), len(lately))
+    but = _not_worse_reason(gaps, least)
+    if not but and confirmation is not None:
+        if len(block) < MIN_READINGS and recent is not None:
+            block = recent.slice(max(len(recent) - CONFIRMING_READINGS, 0), len(recent))
             gaps = np.nan_to_num(baseline.expected_at(block.at) - block.value) * sign
-        steps = steps_of(gaps / rough, block.at, phi=baseline.phi, step=baseline.step, spacing=baseline.spacing)
-        is_sure = len(block) >= LATELY and confirmed(steps, baseline.steps[ONE]) > sure
+        steps = standardized_innovations(gaps / rough, block.at, phi=baseline.phi, step=baseline.step, spacing=baseline.spacing)
+        is_sure = len(block) >= CONFIRMING_READINGS and confirmation_score(steps, baseline.steps[ONE_WINDOW_INDEX]) > confirmation
         but = "" if is_sure else "but a single shock explains it"
-    return against(
+    return compare_with_baseline(
         value,
         expected,
         least.mean.item(),
         least.noise.item(),
         higher_is_better,
         effect,
-        but=but,
-        by=by_noise(effect, sigma),
+        caveat=but,
+        margin=describe_margin(effect, sigma),
     )
 
 
-def _excuse(gaps: Floats, least: Limits) -> str:
+def _not_worse_reason(gaps: Floats, limits: BlockLimits) -> str:
     """Return why a block is not worse although its mean is; empty where nothing speaks for it."""
-    if not np.median(gaps) > least.most.item():
+    if not np.median(gaps) > limits.median.item():
         return "but most of its readings are not"
-    return "" if gaps[len(gaps) // 2 :].mean() > least.last.item() else "but it is recovering"
+    return "" if gaps[len(gaps) // 2 :].mean() > limits.last_half.item() else "but it is recovering"
 
 
 # -- the mean since the promotion --------------------------------------------------------------------------------------
 
 
-def radius(points: npt.ArrayLike, *, alpha: float, tuned_for: float) -> Floats:
+def confidence_radius(points: npt.ArrayLike, *, alpha: float, tuned_for: float) -> Floats:
     """Return how far the mean of so many readings may be off, in standard deviations, at all times together.
 
     This is the normal mixture of Robbins (1970), in the form of Howard, Ramdas, McAuliffe and Sekhon (2021) and of
@@ -210,8 +210,8 @@ def radius(points: npt.ArrayLike, *, alpha: float, tuned_for: float) -> Floats:
     return found
 
 
-def margin(
-    usual: Usual, points: npt.ArrayLike, shares: Floats, *, size: float, alpha: float, rest: npt.ArrayLike = 0.0
+def confidence_margin(
+    arrays: BaselineArrays, points: npt.ArrayLike, shares: Floats, *, size: float, alpha: float, on_weekend: npt.ArrayLike = 0.0
 ) -> Floats:
     """Return how far the mean of readings may be from what is expected of them without a cause: (…, t).
 
@@ -221,11 +221,11 @@ def margin(
     times of day has the variance noise²·Σ share²/days: a plain bound, since the baseline is looked at once.
     """
     z = NormalDist().inv_cdf(1 - alpha / 2)
-    wide = (usual.noise * student(z, usual.degrees) / z)[..., None]
-    days = np.maximum(usual.days, 1)
-    weekends = np.asarray(rest, dtype=np.float64) ** 2 / usual.weekend.worth[..., None]
+    wide = (arrays.noise * student_quantile(z, arrays.degrees) / z)[..., None]
+    days = np.maximum(arrays.days, 1)
+    weekends = np.asarray(on_weekend, dtype=np.float64) ** 2 / arrays.weekend.worth[..., None]
     base = np.sqrt((shares**2 @ (1 / days)[..., None])[..., 0] + weekends)
-    tuned = radius(points, alpha=alpha, tuned_for=max(TUNED_FOR * size, 1.0))
+    tuned = confidence_radius(points, alpha=alpha, tuned_for=max(TUNED_FOR_HOURS * size, 1.0))
     found: Floats = wide * (np.sqrt(size) * tuned + z * base)
     return found
 
@@ -239,34 +239,34 @@ class Tally:
 
     baseline: Baseline
     higher_is_better: bool
-    counts: Ints  # (slots)
-    total: float = 0.0
-    worst: float = -inf  # by how much the worst of them is worse than expected
-    rest: float = 0.0  # how many of them are from weekends
-    passed: int = 0  # readings, those that don't count included
+    slot_counts: Ints  # (slots)
+    value_sum: float = 0.0
+    worst_gap: float = -inf  # by how much the worst of them is worse than expected
+    weekend_count: float = 0.0  # how many of them are from weekends
+    reading_count: int = 0  # readings, those that don't count included
 
     @classmethod
-    def of(cls, points: Points, baseline: Baseline, *, higher_is_better: bool) -> Self:
+    def from_series(cls, points: TimeSeries, baseline: Baseline, *, higher_is_better: bool) -> Self:
         """Return the tally of all these readings."""
         found = cls(baseline, higher_is_better, np.zeros(len(baseline.same), dtype=np.int64))
         found.add(points)
         return found
 
-    def add(self, points: Points) -> None:
+    def add(self, points: TimeSeries) -> None:
         """Count more readings."""
-        self.passed += len(points)
-        slots = self.baseline.slots(points.at)
-        known = self.baseline.usual.days[slots] >= MIN_DAYS
-        slots, values, rest = slots[known], points.value[known], self.baseline.rest(points.at[known])
-        expected = self.baseline.usual.same[slots] + rest * self.baseline.weekend
+        self.reading_count += len(points)
+        slots = self.baseline.slots_at(points.at)
+        known = self.baseline.arrays.days[slots] >= MIN_DAYS
+        slots, values, rest = slots[known], points.value[known], self.baseline.on_weekend(points.at[known])
+        expected = self.baseline.arrays.same[slots] + rest * self.baseline.weekend
         gaps = (expected - values) * (1 if self.higher_is_better else -1)
-        self.counts += np.bincount(slots, minlength=len(self.counts))
-        self.total += float(values.sum())
-        self.rest += float(rest.sum())
-        self.worst = max(self.worst, float(np.max(gaps, initial=-inf)))
+        self.slot_counts += np.bincount(slots, minlength=len(self.slot_counts))
+        self.value_sum += float(values.sum())
+        self.weekend_count += float(rest.sum())
+        self.worst_gap = max(self.worst_gap, float(np.max(gaps, initial=-inf)))
 
 
-def sequential(tally: Tally, *, alpha: float, effect: Effect, history: float) -> Judged:
+def judge_sequence(tally: Tally, *, alpha: float, effect: MinimumEffect, history: float) -> Deviation:
     """Judge the mean of all readings since the promotion by a confidence sequence.
 
     It is worse where it is worse than expected by more than `effect`, and where the sequence excludes that it is not
@@ -281,41 +281,41 @@ def sequential(tally: Tally, *, alpha: float, effect: Effect, history: float) ->
     """
     if not 0 < alpha < 0.5:
         raise ValueError("alpha must lie between 0 and 0.5")
-    baseline, count = tally.baseline, int(tally.counts.sum())
-    value = tally.total / count if count else nan
-    if (why := why_not(baseline, history, effect, tally.higher_is_better)) is not None:
-        return _cannot_tell(value, why)
-    if tally.passed < FEWEST:
-        few = say("There are {n} readings, and {least} are needed.", n=tally.passed, least=FEWEST)
-        return _cannot_tell(value, few)
-    if count < FEWEST:
-        return _cannot_tell(value, say("The past days have too few readings at these hours."))
-    found, shares, rest = baseline.usual, tally.counts / count, tally.rest / count
-    off = margin(found, np.array([count]), shares[None, :], size=baseline.size, alpha=alpha, rest=rest).item()
+    baseline, count = tally.baseline, int(tally.slot_counts.sum())
+    value = tally.value_sum / count if count else nan
+    if (why := unusable_baseline_reason(baseline, history, effect, tally.higher_is_better)) is not None:
+        return undecided(value, why)
+    if tally.reading_count < MIN_READINGS:
+        few = say("There are {n} readings, and {least} are needed.", n=tally.reading_count, least=MIN_READINGS)
+        return undecided(value, few)
+    if count < MIN_READINGS:
+        return undecided(value, say("The past days have too few readings at these hours."))
+    found, shares, rest = baseline.arrays, tally.slot_counts / count, tally.weekend_count / count
+    off = confidence_margin(found, np.array([count]), shares[None, :], size=baseline.size, alpha=alpha, on_weekend=rest).item()
     expected = float(np.nansum(shares * np.nan_to_num(found.same))) + rest * baseline.weekend
     deviation = baseline.noise * (baseline.size / count) ** 0.5
-    least = max(off, effect.distance(expected).item(), ROUNDING * abs(expected))
+    least = max(off, effect.absolute_distance(expected).item(), ROUNDING * abs(expected))
     gap = (expected - value) * (1 if tally.higher_is_better else -1)
-    but = "" if count * gap - tally.worst > (count - 1) * least else "but not without its worst reading"
-    return against(
+    but = "" if count * gap - tally.worst_gap > (count - 1) * least else "but not without its worst reading"
+    return compare_with_baseline(
         value,
         expected,
         least,
         deviation,
         tally.higher_is_better,
         effect,
-        but=but,
-        by=say("{effect} and {off}, which noise explains", effect=_show(effect), off=number(off)),
+        caveat=but,
+        margin=say("{effect} and {off}, which noise explains", effect=describe_effect(effect), off=format_number(off)),
     )
 
 
 # -- telling -----------------------------------------------------------------------------------------------------------
 
 
-def confirmed(steps: Floats, spread: float) -> float:
+def confirmation_score(innovations: Floats, spread: float) -> float:
     """Return by how many standard errors what readings add (`steps_of`) is above 0, without the largest of them.
 
     A shock that dies away slowly moves the mean of many readings, but adds to only one of them. `spread` is how many
     times wider such sums are spread than if what readings add were independent.
     """
-    return float((steps.sum() - np.max(steps)) / max(len(steps) - 1, 1) ** 0.5 / spread)
+    return float((innovations.sum() - np.max(innovations)) / max(len(innovations) - 1, 1) ** 0.5 / spread)

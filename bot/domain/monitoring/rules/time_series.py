@@ -16,16 +16,16 @@ HOUR = 3_600.0
 DAY = 24 * HOUR
 
 
-MOST_ALIKE = 0.98  # correlation beyond which noise can't be told from drift
+MAX_CORRELATION = 0.98  # correlation beyond which noise can't be told from drift
 
 
-FAR = 3.0  # robust standard deviations from the other days at the same time: what lies beyond is pulled in
+OUTLIER_LIMIT = 3.0  # robust standard deviations from the other days at the same time: what lies beyond is pulled in
 
 
-NORMAL = 1 / NormalDist().inv_cdf(0.75)  # 1.4826: a normal variable's standard deviation, in median absolute deviations
+MAD_TO_SIGMA = 1 / NormalDist().inv_cdf(0.75)  # 1.4826: a normal variable's standard deviation, in median absolute deviations
 
 
-CLIP = 3.0  # standard deviations: what one reading may add, however wild it is
+INNOVATION_LIMIT = 3.0  # standard deviations: what one reading may add, however wild it is
 
 
 ROUNDING = 1e-12  # of a value: what floating point may add or lose
@@ -38,7 +38,7 @@ Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Points:
+class TimeSeries:
     """A metric's readings: seconds since the epoch in UTC, ascending, and finite values. Made by `Points.of`.
 
     For counts, a value is a proportion and `total` is what it's out of, NaN for a reading that isn't a count. If no
@@ -50,7 +50,7 @@ class Points:
     total: Floats | None = None
 
     @classmethod
-    def of(cls, at: Iterable[float], values: Iterable[float], totals: Iterable[float | None] | None = None) -> Points:
+    def from_columns(cls, at: Iterable[float], values: Iterable[float], totals: Iterable[float | None] | None = None) -> TimeSeries:
         """Return the readings by time, without those that are no finite number.
 
         Raises ValueError where there are not as many times as values, or as totals.
@@ -59,21 +59,21 @@ class Points:
         rows = np.array(list(zip(*columns, strict=True)), dtype=np.float64).reshape(-1, len(columns))
         rows = rows[np.isfinite(rows[:, :2]).all(axis=1)]
         rows = rows[np.argsort(rows[:, 0], kind="stable")]
-        return cls(rows[:, 0].copy(), rows[:, 1].copy(), None if totals is None else _some(rows[:, 2].copy()))
+        return cls(rows[:, 0].copy(), rows[:, 1].copy(), None if totals is None else _totals_or_none(rows[:, 2].copy()))
 
     def __len__(self) -> int:
         """Return how many readings there are."""
         return len(self.at)
 
-    def between(self, start: float, end: float) -> Points:
+    def between(self, start: float, end: float) -> TimeSeries:
         """Return the readings from `start` on and before `end`."""
         first, after = np.searchsorted(self.at, [start, end])
-        return self.part(int(first), int(after))
+        return self.slice(int(first), int(after))
 
-    def part(self, first: int, after: int) -> Points:
+    def slice(self, first: int, stop: int) -> TimeSeries:
         """Return the readings from number `first` on and before number `after`."""
-        total = None if self.total is None else _some(self.total[first:after])
-        return Points(self.at[first:after], self.value[first:after], total)
+        total = None if self.total is None else _totals_or_none(self.total[first:stop])
+        return TimeSeries(self.at[first:stop], self.value[first:stop], total)
 
     @property
     def spacing(self) -> float:
@@ -86,11 +86,11 @@ class Points:
         return float(self.at[-1] - self.at[0]) + self.spacing if len(self) else 0.0
 
 
-def _some(totals: Floats) -> Floats | None:
+def _totals_or_none(totals: Floats) -> Floats | None:
     return totals if np.isfinite(totals).any() else None
 
 
-def steps_of(residual: Floats, at: Floats, *, phi: float, step: float, spacing: float) -> Floats:
+def standardized_innovations(residual: Floats, at: Floats, *, phi: float, step: float, spacing: float) -> Floats:
     """Return what each reading adds to what the one before predicts, in standard deviations, clipped at `CLIP`.
 
     That's e = r − φᵏ·r₋₁ for readings k spacings apart, divided by its standard deviation in an AR(1) series,
@@ -100,54 +100,54 @@ def steps_of(residual: Floats, at: Floats, *, phi: float, step: float, spacing: 
     kept = np.concatenate([[0.0], phi**apart])[: len(at)]
     before = np.concatenate([[0.0], residual[:-1]])[: len(at)]
     scale = step * np.sqrt((1 - kept**2) / (1 - phi**2))
-    return np.clip(np.nan_to_num(ratio(residual - kept * before, scale)), -CLIP, CLIP)
+    return np.clip(np.nan_to_num(ratio(residual - kept * before, scale)), -INNOVATION_LIMIT, INNOVATION_LIMIT)
 
 
-def sliding_start(at: Floats, length: float) -> Ints:
+def window_starts(at: Floats, length: float) -> Ints:
     """Return for each reading the first one that is less than `length` seconds before it."""
     return np.searchsorted(at, at - length, side="right")
 
 
-def winsorized(values: Floats) -> Floats:
+def winsorize(values: Floats) -> Floats:
     """Return values around 0, with those beyond `FAR` robust standard deviations pulled in to that bound."""
-    far = FAR * NORMAL * float(np.median(np.abs(values))) if len(values) else 0.0
+    far = OUTLIER_LIMIT * MAD_TO_SIGMA * float(np.median(np.abs(values))) if len(values) else 0.0
     return np.clip(values, -far, far) if far > 0 else values
 
 
-def _sliding(values: Floats, first: Ints) -> Floats:
+def sliding_sums(values: Floats, first: Ints) -> Floats:
     sums = np.concatenate([[0.0], np.cumsum(values)])
     return np.asarray(sums[1:] - sums[first], dtype=np.float64)
 
 
-def _robust(values: Floats) -> float:
+def robust_deviation(values: Floats) -> float:
     """Return the standard deviation around 0 of winsorized values; 0 where there are none."""
-    return float(np.mean(winsorized(values) ** 2) ** 0.5) if len(values) else 0.0
+    return float(np.mean(winsorize(values) ** 2) ** 0.5) if len(values) else 0.0
 
 
-def lag1(series: Floats) -> Floats:
+def lag1_correlation(series: Floats) -> Floats:
     """Return the correlation of neighbors in series of mean 0 (…, n); pairs in which one is NaN do not count."""
     size = (~np.isnan(series)).sum(axis=-1)
     variance = ratio(np.nansum(series**2, axis=-1), size)
-    return corrected(ratio(_next_to(series), variance), size)
+    return debias_correlation(ratio(mean_neighbor_product(series), variance), size)
 
 
-def corrected(phi: Floats, size: npt.ArrayLike) -> Floats:
+def debias_correlation(phi: Floats, size: npt.ArrayLike) -> Floats:
     """Return an estimate of lag-1 correlation without its bias, in 0 … `MOST_ALIKE`.
 
     A series of n values whose mean is estimated, too, shows (1+3φ)/n too little (Kendall 1954; Marriott and Pope
     1954). What is below 0 is taken as 0, since it would make the noise look smaller.
     """
-    found: Floats = np.clip(np.nan_to_num(phi + (1 + 3 * phi) / np.maximum(size, 1)), 0.0, MOST_ALIKE)
+    found: Floats = np.clip(np.nan_to_num(phi + (1 + 3 * phi) / np.maximum(size, 1)), 0.0, MAX_CORRELATION)
     return found
 
 
-def long_run(variance: Floats, phi: Floats) -> Floats:
+def long_run_deviation(variance: Floats, phi: Floats) -> Floats:
     """Return the long-run standard deviation of an AR(1) series: √(variance·(1+φ)/(1−φ))."""
     found: Floats = np.sqrt(variance * (1 + phi) / (1 - phi))
     return found
 
 
-def student(sigma: npt.ArrayLike, degrees: npt.ArrayLike) -> Floats:
+def student_quantile(sigma: npt.ArrayLike, degrees: npt.ArrayLike) -> Floats:
     """Return the quantile of Student's t as unlikely as `sigma` standard deviations are for a normal variable.
 
     The expansion is Abramowitz and Stegun's 26.7.5; with 4 degrees of freedom it is 0.7% low at 3 sigma, with 6 it is
@@ -175,14 +175,14 @@ _EXPANSION: tuple[tuple[list[int], int], ...] = (
 )
 
 
-def _next_to(series: Floats) -> Floats:
+def mean_neighbor_product(series: Floats) -> Floats:
     """Return the mean product of neighbors; NaN where there are none."""
     products = series[..., 1:] * series[..., :-1]
     there = ~np.isnan(products)
     return ratio(np.where(there, products, 0.0).sum(axis=-1), there.sum(axis=-1))
 
 
-def median(values: Floats, axis: int) -> Floats:
+def nan_median(values: Floats, axis: int) -> Floats:
     """Return the medians along an axis of what is there; NaN where nothing is."""
     ordered = np.sort(values, axis=axis)  # NaN comes last
     count = (~np.isnan(values)).sum(axis=axis, keepdims=True)
@@ -193,8 +193,8 @@ def median(values: Floats, axis: int) -> Floats:
     return found
 
 
-def ratio(above: npt.ArrayLike, below: npt.ArrayLike) -> Floats:
+def ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Floats:
     """Return above ÷ below; NaN, not a warning, where nothing is divided by nothing."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # no days, or no variance: NaN is the answer
-        found: Floats = np.asarray(np.divide(above, below), dtype=np.float64)
+        found: Floats = np.asarray(np.divide(numerator, denominator), dtype=np.float64)
     return found

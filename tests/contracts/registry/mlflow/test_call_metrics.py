@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from bot.domain.core.errors import RegistryUnreachable, UnknownModel
-from bot.ports import Unobserved
+from bot.ports import NullObserver
 from bot.registry.mlflow.registry import MlflowRegistry
 from tests.support.network.ports import free_port
 
 
-class Listener(Unobserved):
+class Listener(NullObserver):
     """Writes down what was asked."""
 
     def __init__(self) -> None:

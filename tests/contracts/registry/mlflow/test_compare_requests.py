@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bot.domain.commands.parser import build
+from bot.domain.commands.parser import build_command
 from bot.domain.commands.queries import Compare
-from bot.domain.transitions.transition import MoveState
+from bot.domain.transitions.transition import TransitionState
 from bot.ledger import SqlLedger
 from bot.registry.mlflow.registry import MlflowRegistry
-from bot.services.promotions.gate_checks import Gating
+from bot.services.promotions.gate_checks import GateChecks
 from bot.services.registry.comparisons import Comparisons
-from bot.services.registry.queries import Lookups
+from bot.services.registry.queries import RegistryQueries
 from tests.support.app.harness import context_over, executor, holders, make_transition, transition_state
 from tests.support.ledger.bulk_data import add_many_versions
 from tests.support.registry.mlflow_process import MlflowServer
@@ -57,7 +57,7 @@ def test_comparing_costs_a_request_for_each_thousand_versions_and_two(
     opened: Open, mlflow_server: MlflowServer, ledger: SqlLedger, number: int
 ) -> None:
     context = context_over(ledger, opened(number))
-    comparisons, command = Comparisons(context, Lookups(context, Gating(context))), build(Compare, {"model": "churn"})
+    comparisons, command = Comparisons(context, RegistryQueries(context, GateChecks(context))), build_command(Compare, {"model": "churn"})
     found = comparisons.compare(command)
     assert (found.versions, found.incumbent) == ([*range(number, 0, -1)], 1)
     assert found.frame[["auc", "f1"]].notna().all(axis=None)
@@ -72,9 +72,9 @@ def test_a_promotion_costs_five_requests_at_most(
 ) -> None:
     registry = opened(number)
     with ledger.write() as tx:
-        tx.add_move(make_transition("churn", number, after=1))
-    executor(ledger, registry).run("churn")
+        tx.add_transition(make_transition("churn", number, after=1))
+    executor(ledger, registry).execute_due("churn")
     assert len(asked(mlflow_server)) <= 5
-    assert transition_state(ledger, "churn") is MoveState.DONE
+    assert transition_state(ledger, "churn") is TransitionState.DONE
     assert holders(registry, "churn") == [number]
     assert registry.model("churn").aliases == {"champion": number}

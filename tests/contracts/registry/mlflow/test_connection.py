@@ -55,12 +55,12 @@ def test_mlflow_is_asked_over_connections_that_acknowledge_at_once(mlflow_server
     registry = MlflowRegistry(mlflow_server.uri)
     registry.models()
     registry.close()
-    assert issubclass(HTTPConnectionPool.ConnectionCls, http_tuning._Prompt)
+    assert issubclass(HTTPConnectionPool.ConnectionCls, http_tuning._QuickAckConnection)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a program say so")
 def test_an_answer_comes_without_a_pause(slow_server: str) -> None:
-    http_tuning.keep_answers_coming()
+    http_tuning.use_quick_ack_connections()
     assert seconds(slow_server) < PAUSE
 
 
@@ -91,15 +91,15 @@ def test_within_databricks_its_headers_are_sent_as_ever(monkeypatch: pytest.Monk
     provider = DatabricksRequestHeaderProvider()
     monkeypatch.setattr(header_providers._request_header_provider_registry, "_registry", [provider])
     monkeypatch.setattr(provider, "in_context", lambda: True)
-    http_tuning.look_for_databricks_once()
+    http_tuning.skip_databricks_header()
     assert list(header_providers._request_header_provider_registry) == [provider]
     monkeypatch.setattr(provider, "in_context", lambda: False)
-    http_tuning.look_for_databricks_once()
+    http_tuning.skip_databricks_header()
     assert list(header_providers._request_header_provider_registry) == []
 
 
 def test_doing_it_twice_changes_nothing() -> None:
-    http_tuning.keep_answers_coming()
+    http_tuning.use_quick_ack_connections()
     now = HTTPConnectionPool.ConnectionCls
-    http_tuning.keep_answers_coming()
+    http_tuning.use_quick_ack_connections()
     assert HTTPConnectionPool.ConnectionCls is now

@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from bot.domain.registry.model import VersionInfo
 from bot.registry.mlflow import artifacts
-from bot.registry.mlflow.estimator_class import pickled_class, skops_class
+from bot.registry.mlflow.estimator_class import pickled_class_name, skops_class_name
 from bot.registry.mlflow.registry import MlflowRegistry
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import MlflowBackend
@@ -53,15 +53,15 @@ def model(request: pytest.FixtureRequest) -> tuple[str, Any]:
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_a_pickle_of_any_protocol_tells_the_class(model: tuple[str, Any], protocol: int) -> None:
     name, it = model
-    assert pickled_class(pickle.dumps(it, protocol)) == name
+    assert pickled_class_name(pickle.dumps(it, protocol)) == name
 
 
 def test_the_beginning_of_a_pickle_tells_the_class() -> None:
-    assert pickled_class(pickle.dumps(MODELS["RandomForestClassifier"]())[:300]) == "RandomForestClassifier"
+    assert pickled_class_name(pickle.dumps(MODELS["RandomForestClassifier"]())[:300]) == "RandomForestClassifier"
 
 
 def test_the_beginning_of_a_pipeline_tells_nothing() -> None:
-    assert pickled_class(pickle.dumps(MODELS["pipeline of LogisticRegression"]())[:300]) is None
+    assert pickled_class_name(pickle.dumps(MODELS["pipeline of LogisticRegression"]())[:300]) is None
 
 
 class Hostile:
@@ -77,7 +77,7 @@ class Hostile:
 def test_nothing_in_a_pickle_is_run(tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     data = pickle.dumps(Hostile(mark))
-    pickled_class(data)
+    pickled_class_name(data)
     assert not mark.exists()
     pickle.loads(data)  # noqa: S301 - so that the test would notice
     assert mark.exists()
@@ -86,12 +86,12 @@ def test_nothing_in_a_pickle_is_run(tmp_path: Path) -> None:
 def test_a_pickle_with_more_instructions_than_anybody_reads_still_has_its_class() -> None:
     model = LogisticRegression()
     model.long = list(range(300_000))
-    assert pickled_class(pickle.dumps(model)) == "LogisticRegression"
+    assert pickled_class_name(pickle.dumps(model)) == "LogisticRegression"
 
 
 @given(st.binary(max_size=300))
 def test_whatever_a_file_holds_it_gives_a_name_or_none(data: bytes) -> None:
-    for found in (pickled_class(data), skops_class(data), pickled_class(pickle.dumps([data, {1: data}]))):
+    for found in (pickled_class_name(data), skops_class_name(data), pickled_class_name(pickle.dumps([data, {1: data}]))):
         assert found is None or found.isidentifier()
 
 
@@ -99,7 +99,7 @@ def test_whatever_a_file_holds_it_gives_a_name_or_none(data: bytes) -> None:
 def test_a_damaged_pickle_gives_a_name_or_none(at: int, byte: int) -> None:
     data = bytearray(_PIPELINE)
     data[at % len(data)] = byte
-    found = pickled_class(bytes(data))
+    found = pickled_class_name(bytes(data))
     assert found is None or found.isidentifier()
 
 
@@ -133,7 +133,7 @@ def kept(
     registry = MlflowRegistry(mlflow_server.uri)
 
     def make(name: str) -> tuple[VersionInfo, Path]:
-        version = registry.register(name, mlflow_backend.add_run(models=["classifier"]), tags={})
+        version = registry.register_version(name, mlflow_backend.add_run(models=["classifier"]), tags={})
         served = mlflow_backend.served
         return version, served / urlsplit(version.source).path.strip("/") if served else Path(version.source)
 

@@ -13,9 +13,9 @@ from threading import Event
 import pytest
 
 from bot.domain.core.errors import BadInput, RegistryRefused, RegistryUnreachable
-from bot.domain.registry.model import Column, VersionInfo
+from bot.domain.registry.model import SignatureColumn, VersionInfo
 from bot.registry.mlflow.artifacts import read_package
-from bot.registry.mlflow.mlmodel import package_of
+from bot.registry.mlflow.mlmodel import parse_package
 from bot.registry.mlflow.registry import MlflowRegistry
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import PACKAGE, MlflowBackend, mlmodel
@@ -27,7 +27,7 @@ class TestFiles:
     @pytest.fixture
     def version(self, remote: MlflowRegistry, mlflow_backend: MlflowBackend) -> VersionInfo:
         """Return a version without files."""
-        return remote.register("churn", mlflow_backend.add_run(), tags={})
+        return remote.register_version("churn", mlflow_backend.add_run(), tags={})
 
     def test_files_that_only_the_server_reads_come_through_it(
         self,
@@ -41,7 +41,7 @@ class TestFiles:
         monkeypatch.setattr("mlflow.server.handlers._artifact_repo", None)
         mlflow_backend.artifacts, mlflow_backend.served = "mlflow-artifacts:", tmp_path / "served"
         registry = MlflowRegistry(mlflow_server.uri)
-        version = registry.register("churn", mlflow_backend.add_run(models=["classifier"]), tags={})
+        version = registry.register_version("churn", mlflow_backend.add_run(models=["classifier"]), tags={})
         assert version.source.startswith("mlflow-artifacts:/")
         assert registry.package(version) is None
         mlflow_backend.add_package(version, PACKAGE)
@@ -54,23 +54,23 @@ class TestFiles:
         self, remote: MlflowRegistry, mlflow_backend: MlflowBackend, models: list[str]
     ) -> None:
         run_id = mlflow_backend.add_run(models=models)
-        mlflow_backend.add_package(remote.register("churn", run_id, tags={}), PACKAGE)
+        mlflow_backend.add_package(remote.register_version("churn", run_id, tags={}), PACKAGE)
         number = mlflow_backend.add_version("churn", run_id=run_id, source=f"runs:/{run_id}/model")
         assert remote.package(remote.version("churn", number)) == PACKAGE
 
     def test_a_model_that_mlflow_2_logged_is_found(self, remote: MlflowRegistry, mlflow_backend: MlflowBackend) -> None:
         history = json.dumps([{"artifact_path": "sklearn-model"}, {"artifact_path": "sklearn-model"}])
         run_id = mlflow_backend.add_run(tags={"mlflow.log-model.history": history})
-        assert remote.register("churn", run_id, tags={}).source.endswith(f"{run_id}/artifacts/sklearn-model")
+        assert remote.register_version("churn", run_id, tags={}).source.endswith(f"{run_id}/artifacts/sklearn-model")
 
     def test_of_several_models_of_one_name_the_ids_are_told(
         self, remote: MlflowRegistry, mlflow_backend: MlflowBackend
     ) -> None:
         run_id = mlflow_backend.add_run(models=["model", "model"])
         with pytest.raises(BadInput, match=r"m-[0-9a-f]{32}, m-[0-9a-f]{32}") as unclear:
-            remote.register("churn", run_id, artifact="model", tags={})
+            remote.register_version("churn", run_id, artifact="model", tags={})
         [model_id, _] = re.findall("m-[0-9a-f]{32}", str(unclear.value))
-        assert model_id in remote.register("churn", run_id, artifact=model_id, tags={}).source
+        assert model_id in remote.register_version("churn", run_id, artifact=model_id, tags={}).source
 
     def test_a_large_mlmodel_is_not_read(
         self, remote: MlflowRegistry, mlflow_backend: MlflowBackend, version: VersionInfo
@@ -125,14 +125,14 @@ class TestFiles:
 
 class TestMlmodel:
     def test_it_says_what_mlflow_wrote(self) -> None:
-        assert package_of(mlmodel(PACKAGE).encode(), "\n# made\n".join(PACKAGE.dependencies).encode()) == PACKAGE
+        assert parse_package(mlmodel(PACKAGE).encode(), "\n# made\n".join(PACKAGE.dependencies).encode()) == PACKAGE
 
     @pytest.mark.parametrize(
         "text", ["", "[1, 2]", "flavors: [1]", "signature: {inputs: 'x'}", "{" * 5000, "!!python/object:os.system []"]
     )
     def test_anything_else_is_none(self, text: str) -> None:
         with pytest.raises(ValueError, match="this is no MLmodel"):
-            package_of(text.encode())
+            parse_package(text.encode())
 
     def test_columns_keep_their_order_and_nested_types_are_compact(self) -> None:
         inputs = [
@@ -141,18 +141,18 @@ class TestMlmodel:
             {"name": "o", "type": "object", "properties": {"x": {"type": "double", "required": True}}},
         ]
         params = [{"name": "k", "type": "integer", "default": [1], "shape": [-1]}]
-        told = package_of(
+        told = parse_package(
             json.dumps(
                 {"flavors": {}, "signature": {"inputs": json.dumps(inputs), "params": json.dumps(params)}}
             ).encode()
         ).signature
         assert told
         assert told.inputs == (
-            Column(name="b", type="long"),
-            Column(name="a", type='{"items":{"type":"string"},"type":"array"}', required=False),
-            Column(name="o", type='{"properties":{"x":{"required":true,"type":"double"}},"type":"object"}'),
+            SignatureColumn(name="b", type="long"),
+            SignatureColumn(name="a", type='{"items":{"type":"string"},"type":"array"}', required=False),
+            SignatureColumn(name="o", type='{"properties":{"x":{"required":true,"type":"double"}},"type":"object"}'),
         )
-        assert (told.outputs, told.params) == ((), (Column(name="k", type="integer[-1]", required=False),))
+        assert (told.outputs, told.params) == ((), (SignatureColumn(name="k", type="integer[-1]", required=False),))
 
 
 class TestSettings:

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from bot.registry.mlflow.registry import MlflowRegistry
-from bot.slack.registry.mlflow_links import run_page
+from bot.slack.registry.mlflow_links import run_url
 from tests.support.registry.contract_fixtures import CALLS, WRITING
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import MlflowBackend
@@ -77,7 +77,7 @@ class TestRequests:
     ) -> None:
         run_id = mlflow_backend.add_run(experiment="churn")
         known = mlflow_backend.tracking.get_experiment_by_name("churn").experiment_id
-        assert run_page("http://mlflow", remote.runs([run_id])[run_id]).endswith(f"/experiments/{known}/runs/{run_id}")
+        assert run_url("http://mlflow", remote.runs([run_id])[run_id]).endswith(f"/experiments/{known}/runs/{run_id}")
 
     def test_runs_of_a_deleted_experiment_are_found(
         self, remote: MlflowRegistry, mlflow_backend: MlflowBackend
@@ -90,7 +90,7 @@ class TestRequests:
         self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
     ) -> None:
         run_id = mlflow_backend.add_run(models=["classifier"])
-        remote.register("churn", run_id, tags={"semver": "1.0.0"}, description="new")
+        remote.register_version("churn", run_id, tags={"semver": "1.0.0"}, description="new")
         assert [request.split("/mlflow/")[1] for request in mlflow_server.requests][2:] == [
             "registered-models/get",
             "model-versions/create",
@@ -99,7 +99,7 @@ class TestRequests:
 
     def test_versions_are_read_page_by_page(self, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend) -> None:
         mlflow_backend.add("churn", versions=7)
-        registry = MlflowRegistry(mlflow_server.uri, versions_a_page=3)
+        registry = MlflowRegistry(mlflow_server.uri, versions_per_page=3)
         assert [v.version for v in registry.versions("churn")] == [7, 6, 5, 4, 3, 2, 1]
         assert len(mlflow_server.requests) == 3
 

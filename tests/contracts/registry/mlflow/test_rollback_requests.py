@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.domain.monitoring.state import State
+from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import MoveKind, MoveState
+from bot.domain.transitions.transition import TransitionKind, TransitionState
 from bot.ledger import SqlLedger
 from bot.registry.mlflow.registry import MlflowRegistry
 from tests.support.app.harness import holders
@@ -40,7 +40,7 @@ def opened(
         watched = MonitoringHarness(ledger, registry)
         for version in (1, 2):
             watched.serves(version, since=datetime.now(UTC) - timedelta(days=4 - version))
-        registry.transition("churn", 2, Stage.PRODUCTION, archive_existing=True)
+        registry.transition_stage("churn", 2, Stage.PRODUCTION, archive_existing=True)
         mlflow_server.requests.clear()
         return watched
 
@@ -61,7 +61,7 @@ def test_a_person_s_rollback(opened: Open, mlflow_server: MlflowServer, number: 
     watched = opened(number)
     watched.roll_back()
     asked(mlflow_server)  # whether the version may load: known from now on
-    watched.moves.run("churn")
+    watched.moves.execute_due("churn")
     assert asked(mlflow_server) == THE_MOVE
     assert is_rolled_back(watched)
 
@@ -73,12 +73,12 @@ def test_an_automatic_rollback_has_looked_at_the_target_before(
     watched = opened(number)
     monitor = watched.monitor("accuracy", fail_after=2)
     watched.reads(0.5)
-    watched.monitoring.check(monitor)
-    assert watched.standing(monitor).state is State.PENDING
+    watched.monitoring.check_now(monitor)
+    assert watched.standing(monitor).state is MonitorStatus.PENDING
     looked = asked(mlflow_server)
     assert looked[:2] == [READ, "runs/get"]
     assert not {MOVE, ALIAS}.intersection(looked)
-    watched.monitoring.check(monitor)
+    watched.monitoring.check_now(monitor)
     assert asked(mlflow_server) == THE_MOVE
     assert is_rolled_back(watched)
 
@@ -86,10 +86,10 @@ def test_an_automatic_rollback_has_looked_at_the_target_before(
 def is_rolled_back(watched: MonitoringHarness) -> bool:
     """Tell whether v1 serves, read back and under its name, and say so in the ledger."""
     with watched.ledger.read() as reading:
-        newest = reading.moves("churn")[0]
+        newest = reading.transitions("churn")[0]
     named = watched.registry.model("churn").aliases
     return (
-        (newest.kind, newest.version, newest.state) == (MoveKind.ROLLBACK, 1, MoveState.DONE)
+        (newest.kind, newest.version, newest.state) == (TransitionKind.ROLLBACK, 1, TransitionState.DONE)
         and holders(watched.registry, "churn") == [1]
         and named == {"champion": 1}
     )

@@ -15,8 +15,8 @@ import pytest
 import sqlalchemy as sa
 
 from bot.domain.core.errors import RegistryRefused, RegistryUnreachable
-from bot.domain.registry.model import Column, VersionInfo
-from bot.ports import Registry
+from bot.domain.registry.model import SignatureColumn, VersionInfo
+from bot.ports import ModelRegistry
 from bot.registry.mlflow.registry import MlflowRegistry
 from tests.support.ledger.ledgers import PostgresServer
 from tests.support.network.ports import free_port
@@ -32,11 +32,11 @@ from tests.support.registry.contract_fixtures import (
 from tests.support.registry.mlflow_process import MlflowServer, mlflow_subprocess
 from tests.support.registry.registries import MlflowBackend
 
-OTHERS: dict[str, Callable[[Registry], object]] = {
+OTHERS: dict[str, Callable[[ModelRegistry], object]] = {
     "runs": lambda registry: registry.runs(["a" * 32]),
     "package": lambda registry: registry.package(VersionInfo(model="churn", version=1, stage=NONE)),
-    "estimator": lambda registry: registry.estimator(VersionInfo(model="churn", version=1, stage=NONE)),
-    "register": lambda registry: registry.register("churn", "a" * 32, tags={}),
+    "estimator": lambda registry: registry.estimator_class(VersionInfo(model="churn", version=1, stage=NONE)),
+    "register": lambda registry: registry.register_version("churn", "a" * 32, tags={}),
 }
 
 
@@ -80,7 +80,7 @@ class TestTrouble:
     ) -> None:
         mlflow_server.lose_the_next_answer()
         with pytest.raises(RegistryUnreachable):
-            remote.transition("churn", 2, PRODUCTION, archive_existing=True)
+            remote.transition_stage("churn", 2, PRODUCTION, archive_existing=True)
         assert stages(remote) == {1: ARCHIVED, 2: PRODUCTION}
 
     @pytest.mark.parametrize("call", READING)
@@ -104,7 +104,7 @@ class TestTrouble:
         run_id = mlflow_backend.add_run()
         mlflow_server.lose_the_answer_to("/model-versions/create")
         with pytest.raises(RegistryUnreachable):
-            remote.register("churn", run_id, tags={})
+            remote.register_version("churn", run_id, tags={})
         assert [request.rsplit("/", 1)[1] for request in mlflow_server.requests].count("create") == 1
         assert [v.version for v in remote.versions("churn") if v.run_id == run_id] == [3]
 
@@ -131,7 +131,7 @@ class TestTrouble:
     ) -> None:
         mlflow_server.answer(status, body)
         with pytest.raises(RegistryRefused, match=sentence):
-            remote.transition("churn", 2, PRODUCTION, archive_existing=True)
+            remote.transition_stage("churn", 2, PRODUCTION, archive_existing=True)
 
     @pytest.mark.parametrize(
         ("status", "body"),
@@ -147,7 +147,7 @@ class TestTrouble:
     ) -> None:
         mlflow_server.answer(status, body)
         with pytest.raises(RegistryUnreachable, match="is not an MLflow server"):
-            remote.transition("churn", 2, PRODUCTION, archive_existing=True)
+            remote.transition_stage("churn", 2, PRODUCTION, archive_existing=True)
 
     @pytest.mark.parametrize(
         "body",
@@ -233,7 +233,7 @@ def command_line_server(mlflow_template: Path) -> Iterator[str]:
 @pytest.mark.slow
 def test_a_server_with_two_workers_is_moved_and_read_back(command_line_server: str) -> None:
     registry = MlflowRegistry(command_line_server)
-    registry.transition("churn", 2, PRODUCTION, archive_existing=True)
+    registry.transition_stage("churn", 2, PRODUCTION, archive_existing=True)
     registry.set_alias("churn", "champion", 2)
     assert [stages(registry) for _ in range(5)] == [{1: ARCHIVED, 2: PRODUCTION}] * 5
     assert registry.model("churn").aliases == {"champion": 2}
@@ -263,7 +263,7 @@ def test_a_model_that_mlflow_logged_is_registered_and_read(command_line_server: 
     )
     run_id = trained.stdout.split("run ")[-1].strip()
     registry = MlflowRegistry(command_line_server)
-    version = registry.register("fraud", run_id, tags={"semver": "1.0.0"})
+    version = registry.register_version("fraud", run_id, tags={"semver": "1.0.0"})
     run, package = registry.runs([run_id])[run_id], registry.package(version)
     assert registry.version("fraud", 1) == version
     assert math.isnan(run.metrics["auc"])
@@ -272,11 +272,11 @@ def test_a_model_that_mlflow_logged_is_registered_and_read(command_line_server: 
     assert package.signature
     assert (package.flavors, package.signature.inputs) == (
         ("sklearn",),
-        (Column(name="", type="tensor(float64,[-1, 2])"),),
+        (SignatureColumn(name="", type="tensor(float64,[-1, 2])"),),
     )
     assert any(line.startswith("scikit-learn==") for line in package.dependencies)
     assert package.size
-    assert registry.estimator(version) == "LogisticRegression"
+    assert registry.estimator_class(version) == "LogisticRegression"
 
 
 @pytest.mark.postgres
@@ -289,7 +289,7 @@ def test_a_server_that_cannot_archive_moves_first_and_archives_then(
     server = MlflowServer(database, tmp_path)  # with psycopg 3: mlflow#24592
     server.start()
     registry = MlflowRegistry(server.uri)
-    registry.transition("churn", 2, PRODUCTION, archive_existing=True)
+    registry.transition_stage("churn", 2, PRODUCTION, archive_existing=True)
     told = stages(registry)
     server.close()
     backend.close()

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.core.sentence import pack, say, unpack
-from bot.domain.monitoring.readings import Answer, Outcome, Reading
+from bot.domain.core.sentence import pack_sentence, say, unpack_sentence
+from bot.domain.monitoring.readings import Answer, CheckOutcome, Reading
 from bot.domain.monitoring.rules.aggregation import measure
-from bot.domain.policy.monitor_config import AGGREGATES, MonitorRule
+from bot.domain.policy.monitor_config import AGGREGATES, MonitorConfig
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -26,8 +26,8 @@ def ago(**span: float) -> datetime:
     return NOW - timedelta(**span)
 
 
-def rule(aggregate: str | None = None, **more: Any) -> MonitorRule:
-    return MonitorRule(name="accuracy", source="push", aggregate=aggregate, greater_than=0.8, **more)
+def rule(aggregate: str | None = None, **more: Any) -> MonitorConfig:
+    return MonitorConfig(name="accuracy", source="push", aggregate=aggregate, greater_than=0.8, **more)
 
 
 def read(points: Sequence[Any], aggregate: str | None = None, *, timeless: bool = False, **more: Any) -> Reading:
@@ -65,7 +65,7 @@ def test_a_counter_that_falls_began_anew() -> None:
 
 def test_a_rate_of_one_reading_is_no_data() -> None:
     found = read(minutes(5.0), "rate")
-    assert (found.outcome, str(found.why)) == (Outcome.NO_DATA, "A rate needs two readings, and there is one.")
+    assert (found.outcome, str(found.why)) == (CheckOutcome.NO_DATA, "A rate needs two readings, and there is one.")
 
 
 def test_of_two_readings_of_one_moment_the_first_counts() -> None:
@@ -99,10 +99,10 @@ def test_nonsense_beside_a_number_is_left_out() -> None:
 )
 def test_no_data_says_why(points: list[Any], why: str) -> None:
     found = read(points)
-    assert (found.outcome, str(found.why), found.points) == (Outcome.NO_DATA, why, 0)
+    assert (found.outcome, str(found.why), found.points) == (CheckOutcome.NO_DATA, why, 0)
     assert math.isnan(found.value)
     assert found.why is not None
-    assert str(unpack(pack(found.why))) == why
+    assert str(unpack_sentence(pack_sentence(found.why))) == why
 
 
 def test_a_minute_of_another_clock_is_granted() -> None:
@@ -122,18 +122,18 @@ def test_what_does_not_age_counts_at_any_time(at: datetime) -> None:
 
 @pytest.mark.parametrize("value", [np.float32(0.5), np.int64(1), 0, -0.0])
 def test_every_kind_of_number_is_one(value: Any) -> None:
-    assert read([(NOW, value)]).outcome is Outcome.OK
+    assert read([(NOW, value)]).outcome is CheckOutcome.OK
 
 
 @pytest.mark.parametrize("how", ["mean", "rate", "p75"])
 def test_numbers_that_cannot_be_reckoned_with_are_no_data(how: str) -> None:
     found = read(minutes(-1.7e308, 1.7e308, 1.7e308), how)
-    assert found.outcome is Outcome.NO_DATA or math.isfinite(found.value)
-    assert read(minutes(1.7e308, 1.7e308), "mean").outcome is Outcome.NO_DATA
+    assert found.outcome is CheckOutcome.NO_DATA or math.isfinite(found.value)
+    assert read(minutes(1.7e308, 1.7e308), "mean").outcome is CheckOutcome.NO_DATA
 
 
-@pytest.mark.parametrize("outcome", [Outcome.ERROR, Outcome.NO_DATA])
-def test_what_the_source_could_not_say_stays_so(outcome: Outcome) -> None:
+@pytest.mark.parametrize("outcome", [CheckOutcome.ERROR, CheckOutcome.NO_DATA])
+def test_what_the_source_could_not_say_stays_so(outcome: CheckOutcome) -> None:
     answer = Answer(points=[(NOW, 0.9)], outcome=outcome, why=say("It is down."))
     found = measure(answer, rule(), since=NOW - HOUR, until=NOW, now=NOW)
     assert (found.outcome, str(found.why)) == (outcome, "It is down.")
@@ -194,7 +194,7 @@ def test_rounding_makes_no_more_right_than_there_were() -> None:
 )
 def test_counts_that_are_none_say_why(points: list[Any], why: str) -> None:
     found = read(points, "mean")
-    assert (found.outcome, str(found.why), found.points, found.total) == (Outcome.NO_DATA, why, 0, None)
+    assert (found.outcome, str(found.why), found.points, found.total) == (CheckOutcome.NO_DATA, why, 0, None)
 
 
 def test_beside_counts_a_mere_value_is_left_out() -> None:
@@ -205,7 +205,7 @@ def test_beside_counts_a_mere_value_is_left_out() -> None:
 def test_where_counts_are_asked_for_a_mere_value_is_no_data() -> None:
     found = read(minutes(0.5, 0.9), "mean", of="predictions")
     assert (found.outcome, str(found.why)) == (
-        Outcome.NO_DATA,
+        CheckOutcome.NO_DATA,
         "There are no readings that count: 2 without a total.",
     )
 
@@ -214,7 +214,7 @@ def test_where_counts_are_asked_for_a_mere_value_is_no_data() -> None:
 def test_other_aggregates_of_counts_are_an_error(how: str) -> None:
     found = read(counts((9, 10)), how)
     assert (found.outcome, str(found.why)) == (
-        Outcome.ERROR,
+        CheckOutcome.ERROR,
         f"The readings are counts, which have no {how}. Use mean or last.",
     )
 
@@ -225,7 +225,7 @@ def test_other_aggregates_of_counts_are_an_error(how: str) -> None:
 )
 def test_counts_come_to_a_proportion_out_of_no_more_than_all(figures: list[list[float]], how: str) -> None:
     found = read(counts(*((low, high) for low, high in figures)), how)
-    if found.outcome is Outcome.NO_DATA:
+    if found.outcome is CheckOutcome.NO_DATA:
         assert not any(high for _, high in figures)
         return
     assert found.total is not None
@@ -244,9 +244,9 @@ in_time = times | near | st.none()
 )
 def test_whatever_a_source_says_an_ok_has_a_finite_value(points: list[Any], how: str, timeless: bool) -> None:
     found = read(points, how, timeless=timeless)
-    assert (found.outcome is Outcome.OK) == math.isfinite(found.value)
-    assert (found.outcome is Outcome.OK) == (found.points > 0)
-    assert (found.why is None) == (found.outcome is Outcome.OK)
+    assert (found.outcome is CheckOutcome.OK) == math.isfinite(found.value)
+    assert (found.outcome is CheckOutcome.OK) == (found.points > 0)
+    assert (found.why is None) == (found.outcome is CheckOutcome.OK)
 
 
 @given(figures=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30), how=st.sampled_from(["mean", "p50", "p99"]))

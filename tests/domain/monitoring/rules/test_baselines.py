@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.domain.monitoring.rules import baseline_summary, time_series
-from bot.domain.monitoring.rules.time_series import DAY, HOUR, Points
+from bot.domain.monitoring.rules.time_series import DAY, HOUR, TimeSeries
 from tests.support.domain.baselines import NAN, a_calendar, dice
 from tests.support.domain.time_series import (
     START,
@@ -25,13 +25,13 @@ from tests.support.domain.time_series import (
 
 
 def test_readings_are_put_in_order_and_what_is_no_number_is_dropped() -> None:
-    points = Points.of([30, 10, 20, 40, NAN, math.inf], [3, 1, NAN, math.inf, 5, 6])
+    points = TimeSeries.from_columns([30, 10, 20, 40, NAN, math.inf], [3, 1, NAN, math.inf, 5, 6])
     assert points.at.tolist() == [10, 30]
     assert points.value.tolist() == [1, 3]
 
 
 def test_readings_keep_what_they_are_counted_out_of() -> None:
-    points = Points.of([30, 10, 20, 40], [0.3, 0.1, 0.2, NAN], [300, 100, None, 400])
+    points = TimeSeries.from_columns([30, 10, 20, 40], [0.3, 0.1, 0.2, NAN], [300, 100, None, 400])
     assert points.value.tolist() == [0.1, 0.2, 0.3]
     assert points.total == pytest.approx([100, NAN, 300], nan_ok=True)
     assert points.between(15, 35).total == pytest.approx([NAN, 300], nan_ok=True)
@@ -39,19 +39,19 @@ def test_readings_keep_what_they_are_counted_out_of() -> None:
 
 @pytest.mark.parametrize("totals", [None, [None, None], [NAN, None]])
 def test_where_nothing_is_a_count_there_are_no_totals(totals: list[float | None] | None) -> None:
-    points = Points.of([10, 20], [0.1, 0.2], totals)
-    assert (points.total, points.between(10, 20).total, Points.of([], [], []).total) == (None, None, None)
+    points = TimeSeries.from_columns([10, 20], [0.1, 0.2], totals)
+    assert (points.total, points.between(10, 20).total, TimeSeries.from_columns([], [], []).total) == (None, None, None)
 
 
 def test_a_time_without_a_value_is_refused() -> None:
     with pytest.raises(ValueError, match="shorter"):
-        Points.of([1, 2], [1])
+        TimeSeries.from_columns([1, 2], [1])
     with pytest.raises(ValueError, match="longer"):
-        Points.of([1], [1], [1, 2])
+        TimeSeries.from_columns([1], [1], [1, 2])
 
 
 def test_a_stretch_has_its_start_and_not_its_end() -> None:
-    points = Points.of([10, 20, 30], [1, 2, 3])
+    points = TimeSeries.from_columns([10, 20, 30], [1, 2, 3])
     assert points.between(10, 30).value.tolist() == [1, 2]
     assert len(points.between(31, 99)) == 0
 
@@ -59,7 +59,7 @@ def test_a_stretch_has_its_start_and_not_its_end() -> None:
 def test_readings_cover_the_time_until_the_next_one_would_come() -> None:
     assert an_hour(1).span == HOUR
     assert an_hour(1, readings=1).span == 0
-    assert Points.of([], []).span == 0
+    assert TimeSeries.from_columns([], []).span == 0
 
 
 # -- golden values -----------------------------------------------------------------------------------------------------
@@ -69,40 +69,40 @@ def test_readings_cover_the_time_until_the_next_one_would_come() -> None:
 @pytest.mark.parametrize("sigma", [2.0, 3.0])
 def test_sigmas_widen_as_student_has_it(sigma: float, degrees: int, low: float) -> None:
     exact = scipy.stats.t.isf(scipy.stats.norm.sf(sigma), degrees)
-    assert -low < time_series.student(sigma, degrees) / exact - 1 < 1e-9  # too low if at all, and by that much at most
+    assert -low < time_series.student_quantile(sigma, degrees) / exact - 1 < 1e-9  # too low if at all, and by that much at most
 
 
 def test_student_is_off_by_as_much_as_its_docstring_says() -> None:
     exact = scipy.stats.t.isf(scipy.stats.norm.sf(3), [4, 6])
-    assert (time_series.student(3.0, [4, 6]) / exact - 1).tolist() == pytest.approx([-0.007, -0.001], abs=5e-4)
+    assert (time_series.student_quantile(3.0, [4, 6]) / exact - 1).tolist() == pytest.approx([-0.007, -0.001], abs=5e-4)
 
 
 @pytest.mark.parametrize("degrees", [0.0, 0.5, 1.0])
 def test_fewer_degrees_of_freedom_than_one_count_as_one(degrees: float) -> None:
-    assert time_series.student(3.0, degrees) == time_series.student(3.0, 1.0)
+    assert time_series.student_quantile(3.0, degrees) == time_series.student_quantile(3.0, 1.0)
 
 
 def test_neighbors_resemble_each_other_as_much_as_they_were_made_to() -> None:
     values = a_week(phi=0.7, mean=0, days=60).value
-    assert time_series.lag1(values) == pytest.approx(0.7, abs=0.02)
-    assert time_series.long_run(np.array(1.0), np.array(0.7)) == pytest.approx(math.sqrt(1.7 / 0.3))
+    assert time_series.lag1_correlation(values) == pytest.approx(0.7, abs=0.02)
+    assert time_series.long_run_deviation(np.array(1.0), np.array(0.7)) == pytest.approx(math.sqrt(1.7 / 0.3))
 
 
 def test_the_correlation_of_short_series_is_not_too_small() -> None:
     short = scipy.signal.lfilter([1.0], [1.0, -0.6], dice(4_000, 530, seed=3))[:, 500:]
-    found = time_series.lag1(short - short.mean(axis=1, keepdims=True)).mean()
+    found = time_series.lag1_correlation(short - short.mean(axis=1, keepdims=True)).mean()
     plain = np.mean([np.corrcoef(one[1:], one[:-1])[0, 1] for one in short])
     assert abs(found - 0.6) < 0.03 < 0.6 - plain
 
 
 def test_correlation_below_zero_does_not_make_the_noise_smaller() -> None:
-    assert time_series.lag1(np.array([1.0, -1, 1, -1, 1, -1])) == 0
+    assert time_series.lag1_correlation(np.array([1.0, -1, 1, -1, 1, -1])) == 0
 
 
 def test_the_noise_of_blocks_is_that_of_an_analysis_of_variance() -> None:
     grid = 2 * dice(7, 24)
-    assert (baseline_summary.pulled_in(grid) == grid).all()
-    found = baseline_summary.usual(grid)
+    assert (baseline_summary.winsorize_blocks(grid) == grid).all()
+    found = baseline_summary.estimate_baseline(grid)
     between = 7 * np.var(grid.mean(axis=0), ddof=1)
     within = between / scipy.stats.f_oneway(*grid.T).statistic
     rest = (grid - grid.mean(axis=0)).ravel()
@@ -118,7 +118,7 @@ def test_the_noise_of_blocks_is_that_of_an_analysis_of_variance() -> None:
 def test_the_noise_of_a_block_is_what_many_blocks_have(phi: float) -> None:
     weeks = np.array([a_week(phi=phi, seed=seed).value for seed in range(40)])
     grid = weeks.reshape(40, 7, 24, 12).mean(axis=-1)
-    found = baseline_summary.usual(grid, points=weeks, cells=np.arange(2016) // 12, size=12)
+    found = baseline_summary.estimate_baseline(grid, points=weeks, cells=np.arange(2016) // 12, size=12)
     in_the_long_run = 0.01 * math.sqrt((1 + phi) / (1 - phi) / 12)
     assert 1.05 < found.noise.mean() / in_the_long_run < 1.3  # 1.8 standard errors more, and the larger of two
 
@@ -126,39 +126,39 @@ def test_the_noise_of_a_block_is_what_many_blocks_have(phi: float) -> None:
 def test_noise_that_single_readings_do_not_show_is_seen_in_the_blocks() -> None:
     grid = dice(7, 24, seed=13)  # every hour has a level of its own, so the readings are no AR(1) series
     points = (grid[:, :, None] + dice(7, 24, 12, seed=14)).ravel()
-    found = baseline_summary.usual(grid, points=points, cells=np.arange(2016) // 12, size=12)
-    assert found.noise == baseline_summary.usual(grid).noise
+    found = baseline_summary.estimate_baseline(grid, points=points, cells=np.arange(2016) // 12, size=12)
+    assert found.noise == baseline_summary.estimate_baseline(grid).noise
 
 
 def test_many_series_at_once_are_each_what_they_are_alone() -> None:
     grid, points, cells = dice(3, 14, 24), dice(3, 14 * 288, seed=6), np.arange(14 * 288) // 12
-    many = baseline_summary.usual(grid, reach=1, points=points, cells=cells, size=12)
+    many = baseline_summary.estimate_baseline(grid, reach=1, points=points, cells=cells, size=12)
     for one in range(3):
-        alone = baseline_summary.usual(grid[one], reach=1, points=points[one], cells=cells, size=12)
+        alone = baseline_summary.estimate_baseline(grid[one], reach=1, points=points[one], cells=cells, size=12)
         for name in ("same", "days", "expected", "worth", "noise", "degrees"):
             assert getattr(many, name)[one] == pytest.approx(getattr(alone, name))
 
 
 def test_weekends_of_many_series_at_once_are_each_what_they_are_alone() -> None:
     grid, rest = dice(3, 14, 24), a_calendar(14)
-    many = baseline_summary.weekend_offset(grid, rest)
+    many = baseline_summary.estimate_weekend_effect(grid, rest)
     for one in range(3):
-        alone = baseline_summary.weekend_offset(grid[one], rest)
+        alone = baseline_summary.estimate_weekend_effect(grid[one], rest)
         assert (many.offset[one], many.worth[one]) == (pytest.approx(alone.offset), alone.worth)
 
 
 def test_what_is_expected_is_smoothed_by_a_triangle() -> None:
     same, days, noise = np.array([1.0, 2, 3, 2]), np.full(4, 8.0), np.array(100.0)
-    expected, worth = baseline_summary.smoothed(same, days, noise, 1)
+    expected, worth = baseline_summary.smooth_over_slots(same, days, noise, 1)
     assert expected.tolist() == [1.5, 2, 2.5, 2]
     assert worth == pytest.approx(np.full(4, 8 / (0.25**2 + 0.5**2 + 0.25**2)))
-    assert baseline_summary.smoothed(same, days, noise, 0)[0].tolist() == same.tolist()
+    assert baseline_summary.smooth_over_slots(same, days, noise, 0)[0].tolist() == same.tolist()
 
 
 def test_a_time_of_day_that_stands_out_is_not_smoothed_away() -> None:
     same = np.zeros(24)
     same[3] = -1.0
-    expected, worth = baseline_summary.smoothed(same, np.full(24, 7.0), np.array(0.1), 1)
+    expected, worth = baseline_summary.smooth_over_slots(same, np.full(24, 7.0), np.array(0.1), 1)
     assert (expected[3], worth[3]) == (-1.0, 7.0)
 
 
@@ -166,7 +166,7 @@ def test_a_time_of_day_that_stands_out_is_not_smoothed_away() -> None:
 def test_to_stand_out_is_to_be_two_standard_errors_from_the_neighbors(apart: float, keeps: bool) -> None:
     same = np.zeros(24)
     same[3] = 2 * apart  # smoothed, half of it is left
-    worth = baseline_summary.smoothed(same, np.full(24, 4.0), np.array(1.0), 1)[
+    worth = baseline_summary.smooth_over_slots(same, np.full(24, 4.0), np.array(1.0), 1)[
         1
     ]  # of four days the standard error is a half
     assert bool(worth[3] == 4) is keeps
@@ -174,7 +174,7 @@ def test_to_stand_out_is_to_be_two_standard_errors_from_the_neighbors(apart: flo
 
 def test_hours_that_are_missing_leave_their_neighbors_alone() -> None:
     same, days = np.array([1.0, NAN, 1, 1]), np.array([7.0, 0, 7, 7])
-    expected, worth = baseline_summary.smoothed(same, days, np.array(1.0), 1)
+    expected, worth = baseline_summary.smooth_over_slots(same, days, np.array(1.0), 1)
     assert expected[[0, 2, 3]].tolist() == pytest.approx([1, 1, 1])
     assert math.isnan(expected[1])
     assert worth[0] == pytest.approx(0.75**2 / ((0.25**2 + 0.5**2) / 7))
@@ -189,11 +189,11 @@ def test_a_median_is_numpy_s(values: list[float], axis: int) -> None:
     grid = np.array(values).reshape(3, 4)
     all_missing = np.isnan(grid).all(axis=axis)
     plain = np.nanmedian(np.where(np.expand_dims(all_missing, axis), 0.0, grid), axis=axis)
-    assert time_series.median(grid, axis) == pytest.approx(np.where(all_missing, NAN, plain), nan_ok=True)
+    assert time_series.nan_median(grid, axis) == pytest.approx(np.where(all_missing, NAN, plain), nan_ok=True)
 
 
 def test_the_median_of_nothing_is_missing() -> None:
-    assert np.isnan(time_series.median(np.full((2, 3), NAN), -1)).all()
+    assert np.isnan(time_series.nan_median(np.full((2, 3), NAN), -1)).all()
 
 
 @pytest.mark.parametrize("sd", [0.01, 1.0, 100.0])

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bot.domain.monitoring.rules.time_series import DAY, HOUR, Points
-from bot.domain.policy.effect_size import Effect, EffectKind
+from bot.domain.monitoring.rules.time_series import DAY, HOUR, TimeSeries
+from bot.domain.policy.effect_size import MinimumEffect, EffectKind
 from tests.support.domain.rules import NAN, TWO_PERCENT, absolute, hours, judge_block, judge_since
 from tests.support.domain.time_series import (
     EVERY,
@@ -31,7 +31,7 @@ def test_a_block_that_is_worse_by_both_is_worse() -> None:
     found = judge_block(an_hour(0.87))
     assert found.is_worse is True
     assert found.gap == pytest.approx(found.expected - 0.87)
-    assert found.noise > 3
+    assert found.sigmas > 3
     assert found.bound == pytest.approx(0.98 * found.expected)
     assert found.value == pytest.approx(0.87)
 
@@ -43,12 +43,12 @@ def test_an_effect_without_noise_behind_it_is_not_enough() -> None:
 def test_noise_without_an_effect_is_not_enough() -> None:
     found = judge_block(an_hour(0.89), a_week(sd=0.001))
     assert found.is_worse is False
-    assert found.noise > 3
+    assert found.sigmas > 3
 
 
 def test_what_resembles_its_neighbors_is_noisier() -> None:
     quick, slow = judge_block(an_hour(0.87)), judge_block(an_hour(0.87), a_week(phi=0.9))
-    assert slow.noise < quick.noise / 2.5
+    assert slow.sigmas < quick.sigmas / 2.5
 
 
 def test_a_better_block_is_not_worse() -> None:
@@ -73,7 +73,7 @@ def test_a_metric_below_zero_is_judged_by_its_size() -> None:
 def test_a_block_is_compared_with_the_same_hours() -> None:
     clock = np.arange(2016) % 288
     baseline = a_week(sd=0.001)
-    swinging = Points(baseline.at, baseline.value + 0.05 * np.sin(2 * np.pi * clock / 288))
+    swinging = TimeSeries(baseline.at, baseline.value + 0.05 * np.sin(2 * np.pi * clock / 288))
     assert judge_block(an_hour(0.852, START + 18 * HOUR), swinging).is_worse is False  # the trough of the day
     assert judge_block(an_hour(0.852, START), swinging).is_worse is True
 
@@ -82,7 +82,7 @@ def test_a_block_is_compared_with_the_same_hours() -> None:
 def test_a_nightly_batch_is_expected_at_its_hour_and_at_no_other(hour: int) -> None:
     baseline = a_week(sd=0.002)
     night = (baseline.at % DAY >= 3 * HOUR) & (baseline.at % DAY < 4 * HOUR)
-    dipping = Points(baseline.at, baseline.value - 0.2 * night)
+    dipping = TimeSeries(baseline.at, baseline.value - 0.2 * night)
     assert judge_block(an_hour(0.7, START + hour * HOUR), dipping).is_worse is (hour != 3)
 
 
@@ -112,9 +112,9 @@ def test_a_last_half_that_is_a_little_better_is_no_recovery() -> None:
 def test_jitter_moves_no_reading_out_of_its_block() -> None:
     plain = a_week()
     dice = np.random.default_rng(9)
-    jittery = Points(plain.at + dice.uniform(0, 30, len(plain)), plain.value)
-    late = Points(START + EVERY * np.arange(12) + dice.uniform(0, 30, 12), np.full(12, 0.87))
-    assert judge_block(late, jittery, START).noise == pytest.approx(judge_block(an_hour(0.87), plain).noise, rel=0.02)
+    jittery = TimeSeries(plain.at + dice.uniform(0, 30, len(plain)), plain.value)
+    late = TimeSeries(START + EVERY * np.arange(12) + dice.uniform(0, 30, 12), np.full(12, 0.87))
+    assert judge_block(late, jittery, START).sigmas == pytest.approx(judge_block(an_hour(0.87), plain).sigmas, rel=0.02)
 
 
 def test_a_frozen_baseline_may_be_weeks_old() -> None:
@@ -125,14 +125,14 @@ def test_a_frozen_baseline_may_be_weeks_old() -> None:
 def test_without_any_noise_the_effect_alone_decides(level: float, is_worse: bool) -> None:
     found = judge_block(an_hour(level), a_week(sd=0))
     assert found.is_worse is is_worse
-    assert found.noise == {0.9: 0.0, 0.95: -math.inf}.get(level, math.inf)
+    assert found.sigmas == {0.9: 0.0, 0.95: -math.inf}.get(level, math.inf)
 
 
 @pytest.mark.parametrize("kind", EffectKind)
 def test_rounding_is_no_effect(kind: EffectKind) -> None:
     baseline = series(np.full(2016, 0.1 + 0.2), START - 7 * DAY)
-    found = judge_block(an_hour(0.3), baseline, effect=Effect(0, kind))
-    assert (found.is_worse, found.gap, found.noise) == (False, 0.0, 0.0)
+    found = judge_block(an_hour(0.3), baseline, effect=MinimumEffect(0, kind))
+    assert (found.is_worse, found.gap, found.sigmas) == (False, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("window", [5 * HOUR, 7 * HOUR, 50 * 60, 1.5 * DAY])
@@ -156,10 +156,10 @@ def test_a_time_of_day_that_is_noisier_than_usual_needs_a_deeper_drop_where_sing
     calm = summary(a_week())
     rough = replace(calm, rough=(2.0,) + (1.0,) * (len(calm.same) - 1))
     block = series(0.87 + noise(12, sd=0.005), START)
-    assert judge_block(block, rough, sure=2.0).noise == pytest.approx(judge_block(block, calm, sure=2.0).noise / 2)
-    assert judge_block(block, rough).noise == judge_block(block, calm).noise
-    later = Points(block.at + HOUR, block.value)
-    assert judge_block(later, rough, sure=2.0).noise == judge_block(later, calm, sure=2.0).noise
+    assert judge_block(block, rough, sure=2.0).sigmas == pytest.approx(judge_block(block, calm, sure=2.0).sigmas / 2)
+    assert judge_block(block, rough).sigmas == judge_block(block, calm).sigmas
+    later = TimeSeries(block.at + HOUR, block.value)
+    assert judge_block(later, rough, sure=2.0).sigmas == judge_block(later, calm, sure=2.0).sigmas
 
 
 def test_what_a_single_shock_explains_is_not_worse_where_single_readings_are_looked_at() -> None:
@@ -180,7 +180,7 @@ WEEKS = pytest.mark.parametrize("days", [7, 14, 21])
 SD, PHI = 0.0095, 0.7  # of an accuracy that is measured every five minutes
 
 
-def the_next_week(seed: int = 2) -> Points:
+def the_next_week(seed: int = 2) -> TimeSeries:
     """Return a week after START like those before it."""
     return series(0.9 + noise(2016, SD, PHI, seed))
 
@@ -262,9 +262,9 @@ def test_a_typical_block_of_sparse_counts_is_not_worse(rate: float) -> None:
 
 
 def test_nothing_cannot_be_told() -> None:
-    found = judge_block(Points.of([], []))
+    found = judge_block(TimeSeries.from_columns([], []))
     assert found.is_worse is None
-    assert all(math.isnan(one) for one in (found.value, found.bound, found.expected, found.gap, found.noise))
+    assert all(math.isnan(one) for one in (found.value, found.bound, found.expected, found.gap, found.sigmas))
 
 
 @pytest.mark.parametrize(("days", "covers"), [(6.5, "6d 12h"), (6.94, ""), (7, ""), (0, "0s")])
@@ -278,7 +278,7 @@ def test_a_baseline_needs_seven_days(days: float, covers: str) -> None:
 @pytest.mark.parametrize("history", [420.0, 3_600.0, 7 * HOUR])
 def test_a_shorter_history_makes_shorter_days(history: float) -> None:
     every = history / 2016
-    week = Points.of(START + every * np.arange(-2016, 0), 0.9 + noise(2016))
+    week = TimeSeries.from_columns(START + every * np.arange(-2016, 0), 0.9 + noise(2016))
     it = summary(week, START, history / 168, history)
     for level, is_worse in ((0.9, False), (0.8, True)):
         hour = series([level] * 12, START, every)
@@ -292,7 +292,7 @@ def test_a_shorter_history_makes_shorter_days(history: float) -> None:
 
 
 def test_one_point_a_week_ago_is_no_baseline() -> None:
-    assert judge_block(an_hour(0.87), Points.of([START - 7 * DAY], [0.9])).is_worse is None
+    assert judge_block(an_hour(0.87), TimeSeries.from_columns([START - 7 * DAY], [0.9])).is_worse is None
 
 
 @pytest.mark.parametrize(("readings", "told"), [(1, False), (5, False), (6, True)])
@@ -303,14 +303,14 @@ def test_an_incomplete_block_cannot_be_told(readings: int, told: bool) -> None:
 def test_days_that_have_a_few_readings_of_an_hour_do_not_have_it() -> None:
     baseline = a_week()
     kept = (baseline.at % HOUR >= HOUR - 5 * EVERY) | (baseline.at >= START - 4 * DAY) | (baseline.at % DAY >= HOUR)
-    found = judge_block(an_hour(0.87), Points(baseline.at[kept], baseline.value[kept]))
+    found = judge_block(an_hour(0.87), TimeSeries(baseline.at[kept], baseline.value[kept]))
     assert str(found.why) == "Only 4 past windows at this time of day are complete, and 5 are needed."
 
 
 def test_hours_that_few_days_have_cannot_be_told() -> None:
     baseline = a_week()
     kept = (baseline.at % DAY >= HOUR) | (baseline.at >= START - 4 * DAY)
-    found = judge_block(an_hour(0.87), Points(baseline.at[kept], baseline.value[kept]))
+    found = judge_block(an_hour(0.87), TimeSeries(baseline.at[kept], baseline.value[kept]))
     assert found.is_worse is None
     assert str(found.why) == "Only 4 past windows at this time of day are complete, and 5 are needed."
 
@@ -318,7 +318,7 @@ def test_hours_that_few_days_have_cannot_be_told() -> None:
 def test_hours_that_are_missing_in_the_baseline_leave_the_others_to_be_judged() -> None:
     baseline = a_week(days=8)
     kept = baseline.at % DAY >= 8 * HOUR
-    lacking = Points(baseline.at[kept], baseline.value[kept])
+    lacking = TimeSeries(baseline.at[kept], baseline.value[kept])
     assert judge_block(an_hour(0.87, START + 4 * HOUR), lacking).is_worse is None
     assert judge_block(an_hour(0.87, START + 8 * HOUR), lacking).is_worse is True
     assert judge_block(an_hour(0.9, START + 8 * HOUR), lacking).is_worse is False
@@ -327,7 +327,7 @@ def test_hours_that_are_missing_in_the_baseline_leave_the_others_to_be_judged() 
 def test_an_outage_of_a_day_does_not_end_the_comparison() -> None:
     baseline = a_week()
     kept = (baseline.at < START - 3 * DAY) | (baseline.at >= START - 2 * DAY)
-    assert judge_block(an_hour(0.87), Points(baseline.at[kept], baseline.value[kept])).is_worse is True
+    assert judge_block(an_hour(0.87), TimeSeries(baseline.at[kept], baseline.value[kept])).is_worse is True
 
 
 def test_a_window_of_days_needs_a_longer_baseline() -> None:

@@ -19,40 +19,40 @@ from bot.domain.monitoring.rules import counts
 from bot.domain.monitoring.rules.baseline_summary import summarize
 from bot.domain.monitoring.rules.baselines import Baseline, dump_baseline, load_baseline
 from bot.domain.monitoring.rules.counts import (
-    Detector,
-    Weighed,
-    counted,
-    counts_of,
-    detector,
-    dispersion,
-    gathered,
-    steady,
-    weigh,
+    CountDetector,
+    CountResult,
+    summarize_counts,
+    count_series,
+    build_detector,
+    estimate_dispersion,
+    update_evidence,
+    winsorize_days,
+    judge_count,
 )
-from bot.domain.monitoring.rules.statistics import radius
-from bot.domain.monitoring.rules.time_series import DAY, HOUR, Floats, Ints, Points
-from bot.domain.policy.effect_size import Effect
+from bot.domain.monitoring.rules.statistics import confidence_radius
+from bot.domain.monitoring.rules.time_series import DAY, HOUR, Floats, Ints, TimeSeries
+from bot.domain.policy.effect_size import MinimumEffect
 
 START = datetime(2026, 5, 4, tzinfo=UTC).timestamp()  # a Monday
 WEEK = 7 * 24
-NONE = np.zeros(len(counts.ODDS))
+NONE = np.zeros(len(counts.BET_ODDS))
 
 
-def a_detector(usual: float = 0.1, trials: float = 2_000.0, **changes: Any) -> Detector:
+def a_detector(usual: float = 0.1, trials: float = 2_000.0, **changes: Any) -> CountDetector:
     """Return the bets of a monitor with a week of readings, one an hour."""
     how: dict[str, Any] = {"dispersion": 1.0, "distance": 0.018, "readings": WEEK, "days": 7, "fail_after": 1} | changes
-    return detector(usual, trials, **how)
+    return build_detector(usual, trials, **how)
 
 
-def unbounded(by: Detector) -> Detector:
-    return replace(by, enough=np.array(inf), most=np.array(inf))
+def unbounded(by: CountDetector) -> CountDetector:
+    return replace(by, threshold=np.array(inf), max_gain=np.array(inf))
 
 
-def after(by: Detector, *readings: tuple[float, float]) -> tuple[Floats, float]:
+def after(by: CountDetector, *readings: tuple[float, float]) -> tuple[Floats, float]:
     """Return the evidence of each bet, and of all, after so many bad cases of so many, one reading after the other."""
     bets, together = NONE, np.array(0.0)
     for bad, total in readings:
-        bets, together = gathered(bets, np.array(bad), np.array(total), by)
+        bets, together = update_evidence(bets, np.array(bad), np.array(total), by)
     return bets, together.item()
 
 
@@ -62,21 +62,21 @@ def after(by: Detector, *readings: tuple[float, float]) -> tuple[Floats, float]:
 @pytest.mark.parametrize(("bad", "of", "null"), [(0, 40, 0.1), (9, 40, 0.1), (28, 100, 0.1), (3, 900, 0.001)])
 def test_bets_on_every_share_alike_are_the_beta_binomial_e_process(bad: int, of: int, null: float) -> None:
     grid = (np.arange(100_000) + 0.5) / 100_000
-    by = Detector(
+    by = CountDetector(
         null=np.array(null),
-        lost=np.log(grid / null),
-        won=np.log((1 - grid) / (1 - null)),
-        enough=np.array(inf),
-        most=np.array(inf),
+        bad_case_gain=np.log(grid / null),
+        good_case_gain=np.log((1 - grid) / (1 - null)),
+        threshold=np.array(inf),
+        max_gain=np.array(inf),
     )
-    _, together = gathered(np.zeros(len(grid)), np.array(float(bad)), np.array(float(of)), by)
+    _, together = update_evidence(np.zeros(len(grid)), np.array(float(bad)), np.array(float(of)), by)
     theirs = ville.BernoulliTest(null, prior=(1, 1)).fit([1] * bad + [0] * (of - bad)).log_e_values_[-1]
     assert together.item() == pytest.approx(theirs, abs=1e-4)
 
 
 def test_a_bet_is_a_ratio_of_binomial_likelihoods() -> None:
     by = unbounded(a_detector())
-    odds = by.null / (1 - by.null) * np.array(counts.ODDS)
+    odds = by.null / (1 - by.null) * np.array(counts.BET_ODDS)
     binom = scipy.stats.binom
     bets, _ = after(by, (9, 40))
     assert bets == pytest.approx(binom.logpmf(9, 40, odds / (1 + odds)) - binom.logpmf(9, 40, by.null))
@@ -84,7 +84,7 @@ def test_a_bet_is_a_ratio_of_binomial_likelihoods() -> None:
 
 @pytest.mark.parametrize(("bad", "of"), [(0, 700), (70, 700), (350, 700), (2, 100_000)])
 def test_the_null_is_the_upper_end_of_wilson_s_interval(bad: int, of: int) -> None:
-    sure = scipy.stats.norm.cdf(counts.SURE) - scipy.stats.norm.cdf(-counts.SURE)
+    sure = scipy.stats.norm.cdf(counts.NULL_MARGIN) - scipy.stats.norm.cdf(-counts.NULL_MARGIN)
     theirs = scipy.stats.binomtest(bad, of).proportion_ci(sure, method="wilson").high
     assert a_detector(bad / of, of, distance=0.0).null == pytest.approx(theirs)
 
@@ -95,7 +95,7 @@ def test_the_radius_of_sequential_is_that_of_the_normal_mixture(alpha: float) ->
     theirs = ville.GaussianMixtureCS(1.0, alpha, intersect=False)
     theirs.rho_ = 24 / (spent + log(spent + 1))  # the precision: our ρ² is a variance
     theirs.fit(np.zeros(500))
-    assert radius(np.arange(1, 501), alpha=alpha, tuned_for=24) == pytest.approx(theirs.upper_ - theirs.estimate_)
+    assert confidence_radius(np.arange(1, 501), alpha=alpha, tuned_for=24) == pytest.approx(theirs.upper_ - theirs.estimate_)
 
 
 # -- evidence ----------------------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ def test_good_cases_never_leave_less_than_nothing_to_begin_with() -> None:
 def test_one_reading_is_never_enough_where_several_are_asked_for(times: int) -> None:
     by = a_detector(fail_after=times)
     worst = [after(by, *[(1e6, 1e6)] * count)[1] for count in range(1, times + 1)]
-    assert [round(one / by.enough.item(), 6) for one in worst] == [round(n / times, 6) for n in range(1, times + 1)]
+    assert [round(one / by.threshold.item(), 6) for one in worst] == [round(n / times, 6) for n in range(1, times + 1)]
 
 
 def test_a_failure_that_lasted_for_weeks_ends_as_soon_as_one_of_a_day() -> None:
@@ -144,7 +144,7 @@ def test_a_failure_that_lasted_for_weeks_ends_as_soon_as_one_of_a_day() -> None:
         bets, _ = after(by, *[(7, 24)] * days)
         together, count = np.array(1.0), 0
         while together > 0:
-            bets, together = gathered(bets, np.array(2.0), np.array(24.0), by)
+            bets, together = update_evidence(bets, np.array(2.0), np.array(24.0), by)
             count += 1
         return count
 
@@ -153,7 +153,7 @@ def test_a_failure_that_lasted_for_weeks_ends_as_soon_as_one_of_a_day() -> None:
 
 def test_it_takes_more_evidence_where_it_is_tried_more_often() -> None:
     hourly, seldom = a_detector(trials=20_000), a_detector(trials=20_000, readings=14)
-    assert hourly.enough - seldom.enough == pytest.approx(log(WEEK / 14))
+    assert hourly.threshold - seldom.threshold == pytest.approx(log(WEEK / 14))
 
 
 def test_what_is_bad_most_of_the_time_cannot_be_worse_by_a_lot() -> None:
@@ -172,7 +172,7 @@ def chain(alike: float, size: int = 50_000, share: float = 0.2) -> Floats:
 
 
 def spread(bad: Floats, total: Floats) -> float:
-    return float(dispersion(bad, total, np.asarray(bad.sum() / total.sum())))
+    return float(estimate_dispersion(bad, total, np.asarray(bad.sum() / total.sum())))
 
 
 @pytest.mark.parametrize("alike", [0.3, 0.6])
@@ -185,7 +185,7 @@ def test_independent_cases_are_hardly_ever_dispersed() -> None:
     dice = np.random.default_rng(4)
     total = dice.poisson(4, (400, WEEK)).astype(float)
     bad = dice.binomial(total.astype(int), 0.1).astype(float)
-    found = dispersion(bad, total, bad.sum(-1) / total.sum(-1))
+    found = estimate_dispersion(bad, total, bad.sum(-1) / total.sum(-1))
     assert np.median(found) == 1
     assert np.quantile(found, 0.9) < 1.3
 
@@ -209,30 +209,30 @@ def hourly(bad: Sequence[float], each: float = 20.0) -> tuple[Floats, Floats, In
 def test_an_incident_of_a_day_hardly_changes_what_is_usual() -> None:
     bad, total, day = hourly([0.1, 0.11, 0.09, 0.8, 0.1, 0.11, 0.09])
     assert float(bad.sum() / total.sum()) == pytest.approx(0.2)
-    assert counted(bad, total, day).share.item() == pytest.approx(0.1, abs=0.015)
+    assert summarize_counts(bad, total, day).share.item() == pytest.approx(0.1, abs=0.015)
 
 
 @pytest.mark.parametrize("shares", [[0.1, 0.11, 0.09, 0.12, 0.1, 0.11, 0.09], [0.0] * 6 + [0.004], [0.1, 0.9, 0.1]])
 def test_days_that_chance_explains_or_too_few_to_tell_are_left_as_they_are(shares: list[float]) -> None:
     bad, total, day = hourly(shares)
-    assert steady(bad, total, day) == pytest.approx(bad)
+    assert winsorize_days(bad, total, day) == pytest.approx(bad)
 
 
 def test_a_day_without_any_good_case_is_pulled_in_to_either_side() -> None:
     bad, total, day = hourly([0.9, 0.89, 0.91, 0.1, 0.9, 0.89, 0.91])
-    assert counted(bad, total, day).share == pytest.approx(0.9, abs=0.015)
+    assert summarize_counts(bad, total, day).share == pytest.approx(0.9, abs=0.015)
 
 
 def test_weekends_are_compared_with_weekends() -> None:
     bad, total, day = hourly([0.1] * 5 + [0.4] * 2)
-    assert counted(bad, total, day, rest=(day >= 5).astype(float)).share == pytest.approx(bad.sum() / total.sum())
+    assert summarize_counts(bad, total, day, on_weekend=(day >= 5).astype(float)).share == pytest.approx(bad.sum() / total.sum())
 
 
 # -- which readings count ----------------------------------------------------------------------------------------------
 
 
-def points(values: Sequence[float], totals: Sequence[float | None] | None = None) -> Points:
-    return Points.of(START + HOUR * np.arange(len(values)), values, totals)
+def points(values: Sequence[float], totals: Sequence[float | None] | None = None) -> TimeSeries:
+    return TimeSeries.from_columns(START + HOUR * np.arange(len(values)), values, totals)
 
 
 @pytest.mark.parametrize(
@@ -247,9 +247,9 @@ def points(values: Sequence[float], totals: Sequence[float | None] | None = None
     ],
 )
 def test_readings_with_a_total_and_single_cases_are_counts(
-    readings: Points, found: tuple[list[float], list[float]] | None
+    readings: TimeSeries, found: tuple[list[float], list[float]] | None
 ) -> None:
-    some = counts_of(readings)
+    some = count_series(readings)
     assert (some and (some.count.tolist(), some.total.tolist())) == found
 
 
@@ -271,7 +271,7 @@ def test_a_baseline_of_an_earlier_version_has_no_counts() -> None:
     written = dump_baseline(old)
     for field in ("share", "trials", "counted", "each", "dispersion"):
         written = written.replace(f',"{field}":{getattr(old, field)}', "")
-    assert (load_baseline(written).is_counted, load_baseline(written).is_sparse) == (False, False)
+    assert (load_baseline(written).has_counts, load_baseline(written).is_sparse) == (False, False)
 
 
 @pytest.mark.parametrize(
@@ -286,17 +286,17 @@ def test_a_baseline_is_sparse_where_a_reading_has_few_of_the_rarer_cases(
 # -- one monitor -------------------------------------------------------------------------------------------------------
 
 
-def weighs(*readings: tuple[float, float | None], baseline: Baseline | None = None, **changes: Any) -> Weighed | None:
+def weighs(*readings: tuple[float, float | None], baseline: Baseline | None = None, **changes: Any) -> CountResult | None:
     """Return what a monitor of an accuracy finds with the last of these shares of so many cases, an hour apart."""
-    how: dict[str, Any] = {"higher_is_better": True, "effect": Effect(0.02), "fail_after": 2} | changes
+    how: dict[str, Any] = {"higher_is_better": True, "effect": MinimumEffect(0.02), "fail_after": 2} | changes
     found, before = None, None
     for hour, (value, total) in enumerate(readings):
-        found = weigh(value, total, START + HOUR * hour, before, baseline or a_week_of(9, 10), **how)
+        found = judge_count(value, total, START + HOUR * hour, before, baseline or a_week_of(9, 10), **how)
         before = found.evidence if found else None
     return found
 
 
-def weighed(*readings: tuple[float, float | None], **changes: Any) -> Weighed:
+def weighed(*readings: tuple[float, float | None], **changes: Any) -> CountResult:
     found = weighs(*readings, **changes)
     assert found is not None
     return found
@@ -304,8 +304,8 @@ def weighed(*readings: tuple[float, float | None], **changes: Any) -> Weighed:
 
 def test_what_is_as_good_as_usual_is_no_evidence_and_says_so() -> None:
     found = weighed((0.9, 10))
-    assert (found.judged.is_worse, found.is_recovered) == (False, True)
-    assert str(found.judged.why).startswith("9 of 10 since 2026-05-04 00:00 UTC is 0.9, where 0.9 is usual. ")
+    assert (found.deviation.is_worse, found.is_recovered) == (False, True)
+    assert str(found.deviation.why).startswith("9 of 10 since 2026-05-04 00:00 UTC is 0.9, where 0.9 is usual. ")
 
 
 WORSE = [(0.7, 10.0)] * 14
@@ -313,25 +313,25 @@ WORSE = [(0.7, 10.0)] * 14
 
 def test_what_is_a_fifth_worse_has_failed_within_a_day() -> None:
     found = weighed(*WORSE)
-    assert found.judged.is_worse
-    assert found.judged.gap == pytest.approx(0.2)
+    assert found.deviation.is_worse
+    assert found.deviation.gap == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(("good", "is_recovered"), [(1, False), (24, True)])
 def test_what_has_failed_is_well_again_when_nothing_is_left_of_the_evidence(good: int, is_recovered: bool) -> None:
     found = weighed(*WORSE, *[(0.9, 10.0)] * good)
-    assert (found.judged.is_worse, found.is_recovered) == (False, is_recovered)
+    assert (found.deviation.is_worse, found.is_recovered) == (False, is_recovered)
 
 
 def test_what_is_said_counts_from_where_the_evidence_begins() -> None:
     found = weighed(*[(0.9, 10.0)] * 5, (0.5, 10), (0.6, 10))
-    assert str(found.judged.why).startswith("11 of 20 since 2026-05-04 05:00 UTC is 0.55")
+    assert str(found.deviation.why).startswith("11 of 20 since 2026-05-04 05:00 UTC is 0.55")
 
 
 @pytest.mark.parametrize(("share", "is_worse"), [(0.0, False), (0.4, True)])
 def test_fewer_errors_are_better_where_lower_is_better(share: float, is_worse: bool) -> None:
     found = weighed(*[(share, 10.0)] * 20, baseline=a_week_of(1, 10), higher_is_better=False)
-    assert found.judged.is_worse is is_worse
+    assert found.deviation.is_worse is is_worse
 
 
 @pytest.mark.parametrize("reading", [(-0.1, 10), (1.5, 10), (0.9, None)])
@@ -340,14 +340,14 @@ def test_what_is_no_share_or_has_no_total_is_not_weighed(reading: tuple[float, f
 
 
 def test_where_nothing_can_be_worse_by_so_much_it_says_so() -> None:
-    found = weighed((0.9, 10), effect=Effect(1.0))
-    assert found.judged.is_worse is None
-    assert "Set a smaller effect" in str(found.judged.why)
+    found = weighed((0.9, 10), effect=MinimumEffect(1.0))
+    assert found.deviation.is_worse is None
+    assert "Set a smaller effect" in str(found.deviation.why)
 
 
 def test_evidence_of_other_bets_is_begun_again() -> None:
-    found = weigh(
-        0.9, 10, START, (7.0, 1.0, 2.0), a_week_of(9, 10), higher_is_better=True, effect=Effect(0.02), fail_after=2
+    found = judge_count(
+        0.9, 10, START, (7.0, 1.0, 2.0), a_week_of(9, 10), higher_is_better=True, effect=MinimumEffect(0.02), fail_after=2
     )
     assert found is not None
     assert found.evidence == weighed((0.9, 10)).evidence

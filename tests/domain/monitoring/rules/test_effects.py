@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bot.domain.monitoring.rules.time_series import DAY, Points
-from bot.domain.policy.effect_size import Effect, EffectKind
+from bot.domain.monitoring.rules.time_series import DAY, TimeSeries
+from bot.domain.policy.effect_size import MinimumEffect, EffectKind
 from tests.support.domain.rules import RULES, TEN_PERCENT_OF_ERROR, TWO_PERCENT, Rule, absolute, judge_block
 from tests.support.domain.time_series import (
     START,
@@ -46,7 +46,7 @@ def test_a_single_reading_beyond_zero_does_not_end_the_comparison(rule: Rule) ->
 
 @RULES
 @pytest.mark.parametrize("effect", [TWO_PERCENT, TEN_PERCENT_OF_ERROR])
-def test_what_is_measured_in_nothing_cannot_be_told(rule: Rule, effect: Effect) -> None:
+def test_what_is_measured_in_nothing_cannot_be_told(rule: Rule, effect: MinimumEffect) -> None:
     level = 1.0 if effect.kind is EffectKind.OF_ERROR else 0.0
     found = rule(series(np.full(12, level - 0.5)), a_week(sd=0, mean=level), effect=effect)
     assert found.is_worse is None
@@ -63,11 +63,11 @@ def test_readings_whose_noise_is_beyond_all_numbers_cannot_be_told(rule: Rule) -
 
 @RULES
 def test_what_cannot_fall_so_far_cannot_be_told(rule: Rule) -> None:
-    found = rule(series(np.zeros(12)), a_week(), effect=Effect(2.0))
+    found = rule(series(np.zeros(12)), a_week(), effect=MinimumEffect(2.0))
     why = "It can't fall by more than 100%, so an effect of 200% never counts. Set a smaller one, such as "
     assert (found.is_worse, str(found.why)) == (None, why + "--min-effect 2%.")
-    assert rule(series(np.full(12, -3.6)), Points.of(a_week().at, -a_week().value), effect=Effect(2.0)).is_worse is True
-    assert rule(series(np.full(12, 3.6)), a_week(), effect=Effect(2.0), higher_is_better=False).is_worse is True
+    assert rule(series(np.full(12, -3.6)), TimeSeries.from_columns(a_week().at, -a_week().value), effect=MinimumEffect(2.0)).is_worse is True
+    assert rule(series(np.full(12, 3.6)), a_week(), effect=MinimumEffect(2.0), higher_is_better=False).is_worse is True
 
 
 @RULES

@@ -14,8 +14,8 @@ from bot.domain.core.actors import Person
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.rules import false_rollbacks
-from bot.domain.monitoring.rules.false_rollbacks import PER_MONTH, expected, per_month
-from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.monitoring.rules.false_rollbacks import FALSE_ROLLBACKS_PER_MONTH, estimate_false_rollbacks, expected_per_month
+from bot.domain.policy.monitor_config import MonitorConfig
 from tests.support.paths import ROOT
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
@@ -23,19 +23,19 @@ PAGE = ROOT / "docs" / "rules.md"
 LIGHT = ("plain", "daily swing", "late labels")  # months whose shocks have no heavy tails
 
 
-def a_rule(**fields: Any) -> MonitorRule:
-    return MonitorRule(**{"name": "accuracy", "source": "push", "action": "auto", **fields})
+def a_rule(**fields: Any) -> MonitorConfig:
+    return MonitorConfig(**{"name": "accuracy", "source": "push", "action": "auto", **fields})
 
 
-def monitors(*rules: MonitorRule) -> list[Monitor]:
+def monitors(*rules: MonitorConfig) -> list[Monitor]:
     """Return monitors of the policy file, so that `action: auto` is armed."""
     return [Monitor(id=f"m{at}", model="churn", rule=rule, created_at=NOW) for at, rule in enumerate(rules)]
 
 
-def sentence(*rules: MonitorRule) -> str:
-    found = expected(monitors(*rules))
+def sentence(*rules: MonitorConfig) -> str:
+    found = estimate_false_rollbacks(monitors(*rules))
     assert found is not None
-    return str(monitor_messages.expected(found))
+    return str(monitor_messages.false_rollback_sentence(found))
 
 
 # -- the figures -------------------------------------------------------------------------------------------------------
@@ -63,14 +63,14 @@ def test_no_figure_is_below_what_the_page_about_the_rules_has(rule: str) -> None
     months, rows = figures("harder")
     found = [row[f"`{rule}` acts without a cause"] for row in rows if row["φ"] == "0.7" and row["months"] in LIGHT]
     assert len(found) == len(LIGHT)
-    assert max(bound(int(acts.split()[0]), months) for acts in found) <= PER_MONTH[rule]
+    assert max(bound(int(acts.split()[0]), months) for acts in found) <= FALSE_ROLLBACKS_PER_MONTH[rule]
 
 
 def test_no_figure_of_the_default_is_below_its_aims_on_that_page() -> None:
     months, rows = figures("aims")
     found = [row["acted in"] for row in rows if row["months"].endswith("φ = 0.7") and "tails" not in row["months"]]
     assert len(found) == 6
-    assert max(bound(int(acts.split()[0]), months) for acts in found) <= PER_MONTH["default"]
+    assert max(bound(int(acts.split()[0]), months) for acts in found) <= FALSE_ROLLBACKS_PER_MONTH["default"]
 
 
 # -- one monitor -------------------------------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ def test_no_figure_of_the_default_is_below_its_aims_on_that_page() -> None:
 
 @pytest.mark.parametrize("rule", ["default", "blocks", "sequential"])
 def test_a_rule_as_it_was_simulated_has_its_figure(rule: str) -> None:
-    assert per_month(a_rule(rule=rule)) == PER_MONTH[rule]
+    assert expected_per_month(a_rule(rule=rule)) == FALSE_ROLLBACKS_PER_MONTH[rule]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_rule_as_it_was_simulated_has_its_figure(rule: str) -> None:
 )
 def test_what_acts_no_sooner_has_it_as_well(fields: dict[str, Any]) -> None:
     rule = a_rule(**fields)
-    assert per_month(rule) == PER_MONTH[str(rule.rule)]
+    assert expected_per_month(rule) == FALSE_ROLLBACKS_PER_MONTH[str(rule.rule)]
 
 
 @pytest.mark.parametrize(
@@ -112,25 +112,25 @@ def test_what_acts_no_sooner_has_it_as_well(fields: dict[str, Any]) -> None:
     ],
 )
 def test_what_was_not_simulated_has_none(fields: dict[str, Any]) -> None:
-    assert per_month(a_rule(**fields)) is None
+    assert expected_per_month(a_rule(**fields)) is None
 
 
 # -- all that are armed ------------------------------------------------------------------------------------------------
 
 
 def test_figures_add_up() -> None:
-    found = expected(monitors(a_rule(), a_rule(rule="blocks"), a_rule(rule="sequential")))
+    found = estimate_false_rollbacks(monitors(a_rule(), a_rule(rule="blocks"), a_rule(rule="sequential")))
     assert found is not None
     assert (found.armed, found.counted) == (3, 3)
-    assert found.per_month == pytest.approx(sum(PER_MONTH.values()))
+    assert found.per_month == pytest.approx(sum(FALSE_ROLLBACKS_PER_MONTH.values()))
 
 
 def test_only_what_can_act_is_counted() -> None:
     armed, asks, paused, disarmed = monitors(a_rule(), a_rule(action="ask"), a_rule(), a_rule())
     paused = replace(paused, is_paused=True)
     disarmed = replace(disarmed, created_by=Person("T1", "UBOB"))  # added in Slack, and armed by nobody yet
-    assert expected([armed, asks, paused, disarmed]) == expected([armed])
-    assert expected([asks, paused, disarmed]) is None
+    assert estimate_false_rollbacks([armed, asks, paused, disarmed]) == estimate_false_rollbacks([armed])
+    assert estimate_false_rollbacks([asks, paused, disarmed]) is None
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bot.domain.core.sentence import pack, unpack
+from bot.domain.core.sentence import pack_sentence, unpack_sentence
 from bot.domain.monitoring.rules import baselines
-from bot.domain.monitoring.rules.deviation import Judged
-from bot.domain.monitoring.rules.time_series import DAY, HOUR, Points
-from bot.domain.policy.effect_size import Effect, EffectKind
+from bot.domain.monitoring.rules.deviation import Deviation
+from bot.domain.monitoring.rules.time_series import DAY, HOUR, TimeSeries
+from bot.domain.policy.effect_size import MinimumEffect, EffectKind
 from tests.support.domain.rules import NAN, RULES, Rule, a_baseline, a_summary, absolute, judge_block, judge_since
 from tests.support.domain.time_series import (
     EVERY,
@@ -26,10 +26,10 @@ from tests.support.domain.time_series import (
 # -- what holds for all of them ----------------------------------------------------------------------------------------
 
 
-def alike(one: Judged, other: Judged, by: float = 1.0, more: float = 0.0) -> None:
+def alike(one: Deviation, other: Deviation, by: float = 1.0, more: float = 0.0) -> None:
     """Fail unless two say the same of values in two units, but for what rounding makes of a close call."""
-    numbers = [by * one.value + more, by * one.bound + more, by * one.expected + more, abs(by) * one.gap, one.noise]
-    found = [other.value, other.bound, other.expected, other.gap, other.noise]
+    numbers = [by * one.value + more, by * one.bound + more, by * one.expected + more, abs(by) * one.gap, one.sigmas]
+    found = [other.value, other.bound, other.expected, other.gap, other.sigmas]
     assert found == pytest.approx(numbers, rel=1e-6, abs=1e-9 * abs(by))
     assert one.is_worse is other.is_worse
 
@@ -47,11 +47,11 @@ examples = settings(max_examples=25, deadline=None)
 @examples
 @given(values=levels, kind=st.sampled_from([EffectKind.RELATIVE, EffectKind.ABSOLUTE]))
 def test_turning_values_and_direction_around_changes_nothing(rule: Rule, values: list[float], kind: EffectKind) -> None:
-    one = rule(series(values), a_baseline(), effect=Effect(0.02, kind))
+    one = rule(series(values), a_baseline(), effect=MinimumEffect(0.02, kind))
     other = rule(
-        scaled(series(values), -1), scaled(a_baseline(), -1), higher_is_better=False, effect=Effect(0.02, kind)
+        scaled(series(values), -1), scaled(a_baseline(), -1), higher_is_better=False, effect=MinimumEffect(0.02, kind)
     )
-    assert (one.is_worse, one.gap, one.noise) == (other.is_worse, other.gap, other.noise)
+    assert (one.is_worse, one.gap, one.sigmas) == (other.is_worse, other.gap, other.sigmas)
     assert one.bound == -other.bound
 
 
@@ -61,7 +61,7 @@ def test_turning_values_and_direction_around_changes_nothing(rule: Rule, values:
 def test_of_a_relative_effect_the_unit_changes_nothing(rule: Rule, values: list[float], power: int) -> None:
     one, by = rule(series(values), a_baseline()), 2.0**power  # a power of two is exact
     other = rule(scaled(series(values), by), scaled(a_baseline(), by))
-    assert (one.is_worse, by * one.gap, one.noise) == (other.is_worse, other.gap, other.noise)
+    assert (one.is_worse, by * one.gap, one.sigmas) == (other.is_worse, other.gap, other.sigmas)
 
 
 @RULES
@@ -79,11 +79,11 @@ def test_of_an_absolute_effect_the_zero_changes_nothing(rule: Rule, values: list
 @examples
 @given(values=levels)
 def test_a_part_of_the_error_is_a_percentage_of_an_error_rate(rule: Rule, values: list[float]) -> None:
-    one = rule(series(values), a_baseline(), effect=Effect(0.1, EffectKind.OF_ERROR))
+    one = rule(series(values), a_baseline(), effect=MinimumEffect(0.1, EffectKind.OF_ERROR))
     assume(abs(one.value - one.bound) > 1e-9)
     assume(one.is_worse or one.value > one.bound)
     errors, past = scaled(series(values), -1, 1), scaled(a_baseline(), -1, 1)
-    alike(one, rule(errors, past, effect=Effect(0.1), higher_is_better=False), -1, 1)
+    alike(one, rule(errors, past, effect=MinimumEffect(0.1), higher_is_better=False), -1, 1)
 
 
 @RULES
@@ -100,7 +100,7 @@ def test_what_is_worse_stays_so_when_it_gets_worse(rule: Rule, values: list[floa
 def test_a_larger_effect_makes_nothing_worse(
     rule: Rule, values: list[float], kind: EffectKind, amounts: tuple[float, float]
 ) -> None:
-    small, large = (rule(series(values), a_baseline(), effect=Effect(one, kind)) for one in sorted(amounts))
+    small, large = (rule(series(values), a_baseline(), effect=MinimumEffect(one, kind)) for one in sorted(amounts))
     assert small.is_worse or not large.is_worse
 
 
@@ -122,7 +122,7 @@ def test_a_smaller_alpha_makes_nothing_worse(values: list[float], alphas: tuple[
 @examples
 @given(values=levels, weeks=st.integers(-500, 500))
 def test_whole_weeks_later_is_the_same(rule: Rule, values: list[float], weeks: int) -> None:
-    later = Points(a_baseline().at + weeks * 7 * DAY, a_baseline().value)
+    later = TimeSeries(a_baseline().at + weeks * 7 * DAY, a_baseline().value)
     assert rule(series(values, START + weeks * 7 * DAY), later) == rule(series(values), a_baseline())
 
 
@@ -132,7 +132,7 @@ def test_whole_weeks_later_is_the_same(rule: Rule, values: list[float], weeks: i
 def test_unordered_readings_have_the_verdict_of_ordered_ones(rule: Rule, values: list[float], seed: int) -> None:
     past, block, dice = a_baseline(), series(values), np.random.default_rng(seed)
     first, second = dice.permutation(len(past)), dice.permutation(len(block))
-    other = rule(Points.of(block.at[second], block.value[second]), Points.of(past.at[first], past.value[first]))
+    other = rule(TimeSeries.from_columns(block.at[second], block.value[second]), TimeSeries.from_columns(past.at[first], past.value[first]))
     assert other == rule(block, past)
 
 
@@ -140,8 +140,8 @@ def test_unordered_readings_have_the_verdict_of_ordered_ones(rule: Rule, values:
 @examples
 @given(values=levels, junk=st.lists(st.sampled_from([NAN, math.inf, -math.inf]), min_size=1, max_size=40))
 def test_what_is_no_number_changes_no_verdict(rule: Rule, values: list[float], junk: list[float]) -> None:
-    block = Points.of([*series(values).at, *[START + 1] * len(junk)], [*values, *junk])
-    past = Points.of([*a_baseline().at, *a_baseline().at[: len(junk)]], [*a_baseline().value, *junk])
+    block = TimeSeries.from_columns([*series(values).at, *[START + 1] * len(junk)], [*values, *junk])
+    past = TimeSeries.from_columns([*a_baseline().at, *a_baseline().at[: len(junk)]], [*a_baseline().value, *junk])
     assert rule(block, past) == rule(series(values), a_baseline())
 
 
@@ -166,7 +166,7 @@ def test_what_never_changes_is_never_worse(
     rule: Rule, level: float, kind: EffectKind, amount: float, higher: bool, readings: int
 ) -> None:
     constant = series(np.full(2016, level), START - 7 * DAY)
-    found = rule(series([level] * readings), constant, effect=Effect(amount, kind), higher_is_better=higher)
+    found = rule(series([level] * readings), constant, effect=MinimumEffect(amount, kind), higher_is_better=higher)
     assert not found.is_worse
 
 
@@ -183,8 +183,8 @@ def test_a_summary_that_was_stored_has_the_same_verdicts(rule: Rule, values: lis
 @examples
 @given(values=levels, kind=kinds)
 def test_a_reason_is_one_sentence_that_survives_the_outbox(rule: Rule, values: list[float], kind: EffectKind) -> None:
-    why = rule(series(values), a_baseline(), effect=Effect(0.02, kind)).why
-    assert unpack(pack(why)) == why
+    why = rule(series(values), a_baseline(), effect=MinimumEffect(0.02, kind)).why
+    assert unpack_sentence(pack_sentence(why)) == why
     assert str(why).endswith(".")
     assert "nan" not in str(why)
 

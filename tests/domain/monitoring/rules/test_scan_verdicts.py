@@ -12,22 +12,22 @@ import pytest
 
 from bot.domain.monitoring.rules import scans, statistics
 from bot.domain.monitoring.rules.baselines import Baseline, dump_baseline, load_baseline
-from bot.domain.monitoring.rules.time_series import DAY, HOUR, Floats, Points
-from bot.domain.policy.effect_size import Effect
+from bot.domain.monitoring.rules.time_series import DAY, HOUR, Floats, TimeSeries
+from bot.domain.policy.effect_size import MinimumEffect
 from tests.support.domain.scans import SEEDS, TWO_PERCENT, live, scan, usual
 from tests.support.domain.time_series import EVERY, START, a_week, during, noise, on_weekends, scaled, series, summary
 
 MINUTE = 60.0
 
 
-def until(points: Points, at: float) -> Points:
+def until(points: TimeSeries, at: float) -> TimeSeries:
     return points.between(0, START + at)
 
 
-def seen(points: Points, baseline: Baseline, **changes: Any) -> Floats:
+def seen(points: TimeSeries, baseline: Baseline, **changes: Any) -> Floats:
     """Return the times of the readings as of which a mean of any length is worse, in seconds after START."""
     how: dict[str, Any] = {"higher_is_better": True, "effect": TWO_PERCENT, "sigma": 3.0}
-    found = scans.scanned(points, baseline, **how | changes)
+    found = scans.scan_lengths(points, baseline, **how | changes)
     return points.at[np.any([one.is_worse for one in found], axis=0)] - START
 
 
@@ -57,7 +57,7 @@ def test_it_says_over_which_time_and_by_how_much() -> None:
     assert str(found.why).endswith("σ): more than 2% and 5.5 σ.")
     assert found.gap == pytest.approx(found.expected - found.value)
     assert found.gap == pytest.approx(0.09, abs=0.02)
-    assert found.noise == pytest.approx(found.gap / usual().spread[0], rel=0.2)
+    assert found.sigmas == pytest.approx(found.gap / usual().spread[0], rel=0.2)
     assert found.value < found.bound < found.expected
 
 
@@ -84,13 +84,13 @@ def test_the_unit_of_a_metric_changes_nothing(by: float) -> None:
     plain, other = (scan(scaled(live(0.06), one), summary(scaled(base, one))) for one in (1, by))
     assert plain is not None
     assert other is not None
-    assert (other.noise, other.value, other.bound) == pytest.approx((plain.noise, plain.value * by, plain.bound * by))
+    assert (other.sigmas, other.value, other.bound) == pytest.approx((plain.sigmas, plain.value * by, plain.bound * by))
 
 
 def test_a_drop_is_seen_although_a_third_of_the_readings_is_missing() -> None:
     points = live(0.1, hours=10)
     there = np.random.default_rng(5).random(len(points)) > 1 / 3
-    some = Points(points.at[there], points.value[there])
+    some = TimeSeries(points.at[there], points.value[there])
     assert 0 < seen(some, usual())[0] - 8 * HOUR <= 60 * MINUTE
 
 
@@ -128,14 +128,14 @@ def test_one_shock_that_dies_away_is_no_drop(seed: int) -> None:
     points = live(0.0, 0.9, seed=800 + seed, hours=24)
     after = np.maximum(np.arange(len(points)) - 96, -1)
     shock = np.where(after >= 0, 0.1 * 0.9 ** np.maximum(after, 0), 0.0)
-    assert len(seen(Points(points.at, points.value - shock), usual(0.9, seed))) == 0
+    assert len(seen(TimeSeries(points.at, points.value - shock), usual(0.9, seed))) == 0
 
 
 @pytest.mark.parametrize("newest", [0.9, 0.895])
 def test_what_has_recovered_is_no_reason_to_act(newest: float) -> None:
     points = until(live(0.1), 8.5 * HOUR)
     assert scan(points, usual()) is not None
-    recovered = Points.of([*points.at, points.at[-1] + EVERY], [*points.value, newest])
+    recovered = TimeSeries.from_columns([*points.at, points.at[-1] + EVERY], [*points.value, newest])
     assert scan(recovered, usual()) is None
 
 
@@ -147,10 +147,10 @@ def test_what_is_over_for_half_an_hour_is_no_reason_to_act_however_long_it_was()
 
 
 def test_a_drop_smaller_than_the_effect_is_none_however_certain_it_is() -> None:
-    base, points = (summary(a_week(sd=0.0001, days=7)), live(0.0).part(0, 96))
-    small = Points(points.at, 0.9 * 0.981 + 0.01 * (points.value - 0.9))
+    base, points = (summary(a_week(sd=0.0001, days=7)), live(0.0).slice(0, 96))
+    small = TimeSeries(points.at, 0.9 * 0.981 + 0.01 * (points.value - 0.9))
     assert len(seen(small, base)) == 0
-    assert len(seen(small, base, effect=Effect(0.018))) > 0
+    assert len(seen(small, base, effect=MinimumEffect(0.018))) > 0
 
 
 @pytest.mark.parametrize("lower", [0.01, 0.03])
@@ -160,19 +160,19 @@ def test_a_weekend_is_no_drop(lower: float) -> None:
     assert len(seen(points, usual())) > 0 or lower < 0.02  # the test of the test: unleveled, three points are one
 
 
-def nightly(points: Points, deep: float, minutes: float = 60, *, weekly: bool = False) -> Points:
+def nightly(points: TimeSeries, deep: float, minutes: float = 60, *, weekly: bool = False) -> TimeSeries:
     """Return readings with a batch job that takes its toll for some minutes each night from 3:10, or each Friday."""
     is_on = (points.at - 3 * HOUR - 10 * MINUTE) % DAY < minutes * MINUTE
     if weekly:
         is_on &= (points.at // DAY) % 7 == 1
-    return Points(points.at, points.value - deep * is_on)
+    return TimeSeries(points.at, points.value - deep * is_on)
 
 
 @pytest.mark.parametrize("minutes", [30, 40, 60, 90, 180])
 @pytest.mark.parametrize("deep", [0.05, 0.3])
 def test_a_nightly_batch_is_part_of_the_metric(minutes: float, deep: float) -> None:
     base = summary(nightly(a_week(sd=0.002, days=14), deep, minutes))
-    points = Points(live(hours=72, phi=0.0).at, 0.9 + noise(12 * 72, sd=0.002, seed=4))
+    points = TimeSeries(live(hours=72, phi=0.0).at, 0.9 + noise(12 * 72, sd=0.002, seed=4))
     assert len(seen(nightly(points, deep, minutes), base)) == 0
     unknown = seen(nightly(points, deep, minutes), replace(base, lows=(), rough=()))
     assert len(unknown) > 0 or deep == 0.05  # the test of the test: a batch this deep is a drop
@@ -209,10 +209,10 @@ def test_noise_does_not_recur() -> None:
     assert np.mean([np.count_nonzero(one.lows) for one in found]) < 5  # of 120
 
 
-def at_night(points: Points, by: float) -> Points:
+def at_night(points: TimeSeries, by: float) -> TimeSeries:
     """Return readings around 0.9 whose noise is so many times as large from 22 to 6."""
     is_night = (points.at + 2 * HOUR) % DAY < 8 * HOUR
-    return Points(points.at, 0.9 + (points.value - 0.9) * np.where(is_night, by, 1.0))
+    return TimeSeries(points.at, 0.9 + (points.value - 0.9) * np.where(is_night, by, 1.0))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -239,22 +239,22 @@ def test_readings_at_hours_that_few_days_have_do_not_count() -> None:
     base = a_week(days=7)
     at_noon = (base.at % DAY >= 12 * HOUR) & (base.at % DAY < 13 * HOUR)
     few = summary(
-        Points(base.at[~at_noon | (base.at > START - 3 * DAY)], base.value[~at_noon | (base.at > START - 3 * DAY)])
+        TimeSeries(base.at[~at_noon | (base.at > START - 3 * DAY)], base.value[~at_noon | (base.at > START - 3 * DAY)])
     )
-    none = summary(Points(base.at[~at_noon], base.value[~at_noon]))
+    none = summary(TimeSeries(base.at[~at_noon], base.value[~at_noon]))
     points = during(series(0.9 + noise(288, seed=9), START), START + 12 * HOUR, START + 13 * HOUR, -0.5)
     for summarized in (few, none):
         assert len(seen_known(points, summarized)) == 0
         at_one = points.between(START + 12 * HOUR, START + 13 * HOUR)
-        assert not scans.is_down(at_one, summarized, higher_is_better=True, effect=TWO_PERCENT, part=0.5)
+        assert not scans.is_below_expected(at_one, summarized, higher_is_better=True, effect=TWO_PERCENT, effect_share=0.5)
     both = during(points, START + 13 * HOUR, START + 14 * HOUR, -0.2)
     half = both.between(START + 12.8 * HOUR, START + 13.4 * HOUR)
-    assert scans.is_down(half, none, higher_is_better=True, effect=TWO_PERCENT, part=1.0)
+    assert scans.is_below_expected(half, none, higher_is_better=True, effect=TWO_PERCENT, effect_share=1.0)
 
 
-def seen_known(points: Points, baseline: Baseline) -> list[int]:
+def seen_known(points: TimeSeries, baseline: Baseline) -> list[int]:
     how: dict[str, Any] = {"higher_is_better": True, "effect": TWO_PERCENT, "sigma": 3.0}
-    return [at for one in scans.scanned(points, baseline, **how) for at in np.flatnonzero(one.is_worse).tolist()]
+    return [at for one in scans.scan_lengths(points, baseline, **how) for at in np.flatnonzero(one.is_worse).tolist()]
 
 
 @pytest.mark.parametrize("readings", [0, 1, 2, 3])
@@ -275,7 +275,7 @@ def test_what_floating_point_adds_to_a_constant_metric_is_no_drop(value: float) 
     rng = np.random.default_rng(2)
     base = summary(series(value * (1 + 1e-15 * rng.integers(-2, 3, 7 * 288)), START - 7 * DAY))
     points = series(value * (1 - 1e-15 * rng.integers(0, 4, 288)), START)
-    assert len(seen(points, base, effect=Effect(0.0))) == 0
+    assert len(seen(points, base, effect=MinimumEffect(0.0))) == 0
 
 
 def test_a_baseline_of_the_version_before_says_nothing_to_a_scan() -> None:
@@ -286,4 +286,4 @@ def test_a_baseline_of_the_version_before_says_nothing_to_a_scan() -> None:
     assert (old.spread, scan(live(0.5), old)) == ((), None)
     block = live(0.5).between(START + 8 * HOUR, START + 9 * HOUR)
     how: dict[str, Any] = {"history": 7 * DAY, "higher_is_better": True, "effect": TWO_PERCENT, "sigma": 3.0}
-    assert statistics.blocks(block, START + 8 * HOUR, old, **how).is_worse
+    assert statistics.judge_block(block, START + 8 * HOUR, old, **how).is_worse

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.domain.monitoring.rules import scans
-from bot.domain.monitoring.rules.baseline_summary import SURE, spread_of
-from bot.domain.monitoring.rules.baselines import SCANNED, dump_baseline, is_better, load_baseline
-from bot.domain.monitoring.rules.statistics import confirmed
-from bot.domain.monitoring.rules.time_series import CLIP, DAY, HOUR, Points, sliding_start, steps_of, winsorized
-from bot.domain.policy.effect_size import Effect, EffectKind
+from bot.domain.monitoring.rules.baseline_summary import NOISE_MARGIN, measure_variability
+from bot.domain.monitoring.rules.baselines import SCAN_WINDOWS, dump_baseline, is_better, load_baseline
+from bot.domain.monitoring.rules.statistics import confirmation_score
+from bot.domain.monitoring.rules.time_series import INNOVATION_LIMIT, DAY, HOUR, TimeSeries, window_starts, standardized_innovations, winsorize
+from bot.domain.policy.effect_size import MinimumEffect, EffectKind
 from tests.support.domain.scans import SEEDS, TWO_PERCENT, live, scan, usual
 from tests.support.domain.time_series import EVERY, START, a_week, noise, scaled, series, summary
 
@@ -31,9 +31,9 @@ def textbook(n: int, phi: float) -> float:
 def test_the_spread_of_means_is_that_of_autoregressive_noise(phi: float) -> None:
     values = noise(288 * 1000, sd=1.0, phi=phi)
     at = EVERY * np.arange(len(values), dtype=np.float64)
-    found = spread_of(at, values, window=HOUR, days=1e9)
-    for windows, spread, size in zip(SCANNED, found.spread, found.sizes, strict=True):
-        sure = 1 + SURE / math.sqrt(2 * len(values) / 12 / windows)
+    found = measure_variability(at, values, window=HOUR, days=1e9)
+    for windows, spread, size in zip(SCAN_WINDOWS, found.spread, found.sizes, strict=True):
+        sure = 1 + NOISE_MARGIN / math.sqrt(2 * len(values) / 12 / windows)
         assert size == 12 * windows
         assert spread / sure == pytest.approx(textbook(int(size), phi), rel=0.02)
     assert found.phi == pytest.approx(phi, abs=0.01)
@@ -43,7 +43,7 @@ def test_the_spread_of_means_is_that_of_autoregressive_noise(phi: float) -> None
 
 def test_steps_of_noise_that_is_no_autoregression_add_up_to_more_than_independent_ones() -> None:
     values = noise(288 * 100, sd=1.0) + noise(288 * 100, sd=1.0, phi=0.99, seed=2)
-    found = spread_of(EVERY * np.arange(len(values), dtype=np.float64), values, window=HOUR, days=1e9)
+    found = measure_variability(EVERY * np.arange(len(values), dtype=np.float64), values, window=HOUR, days=1e9)
     assert found.steps[0] < found.steps[2] < found.steps[4]
     assert found.steps[4] > 1.5
 
@@ -51,7 +51,7 @@ def test_steps_of_noise_that_is_no_autoregression_add_up_to_more_than_independen
 def test_the_spread_is_that_of_the_readings_before_their_own_mean_was_taken_away() -> None:
     values = noise(288 * 8, sd=1.0)
     at = EVERY * np.arange(len(values), dtype=np.float64)
-    few, many = (spread_of(at, values, window=HOUR, days=days) for days in (8, 1e9))
+    few, many = (measure_variability(at, values, window=HOUR, days=days) for days in (8, 1e9))
     assert few.step / many.step == pytest.approx(math.sqrt(8 / 7))
     assert few.spread[0] / many.spread[0] == pytest.approx(math.sqrt(8 / 7))
 
@@ -59,7 +59,7 @@ def test_the_spread_is_that_of_the_readings_before_their_own_mean_was_taken_away
 def test_a_mean_of_four_of_eight_days_has_lost_half_of_its_variance_to_their_mean() -> None:
     values = noise(24 * 8, sd=1.0)
     at = HOUR * np.arange(len(values), dtype=np.float64)
-    few, many = (spread_of(at, values, window=DAY, days=days) for days in (8, 1e9))
+    few, many = (measure_variability(at, values, window=DAY, days=days) for days in (8, 1e9))
     assert few.spread[3] / many.spread[3] == pytest.approx(math.sqrt(2))
 
 
@@ -72,19 +72,19 @@ def test_of_means_of_which_not_two_fit_into_a_baseline_nothing_is_known(days: in
 
 def test_a_step_is_what_a_reading_adds_to_what_the_one_before_lets_expect() -> None:
     residual = np.array([0.5, 1.0, -0.4, 0.3])
-    found = steps_of(residual, EVERY * np.arange(4.0), phi=0.6, step=0.8, spacing=EVERY)
+    found = standardized_innovations(residual, EVERY * np.arange(4.0), phi=0.6, step=0.8, spacing=EVERY)
     assert found == pytest.approx([0.5 / 1.0, (1 - 0.3) / 0.8, (-0.4 - 0.6) / 0.8, (0.3 + 0.24) / 0.8])
 
 
 def test_after_a_gap_a_reading_owes_less_to_the_one_before() -> None:
     """Three spacings apart, the correlation is φ³, and what a reading adds has the variance step²·(1+φ²+φ⁴)."""
-    found = steps_of(np.array([1.0, 1.0]), np.array([0.0, 3.04 * EVERY]), phi=0.6, step=0.8, spacing=EVERY)
+    found = standardized_innovations(np.array([1.0, 1.0]), np.array([0.0, 3.04 * EVERY]), phi=0.6, step=0.8, spacing=EVERY)
     assert found[1] == pytest.approx((1 - 0.6**3) / (0.8 * math.sqrt(1 + 0.6**2 + 0.6**4)))
 
 
 @pytest.mark.parametrize("apart", [0.5, 0.93, 1.09])
 def test_jitter_is_no_gap(apart: float) -> None:
-    found = steps_of(np.array([1.0, 1.0]), np.array([0.0, apart * EVERY]), phi=0.6, step=0.8, spacing=EVERY)
+    found = standardized_innovations(np.array([1.0, 1.0]), np.array([0.0, apart * EVERY]), phi=0.6, step=0.8, spacing=EVERY)
     assert found[1] == pytest.approx(0.4 / 0.8)
 
 
@@ -92,38 +92,38 @@ def test_steps_have_a_variance_of_one_and_do_not_resemble_each_other() -> None:
     rng = np.random.default_rng(3)
     values, at = noise(200_000, sd=2.0, phi=0.8), EVERY * np.arange(200_000.0)
     there = rng.random(200_000) > 0.3
-    found = steps_of(values[there], at[there], phi=0.8, step=1.2, spacing=EVERY)
+    found = standardized_innovations(values[there], at[there], phi=0.8, step=1.2, spacing=EVERY)
     assert found.std() == pytest.approx(1, abs=0.02)
     assert np.mean(found[1:] * found[:-1]) == pytest.approx(0, abs=0.01)
 
 
-@pytest.mark.parametrize(("residual", "expected"), [(1e9, CLIP), (-1e9, -CLIP), (0.0, 0.0)])
+@pytest.mark.parametrize(("residual", "expected"), [(1e9, INNOVATION_LIMIT), (-1e9, -INNOVATION_LIMIT), (0.0, 0.0)])
 @pytest.mark.parametrize("step", [0.0, 1e-300, 1.0])
 def test_no_step_is_larger_than_its_clip_not_even_where_there_was_no_noise(
     residual: float, expected: float, step: float
 ) -> None:
-    found = steps_of(np.array([residual]), np.array([0.0]), phi=0.5, step=step, spacing=0.0)
+    found = standardized_innovations(np.array([residual]), np.array([0.0]), phi=0.5, step=step, spacing=0.0)
     assert found.tolist() == [expected]
 
 
 def test_the_confirmation_leaves_out_the_largest_step() -> None:
-    assert confirmed(np.array([3.0, 1.0, 0.5, -0.5, 1.0]), 1.0) == pytest.approx(2 / math.sqrt(4))
-    assert confirmed(np.array([3.0, 1.0, 0.5, -0.5, 1.0]), 1.25) == pytest.approx(2 / math.sqrt(4) / 1.25)
-    assert confirmed(np.array([3.0]), 1.0) == 0
+    assert confirmation_score(np.array([3.0, 1.0, 0.5, -0.5, 1.0]), 1.0) == pytest.approx(2 / math.sqrt(4))
+    assert confirmation_score(np.array([3.0, 1.0, 0.5, -0.5, 1.0]), 1.25) == pytest.approx(2 / math.sqrt(4) / 1.25)
+    assert confirmation_score(np.array([3.0]), 1.0) == 0
 
 
 def test_the_last_hour_begins_after_the_reading_an_hour_ago() -> None:
     at = np.array([0.0, 600, 3600, 3601, 4200])
-    assert sliding_start(at, HOUR).tolist() == [0, 0, 1, 1, 2]
+    assert window_starts(at, HOUR).tolist() == [0, 0, 1, 1, 2]
 
 
 @pytest.mark.parametrize("values", [[], [0.0, 0, 0, 5], [1.0, -1, 2, -2]])
 def test_what_is_not_far_off_is_not_pulled_in(values: list[float]) -> None:
-    assert winsorized(np.array(values)).tolist() == values
+    assert winsorize(np.array(values)).tolist() == values
 
 
 def test_what_is_far_off_is_pulled_in_to_three_robust_standard_deviations() -> None:
-    assert winsorized(np.array([1.0, -1, 1, -1, 1, 99])).tolist() == pytest.approx([1, -1, 1, -1, 1, 3 * 1.4826022])
+    assert winsorize(np.array([1.0, -1, 1, -1, 1, 99])).tolist() == pytest.approx([1, -1, 1, -1, 1, 3 * 1.4826022])
 
 
 # -- properties --------------------------------------------------------------------------------------------------------
@@ -135,10 +135,10 @@ DROPS = st.floats(-0.1, 0.3)
 PHIS = st.sampled_from([0.0, 0.7, 0.9])
 
 
-def some_live(drop: float, phi: float, seed: int, *, gaps: bool, end: int) -> Points:
+def some_live(drop: float, phi: float, seed: int, *, gaps: bool, end: int) -> TimeSeries:
     points = live(drop, phi, seed=seed, hours=20)
     there = np.random.default_rng(seed).random(len(points)) > (0.3 if gaps else 0.0)
-    return Points(points.at[there], points.value[there]).part(0, end)
+    return TimeSeries(points.at[there], points.value[there]).slice(0, end)
 
 
 @settings(max_examples=60, deadline=None)
@@ -149,13 +149,13 @@ def test_what_is_worse_is_down_now_and_over_half_a_window(
     """A check reads few readings first; that loses nothing."""
     points = some_live(drop, phi, seed, gaps=gaps, end=end)
     how: dict[str, Any] = {"higher_is_better": True, "effect": TWO_PERCENT}
-    found = scans.scanned(points, usual(phi), **how, sigma=3.0)
+    found = scans.scan_lengths(points, usual(phi), **how, sigma=3.0)
     is_worse = any(bool(one.is_worse[-1]) for one in found)
     newest, half = (
-        points.part(len(points) - 1, len(points)),
-        points.part(int(np.searchsorted(points.at, points.at[-1] - HOUR / 2, side="right")), len(points)),
+        points.slice(len(points) - 1, len(points)),
+        points.slice(int(np.searchsorted(points.at, points.at[-1] - HOUR / 2, side="right")), len(points)),
     )
-    is_down = [scans.is_down(newest, usual(phi), **how, part=scans.NOW), scans.is_down(half, usual(phi), **how, part=1)]
+    is_down = [scans.is_below_expected(newest, usual(phi), **how, effect_share=scans.NEWEST_EFFECT_SHARE), scans.is_below_expected(half, usual(phi), **how, effect_share=1)]
     assert all(is_down) or not is_worse
     if drop > 0.2 and end > 110 and not gaps:
         assert is_worse
@@ -165,11 +165,11 @@ def test_what_is_worse_is_down_now_and_over_half_a_window(
 @given(drop=DROPS, phi=PHIS, seed=st.integers(0, 10_000), gaps=st.booleans(), end=st.integers(4, 240))
 def test_the_last_eight_windows_are_all_that_counts(drop: float, phi: float, seed: int, gaps: bool, end: int) -> None:
     points = some_live(drop, phi, seed, gaps=gaps, end=end)
-    last = points.part(max(int(np.searchsorted(points.at, points.at[-1] - 8 * HOUR, side="right")) - 1, 0), len(points))
+    last = points.slice(max(int(np.searchsorted(points.at, points.at[-1] - 8 * HOUR, side="right")) - 1, 0), len(points))
     whole, few = scan(points, usual(phi)), scan(last, usual(phi))
     assert (whole is None) == (few is None)
     if whole is not None and few is not None:
-        assert (few.value, few.bound, few.noise) == pytest.approx((whole.value, whole.bound, whole.noise))
+        assert (few.value, few.bound, few.sigmas) == pytest.approx((whole.value, whole.bound, whole.sigmas))
         assert str(few.why)[:18] == str(whole.why)[:18]
 
 
@@ -184,15 +184,15 @@ def test_no_numbers_make_it_raise(values: list[float], base: list[float], every:
     """Warnings of NumPy are errors here."""
     summarized = summary(series(base, START - every * len(base), every), history=7 * HOUR, window=HOUR / 4)
     for kind in EffectKind:
-        how: dict[str, Any] = {"higher_is_better": True, "effect": Effect(effect, kind), "sigma": 3.0}
-        found = scans.scanned(series(values, START, every), summarized, **how)
-        assert [one.length for one in found] == [HOUR / 4 * windows for windows in SCANNED]
+        how: dict[str, Any] = {"higher_is_better": True, "effect": MinimumEffect(effect, kind), "sigma": 3.0}
+        found = scans.scan_lengths(series(values, START, every), summarized, **how)
+        assert [one.length for one in found] == [HOUR / 4 * windows for windows in SCAN_WINDOWS]
 
 
 # -- a baseline that's better ------------------------------------------------------------------------------------------
 
 
-def better(one: Points, other: Points, effect: Effect = TWO_PERCENT, *, higher: bool = True) -> bool:
+def better(one: TimeSeries, other: TimeSeries, effect: MinimumEffect = TWO_PERCENT, *, higher: bool = True) -> bool:
     return is_better(summary(one), summary(other), higher, effect)
 
 
@@ -206,13 +206,13 @@ def test_days_that_are_three_percent_higher_are_better() -> None:
 def test_days_that_are_better_by_less_than_half_the_effect_are_not() -> None:
     old, new = a_week(sd=0.001, days=14), scaled(a_week(sd=0.001, days=14, seed=2), 1.008)
     assert not better(new, old)
-    assert better(new, old, Effect(0.015))
+    assert better(new, old, MinimumEffect(0.015))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_days_that_noise_makes_better_are_not(seed: int) -> None:
     old, new = (a_week(sd=0.05, phi=0.9, days=14, seed=one) for one in (seed, 50 + seed))
-    assert not better(new, old, Effect(0.0001))
+    assert not better(new, old, MinimumEffect(0.0001))
 
 
 @pytest.mark.parametrize("value", [1.0, 0.99])
@@ -229,6 +229,6 @@ def test_days_that_lack_hours_that_the_others_have_are_not_better() -> None:
     """They'd leave the monitor without a verdict at these hours until the next promotion."""
     old, new = a_week(days=14), scaled(a_week(days=14, seed=2), 1.1)
     there = (new.at % DAY < 12 * HOUR) | (new.at > START - 4 * DAY)
-    assert not better(Points(new.at[there], new.value[there]), old)
+    assert not better(TimeSeries(new.at[there], new.value[there]), old)
     by_day = old.at % DAY < 12 * HOUR
-    assert better(new, Points(old.at[by_day], old.value[by_day]))
+    assert better(new, TimeSeries(old.at[by_day], old.value[by_day]))

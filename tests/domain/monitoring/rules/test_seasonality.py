@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.domain.monitoring.rules import baseline_summary
-from bot.domain.monitoring.rules.baselines import weekend_share
-from bot.domain.monitoring.rules.time_series import DAY, FAR, HOUR, Floats
+from bot.domain.monitoring.rules.baselines import weekend_fraction
+from bot.domain.monitoring.rules.time_series import DAY, OUTLIER_LIMIT, HOUR, Floats
 from tests.support.domain.baselines import NAN, a_calendar, dice
 from tests.support.domain.time_series import (
     START,
@@ -31,7 +31,7 @@ from tests.support.domain.time_series import (
 def test_the_share_of_a_weekend_is_what_the_calendar_says(minute: int, length: int) -> None:
     begin = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(minutes=minute)  # 1912 to 2084
     free = sum((begin + timedelta(minutes=15 * n)).weekday() >= 5 for n in range(4 * length)) / (4 * length)
-    found = weekend_share(np.array([60.0 * minute]), length * HOUR)
+    found = weekend_fraction(np.array([60.0 * minute]), length * HOUR)
     assert found.item() == pytest.approx(free, abs=0.25 / length)  # the calendar is asked every 15 minutes
 
 
@@ -40,19 +40,19 @@ def test_the_share_of_a_weekend_is_what_the_calendar_says(minute: int, length: i
 def test_blocks_that_begin_at_a_whole_hour_have_whole_hours_of_weekend(hour: int, length: int) -> None:
     begin = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(hours=hour)
     free = sum((begin + timedelta(hours=n)).weekday() >= 5 for n in range(length))
-    assert weekend_share(np.array([HOUR * hour]), length * HOUR).item() == pytest.approx(free / length)
+    assert weekend_fraction(np.array([HOUR * hour]), length * HOUR).item() == pytest.approx(free / length)
 
 
 @settings(max_examples=50, deadline=None)
 @given(minute=st.integers(-30_000_000, 60_000_000))
 def test_a_moment_is_on_a_weekend_or_it_is_not(minute: int) -> None:
     begin = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(minutes=minute)
-    assert weekend_share(np.array([60.0 * minute]), 0).item() == (begin.weekday() >= 5)
+    assert weekend_fraction(np.array([60.0 * minute]), 0).item() == (begin.weekday() >= 5)
 
 
 @pytest.mark.parametrize("start", [0.0, 1 / 3, 0.123456, 59.999999])
 def test_a_block_within_a_weekend_is_a_weekend_whatever_second_it_begins_at(start: float) -> None:
-    share = weekend_share(np.arange(START, START + 7 * DAY, HOUR) + start, HOUR)
+    share = weekend_fraction(np.arange(START, START + 7 * DAY, HOUR) + start, HOUR)
     assert (share == 1).sum() == (48 if start == 0 else 47)
     assert (share == 0).sum() == (120 if start == 0 else 119)
 
@@ -62,7 +62,7 @@ def test_a_block_within_a_weekend_is_a_weekend_whatever_second_it_begins_at(star
 def test_an_offset_of_weekends_is_found(days: int, offset: float) -> None:
     rest = a_calendar(days)
     swing = np.sin(2 * np.pi * np.arange(24) / 24)
-    weekend = baseline_summary.weekend_offset(swing + offset * rest + dice(days, 24, sd=0.1), rest)
+    weekend = baseline_summary.estimate_weekend_effect(swing + offset * rest + dice(days, 24, sd=0.1), rest)
     found, worth, free = weekend.offset, weekend.worth, int(rest.sum())
     assert worth == pytest.approx(1 / (1 / free + 1 / (days * 24 - free)))
     assert found == pytest.approx(offset, abs=4 * 0.1 / math.sqrt(worth) + 0.05)  # it stands on medians of few days
@@ -71,21 +71,21 @@ def test_an_offset_of_weekends_is_found(days: int, offset: float) -> None:
 
 def test_without_noise_an_offset_is_exact() -> None:
     rest = a_calendar(14)
-    assert baseline_summary.weekend_offset(5 - 2.0 * rest, rest).offset == -2.0
+    assert baseline_summary.estimate_weekend_effect(5 - 2.0 * rest, rest).offset == -2.0
 
 
 @pytest.mark.parametrize("days", [14, 21])
 def test_an_incident_on_one_saturday_is_no_weekend(days: int) -> None:
     rest, grid = a_calendar(days), dice(days, 24, sd=0.1)
-    quiet = baseline_summary.weekend_offset(grid, rest).offset
+    quiet = baseline_summary.estimate_weekend_effect(grid, rest).offset
     grid[5, 10:14] -= 9  # of 48 hours a weekend, so that the plain mean is off by a third
-    assert baseline_summary.weekend_offset(grid, rest).offset == pytest.approx(quiet, abs=0.06)
+    assert baseline_summary.estimate_weekend_effect(grid, rest).offset == pytest.approx(quiet, abs=0.06)
 
 
 def test_nothing_is_leveled_where_there_is_no_weekend_or_nothing_else() -> None:
     grid = dice(5, 24)
     for rest in (np.zeros((5, 24)), np.ones((5, 24)), np.full((5, 24), 0.4)):
-        weekend = baseline_summary.weekend_offset(grid, rest)
+        weekend = baseline_summary.estimate_weekend_effect(grid, rest)
         assert (weekend.offset.item(), weekend.worth.item()) == (0, math.inf)
 
 
@@ -116,7 +116,7 @@ def winsorized(grid: Floats) -> Floats:
     apart = [grid[day, slot] - centers[slot] for day in range(days) for slot in range(slots)]
     there = [one for one in apart if not math.isnan(one)]
     mad = float(scipy.stats.median_abs_deviation(there, center=lambda _, axis: np.zeros(1).sum(axis), scale="normal"))
-    far = FAR * mad * math.sqrt(days / (days - 1)) or math.inf  # with most of them equal, nothing is far
+    far = OUTLIER_LIMIT * mad * math.sqrt(days / (days - 1)) or math.inf  # with most of them equal, nothing is far
     pulled = [
         [min(max(grid[day, slot], centers[slot] - far), centers[slot] + far) for slot in range(slots)]
         for day in range(days)
@@ -131,25 +131,25 @@ def test_blocks_are_pulled_in_as_a_winsorization_does(seed: int, days: int, gaps
     grid.flat[random.integers(0, grid.size, wild)] += random.choice([-20, 20], wild)
     whole = random.permutation(np.arange(24, grid.size))[:gaps]  # the first day has all of its hours
     grid.flat[whole] = NAN
-    assert baseline_summary.pulled_in(grid) == pytest.approx(winsorized(grid), nan_ok=True)
+    assert baseline_summary.winsorize_blocks(grid) == pytest.approx(winsorized(grid), nan_ok=True)
 
 
 def test_what_is_not_far_is_left_as_it_is() -> None:
     grid = dice(7, 24)
-    assert (baseline_summary.pulled_in(grid) == grid).all()
-    assert (baseline_summary.pulled_in(grid[:1]) == grid[:1]).all()
+    assert (baseline_summary.winsorize_blocks(grid) == grid).all()
+    assert (baseline_summary.winsorize_blocks(grid[:1]) == grid[:1]).all()
 
 
 def test_what_comes_back_a_week_later_is_no_incident() -> None:
     grid = dice(21, 24, sd=0.1)
     grid[2::7, 5] -= 3
-    assert (baseline_summary.pulled_in(grid) == grid)[:, 5].all()
+    assert (baseline_summary.winsorize_blocks(grid) == grid)[:, 5].all()
 
 
 def test_what_came_once_in_three_weeks_is_an_incident() -> None:
     grid = dice(21, 24, sd=0.1)
     grid[9, 5] -= 3
-    pulled = baseline_summary.pulled_in(grid)
+    pulled = baseline_summary.winsorize_blocks(grid)
     assert -0.7 < pulled[9, 5] < -0.3
     assert (pulled != grid)[:, 5].sum() == 1
 
@@ -159,21 +159,21 @@ def test_what_came_back_a_little_is_no_return(back: float) -> None:
     grid = dice(21, 24, sd=0.1)
     grid[9, 5] = -3
     grid[16, 5] = -3 * back
-    assert bool(baseline_summary.pulled_in(grid)[9, 5] == -3) is (back > 0.5)
+    assert bool(baseline_summary.winsorize_blocks(grid)[9, 5] == -3) is (back > 0.5)
 
 
 def test_what_came_back_the_other_way_is_an_incident() -> None:
     grid = dice(21, 24, sd=0.1)
     grid[2, 5] -= 3
     grid[9, 5] += 3
-    assert (baseline_summary.pulled_in(grid) != grid)[:, 5].sum() == 2
+    assert (baseline_summary.winsorize_blocks(grid) != grid)[:, 5].sum() == 2
 
 
 def test_where_most_blocks_are_equal_nothing_is_pulled_in() -> None:
     grid = np.zeros((7, 24))
     grid[::2, 3:14] = dice(4, 11)
     assert (grid == 0).mean() > 0.5
-    assert (baseline_summary.pulled_in(grid) == grid).all()
+    assert (baseline_summary.winsorize_blocks(grid) == grid).all()
 
 
 @pytest.mark.parametrize("days", [7, 14, 21])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bot.domain.monitoring.rules import statistics
 from bot.domain.monitoring.rules.statistics import Tally
-from bot.domain.monitoring.rules.time_series import DAY, HOUR, Points
+from bot.domain.monitoring.rules.time_series import DAY, HOUR, TimeSeries
 from tests.support.domain.rules import NAN, a_summary, absolute, judge_since
 from tests.support.domain.time_series import (
     START,
@@ -45,7 +45,7 @@ def test_a_mean_is_judged_by_the_margin() -> None:
     found = judge_since(series(np.full(18, 0.87)), it, effect=absolute(0))
     shares = np.zeros((1, 24))
     shares[0, :2] = [12 / 18, 6 / 18]
-    off = statistics.margin(it.usual, np.array([18]), shares, size=12, alpha=0.01)
+    off = statistics.confidence_margin(it.arrays, np.array([18]), shares, size=12, alpha=0.01)
     assert found.expected == pytest.approx((2 * it.same[0] + it.same[1]) / 3)
     assert found.expected - found.bound == pytest.approx(off)
 
@@ -53,10 +53,10 @@ def test_a_mean_is_judged_by_the_margin() -> None:
 def test_readings_are_expected_to_be_what_their_hours_are() -> None:
     clock = np.arange(2016) % 288
     baseline = a_week(sd=0.001)
-    swinging = Points(baseline.at, baseline.value + 0.05 * np.sin(2 * np.pi * clock / 288))
+    swinging = TimeSeries(baseline.at, baseline.value + 0.05 * np.sin(2 * np.pi * clock / 288))
     night = swinging.between(START - DAY + 12 * HOUR, START)  # the half of the day that is below the mean
-    assert judge_since(Points(night.at + DAY, night.value), swinging).is_worse is False
-    assert judge_since(Points(night.at + DAY / 2, night.value), swinging).is_worse is True
+    assert judge_since(TimeSeries(night.at + DAY, night.value), swinging).is_worse is False
+    assert judge_since(TimeSeries(night.at + DAY / 2, night.value), swinging).is_worse is True
 
 
 def test_without_noise_the_effect_alone_decides_here_too() -> None:
@@ -100,10 +100,10 @@ def test_a_short_baseline_cannot_be_told_from() -> None:
 def test_hours_that_the_baseline_lacks_do_not_count() -> None:
     baseline = a_week()
     kept = baseline.at % DAY >= HOUR
-    lacking = Points(baseline.at[kept], baseline.value[kept])
+    lacking = TimeSeries(baseline.at[kept], baseline.value[kept])
     assert judge_since(series(np.full(12, 0.5)), lacking).is_worse is None
     kept |= baseline.at >= START - 4 * DAY
-    seldom = Points(baseline.at[kept], baseline.value[kept])
+    seldom = TimeSeries(baseline.at[kept], baseline.value[kept])
     assert (
         str(judge_since(series(np.full(12, 0.5)), seldom).why) == "The past days have too few readings at these hours."
     )
@@ -122,10 +122,10 @@ def test_an_alpha_that_makes_no_sense_is_refused(alpha: float) -> None:
 @given(sizes=st.lists(st.integers(0, 60), max_size=12), seed=st.integers(0, 10**6))
 def test_a_tally_that_grows_is_the_tally_of_all(sizes: list[int], seed: int) -> None:
     live, it = series(0.9 + noise(sum(sizes), seed=seed), START + 4.9 * DAY), a_summary(0.0)
-    grown, ends = Tally.of(live.between(0, 0), it, higher_is_better=True), np.cumsum([0, *sizes])
+    grown, ends = Tally.from_series(live.between(0, 0), it, higher_is_better=True), np.cumsum([0, *sizes])
     for begin, end in pairwise(ends.tolist()):
-        grown.add(Points(live.at[begin:end], live.value[begin:end]))
-    whole = Tally.of(live, it, higher_is_better=True)
-    assert (grown.counts == whole.counts).all()
-    assert (grown.worst, grown.passed) == (whole.worst, whole.passed)
-    assert (grown.total, grown.rest) == pytest.approx((whole.total, whole.rest))
+        grown.add(TimeSeries(live.at[begin:end], live.value[begin:end]))
+    whole = Tally.from_series(live, it, higher_is_better=True)
+    assert (grown.slot_counts == whole.slot_counts).all()
+    assert (grown.worst_gap, grown.reading_count) == (whole.worst_gap, whole.reading_count)
+    assert (grown.value_sum, grown.weekend_count) == pytest.approx((whole.value_sum, whole.weekend_count))

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.domain.monitoring.rules import baseline_summary, baselines
-from bot.domain.monitoring.rules.baselines import MIN_BASELINE, Baseline, dump_baseline, load_baseline
-from bot.domain.monitoring.rules.time_series import DAY, HOUR, Points
+from bot.domain.monitoring.rules.baselines import MIN_BASELINE_SECONDS, Baseline, dump_baseline, load_baseline
+from bot.domain.monitoring.rules.time_series import DAY, HOUR, TimeSeries
 from tests.support.domain.baselines import NAN, dice, values
 from tests.support.domain.time_series import (
     EVERY,
@@ -43,8 +43,8 @@ def test_a_summary_begins_at_the_time_of_day_that_is_asked_for() -> None:
     points = a_week(sd=0.001)
     one, other = summary(points), summary(points, START + 3 * HOUR)
     assert other.same == pytest.approx(np.roll(one.same, -3), abs=2e-4)
-    assert other.slot(START + 5 * HOUR) == 2
-    assert other.slot(START - 50 * DAY) == 21
+    assert other.slot_at(START + 5 * HOUR) == 2
+    assert other.slot_at(START - 50 * DAY) == 21
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_block_s_time_of_day_is_the_nearest_one(at: int, hours: float) -> None
     count = int(period // (hours * HOUR))
     found = replace(A_SUMMARY, window=hours * HOUR, same=(0.9,) * count)
     away = [abs((at - slot * found.window + period / 2) % period - period / 2) for slot in range(count)]
-    assert away[found.slot(START + at)] == pytest.approx(min(away), abs=1e-3)
+    assert away[found.slot_at(START + at)] == pytest.approx(min(away), abs=1e-3)
 
 
 @settings(max_examples=100, deadline=None)
@@ -81,19 +81,19 @@ def test_a_block_s_time_of_day_is_the_nearest_one(at: int, hours: float) -> None
 def test_a_reading_lies_in_the_block_that_began_last(at: int, hours: float) -> None:
     count = max(int(24 / hours), 1)
     found = replace(A_SUMMARY, window=hours * HOUR, same=(0.9,) * count)
-    assert found.slots(np.array([START + at])).tolist() == [min(int(at % found.period / found.window), count - 1)]
+    assert found.slots_at(np.array([START + at])).tolist() == [min(int(at % found.period / found.window), count - 1)]
 
 
 def test_a_block_that_lacks_half_of_its_readings_does_not_count() -> None:
     points = a_week()
     kept = (points.at >= START - 6 * DAY) | (points.at % HOUR >= HOUR - 5 * EVERY)
-    assert set(summary(Points(points.at[kept], points.value[kept])).days) == {6.0}
+    assert set(summary(TimeSeries(points.at[kept], points.value[kept])).days) == {6.0}
 
 
 def test_hours_without_readings_have_no_mean() -> None:
     points = a_week()
     kept = points.at % DAY >= 2 * HOUR
-    found = summary(Points(points.at[kept], points.value[kept]))
+    found = summary(TimeSeries(points.at[kept], points.value[kept]))
     assert [math.isnan(one) for one in found.same] == [True] * 2 + [False] * 22
     assert found.days[:3] == (0, 0, 7)
     assert found.noise > 0
@@ -116,12 +116,12 @@ def test_readings_that_come_every_six_hours_fill_four_hours_of_the_day() -> None
 @pytest.mark.parametrize("start", [0.0, START])
 def test_a_short_history_has_short_days_and_no_weekends(history: float, start: float) -> None:
     begin = START // history * history
-    points = Points.of(begin + history / 2016 * np.arange(2016), 0.9 + dice(2016, sd=0.01))
+    points = TimeSeries.from_columns(begin + history / 2016 * np.arange(2016), 0.9 + dice(2016, sd=0.01))
     found = summary(points, start, window=history / 168, history=history)
     assert found.day == pytest.approx(history / 7)
     assert sum(found.days) == pytest.approx(168, abs=2)
     assert (found.weekend, found.weekend_worth) == (0, math.inf)
-    assert (found.rest(points.at) == 0).all()
+    assert (found.on_weekend(points.at) == 0).all()
 
 
 def test_a_reading_at_the_very_beginning_of_a_day_that_is_no_whole_number_lies_in_it() -> None:
@@ -138,8 +138,8 @@ def test_a_short_history_is_smoothed_within_the_hours_of_its_short_days() -> Non
 
 
 def test_a_longer_history_has_days_as_long_as_any() -> None:
-    assert baselines.day_of(14 * DAY) == DAY
-    assert (baseline_summary.lookback(MIN_BASELINE), baseline_summary.lookback(28 * DAY)) == (21 * DAY, 28 * DAY)
+    assert baselines.day_length(14 * DAY) == DAY
+    assert (baseline_summary.lookback(MIN_BASELINE_SECONDS), baseline_summary.lookback(28 * DAY)) == (21 * DAY, 28 * DAY)
     assert baseline_summary.lookback(420) == pytest.approx(1_260)
 
 
@@ -220,7 +220,7 @@ def close(one: Baseline, other: Baseline, *but: str) -> None:
 def test_the_order_of_readings_does_not_matter(seed: int) -> None:
     points = on_weekends(a_week(days=14, seed=seed), 0.02)
     order = np.random.default_rng(seed).permutation(len(points))
-    assert summary(Points.of(points.at[order], points.value[order])) == summary(points)
+    assert summary(TimeSeries.from_columns(points.at[order], points.value[order])) == summary(points)
 
 
 @settings(max_examples=20, deadline=None)
@@ -228,7 +228,7 @@ def test_the_order_of_readings_does_not_matter(seed: int) -> None:
 def test_what_is_no_number_does_not_count(seed: int, junk: float) -> None:
     points = a_week(seed=seed)
     more: Any = [*points.value, *[junk] * 50]
-    assert summary(Points.of([*points.at, *points.at[:50]], more)) == summary(points)
+    assert summary(TimeSeries.from_columns([*points.at, *points.at[:50]], more)) == summary(points)
 
 
 @settings(max_examples=20, deadline=None)
@@ -252,7 +252,7 @@ def test_another_unit_makes_the_same_summary_in_that_unit(values: list[float], b
 @given(seed=st.integers(0, 10**6), weeks=st.integers(-3000, 500))
 def test_whole_weeks_later_is_the_same_baseline(seed: int, weeks: int) -> None:
     points = on_weekends(a_week(seed=seed, days=14), -0.02)
-    later = summary(Points(points.at + weeks * 7 * DAY, points.value), START + weeks * 7 * DAY)
+    later = summary(TimeSeries(points.at + weeks * 7 * DAY, points.value), START + weeks * 7 * DAY)
     assert replace(later, start=START) == summary(points)
 
 

@@ -6,30 +6,30 @@ import math
 
 import pytest
 
-from bot.domain.monitoring.rules.statistics import threshold
+from bot.domain.monitoring.rules.statistics import judge_threshold
 from tests.support.domain.rules import NAN
 
 
 @pytest.mark.parametrize(("value", "is_worse"), [(0.86, False), (0.85, True), (0.84, True)])
 def test_a_value_must_be_greater(value: float, is_worse: bool) -> None:
-    assert threshold(value, greater_than=0.85).is_worse is is_worse
+    assert judge_threshold(value, greater_than=0.85).is_worse is is_worse
 
 
 @pytest.mark.parametrize(("value", "is_worse", "bound"), [(1, True, 1), (2, False, 1), (8, False, 9), (9, True, 9)])
 def test_a_value_must_lie_between_two_bounds(value: float, is_worse: bool, bound: float) -> None:
-    found = threshold(value, greater_than=1, less_than=9)
+    found = judge_threshold(value, greater_than=1, less_than=9)
     assert (found.is_worse, found.bound) == (is_worse, bound)
 
 
 def test_a_threshold_says_what_it_saw() -> None:
-    assert str(threshold(0.85, greater_than=0.85).why) == "0.85 is not greater than 0.85."
-    assert str(threshold(120, less_than=200).why) == "120 is less than 200."
-    assert math.isnan(threshold(1, less_than=2).expected)
+    assert str(judge_threshold(0.85, greater_than=0.85).why) == "0.85 is not greater than 0.85."
+    assert str(judge_threshold(120, less_than=200).why) == "120 is less than 200."
+    assert math.isnan(judge_threshold(1, less_than=2).expected)
 
 
 @pytest.mark.parametrize("value", [NAN, math.inf, -math.inf])
 def test_of_what_is_no_number_a_threshold_cannot_tell(value: float) -> None:
-    assert threshold(value, greater_than=0).is_worse is None
+    assert judge_threshold(value, greater_than=0).is_worse is None
 
 
 @pytest.mark.parametrize(
@@ -37,4 +37,4 @@ def test_of_what_is_no_number_a_threshold_cannot_tell(value: float) -> None:
 )
 def test_a_threshold_needs_a_bound_that_something_can_hold(bounds: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="greater_than"):
-        threshold(1, **bounds)
+        judge_threshold(1, **bounds)

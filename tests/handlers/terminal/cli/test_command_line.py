@@ -66,12 +66,12 @@ def test_without_a_command_everything_is_listed_in_groups(words: list[str], regi
 
 def test_every_command_is_listed_once_with_a_line(registrar: CliRunner) -> None:
     rows = re.findall(r"^  (\S+(?: \S+)?) {2,}(\S.*)$", registrar().out, re.MULTILINE)
-    grouped = {name for name in grammar.VERBS if name.partition(" ")[0] in index.GROUPS}
-    assert sorted(name for name, _ in rows) == sorted(({*grammar.VERBS} - grouped) | {*index.GROUPS} | {*index.OWN})
-    assert {name: line for name, line in rows if name in grammar.VERBS} == {
-        name: verb.summary for name, verb in grammar.VERBS.items() if name not in grouped
+    grouped = {name for name in grammar.TERMINAL_COMMANDS if name.partition(" ")[0] in index.COMMAND_GROUPS}
+    assert sorted(name for name, _ in rows) == sorted(({*grammar.TERMINAL_COMMANDS} - grouped) | {*index.COMMAND_GROUPS} | {*index.OWN_COMMANDS})
+    assert {name: line for name, line in rows if name in grammar.TERMINAL_COMMANDS} == {
+        name: verb.summary for name, verb in grammar.TERMINAL_COMMANDS.items() if name not in grouped
     }
-    assert {name.partition(" ")[0] for name in grouped} == {*index.GROUPS}
+    assert {name.partition(" ")[0] for name in grouped} == {*index.COMMAND_GROUPS}
 
 
 @pytest.mark.parametrize(
@@ -201,5 +201,5 @@ def test_the_list_of_all_commands_waits_for_no_definitions(tmp_path: Path) -> No
 
 def test_an_earlier_name_of_a_verb_still_means_it_at_the_terminal() -> None:
     typed = ["churn", "7", "--reason", "fixed"]
-    assert grammar.read(["clear", *typed], []) == grammar.read(["unblock", *typed], [])
-    assert grammar.read(["clear", "--help"], []).command == Help(about="unblock")
+    assert grammar.parse_invocation(["clear", *typed], []) == grammar.parse_invocation(["unblock", *typed], [])
+    assert grammar.parse_invocation(["clear", "--help"], []).command == Help(about="unblock")

@@ -40,13 +40,13 @@ def test_a_registry_of_our_own_is_warned_of(monkeypatch: pytest.MonkeyPatch, tmp
     file = tmp_path / "mlflow.db"
     advice = f"Set it to your MLflow server's address, or to sqlite:///{file} to keep this file."
     told = "MLFLOW_TRACKING_URI isn't set, so Registrar {} in {}. {}"
-    assert str(read_settings().unset_mlflow) == told.format("creates a registry", file, advice)
+    assert str(read_settings().unset_tracking_uri) == told.format("creates a registry", file, advice)
     file.touch()
-    assert str(read_settings().unset_mlflow) == told.format("uses a registry", file, advice)
+    assert str(read_settings().unset_tracking_uri) == told.format("uses a registry", file, advice)
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://127.0.0.1:1")
-    assert str(read_settings().unset_mlflow) == told.format("uses MLflow's runs", file, advice)
+    assert str(read_settings().unset_tracking_uri) == told.format("uses MLflow's runs", file, advice)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
-    assert read_settings().unset_mlflow is None
+    assert read_settings().unset_tracking_uri is None
 
 
 def test_a_verb_that_asks_mlflow_warns_once_of_a_registry_of_our_own(
@@ -57,7 +57,7 @@ def test_a_verb_that_asks_mlflow_warns_once_of_a_registry_of_our_own(
     shutil.copy(mlflow_sqlite.removeprefix("sqlite:///"), tmp_path / ".registrar" / "mlflow.db")
     said = registrar("compare", "churn", "1", "2", "--json")
     assert said.document["model"] == "churn"
-    assert said.err == f"Warning: {read_settings().unset_mlflow}\n"
+    assert said.err == f"Warning: {read_settings().unset_tracking_uri}\n"
     assert registrar("compare", "churn", "1", "2", MLFLOW_TRACKING_URI=mlflow_sqlite).err == ""
 
 

@@ -124,7 +124,7 @@ def test_run_says_that_its_port_is_taken(registrar: CliRunner, policy: Path) -> 
 def test_run_beside_another_on_the_same_file_says_what_to_do(registrar: CliRunner, policy: Path) -> None:
     url = f"sqlite:///{policy.parent}/ledger.db"
     with closing(SqlLedger(url)) as served:
-        served.serve_alone()
+        served.lock_file()
         said = registrar("run", **TOKENS, REGISTRAR_PORT="0", REGISTRAR_DATABASE_URL=url)
     assert said.code == 2
     assert f"Another Registrar serves the ledger {policy.parent}/ledger.db already. Stop that one" in said.err

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.sentence import say
 from bot.domain.promotions.request import RequestState
 from bot.domain.transitions.restores import Hold, HoldKind
 from bot.ledger import SqlLedger, schema
-from bot.ledger.schema import Age
+from bot.ledger.schema import SchemaAge
 from tests.support.ledger.contents import contents
 from tests.support.ledger.ledgers import PostgresServer
 from tests.support.ledger.populated_ledger import open_bench, populate
@@ -57,10 +57,10 @@ def programs(postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_every_age_has_words_of_its_own() -> None:
-    found = [schema.Schema("0001", "0002", age) for age in Age]
-    told = {str(schema.standing(one, "here")) for one in found}
-    assert len(told) == len(Age)
-    assert [schema.advice(one) is None for one in found] == [age in {Age.CURRENT, Age.NEWER} for age in Age]
+    found = [schema.Schema("0001", "0002", age) for age in SchemaAge]
+    told = {str(schema.describe_schema(one, "here")) for one in found}
+    assert len(told) == len(SchemaAge)
+    assert [schema.advice(one) is None for one in found] == [age in {SchemaAge.CURRENT, SchemaAge.NEWER} for age in SchemaAge]
 
 
 def test_the_status_says_what_to_do(registrar: CliRunner, sqlite_url: str) -> None:
@@ -192,7 +192,7 @@ def test_a_copy_that_is_made_while_the_bot_writes_is_of_one_moment(
     enough = threading.Event()
 
     def write() -> None:
-        with closing(SqlLedger(sqlite_url, patience=20)) as ledger:
+        with closing(SqlLedger(sqlite_url, timeout=20)) as ledger:
             while not enough.is_set():
                 keep(ledger, *[replace(VOTE, subject=f"r{number}") for number in range(20)])
 
@@ -313,7 +313,7 @@ def test_whoever_sits_at_the_machine_drops_what_was_waiting(
     said = registrar("db", "drop-pending", "--reason", "restored Friday's copy")
     assert (said.code, "ended what was waiting" in said.out) == (0, True)
     assert populated_ledger.state(request) is RequestState.STALE
-    assert Tag.HOLD_DROPPED.value in populated_ledger.tags()
+    assert EventTag.HOLD_DROPPED.value in populated_ledger.tags()
 
 
 def test_where_nothing_is_held_nothing_is_accepted(registrar: CliRunner, sqlite_url: str, policy: Path) -> None:

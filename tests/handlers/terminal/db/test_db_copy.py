@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger, copy_to_postgres
@@ -55,10 +55,10 @@ class TestMoving:
             )
             asked = there.open("promote churn 4 staging")
             assert there.state(there.approve(asked).request) is RequestState.APPROVED
-            there.moves.run("churn")
+            there.moves.execute_due("churn")
             assert there.state(asked) is RequestState.DONE
             assert there.state(there.reject(waiting).request) is RequestState.REJECTED
-            assert there.events()[-1].tag in {Tag.REJECTED, Tag.VOTED}
+            assert there.events()[-1].tag in {EventTag.REJECTED, EventTag.VOTED}
         assert registrar("audit", "verify", REGISTRAR_DATABASE_URL=postgres_url).code == 0
 
     def test_a_number_that_was_given_is_given_to_no_other(
@@ -156,7 +156,7 @@ class TestMoving:
         self, registrar: CliRunner, populated_ledger: Bench, sqlite_url: str, postgres_url: str
     ) -> None:
         with closing(SqlLedger(sqlite_url)) as served:
-            served.serve_alone()
+            served.lock_file()
             said = registrar("db", "copy", "--to", postgres_url)
         assert (said.code, "A bot serves the ledger" in said.err, contents(postgres_url)["asks"]) == (1, True, [])
         assert registrar("db", "copy", "--to", postgres_url, "--dry-run").code == 0
@@ -169,11 +169,11 @@ def heard_meanwhile(sqlite_url: str, postgres_url: str, *, is_dry: bool = False)
     def try_to_write(table: str, _: int) -> None:
         if table == audit_events.name and not heard:
             for url in (sqlite_url, postgres_url):
-                with closing(SqlLedger(url, patience=0.2)) as ledger:
+                with closing(SqlLedger(url, timeout=0.2)) as ledger:
                     heard.append(refusal(ledger))
 
     with closing(SqlLedger(sqlite_url)) as source, closing(SqlLedger(postgres_url)) as target:
-        copy_to_postgres.move(source, target, tell=try_to_write, is_dry=is_dry)
+        copy_to_postgres.copy_ledger(source, target, report_progress=try_to_write, dry_run=is_dry)
     return heard
 
 
@@ -192,7 +192,7 @@ def requests_of(bench: Bench) -> list[Any]:
 
 
 def test_every_column_is_copied_as_it_is_stored() -> None:
-    plain = copy_to_postgres._plain(requests)
+    plain = copy_to_postgres._untyped(requests)
     assert list(plain.c.keys()) == list(requests.c.keys())
     assert isinstance(plain.c["seen"].type, sa.Text)
     assert plain.c["opened_at"].type is requests.c["opened_at"].type

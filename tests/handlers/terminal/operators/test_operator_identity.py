@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from localslack import LocalSlack
 from tests.support.terminal.operator_terminal import ANOTHER, ME, OperatorTerminal, production_version
 
@@ -13,7 +13,7 @@ class TestWithSlack:
     def test_slack_says_who_one_is(self, terminal: OperatorTerminal) -> None:
         terminal.rule(leads="U0BOB", user="U0BOB")
         assert terminal.types("promote", "churn", "3", "production", "--approver", "U0BOB").code == 0
-        [vote] = terminal.events(Tag.VOTED)
+        [vote] = terminal.events(EventTag.VOTED)
         assert vote.evidence["by"]["name"]
 
     def test_a_member_of_a_group_may_what_the_group_may(self, terminal: OperatorTerminal) -> None:
@@ -32,7 +32,7 @@ class TestWithSlack:
         slack.change_person("bob", **changes)
         terminal.rule(leads="U0BOB", user="U0BOB")
         said = terminal.types("promote", "churn", "3", "production", "--approver", "U0BOB")
-        assert (said.code, production_version(terminal), terminal.events(Tag.OPENED)) == (1, 2, [])
+        assert (said.code, production_version(terminal), terminal.events(EventTag.REQUEST_OPENED)) == (1, 2, [])
 
     def test_where_slack_is_away_the_policy_s_ids_decide(
         self, terminal: OperatorTerminal, monkeypatch: pytest.MonkeyPatch

@@ -10,23 +10,23 @@ import pytest
 
 from bot.bootstrap.build import build_for_terminal
 from bot.bootstrap.storage import open_ledger
-from bot.domain.audit.events import Tag
-from bot.domain.commands.parser import parse
+from bot.domain.audit.events import EventTag
+from bot.domain.commands.parser import parse_command
 from bot.domain.commands.requests import Approve
 from bot.domain.core.actors import Operator, Person, Profile
 from bot.domain.core.errors import Refused, RegistryUnreachable
-from bot.domain.policy.authorization import deciders
+from bot.domain.policy.authorization import approver_ids
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
 from bot.policy_file import load_policy
-from bot.ports import NoteKind
-from bot.services.core.command_queue import Errands
-from bot.services.core.commands import Done
+from bot.ports import MessageKind
+from bot.services.core.command_queue import CommandQueue
+from bot.services.core.commands import CommandResult
 from bot.settings import read_settings
-from handlers.terminal.command_line.commands import PromoteHere
-from handlers.terminal.command_line.document_keys import keys_of
-from handlers.terminal.session import operator
-from handlers.terminal.waiting import follow
+from handlers.terminal.command_line.commands import PromoteFromTerminal
+from handlers.terminal.command_line.document_keys import document_keys
+from handlers.terminal.session import current_operator
+from handlers.terminal.waiting import wait_until_final
 from tests.support.terminal.operator_terminal import ANOTHER, ME, OperatorTerminal, production_version
 
 BOTH = f"{ME}, {ANOTHER}"
@@ -41,16 +41,16 @@ class TestAsking:
         assert (said.code, said.document["state"], said.document["requester"]) == (
             0,
             "pending",
-            f"operator:{operator().name}",
+            f"operator:{current_operator().name}",
         )
         with terminal.ledger() as ledger, ledger.read() as reading:
-            assert [note.kind for note in reading.due_notes(reading.request(said.document["id"]).opened_at)] == [
-                NoteKind.CARD
+            assert [note.kind for note in reading.due_messages(reading.request(said.document["id"]).opened_at)] == [
+                MessageKind.CARD
             ]
         assert production_version(terminal) == 2
 
     def test_whom_the_policy_does_not_name_may_not(self, terminal: OperatorTerminal) -> None:
-        text = (terminal.folder / "registrar.yml").read_text().replace(operator().name, "somebody-else")
+        text = (terminal.folder / "registrar.yml").read_text().replace(current_operator().name, "somebody-else")
         (terminal.folder / "registrar.yml").write_text(text)
         said = terminal.types("promote", "churn", "3", "production")
         assert (said.code, "operators" in said.err) == (1, True)
@@ -58,7 +58,7 @@ class TestAsking:
     def test_whoever_asked_is_not_among_those_who_are_to_decide(self, terminal: OperatorTerminal) -> None:
         terminal.rule(leads=f"{ME}, {ANOTHER}", may="false")
         policy = load_policy(terminal.folder / "registrar.yml")
-        assert deciders("churn", Stage.PRODUCTION, operator(), policy) == [ANOTHER]
+        assert approver_ids("churn", Stage.PRODUCTION, current_operator(), policy) == [ANOTHER]
 
     def test_a_span_without_a_wait_is_a_mistake(self, terminal: OperatorTerminal) -> None:
         said = terminal.types("promote", "churn", "3", "production", "--timeout", "4h")
@@ -67,7 +67,7 @@ class TestAsking:
     def test_the_document_has_every_key_that_is_promised(self, terminal: OperatorTerminal) -> None:
         asked = terminal.types("promote", "churn", "3", "production", "--json").document
         [listed] = terminal.types("requests", "--json").document["requests"]
-        assert list(asked) == list(listed) == list(keys_of(PromoteHere))
+        assert list(asked) == list(listed) == list(document_keys(PromoteFromTerminal))
 
     def test_the_same_key_opens_one(self, terminal: OperatorTerminal) -> None:
         ids = {
@@ -88,7 +88,7 @@ class TestAsking:
         for name, value in JOB.items():
             monkeypatch.setenv(name, value)
         said = terminal.types("promote", "churn", "3", "production", "--wait")
-        assert (said.code, "REGISTRAR_URL" in said.err, terminal.events(Tag.ASKED)) == (2, True, [])
+        assert (said.code, "REGISTRAR_URL" in said.err, terminal.events(EventTag.PROMOTION_REQUESTED)) == (2, True, [])
 
     def test_at_a_desk_it_is_said_that_no_bot_was_here_yet(self, terminal: OperatorTerminal) -> None:
         said = terminal.types("promote", "churn", "3", "production")
@@ -107,12 +107,12 @@ class TestApproving:
     def test_as_the_person_that_one_is_it_moves(self, terminal: OperatorTerminal) -> None:
         said = terminal.types("promote", "churn", "3", "production", "--approver", ME, "--wait")
         assert (said.code, "Done" in said.out, production_version(terminal)) == (0, True, 3)
-        [vote] = terminal.events(Tag.VOTED)
-        assert (vote.actor, vote.origin) == (Operator(operator().name), "terminal")
+        [vote] = terminal.events(EventTag.VOTED)
+        assert (vote.actor, vote.origin) == (Operator(current_operator().name), "terminal")
 
     def test_as_somebody_else_it_does_not(self, terminal: OperatorTerminal) -> None:
         said = terminal.types("promote", "churn", "3", "production", "--approver", ANOTHER)
-        assert (said.code, production_version(terminal), terminal.events(Tag.OPENED)) == (1, 2, [])
+        assert (said.code, production_version(terminal), terminal.events(EventTag.REQUEST_OPENED)) == (1, 2, [])
 
     def test_one_s_own_request_only_where_the_rule_lets_one(self, terminal: OperatorTerminal) -> None:
         terminal.rule(leads=BOTH, may="false")
@@ -134,7 +134,7 @@ class TestApproving:
     def test_a_program_reads_how_the_request_stands(self, terminal: OperatorTerminal) -> None:
         terminal.rule(leads=BOTH, more="required: 2")
         document = terminal.types("approve", terminal.asks(), "--json").document
-        assert (list(document), document["state"]) == (list(keys_of(Approve)), "pending")
+        assert (list(document), document["state"]) == (list(document_keys(Approve)), "pending")
         assert document["sentence"].endswith("is recorded: 1 of 2.")
 
     def test_a_person_who_voted_in_slack_does_not_count_again_here(self, terminal: OperatorTerminal) -> None:
@@ -172,23 +172,23 @@ class TestApproving:
     def test_a_vote_comes_as_soon_as_mlflow_lets_a_waiting_request_be_opened(
         self, terminal: OperatorTerminal, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        carry_out, tries = Errands.carry_out, iter([RegistryUnreachable("MLflow does not answer.")])
+        carry_out, tries = CommandQueue.execute, iter([RegistryUnreachable("MLflow does not answer.")])
 
-        def at_first_in_vain(errands: Errands, ask_id: str, *, tell: bool = False) -> Done:
+        def at_first_in_vain(errands: CommandQueue, ask_id: str, *, tell: bool = False) -> CommandResult:
             if (error := next(tries, None)) is not None:
                 raise error
-            return carry_out(errands, ask_id, tell=tell)
+            return carry_out(errands, ask_id, notify_caller=tell)
 
         def the_bot_goes_on(seconds: float) -> None:
             settings = read_settings()
             policy = load_policy(settings.policy)
             with terminal.ledger() as ledger, ledger.read() as reading:
-                [asked] = reading.waiting_asks(datetime.now(UTC) + timedelta(hours=1))
+                [asked] = reading.due_command_ids(datetime.now(UTC) + timedelta(hours=1))
             with closing(build_for_terminal(settings, policy, open_ledger(settings), warn=print)) as registrar:
-                registrar.errands.carry_out(asked)
+                registrar.command_queue.execute(asked)
 
-        monkeypatch.setattr(Errands, "carry_out", at_first_in_vain)
-        monkeypatch.setattr(follow, "__kwdefaults__", {"monotonic": time.monotonic, "sleep": the_bot_goes_on})
+        monkeypatch.setattr(CommandQueue, "carry_out", at_first_in_vain)
+        monkeypatch.setattr(wait_until_final, "__kwdefaults__", {"monotonic": time.monotonic, "sleep": the_bot_goes_on})
         said = terminal.types("promote", "churn", "3", "production", "--approver", ME, "--wait")
         assert (said.code, production_version(terminal)) == (0, 3)
 
@@ -206,7 +206,7 @@ class TestApproving:
         assert (said.code, said.document["state"], said.document["decided_by"]) == (
             0,
             "cancelled",
-            f"operator:{operator().name}",
+            f"operator:{current_operator().name}",
         )
 
     def test_a_second_vote_does_not_count(self, terminal: OperatorTerminal) -> None:
@@ -268,7 +268,7 @@ class TestBreakingTheGlass:
         terminal.rule(leads=ANOTHER, may="false")
         said = terminal.types("promote", "churn", "3", "production", "--break-glass", "--reason", "fraud")
         assert (said.code, production_version(terminal)) == (0, 3)
-        assert [event.why for event in terminal.events(Tag.BROKE_GLASS)] == ["fraud"]
+        assert [event.why for event in terminal.events(EventTag.BROKE_GLASS)] == ["fraud"]
 
     def test_the_channel_is_alarmed(self, terminal: OperatorTerminal) -> None:
         terminal.types("promote", "churn", "3", "production", "--break-glass", "--reason", "fraud")
@@ -280,16 +280,16 @@ class TestBreakingTheGlass:
         with closing(
             build_for_terminal(settings, load_policy(settings.policy), open_ledger(settings), warn=print)
         ) as registrar:
-            command = parse("promote churn 3 production --break-glass --reason fraud")
+            command = parse_command("promote churn 3 production --break-glass --reason fraud")
             assert command is not None
             admin = Profile(person=Person("T0LOCAL", ANOTHER))
-            asked = registrar.errands.ask(admin, command, where="C1", origin="slack").id
-            registrar.errands.carry_out(asked)
-            registrar.moves.run("churn")
+            asked = registrar.command_queue.submit(admin, command, channel="C1", origin="slack").id
+            registrar.command_queue.execute(asked)
+            registrar.transition_executor.execute_due("churn")
         said = terminal.types("review", asked, "--reason", "it was right", "--json")
         assert (said.code, said.document["review"]["by"], said.document["review"]["reason"]) == (
             0,
-            f"operator:{operator().name}",
+            f"operator:{current_operator().name}",
             "it was right",
         )
         assert terminal.types("review", asked, "--reason", "it was wrong").code == 1

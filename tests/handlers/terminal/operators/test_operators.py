@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.commands.base import Command
 from bot.domain.commands.changes import Archive, Describe, FreezeModel, Rollback, SetTags
 from bot.domain.commands.monitoring import MonitorAdd, MonitorCheck, MonitorList, MonitorShow
-from bot.domain.commands.queries import History, List, Show
-from bot.domain.monitoring.rules.false_rollbacks import PER_MONTH
-from handlers.terminal.command_line.commands import HistoryImport
-from handlers.terminal.command_line.document_keys import keys_of
+from bot.domain.commands.queries import ShowHistory, ListModels, ShowModel
+from bot.domain.monitoring.rules.false_rollbacks import FALSE_ROLLBACKS_PER_MONTH
+from handlers.terminal.command_line.commands import ImportHistory
+from handlers.terminal.command_line.document_keys import document_keys
 from tests.support.registry.registries import MlflowBackend
 from tests.support.terminal.operator_terminal import ANOTHER, ME, OperatorTerminal, production_version
 
@@ -32,9 +32,9 @@ class TestImportingHistory:
     def test_an_admin_imports_a_file(self, terminal: OperatorTerminal) -> None:
         (terminal.folder / "before.csv").write_text("model,version,since,until\nchurn,1,2026-01-10,2026-02-01\n")
         said = terminal.types("history", "import", "before.csv", "--reason", "from the old registry", "--json")
-        assert (said.code, list(said.document)) == (0, list(keys_of(HistoryImport)))
+        assert (said.code, list(said.document)) == (0, list(document_keys(ImportHistory)))
         assert (said.document["rows"], said.document["added"]) == (1, 1)
-        [event] = terminal.events(Tag.HISTORY_IMPORTED)
+        [event] = terminal.events(EventTag.HISTORY_IMPORTED)
         assert (event.why, event.evidence["sha256"]) == ("from the old registry", said.document["sha256"])
         assert "imported by" in terminal.types("history", "churn").out
 
@@ -42,7 +42,7 @@ class TestImportingHistory:
         terminal.rule(admins=ANOTHER)
         (terminal.folder / "before.csv").write_text("model,version,since,until\nchurn,1,2026-01-10,2026-02-01\n")
         said = terminal.types("history", "import", "before.csv", "--reason", "from the old registry")
-        assert (said.code, terminal.events(Tag.HISTORY_IMPORTED)) == (1, [])
+        assert (said.code, terminal.events(EventTag.HISTORY_IMPORTED)) == (1, [])
 
     def test_a_file_that_is_not_there_is_a_mistake(self, terminal: OperatorTerminal) -> None:
         said = terminal.types("history", "import", "before.csv", "--reason", "from the old registry")
@@ -123,20 +123,20 @@ class TestChanging:
     ) -> None:
         terminal.serves(1, 2)
         said = terminal.types(*words, "--json")
-        assert (said.code, said.err, list(said.document)) == (0, "", list(keys_of(verb)))
+        assert (said.code, said.err, list(said.document)) == (0, "", list(document_keys(verb)))
 
     def test_monitors_are_told_to_programs_by_every_key(self, terminal: OperatorTerminal) -> None:
         added = terminal.types(
             "monitor", "add", "churn", "accuracy", "--source", "push", "--greater-than", "0.85", "--json"
         )
-        assert list(added.document) == list(keys_of(MonitorAdd))
+        assert list(added.document) == list(document_keys(MonitorAdd))
         shown = terminal.types("monitor", "show", "churn", "accuracy", "--json").document
-        assert list(shown) == list(keys_of(MonitorShow))
+        assert list(shown) == list(document_keys(MonitorShow))
         listed = terminal.types("monitor", "list", "--json").document
         assert listed == {"monitors": [shown], "false_rollbacks": None}
-        assert list(listed) == list(keys_of(MonitorList))
+        assert list(listed) == list(document_keys(MonitorList))
         checked = terminal.types("monitor", "check", "churn", "accuracy", "--json").document
-        assert list(checked) == list(keys_of(MonitorCheck))
+        assert list(checked) == list(document_keys(MonitorCheck))
 
     def test_the_list_says_what_to_expect_of_an_armed_monitor(self, terminal: OperatorTerminal) -> None:
         terminal.types("monitor", "add", "churn", "accuracy", "--source", "push", "--action", "auto")
@@ -145,7 +145,7 @@ class TestChanging:
         assert armed.code == 0, armed.err
         said = terminal.types("monitor", "list", "--json").document["false_rollbacks"]
         assert list(said) == ["armed", "counted", "per_month", "thresholds", "hard_limits", "others", "sentence"]
-        assert (said["armed"], said["counted"], said["per_month"]) == (1, 1, PER_MONTH["default"])
+        assert (said["armed"], said["counted"], said["per_month"]) == (1, 1, FALSE_ROLLBACKS_PER_MONTH["default"])
         assert " ".join(terminal.types("monitor", "list").out.split()).endswith(said["sentence"])
 
     def test_a_monitor_that_is_checked_judges_what_mlflow_serves_now(self, terminal: OperatorTerminal) -> None:
@@ -168,9 +168,9 @@ class TestLooking:
 
     def test_models_versions_and_history_have_every_key_that_is_promised(self, terminal: OperatorTerminal) -> None:
         terminal.types("promote", "churn", "3", "production", "--approver", ME)
-        assert list(terminal.types("list", "--json").document) == list(keys_of(List))
-        assert list(terminal.types("show", "churn", "--json").document) == list(keys_of(Show))
-        assert list(terminal.types("history", "churn", "--json").document) == list(keys_of(History))
+        assert list(terminal.types("list", "--json").document) == list(document_keys(ListModels))
+        assert list(terminal.types("show", "churn", "--json").document) == list(document_keys(ShowModel))
+        assert list(terminal.types("history", "churn", "--json").document) == list(document_keys(ShowHistory))
 
     def test_who_served_then_is_a_sentence(self, terminal: OperatorTerminal) -> None:
         terminal.types("promote", "churn", "3", "production", "--approver", ME)

@@ -14,7 +14,7 @@ from bot.domain.registry import comparison
 from bot.domain.registry.comparison import Comparison
 from bot.domain.registry.model import RunInfo, Stage, VersionInfo
 from handlers.terminal.command_line import grammar
-from handlers.terminal.command_line.document_keys import KEYS
+from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
 from handlers.terminal.main import main
 from tests.support.registry.registries import MlflowBackend
 from tests.support.terminal.cli_runner import CliRunner
@@ -27,14 +27,14 @@ from tests.support.terminal.registry_commands import lines
 def test_the_help_comes_from_the_definitions(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(words.split())
-    verb = grammar.VERBS[next(word for word in words.split() if word in grammar.VERBS)]
+    verb = grammar.TERMINAL_COMMANDS[next(word for word in words.split() if word in grammar.TERMINAL_COMMANDS)]
     text = capsys.readouterr().out
     assert stopped.value.code == 0
-    assert " ".join(text.split("\n\n", maxsplit=1)[0].split()) == f"usage: {grammar.usage(verb)}"
-    for _, _, arg in verb.args():
+    assert " ".join(text.split("\n\n", maxsplit=1)[0].split()) == f"usage: {grammar.usage_line(verb)}"
+    for _, _, arg in verb.arguments():
         assert all(flag in text for flag in arg.flags)
-        assert " ".join(arg.means.split()) in " ".join(text.split())
-    assert all(f"  {key} " in text for key in KEYS[verb])
+        assert " ".join(arg.help.split()) in " ".join(text.split())
+    assert all(f"  {key} " in text for key in DOCUMENT_KEYS[verb])
     assert max(map(len, text.replace(f"For example: registrar {verb.example}", "").splitlines())) <= 80
 
 
@@ -104,7 +104,7 @@ def many(metrics: int, versions: int = 3, name: str = "metric_{}") -> Comparison
         f"r{at}": RunInfo(id=f"r{at}", metrics={name.format(one): at / 7 + one for one in range(metrics)})
         for at in range(1, versions + 1)
     }
-    return comparison.compare("churn", rows, runs)
+    return comparison.compare_versions("churn", rows, runs)
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])

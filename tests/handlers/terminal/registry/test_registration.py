@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.audit.events import Event, Tag
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.commands.changes import Register
 from bot.domain.commands.queries import Validate
 from bot.domain.core.actors import Operator
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import Move, MoveKind, MoveState
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ledger import SqlLedger
 from bot.registry.mlflow.registry import MlflowRegistry
-from handlers.terminal.command_line.document_keys import KEYS
-from handlers.terminal.session import operator
+from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
+from handlers.terminal.session import current_operator
 from tests.support.network.ports import free_port
 from tests.support.registry.registries import MlflowBackend
 from tests.support.terminal.cli_runner import CliRunner
@@ -71,7 +71,7 @@ def test_results_of_one_s_own_validation_are_used(registrar: CliRunner, churn: s
 def test_a_validation_as_json_has_the_keys_that_are_promised(registrar: CliRunner, churn: str, gates: Path) -> None:
     said = registrar("validate", churn, "2", "--json", "--validation", "latency_ms=120")
     document = said.document
-    assert (said.code, said.err, list(document)) == (1, "", list(KEYS[Validate]))
+    assert (said.code, said.err, list(document)) == (1, "", list(DOCUMENT_KEYS[Validate]))
     assert (document["passed"], document["to"], document["semver"]) == (False, "Production", "1.1.0")
     assert document["validation"] == {"latency_ms": 120.0}
     assert document["gates"][1] == {
@@ -106,26 +106,26 @@ def test_the_time_in_staging_is_taken_from_a_ledger_that_is_there(
 ) -> None:
     gates.write_text(GATES.replace("{semver: set}", "{in_staging_for: 1h}"))
     with closing(MlflowRegistry(os.environ["MLFLOW_TRACKING_URI"])) as registry:
-        registry.transition(churn, 2, Stage.STAGING, archive_existing=True)
+        registry.transition_stage(churn, 2, Stage.STAGING, archive_existing=True)
     assert "1d 6h" not in registrar("validate", churn, "2").out
     (tmp_path / ".registrar").mkdir()
     (tmp_path / ".registrar" / "ledger.db").write_bytes(sqlite_template.read_bytes())
     long_ago = datetime.now(UTC) - timedelta(hours=30)
-    move = Move(
+    move = Transition(
         id="m1",
-        kind=MoveKind.PROMOTION,
+        kind=TransitionKind.PROMOTION,
         model=churn,
         version=2,
         from_stage=Stage.NONE,
         target=Stage.STAGING,
         expected_incumbent=None,
-        actor=operator(),
+        actor=current_operator(),
         intended_at=long_ago,
         finished_at=long_ago,
-        state=MoveState.DONE,
+        state=TransitionState.DONE,
     )
     with closing(SqlLedger(f"sqlite:///{tmp_path / '.registrar' / 'ledger.db'}")) as ledger, ledger.write() as tx:
-        tx.add_move(move)
+        tx.add_transition(move)
     assert "1d 6h" in registrar("validate", churn, "2").out
 
 
@@ -135,7 +135,7 @@ def test_the_time_in_staging_is_taken_from_a_ledger_that_is_there(
 def events(home: Path) -> list[Event]:
     """Return what the ledger's audit holds."""
     with closing(SqlLedger(f"sqlite:///{home / '.registrar' / 'ledger.db'}")) as ledger, ledger.read() as reading:
-        return [link.event for link in reading.links()]
+        return [link.event for link in reading.audit_events()]
 
 
 def test_registering_leaves_the_intent_and_the_result_in_the_audit(
@@ -146,8 +146,8 @@ def test_registering_leaves_the_intent_and_the_result_in_the_audit(
     assert (said.code, said.err) == (0, "")
     assert said.out.startswith("Registered v4 of “churn” as ")
     asked, made = events(tmp_path)
-    assert (asked.tag, asked.actor, asked.origin) == (Tag.COMMANDED, operator(), "terminal")
-    assert (made.tag, made.actor, made.after) == (Tag.REGISTERED, operator(), "v4")
+    assert (asked.tag, asked.actor, asked.origin) == (EventTag.REGISTRY_CHANGE_REQUESTED, current_operator(), "terminal")
+    assert (made.tag, made.actor, made.after) == (EventTag.REGISTERED, current_operator(), "v4")
     assert asked.evidence["tags"] == ["owner=ann", "use_case=x"]
 
 
@@ -158,7 +158,7 @@ def test_registering_answers_programs_with_the_version(
     for number, semver in ((4, "2.0.0"), (5, "3.0.0")):  # the second one of the same run is told from the first
         said = registrar("register", run, churn, "--bump", "major", "--description", "wider trees", "--json")
         document = said.document
-        assert (said.code, said.err, list(document)) == (0, "", list(KEYS[Register]))
+        assert (said.code, said.err, list(document)) == (0, "", list(DOCUMENT_KEYS[Register]))
         assert (document["version"], document["semver"], document["run_id"]) == (number, semver, run)
         assert (document["against"], document["overridden"]) == (1, True)
     with closing(MlflowRegistry(mlflow_sqlite)) as registry:
@@ -170,7 +170,7 @@ def test_an_unknown_run_is_refused_and_the_audit_keeps_it(registrar: CliRunner, 
     said = registrar("register", "0" * 32, "churn", "--json")
     assert (said.code, said.out) == (2, "")
     assert "MLflow has no run" in said.err
-    assert [event.tag for event in events(tmp_path)] == [Tag.COMMANDED, Tag.COMMAND_REFUSED]
+    assert [event.tag for event in events(tmp_path)] == [EventTag.REGISTRY_CHANGE_REQUESTED, EventTag.REGISTRY_CHANGE_REFUSED]
 
 
 def test_what_is_asked_for_while_mlflow_is_away_is_written_down(registrar: CliRunner, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_what_is_asked_for_while_mlflow_is_away_is_written_down(registrar: CliRu
     assert (said.code, said.out) == (3, "")
     assert "is written down" in said.err
     assert "as soon as MLflow answers" in said.err
-    assert [event.tag for event in events(tmp_path)] == [Tag.COMMANDED]
+    assert [event.tag for event in events(tmp_path)] == [EventTag.REGISTRY_CHANGE_REQUESTED]
 
 
 def test_a_ledger_that_does_not_answer_is_told_before_anything_is_made(
@@ -189,7 +189,7 @@ def test_a_ledger_that_does_not_answer_is_told_before_anything_is_made(
 
 
 def test_the_operator_is_who_the_system_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = operator()
+    before = current_operator()
     monkeypatch.setenv("LOGNAME", "somebody-else")
     monkeypatch.setenv("USER", "somebody-else")
-    assert operator() == before != Operator("somebody-else")
+    assert current_operator() == before != Operator("somebody-else")

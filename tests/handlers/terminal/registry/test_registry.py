@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.commands.parser import parse
-from bot.domain.commands.queries import Best, Compare
+from bot.domain.commands.parser import parse_command
+from bot.domain.commands.queries import FindBest, Compare
 from bot.domain.registry import comparison
 from bot.domain.registry.comparison import Comparison, to_csv
 from bot.registry.mlflow.registry import MlflowRegistry
-from handlers.terminal.command_line.document_keys import KEYS
+from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
 from tests.support.network.ports import free_port
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import MlflowBackend
@@ -24,11 +24,11 @@ from tests.support.terminal.cli_runner import CliRunner
 
 def found_by(mlflow_uri: str, text: str) -> Comparison:
     """Return what the service finds, for what the terminal makes of it."""
-    command = parse(text)
+    command = parse_command(text)
     with closing(MlflowRegistry(mlflow_uri)) as registry:
         versions = registry.versions(command.model)  # type: ignore[union-attr]
         runs = registry.runs([one.run_id for one in versions if one.run_id])
-    return comparison.compare("churn", versions, runs)
+    return comparison.compare_versions("churn", versions, runs)
 
 
 # -- compare -----------------------------------------------------------------------------------------------------------
@@ -48,7 +48,7 @@ def test_comparing_says_the_sentence_first_and_then_the_newest_version(registrar
 def test_a_comparison_as_json_has_the_keys_that_are_promised(registrar: CliRunner, churn: str) -> None:
     said = registrar("compare", churn, "--json")
     document = said.document
-    assert (said.code, said.err, list(document)) == (0, "", list(KEYS[Compare]))
+    assert (said.code, said.err, list(document)) == (0, "", list(DOCUMENT_KEYS[Compare]))
     assert (document["model"], document["incumbent"]) == ("churn", 1)
     assert document["metrics"] == [
         {"name": "f1", "direction": "higher", "best": 2},
@@ -149,7 +149,7 @@ def test_the_best_is_named_in_a_sentence(registrar: CliRunner, churn: str) -> No
 
 def test_the_best_as_json_has_the_keys_that_are_promised(registrar: CliRunner, churn: str) -> None:
     document = registrar("best", churn, "f1", "--json").document
-    assert list(document) == list(KEYS[Best])
+    assert list(document) == list(DOCUMENT_KEYS[FindBest])
     assert (document["version"], document["value"], document["margin"]) == (2, 0.91, 0.91 - (0.1 + 0.2))
     assert (document["direction"], document["stage"], document["semver"]) == ("higher", "None", "1.1.0")
 
@@ -161,4 +161,4 @@ def test_the_lowest_wins_where_it_is_asked_for(registrar: CliRunner, churn: str)
 
 def test_the_best_as_csv_is_one_row_of_the_same(registrar: CliRunner, churn: str) -> None:
     [row] = csv.DictReader(io.StringIO(registrar("best", churn, "f1", "--csv").out))
-    assert (list(row), row["version"], row["value"]) == (list(KEYS[Best]), "2", "0.91")
+    assert (list(row), row["version"], row["value"]) == (list(DOCUMENT_KEYS[FindBest]), "2", "0.91")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.promotions.request import RequestState
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text
 from tests.support.terminal.ci_job import wait_for_request
@@ -16,7 +16,7 @@ class TestBreakingTheGlass:
         assert "fraud in v3" in alarm
         assert "Done" in app.answer(dave, "read back from MLflow")
         assert app.production() == [4]
-        assert Tag.BROKE_GLASS.value in app.audit()
+        assert EventTag.BROKE_GLASS.value in app.audit()
 
     def test_another_person_reviews_it_by_command(self, app: RunningApp) -> None:
         request = self.broken(app)
@@ -30,7 +30,7 @@ class TestBreakingTheGlass:
         card = app.card(holds="Reviewed by")
         assert "v3 was down" in message_text(card)
         app.slack.wait_for(lambda: any("reviewed it: v3 was down" in message_text(one) for one in app.bob.thread(card)))
-        assert Tag.REVIEWED.value in app.audit()
+        assert EventTag.REVIEWED.value in app.audit()
 
     def test_another_person_reviews_it_by_the_cards_button(self, app: RunningApp) -> None:
         self.broken(app)
@@ -57,7 +57,7 @@ class TestBreakingTheGlass:
         dave.types(CHANNEL, '/model promote churn 4 production --break-glass --reason "fraud in v3"')
         app.answer(dave, "read back from MLflow")
         with app.ledger.read() as reading:
-            return reading.to_review()[0].id
+            return reading.requests_to_review()[0].id
 
     def test_nobody_else_does(self, app: RunningApp) -> None:
         app.bob.types(CHANNEL, '/model promote churn 4 production --break-glass --reason "fraud in v3"')

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.registry.model import Stage
 from handlers.terminal import remote
 from handlers.terminal.main import main
@@ -28,7 +28,7 @@ class TestBlockedVersions:
             run_id = mlflow_backend.add_run(metrics={"f1": 0.8 + at / 100})
             mlflow_backend.add_version("churn", stage=stage, run_id=run_id)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_sqlite)
-        app.registrar.poll()
+        app.registrar.poll_registry()
         app.alice.types(CHANNEL, "/model promote churn 4 production")
         app.bob.clicks(app.card(), "Approve")
         app.card(holds="is in Production")
@@ -166,7 +166,7 @@ def test_what_is_no_id_is_told_as_all_errors_are(app: RunningApp) -> None:
 @pytest.mark.parametrize(("token", "status"), [("nobody's", 401), ("t0ken-of-a-pusher", 403)])
 def test_who_may_not_ask_is_refused_and_the_audit_keeps_it(app: RunningApp, token: str, status: int) -> None:
     assert call(app, "POST", "/v1/requests", token, json=BODY).status_code == status
-    assert Tag.API_REFUSED.value in app.audit()
+    assert EventTag.API_REFUSED.value in app.audit()
     assert token not in str(app.audit())
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Client
 from bot.domain.registry.model import Stage
 from bot.registry.memory import MemoryRegistry
@@ -57,7 +57,7 @@ class TestTheJobEndsAsItWasDecided:
         app.card()
         wait_for_request(app)
         clock.advance(app.registrar.context.policy.rules_for("churn").production.expires_after)  # type: ignore[union-attr]
-        app.registrar.expire()
+        app.registrar.expire_requests()
         assert (job.ends(), app.production()) == (4, [3])
 
     def test_with_4_after_a_cancellation(self, app: RunningApp) -> None:
@@ -86,7 +86,7 @@ def test_the_card_says_from_which_run_it_was_asked(app: RunningApp) -> None:
     assert "`9fceb02d0ae…`" in text
     assert "`github-churn`" in text
     with app.ledger.read() as reading:
-        [asked] = [link.event for link in reading.links() if link.event.tag is Tag.ASKED]
+        [asked] = [link.event for link in reading.audit_events() if link.event.tag is EventTag.PROMOTION_REQUESTED]
     assert asked.actor == Client("github-churn")
     assert asked.evidence["ci"]["commit"] == GITHUB["GITHUB_SHA"]
 

@@ -15,11 +15,11 @@ from bot.domain.monitoring import assessment
 from bot.domain.monitoring.assessment import Verdict
 from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Answer, Check, Outcome
-from bot.domain.monitoring.state import State, Term
-from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.monitoring.readings import Answer, RecordedCheck, CheckOutcome
+from bot.domain.monitoring.state import MonitorStatus, ProductionTerm
+from bot.domain.policy.monitor_config import MonitorConfig
 from bot.services.monitoring import backtests
-from bot.services.monitoring.backtests import Backtesting
+from bot.services.monitoring.backtests import Backtester
 from tests.support.monitoring.baselines import BLOCKS, DAY, promoted, record_measurements, usual_value
 from tests.support.monitoring.monitoring import add_monitor, monitor_state, tick
 from tests.support.services.bench import Bench, bench_on
@@ -29,7 +29,7 @@ from tests.support.services.bench import Bench, bench_on
 
 def replayed(bench: Bench, monitor: Monitor, days: int = 7) -> Backtest:
     bench.sources.answers.clear()
-    return Backtesting(bench.context, bench.sources).backtest(monitor, days * DAY)
+    return Backtester(bench.context, bench.sources).backtest(monitor, days * DAY)
 
 
 def test_a_backtest_says_how_many_hours_were_judged(watched: tuple[Bench, Monitor]) -> None:
@@ -82,13 +82,13 @@ def test_every_stretch_that_reaches_into_the_span_is_replayed_from_its_start(
 
 
 def test_a_monitor_that_is_checked_every_ten_seconds_can_be_backtested(served: Bench) -> None:
-    rule = MonitorRule(**{"name": "m", "source": "push"} | BLOCKS | {"every": "10s"})
+    rule = MonitorConfig(**{"name": "m", "source": "push"} | BLOCKS | {"every": "10s"})
     monitor = Monitor(id="m", model="churn", rule=rule, created_at=served.clock.now())
-    term = Term(move="b", version=2, since=served.clock.now())
+    term = ProductionTerm(transition_id="b", version=2, since=served.clock.now())
     times = [term.since + timedelta(seconds=10) * number for number in range(-8 * 8640, 8640)]
-    checks = [Check(at, "b" if at > term.since else "a", 1, Outcome.OK, usual_value(at), 1) for at in times]
+    checks = [RecordedCheck(at, "b" if at > term.since else "a", 1, CheckOutcome.OK, usual_value(at), 1) for at in times]
     found = backtests.replay(monitor, [term], checks, since=term.since, until=times[-1])
-    assert (found.firings, round(found.judged.time / timedelta(hours=1))) == ([], 22)
+    assert (found.firings, round(found.coverage.judged_time / timedelta(hours=1))) == ([], 22)
 
 
 # -- live and backtest -------------------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ def test_live_checks_and_a_backtest_come_to_the_same(
     bench.ledger.migrate()
     bench.watch.poll()
     monitor = add_monitor(bench, **RULES[rule] | {"action": "notify"})
-    live: list[tuple[datetime, State, int, int]] = []
+    live: list[tuple[datetime, MonitorStatus, int, int]] = []
     version, number = 3, seed
     began = bench.clock.now()
     for count, level, what in stretches:
@@ -155,7 +155,7 @@ def test_live_checks_and_a_backtest_come_to_the_same(
             bench.clock.advance(seconds=198 - number % 30)
             number += 1
             now = bench.clock.now()
-            answers = {"no data": Answer(), "error": Answer(outcome=Outcome.ERROR)}
+            answers = {"no data": Answer(), "error": Answer(outcome=CheckOutcome.ERROR)}
             noise = 0.01 * ((number * 613) % 997 / 997 - 0.5)
             point: tuple[Any, ...] = (now - monitor.rule.label_delay, level + noise)
             if rule in CASES:
@@ -164,23 +164,23 @@ def test_live_checks_and_a_backtest_come_to_the_same(
             if tick(bench):
                 stands = monitor_state(bench, monitor)
                 live.append((now, stands.state, stands.bad, stands.good))
-    replayed: list[tuple[datetime, State, int, int]] = []
+    replayed: list[tuple[datetime, MonitorStatus, int, int]] = []
 
     def assessed(*given: Any, now: datetime, **more: Any) -> Verdict:
         verdict = assessment.assess(*given, now=now, **more)
-        after = verdict.standing
+        after = verdict.monitor_state
         replayed.append((now, after.state, after.bad, after.good))
         return verdict
 
     monkeypatch.setattr(backtests, "assess", assessed)
     bench.sources.answers["accuracy"] = Answer()
-    found = Backtesting(bench.context, bench.sources).backtest(monitor, bench.clock.now() - began)
+    found = Backtester(bench.context, bench.sources).backtest(monitor, bench.clock.now() - began)
     monkeypatch.undo()
     assert replayed == live
     fired = [
         at
-        for (at, state, *_), before in zip(live, [State.OK, *(one[1] for one in live)], strict=False)
-        if state is State.FAILED and before is not State.FAILED
+        for (at, state, *_), before in zip(live, [MonitorStatus.OK, *(one[1] for one in live)], strict=False)
+        if state is MonitorStatus.FAILED and before is not MonitorStatus.FAILED
     ]
     assert [one.at for one in found.firings] == fired
     bench.ledger.close()
@@ -195,6 +195,6 @@ def test_a_new_monitor_whose_source_has_a_history_is_judged_by_that_after_its_ow
         for back in range(20 * 288)
     ]
     served.sources.answers["accuracy"] = Answer(points=values)
-    found = Backtesting(served.context, served.sources).backtest(monitor, 7 * DAY)
-    assert found.judged >= 0.9 * 7 * DAY
+    found = Backtester(served.context, served.sources).backtest(monitor, 7 * DAY)
+    assert found.judged_time >= 0.9 * 7 * DAY
     assert found.points[-1][1] == usual_value(until)

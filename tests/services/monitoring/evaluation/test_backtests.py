@@ -10,7 +10,7 @@ import pytest
 
 from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.readings import Answer
-from bot.services.monitoring.backtests import Backtesting
+from bot.services.monitoring.backtests import Backtester
 from tests.support.monitoring.monitoring import add_monitor, check_values
 from tests.support.services.bench import Bench
 
@@ -22,7 +22,7 @@ def replayed(bench: Bench, values: Sequence[float], span: timedelta = timedelta(
     monitor = add_monitor(bench, **{"name": "m", "query": "m", "every": "5m"} | rule)
     times = [bench.clock.now() - STEP * back for back in reversed(range(len(values)))]
     bench.sources.answers["m"] = Answer(points=list(zip(times, values, strict=True)))
-    return Backtesting(bench.context, bench.sources).backtest(monitor, span)
+    return Backtester(bench.context, bench.sources).backtest(monitor, span)
 
 
 def test_it_says_how_often_it_would_have_fired_and_when(served: Bench) -> None:
@@ -70,7 +70,7 @@ def test_of_what_the_monitor_measured_itself_and_the_source_the_longer_is_replay
     monitor = add_monitor(served)
     check_values(served, 0.9, 0.5, 0.5)
     served.sources.answers["accuracy"] = Answer()
-    found = Backtesting(served.context, served.sources).backtest(monitor, timedelta(days=1))
+    found = Backtester(served.context, served.sources).backtest(monitor, timedelta(days=1))
     assert [point[1] for point in found.points] == [0.9, 0.5, 0.5]
     assert len(found.firings) == 1
 
@@ -80,7 +80,7 @@ def test_the_picture_of_a_baseline_shows_it_its_bound_and_when_production_moved(
     rule: dict[str, Any] = {"rule": "blocks", "greater_than": None, "min_points": 1, "warmup": "1h"}
     found = replayed(served, values, timedelta(days=2), **rule)
     assert found.chart.bounds == pytest.approx({"fails below": 0.886, "baseline": 0.904}, abs=0.002)
-    assert [label for _, label in found.chart.moves] == ["v2", "v4"]
+    assert [label for _, label in found.chart.transitions] == ["v2", "v4"]
 
 
 def test_without_a_reading_it_says_so(served: Bench) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.state import State
-from bot.domain.policy.monitor_config import MonitorRule
+from bot.domain.monitoring.state import MonitorStatus
+from bot.domain.policy.monitor_config import MonitorConfig
 from tests.support.monitoring.baselines import (
     BLOCKS,
     DAY,
@@ -37,13 +37,13 @@ def test_accuracy_that_halves_weeks_after_a_promotion_is_seen_within_two_hours(w
     assert measure_until(bench, monitor, usual_value, timedelta(hours=4)) is None
     record_measurements(bench, monitor, timedelta(hours=20))
     for day in range(1, 34):
-        bench.monitoring.sweep(35 * DAY)
+        bench.monitoring.purge(35 * DAY)
         if day >= 26:
             after = measure_until(bench, monitor, lambda at: usual_value(at) / 2, timedelta(hours=3))
             assert after is not None, f"day {day}: {monitor_state(bench, monitor).why}"
             assert after <= timedelta(hours=2, minutes=15)
             assert measure_until(bench, monitor, usual_value, timedelta(minutes=1)) is not None
-            while monitor_state(bench, monitor).state is State.FAILED:
+            while monitor_state(bench, monitor).state is MonitorStatus.FAILED:
                 measure_until(bench, monitor, usual_value, timedelta(minutes=1))
         record_measurements(
             bench, monitor, DAY - (bench.clock.now() - bench.clock.now().replace(hour=0, minute=0)) % DAY
@@ -57,7 +57,7 @@ def test_the_sweep_leaves_the_days_of_a_baseline_however_old_they_are(watched: t
     days = kept(bench, monitor, found.since, found.until)
     assert days == 21 * 288 - 1
     bench.clock.advance(days=400)
-    bench.monitoring.sweep(35 * DAY)
+    bench.monitoring.purge(35 * DAY)
     assert kept(bench, monitor, found.since, found.until) == days
     assert kept(bench, monitor, found.until, bench.clock.now()) == 0
 
@@ -70,7 +70,7 @@ def test_the_days_before_a_promotion_stay_for_a_monitor_that_is_paused_meanwhile
         tx.save_monitor(replace(monitor, is_paused=True))
     for _ in range(50):
         bench.clock.advance(days=1)
-        bench.monitoring.sweep(35 * DAY)
+        bench.monitoring.purge(35 * DAY)
     with bench.ledger.write() as tx:
         tx.save_monitor(replace(monitor, is_paused=False))
     assert measure_until(bench, monitor, lambda at: usual_value(at) / 2, timedelta(hours=3)) is not None
@@ -86,7 +86,7 @@ def test_a_baseline_that_cannot_be_made_keeps_no_old_checks_from_being_removed(
     bench, monitor = watched
     monkeypatch.setattr("bot.services.monitoring.evaluation.summary_of", lambda *_: 1 / 0)
     bench.clock.advance(days=36)
-    assert bench.monitoring.sweep(35 * DAY) > 0
+    assert bench.monitoring.purge(35 * DAY) > 0
     assert kept(bench, monitor, bench.clock.now() - 60 * DAY, bench.clock.now()) == 0
     assert "can't be made" in caplog.text
 
@@ -98,7 +98,7 @@ def test_a_new_term_s_baseline_takes_the_place_of_the_old_one_and_its_days_go(wa
     record_measurements(bench, monitor, 40 * DAY)
     promoted(bench, 2)
     measure_until(bench, monitor, usual_value, timedelta(minutes=10))
-    bench.monitoring.sweep(35 * DAY)
+    bench.monitoring.purge(35 * DAY)
     new = frozen_baseline(bench, monitor)
     assert (new.until - old.until >= 40 * DAY, kept(bench, monitor, old.since, old.until)) == (True, 0)
     assert kept(bench, monitor, new.since, new.until) == 21 * 288 - 1
@@ -110,7 +110,7 @@ def test_a_removed_monitor_keeps_no_baseline(watched: tuple[Bench, Monitor]) -> 
     with bench.ledger.write() as tx:
         tx.save_monitor(replace(monitor, removed_at=bench.clock.now()))
     bench.clock.advance(days=36)
-    bench.monitoring.sweep(35 * DAY)
+    bench.monitoring.purge(35 * DAY)
     with bench.ledger.read() as reading:
         assert (reading.baselines([monitor.id]), reading.measurements(monitor.id)) == ({}, [])
 
@@ -120,8 +120,8 @@ def test_an_edit_makes_the_baseline_again_of_the_same_days(watched: tuple[Bench,
     measure_until(bench, monitor, usual_value, timedelta(minutes=10))
     before = frozen_baseline(bench, monitor)
     record_measurements(bench, monitor, 40 * DAY)
-    bench.monitoring.sweep(35 * DAY)
-    changed = monitor.changed(monitor.rule.model_copy(update={"window": timedelta(hours=2)}))
+    bench.monitoring.purge(35 * DAY)
+    changed = monitor.with_rule(monitor.rule.model_copy(update={"window": timedelta(hours=2)}))
     with bench.ledger.write() as tx:
         tx.save_monitor(changed)
     measure_until(bench, monitor, usual_value, timedelta(minutes=10))
@@ -137,10 +137,10 @@ def test_an_edit_to_a_shorter_history_and_back_keeps_the_days(watched: tuple[Ben
     record_measurements(bench, monitor, 40 * DAY)
     for history in (timedelta(hours=7), 7 * DAY):
         with bench.ledger.write() as tx:
-            monitor = monitor.changed(monitor.rule.model_copy(update={"history": history}))
+            monitor = monitor.with_rule(monitor.rule.model_copy(update={"history": history}))
             tx.save_monitor(monitor)
         measure_until(bench, monitor, usual_value, timedelta(minutes=10))
-        bench.monitoring.sweep(35 * DAY)
+        bench.monitoring.purge(35 * DAY)
     assert frozen_baseline(bench, monitor).summary == before.summary
 
 
@@ -152,15 +152,15 @@ def test_after_a_bad_version_that_served_for_weeks_the_days_before_it_are_compar
     before = frozen_baseline(bench, monitor)
     record_measurements(bench, monitor, 40 * DAY, lambda at: usual_value(at) / 2)
     bench.do('rollback churn --reason "bad"', DAVE)
-    bench.monitoring.sweep(35 * DAY)
+    bench.monitoring.purge(35 * DAY)
     assert measure_until(bench, monitor, usual_value, timedelta(hours=4)) is None
     assert (monitor_state(bench, monitor).state, frozen_baseline(bench, monitor).summary.covers) == (
-        State.OK,
+        MonitorStatus.OK,
         before.summary.covers,
     )
-    bench.monitoring.sweep(35 * DAY)
+    bench.monitoring.purge(35 * DAY)
     with bench.ledger.write() as tx:
-        tx.save_monitor(monitor.changed(monitor.rule.model_copy(update={"window": timedelta(minutes=30)})))
+        tx.save_monitor(monitor.with_rule(monitor.rule.model_copy(update={"window": timedelta(minutes=30)})))
     assert measure_until(bench, monitor, lambda at: usual_value(at) / 2, timedelta(hours=3)) is not None
     assert frozen_baseline(bench, monitor).summary.covers == before.summary.covers
 
@@ -185,10 +185,10 @@ def test_a_monitor_of_yesterday_s_ledger_judges_with_what_is_there(
     bench, monitor = watched
     record_measurements(bench, monitor, days * DAY)
     with bench.ledger.write() as tx:
-        tx.save_standing(
-            replace(monitor_state(bench, monitor), revision=1, version=1, state=State.OK, move=promotion(bench))
+        tx.save_monitor_state(
+            replace(monitor_state(bench, monitor), revision=1, version=1, state=MonitorStatus.OK, move=promotion(bench))
         )
-        tx.sweep(measurements=bench.clock.now() - 35 * DAY, readings=bench.clock.now() - 35 * DAY)
+        tx.purge(measurements_before=bench.clock.now() - 35 * DAY, readings_before=bench.clock.now() - 35 * DAY)
     assert measure_until(bench, monitor, lambda at: usual_value(at) / 2, timedelta(hours=3)) is not None
     assert remark in str(monitor_state(bench, monitor).why)
     assert ("own past days" in str(monitor_state(bench, monitor).why)) is bool(remark)
@@ -196,7 +196,7 @@ def test_a_monitor_of_yesterday_s_ledger_judges_with_what_is_there(
 
 def promotion(bench: Bench) -> str:
     with bench.ledger.read() as reading:
-        return bench.rollbacks.served(reading, "churn")[0].began.id
+        return bench.rollbacks.serving_periods(reading, "churn")[0].started_by.id
 
 
 # -- before the first promotion ----------------------------------------------------------------------------------------
@@ -264,7 +264,7 @@ def of_yesterday(at: datetime) -> float:
 def test_nothing_is_missing_before_the_first_labels_come(labeled: tuple[Bench, Monitor]) -> None:
     bench, monitor = labeled
     measure_until(bench, monitor, usual_value, timedelta(hours=1))
-    assert monitor_state(bench, monitor).state is State.WARMUP
+    assert monitor_state(bench, monitor).state is MonitorStatus.WARMUP
     assert "Labels come 1d late, so v1 can't be measured before 2026-05-15" in str(monitor_state(bench, monitor).why)
     assert incidents(bench) == []
 
@@ -273,14 +273,14 @@ def test_a_version_s_first_predictions_are_its_warm_up_however_late_their_labels
     labeled: tuple[Bench, Monitor],
 ) -> None:
     _, monitor = labeled
-    assert monitor.rule.warms_up == timedelta(hours=26)
+    assert monitor.rule.warmup_duration == timedelta(hours=26)
 
 
 def test_a_weekend_is_that_of_the_predictions_and_not_of_their_labels(labeled: tuple[Bench, Monitor]) -> None:
     bench, monitor = labeled
     record_measurements(bench, monitor, 4 * DAY, of_yesterday)
     assert measure_until(bench, monitor, of_yesterday, timedelta(hours=6)) is None
-    assert (bench.clock.now().strftime("%a"), monitor_state(bench, monitor).state) == ("Mon", State.OK)
+    assert (bench.clock.now().strftime("%a"), monitor_state(bench, monitor).state) == ("Mon", MonitorStatus.OK)
     assert measure_until(bench, monitor, lambda at: 0.9 * of_yesterday(at), timedelta(hours=3)) is not None
 
 
@@ -299,7 +299,7 @@ def test_a_version_that_is_a_fifth_worse_is_seen_soon_after_the_warm_up(
 ) -> None:
     bench, monitor = watched
     with bench.ledger.write() as tx:
-        tx.save_monitor(replace(monitor, rule=MonitorRule(**{"name": "accuracy", "source": "push"} | BLOCKS | rule)))
+        tx.save_monitor(replace(monitor, rule=MonitorConfig(**{"name": "accuracy", "source": "push"} | BLOCKS | rule)))
     after = measure_until(bench, monitor, lambda at: 0.8 * usual_value(at), timedelta(hours=6))
     assert after is not None
     assert warmup <= after <= warmup + most

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.errors import AlreadyDecided
-from bot.domain.monitoring.incident import Doing, Ending
-from bot.ports import NoteKind
+from bot.domain.monitoring.incident import IncidentStatus, IncidentEnding
+from bot.ports import MessageKind
 from bot.slack.monitoring import incident_card
 from tests.support.monitoring.monitor_commands import ADD, MonitorCommands
 from tests.support.services.bench import ALICE, BOB
 
 
-def notes(commands: MonitorCommands, kind: NoteKind) -> list[str]:
+def notes(commands: MonitorCommands, kind: MessageKind) -> list[str]:
     return [note.key for note in commands.bench.notes() if note.kind is kind and note.lane == "i4k7q"]
 
 
@@ -25,9 +25,9 @@ def test_who_looks_after_an_incident_is_seen_and_told(watched: MonitorCommands) 
     watched.service.acknowledge(ALICE, "i4k7q", origin="slack")
     incident = watched.incident_now()
     assert (incident.acknowledged_by, incident.acknowledged_at) == (ALICE.person, watched.bench.clock.now())
-    assert notes(watched, NoteKind.INCIDENT) == ["incident:i4k7q:acknowledged"]
+    assert notes(watched, MessageKind.INCIDENT) == ["incident:i4k7q:acknowledged"]
     assert watched.bench.told("news:i4k7q:acknowledged") == "@UALICE looks after it. I stop reminding."
-    assert watched.event(Tag.INCIDENT_ACKNOWLEDGED).actor == ALICE.person
+    assert watched.event(EventTag.INCIDENT_ACKNOWLEDGED).actor == ALICE.person
 
 
 def test_the_second_one_hears_who_was_first(watched: MonitorCommands) -> None:
@@ -54,13 +54,13 @@ def test_an_incident_s_monitors_are_silenced_together(watched: MonitorCommands) 
 @pytest.mark.parametrize(
     ("text", "ending", "title"),
     [
-        ("monitor remove churn accuracy", Ending.REMOVED, "⏹️ churn v7: accuracy removed"),
-        ("monitor pause churn accuracy", Ending.PAUSED, "⏹️ churn v7: accuracy paused"),
-        ("monitor edit churn accuracy --every 10m", Ending.EDITED, "⏹️ churn v7: accuracy changed"),
+        ("monitor remove churn accuracy", IncidentEnding.REMOVED, "⏹️ churn v7: accuracy removed"),
+        ("monitor pause churn accuracy", IncidentEnding.PAUSED, "⏹️ churn v7: accuracy paused"),
+        ("monitor edit churn accuracy --every 10m", IncidentEnding.EDITED, "⏹️ churn v7: accuracy changed"),
     ],
 )
 def test_what_nobody_watches_any_more_ends_with_who_did_what(
-    watched: MonitorCommands, text: str, ending: Ending, title: str
+    watched: MonitorCommands, text: str, ending: IncidentEnding, title: str
 ) -> None:
     watched.incident()
     watched.types(text)
@@ -69,12 +69,12 @@ def test_what_nobody_watches_any_more_ends_with_who_did_what(
     assert (incident.ending, incident.ended_by) == (ending, BOB.person)
     assert incident_card.title(incident) == title.replace("v7", f"v{incident.version}")
     assert str(incident.resolution).startswith(f"@{BOB.person.user} {title.rpartition(' ')[2]} accuracy, so")
-    assert incident.ended_in in {note.key for note in watched.bench.notes() if note.kind is NoteKind.SAID}
-    assert notes(watched, NoteKind.INCIDENT) == ["incident:i4k7q:resolved"]
-    assert watched.event(Tag.INCIDENT_RESOLVED).subject == "i4k7q"
+    assert incident.ended_in in {note.key for note in watched.bench.notes() if note.kind is MessageKind.CHANNEL_MESSAGE}
+    assert notes(watched, MessageKind.INCIDENT) == ["incident:i4k7q:resolved"]
+    assert watched.event(EventTag.INCIDENT_RESOLVED).subject == "i4k7q"
 
 
-@pytest.mark.parametrize("changes", [{"monitors": ("accuracy", "f1")}, {"doing": Doing.INTENT}], ids=str)
+@pytest.mark.parametrize("changes", [{"monitors": ("accuracy", "f1")}, {"doing": IncidentStatus.INTENT}], ids=str)
 def test_what_somebody_else_watches_or_is_under_way_goes_on(watched: MonitorCommands, changes: dict[str, Any]) -> None:
     watched.incident(**changes)
     watched.types("monitor pause churn accuracy")

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from bot.domain.commands.parser import parse
+from bot.domain.commands.parser import parse_command
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.incident import Doing, IncidentKind
-from bot.domain.monitoring.messages import state
-from bot.domain.monitoring.readings import Answer, Outcome
-from bot.domain.monitoring.state import State
+from bot.domain.monitoring.incident import IncidentStatus, IncidentKind
+from bot.domain.monitoring.messages import status_text
+from bot.domain.monitoring.readings import Answer, CheckOutcome
+from bot.domain.monitoring.state import MonitorStatus
 from bot.services.monitoring.monitors import Monitors
 from tests.support.monitoring.monitoring import (
     add_monitor,
@@ -38,7 +38,7 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 NOTHING: dict[str, Callable[[], Answer | Exception]] = {
     "no points": Answer,
     "NaN": lambda: Answer(points=[(NOW, float("nan"))]),
-    "an error of the source": lambda: Answer(outcome=Outcome.ERROR, why=say("refused")),
+    "an error of the source": lambda: Answer(outcome=CheckOutcome.ERROR, why=say("refused")),
     "an error that is raised": lambda: Misconfigured("no such source"),
     "a fault of a plug-in": lambda: ZeroDivisionError("oops"),
 }
@@ -52,7 +52,7 @@ def test_without_data_nothing_is_ever_moved(served: Bench, what: str) -> None:
         served.clock.advance(seconds=12)
         tick(served)
     assert (served.registry.holders(), rollbacks(served)) == ([4], [])
-    assert monitor_state(served, monitor).state in {State.NO_DATA, State.ERROR}
+    assert monitor_state(served, monitor).state in {MonitorStatus.NO_DATA, MonitorStatus.ERROR}
     [incident] = incidents(served)
     assert incident.kind is IncidentKind.BLIND
 
@@ -61,17 +61,17 @@ def test_without_data_nothing_is_ever_moved(served: Bench, what: str) -> None:
 def test_what_nobody_knew_while_it_was_silenced_is_told_afterwards(served: Bench, ends: str) -> None:
     monitors = Monitors(served.context, served.gatekeeper, lambda monitor, span: pytest.fail("nobody asked"))
     add_monitor(served, action="notify", no_data=2)
-    silence: Any = parse("monitor silence churn accuracy 2h")
+    silence: Any = parse_command("monitor silence churn accuracy 2h")
     monitors.silence(BOB, silence, origin="slack")
     check_values(served, None, None, None)
     assert incidents(served) == []
     if ends == "by a person":
-        loud: Any = parse("monitor unsilence churn accuracy")
+        loud: Any = parse_command("monitor unsilence churn accuracy")
         monitors.unsilence(BOB, loud, origin="slack")
     else:
         served.clock.advance(hours=2)
     check_values(served, None, None)
-    assert [(one.kind, one.doing) for one in incidents(served)] == [(IncidentKind.BLIND, Doing.NOTIFIED)]
+    assert [(one.kind, one.doing) for one in incidents(served)] == [(IncidentKind.BLIND, IncidentStatus.NOTIFIED)]
 
 
 def test_each_reading_counts_once_however_many_checks_see_it(served: Bench) -> None:
@@ -96,11 +96,11 @@ def test_after_the_clock_was_set_back_it_is_said_why_nothing_is_measured(served:
     check_values(served, 0.9)
     served.clock.set_back(hours=1)
     check_values(served, 0.9, 0.9, 0.9)
-    assert (monitor_state(served, monitor).state, len(incidents(served))) == (State.NO_DATA, 1)
+    assert (monitor_state(served, monitor).state, len(incidents(served))) == (MonitorStatus.NO_DATA, 1)
     assert "which is yet to come: the clock was set back" in str(monitor_state(served, monitor).why)
     served.clock.advance(hours=1)
     check_values(served, 0.9)
-    assert (monitor_state(served, monitor).state, incidents(served)[0].is_open) == (State.OK, False)
+    assert (monitor_state(served, monitor).state, incidents(served)[0].is_open) == (MonitorStatus.OK, False)
 
 
 def all_say(bench: Bench, count: int, answer: Answer) -> None:
@@ -115,7 +115,7 @@ def test_a_source_that_is_down_is_one_alert_until_each_of_its_monitors_is_measur
     put_into_production(served, "a", "b", "c")
     for number, model in enumerate(("churn", "a", "b", "c")):
         add_monitor(served, f"q{number}", model, query=f"q{number}", error=2, no_data=2)
-    down = Answer(outcome=Outcome.ERROR, why=say("It is down."))
+    down = Answer(outcome=CheckOutcome.ERROR, why=say("It is down."))
     for _ in range(3):
         all_say(served, 4, down)
     [incident] = incidents(served)
@@ -124,7 +124,7 @@ def test_a_source_that_is_down_is_one_alert_until_each_of_its_monitors_is_measur
     assert any(line.startswith("Many monitors of the source push can't judge") for line in channel_texts(served))
     served.sources.answers |= {f"q{number}": Answer(points=[(served.clock.now(), 0.9)]) for number in range(3)}
     check_values(served, 0.9, query="q0")
-    served.incidents.tend()
+    served.incidents.end_and_remind()
     assert incidents(served)[0].is_open  # one is still not measured
     check_values(served, 0.9, query="q3")
     [incident] = incidents(served)
@@ -135,7 +135,7 @@ def test_monitors_of_one_model_alone_alert_its_own_team_once(served: Bench) -> N
     for number in range(4):
         add_monitor(served, f"q{number}", query=f"q{number}", error=2)
     for _ in range(3):
-        all_say(served, 4, Answer(outcome=Outcome.ERROR, why=say("It is down.")))
+        all_say(served, 4, Answer(outcome=CheckOutcome.ERROR, why=say("It is down.")))
     [incident] = incidents(served)
     assert (incident.model, sorted(incident.monitors)) == ("churn", ["q0", "q1", "q2", "q3"])
 
@@ -147,22 +147,22 @@ def test_a_source_of_which_nobody_wants_anything_any_more_is_no_alert(served: Be
         add_monitor(served, f"q{number}", model, query=f"q{number}", error=2) for number, model in enumerate(models)
     ]
     for _ in range(2):
-        all_say(served, 3, Answer(outcome=Outcome.ERROR, why=say("It is down.")))
+        all_say(served, 3, Answer(outcome=CheckOutcome.ERROR, why=say("It is down.")))
     with served.ledger.write() as tx:
         for one in monitors:
             tx.save_monitor(replace(one, removed_at=served.clock.now()))
-    served.incidents.tend()
+    served.incidents.end_and_remind()
     assert str(incidents(served)[0].resolution).startswith("Ended: ")
 
 
 def test_one_that_was_well_and_cannot_be_measured_does_not_pass_for_well(served: Bench) -> None:
     monitor = add_monitor(served, no_data=3, error=2)
     check_values(served, 0.9, None)
-    assert str(state(monitor, monitor_state(served, monitor))) == "well when last measured; no data 1 of 3"
+    assert str(status_text(monitor, monitor_state(served, monitor))) == "well when last measured; no data 1 of 3"
     served.sources.answers["accuracy"] = Misconfigured("no such source")
     served.clock.advance(seconds=12)
     tick(served)
-    assert str(state(monitor, monitor_state(served, monitor))) == "well when last measured; error 1 of 2"
+    assert str(status_text(monitor, monitor_state(served, monitor))) == "well when last measured; error 1 of 2"
 
 
 def test_an_alert_about_missing_data_ends_when_it_is_back(served: Bench) -> None:
@@ -176,7 +176,7 @@ def test_an_alert_about_missing_data_ends_when_it_is_back(served: Bench) -> None
 def test_a_gap_does_not_make_a_failed_one_well(served: Bench) -> None:
     monitor = add_monitor(served, action="notify", no_data=2)
     check_values(served, 0.5, 0.5, None, None, None)
-    assert monitor_state(served, monitor).state is State.FAILED
+    assert monitor_state(served, monitor).state is MonitorStatus.FAILED
 
 
 def test_it_recovers_after_so_many_good_ones(served: Bench) -> None:
@@ -189,7 +189,7 @@ def test_it_recovers_after_so_many_good_ones(served: Bench) -> None:
 
 def test_what_failed_is_asked_again_within_the_check(served: Bench) -> None:
     add_monitor(served, retries=2)
-    served.sources.answers["accuracy"] = Answer(outcome=Outcome.ERROR, why=say("refused"))
+    served.sources.answers["accuracy"] = Answer(outcome=CheckOutcome.ERROR, why=say("refused"))
     served.clock.advance(seconds=12)
     tick(served)
     assert len(served.sources.asked) == 3
@@ -202,7 +202,7 @@ def test_an_alert_that_nobody_looks_after_is_repeated(served: Bench) -> None:
     add_monitor(served, action="notify")
     check_values(served, 0.5, 0.5)
     served.clock.advance(hours=4)
-    served.incidents.tend()
+    served.incidents.end_and_remind()
     assert any("nobody looks after it" in line for line in channel_texts(served))
 
 
@@ -210,10 +210,10 @@ def test_where_production_moves_the_alert_is_overtaken(served: Bench) -> None:
     add_monitor(served, action="notify")
     check_values(served, 0.5, 0.5)
     served.approved("promote churn 1 production")
-    served.moves.run("churn")
-    served.incidents.tend()
+    served.moves.execute_due("churn")
+    served.incidents.end_and_remind()
     [incident] = incidents(served)
-    assert (incident.doing, incident.is_open) == (Doing.SUPERSEDED, False)
+    assert (incident.doing, incident.is_open) == (IncidentStatus.SUPERSEDED, False)
     assert str(incident.resolution).startswith("Overtaken")
 
 
@@ -223,8 +223,8 @@ def test_an_alert_is_about_one_time_in_production_and_not_about_the_version(serv
     version = incidents(served)[0].version
     for number in (1, version):
         served.approved(f"promote churn {number} production")
-        served.moves.run("churn")
-    served.incidents.tend()
+        served.moves.execute_due("churn")
+    served.incidents.end_and_remind()
     [incident] = incidents(served)
-    assert (incident.doing, incident.is_open) == (Doing.SUPERSEDED, False)
+    assert (incident.doing, incident.is_open) == (IncidentStatus.SUPERSEDED, False)
     assert str(incident.resolution).startswith(f"Overtaken: v{version} left Production and is back.")

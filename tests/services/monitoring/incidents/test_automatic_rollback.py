@@ -10,14 +10,14 @@ import pytest
 
 from bot.domain.commands.changes import FreezeModel
 from bot.domain.commands.monitoring import MonitorReset
-from bot.domain.commands.parser import build
+from bot.domain.commands.parser import build_command
 from bot.domain.core.errors import Refused, RegistryUnreachable
-from bot.domain.monitoring.incident import Doing, IncidentKind
+from bot.domain.monitoring.incident import IncidentStatus, IncidentKind
 from bot.domain.monitoring.readings import Answer
-from bot.domain.monitoring.state import Standing, State
+from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.domain.registry.model import Stage
-from bot.domain.registry.rollback_block import Bar
-from bot.domain.transitions.transition import MoveState
+from bot.domain.registry.rollback_block import RollbackBlock
+from bot.domain.transitions.transition import TransitionState
 from bot.services.monitoring.monitors import Monitors
 from bot.services.transitions.executor import LEASE
 from tests.support.monitoring.monitoring import (
@@ -38,7 +38,7 @@ def test_a_failed_version_is_rolled_back_to_the_last_good_one(served: Bench) -> 
     check_values(served, 0.5, 0.5)
     assert served.registry.holders() == [2]
     [incident] = incidents(served)
-    assert (incident.doing, incident.version, incident.target) == (Doing.ROLLED_BACK, 4, 2)
+    assert (incident.doing, incident.version, incident.target) == (IncidentStatus.ROLLED_BACK, 4, 2)
 
 
 def test_the_thread_tells_each_step(served: Bench) -> None:
@@ -52,7 +52,7 @@ def test_the_thread_tells_each_step(served: Bench) -> None:
 def test_it_ends_with_who_serves_and_who_is_barred(served: Bench) -> None:
     add_monitor(served)
     check_values(served, 0.5, 0.5)
-    served.incidents.tend()
+    served.incidents.end_and_remind()
     [incident] = incidents(served)
     assert str(incident.resolution).startswith("Restored: v2 has served since")
     assert "v4 is blocked" in str(incident.resolution)
@@ -85,8 +85,8 @@ def test_ask_waits_for_a_person_who_presses(served: Bench) -> None:
     add_monitor(served, action="ask")
     check_values(served, 0.5, 0.5)
     [incident] = incidents(served)
-    assert incident.doing is Doing.AWAITING_HUMAN
-    served.moves.run(served.rollbacks.answer(BOB, incident.id, origin="slack"))
+    assert incident.doing is IncidentStatus.AWAITING_HUMAN
+    served.moves.execute_due(served.rollbacks.roll_back_for_incident(BOB, incident.id, origin="slack"))
     assert served.registry.holders() == [2]
     assert rollbacks(served)[0].actor == BOB.person
 
@@ -95,11 +95,11 @@ def test_a_press_does_not_move_what_was_blocked_since_the_question(served: Bench
     add_monitor(served, action="ask")
     check_values(served, 0.5, 0.5)
     [incident] = incidents(served)
-    bar = Bar(id="b", model="churn", version=2, move="m", at=served.clock.now(), by=CAROL.person, reason="bad")
+    bar = RollbackBlock(id="b", model="churn", version=2, move="m", at=served.clock.now(), by=CAROL.person, reason="bad")
     with served.ledger.write() as tx:
-        tx.add_bar(bar)
+        tx.add_rollback_block(bar)
     with pytest.raises(Refused, match="it's blocked"):
-        served.rollbacks.answer(BOB, incident.id, origin="slack")
+        served.rollbacks.roll_back_for_incident(BOB, incident.id, origin="slack")
     assert (served.registry.holders(), rollbacks(served)) == ([4], [])
 
 
@@ -108,17 +108,17 @@ def test_auto_that_nobody_armed_asks(served: Bench) -> None:
     with served.ledger.write() as tx:
         tx.save_monitor(replace(monitor, created_by=BOB.person))
     check_values(served, 0.5, 0.5)
-    assert (incidents(served)[0].doing, served.registry.holders()) == (Doing.AWAITING_HUMAN, [4])
+    assert (incidents(served)[0].doing, served.registry.holders()) == (IncidentStatus.AWAITING_HUMAN, [4])
 
 
 def test_after_the_rollback_nothing_is_said_of_the_restored_version_before_it_is_measured(served: Bench) -> None:
     monitor = add_monitor(served)
     check_values(served, 0.5, 0.5)
     now = monitor_state(served, monitor)
-    assert (now.state, now.version, now.value) == (State.WARMUP, 2, None)
+    assert (now.state, now.version, now.value) == (MonitorStatus.WARMUP, 2, None)
     assert str(now.why) == "Nothing is measured yet of v2."
     check_values(served, 0.9)
-    assert monitor_state(served, monitor).state is State.OK
+    assert monitor_state(served, monitor).state is MonitorStatus.OK
 
 
 def test_two_monitors_that_fail_at_once_make_one_rollback_and_one_alert(served: Bench) -> None:
@@ -140,11 +140,11 @@ def test_what_a_person_moved_between_verdict_and_act_is_superseded(served: Bench
         served.registry.by_hand("churn", 1, Stage.PRODUCTION)
         return real(name, number)
 
-    served.fitness.against("churn", 2, 4)  # known, so that the next reading is the executor's
+    served.fitness.problems("churn", 2, 4)  # known, so that the next reading is the executor's
     served.registry.version = moved  # type: ignore[method-assign]
     check_values(served, 0.5)
-    assert (served.registry.holders(), rollbacks(served)[0].state) == ([1], MoveState.STALE)
-    assert incidents(served)[0].doing is Doing.SUPERSEDED
+    assert (served.registry.holders(), rollbacks(served)[0].state) == ([1], TransitionState.STALE)
+    assert incidents(served)[0].doing is IncidentStatus.SUPERSEDED
     assert any("Nothing was moved" in line for line in channel_texts(served))
 
 
@@ -154,7 +154,7 @@ def test_of_a_source_with_very_many_monitors_a_sample_says_whether_it_is_in_doub
     ]
     with served.ledger.write() as tx:
         for one in others:
-            tx.save_standing(Standing(monitor=one.id, next_at=served.clock.now() + timedelta(minutes=4)))
+            tx.save_monitor_state(MonitorState(monitor=one.id, next_at=served.clock.now() + timedelta(minutes=4)))
     add_monitor(served, "q0", query="q0", fail_after=1)
     served.clock.advance(seconds=12)
     for number in range(120):
@@ -195,14 +195,14 @@ def test_with_nothing_good_to_go_back_to_it_says_so_and_does_nothing(served: Ben
     add_monitor(served)
     check_values(served, 0.5, 0.5)
     [incident] = incidents(served)
-    assert (incident.doing, incident.target, served.registry.holders()) == (Doing.HELD, None, [3])
+    assert (incident.doing, incident.target, served.registry.holders()) == (IncidentStatus.HELD, None, [3])
 
 
 def test_after_a_rollback_a_person_decides_until_the_cooldown_is_over(served: Bench) -> None:
     add_monitor(served, max_auto=5)
     check_values(served, 0.5, 0.5)
     check_values(served, 0.5, 0.5)
-    assert (served.registry.holders(), incidents(served)[0].doing) == ([2], Doing.COOLDOWN)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([2], IncidentStatus.COOLDOWN)
     served.clock.advance(hours=6)
     check_values(served, 0.5)
     assert served.registry.holders() == [3]
@@ -213,35 +213,35 @@ def test_two_bad_versions_in_a_row_and_then_the_breaker_asks_a_person(served: Be
     check_values(served, 0.5, 0.5)
     assert served.registry.holders() == [2]
     check_values(served, 0.9, 0.9, 0.9)
-    served.incidents.tend()
+    served.incidents.end_and_remind()
     served.approved("promote churn 1 production")
-    served.moves.run("churn")
+    served.moves.execute_due("churn")
     check_values(served, 0.5, 0.5)
     assert served.registry.holders() == [2]
-    served.incidents.tend()
+    served.incidents.end_and_remind()
     check_values(served, 0.5, 0.5)
-    assert (served.registry.holders(), incidents(served)[0].doing) == ([2], Doing.TRIPPED)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([2], IncidentStatus.TRIPPED)
     with served.ledger.read() as reading:
-        assert [breaker.model for breaker in reading.breakers()] == ["churn"]
+        assert [breaker.model for breaker in reading.tripped_breakers()] == ["churn"]
 
 
 def test_after_an_admin_reset_the_breaker_it_acts_again(served: Bench) -> None:
     add_monitor(served, max_auto=1, cooldown="0s")
     check_values(served, 0.5, 0.5)
-    served.incidents.tend()
+    served.incidents.end_and_remind()
     check_values(served, 0.5, 0.5)
-    assert (served.registry.holders(), incidents(served)[0].doing) == ([2], Doing.TRIPPED)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([2], IncidentStatus.TRIPPED)
     monitors = Monitors(served.context, served.gatekeeper, lambda monitor, span: pytest.fail("nobody asked"))
-    monitors.reset(DAVE, build(MonitorReset, {"model": "churn"}), origin="slack")
+    monitors.reset(DAVE, build_command(MonitorReset, {"model": "churn"}), origin="slack")
     check_values(served, 0.5)
     assert served.registry.holders() == [3]
 
 
 def test_a_frozen_production_is_not_rolled_back_by_itself(served: Bench) -> None:
-    served.freezing.freeze(BOB, build(FreezeModel, {"model": "churn", "reason": "audit week"}), origin="slack")
+    served.freezing.freeze(BOB, build_command(FreezeModel, {"model": "churn", "reason": "audit week"}), origin="slack")
     add_monitor(served)
     check_values(served, 0.5, 0.5)
-    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.FROZEN)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], IncidentStatus.FROZEN)
 
 
 def test_a_silenced_monitor_measures_and_does_nothing(served: Bench) -> None:
@@ -263,20 +263,20 @@ def test_it_waits_for_a_person_as_long_as_the_request_is_open(served: Bench, sta
     add_monitor(served)
     check_values(served, 0.5, 0.5, 0.5)
     [incident] = incidents(served)
-    assert (served.registry.holders(), incident.doing) == ([4], Doing.AWAITING_HUMAN)
+    assert (served.registry.holders(), incident.doing) == ([4], IncidentStatus.AWAITING_HUMAN)
     assert f"Request {request.id} is open, so a person decides; once it is closed, the monitor does." in str(
         incident.why
     )
     served.reject(request)
     check_values(served, 0.5)
-    assert (served.registry.holders(), incidents(served)[0].doing) == ([2], Doing.ROLLED_BACK)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([2], IncidentStatus.ROLLED_BACK)
 
 
 def test_an_open_request_of_a_person_makes_the_automation_wait(served: Bench) -> None:
     served.open("promote churn 1 production")
     add_monitor(served)
     check_values(served, 0.5, 0.5)
-    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.AWAITING_HUMAN)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], IncidentStatus.AWAITING_HUMAN)
 
 
 def test_where_many_of_one_source_fail_together_the_source_is_in_doubt(served: Bench) -> None:
@@ -293,7 +293,7 @@ def test_whoever_fails_first_looks_whether_the_others_do(served: Bench) -> None:
     for name in ("b", "c"):
         late = add_monitor(served, name, query="accuracy", fail_after=1)
         with served.ledger.write() as tx:
-            tx.save_standing(Standing(monitor=late.id, next_at=served.clock.now() + timedelta(seconds=18)))
+            tx.save_monitor_state(MonitorState(monitor=late.id, next_at=served.clock.now() + timedelta(seconds=18)))
     check_values(served, 0.5)
     assert (served.registry.holders(), incidents(served)[0].kind) == ([4], IncidentKind.SOURCE)
 
@@ -301,7 +301,7 @@ def test_whoever_fails_first_looks_whether_the_others_do(served: Bench) -> None:
 def test_a_registry_that_is_away_is_waited_for(served: Bench) -> None:
     add_monitor(served)
     check_values(served, 0.5)
-    served.fitness.against("churn", 2, 4)
+    served.fitness.problems("churn", 2, 4)
 
     def away(*_: object, **__: object) -> Any:
         raise RegistryUnreachable("away")
@@ -312,7 +312,7 @@ def test_a_registry_that_is_away_is_waited_for(served: Bench) -> None:
     assert served.registry.holders() == [4]
     served.registry.version = real  # type: ignore[method-assign]
     served.clock.advance(seconds=LEASE.total_seconds())
-    served.moves.run("churn")
+    served.moves.execute_due("churn")
     assert served.registry.holders() == [2]
 
 
@@ -320,5 +320,5 @@ def test_a_version_that_may_not_load_is_left_to_a_person(served: Bench) -> None:
     served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
     add_monitor(served)
     check_values(served, 0.5, 0.5)
-    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.HELD)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], IncidentStatus.HELD)
     assert "MLmodel file is gone" in str(incidents(served)[0].why)

@@ -6,12 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 from bot.domain.commands.changes import FreezeModel
-from bot.domain.commands.parser import build
+from bot.domain.commands.parser import build_command
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.incident import OF_ALL, REPEATED_EVERY, Doing, Tripped
+from bot.domain.monitoring.incident import ALL_MODELS_LIMIT_REACHED, REMINDER_INTERVAL, IncidentStatus, TrippedBreaker
 from bot.domain.monitoring.incident_messages import next_step
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import MoveState
+from bot.domain.transitions.transition import TransitionState
 from tests.support.monitoring.monitoring import (
     act_during_check,
     add_monitor,
@@ -28,12 +28,12 @@ from tests.support.services.bench import BOB, Bench
 def test_a_freeze_between_verdict_and_act_stops_it_and_says_so(served: Bench) -> None:
     add_monitor(served)
     check_values(served, 0.5)
-    freeze = build(FreezeModel, {"model": "churn", "reason": "audit"})
+    freeze = build_command(FreezeModel, {"model": "churn", "reason": "audit"})
     act_during_check(served, lambda: served.freezing.freeze(BOB, freeze, origin="slack"))
     check_values(served, 0.5)
-    assert (served.registry.holders(), rollbacks(served)[0].state) == ([4], MoveState.STALE)
+    assert (served.registry.holders(), rollbacks(served)[0].state) == ([4], TransitionState.STALE)
     [incident] = incidents(served)
-    assert (incident.is_open, incident.doing) == (True, Doing.FROZEN)
+    assert (incident.is_open, incident.doing) == (True, IncidentStatus.FROZEN)
 
 
 def test_nobody_is_reminded_of_what_is_silenced(served: Bench) -> None:
@@ -43,8 +43,8 @@ def test_nobody_is_reminded_of_what_is_silenced(served: Bench) -> None:
         tx.save_monitor(
             replace(monitor, silenced_until=served.clock.now() + timedelta(hours=72), silenced_by=BOB.person)
         )
-    served.clock.advance(seconds=REPEATED_EVERY.total_seconds() + 1)
-    served.incidents.tend()
+    served.clock.advance(seconds=REMINDER_INTERVAL.total_seconds() + 1)
+    served.incidents.end_and_remind()
     assert not any("nobody looks after it" in line for line in channel_texts(served))
 
 
@@ -54,19 +54,19 @@ def test_what_is_well_by_its_changed_rule_is_over(served: Bench) -> None:
     rule = monitor.rule.model_copy(update={"greater_than": 0.6})
     with served.ledger.write() as tx:
         tx.save_monitor(replace(monitor, rule=rule, revision=2))
-    served.incidents.tend()
+    served.incidents.end_and_remind()
     assert incidents(served)[0].is_open  # nothing is known of it yet
     check_values(served, 0.7)
-    served.incidents.tend()
+    served.incidents.end_and_remind()
     assert not incidents(served)[0].is_open
 
 
 def test_the_reset_of_all_models_is_named_where_all_models_were_the_limit(served: Bench) -> None:
     add_monitor(served, action="ask")
     check_values(served, 0.5, 0.5)
-    tripped = replace(incidents(served)[0], doing=Doing.TRIPPED)
+    tripped = replace(incidents(served)[0], doing=IncidentStatus.TRIPPED)
     assert "/model monitor reset churn" in str(next_step(tripped))
-    assert "/model monitor reset --all" in str(next_step(replace(tripped, why=say(OF_ALL, n=3))))
+    assert "/model monitor reset --all" in str(next_step(replace(tripped, why=say(ALL_MODELS_LIMIT_REACHED, n=3))))
     assert served.registry.holders(stage=Stage.PRODUCTION) == [4]
 
 
@@ -75,7 +75,7 @@ def test_the_reset_of_all_models_is_named_where_all_models_were_the_limit(served
 
 def test_the_breaker_of_all_models_holds_for_each(served: Bench) -> None:
     with served.ledger.write() as tx:
-        tx.trip(Tripped(model="", at=served.clock.now() - timedelta(days=3), why=say("Too many.")))
+        tx.trip_breaker(TrippedBreaker(model="", at=served.clock.now() - timedelta(days=3), why=say("Too many.")))
     add_monitor(served)
     check_values(served, 0.5, 0.5)
-    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.TRIPPED)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], IncidentStatus.TRIPPED)

@@ -8,18 +8,18 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.errors import RegistryRefused
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.incident import REPEATED_EVERY, Doing, Ending, Incident
+from bot.domain.monitoring.incident import REMINDER_INTERVAL, IncidentStatus, IncidentEnding, Incident
 from bot.domain.monitoring.readings import Answer
-from bot.domain.policy.parser import read_policy
+from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import ServingProbe
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.serving_check import ServingState
+from bot.domain.transitions.serving_check import ServingCheckState
 from bot.ledger import SqlLedger
-from bot.ports import NoteKind
-from bot.services.transitions.serving_checks import Servings
+from bot.ports import MessageKind
+from bot.services.transitions.serving_checks import ServingChecks
 from bot.slack.monitoring.incident_card import title
 from tests.support.monitoring.monitoring import (
     QUICK,
@@ -49,17 +49,17 @@ class Probe:
 def probed(sqlite_url: str) -> Iterator[Bench]:
     """Return a bench whose policy asks the serving side; `churn` had v3 and v2, and has v4, in Production."""
     registry = FaultyRegistry()
-    registry.add("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
+    registry.add_model("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
     registry.set_alias("churn", "champion", 3)
     ledger = SqlLedger(sqlite_url)
     bench = Bench(
-        ledger=ledger, registry=registry, clock=ManualClock(), policy=read_policy(POLICY | {"serving": SERVING})
+        ledger=ledger, registry=registry, clock=ManualClock(), policy=validate_policy(POLICY | {"serving": SERVING})
     )
     bench.watch.poll()
     for version in (2, 4):
         bench.clock.advance(hours=30)
         bench.approved(f"promote churn {version} production")
-        bench.moves.run("churn")
+        bench.moves.execute_due("churn")
     bench.clock.advance(minutes=10)
     yield bench
     ledger.close()
@@ -68,8 +68,8 @@ def probed(sqlite_url: str) -> Iterator[Bench]:
 def asks(bench: Bench, probe: Probe, **later: float) -> None:
     """Let time pass, ask the serving side, and end what is over."""
     bench.clock.advance(**later)
-    Servings(bench.context, probe).ask()
-    bench.incidents.tend()
+    ServingChecks(bench.context, probe).run_due()
+    bench.incidents.end_and_remind()
 
 
 def the_incident(bench: Bench) -> Incident:
@@ -80,7 +80,7 @@ def the_incident(bench: Bench) -> Incident:
 def test_until_the_serving_side_confirms_it_nothing_is_restored(probed: Bench) -> None:
     add_monitor(probed)
     check_values(probed, 0.5, 0.5)
-    probed.incidents.tend()
+    probed.incidents.end_and_remind()
     assert the_incident(probed).is_open
     probe = Probe()
     probe.reports = "2"
@@ -99,7 +99,7 @@ def test_a_restored_version_that_passes_its_checks_is_a_recovery(probed: Bench) 
     probed.clock.advance(hours=1)
     check_values(probed, 0.9)
     ended = the_incident(probed)
-    assert (ended.ending, title(ended)) == (Ending.RECOVERED, "✅ churn: restored, v2 serves")
+    assert (ended.ending, title(ended)) == (IncidentEnding.RECOVERED, "✅ churn: restored, v2 serves")
     assert "Restored and recovered: v2 is healthy" in channel_texts(probed)[-1]
     check_values(probed, 0.9, 0.9)
     assert sum("Restored and recovered" in line for line in channel_texts(probed)) == 1
@@ -114,22 +114,22 @@ def test_a_restored_version_that_fails_as_well_is_none(probed: Bench) -> None:
     probed.clock.advance(hours=1)
     check_values(probed, 0.5, 0.5)
     [_, first] = incidents(probed)
-    assert first.ending is Ending.RESTORED
+    assert first.ending is IncidentEnding.RESTORED
 
 
 def test_a_persons_rollback_ends_it_with_their_name_and_their_thread(probed: Bench) -> None:
     add_monitor(probed, action="notify")
     check_values(probed, 0.5, 0.5)
     probed.do("rollback churn 2 --reason 'wrong letters'", BOB)
-    probed.incidents.tend()
+    probed.incidents.end_and_remind()
     ended = the_incident(probed)
     assert (ended.ending, ended.ended_by, title(ended)) == (
-        Ending.ROLLED_BACK,
+        IncidentEnding.ROLLED_BACK,
         BOB.person,
         "↩️ churn v4: rolled back by a person",
     )
     assert str(ended.resolution) == f"@{BOB.person.user} rolled Production back from v4 to v2."
-    assert ended.ended_in in {note.lane for note in probed.notes() if note.kind is NoteKind.ROLLBACK}
+    assert ended.ended_in in {note.lane for note in probed.notes() if note.kind is MessageKind.ROLLBACK}
     assert probed.events()[-1].evidence == {"ending": "rolled back", "ended_by": "slack:T1/UBOB"}
 
 
@@ -137,23 +137,23 @@ def test_a_promotion_overtakes_it_and_its_request_is_linked(probed: Bench) -> No
     add_monitor(probed, action="notify")
     check_values(probed, 0.5, 0.5)
     request = probed.approved("promote churn 1 production")
-    probed.moves.run("churn")
-    probed.incidents.tend()
+    probed.moves.execute_due("churn")
+    probed.incidents.end_and_remind()
     ended = the_incident(probed)
-    assert (ended.ending, ended.ended_by, ended.ended_in) == (Ending.OVERTAKEN, BOB.person, request.id)
+    assert (ended.ending, ended.ended_by, ended.ended_in) == (IncidentEnding.OVERTAKEN, BOB.person, request.id)
     assert f"@{BOB.person.user} approved that last." in str(ended.resolution)
 
 
 def test_where_the_policy_file_took_its_last_monitor_away_it_says_so(probed: Bench) -> None:
-    probed.context.rules.replace(policy_with({"name": "accuracy", **QUICK, "action": "notify"}), "with")
+    probed.context.active_policy.replace(policy_with({"name": "accuracy", **QUICK, "action": "notify"}), "with")
     probed.file_monitors.sync()
     check_values(probed, 0.5, 0.5, 0.5)
     assert the_incident(probed).is_open
-    probed.context.rules.replace(policy_with(), "without")
+    probed.context.active_policy.replace(policy_with(), "without")
     probed.file_monitors.sync()
-    probed.incidents.tend()
+    probed.incidents.end_and_remind()
     ended = the_incident(probed)
-    assert (ended.ending, title(ended)) == (Ending.REMOVED, "⏹️ churn v4: accuracy removed")
+    assert (ended.ending, title(ended)) == (IncidentEnding.REMOVED, "⏹️ churn v4: accuracy removed")
     assert str(ended.resolution) == "The policy file removed accuracy, so nothing watches this now."
 
 
@@ -165,10 +165,10 @@ def test_a_serving_side_that_does_not_follow_is_no_restored_one(probed: Bench) -
     asks(probed, Probe(), minutes=11)
     ended = the_incident(probed)
     with probed.ledger.read() as reading:
-        serving = reading.serving(str(ended.rollback))
+        serving = reading.serving_check(str(ended.rollback))
     assert serving is not None
-    assert serving.state is ServingState.DENIED
-    assert (ended.is_open, ended.doing) == (False, Doing.NOT_FOLLOWED)
+    assert serving.state is ServingCheckState.TIMED_OUT
+    assert (ended.is_open, ended.doing) == (False, IncidentStatus.NOT_FOLLOWED)
     assert title(ended) == "🆘 churn: v2 is in Production, not confirmed by the serving side"
     assert "Failed: v2 is in Production" in str(ended.resolution)
     assert "Do this: ask it yourself, and let it load v2 anew" in channel_texts(probed)[-1]
@@ -183,7 +183,7 @@ def test_a_rollback_that_mlflow_refuses_ends_with_what_to_type(probed: Bench) ->
     probed.registry.transition = refuse  # type: ignore[method-assign]
     check_values(probed, 0.5)
     failed = the_incident(probed)
-    assert (failed.doing, probed.registry.holders()) == (Doing.FAILED, [4])
+    assert (failed.doing, probed.registry.holders()) == (IncidentStatus.FAILED, [4])
     assert title(failed) == "🆘 churn v4: rolling back to v2 failed"
     assert any(
         "MLflow refused. The registry says no." in line and "/model rollback churn 2" in line
@@ -210,8 +210,8 @@ def test_who_looks_after_it_stops_the_reminders(probed: Bench, before: Callable[
     add_monitor(probed, action="notify")
     check_values(probed, 0.5, 0.5)
     before(probed)
-    probed.clock.advance(seconds=REPEATED_EVERY.total_seconds() + 1)
-    probed.incidents.tend()
+    probed.clock.advance(seconds=REMINDER_INTERVAL.total_seconds() + 1)
+    probed.incidents.end_and_remind()
     assert repeated(probed) == times
 
 
@@ -230,12 +230,12 @@ def test_the_message_has_the_latest_figures_every_five_minutes(probed: Bench) ->
 
 def fails_and_comes_back(bench: Bench, model: str) -> None:
     """Let a model of its own fail, whose Production was another before."""
-    bench.registry.add(model, versions=[Stage.PRODUCTION, Stage.NONE])
+    bench.registry.add_model(model, versions=[Stage.PRODUCTION, Stage.NONE])
     bench.registry.set_alias(model, "champion", 1)
     bench.watch.poll()
     bench.clock.advance(hours=1)
     bench.approved(f"promote {model} 2 production")
-    bench.moves.run(model)
+    bench.moves.execute_due(model)
     bench.clock.advance(minutes=10)
     add_monitor(bench, model=model, query=model, fail_after=1, source=f"of-{model}", min_served="0s")
     check_values(bench, 0.5, query=model)
@@ -246,7 +246,7 @@ def test_three_automatic_rollbacks_of_all_models_in_a_day_are_the_last(probed: B
     for model in models:
         fails_and_comes_back(probed, model)
     assert [probed.registry.holders(model) for model in models] == [[1], [1], [1], [2]]
-    assert probed.tags().count(Tag.BREAKER_TRIPPED.value) == 1
+    assert probed.tags().count(EventTag.BREAKER_TRIPPED.value) == 1
 
 
 def test_a_day_later_a_model_may_be_rolled_back_by_itself_again(probed: Bench) -> None:
@@ -272,6 +272,6 @@ def test_what_is_too_old_is_thrown_away(probed: Bench) -> None:
     check_values(probed, 0.9)
     probed.clock.advance(days=36)
     check_values(probed, 0.9)
-    assert probed.monitoring.sweep(timedelta(days=7)) == 1
+    assert probed.monitoring.purge(timedelta(days=7)) == 1
     with probed.ledger.read() as reading:
         assert len(reading.measurements(monitor.id)) == 1

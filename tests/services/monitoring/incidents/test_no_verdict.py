@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
-from bot.domain.audit.events import Tag
-from bot.domain.commands.parser import parse
+from bot.domain.audit.events import EventTag
+from bot.domain.commands.parser import parse_command
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.assessment import Judgement
-from bot.domain.monitoring.incident import Ending, IncidentKind
-from bot.domain.monitoring.messages import checked, state
+from bot.domain.monitoring.assessment import RuleResult
+from bot.domain.monitoring.incident import IncidentEnding, IncidentKind
+from bot.domain.monitoring.messages import checked_answer, status_text
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Outcome
-from bot.domain.monitoring.rule_messages import rule as rule_in_words
-from bot.domain.monitoring.state import Standing, State
+from bot.domain.monitoring.readings import CheckOutcome
+from bot.domain.monitoring.rule_messages import rule_sentence as rule_in_words
+from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.domain.monitoring.views import MonitorRow, MonitorView, worst_first
 from bot.services.monitoring.monitors import Monitors
-from bot.slack.monitoring.answers import monitor_view, row
-from handlers.terminal.monitors import document
+from bot.slack.monitoring.answers import monitor_view, monitor_line
+from handlers.terminal.monitors import monitor_document
 from tests.support.monitoring.monitoring import (
     add_monitor,
     channel_texts,
@@ -41,7 +41,7 @@ def watched(bench: Bench, **fields: Any) -> Monitor:
     monitor = add_monitor(bench, **BLOCKS | fields)
     record_history(bench, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     measure_minutes(bench, 20 * "+")
-    assert (monitor_state(bench, monitor).state, monitor_state(bench, monitor).unjudged) == (State.OK, 0)
+    assert (monitor_state(bench, monitor).state, monitor_state(bench, monitor).unjudged) == (MonitorStatus.OK, 0)
     assert monitor_state(bench, monitor).judged_at is not None
     return monitor
 
@@ -50,7 +50,7 @@ def until_judged(bench: Bench, monitor: Monitor, most: int = 30) -> int:
     """Let good readings come until there is a verdict; return how many checks it took."""
     for at in range(most):
         measure_minutes(bench, "+")
-        if monitor_state(bench, monitor).state is State.OK:
+        if monitor_state(bench, monitor).state is MonitorStatus.OK:
             return at + 1
     raise AssertionError(f"not judged within {most} checks")
 
@@ -66,7 +66,7 @@ def test_a_source_with_gaps_in_every_window_is_told_of_within_three_checks(serve
         if now.unjudged:
             break
     first = now.slot - now.unjudged
-    while monitor_state(served, monitor).state is not State.CANT_JUDGE:
+    while monitor_state(served, monitor).state is not MonitorStatus.CANT_JUDGE:
         measure_minutes(served, ".")
         measure_minutes(served, "+")
     [incident] = incidents(served)
@@ -74,9 +74,9 @@ def test_a_source_with_gaps_in_every_window_is_told_of_within_three_checks(serve
     assert (incident.kind, incident.monitors) == (IncidentKind.BLIND, ("accuracy",))
     assert "readings, and" in str(incident.lines[0])
     measure_minutes(served, 6 * "+.+..")
-    assert (monitor_state(served, monitor).state, len(incidents(served))) == (State.CANT_JUDGE, 1)
+    assert (monitor_state(served, monitor).state, len(incidents(served))) == (MonitorStatus.CANT_JUDGE, 1)
     until_judged(served, monitor)
-    assert [(one.is_open, one.ending) for one in incidents(served)] == [(False, Ending.RECOVERED)]
+    assert [(one.is_open, one.ending) for one in incidents(served)] == [(False, IncidentEnding.RECOVERED)]
 
 
 def test_a_baseline_that_is_too_short_after_a_promotion_is_told_of(served: Bench) -> None:
@@ -84,12 +84,12 @@ def test_a_baseline_that_is_too_short_after_a_promotion_is_told_of(served: Bench
     record_history(served, monitor, lambda slot: 0.9, hours=3)
     keep_measuring(served, lambda at: 0.9, minutes=15)
     now = monitor_state(served, monitor)
-    assert (now.state, now.judged_at) == (State.CANT_JUDGE, None)
+    assert (now.state, now.judged_at) == (MonitorStatus.CANT_JUDGE, None)
     why = (
         "There's only 3h of usable data from before v4, and its own past days cover 0s of the 7h needed. "
         "It judges from 2026-05-07 07:20 UTC"
     )
-    assert str(state(monitor, now)) == f"armed, but can't judge: {why}"
+    assert str(status_text(monitor, now)) == f"armed, but can't judge: {why}"
     assert str(incidents(served)[0].lines[0]) == (
         f"accuracy: can't judge. {why}. It stays armed, but won't roll back until it judges again."
     )
@@ -99,7 +99,7 @@ def test_a_rule_that_raises_is_told_of(served: Bench, rule: dict[str, Any]) -> N
     monitor = watched(served)
     rule["accuracy"] = ZeroDivisionError("oops")
     measure_minutes(served, "++")
-    assert str(state(monitor, monitor_state(served, monitor))) == "healthy when last judged; can't judge 2 of 3"
+    assert str(status_text(monitor, monitor_state(served, monitor))) == "healthy when last judged; can't judge 2 of 3"
     assert incidents(served) == []
     measure_minutes(served, "+")
     assert "raised an error (ZeroDivisionError)" in str(incidents(served)[0].lines[0])
@@ -110,7 +110,7 @@ def test_a_clock_that_was_set_back_is_told_of(served: Bench) -> None:
     monitor = watched(served)
     served.clock.set_back(hours=1)
     measure_minutes(served, "++++")
-    assert monitor_state(served, monitor).state is State.CANT_JUDGE
+    assert monitor_state(served, monitor).state is MonitorStatus.CANT_JUDGE
     assert "the clock was set back" in str(incidents(served)[0].lines[0])
     served.clock.advance(hours=1)
     until_judged(served, monitor)
@@ -119,11 +119,11 @@ def test_a_clock_that_was_set_back_is_told_of(served: Bench) -> None:
 
 def test_a_rule_that_finds_nothing_new_forever_is_told_of(served: Bench, rule: dict[str, Any]) -> None:
     monitor = watched(served)
-    rule["accuracy"] = Judgement(is_worse=None)
+    rule["accuracy"] = RuleResult(is_worse=None)
     measure_minutes(served, 20 * "+")
-    assert monitor_state(served, monitor).state is State.OK
+    assert monitor_state(served, monitor).state is MonitorStatus.OK
     measure_minutes(served, 10 * "+")
-    assert monitor_state(served, monitor).state is State.CANT_JUDGE
+    assert monitor_state(served, monitor).state is MonitorStatus.CANT_JUDGE
     assert "There's been no verdict since" in str(incidents(served)[0].lines[0])
 
 
@@ -134,18 +134,18 @@ def test_readings_that_take_far_too_long_to_come_are_told_of(served: Bench) -> N
     for _ in range(9):
         tick(served)
         served.clock.advance(seconds=12)
-    assert (monitor_state(served, monitor).state, monitor_state(served, monitor).points) == (State.WARMUP, 1)
+    assert (monitor_state(served, monitor).state, monitor_state(served, monitor).points) == (MonitorStatus.WARMUP, 1)
     for _ in range(4):
         tick(served)
         served.clock.advance(seconds=12)
-    assert monitor_state(served, monitor).state is State.CANT_JUDGE
+    assert monitor_state(served, monitor).state is MonitorStatus.CANT_JUDGE
     assert "It needs 6 readings" in str(incidents(served)[0].lines[0])
 
 
 def test_sequential_waits_quietly_for_its_first_readings(served: Bench) -> None:
     watched(served, rule="sequential")
     served.approved("promote churn 2 production")
-    served.moves.run("churn")
+    served.moves.execute_due("churn")
     measure_minutes(served, 20 * "+")
     assert incidents(served) == []
 
@@ -161,9 +161,9 @@ def test_one_that_was_judging_alerts_and_moves_nothing(served: Bench, rule: dict
     [incident] = incidents(served)
     assert (incident.kind, served.registry.holders(), monitor.is_armed) == (IncidentKind.BLIND, [4], action == "auto")
     assert ("It stays armed" in str(incident.lines[0])) == (action == "auto")
-    assert [event.tag for event in served.events()].count(Tag.MONITOR_BLIND) == 1
+    assert [event.tag for event in served.events()].count(EventTag.MONITOR_NO_VERDICT) == 1
     with served.ledger.read() as reading:
-        assert [one.outcome for one in reading.measurements(monitor.id, most=3)] == 3 * [Outcome.UNJUDGED]
+        assert [one.outcome for one in reading.measurements(monitor.id, limit=3)] == 3 * [CheckOutcome.UNJUDGED]
 
 
 def test_a_new_one_that_nobody_has_armed_only_shows_it(served: Bench, rule: dict[str, Any]) -> None:
@@ -171,32 +171,32 @@ def test_a_new_one_that_nobody_has_armed_only_shows_it(served: Bench, rule: dict
     rule["accuracy"] = CANT
     measure_minutes(served, "++++")
     now = monitor_state(served, monitor)
-    assert (now.state, incidents(served)) == (State.CANT_JUDGE, [])
-    assert str(state(monitor, now)) == "can't judge yet: The baseline is gone"
-    assert str(checked(monitor, now)).startswith("Checked “churn” accuracy: can't judge yet: The baseline is gone. The")
-    assert row(MonitorRow(monitor, now), served.clock.now()).startswith(
+    assert (now.state, incidents(served)) == (MonitorStatus.CANT_JUDGE, [])
+    assert str(status_text(monitor, now)) == "can't judge yet: The baseline is gone"
+    assert str(checked_answer(monitor, now)).startswith("Checked “churn” accuracy: can't judge yet: The baseline is gone. The")
+    assert monitor_line(MonitorRow(monitor, now), served.clock.now()).startswith(
         "🟣 `churn` `accuracy`  can't judge yet: The baseline is gone  ·  "
     )
-    view = MonitorView(monitor=monitor, standing=now, recent=[], incident=None, tripped=None, now=served.clock.now())
+    view = MonitorView(monitor=monitor, monitor_state=now, recent_measurements=[], incident=None, breaker=None, now=served.clock.now())
     assert str(monitor_view(view).blocks).count("The baseline is gone") == 1
-    assert document(monitor, now)["why"] == "The baseline is gone."
-    others = [MonitorRow(monitor, replace(now, state=one)) for one in State if one is not State.CANT_JUDGE]
-    states = [one.standing.state for one in worst_first([MonitorRow(monitor, now), *others])]
-    assert states[:5] == [State.FAILED, State.ERROR, State.NO_DATA, State.CANT_JUDGE, State.PENDING]
+    assert monitor_document(monitor, now)["why"] == "The baseline is gone."
+    others = [MonitorRow(monitor, replace(now, state=one)) for one in MonitorStatus if one is not MonitorStatus.CANT_JUDGE]
+    states = [one.monitor_state.state for one in worst_first([MonitorRow(monitor, now), *others])]
+    assert states[:5] == [MonitorStatus.FAILED, MonitorStatus.ERROR, MonitorStatus.NO_DATA, MonitorStatus.CANT_JUDGE, MonitorStatus.PENDING]
 
 
 def test_a_dry_run_only_shows_it(served: Bench, rule: dict[str, Any]) -> None:
     monitor = watched(served, action="dry_run")
     rule["accuracy"] = CANT
     measure_minutes(served, "++++")
-    assert (monitor_state(served, monitor).state, incidents(served)) == (State.CANT_JUDGE, [])
-    assert str(state(monitor, monitor_state(served, monitor))) == "can't judge: The baseline is gone"
+    assert (monitor_state(served, monitor).state, incidents(served)) == (MonitorStatus.CANT_JUDGE, [])
+    assert str(status_text(monitor, monitor_state(served, monitor))) == "can't judge: The baseline is gone"
 
 
 def test_what_was_silenced_is_told_afterwards(served: Bench, rule: dict[str, Any]) -> None:
     watched(served)
     monitors = Monitors(served.context, served.gatekeeper, lambda monitor, span: pytest.fail("nobody asked"))
-    silence: Any = parse("monitor silence churn accuracy 10m")
+    silence: Any = parse_command("monitor silence churn accuracy 10m")
     monitors.silence(BOB, silence, origin="slack")
     rule["accuracy"] = CANT
     measure_minutes(served, "++++")
@@ -221,14 +221,14 @@ def test_one_that_is_armed_although_it_cannot_judge_is_told_of(served: Bench, ru
 def test_what_failed_stays_failed(served: Bench, rule: dict[str, Any]) -> None:
     monitor = watched(served)
     keep_measuring(served, lambda at: 0.5, minutes=30)
-    assert monitor_state(served, monitor).state is State.FAILED
+    assert monitor_state(served, monitor).state is MonitorStatus.FAILED
     rule["accuracy"] = CANT
     measure_minutes(served, "++++")
     assert (monitor_state(served, monitor).state, [one.kind for one in incidents(served)]) == (
-        State.FAILED,
+        MonitorStatus.FAILED,
         [IncidentKind.FAILED],
     )
-    assert str(state(monitor, monitor_state(served, monitor))).endswith("; can't judge now")
+    assert str(status_text(monitor, monitor_state(served, monitor))).endswith("; can't judge now")
 
 
 def test_the_alert_names_the_new_reason(served: Bench, rule: dict[str, Any]) -> None:
@@ -238,7 +238,7 @@ def test_the_alert_names_the_new_reason(served: Bench, rule: dict[str, Any]) -> 
     rule["accuracy"] = CANT
     measure_minutes(served, "+++")
     assert str(incidents(served)[0].lines[0]) == "accuracy: can't judge. The baseline is gone."
-    rule["accuracy"] = Judgement(is_worse=None, why=say("It is another one."))
+    rule["accuracy"] = RuleResult(is_worse=None, why=say("It is another one."))
     measure_minutes(served, "+")
     assert str(incidents(served)[0].lines[0]) == "accuracy: can't judge. It is another one."
     measure_minutes(served, "...")
@@ -254,11 +254,11 @@ def test_an_outage_is_one_alert_that_ends_with_the_next_verdict(served: Bench) -
     measure_minutes(served, 6 * ".")
     [incident] = incidents(served)
     measure_minutes(served, "+")
-    assert str(state(monitor, monitor_state(served, monitor))) == "measured again, but not judged yet"
+    assert str(status_text(monitor, monitor_state(served, monitor))) == "measured again, but not judged yet"
     assert incidents(served)[0].is_open
     until_judged(served, monitor)
     [ended] = incidents(served)
-    assert (ended.id, ended.is_open, ended.ending) == (incident.id, False, Ending.RECOVERED)
+    assert (ended.id, ended.is_open, ended.ending) == (incident.id, False, IncidentEnding.RECOVERED)
     assert str(ended.resolution).startswith("Monitoring is back after ")
 
 
@@ -266,8 +266,8 @@ def test_a_window_that_fails_ends_it_too(served: Bench) -> None:
     monitor = add_monitor(served, no_data=2, action="notify", fail_after=2)
     check_values(served, 0.9, None, None, 0.5)
     [incident] = incidents(served)
-    assert (monitor_state(served, monitor).state, incident.is_open) == (State.PENDING, False)
-    assert Tag.MONITOR_WELL not in {event.tag for event in served.events()}
+    assert (monitor_state(served, monitor).state, incident.is_open) == (MonitorStatus.PENDING, False)
+    assert EventTag.MONITOR_RECOVERED not in {event.tag for event in served.events()}
 
 
 def test_a_failure_right_after_it_ends_it_too(served: Bench) -> None:
@@ -287,11 +287,11 @@ def test_a_promotion_overtakes_it_and_the_next_version_is_told_of_anew(
     rule["accuracy"] = CANT
     measure_minutes(served, "+++")
     served.approved("promote churn 2 production")
-    served.moves.run("churn")
-    served.incidents.tend()
-    assert [one.ending for one in incidents(served)] == [Ending.OVERTAKEN]
+    served.moves.execute_due("churn")
+    served.incidents.end_and_remind()
+    assert [one.ending for one in incidents(served)] == [IncidentEnding.OVERTAKEN]
     assert (monitor_state(served, monitor).state, monitor_state(served, monitor).judged_at is None) == (
-        State.WARMUP,
+        MonitorStatus.WARMUP,
         False,
     )
     measure_minutes(served, "+++")
@@ -306,7 +306,7 @@ def test_one_that_is_resumed_is_not_blamed_for_its_pause(served: Bench) -> None:
     monitors.resume(BOB, "churn", "accuracy", origin="slack")
     before = served.clock.now()
     measure_minutes(served, 25 * "+")
-    assert (monitor_state(served, monitor).state, incidents(served)) == (State.OK, [])
+    assert (monitor_state(served, monitor).state, incidents(served)) == (MonitorStatus.OK, [])
     judged_at = monitor_state(served, monitor).judged_at
     assert judged_at is not None
     assert judged_at > before + timedelta(minutes=10)
@@ -321,13 +321,13 @@ def test_one_that_warmed_up_for_good_before_an_upgrade_is_told_of(served: Bench,
     record_history(served, monitor, lambda slot: 0.9, hours=3)
     measure_minutes(served, "+")
     with served.ledger.write() as tx:
-        now = tx.standing(monitor.id)
-        tx.save_standing(
-            Standing(
+        now = tx.monitor_state(monitor.id)
+        tx.save_monitor_state(
+            MonitorState(
                 monitor=monitor.id,
                 slot=now.slot,
                 next_at=now.next_at,
-                state=State.WARMUP,
+                state=MonitorStatus.WARMUP,
                 revision=1,
                 version=4,
                 move=now.move,
@@ -339,7 +339,7 @@ def test_one_that_warmed_up_for_good_before_an_upgrade_is_told_of(served: Bench,
             )
         )
     measure_minutes(served, 15 * "+")
-    assert monitor_state(served, monitor).state is State.CANT_JUDGE
+    assert monitor_state(served, monitor).state is MonitorStatus.CANT_JUDGE
     assert bool(incidents(served)) is was_judging
     assert bool([line for line in channel_texts(served) if "can't judge" in line]) is was_judging
 
@@ -365,4 +365,4 @@ def test_one_bad_reading_is_not_said_to_be_the_window_s_mean(served: Bench) -> N
     served.sources.say("accuracy", (served.clock.now() + timedelta(seconds=66), 0.7))
     served.clock.advance(seconds=66)
     tick(served)
-    assert "The latest reading of accuracy for v4 is 0.7." in str(checked(monitor, monitor_state(served, monitor)))
+    assert "The latest reading of accuracy for v4 is 0.7." in str(checked_answer(monitor, monitor_state(served, monitor)))

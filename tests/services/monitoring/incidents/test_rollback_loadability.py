@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from bot.domain.commands.changes import FreezeModel, UnfreezeModel
-from bot.domain.commands.parser import build
+from bot.domain.commands.parser import build_command
 from bot.domain.core.errors import FilesUnreachable, Refused, RegistryUnreachable
-from bot.domain.monitoring.incident import Doing
+from bot.domain.monitoring.incident import IncidentStatus
 from bot.domain.monitoring.incident_messages import next_step
-from bot.domain.registry.rollback_block import Bar
-from bot.domain.transitions.transition import MoveState
-from bot.services.transitions.loadability import WayBack
+from bot.domain.registry.rollback_block import RollbackBlock
+from bot.domain.transitions.transition import TransitionState
+from bot.services.transitions.loadability import RollbackCandidate
 from tests.support.monitoring.monitoring import (
     act_during_check,
     add_monitor,
@@ -58,9 +58,9 @@ def test_the_button_leads_to_no_version_that_may_not_load(served: Bench, stop: s
     served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
     add_monitor(served, cooldown="365d")
     if stop == "freeze":
-        served.freezing.freeze(BOB, build(FreezeModel, {"model": "churn", "reason": "audit"}), origin="slack")
+        served.freezing.freeze(BOB, build_command(FreezeModel, {"model": "churn", "reason": "audit"}), origin="slack")
     check_values(served, 0.5, 0.5)
-    assert incidents(served)[0].doing is Doing.HELD
+    assert incidents(served)[0].doing is IncidentStatus.HELD
     assert "MLmodel file is gone" in str(incidents(served)[0].why)
 
 
@@ -71,7 +71,7 @@ def test_a_click_on_a_version_that_is_known_not_to_load_is_refused(served: Bench
     served.clock.advance(minutes=11)
     check_values(served, 0.5)  # which has looked again
     with pytest.raises(Refused, match="MLmodel file is gone"):
-        served.rollbacks.answer(BOB, incidents(served)[0].id, origin="slack")
+        served.rollbacks.roll_back_for_incident(BOB, incidents(served)[0].id, origin="slack")
     assert rollbacks(served) == []
 
 
@@ -83,7 +83,7 @@ def test_a_monitor_does_not_go_back_to_what_cannot_be_looked_at_until_it_can(ser
     add_monitor(served)
     check_values(served, 0.5, 0.5, 0.5, 0.5)
     [incident] = incidents(served)
-    assert (served.registry.holders(), rollbacks(served), incident.doing) == ([4], [], Doing.HELD)
+    assert (served.registry.holders(), rollbacks(served), incident.doing) == ([4], [], IncidentStatus.HELD)
     assert str(incident.why) == (
         "Whether v2 of “churn” loads cannot be told now. Its files do not answer. It is looked at again with each "
         "check, and gone back to once it is known to load."
@@ -104,7 +104,7 @@ def test_what_is_then_seen_not_to_load_is_told_as_well(served: Bench) -> None:
     check_values(served, 0.5, 0.5)
     back()
     check_values(served, 0.5, 0.5)
-    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.HELD)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], IncidentStatus.HELD)
     assert len([line for line in channel_texts(served) if "MLmodel file is gone" in line]) == 1
     assert str(next_step(incidents(served)[0])) == (
         "Decide: another version, as /model history churn lists them, or this one with --force."
@@ -113,19 +113,19 @@ def test_what_is_then_seen_not_to_load_is_told_as_well(served: Bench) -> None:
 
 def test_a_version_that_nobody_has_looked_at_is_not_gone_back_to(served: Bench) -> None:
     add_monitor(served, fail_after=1)
-    real = served.incidents.prepare
+    real = served.incidents.check_rollback_targets
 
     def prepare(checked: Any) -> Any:
         found = real(checked)  # which has looked at v2; now v2 is barred, and v3 is next
         with served.ledger.write() as tx:
-            bar = Bar(id="b", model="churn", version=2, move="m", at=served.clock.now(), by=BOB.person, reason="bad")
-            tx.add_bar(bar)
-        served.incidents.prepare = real  # type: ignore[method-assign]
+            bar = RollbackBlock(id="b", model="churn", version=2, move="m", at=served.clock.now(), by=BOB.person, reason="bad")
+            tx.add_rollback_block(bar)
+        served.incidents.check_rollback_targets = real  # type: ignore[method-assign]
         return found
 
-    served.incidents.prepare = prepare  # type: ignore[method-assign]
+    served.incidents.check_rollback_targets = prepare  # type: ignore[method-assign]
     check_values(served, 0.5)
-    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.HELD)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], IncidentStatus.HELD)
     check_values(served, 0.5)
     assert served.registry.holders() == [3]
 
@@ -137,20 +137,20 @@ def test_an_mlflow_that_is_away_is_not_asked_for_each_of_many(served: Bench) -> 
         asked.append(number)
         raise RegistryUnreachable("MLflow does not answer.")
 
-    served.fitness.against("churn", 2, 4)
+    served.fitness.problems("churn", 2, 4)
     served.registry.version = away  # type: ignore[method-assign]
-    ways = [WayBack("churn", version, 4) for version in (3, 2, 1)]
-    found = served.fitness.look(ways)
-    assert (asked, found.fit, sorted(found.unknown)) == ([3], {("churn", 2)}, [("churn", 1), ("churn", 3)])
+    ways = [RollbackCandidate("churn", version, 4) for version in (3, 2, 1)]
+    found = served.fitness.check_candidates(ways)
+    assert (asked, found.loadable, sorted(found.unknown)) == ([3], {("churn", 2)}, [("churn", 1), ("churn", 3)])
 
 
 def test_a_click_is_looked_at_before_it_moves_anything(served: Bench) -> None:
     asked(served)
     served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
-    served.moves.run("churn")
+    served.moves.execute_due("churn")
     [incident] = incidents(served)
-    assert (served.registry.holders(), rollbacks(served)[0].state) == ([4], MoveState.STALE)
-    assert (incident.doing, incident.is_open) == (Doing.HELD, True)
+    assert (served.registry.holders(), rollbacks(served)[0].state) == ([4], TransitionState.STALE)
+    assert (incident.doing, incident.is_open) == (IncidentStatus.HELD, True)
     assert "MLmodel file is gone" in str(incident.why)
     assert str(next_step(incident)).endswith("or this one with --force.")
 
@@ -158,10 +158,10 @@ def test_a_click_is_looked_at_before_it_moves_anything(served: Bench) -> None:
 def test_a_click_while_the_files_are_away_says_how_to_force_it(served: Bench) -> None:
     files_are_away(served)
     asked(served)
-    served.moves.run("churn")
+    served.moves.execute_due("churn")
     [incident] = incidents(served)
-    assert (served.registry.holders(), rollbacks(served)[0].state) == ([4], MoveState.STALE)
-    assert incident.doing is Doing.HELD
+    assert (served.registry.holders(), rollbacks(served)[0].state) == ([4], TransitionState.STALE)
+    assert incident.doing is IncidentStatus.HELD
     assert 'If you know that it does: /model rollback churn 2 --force --reason "…"' in str(incident.why)
 
 
@@ -175,7 +175,7 @@ def test_so_does_a_command(served: Bench) -> None:
 def test_a_rollback_that_another_process_takes_over_is_looked_at_again(served: Bench) -> None:
     add_monitor(served, fail_after=1)
     real = served.registry.version
-    served.fitness.against("churn", 2, 4)
+    served.fitness.problems("churn", 2, 4)
 
     def away(*_: object) -> Any:
         raise RegistryUnreachable("MLflow does not answer.")
@@ -185,18 +185,18 @@ def test_a_rollback_that_another_process_takes_over_is_looked_at_again(served: B
     served.registry.version = real  # type: ignore[method-assign]
     served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
     served.clock.advance(hours=1)
-    served.moves.run("churn")
-    assert (served.registry.holders(), rollbacks(served)[0].state) == ([4], MoveState.STALE)
-    assert incidents(served)[0].doing is Doing.HELD
+    served.moves.execute_due("churn")
+    assert (served.registry.holders(), rollbacks(served)[0].state) == ([4], TransitionState.STALE)
+    assert incidents(served)[0].doing is IncidentStatus.HELD
 
 
 def test_that_a_rollback_was_tried_already_is_told_once(served: Bench) -> None:
     add_monitor(served)
     check_values(served, 0.5)
-    freeze = build(FreezeModel, {"model": "churn", "reason": "audit"})
+    freeze = build_command(FreezeModel, {"model": "churn", "reason": "audit"})
     act_during_check(served, lambda: served.freezing.freeze(BOB, freeze, origin="slack"))
     check_values(served, 0.5)
-    served.freezing.unfreeze(BOB, build(UnfreezeModel, {"model": "churn"}), origin="slack")
+    served.freezing.unfreeze(BOB, build_command(UnfreezeModel, {"model": "churn"}), origin="slack")
     check_values(served, 0.5, 0.5, 0.5)
-    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.HELD)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], IncidentStatus.HELD)
     assert len([line for line in channel_texts(served) if "was tried already" in line]) == 1

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from bot.domain.monitoring.assessment import Judgement
-from bot.domain.monitoring.incident import Ending, IncidentKind
+from bot.domain.monitoring.assessment import RuleResult
+from bot.domain.monitoring.incident import IncidentEnding, IncidentKind
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Answer, Measurement, Outcome
-from bot.domain.monitoring.state import Standing, State
+from bot.domain.monitoring.readings import Answer, Measurement, CheckOutcome
+from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.services.monitoring import scheduler
-from bot.services.monitoring.checks import present_term
+from bot.services.monitoring.checks import current_term
 from tests.support.monitoring.monitoring import (
     add_monitor,
     check_values,
@@ -38,7 +38,7 @@ def fleet(bench: Bench, **fields: Any) -> list[Monitor]:
     monitors = [add_monitor(bench, "q", model, **BLOCKS | {"query": "q"} | fields) for model in MODELS]
     for one in monitors:
         with bench.ledger.write() as tx:
-            tx.save_standing(replace(tx.standing(one.id), judged_at=bench.clock.now()))
+            tx.save_monitor_state(replace(tx.monitor_state(one.id), judged_at=bench.clock.now()))
     return monitors
 
 
@@ -53,10 +53,10 @@ def test_an_outage_of_a_source_is_one_alert_that_ends_when_each_of_its_monitors_
     rule["q"] = CANT
     measure_minutes(served, "++++", query="q")
     assert all("can't judge. The baseline is gone." in str(line) for line in incidents(served)[0].lines)
-    rule["q"] = Judgement(is_worse=False)
+    rule["q"] = RuleResult(is_worse=False)
     measure_minutes(served, "+", query="q")
     [incident] = incidents(served)
-    assert (incident.is_open, incident.ending) == (False, Ending.RECOVERED)
+    assert (incident.is_open, incident.ending) == (False, IncidentEnding.RECOVERED)
 
 
 def live_fleet(bench: Bench) -> list[Monitor]:
@@ -69,7 +69,7 @@ def live_fleet(bench: Bench) -> list[Monitor]:
     now, slots = bench.clock.now(), 8 * 60
     with bench.ledger.write() as tx:
         for one in monitors:
-            term = present_term(tx, one.model)
+            term = current_term(tx, one.model)
             assert term is not None
             for slot in range(1, slots + 1):
                 at = now - timedelta(minutes=slots - slot)
@@ -82,30 +82,30 @@ def live_fleet(bench: Bench) -> list[Monitor]:
                             at=at,
                             revision=1,
                             version=term.version,
-                            move=term.move,
-                            outcome=Outcome.OK,
+                            move=term.transition_id,
+                            outcome=CheckOutcome.OK,
                             value=0.9 + 0.002 * (slot % 5),
                             points=1,
                         )
                     ],
                     "x",
                 )
-            tx.save_standing(
-                Standing(
+            tx.save_monitor_state(
+                MonitorState(
                     monitor=one.id,
                     slot=slots,
                     next_at=now,
                     revision=1,
                     version=term.version,
-                    move=term.move,
-                    state=State.WARMUP,
+                    move=term.transition_id,
+                    state=MonitorStatus.WARMUP,
                     at=now,
                     points=slots,
                 )
             )
             tx.save_monitor(replace(one, created_at=term.since))
     measure_minutes(bench, 22 * "+", query="q")
-    assert {monitor_state(bench, one).state for one in monitors} == {State.OK}
+    assert {monitor_state(bench, one).state for one in monitors} == {MonitorStatus.OK}
     assert incidents(bench) == []
     return monitors
 
@@ -117,9 +117,9 @@ def test_whatever_a_source_lacks_is_one_alert_until_each_window_is_whole_again(s
     measure_minutes(served, "+", query="q")
     assert [(one.is_of_source, one.is_open) for one in incidents(served)] == [(True, True)]
     measure_minutes(served, 28 * "+", query="q")
-    assert {monitor_state(served, one).state for one in monitors} == {State.OK}
+    assert {monitor_state(served, one).state for one in monitors} == {MonitorStatus.OK}
     assert [(one.is_of_source, one.is_open, one.ending) for one in incidents(served)] == [
-        (True, False, Ending.RECOVERED)
+        (True, False, IncidentEnding.RECOVERED)
     ]
 
 
@@ -128,8 +128,8 @@ def test_the_last_ones_of_an_outage_get_no_alert_of_their_own(served: Bench, mon
     measure_minutes(served, "!!!!!", query="q")
     said = {"churn": CANT}
 
-    def judge(monitor: Monitor, *more: Any) -> Judgement:
-        return said.get(monitor.model, Judgement(is_worse=False))
+    def judge(monitor: Monitor, *more: Any) -> RuleResult:
+        return said.get(monitor.model, RuleResult(is_worse=False))
 
     monkeypatch.setattr(scheduler, "judge", judge)
     measure_minutes(served, "++++", query="q")
@@ -146,8 +146,8 @@ def test_a_source_with_gaps_is_one_alert_although_the_windows_end_at_different_t
     fleet(served)
     blind: set[str] = set()
 
-    def judge(monitor: Monitor, *more: Any) -> Judgement:
-        return CANT if monitor.model in blind else Judgement(is_worse=False)
+    def judge(monitor: Monitor, *more: Any) -> RuleResult:
+        return CANT if monitor.model in blind else RuleResult(is_worse=False)
 
     monkeypatch.setattr(scheduler, "judge", judge)
     measure_minutes(served, "+.+.", query="q")
@@ -161,7 +161,7 @@ def test_a_source_with_gaps_is_one_alert_although_the_windows_end_at_different_t
 def test_one_model_alone_is_no_doubt_about_its_source(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet(served)
     monkeypatch.setattr(
-        scheduler, "judge", lambda monitor, *more: CANT if monitor.model == "a" else Judgement(is_worse=False)
+        scheduler, "judge", lambda monitor, *more: CANT if monitor.model == "a" else RuleResult(is_worse=False)
     )
     measure_minutes(served, "+++", query="q")
     [incident] = incidents(served)
@@ -178,7 +178,7 @@ def test_new_monitors_that_cannot_judge_yet_say_nothing_about_a_source(
     monkeypatch.setattr(
         scheduler,
         "judge",
-        lambda monitor, *more: CANT if monitor.name != "q" or monitor.model == "a" else Judgement(is_worse=False),
+        lambda monitor, *more: CANT if monitor.name != "q" or monitor.model == "a" else RuleResult(is_worse=False),
     )
     measure_minutes(served, "++++", query="q")
     [incident] = incidents(served)
@@ -190,16 +190,16 @@ def test_an_alert_of_a_source_whose_monitors_all_began_anew_is_over(served: Benc
     measure_minutes(served, "!!!!!", query="q")
     with served.ledger.write() as tx:
         for one in monitors:
-            tx.save_standing(Standing(monitor=one.id, state=State.WARMUP))
-    served.incidents.tend()
-    assert [(one.is_open, one.ending) for one in incidents(served)] == [(False, Ending.RECOVERED)]
+            tx.save_monitor_state(MonitorState(monitor=one.id, state=MonitorStatus.WARMUP))
+    served.incidents.end_and_remind()
+    assert [(one.is_open, one.ending) for one in incidents(served)] == [(False, IncidentEnding.RECOVERED)]
 
 
 def test_one_that_was_alone_at_first_is_told_of_once(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet(served)
     blind = {"a"}
     monkeypatch.setattr(
-        scheduler, "judge", lambda monitor, *more: CANT if monitor.model in blind else Judgement(is_worse=False)
+        scheduler, "judge", lambda monitor, *more: CANT if monitor.model in blind else RuleResult(is_worse=False)
     )
     measure_minutes(served, "+++", query="q")
     measure_minutes(served, "!!!!", query="q")
@@ -217,10 +217,10 @@ def test_a_source_s_incident_ends_when_few_fail(served: Bench) -> None:
     [incident] = incidents(served)
     assert (incident.kind, incident.is_open) == (IncidentKind.SOURCE, True)
     say_all(served, 1, 0.9)
-    served.incidents.tend()
+    served.incidents.end_and_remind()
     assert incidents(served)[0].is_open  # three fail still
     say_all(served, 4, 0.9)
-    served.incidents.tend()
+    served.incidents.end_and_remind()
     [incident] = incidents(served)
     assert not incident.is_open
     assert str(incident.resolution).startswith("The monitors of push no longer fail together")
@@ -253,12 +253,12 @@ def test_a_source_that_hangs_again_and_again_is_not_asked_until_it_comes_back(se
             served.clock.advance(**span)
             served.monitoring.tick()
 
-    for _ in range(scheduler.HANGING_MOST):
+    for _ in range(scheduler.MAX_HANGING_BATCHES):
         checks_again()
         assert hung.acquire(timeout=10)
     for _ in range(3):
         checks_again()
-    assert len(asked) == scheduler.HANGING_MOST
+    assert len(asked) == scheduler.MAX_HANGING_BATCHES
     free.set()
     for thread in threading.enumerate():
         if thread.name.startswith("checks of"):
@@ -266,4 +266,4 @@ def test_a_source_that_hangs_again_and_again_is_not_asked_until_it_comes_back(se
     served.sources.read = read  # type: ignore[method-assign]
     check_values(served, 0.9)
     check_values(served, 0.9)
-    assert monitor_state(served, monitor).state is State.OK
+    assert monitor_state(served, monitor).state is MonitorStatus.OK

@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Answer, Measurement, Outcome
-from bot.domain.monitoring.state import Standing, State
-from bot.domain.monitoring.views import chart_of
-from bot.domain.registry.rollback_block import Bar
+from bot.domain.monitoring.readings import Answer, Measurement, CheckOutcome
+from bot.domain.monitoring.state import MonitorState, MonitorStatus
+from bot.domain.monitoring.views import build_monitor_chart
+from bot.domain.registry.rollback_block import RollbackBlock
 from tests.support.monitoring.monitoring import (
     HOURS,
     add_monitor,
@@ -42,7 +42,7 @@ def test_a_block_of_rates_is_their_mean_and_no_rate_of_them(served: Bench) -> No
         grown = [(now - timedelta(seconds=back), 3.0 * (66 * minute - back) + 1e6) for back in (60, 30, 0)]
         served.sources.answers["accuracy"] = Answer(points=grown)
         tick(served)
-    assert monitor_state(served, monitor).state is State.OK
+    assert monitor_state(served, monitor).state is MonitorStatus.OK
     assert monitor_state(served, monitor).usual == pytest.approx(3.0)
 
 
@@ -50,10 +50,10 @@ def test_a_version_as_good_as_what_is_usual_stays(served: Bench) -> None:
     monitor = add_monitor(served, **HOURS)
     record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     keep_measuring(served, lambda at: 0.9 + 0.002 * (at % 5), minutes=35)
-    assert (served.registry.holders(), monitor_state(served, monitor).state) == ([4], State.OK)
+    assert (served.registry.holders(), monitor_state(served, monitor).state) == ([4], MonitorStatus.OK)
     with served.ledger.read() as reading:
-        measured = reading.measurements(monitor.id, most=500)
-    bounds = chart_of(monitor, monitor_state(served, monitor), measured, []).bounds
+        measured = reading.measurements(monitor.id, limit=500)
+    bounds = build_monitor_chart(monitor, monitor_state(served, monitor), measured, []).bounds
     assert bounds == pytest.approx({"fails below": 0.886, "baseline": 0.904}, abs=0.002)
 
 
@@ -62,7 +62,7 @@ def test_without_enough_of_a_baseline_nothing_is_judged_and_nothing_moved(served
     record_history(served, monitor, lambda slot: 0.9, hours=3)
     keep_measuring(served, lambda at: 0.5, minutes=35)
     assert (served.registry.holders(), rollbacks(served)) == ([4], [])
-    assert monitor_state(served, monitor).state is State.CANT_JUDGE
+    assert monitor_state(served, monitor).state is MonitorStatus.CANT_JUDGE
     assert str(monitor_state(served, monitor).why) == (
         "There's only 3h of usable data from before v4, and its own past days cover 19m 48s of the 7h needed. "
         "It judges from 2026-05-07 07:20 UTC."
@@ -80,13 +80,13 @@ def test_one_by_one_as_good_as_usual_stays(served: Bench) -> None:
     monitor = add_monitor(served, **HOURS | {"rule": "sequential", "fail_after": 1})
     record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     keep_measuring(served, lambda at: 0.9 + 0.002 * (at % 5), minutes=35)
-    assert (served.registry.holders(), monitor_state(served, monitor).state) == ([4], State.OK)
+    assert (served.registry.holders(), monitor_state(served, monitor).state) == ([4], MonitorStatus.OK)
 
 
 def lately(bench: Bench, monitor: Monitor, value: float, *, hours: float) -> None:
     """Write down what the monitor measured of the present version, up to now."""
     with bench.ledger.read() as reading:
-        [now, *_] = bench.rollbacks.served(reading, "churn")
+        [now, *_] = bench.rollbacks.serving_periods(reading, "churn")
     slots = int(hours * 60)
     with bench.ledger.write() as tx:
         for slot in range(slots):
@@ -100,24 +100,24 @@ def lately(bench: Bench, monitor: Monitor, value: float, *, hours: float) -> Non
                         at=at,
                         revision=1,
                         version=now.version,
-                        move=now.began.id,
-                        outcome=Outcome.OK,
+                        move=now.started_by.id,
+                        outcome=CheckOutcome.OK,
                         value=value + 0.002 * (slot % 5),
                         points=1,
                     )
                 ],
                 "x",
             )
-        tx.save_standing(
-            Standing(
+        tx.save_monitor_state(
+            MonitorState(
                 monitor=monitor.id,
                 slot=slots,
                 next_at=bench.clock.now(),
                 revision=1,
-                move=now.began.id,
+                move=now.started_by.id,
                 points=slots,
                 version=now.version,
-                state=State.OK,
+                state=MonitorStatus.OK,
                 at=bench.clock.now(),
             )
         )
@@ -140,7 +140,7 @@ def test_a_version_that_was_rolled_back_as_bad_is_nobody_s_baseline(served: Benc
     monitor = add_monitor(served, **HOURS)
     record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     with served.ledger.write() as tx:
-        tx.add_bar(Bar(id="b", model="churn", version=2, move="m", at=served.clock.now(), by=BOB.person, reason="bad"))
+        tx.add_rollback_block(RollbackBlock(id="b", model="churn", version=2, move="m", at=served.clock.now(), by=BOB.person, reason="bad"))
     keep_measuring(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
     assert (served.registry.holders(), rollbacks(served)) == ([4], [])
     assert "own past days" in str(monitor_state(served, monitor).why)
@@ -153,7 +153,7 @@ def test_labels_that_come_later_shift_what_is_looked_at(served: Bench) -> None:
     served.sources.answers["accuracy"] = Answer(points=[(now - timedelta(minutes=5), 0.9), (now, 0.1)])
     tick(served)
     assert served.sources.asked[-1][0].until == now - timedelta(minutes=5)
-    assert (monitor_state(served, monitor).state, monitor_state(served, monitor).value) == (State.OK, 0.9)
+    assert (monitor_state(served, monitor).state, monitor_state(served, monitor).value) == (MonitorStatus.OK, 0.9)
 
 
 @pytest.mark.parametrize("hours", [3, 5, 6, 7, 12, 24, 48])
@@ -164,7 +164,7 @@ def test_one_by_one_is_judged_at_every_time_of_day(served: Bench, hours: int) ->
     )
     served.clock.advance(hours=1)
     with served.ledger.read() as reading:
-        now, before, *_ = served.rollbacks.served(reading, "churn")
+        now, before, *_ = served.rollbacks.serving_periods(reading, "churn")
     with served.ledger.write() as tx:
         for slot in range(29 * 6):
             at = now.since - timedelta(minutes=10 * (29 * 6 - slot))
@@ -177,20 +177,20 @@ def test_one_by_one_is_judged_at_every_time_of_day(served: Bench, hours: int) ->
                         at=at,
                         revision=1,
                         version=before.version,
-                        move=before.began.id,
-                        outcome=Outcome.OK,
+                        move=before.started_by.id,
+                        outcome=CheckOutcome.OK,
                         value=0.9 + 0.002 * (slot % 5),
                         points=1,
                     )
                 ],
                 "x",
             )
-        tx.save_standing(replace(monitor_state(served, monitor), slot=29 * 6, next_at=served.clock.now()))
+        tx.save_monitor_state(replace(monitor_state(served, monitor), slot=29 * 6, next_at=served.clock.now()))
     for _ in range(40):
         served.clock.advance(minutes=12)
         served.sources.say("accuracy", (served.clock.now(), 0.9))
         tick(served)
-        assert monitor_state(served, monitor).state is not State.ERROR
+        assert monitor_state(served, monitor).state is not MonitorStatus.ERROR
     assert "raised" not in str(monitor_state(served, monitor).why)
 
 
@@ -199,7 +199,7 @@ def test_what_was_read_while_it_warmed_up_counts_for_nothing(served: Bench) -> N
     record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     keep_measuring(served, lambda at: 0.7 + 0.002 * (at % 5), minutes=40)
     keep_measuring(served, lambda at: 0.9 + 0.002 * (at % 5), minutes=40)
-    assert (served.registry.holders(), monitor_state(served, monitor).state) == ([4], State.OK)
+    assert (served.registry.holders(), monitor_state(served, monitor).state) == ([4], MonitorStatus.OK)
 
 
 # -- what a whole check keeps to ---------------------------------------------------------------------------------------

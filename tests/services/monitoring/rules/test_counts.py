@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from bot.domain.monitoring.messages import checked, value
+from bot.domain.monitoring.messages import checked_answer, value_text
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Measurement, Pushed, Reading
-from bot.domain.monitoring.rule_messages import rule
+from bot.domain.monitoring.readings import Measurement, PushedReading, Reading
+from bot.domain.monitoring.rule_messages import rule_sentence
 from bot.domain.monitoring.rules import baseline_choice, evaluation
-from bot.domain.monitoring.rules.time_series import Points
-from bot.domain.monitoring.state import State
+from bot.domain.monitoring.rules.time_series import TimeSeries
+from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.monitoring.views import MonitorRow
-from bot.domain.policy.monitor_config import MonitorRule
-from bot.services.monitoring.backtests import Backtesting
-from bot.services.monitoring.checks import present_term
-from bot.services.monitoring.evaluation import LedgerPast
+from bot.domain.policy.monitor_config import MonitorConfig
+from bot.services.monitoring.backtests import Backtester
+from bot.services.monitoring.checks import current_term
+from bot.services.monitoring.evaluation import LedgerMonitorHistory
 from bot.services.monitoring.monitors import Monitors
 from bot.slack.monitoring.answers import monitor_list, monitor_view
 from bot.sources.push import PushSource
@@ -58,9 +58,9 @@ def test_a_check_asks_for_both_figures_at_once(served: Bench) -> None:
 def test_a_bound_is_for_the_proportion(served: Bench) -> None:
     monitor = add_monitor(served, **COUNTS)
     counted(served, (93, 100))
-    assert (monitor_state(served, monitor).state, monitor_state(served, monitor).value) == (State.OK, 0.93)
+    assert (monitor_state(served, monitor).state, monitor_state(served, monitor).value) == (MonitorStatus.OK, 0.93)
     counted(served, (85, 100), (84, 100))
-    assert monitor_state(served, monitor).state is State.FAILED
+    assert monitor_state(served, monitor).state is MonitorStatus.FAILED
 
 
 def test_what_a_count_is_out_of_is_kept_until_the_next_figure(served: Bench) -> None:
@@ -91,7 +91,7 @@ def test_pushed_counts_are_judged_without_being_asked_for(served: Bench) -> None
     with served.ledger.write() as tx:
         tx.add_readings(
             [
-                Pushed(
+                PushedReading(
                     source="push",
                     model="churn",
                     version=4,
@@ -122,13 +122,13 @@ def test_pushed_counts_are_judged_without_being_asked_for(served: Bench) -> None
     ],
 )
 def test_a_rule_says_what_is_counted_out_of_what(served: Bench, fields: dict[str, Any], said: str) -> None:
-    assert said in str(rule(add_monitor(served, **COUNTS | fields).rule))
+    assert said in str(rule_sentence(add_monitor(served, **COUNTS | fields).rule))
 
 
 def test_whoever_checks_hears_the_count(served: Bench) -> None:
     monitor = add_monitor(served, **COUNTS)
     counted(served, (84, 100))
-    said = str(checked(monitor, monitor_state(served, monitor)))
+    said = str(checked_answer(monitor, monitor_state(served, monitor)))
     assert "correct of predictions of v4: 0.84 (84 of 100), bound 0.85." in said
     assert "0.84 (84 of 100) is not greater than 0.85." in said
 
@@ -137,7 +137,7 @@ def test_against_a_baseline_the_latest_reading_is_said_with_its_count(served: Be
     monitor = add_monitor(served, **COUNTS | {"rule": "blocks", "greater_than": None})
     counted(served, (84, 100))
     assert "The latest reading of correct of predictions for v4 is 0.84 (84 of 100)." in str(
-        checked(monitor, monitor_state(served, monitor))
+        checked_answer(monitor, monitor_state(served, monitor))
     )
 
 
@@ -159,7 +159,7 @@ def test_a_monitor_is_listed_and_shown_with_its_counts(served: Bench) -> None:
         assert line in shown
     rows = [MonitorRow(monitor, monitor_state(served, monitor))]
     assert "0.9 (9 of 10), bound 0.85" in str(monitor_list(rows, served.clock.now()).blocks)
-    assert str(value(monitor_state(served, monitor))) == "0.9 (9 of 10), bound 0.85"
+    assert str(value_text(monitor_state(served, monitor))) == "0.9 (9 of 10), bound 0.85"
 
 
 # -- what a rule looks back at -----------------------------------------------------------------------------------------
@@ -173,32 +173,32 @@ def test_the_ledger_gives_totals_back(served: Bench) -> None:
     with served.ledger.read() as reading:
         series = reading.series(monitor, since=began, until=now)
         checks = reading.checks(monitor, since=began, until=now)
-        term = present_term(reading, "churn")
+        term = current_term(reading, "churn")
         assert term is not None
-        past = LedgerPast(reading, monitor, term, now, Reading(value=0.5, total=2), stored=None)
+        past = LedgerMonitorHistory(reading, monitor, term, now, Reading(value=0.5, total=2), stored=None)
         assert totals(past.readings(began, now + STEP)) == [100, 10]
         assert totals(past.recent(began)) == [100, 10, 2]
     assert series == [(began + STEP, 0.93, 100), (began + 3 * STEP, 0.9, 10)]
     assert [(one.value, one.total) for one in checks] == [(0.93, 100), (None, None), (0.9, 10)]
 
 
-def test_a_backtest_of_what_was_measured_shows_the_rule_the_same(served: Bench, looked: list[Points]) -> None:
+def test_a_backtest_of_what_was_measured_shows_the_rule_the_same(served: Bench, looked: list[TimeSeries]) -> None:
     monitor = add_monitor(served, **COUNTS | {"rule": "blocks", "greater_than": None, "window": "1m", "history": "7m"})
     counted(served, *[(90, 100)] * 60)
     live = [totals(one) for one in looked if len(one)]
     looked.clear()
-    Backtesting(served.context, served.sources).backtest(monitor, timedelta(hours=1))
+    Backtester(served.context, served.sources).backtest(monitor, timedelta(hours=1))
     assert [100] * 5 in live
     assert [totals(one) for one in looked if len(one)] == live
 
 
 @pytest.fixture
-def looked(monkeypatch: pytest.MonkeyPatch) -> list[Points]:
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[TimeSeries]:
     """Return the windows that `blocks` is given, one after the other."""
-    found: list[Points] = []
-    plain = baseline_choice.predicted
+    found: list[TimeSeries] = []
+    plain = baseline_choice.by_prediction_time
 
-    def keep(rule: MonitorRule, points: Points) -> Points:
+    def keep(rule: MonitorConfig, points: TimeSeries) -> TimeSeries:
         found.append(points)
         return plain(rule, points)
 
@@ -206,7 +206,7 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[Points]:
     return found
 
 
-def totals(points: Points) -> list[float] | None:
+def totals(points: TimeSeries) -> list[float] | None:
     return None if points.total is None else points.total.tolist()
 
 
@@ -228,7 +228,7 @@ def test_a_source_s_counts_are_replayed_as_checks_would_have_added_them_up(
     pairs = [(950, 1000), (950, 1000), (8, 10), (80, 100), (6, 5), (0, 0)]
     times = [served.clock.now() - timedelta(minutes=5) * back for back in reversed(range(len(pairs)))]
     served.sources.say("correct", *((at, *pair) for at, pair in zip(times, pairs, strict=True)))
-    found = Backtesting(served.context, served.sources).backtest(monitor, timedelta(hours=1))
+    found = Backtester(served.context, served.sources).backtest(monitor, timedelta(hours=1))
     assert [one.at for one in found.firings] == [times[at] for at in fires]
 
 
@@ -248,14 +248,14 @@ def promoted(served: Bench) -> tuple[Bench, Monitor]:
 
 def promote(bench: Bench, version: int) -> None:
     bench.approved(f"promote churn {version} production")
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
 
 
 def failed_after(bench: Bench, monitor: Monitor, *pairs: tuple[float, float]) -> int | None:
     """Return with which of these counts the monitor has failed, counted from 1."""
     for number, pair in enumerate(pairs, start=1):
         counted(bench, pair)
-        if monitor_state(bench, monitor).state is State.FAILED:
+        if monitor_state(bench, monitor).state is MonitorStatus.FAILED:
             return number
     return None
 
@@ -284,9 +284,9 @@ def test_checks_without_any_case_neither_add_evidence_nor_take_it(promoted: tupl
 def test_what_has_failed_is_well_again_once_nothing_is_left_of_the_evidence(promoted: tuple[Bench, Monitor]) -> None:
     bench, monitor = promoted
     counted(bench, *[(9, 10)] * 10, *[(5, 10)] * 30, *[(10, 10)] * 2)
-    assert monitor_state(bench, monitor).state is State.FAILED
+    assert monitor_state(bench, monitor).state is MonitorStatus.FAILED
     counted(bench, *[(10, 10)] * 20)
-    assert monitor_state(bench, monitor).state is State.OK
+    assert monitor_state(bench, monitor).state is MonitorStatus.OK
 
 
 def test_evidence_against_a_version_is_none_against_the_next(promoted: tuple[Bench, Monitor]) -> None:
@@ -311,9 +311,9 @@ def test_single_cases_are_counts_without_being_said_to_be(served: Bench) -> None
     answered(served, *[0, 1, 1, 1, 1, 1, 1, 1, 1, 1] * 8)
     promote(served, 1)
     answered(served, *[0, 1, 1, 1, 1, 1, 1, 1, 1, 1] * 2)
-    assert monitor_state(served, monitor).state is State.OK
+    assert monitor_state(served, monitor).state is MonitorStatus.OK
     answered(served, *[0, 0, 1] * 8)
-    assert monitor_state(served, monitor).state is State.FAILED
+    assert monitor_state(served, monitor).state is MonitorStatus.FAILED
 
 
 def test_a_reading_without_a_total_is_not_judged_by_counts(served: Bench) -> None:

@@ -14,15 +14,15 @@ from sqlalchemy import Engine, event
 from bot.domain.monitoring import assessment
 from bot.domain.monitoring.assessment import Verdict
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Answer, Check, Outcome
+from bot.domain.monitoring.readings import Answer, RecordedCheck, CheckOutcome
 from bot.domain.monitoring.rules.baselines import Baseline
-from bot.domain.monitoring.state import Standing, State, Term
-from bot.domain.monitoring.stored_baselines import Own
-from bot.domain.policy.monitor_config import MonitorRule
-from bot.domain.transitions.transition import MoveState
+from bot.domain.monitoring.state import MonitorState, MonitorStatus, ProductionTerm
+from bot.domain.monitoring.stored_baselines import OwnBaselineKind
+from bot.domain.policy.monitor_config import MonitorConfig
+from bot.domain.transitions.transition import TransitionState
 from bot.services.monitoring import backtests
-from bot.services.monitoring.backtests import Backtesting
-from bot.services.monitoring.evaluation import LedgerPast
+from bot.services.monitoring.backtests import Backtester
+from bot.services.monitoring.evaluation import LedgerMonitorHistory
 from tests.support.monitoring.baselines import (
     DAY,
     frozen_baseline,
@@ -66,7 +66,7 @@ def test_an_armed_monitor_rolls_back_to_the_version_before(served: Bench) -> Non
     measure_until(bench, monitor, usual_value, 3 * HOUR)
     assert rollbacks(bench) == []
     assert measure_until(bench, monitor, scaled_by(0.95), 3 * HOUR) is not None
-    assert [(one.version, one.state) for one in rollbacks(bench)] == [(4, MoveState.DONE)]
+    assert [(one.version, one.state) for one in rollbacks(bench)] == [(4, TransitionState.DONE)]
 
 
 @pytest.mark.parametrize(("fail_after", "most"), [(1, 30), (2, 35), (3, 40), (6, 60)])
@@ -97,10 +97,10 @@ def test_after_a_scan_s_failure_it_takes_three_good_windows_to_be_well_again(wat
     measure_until(bench, monitor, usual_value, 3 * HOUR)
     assert measure_until(bench, monitor, scaled_by(0.9), 3 * HOUR) is not None
     began = bench.clock.now()
-    while monitor_state(bench, monitor).state is State.FAILED and bench.clock.now() - began < 12 * HOUR:
+    while monitor_state(bench, monitor).state is MonitorStatus.FAILED and bench.clock.now() - began < 12 * HOUR:
         measure_until(bench, monitor, usual_value, MINUTE)
     assert 2 * HOUR < bench.clock.now() - began <= 5 * HOUR
-    assert monitor_state(bench, monitor).state is State.OK
+    assert monitor_state(bench, monitor).state is MonitorStatus.OK
     assert len(incidents(bench)) == 1
 
 
@@ -110,7 +110,7 @@ def test_one_hour_that_is_bad_and_over_is_a_failure_that_ends(watched: tuple[Ben
     bench.sources.say("accuracy", (bench.clock.now(), 0.0))
     tick(bench)  # a single wild reading
     assert measure_until(bench, monitor, usual_value, 3 * HOUR) is None
-    assert monitor_state(bench, monitor).state is State.OK
+    assert monitor_state(bench, monitor).state is MonitorStatus.OK
 
 
 @pytest.mark.parametrize(("every", "window"), [("1h", "1h"), ("30m", "1h"), ("6h", "6h"), ("1d", "1d")])
@@ -123,21 +123,21 @@ def test_a_window_of_few_readings_is_confirmed_by_those_before_it_and_acts_at_mo
     fired = {}
     for rule in ("blocks", "default"):
         fields = {"name": "m", "source": "push"} | DEFAULT | {"rule": rule, "every": every, "window": window}
-        monitor = Monitor(id="m", model="churn", rule=MonitorRule(**fields), created_at=served.clock.now())
+        monitor = Monitor(id="m", model="churn", rule=MonitorConfig(**fields), created_at=served.clock.now())
         length, since = monitor.rule.every, served.clock.now()
         at = [since + length * (number + 0.5) for number in range(-(21 * DAY // length), 20)]
         checks = [
-            Check(
+            RecordedCheck(
                 one,
                 "b" if one > since else "a",
                 1,
-                Outcome.OK,
+                CheckOutcome.OK,
                 usual_value(one) * (1 if one < since + 9 * length else 0.8),
                 1,
             )
             for one in at
         ]
-        found = backtests.replay(monitor, [Term(move="b", version=2, since=since)], checks, since=since, until=at[-1])
+        found = backtests.replay(monitor, [ProductionTerm(transition_id="b", version=2, since=since)], checks, since=since, until=at[-1])
         fired[rule] = [(one.at - since) / length for one in found.firings]
     assert len(fired["blocks"]) == 1
     assert 9 < fired["default"][0] <= fired["blocks"][0] + 2 * (monitor.rule.window / length)
@@ -191,7 +191,7 @@ def test_hours_that_few_days_before_the_promotion_have_leave_the_others_compared
         record_measurements(served, monitor, 12 * HOUR if day < 3 else 13 * HOUR)
     promoted(served, 1)
     assert measure_until(served, monitor, usual_value, 4 * HOUR) is None
-    assert (monitor_state(served, monitor).state, monitor_state(served, monitor).unjudged) == (State.OK, 0)
+    assert (monitor_state(served, monitor).state, monitor_state(served, monitor).unjudged) == (MonitorStatus.OK, 0)
     assert measure_until(served, monitor, scaled_by(0.9), 3 * HOUR) is not None
     assert frozen_baseline(served, monitor).summary.days[11] == 4
     assert own_baseline(served, monitor) is None
@@ -212,7 +212,7 @@ def first_term(bench: Bench, **fields: Any) -> Monitor:
     return add_monitor(bench, **SHORT | fields)
 
 
-def checked(bench: Bench, monitor: Monitor, value: float, every: float = 198) -> Standing:
+def checked(bench: Bench, monitor: Monitor, value: float, every: float = 198) -> MonitorState:
     bench.clock.advance(seconds=every)
     now = bench.clock.now()
     bench.sources.say(
@@ -256,9 +256,9 @@ def test_in_the_first_term_the_own_days_are_summarized_when_one_is_over(bench: B
 def test_in_the_first_term_a_drop_is_seen_within_a_window(bench: Bench) -> None:
     monitor = first_term(bench)
     for _ in range(9 * 60 // 3):
-        assert checked(bench, monitor, 0.9).state is not State.FAILED
+        assert checked(bench, monitor, 0.9).state is not MonitorStatus.FAILED
     began = bench.clock.now()
-    while checked(bench, monitor, 0.8).state is not State.FAILED:
+    while checked(bench, monitor, 0.8).state is not MonitorStatus.FAILED:
         assert bench.clock.now() - began < 20 * MINUTE
     assert "There's no usable data from before v3, so this compares with its own past days." in why(bench, monitor)
 
@@ -266,7 +266,7 @@ def test_in_the_first_term_a_drop_is_seen_within_a_window(bench: Bench) -> None:
 # -- live and backtest -------------------------------------------------------------------------------------------------
 
 
-Kept = tuple[Own, datetime, datetime, Baseline]
+Kept = tuple[OwnBaselineKind, datetime, datetime, Baseline]
 
 
 @pytest.mark.parametrize(
@@ -280,10 +280,10 @@ def test_live_checks_and_a_backtest_keep_the_same_baselines_and_come_to_the_same
     """Eight hours of v3 with none before it; a promotion; 30 hours that are better; a gap; a drop."""
     bench = bench_on(sqlite_url)
     monitor = first_term(bench, **fields)
-    live: list[tuple[datetime, State, int, int, str]] = []
+    live: list[tuple[datetime, MonitorStatus, int, int, str]] = []
     kept: dict[str, list[Kept]] = {"live": [], "replayed": []}
-    for name, past in (("live", LedgerPast), ("replayed", backtests._Memory)):
-        monkeypatch.setattr(past, "keep", recording(past.keep, kept[name]))
+    for name, past in (("live", LedgerMonitorHistory), ("replayed", backtests._InMemoryHistory)):
+        monkeypatch.setattr(past, "keep", recording(past.save_own_baseline, kept[name]))
     began = bench.clock.now()
     for count, value, what in (
         (160, 0.9, ""),
@@ -309,34 +309,34 @@ def test_live_checks_and_a_backtest_keep_the_same_baselines_and_come_to_the_same
                 now = checked(bench, monitor, value, 198 - (number * seed) % 30)
             if now.at == bench.clock.now():
                 live.append((bench.clock.now(), now.state, now.bad, now.good, why_of(now)))
-    replayed: list[tuple[datetime, State, int, int, str]] = []
+    replayed: list[tuple[datetime, MonitorStatus, int, int, str]] = []
 
     def assessed(*given: Any, now: datetime, **more: Any) -> Verdict:
         verdict = assessment.assess(*given, now=now, **more)
-        after = verdict.standing
+        after = verdict.monitor_state
         replayed.append((now, after.state, after.bad, after.good, why_of(after)))
         return verdict
 
     monkeypatch.setattr(backtests, "assess", assessed)
     bench.sources.answers["accuracy"] = Answer()  # it knows nothing of the past
-    found = Backtesting(bench.context, bench.sources).backtest(monitor, bench.clock.now() - began)
+    found = Backtester(bench.context, bench.sources).backtest(monitor, bench.clock.now() - began)
     assert replayed == live
     assert len(found.firings) == failures
     assert [repr(one) for one in kept["replayed"]] == [repr(one) for one in kept["live"]]
     kinds = [kind for kind, *_ in kept["live"]]
-    assert Own.LIVE in kinds
-    assert (Own.BEST in kinds) is (monitor.rule.baseline == "previous")
+    assert OwnBaselineKind.LIVE in kinds
+    assert (OwnBaselineKind.BEST in kinds) is (monitor.rule.baseline == "previous")
     assert any("Over the last" in text for *_, text in live)
     bench.ledger.close()
 
 
-def why_of(standing: Standing) -> str:
+def why_of(standing: MonitorState) -> str:
     """Return why it stands so; a replay has other words for the reasons of a check without a figure."""
-    return "" if standing.has_no_figure else str(standing.why)
+    return "" if standing.has_no_value else str(standing.why)
 
 
 def recording(keep: Callable[..., None], into: list[Kept]) -> Callable[..., None]:
-    def kept(past: Any, kind: Own, since: datetime, until: datetime, summary: Baseline) -> None:
+    def kept(past: Any, kind: OwnBaselineKind, since: datetime, until: datetime, summary: Baseline) -> None:
         into.append((kind, since, until, summary))
         keep(past, kind, since, until, summary)
 

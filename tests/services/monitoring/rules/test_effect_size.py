@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bot.domain.commands.parser import parse
+from bot.domain.commands.parser import parse_command
 from bot.domain.core.errors import WrongField
-from bot.domain.monitoring.state import State
+from bot.domain.monitoring.state import MonitorStatus
 from bot.services.monitoring.monitors import Monitors
 from tests.support.monitoring.monitoring import (
     HOURS,
@@ -75,7 +75,7 @@ def test_readings_that_are_asked_for_are_waited_for(served: Bench) -> None:
 def test_a_window_that_an_earlier_version_took_is_still_checked(served: Bench, window: str) -> None:
     monitor = add_monitor(served, **HOURS | {"window": window})
     keep_measuring(served, lambda at: 0.9, minutes=5)
-    assert monitor_state(served, monitor).state in {State.OK, State.WARMUP}
+    assert monitor_state(served, monitor).state in {MonitorStatus.OK, MonitorStatus.WARMUP}
 
 
 def test_a_window_that_an_earlier_version_took_is_fixed_by_an_edit(served: Bench) -> None:
@@ -84,10 +84,10 @@ def test_a_window_that_an_earlier_version_took_is_fixed_by_an_edit(served: Bench
     )
     with served.ledger.write() as tx:
         tx.save_monitor(monitor)
-    edit: Any = parse("monitor edit churn accuracy --action notify")
+    edit: Any = parse_command("monitor edit churn accuracy --action notify")
     with pytest.raises(WrongField, match="Use 6h or 8h"):
         service(served).edit(BOB, edit, origin="slack")
-    edit = parse("monitor edit churn accuracy --action notify --window 6h")
+    edit = parse_command("monitor edit churn accuracy --action notify --window 6h")
     service(served).edit(BOB, edit, origin="slack")
     assert service(served).find("churn", "accuracy").rule.window == timedelta(hours=6)
 
@@ -95,10 +95,10 @@ def test_a_window_that_an_earlier_version_took_is_fixed_by_an_edit(served: Bench
 def test_an_unchanged_policy_file_changes_no_monitor_that_an_earlier_version_kept(served: Bench) -> None:
     """Stored with the effect as the number that it was then."""
     fields = {"name": "accuracy", **HOURS, "source": "push", "min_effect": 0.02}
-    served.context.rules.replace(policy_with(fields), "1")
+    served.context.active_policy.replace(policy_with(fields), "1")
     assert served.file_monitors.sync() == 1
-    served.context.rules.replace(policy_with(fields | {"min_effect": "2%"}), "2")
+    served.context.active_policy.replace(policy_with(fields | {"min_effect": "2%"}), "2")
     assert served.file_monitors.sync() == 0
-    served.context.rules.replace(policy_with(fields | {"min_effect": "0.02 abs"}), "3")
+    served.context.active_policy.replace(policy_with(fields | {"min_effect": "0.02 abs"}), "3")
     assert served.file_monitors.sync() == 1
     assert served.file_monitors.sync() == 0

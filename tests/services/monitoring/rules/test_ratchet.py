@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.state import State
-from bot.ledger.audit_chain import stream, verify
-from bot.ports import NoteKind
+from bot.domain.monitoring.state import MonitorStatus
+from bot.ledger.audit_chain import stream_records, verify
+from bot.ports import MessageKind
 from tests.support.monitoring.baselines import (
     DAY,
     frozen_baseline,
@@ -37,7 +37,7 @@ from tests.support.services.bench import Bench, second_bench
 
 def heard(bench: Bench) -> list[str]:
     return [
-        one for kind in (NoteKind.NEWS, NoteKind.SAID) for one in channel_texts(bench, kind) if "better than its" in one
+        one for kind in (MessageKind.THREAD_REPLY, MessageKind.CHANNEL_MESSAGE) for one in channel_texts(bench, kind) if "better than its" in one
     ]
 
 
@@ -67,7 +67,7 @@ def test_after_fourteen_quiet_days_that_are_better_these_are_compared_with_and_t
     (one,) = raised_baselines(bench)
     assert (one.subject, one.before, one.after) == ("churn accuracy", "0.8975", "0.9244")
     with bench.ledger.read() as reading:
-        assert verify(stream(lambda after: reading.records(after=after)), reading.head()) is None
+        assert verify(stream_records(lambda after: reading.audit_records(after_number=after)), reading.audit_head()) is None
 
 
 def test_a_drop_from_the_better_level_is_seen(better: tuple[Bench, Monitor]) -> None:
@@ -136,7 +136,7 @@ def test_days_without_errors_are_no_baseline_that_a_percentage_says_nothing_of(s
     measure_until(bench, monitor, lambda at: 0.0, 10 * MINUTE)
     record_measurements(bench, monitor, 20 * DAY, lambda at: 0.0)
     measure_until(bench, monitor, lambda at: 0.0, 3 * HOUR)
-    assert (own_baseline(bench, monitor), monitor_state(bench, monitor).state) == (None, State.OK)
+    assert (own_baseline(bench, monitor), monitor_state(bench, monitor).state) == (None, MonitorStatus.OK)
 
 
 def test_days_on_both_sides_of_zero_are_no_baseline_that_a_percentage_says_nothing_of(
@@ -146,7 +146,7 @@ def test_days_on_both_sides_of_zero_are_no_baseline_that_a_percentage_says_nothi
     measure_until(bench, monitor, lambda at: usual_value(at) - 0.9, 10 * MINUTE)
     record_measurements(bench, monitor, 20 * DAY, lambda at: usual_value(at) - 0.9)
     measure_until(bench, monitor, lambda at: usual_value(at) - 0.9, 3 * HOUR)
-    assert (own_baseline(bench, monitor), monitor_state(bench, monitor).state) == (None, State.OK)
+    assert (own_baseline(bench, monitor), monitor_state(bench, monitor).state) == (None, MonitorStatus.OK)
 
 
 def test_days_that_lack_hours_do_not_take_the_place_of_those_that_have_them(watched: tuple[Bench, Monitor]) -> None:
@@ -168,7 +168,7 @@ def test_of_a_dry_run_only_the_audit_hears(served: Bench) -> None:
 
 
 def edit(bench: Bench, monitor: Monitor, **changes: Any) -> Monitor:
-    changed = monitor.changed(monitor.rule.model_copy(update=changes))
+    changed = monitor.with_rule(monitor.rule.model_copy(update=changes))
     with bench.ledger.write() as tx:
         tx.save_monitor(changed)
     return changed
@@ -229,11 +229,11 @@ def test_the_sweep_takes_no_own_baseline_but_that_of_a_removed_monitor(better: t
     bench, monitor = better
     measure_until(bench, monitor, scaled_by(1.03), HOUR)
     bench.clock.advance(days=100)
-    bench.monitoring.sweep(35 * DAY)
+    bench.monitoring.purge(35 * DAY)
     assert own_baseline(bench, monitor) is not None
     with bench.ledger.write() as tx:
         tx.save_monitor(replace(monitor, removed_at=bench.clock.now()))
-    bench.monitoring.sweep(35 * DAY)
+    bench.monitoring.purge(35 * DAY)
     assert own_baseline(bench, monitor) is None
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Operator
 from bot.domain.core.errors import TooFewApprovers
-from bot.domain.policy.parser import read_policy
+from bot.domain.policy.parser import validate_policy
 from bot.domain.promotions.request import RequestState
-from bot.ports import NO_SLACK, Note, NoteKind
+from bot.ports import NO_DIRECTORY, OutboxMessage, MessageKind
 from bot.services.promotions.approvers import Approvers
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench
 
@@ -20,13 +20,13 @@ from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench
 def under(bench: Bench, **rule: Any) -> Bench:
     """Put this rule for Production in force."""
     policy = POLICY | {"models": {"*": {"production": {"approvers": ["lead"], **rule}}}}
-    bench.context.rules.replace(read_policy(policy), "edited")
+    bench.context.active_policy.replace(validate_policy(policy), "edited")
     return bench
 
 
-def invitations(bench: Bench) -> list[Note]:
+def invitations(bench: Bench) -> list[OutboxMessage]:
     """Return the invitations that are on their way."""
-    return [note for note in bench.notes() if note.kind is NoteKind.DIRECT and ":opened:" in note.key]
+    return [note for note in bench.notes() if note.kind is MessageKind.DIRECT and ":opened:" in note.key]
 
 
 # -- who hears of it ---------------------------------------------------------------------------------------------------
@@ -84,16 +84,16 @@ def test_a_broken_glass_invites_nobody(bench: Bench) -> None:
 def refused(bench: Bench, who: Any = BOB) -> str:
     """Ask for something that is refused; return the sentence."""
     with pytest.raises(TooFewApprovers) as error:
-        bench.errands.carry_out(bench.ask(who=who).id)
+        bench.errands.execute(bench.ask(who=who).id)
     return str(error.value.sentence)
 
 
 def test_a_request_with_one_approver_left_of_two_is_refused_and_in_the_audit(bench: Bench) -> None:
     said = refused(under(bench, required=2))
     assert "it needs 2 approvals, and besides you only @UCAROL can approve" in said
-    [event] = [one for one in bench.events() if one.tag is Tag.ASK_REFUSED]
+    [event] = [one for one in bench.events() if one.tag is EventTag.PROMOTION_REFUSED]
     assert (event.why, event.evidence["error"]) == (said, "TooFewApprovers")
-    assert Tag.OPENED.value not in bench.tags()
+    assert EventTag.REQUEST_OPENED.value not in bench.tags()
     assert bench.notes() == []
 
 
@@ -106,7 +106,7 @@ def test_the_operator_behind_the_terminal_is_the_same_person(bench: Bench) -> No
         "operators": {"bob": "UBOB"},
         "models": {"*": {"production": {"approvers": ["lead"], "required": 2}}},
     }
-    bench.context.rules.replace(read_policy(policy), "edited")
+    bench.context.active_policy.replace(validate_policy(policy), "edited")
     assert "besides you only @UCAROL" in refused(bench, Operator("bob"))
 
 
@@ -137,7 +137,7 @@ def test_a_process_without_slack_counts_the_people_that_are_listed(bench: Bench)
     rule = under(bench, required=2).context.policy.rules_for("churn").production
     assert rule is not None
     with pytest.raises(TooFewApprovers):
-        Approvers(replace(bench.context, directory=NO_SLACK)).check("churn", rule, BOB.person)
+        Approvers(replace(bench.context, directory=NO_DIRECTORY)).require_enough("churn", rule, BOB.person)
 
 
 def test_an_emergency_needs_no_approvers(bench: Bench) -> None:

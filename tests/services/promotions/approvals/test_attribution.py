@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from bot.domain.audit.events import Tag
-from bot.domain.commands.queries import History
+from bot.domain.audit.events import EventTag
+from bot.domain.commands.queries import ShowHistory
 from bot.domain.core.actors import Operator, actor_id
-from bot.domain.policy.parser import read_policy
-from bot.domain.registry.model import Stage, parse_version
-from bot.domain.rollbacks.history_messages import came
+from bot.domain.policy.parser import validate_policy
+from bot.domain.registry.model import Stage, parse_version_ref
+from bot.domain.rollbacks.history_messages import describe_entry
 from bot.ledger import SqlLedger
-from bot.ports import NoteKind
-from bot.slack.promotions.request_card import card
+from bot.ports import MessageKind
+from bot.slack.promotions.request_card import request_card
 from tests.support.app.app_fixture import message_text
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench, FaultyRegistry, ManualClock
 
@@ -34,8 +34,8 @@ GATED: dict[str, Any] = {
 def bench(sqlite_url: str) -> Iterator[Bench]:
     """Return a bench where `churn` needs two approvals and has a gate, and somebody has to be told of every move."""
     ledger, registry = SqlLedger(sqlite_url), FaultyRegistry()
-    registry.add("churn", versions=[Stage.NONE, Stage.NONE, Stage.PRODUCTION, Stage.NONE])
-    policy = read_policy(
+    registry.add_model("churn", versions=[Stage.NONE, Stage.NONE, Stage.PRODUCTION, Stage.NONE])
+    policy = validate_policy(
         POLICY
         | {
             "models": {"*": {"production": GATED, "rollback": {"by": ["lead", "admin"]}}},
@@ -52,21 +52,21 @@ def promoted(bench: Bench, who: Any = ALICE) -> str:
     request = bench.open("promote churn 4 production --reason 'better f1'", who)
     bench.approve(request, CAROL)
     bench.approve(request, BOB)
-    bench.requests.override(ANN_AT_THE_TERMINAL, request.id, reason="f1 isn't logged yet", origin="terminal")
-    bench.moves.run("churn")
-    bench.mirror.write()
+    bench.requests.override_gates(ANN_AT_THE_TERMINAL, request.id, reason="f1 isn't logged yet", origin="terminal")
+    bench.moves.execute_due("churn")
+    bench.mirror.write_due()
     return request.id
 
 
 def history(bench: Bench) -> str:
     """Return how the version that serves came into Production."""
-    found = bench.lookups.timeline(History(model="churn"))
-    return str(came(found.served[0], found))
+    found = bench.lookups.timeline(ShowHistory(model="churn"))
+    return str(describe_entry(found.periods[0], found))
 
 
 def event(bench: Bench) -> dict[str, Any]:
     """Return what endpoints are told of the last move."""
-    *_, last = (note for note in bench.notes() if note.kind is NoteKind.EVENT)
+    *_, last = (note for note in bench.notes() if note.kind is MessageKind.EVENT)
     found: dict[str, Any] = json.loads(last.data["body"])
     return found
 
@@ -88,13 +88,13 @@ def test_the_event_names_every_approver_and_the_override(bench: Bench) -> None:
 
 def test_the_audit_s_approval_names_every_approver(bench: Bench) -> None:
     promoted(bench)
-    [approved] = [event for event in bench.events() if event.tag is Tag.APPROVED]
+    [approved] = [event for event in bench.events() if event.tag is EventTag.APPROVED]
     assert approved.evidence["approvers"] == ["slack:T1/UCAROL", "slack:T1/UBOB"]
 
 
 def test_the_metadata_card_names_every_approver_as_who_deployed(bench: Bench) -> None:
     promoted(bench)
-    found = bench.lookups.card("churn", parse_version("4")).card
+    found = bench.lookups.version_card("churn", parse_version_ref("4")).card
     assert (found.deployed_by, found.approver) == ("UCAROL,UBOB", "UCAROL,UBOB")
 
 
@@ -103,7 +103,7 @@ def test_an_operator_is_who_they_are_in_slack_in_tags_history_and_on_the_card(be
     assert bench.registry.version("churn", 4).tags["requester"] == "UDAVE"
     assert "requested by @UDAVE" in history(bench)
     with bench.ledger.read() as reading:
-        found = card(reading.request(request), reading.votes(request))
+        found = request_card(reading.request(request), reading.votes(request))
     assert "*Asked by*\n<@UDAVE>" in message_text({"blocks": found.blocks})
     assert event(bench)["requester"] == "slack:/UDAVE"
 
@@ -113,7 +113,7 @@ def test_an_operator_is_who_they_are_in_slack_after_a_rollback(bench: Bench) -> 
     promoted(bench)
     bench.clock.advance(hours=1)
     bench.do("rollback churn 3 --reason 'latency doubled' --force", ANN_AT_THE_TERMINAL)
-    bench.mirror.write()
+    bench.mirror.write_due()
     assert bench.registry.version("churn", 4).tags["rolled_back_by"] == "UDAVE"
     assert bench.registry.version("churn", 3).tags["restored_by"] == "UDAVE"
     assert "rolled back from v4 by @UDAVE" in history(bench)
@@ -123,25 +123,25 @@ def test_an_operator_is_who_they_are_in_slack_after_a_rollback(bench: Bench) -> 
 def test_an_operator_who_asked_hears_how_it_ended(bench: Bench) -> None:
     request = bench.open("promote churn 4 production", ANN_AT_THE_TERMINAL)
     bench.reject(request)
-    [note] = [note for note in bench.notes() if note.kind is NoteKind.DIRECT]
+    [note] = [note for note in bench.notes() if note.kind is MessageKind.DIRECT]
     assert note.to == "UDAVE"
 
 
 def test_who_asked_at_the_terminal_and_cancels_in_slack_isn_t_told_what_they_did(bench: Bench) -> None:
     request = bench.open("promote churn 4 production", ANN_AT_THE_TERMINAL)
     bench.requests.cancel(DAVE, request.id, origin="slack")
-    assert [note for note in bench.notes() if note.kind is NoteKind.DIRECT] == []
+    assert [note for note in bench.notes() if note.kind is MessageKind.DIRECT] == []
 
 
 def test_what_is_stored_names_the_operator_of_the_machine(bench: Bench) -> None:
     request = promoted(bench, ANN_AT_THE_TERMINAL)
     with bench.ledger.read() as reading:
         assert reading.request(request).requester == Operator("ann")
-        [overridden] = [link.event for link in reading.links() if link.event.tag is Tag.OVERRIDDEN]
+        [overridden] = [link.event for link in reading.audit_events() if link.event.tag is EventTag.GATES_OVERRIDDEN]
     assert actor_id(overridden.actor) == "operator:ann"
 
 
 def test_an_operator_whom_the_policy_no_longer_names_is_shown_by_name(bench: Bench) -> None:
     promoted(bench, ANN_AT_THE_TERMINAL)
-    bench.context.rules.replace(bench.policy.model_copy(update={"operators": {}}), "other")
+    bench.context.active_policy.replace(bench.policy.model_copy(update={"operators": {}}), "other")
     assert "requested by ann" in history(bench)

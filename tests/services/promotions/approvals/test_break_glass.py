@@ -8,21 +8,21 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.audit.events import Tag
-from bot.domain.commands.parser import build
+from bot.domain.audit.events import EventTag
+from bot.domain.commands.parser import build_command
 from bot.domain.commands.queries import ShowAudit
 from bot.domain.core.actors import Caller, Person, Profile
 from bot.domain.core.errors import AlreadyDecided, BadInput, GateFailed, Refused
-from bot.domain.core.sentence import unpack
-from bot.domain.policy.parser import read_policy
+from bot.domain.core.sentence import unpack_sentence
+from bot.domain.policy.parser import validate_policy
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
-from bot.ports import NoteKind
+from bot.ports import MessageKind
 from bot.services.home.home import Homes
 from bot.slack.audit import answers
-from bot.slack.home.view import home
-from bot.slack.promotions.request_card import card
+from bot.slack.home.view import home_view
+from bot.slack.promotions.request_card import request_card
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, POLICY, Bench
 from tests.support.services.freezes import freeze
 
@@ -45,7 +45,7 @@ def test_an_emergency_leaves_a_request_that_is_being_moved(bench: Bench) -> None
         assert bench.state(moving) is RequestState.EXECUTING
 
     bench.registry.before = break_the_glass
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(moving) is RequestState.DONE
     assert bench.registry.holders() == [4]
 
@@ -55,7 +55,7 @@ def test_an_emergency_leaves_an_approved_request_that_waits_for_its_move(bench: 
     with pytest.raises(Refused, match=approved.id):
         bench.do(EMERGENCY, DAVE)
     assert bench.state(approved) is RequestState.APPROVED
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.registry.holders() == [4]
 
 
@@ -69,7 +69,7 @@ def test_an_emergency_goes_through_a_freeze(bench: Bench) -> None:
 
 def test_an_emergency_goes_past_gates_that_nobody_can_override(bench: Bench) -> None:
     gated = {"*": {"production": {"approvers": ["lead"], "gates": [{"metric": "accuracy", "at_least": 0.85}]}}}
-    bench.context.rules.replace(read_policy(POLICY | {"models": gated}), "gated")
+    bench.context.active_policy.replace(validate_policy(POLICY | {"models": gated}), "gated")
     with pytest.raises(GateFailed):
         bench.open("promote churn 2 production")
     bench.do(EMERGENCY, DAVE)
@@ -83,7 +83,7 @@ def test_the_channel_is_alarmed_and_the_card_shows_the_decision(bench: Bench) ->
 
 def test_the_audit_says_who_broke_the_glass_and_why(bench: Bench) -> None:
     bench.do(EMERGENCY, DAVE)
-    [event] = [event for event in bench.events() if event.tag is Tag.BROKE_GLASS]
+    [event] = [event for event in bench.events() if event.tag is EventTag.BROKE_GLASS]
     assert (event.actor, event.why, event.before, event.after) == (DAVE.person, "v3 is down", "pending", "approved")
 
 
@@ -117,13 +117,13 @@ def people(ids: Sequence[str]) -> list[str]:
 
 def of_review(bench: Bench, request: Request) -> list[tuple[str, str]]:
     """Return what is on its way about the review: to whom, and what."""
-    found = [note for note in bench.notes() if "review" in note.key and note.kind is not NoteKind.CARD]
-    return [(note.to, str(unpack(note.data["say"]))) for note in found]
+    found = [note for note in bench.notes() if "review" in note.key and note.kind is not MessageKind.CARD]
+    return [(note.to, str(unpack_sentence(note.data["say"]))) for note in found]
 
 
 def shown(request: Request) -> str:
     """Return the request's card as text."""
-    return str(card(request, []).blocks)
+    return str(request_card(request, []).blocks)
 
 
 def test_a_broken_glass_is_to_be_reviewed_within_three_days(bench: Bench, moved: Request) -> None:
@@ -136,7 +136,7 @@ def test_a_broken_glass_is_to_be_reviewed_within_three_days(bench: Bench, moved:
 
 def test_the_policy_says_within_what_time(bench: Bench) -> None:
     rule = {"approvers": ["lead"], "review_within": "6h"}
-    bench.context.rules.replace(read_policy(POLICY | {"models": {"*": {"production": rule}}}), "quick")
+    bench.context.active_policy.replace(validate_policy(POLICY | {"models": {"*": {"production": rule}}}), "quick")
     request = bench.do(EMERGENCY, DAVE).request
     assert request is not None
     assert request.review_due == bench.clock.now() + timedelta(hours=6)
@@ -152,12 +152,12 @@ def test_another_approver_reviews_it_and_card_thread_and_audit_have_it(
     assert "request_review" not in shown(reviewed)
     assert ("", f"@{who.person.user} reviewed it: it was right") in of_review(bench, moved)
     event = bench.events()[-1]
-    assert (event.tag, event.actor, event.why) == (Tag.REVIEWED, who.person, "it was right")
+    assert (event.tag, event.actor, event.why) == (EventTag.REVIEWED, who.person, "it was right")
     assert event.evidence["is_late"] is False
 
 
 def test_another_admin_reviews_it(bench: Bench) -> None:
-    bench.context.rules.replace(read_policy(POLICY | {"roles": {"lead": ["UBOB"], "admin": ["UDAVE", "UEVE"]}}), "two")
+    bench.context.active_policy.replace(validate_policy(POLICY | {"roles": {"lead": ["UBOB"], "admin": ["UDAVE", "UEVE"]}}), "two")
     request = bench.do(EMERGENCY, DAVE).request
     assert request is not None
     eve = replace(DAVE, person=Person("T1", "UEVE"))
@@ -180,11 +180,11 @@ def test_who_may_not_review_it_hears_why_and_the_audit_keeps_it(
     with pytest.raises(Refused, match=why):
         review(bench, moved, who)
     assert bench.now(moved).needs_review
-    assert bench.events()[-1].tag is Tag.VOTE_REFUSED
+    assert bench.events()[-1].tag is EventTag.REQUEST_COMMAND_REFUSED
 
 
 def test_who_broke_the_glass_does_not_review_it_from_the_terminal(bench: Bench, moved: Request) -> None:
-    bench.context.rules.replace(read_policy(POLICY | {"operators": {"dave": "UDAVE"}}), "operators")
+    bench.context.active_policy.replace(validate_policy(POLICY | {"operators": {"dave": "UDAVE"}}), "operators")
     with pytest.raises(Refused, match="someone else"):
         review(bench, moved, Profile(person=Person("", "UDAVE"), operator="dave"))
     assert bench.now(moved).needs_review
@@ -205,7 +205,7 @@ def test_a_review_needs_a_reason(bench: Bench, moved: Request) -> None:
 
 def test_what_people_approved_has_no_review(bench: Bench) -> None:
     request = bench.approved()
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     with pytest.raises(Refused, match="Nobody broke the glass"):
         review(bench, request, CAROL)
 
@@ -219,7 +219,7 @@ def test_what_is_not_moved_yet_has_none_yet(bench: Bench) -> None:
 def test_what_came_to_nothing_has_none(bench: Bench) -> None:
     request = bench.open(EMERGENCY, DAVE)
     bench.registry.by_hand("churn", 4, Stage.PRODUCTION)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request) is RequestState.STALE
     assert not bench.now(request).needs_review
     with pytest.raises(Refused, match="came to nothing"):
@@ -228,81 +228,81 @@ def test_what_came_to_nothing_has_none(bench: Bench) -> None:
 
 def test_reviewers_are_reminded_a_day_before_and_once(bench: Bench, moved: Request) -> None:
     bench.clock.advance(days=2, seconds=-1)
-    assert bench.reviews.remind(people) == 0
+    assert bench.reviews.remind_reviewers(people) == 0
     bench.clock.advance(seconds=1)
-    assert bench.reviews.remind(people) == 1
-    assert bench.reviews.remind(people) == 0
+    assert bench.reviews.remind_reviewers(people) == 1
+    assert bench.reviews.remind_reviewers(people) == 0
     assert sorted(to for to, _ in of_review(bench, moved)) == ["", "UBOB", "UCAROL"]
     assert all(f"/model review {moved.id}" in said for _, said in of_review(bench, moved))
 
 
 def test_of_a_short_time_half_is_over_before_the_reminder(bench: Bench) -> None:
     rule = {"approvers": ["lead"], "review_within": "6h"}
-    bench.context.rules.replace(read_policy(POLICY | {"models": {"*": {"production": rule}}}), "quick")
+    bench.context.active_policy.replace(validate_policy(POLICY | {"models": {"*": {"production": rule}}}), "quick")
     bench.do(EMERGENCY, DAVE)
     bench.clock.advance(hours=3, seconds=-1)
-    assert bench.reviews.remind(people) == 0
+    assert bench.reviews.remind_reviewers(people) == 0
     bench.clock.advance(seconds=1)
-    assert bench.reviews.remind(people) == 1
+    assert bench.reviews.remind_reviewers(people) == 1
 
 
 def test_once_it_is_overdue_the_channel_hears_it_once(bench: Bench, moved: Request) -> None:
     bench.clock.advance(days=2)
-    bench.reviews.remind(people)
+    bench.reviews.remind_reviewers(people)
     bench.clock.advance(days=1)
-    assert [bench.reviews.remind(people) for _ in range(3)] == [1, 0, 0]
+    assert [bench.reviews.remind_reviewers(people) for _ in range(3)] == [1, 0, 0]
     assert [said for to, said in of_review(bench, moved) if to == "#ml-models"] == [
-        str(break_glass_messages.review_overdue(moved)),
+        str(break_glass_messages.review_overdue_announcement(moved)),
     ]
-    assert bench.events()[-1].tag is Tag.REVIEW_OVERDUE
+    assert bench.events()[-1].tag is EventTag.REVIEW_OVERDUE
     assert "Overdue since" in shown(bench.now(moved))
     bench.clock.advance(days=1)
-    assert bench.reviews.remind(people) == 0
+    assert bench.reviews.remind_reviewers(people) == 0
     assert review(bench, moved).reviewed_by == BOB.person
     assert bench.events()[-1].evidence["is_late"] is True
 
 
 def test_a_bot_that_was_off_for_days_says_only_that_it_is_overdue(bench: Bench, moved: Request) -> None:
     bench.clock.advance(days=9)
-    assert [bench.reviews.remind(people) for _ in range(2)] == [1, 0]
+    assert [bench.reviews.remind_reviewers(people) for _ in range(2)] == [1, 0]
     assert bench.now(moved).review_reminded == 2
 
 
 def test_nobody_is_reminded_of_what_is_reviewed(bench: Bench, moved: Request) -> None:
     review(bench, moved)
     bench.clock.advance(days=9)
-    assert bench.reviews.remind(people) == 0
+    assert bench.reviews.remind_reviewers(people) == 0
 
 
 def test_what_an_older_registrar_moved_is_asked_of_nobody_and_can_be_reviewed(bench: Bench, moved: Request) -> None:
     with bench.ledger.write() as tx:
         tx.save_request(replace(moved, review_due=None))
     bench.clock.advance(days=9)
-    assert bench.reviews.remind(people) == 0
+    assert bench.reviews.remind_reviewers(people) == 0
     with bench.ledger.read() as reading:
-        assert reading.to_review() == []
+        assert reading.requests_to_review() == []
     assert review(bench, moved).reviewed_by == BOB.person
 
 
 def test_home_shows_it_to_whoever_can_review_it(bench: Bench, moved: Request) -> None:
     homes = Homes(bench.context)
-    assert [one.id for one in homes.of(BOB).reviews] == [moved.id]
-    assert list(homes.of(DAVE).reviews) == []
-    assert list(homes.of(ALICE).reviews) == []
-    assert "broke the glass" in str(home(homes.of(BOB)))
+    assert [one.id for one in homes.view_for(BOB).reviews] == [moved.id]
+    assert list(homes.view_for(DAVE).reviews) == []
+    assert list(homes.view_for(ALICE).reviews) == []
+    assert "broke the glass" in str(home_view(homes.view_for(BOB)))
     review(bench, moved)
-    assert list(homes.of(BOB).reviews) == []
+    assert list(homes.view_for(BOB).reviews) == []
 
 
 def test_the_audit_counts_what_has_no_review(bench: Bench, moved: Request) -> None:
-    ask = build(ShowAudit, {"model": "churn"})
-    links, said = bench.lookups.audit(ask)
+    ask = build_command(ShowAudit, {"model": "churn"})
+    links, said = bench.lookups.audit_page(ask)
     assert str(said) == f"Break glass without a review: 1, 0 overdue ({moved.id})."
-    assert "without a review: 1" in str(answers.audit(ask, links, said).blocks)
+    assert "without a review: 1" in str(answers.audit_answer(ask, links, said).blocks)
     bench.clock.advance(days=3)
-    assert "1, 1 overdue" in str(bench.lookups.audit(ask)[1])
+    assert "1, 1 overdue" in str(bench.lookups.audit_page(ask)[1])
     review(bench, moved)
-    assert bench.lookups.audit(ask)[1] is None
+    assert bench.lookups.audit_page(ask)[1] is None
 
 
 def test_the_new_key_makes_no_other_rule_of_an_old_file(bench: Bench) -> None:

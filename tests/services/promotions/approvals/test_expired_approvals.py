@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-from bot.domain.audit.events import Tag
+from bot.domain.audit.events import EventTag
 from bot.domain.commands.changes import Unblock, UnfreezeModel
-from bot.domain.commands.parser import build
+from bot.domain.commands.parser import build_command
 from bot.domain.core.errors import Refused
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import MoveState
+from bot.domain.transitions.transition import TransitionState
 from tests.support.services.approvals import freeze, glass, move_of
 from tests.support.services.bench import ALICE, BOB, CAROL, Bench
 
 
 def unfreeze(bench: Bench, model: str = "churn") -> None:
-    bench.freezing.unfreeze(BOB, build(UnfreezeModel, {"model": model}), origin="slack")
+    bench.freezing.unfreeze(BOB, build_command(UnfreezeModel, {"model": model}), origin="slack")
     bench.clock.advance(seconds=10)
 
 
@@ -30,61 +30,61 @@ def test_an_approved_request_that_waits_in_a_freeze_expires(bench: Bench) -> Non
     request = bench.approved()
     freeze(bench)
     for _ in range(3):
-        bench.moves.run("churn")
+        bench.moves.execute_due("churn")
         bench.clock.advance(hours=10)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request) is RequestState.EXPIRED
     unfreeze(bench)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.registry.holders() == [3]
 
 
 def test_an_approved_request_expires_while_the_registry_is_down(bench: Bench) -> None:
     request = bench.approved()
-    bench.registry.down = True
-    bench.moves.run("churn")
+    bench.registry.is_down = True
+    bench.moves.execute_due("churn")
     bench.clock.advance(days=400)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request) is RequestState.EXPIRED
-    assert move_of(bench, request).state is MoveState.STALE
-    bench.registry.down = False
-    bench.moves.run("churn")
+    assert move_of(bench, request).state is TransitionState.STALE
+    bench.registry.is_down = False
+    bench.moves.execute_due("churn")
     assert bench.registry.holders() == [3]
 
 
 def test_an_approval_that_nobody_carried_out_is_not_carried_out_400_days_later(bench: Bench) -> None:
     request = bench.approved()
     bench.clock.advance(days=400)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert (bench.state(request), bench.registry.holders()) == (RequestState.EXPIRED, [3])
 
 
 def test_people_read_that_it_was_approved_and_not_moved_in_time(bench: Bench) -> None:
     request = bench.approved()
     bench.clock.advance(hours=24)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert "expired: it was approved, but not moved by" in bench.told("direct")
     assert {"card:expired", "news:expired", "direct:expired"} <= bench.keys()
     expired = bench.events()[-1]
-    assert (expired.tag, expired.subject) == (Tag.EXPIRED, request.id)
+    assert (expired.tag, expired.subject) == (EventTag.EXPIRED, request.id)
 
 
 def test_a_waiting_move_is_due_no_later_than_its_request_expires(bench: Bench) -> None:
     request = bench.approved()
     bench.clock.advance(hours=23, minutes=59, seconds=57)
     freeze(bench)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     bench.clock.advance(seconds=3)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request) is RequestState.EXPIRED
 
 
 def test_a_broken_glass_expires_as_well(bench: Bench) -> None:
     request = glass(bench)
-    bench.registry.down = True
-    bench.moves.run("churn")
+    bench.registry.is_down = True
+    bench.moves.execute_due("churn")
     bench.clock.advance(days=2)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request) is RequestState.EXPIRED
 
 
@@ -105,20 +105,20 @@ def test_an_approved_version_that_served_and_was_rolled_back_meanwhile_is_not_mo
     bench.watch.poll()
     for version in (4, 3):  # v4 served, and v3 took over from it
         bench.approved(f"promote churn {version} production")
-        bench.moves.run("churn")
+        bench.moves.execute_due("churn")
         bench.clock.advance(days=2)
     request = bench.approved("promote churn 4 production")
     freeze(bench)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     bench.clock.advance(minutes=1)
     bench.do('rollback churn 4 --reason "bad figures"', BOB)  # v4 serves for a minute, and is worse
     bench.clock.advance(minutes=1)
-    unblock = build(Unblock, {"model": "churn", "version": "3", "reason": "v4 is worse"})
+    unblock = build_command(Unblock, {"model": "churn", "version": "3", "reason": "v4 is worse"})
     bench.rollbacks.unblock(BOB, unblock, origin="slack")
     bench.do('rollback churn 3 --reason "worse figures"', BOB)
     assert bench.registry.version("churn", 4).stage is request.from_stage
     unfreeze(bench)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert (bench.state(request), bench.registry.holders()) == (RequestState.STALE, [3])
     assert "after this was requested" in bench.now(request).outcome
 
@@ -136,7 +136,7 @@ def test_another_version_that_came_and_went_is_found_too(bench: Bench) -> None:
     bench.watch.poll()
     request = bench.open("promote churn 1 production")
     came_and_went(bench, 4)
-    assert bench.requests.refresh() == 1
+    assert bench.requests.end_outdated() == 1
     assert bench.state(request) is RequestState.STALE
 
 
@@ -144,9 +144,9 @@ def test_next_to_an_incumbent_that_stays_other_versions_come_and_go(bench: Bench
     bench.watch.poll()
     request = bench.open("promote churn 1 production --keep-existing")
     came_and_went(bench, 4)
-    assert bench.requests.refresh() == 0
+    assert bench.requests.end_outdated() == 0
     bench.approve(request, CAROL)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request) is RequestState.DONE
 
 
@@ -158,8 +158,8 @@ def test_what_is_found_far_back_counts_as_well(bench: Bench) -> None:
     with bench.ledger.write() as tx:
         for number in range(120):
             later: dict[str, Any] = {"intended_at": bench.clock.now(), "finished_at": bench.clock.now()}
-            tx.add_move(replace(pattern, id=f"other:{number}", version=2, state=MoveState.FAILED, **later))
-    assert bench.requests.refresh() == 1
+            tx.add_transition(replace(pattern, id=f"other:{number}", version=2, state=TransitionState.FAILED, **later))
+    assert bench.requests.end_outdated() == 1
     assert bench.state(request) is RequestState.STALE
 
 
@@ -168,7 +168,7 @@ def test_the_moves_before_a_request_are_none_of_its_news(bench: Bench) -> None:
     came_and_went(bench, 4)
     bench.clock.advance(minutes=1)
     request = bench.approved("promote churn 1 production")
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request) is RequestState.DONE
 
 
@@ -179,11 +179,11 @@ def test_a_poll_that_finds_late_what_the_request_knew_ends_nothing(bench: Bench)
     bench.clock.advance(minutes=1)
     bench.watch.poll()
     bench.approve(request)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request) is RequestState.DONE
 
 
 def test_alice_is_asked_about_only_if_she_let_something_pass(bench: Bench) -> None:
     bench.approve(bench.open(who=ALICE))
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert all("UALICE" not in asked for asked in bench.directory.asked)

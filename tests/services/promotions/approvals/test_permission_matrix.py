@@ -8,12 +8,12 @@ from itertools import product
 
 import pytest
 
-from bot.domain.audit.events import Event, Tag
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Automation, Caller, Client, Operator, Profile
 from bot.domain.core.errors import AlreadyDecided, RegistrarError
-from bot.domain.policy.authorization import Act, Subject, authorize
-from bot.domain.promotions.request import Choice, Request, RequestState, Vote
-from bot.domain.promotions.snapshot import GateResult, Seen
+from bot.domain.policy.authorization import Permission, AccessTarget, authorize
+from bot.domain.promotions.request import VoteChoice, Request, RequestState, Vote
+from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
 from bot.domain.registry.model import Stage
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, STRANGER, Bench
 
@@ -34,48 +34,48 @@ CALLERS: dict[str, Caller] = {
 FAILED = GateResult(name="f1", bound="≥ 1", value="0.5", passed=False)
 
 
-def do(bench: Bench, act: Act, who: Caller, request: Request) -> object:
+def do(bench: Bench, act: Permission, who: Caller, request: Request) -> object:
     """Do an act to a request, by the service that does it."""
-    acts: dict[Act, Callable[[], object]] = {
-        Act.APPROVE: lambda: bench.requests.vote(who, request.id, Choice.APPROVE, origin="slack"),
-        Act.REJECT: lambda: bench.requests.vote(who, request.id, Choice.REJECT, reason="no", origin="slack"),
-        Act.WITHDRAW: lambda: bench.requests.withdraw(who, request.id, origin="slack"),
-        Act.OVERRIDE: lambda: bench.requests.override(who, request.id, reason="so", origin="slack"),
-        Act.CANCEL: lambda: bench.requests.cancel(who, request.id, origin="slack"),
+    acts: dict[Permission, Callable[[], object]] = {
+        Permission.APPROVE: lambda: bench.requests.vote(who, request.id, VoteChoice.APPROVE, origin="slack"),
+        Permission.REJECT: lambda: bench.requests.vote(who, request.id, VoteChoice.REJECT, reason="no", origin="slack"),
+        Permission.WITHDRAW: lambda: bench.requests.withdraw_vote(who, request.id, origin="slack"),
+        Permission.OVERRIDE: lambda: bench.requests.override_gates(who, request.id, reason="so", origin="slack"),
+        Permission.CANCEL: lambda: bench.requests.cancel(who, request.id, origin="slack"),
     }
     return acts[act]()
 
 
-def a_request_in(bench: Bench, state: RequestState, act: Act) -> Request:
+def a_request_in(bench: Bench, state: RequestState, act: Permission) -> Request:
     """Put a request in this state into the ledger: Carol has approved it, and a gate failed where one is let pass."""
-    model, gates = f"two-{state.value}", (FAILED,) if act is Act.OVERRIDE else ()
-    bench.registry.add(model, versions=1)
+    model, gates = f"two-{state.value}", (FAILED,) if act is Permission.OVERRIDE else ()
+    bench.registry.add_model(model, versions=1)
     rule = bench.policy.fingerprint(model, Stage.PRODUCTION)
-    request = replace(bench.open(f"promote {model} 1 production"), state=state, seen=Seen(gates=gates, rule=rule))
+    request = replace(bench.open(f"promote {model} 1 production"), state=state, seen=RequestSnapshot(gates=gates, rule=rule))
     with bench.ledger.write() as tx:
         tx.save_request(request)
         tx.add_vote(
-            Vote(request=request.id, voter=CAROL.person, choice=Choice.APPROVE, reason="", at=bench.clock.now())
+            Vote(request=request.id, voter=CAROL.person, choice=VoteChoice.APPROVE, reason="", at=bench.clock.now())
         )
     return request
 
 
-def expected(bench: Bench, act: Act, who: Caller, request: Request) -> bool:
+def expected(bench: Bench, act: Permission, who: Caller, request: Request) -> bool:
     """Return what the table of acts and the state together say."""
-    subject = Subject(model=request.model, target=request.target, requester=request.requester)
+    subject = AccessTarget(model=request.model, target=request.target, requester=request.requester)
     allowed = bool(authorize(who, act, subject, bench.policy, bench.clock.now()))
-    if act is Act.WITHDRAW:
+    if act is Permission.WITHDRAW:
         return allowed and who is CAROL  # who has no vote has nothing to take back
-    if act in {Act.APPROVE, Act.REJECT}:
+    if act in {Permission.APPROVE, Permission.REJECT}:
         return allowed and who is not CAROL  # one person, one vote
     return allowed
 
 
-ACTS = (Act.APPROVE, Act.REJECT, Act.WITHDRAW, Act.OVERRIDE, Act.CANCEL)
+ACTS = (Permission.APPROVE, Permission.REJECT, Permission.WITHDRAW, Permission.OVERRIDE, Permission.CANCEL)
 
 
 @pytest.mark.parametrize(("caller", "act"), list(product(CALLERS, ACTS)), ids=str)
-def test_a_pending_request_takes_what_the_table_allows_and_nothing_else(bench: Bench, caller: str, act: Act) -> None:
+def test_a_pending_request_takes_what_the_table_allows_and_nothing_else(bench: Bench, caller: str, act: Permission) -> None:
     request = a_request_in(bench, RequestState.PENDING, act)
     who = CALLERS[caller]
     if expected(bench, act, who, request):
@@ -91,7 +91,7 @@ DECIDED = [state for state in RequestState if state is not RequestState.PENDING]
 
 
 @pytest.mark.parametrize(("caller", "act"), list(product(CALLERS, ACTS)), ids=str)
-def test_a_request_that_is_not_pending_takes_nothing(bench: Bench, caller: str, act: Act) -> None:
+def test_a_request_that_is_not_pending_takes_nothing(bench: Bench, caller: str, act: Permission) -> None:
     for state in DECIDED:
         request = a_request_in(bench, state, act)
         refusal = refused(bench, act, CALLERS[caller], request)
@@ -102,7 +102,7 @@ def test_a_request_that_is_not_pending_takes_nothing(bench: Bench, caller: str, 
         assert len(refusals(bench, request)) == 1
 
 
-def refused(bench: Bench, act: Act, who: Caller, request: Request) -> RegistrarError:
+def refused(bench: Bench, act: Permission, who: Caller, request: Request) -> RegistrarError:
     with pytest.raises(RegistrarError) as found:
         do(bench, act, who, request)
     return found.value
@@ -113,4 +113,4 @@ def belongs_here(who: Caller) -> bool:
 
 
 def refusals(bench: Bench, request: Request) -> list[Event]:
-    return [event for event in bench.events() if event.tag is Tag.VOTE_REFUSED and event.subject == request.id]
+    return [event for event in bench.events() if event.tag is EventTag.REQUEST_COMMAND_REFUSED and event.subject == request.id]

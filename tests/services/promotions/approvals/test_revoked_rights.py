@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.audit.events import Event, Tag
+from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Person, Profile
 from bot.domain.core.errors import RegistryUnreachable, SlackNotConnected
-from bot.domain.policy.parser import read_policy
+from bot.domain.policy.parser import validate_policy
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.promotions.snapshot import GateResult
 from bot.domain.registry.model import Stage
-from bot.domain.transitions.transition import MoveState
-from bot.ports import NO_SLACK
-from bot.services.promotions.gate_checks import Gating
-from bot.services.transitions.executor import Moves
+from bot.domain.transitions.transition import TransitionState
+from bot.ports import NO_DIRECTORY
+from bot.services.promotions.gate_checks import GateChecks
+from bot.services.transitions.executor import TransitionExecutor
 from tests.support.services.approvals import freeze, glass, move_of
 from tests.support.services.bench import BOB, CAROL, DAVE, POLICY, Bench
 
@@ -32,7 +32,7 @@ BOB_THE_LEAD, CAROL_THE_LEAD = (replace(who, groups=frozenset({"SLEADS"})) for w
 @pytest.fixture
 def two(bench: Bench) -> Request:
     """Return an open request that needs two approvals."""
-    bench.registry.add("two", versions=1)
+    bench.registry.add_model("two", versions=1)
     return bench.open("promote two 1 production")
 
 
@@ -53,7 +53,7 @@ def approvals(bench: Bench, request: Request) -> dict[str, str]:
 
 
 def lapses(bench: Bench) -> list[Event]:
-    return [event for event in bench.events() if event.tag is Tag.LAPSED]
+    return [event for event in bench.events() if event.tag is EventTag.VOTE_LAPSED]
 
 
 # -- when the approvals would be complete ------------------------------------------------------------------------------
@@ -75,8 +75,8 @@ def test_whoever_lost_their_account_since_voting_does_not_count(
 
 
 def test_whoever_left_the_group_of_approvers_since_voting_does_not_count(bench: Bench) -> None:
-    bench.context.rules.replace(read_policy(POLICY | {"models": POLICY["models"] | GROUPED}), "grouped")
-    bench.registry.add("two", versions=1)
+    bench.context.active_policy.replace(validate_policy(POLICY | {"models": POLICY["models"] | GROUPED}), "grouped")
+    bench.registry.add_model("two", versions=1)
     request = bench.open("promote two 1 production")
     bench.approve(request, BOB_THE_LEAD)
     bench.directory.become(BOB_THE_LEAD, groups=frozenset())
@@ -95,16 +95,16 @@ def test_an_approval_that_lapsed_is_in_the_audit_and_the_thread(bench: Bench, tw
 
 def test_a_third_approver_completes_what_a_lapsed_approval_left_open(bench: Bench, two: Request) -> None:
     rules = POLICY["models"] | {"two*": {"production": {"approvers": ["lead", "UDAVE"], "required": 2}}}
-    bench.context.rules.replace(read_policy(POLICY | {"models": rules}), "three")
-    bench.requests.refresh()
+    bench.context.active_policy.replace(validate_policy(POLICY | {"models": rules}), "three")
+    bench.requests.end_outdated()
     request = bench.open("promote two 1 production")
     bench.approve(request)
     bench.directory.become(BOB, **GONE)
     bench.approve(request, CAROL)
     bench.approve(request, DAVE)
-    bench.moves.run("two")
+    bench.moves.execute_due("two")
     assert bench.state(request) is RequestState.DONE
-    assert next(event for event in bench.events() if event.tag is Tag.APPROVED).actor == DAVE.person
+    assert next(event for event in bench.events() if event.tag is EventTag.APPROVED).actor == DAVE.person
 
 
 def test_whoever_can_approve_again_votes_again(bench: Bench, two: Request) -> None:
@@ -120,7 +120,7 @@ def test_an_override_does_not_complete_a_request_with_a_lapsed_approval(bench: B
     bench.approve(two)
     bench.approve(two, CAROL)
     bench.directory.become(CAROL, **GONE)
-    counted = bench.requests.override(DAVE, two.id, reason="known", origin="slack")
+    counted = bench.requests.override_gates(DAVE, two.id, reason="known", origin="slack")
     assert (counted.request.state, counted.approvals) == (RequestState.PENDING, 1)
 
 
@@ -140,7 +140,7 @@ def test_slack_is_never_asked_under_the_lock_of_a_request(bench: Bench, two: Req
     bench.directory.meanwhile = writes_meanwhile
     assert bench.approve(two, CAROL).request.state is RequestState.APPROVED
     bench.directory.meanwhile = writes_meanwhile
-    bench.moves.run("two")
+    bench.moves.execute_due("two")
     assert bench.state(two) is RequestState.DONE
 
 
@@ -155,10 +155,10 @@ def test_a_vote_that_arrives_while_slack_is_asked_is_checked_before_the_move(ben
     bench.directory.meanwhile = carol_votes_and_leaves
     with bench.ledger.write() as tx:
         tx.save_request(replace(tx.request(two.id), required=1))
-    bench.requests.override(DAVE, two.id, reason="known", origin="slack")
+    bench.requests.override_gates(DAVE, two.id, reason="known", origin="slack")
     with bench.ledger.write() as tx:
         tx.save_request(replace(tx.request(two.id), required=2))
-    bench.moves.run("two")
+    bench.moves.execute_due("two")
     assert (bench.state(two), bench.registry.holders("two")) == (RequestState.STALE, [])
 
 
@@ -168,7 +168,7 @@ def test_a_vote_that_arrives_while_slack_is_asked_is_checked_before_the_move(ben
 def test_a_request_ends_whose_approver_is_gone_before_the_move(bench: Bench) -> None:
     request = bench.approved()
     bench.directory.become(BOB, **GONE)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert (bench.state(request), bench.registry.holders()) == (RequestState.STALE, [3])
     assert bench.now(request).outcome == "0 of 1 approvals still count."
     assert approvals(bench, request) == {"UBOB": "deactivated"}
@@ -177,17 +177,17 @@ def test_a_request_ends_whose_approver_is_gone_before_the_move(bench: Bench) -> 
 
 def test_an_approval_too_many_can_lapse(bench: Bench, two: Request) -> None:
     rules = POLICY["models"] | {"two*": {"production": {"approvers": ["lead"], "override": ["admin"]}}}
-    bench.context.rules.replace(read_policy(POLICY | {"models": rules}), "one")
-    bench.requests.refresh()
+    bench.context.active_policy.replace(validate_policy(POLICY | {"models": rules}), "one")
+    bench.requests.end_outdated()
     request = blocked(bench, bench.open("promote two 1 production"))
     bench.approve(request)
     bench.approve(request, CAROL)
-    bench.requests.override(DAVE, request.id, reason="known", origin="slack")
+    bench.requests.override_gates(DAVE, request.id, reason="known", origin="slack")
     bench.directory.become(BOB, **GONE)
-    bench.moves.run("two")
+    bench.moves.execute_due("two")
     assert (bench.state(request), bench.registry.holders("two")) == (RequestState.DONE, [1])
     assert approvals(bench, request) == {"UBOB": "deactivated", "UCAROL": ""}
-    bench.mirror.write()
+    bench.mirror.write_due()
     assert bench.registry.version("two", 1).tags["approver"] == "UCAROL"
 
 
@@ -196,9 +196,9 @@ def test_a_request_ends_when_a_role_loses_whoever_let_it_pass(bench: Bench, two:
     blocked(bench, two)
     bench.approve(two)
     bench.approve(two, CAROL)
-    bench.requests.override(DAVE, two.id, reason="known", origin="slack")
-    bench.context.rules.replace(read_policy(POLICY | {"roles": POLICY["roles"] | {role: ["UEVE"]}}), "another")
-    bench.moves.run("two")
+    bench.requests.override_gates(DAVE, two.id, reason="known", origin="slack")
+    bench.context.active_policy.replace(validate_policy(POLICY | {"roles": POLICY["roles"] | {role: ["UEVE"]}}), "another")
+    bench.moves.execute_due("two")
     assert (bench.state(two), bench.registry.holders("two")) == (RequestState.STALE, [])
 
 
@@ -206,9 +206,9 @@ def test_a_request_ends_when_whoever_overrode_its_gate_is_gone(bench: Bench, two
     blocked(bench, two)
     bench.approve(two)
     bench.approve(two, CAROL)
-    bench.requests.override(DAVE, two.id, reason="known", origin="slack")
+    bench.requests.override_gates(DAVE, two.id, reason="known", origin="slack")
     bench.directory.become(DAVE, **GONE)
-    bench.moves.run("two")
+    bench.moves.execute_due("two")
     assert bench.registry.holders("two") == []
     assert bench.now(two).outcome == "The override of its failed gates no longer counts: the account is deactivated."
 
@@ -216,28 +216,28 @@ def test_a_request_ends_when_whoever_overrode_its_gate_is_gone(bench: Bench, two
 def test_the_glass_is_not_broken_by_someone_whose_account_is_gone(bench: Bench) -> None:
     request = glass(bench)
     bench.directory.become(DAVE, **GONE)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert (bench.state(request), bench.registry.holders()) == (RequestState.STALE, [3])
     assert "can no longer do that: the account is deactivated." in bench.now(request).outcome
 
 
 def test_the_glass_is_not_broken_by_someone_who_is_no_admin_anymore(bench: Bench) -> None:
     request = glass(bench)
-    bench.context.rules.replace(read_policy(POLICY | {"roles": POLICY["roles"] | {"admin": ["UEVE"]}}), "another")
-    bench.moves.run("churn")
+    bench.context.active_policy.replace(validate_policy(POLICY | {"roles": POLICY["roles"] | {"admin": ["UEVE"]}}), "another")
+    bench.moves.execute_due("churn")
     assert (bench.state(request), bench.registry.holders()) == (RequestState.STALE, [3])
 
 
 def test_the_glass_is_broken_during_a_freeze(bench: Bench) -> None:
     freeze(bench)
     request = glass(bench)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert (bench.state(request), bench.registry.holders()) == (RequestState.DONE, [4])
 
 
 def test_a_vote_from_the_terminal_counts_for_the_same_person(bench: Bench) -> None:
     request = bench.approve(bench.open(), Profile(person=Person("", "UBOB"), operator="bob")).request
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request) is RequestState.DONE
 
 
@@ -245,7 +245,7 @@ def test_a_version_moved_by_hand_gets_no_alias_from_approvals_that_lapsed(bench:
     request = bench.approved()
     bench.directory.become(BOB, **GONE)
     bench.registry.by_hand("churn", 4, Stage.PRODUCTION)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request) is RequestState.STALE
     assert bench.registry.model("churn").aliases["champion"] == 3
 
@@ -256,10 +256,10 @@ def test_what_has_begun_is_finished_whoever_left_meanwhile(bench: Bench) -> None
 
     request = bench.approved()
     bench.registry.after = lost
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     bench.directory.become(BOB, **GONE)
     bench.clock.advance(days=9)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.state(request) is RequestState.DONE
     assert bench.registry.model("churn").aliases["champion"] == 4
 
@@ -270,13 +270,13 @@ def test_what_has_begun_is_finished_whoever_left_meanwhile(bench: Bench) -> None
 def test_a_move_waits_for_slack_and_is_made_afterward(bench: Bench) -> None:
     request = bench.approved()
     bench.directory.is_down = True
-    bench.moves.run("churn")
-    assert (bench.state(request), move_of(bench, request).state) == (RequestState.APPROVED, MoveState.INTENDED)
+    bench.moves.execute_due("churn")
+    assert (bench.state(request), move_of(bench, request).state) == (RequestState.APPROVED, TransitionState.INTENDED)
     assert bench.registry.holders() == [3]
     assert "Slack can't confirm the approvers" in bench.told(f"news:{request.id}:waiting-for-slack")
     bench.directory.is_down = False
     bench.clock.advance(seconds=2)
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.registry.holders() == [4]
 
 
@@ -284,7 +284,7 @@ def test_the_thread_hears_once_that_a_move_waits_for_slack(bench: Bench) -> None
     bench.approved()
     bench.directory.is_down = True
     for _ in range(3):
-        bench.moves.run("churn")
+        bench.moves.execute_due("churn")
         bench.clock.advance(minutes=1)
     assert [note.key.split(":")[-1] for note in bench.notes() if "waiting-for-slack" in note.key] == [
         "waiting-for-slack",
@@ -296,7 +296,7 @@ def test_a_rollback_does_not_wait_for_slack(bench: Bench) -> None:
     with_history(bench)
     bench.approved("promote churn 4 production")
     bench.directory.is_down = True
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     bench.do('rollback churn --reason "bad figures"', BOB)
     assert bench.registry.holders() == [3]
 
@@ -305,7 +305,7 @@ def with_history(bench: Bench) -> None:
     """Let v1 have taken Production from v3, so that there is a version to go back to."""
     bench.watch.poll()
     bench.approved("promote churn 1 production")
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     bench.clock.advance(days=2)
 
 
@@ -314,24 +314,24 @@ def test_the_second_vote_counts_while_slack_is_down_and_the_move_decides(bench: 
     bench.directory.become(BOB, **GONE)
     bench.directory.is_down = True
     assert bench.approve(two, CAROL).request.state is RequestState.APPROVED
-    bench.moves.run("two")
+    bench.moves.execute_due("two")
     assert bench.registry.holders("two") == []
     bench.directory.is_down = False
     bench.clock.advance(seconds=2)
-    bench.moves.run("two")
+    bench.moves.execute_due("two")
     assert (bench.state(two), bench.registry.holders("two")) == (RequestState.STALE, [])
 
 
 def test_a_terminal_without_slack_leaves_the_move_to_the_bot(bench: Bench) -> None:
     request = bench.approved()
-    alone = replace(bench.context, directory=NO_SLACK, owner="desk:3:c")
-    Moves(alone, Gating(alone), bench.fitness).run("churn")
+    alone = replace(bench.context, directory=NO_DIRECTORY, owner="desk:3:c")
+    TransitionExecutor(alone, GateChecks(alone), bench.fitness).execute_due("churn")
     assert (bench.state(request), bench.registry.holders()) == (RequestState.APPROVED, [3])
     assert not [note for note in bench.notes() if "waiting" in note.key]
-    bench.moves.run("churn")
+    bench.moves.execute_due("churn")
     assert bench.registry.holders() == [4]
 
 
 def test_without_slack_nobody_is_known() -> None:
     with pytest.raises(SlackNotConnected):
-        NO_SLACK.profiles_now([BOB.person])
+        NO_DIRECTORY.current_profiles([BOB.person])
