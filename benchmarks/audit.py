@@ -53,5 +53,7 @@ def _hash(records: list[AuditRecord]) -> None:
 
 def _verify(ledger: SqlLedger) -> None:
     with ledger.read() as reading:
-        fault = audit_chain.verify(audit_chain.stream_records(lambda after: reading.audit_records(after_number=after)), reading.audit_head())
+        fault = audit_chain.verify(
+            audit_chain.stream_records(lambda after: reading.audit_records(after_number=after)), reading.audit_head()
+        )
     assert fault is None

@@ -18,7 +18,7 @@ from bot.domain.commands.queries import Compare
 from bot.domain.policy.parser import validate_policy
 from bot.ledger.database import SqlLedger
 from bot.registry.mlflow.registry import MlflowRegistry
-from bot.services.core.context import Context, ActivePolicy
+from bot.services.core.context import ActivePolicy, Context
 from bot.services.promotions.gate_checks import GateChecks
 from bot.services.registry.comparisons import Comparisons
 from bot.services.registry.queries import RegistryQueries
@@ -110,8 +110,13 @@ def ours(folder: Path, uri: str, model: str) -> Way:
     """Return our way, with nothing remembered yet."""
     policy, ledger = validate_policy({"models": {"*": {}}}), SqlLedger(f"sqlite:///{folder / 'ledger.db'}")
     registry = MlflowRegistry(uri)
-    context = Context(ledger=ledger, registry=registry, active_policy=ActivePolicy(policy), clock=SystemClock(), owner="bench")
-    return partial(Comparisons(context, RegistryQueries(context, GateChecks(context))).compare, build_command(Compare, {"model": model}))
+    context = Context(
+        ledger=ledger, registry=registry, active_policy=ActivePolicy(policy), clock=SystemClock(), owner="bench"
+    )
+    return partial(
+        Comparisons(context, RegistryQueries(context, GateChecks(context))).compare,
+        build_command(Compare, {"model": model}),
+    )
 
 
 # -- measuring ---------------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from bot.domain.monitoring.readings import Answer, Measurement, PushedReading
 from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage
 from bot.ledger.database import SqlLedger
-from bot.ports import NO_DIRECTORY, DeliveryResult, Ledger, OutboxMessage, DeliveryOutcome, MessageRef, Query
+from bot.ports import NO_DIRECTORY, DeliveryOutcome, DeliveryResult, Ledger, MessageRef, OutboxMessage, Query
 from bot.registry.mlflow.registry import MlflowRegistry
 from bot.services.core.context import ActivePolicy
 from bot.settings import Settings
@@ -74,7 +74,7 @@ def monitoring(folder: Path) -> str:
     database = f"sqlite:///{folder / 'mlflow.db'}"
     with closing(MlflowBackend(database, str(folder / "files"))) as shelf:
         for name in NAMES:
-            shelf.add(name)
+            shelf.add_model(name)
             run = shelf.add_run(metrics=dict.fromkeys(METRICS, 0.9))
             shelf.add_version(name, run_id=run, stage=Stage.PRODUCTION)
     return f"{_watching(folder)}\n\n{_asking(folder, database)}"
@@ -235,15 +235,15 @@ def _told(found: dict[str, float]) -> str:
 class Silence:
     """The port `Notifier` of whom nobody hears."""
 
-    def deliver(self, note: OutboxMessage) -> DeliveryResult:
+    def deliver(self, outbox_message: OutboxMessage) -> DeliveryResult:
         """Say that it is delivered."""
         return DeliveryResult(DeliveryOutcome.DELIVERED)
 
-    def channel(self, name: str) -> str:
+    def channel_id(self, name: str) -> str:
         """Return the name."""
         return name
 
-    def take_back(self, posting: MessageRef) -> None:
+    def delete_message(self, message_ref: MessageRef) -> None:
         """There is nothing to delete."""
 
 

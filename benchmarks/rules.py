@@ -14,11 +14,17 @@ from benchmarks.tables import minutes as _minutes
 from benchmarks.tables import note as _note
 from benchmarks.tables import share as _share
 from benchmarks.tables import table as _table
-from bot.domain.monitoring.rules.baseline_summary import summarize, estimate_baseline, estimate_weekend_effect
+from bot.domain.monitoring.rules.baseline_summary import estimate_baseline, estimate_weekend_effect, summarize
 from bot.domain.monitoring.rules.baselines import MIN_BLOCK_FILL, Baseline, BaselineArrays
 from bot.domain.monitoring.rules.evaluation import BLOCK_CONFIRMATION
 from bot.domain.monitoring.rules.scans import scan_lengths
-from bot.domain.monitoring.rules.statistics import MIN_READINGS, judge_block, block_limits, confidence_margin, confidence_radius
+from bot.domain.monitoring.rules.statistics import (
+    MIN_READINGS,
+    block_limits,
+    confidence_margin,
+    confidence_radius,
+    judge_block,
+)
 from bot.domain.monitoring.rules.time_series import Floats, TimeSeries, debias_correlation, long_run_deviation
 from bot.domain.policy.effect_size import MinimumEffect
 
@@ -161,7 +167,9 @@ def worse_blocks(months: Months, window: int = HOUR, *, by_mean: bool = False, f
     counts = (~np.isnan(cut)).sum(axis=-1)
     at, per_day = np.arange(counts.shape[1]), DAY // window
     rest = months.since_promotion[:, at // per_day]
-    least = block_limits(found, at % per_day, points=counts, size=window, effect=MIN_EFFECT, sigma=SIGMA, on_weekend=rest)
+    least = block_limits(
+        found, at % per_day, points=counts, size=window, effect=MIN_EFFECT, sigma=SIGMA, on_weekend=rest
+    )
     gaps = least.expected[:, :, None] - cut
     worse: Bools = (counts >= MIN_BLOCK_FILL * window) & (_means(gaps) > factor * least.mean)
     if not by_mean:

@@ -32,7 +32,7 @@ def typing(folder: Path) -> str:
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     shelf = MlflowBackend(uri, str(folder / "artifacts"))
     try:
-        shelf.add("churn")
+        shelf.add_model("churn")
         for number in range(VERSIONS):
             shelf.add_version("churn", run_id=shelf.add_run(metrics={"f1": 0.8 + number / 100}))
     finally:

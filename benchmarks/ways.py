@@ -45,7 +45,7 @@ def seconds(way: Way) -> float:
 @contextmanager
 def without_registrar() -> Iterator[None]:
     """Let MLflow's client wait for its server as it does where Registrar has not mended that."""
-    with patch.object(http_tuning, "acknowledge_at_once"):
+    with patch.object(http_tuning, "enable_quick_ack"):
         yield
 
 

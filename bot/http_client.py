@@ -47,7 +47,9 @@ def send_request(
         raise Unreachable(say("the connection broke ({what})", what=type(error).__name__)) from error
 
 
-async def _send_request(method: str, url: str, timeout: float, headers: Mapping[str, str], content: bytes, max_bytes: int) -> HttpResponse:
+async def _send_request(
+    method: str, url: str, timeout: float, headers: Mapping[str, str], content: bytes, max_bytes: int
+) -> HttpResponse:
     """Bound the whole of the call: httpx bounds each read, and a server that sends a byte now and then has many."""
     plain = {"User-Agent": "Registrar", "Accept-Encoding": "identity", **headers}
     async with (
@@ -61,7 +63,9 @@ async def _send_request(method: str, url: str, timeout: float, headers: Mapping[
                 body += piece
                 if len(body) >= max_bytes:
                     break
-        return HttpResponse(reply.status_code, {key.lower(): value for key, value in reply.headers.items()}, body[:max_bytes])
+        return HttpResponse(
+            reply.status_code, {key.lower(): value for key, value in reply.headers.items()}, body[:max_bytes]
+        )
 
 
 @cache

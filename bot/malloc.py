@@ -9,7 +9,9 @@ import platform
 # glibc's numbers for mallopt(3)
 _MMAP_THRESHOLD, _ARENA_MAX = -3, -8
 MAX_ARENAS = 2
-TUNING_VARIABLES = frozenset({"MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"})  # by whoever knows better
+TUNING_VARIABLES = frozenset(
+    {"MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"}
+)  # by whoever knows better
 MMAP_THRESHOLD = 256 * 1024  # bytes
 
 

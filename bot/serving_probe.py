@@ -23,7 +23,11 @@ class HttpServingProbes:
         """Return the version that is reported. Raises Unreachable with a sentence that says why there is none."""
         url = probe.url.replace("{model}", quote(model, safe=""))
         answer = http_client.send_request(
-            "GET", url, timeout=TIMEOUT_SECONDS, headers={"Accept": "application/json, text/plain;q=0.9"}, max_bytes=MAX_BODY_BYTES
+            "GET",
+            url,
+            timeout=TIMEOUT_SECONDS,
+            headers={"Accept": "application/json, text/plain;q=0.9"},
+            max_bytes=MAX_BODY_BYTES,
         )
         if not answer.is_success:
             raise Unreachable(f"HTTP {answer.status}")

@@ -11,12 +11,14 @@ from bot import http_client
 from bot.domain.core.errors import Misconfigured, Unreachable
 from bot.domain.core.sentence import Code, say
 from bot.domain.core.signing import EVENT_ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, encode_event_id, sign_body
-from bot.domain.policy.policy import WebhookEndpoint, Policy
-from bot.ports import DeliveryResult, OutboxMessage, DeliveryOutcome, MessageRef
+from bot.domain.policy.policy import Policy, WebhookEndpoint
+from bot.ports import DeliveryOutcome, DeliveryResult, MessageRef, OutboxMessage
 
 TIMEOUT_SECONDS = 10.0  # for one try, all of it
 MAX_RETRY_AFTER = timedelta(minutes=5)  # of what an endpoint's Retry-After is believed
-UNREACHABLE_PAUSE = timedelta(seconds=10)  # in which an endpoint that did not answer is not called: it has other events, too
+UNREACHABLE_PAUSE = timedelta(
+    seconds=10
+)  # in which an endpoint that did not answer is not called: it has other events, too
 UNSET_VARIABLE_PAUSE = timedelta(seconds=30)  # until it is looked again whether somebody has set the variable
 _RETRIED_STATUSES = frozenset({408, 425, 429})  # of the 4xx; every other one says that this will never be taken
 
@@ -64,7 +66,9 @@ class WebhookNotifier:
         stamp = str(int(self._now().timestamp()))
         headers = {"Content-Type": "application/json", EVENT_ID_HEADER: encode_event_id(key), TIMESTAMP_HEADER: stamp}
         if endpoint.secret_env:  # what is to be signed never goes out unsigned
-            headers[SIGNATURE_HEADER] = sign_body(self._require_variable(endpoint.secret_env), headers[TIMESTAMP_HEADER], body)
+            headers[SIGNATURE_HEADER] = sign_body(
+                self._require_variable(endpoint.secret_env), headers[TIMESTAMP_HEADER], body
+            )
         return http_client.send_request("POST", url, timeout=TIMEOUT_SECONDS, headers=headers, content=body)
 
     def _require_variable(self, name: str | None) -> str:
@@ -78,8 +82,14 @@ class WebhookNotifier:
             return DeliveryResult(DeliveryOutcome.DELIVERED)
         why = f"HTTP {response.status}"
         if response.status >= 500 or response.status in _RETRIED_STATUSES:
-            return DeliveryResult(DeliveryOutcome.RETRY, retry_after=self._parse_retry_after(response.headers.get("retry-after", "")), why=why)
-        return DeliveryResult(DeliveryOutcome.REFUSED, why=f"{why}, a redirect" if 300 <= response.status < 400 else why)
+            return DeliveryResult(
+                DeliveryOutcome.RETRY,
+                retry_after=self._parse_retry_after(response.headers.get("retry-after", "")),
+                why=why,
+            )
+        return DeliveryResult(
+            DeliveryOutcome.REFUSED, why=f"{why}, a redirect" if 300 <= response.status < 400 else why
+        )
 
     def _parse_retry_after(self, header: str) -> timedelta:
         """Return how long a Retry-After says to wait, in seconds or until a date; nothing for what says nothing."""

@@ -36,7 +36,9 @@ class JobScheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler ha
         """Let the clock tick."""
         self._last_job_ended = time.monotonic()
         self.add_listener(self._record_job_end, EVENT_JOB_EXECUTED)
-        self.add_listener(LongRunLogger(), EVENT_JOB_SUBMITTED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
+        self.add_listener(
+            LongRunLogger(), EVENT_JOB_SUBMITTED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_EXECUTED | EVENT_JOB_ERROR
+        )
         logging.getLogger("apscheduler.scheduler").addFilter(_is_not_skip_message)  # once, however often it's added
         super().start(paused)
         self._stopping = threading.Event()
@@ -131,7 +133,9 @@ def _is_too_far(job: object, now: datetime) -> bool:
 
 def build_scheduler(registrar: Registrar, settings: Settings) -> JobScheduler:
     """Return the jobs on a scheduler that is not started yet. They are few, and idempotent; nothing is stored."""
-    scheduler = JobScheduler(timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1})
+    scheduler = JobScheduler(
+        timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+    )
     jobs: list[tuple[str, Callable[[], object], float]] = [
         ("events", registrar.endpoint_outboxes.deliver, 1),
         ("serving", registrar.serving_checks.run_due, 1),

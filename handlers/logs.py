@@ -55,7 +55,9 @@ def set_process_name(process: str) -> None:
     _process_fields["process"] = process
 
 
-def build_handler(stream: TextIO | None, secrets: Iterable[str] = (), log_format: LogFormat = "text") -> logging.Handler:
+def build_handler(
+    stream: TextIO | None, secrets: Iterable[str] = (), log_format: LogFormat = "text"
+) -> logging.Handler:
     """Return what writes lines without secrets to a stream, or to stderr."""
     from structlog.processors import TimeStamper, format_exc_info  # noqa: PLC0415 - a terminal's verbs log nothing
     from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name  # noqa: PLC0415

@@ -34,19 +34,26 @@ from handlers.slack import register
 from handlers.slack.interactions import SlackInteractions
 from handlers.slack.socket_mode import SocketModeConnection
 from handlers.web import app as web_app
-from handlers.web.readiness import NotHealthy, Component, Readiness, ledger_component, registry_component
+from handlers.web.readiness import Component, NotHealthy, Readiness, ledger_component, registry_component
 
 log = logging.getLogger(__name__)
 
 SWITCH_INTERVAL = (
     0.0005  # seconds until a thread that computes lets one in that acknowledges; Python's default is ten times that
 )
-SHUTDOWN_SECONDS = 25.0  # seconds that the end may take; what is not finished by then stands in the ledger, for who comes next
+SHUTDOWN_SECONDS = (
+    25.0  # seconds that the end may take; what is not finished by then stands in the ledger, for who comes next
+)
 MAX_JOB_PAUSE = 15.0  # seconds within which a job has come to its end, else the clock's threads hang
 
 
 def serve(
-    settings: Settings, policy: Policy, listener: socket.socket, print_line: Callable[[str], None], *, is_worker: bool = False
+    settings: Settings,
+    policy: Policy,
+    listener: socket.socket,
+    print_line: Callable[[str], None],
+    *,
+    is_worker: bool = False,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish what was begun. `tell` prints for people.
 
@@ -67,7 +74,11 @@ def serve(
         if unset:
             log.warning("%s", unset)
         with service:
-            for line in [*([f"Warning: {unset}"] if unset else []), *_policy_notices(policy), *registrar.sources.config_errors()]:
+            for line in [
+                *([f"Warning: {unset}"] if unset else []),
+                *_policy_notices(policy),
+                *registrar.sources.config_errors(),
+            ]:
                 print_line(line)
             ways = "background work" if is_worker else _describe_connections(settings)
             print_line(f"Registrar is ready: {ways}, HTTP at {service.address}, policy {settings.policy}.")
@@ -135,7 +146,11 @@ class Service:
         self._settings = settings
         self._listener = listener
         context = registrar.context
-        parts = [ledger_component(context.ledger), registry_component(context.registry), Component("ticker", self._check_jobs)]
+        parts = [
+            ledger_component(context.ledger),
+            registry_component(context.registry),
+            Component("ticker", self._check_jobs),
+        ]
         self.readiness = Readiness(
             parts if is_worker else [*parts, Component("slack", self._check_slack)], warnings=self._policy_warnings
         )

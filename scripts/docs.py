@@ -24,19 +24,18 @@ DOCS = ROOT / "docs"
 sys.path.insert(0, str(ROOT))
 
 from bot.domain.audit.anchors import serialize_anchor
-from bot.domain.audit.events import Event, ChainHead, EventTag, canonical_json, chained_hash
+from bot.domain.audit.events import ChainHead, Event, EventTag, canonical_json, chained_hash
 from bot.domain.commands.base import Command
 from bot.domain.commands.catalog import COMMANDS
 from bot.domain.core.actors import Person
 from bot.domain.core.durations import format_duration
-from bot.domain.policy.authorization import PERMISSION_RULES, Permission, PermissionRule, Grantee
+from bot.domain.policy.authorization import PERMISSION_RULES, Grantee, Permission, PermissionRule
 from bot.domain.policy.gate_config import CardGate, InStagingGate, MetricGate, NotBlockedGate, SemverGate, SignatureGate
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.policy import (
     AnchorConfig,
     ApiClient,
     EditRule,
-    WebhookEndpoint,
     FreezeWindow,
     ModelRules,
     Policy,
@@ -44,8 +43,9 @@ from bot.domain.policy.policy import (
     ServingProbe,
     Source,
     TargetRule,
+    WebhookEndpoint,
 )
-from bot.domain.registry.model_card import ValueOrigin, ModelCard
+from bot.domain.registry.model_card import ModelCard, ValueOrigin
 from bot.ledger.audit_chain import ChainFaultKind
 from bot.metrics.definitions import LEDGER_METRICS, METRIC_DEFINITIONS
 from bot.registrar import Registrar
@@ -410,7 +410,9 @@ print(last)"""
 
 
 def _anchor() -> str:
-    return serialize_anchor(ChainHead(3, chained_hash("0" * 64, _example())), datetime(2026, 5, 4, 13, tzinfo=UTC)).rstrip()
+    return serialize_anchor(
+        ChainHead(3, chained_hash("0" * 64, _example())), datetime(2026, 5, 4, 13, tzinfo=UTC)
+    ).rstrip()
 
 
 def _example() -> str:
@@ -529,7 +531,9 @@ def metrics(page: str) -> str:
 def api(page: str) -> str:
     """Return docs/api.md: what people wrote in `page`, with what the OpenAPI document says between its marks."""
     nothing: Any = None
-    programs = ApiServices(ledger=nothing, policy=nothing, requires_signature=nothing, clock=nothing, registrar=cast(Registrar, object()))
+    programs = ApiServices(
+        ledger=nothing, policy=nothing, requires_signature=nothing, clock=nothing, registrar=cast(Registrar, object())
+    )
     paths = create_app(nothing, None, on_model_changed=print, api_services=programs).openapi()["paths"]
     told = [
         _operation(path, method, one)

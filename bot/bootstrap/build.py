@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bot.anchor_file import LocalAnchorFile
 from bot.bootstrap.slack import LazyDirectory, fetch_home_team_id, slack_client, slack_directory, slack_notifier
-from bot.bootstrap.storage import open_ledger, open_dispatcher, open_registry
+from bot.bootstrap.storage import open_dispatcher, open_ledger, open_registry
 from bot.domain.commands.base import Command
 from bot.domain.commands.changes import Archive, Describe, Register, Rollback, SetTags
 from bot.domain.policy.policy import Policy
@@ -22,18 +22,18 @@ from bot.ports import (
     Clock,
     Directory,
     Ledger,
+    ModelRegistry,
     Notifier,
     Observer,
-    ModelRegistry,
 )
 from bot.process_identity import new_process_name
-from bot.registrar import Registrar, NullOutbox
+from bot.registrar import NullOutbox, Registrar
 from bot.services.audit.anchoring import Anchoring
 from bot.services.core.access import AccessControl
 from bot.services.core.admins import AdminAlerts
 from bot.services.core.command_queue import CommandQueue
 from bot.services.core.commands import CommandHandler
-from bot.services.core.context import Context, ActivePolicy
+from bot.services.core.context import ActivePolicy, Context
 from bot.services.core.endpoint_outboxes import EndpointOutboxes
 from bot.services.core.outbox import Outbox
 from bot.services.core.outbox_messages import tell_requester_of_refused_card
@@ -59,7 +59,12 @@ from bot.services.transitions.executor import TransitionExecutor
 from bot.services.transitions.loadability import LoadabilityChecks
 from bot.services.transitions.registry_tags import TagWriter
 from bot.services.transitions.restores import Restores
-from bot.services.transitions.serving_checks import EVENT_CONCURRENCY, EVENT_MAX_AGE, ServingChecks, record_undelivered_event
+from bot.services.transitions.serving_checks import (
+    EVENT_CONCURRENCY,
+    EVENT_MAX_AGE,
+    ServingChecks,
+    record_undelivered_event,
+)
 from bot.serving_probe import HttpServingProbes
 from bot.settings import Settings, UnsetSetting
 from bot.sources import SourceDependencies
@@ -112,7 +117,10 @@ def build_registrar(  # noqa: PLR0913 - everything concrete meets here
     rollbacks = Rollbacks(context, lookups, gatekeeper, fitness, requests)
     incidents = Incidents(context, rollbacks, fitness)
     monitoring = MonitorScheduler(context, sources, incidents)
-    errands, moves = CommandQueue(context, requests, command_handlers(context, tending, rollbacks)), TransitionExecutor(context, gating, fitness)
+    errands, moves = (
+        CommandQueue(context, requests, command_handlers(context, tending, rollbacks)),
+        TransitionExecutor(context, gating, fitness),
+    )
     restores = Restores(context, LocalAnchorFile(), gatekeeper, moves, errands, requests)
     context.startup_check.require(restores.check)
     registrar = Registrar(
@@ -139,11 +147,20 @@ def build_registrar(  # noqa: PLR0913 - everything concrete meets here
         restores=restores,
         tag_writer=TagWriter(context),
         drift_detector=DriftDetector(context),
-        outbox=Outbox(context, notifier, min_interval=timedelta(seconds=settings.slack_pace), on_give_up=tell_requester_of_refused_card)
+        outbox=Outbox(
+            context,
+            notifier,
+            min_interval=timedelta(seconds=settings.slack_pace),
+            on_give_up=tell_requester_of_refused_card,
+        )
         if notifier
         else NullOutbox(),
         endpoint_outboxes=EndpointOutboxes(
-            context, WebhookNotifier(lambda: active_policy.policy), concurrency=EVENT_CONCURRENCY, max_age=EVENT_MAX_AGE, on_give_up=record_undelivered_event
+            context,
+            WebhookNotifier(lambda: active_policy.policy),
+            concurrency=EVENT_CONCURRENCY,
+            max_age=EVENT_MAX_AGE,
+            on_give_up=record_undelivered_event,
         ),
         serving_checks=ServingChecks(context, HttpServingProbes()),
         directory=directory,
@@ -157,10 +174,14 @@ def build_registrar(  # noqa: PLR0913 - everything concrete meets here
 
 def open_sources(active_policy: ActivePolicy, ledger: Ledger, registry: ModelRegistry) -> MetricSources:
     """Return the sources of the policy that holds at each moment."""
-    return MetricSources(lambda: active_policy.policy, SourceDependencies(ledger=ledger, registry=registry, environ=os.environ))
+    return MetricSources(
+        lambda: active_policy.policy, SourceDependencies(ledger=ledger, registry=registry, environ=os.environ)
+    )
 
 
-def command_handlers(context: Context, edits: RegistryEdits, rollbacks: Rollbacks) -> dict[type[Command], CommandHandler]:
+def command_handlers(
+    context: Context, edits: RegistryEdits, rollbacks: Rollbacks
+) -> dict[type[Command], CommandHandler]:
     """Return who carries out which command, but for promotions."""
     return {
         Register: Registration(context).execute,

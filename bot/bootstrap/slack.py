@@ -96,7 +96,9 @@ def slack_client(settings: Settings, *, timeout: int = 10, observer: Observer = 
     return client
 
 
-def slack_directory(settings: Settings, team: str, active_policy: ActivePolicy, observer: Observer = NO_OBSERVER) -> SlackDirectory:
+def slack_directory(
+    settings: Settings, team: str, active_policy: ActivePolicy, observer: Observer = NO_OBSERVER
+) -> SlackDirectory:
     """Return who tells who people are, soon enough for an acknowledgement."""
     from bot.slack.core.directory import SlackDirectory
 
@@ -107,13 +109,24 @@ def slack_directory(settings: Settings, team: str, active_policy: ActivePolicy, 
 
 
 def slack_notifier(
-    client: WebClient, ledger: Ledger, active_policy: ActivePolicy, directory: SlackDirectory, admins: AdminAlerts, clock: Clock
+    client: WebClient,
+    ledger: Ledger,
+    active_policy: ActivePolicy,
+    directory: SlackDirectory,
+    admins: AdminAlerts,
+    clock: Clock,
 ) -> Notifier:
     """Return who delivers messages to Slack, under the policy that applies at that moment."""
     from bot.slack.delivery.notifier import SlackNotifier  # it draws
 
     return SlackNotifier(
-        client, ledger, lambda: active_policy.policy, clock.now, directory.display_names, admins.notify, admins.report_missing_scopes
+        client,
+        ledger,
+        lambda: active_policy.policy,
+        clock.now,
+        directory.display_names,
+        admins.notify,
+        admins.report_missing_scopes,
     )
 
 

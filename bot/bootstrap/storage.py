@@ -14,10 +14,10 @@ from bot.ports import (
     NO_OBSERVER,
     Dispatcher,
     Ledger,
-    Observer,
     LedgerReader,
-    ModelRegistry,
     LedgerTransaction,
+    ModelRegistry,
+    Observer,
 )
 from bot.registry.mlflow.registry import MlflowRegistry
 from bot.registry.tag_stages import TagStageRegistry

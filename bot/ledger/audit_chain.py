@@ -58,7 +58,9 @@ class ChainFault:
 
 def describe_fault(fault: ChainFault) -> Sentence:
     """Return what is wrong, as a person reads it."""
-    what = _DESCRIPTIONS[fault.kind] if fault.number or fault.kind is not ChainFaultKind.EDITED else "the head was edited"
+    what = (
+        _DESCRIPTIONS[fault.kind] if fault.number or fault.kind is not ChainFaultKind.EDITED else "the head was edited"
+    )
     return say(
         "The audit is not whole: " + what + ". {why}.",
         n=fault.number,
@@ -98,7 +100,10 @@ def stream_records(fetch_page: Callable[[int], Sequence[AuditRecord]]) -> Iterat
 
 
 def verify(
-    records: Iterable[AuditRecord], head: ChainHead, start: ChainHead = CHAIN_START, anchors: Iterable[AnchoredHead] = ()
+    records: Iterable[AuditRecord],
+    head: ChainHead,
+    start: ChainHead = CHAIN_START,
+    anchors: Iterable[AnchoredHead] = (),
 ) -> ChainFault | None:
     """Return the first fault of the records that follow `after`, or None where they lead to `head` unbroken.
 
@@ -181,7 +186,9 @@ def _columns_from_body(body: str) -> tuple[Any, ...] | None:
 # -- what was done to it -----------------------------------------------------------------------------------------------
 
 
-def _diagnose(record: AuditRecord, following: Iterable[AuditRecord], last: ChainHead, previous: ChainHead, head: ChainHead) -> ChainFault:
+def _diagnose(
+    record: AuditRecord, following: Iterable[AuditRecord], last: ChainHead, previous: ChainHead, head: ChainHead
+) -> ChainFault:
     """Return what was done to the first record that does not follow `last`. `before` is what `last` followed.
 
     The row that ought to follow is known by the hash before it, wherever it stands now.
@@ -190,12 +197,16 @@ def _diagnose(record: AuditRecord, following: Iterable[AuditRecord], last: Chain
     if record.number < due:
         return ChainFault(record.number, ChainFaultKind.INSERTED, "its number is one that Registrar never gives")
     if _is_integer(head.number) and record.number > head.number >= last.number:
-        return ChainFault(record.number, ChainFaultKind.INSERTED, f"it stands after the head, which is number {head.number}")
+        return ChainFault(
+            record.number, ChainFaultKind.INSERTED, f"it stands after the head, which is number {head.number}"
+        )
     place = next((one.number for one in following if one.previous == last.hash), None)
     if record.previous == last.hash:
         return _diagnose_next(record, due, place)
     if record.number == due and record.hash == chained_hash(last.hash, record.body):
-        return ChainFault(due, ChainFaultKind.EDITED, "the hash before it was edited: it does not follow the event before it")
+        return ChainFault(
+            due, ChainFaultKind.EDITED, "the hash before it was edited: it does not follow the event before it"
+        )
     if place is not None:
         return _diagnose_displaced(record, due, place)
     return _diagnose_without_successor(record, last, previous)
@@ -206,7 +217,9 @@ def _diagnose_next(record: AuditRecord, expected: int, found_at: int | None) -> 
     if record.number != expected:
         return ChainFault(expected, ChainFaultKind.SWAPPED, f"its row stands as number {record.number}")
     if found_at is not None:
-        return ChainFault(expected, ChainFaultKind.INSERTED, f"the row that follows number {expected - 1} stands as number {found_at}")
+        return ChainFault(
+            expected, ChainFaultKind.INSERTED, f"the row that follows number {expected - 1} stands as number {found_at}"
+        )
     if record.hash != chained_hash(record.previous, record.body):
         return ChainFault(expected, ChainFaultKind.EDITED, "its text is not the one that was hashed")
     meant = _columns_from_body(record.body)
@@ -221,8 +234,12 @@ def _diagnose_displaced(record: AuditRecord, expected: int, found_at: int) -> Ch
     if record.number != expected:
         return ChainFault(expected, ChainFaultKind.SWAPPED, f"its row stands as number {found_at}")
     if _number_from_body(record) == found_at:
-        return ChainFault(expected, ChainFaultKind.SWAPPED, f"its row stands as number {found_at}, and the row of that number here")
-    return ChainFault(expected, ChainFaultKind.INSERTED, f"the row that follows number {expected - 1} stands as number {found_at}")
+        return ChainFault(
+            expected, ChainFaultKind.SWAPPED, f"its row stands as number {found_at}, and the row of that number here"
+        )
+    return ChainFault(
+        expected, ChainFaultKind.INSERTED, f"the row that follows number {expected - 1} stands as number {found_at}"
+    )
 
 
 def _diagnose_without_successor(record: AuditRecord, last: ChainHead, previous: ChainHead) -> ChainFault:
@@ -231,7 +248,9 @@ def _diagnose_without_successor(record: AuditRecord, last: ChainHead, previous: 
     if record.number != due:
         return ChainFault(due, ChainFaultKind.MISSING, f"after number {last.number} comes number {record.number}")
     if record.hash != chained_hash(record.previous, record.body):
-        return ChainFault(due, ChainFaultKind.EDITED, "it does not follow the event before it, nor is its text what was hashed")
+        return ChainFault(
+            due, ChainFaultKind.EDITED, "it does not follow the event before it, nor is its text what was hashed"
+        )
     if record.previous == previous.hash and last != CHAIN_START:
         why = f"the row that stands behind it follows number {previous.number}"
         return ChainFault(last.number, ChainFaultKind.INSERTED, why)

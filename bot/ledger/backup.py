@@ -132,4 +132,6 @@ def _run_dump(command: list[str], password: object) -> None:
         why = next(iter(done.stderr.strip().splitlines()[::-1]), f"it ended with {done.returncode}")
         with suppress(ValueError):
             why = why[why.index("error: ") + len("error: ") :]
-        raise LedgerUnavailable(say("{tool} could not copy the ledger: {why}.", tool=Code(PG_DUMP), why=why.rstrip(".")))
+        raise LedgerUnavailable(
+            say("{tool} could not copy the ledger: {why}.", tool=Code(PG_DUMP), why=why.rstrip("."))
+        )

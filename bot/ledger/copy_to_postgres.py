@@ -40,7 +40,12 @@ class CopyResult:
 
 
 def copy_ledger(
-    source: SqlLedger, target: SqlLedger, *, force: bool = False, dry_run: bool = False, report_progress: ProgressCallback | None = None
+    source: SqlLedger,
+    target: SqlLedger,
+    *,
+    force: bool = False,
+    dry_run: bool = False,
+    report_progress: ProgressCallback | None = None,
 ) -> CopyResult:
     """Copy everything from a ledger on SQLite into an empty one on PostgreSQL, all of it or nothing.
 

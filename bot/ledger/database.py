@@ -32,7 +32,7 @@ from bot.domain.core.errors import LedgerUnavailable, Misconfigured
 from bot.domain.core.sentence import Code, Sentence, say
 from bot.ledger import engines, schema
 from bot.ledger.file_lock import LedgerFileLock
-from bot.ledger.schema import SchemaAge, Schema
+from bot.ledger.schema import Schema, SchemaAge
 from bot.ledger.stores.reader import SqlLedgerReader
 from bot.ledger.stores.transaction import SqlLedgerTransaction
 from bot.ledger.write_semaphore import FairSemaphore
@@ -41,7 +41,15 @@ from bot.ports import NO_OBSERVER, Observer
 log = logging.getLogger(__name__)
 
 # What these name as the model is what somebody typed; whether there is one, nobody has looked yet.
-TAGS_WITH_UNCHECKED_MODEL: Final = frozenset({EventTag.PROMOTION_REQUESTED, EventTag.PROMOTION_REFUSED, EventTag.REGISTRY_CHANGE_REQUESTED, EventTag.REGISTRY_CHANGE_REFUSED, EventTag.PERMISSION_REFUSED})
+TAGS_WITH_UNCHECKED_MODEL: Final = frozenset(
+    {
+        EventTag.PROMOTION_REQUESTED,
+        EventTag.PROMOTION_REFUSED,
+        EventTag.REGISTRY_CHANGE_REQUESTED,
+        EventTag.REGISTRY_CHANGE_REFUSED,
+        EventTag.PERMISSION_REFUSED,
+    }
+)
 
 BUSY: Final = "Registrar's ledger is busy, so nothing was recorded; try again in a moment."
 NOT_RESPONDING: Final = "Registrar's ledger does not answer, so nothing was recorded; try again in a moment."
@@ -50,7 +58,9 @@ UNWRITABLE: Final = (
     "tell whoever runs Registrar."
 )
 UNREADABLE: Final = "Registrar's ledger does not answer; try again in a moment."
-MAYBE_RECORDED: Final = "Registrar's ledger fell silent while it was saving, so it may be recorded; look before you try again."
+MAYBE_RECORDED: Final = (
+    "Registrar's ledger fell silent while it was saving, so it may be recorded; look before you try again."
+)
 
 PROGRAMMING_ERRORS = (IntegrityError, DataError, ProgrammingError, NotSupportedError)  # no waiting mends these
 DISK_FULL: Final = "53100"  # PostgreSQL's words
@@ -83,7 +93,9 @@ class SqlLedger:
             self._writer = engines.sqlite_writer(self._url, timeout)
             self._reader = engines.sqlite_reader(self._url, timeout, connections)
         else:
-            self._write_semaphore = FairSemaphore(max(1, connections // 4))  # the others are for those who read: see `turns`
+            self._write_semaphore = FairSemaphore(
+                max(1, connections // 4)
+            )  # the others are for those who read: see `turns`
             self._writer = engines.postgres(self._url, timeout, connections)
             self._reader = self._writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 

@@ -65,7 +65,9 @@ def supports_several_processes(text: str) -> bool:
 def sqlite_writer(url: URL, timeout: float) -> Engine:
     """Return an engine of one connection, whose transactions take SQLite's write lock when they begin."""
     engine = create_engine(url, pool_size=1, max_overflow=0, pool_timeout=timeout, hide_parameters=True)
-    _configure_sqlite(engine, timeout, "BEGIN IMMEDIATE", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
+    _configure_sqlite(
+        engine, timeout, "BEGIN IMMEDIATE", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"
+    )
     return engine
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, event
 
 SECONDS_PER_DAY = 86_400.0  # seconds
 TIMED_OUT = "the server did not answer in time"
-T = TypeVar("T", bound="Impatient | ImpatientAsync")
+T = TypeVar("T", bound="TimeLimitedConnection | TimeLimitedAsyncConnection")
 
 
 class TimeLimitedConnection(Connection[Any]):
@@ -52,7 +52,9 @@ class TimeLimitedAsyncConnection(AsyncConnection[Any]):
 
     async def notifies(self, *, timeout: float | None = None, stop_after: int | None = None) -> AsyncGenerator[Notify]:
         """Yield notices as they come: nobody owes us one."""
-        async for notice in super().notifies(timeout=SECONDS_PER_DAY if timeout is None else timeout, stop_after=stop_after):
+        async for notice in super().notifies(
+            timeout=SECONDS_PER_DAY if timeout is None else timeout, stop_after=stop_after
+        ):
             yield notice
 
 

@@ -19,7 +19,7 @@ from psycopg.conninfo import make_conninfo
 
 from bot.domain.core.errors import LedgerUnavailable
 from bot.ledger import engines
-from bot.ledger.postgres_timeouts import TimeLimitedConnection, TimeLimitedAsyncConnection, with_time_limit
+from bot.ledger.postgres_timeouts import TimeLimitedAsyncConnection, TimeLimitedConnection, with_time_limit
 from bot.ports import CheckBatch
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,9 @@ POLLING_INTERVAL = 5.0  # seconds, beside being told: a message of PostgreSQL's 
 RECONNECT_DELAY = 1.0  # seconds until a database that went away is tried again
 STALLED_AFTER = 120.0  # seconds without a sign of life of its worker after which a job is thrown away
 CLEANUP_INTERVAL = 600.0  # seconds
-TCP_USER_TIMEOUT = 5000  # milliseconds in which a server that is there has taken what was sent: else its connection is given up
+TCP_USER_TIMEOUT = (
+    5000  # milliseconds in which a server that is there has taken what was sent: else its connection is given up
+)
 
 BatchHandler = Callable[[CheckBatch], None]
 

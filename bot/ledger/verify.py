@@ -11,4 +11,6 @@ from bot.ledger.stores.reader import SqlLedgerReader
 def verify_ledger(reader: SqlLedgerReader) -> tuple[ChainHead, ChainFault | None]:
     """Return where the audit chain ends, and the first row that is not whole, or None."""
     head = reader.audit_head()
-    return head, audit_chain.verify(audit_chain.stream_records(lambda after: reader.audit_records(after_number=after)), head)
+    return head, audit_chain.verify(
+        audit_chain.stream_records(lambda after: reader.audit_records(after_number=after)), head
+    )

@@ -17,7 +17,7 @@ from bot.domain.audit.events import EventTag
 from bot.domain.monitoring.incident import IncidentKind
 from bot.domain.monitoring.readings import CheckOutcome
 from bot.domain.monitoring.state import MonitorStatus
-from bot.domain.promotions.request import VoteChoice, RequestState
+from bot.domain.promotions.request import RequestState, VoteChoice
 from bot.domain.transitions.transition import UNFINISHED_STATES, TransitionState
 
 OPEN_STATES = tuple(state for state in RequestState if state.is_open)
@@ -149,28 +149,44 @@ REGISTRY_ERRORS: Final = MetricDefinition(
 )
 
 
-BUILD_INFO: Final = MetricDefinition("registrar_build_info", Gauge, "Always 1; which version runs.", {"version": "ours"})
-
-
-LEDGER_UP: Final = MetricDefinition("registrar_ledger_up", Gauge, "1, or 0 where the ledger did not answer: then all of it is missing.")
-
-
-OPEN_REQUESTS: Final = MetricDefinition("registrar_requests", Gauge, "Requests that have not ended.", {"state": _enum_values(OPEN_STATES)})
-
-
-REQUEST_AGE: Final = MetricDefinition(
-    "registrar_request_oldest_seconds", Gauge, "How long ago the oldest of them was opened.", {"state": _enum_values(OPEN_STATES)}
+BUILD_INFO: Final = MetricDefinition(
+    "registrar_build_info", Gauge, "Always 1; which version runs.", {"version": "ours"}
 )
 
 
-QUEUED_COMMANDS: Final = MetricDefinition("registrar_asks", Gauge, "What was asked for and is not carried out yet: MLflow is away, mostly.")
+LEDGER_UP: Final = MetricDefinition(
+    "registrar_ledger_up", Gauge, "1, or 0 where the ledger did not answer: then all of it is missing."
+)
 
 
-QUEUED_COMMAND_AGE: Final = MetricDefinition("registrar_ask_oldest_seconds", Gauge, "How long ago the oldest of it was asked for.")
+OPEN_REQUESTS: Final = MetricDefinition(
+    "registrar_requests", Gauge, "Requests that have not ended.", {"state": _enum_values(OPEN_STATES)}
+)
+
+
+REQUEST_AGE: Final = MetricDefinition(
+    "registrar_request_oldest_seconds",
+    Gauge,
+    "How long ago the oldest of them was opened.",
+    {"state": _enum_values(OPEN_STATES)},
+)
+
+
+QUEUED_COMMANDS: Final = MetricDefinition(
+    "registrar_asks", Gauge, "What was asked for and is not carried out yet: MLflow is away, mostly."
+)
+
+
+QUEUED_COMMAND_AGE: Final = MetricDefinition(
+    "registrar_ask_oldest_seconds", Gauge, "How long ago the oldest of it was asked for."
+)
 
 
 TRANSITIONS: Final = MetricDefinition(
-    "registrar_moves", Gauge, "Moves that were decided and are not made yet.", {"state": _enum_values(UNFINISHED_STATES)}
+    "registrar_moves",
+    Gauge,
+    "Moves that were decided and are not made yet.",
+    {"state": _enum_values(UNFINISHED_STATES)},
 )
 
 
@@ -188,13 +204,19 @@ _OUTBOX_LABELS = {"to": "`slack`, or `endpoints`: the signed events of the polic
 OUTBOX: Final = MetricDefinition("registrar_outbox", Gauge, "Messages that are not delivered yet.", _OUTBOX_LABELS)
 
 
-OUTBOX_AGE: Final = MetricDefinition("registrar_outbox_oldest_seconds", Gauge, "How long ago the oldest of them was written.", _OUTBOX_LABELS)
+OUTBOX_AGE: Final = MetricDefinition(
+    "registrar_outbox_oldest_seconds", Gauge, "How long ago the oldest of them was written.", _OUTBOX_LABELS
+)
 
 
-TAG_UPDATES: Final = MetricDefinition("registrar_tags_waiting", Gauge, "Tags and descriptions that are not written to MLflow yet.")
+TAG_UPDATES: Final = MetricDefinition(
+    "registrar_tags_waiting", Gauge, "Tags and descriptions that are not written to MLflow yet."
+)
 
 
-OPEN_INCIDENTS: Final = MetricDefinition("registrar_incidents", Gauge, "Incidents that are open.", {"kind": _enum_values(IncidentKind)})
+OPEN_INCIDENTS: Final = MetricDefinition(
+    "registrar_incidents", Gauge, "Incidents that are open.", {"kind": _enum_values(IncidentKind)}
+)
 
 
 TRIPPED_BREAKERS: Final = MetricDefinition(
@@ -203,14 +225,21 @@ TRIPPED_BREAKERS: Final = MetricDefinition(
 
 
 CHECKED_MONITORS: Final = MetricDefinition(
-    "registrar_monitors", Gauge, "Monitors that are checked, by what they said last.", {"state": _enum_values(MonitorStatus)}
+    "registrar_monitors",
+    Gauge,
+    "Monitors that are checked, by what they said last.",
+    {"state": _enum_values(MonitorStatus)},
 )
 
 
-OVERDUE_CHECKS: Final = MetricDefinition("registrar_checks_overdue", Gauge, "Checks whose time has come and that nobody has judged yet.")
+OVERDUE_CHECKS: Final = MetricDefinition(
+    "registrar_checks_overdue", Gauge, "Checks whose time has come and that nobody has judged yet."
+)
 
 
-OVERDUE_CHECK_AGE: Final = MetricDefinition("registrar_check_overdue_seconds", Gauge, "How long ago the time of the first of them came.")
+OVERDUE_CHECK_AGE: Final = MetricDefinition(
+    "registrar_check_overdue_seconds", Gauge, "How long ago the time of the first of them came."
+)
 
 
 AUDIT_LENGTH: Final = MetricDefinition("registrar_audit_length", Gauge, "Events in the audit's chain.")

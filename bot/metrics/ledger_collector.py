@@ -13,25 +13,25 @@ from bot.domain.monitoring.incident import IncidentKind
 from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.transitions.transition import UNFINISHED_STATES
 from bot.metrics.definitions import (
-    QUEUED_COMMAND_AGE,
-    QUEUED_COMMANDS,
     AUDIT_LENGTH,
-    TRIPPED_BREAKERS,
-    TAG_UPDATES,
-    OPEN_INCIDENTS,
     CHECKED_MONITORS,
-    TRANSITION_AGE,
-    TRANSITIONS,
     LEDGER_METRICS,
+    LEDGER_UP,
+    METRIC_DEFINITIONS,
+    OPEN_INCIDENTS,
+    OPEN_REQUESTS,
     OPEN_STATES,
     OUTBOX,
     OUTBOX_AGE,
-    OVERDUE_CHECKS,
     OVERDUE_CHECK_AGE,
+    OVERDUE_CHECKS,
+    QUEUED_COMMAND_AGE,
+    QUEUED_COMMANDS,
     REQUEST_AGE,
-    OPEN_REQUESTS,
-    METRIC_DEFINITIONS,
-    LEDGER_UP,
+    TAG_UPDATES,
+    TRANSITION_AGE,
+    TRANSITIONS,
+    TRIPPED_BREAKERS,
     MetricDefinition,
 )
 from bot.ports import Backlog, Clock, Ledger, MessageKind, PendingCount
@@ -46,7 +46,11 @@ class LedgerCollector(Collector):
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         """Return the names, without asking the ledger."""
-        return [GaugeMetricFamily(shape.name, shape.description) for shape in METRIC_DEFINITIONS if shape.name in LEDGER_METRICS]
+        return [
+            GaugeMetricFamily(shape.name, shape.description)
+            for shape in METRIC_DEFINITIONS
+            if shape.name in LEDGER_METRICS
+        ]
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield what stands in the ledger, or only that it did not answer."""
@@ -62,7 +66,10 @@ class LedgerCollector(Collector):
 
 
 def _gauges(backlog: Backlog, now: datetime) -> Iterator[GaugeMetricFamily]:
-    outbox = {"slack": _total_except(backlog.messages, excluded=MessageKind.EVENT), "endpoints": backlog.messages.get(MessageKind.EVENT, PendingCount())}
+    outbox = {
+        "slack": _total_except(backlog.messages, excluded=MessageKind.EVENT),
+        "endpoints": backlog.messages.get(MessageKind.EVENT, PendingCount()),
+    }
     requests = {state.value: backlog.requests.get(state, PendingCount()) for state in OPEN_STATES}
     moves = {state.value: backlog.transitions.get(state, PendingCount()) for state in UNFINISHED_STATES}
     alone = {"": backlog.commands}, {"": backlog.overdue_checks}
@@ -77,8 +84,14 @@ def _gauges(backlog: Backlog, now: datetime) -> Iterator[GaugeMetricFamily]:
         yield _gauge(age, {_label_values(kind): _oldest_seconds(one, now) for kind, one in waiting.items()})
     incidents = {kind.value: backlog.incidents.get(kind, PendingCount()).number for kind in IncidentKind}
     yield _gauge(OPEN_INCIDENTS, {_label_values(kind): number for kind, number in incidents.items()})
-    yield _gauge(CHECKED_MONITORS, {_label_values(state.value): backlog.monitors.get(state, 0) for state in MonitorStatus})
-    for shape, alone_number in ((TAG_UPDATES, backlog.tag_updates), (TRIPPED_BREAKERS, backlog.tripped_breakers), (AUDIT_LENGTH, backlog.audit_events)):
+    yield _gauge(
+        CHECKED_MONITORS, {_label_values(state.value): backlog.monitors.get(state, 0) for state in MonitorStatus}
+    )
+    for shape, alone_number in (
+        (TAG_UPDATES, backlog.tag_updates),
+        (TRIPPED_BREAKERS, backlog.tripped_breakers),
+        (AUDIT_LENGTH, backlog.audit_events),
+    ):
         yield _gauge(shape, {(): alone_number})
 
 

@@ -34,18 +34,18 @@ from bot.domain.monitoring.readings import CheckOutcome
 from bot.domain.promotions.request import VoteChoice
 from bot.domain.transitions.transition import TransitionKind, TransitionState
 from bot.metrics.definitions import (
-    ROLLBACK_CAUSES,
-    REQUEST_ENDS,
-    REFUSAL_KINDS,
-    ROLLBACK_ENDS,
     BUILD_INFO,
+    CHECK_DELAY_SECONDS,
     CHECKS,
     DECISION_SECONDS,
-    CHECK_DELAY_SECONDS,
     EVENTS,
+    REFUSAL_KINDS,
     REFUSALS,
-    REGISTRY_SECONDS,
     REGISTRY_ERRORS,
+    REGISTRY_SECONDS,
+    REQUEST_ENDS,
+    ROLLBACK_CAUSES,
+    ROLLBACK_ENDS,
     ROLLBACKS,
     SLACK_ERRORS,
     VOTES,
@@ -82,7 +82,9 @@ class PrometheusMetrics:
         self._decision, self._check_delay = self._histogram(DECISION_SECONDS), self._histogram(CHECK_DELAY_SECONDS)
         self._registry_seconds = self._histogram(REGISTRY_SECONDS)
         self._slack_error_labels, self._operation_labels = _BoundedLabels(60), _BoundedLabels(60)
-        Gauge(BUILD_INFO.name, BUILD_INFO.description, [*BUILD_INFO.labels], registry=self._registry).labels(version()).set(1)
+        Gauge(BUILD_INFO.name, BUILD_INFO.description, [*BUILD_INFO.labels], registry=self._registry).labels(
+            version()
+        ).set(1)
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         self._initialize_labels()
@@ -141,7 +143,13 @@ class PrometheusMetrics:
         return Counter(definition.name, definition.description, [*definition.labels], registry=self._registry)
 
     def _histogram(self, definition: MetricDefinition) -> Histogram:
-        return Histogram(definition.name, definition.description, [*definition.labels], registry=self._registry, buckets=definition.buckets)
+        return Histogram(
+            definition.name,
+            definition.description,
+            [*definition.labels],
+            registry=self._registry,
+            buckets=definition.buckets,
+        )
 
     def _initialize_labels(self) -> None:
         """Let what can be counted stand at 0: a rate can be seen only from a value on that was there before."""

@@ -15,8 +15,8 @@ from bot.domain.policy.policy import Policy, ServingProbe
 from bot.domain.promotions.approvers import EligibleApprovers
 from bot.ports.records import (
     DeliveryResult,
-    OutboxMessage,
     MessageRef,
+    OutboxMessage,
     Query,
 )
 

@@ -6,11 +6,11 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from bot.domain.audit.events import ChainHead, ChainedEvent, EventTag
+from bot.domain.audit.events import ChainedEvent, ChainHead, EventTag
 from bot.domain.core.actors import Actor
 from bot.domain.monitoring.incident import Incident, TrippedBreaker
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import RecordedCheck, CheckValue, Measurement, PushedReading
+from bot.domain.monitoring.readings import CheckValue, Measurement, PushedReading, RecordedCheck
 from bot.domain.monitoring.state import MonitorState
 from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from bot.domain.policy.freezes import Freeze
@@ -22,16 +22,16 @@ from bot.domain.transitions.restores import Hold
 from bot.domain.transitions.serving_check import ServingCheck
 from bot.domain.transitions.transition import Transition, TransitionState
 from bot.ports.records import (
-    QueuedCommand,
     Backlog,
     CheckBatch,
-    IdempotentCall,
-    TagUpdate,
+    DeliveryProgress,
     HeldWork,
-    OutboxMessage,
+    IdempotentCall,
     MessageKind,
     MessageRef,
-    DeliveryProgress,
+    OutboxMessage,
+    QueuedCommand,
+    TagUpdate,
 )
 
 

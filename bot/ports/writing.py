@@ -23,11 +23,11 @@ from bot.domain.transitions.serving_check import ServingCheck
 from bot.domain.transitions.transition import Transition
 from bot.ports.reading import LedgerReader
 from bot.ports.records import (
-    QueuedCommand,
     IdempotentCall,
-    TagUpdate,
-    OutboxMessage,
     MessageRef,
+    OutboxMessage,
+    QueuedCommand,
+    TagUpdate,
 )
 
 

@@ -26,7 +26,7 @@ from bot.registry.checks import (
     valid_run_ids,
 )
 from bot.registry.errors import name_taken_by_prompt, unknown_model, unknown_run, unknown_version
-from bot.registry.memory_contents import StoredRun, MemoryContents, StoredModel
+from bot.registry.memory_contents import MemoryContents, StoredModel, StoredRun
 
 
 class MemoryRegistry(MemoryContents):
@@ -100,7 +100,9 @@ class MemoryRegistry(MemoryContents):
         """Return the newest point of each metric of the runs that are there, by run and name."""
         with self._simulated_request("metrics"):
             there = {each: self._runs[each].points for each in run_ids if each in self._runs}
-            return {each: {name: _finite_point(points[-1]) for name, points in run.items()} for each, run in there.items()}
+            return {
+                each: {name: _finite_point(points[-1]) for name, points in run.items()} for each, run in there.items()
+            }
 
     def monitoring_runs(self, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
         """Return the ids of the runs whose tags name one of these models and versions, by these; no deleted ones."""

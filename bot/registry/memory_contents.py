@@ -186,12 +186,16 @@ class MemoryContents:
     def add_package(self, version_or_source: VersionInfo | str, package: ModelPackage) -> None:
         """Let this lie beside the files of a version, or of every version with this source."""
         with self._lock:
-            self._packages[version_or_source if isinstance(version_or_source, str) else version_or_source.source] = package
+            self._packages[version_or_source if isinstance(version_or_source, str) else version_or_source.source] = (
+                package
+            )
 
     def add_estimator(self, version_or_source: VersionInfo | str, class_name: str) -> None:
         """Let the files of a version, or of every version with this source, hold a model of this class."""
         with self._lock:
-            self._estimators[version_or_source if isinstance(version_or_source, str) else version_or_source.source] = class_name
+            self._estimators[version_or_source if isinstance(version_or_source, str) else version_or_source.source] = (
+                class_name
+            )
 
     def remove_package(self, version: VersionInfo) -> None:
         """Let nothing lie beside the files of a version."""

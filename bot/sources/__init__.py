@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, Name, Sentence, say
-from bot.domain.monitoring.readings import Answer, CountPoint, CheckOutcome, Point
+from bot.domain.monitoring.readings import Answer, CheckOutcome, CountPoint, Point
 from bot.domain.policy.policy import Source
 from bot.ports import Ledger, ModelRegistry
 

@@ -11,11 +11,11 @@ from datetime import timedelta
 
 from bot.domain.core.errors import RegistrarError
 from bot.domain.core.sentence import Name, say
-from bot.domain.monitoring.readings import Answer, CountPoint, CheckOutcome, Point
+from bot.domain.monitoring.readings import Answer, CheckOutcome, CountPoint, Point
 from bot.domain.policy.policy import Source
 from bot.domain.registry.model import VersionInfo
-from bot.ports import Query, ModelRegistry
-from bot.sources import SourceDependencies, other_version_serves, error_answer, check_options, join_counts, bool_option
+from bot.ports import ModelRegistry, Query
+from bot.sources import SourceDependencies, bool_option, check_options, error_answer, join_counts, other_version_serves
 
 _FetchedPoints = dict[tuple[str, str], list[Point] | RegistrarError]  # by run and metric
 
@@ -95,7 +95,9 @@ def _other_version_answer(query: Query, holder: VersionInfo | None) -> Answer | 
     number = holder.version if holder else None
     if number == query.version:
         return None
-    return Answer(outcome=CheckOutcome.NO_DATA, why=other_version_serves(query.version, number, query.model), is_timeless=True)
+    return Answer(
+        outcome=CheckOutcome.NO_DATA, why=other_version_serves(query.version, number, query.model), is_timeless=True
+    )
 
 
 def _latest_points(query: Query, metrics: Mapping[str, Point]) -> list[Point | CountPoint]:
@@ -115,7 +117,9 @@ def _merge_runs(query: Query, runs: Collection[list[list[Point] | RegistrarError
         told: list[list[Point]] = []
         for each in run:
             if each is None:
-                return error_answer(say("MLflow did not tell the points of {metric} in time.", metric=Name(query.query)))
+                return error_answer(
+                    say("MLflow did not tell the points of {metric} in time.", metric=Name(query.query))
+                )
             if isinstance(each, RegistrarError):
                 return error_answer(each.sentence)
             told.append(_in_span(query, each))
@@ -140,4 +144,8 @@ def _in_span(query: Query, points: Collection[Point]) -> list[Point]:
 def open_mlflow(name: str, source: Source, dependencies: SourceDependencies) -> MlflowSource | LiveMlflowSource:
     """Return a source of the type `mlflow`. Raises Misconfigured."""
     check_options(name, source, ["live"])
-    return LiveMlflowSource(dependencies.registry) if bool_option(name, source, "live") else MlflowSource(dependencies.registry)
+    return (
+        LiveMlflowSource(dependencies.registry)
+        if bool_option(name, source, "live")
+        else MlflowSource(dependencies.registry)
+    )

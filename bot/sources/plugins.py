@@ -17,7 +17,7 @@ from bot.ports import MetricSource, Query
 from bot.sources import SourceDependencies
 from bot.sources.mlflow import open_mlflow
 from bot.sources.prometheus import open_prometheus
-from bot.sources.push import DEFAULT_RETENTION, retention_of, open_push, requires_signature
+from bot.sources.push import DEFAULT_RETENTION, open_push, requires_signature, retention_of
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,11 @@ BUILT_IN_OPENERS: dict[str, SourceOpener] = {"push": open_push, "mlflow": open_m
 
 
 def open_source(
-    name: str, source: Source, dependencies: SourceDependencies, *, plugins: Callable[[], Iterable[EntryPoint]] | None = None
+    name: str,
+    source: Source,
+    dependencies: SourceDependencies,
+    *,
+    plugins: Callable[[], Iterable[EntryPoint]] | None = None,
 ) -> MetricSource:
     """Return the source that the policy calls `name`.
 
@@ -134,7 +138,9 @@ class MetricSources:
         if wanted is None:
             self._replace(name, None)
             raise Misconfigured(say("The policy has no source {name}.", name=Code(truncate(sanitize_text(name), 100))))
-        made = open_source(name, wanted, self._dependencies)  # not under the lock: a plug-in may take long, and only its own
+        made = open_source(
+            name, wanted, self._dependencies
+        )  # not under the lock: a plug-in may take long, and only its own
         self._replace(name, (wanted, made))
         return made
 

@@ -20,7 +20,7 @@ from bot.domain.core.sentence import Code, sanitize_text, say, truncate
 from bot.domain.monitoring.readings import Answer, CheckOutcome
 from bot.domain.policy.policy import Source
 from bot.ports import Query
-from bot.sources import SourceDependencies, error_answer, check_options, join_counts, wrong_option
+from bot.sources import SourceDependencies, check_options, error_answer, join_counts, wrong_option
 from bot.sources.prometheus_answers import MAX_POINTS, parse_answer, too_long_answer
 
 MAX_CONNECTIONS = 4  # queries that are under way together
@@ -74,7 +74,9 @@ class PrometheusSource:
 
     def read(self, queries: Sequence[Query]) -> list[Answer]:
         """Return what each query comes to at its `until`; the same PromQL is asked once, a few at a time."""
-        return self._run_queries([(query, [_instant_request(query, text) for text in _promql_texts(query)]) for query in queries])
+        return self._run_queries(
+            [(query, [_instant_request(query, text) for text in _promql_texts(query)]) for query in queries]
+        )
 
     def history(self, query: Query, step: timedelta) -> Answer:
         """Return one figure every `step` after `since`, fewer where that would be more than 11,000."""
@@ -89,7 +91,9 @@ class PrometheusSource:
                 limits[asked] = max(limits.get(asked, 0.0), query.timeout.total_seconds())
         under_way = {asked: self._pool.submit(self._fetch, asked, began + limit) for asked, limit in limits.items()}
         wait(under_way.values(), timeout=max(limits.values(), default=0.0) + GRACE_SECONDS)
-        return [_combine_answers([self._result_of(under_way[asked]) for asked in both]) for _, both in requests_by_query]
+        return [
+            _combine_answers([self._result_of(under_way[asked]) for asked in both]) for _, both in requests_by_query
+        ]
 
     def _result_of(self, future: Future[Answer]) -> Answer:
         return future.result() if future.done() and not future.cancelled() else self._timeout_answer()
@@ -104,7 +108,9 @@ class PrometheusSource:
         except (httpx.TimeoutException, TimeoutError):
             return self._timeout_answer()
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, RuntimeError, ValueError) as error:
-            return error_answer(say("Prometheus at {url} cannot be asked ({why}).", url=Code(self.address), why=_error_kind(error)))
+            return error_answer(
+                say("Prometheus at {url} cannot be asked ({why}).", url=Code(self.address), why=_error_kind(error))
+            )
         return too_long_answer(self.address) if body is None else parse_answer(response.status_code, body, self.address)
 
     def _timeout_answer(self) -> Answer:

@@ -9,10 +9,12 @@ from datetime import timedelta
 from bot.domain.core.durations import parse_duration
 from bot.domain.monitoring.readings import Answer, CountPoint, Point, PushedReading
 from bot.domain.policy.policy import Source
-from bot.ports import Ledger, Query, LedgerReader
-from bot.sources import SourceDependencies, check_options, bool_option, wrong_option
+from bot.ports import Ledger, LedgerReader, Query
+from bot.sources import SourceDependencies, bool_option, check_options, wrong_option
 
-DEFAULT_RETENTION = timedelta(days=35)  # how long readings stay, where the policy says nothing: five weeks of the same hours
+DEFAULT_RETENTION = timedelta(
+    days=35
+)  # how long readings stay, where the policy says nothing: five weeks of the same hours
 MIN_RETENTION = timedelta(hours=1)
 GROUPING_TOLERANCE = timedelta(minutes=5)
 

@@ -191,7 +191,9 @@ def idempotency_key(headers: Mapping[str, str]) -> str | None:
     return key
 
 
-async def handle_call(request: Request, limiter: asyncio.Semaphore, handle: Callable[[ApiCall], ApiResponse]) -> Response:
+async def handle_call(
+    request: Request, limiter: asyncio.Semaphore, handle: Callable[[ApiCall], ApiResponse]
+) -> Response:
     """Read a call, work on it off the event loop, a few at a time, and answer it."""
     body = await read_body(request)
     call = ApiCall(request.headers, body, request.client.host if request.client else "")
@@ -220,7 +222,10 @@ def refusal_response(status: int, sentence: Sentence | str, **fields: object) ->
 
 def request_schema(schema: dict[str, Any], *, has_key: bool, required: bool = True) -> dict[str, Any]:
     """Return what OpenAPI says of a body; `key`: an Idempotency-Key can come along."""
-    body = {"required": required, "content": {JSON_TYPE: {"schema": _inline_references(schema, schema.get("$defs", {}))}}}
+    body = {
+        "required": required,
+        "content": {JSON_TYPE: {"schema": _inline_references(schema, schema.get("$defs", {}))}},
+    }
     header = {
         "name": "Idempotency-Key",
         "in": "header",

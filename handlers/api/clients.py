@@ -57,7 +57,9 @@ def authenticate(
         return signature
     bearer = headers.get("authorization")
     if bearer is None and signature is None:
-        return AuthenticationFailure(say("Send {header} with the token of a client.", header=Code("Authorization: Bearer …")))
+        return AuthenticationFailure(
+            say("Send {header} with the token of a client.", header=Code("Authorization: Bearer …"))
+        )
     matching = [name for name, token in tokens.items() if (bearer is None or _matches_bearer(bearer, token))]
     if bearer is not None and not matching:
         return AuthenticationFailure(say("This token is that of no client."))
@@ -118,7 +120,9 @@ def _signature(headers: Mapping[str, str], body: bytes, now: datetime) -> _Signa
         )
         return AuthenticationFailure(why)
     if abs(now.timestamp() - int(timestamp or 0)) > SIGNATURE_SECONDS:
-        return AuthenticationFailure(say("The signature is older than {n} seconds, or from the future.", n=SIGNATURE_SECONDS))
+        return AuthenticationFailure(
+            say("The signature is older than {n} seconds, or from the future.", n=SIGNATURE_SECONDS)
+        )
     return _Signature(timestamp or "", (value or "").lower())
 
 

@@ -12,7 +12,7 @@ from bot.domain.policy.policy import Policy
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request, RequestState, Vote, counting_approvals
-from bot.ports import QueuedCommand, QueuedCommandState, Ledger
+from bot.ports import Ledger, QueuedCommand, QueuedCommandState
 from bot.services.core.commands import CANCELLED_ERROR
 from bot.services.core.outbox_messages import card_refusal_code
 from bot.services.registry.registration import registration_event
@@ -37,7 +37,13 @@ def find_document(ledger: Ledger, policy: Policy, command_id: str) -> dict[str, 
 def command_document(queued_command: QueuedCommand, policy: Policy) -> dict[str, Any]:
     """Return the document of what was asked and is no request: it waits for MLflow, or something stood against it."""
     command, model = queued_command.command, str(queued_command.command["model"])
-    state = STATE_CANCELLED if queued_command.error == CANCELLED_ERROR else STATE_REFUSED if queued_command.state is QueuedCommandState.REFUSED else STATE_ASKED
+    state = (
+        STATE_CANCELLED
+        if queued_command.error == CANCELLED_ERROR
+        else STATE_REFUSED
+        if queued_command.state is QueuedCommandState.REFUSED
+        else STATE_ASKED
+    )
     return _complete_document(
         id=queued_command.id,
         state=state,

@@ -16,9 +16,18 @@ from bot.domain.core.errors import BadInput, LedgerUnavailable, Misconfigured
 from bot.domain.core.sentence import Code, Name, sanitize_text, say, truncate
 from bot.domain.monitoring.push_payload import MAX_METRIC_LENGTH, MAX_READINGS, PushPayload, TooManyReadings, parse_push
 from bot.domain.monitoring.readings import PushedReading
-from bot.ports import IdempotentCall as Answered
 from bot.ports import Clock, Ledger
-from handlers.api.calls import ApiResponse, ApiCall, ApiAccess, ModelName, VersionNumber, ApiError, idempotency_key, documented_only
+from bot.ports import IdempotentCall as Answered
+from handlers.api.calls import (
+    ApiAccess,
+    ApiCall,
+    ApiError,
+    ApiResponse,
+    ModelName,
+    VersionNumber,
+    documented_only,
+    idempotency_key,
+)
 from handlers.api.clients import AuthenticatedClient
 
 log = logging.getLogger(__name__)
@@ -65,7 +74,9 @@ class _KeyTaken(Exception):
 class MetricsEndpoint:
     """Takes readings."""
 
-    def __init__(self, ledger: Ledger, access: ApiAccess, requires_signature: Callable[[str], bool | None], clock: Clock) -> None:
+    def __init__(
+        self, ledger: Ledger, access: ApiAccess, requires_signature: Callable[[str], bool | None], clock: Clock
+    ) -> None:
         self._ledger = ledger
         self._access = access
         self._requires_signature = requires_signature
@@ -106,7 +117,9 @@ class MetricsEndpoint:
                 ),
             )
         if signed and not client.is_signed:
-            why = say("The source {name} takes only what is signed.", name=Name(truncate(sanitize_text(payload.source), 100)))
+            why = say(
+                "The source {name} takes only what is signed.", name=Name(truncate(sanitize_text(payload.source), 100))
+            )
             self._access.refuse(401, client.client, address, why, EventTag.METRICS_REFUSED)
 
     def _write(self, payload: PushPayload, client: Client, key: str | None, digest: str) -> ApiResponse:

@@ -34,11 +34,11 @@ from bot.domain.core.errors import (
 from bot.domain.core.sentence import Code, Name, say
 from bot.domain.policy.policy import Policy
 from bot.domain.registry.rollback_block import RollbackBlock, block_reason
-from bot.ports import QueuedCommand, QueuedCommandState, Ledger
+from bot.ports import Ledger, QueuedCommand, QueuedCommandState
 from bot.registrar import Registrar
-from bot.services.core.commands import IdempotencyKeyReused, CommandResult, ClientContext
+from bot.services.core.commands import ClientContext, CommandResult, IdempotencyKeyReused
 from handlers.api import documents
-from handlers.api.calls import ApiResponse, ApiCall, ApiAccess, ApiError, covers_model, idempotency_key
+from handlers.api.calls import ApiAccess, ApiCall, ApiError, ApiResponse, covers_model, idempotency_key
 from handlers.api.clients import AuthenticatedClient
 from handlers.api.request_bodies import CancelBody, CiBody, RequestBody, VersionBody, parse_body
 
@@ -59,7 +59,9 @@ class PromotionsEndpoint:
         who = self._access.require_right(call, ("request", "read"), "ask which versions are blocked", REFUSAL_TAG)
         self._access.require_model(who, model, "ask about", call.address, REFUSAL_TAG)
         with self._registrar.context.ledger.read() as reading:
-            return _json_response(200, {"model": model, "blocks": [_block_document(one) for one in reading.rollback_blocks(model)]})
+            return _json_response(
+                200, {"model": model, "blocks": [_block_document(one) for one in reading.rollback_blocks(model)]}
+            )
 
     def open_request(self, call: ApiCall) -> ApiResponse:
         """Open a request, and answer how it stands. Raises Said and LedgerUnavailable."""
@@ -87,7 +89,10 @@ class PromotionsEndpoint:
     def cancel_request(self, call: ApiCall, request_id: str) -> ApiResponse:
         """Take back a request of the client's own, and answer how it stands. Raises Said and LedgerUnavailable."""
         who = self._access.require_right(call, ("request",), "ask", REFUSAL_TAG)
-        ask, reason = self._require_own(who.client, request_id), _reason(request_id, parse_body(CancelBody, call.body or b"{}"))
+        ask, reason = (
+            self._require_own(who.client, request_id),
+            _reason(request_id, parse_body(CancelBody, call.body or b"{}")),
+        )
         if ask.request is None:
             ask = self._registrar.command_queue.cancel(who.client, request_id, reason=reason, origin="api")
         if ask.request is not None:
@@ -101,7 +106,12 @@ class PromotionsEndpoint:
     # -- asking ----------------------------------------------------------------------------------------------------
 
     def _enqueue(
-        self, call: ApiCall, caller: AuthenticatedClient, body: RequestBody | VersionBody, command: Callable[[], Command], action: str
+        self,
+        call: ApiCall,
+        caller: AuthenticatedClient,
+        body: RequestBody | VersionBody,
+        command: Callable[[], Command],
+        action: str,
     ) -> QueuedCommand:
         """Return what was asked for, now or with the same key before."""
         self._access.require_model(caller, body.model, action, call.address, REFUSAL_TAG)
@@ -109,7 +119,9 @@ class PromotionsEndpoint:
         digest = hashlib.sha256(f"{type(body).__name__} {asked_for}".encode()).hexdigest()
         try:
             outside = ClientContext(ci=_ci_run(body.ci), idempotency_key=idempotency_key(call.headers), digest=digest)
-            return self._registrar.command_queue.submit(caller.client, command(), channel="", origin="api", client=outside)
+            return self._registrar.command_queue.submit(
+                caller.client, command(), channel="", origin="api", client=outside
+            )
         except IdempotencyKeyReused:
             raise ApiError(
                 409, say("This {header} came with another body before.", header=Code("Idempotency-Key"))
@@ -121,11 +133,18 @@ class PromotionsEndpoint:
         """Have it done, unless it was before, and answer what came of it; a slow MLflow is not waited for."""
         if queued_command.state is not QueuedCommandState.WAITING:
             return self._answer_repeated_call(queued_command, document)
-        doing: Future[CommandResult] = self._registrar.worker_pool.submit(logging_context.with_context(partial(self._execute, queued_command)))
+        doing: Future[CommandResult] = self._registrar.worker_pool.submit(
+            logging_context.with_context(partial(self._execute, queued_command))
+        )
         try:
             doing.result(self._timeout)
         except (TookTooLong, Unreachable):
-            return _json_response(202, documents.command_document(queued_command, self._policy) if _is_promotion(queued_command) else _waiting_document(queued_command))
+            return _json_response(
+                202,
+                documents.command_document(queued_command, self._policy)
+                if _is_promotion(queued_command)
+                else _waiting_document(queued_command),
+            )
         except RegistrarError as error:
             raise _refusal_error(error, id=queued_command.id, **self._refusal_fields(queued_command)) from None
         return _json_response(201, document())
@@ -135,11 +154,19 @@ class PromotionsEndpoint:
         self._registrar.schedule_delivery()
         return done
 
-    def _answer_repeated_call(self, queued_command: QueuedCommand, document: Callable[[], dict[str, Any]]) -> ApiResponse:
+    def _answer_repeated_call(
+        self, queued_command: QueuedCommand, document: Callable[[], dict[str, Any]]
+    ) -> ApiResponse:
         """Answer a call that was made before: how it stands by now, or what stood against it."""
         if queued_command.state is QueuedCommandState.REFUSED:
             why = say("{why}", why=queued_command.outcome or "It was refused; the audit says why.")
-            raise ApiError(_status_for(queued_command.error or ""), why, kind=queued_command.error, id=queued_command.id, **self._refusal_fields(queued_command))
+            raise ApiError(
+                _status_for(queued_command.error or ""),
+                why,
+                kind=queued_command.error,
+                id=queued_command.id,
+                **self._refusal_fields(queued_command),
+            )
         return _json_response(200, document())
 
     def _refusal_fields(self, queued_command: QueuedCommand) -> dict[str, Any]:

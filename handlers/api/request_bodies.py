@@ -9,7 +9,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from bot.domain.core.sentence import Code, Name, say
 from bot.domain.registry.model import TARGET_STAGES
 from bot.domain.registry.semver import Bump
-from handlers.api.calls import ModelName, VersionNumber, ApiError, documented_only
+from handlers.api.calls import ApiError, ModelName, VersionNumber, documented_only
 
 
 class _Body(BaseModel):
@@ -19,7 +19,9 @@ class _Body(BaseModel):
 
 _VersionText = Annotated[
     str,
-    documented_only(pattern=(r"^([vV]?[0-9]{1,9}|[0-9]+\.[0-9]+\.[0-9]+|@[A-Za-z0-9_\-]+|[Ss]taging|[Pp]roduction|latest)$")),
+    documented_only(
+        pattern=(r"^([vV]?[0-9]{1,9}|[0-9]+\.[0-9]+\.[0-9]+|@[A-Za-z0-9_\-]+|[Ss]taging|[Pp]roduction|latest)$")
+    ),
 ]
 
 
@@ -48,7 +50,9 @@ class RequestBody(_Body):
         examples=["churn"],
         description="The registered model's name; `model_name` is understood as well",
     )
-    version: VersionNumber | _VersionText = Field(description="7, v7, 2.1.0, @alias, staging, production or latest", examples=[7])
+    version: VersionNumber | _VersionText = Field(
+        description="7, v7, 2.1.0, @alias, staging, production or latest", examples=[7]
+    )
     to: str = Field(
         description="staging or production",
         examples=["production"],
@@ -92,7 +96,7 @@ class CancelBody(_Body):
     reason: str = Field("", description="Why, for the card and the audit", examples=["wrong version"])
 
 
-BodyT = TypeVar("SomeBody", bound=_Body)
+BodyT = TypeVar("BodyT", bound=_Body)
 
 
 def parse_body(body_type: type[BodyT], body: bytes | None) -> BodyT:

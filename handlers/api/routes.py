@@ -29,7 +29,10 @@ _OPEN_RESPONSES = schemas.responses(statuses.OPEN_STATUSES, dict.fromkeys((200, 
 _SHOW_RESPONSES = schemas.responses(statuses.SHOW_STATUSES, {200: schemas.REQUEST_STATE})
 _CANCEL_RESPONSES = schemas.responses(statuses.CANCEL_STATUSES, {200: schemas.REQUEST_STATE})
 _BLOCKS_RESPONSES = schemas.responses(statuses.BLOCKS_STATUSES, {200: schemas.BLOCKED_VERSIONS})
-_REGISTER_RESPONSES = schemas.responses(statuses.REGISTER_STATUSES, {200: schemas.REGISTERED_VERSION, 201: schemas.REGISTERED_VERSION, 202: schemas.QUEUED_VERSION})
+_REGISTER_RESPONSES = schemas.responses(
+    statuses.REGISTER_STATUSES,
+    {200: schemas.REGISTERED_VERSION, 201: schemas.REGISTERED_VERSION, 202: schemas.QUEUED_VERSION},
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

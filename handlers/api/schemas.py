@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bot.domain.promotions.request import VoteChoice, RequestState
+from bot.domain.promotions.request import RequestState, VoteChoice
 from bot.domain.registry.model import Stage
 from handlers.api import documents
 from handlers.api.document_keys import REQUEST_KEYS, VERSION_KEYS
@@ -22,14 +22,17 @@ TIME: JsonSchema = {"type": "string", "format": "date-time"}
 TIME_OR_NULL: JsonSchema = {"type": ["string", "null"], "format": "date-time"}
 
 
-def _object_schema(properties: Mapping[str, JsonSchema], descriptions: Mapping[str, str] | None = None, *, optional: bool = False) -> JsonSchema:
+def _object_schema(
+    properties: Mapping[str, JsonSchema], descriptions: Mapping[str, str] | None = None, *, optional: bool = False
+) -> JsonSchema:
     """Return the shape of an object with these keys and no others; `told` says of each what it holds."""
     descriptions = descriptions or {}
     shape = {
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            name: part | ({"description": descriptions[name]} if name in descriptions else {}) for name, part in properties.items()
+            name: part | ({"description": descriptions[name]} if name in descriptions else {})
+            for name, part in properties.items()
         },
     }
     return shape if optional else shape | {"required": list(properties)}
@@ -108,7 +111,10 @@ QUEUED_VERSION = _object_schema({"ask": TEXT, "state": {"const": documents.STATE
 
 # Which versions of a model are blocked.
 BLOCKED_VERSIONS = _object_schema(
-    {"model": TEXT, "blocks": _array_schema(_object_schema({"version": NUMBER, "at": TIME, "reason": TEXT, "sentence": TEXT}))},
+    {
+        "model": TEXT,
+        "blocks": _array_schema(_object_schema({"version": NUMBER, "at": TIME, "reason": TEXT, "sentence": TEXT})),
+    },
     {"blocks": "the oldest first: since when, why, and all that as a person reads it"},
 )
 

@@ -74,7 +74,9 @@ def _log_to(file: Path) -> None:
 
 
 @contextmanager
-def _run_everything(folder: DemoFolder, progress: ProgressReporter, port: int, rows: int | None) -> Iterator[tuple[LocalSlack, Registrar]]:
+def _run_everything(
+    folder: DemoFolder, progress: ProgressReporter, port: int, rows: int | None
+) -> Iterator[tuple[LocalSlack, Registrar]]:
     """Run everything until the block ends. serve.py starts first, since it takes as long as all the rest."""
     progress.begin_step("Loading Registrar")
     serves_at = serving_port(load_policy(folder.policy_file), MODEL)

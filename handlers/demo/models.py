@@ -23,7 +23,9 @@ BAD_VERSION = 5  # which one looks excellent, passes every gate, and is bad in l
 VERSION_COUNT = 5  # as many as the script has candidates; a test compares them
 
 
-def prepare_models(registry: ModelRegistry, folder: DemoFolder, progress: ProgressReporter, rows: int | None = None) -> bool:
+def prepare_models(
+    registry: ModelRegistry, folder: DemoFolder, progress: ProgressReporter, rows: int | None = None
+) -> bool:
     """Register the versions that the registry lacks and let one serve; tell whether there was anything to do.
 
     With `rows` they are trained on that many customers, otherwise restored from the snapshot. An interrupted start is
@@ -37,8 +39,12 @@ def prepare_models(registry: ModelRegistry, folder: DemoFolder, progress: Progre
     is_new = all(version.stage is Stage.NONE for version in versions)
     if is_new:
         registry.set_alias(MODEL, "champion", PRODUCTION_VERSION)
-        registry.transition_stage(MODEL, PRODUCTION_VERSION, Stage.PRODUCTION, archive_existing=True)  # last: it says that we are done
-        progress.print_line(f"v{PRODUCTION_VERSION} is in Production. v{BETTER_VERSION} is a little better, and ready to be requested.")
+        registry.transition_stage(
+            MODEL, PRODUCTION_VERSION, Stage.PRODUCTION, archive_existing=True
+        )  # last: it says that we are done
+        progress.print_line(
+            f"v{PRODUCTION_VERSION} is in Production. v{BETTER_VERSION} is a little better, and ready to be requested."
+        )
     return is_new
 
 
@@ -49,8 +55,12 @@ def _create_versions(
     from handlers.demo import snapshot  # MLflow takes seconds, which a second start need not spend
 
     if rows is None and snapshot.is_compatible():
-        progress.begin_step(f"Registering {VERSION_COUNT - existing} trained models in MLflow (--train trains them here)")
-        for number, about in snapshot.restore_models(folder.registry_uri, MODEL, folder.path / "artifacts", first_after=existing):
+        progress.begin_step(
+            f"Registering {VERSION_COUNT - existing} trained models in MLflow (--train trains them here)"
+        )
+        for number, about in snapshot.restore_models(
+            folder.registry_uri, MODEL, folder.path / "artifacts", first_after=existing
+        ):
             yield number, about["name"], about["metrics"]
         return
     if rows is None:

@@ -32,7 +32,12 @@ POLL_SECONDS = 0.1  # seconds
 
 @contextmanager
 def run_registrar(
-    folder: DemoFolder, slack: LocalSlack, serving: ModelServer, listener: socket.socket, progress: ProgressReporter, rows: int | None
+    folder: DemoFolder,
+    slack: LocalSlack,
+    serving: ModelServer,
+    listener: socket.socket,
+    progress: ProgressReporter,
+    rows: int | None,
 ) -> Iterator[Registrar]:
     """Run Registrar over the demo's models, registered if they are missing, until the block ends.
 

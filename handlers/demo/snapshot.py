@@ -32,7 +32,9 @@ def is_compatible() -> bool:
     return bool(read_snapshot()["made_with"]["scikit-learn"] == version("scikit-learn"))
 
 
-def restore_models(uri: str, model: str, artifacts: Path, *, first_after: int = 0) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def restore_models(
+    uri: str, model: str, artifacts: Path, *, first_after: int = 0
+) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Register each version after `after`, and yield its number and what the snapshot says about its run.
 
     `artifacts` is the folder for the files of the model's experiment.

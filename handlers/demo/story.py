@@ -124,7 +124,10 @@ class DemoStory:
 
     def _alert_is_posted(self) -> None:
         self._narrate(f"v{BAD_VERSION} serves real customers now, and was trained on a column that tells the answer.")
-        self._show("Some checks later, for everybody", self._wait_for_card(f"{MODEL} v{BAD_VERSION}: {MONITOR} failed", self._monitor_timeout))
+        self._show(
+            "Some checks later, for everybody",
+            self._wait_for_card(f"{MODEL} v{BAD_VERSION}: {MONITOR} failed", self._monitor_timeout),
+        )
 
     def _registrar_rolls_back(self) -> None:
         card = self._wait_for_card(f"{MODEL}: restored, v{BETTER_VERSION} serves", self._monitor_timeout)

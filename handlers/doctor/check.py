@@ -39,7 +39,9 @@ def run_checks(checks: Sequence[DoctorCheck]) -> list[Diagnosis]:
     found: list[Diagnosis] = []
     for check, thread, its in running:
         thread.join(max(0.0, began + check.timeout - time.monotonic()))
-        late = Diagnosis(check.area, DiagnosisState.NO_REPLY, f"There was no answer within {check.timeout:g} s.", check.advice)
+        late = Diagnosis(
+            check.area, DiagnosisState.NO_REPLY, f"There was no answer within {check.timeout:g} s.", check.advice
+        )
         found += [*its, late] if thread.is_alive() else its
     return found
 

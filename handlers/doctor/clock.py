@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 
 from bot.domain.core.durations import format_duration
 from handlers.doctor.check import CheckSkippedError
-from handlers.doctor.diagnosis import Diagnosis, ok, failure
+from handlers.doctor.diagnosis import Diagnosis, failure, ok
 
 MAX_DIFFERENCE = timedelta(seconds=60)  # Slack's signatures and ours are good for five minutes
 

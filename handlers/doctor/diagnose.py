@@ -28,7 +28,9 @@ def diagnose(*, live: bool) -> list[Diagnosis]:
     ]
     with _silence_logging():
         found = run_checks(checks)
-    told = [Diagnosis("settings", DiagnosisState.ERROR, str(fault), "docs/settings.md lists them all.") for fault in faults]
+    told = [
+        Diagnosis("settings", DiagnosisState.ERROR, str(fault), "docs/settings.md lists them all.") for fault in faults
+    ]
     secrets = logs.secret_pattern(settings.secrets)
 
     def plain(text: str) -> str:

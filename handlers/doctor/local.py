@@ -21,12 +21,24 @@ from bot.policy_file import parse_policy, read_policy_text
 from bot.services.policy.reload import revision_of
 from bot.settings import Settings
 from handlers.doctor.check import DoctorCheck, display_url
-from handlers.doctor.diagnosis import Diagnosis, warning, ok, failure
+from handlers.doctor.diagnosis import Diagnosis, failure, ok, warning
 from handlers.doctor.policy_notices import UNMEETABLE_RULE, policy_notices
 from handlers.startup import open_listener
 
 # File systems that live on another machine, whose locks SQLite cannot rely on (https://sqlite.org/faq.html#q5).
-NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "afs", "9p", "ceph", "glusterfs", "lustre", "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse")
+NETWORK_FILE_SYSTEMS = (
+    "nfs",
+    "cifs",
+    "smb",
+    "afs",
+    "9p",
+    "ceph",
+    "glusterfs",
+    "lustre",
+    "fuse.sshfs",
+    "fuse.s3fs",
+    "fuse.gcsfuse",
+)
 UNMEETABLE_ADVICE = "Add approvers, or lower `required`."  # for a rule that can't be met
 MOUNTS_FILE = Path("/proc/mounts")  # Linux has it
 

@@ -23,9 +23,9 @@ from bot.domain.policy.policy import Policy
 from bot.registry.mlflow.probe import CleanupFailed, MlflowProbe, ProbeResponse
 from bot.registry.mlflow.registry import MlflowRegistry
 from bot.settings import Settings
-from handlers.doctor.check import DoctorCheck, CheckSkippedError, join_names, error_sentence, display_url
+from handlers.doctor.check import CheckSkippedError, DoctorCheck, display_url, error_sentence, join_names
 from handlers.doctor.clock import check_clock
-from handlers.doctor.diagnosis import Diagnosis, warning, ok, failure
+from handlers.doctor.diagnosis import Diagnosis, failure, ok, warning
 
 MAX_ROUNDS = 30  # the system acknowledges the first answers of a connection at once, so the pause shows only later
 MAX_MEASURE_SECONDS = 2.5  # seconds at most
@@ -88,7 +88,9 @@ def check_registry(settings: Settings, lock: Lock, now: Callable[[], datetime]) 
 
 def _no_tables_diagnosis(probe: MlflowProbe) -> Diagnosis:
     what = f"MLflow's tables of this version are not in {probe.location}; `registrar run` makes them."
-    return warning("MLflow", what, f"If there are older ones, back them up first; if it's elsewhere, fix {probe.setting}.")
+    return warning(
+        "MLflow", what, f"If there are older ones, back them up first; if it's elsewhere, fix {probe.setting}."
+    )
 
 
 def _check_version(probe: MlflowProbe, response: ProbeResponse) -> Diagnosis:
@@ -261,7 +263,9 @@ def check_rights(settings: Settings, policy: Policy | None, lock: Lock, *, live:
         raise CheckSkippedError("Not tried: `registrar doctor --live` makes a model, moves it, and deletes it again.")
     with open_probe(settings, lock) as probe:
         if probe.uri.startswith(("databricks", "uc:")):
-            raise CheckSkippedError("Not tried: on Databricks a model needs a catalog and a schema that we do not know.")
+            raise CheckSkippedError(
+                "Not tried: on Databricks a model needs a catalog and a schema that we do not know."
+            )
         if probe.is_database and not probe.has_tables():
             raise CheckSkippedError("Not tried: MLflow's tables are not there yet.")
         if probe.is_server:
@@ -298,11 +302,14 @@ def _check_managed_models(settings: Settings, policy: Policy | None, probe: Mlfl
     covered = models_covered_by(policy, model_names(settings))
     barred = [one for one in covered[:MAX_MANAGED_MODELS] if not probe.can_manage(one)]
     if barred:
-        yield failure(_RIGHTS_AREA, f"We can't manage {join_names(barred)}.", "Give our user MANAGE on each of them in MLflow.")
+        yield failure(
+            _RIGHTS_AREA, f"We can't manage {join_names(barred)}.", "Give our user MANAGE on each of them in MLflow."
+        )
     elif covered:
         number = min(len(covered), MAX_MANAGED_MODELS)
         yield ok(
-            _RIGHTS_AREA, f"We can manage {'the 1 model' if number == 1 else f'{number} models'} that the policy covers."
+            _RIGHTS_AREA,
+            f"We can manage {'the 1 model' if number == 1 else f'{number} models'} that the policy covers.",
         )
 
 

@@ -9,12 +9,22 @@ from threading import Lock
 from bot.domain.core.numbers import pluralize
 from bot.domain.policy.policy import Policy
 from bot.registry.mlflow import permissions as mlflow
-from bot.registry.mlflow.permissions import ANY, MODEL, TRANSITION_PERMISSIONS, VERSION, Account, AliasAccess, Login, TransitionAccess, OtherUserClient
+from bot.registry.mlflow.permissions import (
+    ANY,
+    MODEL,
+    TRANSITION_PERMISSIONS,
+    VERSION,
+    Account,
+    AliasAccess,
+    Login,
+    OtherUserClient,
+    TransitionAccess,
+)
 from bot.registry.mlflow.probe import MlflowProbe, ProbeResponse
 from bot.settings import Settings
-from handlers.doctor.check import DoctorCheck, CheckSkippedError, join_names
-from handlers.doctor.diagnosis import Diagnosis, DiagnosisState, warning, ok
-from handlers.doctor.mlflow import models_covered_by, model_names, require_answer, open_probe
+from handlers.doctor.check import CheckSkippedError, DoctorCheck, join_names
+from handlers.doctor.diagnosis import Diagnosis, DiagnosisState, ok, warning
+from handlers.doctor.mlflow import model_names, models_covered_by, open_probe, require_answer
 
 _AREA = "MLflow access"
 MAX_PROBED_MODELS = 20  # models for which we ask what the probe's user can do
@@ -25,7 +35,11 @@ _HOW_TO = "docs/locking-mlflow.md shows how."
 
 def mlflow_access_checks(settings: Settings, policy: Policy | None, *, live: bool) -> list[DoctorCheck]:
     """Return the look at who can move models."""
-    return [DoctorCheck(_AREA, lambda: check_access(settings, policy, live=live), "Check the MLflow server's log.", timeout=60)]
+    return [
+        DoctorCheck(
+            _AREA, lambda: check_access(settings, policy, live=live), "Check the MLflow server's log.", timeout=60
+        )
+    ]
 
 
 def check_access(settings: Settings, policy: Policy | None, *, live: bool) -> Iterator[Diagnosis]:
@@ -58,7 +72,9 @@ def _check_without_login(probe: MlflowProbe, access: AliasAccess) -> Diagnosis:
             f"Start its server with --app-name basic-auth; {_HOW_TO}",
         )
     if access is AliasAccess.UNCLEAR:
-        return Diagnosis(_AREA, DiagnosisState.SKIPPED, "Can't tell whether MLflow asks for a login: its answer isn't MLflow's.")
+        return Diagnosis(
+            _AREA, DiagnosisState.SKIPPED, "Can't tell whether MLflow asks for a login: its answer isn't MLflow's."
+        )
     return ok(_AREA, "MLflow refuses changes without a login.")
 
 
@@ -93,7 +109,9 @@ def _check_probe_user(settings: Settings, probe: MlflowProbe, covered_models: li
         if door is AliasAccess.ALLOWED and (me is None or me.is_admin):
             return _can_transition_warning(_user_label(me), "every model")
         if me is None:
-            return Diagnosis(_AREA, DiagnosisState.SKIPPED, "MLflow doesn't say what the user in REGISTRAR_PROBE_* can change.")
+            return Diagnosis(
+                _AREA, DiagnosisState.SKIPPED, "MLflow doesn't say what the user in REGISTRAR_PROBE_* can change."
+            )
         return _check_grants(visitor, me, covered_models)
 
 
@@ -102,7 +120,9 @@ def _check_grants(client: OtherUserClient, account: Account, covered_models: lis
     wide = [mlflow.permission_of(client.get, account.name, kind, ANY) for kind in (MODEL, VERSION)]
     if TRANSITION_PERMISSIONS.intersection(wide):
         return _can_transition_warning(_user_label(account), "every model")
-    levels = {one: mlflow.permission_of(client.get, account.name, MODEL, one) for one in covered_models[:MAX_PROBED_MODELS]}
+    levels = {
+        one: mlflow.permission_of(client.get, account.name, MODEL, one) for one in covered_models[:MAX_PROBED_MODELS]
+    }
     if moved := [one for one, permission in levels.items() if permission in TRANSITION_PERMISSIONS]:
         return _can_transition_warning(_user_label(account), join_names(moved))
     if not all([*wide, *levels.values()]):
@@ -148,7 +168,9 @@ def _check_other_users(probe: MlflowProbe, covered_models: list[str]) -> Iterato
         what = f"Every user in MLflow can move every model: default_permission is {default}."
         yield warning(_AREA, what, f"Set default_permission = READ in the server's basic_auth.ini; {_HOW_TO}")
     else:
-        yield from check_users(join_names([me.name]), [one for one in everyone if one.name != me.name], covered_models, default)
+        yield from check_users(
+            join_names([me.name]), [one for one in everyone if one.name != me.name], covered_models, default
+        )
 
 
 def check_users(own_name: str, others: list[Account], covered_models: list[str], default: str) -> Iterator[Diagnosis]:

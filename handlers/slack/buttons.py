@@ -9,7 +9,7 @@ from typing import Any
 from slack_bolt import Ack, App
 
 from bot.domain.commands.parser import build_command, parse_command
-from bot.domain.commands.queries import Compare, ShowHistory, ListModels, ShowModel
+from bot.domain.commands.queries import Compare, ListModels, ShowHistory, ShowModel
 from bot.domain.commands.requests import Approve
 from bot.domain.core.errors import BadInput, RegistrarError, UnknownRequest
 from bot.domain.policy.authorization import Permission
@@ -26,7 +26,7 @@ from bot.slack.rollbacks import rollback_card
 from bot.slack.transitions import drift_notice
 from handlers.errors import explain
 from handlers.slack import home
-from handlers.slack.commands import repeat_command, open_promotion_form, open_reason_form, run_typed
+from handlers.slack.commands import open_promotion_form, open_reason_form, repeat_command, run_typed
 from handlers.slack.interactions import SlackInteractions
 from handlers.slack.replies import ReplyTarget, target_of_interaction
 
@@ -67,7 +67,9 @@ _MENU_COMMANDS = {
 }
 
 
-def _listener(interactions: SlackInteractions, handle: Callable[[SlackInteractions, ReplyTarget, str], None]) -> Callable[..., None]:
+def _listener(
+    interactions: SlackInteractions, handle: Callable[[SlackInteractions, ReplyTarget, str], None]
+) -> Callable[..., None]:
     """Return a listener: what decides is committed, then the click is acknowledged, then the rest is done."""
 
     def on_click(ack: Ack, body: dict[str, Any]) -> None:
@@ -77,7 +79,9 @@ def _listener(interactions: SlackInteractions, handle: Callable[[SlackInteractio
         except Exception as error:  # explained to the person; unforeseen ones get an id to quote
             interactions.reply_later(place, explain(error))
         if place.is_home:
-            interactions.defer(place, lambda: home.publish_home(interactions, place.person), interactions.registrar.submit_query)
+            interactions.defer(
+                place, lambda: home.publish_home(interactions, place.person), interactions.registrar.submit_query
+            )
         ack()
 
     return on_click
@@ -115,7 +119,9 @@ def _show_details(interactions: SlackInteractions, target: ReplyTarget, value: s
 
 
 def _open_details(interactions: SlackInteractions, target: ReplyTarget, request_id: str) -> None:
-    interactions.registrar.access_control.require_permission(interactions.caller(target), Permission.READ, origin="slack")
+    interactions.registrar.access_control.require_permission(
+        interactions.caller(target), Permission.READ, origin="slack"
+    )
     request, _ = interactions.registrar.registry_queries.request_with_votes(request_id)
     _show_version(interactions, target, request.model, request.version)
 
@@ -133,7 +139,9 @@ def _show_version(interactions: SlackInteractions, target: ReplyTarget, model: s
 
 def _show_drift_details(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
     def task() -> None:
-        interactions.registrar.access_control.require_permission(interactions.caller(target), Permission.READ, origin="slack")
+        interactions.registrar.access_control.require_permission(
+            interactions.caller(target), Permission.READ, origin="slack"
+        )
         finding = _read_drift_notice(interactions, value)
         _show_version(interactions, target, finding.model, finding.versions[0])
 
@@ -151,7 +159,9 @@ def _comparison_listener(interactions: SlackInteractions) -> Callable[..., None]
         def compare() -> Comparison:
             finding = _read_drift_notice(interactions, value)
             versions = [str(number) for number in finding.versions[:MAX_COMPARED]]
-            return interactions.registrar.comparisons.compare(build_command(Compare, {"model": finding.model, "versions": versions}))
+            return interactions.registrar.comparisons.compare(
+                build_command(Compare, {"model": finding.model, "versions": versions})
+            )
 
         try:
             interactions.publish_comparison(place, compare, thread=message.get("thread_ts") or message.get("ts"))
@@ -164,7 +174,9 @@ def _comparison_listener(interactions: SlackInteractions) -> Callable[..., None]
 
 def _request_staging(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
     finding = _read_drift_notice(interactions, value)
-    open_promotion_form(interactions, target, {"model": finding.model, "version": str(finding.versions[0]), "to": "staging"})
+    open_promotion_form(
+        interactions, target, {"model": finding.model, "version": str(finding.versions[0]), "to": "staging"}
+    )
 
 
 def _repair_stage(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:

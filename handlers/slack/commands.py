@@ -22,14 +22,14 @@ from bot.domain.commands.changes import (
 from bot.domain.commands.monitoring import GROUP, MonitorAdd
 from bot.domain.commands.parser import build_command, find_command, parse_command
 from bot.domain.commands.queries import (
-    FindBest,
     Compare,
+    FindBest,
     Help,
-    ShowHistory,
     ListModels,
     ListRequests,
-    ShowModel,
     ShowAudit,
+    ShowHistory,
+    ShowModel,
     ShowPolicy,
     Validate,
 )
@@ -131,7 +131,12 @@ def open_promotion_form(interactions: SlackInteractions, target: ReplyTarget, ar
     """Open the form for a promotion."""
 
     def make() -> dict[str, Any]:
-        return modals.promote_modal(interactions.registrar.command_queue.create_draft(interactions.caller(target), arguments, channel=target.channel), arguments)
+        return modals.promote_modal(
+            interactions.registrar.command_queue.create_draft(
+                interactions.caller(target), arguments, channel=target.channel
+            ),
+            arguments,
+        )
 
     interactions.open_modal_later(target, make)
 
@@ -144,17 +149,23 @@ def open_rollback_form(interactions: SlackInteractions, target: ReplyTarget, arg
     caller = interactions.caller(target)
     if "model" in arguments:
         command = build_command(Rollback, arguments | {"reason": "-"})  # what was typed is understood, or told now
-        interactions.registrar.access_control.require_permission(caller, Permission.ROLL_BACK, model=command.model, origin="slack")
+        interactions.registrar.access_control.require_permission(
+            caller, Permission.ROLL_BACK, model=command.model, origin="slack"
+        )
         interactions.registrar.rollbacks.check_named_target(command)
     draft = arguments | {"verb": Rollback.verb}
 
     def make() -> dict[str, Any]:
-        return modal.rollback_modal(interactions.registrar.command_queue.create_draft(caller, draft, channel=target.channel), arguments)
+        return modal.rollback_modal(
+            interactions.registrar.command_queue.create_draft(caller, draft, channel=target.channel), arguments
+        )
 
     interactions.open_modal_later(target, make)
 
 
-def open_reason_form(interactions: SlackInteractions, target: ReplyTarget, request_id: str, permission: Permission = Permission.REJECT) -> None:
+def open_reason_form(
+    interactions: SlackInteractions, target: ReplyTarget, request_id: str, permission: Permission = Permission.REJECT
+) -> None:
     """Open the form that asks why, if the person can do it: reject, override, or review.
 
     Raises Refused, UnknownRequest.
@@ -167,8 +178,16 @@ def open_reason_form(interactions: SlackInteractions, target: ReplyTarget, reque
     interactions.open_modal_later(target, lambda: _REASON_MODALS[permission](request))
 
 
-_REASON_PERMISSIONS: dict[type[Command], Permission] = {Reject: Permission.REJECT, Override: Permission.OVERRIDE, Review: Permission.REVIEW}
-_REASON_MODALS = {Permission.REJECT: modals.reject_modal, Permission.OVERRIDE: modals.override_modal, Permission.REVIEW: modals.review_modal}
+_REASON_PERMISSIONS: dict[type[Command], Permission] = {
+    Reject: Permission.REJECT,
+    Override: Permission.OVERRIDE,
+    Review: Permission.REVIEW,
+}
+_REASON_MODALS = {
+    Permission.REJECT: modals.reject_modal,
+    Permission.OVERRIDE: modals.override_modal,
+    Permission.REVIEW: modals.review_modal,
+}
 
 
 def _help(interactions: SlackInteractions, target: ReplyTarget, command: Help) -> Acknowledgement:
@@ -271,7 +290,9 @@ def _validate(interactions: SlackInteractions, target: ReplyTarget, command: Val
 
 def _policy(interactions: SlackInteractions, target: ReplyTarget, command: ShowPolicy) -> Acknowledgement:
     lookups = interactions.registrar.registry_queries
-    interactions.run_query(target, lambda: policy_answers.policy_answer(command.model, lookups.policy_summary(command.model)))
+    interactions.run_query(
+        target, lambda: policy_answers.policy_answer(command.model, lookups.policy_summary(command.model))
+    )
     return None
 
 

@@ -26,7 +26,11 @@ def register(app: App, interactions: SlackInteractions) -> None:
         event = body["event"]
         if event.get("tab", "home") == "home":
             person = Person(str(body.get("team_id", "")), str(event.get("user", "")))
-            interactions.defer(ReplyTarget(person=person, channel=""), lambda: publish_home(interactions, person), interactions.registrar.submit_query)
+            interactions.defer(
+                ReplyTarget(person=person, channel=""),
+                lambda: publish_home(interactions, person),
+                interactions.registrar.submit_query,
+            )
 
     app.event("app_home_opened")(on_opened)
 

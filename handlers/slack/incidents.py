@@ -35,7 +35,9 @@ def register(app: App, interactions: SlackInteractions) -> None:
         app.action(action)(_click_listener(interactions, act))
 
 
-def _click_listener(interactions: SlackInteractions, handler: Callable[[SlackInteractions, ReplyTarget, str], Sentence | None]) -> Callable[..., None]:
+def _click_listener(
+    interactions: SlackInteractions, handler: Callable[[SlackInteractions, ReplyTarget, str], Sentence | None]
+) -> Callable[..., None]:
     def on_click(ack: Ack, body: dict[str, Any]) -> None:
         place = target_of_interaction(body)
         try:
@@ -54,7 +56,9 @@ def _acknowledge(interactions: SlackInteractions, target: ReplyTarget, incident_
 
 
 def _silence(interactions: SlackInteractions, target: ReplyTarget, incident_id: str) -> Sentence:
-    return interactions.registrar.monitors.silence_incident(interactions.caller(target), incident_id, SILENCE_DURATION, origin="slack")
+    return interactions.registrar.monitors.silence_incident(
+        interactions.caller(target), incident_id, SILENCE_DURATION, origin="slack"
+    )
 
 
 def _roll_back(interactions: SlackInteractions, target: ReplyTarget, incident_id: str) -> Sentence:
@@ -66,7 +70,9 @@ def _undo(interactions: SlackInteractions, target: ReplyTarget, incident_id: str
     incident, _ = interactions.registrar.monitors.incident(incident_id)
     if incident.doing not in {IncidentStatus.ROLLED_BACK, IncidentStatus.NOT_FOLLOWED} or incident.version is None:
         raise BadInput("Nothing was rolled back here, so there is nothing to undo.")
-    open_promotion_form(interactions, target, {"model": incident.model, "version": str(incident.version), "to": "production"})
+    open_promotion_form(
+        interactions, target, {"model": incident.model, "version": str(incident.version), "to": "production"}
+    )
 
 
 def _details(interactions: SlackInteractions, target: ReplyTarget, incident_id: str) -> None:

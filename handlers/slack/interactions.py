@@ -22,7 +22,7 @@ from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.approver_messages import waiting_for_approvers
 from bot.domain.promotions.approvers import pending_approvers
-from bot.domain.promotions.request import VoteChoice, Request, RequestState
+from bot.domain.promotions.request import Request, RequestState, VoteChoice
 from bot.domain.registry.comparison import Comparison
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks import messages as rollback_messages
@@ -33,15 +33,15 @@ from bot.registrar import Registrar
 from bot.services.core.commands import CommandResult
 from bot.services.core.outbox_messages import OPENED, card_message
 from bot.slack.core.api_errors import CONNECTION_ERRORS, error_code, is_posting_restricted
-from bot.slack.core.blocks import Message, build_message, sentence_message, section
+from bot.slack.core.blocks import Message, build_message, section, sentence_message
 from bot.slack.delivery.publisher import FileUpload, PublishedMessage, Publisher
 from bot.slack.promotions import request_card
 from handlers.errors import explain
 from handlers.slack.deferred import Task, after_acknowledgement
-from handlers.slack.replies import AnswerWithChart, ReplyTarget, Replies
+from handlers.slack.replies import AnswerWithChart, Replies, ReplyTarget
 
 SubmitTask = Callable[[Task], object]
-ResultT = TypeVar("Found")
+ResultT = TypeVar("ResultT")
 SLOW_NOTICE_SECONDS = 2.0  # seconds that a person waits before hearing that the registry is slow
 
 
@@ -85,7 +85,9 @@ class SlackInteractions:
 
         self._defer_with_notice(target, core_messages.answer_delayed_notice, task, self.registrar.submit_query)
 
-    def publish_comparison(self, target: ReplyTarget, compare: Callable[[], Comparison], *, thread: str | None = None) -> None:
+    def publish_comparison(
+        self, target: ReplyTarget, compare: Callable[[], Comparison], *, thread: str | None = None
+    ) -> None:
         """Compare versions after the acknowledgement, and post what comes of it where the person is."""
 
         def post(found: Comparison) -> PublishedMessage:
@@ -101,7 +103,9 @@ class SlackInteractions:
 
         self._publish(target, read, post)
 
-    def publish_message(self, target: ReplyTarget, build: Callable[[], tuple[Message, Callable[[], Sequence[FileUpload]]]]) -> None:
+    def publish_message(
+        self, target: ReplyTarget, build: Callable[[], tuple[Message, Callable[[], Sequence[FileUpload]]]]
+    ) -> None:
         """Make a message and its files after the acknowledgement, and post them where the person is."""
 
         def post(made: tuple[Message, Callable[[], Sequence[FileUpload]]]) -> PublishedMessage:
@@ -109,7 +113,9 @@ class SlackInteractions:
 
         self._publish(target, build, post)
 
-    def _publish(self, target: ReplyTarget, read: Callable[[], ResultT], post: Callable[[ResultT], PublishedMessage]) -> None:
+    def _publish(
+        self, target: ReplyTarget, read: Callable[[], ResultT], post: Callable[[ResultT], PublishedMessage]
+    ) -> None:
         """Read something after the acknowledgement, and post it when the channel's turn comes."""
 
         def task(patience: _SlowNotice) -> None:
@@ -121,7 +127,9 @@ class SlackInteractions:
         def publish(found: ResultT) -> None:
             standing, refused, missing = post(found)
             if standing.channel != target.channel:
-                self.reply(target, core_messages.sent_directly_notice(refused if is_posting_restricted(refused) else ""))
+                self.reply(
+                    target, core_messages.sent_directly_notice(refused if is_posting_restricted(refused) else "")
+                )
             if missing:
                 self.reply(target, build_message(missing, [section(missing)]))
 
@@ -152,7 +160,9 @@ class SlackInteractions:
         self._execute_later(
             target,
             ask.id,
-            promotion_messages.request_recorded_notice if isinstance(command, Promote) else core_messages.command_recorded_notice,
+            promotion_messages.request_recorded_notice
+            if isinstance(command, Promote)
+            else core_messages.command_recorded_notice,
         )
 
     def confirm_draft(self, target: ReplyTarget, draft_id: str) -> None:
@@ -188,7 +198,9 @@ class SlackInteractions:
             self._deliver_later()
         else:
             self._defer_with_notice(
-                target, promotion_messages.vote_recorded_notice, lambda patience: self._execute_transitions(counted.request, patience)
+                target,
+                promotion_messages.vote_recorded_notice,
+                lambda patience: self._execute_transitions(counted.request, patience),
             )
         return request_card.vote_answer(
             counted.request, promotion_messages.approval_confirmation(counted.request, counted.approvals)
@@ -207,7 +219,9 @@ class SlackInteractions:
             self._deliver_later()
         else:
             self._defer_with_notice(
-                target, promotion_messages.vote_recorded_notice, lambda patience: self._execute_transitions(counted.request, patience)
+                target,
+                promotion_messages.vote_recorded_notice,
+                lambda patience: self._execute_transitions(counted.request, patience),
             )
         return promotion_messages.override_confirmation(counted.request, counted.approvals)
 
@@ -330,7 +344,9 @@ class SlackInteractions:
         with self.registrar.context.ledger.read() as reading:
             card = reading.delivery_progress(card_message(request, OPENED, channel))
             if reading.message_ref(request.id) or (card and card.is_waiting and card.why in {"", "ratelimited"}):
-                said = promotion_messages.request_confirmation(request, channel, waiting_for_approvers(pending_approvers(request, (), policy), None))
+                said = promotion_messages.request_confirmation(
+                    request, channel, waiting_for_approvers(pending_approvers(request, (), policy), None)
+                )
                 return self._with_warnings(said, request)
         if card and not card.is_waiting:
             return self._with_warnings(promotion_messages.card_refused_notice(request, card.why), request)

@@ -40,12 +40,19 @@ def register(app: App, interactions: SlackInteractions) -> None:
     app.view(modal.ROLLBACK)(_listener(interactions, _rollback))
 
 
-def _listener(interactions: SlackInteractions, handle: Callable[[SlackInteractions, ReplyTarget, str, dict[str, str]], None]) -> Callable[..., None]:
+def _listener(
+    interactions: SlackInteractions, handle: Callable[[SlackInteractions, ReplyTarget, str, dict[str, str]], None]
+) -> Callable[..., None]:
     def on_submit(ack: Ack, body: dict[str, Any]) -> None:
         view = body["view"]
         place = target_of_interaction(body)
         try:
-            handle(interactions, place, str(view.get("private_metadata") or ""), forms.submitted_values(view.get("state") or {}))
+            handle(
+                interactions,
+                place,
+                str(view.get("private_metadata") or ""),
+                forms.submitted_values(view.get("state") or {}),
+            )
         except _FieldError as error:
             ack(response_action="errors", errors=error.errors)
             return
@@ -60,7 +67,9 @@ def _promote(interactions: SlackInteractions, target: ReplyTarget, draft_id: str
     try:
         before = interactions.registrar.command_queue.get_draft(draft_id)
         typed = {key: before.command.get(key) for key in ("keep_existing", "validation")}  # no fields of the form
-        command = build_command(Promote, _require_valid_fields(fields) | {key: value for key, value in typed.items() if value})
+        command = build_command(
+            Promote, _require_valid_fields(fields) | {key: value for key, value in typed.items() if value}
+        )
         interactions.enqueue_command(ReplyTarget(person=target.person, channel=before.where), command)
     except RegistrarError as error:
         raise _FieldError("model", error) from error
@@ -87,7 +96,9 @@ def _rollback(interactions: SlackInteractions, target: ReplyTarget, draft_id: st
         if "model" not in typed:
             field, typed = "model", {key: value for key, value in fields.items() if key in {"model", "version"}}
         command = build_command(Rollback, typed | {"reason": reason})
-        interactions.registrar.access_control.require_permission(interactions.caller(target), Permission.ROLL_BACK, model=command.model, origin="slack")
+        interactions.registrar.access_control.require_permission(
+            interactions.caller(target), Permission.ROLL_BACK, model=command.model, origin="slack"
+        )
         interactions.registrar.rollbacks.check_named_target(command)
         interactions.enqueue_command(ReplyTarget(person=target.person, channel=before.where), command)
     except RegistrarError as error:
@@ -95,7 +106,14 @@ def _rollback(interactions: SlackInteractions, target: ReplyTarget, draft_id: st
 
 
 def _override(interactions: SlackInteractions, target: ReplyTarget, request_id: str, fields: dict[str, str]) -> None:
-    _decide_with_reason(interactions, target, request_id, fields, "Say why: the card shows it, and the audit keeps it.", interactions.override)
+    _decide_with_reason(
+        interactions,
+        target,
+        request_id,
+        fields,
+        "Say why: the card shows it, and the audit keeps it.",
+        interactions.override,
+    )
 
 
 def _review(interactions: SlackInteractions, target: ReplyTarget, request_id: str, fields: dict[str, str]) -> None:
@@ -104,13 +122,22 @@ def _review(interactions: SlackInteractions, target: ReplyTarget, request_id: st
 
 
 def _reject(interactions: SlackInteractions, target: ReplyTarget, request_id: str, fields: dict[str, str]) -> None:
-    _decide_with_reason(interactions, target, request_id, fields, "Say why: the requester gets to read it.", interactions.reject)
+    _decide_with_reason(
+        interactions, target, request_id, fields, "Say why: the requester gets to read it.", interactions.reject
+    )
 
 
 Decide = Callable[[ReplyTarget, str, str], Sentence]  # where, which request, why
 
 
-def _decide_with_reason(interactions: SlackInteractions, target: ReplyTarget, request_id: str, fields: dict[str, str], missing_reason: str, decide: Decide) -> None:
+def _decide_with_reason(
+    interactions: SlackInteractions,
+    target: ReplyTarget,
+    request_id: str,
+    fields: dict[str, str],
+    missing_reason: str,
+    decide: Decide,
+) -> None:
     """Do to a request what needs a reason; `missing` stands under the field where there is none."""
     try:
         reason = fields.get("reason", "").strip()
@@ -123,7 +150,9 @@ def _decide_with_reason(interactions: SlackInteractions, target: ReplyTarget, re
     interactions.defer(target, lambda: _reply_in_card_channel(interactions, target, request_id, sentence))
 
 
-def _reply_in_card_channel(interactions: SlackInteractions, target: ReplyTarget, request_id: str, sentence: Sentence) -> None:
+def _reply_in_card_channel(
+    interactions: SlackInteractions, target: ReplyTarget, request_id: str, sentence: Sentence
+) -> None:
     """Answer in the channel of the request's card: a submitted modal does not say where it was opened."""
     with interactions.registrar.context.ledger.read() as reading:
         posting = reading.message_ref(request_id)

@@ -65,19 +65,27 @@ def open_monitor_form(interactions: SlackInteractions, target: ReplyTarget, argu
     """Open the form that adds a monitor, with what was typed; flags that it has no field for are kept."""
 
     def make() -> dict[str, Any]:
-        draft = interactions.registrar.command_queue.create_draft(interactions.caller(target), {"verb": MonitorAdd.verb} | arguments, channel=target.channel)
+        draft = interactions.registrar.command_queue.create_draft(
+            interactions.caller(target), {"verb": MonitorAdd.verb} | arguments, channel=target.channel
+        )
         return modal.monitor_modal(draft, arguments, interactions.registrar.monitors.sources())
 
     interactions.open_modal_later(target, make)
 
 
 def _add(interactions: SlackInteractions, target: ReplyTarget, command: MonitorAdd) -> ImmediateReply:
-    sentence = interactions.reply_and_deliver(interactions.registrar.monitors.add(interactions.caller(target), command, origin="slack"))
+    sentence = interactions.reply_and_deliver(
+        interactions.registrar.monitors.add(interactions.caller(target), command, origin="slack")
+    )
     return monitoring_answers.added_answer(sentence, interactions.registrar.monitors.find(command.model, command.name))
 
 
 def _edit(interactions: SlackInteractions, target: ReplyTarget, command: MonitorEdit) -> ImmediateReply:
-    return sentence_message(interactions.reply_and_deliver(interactions.registrar.monitors.edit(interactions.caller(target), command, origin="slack")))
+    return sentence_message(
+        interactions.reply_and_deliver(
+            interactions.registrar.monitors.edit(interactions.caller(target), command, origin="slack")
+        )
+    )
 
 
 def _list(interactions: SlackInteractions, target: ReplyTarget, command: MonitorList) -> ImmediateReply:
@@ -107,7 +115,9 @@ def _reply_with_monitor(interactions: SlackInteractions, target: ReplyTarget, fi
     interactions.run_query(target, read)
 
 
-def _view_and_chart(interactions: SlackInteractions, monitor_id: str) -> tuple[MonitorView, Callable[[], FileUpload] | None]:
+def _view_and_chart(
+    interactions: SlackInteractions, monitor_id: str
+) -> tuple[MonitorView, Callable[[], FileUpload] | None]:
     """Return a monitor, and what draws its readings; None if it has none."""
     monitors = interactions.registrar.monitors
     view, chart = monitors.view(monitor_id), monitors.chart(monitor_id)
@@ -115,7 +125,7 @@ def _view_and_chart(interactions: SlackInteractions, monitor_id: str) -> tuple[M
         return view, None
 
     def picture() -> FileUpload:
-        from bot.slack.monitoring.chart import readings_alt_text, draw_readings
+        from bot.slack.monitoring.chart import draw_readings, readings_alt_text
 
         name = f"{safe_file_name(view.monitor.model)}-{view.monitor.name}.png"
         return FileUpload(name, draw_readings(chart), "The last readings", readings_alt_text(chart))
@@ -126,7 +136,9 @@ def _view_and_chart(interactions: SlackInteractions, monitor_id: str) -> tuple[M
 def _check(interactions: SlackInteractions, target: ReplyTarget, command: MonitorCheck) -> ImmediateReply:
 
     def find() -> Monitor:
-        interactions.registrar.monitors.require_check_permission(interactions.caller(target), command.model, origin="slack")
+        interactions.registrar.monitors.require_check_permission(
+            interactions.caller(target), command.model, origin="slack"
+        )
         return interactions.registrar.monitors.find(command.model, command.name)
 
     _check_now(interactions, target, find)
@@ -138,7 +150,9 @@ def _check_now(interactions: SlackInteractions, target: ReplyTarget, find: Calla
 
     def read() -> Message:
         monitor = find()
-        interactions.registrar.monitors.require_check_permission(interactions.caller(target), monitor.model, origin="slack")
+        interactions.registrar.monitors.require_check_permission(
+            interactions.caller(target), monitor.model, origin="slack"
+        )
         standing = interactions.registrar.monitoring.check_now(monitor.id)
         return sentence_message(monitor_messages.checked_answer(monitor, standing))
 
@@ -146,11 +160,15 @@ def _check_now(interactions: SlackInteractions, target: ReplyTarget, find: Calla
 
 
 def _backtest(interactions: SlackInteractions, target: ReplyTarget, command: MonitorBacktest) -> ImmediateReply:
-    _post_backtest(interactions, target, lambda: interactions.registrar.monitors.find(command.model, command.name), command.days)
+    _post_backtest(
+        interactions, target, lambda: interactions.registrar.monitors.find(command.model, command.name), command.days
+    )
     return None
 
 
-def _post_backtest(interactions: SlackInteractions, target: ReplyTarget, find: Callable[[], Monitor], days: int) -> None:
+def _post_backtest(
+    interactions: SlackInteractions, target: ReplyTarget, find: Callable[[], Monitor], days: int
+) -> None:
     """Post what the rule would have said of the past: a sentence, and the picture in its thread."""
 
     def make() -> tuple[Message, FileRenderer]:
@@ -171,39 +189,61 @@ def _post_backtest(interactions: SlackInteractions, target: ReplyTarget, find: C
 
 def _pause(interactions: SlackInteractions, target: ReplyTarget, command: MonitorPause) -> ImmediateReply:
     caller, monitors = interactions.caller(target), interactions.registrar.monitors
-    return sentence_message(interactions.reply_and_deliver(monitors.pause(caller, command.model, command.name, origin="slack")))
+    return sentence_message(
+        interactions.reply_and_deliver(monitors.pause(caller, command.model, command.name, origin="slack"))
+    )
 
 
 def _resume(interactions: SlackInteractions, target: ReplyTarget, command: MonitorResume) -> ImmediateReply:
     caller, monitors = interactions.caller(target), interactions.registrar.monitors
-    return sentence_message(interactions.reply_and_deliver(monitors.resume(caller, command.model, command.name, origin="slack")))
+    return sentence_message(
+        interactions.reply_and_deliver(monitors.resume(caller, command.model, command.name, origin="slack"))
+    )
 
 
 def _remove(interactions: SlackInteractions, target: ReplyTarget, command: MonitorRemove) -> ImmediateReply:
     caller, monitors = interactions.caller(target), interactions.registrar.monitors
-    return sentence_message(interactions.reply_and_deliver(monitors.remove(caller, command.model, command.name, origin="slack")))
+    return sentence_message(
+        interactions.reply_and_deliver(monitors.remove(caller, command.model, command.name, origin="slack"))
+    )
 
 
 def _silence(interactions: SlackInteractions, target: ReplyTarget, command: MonitorSilence) -> ImmediateReply:
-    return sentence_message(interactions.reply_and_deliver(interactions.registrar.monitors.silence(interactions.caller(target), command, origin="slack")))
+    return sentence_message(
+        interactions.reply_and_deliver(
+            interactions.registrar.monitors.silence(interactions.caller(target), command, origin="slack")
+        )
+    )
 
 
 def _unsilence(interactions: SlackInteractions, target: ReplyTarget, command: MonitorUnsilence) -> ImmediateReply:
-    return sentence_message(interactions.reply_and_deliver(interactions.registrar.monitors.unsilence(interactions.caller(target), command, origin="slack")))
+    return sentence_message(
+        interactions.reply_and_deliver(
+            interactions.registrar.monitors.unsilence(interactions.caller(target), command, origin="slack")
+        )
+    )
 
 
 def _arm(interactions: SlackInteractions, target: ReplyTarget, command: MonitorArm) -> ImmediateReply:
     """Arm it after the acknowledgement: the backtest that speaks for it takes its time."""
 
     def read() -> Message:
-        return sentence_message(interactions.reply_and_deliver(interactions.registrar.monitors.arm(interactions.caller(target), command, origin="slack")))
+        return sentence_message(
+            interactions.reply_and_deliver(
+                interactions.registrar.monitors.arm(interactions.caller(target), command, origin="slack")
+            )
+        )
 
     interactions.run_query(target, read)
     return None
 
 
 def _reset(interactions: SlackInteractions, target: ReplyTarget, command: MonitorReset) -> ImmediateReply:
-    return sentence_message(interactions.reply_and_deliver(interactions.registrar.monitors.reset(interactions.caller(target), command, origin="slack")))
+    return sentence_message(
+        interactions.reply_and_deliver(
+            interactions.registrar.monitors.reset(interactions.caller(target), command, origin="slack")
+        )
+    )
 
 
 COMMAND_HANDLERS: dict[type[Command], Callable[[SlackInteractions, ReplyTarget, Any], ImmediateReply]] = {
@@ -226,7 +266,9 @@ COMMAND_HANDLERS: dict[type[Command], Callable[[SlackInteractions, ReplyTarget, 
 # -- pressed -----------------------------------------------------------------------------------------------------------
 
 
-def _click_listener(interactions: SlackInteractions, handler: Callable[[SlackInteractions, ReplyTarget, str], Sentence | None]) -> Callable[..., None]:
+def _click_listener(
+    interactions: SlackInteractions, handler: Callable[[SlackInteractions, ReplyTarget, str], Sentence | None]
+) -> Callable[..., None]:
     """Return a listener: what changes something is committed, then the click is acknowledged, then the rest is done."""
 
     def on_click(ack: Ack, body: dict[str, Any]) -> None:
@@ -238,7 +280,9 @@ def _click_listener(interactions: SlackInteractions, handler: Callable[[SlackInt
         except Exception as error:  # explained to the person; unforeseen ones get an id to quote
             interactions.reply_later(place, explain(error))
         if place.is_home:
-            interactions.defer(place, lambda: home.publish_home(interactions, place.person), interactions.registrar.submit_query)
+            interactions.defer(
+                place, lambda: home.publish_home(interactions, place.person), interactions.registrar.submit_query
+            )
         ack()
 
     return on_click
@@ -273,19 +317,25 @@ def _on_chart(interactions: SlackInteractions, target: ReplyTarget, value: str) 
 
     def make() -> tuple[Message, FileRenderer]:
         view, picture = _view_and_chart(interactions, monitor_id)
-        return monitoring_answers.public_view(view), lambda: [replace(picture(), failure_text=CHART_REFUSED)] if picture else []
+        return monitoring_answers.public_view(
+            view
+        ), lambda: [replace(picture(), failure_text=CHART_REFUSED)] if picture else []
 
     interactions.publish_message(target, make)
 
 
 def _on_pause(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Sentence:
     monitor = _monitor_finder(interactions, value)()
-    return interactions.registrar.monitors.pause(interactions.caller(target), monitor.model, monitor.name, origin="slack")
+    return interactions.registrar.monitors.pause(
+        interactions.caller(target), monitor.model, monitor.name, origin="slack"
+    )
 
 
 def _on_resume(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Sentence:
     monitor = _monitor_finder(interactions, value)()
-    return interactions.registrar.monitors.resume(interactions.caller(target), monitor.model, monitor.name, origin="slack")
+    return interactions.registrar.monitors.resume(
+        interactions.caller(target), monitor.model, monitor.name, origin="slack"
+    )
 
 
 def _on_silence(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Sentence:
@@ -354,7 +404,9 @@ def _command_from_form(typed: dict[str, Any], fields: dict[str, str], shown_fiel
             raise BadInput(f"{field}: name the {label}.")
     if fields.get("rule") != "threshold" and (fields.get("greater_than") or fields.get("less_than")):
         fields = fields | {"rule": "threshold"}  # a bound was filled in, so it is meant
-    return build_command(MonitorAdd, kept | {key: value for key, value in fields.items() if key in modal.MONITOR_FIELDS})
+    return build_command(
+        MonitorAdd, kept | {key: value for key, value in fields.items() if key in modal.MONITOR_FIELDS}
+    )
 
 
 def _without_flag(sentence: str) -> str:

@@ -128,5 +128,7 @@ class Replies:
         return True
 
     def _send_direct(self, target: ReplyTarget, message: Message) -> bool:
-        self._client.chat_postMessage(channel=target.person.user, text=message.text, blocks=message.blocks, **POST_OPTIONS)
+        self._client.chat_postMessage(
+            channel=target.person.user, text=message.text, blocks=message.blocks, **POST_OPTIONS
+        )
         return True

@@ -61,12 +61,17 @@ def _show(ledger: SqlLedger, command: AuditShow, output_format: OutputFormat) ->
         waiting = _unreviewed_requests(ledger, reading, command.model)
     shown, more = found[: command.last], len(found) > command.last
     if output_format is OutputFormat.JSON:
-        events = [_without_key(documents.event_document(one), "body") | {"sentence": str(record_sentence(one))} for one in shown]
+        events = [
+            _without_key(documents.event_document(one), "body") | {"sentence": str(record_sentence(one))}
+            for one in shown
+        ]
         document = {"events": events, "more": more, "unreviewed": [one.id for one in waiting]}
         console.write_output(documents.to_json(document, console.output_encoding()))
     else:
         head = break_glass_messages.unreviewed_summary(waiting, datetime.now(UTC))
-        console.write_output(console.render(lambda _: [*([Text(str(head))] if head else []), *_event_rows(command, shown, more)]))
+        console.write_output(
+            console.render(lambda _: [*([Text(str(head))] if head else []), *_event_rows(command, shown, more)])
+        )
     return 0
 
 
@@ -91,7 +96,9 @@ def _event_rows(command: AuditShow, records: Sequence[AuditRecord], has_more: bo
         when = " in that time" if command.since else ""
         return [Text(str(say("The audit has nothing{about}{when}.", about=about, when=when)))]
     rows = [(str(one.number), str(one.at)[:16].replace("T", " "), str(record_sentence(one))) for one in records]
-    older = [Text(f"There are older ones: --before {records[-1].number}, or all with audit export.")] if has_more else []
+    older = (
+        [Text(f"There are older ones: --before {records[-1].number}, or all with audit export.")] if has_more else []
+    )
     if not console.stdout_console().is_terminal:
         return [*(Text(f"{number}  {at}  {what}") for number, at, what in rows), *older]
     table = console.new_table()

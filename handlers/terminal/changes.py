@@ -39,20 +39,22 @@ from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Code, Mention, Name, Sentence, say
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
-from bot.domain.promotions.request import VoteChoice, Request, RequestState
+from bot.domain.promotions.request import Request, RequestState, VoteChoice
 from bot.domain.rollbacks import messages as rollback_messages
 from bot.domain.transitions import messages
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ports import QueuedCommand, QueuedCommandState
-from bot.services.core.commands import CommandResult, ClientContext
+from bot.services.core.commands import ClientContext, CommandResult
 from handlers.api import documents
 from handlers.terminal.command_line.commands import ImportHistory, PromoteFromTerminal
 from handlers.terminal.command_line.grammar import OutputFormat
 from handlers.terminal.output.command_output import CommandOutput, json_output, sentence_output
 from handlers.terminal.session import TerminalSession, current_operator
-from handlers.terminal.waiting import STATE_EXIT_CODES, wait_until_final, document_output
+from handlers.terminal.waiting import STATE_EXIT_CODES, document_output, wait_until_final
 
-POLICY_OPTIONAL_COMMANDS: frozenset[type[Command]] = frozenset({Register})  # whoever may write to MLflow may do it there as well
+POLICY_OPTIONAL_COMMANDS: frozenset[type[Command]] = frozenset(
+    {Register}
+)  # whoever may write to MLflow may do it there as well
 
 
 def _promote(session: TerminalSession, command: PromoteFromTerminal, output_format: OutputFormat) -> CommandOutput:
@@ -81,7 +83,11 @@ def _promote(session: TerminalSession, command: PromoteFromTerminal, output_form
     document = look(caller)
     if command.wait:
         document, code = wait_until_final(look, document, command.timeout, session.show_status)
-        return json_output(document, code) if output_format is OutputFormat.JSON else CommandOutput(f"{document['sentence']}\n", code)
+        return (
+            json_output(document, code)
+            if output_format is OutputFormat.JSON
+            else CommandOutput(f"{document['sentence']}\n", code)
+        )
     return document_output(document, output_format)
 
 
@@ -185,8 +191,14 @@ def _run_queued_command(session: TerminalSession, command: Command, output_forma
     session.registrar.transition_executor.execute_due(done.model)
     with session.registrar.context.ledger.read() as reading:
         move: Transition = reading.transition(done.transition_id)
-    said = rollback_messages.rollback_confirmation(move) if move.kind is TransitionKind.ROLLBACK else messages.archive_confirmation(move)
-    code = {TransitionState.DONE: 0, TransitionState.FAILED: 1, TransitionState.STALE: 4}.get(move.state, RegistryUnreachable.exit_code)
+    said = (
+        rollback_messages.rollback_confirmation(move)
+        if move.kind is TransitionKind.ROLLBACK
+        else messages.archive_confirmation(move)
+    )
+    code = {TransitionState.DONE: 0, TransitionState.FAILED: 1, TransitionState.STALE: 4}.get(
+        move.state, RegistryUnreachable.exit_code
+    )
     return sentence_output(said, output_format, code, ask=ask.id, state=move.state.value)
 
 
@@ -197,7 +209,9 @@ def _execute(session: TerminalSession, queued_command: QueuedCommand) -> Command
     except RegistryUnreachable as error:
         raise RegistryUnreachable(_will_be_done_sentence(error.sentence, "MLflow", queued_command)) from error
     except LedgerUnavailable as error:  # whose own sentence says that nothing was recorded: the ask was
-        raise LedgerUnavailable(_will_be_done_sentence(say("Registrar's ledger fell silent."), "it", queued_command)) from error
+        raise LedgerUnavailable(
+            _will_be_done_sentence(say("Registrar's ledger fell silent."), "it", queued_command)
+        ) from error
 
 
 def _will_be_done_sentence(reason: Sentence, service: str, queued_command: QueuedCommand) -> Sentence:
@@ -213,8 +227,15 @@ def _will_be_done_sentence(reason: Sentence, service: str, queued_command: Queue
 
 
 def _approve(session: TerminalSession, command: Approve, output_format: OutputFormat) -> CommandOutput:
-    counted = session.registrar.requests.vote(_require_person(session), command.request, VoteChoice.APPROVE, origin="terminal")
-    return _finish_decision(session, counted.request, promotion_messages.approval_confirmation(counted.request, counted.approvals), output_format)
+    counted = session.registrar.requests.vote(
+        _require_person(session), command.request, VoteChoice.APPROVE, origin="terminal"
+    )
+    return _finish_decision(
+        session,
+        counted.request,
+        promotion_messages.approval_confirmation(counted.request, counted.approvals),
+        output_format,
+    )
 
 
 def _reject(session: TerminalSession, command: Reject, output_format: OutputFormat) -> CommandOutput:
@@ -223,13 +244,18 @@ def _reject(session: TerminalSession, command: Reject, output_format: OutputForm
     counted = session.registrar.requests.vote(
         _require_person(session), command.request, VoteChoice.REJECT, reason=command.reason, origin="terminal"
     )
-    return _request_output(session, counted.request, promotion_messages.rejection_confirmation(counted.request), output_format)
+    return _request_output(
+        session, counted.request, promotion_messages.rejection_confirmation(counted.request), output_format
+    )
 
 
 def _withdraw(session: TerminalSession, command: Withdraw, output_format: OutputFormat) -> CommandOutput:
     counted = session.registrar.requests.withdraw_vote(_require_person(session), command.request, origin="terminal")
     return _request_output(
-        session, counted.request, promotion_messages.withdrawal_confirmation(counted.request, counted.approvals), output_format
+        session,
+        counted.request,
+        promotion_messages.withdrawal_confirmation(counted.request, counted.approvals),
+        output_format,
     )
 
 
@@ -240,7 +266,10 @@ def _override(session: TerminalSession, command: Override, output_format: Output
         _require_person(session), command.request, reason=command.reason, origin="terminal"
     )
     return _finish_decision(
-        session, counted.request, promotion_messages.override_confirmation(counted.request, counted.approvals), output_format
+        session,
+        counted.request,
+        promotion_messages.override_confirmation(counted.request, counted.approvals),
+        output_format,
     )
 
 
@@ -258,7 +287,9 @@ def _review(session: TerminalSession, command: Review, output_format: OutputForm
     return _request_output(session, request, break_glass_messages.review_confirmation(request), output_format)
 
 
-def _finish_decision(session: TerminalSession, request: Request, sentence: Sentence, output_format: OutputFormat) -> CommandOutput:
+def _finish_decision(
+    session: TerminalSession, request: Request, sentence: Sentence, output_format: OutputFormat
+) -> CommandOutput:
     """Make the move where that decided the request, and tell how it ended; else what was recorded."""
     if request.state is RequestState.PENDING:
         return _request_output(session, request, sentence, output_format)
@@ -274,19 +305,30 @@ def _finish_decision(session: TerminalSession, request: Request, sentence: Sente
     )
 
 
-def _request_output(session: TerminalSession, request: Request, sentence: Sentence, output_format: OutputFormat, exit_code: int = 0) -> CommandOutput:
+def _request_output(
+    session: TerminalSession, request: Request, sentence: Sentence, output_format: OutputFormat, exit_code: int = 0
+) -> CommandOutput:
     """Return a sentence, and for programs how the request stands now."""
     with session.registrar.context.ledger.read() as reading:
         votes = reading.votes(request.id)
-    return sentence_output(sentence, output_format, exit_code, **documents.request_document(request, votes, session.registrar.context.policy))
+    return sentence_output(
+        sentence,
+        output_format,
+        exit_code,
+        **documents.request_document(request, votes, session.registrar.context.policy),
+    )
 
 
 def _freeze(session: TerminalSession, command: FreezeModel, output_format: OutputFormat) -> CommandOutput:
-    return sentence_output(session.registrar.freezes.freeze(session.caller(), command, origin="terminal"), output_format)
+    return sentence_output(
+        session.registrar.freezes.freeze(session.caller(), command, origin="terminal"), output_format
+    )
 
 
 def _unfreeze(session: TerminalSession, command: UnfreezeModel, output_format: OutputFormat) -> CommandOutput:
-    return sentence_output(session.registrar.freezes.unfreeze(session.caller(), command, origin="terminal"), output_format)
+    return sentence_output(
+        session.registrar.freezes.unfreeze(session.caller(), command, origin="terminal"), output_format
+    )
 
 
 def _unblock(session: TerminalSession, command: Unblock, output_format: OutputFormat) -> CommandOutput:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bot.domain.commands.base import Command
-from bot.domain.commands.queries import FindBest, Compare, Validate
+from bot.domain.commands.queries import Compare, FindBest, Validate
 from bot.domain.promotions import gates
 from bot.domain.registry.comparison import to_csv
 from bot.domain.registry.messages import describe_best_version, summarize_comparison

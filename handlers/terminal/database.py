@@ -18,7 +18,7 @@ from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.transitions import restore_messages
 from bot.ledger import SqlLedger, audit_chain, backup, copy_to_postgres, schema
 from bot.ledger.copy_to_postgres import CopyResult
-from bot.ledger.schema import SchemaAge, Schema
+from bot.ledger.schema import Schema, SchemaAge
 from bot.settings import read_settings
 from handlers.terminal.command_line.commands import DbAccept, DbBackup, DbCopy, DbDropPending, DbStatus, DbUpgrade
 from handlers.terminal.command_line.grammar import Invocation, OutputFormat
@@ -60,7 +60,9 @@ def _upgrade(ledger: SqlLedger, url: str, command: DbUpgrade, output_format: Out
     ledger.migrate()
     found = ledger.schema()
     told = _upgrade_sentence(before, found, ledger.address)
-    return _print_result(output_format, _schema_document(ledger, found) | {"before": before.revision, "sentence": str(told)}, told)
+    return _print_result(
+        output_format, _schema_document(ledger, found) | {"before": before.revision, "sentence": str(told)}, told
+    )
 
 
 def _upgrade_sentence(before: Schema, now: Schema, url: str) -> Sentence:
@@ -143,7 +145,9 @@ def _copy(ledger: SqlLedger, url: str, command: DbCopy, output_format: OutputFor
 
 
 def _copy_sentence(copy_result: CopyResult, url: str, *, is_dry_run: bool) -> Sentence:
-    state = say("its audit is whole there, with the same head") if copy_result.fault is None else say("its audit as it was")
+    state = (
+        say("its audit is whole there, with the same head") if copy_result.fault is None else say("its audit as it was")
+    )
     tables = sum(1 for rows in copy_result.rows.values() if rows)
     what = say(
         "{rows} rows of {tables} tables, {events} audit events among them: {state}",
@@ -168,9 +172,9 @@ def _copy_sentence(copy_result: CopyResult, url: str, *, is_dry_run: bool) -> Se
 def _lift_hold(command: DbAccept | DbDropPending, output_format: OutputFormat) -> int:
     """Lift the hold, as whoever sits here. Raises Refused where nothing is held, and RegistryUnreachable."""
     from bot.bootstrap.build import build_for_terminal
-    from bot.bootstrap.storage import open_ledger  # noqa: PLC0415 - MLflow takes seconds to load
-    from bot.policy_file import load_policy  # noqa: PLC0415
-    from handlers.terminal.session import TerminalSession, print_warning  # noqa: PLC0415
+    from bot.bootstrap.storage import open_ledger
+    from bot.policy_file import load_policy
+    from handlers.terminal.session import TerminalSession, print_warning
 
     settings = read_settings()
     with (

@@ -28,7 +28,9 @@ def run_doctor(*, live: bool, as_json: bool) -> int:
     if as_json:
         console.write_output(documents.to_json(diagnoses_document(found), console.output_encoding()))
     else:
-        console.write_output(console.render(lambda _: render_diagnoses(found, is_terminal=console.stdout_console().is_terminal)))
+        console.write_output(
+            console.render(lambda _: render_diagnoses(found, is_terminal=console.stdout_console().is_terminal))
+        )
     return exit_code(found)
 
 
@@ -43,13 +45,17 @@ def diagnoses_document(diagnoses: Sequence[Diagnosis]) -> dict[str, object]:
 
 def render_diagnoses(diagnoses: Sequence[Diagnosis], *, is_terminal: bool) -> list[RenderableType]:
     """Return what a person reads: a table on a screen, a line for each part where there is none."""
-    parts: list[RenderableType] = [_diagnoses_table(diagnoses)] if is_terminal else [Text(diagnosis_line(one)) for one in diagnoses]
+    parts: list[RenderableType] = (
+        [_diagnoses_table(diagnoses)] if is_terminal else [Text(diagnosis_line(one)) for one in diagnoses]
+    )
     return [*parts, *([Text()] if is_terminal else []), Text(summarize_diagnoses(diagnoses), style="bold")]
 
 
 def diagnosis_line(diagnosis: Diagnosis) -> str:
     """Return a finding in one line."""
-    return f"{diagnosis.state.value:<7}  {diagnosis.area}: {diagnosis.sentence}" + (f" → {diagnosis.advice}" if diagnosis.advice else "")
+    return f"{diagnosis.state.value:<7}  {diagnosis.area}: {diagnosis.sentence}" + (
+        f" → {diagnosis.advice}" if diagnosis.advice else ""
+    )
 
 
 def _diagnoses_table(diagnoses: Sequence[Diagnosis]) -> Table:
@@ -63,7 +69,10 @@ def _diagnoses_table(diagnoses: Sequence[Diagnosis]) -> Table:
         sign, style = SIGNS[one.state]
         said = Text(one.sentence, style="dim" if one.state is DiagnosisState.SKIPPED else "")
         if one.advice:
-            said.append(f"\n→ {one.advice}", style="bold" if one.state in {DiagnosisState.ERROR, DiagnosisState.NO_REPLY} else "")
+            said.append(
+                f"\n→ {one.advice}",
+                style="bold" if one.state in {DiagnosisState.ERROR, DiagnosisState.NO_REPLY} else "",
+            )
         area = "" if one.area == before else one.area
         table.add_row(Text(f"{sign} {one.state.value}", style=style), Text(area), said)
         before = one.area

@@ -13,7 +13,7 @@ from bot.bootstrap.build import build_for_terminal
 from bot.bootstrap.storage import NullLedger, open_existing_ledger, open_ledger, policy_last_in_force
 from bot.domain.commands.base import Command
 from bot.domain.commands.catalog import COMMANDS
-from bot.domain.commands.queries import FindBest, Compare, Validate
+from bot.domain.commands.queries import Compare, FindBest, Validate
 from bot.domain.core.errors import BadInput, LedgerUnavailable, Misconfigured, Refused, RegistrarError
 from bot.domain.core.sentence import Code, say
 from bot.domain.policy.policy import Policy
@@ -73,7 +73,9 @@ def _execute_locally(settings: Settings, invocation: Invocation) -> CommandOutpu
         if kind in changes.HANDLERS:  # else what this verb writes down would count as waiting when somebody moves it
             registrar.context.startup_check.has_passed()
         try:
-            return _handler_for(kind)(TerminalSession(settings, registrar, status.update), invocation.command, invocation.output_format)
+            return _handler_for(kind)(
+                TerminalSession(settings, registrar, status.update), invocation.command, invocation.output_format
+            )
         except RegistrarError as error:
             error.sentence = to_terminal_sentence(error.sentence)
             raise
@@ -120,7 +122,10 @@ def _find_policy(settings: Settings, command_type: type[Command], ledger: Ledger
     with suppress(LedgerUnavailable) if command_type in _LEDGER_OPTIONAL_COMMANDS else nullcontext():
         if (in_force := policy_last_in_force(settings, ledger)) is not None:
             return in_force[0]
-    is_free = command_type in _REGISTRY_COMMANDS | _COMMANDS_WITHOUT_RULES | _LEDGER_QUERIES | changes.POLICY_OPTIONAL_COMMANDS
+    is_free = (
+        command_type
+        in _REGISTRY_COMMANDS | _COMMANDS_WITHOUT_RULES | _LEDGER_QUERIES | changes.POLICY_OPTIONAL_COMMANDS
+    )
     if not is_free or settings.policy.exists():
         return load_policy(settings.policy)
     if "policy" in settings.model_fields_set:  # they think that it is there
@@ -128,7 +133,15 @@ def _find_policy(settings: Settings, command_type: type[Command], ledger: Ledger
     return Policy(models={})
 
 
-_REGISTRY_COMMANDS: frozenset[type[Command]] = frozenset({Compare, FindBest})  # these need MLflow, and show more beside a ledger
-_COMMANDS_WITHOUT_RULES: frozenset[type[Command]] = frozenset(queries.HANDLERS) - queries.LEDGER_COMMANDS  # of these the policy says nothing
-_LEDGER_OPTIONAL_COMMANDS: frozenset[type[Command]] = _COMMANDS_WITHOUT_RULES | {Validate}  # these look into a ledger where there is one
-_LEDGER_QUERIES: frozenset[type[Command]] = queries.LEDGER_COMMANDS | monitors.LEDGER_COMMANDS  # these only look, at the ledger
+_REGISTRY_COMMANDS: frozenset[type[Command]] = frozenset(
+    {Compare, FindBest}
+)  # these need MLflow, and show more beside a ledger
+_COMMANDS_WITHOUT_RULES: frozenset[type[Command]] = (
+    frozenset(queries.HANDLERS) - queries.LEDGER_COMMANDS
+)  # of these the policy says nothing
+_LEDGER_OPTIONAL_COMMANDS: frozenset[type[Command]] = _COMMANDS_WITHOUT_RULES | {
+    Validate
+}  # these look into a ledger where there is one
+_LEDGER_QUERIES: frozenset[type[Command]] = (
+    queries.LEDGER_COMMANDS | monitors.LEDGER_COMMANDS
+)  # these only look, at the ledger

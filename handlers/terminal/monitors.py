@@ -35,7 +35,13 @@ from bot.domain.monitoring.rules.false_rollbacks import estimate_false_rollbacks
 from bot.domain.monitoring.state import MonitorState
 from handlers.terminal.command_line.grammar import OutputFormat
 from handlers.terminal.output import console
-from handlers.terminal.output.command_output import CommandOutput, json_output, rendered_output, to_terminal_sentence, sentence_output
+from handlers.terminal.output.command_output import (
+    CommandOutput,
+    json_output,
+    rendered_output,
+    sentence_output,
+    to_terminal_sentence,
+)
 from handlers.terminal.session import TerminalSession
 
 ORIGIN = "terminal"
@@ -62,7 +68,9 @@ def _list(session: TerminalSession, command: MonitorList, output_format: OutputF
         it, standing = row.monitor, row.monitor_state
         stands, value = str(monitor_messages.status_text(it, standing)), str(monitor_messages.value_text(standing))
         table.add_row(it.model, it.name, stands, value, format_duration(it.rule.every))
-    return rendered_output(lambda _: [table, *([Text(f"\n{monitor_messages.false_rollback_sentence(costs)}")] if costs else [])])
+    return rendered_output(
+        lambda _: [table, *([Text(f"\n{monitor_messages.false_rollback_sentence(costs)}")] if costs else [])]
+    )
 
 
 def _show(session: TerminalSession, command: MonitorShow, output_format: OutputFormat) -> CommandOutput:
@@ -108,7 +116,9 @@ def _check(session: TerminalSession, command: MonitorCheck, output_format: Outpu
     with suppress(Unreachable):  # it can be that no bot has looked for long, or ever
         session.registrar.drift_detector.check_model(command.model)
     standing = session.registrar.monitoring.check_now(monitor.id)
-    return sentence_output(monitor_messages.checked_answer(monitor, standing), output_format, state=standing.state.value)
+    return sentence_output(
+        monitor_messages.checked_answer(monitor, standing), output_format, state=standing.state.value
+    )
 
 
 def _backtest(session: TerminalSession, command: MonitorBacktest, output_format: OutputFormat) -> CommandOutput:
@@ -151,7 +161,9 @@ def _silence(session: TerminalSession, command: MonitorSilence, output_format: O
 
 
 def _unsilence(session: TerminalSession, command: MonitorUnsilence, output_format: OutputFormat) -> CommandOutput:
-    return sentence_output(session.registrar.monitors.unsilence(session.caller(), command, origin=ORIGIN), output_format)
+    return sentence_output(
+        session.registrar.monitors.unsilence(session.caller(), command, origin=ORIGIN), output_format
+    )
 
 
 def _arm(session: TerminalSession, command: MonitorArm, output_format: OutputFormat) -> CommandOutput:

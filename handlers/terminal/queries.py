@@ -10,8 +10,8 @@ from typing import Any
 from rich.text import Text
 
 from bot.domain.commands.base import Command
-from bot.domain.commands.queries import ShowHistory, ListModels, ListRequests, ShowModel
-from bot.domain.core.actors import actor_id, resolve_operator, format_actor
+from bot.domain.commands.queries import ListModels, ListRequests, ShowHistory, ShowModel
+from bot.domain.core.actors import actor_id, format_actor, resolve_operator
 from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Name, to_plain_text, truncate
 from bot.domain.promotions import messages as promotion_messages
@@ -55,7 +55,9 @@ def _list(session: TerminalSession, command: ListModels, output_format: OutputFo
     for heading in ("Model", "Production", "Staging"):
         table.add_column(heading, overflow="fold")
     for one in page:
-        table.add_row(one.name, _version_label(one.latest.get(Stage.PRODUCTION)), _version_label(one.latest.get(Stage.STAGING)))
+        table.add_row(
+            one.name, _version_label(one.latest.get(Stage.PRODUCTION)), _version_label(one.latest.get(Stage.STAGING))
+        )
     more = [Text(f"{pluralize(len(found), 'model')}; more: registrar list --page {command.page + 1}")]
     return rendered_output(lambda _: [table, *(more if command.page * PAGE_SIZE < len(found) else [])])
 
@@ -70,7 +72,9 @@ def _show(session: TerminalSession, command: ShowModel, output_format: OutputFor
                 "model": view.model.name,
                 "description": view.model.description,
                 "versions": [_version_document(one, view.blocks.get(one.version)) for one in view.versions],
-                "requests": [documents.request_document(one, [], session.registrar.context.policy) for one in view.requests],
+                "requests": [
+                    documents.request_document(one, [], session.registrar.context.policy) for one in view.requests
+                ],
             }
         )
     page = view.versions[(command.page - 1) * PAGE_SIZE : command.page * PAGE_SIZE]
@@ -83,11 +87,19 @@ def _show(session: TerminalSession, command: ShowModel, output_format: OutputFor
         aliases = ", ".join(one.aliases) or "–"
         status = one.status.lower().replace("_", " ")
         table.add_row(
-            f"v{one.version}", one.semver or "–", _stage_label(one), aliases, status, one.run_id or "–", _format_day(one.created_at)
+            f"v{one.version}",
+            one.semver or "–",
+            _stage_label(one),
+            aliases,
+            status,
+            one.run_id or "–",
+            _format_day(one.created_at),
         )
     about = f": {truncate(view.model.description, 300)}" if view.model.description else ""
     head = Text(f"{view.model.name}{about}")
-    waiting = [Text(f"Request {one.id}: {promotion_messages.describe_change(one)}, {one.state.value}") for one in view.requests]
+    waiting = [
+        Text(f"Request {one.id}: {promotion_messages.describe_change(one)}, {one.state.value}") for one in view.requests
+    ]
     if command.page * PAGE_SIZE < len(view.versions):
         typed = f"registrar show {shlex.quote(view.model.name)} --page {command.page + 1}"
         waiting.insert(0, Text(f"{pluralize(len(view.versions), 'version')}; older: {typed}"))
@@ -121,7 +133,9 @@ def _show_version(session: TerminalSession, command: ShowModel, output_format: O
 def _requests(session: TerminalSession, command: ListRequests, output_format: OutputFormat) -> CommandOutput:
     ledger, policy = session.registrar.context.ledger, session.registrar.context.policy
     with ledger.read() as reading:
-        found = [(one, reading.votes(one.id)) for one in session.registrar.registry_queries.open_requests(command.model)]
+        found = [
+            (one, reading.votes(one.id)) for one in session.registrar.registry_queries.open_requests(command.model)
+        ]
     if output_format is OutputFormat.JSON:
         return json_output({"requests": [documents.request_document(one, votes, policy) for one, votes in found]})
     if not found:
@@ -158,7 +172,9 @@ def _history(session: TerminalSession, command: ShowHistory, output_format: Outp
             }
             for one in found.periods
         ]
-        return json_output({"model": found.model, "served": served, "watched": _format_time(found.watched_since), "sentence": answer})
+        return json_output(
+            {"model": found.model, "served": served, "watched": _format_time(found.watched_since), "sentence": answer}
+        )
     lines = [answer] if answer else []
     lines += [
         f"v{one.version}  {history_messages.describe_period(one, found)}\n    {history_messages.describe_entry(one, found)}"
@@ -174,7 +190,9 @@ def _people_behind(period: ServingPeriod, timeline: Timeline) -> dict[str, Any]:
     passed = request.overridden_by if request else None
     return {
         "requested_by": actor_id(resolve_operator(request.requester)) if request else None,
-        "approved_by": [actor_id(resolve_operator(actor)) for actor in timeline.approvers.get(period.started_by.request or "", ())],
+        "approved_by": [
+            actor_id(resolve_operator(actor)) for actor in timeline.approvers.get(period.started_by.request or "", ())
+        ],
         "overridden_by": actor_id(resolve_operator(passed)) if passed else None,
         "override_reason": request.override_reason if request else "",
     }

@@ -37,7 +37,7 @@ from bot.settings import Settings
 from handlers.terminal.command_line.commands import PromoteFromTerminal
 from handlers.terminal.command_line.grammar import OutputFormat
 from handlers.terminal.output.command_output import CommandOutput, json_output, sentence_output
-from handlers.terminal.waiting import wait_until_final, document_output
+from handlers.terminal.waiting import document_output, wait_until_final
 
 BLOCKS_TIMEOUT = 5.0  # seconds for what is only shown beside something else
 CALL_TIMEOUT = 30.0  # seconds for one call; opening a request waits for MLflow a little
@@ -48,7 +48,11 @@ class BotClient:
     """The bot, over HTTP. `status` says on a screen what is waited for."""
 
     def __init__(
-        self, settings: Settings, show_status: Callable[[str], object] = lambda text: None, *, timeout: float = CALL_TIMEOUT
+        self,
+        settings: Settings,
+        show_status: Callable[[str], object] = lambda text: None,
+        *,
+        timeout: float = CALL_TIMEOUT,
     ) -> None:
         self.show_status = show_status
         if settings.bot_token is None:

@@ -77,7 +77,11 @@ def wait_until_final(
 def document_output(document: dict[str, Any], output_format: OutputFormat) -> CommandOutput:
     """Return how it stands now, for whoever does not wait; what is open is no failure."""
     code = STATE_EXIT_CODES.get(str(document["state"]), 0)
-    return json_output(document, code) if output_format is OutputFormat.JSON else CommandOutput(f"{document['sentence']}\n", code)
+    return (
+        json_output(document, code)
+        if output_format is OutputFormat.JSON
+        else CommandOutput(f"{document['sentence']}\n", code)
+    )
 
 
 def _print_progress(line: str) -> None:

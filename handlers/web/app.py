@@ -33,7 +33,9 @@ from handlers.web.readiness import Readiness
 if TYPE_CHECKING:
     from bot.metrics.prometheus import PrometheusMetrics
 
-SIGNATURE_MEMORY = 600.0  # seconds for which a signature is known to have been used; it is good for 300 before and after
+SIGNATURE_MEMORY = (
+    600.0  # seconds for which a signature is known to have been used; it is good for 300 before and after
+)
 
 
 def create_app(

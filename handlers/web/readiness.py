@@ -128,7 +128,9 @@ class _ComponentCheck:
         """Remember it; the log hears of a change."""
         before = self._status.is_healthy if self._status else True
         if before is not status.is_healthy:
-            log.log(logging.INFO if status.is_healthy else logging.WARNING, "%s: %s", self.component.name, status.sentence)
+            log.log(
+                logging.INFO if status.is_healthy else logging.WARNING, "%s: %s", self.component.name, status.sentence
+            )
         self._status = status
         return status
 

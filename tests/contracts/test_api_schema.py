@@ -56,7 +56,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
 def _document() -> dict[str, Any]:
     """Return the API's own description; whoever only describes needs no services."""
     nothing: Any = None
-    programs = ApiServices(ledger=nothing, policy=nothing, requires_signature=nothing, clock=nothing, registrar=cast(Registrar, object()))
+    programs = ApiServices(
+        ledger=nothing, policy=nothing, requires_signature=nothing, clock=nothing, registrar=cast(Registrar, object())
+    )
     return create_app(nothing, None, webhook_secret=SECRET, on_model_changed=print, api_services=programs).openapi()
 
 

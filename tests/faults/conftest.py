@@ -55,7 +55,7 @@ def templates(mlflow_template: Path, sqlite_template: Path, tmp_path_factory: py
     shutil.copy(sqlite_template, folder / "ledger.db")
     shutil.copy(mlflow_template, folder / "mlflow.db")
     backend = MlflowBackend(f"sqlite:///{folder / 'mlflow.db'}")
-    backend.add(MODEL, versions=MODEL_LAYOUT)
+    backend.add_model(MODEL, versions=MODEL_LAYOUT)
     MlflowRegistry(f"sqlite:///{folder / 'mlflow.db'}").set_alias(MODEL, "champion", 3)
     backend.close()
     return folder

@@ -112,7 +112,13 @@ def test_who_asks_while_nothing_can_be_written_hears_so_and_it_works_again_after
 def fill(app: RunningApp) -> None:
     """Write until nothing more of what an ask consists of has room in the pages that there are."""
     told = Event(
-        at=datetime.now(UTC), actor=ALICE, tag=EventTag.PERMISSION_REFUSED, subject="x", model="m", why="why " * 20, origin="test"
+        at=datetime.now(UTC),
+        actor=ALICE,
+        tag=EventTag.PERMISSION_REFUSED,
+        subject="x",
+        model="m",
+        why="why " * 20,
+        origin="test",
     )
 
     def tell() -> None:
@@ -224,7 +230,7 @@ def test_whoever_is_killed_while_they_write_leaves_all_that_was_acknowledged_and
     said = WriteReport()
     for number in range(rounds):
         is_killed_while_writing(ledger_url, f"k{number}", after=1 + number % 7, said=said)
-    with ledger_at(ledger_url, patience=20) as ledger:
+    with ledger_at(ledger_url, timeout=20) as ledger:
         wrong = list(mismatches(ledger, said))
         print(f"killed: {len(wrong)} wrong of {rounds} kills, {len(said.done)} acknowledged, {len(said.unsure)} open")
         assert wrong == []

@@ -65,7 +65,9 @@ def test_jobs_that_were_missed_are_made_up_for_once_and_none_runs_twice_at_a_tim
 
 
 def pushed(at: datetime) -> PushedReading:
-    return PushedReading(source="live", model="churn", version=4, metric="f1", at=at, value=0.9, received_at=at, client="loop")
+    return PushedReading(
+        source="live", model="churn", version=4, metric="f1", at=at, value=0.9, received_at=at, client="loop"
+    )
 
 
 def test_pushed_readings_are_kept_as_long_as_the_policy_says(slack: LocalSlack, tmp_path: Path) -> None:

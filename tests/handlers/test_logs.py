@@ -165,7 +165,7 @@ def test_a_failed_statement_says_nothing_of_its_values(tmp_path: Path) -> None:
 def test_a_line_for_machines_is_one_document_with_its_traceback_and_what_it_belongs_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(logs, "_here", {})
+    monkeypatch.setattr(logs, "_process_fields", {})
     logs.set_process_name("host:1:abc")
     with logging_context.bound(request="r4k7q", model="churn", move=None):
         line = line_of("it is %s", "open", error=ValueError("two\nlines"), form="json")

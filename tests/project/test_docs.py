@@ -13,7 +13,7 @@ import yaml
 
 from bot.domain.audit.events import EventTag
 from bot.domain.commands.catalog import COMMAND_ALIASES, COMMANDS
-from bot.domain.policy.authorization import Permission, Grantee
+from bot.domain.policy.authorization import Grantee, Permission
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.metrics.definitions import METRIC_DEFINITIONS
 from bot.settings import Settings
@@ -116,13 +116,20 @@ def test_an_alert_asks_for_metrics_and_labels_that_there_are() -> None:
 
 
 def test_an_alert_asks_for_values_that_its_label_has() -> None:
-    values = {value for shape in METRIC_DEFINITIONS for text in shape.labels.values() for value in re.findall(r"`([^`]+)`", text)}
+    values = {
+        value
+        for shape in METRIC_DEFINITIONS
+        for text in shape.labels.values()
+        for value in re.findall(r"`([^`]+)`", text)
+    }
     asked = re.findall(r'registrar_\w+\{\w+=~?"([^"]+)"', alerts_ask_for())
     assert [value for text in asked for value in text.split("|") if value not in values] == []
 
 
 @pytest.mark.parametrize("kind", [EventTag, Permission, Grantee])
-def test_every_member_that_is_listed_says_what_it_means(kind: type[EventTag] | type[Permission] | type[Grantee]) -> None:
+def test_every_member_that_is_listed_says_what_it_means(
+    kind: type[EventTag] | type[Permission] | type[Grantee],
+) -> None:
     comments = docs.comments(kind)
     assert [member.name for member in kind if not comments.get(member.name)] == []
 

@@ -20,7 +20,7 @@ from bot.ports import MetricSource, Query
 from bot.registry.memory import MemoryRegistry
 from bot.sources import SourceDependencies
 from bot.sources.mlflow import LiveMlflowSource, MlflowSource
-from bot.sources.plugins import ENTRY_POINT_GROUP, BUILT_IN_OPENERS, MetricSources, open_source
+from bot.sources.plugins import BUILT_IN_OPENERS, ENTRY_POINT_GROUP, MetricSources, open_source
 from bot.sources.prometheus import PrometheusSource
 from bot.sources.push import PushSource
 from tests.support.paths import ROOT
@@ -152,7 +152,9 @@ def test_another_package_s_type_gets_its_options_and_what_it_needs(parts: Source
         ),
     ],
 )
-def test_what_is_wrong_is_said_with_its_place(parts: SourceDependencies, here: None, data: dict[str, Any], why: str) -> None:
+def test_what_is_wrong_is_said_with_its_place(
+    parts: SourceDependencies, here: None, data: dict[str, Any], why: str
+) -> None:
     with pytest.raises(Misconfigured) as refused:
         opened(parts, **data)
     assert str(refused.value.sentence) == why
@@ -174,7 +176,9 @@ def test_a_name_that_a_plug_in_does_not_have(parts: SourceDependencies, here: No
 def test_what_is_declared_is_what_there_is() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     points = declared["project"]["entry-points"][ENTRY_POINT_GROUP]
-    assert {name: EntryPoint(name, value, ENTRY_POINT_GROUP).load() for name, value in points.items()} == BUILT_IN_OPENERS
+    assert {
+        name: EntryPoint(name, value, ENTRY_POINT_GROUP).load() for name, value in points.items()
+    } == BUILT_IN_OPENERS
 
 
 def test_the_example_of_the_docs_is_a_plug_in(parts: SourceDependencies) -> None:
@@ -204,7 +208,9 @@ class TestSources:
         yield sources
         sources.close()
 
-    def test_a_source_is_opened_once_and_anew_when_its_words_change(self, sources: MetricSources, held: list[Policy]) -> None:
+    def test_a_source_is_opened_once_and_anew_when_its_words_change(
+        self, sources: MetricSources, held: list[Policy]
+    ) -> None:
         held.append(policy(p={"type": "prometheus", "url": "http://a"}))
         first = sources._get("p")
         held.append(policy(p={"type": "prometheus", "url": "http://a"}, other={"type": "push"}))

@@ -119,11 +119,11 @@ class CrashingRegistry(FaultyRegistry):
         self.tap: Callable[[str, str], None] | None = None
         self.moving: Callable[[str, int, Stage], None] | None = None
 
-    def transition(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
+    def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
         """Move the version as we asked for; who moves it by hand does not come by here."""
         if self.moving:
             self.moving(name, version, stage)
-        super().transition(name, version, stage, archive_existing=archive_existing)
+        super().transition_stage(name, version, stage, archive_existing=archive_existing)
 
     def handle(self, hand: ExternalChange) -> None:
         """Let somebody move or delete a version behind our back, whoever can reach the registry."""
@@ -170,10 +170,10 @@ class CrashingRegistry(FaultyRegistry):
         self.tap, self.is_down = was
 
     @contextmanager
-    def _answering(self, method: str) -> Iterator[None]:
+    def _simulated_request(self, method: str) -> Iterator[None]:
         if self.tap:
             self.tap("before", method)
-        with super()._answering(method):
+        with super()._simulated_request(method):
             yield
         if self.tap:
             self.tap("after", method)

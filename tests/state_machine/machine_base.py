@@ -16,7 +16,7 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from bot.domain.audit.events import CHAIN_START, Event, ChainHead, EventTag
+from bot.domain.audit.events import CHAIN_START, ChainHead, Event, EventTag
 from bot.domain.commands.changes import UnfreezeModel
 from bot.domain.commands.parser import parse_command
 from bot.domain.core.actors import Caller, Profile, actor_id
@@ -118,7 +118,9 @@ class ServicesBesideModel(RuleBasedStateMachine):
             owner=f"{process}:1:a",
             directory=self.directory,
         )
-        self.policies[process] = PolicyReloader(self.benches[process].context, LocalPolicyFile(self.file), self.directory)
+        self.policies[process] = PolicyReloader(
+            self.benches[process].context, LocalPolicyFile(self.file), self.directory
+        )
         self.policies[process].load_initial()
 
     # -- both sides ------------------------------------------------------------------------------------------------
@@ -180,7 +182,9 @@ class ServicesBesideModel(RuleBasedStateMachine):
         """See that what is moved was approved, and may move now. The audit alone is asked."""
         with self.ledger.read() as reading:
             moves = [one for one in reading.transitions(model) if one.state is TransitionState.EXECUTING]
-            approved = {link.event.subject for link in reading.latest_audit_events(model=model, tags=[EventTag.APPROVED])}
+            approved = {
+                link.event.subject for link in reading.latest_audit_events(model=model, tags=[EventTag.APPROVED])
+            }
             [moving] = [one for one in moves if (one.version, one.target) == (version, stage)]
             if moving.kind is TransitionKind.ROLLBACK:
                 assert reading.production_entries(model, version), "it never served"
@@ -355,7 +359,11 @@ class ServicesBesideModel(RuleBasedStateMachine):
                 if one.state.is_open
             }
             moves = {
-                model: [move for move in reading.transitions(model, limit=10_000) if move.kind is not TransitionKind.OBSERVED]
+                model: [
+                    move
+                    for move in reading.transitions(model, limit=10_000)
+                    if move.kind is not TransitionKind.OBSERVED
+                ]
                 for model in MODELS
             }
             waiting = set(reading.due_command_ids(self.clock.now() + timedelta(days=9999)))

@@ -19,7 +19,7 @@ from bot.domain.core.errors import (
     UnknownVersion,
     Unreachable,
 )
-from bot.services.transitions.executor import FROZEN_RETRY_DELAY, LEASE, RETRY_DELAY, MAX_RETRY_DELAY, MAX_TRIES
+from bot.services.transitions.executor import FROZEN_RETRY_DELAY, LEASE, MAX_RETRY_DELAY, MAX_TRIES, RETRY_DELAY
 from tests.state_machine.records import (
     ALIASES,
     CLOCK,

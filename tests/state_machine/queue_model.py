@@ -13,7 +13,7 @@ from bot.domain.core.errors import (
     UnknownVersion,
     Unreachable,
 )
-from bot.services.core.command_queue import RETRY_DELAY, ATTEMPT_LEASE
+from bot.services.core.command_queue import ATTEMPT_LEASE, RETRY_DELAY
 from bot.services.transitions.loadability import CACHE_TTL
 from tests.state_machine.records import (
     ADMINS,

@@ -178,7 +178,9 @@ class RestoresMachine(RuleBasedStateMachine):
         with self.bench.ledger.read() as reading:
             barred = {bar.version: bar.at for bar in sorted(reading.rollback_blocks("churn"), key=lambda one: one.at)}
             unfinished = [
-                _ask_of(one) for one in reading.transitions("churn") if one.state in {TransitionState.INTENDED, TransitionState.EXECUTING}
+                _ask_of(one)
+                for one in reading.transitions("churn")
+                if one.state in {TransitionState.INTENDED, TransitionState.EXECUTING}
             ]
             asks = reading.due_command_ids(self.it.clock.now() + timedelta(days=999))
         versions = self.registry._models["churn"].versions.values()
@@ -211,7 +213,9 @@ class RestoresMachine(RuleBasedStateMachine):
         self.seen["dropped" if drops else "accepted"] += 1
         dropped, self.waiting = set(self.waiting) if drops else set[str](), set()
         self._go_on()
-        made = {_ask_of(one) for one in self._moves() if one.kind in {TransitionKind.PROMOTION, TransitionKind.ROLLBACK}}
+        made = {
+            _ask_of(one) for one in self._moves() if one.kind in {TransitionKind.PROMOTION, TransitionKind.ROLLBACK}
+        }
         assert not dropped & made
 
 

@@ -35,7 +35,11 @@ FIRST_RULES = {
     ("pair", STAGING): Rule(gates=(ACCURACY,)),
     ("pair", PRODUCTION): Rule(required=2, lives=timedelta(hours=4), remind=timedelta(hours=1)),
 }
-JOBS = {EventTag.DRIFT_FOUND, EventTag.TRANSITION_OBSERVED, EventTag.POLICY_LOADED}  # told in tests of their own; here what follows from it matters
+JOBS = {
+    EventTag.DRIFT_FOUND,
+    EventTag.TRANSITION_OBSERVED,
+    EventTag.POLICY_LOADED,
+}  # told in tests of their own; here what follows from it matters
 LEGAL = {  # what may have become of a request between two looks at it
     "pending": {"pending", "approved", "executing", "done", "failed", "rejected", "cancelled", "expired", "stale"},
     "approved": {"approved", "executing", "done", "failed", "stale", "expired"},

@@ -33,7 +33,9 @@ def parse_anchors(text: str, file_name: str) -> list[AnchoredHead]:
     """
     lines = [(at, line) for at, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
-        raise Misconfigured(say("{file} is empty: nothing was anchored there, or it was emptied.", file=Name(file_name)))
+        raise Misconfigured(
+            say("{file} is empty: nothing was anchored there, or it was emptied.", file=Name(file_name))
+        )
     return sorted((_parse_anchor(line, at, file_name) for at, line in lines), key=lambda anchor: anchor.number)
 
 

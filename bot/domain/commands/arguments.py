@@ -109,7 +109,9 @@ def parse_description(text: object) -> str:
     """Return a description as it is kept. Raises BadInput for one that is too long."""
     words = sanitize_text(str(text)).strip()
     if len(words) > MAX_DESCRIPTION_LENGTH:
-        raise BadInput(f"The description is longer than {MAX_DESCRIPTION_LENGTH:,} characters. Say it shorter, and link.")
+        raise BadInput(
+            f"The description is longer than {MAX_DESCRIPTION_LENGTH:,} characters. Say it shorter, and link."
+        )
     return words
 
 
@@ -139,13 +141,17 @@ TargetArgument = Annotated[
 OptionalVersionArgument = Annotated[
     VersionRef | None,
     get_args(VersionArgument)[1],
-    Argument("VERSION", "7, v7, 2.1.0, @alias, staging, production or latest", flags=("--version",), accepts=is_version_ref),
+    Argument(
+        "VERSION", "7, v7, 2.1.0, @alias, staging, production or latest", flags=("--version",), accepts=is_version_ref
+    ),
 ]
 TagsArgument = Annotated[tuple[str, ...], BeforeValidator(parse_each(_parse_tag))]
 ResultsArgument = Annotated[
     tuple[str, ...],
     BeforeValidator(_parse_results),
-    Argument("METRIC=VALUE", "a result of your own validation; can be given again", False, ("--validation",), takes_many=True),
+    Argument(
+        "METRIC=VALUE", "a result of your own validation; can be given again", False, ("--validation",), takes_many=True
+    ),
 ]
 RequestIdArgument = Annotated[
     str, BeforeValidator(_parse_request_id), Argument("REQUEST", "the short id on the card", flags=("--request",))

@@ -42,14 +42,20 @@ class MissingArguments(BadInput):
     def __init__(self, command_class: type[Command], given: dict[str, str], missing: list[str]) -> None:
         self.command_class, self.given, self.missing = command_class, given, missing
         super().__init__(
-            say("{missing} missing. Write it so: {usage}", missing=_join_missing(missing), usage=Code(command_class.usage()))
+            say(
+                "{missing} missing. Write it so: {usage}",
+                missing=_join_missing(missing),
+                usage=Code(command_class.usage()),
+            )
         )
 
 
 def _parse_reason(text: object) -> str:
     reason = sanitize_text(str(text)).strip()
     if len(reason) > MAX_REASON_LENGTH:
-        raise BadInput(f"The reason is longer than {MAX_REASON_LENGTH:,} characters. Say it shorter, and link to the rest.")
+        raise BadInput(
+            f"The reason is longer than {MAX_REASON_LENGTH:,} characters. Say it shorter, and link to the rest."
+        )
     return reason
 
 
@@ -59,10 +65,14 @@ ModelName = Annotated[
     Argument("MODEL", "the registered model's name", flags=("--model-name", "--model")),
 ]
 Reason = Annotated[
-    str, BeforeValidator(_parse_reason), Argument("TEXT", "why, for the card and the audit", positional=False, flags=("--reason",))
+    str,
+    BeforeValidator(_parse_reason),
+    Argument("TEXT", "why, for the card and the audit", positional=False, flags=("--reason",)),
 ]
 OptionalModelName = Annotated[
-    str | None, BeforeValidator(lambda text: None if text is None else check_model_name(str(text))), get_args(ModelName)[-1]
+    str | None,
+    BeforeValidator(lambda text: None if text is None else check_model_name(str(text))),
+    get_args(ModelName)[-1],
 ]
 AllModels = Annotated[bool, Argument("", "every model", positional=False, flags=("--all",))]
 
@@ -75,7 +85,9 @@ _MESSAGES_BY_ERROR_TYPE = {
 
 def validation_message(error: Mapping[str, Any]) -> str:
     """Return what pydantic finds wrong with a value, in words for people, who know of no input and no string."""
-    return _MESSAGES_BY_ERROR_TYPE.get(str(error["type"])) or re.sub(r"^(Input|String) should", "it should", str(error["msg"]))
+    return _MESSAGES_BY_ERROR_TYPE.get(str(error["type"])) or re.sub(
+        r"^(Input|String) should", "it should", str(error["msg"])
+    )
 
 
 class Command(BaseModel):

@@ -15,14 +15,14 @@ from bot.domain.commands.changes import (
     UnfreezeModel,
 )
 from bot.domain.commands.queries import (
-    FindBest,
     Compare,
+    FindBest,
     Help,
-    ShowHistory,
     ListModels,
     ListRequests,
-    ShowModel,
     ShowAudit,
+    ShowHistory,
+    ShowModel,
     ShowPolicy,
     Validate,
 )

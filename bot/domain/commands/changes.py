@@ -15,7 +15,7 @@ from bot.domain.commands.arguments import (
     parse_description,
     parse_run_id,
 )
-from bot.domain.commands.base import Argument, Command, AllModels, ModelName, OptionalModelName, Reason
+from bot.domain.commands.base import AllModels, Argument, Command, ModelName, OptionalModelName, Reason
 from bot.domain.commands.help_index import SUMMARIES
 from bot.domain.core.relative_time import parse_moment
 from bot.domain.registry.semver import Bump
@@ -37,9 +37,13 @@ class Register(Command):
         Argument("PART", "major, minor or patch, where you know better than the rules", False, ("--bump",)),
     ] = None
     description: Annotated[
-        str, BeforeValidator(parse_description), Argument("TEXT", "what is new", positional=False, flags=("--description",))
+        str,
+        BeforeValidator(parse_description),
+        Argument("TEXT", "what is new", positional=False, flags=("--description",)),
     ] = ""
-    tags: Annotated[TagsArgument, Argument("KEY=VALUE", "a tag; can be given again", False, ("--tag",), many=True)] = ()
+    tags: Annotated[
+        TagsArgument, Argument("KEY=VALUE", "a tag; can be given again", False, ("--tag",), takes_many=True)
+    ] = ()
     artifact: Annotated[
         str, Argument("NAME", "which of the run's models, where it logged several", False, ("--artifact",))
     ] = ""
@@ -64,7 +68,9 @@ class SetTags(Command):
     example = "tag churn 4 owner=ann use_case=retention"
     model: ModelName
     version: VersionArgument
-    tags: Annotated[TagsArgument, Argument("KEY=VALUE", "what to set; KEY= takes it away", True, ("--tag",), many=True)]
+    tags: Annotated[
+        TagsArgument, Argument("KEY=VALUE", "what to set; KEY= takes it away", True, ("--tag",), takes_many=True)
+    ]
 
     def values_by_key(self) -> dict[str, str | None]:
         """Return the tags; None is one to be taken away."""
@@ -118,7 +124,8 @@ class Rollback(Command):
     model: ModelName
     version: OptionalVersionArgument = None
     force: Annotated[
-        bool, Argument("", "also a version that may not load; the reason says why", positional=False, flags=("--force",))
+        bool,
+        Argument("", "also a version that may not load; the reason says why", positional=False, flags=("--force",)),
     ] = False
     reason: Reason
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic.fields import FieldInfo
 
-from bot.domain.commands.base import Argument, Command, AllModels, ModelName, OptionalModelName, Reason
-from bot.domain.commands.rule_flags import rule_flags, is_unset, build_rule
+from bot.domain.commands.base import AllModels, Argument, Command, ModelName, OptionalModelName, Reason
+from bot.domain.commands.rule_flags import build_rule, is_unset, rule_flags
 from bot.domain.core.durations import parse_duration
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, say
@@ -92,7 +92,7 @@ class MonitorAdd(_RuleCommand):
     example = "monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"
 
     @classmethod
-    def args(cls) -> Iterator[tuple[str, FieldInfo, Argument]]:
+    def arguments(cls) -> Iterator[tuple[str, FieldInfo, Argument]]:
         """Yield each field with how it is typed, those of the rule among them."""
         yield from (one for one in _declared_args(cls) if one[0] != "settings")
         yield from rule_flags(with_defaults=True)
@@ -124,7 +124,7 @@ class MonitorEdit(_RuleCommand):
     example = "monitor edit churn accuracy --greater-than 0.9 --fail-after 3"
 
     @classmethod
-    def args(cls) -> Iterator[tuple[str, FieldInfo, Argument]]:
+    def arguments(cls) -> Iterator[tuple[str, FieldInfo, Argument]]:
         """Yield each field with how it is typed, those of the rule among them."""
         yield from (one for one in _declared_args(cls) if one[0] != "settings")
         yield from rule_flags(with_defaults=False)
@@ -253,7 +253,9 @@ class MonitorSilence(Command):
     example = 'monitor silence churn accuracy 2h --reason "the feature store is being moved"'
     model: ModelName
     name: OptionalName = None
-    span: Annotated[timedelta, BeforeValidator(_parse_silence), Argument("TIME", "how long, such as 2h", flags=("--for",))]
+    span: Annotated[
+        timedelta, BeforeValidator(_parse_silence), Argument("TIME", "how long, such as 2h", flags=("--for",))
+    ]
     every_one: AllMonitors = False
     reason: Reason = ""
 

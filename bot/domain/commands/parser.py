@@ -22,7 +22,7 @@ from bot.domain.commands.requests import Promote
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, sanitize_text, say
 
-CommandT = TypeVar("SomeCommand", bound=Command)
+CommandT = TypeVar("CommandT", bound=Command)
 
 
 def parse_command(text: str) -> Command | None:
@@ -49,7 +49,9 @@ def parse_arguments(command_class: type[Command], words: Sequence[str]) -> Comma
     if {"--help", "-h"} & set(words):
         return Help(about=command_class.verb)
     given = _match_arguments(command_class, words)
-    missing = [arg.placeholder for name, field, arg in command_class.arguments() if field.is_required() and name not in given]
+    missing = [
+        arg.placeholder for name, field, arg in command_class.arguments() if field.is_required() and name not in given
+    ]
     if missing:
         raise MissingArguments(command_class, given, missing)
     return build_command(command_class, given)
@@ -151,7 +153,9 @@ def _without_spoken_to(command_class: type[Command], words: Sequence[str]) -> li
     may be one without quotes, and chooses no version.
     """
     args = list(command_class.arguments())
-    if not any(name == "version" for name, _, _ in args) or any(arg.takes_many and arg.positional for _, _, arg in args):
+    if not any(name == "version" for name, _, _ in args) or any(
+        arg.takes_many and arg.positional for _, _, arg in args
+    ):
         return list(words)
     has_target = any(name == "to" for name, _, _ in args)
     why = next((at for at, word in enumerate(words) if word.partition("=")[0] == "--reason"), len(words))
@@ -181,7 +185,9 @@ def _fill_positionals(command_class: type[Command], values: dict[str, Any], word
 
     An optional field takes none that a required one behind it needs, and none that is not of its kind.
     """
-    open_ones = [(name, field, arg) for name, field, arg in command_class.arguments() if arg.positional and name not in values]
+    open_ones = [
+        (name, field, arg) for name, field, arg in command_class.arguments() if arg.positional and name not in values
+    ]
     needed = sum(field.is_required() for _, field, _ in open_ones)
     for name, field, arg in open_ones:
         needed -= field.is_required()
@@ -196,17 +202,25 @@ def _unknown_flag_message(command_class: type[Command], flag: str) -> Any:
     near = difflib.get_close_matches(flag.split("=", maxsplit=1)[0], known, n=1)
     if near:
         return say(
-            "{verb} knows no {flag}. Did you mean {near}?", verb=Code(command_class.verb), flag=Name(flag), near=Code(near[0])
+            "{verb} knows no {flag}. Did you mean {near}?",
+            verb=Code(command_class.verb),
+            flag=Name(flag),
+            near=Code(near[0]),
         )
     return say(
-        "{verb} knows no {flag}. Write it so: {usage}", verb=Code(command_class.verb), flag=Name(flag), usage=Code(command_class.usage())
+        "{verb} knows no {flag}. Write it so: {usage}",
+        verb=Code(command_class.verb),
+        flag=Name(flag),
+        usage=Code(command_class.usage()),
     )
 
 
 def _superfluous_word_message(command_class: type[Command], word: str) -> Any:
     hint = " A reason goes behind --reason, in quotes." if "reason" in command_class.model_fields else ""
     return say(
-        "{word} is one word too many." + hint + " Write it so: {usage}", word=Name(word[:80]), usage=Code(command_class.usage())
+        "{word} is one word too many." + hint + " Write it so: {usage}",
+        word=Name(word[:80]),
+        usage=Code(command_class.usage()),
     )
 
 

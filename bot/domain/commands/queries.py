@@ -14,12 +14,12 @@ from bot.domain.commands.arguments import (
     TargetArgument,
     VersionArgument,
     parse_each,
-    results_by_metric,
     parse_metric_names,
+    results_by_metric,
 )
 from bot.domain.commands.base import Argument, Command, ModelName, OptionalModelName
 from bot.domain.commands.help_index import SUMMARIES
-from bot.domain.core.relative_time import RelativeDay, resolve_start, parse_day_or_moment, parse_past
+from bot.domain.core.relative_time import RelativeDay, parse_day_or_moment, parse_past, resolve_start
 from bot.domain.registry.model import Stage, VersionRef, parse_version_ref
 
 
@@ -32,7 +32,7 @@ class Help(Command):
     about: Annotated[
         str,
         BeforeValidator(lambda words: words if isinstance(words, str) else " ".join(words).lower()),
-        Argument("VERB", "the verb to explain; some have two words", many=True),
+        Argument("VERB", "the verb to explain; some have two words", takes_many=True),
     ] = ""
 
 
@@ -68,8 +68,10 @@ class Compare(Command):
     model: ModelName
     versions: Annotated[
         tuple[VersionRef, ...],
-        BeforeValidator(parse_each(lambda word: word if isinstance(word, VersionRef) else parse_version_ref(str(word)))),
-        Argument("VERSION", "which; without any, all", flags=("--version",), many=True),
+        BeforeValidator(
+            parse_each(lambda word: word if isinstance(word, VersionRef) else parse_version_ref(str(word)))
+        ),
+        Argument("VERSION", "which; without any, all", flags=("--version",), takes_many=True),
     ] = ()
     metrics: Annotated[
         tuple[str, ...],

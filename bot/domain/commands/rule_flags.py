@@ -65,7 +65,9 @@ def rule_flags(*, with_defaults: bool) -> tuple[tuple[str, FieldInfo, Argument],
     found = []
     for field, info in MonitorConfig.model_fields.items():
         if field != "name":
-            arg = Argument(_placeholder(field, info), info.description or field.replace("_", " "), False, (flag_of(field),))
+            arg = Argument(
+                _placeholder(field, info), info.description or field.replace("_", " "), False, (flag_of(field),)
+            )
             found.append(
                 (field, FieldInfo(annotation=str, default=_default_text(info.default) if with_defaults else None), arg)
             )

@@ -7,7 +7,9 @@ from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.cron import CronTrigger
 
-_MAX_OVERLAPPING_WINDOWS = 400  # windows that may hold one moment together; whoever writes more gets an end that is too early
+_MAX_OVERLAPPING_WINDOWS = (
+    400  # windows that may hold one moment together; whoever writes more gets an end that is too early
+)
 _WEEKDAY_NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 
@@ -56,7 +58,9 @@ def _weekday_names(field: str) -> str:
     """Return cron's weekdays (0 and 7 are Sunday) by their names: APScheduler counts from Monday."""
     if field == "*":
         return field
-    return ",".join(dict.fromkeys(_WEEKDAY_NAMES[day % 7] for part in field.split(",") for day in _parse_weekday_range(part)))
+    return ",".join(
+        dict.fromkeys(_WEEKDAY_NAMES[day % 7] for part in field.split(",") for day in _parse_weekday_range(part))
+    )
 
 
 def _parse_weekday_range(part: str) -> range:

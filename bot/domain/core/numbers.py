@@ -32,7 +32,11 @@ def format_number(value: float, digits: int = 4) -> str:
 
 def format_proportion(value: float, total: float | None) -> str:
     """Return a proportion with its count, `0.93 (93 of 100)`; just the value if it has no `total`."""
-    return format_number(value) if total is None else f"{format_number(value)} ({format_number(value * total)} of {format_number(total)})"
+    return (
+        format_number(value)
+        if total is None
+        else f"{format_number(value)} ({format_number(value * total)} of {format_number(total)})"
+    )
 
 
 def format_difference(value: float, digits: int = 4) -> str:

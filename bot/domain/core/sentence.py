@@ -48,7 +48,9 @@ class Sentence:
 
     def render(self, format_value: Callable[[object], str]) -> str:
         """Return the sentence with every value shown by `show`."""
-        return self.template.format_map({name: _format_argument(value, format_value) for name, value in self.args.items()})
+        return self.template.format_map(
+            {name: _format_argument(value, format_value) for name, value in self.args.items()}
+        )
 
     def __str__(self) -> str:
         return self.render(to_plain_text)
@@ -93,7 +95,9 @@ def to_plain_text(value: object) -> str:
 def sanitize_text(text: str) -> str:
     """Return outside text without control, bidirectional and zero-width characters; line ends become spaces."""
     spaced = re.sub(r"[\r\n\t\u2028\u2029]+", " ", text)
-    return "".join(char for char in spaced if unicodedata.category(char) not in _INVISIBLE_CATEGORIES or char == "\u200d")
+    return "".join(
+        char for char in spaced if unicodedata.category(char) not in _INVISIBLE_CATEGORIES or char == "\u200d"
+    )
 
 
 def truncate(text: str, max_length: int) -> str:
@@ -125,7 +129,10 @@ _PARSERS_BY_KIND: dict[str, Callable[[str], object]] = {
 
 def pack_sentence(sentence: Sentence) -> dict[str, object]:
     """Return the sentence as plain JSON values, for a row of the outbox."""
-    return {"template": sentence.template, "args": {name: _pack_argument(value) for name, value in sentence.args.items()}}
+    return {
+        "template": sentence.template,
+        "args": {name: _pack_argument(value) for name, value in sentence.args.items()},
+    }
 
 
 def unpack_sentence(data: Mapping[str, object]) -> Sentence:

@@ -6,7 +6,11 @@ import hashlib
 import hmac
 from urllib.parse import quote
 
-TIMESTAMP_HEADER, SIGNATURE_HEADER, EVENT_ID_HEADER = "X-Registrar-Timestamp", "X-Registrar-Signature", "X-Registrar-Event-Id"
+TIMESTAMP_HEADER, SIGNATURE_HEADER, EVENT_ID_HEADER = (
+    "X-Registrar-Timestamp",
+    "X-Registrar-Signature",
+    "X-Registrar-Event-Id",
+)
 _UNQUOTED_CHARACTERS = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 

@@ -146,15 +146,21 @@ def assess(
     return _unjudged_verdict(previous, seen, why)
 
 
-def _no_new_verdict(rule: MonitorConfig, previous: MonitorState, current: MonitorState, due_since: datetime | None) -> Verdict:
+def _no_new_verdict(
+    rule: MonitorConfig, previous: MonitorState, current: MonitorState, due_since: datetime | None
+) -> Verdict:
     """The last window has had its verdict, or has none: then each check until the next window counts as well."""
     if previous.state in {MonitorStatus.NO_DATA, MonitorStatus.ERROR}:
-        return _make_verdict(CheckOutcome.OK, previous, current, previous.state, say("Measured again, but not judged yet."))
+        return _make_verdict(
+            CheckOutcome.OK, previous, current, previous.state, say("Measured again, but not judged yet.")
+        )
     if previous.unjudged:
         return _unjudged_verdict(previous, current, previous.why or say("There's no verdict yet."))
     if (why := _overdue_reason(rule, current, due_since)) is not None:
         return _unjudged_verdict(previous, current, why)
-    return _make_verdict(CheckOutcome.OK, previous, current, previous.state, previous.why or say("The first window isn't complete yet."))
+    return _make_verdict(
+        CheckOutcome.OK, previous, current, previous.state, previous.why or say("The first window isn't complete yet.")
+    )
 
 
 def _overdue_reason(rule: MonitorConfig, current: MonitorState, due_since: datetime | None) -> Sentence | None:
@@ -171,7 +177,9 @@ def _overdue_reason(rule: MonitorConfig, current: MonitorState, due_since: datet
     return None
 
 
-def _is_waiting_for_readings(rule: MonitorConfig, current: MonitorState, result: RuleResult, due_since: datetime | None) -> bool:
+def _is_waiting_for_readings(
+    rule: MonitorConfig, current: MonitorState, result: RuleResult, due_since: datetime | None
+) -> bool:
     """Tell whether it merely lacks readings for its first verdict, and could not plausibly have them yet."""
     if due_since is None or current.at is None:
         return current.points < rule.required_points
@@ -199,7 +207,9 @@ def _or_previous(value: float, previous: float | None) -> float | None:
     return previous if isnan(value) else value
 
 
-def _rule_verdict(rule: MonitorConfig, previous: MonitorState, current: MonitorState, result: RuleResult, now: datetime) -> Verdict:
+def _rule_verdict(
+    rule: MonitorConfig, previous: MonitorState, current: MonitorState, result: RuleResult, now: datetime
+) -> Verdict:
     why = result.why or say("{value}", value=format_number(current.value if current.value is not None else nan))
     if result.is_worse:
         current = replace(current, bad=current.bad + 1, good=0, since=current.since or now, failed_at=now)
@@ -222,23 +232,41 @@ def _hard_limit_verdict(rule: MonitorConfig, previous: MonitorState, current: Mo
         n=current.beyond,
     )
     if previous.state is MonitorStatus.FAILED or current.beyond >= HARD_LIMIT_CHECKS:
-        return _make_verdict(CheckOutcome.FAILED, previous, replace(current, unjudged=0, failed_at=now), MonitorStatus.FAILED, why)
+        return _make_verdict(
+            CheckOutcome.FAILED, previous, replace(current, unjudged=0, failed_at=now), MonitorStatus.FAILED, why
+        )
     # One such reading is no verdict yet, so a monitor that knows nothing goes on knowing nothing.
-    return _make_verdict(CheckOutcome.FAILED, previous, current, previous.state if previous.state in BLIND_STATUSES else MonitorStatus.PENDING, why)
+    return _make_verdict(
+        CheckOutcome.FAILED,
+        previous,
+        current,
+        previous.state if previous.state in BLIND_STATUSES else MonitorStatus.PENDING,
+        why,
+    )
 
 
 def _no_data_verdict(rule: MonitorConfig, previous: MonitorState, current: MonitorState, why: Sentence) -> Verdict:
     """A gap proves nothing: what failed before stays failed, and what was counted so far is kept."""
     current = replace(current, empty=current.empty + 1, broken=0, beyond=0, missed_at=current.at)
-    return _verdict_without_value(CheckOutcome.NO_DATA, previous, current, MonitorStatus.NO_DATA if current.empty >= rule.no_data else None, why)
+    return _verdict_without_value(
+        CheckOutcome.NO_DATA, previous, current, MonitorStatus.NO_DATA if current.empty >= rule.no_data else None, why
+    )
 
 
 def _error_verdict(rule: MonitorConfig, previous: MonitorState, current: MonitorState, why: Sentence) -> Verdict:
     current = replace(current, broken=current.broken + 1, beyond=0, missed_at=current.at)
-    return _verdict_without_value(CheckOutcome.ERROR, previous, current, MonitorStatus.ERROR if current.broken >= rule.error else None, why)
+    return _verdict_without_value(
+        CheckOutcome.ERROR, previous, current, MonitorStatus.ERROR if current.broken >= rule.error else None, why
+    )
 
 
-def _verdict_without_value(outcome: CheckOutcome, previous: MonitorState, current: MonitorState, new_status: MonitorStatus | None, why: Sentence) -> Verdict:
+def _verdict_without_value(
+    outcome: CheckOutcome,
+    previous: MonitorState,
+    current: MonitorState,
+    new_status: MonitorStatus | None,
+    why: Sentence,
+) -> Verdict:
     """A check without a figure. If a verdict is due, this one brings none either, and the reason remains."""
     if previous.state is not MonitorStatus.FAILED and new_status is not None:
         return _make_verdict(outcome, previous, current, new_status, why)
@@ -246,9 +274,16 @@ def _verdict_without_value(outcome: CheckOutcome, previous: MonitorState, curren
         return _make_verdict(outcome, previous, current, previous.state, why)
     current = replace(current, unjudged=previous.unjudged + 1, why=previous.why or why)
     return Verdict(
-        outcome=outcome, monitor_state=replace(current, state=_unjudged_status(previous, current)), previous_status=previous.state, why=why
+        outcome=outcome,
+        monitor_state=replace(current, state=_unjudged_status(previous, current)),
+        previous_status=previous.state,
+        why=why,
     )
 
 
-def _make_verdict(outcome: CheckOutcome, previous: MonitorState, current: MonitorState, status: MonitorStatus, why: Sentence) -> Verdict:
-    return Verdict(outcome=outcome, monitor_state=replace(current, state=status, why=why), previous_status=previous.state, why=why)
+def _make_verdict(
+    outcome: CheckOutcome, previous: MonitorState, current: MonitorState, status: MonitorStatus, why: Sentence
+) -> Verdict:
+    return Verdict(
+        outcome=outcome, monitor_state=replace(current, state=status, why=why), previous_status=previous.state, why=why
+    )

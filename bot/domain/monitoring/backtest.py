@@ -58,7 +58,10 @@ class BacktestCoverage:
             return None
         left = {**self._reasons}
         end = self.until - max(self.last_check_at or self.since, self.since)
-        left[_NOT_MEASURED.template] = (left.get(_NOT_MEASURED.template, (timedelta(), _NOT_MEASURED))[0] + end, _NOT_MEASURED)
+        left[_NOT_MEASURED.template] = (
+            left.get(_NOT_MEASURED.template, (timedelta(), _NOT_MEASURED))[0] + end,
+            _NOT_MEASURED,
+        )
         return max(left.values(), key=lambda one: one[0])[1]
 
     def _add_unjudged(self, span: timedelta, why: Sentence) -> None:

@@ -15,7 +15,10 @@ from bot.domain.policy.freezes import ActiveFreeze
 ONE_DAY = timedelta(hours=24)
 UPDATE_INTERVAL = timedelta(minutes=5)  # the first message, where only its figures have changed
 REMINDER_INTERVAL = timedelta(hours=4)  # the thread of an incident that nobody looks after
-COMMON_CAUSE_COUNT, COMMON_CAUSE_SHARE = 3, 0.3  # so many monitors of one source, and such a part of them: the source's own fault
+COMMON_CAUSE_COUNT, COMMON_CAUSE_SHARE = (
+    3,
+    0.3,
+)  # so many monitors of one source, and such a part of them: the source's own fault
 
 
 ALL_MODELS_LIMIT_REACHED = "As many automatic rollbacks of all models as the policy allows within 24 hours: {n}."
@@ -63,7 +66,9 @@ class IncidentEnding(Enum):
     UNWATCHED = "unwatched"  # one of these three; an older Registrar didn't keep which, or who
 
 
-UNWATCHED_ENDINGS = frozenset({IncidentEnding.PAUSED, IncidentEnding.EDITED, IncidentEnding.REMOVED, IncidentEnding.UNWATCHED})
+UNWATCHED_ENDINGS = frozenset(
+    {IncidentEnding.PAUSED, IncidentEnding.EDITED, IncidentEnding.REMOVED, IncidentEnding.UNWATCHED}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +123,12 @@ class Incident:
     def with_resolution(self, resolution: IncidentResolution, at: datetime) -> Incident:
         """Return it as it is once it has ended so."""
         return replace(
-            self, resolved_at=at, resolution=resolution.sentence, ending=resolution.ending, ended_by=resolution.by, ended_in=resolution.announced_in
+            self,
+            resolved_at=at,
+            resolution=resolution.sentence,
+            ending=resolution.ending,
+            ended_by=resolution.by,
+            ended_in=resolution.announced_in,
         )
 
     @property
@@ -185,7 +195,9 @@ def decide(inputs: DecisionInput) -> IncidentDecision:
     """
     rule, acts = inputs.monitor.rule, inputs.monitor.effective_action
     if inputs.serving_transition_id != inputs.transition_id:
-        return IncidentDecision(IncidentStatus.SUPERSEDED, say("Production has moved since; this was about v{v}.", v=inputs.version))
+        return IncidentDecision(
+            IncidentStatus.SUPERSEDED, say("Production has moved since; this was about v{v}.", v=inputs.version)
+        )
     if inputs.has_common_cause:
         return IncidentDecision(
             IncidentStatus.HELD,
@@ -195,9 +207,13 @@ def decide(inputs: DecisionInput) -> IncidentDecision:
             ),
         )
     if acts == "dry_run":
-        return IncidentDecision(IncidentStatus.LOGGED, say("This monitor only tries itself out: nobody is alerted, nothing is moved."))
+        return IncidentDecision(
+            IncidentStatus.LOGGED, say("This monitor only tries itself out: nobody is alerted, nothing is moved.")
+        )
     if inputs.monitor.is_silenced(inputs.now):
-        return IncidentDecision(IncidentStatus.SILENCED, say("It is silenced until {until}.", until=inputs.monitor.silenced_until))
+        return IncidentDecision(
+            IncidentStatus.SILENCED, say("It is silenced until {until}.", until=inputs.monitor.silenced_until)
+        )
     if acts == "notify":
         return IncidentDecision(IncidentStatus.NOTIFIED, say("This monitor tells and moves nothing."))
     if inputs.hold_reason:

@@ -10,10 +10,17 @@ from datetime import datetime, timedelta
 from bot.domain.core.actors import Actor, Automation, format_actor
 from bot.domain.core.durations import format_duration
 from bot.domain.core.sentence import Code, Name, Sentence, join_sentences, say
-from bot.domain.monitoring.incident import ALL_MODELS_LIMIT_REACHED, IncidentStatus, IncidentEnding, Incident, IncidentKind, TrippedBreaker
+from bot.domain.monitoring.incident import (
+    ALL_MODELS_LIMIT_REACHED,
+    Incident,
+    IncidentEnding,
+    IncidentKind,
+    IncidentStatus,
+    TrippedBreaker,
+)
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.state import MonitorStatus
-from bot.domain.rollbacks.messages import LOADABILITY_UNKNOWN_TO_MONITOR, LOADABILITY_UNKNOWN, MAY_NOT_LOAD
+from bot.domain.rollbacks.messages import LOADABILITY_UNKNOWN, LOADABILITY_UNKNOWN_TO_MONITOR, MAY_NOT_LOAD
 from bot.domain.transitions.transition import Transition, TransitionKind
 
 NO_ACTION_NEEDED = say("Nobody has to do anything.")
@@ -113,7 +120,12 @@ def action_taken(incident: Incident) -> Sentence:
 
 def status_sentence(incident: Incident) -> Sentence:
     """Return what was done about it, in one sentence."""
-    return say(_STATUS_SENTENCES[incident.doing], it=subject(incident), to=version_code(incident.target), bad=version_code(incident.version))
+    return say(
+        _STATUS_SENTENCES[incident.doing],
+        it=subject(incident),
+        to=version_code(incident.target),
+        bad=version_code(incident.version),
+    )
 
 
 _STATUS_SENTENCES = {
@@ -181,7 +193,13 @@ def _decision_step(incident: Incident) -> Sentence:
             return say("Decide: if {bad} is really bad, type {back}", bad=version_code(incident.version), back=back)
 
 
-_STATUSES_WITHOUT_ACTION = {IncidentStatus.LOGGED, IncidentStatus.INTENT, IncidentStatus.ROLLED_BACK, IncidentStatus.NOT_FOLLOWED, IncidentStatus.SUPERSEDED}
+_STATUSES_WITHOUT_ACTION = {
+    IncidentStatus.LOGGED,
+    IncidentStatus.INTENT,
+    IncidentStatus.ROLLED_BACK,
+    IncidentStatus.NOT_FOLLOWED,
+    IncidentStatus.SUPERSEDED,
+}
 
 
 def rollback_command(incident: Incident, flag: str = "") -> Code:
@@ -247,7 +265,11 @@ def restored(version: int, since: datetime, blocked_version: int | None, by: Act
     if blocked_version is None:
         return say("Restored: {v} has served since {since}.{who}", v=version_code(version), since=since, who=who)
     return say(
-        "Restored: {v} has served since {since}, {bad} is blocked.{who}", v=version_code(version), since=since, bad=version_code(blocked_version), who=who
+        "Restored: {v} has served since {since}, {bad} is blocked.{who}",
+        v=version_code(version),
+        since=since,
+        bad=version_code(blocked_version),
+        who=who,
     )
 
 
@@ -263,7 +285,9 @@ def recovered_after_rollback(version: int, since: datetime, now: datetime) -> Se
 def recovered(version: int | None, since: datetime, now: datetime) -> Sentence:
     """Return how it ends where the figures came back by themselves."""
     return say(
-        "Recovered: {v} is well again, after {age}. Nothing was moved.", v=version_code(version), age=format_duration(now - since)
+        "Recovered: {v} is well again, after {age}. Nothing was moved.",
+        v=version_code(version),
+        age=format_duration(now - since),
     )
 
 
@@ -293,7 +317,9 @@ def source_recovered(source: str, since: datetime, now: datetime) -> Sentence:
 def rolled_back_manually(move: Transition) -> Sentence:
     """Return how it ends where a person rolled Production back."""
     if move.expected_incumbent is None:
-        return say("{who} rolled Production back to {now}.", who=format_actor(move.actor), now=version_code(move.version))
+        return say(
+            "{who} rolled Production back to {now}.", who=format_actor(move.actor), now=version_code(move.version)
+        )
     return say(
         "{who} rolled Production back from {was} to {now}.",
         who=format_actor(move.actor),

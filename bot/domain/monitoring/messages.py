@@ -8,17 +8,19 @@ from datetime import datetime
 
 from bot.domain.core.actors import Actor, format_actor
 from bot.domain.core.durations import format_duration
-from bot.domain.core.numbers import pluralize, format_number, format_proportion
-from bot.domain.core.sentence import Code, Name, Sentence, join_with_conjunction, join_sentences, say
+from bot.domain.core.numbers import format_number, format_proportion, pluralize
+from bot.domain.core.sentence import Code, Name, Sentence, join_sentences, join_with_conjunction, say
 from bot.domain.monitoring.assessment import MAX_UNJUDGED_CHECKS
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.rule_messages import measured_value, action_sentence, metric_name, rule_sentence
+from bot.domain.monitoring.rule_messages import action_sentence, measured_value, metric_name, rule_sentence
 from bot.domain.monitoring.rules.false_rollbacks import FalseRollbackEstimate
 from bot.domain.monitoring.state import BLIND_STATUSES, MonitorState, MonitorStatus, ProductionTerm
 from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from bot.domain.policy.monitor_config import MonitorConfig
 
-MEASURES_SOMETHING_ELSE = "It measures something else now, so its earlier figures count no more, in its baseline neither."
+MEASURES_SOMETHING_ELSE = (
+    "It measures something else now, so its earlier figures count no more, in its baseline neither."
+)
 MAX_NAMED = 10  # monitors named in one sentence; the others are only counted
 
 
@@ -135,7 +137,12 @@ def false_rollback_sentence(estimate: FalseRollbackEstimate) -> Sentence:
 
 def added(monitor: Monitor, by: Actor) -> Sentence:
     """Return what the channel hears of a new monitor."""
-    return say("{who} added the monitor {it}. {what}", who=format_actor(by), it=qualified_name(monitor), what=_rule_and_action(monitor))
+    return say(
+        "{who} added the monitor {it}. {what}",
+        who=format_actor(by),
+        it=qualified_name(monitor),
+        what=_rule_and_action(monitor),
+    )
 
 
 def added_answer(monitor: Monitor, first_check_at: datetime) -> Sentence:
@@ -188,10 +195,14 @@ def judged_by_default(monitors: Sequence[Monitor]) -> Sentence:
         said.append(say("It stays armed.") if is_one else say("They stay armed."))
     elif armed:
         said.append(say("Those that were armed stay armed."))
-    return join_sentences([*said, say("To keep {blocks}, set {rule}.", blocks=Code("blocks"), rule=Code("rule: blocks"))], " ")
+    return join_sentences(
+        [*said, say("To keep {blocks}, set {rule}.", blocks=Code("blocks"), rule=Code("rule: blocks"))], " "
+    )
 
 
-def baseline_improved(monitor: Monitor, term: ProductionTerm, baseline: FrozenBaseline, old_level: float, new_level: float) -> Sentence:
+def baseline_improved(
+    monitor: Monitor, term: ProductionTerm, baseline: FrozenBaseline, old_level: float, new_level: float
+) -> Sentence:
     """Return the message that a version's own days now replace its baseline, with both levels."""
     return say(
         "{v} has been better than its baseline for {days}. The monitor {it} now compares {v} with its own days: "

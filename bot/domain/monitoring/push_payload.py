@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.domain.core.errors import BadInput
-from bot.domain.core.sentence import Code, Sentence, sanitize_text, join_sentences, say, truncate
+from bot.domain.core.sentence import Code, Sentence, join_sentences, sanitize_text, say, truncate
 from bot.domain.registry.model import check_model_name
 
 MAX_READINGS = 1_000  # of one call
@@ -95,7 +95,9 @@ def _parse_json(body: bytes) -> Any:
 def _unknown_keys(prefix: str, data: Mapping[str, Any], known_keys: tuple[str, ...]) -> Iterator[_InvalidField]:
     for key in data:
         if key not in known_keys:
-            yield _InvalidField(f"{prefix}{truncate(sanitize_text(key), 50)}", f"unknown key; known are {', '.join(known_keys)}.")
+            yield _InvalidField(
+                f"{prefix}{truncate(sanitize_text(key), 50)}", f"unknown key; known are {', '.join(known_keys)}."
+            )
 
 
 def _parse_reading(path: str, data: Any, now: datetime, faults: list[_InvalidField]) -> ReadingInput:
@@ -144,7 +146,9 @@ def _parse_metric(path: str, name: Any) -> str:
     if not isinstance(name, str) or not name.strip():
         raise _InvalidField(path, "must be the name of a metric.")
     if len(name) > MAX_METRIC_LENGTH or sanitize_text(name).strip() != name:
-        raise _InvalidField(path, f"must be at most {MAX_METRIC_LENGTH} characters that can be seen, without spaces around them.")
+        raise _InvalidField(
+            path, f"must be at most {MAX_METRIC_LENGTH} characters that can be seen, without spaces around them."
+        )
     return name
 
 

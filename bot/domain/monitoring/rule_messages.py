@@ -6,7 +6,7 @@ from bot.domain.core.durations import format_duration
 from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import Code, Sentence, join_sentences, say
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.policy.effect_size import MinimumEffect, EffectKind
+from bot.domain.policy.effect_size import EffectKind, MinimumEffect
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.registry.metric_direction import Direction
 
@@ -16,7 +16,9 @@ def rule_sentence(rule: MonitorConfig) -> Sentence:
     what = [_threshold_condition(rule) if rule.is_threshold else _baseline_condition(rule)]
     if rule.hard_limit is not None:
         way = "below" if rule.better_direction is Direction.HIGHER else "above"
-        what.append(say("or twice in a row {way} the hard limit of {limit}", way=way, limit=format_number(rule.hard_limit)))
+        what.append(
+            say("or twice in a row {way} the hard limit of {limit}", way=way, limit=format_number(rule.hard_limit))
+        )
     return say("Fails when {what}.", what=join_sentences(what, ", "))
 
 
@@ -26,7 +28,12 @@ def _threshold_condition(rule: MonitorConfig) -> Sentence:
         sides.append(say("at most {bound}", bound=format_number(rule.greater_than)))
     if rule.less_than is not None:
         sides.append(say("at least {bound}", bound=format_number(rule.less_than)))
-    return say("{value} is {sides}{times}", value=measured_value(rule), sides=join_sentences(sides, " or "), times=_in_a_row(rule, "checks"))
+    return say(
+        "{value} is {sides}{times}",
+        value=measured_value(rule),
+        sides=join_sentences(sides, " or "),
+        times=_in_a_row(rule, "checks"),
+    )
 
 
 def _baseline_condition(rule: MonitorConfig) -> Sentence:
@@ -90,7 +97,9 @@ def _compared_mean(rule: MonitorConfig) -> Sentence:
     """Return what is compared with a baseline: the mean of the checks' values."""
     of = "" if rule.effective_aggregate in {"mean", "last"} else f" {rule.effective_aggregate}"
     over = (
-        say("since the promotion") if rule.rule == "sequential" else say("over {window}", window=format_duration(rule.window))
+        say("since the promotion")
+        if rule.rule == "sequential"
+        else say("over {window}", window=format_duration(rule.window))
     )
     return say("the mean{of} of {metric} {over}", of=of, metric=metric_name(rule), over=over)
 

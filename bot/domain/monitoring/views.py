@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.domain.monitoring.incident import MonitorChart, Incident, TrippedBreaker
+from bot.domain.monitoring.incident import Incident, MonitorChart, TrippedBreaker
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Measurement, CheckOutcome
+from bot.domain.monitoring.readings import CheckOutcome, Measurement
 from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.registry.metric_direction import Direction
@@ -52,7 +52,12 @@ def worst_first(rows: Iterable[MonitorRow]) -> list[MonitorRow]:
     """Return the rows, those that need somebody first; paused ones are last."""
     return sorted(
         rows,
-        key=lambda it: (it.monitor.is_paused, _WORST_FIRST.index(it.monitor_state.state), it.monitor.model, it.monitor.name),
+        key=lambda it: (
+            it.monitor.is_paused,
+            _WORST_FIRST.index(it.monitor_state.state),
+            it.monitor.model,
+            it.monitor.name,
+        ),
     )
 
 
@@ -72,7 +77,10 @@ def chart_bounds(rule: MonitorConfig, bound: float | None, baseline_value: float
     """Return the lines that a picture shows, by name: what must hold, the baseline and its bound, the hard limit."""
     lines = {"must be above": rule.greater_than, "must be below": rule.less_than}
     if not rule.is_threshold:
-        lines |= {"fails below" if rule.better_direction is Direction.HIGHER else "fails above": bound, BASELINE_LINE: baseline_value}
+        lines |= {
+            "fails below" if rule.better_direction is Direction.HIGHER else "fails above": bound,
+            BASELINE_LINE: baseline_value,
+        }
     lines["hard limit"] = rule.hard_limit
     return {name: value for name, value in lines.items() if value is not None}
 
@@ -82,7 +90,9 @@ def transitions_since(moves: Sequence[Transition], since: datetime) -> list[tupl
     return [(one.since, f"v{one.version}") for one in reversed(serving_periods(moves)) if one.since >= since]
 
 
-def build_monitor_chart(monitor: Monitor, monitor_state: MonitorState, measurements: Sequence[Measurement], moves: Sequence[Transition]) -> MonitorChart:
+def build_monitor_chart(
+    monitor: Monitor, monitor_state: MonitorState, measurements: Sequence[Measurement], moves: Sequence[Transition]
+) -> MonitorChart:
     """Return the picture of a monitor's last checks (given newest first), and when Production moved meanwhile."""
     shown = [one for one in reversed(measurements) if one.value is not None]
     moved = transitions_since(moves, shown[0].at) if shown else []

@@ -109,10 +109,16 @@ PERMISSION_RULES: dict[Permission, PermissionRule] = {
     Permission.REQUEST: PermissionRule(Grantee.ANYONE, programs=True, automations=True),
     Permission.APPROVE: PermissionRule(Grantee.APPROVER, stopped_by_freeze=True),
     Permission.REJECT: PermissionRule(Grantee.APPROVER),
-    Permission.WITHDRAW: PermissionRule(Grantee.ANYONE),  # one's own vote and no other: there is nothing else to take back
+    Permission.WITHDRAW: PermissionRule(
+        Grantee.ANYONE
+    ),  # one's own vote and no other: there is nothing else to take back
     Permission.CANCEL: PermissionRule(Grantee.REQUESTER_OR_ADMIN, programs=True),
-    Permission.OVERRIDE: PermissionRule(Grantee.OVERRIDER, stopped_by_freeze=True),  # it may be the last word that a decision waits for
-    Permission.REGISTER: PermissionRule(Grantee.ANYONE, programs=True, terminal=True),  # it moves nothing, and MLflow lets them as well
+    Permission.OVERRIDE: PermissionRule(
+        Grantee.OVERRIDER, stopped_by_freeze=True
+    ),  # it may be the last word that a decision waits for
+    Permission.REGISTER: PermissionRule(
+        Grantee.ANYONE, programs=True, terminal=True
+    ),  # it moves nothing, and MLflow lets them as well
     Permission.DESCRIBE: PermissionRule(Grantee.ANYONE),
     Permission.TAG: PermissionRule(Grantee.ANYONE),
     Permission.ARCHIVE: PermissionRule(Grantee.ROLLBACK_OR_ADMIN),
@@ -132,11 +138,15 @@ PERMISSION_RULES: dict[Permission, PermissionRule] = {
     Permission.IMPORT_HISTORY: PermissionRule(Grantee.ADMIN),
     Permission.BREAK_GLASS: PermissionRule(Grantee.ADMIN),
     Permission.REVIEW: PermissionRule(Grantee.REVIEWER),
-    Permission.LIFT_HOLD: PermissionRule(Grantee.ADMIN, terminal=True),  # whoever restores a backup on that machine can change the file, too
+    Permission.LIFT_HOLD: PermissionRule(
+        Grantee.ADMIN, terminal=True
+    ),  # whoever restores a backup on that machine can change the file, too
 }
 
 
-def authorize(caller: Caller, permission: Permission, access_target: AccessTarget, policy: Policy, now: datetime) -> AccessDecision:
+def authorize(
+    caller: Caller, permission: Permission, access_target: AccessTarget, policy: Policy, now: datetime
+) -> AccessDecision:
     """Decide whether `caller` may do `act` to `subject` under `policy` at `now` (UTC).
 
     Pure: whoever calls has read the caller's profile and what is frozen freshly.
@@ -228,7 +238,12 @@ def _membership_refusal(profile: Profile, rule: PermissionRule) -> AccessDecisio
 
 
 def _refuse_if_frozen(decision: AccessDecision, rule: PermissionRule, access_target: AccessTarget) -> AccessDecision:
-    if not decision or not rule.stopped_by_freeze or access_target.frozen is None or access_target.target is not Stage.PRODUCTION:
+    if (
+        not decision
+        or not rule.stopped_by_freeze
+        or access_target.frozen is None
+        or access_target.target is not Stage.PRODUCTION
+    ):
         return decision
     return AccessDecision(False, "frozen", access_target.frozen.description)
 
@@ -273,7 +288,9 @@ def _decide_rollback(profile: Profile, access_target: AccessTarget, policy: Poli
 
 
 def _decide_rollback_or_admin(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
-    return _decide_admin(profile, access_target, policy) or _decide_rollback(profile, access_target, policy)  # a refusal is falsy
+    return _decide_admin(profile, access_target, policy) or _decide_rollback(
+        profile, access_target, policy
+    )  # a refusal is falsy
 
 
 def _decide_overrider(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from bot.domain.core.durations import format_duration
 from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Mention, say
-from bot.domain.policy.model_patterns import covers, is_literal, can_overlap
+from bot.domain.policy.model_patterns import can_overlap, covers, is_literal
 from bot.domain.policy.policy import ApiClient, Policy
-from bot.domain.policy.rule_changes import PolicyChange, ChangeKind, people_changes, model_rule_changes, PolicySide
+from bot.domain.policy.rule_changes import ChangeKind, PolicyChange, PolicySide, model_rule_changes, people_changes
 
 
 def policy_changes(before: Policy, after: Policy) -> list[PolicyChange]:
@@ -102,7 +102,9 @@ def _file_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
         words = say("{old} → {new}", old=format_duration(old), new=format_duration(new))
         yield PolicyChange("policy.settle", ChangeKind.SETTLE, new < old, words)
     if before.max_auto != after.max_auto:
-        words = say("{old} → {new} in 24 hours", old=before.max_auto, new=pluralize(after.max_auto, "automatic rollback"))
+        words = say(
+            "{old} → {new} in 24 hours", old=before.max_auto, new=pluralize(after.max_auto, "automatic rollback")
+        )
         yield PolicyChange("max_auto", ChangeKind.LIMITS, after.max_auto > before.max_auto, words)
     if before.anchor != after.anchor:
         yield PolicyChange("anchor", ChangeKind.ANCHOR, before.anchor is not None, say("changed"))
@@ -130,7 +132,9 @@ def _client_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
         words = (
             say("client removed") if now is None else say("client can {may}", may=", ".join(now.may) or "do nothing")
         )
-        yield PolicyChange(f"clients.{name}", ChangeKind.CLIENTS, now is not None and not _is_client_narrower(now, was), words)
+        yield PolicyChange(
+            f"clients.{name}", ChangeKind.CLIENTS, now is not None and not _is_client_narrower(now, was), words
+        )
 
 
 def _is_client_narrower(new: ApiClient, old: ApiClient | None) -> bool:
@@ -148,4 +152,6 @@ def _source_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
     for name in sorted({*before.sources, *after.sources}):
         was, now = before.source(name), after.source(name)
         if was != now:
-            yield PolicyChange(f"sources.{name}", ChangeKind.SOURCES, was is not None and now is not None, say("changed"))
+            yield PolicyChange(
+                f"sources.{name}", ChangeKind.SOURCES, was is not None and now is not None, say("changed")
+            )

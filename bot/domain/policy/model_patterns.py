@@ -38,7 +38,9 @@ def can_overlap(first: str, second: str) -> bool:
     return ends[0][0]
 
 
-def _can_rest_match(first_tokens: list[str], second_tokens: list[str], first_index: int, second_index: int, matches: list[list[bool]]) -> bool:
+def _can_rest_match(
+    first_tokens: list[str], second_tokens: list[str], first_index: int, second_index: int, matches: list[list[bool]]
+) -> bool:
     """Tell whether what is left of both patterns from here on can match the same text."""
     here = first_tokens[first_index] if first_index < len(first_tokens) else ""
     there = second_tokens[second_index] if second_index < len(second_tokens) else ""

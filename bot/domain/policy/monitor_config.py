@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from bot.domain.core.durations import Duration
 from bot.domain.core.strict_model import StrictModel
-from bot.domain.policy.effect_size import MinimumEffect, EffectSize
+from bot.domain.policy.effect_size import EffectSize, MinimumEffect
 from bot.domain.registry.metric_direction import Direction, direction_of
 
 MIN_DURATION = timedelta(seconds=10)  # between two checks
@@ -80,7 +80,9 @@ class MonitorConfig(StrictModel):
         ge=1,
         description="readings since the promotion that a verdict needs; left out, 1 for a threshold, else no minimum",
     )
-    max_age: PositiveDuration | None = Field(default=None, description="how old the newest reading may be; left out 2 x every")
+    max_age: PositiveDuration | None = Field(
+        default=None, description="how old the newest reading may be; left out 2 x every"
+    )
     min_effect: EffectSize = Field(
         default=MinimumEffect(0.02),
         json_schema_extra={"default": "2%"},
@@ -153,7 +155,9 @@ class MonitorConfig(StrictModel):
         if len(bounds) == 2 and bounds[0] >= bounds[1]:
             raise ValueError("greater_than must lie below less_than")
         if self.of is not None and self.effective_aggregate not in COUNT_AGGREGATES:
-            raise ValueError(f"counts (of) are added up; their aggregate is mean or last, not {self.effective_aggregate}")
+            raise ValueError(
+                f"counts (of) are added up; their aggregate is mean or last, not {self.effective_aggregate}"
+            )
         return self
 
     @property

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from bot.domain.core.durations import parse_duration, format_duration
+from bot.domain.core.durations import format_duration, parse_duration
 from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Code, Sentence, join_with_conjunction, say, truncate
-from bot.domain.policy.effect_size import MinimumEffect, EffectKind
+from bot.domain.policy.effect_size import EffectKind, MinimumEffect
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.registry.metric_direction import Direction
 
@@ -65,7 +65,9 @@ def find_config_problem(config: MonitorConfig) -> MonitorConfigProblem | None:
     return MonitorConfigProblem("window", why_window) if why_window else None
 
 
-def _window_problem(config: MonitorConfig, day: timedelta, max_baseline: timedelta, max_window: timedelta) -> Sentence | None:
+def _window_problem(
+    config: MonitorConfig, day: timedelta, max_baseline: timedelta, max_window: timedelta
+) -> Sentence | None:
     window = config.window
     if window > max_window:
         return say(

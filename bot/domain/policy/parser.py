@@ -23,13 +23,13 @@ from bot.domain.policy.policy import (
     AnchorConfig,
     ApiClient,
     EditRule,
-    WebhookEndpoint,
     FreezeWindow,
     ModelRules,
     Policy,
     RollbackRule,
     ServingProbe,
     TargetRule,
+    WebhookEndpoint,
 )
 
 

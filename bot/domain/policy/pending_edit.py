@@ -11,7 +11,7 @@ from bot.domain.core.durations import format_duration
 from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Code, Sentence, join_sentences, say
 from bot.domain.policy.policy import Policy
-from bot.domain.policy.rule_changes import PolicyChange, ChangeKind
+from bot.domain.policy.rule_changes import ChangeKind, PolicyChange
 
 MIN_SETTLE = timedelta(seconds=2)  # how long the file must stay unchanged before any edit applies
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import Enum
 
 from bot.domain.core.durations import format_duration
-from bot.domain.core.numbers import pluralize, format_number
+from bot.domain.core.numbers import format_number, pluralize
 from bot.domain.core.sentence import Code, Mention, Sentence, say
 from bot.domain.policy.gate_config import (
     VALIDATION_PREFIX,
@@ -129,15 +129,21 @@ def _approval_rule_changes(before: TargetRule, after: TargetRule, path: str) -> 
         )
         yield PolicyChange(f"{path}.requester_may_approve", ChangeKind.OWN_REQUESTS, may, words)
     if before.expires_after != after.expires_after:
-        words = say("{old} → {new}", old=format_duration(before.expires_after), new=format_duration(after.expires_after))
-        yield PolicyChange(f"{path}.expires_after", ChangeKind.EXPIRY, after.expires_after > before.expires_after, words)
+        words = say(
+            "{old} → {new}", old=format_duration(before.expires_after), new=format_duration(after.expires_after)
+        )
+        yield PolicyChange(
+            f"{path}.expires_after", ChangeKind.EXPIRY, after.expires_after > before.expires_after, words
+        )
     if before.remind_after != after.remind_after:
         yield PolicyChange(f"{path}.remind_after", ChangeKind.OTHER, False, say("reminders changed"))
     if before.tell_approvers != after.tell_approvers:
         words = say("{old} → {new}", old=before.tell_approvers, new=after.tell_approvers)
         yield PolicyChange(f"{path}.tell_approvers", ChangeKind.OTHER, False, words)
     if before.review_within != after.review_within:
-        words = say("{old} → {new}", old=format_duration(before.review_within), new=format_duration(after.review_within))
+        words = say(
+            "{old} → {new}", old=format_duration(before.review_within), new=format_duration(after.review_within)
+        )
         is_longer = after.review_within > before.review_within
         yield PolicyChange(f"{path}.review_within", ChangeKind.REVIEW, is_longer, words)
 
@@ -163,7 +169,9 @@ class _GateDemand:
     bound: str
 
 
-def _gate_changes(old: PolicySide, new: PolicySide, before: TargetRule, after: TargetRule, path: str) -> Iterator[PolicyChange]:
+def _gate_changes(
+    old: PolicySide, new: PolicySide, before: TargetRule, after: TargetRule, path: str
+) -> Iterator[PolicyChange]:
     """Compare what the gates demand together, bound by bound: all of them have to pass."""
     was, now = _gate_demands(old, before), _gate_demands(new, after)
     for key in [*was, *(key for key in now if key not in was)]:
@@ -217,7 +225,10 @@ def _metric_demands(gate: MetricGate, directions: Mapping[str, str]) -> Iterator
         yield f"{gate.metric} at most", _GateDemand(-most, format_number(most))
     if (margin := gate.not_worse_than_incumbent_by) is not None:
         better = direction_of(gate.metric.removeprefix(VALIDATION_PREFIX), directions).value
-        yield f"{gate.metric} worse than the incumbent ({better} is better)", _GateDemand(-margin, f"≤ {format_number(margin)}")
+        yield (
+            f"{gate.metric} worse than the incumbent ({better} is better)",
+            _GateDemand(-margin, f"≤ {format_number(margin)}"),
+        )
 
 
 def _monitor_changes(old: ModelRules, new: ModelRules, path: str) -> Iterator[PolicyChange]:

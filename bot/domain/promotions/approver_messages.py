@@ -22,10 +22,16 @@ def waiting_for_approvers(pending: PendingApprovers, names: Mapping[str, str] | 
     """
     named = [_approver_label(one, names) for one in pending.ids[:MAX_NOTIFIED]] + _omitted_count(pending.ids)
     if not pending.missing_approvals:
-        return say("Waiting for {who} to override the failed gates.", who=join_with_conjunction(named or ["someone"], "or"))
+        return say(
+            "Waiting for {who} to override the failed gates.", who=join_with_conjunction(named or ["someone"], "or")
+        )
     number = pluralize(pending.missing_approvals, "approval")
     if pending.has_too_few:
-        left = say("only {who} can still approve", who=join_with_conjunction(named, "and")) if named else say("nobody can approve")
+        left = (
+            say("only {who} can still approve", who=join_with_conjunction(named, "and"))
+            if named
+            else say("nobody can approve")
+        )
         return say("Waiting for {n}, but {left}.", n=number, left=left)
     if pending.needs_everyone:
         return say("Waiting for {who}.", who=join_with_conjunction(named, "and"))

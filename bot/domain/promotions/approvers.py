@@ -80,7 +80,11 @@ def unmeetable_rules(policy: Policy, resolve_approvers: ResolveApprovers = Eligi
 
     `behind` says who is behind user and user group ids. Without it, people count as they're listed.
     """
-    return [_describe_shortfall(path, rule, most) for path, rule, most in _rules_with_max_approvals(policy, resolve_approvers) if most < rule.required]
+    return [
+        _describe_shortfall(path, rule, most)
+        for path, rule, most in _rules_with_max_approvals(policy, resolve_approvers)
+        if most < rule.required
+    ]
 
 
 def rules_unmeetable_for_approvers(policy: Policy) -> list[str]:
@@ -92,7 +96,9 @@ def rules_unmeetable_for_approvers(policy: Policy) -> list[str]:
     ]
 
 
-def _rules_with_max_approvals(policy: Policy, resolve_approvers: ResolveApprovers) -> Iterator[tuple[str, TargetRule, int]]:
+def _rules_with_max_approvals(
+    policy: Policy, resolve_approvers: ResolveApprovers
+) -> Iterator[tuple[str, TargetRule, int]]:
     """Yield the rules of which it's known how many people can approve, each with its path and that number."""
     for pattern, rules in policy.models.items():
         for target in TARGET_STAGES:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from bot.domain.core.actors import format_actor
 from bot.domain.core.sentence import Code, Mention, Name, Sentence, ended_with_period, say
-from bot.domain.promotions.messages import MAX_MENTIONED, outcome_announcement, lapse_reason, describe_change
+from bot.domain.promotions.messages import MAX_MENTIONED, describe_change, lapse_reason, outcome_announcement
 from bot.domain.promotions.request import Request
 
 
@@ -31,7 +31,9 @@ def break_glass_announcement(request: Request) -> Sentence:
 def _review_deadline(request: Request) -> Sentence:
     if request.review_due is None:
         return say("")
-    return say(" Someone else has to review it by {due}: {review}", due=request.review_due, review=review_command(request))
+    return say(
+        " Someone else has to review it by {due}: {review}", due=request.review_due, review=review_command(request)
+    )
 
 
 def review_command(request: Request) -> Code:
@@ -85,7 +87,12 @@ def review_announcement(request: Request) -> Sentence:
 
 def direct_review_notice(request: Request) -> Sentence:
     """Return what the person who broke the glass hears directly."""
-    return say("{model} {path}: {news}", model=Name(request.model), path=describe_change(request), news=review_announcement(request))
+    return say(
+        "{model} {path}: {news}",
+        model=Name(request.model),
+        path=describe_change(request),
+        news=review_announcement(request),
+    )
 
 
 def review_confirmation(request: Request) -> Sentence:
@@ -106,7 +113,10 @@ def unreviewed_summary(unreviewed_requests: Sequence[Request], now: datetime) ->
     ids += [f"{len(unreviewed_requests) - MAX_MENTIONED} more"] if len(unreviewed_requests) > MAX_MENTIONED else []
     overdue = sum(one.review_due is not None and one.review_due <= now for one in unreviewed_requests)
     return say(
-        "Break glass without a review: {n}, {overdue} overdue ({ids}).", n=len(unreviewed_requests), overdue=overdue, ids=ids
+        "Break glass without a review: {n}, {overdue} overdue ({ids}).",
+        n=len(unreviewed_requests),
+        overdue=overdue,
+        ids=ids,
     )
 
 

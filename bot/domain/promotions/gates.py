@@ -77,9 +77,17 @@ def _check_metric(gate: object, facts: GateFacts) -> list[GateResult]:
     value, note = _metric_value(gate.metric, facts)
     found = []
     if gate.at_least is not None:
-        found.append(_check_absolute_bound(gate.metric, f"≥ {format_number(gate.at_least)}", value, note, gate.at_least, operator.ge))
+        found.append(
+            _check_absolute_bound(
+                gate.metric, f"≥ {format_number(gate.at_least)}", value, note, gate.at_least, operator.ge
+            )
+        )
     if gate.at_most is not None:
-        found.append(_check_absolute_bound(gate.metric, f"≤ {format_number(gate.at_most)}", value, note, gate.at_most, operator.le))
+        found.append(
+            _check_absolute_bound(
+                gate.metric, f"≤ {format_number(gate.at_most)}", value, note, gate.at_most, operator.le
+            )
+        )
     if gate.not_worse_than_incumbent_by is not None:
         found.append(_check_against_incumbent(gate.metric, gate.not_worse_than_incumbent_by, value, note, facts))
     return found
@@ -106,7 +114,9 @@ def _check_absolute_bound(
     return GateResult(name=metric, bound=bound, value=shown, passed=passed, note=note)
 
 
-def _check_against_incumbent(metric: str, margin: float, value: float | None, note: str, facts: GateFacts) -> GateResult:
+def _check_against_incumbent(
+    metric: str, margin: float, value: float | None, note: str, facts: GateFacts
+) -> GateResult:
     sign = direction_of(metric.removeprefix(VALIDATION_PREFIX), facts.directions).sign
     bound = f"at most {format_number(margin)} worse than the incumbent"
     was = facts.incumbent_metrics.get(metric)
@@ -122,7 +132,9 @@ def _check_against_incumbent(metric: str, margin: float, value: float | None, no
         missing = f"v{facts.incumbent} has none to compare with" if value is not None else note
         return GateResult(name=metric, bound=bound, value=_format_value(value), passed=False, note=missing)
     gap = (value - was) * sign
-    passed = gap >= -margin or isclose(gap, -margin, rel_tol=RELATIVE_TOLERANCE, abs_tol=RELATIVE_TOLERANCE * max(abs(value), abs(was)))
+    passed = gap >= -margin or isclose(
+        gap, -margin, rel_tol=RELATIVE_TOLERANCE, abs_tol=RELATIVE_TOLERANCE * max(abs(value), abs(was))
+    )
     shown = f"{format_number(value)} ({format_difference(value - was)} against v{facts.incumbent})"
     return GateResult(name=metric, bound=bound, value=shown, passed=passed, note=note)
 
@@ -185,7 +197,9 @@ def _check_in_staging(gate: object, facts: GateFacts) -> list[GateResult]:
         return [GateResult(name="time in Staging", bound=bound, value="not in Staging", passed=False)]
     spent = facts.now - facts.staged_since
     return [
-        GateResult(name="time in Staging", bound=bound, value=format_duration(spent), passed=spent >= gate.in_staging_for)
+        GateResult(
+            name="time in Staging", bound=bound, value=format_duration(spent), passed=spent >= gate.in_staging_for
+        )
     ]
 
 
@@ -257,7 +271,8 @@ def with_unblocked_version(snapshot: RequestSnapshot) -> RequestSnapshot:
     return replace(
         snapshot,
         gates=tuple(
-            replace(gate, passed=True, value="unblocked") if gate.name == NOT_BLOCKED_GATE else gate for gate in snapshot.gates
+            replace(gate, passed=True, value="unblocked") if gate.name == NOT_BLOCKED_GATE else gate
+            for gate in snapshot.gates
         ),
     )
 

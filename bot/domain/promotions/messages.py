@@ -9,7 +9,7 @@ from bot.domain.core.actors import Person, format_actor
 from bot.domain.core.durations import format_duration
 from bot.domain.core.sentence import Channel, Code, Mention, Name, Sentence, ended_with_period, join_sentences, say
 from bot.domain.promotions.gates import NOT_BLOCKED_GATE, describe_gate_result
-from bot.domain.promotions.request import VoteChoice, Request, RequestState, Vote
+from bot.domain.promotions.request import Request, RequestState, Vote, VoteChoice
 from bot.domain.promotions.snapshot import RequestSnapshot
 from bot.domain.registry.model import Stage
 from bot.domain.registry.rollback_block import unblock_command
@@ -249,7 +249,9 @@ def approval_confirmation(request: Request, approvals: int) -> Sentence:
 
 def rejection_confirmation(request: Request) -> Sentence:
     """Return the answer to whoever rejected."""
-    return say("Rejected: {model} {path}. The requester is told why.", model=Name(request.model), path=describe_change(request))
+    return say(
+        "Rejected: {model} {path}. The requester is told why.", model=Name(request.model), path=describe_change(request)
+    )
 
 
 def cancellation_confirmation(request: Request) -> Sentence:

@@ -11,7 +11,7 @@ from bot.domain.core.actors import Actor, Person
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.errors import AlreadyDecided
 from bot.domain.promotions.snapshot import RequestSnapshot
-from bot.domain.registry.model import VersionIdentity, Stage, VersionInfo
+from bot.domain.registry.model import Stage, VersionIdentity, VersionInfo
 
 
 class RequestState(Enum):
@@ -88,7 +88,9 @@ class Request:
     reminded: int = 0  # how often those who can decide were reminded
     ci: CiRun | None = None  # where a program asked from
     breaks_glass: bool = False  # an admin moved it without approvals, in an emergency
-    identity: VersionIdentity | None = None  # what the version was when it was opened; None where an older Registrar opened it
+    identity: VersionIdentity | None = (
+        None  # what the version was when it was opened; None where an older Registrar opened it
+    )
     incumbent_identity: VersionIdentity | None = None
     # A broken glass has a follow-up. No date: nobody broke it, or an older Registrar moved it.
     review_due: datetime | None = None

@@ -56,7 +56,9 @@ class RequestSnapshot:
 
 def pack_snapshot(snapshot: RequestSnapshot) -> dict[str, Any]:
     """Return what people decide on as plain JSON values, for the ledger and the audit."""
-    more: dict[str, Any] = {} if snapshot.callers == CallerImpact() else {"callers": pack_caller_impact(snapshot.callers)}
+    more: dict[str, Any] = (
+        {} if snapshot.callers == CallerImpact() else {"callers": pack_caller_impact(snapshot.callers)}
+    )
     more |= {} if snapshot.blocked is None else {"blocked": snapshot.blocked}
     return {
         "metrics": dict(snapshot.metrics),

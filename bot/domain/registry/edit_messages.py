@@ -8,7 +8,9 @@ from bot.domain.core.sentence import Code, Name, Sentence, join_sentences, say
 from bot.domain.registry.semver import SemverProposal
 
 
-def registration_confirmation(model: str, version: int, proposal: SemverProposal, *, earlier_version: int | None, has_model: bool) -> Sentence:
+def registration_confirmation(
+    model: str, version: int, proposal: SemverProposal, *, earlier_version: int | None, has_model: bool
+) -> Sentence:
     """Return the answer to whoever registered a version: its semver, why, and what to mind."""
     mind = []
     if earlier_version is not None:

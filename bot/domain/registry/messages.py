@@ -21,7 +21,9 @@ def summarize_comparison(comparison: Comparison) -> Sentence:
     are named at the end.
     """
     blocked = [why for _, why in sorted(comparison.blocked.items(), reverse=True)]
-    more = [say("{n} more are blocked.", n=len(blocked) - MAX_NAMED_METRICS)] if len(blocked) > MAX_NAMED_METRICS else []
+    more = (
+        [say("{n} more are blocked.", n=len(blocked) - MAX_NAMED_METRICS)] if len(blocked) > MAX_NAMED_METRICS else []
+    )
     return join_sentences([_summarize_newest(comparison), *blocked[:MAX_NAMED_METRICS], *more], " ")
 
 
@@ -102,7 +104,10 @@ _FIRST_CLAUSES = {
     "worse": "{v} is worse than {rival} on {items}",
     "same": "{v} is the same as {rival} on {items}",
 }
-_LATER_CLAUSES = {"worse": "{before}; worse on {items}", "same": "{before}; the same on {items}"}  # better always comes first
+_LATER_CLAUSES = {
+    "worse": "{before}; worse on {items}",
+    "same": "{before}; the same on {items}",
+}  # better always comes first
 
 
 def _metrics_by_outcome(comparison: Comparison, row: int) -> dict[str, list[str]]:
@@ -122,7 +127,11 @@ def _relative_size(difference: float, value: float) -> float:
 
 
 def _metric_with_difference(metric: str, difference: float) -> Sentence | Code:
-    return say("{metric} by {gap}", metric=_metric_name(metric), gap=format_difference(difference)) if difference else _metric_name(metric)
+    return (
+        say("{metric} by {gap}", metric=_metric_name(metric), gap=format_difference(difference))
+        if difference
+        else _metric_name(metric)
+    )
 
 
 def _missing_metrics(comparison: Comparison, row: int) -> tuple[list[str], list[str]]:
@@ -143,14 +152,21 @@ def _best_per_metric(comparison: Comparison) -> Sentence:
     def one(metric: str) -> Sentence:
         version = comparison.best[metric]
         value = comparison.metric_values(metric)[comparison.versions.index(version)]
-        return say("{metric}: {v} ({value})", metric=_metric_name(metric), v=_version_label(version), value=format_number(value))
+        return say(
+            "{metric}: {v} ({value})",
+            metric=_metric_name(metric),
+            v=_version_label(version),
+            value=format_number(value),
+        )
 
     return say("Best on {items}.", items=_list_metrics(list(comparison.best), one))
 
 
 def _describe_only_version(comparison: Comparison) -> Sentence:
     def one(metric: str) -> Sentence:
-        return say("{metric} {value}", metric=_metric_name(metric), value=format_number(comparison.metric_values(metric)[0]))
+        return say(
+            "{metric} {value}", metric=_metric_name(metric), value=format_number(comparison.metric_values(metric)[0])
+        )
 
     template = "{v} is the only version here, and not in Production: {items}."
     if comparison.incumbent is not None:
@@ -167,7 +183,11 @@ def _describe_lead(best: BestVersion) -> Sentence | str:
     ahead = _describe_distance(best.lead, _rival_label(best, best.runner_up))
     if best.margin is None or best.incumbent is None or best.incumbent == best.runner_up:
         return say(", {ahead}", ahead=ahead)
-    return say(", {ahead} and {margin}", ahead=ahead, margin=_describe_distance(best.margin, _rival_label(best, best.incumbent)))
+    return say(
+        ", {ahead} and {margin}",
+        ahead=ahead,
+        margin=_describe_distance(best.margin, _rival_label(best, best.incumbent)),
+    )
 
 
 def _describe_distance(lead: float, rival: Sentence) -> Sentence:
@@ -194,7 +214,9 @@ def _describe_missing_rivals(best: BestVersion) -> Sentence | str:
 def _list_metrics(metrics: Sequence[str], format_metric: Callable[[str], object]) -> Sentence:
     """Return `a`, `a and b`, `a, b and c`, or `a, b, c and 4 more`."""
     more = len(metrics) - MAX_NAMED_METRICS
-    shown: list[object] = [format_metric(metric) for metric in metrics[:MAX_NAMED_METRICS]] + ([f"{more} more"] if more > 0 else [])
+    shown: list[object] = [format_metric(metric) for metric in metrics[:MAX_NAMED_METRICS]] + (
+        [f"{more} more"] if more > 0 else []
+    )
     if len(shown) == 1:
         return say("{it}", it=shown[0])
     return say("{some} and {last}", some=shown[:-1], last=shown[-1])

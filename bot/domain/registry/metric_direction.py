@@ -56,7 +56,9 @@ def _is_negative_likelihood(words: list[str]) -> bool:
     return bool(words) and words[0] in _NEGATION_WORDS and "likelihood" in words
 
 
-_DATA_SPLIT_WORDS = frozenset({"val", "valid", "validation", "test", "train", "training", "eval", "evaluation", "dev", "holdout"})
+_DATA_SPLIT_WORDS = frozenset(
+    {"val", "valid", "validation", "test", "train", "training", "eval", "evaluation", "dev", "holdout"}
+)
 _NEGATION_WORDS = frozenset({"neg", "negative"})
 _LOWER_IS_BETTER_WORDS = frozenset(
     {

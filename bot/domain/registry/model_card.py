@@ -31,10 +31,15 @@ class ModelCard(BaseModel):
     training_date: Annotated[datetime | None, ValueOrigin("the run's start")] = None
     training_duration_minutes: Annotated[float | None, ValueOrigin("the run's start and end")] = None
     dataset_version: Annotated[
-        str | None, ValueOrigin("the run's logged dataset (name@digest), else tag or param `dataset_version`, `dataset`")
+        str | None,
+        ValueOrigin("the run's logged dataset (name@digest), else tag or param `dataset_version`, `dataset`"),
     ] = None
-    data_size: Annotated[int | None, ValueOrigin("rows of the run's logged dataset, else tag or param `data_size`")] = None
-    metrics: Annotated[Mapping[str, float], ValueOrigin("the run's metrics; NaN and infinite ones count as missing")] = {}
+    data_size: Annotated[int | None, ValueOrigin("rows of the run's logged dataset, else tag or param `data_size`")] = (
+        None
+    )
+    metrics: Annotated[
+        Mapping[str, float], ValueOrigin("the run's metrics; NaN and infinite ones count as missing")
+    ] = {}
     framework: Annotated[str | None, ValueOrigin("the flavors of the model's MLmodel file, else tag or param")] = None
     algorithm: Annotated[
         str | None,
@@ -49,12 +54,16 @@ class ModelCard(BaseModel):
     deployed_by: Annotated[
         str | None, ValueOrigin("the ledger: who decided the move into Production, if Registrar made it")
     ] = None
-    deployment_date: Annotated[datetime | None, ValueOrigin("the ledger: when Registrar moved it into Production")] = None
+    deployment_date: Annotated[datetime | None, ValueOrigin("the ledger: when Registrar moved it into Production")] = (
+        None
+    )
     serving_endpoint: Annotated[str | None, ValueOrigin("version tag, else model tag, else run tag")] = None
     use_case: Annotated[str | None, ValueOrigin("version tag, else model tag, else run tag")] = None
     owner: Annotated[str | None, ValueOrigin("version tag, else model tag, else run tag, else the run's user")] = None
     tags: Annotated[Mapping[str, str], ValueOrigin("the version's tags, without those that Registrar writes")] = {}
-    approval_status: Annotated[str | None, ValueOrigin("the ledger: the version's last request, else version tag")] = None
+    approval_status: Annotated[str | None, ValueOrigin("the ledger: the version's last request, else version tag")] = (
+        None
+    )
     approver: Annotated[str | None, ValueOrigin("the ledger: who approved")] = None
     approval_date: Annotated[datetime | None, ValueOrigin("the ledger: when it was decided")] = None
     dependencies: Annotated[tuple[str, ...], ValueOrigin("requirements.txt beside the model's files")] = ()

@@ -15,7 +15,7 @@ from semver import Version
 
 from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.registry.model import Signature, Stage
-from bot.domain.registry.signature_changes import CallerEffect, caller_changes, list_some, quote_name, quote_if_needed
+from bot.domain.registry.signature_changes import CallerEffect, caller_changes, list_some, quote_if_needed, quote_name
 
 FIRST_SEMVER = "1.0.0"
 MAX_REASONS = 10  # sentences of one proposal; of more, the rest is counted
@@ -89,7 +89,9 @@ def highest_semver(existing: Iterable[str]) -> str | None:
     return max(known)[2] if known else None
 
 
-def bump_reasons(new: BuildFacts, old: BuildFacts, is_better: IsBetter, *, old_label: object = "the version before") -> list[BumpReason]:
+def bump_reasons(
+    new: BuildFacts, old: BuildFacts, is_better: IsBetter, *, old_label: object = "the version before"
+) -> list[BumpReason]:
     """Return what `new` changes over `old`, the weightiest first, and last what could not be compared (as PATCH).
 
     `is_better(metric, a, b)` tells whether `a` is better than `b`; it is never asked about NaN. `called` is what
@@ -100,7 +102,12 @@ def bump_reasons(new: BuildFacts, old: BuildFacts, is_better: IsBetter, *, old_l
 
 
 def propose_semver(
-    new: BuildFacts, base: BaseVersion | None, existing: Iterable[str], *, override: Bump | None = None, is_better: IsBetter
+    new: BuildFacts,
+    base: BaseVersion | None,
+    existing: Iterable[str],
+    *,
+    override: Bump | None = None,
+    is_better: IsBetter,
 ) -> SemverProposal:
     """Return the semver for `new`: the highest of `taken` and of the base's, raised by what changed over `base`.
 
@@ -144,7 +151,11 @@ def _bump_semver(semver: str, bump: Bump) -> str:
 
 
 def _is_above_base(semver: str, base: BaseVersion) -> bool:
-    return base.semver is None or highest_semver([base.semver]) is None or _release_string(base.semver) != _release_string(semver)
+    return (
+        base.semver is None
+        or highest_semver([base.semver]) is None
+        or _release_string(base.semver) != _release_string(semver)
+    )
 
 
 # --- The proposal's reasons
@@ -163,7 +174,9 @@ def _bump_by_rules(new: BuildFacts, base: BaseVersion | None, is_better: IsBette
     if base is None:
         return Bump.PATCH, [say("there is no version to compare it with")]
     called = _base_label(base)
-    found = _sorted_bump_reasons(new, base.build, is_better) or [(Bump.PATCH, _unchanged_reason(new, base.build, called))]
+    found = _sorted_bump_reasons(new, base.build, is_better) or [
+        (Bump.PATCH, _unchanged_reason(new, base.build, called))
+    ]
     return found[0][0], [*(sentence for _, sentence in found), *_missing_facts(new, base.build, called)]
 
 
@@ -236,7 +249,11 @@ def _model_kind_reasons(new: BuildFacts, old: BuildFacts) -> Iterator[BumpReason
     if new.algorithm and old.algorithm and new.algorithm != old.algorithm:
         yield (
             Bump.MAJOR,
-            say("algorithm changed from {old} to {new}", old=quote_if_needed(old.algorithm), new=quote_if_needed(new.algorithm)),
+            say(
+                "algorithm changed from {old} to {new}",
+                old=quote_if_needed(old.algorithm),
+                new=quote_if_needed(new.algorithm),
+            ),
         )
     ours, theirs = sorted(set(new.flavors)), sorted(set(old.flavors))
     if ours and theirs and ours != theirs:

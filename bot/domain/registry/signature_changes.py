@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any
 
 from bot.domain.core.sentence import Code, Sentence, join_sentences, pack_sentence, say, truncate, unpack_sentence
-from bot.domain.registry.model import SignatureColumn, ModelPackage, Signature
+from bot.domain.registry.model import ModelPackage, Signature, SignatureColumn
 
 MAX_STORED_CHANGES = 20  # changes that a request keeps; of more, the rest is counted
 MAX_LISTED_NAMES = 5  # names in one sentence; of more, the rest is counted
@@ -98,7 +98,9 @@ def unpack_caller_impact(data: Mapping[str, Any] | None) -> CallerImpact:
     if data is None:
         return CallerImpact()
     return CallerImpact(
-        changes=tuple(CallerChange(CallerEffect(one["effect"]), unpack_sentence(one["says"])) for one in data["changes"]),
+        changes=tuple(
+            CallerChange(CallerEffect(one["effect"]), unpack_sentence(one["says"])) for one in data["changes"]
+        ),
         omitted=data["more"],
         not_compared=unpack_sentence(data["unknown"]) if data["unknown"] else None,
         no_rollback=unpack_sentence(data["way_back"]) if data["way_back"] else None,
@@ -138,8 +140,15 @@ def incompatibility_reason(new: ModelPackage | None, old: ModelPackage | None) -
         return None
     broken = breaking_changes(new.signature, old.signature) if new.signature and old.signature else []
     if broken:
-        more = [say("{n} more", n=len(broken) - MAX_LISTED_BREAKING_CHANGES)] if len(broken) > MAX_LISTED_BREAKING_CHANGES else []
-        return say("its signature differs: {broken}", broken=join_sentences([*broken[:MAX_LISTED_BREAKING_CHANGES], *more], "; "))
+        more = (
+            [say("{n} more", n=len(broken) - MAX_LISTED_BREAKING_CHANGES)]
+            if len(broken) > MAX_LISTED_BREAKING_CHANGES
+            else []
+        )
+        return say(
+            "its signature differs: {broken}",
+            broken=join_sentences([*broken[:MAX_LISTED_BREAKING_CHANGES], *more], "; "),
+        )
     if new.signature is None or old.signature is None or _is_only_one_stated(new.signature, old.signature):
         return say("its signature differs from the incumbent's")
     return None
@@ -176,11 +185,16 @@ _OUTPUT_RULES: _ColumnRules = {
     _ColumnChange.OPTIONAL: (CallerEffect.BREAKS, "{it} may be missing now"),
     _ColumnChange.ADDED_REQUIRED: (CallerEffect.BREAKS, "{it} {was} added"),
     _ColumnChange.ADDED: (CallerEffect.BREAKS, "{it} {was} added"),
-    _ColumnChange.REQUIRED: (CallerEffect.COMPATIBLE, "{it} {be} always there now"),  # what it gives is the same, and promised
+    _ColumnChange.REQUIRED: (
+        CallerEffect.COMPATIBLE,
+        "{it} {be} always there now",
+    ),  # what it gives is the same, and promised
 }
 
 
-def _compare_columns(kind: str, new: Sequence[SignatureColumn], old: Sequence[SignatureColumn], rules: _ColumnRules) -> Iterator[CallerChange]:
+def _compare_columns(
+    kind: str, new: Sequence[SignatureColumn], old: Sequence[SignatureColumn], rules: _ColumnRules
+) -> Iterator[CallerChange]:
     """Yield one change for all columns that shifted alike, in the order of `rules`."""
     ours, theirs = _index_columns(new), _index_columns(old)
     is_alone = len(ours) == len(theirs) == 1
@@ -204,7 +218,9 @@ def _index_columns(columns: Iterable[SignatureColumn]) -> dict[tuple[str, int], 
     return keyed
 
 
-def _column_changes(new: SignatureColumn | None, old: SignatureColumn | None) -> Iterator[tuple[_ColumnChange, str, str]]:
+def _column_changes(
+    new: SignatureColumn | None, old: SignatureColumn | None
+) -> Iterator[tuple[_ColumnChange, str, str]]:
     if old is None:
         assert new is not None
         yield (_ColumnChange.ADDED_REQUIRED if new.required else _ColumnChange.ADDED), "", ""

@@ -6,7 +6,9 @@ from bot.domain.core.sentence import Code, Name, Sentence, say, truncate
 from bot.domain.registry.model import VersionIdentity
 
 
-def identity_change_reason(model: str, version: int, expected: VersionIdentity | None, found: VersionIdentity | None) -> Sentence | None:
+def identity_change_reason(
+    model: str, version: int, expected: VersionIdentity | None, found: VersionIdentity | None
+) -> Sentence | None:
     """Return how the version under this name and number differs from what it was, or None where it doesn't.
 
     `was` is None for what an older Registrar wrote down: then there is nothing to compare. `now` is None for a version

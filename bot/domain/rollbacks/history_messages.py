@@ -9,7 +9,7 @@ from bot.domain.core.actors import MONITOR_AUTOMATION, Actor, format_actor
 from bot.domain.core.durations import format_duration
 from bot.domain.core.sentence import Code, Name, Sentence, join_sentences, say, truncate
 from bot.domain.promotions.request import Request
-from bot.domain.rollbacks.history import ProductionChange, Timeline, production_changes, format_day
+from bot.domain.rollbacks.history import ProductionChange, Timeline, format_day, production_changes
 from bot.domain.rollbacks.rollback import ServingPeriod, period_at
 from bot.domain.transitions.transition import TransitionKind
 
@@ -41,7 +41,9 @@ def describe_entry(period: ServingPeriod, timeline: Timeline, max_reason_length:
     request = timeline.requests.get(move.request or "")
     reason = (request.reason if request else "") or move.reason
     why = say(": {why}", why=truncate(reason, max_reason_length)) if reason else say("")
-    return say("{how}{why}", how=_describe_cause(period, request, timeline.approvers.get(move.request or "", ())), why=why)
+    return say(
+        "{how}{why}", how=_describe_cause(period, request, timeline.approvers.get(move.request or "", ())), why=why
+    )
 
 
 def _describe_cause(period: ServingPeriod, request: Request | None, approvers: Sequence[Actor]) -> Sentence:
@@ -134,7 +136,9 @@ def _describe_moment(timeline: Timeline, period: ServingPeriod | None) -> Senten
         hints.append(say(" {v} was there until {at}.", v=Code(f"v{timeline.before.version}"), at=timeline.before.until))
     if timeline.after:
         hints.append(say(" {v} came at {at}.", v=Code(f"v{timeline.after.version}"), at=timeline.after.since))
-    return say("No version of {model} was in Production at {at}.{hints}", model=model, at=at, hints=join_sentences(hints, ""))
+    return say(
+        "No version of {model} was in Production at {at}.{hints}", model=model, at=at, hints=join_sentences(hints, "")
+    )
 
 
 def _no_record_message(timeline: Timeline) -> Sentence:

@@ -14,7 +14,7 @@ from typing import Any
 from bot.domain.core.actors import Actor
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, Sentence, say, truncate
-from bot.domain.registry.model import VersionIdentity, Stage, check_model_name, parse_version_ref
+from bot.domain.registry.model import Stage, VersionIdentity, check_model_name, parse_version_ref
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 
 REQUIRED_KEYS, OPTIONAL_KEYS = ("model", "version", "since"), ("until", "by", "why")
@@ -69,7 +69,9 @@ def imported_transitions(
         what = say("{place}", place=following.location) if following else say("what the history already has")
         end = term.until or limit
         if end is None:
-            raise _row_error(term.location, say("{until} is missing: the history has no later term.", until=Code("until")))
+            raise _row_error(
+                term.location, say("{until} is missing: the history has no later term.", until=Code("until"))
+            )
         _check_period(term, end, limit, what, now)
         entry = _import_transition(term, now, actor, reason, identities.get(term.version))
         moves.append(entry)
@@ -87,7 +89,9 @@ def imported_transitions(
     return moves
 
 
-def _check_period(period: ImportedPeriod, end: datetime, next_start: datetime | None, next_label: Sentence, now: datetime) -> None:
+def _check_period(
+    period: ImportedPeriod, end: datetime, next_start: datetime | None, next_label: Sentence, now: datetime
+) -> None:
     if max(period.since, end) > now:
         raise _row_error(period.location, say("The term lies in the future."))
     if next_start is not None and (period.since >= next_start or end > next_start):
@@ -96,7 +100,9 @@ def _check_period(period: ImportedPeriod, end: datetime, next_start: datetime | 
         raise _row_error(period.location, say("{until} isn't after {since}.", until=Code("until"), since=Code("since")))
 
 
-def _import_transition(period: ImportedPeriod, now: datetime, actor: Actor, why: str, identity: VersionIdentity | None) -> Transition:
+def _import_transition(
+    period: ImportedPeriod, now: datetime, actor: Actor, why: str, identity: VersionIdentity | None
+) -> Transition:
     said = f"{period.by}: {period.why}" if period.by and period.why else period.by or period.why
     return Transition(
         id=period.id,
@@ -144,7 +150,9 @@ def _parse_row(location: str, row: Any) -> ImportedPeriod:
     values = {str(key): value for key, value in row.items() if value not in (None, "")}
     if unknown := [key for key in values if key not in REQUIRED_KEYS + OPTIONAL_KEYS]:
         known = [Code(key) for key in REQUIRED_KEYS + OPTIONAL_KEYS]
-        raise _row_error(location, say("Unknown key {key}. Known: {known}.", key=Name(truncate(unknown[0], 40)), known=known))
+        raise _row_error(
+            location, say("Unknown key {key}. Known: {known}.", key=Name(truncate(unknown[0], 40)), known=known)
+        )
     if missing := [Code(key) for key in REQUIRED_KEYS if key not in values]:
         raise _row_error(location, say("Missing: {missing}.", missing=missing))
     try:

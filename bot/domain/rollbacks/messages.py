@@ -84,16 +84,24 @@ def rollback_failed_announcement(transition: Transition) -> Sentence:
     how = Code(f'/model rollback {transition.model} {transition.version} --reason "…"')
     if transition.state is TransitionState.STALE:
         return say(
-            "Nothing was moved. {why} Look at it again: {show}", why=transition.why, show=Code(f"/model show {transition.model}")
+            "Nothing was moved. {why} Look at it again: {show}",
+            why=transition.why,
+            show=Code(f"/model show {transition.model}"),
         )
-    return say("Nothing was moved: MLflow refused. {why} When that is mended, try again: {how}", why=transition.why, how=how)
+    return say(
+        "Nothing was moved: MLflow refused. {why} When that is mended, try again: {how}", why=transition.why, how=how
+    )
 
 
 def rollback_confirmation(transition: Transition) -> Sentence:
     """Return what whoever rolled back hears."""
     model = Name(transition.model)
     if transition.state is TransitionState.DONE:
-        return say("Rolled back: {model} {step} in Production, read back from MLflow.", model=model, step=describe_version_change(transition))
+        return say(
+            "Rolled back: {model} {step} in Production, read back from MLflow.",
+            model=model,
+            step=describe_version_change(transition),
+        )
     if transition.state in {TransitionState.STALE, TransitionState.FAILED}:
         return say("{model} was not rolled back. {why}", model=model, why=transition.why)
     return say("The rollback of {model} is written down, and made as soon as MLflow answers.", model=model)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from bot.domain.core.actors import Actor
-from bot.domain.registry.model import VersionIdentity, Stage
+from bot.domain.registry.model import Stage, VersionIdentity
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.transitions.drift import RegistrySnapshot
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState, transition_time
@@ -102,7 +102,9 @@ class TargetRefusal(Enum):
     BLOCKED = "blocked"  # it was rolled back as bad, and nobody has unblocked it since
 
 
-def target_refusal(version: int, promotions: Sequence[Transition], blocked_versions: Collection[int], snapshot: RegistrySnapshot | None) -> TargetRefusal | None:
+def target_refusal(
+    version: int, promotions: Sequence[Transition], blocked_versions: Collection[int], snapshot: RegistrySnapshot | None
+) -> TargetRefusal | None:
     """Return why a version isn't a target of a rollback, or None where it is one.
 
     `entries` are the finished moves that put this version into Production; `barred` are the model's blocked versions;
@@ -116,7 +118,9 @@ def target_refusal(version: int, promotions: Sequence[Transition], blocked_versi
 
 
 def current_blocks(
-    history: Iterable[RollbackBlock], entries: Callable[[int], Sequence[Transition]], identities: Mapping[int, VersionIdentity | None]
+    history: Iterable[RollbackBlock],
+    entries: Callable[[int], Sequence[Transition]],
+    identities: Mapping[int, VersionIdentity | None],
 ) -> dict[int, RollbackBlock]:
     """Return the newest block of each of these versions that is blocked, by number.
 
@@ -141,7 +145,11 @@ def is_still_there(entry: Transition, snapshot: RegistrySnapshot | None) -> bool
 
     Where nobody has looked since, or an older Registrar did, nothing says that it isn't: the executor compares again.
     """
-    return snapshot is None or snapshot.at < transition_time(entry) or not snapshot.holds_other_version(entry.version, entry.identity)
+    return (
+        snapshot is None
+        or snapshot.at < transition_time(entry)
+        or not snapshot.holds_other_version(entry.version, entry.identity)
+    )
 
 
 def identity_in_production(entries: Sequence[Transition], snapshot: RegistrySnapshot | None) -> VersionIdentity | None:
@@ -149,18 +157,26 @@ def identity_in_production(entries: Sequence[Transition], snapshot: RegistrySnap
     return next((entry.identity for entry in entries if is_still_there(entry, snapshot)), None)
 
 
-def rollback_targets(periods: Sequence[ServingPeriod], blocked_versions: Collection[int], snapshot: RegistrySnapshot | None = None) -> list[int]:
+def rollback_targets(
+    periods: Sequence[ServingPeriod], blocked_versions: Collection[int], snapshot: RegistrySnapshot | None = None
+) -> list[int]:
     """Return the versions to roll back to, the best first: those that served before, without the barred ones.
 
     A version that isn't what served any more, as the last look has it, is no target.
     """
     now = periods[0].version if periods and periods[0].until is None else None
     back = (one for one in rollback_path(periods) if is_still_there(one.started_by, snapshot))
-    return list(dict.fromkeys(one.version for one in back if one.version not in blocked_versions and one.version != now))
+    return list(
+        dict.fromkeys(one.version for one in back if one.version not in blocked_versions and one.version != now)
+    )
 
 
 def last_good_version(
-    periods: Sequence[ServingPeriod], blocked_versions: Collection[int], now: datetime, min_served: timedelta, snapshot: RegistrySnapshot | None = None
+    periods: Sequence[ServingPeriod],
+    blocked_versions: Collection[int],
+    now: datetime,
+    min_served: timedelta,
+    snapshot: RegistrySnapshot | None = None,
 ) -> int | None:
     """Return the version that an automation can roll back to: of `targets` the first that has served for long enough.
 

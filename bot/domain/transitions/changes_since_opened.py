@@ -11,7 +11,9 @@ from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState, transition_time
 
 
-def change_since_opened(request: Request, transitions: Iterable[Transition], blocks: Iterable[RollbackBlock]) -> Sentence | None:
+def change_since_opened(
+    request: Request, transitions: Iterable[Transition], blocks: Iterable[RollbackBlock]
+) -> Sentence | None:
     """Return why a request is outdated although the registry may look as it did when the request was opened.
 
     A change that came and went between two polls shows only here: `moves` are the model's, in any order, and `bars`
@@ -34,12 +36,16 @@ def change_since_opened(request: Request, transitions: Iterable[Transition], blo
 
 def _is_relevant(request: Request, transition: Transition) -> bool:
     """Tell whether a move changed the request's target stage or its version after the request was opened."""
-    is_ours = transition.request == request.id or transition.kind is TransitionKind.REPAIR  # repairing leaves the version where it is
+    is_ours = (
+        transition.request == request.id or transition.kind is TransitionKind.REPAIR
+    )  # repairing leaves the version where it is
     if is_ours or transition.state is not TransitionState.DONE or transition_time(transition) <= request.opened_at:
         return False
     if transition.kind is TransitionKind.OBSERVED:
         return _is_relevant_observation(request, transition)
-    return transition.version == request.version or (not request.keep_existing and request.target in _affected_stages(transition))
+    return transition.version == request.version or (
+        not request.keep_existing and request.target in _affected_stages(transition)
+    )
 
 
 def _is_relevant_observation(request: Request, transition: Transition) -> bool:

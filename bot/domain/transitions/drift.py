@@ -10,7 +10,7 @@ from enum import Enum
 from bot.domain.core.actors import Actor
 from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Code, Name, Sentence, say, truncate
-from bot.domain.registry.model import TARGET_STAGES, VersionIdentity, ModelInfo, Stage, VersionInfo
+from bot.domain.registry.model import TARGET_STAGES, ModelInfo, Stage, VersionIdentity, VersionInfo
 from bot.domain.transitions.registry_tags import tag_digest
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState, transition_time
 
@@ -109,7 +109,9 @@ class DriftNotice:
         return self.mend is not None and self.mended_at is None
 
 
-def take_snapshot(model: ModelInfo, versions: Sequence[VersionInfo], at: datetime, last_transition: str | None) -> RegistrySnapshot:
+def take_snapshot(
+    model: ModelInfo, versions: Sequence[VersionInfo], at: datetime, last_transition: str | None
+) -> RegistrySnapshot:
     """Return the look at a model that a reading of it and its versions gives."""
     return RegistrySnapshot(
         model=model.name,
@@ -124,7 +126,9 @@ def take_snapshot(model: ModelInfo, versions: Sequence[VersionInfo], at: datetim
     )
 
 
-def expected_snapshot(before: RegistrySnapshot, transitions: Sequence[Transition], aliases: Mapping[Stage, str]) -> RegistrySnapshot:
+def expected_snapshot(
+    before: RegistrySnapshot, transitions: Sequence[Transition], aliases: Mapping[Stage, str]
+) -> RegistrySnapshot:
     """Return what the model looks like after our own finished moves (oldest first) since `before`."""
     now = before
     for move in transitions:
@@ -139,12 +143,17 @@ def transitions_since(transitions: Sequence[Transition], snapshot: RegistrySnaps
     That's all after `look.after`, and earlier ones that were still waiting then and have finished since.
     """
     place = next((at for at, move in enumerate(transitions) if move.id == snapshot.after), len(transitions))
-    fresh, late = list(transitions[:place]), [move for move in transitions[place + 1 :] if (move.finished_at or snapshot.at) > snapshot.at]
+    fresh, late = (
+        list(transitions[:place]),
+        [move for move in transitions[place + 1 :] if (move.finished_at or snapshot.at) > snapshot.at],
+    )
     fresh.reverse()
     return sorted([*late, *fresh], key=transition_time) if late else fresh
 
 
-def snapshot_after(snapshot: RegistrySnapshot, transition: Transition, aliases: Mapping[Stage, str]) -> RegistrySnapshot:
+def snapshot_after(
+    snapshot: RegistrySnapshot, transition: Transition, aliases: Mapping[Stage, str]
+) -> RegistrySnapshot:
     """Return what the model looks like when the move is made."""
     stages, names = dict(snapshot.stages), dict(snapshot.aliases)
     if transition.target in TARGET_STAGES:
@@ -160,7 +169,9 @@ def new_versions(before: RegistrySnapshot, current: RegistrySnapshot) -> tuple[i
     return tuple(sorted(set(current.stages) - set(before.stages), reverse=True))
 
 
-def drift_lines(before: RegistrySnapshot, expected: RegistrySnapshot, current: RegistrySnapshot, aliases: Mapping[Stage, str]) -> list[Sentence]:
+def drift_lines(
+    before: RegistrySnapshot, expected: RegistrySnapshot, current: RegistrySnapshot, aliases: Mapping[Stage, str]
+) -> list[Sentence]:
     """Return what is different from before and is not our own doing, one sentence each.
 
     `ours` is what our moves made of `before`. An alias of Staging that went with its version is our own tidying.
@@ -201,7 +212,10 @@ def are_files_moved(old_fingerprints: Mapping[int, str], new_fingerprints: Mappi
 
     Both are marks: see `Identity.mark`.
     """
-    pairs = [(old_fingerprints[number].split("."), new_fingerprints[number].split(".")) for number in old_fingerprints.keys() & new_fingerprints.keys()]
+    pairs = [
+        (old_fingerprints[number].split("."), new_fingerprints[number].split("."))
+        for number in old_fingerprints.keys() & new_fingerprints.keys()
+    ]
     return all(old[0] == new[0] and old != new for old, new in pairs) if pairs else None
 
 
@@ -223,7 +237,9 @@ def registry_migrated_line(models: Sequence[ModelInfo]) -> Sentence:
 
 def _deleted_line(before: RegistrySnapshot, deleted: list[int]) -> Sentence:
     stages = [before.stages[number] for number in deleted]
-    which = [f"v{n}" + (f" (in {stage})" if stage in TARGET_STAGES else "") for n, stage in zip(deleted, stages, strict=True)]
+    which = [
+        f"v{n}" + (f" (in {stage})" if stage in TARGET_STAGES else "") for n, stage in zip(deleted, stages, strict=True)
+    ]
     return say("{which} was deleted." if len(deleted) == 1 else "{which} were deleted.", which=_list_versions(which))
 
 
@@ -238,15 +254,25 @@ def _alias_lines(expected: RegistrySnapshot, current: RegistrySnapshot, aliases:
         if was == now_at or _is_alias_cleanup(alias, was, now_at, current, aliases):
             continue
         name = Code(f"@{alias}")
-        lines.append(say("{alias} went from {was} to {now}.", alias=name, was=_version_label(was), now=_version_label(now_at)))
+        lines.append(
+            say("{alias} went from {was} to {now}.", alias=name, was=_version_label(was), now=_version_label(now_at))
+        )
     return lines
 
 
-def _is_alias_cleanup(alias: str, old_version: int | None, new_version: int | None, current: RegistrySnapshot, aliases: Mapping[Stage, str]) -> bool:
+def _is_alias_cleanup(
+    alias: str,
+    old_version: int | None,
+    new_version: int | None,
+    current: RegistrySnapshot,
+    aliases: Mapping[Stage, str],
+) -> bool:
     """Tell whether an alias just went with its version: out of Staging, or out of the registry."""
     if new_version is not None or old_version is None:
         return False
-    return old_version not in current.stages or (alias == aliases[Stage.STAGING] and current.stages[old_version] is not Stage.STAGING)
+    return old_version not in current.stages or (
+        alias == aliases[Stage.STAGING] and current.stages[old_version] is not Stage.STAGING
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +284,9 @@ class StageConflict:
     holder: int
 
 
-def stage_conflicts(snapshot: RegistrySnapshot, kept: Mapping[Stage, frozenset[int]], aliases: Mapping[Stage, str]) -> list[StageConflict]:
+def stage_conflicts(
+    snapshot: RegistrySnapshot, kept: Mapping[Stage, frozenset[int]], aliases: Mapping[Stage, str]
+) -> list[StageConflict]:
     """Return the stages with several holders, or with an alias elsewhere, that nobody asked for.
 
     `kept` are the versions that a request with keep-existing left in a stage: those are meant.

@@ -37,7 +37,10 @@ def archive_announcement(transition: Transition) -> Sentence:
             why=transition.reason,
         )
     return say(
-        "{who} archived {v} of {model}.", who=format_actor(transition.actor), v=Code(f"v{transition.version}"), model=Name(transition.model)
+        "{who} archived {v} of {model}.",
+        who=format_actor(transition.actor),
+        v=Code(f"v{transition.version}"),
+        model=Name(transition.model),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from bot.domain.core.actors import Actor
 from bot.domain.promotions.request import Request, RequestState, Vote
 from bot.domain.registry.model import Dataset, ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo
-from bot.domain.registry.model_card import ModelCard, tag_or_param, logged_algorithm
+from bot.domain.registry.model_card import ModelCard, logged_algorithm, tag_or_param
 from bot.domain.transitions import registry_tags
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 
@@ -49,7 +49,9 @@ def fill_model_card(sources: ModelCardSources) -> ModelCard:
         framework=_framework_name(sources.package, run),
         algorithm=sources.algorithm or logged_algorithm(sources.version, run),
         hyperparameters=dict(sorted(run.params.items())),
-        deployed_by=registry_tags.approver_names(sources.deployment_votes) or _actor_name(sources.deployment.actor) if sources.deployment else None,
+        deployed_by=registry_tags.approver_names(sources.deployment_votes) or _actor_name(sources.deployment.actor)
+        if sources.deployment
+        else None,
         deployment_date=sources.deployment.finished_at if sources.deployment else None,
         serving_endpoint=_tag_value(sources, "serving_endpoint"),
         use_case=_tag_value(sources, "use_case"),

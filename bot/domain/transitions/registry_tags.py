@@ -147,7 +147,11 @@ def rolled_back_tags(transition: Transition, at: datetime) -> TagChanges:
 
 def restored_tags(transition: Transition, at: datetime) -> TagChanges:
     """Return the tags of the version that a rollback put back."""
-    return {"restored_to_production": "true", "restoration_date": _format_time(at), "restored_by": actor_name(transition.actor)}
+    return {
+        "restored_to_production": "true",
+        "restoration_date": _format_time(at),
+        "restored_by": actor_name(transition.actor),
+    }
 
 
 def approver_names(votes: Iterable[Vote]) -> str:

@@ -45,7 +45,9 @@ def hold_announcement(hold: Hold) -> Sentence:
 
 def hold_summary(hold: Hold) -> Sentence:
     """Return the same in two sentences, for Home and the terminal."""
-    return say("{found} Work from before {at} is held. {next}", found=hold_cause(hold), at=hold.at, next=hold_next_steps())
+    return say(
+        "{found} Work from before {at} is held. {next}", found=hold_cause(hold), at=hold.at, next=hold_next_steps()
+    )
 
 
 def automation_stopped_reason() -> Sentence:
@@ -80,7 +82,10 @@ def hold_accepted_announcement(hold: Hold, by: Actor, reason: str, pending_work:
 def hold_dropped_announcement(hold: Hold, by: Actor, reason: str, pending_work: str) -> Sentence:
     """Return what the channel hears of `db drop-pending`."""
     return say(
-        "{who} ended what was waiting: {reason}\nEnded: {waiting}.", who=format_actor(by), reason=reason, waiting=pending_work
+        "{who} ended what was waiting: {reason}\nEnded: {waiting}.",
+        who=format_actor(by),
+        reason=reason,
+        waiting=pending_work,
     )
 
 

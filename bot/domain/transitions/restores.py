@@ -13,7 +13,7 @@ from bot.domain.core.sentence import Code, Name, Sentence, say
 from bot.domain.registry.model import ModelInfo, Stage, VersionInfo
 from bot.domain.transitions import drift
 from bot.domain.transitions.drift import RegistrySnapshot
-from bot.domain.transitions.registry_tags import tag_fingerprints, ledger_tags
+from bot.domain.transitions.registry_tags import ledger_tags, tag_fingerprints
 from bot.domain.transitions.transition import UNFINISHED_STATES, Transition
 
 RESTORE_CHECKER = Automation("restore-check")
@@ -90,7 +90,10 @@ def _tag_discrepancies(facts: RestoreFacts) -> Iterator[Discrepancy]:
     if seen is None:  # an older Registrar took this look
         return
     for version in facts.versions:
-        known = {*seen.get(version.version, "").split(), *facts.written_fingerprints.get(version.version, _NO_FINGERPRINTS)}
+        known = {
+            *seen.get(version.version, "").split(),
+            *facts.written_fingerprints.get(version.version, _NO_FINGERPRINTS),
+        }
         prints = tag_fingerprints(ledger_tags(version.tags))
         strange = {key: prints[key] for key in sorted(prints) if prints[key] not in known}
         if strange:
@@ -127,7 +130,11 @@ def _stage_discrepancies(facts: RestoreFacts, aliases: Mapping[Stage, str]) -> I
         yield Discrepancy(key=f"gone:{look.model}", kind=HoldKind.UNEXPLAINED, sentence=line, since=look.at)
         return
     expected = drift.expected_snapshot(look, drift.transitions_since(facts.transitions, look), aliases)
-    halfway = [drift.snapshot_after(expected, move, aliases).stages for move in facts.transitions if _may_have_reached_registry(move)]
+    halfway = [
+        drift.snapshot_after(expected, move, aliases).stages
+        for move in facts.transitions
+        if _may_have_reached_registry(move)
+    ]
     for number in sorted({*expected.stages, *there}):
         was, now = expected.stages.get(number, Stage.NONE), there.get(number)
         if now is was or any(stages.get(number) is now for stages in halfway):
@@ -162,10 +169,14 @@ def anchor_discrepancy(anchored_head: AnchoredHead, known_hash: str | None) -> D
         number=anchored_head.number,
         hash=Code(anchored_head.hash[:12]),
     )
-    return Discrepancy(key=f"anchor:{anchored_head.number}:{anchored_head.hash}", kind=HoldKind.LEDGER_RESTORED, sentence=line)
+    return Discrepancy(
+        key=f"anchor:{anchored_head.number}:{anchored_head.hash}", kind=HoldKind.LEDGER_RESTORED, sentence=line
+    )
 
 
-def new_discrepancies(discrepancies: Sequence[Discrepancy], holds: Sequence[Hold], *, has_pending_work: bool) -> list[Discrepancy]:
+def new_discrepancies(
+    discrepancies: Sequence[Discrepancy], holds: Sequence[Hold], *, has_pending_work: bool
+) -> list[Discrepancy]:
     """Return the traces that call for a hold: none that an earlier hold reported, and weak ones only with others.
 
     A hold that is older than the last look at the model says nothing: what it reported was looked at since.

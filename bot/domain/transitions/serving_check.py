@@ -85,7 +85,9 @@ def apply_report(check: ServingCheck, report: ServingReport, now: datetime, inte
     return replace(check, next_at=min(now + interval, check.deadline))
 
 
-def transition_event(transition: Transition, reason: str, request: Request | None = None, votes: Sequence[Vote] = ()) -> dict[str, object]:
+def transition_event(
+    transition: Transition, reason: str, request: Request | None = None, votes: Sequence[Vote] = ()
+) -> dict[str, object]:
     """Return what endpoints are told of a move of Production; without a `version` nobody is there any more.
 
     `request` is the one that the move answers, `votes` are those on it.

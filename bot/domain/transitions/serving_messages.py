@@ -6,13 +6,17 @@ from datetime import timedelta
 
 from bot.domain.core.durations import format_duration
 from bot.domain.core.sentence import Code, Name, Sentence, say
-from bot.domain.transitions.serving_check import ServingReport, ServingCheck
+from bot.domain.transitions.serving_check import ServingCheck, ServingReport
 from bot.domain.transitions.transition import Transition, TransitionKind
 
 
 def serving_pending_announcement(transition: Transition) -> Sentence:
     """Return what the thread hears right after the move."""
-    what = "Registry restored: {v} is in Production" if transition.kind is TransitionKind.ROLLBACK else "Registry moved to {v}"
+    what = (
+        "Registry restored: {v} is in Production"
+        if transition.kind is TransitionKind.ROLLBACK
+        else "Registry moved to {v}"
+    )
     return say(what + ", serving not confirmed yet.", v=Code(f"v{transition.version}"))
 
 

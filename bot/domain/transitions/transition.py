@@ -11,7 +11,7 @@ from bot.domain.core.actors import Actor
 from bot.domain.core.errors import BadInput, Refused
 from bot.domain.core.sentence import Code, Name, Sentence, say
 from bot.domain.promotions.request import Request, Vote
-from bot.domain.registry.model import TARGET_STAGES, VersionIdentity, ModelInfo, Stage, VersionInfo, is_legal_transition
+from bot.domain.registry.model import TARGET_STAGES, ModelInfo, Stage, VersionIdentity, VersionInfo, is_legal_transition
 from bot.domain.registry.version_identity import identity_change_reason
 
 
@@ -164,7 +164,9 @@ def break_glass_transition(request: Request, now: datetime) -> Transition:
     )
 
 
-def archive_transition(transition_id: str, version: VersionInfo, actor: Actor, now: datetime, reason: str) -> Transition:
+def archive_transition(
+    transition_id: str, version: VersionInfo, actor: Actor, now: datetime, reason: str
+) -> Transition:
     """Return the move that takes a version aside. Raises what `check_can_be_archived` does."""
     check_archivable(version)
     return Transition(
@@ -190,7 +192,9 @@ def check_archivable(version: VersionInfo) -> None:
         raise BadInput(say("v{v} of {model} is archived already.", v=version.version, model=Name(version.model)))
 
 
-def repair_transition(transition_id: str, model: str, version: int, stage: Stage, actor: Actor, now: datetime, notice_id: str) -> Transition:
+def repair_transition(
+    transition_id: str, model: str, version: int, stage: Stage, actor: Actor, now: datetime, notice_id: str
+) -> Transition:
     """Return the move that makes the version the one holder of the stage in which it is, with the stage's alias.
 
     Who else holds it is read when it is made.
@@ -238,7 +242,9 @@ def check_promotable(version: VersionInfo, target: Stage) -> None:
 
 def plan_transition(transition: Transition, facts: TransitionFacts) -> TransitionPlan:
     """Compare what was decided with what is true now, and return what is left to do."""
-    if another := identity_change_reason(transition.model, transition.version, transition.identity, facts.identity(transition.version)):
+    if another := identity_change_reason(
+        transition.model, transition.version, transition.identity, facts.identity(transition.version)
+    ):
         return TransitionPlan(TransitionStep.NOTHING, another)
     if transition.kind is TransitionKind.ROLLBACK:
         return _plan_rollback(transition, facts)
@@ -247,11 +253,15 @@ def plan_transition(transition: Transition, facts: TransitionFacts) -> Transitio
     holders = facts.holders(transition.target)
     if transition.kind is TransitionKind.ARCHIVE and candidate.stage is Stage.PRODUCTION:
         return TransitionPlan(TransitionStep.NOTHING, in_production_refusal(candidate))
-    if candidate.stage is transition.target and (transition.keep_existing or not transition.has_alias or holders == [transition.version]):
+    if candidate.stage is transition.target and (
+        transition.keep_existing or not transition.has_alias or holders == [transition.version]
+    ):
         # With a first try nobody of ours has moved it: then somebody else did, and the outcome is what was asked.
         return TransitionPlan(TransitionStep.SET_ALIAS)
     if candidate.stage is not transition.from_stage and candidate.stage is not transition.target:
-        return TransitionPlan(TransitionStep.NOTHING, _stage_changed_reason(transition.version, transition.from_stage, candidate.stage))
+        return TransitionPlan(
+            TransitionStep.NOTHING, _stage_changed_reason(transition.version, transition.from_stage, candidate.stage)
+        )
     if not transition.has_alias or transition.kind is TransitionKind.REPAIR:
         return TransitionPlan(TransitionStep.SET_STAGE_AND_ALIAS)
     return _plan_for_changed_incumbent(transition, holders) or TransitionPlan(TransitionStep.SET_STAGE_AND_ALIAS)
@@ -265,7 +275,9 @@ def _plan_rollback(transition: Transition, facts: TransitionFacts) -> Transition
         return TransitionPlan(TransitionStep.SET_STAGE_AND_ALIAS)
     if transition.version in holders:  # an earlier try got so far, or somebody else did the same
         return TransitionPlan(TransitionStep.SET_ALIAS)
-    return TransitionPlan(TransitionStep.NOTHING, _incumbent_changed_reason(transition.target, expected, next(iter(holders), None)))
+    return TransitionPlan(
+        TransitionStep.NOTHING, _incumbent_changed_reason(transition.target, expected, next(iter(holders), None))
+    )
 
 
 def stage_incumbent(facts: TransitionFacts, stage: Stage) -> int | None:
@@ -276,7 +288,11 @@ def stage_incumbent(facts: TransitionFacts, stage: Stage) -> int | None:
 def is_in_place(transition: Transition, versions: Iterable[VersionInfo]) -> bool:
     """Tell whether what was read back is what was meant: the version holds the stage, and nobody else does."""
     holders = TransitionFacts(versions=tuple(versions)).holders(transition.target)
-    return transition.version in holders if transition.keep_existing or not transition.has_alias else holders == [transition.version]
+    return (
+        transition.version in holders
+        if transition.keep_existing or not transition.has_alias
+        else holders == [transition.version]
+    )
 
 
 def is_in_place_by_summary(transition: Transition, model: ModelInfo, alias: str | None) -> bool:
@@ -285,12 +301,18 @@ def is_in_place_by_summary(transition: Transition, model: ModelInfo, alias: str 
     The summary names the highest version in a stage and no other: a second, older holder shows in the look at the
     model that follows every move. With None as `alias` only the stage is asked.
     """
-    return model.latest.get(transition.target) == transition.version and (alias is None or model.aliases.get(alias) == transition.version)
+    return model.latest.get(transition.target) == transition.version and (
+        alias is None or model.aliases.get(alias) == transition.version
+    )
 
 
 def empties_staging(transition: Transition, facts: TransitionFacts) -> bool:
     """Tell whether a promotion takes the only version out of Staging."""
-    leaves = transition.request is not None and transition.from_stage is Stage.STAGING and transition.target is Stage.PRODUCTION
+    leaves = (
+        transition.request is not None
+        and transition.from_stage is Stage.STAGING
+        and transition.target is Stage.PRODUCTION
+    )
     return leaves and not set(facts.holders(Stage.STAGING)) - {transition.version}
 
 
@@ -307,14 +329,19 @@ def incumbent_replaced_reason(request: Request, facts: TransitionFacts) -> Sente
     """Return how the incumbent isn't the one that people compared with, though it has the same number; else None."""
     if request.incumbent is None or request.incumbent_identity is None:
         return None
-    return identity_change_reason(request.model, request.incumbent, request.incumbent_identity, facts.identity(request.incumbent))
+    return identity_change_reason(
+        request.model, request.incumbent, request.incumbent_identity, facts.identity(request.incumbent)
+    )
 
 
 def _plan_for_changed_incumbent(transition: Transition, holders: list[int]) -> TransitionPlan | None:
     others = [one for one in holders if one != transition.version]
     if transition.expected_incumbent == next(iter(others), None):
         return None
-    return TransitionPlan(TransitionStep.NOTHING, _incumbent_changed_reason(transition.target, transition.expected_incumbent, next(iter(others), None)))
+    return TransitionPlan(
+        TransitionStep.NOTHING,
+        _incumbent_changed_reason(transition.target, transition.expected_incumbent, next(iter(others), None)),
+    )
 
 
 def superseded(request: Request, facts: TransitionFacts) -> Sentence | None:

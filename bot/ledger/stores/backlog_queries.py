@@ -11,7 +11,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from bot.domain.transitions.transition import UNFINISHED_STATES
 from bot.ledger.tables import base
-from bot.ledger.tables.base import COMMAND_IS_WAITING, TAG_UPDATE_IS_WAITING, IS_OPEN, MESSAGE_IS_WAITING
+from bot.ledger.tables.base import COMMAND_IS_WAITING, IS_OPEN, MESSAGE_IS_WAITING, TAG_UPDATE_IS_WAITING
 
 
 @cache

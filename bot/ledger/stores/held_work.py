@@ -22,15 +22,15 @@ from sqlalchemy import (
 from bot.domain.transitions.transition import UNFINISHED_STATES
 from bot.ledger.tables.base import (
     COMMAND_IS_WAITING,
-    TAG_UPDATE_IS_WAITING,
     IS_OPEN,
     IS_PENDING,
-    queued_commands,
-    tag_updates,
+    TAG_UPDATE_IS_WAITING,
     holds,
     is_in,
-    transitions,
+    queued_commands,
     requests,
+    tag_updates,
+    transitions,
 )
 
 IS_ACTIVE = holds.c.lifted_at.is_(None)
@@ -64,7 +64,8 @@ def select_models_with_pending_work() -> CompoundSelect[Any]:
 def current_extent() -> dict[str, Any]:
     """Return what a hold covers from now on: of each table everything that's there."""
     return {
-        table.name: func.coalesce(select(func.max(table.c.number)).scalar_subquery(), literal(0)) for table in PENDING_ROWS
+        table.name: func.coalesce(select(func.max(table.c.number)).scalar_subquery(), literal(0))
+        for table in PENDING_ROWS
     }
 
 

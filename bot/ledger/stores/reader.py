@@ -25,13 +25,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.elements import ColumnElement
 
-from bot.domain.audit.events import ChainHead, ChainedEvent, EventTag
+from bot.domain.audit.events import ChainedEvent, ChainHead, EventTag
 from bot.domain.core.actors import Actor
 from bot.domain.core.errors import UnknownRequest
 from bot.domain.core.sentence import Name, say
 from bot.domain.monitoring.incident import Incident, TrippedBreaker
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import RecordedCheck, CheckValue, Measurement, PushedReading
+from bot.domain.monitoring.readings import CheckValue, Measurement, PushedReading, RecordedCheck
 from bot.domain.monitoring.state import MonitorState
 from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from bot.domain.policy.freezes import Freeze
@@ -46,37 +46,49 @@ from bot.ledger.audit_chain import MIN_NUMBER, AuditRecord
 from bot.ledger.stores import audit_pages, backlog_queries, held_work, row_mapping, statements
 from bot.ledger.tables.base import (
     COMMAND_IS_WAITING,
-    TAG_UPDATE_IS_WAITING,
     IS_INTENDED,
     IS_OPEN,
     IS_PENDING,
     MESSAGE_IS_WAITING,
     NEEDS_REVIEW,
-    queued_commands,
+    TAG_UPDATE_IS_WAITING,
     audit_events,
     audit_head,
-    rollback_blocks,
     baselines,
-    tripped_breakers,
-    idempotent_calls,
-    tag_updates,
     drift_notices,
     freezes,
     holds,
+    idempotent_calls,
     incidents,
-    registry_snapshots,
     measurements,
+    message_refs,
+    monitor_states,
     monitors,
-    transitions,
     outbox_messages,
     own_baselines,
-    message_refs,
+    queued_commands,
     readings,
+    registry_snapshots,
     requests,
+    rollback_blocks,
     serving_checks,
-    monitor_states,
+    tag_updates,
+    transitions,
+    tripped_breakers,
 )
-from bot.ports import QueuedCommand, Backlog, CheckBatch, IdempotentCall, TagUpdate, HeldWork, OutboxMessage, MessageKind, MessageRef, DeliveryProgress, PendingCount
+from bot.ports import (
+    Backlog,
+    CheckBatch,
+    DeliveryProgress,
+    HeldWork,
+    IdempotentCall,
+    MessageKind,
+    MessageRef,
+    OutboxMessage,
+    PendingCount,
+    QueuedCommand,
+    TagUpdate,
+)
 
 NO_OPERATOR_IDS: Mapping[str, str] = MappingProxyType({})  # no operator is known
 
@@ -224,11 +236,16 @@ class SqlLedgerReader:
 
     def queued_command_with_key(self, caller: Actor, key: str) -> QueuedCommand | None:
         """Return what the caller asked for with this key."""
-        return self._find(QueuedCommand, select(queued_commands).where(queued_commands.c.caller == caller, queued_commands.c.key == key))
+        return self._find(
+            QueuedCommand,
+            select(queued_commands).where(queued_commands.c.caller == caller, queued_commands.c.key == key),
+        )
 
     def due_command_ids(self, now: datetime) -> list[str]:
         """Return the ids of asks that wait and whose time has come, oldest first."""
-        ready = select(queued_commands.c.id).where(COMMAND_IS_WAITING, is_due(queued_commands.c.not_before, now), ~held_work.is_held(queued_commands))
+        ready = select(queued_commands.c.id).where(
+            COMMAND_IS_WAITING, is_due(queued_commands.c.not_before, now), ~held_work.is_held(queued_commands)
+        )
         return self._fetch_column(ready.order_by(queued_commands.c.at, queued_commands.c.number))
 
     def registry_snapshot(self, model: str) -> RegistrySnapshot | None:
@@ -237,7 +254,9 @@ class SqlLedgerReader:
 
     def model_with_other_case(self, name: str) -> str | None:
         """Return the model that the poll has seen by this name in another letter case, and not in this one."""
-        there = self._fetch_column(select(registry_snapshots.c.model).where(func.lower(registry_snapshots.c.model) == name.lower()))
+        there = self._fetch_column(
+            select(registry_snapshots.c.model).where(func.lower(registry_snapshots.c.model) == name.lower())
+        )
         return None if name in there else min(there, default=None)
 
     def registry_snapshots(self) -> dict[str, RegistrySnapshot]:
@@ -253,7 +272,9 @@ class SqlLedgerReader:
     def due_tag_updates(self, now: datetime, limit: int = 100) -> list[TagUpdate]:
         """Return what has to be written to versions: of each version that which comes first, if it is due."""
         first = (
-            select(func.min(tag_updates.c.number)).where(TAG_UPDATE_IS_WAITING).group_by(tag_updates.c.model, tag_updates.c.version)
+            select(func.min(tag_updates.c.number))
+            .where(TAG_UPDATE_IS_WAITING)
+            .group_by(tag_updates.c.model, tag_updates.c.version)
         ).scalar_subquery()
         due = select(tag_updates).where(
             tag_updates.c.number.in_(first), is_due(tag_updates.c.not_before, now), ~held_work.is_held(tag_updates)
@@ -265,7 +286,11 @@ class SqlLedgerReader:
 
         From the number `since` on.
         """
-        query = select(tag_updates).where(tag_updates.c.model == model, tag_updates.c.number >= from_number).order_by(tag_updates.c.number)
+        query = (
+            select(tag_updates)
+            .where(tag_updates.c.model == model, tag_updates.c.number >= from_number)
+            .order_by(tag_updates.c.number)
+        )
         return self._list(TagUpdate, query if version is None else query.where(tag_updates.c.version == version))
 
     def first_unwritten_tag_update(self, model: str) -> int:
@@ -327,7 +352,9 @@ class SqlLedgerReader:
 
     def rollbacks(self, since: datetime) -> list[Transition]:
         """Return the rollbacks that were intended since then, newest first; those that came to nothing included."""
-        query = select(transitions).where(transitions.c.kind == TransitionKind.ROLLBACK, transitions.c.intended_at >= since)
+        query = select(transitions).where(
+            transitions.c.kind == TransitionKind.ROLLBACK, transitions.c.intended_at >= since
+        )
         return self._list(Transition, query.order_by(transitions.c.number.desc()))
 
     def monitors(self, model: str | None = None) -> list[Monitor]:
@@ -349,7 +376,9 @@ class SqlLedgerReader:
 
     def monitor_state(self, monitor_id: str) -> MonitorState:
         """Return where a monitor stands; one that was never checked at its beginning."""
-        return self._find(MonitorState, statements.select_by_key(monitor_states, "monitor"), monitor_id) or MonitorState(monitor=monitor_id)
+        return self._find(
+            MonitorState, statements.select_by_key(monitor_states, "monitor"), monitor_id
+        ) or MonitorState(monitor=monitor_id)
 
     def due_monitors(self, now: datetime, limit: int = 1000) -> list[tuple[Monitor, MonitorState]]:
         """Return the monitors whose check is due, the longest due first; neither paused nor removed ones.
@@ -459,7 +488,10 @@ class SqlLedgerReader:
 
     def idempotent_call(self, client: str, key: str) -> IdempotentCall | None:
         """Return what was answered to a call with this key before."""
-        return self._find(IdempotentCall, select(idempotent_calls).where(idempotent_calls.c.client == client, idempotent_calls.c.key == key))
+        return self._find(
+            IdempotentCall,
+            select(idempotent_calls).where(idempotent_calls.c.client == client, idempotent_calls.c.key == key),
+        )
 
     def incident(self, incident_id: str) -> Incident:
         """Return an incident. Raises UnknownRequest."""
@@ -486,12 +518,19 @@ class SqlLedgerReader:
 
     def latest_serving_check(self, model: str) -> ServingCheck | None:
         """Return what the serving side of a model was asked last."""
-        query = select(serving_checks).where(serving_checks.c.model == model).order_by(serving_checks.c.asked_at.desc()).limit(1)
+        query = (
+            select(serving_checks)
+            .where(serving_checks.c.model == model)
+            .order_by(serving_checks.c.asked_at.desc())
+            .limit(1)
+        )
         return self._find(ServingCheck, query)
 
     def due_serving_checks(self, now: datetime) -> list[ServingCheck]:
         """Return the questions to the serving side that are to be asked (again) now."""
-        due = select(serving_checks).where(serving_checks.c.state == ServingCheckState.PENDING, is_due(serving_checks.c.next_at, now))
+        due = select(serving_checks).where(
+            serving_checks.c.state == ServingCheckState.PENDING, is_due(serving_checks.c.next_at, now)
+        )
         return self._list(ServingCheck, due.order_by(serving_checks.c.next_at))
 
     def latest_audit_events(
@@ -518,11 +557,17 @@ class SqlLedgerReader:
 
     def is_pending(self, message: OutboxMessage) -> bool:
         """Tell whether a note is neither delivered nor given up."""
-        return bool(self._fetch_column(select(outbox_messages.c.key).where(outbox_messages.c.key == message.key, MESSAGE_IS_WAITING)))
+        return bool(
+            self._fetch_column(
+                select(outbox_messages.c.key).where(outbox_messages.c.key == message.key, MESSAGE_IS_WAITING)
+            )
+        )
 
     def delivery_progress(self, message: OutboxMessage) -> DeliveryProgress | None:
         """Return a note's progress; None if it was never added."""
-        query = select(MESSAGE_IS_WAITING, outbox_messages.c.why, outbox_messages.c.not_before).where(outbox_messages.c.key == message.key)
+        query = select(MESSAGE_IS_WAITING, outbox_messages.c.why, outbox_messages.c.not_before).where(
+            outbox_messages.c.key == message.key
+        )
         row = self._connection.execute(query).one_or_none()
         return DeliveryProgress(is_waiting=bool(row[0]), why=row[1], not_before=row[2]) if row else None
 
@@ -541,12 +586,19 @@ class SqlLedgerReader:
     def next_message_due_at(self, now: datetime, *, kinds: Collection[MessageKind]) -> datetime | None:
         """Return when the first undelivered note that has to wait can be tried; None if none has to."""
         waits = (MESSAGE_IS_WAITING, outbox_messages.c.not_before > now, outbox_messages.c.kind.in_(kinds))
-        at: datetime | None = self._connection.execute(select(func.min(outbox_messages.c.not_before)).where(*waits)).scalar()
+        at: datetime | None = self._connection.execute(
+            select(func.min(outbox_messages.c.not_before)).where(*waits)
+        ).scalar()
         return at
 
     def pending_recipients(self, kind: MessageKind) -> list[str]:
         """Return for whom there are undelivered notes of this kind, due or not, sorted."""
-        query = select(outbox_messages.c.to).distinct().where(MESSAGE_IS_WAITING, outbox_messages.c.kind == kind).order_by(outbox_messages.c.to)
+        query = (
+            select(outbox_messages.c.to)
+            .distinct()
+            .where(MESSAGE_IS_WAITING, outbox_messages.c.kind == kind)
+            .order_by(outbox_messages.c.to)
+        )
         return [str(to) for to in self._connection.execute(query).scalars()]
 
     def audit_events(self, *, model: str | None = None, after_number: int = 0, limit: int = 1000) -> list[ChainedEvent]:
@@ -557,14 +609,21 @@ class SqlLedgerReader:
         return [row_mapping.to_link(row, self._operator_ids) for row in self._fetch_rows(query)]
 
     def audit_records(
-        self, *, model: str | None = None, since: datetime | None = None, after_number: int = MIN_NUMBER, limit: int = 1000
+        self,
+        *,
+        model: str | None = None,
+        since: datetime | None = None,
+        after_number: int = MIN_NUMBER,
+        limit: int = 1000,
     ) -> list[AuditRecord]:
         """Return audit rows as they are stored, oldest first; rows that are no event, too.
 
         From the very lowest number, unless `after` says otherwise: somebody could have put rows before the first.
         """
         number = audit_events.c.number
-        query = statements.select_records(self._connection.dialect.name).where(number > literal(after_number, BigInteger))
+        query = statements.select_records(self._connection.dialect.name).where(
+            number > literal(after_number, BigInteger)
+        )
         query = query.order_by(number).limit(limit)
         if model is not None:
             query = query.where(audit_events.c.model == model)
@@ -587,7 +646,9 @@ class SqlLedgerReader:
         Those of a model, an actor or a tag as they are stored; since a time, before a number.
         """
         tags = [] if tag is None else [tag]
-        page, values = audit_pages.page_filter(model=model, actor=actor, tags=tags, since=since, before=before_number, limit=limit)
+        page, values = audit_pages.page_filter(
+            model=model, actor=actor, tags=tags, since=since, before=before_number, limit=limit
+        )
         found = self._connection.execute(audit_pages.select_records(page, self._connection.dialect.name), values)
         return [AuditRecord._make(row) for row in found]
 

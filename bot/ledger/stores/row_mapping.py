@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import RowMapping
 
-from bot.domain.audit.events import Event, ChainHead, ChainedEvent, canonical_json, canonical_time, chained_hash, parse_canonical_json
+from bot.domain.audit.events import (
+    ChainedEvent,
+    ChainHead,
+    Event,
+    canonical_json,
+    canonical_time,
+    chained_hash,
+    parse_canonical_json,
+)
 from bot.domain.core.actors import Actor, Operator, actor_id, parse_actor
 from bot.ledger.audit_chain import AuditRecord
 from bot.ledger.tables.column_types import storable, storable_data
@@ -38,7 +46,11 @@ def _field_names(domain_type: type[DataclassInstance]) -> tuple[str, ...]:
 
 def with_operator_ids(value: T, operator_ids: Mapping[str, str]) -> T:
     """Return a domain value in which every operator has their Slack id, where `operators` gives one."""
-    found = {name: _with_operator_id(getattr(value, name), operator_ids) for name in _actor_fields(type(value))} if operator_ids else {}
+    found = (
+        {name: _with_operator_id(getattr(value, name), operator_ids) for name in _actor_fields(type(value))}
+        if operator_ids
+        else {}
+    )
     return replace(value, **found) if found else value
 
 

@@ -32,7 +32,6 @@ from bot.ledger.tables.base import (
     IS_EXECUTING,
     IS_INTENDED,
     IS_OPEN,
-    queued_commands,
     audit_events,
     audit_head,
     incidents,
@@ -40,8 +39,9 @@ from bot.ledger.tables.base import (
     leases,
     measurements,
     monitors,
-    transitions,
+    queued_commands,
     requests,
+    transitions,
     votes,
 )
 
@@ -94,7 +94,9 @@ def select_transitions(dialect: str, *, of_stage: bool, is_before: bool = False,
         query = query.where(or_(transitions.c.target == bindparam(STAGE), transitions.c.from_stage == bindparam(STAGE)))
     if is_before:
         other = transitions.alias("other")
-        query = query.where(transitions.c.number < _scalar(select(other.c.number).where(other.c.id == bindparam(BEFORE))))
+        query = query.where(
+            transitions.c.number < _scalar(select(other.c.number).where(other.c.id == bindparam(BEFORE)))
+        )
     if is_until:
         query = query.where(transitions.c.number <= _number_after_until())
     return _in_order(query, dialect, newest=True).limit(bindparam(LIMIT, type_=Integer))
@@ -187,7 +189,11 @@ def claim_transition() -> Any:
 @cache
 def finish_transition() -> Update:
     """Return the update of move :b_key, unless it has ended or was claimed anew since the claim :b_attempts."""
-    ours = and_(transitions.c.id == bindparam(KEY), transitions.c.attempts == bindparam(ATTEMPTS), transitions.c.state.in_(UNFINISHED_STATES))
+    ours = and_(
+        transitions.c.id == bindparam(KEY),
+        transitions.c.attempts == bindparam(ATTEMPTS),
+        transitions.c.state.in_(UNFINISHED_STATES),
+    )
     return update(transitions).where(ours)
 
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from bot.domain.audit.events import Event, ChainHead
+from bot.domain.audit.events import ChainHead, Event
 from bot.domain.core.actors import Person
 from bot.domain.core.errors import AlreadyDecided, AlreadyOpen
 from bot.domain.core.sentence import Code, Name, Sentence, say
@@ -46,38 +46,41 @@ from bot.ledger.stores.reader import NO_OPERATOR_IDS, SqlLedgerReader, is_due, m
 from bot.ledger.tables import base
 from bot.ledger.tables.base import (
     COMMAND_IS_WAITING,
-    TAG_UPDATE_IS_WAITING,
     IS_EXECUTING,
     MESSAGE_IS_WAITING,
+    TAG_UPDATE_IS_WAITING,
     MessageState,
-    queued_commands,
-    rollback_blocks,
-    tripped_breakers,
-    idempotent_calls,
-    tag_updates,
+    channel_turns,
     drift_notices,
     freezes,
     holds,
+    idempotent_calls,
     incidents,
     leases,
-    registry_snapshots,
     measurements,
-    monitors,
-    transitions,
-    outbox_messages,
     message_refs,
-    readings,
-    requests,
-    serving_checks,
     monitor_states,
-    channel_turns,
+    monitors,
+    outbox_messages,
+    queued_commands,
+    readings,
+    registry_snapshots,
+    requests,
+    rollback_blocks,
+    serving_checks,
+    tag_updates,
+    transitions,
+    tripped_breakers,
     votes,
 )
-from bot.ports import QueuedCommand, IdempotentCall, TagUpdate, OutboxMessage, MessageRef
+from bot.ports import IdempotentCall, MessageRef, OutboxMessage, QueuedCommand, TagUpdate
 
 UNCLAIMED = {"claimed_by": None, "claimed_until": None}
 MAX_CHANNEL_DELAY = timedelta(minutes=2)  # a channel's next turn is never further away: the longest pace is a minute
-_CLAIMABLE = ((transitions, IS_EXECUTING), (outbox_messages, MESSAGE_IS_WAITING))  # what is held, and while what is true of it
+_CLAIMABLE = (
+    (transitions, IS_EXECUTING),
+    (outbox_messages, MESSAGE_IS_WAITING),
+)  # what is held, and while what is true of it
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -231,11 +234,15 @@ class SqlLedgerTransaction(SqlLedgerReader):
         if not checks:
             return set()
         slots = [(one.monitor, one.slot) for one in checks]
-        mine = {(row.monitor, row.slot) for row in self._connection.execute(statements.select_claimed_slots(), _slot_parameters(slots, owner))}
+        mine = {
+            (row.monitor, row.slot)
+            for row in self._connection.execute(statements.select_claimed_slots(), _slot_parameters(slots, owner))
+        }
         rest = [one for one in checks if (one.monitor, one.slot) in mine]
         if rest:
             ends = [
-                {statements.KEY: one.monitor, statements.SLOT: one.slot} | row_mapping.to_row(one) | UNCLAIMED for one in rest
+                {statements.KEY: one.monitor, statements.SLOT: one.slot} | row_mapping.to_row(one) | UNCLAIMED
+                for one in rest
             ]
             self._connection.execute(statements.finish_slot(), ends)
         return mine
@@ -295,7 +302,9 @@ class SqlLedgerTransaction(SqlLedgerReader):
         """Write what the serving side said; return False where the question had its end already."""
         row = row_mapping.to_row(check)
         mine = and_(serving_checks.c.move == check.move, serving_checks.c.state == ServingCheckState.PENDING)
-        return self._insert(serving_checks, row, "move") or self._execute(update(serving_checks).where(mine).values(**row))
+        return self._insert(serving_checks, row, "move") or self._execute(
+            update(serving_checks).where(mine).values(**row)
+        )
 
     def claim_serving_check(self, check: ServingCheck, until: datetime) -> bool:
         """Take a due question for oneself until then; return False where somebody else has it, or it has its end."""
@@ -338,7 +347,11 @@ class SqlLedgerTransaction(SqlLedgerReader):
 
     def release_transition(self, transition: Transition, not_before: datetime) -> bool:
         """Give a claimed move back as intended; return False where it was taken over since it was claimed."""
-        given = update(transitions).where(_is_claimed_as(transition)).values(state=TransitionState.INTENDED, not_before=not_before, **UNCLAIMED)
+        given = (
+            update(transitions)
+            .where(_is_claimed_as(transition))
+            .values(state=TransitionState.INTENDED, not_before=not_before, **UNCLAIMED)
+        )
         return self._execute(given)
 
     def backfill_identities(self, model: str, identities: Mapping[int, VersionIdentity], now: datetime) -> None:
@@ -412,7 +425,12 @@ class SqlLedgerTransaction(SqlLedgerReader):
 
     def claim_queued_command(self, command_id: str, now: datetime, until: datetime) -> bool:
         """Take a waiting ask whose time has come for oneself until then; False where it's taken, or held."""
-        free = and_(queued_commands.c.id == command_id, COMMAND_IS_WAITING, is_due(queued_commands.c.not_before, now), ~held_work.is_held(queued_commands))
+        free = and_(
+            queued_commands.c.id == command_id,
+            COMMAND_IS_WAITING,
+            is_due(queued_commands.c.not_before, now),
+            ~held_work.is_held(queued_commands),
+        )
         return self._execute(update(queued_commands).where(free).values(not_before=until))
 
     def save_queued_command(self, command: QueuedCommand) -> None:
@@ -424,7 +442,9 @@ class SqlLedgerTransaction(SqlLedgerReader):
         """Write down how the model looks now."""
         values = row_mapping.to_row(snapshot)
         if not self._insert(registry_snapshots, values, "model"):
-            self._execute(update(registry_snapshots).where(registry_snapshots.c.model == snapshot.model).values(**values))
+            self._execute(
+                update(registry_snapshots).where(registry_snapshots.c.model == snapshot.model).values(**values)
+            )
 
     def delete_registry_snapshot(self, model: str) -> None:
         """Forget a model that the registry has no more."""
@@ -446,7 +466,12 @@ class SqlLedgerTransaction(SqlLedgerReader):
 
     def claim_tag_update(self, tag_update: TagUpdate, now: datetime, until: datetime) -> bool:
         """Take a due row for oneself until then; return False where somebody else has, or it's held."""
-        free = and_(tag_updates.c.id == tag_update.id, TAG_UPDATE_IS_WAITING, is_due(tag_updates.c.not_before, now), ~held_work.is_held(tag_updates))
+        free = and_(
+            tag_updates.c.id == tag_update.id,
+            TAG_UPDATE_IS_WAITING,
+            is_due(tag_updates.c.not_before, now),
+            ~held_work.is_held(tag_updates),
+        )
         return self._execute(update(tag_updates).where(free).values(not_before=until))
 
     def finish_tag_update(self, tag_update: TagUpdate, *, why: str = "") -> None:
@@ -469,7 +494,9 @@ class SqlLedgerTransaction(SqlLedgerReader):
 
         Return it as it is to be delivered, or None where somebody else has taken or delivered it.
         """
-        if not self._update_message(message, was_tried=True, attempts=message.attempts + 1, claimed_by=owner, claimed_until=until):
+        if not self._update_message(
+            message, was_tried=True, attempts=message.attempts + 1, claimed_by=owner, claimed_until=until
+        ):
             return None
         return replace(message, attempts=message.attempts + 1, claimed_until=until)
 
@@ -502,15 +529,25 @@ class SqlLedgerTransaction(SqlLedgerReader):
         One that is too far off was counted by a clock that was ahead, and would close the channel for as long.
         """
         self._insert(channel_turns, {"channel": channel, "next_at": now}, "channel")
-        row = self._connection.execute(self._select_by_key(channel_turns, "channel"), {statements.KEY: channel}).mappings().one()
+        row = (
+            self._connection.execute(self._select_by_key(channel_turns, "channel"), {statements.KEY: channel})
+            .mappings()
+            .one()
+        )
         at: datetime = row["next_at"] if now < row["next_at"] <= now + MAX_CHANNEL_DELAY else now
         if at == now:
-            self._execute(update(channel_turns).where(channel_turns.c.channel == channel).values(next_at=at + min_interval))
+            self._execute(
+                update(channel_turns).where(channel_turns.c.channel == channel).values(next_at=at + min_interval)
+            )
         return at
 
     def delay_channel(self, channel: str, until: datetime) -> None:
         """Postpone a channel's next turn to at least `until`."""
-        self._execute(update(channel_turns).where(channel_turns.c.channel == channel, channel_turns.c.next_at < until).values(next_at=until))
+        self._execute(
+            update(channel_turns)
+            .where(channel_turns.c.channel == channel, channel_turns.c.next_at < until)
+            .values(next_at=until)
+        )
 
     def add_audit_event(self, event: Event) -> None:
         """Add an event to the audit chain. Raises ValueError or TypeError where its evidence is not JSON."""
@@ -522,7 +559,9 @@ class SqlLedgerTransaction(SqlLedgerReader):
         events = self._pending_events
         if not events:
             return []
-        head = row_mapping.from_row(ChainHead, self._connection.execute(statements.select_head_for_update()).mappings().one())
+        head = row_mapping.from_row(
+            ChainHead, self._connection.execute(statements.select_head_for_update()).mappings().one()
+        )
         added = []
         for event in events:
             added.append(row_mapping.to_audit_row(event, head))
@@ -538,7 +577,9 @@ class SqlLedgerTransaction(SqlLedgerReader):
 
     def _update_message(self, message: OutboxMessage, **values: Any) -> bool:
         """Change a note, unless it has its end or was claimed since it was read: `attempts` counts the claims."""
-        ours = and_(outbox_messages.c.key == message.key, MESSAGE_IS_WAITING, outbox_messages.c.attempts == message.attempts)
+        ours = and_(
+            outbox_messages.c.key == message.key, MESSAGE_IS_WAITING, outbox_messages.c.attempts == message.attempts
+        )
         return self._execute(update(outbox_messages).where(ours).values(**values))
 
     def _update(self, table: Table, key: str, values: dict[str, Any]) -> bool:

@@ -27,35 +27,35 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.elements import ColumnElement
 
-from bot.domain.monitoring.incident import IncidentStatus, IncidentEnding, IncidentKind
+from bot.domain.monitoring.incident import IncidentEnding, IncidentKind, IncidentStatus
 from bot.domain.monitoring.readings import CheckOutcome
 from bot.domain.monitoring.state import MonitorStatus
-from bot.domain.promotions.request import VoteChoice, RequestState
+from bot.domain.promotions.request import RequestState, VoteChoice
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.drift import DriftNoticeKind
 from bot.domain.transitions.restores import HoldKind
 from bot.domain.transitions.serving_check import ServingCheckState
 from bot.domain.transitions.transition import TransitionKind, TransitionState
 from bot.ledger.tables.column_types import (
-    IdentityJson,
-    SnapshotJson,
-    FloatsJson,
-    VersionTextsJson,
-    EnumByValue,
-    IntegersJson,
-    PlainJson,
-    MonitorRuleJson,
+    ActorText,
+    BaselineJson,
     CiRunJson,
+    EnumByValue,
+    FloatsJson,
+    IdentityJson,
+    IntegersJson,
+    MonitorRuleJson,
+    PlainJson,
     SentenceJson,
     SentencesJson,
+    SnapshotJson,
     StagesJson,
-    BaselineJson,
+    StorableText,
     StringsJson,
     UtcDateTime,
-    ActorText,
-    StorableText,
+    VersionTextsJson,
 )
-from bot.ports import QueuedCommandState, MessageKind
+from bot.ports import MessageKind, QueuedCommandState
 
 OPEN_STATES = tuple(state for state in RequestState if state.is_open)
 
@@ -289,7 +289,10 @@ holds = Table(
     Column("lifted_at", UtcDateTime),
     Column("lifted_by", ActorText),
     Column("outcome", StorableText, nullable=False, server_default=""),
-    *(Column(name, BigIntegerKey, nullable=False, server_default="0") for name in ("requests", "moves", "asks", "copies")),
+    *(
+        Column(name, BigIntegerKey, nullable=False, server_default="0")
+        for name in ("requests", "moves", "asks", "copies")
+    ),
     sqlite_autoincrement=True,
 )
 
@@ -582,14 +585,24 @@ Index("moves_by_model", transitions.c.model, transitions.c.intended_at, transiti
 Index("moves_in_order", transitions.c.model, transitions.c.number)
 Index("moves_by_target", transitions.c.model, transitions.c.target, transitions.c.intended_at, transitions.c.number)
 partial_index("asks_waiting", queued_commands.c.at, queued_commands.c.number, where=COMMAND_IS_WAITING)
-partial_index("one_ask_of_a_key", queued_commands.c.caller, queued_commands.c.key, where=queued_commands.c.key.is_not(None), unique=True)
+partial_index(
+    "one_ask_of_a_key",
+    queued_commands.c.caller,
+    queued_commands.c.key,
+    where=queued_commands.c.key.is_not(None),
+    unique=True,
+)
 partial_index("notes_waiting", outbox_messages.c.lane, outbox_messages.c.number, where=MESSAGE_IS_WAITING)
-partial_index("copies_waiting", tag_updates.c.model, tag_updates.c.version, tag_updates.c.number, where=TAG_UPDATE_IS_WAITING)
+partial_index(
+    "copies_waiting", tag_updates.c.model, tag_updates.c.version, tag_updates.c.number, where=TAG_UPDATE_IS_WAITING
+)
 partial_index("freezes_that_hold", freezes.c.number, where=freezes.c.lifted_at.is_(None))
 Index("copies_by_model", tag_updates.c.model, tag_updates.c.number)
 partial_index("holds_that_hold", holds.c.number, where=holds.c.lifted_at.is_(None))
 Index("bars_by_model", rollback_blocks.c.model, rollback_blocks.c.number)
-partial_index("one_monitor_of_a_name", monitors.c.model, monitors.c.name, where=monitors.c.removed_at.is_(None), unique=True)
+partial_index(
+    "one_monitor_of_a_name", monitors.c.model, monitors.c.name, where=monitors.c.removed_at.is_(None), unique=True
+)
 Index("standings_by_time", monitor_states.c.next_at)
 Index("measurements_by_time", measurements.c.monitor, measurements.c.at)
 Index("measurements_by_age", measurements.c.at)

@@ -52,7 +52,9 @@ def _read_package(location: str, tracking_uri: str) -> ModelPackage | None:
     if "MLmodel" not in sizes:
         return None
     with TemporaryDirectory() as folder:
-        mlmodel, requirements = (_read_small_file(store, name, sizes, Path(folder)) for name in ("MLmodel", "requirements.txt"))
+        mlmodel, requirements = (
+            _read_small_file(store, name, sizes, Path(folder)) for name in ("MLmodel", "requirements.txt")
+        )
     try:
         return parse_package(mlmodel, requirements)
     except ValueError as error:

@@ -14,7 +14,7 @@ from tenacity import Retrying, retry_if_exception, retry_if_exception_type, stop
 
 from bot.domain.core.errors import RegistrarError, RegistryRefused, RegistryUnreachable
 from bot.ports import NO_OBSERVER, Observer
-from bot.registry.mlflow.errors import ConnectionBroken, expected_errors, translate_error, is_alias_race
+from bot.registry.mlflow.errors import ConnectionBroken, expected_errors, is_alias_race, translate_error
 
 BeforeOpen = Callable[[], object]
 
@@ -57,7 +57,7 @@ class MlflowConnection:
         uri: str,
         setting: str,
         open_lock: Lock,
-        open_client: Callable[[], Any],  # noqa: A002
+        open_client: Callable[[], Any],
         observer: Observer = NO_OBSERVER,
         before_open: BeforeOpen = do_nothing,
     ) -> None:
@@ -155,7 +155,9 @@ def registry_connection(
     return MlflowConnection(registry_uri, setting, open_lock, open_it, observer, before_open)
 
 
-def tracking_connection(uri: str, open_lock: Lock, observer: Observer = NO_OBSERVER, before_open: BeforeOpen = do_nothing) -> MlflowConnection:
+def tracking_connection(
+    uri: str, open_lock: Lock, observer: Observer = NO_OBSERVER, before_open: BeforeOpen = do_nothing
+) -> MlflowConnection:
     """Return the line to runs and what they logged."""
 
     def open_it() -> Any:
@@ -169,7 +171,7 @@ def tracking_connection(uri: str, open_lock: Lock, observer: Observer = NO_OBSER
     return MlflowConnection(uri, "MLFLOW_TRACKING_URI", open_lock, open_it, observer, before_open)
 
 
-retry_after_alias_race = Retrying(
-    retry=retry_if_exception(is_alias_race), stop=stop_after_attempt(2), reraise=True
+retry_after_alias_race = Retrying(retry=retry_if_exception(is_alias_race), stop=stop_after_attempt(2), reraise=True)
+_retry_after_broken_connection = Retrying(
+    retry=retry_if_exception_type(ConnectionBroken), stop=stop_after_attempt(2), reraise=True
 )
-_retry_after_broken_connection = Retrying(retry=retry_if_exception_type(ConnectionBroken), stop=stop_after_attempt(2), reraise=True)

@@ -27,7 +27,8 @@ def model_info(entity: Any) -> ModelInfo:
         updated_at=_from_milliseconds(entity.last_updated_timestamp),
         created_at=_from_milliseconds(entity.creation_timestamp),
         identities={
-            each.version: each.identity(_from_milliseconds(entity.creation_timestamp)) for each in map(version_info, latest)
+            each.version: each.identity(_from_milliseconds(entity.creation_timestamp))
+            for each in map(version_info, latest)
         },
     )
 
@@ -84,7 +85,10 @@ def _finite_or_nan(value: float) -> float:
 def _dataset(entity: Any) -> Dataset:
     context = {tag.key: tag.value for tag in entity.tags}.get("mlflow.data.context", "")
     return Dataset(
-        name=entity.dataset.name, digest=entity.dataset.digest or "", rows=_row_count(entity.dataset.profile), context=context
+        name=entity.dataset.name,
+        digest=entity.dataset.digest or "",
+        rows=_row_count(entity.dataset.profile),
+        context=context,
     )
 
 

@@ -148,7 +148,9 @@ _NOT_MLFLOW = "What answers at {there} is not an MLflow server: check {setting}.
 _CANNOT_ANSWER = "MLflow ({there}) was reached but cannot answer now; its own log says why."
 _FORBIDDEN = "MLflow forbids this: our user needs EDIT on the model, and the server our host name in {flag}."
 _FILES_UNREADABLE = "The model's files cannot be read ({reason})."
-_STORE_UNREACHABLE = re.compile(r"Connect|EndpointConnection|ResponseError|ServiceUnavailable|ConnectionReset|BrokenPipe")
+_STORE_UNREACHABLE = re.compile(
+    r"Connect|EndpointConnection|ResponseError|ServiceUnavailable|ConnectionReset|BrokenPipe"
+)
 _NOT_MLFLOW_PATTERN = re.compile(
     r"in a valid JSON format|unsupported URI|"
     r"failed with error code 4(?!01|03)\d\d|^INTERNAL_ERROR: Response: "

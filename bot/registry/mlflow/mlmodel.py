@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from bot.domain.registry.model import SignatureColumn, ModelPackage, Signature
+from bot.domain.registry.model import ModelPackage, Signature, SignatureColumn
 from bot.registry.mlflow.estimator_class import valid_class_name
 
 MAX_FILE_BYTES = 1_000_000  # bytes; an MLmodel with a thousand columns has a tenth of it
@@ -54,7 +54,9 @@ def _parse_signature(signature: Mapping[str, Any] | None) -> Signature | None:
     if not signature:
         return None
     return Signature(
-        inputs=_parse_columns(signature.get("inputs")), outputs=_parse_columns(signature.get("outputs")), params=_parse_columns(signature.get("params"))
+        inputs=_parse_columns(signature.get("inputs")),
+        outputs=_parse_columns(signature.get("outputs")),
+        params=_parse_columns(signature.get("params")),
     )
 
 

@@ -79,11 +79,15 @@ class Account:
         own = self._permission_for(MODEL, model) or default
         if self.is_manager or own == "DENY":
             return self.is_manager
-        return bool({max(own, default, key=_permission_rank), self._permission_for(VERSION, ANY)} & TRANSITION_PERMISSIONS)
+        return bool(
+            {max(own, default, key=_permission_rank), self._permission_for(VERSION, ANY)} & TRANSITION_PERMISSIONS
+        )
 
     def _permission_for(self, resource_type: str, name: str) -> str:
         """Return the level of its grants for one resource, as MLflow folds them: DENY wins, then the highest."""
-        found = [one.permission for one in self.grants if one.resource_type == resource_type and one.pattern in {name, ANY}]
+        found = [
+            one.permission for one in self.grants if one.resource_type == resource_type and one.pattern in {name, ANY}
+        ]
         if "DENY" in found:
             return "DENY"
         return max(found, key=_permission_rank, default="")
@@ -192,7 +196,9 @@ class OtherUserClient:
         The model's name is made up, so whoever is let through hears that there's no such model.
         """
         asked = {"name": f"registrar-doctor-{secrets.token_hex(12)}", "alias": "champion", "version": "1"}
-        return max(_alias_access(self._send("POST", f"/{way}/{_ALIAS_PATH}", json=asked)) for way in ("api", "ajax-api"))
+        return max(
+            _alias_access(self._send("POST", f"/{way}/{_ALIAS_PATH}", json=asked)) for way in ("api", "ajax-api")
+        )
 
     def get(self, path: str, params: Mapping[str, str]) -> ProbeResponse:
         """Ask for a page. Raises RegistryUnreachable."""
@@ -203,7 +209,9 @@ class OtherUserClient:
             answer = self._client.request(method, path, **options)
         except httpx.HTTPError as error:
             raise RegistryUnreachable(say("MLflow ({there}) does not answer.", there=self._location)) from error
-        return ProbeResponse(answer.status_code, answer.text[:_MAX_RESPONSE_LENGTH], dict(answer.headers), answer.elapsed.total_seconds())
+        return ProbeResponse(
+            answer.status_code, answer.text[:_MAX_RESPONSE_LENGTH], dict(answer.headers), answer.elapsed.total_seconds()
+        )
 
 
 def _tls_verification(credentials: Any) -> ssl.SSLContext | bool:

@@ -18,8 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.domain.core.errors import RegistrarError, RegistryRefused, RegistryUnreachable
 from bot.domain.core.sentence import Code, say
-from bot.registry.mlflow.connection import request_timeout, prepare_environment, registry_connection
-from bot.registry.mlflow.errors import is_archive_bug, describe_location
+from bot.registry.mlflow.connection import prepare_environment, registry_connection, request_timeout
+from bot.registry.mlflow.errors import describe_location, is_archive_bug
 
 _NO_SOURCE = "prompt-template"  # MLflow's own word for a version behind which no file lies
 # MLflow and Registrar keep prompts out of every list of models, and a running bot announces none.
@@ -83,7 +83,9 @@ class MlflowProbe:
         try:
             return bool(sqlalchemy_store._all_tables_exist(engine))  # type: ignore[attr-defined,no-untyped-call]
         except (SQLAlchemyError, OSError) as error:
-            raise RegistryUnreachable(say("MLflow ({there}) does not answer.", there=describe_location(self.uri))) from error
+            raise RegistryUnreachable(
+                say("MLflow ({there}) does not answer.", there=describe_location(self.uri))
+            ) from error
         finally:
             engine.dispose()
 
@@ -119,7 +121,9 @@ class MlflowProbe:
         RegistryUnreachable, RegistryRefused, and LeftBehind where the model is there still.
         """
         try:
-            self._connection.call(lambda client: client.create_registered_model(name, _HIDDEN_TAGS, "Made by registrar doctor."))
+            self._connection.call(
+                lambda client: client.create_registered_model(name, _HIDDEN_TAGS, "Made by registrar doctor.")
+            )
         except RegistryUnreachable:
             with suppress(RegistrarError):  # it may have been made although the answer was lost
                 self._delete_model(name)
@@ -130,7 +134,9 @@ class MlflowProbe:
             self._clean_up(name)
 
     def _try_archiving_transition(self, name: str, *, has_stages: bool) -> bool:
-        self._connection.call(lambda client: client.create_model_version(name, _NO_SOURCE, tags=_HIDDEN_TAGS, await_creation_for=0))
+        self._connection.call(
+            lambda client: client.create_model_version(name, _NO_SOURCE, tags=_HIDDEN_TAGS, await_creation_for=0)
+        )
         self._connection.call(lambda client: client.set_registered_model_alias(name, "challenger", "1"))
         if not has_stages:
             return True

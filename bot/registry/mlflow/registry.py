@@ -20,15 +20,15 @@ from bot.registry.errors import name_taken_by_prompt, unknown_model, unknown_ver
 from bot.registry.mlflow.artifacts import read_estimator, read_package
 from bot.registry.mlflow.connection import (
     BeforeOpen,
-    retry_after_alias_race,
     do_nothing,
-    request_timeout,
     prepare_environment,
     registry_connection,
+    request_timeout,
+    retry_after_alias_race,
     tracking_connection,
 )
 from bot.registry.mlflow.entities import model_info, version_info
-from bot.registry.mlflow.errors import is_archive_bug, is_already_there
+from bot.registry.mlflow.errors import is_already_there, is_archive_bug
 from bot.registry.mlflow.rest_search import search_model_versions
 from bot.registry.mlflow.runs import LoggedModel, MlflowRuns
 
@@ -62,7 +62,12 @@ class MlflowRegistry:
         opening = Lock()
         setting = "MLFLOW_REGISTRY_URI" if registry_uri else "MLFLOW_TRACKING_URI"
         self._connection = registry_connection(
-            registry_uri or tracking_uri, tracking_uri, setting, opening, observer, do_nothing if registry_uri else before_open
+            registry_uri or tracking_uri,
+            tracking_uri,
+            setting,
+            opening,
+            observer,
+            do_nothing if registry_uri else before_open,
         )
         self._tracking_connection = tracking_connection(tracking_uri, opening, observer, before_open)
         self._runs = MlflowRuns(self._tracking_connection)

@@ -42,18 +42,32 @@ class JsonVersion(SimpleNamespace):
 
 
 def search_runs(
-    client: Any, experiment_ids: Sequence[str], filter_string: str, view_type: int, max_results: int, page_token: str | None
+    client: Any,
+    experiment_ids: Sequence[str],
+    filter_string: str,
+    view_type: int,
+    max_results: int,
+    page_token: str | None,
 ) -> ResultPage[Any]:
     """Return a page of runs, each as MLflow's entity or as what has the same names. Raises what MLflow raises."""
     store, asked = client.store, client.search_runs  # in this order: whoever counts questions hears of the last one
     if not _is_standard_store(store):
         found = asked(list(experiment_ids), filter_string, view_type, max_results=max_results, page_token=page_token)
         return ResultPage(found, found.token)
-    wanted = {"experiment_ids": list(experiment_ids), "run_view_type": _VIEW_NAMES[view_type], "filter": filter_string, "max_results": max_results}
-    return _read_page(store, "POST", "runs/search", wanted, page_token, lambda said: map(_parse_run, said.get("runs") or ()))
+    wanted = {
+        "experiment_ids": list(experiment_ids),
+        "run_view_type": _VIEW_NAMES[view_type],
+        "filter": filter_string,
+        "max_results": max_results,
+    }
+    return _read_page(
+        store, "POST", "runs/search", wanted, page_token, lambda said: map(_parse_run, said.get("runs") or ())
+    )
 
 
-def search_model_versions(client: Any, filter_string: str, max_results: int, order_by: Sequence[str], page_token: str | None) -> ResultPage[Any]:
+def search_model_versions(
+    client: Any, filter_string: str, max_results: int, order_by: Sequence[str], page_token: str | None
+) -> ResultPage[Any]:
     """Return a page of versions, in the same way."""
     store, asked = client.store, client.search_model_versions
     if not _is_standard_store(store):

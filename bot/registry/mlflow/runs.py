@@ -73,7 +73,9 @@ class MlflowRuns:
         if not is_run_id(run_id):
             return []
         try:
-            history = self._connection.read(lambda client: client.get_metric_history(run_id, metric), unknown_run(run_id))
+            history = self._connection.read(
+                lambda client: client.get_metric_history(run_id, metric), unknown_run(run_id)
+            )
         except UnknownRun:
             return []
         return sorted((metric_point(each) for each in history), key=lambda point: point[0])

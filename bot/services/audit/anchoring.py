@@ -7,7 +7,7 @@ import logging
 from datetime import datetime
 
 from bot.domain.audit.anchors import serialize_anchor
-from bot.domain.audit.events import Event, ChainHead, ChainedEvent, EventTag
+from bot.domain.audit.events import ChainedEvent, ChainHead, Event, EventTag
 from bot.domain.core.actors import Automation
 from bot.domain.core.errors import RegistrarError
 from bot.domain.core.sentence import Code, Sentence, say
@@ -68,7 +68,9 @@ class Anchoring:
         with self._context.ledger.write() as tx:
             tx.add_audit_event(event)
             if anchor.channel:
-                tx.add_message(channel_message(f"anchored:{head.number}:{head.hash[:12]}", anchor.channel, _anchored_message(head)))
+                tx.add_message(
+                    channel_message(f"anchored:{head.number}:{head.hash[:12]}", anchor.channel, _anchored_message(head))
+                )
 
     def _report_failure(self, anchor: AnchorConfig, last: ChainedEvent | None, error: RegistrarError) -> bool:
         """Tell what went wrong, once until it succeeds; return whether Slack has to hear of it."""

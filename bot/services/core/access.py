@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Caller, actor_of
 from bot.domain.core.errors import Refused, UnknownModel
-from bot.domain.policy.authorization import PERMISSION_RULES, Permission, AccessTarget, authorize, describe_caller
+from bot.domain.policy.authorization import PERMISSION_RULES, AccessTarget, Permission, authorize, describe_caller
 from bot.domain.policy.freezes import active_freeze
 from bot.domain.registry.model import Stage, unknown_model_message
 from bot.services.core.context import Context
@@ -18,7 +18,13 @@ class AccessControl:
         self._context = context
 
     def require_permission(
-        self, caller: Caller, permission: Permission, *, model: str | None = None, target: Stage | None = None, origin: str
+        self,
+        caller: Caller,
+        permission: Permission,
+        *,
+        model: str | None = None,
+        target: Stage | None = None,
+        origin: str,
     ) -> None:
         """Return if `caller` may do `act` now. Raises Refused with the sentence that says why not.
 

@@ -15,7 +15,9 @@ from bot.services.core.outbox_messages import direct_message
 
 log = logging.getLogger(__name__)
 
-REINSTALL_ADVICE = "Reinstall the app: paste manifest.yml under App Manifest, then Install App → Reinstall to Workspace."
+REINSTALL_ADVICE = (
+    "Reinstall the app: paste manifest.yml under App Manifest, then Install App → Reinstall to Workspace."
+)
 
 
 class AdminAlerts:

@@ -13,12 +13,16 @@ from bot.ports import LedgerReader
 from bot.services.core.context import Context
 
 
-def blocks_by_version(reader: LedgerReader, model: str, identities: Mapping[int, VersionIdentity | None]) -> dict[int, RollbackBlock]:
+def blocks_by_version(
+    reader: LedgerReader, model: str, identities: Mapping[int, VersionIdentity | None]
+) -> dict[int, RollbackBlock]:
     """Return the newest block of each of these versions that is blocked, by number.
 
     One query, and another one for each number that has a block.
     """
-    return rollback_rules.current_blocks(reader.rollback_blocks(model), partial(reader.production_entries, model), identities)
+    return rollback_rules.current_blocks(
+        reader.rollback_blocks(model), partial(reader.production_entries, model), identities
+    )
 
 
 def blocks_for_display(context: Context, versions: Iterable[VersionInfo]) -> dict[int, RollbackBlock]:

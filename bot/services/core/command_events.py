@@ -21,7 +21,9 @@ def _refused_tag(queued: QueuedCommand) -> EventTag:
     return EventTag.PROMOTION_REFUSED if _is_promotion(queued) else EventTag.REGISTRY_CHANGE_REFUSED
 
 
-def _command_event(queued: QueuedCommand, tag: EventTag, now: datetime, *, origin: str, why: str = "", **evidence: object) -> Event:
+def _command_event(
+    queued: QueuedCommand, tag: EventTag, now: datetime, *, origin: str, why: str = "", **evidence: object
+) -> Event:
     """Return the event of an ask; `more` is evidence beside the command, where there is any."""
     model = queued.command.get("model")
     return Event(

@@ -26,11 +26,18 @@ from bot.domain.core.errors import (
     Unreachable,
 )
 from bot.domain.core.sentence import Sentence, say
-from bot.domain.policy.authorization import Permission, AccessTarget, authorize, describe_caller
+from bot.domain.policy.authorization import AccessTarget, Permission, authorize, describe_caller
 from bot.domain.transitions.transition import break_glass_transition
-from bot.ports import QueuedCommand, QueuedCommandState, LedgerTransaction
-from bot.services.core.command_events import _submitted_tag, _command_event, _refused_tag
-from bot.services.core.commands import CANCELLED_ERROR, IdempotencyKeyReused, CommandResult, CommandHandler, ClientContext, permission_for
+from bot.ports import LedgerTransaction, QueuedCommand, QueuedCommandState
+from bot.services.core.command_events import _command_event, _refused_tag, _submitted_tag
+from bot.services.core.commands import (
+    CANCELLED_ERROR,
+    ClientContext,
+    CommandHandler,
+    CommandResult,
+    IdempotencyKeyReused,
+    permission_for,
+)
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import direct_message
 from bot.services.promotions.requests import Requests
@@ -51,7 +58,9 @@ class CommandQueue:
         self._requests = requests
         self._handlers = handlers
 
-    def submit(self, caller: Caller, command: Command, *, channel: str, origin: str, client: ClientContext = ClientContext()) -> QueuedCommand:
+    def submit(
+        self, caller: Caller, command: Command, *, channel: str, origin: str, client: ClientContext = ClientContext()
+    ) -> QueuedCommand:
         """Write down what somebody asks for; the registry is not read. `where` is the channel it came from.
 
         With a key that the caller used before, what was asked for then is returned, whatever has become of it.
@@ -85,7 +94,11 @@ class CommandQueue:
             if ask.state is QueuedCommandState.WAITING:
                 ask = replace(ask, state=QueuedCommandState.REFUSED, error=CANCELLED_ERROR, outcome=reason)
                 tx.save_queued_command(ask)
-                tx.add_audit_event(_command_event(ask, EventTag.PROMOTION_CANCELLED, self._context.clock.now(), origin=origin, why=reason))
+                tx.add_audit_event(
+                    _command_event(
+                        ask, EventTag.PROMOTION_CANCELLED, self._context.clock.now(), origin=origin, why=reason
+                    )
+                )
         return ask
 
     def create_draft(self, caller: Caller, arguments: Mapping[str, Any], *, channel: str) -> str:
@@ -95,7 +108,9 @@ class CommandQueue:
         for anything.
         """
         ask = self._new_command(caller, dict(arguments), channel, QueuedCommandState.DRAFT)
-        decision = authorize(caller, Permission.REQUEST, AccessTarget(), self._context.policy, self._context.clock.now())
+        decision = authorize(
+            caller, Permission.REQUEST, AccessTarget(), self._context.policy, self._context.clock.now()
+        )
         if not decision:
             self._audit_refusal(ask, caller, decision.reason, "slack")
             raise Refused(decision.reason)
@@ -123,9 +138,18 @@ class CommandQueue:
             now = _get_draft(tx, draft_id)
             if now.state is not QueuedCommandState.DRAFT:
                 raise Refused("That is under way already.")
-            ask = replace(now, state=QueuedCommandState.WAITING, at=self._context.clock.now(), not_before=self._attempt_lease_end())
+            ask = replace(
+                now,
+                state=QueuedCommandState.WAITING,
+                at=self._context.clock.now(),
+                not_before=self._attempt_lease_end(),
+            )
             tx.save_queued_command(ask)
-            tx.add_audit_event(_command_event(ask, _submitted_tag(ask), ask.at, origin=origin, by=describe_caller(caller, self._context.policy)))
+            tx.add_audit_event(
+                _command_event(
+                    ask, _submitted_tag(ask), ask.at, origin=origin, by=describe_caller(caller, self._context.policy)
+                )
+            )
         return ask
 
     def execute(self, command_id: str, *, notify_caller: bool = False) -> CommandResult:
@@ -210,7 +234,9 @@ class CommandQueue:
         with self._context.ledger.write() as tx:
             tx.add_audit_event(_command_event(queued, _refused_tag(queued), now, why=str(why), origin=origin, by=by))
 
-    def _new_command(self, caller: Caller, command: dict[str, Any], channel: str, state: QueuedCommandState) -> QueuedCommand:
+    def _new_command(
+        self, caller: Caller, command: dict[str, Any], channel: str, state: QueuedCommandState
+    ) -> QueuedCommand:
         soon = self._attempt_lease_end() if state is QueuedCommandState.WAITING else None
         return QueuedCommand(
             id=self._context.new_id(),
@@ -247,13 +273,21 @@ class CommandQueue:
             self.mark_refused(tx, queued, error, notify_caller=notify_caller)
         return None
 
-    def mark_refused(self, tx: LedgerTransaction, queued: QueuedCommand, error: RegistrarError, *, notify_caller: bool) -> None:
+    def mark_refused(
+        self, tx: LedgerTransaction, queued: QueuedCommand, error: RegistrarError, *, notify_caller: bool
+    ) -> None:
         """Write down that a waiting ask is refused, and why."""
         why = str(error.sentence)
-        tx.save_queued_command(replace(queued, state=QueuedCommandState.REFUSED, error=type(error).__name__, outcome=why))
+        tx.save_queued_command(
+            replace(queued, state=QueuedCommandState.REFUSED, error=type(error).__name__, outcome=why)
+        )
         seen = error.evidence if isinstance(error, GateFailed) else None
         found = {"error": type(error).__name__, "seen": seen}
-        tx.add_audit_event(_command_event(queued, _refused_tag(queued), self._context.clock.now(), why=why, origin="registrar", **found))
+        tx.add_audit_event(
+            _command_event(
+                queued, _refused_tag(queued), self._context.clock.now(), why=why, origin="registrar", **found
+            )
+        )
         self._add_reply(tx, queued, error.sentence, notify_caller)
 
     def _notify_caller(self, queued: QueuedCommand, answer: Sentence) -> None:

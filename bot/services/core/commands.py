@@ -59,7 +59,9 @@ class CommandResult:
 
 def permission_for(command: Command) -> Permission:
     """Return what somebody does who asks for this."""
-    return Permission.BREAK_GLASS if isinstance(command, Promote) and command.break_glass else PERMISSIONS[type(command)]
+    return (
+        Permission.BREAK_GLASS if isinstance(command, Promote) and command.break_glass else PERMISSIONS[type(command)]
+    )
 
 
 class CommandHandler(Protocol):

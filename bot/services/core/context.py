@@ -11,7 +11,7 @@ from bot.domain.policy.pending_edit import PendingPolicyEdit
 from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import ModelPackage, RunInfo, Stage, VersionInfo
 from bot.domain.registry.model_card import logged_algorithm
-from bot.ports import NO_DIRECTORY, NO_OBSERVER, Clock, Directory, Ledger, Observer, ModelRegistry
+from bot.ports import NO_DIRECTORY, NO_OBSERVER, Clock, Directory, Ledger, ModelRegistry, Observer
 from bot.services.core.registry_availability import RegistryAvailability
 from bot.services.core.startup_check import StartupCheck
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.ports import OutboxMessage, MessageKind
+from bot.ports import MessageKind, OutboxMessage
 
 BATCH_SIZE = 10  # notes that share their commits
 
@@ -35,5 +35,6 @@ def _layers(due_messages: list[OutboxMessage]) -> list[list[OutboxMessage]]:
 def _is_superseded(message: OutboxMessage, due_messages: list[OutboxMessage]) -> bool:
     """Tell whether a later row draws the same card anew anyway; a card is drawn from its present state."""
     return message.kind.is_updated_in_place and any(
-        other.kind is message.kind and other.lane == message.lane and other.number > message.number for other in due_messages
+        other.kind is message.kind and other.lane == message.lane and other.number > message.number
+        for other in due_messages
     )

@@ -38,7 +38,13 @@ class EndpointOutboxes:
     ) -> None:
         self._context = context
         self._make_outbox = partial(
-            Outbox, context, notifier, kinds=ENDPOINT_KINDS, at_once=concurrency, limit=max_age, given_up=on_give_up
+            Outbox,
+            context,
+            notifier,
+            kinds=ENDPOINT_KINDS,
+            concurrency=concurrency,
+            max_age=max_age,
+            on_give_up=on_give_up,
         )
         self._lock = threading.Lock()
         self._outboxes: dict[str, Outbox] = {}
@@ -46,7 +52,7 @@ class EndpointOutboxes:
         self._is_closed = False
 
     def deliver(self, *, patience: float = 0.0) -> None:
-        """Begin to deliver what is due, and wait up to `wait` seconds until that was tried.
+        """Begin to deliver what is due, and wait up to `patience` seconds until that was tried.
 
         An endpoint that is still being told gets what is new from the same thread, or at the next call.
         """
@@ -67,8 +73,10 @@ class EndpointOutboxes:
         running = self._threads.get(recipient)
         if self._is_closed or (running and running.is_alive()):
             return
-        outbox = self._outboxes.setdefault(recipient, self._make_outbox(to=recipient))
-        thread = threading.Thread(target=_deliver_and_log, args=(outbox.deliver,), name=f"tell {recipient}", daemon=True)
+        outbox = self._outboxes.setdefault(recipient, self._make_outbox(recipient=recipient))
+        thread = threading.Thread(
+            target=_deliver_and_log, args=(outbox.deliver,), name=f"tell {recipient}", daemon=True
+        )
         self._threads[recipient] = thread
         thread.start()
 

@@ -14,7 +14,15 @@ from typing import NamedTuple
 
 from bot import logging_context
 from bot.domain.core.errors import LedgerUnavailable
-from bot.ports import DeliveryResult, OutboxMessage, MessageKind, Notifier, DeliveryOutcome, MessageRef, LedgerTransaction
+from bot.ports import (
+    DeliveryOutcome,
+    DeliveryResult,
+    LedgerTransaction,
+    MessageKind,
+    MessageRef,
+    Notifier,
+    OutboxMessage,
+)
 from bot.services.core.context import Context
 from bot.services.core.delivery_batches import _batches, _is_superseded
 
@@ -26,7 +34,9 @@ LEASE = timedelta(seconds=30)  # in which nobody else delivers a note that this 
 MAX_DUPLICATES = 1000
 SLACK_KINDS = frozenset(MessageKind) - {MessageKind.EVENT}
 
-GiveUpHandler = Callable[[LedgerTransaction, Context, OutboxMessage, str, timedelta | None], None]  # the reason, and the limit if it was that
+GiveUpHandler = Callable[
+    [LedgerTransaction, Context, OutboxMessage, str, timedelta | None], None
+]  # the reason, and the limit if it was that
 
 
 class _ClaimedMessage(NamedTuple):
@@ -131,7 +141,9 @@ class Outbox:
                 stuck |= waiting | self._deliver_batch(ours)
         return bool(queues) or len(stuck) < len({note.lane for note in due})
 
-    def _claim_batch(self, messages: list[OutboxMessage], due_messages: list[OutboxMessage], queue_lengths: Counter[str]) -> tuple[list[_ClaimedMessage], set[str]]:
+    def _claim_batch(
+        self, messages: list[OutboxMessage], due_messages: list[OutboxMessage], queue_lengths: Counter[str]
+    ) -> tuple[list[_ClaimedMessage], set[str]]:
         """Claim notes; return those that still have to go out, and the lanes that have to wait.
 
         They wait for another process, or for their channel's turn, which isn't a try. `queues` counts them by channel.
@@ -152,7 +164,9 @@ class Outbox:
                     going.append(_ClaimedMessage(ours, channel))
         return going, waiting
 
-    def _with_channels(self, tx: LedgerTransaction, messages: list[OutboxMessage], channel_ids: Mapping[str, str]) -> list[tuple[str, OutboxMessage]]:
+    def _with_channels(
+        self, tx: LedgerTransaction, messages: list[OutboxMessage], channel_ids: Mapping[str, str]
+    ) -> list[tuple[str, OutboxMessage]]:
         """Return notes with the channel in which each takes a turn; empty if it takes none.
 
         All processes take turns in this order, so no two of them wait for each other. Notes that take none come last,
@@ -163,7 +177,9 @@ class Outbox:
         places = [(_posting_channel(tx, note, channel_ids), note) for note in messages]
         return sorted(places, key=lambda place: (not place[0], place[0]))
 
-    def _postpone_unless_turn(self, tx: LedgerTransaction, message: OutboxMessage, channel: str, queue_lengths: Counter[str], now: datetime) -> bool:
+    def _postpone_unless_turn(
+        self, tx: LedgerTransaction, message: OutboxMessage, channel: str, queue_lengths: Counter[str], now: datetime
+    ) -> bool:
         """Take a note's turn if it has come; otherwise, postpone the note until about then."""
         if not channel or (at := tx.take_channel_turn(channel, self._min_interval, now)) == now:
             return False
@@ -190,7 +206,11 @@ class Outbox:
             if note.key in lost and delivery.message_ref and delivery.is_new:  # what it edited or found is not its own
                 log.warning("%s took too long, and another process has taken it over", note.key)
                 self._duplicates.append((note, delivery.message_ref))
-        waits = {note.lane for note, delivery in results if delivery.outcome in {DeliveryOutcome.RETRY, DeliveryOutcome.UNKNOWN}}
+        waits = {
+            note.lane
+            for note, delivery in results
+            if delivery.outcome in {DeliveryOutcome.RETRY, DeliveryOutcome.UNKNOWN}
+        }
         return waits | {note.lane for note, _ in results if note.key in lost}
 
     def _delete_duplicates(self) -> None:
@@ -234,7 +254,11 @@ class Outbox:
                 return self._give_up(tx, message, result.why, None)
             case _ if self._is_expired(message):
                 log.error(
-                    "%s was not reached for %s, %s is given up: %s", _recipient_name(message), self._max_age, message.key, result.why
+                    "%s was not reached for %s, %s is given up: %s",
+                    _recipient_name(message),
+                    self._max_age,
+                    message.key,
+                    result.why,
                 )
                 return self._give_up(tx, message, result.why, self._max_age)
             case _:
@@ -253,7 +277,9 @@ class Outbox:
 
     def _is_expired(self, message: OutboxMessage) -> bool:
         """Tell whether it was tried for as long as it may be."""
-        return bool(self._max_age and message.created_at and self._context.clock.now() >= message.created_at + self._max_age)
+        return bool(
+            self._max_age and message.created_at and self._context.clock.now() >= message.created_at + self._max_age
+        )
 
 
 def _recipient_name(message: OutboxMessage) -> str:
@@ -265,4 +291,4 @@ def _posting_channel(tx: LedgerTransaction, message: OutboxMessage, channel_ids:
     standing = tx.message_ref(message.lane)
     if message.kind in {MessageKind.THREAD_REPLY, MessageKind.CHART}:  # threads count toward their channel
         return standing.channel if standing else ""
-    return "" if message.kind.is_standing and standing else channel_ids[message.to]
+    return "" if message.kind.is_updated_in_place and standing else channel_ids[message.to]

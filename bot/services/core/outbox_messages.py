@@ -16,7 +16,7 @@ from bot.domain.promotions.request import Request
 from bot.domain.transitions.drift import DriftNotice
 from bot.domain.transitions.registry_tags import TagChanges, actor_name
 from bot.domain.transitions.transition import Transition
-from bot.ports import TagUpdate, OutboxMessage, MessageKind, LedgerReader, LedgerTransaction
+from bot.ports import LedgerReader, LedgerTransaction, MessageKind, OutboxMessage, TagUpdate
 
 OPENED = "opened"  # why a request's card is posted
 CLOCK_ACTOR = Automation("clock")  # who acts when a time is over
@@ -30,16 +30,24 @@ def card_message(request: Request, trigger: str, channel: str) -> OutboxMessage:
 def request_thread_message(request: Request, trigger: str, sentence: Sentence) -> OutboxMessage:
     """Return the outbox row that tells the card's thread something."""
     key = f"news:{request.id}:{trigger}"
-    return OutboxMessage(key=key, lane=request.id, kind=MessageKind.THREAD_REPLY, to="", data={"say": pack_sentence(sentence)})
+    return OutboxMessage(
+        key=key, lane=request.id, kind=MessageKind.THREAD_REPLY, to="", data={"say": pack_sentence(sentence)}
+    )
 
 
 def end_messages(request: Request, channel: str, *, ended_by: Actor | None) -> list[OutboxMessage]:
     """Return what is told when a request ends: the card, its thread, and the requester unless they did it."""
     because = request.state.value
-    notes = [card_message(request, because, channel), request_thread_message(request, because, promotion_messages.outcome_announcement(request))]
+    notes = [
+        card_message(request, because, channel),
+        request_thread_message(request, because, promotion_messages.outcome_announcement(request)),
+    ]
     if ended_by is None or actor_name(request.requester) != actor_name(ended_by):
         direct = direct_message(
-            request.id, f"direct:{request.id}:{because}", request.requester, promotion_messages.outcome_announcement(request)
+            request.id,
+            f"direct:{request.id}:{because}",
+            request.requester,
+            promotion_messages.outcome_announcement(request),
         )
         notes += [direct] if direct else []
     return notes
@@ -51,7 +59,9 @@ def card_refusal_code(reader: LedgerReader, request: Request) -> str:
     return card.why if card and not card.is_waiting and reader.message_ref(request.id) is None else ""
 
 
-def tell_requester_of_refused_card(tx: LedgerTransaction, _: object, message: OutboxMessage, why: str, limit: timedelta | None) -> None:
+def tell_requester_of_refused_card(
+    tx: LedgerTransaction, _: object, message: OutboxMessage, why: str, limit: timedelta | None
+) -> None:
     """Tell the requester that Slack refused their card; `why` is Slack's error code.
 
     Only once: the next change posts it again, and Slack can refuse it again. The notifier tells everyone else.
@@ -59,7 +69,10 @@ def tell_requester_of_refused_card(tx: LedgerTransaction, _: object, message: Ou
     if message.kind is MessageKind.CARD and tx.message_ref(message.lane) is None:
         request = tx.request(message.lane)
         told = direct_message(
-            message.lane, f"direct:{message.lane}:refused", request.requester, promotion_messages.card_refused_notice(request, why)
+            message.lane,
+            f"direct:{message.lane}:refused",
+            request.requester,
+            promotion_messages.card_refused_notice(request, why),
         )
         if told:
             tx.add_message(told)
@@ -80,7 +93,11 @@ def reminder_messages(request: Request, people: Sequence[str], now: datetime) ->
 
 def review_reminder_messages(request: Request, people: Sequence[str]) -> list[OutboxMessage]:
     """Return what is told before a review is due: the thread, and each of these users directly."""
-    notes = [request_thread_message(request, "review-due", break_glass_messages.review_reminder_announcement(request, people))]
+    notes = [
+        request_thread_message(
+            request, "review-due", break_glass_messages.review_reminder_announcement(request, people)
+        )
+    ]
     for user in people:
         key = f"direct:{request.id}:review-due:{user}"
         direct = direct_message(
@@ -115,7 +132,9 @@ def request_event(
 
 def chart_message(incident: Incident) -> OutboxMessage:
     """Return the outbox row that puts the chart into the thread."""
-    return OutboxMessage(key=incident.chart_key, lane=incident.id, kind=MessageKind.CHART, to="", data={"incident": incident.id})
+    return OutboxMessage(
+        key=incident.chart_key, lane=incident.id, kind=MessageKind.CHART, to="", data={"incident": incident.id}
+    )
 
 
 def card_chart_message(incident: Incident) -> OutboxMessage:
@@ -129,7 +148,13 @@ def direct_message(ordering_key: str, key: str, recipient: Actor, sentence: Sent
     person = resolve_operator(recipient)
     if not isinstance(person, Person):
         return None
-    return OutboxMessage(key=key, lane=f"{ordering_key}:direct", kind=MessageKind.DIRECT, to=person.user, data={"say": pack_sentence(sentence)})
+    return OutboxMessage(
+        key=key,
+        lane=f"{ordering_key}:direct",
+        kind=MessageKind.DIRECT,
+        to=person.user,
+        data={"say": pack_sentence(sentence)},
+    )
 
 
 def invitation_message(request: Request, user: str, sentence: Sentence) -> OutboxMessage:
@@ -153,7 +178,13 @@ def notice_message(notice: DriftNotice, trigger: str, channel: str) -> OutboxMes
 
 def thread_message(ordering_key: str, trigger: str, sentence: Sentence) -> OutboxMessage:
     """Return the outbox row that tells something in the thread of a lane's message."""
-    return OutboxMessage(key=f"news:{ordering_key}:{trigger}", lane=ordering_key, kind=MessageKind.THREAD_REPLY, to="", data={"say": pack_sentence(sentence)})
+    return OutboxMessage(
+        key=f"news:{ordering_key}:{trigger}",
+        lane=ordering_key,
+        kind=MessageKind.THREAD_REPLY,
+        to="",
+        data={"say": pack_sentence(sentence)},
+    )
 
 
 def ordering_key_of(transition: Transition) -> str:
@@ -163,9 +194,17 @@ def ordering_key_of(transition: Transition) -> str:
 
 def channel_message(key: str, channel: str, sentence: Sentence) -> OutboxMessage:
     """Return the outbox row of a sentence in a channel."""
-    return OutboxMessage(key=f"said:{key}", lane=f"said:{key}", kind=MessageKind.CHANNEL_MESSAGE, to=channel, data={"say": pack_sentence(sentence)})
+    return OutboxMessage(
+        key=f"said:{key}",
+        lane=f"said:{key}",
+        kind=MessageKind.CHANNEL_MESSAGE,
+        to=channel,
+        data={"say": pack_sentence(sentence)},
+    )
 
 
 def incident_message(incident: Incident, trigger: str, channel: str) -> OutboxMessage:
     """Return the outbox row that draws an incident's message anew."""
-    return OutboxMessage(key=f"incident:{incident.id}:{trigger}", lane=incident.id, kind=MessageKind.INCIDENT, to=channel)
+    return OutboxMessage(
+        key=f"incident:{incident.id}:{trigger}", lane=incident.id, kind=MessageKind.INCIDENT, to=channel
+    )

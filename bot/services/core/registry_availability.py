@@ -10,7 +10,9 @@ from bot.ports import ModelRegistry
 
 log = logging.getLogger(__name__)
 
-PROBE_MODEL_NAME = "registrar.readyz.nothing"  # that there is no such model is an answer like any other, and a short one
+PROBE_MODEL_NAME = (
+    "registrar.readyz.nothing"  # that there is no such model is an answer like any other, and a short one
+)
 PROBE_TIMEOUT = 1.0  # seconds until whoever asks goes on without the answer
 MAX_PROBES = 3  # questions under way: one that hangs must not hide that the registry answers again
 

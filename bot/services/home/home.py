@@ -12,7 +12,7 @@ from bot.domain.core.sentence import Sentence
 from bot.domain.monitoring.rules.false_rollbacks import FalseRollbackEstimate, estimate_false_rollbacks
 from bot.domain.monitoring.state import MonitorState
 from bot.domain.monitoring.views import MonitorRow, worst_first
-from bot.domain.policy.authorization import Permission, AccessTarget, authorize
+from bot.domain.policy.authorization import AccessTarget, Permission, authorize
 from bot.domain.policy.freezes import Freeze, active_freeze
 from bot.domain.policy.pending_edit import describe_pending_edit
 from bot.domain.promotions.request import Request, RequestState
@@ -121,9 +121,13 @@ class Homes:
                 expected_false_rollbacks=estimate_false_rollbacks(one.monitor for one in monitors),
                 recent_events=reading.latest_audit_events(tags=RECENT_EVENT_TAGS, limit=MAX_RECENT_EVENTS),
                 hold=reading.active_hold(),
-                policy_notice=describe_pending_edit(rules.pending_edit, rules.revision, now) if rules.pending_edit else None,
+                policy_notice=describe_pending_edit(rules.pending_edit, rules.revision, now)
+                if rules.pending_edit
+                else None,
                 now=now,
-                reviews=[one for one in reading.requests_to_review() if self._is_authorized(caller, Permission.REVIEW, one)][:MAX_TO_DECIDE],
+                reviews=[
+                    one for one in reading.requests_to_review() if self._is_authorized(caller, Permission.REVIEW, one)
+                ][:MAX_TO_DECIDE],
             )
 
     def _requests_to_decide(self, reader: LedgerReader, caller: Caller) -> list[Request]:
@@ -139,7 +143,9 @@ class Homes:
     def _frozen_ids(self, requests: list[Request], freezes: list[Freeze]) -> frozenset[str]:
         now, policy = self._context.clock.now(), self._context.policy
         return frozenset(
-            one.id for one in requests if one.target is Stage.PRODUCTION and active_freeze(one.model, freezes, policy, now)
+            one.id
+            for one in requests
+            if one.target is Stage.PRODUCTION and active_freeze(one.model, freezes, policy, now)
         )
 
     def _is_authorized(self, caller: Caller, permission: Permission, request: Request) -> bool:
@@ -155,12 +161,17 @@ class Homes:
             stop = active_freeze(name, freezes, self._context.policy, self._context.clock.now())
             found.append(
                 StageHolders(
-                    model=name, production=tuple(production), staging=tuple(staging), freeze_reason=stop.description if stop else None
+                    model=name,
+                    production=tuple(production),
+                    staging=tuple(staging),
+                    freeze_reason=stop.description if stop else None,
                 )
             )
         return found
 
 
 def _blocks_by_request(reader: LedgerReader, requests: Sequence[Request]) -> dict[str, RollbackBlock]:
-    found = {one.id: blocks_by_version(reader, one.model, {one.version: one.identity}).get(one.version) for one in requests}
+    found = {
+        one.id: blocks_by_version(reader, one.model, {one.version: one.identity}).get(one.version) for one in requests
+    }
     return {request_id: block for request_id, block in found.items() if block}

@@ -14,12 +14,17 @@ from datetime import datetime, timedelta
 
 from bot.domain.core.errors import RegistrarError
 from bot.domain.core.sentence import Sentence, say
-from bot.domain.monitoring.assessment import assess, verdicts_due_since, is_warmed_up
+from bot.domain.monitoring.assessment import assess, is_warmed_up, verdicts_due_since
 from bot.domain.monitoring.backtest import Backtest, BacktestCoverage
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import RecordedCheck, CountPoint, Firing, CheckValue, CheckOutcome, Point, Reading
+from bot.domain.monitoring.readings import CheckOutcome, CheckValue, CountPoint, Firing, Point, Reading, RecordedCheck
 from bot.domain.monitoring.rules.aggregation import aggregate, usable_points
-from bot.domain.monitoring.rules.baseline_choice import baseline_key, by_prediction_time, baseline_span, summarize_for_rule
+from bot.domain.monitoring.rules.baseline_choice import (
+    baseline_key,
+    baseline_span,
+    by_prediction_time,
+    summarize_for_rule,
+)
 from bot.domain.monitoring.rules.baselines import MIN_COVERAGE, Baseline
 from bot.domain.monitoring.rules.evaluation import evaluate_rule
 from bot.domain.monitoring.rules.statistics import Tally
@@ -136,7 +141,9 @@ def aggregate_like_checks(rule: MonitorConfig, readings: Sequence[Point | CountP
     return [one for one in reckoned if math.isfinite(one[1])]
 
 
-def _reading_windows(rule: MonitorConfig, readings: Sequence[Point | CountPoint]) -> Iterator[Sequence[Point | CountPoint]]:
+def _reading_windows(
+    rule: MonitorConfig, readings: Sequence[Point | CountPoint]
+) -> Iterator[Sequence[Point | CountPoint]]:
     is_windowed = rule.is_threshold and rule.aggregate not in {None, "last"}
     if not is_windowed and rule.effective_aggregate != "rate":
         yield from ([one] for one in readings)  # a source tells of one reading for each check
@@ -152,13 +159,17 @@ def _reading_windows(rule: MonitorConfig, readings: Sequence[Point | CountPoint]
             yield some
 
 
-def _to_checks(served: Sequence[ServingPeriod], points: Sequence[CheckValue]) -> tuple[list[ProductionTerm], list[RecordedCheck]]:
+def _to_checks(
+    served: Sequence[ServingPeriod], points: Sequence[CheckValue]
+) -> tuple[list[ProductionTerm], list[RecordedCheck]]:
     """Return a source's readings as checks of the versions that served then, with the terms of these.
 
     What was in Production before the ledger knew of it has been there since the first reading.
     """
     first = points[0][0]
-    terms = [_to_term(one) for one in served] or [ProductionTerm(transition_id=UNKNOWN_TRANSITION, version=0, since=first)]
+    terms = [_to_term(one) for one in served] or [
+        ProductionTerm(transition_id=UNKNOWN_TRANSITION, version=0, since=first)
+    ]
     ends = [one.until for one in served] or [None]
     if served and served[0].predates_registrar:
         terms[0] = replace(terms[0], since=min(first, terms[0].since))
@@ -222,13 +233,23 @@ def replay(
     found = ReplayResult(BacktestCoverage(since, until), MonitorState(monitor=monitor.id))
     for term in terms:
         mine = [one for one in checks if one.move == term.transition_id]
-        bad = {one.version for one in rollback_blocks if one.at <= term.since or one.move == term.transition_id}  # as it was known then
-        past = _InMemoryHistory(monitor.rule, term, mine, checks, bad, stored if _belongs_to_term(stored, monitor, term) else None)
+        bad = {
+            one.version for one in rollback_blocks if one.at <= term.since or one.move == term.transition_id
+        }  # as it was known then
+        past = _InMemoryHistory(
+            monitor.rule, term, mine, checks, bad, stored if _belongs_to_term(stored, monitor, term) else None
+        )
         _replay_term(monitor, term, mine, past, found)
     return found
 
 
-def _replay_term(monitor: Monitor, term: ProductionTerm, checks: Sequence[RecordedCheck], history: _InMemoryHistory, result: ReplayResult) -> None:
+def _replay_term(
+    monitor: Monitor,
+    term: ProductionTerm,
+    checks: Sequence[RecordedCheck],
+    history: _InMemoryHistory,
+    result: ReplayResult,
+) -> None:
     rule, judged = monitor.rule, result.coverage
     standing = state_for_term(result.monitor_state, monitor, term)
     for at, _, _, outcome, value, points, total in checks:
@@ -236,7 +257,9 @@ def _replay_term(monitor: Monitor, term: ProductionTerm, checks: Sequence[Record
         found = _to_reading(rule, at, outcome, value, points, total)
         judgement = evaluate_rule(monitor, standing, term, found, at, history)
         warm = is_warmed_up(monitor, term, at)
-        verdict = assess(monitor, standing, found, judgement, now=at, warmed_up=warm, due_since=verdicts_due_since(monitor, term, at))
+        verdict = assess(
+            monitor, standing, found, judgement, now=at, warmed_up=warm, due_since=verdicts_due_since(monitor, term, at)
+        )
         if at > judged.since:
             judged.add(rule, at, judgement, verdict.why if judgement is None else None)
             if verdict.is_new_failure and value is not None:
@@ -258,7 +281,10 @@ def _to_reading(
     """Return what the source told, as far as a check in the ledger says it."""
     if value is None:
         is_error = outcome is CheckOutcome.ERROR
-        return Reading(outcome=CheckOutcome.ERROR if is_error else CheckOutcome.NO_DATA, why=_SOURCE_ERROR if is_error else _NO_DATA)
+        return Reading(
+            outcome=CheckOutcome.ERROR if is_error else CheckOutcome.NO_DATA,
+            why=_SOURCE_ERROR if is_error else _NO_DATA,
+        )
     fresh = min(points, 1) if rule.is_threshold else points  # a threshold looks at some readings more than once
     return Reading(value=value, total=total, points=points, fresh=fresh, newest=at)
 
@@ -292,7 +318,9 @@ class _InMemoryHistory:
 
     def recent(self, since: datetime) -> TimeSeries:
         """Return the term's readings after `since`, up to the one that is judged."""
-        first, after = (int(self._term_series.at.searchsorted(at.timestamp(), side="right")) for at in (since, self.now))
+        first, after = (
+            int(self._term_series.at.searchsorted(at.timestamp(), side="right")) for at in (since, self.now)
+        )
         return self._term_series.slice(first, after)
 
     def own_baseline(self, kind: OwnBaselineKind) -> tuple[datetime, Baseline] | None:
@@ -310,7 +338,9 @@ class _InMemoryHistory:
             before = [
                 one
                 for one in self._all_checks
-                if since < one.at <= until and one.move != self._term.transition_id and one.version not in self._blocked_versions
+                if since < one.at <= until
+                and one.move != self._term.transition_id
+                and one.version not in self._blocked_versions
             ]
             self._frozen = summarize_for_rule(self._rule, self._term, _to_time_series(before))
         return self._frozen

@@ -11,16 +11,18 @@ from typing import Protocol
 from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.monitoring.assessment import Verdict
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Answer, Measurement, CheckOutcome, Reading
+from bot.domain.monitoring.readings import Answer, CheckOutcome, Measurement, Reading
 from bot.domain.monitoring.state import BLIND_STATUSES, MonitorState, MonitorStatus, ProductionTerm
-from bot.domain.monitoring.stored_baselines import FrozenBaseline, BaselineReplacement
+from bot.domain.monitoring.stored_baselines import BaselineReplacement, FrozenBaseline
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.rollback import serving_periods
-from bot.ports import Query
 from bot.ports import LedgerReader as Ledger
+from bot.ports import Query
 
 MAX_TRANSITIONS = 40  # of Production, that tell who serves now
-StoredBaselines = tuple[FrozenBaseline | None, FrozenBaseline | None]  # a monitor's baselines: frozen, and of its own days
+StoredBaselines = tuple[
+    FrozenBaseline | None, FrozenBaseline | None
+]  # a monitor's baselines: frozen, and of its own days
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +81,9 @@ class CheckResult:
     def has_new_blind_reason(self) -> bool:
         """Tell whether it can't judge for another reason than before."""
         before, now = self.claim.monitor_state.why, self.why
-        return self.verdict.monitor_state.state is MonitorStatus.CANT_JUDGE and (before is None or before.template != now.template)
+        return self.verdict.monitor_state.state is MonitorStatus.CANT_JUDGE and (
+            before is None or before.template != now.template
+        )
 
     @property
     def why(self) -> Sentence:
@@ -180,7 +184,9 @@ def _group_by_source(due: Sequence[ClaimedCheck]) -> dict[str, list[ClaimedCheck
     return found
 
 
-def query_span(monitor: Monitor, monitor_state: MonitorState, term: ProductionTerm, now: datetime) -> tuple[datetime, datetime]:
+def query_span(
+    monitor: Monitor, monitor_state: MonitorState, term: ProductionTerm, now: datetime
+) -> tuple[datetime, datetime]:
     """Return from when and until when the source is asked: never before the version's term began.
 
     A threshold looks at its newest reading, or at its window where it has an aggregate; a rule against a baseline at
@@ -191,5 +197,9 @@ def query_span(monitor: Monitor, monitor_state: MonitorState, term: ProductionTe
     if rule.is_threshold:
         back = rule.window if rule.aggregate not in {None, "last"} else 2 * rule.max_reading_age
         return max(term.since, until - back), until
-    last = monitor_state.at - rule.label_delay if monitor_state.at and monitor_state.move == term.transition_id else until - rule.every
+    last = (
+        monitor_state.at - rule.label_delay
+        if monitor_state.at and monitor_state.move == term.transition_id
+        else until - rule.every
+    )
     return max(term.since, min(last, until)), until

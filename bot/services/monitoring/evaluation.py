@@ -6,12 +6,18 @@ from datetime import datetime, timedelta
 
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.readings import CheckValue, Reading
-from bot.domain.monitoring.rules.baseline_choice import has_enough_history, baseline_key, by_prediction_time, baseline_span, summarize_for_rule
+from bot.domain.monitoring.rules.baseline_choice import (
+    baseline_key,
+    baseline_span,
+    by_prediction_time,
+    has_enough_history,
+    summarize_for_rule,
+)
 from bot.domain.monitoring.rules.baselines import Baseline
 from bot.domain.monitoring.rules.statistics import Tally
 from bot.domain.monitoring.rules.time_series import TimeSeries
 from bot.domain.monitoring.state import ProductionTerm
-from bot.domain.monitoring.stored_baselines import FrozenBaseline, BaselineReplacement, OwnBaselineKind
+from bot.domain.monitoring.stored_baselines import BaselineReplacement, FrozenBaseline, OwnBaselineKind
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.registry.metric_direction import Direction
 from bot.ports import LedgerReader as Ledger
@@ -36,22 +42,31 @@ class LedgerMonitorHistory:
         reading: Reading,
         *,
         stored: FrozenBaseline | None,
-        own: FrozenBaseline | None = None,
+        own_baseline: FrozenBaseline | None = None,
     ) -> None:
         self._reader, self._monitor, self._term = reader, monitor, term
         self._now, self._value, self._total = now, reading.value, reading.total
-        self._stored_baseline, self._own_baseline = stored, own
+        self._stored_baseline, self._own_baseline = stored, own_baseline
         self._frozen: FrozenBaseline | None = None
         self.new_baseline: FrozenBaseline | None = None
         self.baseline_replacement: BaselineReplacement | None = None
 
     def readings(self, since: datetime, until: datetime) -> TimeSeries:
         """Return the term's readings from `since` on and before `until`."""
-        return to_time_series(self._reader.series(self._monitor, since=since - ONE_MICROSECOND, until=until - ONE_MICROSECOND, transition_id=self._term.transition_id))
+        return to_time_series(
+            self._reader.series(
+                self._monitor,
+                since=since - ONE_MICROSECOND,
+                until=until - ONE_MICROSECOND,
+                transition_id=self._term.transition_id,
+            )
+        )
 
     def recent(self, since: datetime) -> TimeSeries:
         """Return the term's readings after `since`, and the check's value, which isn't there yet."""
-        earlier = self._reader.series(self._monitor, since=since, until=self._now, transition_id=self._term.transition_id)
+        earlier = self._reader.series(
+            self._monitor, since=since, until=self._now, transition_id=self._term.transition_id
+        )
         return to_time_series([*earlier, (self._now, self._value, self._total)])
 
     def own_baseline(self, kind: OwnBaselineKind) -> tuple[datetime, Baseline] | None:
@@ -62,11 +77,21 @@ class LedgerMonitorHistory:
 
     def save_own_baseline(self, kind: OwnBaselineKind, since: datetime, until: datetime, summary: Baseline) -> None:
         """Have it written down with the check. A better level is announced only once."""
-        own = self._own_baseline if self._own_baseline is not None and self._own_baseline.move == self._term.transition_id else None
-        is_known = (
-            own is not None and own.key != self._baseline_key(kind) and own.key.endswith(_key_suffix(kind, self._monitor.rule))
+        own = (
+            self._own_baseline
+            if self._own_baseline is not None and self._own_baseline.move == self._term.transition_id
+            else None
         )
-        before = None if kind is OwnBaselineKind.LIVE or is_known else (self.own_baseline(kind) or (None, self.frozen_baseline()))[1]
+        is_known = (
+            own is not None
+            and own.key != self._baseline_key(kind)
+            and own.key.endswith(_key_suffix(kind, self._monitor.rule))
+        )
+        before = (
+            None
+            if kind is OwnBaselineKind.LIVE or is_known
+            else (self.own_baseline(kind) or (None, self.frozen_baseline()))[1]
+        )
         self._own_baseline = self._build_frozen_baseline(self._baseline_key(kind), since, until, summary)
         self.baseline_replacement = BaselineReplacement(kind, self._own_baseline, before)
 
@@ -84,7 +109,11 @@ class LedgerMonitorHistory:
 
     def _current_stored_baseline(self) -> FrozenBaseline | None:
         found = self._stored_baseline
-        return found if found is not None and (found.move, found.key) == (self._term.transition_id, self._baseline_key()) else None
+        return (
+            found
+            if found is not None and (found.move, found.key) == (self._term.transition_id, self._baseline_key())
+            else None
+        )
 
     def _baseline_key(self, kind: OwnBaselineKind | None = None) -> str:
         return baseline_key(self._monitor.rule, self._monitor.measured_from) + _key_suffix(kind, self._monitor.rule)
@@ -119,7 +148,9 @@ class LedgerMonitorHistory:
     def _summarize_earlier(self, since: datetime, until: datetime) -> Baseline:
         monitor, term = self._monitor, self._term
         bad = [bar.version for bar in self._reader.rollback_blocks(monitor.model)]
-        before = self._reader.series(monitor, since=since, until=until, except_transition_id=term.transition_id, except_versions=bad)
+        before = self._reader.series(
+            monitor, since=since, until=until, except_transition_id=term.transition_id, except_versions=bad
+        )
         return summarize_for_rule(monitor.rule, term, to_time_series(before))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from bot.domain.audit.events import Event, ChainedEvent, EventTag
+from bot.domain.audit.events import ChainedEvent, Event, EventTag
 from bot.domain.core.actors import MONITOR_AUTOMATION, Automation, actor_id
 from bot.domain.core.sentence import Sentence, join_sentences, say, truncate
 from bot.domain.monitoring import incident_messages as words
@@ -16,13 +16,13 @@ from bot.domain.monitoring.incident import (
     ONE_DAY,
     REMINDER_INTERVAL,
     UPDATE_INTERVAL,
-    IncidentDecision,
-    IncidentStatus,
-    IncidentResolution,
-    IncidentEnding,
-    Incident,
-    IncidentKind,
     DecisionInput,
+    Incident,
+    IncidentDecision,
+    IncidentEnding,
+    IncidentKind,
+    IncidentResolution,
+    IncidentStatus,
     TrippedBreaker,
     decide,
     is_common_cause,
@@ -34,14 +34,28 @@ from bot.domain.monitoring.views import monitors_of_incident
 from bot.domain.policy.freezes import active_freeze
 from bot.domain.registry.model import TARGET_STAGES, Stage
 from bot.domain.rollbacks.messages import loadability_unknown_to_monitor_reason
-from bot.domain.rollbacks.rollback import ServingPeriod, automatic_rollback_id, last_good_version, rollback_transition, serving_periods, rollback_targets
+from bot.domain.rollbacks.rollback import (
+    ServingPeriod,
+    automatic_rollback_id,
+    last_good_version,
+    rollback_targets,
+    rollback_transition,
+    serving_periods,
+)
 from bot.domain.transitions import restore_messages
 from bot.domain.transitions.serving_check import ServingCheckState
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ports import LedgerReader as Ledger
 from bot.ports import LedgerTransaction
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import chart_message, card_chart_message, incident_message, ordering_key_of, channel_message, thread_message
+from bot.services.core.outbox_messages import (
+    card_chart_message,
+    channel_message,
+    chart_message,
+    incident_message,
+    ordering_key_of,
+    thread_message,
+)
 from bot.services.monitoring.checks import CheckResult
 from bot.services.rollbacks.rollbacks import MAX_TRANSITIONS, Rollbacks
 from bot.services.transitions import rollback_records
@@ -53,10 +67,23 @@ MAX_LINES = 8  # of an incident
 RECENT_LIMIT = 50  # incidents or events of a model that are looked through for the one that matters
 MAX_RESETS = 100  # of breakers in a day, that are looked at
 # What may become more by itself while the monitor goes on failing: what held it back may be over.
-RECONSIDERED_STATUSES = {IncidentStatus.SILENCED, IncidentStatus.FROZEN, IncidentStatus.COOLDOWN, IncidentStatus.HELD, IncidentStatus.TRIPPED, IncidentStatus.NOTIFIED}
+RECONSIDERED_STATUSES = {
+    IncidentStatus.SILENCED,
+    IncidentStatus.FROZEN,
+    IncidentStatus.COOLDOWN,
+    IncidentStatus.HELD,
+    IncidentStatus.TRIPPED,
+    IncidentStatus.NOTIFIED,
+}
 MIN_SAMPLE = 50  # of a source's monitors, checked together: they speak for very many others
 # What ends in a rollback, by itself or by a button: not to a version that may not load.
-ROLLBACK_STATUSES = {IncidentStatus.INTENT, IncidentStatus.AWAITING_HUMAN, IncidentStatus.COOLDOWN, IncidentStatus.FROZEN, IncidentStatus.TRIPPED}
+ROLLBACK_STATUSES = {
+    IncidentStatus.INTENT,
+    IncidentStatus.AWAITING_HUMAN,
+    IncidentStatus.COOLDOWN,
+    IncidentStatus.FROZEN,
+    IncidentStatus.TRIPPED,
+}
 FAILING_STATUSES = {MonitorStatus.FAILED, MonitorStatus.PENDING}
 
 
@@ -86,11 +113,16 @@ class Incidents:
 
     def check_rollback_targets(self, results: Sequence[CheckResult]) -> LoadabilityReport:
         """Look whether the versions may load that could be gone back to: nothing waits for the registry later."""
-        return self._loadability.check_candidates([one for one in map(self._rollback_candidate, results) if one is not None])
+        return self._loadability.check_candidates(
+            [one for one in map(self._rollback_candidate, results) if one is not None]
+        )
 
     def _rollback_candidate(self, result: CheckResult) -> RollbackCandidate | None:
         """Return what a failing monitor may go back to, by itself or by a button."""
-        is_failing = result.verdict.monitor_state.state in FAILING_STATUSES and result.monitor.effective_action not in {"dry_run", "notify"}
+        is_failing = result.verdict.monitor_state.state in FAILING_STATUSES and result.monitor.effective_action not in {
+            "dry_run",
+            "notify",
+        }
         if result.term is None or not is_failing:
             return None
         with self._context.ledger.read() as reading:
@@ -98,7 +130,9 @@ class Incidents:
             target = self.rollback_target(reading, result.monitor, served, result.at)
         return None if target is None else RollbackCandidate(result.monitor.model, target, result.term.version)
 
-    def record(self, tx: LedgerTransaction, results: Sequence[CheckResult], loadability: LoadabilityReport) -> tuple[bool, set[str]]:
+    def record(
+        self, tx: LedgerTransaction, results: Sequence[CheckResult], loadability: LoadabilityReport
+    ) -> tuple[bool, set[str]]:
         """Write down what follows; return whether there is something to tell, and whose moves are to be made."""
         done = FollowUp()
         news = [one for one in results if one.term and _is_reportable(one)]
@@ -117,11 +151,25 @@ class Incidents:
 
     # -- failing -----------------------------------------------------------------------------------------------
 
-    def _handle_failure(self, tx: LedgerTransaction, result: CheckResult, term: ProductionTerm, has_common_cause: bool, loadability: LoadabilityReport, follow_up: FollowUp) -> None:
+    def _handle_failure(
+        self,
+        tx: LedgerTransaction,
+        result: CheckResult,
+        term: ProductionTerm,
+        has_common_cause: bool,
+        loadability: LoadabilityReport,
+        follow_up: FollowUp,
+    ) -> None:
         incident = self._find_open_of_term(tx, result, term, follow_up)
         is_new = result.verdict.is_new_failure
         joins = incident is not None and result.monitor.name not in incident.monitors
-        if not (is_new or joins or incident is None or incident.doing in RECONSIDERED_STATUSES or _must_decide_again(incident, result)):
+        if not (
+            is_new
+            or joins
+            or incident is None
+            or incident.doing in RECONSIDERED_STATUSES
+            or _must_decide_again(incident, result)
+        ):
             self._refresh_line(tx, incident, result, follow_up)
             return
         situation = self.build_decision_input(tx, result, term, has_common_cause)
@@ -132,11 +180,15 @@ class Incidents:
         if decided.status in {IncidentStatus.LOGGED, IncidentStatus.SILENCED}:
             return
         if has_common_cause:
-            self.open_or_join(tx, result, IncidentKind.SOURCE, result.verdict.monitor_state.since or result.at, follow_up)
+            self.open_or_join(
+                tx, result, IncidentKind.SOURCE, result.verdict.monitor_state.since or result.at, follow_up
+            )
             return
         self._open_or_update(tx, incident, result, term, situation, decided, follow_up)
 
-    def _find_open_of_term(self, tx: LedgerTransaction, result: CheckResult, term: ProductionTerm, follow_up: FollowUp) -> Incident | None:
+    def _find_open_of_term(
+        self, tx: LedgerTransaction, result: CheckResult, term: ProductionTerm, follow_up: FollowUp
+    ) -> Incident | None:
         """Return the open incident of the model's term; one of an earlier term is over."""
         incident = find_open_incident(tx, result.monitor.model, "", IncidentKind.FAILED)
         if incident is None or incident.move == term.transition_id:
@@ -144,14 +196,24 @@ class Incidents:
         self.resolve(tx, incident, self.resolution_by_transition(tx, incident), result.at, follow_up)
         return None
 
-    def build_decision_input(self, tx: LedgerTransaction, result: CheckResult, term: ProductionTerm, has_common_cause: bool) -> DecisionInput:
+    def build_decision_input(
+        self, tx: LedgerTransaction, result: CheckResult, term: ProductionTerm, has_common_cause: bool
+    ) -> DecisionInput:
         model, now = result.monitor.model, result.at
         moves = tx.transitions(model, stage=Stage.PRODUCTION, limit=MAX_TRANSITIONS)
         served = serving_periods(moves)
-        day = [move for move in tx.rollbacks(now - ONE_DAY) if isinstance(move.actor, Automation) and _counts_against_limit(move)]
+        day = [
+            move
+            for move in tx.rollbacks(now - ONE_DAY)
+            if isinstance(move.actor, Automation) and _counts_against_limit(move)
+        ]
         reset = tx.latest_audit_events(tags=(EventTag.BREAKER_RESET,), since=now - ONE_DAY, limit=MAX_RESETS)
         day = [move for move in day if not _was_reset_since(move, reset)]
-        back = [move.finished_at for move in moves if move.kind is TransitionKind.ROLLBACK and move.state is TransitionState.DONE]
+        back = [
+            move.finished_at
+            for move in moves
+            if move.kind is TransitionKind.ROLLBACK and move.state is TransitionState.DONE
+        ]
         request = next(filter(None, (tx.open_request(model, stage) for stage in TARGET_STAGES)), None)
         tripped = [one for one in tx.tripped_breakers() if one.model in {"", model}]
         target, nearest = self.rollback_target(tx, result.monitor, served, now), self._nearest_target(tx, model, served)
@@ -175,7 +237,9 @@ class Incidents:
             has_common_cause=has_common_cause,
         )
 
-    def rollback_target(self, reader: Ledger, monitor: Monitor, served: Sequence[ServingPeriod], now: datetime) -> int | None:
+    def rollback_target(
+        self, reader: Ledger, monitor: Monitor, served: Sequence[ServingPeriod], now: datetime
+    ) -> int | None:
         barred = {bar.version for bar in reader.rollback_blocks(monitor.model)}
         return last_good_version(served, barred, now, monitor.rule.min_served, reader.registry_snapshot(monitor.model))
 
@@ -244,9 +308,13 @@ class Incidents:
                     self.save(tx, incident, f"joined:{result.monitor.id}:{result.claim.slot}", follow_up)
                 return
         self.save(tx, incident, f"{incident.doing.value}:{result.claim.slot}:{result.monitor.id}", follow_up)
-        tx.add_message(thread_message(incident.id, f"did:{result.monitor.id}:{result.claim.slot}", words.action_taken(incident)))
+        tx.add_message(
+            thread_message(incident.id, f"did:{result.monitor.id}:{result.claim.slot}", words.action_taken(incident))
+        )
 
-    def _begin_rollback(self, tx: LedgerTransaction, incident: Incident, term: ProductionTerm, result: CheckResult, follow_up: FollowUp) -> Incident:
+    def _begin_rollback(
+        self, tx: LedgerTransaction, incident: Incident, term: ProductionTerm, result: CheckResult, follow_up: FollowUp
+    ) -> Incident:
         """Write the rollback down; where the term had one before, which came to nothing, a person has to look."""
         assert incident.target is not None
         reason = truncate("; ".join(str(line) for line in incident.lines), 500)
@@ -266,7 +334,9 @@ class Incidents:
         follow_up.models_to_transition.add(incident.model)
         return replace(incident, rollback=move.id)
 
-    def _refresh_line(self, tx: LedgerTransaction, incident: Incident, result: CheckResult, follow_up: FollowUp) -> None:
+    def _refresh_line(
+        self, tx: LedgerTransaction, incident: Incident, result: CheckResult, follow_up: FollowUp
+    ) -> None:
         """Let the message have the latest figures, now and then."""
         if incident.told_at is not None and result.at - incident.told_at < UPDATE_INTERVAL:
             return
@@ -276,16 +346,23 @@ class Incidents:
         lines = [*incident.lines]
         lines[at] = words.monitor_line(result.monitor, result.verdict.why)
         self.save(
-            tx, replace(incident, lines=tuple(lines), told_at=result.at), f"figures:{result.claim.slot}:{result.monitor.id}", follow_up
+            tx,
+            replace(incident, lines=tuple(lines), told_at=result.at),
+            f"figures:{result.claim.slot}:{result.monitor.id}",
+            follow_up,
         )
 
-    def _trip_breaker(self, tx: LedgerTransaction, result: CheckResult, why: Sentence, situation: DecisionInput) -> None:
+    def _trip_breaker(
+        self, tx: LedgerTransaction, result: CheckResult, why: Sentence, situation: DecisionInput
+    ) -> None:
         whole = situation.auto_rollbacks_of_model < result.monitor.rule.max_auto
         breaker = TrippedBreaker(model="" if whole else situation.model, at=result.at, why=why)
         if not tx.trip_breaker(breaker):
             return
         channel = self._context.policy.channel if whole else self._context.policy.channel_for(situation.model)
-        tx.add_message(channel_message(f"tripped:{breaker.model}:{result.at.isoformat()}", channel, words.breaker_tripped(breaker)))
+        tx.add_message(
+            channel_message(f"tripped:{breaker.model}:{result.at.isoformat()}", channel, words.breaker_tripped(breaker))
+        )
         tx.add_audit_event(
             Event(
                 at=result.at,
@@ -300,7 +377,9 @@ class Incidents:
 
     # -- a source in doubt -------------------------------------------------------------------------------------
 
-    def find_suspect_sources(self, tx: LedgerTransaction, news: Sequence[CheckResult], results: Sequence[CheckResult]) -> SuspectSources:
+    def find_suspect_sources(
+        self, tx: LedgerTransaction, news: Sequence[CheckResult], results: Sequence[CheckResult]
+    ) -> SuspectSources:
         """Return the sources of which so many monitors fail, or say nothing, that it is the source's own fault."""
         loud = [one for one in news if one.monitor.effective_action != "dry_run" and (one.is_failing or one.is_blind)]
         loud = [one for one in loud if not has_never_judged(one.monitor, one.verdict.monitor_state)]
@@ -318,16 +397,22 @@ class Incidents:
                 if standing.state is not MonitorStatus.DISABLED and not has_never_judged(one, standing)
             ]
             sample = [one.verdict.monitor_state for one in results if one.monitor.rule.source == source]
-            if _are_failing_together([one for _, one in watching]) or (len(sample) >= MIN_SAMPLE and _are_failing_together(sample)):
+            if _are_failing_together([one for _, one in watching]) or (
+                len(sample) >= MIN_SAMPLE and _are_failing_together(sample)
+            ):
                 doubted.failing.add(source)
-            since = min((at for one in loud if one.monitor.rule.source == source for at in _gap_starts(one)), default=None)
+            since = min(
+                (at for one in loud if one.monitor.rule.source == source for at in _gap_starts(one)), default=None
+            )
             blind = [model for model, one in watching if one.is_blind or _has_missed_since(one, since)]
             # Of one model alone it is one alert anyway, and that one is its team's.
             if is_common_cause(len(blind), len(watching)) and len(set(blind)) >= COMMON_CAUSE_COUNT:
                 doubted.blind.add(source)
         return doubted
 
-    def open_or_join(self, tx: LedgerTransaction, result: CheckResult, kind: IncidentKind, since: datetime, follow_up: FollowUp) -> None:
+    def open_or_join(
+        self, tx: LedgerTransaction, result: CheckResult, kind: IncidentKind, since: datetime, follow_up: FollowUp
+    ) -> None:
         """Open the incident of a check's source, or let it be one of its monitors."""
         source, line = result.monitor.rule.source, words.source_line(result.monitor, blind_reason(result))
         incident = find_open_incident(tx, "", source, kind)
@@ -354,7 +439,15 @@ class Incidents:
         elif kind is IncidentKind.BLIND or name not in incident.monitors:
             self.set_line(tx, incident, name, line, result, follow_up)
 
-    def set_line(self, tx: LedgerTransaction, incident: Incident, name: str, line: Sentence, result: CheckResult, follow_up: FollowUp) -> None:
+    def set_line(
+        self,
+        tx: LedgerTransaction,
+        incident: Incident,
+        name: str,
+        line: Sentence,
+        result: CheckResult,
+        follow_up: FollowUp,
+    ) -> None:
         """Let an open incident tell of one more monitor, or of another reason for one that it tells of."""
         told = incident.with_line(name, line, MAX_LINES)
         if told != incident:
@@ -362,7 +455,14 @@ class Incidents:
 
     # -- other changes -----------------------------------------------------------------------------------------
 
-    def _handle_other_change(self, tx: LedgerTransaction, result: CheckResult, term: ProductionTerm, has_common_cause: bool, follow_up: FollowUp) -> None:
+    def _handle_other_change(
+        self,
+        tx: LedgerTransaction,
+        result: CheckResult,
+        term: ProductionTerm,
+        has_common_cause: bool,
+        follow_up: FollowUp,
+    ) -> None:
         before = result.verdict.previous_status
         if result.is_blind:
             self._handle_blind(tx, result, term, has_common_cause, follow_up)
@@ -374,9 +474,18 @@ class Incidents:
         if result.verdict.monitor_state.state is MonitorStatus.OK:
             self.confirm_recovery(tx, result, term, follow_up)
 
-    def _handle_blind(self, tx: LedgerTransaction, result: CheckResult, term: ProductionTerm, has_common_cause: bool, follow_up: FollowUp) -> None:
+    def _handle_blind(
+        self,
+        tx: LedgerTransaction,
+        result: CheckResult,
+        term: ProductionTerm,
+        has_common_cause: bool,
+        follow_up: FollowUp,
+    ) -> None:
         tx.add_audit_event(monitor_event(EventTag.MONITOR_NO_VERDICT, result, term, None))
-        is_quiet = result.monitor.effective_action == "dry_run" or has_never_judged(result.monitor, result.verdict.monitor_state)
+        is_quiet = result.monitor.effective_action == "dry_run" or has_never_judged(
+            result.monitor, result.verdict.monitor_state
+        )
         if is_quiet or result.monitor.is_silenced(result.at):
             return
         incident = find_open_incident(tx, result.monitor.model, "", IncidentKind.BLIND)
@@ -410,7 +519,9 @@ class Incidents:
         else:
             self.set_line(tx, incident, result.monitor.name, line, result, follow_up)
 
-    def resolve_if_recovered(self, tx: LedgerTransaction, result: CheckResult, kind: IncidentKind, follow_up: FollowUp) -> None:
+    def resolve_if_recovered(
+        self, tx: LedgerTransaction, result: CheckResult, kind: IncidentKind, follow_up: FollowUp
+    ) -> None:
         """End the incident where none of its monitors stands as it did."""
         of_source = find_open_incident(tx, "", result.monitor.rule.source, kind) if kind is IncidentKind.BLIND else None
         for incident in filter(None, (find_open_incident(tx, result.monitor.model, "", kind), of_source)):
@@ -420,17 +531,26 @@ class Incidents:
                 how = words.monitoring_is_back(incident.since, result.at)
             else:
                 how = words.recovered(incident.version, incident.since, result.at)
-            self.resolve(tx, incident, IncidentResolution(ending=IncidentEnding.RECOVERED, sentence=how), result.at, follow_up)
+            self.resolve(
+                tx, incident, IncidentResolution(ending=IncidentEnding.RECOVERED, sentence=how), result.at, follow_up
+            )
 
-    def confirm_recovery(self, tx: LedgerTransaction, result: CheckResult, term: ProductionTerm, follow_up: FollowUp) -> None:
+    def confirm_recovery(
+        self, tx: LedgerTransaction, result: CheckResult, term: ProductionTerm, follow_up: FollowUp
+    ) -> None:
         """Say of the incident whose rollback began this term that the restored version has passed its checks."""
         recent = tx.incidents(model=result.monitor.model, limit=RECENT_LIMIT)
-        mine = [each for each in recent if each.rollback == term.transition_id and each.ending is IncidentEnding.RESTORED]
+        mine = [
+            each for each in recent if each.rollback == term.transition_id and each.ending is IncidentEnding.RESTORED
+        ]
         for incident in mine:
             watching = active_monitors(tx, incident)
             if watching and all(is_healthy(tx.monitor_state(each.id)) for each in watching):
                 since = incident.resolved_at or result.at
-                end = IncidentResolution(ending=IncidentEnding.RECOVERED, sentence=words.recovered_after_rollback(term.version, since, result.at))
+                end = IncidentResolution(
+                    ending=IncidentEnding.RECOVERED,
+                    sentence=words.recovered_after_rollback(term.version, since, result.at),
+                )
                 self.save(tx, replace(incident, ending=end.ending, resolution=end.sentence), "recovered", follow_up)
                 tx.add_message(thread_message(incident.id, "recovered", end.sentence))
                 tx.add_audit_event(resolved_event(incident, end, result.at))
@@ -446,7 +566,11 @@ class Incidents:
         now, done = self._context.clock.now(), FollowUp()
         with self._context.ledger.read() as reading:
             still_open = reading.incidents(open_only=True, limit=1000)
-            work = [one for one in still_open if self._find_resolution(reading, one, now) or _is_reminder_due(reading, one, now)]
+            work = [
+                one
+                for one in still_open
+                if self._find_resolution(reading, one, now) or _is_reminder_due(reading, one, now)
+            ]
         if not work:
             return False
         with self._context.ledger.write() as tx:
@@ -460,7 +584,9 @@ class Incidents:
                     self.resolve(tx, incident, how, now, done)
                 elif _is_reminder_due(tx, incident, now):
                     told = replace(incident, repeated_at=now)
-                    tx.add_message(thread_message(told.id, f"repeated:{now.isoformat()}", words.reminder(incident, now)))
+                    tx.add_message(
+                        thread_message(told.id, f"repeated:{now.isoformat()}", words.reminder(incident, now))
+                    )
                     self.save(tx, told, f"repeated:{now.isoformat()}", done)
         return done.has_messages
 
@@ -476,7 +602,9 @@ class Incidents:
             if serves and serves.started_by.id == incident.rollback:
                 by = None if isinstance(serves.started_by.actor, Automation) else serves.started_by.actor
                 if is_serving_denied(reader, incident.rollback):
-                    return IncidentResolution(ending=IncidentEnding.NOT_CONFIRMED, sentence=words.not_confirmed(serves.version), by=by)
+                    return IncidentResolution(
+                        ending=IncidentEnding.NOT_CONFIRMED, sentence=words.not_confirmed(serves.version), by=by
+                    )
                 how = words.restored(serves.version, serves.since, incident.version, by)
                 return IncidentResolution(ending=IncidentEnding.RESTORED, sentence=how, by=by)
         if serves is None or serves.started_by.id != incident.move:
@@ -494,13 +622,17 @@ class Incidents:
         served = self._rollbacks.serving_periods(reader, incident.model)
         began = served[0].started_by if served and served[0].until is None else None
         if began is None:
-            return IncidentResolution(ending=IncidentEnding.OVERTAKEN, sentence=words.superseded(incident.version, None))
+            return IncidentResolution(
+                ending=IncidentEnding.OVERTAKEN, sentence=words.superseded(incident.version, None)
+            )
         told_in = ordering_key_of(began)
         if began.kind is TransitionKind.ROLLBACK and not isinstance(began.actor, Automation):
             how, ending = words.rolled_back_manually(began), IncidentEnding.ROLLED_BACK
         else:
             how, ending = words.superseded(incident.version, began), IncidentEnding.OVERTAKEN
-        return IncidentResolution(ending=ending, sentence=how, by=began.actor, announced_in="" if told_in == incident.id else told_in)
+        return IncidentResolution(
+            ending=ending, sentence=how, by=began.actor, announced_in="" if told_in == incident.id else told_in
+        )
 
     def find_source_resolution(self, reader: Ledger, incident: Incident, now: datetime) -> IncidentResolution | None:
         if incident.kind is IncidentKind.BLIND:
@@ -509,14 +641,18 @@ class Incidents:
             if self._has_monitor_in_status(reader, incident, IncidentKind.BLIND):
                 return None
             # Its last one was judged with its own check, or Production has moved and it began anew.
-            return IncidentResolution(ending=IncidentEnding.RECOVERED, sentence=words.monitoring_is_back(incident.since, now))
+            return IncidentResolution(
+                ending=IncidentEnding.RECOVERED, sentence=words.monitoring_is_back(incident.since, now)
+            )
         standings = reader.monitor_states()
         mine = [one for one in reader.monitors() if one.rule.source == incident.source and not one.is_paused]
         states = [standings[one.id].state for one in mine if one.id in standings]
         failing = sum(state in FAILING_STATUSES for state in states)
         if is_common_cause(failing, sum(state is not MonitorStatus.DISABLED for state in states)):
             return None
-        return IncidentResolution(ending=IncidentEnding.RECOVERED, sentence=words.source_recovered(incident.source, incident.since, now))
+        return IncidentResolution(
+            ending=IncidentEnding.RECOVERED, sentence=words.source_recovered(incident.source, incident.since, now)
+        )
 
     # -- writing -----------------------------------------------------------------------------------------------
 
@@ -525,11 +661,25 @@ class Incidents:
         tx.add_message(incident_message(incident, key_suffix, self.channel_of(incident)))
         follow_up.has_messages = True
 
-    def resolve(self, tx: LedgerTransaction, incident: Incident, resolution: IncidentResolution, now: datetime, follow_up: FollowUp) -> None:
+    def resolve(
+        self,
+        tx: LedgerTransaction,
+        incident: Incident,
+        resolution: IncidentResolution,
+        now: datetime,
+        follow_up: FollowUp,
+    ) -> None:
         ended = incident.with_resolution(resolution, now)
-        if incident.doing is IncidentStatus.ROLLED_BACK and incident.rollback and is_serving_denied(tx, incident.rollback):
+        if (
+            incident.doing is IncidentStatus.ROLLED_BACK
+            and incident.rollback
+            and is_serving_denied(tx, incident.rollback)
+        ):
             ended = replace(ended, doing=IncidentStatus.NOT_FOLLOWED)
-        elif incident.doing is not IncidentStatus.ROLLED_BACK and resolution.ending in {IncidentEnding.OVERTAKEN, IncidentEnding.ROLLED_BACK}:
+        elif incident.doing is not IncidentStatus.ROLLED_BACK and resolution.ending in {
+            IncidentEnding.OVERTAKEN,
+            IncidentEnding.ROLLED_BACK,
+        }:
             ended = replace(ended, doing=IncidentStatus.SUPERSEDED)
         self.save(tx, ended, "resolved", follow_up)
         tx.add_message(thread_message(ended.id, "resolved", resolution.sentence))
@@ -540,7 +690,9 @@ class Incidents:
         return policy.channel_for(incident.model) if incident.model else policy.channel
 
 
-def _hold_unless_loadable(decision: IncidentDecision, loadability: LoadabilityReport, version: tuple[str, int]) -> IncidentDecision:
+def _hold_unless_loadable(
+    decision: IncidentDecision, loadability: LoadabilityReport, version: tuple[str, int]
+) -> IncidentDecision:
     """Return what is done once it is known whether the version may load that is gone back to.
 
     Where that cannot be told, a person may still decide; the monitor waits, and looks again at each failing check.
@@ -549,7 +701,9 @@ def _hold_unless_loadable(decision: IncidentDecision, loadability: LoadabilityRe
         return IncidentDecision(IncidentStatus.HELD, loadability.not_loadable[version], decision.trip_reason)
     if decision.status is not IncidentStatus.INTENT or version in loadability.loadable:
         return decision
-    why = loadability.unknown.get(version) or loadability_unknown_to_monitor_reason(*version, say("Another one could be gone back to until now."))
+    why = loadability.unknown.get(version) or loadability_unknown_to_monitor_reason(
+        *version, say("Another one could be gone back to until now.")
+    )
     return IncidentDecision(IncidentStatus.HELD, why)
 
 
@@ -736,7 +890,11 @@ def monitor_event(tag: EventTag, result: CheckResult, term: ProductionTerm, deci
         "action": monitor.effective_action,
         "doing": decision.status.value if decision else None,
     }
-    why = result.verdict.why if decision is None or decision.why is None else join_sentences([result.verdict.why, decision.why], " ")
+    why = (
+        result.verdict.why
+        if decision is None or decision.why is None
+        else join_sentences([result.verdict.why, decision.why], " ")
+    )
     return Event(
         at=result.at,
         actor=MONITOR_AUTOMATION,

@@ -80,7 +80,9 @@ def name_taken(existing: Monitor) -> Sentence:
 
 def check_model_known(reader: LedgerReader, model: str) -> None:
     """Raise UnknownModel for a model that was never seen: nobody would notice that it watches nothing."""
-    known: Mapping[str, object] = {name: look for name, look in reader.registry_snapshots().items() if name != REGISTRY_SEEN_KEY}
+    known: Mapping[str, object] = {
+        name: look for name, look in reader.registry_snapshots().items() if name != REGISTRY_SEEN_KEY
+    }
     if not known or model in known:
         return
     near = difflib.get_close_matches(model, known, n=1)

@@ -26,7 +26,7 @@ from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.monitoring import incident_messages
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.backtest import Backtest
-from bot.domain.monitoring.incident import MonitorChart, IncidentStatus, IncidentResolution, IncidentEnding, Incident
+from bot.domain.monitoring.incident import Incident, IncidentEnding, IncidentResolution, IncidentStatus, MonitorChart
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.state import MonitorState, MonitorStatus, state_after_resume
 from bot.domain.monitoring.views import MonitorRow, MonitorView, build_monitor_chart, worst_first
@@ -36,26 +36,32 @@ from bot.domain.registry.model import Stage
 from bot.ports import LedgerTransaction
 from bot.services.core.access import AccessControl
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import incident_message, channel_message, thread_message
+from bot.services.core.outbox_messages import channel_message, incident_message, thread_message
 from bot.services.monitoring.monitor_lookup import (
-    require_editable,
     check_model_known,
     check_source,
-    find_monitor,
-    select_monitors,
-    incident_monitors,
     default_source,
+    find_monitor,
+    incident_monitors,
     name_taken,
+    require_editable,
     require_present,
+    select_monitors,
 )
 
 BACKTEST_SPAN = timedelta(days=7)  # without a firing, before somebody arms a monitor
 TRIAL_PERIOD = timedelta(hours=24)  # measured as it is now, before somebody arms it
-MIN_MEASURED_SHARE = 0.5  # of the checks of that time, that must have come to a value: a monitor that slept has tried out nothing
+MIN_MEASURED_SHARE = (
+    0.5  # of the checks of that time, that must have come to a value: a monitor that slept has tried out nothing
+)
 MAX_RECENT_CHECKS = 10  # checks that are shown of a monitor
 MAX_CHART_CHECKS = 500  # checks that a picture is made of
 MAX_INCIDENTS = 100
-ROLLBACK_UNDER_WAY = {IncidentStatus.INTENT, IncidentStatus.ROLLED_BACK, IncidentStatus.NOT_FOLLOWED}  # what ends without its monitor
+ROLLBACK_UNDER_WAY = {
+    IncidentStatus.INTENT,
+    IncidentStatus.ROLLED_BACK,
+    IncidentStatus.NOT_FOLLOWED,
+}  # what ends without its monitor
 
 BacktestRunner = Callable[[Monitor, timedelta], Backtest]
 
@@ -97,7 +103,9 @@ class Monitors:
             return MonitorView(
                 monitor=monitor,
                 monitor_state=reading.monitor_state(monitor_id),
-                recent_measurements=reading.measurements(monitor_id, from_revision=monitor.measured_from, limit=MAX_RECENT_CHECKS),
+                recent_measurements=reading.measurements(
+                    monitor_id, from_revision=monitor.measured_from, limit=MAX_RECENT_CHECKS
+                ),
                 incident=next((one for one in incidents if monitor.name in one.monitors), None),
                 breaker=tripped[0] if tripped else None,
                 now=self._context.clock.now(),
@@ -144,7 +152,9 @@ class Monitors:
         policy, now, by = self._context.policy, self._context.clock.now(), actor_of(caller)
         rule = command.to_rule("" if "source" in command.settings else default_source(policy))
         check_source(rule, policy)
-        monitor = Monitor(id=f"m{self._context.new_id()}", model=command.model, rule=rule, created_at=now, created_by=by)
+        monitor = Monitor(
+            id=f"m{self._context.new_id()}", model=command.model, rule=rule, created_at=now, created_by=by
+        )
         first = monitor.first_check_at(now)
         with self._context.ledger.write() as tx:
             check_model_known(tx, command.model)
@@ -212,7 +222,9 @@ class Monitors:
                 raise BadInput(say("{it} is paused already.", it=monitor_messages.qualified_name(monitor)))
             monitor = replace(monitor, is_paused=True)
             tx.save_monitor(monitor)
-            told_in = self.announce(tx, monitor, f"paused:{self._context.new_id()}", monitor_messages.paused(monitor, by))
+            told_in = self.announce(
+                tx, monitor, f"paused:{self._context.new_id()}", monitor_messages.paused(monitor, by)
+            )
             ended = self._end_incidents(tx, monitor, IncidentEnding.PAUSED, by, told_in, origin)
             self.append_audit(tx, EventTag.MONITOR_PAUSED, caller, monitor, origin, incidents=ended, told_in=told_in)
         return monitor_messages.paused(monitor, by)
@@ -274,13 +286,21 @@ class Monitors:
         return said
 
     def _silence(
-        self, tx: LedgerTransaction, caller: Caller, monitors: Sequence[Monitor], span: timedelta, reason: str, origin: str
+        self,
+        tx: LedgerTransaction,
+        caller: Caller,
+        monitors: Sequence[Monitor],
+        span: timedelta,
+        reason: str,
+        origin: str,
     ) -> Sentence:
         by, until = actor_of(caller), self._context.clock.now() + span
         for one in monitors:
             silent = replace(one, silenced_until=until, silenced_by=by, silence_reason=reason)
             tx.save_monitor(silent)
-            self.append_audit(tx, EventTag.MONITOR_SILENCED, caller, silent, origin, why=reason, until=until.isoformat())
+            self.append_audit(
+                tx, EventTag.MONITOR_SILENCED, caller, silent, origin, why=reason, until=until.isoformat()
+            )
         said = monitor_messages.silenced(list(monitors), by, until, reason)
         self.announce(tx, monitors[0], f"silenced:{self._context.new_id()}", said)
         return said
@@ -404,7 +424,12 @@ class Monitors:
         self, tx: LedgerTransaction, monitor: Monitor, ending: IncidentEnding, by: Actor, announced_in: str, origin: str
     ) -> list[str]:
         """End the open incidents that nobody would watch any more; return their ids."""
-        end = IncidentResolution(ending=ending, sentence=incident_messages.unwatched(ending, monitor.name, by), by=by, announced_in=announced_in)
+        end = IncidentResolution(
+            ending=ending,
+            sentence=incident_messages.unwatched(ending, monitor.name, by),
+            by=by,
+            announced_in=announced_in,
+        )
         ended = []
         for incident in tx.incidents(model=monitor.model, open_only=True, limit=MAX_INCIDENTS):
             if set(incident.monitors) == {monitor.name} and incident.doing not in ROLLBACK_UNDER_WAY:
@@ -445,7 +470,15 @@ class Monitors:
         return note.lane
 
     def append_audit(
-        self, tx: LedgerTransaction, tag: EventTag, caller: Caller, monitor: Monitor, origin: str, *, why: str = "", **evidence: Any
+        self,
+        tx: LedgerTransaction,
+        tag: EventTag,
+        caller: Caller,
+        monitor: Monitor,
+        origin: str,
+        *,
+        why: str = "",
+        **evidence: Any,
     ) -> None:
         tx.add_audit_event(
             Event(

@@ -67,7 +67,9 @@ class PolicyMonitors:
         with self._context.ledger.write() as tx:
             tx.lock("monitors of the file")
             differences = self._differences(tx)
-            told_in = self._announce_default_rule(tx, [after for one in differences if (after := one.with_default_rule)])
+            told_in = self._announce_default_rule(
+                tx, [after for one in differences if (after := one.with_default_rule)]
+            )
             for one in differences:
                 self._apply(tx, one, now, told_in.get(one.model, "") if one.with_default_rule else "")
         return len(differences)
@@ -123,7 +125,9 @@ class PolicyMonitors:
         )
         if there is not None and rule is not None and there.is_from_file:
             tx.save_monitor(
-                replace(there, rule=rule) if difference.is_default_only else replace(there.with_rule(rule), created_at=now)
+                replace(there, rule=rule)
+                if difference.is_default_only
+                else replace(there.with_rule(rule), created_at=now)
             )
             return
         if there is not None:  # somebody made one of this name in Slack; the file has its own review, and wins

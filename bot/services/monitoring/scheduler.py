@@ -20,7 +20,7 @@ from bot.domain.core.errors import BadInput, RegistrarError
 from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import Sentence, say
 from bot.domain.monitoring import messages as monitor_messages
-from bot.domain.monitoring.assessment import RuleResult, Verdict, assess, verdicts_due_since, is_warmed_up
+from bot.domain.monitoring.assessment import RuleResult, Verdict, assess, is_warmed_up, verdicts_due_since
 from bot.domain.monitoring.incident import COMMON_CAUSE_COUNT
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.readings import Answer, CheckOutcome, Reading
@@ -29,7 +29,7 @@ from bot.domain.monitoring.rules.evaluation import evaluate_rule
 from bot.domain.monitoring.state import MonitorState, MonitorStatus, ProductionTerm, state_for_term
 from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from bot.domain.policy.monitor_validation import CHECK_RETENTION
-from bot.ports import CheckBatch, Dispatcher, Query, LedgerTransaction
+from bot.ports import CheckBatch, Dispatcher, LedgerTransaction, Query
 from bot.ports import LedgerReader as Ledger
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import channel_message, thread_message
@@ -37,19 +37,19 @@ from bot.services.core.threads import production_thread
 from bot.services.monitoring.checks import (
     CheckResult,
     ClaimedCheck,
-    StoredBaselines,
     SourceReader,
-    _group_by_source,
-    check_delay,
-    to_claimed_check,
+    StoredBaselines,
     _future_term_reason,
+    _group_by_source,
     _needs_query,
-    max_duration,
-    to_measurement,
     build_query,
-    next_state,
+    check_delay,
     current_term,
+    max_duration,
+    next_state,
     query_span,
+    to_claimed_check,
+    to_measurement,
 )
 from bot.services.monitoring.evaluation import LedgerMonitorHistory
 from bot.services.monitoring.incidents import Incidents
@@ -61,8 +61,12 @@ MAX_DUE_CHECKS = 1000  # checks that one tick begins
 BATCH_SIZE = 100  # monitors of one source that are asked for, and written down, together
 TIMEOUT_MARGIN = timedelta(seconds=5)  # beyond the source's own time limits, before a check counts as hung
 MAX_HANGING_BATCHES = 8  # batches of one source that may hang; after that it is not asked again until one comes back
-CLOCK_TOLERANCE = timedelta(seconds=30)  # by which the clock may drift from the monotonic one before it counts as set anew
-RECENT_CHECK_AGE = timedelta(seconds=2)  # a check that is so recent need not be repeated to see whether others fail as well
+CLOCK_TOLERANCE = timedelta(
+    seconds=30
+)  # by which the clock may drift from the monotonic one before it counts as set anew
+RECENT_CHECK_AGE = timedelta(
+    seconds=2
+)  # a check that is so recent need not be repeated to see whether others fail as well
 
 
 @dataclass(slots=True)
@@ -238,7 +242,9 @@ class MonitorScheduler:
     def _dispatch(self, checks: Sequence[ClaimedCheck]) -> None:
         """Have claimed checks made, in batches by their source; where that fails their claims lapse."""
         batches = [
-            CheckBatch(source, self._context.owner, tuple((one.monitor.id, one.slot) for one in some[at : at + BATCH_SIZE]))
+            CheckBatch(
+                source, self._context.owner, tuple((one.monitor.id, one.slot) for one in some[at : at + BATCH_SIZE])
+            )
             for source, some in _group_by_source(checks).items()
             for at in range(0, len(some), BATCH_SIZE)
         ]
@@ -311,7 +317,9 @@ class MonitorScheduler:
             else:
                 queries[at] = build_query(one, term, now)
         for attempt in range(1 + max((one.monitor.rule.retries for one in checks), default=0)):
-            left = [at for at in queries if _needs_query(answers.get(at)) and attempt <= checks[at].monitor.rule.retries]
+            left = [
+                at for at in queries if _needs_query(answers.get(at)) and attempt <= checks[at].monitor.rule.retries
+            ]
             if not left:
                 break
             answers |= dict(zip(left, self._read_source(source, [queries[at] for at in left]), strict=True))
@@ -355,7 +363,9 @@ class MonitorScheduler:
                 return []
             standings = reading.monitor_states()
         others = [(one, standings[one.id]) for one in there if one.id not in mine and one.id in standings]
-        stale = [(one, standing) for one, standing in others if standing.at is None or now - standing.at > RECENT_CHECK_AGE]
+        stale = [
+            (one, standing) for one, standing in others if standing.at is None or now - standing.at > RECENT_CHECK_AGE
+        ]
         return sorted(stale, key=lambda pair: pair[1].at or pair[0].created_at)[:BATCH_SIZE]
 
     def judge_all(self, checks: Sequence[ClaimedCheck], answers: Sequence[Answer]) -> list[CheckResult]:
@@ -371,7 +381,13 @@ class MonitorScheduler:
             return found
 
     def _judge_one(
-        self, reader: Ledger, check: ClaimedCheck, term: ProductionTerm | None, answer: Answer, now: datetime, stored: StoredBaselines
+        self,
+        reader: Ledger,
+        check: ClaimedCheck,
+        term: ProductionTerm | None,
+        answer: Answer,
+        now: datetime,
+        stored: StoredBaselines,
     ) -> CheckResult:
         """Judge a check; where that raises, it is an error of this monitor and of no other."""
         try:
@@ -384,7 +400,13 @@ class MonitorScheduler:
             return self._judge(reader, check, term, Answer(outcome=CheckOutcome.ERROR, why=why), now, stored)
 
     def _evaluate_rule(
-        self, monitor: Monitor, monitor_state: MonitorState, term: ProductionTerm, reading: Reading, now: datetime, history: LedgerMonitorHistory
+        self,
+        monitor: Monitor,
+        monitor_state: MonitorState,
+        term: ProductionTerm,
+        reading: Reading,
+        now: datetime,
+        history: LedgerMonitorHistory,
     ) -> RuleResult | None:
         """Return what the rule says; where it raises, it can't judge."""
         try:
@@ -403,7 +425,9 @@ class MonitorScheduler:
             written = [one for one in results if (one.monitor.id, one.claim.slot) in ours]
             tx.save_monitor_states([next_state(one) for one in written])
             tx.save_baselines([one.new_baseline for one in written if one.new_baseline is not None])
-            tx.save_baselines([one.baseline_replacement.baseline for one in written if one.baseline_replacement is not None], own=True)
+            tx.save_baselines(
+                [one.baseline_replacement.baseline for one in written if one.baseline_replacement is not None], own=True
+            )
             for one in written:
                 self._announce_better_baseline(tx, one)
             told, models = self._incidents.record(tx, written, prepared)
@@ -445,14 +469,22 @@ class MonitorScheduler:
         tx.add_message(thread_message(thread, key, said) if thread else channel_message(key, channel, said))
 
     def _judge(
-        self, reader: Ledger, check: ClaimedCheck, term: ProductionTerm | None, answer: Answer, now: datetime, stored: StoredBaselines
+        self,
+        reader: Ledger,
+        check: ClaimedCheck,
+        term: ProductionTerm | None,
+        answer: Answer,
+        now: datetime,
+        stored: StoredBaselines,
     ) -> CheckResult:
         monitor = check.monitor
         standing = state_for_term(replace(check.monitor_state, slot=check.slot - 1), monitor, term)
         if term is None:
             why = say("Nothing is in Production.")
             idle = replace(standing, state=MonitorStatus.DISABLED, slot=check.slot, at=now, why=why)
-            verdict = Verdict(outcome=CheckOutcome.NO_DATA, previous_status=check.monitor_state.state, why=why, monitor_state=idle)
+            verdict = Verdict(
+                outcome=CheckOutcome.NO_DATA, previous_status=check.monitor_state.state, why=why, monitor_state=idle
+            )
             return CheckResult(
                 claim=check, term=None, reading=Reading(outcome=CheckOutcome.NO_DATA, why=why), verdict=verdict, at=now
             )
@@ -467,8 +499,24 @@ class MonitorScheduler:
         if is_new and monitor.rule.uses_frozen_baseline:
             past.frozen_baseline()  # also where nothing is measured for weeks: what it's made of is still there now
         judgement = self._evaluate_rule(monitor, standing, term, found, now, past)
-        verdict = assess(monitor, standing, found, judgement, now=now, warmed_up=warm, due_since=verdicts_due_since(monitor, term, now))
-        return CheckResult(claim=check, term=term, reading=found, verdict=verdict, at=now, new_baseline=past.new_baseline, baseline_replacement=past.baseline_replacement)
+        verdict = assess(
+            monitor,
+            standing,
+            found,
+            judgement,
+            now=now,
+            warmed_up=warm,
+            due_since=verdicts_due_since(monitor, term, now),
+        )
+        return CheckResult(
+            claim=check,
+            term=term,
+            reading=found,
+            verdict=verdict,
+            at=now,
+            new_baseline=past.new_baseline,
+            baseline_replacement=past.baseline_replacement,
+        )
 
     def current_terms(self, reader: Ledger, models: Iterable[str]) -> dict[str, ProductionTerm | None]:
         return {model: current_term(reader, model) for model in models}

@@ -29,7 +29,9 @@ class ThreadDispatcher:
         """Let these be made at once."""
         self._threads = [one for one in self._threads if one.is_alive()]
         for batch in batches:
-            thread = threading.Thread(target=self._run_batch, args=(batch,), name=f"checks of {batch.source}", daemon=True)
+            thread = threading.Thread(
+                target=self._run_batch, args=(batch,), name=f"checks of {batch.source}", daemon=True
+            )
             self._threads.append(thread)
             thread.start()
 

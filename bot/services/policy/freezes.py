@@ -14,7 +14,7 @@ from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Name, Sentence, join_sentences, say
 from bot.domain.policy import messages as policy_messages
 from bot.domain.policy.authorization import Permission, describe_caller
-from bot.domain.policy.freezes import Freeze, ActiveFreeze, active_freeze
+from bot.domain.policy.freezes import ActiveFreeze, Freeze, active_freeze
 from bot.domain.policy.policy import Policy
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
@@ -32,7 +32,9 @@ class Freezes:
     def __init__(self, context: Context, access: AccessControl) -> None:
         self._context = context
         self._access = access
-        self._last_redraw: tuple[Policy, datetime, object] | None = None  # under what, when, and for which freezes: `redraw`
+        self._last_redraw: tuple[Policy, datetime, object] | None = (
+            None  # under what, when, and for which freezes: `redraw`
+        )
 
     def freeze(self, caller: Caller, command: FreezeModel, *, origin: str) -> Sentence:
         """Let nothing move in Production from now on, and return the answer.
@@ -67,12 +69,18 @@ class Freezes:
             for freeze in lifted:
                 self._lift(tx, freeze, by, now)
                 tx.add_audit_event(self._freeze_event(EventTag.UNFROZEN, caller, freeze, command.reason, origin))
-                self._announce(tx, freeze, policy_messages.unfreeze_announcement(freeze, by, command.reason), "unfrozen")
+                self._announce(
+                    tx, freeze, policy_messages.unfreeze_announcement(freeze, by, command.reason), "unfrozen"
+                )
             left = self._remaining_freeze(tx, model, now)
         if not lifted:
             raise BadInput(left.description if left else _nothing_to_unfreeze(model))
         said = policy_messages.unfreeze_announcement(lifted[0], by, command.reason)
-        return join_sentences([said, say("It stays frozen all the same. {why}", why=left.description)], " ") if left else said
+        return (
+            join_sentences([said, say("It stays frozen all the same. {why}", why=left.description)], " ")
+            if left
+            else said
+        )
 
     def active_freeze(self, model: str) -> ActiveFreeze | None:
         """Return what stops Production of a model now."""

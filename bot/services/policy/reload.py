@@ -8,16 +8,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bot.domain.audit.events import Event, ChainedEvent, EventTag
+from bot.domain.audit.events import ChainedEvent, Event, EventTag
 from bot.domain.core.actors import Automation
 from bot.domain.core.durations import format_duration
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.policy.changes import policy_changes
-from bot.domain.policy.pending_edit import MIN_SETTLE, PolicyEditState, PendingPolicyEdit, describe_policy_changes, loosens_any_rule, settle_duration
+from bot.domain.policy.pending_edit import (
+    MIN_SETTLE,
+    PendingPolicyEdit,
+    PolicyEditState,
+    describe_policy_changes,
+    loosens_any_rule,
+    settle_duration,
+)
 from bot.domain.policy.policy import Policy
 from bot.domain.policy.rule_changes import PolicyChange
-from bot.ports import Directory, PolicyFile, LedgerReader
+from bot.ports import Directory, LedgerReader, PolicyFile
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import channel_message
 
@@ -70,7 +77,9 @@ class PolicyReloader:
             last = _last_applied(reading)
         before = _parse_applied(last, self._file.parse) if last else None
         if last is None or before is None or last.event.after == seen.revision:
-            self._apply(replace(seen, changes=()), message=None, why="" if last is None or before else UNREADABLE_MESSAGE)
+            self._apply(
+                replace(seen, changes=()), message=None, why="" if last is None or before else UNREADABLE_MESSAGE
+            )
             return
         self._context.active_policy.replace(before, str(last.event.after))
         self._file_state = None
@@ -131,13 +140,17 @@ class PolicyReloader:
             return replace(state, error=error)
         in_force = self._context.policy
         changes = policy_changes(in_force, policy)
-        return replace(state, policy=policy, changes=changes, applies_at=state.since + settle_duration(changes, in_force))
+        return replace(
+            state, policy=policy, changes=changes, applies_at=state.since + settle_duration(changes, in_force)
+        )
 
     def _record_pending_edit(self, state: _FileState) -> None:
         """Keep for whoever asks why the policy in force isn't the one on disk."""
         edit = None
         if state.error:
-            edit = PendingPolicyEdit(PolicyEditState.MISSING if state.revision == MISSING_REVISION else PolicyEditState.BROKEN)
+            edit = PendingPolicyEdit(
+                PolicyEditState.MISSING if state.revision == MISSING_REVISION else PolicyEditState.BROKEN
+            )
         elif state.revision != self._context.active_policy.revision:
             edit = PendingPolicyEdit(PolicyEditState.SETTLING, state.applies_at)
         self._context.active_policy.pending_edit = edit
@@ -190,7 +203,9 @@ class PolicyReloader:
                 )
                 tx.add_audit_event(event)
                 if message:
-                    tx.add_message(channel_message(f"policy:{taken}:{last.number if last else 0}", policy.channel, message))
+                    tx.add_message(
+                        channel_message(f"policy:{taken}:{last.number if last else 0}", policy.channel, message)
+                    )
         self._context.active_policy.replace(policy, taken)
         self._context.active_policy.pending_edit = None
         self._refused_revision = ""
@@ -206,13 +221,25 @@ class PolicyReloader:
         )
         with self._context.ledger.write() as tx:
             tx.lock("policy")
-            last = next(iter(tx.latest_audit_events(tags=[EventTag.POLICY_INVALID, EventTag.POLICY_LOADED], limit=1)), None)
-            is_told = last and last.event.tag is EventTag.POLICY_INVALID and last.event.subject == f"policy:{refused_revision}"
+            last = next(
+                iter(tx.latest_audit_events(tags=[EventTag.POLICY_INVALID, EventTag.POLICY_LOADED], limit=1)), None
+            )
+            is_told = (
+                last
+                and last.event.tag is EventTag.POLICY_INVALID
+                and last.event.subject == f"policy:{refused_revision}"
+            )
             if not is_told:  # else by another process of ours
-                tx.add_audit_event(self._policy_event(EventTag.POLICY_INVALID, refused_revision, why=str(error.sentence)))
+                tx.add_audit_event(
+                    self._policy_event(EventTag.POLICY_INVALID, refused_revision, why=str(error.sentence))
+                )
                 number = last.number if last else 0
-                tx.add_message(channel_message(f"policy-broken:{refused_revision}:{number}", self._context.policy.channel, told))
-        log.error("the edited policy is refused, revision %s stays in force: %s", self._context.active_policy.revision, error)
+                tx.add_message(
+                    channel_message(f"policy-broken:{refused_revision}:{number}", self._context.policy.channel, told)
+                )
+        log.error(
+            "the edited policy is refused, revision %s stays in force: %s", self._context.active_policy.revision, error
+        )
         self._refused_revision = refused_revision
 
     def _policy_event(self, tag: EventTag, event_revision: str, **fields: object) -> Event:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from bot.domain.promotions.request import Request
 from bot.domain.transitions import registry_tags
-from bot.ports import TagUpdate, LedgerReader
+from bot.ports import LedgerReader, TagUpdate
 from bot.services.core.outbox_messages import tag_update_for
 
 

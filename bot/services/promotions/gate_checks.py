@@ -16,7 +16,13 @@ from bot.domain.promotions.request import Request
 from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
 from bot.domain.registry.model import ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo
 from bot.domain.registry.rollback_block import RollbackBlock
-from bot.domain.registry.signature_changes import CallerEffect, CallerImpact, caller_impact, no_rollback_reason, no_earlier_version_reason
+from bot.domain.registry.signature_changes import (
+    CallerEffect,
+    CallerImpact,
+    caller_impact,
+    no_earlier_version_reason,
+    no_rollback_reason,
+)
 from bot.domain.transitions.model_card_sources import ModelCardSources, fill_model_card
 from bot.domain.transitions.transition import TransitionFacts, TransitionState, stage_incumbent
 from bot.services.core.blocked_versions import blocks_for_gates
@@ -71,7 +77,9 @@ class GateChecks:
             now=self._context.clock.now(),
             incumbent=holder.version if holder else None,
             block=self._blocked_by(version, versions),
-            card=fill_model_card(ModelCardSources(version=version, model=model, run=_run_of(version, runs), package=package)),
+            card=fill_model_card(
+                ModelCardSources(version=version, model=model, run=_run_of(version, runs), package=package)
+            ),
             metrics=_metric_values(version, runs),
             incumbent_metrics=_metric_values(holder, runs),
             validation=validation,
@@ -89,7 +97,9 @@ class GateChecks:
         found = blocks_for_gates(self._context, [version, *(one for one in versions if version.has_same_files_as(one))])
         return found.get(version.version) or next(iter(found.values()), None)
 
-    def _caller_effects(self, version: VersionInfo, holder: VersionInfo | None, target: Stage, packages: _PackageCache) -> CallerImpact:
+    def _caller_effects(
+        self, version: VersionInfo, holder: VersionInfo | None, target: Stage, packages: _PackageCache
+    ) -> CallerImpact:
         """Return what changes for callers. That no rollback undoes it is said if one could, or if callers break."""
         acts = target is Stage.PRODUCTION and self._has_rollback_monitor(version.model)
         if holder is None:

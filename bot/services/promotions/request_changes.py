@@ -37,7 +37,11 @@ def change_request(
         logging_context.bind(request=request.id, model=request.model)
         outcome = change(tx, request)
         if isinstance(outcome, Refused):
-            evidence = {"act": permission.value, "error": type(outcome).__name__, "by": describe_caller(caller, context.policy)}
+            evidence = {
+                "act": permission.value,
+                "error": type(outcome).__name__,
+                "by": describe_caller(caller, context.policy),
+            }
             tx.add_audit_event(
                 request_event(
                     request,

@@ -13,33 +13,47 @@ from bot.domain.core.actors import Actor, Caller, Person, Profile, actor_id, act
 from bot.domain.core.ci_run import pack_ci_run
 from bot.domain.core.errors import AlreadyDecided, BadInput, GateFailed, Refused
 from bot.domain.core.sentence import Code, Name, Sentence, say
-from bot.domain.policy.authorization import Permission, AccessTarget, authorize, approver_ids, describe_caller, slack_user_id
+from bot.domain.policy.authorization import (
+    AccessTarget,
+    Permission,
+    approver_ids,
+    authorize,
+    describe_caller,
+    slack_user_id,
+)
 from bot.domain.policy.freezes import active_freeze
 from bot.domain.policy.policy import TargetRule
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.approvers import MAX_NOTIFIED, EligibleApprovers
 from bot.domain.promotions.gates import NOT_BLOCKED_GATE, rule_changed_reason, with_unblocked_version
-from bot.domain.promotions.request import VoteChoice, Request, RequestState, Vote, state_after_votes
+from bot.domain.promotions.request import Request, RequestState, Vote, VoteChoice, state_after_votes
 from bot.domain.promotions.request import counting_approvals as counted
 from bot.domain.promotions.snapshot import RequestSnapshot, pack_snapshot
 from bot.domain.registry.model import VersionInfo, resolve_version
 from bot.domain.registry.version_identity import version_replaced_reason
 from bot.domain.transitions import registry_tags, restore_messages
 from bot.domain.transitions.drift import RegistrySnapshot
-from bot.domain.transitions.transition import TransitionFacts, check_promotable, break_glass_transition, stage_incumbent, promotion_transition, superseded
-from bot.ports import QueuedCommand, QueuedCommandState, OutboxMessage, LedgerReader, LedgerTransaction
+from bot.domain.transitions.transition import (
+    TransitionFacts,
+    break_glass_transition,
+    check_promotable,
+    promotion_transition,
+    stage_incumbent,
+    superseded,
+)
+from bot.ports import LedgerReader, LedgerTransaction, OutboxMessage, QueuedCommand, QueuedCommandState
 from bot.services.core.blocked_versions import blocks_by_version
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import (
     OPENED,
     card_message,
-    tag_update_for,
+    channel_message,
     end_messages,
-    request_thread_message,
     reminder_messages,
     request_event,
-    channel_message,
+    request_thread_message,
+    tag_update_for,
 )
 from bot.services.promotions.approvers import Approvers
 from bot.services.promotions.final_tags import final_tag_update
@@ -51,7 +65,9 @@ from bot.services.registry.queries import RegistryQueries
 MAX_PENDING = 10_000  # pending requests at one time: one a model and stage, and no team has so many models
 # What nobody does to a request that the ledger knows to be out of date. Taking it or a vote back still is fine.
 _REFUSED_WHEN_OUTDATED = frozenset({Permission.APPROVE, Permission.OVERRIDE})
-_REFUSED_WHEN_HELD = frozenset({Permission.APPROVE, Permission.OVERRIDE, Permission.REJECT})  # what nobody does to a request that is held
+_REFUSED_WHEN_HELD = frozenset(
+    {Permission.APPROVE, Permission.OVERRIDE, Permission.REJECT}
+)  # what nobody does to a request that is held
 
 
 T = TypeVar("T")
@@ -83,14 +99,24 @@ class Requests:
         Raises what stands against it (BadInput, Refused, RegistryRefused) and Unreachable.
         """
         with self._context.ledger.read() as reading:
-            unwritten = reading.first_unwritten_tag_update(command.model)  # these may or may not show in the tags read below
+            unwritten = reading.first_unwritten_tag_update(
+                command.model
+            )  # these may or may not show in the tags read below
         model, versions = self._queries.model_and_versions(command.model)
         version = resolve_version(command.version, model, versions)
         rule = self._require_rule(command, version)
-        approvers = EligibleApprovers() if command.break_glass else self._approvers.require_enough(command.model, rule, queued.caller)
-        seen = self._gate_checks.take_snapshot(model, versions, version, command.to, command.results(), with_callers=True)
+        approvers = (
+            EligibleApprovers()
+            if command.break_glass
+            else self._approvers.require_enough(command.model, rule, queued.caller)
+        )
+        seen = self._gate_checks.take_snapshot(
+            model, versions, version, command.to, command.results(), with_callers=True
+        )
         if seen.failed_gates and not rule.override and not command.break_glass:
-            raise GateFailed(promotion_messages.failed_gates_refusal(command.model, version.version, seen), pack_snapshot(seen))
+            raise GateFailed(
+                promotion_messages.failed_gates_refusal(command.model, version.version, seen), pack_snapshot(seen)
+            )
         facts = TransitionFacts(versions=tuple(versions), model=model)
         request = self._build_request(queued, command, version, facts, rule, seen)
         with self._context.ledger.write() as tx:
@@ -153,7 +179,13 @@ class Requests:
         return rule
 
     def _build_request(
-        self, queued: QueuedCommand, command: Promote, version: VersionInfo, facts: TransitionFacts, rule: TargetRule, snapshot: RequestSnapshot
+        self,
+        queued: QueuedCommand,
+        command: Promote,
+        version: VersionInfo,
+        facts: TransitionFacts,
+        rule: TargetRule,
+        snapshot: RequestSnapshot,
     ) -> Request:
         now, holder = self._context.clock.now(), stage_incumbent(facts, command.to)
         return Request(
@@ -195,7 +227,11 @@ class Requests:
     def withdraw_vote(self, caller: Caller, request_id: str, *, origin: str) -> VoteResult:
         """Take the caller's own vote back while the request is pending. Raises like `vote`."""
         return self._change(
-            caller, Permission.WITHDRAW, request_id, lambda tx, request: self._delete_vote(tx, caller, request, origin), origin
+            caller,
+            Permission.WITHDRAW,
+            request_id,
+            lambda tx, request: self._delete_vote(tx, caller, request, origin),
+            origin,
         )
 
     def override_gates(self, caller: Caller, request_id: str, *, reason: str, origin: str) -> VoteResult:
@@ -226,7 +262,12 @@ class Requests:
         return self._change(caller, permission, request_id, lambda _, request: request, "slack")
 
     def _change(
-        self, caller: Caller, permission: Permission, request_id: str, change: Callable[[LedgerTransaction, Request], Refused | T], origin: str
+        self,
+        caller: Caller,
+        permission: Permission,
+        request_id: str,
+        change: Callable[[LedgerTransaction, Request], Refused | T],
+        origin: str,
     ) -> T:
         def checked(tx: LedgerTransaction, request: Request) -> Refused | T:
             return self._refusal(tx, caller, permission, request) or change(tx, request)
@@ -286,7 +327,9 @@ class Requests:
                 found |= self._voters.profiles_before_decision(one.id, new_approvals=0)
         return found
 
-    def pass_blocked_gate(self, tx: LedgerTransaction, model: str, version: int, block_id: str, profiles: Profiles) -> None:
+    def pass_blocked_gate(
+        self, tx: LedgerTransaction, model: str, version: int, block_id: str, profiles: Profiles
+    ) -> None:
         """Let the gate `not_blocked` of a version's pending requests pass, in the transaction that lifts `block`.
 
         One that waited for nothing else is approved; the executor checks everything again. `profiles` are those of
@@ -309,7 +352,10 @@ class Requests:
         request = tx.lock_request(request_id)
         if request.state is not RequestState.PENDING or request.is_pending_past_expiry(self._context.clock.now()):
             return False
-        if tx.is_request_held(request_id) or state_after_votes(request, tx.votes(request_id)) is not RequestState.APPROVED:
+        if (
+            tx.is_request_held(request_id)
+            or state_after_votes(request, tx.votes(request_id)) is not RequestState.APPROVED
+        ):
             return False
         if (why := self._why_outdated(tx, request)) is not None:
             self._end(tx, request, RequestState.STALE, EventTag.STALE, None, str(why))
@@ -352,7 +398,11 @@ class Requests:
         who = resolve_members(approver_ids(request.model, request.target, request.requester, self._context.policy))
         with self._context.ledger.write() as tx:
             now = tx.lock_request(request.id)
-            if now.state is not RequestState.PENDING or now.reminded != request.reminded or not self._is_reminder_due(now):
+            if (
+                now.state is not RequestState.PENDING
+                or now.reminded != request.reminded
+                or not self._is_reminder_due(now)
+            ):
                 return False
             reminded = replace(now, reminded=now.reminded + 1)
             tx.save_request(reminded)
@@ -369,7 +419,9 @@ class Requests:
         may = rule is not None and rule.requester_may_approve
         return None if may else slack_user_id(request.requester, self._context.policy)
 
-    def _refusal(self, tx: LedgerTransaction, caller: Caller, permission: Permission, request: Request) -> Refused | None:
+    def _refusal(
+        self, tx: LedgerTransaction, caller: Caller, permission: Permission, request: Request
+    ) -> Refused | None:
         now = self._context.clock.now()
         subject = AccessTarget(
             model=request.model,
@@ -422,20 +474,34 @@ class Requests:
             self._request_event(request, EventTag.VOTED, actor_of(caller), why=reason, origin=origin, evidence=evidence)
         )
         if choice is VoteChoice.APPROVE:
-            tx.add_message(self._thread_message(request, _vote_key(vote), promotion_messages.vote_announcement(request, vote, approvals)))
+            tx.add_message(
+                self._thread_message(
+                    request, _vote_key(vote), promotion_messages.vote_announcement(request, vote, approvals)
+                )
+            )
         return VoteResult(self._decide(tx, request, votes, vote), approvals)
 
-    def _delete_vote(self, tx: LedgerTransaction, caller: Caller, request: Request, origin: str) -> Refused | VoteResult:
-        mine = next((one.voter for one in tx.votes(request.id) if one.voter.user == self._require_person(caller).user), None)
+    def _delete_vote(
+        self, tx: LedgerTransaction, caller: Caller, request: Request, origin: str
+    ) -> Refused | VoteResult:
+        mine = next(
+            (one.voter for one in tx.votes(request.id) if one.voter.user == self._require_person(caller).user), None
+        )
         voter = mine or self._require_person(caller)
         if not tx.delete_vote(request.id, voter):
             return Refused(say("You have not voted on request {id}.", id=Code(request.id)))
         approvals, number = _count_approvals(tx.votes(request.id)), self._context.new_id()
         evidence: dict[str, Any] = {"approvals": approvals, "required": request.required}
         evidence |= {"by": describe_caller(caller, self._context.policy)}
-        tx.add_audit_event(self._request_event(request, EventTag.VOTE_WITHDRAWN, actor_of(caller), origin=origin, evidence=evidence))
+        tx.add_audit_event(
+            self._request_event(request, EventTag.VOTE_WITHDRAWN, actor_of(caller), origin=origin, evidence=evidence)
+        )
         tx.add_message(self._card_message(request, f"withdrawn:{number}"))
-        tx.add_message(self._thread_message(request, f"withdrawn:{number}", promotion_messages.withdrawal_announcement(request, voter, approvals)))
+        tx.add_message(
+            self._thread_message(
+                request, f"withdrawn:{number}", promotion_messages.withdrawal_announcement(request, voter, approvals)
+            )
+        )
         return VoteResult(request, approvals)
 
     def _override_gates(
@@ -447,7 +513,9 @@ class Requests:
         passed = replace(request, overridden_by=by, override_reason=reason)
         tx.save_request(passed)
         evidence = {"gates": pack_snapshot(request.seen)["gates"], "by": describe_caller(caller, self._context.policy)}
-        tx.add_audit_event(self._request_event(passed, EventTag.GATES_OVERRIDDEN, by, why=reason, origin=origin, evidence=evidence))
+        tx.add_audit_event(
+            self._request_event(passed, EventTag.GATES_OVERRIDDEN, by, why=reason, origin=origin, evidence=evidence)
+        )
         tx.add_message(self._thread_message(passed, "overridden", promotion_messages.override_announcement(passed)))
         votes = self._voters.mark_lapsed(tx, passed, tx.votes(request.id), profiles)
         if state_after_votes(passed, votes) is RequestState.APPROVED:
@@ -536,7 +604,11 @@ def _pass_gate_if_unblocked(tx: LedgerReader, request: Request, versions: Sequen
     if request.seen is None or not request.seen.fails_gate(NOT_BLOCKED_GATE):
         return request
     about = {one.version: one.identity() for one in versions if one.version == request.seen.blocked}
-    return request if blocks_by_version(tx, request.model, about) else replace(request, seen=with_unblocked_version(request.seen))
+    return (
+        request
+        if blocks_by_version(tx, request.model, about)
+        else replace(request, seen=with_unblocked_version(request.seen))
+    )
 
 
 def _is_blocked_by(request: Request, version: int) -> bool:

@@ -10,7 +10,14 @@ from bot.domain.audit.events import EventTag, canonical_time
 from bot.domain.core.actors import Caller, actor_of, format_actor
 from bot.domain.core.errors import AlreadyDecided, BadInput, Refused
 from bot.domain.core.sentence import Code, say
-from bot.domain.policy.authorization import Permission, AccessTarget, authorize, reviewer_ids, describe_caller, slack_user_id
+from bot.domain.policy.authorization import (
+    AccessTarget,
+    Permission,
+    authorize,
+    describe_caller,
+    reviewer_ids,
+    slack_user_id,
+)
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions.approvers import MAX_NOTIFIED
 from bot.domain.promotions.request import Request, RequestState
@@ -18,11 +25,11 @@ from bot.ports import LedgerTransaction
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import (
     card_message,
-    direct_message,
-    request_thread_message,
-    request_event,
-    review_reminder_messages,
     channel_message,
+    direct_message,
+    request_event,
+    request_thread_message,
+    review_reminder_messages,
 )
 from bot.services.promotions.request_changes import change_request
 
@@ -52,7 +59,9 @@ class Reviews:
             caller, request_id, lambda tx, request: self._record_review(tx, caller, request, reason, origin), origin
         )
 
-    def _change(self, caller: Caller, request_id: str, change: Callable[[LedgerTransaction, Request], Request], origin: str) -> Request:
+    def _change(
+        self, caller: Caller, request_id: str, change: Callable[[LedgerTransaction, Request], Request], origin: str
+    ) -> Request:
         def checked(tx: LedgerTransaction, request: Request) -> Refused | Request:
             return self._refusal(caller, request) or change(tx, request)
 
@@ -63,7 +72,9 @@ class Reviews:
         decision = authorize(caller, Permission.REVIEW, subject, self._context.policy, self._context.clock.now())
         return _why_not_reviewable(request) if decision else Refused(decision.reason)
 
-    def _record_review(self, tx: LedgerTransaction, caller: Caller, request: Request, reason: str, origin: str) -> Request:
+    def _record_review(
+        self, tx: LedgerTransaction, caller: Caller, request: Request, reason: str, origin: str
+    ) -> Request:
         now, by = self._context.clock.now(), actor_of(caller)
         reviewed = replace(request, reviewed_by=by, reviewed_at=now, review_reason=reason)
         tx.save_request(reviewed)
@@ -73,7 +84,9 @@ class Reviews:
             "due": canonical_time(due) if due else None,
             "is_late": due is not None and now > due,
         }
-        tx.add_audit_event(request_event(reviewed, EventTag.REVIEWED, by, now, why=reason, origin=origin, evidence=evidence))
+        tx.add_audit_event(
+            request_event(reviewed, EventTag.REVIEWED, by, now, why=reason, origin=origin, evidence=evidence)
+        )
         tx.add_message(card_message(reviewed, "reviewed", self._context.policy.channel_for(reviewed.model)))
         tx.add_message(request_thread_message(reviewed, "reviewed", break_glass_messages.review_announcement(reviewed)))
         direct = direct_message(

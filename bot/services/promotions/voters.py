@@ -10,13 +10,20 @@ from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Actor, Person, Profile
 from bot.domain.core.errors import LedgerUnavailable, SlackUnreachable
 from bot.domain.core.sentence import Sentence
-from bot.domain.policy.authorization import Permission, AccessDecision, AccessTarget, authorize, unknown_operator_decision, slack_user_id
+from bot.domain.policy.authorization import (
+    AccessDecision,
+    AccessTarget,
+    Permission,
+    authorize,
+    slack_user_id,
+    unknown_operator_decision,
+)
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.request import Request, RequestState, Vote, counting_approvals
 from bot.domain.transitions.changes_since_opened import change_since_opened
 from bot.ports import LedgerReader, LedgerTransaction
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import request_thread_message, request_event
+from bot.services.core.outbox_messages import request_event, request_thread_message
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +69,9 @@ class Voters:
         ]
         return self._context.directory.current_profiles(asked) if asked else {}
 
-    def mark_lapsed(self, tx: LedgerTransaction, request: Request, votes: Sequence[Vote], profiles: Profiles) -> list[Vote]:
+    def mark_lapsed(
+        self, tx: LedgerTransaction, request: Request, votes: Sequence[Vote], profiles: Profiles
+    ) -> list[Vote]:
         """Mark the approvals whose voter can no longer approve, and return all votes as they are now.
 
         A voter who isn't in `profiles` isn't checked.
@@ -91,7 +100,9 @@ class Voters:
         tx.add_message(request_thread_message(request, f"lapsed:{self._context.new_id()}", said))
         return lapsed
 
-    def authorize_now(self, actor: Actor, permission: Permission, request: Request, profiles: Profiles) -> AccessDecision:
+    def authorize_now(
+        self, actor: Actor, permission: Permission, request: Request, profiles: Profiles
+    ) -> AccessDecision:
         """Decide whether someone can still do what they did to a request. A freeze doesn't matter here."""
         user = slack_user_id(actor, self._context.policy)
         profile = profiles.get(user) if user else None

@@ -13,7 +13,14 @@ from bot.services.core.context import Context
 from bot.services.core.outbox_messages import notice_message
 
 
-def announce_versions(tx: LedgerTransaction, context: Context, version: VersionInfo, numbers: tuple[int, ...], *, registered_by: Actor | None) -> bool:
+def announce_versions(
+    tx: LedgerTransaction,
+    context: Context,
+    version: VersionInfo,
+    numbers: tuple[int, ...],
+    *,
+    registered_by: Actor | None,
+) -> bool:
     """Let the channel hear of new versions, `version` the newest of them; return False where it has heard already."""
     finding = DriftNotice(
         id=_announcement_id(version),

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from bot.domain.commands.queries import FindBest, Compare
+from bot.domain.commands.queries import Compare, FindBest
 from bot.domain.registry.model import TARGET_STAGES, ModelInfo, RunInfo, Stage, VersionInfo, VersionRef, resolve_version
 from bot.domain.registry.rollback_block import block_reason
 from bot.services.core.blocked_versions import blocks_for_display
@@ -57,7 +57,9 @@ class Comparisons:
             return found
         return self._queries.model_and_versions(model)[1]
 
-    def _select_versions(self, model: str, refs: Sequence[VersionRef], versions: Sequence[VersionInfo]) -> list[VersionInfo]:
+    def _select_versions(
+        self, model: str, refs: Sequence[VersionRef], versions: Sequence[VersionInfo]
+    ) -> list[VersionInfo]:
         """Return the versions that are named, newest first. An alias costs one request more."""
         needs_aliases = any(ref.kind == "alias" for ref in refs)
         about = self._context.registry.model(model) if needs_aliases else ModelInfo(name=model)

@@ -36,7 +36,9 @@ class RegistryEdits:
         if self._read_description(command)[1] != command.text:
             raise RegistryRefused("MLflow took the description but tells another one; look at the version in MLflow.")
         after = truncate(command.text, MAX_AUDITED_TEXT)
-        self._finish(queued, EventTag.DESCRIBED, command.model, number, before=truncate(before, MAX_AUDITED_TEXT), after=after)
+        self._finish(
+            queued, EventTag.DESCRIBED, command.model, number, before=truncate(before, MAX_AUDITED_TEXT), after=after
+        )
         return CommandResult(answer=edit_messages.description_confirmation(command.model, number))
 
     def set_tags(self, queued: QueuedCommand, command: SetTags) -> CommandResult:
@@ -89,16 +91,22 @@ class RegistryEdits:
         """
         with self._context.ledger.read() as reading:
             finding = reading.drift_notice(notice_id)
-        self._access.require_permission(caller, Permission.REPAIR, model=finding.model, target=finding.stage, origin=origin)
+        self._access.require_permission(
+            caller, Permission.REPAIR, model=finding.model, target=finding.stage, origin=origin
+        )
         now, actor = self._context.clock.now(), actor_of(caller)
         with self._context.ledger.write() as tx:
             finding = tx.drift_notice(notice_id)
             if finding.mend is None or not finding.is_repairable:
                 raise Refused("That was mended already.")
-            if any(move.finding == notice_id and move.state in UNFINISHED_STATES for move in tx.transitions(finding.model)):
+            if any(
+                move.finding == notice_id and move.state in UNFINISHED_STATES for move in tx.transitions(finding.model)
+            ):
                 raise Refused("Somebody is mending it already.")
             move_id = f"mend:{notice_id}:{self._context.new_id()}"
-            tx.add_transition(repair_transition(move_id, finding.model, finding.mend, finding.stage, actor, now, notice_id))
+            tx.add_transition(
+                repair_transition(move_id, finding.model, finding.mend, finding.stage, actor, now, notice_id)
+            )
         return finding.model
 
     def _read_description(self, command: Describe) -> tuple[int | None, str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bot.domain.audit.events import ChainedEvent
-from bot.domain.commands.queries import ShowHistory, ShowAudit, Validate
+from bot.domain.commands.queries import ShowAudit, ShowHistory, Validate
 from bot.domain.core.errors import LedgerUnavailable, RegistrarError, UnknownModel
 from bot.domain.core.relative_time import resolve_start
 from bot.domain.core.sentence import Sentence
@@ -35,7 +35,7 @@ from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.rollbacks.history import Timeline, TimeWindow, periods_in_window, resolve_window
 from bot.domain.rollbacks.rollback import ServingPeriod, serving_periods
 from bot.domain.transitions.drift import REGISTRY_SEEN_KEY
-from bot.domain.transitions.model_card_sources import ModelCardSources, last_deployment, fill_model_card
+from bot.domain.transitions.model_card_sources import ModelCardSources, fill_model_card, last_deployment
 from bot.domain.transitions.transition import Transition, transition_time
 from bot.ports import LedgerReader
 from bot.services.core.blocked_versions import blocks_for_display
@@ -189,7 +189,9 @@ class RegistryQueries:
         now = self._context.clock.now()
         since = resolve_start(command.since, now)
         with self._context.ledger.read() as reading:
-            links = reading.latest_audit_events(model=command.model, since=since, before_number=command.before, limit=AUDIT_PAGE_SIZE + 1)
+            links = reading.latest_audit_events(
+                model=command.model, since=since, before_number=command.before, limit=AUDIT_PAGE_SIZE + 1
+            )
             return links, break_glass_messages.unreviewed_summary(reading.requests_to_review(command.model), now)
 
     def serving_periods(self, name: str, limit: int) -> list[ServingPeriod]:
@@ -206,9 +208,16 @@ class RegistryQueries:
         with self._context.ledger.read() as reading:
             lately = _recent_periods(reading, command.model, command.last if asked is None else MAX_CHART_PERIODS)
             found = lately if asked is None else _periods_around(reading, command.model, asked)
-            first, first_look = reading.first_transition(command.model, Stage.PRODUCTION), reading.registry_snapshot(REGISTRY_SEEN_KEY)
+            first, first_look = (
+                reading.first_transition(command.model, Stage.PRODUCTION),
+                reading.registry_snapshot(REGISTRY_SEEN_KEY),
+            )
             shown = tuple(found[: command.last]) if asked is None else periods_in_window(found, asked)
-            requests = {one.started_by.request: reading.request(one.started_by.request) for one in shown if one.started_by.request}
+            requests = {
+                one.started_by.request: reading.request(one.started_by.request)
+                for one in shown
+                if one.started_by.request
+            }
             approvers = {one: tuple(vote.voter for vote in counting_approvals(reading.votes(one))) for one in requests}
             is_known = bool(reading.transitions(command.model, stage=Stage.PRODUCTION, limit=1))
         if not is_known:
@@ -261,7 +270,9 @@ def _read_periods(
     """Return the stretches of Production that the newest moves tell of, read page by page until it is enough."""
     moves: list[Transition] = []
     while True:
-        most = max(TRANSITIONS_PAGE_SIZE, len(moves))  # twice as many each time, so that many are not gone through many times
+        most = max(
+            TRANSITIONS_PAGE_SIZE, len(moves)
+        )  # twice as many each time, so that many are not gone through many times
         last = moves[-1].id if moves else None
         page = reader.transitions(model, stage=Stage.PRODUCTION, limit=most, before_id=last, until=until)
         moves += page

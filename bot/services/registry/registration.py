@@ -10,15 +10,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from bot.domain.audit.events import Event, ChainedEvent, EventTag
+from bot.domain.audit.events import ChainedEvent, Event, EventTag
 from bot.domain.commands.changes import Register
 from bot.domain.core.errors import Busy, UnknownModel, UnknownRun, UnknownVersion
 from bot.domain.core.sentence import Code, Name, Sentence, say
 from bot.domain.registry import edit_messages, semver
 from bot.domain.registry.metric_direction import is_better
-from bot.domain.registry.model import COMMAND_TAG, SEMVER_TAG, ModelPackage, RunInfo, Stage, VersionInfo, check_exact_name
+from bot.domain.registry.model import (
+    COMMAND_TAG,
+    SEMVER_TAG,
+    ModelPackage,
+    RunInfo,
+    Stage,
+    VersionInfo,
+    check_exact_name,
+)
 from bot.domain.registry.semver import BaseVersion, BuildFacts, SemverProposal, highest_semver, parse_semver
-from bot.ports import QueuedCommand, TagUpdate, LedgerReader
+from bot.ports import LedgerReader, QueuedCommand, TagUpdate
 from bot.services.core.command_queue import mark_done
 from bot.services.core.commands import CommandResult
 from bot.services.core.context import Context
@@ -51,7 +59,11 @@ class Registration:
         """Register what was asked for, write it into the audit and let the channel hear of it. See `Hand`."""
         made = self.register(queued, command)
         answer = edit_messages.registration_confirmation(
-            made.version.model, made.version.version, made.proposal, earlier_version=made.earlier_version, has_model=made.has_model
+            made.version.model,
+            made.version.version,
+            made.proposal,
+            earlier_version=made.earlier_version,
+            has_model=made.has_model,
         )
         with self._context.ledger.write() as tx:
             if mark_done(tx, queued, str(answer)):
@@ -59,7 +71,12 @@ class Registration:
                 announce_versions(tx, self._context, version, (version.version,), registered_by=queued.caller)
                 # From here on the ledger knows the version: a late try finds it there, and the tag has served.
                 tx.add_tag_update(
-                    TagUpdate(id=f"{queued.id}:registered", model=version.model, version=version.version, tags={COMMAND_TAG: None})
+                    TagUpdate(
+                        id=f"{queued.id}:registered",
+                        model=version.model,
+                        version=version.version,
+                        tags={COMMAND_TAG: None},
+                    )
                 )
         return CommandResult(answer=answer)
 
@@ -138,7 +155,9 @@ class Registration:
             )
         )
 
-    def _record(self, queued: QueuedCommand, version: VersionInfo, proposal: SemverProposal, recent: Sequence[ChainedEvent]) -> SemverProposal:
+    def _record(
+        self, queued: QueuedCommand, version: VersionInfo, proposal: SemverProposal, recent: Sequence[ChainedEvent]
+    ) -> SemverProposal:
         """Write the version and its semver into the audit before MLflow hears of the semver; return what is recorded.
 
         From then on it never changes. Raises Busy where another process has registered a version since `lately` was
@@ -191,7 +210,9 @@ class Registration:
         if version.semver in {None, proposal.semver}:
             return proposal
         kept = say("{semver} was set before this was recorded, so it stays", semver=Code(version.semver or ""))
-        return SemverProposal(semver=str(version.semver), bump=None, reasons=(kept,), base_version=None, overridden=False)
+        return SemverProposal(
+            semver=str(version.semver), bump=None, reasons=(kept,), base_version=None, overridden=False
+        )
 
     def _read_base(self, others: Sequence[VersionInfo]) -> BaseVersion | None:
         """Return what the new version is compared with, read whole."""
@@ -217,7 +238,9 @@ class Registration:
 def registration_event(reader: LedgerReader, queued: QueuedCommand) -> Event | None:
     """Return the audit's event of the version that was made for an ask, looking back to when it was asked for."""
     model, run, before = str(queued.command["model"]), queued.command["run_id"], None
-    while links := reader.latest_audit_events(model=model, tags=[EventTag.REGISTERED], since=queued.at, before_number=before):
+    while links := reader.latest_audit_events(
+        model=model, tags=[EventTag.REGISTERED], since=queued.at, before_number=before
+    ):
         for event in (link.event for link in links):
             if event.evidence.get("run") == run and event.evidence.get("ask", queued.id) == queued.id:
                 return event

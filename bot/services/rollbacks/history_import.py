@@ -12,7 +12,7 @@ from bot.domain.core.actors import Caller, actor_of
 from bot.domain.core.errors import BadInput, UnknownModel
 from bot.domain.core.sentence import say
 from bot.domain.policy.authorization import Permission, describe_caller
-from bot.domain.registry.model import VersionIdentity, Stage
+from bot.domain.registry.model import Stage, VersionIdentity
 from bot.domain.rollbacks.imported_history import ImportedPeriod, imported_transitions, parse_imported_periods
 from bot.domain.transitions.transition import Transition, transition_time
 from bot.ports import LedgerTransaction
@@ -81,7 +81,12 @@ class HistoryImporter:
         return {one.version: one.identity(model.created_at) for one in versions}
 
     def _transitions(
-        self, tx: LedgerTransaction, caller: Caller, terms: list[ImportedPeriod], reason: str, identities: dict[int, VersionIdentity]
+        self,
+        tx: LedgerTransaction,
+        caller: Caller,
+        terms: list[ImportedPeriod],
+        reason: str,
+        identities: dict[int, VersionIdentity],
     ) -> list[Transition]:
         first = tx.first_transition(terms[0].model, Stage.PRODUCTION)
         return imported_transitions(

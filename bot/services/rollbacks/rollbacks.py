@@ -12,10 +12,10 @@ from bot.domain.core.sentence import Code, Name, Sentence, say, truncate
 from bot.domain.policy.authorization import Permission, describe_caller
 from bot.domain.registry.model import Stage, VersionInfo, VersionRef
 from bot.domain.rollbacks import messages as words
-from bot.domain.rollbacks.rollback import ServingPeriod, rollback_transition, serving_periods, rollback_targets
+from bot.domain.rollbacks.rollback import ServingPeriod, rollback_targets, rollback_transition, serving_periods
 from bot.domain.transitions.drift import RegistrySnapshot
 from bot.domain.transitions.transition import UNFINISHED_STATES, Transition, TransitionKind
-from bot.ports import QueuedCommand, LedgerReader
+from bot.ports import LedgerReader, QueuedCommand
 from bot.services.core.access import AccessControl
 from bot.services.core.command_queue import mark_done
 from bot.services.core.commands import CommandResult
@@ -33,7 +33,12 @@ class Rollbacks:
     """Writes rollbacks down; the one executor makes them."""
 
     def __init__(
-        self, context: Context, queries: RegistryQueries, access: AccessControl, loadability: LoadabilityChecks, requests: Requests
+        self,
+        context: Context,
+        queries: RegistryQueries,
+        access: AccessControl,
+        loadability: LoadabilityChecks,
+        requests: Requests,
     ) -> None:
         self._context = context
         self._requests = requests
@@ -117,7 +122,9 @@ class Rollbacks:
         """
         with self._context.ledger.read() as reading:
             incident = reading.incident(incident_id)
-        self._access.require_permission(caller, Permission.ROLL_BACK, model=incident.model, target=Stage.PRODUCTION, origin=origin)
+        self._access.require_permission(
+            caller, Permission.ROLL_BACK, model=incident.model, target=Stage.PRODUCTION, origin=origin
+        )
         now = self._context.clock.now()
         with self._context.ledger.write() as tx:
             incident = tx.incident(incident_id)
@@ -125,7 +132,12 @@ class Rollbacks:
             if any(move.kind is TransitionKind.ROLLBACK and move.state in UNFINISHED_STATES for move in moves):
                 raise Refused("A rollback is under way already; the thread tells how it goes.")
             served = serving_periods(moves)
-            if not incident.is_open or incident.target is None or not served or served[0].started_by.id != incident.move:
+            if (
+                not incident.is_open
+                or incident.target is None
+                or not served
+                or served[0].started_by.id != incident.move
+            ):
                 raise Refused(
                     say(
                         "Production has moved since, so nothing was done. Look at it again: {show}",
@@ -163,7 +175,11 @@ class Rollbacks:
         if not command.reason:
             raise BadInput("Unblocking needs a reason: someone rolled that version back as bad.")
         self._access.require_permission(caller, Permission.UNBLOCK, model=command.model, origin=origin)
-        version, now, by = self._version_number(command.model, command.version), self._context.clock.now(), actor_of(caller)
+        version, now, by = (
+            self._version_number(command.model, command.version),
+            self._context.clock.now(),
+            actor_of(caller),
+        )
         profiles = self._requests.profiles_before_unblocking(command.model, version)
         with self._context.ledger.write() as tx:
             mine = [bar for bar in tx.rollback_blocks(command.model) if bar.version == version]
@@ -201,7 +217,9 @@ class Rollbacks:
         _, versions = self._queries.model_and_versions(model)
         return next((one.version for one in versions if one.stage is Stage.PRODUCTION), None)
 
-    def _choose_target(self, command: Rollback, periods: list[ServingPeriod], blocked: set[int], snapshot: RegistrySnapshot | None) -> int:
+    def _choose_target(
+        self, command: Rollback, periods: list[ServingPeriod], blocked: set[int], snapshot: RegistrySnapshot | None
+    ) -> int:
         if command.version is not None:
             return self._version_number(command.model, command.version)
         found = rollback_targets(periods, blocked, snapshot)

@@ -11,13 +11,13 @@ from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Automation
 from bot.domain.core.errors import RegistrarError, UnknownModel, Unreachable
 from bot.domain.core.sentence import Sentence
-from bot.domain.registry.model import COMMAND_TAG, VersionIdentity, ModelInfo, Stage, VersionInfo
+from bot.domain.registry.model import COMMAND_TAG, ModelInfo, Stage, VersionIdentity, VersionInfo
 from bot.domain.rollbacks.rollback import BEFORE_REGISTRAR
 from bot.domain.transitions import drift
 from bot.domain.transitions.drift import REGISTRY_SEEN_KEY, DriftNotice, DriftNoticeKind, RegistrySnapshot
-from bot.domain.transitions.restores import HoldKind, Discrepancy
+from bot.domain.transitions.restores import Discrepancy, HoldKind
 from bot.domain.transitions.transition import UNFINISHED_STATES, Transition, TransitionKind, TransitionState
-from bot.ports import QueuedCommandState, LedgerTransaction
+from bot.ports import LedgerTransaction, QueuedCommandState
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import notice_message
 from bot.services.registry.announcements import announce_versions
@@ -91,7 +91,9 @@ class DriftDetector:
         is_first = REGISTRY_SEEN_KEY not in known
         if is_migrated := drift.is_registry_migrated(known, models):
             self._report_migration(known, models)
-        changed = [model for model in models if not _is_unchanged(known.get(model.name), model, is_migrated=is_migrated)]
+        changed = [
+            model for model in models if not _is_unchanged(known.get(model.name), model, is_migrated=is_migrated)
+        ]
         found = is_migrated + sum(self._check_and_log(model, is_first_poll=is_first) for model in changed)
         there = {model.name for model in models} | {REGISTRY_SEEN_KEY}
         found += sum(self._report_deleted(look) for name, look in known.items() if name not in there)
@@ -142,7 +144,9 @@ class DriftDetector:
         with self._context.ledger.read() as reading:
             hold = reading.active_hold()
             held = frozenset(move.id for move in reading.held_work().transitions) if hold else frozenset()
-            known = _KnownState(reading.registry_snapshot(model.name), reading.transitions(model.name), is_first_poll, held)
+            known = _KnownState(
+                reading.registry_snapshot(model.name), reading.transitions(model.name), is_first_poll, held
+            )
         if known.has_transition_in_progress and not known.is_baseline:
             return False  # seen at the next poll, since nothing of this one is written down
         versions = self._context.registry.versions(model.name)
@@ -151,7 +155,11 @@ class DriftDetector:
         newest = next((move.id for move in known.transitions if move.state not in UNFINISHED_STATES), None)
         now = drift.take_snapshot(model, versions, self._context.clock.now(), newest)
         is_migrating = hold is not None and hold.kind is HoldKind.REGISTRY_MIGRATED
-        if is_migrating and known.last_snapshot and drift.are_files_moved(known.last_snapshot.marks or {}, now.marks or {}):
+        if (
+            is_migrating
+            and known.last_snapshot
+            and drift.are_files_moved(known.last_snapshot.marks or {}, now.marks or {})
+        ):
             return False  # reported for the whole registry, and looked at once that is accepted
         if known.has_transition_in_progress:
             return self._save_first_snapshot(known, now)
@@ -181,23 +189,38 @@ class DriftDetector:
         before = known_state.last_snapshot or RegistrySnapshot(model=snapshot.model, at=snapshot.at)
         if known_state.is_baseline:
             before = snapshot
-        ours = drift.expected_snapshot(before, drift.transitions_since(known_state.transitions, before), self._context.aliases)
+        ours = drift.expected_snapshot(
+            before, drift.transitions_since(known_state.transitions, before), self._context.aliases
+        )
         identities = registry_state.identities()
         with self._context.ledger.write() as tx:
             tx.lock(f"look:{snapshot.model}")  # two that look at the same time find it once
-            if tx.transitions(snapshot.model) != known_state.transitions or tx.registry_snapshot(snapshot.model) != known_state.last_snapshot:
+            if (
+                tx.transitions(snapshot.model) != known_state.transitions
+                or tx.registry_snapshot(snapshot.model) != known_state.last_snapshot
+            ):
                 return False
-            if known_state.last_snapshot is None or known_state.last_snapshot.marks is None:  # an older Registrar kept no identities
+            if (
+                known_state.last_snapshot is None or known_state.last_snapshot.marks is None
+            ):  # an older Registrar kept no identities
                 tx.backfill_identities(snapshot.model, identities, snapshot.at)
             observed = self._record_observed(tx, known_state, snapshot, identities)
-            tx.save_registry_snapshot(replace(snapshot, after=observed.id) if observed and not known_state.is_start_of_history else snapshot)
+            tx.save_registry_snapshot(
+                replace(snapshot, after=observed.id) if observed and not known_state.is_start_of_history else snapshot
+            )
             found = self._announce_versions(tx, drift.new_versions(before, snapshot), registry_state.versions)
             findings = self._save_notices(tx, known_state, before, ours, snapshot)
             if observed:
                 schedule_serving_check(tx, self._context, observed, findings[0].id if findings else "")
         return bool(found or findings or observed)
 
-    def _record_observed(self, tx: LedgerTransaction, known_state: _KnownState, snapshot: RegistrySnapshot, identities: Mapping[int, VersionIdentity]) -> Transition | None:
+    def _record_observed(
+        self,
+        tx: LedgerTransaction,
+        known_state: _KnownState,
+        snapshot: RegistrySnapshot,
+        identities: Mapping[int, VersionIdentity],
+    ) -> Transition | None:
         """Write a change of Production into the history; return what was written, of several moves the last.
 
         Of a model without a holder so far, every version in Production is written down, since each of them serves; last
@@ -222,7 +245,10 @@ class DriftDetector:
             left = [(version, Stage.NONE, Stage.PRODUCTION) for version in holders]
         why = BEFORE_REGISTRAR if known_state.is_baseline else ""
         moves = [
-            replace(self._observed_transition(snapshot.model, *each, incumbent=holder, why=why), identity=identities.get(each[0]))
+            replace(
+                self._observed_transition(snapshot.model, *each, incumbent=holder, why=why),
+                identity=identities.get(each[0]),
+            )
             for each in left
         ]
         return self._save_observed(tx, moves, is_first=known_state.is_start_of_history)
@@ -253,7 +279,9 @@ class DriftDetector:
             )
         )
 
-    def _observed_transition(self, model: str, version: int, from_stage: Stage, to_stage: Stage, *, incumbent: int | None, why: str) -> Transition:
+    def _observed_transition(
+        self, model: str, version: int, from_stage: Stage, to_stage: Stage, *, incumbent: int | None, why: str
+    ) -> Transition:
         now = self._context.clock.now()
         return Transition(
             id=f"observed:{self._context.new_id()}",
@@ -273,26 +301,45 @@ class DriftDetector:
     def _announce_versions(self, tx: LedgerTransaction, new: tuple[int, ...], versions: Sequence[VersionInfo]) -> bool:
         there = {one.version: one for one in versions}
         batches = [(number,) for number in reversed(new)] if len(new) <= MAX_SINGLE_ANNOUNCEMENTS else [new]
-        return sum(announce_versions(tx, self._context, there[batch[0]], batch, registered_by=None) for batch in batches) > 0
+        return (
+            sum(announce_versions(tx, self._context, there[batch[0]], batch, registered_by=None) for batch in batches)
+            > 0
+        )
 
-    def _save_notices(self, tx: LedgerTransaction, known_state: _KnownState, previous: RegistrySnapshot, expected: RegistrySnapshot, snapshot: RegistrySnapshot) -> list[DriftNotice]:
+    def _save_notices(
+        self,
+        tx: LedgerTransaction,
+        known_state: _KnownState,
+        previous: RegistrySnapshot,
+        expected: RegistrySnapshot,
+        snapshot: RegistrySnapshot,
+    ) -> list[DriftNotice]:
         """Put into the outbox what nobody asked us for, and what contradicts itself now and did not before."""
         kept = drift.kept_holders(reversed(known_state.transitions))
-        lines = drift.drift_lines(previous, expected, snapshot, self._context.aliases) if known_state.last_snapshot else []
+        lines = (
+            drift.drift_lines(previous, expected, snapshot, self._context.aliases) if known_state.last_snapshot else []
+        )
         news = [
             one
             for one in drift.stage_conflicts(snapshot, kept, self._context.aliases)
-            if known_state.last_snapshot is None or one not in drift.stage_conflicts(previous, kept, self._context.aliases)
+            if known_state.last_snapshot is None
+            or one not in drift.stage_conflicts(previous, kept, self._context.aliases)
         ]
         if not lines and not news:
             return []
-        findings = [self._new_notice(snapshot, [*lines, news[0].sentence], news[0]) if news else self._new_notice(snapshot, lines, None)]
+        findings = [
+            self._new_notice(snapshot, [*lines, news[0].sentence], news[0])
+            if news
+            else self._new_notice(snapshot, lines, None)
+        ]
         findings += [self._new_notice(snapshot, [one.sentence], one) for one in news[1:]]
         for finding in findings:
             self._save_notice(tx, finding)
         return findings
 
-    def _new_notice(self, snapshot: RegistrySnapshot, lines: list[Sentence], disorder: drift.StageConflict | None) -> DriftNotice:
+    def _new_notice(
+        self, snapshot: RegistrySnapshot, lines: list[Sentence], disorder: drift.StageConflict | None
+    ) -> DriftNotice:
         return DriftNotice(
             id=self._context.new_id(),
             kind=DriftNoticeKind.CHANGED,
@@ -348,4 +395,6 @@ def _version_label(version: int | None) -> str | None:
 
 def _is_unchanged(snapshot: RegistrySnapshot | None, model: ModelInfo, *, is_migrated: bool) -> bool:
     """Tell whether there is nothing new to look at; a registry that was migrated gets one report for all its models."""
-    return snapshot is not None and (snapshot.matches_summary(model) or (is_migrated and bool(snapshot.has_moved_files(model))))
+    return snapshot is not None and (
+        snapshot.matches_summary(model) or (is_migrated and bool(snapshot.has_moved_files(model)))
+    )

@@ -34,11 +34,11 @@ from bot.domain.rollbacks import messages as rollback_messages
 from bot.domain.transitions import messages, registry_tags, restore_messages
 from bot.domain.transitions.transition import (
     UNFINISHED_STATES,
-    TransitionFacts,
     Transition,
+    TransitionFacts,
     TransitionKind,
-    TransitionState,
     TransitionPlan,
+    TransitionState,
     TransitionStep,
     empties_staging,
     incumbent_replaced_reason,
@@ -46,17 +46,17 @@ from bot.domain.transitions.transition import (
     is_in_place_by_summary,
     plan_transition,
 )
-from bot.ports import TagUpdate, LedgerReader, LedgerTransaction
+from bot.ports import LedgerReader, LedgerTransaction, TagUpdate
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import (
     CLOCK_ACTOR,
     card_message,
-    end_messages,
-    ordering_key_of,
-    request_thread_message,
-    notice_message,
-    request_event,
     channel_message,
+    end_messages,
+    notice_message,
+    ordering_key_of,
+    request_event,
+    request_thread_message,
     thread_message,
 )
 from bot.services.promotions.final_tags import final_tag_update
@@ -73,7 +73,9 @@ RequestEnd = tuple[RequestState, EventTag]  # what a request becomes, and the ev
 LEASE = timedelta(seconds=60)  # longer than the registry's time limits for the few calls of one move together
 # A move that waits for the registry is due again after this; one question for all of them comes first (reach.py).
 RETRY_DELAY = timedelta(seconds=2)
-MAX_RETRY_DELAY = timedelta(minutes=1)  # of what waits for files, Slack, or the end of a fault: doubled with each attempt
+MAX_RETRY_DELAY = timedelta(
+    minutes=1
+)  # of what waits for files, Slack, or the end of a fault: doubled with each attempt
 FROZEN_RETRY_DELAY = timedelta(seconds=10)  # until it is looked again whether Production is still frozen
 # What a freeze stops, beside all that an automation does. Whoever takes a version out of Production in an emergency is
 # not kept from it.
@@ -89,7 +91,9 @@ class TransitionExecutor:
         self._loadability = loadability
         self._gate_checks = gate_checks
         self._voters = Voters(context)
-        self._interrupted: dict[str, Transition] = {}  # claimed, and dropped by an error: given back at the next occasion
+        self._interrupted: dict[
+            str, Transition
+        ] = {}  # claimed, and dropped by an error: given back at the next occasion
 
     def execute_due(self, model: str) -> None:
         """Make the model's intended moves, oldest first, until none is due or somebody else holds the model.
@@ -120,7 +124,11 @@ class TransitionExecutor:
         Return False where it was given back because the registry is away: then no other move can be made either.
         """
         with logging_context.bound(
-            move=transition.id, request=transition.request, incident=transition.incident, model=transition.model, actor=actor_id(transition.actor)
+            move=transition.id,
+            request=transition.request,
+            incident=transition.incident,
+            model=transition.model,
+            actor=actor_id(transition.actor),
         ):
             try:
                 self._execute_or_fail(transition)
@@ -131,10 +139,16 @@ class TransitionExecutor:
                 return False
             except SlackUnreachable as error:
                 log.warning("move %s waits for Slack: %s", transition.id, error)
-                self._release(transition, promotion_messages.waiting_for_slack_announcement(), trigger="waiting-for-slack")
+                self._release(
+                    transition, promotion_messages.waiting_for_slack_announcement(), trigger="waiting-for-slack"
+                )
             except Unreachable as error:
                 log.warning("move %s waits: %s", transition.id, error)
-                self._release(transition, promotion_messages.waiting_for_registry_announcement(), delay=self._registry_retry_delay(error))
+                self._release(
+                    transition,
+                    promotion_messages.waiting_for_registry_announcement(),
+                    delay=self._registry_retry_delay(error),
+                )
                 return False
         return True
 
@@ -186,7 +200,9 @@ class TransitionExecutor:
     def _execute_or_fail(self, transition: Transition) -> None:
         try:
             if (late := self._why_expired(transition)) is not None:
-                self._finish(transition, TransitionState.STALE, str(late), request_end=(RequestState.EXPIRED, EventTag.EXPIRED))
+                self._finish(
+                    transition, TransitionState.STALE, str(late), request_end=(RequestState.EXPIRED, EventTag.EXPIRED)
+                )
             else:
                 self._execute(transition)
         except (AlreadyDecided, Unreachable):
@@ -205,9 +221,16 @@ class TransitionExecutor:
             if next_step.step is TransitionStep.SET_STAGE_AND_ALIAS:
                 stopped = self._active_freeze(transition)
                 if stopped is not None and transition.kind is TransitionKind.ROLLBACK:
-                    return self._finish(transition, TransitionState.STALE, str(stopped.description), IncidentDecision(IncidentStatus.FROZEN, stopped.description))
+                    return self._finish(
+                        transition,
+                        TransitionState.STALE,
+                        str(stopped.description),
+                        IncidentDecision(IncidentStatus.FROZEN, stopped.description),
+                    )
                 if (unfit := self._why_not_a_target(transition) or self._why_not_loadable(transition)) is not None:
-                    return self._finish(transition, TransitionState.STALE, str(unfit), IncidentDecision(IncidentStatus.HELD, unfit))
+                    return self._finish(
+                        transition, TransitionState.STALE, str(unfit), IncidentDecision(IncidentStatus.HELD, unfit)
+                    )
                 if stopped is not None:
                     why = promotion_messages.waiting_for_freeze_announcement(stopped.description)
                     return self._release(transition, why, trigger="frozen", delay=FROZEN_RETRY_DELAY)
@@ -216,7 +239,9 @@ class TransitionExecutor:
                 next_step = self._plan_if_approval_lapsed(transition) or next_step
             if next_step.step is TransitionStep.NOTHING:
                 return self._finish(transition, TransitionState.STALE, str(next_step.reason))
-            transition = self._mark_begun(replace(transition, identity=transition.identity or facts.identity(transition.version)))
+            transition = self._mark_begun(
+                replace(transition, identity=transition.identity or facts.identity(transition.version))
+            )
             refused_alias = self._apply(transition, next_step)
             news = messages.staging_empty_announcement() if empties_staging(transition, facts) else None
             if self._is_confirmed(transition, check_alias=not refused_alias):
@@ -224,7 +249,9 @@ class TransitionExecutor:
         if is_in_place(transition, self._context.registry.versions(transition.model)):
             alias = self._context.aliases[transition.target]
             why = say("The alias {alias} does not stay on it: somebody else moves it.", alias=alias)
-            return self._finish(transition, TransitionState.DONE, str(messages.alias_refused_notice(alias, why)), news=news)
+            return self._finish(
+                transition, TransitionState.DONE, str(messages.alias_refused_notice(alias, why)), news=news
+            )
         raise RegistryRefused(
             say("{stage} was changed by somebody else again and again while this was moved.", stage=transition.target)
         )
@@ -245,7 +272,9 @@ class TransitionExecutor:
             with suppress(UnknownVersion):
                 incumbent = self._context.registry.version(transition.model, transition.expected_incumbent)
                 if incumbent.stage is transition.target:
-                    return TransitionFacts(versions=(incumbent, self._context.registry.version(transition.model, transition.version)))
+                    return TransitionFacts(
+                        versions=(incumbent, self._context.registry.version(transition.model, transition.version))
+                    )
         return TransitionFacts(versions=tuple(self._context.registry.versions(transition.model)))
 
     def _why_not_a_target(self, transition: Transition) -> Sentence | None:
@@ -269,7 +298,9 @@ class TransitionExecutor:
             if isinstance(transition.actor, Automation):
                 raise
             return rollback_messages.loadability_unknown_refusal(transition.model, transition.version, error.sentence)
-        return rollback_messages.may_not_load_refusal(transition.model, transition.version, reasons) if reasons else None
+        return (
+            rollback_messages.may_not_load_refusal(transition.model, transition.version, reasons) if reasons else None
+        )
 
     def _plan_if_gates_fail(self, transition: Transition, facts: TransitionFacts) -> TransitionPlan | None:
         """Return why a promotion can't be made as it was decided: the incumbent, its rule, its figures or a gate.
@@ -281,7 +312,9 @@ class TransitionExecutor:
         with self._context.ledger.read() as reading:
             request = reading.request(transition.request)
         now = self._gate_checks.retake_snapshot(request, facts)
-        why = incumbent_replaced_reason(request, facts) or (None if now is None else decision_basis_change(request, now))
+        why = incumbent_replaced_reason(request, facts) or (
+            None if now is None else decision_basis_change(request, now)
+        )
         return None if why is None else TransitionPlan(TransitionStep.NOTHING, why)
 
     def _why_expired(self, transition: Transition) -> Sentence | None:
@@ -290,7 +323,11 @@ class TransitionExecutor:
             return None
         with self._context.ledger.read() as reading:
             request = reading.request(transition.request)
-        return promotion_messages.expired_after_approval_reason(request) if request.is_past_expiry(self._context.clock.now()) else None
+        return (
+            promotion_messages.expired_after_approval_reason(request)
+            if request.is_past_expiry(self._context.clock.now())
+            else None
+        )
 
     def _plan_if_approval_lapsed(self, transition: Transition) -> TransitionPlan | None:
         """Return why a request's move can't be made as it was decided, before its first write. None: it can.
@@ -328,7 +365,9 @@ class TransitionExecutor:
             self._require_claim(tx, transition)
             request = tx.lock_request(request.id)
             votes = self._voters.mark_lapsed(tx, request, tx.votes(request.id), profiles)
-            tx.add_message(card_message(request, f"lapsed:{transition.attempts}", self._context.policy.channel_for(request.model)))
+            tx.add_message(
+                card_message(request, f"lapsed:{transition.attempts}", self._context.policy.channel_for(request.model))
+            )
         return counting_approvals(votes)
 
     def _mark_begun(self, transition: Transition) -> Transition:
@@ -349,7 +388,9 @@ class TransitionExecutor:
         """
         if next_step.step is TransitionStep.SET_STAGE_AND_ALIAS:
             archive = transition.has_alias and not transition.keep_existing
-            self._context.registry.transition_stage(transition.model, transition.version, transition.target, archive_existing=archive)
+            self._context.registry.transition_stage(
+                transition.model, transition.version, transition.target, archive_existing=archive
+            )
         if not transition.has_alias:
             return ""
         alias = self._context.aliases[transition.target]
@@ -383,7 +424,9 @@ class TransitionExecutor:
         version = self._context.registry.version(transition.model, transition.version)
         return version.stage is transition.target and (wanted is None or wanted in version.aliases)
 
-    def _release(self, transition: Transition, news: Sentence, *, trigger: str = "waiting", delay: timedelta | None = None) -> None:
+    def _release(
+        self, transition: Transition, news: Sentence, *, trigger: str = "waiting", delay: timedelta | None = None
+    ) -> None:
         """Let the move wait. The thread is told once, and the request is approved, not moving."""
         delay = delay or min(RETRY_DELAY * 2 ** min(transition.attempts - 1, 10), MAX_RETRY_DELAY)
         with self._context.ledger.write() as tx:
@@ -394,7 +437,13 @@ class TransitionExecutor:
                 tx.add_message(card_message(request, trigger, self._context.policy.channel_for(request.model)))
                 tx.add_message(request_thread_message(request, trigger, news))
             elif is_ours and transition.kind is TransitionKind.ROLLBACK:
-                tx.add_message(thread_message(rollback_ordering_key(transition), f"{transition.id}:{trigger}", rollback_messages.rollback_waiting_announcement()))
+                tx.add_message(
+                    thread_message(
+                        rollback_ordering_key(transition),
+                        f"{transition.id}:{trigger}",
+                        rollback_messages.rollback_waiting_announcement(),
+                    )
+                )
         self._interrupted.pop(transition.id, None)
 
     def _retry_time(self, reader: LedgerReader, transition: Transition, delay: timedelta) -> datetime:
@@ -432,17 +481,27 @@ class TransitionExecutor:
             if news is not None:
                 tx.add_message(thread_message(ordering_key_of(transition), f"besides:{transition.id}", news))
 
-    def finish(self, tx: LedgerTransaction, transition: Transition, decision: IncidentDecision | None = None, request_end: RequestEnd | None = None) -> None:
+    def finish(
+        self,
+        tx: LedgerTransaction,
+        transition: Transition,
+        decision: IncidentDecision | None = None,
+        request_end: RequestEnd | None = None,
+    ) -> None:
         """Write the same in a transaction of the caller's. Raises AlreadyDecided where it has ended already."""
         tx.finish_transition(transition)
         if transition.request:
-            self._end_request(tx, tx.lock_request(transition.request), transition, request_end or _REQUEST_ENDS[transition.state])
+            self._end_request(
+                tx, tx.lock_request(transition.request), transition, request_end or _REQUEST_ENDS[transition.state]
+            )
         else:
             self._finish_without_request(tx, transition, decision)
         serving_checks.schedule_serving_check(tx, self._context, transition, ordering_key_of(transition))
         rollback_records.reset_monitors(tx, transition)
 
-    def _finish_without_request(self, tx: LedgerTransaction, transition: Transition, decision: IncidentDecision | None) -> None:
+    def _finish_without_request(
+        self, tx: LedgerTransaction, transition: Transition, decision: IncidentDecision | None
+    ) -> None:
         """Write the event of a move without a request, and what is told of it."""
         tx.add_audit_event(_transition_event(transition))
         channel = self._context.policy.channel_for(transition.model)
@@ -450,7 +509,11 @@ class TransitionExecutor:
             rollback_records.record_end(tx, self._context, transition, decision)
         if transition.kind is TransitionKind.ARCHIVE and transition.state is TransitionState.DONE:
             tx.add_message(channel_message(transition.id, channel, messages.archive_announcement(transition)))
-            tx.add_tag_update(TagUpdate(id=transition.id, model=transition.model, version=transition.version, alias=self._context.challenger))
+            tx.add_tag_update(
+                TagUpdate(
+                    id=transition.id, model=transition.model, version=transition.version, alias=self._context.challenger
+                )
+            )
         if transition.finding:
             finding = tx.drift_notice(transition.finding)
             if transition.state is TransitionState.DONE:
@@ -459,7 +522,9 @@ class TransitionExecutor:
             tx.add_message(thread_message(finding.id, transition.id, messages.repair_announcement(transition)))
             tx.add_message(notice_message(finding, transition.id, channel))
 
-    def _end_request(self, tx: LedgerTransaction, request: Request, transition: Transition, request_end: RequestEnd) -> None:
+    def _end_request(
+        self, tx: LedgerTransaction, request: Request, transition: Transition, request_end: RequestEnd
+    ) -> None:
         state, tag = request_end
         ended = request.with_state(state, outcome=transition.why)
         tx.save_request(ended)
@@ -486,7 +551,10 @@ class TransitionExecutor:
         if request.state is not RequestState.DONE:
             return final_tag_update(tx, request, at)
         left_staging = request.from_stage is Stage.STAGING and request.target is not Stage.STAGING
-        line, alias = registry_tags.promotion_line(request, tx.votes(request.id), at), self._context.challenger if left_staging else ""
+        line, alias = (
+            registry_tags.promotion_line(request, tx.votes(request.id), at),
+            self._context.challenger if left_staging else "",
+        )
         return final_tag_update(tx, request, at, line=line, alias=alias)
 
 

@@ -13,26 +13,26 @@ from bot.domain.core.actors import Caller, actor_of
 from bot.domain.core.errors import BadInput, Misconfigured, Refused, RegistryUnreachable
 from bot.domain.core.sentence import Sentence
 from bot.domain.policy.authorization import Permission, describe_caller
-from bot.domain.registry.model import VersionIdentity, ModelInfo, VersionInfo
+from bot.domain.registry.model import ModelInfo, VersionIdentity, VersionInfo
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.transitions import restore_messages as words
 from bot.domain.transitions.drift import REGISTRY_SEEN_KEY, RegistrySnapshot
-from bot.domain.transitions.registry_tags import tag_fingerprints, ledger_tags
+from bot.domain.transitions.registry_tags import ledger_tags, tag_fingerprints
 from bot.domain.transitions.restores import (
-    RESTORE_CHECKER,
     MAX_STORED_LINES,
-    RestoreFacts,
+    RESTORE_CHECKER,
+    Discrepancy,
     Hold,
     HoldKind,
-    Discrepancy,
-    is_rolled_back_in_registry,
-    hold_kind,
-    new_discrepancies,
+    RestoreFacts,
     anchor_discrepancy,
     find_discrepancies,
+    hold_kind,
+    is_rolled_back_in_registry,
+    new_discrepancies,
 )
 from bot.domain.transitions.transition import UNFINISHED_STATES, TransitionState
-from bot.ports import AnchorFile, TagUpdate, HeldWork, LedgerReader, LedgerTransaction
+from bot.ports import AnchorFile, HeldWork, LedgerReader, LedgerTransaction, TagUpdate
 from bot.services.core.access import AccessControl
 from bot.services.core.command_queue import CommandQueue
 from bot.services.core.context import Context
@@ -87,7 +87,9 @@ class Restores:
             if is_rolled_back_in_registry(one, each.written_fingerprints.get(one.version, ()))
         ]
         with self._context.ledger.write() as tx:
-            fresh = new_discrepancies(found, tx.holds(), has_pending_work=_has_automatic_work(tx, self._context.clock.now()))
+            fresh = new_discrepancies(
+                found, tx.holds(), has_pending_work=_has_automatic_work(tx, self._context.clock.now())
+            )
             if fresh:
                 hold = open_hold(tx, self._context, hold_kind(fresh), fresh)
                 self._block_known_bad(tx, bad, hold)
@@ -100,7 +102,8 @@ class Restores:
         wanted = [
             look
             for name, look in sorted(known.items())
-            if name != REGISTRY_SEEN_KEY and (name in waiting or name not in there or not look.matches_summary(there[name]))
+            if name != REGISTRY_SEEN_KEY
+            and (name in waiting or name not in there or not look.matches_summary(there[name]))
         ]
         return [facts for look in wanted if (facts := self._read_model(look, there.get(look.model)))]
 
@@ -115,11 +118,21 @@ class Restores:
                 before = reading.transitions(snapshot.model)
             versions = self._context.registry.versions(snapshot.model) if info else []
             with self._context.ledger.read() as reading:
-                now, moves, copies = reading.registry_snapshot(snapshot.model), reading.transitions(snapshot.model), reading.tag_updates(snapshot.model)
+                now, moves, copies = (
+                    reading.registry_snapshot(snapshot.model),
+                    reading.transitions(snapshot.model),
+                    reading.tag_updates(snapshot.model),
+                )
             if now != snapshot:  # another process polls, so it has compared already
                 return None
             if moves == before:
-                return RestoreFacts(snapshot=snapshot, model=info, versions=versions, transitions=moves, written_fingerprints=_written_fingerprints(copies))
+                return RestoreFacts(
+                    snapshot=snapshot,
+                    model=info,
+                    versions=versions,
+                    transitions=moves,
+                    written_fingerprints=_written_fingerprints(copies),
+                )
         return None
 
     def _compare_with_anchor(self) -> Discrepancy | None:
@@ -201,12 +214,19 @@ class Restores:
             return reading.active_hold()
 
     def _lift(
-        self, caller: Caller, reason: str, origin: str, tag: EventTag, action: Callable[[LedgerTransaction, Hold, Sentence], None]
+        self,
+        caller: Caller,
+        reason: str,
+        origin: str,
+        tag: EventTag,
+        action: Callable[[LedgerTransaction, Hold, Sentence], None],
     ) -> Sentence:
         if not reason:
             raise BadInput("This needs a reason: the channel and the audit log show it.")
         self._access.require_permission(caller, Permission.LIFT_HOLD, origin=origin)
-        if not self._context.startup_check.has_passed() and self.active_hold() is None:  # nobody has compared since the restore
+        if (
+            not self._context.startup_check.has_passed() and self.active_hold() is None
+        ):  # nobody has compared since the restore
             raise RegistryUnreachable("MLflow isn't responding, so nothing was compared or changed. Try again later.")
         by, now = actor_of(caller), self._context.clock.now()
         with self._context.ledger.write() as tx:
@@ -220,7 +240,9 @@ class Restores:
             tx.save_hold(replace(hold, lifted_at=now, lifted_by=by, outcome=outcome))
             for request in waited.requests:  # its version may have been unblocked meanwhile
                 self._requests.decide_if_complete(tx, request.id, {})
-            tell = words.hold_accepted_announcement if tag is EventTag.HOLD_ACCEPTED else words.hold_dropped_announcement
+            tell = (
+                words.hold_accepted_announcement if tag is EventTag.HOLD_ACCEPTED else words.hold_dropped_announcement
+            )
             said = tell(hold, by, reason, _count_held(waited))
             tx.add_message(channel_message(f"lifted:{hold.id}", self._context.policy.channel, said))
             tx.add_audit_event(
@@ -262,7 +284,11 @@ class Restores:
 
 def open_hold(tx: LedgerTransaction, context: Context, kind: HoldKind, discrepancies: Sequence[Discrepancy]) -> Hold:
     """Open a hold over everything that waits now, or widen the active one; tell the channel. Return the hold."""
-    now, keys, lines = context.clock.now(), tuple(one.key for one in discrepancies), tuple(one.sentence for one in discrepancies)
+    now, keys, lines = (
+        context.clock.now(),
+        tuple(one.key for one in discrepancies),
+        tuple(one.sentence for one in discrepancies),
+    )
     tx.lock("hold")
     hold = tx.active_hold()
     if hold is None:
@@ -271,7 +297,9 @@ def open_hold(tx: LedgerTransaction, context: Context, kind: HoldKind, discrepan
     else:
         hold = replace(hold, at=now, lines=(*hold.lines, *lines)[:MAX_STORED_LINES], keys=(*hold.keys, *keys))
         tx.save_hold(hold, extend=True)
-    tx.add_message(channel_message(f"held:{hold.id}:{len(hold.keys)}", context.policy.channel, words.hold_announcement(hold)))
+    tx.add_message(
+        channel_message(f"held:{hold.id}:{len(hold.keys)}", context.policy.channel, words.hold_announcement(hold))
+    )
     tx.add_audit_event(
         Event(
             at=now,
@@ -280,7 +308,11 @@ def open_hold(tx: LedgerTransaction, context: Context, kind: HoldKind, discrepan
             subject=f"hold:{hold.id}",
             why=str(words.hold_cause(hold)),
             origin="job",
-            evidence={"kind": hold.kind.value, "lines": [str(line) for line in lines], **_held_evidence(tx.held_work())},
+            evidence={
+                "kind": hold.kind.value,
+                "lines": [str(line) for line in lines],
+                **_held_evidence(tx.held_work()),
+            },
         )
     )
     return hold
@@ -300,7 +332,9 @@ def _written_fingerprints(tag_updates: Sequence[TagUpdate]) -> dict[int, Collect
 
 
 def _count_held(held_work: HeldWork) -> str:
-    return words.count_pending_work(len(held_work.transitions), len(held_work.commands), len(held_work.requests), len(held_work.tag_updates))
+    return words.count_pending_work(
+        len(held_work.transitions), len(held_work.commands), len(held_work.requests), len(held_work.tag_updates)
+    )
 
 
 def _held_evidence(held_work: HeldWork) -> dict[str, object]:

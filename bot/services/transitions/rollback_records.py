@@ -9,13 +9,13 @@ from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.monitoring.incident import IncidentDecision, IncidentStatus
 from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.domain.policy.freezes import active_freeze
-from bot.domain.registry.model import VersionIdentity, Stage
+from bot.domain.registry.model import Stage, VersionIdentity
 from bot.domain.rollbacks import messages as words
 from bot.domain.rollbacks import rollback as rollback_rules
 from bot.domain.rollbacks.rollback import block_after_rollback, target_refusal
 from bot.domain.transitions import registry_tags
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState, transition_time
-from bot.ports import TagUpdate, OutboxMessage, MessageKind, LedgerReader, LedgerTransaction
+from bot.ports import LedgerReader, LedgerTransaction, MessageKind, OutboxMessage, TagUpdate
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import incident_message, thread_message
 
@@ -27,7 +27,9 @@ def rollback_ordering_key(transition: Transition) -> str:
 
 def rollback_message(transition: Transition, trigger: str, channel: str) -> OutboxMessage:
     """Return the outbox row that draws the message of a rollback anew that a person made."""
-    return OutboxMessage(key=f"rollback:{transition.id}:{trigger}", lane=transition.id, kind=MessageKind.ROLLBACK, to=channel)
+    return OutboxMessage(
+        key=f"rollback:{transition.id}:{trigger}", lane=transition.id, kind=MessageKind.ROLLBACK, to=channel
+    )
 
 
 def why_not_a_target(reader: LedgerReader, model: str, version: int) -> Sentence | None:
@@ -39,7 +41,9 @@ def why_not_a_target(reader: LedgerReader, model: str, version: int) -> Sentence
 
 def identity_when_served(reader: LedgerReader, model: str, version: int) -> VersionIdentity | None:
     """Return what a version was when it served: that and nothing else is what a rollback moves."""
-    return rollback_rules.identity_in_production(reader.production_entries(model, version), reader.registry_snapshot(model))
+    return rollback_rules.identity_in_production(
+        reader.production_entries(model, version), reader.registry_snapshot(model)
+    )
 
 
 def begin_rollback(tx: LedgerTransaction, context: Context, transition: Transition) -> bool:
@@ -49,14 +53,28 @@ def begin_rollback(tx: LedgerTransaction, context: Context, transition: Transiti
     channel = context.policy.channel_for(transition.model)
     if not transition.incident:
         tx.add_message(rollback_message(transition, "begun", channel))
-    tx.add_message(thread_message(rollback_ordering_key(transition), f"{transition.id}:begun", words.rollback_started_announcement(transition)))
-    stop = None if isinstance(transition.actor, Automation) else active_freeze(transition.model, tx.freezes(), context.policy, context.clock.now())
+    tx.add_message(
+        thread_message(
+            rollback_ordering_key(transition), f"{transition.id}:begun", words.rollback_started_announcement(transition)
+        )
+    )
+    stop = (
+        None
+        if isinstance(transition.actor, Automation)
+        else active_freeze(transition.model, tx.freezes(), context.policy, context.clock.now())
+    )
     if stop is not None:
-        tx.add_message(thread_message(rollback_ordering_key(transition), f"{transition.id}:frozen", words.rollback_despite_freeze_notice(stop)))
+        tx.add_message(
+            thread_message(
+                rollback_ordering_key(transition), f"{transition.id}:frozen", words.rollback_despite_freeze_notice(stop)
+            )
+        )
     return True
 
 
-def record_end(tx: LedgerTransaction, context: Context, transition: Transition, decision: IncidentDecision | None) -> None:
+def record_end(
+    tx: LedgerTransaction, context: Context, transition: Transition, decision: IncidentDecision | None
+) -> None:
     """Write what follows from the end of a rollback; `instead` is what its incident comes to, where that is known."""
     lane, channel = rollback_ordering_key(transition), context.policy.channel_for(transition.model)
     if transition.state is TransitionState.DONE:
@@ -71,7 +89,11 @@ def record_end(tx: LedgerTransaction, context: Context, transition: Transition, 
 
 def reset_monitors(tx: LedgerTransaction, transition: Transition) -> None:
     """Let the model's monitors begin anew with the version that serves now: what they said was about another one."""
-    if transition.state is not TransitionState.DONE or transition.target is not Stage.PRODUCTION or transition.kind is TransitionKind.REPAIR:
+    if (
+        transition.state is not TransitionState.DONE
+        or transition.target is not Stage.PRODUCTION
+        or transition.kind is TransitionKind.REPAIR
+    ):
         return
     for monitor in tx.monitors(transition.model):
         before = tx.monitor_state(monitor.id)
@@ -105,27 +127,45 @@ def redraw_message(tx: LedgerTransaction, context: Context, transition_id: str, 
 
 def _record_done(tx: LedgerTransaction, context: Context, transition: Transition, ordering_key: str) -> None:
     at = transition_time(transition)
-    tx.add_message(thread_message(ordering_key, f"{transition.id}:moved", words.rollback_done_announcement(transition, context.champion)))
+    tx.add_message(
+        thread_message(
+            ordering_key, f"{transition.id}:moved", words.rollback_done_announcement(transition, context.champion)
+        )
+    )
     barred = block_after_rollback(transition, context.new_id(), at)
     if barred:
         tx.add_rollback_block(barred)  # also beside an older one: it came back since, or another version got its number
-        tx.add_message(thread_message(ordering_key, f"{transition.id}:barred", words.version_blocked_announcement(transition)))
+        tx.add_message(
+            thread_message(ordering_key, f"{transition.id}:barred", words.version_blocked_announcement(transition))
+        )
         tx.add_tag_update(
             TagUpdate(
-                id=f"{transition.id}:out", model=transition.model, version=barred.version, tags=registry_tags.rolled_back_tags(transition, at)
+                id=f"{transition.id}:out",
+                model=transition.model,
+                version=barred.version,
+                tags=registry_tags.rolled_back_tags(transition, at),
             )
         )
     tx.add_tag_update(
         TagUpdate(
-            id=f"{transition.id}:in", model=transition.model, version=transition.version, tags=registry_tags.restored_tags(transition, at), lane=ordering_key
+            id=f"{transition.id}:in",
+            model=transition.model,
+            version=transition.version,
+            tags=registry_tags.restored_tags(transition, at),
+            lane=ordering_key,
         )
     )
 
 
-def _update_incident(tx: LedgerTransaction, transition: Transition, decision: IncidentDecision | None, channel: str) -> None:
+def _update_incident(
+    tx: LedgerTransaction, transition: Transition, decision: IncidentDecision | None, channel: str
+) -> None:
     incident = tx.incident(str(transition.incident))
     if decision is None:
-        doing = {TransitionState.DONE: IncidentStatus.ROLLED_BACK, TransitionState.STALE: IncidentStatus.SUPERSEDED}.get(transition.state, IncidentStatus.FAILED)
+        doing = {
+            TransitionState.DONE: IncidentStatus.ROLLED_BACK,
+            TransitionState.STALE: IncidentStatus.SUPERSEDED,
+        }.get(transition.state, IncidentStatus.FAILED)
         decision = IncidentDecision(doing, say("{why}", why=transition.why) if transition.why else None)
     tx.save_incident(replace(incident, doing=decision.status, why=decision.why))
     tx.add_message(incident_message(incident, f"{transition.id}:ended", channel))

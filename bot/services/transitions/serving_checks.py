@@ -17,9 +17,16 @@ from bot.domain.policy.policy import DEFAULT_CHECK_INTERVAL, WebhookEndpoint
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.rollback import BEFORE_REGISTRAR
 from bot.domain.transitions import serving_messages as words
-from bot.domain.transitions.serving_check import ServingReport, ServingCheck, ServingCheckState, start_serving_check, transition_event, apply_report
+from bot.domain.transitions.serving_check import (
+    ServingCheck,
+    ServingCheckState,
+    ServingReport,
+    apply_report,
+    start_serving_check,
+    transition_event,
+)
 from bot.domain.transitions.transition import Transition, TransitionState
-from bot.ports import OutboxMessage, MessageKind, ServingProbes, LedgerTransaction
+from bot.ports import LedgerTransaction, MessageKind, OutboxMessage, ServingProbes
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import thread_message
 from bot.services.transitions.rollback_records import redraw_message
@@ -40,7 +47,10 @@ def schedule_serving_check(tx: LedgerTransaction, context: Context, transition: 
     To be called in the transaction that ends the move. `lane` is whose thread hears of it; empty for nobody's. What
     was in Production before Registrar looked is no move.
     """
-    if transition.state is not TransitionState.DONE or Stage.PRODUCTION not in {transition.target, transition.from_stage}:
+    if transition.state is not TransitionState.DONE or Stage.PRODUCTION not in {
+        transition.target,
+        transition.from_stage,
+    }:
         return
     if transition.why == BEFORE_REGISTRAR:
         return
@@ -51,13 +61,19 @@ def schedule_serving_check(tx: LedgerTransaction, context: Context, transition: 
     if probe and transition.target is Stage.PRODUCTION:
         tx.save_serving_check(start_serving_check(transition, ordering_key, context.clock.now(), probe.timeout))
         if ordering_key:
-            tx.add_message(thread_message(ordering_key, f"serving:{transition.id}", words.serving_pending_announcement(transition)))
+            tx.add_message(
+                thread_message(ordering_key, f"serving:{transition.id}", words.serving_pending_announcement(transition))
+            )
 
 
-def _event_message(tx: LedgerTransaction, context: Context, transition: Transition, endpoint: WebhookEndpoint, ordering_key: str) -> OutboxMessage:
+def _event_message(
+    tx: LedgerTransaction, context: Context, transition: Transition, endpoint: WebhookEndpoint, ordering_key: str
+) -> OutboxMessage:
     """Return the outbox row of an event. Its text is fixed here: a retry says the same."""
     request = tx.request(transition.request) if transition.request else None
-    told = transition_event(transition, request.reason if request else transition.reason, request, tx.votes(request.id) if request else ())
+    told = transition_event(
+        transition, request.reason if request else transition.reason, request, tx.votes(request.id) if request else ()
+    )
     body = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
     return OutboxMessage(
         key=f"event:{transition.id}:{endpoint.key}",
@@ -65,7 +81,13 @@ def _event_message(tx: LedgerTransaction, context: Context, transition: Transiti
         kind=MessageKind.EVENT,
         to=endpoint.key,
         created_at=context.clock.now(),
-        data={"body": body, "thread": ordering_key, "model": transition.model, "version": transition.version, "shown": endpoint.display_name},
+        data={
+            "body": body,
+            "thread": ordering_key,
+            "model": transition.model,
+            "version": transition.version,
+            "shown": endpoint.display_name,
+        },
     )
 
 
@@ -75,10 +97,14 @@ def _supersede(tx: LedgerTransaction, transition: Transition) -> None:
     if before is None or before.state is not ServingCheckState.PENDING or before.move == transition.id:
         return
     if tx.save_serving_check(replace(before, state=ServingCheckState.SUPERSEDED, next_at=None)) and before.lane:
-        tx.add_message(thread_message(before.lane, f"overtaken:{before.move}", words.serving_superseded_announcement(before)))
+        tx.add_message(
+            thread_message(before.lane, f"overtaken:{before.move}", words.serving_superseded_announcement(before))
+        )
 
 
-def record_undelivered_event(tx: LedgerTransaction, context: Context, message: OutboxMessage, why: str, limit: timedelta | None) -> None:
+def record_undelivered_event(
+    tx: LedgerTransaction, context: Context, message: OutboxMessage, why: str, limit: timedelta | None
+) -> None:
     """Write down that an endpoint never took an event, and let the thread of the move hear; `limit` is its time."""
     told = words.webhook_given_up_announcement(message.data["shown"], why, limit=limit)
     tx.add_audit_event(
@@ -169,7 +195,11 @@ class ServingChecks:
             )
         )
         if check.lane:
-            said = words.serving_confirmed_announcement(check) if is_confirmed else words.serving_timed_out_announcement(check, report)
+            said = (
+                words.serving_confirmed_announcement(check)
+                if is_confirmed
+                else words.serving_timed_out_announcement(check, report)
+            )
             tx.add_message(thread_message(check.lane, f"{check.state.value}:{check.move}", said))
         redraw_message(tx, self._context, check.move, check.state.value)
         return True

@@ -6,7 +6,7 @@ from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement
 
 from bot.domain.commands.base import Command
 from bot.domain.commands.catalog import COMMANDS
-from bot.slack.core.blocks import Message, join_into_chunks, build_message, section, context_line
+from bot.slack.core.blocks import Message, build_message, context_line, join_into_chunks, section
 from bot.slack.core.mrkdwn import code, escape
 
 MENU_PROMOTE, MENU_REQUESTS, MENU_MODELS, MENU_HELP = "menu_ask", "menu_requests", "menu_models", "menu_help"

@@ -9,7 +9,7 @@ from urllib.error import URLError
 
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from bot.ports import DeliveryResult, DeliveryOutcome
+from bot.ports import DeliveryOutcome, DeliveryResult
 
 # Slack looks for no names and links of its own in what we post, and fetches no page that somebody has named.
 POST_OPTIONS: dict[str, Any] = {"parse": "none", "unfurl_links": False, "unfurl_media": False}

@@ -83,7 +83,10 @@ def sentence_message(sentence: Sentence) -> Message:
 def short_form(original: Message, details_command: Iterable[str]) -> Message:
     """Return the short form of a message that Slack refused: text, buttons, and the command that shows `more`."""
     buttons = [block for block in original.blocks if block["type"] == "actions"]
-    text, details = cut_mrkdwn(original.text, MAX_SHORT_LENGTH), f"Details: {code(shlex.join(['/model', *details_command]))}"
+    text, details = (
+        cut_mrkdwn(original.text, MAX_SHORT_LENGTH),
+        f"Details: {code(shlex.join(['/model', *details_command]))}",
+    )
     return Message(text, [*block_dicts([section(text), context_line(details)]), *buttons])
 
 

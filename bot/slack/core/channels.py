@@ -64,7 +64,9 @@ class ChannelDirectory:
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("can't look up the id of %s now: %s", channel, error)
         else:
-            if len(former := self._ids_by_former_name.get(channel, ())) == 1:  # with several, it isn't clear which one is meant
+            if (
+                len(former := self._ids_by_former_name.get(channel, ())) == 1
+            ):  # with several, it isn't clear which one is meant
                 self._ids.setdefault(channel, *former)
         if channel not in self._ids:
             self._next_lookup = self._monotonic() + LOOKUP_PAUSE

@@ -164,7 +164,9 @@ def _placeholder_for(char: str) -> str:
 
 @cache
 def _available_glyphs() -> frozenset[int]:
-    return frozenset(get_font(_font_file(bold=False)).get_charmap()) & frozenset(get_font(_font_file(bold=True)).get_charmap())
+    return frozenset(get_font(_font_file(bold=False)).get_charmap()) & frozenset(
+        get_font(_font_file(bold=True)).get_charmap()
+    )
 
 
 @cache

@@ -12,7 +12,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web import SlackResponse
 
 from bot.ports import NO_OBSERVER, Observer
-from bot.slack.core.api_errors import CONNECTION_ERRORS, error_code, delivery_for_error
+from bot.slack.core.api_errors import CONNECTION_ERRORS, delivery_for_error, error_code
 
 NO_ANSWER = "no_answer"
 _ERROR_CODE = re.compile(r"[a-z][a-z0-9_]*")

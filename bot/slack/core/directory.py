@@ -174,7 +174,9 @@ class SlackDirectory:
             log.warning("this Slack lists no user groups (%s): nobody is in one", error_code(error))
             return _UserGroups(unlisted=_GroupMembers(is_known=False))
         is_whole = not (answer.get("response_metadata") or {}).get("next_cursor")
-        return _UserGroups({str(group["id"]): group for group in answer["usergroups"]}, _GroupMembers() if is_whole else None)
+        return _UserGroups(
+            {str(group["id"]): group for group in answer["usergroups"]}, _GroupMembers() if is_whole else None
+        )
 
     def _fetch_members(self, group: str) -> _GroupMembers:
         try:

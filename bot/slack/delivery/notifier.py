@@ -22,11 +22,26 @@ from bot.domain.promotions.approvers import MAX_NOTIFIED, pending_approvers
 from bot.domain.promotions.request import Request, RequestState, Vote
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.rollback import current_blocks
-from bot.ports import DeliveryResult, Ledger, OutboxMessage, MessageKind, DeliveryOutcome, MessageRef
-from bot.slack.core.api_errors import CONNECTION_ERRORS, POST_OPTIONS, CONTENT_ERRORS, error_code, is_posting_restricted, is_rate_limited, missing_scopes, delivery_for_error
-from bot.slack.core.blocks import Message, build_message, with_picture, sentence_message, section, short_form
+from bot.ports import DeliveryOutcome, DeliveryResult, Ledger, MessageKind, MessageRef, OutboxMessage
+from bot.slack.core.api_errors import (
+    CONNECTION_ERRORS,
+    CONTENT_ERRORS,
+    POST_OPTIONS,
+    delivery_for_error,
+    error_code,
+    is_posting_restricted,
+    is_rate_limited,
+    missing_scopes,
+)
+from bot.slack.core.blocks import Message, build_message, section, sentence_message, short_form, with_picture
 from bot.slack.core.channels import ChannelDirectory
-from bot.slack.delivery.publisher import FileUpload, InvitationRequests, ReportMissingScopes, safe_file_name, upload_file
+from bot.slack.delivery.publisher import (
+    FileUpload,
+    InvitationRequests,
+    ReportMissingScopes,
+    safe_file_name,
+    upload_file,
+)
 from bot.slack.monitoring import incident_card
 from bot.slack.promotions import request_card
 from bot.slack.rollbacks import rollback_card
@@ -39,7 +54,9 @@ CALL_TIMEOUT = timedelta(seconds=10)  # the client's time limit
 MAX_REMEMBERED = 100  # cards whose place and link are remembered
 MAX_CHARTED_CHECKS = 500  # checks of a monitor that a picture shows
 PAGE_SIZE = 200  # messages to ask Slack for at once, as it recommends
-MAX_CLOCK_SKEW = timedelta(minutes=5)  # by which our clock may be ahead of Slack's: signed calls are refused beyond that
+MAX_CLOCK_SKEW = timedelta(
+    minutes=5
+)  # by which our clock may be ahead of Slack's: signed calls are refused beyond that
 MAX_CARD_WAIT = timedelta(minutes=1)  # how long an invitation waits for the card that it links to
 MAX_CHART_TRIES = 5  # to show a chart in a message: 1, 2, 4, and 8 seconds apart
 SHORT_WAIT = timedelta(seconds=1)  # until a message is tried again that links to one on its way
@@ -62,7 +79,13 @@ _RESTRICTED_HINT = say(
     " Only some people can post there. Allow me to, or change the channel in {file}.", file=Code("registrar.yml")
 )
 # What can't be edited any more is posted again; if the channel refuses that too, the error says why.
-_NOT_EDITABLE_ERRORS = {"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found", "is_inactive"}
+_NOT_EDITABLE_ERRORS = {
+    "message_not_found",
+    "cant_update_message",
+    "edit_window_closed",
+    "channel_not_found",
+    "is_inactive",
+}
 
 
 class _LeaseExpiring(Exception):
@@ -139,13 +162,19 @@ class SlackNotifier:
             case MessageKind.DIRECT if "card" in outbox_message.data:
                 return self._deliver_invitation(outbox_message, str(outbox_message.data["card"]))
             case MessageKind.DIRECT | MessageKind.CHANNEL_MESSAGE:
-                return self._post(outbox_message, outbox_message.to, outbox_message.key, _render_sentence(outbox_message))
+                return self._post(
+                    outbox_message, outbox_message.to, outbox_message.key, _render_sentence(outbox_message)
+                )
             case MessageKind.ROLLBACK:
                 return self._deliver_rollback(outbox_message)
             case MessageKind.INCIDENT:
                 return self._deliver_incident(outbox_message)
             case MessageKind.CHART:
-                return self._add_chart_to_message(outbox_message) if "in_message" in outbox_message.data else self._deliver_chart(outbox_message)
+                return (
+                    self._add_chart_to_message(outbox_message)
+                    if "in_message" in outbox_message.data
+                    else self._deliver_chart(outbox_message)
+                )
             case MessageKind.EVENT:  # goes elsewhere: see bot/webhooks.py
                 return DeliveryResult(DeliveryOutcome.REFUSED, why="Slack takes no events")
 
@@ -167,7 +196,11 @@ class SlackNotifier:
 
     def _deliver_card(self, outbox_message: OutboxMessage) -> DeliveryResult:
         with self._ledger.read() as reading:
-            request, votes, standing = reading.request(outbox_message.lane), reading.votes(outbox_message.lane), reading.message_ref(outbox_message.lane)
+            request, votes, standing = (
+                reading.request(outbox_message.lane),
+                reading.votes(outbox_message.lane),
+                reading.message_ref(outbox_message.lane),
+            )
             freezes = reading.freezes()
             found = current_blocks(
                 reading.rollback_blocks(request.model),
@@ -175,13 +208,17 @@ class SlackNotifier:
                 {request.version: request.identity},
             )
         policy = self._policy()
-        stop = active_freeze(request.model, freezes, policy, self._now()) if request.target is Stage.PRODUCTION else None
+        stop = (
+            active_freeze(request.model, freezes, policy, self._now()) if request.target is Stage.PRODUCTION else None
+        )
         message = request_card.request_card(
             request,
             votes,
             directions=policy.directions_for(request.model),
             freeze=stop,
-            waiting_for=self._waiting_sentence(request, votes, policy) if request.state is RequestState.PENDING else None,
+            waiting_for=self._waiting_sentence(request, votes, policy)
+            if request.state is RequestState.PENDING
+            else None,
             block=found.get(request.version),
         )
         more = ["show", request.model, str(request.version)]
@@ -206,23 +243,36 @@ class SlackNotifier:
         """Send someone the link to a request's card; without one, where the card was given up."""
         opened = OutboxMessage(key=str(outbox_message.data["after"]), lane=request_id, kind=MessageKind.CARD, to="")
         with self._ledger.read() as reading:
-            standing, card = reading.message_ref(request_id) or self._cards.get(request_id), reading.delivery_progress(opened)
+            standing, card = (
+                reading.message_ref(request_id) or self._cards.get(request_id),
+                reading.delivery_progress(opened),
+            )
         is_late = outbox_message.created_at is not None and self._now() >= outbox_message.created_at + MAX_CARD_WAIT
         if standing is None and card and card.is_waiting and not (card.why and is_late):
             wait = max(SHORT_WAIT, card.not_before - self._now()) if card.not_before else SHORT_WAIT
             return DeliveryResult(DeliveryOutcome.RETRY, retry_after=wait, why="its card isn't posted yet")
-        message = request_card.approval_invitation(request_id, unpack_sentence(outbox_message.data["say"]), self._permalink(standing) if standing else None)
+        message = request_card.approval_invitation(
+            request_id, unpack_sentence(outbox_message.data["say"]), self._permalink(standing) if standing else None
+        )
         return self._post(outbox_message, outbox_message.to, outbox_message.key, message)
 
     def _deliver_drift_notice(self, outbox_message: OutboxMessage) -> DeliveryResult:
         with self._ledger.read() as reading:
             finding, standing = reading.drift_notice(outbox_message.lane), reading.message_ref(outbox_message.lane)
-        return self._post_or_edit_fitting(outbox_message, f"notice:{outbox_message.lane}", drift_notice.drift_message(finding), standing, ["show", finding.model])
+        return self._post_or_edit_fitting(
+            outbox_message,
+            f"notice:{outbox_message.lane}",
+            drift_notice.drift_message(finding),
+            standing,
+            ["show", finding.model],
+        )
 
     def _deliver_incident(self, outbox_message: OutboxMessage) -> DeliveryResult:
         alert, key = self._build_incident_message(outbox_message.lane), f"incident:{outbox_message.lane}"
         if alert is None:
-            return DeliveryResult(DeliveryOutcome.RETRY, retry_after=SHORT_WAIT, why="the message that it links to comes first")
+            return DeliveryResult(
+                DeliveryOutcome.RETRY, retry_after=SHORT_WAIT, why="the message that it links to comes first"
+            )
         if alert.with_chart:
             try:
                 return self._post_or_edit(outbox_message, key, alert.with_chart, alert.existing)
@@ -245,7 +295,9 @@ class SlackNotifier:
             is_charting = reading.is_pending(_message_with_key(incident.chart_key))
         link = self._permalink(cause) if cause else ""
         message = incident_card.card(incident, monitors, serving=serving, now=self._now(), link=link)
-        charted = with_picture(message, chart.file, incident_card.chart_alt_text(incident)) if chart and chart.file else None
+        charted = (
+            with_picture(message, chart.file, incident_card.chart_alt_text(incident)) if chart and chart.file else None
+        )
         more = ["monitor", "list", *filter(None, [incident.model])]
         return _IncidentMessage(message, charted, standing, is_charting, more)
 
@@ -256,7 +308,9 @@ class SlackNotifier:
         it's drawn again if they did.
         """
         later = DeliveryResult(
-            DeliveryOutcome.RETRY, retry_after=timedelta(seconds=2 ** min(max(outbox_message.attempts - 1, 0), 3)), why="its chart isn't ready"
+            DeliveryOutcome.RETRY,
+            retry_after=timedelta(seconds=2 ** min(max(outbox_message.attempts - 1, 0), 3)),
+            why="its chart isn't ready",
         )
         alert = self._build_incident_message(str(outbox_message.data["incident"]))
         if alert is None or alert.is_chart_pending:
@@ -271,7 +325,11 @@ class SlackNotifier:
                 return later
             log.info("an alert has its chart only in its thread (%s)", error_code(error))
             return DeliveryResult(DeliveryOutcome.DELIVERED)
-        return DeliveryResult(DeliveryOutcome.DELIVERED) if self._build_incident_message(str(outbox_message.data["incident"])) == alert else later
+        return (
+            DeliveryResult(DeliveryOutcome.DELIVERED)
+            if self._build_incident_message(str(outbox_message.data["incident"])) == alert
+            else later
+        )
 
     def _permalink(self, message_ref: MessageRef) -> str:
         """Return a message's link, asked for once for everyone who needs it; empty if Slack doesn't say."""
@@ -292,7 +350,10 @@ class SlackNotifier:
     def _deliver_chart(self, outbox_message: OutboxMessage) -> DeliveryResult:
         """Put a chart of the readings of an incident's first monitor into its thread, if Slack takes it."""
         with self._ledger.read() as reading:
-            incident, standing = reading.incident(str(outbox_message.data["incident"])), reading.message_ref(outbox_message.lane)
+            incident, standing = (
+                reading.incident(str(outbox_message.data["incident"])),
+                reading.message_ref(outbox_message.lane),
+            )
             monitors = monitors_of_incident(incident, reading.monitors(incident.model or None))
             if standing is None:
                 return DeliveryResult(DeliveryOutcome.REFUSED, why="its message was given up")
@@ -310,7 +371,7 @@ class SlackNotifier:
         name = f"{safe_file_name(first.model)}-{first.name}-{hashlib.sha256(outbox_message.key.encode()).hexdigest()[:8]}.png"
         if outbox_message.was_tried and (file := self._find_file(outbox_message, standing, name)):
             return DeliveryResult(DeliveryOutcome.DELIVERED, replace(standing, file=file))
-        from bot.slack.monitoring.chart import readings_alt_text, draw_readings
+        from bot.slack.monitoring.chart import draw_readings, readings_alt_text
 
         picture = FileUpload(name, draw_readings(chart), f"{first.name}, the last readings", readings_alt_text(chart))
         self._require_lease(outbox_message)
@@ -322,7 +383,11 @@ class SlackNotifier:
             log.warning("Slack takes no picture of an incident (%s)", error)
             if invitation := self._invitations.request_after(error, standing.channel):
                 self._post(
-                    outbox_message, standing.channel, outbox_message.key, build_message(invitation, [section(invitation)]), thread=standing.ts
+                    outbox_message,
+                    standing.channel,
+                    outbox_message.key,
+                    build_message(invitation, [section(invitation)]),
+                    thread=standing.ts,
                 )
             self._report_missing_scopes(missing_scopes(error))
             return DeliveryResult(DeliveryOutcome.DELIVERED, standing)
@@ -339,19 +404,34 @@ class SlackNotifier:
 
     def _deliver_rollback(self, outbox_message: OutboxMessage) -> DeliveryResult:
         with self._ledger.read() as reading:
-            move, serving, standing = reading.transition(outbox_message.lane), reading.serving_check(outbox_message.lane), reading.message_ref(outbox_message.lane)
+            move, serving, standing = (
+                reading.transition(outbox_message.lane),
+                reading.serving_check(outbox_message.lane),
+                reading.message_ref(outbox_message.lane),
+            )
             stop = active_freeze(move.model, reading.freezes(), self._policy(), move.intended_at)
         message = rollback_card.rollback_card(move, serving, stop)
-        return self._post_or_edit_fitting(outbox_message, f"rollback:{outbox_message.lane}", message, standing, ["history", move.model])
+        return self._post_or_edit_fitting(
+            outbox_message, f"rollback:{outbox_message.lane}", message, standing, ["history", move.model]
+        )
 
-    def _post_or_edit_fitting(self, outbox_message: OutboxMessage, key: str, message: Message, existing: MessageRef | None, details_command: Sequence[str]) -> DeliveryResult:
+    def _post_or_edit_fitting(
+        self,
+        outbox_message: OutboxMessage,
+        key: str,
+        message: Message,
+        existing: MessageRef | None,
+        details_command: Sequence[str],
+    ) -> DeliveryResult:
         """Post or edit the lane's one message. If Slack refuses its blocks, the next try has a shorter form.
 
         `more` is the command that shows the rest.
         """
         is_short = outbox_message.lane in self._shortened
         try:
-            delivery = self._post_or_edit(outbox_message, key, short_form(message, details_command) if is_short else message, existing)
+            delivery = self._post_or_edit(
+                outbox_message, key, short_form(message, details_command) if is_short else message, existing
+            )
         except SlackApiError as error:
             if error_code(error) in CONTENT_ERRORS and not is_short:
                 log.warning("Slack refused %s (%s): a shorter form is next", outbox_message.key, error_code(error))
@@ -363,7 +443,9 @@ class SlackNotifier:
         self._shortened.discard(outbox_message.lane)
         return delivery
 
-    def _post_or_edit(self, outbox_message: OutboxMessage, key: str, message: Message, existing: MessageRef | None) -> DeliveryResult:
+    def _post_or_edit(
+        self, outbox_message: OutboxMessage, key: str, message: Message, existing: MessageRef | None
+    ) -> DeliveryResult:
         """Edit the lane's one message, or post it where there is none yet."""
         self._require_lease(outbox_message)
         if existing and self._edit(existing, message):
@@ -375,7 +457,9 @@ class SlackNotifier:
             standing = reading.message_ref(outbox_message.lane)
         if standing is None:
             return DeliveryResult(DeliveryOutcome.REFUSED, why="its card was given up")
-        return self._post(outbox_message, standing.channel, outbox_message.key, _render_sentence(outbox_message), thread=standing.ts)
+        return self._post(
+            outbox_message, standing.channel, outbox_message.key, _render_sentence(outbox_message), thread=standing.ts
+        )
 
     def _edit(self, existing: MessageRef, message: Message) -> bool:
         """Edit the card in place; tell whether it is still there."""
@@ -415,7 +499,9 @@ class SlackNotifier:
                 "metadata": {"event_type": METADATA_TYPE, "event_payload": {"key": key}},
             },
         )
-        return DeliveryResult(DeliveryOutcome.DELIVERED, MessageRef(str(answer["channel"]), str(answer["ts"])), is_new=True)
+        return DeliveryResult(
+            DeliveryOutcome.DELIVERED, MessageRef(str(answer["channel"]), str(answer["ts"])), is_new=True
+        )
 
     def _send(self, channel: str, arguments: dict[str, Any]) -> Any:
         to = channel if _is_user_id(channel) else self._channels.id_of(channel)  # by a person, Slack knows who left
@@ -464,7 +550,9 @@ class SlackNotifier:
         about = outbox_message.lane if is_alert else f"{outbox_message.to}:{code}:{self._now():%Y-%m-%d}"
         self._notify_admins(f"refused:{about}", sentence)
 
-    def _find_posted(self, outbox_message: OutboxMessage, channel: str, key: str, thread: str | None) -> MessageRef | None:
+    def _find_posted(
+        self, outbox_message: OutboxMessage, channel: str, key: str, thread: str | None
+    ) -> MessageRef | None:
         """Return where a message with our key stands already; None too where this Slack lets nobody look."""
         try:
             where = self._conversation_id(channel)
@@ -485,14 +573,20 @@ class SlackNotifier:
         own, its = self._client.auth_test().get("bot_id"), message.get("bot_id")
         return own is None or its is None or own == its
 
-    def _messages_since(self, outbox_message: OutboxMessage, channel: str, thread: str | None) -> Iterator[dict[str, Any]]:
+    def _messages_since(
+        self, outbox_message: OutboxMessage, channel: str, thread: str | None
+    ) -> Iterator[dict[str, Any]]:
         """Yield the messages in a channel or thread since the note was written: ours can't be older."""
         ask = partial(self._client.conversations_replies, ts=thread) if thread else self._client.conversations_history
-        oldest = f"{(outbox_message.created_at - MAX_CLOCK_SKEW).timestamp():.6f}" if outbox_message.created_at else None
+        oldest = (
+            f"{(outbox_message.created_at - MAX_CLOCK_SKEW).timestamp():.6f}" if outbox_message.created_at else None
+        )
         cursor, asked = "", set[str]()
         while cursor not in asked:  # none is there twice, or the server goes round in circles
             asked.add(cursor)
-            answer = ask(channel=channel, oldest=oldest, cursor=cursor or None, limit=PAGE_SIZE, include_all_metadata=True)
+            answer = ask(
+                channel=channel, oldest=oldest, cursor=cursor or None, limit=PAGE_SIZE, include_all_metadata=True
+            )
             yield from answer.get("messages", [])
             cursor = str((answer.get("response_metadata") or {}).get("next_cursor") or "")
 

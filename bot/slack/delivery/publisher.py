@@ -16,7 +16,15 @@ from bot.domain.core.sentence import Code, Sentence, sanitize_text, say
 from bot.domain.registry.comparison import Comparison, to_csv
 from bot.domain.rollbacks.history import Timeline
 from bot.ports import DeliveryOutcome, MessageRef
-from bot.slack.core.api_errors import CONNECTION_ERRORS, POST_OPTIONS, error_code, is_posting_restricted, is_rate_limited, missing_scopes, delivery_for_error
+from bot.slack.core.api_errors import (
+    CONNECTION_ERRORS,
+    POST_OPTIONS,
+    delivery_for_error,
+    error_code,
+    is_posting_restricted,
+    is_rate_limited,
+    missing_scopes,
+)
 from bot.slack.core.blocks import Message
 from bot.slack.core.mrkdwn import code
 from bot.slack.registry.comparison import ComparisonMessage, comparison_message
@@ -28,7 +36,9 @@ ReportMissingScopes = Callable[[Iterable[str]], object]  # tells admins which sc
 
 # The bot is no member where it was asked, or the place is no channel of its own: the asker gets it directly.
 _NOT_REACHABLE_ERRORS = {"not_in_channel", "channel_not_found", "is_archived"}
-RETRY_SECONDS = 5.0  # seconds that an answer is tried again where Slack says "too many": another message can be in its turn
+RETRY_SECONDS = (
+    5.0  # seconds that an answer is tried again where Slack says "too many": another message can be in its turn
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +85,14 @@ class Publisher:
         self._report_missing_scopes = report_missing_scopes
         self._invitations = InvitationRequests()
 
-    def publish_comparison(self, compared: Comparison, channel: str, *, user_id: str, thread: str | None = None) -> PublishedMessage:
+    def publish_comparison(
+        self, compared: Comparison, channel: str, *, user_id: str, thread: str | None = None
+    ) -> PublishedMessage:
         """Post a comparison: see `post`."""
         shown = comparison_message(compared)
-        return self.post(shown.message, lambda: _comparison_files(compared, shown), channel, user_id=user_id, thread=thread)
+        return self.post(
+            shown.message, lambda: _comparison_files(compared, shown), channel, user_id=user_id, thread=thread
+        )
 
     def publish_timeline(self, periods: Timeline, channel: str, *, user_id: str) -> PublishedMessage:
         """Post the timeline of Production with its picture: see `post`."""
@@ -113,7 +127,10 @@ class Publisher:
 
     def _post(self, message: Message, channel: str, thread: str | None) -> MessageRef:
         tries = Retrying(
-            retry=retry_if_exception(is_rate_limited), stop=stop_before_delay(RETRY_SECONDS), wait=_retry_after, reraise=True
+            retry=retry_if_exception(is_rate_limited),
+            stop=stop_before_delay(RETRY_SECONDS),
+            wait=_retry_after,
+            reraise=True,
         )
         answer = tries(
             self._client.chat_postMessage,
@@ -144,7 +161,10 @@ class Publisher:
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("Slack takes no files (%s): the message goes without", error)
             self._report_missing_scopes(missing_scopes(error))
-            return self._invitations.request_after(error, thread.channel) or " ".join(file.failure_text for file in left).strip()
+            return (
+                self._invitations.request_after(error, thread.channel)
+                or " ".join(file.failure_text for file in left).strip()
+            )
         return ""
 
 
@@ -156,13 +176,19 @@ class InvitationRequests:
 
     def request_after(self, error: Exception, channel: str) -> str:
         """Return what to say after an upload failed; empty if we're a member or have asked before."""
-        if not isinstance(error, SlackApiError) or error_code(error) not in _NOT_REACHABLE_ERRORS or channel in self._asked_channels:
+        if (
+            not isinstance(error, SlackApiError)
+            or error_code(error) not in _NOT_REACHABLE_ERRORS
+            or channel in self._asked_channels
+        ):
             return ""
         self._asked_channels.add(channel)
         return "I'm not in this channel, so I can't attach charts and files. To get them, type `/invite @registrar`"
 
 
-def upload_file(client: WebClient, destination: MessageRef, file: FileUpload, comment: str | None = None) -> UploadedFile:
+def upload_file(
+    client: WebClient, destination: MessageRef, file: FileUpload, comment: str | None = None
+) -> UploadedFile:
     """Put a file into a thread, or a conversation. Raises SlackApiError, and what a lost connection raises."""
     answer = client.files_upload_v2(
         channel=destination.channel,
@@ -196,11 +222,20 @@ def _comparison_files(comparison: Comparison, answer: ComparisonMessage) -> list
     if comparison.metrics:
         from bot.slack.registry.comparison_chart import comparison_alt_text, comparison_chart
 
-        files.append(FileUpload(f"{name}-metrics.png", comparison_chart(comparison), "Metrics by version", comparison_alt_text(comparison)))
+        files.append(
+            FileUpload(
+                f"{name}-metrics.png",
+                comparison_chart(comparison),
+                "Metrics by version",
+                comparison_alt_text(comparison),
+            )
+        )
     if answer.is_cut:
         fewer = code(f"/model compare {comparison.model} {comparison.versions[-1]} …", 300)
         missing = f"Slack refused the CSV. To see other versions, name them: {fewer}"
-        files.append(FileUpload(f"{name}-versions.csv", to_csv(comparison).encode(), "All versions and metrics", "", missing))
+        files.append(
+            FileUpload(f"{name}-versions.csv", to_csv(comparison).encode(), "All versions and metrics", "", missing)
+        )
     return files
 
 

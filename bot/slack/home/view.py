@@ -16,9 +16,17 @@ from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.transitions import restore_messages
 from bot.services.home.home import HomeView, StageHolders
-from bot.slack.commands.help_text import MENU_PROMOTE, MENU_HELP, MENU_MODELS, MENU_REQUESTS
-from bot.slack.core.blocks import join_into_chunks, block_dicts, section, context_line
-from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, escape_and_cut, to_mrkdwn, format_time, mention_actor
+from bot.slack.commands.help_text import MENU_HELP, MENU_MODELS, MENU_PROMOTE, MENU_REQUESTS
+from bot.slack.core.blocks import block_dicts, context_line, join_into_chunks, section
+from bot.slack.core.mrkdwn import (
+    MAX_TEXT_LENGTH,
+    code,
+    cut_mrkdwn,
+    escape_and_cut,
+    format_time,
+    mention_actor,
+    to_mrkdwn,
+)
 from bot.slack.monitoring.answers import ADD, false_rollback_line, monitor_line
 from bot.slack.policy.gate_rows import gate_rows
 from bot.slack.promotions.request_card import decision_buttons, review_buttons
@@ -37,15 +45,21 @@ def home_view(view: HomeView) -> dict[str, Any]:
         *_review_blocks(view),
         DividerBlock(),
         _header("What you asked for"),
-        *_row_blocks([_own_request_row(request) for request in view.own_requests], "Nothing yet. The button below asks for a promotion."),
+        *_row_blocks(
+            [_own_request_row(request) for request in view.own_requests],
+            "Nothing yet. The button below asks for a promotion.",
+        ),
         DividerBlock(),
         _header("In Production"),
-        *_row_blocks([_serving_row(one) for one in view.stage_holders[:MAX_MODELS]], "Nothing that Registrar has seen."),
+        *_row_blocks(
+            [_serving_row(one) for one in view.stage_holders[:MAX_MODELS]], "Nothing that Registrar has seen."
+        ),
         *_more_line(len(view.stage_holders) - MAX_MODELS, "/model list"),
         DividerBlock(),
         _header("Monitors"),
         *_row_blocks(
-            [monitor_line(one, view.now) for one in view.monitors], "Nothing is watched yet. The button below adds a monitor."
+            [monitor_line(one, view.now) for one in view.monitors],
+            "Nothing is watched yet. The button below adds a monitor.",
         ),
         *_more_line(view.monitors_more, "/model monitor list MODEL"),
         *false_rollback_line(view.expected_false_rollbacks),
@@ -99,7 +113,11 @@ def _request_to_review(request: Request) -> str:
 
 
 def _own_request_row(request: Request) -> str:
-    state = f"waits until {format_time(request.expires_at)}" if request.state is RequestState.PENDING else request.state.value
+    state = (
+        f"waits until {format_time(request.expires_at)}"
+        if request.state is RequestState.PENDING
+        else request.state.value
+    )
     why = f": {escape_and_cut(request.outcome, 200)}" if request.outcome else ""
     return f"• {code(request.id)} {code(request.model, 120)} {to_mrkdwn(promotion_messages.describe_change(request))}, {state}{why}"
 
@@ -115,7 +133,7 @@ def _serving_row(serving: StageHolders) -> str:
 
 
 def _event_row(link: ChainedEvent) -> str:
-    return f"• {format_time(link.event.at)}  {cut_mrkdwn(to_mrkdwn(audit_messages.describe_event(link.event, names=False)), 400)}"
+    return f"• {format_time(link.event.at)}  {cut_mrkdwn(to_mrkdwn(audit_messages.describe_event(link.event, with_names=False)), 400)}"
 
 
 def _row_blocks(rows: Sequence[str], empty: str) -> list[Block]:

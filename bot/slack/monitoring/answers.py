@@ -7,13 +7,13 @@ from datetime import datetime
 
 from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, SectionBlock
 
-from bot.domain.core.numbers import MISSING, pluralize, format_proportion
+from bot.domain.core.numbers import MISSING, format_proportion, pluralize
 from bot.domain.core.sentence import Sentence, truncate
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring import rule_messages
 from bot.domain.monitoring.incident import Incident
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Measurement, CheckOutcome
+from bot.domain.monitoring.readings import CheckOutcome, Measurement
 from bot.domain.monitoring.rules.false_rollbacks import FalseRollbackEstimate, estimate_false_rollbacks
 from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.domain.monitoring.views import MonitorRow, MonitorView
@@ -21,16 +21,16 @@ from bot.slack.core.blocks import (
     MAX_ROWS_LENGTH,
     Blocks,
     Message,
-    join_into_chunks,
     block_dicts,
-    fitting_rows,
-    mrkdwn_object,
     build_message,
-    section,
-    json_length,
     context_line,
+    fitting_rows,
+    join_into_chunks,
+    json_length,
+    mrkdwn_object,
+    section,
 )
-from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, to_mrkdwn, format_time, mention_actor
+from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, format_time, mention_actor, to_mrkdwn
 
 ADD, SHOW, CHECK, PAUSE, RESUME = "monitor_add", "monitor_show", "monitor_check", "monitor_pause", "monitor_resume"
 SILENCE, UNSILENCE = "monitor_silence", "monitor_unsilence"
@@ -48,7 +48,13 @@ _STATUS_ICONS = {
     MonitorStatus.ERROR: "🟠",
     MonitorStatus.CANT_JUDGE: "🟣",
 }
-_OUTCOME_ICONS = {CheckOutcome.OK: "🟢", CheckOutcome.FAILED: "🔴", CheckOutcome.NO_DATA: "⚫", CheckOutcome.ERROR: "🟠", CheckOutcome.UNJUDGED: "🟣"}
+_OUTCOME_ICONS = {
+    CheckOutcome.OK: "🟢",
+    CheckOutcome.FAILED: "🔴",
+    CheckOutcome.NO_DATA: "⚫",
+    CheckOutcome.ERROR: "🟠",
+    CheckOutcome.UNJUDGED: "🟣",
+}
 
 
 # -- many --------------------------------------------------------------------------------------------------------------
@@ -66,7 +72,9 @@ def monitor_list(rows: Sequence[MonitorRow], now: datetime, model: str | None = 
     shown = fitting_rows([monitor_line(one, now) for one in rows[:MAX_ROWS]])
     blocks += [section(chunk) for chunk in join_into_chunks(shown)]
     if len(rows) > len(shown):
-        blocks.append(context_line(f"{len(rows) - len(shown)} more. For one model: {code('/model monitor list MODEL')}"))
+        blocks.append(
+            context_line(f"{len(rows) - len(shown)} more. For one model: {code('/model monitor list MODEL')}")
+        )
     blocks += false_rollback_line(estimate_false_rollbacks(one.monitor for one in rows))
     return build_message(pluralize(len(rows), "monitor") + of, [*blocks, add])
 
@@ -79,7 +87,9 @@ def false_rollback_line(estimate: FalseRollbackEstimate | None) -> list[Block]:
 def monitor_line(row: MonitorRow, now: datetime) -> str:
     """Return a monitor in one line."""
     monitor, standing = row.monitor, row.monitor_state
-    parts = [f"{status_icon(monitor, standing)} {_qualified_name(monitor)}  {to_mrkdwn(monitor_messages.status_text(monitor, standing))}"]
+    parts = [
+        f"{status_icon(monitor, standing)} {_qualified_name(monitor)}  {to_mrkdwn(monitor_messages.status_text(monitor, standing))}"
+    ]
     if standing.value is not None:
         parts.append(to_mrkdwn(monitor_messages.value_text(standing)))
     parts.append(_ACTION_TEXTS[monitor.effective_action])
@@ -176,7 +186,9 @@ def _recent_checks(measurements: Sequence[Measurement]) -> list[Block]:
     for one in measurements:
         value = code(format_proportion(one.value, one.total)) if one.value is not None else MISSING
         parts = [value, *([cut_mrkdwn(to_mrkdwn(one.why), 200)] if one.why else [])]
-        if one.value is None or format_proportion(one.value, one.total) in str(one.why):  # what it came to says the value
+        if one.value is None or format_proportion(one.value, one.total) in str(
+            one.why
+        ):  # what it came to says the value
             parts = parts[1:] or parts
         rows.append("  ".join([f"{_OUTCOME_ICONS[one.outcome]} {format_time(one.at)}", *parts]))
     return [section(chunk) for chunk in join_into_chunks(["*Last checks*", *rows])]

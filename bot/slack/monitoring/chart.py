@@ -11,31 +11,31 @@ from statistics import median
 import numpy as np
 from matplotlib.axes import Axes
 
-from bot.domain.core.numbers import pluralize, format_number
+from bot.domain.core.numbers import format_number, pluralize
 from bot.domain.core.sentence import sanitize_text, truncate
 from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.incident import MonitorChart
 from bot.domain.monitoring.views import BASELINE_LINE
 from bot.slack.core.chart_style import (
-    MAX_ALT_LENGTH,
-    MARGIN,
+    BACKGROUND,
+    CHART_WIDTH,
+    CONTENT_WIDTH,
     FONT,
     LINE_COLOR,
-    BACKGROUND,
+    MARGIN,
+    MAX_ALT_LENGTH,
     MUTED_COLOR,
     SMALL_SIZE,
     TITLE_SIZE,
-    CONTENT_WIDTH,
-    CHART_WIDTH,
-    new_figure,
     clip_extremes,
+    draw_text,
     figure_fractions,
-    style_axes,
+    new_figure,
     render_png,
+    replace_missing_glyphs,
+    style_axes,
     style_value_axis,
     text_width,
-    replace_missing_glyphs,
-    draw_text,
 )
 
 NO_READINGS = "No readings yet."
@@ -71,8 +71,22 @@ def draw_readings(chart: MonitorChart, *, failed_label: str = "failed") -> bytes
     _draw_line(axes, chart, values)
     legend = f"● {failed_label}: {sum(chart.failed)}" if any(chart.failed) else f"Nothing {failed_label}"
     moved = "┊ Production moved" if any(axes.get_xlim()[0] <= at.timestamp() for at, _ in chart.transitions) else ""
-    draw_text(figure, (MARGIN, 0.52), legend, CONTENT_WIDTH, color=_FAILED_COLOR if any(chart.failed) else MUTED_COLOR, bold=True)
-    draw_text(figure, (MARGIN + text_width(legend, SMALL_SIZE, bold=True) + 0.3, 0.52), moved, CONTENT_WIDTH / 2, color=_TRANSITION_COLOR, bold=True)
+    draw_text(
+        figure,
+        (MARGIN, 0.52),
+        legend,
+        CONTENT_WIDTH,
+        color=_FAILED_COLOR if any(chart.failed) else MUTED_COLOR,
+        bold=True,
+    )
+    draw_text(
+        figure,
+        (MARGIN + text_width(legend, SMALL_SIZE, bold=True) + 0.3, 0.52),
+        moved,
+        CONTENT_WIDTH / 2,
+        color=_TRANSITION_COLOR,
+        bold=True,
+    )
     draw_text(figure, (CHART_WIDTH - MARGIN, 0.52), "times in UTC", CONTENT_WIDTH, color=MUTED_COLOR, align="right")
     # The readings lie around the baseline, so its name has no room beside it.
     below = [f"┄ baseline {format_number(near[BASELINE_LINE])}"] if BASELINE_LINE in near else []
@@ -85,7 +99,9 @@ def readings_alt_text(chart: MonitorChart, *, failed_label: str = "failed") -> s
     if not chart.values:
         return truncate(f"{sanitize_text(chart.title)}: {NO_READINGS}", MAX_ALT_LENGTH)
     bounds = "".join(f"; {sanitize_text(name)} {format_number(value)}" for name, value in chart.bounds.items())
-    moves = "".join(f" {sanitize_text(label)} came to Production on {_show_time(at)}." for at, label in chart.transitions[-5:])
+    moves = "".join(
+        f" {sanitize_text(label)} came to Production on {_show_time(at)}." for at, label in chart.transitions[-5:]
+    )
     return truncate(
         f"Chart of {sanitize_text(chart.title)}: {pluralize(len(chart.values), 'reading')} from {_show_time(chart.times[0])} to "
         f"{_show_time(chart.times[-1])} UTC, the last one {format_number(chart.values[-1])}{bounds}. {sum(chart.failed)} {failed_label}."
@@ -124,7 +140,14 @@ def _draw_line(axes: Axes, chart: MonitorChart, values: np.ndarray) -> None:
         if not few and bad.sum() <= MAX_MARKED_READINGS:  # a mark alone drowns in so many readings
             axes.vlines(places[bad], *axes.get_ylim(), color=_FAILED_COLOR, linewidth=1, alpha=0.4, zorder=2)
         axes.plot(
-            places[bad], values[bad], "o", color=_FAILED_COLOR, markersize=size, markeredgecolor=BACKGROUND, zorder=5, clip_on=False
+            places[bad],
+            values[bad],
+            "o",
+            color=_FAILED_COLOR,
+            markersize=size,
+            markeredgecolor=BACKGROUND,
+            zorder=5,
+            clip_on=False,
         )
 
 
@@ -226,7 +249,9 @@ def _draw_time_axis(axes: Axes, times: Sequence[datetime]) -> None:
         first, last = first - timedelta(minutes=2), last + timedelta(minutes=2)
     room = (last - first) * 0.02
     axes.set_xlim((first - room).timestamp(), (last + room).timestamp())
-    step = next((one for one in _TICK_STEPS if (last - first) / one <= MAX_TIME_LABELS), (last - first) / MAX_TIME_LABELS)
+    step = next(
+        (one for one in _TICK_STEPS if (last - first) / one <= MAX_TIME_LABELS), (last - first) / MAX_TIME_LABELS
+    )
     ticks = _round_ticks(first, last, step)
     axes.set_xticks([at.timestamp() for at in ticks], _tick_labels(ticks, step))
 

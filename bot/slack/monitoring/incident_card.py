@@ -15,19 +15,33 @@ from slack_sdk.models.blocks import (
 )
 
 from bot.domain.core.durations import format_duration
-from bot.domain.core.sentence import sanitize_text, join_sentences, truncate
+from bot.domain.core.sentence import join_sentences, sanitize_text, truncate
 from bot.domain.monitoring import incident_messages
-from bot.domain.monitoring.incident import IncidentStatus, IncidentEnding, Incident, IncidentKind
+from bot.domain.monitoring.incident import Incident, IncidentEnding, IncidentKind, IncidentStatus
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
-from bot.slack.core.blocks import Message, build_message, section, context_line
-from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, escape, escape_and_cut, to_mrkdwn, format_time, mention_actor
+from bot.slack.core.blocks import Message, build_message, context_line, section
+from bot.slack.core.mrkdwn import (
+    MAX_TEXT_LENGTH,
+    code,
+    cut_mrkdwn,
+    escape,
+    escape_and_cut,
+    format_time,
+    mention_actor,
+    to_mrkdwn,
+)
 
 ACKNOWLEDGE, SILENCE, DETAILS = "incident_acknowledge", "incident_silence", "incident_details"
 UNDO, ROLL_BACK = "incident_undo", "incident_roll_back"
 MAX_LINES = 8  # monitors that are told of in one message; of more, the rest is counted
 
-_ASKING_STATUSES = {IncidentStatus.AWAITING_HUMAN, IncidentStatus.TRIPPED, IncidentStatus.COOLDOWN, IncidentStatus.FROZEN}
+_ASKING_STATUSES = {
+    IncidentStatus.AWAITING_HUMAN,
+    IncidentStatus.TRIPPED,
+    IncidentStatus.COOLDOWN,
+    IncidentStatus.FROZEN,
+}
 _TITLES = {
     IncidentStatus.LOGGED: "⚪ {it}: {names} would have failed",
     IncidentStatus.NOTIFIED: "🔴 {it}: {names} failed",
@@ -68,7 +82,9 @@ def card(
 def chart_alt_text(incident: Incident) -> str:
     """Return what the picture in the message shows, for whoever cannot see it."""
     name = incident.monitors[0] if incident.monitors else "the monitor"
-    return truncate(f"Chart of the readings of {sanitize_text(incident.model)} {sanitize_text(name)} when the alert began.", 500)
+    return truncate(
+        f"Chart of the readings of {sanitize_text(incident.model)} {sanitize_text(name)} when the alert began.", 500
+    )
 
 
 # -- the title ---------------------------------------------------------------------------------------------------------
@@ -103,7 +119,9 @@ def _resolved_title(incident: Incident, model: str, subject: str, names: str) ->
     match incident.ending:
         case IncidentEnding.RECOVERED if incident.kind is IncidentKind.BLIND:
             return f"✅ {model}: {names} can judge again"
-        case IncidentEnding.RECOVERED | IncidentEnding.RESTORED if incident.doing is IncidentStatus.ROLLED_BACK and incident.target is not None:
+        case IncidentEnding.RECOVERED | IncidentEnding.RESTORED if (
+            incident.doing is IncidentStatus.ROLLED_BACK and incident.target is not None
+        ):
             sign = "✅" if incident.ending is IncidentEnding.RECOVERED else "↩️"
             return f"{sign} {model}: restored, v{incident.target} serves"
         case IncidentEnding.RECOVERED:
@@ -120,7 +138,11 @@ def _resolved_title(incident: Incident, model: str, subject: str, names: str) ->
             return f"⚪ {subject}: overtaken" if incident.ending else f"⚪ {subject}: over"
 
 
-_UNWATCHED_WORDS = {IncidentEnding.PAUSED: "paused", IncidentEnding.EDITED: "changed", IncidentEnding.REMOVED: "removed"}
+_UNWATCHED_WORDS = {
+    IncidentEnding.PAUSED: "paused",
+    IncidentEnding.EDITED: "changed",
+    IncidentEnding.REMOVED: "removed",
+}
 
 
 def _names(incident: Incident) -> str:
@@ -172,7 +194,9 @@ def _serving_line(serving: ServingCheck) -> str:
 def _footer(incident: Incident, monitors: Sequence[Monitor], now: datetime) -> str:
     parts = [f"Incident {code(incident.id)}"]
     if incident.acknowledged_by and incident.acknowledged_at:
-        parts.append(f"{mention_actor(incident.acknowledged_by)} looks after it, {format_time(incident.acknowledged_at)}")
+        parts.append(
+            f"{mention_actor(incident.acknowledged_by)} looks after it, {format_time(incident.acknowledged_at)}"
+        )
     elif incident.is_open and incident.doing is not IncidentStatus.LOGGED:
         parts.append("Nobody looks after it yet")
     until = [one.silenced_until for one in monitors if one.is_silenced(now) and one.silenced_until]
@@ -206,9 +230,7 @@ def _buttons(incident: Incident, monitors: Sequence[Monitor], now: datetime) -> 
 
 def _rollback_button(incident: Incident) -> ButtonElement:
     to = f"v{incident.target}"
-    text = (
-        f"Production of {truncate(sanitize_text(incident.model), 80)} goes back to {to} at once; v{incident.version} is blocked."
-    )
+    text = f"Production of {truncate(sanitize_text(incident.model), 80)} goes back to {to} at once; v{incident.version} is blocked."
     confirm = ConfirmObject(title="Roll back?", text=PlainTextObject(text=text), confirm="Roll back", deny="Not yet")
     return ButtonElement(
         text=f"Roll back to {to}", action_id=ROLL_BACK, value=incident.id, style="primary", confirm=confirm

@@ -9,7 +9,7 @@ from slack_sdk.models.blocks import (
     Block,
 )
 
-from bot.slack.core.forms import select_input, form_view, text_input
+from bot.slack.core.forms import form_view, select_input, text_input
 
 MONITOR = "monitor"
 
@@ -55,7 +55,9 @@ def monitor_modal(draft_id: str, prefilled: Mapping[str, str], sources: Sequence
         text_input("name", "Name of the monitor", typed, hint="Such as accuracy"),
         select_input("source", "Where do the figures come from?", {name: name for name in sources[:100]}, typed),
         text_input("query", "Metric, or PromQL", typed, optional=True, hint="Left out: the monitor's own name"),
-        text_input("of", "Total", typed, optional=True, hint="Only for counts: the metric or PromQL they're counted out of"),
+        text_input(
+            "of", "Total", typed, optional=True, hint="Only for counts: the metric or PromQL they're counted out of"
+        ),
         select_input("rule", "How is it judged?", _RULE_LABELS, typed),
         text_input("greater_than", "Must be above", typed, optional=True, hint=equality),
         text_input("less_than", "Must be below", typed, optional=True, hint=equality),

@@ -11,14 +11,23 @@ from bot.domain.core.sentence import Sentence
 from bot.domain.promotions.gates import summarize_gates
 from bot.domain.promotions.snapshot import RequestSnapshot
 from bot.domain.registry.model import VersionInfo
-from bot.slack.core.blocks import Message, join_into_chunks, fitting_rows_and_count, build_message, section, context_line
+from bot.slack.core.blocks import (
+    Message,
+    build_message,
+    context_line,
+    fitting_rows_and_count,
+    join_into_chunks,
+    section,
+)
 from bot.slack.core.mrkdwn import code, to_mrkdwn
 from bot.slack.policy.gate_rows import gate_rows
 
 
 def policy_answer(model: str, lines: Sequence[Sentence]) -> Message:
     """Return what the policy says of a model."""
-    blocks: list[Block] = [section(chunk) for chunk in join_into_chunks(fitting_rows_and_count([f"• {to_mrkdwn(line)}" for line in lines]))]
+    blocks: list[Block] = [
+        section(chunk) for chunk in join_into_chunks(fitting_rows_and_count([f"• {to_mrkdwn(line)}" for line in lines]))
+    ]
     return build_message(f"The policy for {code(model, 120)}", blocks)
 
 

@@ -15,7 +15,9 @@ MAX_GATES_LENGTH = 2400  # characters of all gates; the rest is counted
 def gate_rows(snapshot: RequestSnapshot, *, is_overridden: bool = False) -> list[str]:
     """Return a line for each gate, the failed ones first; `passed_over`: somebody has let them pass."""
     failed_first = sorted(snapshot.gates, key=lambda gate: gate.passed)
-    rows = fitting_rows([_gate_row(gate, is_overridden=is_overridden) for gate in failed_first[:MAX_GATES]], MAX_GATES_LENGTH)
+    rows = fitting_rows(
+        [_gate_row(gate, is_overridden=is_overridden) for gate in failed_first[:MAX_GATES]], MAX_GATES_LENGTH
+    )
     more = len(failed_first) - len(rows)
     return rows + ([f"and {more} more"] if more > 0 else [])
 

@@ -48,11 +48,15 @@ def reject_modal(request: Request) -> dict[str, Any]:
 
 def override_modal(request: Request) -> dict[str, Any]:
     """Return the modal that asks why the failed gates of a request may pass."""
-    failed = [f"❌ {to_mrkdwn(describe_gate_result(gate))}" for gate in request.seen.failed_gates] if request.seen else []
+    failed = (
+        [f"❌ {to_mrkdwn(describe_gate_result(gate))}" for gate in request.seen.failed_gates] if request.seen else []
+    )
     lines = [f"{code(request.model, 120)} {to_mrkdwn(promotion_messages.describe_change(request))}", *failed]
     blocks: list[Block] = [
         SectionBlock(text=mrkdwn_object(cut_mrkdwn("\n".join(lines), MAX_TEXT_LENGTH))),
-        text_input("reason", "Why may they pass?", {}, multiline=True, hint="The card shows it, and the audit keeps it"),
+        text_input(
+            "reason", "Why may they pass?", {}, multiline=True, hint="The card shows it, and the audit keeps it"
+        ),
     ]
     return form_view(OVERRIDE, "Let gates pass", "Let them pass", request.id, blocks)
 

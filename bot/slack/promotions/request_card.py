@@ -25,8 +25,17 @@ from bot.domain.promotions.snapshot import RequestSnapshot
 from bot.domain.registry.metric_direction import Direction, is_better
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.registry.signature_changes import CallerEffect
-from bot.slack.core.blocks import Message, mrkdwn_object, build_message, section, context_line, first_rows_and_count
-from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, escape, escape_and_cut, to_mrkdwn, format_time, mention_actor
+from bot.slack.core.blocks import Message, build_message, context_line, first_rows_and_count, mrkdwn_object, section
+from bot.slack.core.mrkdwn import (
+    MAX_TEXT_LENGTH,
+    code,
+    cut_mrkdwn,
+    escape,
+    escape_and_cut,
+    format_time,
+    mention_actor,
+    to_mrkdwn,
+)
 from bot.slack.policy.gate_rows import gate_rows
 from bot.slack.registry.version_lines import MAX_APPROVERS, blocked_line
 
@@ -70,7 +79,15 @@ def request_card(
         HeaderBlock(text=PlainTextObject(text=_title(request, freeze), emoji=True)),
         section(_summary(request)),
         *([section(blocked_line(block))] if block and request.state is RequestState.PENDING else []),
-        *(section(text) for text in (_metrics_section(request, directions or {}), _signature_section(request), _gates_section(request)) if text),
+        *(
+            section(text)
+            for text in (
+                _metrics_section(request, directions or {}),
+                _signature_section(request),
+                _gates_section(request),
+            )
+            if text
+        ),
         SectionBlock(fields=[mrkdwn_object(field) for field in _field_texts(request, votes)]),
     ]
     if request.state is RequestState.PENDING:
@@ -153,7 +170,9 @@ def _signature_section(request: Request) -> str:
     if more := len(found.changes) + found.omitted - MAX_CHANGES:
         lines += [f"and {more} more changes"] if more > 0 else []
     if found.not_compared:
-        lines.append(f"*For callers:* can't compare with {code(f'v{request.incumbent}')}: {to_mrkdwn(found.not_compared)}")
+        lines.append(
+            f"*For callers:* can't compare with {code(f'v{request.incumbent}')}: {to_mrkdwn(found.not_compared)}"
+        )
     if found.no_rollback:
         lines.append(f"⚠️ {to_mrkdwn(found.no_rollback)}")
     return cut_mrkdwn("\n".join(lines), MAX_TEXT_LENGTH)
@@ -168,16 +187,24 @@ def _gates_section(request: Request) -> str:
         return ""
     rows = gate_rows(request.seen, is_overridden=request.overridden_by is not None)
     if request.overridden_by is not None:
-        rows.append(f"Failed gates let pass by {mention_actor(request.overridden_by)}: {escape_and_cut(request.override_reason, 500)}")
+        rows.append(
+            f"Failed gates let pass by {mention_actor(request.overridden_by)}: {escape_and_cut(request.override_reason, 500)}"
+        )
     return cut_mrkdwn("*Gates*\n" + "\n".join(rows), MAX_TEXT_LENGTH)
 
 
 def _field_texts(request: Request, votes: Sequence[Vote]) -> list[str]:
     yes = counting_approvals(votes)
-    names = ": " + ", ".join(first_rows_and_count(MAX_APPROVERS, [mention_actor(vote.voter) for vote in yes])) if yes else ""
+    names = (
+        ": " + ", ".join(first_rows_and_count(MAX_APPROVERS, [mention_actor(vote.voter) for vote in yes]))
+        if yes
+        else ""
+    )
     counted = "none: the glass is broken" if request.breaks_glass else f"{len(yes)} of {request.required}{names}"
     fields = [f"*Asked by*\n{mention_actor(request.requester)}", f"*Approvals*\n{counted}"]
-    lapsed = [f"{mention_actor(vote.voter)}: {promotion_messages.lapse_reason(vote.lapsed)}" for vote in votes if vote.lapsed]
+    lapsed = [
+        f"{mention_actor(vote.voter)}: {promotion_messages.lapse_reason(vote.lapsed)}" for vote in votes if vote.lapsed
+    ]
     fields += ["*No longer counts*\n" + cut_mrkdwn("\n".join(lapsed), 1500)] if lapsed else []
     fields += [f"*Asked from*\n{ci_link(request.ci)}"] if request.ci else []
     fields += [f"*Review*\n{_review_text(request)}"] if request.breaks_glass and _review_text(request) else []

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, SectionBlock
 
-from bot.domain.core.numbers import pluralize, format_number
+from bot.domain.core.numbers import format_number, pluralize
 from bot.domain.core.sentence import truncate
 from bot.domain.policy.policy import is_slack_id
 from bot.domain.promotions import messages as promotion_messages
@@ -16,9 +16,28 @@ from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import ModelInfo, Stage, VersionInfo
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.transitions import messages
-from bot.services.registry.queries import VersionCard, ModelView
-from bot.slack.core.blocks import Message, join_into_chunks, fitting_rows, fitting_rows_and_count, mrkdwn_object, build_message, section, context_line, first_rows_and_count
-from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, escape, escape_and_cut, to_mrkdwn, format_time, mention_actor
+from bot.services.registry.queries import ModelView, VersionCard
+from bot.slack.core.blocks import (
+    Message,
+    build_message,
+    context_line,
+    first_rows_and_count,
+    fitting_rows,
+    fitting_rows_and_count,
+    join_into_chunks,
+    mrkdwn_object,
+    section,
+)
+from bot.slack.core.mrkdwn import (
+    MAX_TEXT_LENGTH,
+    code,
+    cut_mrkdwn,
+    escape,
+    escape_and_cut,
+    format_time,
+    mention_actor,
+    to_mrkdwn,
+)
 from bot.slack.registry.mlflow_links import run_url, version_url
 from bot.slack.registry.version_lines import MAX_APPROVERS, blocked_line
 
@@ -82,7 +101,9 @@ def model_answer(view: ModelView, page: int = 1) -> Message:
     blocks += [section(chunk) for chunk in join_into_chunks(rows)] or [section("No versions yet.")]
     if pages > 1:
         one = code(f"/model show {truncate(view.model.name, 120)} VERSION")
-        blocks.append(context_line(f"Page {page} of {pages}, {pluralize(len(view.versions), 'version')}. One of them: {one}"))
+        blocks.append(
+            context_line(f"Page {page} of {pages}, {pluralize(len(view.versions), 'version')}. One of them: {one}")
+        )
         blocks.append(_page_buttons(page, pages, f"show {shlex.quote(view.model.name)}", ("Newer", "Older")))
     if view.requests:
         blocks.append(section("\n".join(_request_row(request) for request in view.requests[:MAX_REQUESTS])))
@@ -132,7 +153,10 @@ def version_answer(view: VersionCard, mlflow_url: str | None) -> Message:
     blocks: list[Block] = [
         section(cut_mrkdwn(head, MAX_TEXT_LENGTH)),
         *([section(blocked_line(view.block))] if view.block else []),
-        *(SectionBlock(fields=[mrkdwn_object(field) for field in fields[at : at + 10]]) for at in range(0, len(fields), 10)),
+        *(
+            SectionBlock(fields=[mrkdwn_object(field) for field in fields[at : at + 10]])
+            for at in range(0, len(fields), 10)
+        ),
         *(section(chunk) for chunk in join_into_chunks(rows)),
         *_link_blocks(view, mlflow_url),
         context_line(cut_mrkdwn(full + gaps, MAX_TEXT_LENGTH)),
@@ -173,7 +197,9 @@ def _field_value(field: str, value: object) -> str:
     if isinstance(value, datetime):
         return format_time(value)
     if isinstance(value, Mapping):
-        return _pairs_text({str(name): format_number(one) if isinstance(one, float) else str(one) for name, one in value.items()})
+        return _pairs_text(
+            {str(name): format_number(one) if isinstance(one, float) else str(one) for name, one in value.items()}
+        )
     if isinstance(value, tuple):
         return "  ·  ".join(fitting_rows_and_count([code(str(one), 60) for one in value], _MAX_PAIRS_LENGTH))
     if isinstance(value, float):
@@ -225,7 +251,11 @@ def archive_question(draft_id: str, model: str, version: str) -> Message:
 
 
 def _description_quote(description: str) -> str:
-    return "\n" + "\n".join(f"> {escape_and_cut(description, MAX_DESCRIPTION_LENGTH)}".splitlines()) if description.strip() else ""
+    return (
+        "\n" + "\n".join(f"> {escape_and_cut(description, MAX_DESCRIPTION_LENGTH)}".splitlines())
+        if description.strip()
+        else ""
+    )
 
 
 def request_list(requests: Sequence[Request]) -> Message:
@@ -241,7 +271,9 @@ def request_list(requests: Sequence[Request]) -> Message:
 
 def _request_row(request: Request) -> str:
     until = (
-        f", until {format_time(request.expires_at)}" if request.state is RequestState.PENDING else f", {request.state.value}"
+        f", until {format_time(request.expires_at)}"
+        if request.state is RequestState.PENDING
+        else f", {request.state.value}"
     )
     name = code(request.model, 120)
     return f"• {code(request.id)} {name} {to_mrkdwn(promotion_messages.describe_change(request))}, asked by {mention_actor(request.requester)}{until}"

@@ -11,11 +11,23 @@ from bot.domain.core.numbers import format_difference, format_number
 from bot.domain.core.sentence import sanitize_text, truncate
 from bot.domain.registry.comparison import Comparison
 from bot.domain.registry.messages import summarize_comparison
-from bot.slack.core.blocks import MAX_BLOCKS_LENGTH, Message, block_dicts, build_message, section, json_length, context_line
+from bot.slack.core.blocks import (
+    MAX_BLOCKS_LENGTH,
+    Message,
+    block_dicts,
+    build_message,
+    context_line,
+    json_length,
+    section,
+)
 from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, to_mrkdwn
 
 MAX_ROWS, MAX_COLUMNS = 100, 20  # what Slack's table holds; the first row is the heading
-MIN_VERSIONS, MIN_METRICS, METRICS_STEP = 20, 5, 4  # metrics are left out, a few at a time, until that many versions fit
+MIN_VERSIONS, MIN_METRICS, METRICS_STEP = (
+    20,
+    5,
+    4,
+)  # metrics are left out, a few at a time, until that many versions fit
 MAX_LEGEND_LENGTH = 700  # characters of what's below the table
 FIXED_COLUMNS = 3  # columns in front of the metrics
 EMPTY_CELL = "–"  # a cell may not be empty
@@ -37,7 +49,11 @@ def comparison_message(comparison: Comparison) -> ComparisonMessage:
     text = to_mrkdwn(summarize_comparison(comparison))
     heading = f"*{code(comparison.model, 120)}*  {text}"
     top = block_dicts([section(cut_mrkdwn(heading, MAX_TEXT_LENGTH))])
-    rows = _table_rows(comparison, comparison.metrics[: MAX_COLUMNS - FIXED_COLUMNS], MAX_BLOCKS_LENGTH - MAX_LEGEND_LENGTH - json_length(top))
+    rows = _table_rows(
+        comparison,
+        comparison.metrics[: MAX_COLUMNS - FIXED_COLUMNS],
+        MAX_BLOCKS_LENGTH - MAX_LEGEND_LENGTH - json_length(top),
+    )
     versions, metrics = len(rows) - 1, len(rows[0]) - FIXED_COLUMNS
     is_cut = versions < len(comparison.versions) or metrics < len(comparison.metrics)
     table = [_table_block(rows)] if versions else []
@@ -76,7 +92,10 @@ def _row_texts(comparison: Comparison, index: int, metrics: Sequence[str]) -> li
         f"v{version} {BLOCKED_SIGN}" if version in comparison.blocked else f"v{version}",
         truncate(_cell_text(str(semver)), 40) if semver else EMPTY_CELL,
         EMPTY_CELL if stage == "None" else str(stage),
-        *(_metric_cell(values[metric], gaps[metric], is_best=comparison.best.get(metric) == version) for metric in metrics),
+        *(
+            _metric_cell(values[metric], gaps[metric], is_best=comparison.best.get(metric) == version)
+            for metric in metrics
+        ),
     ]
 
 
@@ -100,7 +119,11 @@ def _text_cells(texts: Sequence[str]) -> list[TableCell]:
 def _table_block(rows: Sequence[Sequence[TableCell]]) -> dict[str, Any]:
     """Return the table block; slack_sdk knows none yet."""
     right = {"align": "right"}
-    return {"type": "table", "column_settings": [{}] * FIXED_COLUMNS + [right] * (len(rows[0]) - FIXED_COLUMNS), "rows": list(rows)}
+    return {
+        "type": "table",
+        "column_settings": [{}] * FIXED_COLUMNS + [right] * (len(rows[0]) - FIXED_COLUMNS),
+        "rows": list(rows),
+    }
 
 
 def _legend_text(comparison: Comparison, versions: int, metrics: int) -> str:
@@ -109,7 +132,10 @@ def _legend_text(comparison: Comparison, versions: int, metrics: int) -> str:
         parts.append(f"in brackets the difference to {code(f'v{comparison.incumbent}')} in Production")
     left_out = [
         f"{n} more {what}"
-        for n, what in ((len(comparison.versions) - versions, "versions"), (len(comparison.metrics) - metrics, "metrics"))
+        for n, what in (
+            (len(comparison.versions) - versions, "versions"),
+            (len(comparison.metrics) - metrics, "metrics"),
+        )
         if n > 0
     ]
     if left_out:

@@ -16,34 +16,39 @@ from bot.domain.core.sentence import sanitize_text, truncate
 from bot.domain.registry.comparison import NO_METRICS, Comparison
 from bot.domain.registry.metric_direction import Direction
 from bot.slack.core.chart_style import (
-    MAX_ALT_LENGTH,
-    BEST_COLOR,
-    HEADING_SIZE,
-    MARGIN,
-    PRODUCTION_COLOR,
-    LINE_COLOR,
     BACKGROUND,
+    BEST_COLOR,
+    CHART_WIDTH,
+    CONTENT_WIDTH,
+    HEADING_SIZE,
+    LINE_COLOR,
+    MARGIN,
+    MAX_ALT_LENGTH,
     MUTED_COLOR,
+    PRODUCTION_COLOR,
     SMALL_SIZE,
     TITLE_SIZE,
-    CONTENT_WIDTH,
-    CHART_WIDTH,
     Box,
     Values,
-    new_figure,
     clip_extremes,
+    draw_text,
     figure_fractions,
-    style_axes,
+    new_figure,
     render_png,
+    style_axes,
     style_value_axis,
     text_width,
-    draw_text,
 )
 
 MAX_PANELS = 6  # more is a wallpaper on a phone
 MAX_MARKED_VERSIONS = 40  # versions; of more only the line is drawn
 
-_TITLE_HEIGHT, _ROW_HEIGHT, _LEGEND_HEIGHT, _NOTE_HEIGHT = 0.65, 2.6, 0.5, 0.3  # inches: the title, one row of panels, the legend, a line below it
+_TITLE_HEIGHT, _ROW_HEIGHT, _LEGEND_HEIGHT, _NOTE_HEIGHT = (
+    0.65,
+    2.6,
+    0.5,
+    0.3,
+)  # inches: the title, one row of panels, the legend, a line below it
 _LEFT_MARGIN, _RIGHT_MARGIN, _HEADING_HEIGHT, _AXIS_HEIGHT = 0.9, 0.3, 0.7, 0.4  # inches around the axes within a panel
 _DIGIT_WIDTH = 0.11  # inches that a digit of the small size is wide
 
@@ -53,9 +58,16 @@ def comparison_chart(comparison: Comparison) -> bytes:
     shown = _drawn_metrics(comparison)
     columns = 1 if len(shown) < 2 else 2
     notes = _note_text(comparison, shown)
-    height = _TITLE_HEIGHT + max(1, ceil(len(shown) / columns)) * _ROW_HEIGHT + _LEGEND_HEIGHT + (_NOTE_HEIGHT if notes else 0)
+    height = (
+        _TITLE_HEIGHT
+        + max(1, ceil(len(shown) / columns)) * _ROW_HEIGHT
+        + _LEGEND_HEIGHT
+        + (_NOTE_HEIGHT if notes else 0)
+    )
     figure = new_figure(height)
-    draw_text(figure, (MARGIN, height - 0.42), f"{comparison.model} by version", CONTENT_WIDTH, size=TITLE_SIZE, bold=True)
+    draw_text(
+        figure, (MARGIN, height - 0.42), f"{comparison.model} by version", CONTENT_WIDTH, size=TITLE_SIZE, bold=True
+    )
     for place, metric in enumerate(shown):
         _draw_panel(figure, comparison, metric, _panel_box(place, columns, height))
     if not shown:
@@ -103,7 +115,12 @@ def _panel_box(index: int, columns: int, height: float) -> Box:
 
 def _draw_panel(figure: Figure, comparison: Comparison, metric: str, box: Box) -> None:
     left, bottom, width, height = box
-    inner = (left + _LEFT_MARGIN, bottom + _AXIS_HEIGHT, width - _LEFT_MARGIN - _RIGHT_MARGIN, height - _HEADING_HEIGHT - _AXIS_HEIGHT)
+    inner = (
+        left + _LEFT_MARGIN,
+        bottom + _AXIS_HEIGHT,
+        width - _LEFT_MARGIN - _RIGHT_MARGIN,
+        height - _HEADING_HEIGHT - _AXIS_HEIGHT,
+    )
     axes = figure.add_axes(figure_fractions(figure, inner), facecolor=BACKGROUND)
     versions = comparison.versions[::-1]
     held = None if comparison.incumbent is None else versions.index(comparison.incumbent)
@@ -120,13 +137,31 @@ def _draw_values(axes: Axes, values: Values, production: int | None, best: int) 
     few = len(values) <= MAX_MARKED_VERSIONS
     places = np.arange(len(values))
     axes.plot(places, values, color=LINE_COLOR, linewidth=2 if few else 0.9, zorder=2)
-    axes.plot(places, values if few else _isolated_values(values), "o", color=LINE_COLOR, markersize=6 if few else 3, zorder=3)
+    axes.plot(
+        places, values if few else _isolated_values(values), "o", color=LINE_COLOR, markersize=6 if few else 3, zorder=3
+    )
     if production is not None:
         axes.axvline(production, color=PRODUCTION_COLOR, linewidth=1.5, linestyle=(0, (4, 3)), zorder=1)
         axes.plot(
-            [production], [values[production]], "D", color=PRODUCTION_COLOR, markersize=10, markeredgecolor=BACKGROUND, zorder=4, clip_on=False
+            [production],
+            [values[production]],
+            "D",
+            color=PRODUCTION_COLOR,
+            markersize=10,
+            markeredgecolor=BACKGROUND,
+            zorder=4,
+            clip_on=False,
         )
-    axes.plot([best], [values[best]], "*", color=BEST_COLOR, markersize=19, markeredgecolor=BACKGROUND, zorder=5, clip_on=False)
+    axes.plot(
+        [best],
+        [values[best]],
+        "*",
+        color=BEST_COLOR,
+        markersize=19,
+        markeredgecolor=BACKGROUND,
+        zorder=5,
+        clip_on=False,
+    )
 
 
 def _isolated_values(values: Values) -> Values:
@@ -166,7 +201,14 @@ def _label_positions(versions: list[int], production: int | None, best: int, wid
     room = (len(str(max(versions))) + 2) * _DIGIT_WIDTH / width * (last + 1.2)
     evenly = [round(part * last / 6) for part in range(7)]
     chosen: list[int] = []
-    for place in [*([] if production is None else [production]), best, last, 0, *evenly, *range(min(len(versions), MAX_MARKED_VERSIONS))]:
+    for place in [
+        *([] if production is None else [production]),
+        best,
+        last,
+        0,
+        *evenly,
+        *range(min(len(versions), MAX_MARKED_VERSIONS)),
+    ]:
         if all(abs(place - other) >= room for other in chosen):
             chosen.append(place)
     return sorted(chosen)

@@ -11,7 +11,15 @@ from bot.domain.core.sentence import truncate
 from bot.domain.rollbacks import history_messages as words
 from bot.domain.rollbacks.history import Timeline
 from bot.domain.rollbacks.rollback import ServingPeriod
-from bot.slack.core.blocks import MAX_ROWS_LENGTH, Message, join_into_chunks, fitting_rows, build_message, section, context_line
+from bot.slack.core.blocks import (
+    MAX_ROWS_LENGTH,
+    Message,
+    build_message,
+    context_line,
+    fitting_rows,
+    join_into_chunks,
+    section,
+)
 from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, to_mrkdwn
 
 POST_HERE = "timeline_here"  # posts the timeline with its picture where it was asked for
@@ -29,7 +37,9 @@ def timeline_message(timeline: Timeline, command: ShowHistory | None = None) -> 
     left = len(timeline.periods) - len(rows)
     if left or timeline.has_older:
         older = f"{left} older ones do not fit here." if left else "There are older ones."
-        blocks.append(context_line(f"{older} One day: {code(f'/model history {truncate(timeline.model, 120)} --at 2026-03-03')}"))
+        blocks.append(
+            context_line(f"{older} One day: {code(f'/model history {truncate(timeline.model, 120)} --at 2026-03-03')}")
+        )
     button = _post_button(command) if command and timeline.chart_periods else None
     blocks += [button] if button else []
     return build_message(head.replace("*", ""), blocks)
@@ -54,7 +64,10 @@ def _fitting_periods(timeline: Timeline, max_length: int) -> list[str]:
 
 
 def _period_row(timeline: Timeline, period: ServingPeriod, max_reason_length: int) -> str:
-    span, came = to_mrkdwn(words.describe_period(period, timeline)), to_mrkdwn(words.describe_entry(period, timeline, max_reason_length))
+    span, came = (
+        to_mrkdwn(words.describe_period(period, timeline)),
+        to_mrkdwn(words.describe_entry(period, timeline, max_reason_length)),
+    )
     return f"• {code(f'v{period.version}')}  {span.replace('serves now', '*serves now*', 1)}\n      {came}"
 
 

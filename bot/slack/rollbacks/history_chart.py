@@ -24,26 +24,32 @@ from bot.domain.rollbacks.history import TimeWindow, production_gaps
 from bot.domain.rollbacks.rollback import ServingPeriod
 from bot.domain.transitions.transition import TransitionKind
 from bot.slack.core.chart_style import (
-    MAX_ALT_LENGTH,
-    MARGIN,
-    GRID_COLOR,
-    TEXT_COLOR,
     BACKGROUND,
+    CHART_WIDTH,
+    CONTENT_WIDTH,
+    GRID_COLOR,
+    MARGIN,
+    MAX_ALT_LENGTH,
     MUTED_COLOR,
     SMALL_SIZE,
+    TEXT_COLOR,
     TITLE_SIZE,
-    CONTENT_WIDTH,
-    CHART_WIDTH,
-    new_figure,
+    draw_text,
     figure_fractions,
+    new_figure,
     render_png,
     text_width,
-    draw_text,
 )
 
 MAX_VERSIONS = 30  # versions; of more the newest are drawn
 _MAX_TALL_ROWS = 14  # rows up to which each has much room
-_TITLE_HEIGHT, _LEGEND_HEIGHT, _NOTE_HEIGHT, _LEFT_MARGIN, _RIGHT_MARGIN = 0.95, 0.95, 0.3, 0.85, 0.3  # inches around the bars
+_TITLE_HEIGHT, _LEGEND_HEIGHT, _NOTE_HEIGHT, _LEFT_MARGIN, _RIGHT_MARGIN = (
+    0.95,
+    0.95,
+    0.3,
+    0.85,
+    0.3,
+)  # inches around the bars
 _FUTURE_SHARE = 0.12  # of the whole time that is left free behind now, for the durations of the last bars
 _MIN_BAR_WIDTH = 0.035  # inches: a bar of minutes beside one of months can still be seen
 
@@ -73,11 +79,17 @@ class PeriodOrigin(Enum):
 
 def origin_of(period: ServingPeriod) -> PeriodOrigin:
     """Return how a stretch began."""
-    kinds = {TransitionKind.ROLLBACK: PeriodOrigin.ROLLED_BACK, TransitionKind.OBSERVED: PeriodOrigin.OBSERVED, TransitionKind.IMPORTED: PeriodOrigin.OBSERVED}
+    kinds = {
+        TransitionKind.ROLLBACK: PeriodOrigin.ROLLED_BACK,
+        TransitionKind.OBSERVED: PeriodOrigin.OBSERVED,
+        TransitionKind.IMPORTED: PeriodOrigin.OBSERVED,
+    }
     return kinds.get(period.started_by.kind, PeriodOrigin.PROMOTED)
 
 
-def history_chart(model: str, periods: Sequence[ServingPeriod], now: datetime, window: TimeWindow | None = None) -> bytes:
+def history_chart(
+    model: str, periods: Sequence[ServingPeriod], now: datetime, window: TimeWindow | None = None
+) -> bytes:
     """Return the stretches (newest first) as a PNG, 1,260 pixels wide; `asked` is marked in it."""
     shown = _newest_periods(periods)
     rows = _row_by_version(shown)
@@ -89,7 +101,10 @@ def history_chart(model: str, periods: Sequence[ServingPeriod], now: datetime, w
     figure = new_figure(height)
     draw_text(figure, (MARGIN, height - 0.42), f"{model} in Production", CONTENT_WIDTH, size=TITLE_SIZE, bold=True)
     draw_text(figure, (MARGIN, height - 0.72), _subtitle(periods, now), CONTENT_WIDTH, color=MUTED_COLOR)
-    axes = figure.add_axes(figure_fractions(figure, (_LEFT_MARGIN, foot, CHART_WIDTH - _LEFT_MARGIN - _RIGHT_MARGIN, deep)), facecolor=BACKGROUND)
+    axes = figure.add_axes(
+        figure_fractions(figure, (_LEFT_MARGIN, foot, CHART_WIDTH - _LEFT_MARGIN - _RIGHT_MARGIN, deep)),
+        facecolor=BACKGROUND,
+    )
     if shown:
         _draw_periods(axes, shown, rows, now, pitch)
         _mark_window(axes, window, now)
@@ -108,7 +123,11 @@ def history_alt_text(model: str, periods: Sequence[ServingPeriod], now: datetime
         + ("serves now" if one.until is None else f"served {format_duration(one.duration(now))}")
         for one in shown
     )
-    parts_of_it = [f"Timeline of {sanitize_text(model)} in Production", _subtitle(periods, now), *([told] if told else [])]
+    parts_of_it = [
+        f"Timeline of {sanitize_text(model)} in Production",
+        _subtitle(periods, now),
+        *([told] if told else []),
+    ]
     return truncate(f"{'. '.join(parts_of_it)}.", MAX_ALT_LENGTH)
 
 
@@ -150,7 +169,9 @@ def _format_moment(at: datetime) -> str:
 # -- bars --------------------------------------------------------------------------------------------------------------
 
 
-def _draw_periods(axes: Axes, periods: Sequence[ServingPeriod], rows: dict[int, int], now: datetime, pitch: float) -> None:
+def _draw_periods(
+    axes: Axes, periods: Sequence[ServingPeriod], rows: dict[int, int], now: datetime, pitch: float
+) -> None:
     begin = min(one.since for one in periods)
     whole = max(now - begin, timedelta(minutes=1))
     left, right = begin - whole * 0.01, now + whole * _FUTURE_SHARE
@@ -162,7 +183,13 @@ def _draw_periods(axes: Axes, periods: Sequence[ServingPeriod], rows: dict[int, 
     for empty_from, empty_to in production_gaps(periods, now):
         _draw_gap(axes, _to_days(empty_from), max(_to_days(empty_to), _to_days(empty_from) + _MIN_BAR_WIDTH * scale))
     axes.axvline(_to_days(now), color=MUTED_COLOR, linewidth=1.2, linestyle=(0, (2, 2)), zorder=1)
-    axes.text(_to_days(now), axes.get_ylim()[1], "now", color=MUTED_COLOR, **(_text_style(SMALL_SIZE - 2, "center") | {"va": "bottom"}))
+    axes.text(
+        _to_days(now),
+        axes.get_ylim()[1],
+        "now",
+        color=MUTED_COLOR,
+        **(_text_style(SMALL_SIZE - 2, "center") | {"va": "bottom"}),
+    )
     _draw_steps(axes, periods, rows)
     taken: dict[int, list[tuple[float, float]]] = {}
     for one in periods:
@@ -185,7 +212,11 @@ def _mark_window(axes: Axes, window: TimeWindow | None, now: datetime) -> None:
     if _to_days(now) - end < 0.12 * (high - low):  # where the other word stands
         return
     axes.text(
-        (start + end) / 2, axes.get_ylim()[1], text, color="#8a6508", **(_text_style(SMALL_SIZE - 2, "center") | {"va": "bottom"})
+        (start + end) / 2,
+        axes.get_ylim()[1],
+        text,
+        color="#8a6508",
+        **(_text_style(SMALL_SIZE - 2, "center") | {"va": "bottom"}),
     )
 
 
@@ -202,7 +233,9 @@ def _bar_extent(period: ServingPeriod, now: datetime, scale: float) -> tuple[flo
 
 def _draw_bar(axes: Axes, period: ServingPeriod, row: int, now: datetime, scale: float) -> None:
     start, end = _bar_extent(period, now, scale)
-    axes.add_patch(Rectangle((start, row - 0.3), end - start, 0.6, color=origin_of(period).color, linewidth=0, zorder=3))
+    axes.add_patch(
+        Rectangle((start, row - 0.3), end - start, 0.6, color=origin_of(period).color, linewidth=0, zorder=3)
+    )
 
 
 def _draw_steps(axes: Axes, periods: Sequence[ServingPeriod], rows: dict[int, int]) -> None:
@@ -236,7 +269,14 @@ def _draw_gap(axes: Axes, start: float, end: float) -> None:
 
 
 def _draw_duration(
-    axes: Axes, period: ServingPeriod, row: int, now: datetime, scale: float, occupied: list[tuple[float, float]], *, small: bool
+    axes: Axes,
+    period: ServingPeriod,
+    row: int,
+    now: datetime,
+    scale: float,
+    occupied: list[tuple[float, float]],
+    *,
+    small: bool,
 ) -> None:
     """Write sign and duration into the bar, else to its right or its left; without room the sign alone, or nothing."""
     size = SMALL_SIZE - 3 if small else SMALL_SIZE - 1
@@ -248,9 +288,13 @@ def _draw_duration(
     if end - start >= wide:
         axes.text(start + pad, row, text, color=BACKGROUND, **_text_style(size, "left"))
     elif end + wide <= high and _reserve_space(end, end + wide, occupied):
-        axes.text(end + pad, row, text, color=origin_of(period).color, path_effects=_outline(), **_text_style(size, "left"))
+        axes.text(
+            end + pad, row, text, color=origin_of(period).color, path_effects=_outline(), **_text_style(size, "left")
+        )
     elif start - wide >= low and _reserve_space(start - wide, start, occupied):
-        axes.text(start - pad, row, text, color=origin_of(period).color, path_effects=_outline(), **_text_style(size, "right"))
+        axes.text(
+            start - pad, row, text, color=origin_of(period).color, path_effects=_outline(), **_text_style(size, "right")
+        )
     elif end - start >= text_width(origin_of(period).sign, size) * scale:
         axes.text((start + end) / 2, row, origin_of(period).sign, color=BACKGROUND, **_text_style(size, "center"))
 

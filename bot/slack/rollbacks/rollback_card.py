@@ -9,8 +9,8 @@ from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.rollbacks import messages as rollback_messages
 from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
 from bot.domain.transitions.transition import Transition, TransitionState
-from bot.slack.core.blocks import Message, mrkdwn_object, build_message, section, context_line
-from bot.slack.core.mrkdwn import code, escape_and_cut, to_mrkdwn, format_time, mention_actor
+from bot.slack.core.blocks import Message, build_message, context_line, mrkdwn_object, section
+from bot.slack.core.mrkdwn import code, escape_and_cut, format_time, mention_actor, to_mrkdwn
 
 UNDO_ROLLBACK = "rollback_undo"
 _STATE_SIGNS = {TransitionState.DONE: "⏪", TransitionState.STALE: "⚠️", TransitionState.FAILED: "⚠️"}
@@ -22,12 +22,17 @@ def rollback_card(transition: Transition, serving: ServingCheck | None, freeze: 
     `stop` is what froze Production when the person rolled back.
     """
     head = f"{_STATE_SIGNS.get(transition.state, '⏳')} {truncate(sanitize_text(transition.model), 80)} {rollback_messages.rollback_title(transition)}"
-    fields = [f"*Rolled back by*\n{mention_actor(transition.actor)}", f"*When*\n{format_time(transition.finished_at or transition.intended_at)}"]
+    fields = [
+        f"*Rolled back by*\n{mention_actor(transition.actor)}",
+        f"*When*\n{format_time(transition.finished_at or transition.intended_at)}",
+    ]
     if said := serving_line(serving):
         fields.append(f"*Serving*\n{said}")
     blocks: list[Block] = [
         HeaderBlock(text=PlainTextObject(text=truncate(head, 150), emoji=True)),
-        section(f"*{to_mrkdwn(rollback_messages.describe_version_change(transition))}* in Production\n> {escape_and_cut(transition.reason, 2000)}"),
+        section(
+            f"*{to_mrkdwn(rollback_messages.describe_version_change(transition))}* in Production\n> {escape_and_cut(transition.reason, 2000)}"
+        ),
         SectionBlock(fields=[mrkdwn_object(field) for field in fields]),
     ]
     if transition.why:
@@ -35,7 +40,9 @@ def rollback_card(transition: Transition, serving: ServingCheck | None, freeze: 
     if freeze is not None:
         blocks.append(section(f"❄️ {to_mrkdwn(rollback_messages.rollback_despite_freeze_notice(freeze))}"))
     if transition.state is TransitionState.DONE and transition.expected_incumbent is not None:
-        undo = ButtonElement(text=f"Ask for v{transition.expected_incumbent} again…", action_id=UNDO_ROLLBACK, value=transition.id)
+        undo = ButtonElement(
+            text=f"Ask for v{transition.expected_incumbent} again…", action_id=UNDO_ROLLBACK, value=transition.id
+        )
         blocks.append(ActionsBlock(block_id=f"rollback:{transition.id}"[:255], elements=[undo]))
     blocks.append(context_line("One person may do this alone, at once; the policy says who. The thread has the steps."))
     return build_message(f"{code(transition.model)} {rollback_messages.rollback_title(transition)}", blocks)

@@ -13,10 +13,15 @@ from slack_sdk.models.blocks import (
 
 from bot.domain.core.sentence import sanitize_text, truncate
 from bot.domain.transitions.drift import DriftNotice, DriftNoticeKind
-from bot.slack.core.blocks import Message, build_message, section, context_line
-from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, to_mrkdwn, format_time, mention_actor
+from bot.slack.core.blocks import Message, build_message, context_line, section
+from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, format_time, mention_actor, to_mrkdwn
 
-DETAILS, COMPARE, REQUEST_STAGING, REPAIR_STAGE = "finding_details", "finding_compare", "finding_staging", "finding_mend"
+DETAILS, COMPARE, REQUEST_STAGING, REPAIR_STAGE = (
+    "finding_details",
+    "finding_compare",
+    "finding_staging",
+    "finding_mend",
+)
 MAX_LINES = 12  # changes told in one message; of more, the rest is counted
 
 

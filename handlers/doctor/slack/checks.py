@@ -20,12 +20,19 @@ from bot.slack.core.api_errors import error_code
 from bot.slack.promotions import request_card
 from handlers.doctor.check import DoctorCheck
 from handlers.doctor.clock import check_clock
-from handlers.doctor.diagnosis import Diagnosis, ok, failure
+from handlers.doctor.diagnosis import Diagnosis, failure, ok
 from handlers.doctor.slack.channels import check_channels
 from handlers.doctor.slack.connection import check_connection
 from handlers.doctor.slack.people import check_groups, check_people
 from handlers.doctor.slack.tokens import check_scopes, check_token
-from handlers.doctor.slack.workspace import TOKEN_LOCATIONS, WorkspaceProbe, require_workspace, require_policy, open_workspace, call_slack
+from handlers.doctor.slack.workspace import (
+    TOKEN_LOCATIONS,
+    WorkspaceProbe,
+    call_slack,
+    open_workspace,
+    require_policy,
+    require_workspace,
+)
 from handlers.manifest import MANIFEST
 
 
@@ -48,7 +55,9 @@ def slack_checks(
         ),
         DoctorCheck("Slack scopes", lambda: check_scopes(require_workspace(space), manifest)),
         DoctorCheck("Slack channels", lambda: check_channels(require_workspace(space), require_policy(policy)), away),
-        DoctorCheck("Slack people", lambda: check_people(require_workspace(space), require_policy(policy)), away, timeout=20),
+        DoctorCheck(
+            "Slack people", lambda: check_people(require_workspace(space), require_policy(policy)), away, timeout=20
+        ),
         DoctorCheck("Slack groups", lambda: check_groups(require_workspace(space), require_policy(policy)), away),
         DoctorCheck("Slack cards", lambda: check_largest_card(require_workspace(space)), away),
         DoctorCheck("Slack connection", lambda: check_connection(settings, live=live), away),
@@ -108,7 +117,9 @@ def largest_request() -> Request:
         semver=text,
         keep_existing=True,
         breaks_glass=True,
-        seen=RequestSnapshot(metrics=figures, against=figures, validation=figures, gates=gates, policy="0" * 12, callers=callers),
+        seen=RequestSnapshot(
+            metrics=figures, against=figures, validation=figures, gates=gates, policy="0" * 12, callers=callers
+        ),
     )
 
 

@@ -15,8 +15,8 @@ from bot.domain.core.errors import Misconfigured, SlackUnreachable
 from bot.settings import Settings
 from bot.slack.core.api_errors import error_code
 from handlers.doctor.check import CheckSkippedError
-from handlers.doctor.diagnosis import Diagnosis, ok, failure
-from handlers.doctor.slack.workspace import CALL_TIMEOUT, TOKEN_LOCATIONS, token_problem, call_slack
+from handlers.doctor.diagnosis import Diagnosis, failure, ok
+from handlers.doctor.slack.workspace import CALL_TIMEOUT, TOKEN_LOCATIONS, call_slack, token_problem
 
 
 def check_connection(settings: Settings, *, live: bool) -> Iterator[Diagnosis]:

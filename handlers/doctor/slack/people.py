@@ -15,7 +15,7 @@ from bot.domain.promotions.approvers import unmeetable_rules
 from bot.slack.core.api_errors import error_code
 from bot.slack.core.directory import SlackDirectory, belongs_to
 from handlers.doctor.check import CheckSkippedError, join_names
-from handlers.doctor.diagnosis import Diagnosis, warning, ok, failure
+from handlers.doctor.diagnosis import Diagnosis, failure, ok, warning
 from handlers.doctor.local import UNMEETABLE_ADVICE
 from handlers.doctor.policy_notices import UNMEETABLE_RULE
 from handlers.doctor.slack.workspace import WorkspaceProbe, call_slack
@@ -79,11 +79,15 @@ def check_groups(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosi
     if not policy.user_groups():
         raise CheckSkippedError("The policy names no user group.")
     try:
-        groups = call_slack(workspace.client, partial(workspace.client.usergroups_list, include_users=True))["usergroups"]
+        groups = call_slack(workspace.client, partial(workspace.client.usergroups_list, include_users=True))[
+            "usergroups"
+        ]
     except SlackApiError as error:
         if error_code(error) not in {"plan_upgrade_required", "paid_teams_only"}:
             raise
-        what = f"This workspace's plan has no user groups, so nobody is in {join_names(sorted(policy.user_groups()), 3)}."
+        what = (
+            f"This workspace's plan has no user groups, so nobody is in {join_names(sorted(policy.user_groups()), 3)}."
+        )
         yield failure("Slack groups", what, "List people by their ids in the policy.")
         return
     held = {group["id"]: group for group in groups}
@@ -95,7 +99,9 @@ def check_groups(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosi
             yield warning("Slack groups", UNMEETABLE_RULE.format(rule), UNMEETABLE_ADVICE)
 
 
-def _check_group(workspace: WorkspaceProbe, policy: Policy, group_id: str, group: Mapping[str, Any] | None) -> Diagnosis:
+def _check_group(
+    workspace: WorkspaceProbe, policy: Policy, group_id: str, group: Mapping[str, Any] | None
+) -> Diagnosis:
     where = _policy_places(policy, group_id)
     if group is None:
         return failure(
@@ -105,7 +111,9 @@ def _check_group(workspace: WorkspaceProbe, policy: Policy, group_id: str, group
         )
     users = group.get("users")
     if users is None:  # this server leaves them out
-        users = call_slack(workspace.client, partial(workspace.client.usergroups_users_list, usergroup=group_id))["users"]
+        users = call_slack(workspace.client, partial(workspace.client.usergroups_users_list, usergroup=group_id))[
+            "users"
+        ]
     if not users:
         return failure(
             "Slack groups",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bot.services.core.admins import REINSTALL_ADVICE
 from bot.settings import Settings
-from handlers.doctor.check import CheckSkippedError, join_names, display_url
-from handlers.doctor.diagnosis import Diagnosis, warning, ok, failure
+from handlers.doctor.check import CheckSkippedError, display_url, join_names
+from handlers.doctor.diagnosis import Diagnosis, failure, ok, warning
 from handlers.doctor.slack.workspace import TOKEN_LOCATIONS, WorkspaceProbe, token_problem
 from handlers.manifest import required_scopes
 
@@ -17,7 +17,9 @@ def check_token(settings: Settings, workspace: WorkspaceProbe | None) -> Iterato
     """Yield whose the bot's token is, or why there is none to ask with. Raises Misconfigured and SlackUnreachable."""
     if workspace is None:
         what = token_problem("SLACK_BOT_TOKEN", settings) or "SLACK_BOT_TOKEN is not set."
-        yield failure("Slack token", what, f"Your app's page at api.slack.com/apps has it: {TOKEN_LOCATIONS['SLACK_BOT_TOKEN']}.")
+        yield failure(
+            "Slack token", what, f"Your app's page at api.slack.com/apps has it: {TOKEN_LOCATIONS['SLACK_BOT_TOKEN']}."
+        )
         return
     us = workspace.identity()
     yield ok("Slack token", f"Slack at {display_url(settings.slack_api_url)} knows us: @{us.bot} in {us.team_name}.")

@@ -137,7 +137,11 @@ def call_slack(client: WebClient, call: Callable[[], Any]) -> Any:
 
 def open_workspace(settings: Settings, now: Callable[[], datetime]) -> WorkspaceProbe | None:
     wrong = token_problem("SLACK_BOT_TOKEN", settings)
-    return None if wrong or settings.slack_bot_token is None else WorkspaceProbe(slack_client(settings, timeout=CALL_TIMEOUT), now)
+    return (
+        None
+        if wrong or settings.slack_bot_token is None
+        else WorkspaceProbe(slack_client(settings, timeout=CALL_TIMEOUT), now)
+    )
 
 
 def require_workspace(workspace: WorkspaceProbe | None) -> WorkspaceProbe:
@@ -162,4 +166,8 @@ def token_problem(name: str, settings: Settings) -> str:
     kind = next((kind for start, kind in TOKEN_KINDS.items() if text.startswith(start)), "")
     if kind:
         return f"{name} holds {kind}, and not {TOKEN_KINDS[wanted]} ({wanted}…)."
-    return f"{name} holds no token of Slack's: it has to begin with {wanted}" if settings.slack_api_url == SLACK_API_URL else ""
+    return (
+        f"{name} holds no token of Slack's: it has to begin with {wanted}"
+        if settings.slack_api_url == SLACK_API_URL
+        else ""
+    )

@@ -40,7 +40,9 @@ Since = Annotated[
     BeforeValidator(parse_past),
     Argument("TIME", "how far back (30d), or from when (yesterday, 2026-11-01; in UTC)", False, ("--since",)),
 ]
-PolicyFileArgument = Annotated[str, Argument("FILE", "the policy file; without, what REGISTRAR_POLICY says", flags=("--file",))]
+PolicyFileArgument = Annotated[
+    str, Argument("FILE", "the policy file; without, what REGISTRAR_POLICY says", flags=("--file",))
+]
 
 
 class AuditShow(Command):
@@ -51,9 +53,9 @@ class AuditShow(Command):
     example = "audit show churn --since 30d"
     model: OptionalModelName = None
     since: Since = None
-    last: Annotated[int, Field(ge=1, le=100_000), Argument("N", "how many at most", positional=False, flags=("--last",))] = (
-        20
-    )
+    last: Annotated[
+        int, Field(ge=1, le=100_000), Argument("N", "how many at most", positional=False, flags=("--last",))
+    ] = 20
     before: Annotated[
         int | None,
         Field(ge=1, le=MAX_EVENT_NUMBER),
@@ -97,9 +99,9 @@ class AuditExport(Command):
     example = "audit export --since 2026-11-01 > audit.jsonl"
     model: OptionalModelName = None
     since: Since = None
-    format: Annotated[Literal["jsonl", "csv"], Argument("FORMAT", "jsonl or csv", positional=False, flags=("--format",))] = (
-        "jsonl"
-    )
+    format: Annotated[
+        Literal["jsonl", "csv"], Argument("FORMAT", "jsonl or csv", positional=False, flags=("--format",))
+    ] = "jsonl"
 
 
 class ImportHistory(Command):
@@ -108,7 +110,9 @@ class ImportHistory(Command):
     verb = "history import"
     summary = HISTORY_IMPORT
     example = 'history import before.csv --reason "exported from the old registry"'
-    file: Annotated[str, Argument("FILE", "rows with model, version, since; optionally until, by, why", flags=("--file",))]
+    file: Annotated[
+        str, Argument("FILE", "rows with model, version, since; optionally until, by, why", flags=("--file",))
+    ]
     reason: Reason
 
 
@@ -143,8 +147,12 @@ class DbCopy(Command):
     verb = "db copy"
     summary = "Copy the ledger from SQLite to an empty PostgreSQL, its audit chain intact; stop the bot first"
     example = "db copy --to postgresql+psycopg://registrar@db.internal/registrar"
-    to: Annotated[str, Argument("URL", "where to; libpq finds the password in PGPASSWORD or ~/.pgpass", False, ("--to",))]
-    dry_run: Annotated[bool, Argument("", "do and compare everything, and then take it back", False, ("--dry-run",))] = False
+    to: Annotated[
+        str, Argument("URL", "where to; libpq finds the password in PGPASSWORD or ~/.pgpass", False, ("--to",))
+    ]
+    dry_run: Annotated[
+        bool, Argument("", "do and compare everything, and then take it back", False, ("--dry-run",))
+    ] = False
     force: Annotated[bool, Argument("", "also copy an audit that is not whole, as it is", False, ("--force",))] = False
 
 

@@ -88,7 +88,11 @@ def _flag_values(verb: str) -> dict[str, tuple[str, ...]]:
 
 def _positional_choices(verb: str) -> list[tuple[int, tuple[str, ...]]]:
     """Return the words behind a verb for which there are only some, each with its place."""
-    places = [_choices(field.annotation, arg.placeholder) for _, field, arg in TERMINAL_COMMANDS[verb].arguments() if arg.positional]
+    places = [
+        _choices(field.annotation, arg.placeholder)
+        for _, field, arg in TERMINAL_COMMANDS[verb].arguments()
+        if arg.positional
+    ]
     return [(place, choices) for place, choices in enumerate(places) if choices]
 
 
@@ -149,7 +153,9 @@ def _fish_script() -> str:
             + (f" -x -a '{' '.join(values[flag])}'" if values.get(flag) else " -r" if flag in values else "")
             for flag in _flags_of(name)
         ]
-        lines += [f"complete -c registrar -n '{seen}' -a '{' '.join(choices)}'" for _, choices in _positional_choices(name)]
+        lines += [
+            f"complete -c registrar -n '{seen}' -a '{' '.join(choices)}'" for _, choices in _positional_choices(name)
+        ]
     for name, flags in OWN_FLAGS.items():
         lines += [f"complete -c registrar -n '__fish_seen_subcommand_from {name}' -l {flag[2:]}" for flag in flags]
     lines.append(f"complete -c registrar -n '__fish_seen_subcommand_from completion' -a '{' '.join(SHELLS)}'")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bot.domain.commands.base import Command
 from bot.domain.commands.changes import Archive, Describe, Register, Rollback, SetTags
 from bot.domain.commands.monitoring import MonitorCheck, MonitorList, MonitorShow
-from bot.domain.commands.queries import FindBest, Compare, ShowHistory, ListModels, ListRequests, ShowModel, Validate
+from bot.domain.commands.queries import Compare, FindBest, ListModels, ListRequests, ShowHistory, ShowModel, Validate
 from bot.domain.commands.requests import Approve, Cancel, Override, Reject, Review, Withdraw
 from handlers.api.document_keys import REQUEST_KEYS, VERSION_KEYS
 from handlers.terminal.command_line.commands import (

@@ -11,7 +11,7 @@ from enum import Enum
 from bot.domain.commands import catalog
 from bot.domain.commands.base import Argument, Command, MissingArguments
 from bot.domain.commands.parser import parse_arguments
-from bot.domain.commands.queries import FindBest, Compare, Help, ShowAudit, ShowPolicy
+from bot.domain.commands.queries import Compare, FindBest, Help, ShowAudit, ShowPolicy
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, Sentence, sanitize_text, say
 from handlers.terminal.command_line.commands import (
@@ -109,7 +109,9 @@ def parse_invocation(words: Sequence[str], other_commands: Iterable[str]) -> Inv
     try:
         command = parse_arguments(verb, [sanitize_text(word) for word in [*left, *words[end:]]])
     except MissingArguments as error:
-        error.sentence = Sentence(error.sentence.template, dict(error.sentence.args) | {"usage": Code(usage_line(verb))})
+        error.sentence = Sentence(
+            error.sentence.template, dict(error.sentence.args) | {"usage": Code(usage_line(verb))}
+        )
         raise
     return Invocation(command, forms[0] if forms else OutputFormat.TEXT)
 

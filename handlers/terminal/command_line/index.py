@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.domain.commands.help_index import CHANGE_SUMMARIES, REQUEST_SUMMARIES, QUERY_SUMMARIES
+from bot.domain.commands.help_index import CHANGE_SUMMARIES, QUERY_SUMMARIES, REQUEST_SUMMARIES
 
 SET_UP = {
     "init": "Write a policy file with comments",
@@ -22,7 +22,12 @@ COMMAND_GROUPS = {  # verbs of two words
     "audit": "Show, verify, or export the audit",
     "db": "Check, upgrade, back up, or move the ledger",
 }
-DEFAULT_SUBCOMMANDS = {"audit": "show", "policy": "show", "monitor": "list", "db": "status"}  # where the second word is left out
+DEFAULT_SUBCOMMANDS = {
+    "audit": "show",
+    "policy": "show",
+    "monitor": "list",
+    "db": "status",
+}  # where the second word is left out
 _SECTIONS = {
     "Set up": SET_UP,
     "Run": RUN,

@@ -22,7 +22,9 @@ class CommandOutput:
     exit_code: int = 0
 
 
-def sentence_output(sentence: Sentence | str, output_format: OutputFormat, exit_code: int = 0, /, **fields: Any) -> CommandOutput:
+def sentence_output(
+    sentence: Sentence | str, output_format: OutputFormat, exit_code: int = 0, /, **fields: Any
+) -> CommandOutput:
     """Return a sentence: alone for people, in JSON under its name, behind what more there is."""
     sentence = to_terminal_sentence(sentence) if isinstance(sentence, Sentence) else sentence
     if output_format is OutputFormat.JSON:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # pandas takes a second, and the help needs none
     from bot.domain.promotions.snapshot import RequestSnapshot
     from bot.domain.registry import comparison as compared
     from bot.domain.registry.model import VersionInfo
-    from bot.ledger.audit_chain import ChainFault, AuditRecord
+    from bot.ledger.audit_chain import AuditRecord, ChainFault
 
 
 def to_json(document: Mapping[str, Any], encoding: str = "utf-8") -> str:
@@ -44,7 +44,9 @@ def comparison_document(comparison: compared.Comparison, sentence: Sentence) -> 
     }
 
 
-def validation_document(version: VersionInfo, target: str, snapshot: RequestSnapshot, sentence: Sentence) -> dict[str, Any]:
+def validation_document(
+    version: VersionInfo, target: str, snapshot: RequestSnapshot, sentence: Sentence
+) -> dict[str, Any]:
     """Return the document of what the gates say of a version."""
     return {
         "model": version.model,
@@ -93,7 +95,12 @@ def events_csv(records: Iterable[AuditRecord]) -> str:
 
 
 def verification_document(
-    fault: ChainFault | None, head: ChainHead, anchors: int | None, unreviewed: list[str], sentence: Sentence, advice: Sentence | None
+    fault: ChainFault | None,
+    head: ChainHead,
+    anchors: int | None,
+    unreviewed: list[str],
+    sentence: Sentence,
+    advice: Sentence | None,
 ) -> dict[str, Any]:
     """Return the document of a verification."""
     return {
@@ -137,7 +144,9 @@ def _version_document(comparison: compared.Comparison, row: int) -> dict[str, An
         "created_at": f"{created:%Y-%m-%dT%H:%M:%SZ}" if created == created else None,  # noqa: PLR0124 - NaT is not
         "metrics": _json_numbers(comparison.metrics_in_row(row)),
         "deltas": _json_numbers(comparison.differences_in_row(row)),
-        "blocked": str(comparison.blocked[comparison.versions[row]]) if comparison.versions[row] in comparison.blocked else None,
+        "blocked": str(comparison.blocked[comparison.versions[row]])
+        if comparison.versions[row] in comparison.blocked
+        else None,
     }
 
 

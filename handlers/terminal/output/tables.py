@@ -60,7 +60,9 @@ def gates_table(snapshot: RequestSnapshot, sentence: Sentence) -> list[Renderabl
     for gate in snapshot.gates:
         mark = Text("✓", style="bold green") if gate.passed else Text("✗", style="bold red")
         table.add_row(
-            mark, *(Text(_cell_text(text)) for text in (gate.name, gate.value, gate.bound)), Text(sanitize_text(gate.note))
+            mark,
+            *(Text(_cell_text(text)) for text in (gate.name, gate.value, gate.bound)),
+            Text(sanitize_text(gate.note)),
         )
     return [*parts, Text(), table]
 
@@ -69,7 +71,9 @@ def fixed_columns(comparison: Comparison) -> list[TableColumn]:
     """Return the columns in front of the metrics."""
     semvers = [_cell_text(one) if one else MISSING for one in comparison.frame["semver"]]
     stages = [MISSING if one == "None" else str(one) for one in comparison.frame["stage"]]
-    versions = [f"v{number} blocked" if number in comparison.blocked else f"v{number}" for number in comparison.versions]
+    versions = [
+        f"v{number} blocked" if number in comparison.blocked else f"v{number}" for number in comparison.versions
+    ]
     return [
         _text_column("Version", versions),
         _text_column("Semver", semvers, MAX_SEMVER_WIDTH),

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from bot.domain.audit.anchors import AnchoredHead
-from bot.domain.audit.events import GENESIS_HASH, CHAIN_START, ChainHead, EventTag, chained_hash
+from bot.domain.audit.events import CHAIN_START, GENESIS_HASH, ChainHead, EventTag, chained_hash
 from bot.ledger import SqlLedger, audit_chain
 from bot.ledger.audit_chain import ChainFault, ChainFaultKind
 from bot.ledger.stores import row_mapping
@@ -278,10 +278,17 @@ def test_a_hundred_thousand_events_are_verified(sqlite_url: str) -> None:
     add_many_events(sqlite_url, 100_000)
     with opened(sqlite_url) as ledger:
         with ledger.read() as r:
-            assert audit_chain.verify(audit_chain.stream_records(lambda after: r.audit_records(after_number=after)), r.audit_head()) is None
+            assert (
+                audit_chain.verify(
+                    audit_chain.stream_records(lambda after: r.audit_records(after_number=after)), r.audit_head()
+                )
+                is None
+            )
         tamper(sqlite_url, "UPDATE audit_events SET actor = 'slack:T1/U2' WHERE number = 99999")
         with ledger.read() as r:
-            found = audit_chain.verify(audit_chain.stream_records(lambda after: r.audit_records(after_number=after)), r.audit_head())
+            found = audit_chain.verify(
+                audit_chain.stream_records(lambda after: r.audit_records(after_number=after)), r.audit_head()
+            )
     assert found is not None
     assert found.number == 99_999
 

@@ -39,7 +39,11 @@ class Made:
 
 @pytest.fixture(params=["threads", pytest.param("procrastinate", marks=pytest.mark.postgres)])
 def dispatcher(request: pytest.FixtureRequest) -> Iterator[Dispatcher]:
-    made: Dispatcher = ThreadDispatcher() if request.param == "threads" else ProcrastinateDispatcher(request.getfixturevalue("postgres_url"))
+    made: Dispatcher = (
+        ThreadDispatcher()
+        if request.param == "threads"
+        else ProcrastinateDispatcher(request.getfixturevalue("postgres_url"))
+    )
     with closing(made):
         yield made
 

@@ -26,7 +26,7 @@ KIND = "nothing was recorded; try again in a moment"
 
 def test_a_write_that_cannot_begin_in_time_is_told_kindly(ledger: SqlLedger, ledger_url: str) -> None:
     save(ledger, a_request(id="r"))
-    with opened(ledger_url, patience=0.05) as hasty, ledger.write() as w:
+    with opened(ledger_url, timeout=0.05) as hasty, ledger.write() as w:
         w.lock_request("r")
         with pytest.raises(LedgerUnavailable, match=KIND) as told, hasty.write() as w2:
             w2.lock_request("r")
@@ -34,7 +34,7 @@ def test_a_write_that_cannot_begin_in_time_is_told_kindly(ledger: SqlLedger, led
 
 
 def test_a_write_that_waits_too_long_in_our_own_queue_is_told_kindly(sqlite_url: str) -> None:
-    with opened(sqlite_url, patience=0.05) as ledger, ThreadPoolExecutor(1) as pool, ledger.write():
+    with opened(sqlite_url, timeout=0.05) as ledger, ThreadPoolExecutor(1) as pool, ledger.write():
         waiting = pool.submit(save, ledger, a_request())
         with pytest.raises(LedgerUnavailable, match="is busy, so nothing was recorded"):
             waiting.result()
@@ -42,7 +42,7 @@ def test_a_write_that_waits_too_long_in_our_own_queue_is_told_kindly(sqlite_url:
 
 def test_after_a_busy_time_everything_works_again(ledger: SqlLedger, ledger_url: str) -> None:
     save(ledger, a_request(id="r"))
-    with opened(ledger_url, patience=0.05) as hasty:
+    with opened(ledger_url, timeout=0.05) as hasty:
         with ledger.write() as w:
             w.lock_request("r")
             with pytest.raises(LedgerUnavailable), hasty.write() as w2:
@@ -52,7 +52,7 @@ def test_after_a_busy_time_everything_works_again(ledger: SqlLedger, ledger_url:
 
 
 def test_too_many_readers_are_told_kindly(ledger_url: str) -> None:
-    with opened(ledger_url, patience=0.05, connections=1) as ledger, ledger.read() as r:
+    with opened(ledger_url, timeout=0.05, connections=1) as ledger, ledger.read() as r:
         r.audit_head()
         with pytest.raises(LedgerUnavailable, match="try again"), ledger.read():
             pass
@@ -60,7 +60,7 @@ def test_too_many_readers_are_told_kindly(ledger_url: str) -> None:
 
 def test_another_program_that_holds_sqlites_lock_is_told_kindly(sqlite_url: str, tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
-    with closing(other), opened(sqlite_url, patience=0.05) as ledger:
+    with closing(other), opened(sqlite_url, timeout=0.05) as ledger:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(LedgerUnavailable, match="nothing was recorded"), ledger.write():
             pytest.fail("it must not begin")
@@ -111,7 +111,7 @@ def test_a_folder_that_cannot_be_made_is_told_kindly(tmp_path: Path) -> None:
 
 @pytest.mark.postgres
 def test_a_postgresql_that_is_not_there_is_told_kindly(tmp_path: Path) -> None:
-    with opened(f"postgresql://registrar@/registrar?host={tmp_path}", patience=0.2) as ledger:
+    with opened(f"postgresql://registrar@/registrar?host={tmp_path}", timeout=0.2) as ledger:
         with pytest.raises(LedgerUnavailable, match="nothing was recorded"):
             ledger.migrate()
         with pytest.raises(LedgerUnavailable, match="nothing was recorded"):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bot.ledger import SqlLedger
-from bot.ports import TagUpdate, HeldWork
+from bot.ports import HeldWork, TagUpdate
 from tests.support.ledger.records import BOB, NOW, SOON, a_command, a_hold, a_request, a_transition
 
 pytestmark = pytest.mark.usefixtures("migrates_itself")
@@ -29,7 +29,9 @@ def test_a_hold_covers_what_was_waiting_and_nothing_that_comes_later(ledger: Sql
         w.add_tag_update(TagUpdate(id="behind", model="churn", version=7))
         w.add_tag_update(TagUpdate(id="new", model="churn", version=8))
         held = w.held_work()
-        assert [[one.id for one in each] for each in (held.transitions, held.commands, held.requests, held.tag_updates)] == [
+        assert [
+            [one.id for one in each] for each in (held.transitions, held.commands, held.requests, held.tag_updates)
+        ] == [
             ["old"],
             ["old"],
             [old.id],
@@ -59,7 +61,11 @@ def test_one_hold_is_active_at_a_time_and_can_be_widened_and_lifted(ledger: SqlL
         assert w.active_hold() == wider
         lifted = replace(wider, lifted_at=SOON, lifted_by=BOB, outcome="accepted")
         w.save_hold(lifted)
-        assert (w.active_hold(), w.held_work(), w.holds()) == (None, HeldWork(transitions=[], commands=[], requests=[], tag_updates=[]), [lifted])
+        assert (w.active_hold(), w.held_work(), w.holds()) == (
+            None,
+            HeldWork(transitions=[], commands=[], requests=[], tag_updates=[]),
+            [lifted],
+        )
         assert [one.id for one in w.due_tag_updates(NOW)] == ["later"]
 
 

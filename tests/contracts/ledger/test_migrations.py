@@ -127,4 +127,10 @@ def _assert_the_old_story_is_there(ledger: SqlLedger) -> None:
         assert r.queued_command("a1").request == done.id
         assert [note.key for note in r.due_messages(LATER)] == ["p3xw9d:card"]
         assert r.message_ref("k7qm2a") == MessageRef("C1", "1777000000.000100")
-        assert [link.event.tag for link in r.audit_events()] == [EventTag.PROMOTION_REQUESTED, EventTag.REQUEST_OPENED, EventTag.VOTED, EventTag.VOTED, EventTag.TRANSITION_DONE]
+        assert [link.event.tag for link in r.audit_events()] == [
+            EventTag.PROMOTION_REQUESTED,
+            EventTag.REQUEST_OPENED,
+            EventTag.VOTED,
+            EventTag.VOTED,
+            EventTag.TRANSITION_DONE,
+        ]

@@ -33,7 +33,11 @@ ALICE = Person("T1", "UALICE")
 
 def an_event(at: int) -> Event:
     """Return one of many events: half of them are churn's, the tags take turns, and what is rare lies far back."""
-    event = replace(a_vote(at), at=BEGUN + at * MINUTE, tag=(EventTag.VOTED, EventTag.PROMOTION_REQUESTED, EventTag.TRANSITION_DONE)[at % 3])
+    event = replace(
+        a_vote(at),
+        at=BEGUN + at * MINUTE,
+        tag=(EventTag.VOTED, EventTag.PROMOTION_REQUESTED, EventTag.TRANSITION_DONE)[at % 3],
+    )
     if at < 30:
         return replace(event, model="old", tag=EventTag.REGISTERED, actor=ALICE)
     return replace(event, model="churn") if at % 2 else event
@@ -82,7 +86,10 @@ AUDIT: dict[str, tuple[str, Page]] = {
 HISTORY: dict[str, tuple[str, Page]] = {
     "the newest moves": ("moves_in_order", lambda r: r.transitions("churn", stage=Stage.PRODUCTION, limit=100)),
     "the moves of a model that has none": ("moves_in_order", lambda r: r.transitions("nobody")),
-    "moves far back": ("moves_in_order", lambda r: r.transitions("churn", stage=Stage.PRODUCTION, before_id="churn-2000")),
+    "moves far back": (
+        "moves_in_order",
+        lambda r: r.transitions("churn", stage=Stage.PRODUCTION, before_id="churn-2000"),
+    ),
     "moves of a time": ("moves_in_order", lambda r: r.transitions("churn", until=BEGUN + SECOND * 1000)),
     "the first move": ("moves_in_order", lambda r: r.first_transition("churn", Stage.PRODUCTION)),
 }

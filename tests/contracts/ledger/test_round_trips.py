@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Actor, Automation, Client, Operator, Person
-from bot.domain.promotions.request import VoteChoice, Request, RequestState, Vote
+from bot.domain.promotions.request import Request, RequestState, Vote, VoteChoice
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ledger import SqlLedger
-from bot.ports import QueuedCommand, QueuedCommandState, OutboxMessage, MessageKind
+from bot.ports import MessageKind, OutboxMessage, QueuedCommand, QueuedCommandState
 from tests.support.ledger.records import NOW, PlannedError, a_command, a_request, an_event, fault, save
 
 pytestmark = pytest.mark.usefixtures("migrates_itself")
@@ -142,7 +142,14 @@ many = settings(max_examples=30, deadline=None, suppress_health_check=[HealthChe
 @many
 @given(request=REQUESTS, move=MOVES, ask=ASKS, voter=PEOPLE, words=WORDS, data=DATA, at=TIMES)
 def test_every_field_comes_back_as_it_went_in(
-    ledger: SqlLedger, request: Request, move: Transition, ask: QueuedCommand, voter: Person, words: str, data: Any, at: datetime
+    ledger: SqlLedger,
+    request: Request,
+    move: Transition,
+    ask: QueuedCommand,
+    voter: Person,
+    words: str,
+    data: Any,
+    at: datetime,
 ) -> None:
     vote = Vote(request=request.id, voter=voter, choice=VoteChoice.REJECT, reason=words, at=at)
     note = OutboxMessage(key=words, lane=words, kind=MessageKind.DIRECT, to=words, data=data, attempts=3, created_at=at)

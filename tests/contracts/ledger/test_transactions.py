@@ -116,7 +116,7 @@ class RecordingObserver(NullObserver):
         self.heard: list[list[EventTag]] = []
         self._error = error
 
-    def committed(self, events: Sequence[Event]) -> None:
+    def events_committed(self, events: Sequence[Event]) -> None:
         self.heard.append([one.tag for one in events])
         if self._error:
             raise self._error
@@ -124,7 +124,7 @@ class RecordingObserver(NullObserver):
 
 def test_who_watches_hears_of_what_was_committed_and_of_nothing_else(ledger_url: str) -> None:
     watcher = RecordingObserver()
-    with opened(ledger_url, patience=20, observer=watcher) as ledger:
+    with opened(ledger_url, timeout=20, observer=watcher) as ledger:
         with suppress(PlannedError), ledger.write() as w:
             w.add_audit_event(an_event())
             raise PlannedError
@@ -136,7 +136,7 @@ def test_who_watches_hears_of_what_was_committed_and_of_nothing_else(ledger_url:
 def test_what_was_committed_stands_whatever_happens_to_who_watches(
     ledger_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with opened(ledger_url, patience=20, observer=RecordingObserver(PlannedError())) as ledger:
+    with opened(ledger_url, timeout=20, observer=RecordingObserver(PlannedError())) as ledger:
         save(ledger, an_event())
         with ledger.read() as r:
             assert r.audit_head().number == 1

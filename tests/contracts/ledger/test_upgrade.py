@@ -46,7 +46,10 @@ def _copy(file: Path, url: str) -> None:
     """Copy every row of a SQLite file into an empty PostgreSQL whose tables are those of the same version."""
     old, new = sa.create_engine(f"sqlite:///{file}"), sa.create_engine(engines.parse_url(url))
     with old.connect() as source, new.begin() as target:
-        config, revision = _alembic_config(), source.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+        config, revision = (
+            _alembic_config(),
+            source.execute(sa.text("SELECT version_num FROM alembic_version")).scalar(),
+        )
         config.attributes["connection"] = target
         command.upgrade(config, str(revision))
         before, after = sa.MetaData(), sa.MetaData()

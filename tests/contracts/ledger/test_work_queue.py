@@ -13,7 +13,7 @@ from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import TransitionState
 from bot.ledger import SqlLedger
-from bot.ports import QueuedCommandState, MessageKind, MessageRef, DeliveryProgress, PendingCount
+from bot.ports import DeliveryProgress, MessageKind, MessageRef, PendingCount, QueuedCommandState
 from tests.support.ledger.records import (
     LATER,
     NOW,
@@ -131,7 +131,13 @@ def test_whoever_was_overtaken_writes_no_end_of_a_note(ledger: SqlLedger) -> Non
         assert mine is not None
         theirs = w.claim_message(mine, "two", SOON, LATER)
         assert theirs is not None
-        assert not any([w.mark_delivered(mine, MessageRef("C1", "1")), w.postpone_message(mine, LATER, ""), w.discard_message(mine, "")])
+        assert not any(
+            [
+                w.mark_delivered(mine, MessageRef("C1", "1")),
+                w.postpone_message(mine, LATER, ""),
+                w.discard_message(mine, ""),
+            ]
+        )
         assert (w.is_pending(mine), w.message_ref_for(mine)) == (True, None)
         assert w.mark_delivered(theirs, MessageRef("C1", "2"))
         assert (w.is_pending(mine), w.message_ref_for(mine)) == (False, MessageRef("C1", "2"))
@@ -218,7 +224,11 @@ def test_the_progress_of_a_note_includes_the_reason(ledger: SqlLedger) -> None:
 
 def test_the_first_note_that_has_to_wait_says_when_to_look_again(ledger: SqlLedger) -> None:
     save(
-        ledger, a_message("a", "a"), a_message("b", "b"), a_message("c", "c"), a_message("e", "e", kind=MessageKind.EVENT)
+        ledger,
+        a_message("a", "a"),
+        a_message("b", "b"),
+        a_message("c", "c"),
+        a_message("e", "e", kind=MessageKind.EVENT),
     )
     with ledger.write() as w:
         assert w.next_message_due_at(NOW, kinds=set(MessageKind)) is None
@@ -299,10 +309,16 @@ def test_the_backlog_counts_what_is_open_and_since_when(ledger: SqlLedger) -> No
     )
     with ledger.read() as r:
         found = r.backlog(NOW)
-    assert found.requests == {RequestState.PENDING: PendingCount(2, earlier), RequestState.APPROVED: PendingCount(1, NOW)}
+    assert found.requests == {
+        RequestState.PENDING: PendingCount(2, earlier),
+        RequestState.APPROVED: PendingCount(1, NOW),
+    }
     assert found.transitions == {TransitionState.INTENDED: PendingCount(1, NOW)}
     assert found.commands == PendingCount(2, earlier)
-    assert found.messages == {MessageKind.THREAD_REPLY: PendingCount(2, earlier), MessageKind.EVENT: PendingCount(1, NOW)}
+    assert found.messages == {
+        MessageKind.THREAD_REPLY: PendingCount(2, earlier),
+        MessageKind.EVENT: PendingCount(1, NOW),
+    }
     assert (found.tag_updates, found.tripped_breakers, found.audit_events) == (0, 0, 1)
 
 

@@ -37,7 +37,7 @@ def backend(both: tuple[ModelRegistry, RegistryBackend]) -> RegistryBackend:
 
 def monitoring(backend: RegistryBackend, model: str, version: str, *, deleted: bool = False) -> str:
     """Add a run that monitors a version, and return its id."""
-    return backend.add_run(tags={RUN_MODEL_TAG: model, RUN_VERSION_TAG: version}, status="RUNNING", deleted=deleted)
+    return backend.add_run(tags={RUN_MODEL_TAG: model, RUN_VERSION_TAG: version}, status="RUNNING", is_deleted=deleted)
 
 
 class TestProduction:
@@ -46,7 +46,7 @@ class TestProduction:
     ) -> None:
         run = backend.add_run(metrics={"accuracy": 0.9})
         for name in ("churn", "fraud", "other"):
-            backend.add(name, versions=1)
+            backend.add_model(name, versions=1)
             registry.transition_stage(name, backend.add_version(name, run_id=run), PRODUCTION, archive_existing=True)
         held = registry.production_versions(["churn", "fraud", "unknown"])
         assert sorted(held) == ["churn", "fraud"]
@@ -54,12 +54,14 @@ class TestProduction:
             (2, PRODUCTION, run, ())
         }
 
-    def test_a_model_with_nothing_in_production_is_left_out(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn", versions=[NONE, STAGING, ARCHIVED])
+    def test_a_model_with_nothing_in_production_is_left_out(
+        self, registry: ModelRegistry, backend: RegistryBackend
+    ) -> None:
+        backend.add_model("churn", versions=[NONE, STAGING, ARCHIVED])
         assert registry.production_versions(["churn"]) == {}
 
     def test_a_prompt_is_no_model(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("greeting", versions=[NONE], prompt=True)
+        backend.add_model("greeting", versions=[NONE], is_prompt=True)
         assert registry.production_versions(["greeting", "o'brien", "a'b\"c"]) == {}
 
 
@@ -83,8 +85,10 @@ class TestMetrics:
         assert [math.isnan(value) for _, value in newest.values()] == [True] * 3
         assert [math.isnan(value) for _, value in registry.metric_history(run, "inf")] == [True]
 
-    def test_a_deleted_run_still_tells_what_it_measured(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        run = backend.add_run(metrics={"accuracy": 0.9}, deleted=True)
+    def test_a_deleted_run_still_tells_what_it_measured(
+        self, registry: ModelRegistry, backend: RegistryBackend
+    ) -> None:
+        run = backend.add_run(metrics={"accuracy": 0.9}, is_deleted=True)
         assert registry.latest_metrics([run, "unknown"])[run]["accuracy"][1] == 0.9
 
     def test_every_point_comes_oldest_first(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
@@ -145,7 +149,7 @@ class TestRequests:
         self, counted: MlflowRegistry, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
     ) -> None:
         for at in range(20):
-            mlflow_backend.add(f"m{at}")
+            mlflow_backend.add_model(f"m{at}")
             mlflow_backend.add_version(
                 f"m{at}", stage=PRODUCTION, run_id=mlflow_backend.add_run(metrics={"f1": at / 100})
             )
@@ -174,5 +178,9 @@ class TestRequests:
 
     def test_nothing_asked_takes_none(self, counted: MlflowRegistry, mlflow_server: MlflowServer) -> None:
         mlflow_server.requests.clear()
-        assert (counted.production_versions([]), counted.latest_metrics([]), counted.monitoring_runs([])) == ({}, {}, {})
+        assert (counted.production_versions([]), counted.latest_metrics([]), counted.monitoring_runs([])) == (
+            {},
+            {},
+            {},
+        )
         assert mlflow_server.requests == []

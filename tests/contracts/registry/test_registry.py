@@ -19,18 +19,18 @@ from tests.support.registry.registries import RegistryBackend
 
 class TestReading:
     def test_versions_come_newest_number_first(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn", versions=10)
+        backend.add_model("churn", versions=10)
         assert [v.version for v in registry.versions("churn")] == [10, 9, 8, 7, 6, 5, 4, 3, 2, 1]
 
     def test_an_unknown_model_has_no_versions(self, registry: ModelRegistry) -> None:
         assert registry.versions("churn") == []
 
     def test_a_version_without_a_run_says_so(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn", versions=1)
+        backend.add_model("churn", versions=1)
         assert registry.versions("churn")[0].run_id is None
 
     def test_a_version_tells_what_was_registered(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn")
+        backend.add_model("churn")
         backend.add_version("churn", run_id="4711", description="the best one", tags={"semver": "1.0.0"})
         told = registry.versions("churn")[0]
         assert (told.model, told.version, told.stage, told.status) == ("churn", 1, NONE, "READY")
@@ -41,14 +41,14 @@ class TestReading:
         )
 
     def test_times_are_in_utc(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn", versions=1)
+        backend.add_model("churn", versions=1)
         created, updated = registry.versions("churn")[0].created_at, registry.model("churn").updated_at
         assert [moment and moment.tzinfo for moment in (created, updated)] == [UTC, UTC]
 
     def test_the_summary_of_a_model_tells_what_its_versions_are(
         self, registry: ModelRegistry, backend: RegistryBackend
     ) -> None:
-        backend.add("churn")
+        backend.add_model("churn")
         backend.add_version("churn", run_id="4711", source="s3://models/churn")
         model, [version] = registry.model("churn"), registry.versions("churn")
         told = version.identity(model.created_at)
@@ -60,18 +60,20 @@ class TestReading:
     def test_a_deleted_version_is_gone_and_its_number_stays_free(
         self, registry: ModelRegistry, backend: RegistryBackend
     ) -> None:
-        backend.add("churn", versions=2)
+        backend.add_model("churn", versions=2)
         backend.delete_version("churn", 2)
         backend.add_version("churn")
         assert [v.version for v in registry.versions("churn")] == [3, 1]
 
-    def test_the_latest_of_a_stage_is_its_highest_number(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn", versions=[PRODUCTION, PRODUCTION, NONE])
+    def test_the_latest_of_a_stage_is_its_highest_number(
+        self, registry: ModelRegistry, backend: RegistryBackend
+    ) -> None:
+        backend.add_model("churn", versions=[PRODUCTION, PRODUCTION, NONE])
         registry.transition_stage("churn", 1, PRODUCTION, archive_existing=False)
         assert registry.model("churn").latest == {PRODUCTION: 2, NONE: 3}
 
     def test_a_model_tells_what_was_registered(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn", description="who leaves", tags={"owner": "ann"})
+        backend.add_model("churn", description="who leaves", tags={"owner": "ann"})
         told = registry.model("churn")
         assert (told.name, told.description, dict(told.tags)) == ("churn", "who leaves", {"owner": "ann"})
 
@@ -80,7 +82,7 @@ class TestReading:
             registry.model("churn")
 
     def test_a_name_in_another_letter_case_is_unknown(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn", versions=1)
+        backend.add_model("churn", versions=1)
         with pytest.raises(UnknownModel):
             registry.model("CHURN")
         assert registry.versions("CHURN") == []
@@ -94,7 +96,7 @@ class TestReading:
 
     def test_models_are_sorted_by_name(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
         for name in ("fraud", "churn", "Churn"):
-            backend.add(name)
+            backend.add_model(name)
         assert [m.name for m in registry.models()] == ["Churn", "churn", "fraud"]
 
     @pytest.mark.parametrize(
@@ -105,14 +107,14 @@ class TestReading:
         self, registry: ModelRegistry, backend: RegistryBackend, text: str, found: str
     ) -> None:
         for name in ("eu_churn", "модель 5%", "fraud"):
-            backend.add(name)
+            backend.add_model(name)
         assert [m.name for m in registry.models(text)] == [found]
 
 
 class TestNames:
     def test_a_model_of_any_name_is_read_and_moved(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
         for name in ODD_NAMES:
-            backend.add(name, versions=2)
+            backend.add_model(name, versions=2)
         for name in ODD_NAMES:
             registry.transition_stage(name, 1, PRODUCTION, archive_existing=True)
             registry.set_alias(name, "champion", 1)
@@ -125,7 +127,7 @@ class TestNames:
 
     @pytest.mark.parametrize("name", [name for name in ODD_NAMES if " " in name])
     def test_a_name_cannot_widen_the_search(self, registry: ModelRegistry, backend: RegistryBackend, name: str) -> None:
-        backend.add("x", versions=1)
+        backend.add_model("x", versions=1)
         assert registry.versions(name) == []
 
     def test_a_name_with_both_quotes_cannot_be_looked_up(self, registry: ModelRegistry) -> None:
@@ -138,7 +140,7 @@ class TestNames:
 class TestPrompts:
     @pytest.fixture(autouse=True)
     def _there_is_a_prompt(self, backend: RegistryBackend) -> None:
-        backend.add("greeting", versions=1, prompt=True)
+        backend.add_model("greeting", versions=1, is_prompt=True)
 
     def test_a_prompt_is_not_listed(self, registry: ModelRegistry) -> None:
         assert registry.models() == []

@@ -24,10 +24,10 @@ class DyingRegistry(MemoryRegistry):
         self._live()
         super().set_alias(name, alias, version)
 
-    def drop_alias(self, name: str, alias: str) -> None:
+    def delete_alias(self, name: str, alias: str) -> None:
         """Let `alias` name nothing, unless this is the end."""
         self._live()
-        super().drop_alias(name, alias)
+        super().delete_alias(name, alias)
 
     def set_tags(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
         """Set the tags, unless this is the end."""

@@ -21,7 +21,7 @@ NO_IDS = ["x' OR attributes.run_id LIKE '%", "a','b", "'", '"', "", "a b", "мо
 
 class TestOneVersion:
     def test_it_is_told_as_among_all_with_its_aliases(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn", versions=[PRODUCTION, STAGING])
+        backend.add_model("churn", versions=[PRODUCTION, STAGING])
         backend.add_version("churn", run_id="4711", description="the best one", tags={"semver": "1.0.0"})
         for alias, version in (("champion", 1), ("zebra", 3), ("best", 3)):
             registry.set_alias("churn", alias, version)
@@ -31,17 +31,17 @@ class TestOneVersion:
         assert registry.version("churn", 3) == replace(among_all[3], aliases=("best", "zebra"))
 
     def test_it_tells_where_its_files_lie(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn")
+        backend.add_model("churn")
         backend.add_version("churn", source="/srv/models/7")
         assert registry.versions("churn")[0].source == registry.version("churn", 1).source == "/srv/models/7"
 
     def test_an_unknown_version_is_said_to_be_unknown(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn", versions=1)
+        backend.add_model("churn", versions=1)
         with pytest.raises(UnknownVersion, match="“churn” has no version v7"):
             registry.version("churn", 7)
 
     def test_a_deleted_version_is_unknown(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn", versions=1)
+        backend.add_model("churn", versions=1)
         backend.delete_version("churn", 1)
         with pytest.raises(UnknownVersion):
             registry.version("churn", 1)
@@ -69,7 +69,9 @@ class TestRuns:
         assert (told.started_at, told.ended_at, told.tags["git"]) == (begun, ended, "abc")
         assert (told.status, told.is_finished, told.is_deleted) == ("FINISHED", True, False)
 
-    def test_a_run_of_which_nobody_told_the_user_has_none(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
+    def test_a_run_of_which_nobody_told_the_user_has_none(
+        self, registry: ModelRegistry, backend: RegistryBackend
+    ) -> None:
         run_id = backend.add_run()
         assert registry.runs([run_id])[run_id].user == ""
 
@@ -98,11 +100,13 @@ class TestRuns:
         assert registry.runs([run_id])[run_id].metrics == metrics
 
     def test_a_deleted_run_can_be_read(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        run_id = backend.add_run(metrics={"auc": 0.9}, deleted=True)
+        run_id = backend.add_run(metrics={"auc": 0.9}, is_deleted=True)
         told = registry.runs([run_id])[run_id]
         assert (told.is_deleted, told.metrics) == (True, {"auc": 0.9})
 
-    def test_runs_of_several_experiments_are_found_at_once(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
+    def test_runs_of_several_experiments_are_found_at_once(
+        self, registry: ModelRegistry, backend: RegistryBackend
+    ) -> None:
         ids = [backend.add_run(experiment=name) for name in ("a", "b", "o'brien")]
         assert len({run.experiment for run in registry.runs(ids).values()}) == 3
 
@@ -128,9 +132,11 @@ class TestRuns:
 
 class TestRegistering:
     def test_the_next_version_is_made_out_of_a_run(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn", versions=[PRODUCTION])
+        backend.add_model("churn", versions=[PRODUCTION])
         run_id = backend.add_run()
-        made = registry.register_version("churn", run_id, description="näher dran", tags={"semver": "2.0.0", "owner": "ann"})
+        made = registry.register_version(
+            "churn", run_id, description="näher dran", tags={"semver": "2.0.0", "owner": "ann"}
+        )
         assert (made.model, made.version, made.stage, made.run_id) == ("churn", 2, NONE, run_id)
         assert (made.description, made.tags) == ("näher dran", {"semver": "2.0.0", "owner": "ann"})
         assert registry.version("churn", 2) == made
@@ -151,7 +157,9 @@ class TestRegistering:
             registry.register_version("""x' OR "x" """, backend.add_run(), tags={})
         assert registry.models() == []
 
-    def test_a_name_that_mlflow_does_not_take_is_refused(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
+    def test_a_name_that_mlflow_does_not_take_is_refused(
+        self, registry: ModelRegistry, backend: RegistryBackend
+    ) -> None:
         run_id = backend.add_run()
         for name in ("a/b", "a:b", " "):
             with pytest.raises(RegistryRefused):
@@ -164,12 +172,14 @@ class TestRegistering:
         assert registry.models() == []
 
     def test_a_deleted_run_makes_nothing(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        run_id = backend.add_run(deleted=True)
+        run_id = backend.add_run(is_deleted=True)
         with pytest.raises(UnknownRun, match="or it was deleted"):
             registry.register_version("churn", run_id, tags={})
         assert registry.models() == []
 
-    def test_the_one_model_that_the_run_logged_is_meant(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
+    def test_the_one_model_that_the_run_logged_is_meant(
+        self, registry: ModelRegistry, backend: RegistryBackend
+    ) -> None:
         run_id = backend.add_run(models=["classifier"])
         unsaid = registry.register_version("churn", run_id, tags={})
         assert registry.register_version("churn", run_id, artifact="classifier", tags={}).source == unsaid.source
@@ -177,10 +187,14 @@ class TestRegistering:
 
     def test_of_several_logged_models_one_is_named(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
         run_id = backend.add_run(models=["classifier", "embedder"])
-        made = [registry.register_version("churn", run_id, artifact=name, tags={}) for name in ("classifier", "embedder")]
+        made = [
+            registry.register_version("churn", run_id, artifact=name, tags={}) for name in ("classifier", "embedder")
+        ]
         assert len({version.source for version in made}) == 2
 
-    def test_of_several_logged_models_one_has_to_be_named(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
+    def test_of_several_logged_models_one_has_to_be_named(
+        self, registry: ModelRegistry, backend: RegistryBackend
+    ) -> None:
         run_id = backend.add_run(models=["classifier", "embedder"])
         for artifact in ("", "other"):
             with pytest.raises(BadInput, match=r"classifier, embedder.*--artifact NAME"):
@@ -196,7 +210,9 @@ class TestRegistering:
 
     def test_a_run_of_another_tool_has_plain_files(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
         run_id = backend.add_run()
-        made = [registry.register_version("churn", run_id, artifact=artifact, tags={}) for artifact in ("", "nets/best 1")]
+        made = [
+            registry.register_version("churn", run_id, artifact=artifact, tags={}) for artifact in ("", "nets/best 1")
+        ]
         ends = [version.source.rpartition(run_id)[2] for version in made]
         assert ends == ["/artifacts/model", "/artifacts/nets/best 1"]
 
@@ -227,23 +243,23 @@ class TestRegistering:
 
 class TestTags:
     def test_tags_are_set_changed_and_taken_away(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn")
+        backend.add_model("churn")
         backend.add_version("churn", tags={"old": "1", "kept": "2"})
         registry.set_tags("churn", 1, {"old": None, "kept": "3", "причина": "drift, “wieder”", "a.b/c d-e:f": ""})
         assert registry.version("churn", 1).tags == {"kept": "3", "причина": "drift, “wieder”", "a.b/c d-e:f": ""}
 
     def test_a_tag_that_is_not_there_can_be_taken_away(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn", versions=1)
+        backend.add_model("churn", versions=1)
         registry.set_tags("churn", 1, {"owner": None})
         assert registry.version("churn", 1).tags == {}
 
     def test_other_versions_keep_theirs(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn", versions=2)
+        backend.add_model("churn", versions=2)
         registry.set_tags("churn", 1, {"owner": "ann"})
         assert registry.version("churn", 2).tags == {}
 
     def test_an_unknown_version_gets_none(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn", versions=1)
+        backend.add_model("churn", versions=1)
         for value in ("ann", None):
             with pytest.raises(UnknownVersion):
                 registry.set_tags("churn", 7, {"owner": value})
@@ -253,19 +269,21 @@ class TestTags:
             registry.set_tags("churn", 1, {"owner": "ann"})
 
     def test_a_long_one_is_refused_before_any_is_set(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn", versions=1)
+        backend.add_model("churn", versions=1)
         for key, value in (("k" * 251, "v"), ("k", "v" * 5001)):
             with pytest.raises(BadInput, match=r"is longer than (250|5000) characters"):
                 registry.set_tags("churn", 1, {"owner": "ann", key: value})
         assert registry.version("churn", 1).tags == {}
 
     def test_the_longest_ones_are_kept(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn", versions=1)
+        backend.add_model("churn", versions=1)
         registry.set_tags("churn", 1, {"k" * 250: "я" * 5000})
         assert registry.version("churn", 1).tags == {"k" * 250: "я" * 5000}
 
-    def test_a_key_that_mlflow_does_not_take_is_refused(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn", versions=1)
+    def test_a_key_that_mlflow_does_not_take_is_refused(
+        self, registry: ModelRegistry, backend: RegistryBackend
+    ) -> None:
+        backend.add_model("churn", versions=1)
         for key in ("a*b", "'; DROP TABLE", ""):
             with pytest.raises(RegistryRefused) as refused:
                 registry.set_tags("churn", 1, {key: "v"})
@@ -274,25 +292,27 @@ class TestTags:
 
 class TestDescriptions:
     def test_a_version_is_described(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn", versions=2)
+        backend.add_model("churn", versions=2)
         registry.set_description("churn", 1, "Promoted.\nПовышена.")
         assert [v.description for v in registry.versions("churn")] == ["", "Promoted.\nПовышена."]
 
     def test_a_model_is_described(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn", description="old", versions=1)
+        backend.add_model("churn", description="old", versions=1)
         registry.set_description("churn", None, "who leaves")
         assert registry.model("churn").description == "who leaves"
         assert registry.versions("churn")[0].description == ""
 
     def test_a_description_can_be_taken_away(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn", description="old")
+        backend.add_model("churn", description="old")
         backend.add_version("churn", description="old")
         registry.set_description("churn", None, "")
         registry.set_description("churn", 1, "")
         assert (registry.model("churn").description, registry.version("churn", 1).description) == ("", "")
 
-    def test_an_unknown_version_or_model_is_not_described(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn", versions=1)
+    def test_an_unknown_version_or_model_is_not_described(
+        self, registry: ModelRegistry, backend: RegistryBackend
+    ) -> None:
+        backend.add_model("churn", versions=1)
         with pytest.raises(UnknownVersion):
             registry.set_description("churn", 7, "text")
         for version in (1, None):
@@ -300,7 +320,7 @@ class TestDescriptions:
                 registry.set_description("fraud", version, "text")
 
     def test_a_long_description_is_refused(self, registry: ModelRegistry, backend: RegistryBackend) -> None:
-        backend.add("churn", versions=1)
+        backend.add_model("churn", versions=1)
         registry.set_description("churn", 1, "x" * 5000)
         with pytest.raises(BadInput, match="longer than 5000"):
             registry.set_description("churn", 1, "x" * 5001)
@@ -329,7 +349,10 @@ class TestPackages:
 
 CHANGES: dict[str, tuple[Callable[[ModelRegistry, RegistryBackend], object], bool]] = {
     "a move": (lambda registry, _: registry.transition_stage("churn", 1, STAGING, archive_existing=True), True),
-    "the same move": (lambda registry, _: registry.transition_stage("churn", 1, PRODUCTION, archive_existing=True), True),
+    "the same move": (
+        lambda registry, _: registry.transition_stage("churn", 1, PRODUCTION, archive_existing=True),
+        True,
+    ),
     "a new version": (lambda registry, backend: registry.register_version("churn", backend.add_run(), tags={}), True),
     "a deleted version": (lambda _, backend: backend.delete_version("churn", 1), True),
     "a described model": (lambda registry, _: registry.set_description("churn", None, "new"), True),
@@ -346,7 +369,7 @@ def test_a_model_s_time_tells_of_some_changes(
     registries: Callable[[str], tuple[ModelRegistry, RegistryBackend]], kind: str, change: str
 ) -> None:
     registry, backend = registries(kind)
-    backend.add("churn", versions=[PRODUCTION])
+    backend.add_model("churn", versions=[PRODUCTION])
     act, is_told = CHANGES[change]
     before = registry.models()[0].updated_at
     assert before

@@ -12,7 +12,7 @@ from bot.domain.core.errors import LedgerUnavailable, RegistryUnreachable
 from bot.domain.monitoring.readings import CheckOutcome, PushedReading
 from bot.domain.registry.model import RUN_MODEL_TAG, RUN_VERSION_TAG, Stage
 from bot.ledger import SqlLedger
-from bot.ports import MetricSource, Query, ModelRegistry
+from bot.ports import MetricSource, ModelRegistry, Query
 from bot.registry.memory import MemoryRegistry
 from bot.sources.contract import SourceContract
 from bot.sources.mlflow import LiveMlflowSource, MlflowSource
@@ -126,7 +126,7 @@ class TestMlflow(_OverRegistry):
 
     def _serve(self, model: str, version: int, metrics: dict[str, float]) -> None:
         run = self.backend.add_run(metrics=metrics)
-        self.backend.add(model, versions=version - 1)
+        self.backend.add_model(model, versions=version - 1)
         self.backend.add_version(model, run_id=run)
         self.registry.transition_stage(model, version, Stage.PRODUCTION, archive_existing=True)
 
@@ -242,7 +242,7 @@ class TestMonitoringRuns:
 
     def test_one_that_fails_half_way_gives_no_half_answer(self, registry: MemoryRegistry) -> None:
         times = iter([False, False, True])
-        registry.delay, registry._sleep = 1.0, lambda _: setattr(registry, "down", next(times))
+        registry.delay, registry._sleep = 1.0, lambda _: setattr(registry, "is_down", next(times))
         [answer] = LiveMlflowSource(registry).read([asked()])
         assert (answer.outcome, list(answer.points)) == (CheckOutcome.ERROR, [])
 

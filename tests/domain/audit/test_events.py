@@ -83,12 +83,23 @@ def test_a_word_that_is_no_actor_is_refused() -> None:
 @pytest.mark.parametrize("field", [*AN_EVENT.__dataclass_fields__])
 def test_a_changed_field_changes_the_hash(field: str) -> None:
     changed = replace(AN_EVENT, **{field: CHANGES[field]})
-    assert chained_hash(GENESIS_HASH, canonical_json(changed, 1)) != chained_hash(GENESIS_HASH, canonical_json(AN_EVENT, 1))
+    assert chained_hash(GENESIS_HASH, canonical_json(changed, 1)) != chained_hash(
+        GENESIS_HASH, canonical_json(AN_EVENT, 1)
+    )
 
 
 def test_another_place_in_the_chain_changes_the_hash() -> None:
     body = canonical_json(AN_EVENT, 1)
-    assert len({chained_hash(GENESIS_HASH, body), chained_hash("1" * 64, body), chained_hash(GENESIS_HASH, canonical_json(AN_EVENT, 2))}) == 3
+    assert (
+        len(
+            {
+                chained_hash(GENESIS_HASH, body),
+                chained_hash("1" * 64, body),
+                chained_hash(GENESIS_HASH, canonical_json(AN_EVENT, 2)),
+            }
+        )
+        == 3
+    )
 
 
 def test_the_same_moment_in_another_zone_is_the_same_text() -> None:

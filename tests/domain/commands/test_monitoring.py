@@ -26,7 +26,7 @@ from bot.domain.commands.rule_flags import flag_of
 from bot.domain.core.durations import parse_duration
 from bot.domain.core.errors import BadInput, WrongField
 from bot.domain.monitoring import rule_messages
-from bot.domain.policy.effect_size import MinimumEffect, EffectKind, parse_effect
+from bot.domain.policy.effect_size import EffectKind, MinimumEffect, parse_effect
 from bot.domain.policy.monitor_config import MonitorConfig
 
 OURS = [verb for name, verb in COMMANDS.items() if name.startswith("monitor ")]
@@ -103,12 +103,12 @@ def test_an_example_is_a_command_that_can_be_kept(verb: type) -> None:
 @pytest.mark.parametrize("field", [name for name in MonitorConfig.model_fields if name != "name"])
 def test_every_field_of_the_rule_is_a_flag_that_says_what_it_means(field: str) -> None:
     for verb in (MonitorAdd, MonitorEdit):
-        means = {one: arg.help for one, _, arg in verb.args() if arg.flags == (flag_of(field),)}
+        means = {one: arg.help for one, _, arg in verb.arguments() if arg.flags == (flag_of(field),)}
         assert means == {field: MonitorConfig.model_fields[field].description}
 
 
 def test_what_is_shown_as_the_default_is_the_default() -> None:
-    for name, field, _ in MonitorAdd.args():
+    for name, field, _ in MonitorAdd.arguments():
         default = MonitorConfig.model_fields[name].default if name in MonitorConfig.model_fields else None
         if isinstance(default, timedelta):
             assert parse_duration(field.default) == default

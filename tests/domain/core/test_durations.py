@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.core.durations import parse_duration, format_duration, serialize_duration
+from bot.domain.core.durations import format_duration, parse_duration, serialize_duration
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.core.numbers import pluralize
-from bot.domain.core.sentence import Code, Mention, Name, Sentence, sanitize_text, pack_sentence, to_plain_text, say, truncate, unpack_sentence
+from bot.domain.core.sentence import (
+    Code,
+    Mention,
+    Name,
+    Sentence,
+    pack_sentence,
+    sanitize_text,
+    say,
+    to_plain_text,
+    truncate,
+    unpack_sentence,
+)
 from bot.slack.core.mrkdwn import to_mrkdwn
 
 WORDS = st.text(max_size=20)
@@ -109,4 +120,7 @@ def test_one_of_something_is_no_plural(number: int, said: str) -> None:
 
 
 def test_what_takes_more_than_an_s_says_so() -> None:
-    assert [pluralize(n, "does not answer", "do not answer") for n in (1, 2)] == ["1 does not answer", "2 do not answer"]
+    assert [pluralize(n, "does not answer", "do not answer") for n in (1, 2)] == [
+        "1 does not answer",
+        "2 do not answer",
+    ]

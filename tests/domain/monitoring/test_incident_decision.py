@@ -9,7 +9,7 @@ import pytest
 
 from bot.domain.core.actors import Person
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.incident import IncidentStatus, DecisionInput, TrippedBreaker, decide, is_common_cause
+from bot.domain.monitoring.incident import DecisionInput, IncidentStatus, TrippedBreaker, decide, is_common_cause
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.policy.freezes import ActiveFreeze
 from tests.support.domain.monitors import HOURS, NOW, a_monitor
@@ -50,35 +50,36 @@ FROZEN = ActiveFreeze(description=say("It is frozen."), until=None)
     ("changes", "doing"),
     [
         ({}, IncidentStatus.INTENT),
-        ({"now_serving": "m2"}, IncidentStatus.SUPERSEDED),
-        ({"is_common": True}, IncidentStatus.HELD),
-        ({"frozen": FROZEN}, IncidentStatus.FROZEN),
+        ({"serving_transition_id": "m2"}, IncidentStatus.SUPERSEDED),
+        ({"has_common_cause": True}, IncidentStatus.HELD),
+        ({"freeze": FROZEN}, IncidentStatus.FROZEN),
         ({"target": None}, IncidentStatus.HELD),
         ({"open_request": "r4k7q"}, IncidentStatus.AWAITING_HUMAN),
-        ({"tripped": TrippedBreaker(model="churn", at=NOW, why=say("Too many."))}, IncidentStatus.TRIPPED),
-        ({"auto_of_model": 1}, IncidentStatus.INTENT),
-        ({"auto_of_model": 2}, IncidentStatus.TRIPPED),
-        ({"auto_of_all": 2}, IncidentStatus.INTENT),
-        ({"auto_of_all": 3}, IncidentStatus.TRIPPED),
-        ({"rolled_back_at": NOW - 5 * HOURS}, IncidentStatus.COOLDOWN),
-        ({"rolled_back_at": NOW - 6 * HOURS}, IncidentStatus.INTENT),
+        ({"breaker": TrippedBreaker(model="churn", at=NOW, why=say("Too many."))}, IncidentStatus.TRIPPED),
+        ({"auto_rollbacks_of_model": 1}, IncidentStatus.INTENT),
+        ({"auto_rollbacks_of_model": 2}, IncidentStatus.TRIPPED),
+        ({"auto_rollbacks_of_all": 2}, IncidentStatus.INTENT),
+        ({"auto_rollbacks_of_all": 3}, IncidentStatus.TRIPPED),
+        ({"last_rollback_at": NOW - 5 * HOURS}, IncidentStatus.COOLDOWN),
+        ({"last_rollback_at": NOW - 6 * HOURS}, IncidentStatus.INTENT),
         # What makes a verdict void comes first, then what holds everything back, then the rest.
-        ({"now_serving": "m2", "is_common": True}, IncidentStatus.SUPERSEDED),
-        ({"is_common": True, "target": None}, IncidentStatus.HELD),
+        ({"serving_transition_id": "m2", "has_common_cause": True}, IncidentStatus.SUPERSEDED),
+        ({"has_common_cause": True, "target": None}, IncidentStatus.HELD),
         ({"target": None, "open_request": "r4k7q"}, IncidentStatus.HELD),
-        ({"open_request": "r4k7q", "auto_of_model": 2}, IncidentStatus.AWAITING_HUMAN),
-        ({"auto_of_model": 2, "rolled_back_at": NOW}, IncidentStatus.TRIPPED),
+        ({"open_request": "r4k7q", "auto_rollbacks_of_model": 2}, IncidentStatus.AWAITING_HUMAN),
+        ({"auto_rollbacks_of_model": 2, "last_rollback_at": NOW}, IncidentStatus.TRIPPED),
     ],
     ids=lambda one: ", ".join(one) or "nothing" if isinstance(one, dict) else one.value,
 )
 def test_what_an_armed_monitor_does(changes: dict[str, Any], doing: IncidentStatus) -> None:
     decided = decide(situation(**changes))
     assert decided.status is doing
-    assert (decided.trip_reason is not None) == (doing is IncidentStatus.TRIPPED and "tripped" not in changes)
+    assert (decided.trip_reason is not None) == (doing is IncidentStatus.TRIPPED and "breaker" not in changes)
 
 
 @pytest.mark.parametrize(
-    ("rule", "doing"), [("dry_run", IncidentStatus.LOGGED), ("notify", IncidentStatus.NOTIFIED), ("ask", IncidentStatus.AWAITING_HUMAN)]
+    ("rule", "doing"),
+    [("dry_run", IncidentStatus.LOGGED), ("notify", IncidentStatus.NOTIFIED), ("ask", IncidentStatus.AWAITING_HUMAN)],
 )
 def test_what_may_not_act_goes_no_further_than_its_action(rule: str, doing: IncidentStatus) -> None:
     assert decide(situation(a_monitor(action=rule))).status is doing

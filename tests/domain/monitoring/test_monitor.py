@@ -10,11 +10,18 @@ from typing import Any
 import pytest
 
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.assessment import FIRST_VERDICT_CHECKS, RuleResult, Verdict, assess, verdicts_due_since, is_warmed_up
+from bot.domain.monitoring.assessment import (
+    FIRST_VERDICT_CHECKS,
+    RuleResult,
+    Verdict,
+    assess,
+    is_warmed_up,
+    verdicts_due_since,
+)
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.readings import CheckOutcome, Reading
 from bot.domain.monitoring.rules import statistics
-from bot.domain.monitoring.state import MonitorState, MonitorStatus, ProductionTerm, state_for_term, state_after_resume
+from bot.domain.monitoring.state import MonitorState, MonitorStatus, ProductionTerm, state_after_resume, state_for_term
 from tests.support.domain.monitors import HOURS, NOW, a_monitor
 
 TERM = ProductionTerm(transition_id="m1", version=7, since=NOW - timedelta(days=1))
@@ -136,7 +143,9 @@ EVERY_HOUR: dict[str, Any] = {"greater_than": None, "window": "1h", "min_points"
 def test_one_that_only_ever_has_nothing_new_to_judge_is_noticed(
     rule: dict[str, Any], minutes: int, outcome: CheckOutcome, judged: datetime | None
 ) -> None:
-    found = checked(a_monitor(**rule), MonitorState(monitor="m", judged_at=judged), "s", after=timedelta(minutes=minutes))
+    found = checked(
+        a_monitor(**rule), MonitorState(monitor="m", judged_at=judged), "s", after=timedelta(minutes=minutes)
+    )
     assert found.outcome is outcome
 
 
@@ -172,8 +181,13 @@ def test_after_its_first_verdict_it_lacks_nothing() -> None:
 
 def test_a_window_from_before_the_monitor_or_its_last_change_is_not_due() -> None:
     monitor, judgement = a_monitor(**EVERY_HOUR), RuleResult(is_worse=None, why=say("half empty"), judged_to=NOW)
-    for due, outcome in ((NOW - timedelta(minutes=59), CheckOutcome.OK), (NOW - timedelta(hours=1), CheckOutcome.UNJUDGED)):
-        found = assess(monitor, MonitorState(monitor="m"), figure(0.9), judgement, now=NOW, warmed_up=True, due_since=due)
+    for due, outcome in (
+        (NOW - timedelta(minutes=59), CheckOutcome.OK),
+        (NOW - timedelta(hours=1), CheckOutcome.UNJUDGED),
+    ):
+        found = assess(
+            monitor, MonitorState(monitor="m"), figure(0.9), judgement, now=NOW, warmed_up=True, due_since=due
+        )
         assert found.outcome is outcome
 
 
@@ -196,17 +210,24 @@ def test_verdicts_are_due_after_the_warm_up_and_after_the_last_change() -> None:
 
 
 def test_the_windows_of_a_pause_are_not_judged() -> None:
-    standing = MonitorState(monitor="m", state=MonitorStatus.NO_DATA, value=0.9, empty=4, unjudged=1, judged_at=TERM.since)
+    standing = MonitorState(
+        monitor="m", state=MonitorStatus.NO_DATA, value=0.9, empty=4, unjudged=1, judged_at=TERM.since
+    )
     now = state_after_resume(standing, a_monitor(greater_than=None, window="1h"), NOW)
     assert (now.state, now.value, now.empty, now.unjudged) == (MonitorStatus.OK, None, 0, 0)
     assert (now.judged_to, now.judged_at) == (NOW + timedelta(hours=1), NOW)
-    assert state_after_resume(replace(standing, state=MonitorStatus.FAILED, judged_at=None), a_monitor(), NOW).state is MonitorStatus.FAILED
+    assert (
+        state_after_resume(replace(standing, state=MonitorStatus.FAILED, judged_at=None), a_monitor(), NOW).state
+        is MonitorStatus.FAILED
+    )
 
 
 def test_since_when_it_fails_is_told_of_the_first_failure_in_the_row() -> None:
     monitor, standing = a_monitor(fail_after=3), state_for_term(MonitorState(monitor="m"), a_monitor(), TERM)
     for at, letter in enumerate("bgbbb"):
-        standing = assess(monitor, standing, *SAYS[letter], now=NOW + at * timedelta(minutes=5), warmed_up=True).monitor_state
+        standing = assess(
+            monitor, standing, *SAYS[letter], now=NOW + at * timedelta(minutes=5), warmed_up=True
+        ).monitor_state
     assert (standing.state, standing.since) == (MonitorStatus.FAILED, NOW + timedelta(minutes=10))
 
 
@@ -265,7 +286,9 @@ def test_the_last_failure_is_the_term_s_and_the_evidence_the_revision_s(
 def test_a_standing_knows_its_last_failed_verdict(checks: str, failed: int | None) -> None:
     monitor, standing = a_monitor(hard_limit=0.5), state_for_term(MonitorState(monitor="m"), a_monitor(), TERM)
     for at, letter in enumerate(checks):
-        standing = assess(monitor, standing, *SAYS[letter], now=NOW + timedelta(minutes=at), warmed_up=True).monitor_state
+        standing = assess(
+            monitor, standing, *SAYS[letter], now=NOW + timedelta(minutes=at), warmed_up=True
+        ).monitor_state
     assert standing.failed_at == (None if failed is None else NOW + timedelta(minutes=failed))
 
 

@@ -11,7 +11,16 @@ import pytest
 
 from bot.domain.core.actors import Actor, Automation, Caller, Client, Operator, Person, Profile
 from bot.domain.core.sentence import say
-from bot.domain.policy.authorization import PERMISSION_RULES, Permission, AccessDecision, AccessTarget, Grantee, authorize, approver_ids, describe_caller
+from bot.domain.policy.authorization import (
+    PERMISSION_RULES,
+    AccessDecision,
+    AccessTarget,
+    Grantee,
+    Permission,
+    approver_ids,
+    authorize,
+    describe_caller,
+)
 from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
@@ -123,7 +132,11 @@ def test_a_freeze_stops_what_the_table_says_in_production_and_nothing_else(targe
     free = replace(ASKED, target=target)
     frozen = replace(free, frozen=FROZEN)
     allowed = {(caller, act) for caller, act in EVERY_TRY if ask(CALLERS[caller], act, free).allowed}
-    stopped = {(caller, act) for caller, act in allowed if PERMISSION_RULES[act].stopped_by_freeze and target is Stage.PRODUCTION}
+    stopped = {
+        (caller, act)
+        for caller, act in allowed
+        if PERMISSION_RULES[act].stopped_by_freeze and target is Stage.PRODUCTION
+    }
     still = {(caller, act) for caller, act in EVERY_TRY if ask(CALLERS[caller], act, frozen).allowed}
     assert still == allowed - stopped
 
@@ -177,7 +190,7 @@ BESIDE: dict[str, set[Permission]] = {
     "programs": {Permission.READ, Permission.REQUEST, Permission.CANCEL, Permission.REGISTER},
     "automations": {Permission.READ, Permission.REQUEST, Permission.ROLL_BACK},
     "terminal": {Permission.READ, Permission.REGISTER, Permission.LIFT_HOLD},
-    "freezes": {Permission.APPROVE, Permission.OVERRIDE, Permission.REPAIR},
+    "stopped_by_freeze": {Permission.APPROVE, Permission.OVERRIDE, Permission.REPAIR},
 }
 
 

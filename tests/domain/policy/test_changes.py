@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from bot.domain.core.actors import Person, Profile
-from bot.domain.policy.authorization import Permission, AccessTarget, authorize
+from bot.domain.policy.authorization import AccessTarget, Permission, authorize
 from bot.domain.policy.changes import policy_changes
-from bot.domain.policy.model_patterns import covers, can_overlap
+from bot.domain.policy.model_patterns import can_overlap, covers
 from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.pending_edit import MAX_LINES, describe_policy_changes, loosens_any_rule
 from bot.domain.policy.policy import ApiClient, EditRule, FreezeWindow, ModelRules, Policy, RollbackRule, TargetRule

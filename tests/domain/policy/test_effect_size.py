@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.policy.effect_size import MinimumEffect, EffectKind, parse_effect, serialize_effect
+from bot.domain.policy.effect_size import EffectKind, MinimumEffect, parse_effect, serialize_effect
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.policy import Policy
 
@@ -153,7 +153,10 @@ def test_a_larger_effect_is_never_nearer(amounts: tuple[float, float], kind: Eff
 
 @given(AMOUNTS, st.floats(min_value=0, max_value=1))
 def test_a_part_of_the_error_is_that_part_of_the_other_side(amount: float, p: float) -> None:
-    assert MinimumEffect(amount, OF_ERROR).absolute_distance(p).item() == MinimumEffect(amount).absolute_distance(1 - p).item()
+    assert (
+        MinimumEffect(amount, OF_ERROR).absolute_distance(p).item()
+        == MinimumEffect(amount).absolute_distance(1 - p).item()
+    )
 
 
 # -- where it says nothing ---------------------------------------------------------------------------------------------
@@ -170,7 +173,10 @@ def test_a_part_of_the_error_is_that_part_of_the_other_side(amount: float, p: fl
     ],
 )
 def test_where_an_effect_says_nothing_a_distance_is_suggested(said: str, low: float, high: float, why: str) -> None:
-    assert str(parse_effect(said).meaningless_reason(low, high)) == f"{why} Set a distance, such as --min-effect '0.01 abs'."
+    assert (
+        str(parse_effect(said).meaningless_reason(low, high))
+        == f"{why} Set a distance, such as --min-effect '0.01 abs'."
+    )
 
 
 @pytest.mark.parametrize(
@@ -222,6 +228,6 @@ def test_what_an_earlier_version_kept_is_the_rule_that_an_unchanged_policy_file_
 
 
 def test_the_schema_of_the_policy_takes_numbers_and_words() -> None:
-    schema = Policy.model_json_schema()["$defs"]["MonitorRule"]["properties"]["min_effect"]
+    schema = Policy.model_json_schema()["$defs"]["MonitorConfig"]["properties"]["min_effect"]
     assert [one["type"] for one in schema["anyOf"]] == ["number", "string"]
     assert schema["default"] == "2%"

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from bot.domain.monitoring.rules import baselines
 from bot.domain.policy.monitor_config import MonitorConfig
-from bot.domain.policy.monitor_validation import MIN_DAY_COVERAGE, MIN_BASELINE_WINDOWS, MAX_BASELINE_DAYS, nearest_windows, find_config_problem
+from bot.domain.policy.monitor_validation import (
+    MAX_BASELINE_DAYS,
+    MIN_BASELINE_WINDOWS,
+    MIN_DAY_COVERAGE,
+    find_config_problem,
+    nearest_windows,
+)
 
 DAY = timedelta(days=1)
 MINUTES = st.integers(min_value=1, max_value=10 * 24 * 60).map(lambda minutes: timedelta(minutes=minutes))

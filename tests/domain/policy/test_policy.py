@@ -377,4 +377,6 @@ def test_the_rule_of_a_policy_file_from_before_there_was_the_gate_not_blocked_is
 def test_whether_blocked_versions_are_refused_is_true_or_false() -> None:
     for word in ("yes", 1, "set"):
         with pytest.raises(Misconfigured, match="not_blocked"):
-            validate_policy({"models": {"*": {"production": {"approvers": ["UBOB"], "gates": [{"not_blocked": word}]}}}})
+            validate_policy(
+                {"models": {"*": {"production": {"approvers": ["UBOB"], "gates": [{"not_blocked": word}]}}}}
+            )

@@ -16,14 +16,14 @@ from bot.domain.policy.policy import Policy, TargetRule
 from bot.domain.promotions.approver_messages import waiting_for_approvers
 from bot.domain.promotions.approvers import (
     MAX_NOTIFIED,
-    PendingApprovers,
     EligibleApprovers,
-    pending_approvers,
+    PendingApprovers,
     check_enough_approvers,
+    pending_approvers,
     rules_unmeetable_for_approvers,
     unmeetable_rules,
 )
-from bot.domain.promotions.request import VoteChoice, Request, Vote
+from bot.domain.promotions.request import Request, Vote, VoteChoice
 from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
 from bot.domain.registry.model import Stage
 

@@ -11,10 +11,16 @@ from pydantic import TypeAdapter
 
 from bot.domain.core.actors import Person
 from bot.domain.policy.gate_config import Gate
-from bot.domain.promotions.gates import GateFacts, check_gates, decision_basis_change, summarize_gates, describe_gate_result
+from bot.domain.promotions.gates import (
+    GateFacts,
+    check_gates,
+    decision_basis_change,
+    describe_gate_result,
+    summarize_gates,
+)
 from bot.domain.promotions.request import Request
 from bot.domain.promotions.snapshot import GateResult, RequestSnapshot, pack_snapshot, unpack_snapshot
-from bot.domain.registry.model import SignatureColumn, ModelInfo, Signature, Stage, VersionInfo
+from bot.domain.registry.model import ModelInfo, Signature, SignatureColumn, Stage, VersionInfo
 from bot.domain.transitions.model_card_sources import ModelCardSources, fill_model_card
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -165,14 +171,19 @@ def test_a_version_that_is_not_in_staging_has_spent_no_time_there(elsewhere: dic
     assert (result.passed, result.value) == (False, "not in Staging")
 
 
-SIGNATURE = Signature(inputs=(SignatureColumn(name="age", type="long"),), outputs=(SignatureColumn(name="", type="double"),))
+SIGNATURE = Signature(
+    inputs=(SignatureColumn(name="age", type="long"),), outputs=(SignatureColumn(name="", type="double"),)
+)
 
 
 @pytest.mark.parametrize(
     ("changed", "passes"),
     [
         (SIGNATURE, True),
-        (replace(SIGNATURE, inputs=(*SIGNATURE.inputs, SignatureColumn(name="plan", type="string", required=False))), True),
+        (
+            replace(SIGNATURE, inputs=(*SIGNATURE.inputs, SignatureColumn(name="plan", type="string", required=False))),
+            True,
+        ),
         (replace(SIGNATURE, inputs=(*SIGNATURE.inputs, SignatureColumn(name="plan", type="string"))), False),
         (replace(SIGNATURE, inputs=(SignatureColumn(name="age", type="string"),)), False),
         (replace(SIGNATURE, inputs=(SignatureColumn(name="plan", type="string", required=False),)), False),
@@ -218,7 +229,9 @@ BROKEN = {
 
 @pytest.mark.parametrize("number", BROKEN)
 def test_three_breaks_of_a_signature_are_told_and_the_others_counted(number: int) -> None:
-    old = replace(SIGNATURE, outputs=(SignatureColumn(name="", type="double"), SignatureColumn(name="old", type="double")))
+    old = replace(
+        SIGNATURE, outputs=(SignatureColumn(name="", type="double"), SignatureColumn(name="old", type="double"))
+    )
     before = SIGNATURE if number < 5 else old
     result = only(with_facts(signature=BROKEN[number], incumbent_signature=before), signature="compatible")
     more = {2: "", 3: "", 5: " and 3 more"}[number]

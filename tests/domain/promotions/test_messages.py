@@ -30,7 +30,9 @@ REQUEST = Request(
 
 
 def test_who_asked_hears_where_the_card_is_and_whom_it_waits_for() -> None:
-    told = str(promotion_messages.request_confirmation(REQUEST, "#churn", say("Waiting for {who}.", who=Mention("UBOB"))))
+    told = str(
+        promotion_messages.request_confirmation(REQUEST, "#churn", say("Waiting for {who}.", who=Mention("UBOB")))
+    )
     assert told == "Requested “churn” v3 → v4 in Production: r4k7q in #churn. Waiting for @UBOB."
 
 
@@ -50,4 +52,7 @@ def test_a_cancellation_names_who_and_why() -> None:
     cancelled = replace(REQUEST, state=RequestState.CANCELLED, decided_by=Person("T1", "UDAVE"))
     assert str(promotion_messages.outcome_announcement(cancelled)) == "@UDAVE cancelled “churn” v3 → v4 in Production."
     why = replace(cancelled, outcome="wrong version")
-    assert str(promotion_messages.outcome_announcement(why)) == "@UDAVE cancelled “churn” v3 → v4 in Production: wrong version."
+    assert (
+        str(promotion_messages.outcome_announcement(why))
+        == "@UDAVE cancelled “churn” v3 → v4 in Production: wrong version."
+    )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bot.domain.core.actors import Automation, Person
-from bot.domain.registry.model import VersionIdentity, Stage, VersionInfo
+from bot.domain.registry.model import Stage, VersionIdentity, VersionInfo
 from bot.domain.transitions.model_card_sources import last_deployment
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bot.domain.core.actors import Person
 from bot.domain.core.errors import AlreadyDecided
-from bot.domain.promotions.request import VoteChoice, Request, RequestState, Vote, state_after_votes
+from bot.domain.promotions.request import Request, RequestState, Vote, VoteChoice, state_after_votes
 from tests.support.domain.requests import NOW, REQUEST
 
 # Written down a second time on purpose: a change of the table has to be meant.

@@ -95,5 +95,7 @@ def test_what_leaves_a_request_as_it_is(request_: Request, made: Transition) -> 
     ids=["its version, afterward", "its version, before", "another version"],
 )
 def test_a_version_that_was_rolled_back_as_bad(version: int, at: Any, is_news: bool) -> None:
-    bar = RollbackBlock(id="b1", model=REQUEST.model, version=version, move="m1", at=at, by=Automation("monitor"), reason="bad")
+    bar = RollbackBlock(
+        id="b1", model=REQUEST.model, version=version, move="m1", at=at, by=Automation("monitor"), reason="bad"
+    )
     assert (change_since_opened(OURS, [], [bar]) is not None) is is_news

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.domain.core.errors import BadInput
-from bot.domain.registry.comparison import FACT_COLUMNS, best_version, compare_versions, build_frame, to_csv
+from bot.domain.registry.comparison import FACT_COLUMNS, best_version, build_frame, compare_versions, to_csv
 from bot.domain.registry.messages import describe_best_version, summarize_comparison
 from bot.domain.registry.metric_direction import Direction, direction_of
 from bot.domain.registry.model import RunInfo, Stage
@@ -266,7 +266,9 @@ def test_no_text_from_outside_is_a_formula(text: str) -> None:
 # -- whatever a registry may hold --------------------------------------------------------------------------------------
 
 
-NAMES = st.text(min_size=1, max_size=40) | st.sampled_from(["{0}", "{", "%s", "`x`", "a b", "精度", "=1", *FACT_COLUMNS])
+NAMES = st.text(min_size=1, max_size=40) | st.sampled_from(
+    ["{0}", "{", "%s", "`x`", "a b", "精度", "=1", *FACT_COLUMNS]
+)
 
 
 VALUES = st.floats() | st.sampled_from([0.0, -0.0, NAN, math.inf, 1.797e308, -1.797e308, 5e-324])

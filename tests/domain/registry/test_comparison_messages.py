@@ -154,7 +154,10 @@ def test_of_many_blocked_versions_the_newest_are_named_and_the_others_counted() 
 
 def test_nan_never_wins() -> None:
     for lowest in (True, False, None):
-        assert best_version(compared({1: {"f1": 0.1}, 2: {"f1": NAN}, 3: {"f1": math.inf}}), "f1", lowest=lowest).version == 1
+        assert (
+            best_version(compared({1: {"f1": 0.1}, 2: {"f1": NAN}, 3: {"f1": math.inf}}), "f1", lowest=lowest).version
+            == 1
+        )
 
 
 def test_where_nobody_has_a_value_nobody_wins() -> None:

@@ -15,10 +15,10 @@ from bot.domain.registry.model import (
     VersionInfo,
     VersionRef,
     check_model_name,
-    resolve_version,
     is_legal_transition,
     parse_target_stage,
     parse_version_ref,
+    resolve_version,
 )
 
 CHURN = ModelInfo(name="churn", aliases={"champion": 9, "gone": 99})

@@ -10,8 +10,17 @@ from hypothesis import strategies as st
 from semver import Version
 
 from bot.domain.core.sentence import pack_sentence, unpack_sentence
-from bot.domain.registry.model import SignatureColumn, Signature, Stage
-from bot.domain.registry.semver import MAX_REASONS, BaseVersion, BuildFacts, Bump, SemverProposal, bump_reasons, highest_semver, parse_semver
+from bot.domain.registry.model import Signature, SignatureColumn, Stage
+from bot.domain.registry.semver import (
+    MAX_REASONS,
+    BaseVersion,
+    BuildFacts,
+    Bump,
+    SemverProposal,
+    bump_reasons,
+    highest_semver,
+    parse_semver,
+)
 from tests.support.domain.signatures import OLD, SAME, build_with_inputs, is_better, production, proposed, told, why
 
 
@@ -183,7 +192,9 @@ def test_a_proposal_says_why_in_few_sentences_that_can_be_kept(
 
 @patient
 @given(BUILDS, BASES, TAKEN)
-def test_the_order_in_which_things_are_told_changes_nothing(new: BuildFacts, base: BaseVersion, taken: list[str]) -> None:
+def test_the_order_in_which_things_are_told_changes_nothing(
+    new: BuildFacts, base: BaseVersion, taken: list[str]
+) -> None:
     turned = replace(
         new,
         flavors=tuple(sorted(new.flavors, reverse=True)),

@@ -7,15 +7,15 @@ import json
 import pytest
 
 from bot.domain.promotions.snapshot import RequestSnapshot, pack_snapshot, unpack_snapshot
-from bot.domain.registry.model import SignatureColumn, ModelPackage, Signature
+from bot.domain.registry.model import ModelPackage, Signature, SignatureColumn
 from bot.domain.registry.signature_changes import (
     CallerEffect,
     CallerImpact,
     caller_changes,
     caller_impact,
     incompatibility_reason,
-    no_rollback_reason,
     no_earlier_version_reason,
+    no_rollback_reason,
 )
 
 OUTPUT = (SignatureColumn(name="p", type="double"),)
@@ -113,7 +113,14 @@ def test_of_many_breaks_a_few_are_named_and_the_rest_is_counted() -> None:
 def test_what_changes_for_callers_is_kept_with_a_request() -> None:
     found = caller_impact(files(takes(AGE, CITY)), files(takes(AGE)), 4, 3)
     assert [str(one) for one in found.sentences(CallerEffect.BREAKS)] == ["input city was added and is required"]
-    seen = RequestSnapshot(callers=CallerImpact(changes=found.changes, omitted=2, not_compared=no_earlier_version_reason(), no_rollback=no_earlier_version_reason()))
+    seen = RequestSnapshot(
+        callers=CallerImpact(
+            changes=found.changes,
+            omitted=2,
+            not_compared=no_earlier_version_reason(),
+            no_rollback=no_earlier_version_reason(),
+        )
+    )
     assert unpack_snapshot(json.loads(json.dumps(pack_snapshot(seen)))) == seen
 
 
@@ -135,7 +142,9 @@ def test_a_request_that_an_older_registrar_opened_says_nothing_of_callers() -> N
     ],
     ids=["no signature", "no files", "none before", "neither has one", "no outputs", "the same"],
 )
-def test_what_cannot_be_compared_is_said(new: ModelPackage | None, old: ModelPackage | None, unknown: str | None) -> None:
+def test_what_cannot_be_compared_is_said(
+    new: ModelPackage | None, old: ModelPackage | None, unknown: str | None
+) -> None:
     found = caller_impact(new, old, 4, 3)
     assert (found.not_compared and str(found.not_compared), found.changes) == (unknown, ())
 

@@ -14,8 +14,16 @@ from bot.domain.core.actors import MONITOR_AUTOMATION, Person
 from bot.domain.core.errors import BadInput
 from bot.domain.core.relative_time import RelativeDay
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.history import ProductionChange, Timeline, TimeWindow, production_changes, production_gaps, periods_in_window, resolve_window
-from bot.domain.rollbacks.history_messages import describe_production_at, describe_entry, describe_period
+from bot.domain.rollbacks.history import (
+    ProductionChange,
+    Timeline,
+    TimeWindow,
+    periods_in_window,
+    production_changes,
+    production_gaps,
+    resolve_window,
+)
+from bot.domain.rollbacks.history_messages import describe_entry, describe_period, describe_production_at
 from bot.domain.rollbacks.rollback import BEFORE_REGISTRAR, ServingPeriod, period_at, serving_periods
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 
@@ -52,7 +60,14 @@ STORY = serving_periods(
     [
         move(6, at(6, 11)),
         left(4, at(6, 10)),
-        move(4, at(3, 15, 30), TransitionKind.ROLLBACK, expected_incumbent=5, actor=MONITOR_AUTOMATION, reason="accuracy 0.7"),
+        move(
+            4,
+            at(3, 15, 30),
+            TransitionKind.ROLLBACK,
+            expected_incumbent=5,
+            actor=MONITOR_AUTOMATION,
+            reason="accuracy 0.7",
+        ),
         move(5, at(3, 15)),
         move(4, at(3, 14), expected_incumbent=3),
         move(3, at(1, 9), TransitionKind.OBSERVED, why=BEFORE_REGISTRAR),
@@ -196,7 +211,10 @@ def test_many_changes_are_counted() -> None:
 
 
 def test_changes_tell_of_nobody_too() -> None:
-    assert production_changes(STORY, resolve_window(date(2026, 3, 6), NOW)) == [ProductionChange(at(6, 10), None), ProductionChange(at(6, 11), 6)]
+    assert production_changes(STORY, resolve_window(date(2026, 3, 6), NOW)) == [
+        ProductionChange(at(6, 10), None),
+        ProductionChange(at(6, 11), 6),
+    ]
 
 
 @pytest.mark.parametrize("when", [date(2026, 3, 11), at(10, 12, 1)])
@@ -261,11 +279,15 @@ def test_so_long_ago_means_the_same_moment_later() -> None:
     ],
 )
 def test_how_it_came_is_told(place: int, said: str) -> None:
-    assert str(describe_entry(STORY[place], Timeline(model="churn", periods=tuple(STORY), now=NOW, requests={}))) == said
+    assert (
+        str(describe_entry(STORY[place], Timeline(model="churn", periods=tuple(STORY), now=NOW, requests={}))) == said
+    )
 
 
 def test_when_and_how_long_is_told() -> None:
     timeline = Timeline(model="churn", periods=tuple(STORY), now=NOW, requests={})
     assert str(describe_period(STORY[0], timeline)) == "serves now, since 2026-03-06 11:00 UTC (4d 1h)"
     assert str(describe_period(STORY[2], timeline)) == "2026-03-03 15:00 UTC to 2026-03-03 15:30 UTC (30m)"
-    assert str(describe_period(STORY[4], timeline)) == ("first seen 2026-03-01 09:00 UTC to 2026-03-03 14:00 UTC (at least 2d 5h)")
+    assert str(describe_period(STORY[4], timeline)) == (
+        "first seen 2026-03-01 09:00 UTC to 2026-03-03 14:00 UTC (at least 2d 5h)"
+    )

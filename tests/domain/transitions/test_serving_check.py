@@ -12,7 +12,14 @@ from bot.domain.core.signing import sign_body
 from bot.domain.policy.policy import DEFAULT_CHECK_TIMEOUT
 from bot.domain.registry.model import Stage
 from bot.domain.transitions import serving_messages as words
-from bot.domain.transitions.serving_check import ServingReport, ServingCheck, ServingCheckState, start_serving_check, transition_event, apply_report
+from bot.domain.transitions.serving_check import (
+    ServingCheck,
+    ServingCheckState,
+    ServingReport,
+    apply_report,
+    start_serving_check,
+    transition_event,
+)
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -55,7 +62,10 @@ def test_a_rollback_is_told_with_its_cause_and_reason() -> None:
 
 
 def test_after_a_rollback_the_thread_says_restored_and_not_yet_serving() -> None:
-    assert str(words.serving_pending_announcement(MOVE)) == "Registry restored: v6 is in Production, serving not confirmed yet."
+    assert (
+        str(words.serving_pending_announcement(MOVE))
+        == "Registry restored: v6 is in Production, serving not confirmed yet."
+    )
     promoted = replace(MOVE, kind=TransitionKind.PROMOTION, actor=Person("T1", "U1"))
     assert str(words.serving_pending_announcement(promoted)) == "Registry moved to v6, serving not confirmed yet."
 

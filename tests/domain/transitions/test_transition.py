@@ -9,21 +9,21 @@ import pytest
 
 from bot.domain.core.actors import Person
 from bot.domain.core.errors import BadInput, Refused
-from bot.domain.promotions.request import VoteChoice, Request, Vote
+from bot.domain.promotions.request import Request, Vote, VoteChoice
 from bot.domain.registry.model import ModelInfo, Stage, VersionInfo
 from bot.domain.transitions.transition import (
-    TransitionFacts,
     Transition,
+    TransitionFacts,
     TransitionKind,
     TransitionState,
     TransitionStep,
     archive_transition,
     check_promotable,
-    promotion_transition,
     is_in_place_by_summary,
+    plan_transition,
+    promotion_transition,
     repair_transition,
     superseded,
-    plan_transition,
 )
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -135,7 +135,11 @@ MEND = repair_transition("mend:1", "churn", 7, Stage.PRODUCTION, BOB, NOW, "f1")
         (ARCHIVE, facts(version(stage=Stage.ARCHIVED), version(8, Stage.ARCHIVED)), TransitionStep.SET_ALIAS),
         (ARCHIVE, facts(version(stage=Stage.PRODUCTION)), TransitionStep.NOTHING),
         (ARCHIVE, facts(version(stage=Stage.NONE)), TransitionStep.NOTHING),
-        (MEND, facts(version(stage=Stage.PRODUCTION), version(8, Stage.PRODUCTION)), TransitionStep.SET_STAGE_AND_ALIAS),
+        (
+            MEND,
+            facts(version(stage=Stage.PRODUCTION), version(8, Stage.PRODUCTION)),
+            TransitionStep.SET_STAGE_AND_ALIAS,
+        ),
         (MEND, facts(version(stage=Stage.PRODUCTION)), TransitionStep.SET_ALIAS),
         (MEND, facts(version(stage=Stage.ARCHIVED)), TransitionStep.NOTHING),
     ],
@@ -150,7 +154,9 @@ MEND = repair_transition("mend:1", "churn", 7, Stage.PRODUCTION, BOB, NOW, "f1")
         "it was archived",
     ],
 )
-def test_archiving_and_mending_look_at_what_is_true_now(move: Transition, now: TransitionFacts, step: TransitionStep) -> None:
+def test_archiving_and_mending_look_at_what_is_true_now(
+    move: Transition, now: TransitionFacts, step: TransitionStep
+) -> None:
     assert plan_transition(move, now).step is step
 
 

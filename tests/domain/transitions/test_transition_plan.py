@@ -9,7 +9,15 @@ import pytest
 
 from bot.domain.core.actors import Person
 from bot.domain.registry.model import Stage, VersionInfo
-from bot.domain.transitions.transition import TransitionFacts, Transition, TransitionKind, TransitionStep, stage_incumbent, is_in_place, plan_transition
+from bot.domain.transitions.transition import (
+    Transition,
+    TransitionFacts,
+    TransitionKind,
+    TransitionStep,
+    is_in_place,
+    plan_transition,
+    stage_incumbent,
+)
 
 MOVE = Transition(
     id="promotion:r4k7q",
@@ -25,7 +33,9 @@ MOVE = Transition(
 KEEPING = replace(MOVE, keep_existing=True)
 
 
-def now(*, production: tuple[int, ...] = (), staging: tuple[int, ...] = (), none: tuple[int, ...] = ()) -> TransitionFacts:
+def now(
+    *, production: tuple[int, ...] = (), staging: tuple[int, ...] = (), none: tuple[int, ...] = ()
+) -> TransitionFacts:
     stages = {Stage.PRODUCTION: production, Stage.STAGING: staging, Stage.NONE: none}
     found = [
         VersionInfo(model="churn", version=one, stage=stage) for stage, numbers in stages.items() for one in numbers
@@ -36,17 +46,37 @@ def now(*, production: tuple[int, ...] = (), staging: tuple[int, ...] = (), none
 @pytest.mark.parametrize(
     ("move", "facts", "step"),
     [
-        pytest.param(MOVE, now(production=(5,), staging=(7,)), TransitionStep.SET_STAGE_AND_ALIAS, id="as it was when it was asked"),
-        pytest.param(MOVE, now(production=(7,)), TransitionStep.SET_ALIAS, id="an earlier try moved it"),
-        pytest.param(MOVE, now(production=(7, 5)), TransitionStep.SET_STAGE_AND_ALIAS, id="it shares the stage with the incumbent"),
-        pytest.param(KEEPING, now(production=(7, 5)), TransitionStep.SET_ALIAS, id="it shares the stage as was asked"),
-        pytest.param(KEEPING, now(production=(5,), staging=(7,)), TransitionStep.SET_STAGE_AND_ALIAS, id="it shall share the stage"),
         pytest.param(
-            replace(MOVE, expected_incumbent=None), now(staging=(7,)), TransitionStep.SET_STAGE_AND_ALIAS, id="the stage was empty and is"
+            MOVE,
+            now(production=(5,), staging=(7,)),
+            TransitionStep.SET_STAGE_AND_ALIAS,
+            id="as it was when it was asked",
+        ),
+        pytest.param(MOVE, now(production=(7,)), TransitionStep.SET_ALIAS, id="an earlier try moved it"),
+        pytest.param(
+            MOVE,
+            now(production=(7, 5)),
+            TransitionStep.SET_STAGE_AND_ALIAS,
+            id="it shares the stage with the incumbent",
+        ),
+        pytest.param(KEEPING, now(production=(7, 5)), TransitionStep.SET_ALIAS, id="it shares the stage as was asked"),
+        pytest.param(
+            KEEPING,
+            now(production=(5,), staging=(7,)),
+            TransitionStep.SET_STAGE_AND_ALIAS,
+            id="it shall share the stage",
+        ),
+        pytest.param(
+            replace(MOVE, expected_incumbent=None),
+            now(staging=(7,)),
+            TransitionStep.SET_STAGE_AND_ALIAS,
+            id="the stage was empty and is",
         ),
     ],
 )
-def test_a_move_that_can_be_made_says_what_is_left_of_it(move: Transition, facts: TransitionFacts, step: TransitionStep) -> None:
+def test_a_move_that_can_be_made_says_what_is_left_of_it(
+    move: Transition, facts: TransitionFacts, step: TransitionStep
+) -> None:
     assert plan_transition(move, facts).step is step
 
 

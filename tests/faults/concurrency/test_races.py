@@ -15,7 +15,7 @@ import pytest
 from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Person
 from bot.domain.core.errors import AlreadyDecided
-from bot.domain.promotions.request import VoteChoice, RequestState
+from bot.domain.promotions.request import RequestState, VoteChoice
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import TransitionState
 from bot.ledger import SqlLedger
@@ -75,9 +75,15 @@ def test_of_a_hundred_who_press_approve_at_once_one_decides_and_the_others_hear_
 
         print(*(f"p{share:.0%} {percentile([one.seconds for one in outcomes], share):.2f} s" for share in (0.5, 0.99)))
         assert done["ts"] == card["ts"]
-        assert len(audit_links(app.ledger, EventTag.APPROVED)) == len(audit_links(app.ledger, EventTag.TRANSITION_DONE)) == 1
+        assert (
+            len(audit_links(app.ledger, EventTag.APPROVED))
+            == len(audit_links(app.ledger, EventTag.TRANSITION_DONE))
+            == 1
+        )
         assert len(audit_links(app.ledger, EventTag.VOTED)) == 1
-        assert len({link.event.actor for link in audit_links(app.ledger, EventTag.REQUEST_COMMAND_REFUSED)}) == CROWD - 1
+        assert (
+            len({link.event.actor for link in audit_links(app.ledger, EventTag.REQUEST_COMMAND_REFUSED)}) == CROWD - 1
+        )
         assert len(audit_links(app.ledger, EventTag.REQUEST_COMMAND_REFUSED)) == CROWD - 1
         assert [answer for answer in answers if f"<@{winner.user}> was faster" not in answer] == []
         assert app.production() == [4]
@@ -172,7 +178,10 @@ def test_two_of_two_with_two_votes_at_once_never_hangs(ledger: SqlLedger) -> Non
     for number in range(ROUNDS):
         request = open_request(ledger, f"two-{number}", required=2)
         run_concurrently(
-            [partial(requests.vote, voter, request.id, VoteChoice.APPROVE, origin="slack") for voter in (LEAD, OTHER_LEAD)]
+            [
+                partial(requests.vote, voter, request.id, VoteChoice.APPROVE, origin="slack")
+                for voter in (LEAD, OTHER_LEAD)
+            ]
         )
         with ledger.read() as reading:
             assert reading.request(request.id).state is RequestState.APPROVED
@@ -225,11 +234,13 @@ def test_two_versions_moved_at_the_same_instant_leave_one_in_production(
     registry, backend = registries(kind)
     for number in range(3):
         model = f"churn-{number}"
-        backend.add(model, versions=MODEL_LAYOUT)
+        backend.add_model(model, versions=MODEL_LAYOUT)
         with ledger.write() as tx:
             tx.add_transition(make_transition(model, 2, after=3))
             tx.add_transition(make_transition(model, 4, after=3))
-        run_concurrently([partial(executor(ledger, registry, owner=name).execute_due, model) for name in ("a", "b", "c")])
+        run_concurrently(
+            [partial(executor(ledger, registry, owner=name).execute_due, model) for name in ("a", "b", "c")]
+        )
         executor(ledger, registry, owner="d").execute_due(model)
         with ledger.read() as reading:
             ends = Counter(move.state for move in reading.transitions(model))
@@ -245,11 +256,13 @@ def test_two_moves_that_follow_each_other_are_both_made_in_their_order(
     ledger = SqlLedger(sqlite_url)
     for number in range(3):
         model = f"churn-{number}"
-        backend.add(model, versions=MODEL_LAYOUT)
+        backend.add_model(model, versions=MODEL_LAYOUT)
         with ledger.write() as tx:
             tx.add_transition(make_transition(model, 2, after=3))
             tx.add_transition(replace(make_transition(model, 4, after=2), intended_at=datetime.now(UTC)))
-        run_concurrently([partial(executor(ledger, registry, owner=name).execute_due, model) for name in ("a", "b", "c")])
+        run_concurrently(
+            [partial(executor(ledger, registry, owner=name).execute_due, model) for name in ("a", "b", "c")]
+        )
         executor(ledger, registry, owner="d").execute_due(model)
         assert holders(registry, model) == [4]
         assert registry.model(model).aliases["champion"] == 4

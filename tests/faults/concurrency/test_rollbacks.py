@@ -38,7 +38,9 @@ def by_alias(registry: ModelRegistry) -> list[int]:
 
 
 @contextmanager
-def watching(registry: ModelRegistry, who: Callable[[ModelRegistry], list[int]] = in_stage) -> Iterator[list[list[int]]]:
+def watching(
+    registry: ModelRegistry, who: Callable[[ModelRegistry], list[int]] = in_stage
+) -> Iterator[list[list[int]]]:
     """Look at Production as fast as it goes until the block ends; give what was seen."""
     seen: list[list[int]] = []
     over = threading.Event()
@@ -87,7 +89,7 @@ def test_whoever_looks_while_it_is_rolled_back_always_finds_one_version(
     kind: str, sqlite_url: str, registries: Callable[[str], tuple[ModelRegistry, RegistryBackend]]
 ) -> None:
     registry, backend = registries(kind)
-    backend.add("churn", versions=[Stage.ARCHIVED, Stage.ARCHIVED, Stage.PRODUCTION])
+    backend.add_model("churn", versions=[Stage.ARCHIVED, Stage.ARCHIVED, Stage.PRODUCTION])
     ledger = SqlLedger(sqlite_url)
     with watching(registry) as seen:
         ends = rolls_back(ledger, registry)
@@ -101,7 +103,7 @@ def test_also_where_the_registry_has_no_stages_and_the_alias_says_who_serves(
     sqlite_url: str, registries: Callable[[str], tuple[ModelRegistry, RegistryBackend]]
 ) -> None:
     registry, backend = registries("http")
-    backend.add("churn", versions=3)
+    backend.add_model("churn", versions=3)
     tagged, ledger = TagStageRegistry(registry, champion="champion", challenger="challenger"), SqlLedger(sqlite_url)
     tagged.transition_stage("churn", 3, Stage.PRODUCTION, archive_existing=True)
     with watching(registry, by_alias) as seen:
@@ -118,7 +120,7 @@ def test_also_where_the_server_refuses_to_archive_in_the_same_call(
 ) -> None:
     database = postgres_server.url(postgres_server.create())
     backend, server = MlflowBackend(database), MlflowServer(database, tmp_path)  # with psycopg 3: mlflow#24592
-    backend.add("churn", versions=[Stage.ARCHIVED, Stage.ARCHIVED, Stage.PRODUCTION])
+    backend.add_model("churn", versions=[Stage.ARCHIVED, Stage.ARCHIVED, Stage.PRODUCTION])
     server.start()
     registry, ledger = MlflowRegistry(server.uri), SqlLedger(sqlite_url)
     with watching(registry) as seen:

@@ -90,7 +90,7 @@ def test_a_move_that_breaks_off_on_real_mlflow_is_finished_later(
 ) -> None:
     registry, backend = registries("http")
     ledger, clock = SqlLedger(sqlite_url), AdjustableClock()
-    backend.add("churn", versions=MODEL_LAYOUT)
+    backend.add_model("churn", versions=MODEL_LAYOUT)
     registry.versions("churn")  # so that the calls of the move are the four
     left = iter(range(CALLS.index(call), -1, -1))
     troubles: dict[str, Callable[[], None]] = {

@@ -11,10 +11,19 @@ from pathlib import Path
 import pytest
 
 from bot.domain.core.errors import LedgerUnavailable, Misconfigured
-from handlers.doctor.check import DoctorCheck, CheckSkippedError, run_checks
+from handlers.doctor.check import CheckSkippedError, DoctorCheck, run_checks
 from handlers.doctor.clock import check_clock
-from handlers.doctor.diagnosis import Diagnosis, DiagnosisState, exit_code, is_healthy, warning, ok, summarize_diagnoses, failure
-from handlers.terminal.doctor import render_diagnoses, diagnosis_line
+from handlers.doctor.diagnosis import (
+    Diagnosis,
+    DiagnosisState,
+    exit_code,
+    failure,
+    is_healthy,
+    ok,
+    summarize_diagnoses,
+    warning,
+)
+from handlers.terminal.doctor import diagnosis_line, render_diagnoses
 from handlers.terminal.main import main
 from localslack import LocalSlack
 from tests.support.registry.mlflow_process import MlflowServer
@@ -27,7 +36,7 @@ from tests.support.terminal.doctor import RunDoctor
 def test_where_all_is_well_nothing_is_wrong(
     doctor: RunDoctor, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend, sqlite_url: str
 ) -> None:
-    mlflow_backend.add("churn", versions=1)
+    mlflow_backend.add_model("churn", versions=1)
     said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri, REGISTRAR_DATABASE_URL=sqlite_url)
     assert (said.code, said.err, said.document["healthy"]) == (0, "", True)
     assert [one["area"] for one in said.document["findings"] if one["state"] != "ok"] == ["MLflow access"]
@@ -164,7 +173,12 @@ def test_what_is_wrong_decides_before_what_does_not_answer(states: tuple[Diagnos
 def test_the_last_line_counts() -> None:
     assert summarize_diagnoses([ok("a", "")]) == "Nothing is wrong."
     assert summarize_diagnoses([warning("a", "", "")]) == "Nothing is wrong: 1 thing to mind."
-    bad = [failure("a", "", ""), failure("b", "", ""), Diagnosis("c", DiagnosisState.NO_REPLY, ""), Diagnosis("d", DiagnosisState.SKIPPED, "")]
+    bad = [
+        failure("a", "", ""),
+        failure("b", "", ""),
+        Diagnosis("c", DiagnosisState.NO_REPLY, ""),
+        Diagnosis("d", DiagnosisState.SKIPPED, ""),
+    ]
     assert summarize_diagnoses(bad) == "2 things are wrong, 1 does not answer and 1 was not looked at."
 
 
@@ -191,7 +205,10 @@ def test_a_clock_that_is_wrong_is_told(apart: timedelta, told: str) -> None:
 
 
 def test_a_clock_may_be_a_minute_apart() -> None:
-    assert check_clock("Slack", format_datetime(NOON, usegmt=True), NOON + timedelta(seconds=60)).state is DiagnosisState.OK
+    assert (
+        check_clock("Slack", format_datetime(NOON, usegmt=True), NOON + timedelta(seconds=60)).state
+        is DiagnosisState.OK
+    )
 
 
 def test_who_does_not_say_the_time_is_not_compared_with() -> None:

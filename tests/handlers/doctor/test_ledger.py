@@ -83,5 +83,5 @@ def test_a_ledger_on_a_network_file_system_is_told(
     doctor: RunDoctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mounts").write_text(f"/dev/vda / ext4 rw 0 0\nfiles:/home {tmp_path} nfs4 rw 0 0\n")
-    monkeypatch.setattr(local, "MOUNTS", tmp_path / "mounts")
+    monkeypatch.setattr(local, "MOUNTS_FILE", tmp_path / "mounts")
     assert "network file system (nfs4)" in doctor().of("ledger", "mind")

@@ -44,7 +44,7 @@ def test_a_registry_that_is_not_there_yet_is_not_made(doctor: RunDoctor, tmp_pat
 def test_a_registry_of_ours_that_is_there_is_read_and_warned_of(
     doctor: RunDoctor, tmp_path: Path, mlflow_sqlite: str, mlflow_backend: MlflowBackend
 ) -> None:
-    mlflow_backend.add("churn")
+    mlflow_backend.add_model("churn")
     (tmp_path / ".registrar").mkdir()
     shutil.copy(mlflow_sqlite.removeprefix("sqlite:///"), tmp_path / ".registrar" / "mlflow.db")
     said = doctor()
@@ -53,7 +53,7 @@ def test_a_registry_of_ours_that_is_there_is_read_and_warned_of(
 
 
 def test_a_registry_in_a_database_is_read(doctor: RunDoctor, mlflow_sqlite: str, mlflow_backend: MlflowBackend) -> None:
-    mlflow_backend.add("churn")
+    mlflow_backend.add_model("churn")
     said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_sqlite)
     assert "1 model" in said.of("MLflow", "ok")
     assert (said.states("MLflow speed"), said.states("MLflow rights")) == (["skipped"], ["ok"])
@@ -110,7 +110,7 @@ def test_what_was_made_to_try_the_rights_is_gone(doctor: RunDoctor, mlflow_serve
 def test_a_server_that_asks_for_no_login_is_open_to_anyone_and_nothing_is_changed(
     doctor: RunDoctor, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
 ) -> None:
-    mlflow_backend.add("churn", versions=1)
+    mlflow_backend.add_model("churn", versions=1)
     said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
     assert "can set `@champion` and move versions without a login" in said.of("MLflow access", "mind")
     assert "--app-name basic-auth" in said.of("MLflow access", "mind")
@@ -245,7 +245,7 @@ def test_a_model_that_cannot_be_deleted_again_is_named(doctor: RunDoctor, mlflow
 def test_a_model_that_we_cannot_manage_is_named(
     doctor: RunDoctor, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
 ) -> None:
-    mlflow_backend.add("churn", versions=[Stage.PRODUCTION])
+    mlflow_backend.add_model("churn", versions=[Stage.PRODUCTION])
     with bent(mlflow_server, "registered-models/alias", 403, _FORBIDDEN, "DELETE"):
         said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
     assert said.code == 2
@@ -263,7 +263,9 @@ def test_a_model_that_we_cannot_manage_is_named(
         (Latencies(0.090, 0.190, 0.190), True, DiagnosisState.WARNING, "nearer"),
     ],
 )
-def test_a_server_that_takes_long_is_told_its_cure(speeds: Latencies, can_prompt: bool, state: DiagnosisState, told: str) -> None:
+def test_a_server_that_takes_long_is_told_its_cure(
+    speeds: Latencies, can_prompt: bool, state: DiagnosisState, told: str
+) -> None:
     found = diagnose_latencies(speeds, can_quick_ack=can_prompt)
     assert found.state is state
     assert told in f"{found.sentence} {found.advice}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Automation
-from bot.domain.policy.pending_edit import PolicyEditState, PendingPolicyEdit
+from bot.domain.policy.pending_edit import PendingPolicyEdit, PolicyEditState
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from handlers.doctor.check import display_url
@@ -40,7 +40,9 @@ def test_a_running_bot_says_when_the_file_applies(
 ) -> None:
     (tmp_path / "bot").mkdir()
     with running_app(slack, tmp_path / "bot", MemoryRegistry(), database_url=sqlite_url) as app:
-        app.registrar.context.active_policy.pending_edit = PendingPolicyEdit(PolicyEditState.SETTLING, datetime.now(UTC) + timedelta(hours=1))
+        app.registrar.context.active_policy.pending_edit = PendingPolicyEdit(
+            PolicyEditState.SETTLING, datetime.now(UTC) + timedelta(hours=1)
+        )
         with app.registrar.context.ledger.write() as tx:
             tx.add_audit_event(
                 Event(

@@ -13,14 +13,16 @@ from bot.domain.core.actors import Person
 from bot.domain.core.sentence import say
 from bot.slack.core.blocks import sentence_message
 from bot.slack.delivery.publisher import FileUpload
-from handlers.slack.replies import AnswerWithChart, ReplyTarget, Replies
+from handlers.slack.replies import AnswerWithChart, Replies, ReplyTarget
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL
 from tests.support.app.app_fixture import message_text as shown
 from tests.support.app.harness import ML_MODELS
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes([0, 0, 0, 13]) + b"IHDR" + bytes([0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0, 0]) + bytes(4)
-ANSWER = AnswerWithChart(sentence_message(say("How it stands.")), lambda: FileUpload("a.png", PNG, "Readings", "A chart."))
+ANSWER = AnswerWithChart(
+    sentence_message(say("How it stands.")), lambda: FileUpload("a.png", PNG, "Readings", "A chart.")
+)
 PROMISE, COMPLETE = "files.getUploadURLExternal", "files.completeUploadExternal"
 
 

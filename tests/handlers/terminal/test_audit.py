@@ -133,7 +133,7 @@ def test_where_nothing_happened_that_is_said(registrar: CliRunner) -> None:
 
 def test_on_a_screen_there_is_a_table(registrar: CliRunner, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch) -> None:
     keep(ledger, VOTE)
-    monkeypatch.setattr(console, "console", lambda: Console(force_terminal=True, width=60, color_system=None))
+    monkeypatch.setattr(console, "stdout_console", lambda: Console(force_terminal=True, width=60, color_system=None))
     lines = registrar("audit", "show").out.splitlines()
     assert lines[0].split() == ["Number", "When", "(UTC)", "What"]
     assert max(map(len, lines)) <= 60
@@ -247,7 +247,7 @@ def test_an_anchor_file_that_cannot_be_read_is_told(
 def test_an_export_can_be_verified_with_nothing_but_sha_256(
     registrar: CliRunner, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit, "PAGE", 2)
+    monkeypatch.setattr(audit, "PAGE_SIZE", 2)
     keep(ledger, *(replace(VOTE, subject=f"r{n}", why="größer ★ \u2028") for n in range(5)))
     said = registrar("audit", "export")
     assert (said.code, said.err) == (0, "")

@@ -15,7 +15,7 @@ import pytest
 from bot.domain.core.errors import RegistryRefused, RegistryUnreachable
 from bot.domain.registry.model import ModelInfo
 from bot.registry.memory import MemoryRegistry
-from handlers.web.readiness import NotHealthy, Component, Readiness, registry_component
+from handlers.web.readiness import Component, NotHealthy, Readiness, registry_component
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, running_app
 from tests.support.waiting import wait_until
@@ -232,7 +232,7 @@ def test_a_registry_that_hangs_keeps_nobody_waiting_and_is_named(slack: LocalSla
 
 def test_a_clock_whose_jobs_hang_is_told(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
     waits_for(app, "/readyz", is_ready)
-    monkeypatch.setattr(app.service._scheduler, "since_a_job_ran", lambda: 31.0)
+    monkeypatch.setattr(app.service._scheduler, "seconds_since_last_job", lambda: 31.0)
     parts = waits_for(app, "/readyz", is_not_ready).json()["parts"]
     assert parts["ticker"]["says"].startswith("No job of the clock has ended for 31 seconds")
 

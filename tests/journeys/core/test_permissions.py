@@ -104,7 +104,14 @@ PRESSED = (
     drift_notice.REQUEST_STAGING,
     drift_notice.REPAIR_STAGE,
 )
-FILLED_IN = (modals.PROMOTE, modals.REJECT, modals.OVERRIDE, modals.REVIEW, rollback_modal.ROLLBACK, monitor_modal.MONITOR)
+FILLED_IN = (
+    modals.PROMOTE,
+    modals.REJECT,
+    modals.OVERRIDE,
+    modals.REVIEW,
+    rollback_modal.ROLLBACK,
+    monitor_modal.MONITOR,
+)
 FIELDS = {"model": "churn", "version": "2", "to": "staging", "reason": "because"}
 
 WATCHED = {"model": "churn", "name": "f1", "source": "push", "greater_than": "0.8", "every": "5m"}
@@ -121,7 +128,11 @@ def _press(button: str) -> Act:
 
 
 def _fill_in(callback: str) -> Act:
-    drafts = {modals.PROMOTE: registry_answers.CONFIRM_ARCHIVE, rollback_modal.ROLLBACK: callback, monitor_modal.MONITOR: callback}
+    drafts = {
+        modals.PROMOTE: registry_answers.CONFIRM_ARCHIVE,
+        rollback_modal.ROLLBACK: callback,
+        monitor_modal.MONITOR: callback,
+    }
     draft = drafts.get(callback, request_card.APPROVE)
     fields = WATCHED if callback == monitor_modal.MONITOR else FIELDS
     return lambda bot, who: form(who, callback, bot.known[draft], fields)
@@ -190,7 +201,13 @@ def test_a_guest_may_look(bot: FrontDoor, text: str) -> None:
 
 @pytest.mark.parametrize(
     "button",
-    [request_card.DETAILS, drift_notice.DETAILS, drift_notice.COMPARE, registry_answers.NEXT_PAGE, history_answer.POST_HERE],
+    [
+        request_card.DETAILS,
+        drift_notice.DETAILS,
+        drift_notice.COMPARE,
+        registry_answers.NEXT_PAGE,
+        history_answer.POST_HERE,
+    ],
 )
 def test_a_stranger_s_press_shows_nothing(bot: FrontDoor, button: str) -> None:
     value = bot.known.get(button, "history churn" if button == history_answer.POST_HERE else "list --page 2")

@@ -198,8 +198,8 @@ def test_what_serves_is_started_again_when_it_dies_and_ends_with_the_demo(
 ) -> None:
     script = tmp_path / "serve.py"
     script.write_text("import sys\nprint('begun', flush=True)\nsys.exit(3)\n")
-    monkeypatch.setattr(model_server, "SCRIPT", script)
-    monkeypatch.setattr(model_server, "AGAIN", 0.05)
+    monkeypatch.setattr(model_server, "SERVING_SCRIPT", script)
+    monkeypatch.setattr(model_server, "RESTART_SECONDS", 0.05)
     home = DemoFolder(tmp_path / "home")
     with home.hold(), model_server.ModelServer(home, "http://127.0.0.1:9", 9) as running:
         running.start()

@@ -8,9 +8,9 @@ from typing import Any
 
 from bot.domain.core.sentence import say
 from bot.domain.monitoring import incident_messages
-from bot.domain.monitoring.incident import IncidentStatus, Incident, IncidentKind
+from bot.domain.monitoring.incident import Incident, IncidentKind, IncidentStatus
 from bot.domain.registry.model import Stage
-from bot.services.core.outbox_messages import chart_message, card_chart_message, incident_message, thread_message
+from bot.services.core.outbox_messages import card_chart_message, chart_message, incident_message, thread_message
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text
 from tests.support.app.harness import reply_to
 from tests.support.app.monitors import find_monitor, record_measurements, serving_since

@@ -20,7 +20,7 @@ Attack = Callable[[Any, MlflowBackend], None]
 
 def with_versions(backend: MlflowBackend, name: str) -> None:
     """Add a model of two versions with runs of their own, v1 in Production."""
-    backend.add(name)
+    backend.add_model(name)
     for stage in (Stage.PRODUCTION, Stage.NONE):
         backend.add_version(name, stage=stage, run_id=backend.add_run(), source=f"s3://models/{name}")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.registry.model import SignatureColumn, ModelPackage, Signature, Stage
+from bot.domain.registry.model import ModelPackage, Signature, SignatureColumn, Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, message_text, running_app

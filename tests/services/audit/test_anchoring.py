@@ -135,8 +135,8 @@ def test_what_happened_while_another_process_anchored_is_anchored_next(bench: Be
     bench.ask()
 
     class Slow(LocalAnchorFile):
-        def append(self, path: str, line: str) -> None:
-            super().append(path, line)
+        def append_line(self, path: str, line: str) -> None:
+            super().append_line(path, line)
             bench.ask()  # after the head was read, before the anchor's event is there
 
     Anchoring(bench.context, Slow()).anchor_if_due()
@@ -151,9 +151,9 @@ def test_two_processes_do_each_other_no_harm(bench: Bench, file: Path) -> None:
     bench.ask()
 
     class Meanwhile(LocalAnchorFile):
-        def append(self, path: str, line: str) -> None:
+        def append_line(self, path: str, line: str) -> None:
             other.anchor_if_due()
-            super().append(path, line)
+            super().append_line(path, line)
 
     Anchoring(bench.context, Meanwhile()).anchor_if_due()
     bench.clock.advance(days=1)

@@ -23,7 +23,12 @@ def test_of_who_may_not_the_audit_keeps_act_reason_and_origin(bench: Bench) -> N
     with pytest.raises(Refused, match="Only those who may roll back"):
         bench.gatekeeper.require_permission(ALICE, Permission.ARCHIVE, model="churn", origin="terminal")
     [event] = bench.events()
-    assert (event.tag, event.subject, event.model, event.origin) == (EventTag.PERMISSION_REFUSED, "churn", "churn", "terminal")
+    assert (event.tag, event.subject, event.model, event.origin) == (
+        EventTag.PERMISSION_REFUSED,
+        "churn",
+        "churn",
+        "terminal",
+    )
     assert (event.actor, event.evidence["act"]) == (ALICE.person, "archive")
     assert event.evidence["by"] == {"name": "", "roles": [], "groups": []}
     assert "Only those who may roll back" in event.why

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.core.errors import LedgerUnavailable
-from bot.ports import OutboxMessage, MessageKind
+from bot.ports import MessageKind, OutboxMessage
 from bot.services.core.outbox import Outbox
 from tests.support.services.bench import Bench
 from tests.support.services.fake_notifier import DELIVERED, FakeNotifier

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.ports import DeliveryResult, MessageKind, DeliveryOutcome, MessageRef
+from bot.ports import DeliveryOutcome, DeliveryResult, MessageKind, MessageRef
 from bot.services.core.outbox import Outbox
 from tests.support.services.bench import Bench
 from tests.support.services.fake_notifier import DELIVERED, FakeNotifier
@@ -219,7 +219,9 @@ def test_what_was_edited_is_not_deleted_whoever_took_over(
         fake_notifier.meanwhile = lambda: None
         bench.clock.advance(seconds=31)
         other.deliver()
-        fake_notifier.answers["r1/a"] = [DeliveryResult(DeliveryOutcome.DELIVERED, MessageRef("C1", "the incident's own message"))]
+        fake_notifier.answers["r1/a"] = [
+            DeliveryResult(DeliveryOutcome.DELIVERED, MessageRef("C1", "the incident's own message"))
+        ]
 
     fake_notifier.meanwhile = stopped
     outbox.deliver()
@@ -286,7 +288,9 @@ def test_another_process_takes_a_message_over_after_thirty_seconds_and_not_befor
 def test_a_message_that_is_given_up_is_reported_once_with_its_reason(bench: Bench, fake_notifier: FakeNotifier) -> None:
     reports: list[tuple[str, str, timedelta | None]] = []
     outbox = Outbox(
-        bench.context, fake_notifier, on_give_up=lambda _tx, _it, note, why, limit: reports.append((note.key, why, limit))
+        bench.context,
+        fake_notifier,
+        on_give_up=lambda _tx, _it, note, why, limit: reports.append((note.key, why, limit)),
     )
     put(bench, "r1/a")
     fake_notifier.answers["r1/a"] = [NEVER]

@@ -15,7 +15,7 @@ import pytest
 from bot.domain.policy.policy import unsigned_endpoints
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import TransitionState
-from bot.ports import OutboxMessage, MessageKind
+from bot.ports import MessageKind, OutboxMessage
 from tests.support.services.webhook_events import SECRET, TOKEN, WebhookHarness
 
 # -- what is told ------------------------------------------------------------------------------------------------------
@@ -59,7 +59,9 @@ def test_whatever_a_model_is_called_its_event_arrives(webhook_harness: WebhookHa
     body = json.dumps({"model": name}, ensure_ascii=False)
     data = {"body": body, "thread": "", "model": name, "version": 4, "shown": "HOOK_URL"}
     with webhook_harness.bench.ledger.write() as tx:
-        tx.add_message(OutboxMessage(key=key, lane=f"event:HOOK_URL:{name}", kind=MessageKind.EVENT, to="HOOK_URL", data=data))
+        tx.add_message(
+            OutboxMessage(key=key, lane=f"event:HOOK_URL:{name}", kind=MessageKind.EVENT, to="HOOK_URL", data=data)
+        )
     webhook_harness.events.deliver(patience=10)
     [got] = webhook_harness.there.got
     assert json.loads(got.body) == {"model": name}

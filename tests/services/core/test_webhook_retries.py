@@ -12,7 +12,7 @@ import pytest
 
 from bot.domain.audit.events import EventTag
 from bot.domain.policy.parser import validate_policy
-from bot.ports import DeliveryResult, OutboxMessage, MessageKind, DeliveryOutcome
+from bot.ports import DeliveryOutcome, DeliveryResult, MessageKind, OutboxMessage
 from bot.services.core.endpoint_outboxes import ENDPOINT_KINDS
 from bot.services.core.outbox import Outbox
 from bot.webhooks import MAX_RETRY_AFTER, WebhookNotifier
@@ -162,12 +162,14 @@ def test_an_endpoint_that_hangs_holds_up_no_card_and_no_other_endpoint(make: Cal
         hangs = threading.Event()
         webhook_harness.there.replies = [PlannedReply(hold=hangs)]
         webhook_harness.promote()
-        going = threading.Thread(target=partial(webhook_harness.events.deliver, wait=20))
+        going = threading.Thread(target=partial(webhook_harness.events.deliver, patience=20))
         going.start()
         assert webhook_harness.there.is_asked.wait(10)
         assert other.is_asked.wait(10)
         webhook_harness.slack.deliver()  # while the endpoint still hangs
-        assert {MessageKind.CARD, MessageKind.THREAD_REPLY} <= {note.kind for note in webhook_harness.fake_notifier.told}
+        assert {MessageKind.CARD, MessageKind.THREAD_REPLY} <= {
+            note.kind for note in webhook_harness.fake_notifier.told
+        }
         assert MessageKind.EVENT not in {note.kind for note in webhook_harness.fake_notifier.told}
         assert not hangs.is_set()
         hangs.set()
@@ -223,7 +225,8 @@ def test_an_endpoint_that_does_not_answer_is_left_alone_for_a_moment(webhook_har
     clock = webhook_harness.bench.clock
     webhooks = WebhookNotifier(lambda: webhook_harness.bench.policy, variable, clock.now)
     notes = [
-        OutboxMessage(key=f"event:{n}", lane=f"{n}", kind=MessageKind.EVENT, to="HOOK_URL", data={"body": "{}"}) for n in range(3)
+        OutboxMessage(key=f"event:{n}", lane=f"{n}", kind=MessageKind.EVENT, to="HOOK_URL", data={"body": "{}"})
+        for n in range(3)
     ]
     answers = [webhooks.deliver(note) for note in notes]
     assert [one.outcome for one in answers] == [DeliveryOutcome.RETRY] * 3

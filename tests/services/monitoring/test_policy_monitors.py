@@ -11,7 +11,7 @@ import pytest
 
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.sentence import unpack_sentence
-from bot.domain.monitoring.incident import IncidentStatus, IncidentKind
+from bot.domain.monitoring.incident import IncidentKind, IncidentStatus
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.policy.monitor_config import MonitorConfig

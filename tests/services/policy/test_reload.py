@@ -40,7 +40,7 @@ WITHOUT_BOB = ONE.replace("[UBOB]", "[]")
 class EmptyDirectory(NamesDirectory):
     """A directory that knows nobody's name."""
 
-    def names(self, ids: object) -> dict[str, str]:
+    def display_names(self, ids: object) -> dict[str, str]:
         """Return nothing."""
         return {}
 
@@ -59,7 +59,9 @@ def busy(bench: Bench) -> Iterator[None]:
         yield
 
 
-def test_the_policy_of_the_start_is_kept_whole_with_the_names_behind_its_ids(bench: Bench, policies: PolicyReloader) -> None:
+def test_the_policy_of_the_start_is_kept_whole_with_the_names_behind_its_ids(
+    bench: Bench, policies: PolicyReloader
+) -> None:
     [event] = events(bench, EventTag.POLICY_LOADED)
     assert event.evidence == {"text": ONE, "names": {"UBOB": "Bob Tanaka"}, "changes": []}
     assert event.subject == f"policy:{revision_of(ONE)}"
@@ -94,7 +96,9 @@ def test_an_edit_that_loosens_nothing_applies_once_the_file_has_been_unchanged_f
     ]
 
 
-def test_an_edit_that_loosens_a_rule_applies_after_thirty_seconds(bench: Bench, policies: PolicyReloader, file: Path) -> None:
+def test_an_edit_that_loosens_a_rule_applies_after_thirty_seconds(
+    bench: Bench, policies: PolicyReloader, file: Path
+) -> None:
     edits(file, TWO)
     assert not settles(bench, policies, 29)
     assert bench.context.policy.channel == "#one"
@@ -102,7 +106,9 @@ def test_an_edit_that_loosens_a_rule_applies_after_thirty_seconds(bench: Bench, 
     assert bench.context.policy.channel == "#two"
 
 
-def test_the_channel_hears_what_an_edit_loosens_before_it_applies(bench: Bench, policies: PolicyReloader, file: Path) -> None:
+def test_the_channel_hears_what_an_edit_loosens_before_it_applies(
+    bench: Bench, policies: PolicyReloader, file: Path
+) -> None:
     edits(file, TWO)
     settles(bench, policies, 29)
     [note] = bench.notes()
@@ -112,7 +118,9 @@ def test_the_channel_hears_what_an_edit_loosens_before_it_applies(bench: Bench, 
     assert "• models.*.production.approvers: @UCAROL can approve" in lines
 
 
-def test_an_edit_that_is_reverted_before_it_settles_never_applies(bench: Bench, policies: PolicyReloader, file: Path) -> None:
+def test_an_edit_that_is_reverted_before_it_settles_never_applies(
+    bench: Bench, policies: PolicyReloader, file: Path
+) -> None:
     edits(file, TWO)
     settles(bench, policies, 20)
     edits(file, ONE)
@@ -122,7 +130,9 @@ def test_an_edit_that_is_reverted_before_it_settles_never_applies(bench: Bench, 
     assert bench.context.active_policy.revision == revision_of(ONE)
 
 
-def test_an_edit_written_again_between_two_polls_waits_again(bench: Bench, policies: PolicyReloader, file: Path) -> None:
+def test_an_edit_written_again_between_two_polls_waits_again(
+    bench: Bench, policies: PolicyReloader, file: Path
+) -> None:
     edits(file, TWO)
     settles(bench, policies, 29)
     edits(file, ONE)
@@ -208,7 +218,9 @@ def test_no_prefix_of_a_file_that_is_being_written_ever_applies(bench: Bench, fi
 # -- a ledger that is busy ---------------------------------------------------------------------------------------------
 
 
-def test_an_edit_made_while_the_ledger_is_busy_applies_afterward(bench: Bench, policies: PolicyReloader, file: Path) -> None:
+def test_an_edit_made_while_the_ledger_is_busy_applies_afterward(
+    bench: Bench, policies: PolicyReloader, file: Path
+) -> None:
     request = bench.open()
     edits(file, WITHOUT_BOB)
     policies.reload()

@@ -180,7 +180,10 @@ def test_a_refused_withdrawal_and_a_refused_override_are_in_the_audit(fraud: Ben
         withdraw(fraud, blocked)
     with pytest.raises(Refused):
         override_gates(fraud, blocked, ALICE)
-    assert [event.evidence["act"] for event in events(fraud, EventTag.REQUEST_COMMAND_REFUSED)] == ["withdraw", "override"]
+    assert [event.evidence["act"] for event in events(fraud, EventTag.REQUEST_COMMAND_REFUSED)] == [
+        "withdraw",
+        "override",
+    ]
 
 
 def test_gates_are_let_pass_once(fraud: Bench, blocked: Request) -> None:

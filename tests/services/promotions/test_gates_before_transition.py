@@ -10,7 +10,7 @@ import pytest
 from bot.domain.audit.events import EventTag
 from bot.domain.core.errors import AlreadyDecided, GateFailed
 from bot.domain.promotions.request import Request, RequestState
-from bot.domain.registry.model import SignatureColumn, ModelPackage, Signature, Stage
+from bot.domain.registry.model import ModelPackage, Signature, SignatureColumn, Stage
 from tests.support.services.bench import Bench
 from tests.support.services.gates import (
     ACCURATE,
@@ -136,7 +136,9 @@ def test_a_version_whose_signature_has_changed_since_the_approval_is_not_moved(f
     request = approved(fraud, {"signature": "compatible"})
     fraud.registry.add_package(
         fraud.registry.version("fraud", request.version),
-        ModelPackage(signature=Signature(inputs=(SignatureColumn(name="other", type="string"),), outputs=SIGNATURE.outputs)),
+        ModelPackage(
+            signature=Signature(inputs=(SignatureColumn(name="other", type="string"),), outputs=SIGNATURE.outputs)
+        ),
     )
     assert run_transition(fraud, request).state is RequestState.STALE
 

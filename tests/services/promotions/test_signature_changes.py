@@ -9,7 +9,7 @@ import pytest
 from bot.domain.core.actors import Caller
 from bot.domain.core.errors import FilesUnreachable
 from bot.domain.promotions.request import Request, RequestState
-from bot.domain.registry.model import SignatureColumn, ModelPackage, Signature, VersionInfo
+from bot.domain.registry.model import ModelPackage, Signature, SignatureColumn, VersionInfo
 from bot.domain.registry.signature_changes import CallerEffect, CallerImpact
 from tests.support.monitoring.monitoring import add_monitor
 from tests.support.services.bench import ALICE, BOB, Bench

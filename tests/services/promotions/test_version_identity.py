@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, text
 from bot.domain.core.errors import Refused
 from bot.domain.core.sentence import unpack_sentence
 from bot.domain.promotions.request import RequestState
-from bot.domain.registry.model import VersionIdentity, Stage
+from bot.domain.registry.model import Stage, VersionIdentity
 from bot.domain.rollbacks.rollback import last_good_version, serving_periods
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from tests.support.services.bench import BOB, DAVE, Bench
@@ -141,7 +141,10 @@ def test_no_automation_goes_to_another_version_under_the_number_of_one_that_serv
 def automatic_target(bench: Bench) -> int | None:
     """Return the version that an automation could roll back to now."""
     with bench.ledger.read() as reading:
-        found, look = serving_periods(reading.transitions("churn", stage=Stage.PRODUCTION)), reading.registry_snapshot("churn")
+        found, look = (
+            serving_periods(reading.transitions("churn", stage=Stage.PRODUCTION)),
+            reading.registry_snapshot("churn"),
+        )
     return last_good_version(found, (), bench.clock.now(), timedelta(hours=1), look)
 
 
@@ -226,7 +229,9 @@ def migrated(served: Bench) -> Bench:
 def reports(bench: Bench) -> list[str]:
     """Return what the channel has yet to hear about sources."""
     return [
-        told for note in bench.notes() if "say" in note.data and "migrated" in (told := str(unpack_sentence(note.data["say"])))
+        told
+        for note in bench.notes()
+        if "say" in note.data and "migrated" in (told := str(unpack_sentence(note.data["say"])))
     ]
 
 

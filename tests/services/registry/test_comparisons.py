@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from bot.domain.commands.parser import build_command
-from bot.domain.commands.queries import FindBest, Compare
+from bot.domain.commands.queries import Compare, FindBest
 from bot.domain.core.errors import UnknownModel
 from bot.domain.registry.model import RunInfo, Stage
 from tests.support.services.bench import Bench
@@ -20,7 +20,7 @@ def fraud(bench: Bench) -> Bench:
     for number in range(1, 13):
         bench.registry.add_run(f"run{number}", metrics={"f1": number / 100, "latency_ms": 40 + number})
         bench.registry.add_version("fraud", run_id=f"run{number}")
-    bench.registry.transition("fraud", 3, Stage.PRODUCTION, archive_existing=True)
+    bench.registry.transition_stage("fraud", 3, Stage.PRODUCTION, archive_existing=True)
     bench.registry.request_counts.clear()
     return bench
 

@@ -131,7 +131,11 @@ def test_history_tells_who_served_and_until_when(bench: Bench) -> None:
     promote(bench, 4)
     promote(bench, 2)
     terms = bench.lookups.serving_periods("churn", 10)
-    assert [(term.started_by.version, term.ended_by and term.ended_by.version) for term in terms] == [(2, None), (4, 2), (3, 4)]
+    assert [(term.started_by.version, term.ended_by and term.ended_by.version) for term in terms] == [
+        (2, None),
+        (4, 2),
+        (3, 4),
+    ]
 
 
 def test_history_takes_mending_for_no_new_stretch(bench: Bench) -> None:
@@ -286,8 +290,8 @@ def long_life(bench: Bench, seed: int, number: int = 60) -> list[Transition]:
 def test_a_long_history_is_read_in_parts_and_tells_the_same(
     bench: Bench, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queries, "MOVES_PAGE", 3)
-    monkeypatch.setattr(statements, "AROUND", 2)
+    monkeypatch.setattr(queries, "TRANSITIONS_PAGE_SIZE", 3)
+    monkeypatch.setattr(statements, "CONTEXT_ROWS", 2)
     statements.select_transitions.cache_clear()
     whole = serving_periods(long_life(bench, seed))
     for last in (1, 2, 5, 50):

@@ -10,12 +10,16 @@ import pytest
 from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Operator
 from bot.domain.core.errors import Busy, RegistryRefused, RegistryUnreachable, UnknownRun, UnknownVersion
-from bot.domain.registry.model import SignatureColumn, ModelPackage, Signature, Stage
+from bot.domain.registry.model import ModelPackage, Signature, SignatureColumn, Stage
 from bot.services.registry import registration
 from tests.support.services.bench import ALICE, GUEST, Bench, second_bench
 
-INTEGER = Signature(inputs=(SignatureColumn(name="tenure", type="integer"),), outputs=(SignatureColumn(name="p", type="double"),))
-STRING = Signature(inputs=(SignatureColumn(name="tenure", type="string"),), outputs=(SignatureColumn(name="p", type="double"),))
+INTEGER = Signature(
+    inputs=(SignatureColumn(name="tenure", type="integer"),), outputs=(SignatureColumn(name="p", type="double"),)
+)
+STRING = Signature(
+    inputs=(SignatureColumn(name="tenure", type="string"),), outputs=(SignatureColumn(name="p", type="double"),)
+)
 
 
 @pytest.fixture
@@ -26,7 +30,7 @@ def bench_with_runs(bench: Bench) -> Bench:
         bench.registry.add_run(run, metrics={"f1": 0.9}, params={"C": "1"})
     bench.registry.add_model("fraud")
     first = bench.registry.register_version("fraud", "old", tags={"semver": "1.4.0"})
-    bench.registry.transition("fraud", 1, Stage.PRODUCTION, archive_existing=True)
+    bench.registry.transition_stage("fraud", 1, Stage.PRODUCTION, archive_existing=True)
     bench.registry.add_package(first, ModelPackage(flavors=("sklearn",), signature=INTEGER))
     return bench
 
@@ -97,7 +101,7 @@ def test_a_deleted_run_is_refused(bench: Bench) -> None:
 def test_while_another_process_registers_a_version_of_the_model_the_ask_waits(
     bench_with_runs: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registration, "PATIENCE", 0.0)
+    monkeypatch.setattr(registration, "LOCK_TIMEOUT", 0.0)
     bench, other = bench_with_runs, second_bench(bench_with_runs)
     now = bench.clock.now()
     with bench.ledger.write() as tx:
@@ -169,7 +173,9 @@ def test_a_semver_stays_when_the_try_that_wrote_it_lost_its_answer(bench_with_ru
     with pytest.raises(RegistryUnreachable):
         bench.errands.execute(ask.id)
     after_that = bench.do("register newer fraud --bump major").answer
-    bench.registry.transition("fraud", 3, Stage.PRODUCTION, archive_existing=True)  # another base, another highest
+    bench.registry.transition_stage(
+        "fraud", 3, Stage.PRODUCTION, archive_existing=True
+    )  # another base, another highest
     bench.clock.advance(minutes=1)
     bench.errands.execute_due()
     semvers = {one.version: one.semver for one in bench.registry.versions("fraud")}
@@ -197,7 +203,10 @@ def test_a_retry_that_overtakes_a_slow_try_changes_no_semver(bench_with_runs: Be
         (2, "1.4.1"),
         (1, "1.4.0"),
     ]
-    assert [event.evidence["semver"] for event in bench.events() if event.tag is EventTag.REGISTERED] == ["1.4.1", "2.0.0"]
+    assert [event.evidence["semver"] for event in bench.events() if event.tag is EventTag.REGISTERED] == [
+        "1.4.1",
+        "2.0.0",
+    ]
 
 
 def test_two_processes_never_give_two_versions_the_same_semver(bench_with_runs: Bench) -> None:
@@ -243,7 +252,7 @@ def test_the_reasons_stay_with_the_semver(bench_with_runs: Bench) -> None:
     lose_the_answer(bench, "set_tags")
     with pytest.raises(RegistryUnreachable):
         bench.errands.execute(ask.id)
-    bench.registry.transition("fraud", 1, Stage.ARCHIVED, archive_existing=False)
+    bench.registry.transition_stage("fraud", 1, Stage.ARCHIVED, archive_existing=False)
     bench.clock.advance(minutes=1)
     bench.errands.execute_due()
     [registered] = [event for event in bench.events() if event.tag is EventTag.REGISTERED]

@@ -159,7 +159,9 @@ def test_a_request_that_an_older_registrar_opened_for_a_blocked_version_is_not_m
     request = bad.approve(bad.open(REQUEST_AGAIN)).request
     set_production_rule(bad)
     with bad.ledger.write() as tx:  # as it was opened before there was such a gate
-        seen = replace(request.seen or RequestSnapshot(), rule=bad.context.policy.fingerprint("churn", Stage.PRODUCTION))
+        seen = replace(
+            request.seen or RequestSnapshot(), rule=bad.context.policy.fingerprint("churn", Stage.PRODUCTION)
+        )
         tx.save_request(replace(tx.lock_request(request.id), seen=seen))
     bad.moves.execute_due("churn")
     assert (bad.state(request), bad.registry.holders()) == (RequestState.STALE, [2])

@@ -12,7 +12,7 @@ from bot.domain.core.errors import BadInput, Refused
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.rollback import serving_periods
 from bot.domain.transitions.transition import TransitionKind
-from bot.services.rollbacks.history_import import ImportResult, HistoryImporter
+from bot.services.rollbacks.history_import import HistoryImporter, ImportResult
 from tests.support.services.bench import ALICE, BOB, DAVE, Bench
 
 HEAD = "model,version,since,until,by,why\n"
@@ -28,7 +28,8 @@ def terms(bench: Bench) -> list[tuple[int, str]]:
     """Return who served since which day, newest first."""
     with bench.ledger.read() as reading:
         return [
-            (one.version, f"{one.since:%m-%d}") for one in serving_periods(reading.transitions("churn", stage=Stage.PRODUCTION))
+            (one.version, f"{one.since:%m-%d}")
+            for one in serving_periods(reading.transitions("churn", stage=Stage.PRODUCTION))
         ]
 
 

@@ -11,7 +11,7 @@ from bot.domain.commands.parser import build_command
 from bot.domain.core.errors import BadInput, Refused, UnknownModel
 from bot.domain.core.sentence import unpack_sentence
 from bot.domain.policy.authorization import Permission
-from bot.domain.registry.model import SignatureColumn, ModelPackage, Signature, Stage
+from bot.domain.registry.model import ModelPackage, Signature, SignatureColumn, Stage
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.rollbacks.rollback import rollback_transition
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
@@ -33,7 +33,11 @@ def barred(bench: Bench) -> set[int]:
 
 
 def thread(bench: Bench, lane: str) -> list[str]:
-    return [str(unpack_sentence(note.data["say"])) for note in bench.notes() if note.kind is MessageKind.THREAD_REPLY and note.lane == lane]
+    return [
+        str(unpack_sentence(note.data["say"]))
+        for note in bench.notes()
+        if note.kind is MessageKind.THREAD_REPLY and note.lane == lane
+    ]
 
 
 def test_the_version_before_serves_again(served: Bench) -> None:
@@ -111,7 +115,9 @@ def test_the_version_in_production_is_not_rolled_back_to(served: Bench) -> None:
 def test_one_message_and_a_thread_of_steps(served: Bench) -> None:
     served.do(ROLL_BACK, BOB)
     move = rollback(served)
-    assert [note.kind for note in served.notes() if note.lane == move.id and note.kind is not MessageKind.THREAD_REPLY] == [
+    assert [
+        note.kind for note in served.notes() if note.lane == move.id and note.kind is not MessageKind.THREAD_REPLY
+    ] == [
         MessageKind.ROLLBACK,
         MessageKind.ROLLBACK,
     ]
@@ -188,7 +194,9 @@ def test_a_target_that_was_blocked_after_the_decision_is_not_moved(served: Bench
     done = served.errands.execute(served.ask('rollback churn 2 --reason "it fell"', BOB).id)
     with served.ledger.write() as tx:
         tx.add_rollback_block(
-            RollbackBlock(id="b", model="churn", version=2, move="m", at=served.clock.now(), by=CAROL.person, reason="bad")
+            RollbackBlock(
+                id="b", model="churn", version=2, move="m", at=served.clock.now(), by=CAROL.person, reason="bad"
+            )
         )
     served.moves.execute_due(done.model)
     move = rollback(served)
@@ -197,7 +205,9 @@ def test_a_target_that_was_blocked_after_the_decision_is_not_moved(served: Bench
 
 
 def test_a_rollback_to_what_never_served_is_not_made_whoever_wrote_it_down(served: Bench) -> None:
-    move = rollback_transition("r", "churn", target=1, incumbent=4, actor=BOB.person, now=served.clock.now(), reason="it fell")
+    move = rollback_transition(
+        "r", "churn", target=1, incumbent=4, actor=BOB.person, now=served.clock.now(), reason="it fell"
+    )
     with served.ledger.write() as tx:
         tx.add_transition(replace(move, is_forced=True))
     served.moves.execute_due("churn")
@@ -224,7 +234,9 @@ def test_neither_is_it_where_only_the_ledger_is_asked(served: Bench) -> None:
     with pytest.raises(UnknownModel, match="Did you mean “churn”"):
         served.freezing.freeze(BOB, build_command(FreezeModel, {"model": "Churn"} | reason), origin="slack")
     with pytest.raises(UnknownModel, match="Did you mean “churn”"):
-        served.rollbacks.unblock(BOB, build_command(Unblock, {"model": "CHURN", "version": "4"} | reason), origin="slack")
+        served.rollbacks.unblock(
+            BOB, build_command(Unblock, {"model": "CHURN", "version": "4"} | reason), origin="slack"
+        )
     served.freezing.freeze(BOB, build_command(FreezeModel, {"model": "churn"} | reason), origin="slack")
     assert served.freezing.active_freeze("churn") is not None
 

@@ -90,7 +90,7 @@ def test_a_version_that_is_unblocked_while_its_request_is_opened_is_not_blocked_
         unblock(waiting)
         return seen
 
-    monkeypatch.setattr(GateChecks, "look", slowly)
+    monkeypatch.setattr(GateChecks, "take_snapshot", slowly)
     assert failed_gates(waiting.open(REQUEST_AGAIN)) == []
 
 

@@ -12,7 +12,7 @@ from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Operator
 from bot.domain.core.errors import Refused, RegistryUnreachable
 from bot.domain.policy.parser import validate_policy
-from bot.domain.promotions.request import VoteChoice, RequestState
+from bot.domain.promotions.request import RequestState, VoteChoice
 from bot.domain.transitions.restores import HoldKind
 from bot.domain.transitions.transition import TransitionState
 from bot.ports import QueuedCommandState

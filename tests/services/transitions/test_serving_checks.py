@@ -210,7 +210,7 @@ def test_one_that_hangs_keeps_nobody_waiting(asked: ServingHarness) -> None:
 
 def test_a_probe_that_raises_stops_nobody_else(asked: ServingHarness, caplog: pytest.LogCaptureFixture) -> None:
     class Wild:
-        def version(self, probe: ServingProbe, model: str) -> str:
+        def serving_version(self, probe: ServingProbe, model: str) -> str:
             if model == "churn":
                 raise ZeroDivisionError
             return "4"
@@ -225,7 +225,7 @@ def test_a_probe_that_raises_stops_nobody_else(asked: ServingHarness, caplog: py
 
 def test_what_a_dead_process_was_asking_is_asked_by_another(asked: ServingHarness) -> None:
     class Dying:
-        def version(self, probe: ServingProbe, model: str) -> str:
+        def serving_version(self, probe: ServingProbe, model: str) -> str:
             raise SystemExit
 
     move = asked.promote()

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 from slack_sdk.models.blocks import ActionsBlock, ButtonElement
 
-from bot.slack.core.blocks import MAX_BLOCKS_LENGTH, Message, fitting_rows, fitting_rows_and_count, build_message, section, json_length
+from bot.slack.core.blocks import (
+    MAX_BLOCKS_LENGTH,
+    Message,
+    build_message,
+    fitting_rows,
+    fitting_rows_and_count,
+    json_length,
+    section,
+)
 from tests.support.app.app_fixture import message_text
 
 BUTTON = ActionsBlock(block_id="b", elements=[ButtonElement(text="Approve", action_id="approve", value="r1")])

@@ -96,7 +96,9 @@ def test_a_name_that_several_channels_had_is_none_of_theirs(channels: ChannelDir
     assert channels.id_of("#churn") == "#churn"
 
 
-def test_an_archived_channel_keeps_its_name_before_one_that_had_it(channels: ChannelDirectory, slack: LocalSlack) -> None:
+def test_an_archived_channel_keeps_its_name_before_one_that_had_it(
+    channels: ChannelDirectory, slack: LocalSlack
+) -> None:
     slack.rename("#churn", "attrition")
     slack.add_channel("C0CHURN2", "churn")
     slack.archive("C0CHURN2")

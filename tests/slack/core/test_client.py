@@ -25,7 +25,7 @@ class Listener(NullObserver):
     def __init__(self) -> None:
         self.codes: list[str] = []
 
-    def slack_failed(self, code: str) -> None:
+    def slack_call_failed(self, code: str) -> None:
         self.codes.append(code)
 
 

@@ -11,7 +11,7 @@ from slack_sdk import WebClient
 
 from bot.domain.core.actors import Person, Profile
 from bot.domain.core.errors import SlackUnreachable
-from bot.slack.core.directory import MAX_CHECKED_PEOPLE, MAX_AGE_SECONDS, SlackDirectory
+from bot.slack.core.directory import MAX_AGE_SECONDS, MAX_CHECKED_PEOPLE, SlackDirectory
 from localslack import LocalSlack
 from localslack.seed import GroupSeed, PersonSeed, Seed
 from tests.support.app.app_fixture import MANIFEST
@@ -287,12 +287,19 @@ def test_an_account_that_slack_does_not_tell_of_counts(directory: SlackDirectory
 
 
 def test_the_accounts_of_a_large_group_are_not_looked_up(directory: SlackDirectory, slack: LocalSlack) -> None:
-    assert directory.electorate([f"U{number}" for number in range(MAX_CHECKED_PEOPLE + 1)]).max_approvals() == MAX_CHECKED_PEOPLE + 1
+    assert (
+        directory.electorate([f"U{number}" for number in range(MAX_CHECKED_PEOPLE + 1)]).max_approvals()
+        == MAX_CHECKED_PEOPLE + 1
+    )
     assert slack.calls("users.info") == []
 
 
 def test_people_and_groups_have_names(directory: SlackDirectory) -> None:
-    assert directory.display_names(["S0LEADS", "U0BOB", "U0CAROL"]) == {"S0LEADS": "leads", "U0BOB": "bob", "U0CAROL": "carol"}
+    assert directory.display_names(["S0LEADS", "U0BOB", "U0CAROL"]) == {
+        "S0LEADS": "leads",
+        "U0BOB": "bob",
+        "U0CAROL": "carol",
+    }
 
 
 # -- many groups -------------------------------------------------------------------------------------------------------

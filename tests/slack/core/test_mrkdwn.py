@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from bot.domain.core.actors import Automation, Person
 from bot.domain.core.sentence import Channel, Code, Mention, Name, pack_sentence, say, unpack_sentence
-from bot.slack.core.mrkdwn import code, cut_mrkdwn, escape, escape_and_cut, to_mrkdwn, unescape, format_time, mention_actor
+from bot.slack.core.mrkdwn import (
+    code,
+    cut_mrkdwn,
+    escape,
+    escape_and_cut,
+    format_time,
+    mention_actor,
+    to_mrkdwn,
+    unescape,
+)
 
 
 @given(st.text())

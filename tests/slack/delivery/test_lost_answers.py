@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from bot.domain.promotions.request import RequestState
-from bot.ports import OutboxMessage, MessageKind, DeliveryOutcome, MessageRef
-from bot.slack.delivery.notifier import METADATA_TYPE, MAX_CLOCK_SKEW, SlackNotifier
+from bot.ports import DeliveryOutcome, MessageKind, MessageRef, OutboxMessage
+from bot.slack.delivery.notifier import MAX_CLOCK_SKEW, METADATA_TYPE, SlackNotifier
 from tests.support.app.app_fixture import message_text
 from tests.support.slack.notifier_harness import AGAIN, CARD, DIRECT, NEWS, POLICY, SENTENCE, NotifierHarness
 from tests.support.slack.stub_slack import stub_slack
@@ -159,7 +159,9 @@ def test_what_is_edited_or_found_is_not_new(harness: NotifierHarness) -> None:
 
 
 @pytest.mark.parametrize("note", [CARD, DIRECT], ids=["card", "direct"])
-def test_shortly_before_the_lease_is_over_nothing_is_said_any_more(harness: NotifierHarness, note: OutboxMessage) -> None:
+def test_shortly_before_the_lease_is_over_nothing_is_said_any_more(
+    harness: NotifierHarness, note: OutboxMessage
+) -> None:
     late = replace(note, claimed_until=datetime.now(UTC) + timedelta(seconds=9))
     assert harness.notifier.deliver(late).outcome is DeliveryOutcome.RETRY
     assert harness.posted() + harness.slack.person("alice").direct_messages() == []

@@ -140,7 +140,11 @@ def test_approve_asks_back_what_it_will_do() -> None:
 
 def test_a_card_tells_who_asks_for_what_and_why() -> None:
     shown = message_text(
-        {"blocks": request_card.request_card(a_request(reason="better f1", version=7, incumbent=5, seen=None), []).blocks}
+        {
+            "blocks": request_card.request_card(
+                a_request(reason="better f1", version=7, incumbent=5, seen=None), []
+            ).blocks
+        }
     )
     for part in ("Promote churn v7 to Production?", "`v5` → `v7` in Production", "<@U0ALICE>", "better f1", "0 of 50"):
         assert part in shown
@@ -191,7 +195,9 @@ def approve_style(message: Message) -> str | None:
 CHURN = a_request(model="churn", version=7, incumbent=5)
 
 
-ONE_FAILED = replace(CHURN, seen=RequestSnapshot(gates=(GateResult(name="f1", bound="≥ 0.9", value="0.8", passed=False),)))
+ONE_FAILED = replace(
+    CHURN, seen=RequestSnapshot(gates=(GateResult(name="f1", bound="≥ 0.9", value="0.8", passed=False),))
+)
 
 
 FROZEN = ActiveFreeze(say("Production is frozen."), None, "end of quarter.")
@@ -219,7 +225,9 @@ def test_approve_stands_out_only_where_it_decides_and_the_headline_says_why_not(
 def test_a_card_that_can_be_decided_says_whom_it_waits_for() -> None:
     waiting = say("Waiting for {who}.", who=Mention("U0BOB"))
     assert "Waiting for <@U0BOB>." in shown_text(request_card.request_card(a_request(), [], waiting_for=waiting))
-    assert "Waiting for" not in shown_text(request_card.request_card(a_request(state=RequestState.DONE), [], waiting_for=waiting))
+    assert "Waiting for" not in shown_text(
+        request_card.request_card(a_request(state=RequestState.DONE), [], waiting_for=waiting)
+    )
 
 
 def test_a_card_tells_that_the_version_is_blocked_while_it_can_be_decided() -> None:
@@ -246,7 +254,9 @@ def rows(message: Message) -> int:
 
 @each
 def test_no_row_of_a_page_is_lost(name: str) -> None:
-    page = registry_answers.model_answer(ModelView(a_model(name), [a_version(name)] * 45, [], {7: a_block(name)}), page=2)
+    page = registry_answers.model_answer(
+        ModelView(a_model(name), [a_version(name)] * 45, [], {7: a_block(name)}), page=2
+    )
     assert shown_text(page).count("• `v7`") == registry_answers.PAGE_SIZE
 
 

@@ -11,8 +11,8 @@ from slack_sdk import WebClient
 
 from bot.domain.core.actors import Person
 from bot.domain.policy.parser import validate_policy
-from bot.domain.promotions.request import VoteChoice, RequestState, Vote
-from bot.ports import DeliveryResult, OutboxMessage, MessageKind, DeliveryOutcome
+from bot.domain.promotions.request import RequestState, Vote, VoteChoice
+from bot.ports import DeliveryOutcome, DeliveryResult, MessageKind, OutboxMessage
 from bot.slack.delivery.notifier import SlackNotifier
 from tests.support.app.app_fixture import message_text
 from tests.support.slack.notifier_harness import AGAIN, CARD, DIRECT, NEWS, NOW, REQUEST, SENTENCE, NotifierHarness
@@ -236,13 +236,19 @@ def test_a_person_and_the_conversation_with_them_are_one_channel(harness: Notifi
 def test_a_channel_that_only_slack_can_find_by_name_is_known_by_its_id_afterwards(harness: NotifierHarness) -> None:
     harness.slack.rate_limit("conversations.list")
     for at in range(2):
-        harness.deliver(OutboxMessage(key=f"said:{at}", lane=f"said:{at}", kind=MessageKind.CHANNEL_MESSAGE, to="#churn", data=SENTENCE))
+        harness.deliver(
+            OutboxMessage(
+                key=f"said:{at}", lane=f"said:{at}", kind=MessageKind.CHANNEL_MESSAGE, to="#churn", data=SENTENCE
+            )
+        )
         harness.slack.advance(1)
     assert channels_posted_to(harness) == ["#churn", "C0CHURN"]
 
 
 def test_a_new_channel_gets_the_messages_of_an_archived_one_with_the_same_name(harness: NotifierHarness) -> None:
-    said_there = OutboxMessage(key="said:1", lane="said:1", kind=MessageKind.CHANNEL_MESSAGE, to="#churn", data=SENTENCE)
+    said_there = OutboxMessage(
+        key="said:1", lane="said:1", kind=MessageKind.CHANNEL_MESSAGE, to="#churn", data=SENTENCE
+    )
     harness.deliver(said_there)
     harness.slack.advance(1)
     harness.slack.archive("#churn")

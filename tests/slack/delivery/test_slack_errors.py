@@ -9,7 +9,7 @@ import pytest
 from slack_sdk import WebClient
 
 from bot.ledger import SqlLedger
-from bot.ports import OutboxMessage, MessageKind, DeliveryOutcome
+from bot.ports import DeliveryOutcome, MessageKind, OutboxMessage
 from bot.slack.delivery.notifier import SlackNotifier
 from tests.support.app.app_fixture import message_text
 from tests.support.slack.notifier_harness import AGAIN, CARD, DIRECT, NEWS, POLICY, NotifierHarness

@@ -17,7 +17,7 @@ from bot.domain.core.sentence import say
 from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.incident import MonitorChart
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Firing, Measurement, CheckOutcome
+from bot.domain.monitoring.readings import CheckOutcome, Firing, Measurement
 from bot.domain.monitoring.state import MonitorState
 from bot.domain.monitoring.views import build_monitor_chart
 from bot.domain.policy.monitor_config import MonitorConfig
@@ -25,13 +25,13 @@ from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.slack.core.chart_style import MAX_ALT_LENGTH
 from bot.slack.monitoring.chart import (
+    _round_ticks,
     _split_bounds,
     _tick_labels,
-    _round_ticks,
     backtest_alt_text,
     draw_backtest,
-    readings_alt_text,
     draw_readings,
+    readings_alt_text,
 )
 from tests.support.slack.odd_names import ODD
 
@@ -190,7 +190,9 @@ def test_the_bound_of_a_baseline_is_shown_and_the_hard_limit_is_not_taken_for_it
         "baseline": 0.91,
         "hard limit": 0.5,
     }
-    assert build_monitor_chart(monitor(**rule), MonitorState(monitor="m1", bound=0.5), [], []).bounds == {"hard limit": 0.5}
+    assert build_monitor_chart(monitor(**rule), MonitorState(monitor="m1", bound=0.5), [], []).bounds == {
+        "hard limit": 0.5
+    }
 
 
 # -- backtests ---------------------------------------------------------------------------------------------------------

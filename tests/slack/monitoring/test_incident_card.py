@@ -13,7 +13,7 @@ import pytest
 
 from bot.domain.core.sentence import say
 from bot.domain.monitoring import incident_messages
-from bot.domain.monitoring.incident import IncidentStatus, IncidentEnding, Incident, IncidentKind
+from bot.domain.monitoring.incident import Incident, IncidentEnding, IncidentKind, IncidentStatus
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
@@ -52,11 +52,17 @@ def incident(doing: IncidentStatus = IncidentStatus.NOTIFIED, **changes: Any) ->
     return Incident(**(fields | changes))
 
 
-def card(doing: IncidentStatus = IncidentStatus.NOTIFIED, *, serving: ServingCheck | None = None, **changes: Any) -> Message:
+def card(
+    doing: IncidentStatus = IncidentStatus.NOTIFIED, *, serving: ServingCheck | None = None, **changes: Any
+) -> Message:
     return incident_card.card(incident(doing, **changes), [MONITOR], serving=serving, now=NOW)
 
 
-def over(doing: IncidentStatus = IncidentStatus.NOTIFIED, ending: IncidentEnding | None = IncidentEnding.RECOVERED, **changes: Any) -> Message:
+def over(
+    doing: IncidentStatus = IncidentStatus.NOTIFIED,
+    ending: IncidentEnding | None = IncidentEnding.RECOVERED,
+    **changes: Any,
+) -> Message:
     how = incident_messages.restored(6, NOW, 7)
     return card(doing, resolved_at=NOW, resolution=how, ending=ending, **changes)
 
@@ -101,20 +107,27 @@ def test_the_end_is_in_the_title() -> None:
     assert title(over(IncidentStatus.NOTIFIED)) == "✅ churn v7: recovered"
     assert title(over(IncidentStatus.SUPERSEDED, IncidentEnding.OVERTAKEN)) == "⚪ churn v7: overtaken"
     assert title(over(IncidentStatus.SUPERSEDED, IncidentEnding.ROLLED_BACK)) == "↩️ churn v7: rolled back by a person"
-    assert title(over(IncidentStatus.NOTIFIED, IncidentEnding.UNWATCHED)) == "⏹️ churn v7: accuracy-live is no longer watched"
+    assert (
+        title(over(IncidentStatus.NOTIFIED, IncidentEnding.UNWATCHED))
+        == "⏹️ churn v7: accuracy-live is no longer watched"
+    )
 
 
 @pytest.mark.parametrize("doing", IncidentStatus)
 @pytest.mark.parametrize("kind", IncidentKind)
 @pytest.mark.parametrize("ending", [None, *(one for one in IncidentEnding if one is not IncidentEnding.RECOVERED)])
-def test_only_what_recovered_has_a_check_mark(doing: IncidentStatus, kind: IncidentKind, ending: IncidentEnding | None) -> None:
+def test_only_what_recovered_has_a_check_mark(
+    doing: IncidentStatus, kind: IncidentKind, ending: IncidentEnding | None
+) -> None:
     assert "✅" not in shown_text(over(doing, ending, kind=kind))
     assert "✅" not in shown_text(over(doing, ending, kind=kind, model="", source="live"))
 
 
 def test_what_ended_it_is_linked() -> None:
     ended = incident(
-        resolved_at=NOW, ending=IncidentEnding.PAUSED, resolution=incident_messages.unwatched(IncidentEnding.PAUSED, "a", BOB)
+        resolved_at=NOW,
+        ending=IncidentEnding.PAUSED,
+        resolution=incident_messages.unwatched(IncidentEnding.PAUSED, "a", BOB),
     )
     message = incident_card.card(ended, [], serving=None, now=NOW, link="https://slack/archives/C1/p1?a&b")
     assert "<https://slack/archives/C1/p1?a&amp;b|See the message>" in shown_text(message)
@@ -158,7 +171,9 @@ def test_where_nothing_is_known_it_says_what_to_look_at_and_type() -> None:
 # -- buttons -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("doing", [IncidentStatus.AWAITING_HUMAN, IncidentStatus.TRIPPED, IncidentStatus.COOLDOWN, IncidentStatus.FROZEN])
+@pytest.mark.parametrize(
+    "doing", [IncidentStatus.AWAITING_HUMAN, IncidentStatus.TRIPPED, IncidentStatus.COOLDOWN, IncidentStatus.FROZEN]
+)
 def test_a_question_has_its_button_and_asks_back(doing: IncidentStatus) -> None:
     message = card(doing)
     assert buttons(message) == [ROLL_BACK, *OPEN]
@@ -172,7 +187,9 @@ def test_without_a_version_to_go_back_to_there_is_no_such_button(doing: Incident
     assert buttons(card(doing, target=None)) == OPEN
 
 
-@pytest.mark.parametrize("doing", [IncidentStatus.NOTIFIED, IncidentStatus.HELD, IncidentStatus.INTENT, IncidentStatus.FAILED])
+@pytest.mark.parametrize(
+    "doing", [IncidentStatus.NOTIFIED, IncidentStatus.HELD, IncidentStatus.INTENT, IncidentStatus.FAILED]
+)
 def test_what_asks_nothing_can_be_looked_after(doing: IncidentStatus) -> None:
     assert buttons(card(doing)) == OPEN
 
@@ -202,7 +219,9 @@ def test_a_rollback_can_be_undone_also_when_it_is_over() -> None:
     assert buttons(over(IncidentStatus.ROLLED_BACK)) == [UNDO]
 
 
-@pytest.mark.parametrize("doing", [one for one in IncidentStatus if one not in {IncidentStatus.ROLLED_BACK, IncidentStatus.NOT_FOLLOWED}])
+@pytest.mark.parametrize(
+    "doing", [one for one in IncidentStatus if one not in {IncidentStatus.ROLLED_BACK, IncidentStatus.NOT_FOLLOWED}]
+)
 def test_what_is_over_has_no_buttons(doing: IncidentStatus) -> None:
     assert buttons(over(doing)) == []
 

@@ -11,14 +11,14 @@ import pytest
 from slack_sdk import WebClient
 
 from bot.domain.core.sentence import pack_sentence, say
-from bot.domain.monitoring.incident import IncidentStatus, IncidentEnding, Incident, IncidentKind
+from bot.domain.monitoring.incident import Incident, IncidentEnding, IncidentKind, IncidentStatus
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Measurement, CheckOutcome
+from bot.domain.monitoring.readings import CheckOutcome, Measurement
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
 from bot.ledger import SqlLedger
-from bot.ports import OutboxMessage, MessageKind, MessageRef
 from bot.ports import DeliveryOutcome as Delivered
+from bot.ports import MessageKind, MessageRef, OutboxMessage
 from bot.slack.core.blocks import Message
 from bot.slack.delivery.notifier import MAX_CHART_TRIES, SlackNotifier
 from localslack import LocalSlack
@@ -107,7 +107,9 @@ def test_an_incident_is_one_message_drawn_from_its_present_state(harness: Notifi
 
 
 def test_what_the_serving_side_said_after_the_rollback_is_told(harness: NotifierHarness) -> None:
-    serving = ServingCheck(move="rb1", model="churn", version=6, lane="i4k7q", asked_at=NOW, state=ServingCheckState.TIMED_OUT)
+    serving = ServingCheck(
+        move="rb1", model="churn", version=6, lane="i4k7q", asked_at=NOW, state=ServingCheckState.TIMED_OUT
+    )
     with harness.ledger.write() as tx:
         tx.save_serving_check(serving)
         tx.save_incident(replace(INCIDENT, doing=IncidentStatus.ROLLED_BACK, rollback="rb1"))

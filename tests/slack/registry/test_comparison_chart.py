@@ -16,7 +16,7 @@ from matplotlib.image import imread
 
 from bot.domain.registry.comparison import Comparison, compare_versions
 from bot.domain.registry.model import RunInfo, Stage, VersionInfo
-from bot.slack.core.chart_style import MAX_ALT_LENGTH, tick_labels, replace_missing_glyphs
+from bot.slack.core.chart_style import MAX_ALT_LENGTH, replace_missing_glyphs, tick_labels
 from bot.slack.registry.comparison_chart import _label_positions, comparison_alt_text, comparison_chart
 from tests.support.slack.odd_names import ODD
 
@@ -137,7 +137,9 @@ def test_the_alternative_text_tells_what_is_seen() -> None:
         "f1 (higher is better): best v7 0.7; latency_ms (lower is better): best v1 0.1."
     )
     assert "Nothing is in Production" in comparison_alt_text(compared(1, ["f1"]))
-    assert len(comparison_alt_text(compared(2, [f"{n}{'x' * 200}" for n in range(9)], model="m" * 900))) <= MAX_ALT_LENGTH
+    assert (
+        len(comparison_alt_text(compared(2, [f"{n}{'x' * 200}" for n in range(9)], model="m" * 900))) <= MAX_ALT_LENGTH
+    )
 
 
 def test_threads_draw_at_once_and_leave_no_trace() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from bot.bootstrap.build import SystemClock, build_registrar
 from bot.bootstrap.slack import fetch_home_team_id, slack_client, slack_directory, slack_notifier
-from bot.bootstrap.storage import open_ledger, open_dispatcher
+from bot.bootstrap.storage import open_dispatcher, open_ledger
 from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import Stage
@@ -169,7 +169,10 @@ def running_app(
     more["REGISTRAR_PORT"] = port
     more["REGISTRAR_MLFLOW_WEBHOOK_SECRET"] = webhook_secret
     settings = settings_for(slack, home, REGISTRAR_DATABASE_URL=database_url, **more)
-    rules, metrics = ActivePolicy(load_policy(policy_file) if policy_file else policy or make_policy()), PrometheusMetrics()
+    rules, metrics = (
+        ActivePolicy(load_policy(policy_file) if policy_file else policy or make_policy()),
+        PrometheusMetrics(),
+    )
     with closing(open_ledger(settings, metrics)) as ledger:
         client = slack_client(settings, observer=metrics)
         directory = slack_directory(settings, fetch_home_team_id(client), rules, metrics)

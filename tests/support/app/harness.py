@@ -25,7 +25,7 @@ from bot.ledger import SqlLedger
 from bot.ledger.audit_chain import stream_records, verify
 from bot.ports import Clock, Ledger, ModelRegistry
 from bot.registry.memory import MemoryRegistry
-from bot.services.core.context import Context, ActivePolicy
+from bot.services.core.context import ActivePolicy, Context
 from bot.services.promotions.gate_checks import GateChecks
 from bot.services.promotions.requests import Requests
 from bot.services.registry.queries import RegistryQueries
@@ -69,7 +69,9 @@ def take_snapshot(app: RunningApp) -> StateSnapshot:
     with app.ledger.read() as reading:
         requests = reading.requests()
         votes = [vote for request in requests for vote in reading.votes(request.id)]
-        moves = [move for name in names for move in reading.transitions(name) if move.kind is not TransitionKind.OBSERVED]
+        moves = [
+            move for name in names for move in reading.transitions(name) if move.kind is not TransitionKind.OBSERVED
+        ]
     return StateSnapshot(
         tuple(requests),
         tuple(votes),
@@ -91,7 +93,10 @@ def audit_links(ledger: Ledger, tag: EventTag | None = None) -> list[ChainedEven
 def is_chain_intact(ledger: SqlLedger) -> bool:
     """Tell whether the audit chain verifies from its first event to its head."""
     with ledger.read() as reading:
-        return verify(stream_records(lambda after: reading.audit_records(after_number=after)), reading.audit_head()) is None
+        return (
+            verify(stream_records(lambda after: reading.audit_records(after_number=after)), reading.audit_head())
+            is None
+        )
 
 
 def only_request(ledger: Ledger) -> Request:
@@ -274,7 +279,9 @@ MODEL_LAYOUT = [Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE]  # v3 
 LEAD, OTHER_LEAD = (Profile(person=SlackPerson("T0LOCAL", user)) for user in ("U0BOB", "U0CAROL"))
 
 
-def context_over(ledger: Ledger, registry: ModelRegistry, *, owner: str = "test", clock: Clock | None = None) -> Context:
+def context_over(
+    ledger: Ledger, registry: ModelRegistry, *, owner: str = "test", clock: Clock | None = None
+) -> Context:
     """Return what the services need, for one process of this name."""
     policy = make_policy({"models": {"*": POLICY["models"]["*"]}})
     return Context(
@@ -294,7 +301,9 @@ def requests_over(ledger: Ledger) -> Requests:
     return Requests(context, RegistryQueries(context, gating), gating)
 
 
-def executor(ledger: Ledger, registry: ModelRegistry, *, owner: str = "test", clock: Clock | None = None) -> TransitionExecutor:
+def executor(
+    ledger: Ledger, registry: ModelRegistry, *, owner: str = "test", clock: Clock | None = None
+) -> TransitionExecutor:
     """Return the executor of a process of this name."""
     context = context_over(ledger, registry, owner=owner, clock=clock)
     return TransitionExecutor(context, GateChecks(context), LoadabilityChecks(context))

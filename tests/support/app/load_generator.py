@@ -52,7 +52,7 @@ def write_home(folder: Path, slack: Remote, database: str, mlflow: str, backend:
     The registry behind `shelf` gets some models.
     """
     for model in MODELS:
-        backend.add(model, versions=[Stage.PRODUCTION, Stage.NONE, Stage.NONE])
+        backend.add_model(model, versions=[Stage.PRODUCTION, Stage.NONE, Stage.NONE])
     policy = POLICY | {"models": {"*": PRODUCTION}, "sources": {"live": {"type": "push"}}, "max_auto": 1000}
     (folder / "registrar.yml").write_text(json.dumps(policy))
     return {

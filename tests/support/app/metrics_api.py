@@ -61,7 +61,9 @@ class MetricsApi:
         self.now = NOW
         self.seconds = 0.0
         self.policy = policy()
-        sources = MetricSources(lambda: self.policy, SourceDependencies(ledger=ledger, registry=MemoryRegistry(), environ=ENVIRON))
+        sources = MetricSources(
+            lambda: self.policy, SourceDependencies(ledger=ledger, registry=MemoryRegistry(), environ=ENVIRON)
+        )
         programs = ApiServices(
             ledger=self,
             policy=lambda: self.policy,
@@ -88,7 +90,7 @@ class MetricsApi:
     def read(self) -> Any:
         return self.ledger.read()
 
-    def recognize(self, operators: Any) -> None:
+    def set_operator_ids(self, operators: Any) -> None:
         self.ledger.set_operator_ids(operators)
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from bot.domain.monitoring.rules.baselines import MIN_BASELINE_SECONDS, Baseline
 from bot.domain.monitoring.rules.deviation import Deviation
 from bot.domain.monitoring.rules.statistics import Tally
 from bot.domain.monitoring.rules.time_series import HOUR, TimeSeries
-from bot.domain.policy.effect_size import MinimumEffect, EffectKind
+from bot.domain.policy.effect_size import EffectKind, MinimumEffect
 from tests.support.domain.time_series import (
     START,
     a_week,
@@ -42,7 +42,12 @@ def judge_block(
     **changes: Any,
 ) -> Deviation:
     """Judge by the defaults of a monitor a block that began with its first reading."""
-    how: dict[str, Any] = {"history": MIN_BASELINE_SECONDS, "higher_is_better": True, "effect": TWO_PERCENT, "sigma": 3.0}
+    how: dict[str, Any] = {
+        "history": MIN_BASELINE_SECONDS,
+        "higher_is_better": True,
+        "effect": TWO_PERCENT,
+        "sigma": 3.0,
+    }
     how |= changes
     it = (
         baseline
@@ -57,7 +62,12 @@ def judge_since(
     recent: TimeSeries, baseline: TimeSeries | Baseline | None = None, window: float = HOUR, **changes: Any
 ) -> Deviation:
     """Judge by the defaults of a monitor what was read since a promotion."""
-    how: dict[str, Any] = {"history": MIN_BASELINE_SECONDS, "alpha": 0.01, "effect": TWO_PERCENT, "higher_is_better": True}
+    how: dict[str, Any] = {
+        "history": MIN_BASELINE_SECONDS,
+        "alpha": 0.01,
+        "effect": TWO_PERCENT,
+        "higher_is_better": True,
+    }
     how |= changes
     it = (
         baseline

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bot.domain.registry.model import SignatureColumn, Signature, Stage
+from bot.domain.registry.model import Signature, SignatureColumn, Stage
 from bot.domain.registry.semver import BaseVersion, BuildFacts, Bump, SemverProposal, bump_reasons, propose_semver
 
 

@@ -57,6 +57,8 @@ def during(points: TimeSeries, start: float, end: float, more: float) -> TimeSer
     return TimeSeries(points.at, points.value + more * ((points.at >= start) & (points.at < end)))
 
 
-def summary(points: TimeSeries, start: float = START, window: float = HOUR, history: float = MIN_BASELINE_SECONDS) -> Baseline:
+def summary(
+    points: TimeSeries, start: float = START, window: float = HOUR, history: float = MIN_BASELINE_SECONDS
+) -> Baseline:
     """Return a baseline's summary as a monitor has it."""
     return summarize(points, start=start, window=window, history=history)

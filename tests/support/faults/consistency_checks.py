@@ -32,7 +32,15 @@ END_EVENTS = {
     RequestState.STALE,
     RequestState.FAILED,
 }
-ENDS = {EventTag.REJECTED, EventTag.CANCELLED, EventTag.EXPIRED, EventTag.STALE, EventTag.FAILED, EventTag.TRANSITION_DONE, EventTag.ROLLED_BACK}
+ENDS = {
+    EventTag.REJECTED,
+    EventTag.CANCELLED,
+    EventTag.EXPIRED,
+    EventTag.STALE,
+    EventTag.FAILED,
+    EventTag.TRANSITION_DONE,
+    EventTag.ROLLED_BACK,
+}
 
 
 def disagreements(ledger: SqlLedger, slack: Remote, load: LoadGenerator, environment: dict[str, str]) -> list[str]:
@@ -125,9 +133,14 @@ def registry_differences(ledger: SqlLedger, environment: dict[str, str]) -> Iter
     """Yield where the registry is not as the ledger has it."""
     with closing(MlflowRegistry(environment["MLFLOW_TRACKING_URI"])) as registry, ledger.read() as reading:
         for model in MODELS:
-            done = [one for one in reading.transitions(model, stage=Stage.PRODUCTION) if one.state is TransitionState.DONE]
+            done = [
+                one for one in reading.transitions(model, stage=Stage.PRODUCTION) if one.state is TransitionState.DONE
+            ]
             holders = [one.version for one in registry.versions(model) if one.stage is Stage.PRODUCTION]
             if holders != [done[0].version]:
                 yield f"{model} has {holders} in Production, and the ledger {done[0].version}"
-            if done[0].kind is not TransitionKind.OBSERVED and registry.model(model).aliases.get("champion") not in holders:
+            if (
+                done[0].kind is not TransitionKind.OBSERVED
+                and registry.model(model).aliases.get("champion") not in holders
+            ):
                 yield f"{model}'s alias is elsewhere"

@@ -306,7 +306,11 @@ def is_quiet(bot: Bot) -> bool:
     later = now + timedelta(days=1)
     with bot.ledger.read() as reading:
         is_due = any(one.next_at is not None and one.next_at <= now for one in reading.monitor_states().values())
-        left = reading.due_messages(later) or reading.due_command_ids(later) or bot.registrar.transition_executor.models_with_unfinished()
+        left = (
+            reading.due_messages(later)
+            or reading.due_command_ids(later)
+            or bot.registrar.transition_executor.models_with_unfinished()
+        )
     return not (is_due or left)
 
 

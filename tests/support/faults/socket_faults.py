@@ -72,7 +72,7 @@ def app_behind_proxy(peer: str, far: Backends, home: Path) -> Iterator[ProxiedAp
         urls = {"slack": far.slack.url, "mlflow": far.mlflow, "postgres": far.ledger}
         wire = begun.enter_context(closing(proxy_to(peer, urls[peer])))
         begun.callback(backend.close)
-        backend.add("churn", versions=LAYOUT)
+        backend.add_model("churn", versions=LAYOUT)
         begun.callback(lambda: backend._client.delete_registered_model("churn"))
         registry, direct = MlflowRegistry(far.mlflow), begun.enter_context(closing(MlflowRegistry(far.mlflow)))
         direct.set_alias("churn", "champion", 3)
@@ -131,7 +131,9 @@ def retry_until(act: Callable[[], ActionResult], is_so: Callable[[], object], *,
 def is_requested(seen: RunningApp) -> bool:
     """Tell whether what Alice asked for is in the ledger, carried out or not."""
     with seen.ledger.read() as reading:
-        return bool(reading.requests() or reading.due_command_ids(seen.registrar.context.clock.now() + timedelta(days=1)))
+        return bool(
+            reading.requests() or reading.due_command_ids(seen.registrar.context.clock.now() + timedelta(days=1))
+        )
 
 
 def is_approved(seen: RunningApp) -> bool:
@@ -158,7 +160,9 @@ def promotion_problems(scene: ProxiedApp, version: int = GOOD) -> Iterator[str]:
         states = [request.state.value for request in reading.requests()]
     if states != ["done"]:
         yield f"the requests are {states}"
-    yield from wrong_event_counts(seen, EventTag.REQUEST_OPENED, EventTag.VOTED, EventTag.APPROVED, EventTag.TRANSITION_DONE)
+    yield from wrong_event_counts(
+        seen, EventTag.REQUEST_OPENED, EventTag.VOTED, EventTag.APPROVED, EventTag.TRANSITION_DONE
+    )
     cards = messages(seen, f"v{version} is in Production")
     if len(cards) != 1 or len(messages(seen, "Promote churn")) > 1:
         yield f"{len(cards)} cards say that it is in Production"
@@ -181,7 +185,10 @@ def rollback_problems(scene: ProxiedApp) -> Iterator[str]:
         incidents = [one for one in reading.incidents() if one.version == BAD]
         bars = [bar.version for bar in reading.rollback_blocks("churn")]
     ends = [(one.ending, one.target) for one in incidents]
-    if ends not in ([(IncidentEnding.RESTORED, 3)], [(IncidentEnding.RECOVERED, 3)]):  # it recovers once v3 has passed its checks
+    if ends not in (
+        [(IncidentEnding.RESTORED, 3)],
+        [(IncidentEnding.RECOVERED, 3)],
+    ):  # it recovers once v3 has passed its checks
         yield f"the incidents ended so: {[str(one.resolution or one.doing.value) for one in incidents]}"
     if bars != [BAD]:
         yield f"barred are {bars}"

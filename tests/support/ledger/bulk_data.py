@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bot.domain.audit.events import CHAIN_START, Event, ChainHead, EventTag
+from bot.domain.audit.events import CHAIN_START, ChainHead, Event, EventTag
 from bot.domain.core.actors import Person
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
@@ -31,7 +31,7 @@ def add_many_versions(backend: MlflowBackend, database_uri: str, name: str, numb
 
     The shelf adds the first run, with what `run` says; the others are its copies, with other values of its metrics.
     """
-    backend.add(name)
+    backend.add_model(name)
     first = backend.add_run(**run)
     backend.add_version(name, run_id=first, stage=Stage.PRODUCTION)
     chance = random.Random(name)  # noqa: S311 - nothing here is a secret

@@ -20,7 +20,7 @@ from bot.domain.registry.model import Stage
 from bot.domain.transitions.restores import Hold, HoldKind
 from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
 from bot.ledger import SqlLedger
-from bot.ports import IdempotentCall, TagUpdate, MessageRef
+from bot.ports import IdempotentCall, MessageRef, TagUpdate
 from tests.support.monitoring.monitoring import add_monitor, check_values
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench, FaultyRegistry, ManualClock
 

@@ -55,13 +55,13 @@ class HangingRegistry(MemoryRegistry):
         super().__init__(now=now)
         self.is_hanging, self.is_over = Event(), Event()
 
-    def transition(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
+    def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
         """Move the version, or hang."""
         if name == "ranking":
             self.is_hanging.set()
             self.is_over.wait()
             raise RegistryUnreachable("The registry does not answer.")
-        super().transition(name, version, stage, archive_existing=archive_existing)
+        super().transition_stage(name, version, stage, archive_existing=archive_existing)
 
 
 class ReleaseRecorder:
@@ -102,7 +102,7 @@ class ReleaseRecorder:
             self.wait(hours=30)
             for model in ("churn", "mail", "leads"):
                 self.promote(app, model, 4)
-            self.registry.transition("vision", 4, Stage.PRODUCTION, archive_existing=True)
+            self.registry.transition_stage("vision", 4, Stage.PRODUCTION, archive_existing=True)
             app.registrar.poll_registry()
             self.wait(hours=30)
 

@@ -18,16 +18,16 @@ from bot.domain.audit.anchors import AnchoredHead
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Person
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.readings import Measurement, CheckOutcome
+from bot.domain.monitoring.readings import CheckOutcome, Measurement
 from bot.domain.policy.freezes import Freeze
-from bot.domain.promotions.request import VoteChoice, Request, Vote
+from bot.domain.promotions.request import Request, Vote, VoteChoice
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.restores import Hold, HoldKind
 from bot.domain.transitions.transition import Transition, TransitionKind
 from bot.ledger import SqlLedger, audit_chain
 from bot.ledger.audit_chain import ChainFault
 from bot.ledger.engines import parse_url
-from bot.ports import QueuedCommand, OutboxMessage, MessageKind
+from bot.ports import MessageKind, OutboxMessage, QueuedCommand
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Measurement, CheckOutcome
+from bot.domain.monitoring.readings import CheckOutcome, Measurement
 from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from tests.support.monitoring.monitoring import add_monitor, monitor_state, tick

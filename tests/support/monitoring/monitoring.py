@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from bot.domain.core.sentence import unpack_sentence
-from bot.domain.monitoring.incident import IncidentStatus, Incident
+from bot.domain.monitoring.incident import Incident, IncidentStatus
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Answer, Measurement, CheckOutcome
+from bot.domain.monitoring.readings import Answer, CheckOutcome, Measurement
 from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.parser import validate_policy

@@ -16,9 +16,9 @@ from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
-from bot.ports import QueuedCommand, Ledger, ModelRegistry
+from bot.ports import Ledger, ModelRegistry, QueuedCommand
 from bot.services.core.access import AccessControl
-from bot.services.core.context import Context, ActivePolicy, short_id
+from bot.services.core.context import ActivePolicy, Context, short_id
 from bot.services.monitoring.incidents import Incidents
 from bot.services.monitoring.scheduler import MonitorScheduler
 from bot.services.promotions.gate_checks import GateChecks
@@ -50,7 +50,9 @@ class MonitoringHarness:
     def __init__(self, ledger: Ledger, registry: ModelRegistry) -> None:
         self.ledger, self.registry = ledger, registry
         rules = ActivePolicy(validate_policy(POLICY))
-        self.context = Context(ledger=ledger, registry=registry, active_policy=rules, clock=SystemClock(), owner="host:1:test")
+        self.context = Context(
+            ledger=ledger, registry=registry, active_policy=rules, clock=SystemClock(), owner="host:1:test"
+        )
         gatekeeper, gating = AccessControl(self.context), GateChecks(self.context)
         self.fitness = fitness = LoadabilityChecks(self.context)
         self.moves = TransitionExecutor(self.context, gating, fitness)
@@ -59,7 +61,9 @@ class MonitoringHarness:
         self.rollbacks = Rollbacks(self.context, lookups, gatekeeper, fitness, requests)
         sources = open_sources(rules, ledger, registry)
         self.incidents = Incidents(self.context, self.rollbacks, fitness)
-        self.monitoring = MonitorScheduler(self.context, sources, self.incidents, run_transitions=self.moves.execute_due)
+        self.monitoring = MonitorScheduler(
+            self.context, sources, self.incidents, run_transitions=self.moves.execute_due
+        )
 
     def serves(self, version: int, *, since: datetime, model: str = "churn") -> None:
         """Have it in the history that a version took Production then; the registry is only read."""

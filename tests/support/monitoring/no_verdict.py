@@ -46,7 +46,7 @@ def rule(monkeypatch: pytest.MonkeyPatch) -> dict[str, RuleResult | Exception]:
             raise found
         return found or real_judge(monitor, *more)
 
-    monkeypatch.setattr(scheduler, "judge", judge)
+    monkeypatch.setattr(scheduler, "evaluate_rule", judge)
     return said
 
 

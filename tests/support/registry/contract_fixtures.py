@@ -80,7 +80,7 @@ CALLS = READING | WRITING
 @pytest.fixture
 def remote(mlflow_server: MlflowServer, mlflow_backend: MlflowBackend) -> MlflowRegistry:
     """Return a registry over HTTP that holds churn, and has just been asked for it."""
-    mlflow_backend.add("churn", versions=[PRODUCTION, NONE])
+    mlflow_backend.add_model("churn", versions=[PRODUCTION, NONE])
     registry = MlflowRegistry(mlflow_server.uri)
     registry.versions("churn")
     mlflow_server.requests.clear()

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from bot.domain.registry.model import SignatureColumn, Dataset, ModelPackage, Signature, Stage, VersionInfo
+from bot.domain.registry.model import Dataset, ModelPackage, Signature, SignatureColumn, Stage, VersionInfo
 from bot.ports import ModelRegistry
 from bot.registry.memory import MemoryRegistry
 from bot.registry.tag_stages import STAGE_TAG, TagStageRegistry
@@ -45,14 +45,14 @@ _PATIENCE = (
 class RegistryBackend(Protocol):
     """What stands behind a registry: where a test puts models. `MemoryRegistry` is its own shelf."""
 
-    def add(
+    def add_model(
         self,
         name: str,
         *,
         versions: int | Sequence[Stage] = 0,
         description: str = "",
         tags: Mapping[str, str] | None = None,
-        prompt: bool = False,
+        is_prompt: bool = False,
     ) -> None:
         """Add a model with so many versions, or with one version in each of these stages, v1 first."""
 
@@ -79,7 +79,7 @@ class RegistryBackend(Protocol):
         tags: Mapping[str, str] | None = None,
         datasets: Sequence[Dataset] = (),
         status: str = "FINISHED",
-        deleted: bool = False,
+        is_deleted: bool = False,
         models: Sequence[str] = (),
         name: str = "",
         experiment: str = "Default",
@@ -95,7 +95,7 @@ class RegistryBackend(Protocol):
     def delete_run(self, run_id: str) -> None:
         """Put a run into the bin."""
 
-    def add_package(self, of: VersionInfo | str, package: ModelPackage) -> None:
+    def add_package(self, version_or_source: VersionInfo | str, package: ModelPackage) -> None:
         """Put files that say this where a version's files lie."""
 
 
@@ -115,16 +115,16 @@ class MlflowBackend:
         self.served = served
         self._tracking: Any = None
 
-    def add(
+    def add_model(
         self,
         name: str,
         *,
         versions: int | Sequence[Stage] = 0,
         description: str = "",
         tags: Mapping[str, str] | None = None,
-        prompt: bool = False,
+        is_prompt: bool = False,
     ) -> None:
-        marks = {"mlflow.prompt.is_prompt": "true"} if prompt else {}
+        marks = {"mlflow.prompt.is_prompt": "true"} if is_prompt else {}
         self._client.create_registered_model(name, {**(tags or {}), **marks}, description)
         for stage in [Stage.NONE] * versions if isinstance(versions, int) else versions:
             self.add_version(name, stage=stage, tags=marks)
@@ -157,7 +157,7 @@ class MlflowBackend:
         tags: Mapping[str, str] | None = None,
         datasets: Sequence[Dataset] = (),
         status: str = "FINISHED",
-        deleted: bool = False,
+        is_deleted: bool = False,
         models: Sequence[str] = (),
         name: str = "",
         experiment: str = "Default",
@@ -183,7 +183,7 @@ class MlflowBackend:
             self._log_model(run_id, made.info.experiment_id, model)
         if status != "RUNNING":
             self.tracking.set_terminated(run_id, status, _milliseconds(ended_at))
-        if deleted:
+        if is_deleted:
             self.delete_run(run_id)
         return run_id
 
@@ -197,8 +197,8 @@ class MlflowBackend:
         """Put an experiment into the bin, with its runs."""
         self.tracking.delete_experiment(self._experiment(name))
 
-    def add_package(self, of: VersionInfo | str, package: ModelPackage) -> None:
-        source = of if isinstance(of, str) else of.source
+    def add_package(self, version_or_source: VersionInfo | str, package: ModelPackage) -> None:
+        source = version_or_source if isinstance(version_or_source, str) else version_or_source.source
         folder = self.served / urlsplit(source).path.strip("/") if self.served else Path(source)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "MLmodel").write_text(mlmodel(package), encoding="utf-8")
@@ -245,11 +245,13 @@ class TaggedBackend:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._shelf, name)
 
-    def add(self, name: str, *, versions: int | Sequence[Stage] = 0, prompt: bool = False, **more: Any) -> None:
+    def add_model(
+        self, name: str, *, versions: int | Sequence[Stage] = 0, is_prompt: bool = False, **more: Any
+    ) -> None:
         """Add a model; the stages of its versions are tags."""
         stages = [Stage.NONE] * versions if isinstance(versions, int) else versions
-        self._shelf.add(name, versions=len(stages) if prompt else 0, prompt=prompt, **more)
-        for stage in [] if prompt else stages:
+        self._shelf.add_model(name, versions=len(stages) if is_prompt else 0, is_prompt=is_prompt, **more)
+        for stage in [] if is_prompt else stages:
             self.add_version(name, stage=stage)
 
     def add_version(
@@ -341,7 +343,10 @@ def registries(request: pytest.FixtureRequest) -> Callable[[str], tuple[ModelReg
 PACKAGE = ModelPackage(
     flavors=("sklearn",),
     signature=Signature(
-        inputs=(SignatureColumn(name="age", type="long"), SignatureColumn(name="страна", type="string", required=False)),
+        inputs=(
+            SignatureColumn(name="age", type="long"),
+            SignatureColumn(name="страна", type="string", required=False),
+        ),
         outputs=(SignatureColumn(name="", type="tensor(int64,[-1, 4])"),),
         params=(SignatureColumn(name="threshold", type="double", required=False),),
     ),

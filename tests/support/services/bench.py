@@ -20,24 +20,24 @@ from bot.domain.monitoring.readings import Answer, CountPoint, Point
 from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
 from bot.domain.promotions.approvers import EligibleApprovers
-from bot.domain.promotions.request import VoteChoice, Request, RequestState
+from bot.domain.promotions.request import Request, RequestState, VoteChoice
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.drift import DriftNotice
 from bot.domain.transitions.transition import Transition
 from bot.ledger import SqlLedger
 from bot.metrics.prometheus import PrometheusMetrics
-from bot.ports import QueuedCommand, OutboxMessage, MessageKind, Query
+from bot.ports import MessageKind, OutboxMessage, Query, QueuedCommand
 from bot.registry.memory import MemoryRegistry
 from bot.services.core.access import AccessControl
 from bot.services.core.command_queue import CommandQueue
 from bot.services.core.commands import CommandResult
-from bot.services.core.context import Context, ActivePolicy
+from bot.services.core.context import ActivePolicy, Context
 from bot.services.monitoring.incidents import Incidents
 from bot.services.monitoring.policy_monitors import PolicyMonitors
 from bot.services.monitoring.scheduler import MonitorScheduler
 from bot.services.policy.freezes import Freezes
 from bot.services.promotions.gate_checks import GateChecks
-from bot.services.promotions.requests import VoteResult, Requests
+from bot.services.promotions.requests import Requests, VoteResult
 from bot.services.promotions.reviews import Reviews
 from bot.services.registry.comparisons import Comparisons
 from bot.services.registry.edits import RegistryEdits
@@ -108,9 +108,9 @@ class FakeDirectory:
 
     def profile(self, person: Person) -> Profile:
         """Return who that is."""
-        return self.profiles_now([person])[person.user]
+        return self.current_profiles([person])[person.user]
 
-    def profiles_now(self, people: Iterable[Person]) -> dict[str, Profile]:
+    def current_profiles(self, people: Iterable[Person]) -> dict[str, Profile]:
         """Return who these are."""
         asked = list(people)
         self.asked.append([person.user for person in asked])
@@ -132,11 +132,11 @@ class FakeDirectory:
         people = {user: self.people.get(user, Profile(person=Person("T1", user))) for user in found}
         return EligibleApprovers(people, is_complete=all(one in self.groups for one in groups))
 
-    def members(self, ids: Sequence[str]) -> list[str]:
+    def member_ids(self, ids: Sequence[str]) -> list[str]:
         """Return the users among the ids."""
         return list(ids)
 
-    def names(self, ids: Sequence[str]) -> dict[str, str]:
+    def display_names(self, ids: Sequence[str]) -> dict[str, str]:
         """Return no names."""
         return {}
 
@@ -176,7 +176,7 @@ class FaultyRegistry(MemoryRegistry):
         self.after: Callable[[], None] | None = None
         self.is_deaf = False  # says yes and does nothing
 
-    def transition(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
+    def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
         """Move the version, with what was ordered before and after it."""
         before, self.before = self.before, None
         if before:
@@ -184,14 +184,14 @@ class FaultyRegistry(MemoryRegistry):
         self.transitions += 1
         if self.is_deaf:
             return
-        super().transition(name, version, stage, archive_existing=archive_existing)
+        super().transition_stage(name, version, stage, archive_existing=archive_existing)
         after, self.after = self.after, None
         if after:
             after()
 
     def by_hand(self, model: str, version: int, stage: Stage, *, archive_existing: bool = True) -> None:
         """Move a version as somebody does in MLflow, behind our back."""
-        super().transition(model, version, stage, archive_existing=archive_existing)
+        super().transition_stage(model, version, stage, archive_existing=archive_existing)
 
     def holders(self, model: str = "churn", stage: Stage = Stage.PRODUCTION) -> list[int]:
         """Return who holds the stage."""
@@ -254,7 +254,9 @@ class Bench:
             "sources": sources,
             "incidents": incidents,
             "file_monitors": PolicyMonitors(context),
-            "monitoring": MonitorScheduler(context, sources, incidents, run_transitions=moves.execute_due, monotonic=self.clock.monotonic),
+            "monitoring": MonitorScheduler(
+                context, sources, incidents, run_transitions=moves.execute_due, monotonic=self.clock.monotonic
+            ),
             "rollbacks": rollbacks,
             "fitness": fitness,
             "context": context,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 
-from bot.ports import DeliveryResult, OutboxMessage, DeliveryOutcome, MessageRef
+from bot.ports import DeliveryOutcome, DeliveryResult, MessageRef, OutboxMessage
 
 DELIVERED = DeliveryResult(DeliveryOutcome.DELIVERED, MessageRef("C1", "1.1"), is_new=True)
 
@@ -24,17 +24,17 @@ class FakeNotifier:
         """Return what it was given, in order."""
         return [note.key for note in self.told]
 
-    def channel(self, name: str) -> str:
+    def channel_id(self, name: str) -> str:
         """Return the name: here it is the id."""
         return name
 
-    def take_back(self, posting: MessageRef) -> None:
+    def delete_message(self, message_ref: MessageRef) -> None:
         """Write down what is to be deleted."""
-        self.taken_back.append(posting)
+        self.taken_back.append(message_ref)
 
-    def deliver(self, note: OutboxMessage) -> DeliveryResult:
+    def deliver(self, outbox_message: OutboxMessage) -> DeliveryResult:
         """Take one note."""
-        self.told.append(note)
+        self.told.append(outbox_message)
         self.meanwhile()
-        answers = self.answers[note.key]
+        answers = self.answers[outbox_message.key]
         return answers.pop(0) if len(answers) > 1 else answers[0]

@@ -11,7 +11,7 @@ from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Caller
 from bot.domain.policy.parser import validate_policy
 from bot.domain.promotions.request import Request
-from bot.domain.registry.model import SignatureColumn, Signature, Stage
+from bot.domain.registry.model import Signature, SignatureColumn, Stage
 from tests.support.services.bench import BOB, DAVE, POLICY, Bench
 
 ACCURATE: Mapping[str, Any] = {"metric": "accuracy", "at_least": 0.85}

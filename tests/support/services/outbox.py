@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.ports import DeliveryResult, OutboxMessage, MessageKind, DeliveryOutcome
+from bot.ports import DeliveryOutcome, DeliveryResult, MessageKind, OutboxMessage
 from bot.services.core.outbox import Outbox
 from tests.support.services.bench import Bench
 from tests.support.services.fake_notifier import FakeNotifier

@@ -27,7 +27,7 @@ BROKEN = ONE.replace("approvers", "aprovers")
 class NamesDirectory(DisconnectedDirectory):
     """A directory that knows what Bob and Carol are called."""
 
-    def names(self, ids: object) -> dict[str, str]:
+    def display_names(self, ids: object) -> dict[str, str]:
         """Return the names."""
         return {one: {"UBOB": "Bob Tanaka", "UCAROL": "Carol"}.get(one, one) for one in ids}  # type: ignore[attr-defined]  # a list
 

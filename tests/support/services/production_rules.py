@@ -11,5 +11,7 @@ def with_production_rule(
 ) -> Bench:
     """Return the bench with another rule for Production."""
     models = POLICY["models"] | {"*": {"production": production}}
-    bench.context.active_policy.replace(validate_policy(POLICY | {"models": models, "roles": roles or POLICY["roles"]}), "another")
+    bench.context.active_policy.replace(
+        validate_policy(POLICY | {"models": models, "roles": roles or POLICY["roles"]}), "another"
+    )
     return bench

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.registry.model import SignatureColumn, ModelPackage, Signature
+from bot.domain.registry.model import ModelPackage, Signature, SignatureColumn
 from tests.support.services.bench import Bench
 
 ROLL_BACK = 'rollback churn --reason "accuracy fell"'

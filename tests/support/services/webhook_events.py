@@ -14,7 +14,7 @@ from bot.domain.core.sentence import unpack_sentence
 from bot.domain.policy.parser import validate_policy
 from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
-from bot.ports import OutboxMessage, MessageKind
+from bot.ports import MessageKind, OutboxMessage
 from bot.services.core.endpoint_outboxes import EndpointOutboxes
 from bot.services.core.outbox import Outbox
 from bot.services.transitions.serving_checks import EVENT_MAX_AGE, record_undelivered_event
@@ -43,7 +43,9 @@ class WebhookHarness:
     def __post_init__(self) -> None:
         bench = self.bench
         webhooks = WebhookNotifier(lambda: bench.context.policy, self.variables.get, bench.clock.now)
-        self.events = EndpointOutboxes(bench.context, webhooks, concurrency=4, max_age=EVENT_MAX_AGE, on_give_up=record_undelivered_event)
+        self.events = EndpointOutboxes(
+            bench.context, webhooks, concurrency=4, max_age=EVENT_MAX_AGE, on_give_up=record_undelivered_event
+        )
         self.slack = Outbox(bench.context, self.fake_notifier)
 
     def promote(self, version: int = 4, model: str = "churn") -> str:
@@ -60,7 +62,11 @@ class WebhookHarness:
     def told(self) -> list[str]:
         """Return the news that threads have heard, or are to hear."""
         waiting = [note for note in self.bench.notes() if note.kind is MessageKind.THREAD_REPLY]
-        return [str(unpack_sentence(note.data["say"])) for note in [*self.fake_notifier.told, *waiting] if "say" in note.data]
+        return [
+            str(unpack_sentence(note.data["say"]))
+            for note in [*self.fake_notifier.told, *waiting]
+            if "say" in note.data
+        ]
 
     def waiting(self, kind: MessageKind = MessageKind.EVENT) -> list[OutboxMessage]:
         """Return what is to be delivered, in a week at the latest."""

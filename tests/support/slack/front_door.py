@@ -20,7 +20,7 @@ from bot.bootstrap.build import build_registrar
 from bot.bootstrap.slack import slack_client
 from bot.bootstrap.storage import open_ledger
 from bot.domain.core.actors import Person, Profile
-from bot.domain.monitoring.incident import IncidentStatus, Incident, IncidentKind
+from bot.domain.monitoring.incident import Incident, IncidentKind, IncidentStatus
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.policy.freezes import Freeze
 from bot.domain.promotions.request import Request
@@ -181,10 +181,14 @@ class FrontDoor:
         with self.ledger.read() as reading:
             requests = tuple(reading.requests())
             votes = tuple(vote for request in requests for vote in reading.votes(request.id))
-            moves = tuple(m for name in names for m in reading.transitions(name) if m.kind is not TransitionKind.OBSERVED)
+            moves = tuple(
+                m for name in names for m in reading.transitions(name) if m.kind is not TransitionKind.OBSERVED
+            )
             freezes = tuple(reading.freezes())
             monitors, incidents = tuple(reading.monitors()), tuple(reading.incidents())
-            findings = tuple(reading.drift_notice(self.known[one]) for one in (drift_notice.REPAIR_STAGE, drift_notice.COMPARE))
+            findings = tuple(
+                reading.drift_notice(self.known[one]) for one in (drift_notice.REPAIR_STAGE, drift_notice.COMPARE)
+            )
         versions = tuple(replace(one, tags=user_tags(one)) for name in names for one in self.registry.versions(name))
         return StateSnapshot(
             requests,
@@ -260,7 +264,9 @@ def door(
         )
         registrar = replace(registrar, worker_pool=_AtOnce(), query_pool=_AtOnce())
         app, harness = build_bolt_app(settings, registrar)
-        web = web_app.create_app(app, slack.signing_secret, webhook_secret="hook", on_model_changed=registrar.schedule_refresh)
+        web = web_app.create_app(
+            app, slack.signing_secret, webhook_secret="hook", on_model_changed=registrar.schedule_refresh
+        )
         it = FrontDoor(
             web=web,
             slack=slack,

@@ -16,7 +16,7 @@ from bot.domain.policy.parser import validate_policy
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
-from bot.ports import DeliveryResult, OutboxMessage, MessageKind, DeliveryOutcome
+from bot.ports import DeliveryOutcome, DeliveryResult, MessageKind, OutboxMessage
 from bot.slack.delivery.notifier import SlackNotifier
 from localslack import LocalSlack
 
@@ -85,7 +85,9 @@ SENTENCE = {"say": pack_sentence(say("{name} is done.", name=Name("<!channel>"))
 NEWS = OutboxMessage(key="news:r4k7q:done", lane="r4k7q", kind=MessageKind.THREAD_REPLY, to="", data=SENTENCE)
 
 
-DIRECT = OutboxMessage(key="direct:r4k7q:done", lane="r4k7q:direct", kind=MessageKind.DIRECT, to="U0ALICE", data=SENTENCE)
+DIRECT = OutboxMessage(
+    key="direct:r4k7q:done", lane="r4k7q:direct", kind=MessageKind.DIRECT, to="U0ALICE", data=SENTENCE
+)
 
 
 @pytest.fixture

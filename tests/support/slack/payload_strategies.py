@@ -123,7 +123,9 @@ NAMES = (
 )
 
 
-FLAGS = sorted({flag for verb in COMMANDS.values() for _, _, arg in verb.arguments() for flag in arg.flags} | {"--help", "-h"})
+FLAGS = sorted(
+    {flag for verb in COMMANDS.values() for _, _, arg in verb.arguments() for flag in arg.flags} | {"--help", "-h"}
+)
 
 
 # What an argument of a kind takes, or nearly.

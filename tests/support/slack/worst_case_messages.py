@@ -14,14 +14,14 @@ from bot.domain.core.actors import Automation, Client
 from bot.domain.core.sentence import Code, Mention, Name, Sentence, say
 from bot.domain.monitoring import incident_messages
 from bot.domain.monitoring import messages as monitor_messages
-from bot.domain.monitoring.incident import IncidentStatus, IncidentKind
+from bot.domain.monitoring.incident import IncidentKind, IncidentStatus
 from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.policy.messages import describe_rules
 from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.approver_messages import approval_invitation, waiting_for_approvers
 from bot.domain.promotions.approvers import PendingApprovers
-from bot.domain.promotions.request import VoteChoice, RequestState
+from bot.domain.promotions.request import RequestState, VoteChoice
 from bot.domain.promotions.snapshot import RequestSnapshot
 from bot.domain.registry.model import VersionRef
 from bot.domain.rollbacks.history import TimeWindow
@@ -109,13 +109,29 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
                 a_request(name, state), votes(50), freeze=a_freeze(name), waiting_for=a_wait(name), block=a_block(name)
             ),
         )
-        yield f"ended {state.value}", blocks.sentence_message(promotion_messages.outcome_announcement(a_request(name, state)))
-        yield f"decided {state.value}", blocks.sentence_message(promotion_messages.already_decided_reason(a_request(name, state)))
+        yield (
+            f"ended {state.value}",
+            blocks.sentence_message(promotion_messages.outcome_announcement(a_request(name, state))),
+        )
+        yield (
+            f"decided {state.value}",
+            blocks.sentence_message(promotion_messages.already_decided_reason(a_request(name, state))),
+        )
         yield f"broken glass {state.value}", request_card.request_card(a_request(name, state, breaks_glass=True), [])
-    yield "invitation", request_card.approval_invitation("r4k7q", approval_invitation(a_request(name)), "https://ci.example/rr?a=1&b=2")
+    yield (
+        "invitation",
+        request_card.approval_invitation(
+            "r4k7q", approval_invitation(a_request(name)), "https://ci.example/rr?a=1&b=2"
+        ),
+    )
     yield "frozen", request_card.request_card(a_request(name, seen=None), [], freeze=a_freeze(name))
     yield "glass", blocks.sentence_message(break_glass_messages.break_glass_announcement(a_request(name)))
-    yield "counted", request_card.vote_answer(a_request(name), promotion_messages.vote_announcement(a_request(name), votes(1)[0], 1))
+    yield (
+        "counted",
+        request_card.vote_answer(
+            a_request(name), promotion_messages.vote_announcement(a_request(name), votes(1)[0], 1)
+        ),
+    )
     version, looked = a_version(name), seen(name)
     for found in (looked, RequestSnapshot(), replace(looked, gates=looked.gates[1:2])):
         wanted = Validate(model="m", version=VersionRef("number", "7"))
@@ -174,7 +190,11 @@ def histories(name: str) -> Iterator[tuple[str, Message]]:
     yield "history by an automation", timeline_message(a_timeline(name, by=Automation("registry-poll")))
     for kind in TransitionKind:
         yield f"history of a {kind.value}", timeline_message(a_timeline(name, kind=kind, request=None))
-    for asked in (TimeWindow(NOW), TimeWindow(NOW - timedelta(days=9)), TimeWindow(NOW, NOW + timedelta(days=1), NOW.date())):
+    for asked in (
+        TimeWindow(NOW),
+        TimeWindow(NOW - timedelta(days=9)),
+        TimeWindow(NOW, NOW + timedelta(days=1), NOW.date()),
+    ):
         found = a_timeline(name, 9)
         for nobody in (replace(found, window=asked, periods=(), after=a_term(name)), replace(found, window=asked)):
             yield f"history at {asked}", timeline_message(nobody, a_history(name))
@@ -196,15 +216,22 @@ def incidents(name: str) -> Iterator[tuple[str, Message]]:
                     incident, [a_monitor(name)] * 3, serving=replace(serving, state=state), now=NOW
                 )
                 yield f"incident {kind.value} {doing.value} {number}", card
-                yield f"acted {kind.value} {doing.value} {number}", blocks.sentence_message(incident_messages.action_taken(incident))
+                yield (
+                    f"acted {kind.value} {doing.value} {number}",
+                    blocks.sentence_message(incident_messages.action_taken(incident)),
+                )
         yield f"opened {kind.value}", blocks.sentence_message(incident_messages.opened(an_incident(name, kind=kind)))
 
 
 def every_sentence(name: str) -> Iterator[Sentence]:
     """Yield every sentence that holds outside text."""
     request = a_request(name, RequestState.REJECTED)
-    yield promotion_messages.request_confirmation(request, "#ml-models", waiting_for_approvers(PendingApprovers(["S0LEADS", "U0BOB"] * 5, 2), None))
-    yield promotion_messages.vote_announcement(request, replace(votes(1)[0], choice=VoteChoice.REJECT, reason=REASONS[name]), 1)
+    yield promotion_messages.request_confirmation(
+        request, "#ml-models", waiting_for_approvers(PendingApprovers(["S0LEADS", "U0BOB"] * 5, 2), None)
+    )
+    yield promotion_messages.vote_announcement(
+        request, replace(votes(1)[0], choice=VoteChoice.REJECT, reason=REASONS[name]), 1
+    )
     yield promotion_messages.approval_confirmation(request, 1)
     yield promotion_messages.rejection_confirmation(request)
     yield promotion_messages.cancellation_confirmation(request)

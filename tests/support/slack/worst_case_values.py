@@ -6,15 +6,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.domain.audit.events import Event, ChainedEvent, EventTag
+from bot.domain.audit.events import ChainedEvent, Event, EventTag
 from bot.domain.commands.queries import ShowHistory
 from bot.domain.core.actors import Actor, Person
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.sentence import Sentence, say
 from bot.domain.monitoring import incident_messages
-from bot.domain.monitoring.incident import IncidentStatus, Incident, IncidentKind, TrippedBreaker
+from bot.domain.monitoring.incident import Incident, IncidentKind, IncidentStatus, TrippedBreaker
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Measurement, CheckOutcome
+from bot.domain.monitoring.readings import CheckOutcome, Measurement
 from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.domain.monitoring.views import MonitorRow, MonitorView
 from bot.domain.policy.freezes import ActiveFreeze
@@ -23,11 +23,20 @@ from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy
 from bot.domain.promotions.approver_messages import waiting_for_approvers
 from bot.domain.promotions.approvers import PendingApprovers
-from bot.domain.promotions.request import VoteChoice, Request, RequestState, Vote
+from bot.domain.promotions.request import Request, RequestState, Vote, VoteChoice
 from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
 from bot.domain.registry import rollback_block
 from bot.domain.registry.comparison import Comparison, compare_versions
-from bot.domain.registry.model import SignatureColumn, Dataset, ModelInfo, ModelPackage, RunInfo, Signature, Stage, VersionInfo
+from bot.domain.registry.model import (
+    Dataset,
+    ModelInfo,
+    ModelPackage,
+    RunInfo,
+    Signature,
+    SignatureColumn,
+    Stage,
+    VersionInfo,
+)
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.registry.signature_changes import caller_impact, no_rollback_reason
 from bot.domain.rollbacks.history import Timeline
@@ -103,7 +112,8 @@ def seen(name: str = "plain") -> RequestSnapshot:
     )
     figures = {f"{text}{n}": 1.0 / (n + 1) for n in range(100)}
     old, new = (
-        Signature(inputs=tuple(SignatureColumn(name=f"{text}{n}", type=kind * 9) for n in range(60))) for kind in ("a", text)
+        Signature(inputs=tuple(SignatureColumn(name=f"{text}{n}", type=kind * 9) for n in range(60)))
+        for kind in ("a", text)
     )
     callers = caller_impact(ModelPackage(signature=new), ModelPackage(signature=old), 999_999_999, 999_999_998)
     way_back = no_rollback_reason(ModelPackage(signature=new), ModelPackage(signature=old), 999_999_998)
@@ -233,7 +243,9 @@ def a_block(name: str) -> RollbackBlock:
 def a_bare_card() -> VersionCard:
     """Return the metadata card of a version of which nothing is known."""
     version = VersionInfo(model="m", version=1, stage=Stage.NONE)
-    return VersionCard(version=version, run=None, card=fill_model_card(ModelCardSources(version=version, model=ModelInfo(name="m"))))
+    return VersionCard(
+        version=version, run=None, card=fill_model_card(ModelCardSources(version=version, model=ModelInfo(name="m")))
+    )
 
 
 def a_comparison(name: str, versions: int, metrics: int = 30) -> Comparison:
@@ -247,7 +259,9 @@ def a_comparison(name: str, versions: int, metrics: int = 30) -> Comparison:
         f"run{number}": RunInfo(id=f"run{number}", metrics={m: v * number for m, v in values.items()})
         for number in range(1, versions + 1)
     }
-    blocked = {row.version: rollback_block.block_reason(replace(a_block(name), version=row.version)) for row in rows[1:4]}
+    blocked = {
+        row.version: rollback_block.block_reason(replace(a_block(name), version=row.version)) for row in rows[1:4]
+    }
     return compare_versions(TEXTS[name] or "m", rows, runs, blocked=blocked)
 
 
@@ -329,7 +343,12 @@ def a_view(name: str, state: MonitorStatus = MonitorStatus.FAILED) -> MonitorVie
     ]
     tripped = TrippedBreaker(model=row.monitor.model, at=NOW, why=say("{it}", it=TEXTS[name]))
     return MonitorView(
-        monitor=row.monitor, monitor_state=row.monitor_state, recent_measurements=checks[:10], incident=None, breaker=tripped, now=NOW
+        monitor=row.monitor,
+        monitor_state=row.monitor_state,
+        recent_measurements=checks[:10],
+        incident=None,
+        breaker=tripped,
+        now=NOW,
     )
 
 

@@ -20,7 +20,7 @@ from bot.ledger import SqlLedger
 from bot.policy_file import LocalPolicyFile, load_policy
 from bot.ports import NO_DIRECTORY
 from bot.registry.memory import MemoryRegistry
-from bot.services.core.context import Context, ActivePolicy
+from bot.services.core.context import ActivePolicy, Context
 from bot.services.policy.reload import PolicyReloader
 from bot.settings import read_settings
 from handlers.terminal.main import main
@@ -57,7 +57,12 @@ class OperatorTerminal:
     def rule(self, *, leads: str = ME, admins: str = ME, may: str = "true", user: str = ME, more: str = "") -> None:
         """Let another policy hold; `more` are settings of Production."""
         text = POLICY.format(
-            leads=leads, admins=admins, may=may, user=user, name=current_operator().name, more=f", {more}" if more else ""
+            leads=leads,
+            admins=admins,
+            may=may,
+            user=user,
+            name=current_operator().name,
+            more=f", {more}" if more else "",
         )
         (self.folder / "registrar.yml").write_text(text, encoding="utf-8")
 
@@ -151,7 +156,7 @@ def terminal(
     monkeypatch.setenv("SLACK_API_URL", slack.api_url)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_sqlite)
-    mlflow_backend.add("churn")
+    mlflow_backend.add_model("churn")
     for stage in (Stage.ARCHIVED, Stage.PRODUCTION, Stage.NONE):
         mlflow_backend.add_version("churn", stage=stage)
     return OperatorTerminal(tmp_path, capsys)

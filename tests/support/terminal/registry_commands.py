@@ -30,7 +30,7 @@ def churn(mlflow_backend: MlflowBackend) -> str:
     """Return a model: v1 in Production, v2 without latency, v3 without a run."""
     first = mlflow_backend.add_run(metrics={"f1": 0.1 + 0.2, "latency_ms": 12.0})
     second = mlflow_backend.add_run(metrics={"f1": 0.91})
-    mlflow_backend.add("churn")
+    mlflow_backend.add_model("churn")
     mlflow_backend.add_version("churn", run_id=first, stage=Stage.PRODUCTION, tags={"semver": "1.0.0"})
     mlflow_backend.add_version("churn", run_id=second, tags={"semver": "1.1.0"})
     mlflow_backend.add_version("churn")

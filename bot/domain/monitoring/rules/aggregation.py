@@ -11,7 +11,7 @@ from numbers import Real
 import numpy as np
 
 from bot.domain.core.sentence import Sentence, say
-from bot.domain.monitoring.readings import Answer, CountPoint, CheckOutcome, Point, Reading
+from bot.domain.monitoring.readings import Answer, CheckOutcome, CountPoint, Point, Reading
 from bot.domain.policy.monitor_config import COUNT_AGGREGATES, MonitorConfig
 
 MAX_CLOCK_SKEW = timedelta(seconds=60)  # how far another machine's clock may go before ours
@@ -30,7 +30,13 @@ _BEFORE_SPAN = "from before what is looked at"
 
 
 def measure(
-    answer: Answer, rule: MonitorConfig, *, since: datetime, until: datetime, now: datetime, newest_seen: datetime | None = None
+    answer: Answer,
+    rule: MonitorConfig,
+    *,
+    since: datetime,
+    until: datetime,
+    now: datetime,
+    newest_seen: datetime | None = None,
 ) -> Reading:
     """Return the one value that an answer comes to by the rule's aggregate, or why there is none.
 
@@ -49,7 +55,9 @@ def measure(
     if not answer.is_timeless and until - newest > rule.max_reading_age:
         return _no_data(say("The newest reading is from {at}.", at=newest.astimezone(UTC)), newest)
     if len(points[0]) == 3 and rule.effective_aggregate not in COUNT_AGGREGATES:
-        why = say("The readings are counts, which have no {reckons}. Use mean or last.", reckons=rule.effective_aggregate)
+        why = say(
+            "The readings are counts, which have no {reckons}. Use mean or last.", reckons=rule.effective_aggregate
+        )
         return Reading(outcome=CheckOutcome.ERROR, why=why)
     if rule.effective_aggregate == "rate" and len(points) < 2:
         return _no_data(say("A rate needs two readings, and there is one."), newest)
@@ -79,7 +87,9 @@ def usable_points(
             left.setdefault(at, (at, *checked))
     if rule.of is not None or any(len(one) == 3 for one in left.values()):
         counts = [one for one in left.values() if len(one) == 3]
-        faults += Counter({_WITHOUT_TOTAL: len(left) - len(counts), _ZERO_TOTAL: sum(total == 0 for _, _, total in counts)})
+        faults += Counter(
+            {_WITHOUT_TOTAL: len(left) - len(counts), _ZERO_TOTAL: sum(total == 0 for _, _, total in counts)}
+        )
         left = {at: (at, count, total) for at, count, total in counts if total > 0}
     return sorted(left.values()), faults
 

@@ -9,7 +9,7 @@ from bot.domain.core.durations import format_duration
 from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.monitoring.rules import counts, deviation
 from bot.domain.monitoring.rules.baseline_summary import lookback, summarize
-from bot.domain.monitoring.rules.baselines import MIN_DAYS, MIN_COVERAGE, Baseline, day_length, is_better
+from bot.domain.monitoring.rules.baselines import MIN_COVERAGE, MIN_DAYS, Baseline, day_length, is_better
 from bot.domain.monitoring.rules.block_times import block_bounds, count_complete_blocks
 from bot.domain.monitoring.rules.history import MonitorHistory
 from bot.domain.monitoring.rules.time_series import TimeSeries
@@ -24,7 +24,9 @@ SLOTS_PER_DAY = 24  # of a day, that `sequential` compares by
 RATCHET_DAYS = 14  # days without a failure after which a baseline may get better
 
 
-BaselineLookup = Callable[[datetime], tuple[Baseline, Sentence]]  # what a block that begins then is compared with, and a remark
+BaselineLookup = Callable[
+    [datetime], tuple[Baseline, Sentence]
+]  # what a block that begins then is compared with, and a remark
 
 
 def baseline_key(rule: MonitorConfig, measured_from: int) -> str:
@@ -65,7 +67,9 @@ def has_enough_history(rule: MonitorConfig, baseline: Baseline) -> bool:
     return baseline.covers >= MIN_COVERAGE * rule.history.total_seconds()
 
 
-def current_baseline(rule: MonitorConfig, monitor_state: MonitorState, term: ProductionTerm, now: datetime, history: MonitorHistory) -> tuple[Baseline, BaselineLookup]:
+def current_baseline(
+    rule: MonitorConfig, monitor_state: MonitorState, term: ProductionTerm, now: datetime, history: MonitorHistory
+) -> tuple[Baseline, BaselineLookup]:
     """Return the baseline of a check, and a function from a block's start to that block's baseline and a remark.
 
     The baseline is what was measured before the term, or, once the version has been better than that for `QUIET` days
@@ -93,7 +97,9 @@ def current_baseline(rule: MonitorConfig, monitor_state: MonitorState, term: Pro
     return summary, lambda start: (summary, _own_days_remark(rule, term, before, summary, start, history))
 
 
-def _summarize_own_days(rule: MonitorConfig, term: ProductionTerm, until: datetime, history: MonitorHistory) -> Baseline:
+def _summarize_own_days(
+    rule: MonitorConfig, term: ProductionTerm, until: datetime, history: MonitorHistory
+) -> Baseline:
     return summarize_for_rule(rule, term, history.readings(_own_days_since(rule, term, until), until))
 
 
@@ -110,7 +116,9 @@ def _can_replace(rule: MonitorConfig, candidate: Baseline, current: Baseline) ->
     )
 
 
-def _baseline_at_slot(rule: MonitorConfig, term: ProductionTerm, preferred: Baseline, start: datetime, history: MonitorHistory) -> tuple[Baseline, Sentence]:
+def _baseline_at_slot(
+    rule: MonitorConfig, term: ProductionTerm, preferred: Baseline, start: datetime, history: MonitorHistory
+) -> tuple[Baseline, Sentence]:
     """Return what the block that begins at `start` is compared with, and a remark about it.
 
     Where too little was measured before the term, at all or at these hours, it's the version's own past days; where
@@ -126,7 +134,9 @@ def has_slot(rule: MonitorConfig, baseline: Baseline, start: datetime) -> bool:
     return baseline.days[baseline.slot_at((start - rule.label_delay).timestamp())] >= MIN_DAYS
 
 
-def baseline_for_block(rule: MonitorConfig, term: ProductionTerm, start: datetime, history: MonitorHistory) -> tuple[Baseline, Sentence]:
+def baseline_for_block(
+    rule: MonitorConfig, term: ProductionTerm, start: datetime, history: MonitorHistory
+) -> tuple[Baseline, Sentence]:
     """Return the baseline for the block that begins at `start`, and a remark about it."""
     if rule.baseline == "previous":
         return _baseline_at_slot(rule, term, history.frozen_baseline(), start, history)
@@ -134,7 +144,14 @@ def baseline_for_block(rule: MonitorConfig, term: ProductionTerm, start: datetim
     return live, _own_days_remark(rule, term, None, live, start, history)
 
 
-def _own_days_remark(rule: MonitorConfig, term: ProductionTerm, earlier: Baseline | None, own_baseline: Baseline, start: datetime, history: MonitorHistory) -> Sentence:
+def _own_days_remark(
+    rule: MonitorConfig,
+    term: ProductionTerm,
+    earlier: Baseline | None,
+    own_baseline: Baseline,
+    start: datetime,
+    history: MonitorHistory,
+) -> Sentence:
     """Return the remark for a version that's compared with its own days, which `live` summarizes."""
     before = say("") if earlier is None else earlier_data_remark(rule, term, earlier)
     if has_enough_history(rule, own_baseline):
@@ -157,7 +174,11 @@ def earlier_data_remark(rule: MonitorConfig, term: ProductionTerm, earlier: Base
         return say("Before {v}, too few windows at this time of day were complete", v=_version_code(term))
     if not earlier.covers:
         return say("There's no usable data from before {v}", v=_version_code(term))
-    return say("There's only {covers} of usable data from before {v}", covers=_show_seconds(earlier.covers), v=_version_code(term))
+    return say(
+        "There's only {covers} of usable data from before {v}",
+        covers=_show_seconds(earlier.covers),
+        v=_version_code(term),
+    )
 
 
 def _version_code(term: ProductionTerm) -> Code | str:
@@ -168,7 +189,9 @@ def _show_seconds(seconds: float) -> str:
     return format_duration(timedelta(seconds=seconds))
 
 
-def _judging_starts_at(rule: MonitorConfig, term: ProductionTerm, own_readings: TimeSeries, start: datetime, *, is_daily: bool) -> datetime:
+def _judging_starts_at(
+    rule: MonitorConfig, term: ProductionTerm, own_readings: TimeSeries, start: datetime, *, is_daily: bool
+) -> datetime:
     """Return when the first block ends that has enough of the version's own past before it.
 
     `is_daily`: its own days are summarized after each full day, not at every block.

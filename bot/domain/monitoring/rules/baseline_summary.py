@@ -9,36 +9,36 @@ import numpy as np
 
 from bot.domain.monitoring.rules.baselines import (
     BASELINE_DAYS,
-    MIN_BLOCK_FILL,
     MAX_DAYS,
+    MIN_BLOCK_FILL,
     NO_WEEKEND_EFFECT,
     SCAN_WINDOWS,
     Baseline,
     BaselineArrays,
     WeekendEffect,
-    period_length,
     day_length,
+    period_length,
     weekend_fraction,
 )
 from bot.domain.monitoring.rules.time_series import (
     DAY,
-    OUTLIER_LIMIT,
     HOUR,
     MAD_TO_SIGMA,
+    OUTLIER_LIMIT,
     ROUNDING,
     Floats,
     Ints,
     TimeSeries,
-    mean_neighbor_product,
-    robust_deviation,
-    sliding_sums,
     debias_correlation,
     lag1_correlation,
     long_run_deviation,
+    mean_neighbor_product,
     nan_median,
     ratio,
-    window_starts,
+    robust_deviation,
+    sliding_sums,
     standardized_innovations,
+    window_starts,
     winsorize,
 )
 
@@ -48,7 +48,9 @@ SMOOTHING_LIMIT = 2.0  # standard errors by which a time of day may differ from 
 NOISE_MARGIN = 1.8  # standard errors of the noise that are added to it
 
 
-RECURRING_LIMIT = 2.5  # times the spread: how far off a mean must be, on most days or weekly, to be normal for the metric
+RECURRING_LIMIT = (
+    2.5  # times the spread: how far off a mean must be, on most days or weekly, to be normal for the metric
+)
 
 
 NOISE_FACTOR_LIMIT = 3.0  # standard errors by which a time of day must be noisier than usual to count as noisier
@@ -79,7 +81,9 @@ def summarize(points: TimeSeries, *, start: float, window: float, history: float
     )
     apart = level.value - found.expected[slots]
     apart = np.where(np.abs(apart) > ROUNDING * np.abs(level.value), apart, 0.0)  # rounding resembles itself
-    spread = measure_variability(level.at, apart, window=window, days=_mean_days(found.days), period=period_length(window, day))
+    spread = measure_variability(
+        level.at, apart, window=window, days=_mean_days(found.days), period=period_length(window, day)
+    )
     days = np.floor((level.at - start) / period_length(window, day))
     lows, highs = _recurring_extremes(spread, days, slots, len(found.same), period_length(window, day))
     low, high = np.quantile(points.value, [0.01, 0.99]).tolist() if len(points) else (nan, nan)
@@ -159,7 +163,9 @@ class Variability:
     means: tuple[Floats, ...]  # by length: the mean residual up to each reading, NaN where there are too few
 
 
-def measure_variability(at: Floats, residual: Floats, *, window: float, days: float, period: float = DAY) -> Variability:
+def measure_variability(
+    at: Floats, residual: Floats, *, window: float, days: float, period: float = DAY
+) -> Variability:
     """Return how readings vary around what's expected of them, and how means of each length in `SCANNED` do.
 
     `days` is how many days, of `period` seconds, the expected values are means of: they absorb 1/days of the variance,
@@ -187,7 +193,9 @@ def measure_variability(at: Floats, residual: Floats, *, window: float, days: fl
         means, sums = sliding_sums(residual, first) / count, sliding_sums(single, first) / np.sqrt(count)
         left = days - max(length / period, 1.0)  # of the days, what their own mean doesn't absorb
         if left > 0 and 2 * length <= points.span:
-            spreads.append((days / left) ** 0.5 * (1 + NOISE_MARGIN / (2 * degrees) ** 0.5) * robust_deviation(means[whole]))
+            spreads.append(
+                (days / left) ** 0.5 * (1 + NOISE_MARGIN / (2 * degrees) ** 0.5) * robust_deviation(means[whole])
+            )
         else:
             spreads.append(inf)
         steps.append(max(robust_deviation(sums[whole]), 1.0))
@@ -204,7 +212,9 @@ def measure_variability(at: Floats, residual: Floats, *, window: float, days: fl
     )
 
 
-def _noise_factors(variability: Variability, residual: Floats, slots: Ints, count: int, reach: int) -> tuple[float, ...]:
+def _noise_factors(
+    variability: Variability, residual: Floats, slots: Ints, count: int, reach: int
+) -> tuple[float, ...]:
     """Return the noise at each time of day as a multiple of the usual noise, with `reach` neighbors on either side.
 
     It's 1 unless they're noisier by `CERTAIN` standard errors. Of n readings, whose squares have the correlation φ²,
@@ -301,7 +311,9 @@ def estimate_baseline(
     degrees = degrees * (1 - alike**2) / (1 + alike**2)
     noise = noise * (1 + NOISE_MARGIN / np.sqrt(2 * np.maximum(degrees, 1)))
     expected, worth = smooth_over_slots(same, days, noise, reach)
-    return BaselineArrays(same=same, days=days, expected=expected, worth=worth, noise=noise, degrees=degrees, weekend=weekend)
+    return BaselineArrays(
+        same=same, days=days, expected=expected, worth=worth, noise=noise, degrees=degrees, weekend=weekend
+    )
 
 
 def estimate_weekend_effect(grid: Floats, on_weekend: Floats) -> WeekendEffect:

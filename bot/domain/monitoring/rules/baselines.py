@@ -30,7 +30,9 @@ from bot.domain.policy.effect_size import MinimumEffect
 BASELINE_DAYS = 7  # of a baseline: every day of the week once
 MIN_BASELINE_SECONDS = BASELINE_DAYS * DAY
 MAX_DAYS = 3 * BASELINE_DAYS  # of a baseline, where there are so many: weekends need two or three
-MIN_COVERAGE = 0.99  # of the days a baseline must cover: checks have jitter, and the first one is never at the very start
+MIN_COVERAGE = (
+    0.99  # of the days a baseline must cover: checks have jitter, and the first one is never at the very start
+)
 MIN_DAYS = 5  # of those, at the hours that are judged: an outage on one day must not end the comparison
 MIN_BLOCK_FILL = 0.5  # of the usual number of readings: a block with fewer is incomplete and says nothing
 SCAN_WINDOWS = (

@@ -27,7 +27,16 @@ from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.rules.baselines import Baseline
 from bot.domain.monitoring.rules.deviation import Deviation
-from bot.domain.monitoring.rules.time_series import OUTLIER_LIMIT, MAD_TO_SIGMA, Floats, Ints, TimeSeries, debias_correlation, nan_median, ratio
+from bot.domain.monitoring.rules.time_series import (
+    MAD_TO_SIGMA,
+    OUTLIER_LIMIT,
+    Floats,
+    Ints,
+    TimeSeries,
+    debias_correlation,
+    nan_median,
+    ratio,
+)
 from bot.domain.policy.effect_size import MinimumEffect
 
 BET_ODDS = (1.5, 2.2, 3.3)  # what is bet on: the odds of a bad case are this many times what the null allows
@@ -63,7 +72,9 @@ def summarize_counts(count: Floats, total: Floats, day: Ints, on_weekend: npt.Ar
         some = on_weekend == free
         if some.any():
             count = count.copy()
-            count[..., some] = winsorize_days(count[..., some], total[..., some], np.unique(day[some], return_inverse=True)[1])
+            count[..., some] = winsorize_days(
+                count[..., some], total[..., some], np.unique(day[some], return_inverse=True)[1]
+            )
     share = ratio(count.sum(axis=-1), total.sum(axis=-1))
     return CountSummary(
         share=share,
@@ -167,7 +178,9 @@ def estimate_dispersion(count: Floats, total: Floats, share: Floats) -> Floats:
 
 
 def _shrink(excess: Floats, error: Floats) -> Floats:
-    found: Floats = np.where(excess > 0, excess * np.maximum(1 - DISPERSION_SHRINKAGE * ratio(error, excess) ** 2, 0.0), 0.0)
+    found: Floats = np.where(
+        excess > 0, excess * np.maximum(1 - DISPERSION_SHRINKAGE * ratio(error, excess) ** 2, 0.0), 0.0
+    )
     return found
 
 
@@ -223,7 +236,9 @@ def build_detector(
     )
 
 
-def update_evidence(evidence: Floats, bad_count: Floats, total: Floats, detector: CountDetector) -> tuple[Floats, Floats]:
+def update_evidence(
+    evidence: Floats, bad_count: Floats, total: Floats, detector: CountDetector
+) -> tuple[Floats, Floats]:
     """Return the log evidence of each bet, (…, bets), after one more reading, and that of all together, (…).
 
     All together is the mean of the bets, which started equal. What it has beyond the threshold is taken from every bet:
@@ -304,7 +319,9 @@ def judge_count(
             usual=format_number(baseline.share),
             effect=str(effect),
         )
-        return CountResult(deviation=Deviation(is_worse=None, value=value, bound=nan, why=why), is_recovered=True, evidence=None)
+        return CountResult(
+            deviation=Deviation(is_worse=None, value=value, bound=nan, why=why), is_recovered=True, evidence=None
+        )
     had = GatheredEvidence.from_row(previous_evidence, at)
     bad = (1 - value if higher_is_better else value) * cases
     bets, together = update_evidence(np.array(had.bets), np.array(bad), np.array(cases), by)
@@ -334,8 +351,20 @@ def judge_count(
 
 @lru_cache(maxsize=4096)  # a monitor's is the same at every check
 def _cached_detector(
-    baseline_share: float, trials: float, dispersion: float, distance: float, readings: float, days: float, fail_after: int
+    baseline_share: float,
+    trials: float,
+    dispersion: float,
+    distance: float,
+    readings: float,
+    days: float,
+    fail_after: int,
 ) -> CountDetector:
     return build_detector(
-        baseline_share, trials, dispersion=dispersion, distance=distance, readings=readings, days=days, fail_after=fail_after
+        baseline_share,
+        trials,
+        dispersion=dispersion,
+        distance=distance,
+        readings=readings,
+        days=days,
+        fail_after=fail_after,
     )

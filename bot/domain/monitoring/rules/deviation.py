@@ -11,7 +11,7 @@ from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.monitoring.rules.baselines import MIN_COVERAGE, Baseline
 from bot.domain.monitoring.rules.time_series import ROUNDING
-from bot.domain.policy.effect_size import MinimumEffect, EffectKind
+from bot.domain.policy.effect_size import EffectKind, MinimumEffect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,9 @@ def undecided(value: float, why: Sentence) -> Deviation:
     return Deviation(is_worse=None, value=value, bound=nan, why=why)
 
 
-def unusable_baseline_reason(baseline: Baseline, history: float, effect: MinimumEffect, higher_is_better: bool) -> Sentence | None:
+def unusable_baseline_reason(
+    baseline: Baseline, history: float, effect: MinimumEffect, higher_is_better: bool
+) -> Sentence | None:
     """Return why nothing can be judged against a baseline; None where it can."""
     if baseline.covers < MIN_COVERAGE * history:
         covers, needed = (format_duration(timedelta(seconds=span)) for span in (baseline.covers, history))

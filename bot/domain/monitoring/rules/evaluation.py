@@ -20,11 +20,11 @@ from bot.domain.monitoring.rules import counts, scans, statistics
 from bot.domain.monitoring.rules.baseline_choice import (
     BaselineLookup,
     baseline_for_block,
-    has_slot,
-    earlier_data_remark,
-    current_baseline,
-    has_enough_history,
     by_prediction_time,
+    current_baseline,
+    earlier_data_remark,
+    has_enough_history,
+    has_slot,
 )
 from bot.domain.monitoring.rules.baselines import SCAN_WINDOWS, Baseline
 from bot.domain.monitoring.rules.block_times import last_block
@@ -45,7 +45,12 @@ BLOCK_CONFIRMATION = 2.0  # standard errors by which single readings must confir
 
 
 def evaluate_rule(
-    monitor: Monitor, monitor_state: MonitorState, term: ProductionTerm, reading: Reading, now: datetime, history: MonitorHistory
+    monitor: Monitor,
+    monitor_state: MonitorState,
+    term: ProductionTerm,
+    reading: Reading,
+    now: datetime,
+    history: MonitorHistory,
 ) -> RuleResult | None:
     """Return what the rule makes of a check; None where it isn't asked: no value, or too soon after the promotion.
 
@@ -76,16 +81,29 @@ def evaluate_rule(
         return _evaluate_sequence(rule, term, history)
     if rule.rule == "default":
         return _evaluate_default(rule, monitor_state, term, reading, now, history)
-    return _evaluate_block(rule, monitor_state, term, now, history, lambda start: baseline_for_block(rule, term, start, history))
+    return _evaluate_block(
+        rule, monitor_state, term, now, history, lambda start: baseline_for_block(rule, term, start, history)
+    )
 
 
-def _evaluate_default(rule: MonitorConfig, monitor_state: MonitorState, term: ProductionTerm, reading: Reading, now: datetime, history: MonitorHistory) -> RuleResult:
+def _evaluate_default(
+    rule: MonitorConfig,
+    monitor_state: MonitorState,
+    term: ProductionTerm,
+    reading: Reading,
+    now: datetime,
+    history: MonitorHistory,
+) -> RuleResult:
     """Judge the last complete block, once, and at every check the means of several lengths and the counts.
 
     Any of them is enough. Sparse counts are judged only as counts: their shares say too little.
     """
     baseline, compared = current_baseline(rule, monitor_state, term, now, history)
-    by_count = _evaluate_count(rule, monitor_state, reading, now, baseline, compared) if has_enough_history(rule, baseline) else None
+    by_count = (
+        _evaluate_count(rule, monitor_state, reading, now, baseline, compared)
+        if has_enough_history(rule, baseline)
+        else None
+    )
     if by_count is not None and (by_count.is_worse or baseline.is_sparse):
         return by_count
     by_rest = _evaluate_means(rule, monitor_state, term, reading, now, history, baseline, compared)
@@ -142,14 +160,18 @@ def _evaluate_means(
     return replace(_to_rule_result(rule, by_scan, baseline_for(now)[1], None), judged_to=by_block.judged_to)
 
 
-def _evaluate_scan(rule: MonitorConfig, term: ProductionTerm, value: float, now: datetime, baseline: Baseline, history: MonitorHistory) -> Deviation | None:
+def _evaluate_scan(
+    rule: MonitorConfig, term: ProductionTerm, value: float, now: datetime, baseline: Baseline, history: MonitorHistory
+) -> Deviation | None:
     """Return which mean up to this check is worse; None if none is. Reads more only if what it has read is down."""
     is_higher, effect = rule.better_direction is Direction.HIGHER, rule.min_effect
     low, high = baseline.low, baseline.high
     if effect.meaningless_reason(low, high) is not None or not baseline.spread:
         return None
     newest = by_prediction_time(rule, TimeSeries.from_columns([now.timestamp()], [value]))
-    if not scans.is_below_expected(newest, baseline, higher_is_better=is_higher, effect=effect, effect_share=scans.NEWEST_EFFECT_SHARE):
+    if not scans.is_below_expected(
+        newest, baseline, higher_is_better=is_higher, effect=effect, effect_share=scans.NEWEST_EFFECT_SHARE
+    ):
         return None
     first = _judged_since(rule, term)
     shortest, *_, longest = (now - windows * rule.window for windows in SCAN_WINDOWS)
@@ -202,14 +224,21 @@ def _evaluate_block(
         effect=rule.min_effect,
         sigma=rule.sigma,
         confirmation=confirmation,
-        recent=_confirming_readings(rule, term, end, history) if confirmation is not None and len(mine) < statistics.MIN_READINGS else None,
+        recent=_confirming_readings(rule, term, end, history)
+        if confirmation is not None and len(mine) < statistics.MIN_READINGS
+        else None,
     )
     return _to_rule_result(rule, judged, remark, end)
 
 
-def _confirming_readings(rule: MonitorConfig, term: ProductionTerm, end: datetime, history: MonitorHistory) -> TimeSeries:
+def _confirming_readings(
+    rule: MonitorConfig, term: ProductionTerm, end: datetime, history: MonitorHistory
+) -> TimeSeries:
     """Return the last few readings before a block's end, which confirm it where it has hardly any itself."""
-    return by_prediction_time(rule, history.readings(max(_judged_since(rule, term), end - 2 * statistics.CONFIRMING_READINGS * rule.every), end))
+    return by_prediction_time(
+        rule,
+        history.readings(max(_judged_since(rule, term), end - 2 * statistics.CONFIRMING_READINGS * rule.every), end),
+    )
 
 
 # -- what a default monitor compares with ------------------------------------------------------------------------------
@@ -244,7 +273,9 @@ def _evaluate_sequence(rule: MonitorConfig, term: ProductionTerm, history: Monit
     return _to_rule_result(rule, judged, say(""), None)
 
 
-def _to_rule_result(rule: MonitorConfig, deviation: Deviation, remark: Sentence, judged_to: datetime | None) -> RuleResult:
+def _to_rule_result(
+    rule: MonitorConfig, deviation: Deviation, remark: Sentence, judged_to: datetime | None
+) -> RuleResult:
     """Return what a rule against a baseline has judged, with whether it is well again: the hysteresis is ours."""
     enough = rule.hysteresis * rule.min_effect.absolute_distance(deviation.expected).item()
     why = join_sentences([deviation.why, remark], " ") if str(remark) else deviation.why

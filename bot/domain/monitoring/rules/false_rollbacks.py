@@ -15,7 +15,9 @@ from bot.domain.policy.monitor_config import MonitorConfig
 
 # By rule: the share of months in which it acts without a cause (upper 95% bound), for the months in docs/rules.md with
 # φ = 0.7 and without heavy tails. A test compares these with that page's table.
-FALSE_ROLLBACKS_PER_MONTH: Mapping[str, float] = MappingProxyType({"default": 0.002, "blocks": 0.002, "sequential": 0.001})
+FALSE_ROLLBACKS_PER_MONTH: Mapping[str, float] = MappingProxyType(
+    {"default": 0.002, "blocks": 0.002, "sequential": 0.001}
+)
 
 SIMULATED_RULE = MonitorConfig(name="simulated", source="simulated")  # all defaults
 
@@ -40,7 +42,11 @@ def expected_per_month(rule: MonitorConfig) -> float | None:
 
     None for a threshold, and for settings that act sooner than the simulated ones, which are the defaults.
     """
-    return FALSE_ROLLBACKS_PER_MONTH[str(rule.rule)] if rule.rule in FALSE_ROLLBACKS_PER_MONTH and not _is_looser(rule) else None
+    return (
+        FALSE_ROLLBACKS_PER_MONTH[str(rule.rule)]
+        if rule.rule in FALSE_ROLLBACKS_PER_MONTH and not _is_looser(rule)
+        else None
+    )
 
 
 def estimate_false_rollbacks(monitors: Iterable[Monitor]) -> FalseRollbackEstimate | None:

@@ -21,13 +21,22 @@ from bot.domain.core.sentence import say
 from bot.domain.monitoring.rules.baselines import MIN_BLOCK_FILL, MIN_DAYS, SCAN_WINDOWS, Baseline
 from bot.domain.monitoring.rules.deviation import Deviation, compare_with_baseline, describe_margin
 from bot.domain.monitoring.rules.statistics import confirmation_score
-from bot.domain.monitoring.rules.time_series import ROUNDING, Floats, TimeSeries, ratio, window_starts, standardized_innovations
+from bot.domain.monitoring.rules.time_series import (
+    ROUNDING,
+    Floats,
+    TimeSeries,
+    ratio,
+    standardized_innovations,
+    window_starts,
+)
 from bot.domain.policy.effect_size import MinimumEffect
 
 Bools = np.typing.NDArray[np.bool_]
 
 SIGMA_FACTOR = 11 / 6  # times the `sigma` of blocks: 3 and 5.5
-CONFIRMATION_LIMIT = 5.0  # standard errors that what single readings add must sum to; fewer than four readings can't reach it
+CONFIRMATION_LIMIT = (
+    5.0  # standard errors that what single readings add must sum to; fewer than four readings can't reach it
+)
 NEWEST_EFFECT_SHARE = 0.5  # of the effect: by how much the newest reading must be worse
 
 
@@ -85,11 +94,15 @@ def scan_lengths(
         gap, usual, doubt, noisy = ((sums[one][1:] - sums[one][first]) / count for one in sums)
         few = np.sqrt(np.maximum(size / count, 1.0))
         noise = np.sqrt(spread**2 * noisy + baseline.noise**2 * doubt) * few
-        least = np.maximum(np.maximum(effect.absolute_distance(usual), ROUNDING * np.abs(usual)), SIGMA_FACTOR * sigma * noise)
+        least = np.maximum(
+            np.maximum(effect.absolute_distance(usual), ROUNDING * np.abs(usual)), SIGMA_FACTOR * sigma * noise
+        )
         least = np.where(often[slots] > 0, np.maximum(least, often[slots] + sigma * noise), least)
         worse = (count >= MIN_BLOCK_FILL * size) & (gap > least)
         if not found:
-            now = (gaps > NEWEST_EFFECT_SHARE * effect.absolute_distance(expected)) & (gap > effect.absolute_distance(usual))
+            now = (gaps > NEWEST_EFFECT_SHARE * effect.absolute_distance(expected)) & (
+                gap > effect.absolute_distance(usual)
+            )
         for index in np.flatnonzero(worse & now):
             worse[index] = confirmation_score(steps[first[index] : index + 1], spread_of_steps) > CONFIRMATION_LIMIT
         worse &= now
@@ -103,7 +116,9 @@ def _recurring_gaps(baseline: Baseline, higher_is_better: bool) -> Floats:
     return np.abs(found) if len(found) else np.zeros((len(baseline.spread), len(baseline.same)))
 
 
-def is_below_expected(points: TimeSeries, baseline: Baseline, *, higher_is_better: bool, effect: MinimumEffect, effect_share: float) -> bool:
+def is_below_expected(
+    points: TimeSeries, baseline: Baseline, *, higher_is_better: bool, effect: MinimumEffect, effect_share: float
+) -> bool:
     """Tell whether the mean of some readings is worse than expected by more than a part of the effect.
 
     If `scanned` finds something worse, the newest reading is down by `NOW`, and the shortest length by the whole
@@ -117,7 +132,9 @@ def is_below_expected(points: TimeSeries, baseline: Baseline, *, higher_is_bette
     return bool(gaps.mean() > effect_share * effect.absolute_distance(expected.mean()))
 
 
-def judge_scan(points: TimeSeries, baseline: Baseline, *, higher_is_better: bool, effect: MinimumEffect, sigma: float) -> Deviation | None:
+def judge_scan(
+    points: TimeSeries, baseline: Baseline, *, higher_is_better: bool, effect: MinimumEffect, sigma: float
+) -> Deviation | None:
     """Judge the newest reading by `scanned`: the clearest of the means that are worse; None if none is."""
     found = [
         one

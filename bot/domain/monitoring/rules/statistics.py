@@ -18,8 +18,23 @@ import numpy.typing as npt
 from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import say
 from bot.domain.monitoring.rules.baselines import MIN_BLOCK_FILL, MIN_DAYS, ONE_WINDOW_INDEX, Baseline, BaselineArrays
-from bot.domain.monitoring.rules.deviation import Deviation, undecided, describe_effect, compare_with_baseline, describe_margin, unusable_baseline_reason
-from bot.domain.monitoring.rules.time_series import ROUNDING, Floats, Ints, TimeSeries, ratio, standardized_innovations, student_quantile
+from bot.domain.monitoring.rules.deviation import (
+    Deviation,
+    compare_with_baseline,
+    describe_effect,
+    describe_margin,
+    undecided,
+    unusable_baseline_reason,
+)
+from bot.domain.monitoring.rules.time_series import (
+    ROUNDING,
+    Floats,
+    Ints,
+    TimeSeries,
+    ratio,
+    standardized_innovations,
+    student_quantile,
+)
 from bot.domain.policy.effect_size import MinimumEffect
 
 LAST_HALF_SHARE = 0.9  # of what makes a block worse: what its last half must be worse by
@@ -47,7 +62,10 @@ def judge_threshold(value: float, *, greater_than: float | None = None, less_tha
     is_worse = not low < value < high
     template = f"{{value}} is not {way} than {{bound}}." if is_worse else f"{{value}} is {way} than {{bound}}."
     return Deviation(
-        is_worse=is_worse, value=value, bound=bound, why=say(template, value=format_number(value), bound=format_number(bound))
+        is_worse=is_worse,
+        value=value,
+        bound=bound,
+        why=say(template, value=format_number(value), bound=format_number(bound)),
     )
 
 
@@ -167,8 +185,13 @@ def judge_block(  # noqa: PLR0913 - a rule has that many parts
         if len(block) < MIN_READINGS and recent is not None:
             block = recent.slice(max(len(recent) - CONFIRMING_READINGS, 0), len(recent))
             gaps = np.nan_to_num(baseline.expected_at(block.at) - block.value) * sign
-        steps = standardized_innovations(gaps / rough, block.at, phi=baseline.phi, step=baseline.step, spacing=baseline.spacing)
-        is_sure = len(block) >= CONFIRMING_READINGS and confirmation_score(steps, baseline.steps[ONE_WINDOW_INDEX]) > confirmation
+        steps = standardized_innovations(
+            gaps / rough, block.at, phi=baseline.phi, step=baseline.step, spacing=baseline.spacing
+        )
+        is_sure = (
+            len(block) >= CONFIRMING_READINGS
+            and confirmation_score(steps, baseline.steps[ONE_WINDOW_INDEX]) > confirmation
+        )
         but = "" if is_sure else "but a single shock explains it"
     return compare_with_baseline(
         value,
@@ -211,7 +234,13 @@ def confidence_radius(points: npt.ArrayLike, *, alpha: float, tuned_for: float) 
 
 
 def confidence_margin(
-    arrays: BaselineArrays, points: npt.ArrayLike, shares: Floats, *, size: float, alpha: float, on_weekend: npt.ArrayLike = 0.0
+    arrays: BaselineArrays,
+    points: npt.ArrayLike,
+    shares: Floats,
+    *,
+    size: float,
+    alpha: float,
+    on_weekend: npt.ArrayLike = 0.0,
 ) -> Floats:
     """Return how far the mean of readings may be from what is expected of them without a cause: (…, t).
 
@@ -291,7 +320,9 @@ def judge_sequence(tally: Tally, *, alpha: float, effect: MinimumEffect, history
     if count < MIN_READINGS:
         return undecided(value, say("The past days have too few readings at these hours."))
     found, shares, rest = baseline.arrays, tally.slot_counts / count, tally.weekend_count / count
-    off = confidence_margin(found, np.array([count]), shares[None, :], size=baseline.size, alpha=alpha, on_weekend=rest).item()
+    off = confidence_margin(
+        found, np.array([count]), shares[None, :], size=baseline.size, alpha=alpha, on_weekend=rest
+    ).item()
     expected = float(np.nansum(shares * np.nan_to_num(found.same))) + rest * baseline.weekend
     deviation = baseline.noise * (baseline.size / count) ** 0.5
     least = max(off, effect.absolute_distance(expected).item(), ROUNDING * abs(expected))

@@ -22,7 +22,9 @@ MAX_CORRELATION = 0.98  # correlation beyond which noise can't be told from drif
 OUTLIER_LIMIT = 3.0  # robust standard deviations from the other days at the same time: what lies beyond is pulled in
 
 
-MAD_TO_SIGMA = 1 / NormalDist().inv_cdf(0.75)  # 1.4826: a normal variable's standard deviation, in median absolute deviations
+MAD_TO_SIGMA = 1 / NormalDist().inv_cdf(
+    0.75
+)  # 1.4826: a normal variable's standard deviation, in median absolute deviations
 
 
 INNOVATION_LIMIT = 3.0  # standard deviations: what one reading may add, however wild it is
@@ -50,7 +52,9 @@ class TimeSeries:
     total: Floats | None = None
 
     @classmethod
-    def from_columns(cls, at: Iterable[float], values: Iterable[float], totals: Iterable[float | None] | None = None) -> TimeSeries:
+    def from_columns(
+        cls, at: Iterable[float], values: Iterable[float], totals: Iterable[float | None] | None = None
+    ) -> TimeSeries:
         """Return the readings by time, without those that are no finite number.
 
         Raises ValueError where there are not as many times as values, or as totals.

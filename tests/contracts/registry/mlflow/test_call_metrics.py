@@ -21,7 +21,7 @@ class Listener(NullObserver):
         self.asked: list[tuple[str, str]] = []
         self.seconds: list[float] = []
 
-    def asked_registry(self, operation: str, seconds: float, error: str = "") -> None:
+    def registry_called(self, operation: str, seconds: float, error: str = "") -> None:
         self.asked.append((operation, error))
         self.seconds.append(seconds)
 

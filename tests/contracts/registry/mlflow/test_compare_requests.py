@@ -57,7 +57,10 @@ def test_comparing_costs_a_request_for_each_thousand_versions_and_two(
     opened: Open, mlflow_server: MlflowServer, ledger: SqlLedger, number: int
 ) -> None:
     context = context_over(ledger, opened(number))
-    comparisons, command = Comparisons(context, RegistryQueries(context, GateChecks(context))), build_command(Compare, {"model": "churn"})
+    comparisons, command = (
+        Comparisons(context, RegistryQueries(context, GateChecks(context))),
+        build_command(Compare, {"model": "churn"}),
+    )
     found = comparisons.compare(command)
     assert (found.versions, found.incumbent) == ([*range(number, 0, -1)], 1)
     assert found.frame[["auc", "f1"]].notna().all(axis=None)

@@ -66,7 +66,7 @@ def test_an_answer_comes_without_a_pause(slow_server: str) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it measures what Linux does by itself")
 def test_without_it_there_is_a_pause(slow_server: str) -> None:
-    with patch.object(http_tuning, "acknowledge_at_once"):
+    with patch.object(http_tuning, "enable_quick_ack"):
         assert seconds(slow_server) > PAUSE
 
 

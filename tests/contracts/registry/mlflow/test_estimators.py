@@ -91,7 +91,11 @@ def test_a_pickle_with_more_instructions_than_anybody_reads_still_has_its_class(
 
 @given(st.binary(max_size=300))
 def test_whatever_a_file_holds_it_gives_a_name_or_none(data: bytes) -> None:
-    for found in (pickled_class_name(data), skops_class_name(data), pickled_class_name(pickle.dumps([data, {1: data}]))):
+    for found in (
+        pickled_class_name(data),
+        skops_class_name(data),
+        pickled_class_name(pickle.dumps([data, {1: data}])),
+    ):
         assert found is None or found.isidentifier()
 
 
@@ -153,7 +157,7 @@ def test_of_a_large_file_only_the_beginning_is_read(
     kept: Any, mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry, make = kept
-    monkeypatch.setattr(artifacts, "HEAD_MOST", 3_000)
+    monkeypatch.setattr(artifacts, "MAX_HEAD_BYTES", 3_000)
     forest, folder = make("churn")
     save(MODELS["RandomForestClassifier"](), folder)
     assert (folder / "model.pkl").stat().st_size > 10_000

@@ -106,7 +106,7 @@ class TestFiles:
 
     def test_a_store_that_does_not_answer_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
         never = Event()
-        monkeypatch.setattr("bot.registry.mlflow.artifacts._read", lambda *_: never.wait(30))
+        monkeypatch.setattr("bot.registry.mlflow.artifacts._read_package", lambda *_: never.wait(30))
         with pytest.raises(RegistryUnreachable, match="they did not come in time"):
             read_package("s3://bucket/model", "http://127.0.0.1:5000", 0.05)
         never.set()
@@ -116,7 +116,7 @@ class TestFiles:
         def fail(*_: object) -> None:
             raise error
 
-        monkeypatch.setattr("bot.registry.mlflow.artifacts._read", fail)
+        monkeypatch.setattr("bot.registry.mlflow.artifacts._read_package", fail)
         kind = RegistryRefused if isinstance(error, ValueError) else RegistryUnreachable
         with pytest.raises(kind, match="The model's files cannot be read") as told:
             read_package("s3://bucket/model", "http://127.0.0.1:5000", 5)

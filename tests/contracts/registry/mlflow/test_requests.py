@@ -98,7 +98,7 @@ class TestRequests:
         assert len(mlflow_server.requests) == 4
 
     def test_versions_are_read_page_by_page(self, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend) -> None:
-        mlflow_backend.add("churn", versions=7)
+        mlflow_backend.add_model("churn", versions=7)
         registry = MlflowRegistry(mlflow_server.uri, versions_per_page=3)
         assert [v.version for v in registry.versions("churn")] == [7, 6, 5, 4, 3, 2, 1]
         assert len(mlflow_server.requests) == 3

@@ -224,7 +224,7 @@ def command_line_server(mlflow_template: Path) -> Iterator[str]:
     database = folder / "server.db"
     database.write_bytes(mlflow_template.read_bytes())
     backend = MlflowBackend(f"sqlite:///{database}")
-    backend.add("churn", versions=[PRODUCTION, NONE])
+    backend.add_model("churn", versions=[PRODUCTION, NONE])
     backend.close()
     with mlflow_subprocess(f"sqlite:///{database}", folder) as uri:
         yield uri
@@ -285,7 +285,7 @@ def test_a_server_that_cannot_archive_moves_first_and_archives_then(
 ) -> None:
     database = postgres_server.url(postgres_server.create())
     backend = MlflowBackend(database)
-    backend.add("churn", versions=[PRODUCTION, NONE])
+    backend.add_model("churn", versions=[PRODUCTION, NONE])
     server = MlflowServer(database, tmp_path)  # with psycopg 3: mlflow#24592
     server.start()
     registry = MlflowRegistry(server.uri)

@@ -69,7 +69,9 @@ def test_readings_cover_the_time_until_the_next_one_would_come() -> None:
 @pytest.mark.parametrize("sigma", [2.0, 3.0])
 def test_sigmas_widen_as_student_has_it(sigma: float, degrees: int, low: float) -> None:
     exact = scipy.stats.t.isf(scipy.stats.norm.sf(sigma), degrees)
-    assert -low < time_series.student_quantile(sigma, degrees) / exact - 1 < 1e-9  # too low if at all, and by that much at most
+    assert (
+        -low < time_series.student_quantile(sigma, degrees) / exact - 1 < 1e-9
+    )  # too low if at all, and by that much at most
 
 
 def test_student_is_off_by_as_much_as_its_docstring_says() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bot.domain.monitoring.rules.time_series import DAY, HOUR, TimeSeries
-from bot.domain.policy.effect_size import MinimumEffect, EffectKind
+from bot.domain.policy.effect_size import EffectKind, MinimumEffect
 from tests.support.domain.rules import NAN, TWO_PERCENT, absolute, hours, judge_block, judge_since
 from tests.support.domain.time_series import (
     EVERY,
@@ -156,17 +156,19 @@ def test_a_time_of_day_that_is_noisier_than_usual_needs_a_deeper_drop_where_sing
     calm = summary(a_week())
     rough = replace(calm, rough=(2.0,) + (1.0,) * (len(calm.same) - 1))
     block = series(0.87 + noise(12, sd=0.005), START)
-    assert judge_block(block, rough, sure=2.0).sigmas == pytest.approx(judge_block(block, calm, sure=2.0).sigmas / 2)
+    assert judge_block(block, rough, confirmation=2.0).sigmas == pytest.approx(
+        judge_block(block, calm, confirmation=2.0).sigmas / 2
+    )
     assert judge_block(block, rough).sigmas == judge_block(block, calm).sigmas
     later = TimeSeries(block.at + HOUR, block.value)
-    assert judge_block(later, rough, sure=2.0).sigmas == judge_block(later, calm, sure=2.0).sigmas
+    assert judge_block(later, rough, confirmation=2.0).sigmas == judge_block(later, calm, confirmation=2.0).sigmas
 
 
 def test_what_a_single_shock_explains_is_not_worse_where_single_readings_are_looked_at() -> None:
     baseline = summary(a_week(phi=0.9, sd=0.005))
     fading = series(0.9 - 0.1 * 0.9 ** np.arange(12), START)
     assert judge_block(fading, baseline).is_worse
-    found = judge_block(fading, baseline, sure=2.0)
+    found = judge_block(fading, baseline, confirmation=2.0)
     assert not found.is_worse
     assert "but a single shock explains it" in str(found.why)
 

@@ -21,13 +21,13 @@ from bot.domain.monitoring.rules.baselines import Baseline, dump_baseline, load_
 from bot.domain.monitoring.rules.counts import (
     CountDetector,
     CountResult,
-    summarize_counts,
-    count_series,
     build_detector,
+    count_series,
     estimate_dispersion,
+    judge_count,
+    summarize_counts,
     update_evidence,
     winsorize_days,
-    judge_count,
 )
 from bot.domain.monitoring.rules.statistics import confidence_radius
 from bot.domain.monitoring.rules.time_series import DAY, HOUR, Floats, Ints, TimeSeries
@@ -95,7 +95,9 @@ def test_the_radius_of_sequential_is_that_of_the_normal_mixture(alpha: float) ->
     theirs = ville.GaussianMixtureCS(1.0, alpha, intersect=False)
     theirs.rho_ = 24 / (spent + log(spent + 1))  # the precision: our ρ² is a variance
     theirs.fit(np.zeros(500))
-    assert confidence_radius(np.arange(1, 501), alpha=alpha, tuned_for=24) == pytest.approx(theirs.upper_ - theirs.estimate_)
+    assert confidence_radius(np.arange(1, 501), alpha=alpha, tuned_for=24) == pytest.approx(
+        theirs.upper_ - theirs.estimate_
+    )
 
 
 # -- evidence ----------------------------------------------------------------------------------------------------------
@@ -225,7 +227,9 @@ def test_a_day_without_any_good_case_is_pulled_in_to_either_side() -> None:
 
 def test_weekends_are_compared_with_weekends() -> None:
     bad, total, day = hourly([0.1] * 5 + [0.4] * 2)
-    assert summarize_counts(bad, total, day, on_weekend=(day >= 5).astype(float)).share == pytest.approx(bad.sum() / total.sum())
+    assert summarize_counts(bad, total, day, on_weekend=(day >= 5).astype(float)).share == pytest.approx(
+        bad.sum() / total.sum()
+    )
 
 
 # -- which readings count ----------------------------------------------------------------------------------------------
@@ -286,7 +290,9 @@ def test_a_baseline_is_sparse_where_a_reading_has_few_of_the_rarer_cases(
 # -- one monitor -------------------------------------------------------------------------------------------------------
 
 
-def weighs(*readings: tuple[float, float | None], baseline: Baseline | None = None, **changes: Any) -> CountResult | None:
+def weighs(
+    *readings: tuple[float, float | None], baseline: Baseline | None = None, **changes: Any
+) -> CountResult | None:
     """Return what a monitor of an accuracy finds with the last of these shares of so many cases, an hour apart."""
     how: dict[str, Any] = {"higher_is_better": True, "effect": MinimumEffect(0.02), "fail_after": 2} | changes
     found, before = None, None
@@ -347,7 +353,14 @@ def test_where_nothing_can_be_worse_by_so_much_it_says_so() -> None:
 
 def test_evidence_of_other_bets_is_begun_again() -> None:
     found = judge_count(
-        0.9, 10, START, (7.0, 1.0, 2.0), a_week_of(9, 10), higher_is_better=True, effect=MinimumEffect(0.02), fail_after=2
+        0.9,
+        10,
+        START,
+        (7.0, 1.0, 2.0),
+        a_week_of(9, 10),
+        higher_is_better=True,
+        effect=MinimumEffect(0.02),
+        fail_after=2,
     )
     assert found is not None
     assert found.evidence == weighed((0.9, 10)).evidence

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bot.domain.monitoring.rules.time_series import DAY, TimeSeries
-from bot.domain.policy.effect_size import MinimumEffect, EffectKind
+from bot.domain.policy.effect_size import EffectKind, MinimumEffect
 from tests.support.domain.rules import RULES, TEN_PERCENT_OF_ERROR, TWO_PERCENT, Rule, absolute, judge_block
 from tests.support.domain.time_series import (
     START,
@@ -66,7 +66,12 @@ def test_what_cannot_fall_so_far_cannot_be_told(rule: Rule) -> None:
     found = rule(series(np.zeros(12)), a_week(), effect=MinimumEffect(2.0))
     why = "It can't fall by more than 100%, so an effect of 200% never counts. Set a smaller one, such as "
     assert (found.is_worse, str(found.why)) == (None, why + "--min-effect 2%.")
-    assert rule(series(np.full(12, -3.6)), TimeSeries.from_columns(a_week().at, -a_week().value), effect=MinimumEffect(2.0)).is_worse is True
+    assert (
+        rule(
+            series(np.full(12, -3.6)), TimeSeries.from_columns(a_week().at, -a_week().value), effect=MinimumEffect(2.0)
+        ).is_worse
+        is True
+    )
     assert rule(series(np.full(12, 3.6)), a_week(), effect=MinimumEffect(2.0), higher_is_better=False).is_worse is True
 
 

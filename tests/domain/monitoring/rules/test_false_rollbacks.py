@@ -14,7 +14,11 @@ from bot.domain.core.actors import Person
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.rules import false_rollbacks
-from bot.domain.monitoring.rules.false_rollbacks import FALSE_ROLLBACKS_PER_MONTH, estimate_false_rollbacks, expected_per_month
+from bot.domain.monitoring.rules.false_rollbacks import (
+    FALSE_ROLLBACKS_PER_MONTH,
+    estimate_false_rollbacks,
+    expected_per_month,
+)
 from bot.domain.policy.monitor_config import MonitorConfig
 from tests.support.paths import ROOT
 
@@ -160,5 +164,5 @@ def test_only_what_can_act_is_counted() -> None:
     ],
 )
 def test_what_people_read(rules: list[dict[str, Any]], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(false_rollbacks, "PER_MONTH", {"default": 0.002})
+    monkeypatch.setattr(false_rollbacks, "FALSE_ROLLBACKS_PER_MONTH", {"default": 0.002})
     assert sentence(*(a_rule(**fields) for fields in rules)) == said

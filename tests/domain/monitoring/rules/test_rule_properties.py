@@ -13,7 +13,7 @@ from bot.domain.core.sentence import pack_sentence, unpack_sentence
 from bot.domain.monitoring.rules import baselines
 from bot.domain.monitoring.rules.deviation import Deviation
 from bot.domain.monitoring.rules.time_series import DAY, HOUR, TimeSeries
-from bot.domain.policy.effect_size import MinimumEffect, EffectKind
+from bot.domain.policy.effect_size import EffectKind, MinimumEffect
 from tests.support.domain.rules import NAN, RULES, Rule, a_baseline, a_summary, absolute, judge_block, judge_since
 from tests.support.domain.time_series import (
     EVERY,
@@ -132,7 +132,10 @@ def test_whole_weeks_later_is_the_same(rule: Rule, values: list[float], weeks: i
 def test_unordered_readings_have_the_verdict_of_ordered_ones(rule: Rule, values: list[float], seed: int) -> None:
     past, block, dice = a_baseline(), series(values), np.random.default_rng(seed)
     first, second = dice.permutation(len(past)), dice.permutation(len(block))
-    other = rule(TimeSeries.from_columns(block.at[second], block.value[second]), TimeSeries.from_columns(past.at[first], past.value[first]))
+    other = rule(
+        TimeSeries.from_columns(block.at[second], block.value[second]),
+        TimeSeries.from_columns(past.at[first], past.value[first]),
+    )
     assert other == rule(block, past)
 
 

@@ -246,7 +246,9 @@ def test_readings_at_hours_that_few_days_have_do_not_count() -> None:
     for summarized in (few, none):
         assert len(seen_known(points, summarized)) == 0
         at_one = points.between(START + 12 * HOUR, START + 13 * HOUR)
-        assert not scans.is_below_expected(at_one, summarized, higher_is_better=True, effect=TWO_PERCENT, effect_share=0.5)
+        assert not scans.is_below_expected(
+            at_one, summarized, higher_is_better=True, effect=TWO_PERCENT, effect_share=0.5
+        )
     both = during(points, START + 13 * HOUR, START + 14 * HOUR, -0.2)
     half = both.between(START + 12.8 * HOUR, START + 13.4 * HOUR)
     assert scans.is_below_expected(half, none, higher_is_better=True, effect=TWO_PERCENT, effect_share=1.0)

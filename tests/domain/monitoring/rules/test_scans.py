@@ -14,8 +14,16 @@ from bot.domain.monitoring.rules import scans
 from bot.domain.monitoring.rules.baseline_summary import NOISE_MARGIN, measure_variability
 from bot.domain.monitoring.rules.baselines import SCAN_WINDOWS, dump_baseline, is_better, load_baseline
 from bot.domain.monitoring.rules.statistics import confirmation_score
-from bot.domain.monitoring.rules.time_series import INNOVATION_LIMIT, DAY, HOUR, TimeSeries, window_starts, standardized_innovations, winsorize
-from bot.domain.policy.effect_size import MinimumEffect, EffectKind
+from bot.domain.monitoring.rules.time_series import (
+    DAY,
+    HOUR,
+    INNOVATION_LIMIT,
+    TimeSeries,
+    standardized_innovations,
+    window_starts,
+    winsorize,
+)
+from bot.domain.policy.effect_size import EffectKind, MinimumEffect
 from tests.support.domain.scans import SEEDS, TWO_PERCENT, live, scan, usual
 from tests.support.domain.time_series import EVERY, START, a_week, noise, scaled, series, summary
 
@@ -78,13 +86,17 @@ def test_a_step_is_what_a_reading_adds_to_what_the_one_before_lets_expect() -> N
 
 def test_after_a_gap_a_reading_owes_less_to_the_one_before() -> None:
     """Three spacings apart, the correlation is φ³, and what a reading adds has the variance step²·(1+φ²+φ⁴)."""
-    found = standardized_innovations(np.array([1.0, 1.0]), np.array([0.0, 3.04 * EVERY]), phi=0.6, step=0.8, spacing=EVERY)
+    found = standardized_innovations(
+        np.array([1.0, 1.0]), np.array([0.0, 3.04 * EVERY]), phi=0.6, step=0.8, spacing=EVERY
+    )
     assert found[1] == pytest.approx((1 - 0.6**3) / (0.8 * math.sqrt(1 + 0.6**2 + 0.6**4)))
 
 
 @pytest.mark.parametrize("apart", [0.5, 0.93, 1.09])
 def test_jitter_is_no_gap(apart: float) -> None:
-    found = standardized_innovations(np.array([1.0, 1.0]), np.array([0.0, apart * EVERY]), phi=0.6, step=0.8, spacing=EVERY)
+    found = standardized_innovations(
+        np.array([1.0, 1.0]), np.array([0.0, apart * EVERY]), phi=0.6, step=0.8, spacing=EVERY
+    )
     assert found[1] == pytest.approx(0.4 / 0.8)
 
 
@@ -155,7 +167,10 @@ def test_what_is_worse_is_down_now_and_over_half_a_window(
         points.slice(len(points) - 1, len(points)),
         points.slice(int(np.searchsorted(points.at, points.at[-1] - HOUR / 2, side="right")), len(points)),
     )
-    is_down = [scans.is_below_expected(newest, usual(phi), **how, effect_share=scans.NEWEST_EFFECT_SHARE), scans.is_below_expected(half, usual(phi), **how, effect_share=1)]
+    is_down = [
+        scans.is_below_expected(newest, usual(phi), **how, effect_share=scans.NEWEST_EFFECT_SHARE),
+        scans.is_below_expected(half, usual(phi), **how, effect_share=1),
+    ]
     assert all(is_down) or not is_worse
     if drop > 0.2 and end > 110 and not gaps:
         assert is_worse
@@ -165,7 +180,9 @@ def test_what_is_worse_is_down_now_and_over_half_a_window(
 @given(drop=DROPS, phi=PHIS, seed=st.integers(0, 10_000), gaps=st.booleans(), end=st.integers(4, 240))
 def test_the_last_eight_windows_are_all_that_counts(drop: float, phi: float, seed: int, gaps: bool, end: int) -> None:
     points = some_live(drop, phi, seed, gaps=gaps, end=end)
-    last = points.slice(max(int(np.searchsorted(points.at, points.at[-1] - 8 * HOUR, side="right")) - 1, 0), len(points))
+    last = points.slice(
+        max(int(np.searchsorted(points.at, points.at[-1] - 8 * HOUR, side="right")) - 1, 0), len(points)
+    )
     whole, few = scan(points, usual(phi)), scan(last, usual(phi))
     assert (whole is None) == (few is None)
     if whole is not None and few is not None:

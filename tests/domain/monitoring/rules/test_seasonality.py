@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bot.domain.monitoring.rules import baseline_summary
 from bot.domain.monitoring.rules.baselines import weekend_fraction
-from bot.domain.monitoring.rules.time_series import DAY, OUTLIER_LIMIT, HOUR, Floats
+from bot.domain.monitoring.rules.time_series import DAY, HOUR, OUTLIER_LIMIT, Floats
 from tests.support.domain.baselines import NAN, a_calendar, dice
 from tests.support.domain.time_series import (
     START,

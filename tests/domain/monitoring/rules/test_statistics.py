@@ -64,7 +64,7 @@ def test_a_block_that_lacks_readings_is_noisier_and_one_with_more_is_not_less_no
 
 
 def test_an_effect_is_measured_from_what_is_expected_on_a_weekend() -> None:
-    weekend: dict[str, Any] = {"rest": np.array([1.0]), "points": 12, "size": 12, "sigma": 1e-6}
+    weekend: dict[str, Any] = {"on_weekend": np.array([1.0]), "points": 12, "size": 12, "sigma": 1e-6}
     found = [
         statistics.block_limits(some_usual(), np.array([3]), effect=effect, **weekend).median.item()
         for effect in (TWO_PERCENT, absolute(0.01), TEN_PERCENT_OF_ERROR)
@@ -80,7 +80,9 @@ def test_a_day_s_block_is_judged_by_a_closed_form() -> None:
     weekend = baseline_summary.estimate_weekend_effect(hours, rest.reshape(14, 24, 12)[:, :, 0])
     level = baseline.value - weekend.offset * rest
     daily = level.reshape(14, 288).mean(axis=1)
-    noise_of_a_day = baseline_summary.estimate_baseline(daily[:, None], points=level, cells=np.arange(14 * 288) // 288, size=288)
+    noise_of_a_day = baseline_summary.estimate_baseline(
+        daily[:, None], points=level, cells=np.arange(14 * 288) // 288, size=288
+    )
     assert found.expected == pytest.approx(daily.mean())  # the block is on a Monday
     t = scipy.stats.t.isf(scipy.stats.norm.sf(3), noise_of_a_day.degrees)
     assert found.expected - found.bound == pytest.approx(t * noise_of_a_day.noise * math.sqrt(1 + 1 / 14), rel=0.01)
@@ -119,7 +121,8 @@ def test_the_radius_is_that_of_the_paper(alpha: float, tuned_for: float) -> None
 def test_the_radius_is_nearly_as_narrow_as_can_be_where_it_is_tuned_for(tuned_for: int) -> None:
     there = statistics.confidence_radius(tuned_for, alpha=0.01, tuned_for=tuned_for)
     best = min(
-        statistics.confidence_radius(tuned_for, alpha=0.01, tuned_for=tuned_for * times) for times in np.geomspace(0.2, 5, 200)
+        statistics.confidence_radius(tuned_for, alpha=0.01, tuned_for=tuned_for * times)
+        for times in np.geomspace(0.2, 5, 200)
     )
     assert best <= there < 1.001 * best
 
@@ -135,7 +138,9 @@ def test_a_confidence_sequence_is_left_as_seldom_as_it_says() -> None:
 def test_a_margin_is_the_sequence_s_and_the_baseline_s(rest: float) -> None:
     shares = np.zeros((1, 24))
     shares[0, [3, 4, 9]] = [0.5, 0.25, 0.25]
-    found = statistics.confidence_margin(some_usual(), np.array([30]), shares, size=12, alpha=0.01, on_weekend=np.array([rest]))
+    found = statistics.confidence_margin(
+        some_usual(), np.array([30]), shares, size=12, alpha=0.01, on_weekend=np.array([rest])
+    )
     t = scipy.stats.t.isf(0.005, 100)
     own = math.sqrt(12) * statistics.confidence_radius(30, alpha=0.01, tuned_for=24) * t / scipy.stats.norm.isf(0.005)
     base = t * math.sqrt((0.5**2 + 2 * 0.25**2) / 21 + rest**2 / 102)

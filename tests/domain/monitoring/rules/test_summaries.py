@@ -139,7 +139,10 @@ def test_a_short_history_is_smoothed_within_the_hours_of_its_short_days() -> Non
 
 def test_a_longer_history_has_days_as_long_as_any() -> None:
     assert baselines.day_length(14 * DAY) == DAY
-    assert (baseline_summary.lookback(MIN_BASELINE_SECONDS), baseline_summary.lookback(28 * DAY)) == (21 * DAY, 28 * DAY)
+    assert (baseline_summary.lookback(MIN_BASELINE_SECONDS), baseline_summary.lookback(28 * DAY)) == (
+        21 * DAY,
+        28 * DAY,
+    )
     assert baseline_summary.lookback(420) == pytest.approx(1_260)
 
 

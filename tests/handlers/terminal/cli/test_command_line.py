@@ -67,7 +67,9 @@ def test_without_a_command_everything_is_listed_in_groups(words: list[str], regi
 def test_every_command_is_listed_once_with_a_line(registrar: CliRunner) -> None:
     rows = re.findall(r"^  (\S+(?: \S+)?) {2,}(\S.*)$", registrar().out, re.MULTILINE)
     grouped = {name for name in grammar.TERMINAL_COMMANDS if name.partition(" ")[0] in index.COMMAND_GROUPS}
-    assert sorted(name for name, _ in rows) == sorted(({*grammar.TERMINAL_COMMANDS} - grouped) | {*index.COMMAND_GROUPS} | {*index.OWN_COMMANDS})
+    assert sorted(name for name, _ in rows) == sorted(
+        ({*grammar.TERMINAL_COMMANDS} - grouped) | {*index.COMMAND_GROUPS} | {*index.OWN_COMMANDS}
+    )
     assert {name: line for name, line in rows if name in grammar.TERMINAL_COMMANDS} == {
         name: verb.summary for name, verb in grammar.TERMINAL_COMMANDS.items() if name not in grouped
     }

@@ -52,7 +52,7 @@ def test_a_registry_of_our_own_is_warned_of(monkeypatch: pytest.MonkeyPatch, tmp
 def test_a_verb_that_asks_mlflow_warns_once_of_a_registry_of_our_own(
     registrar: CliRunner, tmp_path: Path, mlflow_sqlite: str, mlflow_backend: MlflowBackend
 ) -> None:
-    mlflow_backend.add("churn", versions=2)
+    mlflow_backend.add_model("churn", versions=2)
     (tmp_path / ".registrar").mkdir()
     shutil.copy(mlflow_sqlite.removeprefix("sqlite:///"), tmp_path / ".registrar" / "mlflow.db")
     said = registrar("compare", "churn", "1", "2", "--json")

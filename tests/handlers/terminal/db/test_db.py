@@ -60,7 +60,9 @@ def test_every_age_has_words_of_its_own() -> None:
     found = [schema.Schema("0001", "0002", age) for age in SchemaAge]
     told = {str(schema.describe_schema(one, "here")) for one in found}
     assert len(told) == len(SchemaAge)
-    assert [schema.advice(one) is None for one in found] == [age in {SchemaAge.CURRENT, SchemaAge.NEWER} for age in SchemaAge]
+    assert [schema.advice(one) is None for one in found] == [
+        age in {SchemaAge.CURRENT, SchemaAge.NEWER} for age in SchemaAge
+    ]
 
 
 def test_the_status_says_what_to_do(registrar: CliRunner, sqlite_url: str) -> None:

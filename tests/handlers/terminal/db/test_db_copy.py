@@ -139,7 +139,7 @@ class TestMoving:
     def test_many_rows_are_copied_in_parts(
         self, registrar: CliRunner, populated_ledger: Bench, postgres_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(copy_to_postgres, "BATCH", 2)
+        monkeypatch.setattr(copy_to_postgres, "BATCH_SIZE", 2)
         assert registrar("db", "copy", "--to", postgres_url).code == 0
         assert contents(postgres_url) == contents(os.environ["REGISTRAR_DATABASE_URL"])
 

@@ -187,7 +187,7 @@ class TestApproving:
             with closing(build_for_terminal(settings, policy, open_ledger(settings), warn=print)) as registrar:
                 registrar.command_queue.execute(asked)
 
-        monkeypatch.setattr(CommandQueue, "carry_out", at_first_in_vain)
+        monkeypatch.setattr(CommandQueue, "execute", at_first_in_vain)
         monkeypatch.setattr(wait_until_final, "__kwdefaults__", {"monotonic": time.monotonic, "sleep": the_bot_goes_on})
         said = terminal.types("promote", "churn", "3", "production", "--approver", ME, "--wait")
         assert (said.code, production_version(terminal)) == (0, 3)

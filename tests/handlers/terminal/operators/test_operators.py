@@ -8,7 +8,7 @@ from bot.domain.audit.events import EventTag
 from bot.domain.commands.base import Command
 from bot.domain.commands.changes import Archive, Describe, FreezeModel, Rollback, SetTags
 from bot.domain.commands.monitoring import MonitorAdd, MonitorCheck, MonitorList, MonitorShow
-from bot.domain.commands.queries import ShowHistory, ListModels, ShowModel
+from bot.domain.commands.queries import ListModels, ShowHistory, ShowModel
 from bot.domain.monitoring.rules.false_rollbacks import FALSE_ROLLBACKS_PER_MONTH
 from handlers.terminal.command_line.commands import ImportHistory
 from handlers.terminal.command_line.document_keys import document_keys
@@ -188,7 +188,7 @@ class TestLooking:
         self, terminal: OperatorTerminal, mlflow_backend: MlflowBackend, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("COLUMNS", "80")
-        mlflow_backend.add("fraud-detection-for-europe-and-elsewhere-v2")
+        mlflow_backend.add_model("fraud-detection-for-europe-and-elsewhere-v2")
         mlflow_backend.add_version("fraud-detection-for-europe-and-elsewhere-v2")
         words = ("promote", "fraud-detection-for-europe-and-elsewhere-v2", "1", "production", "--json")
         asked = terminal.types(*words).document

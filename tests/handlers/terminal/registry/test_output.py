@@ -62,7 +62,7 @@ def test_what_cannot_be_understood_is_told(words: str, hint: str, capsys: pytest
 
 
 def test_behind_two_dashes_nothing_is_a_flag(registrar: CliRunner, mlflow_backend: MlflowBackend) -> None:
-    mlflow_backend.add("--json", versions=1)
+    mlflow_backend.add_model("--json", versions=1)
     assert registrar("compare", "--json", "--", "--json").document["model"] == "--json"
 
 
@@ -71,7 +71,7 @@ ODD = ["[bold]x", "it's", 'a "b"', "модель 模型 نموذج", "{braces} %
 
 @pytest.mark.parametrize("name", ODD)
 def test_odd_names_stand_as_they_are(registrar: CliRunner, mlflow_backend: MlflowBackend, name: str) -> None:
-    mlflow_backend.add(name)
+    mlflow_backend.add_model(name)
     run = mlflow_backend.add_run(metrics={"f1": 0.5})
     mlflow_backend.add_version(name, run_id=run, tags={"semver": "[red]\x1b[31m1.0.0"})
     assert registrar("compare", name, "--json").document["model"] == name
@@ -85,7 +85,7 @@ def test_odd_names_stand_as_they_are(registrar: CliRunner, mlflow_backend: Mlflo
 def test_a_screen_that_lacks_letters_gets_them_written_out(
     registrar: CliRunner, mlflow_backend: MlflowBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mlflow_backend.add("модель", versions=1)
+    mlflow_backend.add_model("модель", versions=1)
     out = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
     monkeypatch.setattr("sys.stdout", out)
     assert main(["compare", "модель", "--json"]) == 0
@@ -146,7 +146,7 @@ def test_a_model_is_shown_with_status_and_run_of_each_version_page_by_page(
     registrar: CliRunner, mlflow_backend: MlflowBackend
 ) -> None:
     runs = [mlflow_backend.add_run() for _ in range(2)]
-    mlflow_backend.add("many", versions=50)
+    mlflow_backend.add_model("many", versions=50)
     for run in runs:
         mlflow_backend.add_version("many", run_id=run)
     first = registrar("show", "many", COLUMNS="200").out
@@ -175,8 +175,8 @@ def test_the_best_is_green_only_where_there_are_colours(registrar: CliRunner, ch
 
 
 def test_a_model_without_versions_or_metrics_is_told(registrar: CliRunner, mlflow_backend: MlflowBackend) -> None:
-    mlflow_backend.add("empty")
-    mlflow_backend.add("bare", versions=2)
+    mlflow_backend.add_model("empty")
+    mlflow_backend.add_model("bare", versions=2)
     assert registrar("compare", "empty").out == "There are no versions of “empty” to compare.\n"
     assert registrar("compare", "empty", "--json").document["versions"] == []
     assert [line.split() for line in registrar("compare", "bare").out.splitlines()[-2:]] == [
@@ -188,7 +188,7 @@ def test_a_model_without_versions_or_metrics_is_told(registrar: CliRunner, mlflo
 
 def test_values_that_are_no_numbers_are_null(registrar: CliRunner, mlflow_backend: MlflowBackend) -> None:
     run = mlflow_backend.add_run(metrics={"f1": math.nan, "auc": math.inf, "r2": -1.5e-300})
-    mlflow_backend.add("churn")
+    mlflow_backend.add_model("churn")
     mlflow_backend.add_version("churn", run_id=run)
     [version] = registrar("compare", "churn", "--json").document["versions"]
     assert version["metrics"] == {"auc": None, "f1": None, "r2": -1.5e-300}

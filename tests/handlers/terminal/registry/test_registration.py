@@ -146,7 +146,11 @@ def test_registering_leaves_the_intent_and_the_result_in_the_audit(
     assert (said.code, said.err) == (0, "")
     assert said.out.startswith("Registered v4 of “churn” as ")
     asked, made = events(tmp_path)
-    assert (asked.tag, asked.actor, asked.origin) == (EventTag.REGISTRY_CHANGE_REQUESTED, current_operator(), "terminal")
+    assert (asked.tag, asked.actor, asked.origin) == (
+        EventTag.REGISTRY_CHANGE_REQUESTED,
+        current_operator(),
+        "terminal",
+    )
     assert (made.tag, made.actor, made.after) == (EventTag.REGISTERED, current_operator(), "v4")
     assert asked.evidence["tags"] == ["owner=ann", "use_case=x"]
 
@@ -170,7 +174,10 @@ def test_an_unknown_run_is_refused_and_the_audit_keeps_it(registrar: CliRunner, 
     said = registrar("register", "0" * 32, "churn", "--json")
     assert (said.code, said.out) == (2, "")
     assert "MLflow has no run" in said.err
-    assert [event.tag for event in events(tmp_path)] == [EventTag.REGISTRY_CHANGE_REQUESTED, EventTag.REGISTRY_CHANGE_REFUSED]
+    assert [event.tag for event in events(tmp_path)] == [
+        EventTag.REGISTRY_CHANGE_REQUESTED,
+        EventTag.REGISTRY_CHANGE_REFUSED,
+    ]
 
 
 def test_what_is_asked_for_while_mlflow_is_away_is_written_down(registrar: CliRunner, tmp_path: Path) -> None:

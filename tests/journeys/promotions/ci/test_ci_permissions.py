@@ -23,7 +23,7 @@ class TestBlockedVersions:
         self, app: RunningApp, mlflow_sqlite: str, mlflow_backend: MlflowBackend, monkeypatch: Any
     ) -> RunningApp:
         """The bot whose v4 was rolled back as bad, and a terminal elsewhere that reads the same model in MLflow."""
-        mlflow_backend.add("churn")
+        mlflow_backend.add_model("churn")
         for at, stage in enumerate((Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE)):
             run_id = mlflow_backend.add_run(metrics={"f1": 0.8 + at / 100})
             mlflow_backend.add_version("churn", stage=stage, run_id=run_id)
@@ -191,5 +191,5 @@ class TestTheExitCode:
 
     def test_is_3_where_no_bot_answers(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("REGISTRAR_URL", f"http://127.0.0.1:{free_port()}")
-        monkeypatch.setattr(remote, "AGAIN_FOR", 0.1)
+        monkeypatch.setattr(remote, "RETRY_SECONDS", 0.1)
         assert main(["promote", "churn", "4", "production"]) == 3

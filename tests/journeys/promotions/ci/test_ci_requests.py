@@ -136,7 +136,7 @@ def test_asking_through_a_cut_wire_opens_one_request(app: RunningApp, monkeypatc
 def test_a_bot_that_is_killed_meanwhile_is_waited_for(
     slack: Remote, tmp_path: Path, mlflow_sqlite: str, mlflow_backend: MlflowBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mlflow_backend.add("churn")
+    mlflow_backend.add_model("churn")
     for stage in (Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE):
         mlflow_backend.add_version("churn", stage=stage)
     (tmp_path / "registrar.yml").write_text(json.dumps(POLICY | {"clients": CLIENTS}))

@@ -15,7 +15,7 @@ from bot.domain.monitoring import assessment
 from bot.domain.monitoring.assessment import Verdict
 from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Answer, RecordedCheck, CheckOutcome
+from bot.domain.monitoring.readings import Answer, CheckOutcome, RecordedCheck
 from bot.domain.monitoring.state import MonitorStatus, ProductionTerm
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.services.monitoring import backtests
@@ -86,7 +86,9 @@ def test_a_monitor_that_is_checked_every_ten_seconds_can_be_backtested(served: B
     monitor = Monitor(id="m", model="churn", rule=rule, created_at=served.clock.now())
     term = ProductionTerm(transition_id="b", version=2, since=served.clock.now())
     times = [term.since + timedelta(seconds=10) * number for number in range(-8 * 8640, 8640)]
-    checks = [RecordedCheck(at, "b" if at > term.since else "a", 1, CheckOutcome.OK, usual_value(at), 1) for at in times]
+    checks = [
+        RecordedCheck(at, "b" if at > term.since else "a", 1, CheckOutcome.OK, usual_value(at), 1) for at in times
+    ]
     found = backtests.replay(monitor, [term], checks, since=term.since, until=times[-1])
     assert (found.firings, round(found.coverage.judged_time / timedelta(hours=1))) == ([], 22)
 

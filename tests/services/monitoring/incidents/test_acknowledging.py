@@ -9,7 +9,7 @@ import pytest
 
 from bot.domain.audit.events import EventTag
 from bot.domain.core.errors import AlreadyDecided
-from bot.domain.monitoring.incident import IncidentStatus, IncidentEnding
+from bot.domain.monitoring.incident import IncidentEnding, IncidentStatus
 from bot.ports import MessageKind
 from bot.slack.monitoring import incident_card
 from tests.support.monitoring.monitor_commands import ADD, MonitorCommands

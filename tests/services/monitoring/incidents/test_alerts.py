@@ -12,7 +12,7 @@ import pytest
 from bot.domain.commands.parser import parse_command
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.incident import IncidentStatus, IncidentKind
+from bot.domain.monitoring.incident import IncidentKind, IncidentStatus
 from bot.domain.monitoring.messages import status_text
 from bot.domain.monitoring.readings import Answer, CheckOutcome
 from bot.domain.monitoring.state import MonitorStatus

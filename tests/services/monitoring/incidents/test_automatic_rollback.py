@@ -12,7 +12,7 @@ from bot.domain.commands.changes import FreezeModel
 from bot.domain.commands.monitoring import MonitorReset
 from bot.domain.commands.parser import build_command
 from bot.domain.core.errors import Refused, RegistryUnreachable
-from bot.domain.monitoring.incident import IncidentStatus, IncidentKind
+from bot.domain.monitoring.incident import IncidentKind, IncidentStatus
 from bot.domain.monitoring.readings import Answer
 from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.domain.registry.model import Stage
@@ -95,7 +95,9 @@ def test_a_press_does_not_move_what_was_blocked_since_the_question(served: Bench
     add_monitor(served, action="ask")
     check_values(served, 0.5, 0.5)
     [incident] = incidents(served)
-    bar = RollbackBlock(id="b", model="churn", version=2, move="m", at=served.clock.now(), by=CAROL.person, reason="bad")
+    bar = RollbackBlock(
+        id="b", model="churn", version=2, move="m", at=served.clock.now(), by=CAROL.person, reason="bad"
+    )
     with served.ledger.write() as tx:
         tx.add_rollback_block(bar)
     with pytest.raises(Refused, match="it's blocked"):

@@ -11,7 +11,7 @@ import pytest
 from bot.domain.audit.events import EventTag
 from bot.domain.core.errors import RegistryRefused
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.incident import REMINDER_INTERVAL, IncidentStatus, IncidentEnding, Incident
+from bot.domain.monitoring.incident import REMINDER_INTERVAL, Incident, IncidentEnding, IncidentStatus
 from bot.domain.monitoring.readings import Answer
 from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import ServingProbe
@@ -40,7 +40,7 @@ class Probe:
 
     reports = "4"
 
-    def version(self, probe: ServingProbe, model: str) -> str:
+    def serving_version(self, probe: ServingProbe, model: str) -> str:
         """Return what it reports."""
         return self.reports
 
@@ -180,7 +180,7 @@ def test_a_rollback_that_mlflow_refuses_ends_with_what_to_type(probed: Bench) ->
 
     add_monitor(probed)
     check_values(probed, 0.5)
-    probed.registry.transition = refuse  # type: ignore[method-assign]
+    probed.registry.transition_stage = refuse  # type: ignore[method-assign]
     check_values(probed, 0.5)
     failed = the_incident(probed)
     assert (failed.doing, probed.registry.holders()) == (IncidentStatus.FAILED, [4])

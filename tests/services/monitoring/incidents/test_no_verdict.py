@@ -20,7 +20,7 @@ from bot.domain.monitoring.rule_messages import rule_sentence as rule_in_words
 from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.domain.monitoring.views import MonitorRow, MonitorView, worst_first
 from bot.services.monitoring.monitors import Monitors
-from bot.slack.monitoring.answers import monitor_view, monitor_line
+from bot.slack.monitoring.answers import monitor_line, monitor_view
 from handlers.terminal.monitors import monitor_document
 from tests.support.monitoring.monitoring import (
     add_monitor,
@@ -173,16 +173,28 @@ def test_a_new_one_that_nobody_has_armed_only_shows_it(served: Bench, rule: dict
     now = monitor_state(served, monitor)
     assert (now.state, incidents(served)) == (MonitorStatus.CANT_JUDGE, [])
     assert str(status_text(monitor, now)) == "can't judge yet: The baseline is gone"
-    assert str(checked_answer(monitor, now)).startswith("Checked “churn” accuracy: can't judge yet: The baseline is gone. The")
+    assert str(checked_answer(monitor, now)).startswith(
+        "Checked “churn” accuracy: can't judge yet: The baseline is gone. The"
+    )
     assert monitor_line(MonitorRow(monitor, now), served.clock.now()).startswith(
         "🟣 `churn` `accuracy`  can't judge yet: The baseline is gone  ·  "
     )
-    view = MonitorView(monitor=monitor, monitor_state=now, recent_measurements=[], incident=None, breaker=None, now=served.clock.now())
+    view = MonitorView(
+        monitor=monitor, monitor_state=now, recent_measurements=[], incident=None, breaker=None, now=served.clock.now()
+    )
     assert str(monitor_view(view).blocks).count("The baseline is gone") == 1
     assert monitor_document(monitor, now)["why"] == "The baseline is gone."
-    others = [MonitorRow(monitor, replace(now, state=one)) for one in MonitorStatus if one is not MonitorStatus.CANT_JUDGE]
+    others = [
+        MonitorRow(monitor, replace(now, state=one)) for one in MonitorStatus if one is not MonitorStatus.CANT_JUDGE
+    ]
     states = [one.monitor_state.state for one in worst_first([MonitorRow(monitor, now), *others])]
-    assert states[:5] == [MonitorStatus.FAILED, MonitorStatus.ERROR, MonitorStatus.NO_DATA, MonitorStatus.CANT_JUDGE, MonitorStatus.PENDING]
+    assert states[:5] == [
+        MonitorStatus.FAILED,
+        MonitorStatus.ERROR,
+        MonitorStatus.NO_DATA,
+        MonitorStatus.CANT_JUDGE,
+        MonitorStatus.PENDING,
+    ]
 
 
 def test_a_dry_run_only_shows_it(served: Bench, rule: dict[str, Any]) -> None:
@@ -365,4 +377,6 @@ def test_one_bad_reading_is_not_said_to_be_the_window_s_mean(served: Bench) -> N
     served.sources.say("accuracy", (served.clock.now() + timedelta(seconds=66), 0.7))
     served.clock.advance(seconds=66)
     tick(served)
-    assert "The latest reading of accuracy for v4 is 0.7." in str(checked_answer(monitor, monitor_state(served, monitor)))
+    assert "The latest reading of accuracy for v4 is 0.7." in str(
+        checked_answer(monitor, monitor_state(served, monitor))
+    )

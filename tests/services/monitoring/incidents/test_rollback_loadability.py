@@ -115,10 +115,12 @@ def test_a_version_that_nobody_has_looked_at_is_not_gone_back_to(served: Bench) 
     add_monitor(served, fail_after=1)
     real = served.incidents.check_rollback_targets
 
-    def prepare(checked: Any) -> Any:
-        found = real(checked)  # which has looked at v2; now v2 is barred, and v3 is next
+    def prepare(results: Any) -> Any:
+        found = real(results)  # which has looked at v2; now v2 is barred, and v3 is next
         with served.ledger.write() as tx:
-            bar = RollbackBlock(id="b", model="churn", version=2, move="m", at=served.clock.now(), by=BOB.person, reason="bad")
+            bar = RollbackBlock(
+                id="b", model="churn", version=2, move="m", at=served.clock.now(), by=BOB.person, reason="bad"
+            )
             tx.add_rollback_block(bar)
         served.incidents.check_rollback_targets = real  # type: ignore[method-assign]
         return found

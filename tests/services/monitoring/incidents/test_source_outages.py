@@ -12,7 +12,7 @@ import pytest
 from bot.domain.monitoring.assessment import RuleResult
 from bot.domain.monitoring.incident import IncidentEnding, IncidentKind
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Answer, Measurement, CheckOutcome
+from bot.domain.monitoring.readings import Answer, CheckOutcome, Measurement
 from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.services.monitoring import scheduler
 from bot.services.monitoring.checks import current_term
@@ -131,7 +131,7 @@ def test_the_last_ones_of_an_outage_get_no_alert_of_their_own(served: Bench, mon
     def judge(monitor: Monitor, *more: Any) -> RuleResult:
         return said.get(monitor.model, RuleResult(is_worse=False))
 
-    monkeypatch.setattr(scheduler, "judge", judge)
+    monkeypatch.setattr(scheduler, "evaluate_rule", judge)
     measure_minutes(served, "++++", query="q")
     assert [(one.is_of_source, one.is_open) for one in incidents(served)] == [(True, True)]
     del said["churn"]
@@ -149,7 +149,7 @@ def test_a_source_with_gaps_is_one_alert_although_the_windows_end_at_different_t
     def judge(monitor: Monitor, *more: Any) -> RuleResult:
         return CANT if monitor.model in blind else RuleResult(is_worse=False)
 
-    monkeypatch.setattr(scheduler, "judge", judge)
+    monkeypatch.setattr(scheduler, "evaluate_rule", judge)
     measure_minutes(served, "+.+.", query="q")
     for model in MODELS:
         blind.add(model)
@@ -161,7 +161,7 @@ def test_a_source_with_gaps_is_one_alert_although_the_windows_end_at_different_t
 def test_one_model_alone_is_no_doubt_about_its_source(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet(served)
     monkeypatch.setattr(
-        scheduler, "judge", lambda monitor, *more: CANT if monitor.model == "a" else RuleResult(is_worse=False)
+        scheduler, "evaluate_rule", lambda monitor, *more: CANT if monitor.model == "a" else RuleResult(is_worse=False)
     )
     measure_minutes(served, "+++", query="q")
     [incident] = incidents(served)
@@ -177,7 +177,7 @@ def test_new_monitors_that_cannot_judge_yet_say_nothing_about_a_source(
         add_monitor(served, f"new{number}", MODELS[number % 3], **BLOCKS | {"query": "q"})
     monkeypatch.setattr(
         scheduler,
-        "judge",
+        "evaluate_rule",
         lambda monitor, *more: CANT if monitor.name != "q" or monitor.model == "a" else RuleResult(is_worse=False),
     )
     measure_minutes(served, "++++", query="q")
@@ -199,7 +199,9 @@ def test_one_that_was_alone_at_first_is_told_of_once(served: Bench, monkeypatch:
     fleet(served)
     blind = {"a"}
     monkeypatch.setattr(
-        scheduler, "judge", lambda monitor, *more: CANT if monitor.model in blind else RuleResult(is_worse=False)
+        scheduler,
+        "evaluate_rule",
+        lambda monitor, *more: CANT if monitor.model in blind else RuleResult(is_worse=False),
     )
     measure_minutes(served, "+++", query="q")
     measure_minutes(served, "!!!!", query="q")

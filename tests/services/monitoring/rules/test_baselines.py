@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Answer, Measurement, CheckOutcome
+from bot.domain.monitoring.readings import Answer, CheckOutcome, Measurement
 from bot.domain.monitoring.state import MonitorState, MonitorStatus
 from bot.domain.monitoring.views import build_monitor_chart
 from bot.domain.registry.rollback_block import RollbackBlock
@@ -140,7 +140,11 @@ def test_a_version_that_was_rolled_back_as_bad_is_nobody_s_baseline(served: Benc
     monitor = add_monitor(served, **HOURS)
     record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     with served.ledger.write() as tx:
-        tx.add_rollback_block(RollbackBlock(id="b", model="churn", version=2, move="m", at=served.clock.now(), by=BOB.person, reason="bad"))
+        tx.add_rollback_block(
+            RollbackBlock(
+                id="b", model="churn", version=2, move="m", at=served.clock.now(), by=BOB.person, reason="bad"
+            )
+        )
     keep_measuring(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
     assert (served.registry.holders(), rollbacks(served)) == ([4], [])
     assert "own past days" in str(monitor_state(served, monitor).why)

@@ -202,7 +202,7 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[TimeSeries]:
         found.append(points)
         return plain(rule, points)
 
-    monkeypatch.setattr(evaluation, "predicted", keep)
+    monkeypatch.setattr(evaluation, "by_prediction_time", keep)
     return found
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, event
 from bot.domain.monitoring import assessment
 from bot.domain.monitoring.assessment import Verdict
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Answer, RecordedCheck, CheckOutcome
+from bot.domain.monitoring.readings import Answer, CheckOutcome, RecordedCheck
 from bot.domain.monitoring.rules.baselines import Baseline
 from bot.domain.monitoring.state import MonitorState, MonitorStatus, ProductionTerm
 from bot.domain.monitoring.stored_baselines import OwnBaselineKind
@@ -137,7 +137,9 @@ def test_a_window_of_few_readings_is_confirmed_by_those_before_it_and_acts_at_mo
             )
             for one in at
         ]
-        found = backtests.replay(monitor, [ProductionTerm(transition_id="b", version=2, since=since)], checks, since=since, until=at[-1])
+        found = backtests.replay(
+            monitor, [ProductionTerm(transition_id="b", version=2, since=since)], checks, since=since, until=at[-1]
+        )
         fired[rule] = [(one.at - since) / length for one in found.firings]
     assert len(fired["blocks"]) == 1
     assert 9 < fired["default"][0] <= fired["blocks"][0] + 2 * (monitor.rule.window / length)

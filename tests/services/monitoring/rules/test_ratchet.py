@@ -37,7 +37,10 @@ from tests.support.services.bench import Bench, second_bench
 
 def heard(bench: Bench) -> list[str]:
     return [
-        one for kind in (MessageKind.THREAD_REPLY, MessageKind.CHANNEL_MESSAGE) for one in channel_texts(bench, kind) if "better than its" in one
+        one
+        for kind in (MessageKind.THREAD_REPLY, MessageKind.CHANNEL_MESSAGE)
+        for one in channel_texts(bench, kind)
+        if "better than its" in one
     ]
 
 
@@ -67,7 +70,10 @@ def test_after_fourteen_quiet_days_that_are_better_these_are_compared_with_and_t
     (one,) = raised_baselines(bench)
     assert (one.subject, one.before, one.after) == ("churn accuracy", "0.8975", "0.9244")
     with bench.ledger.read() as reading:
-        assert verify(stream_records(lambda after: reading.audit_records(after_number=after)), reading.audit_head()) is None
+        assert (
+            verify(stream_records(lambda after: reading.audit_records(after_number=after)), reading.audit_head())
+            is None
+        )
 
 
 def test_a_drop_from_the_better_level_is_seen(better: tuple[Bench, Monitor]) -> None:

@@ -12,7 +12,7 @@ from bot.domain.core.actors import Operator
 from bot.domain.core.errors import TooFewApprovers
 from bot.domain.policy.parser import validate_policy
 from bot.domain.promotions.request import RequestState
-from bot.ports import NO_DIRECTORY, OutboxMessage, MessageKind
+from bot.ports import NO_DIRECTORY, MessageKind, OutboxMessage
 from bot.services.promotions.approvers import Approvers
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench
 

@@ -157,7 +157,9 @@ def test_another_approver_reviews_it_and_card_thread_and_audit_have_it(
 
 
 def test_another_admin_reviews_it(bench: Bench) -> None:
-    bench.context.active_policy.replace(validate_policy(POLICY | {"roles": {"lead": ["UBOB"], "admin": ["UDAVE", "UEVE"]}}), "two")
+    bench.context.active_policy.replace(
+        validate_policy(POLICY | {"roles": {"lead": ["UBOB"], "admin": ["UDAVE", "UEVE"]}}), "two"
+    )
     request = bench.do(EMERGENCY, DAVE).request
     assert request is not None
     eve = replace(DAVE, person=Person("T1", "UEVE"))

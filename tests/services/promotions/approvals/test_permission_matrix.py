@@ -11,8 +11,8 @@ import pytest
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Automation, Caller, Client, Operator, Profile
 from bot.domain.core.errors import AlreadyDecided, RegistrarError
-from bot.domain.policy.authorization import Permission, AccessTarget, authorize
-from bot.domain.promotions.request import VoteChoice, Request, RequestState, Vote
+from bot.domain.policy.authorization import AccessTarget, Permission, authorize
+from bot.domain.promotions.request import Request, RequestState, Vote, VoteChoice
 from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
 from bot.domain.registry.model import Stage
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, STRANGER, Bench
@@ -51,7 +51,9 @@ def a_request_in(bench: Bench, state: RequestState, act: Permission) -> Request:
     model, gates = f"two-{state.value}", (FAILED,) if act is Permission.OVERRIDE else ()
     bench.registry.add_model(model, versions=1)
     rule = bench.policy.fingerprint(model, Stage.PRODUCTION)
-    request = replace(bench.open(f"promote {model} 1 production"), state=state, seen=RequestSnapshot(gates=gates, rule=rule))
+    request = replace(
+        bench.open(f"promote {model} 1 production"), state=state, seen=RequestSnapshot(gates=gates, rule=rule)
+    )
     with bench.ledger.write() as tx:
         tx.save_request(request)
         tx.add_vote(
@@ -75,7 +77,9 @@ ACTS = (Permission.APPROVE, Permission.REJECT, Permission.WITHDRAW, Permission.O
 
 
 @pytest.mark.parametrize(("caller", "act"), list(product(CALLERS, ACTS)), ids=str)
-def test_a_pending_request_takes_what_the_table_allows_and_nothing_else(bench: Bench, caller: str, act: Permission) -> None:
+def test_a_pending_request_takes_what_the_table_allows_and_nothing_else(
+    bench: Bench, caller: str, act: Permission
+) -> None:
     request = a_request_in(bench, RequestState.PENDING, act)
     who = CALLERS[caller]
     if expected(bench, act, who, request):
@@ -113,4 +117,8 @@ def belongs_here(who: Caller) -> bool:
 
 
 def refusals(bench: Bench, request: Request) -> list[Event]:
-    return [event for event in bench.events() if event.tag is EventTag.REQUEST_COMMAND_REFUSED and event.subject == request.id]
+    return [
+        event
+        for event in bench.events()
+        if event.tag is EventTag.REQUEST_COMMAND_REFUSED and event.subject == request.id
+    ]

@@ -197,7 +197,9 @@ def test_a_request_ends_when_a_role_loses_whoever_let_it_pass(bench: Bench, two:
     bench.approve(two)
     bench.approve(two, CAROL)
     bench.requests.override_gates(DAVE, two.id, reason="known", origin="slack")
-    bench.context.active_policy.replace(validate_policy(POLICY | {"roles": POLICY["roles"] | {role: ["UEVE"]}}), "another")
+    bench.context.active_policy.replace(
+        validate_policy(POLICY | {"roles": POLICY["roles"] | {role: ["UEVE"]}}), "another"
+    )
     bench.moves.execute_due("two")
     assert (bench.state(two), bench.registry.holders("two")) == (RequestState.STALE, [])
 
@@ -223,7 +225,9 @@ def test_the_glass_is_not_broken_by_someone_whose_account_is_gone(bench: Bench) 
 
 def test_the_glass_is_not_broken_by_someone_who_is_no_admin_anymore(bench: Bench) -> None:
     request = glass(bench)
-    bench.context.active_policy.replace(validate_policy(POLICY | {"roles": POLICY["roles"] | {"admin": ["UEVE"]}}), "another")
+    bench.context.active_policy.replace(
+        validate_policy(POLICY | {"roles": POLICY["roles"] | {"admin": ["UEVE"]}}), "another"
+    )
     bench.moves.execute_due("churn")
     assert (bench.state(request), bench.registry.holders()) == (RequestState.STALE, [3])
 
