@@ -9,8 +9,7 @@ from typing import Final, Protocol
 from bot.domain.audit.events import Event
 from bot.domain.core.actors import Person, Profile
 from bot.domain.core.errors import SlackNotConnected
-from bot.domain.monitoring.readings import Answer
-from bot.domain.monitoring.readings import CheckOutcome as CheckOutcome
+from bot.domain.monitoring.readings import Answer, CheckOutcome
 from bot.domain.policy.policy import Policy, ServingProbe
 from bot.domain.promotions.approvers import EligibleApprovers
 from bot.ports.records import (

@@ -1,6 +1,6 @@
-from bot.registry.errors import unquotable_name
+"""What every registry checks before it asks: names, tags, descriptions, run ids."""
 
-"""The model registry: MLflow, and one in memory that behaves like it. Both pass the same contract suite."""
+from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

@@ -230,7 +230,7 @@ def test_whoever_is_killed_while_they_write_leaves_all_that_was_acknowledged_and
     said = WriteReport()
     for number in range(rounds):
         is_killed_while_writing(ledger_url, f"k{number}", after=1 + number % 7, said=said)
-    with ledger_at(ledger_url, timeout=20) as ledger:
+    with ledger_at(ledger_url, patience=20) as ledger:
         wrong = list(mismatches(ledger, said))
         print(f"killed: {len(wrong)} wrong of {rounds} kills, {len(said.done)} acknowledged, {len(said.unsure)} open")
         assert wrong == []

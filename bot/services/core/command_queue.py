@@ -59,7 +59,13 @@ class CommandQueue:
         self._handlers = handlers
 
     def submit(
-        self, caller: Caller, command: Command, *, channel: str, origin: str, client: ClientContext = ClientContext()
+        self,
+        caller: Caller,
+        command: Command,
+        *,
+        channel: str,
+        origin: str,
+        client: ClientContext = ClientContext(),  # noqa: B008 - immutable
     ) -> QueuedCommand:
         """Write down what somebody asks for; the registry is not read. `where` is the channel it came from.
 
