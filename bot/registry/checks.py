@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, say, truncate
 from bot.domain.registry.model import RUN_MODEL_TAG, RUN_VERSION_TAG
+from bot.registry.errors import unquotable_name
 
 MAX_RUN_IDS = 1_000  # MLflow's databases take 4,900 ids in one question, and refuse 5,000
 _MAX_TAG_KEY_LENGTH = 250
