@@ -1,9 +1,10 @@
-"""The floors of the house, read from the imports: an import that goes up or sideways fails here."""
+"""The layers and packages of the code, read from its imports: an import that points up or sideways fails here."""
 
 from __future__ import annotations
 
 import ast
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -11,13 +12,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("bot", "handlers", "localslack")
+PROGRAMS = ("bot", "handlers", "localslack")
 
-# Lower floors first. A module may import its own package and what lies on lower floors, and nothing beside it.
-# The services lie below the plugs, although they call them through the ports: a plug may show what a service
-# found (bot/slack draws the views of bot/services/registry/queries.py), while a service that imports a plug would tie
-# every rule to one database or one chat.
-FLOORS: list[set[str]] = [
+# Lower layers first. A module imports from its own layer and from lower ones, and never from another layer beside it.
+# Services are below the adapters, although they call them through the ports: an adapter may show what a service
+# found (bot/slack draws the views of bot/services/registry/queries.py), while a service that imports an adapter would
+# tie every rule to one database or one chat.
+LAYERS: list[set[str]] = [
     {"bot.domain"},
     {"bot.ports", "bot.logging_context", "bot.version"},
     {"bot.services", "bot.http_client"},
@@ -30,19 +31,45 @@ FLOORS: list[set[str]] = [
         "bot.anchor_file",
         "bot.webhooks",
         "bot.serving_probe",
-        "bot.metrics.prometheus",
+        "bot.metrics",
     },
     {"bot.registrar"},
-    {"bot.bootstrap.build"},
+    {"bot.bootstrap"},
 ]
-ON_THE_GROUND = {"pydantic", "pandas", "numpy", "semver"}  # what the domain may use besides the standard library
+# The packages of a layer, lower ones first: a package imports from those before it. Every layer has the same ones.
+ORDER = (
+    "core",
+    "registry",
+    "audit",
+    "policy",
+    "promotions",
+    "transitions",
+    "rollbacks",
+    "monitoring",
+    "commands",
+    "home",
+)
+PACKAGED = {
+    "bot.domain": ORDER,
+    "bot.services": ORDER,
+    "bot.slack": (*ORDER, "delivery"),  # what's delivered is made of all the others
+    "tests.domain": ORDER,
+    "tests.services": ORDER,
+    "tests.slack": (*ORDER, "delivery"),
+}
+# Ports and stores have one module per subject.
+SUBJECTS = {"bot.ports": (*ORDER, "work_queue"), "bot.ledger.stores": (*ORDER, "work_queue")}
+LONGEST_FILE = 400  # lines
+MOST_MODULES = 14  # in a folder, without __init__.py
+LONG_FUNCTION = 18  # lines that nine of ten functions don't exceed
+PURE = {"pydantic", "pandas", "numpy", "semver"}  # what the domain uses besides the standard library
 
 
 @cache
 def modules() -> dict[str, Path]:
     """Return every module of ours, by its dotted name."""
     found = {}
-    for package in PACKAGES:
+    for package in PROGRAMS:
         for path in sorted((ROOT / package).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
             found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
@@ -73,126 +100,203 @@ def _names(parsed: ast.Module) -> Iterator[str]:
 
 
 def is_in(module: str, package: str) -> bool:
-    """Tell whether a module is a package, or lies in it."""
+    """Tell whether a module is a package, or belongs to it."""
     return module == package or module.startswith(f"{package}.")
 
 
-def room(module: str) -> str:
-    """Return the room of the house that a module of bot lies in."""
+def unit(module: str) -> str:
+    """Return the part of bot that a module belongs to: `bot.domain`, `bot.settings`."""
     return ".".join(module.split(".")[:2])
 
 
-def floor(module: str) -> int:
-    """Return the floor of a module of bot, the ground being 0."""
-    return next(number for number, rooms in enumerate(FLOORS) if room(module) in rooms)
+def layer(module: str) -> int:
+    """Return the layer of a module of bot; the domain's is 0."""
+    return next(number for number, units in enumerate(LAYERS) if unit(module) in units)
 
 
-def of(package: str) -> list[str]:
+def modules_of(package: str) -> list[str]:
     """Return the modules of a package."""
     return [module for module in modules() if is_in(module, package)]
 
 
-def users(these: Iterable[str], wrong: Callable[[str], bool]) -> dict[str, list[str]]:
-    """Return which of these modules import what is wrong for all of them, and what it is."""
-    found = {module: sorted(filter(wrong, imports(module))) for module in these}
-    return {module: those for module, those in found.items() if those}
+def importers(of: Iterable[str], forbidden: Callable[[str], bool]) -> dict[str, list[str]]:
+    """Return which of these modules import something forbidden, and what it is."""
+    found = {module: sorted(filter(forbidden, imports(module))) for module in of}
+    return {module: names for module, names in found.items() if names}
 
 
-BOT = [module for module in of("bot") if module != "bot"]
+BOT = [module for module in modules_of("bot") if module != "bot"]
 
 
-def test_every_module_of_bot_lies_on_a_floor() -> None:
-    assert [module for module in BOT if not any(room(module) in rooms for rooms in FLOORS)] == []
+def test_every_module_of_bot_belongs_to_a_layer() -> None:
+    assert [module for module in BOT if not any(unit(module) in units for units in LAYERS)] == []
 
 
-def test_inside_bot_imports_only_go_down() -> None:
-    pairs = [(module, one) for module in BOT for one in imports(module) if is_in(one, "bot")]
-    assert [(user, one) for user, one in pairs if room(one) != room(user) and floor(one) >= floor(user)] == []
+def test_inside_bot_imports_only_point_to_lower_layers() -> None:
+    pairs = [(module, name) for module in BOT for name in imports(module) if is_in(name, "bot") and name != "bot"]
+    assert [pair for pair in pairs if unit(pair[0]) != unit(pair[1]) and layer(pair[1]) >= layer(pair[0])] == []
 
 
-def test_bot_knows_nothing_of_what_wakes_it() -> None:
-    assert users(BOT, lambda one: is_in(one, "handlers") or is_in(one, "localslack")) == {}
+# -- packages ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_ground_stands_on_the_standard_library() -> None:
-    ground = set(sys.stdlib_module_names) | ON_THE_GROUND | {"bot"}
+def folders(package: str) -> list[str]:
+    """Return the names of the folders of a package that hold Python."""
+    root = ROOT / Path(*package.split("."))
+    return sorted(path.name for path in root.iterdir() if path.is_dir() and any(path.rglob("*.py")))
 
-    def foreign(one: str) -> bool:
+
+@pytest.mark.parametrize("parent", PACKAGED)
+def test_every_layer_has_the_same_packages(parent: str) -> None:
+    assert [name for name in folders(parent) if name not in PACKAGED[parent]] == []
+
+
+@pytest.mark.parametrize("parent", PACKAGED)
+def test_a_packaged_layer_has_no_modules_beside_its_packages(parent: str) -> None:
+    root = ROOT / Path(*parent.split("."))
+    assert [path.name for path in root.glob("*.py") if path.name not in {"__init__.py", "conftest.py"}] == []
+
+
+@pytest.mark.parametrize("parent", [name for name in PACKAGED if name.startswith("bot.")])
+def test_packages_import_only_from_those_before_them(parent: str) -> None:
+    order = PACKAGED[parent]
+
+    def rank(module: str) -> int:
+        return order.index(module.removeprefix(f"{parent}.").partition(".")[0])
+
+    inner = [module for module in modules_of(parent) if module != parent]
+    pairs = [(module, name) for module in inner for name in imports(module) if is_in(name, parent) and name != parent]
+    assert [(module, name) for module, name in pairs if rank(name) > rank(module)] == []
+
+
+# -- sizes and names ---------------------------------------------------------------------------------------------------
+
+
+def python_files(*roots: str) -> list[Path]:
+    """Return the Python files in these folders."""
+    return [path for root in roots for path in sorted((ROOT / root).rglob("*.py"))]
+
+
+def test_no_file_is_too_long_to_read_at_once() -> None:
+    files = python_files("bot", "handlers", "localslack", "tests", "benchmarks", "scripts")
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    assert {path: length for path, length in lengths.items() if length > LONGEST_FILE} == {}
+
+
+def test_no_folder_has_too_many_modules_to_choose_from() -> None:
+    files = python_files("bot", "handlers", "localslack", "tests", "benchmarks")
+    migrations = ROOT / "bot" / "ledger" / "migrations" / "versions"  # one more with each change of the tables
+    counts = Counter(path.parent for path in files if path.name != "__init__.py" and path.parent != migrations)
+    assert {str(folder.relative_to(ROOT)): n for folder, n in counts.items() if n > MOST_MODULES} == {}
+
+
+def test_nine_of_ten_functions_fit_on_a_small_screen() -> None:
+    lengths = sorted(
+        (node.end_lineno or 0) - node.lineno + 1
+        for module in modules()
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    assert lengths[len(lengths) * 9 // 10] <= LONG_FUNCTION
+
+
+def test_no_two_classes_have_the_same_name() -> None:
+    names = Counter(
+        node.name
+        for module in modules()
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert [name for name, times in names.items() if times > 1] == []
+
+
+# -- libraries ---------------------------------------------------------------------------------------------------------
+
+
+def test_bot_does_not_know_its_entry_points() -> None:
+    assert importers(BOT, lambda name: is_in(name, "handlers") or is_in(name, "localslack")) == {}
+
+
+def test_the_domain_needs_only_the_standard_library() -> None:
+    known = set(sys.stdlib_module_names) | PURE | {"bot"}
+
+    def foreign(name: str) -> bool:
         # Of the scheduler only the triggers are pure: a rule and a time in, a time out.
-        return one.partition(".")[0] not in ground and not is_in(one, "apscheduler.triggers")
+        return name.partition(".")[0] not in known and not is_in(name, "apscheduler.triggers")
 
-    assert users(of("bot.domain"), foreign) == {}
+    assert importers(modules_of("bot.domain"), foreign) == {}
 
 
 def test_services_know_no_library_of_slack_mlflow_or_databases() -> None:
-    known = set(sys.stdlib_module_names) | ON_THE_GROUND | {"bot"}
-    assert users(of("bot.services"), lambda one: one.partition(".")[0] not in known) == {}
+    known = set(sys.stdlib_module_names) | PURE | {"bot"}
+    assert importers(modules_of("bot.services"), lambda name: name.partition(".")[0] not in known) == {}
 
 
-def test_of_the_services_a_plug_knows_only_what_it_draws() -> None:
-    drawn = {"bot.services.registry.queries", "bot.services.home.home"}
-    plugs = [*of("bot.registry"), *of("bot.ledger"), *of("bot.sources")]
-    assert users(plugs, lambda one: is_in(one, "bot.services")) == {}
-    assert users(of("bot.slack"), lambda one: is_in(one, "bot.services") and one not in drawn) == {}
+def test_an_adapter_knows_only_the_services_whose_views_it_draws() -> None:
+    adapters = [*modules_of("bot.registry"), *modules_of("bot.ledger"), *modules_of("bot.sources")]
+    assert importers(adapters, lambda name: is_in(name, "bot.services")) == {}
+    assert importers(modules_of("bot.slack"), lambda name: is_in(name, "bot.services") and name not in DRAWN) == {}
 
 
-ABOUT_MLFLOW = [module for module in of("bot.registry") if module.startswith("bot.registry.mlflow.registry")]
+DRAWN = {"bot.services.registry.queries", "bot.services.audit.queries", "bot.services.home.home"}
 
 
 @pytest.mark.parametrize(
-    ("library", "homes"),
+    ("library", "users"),
     [
-        ("mlflow", [*ABOUT_MLFLOW, "handlers.demo"]),  # the demo trains the models that it shows
-        ("sqlalchemy", ["bot.ledger", *ABOUT_MLFLOW]),  # MLflow lets SQLAlchemy's errors through
-        ("slack_sdk", ["bot.slack", "bot.bootstrap.build", "handlers"]),
+        ("mlflow", ["bot.registry.mlflow", "handlers.demo"]),  # the demo trains the models that it shows
+        ("sqlalchemy", ["bot.ledger", "bot.registry.mlflow"]),  # MLflow lets SQLAlchemy's errors through
+        ("slack_sdk", ["bot.slack", "bot.bootstrap", "handlers"]),
         ("slack_bolt", ["handlers"]),
         ("fastapi", ["handlers"]),
-        ("prometheus_client", ["bot.metrics.prometheus"]),
+        ("prometheus_client", ["bot.metrics"]),
         ("structlog", ["handlers.logs"]),
         ("apscheduler.schedulers", ["handlers.jobs"]),
         ("apscheduler", ["handlers.jobs", "bot.domain.core.cron_windows"]),
         ("argparse", ["bot.domain.commands.parser", "handlers.terminal.main", "localslack"]),
     ],
 )
-def test_a_library_has_its_home(library: str, homes: list[str]) -> None:
-    strangers = [one for one in [*of("bot"), *of("handlers")] if not any(is_in(one, home) for home in homes)]
-    assert users(strangers, lambda one: is_in(one, library)) == {}
+def test_a_library_is_used_in_one_place(library: str, users: list[str]) -> None:
+    others = [name for name in [*BOT, *modules_of("handlers")] if not any(is_in(name, user) for user in users)]
+    assert importers(others, lambda name: is_in(name, library)) == {}
 
 
-def test_the_local_workspace_knows_nothing_of_us() -> None:
-    assert users(of("localslack"), lambda one: is_in(one, "bot") or is_in(one, "handlers")) == {}
+def test_the_local_workspace_does_not_know_registrar() -> None:
+    assert importers(modules_of("localslack"), lambda name: is_in(name, "bot") or is_in(name, "handlers")) == {}
 
 
-def test_only_the_demo_knows_the_local_workspace() -> None:
-    others = [module for module in of("handlers") if not is_in(module, "handlers.demo")]
-    assert users(others, lambda one: is_in(one, "localslack")) == {}
+def test_only_the_demo_uses_the_local_workspace() -> None:
+    others = [module for module in modules_of("handlers") if not is_in(module, "handlers.demo")]
+    assert importers(others, lambda name: is_in(name, "localslack")) == {}
 
 
-def test_nothing_that_runs_knows_the_tests() -> None:
-    assert users(modules(), lambda one: is_in(one, "tests") or is_in(one, "pytest")) == {}
+def test_no_program_imports_the_tests() -> None:
+    assert importers(modules(), lambda name: is_in(name, "tests") or is_in(name, "pytest")) == {}
 
 
-def test_nothing_imports_in_a_circle() -> None:
-    assert list(_circles()) == []
+def test_no_import_cycle() -> None:
+    assert list(_cycles()) == []
 
 
-def _circles() -> Iterator[str]:
+def _cycles() -> Iterator[str]:
     done: set[str] = set()
 
     def visit(module: str, path: tuple[str, ...]) -> Iterator[str]:
         if module in path:
             yield " → ".join([*path[path.index(module) :], module])
         elif module not in done:
-            for one in sorted(imports(module) & modules().keys()):
-                yield from visit(one, (*path, module))
+            for name in sorted(imports(module) & modules().keys()):
+                yield from visit(name, (*path, module))
             done.add(module)
 
     for module in modules():
         yield from visit(module, ())
 
 
-# What opens a connection, starts a thread or reads the world: made in one place, and never by an import.
-MADE_BY_NOBODY = {
+# -- importing ---------------------------------------------------------------------------------------------------------
+
+# What opens a connection, starts a thread, or reads a file is called in one place, and never by an import.
+NEVER_AT_IMPORT = {
     "WebClient",
     "WebhookClient",
     "App",
@@ -238,7 +342,7 @@ def _called(call: ast.Call) -> str:
 
 def test_importing_changes_nothing() -> None:
     imported = modules().keys() - {"bot.ledger.migrations.env"}  # Alembic runs this file itself; nobody imports it
-    called = {module: {_called(call) for call in _at_import(tree(module))} & MADE_BY_NOBODY for module in imported}
+    called = {module: {_called(call) for call in _at_import(tree(module))} & NEVER_AT_IMPORT for module in imported}
     assert {module: calls for module, calls in called.items() if calls} == {}
 
 
