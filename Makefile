@@ -48,7 +48,7 @@ bench: dev-install ## Measure how fast it is (WRITE=1 writes docs/benchmarks.md;
 	@$(bin)/python -m benchmarks $(if $(WRITE),--write) $(ARGS)
 
 bench-rules: dev-install ## Play months through the monitor's rules (WRITE=1 writes docs/rules.md; ARGS="peers --months 300")
-	@$(bin)/python -m benchmarks.figures $(if $(WRITE),--write) $(ARGS)
+	@$(bin)/python -m benchmarks.monitoring_rules.figures $(if $(WRITE),--write) $(ARGS)
 
 mutate: dev-install ## Change the rules in small ways and see whether a test notices (ARGS=bot/domain/promotions/gates.py: one module)
 	@$(bin)/python scripts/mutate.py $(ARGS)

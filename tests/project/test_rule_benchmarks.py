@@ -13,9 +13,10 @@ import pytest
 from river.drift import PageHinkley
 from scipy.stats import mannwhitneyu
 
-from benchmarks import counts, figures, peers, real, rules, scenarios
-from benchmarks.peers import FOR_BINARY, PEERS, Drop, Stretch, caught, false_rate, first_acts, tuned
-from benchmarks.tables import bounded, most
+from benchmarks.monitoring_rules import counts, figures, peers, real_series, scenarios
+from benchmarks.monitoring_rules import months as simulation
+from benchmarks.monitoring_rules.peers import FOR_BINARY, PEERS, Drop, Stretch, caught, false_rate, first_acts, tuned
+from benchmarks.monitoring_rules.tables import bounded, most
 from bot.domain.monitoring.rules.time_series import DAY
 
 DROP = 300  # the reading of `stretch` from which it's worse
@@ -116,52 +117,52 @@ def test_tuned_peers_act_no_more_often_than_wanted() -> None:
 
 
 @pytest.fixture(scope="module")
-def wind() -> list[real.Case]:
-    return real.cases("wind", real.LEVELS["wind"], most=4)
+def wind() -> list[real_series.Case]:
+    return real_series.cases("wind", real_series.LEVELS["wind"], most=4)
 
 
 def test_a_case_has_21_days_before_its_14() -> None:
-    for case in real.cases("power-right", real.ANSWERS["power-right"], most=3):
+    for case in real_series.cases("power-right", real_series.ANSWERS["power-right"], most=3):
         assert case.before.at[-1] < case.start <= case.live.at[0]
         assert case.start - case.before.at[0] <= 21 * DAY
         assert case.live.at[-1] - case.start < 14 * DAY
 
 
-def test_a_step_changes_nothing_before_it(wind: list[real.Case]) -> None:
-    changed, begins = real.stepped(wind[0], 6, in_sd=True, rng=np.random.default_rng(1))
+def test_a_step_changes_nothing_before_it(wind: list[real_series.Case]) -> None:
+    changed, begins = real_series.stepped(wind[0], 6, in_sd=True, rng=np.random.default_rng(1))
     by = wind[0].live.value - changed.live.value
     assert not by[:begins].any()
     assert by[begins:].std() == pytest.approx(0, abs=1e-9)
     assert by[-1] > 0
-    assert real.FIRST * 24 <= begins < (real.WATCHED - 1) * 24
+    assert real_series.FIRST * 24 <= begins < (real_series.WATCHED - 1) * 24
 
 
 def test_errors_grow_where_lower_is_better() -> None:
-    case = real.cases("traffic-error", real.LEVELS["traffic-error"], most=2)[0]
-    changed, begins = real.stepped(case, 0.20, in_sd=False, rng=np.random.default_rng(1))
+    case = real_series.cases("traffic-error", real_series.LEVELS["traffic-error"], most=2)[0]
+    changed, begins = real_series.stepped(case, 0.20, in_sd=False, rng=np.random.default_rng(1))
     assert changed.live.value[begins] == pytest.approx(case.live.value[begins] + 0.20 * case.before.value.mean())
     assert changed.stretch.live[begins] < case.stretch.live[begins]
 
 
 def test_the_replay_from_a_drop_on_finds_what_the_whole_one_does() -> None:
-    case = real.cases("appliances", real.LEVELS["appliances"], most=2)[1]
-    changed, begins = real.stepped(case, 6, in_sd=True, rng=np.random.default_rng(2))
-    whole = real.registrar(changed)
+    case = real_series.cases("appliances", real_series.LEVELS["appliances"], most=2)[1]
+    changed, begins = real_series.stepped(case, 6, in_sd=True, rng=np.random.default_rng(2))
+    whole = real_series.registrar(changed)
     assert begins <= whole < begins + 6 * 24
-    assert real.registrar(changed, since=begins, days=1) == whole
+    assert real_series.registrar(changed, since=begins, days=1) == whole
 
 
-def test_the_tables_of_real_series_have_a_row_for_each_rule(wind: list[real.Case]) -> None:
-    change = partial(real.stepped, size=20, in_sd=True)
-    group = real.Group(
-        {"wind": real.LEVELS["wind"]},
+def test_the_tables_of_real_series_have_a_row_for_each_rule(wind: list[real_series.Case]) -> None:
+    change = partial(real_series.stepped, size=20, in_sd=True)
+    group = real_series.Group(
+        {"wind": real_series.LEVELS["wind"]},
         {"20 sd": lambda case, rng: change(case, rng=rng)},
         "20 sd",
         {"EWMA chart": PEERS["EWMA chart"]},
     )
-    caption, rules_table, _better, _, by_series = real.tables(group, 5, most=4)
+    caption, rules_table, _better, _, by_series = real_series.tables(group, 5, most=4)
     assert f"{len(wind) // 2} times" in caption
-    assert rules_table.splitlines()[2].startswith(f"| {real.OURS} | (not tuned) |")
+    assert rules_table.splitlines()[2].startswith(f"| {real_series.OURS} | (not tuned) |")
     assert "| EWMA chart | 0.15 |" in rules_table
     assert "| wind |" in by_series
 
@@ -170,27 +171,27 @@ def test_the_tables_of_real_series_have_a_row_for_each_rule(wind: list[real.Case
 
 
 def test_nights_are_as_noisy_as_they_should_be() -> None:
-    months = rules.play(rules.World(0, nights=3), np.random.default_rng(1), 80, rules.DAY)
-    hour = np.arange(rules.DAY) // rules.HOUR
+    months = simulation.play(simulation.World(0, nights=3), np.random.default_rng(1), 80, simulation.DAY)
+    hour = np.arange(simulation.DAY) // simulation.HOUR
     is_night = (hour >= 22) | (hour < 6)
     assert months.live[:, is_night].std() / months.live[:, ~is_night].std() == pytest.approx(3, rel=0.1)
 
 
 def test_days_are_off_by_their_own_amount() -> None:
-    months = rules.play(rules.World(0, daily=0.005), np.random.default_rng(1), 40, rules.DAY)
-    days = months.baseline.reshape(40, 7, rules.DAY).mean(axis=-1)
+    months = simulation.play(simulation.World(0, daily=0.005), np.random.default_rng(1), 40, simulation.DAY)
+    days = months.baseline.reshape(40, 7, simulation.DAY).mean(axis=-1)
     assert days.std() == pytest.approx(0.005, rel=0.15)
 
 
 def test_counts_are_as_noisy_as_other_readings() -> None:
-    months = rules.play(rules.World(0.7, of=2_000), np.random.default_rng(1), 4, rules.DAY)
+    months = simulation.play(simulation.World(0.7, of=2_000), np.random.default_rng(1), 4, simulation.DAY)
     right = months.live * 2_000
     assert right == pytest.approx(np.round(right))
-    assert months.baseline.std() == pytest.approx(rules.SD, rel=0.05)
+    assert months.baseline.std() == pytest.approx(simulation.SD, rel=0.05)
 
 
 def test_a_quicker_decay_is_seen_sooner() -> None:
-    slow, quick = (scenarios.days_to_see(rules.World(0), scenarios.DEFAULT, loss, 2, 1) for loss in (0.02, 0.10))
+    slow, quick = (scenarios.days_to_see(simulation.World(0), scenarios.DEFAULT, loss, 2, 1) for loss in (0.02, 0.10))
     assert (quick < slow).all()
 
 

@@ -197,19 +197,20 @@ def test_a_reason_is_one_sentence_that_survives_the_outbox(rule: Rule, values: l
 
 @pytest.mark.parametrize(("phi", "tails", "delay"), [(0.0, 0, 0), (0.7, 3, 30), (0.9, 4, 0)])
 def test_the_simulation_has_the_verdicts_of_the_rules(phi: float, tails: float, delay: float) -> None:
-    from benchmarks import rules as bench
+    from benchmarks.monitoring_rules import detectors
+    from benchmarks.monitoring_rules import months as simulation
 
-    world = bench.World(phi, season=0.008, tails=tails, delay=delay)
-    months = bench.play(world, np.random.default_rng(11), 2, 2 * bench.DAY)
-    months.live[:, bench.DAY :] -= 0.03
-    worse, acts = bench.worse_blocks(months), bench.sequential_rule(months)
+    world = simulation.World(phi, season=0.008, tails=tails, delay=delay)
+    months = simulation.play(world, np.random.default_rng(11), 2, 2 * simulation.DAY)
+    months.live[:, simulation.DAY :] -= 0.03
+    worse, acts = detectors.worse_blocks(months), detectors.sequential_rule(months)
     for month in range(2):
         begin = START + month * DAY  # the first month begins on a Monday, the next one on a Tuesday
         baseline, live = series(months.baseline[month], begin - 7 * DAY), series(months.live[month], begin)
         it, whole = summary(baseline, begin), summary(baseline, 0.0)
         found = [judge_block(live.between(at, at + HOUR), it, at).is_worse for at in begin + HOUR * np.arange(48)]
         assert [bool(one) for one in found] == worse[month].tolist()
-        for at in range(1, 2 * bench.DAY, 17):
+        for at in range(1, 2 * simulation.DAY, 17):
             two = [judge_since(live.between(begin, begin + EVERY * (at + more)), whole).is_worse for more in (0, 1)]
             assert all(two) is bool(acts[month, at])
     assert worse.any()
@@ -217,7 +218,7 @@ def test_the_simulation_has_the_verdicts_of_the_rules(phi: float, tails: float, 
 
 
 def test_the_simulation_counts_in_a_row() -> None:
-    from benchmarks.rules import in_a_row
+    from benchmarks.monitoring_rules.detectors import in_a_row
 
     worse = np.isin(np.arange(8), [0, 2, 3, 4, 6])[None, :]
     assert in_a_row(worse, 2)[0].nonzero()[0].tolist() == [3, 4]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.peers import (
+from benchmarks.monitoring_rules.peers import (
     FOR_BINARY,
     LATEST,
     PEERS,
@@ -32,7 +32,7 @@ from benchmarks.peers import (
     false_rate,
     tuned,
 )
-from benchmarks.tables import dice, note, table
+from benchmarks.monitoring_rules.tables import dice, note, table
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.readings import CheckOutcome, RecordedCheck
 from bot.domain.monitoring.rules.baseline_choice import baseline_key, summarize_for_rule
@@ -42,7 +42,7 @@ from bot.domain.monitoring.stored_baselines import FrozenBaseline
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.services.monitoring.backtests import replay
 
-SERIES = Path(__file__).parent / "series"
+SERIES = Path(__file__).parents[1] / "series"
 WATCHED, BEFORE = 14, 21  # days
 STARTS = 36  # of each series at most, half of them for tuning
 FIRST = 3  # days after the promotion at which a drop comes at the earliest

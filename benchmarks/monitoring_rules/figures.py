@@ -9,10 +9,11 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from benchmarks import counts, real, rules, scenarios
-from benchmarks.tables import note
+from benchmarks.monitoring_rules import counts, real_series, scenarios, simulated_tables
+from benchmarks.monitoring_rules import months as simulation
+from benchmarks.monitoring_rules.tables import note
 
-PAGE = Path(__file__).parent.parent / "docs" / "rules.md"
+PAGE = Path(__file__).parents[2] / "docs" / "rules.md"
 
 Part = Callable[[int, int], str]  # of the months of each harder kind, and the seed
 
@@ -20,15 +21,15 @@ Part = Callable[[int, int], str]  # of the months of each harder kind, and the s
 def parts() -> dict[str, Part]:
     """Return the tables by the name of their place in the page, those that take longest first."""
     return {
-        "harder": rules.harder_tables,
-        "real": lambda _, seed: real.real_tables(seed),
+        "harder": simulated_tables.harder_tables,
+        "real": lambda _, seed: real_series.real_tables(seed),
         "aims": scenarios.aims_tables,
         "counts": counts.counts_table,
         "peers": lambda _, seed: scenarios.peers_table(seed),
-        "choices": rules.choices_table,
-        "weeks": rules.weeks_table,
+        "choices": simulated_tables.choices_table,
+        "weeks": simulated_tables.weeks_table,
         "shapes": scenarios.shapes_table,
-        "first": lambda _, seed: rules.first_table(seed),
+        "first": lambda _, seed: simulated_tables.first_table(seed),
         "decay": lambda _, seed: scenarios.decay_table(seed),
     }
 
@@ -38,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench-rules")
     parser.add_argument("parts", nargs="*", help=f"only these tables, of {', '.join(parts())}")
     parser.add_argument("--months", type=int, default=3_000, help="how many months of each harder kind")
-    parser.add_argument("--seed", type=int, default=rules.SEED, help="another one gives other dice")
+    parser.add_argument("--seed", type=int, default=simulation.SEED, help="another one gives other dice")
     parser.add_argument("--jobs", type=int, default=2, help="how many processes play at once")
     parser.add_argument("--write", action="store_true", help=f"write the tables into {PAGE.name}")
     told = parser.parse_args()

@@ -7,12 +7,26 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks import rules
-from benchmarks.peers import PEERS, TARGETS, Drop, Floats, Ints, Peer, Stretch, caught, false_rate, tuned
-from benchmarks.rules import DAY, HOUR, MEAN, MONTH, Months, Rule, World, false_months, minutes_to_catch, play
-from benchmarks.tables import bounded, dice, minutes, most, note, quantile, table
+from benchmarks.monitoring_rules import detectors, simulated_tables
+from benchmarks.monitoring_rules import months as simulation
+from benchmarks.monitoring_rules.detectors import Rule
+from benchmarks.monitoring_rules.months import DAY, HOUR, MEAN, MONTH, Months, World, play
+from benchmarks.monitoring_rules.peers import (
+    PEERS,
+    TARGETS,
+    Drop,
+    Floats,
+    Ints,
+    Peer,
+    Stretch,
+    caught,
+    false_rate,
+    tuned,
+)
+from benchmarks.monitoring_rules.simulated_tables import false_months, minutes_to_catch
+from benchmarks.monitoring_rules.tables import bounded, dice, minutes, most, note, quantile, table
 
-DEFAULT: Rule = rules.default_rule
+DEFAULT: Rule = detectors.default_rule
 
 # -- months of other shapes --------------------------------------------------------------------------------------------
 
@@ -30,7 +44,7 @@ DECAYING = 100  # months of each kind
 PATIENCE = 60  # days in which a decay is seen, or isn't
 
 
-def shapes_table(months: int, seed: int, *, runs: int = rules.RUNS) -> str:
+def shapes_table(months: int, seed: int, *, runs: int = simulated_tables.RUNS) -> str:
     """Return what the default does where days, weeks, and nights have a shape that its noise doesn't know."""
     rows = []
     for at, (kind, world) in enumerate(SHAPES.items()):
@@ -66,12 +80,14 @@ def decay_table(seed: int, *, runs: int = DECAYING) -> str:
 def days_to_see(world: World, rule: Rule, loss: float, runs: int, seed: int) -> Floats:
     """Return the days until the rule acts on a metric that loses such a part of its mean each week; else infinity."""
     taken = []
-    for rng, some in rules.chunks(runs, seed):
+    for rng, some in simulated_tables.chunks(runs, seed):
         played = play(world, rng, some, PATIENCE * DAY)
-        lost = loss * MEAN * np.arange(PATIENCE * DAY) / rules.WEEK
+        lost = loss * MEAN * np.arange(PATIENCE * DAY) / simulation.WEEK
         worse = replace(played, live=played.live - lost)
         begins = np.zeros(some, dtype=np.int64)
-        taken.append((rules.first_acts(rule, worse, begins, horizons=range(DAY, PATIENCE * DAY, 2 * DAY)) + 1) / DAY)
+        taken.append(
+            (simulated_tables.first_acts(rule, worse, begins, horizons=range(DAY, PATIENCE * DAY, 2 * DAY)) + 1) / DAY
+        )
     return np.concatenate(taken)
 
 
@@ -104,7 +120,7 @@ LATE, LATER = World(0.7, days=21, delay=30), 40  # minutes that late labels may 
 LATE_DAY = 33
 
 
-def aims_tables(months: int, seed: int, *, runs: int = rules.RUNS) -> str:
+def aims_tables(months: int, seed: int, *, runs: int = simulated_tables.RUNS) -> str:
     """Return what the default is meant to do, and whether it does."""
     rows = []
     for at, (kind, (world, limit)) in enumerate(QUIET.items()):
@@ -167,7 +183,7 @@ class Played:
         """Play so many months, with drops at a random time of the second week."""
         rng = np.random.default_rng(seed)
         quiet = play(world, rng, months, MONTH)
-        begins = rng.integers(rules.WEEK, 2 * rules.WEEK, months)
+        begins = rng.integers(simulation.WEEK, 2 * simulation.WEEK, months)
         after = np.arange(MONTH) >= begins[:, None]
         return cls(quiet, begins, {drop: replace(quiet, live=quiet.live - drop * MEAN * after) for drop in DROPS})
 
@@ -218,7 +234,7 @@ def peers_table(seed: int, *, months: int = PLAYED, peers: Mapping[str, Peer] = 
 
 def _first(played: Played, drop: float, before: Ints) -> Ints:
     """Return the reading at which the default acts first, where those are its first acts with nothing wrong."""
-    after = rules.first_acts(DEFAULT, played.dropped[drop], played.begins)
+    after = simulated_tables.first_acts(DEFAULT, played.dropped[drop], played.begins)
     return np.where(before < played.begins, before, np.minimum(after, MONTH)).astype(np.int64)
 
 
