@@ -290,12 +290,12 @@ def _yes(true: bool) -> str:
 
 def _asked_for() -> set[str]:
     """Return the names of the acts that the program asks about somewhere."""
-    paths = [*(ROOT / "bot" / "services").glob("*.py"), *(ROOT / "handlers").rglob("*.py")]
+    paths = [*(ROOT / "bot" / "services").rglob("*.py"), *(ROOT / "handlers").rglob("*.py")]
     return {
         node.attr
         for path in paths
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "Act"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "Permission"
     }
 
 

@@ -44,13 +44,9 @@ class EventTag(Enum):
     ARCHIVED = "registrar:version:archived"  # a version was taken aside, and read back
     STAGE_REPAIRED = "registrar:stage:mended"  # a stage has its one holder again, read back
     ROLLED_BACK = "registrar:version:rolled_back"  # the version before is in Production again, read back
-    ROLLBACK_FORCED = (
-        "person:version:forced"  # somebody went back to a version that may not load, and what stands against it
-    )
+    ROLLBACK_FORCED = "person:version:forced"  # somebody went back to a version that may not load, and why it may not
     UNBLOCKED = "person:version:cleared"  # a version that was rolled back as bad was unblocked
-    TRANSITION_NOT_MADE = (
-        "registrar:version:not_moved"  # an archiving, mending or rollback ended without a change, and why
-    )
+    TRANSITION_NOT_MADE = "registrar:version:not_moved"  # an archiving, repair or rollback changed nothing, and why
     DRIFT_FOUND = "registry:model:changed"  # the poll found a change that nobody asked us for
     FROZEN = "person:production:frozen"  # somebody froze Production, of one model or of all
     UNFROZEN = "person:production:unfrozen"  # somebody lifted what was frozen
@@ -68,9 +64,7 @@ class EventTag(Enum):
     POLICY_INVALID = "registrar:policy:broken"  # an edited file is wrong: the policy before it goes on holding
     ANCHORED = "registrar:audit:anchored"  # the chain's head was written down elsewhere
     HISTORY_IMPORTED = "person:history:imported"  # terms of Production from before Registrar were added, and why
-    WORK_HELD = (
-        "registrar:ledger:held"  # ledger and MLflow disagree as after a restore: what was waiting isn't executed
-    )
+    WORK_HELD = "registrar:ledger:held"  # ledger and MLflow disagree as after a restore: what was waiting is held
     BLOCKED = "registrar:version:barred"  # MLflow's tags say that it was rolled back, and a restored ledger doesn't
     HOLD_ACCEPTED = "person:ledger:accepted"  # an admin lets what was held be carried out, and why
     HOLD_DROPPED = "person:ledger:dropped"  # an admin ended what was held, and why
@@ -82,9 +76,7 @@ class EventTag(Enum):
     INCIDENT_RESOLVED = "registrar:incident:resolved"  # an incident is over, and how it ended
     BREAKER_TRIPPED = "registrar:breaker:tripped"  # automatic rollbacks stop until an admin resets them
     BASELINE_RATCHETED = "monitor:baseline:raised"  # a version's own days replace its baseline, since they're better
-    POLICY_MONITORS_LOADED = (
-        "registrar:monitor:taken"  # a monitor of the policy file was taken up, changed or taken away
-    )
+    POLICY_MONITORS_LOADED = "registrar:monitor:taken"  # a monitor of the policy file was added, changed or removed
     SERVING_CONFIRMED = "registrar:serving:confirmed"  # the serving side reports the version that was moved
     SERVING_TIMED_OUT = "registrar:serving:denied"  # its time limit is over, and it does not
     WEBHOOK_GIVEN_UP = "registrar:endpoint:given_up"  # an endpoint never took the event of a move, and why

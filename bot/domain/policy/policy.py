@@ -156,9 +156,8 @@ class ServingProbe(StrictModel):
 
     url: str = Field(min_length=1)  # where it is asked; {model} in it stands for the name
     json_path: str = Field(default="version", alias="json", min_length=1)  # the path to the version in the answer
-    timeout: Duration = Field(
-        default=DEFAULT_CHECK_TIMEOUT, gt=timedelta(0), le=timedelta(days=1)
-    )  # when it is given up
+    # when it is given up
+    timeout: Duration = Field(default=DEFAULT_CHECK_TIMEOUT, gt=timedelta(0), le=timedelta(days=1))
     # how often it is asked
     every: Duration = Field(default=DEFAULT_CHECK_INTERVAL, ge=timedelta(seconds=1), le=timedelta(hours=1))
 
