@@ -241,7 +241,7 @@ WORDS = (
     "measurement",
     "verdict",
     "incident",
-    "move",
+    "transition",
     "ledger",
 )
 
