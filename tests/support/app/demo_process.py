@@ -21,7 +21,7 @@ TRAINING = [
     "-X",
     "faulthandler",
     "-c",
-    "import sys; from handlers.demo import demo; sys.exit(demo(train=True, rows=400))",
+    "import sys; from handlers.demo.main import run_demo; sys.exit(run_demo(train=True, rows=400))",
 ]
 PATIENCE = 300  # seconds: a minute on a quiet machine, on one that does other things a multiple of it
 

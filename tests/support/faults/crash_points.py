@@ -106,7 +106,7 @@ def tap_everything(tap: Tap) -> None:
     for name in vars(ModelRegistryClient):
         if name.startswith(REGISTRY_WRITES):
             _tap(ModelRegistryClient, name, tap, lambda *_, name=name: name)
-    _tap(http_client, "call", tap, lambda *_: "event")
+    _tap(http_client, "send_request", tap, lambda *_: "event")
 
 
 def _tap(owner: Any, method: str, tap: Tap, name_of: Callable[..., str | None]) -> None:
