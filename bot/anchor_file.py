@@ -39,9 +39,9 @@ class LocalAnchorFile:
 
 
 def _write_and_sync(handle: int, line: bytes) -> None:
-    written = os.write(handle, line)
-    if written < len(line):
-        raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes found room")
+    size = os.write(handle, line)
+    if size < len(line):
+        raise OSError(errno.ENOSPC, f"only {size} of {len(line)} bytes found room")
     try:
         os.fsync(handle)
     except OSError as error:

@@ -76,13 +76,13 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 def _construct_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[str] = set()
+    keys: set[str] = set()
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
             continue  # refused below
-        if key.value in seen:
+        if key.value in keys:
             raise yaml.MarkedYAMLError(problem=f"{key.value} stands twice", problem_mark=key.start_mark)
-        seen.add(str(key.value))
+        keys.add(str(key.value))
     return loader.construct_mapping(node, deep=True)
 
 

@@ -159,8 +159,8 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> list[str]:
         """What must be printed nowhere."""
-        held = [value for _, value in self if isinstance(value, SecretStr)]
-        return [secret.get_secret_value() for secret in held]
+        secrets = [value for _, value in self if isinstance(value, SecretStr)]
+        return [secret.get_secret_value() for secret in secrets]
 
     @property
     def ledger_url(self) -> str:
@@ -183,31 +183,33 @@ class Settings(BaseSettings):
         """What to say, before MLflow is asked, where nobody said which one it is; None where somebody did."""
         if self.tracking_uri:
             return None
-        what = "MLflow's runs" if self.registry_uri else "a registry"
+        purpose = "MLflow's runs" if self.registry_uri else "a registry"
         verb = "uses" if self._local_mlflow.exists() else "creates"
-        told = say(
+        sentence = say(
             "{name} isn't set, so Registrar {verb} {what} in {file}.",
             name=Code("MLFLOW_TRACKING_URI"),
             verb=verb,
-            what=what,
+            what=purpose,
             file=Code(self._local_mlflow),
         )
         return UnsetSetting(
-            told,
+            sentence,
             say("Set it to your MLflow server's address, or to {this} to keep this file.", this=Code(self.mlflow_uri)),
         )
 
     @property
     def has_stages(self) -> bool:
         """Whether the registry keeps stages: Unity Catalog does not, and says so by its address."""
-        where = self.registry_uri or self.mlflow_uri
-        return self.stages == "stages" or (self.stages == "auto" and not where.startswith(("databricks-uc", "uc:")))
+        registry_uri = self.registry_uri or self.mlflow_uri
+        return self.stages == "stages" or (
+            self.stages == "auto" and not registry_uri.startswith(("databricks-uc", "uc:"))
+        )
 
     @property
     def mlflow_web_url(self) -> str | None:
         """Where people open MLflow, without user and password, or None where nobody knows."""
-        where = self.mlflow_url or self.registry_uri or self.tracking_uri or ""
-        parts = urlsplit(where)
+        url = self.mlflow_url or self.registry_uri or self.tracking_uri or ""
+        parts = urlsplit(url)
         if parts.scheme not in {"http", "https"}:
             return None
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
@@ -228,5 +230,7 @@ def read_settings_and_faults() -> tuple[Settings, list[Sentence]]:
     except ValidationError as error:
         faults = {str(fault["loc"][0]): fault["msg"].removeprefix("Value error, ") for fault in error.errors()}
     defaults = {field.alias: field.default for field in Settings.model_fields.values() if field.alias in faults}
-    told = [say("{name} cannot be used: {what}.", name=Code(name), what=what) for name, what in faults.items()]
-    return Settings.model_validate(defaults), told
+    sentences = [
+        say("{name} cannot be used: {what}.", name=Code(name), what=problem) for name, problem in faults.items()
+    ]
+    return Settings.model_validate(defaults), sentences

@@ -117,12 +117,12 @@ def _is_not_skip_message(record: logging.LogRecord) -> bool:
 
 def reschedule_after_clock_change(scheduler: BaseScheduler, now: datetime) -> list[str]:
     """Let jobs run now whose next time is further away than their interval; return their names."""
-    late = [job for job in scheduler.get_jobs() if _is_too_far(job, now)]
-    for job in late:
+    jobs = [job for job in scheduler.get_jobs() if _is_too_far(job, now)]
+    for job in jobs:
         job.modify(next_run_time=now)
-    if late:
-        log.warning("the clock was set back: %s jobs run now", len(late))
-    return [str(job.name) for job in late]
+    if jobs:
+        log.warning("the clock was set back: %s jobs run now", len(jobs))
+    return [str(job.name) for job in jobs]
 
 
 def _is_too_far(job: object, now: datetime) -> bool:

@@ -73,8 +73,8 @@ def build_handler(
 
 def secret_pattern(secrets: Iterable[str] = ()) -> re.Pattern[str]:
     """Return what finds every secret in a text: those that are known, and whatever looks like one."""
-    known = sorted((re.escape(one) for one in secrets if one), key=len, reverse=True)
-    return re.compile("|".join([*known, _SECRET_PATTERN.pattern]))
+    patterns = sorted((re.escape(secret) for secret in secrets if secret), key=len, reverse=True)
+    return re.compile("|".join([*patterns, _SECRET_PATTERN.pattern]))
 
 
 class _TextRenderer:
@@ -92,10 +92,12 @@ class _TextRenderer:
 
     def _context_suffix(self) -> str:
         """Return what the work belongs to, behind a line; nothing, where that is not known."""
-        told = {
+        context = {
             name: self._secrets.sub("…", value) for name, value in logging_context.current().items()
         }  # before quotes change it
-        parts = [f"{name}={value if _UNQUOTED.fullmatch(value) else json.dumps(value)}" for name, value in told.items()]
+        parts = [
+            f"{name}={value if _UNQUOTED.fullmatch(value) else json.dumps(value)}" for name, value in context.items()
+        ]
         return f" [{' '.join(parts)}]" if parts else ""
 
 
@@ -106,7 +108,7 @@ class _JsonRenderer:
         self._secrets = secret_pattern(secrets)
 
     def __call__(self, logger: object, method: str, fields: LogFields) -> str:
-        told = {name: fields[name] for name in ("time", "level", "logger")}
-        told |= {"message": fields["event"], **_process_fields, **logging_context.current()}
-        told |= {name: fields[name] for name in ("exception", "stack_info") if fields.get(name)}
-        return json.dumps({name: self._secrets.sub("…", str(value)) for name, value in told.items()})
+        document = {name: fields[name] for name in ("time", "level", "logger")}
+        document |= {"message": fields["event"], **_process_fields, **logging_context.current()}
+        document |= {name: fields[name] for name in ("exception", "stack_info") if fields.get(name)}
+        return json.dumps({name: self._secrets.sub("…", str(value)) for name, value in document.items()})

@@ -19,8 +19,8 @@ def required_scopes(manifest: Path = MANIFEST) -> frozenset[str]:
 
 def token_scopes(response: SlackResponse) -> frozenset[str] | None:
     """Return the scopes of the token that got this answer; None if the server doesn't say."""
-    told = next((value for name, value in response.headers.items() if name.lower() == "x-oauth-scopes"), None)
-    return None if told is None else frozenset(re.findall(r"[\w:.\-]+", str(told)))
+    scopes = next((value for name, value in response.headers.items() if name.lower() == "x-oauth-scopes"), None)
+    return None if scopes is None else frozenset(re.findall(r"[\w:.\-]+", str(scopes)))
 
 
 def find_missing_scopes(client: WebClient) -> list[str]:

@@ -153,7 +153,7 @@ class PrometheusMetrics:
 
     def _initialize_labels(self) -> None:
         """Let what can be counted stand at 0: a rate can be seen only from a value on that was there before."""
-        for choice in (*(one.value for one in VoteChoice), "withdrawn"):
+        for choice in (*(vote.value for vote in VoteChoice), "withdrawn"):
             self._votes.labels(choice)
         for cause in ROLLBACK_CAUSES:
             for state in ROLLBACK_ENDS:
@@ -162,8 +162,8 @@ class PrometheusMetrics:
             self._checks.labels(outcome.value)
         for error in (errors.RegistryUnreachable, errors.RegistryRefused):
             self._registry_errors.labels(error.__name__)
-        for what in REFUSAL_KINDS.values():
-            self._refusals.labels(what, errors.Refused.__name__)
+        for refusal in REFUSAL_KINDS.values():
+            self._refusals.labels(refusal, errors.Refused.__name__)
         for end in REQUEST_ENDS.values():
             self._decision.labels(end)
 

@@ -71,16 +71,16 @@ def choose_logged_model(run_id: str, models: Sequence[tuple[str, str]], artifact
     """
     if not models:
         return None
-    meant = [each for each, name in models if not artifact or artifact in {each, name}]
-    if len(meant) == 1:
-        return meant[0]
+    matches = [model_id for model_id, name in models if not artifact or artifact in {model_id, name}]
+    if len(matches) == 1:
+        return matches[0]
     names = [name for _, name in models]
-    forms = names if len(set(names)) == len(names) else [each for each, _ in models]
+    forms = names if len(set(names)) == len(names) else [model_id for model_id, _ in models]
     raise BadInput(
         say(
             "Run {run} logged {none}{models}. Say which one with {flag}.",
             run=Code(truncate(run_id, 64)),
-            none=f"no model “{artifact}” but " if artifact and not meant else "",
+            none=f"no model “{artifact}” but " if artifact and not matches else "",
             models=[Code(form) for form in sorted(forms)[:8]],
             flag=Code("--artifact NAME"),
         )

@@ -67,8 +67,8 @@ class MemoryRegistry(MemoryContents):
         with self._simulated_request("versions"):
             check_quotable(name)
             model = self._find_stored(name)
-            there = {} if model is None or model.is_prompt else model.versions
-            return [there[number] for number in sorted(there, reverse=True)]
+            versions = {} if model is None or model.is_prompt else model.versions
+            return [versions[number] for number in sorted(versions, reverse=True)]
 
     def version(self, name: str, number: int) -> VersionInfo:
         """Return one version with its aliases. Raises UnknownModel and UnknownVersion."""
@@ -79,13 +79,15 @@ class MemoryRegistry(MemoryContents):
 
     def runs(self, ids: Sequence[str]) -> dict[str, RunInfo]:
         """Return the runs that are there, deleted ones too, by id."""
-        wanted = valid_run_ids(ids)
-        found: dict[str, RunInfo] = {}
-        for start in range(0, len(wanted), MAX_RUN_IDS):
+        run_ids = valid_run_ids(ids)
+        infos: dict[str, RunInfo] = {}
+        for start in range(0, len(run_ids), MAX_RUN_IDS):
             with self._simulated_request("runs"):
-                chunk = wanted[start : start + MAX_RUN_IDS]
-                found |= {each: _with_finite_metrics(self._runs[each].info) for each in chunk if each in self._runs}
-        return found
+                chunk = run_ids[start : start + MAX_RUN_IDS]
+                infos |= {
+                    run_id: _with_finite_metrics(self._runs[run_id].info) for run_id in chunk if run_id in self._runs
+                }
+        return infos
 
     def production_versions(self, names: Collection[str]) -> dict[str, VersionInfo]:
         """Return the version in Production of each of these models that has one, of several the highest number."""

@@ -52,13 +52,13 @@ class TagStageRegistry:
 
     def production_versions(self, names: Collection[str]) -> dict[str, VersionInfo]:
         """Return the version that each of these models' aliases names. One request, and one for each of them."""
-        wanted = set(names)
-        held = {
+        requested = set(names)
+        aliased = {
             model.name: model.latest[Stage.PRODUCTION]
-            for model in (self.models() if wanted else [])
-            if model.name in wanted and Stage.PRODUCTION in model.latest
+            for model in (self.models() if requested else [])
+            if model.name in requested and Stage.PRODUCTION in model.latest
         }
-        return {name: replace(self.version(name, number), aliases=()) for name, number in held.items()}
+        return {name: replace(self.version(name, number), aliases=()) for name, number in aliased.items()}
 
     def latest_metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, LoggedValue]]:
         """Return the newest point of each metric of the runs, as the registry behind does."""
@@ -84,8 +84,8 @@ class TagStageRegistry:
         self, name: str, run_id: str, *, artifact: str = "", description: str = "", tags: Mapping[str, str]
     ) -> VersionInfo:
         """Make the next version out of a run, as the registry behind does."""
-        made = self._registry.register_version(name, run_id, artifact=artifact, description=description, tags=tags)
-        return _with_tagged_stage(made)
+        created = self._registry.register_version(name, run_id, artifact=artifact, description=description, tags=tags)
+        return _with_tagged_stage(created)
 
     def set_tags(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
         """Set the version's tags, as the registry behind does."""
@@ -111,13 +111,13 @@ class TagStageRegistry:
         """
         aliases = self._registry.model(name).aliases
         versions = self.versions(name)
-        if version not in {each.version for each in versions}:
+        if version not in {info.version for info in versions}:
             raise unknown_version(name, version)
         if stage in TARGET_STAGES:
             self._registry.set_alias(name, self._aliases[stage], version)
         self._set_stage_tag(name, version, stage)
         if archive_existing and stage in TARGET_STAGES:
-            for former in (each for each in versions if each.stage is stage and each.version != version):
+            for former in (info for info in versions if info.stage is stage and info.version != version):
                 self._set_stage_tag(name, former.version, Stage.ARCHIVED)
         self._drop_other_aliases(name, version, stage, aliases)
 
@@ -134,8 +134,8 @@ class TagStageRegistry:
 
 
 def _with_tagged_stage(version: VersionInfo) -> VersionInfo:
-    told = version.tags.get(STAGE_TAG, "")
-    stage = Stage(told) if told in _STAGE_VALUES else Stage.NONE
+    tag = version.tags.get(STAGE_TAG, "")
+    stage = Stage(tag) if tag in _STAGE_VALUES else Stage.NONE
     return replace(version, stage=stage, changed_at=None)  # a tag leaves no time behind
 
 

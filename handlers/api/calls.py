@@ -104,24 +104,24 @@ class ApiAccess:
         kind = call.headers.get("content-type", JSON_TYPE).partition(";")[0].strip().lower()
         if kind != JSON_TYPE and call.body:
             raise ApiError(415, say("Send the body as {type}.", type=Code(JSON_TYPE)))
-        who = authenticate(call.headers, call.body, self._policy(), self._environ, self._clock.now())
-        if isinstance(who, AuthenticationFailure):
-            self.refuse(401, Client(UNKNOWN_CALLER), call.address, who.why, tag)
-        logging_context.bind(actor=actor_id(who.client))
-        if not {*rights} & {*who.rules.may}:
+        client = authenticate(call.headers, call.body, self._policy(), self._environ, self._clock.now())
+        if isinstance(client, AuthenticationFailure):
+            self.refuse(401, Client(UNKNOWN_CALLER), call.address, client.why, tag)
+        logging_context.bind(actor=actor_id(client.client))
+        if not {*rights} & {*client.rules.may}:
             self.refuse(
                 403,
-                who.client,
+                client.client,
                 call.address,
                 say(
                     "The policy does not let {client} {do}; it needs {may}.",
-                    client=Name(who.client.name),
+                    client=Name(client.client.name),
                     do=action,
                     may=Code(f"may: [{rights[0]}]"),
                 ),
                 tag,
             )
-        return who
+        return client
 
     def require_model(self, caller: AuthenticatedClient, model: str, action: str, address: str, tag: EventTag) -> None:
         """Return if the policy lets the client do this with the model. Raises Said."""
@@ -238,7 +238,7 @@ def request_schema(schema: dict[str, Any], *, has_key: bool, required: bool = Tr
 def _inline_references(schema: Any, definitions: Mapping[str, Any]) -> Any:
     """Return a schema in one piece: inside another document its references would lead nowhere."""
     if isinstance(schema, list):
-        return [_inline_references(one, definitions) for one in schema]
+        return [_inline_references(part, definitions) for part in schema]
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema:

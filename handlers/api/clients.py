@@ -94,8 +94,8 @@ def _token(client: ApiClient, environ: Mapping[str, str]) -> str:
 def _matches_bearer(header: str, token: str) -> bool:
     """Compare in a time that tells nothing of the token, not even its length."""
     scheme, _, sent = header.partition(" ")
-    same = hmac.compare_digest(_digest(sent.strip()), _digest(token))
-    return same and scheme.lower() == "bearer"
+    is_same = hmac.compare_digest(_digest(sent.strip()), _digest(token))
+    return is_same and scheme.lower() == "bearer"
 
 
 def _digest(text: str) -> bytes:

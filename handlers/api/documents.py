@@ -26,10 +26,10 @@ STATE_CANCELLED = RequestState.CANCELLED.value
 def find_document(ledger: Ledger, policy: Policy, command_id: str) -> dict[str, Any]:
     """Return the document of what was asked under this id. Raises KeyError and UnknownRequest."""
     with ledger.read() as reading:
-        ask = reading.queued_command(command_id)
-        if ask.request is None:
-            return command_document(ask, policy)
-        request, votes = reading.request(ask.request), reading.votes(ask.request)
+        queued = reading.queued_command(command_id)
+        if queued.request is None:
+            return command_document(queued, policy)
+        request, votes = reading.request(queued.request), reading.votes(queued.request)
         refused = card_refusal_code(reading, request)
     return request_document(request, votes, policy, refused)
 

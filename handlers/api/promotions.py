@@ -56,48 +56,48 @@ class PromotionsEndpoint:
 
     def list_blocks(self, call: ApiCall, model: str) -> ApiResponse:
         """Answer which versions of a model are blocked, the oldest block first. Raises Said and LedgerUnavailable."""
-        who = self._access.require_right(call, ("request", "read"), "ask which versions are blocked", REFUSAL_TAG)
-        self._access.require_model(who, model, "ask about", call.address, REFUSAL_TAG)
+        client = self._access.require_right(call, ("request", "read"), "ask which versions are blocked", REFUSAL_TAG)
+        self._access.require_model(client, model, "ask about", call.address, REFUSAL_TAG)
         with self._registrar.context.ledger.read() as reading:
             return _json_response(
-                200, {"model": model, "blocks": [_block_document(one) for one in reading.rollback_blocks(model)]}
+                200, {"model": model, "blocks": [_block_document(block) for block in reading.rollback_blocks(model)]}
             )
 
     def open_request(self, call: ApiCall) -> ApiResponse:
         """Open a request, and answer how it stands. Raises Said and LedgerUnavailable."""
-        who = self._access.require_right(call, ("request",), "ask", REFUSAL_TAG)
+        client = self._access.require_right(call, ("request",), "ask", REFUSAL_TAG)
         body = parse_body(RequestBody, call.body)
-        ask = self._enqueue(call, who, body, lambda: _promote_command(body), "ask for")
-        return self._execute_and_answer(ask, lambda: documents.find_document(self._ledger, self._policy, ask.id))
+        queued = self._enqueue(call, client, body, lambda: _promote_command(body), "ask for")
+        return self._execute_and_answer(queued, lambda: documents.find_document(self._ledger, self._policy, queued.id))
 
     def register_version(self, call: ApiCall) -> ApiResponse:
         """Make a version out of a run, and answer which. Raises Said and LedgerUnavailable."""
-        who = self._access.require_right(call, ("request",), "ask", REFUSAL_TAG)
+        client = self._access.require_right(call, ("request",), "ask", REFUSAL_TAG)
         body = parse_body(VersionBody, call.body)
-        ask = self._enqueue(call, who, body, lambda: _register_command(body), "register versions of")
-        return self._execute_and_answer(ask, lambda: self._version_document(ask.id))
+        queued = self._enqueue(call, client, body, lambda: _register_command(body), "register versions of")
+        return self._execute_and_answer(queued, lambda: self._version_document(queued.id))
 
     def show_request(self, call: ApiCall, request_id: str) -> ApiResponse:
         """Answer how a request stands: the client's own, or with `read` any of its models'.
 
         Raises Said and LedgerUnavailable.
         """
-        who = self._access.require_right(call, ("request", "read"), "read requests", REFUSAL_TAG)
-        self._require_readable(who, request_id)
+        client = self._access.require_right(call, ("request", "read"), "read requests", REFUSAL_TAG)
+        self._require_readable(client, request_id)
         return _json_response(200, documents.find_document(self._ledger, self._policy, request_id))
 
     def cancel_request(self, call: ApiCall, request_id: str) -> ApiResponse:
         """Take back a request of the client's own, and answer how it stands. Raises Said and LedgerUnavailable."""
-        who = self._access.require_right(call, ("request",), "ask", REFUSAL_TAG)
-        ask, reason = (
-            self._require_own(who.client, request_id),
+        client = self._access.require_right(call, ("request",), "ask", REFUSAL_TAG)
+        queued, reason = (
+            self._require_own(client.client, request_id),
             _reason(request_id, parse_body(CancelBody, call.body or b"{}")),
         )
-        if ask.request is None:
-            ask = self._registrar.command_queue.cancel(who.client, request_id, reason=reason, origin="api")
-        if ask.request is not None:
+        if queued.request is None:
+            queued = self._registrar.command_queue.cancel(client.client, request_id, reason=reason, origin="api")
+        if queued.request is not None:
             try:
-                self._registrar.requests.cancel(who.client, request_id, reason=reason, origin="api")
+                self._registrar.requests.cancel(client.client, request_id, reason=reason, origin="api")
             except AlreadyDecided as error:
                 raise ApiError(409, error.sentence, kind="AlreadyDecided") from None
             self._registrar.schedule_delivery()
@@ -174,19 +174,19 @@ class PromotionsEndpoint:
 
     def _version_document(self, command_id: str) -> dict[str, Any]:
         with self._ledger.read() as reading:
-            ask = reading.queued_command(command_id)
-        return documents.version_document(self._ledger, ask, ask.outcome)
+            queued = reading.queued_command(command_id)
+        return documents.version_document(self._ledger, queued, queued.outcome)
 
     def _require_own(self, client: Client, request_id: str) -> QueuedCommand:
         """Return what this client asked for under the id. Raises Said: of what others asked nobody hears."""
         try:
             with self._ledger.read() as reading:
-                ask = reading.queued_command(request_id)
+                queued = reading.queued_command(request_id)
         except KeyError:
-            ask = None
-        if ask is None or ask.caller != client or not _is_promotion(ask):
+            queued = None
+        if queued is None or queued.caller != client or not _is_promotion(queued):
             raise _unknown_request(request_id)
-        return ask
+        return queued
 
     def _require_readable(self, caller: AuthenticatedClient, request_id: str) -> None:
         """Return if the client can read what was asked for under the id. Raises Said."""
@@ -194,8 +194,10 @@ class PromotionsEndpoint:
             self._require_own(caller.client, request_id)
             return
         with self._ledger.read() as reading, suppress(KeyError):
-            ask = reading.queued_command(request_id)
-            if _is_promotion(ask) and (ask.caller == caller.client or covers_model(caller, str(ask.command["model"]))):
+            queued = reading.queued_command(request_id)
+            if _is_promotion(queued) and (
+                queued.caller == caller.client or covers_model(caller, str(queued.command["model"]))
+            ):
                 return
         raise _unknown_request(request_id)
 

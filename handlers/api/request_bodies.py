@@ -105,10 +105,10 @@ def parse_body(body_type: type[BodyT], body: bytes | None) -> BodyT:
         return body_type.model_validate_json(body or b"")
     except ValidationError as error:
         fault = error.errors()[0]
-        place = ".".join(str(step) for step in fault["loc"]) or "body"
+        field = ".".join(str(step) for step in fault["loc"]) or "body"
         if fault["type"] == "extra_forbidden":
-            known = [Code(name) for name in body_type.model_fields]
+            fields = [Code(name) for name in body_type.model_fields]
             raise ApiError(
-                422, say("{place}: unknown key; known are {known}.", place=Name(place[:60]), known=known)
+                422, say("{place}: unknown key; known are {known}.", place=Name(field[:60]), known=fields)
             ) from None
-        raise ApiError(422, say("{place}: {what}.", place=Name(place[:60]), what=str(fault["msg"]))) from None
+        raise ApiError(422, say("{place}: {what}.", place=Name(field[:60]), what=str(fault["msg"]))) from None

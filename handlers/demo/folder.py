@@ -176,7 +176,7 @@ class DemoFolder:
         before = self.policy_file.read_text(encoding="utf-8")
         token = json.dumps(str(self.token_file.absolute()), ensure_ascii=False)
         after = _TOKEN_FILE.sub(lambda _: token, before)
-        after = _PROBE_PORT.sub(lambda found: str(_find_free_port(int(found[0]))), after)
+        after = _PROBE_PORT.sub(lambda match_: str(_find_free_port(int(match_[0]))), after)
         if after != before:
             self.policy_file.write_text(after, encoding="utf-8")
 
@@ -189,13 +189,13 @@ class DemoFolder:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            where = f": open http://127.0.0.1:{self.last_port}/" if self.last_port else ", and is starting"
+            state = f": open http://127.0.0.1:{self.last_port}/" if self.last_port else ", and is starting"
             raise Misconfigured(
                 say(
                     "A demo is already running in {home}{where}. End that one with Ctrl-C, or run a second "
                     "one: {command}",
                     home=Code(str(self.path)),
-                    where=where,
+                    where=state,
                     command=Code("REGISTRAR_HOME=.demo-2 .venv/bin/registrar demo"),
                 )
             ) from None
@@ -204,8 +204,8 @@ class DemoFolder:
 def serving_port(policy: Policy, model: str) -> int | None:
     """Return the port of this machine at which the policy asks which version serves; None for none."""
     probe = policy.probe_for(model)
-    found = _PROBE_PORT.search(probe.url) if probe else None
-    return int(found[0]) if found else None
+    port = _PROBE_PORT.search(probe.url) if probe else None
+    return int(port[0]) if port else None
 
 
 def _find_free_port(port: int) -> int:

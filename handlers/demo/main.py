@@ -80,8 +80,8 @@ def _run_everything(
     """Run everything until the block ends. serve.py starts first, since it takes as long as all the rest."""
     progress.begin_step("Loading Registrar")
     serves_at = serving_port(load_policy(folder.policy_file), MODEL)
-    here = Settings.model_validate({"REGISTRAR_PORT": 0})  # a free port, to which serve.py pushes as soon as it can
-    with open_listener(here) as listener, ModelServer(folder, _address(listener), serves_at) as serving:
+    settings = Settings.model_validate({"REGISTRAR_PORT": 0})  # a free port, to which serve.py pushes as soon as it can
+    with open_listener(settings) as listener, ModelServer(folder, _address(listener), serves_at) as serving:
         if folder.has_served:
             serving.start()
         with _run_workspace(folder, port) as slack:

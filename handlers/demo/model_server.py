@@ -80,10 +80,10 @@ class ModelServer:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            with self._log.open("ab") as told:
+            with self._log.open("ab") as output:
                 # Its standard input is a pipe that ends with us, whichever way we end; and then it ends as well.
                 process = subprocess.Popen(  # noqa: S603 - our own script
-                    self._command, env=self._environment, stdin=subprocess.PIPE, stdout=told, stderr=told
+                    self._command, env=self._environment, stdin=subprocess.PIPE, stdout=output, stderr=output
                 )
             while process.poll() is None and not self._stopping.wait(0.2):
                 pass

@@ -77,8 +77,8 @@ def _find_monitor(registrar: Registrar) -> Monitor | None:
         return None
     registrar.policy_monitors.sync()
     with registrar.context.ledger.read() as reading:
-        there = (one for one in reading.monitors(models.MODEL) if one.name == models.MONITOR)
-        return next((one for one in there if not one.is_paused), None)
+        monitors = (monitor for monitor in reading.monitors(models.MODEL) if monitor.name == models.MONITOR)
+        return next((monitor for monitor in monitors if not monitor.is_paused), None)
 
 
 def _has_reading(registrar: Registrar, since: datetime) -> bool:
@@ -90,22 +90,22 @@ def _has_reading(registrar: Registrar, since: datetime) -> bool:
     if monitor is None:
         return True
     with registrar.context.ledger.read() as reading:
-        standing, term, look = (
+        state, term, snapshot = (
             reading.monitor_state(monitor.id),
             current_term(reading, models.MODEL),
             reading.registry_snapshot(models.MODEL),
         )
         if term is None:
-            return look is not None and not look.holders(Stage.PRODUCTION)
+            return snapshot is not None and not snapshot.holders(Stage.PRODUCTION)
         pushed = reading.readings(
             monitor.rule.source,
             [(models.MODEL, monitor.rule.query)],
             since=max(since, term.since),
             until=registrar.context.clock.now(),
         )
-    if standing.move == term.transition_id and standing.newest is not None and standing.newest > since:
+    if state.move == term.transition_id and state.newest is not None and state.newest > since:
         return True
-    if any(one.version == term.version for one in pushed):
+    if any(measurement.version == term.version for measurement in pushed):
         with suppress(RegistrarError):  # it is being checked right now
             registrar.monitoring.check_now(monitor.id)
     return False
@@ -143,15 +143,15 @@ def first_step(registrar: Registrar) -> str:
         return f"You are Alice. Request {waiting[0].id} from last time is still pending in {CHANNEL}."
     stages = _known_stages(registrar)
     serves = max((version for version, stage in stages.items() if stage is Stage.PRODUCTION), default=0)
-    others = sorted(version for version in stages if version != serves)
-    asked = next((one for one in others if one > serves), max(others, default=models.BETTER_VERSION))
-    return f"You are Alice. Type in {CHANNEL}:  /model promote {models.MODEL} {asked} production"
+    candidates = sorted(version for version in stages if version != serves)
+    candidate = next((other for other in candidates if other > serves), max(candidates, default=models.BETTER_VERSION))
+    return f"You are Alice. Type in {CHANNEL}:  /model promote {models.MODEL} {candidate} production"
 
 
 def _known_stages(registrar: Registrar) -> dict[int, Stage]:
     """Return the stage of each version, as Registrar saw it last: a second start doesn't wait for MLflow's import."""
     with registrar.context.ledger.read() as reading:
-        look = reading.registry_snapshot(models.MODEL)
-    if look is not None:
-        return dict(look.stages)
-    return {one.version: one.stage for one in registrar.context.registry.versions(models.MODEL)}
+        snapshot = reading.registry_snapshot(models.MODEL)
+    if snapshot is not None:
+        return dict(snapshot.stages)
+    return {version.version: version.stage for version in registrar.context.registry.versions(models.MODEL)}

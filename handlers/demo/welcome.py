@@ -77,7 +77,7 @@ def post_greeting(token: str, api_url: str) -> None:
     """Say hello in the channel, once: whoever has gone to the browser reads no terminal."""
     client = WebClient(token=token, base_url=api_url)
     try:
-        channel = next(one["id"] for one in client.conversations_list()["channels"] if one["name"] == CHANNEL[1:])
+        channel = next(room["id"] for room in client.conversations_list()["channels"] if room["name"] == CHANNEL[1:])
         if not client.conversations_history(channel=channel, limit=1)["messages"]:
             client.chat_postMessage(channel=channel, text=GREETING)
     except (SlackApiError, StopIteration):

@@ -36,28 +36,28 @@ def run_checks(checks: Sequence[DoctorCheck]) -> list[Diagnosis]:
     """
     began = time.monotonic()
     running = [(check, *_start(check)) for check in checks]
-    found: list[Diagnosis] = []
-    for check, thread, its in running:
+    diagnoses: list[Diagnosis] = []
+    for check, thread, results in running:
         thread.join(max(0.0, began + check.timeout - time.monotonic()))
-        late = Diagnosis(
+        timeout_diagnosis = Diagnosis(
             check.area, DiagnosisState.NO_REPLY, f"There was no answer within {check.timeout:g} s.", check.advice
         )
-        found += [*its, late] if thread.is_alive() else its
-    return found
+        diagnoses += [*results, timeout_diagnosis] if thread.is_alive() else results
+    return diagnoses
 
 
 def _start(check: DoctorCheck) -> tuple[threading.Thread, list[Diagnosis]]:
-    found: list[Diagnosis] = []
-    thread = threading.Thread(target=_run, args=(check, found), name=f"doctor-{check.area}", daemon=True)
+    diagnoses: list[Diagnosis] = []
+    thread = threading.Thread(target=_run, args=(check, diagnoses), name=f"doctor-{check.area}", daemon=True)
     thread.start()
-    return thread, found
+    return thread, diagnoses
 
 
 def _run(check: DoctorCheck, diagnoses: list[Diagnosis]) -> None:
     """Add what the check finds, one after the other: what it found before it failed stays."""
     try:
-        for one in check.run():
-            diagnoses.append(one)  # noqa: PERF402 - one by one, for whoever gives up waiting
+        for diagnosis in check.run():
+            diagnoses.append(diagnosis)  # noqa: PERF402 - one by one, for whoever gives up waiting
     except CheckSkippedError as error:
         diagnoses.append(Diagnosis(check.area, DiagnosisState.SKIPPED, str(error)))
     except Unreachable as error:
@@ -65,14 +65,14 @@ def _run(check: DoctorCheck, diagnoses: list[Diagnosis]) -> None:
     except RegistrarError as error:
         diagnoses.append(Diagnosis(check.area, DiagnosisState.ERROR, error_sentence(error), check.advice))
     except Exception as error:  # the text of such an error may hold anything, secrets too: only its kind is told
-        what = f"What answered made no sense ({type(error).__name__})."
-        diagnoses.append(Diagnosis(check.area, DiagnosisState.NO_REPLY, what, check.advice))
+        problem = f"What answered made no sense ({type(error).__name__})."
+        diagnoses.append(Diagnosis(check.area, DiagnosisState.NO_REPLY, problem, check.advice))
 
 
 def error_sentence(error: RegistrarError) -> str:
     """Return what an error says to a person."""
-    said = str(error.sentence)
-    return said if isinstance(error, Misconfigured) else truncate(said, 400)
+    sentence = str(error.sentence)
+    return sentence if isinstance(error, Misconfigured) else truncate(sentence, 400)
 
 
 def display_url(url: str) -> str:

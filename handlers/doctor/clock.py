@@ -18,16 +18,16 @@ def check_clock(server: str, date: str, received_at: datetime) -> Diagnosis:
     Raises NotLookedAtError where there is no such header.
     """
     try:
-        theirs = parsedate_to_datetime(date)
+        server_time = parsedate_to_datetime(date)
     except ValueError:
         raise CheckSkippedError(f"Could not look: {server} does not say what time it is.") from None
-    apart = received_at - (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC))
+    apart = received_at - (server_time if server_time.tzinfo else server_time.replace(tzinfo=UTC))
     if abs(apart) <= MAX_DIFFERENCE:
         return ok("clock", f"This machine's clock agrees with {server}'s.")
-    way = "ahead of" if apart > timedelta(0) else "behind"
+    relation = "ahead of" if apart > timedelta(0) else "behind"
     return failure(
         "clock",
-        f"This machine's clock is {format_duration(abs(apart))} {way} {server}'s; five "
+        f"This machine's clock is {format_duration(abs(apart))} {relation} {server}'s; five "
         "minutes apart no signature is taken.",
         "Let the system set it: timedatectl set-ntp true.",
     )

@@ -27,8 +27,8 @@ def diagnose(*, live: bool) -> list[Diagnosis]:
         *local.local_checks(settings),
     ]
     with _silence_logging():
-        found = run_checks(checks)
-    told = [
+        diagnoses = run_checks(checks)
+    of_settings = [
         Diagnosis("settings", DiagnosisState.ERROR, str(fault), "docs/settings.md lists them all.") for fault in faults
     ]
     secrets = logs.secret_pattern(settings.secrets)
@@ -37,7 +37,10 @@ def diagnose(*, live: bool) -> list[Diagnosis]:
         """Black secrets out once more: no sentence holds one on purpose."""
         return secrets.sub("…", sanitize_text(text))
 
-    return [replace(one, sentence=plain(one.sentence), advice=plain(one.advice)) for one in [*told, *of_policy, *found]]
+    return [
+        replace(diagnosis, sentence=plain(diagnosis.sentence), advice=plain(diagnosis.advice))
+        for diagnosis in [*of_settings, *of_policy, *diagnoses]
+    ]
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def is_healthy(diagnoses: Iterable[Diagnosis]) -> bool:
 
 def exit_code(diagnoses: Iterable[Diagnosis]) -> int:
     """Return how the terminal ends: what is configured wrongly comes before what does not answer, for it stays so."""
-    states = {finding.state for finding in diagnoses}
+    states = {diagnosis.state for diagnosis in diagnoses}
     if DiagnosisState.ERROR in states:
         return Misconfigured.exit_code
     return Unreachable.exit_code if DiagnosisState.NO_REPLY in states else 0
@@ -61,14 +61,14 @@ def exit_code(diagnoses: Iterable[Diagnosis]) -> int:
 def summarize_diagnoses(diagnoses: Iterable[Diagnosis]) -> str:
     """Return the last line: how many are how."""
     count = dict.fromkeys(DiagnosisState, 0)
-    for finding in diagnoses:
-        count[finding.state] += 1
-    told = [pluralize(count[state], *words) for state, words in _STATE_WORDS.items() if count[state]]
+    for diagnosis in diagnoses:
+        count[diagnosis.state] += 1
+    counts = [pluralize(count[state], *words) for state, words in _STATE_WORDS.items() if count[state]]
     bad = count[DiagnosisState.ERROR] + count[DiagnosisState.NO_REPLY]
-    said = " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
+    summary = " and ".join([", ".join(counts[:-1]), counts[-1]] if len(counts) > 1 else counts)
     if not bad:
-        return f"Nothing is wrong: {said}." if said else "Nothing is wrong."
-    return f"{said[:1].upper() + said[1:]}."
+        return f"Nothing is wrong: {summary}." if summary else "Nothing is wrong."
+    return f"{summary[:1].upper() + summary[1:]}."
 
 
 _STATE_WORDS = {

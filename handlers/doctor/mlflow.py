@@ -87,33 +87,33 @@ def check_registry(settings: Settings, lock: Lock, now: Callable[[], datetime]) 
 
 
 def _no_tables_diagnosis(probe: MlflowProbe) -> Diagnosis:
-    what = f"MLflow's tables of this version are not in {probe.location}; `registrar run` makes them."
+    problem = f"MLflow's tables of this version are not in {probe.location}; `registrar run` makes them."
     return warning(
-        "MLflow", what, f"If there are older ones, back them up first; if it's elsewhere, fix {probe.setting}."
+        "MLflow", problem, f"If there are older ones, back them up first; if it's elsewhere, fix {probe.setting}."
     )
 
 
 def _check_version(probe: MlflowProbe, response: ProbeResponse) -> Diagnosis:
     """Return what the answer to /version means. Raises RegistryUnreachable and Misconfigured."""
-    where, version = probe.location, response.text.strip()
+    location, version = probe.location, response.text.strip()
     if response.status in {401, 407}:
         names = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         return failure(
-            "MLflow", f"MLflow ({where}) does not know us.", f"Set {names}; for its basic auth a token does not do."
+            "MLflow", f"MLflow ({location}) does not know us.", f"Set {names}; for its basic auth a token does not do."
         )
     if response.status == 403:
-        host = urlsplit(where).netloc
+        host = urlsplit(location).netloc
         return failure(
-            "MLflow", f"MLflow ({where}) forbids us to look.", f"Start its server with --allowed-hosts {host}."
+            "MLflow", f"MLflow ({location}) forbids us to look.", f"Start its server with --allowed-hosts {host}."
         )
     if response.status >= 500 or response.status == 429:
-        raise RegistryUnreachable(f"MLflow ({where}) was reached but cannot answer now (HTTP {response.status}).")
+        raise RegistryUnreachable(f"MLflow ({location}) was reached but cannot answer now (HTTP {response.status}).")
     if response.status != 200 or not _VERSION_PATTERN.fullmatch(version):
-        raise Misconfigured(f"What answers at {where} is not an MLflow server.")
+        raise Misconfigured(f"What answers at {location} is not an MLflow server.")
     if version.split(".")[0] != _SUPPORTED_MAJOR:
-        what = f"MLflow {version} answers at {where}; Registrar is made for MLflow {_SUPPORTED_MAJOR}."
-        return warning("MLflow", what, "Try a promotion of a model that nobody uses first.")
-    return ok("MLflow", f"MLflow {version} answers at {where}.")
+        problem = f"MLflow {version} answers at {location}; Registrar is made for MLflow {_SUPPORTED_MAJOR}."
+        return warning("MLflow", problem, "Try a promotion of a model that nobody uses first.")
+    return ok("MLflow", f"MLflow {version} answers at {location}.")
 
 
 _VERSION_PATTERN = re.compile(r"\d+\.\d+[\w.+-]{0,30}")
@@ -139,7 +139,7 @@ def model_names(settings: Settings) -> list[str]:
 
 def models_covered_by(policy: Policy | None, names: Iterable[str]) -> list[str]:
     """Return the models that the policy covers; all of them where there is none."""
-    return [one for one in names if policy is None or policy.pattern_for(one) is not None]
+    return [name for name in names if policy is None or policy.pattern_for(name) is not None]
 
 
 def _registry_label(probe: MlflowProbe) -> str:
@@ -198,13 +198,13 @@ def require_answer(probe: MlflowProbe) -> None:
 
 def _median_seconds(call: Callable[[], object]) -> float:
     """Return how long the later ones of many answers take, in the middle."""
-    taken: list[float] = []
+    durations: list[float] = []
     end = time.monotonic() + MAX_MEASURE_SECONDS
-    while len(taken) < MAX_ROUNDS and time.monotonic() < end:
+    while len(durations) < MAX_ROUNDS and time.monotonic() < end:
         began = time.perf_counter()
         call()
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken[-10:])
+        durations.append(time.perf_counter() - began)
+    return statistics.median(durations[-10:])
 
 
 def _connect_seconds(url: str) -> float:
@@ -218,19 +218,19 @@ def _connect_seconds(url: str) -> float:
 
 def diagnose_latencies(latencies: Latencies, *, can_quick_ack: bool) -> Diagnosis:
     """Return what the seconds mean. `can_prompt`: on this system we can have answers come without the pause."""
-    ours, knock = f"{latencies.authenticated * 1000:.0f} ms", f"{latencies.connect * 1000:.0f} ms"
+    authenticated, connect = f"{latencies.authenticated * 1000:.0f} ms", f"{latencies.connect * 1000:.0f} ms"
     if latencies.connect > NEAR_SECONDS:
         if latencies.authenticated < 0.1:
-            return ok(_SPEED_AREA, f"An answer takes {ours}, of which the way there is {knock}.")
+            return ok(_SPEED_AREA, f"An answer takes {authenticated}, of which the way there is {connect}.")
         return warning(
             _SPEED_AREA,
-            f"An answer takes {ours}: MLflow is far away ({knock} for the way alone).",
+            f"An answer takes {authenticated}: MLflow is far away ({connect} for the way alone).",
             "Run Registrar nearer to it.",
         )
     if latencies.authenticated >= SLOW_LOGIN_SECONDS > latencies.anonymous:
         return warning(
             _SPEED_AREA,
-            f"An answer takes {ours}, most of it to look our password up.",
+            f"An answer takes {authenticated}, most of it to look our password up.",
             "Set auth_cache_ttl_seconds = 60 in the server's basic_auth.ini.",
         )
     if latencies.anonymous - latencies.connect >= PAUSE_SECONDS:
@@ -240,16 +240,16 @@ def diagnose_latencies(latencies: Latencies, *, can_quick_ack: bool) -> Diagnosi
             return warning(
                 _SPEED_AREA,
                 f"The server holds each answer back, as MLflow's does with its default "
-                f"of four workers: other clients wait {plain}, we {ours}.",
+                f"of four workers: other clients wait {plain}, we {authenticated}.",
                 f"For the others: {cure}",
             )
         return warning(
             _SPEED_AREA,
-            f"An answer takes {ours}: the server holds each one back, as MLflow's does "
+            f"An answer takes {authenticated}: the server holds each one back, as MLflow's does "
             "with its default of four workers.",
             cure[:1].upper() + cure[1:],
         )
-    return ok(_SPEED_AREA, f"An answer takes {ours}.")
+    return ok(_SPEED_AREA, f"An answer takes {authenticated}.")
 
 
 _SPEED_AREA = "MLflow speed"
@@ -300,10 +300,10 @@ def _check_transition(settings: Settings, probe: MlflowProbe) -> Diagnosis:
 def _check_managed_models(settings: Settings, policy: Policy | None, probe: MlflowProbe) -> Iterator[Diagnosis]:
     """Yield which models that the policy covers we can't manage: with basic auth each has rights of its own."""
     covered = models_covered_by(policy, model_names(settings))
-    barred = [one for one in covered[:MAX_MANAGED_MODELS] if not probe.can_manage(one)]
-    if barred:
+    refused = [model for model in covered[:MAX_MANAGED_MODELS] if not probe.can_manage(model)]
+    if refused:
         yield failure(
-            _RIGHTS_AREA, f"We can't manage {join_names(barred)}.", "Give our user MANAGE on each of them in MLflow."
+            _RIGHTS_AREA, f"We can't manage {join_names(refused)}.", "Give our user MANAGE on each of them in MLflow."
         )
     elif covered:
         number = min(len(covered), MAX_MANAGED_MODELS)

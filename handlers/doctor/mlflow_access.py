@@ -121,9 +121,10 @@ def _check_grants(client: OtherUserClient, account: Account, covered_models: lis
     if TRANSITION_PERMISSIONS.intersection(wide):
         return _can_transition_warning(_user_label(account), "every model")
     levels = {
-        one: mlflow.permission_of(client.get, account.name, MODEL, one) for one in covered_models[:MAX_PROBED_MODELS]
+        model: mlflow.permission_of(client.get, account.name, MODEL, model)
+        for model in covered_models[:MAX_PROBED_MODELS]
     }
-    if moved := [one for one, permission in levels.items() if permission in TRANSITION_PERMISSIONS]:
+    if moved := [model for model, permission in levels.items() if permission in TRANSITION_PERMISSIONS]:
         return _can_transition_warning(_user_label(account), join_names(moved))
     if not all([*wide, *levels.values()]):
         return Diagnosis(_AREA, DiagnosisState.SKIPPED, f"MLflow doesn't say what {_user_label(account)} can change.")
@@ -152,10 +153,10 @@ def _check_other_users(probe: MlflowProbe, covered_models: list[str]) -> Iterato
     me = mlflow.current_account(ask)
     everyone = mlflow.list_accounts(ask) if me else None
     if me is None or everyone is None:
-        what = "Can't see who else can move models: MLflow's login isn't basic auth, or it's older than 3.17."
-        yield Diagnosis(_AREA, DiagnosisState.SKIPPED, what)
+        problem = "Can't see who else can move models: MLflow's login isn't basic auth, or it's older than 3.17."
+        yield Diagnosis(_AREA, DiagnosisState.SKIPPED, problem)
         return
-    if not any(one.is_manager for one in everyone if one.name == me.name):
+    if not any(account.is_manager for account in everyone if account.name == me.name):
         yield Diagnosis(
             _AREA,
             DiagnosisState.SKIPPED,
@@ -165,28 +166,30 @@ def _check_other_users(probe: MlflowProbe, covered_models: list[str]) -> Iterato
         return
     default = mlflow.default_permission(ask, everyone)
     if default in TRANSITION_PERMISSIONS:
-        what = f"Every user in MLflow can move every model: default_permission is {default}."
-        yield warning(_AREA, what, f"Set default_permission = READ in the server's basic_auth.ini; {_HOW_TO}")
+        problem = f"Every user in MLflow can move every model: default_permission is {default}."
+        yield warning(_AREA, problem, f"Set default_permission = READ in the server's basic_auth.ini; {_HOW_TO}")
     else:
         yield from check_users(
-            join_names([me.name]), [one for one in everyone if one.name != me.name], covered_models, default
+            join_names([me.name]), [account for account in everyone if account.name != me.name], covered_models, default
         )
 
 
 def check_users(own_name: str, others: list[Account], covered_models: list[str], default: str) -> Iterator[Diagnosis]:
     """Yield which of the others can move a model. Admins always can, so they're named and aren't worth a warning."""
-    admins = join_names([one.name for one in others if one.is_admin], MAX_NAMED_USERS)
-    found = mlflow.accounts_with_access([one for one in others if not one.is_admin], covered_models, default)
-    if found:
-        them = join_names([_access_label(one) for one in found], MAX_NAMED_USERS)
-        users = pluralize(len(found), "user")
-        what = f"Besides {own_name}, {users} can move models without Registrar: {them}."
-        yield warning(_AREA, what, f"Give them READ, and register through Registrar; {_HOW_TO}")
-    if admins and found:
+    admins = join_names([account.name for account in others if account.is_admin], MAX_NAMED_USERS)
+    with_access = mlflow.accounts_with_access(
+        [account for account in others if not account.is_admin], covered_models, default
+    )
+    if with_access:
+        labels = join_names([_access_label(account) for account in with_access], MAX_NAMED_USERS)
+        users = pluralize(len(with_access), "user")
+        problem = f"Besides {own_name}, {users} can move models without Registrar: {labels}."
+        yield warning(_AREA, problem, f"Give them READ, and register through Registrar; {_HOW_TO}")
+    if admins and with_access:
         yield ok(_AREA, f"MLflow's admins can, too: {admins}.")
-    elif not found:
-        more = f" and MLflow's admins ({admins})" if admins else ""
-        yield ok(_AREA, f"Only {own_name}{more} can move the models that the policy covers.")
+    elif not with_access:
+        admins_text = f" and MLflow's admins ({admins})" if admins else ""
+        yield ok(_AREA, f"Only {own_name}{admins_text} can move the models that the policy covers.")
 
 
 def _access_label(access: TransitionAccess) -> str:

@@ -62,9 +62,9 @@ def register(app: App, interactions: SlackInteractions) -> None:
     """Listen to the slash command."""
 
     def on_command(ack: Ack, body: dict[str, Any]) -> None:
-        place = target_of_command(body)
+        target = target_of_command(body)
         try:
-            message = run_typed(interactions, place, unescape(str(body.get("text") or "")))
+            message = run_typed(interactions, target, unescape(str(body.get("text") or "")))
         except Exception as error:  # explained to the person; unforeseen ones get an id to quote
             message = sentence_message(explain(error))
         if message:
@@ -230,8 +230,8 @@ def _archive(interactions: SlackInteractions, target: ReplyTarget, command: Arch
     def read() -> Message:
         caller = interactions.caller(target)
         version = registrar.edits.require_archivable(caller, command, origin="slack")
-        meant = command.model_copy(update={"version": parse_version_ref(str(version.version))})
-        draft = registrar.command_queue.create_draft(caller, meant.dump(), channel=target.channel)
+        exact = command.model_copy(update={"version": parse_version_ref(str(version.version))})
+        draft = registrar.command_queue.create_draft(caller, exact.dump(), channel=target.channel)
         return registry_answers.archive_question(draft, version.model, f"v{version.version}")
 
     interactions.run_query(target, read)
@@ -321,9 +321,9 @@ def _history(interactions: SlackInteractions, target: ReplyTarget, command: Show
     lookups = interactions.registrar.registry_queries
 
     def read() -> Message | AnswerWithChart:
-        found = lookups.timeline(command)
-        message = timeline_message(found, command.with_absolute_time(found.now))
-        return AnswerWithChart(message, partial(timeline_chart_file, found)) if found.chart_periods else message
+        timeline = lookups.timeline(command)
+        message = timeline_message(timeline, command.with_absolute_time(timeline.now))
+        return AnswerWithChart(message, partial(timeline_chart_file, timeline)) if timeline.chart_periods else message
 
     interactions.run_query(target, read)
     return None

@@ -50,7 +50,7 @@ def after_acknowledgement(task: Task) -> None:
 def _actor_id(body: Mapping[str, Any]) -> str | None:
     """Return who acts, according to the payload; None if it isn't in Slack's format."""
     user = body.get("user")
-    it: Mapping[str, Any] = user if isinstance(user, Mapping) else {}
-    team = it.get("team_id") or body.get("team_id") or (body.get("team") or {}).get("id")
-    ids = (str(team or ""), str(it.get("id") or body.get("user_id") or ""))
-    return actor_id(Person(*ids)) if all(re.fullmatch(r"[A-Z0-9]{1,30}", one) for one in ids) else None
+    fields: Mapping[str, Any] = user if isinstance(user, Mapping) else {}
+    team = fields.get("team_id") or body.get("team_id") or (body.get("team") or {}).get("id")
+    ids = (str(team or ""), str(fields.get("id") or body.get("user_id") or ""))
+    return actor_id(Person(*ids)) if all(re.fullmatch(r"[A-Z0-9]{1,30}", id_) for id_ in ids) else None

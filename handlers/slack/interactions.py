@@ -90,16 +90,18 @@ class SlackInteractions:
     ) -> None:
         """Compare versions after the acknowledgement, and post what comes of it where the person is."""
 
-        def post(found: Comparison) -> PublishedMessage:
-            return self._publisher.publish_comparison(found, target.channel, user_id=target.person.user, thread=thread)
+        def post(comparison: Comparison) -> PublishedMessage:
+            return self._publisher.publish_comparison(
+                comparison, target.channel, user_id=target.person.user, thread=thread
+            )
 
         self._publish(target, compare, post)
 
     def publish_timeline(self, target: ReplyTarget, read: Callable[[], Timeline]) -> None:
         """Read the timeline of Production after the acknowledgement, and post it with its picture."""
 
-        def post(found: Timeline) -> PublishedMessage:
-            return self._publisher.publish_timeline(found, target.channel, user_id=target.person.user)
+        def post(timeline: Timeline) -> PublishedMessage:
+            return self._publisher.publish_timeline(timeline, target.channel, user_id=target.person.user)
 
         self._publish(target, read, post)
 
@@ -108,8 +110,8 @@ class SlackInteractions:
     ) -> None:
         """Make a message and its files after the acknowledgement, and post them where the person is."""
 
-        def post(made: tuple[Message, Callable[[], Sequence[FileUpload]]]) -> PublishedMessage:
-            return self._publisher.post(*made, target.channel, user_id=target.person.user)
+        def post(message_and_files: tuple[Message, Callable[[], Sequence[FileUpload]]]) -> PublishedMessage:
+            return self._publisher.post(*message_and_files, target.channel, user_id=target.person.user)
 
         self._publish(target, build, post)
 
@@ -121,17 +123,18 @@ class SlackInteractions:
         def task(patience: _SlowNotice) -> None:
             with patience:
                 self.registrar.access_control.require_permission(self.caller(target), Permission.READ, origin="slack")
-                found = read()
-            self._post_in_turn(target, lambda: publish(found))
+                result = read()
+            self._post_in_turn(target, lambda: publish(result))
 
-        def publish(found: ResultT) -> None:
-            standing, refused, missing = post(found)
-            if standing.channel != target.channel:
+        def publish(result: ResultT) -> None:
+            message_ref, channel_error, failure_text = post(result)
+            if message_ref.channel != target.channel:
                 self.reply(
-                    target, core_messages.sent_directly_notice(refused if is_posting_restricted(refused) else "")
+                    target,
+                    core_messages.sent_directly_notice(channel_error if is_posting_restricted(channel_error) else ""),
                 )
-            if missing:
-                self.reply(target, build_message(missing, [section(missing)]))
+            if failure_text:
+                self.reply(target, build_message(failure_text, [section(failure_text)]))
 
         self._defer_with_notice(target, core_messages.answer_delayed_notice, task, self.registrar.submit_query)
 
@@ -139,10 +142,10 @@ class SlackInteractions:
         """Post in a channel when its turn comes, without keeping a worker thread waiting."""
         channel, outbox = target.channel or target.person.user, self.registrar.outbox
         if seconds := outbox.take_turn(channel):
-            again = logging_context.with_context(
+            retry = logging_context.with_context(
                 lambda: self.defer(target, lambda: self._post_in_turn(target, task), self.registrar.submit_query)
             )
-            turn = threading.Timer(seconds, again)
+            turn = threading.Timer(seconds, retry)
             turn.daemon = True
             turn.start()
             return
@@ -156,10 +159,12 @@ class SlackInteractions:
 
         Raises Refused and LedgerUnavailable.
         """
-        ask = self.registrar.command_queue.submit(self.caller(target), command, channel=target.channel, origin="slack")
+        queued = self.registrar.command_queue.submit(
+            self.caller(target), command, channel=target.channel, origin="slack"
+        )
         self._execute_later(
             target,
-            ask.id,
+            queued.id,
             promotion_messages.request_recorded_notice
             if isinstance(command, Promote)
             else core_messages.command_recorded_notice,
@@ -167,8 +172,8 @@ class SlackInteractions:
 
     def confirm_draft(self, target: ReplyTarget, draft_id: str) -> None:
         """Let a question that was answered with yes become what is asked for. Raises Refused and UnknownRequest."""
-        ask = self.registrar.command_queue.submit_draft(self.caller(target), draft_id, origin="slack")
-        self._execute_later(target, ask.id, core_messages.command_recorded_notice)
+        queued = self.registrar.command_queue.submit_draft(self.caller(target), draft_id, origin="slack")
+        self._execute_later(target, queued.id, core_messages.command_recorded_notice)
 
     def repair_stage(self, target: ReplyTarget, notice_id: str) -> Sentence:
         """Give a stage its one holder back, after the acknowledgement, and return the answer. Raises Refused."""
@@ -327,11 +332,11 @@ class SlackInteractions:
             return self._requested_sentence(result.request)
         if result.transition_id:
             with self.registrar.context.ledger.read() as reading:
-                move: Transition = reading.transition(result.transition_id)
+                transition: Transition = reading.transition(result.transition_id)
             return (
-                rollback_messages.rollback_confirmation(move)
-                if move.kind is TransitionKind.ROLLBACK
-                else transition_messages.archive_confirmation(move)
+                rollback_messages.rollback_confirmation(transition)
+                if transition.kind is TransitionKind.ROLLBACK
+                else transition_messages.archive_confirmation(transition)
             )
         return result.answer or core_messages.command_recorded_notice()
 
@@ -344,10 +349,10 @@ class SlackInteractions:
         with self.registrar.context.ledger.read() as reading:
             card = reading.delivery_progress(card_message(request, OPENED, channel))
             if reading.message_ref(request.id) or (card and card.is_waiting and card.why in {"", "ratelimited"}):
-                said = promotion_messages.request_confirmation(
+                confirmation = promotion_messages.request_confirmation(
                     request, channel, waiting_for_approvers(pending_approvers(request, (), policy), None)
                 )
-                return self._with_warnings(said, request)
+                return self._with_warnings(confirmation, request)
         if card and not card.is_waiting:
             return self._with_warnings(promotion_messages.card_refused_notice(request, card.why), request)
         return say(
@@ -362,10 +367,10 @@ class SlackInteractions:
 
     def _with_warnings(self, answer: Sentence, request: Request) -> Sentence:
         """Add what stands in the way of an approval today: a failed gate, a freeze."""
-        mind = [promotion_messages.failed_gates_notice(request)] if request.has_blocking_gates else []
-        stop = self.registrar.freezes.active_freeze(request.model) if request.target is Stage.PRODUCTION else None
-        mind += [promotion_messages.frozen_notice(stop.description)] if stop else []
-        return join_sentences([answer, *mind], " ")
+        warnings = [promotion_messages.failed_gates_notice(request)] if request.has_blocking_gates else []
+        freeze = self.registrar.freezes.active_freeze(request.model) if request.target is Stage.PRODUCTION else None
+        warnings += [promotion_messages.frozen_notice(freeze.description)] if freeze else []
+        return join_sentences([answer, *warnings], " ")
 
     def _execute_transitions(self, request: Request, slow_notice: _SlowNotice) -> None:
         with slow_notice:

@@ -45,11 +45,11 @@ def _listener(
 ) -> Callable[..., None]:
     def on_submit(ack: Ack, body: dict[str, Any]) -> None:
         view = body["view"]
-        place = target_of_interaction(body)
+        target = target_of_interaction(body)
         try:
             handle(
                 interactions,
-                place,
+                target,
                 str(view.get("private_metadata") or ""),
                 forms.submitted_values(view.get("state") or {}),
             )
@@ -57,7 +57,7 @@ def _listener(
             ack(response_action="errors", errors=error.errors)
             return
         except Exception as error:  # explained to the person; unforeseen ones get an id to quote
-            interactions.reply_later(place, explain(error))
+            interactions.reply_later(target, explain(error))
         ack()
 
     return on_submit
@@ -155,5 +155,5 @@ def _reply_in_card_channel(
 ) -> None:
     """Answer in the channel of the request's card: a submitted modal does not say where it was opened."""
     with interactions.registrar.context.ledger.read() as reading:
-        posting = reading.message_ref(request_id)
-    interactions.reply(ReplyTarget(person=target.person, channel=posting.channel if posting else ""), sentence)
+        card_ref = reading.message_ref(request_id)
+    interactions.reply(ReplyTarget(person=target.person, channel=card_ref.channel if card_ref else ""), sentence)

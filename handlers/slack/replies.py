@@ -98,9 +98,9 @@ class Replies:
 
     def send(self, target: ReplyTarget, message: Message) -> None:
         """Answer at the response address, else in the channel, else directly; what fails is logged."""
-        for way in (self._send_to_response_url, self._send_ephemeral, self._send_direct):
+        for send in (self._send_to_response_url, self._send_ephemeral, self._send_direct):
             try:
-                if way(target, message):
+                if send(target, message):
                     return
             except (SlackApiError, httpx.HTTPError, httpx.InvalidURL, *CONNECTION_ERRORS) as error:
                 log.warning("an answer got lost on one way (%s)", error)

@@ -50,7 +50,7 @@ def execute(invocation: Invocation) -> int:
 
 def _show(ledger: SqlLedger, command: AuditShow, output_format: OutputFormat) -> int:
     with ledger.read() as reading:
-        found = reading.latest_audit_records(
+        records = reading.latest_audit_records(
             model=command.model,
             actor=command.by or None,
             tag=command.tag or None,
@@ -59,18 +59,18 @@ def _show(ledger: SqlLedger, command: AuditShow, output_format: OutputFormat) ->
             limit=command.last + 1,
         )
         waiting = _unreviewed_requests(ledger, reading, command.model)
-    shown, more = found[: command.last], len(found) > command.last
+    page, has_more = records[: command.last], len(records) > command.last
     if output_format is OutputFormat.JSON:
         events = [
-            _without_key(documents.event_document(one), "body") | {"sentence": str(record_sentence(one))}
-            for one in shown
+            _without_key(documents.event_document(record), "body") | {"sentence": str(record_sentence(record))}
+            for record in page
         ]
-        document = {"events": events, "more": more, "unreviewed": [one.id for one in waiting]}
+        document = {"events": events, "more": has_more, "unreviewed": [request.id for request in waiting]}
         console.write_output(documents.to_json(document, console.output_encoding()))
     else:
         head = break_glass_messages.unreviewed_summary(waiting, datetime.now(UTC))
         console.write_output(
-            console.render(lambda _: [*([Text(str(head))] if head else []), *_event_rows(command, shown, more)])
+            console.render(lambda _: [*([Text(str(head))] if head else []), *_event_rows(command, page, has_more)])
         )
     return 0
 
@@ -95,12 +95,14 @@ def _event_rows(command: AuditShow, records: Sequence[AuditRecord], has_more: bo
         about = say(" about {model}", model=Name(command.model)) if command.model else ""
         when = " in that time" if command.since else ""
         return [Text(str(say("The audit has nothing{about}{when}.", about=about, when=when)))]
-    rows = [(str(one.number), str(one.at)[:16].replace("T", " "), str(record_sentence(one))) for one in records]
+    rows = [
+        (str(record.number), str(record.at)[:16].replace("T", " "), str(record_sentence(record))) for record in records
+    ]
     older = (
         [Text(f"There are older ones: --before {records[-1].number}, or all with audit export.")] if has_more else []
     )
     if not console.stdout_console().is_terminal:
-        return [*(Text(f"{number}  {at}  {what}") for number, at, what in rows), *older]
+        return [*(Text(f"{number}  {at}  {sentence}") for number, at, sentence in rows), *older]
     table = console.new_table()
     table.add_column("Number", justify="right")
     table.add_column("When (UTC)", no_wrap=True)
@@ -125,14 +127,16 @@ def _verify(ledger: SqlLedger, command: AuditVerify, output_format: OutputFormat
         head, waiting = reading.audit_head(), _unreviewed_requests(ledger, reading)
         fault = audit_chain.verify(audit_chain.stream_records(page), head, anchors=anchors or ())
     review = break_glass_messages.unreviewed_summary(waiting, datetime.now(UTC))
-    said = audit_chain.describe_fault(fault) if fault else _verified_sentence(head, anchors)
+    sentence = audit_chain.describe_fault(fault) if fault else _verified_sentence(head, anchors)
     advice = audit_chain.advice(fault) if fault else None
     if output_format is OutputFormat.JSON:
         number = None if anchors is None else len(anchors)
-        document = documents.verification_document(fault, head, number, [one.id for one in waiting], said, advice)
+        document = documents.verification_document(
+            fault, head, number, [request.id for request in waiting], sentence, advice
+        )
         console.write_output(documents.to_json(document, console.output_encoding()))
     else:
-        console.write_output("".join(f"{one}\n" for one in (said, advice, review) if one))
+        console.write_output("".join(f"{paragraph}\n" for paragraph in (sentence, advice, review) if paragraph))
     return 1 if fault else 0
 
 
@@ -178,7 +182,11 @@ def _export(ledger: SqlLedger, command: AuditExport, output_format: OutputFormat
     # How far we are is told on a screen, where the events themselves are not to be seen.
     with Console(stderr=True, quiet=sys.stdout.isatty()).status("Reading the audit…") as status:
         while records := page(after):
-            lines = [documents.event_json_line(one, console.output_encoding()) for one in records] if not is_csv else []
+            lines = (
+                [documents.event_json_line(record, console.output_encoding()) for record in records]
+                if not is_csv
+                else []
+            )
             console.write_output(documents.events_csv(records) if is_csv else "".join(lines))
             after, number = records[-1].number, number + len(records)
             status.update(f"Wrote {number:,} events…")

@@ -69,16 +69,20 @@ def _promote(session: TerminalSession, command: PromoteFromTerminal, output_form
         idempotency_key=command.idempotency_key_for(ci) or None,
         digest=hashlib.sha256(json.dumps(plain.dump(), sort_keys=True).encode()).hexdigest(),
     )
-    ask = registrar.command_queue.submit(caller, plain, channel="", origin="terminal", client=outside)
-    if ask.state is QueuedCommandState.WAITING:
-        _open_request(session, ask, is_waiting=command.wait)
+    queued = registrar.command_queue.submit(caller, plain, channel="", origin="terminal", client=outside)
+    if queued.state is QueuedCommandState.WAITING:
+        _open_request(session, queued, is_waiting=command.wait)
 
-    def look(who: Caller | None = None) -> dict[str, Any]:
-        found = documents.find_document(registrar.context.ledger, registrar.context.policy, ask.id)
-        if not command.approver or found["state"] != RequestState.PENDING.value or _has_voted(found, command.approver):
-            return found
-        _approve_own_request(session, who or session.caller(), ask.id)
-        return documents.find_document(registrar.context.ledger, registrar.context.policy, ask.id)
+    def look(reader: Caller | None = None) -> dict[str, Any]:
+        document = documents.find_document(registrar.context.ledger, registrar.context.policy, queued.id)
+        if (
+            not command.approver
+            or document["state"] != RequestState.PENDING.value
+            or _has_voted(document, command.approver)
+        ):
+            return document
+        _approve_own_request(session, reader or session.caller(), queued.id)
+        return documents.find_document(registrar.context.ledger, registrar.context.policy, queued.id)
 
     document = look(caller)
     if command.wait:
@@ -96,13 +100,13 @@ def _require_bot(session: TerminalSession, *, is_job: bool) -> None:
     with session.registrar.context.ledger.read() as reading:
         if reading.latest_audit_events(tags=[EventTag.POLICY_LOADED], limit=1):
             return
-    where = Code(session.settings.home)
+    home = Code(session.settings.home)
     if is_job:
         raise Misconfigured(
             say(
                 "No bot has ever worked on the ledger in {where}, so nobody would see the card. Where the bot is "
                 "elsewhere, set {url} and {token}.",
-                where=where,
+                where=home,
                 url=Code("REGISTRAR_URL"),
                 token=Code("REGISTRAR_TOKEN"),
             )
@@ -110,7 +114,7 @@ def _require_bot(session: TerminalSession, *, is_job: bool) -> None:
     print(
         say(
             "No bot has worked on the ledger in {where} yet; the card comes when one does: {run}",
-            where=where,
+            where=home,
             run=Code("registrar run"),
         ),
         file=sys.stderr,
@@ -175,31 +179,31 @@ def _register(session: TerminalSession, command: Register, output_format: Output
     # MLflow is loaded first, which takes seconds: a running bot takes up whatever is written down and not done soon.
     with suppress(RegistrarError):
         session.registrar.context.registry.versions(command.model)
-    ask = session.registrar.command_queue.submit(current_operator(), command, channel="", origin="terminal")
-    said = _execute(session, ask).answer or say("Registered.")
+    queued = session.registrar.command_queue.submit(current_operator(), command, channel="", origin="terminal")
+    sentence = _execute(session, queued).answer or say("Registered.")
     if output_format is not OutputFormat.JSON:
-        return CommandOutput(f"{said}\n")
-    return json_output(documents.version_document(session.registrar.context.ledger, ask, str(said)))
+        return CommandOutput(f"{sentence}\n")
+    return json_output(documents.version_document(session.registrar.context.ledger, queued, str(sentence)))
 
 
 def _run_queued_command(session: TerminalSession, command: Command, output_format: OutputFormat) -> CommandOutput:
     """Have something done that is written down first: describe, tag, archive, roll back."""
-    ask = session.registrar.command_queue.submit(session.caller(), command, channel="", origin="terminal")
-    done = _execute(session, ask)
+    queued = session.registrar.command_queue.submit(session.caller(), command, channel="", origin="terminal")
+    done = _execute(session, queued)
     if not done.transition_id:
-        return sentence_output(done.answer or say("Done."), output_format, ask=ask.id)
+        return sentence_output(done.answer or say("Done."), output_format, ask=queued.id)
     session.registrar.transition_executor.execute_due(done.model)
     with session.registrar.context.ledger.read() as reading:
-        move: Transition = reading.transition(done.transition_id)
-    said = (
-        rollback_messages.rollback_confirmation(move)
-        if move.kind is TransitionKind.ROLLBACK
-        else messages.archive_confirmation(move)
+        transition: Transition = reading.transition(done.transition_id)
+    sentence = (
+        rollback_messages.rollback_confirmation(transition)
+        if transition.kind is TransitionKind.ROLLBACK
+        else messages.archive_confirmation(transition)
     )
     code = {TransitionState.DONE: 0, TransitionState.FAILED: 1, TransitionState.STALE: 4}.get(
-        move.state, RegistryUnreachable.exit_code
+        transition.state, RegistryUnreachable.exit_code
     )
-    return sentence_output(said, output_format, code, ask=ask.id, state=move.state.value)
+    return sentence_output(sentence, output_format, code, ask=queued.id, state=transition.state.value)
 
 
 def _execute(session: TerminalSession, queued_command: QueuedCommand) -> CommandResult:
@@ -332,9 +336,9 @@ def _unfreeze(session: TerminalSession, command: UnfreezeModel, output_format: O
 
 
 def _unblock(session: TerminalSession, command: Unblock, output_format: OutputFormat) -> CommandOutput:
-    said = session.registrar.rollbacks.unblock(session.caller(), command, origin="terminal")
+    sentence = session.registrar.rollbacks.unblock(session.caller(), command, origin="terminal")
     session.registrar.transition_executor.execute_due(command.model)
-    return sentence_output(said, output_format)
+    return sentence_output(sentence, output_format)
 
 
 def _import_history(session: TerminalSession, command: ImportHistory, output_format: OutputFormat) -> CommandOutput:
@@ -350,10 +354,10 @@ def _import_history(session: TerminalSession, command: ImportHistory, output_for
         session.caller(), text, digest=digest, reason=command.reason, origin="terminal"
     )
     rows = pluralize(done.rows, "row")
-    said = say("Imported {rows}.", rows=rows)
+    sentence = say("Imported {rows}.", rows=rows)
     if done.added < done.rows:
-        said = say("Imported {added} of {rows}. The history already has the rest.", added=done.added, rows=rows)
-    return sentence_output(said, output_format, file=command.file, sha256=digest, rows=done.rows, added=done.added)
+        sentence = say("Imported {added} of {rows}. The history already has the rest.", added=done.added, rows=rows)
+    return sentence_output(sentence, output_format, file=command.file, sha256=digest, rows=done.rows, added=done.added)
 
 
 def _require_person(session: TerminalSession) -> Profile:

@@ -51,15 +51,15 @@ def _execute_remotely(settings: Settings, invocation: Invocation) -> CommandOutp
         ):
             return remote.HANDLERS[kind](bot, invocation.command, invocation.output_format)
     is_in_slack = invocation.command.verb in COMMANDS
-    where = say(
+    destination = say(
         "`{url}` is set, so this is no terminal of the bot's machine. Type {slack}{here} there.",
         url=Code("REGISTRAR_URL"),
         here=Code(f"registrar {invocation.command.verb}"),
         slack=say("{command} in Slack, or ", command=Code(f"/model {invocation.command.verb}")) if is_in_slack else "",
     )
     if kind in _LEDGER_QUERIES:
-        raise BadInput(say("The ledger that tells this is the bot's. {where}", where=where))
-    raise Refused(say("A program may not do this; a person has to. {where}", where=where))
+        raise BadInput(say("The ledger that tells this is the bot's. {where}", where=destination))
+    raise Refused(say("A program may not do this; a person has to. {where}", where=destination))
 
 
 def _execute_locally(settings: Settings, invocation: Invocation) -> CommandOutput:

@@ -113,19 +113,19 @@ def _run_model_command(words: Sequence[str]) -> int:
     from bot.domain.commands.queries import Help
     from handlers.terminal.command_line import grammar
 
-    asked = grammar.parse_invocation(words, [*OWN_COMMANDS, *HELP_FLAGS, *VERSION_FLAGS])
-    if isinstance(asked.command, Help):
-        print(grammar.help_text(asked.command), end="")
+    invocation = grammar.parse_invocation(words, [*OWN_COMMANDS, *HELP_FLAGS, *VERSION_FLAGS])
+    if isinstance(invocation.command, Help):
+        print(grammar.help_text(invocation.command), end="")
         raise SystemExit(0)
-    if asked.group == "audit":
+    if invocation.group == "audit":
         from handlers.terminal.audit import execute
-    elif asked.group == "db":
+    elif invocation.group == "db":
         from handlers.terminal.database import execute
-    elif asked.group == "policy":
+    elif invocation.group == "policy":
         from handlers.terminal.policy import execute
     else:
         from handlers.terminal.execute import execute
-    return execute(asked)
+    return execute(invocation)
 
 
 def _end_silently() -> int:

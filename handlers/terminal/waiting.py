@@ -49,14 +49,14 @@ def wait_until_final(
     """
     began = heard = monotonic()
     until = None if timeout is None else began + timeout.total_seconds()
-    told, pause, is_lost = "", FIRST_PAUSE, False
+    last_sentence, pause, is_lost = "", FIRST_PAUSE, False
     while True:
         if document["is_final"]:  # whoever called prints it
             return document, STATE_EXIT_CODES.get(str(document["state"]), 1)
-        if (said := str(document["sentence"])) != told:
-            told = said
-            show_status(said)
-            _print_progress(said)
+        if (sentence := str(document["sentence"])) != last_sentence:
+            last_sentence = sentence
+            show_status(sentence)
+            _print_progress(sentence)
         left = pause if until is None else min(pause, until - monotonic())
         if left <= 0:
             _print_progress("The time to wait is over; the request goes on without this terminal.")

@@ -80,9 +80,9 @@ def _handle_wrong_methods(app: FastAPI) -> None:
 
     @app.exception_handler(405)
     async def wrong_method(request: Request, error: Exception) -> Response:
-        routes = [one for one in app.routes if isinstance(one, Route)]
-        there = [one for one in routes if one.matches(request.scope)[0] is not Match.NONE]
-        allowed = ", ".join(sorted({method for route in there for method in route.methods or ()}))
+        routes = [candidate for candidate in app.routes if isinstance(candidate, Route)]
+        matching = [candidate for candidate in routes if candidate.matches(request.scope)[0] is not Match.NONE]
+        allowed = ", ".join(sorted({method for route in matching for method in route.methods or ()}))
         return JSONResponse({"error": f"Here it is {allowed}."}, 405, {"Allow": allowed})
 
 

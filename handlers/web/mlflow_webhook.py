@@ -38,7 +38,11 @@ class WebhookVerifier:
             return False
         signed = b".".join([delivery.encode(), timestamp.encode(), body])
         expected = base64.b64encode(hmac.new(self._secret, signed, hashlib.sha256).digest()).decode()
-        return any(hmac.compare_digest(f"v1,{expected}".encode(), one.encode()) for one in signature.split(" ") if one)
+        return any(
+            hmac.compare_digest(f"v1,{expected}".encode(), candidate.encode())
+            for candidate in signature.split(" ")
+            if candidate
+        )
 
     def _is_new(self, delivery: str) -> bool:
         now = self._now()

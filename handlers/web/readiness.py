@@ -68,12 +68,12 @@ class Readiness:
     def document(self) -> tuple[int, dict[str, Any]]:
         """Return the status of the answer, and how everything is. It takes as long as the patience at most."""
         until = self._monotonic() + self._timeout
-        for one in self._checks:
-            one.start()
-        seen = {one.component.name: one.wait(max(0.0, until - self._monotonic())) for one in self._checks}
-        is_ready = not self.is_stopping and all(one.is_healthy for one in seen.values())
+        for check in self._checks:
+            check.start()
+        reports = {check.component.name: check.wait(max(0.0, until - self._monotonic())) for check in self._checks}
+        is_ready = not self.is_stopping and all(check.is_healthy for check in reports.values())
         status = "stopping" if self.is_stopping else "ready" if is_ready else "not ready"
-        parts = {name: {"is_well": one.is_healthy, "says": one.sentence} for name, one in seen.items()}
+        parts = {name: {"is_well": check.is_healthy, "says": check.sentence} for name, check in reports.items()}
         return (200 if is_ready else 503), {"status": status, "parts": parts, "warnings": list(self._warnings())}
 
 

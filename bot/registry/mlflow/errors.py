@@ -47,15 +47,15 @@ def translate_error(
     code = getattr(error, "error_code", "")
     if code == "RESOURCE_DOES_NOT_EXIST" and not_found:
         return not_found
-    there = describe_location(uri)
+    location = describe_location(uri)
     if _NOT_MLFLOW_PATTERN.search(str(error)):
         # An answer of something else is mostly a proxy's whose MLflow is away: worth trying again.
         kind = RegistryRefused if "unsupported URI" in str(error) else RegistryUnreachable
-        return kind(say(_NOT_MLFLOW, there=there, setting=Code(setting)))
+        return kind(say(_NOT_MLFLOW, there=location, setting=Code(setting)))
     chain = [*cause_chain(error, handled)]
     if why := _unavailable_template(code, chain):
         broke = any(isinstance(link, ConnectionResetError | BrokenPipeError) for link in chain)
-        return (ConnectionBroken if broke else RegistryUnreachable)(say(why, there=there))
+        return (ConnectionBroken if broke else RegistryUnreachable)(say(why, there=location))
     return RegistryRefused(_refusal_sentence(code, str(error)))
 
 

@@ -56,11 +56,11 @@ def skops_class_name(data: bytes) -> str | None:
     """Return the same of a skops file, a ZIP archive with a description in JSON, which can't be cut off."""
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive, archive.open("schema.json") as schema:
-            told = json.loads(schema.read(MAX_SCHEMA_BYTES))
+            document = json.loads(schema.read(MAX_SCHEMA_BYTES))
         for _ in range(MAX_NESTING):
-            if told["__class__"] != _PIPELINE:
-                return valid_class_name(told["__class__"])
-            told = told["content"]["content"]["steps"]["content"][-1]["content"][1]
+            if document["__class__"] != _PIPELINE:
+                return valid_class_name(document["__class__"])
+            document = document["content"]["content"]["steps"]["content"][-1]["content"][1]
     except (
         zipfile.BadZipFile,
         zipfile.LargeZipFile,
@@ -92,16 +92,16 @@ def _execute_opcode(opcode: pickletools.OpcodeInfo, arg: Any, stack: list[Any], 
     elif isinstance(arg, str) and not opcode.stack_before:
         stack.append(arg)
     else:
-        taken = _pop_operands(opcode, stack)
+        operands = _pop_operands(opcode, stack)
         if name == "STACK_GLOBAL":
-            stack.append(_PickledObject(f"{taken[0]}.{taken[1]}"))
+            stack.append(_PickledObject(f"{operands[0]}.{operands[1]}"))
         elif name in _FILL_OPCODES:
-            taken[0].parts += taken[1:]
-            stack.append(taken[0])
+            operands[0].parts += operands[1:]
+            stack.append(operands[0])
         elif name in _CONSTRUCT_OPCODES:
-            stack.append(_construct(taken, arg))
+            stack.append(_construct(operands, arg))
         else:
-            stack.extend(_PickledObject(parts=taken) for _ in opcode.stack_after)
+            stack.extend(_PickledObject(parts=operands) for _ in opcode.stack_after)
 
 
 def _pop_operands(opcode: pickletools.OpcodeInfo, stack: list[Any]) -> list[Any]:
@@ -110,10 +110,10 @@ def _pop_operands(opcode: pickletools.OpcodeInfo, stack: list[Any]) -> list[Any]
     after_mark: list[Any] = []
     if pickletools.markobject in before:
         before = before[: before.index(pickletools.markobject)]
-        while (one := stack.pop()) is not _MARK:
-            after_mark.append(one)
-    taken = [stack.pop() for _ in before]
-    return taken[::-1] + after_mark[::-1]
+        while (operand := stack.pop()) is not _MARK:
+            after_mark.append(operand)
+    operands = [stack.pop() for _ in before]
+    return operands[::-1] + after_mark[::-1]
 
 
 def _construct(operands: list[Any], arg: Any) -> _PickledObject:

@@ -66,8 +66,12 @@ def skip_databricks_header() -> None:
             DatabricksRequestHeaderProvider,
         )
 
-        asked = registry._request_header_provider_registry._registry
-        asked[:] = [one for one in asked if type(one) is not DatabricksRequestHeaderProvider or _is_in_context(one)]
+        providers = registry._request_header_provider_registry._registry
+        providers[:] = [
+            provider
+            for provider in providers
+            if type(provider) is not DatabricksRequestHeaderProvider or _is_in_context(provider)
+        ]
 
 
 def _is_in_context(provider: Any) -> bool:

@@ -19,12 +19,12 @@ _NESTED_KEYS = ("properties", "items", "values")
 def parse_package(mlmodel: bytes, requirements: bytes = b"") -> ModelPackage:
     """Return what the two files say. Raises ValueError where this is no MLmodel."""
     try:
-        told = yaml.load(mlmodel, Loader=_Loader)  # noqa: S506 - both loaders are safe ones
+        document = yaml.load(mlmodel, Loader=_Loader)  # noqa: S506 - both loaders are safe ones
         return ModelPackage(
-            flavors=_flavor_names(told.get("flavors") or {}),
-            signature=_parse_signature(told.get("signature")),
+            flavors=_flavor_names(document.get("flavors") or {}),
+            signature=_parse_signature(document.get("signature")),
             dependencies=_requirement_lines(requirements),
-            size=_int_or_none(told.get("model_size_bytes")),
+            size=_int_or_none(document.get("model_size_bytes")),
         )
     except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise ValueError("this is no MLmodel") from error
@@ -37,7 +37,7 @@ def parse_estimator(mlmodel: bytes) -> tuple[str | None, str]:
     """
     try:
         flavors = yaml.load(mlmodel, Loader=_Loader)["flavors"]  # noqa: S506 - both loaders are safe ones
-        named = (str(told["model_class"]) for told in flavors.values() if told.get("model_class"))
+        named = (str(flavor["model_class"]) for flavor in flavors.values() if flavor.get("model_class"))
         file = str((flavors.get("sklearn") or {}).get("pickled_model") or "")
     except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise ValueError("this is no MLmodel") from error
@@ -62,7 +62,7 @@ def _parse_signature(signature: Mapping[str, Any] | None) -> Signature | None:
 
 def _parse_columns(text: object) -> tuple[SignatureColumn, ...]:
     listed = json.loads(text) if isinstance(text, str) else []
-    return tuple(_parse_column(each) for each in listed or [])
+    return tuple(_parse_column(column) for column in listed or [])
 
 
 def _parse_column(fields: Mapping[str, Any]) -> SignatureColumn:

@@ -76,21 +76,24 @@ class Account:
 
     def can_transition(self, model: str, default: str) -> bool:
         """Tell whether it can set this model's aliases or change its stages. `default` is what everyone is granted."""
-        own = self._permission_for(MODEL, model) or default
-        if self.is_manager or own == "DENY":
+        permission = self._permission_for(MODEL, model) or default
+        if self.is_manager or permission == "DENY":
             return self.is_manager
         return bool(
-            {max(own, default, key=_permission_rank), self._permission_for(VERSION, ANY)} & TRANSITION_PERMISSIONS
+            {max(permission, default, key=_permission_rank), self._permission_for(VERSION, ANY)}
+            & TRANSITION_PERMISSIONS
         )
 
     def _permission_for(self, resource_type: str, name: str) -> str:
         """Return the level of its grants for one resource, as MLflow folds them: DENY wins, then the highest."""
-        found = [
-            one.permission for one in self.grants if one.resource_type == resource_type and one.pattern in {name, ANY}
+        permissions = [
+            grant.permission
+            for grant in self.grants
+            if grant.resource_type == resource_type and grant.pattern in {name, ANY}
         ]
-        if "DENY" in found:
+        if "DENY" in permissions:
             return "DENY"
-        return max(found, key=_permission_rank, default="")
+        return max(permissions, key=_permission_rank, default="")
 
 
 class TransitionAccess(NamedTuple):
@@ -103,14 +106,18 @@ class TransitionAccess(NamedTuple):
 
 def accounts_with_access(accounts: Iterable[Account], models: Sequence[str], default: str) -> list[TransitionAccess]:
     """Return the accounts that can move one of these models or any model to come, each with what it can move."""
-    found = []
+    with_access = []
     for account in accounts:
         every = account.can_transition("", default)  # no grant names it, as no model has this name
-        named = {one.pattern for one in account.grants if one.resource_type == MODEL}
-        some = () if every else tuple(one for one in models if one in named and account.can_transition(one, default))
+        named = {grant.pattern for grant in account.grants if grant.resource_type == MODEL}
+        some = (
+            ()
+            if every
+            else tuple(model for model in models if model in named and account.can_transition(model, default))
+        )
         if every or some:
-            found.append(TransitionAccess(account, every, some))
-    return found
+            with_access.append(TransitionAccess(account, every, some))
+    return with_access
 
 
 def _permission_rank(permission: str) -> int:
@@ -122,14 +129,14 @@ def _permission_rank(permission: str) -> int:
 
 def current_account(get_page: GetPage) -> Account | None:
     """Return whom MLflow takes the asker for; None where its server has no basic auth, or one that can't say."""
-    said = _json_object(get_page("/api/2.0/mlflow/users/current", {})).get("user")
-    return _parse_account(said) if isinstance(said, dict) and said.get("username") else None
+    user = _json_object(get_page("/api/2.0/mlflow/users/current", {})).get("user")
+    return _parse_account(user) if isinstance(user, dict) and user.get("username") else None
 
 
 def permission_of(get_page: GetPage, user: str, resource_type: str, name: str) -> str:
     """Return a user's permission as MLflow decides it; nothing where MLflow doesn't say."""
-    asked = {"username": user, "resource_type": resource_type, "resource_id": name}
-    return str(_json_object(get_page("/api/3.0/mlflow/users/permissions/get", asked)).get("permission", ""))
+    parameters = {"username": user, "resource_type": resource_type, "resource_id": name}
+    return str(_json_object(get_page("/api/3.0/mlflow/users/permissions/get", parameters)).get("permission", ""))
 
 
 def list_accounts(get_page: GetPage) -> list[Account] | None:
@@ -137,7 +144,7 @@ def list_accounts(get_page: GetPage) -> list[Account] | None:
     listed = _json_object(get_page("/api/2.0/mlflow/users/list", {})).get("users")
     if not isinstance(listed, list):
         return None
-    return [_parse_account(one) for one in listed if isinstance(one, dict) and one.get("username")]
+    return [_parse_account(user) for user in listed if isinstance(user, dict) and user.get("username")]
 
 
 def default_permission(get_page: GetPage, accounts: Iterable[Account]) -> str:
@@ -145,18 +152,22 @@ def default_permission(get_page: GetPage, accounts: Iterable[Account]) -> str:
 
     It's what MLflow says of a user whom no role grants anything on every model.
     """
-    for one in accounts:
-        if not any(grant.resource_type in {MODEL, WORKSPACE} and grant.pattern == ANY for grant in one.grants):
-            return permission_of(get_page, one.name, MODEL, ANY)
+    for account in accounts:
+        if not any(grant.resource_type in {MODEL, WORKSPACE} and grant.pattern == ANY for grant in account.grants):
+            return permission_of(get_page, account.name, MODEL, ANY)
     return ""
 
 
 def _parse_account(data: Mapping[str, Any]) -> Account:
     roles = data.get("roles") or []
     grants = tuple(
-        Grant(str(one.get("resource_type")), str(one.get("resource_pattern")), str(one.get("permission")))
+        Grant(
+            str(permission.get("resource_type")),
+            str(permission.get("resource_pattern")),
+            str(permission.get("permission")),
+        )
         for role in roles
-        for one in role.get("permissions") or []
+        for permission in role.get("permissions") or []
     )
     return Account(str(data["username"]), data.get("is_admin") is True, grants)
 
@@ -164,8 +175,8 @@ def _parse_account(data: Mapping[str, Any]) -> Account:
 def _json_object(response: ProbeResponse) -> dict[str, Any]:
     if response.status == 200:
         with suppress(ValueError):
-            found = json.loads(response.text)
-            return found if isinstance(found, dict) else {}
+            document = json.loads(response.text)
+            return document if isinstance(document, dict) else {}
     return {}
 
 
@@ -195,9 +206,9 @@ class OtherUserClient:
 
         The model's name is made up, so whoever is let through hears that there's no such model.
         """
-        asked = {"name": f"registrar-doctor-{secrets.token_hex(12)}", "alias": "champion", "version": "1"}
+        body = {"name": f"registrar-doctor-{secrets.token_hex(12)}", "alias": "champion", "version": "1"}
         return max(
-            _alias_access(self._send("POST", f"/{way}/{_ALIAS_PATH}", json=asked)) for way in ("api", "ajax-api")
+            _alias_access(self._send("POST", f"/{prefix}/{_ALIAS_PATH}", json=body)) for prefix in ("api", "ajax-api")
         )
 
     def get(self, path: str, params: Mapping[str, str]) -> ProbeResponse:
@@ -228,7 +239,9 @@ def _alias_access(response: ProbeResponse) -> AliasAccess:
     if response.status == 403:
         return AliasAccess.FORBIDDEN
     with suppress(ValueError):
-        said = json.loads(response.text)
-        if response.status == 200 or (isinstance(said, dict) and said.get("error_code") == "RESOURCE_DOES_NOT_EXIST"):
+        document = json.loads(response.text)
+        if response.status == 200 or (
+            isinstance(document, dict) and document.get("error_code") == "RESOURCE_DOES_NOT_EXIST"
+        ):
             return AliasAccess.ALLOWED
     return AliasAccess.UNCLEAR

@@ -88,33 +88,35 @@ class MlflowRegistry:
         The text is looked for here: MLflow's filter has wildcards without an escape, and on SQLite it finds
         only ASCII letters in any case.
         """
-        models = [model_info(each) for each in self._all_models()]
+        models = [model_info(entity) for entity in self._all_models()]
         self._remember_models(*(model.name for model in models))
         return sorted((m for m in models if text.lower() in m.name.lower()), key=lambda model: model.name)
 
     def model(self, name: str) -> ModelInfo:
         """Return one model with its aliases. Raises UnknownModel, also for a prompt. One request."""
         missing = unknown_model(name)
-        found = self._connection.read(lambda client: client.get_registered_model(name), missing)
+        entity = self._connection.read(lambda client: client.get_registered_model(name), missing)
         # A database that ignores case would find another name.
-        if found.name != name or found._is_prompt():
+        if entity.name != name or entity._is_prompt():
             raise missing
         self._remember_models(name)
-        return model_info(found)
+        return model_info(entity)
 
     def versions(self, name: str) -> list[VersionInfo]:
         """Return every version, newest number first, without aliases; none for an unknown model or a prompt.
 
         One request a page of 5,000. Raises UnknownModel for a name that MLflow's filter cannot hold.
         """
-        here = f"name = {_quote(name)}"
-        found = self._connection.read_pages(
+        name_filter = f"name = {_quote(name)}"
+        entities = self._connection.read_pages(
             lambda client, token: search_model_versions(
-                client, here, self._versions_per_page, ["version_number DESC"], token
+                client, name_filter, self._versions_per_page, ["version_number DESC"], token
             )
         )
         # By number, because a version that is registered meanwhile moves the pages.
-        by_number = {int(each.version): each for each in found if each.name == name and not each._is_prompt()}
+        by_number = {
+            int(entity.version): entity for entity in entities if entity.name == name and not entity._is_prompt()
+        }
         if by_number:
             self._remember_models(name)
         return [version_info(by_number[number]) for number in sorted(by_number, reverse=True)]
@@ -127,14 +129,14 @@ class MlflowRegistry:
         check_quotable(name)
         missing = unknown_version(name, number)
         try:
-            found = self._connection.read(lambda client: client.get_model_version(name, number), missing)
+            entity = self._connection.read(lambda client: client.get_model_version(name, number), missing)
         except UnknownVersion:
             self.model(name)
             raise
-        if found.name != name or found._is_prompt():
+        if entity.name != name or entity._is_prompt():
             raise unknown_model(name)
         self._remember_models(name)
-        return version_info(found)
+        return version_info(entity)
 
     def runs(self, ids: Sequence[str]) -> dict[str, RunInfo]:
         """Return the runs that are there, deleted ones too, by id.
@@ -149,12 +151,12 @@ class MlflowRegistry:
 
         One request a page of 1,000 models of the registry; none for no names.
         """
-        wanted = set(names)
+        requested = set(names)
         latest = [
-            each
-            for found in (self._all_models() if wanted else [])
-            if found.name in wanted
-            for each in found.latest_versions or ()
+            entity
+            for model in (self._all_models() if requested else [])
+            if model.name in requested
+            for entity in model.latest_versions or ()
         ]
         holders = [version for version in map(version_info, latest) if version.stage is Stage.PRODUCTION]
         return {version.model: version for version in sorted(holders, key=lambda version: version.version)}
@@ -191,22 +193,22 @@ class MlflowRegistry:
         key = (version.model, version.version, version.identity().fingerprint)
         if key not in self._estimators:
             self._require_model(version.model)
-            found = read_estimator(self._artifact_location(version), self._tracking_uri, request_timeout())
+            class_name = read_estimator(self._artifact_location(version), self._tracking_uri, request_timeout())
             if len(self._estimators) >= _MAX_CACHED_ESTIMATORS:
                 self._estimators.clear()
-            self._estimators[key] = found
+            self._estimators[key] = class_name
         return self._estimators[key]
 
     def _artifact_location(self, version: VersionInfo) -> str:
         """Return where the version's files lie."""
-        place: str = self._connection.read(
+        location: str = self._connection.read(
             lambda client: client.get_model_version_download_uri(version.model, version.version),
             unknown_version(version.model, version.version),
         )
-        if urlsplit(place).scheme == "runs":
-            run_id, _, path = urlsplit(place).path.strip("/").partition("/")
+        if urlsplit(location).scheme == "runs":
+            run_id, _, path = urlsplit(location).path.strip("/").partition("/")
             return self._runs.artifact_location(run_id, path)
-        return place
+        return location
 
     def register_version(
         self, name: str, run_id: str, *, artifact: str = "", description: str = "", tags: Mapping[str, str]
@@ -287,10 +289,10 @@ class MlflowRegistry:
         self._connection.call(lambda client: client.delete_registered_model_alias(name, alias), unknown_model(name))
 
     def _all_models(self) -> list[Any]:
-        found = self._connection.read_pages(
+        models = self._connection.read_pages(
             lambda client, token: client.search_registered_models(max_results=_MODELS_PER_PAGE, page_token=token)
         )
-        return [each for each in found if not each._is_prompt()]
+        return [model for model in models if not model._is_prompt()]
 
     def _transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool = False) -> None:
         self._connection.call(
@@ -318,7 +320,7 @@ class MlflowRegistry:
     def _create_version(
         self, name: str, run_id: str, logged_model: LoggedModel, description: str, tags: Mapping[str, str]
     ) -> VersionInfo:
-        made = self._connection.call(
+        created = self._connection.call(
             lambda client: client.create_model_version(
                 name,
                 logged_model.source,
@@ -330,18 +332,18 @@ class MlflowRegistry:
             ),
             unknown_model(name),
         )
-        return version_info(made)
+        return version_info(created)
 
     def _find_or_create_model(self, name: str) -> None:
         missing = unknown_model(name)
         try:
-            found = self._connection.read(lambda client: client.get_registered_model(name), missing)
+            model = self._connection.read(lambda client: client.get_registered_model(name), missing)
         except UnknownModel:
             self._create_model(name)
             return
-        if found._is_prompt():
+        if model._is_prompt():
             raise name_taken_by_prompt(name)
-        if found.name != name:  # a database that ignores case
+        if model.name != name:  # a database that ignores case
             raise missing
 
     def _create_model(self, name: str) -> None:
@@ -354,8 +356,8 @@ class MlflowRegistry:
 
     def _require_model(self, name: str) -> None:
         """Raise UnknownModel for a prompt: MLflow would move it without a word."""
-        seen = self._models_checked_at.get(name)
-        if seen is None or self._monotonic() - seen > _MODEL_CHECK_SECONDS:
+        checked_at = self._models_checked_at.get(name)
+        if checked_at is None or self._monotonic() - checked_at > _MODEL_CHECK_SECONDS:
             self.model(name)
 
     def _remember_models(self, *names: str) -> None:

@@ -50,18 +50,18 @@ def search_runs(
     page_token: str | None,
 ) -> ResultPage[Any]:
     """Return a page of runs, each as MLflow's entity or as what has the same names. Raises what MLflow raises."""
-    store, asked = client.store, client.search_runs  # in this order: whoever counts questions hears of the last one
+    store, search = client.store, client.search_runs  # in this order: whoever counts questions hears of the last one
     if not _is_standard_store(store):
-        found = asked(list(experiment_ids), filter_string, view_type, max_results=max_results, page_token=page_token)
-        return ResultPage(found, found.token)
-    wanted = {
+        page = search(list(experiment_ids), filter_string, view_type, max_results=max_results, page_token=page_token)
+        return ResultPage(page, page.token)
+    body = {
         "experiment_ids": list(experiment_ids),
         "run_view_type": _VIEW_NAMES[view_type],
         "filter": filter_string,
         "max_results": max_results,
     }
     return _read_page(
-        store, "POST", "runs/search", wanted, page_token, lambda said: map(_parse_run, said.get("runs") or ())
+        store, "POST", "runs/search", body, page_token, lambda document: map(_parse_run, document.get("runs") or ())
     )
 
 
@@ -69,18 +69,18 @@ def search_model_versions(
     client: Any, filter_string: str, max_results: int, order_by: Sequence[str], page_token: str | None
 ) -> ResultPage[Any]:
     """Return a page of versions, in the same way."""
-    store, asked = client.store, client.search_model_versions
+    store, search = client.store, client.search_model_versions
     if not _is_standard_store(store):
-        found = asked(filter_string, max_results, list(order_by), page_token)
-        return ResultPage(found, found.token)
-    wanted = {"filter": filter_string, "max_results": max_results, "order_by": list(order_by)}
+        page = search(filter_string, max_results, list(order_by), page_token)
+        return ResultPage(page, page.token)
+    body = {"filter": filter_string, "max_results": max_results, "order_by": list(order_by)}
     return _read_page(
         store,
         "GET",
         "model-versions/search",
-        wanted,
+        body,
         page_token,
-        lambda said: map(_parse_version, said.get("model_versions") or ()),
+        lambda document: map(_parse_version, document.get("model_versions") or ()),
     )
 
 
@@ -109,8 +109,8 @@ def _read_page(
     )
     try:
         if response.status_code == 200:
-            said = response.json()
-            return ResultPage(parse_items(said), said.get("next_page_token"))
+            document = response.json()
+            return ResultPage(parse_items(document), document.get("next_page_token"))
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise MlflowException("The answer is not in a valid JSON format of MLflow's.") from error
     verify_rest_response(response, endpoint)
@@ -119,7 +119,7 @@ def _read_page(
 
 def _parse_run(fields: JsonObject) -> Any:
     info, data = fields["info"], fields.get("data") or {}
-    metrics = [_parse_metric(each) for each in data.get("metrics") or ()]
+    metrics = [_parse_metric(metric) for metric in data.get("metrics") or ()]
     inputs = (fields.get("inputs") or {}).get("dataset_inputs") or ()
     return SimpleNamespace(
         info=SimpleNamespace(
@@ -134,12 +134,12 @@ def _parse_run(fields: JsonObject) -> Any:
             artifact_uri=info.get("artifact_uri"),
         ),
         data=SimpleNamespace(
-            metrics={each.key: each.value for each in metrics},
+            metrics={metric.key: metric.value for metric in metrics},
             params=_parse_pairs(data.get("params")),
             tags=_parse_pairs(data.get("tags")),
             _metric_objs=metrics,
         ),
-        inputs=SimpleNamespace(dataset_inputs=[_parse_input(each) for each in inputs]),
+        inputs=SimpleNamespace(dataset_inputs=[_parse_input(dataset_input) for dataset_input in inputs]),
     )
 
 
@@ -175,7 +175,7 @@ def _parse_version(fields: JsonObject) -> JsonVersion:
 
 
 def _parse_pairs(pairs: Iterable[JsonObject] | None) -> dict[str, str]:
-    return {each["key"]: each.get("value") or "" for each in pairs or ()}
+    return {pair["key"]: pair.get("value") or "" for pair in pairs or ()}
 
 
 def _parse_int(value: str | int | None) -> int | None:

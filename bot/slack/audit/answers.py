@@ -16,8 +16,8 @@ from bot.slack.core.mrkdwn import code, cut_mrkdwn, format_time, to_mrkdwn
 
 
 def _audit_row(link: ChainedEvent) -> str:
-    told = cut_mrkdwn(to_mrkdwn(audit_messages.describe_event(link.event, with_names=False)), 700)
-    return f"• {code(str(link.number))} {format_time(link.event.at)}  {told}"
+    text = cut_mrkdwn(to_mrkdwn(audit_messages.describe_event(link.event, with_names=False)), 700)
+    return f"• {code(str(link.number))} {format_time(link.event.at)}  {text}"
 
 
 def audit_answer(command: ShowAudit, links: Sequence[ChainedEvent], unreviewed: Sentence | None) -> Message:

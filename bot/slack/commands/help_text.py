@@ -54,7 +54,7 @@ def command_help(command: type[Command]) -> Message:
     rows = [f"*{code(f'/model {command.usage()}')}*\n{escape(command.summary)}."]
     for _, _, arg in command.arguments():
         names = ", ".join(code(flag) for flag in arg.flags)
-        shown = f"{code(arg.placeholder)} or {names}" if arg.positional and names else names or code(arg.placeholder)
-        rows.append(f"• {shown}: {escape(arg.help)}")
+        label = f"{code(arg.placeholder)} or {names}" if arg.positional and names else names or code(arg.placeholder)
+        rows.append(f"• {label}: {escape(arg.help)}")
     rows.append(f"For example {code(f'/model {command.example}')}")
     return build_message(f"/model {command.usage()}", map(section, join_into_chunks(rows)))

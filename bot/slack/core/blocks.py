@@ -36,14 +36,14 @@ class Message:
 
 def build_message(text: str, blocks: Iterable[Block | dict[str, Any]]) -> Message:
     """Return a message that Slack takes: if its blocks are too long together, the longest texts are cut."""
-    made = block_dicts(blocks)
-    whole = [(part, str(part["text"])) for part in _mrkdwn_objects(made)]
-    for most in range(2600, 0, -200):
-        if json_length(made) <= MAX_BLOCKS_LENGTH:
+    parts = block_dicts(blocks)
+    full_texts = [(part, str(part["text"])) for part in _mrkdwn_objects(parts)]
+    for max_length in range(2600, 0, -200):
+        if json_length(parts) <= MAX_BLOCKS_LENGTH:
             break
-        for part, words in whole:
-            part["text"] = _shorten_lines(words, most)
-    return Message(text, made)
+        for part, words in full_texts:
+            part["text"] = _shorten_lines(words, max_length)
+    return Message(text, parts)
 
 
 def json_length(part: object) -> int:
@@ -54,8 +54,8 @@ def json_length(part: object) -> int:
 def _mrkdwn_objects(part: Any) -> Iterator[dict[str, Any]]:
     if isinstance(part, dict) and part.get("type") == "mrkdwn":
         yield part
-    for one in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
-        yield from _mrkdwn_objects(one)
+    for child in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from _mrkdwn_objects(child)
 
 
 def _shorten_lines(text: str, max_length: int) -> str:

@@ -81,7 +81,7 @@ class ChannelDirectory:
                 former = [name, *former]
             else:
                 self._ids[f"#{name}"] = str(room["id"])
-            for one in former:
-                self._ids_by_former_name.setdefault(f"#{one}", set()).add(str(room["id"]))
+            for listed_name in former:
+                self._ids_by_former_name.setdefault(f"#{listed_name}", set()).add(str(room["id"]))
         self._cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
         return self._cursor not in {None, before}

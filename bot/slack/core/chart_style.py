@@ -138,10 +138,10 @@ def draw_text(
 
 def _shorten_to_width(text: str, max_width: float, size: int, *, bold: bool) -> str:
     """Return the text cut in its middle: names that differ only at their end stay apart."""
-    fitting, kept = text, len(text)
-    while kept > 1 and text_width(fitting, size, bold=bold) > max_width:
-        kept -= max(1, kept // 20)
-        fitting = f"{text[: ceil(kept / 2)]}…{text[len(text) - kept // 2 :]}"
+    fitting, length = text, len(text)
+    while length > 1 and text_width(fitting, size, bold=bold) > max_width:
+        length -= max(1, length // 20)
+        fitting = f"{text[: ceil(length / 2)]}…{text[len(text) - length // 2 :]}"
     return fitting
 
 

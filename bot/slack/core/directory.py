@@ -61,18 +61,20 @@ class SlackDirectory:
         Raises SlackUnreachable.
         """
         now = self._cache.now()
-        wanted = {person.user: person if person.team else Person(self._home_team, person.user) for person in people}
+        people_by_user = {
+            person.user: person if person.team else Person(self._home_team, person.user) for person in people
+        }
         try:
-            found = self._pool.map(
-                lambda user: self._cache.get(f"user:{user}", partial(self._fetch_user, user), since=now), wanted
+            profiles = self._pool.map(
+                lambda user: self._cache.get(f"user:{user}", partial(self._fetch_user, user), since=now), people_by_user
             )
             members = self._members_of(self._policy_groups())
-            accounts = dict(zip(wanted, found, strict=True))
+            accounts = dict(zip(people_by_user, profiles, strict=True))
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             raise SlackUnreachable("Slack doesn't say who approved this can still do that.") from error
         return {
             user: _profile_from(person, accounts[user], _groups_with(user, members), self._home_team)
-            for user, person in wanted.items()
+            for user, person in people_by_user.items()
         }
 
     def member_ids(self, ids: Sequence[str]) -> list[str]:
@@ -89,14 +91,14 @@ class SlackDirectory:
 
     def _users_behind(self, ids: Sequence[str]) -> tuple[set[str], bool]:
         """Return the users behind user and user group ids, and whether Slack says who is in every group."""
-        groups = [one for one in ids if one.startswith("S")]
-        found = {one for one in ids if not one.startswith("S")}
+        groups = [id_ for id_ in ids if id_.startswith("S")]
+        users = {id_ for id_ in ids if not id_.startswith("S")}
         try:
             members = self._members_of(groups).values()
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("who is in user groups is not known now: %s", error)
-            return found, False
-        return found.union(*(one.users for one in members)), all(one.is_known for one in members)
+            return users, False
+        return users.union(*(group.users for group in members)), all(group.is_known for group in members)
 
     def _profile_if_known(self, profile: Profile) -> Profile:
         """Return what Slack says of someone; themselves as they are where it says nothing now."""
@@ -110,15 +112,15 @@ class SlackDirectory:
 
     def display_names(self, ids: Sequence[str]) -> dict[str, str]:
         """Return what people see in place of user and user group ids; what Slack does not tell is left out."""
-        found: dict[str, str] = {}
+        names: dict[str, str] = {}
         try:
-            groups = self._cached_groups() if any(one.startswith("S") for one in ids) else _UserGroups()
-            found = {one: groups.name(one) for one in ids if one.startswith("S")}
-            users = [one for one in ids if not one.startswith("S")]
-            found.update(zip(users, self._pool.map(self._name_of, users), strict=False))
+            groups = self._cached_groups() if any(id_.startswith("S") for id_ in ids) else _UserGroups()
+            names = {id_: groups.name(id_) for id_ in ids if id_.startswith("S")}
+            users = [id_ for id_ in ids if not id_.startswith("S")]
+            names.update(zip(users, self._pool.map(self._name_of, users), strict=False))
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("what people are called is not known now: %s", error)
-        return {one: name for one, name in found.items() if name}
+        return {id_: name for id_, name in names.items() if name}
 
     def _name_of(self, user: str) -> str:
         return _display_name(self._cache.get(f"user:{user}", partial(self._fetch_user, user)))
@@ -151,12 +153,14 @@ class SlackDirectory:
         """Return who is in each of these groups. Raises what Slack answers, and what a lost connection raises."""
         if not groups:
             return {}
-        held = self._cached_groups()
-        found = {one: held.members(one) for one in groups}
-        alone = [one for one, members in found.items() if members is None]
-        asked = self._pool.map(lambda one: self._cache.get(f"group:{one}", partial(self._fetch_members, one)), alone)
-        found.update(zip(alone, asked, strict=True))
-        return {one: members for one, members in found.items() if members is not None}
+        listed = self._cached_groups()
+        members_by_group = {group: listed.members(group) for group in groups}
+        unlisted = [group for group, members in members_by_group.items() if members is None]
+        fetched = self._pool.map(
+            lambda group: self._cache.get(f"group:{group}", partial(self._fetch_members, group)), unlisted
+        )
+        members_by_group.update(zip(unlisted, fetched, strict=True))
+        return {group: members for group, members in members_by_group.items() if members is not None}
 
     def _cached_groups(self) -> _UserGroups:
         groups: _UserGroups = self._cache.get(_GROUPS_KEY, self._fetch_groups)
@@ -212,12 +216,12 @@ def belongs_to(team: str, claimed: Person, account: Mapping[str, Any]) -> bool:
     Slack Connect shares channels, not members: is_stranger, or a foreign team_id. On Enterprise Grid people
     have one team_id, and belong to all of enterprise_user.teams.
     """
-    told = {account.get("team_id"), *((account.get("enterprise_user") or {}).get("teams") or ())} - {None, ""}
-    return not account.get("is_stranger") and team in (told or {claimed.team})
+    team_ids = {account.get("team_id"), *((account.get("enterprise_user") or {}).get("teams") or ())} - {None, ""}
+    return not account.get("is_stranger") and team in (team_ids or {claimed.team})
 
 
 def _groups_with(user: str, members: Mapping[str, _GroupMembers]) -> frozenset[str]:
-    return frozenset(group for group, found in members.items() if user in found.users)
+    return frozenset(group for group, member in members.items() if user in member.users)
 
 
 def _display_name(account: Mapping[str, Any]) -> str:
@@ -254,8 +258,8 @@ class _UserGroups:
 
     def name(self, group: str) -> str:
         """Return the name that people see for a group; empty if it isn't listed."""
-        shown = self.listed.get(group, {})
-        return sanitize_text(str(shown.get("handle") or shown.get("name") or ""))
+        group_info = self.listed.get(group, {})
+        return sanitize_text(str(group_info.get("handle") or group_info.get("name") or ""))
 
 
 class _TimedCache:
@@ -277,9 +281,9 @@ class _TimedCache:
         return self._fresh_entry(key) is not None
 
     def _fresh_entry(self, key: str, since: float = 0.0) -> tuple[float, Any] | None:
-        known = self._values.get(key)
-        is_fresh = known is not None and self._monotonic() - known[0] <= MAX_AGE_SECONDS and known[0] >= since
-        return known if is_fresh else None
+        entry = self._values.get(key)
+        is_fresh = entry is not None and self._monotonic() - entry[0] <= MAX_AGE_SECONDS and entry[0] >= since
+        return entry if is_fresh else None
 
     def _raise_recent_failure(self, key: str, since: float) -> None:
         """Raise what a read raised for which this one has waited; else all who wait would time out in turn."""
@@ -293,13 +297,13 @@ class _TimedCache:
         with self._locks_guard:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
-            known = self._fresh_entry(key, since)
-            if known is None:
+            entry = self._fresh_entry(key, since)
+            if entry is None:
                 self._raise_recent_failure(key, began)
                 try:
-                    known = (self._monotonic(), read())
+                    entry = (self._monotonic(), read())
                 except Exception as error:
                     self._failures[key] = (self._monotonic(), error)
                     raise
-                self._values[key] = known
-            return known[1]
+                self._values[key] = entry
+            return entry[1]

@@ -22,16 +22,16 @@ def escape(text: str) -> str:
 
 def escape_and_cut(text: str, max_length: int) -> str:
     """Return outside text escaped and in at most `most` characters; no entity is cut in two."""
-    whole = escape(text)
-    if len(whole) <= max_length:
-        return whole
-    kept = ""
+    escaped = escape(text)
+    if len(escaped) <= max_length:
+        return escaped
+    text_kept = ""
     for char in sanitize_text(text):
-        shown = escape(char)
-        if len(kept) + len(shown) > max_length - 1:
+        escaped_char = escape(char)
+        if len(text_kept) + len(escaped_char) > max_length - 1:
             break
-        kept += shown
-    return kept + "…"
+        text_kept += escaped_char
+    return text_kept + "…"
 
 
 def unescape(text: str) -> str:
@@ -51,8 +51,8 @@ def format_time(time: datetime) -> str:
 
 def mention_actor(actor: Actor) -> str:
     """Return the actor as a mention, or by name where it is no person."""
-    known = resolve_operator(actor)
-    return _mention_or_code(known.user) if isinstance(known, Person) else code(known.name)
+    operator = resolve_operator(actor)
+    return _mention_or_code(operator.user) if isinstance(operator, Person) else code(operator.name)
 
 
 def _mention_or_code(user: str) -> str:

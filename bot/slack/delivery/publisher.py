@@ -89,9 +89,9 @@ class Publisher:
         self, compared: Comparison, channel: str, *, user_id: str, thread: str | None = None
     ) -> PublishedMessage:
         """Post a comparison: see `post`."""
-        shown = comparison_message(compared)
+        answer = comparison_message(compared)
         return self.post(
-            shown.message, lambda: _comparison_files(compared, shown), channel, user_id=user_id, thread=thread
+            answer.message, lambda: _comparison_files(compared, answer), channel, user_id=user_id, thread=thread
         )
 
     def publish_timeline(self, periods: Timeline, channel: str, *, user_id: str) -> PublishedMessage:
@@ -112,18 +112,18 @@ class Publisher:
         Its files are made when it stands, and go into its thread. Returns where it stands. Raises SlackUnreachable.
         """
         try:
-            refused = ""
+            channel_error = ""
             try:
-                standing = self._post(message, channel, thread)
+                message_ref = self._post(message, channel, thread)
             except SlackApiError as error:
-                refused = error_code(error)
-                if refused not in _NOT_REACHABLE_ERRORS and not is_posting_restricted(refused):
+                channel_error = error_code(error)
+                if channel_error not in _NOT_REACHABLE_ERRORS and not is_posting_restricted(channel_error):
                     raise
-                standing = self._post_directly(message, user_id)
-            missing = self._upload_files(files(), MessageRef(standing.channel, thread or standing.ts))
+                message_ref = self._post_directly(message, user_id)
+            failure_text = self._upload_files(files(), MessageRef(message_ref.channel, thread or message_ref.ts))
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             raise SlackUnreachable(_refusal_sentence(error)) from error
-        return PublishedMessage(standing, refused, missing)
+        return PublishedMessage(message_ref, channel_error, failure_text)
 
     def _post(self, message: Message, channel: str, thread: str | None) -> MessageRef:
         tries = Retrying(
@@ -250,5 +250,5 @@ def timeline_chart_file(timeline: Timeline) -> FileUpload:
 
 def safe_file_name(model: str) -> str:
     """Return a name from outside as a part of a file's name."""
-    kept = "".join(char if char.isalnum() or char in "-_." else "_" for char in sanitize_text(model))
-    return kept[:80] or "model"
+    name = "".join(char if char.isalnum() or char in "-_." else "_" for char in sanitize_text(model))
+    return name[:80] or "model"

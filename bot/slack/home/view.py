@@ -52,13 +52,13 @@ def home_view(view: HomeView) -> dict[str, Any]:
         DividerBlock(),
         _header("In Production"),
         *_row_blocks(
-            [_serving_row(one) for one in view.stage_holders[:MAX_MODELS]], "Nothing that Registrar has seen."
+            [_serving_row(holders) for holders in view.stage_holders[:MAX_MODELS]], "Nothing that Registrar has seen."
         ),
         *_more_line(len(view.stage_holders) - MAX_MODELS, "/model list"),
         DividerBlock(),
         _header("Monitors"),
         *_row_blocks(
-            [monitor_line(one, view.now) for one in view.monitors],
+            [monitor_line(monitor, view.now) for monitor in view.monitors],
             "Nothing is watched yet. The button below adds a monitor.",
         ),
         *_more_line(view.monitors_more, "/model monitor list MODEL"),
@@ -123,13 +123,13 @@ def _own_request_row(request: Request) -> str:
 
 
 def _serving_row(serving: StageHolders) -> str:
-    held = [
+    stages = [
         f"{stage} {', '.join(code(f'v{number}') for number in numbers[:5])}"
         for stage, numbers in (("Production", serving.production), ("Staging", serving.staging))
         if numbers
     ]
     frozen = "  ·  ❄️ frozen" if serving.freeze_reason else ""
-    return f"• {code(serving.model, 120)}  {'  ·  '.join(held)}{frozen}"
+    return f"• {code(serving.model, 120)}  {'  ·  '.join(stages)}{frozen}"
 
 
 def _event_row(link: ChainedEvent) -> str:

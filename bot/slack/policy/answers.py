@@ -35,6 +35,10 @@ def validation_answer(command: Validate, version: VersionInfo, snapshot: Request
     """Return what the gates say of a version, and what can be done next."""
     text = to_mrkdwn(summarize_gates(version, command.to, snapshot))
     blocks: list[Block] = [section(text), *(section(chunk) for chunk in join_into_chunks(gate_rows(snapshot)))]
-    ask = f"/model promote {command.model} {version.version} {command.to.value.lower()}"
-    blocks += [] if snapshot.failed_gates else [context_line(f"No request was opened. To open one: {code(ask, 300)}")]
+    promote_command = f"/model promote {command.model} {version.version} {command.to.value.lower()}"
+    blocks += (
+        []
+        if snapshot.failed_gates
+        else [context_line(f"No request was opened. To open one: {code(promote_command, 300)}")]
+    )
     return build_message(text, blocks)

@@ -93,5 +93,5 @@ def details_modal(message: Message | None = None) -> dict[str, Any]:
 
 def _target_select(chosen: str) -> StaticSelectElement:
     options = [Option(value=stage.value.lower(), label=stage.value) for stage in TARGET_STAGES]
-    initial = next((one for one in options if one.value == chosen.lower()), options[-1])
+    initial = next((option for option in options if option.value == chosen.lower()), options[-1])
     return StaticSelectElement(action_id=INPUT_ACTION, options=options, initial_option=initial)

@@ -83,8 +83,8 @@ def _page_buttons(page: int, pages: int, command: str, labels: tuple[str, str]) 
 
 
 def _model_row(model: ModelInfo) -> str:
-    held = [f"{stage} {code(f'v{model.latest[stage]}')}" for stage in _SHOWN_STAGES if stage in model.latest]
-    return f"• {code(model.name, 120)}  " + ("  ·  ".join(held) or "nothing in Staging or Production")
+    stages = [f"{stage} {code(f'v{model.latest[stage]}')}" for stage in _SHOWN_STAGES if stage in model.latest]
+    return f"• {code(model.name, 120)}  " + ("  ·  ".join(stages) or "nothing in Staging or Production")
 
 
 _SHOWN_STAGES = (Stage.PRODUCTION, Stage.STAGING)
@@ -96,13 +96,15 @@ def model_answer(view: ModelView, page: int = 1) -> Message:
     pages = -(-len(view.versions) // PAGE_SIZE)
     page = max(1, min(page, pages))
     blocks: list[Block] = [section(f"*{name}*" + _description_quote(view.model.description))]
-    here = view.versions[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
-    rows = [_version_row(version, view.blocks.get(version.version)) for version in here]
+    versions = view.versions[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
+    rows = [_version_row(version, view.blocks.get(version.version)) for version in versions]
     blocks += [section(chunk) for chunk in join_into_chunks(rows)] or [section("No versions yet.")]
     if pages > 1:
-        one = code(f"/model show {truncate(view.model.name, 120)} VERSION")
+        show_command = code(f"/model show {truncate(view.model.name, 120)} VERSION")
         blocks.append(
-            context_line(f"Page {page} of {pages}, {pluralize(len(view.versions), 'version')}. One of them: {one}")
+            context_line(
+                f"Page {page} of {pages}, {pluralize(len(view.versions), 'version')}. One of them: {show_command}"
+            )
         )
         blocks.append(_page_buttons(page, pages, f"show {shlex.quote(view.model.name)}", ("Newer", "Older")))
     if view.requests:
@@ -198,14 +200,16 @@ def _field_value(field: str, value: object) -> str:
         return format_time(value)
     if isinstance(value, Mapping):
         return _pairs_text(
-            {str(name): format_number(one) if isinstance(one, float) else str(one) for name, one in value.items()}
+            {str(name): format_number(item) if isinstance(item, float) else str(item) for name, item in value.items()}
         )
     if isinstance(value, tuple):
-        return "  ·  ".join(fitting_rows_and_count([code(str(one), 60) for one in value], _MAX_PAIRS_LENGTH))
+        return "  ·  ".join(fitting_rows_and_count([code(str(item), 60) for item in value], _MAX_PAIRS_LENGTH))
     if isinstance(value, float):
         return code(format_number(value))
     if field in {"approver", "deployed_by"}:
-        return ", ".join(first_rows_and_count(MAX_APPROVERS, [_person_mention(one) for one in str(value).split(",")]))
+        return ", ".join(
+            first_rows_and_count(MAX_APPROVERS, [_person_mention(person) for person in str(value).split(",")])
+        )
     return code(f"{value:,}" if isinstance(value, int) else truncate(str(value), 200))
 
 
@@ -235,8 +239,8 @@ def _link_blocks(view: VersionCard, mlflow_url: str | None) -> list[Block]:
 
 def chart_sent_directly(link: str) -> Message:
     """Say where the chart is when only one person sees the answer: Slack shows no picture there."""
-    where = f"<{escape(link)}|our direct messages>" if link else "our direct messages"
-    text = f"The chart is in {where}."
+    destination = f"<{escape(link)}|our direct messages>" if link else "our direct messages"
+    text = f"The chart is in {destination}."
     return build_message(text, [section(text)])
 
 

@@ -131,8 +131,8 @@ def _legend_text(comparison: Comparison, versions: int, metrics: int) -> str:
     if comparison.incumbent is not None:
         parts.append(f"in brackets the difference to {code(f'v{comparison.incumbent}')} in Production")
     left_out = [
-        f"{n} more {what}"
-        for n, what in (
+        f"{n} more {meaning}"
+        for n, meaning in (
             (len(comparison.versions) - versions, "versions"),
             (len(comparison.metrics) - metrics, "metrics"),
         )

@@ -57,18 +57,22 @@ def _heading(timeline: Timeline, name: str) -> str:
 
 def _fitting_periods(timeline: Timeline, max_length: int) -> list[str]:
     """Return the rows, newest first, as many as fit; where not all do, with shorter reasons."""
-    rows = fitting_rows([_period_row(timeline, one, words.MAX_REASON_LENGTH) for one in timeline.periods], max_length)
+    rows = fitting_rows(
+        [_period_row(timeline, period, words.MAX_REASON_LENGTH) for period in timeline.periods], max_length
+    )
     if len(rows) < len(timeline.periods):
-        rows = fitting_rows([_period_row(timeline, one, MIN_REASON_LENGTH) for one in timeline.periods], max_length)
+        rows = fitting_rows(
+            [_period_row(timeline, period, MIN_REASON_LENGTH) for period in timeline.periods], max_length
+        )
     return rows
 
 
 def _period_row(timeline: Timeline, period: ServingPeriod, max_reason_length: int) -> str:
-    span, came = (
+    span, origin = (
         to_mrkdwn(words.describe_period(period, timeline)),
         to_mrkdwn(words.describe_entry(period, timeline, max_reason_length)),
     )
-    return f"• {code(f'v{period.version}')}  {span.replace('serves now', '*serves now*', 1)}\n      {came}"
+    return f"• {code(f'v{period.version}')}  {span.replace('serves now', '*serves now*', 1)}\n      {origin}"
 
 
 def _post_button(command: ShowHistory) -> Block | None:

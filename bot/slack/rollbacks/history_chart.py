@@ -91,11 +91,11 @@ def history_chart(
     model: str, periods: Sequence[ServingPeriod], now: datetime, window: TimeWindow | None = None
 ) -> bytes:
     """Return the stretches (newest first) as a PNG, 1,260 pixels wide; `asked` is marked in it."""
-    shown = _newest_periods(periods)
-    rows = _row_by_version(shown)
+    drawn = _newest_periods(periods)
+    rows = _row_by_version(drawn)
     pitch = 0.42 if len(rows) <= _MAX_TALL_ROWS else 0.25
     deep = _row_span(rows) * pitch
-    note = "" if len(shown) == len(periods) else f"The newest {len(shown)} of {len(periods)} times are drawn."
+    note = "" if len(drawn) == len(periods) else f"The newest {len(drawn)} of {len(periods)} times are drawn."
     foot = _LEGEND_HEIGHT + (_NOTE_HEIGHT if note else 0)
     height = _TITLE_HEIGHT + deep + foot
     figure = new_figure(height)
@@ -105,28 +105,28 @@ def history_chart(
         figure_fractions(figure, (_LEFT_MARGIN, foot, CHART_WIDTH - _LEFT_MARGIN - _RIGHT_MARGIN, deep)),
         facecolor=BACKGROUND,
     )
-    if shown:
-        _draw_periods(axes, shown, rows, now, pitch)
+    if drawn:
+        _draw_periods(axes, drawn, rows, now, pitch)
         _mark_window(axes, window, now)
     else:
         axes.set_axis_off()
-    _draw_legend(figure, shown, now, foot - _LEGEND_HEIGHT + 0.2)
+    _draw_legend(figure, drawn, now, foot - _LEGEND_HEIGHT + 0.2)
     draw_text(figure, (MARGIN, 0.2), note, CONTENT_WIDTH, color=MUTED_COLOR)
     return render_png(figure)
 
 
 def history_alt_text(model: str, periods: Sequence[ServingPeriod], now: datetime) -> str:
     """Return what the picture shows, for whoever cannot see it, in at most 1,000 characters."""
-    shown = _newest_periods(periods)
-    told = "; ".join(
-        f"v{one.version} {origin_of(one).label} {one.since:%Y-%m-%d %H:%M}, "
-        + ("serves now" if one.until is None else f"served {format_duration(one.duration(now))}")
-        for one in shown
+    drawn = _newest_periods(periods)
+    text = "; ".join(
+        f"v{period.version} {origin_of(period).label} {period.since:%Y-%m-%d %H:%M}, "
+        + ("serves now" if period.until is None else f"served {format_duration(period.duration(now))}")
+        for period in drawn
     )
     parts_of_it = [
         f"Timeline of {sanitize_text(model)} in Production",
         _subtitle(periods, now),
-        *([told] if told else []),
+        *([text] if text else []),
     ]
     return truncate(f"{'. '.join(parts_of_it)}.", MAX_ALT_LENGTH)
 
@@ -134,18 +134,18 @@ def history_alt_text(model: str, periods: Sequence[ServingPeriod], now: datetime
 def _newest_periods(periods: Sequence[ServingPeriod]) -> list[ServingPeriod]:
     """Return the stretches, newest first, of as many versions as there are rows for."""
     versions: set[int] = set()
-    shown = []
-    for one in periods:
-        if one.version not in versions and len(versions) == MAX_VERSIONS:
+    newest = []
+    for period in periods:
+        if period.version not in versions and len(versions) == MAX_VERSIONS:
             break
-        versions.add(one.version)
-        shown.append(one)
-    return shown
+        versions.add(period.version)
+        newest.append(period)
+    return newest
 
 
 def _row_by_version(periods: Sequence[ServingPeriod]) -> dict[int, int]:
     """Return the place of each version: the lowest number at the bottom, so that promotions climb."""
-    return {version: place for place, version in enumerate(sorted({one.version for one in periods}))}
+    return {version: row for row, version in enumerate(sorted({period.version for period in periods}))}
 
 
 def _row_span(rows: dict[int, int]) -> float:
@@ -172,9 +172,9 @@ def _format_moment(at: datetime) -> str:
 def _draw_periods(
     axes: Axes, periods: Sequence[ServingPeriod], rows: dict[int, int], now: datetime, pitch: float
 ) -> None:
-    begin = min(one.since for one in periods)
-    whole = max(now - begin, timedelta(minutes=1))
-    left, right = begin - whole * 0.01, now + whole * _FUTURE_SHARE
+    begin = min(period.since for period in periods)
+    duration = max(now - begin, timedelta(minutes=1))
+    left, right = begin - duration * 0.01, now + duration * _FUTURE_SHARE
     axes.set_xlim(_to_days(left), _to_days(right))
     middle = (len(rows) - 1) / 2
     axes.set_ylim(middle - _row_span(rows) / 2, middle + _row_span(rows) / 2)
@@ -191,12 +191,14 @@ def _draw_periods(
         **(_text_style(SMALL_SIZE - 2, "center") | {"va": "bottom"}),
     )
     _draw_steps(axes, periods, rows)
-    taken: dict[int, list[tuple[float, float]]] = {}
-    for one in periods:
-        _draw_bar(axes, one, rows[one.version], now, scale)
-        taken.setdefault(rows[one.version], []).append(_bar_extent(one, now, scale))
-    for one in periods:
-        _draw_duration(axes, one, rows[one.version], now, scale, taken[rows[one.version]], small=pitch < 0.4)
+    occupied: dict[int, list[tuple[float, float]]] = {}
+    for period in periods:
+        _draw_bar(axes, period, rows[period.version], now, scale)
+        occupied.setdefault(rows[period.version], []).append(_bar_extent(period, now, scale))
+    for period in periods:
+        _draw_duration(
+            axes, period, rows[period.version], now, scale, occupied[rows[period.version]], small=pitch < 0.4
+        )
     _label_versions(axes, periods, rows, small=pitch < 0.4)
     _style_time_axis(axes, left, now)
 
@@ -373,24 +375,24 @@ def _style_time_axis(axes: Axes, left: datetime, now: datetime) -> None:
 
 def _time_ticks(left: datetime, right: datetime) -> tuple[list[datetime], timedelta]:
     """Return the round moments between both, at most six, and how far apart they are."""
-    whole = right - left
-    stride = next((one for one in _TICK_INTERVALS if whole / one <= _MAX_TICKS), timedelta(days=365))
+    duration = right - left
+    stride = next((interval for interval in _TICK_INTERVALS if duration / interval <= _MAX_TICKS), timedelta(days=365))
     if stride >= 30 * _DAY:
-        return _month_ticks(left, right, max(1, ceil(whole / _MAX_TICKS / (30.4 * _DAY)))), stride
+        return _month_ticks(left, right, max(1, ceil(duration / _MAX_TICKS / (30.4 * _DAY)))), stride
     midnight = datetime(left.year, left.month, left.day, tzinfo=UTC)
     first = midnight + stride * ceil((left - midnight) / stride)
     return [first + stride * at for at in range(_MAX_TICKS + 1) if first + stride * at <= right], stride
 
 
 def _month_ticks(left: datetime, right: datetime, months_apart: int) -> list[datetime]:
-    months_apart = next((one for one in (1, 2, 3, 6) if one >= months_apart), 12 * ceil(months_apart / 12))
+    months_apart = next((months for months in (1, 2, 3, 6) if months >= months_apart), 12 * ceil(months_apart / 12))
     at = left.year * 12 + left.month - 1
     at += -at % months_apart
-    found = []
+    ticks = []
     while (tick := datetime(at // 12, at % 12 + 1, 1, tzinfo=UTC)) <= right:
-        found += [tick] if tick >= left else []
+        ticks += [tick] if tick >= left else []
         at += months_apart
-    return found
+    return ticks
 
 
 def _tick_labels(ticks: Sequence[datetime], interval: timedelta) -> list[str]:
@@ -411,9 +413,9 @@ def _tick_labels(ticks: Sequence[datetime], interval: timedelta) -> list[str]:
 
 def _draw_legend(figure: Figure, periods: Sequence[ServingPeriod], now: datetime, bottom: float) -> None:
     left = MARGIN
-    for one in [each for each in PeriodOrigin if each in {origin_of(served) for served in periods}]:
-        text = f"{one.sign} {one.label}"
-        draw_text(figure, (left, bottom), text, CONTENT_WIDTH, color=one.color, bold=True)
+    for origin in [origin for origin in PeriodOrigin if origin in {origin_of(served) for served in periods}]:
+        text = f"{origin.sign} {origin.label}"
+        draw_text(figure, (left, bottom), text, CONTENT_WIDTH, color=origin.color, bold=True)
         left += text_width(text, SMALL_SIZE, bold=True) + 0.3
     if production_gaps(periods, now):
         draw_text(figure, (left, bottom), "▨ nobody", CONTENT_WIDTH, color="#a03a3a", bold=True)

@@ -24,8 +24,8 @@ def rollback_modal(draft_id: str, prefilled: Mapping[str, str]) -> dict[str, Any
     """
     if "model" in prefilled:
         to = f"to {code(prefilled['version'], 40)}" if prefilled.get("version") else "to the previous good version"
-        what = f"Rolls back Production of {code(prefilled['model'], 120)} {to} immediately."
-        blocks: list[Block] = [SectionBlock(text=mrkdwn_object(what))]
+        summary = f"Rolls back Production of {code(prefilled['model'], 120)} {to} immediately."
+        blocks: list[Block] = [SectionBlock(text=mrkdwn_object(summary))]
     else:
         blocks = [
             text_input("model", "Model", prefilled, hint="The registered model's name in MLflow"),

@@ -26,8 +26,8 @@ def rollback_card(transition: Transition, serving: ServingCheck | None, freeze: 
         f"*Rolled back by*\n{mention_actor(transition.actor)}",
         f"*When*\n{format_time(transition.finished_at or transition.intended_at)}",
     ]
-    if said := serving_line(serving):
-        fields.append(f"*Serving*\n{said}")
+    if serving_text := serving_line(serving):
+        fields.append(f"*Serving*\n{serving_text}")
     blocks: list[Block] = [
         HeaderBlock(text=PlainTextObject(text=truncate(head, 150), emoji=True)),
         section(

@@ -62,8 +62,8 @@ def _check_socket_mode(settings: Settings, app_token: str) -> Diagnosis:
         with connect(url, open_timeout=CALL_TIMEOUT, close_timeout=1) as socket:
             hello = json.loads(socket.recv(timeout=CALL_TIMEOUT))
     except (OSError, TimeoutError, WebSocketException, ValueError) as error:
-        what = f"Slack gave us an address for Socket Mode, and nothing answers there ({type(error).__name__})."
-        raise SlackUnreachable(what) from error
+        problem = f"Slack gave us an address for Socket Mode, and nothing answers there ({type(error).__name__})."
+        raise SlackUnreachable(problem) from error
     if hello.get("type") != "hello":
         return failure(
             "Slack connection",

@@ -27,12 +27,12 @@ def check_people(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosi
     """Yield who of those that the policy names can do nothing, or that all can."""
     workspace.require_identity()
     ids = sorted(policy.all_slack_ids() - policy.user_groups())
-    bad = [found for one in ids[:MAX_PEOPLE] if (found := _check_person(workspace, policy, one))]
+    bad = [diagnosis for user_id in ids[:MAX_PEOPLE] if (diagnosis := _check_person(workspace, policy, user_id))]
     yield from bad
     if not ids:
         raise CheckSkippedError("The policy names nobody by id.")
-    seen = min(len(ids), MAX_PEOPLE)
-    number = "The 1 person" if seen == 1 else f"All {seen} people"
+    checked = min(len(ids), MAX_PEOPLE)
+    number = "The 1 person" if checked == 1 else f"All {checked} people"
     if not bad:
         yield ok("Slack people", f"{number} whom the policy names can act.")
     if len(ids) > MAX_PEOPLE:
@@ -40,7 +40,7 @@ def check_people(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosi
 
 
 def _check_person(workspace: WorkspaceProbe, policy: Policy, user_id: str) -> Diagnosis | None:
-    where = _policy_places(policy, user_id)
+    places = _policy_places(policy, user_id)
     try:
         user = call_slack(workspace.client, lambda: workspace.client.users_info(user=user_id))["user"]
     except SlackApiError as error:
@@ -48,10 +48,10 @@ def _check_person(workspace: WorkspaceProbe, policy: Policy, user_id: str) -> Di
             raise
         return failure(
             "Slack people",
-            f"Slack knows nobody with the id {user_id} ({where}).",
+            f"Slack knows nobody with the id {user_id} ({places}).",
             "Copy it again in Slack: their profile → ⋮ → Copy member ID.",
         )
-    who = f"{user_id}, {user.get('real_name') or user.get('name') or 'without a name'} ({where})"
+    label = f"{user_id}, {user.get('real_name') or user.get('name') or 'without a name'} ({places})"
     home = workspace.require_identity().team
     faults = [
         (user.get("deleted"), "is deactivated"),
@@ -59,8 +59,8 @@ def _check_person(workspace: WorkspaceProbe, policy: Policy, user_id: str) -> Di
         (user.get("is_restricted") or user.get("is_ultra_restricted"), "is a guest, and guests never decide"),
         (not belongs_to(home, Person(home, user_id), user), "belongs to another workspace, so can't decide"),
     ]
-    fault = next((said for is_so, said in faults if is_so), None)
-    return failure("Slack people", f"{who} {fault}.", "Take the id out of the policy.") if fault else None
+    fault = next((sentence for is_so, sentence in faults if is_so), None)
+    return failure("Slack people", f"{label} {fault}.", "Take the id out of the policy.") if fault else None
 
 
 def _policy_places(policy: Policy, slack_id: str) -> str:
@@ -85,14 +85,14 @@ def check_groups(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosi
     except SlackApiError as error:
         if error_code(error) not in {"plan_upgrade_required", "paid_teams_only"}:
             raise
-        what = (
+        problem = (
             f"This workspace's plan has no user groups, so nobody is in {join_names(sorted(policy.user_groups()), 3)}."
         )
-        yield failure("Slack groups", what, "List people by their ids in the policy.")
+        yield failure("Slack groups", problem, "List people by their ids in the policy.")
         return
-    held = {group["id"]: group for group in groups}
-    for one in sorted(policy.user_groups()):
-        yield _check_group(workspace, policy, one, held.get(one))
+    groups_by_id = {group["id"]: group for group in groups}
+    for group_id in sorted(policy.user_groups()):
+        yield _check_group(workspace, policy, group_id, groups_by_id.get(group_id))
     directory = SlackDirectory(workspace.client, us.team, policy.user_groups)
     for rule in unmeetable_rules(policy, directory.electorate):
         if rule not in unmeetable_rules(policy):  # said of the file
@@ -102,11 +102,11 @@ def check_groups(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosi
 def _check_group(
     workspace: WorkspaceProbe, policy: Policy, group_id: str, group: Mapping[str, Any] | None
 ) -> Diagnosis:
-    where = _policy_places(policy, group_id)
+    places = _policy_places(policy, group_id)
     if group is None:
         return failure(
             "Slack groups",
-            f"Slack knows no user group {group_id} ({where}).",
+            f"Slack knows no user group {group_id} ({places}).",
             "Copy its id again in Slack: People → User groups → the group → ⋮ → Copy group ID.",
         )
     users = group.get("users")
@@ -117,7 +117,7 @@ def _check_group(
     if not users:
         return failure(
             "Slack groups",
-            f"Nobody is in the user group {group_id} ({where}).",
+            f"Nobody is in the user group {group_id} ({places}).",
             "Put people into it in Slack, or name others in the policy.",
         )
-    return ok("Slack groups", f"The user group {group_id} ({where}) has {pluralize(len(users), 'member')}.")
+    return ok("Slack groups", f"The user group {group_id} ({places}) has {pluralize(len(users), 'member')}.")

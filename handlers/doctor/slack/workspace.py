@@ -113,7 +113,7 @@ def call_slack(client: WebClient, call: Callable[[], Any]) -> Any:
 
     Raises Misconfigured for a token that it does not take, SlackUnreachable, and SlackApiError for everything else.
     """
-    where = display_url(client.base_url)
+    address = display_url(client.base_url)
     try:
         return call()
     except SlackApiError as error:
@@ -127,12 +127,12 @@ def call_slack(client: WebClient, call: Callable[[], Any]) -> Any:
         if status >= 500 or name in {"internal_error", "fatal_error", "service_unavailable"}:
             raise SlackUnreachable(f"Slack has trouble of its own ({name or status}).") from error
         if not name:
-            raise Misconfigured(f"What answers at {where} is no Slack.") from error
+            raise Misconfigured(f"What answers at {address} is no Slack.") from error
         if name in INVALID_TOKEN_ERRORS:
             raise Misconfigured(f"Slack does not take the token ({name}).") from error
         raise
     except CONNECTION_ERRORS as error:
-        raise SlackUnreachable(f"Slack does not answer at {where}.") from error
+        raise SlackUnreachable(f"Slack does not answer at {address}.") from error
 
 
 def open_workspace(settings: Settings, now: Callable[[], datetime]) -> WorkspaceProbe | None:
@@ -159,15 +159,15 @@ def require_policy(policy: Policy | None) -> Policy:
 
 def token_problem(name: str, settings: Settings) -> str:
     """Return what is wrong with a token by its looks; another server than Slack's may have others."""
-    held = settings.slack_bot_token if name == "SLACK_BOT_TOKEN" else settings.slack_app_token
-    text, wanted = held.get_secret_value() if held else "", "xoxb-" if name == "SLACK_BOT_TOKEN" else "xapp-"
-    if not text or text.startswith(wanted):
+    secret = settings.slack_bot_token if name == "SLACK_BOT_TOKEN" else settings.slack_app_token
+    text, prefix = secret.get_secret_value() if secret else "", "xoxb-" if name == "SLACK_BOT_TOKEN" else "xapp-"
+    if not text or text.startswith(prefix):
         return ""
     kind = next((kind for start, kind in TOKEN_KINDS.items() if text.startswith(start)), "")
     if kind:
-        return f"{name} holds {kind}, and not {TOKEN_KINDS[wanted]} ({wanted}…)."
+        return f"{name} holds {kind}, and not {TOKEN_KINDS[prefix]} ({prefix}…)."
     return (
-        f"{name} holds no token of Slack's: it has to begin with {wanted}"
+        f"{name} holds no token of Slack's: it has to begin with {prefix}"
         if settings.slack_api_url == SLACK_API_URL
         else ""
     )

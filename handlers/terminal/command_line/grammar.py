@@ -122,15 +122,15 @@ def find_command(words: Sequence[str], other_commands: Iterable[str]) -> tuple[t
     Raises BadInput with the nearest one, or with where there is such a verb.
     """
     word = words[0]
-    wanted = catalog.COMMAND_ALIASES.get(word.lower(), word.lower())
-    longer = f"{wanted} {words[1].lower()}" if len(words) > 1 else ""
-    if wanted in TERMINAL_COMMANDS and longer in TERMINAL_COMMANDS:  # a model of that name is given with its flag
+    name = catalog.COMMAND_ALIASES.get(word.lower(), word.lower())
+    longer = f"{name} {words[1].lower()}" if len(words) > 1 else ""
+    if name in TERMINAL_COMMANDS and longer in TERMINAL_COMMANDS:  # a model of that name is given with its flag
         return TERMINAL_COMMANDS[longer], words[2:]
-    if wanted in COMMAND_GROUPS:
-        return _find_in_group(wanted, words[1:])
-    if wanted in TERMINAL_COMMANDS:
-        return TERMINAL_COMMANDS[wanted], words[1:]
-    near = difflib.get_close_matches(wanted, [*TERMINAL_COMMANDS, *COMMAND_GROUPS, *other_commands], n=1, cutoff=0.5)
+    if name in COMMAND_GROUPS:
+        return _find_in_group(name, words[1:])
+    if name in TERMINAL_COMMANDS:
+        return TERMINAL_COMMANDS[name], words[1:]
+    near = difflib.get_close_matches(name, [*TERMINAL_COMMANDS, *COMMAND_GROUPS, *other_commands], n=1, cutoff=0.5)
     if near:
         raise BadInput(
             say(
@@ -144,23 +144,25 @@ def find_command(words: Sequence[str], other_commands: Iterable[str]) -> tuple[t
 
 def _find_in_group(group: str, words: Sequence[str]) -> tuple[type[Command], Sequence[str]]:
     """Return the verb of a group. Raises BadInput for a word that is nearly one: it would be taken for a model's."""
-    wanted = words[0].lower() if words else ""
-    if f"{group} {wanted}" in TERMINAL_COMMANDS:
-        return TERMINAL_COMMANDS[f"{group} {wanted}"], words[1:]
+    name = words[0].lower() if words else ""
+    if f"{group} {name}" in TERMINAL_COMMANDS:
+        return TERMINAL_COMMANDS[f"{group} {name}"], words[1:]
     show = f"{group} {DEFAULT_SUBCOMMANDS[group]}"
-    if not wanted or wanted.startswith("-"):
+    if not name or name.startswith("-"):
         return TERMINAL_COMMANDS[show], words
     parts = [verb.removeprefix(f"{group} ") for verb in TERMINAL_COMMANDS if verb.startswith(f"{group} ")]
     typed, begins = Name(f"{group} {words[0][:60]}"), _command_prefix(words)
     takes_a_model = any(arg.positional for _, _, arg in TERMINAL_COMMANDS[show].arguments())
-    if near := difflib.get_close_matches(wanted, parts, n=1, cutoff=0.65):
-        meant = say(
+    if near := difflib.get_close_matches(name, parts, n=1, cutoff=0.65):
+        suggestion = say(
             "Unknown command {word}. Did you mean {near}?", word=typed, near=Code(f"{begins} {group} {near[0]}")
         )
-        more = say(
-            "{meant} For a model of that name, type {show}.", meant=meant, show=Code(f"registrar {show} {words[0]}")
+        help_hint = say(
+            "{meant} For a model of that name, type {show}.",
+            meant=suggestion,
+            show=Code(f"registrar {show} {words[0]}"),
         )
-        raise BadInput(more if takes_a_model and begins != HELP_COMMAND else meant)
+        raise BadInput(help_hint if takes_a_model and begins != HELP_COMMAND else suggestion)
     if not takes_a_model or begins == HELP_COMMAND or (words[1:] and not words[1].startswith("-")):
         raise BadInput(
             say(
@@ -192,7 +194,7 @@ def help_text(command: Help) -> str:
         return _group_help_text(command.about)
     verb = TERMINAL_COMMANDS[command.about]
     arguments = [(_argument_label(arg), arg.help) for _, _, arg in verb.arguments()]
-    forms = [(form.value, what) for form, what in OUTPUT_FORMATS[verb].items()]
+    forms = [(form.value, description) for form, description in OUTPUT_FORMATS[verb].items()]
     return (
         "\n\n".join(
             [
@@ -201,7 +203,7 @@ def help_text(command: Help) -> str:
                 _two_columns([*arguments, *forms]),
                 f"For example: registrar {verb.example}",
                 f"The JSON document's keys:\n{_two_columns(document_keys(verb).items())}",
-                f"Exit codes:\n{_two_columns((str(code), what) for code, what in EXIT_CODES.items())}",
+                f"Exit codes:\n{_two_columns((str(code), meaning) for code, meaning in EXIT_CODES.items())}",
             ]
         )
         + "\n"
@@ -224,17 +226,17 @@ def _group_help_text(group: str) -> str:
 
 
 def _argument_label(arg: Argument) -> str:
-    shown = f"{arg.placeholder}…" if arg.takes_many and arg.positional else arg.placeholder
+    label = f"{arg.placeholder}…" if arg.takes_many and arg.positional else arg.placeholder
     flags = ", ".join(arg.flags)
-    return f"{shown}, {flags}" if arg.positional else f"{flags} {shown}".strip()
+    return f"{label}, {flags}" if arg.positional else f"{flags} {label}".strip()
 
 
 def _two_columns(pairs: Iterable[tuple[str, str]]) -> str:
     """Return two columns; what is too long for the first one stands on its own line."""
     lines = []
-    for name, what in pairs:
+    for name, description in pairs:
         head = f"  {name:<22}  " if len(name) <= 22 else f"  {name}\n{' ' * 26}"
-        lines.append(head + _wrap(what, " " * 26, 52))
+        lines.append(head + _wrap(description, " " * 26, 52))
     return "\n".join(lines)
 
 

@@ -42,7 +42,7 @@ def _to_terminal_value(value: object) -> object:
         return to_terminal_sentence(value)
     if isinstance(value, Code):
         return Code(re.sub(r"^/model ", "registrar ", value))
-    return [_to_terminal_value(one) for one in value] if isinstance(value, list | tuple) else value
+    return [_to_terminal_value(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def json_output(document: Mapping[str, Any], exit_code: int = 0) -> CommandOutput:

@@ -69,13 +69,13 @@ def event_document(record: AuditRecord) -> dict[str, Any]:
     Of a text that is no event only what the row's columns say is there.
     """
     try:
-        said = json.loads(record.body)
-        said = said if isinstance(said, dict) else {}
+        body = json.loads(record.body)
+        body = body if isinstance(body, dict) else {}
     except ValueError:
-        said = {}
-    row = {"at": record.at, "actor": record.actor, "tag": record.tag, "model": record.model} | said
-    own = {"number": record.number, "previous": record.previous, "hash": record.hash, "body": record.body}
-    return {key: own[key] if key in own else row.get(key) for key in DOCUMENT_KEYS[AuditExport]}
+        body = {}
+    row = {"at": record.at, "actor": record.actor, "tag": record.tag, "model": record.model} | body
+    fields = {"number": record.number, "previous": record.previous, "hash": record.hash, "body": record.body}
+    return {key: fields[key] if key in fields else row.get(key) for key in DOCUMENT_KEYS[AuditExport]}
 
 
 def event_json_line(record: AuditRecord, encoding: str = "utf-8") -> str:

@@ -69,8 +69,8 @@ def gates_table(snapshot: RequestSnapshot, sentence: Sentence) -> list[Renderabl
 
 def fixed_columns(comparison: Comparison) -> list[TableColumn]:
     """Return the columns in front of the metrics."""
-    semvers = [_cell_text(one) if one else MISSING for one in comparison.frame["semver"]]
-    stages = [MISSING if one == "None" else str(one) for one in comparison.frame["stage"]]
+    semvers = [_cell_text(semver) if semver else MISSING for semver in comparison.frame["semver"]]
+    stages = [MISSING if stage == "None" else str(stage) for stage in comparison.frame["stage"]]
     versions = [
         f"v{number} blocked" if number in comparison.blocked else f"v{number}" for number in comparison.versions
     ]
