@@ -86,7 +86,8 @@ class _TextRenderer:
 
     def __call__(self, logger: object, method: str, fields: LogFields) -> str:
         record: logging.LogRecord = fields["_record"]
-        line = f"{self._time_formatter.formatTime(record)} {record.levelname} {record.name}: {fields['event']}{self._context_suffix()}"
+        head = f"{self._time_formatter.formatTime(record)} {record.levelname} {record.name}"
+        line = f"{head}: {fields['event']}{self._context_suffix()}"
         below = [str(fields[name]) for name in ("exception", "stack_info") if fields.get(name)]
         return self._secrets.sub("…", "\n".join([line, *below]))
 

@@ -181,7 +181,8 @@ class Service:
             begun.push(self)
             self.registrar.release_dead_leases()
             if self.registrar.policy_reloader:
-                self.registrar.policy_reloader.load_initial()  # before anything is served: it decides which policy is in force
+                # Before anything is served, because it decides which policy is in force.
+                self.registrar.policy_reloader.load_initial()
             self._thread.start()
             self._open_socket_mode()
             self.registrar.monitoring.start()

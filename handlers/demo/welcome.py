@@ -40,7 +40,8 @@ def welcome_lines(port: int, folder: DemoFolder, first_step: str, *, has_monitor
 
 def _rollback_lines() -> list[str]:
     return [
-        f"  4. Do the same for v{BAD_VERSION}, which looks excellent. Within a minute Registrar rolls it back automatically.",
+        f"  4. Do the same for v{BAD_VERSION}, which looks excellent. "
+        "Within a minute Registrar rolls it back automatically.",
         f"  5. Type:  /model history {MODEL}   and   /model monitor show {MODEL} accuracy-live",
     ]
 
@@ -48,8 +49,8 @@ def _rollback_lines() -> list[str]:
 def _older_folder_line(folder: DemoFolder) -> str:
     """Return how a home of an earlier demo gets its monitor."""
     return (
-        f"{folder.policy_file} is from an earlier demo and has no monitor. To see automatic rollbacks, press Ctrl-C, move "
-        "that file away, and start again."
+        f"{folder.policy_file} is from an earlier demo and has no monitor. "
+        "To see automatic rollbacks, press Ctrl-C, move that file away, and start again."
     )
 
 

@@ -187,7 +187,8 @@ def _history(session: TerminalSession, command: ShowHistory, output_format: Outp
         )
     lines = [answer] if answer else []
     lines += [
-        f"v{period.version}  {history_messages.describe_period(period, timeline)}\n    {history_messages.describe_entry(period, timeline)}"
+        f"v{period.version}  {history_messages.describe_period(period, timeline)}\n"
+        f"    {history_messages.describe_entry(period, timeline)}"
         for period in timeline.periods
     ]
     empty = f"{timeline.model} has not been in Production since Registrar watches it."

@@ -1,4 +1,4 @@
-"""TODO bot.slack.audit.answers"""
+"""Answers about the audit log."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def _audit_row(link: ChainedEvent) -> str:
 
 
 def audit_answer(command: ShowAudit, links: Sequence[ChainedEvent], unreviewed: Sentence | None) -> Message:
-    """Return one page of a model's audit, newest first, and how to see what is older.
+    """Return one page of a model's audit log, newest first, and the command that shows older entries.
 
-    `unreviewed` says how many broken glasses nobody has reviewed yet.
+    `unreviewed`: how many break-glass requests are still unreviewed, if any.
     """
     name = code(command.model, 120)
     if not links:

@@ -29,7 +29,10 @@ _GROUPS_KEY = "groups"  # the key under which all groups are remembered
 
 
 class SlackDirectory:
-    """Answers who a person is. `team` is the home workspace; `groups` gives the groups that the policy names now."""
+    """Looks up people in Slack.
+
+    `team` is the home workspace; `groups` returns the user groups that the policy names now.
+    """
 
     def __init__(
         self,
@@ -45,7 +48,7 @@ class SlackDirectory:
         self._pool = ThreadPoolExecutor(8, thread_name_prefix="ask-slack")
 
     def profile(self, person: Person) -> Profile:
-        """Return the person's standing now. Raises SlackUnreachable: then nobody may do anything."""
+        """Return a person's profile now. Raises SlackUnreachable: then no one can change anything."""
         try:
             user, groups = self._user_and_groups(person.user)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
@@ -55,10 +58,10 @@ class SlackDirectory:
         return _profile_from(person, user, groups, self._home_team)
 
     def current_profiles(self, people: Iterable[Person]) -> dict[str, Profile]:
-        """Return people's standing by user id: their accounts as of now, their groups at most a minute old.
+        """Return people's profiles by user id: their accounts as of now, their groups at most a minute old.
 
-        All are asked together. A person whose workspace isn't known acted at the terminal, and is looked for here.
-        Raises SlackUnreachable.
+        All are fetched concurrently. A person without a known workspace acted at the terminal, and is looked up in the
+        home workspace. Raises SlackUnreachable.
         """
         now = self._cache.now()
         people_by_user = {
@@ -78,11 +81,11 @@ class SlackDirectory:
         }
 
     def member_ids(self, ids: Sequence[str]) -> list[str]:
-        """Return the users behind user and user group ids, sorted; of what Slack does not tell now, nobody."""
+        """Return the users behind user and user group ids, sorted; without members that Slack doesn't report now."""
         return sorted(self._users_behind(ids)[0])
 
     def electorate(self, ids: Sequence[str]) -> EligibleApprovers:
-        """Return who is behind user and user group ids; Slack is asked about all of them together."""
+        """Return who is behind user and user group ids; all are fetched concurrently."""
         users, is_whole = self._users_behind(ids)
         people = {user: Profile(person=Person(self._home_team, user)) for user in users}
         if len(people) <= MAX_CHECKED_PEOPLE:
@@ -90,7 +93,7 @@ class SlackDirectory:
         return EligibleApprovers(people, is_whole)
 
     def _users_behind(self, ids: Sequence[str]) -> tuple[set[str], bool]:
-        """Return the users behind user and user group ids, and whether Slack says who is in every group."""
+        """Return the users behind user and user group ids, and whether the members of every group are known."""
         groups = [id_ for id_ in ids if id_.startswith("S")]
         users = {id_ for id_ in ids if not id_.startswith("S")}
         try:
@@ -101,7 +104,7 @@ class SlackDirectory:
         return users.union(*(group.users for group in members)), all(group.is_known for group in members)
 
     def _profile_if_known(self, profile: Profile) -> Profile:
-        """Return what Slack says of someone; themselves as they are where it says nothing now."""
+        """Return a person's current profile; the one given if Slack doesn't answer now."""
         user = profile.person.user
         try:
             account = self._cache.get(f"user:{user}", partial(self._fetch_user, user))
@@ -111,7 +114,7 @@ class SlackDirectory:
         return _profile_from(profile.person, account, profile.groups, self._home_team)
 
     def display_names(self, ids: Sequence[str]) -> dict[str, str]:
-        """Return what people see in place of user and user group ids; what Slack does not tell is left out."""
+        """Return the names of users and user groups by id; those that Slack doesn't report now are left out."""
         names: dict[str, str] = {}
         try:
             groups = self._cached_groups() if any(id_.startswith("S") for id_ in ids) else _UserGroups()
@@ -126,9 +129,9 @@ class SlackDirectory:
         return _display_name(self._cache.get(f"user:{user}", partial(self._fetch_user, user)))
 
     def _user_and_groups(self, user: str) -> tuple[dict[str, Any], frozenset[str]]:
-        """Return what Slack says about a user, and their groups; asked for together if neither is known.
+        """Return a user's account and groups, fetched concurrently if neither is cached.
 
-        One after the other, a slow Slack would take longer than the three seconds that it gives us.
+        One after the other, a slow Slack would take longer than the three seconds that it gives us to answer.
         """
         groups = self._policy_groups()
         ahead = self._pool.submit(self._cached_groups) if groups and not self._cache.has(_GROUPS_KEY) else None
@@ -138,7 +141,7 @@ class SlackDirectory:
         return account, _groups_with(user, self._members_of(groups))
 
     def _fetch_user(self, user: str) -> dict[str, Any]:
-        """Return what Slack says of a user; nothing where this server knows no such method."""
+        """Return a user's account; an empty one if this server doesn't have that method."""
         try:
             return dict(self._client.users_info(user=user)["user"])
         except SlackApiError as error:
@@ -193,10 +196,10 @@ class SlackDirectory:
 
 
 def _profile_from(claimed: Person, account: Mapping[str, Any], groups: frozenset[str], home_team: str) -> Profile:
-    """Return someone's standing. `claimed` is who the payload says they are; its team can be another one of theirs.
+    """Return someone's profile. `claimed` is who the payload says they are; its team can be another one of theirs.
 
     Everyone who belongs to this workspace is one person in it, whichever workspace they act from: otherwise, a
-    requester could approve their own request by a click.
+    requester could approve their own request with a click.
     """
     is_home = belongs_to(home_team, claimed, account)
     return Profile(
@@ -211,10 +214,10 @@ def _profile_from(claimed: Person, account: Mapping[str, Any], groups: frozenset
 
 
 def belongs_to(team: str, claimed: Person, account: Mapping[str, Any]) -> bool:
-    """Tell whether someone belongs to a workspace; the payload counts only where Slack says nothing of theirs.
+    """Return whether someone belongs to a workspace; the payload counts only if Slack reports no team of theirs.
 
-    Slack Connect shares channels, not members: is_stranger, or a foreign team_id. On Enterprise Grid people
-    have one team_id, and belong to all of enterprise_user.teams.
+    Slack Connect shares channels, not members: is_stranger, or a foreign team_id. On Enterprise Grid, people have one
+    team_id, and belong to all of enterprise_user.teams.
     """
     team_ids = {account.get("team_id"), *((account.get("enterprise_user") or {}).get("teams") or ())} - {None, ""}
     return not account.get("is_stranger") and team in (team_ids or {claimed.team})
@@ -233,7 +236,7 @@ def _display_name(account: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _GroupMembers:
-    """Who is in a user group; nobody where `is_known` is False, since this Slack tells of no groups."""
+    """The members of a user group; empty with `is_known=False` if this server doesn't report them."""
 
     users: frozenset[str] = frozenset()
     is_known: bool = True
@@ -241,15 +244,15 @@ class _GroupMembers:
 
 @dataclass(frozen=True, slots=True)
 class _UserGroups:
-    """User groups as Slack lists them. `others` is for groups that aren't listed; None: ask for each one."""
+    """User groups as Slack lists them. `others` is for groups that aren't listed; None means fetch each separately."""
 
     listed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     unlisted: _GroupMembers | None = _GroupMembers()
 
     def members(self, group: str) -> _GroupMembers | None:
-        """Return who is in a group; None where it has to be asked for alone: some servers leave members out.
+        """Return a group's members; None if they must be fetched separately, since some servers don't list them.
 
-        Nobody is in a disabled one, which keeps its members' names.
+        A disabled group has none, although Slack keeps listing its former members.
         """
         if group not in self.listed:
             return self.unlisted
@@ -263,7 +266,7 @@ class _UserGroups:
 
 
 class _TimedCache:
-    """Values that are read once a minute, however many ask at the same moment."""
+    """Values that are read at most once a minute, however many threads need them at the same moment."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -292,7 +295,7 @@ class _TimedCache:
             raise error
 
     def get(self, key: str, read: Callable[[], Any], *, since: float = 0.0) -> Any:
-        """Return the value if it is fresh and was read since then, else read it; one thread reads, others wait."""
+        """Return the value if it's fresh and was read after `since`, else read it; one thread reads, others wait."""
         began = self._monotonic()
         with self._locks_guard:
             lock = self._locks.setdefault(key, threading.Lock())

@@ -1,4 +1,4 @@
-"""TODO bot.slack.core.forms"""
+"""The inputs of modals, and the values that a submitted modal carries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from slack_sdk.models.views import View
 from bot.domain.commands.base import MAX_REASON_LENGTH
 from bot.domain.core.sentence import truncate
 
-INPUT_ACTION = "value"  # the action id of every input: the block id says which field it is
+INPUT_ACTION = "value"  # the action id of every input: the block id tells the fields apart
 
 
 def submitted_values(state: Mapping[str, Any]) -> dict[str, str]:

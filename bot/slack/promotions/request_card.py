@@ -43,7 +43,7 @@ APPROVE, REJECT, DETAILS = "request_approve", "request_reject", "request_details
 OVERRIDE, REQUEST_AGAIN, WITHDRAW = "request_override", "request_again", "request_withdraw"
 REVIEW = "request_review"
 MAX_METRICS = 8  # figures on the card; of more, the rest is counted: Details and compare have them all
-MAX_TITLE_LENGTH = 150  # characters that Slack takes in a header
+MAX_TITLE_LENGTH = 150  # Slack's limit for a header
 MAX_CHANGES = 5  # for callers
 
 # -- the card ----------------------------------------------------------------------------------------------------------
@@ -70,10 +70,11 @@ def request_card(
     waiting_for: Sentence | None = None,
     block: RollbackBlock | None = None,
 ) -> Message:
-    """Return a request's one message as it has to look now. Buttons are there only while it can be decided.
+    """Return a request's card as it should look now. It has buttons only while it can be decided.
 
-    `directions` are the policy's, of metrics; `stopped` is why nothing moves in Production now, `waiting` says whom a
-    pending request waits for, and `block` is what blocks the version now, shown while the request can be decided.
+    `directions`: for each metric, whether higher is better, from the policy. `freeze`: the freeze that stops promotions
+    to Production now. `waiting_for`: whom a pending request waits for. `block`: why the version is blocked now, shown
+    while the request can be decided.
     """
     blocks: list[Block] = [
         HeaderBlock(text=PlainTextObject(text=_title(request, freeze), emoji=True)),
@@ -132,7 +133,7 @@ def _summary(request: Request) -> str:
 
 
 def _metrics_section(request: Request, directions: Mapping[str, Direction | str]) -> str:
-    """Return the candidate's figures against the incumbent's; those that gates look at come first."""
+    """Return the candidate's metrics against the incumbent's; those with gates come first."""
     if request.seen is None or not (request.seen.metrics or request.seen.validation):
         return ""
     snapshot = request.seen
@@ -159,7 +160,7 @@ def _metric_text(name: str, snapshot: RequestSnapshot, directions: Mapping[str, 
 
 
 def _signature_section(request: Request) -> str:
-    """Return what changes for callers, breaking changes first; nothing where nothing does."""
+    """Return what changes for callers, breaking changes first; nothing if nothing changes."""
     if request.seen is None:
         return ""
     callers, lines = request.seen.callers, []
@@ -192,9 +193,8 @@ def _gates_section(request: Request) -> str:
         return ""
     rows = gate_rows(request.seen, is_overridden=request.overridden_by is not None)
     if request.overridden_by is not None:
-        rows.append(
-            f"Failed gates let pass by {mention_actor(request.overridden_by)}: {escape_and_cut(request.override_reason, 500)}"
-        )
+        reason = escape_and_cut(request.override_reason, 500)
+        rows.append(f"Failed gates let pass by {mention_actor(request.overridden_by)}: {reason}")
     return cut_mrkdwn("*Gates*\n" + "\n".join(rows), MAX_TEXT_LENGTH)
 
 
@@ -219,7 +219,7 @@ def _field_texts(request: Request, votes: Sequence[Vote]) -> list[str]:
 
 
 def _review_text(request: Request) -> str:
-    """Return who reviewed what was moved without approvals, or by when someone has to."""
+    """Return who reviewed a promotion without approvals, or by when someone has to."""
     if request.reviewed_by and request.reviewed_at:
         reason = escape_and_cut(request.review_reason, 1000)
         return f"Reviewed by {mention_actor(request.reviewed_by)}, {format_time(request.reviewed_at)}: {reason}"
@@ -235,7 +235,7 @@ def review_buttons(request: Request) -> ActionsBlock:
 
 
 def ci_link(ci: CiRun) -> str:
-    """Return the run in which a program asked, as a link where its page is known."""
+    """Return the CI run that opened the request, as a link if its address is known."""
     run = f"run {ci.run}" if ci.run else "CI run"
     label = escape_and_cut("  ·  ".join(part for part in (ci.repository, run) if part), 300)
     commit = f", commit {code(ci.commit, 12)}" if ci.commit else ""
@@ -259,7 +259,7 @@ def _decision_fields(request: Request) -> list[str]:
 
 
 def decision_buttons(request: Request, *, is_frozen: bool = False) -> ActionsBlock:
-    """Return the buttons that decide a pending request. Approve stands out only where an approval can decide it."""
+    """Return the buttons that decide a pending request. Approve is highlighted only if an approval can decide it."""
     path = truncate(str(promotion_messages.describe_change(request)), 200)
     confirm = ConfirmObject(
         title="Approve?",
@@ -284,7 +284,7 @@ def _request_again_buttons(request: Request) -> ActionsBlock:
 
 
 def vote_answer(request: Request, sentence: Sentence) -> Message:
-    """Return the answer to whoever voted; while nothing is decided, with the button that takes the vote back."""
+    """Return the answer to a vote; while the request is undecided, with a button that withdraws the vote."""
     text = to_mrkdwn(sentence)
     blocks: list[Block] = [section(text)]
     if request.state is RequestState.PENDING:

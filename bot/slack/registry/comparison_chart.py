@@ -78,7 +78,7 @@ def comparison_chart(comparison: Comparison) -> bytes:
 
 
 def comparison_alt_text(comparison: Comparison) -> str:
-    """Return what the picture shows, for whoever cannot see it, in at most 1,000 characters."""
+    """Return the picture's alternative text, in at most 1,000 characters."""
     drawn = _drawn_metrics(comparison)
     if not drawn:
         return truncate(f"{sanitize_text(comparison.model)}: {NO_METRICS}", MAX_ALT_LENGTH)
@@ -167,7 +167,7 @@ def _draw_values(axes: Axes, values: Values, production: int | None, best: int) 
 
 
 def _isolated_values(values: Values) -> Values:
-    """Return the values that stand between two gaps, which no line would show."""
+    """Return the values between two gaps, which a line wouldn't show."""
     is_missing = np.concatenate([[True], np.isnan(values), [True]])
     return np.where(is_missing[:-2] & is_missing[2:], values, np.nan)
 

@@ -1,7 +1,7 @@
-"""The timeline of Production as a picture: a row per version, a bar for each time that it served.
+"""The timeline of Production as a picture: a row per version, a bar for each period in which it served.
 
-Promotions climb, a rollback steps back; how a bar came to be is its colour and a sign in front of its duration. Nothing
-here is matplotlib's global state, as in charts.py.
+Promotions step up, rollbacks step down. A bar's color, and a sign in front of its duration, show how the version got
+there. This uses none of matplotlib's global state, like charts.py.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ _TITLE_HEIGHT, _LEGEND_HEIGHT, _NOTE_HEIGHT, _LEFT_MARGIN, _RIGHT_MARGIN = (
     0.85,
     0.3,
 )  # inches around the bars
-_FUTURE_SHARE = 0.12  # of the whole time that is left free behind now, for the durations of the last bars
-_MIN_BAR_WIDTH = 0.035  # inches: a bar of minutes beside one of months can still be seen
+_FUTURE_SHARE = 0.12  # share of the time range left free after now, for the durations of the last bars
+_MIN_BAR_WIDTH = 0.035  # inches: a bar of minutes next to one of months stays visible
 
 
 class PeriodOrigin(Enum):
-    """How a stretch began: its colour, its sign and its word. The signs tell them apart without colours."""
+    """How a period began: its color, sign, and label. The signs tell them apart without colors."""
 
     PROMOTED = ("#2f6db5", "▲", "promoted")
     ROLLED_BACK = ("#c2410c", "▼", "rolled back")
@@ -63,17 +63,17 @@ class PeriodOrigin(Enum):
 
     @property
     def color(self) -> str:
-        """The colour of its bar."""
+        """The color of its bar."""
         return self.value[0]
 
     @property
     def sign(self) -> str:
-        """What stands in front of its duration."""
+        """The sign in front of its duration."""
         return self.value[1]
 
     @property
     def label(self) -> str:
-        """What the legend says."""
+        """Its label in the legend."""
         return self.value[2]
 
 
@@ -90,7 +90,10 @@ def origin_of(period: ServingPeriod) -> PeriodOrigin:
 def history_chart(
     model: str, periods: Sequence[ServingPeriod], now: datetime, window: TimeWindow | None = None
 ) -> bytes:
-    """Return the stretches (newest first) as a PNG, 1,260 pixels wide; `asked` is marked in it."""
+    """Return the periods (newest first) as a PNG, 1,260 pixels wide.
+
+    `window`: the time that was asked about, marked in it.
+    """
     drawn = _newest_periods(periods)
     rows = _row_by_version(drawn)
     pitch = 0.42 if len(rows) <= _MAX_TALL_ROWS else 0.25
@@ -116,7 +119,7 @@ def history_chart(
 
 
 def history_alt_text(model: str, periods: Sequence[ServingPeriod], now: datetime) -> str:
-    """Return what the picture shows, for whoever cannot see it, in at most 1,000 characters."""
+    """Return the picture's alternative text, in at most 1,000 characters."""
     drawn = _newest_periods(periods)
     text = "; ".join(
         f"v{period.version} {origin_of(period).label} {period.since:%Y-%m-%d %H:%M}, "
@@ -144,7 +147,7 @@ def _newest_periods(periods: Sequence[ServingPeriod]) -> list[ServingPeriod]:
 
 
 def _row_by_version(periods: Sequence[ServingPeriod]) -> dict[int, int]:
-    """Return the place of each version: the lowest number at the bottom, so that promotions climb."""
+    """Return each version's row: the lowest number at the bottom, so that promotions step up."""
     return {version: row for row, version in enumerate(sorted({period.version for period in periods}))}
 
 
@@ -159,7 +162,8 @@ def _subtitle(periods: Sequence[ServingPeriod], now: datetime) -> str:
     if newest.until is not None:
         return f"Nothing serves now, since {_format_moment(newest.until)}"
     first = "first seen" if newest.predates_registrar else "since"
-    return f"v{newest.version} serves now, {first} {_format_moment(newest.since)} ({format_duration(newest.duration(now))})"
+    duration = format_duration(newest.duration(now))
+    return f"v{newest.version} serves now, {first} {_format_moment(newest.since)} ({duration})"
 
 
 def _format_moment(at: datetime) -> str:
@@ -204,14 +208,14 @@ def _draw_periods(
 
 
 def _mark_window(axes: Axes, window: TimeWindow | None, now: datetime) -> None:
-    """Mark the day or the moment that was asked about, where it is in the picture."""
+    """Mark the requested day or moment, if it's in the picture."""
     if window is None or not axes.get_xlim()[0] <= _to_days(window.start) <= axes.get_xlim()[1]:
         return
     start, end = _to_days(window.start), _to_days(window.end or window.start)
     axes.axvspan(start, end, facecolor="#f2c744", edgecolor="#b8860b", linewidth=1.2, alpha=0.6, zorder=1.5)
     text = f"{window.start.day} {window.start:%b}" + ("" if window.day else f" {window.start:%H:%M}")
     low, high = axes.get_xlim()
-    if _to_days(now) - end < 0.12 * (high - low):  # where the other word stands
+    if _to_days(now) - end < 0.12 * (high - low):  # where the other label is
         return
     axes.text(
         (start + end) / 2,
@@ -228,7 +232,7 @@ def _to_days(at: datetime) -> float:
 
 
 def _bar_extent(period: ServingPeriod, now: datetime, scale: float) -> tuple[float, float]:
-    """Return from where to where a bar goes; no shorter than can be seen."""
+    """Return where a bar begins and ends; never too short to be seen."""
     start, end = _to_days(period.since), _to_days(period.until or now)
     return start, max(end, start + _MIN_BAR_WIDTH * scale)
 
@@ -241,7 +245,7 @@ def _draw_bar(axes: Axes, period: ServingPeriod, row: int, now: datetime, scale:
 
 
 def _draw_steps(axes: Axes, periods: Sequence[ServingPeriod], rows: dict[int, int]) -> None:
-    """Draw a thin line from each bar to the one that followed it at once, so that the eye finds the way."""
+    """Draw a thin line from each bar to the one that followed it directly."""
     for later, before in pairwise(periods):
         if before.until == later.since:
             axes.plot(
@@ -280,7 +284,7 @@ def _draw_duration(
     *,
     small: bool,
 ) -> None:
-    """Write sign and duration into the bar, else to its right or its left; without room the sign alone, or nothing."""
+    """Write the sign and the duration inside the bar, or next to it. Without room, write only the sign, or nothing."""
     size = SMALL_SIZE - 3 if small else SMALL_SIZE - 1
     text = f"{origin_of(period).sign} {format_duration(period.duration(now))}"
     wide = (text_width(text, size, bold=True) + 0.14) * scale
@@ -302,7 +306,7 @@ def _draw_duration(
 
 
 def _outline() -> list[withStroke]:
-    """Return what keeps a text readable over a line or a hatched gap."""
+    """Return the outline that keeps text readable over a line or a hatched gap."""
     return [withStroke(linewidth=3, foreground=BACKGROUND)]
 
 

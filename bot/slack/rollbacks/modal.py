@@ -1,4 +1,4 @@
-"""TODO bot.slack.rollbacks.modal"""
+"""The modal for a rollback."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROLLBACK = "rollback"
 def rollback_modal(draft_id: str, prefilled: Mapping[str, str]) -> dict[str, Any]:
     """Return the modal that asks why a model is rolled back, and which one if that wasn't typed.
 
-    `draft` is the ask's id.
+    `draft_id`: the draft that the submitted modal completes.
     """
     if "model" in prefilled:
         to = f"to {code(prefilled['version'], 40)}" if prefilled.get("version") else "to the previous good version"
