@@ -20,7 +20,10 @@ class HttpServingProbes:
     """`bot.ports.ServingProbes` over HTTP: JSON with the version at a path, or nothing but the version."""
 
     def serving_version(self, probe: ServingProbe, model: str) -> str:
-        """Return the version that is reported. Raises Unreachable with a sentence that says why there is none."""
+        """Return the version that the endpoint reports.
+
+        Raises Unreachable with a sentence that says why there's none.
+        """
         url = probe.url.replace("{model}", quote(model, safe=""))
         answer = http_client.send_request(
             "GET",
@@ -35,7 +38,7 @@ class HttpServingProbes:
 
 
 def parse_reported_version(body: bytes, path: str) -> str:
-    """Return the version in an answer: what JSON has at `path`, or the answer itself where it is one word."""
+    """Return the version in an answer: the JSON value at `path`, or the answer itself if it's one word."""
     text = body.decode("utf-8", "replace").strip()
     try:
         value = json.loads(text)

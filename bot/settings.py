@@ -13,7 +13,7 @@ from bot.domain.core.durations import Duration
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, Sentence, say
 
-# Without populate_by_name: with it HOME, HOST and PORT of whoever starts us would be taken for ours.
+# Without populate_by_name: with it, the shell's own HOME, HOST, and PORT would be read as our settings.
 _CONFIG = SettingsConfigDict(env_file=None, extra="ignore", env_ignore_empty=True)
 
 
@@ -164,7 +164,7 @@ class Settings(BaseSettings):
 
     @property
     def ledger_url(self) -> str:
-        """The ledger's address; holds a password where the environment gave one."""
+        """The ledger's address; it can contain a password."""
         if self.database_url:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.home.absolute() / 'ledger.db'}"
@@ -180,7 +180,7 @@ class Settings(BaseSettings):
 
     @property
     def unset_tracking_uri(self) -> UnsetSetting | None:
-        """What to say, before MLflow is asked, where nobody said which one it is; None where somebody did."""
+        """The message if neither address of MLflow is set; None if one is."""
         if self.tracking_uri:
             return None
         purpose = "MLflow's runs" if self.registry_uri else "a registry"
@@ -199,7 +199,7 @@ class Settings(BaseSettings):
 
     @property
     def has_stages(self) -> bool:
-        """Whether the registry keeps stages: Unity Catalog does not, and says so by its address."""
+        """Whether the registry has stages: Unity Catalog doesn't, which its address shows."""
         registry_uri = self.registry_uri or self.mlflow_uri
         return self.stages == "stages" or (
             self.stages == "auto" and not registry_uri.startswith(("databricks-uc", "uc:"))
@@ -207,7 +207,7 @@ class Settings(BaseSettings):
 
     @property
     def mlflow_web_url(self) -> str | None:
-        """Where people open MLflow, without user and password, or None where nobody knows."""
+        """Where people open MLflow, without user and password, or None if that's unknown."""
         url = self.mlflow_url or self.registry_uri or self.tracking_uri or ""
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"}:
@@ -224,7 +224,7 @@ def read_settings() -> Settings:
 
 
 def read_settings_and_faults() -> tuple[Settings, list[Sentence]]:
-    """Return the settings from the environment with the default in place of each wrong one, and what is wrong."""
+    """Return the settings from the environment, with the default in place of each wrong one, and the errors."""
     try:
         return Settings(), []
     except ValidationError as error:

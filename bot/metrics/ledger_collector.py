@@ -1,4 +1,4 @@
-"""TODO bot.metrics.ledger_collector"""
+"""Metrics about the ledger's backlog, read when Prometheus scrapes them."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ from bot.ports import Backlog, Clock, Ledger, MessageKind, PendingCount
 
 
 class LedgerCollector(Collector):
-    """Reads the ledger when somebody asks."""
+    """Reads the ledger at each scrape."""
 
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
         self._ledger = ledger
         self._clock = clock
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Return the names, without asking the ledger."""
+        """Return the metrics' names, without reading the ledger."""
         return [
             GaugeMetricFamily(shape.name, shape.description)
             for shape in METRIC_DEFINITIONS
@@ -53,7 +53,7 @@ class LedgerCollector(Collector):
         ]
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield what stands in the ledger, or only that it did not answer."""
+        """Yield the ledger's backlog, or only that it didn't answer."""
         now = self._clock.now()
         try:
             with self._ledger.read() as reading:

@@ -1,6 +1,6 @@
-"""A registry that has no stages, as Unity Catalog's: the tag `stage` says where a version stands.
+"""A registry without stages, such as Unity Catalog's: the tag `stage` says which stage a version is in.
 
-Whoever serves models follows the alias there, so the alias is the move, and the tags tell of it.
+Model servers follow the alias there, so setting the alias is the transition, and the tags report it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ STAGE_TAG = "stage"
 
 
 class TagStageRegistry:
-    """The port `Registry` over one whose `transition` is never called.
+    """The port `Registry` over one whose `transition_stage` is never called.
 
-    Two steps of a move are never one: after a crash between them `transition` is to be called again, and heals it.
+    The steps of a transition aren't atomic: after a crash between them, call `transition_stage` again, which repairs
+    it.
     """
 
     def __init__(self, registry: ModelRegistry, *, champion: str, challenger: str) -> None:
@@ -26,9 +27,11 @@ class TagStageRegistry:
         self._aliases = {Stage.PRODUCTION: champion, Stage.STAGING: challenger}
 
     def models(self, text: str = "") -> list[ModelInfo]:
-        """Return the models whose name holds `text` (any case), sorted by name. One request a page of 1,000.
+        """Return the models whose name contains `text` (ignoring case), sorted by name.
 
-        `latest` holds what the aliases name: the tags would take a request for each model.
+        One request for each page of 1,000.
+
+        `latest` has the versions that the aliases name: reading the tags would take a request for each model.
         """
         return [replace(model, latest=self._latest_by_alias(model)) for model in self._registry.models(text)]
 
@@ -104,10 +107,10 @@ class TagStageRegistry:
         self._registry.set_alias(name, alias, version)
 
     def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
-        """Move the version: its alias first, then its tag, then the tags of those who held the stage.
+        """Transition the version: its alias first, then its tag, then the tags of the versions that were in the stage.
 
-        The aliases of other stages that name the version are dropped. Two requests to read, then one for each alias
-        and each tag. Raises UnknownModel and UnknownVersion; then nothing was changed.
+        Aliases of other stages that name the version are removed. Two requests to read, then one for each alias and
+        each tag. Raises UnknownModel and UnknownVersion; then nothing was changed.
         """
         aliases = self._registry.model(name).aliases
         versions = self.versions(name)

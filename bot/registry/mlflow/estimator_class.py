@@ -1,4 +1,4 @@
-"""What class a model file holds, read from its text: nothing in it is loaded, imported or called.
+"""The class that a model file contains, read from its bytes: nothing in it is loaded, imported, or called.
 
 A pickle is a program for a small stack machine. Here its instructions are followed on names alone.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
-MAX_OPCODES = 200_000  # of a pickle; a forest of 300 trees has 20,000, and a million take seconds
+MAX_OPCODES = 200_000  # instructions of a pickle; a forest of 300 trees has 20,000, and a million take seconds
 MAX_SCHEMA_BYTES = 4_000_000  # bytes of a skops file's description
 MAX_NESTING = 10  # pipelines in pipelines
 _PIPELINE = "Pipeline"
@@ -34,9 +34,9 @@ class _PickledObject:
 
 
 def pickled_class_name(data: bytes) -> str | None:
-    """Return the name of the class in a pickle, of a pipeline that of its last step; None where it can't be told.
+    """Return the name of the class in a pickle, for a pipeline that of its last step; None if it can't be determined.
 
-    `data` may be cut off: what a pickle holds stands at its beginning, but for a pipeline's last step.
+    `data` can be cut off: the class is at a pickle's beginning, except for a pipeline's last step.
     """
     stack: list[Any] = []
     memo: dict[int, Any] = {}
@@ -79,7 +79,7 @@ def skops_class_name(data: bytes) -> str | None:
 
 
 def _execute_opcode(opcode: pickletools.OpcodeInfo, arg: Any, stack: list[Any], memo: dict[int, Any]) -> None:
-    """Do to the stack what one instruction does, with names in place of things."""
+    """Apply one instruction to the stack, with names in place of objects."""
     name = opcode.name
     if name in _MEMO_PUT_OPCODES:
         memo[len(memo) if arg is None else int(arg)] = stack[-1]
@@ -105,7 +105,7 @@ def _execute_opcode(opcode: pickletools.OpcodeInfo, arg: Any, stack: list[Any], 
 
 
 def _pop_operands(opcode: pickletools.OpcodeInfo, stack: list[Any]) -> list[Any]:
-    """Take from the stack what the instruction does: so many, and with a mark all that came after it."""
+    """Pop an instruction's operands from the stack: a fixed number, and after a mark everything pushed since."""
     before = opcode.stack_before
     after_mark: list[Any] = []
     if pickletools.markobject in before:
@@ -120,7 +120,7 @@ def _construct(operands: list[Any], arg: Any) -> _PickledObject:
     if isinstance(arg, str):  # INST names its class
         return _PickledObject(arg.replace(" ", "."), operands)
     maker, *parts = operands
-    if maker.kind in {"copyreg._reconstructor", "copy_reg._reconstructor"}:  # it is given the class
+    if maker.kind in {"copyreg._reconstructor", "copy_reg._reconstructor"}:  # its operand is the class
         maker = parts[0].parts[0]
     return _PickledObject(maker.kind, parts)
 
@@ -148,5 +148,5 @@ def _last_step(pipeline: _PickledObject) -> Any:
 
 
 def valid_class_name(name: object) -> str | None:
-    """Return the name of a class; None for whatever else a file says in its place."""
+    """Return the name if it's a valid class name; None for anything else in its place."""
     return name if isinstance(name, str) and _CLASS_NAME.fullmatch(name) else None

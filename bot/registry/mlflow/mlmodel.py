@@ -12,12 +12,12 @@ from bot.domain.registry.model import ModelPackage, Signature, SignatureColumn
 from bot.registry.mlflow.estimator_class import valid_class_name
 
 MAX_FILE_BYTES = 1_000_000  # bytes; an MLmodel with a thousand columns has a tenth of it
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in pure Python, so large a file would take seconds
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # parsed in pure Python, so a large file would take seconds
 _NESTED_KEYS = ("properties", "items", "values")
 
 
 def parse_package(mlmodel: bytes, requirements: bytes = b"") -> ModelPackage:
-    """Return what the two files say. Raises ValueError where this is no MLmodel."""
+    """Return what the two files say. Raises ValueError if `mlmodel` isn't an MLmodel file."""
     try:
         document = yaml.load(mlmodel, Loader=_Loader)  # noqa: S506 - both loaders are safe ones
         return ModelPackage(
@@ -31,9 +31,9 @@ def parse_package(mlmodel: bytes, requirements: bytes = b"") -> ModelPackage:
 
 
 def parse_estimator(mlmodel: bytes) -> tuple[str | None, str]:
-    """Return the class of the model that the file names, if it does, and the name of the scikit-learn file beside it.
+    """Return the model class that the file names, if any, and the name of the scikit-learn file next to it.
 
-    Raises ValueError where this is no MLmodel.
+    Raises ValueError if this isn't an MLmodel file.
     """
     try:
         flavors = yaml.load(mlmodel, Loader=_Loader)["flavors"]  # noqa: S506 - both loaders are safe ones
@@ -45,7 +45,7 @@ def parse_estimator(mlmodel: bytes) -> tuple[str | None, str]:
 
 
 def _flavor_names(flavors: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the flavors; python_function only says that Python can load it."""
+    """Return the flavors without python_function, which only says that Python can load the model."""
     names = sorted(str(name) for name in flavors.keys())  # noqa: SIM118 - a list is no mapping, and shall fail
     return tuple(name for name in names if name != "python_function") or tuple(names)
 

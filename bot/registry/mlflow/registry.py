@@ -1,7 +1,7 @@
-"""The registry is MLflow: a server by URL, or its database directly. Only the files `mlflow*.py` here know it.
+"""The port `Registry` over MLflow: a server by URL, or its database directly.
 
-The registry-level client is used: in most calls `MlflowClient` asks a second time, whether the model is a
-prompt, and that answer holds every version. We know it from the reading that came before.
+It uses the registry-level client: for most calls, `MlflowClient` makes a second request to find out whether the model
+is a prompt, whose answer has every version. We know it from a previous read.
 """
 
 from __future__ import annotations
@@ -35,16 +35,15 @@ from bot.registry.mlflow.runs import LoggedModel, MlflowRuns
 _MODELS_PER_PAGE = 1_000  # MLflow's limit
 _VERSIONS_PER_PAGE = 5_000  # MLflow allows 200,000, which no server answers within our time limit
 _MAX_CACHED_ESTIMATORS = 1_000  # versions whose models' classes are remembered
-_MODEL_CHECK_SECONDS = 60.0  # seconds for which a name that was read as a model's is taken for one
+_MODEL_CHECK_SECONDS = 60.0  # seconds for which a name that was read as a model's counts as one
 
 
 class MlflowRegistry:
     """The port `Registry` over MLflow.
 
-    Built with where MLflow is and how many seconds we wait for an answer. MLflow reads its patience from the
-    environment at every call: what is set there wins, else the first registry of a process sets it for all.
-    MLflow's own retries are turned off, because it would send writes again, too. `begin` is called before what
-    `tracking_uri` names is opened, for models or for runs.
+    `timeout`: seconds to wait for an answer. MLflow reads its time limits from the environment at every call: variables
+    that are already set win, else the first registry of a process sets them for all. MLflow's own retries are turned
+    off, because it would repeat writes, too. `begin` is called before `tracking_uri` is opened, for models or for runs.
     """
 
     def __init__(
@@ -78,15 +77,17 @@ class MlflowRegistry:
         self._estimators: dict[tuple[str, int, str], str | None] = {}
 
     def close(self) -> None:
-        """Let go of the connections to a database. The registry can still be asked: that opens new ones."""
+        """Close the connections to a database. The registry can still be used: the next call opens new ones."""
         self._connection.close()
         self._tracking_connection.close()
 
     def models(self, text: str = "") -> list[ModelInfo]:
-        """Return the models whose name holds `text` (any case), sorted by name. One request a page of 1,000.
+        """Return the models whose name contains `text` (ignoring case), sorted by name.
 
-        The text is looked for here: MLflow's filter has wildcards without an escape, and on SQLite it finds
-        only ASCII letters in any case.
+        One request for each page of 1,000.
+
+        The text is matched here: MLflow's filter has wildcards without an escape, and on SQLite it ignores the case of
+        ASCII letters only.
         """
         models = [model_info(entity) for entity in self._all_models()]
         self._remember_models(*(model.name for model in models))
@@ -103,9 +104,9 @@ class MlflowRegistry:
         return model_info(entity)
 
     def versions(self, name: str) -> list[VersionInfo]:
-        """Return every version, newest number first, without aliases; none for an unknown model or a prompt.
+        """Return every version, newest first, without aliases; empty for an unknown model or a prompt.
 
-        One request a page of 5,000. Raises UnknownModel for a name that MLflow's filter cannot hold.
+        One request for each page of 5,000. Raises UnknownModel for a name that MLflow's filter can't quote.
         """
         name_filter = f"name = {_quote(name)}"
         entities = self._connection.read_pages(
@@ -113,7 +114,7 @@ class MlflowRegistry:
                 client, name_filter, self._versions_per_page, ["version_number DESC"], token
             )
         )
-        # By number, because a version that is registered meanwhile moves the pages.
+        # By number, because a version registered in the meantime shifts the pages.
         by_number = {
             int(entity.version): entity for entity in entities if entity.name == name and not entity._is_prompt()
         }
@@ -124,7 +125,7 @@ class MlflowRegistry:
     def version(self, name: str, number: int) -> VersionInfo:
         """Return one version with its aliases. Raises UnknownModel and UnknownVersion.
 
-        One request, and one more for a version that is not there: is it the model that is missing?
+        One request, and one more for a missing version, to find out whether its model is missing.
         """
         check_quotable(name)
         missing = unknown_version(name, number)
@@ -139,10 +140,10 @@ class MlflowRegistry:
         return version_info(entity)
 
     def runs(self, ids: Sequence[str]) -> dict[str, RunInfo]:
-        """Return the runs that are there, deleted ones too, by id.
+        """Return the runs that exist, including deleted ones, by id.
 
-        One request for each 1,000 ids. One more for the experiments when it is called first and when a run is not
-        found, because it may lie in a new one.
+        One request for each 1,000 ids. One more for the experiments at the first call and if a run isn't found, because
+        it can be in a new one.
         """
         return self._runs.find(ids)
 
@@ -166,29 +167,29 @@ class MlflowRegistry:
         return self._runs.metrics(run_ids)
 
     def monitoring_runs(self, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
-        """Return the ids of the runs whose tags name one of these models and versions, by these; no deleted ones.
+        """Return the ids of the runs whose tags name one of these models and versions, by these; without deleted runs.
 
-        One request, and two more where something was not found in the experiments that we know.
+        One request, and two more if something wasn't found in the known experiments.
         """
         return self._runs.monitoring_runs(versions)
 
     def metric_history(self, run_id: str, metric: str) -> list[LoggedValue]:
-        """Return every point of a run's metric, oldest first; none where there is none. A request for each 25,000."""
+        """Return every point of a run's metric, oldest first; empty if it has none. One request for each 25,000."""
         return self._runs.points(run_id, metric)
 
     def package(self, version: VersionInfo) -> ModelPackage | None:
-        """Return what lies beside the version's files, or None where no MLmodel does.
+        """Return the MLmodel data next to the version's files, or None if there's no MLmodel.
 
-        One request for where they lie, and three for reading them from an MLflow server. Raises UnknownModel,
-        UnknownVersion, and RegistryRefused or RegistryUnreachable where they cannot be read in time.
+        One request for their location, and three to read them from an MLflow server. Raises UnknownModel,
+        UnknownVersion, and RegistryRefused or RegistryUnreachable if they can't be read in time.
         """
         self._require_model(version.model)
         return read_package(self._artifact_location(version), self._tracking_uri, request_timeout())
 
     def estimator_class(self, version: VersionInfo) -> str | None:
-        """Return the class of the version's model, read from its files without loading them; None: they don't tell.
+        """Return the class of the version's model, read from its files without loading them; None if they don't say.
 
-        A few requests for the first time, then none. Raises like `package`.
+        A few requests the first time, then none. Raises like `package`.
         """
         key = (version.model, version.version, version.identity().fingerprint)
         if key not in self._estimators:
@@ -200,7 +201,7 @@ class MlflowRegistry:
         return self._estimators[key]
 
     def _artifact_location(self, version: VersionInfo) -> str:
-        """Return where the version's files lie."""
+        """Return where the version's files are."""
         location: str = self._connection.read(
             lambda client: client.get_model_version_download_uri(version.model, version.version),
             unknown_version(version.model, version.version),
@@ -213,11 +214,11 @@ class MlflowRegistry:
     def register_version(
         self, name: str, run_id: str, *, artifact: str = "", description: str = "", tags: Mapping[str, str]
     ) -> VersionInfo:
-        """Make the next version out of a run; a model that is not there is made first.
+        """Create the next version from a run; create the model first if it doesn't exist.
 
-        The version is asked for once: after an unknown result look for a version with this run. Requests: the run,
-        each model that it logged, the registered model, the version. Raises UnknownRun, UnknownModel for a prompt,
-        and BadInput where it is not clear which of the logged models is meant.
+        The version is requested only once: after an unknown result, look for a version with this run. Requests: the
+        run, each model that it logged, the registered model, the version. Raises UnknownRun, UnknownModel for a prompt,
+        and BadInput if it's ambiguous which logged model is meant.
         """
         check_tags(tags)
         check_description(description)
@@ -228,9 +229,9 @@ class MlflowRegistry:
         return self._create_version(name, run_id, logged, description, tags)
 
     def set_tags(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
-        """Set the version's tags, or with None take one away. One request a tag for a model that was just read.
+        """Set the version's tags; None removes one. One request for each tag if the model was just read.
 
-        Raises UnknownModel, UnknownVersion, and BadInput for a tag that is too long, before any is set.
+        Raises UnknownModel, UnknownVersion, and BadInput for a tag that's too long, before any is set.
         """
         check_tags(tags)
         self._require_model(name)
@@ -238,9 +239,11 @@ class MlflowRegistry:
             self._set_tag(name, version, key, value)
 
     def set_description(self, name: str, version: int | None, text: str) -> None:
-        """Write the description of a version, or with None of the model. One request for a model that was just read.
+        """Set the description of a version, or of the model if `version` is None.
 
-        Raises UnknownModel, UnknownVersion, and BadInput for a text that is too long.
+        One request if the model was just read.
+
+        Raises UnknownModel, UnknownVersion, and BadInput for a text that's too long.
         """
         check_description(text)
         self._require_model(name)
@@ -251,9 +254,9 @@ class MlflowRegistry:
         self._connection.call(lambda client: client.update_model_version(name, version, text), missing)
 
     def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
-        """Move the version; with `archive_existing` whoever holds Staging or Production is archived.
+        """Transition the version; `archive_existing` archives the versions that are in Staging or Production.
 
-        One request for a model that was read within a minute. Raises UnknownModel and UnknownVersion.
+        One request if the model was read within a minute. Raises UnknownModel and UnknownVersion.
         """
         self._require_model(name)
         if not (archive_existing and stage in TARGET_STAGES):
@@ -268,9 +271,9 @@ class MlflowRegistry:
         self._transition_then_archive(name, version, stage)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
-        """Let `alias` name the version. One request for a model that was read within a minute.
+        """Point `alias` to the version. One request if the model was read within a minute.
 
-        Raises UnknownModel, UnknownVersion, and RegistryRefused for an alias that MLflow does not take.
+        Raises UnknownModel, UnknownVersion, and RegistryRefused for an alias that MLflow doesn't accept.
         """
         self._require_model(name)
         retry_after_alias_race(
@@ -281,7 +284,7 @@ class MlflowRegistry:
         )
 
     def delete_alias(self, name: str, alias: str) -> None:
-        """Let `alias` name nothing; fine where it did not. One request for a model that was read within a minute.
+        """Remove an alias; fine if it doesn't exist. One request if the model was read within a minute.
 
         Raises UnknownModel.
         """
@@ -303,7 +306,7 @@ class MlflowRegistry:
         )
 
     def _transition_then_archive(self, name: str, version: int, stage: Stage) -> None:
-        # In this order the stage has two holders for a moment; in the other one it would have none.
+        # In this order, the stage has two versions for a moment; in the other one, it would have none.
         self._transition_stage(name, version, stage)
         for other in self.versions(name):
             if other.stage is stage and other.version != version:
@@ -355,7 +358,7 @@ class MlflowRegistry:
             self.model(name)  # another was faster: was it a model?
 
     def _require_model(self, name: str) -> None:
-        """Raise UnknownModel for a prompt: MLflow would move it without a word."""
+        """Raise UnknownModel for a prompt, which MLflow would transition without an error."""
         checked_at = self._models_checked_at.get(name)
         if checked_at is None or self._monotonic() - checked_at > _MODEL_CHECK_SECONDS:
             self.model(name)
@@ -365,6 +368,6 @@ class MlflowRegistry:
 
 
 def _quote(name: str) -> str:
-    """Return the name as MLflow's filters hold it: they know no escape, only the other kind of quotes."""
+    """Quote a name for MLflow's filters, which have no escape, only the other kind of quotes."""
     check_quotable(name)
     return f'"{name}"' if "'" in name else f"'{name}'"

@@ -1,10 +1,10 @@
-"""MLflow's long answers over HTTP, read as the JSON that they are.
+"""MLflow's long answers over HTTP, parsed from their JSON.
 
-MLflow's own client parses such an answer twice, turns it into protocol buffers and those into its entities:
-for a thousand runs that takes about as long as the server needs to find them, and holds up whatever else our process
-does. So these two questions go out as MLflow's client sends them (its address, credentials, headers, patience and
-errors), and what comes back is read here (docs/decisions/0024-answers-as-json.md). A registry that is no server, and a
-server that is a cloud's own, are asked as ever.
+MLflow's own client parses such an answer twice, converts it to protocol buffers and those to its entities: for a
+thousand runs, that takes about as long as the server needs to find them, and blocks whatever else our process does. So
+these two requests are sent as MLflow's client sends them (its address, credentials, headers, time limits, and errors),
+and the answer is parsed here (docs/decisions/0024-answers-as-json.md). A registry that isn't a server, and a cloud
+provider's own server, are called through MLflow's client.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _VIEW_NAMES = {1: "ACTIVE_ONLY", 2: "DELETED_ONLY", 3: "ALL"}  # MLflow's ViewTy
 
 
 class ResultPage(list[T]):
-    """A page of what was asked for; `token` gets the next one, where there is one."""
+    """A page of results; `token` fetches the next one, if there's one."""
 
     def __init__(self, items: Iterable[T], token: str | None) -> None:
         super().__init__(items)
@@ -50,7 +50,8 @@ def search_runs(
     page_token: str | None,
 ) -> ResultPage[Any]:
     """Return a page of runs, each as MLflow's entity or as what has the same names. Raises what MLflow raises."""
-    store, search = client.store, client.search_runs  # in this order: whoever counts questions hears of the last one
+    # in this order: the observer counts the last method that was accessed
+    store, search = client.store, client.search_runs
     if not _is_standard_store(store):
         page = search(list(experiment_ids), filter_string, view_type, max_results=max_results, page_token=page_token)
         return ResultPage(page, page.token)
@@ -144,7 +145,7 @@ def _parse_run(fields: JsonObject) -> Any:
 
 
 def _parse_metric(fields: JsonObject) -> MetricPoint:
-    # What is no number comes as text: JSON has none for infinity.
+    # Values that aren't finite come as text: JSON has no infinity.
     return MetricPoint(fields["key"], float(fields.get("value") or 0.0), int(fields.get("timestamp") or 0))
 
 

@@ -30,17 +30,17 @@ class LoggedModel:
 
 
 class MlflowRuns:
-    """The runs behind one line. It remembers the experiments: MLflow finds runs only in those that it is told."""
+    """The runs of one connection. It remembers the experiments, because MLflow searches only in those it's given."""
 
     def __init__(self, connection: MlflowConnection) -> None:
         self._connection = connection
         self._experiment_ids: Sequence[str] = ()  # their ids
 
     def find(self, ids: Sequence[str]) -> dict[str, RunInfo]:
-        """Return the runs that are there, deleted ones too, by id.
+        """Return the runs that exist, including deleted ones, by id.
 
-        One request for each 1,000 ids, and one for the experiments where some run was not found in those we know. A
-        single run is got by its id: a server without Flask-WTF spends a tenth of a second on each search.
+        One request for each 1,000 ids, and one for the experiments if a run wasn't found in the known ones. A single
+        run is fetched by its id: a server without Flask-WTF spends a tenth of a second on each search.
         """
         return {run_id: run_info(run) for run_id, run in self._find_entities(ids).items()}
 
@@ -52,9 +52,9 @@ class MlflowRuns:
         }
 
     def monitoring_runs(self, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
-        """Return the ids of living runs whose tags name one of these models and versions, by these.
+        """Return the ids of active runs whose tags name one of these models and versions, by these.
 
-        One request, and two more where something was not found in the experiments that we know.
+        One request, and two more if something wasn't found in the known experiments.
         """
         if not wanted:
             return {}
@@ -69,7 +69,7 @@ class MlflowRuns:
         return run_ids
 
     def points(self, run_id: str, metric: str) -> list[LoggedValue]:
-        """Return every point of a run's metric, oldest first; none where there is none. A request for each 25,000."""
+        """Return every point of a run's metric, oldest first; empty if it has none. One request for each 25,000."""
         if not is_run_id(run_id):
             return []
         try:
@@ -115,7 +115,7 @@ class MlflowRuns:
             return {}
 
     def run(self, run_id: str) -> Any:
-        """Return MLflow's own run, which may be a deleted one. Raises UnknownRun. One request."""
+        """Return MLflow's own run, which can be a deleted one. Raises UnknownRun. One request."""
         missing = unknown_run(run_id)
         if not is_run_id(run_id):
             raise missing
@@ -129,10 +129,10 @@ class MlflowRuns:
         return run
 
     def logged_model(self, run: Any, artifact: str) -> LoggedModel:
-        """Return the model of the run that `artifact` means: by its name, its id, or the path of its files.
+        """Return the run's model that `artifact` names: by its name, its id, or the path of its files.
 
-        A run that logged no model may hold one as plain files. One request for each model that it logged. Raises
-        BadInput where it is not clear which one is meant.
+        A run that logged no model can contain one as plain files. One request for each model that it logged. Raises
+        BadInput if it's ambiguous which one is meant.
         """
         models = self._logged_models(run)
         names = [(key, model.name) for key, model in models.items()]
@@ -141,11 +141,11 @@ class MlflowRuns:
         return LoggedModel(_artifact_uri(run, artifact or "model"))
 
     def artifact_location(self, run_id: str, path: str) -> str:
-        """Return where the files of `runs:/<run_id>/<path>` lie. Raises UnknownRun."""
+        """Return where the files of `runs:/<run_id>/<path>` are. Raises UnknownRun."""
         run = self.run(run_id)
         try:
             return self.logged_model(run, path).source
-        except BadInput:  # the run logged other models, and this as plain files
+        except BadInput:  # the run logged other models, and this one as plain files
             return _artifact_uri(run, path)
 
     def _fetch_experiment_ids(self) -> Sequence[str]:
@@ -159,7 +159,7 @@ class MlflowRuns:
     def _search_by_id(self, ids: Sequence[str], experiment_ids: Sequence[str]) -> dict[str, Any]:
         runs_by_id: dict[str, Any] = {}
         for start in range(0, len(ids) if experiment_ids else 0, MAX_RUN_IDS):
-            # MLflow takes no space after these commas.
+            # MLflow doesn't accept spaces after these commas.
             quoted_ids = ",".join(f"'{run_id}'" for run_id in ids[start : start + MAX_RUN_IDS])
             runs = self._search(f"attributes.run_id IN ({quoted_ids})", experiment_ids)
             runs_by_id |= {run.info.run_id: run for run in runs}
