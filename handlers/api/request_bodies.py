@@ -1,4 +1,4 @@
-"""TODO handlers.api.request_bodies"""
+"""The bodies that the HTTP API accepts, and their parser."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from handlers.api.calls import ApiError, ModelName, VersionNumber, documented_on
 
 
 class _Body(BaseModel):
-    # Strict: true is no version 1, and "0.9" no number; the document says so, too.
+    # Strict: true isn't version 1, and "0.9" isn't a number; the OpenAPI document says so, too.
     model_config = ConfigDict(extra="forbid", populate_by_name=True, strict=True)
 
 
@@ -100,7 +100,7 @@ BodyT = TypeVar("BodyT", bound=_Body)
 
 
 def parse_body(body_type: type[BodyT], body: bytes | None) -> BodyT:
-    """Return what a body says. Raises Said, naming the place of the first fault."""
+    """Return the parsed body. Raises ApiError that names the first wrong field."""
     try:
         return body_type.model_validate_json(body or b"")
     except ValidationError as error:

@@ -25,8 +25,8 @@ from handlers.demo.welcome import CHANNEL
 from handlers.serve import Service, preload_slow_modules
 from localslack import LocalSlack
 
-MAX_WAIT_SECONDS = 180.0  # seconds for serve.py to serve, and for the first reading: a slow disk takes one of them
-MAX_CRASHES = 2  # of serve.py, after which nobody waits for it
+MAX_WAIT_SECONDS = 180.0  # seconds for serve.py to start, and for the first reading: a slow disk needs one of them
+MAX_CRASHES = 2  # restarts of serve.py, after which we stop waiting for it
 POLL_SECONDS = 0.1  # seconds
 
 
@@ -64,7 +64,7 @@ def run_registrar(
 
 
 def _wait_until(condition: Callable[[], bool], serving: ModelServer) -> bool:
-    """Wait until something is so, and return whether it is; no longer than serve.py deserves."""
+    """Wait until a condition is true, and return whether it is; stop early if serve.py keeps failing."""
     end = time.monotonic() + MAX_WAIT_SECONDS
     while not (is_so := condition()) and time.monotonic() < end and serving.crash_count < MAX_CRASHES:
         time.sleep(POLL_SECONDS)
@@ -72,7 +72,7 @@ def _wait_until(condition: Callable[[], bool], serving: ModelServer) -> bool:
 
 
 def _find_monitor(registrar: Registrar) -> Monitor | None:
-    """Return the monitor that watches the demo's model; None where the policy or a person took it away or paused it."""
+    """Return the monitor of the demo's model; None if it was removed from the policy or paused."""
     if all(rule.name != models.MONITOR for rule in registrar.context.policy.rules_for(models.MODEL).monitors):
         return None
     registrar.policy_monitors.sync()
@@ -82,9 +82,9 @@ def _find_monitor(registrar: Registrar) -> Monitor | None:
 
 
 def _has_reading(registrar: Registrar, since: datetime) -> bool:
-    """Tell whether the monitor has a reading of the version that serves, from this start; check as soon as it can be.
+    """Return whether the monitor has a reading of the served version since this start; check as soon as it can.
 
-    Also true where there will be none: nothing is in Production.
+    Also true if there won't be one: nothing is in Production.
     """
     monitor = _find_monitor(registrar)
     if monitor is None:
@@ -106,18 +106,18 @@ def _has_reading(registrar: Registrar, since: datetime) -> bool:
     if state.move == term.transition_id and state.newest is not None and state.newest > since:
         return True
     if any(measurement.version == term.version for measurement in pushed):
-        with suppress(RegistrarError):  # it is being checked right now
+        with suppress(RegistrarError):  # another thread is checking it right now
             registrar.monitoring.check_now(monitor.id)
     return False
 
 
 def has_monitors(registrar: Registrar) -> bool:
-    """Tell whether the policy lets a monitor watch the demo's model."""
+    """Return whether the policy has a monitor for the demo's model."""
     return bool(registrar.context.policy.rules_for(models.MODEL).monitors)
 
 
 def _preload(registrar: Registrar) -> None:
-    """Load what a first command needs, while people read what the terminal says. On a second start, nobody has yet."""
+    """Load what a first command needs while people read the terminal. On a second start, they're faster than that."""
     preload_slow_modules()
     with suppress(RegistrarError):
         registrar.context.registry.versions(models.MODEL)

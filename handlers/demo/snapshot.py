@@ -35,11 +35,11 @@ def is_compatible() -> bool:
 def restore_models(
     uri: str, model: str, artifacts: Path, *, first_after: int = 0
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Register each version after `after`, and yield its number and what the snapshot says about its run.
+    """Register each version after `first_after`, and yield its number and what the snapshot says about its run.
 
-    `artifacts` is the folder for the files of the model's experiment.
+    `artifacts`: the folder for the files of the model's experiment.
     """
-    mlflow.set_tracking_uri(uri)  # a client's own is not enough: to register a model, MLflow opens another client
+    mlflow.set_tracking_uri(uri)  # a client's own URI isn't enough: to register a model, MLflow opens another client
     client = mlflow.MlflowClient()
     existing = client.get_experiment_by_name(model)
     experiment = existing.experiment_id if existing else client.create_experiment(model, artifacts.resolve().as_uri())

@@ -12,9 +12,9 @@ from handlers.demo.welcome import CHANNEL
 from localslack import ActionResult, RefusedError, Remote, WorkspaceMember
 
 JsonObject = dict[str, Any]
-STEP_TIMEOUT = 60.0  # seconds for each thing that has to happen; it takes far less than one, on a busy machine some
-MONITOR_TIMEOUT = 240.0  # seconds for what comes of measuring: some checks, ten seconds apart
-POLL_SECONDS = 3.0  # seconds between two looks at the monitor
+STEP_TIMEOUT = 60.0  # seconds for each step; it takes far less than one, on a busy machine a few
+MONITOR_TIMEOUT = 240.0  # seconds for the result of monitoring: some checks, ten seconds apart
+POLL_SECONDS = 3.0  # seconds between two checks of the monitor
 
 
 class StoryError(Exception):
@@ -22,9 +22,9 @@ class StoryError(Exception):
 
 
 class DemoStory:
-    """Alice asks, is refused, Bob approves, and everybody sees it. The next version is bad, and is rolled back.
+    """Alice requests a promotion, is blocked by a gate; Bob approves. The next version is bad, and is rolled back.
 
-    `tell` gets one line after the other.
+    `print_line` gets one line after the other.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class DemoStory:
         self._type(self._alice, f"/model show {MODEL}")
         self._show("Only she sees", self._wait_for_answer(self._alice, f"v{BETTER_VERSION}  ·  Production"))
 
-    # -- the version that is bad in life ------------------------------------------------------------------------
+    # -- the version that fails in Production --------------------------------------------------------------------
 
     def _alice_checks_the_monitor(self) -> None:
         self._narrate(f"What v{BETTER_VERSION} does in life is measured now. Alice looks every few seconds:")
@@ -148,14 +148,14 @@ class DemoStory:
         self._narrate(f"With its next check the monitor knows v{BETTER_VERSION} again. Bob looks until it does:")
         self._wait_for_healthy_monitor(self._bob)
 
-    # -- hands and eyes -----------------------------------------------------------------------------------------
+    # -- reading and clicking ------------------------------------------------------------------------------------
 
     def _type(self, person: WorkspaceMember, text: str) -> None:
         self._narrate(f"{person.name.title()} types in {CHANNEL}: {text}")
         _require_acknowledged(person.types(CHANNEL, text))
 
     def _wait_for_card(self, text: str, timeout: float | None = None) -> JsonObject:
-        """Wait for the newest card that holds these words."""
+        """Wait for the newest card that contains this text."""
         return self._bob.waits_for(
             CHANNEL, lambda m: _has_header(m) and text in self._plain_text(m), timeout or self._timeout
         )
@@ -178,7 +178,7 @@ class DemoStory:
             self._narrate(f"  {line}")
 
     def _plain_text(self, message: JsonObject) -> str:
-        """Return a message as it reads without its looks, one line for each part."""
+        """Return a message's text without its formatting, one line for each part."""
         texts = "\n".join(_texts(message.get("blocks"))) or message["text"]
         return _mrkdwn_to_text(texts, self._names)
 

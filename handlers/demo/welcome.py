@@ -1,4 +1,4 @@
-"""What a person reads before the story begins: where to look, what to type, how to end."""
+"""What a person reads before the story begins: which page to open, what to type, how to stop."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def page_url(port: int) -> str:
 
 
 def welcome_lines(port: int, folder: DemoFolder, first_step: str, *, has_monitors: bool = True) -> list[str]:
-    """Return what the terminal says once everything runs; `is_watched`: the policy has a monitor."""
+    """Return what the terminal prints once everything is running. `has_monitors`: the policy has a monitor."""
     return [
         "",
         f"Ready. Open {page_url(port)}",

@@ -13,9 +13,9 @@ MAX_DIFFERENCE = timedelta(seconds=60)  # Slack's signatures and ours are good f
 
 
 def check_clock(server: str, date: str, received_at: datetime) -> Diagnosis:
-    """Return how far apart the clocks are: theirs by the header Date of an answer that came `at` that time of ours.
+    """Report how far apart the clocks are, by the Date header of an answer received at `received_at`.
 
-    Raises NotLookedAtError where there is no such header.
+    Raises CheckSkippedError if there's no such header.
     """
     try:
         server_time = parsedate_to_datetime(date)

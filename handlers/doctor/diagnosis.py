@@ -14,15 +14,15 @@ class DiagnosisState(Enum):
     """How a part is."""
 
     OK = "ok"  # as it has to be
-    WARNING = "mind"  # works, and there is something to know
-    ERROR = "wrong"  # does not work until somebody changes what is configured
-    NO_REPLY = "silent"  # does not answer, or not in a way that can be understood
+    WARNING = "mind"  # works, but there's something to know
+    ERROR = "wrong"  # doesn't work until someone changes the configuration
+    NO_REPLY = "silent"  # doesn't answer, or not intelligibly
     SKIPPED = "skipped"  # was not looked at
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """How one part is. `advice` is the one thing to do about it; there is none where nothing is to be done."""
+    """The state of one part. `advice`: the one thing to do about it; empty if there's nothing to do."""
 
     area: str
     state: DiagnosisState
@@ -36,22 +36,22 @@ def ok(area: str, sentence: str) -> Diagnosis:
 
 
 def warning(area: str, sentence: str, advice: str) -> Diagnosis:
-    """Return that a part works, and what there is to know about it."""
+    """Return that a part works, with something to know about it."""
     return Diagnosis(area, DiagnosisState.WARNING, sentence, advice)
 
 
 def failure(area: str, sentence: str, advice: str) -> Diagnosis:
-    """Return that a part does not work until somebody changes what is configured."""
+    """Return that a part doesn't work until someone changes the configuration."""
     return Diagnosis(area, DiagnosisState.ERROR, sentence, advice)
 
 
 def is_healthy(diagnoses: Iterable[Diagnosis]) -> bool:
-    """Tell whether nothing is wrong and everything that was asked has answered."""
+    """Return whether nothing is wrong and everything has answered."""
     return exit_code(diagnoses) == 0
 
 
 def exit_code(diagnoses: Iterable[Diagnosis]) -> int:
-    """Return how the terminal ends: what is configured wrongly comes before what does not answer, for it stays so."""
+    """Return the exit code: a wrong configuration takes precedence over no answer, because it won't go away."""
     states = {diagnosis.state for diagnosis in diagnoses}
     if DiagnosisState.ERROR in states:
         return Misconfigured.exit_code

@@ -25,7 +25,7 @@ from handlers.doctor.diagnosis import Diagnosis, failure, ok, warning
 from handlers.doctor.policy_notices import UNMEETABLE_RULE, policy_notices
 from handlers.startup import open_listener
 
-# File systems that live on another machine, whose locks SQLite cannot rely on (https://sqlite.org/faq.html#q5).
+# Network file systems, whose locks SQLite can't rely on (https://sqlite.org/faq.html#q5).
 NETWORK_FILE_SYSTEMS = (
     "nfs",
     "cifs",
@@ -44,7 +44,7 @@ MOUNTS_FILE = Path("/proc/mounts")  # Linux has it
 
 
 def check_policy(settings: Settings) -> tuple[Policy | None, list[Diagnosis]]:
-    """Return the policy, None where there is none that can be used, and what is to be said of it."""
+    """Return the policy, None if it can't be used, and the diagnoses about it."""
     path, mend = settings.policy, "Mend it there; `registrar policy check` says whether all is right."
     try:
         text = read_policy_text(path)
@@ -64,7 +64,7 @@ def check_policy(settings: Settings) -> tuple[Policy | None, list[Diagnosis]]:
 
 
 def _unset_variables(policy: Policy, environ: Mapping[str, str]) -> Iterator[Diagnosis]:
-    """Yield the variables that the policy names and the environment lacks: those parts do not work."""
+    """Yield the variables that the policy names and the environment is missing: those parts don't work."""
     named = {f"clients.{name}": [client.token_env] for name, client in policy.clients.items()}
     named |= {f"notify.{at}": [webhook.url_env, webhook.secret_env] for at, webhook in enumerate(policy.notify)}
     for path, names in named.items():
@@ -75,7 +75,7 @@ def _unset_variables(policy: Policy, environ: Mapping[str, str]) -> Iterator[Dia
 
 
 def local_checks(settings: Settings) -> list[DoctorCheck]:
-    """Return the looks at this machine."""
+    """Return the checks of this machine."""
     return [
         DoctorCheck(
             "ledger",
@@ -116,7 +116,7 @@ def _sqlite_file(url: str) -> Path | None:
 
 
 def _check_folder(file: Path) -> Iterator[Diagnosis]:
-    """Yield what is to be said of where SQLite's file lies, or will lie."""
+    """Yield the diagnoses about the folder of SQLite's file."""
     folder = next(parent for parent in [file.absolute().parent, *file.absolute().parents] if parent.exists())
     if not os.access(file if file.exists() else folder, os.W_OK) or not os.access(folder, os.W_OK | os.X_OK):
         yield failure(
@@ -136,12 +136,12 @@ def _check_folder(file: Path) -> Iterator[Diagnosis]:
 
 
 def _file_system_type(folder: Path, mounts: Path) -> str:
-    """Return the kind of file system on which a folder lies; nothing where the system does not tell."""
+    """Return the type of the file system of a folder; empty if the system doesn't report it."""
     try:
         rows = [line.split() for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines()]
     except OSError:
         return ""
-    # The kernel writes a space as \040; of several mounts at one place the last one holds.
+    # The kernel writes a space as \040; of several mounts at one path, the last one counts.
     kinds = {Path(row[1].replace("\\040", " ")): row[2] for row in rows if len(row) > 2}
     resolved = folder.resolve()
     return next((kinds[parent] for parent in [resolved, *resolved.parents] if parent in kinds), "")
@@ -221,7 +221,7 @@ def _check_policy_in_force(ledger: SqlLedger, settings: Settings) -> Iterator[Di
 
 
 def check_port(settings: Settings) -> Iterator[Diagnosis]:
-    """Yield what becomes of the port: free, a bot's, or somebody else's."""
+    """Yield whether the port is free, a bot's, or another program's."""
     address = f"{settings.host}:{settings.port}"
     if settings.port and _is_bot_running(settings):
         yield ok("HTTP", f"A bot is running at {address} already; a second one needs another port.")
@@ -249,7 +249,7 @@ def _is_bot_running(settings: Settings) -> bool:
 
 
 def _ask_bot(settings: Settings, path: str) -> dict[str, Any]:
-    """Return what a bot on our port answers; nothing where none does."""
+    """Return what a bot on our port answers; empty if there's none."""
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - where to ask for what listens
     host = everywhere.get(settings.host, settings.host)
     url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}{path}"

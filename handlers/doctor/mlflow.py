@@ -1,4 +1,4 @@
-"""MLflow: whether it is there, which, how fast, and, when it is to be tried, whether we may write."""
+"""Checks of MLflow: does it answer, its version, its speed, and, with `live`, whether we can write."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from handlers.doctor.diagnosis import Diagnosis, failure, ok, warning
 MAX_ROUNDS = 30  # the system acknowledges the first answers of a connection at once, so the pause shows only later
 MAX_MEASURE_SECONDS = 2.5  # seconds at most
 NEAR_SECONDS = 0.010  # seconds in which a server of the same room answers a knock
-PAUSE_SECONDS = 0.030  # seconds that an answer takes beyond the way there: MLflow's default server pauses for 40 ms
-SLOW_LOGIN_SECONDS = 0.150  # MLflow's basic auth takes 240 ms to look a password up
+PAUSE_SECONDS = 0.030  # seconds that an answer takes beyond the connection: MLflow's default server pauses for 40 ms
+SLOW_LOGIN_SECONDS = 0.150  # MLflow's basic auth takes 240 ms to check a password
 MAX_MANAGED_MODELS = 20  # models for which we try whether we can manage them
 
 
 def mlflow_checks(
     settings: Settings, policy: Policy | None, *, live: bool, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> list[DoctorCheck]:
-    """Return the looks at MLflow. `now` is our clock."""
+    """Return the checks of MLflow. `now`: our clock."""
     turn = Lock()
     away = f"Look whether MLflow runs there, and at {_uri_setting(settings)}."
     return [
@@ -50,7 +50,7 @@ def mlflow_checks(
 
 @contextmanager
 def open_probe(settings: Settings, lock: Lock) -> Iterator[MlflowProbe]:
-    """Open a probe. In a database one look takes its turn after another: MLflow has one engine for all of a process."""
+    """Open a probe. For a database, checks run one after another: MLflow has one engine for the process."""
     probe = MlflowProbe(settings.mlflow_uri, settings.registry_uri)
     with lock if probe.is_database else nullcontext(), closing(probe):
         yield probe
@@ -64,7 +64,7 @@ def _uri_setting(settings: Settings) -> str:
 
 
 def check_registry(settings: Settings, lock: Lock, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
-    """Yield whether MLflow answers, its version, its models and its stages. Raises what asking it raises."""
+    """Yield whether MLflow answers, its version, its models, and its stages. Raises what its calls raise."""
     if unset := settings.unset_tracking_uri:
         yield warning("MLflow", str(unset.sentence), str(unset.advice))
     with open_probe(settings, lock) as probe:
@@ -94,7 +94,7 @@ def _no_tables_diagnosis(probe: MlflowProbe) -> Diagnosis:
 
 
 def _check_version(probe: MlflowProbe, response: ProbeResponse) -> Diagnosis:
-    """Return what the answer to /version means. Raises RegistryUnreachable and Misconfigured."""
+    """Return the diagnosis of the answer to /version. Raises RegistryUnreachable and Misconfigured."""
     location, version = probe.location, response.text.strip()
     if response.status in {401, 407}:
         names = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
@@ -138,7 +138,7 @@ def model_names(settings: Settings) -> list[str]:
 
 
 def models_covered_by(policy: Policy | None, names: Iterable[str]) -> list[str]:
-    """Return the models that the policy covers; all of them where there is none."""
+    """Return the models that the policy covers; all of them without a policy."""
     return [name for name in names if policy is None or policy.pattern_for(name) is not None]
 
 
@@ -166,7 +166,7 @@ class Latencies:
 
 
 def check_speed(settings: Settings, lock: Lock) -> Iterator[Diagnosis]:
-    """Yield how long an answer takes, and the cure where a server that is near takes long."""
+    """Yield how long an answer takes, and a fix if a nearby server takes long."""
     with open_probe(settings, lock) as probe:
         if not probe.is_server:
             raise CheckSkippedError("Not measured: MLflow is asked in its database, and not over HTTP.")
@@ -174,7 +174,10 @@ def check_speed(settings: Settings, lock: Lock) -> Iterator[Diagnosis]:
 
 
 def measure_latencies(probe: MlflowProbe) -> Latencies:
-    """Return the median of each, over kept connections. Raises RegistryUnreachable and NotLookedAtError."""
+    """Return the median of each latency, over kept-alive connections.
+
+    Raises RegistryUnreachable and CheckSkippedError.
+    """
     require_answer(probe)
     url = probe.uri.rstrip("/") + "/health"
     try:
@@ -187,7 +190,7 @@ def measure_latencies(probe: MlflowProbe) -> Latencies:
 
 
 def require_answer(probe: MlflowProbe) -> None:
-    """Raise NotLookedAtError where no MLflow answers that knows us: the first look at it says why."""
+    """Raise CheckSkippedError if MLflow doesn't answer or refuses us: the first check already reports why."""
     try:
         if probe.get("/version").status == 200 and probe.get("/health").status == 200:
             return
@@ -197,7 +200,7 @@ def require_answer(probe: MlflowProbe) -> None:
 
 
 def _median_seconds(call: Callable[[], object]) -> float:
-    """Return how long the later ones of many answers take, in the middle."""
+    """Return the median duration in seconds of repeated calls, without the first ones."""
     durations: list[float] = []
     end = time.monotonic() + MAX_MEASURE_SECONDS
     while len(durations) < MAX_ROUNDS and time.monotonic() < end:
@@ -208,7 +211,7 @@ def _median_seconds(call: Callable[[], object]) -> float:
 
 
 def _connect_seconds(url: str) -> float:
-    """Return how long a connection takes to be made: the way there and back, and nothing of the server's."""
+    """Return how many seconds a connection takes: the round trip, without the server's work."""
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     began = time.perf_counter()
@@ -254,11 +257,11 @@ def diagnose_latencies(latencies: Latencies, *, can_quick_ack: bool) -> Diagnosi
 
 _SPEED_AREA = "MLflow speed"
 
-# -- may we write ------------------------------------------------------------------------------------------------------
+# -- write access ------------------------------------------------------------------------------------------------------
 
 
 def check_rights(settings: Settings, policy: Policy | None, lock: Lock, *, live: bool) -> Iterator[Diagnosis]:
-    """Yield whether we may make, move and change things there; all of it is taken back, and only done when `live`."""
+    """Yield whether we can create, transition, and change things; tried only with `live`, and undone."""
     if not live:
         raise CheckSkippedError("Not tried: `registrar doctor --live` makes a model, moves it, and deletes it again.")
     with open_probe(settings, lock) as probe:

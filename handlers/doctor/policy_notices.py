@@ -1,4 +1,4 @@
-"""TODO handlers.doctor.policy_notices"""
+"""Notices about a valid policy: what's likely not intended."""
 
 from __future__ import annotations
 

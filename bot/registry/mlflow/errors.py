@@ -16,7 +16,10 @@ class ConnectionBroken(RegistryUnreachable):
 
 
 def mlflow_exception() -> type[Exception]:
-    """Return MLflow's own error; not imported above, where it would start MLflow's telemetry untold."""
+    """Return MLflow's exception class.
+
+    It's imported here because it starts MLflow's telemetry unless that's turned off.
+    """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
     return MlflowException

@@ -1,4 +1,4 @@
-"""TODO handlers.doctor.slack.channels"""
+"""Checks of the channels that the policy names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_PAGES = 15  # of a thousand channels each; Slack allows 20 a minute, and the
 
 
 def check_channels(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosis]:
-    """Yield for each channel that the policy names whether it is there and we are in it."""
+    """Yield for each channel of the policy whether it exists and we're a member."""
     us, named = workspace.require_identity(), _named_channels(policy)
     for channel_id in [channel_id for channel_id in named if not channel_id.startswith("#")]:
         room = _fetch_channel(workspace.client, channel_id)
@@ -32,7 +32,7 @@ def check_channels(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagno
 
 
 def _named_channels(policy: Policy) -> dict[str, str]:
-    """Return each channel that the policy names, and where it does so first."""
+    """Return each channel of the policy, with the first path that names it."""
     named = {policy.channel: "channel"}
     for pattern, rules in policy.models.items():
         if rules.channel:
@@ -43,7 +43,7 @@ def _named_channels(policy: Policy) -> dict[str, str]:
 
 
 def _fetch_channel(client: WebClient, channel: str) -> Mapping[str, Any] | None:
-    """Return the channel with this id; None if there is none, or it's private and we aren't in it."""
+    """Return the channel with this id; None if there's none, or it's private and we aren't a member."""
     try:
         room: Mapping[str, Any] = call_slack(client, partial(client.conversations_info, channel=channel))["channel"]
     except SlackApiError as error:
@@ -54,9 +54,9 @@ def _fetch_channel(client: WebClient, channel: str) -> Mapping[str, Any] | None:
 
 
 def _fetch_channels(client: WebClient, names: set[str]) -> dict[str, Mapping[str, Any]]:
-    """Return the public channels, and the private ones that we are in, up to the last of these names.
+    """Return the public channels, and the private ones that we're a member of, up to the last of these names.
 
-    They're by name; where no channel has a name any more, it's that of the one that had it, if only one did.
+    They're by name; a former name gives the channel that had it, if only one did and no channel has it now.
     """
     channels: dict[str, Mapping[str, Any]] = {}
     former: dict[str, list[Mapping[str, Any]]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""TODO handlers.doctor.slack.people"""
+"""Checks of the people and user groups that the policy names."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from handlers.doctor.local import UNMEETABLE_ADVICE
 from handlers.doctor.policy_notices import UNMEETABLE_RULE
 from handlers.doctor.slack.workspace import WorkspaceProbe, call_slack
 
-MAX_PEOPLE = 40  # Slack lets users.info be called about a hundred times a minute, and others call it too
+MAX_PEOPLE = 40  # Slack allows about a hundred calls of users.info a minute, and others call it too
 
 
 def check_people(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosis]:
-    """Yield who of those that the policy names can do nothing, or that all can."""
+    """Yield the people of the policy who can't do anything, or that all can."""
     workspace.require_identity()
     ids = sorted(policy.all_slack_ids() - policy.user_groups())
     bad = [diagnosis for user_id in ids[:MAX_PEOPLE] if (diagnosis := _check_person(workspace, policy, user_id))]
@@ -71,9 +71,9 @@ def _policy_places(policy: Policy, slack_id: str) -> str:
 
 
 def check_groups(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosis]:
-    """Yield for each user group that the policy names whether it is there and has somebody in it.
+    """Yield for each user group of the policy whether it exists and has members.
 
-    Then the rules that can't be met by those who are in them, which nobody sees in the file.
+    Then the rules that can't be met by the groups' members, which the file doesn't show.
     """
     us = workspace.require_identity()
     if not policy.user_groups():
@@ -95,7 +95,7 @@ def check_groups(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosi
         yield _check_group(workspace, policy, group_id, groups_by_id.get(group_id))
     directory = SlackDirectory(workspace.client, us.team, policy.user_groups)
     for rule in unmeetable_rules(policy, directory.electorate):
-        if rule not in unmeetable_rules(policy):  # said of the file
+        if rule not in unmeetable_rules(policy):  # already reported for the file
             yield warning("Slack groups", UNMEETABLE_RULE.format(rule), UNMEETABLE_ADVICE)
 
 

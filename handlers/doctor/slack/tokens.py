@@ -1,4 +1,4 @@
-"""TODO handlers.doctor.slack.tokens"""
+"""Checks of the tokens and their scopes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from handlers.manifest import required_scopes
 
 
 def check_token(settings: Settings, workspace: WorkspaceProbe | None) -> Iterator[Diagnosis]:
-    """Yield whose the bot's token is, or why there is none to ask with. Raises Misconfigured and SlackUnreachable."""
+    """Yield whose token the bot has, or why it can't be used. Raises Misconfigured and SlackUnreachable."""
     if workspace is None:
         problem = token_problem("SLACK_BOT_TOKEN", settings) or "SLACK_BOT_TOKEN is not set."
         yield failure(

@@ -1,4 +1,4 @@
-"""TODO handlers.doctor.slack.workspace"""
+"""The workspace as the bot's token sees it, and the calls that the checks share."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from handlers.manifest import token_scopes
 SLACK_API_URL = "https://slack.com/api/"
 
 
-CALL_TIMEOUT = 4  # seconds that one call may take
+CALL_TIMEOUT = 4  # timeout of a call in seconds
 
 
-# What Slack says of a token that it does not take, https://docs.slack.dev/reference/methods/auth.test.
+# Slack's errors for a token that it refuses, https://docs.slack.dev/reference/methods/auth.test.
 INVALID_TOKEN_ERRORS = {
     "invalid_auth",
     "not_authed",
@@ -55,7 +55,7 @@ TOKEN_KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class BotIdentity:
-    """Who the bot is, by Slack's answer to its token. `scopes` is None where the server does not tell them."""
+    """Slack's answer about the bot's token. `scopes` is None if the server doesn't report them."""
 
     team: str
     team_name: str
@@ -66,7 +66,7 @@ class BotIdentity:
 
 
 class WorkspaceProbe:
-    """Slack as the bot's token sees it. Who we are is asked once, whoever wants to know it first."""
+    """Slack as the bot's token sees it. The identity is fetched once, by the first check that needs it."""
 
     def __init__(self, client: WebClient, now: Callable[[], datetime]) -> None:
         self.client = client
@@ -87,10 +87,10 @@ class WorkspaceProbe:
         return self._identity
 
     def require_identity(self) -> BotIdentity:
-        """Return who we are, for what cannot be looked at without. Raises NotLookedAtError."""
+        """Return who we are. Raises CheckSkippedError if that's unknown, for checks that depend on it."""
         try:
             return self.identity()
-        except Exception:  # the check of the token tells it
+        except Exception:  # the check of the token reports it
             raise CheckSkippedError("Not looked at: that needs a token that Slack takes.") from None
 
     def _fetch_identity(self) -> BotIdentity:
@@ -109,9 +109,9 @@ class WorkspaceProbe:
 
 
 def call_slack(client: WebClient, call: Callable[[], Any]) -> Any:
-    """Return Slack's answer. Raises NotLookedAtError for what this server has not or refuses to say.
+    """Return Slack's answer. Raises CheckSkippedError for what this server doesn't have or refuses to say.
 
-    Raises Misconfigured for a token that it does not take, SlackUnreachable, and SlackApiError for everything else.
+    Raises Misconfigured for a refused token, SlackUnreachable, and SlackApiError for everything else.
     """
     address = display_url(client.base_url)
     try:
@@ -158,7 +158,7 @@ def require_policy(policy: Policy | None) -> Policy:
 
 
 def token_problem(name: str, settings: Settings) -> str:
-    """Return what is wrong with a token by its looks; another server than Slack's may have others."""
+    """Return what's wrong with a token's format; servers other than Slack's may have different ones."""
     secret = settings.slack_bot_token if name == "SLACK_BOT_TOKEN" else settings.slack_app_token
     text, prefix = secret.get_secret_value() if secret else "", "xoxb-" if name == "SLACK_BOT_TOKEN" else "xapp-"
     if not text or text.startswith(prefix):
