@@ -68,21 +68,21 @@ def _tunnel_lines(port: int) -> list[str]:
 
 
 def open_browser(port: int) -> None:
-    """Show the page, if somebody sits in front of this machine."""
+    """Open the page in a browser if this machine has one."""
     has_display = sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
     if has_display and sys.stdout.isatty() and "SSH_CONNECTION" not in os.environ:
         webbrowser.open(page_url(port))
 
 
 def post_greeting(token: str, api_url: str) -> None:
-    """Say hello in the channel, once: whoever has gone to the browser reads no terminal."""
+    """Post a greeting in the channel, once, for people who have left the terminal for the browser."""
     client = WebClient(token=token, base_url=api_url)
     try:
         channel = next(room["id"] for room in client.conversations_list()["channels"] if room["name"] == CHANNEL[1:])
         if not client.conversations_history(channel=channel, limit=1)["messages"]:
             client.chat_postMessage(channel=channel, text=GREETING)
     except (SlackApiError, StopIteration):
-        return  # somebody archived or renamed the channel, and needs no greeting
+        return  # someone archived or renamed the channel
 
 
 GREETING = f"""\

@@ -1,4 +1,4 @@
-"""Clicks. A button carries an id and nothing else; who pressed it is what Slack signed."""
+"""Clicks. A button carries only an id; who clicked it comes from Slack's signed payload."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _withdraw(interactions: SlackInteractions, target: ReplyTarget, value: str) 
 
 
 def _request_again(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    """Ask anew for what a request asked for that is out of date; whoever presses is the requester then."""
+    """Open an outdated request again; whoever clicks is its requester."""
     request, _ = interactions.registrar.registry_queries.request_with_votes(_require_request_id(value))
     interactions.enqueue_command(target, repeat_command(request))
 
@@ -149,7 +149,7 @@ def _show_drift_details(interactions: SlackInteractions, target: ReplyTarget, va
 
 
 def _comparison_listener(interactions: SlackInteractions) -> Callable[..., None]:
-    """Return the listener that compares a new version with Production, in the thread of the message that told of it."""
+    """Return the listener that compares a new version with Production, in the thread of its notice."""
 
     def on_click(ack: Ack, body: dict[str, Any]) -> None:
         target = target_of_interaction(body)
@@ -184,7 +184,7 @@ def _repair_stage(interactions: SlackInteractions, target: ReplyTarget, value: s
 
 
 def _undo_rollback(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    """Open the form that asks for the version again that was taken out; the rules decide, as for every promotion."""
+    """Open the form that requests the version that was rolled back; the usual rules apply, as for every promotion."""
     with interactions.registrar.context.ledger.read() as reading:
         try:
             transition = reading.transition(value)
@@ -203,7 +203,7 @@ def _cancel_archive(interactions: SlackInteractions, target: ReplyTarget, value:
 
 
 def _show_page(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    """Do what the button says was typed, if it is a list and nothing else."""
+    """Run the command that the button carries, if it's one that lists something."""
     command = parse_command(value)
     if not isinstance(command, ListModels | ShowModel):
         raise BadInput("That button belongs to no list.")
@@ -212,7 +212,7 @@ def _show_page(interactions: SlackInteractions, target: ReplyTarget, value: str)
 
 
 def _post_timeline(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    """Post the timeline that the button says was asked for, if it is one and nothing else."""
+    """Post the timeline for the command that the button carries, if it's one."""
     command = parse_command(value)
     if not isinstance(command, ShowHistory):
         raise BadInput("That button belongs to no timeline.")
@@ -236,7 +236,7 @@ def _open_promotion_form(interactions: SlackInteractions, target: ReplyTarget, v
 
 
 def _run_typed(text: str) -> Callable[[SlackInteractions, ReplyTarget, str], None]:
-    """Return what a menu button does: the same as typing the verb."""
+    """Return the listener of a menu button, which does the same as typing the command."""
 
     def act(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
         if message := run_typed(interactions, target, text):

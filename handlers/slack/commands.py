@@ -55,7 +55,7 @@ from handlers.slack import monitoring
 from handlers.slack.interactions import SlackInteractions
 from handlers.slack.replies import AnswerWithChart, ReplyTarget, target_of_command
 
-Acknowledgement = Message | None  # what the acknowledgement says at once; nothing where the answer follows
+Acknowledgement = Message | None  # the immediate acknowledgement; empty if the answer follows
 
 
 def register(app: App, interactions: SlackInteractions) -> None:
@@ -94,9 +94,9 @@ def run_typed(interactions: SlackInteractions, target: ReplyTarget, text: str) -
 
 
 def _open_form(interactions: SlackInteractions, target: ReplyTarget, error: MissingArguments) -> None:
-    """Open the modal that asks for what is missing, where there is one.
+    """Open the modal for the missing arguments, if there's one.
 
-    An emergency has none: behind the form of an everyday promotion nobody would see that the glass is broken.
+    A break-glass request has none: in the form of an everyday promotion, no one would notice that it breaks the glass.
     """
     if error.command_class is Promote and not error.given.get("break_glass"):
         open_promotion_form(interactions, target, error.given)
@@ -112,7 +112,7 @@ def _open_form(interactions: SlackInteractions, target: ReplyTarget, error: Miss
 
 
 def repeat_command(request: Request) -> Promote:
-    """Return the command that asks for the same once more."""
+    """Return the command that opens the same request again."""
     results = request.seen.validation if request.seen else {}
     return build_command(
         Promote,
@@ -142,13 +142,13 @@ def open_promotion_form(interactions: SlackInteractions, target: ReplyTarget, ar
 
 
 def open_rollback_form(interactions: SlackInteractions, target: ReplyTarget, arguments: dict[str, str]) -> None:
-    """Open the form for a rollback: for its reason, where the model was typed, by someone who can roll it back.
+    """Open the form for a rollback, if the model was typed by someone who can roll it back.
 
     Raises Refused and BadInput.
     """
     caller = interactions.caller(target)
     if "model" in arguments:
-        command = build_command(Rollback, arguments | {"reason": "-"})  # what was typed is understood, or told now
+        command = build_command(Rollback, arguments | {"reason": "-"})  # reports a typing mistake now, before the form
         interactions.registrar.access_control.require_permission(
             caller, Permission.ROLL_BACK, model=command.model, origin="slack"
         )
@@ -166,7 +166,7 @@ def open_rollback_form(interactions: SlackInteractions, target: ReplyTarget, arg
 def open_reason_form(
     interactions: SlackInteractions, target: ReplyTarget, request_id: str, permission: Permission = Permission.REJECT
 ) -> None:
-    """Open the form that asks why, if the person can do it: reject, override, or review.
+    """Open the form for a reason (reject, override, or review), if the person has the permission.
 
     Raises Refused, UnknownRequest.
     """
@@ -224,7 +224,7 @@ def _enqueue(interactions: SlackInteractions, target: ReplyTarget, command: Comm
 
 
 def _archive(interactions: SlackInteractions, target: ReplyTarget, command: Archive) -> Acknowledgement:
-    """Ask back first, about the version that it is now; the buttons carry the id of a draft."""
+    """Ask for confirmation first, naming the version that's meant now; the buttons carry a draft's id."""
     registrar = interactions.registrar
 
     def read() -> Message:

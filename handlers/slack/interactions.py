@@ -68,11 +68,11 @@ class SlackInteractions:
         self._replies.send(target, sentence_message(message) if isinstance(message, Sentence) else message)
 
     def reply_later(self, target: ReplyTarget, message: Message | Sentence) -> None:
-        """Answer the person after the acknowledgement, which for a click cannot say anything."""
+        """Answer the person after the acknowledgement, which can't carry an answer to a click."""
         self.defer(target, lambda: self.reply(target, message))
 
     def run_query(self, target: ReplyTarget, read: Callable[[], Message | AnswerWithChart]) -> None:
-        """Read something for the person after the acknowledgement, if they may look, and answer with it."""
+        """Run a query after the acknowledgement, if the person is allowed to, and answer with its result."""
 
         def task(patience: _SlowNotice) -> None:
             with patience:
@@ -88,7 +88,7 @@ class SlackInteractions:
     def publish_comparison(
         self, target: ReplyTarget, compare: Callable[[], Comparison], *, thread: str | None = None
     ) -> None:
-        """Compare versions after the acknowledgement, and post what comes of it where the person is."""
+        """Compare versions after the acknowledgement, and post the result where the person is."""
 
         def post(comparison: Comparison) -> PublishedMessage:
             return self._publisher.publish_comparison(
@@ -108,7 +108,7 @@ class SlackInteractions:
     def publish_message(
         self, target: ReplyTarget, build: Callable[[], tuple[Message, Callable[[], Sequence[FileUpload]]]]
     ) -> None:
-        """Make a message and its files after the acknowledgement, and post them where the person is."""
+        """Build a message and its files after the acknowledgement, and post them where the person is."""
 
         def post(message_and_files: tuple[Message, Callable[[], Sequence[FileUpload]]]) -> PublishedMessage:
             return self._publisher.post(*message_and_files, target.channel, user_id=target.person.user)
@@ -118,7 +118,7 @@ class SlackInteractions:
     def _publish(
         self, target: ReplyTarget, read: Callable[[], ResultT], post: Callable[[ResultT], PublishedMessage]
     ) -> None:
-        """Read something after the acknowledgement, and post it when the channel's turn comes."""
+        """Run a query after the acknowledgement, and post its result when it's the channel's turn."""
 
         def task(patience: _SlowNotice) -> None:
             with patience:
@@ -139,7 +139,7 @@ class SlackInteractions:
         self._defer_with_notice(target, core_messages.answer_delayed_notice, task, self.registrar.submit_query)
 
     def _post_in_turn(self, target: ReplyTarget, task: Task) -> None:
-        """Post in a channel when its turn comes, without keeping a worker thread waiting."""
+        """Post in a channel when it's its turn, without blocking a worker thread until then."""
         channel, outbox = target.channel or target.person.user, self.registrar.outbox
         if seconds := outbox.take_turn(channel):
             retry = logging_context.with_context(
@@ -155,7 +155,7 @@ class SlackInteractions:
             outbox.end_turn(channel)
 
     def enqueue_command(self, target: ReplyTarget, command: Command) -> None:
-        """Write down what is asked for; it is done after the acknowledgement.
+        """Record the command; it's executed after the acknowledgement.
 
         Raises Refused and LedgerUnavailable.
         """
@@ -171,7 +171,7 @@ class SlackInteractions:
         )
 
     def confirm_draft(self, target: ReplyTarget, draft_id: str) -> None:
-        """Let a question that was answered with yes become what is asked for. Raises Refused and UnknownRequest."""
+        """Submit the draft that the person has confirmed. Raises Refused and UnknownRequest."""
         queued = self.registrar.command_queue.submit_draft(self.caller(target), draft_id, origin="slack")
         self._execute_later(target, queued.id, core_messages.command_recorded_notice)
 
@@ -188,7 +188,7 @@ class SlackInteractions:
         return sentence
 
     def confirm_incident_rollback(self, target: ReplyTarget, incident_id: str) -> Sentence:
-        """Make the rollback that an incident asks about, after the acknowledgement. Raises Refused."""
+        """Execute the rollback that an incident proposes, after the acknowledgement. Raises Refused."""
         model = self.registrar.rollbacks.roll_back_for_incident(self.caller(target), incident_id, origin="slack")
         self.defer(target, lambda: self.registrar.execute_transitions(model))
         return rollback_messages.rollback_started_notice()
@@ -197,7 +197,10 @@ class SlackInteractions:
         self._defer_with_notice(target, slow_sentence, lambda patience: self._execute(target, command_id, patience))
 
     def approve(self, target: ReplyTarget, request_id: str) -> Message:
-        """Record an approval and return the answer; the move is made after the acknowledgement. Raises Refused."""
+        """Record an approval and return the answer; the transition follows after the acknowledgement.
+
+        Raises Refused.
+        """
         counted = self.registrar.requests.vote(self.caller(target), request_id, VoteChoice.APPROVE, origin="slack")
         if counted.request.state is RequestState.PENDING:
             self._deliver_later()
@@ -218,7 +221,7 @@ class SlackInteractions:
         return promotion_messages.withdrawal_confirmation(counted.request, counted.approvals)
 
     def override(self, target: ReplyTarget, request_id: str, reason: str) -> Sentence:
-        """Let failed gates pass and return the answer; a move that comes of it is made later. Raises Refused."""
+        """Override failed gates and return the answer; a transition that follows is executed later. Raises Refused."""
         counted = self.registrar.requests.override_gates(self.caller(target), request_id, reason=reason, origin="slack")
         if counted.request.state is RequestState.PENDING:
             self._deliver_later()
@@ -243,7 +246,7 @@ class SlackInteractions:
         return sentence
 
     def unfreeze(self, target: ReplyTarget, command: UnfreezeModel) -> Sentence:
-        """Let Production move again and return the answer; what waited for it is made soon. Raises Refused."""
+        """Unfreeze Production and return the answer; requests that waited for it are executed soon. Raises Refused."""
         sentence = self.registrar.freezes.unfreeze(self.caller(target), command, origin="slack")
         self._deliver_later()
         return sentence
@@ -267,7 +270,7 @@ class SlackInteractions:
         self.defer(target, lambda: self.open_modal(target, build()))
 
     def open_modal(self, target: ReplyTarget, view: dict[str, Any]) -> str:
-        """Open a modal now and return its id. Raises SlackUnreachable, also where the trigger is too old."""
+        """Open a modal now and return its id. Raises SlackUnreachable, also if the trigger has expired."""
         try:
             return str(self.client.views_open(trigger_id=target.trigger_id or "", view=view)["view"]["id"])
         except (SlackApiError, *CONNECTION_ERRORS) as error:
@@ -295,7 +298,7 @@ class SlackInteractions:
         task: Callable[[_SlowNotice], object],
         submit: SubmitTask | None = None,
     ) -> None:
-        """Do something after the acknowledgement; where it takes too long, the person hears that meanwhile."""
+        """Run a task after the acknowledgement; if it takes long, the person gets `slow_sentence` meanwhile."""
 
         def start() -> None:
             patience = _SlowNotice(lambda: self.reply(target, slow_sentence()))
@@ -312,7 +315,7 @@ class SlackInteractions:
         after_acknowledgement(self.registrar.schedule_delivery)
 
     def log_unexpected(self, error: Exception, body: dict[str, Any]) -> None:
-        """Log an error of a listener under an id; what Bolt calls for those before the acknowledgement."""
+        """Log a listener's error with an id; Bolt calls this for errors before the acknowledgement."""
         explain(error)
 
     def _execute(self, target: ReplyTarget, command_id: str, slow_notice: _SlowNotice) -> None:
@@ -366,7 +369,7 @@ class SlackInteractions:
         )
 
     def _with_warnings(self, answer: Sentence, request: Request) -> Sentence:
-        """Add what stands in the way of an approval today: a failed gate, a freeze."""
+        """Add what blocks a promotion after approval: a failed gate, a freeze."""
         warnings = [promotion_messages.failed_gates_notice(request)] if request.has_blocking_gates else []
         freeze = self.registrar.freezes.active_freeze(request.model) if request.target is Stage.PRODUCTION else None
         warnings += [promotion_messages.frozen_notice(freeze.description)] if freeze else []
@@ -381,7 +384,7 @@ class SlackInteractions:
 
 
 class _SlowNotice:
-    """Says something once when a task takes too long, waiting for a thread included, or when told to."""
+    """Sends a notice once if a task takes too long, including the wait for a thread, or on request."""
 
     def __init__(self, send: Callable[[], None]) -> None:
         self._send = send

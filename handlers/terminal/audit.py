@@ -1,4 +1,4 @@
-"""What auditors do: look, verify, write out. It needs the ledger, and neither Slack nor MLflow."""
+"""Commands for auditors: show, verify, export. They need the ledger, but neither Slack nor MLflow."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PAGE_SIZE = 1000  # rows that are in memory at a time
 
 
 def execute(invocation: Invocation) -> int:
-    """Do what was asked for and return the exit code; a ledger that is not there is not made.
+    """Execute the command and return the exit code; a missing ledger isn't created.
 
     Raises Misconfigured and LedgerUnavailable.
     """
@@ -81,7 +81,7 @@ def _unreviewed_requests(ledger: SqlLedger, reader: LedgerReader, model: str | N
 
 
 def record_sentence(record: AuditRecord) -> Sentence:
-    """Return what a row says to a person; one that is no event, or of a newer Registrar, what its columns say."""
+    """Return a row as a sentence; for one that isn't an event, or is a newer Registrar's, what its columns say."""
     try:
         return audit_messages.describe_event(parse_canonical_json(record.body))
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -172,14 +172,14 @@ def _export(ledger: SqlLedger, command: AuditExport, output_format: OutputFormat
     since, is_csv = _since(command), command.format == "csv"
 
     def page(after: int) -> Sequence[AuditRecord]:
-        """Return the next rows, each page in a reading of its own: who reads what we write may take hours."""
+        """Return the next rows, each page in a transaction of its own: whoever reads our output can take hours."""
         with ledger.read() as reading:
             return reading.audit_records(model=command.model, since=since, after_number=after, limit=PAGE_SIZE)
 
     if is_csv:
         console.write_output(",".join(DOCUMENT_KEYS[AuditExport]) + "\n")
     after, number = audit_chain.MIN_NUMBER, 0
-    # How far we are is told on a screen, where the events themselves are not to be seen.
+    # Progress is shown on a terminal to which the events themselves don't go.
     with Console(stderr=True, quiet=sys.stdout.isatty()).status("Reading the audit…") as status:
         while records := page(after):
             lines = (

@@ -1,4 +1,4 @@
-"""What is done with the ledger as a database: look, upgrade, copy, move, and decide about what a restore left waiting.
+"""Commands for the ledger as a database: status, upgrade, copy, back up, and lift the hold after a restore.
 
 The last one compares the ledger with MLflow; the others need neither Slack nor MLflow.
 """
@@ -26,7 +26,7 @@ from handlers.terminal.output import console, documents
 
 
 def execute(invocation: Invocation) -> int:
-    """Do what was asked for and return the exit code. Raises Misconfigured, Refused and LedgerUnavailable."""
+    """Execute the command and return the exit code. Raises Misconfigured, Refused and LedgerUnavailable."""
     if isinstance(invocation.command, DbAccept | DbDropPending):
         return _lift_hold(invocation.command, invocation.output_format)
     url = read_settings().ledger_url
@@ -177,7 +177,7 @@ def _copy_sentence(copy_result: CopyResult, url: str, *, is_dry_run: bool) -> Se
 
 
 def _lift_hold(command: DbAccept | DbDropPending, output_format: OutputFormat) -> int:
-    """Lift the hold, as whoever sits here. Raises Refused where nothing is held, and RegistryUnreachable."""
+    """Lift the hold as the current operator. Raises Refused if there's none, and RegistryUnreachable."""
     from bot.bootstrap.build import build_for_terminal
     from bot.bootstrap.storage import open_ledger
     from bot.policy_file import load_policy

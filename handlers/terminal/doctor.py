@@ -49,7 +49,7 @@ def diagnoses_document(diagnoses: Sequence[Diagnosis]) -> dict[str, object]:
 
 
 def render_diagnoses(diagnoses: Sequence[Diagnosis], *, is_terminal: bool) -> list[RenderableType]:
-    """Return what a person reads: a table on a screen, a line for each part where there is none."""
+    """Return the report for people: a table on a terminal, else a line for each part."""
     parts: list[RenderableType] = (
         [_diagnoses_table(diagnoses)] if is_terminal else [Text(diagnosis_line(diagnosis)) for diagnosis in diagnoses]
     )
@@ -57,7 +57,7 @@ def render_diagnoses(diagnoses: Sequence[Diagnosis], *, is_terminal: bool) -> li
 
 
 def diagnosis_line(diagnosis: Diagnosis) -> str:
-    """Return a finding in one line."""
+    """Return a diagnosis in one line."""
     return f"{diagnosis.state.value:<7}  {diagnosis.area}: {diagnosis.sentence}" + (
         f" → {diagnosis.advice}" if diagnosis.advice else ""
     )

@@ -1,4 +1,4 @@
-"""What can be asked of a policy file: whether it is right, and what it says of a model. It needs nothing else."""
+"""Commands for a policy file: is it valid, and what does it say about a model. They need nothing else."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from handlers.terminal.output import console, documents
 
 
 def execute(invocation: Invocation) -> int:
-    """Do what was asked for and return the exit code. Raises Misconfigured."""
+    """Execute the command and return the exit code. Raises Misconfigured."""
     return _HANDLERS[type(invocation.command)](invocation.command, invocation.output_format)
 
 

@@ -196,7 +196,7 @@ def _history(session: TerminalSession, command: ShowHistory, output_format: Outp
 
 
 def _people_behind(period: ServingPeriod, timeline: Timeline) -> dict[str, Any]:
-    """Return who stands behind a move of a request: who asked, who approved, who overrode failed gates, and why."""
+    """Return who was behind a request's transition: requester, approvers, who overrode failed gates, and why."""
     request = timeline.requests.get(period.started_by.request or "")
     passed = request.overridden_by if request else None
     return {

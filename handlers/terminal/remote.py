@@ -1,4 +1,4 @@
-"""A terminal that is not beside the bot: what changes something goes over the bot's HTTP API, as the token's client."""
+"""A terminal on another machine than the bot: changes go over the bot's HTTP API, as the token's client."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ RETRY_SECONDS = 60.0  # seconds for which a call is tried again that got no answ
 
 
 class BotClient:
-    """The bot, over HTTP. `status` says on a screen what is waited for."""
+    """The bot, over HTTP. `show_status` shows on a terminal what we're waiting for."""
 
     def __init__(
         self,
@@ -76,9 +76,9 @@ class BotClient:
         self._client.close()
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None, key: str = "") -> dict[str, Any]:
-        """Call once and return the answer.
+        """Make one call and return the answer.
 
-        Raises BotUnreachable, Misconfigured for a token that is refused, and what stands against it as the bot said.
+        Raises BotUnreachable, Misconfigured for a refused token, and the refusal that the bot answered with.
         """
         headers = {"Idempotency-Key": key} if key else {}
         try:
@@ -94,7 +94,7 @@ class BotClient:
         raise self._refusal_error(answer, document if isinstance(document, dict) else {})
 
     def call_with_retries(self, method: str, path: str, body: dict[str, Any], key: str) -> dict[str, Any]:
-        """Call, again and again for a minute where nothing answers: with the same key nothing is done twice."""
+        """Make a call, retried for a minute while nothing answers: with the same key, nothing is done twice."""
         retrying = Retrying(
             retry=retry_if_exception_type(BotUnreachable),
             stop=stop_after_delay(RETRY_SECONDS),
@@ -118,14 +118,14 @@ class BotClient:
 
 
 class RemoteLedger(NullLedger):
-    """What a terminal away from the bot can know of its ledger: which versions are blocked, as the API tells it."""
+    """The part of the bot's ledger that the API returns: which versions are blocked."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     @contextmanager
     def read(self) -> Iterator[LedgerReader]:
-        """Yield a view of the ledger that knows blocks; whatever else it's asked for raises LedgerUnavailable."""
+        """Yield a reader that knows blocks; anything else raises LedgerUnavailable."""
         yield cast(LedgerReader, _RemoteBlocks(self._settings))
 
 
@@ -156,7 +156,7 @@ class _RemoteBlocks:
         ]
 
     def production_entries(self, model: str, version: int) -> list[Transition]:
-        return []  # the API doesn't tell what was rolled back: the number counts
+        return []  # the API doesn't return the identity that was rolled back: the number counts
 
 
 def _promote(bot: BotClient, command: PromoteFromTerminal, output_format: OutputFormat) -> CommandOutput:
@@ -187,7 +187,7 @@ def _register(bot: BotClient, command: Register, output_format: OutputFormat) ->
     body = {key: value for key, value in command.dump().items() if key != "verb" and value not in (None, "", [])}
     body["ci"] = pack_ci_run(detect_ci_run(os.environ))
     document = bot.call_with_retries("POST", "/v1/versions", body, secrets.token_urlsafe(18))
-    if "version" not in document:  # MLflow is slow or away: the bot goes on
+    if "version" not in document:  # MLflow is slow or unreachable: the bot continues
         print(document["sentence"], file=sys.stderr)
         return json_output(document, 3) if output_format is OutputFormat.JSON else CommandOutput("", 3)
     return json_output(document) if output_format is OutputFormat.JSON else CommandOutput(f"{document['sentence']}\n")

@@ -77,7 +77,7 @@ def _flags_of(verb: str) -> list[str]:
 
 
 def _flag_values(verb: str) -> dict[str, tuple[str, ...]]:
-    """Return the flags behind which a value stands, each with the values that can be offered."""
+    """Return the flags that take a value, each with the values to offer."""
     return {
         flag: _choices(field.annotation, arg.placeholder)
         for _, field, arg in TERMINAL_COMMANDS[verb].arguments()
@@ -87,7 +87,7 @@ def _flag_values(verb: str) -> dict[str, tuple[str, ...]]:
 
 
 def _positional_choices(verb: str) -> list[tuple[int, tuple[str, ...]]]:
-    """Return the words behind a verb for which there are only some, each with its place."""
+    """Return the positional arguments with a fixed set of values, each with its position."""
     places = [
         _choices(field.annotation, arg.placeholder)
         for _, field, arg in TERMINAL_COMMANDS[verb].arguments()
@@ -97,7 +97,7 @@ def _positional_choices(verb: str) -> list[tuple[int, tuple[str, ...]]]:
 
 
 def _choices(annotation: object, metavar: str) -> tuple[str, ...]:
-    """Return the words that a value can be, where the definition names them: in its type, or in how it is shown."""
+    """Return the possible values, if the definition has them: in its type, or in its placeholder."""
     if annotation is Stage:
         return ("staging", "production")
     if isinstance(annotation, type) and issubclass(annotation, Enum):

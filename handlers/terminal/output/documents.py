@@ -1,4 +1,4 @@
-"""What the terminal's verbs print for programs: one JSON document, or CSV. Light: the help lists the keys from here."""
+"""The terminal's output for programs: one JSON document, or CSV. Light: the help lists the keys from here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from handlers.terminal.command_line.commands import (
 )
 from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
 
-if TYPE_CHECKING:  # pandas takes a second, and the help needs none
+if TYPE_CHECKING:  # pandas takes a second to load, and the help doesn't need it
     from bot.domain.core.sentence import Sentence
     from bot.domain.promotions.snapshot import RequestSnapshot
     from bot.domain.registry import comparison as compared
@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # pandas takes a second, and the help needs none
 
 
 def to_json(document: Mapping[str, Any], encoding: str = "utf-8") -> str:
-    """Return the document as text for an output of that encoding; what it cannot hold is escaped."""
+    """Return the document as text for an output with this encoding; characters that it doesn't have are escaped."""
     return json.dumps(document, ensure_ascii=not _is_unicode(encoding), allow_nan=False, indent=2) + "\n"
 
 
@@ -47,7 +47,7 @@ def comparison_document(comparison: compared.Comparison, sentence: Sentence) -> 
 def validation_document(
     version: VersionInfo, target: str, snapshot: RequestSnapshot, sentence: Sentence
 ) -> dict[str, Any]:
-    """Return the document of what the gates say of a version."""
+    """Return the document of a version's gate results."""
     return {
         "model": version.model,
         "version": version.version,
@@ -64,9 +64,9 @@ def validation_document(
 
 
 def event_document(record: AuditRecord) -> dict[str, Any]:
-    """Return an audit row as it is exported: its event, its place in the chain, and the text that was hashed.
+    """Return an audit row as it's exported: its event, its place in the chain, and the text that was hashed.
 
-    Of a text that is no event only what the row's columns say is there.
+    If the text isn't an event, only what the row's columns say is included.
     """
     try:
         body = json.loads(record.body)

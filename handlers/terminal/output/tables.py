@@ -20,7 +20,7 @@ from handlers.terminal.output import console
 
 BEST_SIGN = "★"
 COLUMN_GAP = 2  # columns of the screen between two of the table
-MAX_HEADING_WIDTH, MAX_SEMVER_WIDTH = 18, 20  # what is wider goes on in the next line
+MAX_HEADING_WIDTH, MAX_SEMVER_WIDTH = 18, 20  # wider cells wrap
 MAX_NAMED_METRICS = 40  # metrics that do not fit and are named; of more, the rest is counted
 
 
