@@ -27,7 +27,7 @@ _MARK = object()
 
 @dataclass(slots=True, eq=False)
 class _PickledObject:
-    """Something that a pickle makes: `kind` is the name of its class or function, `parts` what it's made of."""
+    """Something that a pickle makes: `class_name` is that of its class or function, `parts` what it's made of."""
 
     class_name: str = ""
     parts: list[Any] = field(default_factory=list)
@@ -120,9 +120,9 @@ def _construct(operands: list[Any], arg: Any) -> _PickledObject:
     if isinstance(arg, str):  # INST names its class
         return _PickledObject(arg.replace(" ", "."), operands)
     maker, *parts = operands
-    if maker.kind in {"copyreg._reconstructor", "copy_reg._reconstructor"}:  # its operand is the class
+    if maker.class_name in {"copyreg._reconstructor", "copy_reg._reconstructor"}:  # its operand is the class
         maker = parts[0].parts[0]
-    return _PickledObject(maker.kind, parts)
+    return _PickledObject(maker.class_name, parts)
 
 
 def _class_name_of(top: Any, *, is_complete: bool) -> str | None:
