@@ -9,7 +9,7 @@ from pathlib import Path
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, say
 
-# Without waiting: a pipe that nobody reads from would hold the job for ever.
+# Non-blocking: a pipe without a reader would block the job forever.
 _APPEND_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
 
 
@@ -17,7 +17,7 @@ class LocalAnchorFile:
     """`bot.ports.AnchorFile` on disk, or on a pipe to another machine."""
 
     def append_line(self, path: str, line: str) -> None:
-        """Add the line, in one piece, and let it reach the disk. Raises Misconfigured where that is not possible."""
+        """Append a line atomically, and sync it to disk. Raises Misconfigured if that fails."""
         try:
             handle = os.open(path, _APPEND_FLAGS, 0o600)
             try:
@@ -29,7 +29,7 @@ class LocalAnchorFile:
             raise Misconfigured(say("{path} cannot be written: {why}.", path=Code(path), why=str(why))) from error
 
     def read_text(self, path: str) -> str | None:
-        """Return its text; None for a pipe or a device, and where there is none yet. Raises Misconfigured."""
+        """Return the file's text; None for a pipe or a device, or if there's no file yet. Raises Misconfigured."""
         try:
             file = Path(path)
             return file.read_text(encoding="utf-8") if file.is_file() else None
@@ -39,11 +39,11 @@ class LocalAnchorFile:
 
 
 def _write_and_sync(handle: int, line: bytes) -> None:
-    written = os.write(handle, line)
-    if written < len(line):
-        raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes found room")
+    size = os.write(handle, line)
+    if size < len(line):
+        raise OSError(errno.ENOSPC, f"only {size} of {len(line)} bytes found room")
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:  # of a pipe or a device there is nothing to wait for
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:  # a pipe or a device has nothing to sync
             raise

@@ -1,4 +1,4 @@
-"""Calls to addresses that the policy names: never longer than their time limit, never to where a redirect points."""
+"""Calls to addresses that the policy names: bounded by their time limit, and never following redirects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bot.domain.core.sentence import say
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """What came back: the status, the headers by their lower-case names, and the beginning of the body."""
+    """The status, the headers by their lowercase names, and the beginning of the body."""
 
     status: int
     headers: Mapping[str, str]
@@ -24,16 +24,16 @@ class HttpResponse:
 
     @property
     def is_success(self) -> bool:
-        """Tell whether it is a 2xx."""
+        """Return whether the status is a 2xx."""
         return 200 <= self.status < 300
 
 
 def send_request(
     method: str, url: str, *, timeout: float, headers: Mapping[str, str], content: bytes = b"", max_bytes: int = 0
 ) -> HttpResponse:
-    """Make one call in at most `seconds`, and return its answer with at most `most` bytes of the body.
+    """Make one call within `timeout` seconds, and return its answer with at most `max_bytes` of the body.
 
-    Raises Unreachable, whose sentence holds nothing of the address: it may have a token in it.
+    Raises Unreachable, whose sentence never contains the address: it can have a token in it.
     """
     try:
         return asyncio.run(_send_request(method, url, timeout, headers, content, max_bytes))
@@ -50,7 +50,7 @@ def send_request(
 async def _send_request(
     method: str, url: str, timeout: float, headers: Mapping[str, str], content: bytes, max_bytes: int
 ) -> HttpResponse:
-    """Bound the whole of the call: httpx bounds each read, and a server that sends a byte now and then has many."""
+    """Bound the duration of the call as a whole: httpx bounds each read, and a slow server can have many."""
     plain = {"User-Agent": "Registrar", "Accept-Encoding": "identity", **headers}
     async with (
         asyncio.timeout(timeout),

@@ -1,6 +1,6 @@
-"""What the work at hand belongs to: a request, a move, a model, who acts. Every line of the log says it.
+"""What the current work belongs to: a request, a transition, a model, an actor. Every log line includes it.
 
-It goes with the thread that works and ends with the block; to another thread it goes where somebody `carried` it there.
+It belongs to the current thread and ends with the block; `with_context` takes it to another thread.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _context: ContextVar[Mapping[str, str] | None] = ContextVar("story", default=Non
 
 @contextmanager
 def bound(**fields: str | None) -> Iterator[None]:
-    """Let what is logged in this block say this, too. What is None or empty is left out."""
+    """Add these fields to what is logged in this block. None and empty values are left out."""
     token = _context.set({**current(), **_without_empty(fields)})
     try:
         yield
@@ -28,22 +28,22 @@ def bound(**fields: str | None) -> Iterator[None]:
 
 
 def bind(**fields: str | None) -> None:
-    """Let what is logged in the rest of the block around say this, too; where there is none, nothing happens."""
+    """Add these fields for the rest of the enclosing block; without one, do nothing."""
     now = _context.get()
     if now is not None:
         _context.set({**now, **_without_empty(fields)})
 
 
 def current() -> Mapping[str, str]:
-    """Return what is known of the work at hand."""
+    """Return the current fields."""
     return _context.get() or _EMPTY
 
 
 def with_context(task: Callable[[], T]) -> Callable[[], T]:
-    """Return the task so that it belongs to the same, on whatever thread it is done.
+    """Return the task so that it runs with the current fields, on whatever thread.
 
-    Not the whole context goes along: what else is in one, such as who collects what follows an acknowledgement, is
-    over by then.
+    The rest of the context isn't copied, for example who collects the tasks for after an acknowledgement: that's over
+    by then.
     """
     now = _context.get()
     if now is None:

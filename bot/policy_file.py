@@ -30,7 +30,7 @@ class LocalPolicyFile:
         return str(self._path)
 
     def change_marker(self) -> tuple[int, ...] | None:
-        """Return a word that changes when the file is written or replaced; None where there is none."""
+        """Return a text that changes when the file is written or replaced; None if there's no file."""
         try:
             stat = self._path.stat()
         except OSError:
@@ -42,12 +42,12 @@ class LocalPolicyFile:
         return read_policy_text(self._path)
 
     def parse(self, text: str) -> Policy:
-        """Return the policy that a text means. Raises Misconfigured with every fault."""
+        """Return the parsed policy. Raises Misconfigured with every fault."""
         return parse_policy(text, self._path)
 
 
 def read_policy_text(path: Path) -> str:
-    """Return the text of the file. Raises Misconfigured where it is not there or cannot be read."""
+    """Return the file's text. Raises Misconfigured if it doesn't exist or can't be read."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -63,7 +63,7 @@ def read_policy_text(path: Path) -> str:
 
 
 def parse_policy(text: str, path: Path) -> Policy:
-    """Return the policy that a text means; `path` is named in errors. Raises Misconfigured with every fault."""
+    """Return the parsed policy; `path` is named in errors. Raises Misconfigured with every fault."""
     try:
         data = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader that also refuses doubled keys
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a day such as 2026-13-45; nested without end
@@ -72,17 +72,17 @@ def parse_policy(text: str, path: Path) -> Policy:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader that refuses a key which stands twice: the first one would silently not hold."""
+    """YAML's safe loader, refusing duplicate keys: otherwise the first one would be ignored silently."""
 
 
 def _construct_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[str] = set()
+    keys: set[str] = set()
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
             continue  # refused below
-        if key.value in seen:
+        if key.value in keys:
             raise yaml.MarkedYAMLError(problem=f"{key.value} stands twice", problem_mark=key.start_mark)
-        seen.add(str(key.value))
+        keys.add(str(key.value))
     return loader.construct_mapping(node, deep=True)
 
 

@@ -17,7 +17,7 @@ def new_process_name() -> str:
 
 
 def is_process_gone(name: str, own_name: str) -> bool:
-    """Tell whether the process of this name is known to be gone; of another machine's, nothing is known."""
+    """Return whether the process with this name is known to be gone; for another machine's, that's unknown."""
     host, pid, _ = name.rsplit(":", 2)
     own_host, own_pid, _ = own_name.rsplit(":", 2)
     if host != own_host or name == own_name:
@@ -27,9 +27,9 @@ def is_process_gone(name: str, own_name: str) -> bool:
 
 @cache
 def _process_namespace() -> str:
-    """Return the word for where process ids mean what they mean here: this start of this machine, this container.
+    """Return an id of the scope in which process ids are comparable: this boot of this machine, this container.
 
-    Two containers may have one host name and both be process 1.
+    Two containers can have the same host name and both be process 1.
     """
     parts = []
     with suppress(OSError):

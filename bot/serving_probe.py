@@ -20,7 +20,10 @@ class HttpServingProbes:
     """`bot.ports.ServingProbes` over HTTP: JSON with the version at a path, or nothing but the version."""
 
     def serving_version(self, probe: ServingProbe, model: str) -> str:
-        """Return the version that is reported. Raises Unreachable with a sentence that says why there is none."""
+        """Return the version that the endpoint reports.
+
+        Raises Unreachable with a sentence that says why there's none.
+        """
         url = probe.url.replace("{model}", quote(model, safe=""))
         answer = http_client.send_request(
             "GET",
@@ -35,17 +38,17 @@ class HttpServingProbes:
 
 
 def parse_reported_version(body: bytes, path: str) -> str:
-    """Return the version in an answer: what JSON has at `path`, or the answer itself where it is one word."""
+    """Return the version in an answer: the JSON value at `path`, or the answer itself if it's one word."""
     text = body.decode("utf-8", "replace").strip()
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
-        found = text
-    if isinstance(found, dict | list):
-        found = _value_at(found, path)
-    if isinstance(found, float) and found.is_integer():
-        found = int(found)
-    version = sanitize_text(str(found)).strip() if isinstance(found, str | int) and not isinstance(found, bool) else ""
+        value = text
+    if isinstance(value, dict | list):
+        value = _value_at(value, path)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    version = sanitize_text(str(value)).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
     if not version or len(version) > MAX_VERSION_LENGTH:
         raise Unreachable(say("the answer has no version at {path}", path=Code(truncate(path, 60))))
     return version

@@ -13,7 +13,7 @@ from bot.domain.core.durations import Duration
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, Sentence, say
 
-# Without populate_by_name: with it HOME, HOST and PORT of whoever starts us would be taken for ours.
+# Without populate_by_name: with it, the shell's own HOME, HOST, and PORT would be read as our settings.
 _CONFIG = SettingsConfigDict(env_file=None, extra="ignore", env_ignore_empty=True)
 
 
@@ -159,12 +159,12 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> list[str]:
         """What must be printed nowhere."""
-        held = [value for _, value in self if isinstance(value, SecretStr)]
-        return [secret.get_secret_value() for secret in held]
+        secrets = [value for _, value in self if isinstance(value, SecretStr)]
+        return [secret.get_secret_value() for secret in secrets]
 
     @property
     def ledger_url(self) -> str:
-        """The ledger's address; holds a password where the environment gave one."""
+        """The ledger's address; it can contain a password."""
         if self.database_url:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.home.absolute() / 'ledger.db'}"
@@ -180,34 +180,36 @@ class Settings(BaseSettings):
 
     @property
     def unset_tracking_uri(self) -> UnsetSetting | None:
-        """What to say, before MLflow is asked, where nobody said which one it is; None where somebody did."""
+        """The message if neither address of MLflow is set; None if one is."""
         if self.tracking_uri:
             return None
-        what = "MLflow's runs" if self.registry_uri else "a registry"
+        purpose = "MLflow's runs" if self.registry_uri else "a registry"
         verb = "uses" if self._local_mlflow.exists() else "creates"
-        told = say(
+        sentence = say(
             "{name} isn't set, so Registrar {verb} {what} in {file}.",
             name=Code("MLFLOW_TRACKING_URI"),
             verb=verb,
-            what=what,
+            what=purpose,
             file=Code(self._local_mlflow),
         )
         return UnsetSetting(
-            told,
+            sentence,
             say("Set it to your MLflow server's address, or to {this} to keep this file.", this=Code(self.mlflow_uri)),
         )
 
     @property
     def has_stages(self) -> bool:
-        """Whether the registry keeps stages: Unity Catalog does not, and says so by its address."""
-        where = self.registry_uri or self.mlflow_uri
-        return self.stages == "stages" or (self.stages == "auto" and not where.startswith(("databricks-uc", "uc:")))
+        """Whether the registry has stages: Unity Catalog doesn't, which its address shows."""
+        registry_uri = self.registry_uri or self.mlflow_uri
+        return self.stages == "stages" or (
+            self.stages == "auto" and not registry_uri.startswith(("databricks-uc", "uc:"))
+        )
 
     @property
     def mlflow_web_url(self) -> str | None:
-        """Where people open MLflow, without user and password, or None where nobody knows."""
-        where = self.mlflow_url or self.registry_uri or self.tracking_uri or ""
-        parts = urlsplit(where)
+        """Where people open MLflow, without user and password, or None if that's unknown."""
+        url = self.mlflow_url or self.registry_uri or self.tracking_uri or ""
+        parts = urlsplit(url)
         if parts.scheme not in {"http", "https"}:
             return None
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
@@ -222,11 +224,13 @@ def read_settings() -> Settings:
 
 
 def read_settings_and_faults() -> tuple[Settings, list[Sentence]]:
-    """Return the settings from the environment with the default in place of each wrong one, and what is wrong."""
+    """Return the settings from the environment, with the default in place of each wrong one, and the errors."""
     try:
         return Settings(), []
     except ValidationError as error:
         faults = {str(fault["loc"][0]): fault["msg"].removeprefix("Value error, ") for fault in error.errors()}
     defaults = {field.alias: field.default for field in Settings.model_fields.values() if field.alias in faults}
-    told = [say("{name} cannot be used: {what}.", name=Code(name), what=what) for name, what in faults.items()]
-    return Settings.model_validate(defaults), told
+    sentences = [
+        say("{name} cannot be used: {what}.", name=Code(name), what=problem) for name, problem in faults.items()
+    ]
+    return Settings.model_validate(defaults), sentences

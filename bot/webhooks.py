@@ -1,4 +1,4 @@
-"""The outbox's way to those whom the policy tells of every move: signed, with an id that stays over all retries."""
+"""Delivers events to the webhooks of the policy: signed, with an id that stays the same for all retries."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from bot.ports import DeliveryOutcome, DeliveryResult, MessageRef, OutboxMessage
 
 TIMEOUT_SECONDS = 10.0  # for one try, all of it
 MAX_RETRY_AFTER = timedelta(minutes=5)  # of what an endpoint's Retry-After is believed
-UNREACHABLE_PAUSE = timedelta(
-    seconds=10
-)  # in which an endpoint that did not answer is not called: it has other events, too
-UNSET_VARIABLE_PAUSE = timedelta(seconds=30)  # until it is looked again whether somebody has set the variable
-_RETRIED_STATUSES = frozenset({408, 425, 429})  # of the 4xx; every other one says that this will never be taken
+UNREACHABLE_PAUSE = timedelta(seconds=10)  # pause for an endpoint that didn't answer; it has other events waiting, too
+UNSET_VARIABLE_PAUSE = timedelta(seconds=30)  # until it's checked again whether the variable is set
+# 4xx codes that can be retried; any other one means that the event will never be accepted
+_RETRIED_STATUSES = frozenset({408, 425, 429})
 
 
 class WebhookNotifier:
-    """`bot.ports.Notifier` for events. `policy` gives the one that holds now; addresses and secrets are read anew."""
+    """`bot.ports.Notifier` for events.
+
+    `policy` returns the active policy; addresses and secrets are read at each call.
+    """
 
     def __init__(
         self,
@@ -38,7 +40,7 @@ class WebhookNotifier:
         self._unreachable_until: dict[str, datetime] = {}  # until when an endpoint is left alone
 
     def deliver(self, message: OutboxMessage) -> DeliveryResult:
-        """Send one event: see the port. What was lost is sent again; the receiver knows it by its id."""
+        """Send one event: see the port. A lost one is sent again; the receiver recognizes it by its id."""
         endpoint = self._policy().endpoint(message.to)
         if endpoint is None:
             return DeliveryResult(DeliveryOutcome.REFUSED, why="the policy names it no more")
@@ -59,13 +61,13 @@ class WebhookNotifier:
         return name
 
     def delete_message(self, ref: MessageRef) -> None:
-        """Leave it: what was sent twice has the same id, by which the receiver knows it."""
+        """Do nothing: a duplicate has the same id, by which the receiver recognizes it."""
 
     def _post(self, endpoint: WebhookEndpoint, key: str, body: bytes) -> http_client.HttpResponse:
         url = endpoint.url or self._require_variable(endpoint.url_env)
         stamp = str(int(self._now().timestamp()))
         headers = {"Content-Type": "application/json", EVENT_ID_HEADER: encode_event_id(key), TIMESTAMP_HEADER: stamp}
-        if endpoint.secret_env:  # what is to be signed never goes out unsigned
+        if endpoint.secret_env:  # what should be signed is never sent unsigned
             headers[SIGNATURE_HEADER] = sign_body(
                 self._require_variable(endpoint.secret_env), headers[TIMESTAMP_HEADER], body
             )
@@ -92,7 +94,7 @@ class WebhookNotifier:
         )
 
     def _parse_retry_after(self, header: str) -> timedelta:
-        """Return how long a Retry-After says to wait, in seconds or until a date; nothing for what says nothing."""
+        """Return how long a Retry-After header says to wait, in seconds or until a date; None if it can't be read."""
         try:
             wait = timedelta(seconds=int(header)) if header.isdecimal() else parsedate_to_datetime(header) - self._now()
         except (ValueError, TypeError, OverflowError):

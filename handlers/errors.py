@@ -1,4 +1,4 @@
-"""The one broad catch: a known error says its sentence; an unknown one gets an id to quote."""
+"""The one broad catch: a known error gives its sentence; an unknown one gets an id to quote."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ log = logging.getLogger(__name__)
 
 
 def new_error_id() -> str:
-    """Return an id under which a person's call, and whatever comes of it, is found in the log."""
+    """Return an id by which a person's call, and everything that follows from it, is found in the log."""
     return secrets.token_hex(4)
 
 
 def explain(error: BaseException) -> Sentence:
-    """Return what the person reads; the log gets the cause, under the same id where nobody foresaw it.
+    """Return what the person reads; an unexpected error is logged with its cause, under the same id.
 
-    The id is that of the work at hand, which all its lines in the log say; else a new one.
+    The id is that of the current work, which all its log lines have; otherwise a new one.
     """
     if isinstance(error, RegistrarError):
         if error.__cause__ and not isinstance(error, BadInput):  # that one repeats what was typed

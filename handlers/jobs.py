@@ -24,13 +24,13 @@ from bot.settings import Settings
 
 log = logging.getLogger(__name__)
 
-CLOCK_CHECK_SECONDS = 1.0  # seconds between two looks whether the clock was set back
+CLOCK_CHECK_SECONDS = 1.0  # seconds between two checks whether the clock was set back
 DELIVERY_SECONDS = 1.0  # seconds between two checks for new messages
-LONG_RUN_SECONDS = 60.0  # seconds after which a job that is still running is worth a line in the log
+LONG_RUN_SECONDS = 60.0  # seconds after which a running job is logged
 
 
 class JobScheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler has no types
-    """APScheduler's, with somebody who watches the clock: one that is set back by an hour would stop it for an hour."""
+    """APScheduler's, with a watch on the clock: one that's set back by an hour would stop it for an hour."""
 
     def start(self, paused: bool = False) -> None:
         """Let the clock tick."""
@@ -57,7 +57,7 @@ class JobScheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler ha
         self._last_job_ended = time.monotonic()
 
     def _watch_clock(self) -> None:
-        while not self._stopping.wait(CLOCK_CHECK_SECONDS):  # by the monotonic clock, which nobody sets
+        while not self._stopping.wait(CLOCK_CHECK_SECONDS):  # by the monotonic clock, which no one can set
             reschedule_after_clock_change(self, datetime.now(UTC))
 
 
@@ -87,9 +87,9 @@ class OutboxThread:
 
 
 class LongRunLogger:
-    """Logs once that a job has been running for long. A run that is skipped meanwhile is no news: the next one is due.
+    """Logs once that a job has been running for long. A run skipped meanwhile isn't logged: the next one is due anyway.
 
-    `monotonic` is the clock that ages them.
+    `monotonic`: the clock that measures the runs.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -117,12 +117,12 @@ def _is_not_skip_message(record: logging.LogRecord) -> bool:
 
 def reschedule_after_clock_change(scheduler: BaseScheduler, now: datetime) -> list[str]:
     """Let jobs run now whose next time is further away than their interval; return their names."""
-    late = [job for job in scheduler.get_jobs() if _is_too_far(job, now)]
-    for job in late:
+    jobs = [job for job in scheduler.get_jobs() if _is_too_far(job, now)]
+    for job in jobs:
         job.modify(next_run_time=now)
-    if late:
-        log.warning("the clock was set back: %s jobs run now", len(late))
-    return [str(job.name) for job in late]
+    if jobs:
+        log.warning("the clock was set back: %s jobs run now", len(jobs))
+    return [str(job.name) for job in jobs]
 
 
 def _is_too_far(job: object, now: datetime) -> bool:
@@ -132,7 +132,7 @@ def _is_too_far(job: object, now: datetime) -> bool:
 
 
 def build_scheduler(registrar: Registrar, settings: Settings) -> JobScheduler:
-    """Return the jobs on a scheduler that is not started yet. They are few, and idempotent; nothing is stored."""
+    """Return the jobs on a scheduler that isn't started. They are few and idempotent; none is stored."""
     scheduler = JobScheduler(
         timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
     )

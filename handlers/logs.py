@@ -1,6 +1,6 @@
-"""What goes to the log: what happened, and neither what people wrote nor what opens a door.
+"""Logs what happened, without text that people wrote and without secrets.
 
-A line for people, or a JSON document for machines. Both say what the work belongs to (bot/logging_context.py).
+A line for people, or a JSON document for machines. Both include what the work belongs to (bot/logging_context.py).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from bot import logging_context
 LogFormat = Literal["text", "json"]
 LogFields = MutableMapping[str, Any]
 
-# What these say below WARNING holds requests, their addresses, their bodies, or the rows of the ledger; the scheduler
-# tells of every job, every second, and Alembic of every plugin of its own.
+# Below WARNING, these log requests, their addresses and bodies, or rows of the ledger; the scheduler logs every job,
+# every second, and Alembic each of its plugins.
 QUIET_LOGGERS = (
     "alembic.runtime.plugins",
     "apscheduler",
@@ -29,7 +29,7 @@ QUIET_LOGGERS = (
     "urllib3",
     "uvicorn.access",
 )
-# These tell on INFO of connections, on DEBUG of what went over them.
+# These log connections at INFO, and what's sent over them at DEBUG.
 INFO_LOGGERS = ("alembic", "mlflow", "slack_bolt", "uvicorn")
 
 # Slack's tokens, an address for answers, and the credentials in an address.
@@ -37,21 +37,21 @@ _SECRET_PATTERN = re.compile(
     r"xox[a-z](?:\.xox[a-z])?-[\w-]+|xapp-[\w-]+|https://hooks\.slack\.com/[^\s'\"]+|(?<=//)[^/@\s]+(?=@)"
 )
 _UNQUOTED = re.compile(r"[\w.:/@+-]+")  # what needs no quotes in a line
-_process_fields: dict[str, str] = {}  # what every JSON line says
+_process_fields: dict[str, str] = {}  # in every JSON line
 
 
 def set_up_logging(secrets: Iterable[str] = (), *, level: int = logging.INFO, log_format: LogFormat = "text") -> None:
-    """Log to stderr, whatever the libraries would like to say. `hidden` is never printed, whoever says it."""
+    """Log to stderr, including what libraries log. `secrets` are never printed, whoever logs them."""
     logging.basicConfig(level=level, handlers=[build_handler(None, secrets, log_format)])
     for names, floor in ((QUIET_LOGGERS, logging.WARNING), (INFO_LOGGERS, logging.INFO)):
         for name in names:
             logging.getLogger(name).setLevel(max(level, floor))
-    # Bolt says this of every app that brings its own client, which ours does.
+    # Bolt logs this for every app with a client of its own, as ours.
     logging.getLogger("slack_bolt").addFilter(lambda record: "`token` will be unused" not in record.getMessage())
 
 
 def set_process_name(process: str) -> None:
-    """Let every JSON line from now on say which process it comes from, by its name in the ledger's leases."""
+    """Include the process's name, as in the ledger's leases, in every JSON line from now on."""
     _process_fields["process"] = process
 
 
@@ -72,13 +72,13 @@ def build_handler(
 
 
 def secret_pattern(secrets: Iterable[str] = ()) -> re.Pattern[str]:
-    """Return what finds every secret in a text: those that are known, and whatever looks like one."""
-    known = sorted((re.escape(one) for one in secrets if one), key=len, reverse=True)
-    return re.compile("|".join([*known, _SECRET_PATTERN.pattern]))
+    """Return a pattern that matches every secret in a text: the given ones, and whatever looks like one."""
+    patterns = sorted((re.escape(secret) for secret in secrets if secret), key=len, reverse=True)
+    return re.compile("|".join([*patterns, _SECRET_PATTERN.pattern]))
 
 
 class _TextRenderer:
-    """Makes a line for people, its traceback below, with `…` in place of every secret."""
+    """Renders a line for people, with the traceback below, and `…` in place of every secret."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._secrets = secret_pattern(secrets)
@@ -86,27 +86,30 @@ class _TextRenderer:
 
     def __call__(self, logger: object, method: str, fields: LogFields) -> str:
         record: logging.LogRecord = fields["_record"]
-        line = f"{self._time_formatter.formatTime(record)} {record.levelname} {record.name}: {fields['event']}{self._context_suffix()}"
+        head = f"{self._time_formatter.formatTime(record)} {record.levelname} {record.name}"
+        line = f"{head}: {fields['event']}{self._context_suffix()}"
         below = [str(fields[name]) for name in ("exception", "stack_info") if fields.get(name)]
         return self._secrets.sub("…", "\n".join([line, *below]))
 
     def _context_suffix(self) -> str:
-        """Return what the work belongs to, behind a line; nothing, where that is not known."""
-        told = {
+        """Return what the work belongs to, as a suffix of the line; empty if that's unknown."""
+        context = {
             name: self._secrets.sub("…", value) for name, value in logging_context.current().items()
         }  # before quotes change it
-        parts = [f"{name}={value if _UNQUOTED.fullmatch(value) else json.dumps(value)}" for name, value in told.items()]
+        parts = [
+            f"{name}={value if _UNQUOTED.fullmatch(value) else json.dumps(value)}" for name, value in context.items()
+        ]
         return f" [{' '.join(parts)}]" if parts else ""
 
 
 class _JsonRenderer:
-    """Makes one line of JSON, with `…` in place of every secret."""
+    """Renders one line of JSON, with `…` in place of every secret."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._secrets = secret_pattern(secrets)
 
     def __call__(self, logger: object, method: str, fields: LogFields) -> str:
-        told = {name: fields[name] for name in ("time", "level", "logger")}
-        told |= {"message": fields["event"], **_process_fields, **logging_context.current()}
-        told |= {name: fields[name] for name in ("exception", "stack_info") if fields.get(name)}
-        return json.dumps({name: self._secrets.sub("…", str(value)) for name, value in told.items()})
+        document = {name: fields[name] for name in ("time", "level", "logger")}
+        document |= {"message": fields["event"], **_process_fields, **logging_context.current()}
+        document |= {name: fields[name] for name in ("exception", "stack_info") if fields.get(name)}
+        return json.dumps({name: self._secrets.sub("…", str(value)) for name, value in document.items()})

@@ -1,4 +1,4 @@
-"""The scopes that Registrar needs, from manifest.yml, and those that the installed app has."""
+"""The scopes that Registrar requires, from manifest.yml, and those of the installed app."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def required_scopes(manifest: Path = MANIFEST) -> frozenset[str]:
 
 
 def token_scopes(response: SlackResponse) -> frozenset[str] | None:
-    """Return the scopes of the token that got this answer; None if the server doesn't say."""
-    told = next((value for name, value in response.headers.items() if name.lower() == "x-oauth-scopes"), None)
-    return None if told is None else frozenset(re.findall(r"[\w:.\-]+", str(told)))
+    """Return the scopes of the token that got this answer; None if the server doesn't report them."""
+    scopes = next((value for name, value in response.headers.items() if name.lower() == "x-oauth-scopes"), None)
+    return None if scopes is None else frozenset(re.findall(r"[\w:.\-]+", str(scopes)))
 
 
 def find_missing_scopes(client: WebClient) -> list[str]:
-    """Return the scopes that the token is missing, sorted; none if that can't be known.
+    """Return the scopes that the token is missing, sorted; empty if that can't be known.
 
-    Raises SlackApiError, and what a lost connection raises.
+    Raises SlackApiError, and the errors of a lost connection.
     """
     has = token_scopes(client.auth_test())
     return sorted(required_scopes() - has) if has is not None and MANIFEST.exists() else []

@@ -39,11 +39,9 @@ from handlers.web.readiness import Component, NotHealthy, Readiness, ledger_comp
 log = logging.getLogger(__name__)
 
 SWITCH_INTERVAL = (
-    0.0005  # seconds until a thread that computes lets one in that acknowledges; Python's default is ten times that
+    0.0005  # seconds until a busy thread yields to one that acknowledges; Python's default is ten times that
 )
-SHUTDOWN_SECONDS = (
-    25.0  # seconds that the end may take; what is not finished by then stands in the ledger, for who comes next
-)
+SHUTDOWN_SECONDS = 25.0  # seconds for shutdown; what isn't finished then stays in the ledger for the next process
 MAX_JOB_PAUSE = 15.0  # seconds within which a job has come to its end, else the clock's threads hang
 
 
@@ -55,11 +53,10 @@ def serve(
     *,
     is_worker: bool = False,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what was begun. `tell` prints for people.
+    """Serve until SIGTERM or SIGINT, then finish what was begun. `print_line` prints for people.
 
-    A worker takes nothing from Slack: it does the work behind it, beside those that do.
-
-    Raises Misconfigured and SlackUnreachable before anything is served.
+    A worker accepts nothing from Slack: it works on the queue alongside the processes that do. Raises Misconfigured and
+    SlackUnreachable before anything is served.
     """
     preload_slow_modules()
     metrics, unset = PrometheusMetrics(), settings.unset_tracking_uri  # before the registry is made of which that warns
@@ -90,7 +87,7 @@ def serve(
 
 
 def preload_slow_modules() -> None:
-    """Load what compares versions and draws charts: it takes seconds, which the first person to ask would wait."""
+    """Import what compares versions and draws charts: it takes seconds, for which the first request would wait."""
     import pandas as pd  # noqa: F401, PLC0415 - slow to load, like the three below
 
     from bot.slack.monitoring import chart  # noqa: F401, PLC0415
@@ -111,10 +108,11 @@ def exit_after(seconds: float) -> None:
 
 
 def wait_for_stop(stop: SimpleQueue[None], timeout: float | None = None) -> None:
-    """Wait until a signal's handler puts something in here, looking twice a second; `limit` seconds at most.
+    """Wait until a signal handler puts something into `stop`, checking twice a second; `timeout` seconds at most.
 
-    Handlers run on the main thread only, and a system that gives the signal to another thread does not wake this one.
-    It is no Event: whoever sets one in a handler may wait for ever for the lock that the waiter holds at that moment.
+    Handlers run only on the main thread, and if the system gives the signal to another thread, this one isn't woken.
+    It's not an Event: a handler that sets one can wait forever for the lock that the waiting thread holds at that
+    moment.
     """
     until = None if timeout is None else time.monotonic() + timeout
     while until is None or time.monotonic() < until:
@@ -124,10 +122,10 @@ def wait_for_stop(stop: SimpleQueue[None], timeout: float | None = None) -> None
 
 
 class Service:
-    """Everything that wakes the services: HTTP, Socket Mode and the clock. Started and stopped by `with`.
+    """The entry points HTTP, Socket Mode, and the scheduler. Started and stopped by `with`.
 
-    For a worker that is the clock and the queue of checks; its HTTP answers how it is, and nothing else.
-    With `metrics`, they are served, and look at the ledger.
+    A worker has the scheduler and the queue of checks; its HTTP only answers health checks. With `metrics`, they're
+    served, including the ledger's.
     """
 
     def __init__(
@@ -176,12 +174,13 @@ class Service:
         self._is_started = False
 
     def __enter__(self) -> Service:
-        """Take up what was left, connect, and let the clock tick. Raises Misconfigured and SlackUnreachable."""
+        """Resume what was left, connect, and start the scheduler. Raises Misconfigured and SlackUnreachable."""
         with ExitStack() as begun:
             begun.push(self)
             self.registrar.release_dead_leases()
             if self.registrar.policy_reloader:
-                self.registrar.policy_reloader.load_initial()  # before anything is served: it decides which policy is in force
+                # Before anything is served, because it decides which policy is in force.
+                self.registrar.policy_reloader.load_initial()
             self._thread.start()
             self._open_socket_mode()
             self.registrar.monitoring.start()
@@ -202,7 +201,7 @@ class Service:
             log.warning("can't check the app's scopes: %s", error)
 
     def _open_socket_mode(self) -> None:
-        """Open Socket Mode where there is an app-level token."""
+        """Open Socket Mode if there's an app-level token."""
         if self._settings.slack_app_token and not self._is_worker:
             token = self._settings.slack_app_token.get_secret_value()
             self._socket_mode = SocketModeConnection(self.app, token, concurrency=self._settings.threads)
@@ -216,7 +215,7 @@ class Service:
             sockets.shut_down()
 
     def __exit__(self, *_: object) -> None:
-        """Take nothing new, finish what was begun, tell what is to be told of it, and close."""
+        """Accept nothing new, finish what was begun, deliver pending messages, and close."""
         self.stop_accepting()
         self._server.should_exit = True
         if self._thread.ident is not None:
@@ -279,11 +278,11 @@ def _policy_notices(policy: Policy) -> list[str]:
 def build_bolt_app(settings: Settings, registrar: Registrar) -> tuple[App, SlackInteractions]:
     """Return the Bolt app with every listener, and what the listeners share.
 
-    It acknowledges inline (a listener returns within milliseconds, the rest is queued), signatures are checked in
-    front of it, and its client points where the settings say.
+    It acknowledges inline (a listener returns within milliseconds, the rest is queued), signatures are verified in
+    front of it, and its client uses the configured address.
     """
     app = App(
-        logger=logging.getLogger("slack_bolt"),  # else Bolt takes the root's level, and at DEBUG writes bodies down
+        logger=logging.getLogger("slack_bolt"),  # else Bolt uses the root's level, and logs bodies at DEBUG
         client=slack_client(settings, observer=registrar.context.observer),
         process_before_response=True,
         request_verification_enabled=False,

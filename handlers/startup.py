@@ -1,4 +1,4 @@
-"""What `registrar run` and `registrar worker` need before they serve. Light: what serves takes seconds to load."""
+"""What `registrar run` and `registrar worker` check before they serve. Light: the server takes seconds to import."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BACKLOG = 2048  # callers who wait until we begin; uvicorn's own number
 
 
 def run(settings: Settings, print_line: Callable[[str], None], *, is_worker: bool = False) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what was begun. `tell` prints for people.
+    """Serve until SIGTERM or SIGINT, then finish what was begun. `print_line` prints for people.
 
     Raises Misconfigured and SlackUnreachable before anything is served.
     """
@@ -27,7 +27,7 @@ def run(settings: Settings, print_line: Callable[[str], None], *, is_worker: boo
 
 
 def load_required_policy(settings: Settings, *, is_worker: bool) -> Policy:
-    """Return the policy. Raises Misconfigured with everything that is missing, so that it can be fixed in one go."""
+    """Return the policy. Raises Misconfigured with everything that's missing, so that it can be fixed in one go."""
     faults: list[Sentence] = []
     policy = None
     try:
@@ -67,7 +67,7 @@ def _check_bot_token(settings: Settings) -> None:
 
 
 def check_tokens(settings: Settings) -> None:
-    """Raise Misconfigured, with where to get it, for what a connection to Slack needs."""
+    """Raise Misconfigured, with where to get the token, if one for the connection to Slack is missing."""
     _check_bot_token(settings)
     if settings.slack_app_token is None and settings.slack_signing_secret is None:
         raise Misconfigured(
@@ -95,7 +95,7 @@ def open_listener(settings: Settings) -> socket.socket:
     Binding isn't enough: until someone listens, Linux lets two processes bind one port, and refuses early callers.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # The protocol is named since asyncio turns Nagle's waiting off (45 ms an answer) only where it is.
+    # The protocol is named because asyncio turns Nagle's delay off (45 ms per answer) only then.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

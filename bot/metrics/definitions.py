@@ -1,4 +1,4 @@
-"""TODO bot.metrics.definitions"""
+"""Every metric with its labels: docs/metrics.md is generated from these definitions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 
 @dataclass(frozen=True, slots=True)
 class MetricDefinition:
-    """What one metric is: docs/metrics.md is made from these. `labels` says which values each label has."""
+    """The definition of one metric. `labels`: the values of each label."""
 
     name: str
     type: type[Counter] | type[Gauge] | type[Histogram]

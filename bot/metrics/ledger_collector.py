@@ -1,4 +1,4 @@
-"""TODO bot.metrics.ledger_collector"""
+"""Metrics about the ledger's backlog, read when Prometheus scrapes them."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ from bot.ports import Backlog, Clock, Ledger, MessageKind, PendingCount
 
 
 class LedgerCollector(Collector):
-    """Reads the ledger when somebody asks."""
+    """Reads the ledger at each scrape."""
 
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
         self._ledger = ledger
         self._clock = clock
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Return the names, without asking the ledger."""
+        """Return the metrics' names, without reading the ledger."""
         return [
             GaugeMetricFamily(shape.name, shape.description)
             for shape in METRIC_DEFINITIONS
@@ -53,16 +53,16 @@ class LedgerCollector(Collector):
         ]
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield what stands in the ledger, or only that it did not answer."""
+        """Yield the ledger's backlog, or only that it didn't answer."""
         now = self._clock.now()
         try:
             with self._ledger.read() as reading:
-                found = reading.backlog(now)
+                backlog = reading.backlog(now)
         except LedgerUnavailable:
             yield _gauge(LEDGER_UP, {(): 0})
             return
         yield _gauge(LEDGER_UP, {(): 1})
-        yield from _gauges(found, now)
+        yield from _gauges(backlog, now)
 
 
 def _gauges(backlog: Backlog, now: datetime) -> Iterator[GaugeMetricFamily]:
@@ -71,17 +71,17 @@ def _gauges(backlog: Backlog, now: datetime) -> Iterator[GaugeMetricFamily]:
         "endpoints": backlog.messages.get(MessageKind.EVENT, PendingCount()),
     }
     requests = {state.value: backlog.requests.get(state, PendingCount()) for state in OPEN_STATES}
-    moves = {state.value: backlog.transitions.get(state, PendingCount()) for state in UNFINISHED_STATES}
+    transitions = {state.value: backlog.transitions.get(state, PendingCount()) for state in UNFINISHED_STATES}
     alone = {"": backlog.commands}, {"": backlog.overdue_checks}
     for number, age, waiting in (
         (OPEN_REQUESTS, REQUEST_AGE, requests),
-        (TRANSITIONS, TRANSITION_AGE, moves),
+        (TRANSITIONS, TRANSITION_AGE, transitions),
         (OUTBOX, OUTBOX_AGE, outbox),
         (QUEUED_COMMANDS, QUEUED_COMMAND_AGE, alone[0]),
         (OVERDUE_CHECKS, OVERDUE_CHECK_AGE, alone[1]),
     ):
-        yield _gauge(number, {_label_values(kind): one.number for kind, one in waiting.items()})
-        yield _gauge(age, {_label_values(kind): _oldest_seconds(one, now) for kind, one in waiting.items()})
+        yield _gauge(number, {_label_values(kind): pending.number for kind, pending in waiting.items()})
+        yield _gauge(age, {_label_values(kind): _oldest_seconds(pending, now) for kind, pending in waiting.items()})
     incidents = {kind.value: backlog.incidents.get(kind, PendingCount()).number for kind in IncidentKind}
     yield _gauge(OPEN_INCIDENTS, {_label_values(kind): number for kind, number in incidents.items()})
     yield _gauge(
@@ -111,5 +111,7 @@ def _oldest_seconds(waiting: PendingCount, now: datetime) -> float:
 
 
 def _total_except(by_kind: Mapping[MessageKind, PendingCount], *, excluded: MessageKind) -> PendingCount:
-    mine = [waiting for kind, waiting in by_kind.items() if kind is not excluded]
-    return PendingCount(sum(one.number for one in mine), min((one.since for one in mine if one.since), default=None))
+    counts = [waiting for kind, waiting in by_kind.items() if kind is not excluded]
+    return PendingCount(
+        sum(count.number for count in counts), min((count.since for count in counts if count.since), default=None)
+    )

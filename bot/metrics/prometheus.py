@@ -1,10 +1,9 @@
-"""What can be measured from outside, for Prometheus: what happened in this process, and what stands in the ledger.
+"""Metrics for Prometheus: what happened in this process, and the state of the ledger.
 
-What happens is counted as it happens, each thing in the process that did it: over several processes, sum it up. What
-stands in the ledger is read when somebody asks, and each process says the same: of several, take the highest.
-
-A label has few values, whoever plays with us: none holds what people wrote, nor the name of a model. A registry of
-thousands of models would make as many series of each of these; the audit and the card say which model it was.
+Events are counted as they happen, each in the process that handled it: sum them over several processes. The ledger's
+state is read at each scrape, and each process reports the same: take the maximum. A label has few values, whatever
+users do: none contains text that people wrote, or a model's name. A registry with thousands of models would create that
+many series of each metric; the audit log and the card say which model it was.
 """
 
 from __future__ import annotations
@@ -55,18 +54,18 @@ from bot.metrics.ledger_collector import LedgerCollector
 from bot.ports import Clock, Ledger
 from bot.version import version
 
-OTHER_LABEL = "other"  # in place of a value that no label may have
+OTHER_LABEL = "other"  # in place of a value that a label can't have
 
 
 # -- what happened in this process -------------------------------------------------------------------------------------
 
-# Errors are named by their classes, so there are only those that we wrote.
+# Errors are labeled with their class names, a fixed set.
 _ERROR_NAMES = frozenset(
     name for name, one in vars(errors).items() if isinstance(one, type) and issubclass(one, RegistrarError)
 )
 
 
-# -- what stands in the ledger -----------------------------------------------------------------------------------------
+# -- the ledger's state ------------------------------------------------------------------------------------------------
 
 
 class PrometheusMetrics:
@@ -90,7 +89,7 @@ class PrometheusMetrics:
         self._initialize_labels()
 
     def add_ledger_metrics(self, ledger: Ledger, clock: Clock) -> None:
-        """Read what stands in this ledger, too, whenever somebody asks."""
+        """Report the state of this ledger as well, read at each scrape."""
         self._registry.register(LedgerCollector(ledger, clock))
 
     def exposition(self) -> tuple[bytes, str]:
@@ -133,7 +132,7 @@ class PrometheusMetrics:
             self._check_delay.observe(delay.total_seconds())
 
     def _count_end(self, event: Event) -> None:
-        """Count how long a request waited. One that was approved and then moved nothing has been decided before."""
+        """Count how long a request waited. One that was approved and then failed to transition was already counted."""
         opened = event.evidence.get("opened_at")
         if opened:
             waited = event.at - datetime.fromisoformat(opened)
@@ -152,8 +151,8 @@ class PrometheusMetrics:
         )
 
     def _initialize_labels(self) -> None:
-        """Let what can be counted stand at 0: a rate can be seen only from a value on that was there before."""
-        for choice in (*(one.value for one in VoteChoice), "withdrawn"):
+        """Start every counter at 0: a rate needs a sample from before the first event."""
+        for choice in (*(vote.value for vote in VoteChoice), "withdrawn"):
             self._votes.labels(choice)
         for cause in ROLLBACK_CAUSES:
             for state in ROLLBACK_ENDS:
@@ -162,14 +161,14 @@ class PrometheusMetrics:
             self._checks.labels(outcome.value)
         for error in (errors.RegistryUnreachable, errors.RegistryRefused):
             self._registry_errors.labels(error.__name__)
-        for what in REFUSAL_KINDS.values():
-            self._refusals.labels(what, errors.Refused.__name__)
+        for refusal in REFUSAL_KINDS.values():
+            self._refusals.labels(refusal, errors.Refused.__name__)
         for end in REQUEST_ENDS.values():
             self._decision.labels(end)
 
 
 class _BoundedLabels:
-    """Lets so many different names through that look like one; all others are `other`, however many there are."""
+    """Limits a label to a number of different names; all others become `other`."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

@@ -1,4 +1,4 @@
-"""What every registry checks before it asks: names, tags, descriptions, run ids."""
+"""What every registry checks before a call: names, tags, descriptions, run ids."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from bot.domain.core.sentence import Code, Name, say, truncate
 from bot.domain.registry.model import RUN_MODEL_TAG, RUN_VERSION_TAG
 from bot.registry.errors import unquotable_name
 
-MAX_RUN_IDS = 1_000  # MLflow's databases take 4,900 ids in one question, and refuse 5,000
+MAX_RUN_IDS = 1_000  # MLflow's databases accept 4,900 ids in one query, and refuse 5,000
 _MAX_TAG_KEY_LENGTH = 250
-_MAX_TEXT_LENGTH = 5_000  # MLflow takes longer tags, but not on every database
+_MAX_TEXT_LENGTH = 5_000  # MLflow accepts longer tags, but not on every database
 
 
 def monitored_version(tags: Mapping[str, str]) -> tuple[str, int] | None:
-    """Return the model and the version that a run with these tags monitors; None for any other run."""
+    """Return the model and version that a run with these tags monitors; None for any other run."""
     number = re.fullmatch(r"v?(\d{1,9})", tags.get(RUN_VERSION_TAG, ""))
     return (tags.get(RUN_MODEL_TAG, ""), int(number[1])) if number else None
 
 
 def check_quotable(name: str) -> None:
-    """Raise UnknownModel for a name that MLflow's filters cannot hold."""
+    """Raise UnknownModel for a name that MLflow's filters can't quote."""
     if "'" in name and '"' in name:
         raise unquotable_name(name)
 
 
 def is_run_id(text: str) -> bool:
-    """Tell whether MLflow could have such a run. No other text gets into one of its filters."""
+    """Return whether this could be the id of an MLflow run. Any other text is kept out of its filters."""
     return re.fullmatch(r"[0-9A-Za-z][\w-]{0,255}", text, re.ASCII) is not None
 
 
@@ -38,7 +38,7 @@ def valid_run_ids(ids: Iterable[str]) -> list[str]:
 
 
 def check_tags(tags: Mapping[str, str | None]) -> None:
-    """Raise BadInput for a tag that is longer than every database of MLflow holds."""
+    """Raise BadInput for a tag that's longer than some database of MLflow can store."""
     for key, value in tags.items():
         if len(key) > _MAX_TAG_KEY_LENGTH:
             raise BadInput(
@@ -53,7 +53,7 @@ def check_tags(tags: Mapping[str, str | None]) -> None:
 
 
 def check_description(text: str) -> None:
-    """Raise BadInput for a description that is longer than every database of MLflow holds."""
+    """Raise BadInput for a description that's longer than some database of MLflow can store."""
     if len(text) > _MAX_TEXT_LENGTH:
         raise BadInput(say("The description is longer than {most} characters.", most=_MAX_TEXT_LENGTH))
 
@@ -65,22 +65,22 @@ def check_artifact_path(path: str) -> None:
 
 
 def choose_logged_model(run_id: str, models: Sequence[tuple[str, str]], artifact: str) -> str | None:
-    """Return the id of the run's logged model that is meant, or None where it logged none.
+    """Return the id of the run's logged model that `artifact` names, or None if the run logged none.
 
-    `models` holds id and name of each. Raises BadInput, naming them, where it is not clear which one.
+    `models`: id and name of each. Raises BadInput, with their names, if it's ambiguous.
     """
     if not models:
         return None
-    meant = [each for each, name in models if not artifact or artifact in {each, name}]
-    if len(meant) == 1:
-        return meant[0]
+    matches = [model_id for model_id, name in models if not artifact or artifact in {model_id, name}]
+    if len(matches) == 1:
+        return matches[0]
     names = [name for _, name in models]
-    forms = names if len(set(names)) == len(names) else [each for each, _ in models]
+    forms = names if len(set(names)) == len(names) else [model_id for model_id, _ in models]
     raise BadInput(
         say(
             "Run {run} logged {none}{models}. Say which one with {flag}.",
             run=Code(truncate(run_id, 64)),
-            none=f"no model “{artifact}” but " if artifact and not meant else "",
+            none=f"no model “{artifact}” but " if artifact and not matches else "",
             models=[Code(form) for form in sorted(forms)[:8]],
             flag=Code("--artifact NAME"),
         )

@@ -1,4 +1,4 @@
-"""A registry in memory that behaves like MLflow's: for tests, and for whoever wants to try something out."""
+"""A registry in memory that behaves like MLflow's, for tests and experiments."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from bot.registry.memory_contents import MemoryContents, StoredModel, StoredRun
 class MemoryRegistry(MemoryContents):
     """The port `Registry`, with what a test needs to prepare it and to make it fail.
 
-    `down`: nothing is answered. `loses_answers`: what is asked is done, but the answer never comes.
-    `ignores_case`: a name in another letter case finds the model, as where MLflow's database is MySQL; what is returned
-    has the stored name. `delay`: how many seconds each answer takes; `wait` does the waiting. `requests` counts by
-    method what was asked of it, with one for each tag that is set and for each 1,000 runs.
+    `down`: no call is answered. `loses_answers`: each call takes effect, but its answer is lost. `ignores_case`: a name
+    in another letter case finds the model, as when MLflow's database is MySQL; results have the stored name. `delay`:
+    seconds that each answer takes; `wait` does the waiting. `requests` counts calls by method, with one for each tag
+    that is set and for each 1,000 runs.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class MemoryRegistry(MemoryContents):
         self._sleep = sleep
 
     def models(self, text: str = "") -> list[ModelInfo]:
-        """Return the models whose name holds `text` (any case), sorted by name."""
+        """Return the models whose name contains `text` (ignoring case), sorted by name."""
         with self._simulated_request("models"):
             return [_model_info(m) for name, m in sorted(self._models.items()) if _matches(m, text.lower())]
 
@@ -67,8 +67,8 @@ class MemoryRegistry(MemoryContents):
         with self._simulated_request("versions"):
             check_quotable(name)
             model = self._find_stored(name)
-            there = {} if model is None or model.is_prompt else model.versions
-            return [there[number] for number in sorted(there, reverse=True)]
+            versions = {} if model is None or model.is_prompt else model.versions
+            return [versions[number] for number in sorted(versions, reverse=True)]
 
     def version(self, name: str, number: int) -> VersionInfo:
         """Return one version with its aliases. Raises UnknownModel and UnknownVersion."""
@@ -79,13 +79,15 @@ class MemoryRegistry(MemoryContents):
 
     def runs(self, ids: Sequence[str]) -> dict[str, RunInfo]:
         """Return the runs that are there, deleted ones too, by id."""
-        wanted = valid_run_ids(ids)
-        found: dict[str, RunInfo] = {}
-        for start in range(0, len(wanted), MAX_RUN_IDS):
+        run_ids = valid_run_ids(ids)
+        infos: dict[str, RunInfo] = {}
+        for start in range(0, len(run_ids), MAX_RUN_IDS):
             with self._simulated_request("runs"):
-                chunk = wanted[start : start + MAX_RUN_IDS]
-                found |= {each: _with_finite_metrics(self._runs[each].info) for each in chunk if each in self._runs}
-        return found
+                chunk = run_ids[start : start + MAX_RUN_IDS]
+                infos |= {
+                    run_id: _with_finite_metrics(self._runs[run_id].info) for run_id in chunk if run_id in self._runs
+                }
+        return infos
 
     def production_versions(self, names: Collection[str]) -> dict[str, VersionInfo]:
         """Return the version in Production of each of these models that has one, of several the highest number."""
@@ -114,27 +116,27 @@ class MemoryRegistry(MemoryContents):
         return found
 
     def metric_history(self, run_id: str, metric: str) -> list[LoggedValue]:
-        """Return every point of a run's metric, oldest first; none where there is none."""
+        """Return every point of a run's metric, oldest first; empty if it has none."""
         with self._simulated_request("points"):
             run = self._runs.get(run_id)
             return [_finite_point(point) for point in run.points.get(metric, [])] if run else []
 
     def package(self, version: VersionInfo) -> ModelPackage | None:
-        """Return what lies beside the version's files, or None where nothing was put there."""
+        """Return the MLmodel data next to the version's files, or None if there's none."""
         with self._simulated_request("package"):
             return self._packages.get(version.source)
 
     def estimator_class(self, version: VersionInfo) -> str | None:
-        """Return the class of the version's model, or None where nobody has said it."""
+        """Return the class of the version's model, or None if it wasn't set."""
         with self._simulated_request("estimator"):
             return self._estimators.get(version.source)
 
     def register_version(
         self, name: str, run_id: str, *, artifact: str = "", description: str = "", tags: Mapping[str, str]
     ) -> VersionInfo:
-        """Make the next version out of a run; a model that is not there is made first.
+        """Create the next version from a run; create the model first if it doesn't exist.
 
-        Raises UnknownRun, UnknownModel for a prompt, and BadInput where it is not clear which logged model is meant.
+        Raises UnknownRun, UnknownModel for a prompt, and BadInput if it's ambiguous which logged model is meant.
         """
         check_tags(tags)
         check_description(description)
@@ -148,7 +150,7 @@ class MemoryRegistry(MemoryContents):
             return model.versions[number]
 
     def set_tags(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
-        """Set the version's tags, or with None take one away. Raises UnknownVersion."""
+        """Set the version's tags; None removes one. Raises UnknownVersion."""
         check_tags(tags)
         for key, value in tags.items():
             with self._simulated_request("set_tags"):
@@ -170,12 +172,12 @@ class MemoryRegistry(MemoryContents):
                 model.versions[version] = replace(model.versions[version], description=text, changed_at=self._now())
 
     def delete_alias(self, name: str, alias: str) -> None:
-        """Let `alias` name nothing; fine where it did not."""
+        """Remove an alias; fine if it doesn't exist."""
         with self._simulated_request("drop_alias"):
             self._require_model(name).aliases.pop(alias, None)
 
     def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
-        """Move the version; with `archive_existing` whoever holds Staging or Production is archived."""
+        """Transition the version; `archive_existing` archives the versions that are in Staging or Production."""
         with self._simulated_request("transition"):
             model = self._require_version(name, version)
             if archive_existing and stage in TARGET_STAGES:
@@ -184,7 +186,7 @@ class MemoryRegistry(MemoryContents):
             model.updated_at = self._now()
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
-        """Let `alias` name the version. Raises RegistryRefused for an alias that MLflow does not take."""
+        """Point `alias` to the version. Raises RegistryRefused for an alias that MLflow doesn't accept."""
         with self._simulated_request("set_alias"):
             model = self._require_version(name, version)
             if not re.fullmatch(r"[\w-]{1,255}", alias) or re.fullmatch(r"(?i)latest|v\d+", alias):
@@ -192,7 +194,7 @@ class MemoryRegistry(MemoryContents):
             model.aliases[alias] = version
 
     def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing: there are no connections to close."""
 
     @contextmanager
     def _simulated_request(self, method: str) -> Iterator[None]:

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from bot.domain.registry.model import Dataset, LoggedValue, ModelPackage, RunInfo, Stage, VersionInfo
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # when metrics were logged of which nothing else is said
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # when metrics were logged, unless a test says otherwise
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class StoredRun:
 
 
 class MemoryContents:
-    """The data of a registry in memory. What is done here nobody asked the registry for: it counts as no request."""
+    """The data of a registry in memory. Changes made here don't count as requests."""
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
@@ -77,7 +77,7 @@ class MemoryContents:
         tags: Mapping[str, str] | None = None,
         source: str = "",
     ) -> int:
-        """Add a version with the next number to a model that is there, and return the number."""
+        """Add a version with the next number to an existing model, and return the number."""
         with self._lock:
             model = self._models[name]
             model.last_number += 1
@@ -96,7 +96,7 @@ class MemoryContents:
             return model.last_number
 
     def delete_version(self, name: str, version: int) -> None:
-        """Take a version away; its aliases go with it, its number is never given again."""
+        """Delete a version with its aliases; its number is never used again."""
         with self._lock:
             model = self._models[name]
             del model.versions[version]
@@ -148,7 +148,7 @@ class MemoryContents:
         started_at: datetime | None = None,
         ended_at: datetime | None = None,
     ) -> str:
-        """Add a run, or write it anew, and return its id. `models` are the names of the models that it logged."""
+        """Add or replace a run, and return its id. `models`: the names of the models that it logged."""
         run_id = run_id or uuid4().hex
         info = RunInfo(
             id=run_id,
@@ -178,7 +178,7 @@ class MemoryContents:
             run.info = replace(run.info, metrics=MappingProxyType(newest))
 
     def delete_run(self, run_id: str) -> None:
-        """Put a run into the bin, where it can still be read."""
+        """Mark a run as deleted; it can still be read."""
         with self._lock:
             run = self._runs[run_id]
             run.info = replace(run.info, is_deleted=True)
@@ -191,7 +191,7 @@ class MemoryContents:
             )
 
     def add_estimator(self, version_or_source: VersionInfo | str, class_name: str) -> None:
-        """Let the files of a version, or of every version with this source, hold a model of this class."""
+        """Set the model class in the files of a version, or of every version with this source."""
         with self._lock:
             self._estimators[version_or_source if isinstance(version_or_source, str) else version_or_source.source] = (
                 class_name

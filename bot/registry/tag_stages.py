@@ -1,6 +1,6 @@
-"""A registry that has no stages, as Unity Catalog's: the tag `stage` says where a version stands.
+"""A registry without stages, such as Unity Catalog's: the tag `stage` says which stage a version is in.
 
-Whoever serves models follows the alias there, so the alias is the move, and the tags tell of it.
+Model servers follow the alias there, so setting the alias is the transition, and the tags report it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ STAGE_TAG = "stage"
 
 
 class TagStageRegistry:
-    """The port `Registry` over one whose `transition` is never called.
+    """The port `Registry` over one whose `transition_stage` is never called.
 
-    Two steps of a move are never one: after a crash between them `transition` is to be called again, and heals it.
+    The steps of a transition aren't atomic: after a crash between them, call `transition_stage` again, which repairs
+    it.
     """
 
     def __init__(self, registry: ModelRegistry, *, champion: str, challenger: str) -> None:
@@ -26,9 +27,11 @@ class TagStageRegistry:
         self._aliases = {Stage.PRODUCTION: champion, Stage.STAGING: challenger}
 
     def models(self, text: str = "") -> list[ModelInfo]:
-        """Return the models whose name holds `text` (any case), sorted by name. One request a page of 1,000.
+        """Return the models whose name contains `text` (ignoring case), sorted by name.
 
-        `latest` holds what the aliases name: the tags would take a request for each model.
+        One request for each page of 1,000.
+
+        `latest` has the versions that the aliases name: reading the tags would take a request for each model.
         """
         return [replace(model, latest=self._latest_by_alias(model)) for model in self._registry.models(text)]
 
@@ -52,13 +55,13 @@ class TagStageRegistry:
 
     def production_versions(self, names: Collection[str]) -> dict[str, VersionInfo]:
         """Return the version that each of these models' aliases names. One request, and one for each of them."""
-        wanted = set(names)
-        held = {
+        requested = set(names)
+        aliased = {
             model.name: model.latest[Stage.PRODUCTION]
-            for model in (self.models() if wanted else [])
-            if model.name in wanted and Stage.PRODUCTION in model.latest
+            for model in (self.models() if requested else [])
+            if model.name in requested and Stage.PRODUCTION in model.latest
         }
-        return {name: replace(self.version(name, number), aliases=()) for name, number in held.items()}
+        return {name: replace(self.version(name, number), aliases=()) for name, number in aliased.items()}
 
     def latest_metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, LoggedValue]]:
         """Return the newest point of each metric of the runs, as the registry behind does."""
@@ -84,8 +87,8 @@ class TagStageRegistry:
         self, name: str, run_id: str, *, artifact: str = "", description: str = "", tags: Mapping[str, str]
     ) -> VersionInfo:
         """Make the next version out of a run, as the registry behind does."""
-        made = self._registry.register_version(name, run_id, artifact=artifact, description=description, tags=tags)
-        return _with_tagged_stage(made)
+        created = self._registry.register_version(name, run_id, artifact=artifact, description=description, tags=tags)
+        return _with_tagged_stage(created)
 
     def set_tags(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
         """Set the version's tags, as the registry behind does."""
@@ -104,20 +107,20 @@ class TagStageRegistry:
         self._registry.set_alias(name, alias, version)
 
     def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
-        """Move the version: its alias first, then its tag, then the tags of those who held the stage.
+        """Transition the version: its alias first, then its tag, then the tags of the versions that were in the stage.
 
-        The aliases of other stages that name the version are dropped. Two requests to read, then one for each alias
-        and each tag. Raises UnknownModel and UnknownVersion; then nothing was changed.
+        Aliases of other stages that name the version are removed. Two requests to read, then one for each alias and
+        each tag. Raises UnknownModel and UnknownVersion; then nothing was changed.
         """
         aliases = self._registry.model(name).aliases
         versions = self.versions(name)
-        if version not in {each.version for each in versions}:
+        if version not in {info.version for info in versions}:
             raise unknown_version(name, version)
         if stage in TARGET_STAGES:
             self._registry.set_alias(name, self._aliases[stage], version)
         self._set_stage_tag(name, version, stage)
         if archive_existing and stage in TARGET_STAGES:
-            for former in (each for each in versions if each.stage is stage and each.version != version):
+            for former in (info for info in versions if info.stage is stage and info.version != version):
                 self._set_stage_tag(name, former.version, Stage.ARCHIVED)
         self._drop_other_aliases(name, version, stage, aliases)
 
@@ -134,8 +137,8 @@ class TagStageRegistry:
 
 
 def _with_tagged_stage(version: VersionInfo) -> VersionInfo:
-    told = version.tags.get(STAGE_TAG, "")
-    stage = Stage(told) if told in _STAGE_VALUES else Stage.NONE
+    tag = version.tags.get(STAGE_TAG, "")
+    stage = Stage(tag) if tag in _STAGE_VALUES else Stage.NONE
     return replace(version, stage=stage, changed_at=None)  # a tag leaves no time behind
 
 

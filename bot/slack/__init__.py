@@ -1,1 +1,1 @@
-"""Slack's side of things: domain in, blocks out; and the two plugs that call Slack, notifier and directory."""
+"""The Slack adapter: builds messages and views from domain objects, and implements the ports that call Slack."""

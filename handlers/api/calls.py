@@ -1,4 +1,4 @@
-"""What all calls of the HTTP API share: who calls, what is refused and written down, and how an answer looks."""
+"""What all calls of the HTTP API share: authentication, refusals and their audit entries, and responses."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from handlers.errors import explain, new_error_id
 
 log = logging.getLogger(__name__)
 
-Right = Literal["push", "request", "read"]  # what the policy's `may` can name
+Right = Literal["push", "request", "read"]  # what a client's `may` can contain in the policy
 
 MAX_CONCURRENT_CALLS = 8  # calls that are worked on together: threads are needed for people, too
 REFUSAL_PAUSE = 60.0  # seconds in which a caller's refusals are written to the audit once
 MAX_REFUSED_CALLERS = 100  # refused callers of a minute that are written down
-UNKNOWN_CALLER = "?"  # who did not say who they are, for the audit
-RETRY_AFTER = "5"  # seconds, where the ledger does not answer
+UNKNOWN_CALLER = "?"  # an unauthenticated caller, in the audit log
+RETRY_AFTER = "5"  # Retry-After in seconds if the ledger doesn't answer
 JSON_TYPE = "application/json"
 
 
 def documented_only(**schema: Any) -> Any:
-    """Return what only the document says of a field: whatever else looks at it refuses it in better words."""
+    """Return a constraint that only the OpenAPI document shows: the code that checks it gives a better error."""
     return Field(json_schema_extra=schema)
 
 
@@ -62,7 +62,7 @@ class ApiResponse:
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """One call as it came. `body` is None where it was too long, of which no more is read."""
+    """One call as received. `body` is None if it was too long."""
 
     headers: Mapping[str, str]
     body: bytes | None
@@ -70,7 +70,7 @@ class ApiCall:
 
 
 class ApiError(Exception):
-    """A call is refused: with this status and sentence, and what more a program may read."""
+    """Refuses a call with this status and sentence, and more fields for programs."""
 
     def __init__(self, status: int, sentence: Sentence | str, **fields: object) -> None:
         self.status, self.sentence, self.fields = status, sentence, fields
@@ -95,36 +95,36 @@ class ApiAccess:
         self._refusals = _RefusalLimiter(monotonic)
 
     def require_right(self, call: ApiCall, rights: Sequence[Right], action: str, tag: EventTag) -> AuthenticatedClient:
-        """Return who calls, if the policy gives them one of `rights`. `doing` is what they want to do, in words.
+        """Return the caller if the policy grants them one of `rights`. `action`: what they want to do, in words.
 
-        Raises Said, with 401 for nobody that is known and 403 for who may not, and 413 and 415 for a wrong body.
+        Raises ApiError: 401 if they aren't authenticated, 403 without the right, 413 or 415 for a wrong body.
         """
         if call.body is None:
             raise ApiError(413, say("The body is longer than {n} bytes; send several calls.", n=f"{MAX_BODY_BYTES:,}"))
         kind = call.headers.get("content-type", JSON_TYPE).partition(";")[0].strip().lower()
         if kind != JSON_TYPE and call.body:
             raise ApiError(415, say("Send the body as {type}.", type=Code(JSON_TYPE)))
-        who = authenticate(call.headers, call.body, self._policy(), self._environ, self._clock.now())
-        if isinstance(who, AuthenticationFailure):
-            self.refuse(401, Client(UNKNOWN_CALLER), call.address, who.why, tag)
-        logging_context.bind(actor=actor_id(who.client))
-        if not {*rights} & {*who.rules.may}:
+        client = authenticate(call.headers, call.body, self._policy(), self._environ, self._clock.now())
+        if isinstance(client, AuthenticationFailure):
+            self.refuse(401, Client(UNKNOWN_CALLER), call.address, client.why, tag)
+        logging_context.bind(actor=actor_id(client.client))
+        if not {*rights} & {*client.rules.may}:
             self.refuse(
                 403,
-                who.client,
+                client.client,
                 call.address,
                 say(
                     "The policy does not let {client} {do}; it needs {may}.",
-                    client=Name(who.client.name),
+                    client=Name(client.client.name),
                     do=action,
                     may=Code(f"may: [{rights[0]}]"),
                 ),
                 tag,
             )
-        return who
+        return client
 
     def require_model(self, caller: AuthenticatedClient, model: str, action: str, address: str, tag: EventTag) -> None:
-        """Return if the policy lets the client do this with the model. Raises Said."""
+        """Check that the client can do this with the model. Raises ApiError."""
         if not covers_model(caller, model):
             self.refuse(
                 403,
@@ -154,7 +154,7 @@ class ApiAccess:
             try:
                 with self._ledger.write() as tx:
                     tx.add_audit_event(event)
-            except LedgerUnavailable as error:  # the refusal stands all the same
+            except LedgerUnavailable as error:  # the call is refused even if that can't be recorded
                 log.warning("a refusal of a call was not written down: %s", error)
         raise ApiError(status, sentence)
 
@@ -184,7 +184,7 @@ class _RefusalLimiter:
 
 
 def idempotency_key(headers: Mapping[str, str]) -> str | None:
-    """Return the Idempotency-Key. Raises Said for one that is none."""
+    """Return the Idempotency-Key. Raises ApiError if it's invalid."""
     key = headers.get("idempotency-key")
     if key is not None and not re.fullmatch(r"[!-~]{1,200}", key):
         raise ApiError(422, say("{header} must be 1 to 200 visible ASCII characters.", header=Code("Idempotency-Key")))
@@ -210,18 +210,18 @@ def _handle_safely(handle: Callable[[ApiCall], ApiResponse], call: ApiCall) -> A
             return refusal_response(said.status, said.sentence, **said.fields)
         except LedgerUnavailable as error:
             return refusal_response(503, explain(error))
-        except Exception as error:  # a fault of ours: whoever called gets the id to quote
+        except Exception as error:  # our fault: the caller gets the id to quote
             return refusal_response(500, explain(error))
 
 
 def refusal_response(status: int, sentence: Sentence | str, **fields: object) -> ApiResponse:
-    """Return the answer that says no, and why."""
+    """Return an error response with this sentence."""
     headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": RETRY_AFTER}}
     return ApiResponse(status, json.dumps({"error": str(sentence), **fields}), headers.get(status, {}))
 
 
 def request_schema(schema: dict[str, Any], *, has_key: bool, required: bool = True) -> dict[str, Any]:
-    """Return what OpenAPI says of a body; `key`: an Idempotency-Key can come along."""
+    """Return the OpenAPI schema of a body. `has_key`: the call accepts an Idempotency-Key."""
     body = {
         "required": required,
         "content": {JSON_TYPE: {"schema": _inline_references(schema, schema.get("$defs", {}))}},
@@ -238,7 +238,7 @@ def request_schema(schema: dict[str, Any], *, has_key: bool, required: bool = Tr
 def _inline_references(schema: Any, definitions: Mapping[str, Any]) -> Any:
     """Return a schema in one piece: inside another document its references would lead nowhere."""
     if isinstance(schema, list):
-        return [_inline_references(one, definitions) for one in schema]
+        return [_inline_references(part, definitions) for part in schema]
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema:

@@ -21,7 +21,7 @@ _MAX_TOKEN_BYTES = 10_000  # bytes of a file with a token
 
 @dataclass(frozen=True, slots=True)
 class AuthenticatedClient:
-    """A caller that proved who it is."""
+    """An authenticated caller."""
 
     client: Client
     rules: ApiClient
@@ -38,10 +38,10 @@ class AuthenticationFailure:
 def authenticate(
     headers: Mapping[str, str], body: bytes, policy: Policy, environ: Mapping[str, str], now: datetime
 ) -> AuthenticatedClient | AuthenticationFailure:
-    """Return who calls.
+    """Return the authenticated caller.
 
-    A bearer token names the client and proves it. Where there is a signature it has to hold, with the client's token
-    as the secret; alone it proves the one client whose token it holds with.
+    A bearer token names and authenticates the client. A signature, if there's one, must be valid, with the client's
+    token as the secret; without a bearer token, it authenticates the client whose token it's valid with.
     """
     if not policy.clients:
         return AuthenticationFailure(
@@ -92,10 +92,10 @@ def _token(client: ApiClient, environ: Mapping[str, str]) -> str:
 
 
 def _matches_bearer(header: str, token: str) -> bool:
-    """Compare in a time that tells nothing of the token, not even its length."""
+    """Compare in constant time, so that the duration reveals nothing about the token, not even its length."""
     scheme, _, sent = header.partition(" ")
-    same = hmac.compare_digest(_digest(sent.strip()), _digest(token))
-    return same and scheme.lower() == "bearer"
+    is_same = hmac.compare_digest(_digest(sent.strip()), _digest(token))
+    return is_same and scheme.lower() == "bearer"
 
 
 def _digest(text: str) -> bytes:

@@ -1,14 +1,14 @@
-"""TODO handlers.api.document_keys"""
+"""The keys of the documents that both the HTTP API and the terminal return."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # pandas takes a second, and the help needs none
+if TYPE_CHECKING:  # pandas takes a second to load, and the help doesn't need it
     pass
 
 
-# What the HTTP API answers as well (handlers/api/documents.py makes them).
+# The HTTP API returns these as well (handlers/api/documents.py builds them).
 REQUEST_KEYS = {
     "id": "the short id: it stands on the card, and /model approve takes it",
     "state": "asked, then pending, approved, executing; at the end done, rejected, cancelled, expired, stale, failed "

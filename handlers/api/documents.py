@@ -1,4 +1,4 @@
-"""What programs read of what was asked for: JSON documents, the same from the HTTP API and from the terminal."""
+"""JSON documents about requests and versions, the same from the HTTP API and the terminal."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from bot.services.core.outbox_messages import card_refusal_code
 from bot.services.registry.registration import registration_event
 from handlers.api.document_keys import REQUEST_KEYS
 
-STATE_ASKED = "asked"  # written down; MLflow has not been read yet
-STATE_REFUSED = "refused"  # the rules or MLflow said no before a request was opened
+STATE_ASKED = "asked"  # recorded; MLflow hasn't been read yet
+STATE_REFUSED = "refused"  # the policy or MLflow refused it before a request was opened
 STATE_CANCELLED = RequestState.CANCELLED.value
 
 
 def find_document(ledger: Ledger, policy: Policy, command_id: str) -> dict[str, Any]:
-    """Return the document of what was asked under this id. Raises KeyError and UnknownRequest."""
+    """Return the document of the request or queued command with this id. Raises KeyError and UnknownRequest."""
     with ledger.read() as reading:
-        ask = reading.queued_command(command_id)
-        if ask.request is None:
-            return command_document(ask, policy)
-        request, votes = reading.request(ask.request), reading.votes(ask.request)
+        queued = reading.queued_command(command_id)
+        if queued.request is None:
+            return command_document(queued, policy)
+        request, votes = reading.request(queued.request), reading.votes(queued.request)
         refused = card_refusal_code(reading, request)
     return request_document(request, votes, policy, refused)
 
 
 def command_document(queued_command: QueuedCommand, policy: Policy) -> dict[str, Any]:
-    """Return the document of what was asked and is no request: it waits for MLflow, or something stood against it."""
+    """Return the document of a command without a request: it's waiting for MLflow, or it was refused."""
     command, model = queued_command.command, str(queued_command.command["model"])
     state = (
         STATE_CANCELLED
@@ -107,7 +107,7 @@ def request_document(request: Request, votes: list[Vote], policy: Policy, card_e
 
 
 def version_document(ledger: Ledger, queued_command: QueuedCommand, sentence: str) -> dict[str, Any]:
-    """Return the document of the version that was made. Raises LookupError where none was."""
+    """Return the document of a registered version. Raises LookupError if none was registered."""
     with ledger.read() as reading:
         event = registration_event(reading, queued_command)
     if event is None:
@@ -127,7 +127,7 @@ def version_document(ledger: Ledger, queued_command: QueuedCommand, sentence: st
 
 
 def request_sentence(request: Request, votes: list[Vote], channel: str, card_error: str) -> Sentence:
-    """Return how a request stands: who has to do what, or how it ended."""
+    """Return a request's status as a sentence: who has to do what, or how it ended."""
     if request.breaks_glass:
         return break_glass_messages.break_glass_confirmation(request)
     if not request.state.is_open:
@@ -178,7 +178,7 @@ def _command_sentence(queued_command: QueuedCommand, state: str) -> Sentence:
 
 
 def _complete_document(**fields: Any) -> dict[str, Any]:
-    """Return the document with all its keys, in their order; what is not known is null, or an empty list."""
+    """Return the document with all its keys, in order; unknown values are null, or an empty list."""
     empty: dict[str, Any] = {"votes": [], "gates": [], "ci": {}, "is_blocked": False, "outcome": ""}
     return {key: fields.get(key, empty.get(key)) for key in REQUEST_KEYS}
 

@@ -1,4 +1,4 @@
-"""`/v1/requests` and `/v1/versions`: programs ask, people decide in Slack. Each cancels its own requests only."""
+"""`/v1/requests` and `/v1/versions`: programs open requests, people decide in Slack. A client cancels only its own."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ from handlers.api.calls import ApiAccess, ApiCall, ApiError, ApiResponse, covers
 from handlers.api.clients import AuthenticatedClient
 from handlers.api.request_bodies import CancelBody, CiBody, RequestBody, VersionBody, parse_body
 
-REGISTRY_TIMEOUT = 8.0  # seconds that a caller waits for MLflow; then it is told that what it asked for is written down
+REGISTRY_TIMEOUT = 8.0  # seconds that a call waits for MLflow; then it's answered that the command is recorded
 REFUSAL_TAG = EventTag.API_REFUSED
 
 
 class PromotionsEndpoint:
-    """Lets programs ask."""
+    """The calls with which programs open requests and register versions."""
 
     def __init__(self, registrar: Registrar, access: ApiAccess, timeout: float = REGISTRY_TIMEOUT) -> None:
         self._registrar = registrar
@@ -56,54 +56,57 @@ class PromotionsEndpoint:
 
     def list_blocks(self, call: ApiCall, model: str) -> ApiResponse:
         """Answer which versions of a model are blocked, the oldest block first. Raises Said and LedgerUnavailable."""
-        who = self._access.require_right(call, ("request", "read"), "ask which versions are blocked", REFUSAL_TAG)
-        self._access.require_model(who, model, "ask about", call.address, REFUSAL_TAG)
+        client = self._access.require_right(call, ("request", "read"), "ask which versions are blocked", REFUSAL_TAG)
+        self._access.require_model(client, model, "ask about", call.address, REFUSAL_TAG)
         with self._registrar.context.ledger.read() as reading:
             return _json_response(
-                200, {"model": model, "blocks": [_block_document(one) for one in reading.rollback_blocks(model)]}
+                200, {"model": model, "blocks": [_block_document(block) for block in reading.rollback_blocks(model)]}
             )
 
     def open_request(self, call: ApiCall) -> ApiResponse:
-        """Open a request, and answer how it stands. Raises Said and LedgerUnavailable."""
-        who = self._access.require_right(call, ("request",), "ask", REFUSAL_TAG)
+        """Open a request, and answer with its status. Raises ApiError and LedgerUnavailable."""
+        client = self._access.require_right(call, ("request",), "ask", REFUSAL_TAG)
         body = parse_body(RequestBody, call.body)
-        ask = self._enqueue(call, who, body, lambda: _promote_command(body), "ask for")
-        return self._execute_and_answer(ask, lambda: documents.find_document(self._ledger, self._policy, ask.id))
+        queued = self._enqueue(call, client, body, lambda: _promote_command(body), "ask for")
+        return self._execute_and_answer(queued, lambda: documents.find_document(self._ledger, self._policy, queued.id))
 
     def register_version(self, call: ApiCall) -> ApiResponse:
         """Make a version out of a run, and answer which. Raises Said and LedgerUnavailable."""
-        who = self._access.require_right(call, ("request",), "ask", REFUSAL_TAG)
+        client = self._access.require_right(call, ("request",), "ask", REFUSAL_TAG)
         body = parse_body(VersionBody, call.body)
-        ask = self._enqueue(call, who, body, lambda: _register_command(body), "register versions of")
-        return self._execute_and_answer(ask, lambda: self._version_document(ask.id))
+        queued = self._enqueue(call, client, body, lambda: _register_command(body), "register versions of")
+        return self._execute_and_answer(queued, lambda: self._version_document(queued.id))
 
     def show_request(self, call: ApiCall, request_id: str) -> ApiResponse:
-        """Answer how a request stands: the client's own, or with `read` any of its models'.
+        """Answer with a request's status: the client's own, or with `read` any of its models'.
 
-        Raises Said and LedgerUnavailable.
+        Raises ApiError and LedgerUnavailable.
         """
-        who = self._access.require_right(call, ("request", "read"), "read requests", REFUSAL_TAG)
-        self._require_readable(who, request_id)
+        client = self._access.require_right(call, ("request", "read"), "read requests", REFUSAL_TAG)
+        self._require_readable(client, request_id)
         return _json_response(200, documents.find_document(self._ledger, self._policy, request_id))
 
     def cancel_request(self, call: ApiCall, request_id: str) -> ApiResponse:
-        """Take back a request of the client's own, and answer how it stands. Raises Said and LedgerUnavailable."""
-        who = self._access.require_right(call, ("request",), "ask", REFUSAL_TAG)
-        ask, reason = (
-            self._require_own(who.client, request_id),
+        """Cancel one of the client's own requests, and answer with its status.
+
+        Raises ApiError and LedgerUnavailable.
+        """
+        client = self._access.require_right(call, ("request",), "ask", REFUSAL_TAG)
+        queued, reason = (
+            self._require_own(client.client, request_id),
             _reason(request_id, parse_body(CancelBody, call.body or b"{}")),
         )
-        if ask.request is None:
-            ask = self._registrar.command_queue.cancel(who.client, request_id, reason=reason, origin="api")
-        if ask.request is not None:
+        if queued.request is None:
+            queued = self._registrar.command_queue.cancel(client.client, request_id, reason=reason, origin="api")
+        if queued.request is not None:
             try:
-                self._registrar.requests.cancel(who.client, request_id, reason=reason, origin="api")
+                self._registrar.requests.cancel(client.client, request_id, reason=reason, origin="api")
             except AlreadyDecided as error:
                 raise ApiError(409, error.sentence, kind="AlreadyDecided") from None
             self._registrar.schedule_delivery()
         return _json_response(200, documents.find_document(self._ledger, self._policy, request_id))
 
-    # -- asking ----------------------------------------------------------------------------------------------------
+    # -- commands --------------------------------------------------------------------------------------------------
 
     def _enqueue(
         self,
@@ -113,7 +116,7 @@ class PromotionsEndpoint:
         command: Callable[[], Command],
         action: str,
     ) -> QueuedCommand:
-        """Return what was asked for, now or with the same key before."""
+        """Return the queued command, from this call or from an earlier one with the same key."""
         self._access.require_model(caller, body.model, action, call.address, REFUSAL_TAG)
         asked_for = body.model_dump_json(exclude={"ci"})  # the link to the CI run differs with each attempt of a job
         digest = hashlib.sha256(f"{type(body).__name__} {asked_for}".encode()).hexdigest()
@@ -130,7 +133,7 @@ class PromotionsEndpoint:
             raise _refusal_error(error) from None
 
     def _execute_and_answer(self, queued_command: QueuedCommand, document: Callable[[], dict[str, Any]]) -> ApiResponse:
-        """Have it done, unless it was before, and answer what came of it; a slow MLflow is not waited for."""
+        """Execute the command unless it's done already, and answer with its result; a slow MLflow isn't waited for."""
         if queued_command.state is not QueuedCommandState.WAITING:
             return self._answer_repeated_call(queued_command, document)
         doing: Future[CommandResult] = self._registrar.worker_pool.submit(
@@ -157,7 +160,7 @@ class PromotionsEndpoint:
     def _answer_repeated_call(
         self, queued_command: QueuedCommand, document: Callable[[], dict[str, Any]]
     ) -> ApiResponse:
-        """Answer a call that was made before: how it stands by now, or what stood against it."""
+        """Answer a repeated call: with the current status, or with why the first call was refused."""
         if queued_command.state is QueuedCommandState.REFUSED:
             why = say("{why}", why=queued_command.outcome or "It was refused; the audit says why.")
             raise ApiError(
@@ -174,28 +177,33 @@ class PromotionsEndpoint:
 
     def _version_document(self, command_id: str) -> dict[str, Any]:
         with self._ledger.read() as reading:
-            ask = reading.queued_command(command_id)
-        return documents.version_document(self._ledger, ask, ask.outcome)
+            queued = reading.queued_command(command_id)
+        return documents.version_document(self._ledger, queued, queued.outcome)
 
     def _require_own(self, client: Client, request_id: str) -> QueuedCommand:
-        """Return what this client asked for under the id. Raises Said: of what others asked nobody hears."""
+        """Return the client's own queued command.
+
+        Raises ApiError: other clients' commands look as if they didn't exist.
+        """
         try:
             with self._ledger.read() as reading:
-                ask = reading.queued_command(request_id)
+                queued = reading.queued_command(request_id)
         except KeyError:
-            ask = None
-        if ask is None or ask.caller != client or not _is_promotion(ask):
+            queued = None
+        if queued is None or queued.caller != client or not _is_promotion(queued):
             raise _unknown_request(request_id)
-        return ask
+        return queued
 
     def _require_readable(self, caller: AuthenticatedClient, request_id: str) -> None:
-        """Return if the client can read what was asked for under the id. Raises Said."""
+        """Check that the client can read this request or queued command. Raises ApiError."""
         if "read" not in caller.rules.may:
             self._require_own(caller.client, request_id)
             return
         with self._ledger.read() as reading, suppress(KeyError):
-            ask = reading.queued_command(request_id)
-            if _is_promotion(ask) and (ask.caller == caller.client or covers_model(caller, str(ask.command["model"]))):
+            queued = reading.queued_command(request_id)
+            if _is_promotion(queued) and (
+                queued.caller == caller.client or covers_model(caller, str(queued.command["model"]))
+            ):
                 return
         raise _unknown_request(request_id)
 
@@ -253,7 +261,7 @@ def _register_command(body: VersionBody) -> Command:
 
 
 def _reason(request_id: str, body: CancelBody) -> str:
-    """Return why, without what nobody sees. Raises Said for a reason that is too long."""
+    """Return the reason without invisible characters. Raises ApiError if it's too long."""
     try:
         command = build_command(Cancel, {"request": request_id, "reason": body.reason})
         return str(command.dump()["reason"])
@@ -281,7 +289,7 @@ def _status_for(error_name: str) -> int:
 
 
 def _refusal_error(error: RegistrarError, **fields: object) -> ApiError:
-    """Return what is answered where something stands against it; `kind` is the class of the error."""
+    """Return the error for a refused command; `kind` is its error's class name."""
     kind = type(error).__name__
     status = 503 if isinstance(error, Unreachable) else 422 if isinstance(error, BadInput) else _status_for(kind)
     return ApiError(_STATUS_BY_ERROR.get(kind, status), error.sentence, kind=kind, **fields)

@@ -1,4 +1,4 @@
-"""TODO handlers.api.request_bodies"""
+"""The bodies that the HTTP API accepts, and their parser."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from handlers.api.calls import ApiError, ModelName, VersionNumber, documented_on
 
 
 class _Body(BaseModel):
-    # Strict: true is no version 1, and "0.9" no number; the document says so, too.
+    # Strict: true isn't version 1, and "0.9" isn't a number; the OpenAPI document says so, too.
     model_config = ConfigDict(extra="forbid", populate_by_name=True, strict=True)
 
 
@@ -100,15 +100,15 @@ BodyT = TypeVar("BodyT", bound=_Body)
 
 
 def parse_body(body_type: type[BodyT], body: bytes | None) -> BodyT:
-    """Return what a body says. Raises Said, naming the place of the first fault."""
+    """Return the parsed body. Raises ApiError that names the first wrong field."""
     try:
         return body_type.model_validate_json(body or b"")
     except ValidationError as error:
         fault = error.errors()[0]
-        place = ".".join(str(step) for step in fault["loc"]) or "body"
+        field = ".".join(str(step) for step in fault["loc"]) or "body"
         if fault["type"] == "extra_forbidden":
-            known = [Code(name) for name in body_type.model_fields]
+            fields = [Code(name) for name in body_type.model_fields]
             raise ApiError(
-                422, say("{place}: unknown key; known are {known}.", place=Name(place[:60]), known=known)
+                422, say("{place}: unknown key; known are {known}.", place=Name(field[:60]), known=fields)
             ) from None
-        raise ApiError(422, say("{place}: {what}.", place=Name(place[:60]), what=str(fault["msg"]))) from None
+        raise ApiError(422, say("{place}: {what}.", place=Name(field[:60]), what=str(fault["msg"]))) from None

@@ -23,7 +23,7 @@ __all__ = ["MAX_REFUSED_CALLERS", "ApiServices", "mount_api"]
 BEARER = [Security(HTTPBearer(auto_error=False))]
 
 
-# What OpenAPI says of the answers.
+# Descriptions of the responses for OpenAPI.
 _PUSH_RESPONSES = schemas.responses(metrics.STATUSES, {202: schemas.ACCEPTED_READINGS})
 _OPEN_RESPONSES = schemas.responses(statuses.OPEN_STATUSES, dict.fromkeys((200, 201, 202), schemas.REQUEST_STATE))
 _SHOW_RESPONSES = schemas.responses(statuses.SHOW_STATUSES, {200: schemas.REQUEST_STATE})
@@ -52,7 +52,7 @@ class ApiServices:
 
 
 def mount_api(app: FastAPI, services: ApiServices) -> None:
-    """Let programs push readings and ask for promotions."""
+    """Add the routes with which programs push readings and open requests."""
     gate = ApiAccess(services.ledger, services.policy, services.clock, services.environ, services.monotonic)
     _mount_metrics(app, metrics.MetricsEndpoint(services.ledger, gate, services.requires_signature, services.clock))
     if services.registrar:
@@ -76,7 +76,7 @@ def _mount_metrics(app: FastAPI, metrics_endpoint: metrics.MetricsEndpoint) -> N
 
 
 def _mount_promotions(app: FastAPI, promotions_endpoint: promotions.PromotionsEndpoint) -> None:
-    # Apart from the readings': those who ask wait for MLflow a little, and monitors are not to wait for them.
+    # Separate from the pool for readings: calls that open requests wait for MLflow, and monitors mustn't wait for them.
     turns = asyncio.Semaphore(MAX_CONCURRENT_CALLS)
 
     @app.post(

@@ -1,4 +1,4 @@
-"""How the API's answers look, for its OpenAPI document. `handlers/api/documents.py` makes the long ones."""
+"""JSON schemas of the API's responses, for its OpenAPI document. `handlers/api/documents.py` builds the long ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TIME_OR_NULL: JsonSchema = {"type": ["string", "null"], "format": "date-time"}
 def _object_schema(
     properties: Mapping[str, JsonSchema], descriptions: Mapping[str, str] | None = None, *, optional: bool = False
 ) -> JsonSchema:
-    """Return the shape of an object with these keys and no others; `told` says of each what it holds."""
+    """Return the schema of an object with these keys and no others; `descriptions` says what each one contains."""
     descriptions = descriptions or {}
     shape = {
         "type": "object",
@@ -58,7 +58,7 @@ _CI = _object_schema(dict.fromkeys(("repository", "run", "commit", "url"), TEXT)
 _REVIEW_OBJECT = _object_schema({"due_at": TIME_OR_NULL, "by": TEXT_OR_NULL, "at": TIME_OR_NULL, "reason": TEXT})
 _REVIEW = {"anyOf": [_REVIEW_OBJECT, {"type": "null"}]}
 
-# How a request stands.
+# The status of a request.
 REQUEST_STATE = _object_schema(
     {
         "id": TEXT,
@@ -106,7 +106,7 @@ REGISTERED_VERSION = _object_schema(
     VERSION_KEYS,
 )
 
-# A version that is made as soon as MLflow answers.
+# A version that's registered once MLflow answers.
 QUEUED_VERSION = _object_schema({"ask": TEXT, "state": {"const": documents.STATE_ASKED}, "sentence": TEXT})
 
 # Which versions of a model are blocked.
@@ -118,7 +118,7 @@ BLOCKED_VERSIONS = _object_schema(
     {"blocks": "the oldest first: since when, why, and all that as a person reads it"},
 )
 
-# Readings that were taken.
+# Accepted readings.
 ACCEPTED_READINGS = _object_schema({"accepted": COUNT, "duplicates": COUNT})
 
 ERROR_BODY = _object_schema(
@@ -138,7 +138,7 @@ _HEADERS: Mapping[int, Mapping[str, JsonSchema]] = {
 
 
 def responses(statuses: Mapping[int | str, str], schemas: Mapping[int, JsonSchema]) -> dict[int | str, dict[str, Any]]:
-    """Return what OpenAPI says of the answers: each status with its meaning and shape; those not named are errors."""
+    """Return the responses for OpenAPI: each status with its meaning and schema; statuses without one are errors."""
     return {
         status: {"description": text, "content": {"application/json": {"schema": schemas.get(int(status), ERROR_BODY)}}}
         | ({"headers": _HEADERS[int(status)]} if int(status) in _HEADERS else {})

@@ -1,4 +1,4 @@
-"""TODO handlers.api.statuses"""
+"""The HTTP statuses of the calls, with their meanings for OpenAPI and the statuses of refused commands."""
 
 from __future__ import annotations
 

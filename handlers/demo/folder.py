@@ -1,4 +1,4 @@
-"""Where the demo keeps everything, and how it stays apart from all that is real."""
+"""The demo's folder, and its separation from any real installation."""
 
 from __future__ import annotations
 
@@ -77,14 +77,14 @@ serving:
 _TOKEN_FILE = re.compile(r'(?<=token_file: )"(?:[^"]*/)?serve\.token"')
 _PROBE_PORT = re.compile(r"(?<=http://127\.0\.0\.1:)\d+(?=/version\b)")
 
-# What a person's shell may say about a real workspace, registry, ledger or run. The proxies are here because
-# Slack's client would ask them for 127.0.0.1, too.
+# Variables of a person's shell that could name a real workspace, registry, ledger, or run. The proxies are here because
+# Slack's client would call 127.0.0.1 through them, too.
 _REAL_PREFIXES = ("SLACK_", "MLFLOW_", "REGISTRAR_", "DATABRICKS_")
 _PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}
 _DEMO_ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
-    "GIT_PYTHON_REFRESH": "quiet",  # MLflow notes the commit of a run; without git it complains
-    "MLFLOW_CONFIGURE_LOGGING": "false",  # what it logs goes where our log goes, not to the terminal
+    "GIT_PYTHON_REFRESH": "quiet",  # MLflow records a run's commit; without git it complains
+    "MLFLOW_CONFIGURE_LOGGING": "false",  # its log goes to our log file, not to the terminal
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
@@ -113,7 +113,7 @@ class DemoFolder:
 
     @property
     def token_file(self) -> Path:
-        """The token with which serve.py pushes; nobody but its owner can read it."""
+        """The token with which serve.py pushes; only its owner can read the file."""
         return self.path / "serve.token"
 
     @property
@@ -123,7 +123,7 @@ class DemoFolder:
 
     @property
     def serving_cache(self) -> Path:
-        """Where serve.py keeps the model that serves, for a quick next start."""
+        """The folder in which serve.py caches the model that serves, for a quick next start."""
         return self.path / "serving"
 
     @property
@@ -145,12 +145,12 @@ class DemoFolder:
             return 0
 
     def remember_port(self, port: int) -> None:
-        """Note the port, for the next start and for whoever starts a second demo here."""
+        """Record the port, for the next start and for someone who starts a second demo here."""
         self._address_file.write_text(f"127.0.0.1:{port}")
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Hold the folder, made and with a policy in it. Raises Misconfigured where it is not ours to use."""
+        """Lock the folder, created and with a policy in it. Raises Misconfigured if it isn't a demo's."""
         if self.path.joinpath("ledger.db").exists() and not self._address_file.exists():
             raise Misconfigured(
                 say(
@@ -172,44 +172,44 @@ class DemoFolder:
             yield
 
     def _adapt_policy(self) -> None:
-        """Let the policy name this folder's token, and a port for serve.py that is free."""
+        """Write this folder's token and a free port for serve.py into the policy."""
         before = self.policy_file.read_text(encoding="utf-8")
         token = json.dumps(str(self.token_file.absolute()), ensure_ascii=False)
         after = _TOKEN_FILE.sub(lambda _: token, before)
-        after = _PROBE_PORT.sub(lambda found: str(_find_free_port(int(found[0]))), after)
+        after = _PROBE_PORT.sub(lambda match_: str(_find_free_port(int(match_[0]))), after)
         if after != before:
             self.policy_file.write_text(after, encoding="utf-8")
 
     @property
     def _address_file(self) -> Path:
-        """The file that says that this is a demo, where it answers, and (by its lock) that it runs."""
+        """The file that marks a demo's folder, has its port, and (by its lock) shows that it's running."""
         return self.path / "demo.address"
 
     def _lock(self, descriptor: int) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            where = f": open http://127.0.0.1:{self.last_port}/" if self.last_port else ", and is starting"
+            state = f": open http://127.0.0.1:{self.last_port}/" if self.last_port else ", and is starting"
             raise Misconfigured(
                 say(
                     "A demo is already running in {home}{where}. End that one with Ctrl-C, or run a second "
                     "one: {command}",
                     home=Code(str(self.path)),
-                    where=where,
+                    where=state,
                     command=Code("REGISTRAR_HOME=.demo-2 .venv/bin/registrar demo"),
                 )
             ) from None
 
 
 def serving_port(policy: Policy, model: str) -> int | None:
-    """Return the port of this machine at which the policy asks which version serves; None for none."""
+    """Return the local port at which the policy probes the served version; None if there's none."""
     probe = policy.probe_for(model)
-    found = _PROBE_PORT.search(probe.url) if probe else None
-    return int(found[0]) if found else None
+    port = _PROBE_PORT.search(probe.url) if probe else None
+    return int(port[0]) if port else None
 
 
 def _find_free_port(port: int) -> int:
-    """Return this port, or where it is taken another one."""
+    """Return this port, or a free one if it's taken."""
     with socket.socket() as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -220,7 +220,7 @@ def _find_free_port(port: int) -> int:
 
 
 def clear_real_environment() -> Path | None:
-    """Take out of our environment whatever leads to something real; return the home that it asked for."""
+    """Remove the variables that name something real from our environment; return the demo's home from it."""
     home = os.environ.get("REGISTRAR_HOME")
     for name in list(os.environ):
         if name.startswith(_REAL_PREFIXES) or name.upper() in _PROXIES:

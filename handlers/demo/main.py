@@ -32,14 +32,13 @@ TRAINING_ROWS = 6_000  # made-up customers to train on
 
 
 def run_demo(*, play: bool = False, train: bool = False, port: int = 0, rows: int = TRAINING_ROWS) -> int:
-    """Run the demo until Ctrl-C, or `play` its story once in a home of its own; return the exit code.
+    """Run the demo until Ctrl-C, or `play` its story once in a folder of its own; return the exit code.
 
-    The models come from the snapshot, or are trained here on that many `rows`.
-
-    Raises Misconfigured: the port is taken, a demo runs here already, or the home is not a demo's.
+    The models come from the snapshot, or are trained here on that many `rows`. Raises Misconfigured if the port is
+    taken, a demo is running here, or the folder isn't a demo's.
     """
     asked_for = clear_real_environment()
-    _on_stop_signals(signal.default_int_handler)  # an exception, because a training does not look for anything else
+    _on_stop_signals(signal.default_int_handler)  # an exception, because training doesn't check for anything else
     try:
         with _open_folder(asked_for, is_fresh=play) as home, ProgressReporter() as progress:
             run = _play if play else _serve
@@ -53,7 +52,7 @@ def run_demo(*, play: bool = False, train: bool = False, port: int = 0, rows: in
 
 @contextmanager
 def _open_folder(chosen: Path | None, *, is_fresh: bool) -> Iterator[DemoFolder]:
-    """Open the demo's folder, and let what would disturb the terminal go into its log."""
+    """Open the demo's folder, and send logs that would clutter the terminal to its log file."""
     with _temporary_folder() if is_fresh and not chosen else nullcontext(chosen or DEFAULT_FOLDER) as folder:
         home = DemoFolder(Path(folder))
         with home.hold():
@@ -80,12 +79,12 @@ def _run_everything(
     """Run everything until the block ends. serve.py starts first, since it takes as long as all the rest."""
     progress.begin_step("Loading Registrar")
     serves_at = serving_port(load_policy(folder.policy_file), MODEL)
-    here = Settings.model_validate({"REGISTRAR_PORT": 0})  # a free port, to which serve.py pushes as soon as it can
-    with open_listener(here) as listener, ModelServer(folder, _address(listener), serves_at) as serving:
+    settings = Settings.model_validate({"REGISTRAR_PORT": 0})  # a free port, to which serve.py pushes as soon as it can
+    with open_listener(settings) as listener, ModelServer(folder, _address(listener), serves_at) as serving:
         if folder.has_served:
             serving.start()
         with _run_workspace(folder, port) as slack:
-            # Here and not above: this takes seconds, and a taken port or home is reported without it.
+            # Imported here because this takes seconds, and a taken port or folder is reported without it.
             from handlers.demo import setup
 
             with setup.run_registrar(folder, slack, serving, listener, progress, rows) as registrar:
@@ -98,7 +97,7 @@ def _address(listener: socket.socket) -> str:
 
 @contextmanager
 def _run_workspace(folder: DemoFolder, port: int) -> Iterator[LocalSlack]:
-    """Run the local workspace at the wanted port; without one at that of the last time, or a free one."""
+    """Run the local workspace at `port`; without one at the last start's port, or a free one."""
     with _start_workspace(folder, port) as slack:
         folder.remember_port(_port_of(slack))
         yield slack
@@ -147,7 +146,7 @@ def _serve(folder: DemoFolder, progress: ProgressReporter, port: int, rows: int 
 
 
 def _play(folder: DemoFolder, progress: ProgressReporter, port: int, rows: int | None) -> int:
-    """Play the story; return 1 where it breaks."""
+    """Play the story; return 1 if it fails."""
     with _run_everything(folder, progress, port, rows) as (slack, _):
         from handlers.demo import story
 

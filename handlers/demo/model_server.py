@@ -16,17 +16,17 @@ from handlers.demo.models import MODEL
 
 SERVING_SCRIPT = Path(__file__).parents[2] / "examples" / "churn" / "serve.py"
 PUSH_SECONDS = 2.0  # seconds between two pushes
-RESTART_SECONDS = 2.0  # seconds until it is started again
+RESTART_SECONDS = 2.0  # seconds before it's restarted
 STOP_SECONDS = 5.0  # seconds that it has to end on its own
 
 log = logging.getLogger(__name__)
 
 
 class ModelServer:
-    """A process that serves the model. What it says goes into the demo's log.
+    """A process that serves the model. Its output goes to the demo's log.
 
-    It is started by `start`, and ends with the block. `port` is where it says which version serves; None: the policy
-    is an older demo's or somebody's own, which doesn't mention it, so it isn't started.
+    `start` starts it, and it ends with the block. `port`: where it reports the served version; None if the policy
+    doesn't mention it (an older demo's, or an edited one), and then it isn't started.
     """
 
     def __init__(self, folder: DemoFolder, registrar_url: str, port: int | None) -> None:
@@ -47,7 +47,7 @@ class ModelServer:
             "REGISTRAR_TOKEN": folder.token_file.read_text(encoding="ascii").strip(),
         }
         self.port = port
-        self.crash_count = 0  # how often it ended without being told to
+        self.crash_count = 0  # how often it exited without being stopped
         self._log = folder.log_file
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"serve {MODEL}", daemon=True)
@@ -68,7 +68,7 @@ class ModelServer:
             self._thread.start()
 
     def is_answering(self) -> bool:
-        """Tell whether it says that a version serves."""
+        """Return whether it reports a served version."""
         if self.port is None:
             return False
         with closing(HTTPConnection("127.0.0.1", self.port, timeout=1)) as connection:
@@ -80,10 +80,10 @@ class ModelServer:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            with self._log.open("ab") as told:
-                # Its standard input is a pipe that ends with us, whichever way we end; and then it ends as well.
+            with self._log.open("ab") as output:
+                # Its standard input is a pipe that closes when we exit, however we exit; then it exits as well.
                 process = subprocess.Popen(  # noqa: S603 - our own script
-                    self._command, env=self._environment, stdin=subprocess.PIPE, stdout=told, stderr=told
+                    self._command, env=self._environment, stdin=subprocess.PIPE, stdout=output, stderr=output
                 )
             while process.poll() is None and not self._stopping.wait(0.2):
                 pass

@@ -19,17 +19,17 @@ MONITOR = "accuracy-live"
 PRODUCTION_VERSION = 3  # which version is in Production when the story begins
 TRAINING_SCRIPT = Path(__file__).parents[2] / "examples" / "churn" / "train.py"
 BETTER_VERSION = 4  # which one is a little better
-BAD_VERSION = 5  # which one looks excellent, passes every gate, and is bad in life
+BAD_VERSION = 5  # the version that looks excellent, passes every gate, and fails in Production
 VERSION_COUNT = 5  # as many as the script has candidates; a test compares them
 
 
 def prepare_models(
     registry: ModelRegistry, folder: DemoFolder, progress: ProgressReporter, rows: int | None = None
 ) -> bool:
-    """Register the versions that the registry lacks and let one serve; tell whether there was anything to do.
+    """Register the versions that the registry is missing, and promote one; return whether there was anything to do.
 
-    With `rows` they are trained on that many customers, otherwise restored from the snapshot. An interrupted start is
-    continued where it ended; a complete registry is only read.
+    With `rows`, they're trained on that many customers; otherwise, they're restored from the snapshot. An interrupted
+    start is continued; a complete registry is only read.
     """
     versions = registry.versions(MODEL)
     newest = max((version.version for version in versions), default=0)
@@ -41,7 +41,7 @@ def prepare_models(
         registry.set_alias(MODEL, "champion", PRODUCTION_VERSION)
         registry.transition_stage(
             MODEL, PRODUCTION_VERSION, Stage.PRODUCTION, archive_existing=True
-        )  # last: it says that we are done
+        )  # last, as the mark that everything is there
         progress.print_line(
             f"v{PRODUCTION_VERSION} is in Production. v{BETTER_VERSION} is a little better, and ready to be requested."
         )
@@ -52,7 +52,7 @@ def _create_versions(
     folder: DemoFolder, existing: int, progress: ProgressReporter, rows: int | None
 ) -> Iterator[tuple[int, str, Mapping[str, float]]]:
     """Register the versions after the first `done`, and yield the number, the estimator, and the metrics of each."""
-    from handlers.demo import snapshot  # MLflow takes seconds, which a second start need not spend
+    from handlers.demo import snapshot  # importing MLflow takes seconds, which a second start doesn't need
 
     if rows is None and snapshot.is_compatible():
         progress.begin_step(
@@ -86,7 +86,7 @@ def _load_script() -> Any:
     if specification is None or specification.loader is None:
         raise ImportError(f"{TRAINING_SCRIPT} cannot be loaded")
     script = importlib.util.module_from_spec(specification)
-    sys.modules[specification.name] = script  # its data classes look their module up
+    sys.modules[specification.name] = script  # its data classes look up their module
     sys.path.insert(0, str(TRAINING_SCRIPT.parent))  # it imports what is next to it
     try:
         specification.loader.exec_module(script)

@@ -1,4 +1,4 @@
-"""What the terminal says while the demo starts: never nothing for three seconds."""
+"""What the terminal shows while the demo starts: never silent for three seconds."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import time
 from types import TracebackType
 from typing import TextIO
 
-SILENCE_SECONDS = 2.0  # seconds after which it says how long the present step has taken
+SILENCE_SECONDS = 2.0  # seconds after which it shows how long the current step has taken
 TICK_SECONDS = 0.25
 
 
 class ProgressReporter:
-    """Tells lines, and after some silence how long the present step has taken. It stops with its block.
+    """Prints lines, and after some silence how long the current step has taken. It stops with its block.
 
-    On a terminal the time is kept current in one line; elsewhere (a file, a CI log) each is a line of its own.
+    On a terminal, the time is updated in one line; elsewhere (a file, a CI log), each update is a line of its own.
     """
 
     def __init__(self, out: TextIO | None = None, silence: float = SILENCE_SECONDS) -> None:
@@ -37,7 +37,7 @@ class ProgressReporter:
         self.stop()
 
     def stop(self) -> None:
-        """End an open line. From now on there is silence between the lines."""
+        """End an open line. From now on, nothing is printed between the lines."""
         self._stopping.set()
         self._thread.join()
         with self._lock:

@@ -25,8 +25,8 @@ from handlers.demo.welcome import CHANNEL
 from handlers.serve import Service, preload_slow_modules
 from localslack import LocalSlack
 
-MAX_WAIT_SECONDS = 180.0  # seconds for serve.py to serve, and for the first reading: a slow disk takes one of them
-MAX_CRASHES = 2  # of serve.py, after which nobody waits for it
+MAX_WAIT_SECONDS = 180.0  # seconds for serve.py to start, and for the first reading: a slow disk needs one of them
+MAX_CRASHES = 2  # restarts of serve.py, after which we stop waiting for it
 POLL_SECONDS = 0.1  # seconds
 
 
@@ -64,7 +64,7 @@ def run_registrar(
 
 
 def _wait_until(condition: Callable[[], bool], serving: ModelServer) -> bool:
-    """Wait until something is so, and return whether it is; no longer than serve.py deserves."""
+    """Wait until a condition is true, and return whether it is; stop early if serve.py keeps failing."""
     end = time.monotonic() + MAX_WAIT_SECONDS
     while not (is_so := condition()) and time.monotonic() < end and serving.crash_count < MAX_CRASHES:
         time.sleep(POLL_SECONDS)
@@ -72,52 +72,52 @@ def _wait_until(condition: Callable[[], bool], serving: ModelServer) -> bool:
 
 
 def _find_monitor(registrar: Registrar) -> Monitor | None:
-    """Return the monitor that watches the demo's model; None where the policy or a person took it away or paused it."""
+    """Return the monitor of the demo's model; None if it was removed from the policy or paused."""
     if all(rule.name != models.MONITOR for rule in registrar.context.policy.rules_for(models.MODEL).monitors):
         return None
     registrar.policy_monitors.sync()
     with registrar.context.ledger.read() as reading:
-        there = (one for one in reading.monitors(models.MODEL) if one.name == models.MONITOR)
-        return next((one for one in there if not one.is_paused), None)
+        monitors = (monitor for monitor in reading.monitors(models.MODEL) if monitor.name == models.MONITOR)
+        return next((monitor for monitor in monitors if not monitor.is_paused), None)
 
 
 def _has_reading(registrar: Registrar, since: datetime) -> bool:
-    """Tell whether the monitor has a reading of the version that serves, from this start; check as soon as it can be.
+    """Return whether the monitor has a reading of the served version since this start; check as soon as it can.
 
-    Also true where there will be none: nothing is in Production.
+    Also true if there won't be one: nothing is in Production.
     """
     monitor = _find_monitor(registrar)
     if monitor is None:
         return True
     with registrar.context.ledger.read() as reading:
-        standing, term, look = (
+        state, term, snapshot = (
             reading.monitor_state(monitor.id),
             current_term(reading, models.MODEL),
             reading.registry_snapshot(models.MODEL),
         )
         if term is None:
-            return look is not None and not look.holders(Stage.PRODUCTION)
+            return snapshot is not None and not snapshot.holders(Stage.PRODUCTION)
         pushed = reading.readings(
             monitor.rule.source,
             [(models.MODEL, monitor.rule.query)],
             since=max(since, term.since),
             until=registrar.context.clock.now(),
         )
-    if standing.move == term.transition_id and standing.newest is not None and standing.newest > since:
+    if state.move == term.transition_id and state.newest is not None and state.newest > since:
         return True
-    if any(one.version == term.version for one in pushed):
-        with suppress(RegistrarError):  # it is being checked right now
+    if any(measurement.version == term.version for measurement in pushed):
+        with suppress(RegistrarError):  # another thread is checking it right now
             registrar.monitoring.check_now(monitor.id)
     return False
 
 
 def has_monitors(registrar: Registrar) -> bool:
-    """Tell whether the policy lets a monitor watch the demo's model."""
+    """Return whether the policy has a monitor for the demo's model."""
     return bool(registrar.context.policy.rules_for(models.MODEL).monitors)
 
 
 def _preload(registrar: Registrar) -> None:
-    """Load what a first command needs, while people read what the terminal says. On a second start, nobody has yet."""
+    """Load what a first command needs while people read the terminal. On a second start, they're faster than that."""
     preload_slow_modules()
     with suppress(RegistrarError):
         registrar.context.registry.versions(models.MODEL)
@@ -143,15 +143,15 @@ def first_step(registrar: Registrar) -> str:
         return f"You are Alice. Request {waiting[0].id} from last time is still pending in {CHANNEL}."
     stages = _known_stages(registrar)
     serves = max((version for version, stage in stages.items() if stage is Stage.PRODUCTION), default=0)
-    others = sorted(version for version in stages if version != serves)
-    asked = next((one for one in others if one > serves), max(others, default=models.BETTER_VERSION))
-    return f"You are Alice. Type in {CHANNEL}:  /model promote {models.MODEL} {asked} production"
+    candidates = sorted(version for version in stages if version != serves)
+    candidate = next((other for other in candidates if other > serves), max(candidates, default=models.BETTER_VERSION))
+    return f"You are Alice. Type in {CHANNEL}:  /model promote {models.MODEL} {candidate} production"
 
 
 def _known_stages(registrar: Registrar) -> dict[int, Stage]:
     """Return the stage of each version, as Registrar saw it last: a second start doesn't wait for MLflow's import."""
     with registrar.context.ledger.read() as reading:
-        look = reading.registry_snapshot(models.MODEL)
-    if look is not None:
-        return dict(look.stages)
-    return {one.version: one.stage for one in registrar.context.registry.versions(models.MODEL)}
+        snapshot = reading.registry_snapshot(models.MODEL)
+    if snapshot is not None:
+        return dict(snapshot.stages)
+    return {version.version: version.stage for version in registrar.context.registry.versions(models.MODEL)}

@@ -35,14 +35,14 @@ def is_compatible() -> bool:
 def restore_models(
     uri: str, model: str, artifacts: Path, *, first_after: int = 0
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Register each version after `after`, and yield its number and what the snapshot says about its run.
+    """Register each version after `first_after`, and yield its number and what the snapshot says about its run.
 
-    `artifacts` is the folder for the files of the model's experiment.
+    `artifacts`: the folder for the files of the model's experiment.
     """
-    mlflow.set_tracking_uri(uri)  # a client's own is not enough: to register a model, MLflow opens another client
+    mlflow.set_tracking_uri(uri)  # a client's own URI isn't enough: to register a model, MLflow opens another client
     client = mlflow.MlflowClient()
-    found = client.get_experiment_by_name(model)
-    experiment = found.experiment_id if found else client.create_experiment(model, artifacts.resolve().as_uri())
+    existing = client.get_experiment_by_name(model)
+    experiment = existing.experiment_id if existing else client.create_experiment(model, artifacts.resolve().as_uri())
     for number, about in enumerate(read_snapshot()["versions"][first_after:], first_after + 1):
         run_id = _log_run(client, experiment, about)
         model_id = _log_model(client, experiment, run_id, about["params"], SNAPSHOT_FOLDER / f"v{number}")
@@ -54,7 +54,7 @@ def restore_models(
 
 def _log_run(client: mlflow.MlflowClient, experiment: str, entry: Mapping[str, Any]) -> str:
     run_id = str(client.create_run(experiment, tags=SOURCE_TAGS | entry["tags"], run_name=entry["name"]).info.run_id)
-    client.log_inputs(run_id, [_dataset_input(one) for one in entry["inputs"]])
+    client.log_inputs(run_id, [_dataset_input(dataset) for dataset in entry["inputs"]])
     client.log_batch(run_id, params=[Param(key, value) for key, value in entry["params"].items()])
     return run_id
 

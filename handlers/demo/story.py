@@ -12,9 +12,9 @@ from handlers.demo.welcome import CHANNEL
 from localslack import ActionResult, RefusedError, Remote, WorkspaceMember
 
 JsonObject = dict[str, Any]
-STEP_TIMEOUT = 60.0  # seconds for each thing that has to happen; it takes far less than one, on a busy machine some
-MONITOR_TIMEOUT = 240.0  # seconds for what comes of measuring: some checks, ten seconds apart
-POLL_SECONDS = 3.0  # seconds between two looks at the monitor
+STEP_TIMEOUT = 60.0  # seconds for each step; it takes far less than one, on a busy machine a few
+MONITOR_TIMEOUT = 240.0  # seconds for the result of monitoring: some checks, ten seconds apart
+POLL_SECONDS = 3.0  # seconds between two checks of the monitor
 
 
 class StoryError(Exception):
@@ -22,9 +22,9 @@ class StoryError(Exception):
 
 
 class DemoStory:
-    """Alice asks, is refused, Bob approves, and everybody sees it. The next version is bad, and is rolled back.
+    """Alice requests a promotion, is blocked by a gate; Bob approves. The next version is bad, and is rolled back.
 
-    `tell` gets one line after the other.
+    `print_line` gets one line after the other.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class DemoStory:
         self._bob = slack.person("bob")
         self._narrate = narrate
         self._timeout, self._monitor_timeout, self._poll_seconds = timeout, monitor_timeout, poll_seconds
-        self._names = {one["id"]: one["real_name"].split()[0] for one in slack.query("people")["people"]}
+        self._names = {person["id"]: person["real_name"].split()[0] for person in slack.query("people")["people"]}
 
     def play(self) -> None:
         """Play all of it. Raises StoryError at the first step that fails."""
@@ -83,7 +83,7 @@ class DemoStory:
 
         def told() -> list[JsonObject]:
             answers = self._bob.thread(card)[1:]
-            return answers if any("Done" in self._plain_text(one) for one in answers) else []
+            return answers if any("Done" in self._plain_text(message) for message in answers) else []
 
         for answer in self._bob.slack.wait_for(told, self._timeout):
             self._show("Its thread", answer)
@@ -92,7 +92,7 @@ class DemoStory:
         self._type(self._alice, f"/model show {MODEL}")
         self._show("Only she sees", self._wait_for_answer(self._alice, f"v{BETTER_VERSION}  ·  Production"))
 
-    # -- the version that is bad in life ------------------------------------------------------------------------
+    # -- the version that fails in Production --------------------------------------------------------------------
 
     def _alice_checks_the_monitor(self) -> None:
         self._narrate(f"What v{BETTER_VERSION} does in life is measured now. Alice looks every few seconds:")
@@ -100,10 +100,10 @@ class DemoStory:
 
     def _wait_for_healthy_monitor(self, person: WorkspaceMember) -> None:
         """Look at the monitor until it has measured the good version."""
-        look, until = f"/model monitor show {MODEL} {MONITOR}", time.monotonic() + self._monitor_timeout
-        self._narrate(f"{person.name.title()} types in {CHANNEL}: {look}")
+        show_command, until = f"/model monitor show {MODEL} {MONITOR}", time.monotonic() + self._monitor_timeout
+        self._narrate(f"{person.name.title()} types in {CHANNEL}: {show_command}")
         while True:
-            _require_acknowledged(person.types(CHANNEL, look))
+            _require_acknowledged(person.types(CHANNEL, show_command))
             answer = self._wait_for_answer(person, "Last check")
             plain = self._plain_text(answer)
             if f"Version: v{BETTER_VERSION}" in plain and "🟢" in plain.splitlines()[0]:
@@ -135,7 +135,7 @@ class DemoStory:
 
         def told() -> list[JsonObject]:
             answers = self._bob.thread(card)[1:]
-            return answers if any("Restored" in self._plain_text(one) for one in answers) else []
+            return answers if any("Restored" in self._plain_text(message) for message in answers) else []
 
         for answer in self._bob.slack.wait_for(told, self._timeout):
             self._show("Its thread", answer)
@@ -148,14 +148,14 @@ class DemoStory:
         self._narrate(f"With its next check the monitor knows v{BETTER_VERSION} again. Bob looks until it does:")
         self._wait_for_healthy_monitor(self._bob)
 
-    # -- hands and eyes -----------------------------------------------------------------------------------------
+    # -- reading and clicking ------------------------------------------------------------------------------------
 
     def _type(self, person: WorkspaceMember, text: str) -> None:
         self._narrate(f"{person.name.title()} types in {CHANNEL}: {text}")
         _require_acknowledged(person.types(CHANNEL, text))
 
     def _wait_for_card(self, text: str, timeout: float | None = None) -> JsonObject:
-        """Wait for the newest card that holds these words."""
+        """Wait for the newest card that contains this text."""
         return self._bob.waits_for(
             CHANNEL, lambda m: _has_header(m) and text in self._plain_text(m), timeout or self._timeout
         )
@@ -174,11 +174,11 @@ class DemoStory:
         if not rest:
             self._narrate(f"  {heading}: {first}")
             return
-        for line in (f"{heading}:", *(f"  {each}" for each in (first, *rest))):
+        for line in (f"{heading}:", *(f"  {text}" for text in (first, *rest))):
             self._narrate(f"  {line}")
 
     def _plain_text(self, message: JsonObject) -> str:
-        """Return a message as it reads without its looks, one line for each part."""
+        """Return a message's text without its formatting, one line for each part."""
         texts = "\n".join(_texts(message.get("blocks"))) or message["text"]
         return _mrkdwn_to_text(texts, self._names)
 
@@ -198,7 +198,7 @@ def _has_header(message: Mapping[str, Any]) -> bool:
 
 def _picture_text(message: Mapping[str, Any]) -> str:
     """Return what a message without words shows."""
-    return "; ".join(f"(picture) {one.get('alt_txt') or one.get('title')}" for one in message.get("files", ()))
+    return "; ".join(f"(picture) {file.get('alt_txt') or file.get('title')}" for file in message.get("files", ()))
 
 
 def _texts(block: Any) -> Iterator[str]:
@@ -218,7 +218,7 @@ def _texts(block: Any) -> Iterator[str]:
 
 def _mrkdwn_to_text(text: str, names: Mapping[str, str]) -> str:
     """Return mrkdwn as plain words."""
-    text = re.sub(r"<@(\w+)>", lambda found: names.get(found[1], found[1]), text)
+    text = re.sub(r"<@(\w+)>", lambda mention: names.get(mention[1], mention[1]), text)
     text = re.sub(r"<!date\^[^|>]*\|([^>]*)>", r"\1", text)
     text = re.sub(r"^\*([^*\n]+)\* (?=\S)", r"\1: ", text, flags=re.MULTILINE)
     text = re.sub(r"[*`]|^> ", "", text, flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""What a person reads before the story begins: where to look, what to type, how to end."""
+"""What a person reads before the story begins: which page to open, what to type, how to stop."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def page_url(port: int) -> str:
 
 
 def welcome_lines(port: int, folder: DemoFolder, first_step: str, *, has_monitors: bool = True) -> list[str]:
-    """Return what the terminal says once everything runs; `is_watched`: the policy has a monitor."""
+    """Return what the terminal prints once everything is running. `has_monitors`: the policy has a monitor."""
     return [
         "",
         f"Ready. Open {page_url(port)}",
@@ -40,7 +40,8 @@ def welcome_lines(port: int, folder: DemoFolder, first_step: str, *, has_monitor
 
 def _rollback_lines() -> list[str]:
     return [
-        f"  4. Do the same for v{BAD_VERSION}, which looks excellent. Within a minute Registrar rolls it back automatically.",
+        f"  4. Do the same for v{BAD_VERSION}, which looks excellent. "
+        "Within a minute Registrar rolls it back automatically.",
         f"  5. Type:  /model history {MODEL}   and   /model monitor show {MODEL} accuracy-live",
     ]
 
@@ -48,8 +49,8 @@ def _rollback_lines() -> list[str]:
 def _older_folder_line(folder: DemoFolder) -> str:
     """Return how a home of an earlier demo gets its monitor."""
     return (
-        f"{folder.policy_file} is from an earlier demo and has no monitor. To see automatic rollbacks, press Ctrl-C, move "
-        "that file away, and start again."
+        f"{folder.policy_file} is from an earlier demo and has no monitor. "
+        "To see automatic rollbacks, press Ctrl-C, move that file away, and start again."
     )
 
 
@@ -67,21 +68,21 @@ def _tunnel_lines(port: int) -> list[str]:
 
 
 def open_browser(port: int) -> None:
-    """Show the page, if somebody sits in front of this machine."""
+    """Open the page in a browser if this machine has one."""
     has_display = sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
     if has_display and sys.stdout.isatty() and "SSH_CONNECTION" not in os.environ:
         webbrowser.open(page_url(port))
 
 
 def post_greeting(token: str, api_url: str) -> None:
-    """Say hello in the channel, once: whoever has gone to the browser reads no terminal."""
+    """Post a greeting in the channel, once, for people who have left the terminal for the browser."""
     client = WebClient(token=token, base_url=api_url)
     try:
-        channel = next(one["id"] for one in client.conversations_list()["channels"] if one["name"] == CHANNEL[1:])
+        channel = next(room["id"] for room in client.conversations_list()["channels"] if room["name"] == CHANNEL[1:])
         if not client.conversations_history(channel=channel, limit=1)["messages"]:
             client.chat_postMessage(channel=channel, text=GREETING)
     except (SlackApiError, StopIteration):
-        return  # somebody archived or renamed the channel, and needs no greeting
+        return  # someone archived or renamed the channel
 
 
 GREETING = f"""\

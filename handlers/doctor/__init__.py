@@ -1,1 +1,1 @@
-"""`registrar doctor`: what each part is asked, and what is said of it. Nothing here posts."""
+"""`registrar doctor`: checks each part and reports how it is. It posts nothing."""

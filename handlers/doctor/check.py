@@ -1,4 +1,4 @@
-"""One look at one part, and all of them beside each other, so that what fails or hangs never hides the rest."""
+"""Checks, run concurrently, so that one that fails or hangs never hides the others."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from bot.domain.core.errors import Misconfigured, RegistrarError, Unreachable
 from bot.domain.core.sentence import sanitize_text, truncate
 from handlers.doctor.diagnosis import Diagnosis, DiagnosisState
 
-CHECK_TIMEOUT = 10.0  # seconds for a check that says nothing else
+CHECK_TIMEOUT = 10.0  # default timeout in seconds
 
 
 class CheckSkippedError(Exception):
-    """A check could not look: the text says why, and is no fault of what it was to look at."""
+    """A check couldn't run, for a reason outside the part that it checks: the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class DoctorCheck:
-    """One look at one part, of at most so many seconds. `advice` is given where the look itself fails."""
+    """A check of one part, with a timeout in seconds. `advice` is given if the check itself fails."""
 
     area: str
     run: Callable[[], Iterable[Diagnosis]]
@@ -30,53 +30,53 @@ class DoctorCheck:
 
 
 def run_checks(checks: Sequence[DoctorCheck]) -> list[Diagnosis]:
-    """Return what every check found, in their order; nothing that one of them does keeps the others from it.
+    """Return every check's diagnoses, in the checks' order; a failing check doesn't affect the others.
 
-    What does not end in time goes on in its thread, which ends with the process at the latest.
+    One that times out continues in its thread, which ends with the process at the latest.
     """
     began = time.monotonic()
     running = [(check, *_start(check)) for check in checks]
-    found: list[Diagnosis] = []
-    for check, thread, its in running:
+    diagnoses: list[Diagnosis] = []
+    for check, thread, results in running:
         thread.join(max(0.0, began + check.timeout - time.monotonic()))
-        late = Diagnosis(
+        timeout_diagnosis = Diagnosis(
             check.area, DiagnosisState.NO_REPLY, f"There was no answer within {check.timeout:g} s.", check.advice
         )
-        found += [*its, late] if thread.is_alive() else its
-    return found
+        diagnoses += [*results, timeout_diagnosis] if thread.is_alive() else results
+    return diagnoses
 
 
 def _start(check: DoctorCheck) -> tuple[threading.Thread, list[Diagnosis]]:
-    found: list[Diagnosis] = []
-    thread = threading.Thread(target=_run, args=(check, found), name=f"doctor-{check.area}", daemon=True)
+    diagnoses: list[Diagnosis] = []
+    thread = threading.Thread(target=_run, args=(check, diagnoses), name=f"doctor-{check.area}", daemon=True)
     thread.start()
-    return thread, found
+    return thread, diagnoses
 
 
 def _run(check: DoctorCheck, diagnoses: list[Diagnosis]) -> None:
-    """Add what the check finds, one after the other: what it found before it failed stays."""
+    """Add the check's diagnoses one by one, so that those before a failure are kept."""
     try:
-        for one in check.run():
-            diagnoses.append(one)  # noqa: PERF402 - one by one, for whoever gives up waiting
+        for diagnosis in check.run():
+            diagnoses.append(diagnosis)  # noqa: PERF402 - one by one, for whoever gives up waiting
     except CheckSkippedError as error:
         diagnoses.append(Diagnosis(check.area, DiagnosisState.SKIPPED, str(error)))
     except Unreachable as error:
         diagnoses.append(Diagnosis(check.area, DiagnosisState.NO_REPLY, error_sentence(error), check.advice))
     except RegistrarError as error:
         diagnoses.append(Diagnosis(check.area, DiagnosisState.ERROR, error_sentence(error), check.advice))
-    except Exception as error:  # the text of such an error may hold anything, secrets too: only its kind is told
-        what = f"What answered made no sense ({type(error).__name__})."
-        diagnoses.append(Diagnosis(check.area, DiagnosisState.NO_REPLY, what, check.advice))
+    except Exception as error:  # the text of such an error can contain secrets, so only its class is shown
+        problem = f"What answered made no sense ({type(error).__name__})."
+        diagnoses.append(Diagnosis(check.area, DiagnosisState.NO_REPLY, problem, check.advice))
 
 
 def error_sentence(error: RegistrarError) -> str:
-    """Return what an error says to a person."""
-    said = str(error.sentence)
-    return said if isinstance(error, Misconfigured) else truncate(said, 400)
+    """Return an error's message for people."""
+    sentence = str(error.sentence)
+    return sentence if isinstance(error, Misconfigured) else truncate(sentence, 400)
 
 
 def display_url(url: str) -> str:
-    """Return an address without user, password and whatever stands behind a question mark."""
+    """Return an address without user, password, and query string."""
     parts = urlsplit(url)
     return sanitize_text(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
 

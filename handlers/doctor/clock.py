@@ -13,21 +13,21 @@ MAX_DIFFERENCE = timedelta(seconds=60)  # Slack's signatures and ours are good f
 
 
 def check_clock(server: str, date: str, received_at: datetime) -> Diagnosis:
-    """Return how far apart the clocks are: theirs by the header Date of an answer that came `at` that time of ours.
+    """Report how far apart the clocks are, by the Date header of an answer received at `received_at`.
 
-    Raises NotLookedAtError where there is no such header.
+    Raises CheckSkippedError if there's no such header.
     """
     try:
-        theirs = parsedate_to_datetime(date)
+        server_time = parsedate_to_datetime(date)
     except ValueError:
         raise CheckSkippedError(f"Could not look: {server} does not say what time it is.") from None
-    apart = received_at - (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC))
+    apart = received_at - (server_time if server_time.tzinfo else server_time.replace(tzinfo=UTC))
     if abs(apart) <= MAX_DIFFERENCE:
         return ok("clock", f"This machine's clock agrees with {server}'s.")
-    way = "ahead of" if apart > timedelta(0) else "behind"
+    relation = "ahead of" if apart > timedelta(0) else "behind"
     return failure(
         "clock",
-        f"This machine's clock is {format_duration(abs(apart))} {way} {server}'s; five "
+        f"This machine's clock is {format_duration(abs(apart))} {relation} {server}'s; five "
         "minutes apart no signature is taken.",
         "Let the system set it: timedatectl set-ntp true.",
     )

@@ -1,4 +1,4 @@
-"""Everything that there is to look at, for what the environment names."""
+"""Runs every check that the environment calls for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from handlers.doctor.slack import checks as slack_checks
 
 
 def diagnose(*, live: bool) -> list[Diagnosis]:
-    """Return what is to be said of everything. With `live` it tries what needs writing, and takes it back."""
+    """Return all diagnoses. `live`: also try what needs writing, and undo it."""
     settings, faults = read_settings_and_faults()
     policy, of_policy = local.check_policy(settings)
     checks = [
@@ -27,22 +27,25 @@ def diagnose(*, live: bool) -> list[Diagnosis]:
         *local.local_checks(settings),
     ]
     with _silence_logging():
-        found = run_checks(checks)
-    told = [
+        diagnoses = run_checks(checks)
+    of_settings = [
         Diagnosis("settings", DiagnosisState.ERROR, str(fault), "docs/settings.md lists them all.") for fault in faults
     ]
     secrets = logs.secret_pattern(settings.secrets)
 
     def plain(text: str) -> str:
-        """Black secrets out once more: no sentence holds one on purpose."""
+        """Redact secrets once more, in case a sentence contains one."""
         return secrets.sub("…", sanitize_text(text))
 
-    return [replace(one, sentence=plain(one.sentence), advice=plain(one.advice)) for one in [*told, *of_policy, *found]]
+    return [
+        replace(diagnosis, sentence=plain(diagnosis.sentence), advice=plain(diagnosis.advice))
+        for diagnosis in [*of_settings, *of_policy, *diagnoses]
+    ]
 
 
 @contextmanager
 def _silence_logging() -> Iterator[None]:
-    """Let no library log: what there is to say is said by us, on standard output, and may be JSON."""
+    """Silence the libraries' logs: the output is ours, on standard output, and can be JSON."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

@@ -14,15 +14,15 @@ class DiagnosisState(Enum):
     """How a part is."""
 
     OK = "ok"  # as it has to be
-    WARNING = "mind"  # works, and there is something to know
-    ERROR = "wrong"  # does not work until somebody changes what is configured
-    NO_REPLY = "silent"  # does not answer, or not in a way that can be understood
+    WARNING = "mind"  # works, but there's something to know
+    ERROR = "wrong"  # doesn't work until someone changes the configuration
+    NO_REPLY = "silent"  # doesn't answer, or not intelligibly
     SKIPPED = "skipped"  # was not looked at
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """How one part is. `advice` is the one thing to do about it; there is none where nothing is to be done."""
+    """The state of one part. `advice`: the one thing to do about it; empty if there's nothing to do."""
 
     area: str
     state: DiagnosisState
@@ -36,23 +36,23 @@ def ok(area: str, sentence: str) -> Diagnosis:
 
 
 def warning(area: str, sentence: str, advice: str) -> Diagnosis:
-    """Return that a part works, and what there is to know about it."""
+    """Return that a part works, with something to know about it."""
     return Diagnosis(area, DiagnosisState.WARNING, sentence, advice)
 
 
 def failure(area: str, sentence: str, advice: str) -> Diagnosis:
-    """Return that a part does not work until somebody changes what is configured."""
+    """Return that a part doesn't work until someone changes the configuration."""
     return Diagnosis(area, DiagnosisState.ERROR, sentence, advice)
 
 
 def is_healthy(diagnoses: Iterable[Diagnosis]) -> bool:
-    """Tell whether nothing is wrong and everything that was asked has answered."""
+    """Return whether nothing is wrong and everything has answered."""
     return exit_code(diagnoses) == 0
 
 
 def exit_code(diagnoses: Iterable[Diagnosis]) -> int:
-    """Return how the terminal ends: what is configured wrongly comes before what does not answer, for it stays so."""
-    states = {finding.state for finding in diagnoses}
+    """Return the exit code: a wrong configuration takes precedence over no answer, because it won't go away."""
+    states = {diagnosis.state for diagnosis in diagnoses}
     if DiagnosisState.ERROR in states:
         return Misconfigured.exit_code
     return Unreachable.exit_code if DiagnosisState.NO_REPLY in states else 0
@@ -61,14 +61,14 @@ def exit_code(diagnoses: Iterable[Diagnosis]) -> int:
 def summarize_diagnoses(diagnoses: Iterable[Diagnosis]) -> str:
     """Return the last line: how many are how."""
     count = dict.fromkeys(DiagnosisState, 0)
-    for finding in diagnoses:
-        count[finding.state] += 1
-    told = [pluralize(count[state], *words) for state, words in _STATE_WORDS.items() if count[state]]
+    for diagnosis in diagnoses:
+        count[diagnosis.state] += 1
+    counts = [pluralize(count[state], *words) for state, words in _STATE_WORDS.items() if count[state]]
     bad = count[DiagnosisState.ERROR] + count[DiagnosisState.NO_REPLY]
-    said = " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
+    summary = " and ".join([", ".join(counts[:-1]), counts[-1]] if len(counts) > 1 else counts)
     if not bad:
-        return f"Nothing is wrong: {said}." if said else "Nothing is wrong."
-    return f"{said[:1].upper() + said[1:]}."
+        return f"Nothing is wrong: {summary}." if summary else "Nothing is wrong."
+    return f"{summary[:1].upper() + summary[1:]}."
 
 
 _STATE_WORDS = {

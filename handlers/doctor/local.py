@@ -25,7 +25,7 @@ from handlers.doctor.diagnosis import Diagnosis, failure, ok, warning
 from handlers.doctor.policy_notices import UNMEETABLE_RULE, policy_notices
 from handlers.startup import open_listener
 
-# File systems that live on another machine, whose locks SQLite cannot rely on (https://sqlite.org/faq.html#q5).
+# Network file systems, whose locks SQLite can't rely on (https://sqlite.org/faq.html#q5).
 NETWORK_FILE_SYSTEMS = (
     "nfs",
     "cifs",
@@ -44,7 +44,7 @@ MOUNTS_FILE = Path("/proc/mounts")  # Linux has it
 
 
 def check_policy(settings: Settings) -> tuple[Policy | None, list[Diagnosis]]:
-    """Return the policy, None where there is none that can be used, and what is to be said of it."""
+    """Return the policy, None if it can't be used, and the diagnoses about it."""
     path, mend = settings.policy, "Mend it there; `registrar policy check` says whether all is right."
     try:
         text = read_policy_text(path)
@@ -58,24 +58,24 @@ def check_policy(settings: Settings) -> tuple[Policy | None, list[Diagnosis]]:
         return None, [failure("policy", f"There is no policy file {path}.", advice)]
     patterns = pluralize(len(policy.models), "pattern")
     fine = ok("policy", f"{path} can be used (policy {revision_of(text)}, {patterns}).")
-    minded = [warning("policy", one, "docs/policy.md says how it is meant.") for one in policy_notices(policy)]
-    minded += [warning("policy", UNMEETABLE_RULE.format(one), UNMEETABLE_ADVICE) for one in unmeetable_rules(policy)]
+    minded = [warning("policy", notice, "docs/policy.md says how it is meant.") for notice in policy_notices(policy)]
+    minded += [warning("policy", UNMEETABLE_RULE.format(rule), UNMEETABLE_ADVICE) for rule in unmeetable_rules(policy)]
     return policy, [fine, *minded, *_unset_variables(policy, os.environ)]
 
 
 def _unset_variables(policy: Policy, environ: Mapping[str, str]) -> Iterator[Diagnosis]:
-    """Yield the variables that the policy names and the environment lacks: those parts do not work."""
-    named = {f"clients.{name}": [one.token_env] for name, one in policy.clients.items()}
-    named |= {f"notify.{at}": [one.url_env, one.secret_env] for at, one in enumerate(policy.notify)}
+    """Yield the variables that the policy names and the environment is missing: those parts don't work."""
+    named = {f"clients.{name}": [client.token_env] for name, client in policy.clients.items()}
+    named |= {f"notify.{at}": [webhook.url_env, webhook.secret_env] for at, webhook in enumerate(policy.notify)}
     for path, names in named.items():
         for name in names:
             if name and not environ.get(name):
-                what = f"{path} of the policy reads {name}, which is not set here."
-                yield warning("policy", what, f"Set {name} for the bot; without it that part does nothing.")
+                problem = f"{path} of the policy reads {name}, which is not set here."
+                yield warning("policy", problem, f"Set {name} for the bot; without it that part does nothing.")
 
 
 def local_checks(settings: Settings) -> list[DoctorCheck]:
-    """Return the looks at this machine."""
+    """Return the checks of this machine."""
     return [
         DoctorCheck(
             "ledger",
@@ -116,8 +116,8 @@ def _sqlite_file(url: str) -> Path | None:
 
 
 def _check_folder(file: Path) -> Iterator[Diagnosis]:
-    """Yield what is to be said of where SQLite's file lies, or will lie."""
-    folder = next(one for one in [file.absolute().parent, *file.absolute().parents] if one.exists())
+    """Yield the diagnoses about the folder of SQLite's file."""
+    folder = next(parent for parent in [file.absolute().parent, *file.absolute().parents] if parent.exists())
     if not os.access(file if file.exists() else folder, os.W_OK) or not os.access(folder, os.W_OK | os.X_OK):
         yield failure(
             "ledger",
@@ -136,21 +136,21 @@ def _check_folder(file: Path) -> Iterator[Diagnosis]:
 
 
 def _file_system_type(folder: Path, mounts: Path) -> str:
-    """Return the kind of file system on which a folder lies; nothing where the system does not tell."""
+    """Return the type of the file system of a folder; empty if the system doesn't report it."""
     try:
         rows = [line.split() for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines()]
     except OSError:
         return ""
-    # The kernel writes a space as \040; of several mounts at one place the last one holds.
+    # The kernel writes a space as \040; of several mounts at one path, the last one counts.
     kinds = {Path(row[1].replace("\\040", " ")): row[2] for row in rows if len(row) > 2}
-    where = folder.resolve()
-    return next((kinds[one] for one in [where, *where.parents] if one in kinds), "")
+    resolved = folder.resolve()
+    return next((kinds[parent] for parent in [resolved, *resolved.parents] if parent in kinds), "")
 
 
 def _no_ledger_diagnosis(settings: Settings, file: Path | None, *, is_shared: bool) -> Diagnosis:
     if is_shared:
-        what = f"The database at {display_url(settings.ledger_url)} has no ledger yet."
-        return failure("ledger", what, "`registrar db upgrade` makes its tables.")
+        problem = f"The database at {display_url(settings.ledger_url)} has no ledger yet."
+        return failure("ledger", problem, "`registrar db upgrade` makes its tables.")
     if file is None:
         return ok("ledger", f"{display_url(settings.ledger_url)} has no ledger yet; `registrar run` makes its tables.")
     if not file.stat().st_size:
@@ -163,22 +163,24 @@ def _no_ledger_diagnosis(settings: Settings, file: Path | None, *, is_shared: bo
 
 
 def _check_tables(ledger: SqlLedger, settings: Settings) -> Diagnosis:
-    where = display_url(settings.ledger_url)
+    location = display_url(settings.ledger_url)
     if ledger.is_current():
-        return ok("ledger", f"{where} answers, and its tables are up to date.")
+        return ok("ledger", f"{location} answers, and its tables are up to date.")
     if ledger.is_compatible() and not ledger.is_file:
         return failure(
             "ledger",
-            f"{where} answers; its tables are of an older Registrar.",
+            f"{location} answers; its tables are of an older Registrar.",
             "`registrar db upgrade` brings them up to date. Take a copy before: `registrar db backup FILE`.",
         )
     if ledger.is_compatible():
         return warning(
             "ledger",
-            f"{where} answers; its tables are of an older Registrar.",
+            f"{location} answers; its tables are of an older Registrar.",
             "Nothing to do: `registrar run` brings them up to date. Take a copy before: `registrar db backup FILE`.",
         )
-    return failure("ledger", f"{where} was written by a newer Registrar.", "Start that one, or restore an older copy.")
+    return failure(
+        "ledger", f"{location} was written by a newer Registrar.", "Start that one, or restore an older copy."
+    )
 
 
 def _check_hold(ledger: SqlLedger) -> Iterator[Diagnosis]:
@@ -210,36 +212,36 @@ def _check_policy_in_force(ledger: SqlLedger, settings: Settings) -> Iterator[Di
         text = ""
     if in_force is None or in_force[1] == revision_of(text):
         return
-    what = f"Revision {in_force[1]} of the policy is in force, not what {settings.policy} says."
+    problem = f"Revision {in_force[1]} of the policy is in force, not what {settings.policy} says."
     warnings = _ask_bot(settings, "/readyz").get("warnings") or ["No bot that runs here has seen the edit yet."]
-    yield warning("policy", " ".join([what, *map(str, warnings)]), "docs/policy.md says when an edit applies.")
+    yield warning("policy", " ".join([problem, *map(str, warnings)]), "docs/policy.md says when an edit applies.")
 
 
 # -- the port ----------------------------------------------------------------------------------------------------------
 
 
 def check_port(settings: Settings) -> Iterator[Diagnosis]:
-    """Yield what becomes of the port: free, a bot's, or somebody else's."""
-    where = f"{settings.host}:{settings.port}"
+    """Yield whether the port is free, a bot's, or another program's."""
+    address = f"{settings.host}:{settings.port}"
     if settings.port and _is_bot_running(settings):
-        yield ok("HTTP", f"A bot is running at {where} already; a second one needs another port.")
+        yield ok("HTTP", f"A bot is running at {address} already; a second one needs another port.")
         return
     try:
         open_listener(settings).close()
     except Misconfigured as error:
         is_taken = "in use" in str(error)
-        what = f"{where} is taken by another program." if is_taken else str(error.sentence)
+        problem = f"{address} is taken by another program." if is_taken else str(error.sentence)
         advice = (
             "Choose another with REGISTRAR_PORT, or end that program."
             if is_taken
             else ("REGISTRAR_HOST has to be an address of this machine, REGISTRAR_PORT one that we may use.")
         )
-        yield failure("HTTP", what, advice)
+        yield failure("HTTP", problem, advice)
         return
-    place = where if settings.port else f"{settings.host}, at a port that is free then"
+    location = address if settings.port else f"{settings.host}, at a port that is free then"
     ways = [("Slack's signed calls", settings.slack_signing_secret), ("MLflow's webhooks", settings.webhook_secret)]
-    taken = ", ".join([*(name for name, secret in ways if secret), "what programs push", "/healthz"])
-    yield ok("HTTP", f"`registrar run` will serve at {place}: {taken}.")
+    accepted = ", ".join([*(name for name, secret in ways if secret), "what programs push", "/healthz"])
+    yield ok("HTTP", f"`registrar run` will serve at {location}: {accepted}.")
 
 
 def _is_bot_running(settings: Settings) -> bool:
@@ -247,12 +249,12 @@ def _is_bot_running(settings: Settings) -> bool:
 
 
 def _ask_bot(settings: Settings, path: str) -> dict[str, Any]:
-    """Return what a bot on our port answers; nothing where none does."""
+    """Return what a bot on our port answers; empty if there's none."""
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - where to ask for what listens
     host = everywhere.get(settings.host, settings.host)
     url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}{path}"
     try:
-        found = json.loads(http_client.send_request("GET", url, timeout=2, headers={}, max_bytes=10_000).body)
+        document = json.loads(http_client.send_request("GET", url, timeout=2, headers={}, max_bytes=10_000).body)
     except (Unreachable, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return document if isinstance(document, dict) else {}

@@ -1,4 +1,4 @@
-"""MLflow: whether it is there, which, how fast, and, when it is to be tried, whether we may write."""
+"""Checks of MLflow: does it answer, its version, its speed, and, with `live`, whether we can write."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from handlers.doctor.diagnosis import Diagnosis, failure, ok, warning
 MAX_ROUNDS = 30  # the system acknowledges the first answers of a connection at once, so the pause shows only later
 MAX_MEASURE_SECONDS = 2.5  # seconds at most
 NEAR_SECONDS = 0.010  # seconds in which a server of the same room answers a knock
-PAUSE_SECONDS = 0.030  # seconds that an answer takes beyond the way there: MLflow's default server pauses for 40 ms
-SLOW_LOGIN_SECONDS = 0.150  # MLflow's basic auth takes 240 ms to look a password up
+PAUSE_SECONDS = 0.030  # seconds that an answer takes beyond the connection: MLflow's default server pauses for 40 ms
+SLOW_LOGIN_SECONDS = 0.150  # MLflow's basic auth takes 240 ms to check a password
 MAX_MANAGED_MODELS = 20  # models for which we try whether we can manage them
 
 
 def mlflow_checks(
     settings: Settings, policy: Policy | None, *, live: bool, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> list[DoctorCheck]:
-    """Return the looks at MLflow. `now` is our clock."""
+    """Return the checks of MLflow. `now`: our clock."""
     turn = Lock()
     away = f"Look whether MLflow runs there, and at {_uri_setting(settings)}."
     return [
@@ -50,7 +50,7 @@ def mlflow_checks(
 
 @contextmanager
 def open_probe(settings: Settings, lock: Lock) -> Iterator[MlflowProbe]:
-    """Open a probe. In a database one look takes its turn after another: MLflow has one engine for all of a process."""
+    """Open a probe. For a database, checks run one after another: MLflow has one engine for the process."""
     probe = MlflowProbe(settings.mlflow_uri, settings.registry_uri)
     with lock if probe.is_database else nullcontext(), closing(probe):
         yield probe
@@ -64,7 +64,7 @@ def _uri_setting(settings: Settings) -> str:
 
 
 def check_registry(settings: Settings, lock: Lock, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
-    """Yield whether MLflow answers, its version, its models and its stages. Raises what asking it raises."""
+    """Yield whether MLflow answers, its version, its models, and its stages. Raises what its calls raise."""
     if unset := settings.unset_tracking_uri:
         yield warning("MLflow", str(unset.sentence), str(unset.advice))
     with open_probe(settings, lock) as probe:
@@ -87,33 +87,33 @@ def check_registry(settings: Settings, lock: Lock, now: Callable[[], datetime]) 
 
 
 def _no_tables_diagnosis(probe: MlflowProbe) -> Diagnosis:
-    what = f"MLflow's tables of this version are not in {probe.location}; `registrar run` makes them."
+    problem = f"MLflow's tables of this version are not in {probe.location}; `registrar run` makes them."
     return warning(
-        "MLflow", what, f"If there are older ones, back them up first; if it's elsewhere, fix {probe.setting}."
+        "MLflow", problem, f"If there are older ones, back them up first; if it's elsewhere, fix {probe.setting}."
     )
 
 
 def _check_version(probe: MlflowProbe, response: ProbeResponse) -> Diagnosis:
-    """Return what the answer to /version means. Raises RegistryUnreachable and Misconfigured."""
-    where, version = probe.location, response.text.strip()
+    """Return the diagnosis of the answer to /version. Raises RegistryUnreachable and Misconfigured."""
+    location, version = probe.location, response.text.strip()
     if response.status in {401, 407}:
         names = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         return failure(
-            "MLflow", f"MLflow ({where}) does not know us.", f"Set {names}; for its basic auth a token does not do."
+            "MLflow", f"MLflow ({location}) does not know us.", f"Set {names}; for its basic auth a token does not do."
         )
     if response.status == 403:
-        host = urlsplit(where).netloc
+        host = urlsplit(location).netloc
         return failure(
-            "MLflow", f"MLflow ({where}) forbids us to look.", f"Start its server with --allowed-hosts {host}."
+            "MLflow", f"MLflow ({location}) forbids us to look.", f"Start its server with --allowed-hosts {host}."
         )
     if response.status >= 500 or response.status == 429:
-        raise RegistryUnreachable(f"MLflow ({where}) was reached but cannot answer now (HTTP {response.status}).")
+        raise RegistryUnreachable(f"MLflow ({location}) was reached but cannot answer now (HTTP {response.status}).")
     if response.status != 200 or not _VERSION_PATTERN.fullmatch(version):
-        raise Misconfigured(f"What answers at {where} is not an MLflow server.")
+        raise Misconfigured(f"What answers at {location} is not an MLflow server.")
     if version.split(".")[0] != _SUPPORTED_MAJOR:
-        what = f"MLflow {version} answers at {where}; Registrar is made for MLflow {_SUPPORTED_MAJOR}."
-        return warning("MLflow", what, "Try a promotion of a model that nobody uses first.")
-    return ok("MLflow", f"MLflow {version} answers at {where}.")
+        problem = f"MLflow {version} answers at {location}; Registrar is made for MLflow {_SUPPORTED_MAJOR}."
+        return warning("MLflow", problem, "Try a promotion of a model that nobody uses first.")
+    return ok("MLflow", f"MLflow {version} answers at {location}.")
 
 
 _VERSION_PATTERN = re.compile(r"\d+\.\d+[\w.+-]{0,30}")
@@ -138,8 +138,8 @@ def model_names(settings: Settings) -> list[str]:
 
 
 def models_covered_by(policy: Policy | None, names: Iterable[str]) -> list[str]:
-    """Return the models that the policy covers; all of them where there is none."""
-    return [one for one in names if policy is None or policy.pattern_for(one) is not None]
+    """Return the models that the policy covers; all of them without a policy."""
+    return [name for name in names if policy is None or policy.pattern_for(name) is not None]
 
 
 def _registry_label(probe: MlflowProbe) -> str:
@@ -166,7 +166,7 @@ class Latencies:
 
 
 def check_speed(settings: Settings, lock: Lock) -> Iterator[Diagnosis]:
-    """Yield how long an answer takes, and the cure where a server that is near takes long."""
+    """Yield how long an answer takes, and a fix if a nearby server takes long."""
     with open_probe(settings, lock) as probe:
         if not probe.is_server:
             raise CheckSkippedError("Not measured: MLflow is asked in its database, and not over HTTP.")
@@ -174,7 +174,10 @@ def check_speed(settings: Settings, lock: Lock) -> Iterator[Diagnosis]:
 
 
 def measure_latencies(probe: MlflowProbe) -> Latencies:
-    """Return the median of each, over kept connections. Raises RegistryUnreachable and NotLookedAtError."""
+    """Return the median of each latency, over kept-alive connections.
+
+    Raises RegistryUnreachable and CheckSkippedError.
+    """
     require_answer(probe)
     url = probe.uri.rstrip("/") + "/health"
     try:
@@ -187,7 +190,7 @@ def measure_latencies(probe: MlflowProbe) -> Latencies:
 
 
 def require_answer(probe: MlflowProbe) -> None:
-    """Raise NotLookedAtError where no MLflow answers that knows us: the first look at it says why."""
+    """Raise CheckSkippedError if MLflow doesn't answer or refuses us: the first check already reports why."""
     try:
         if probe.get("/version").status == 200 and probe.get("/health").status == 200:
             return
@@ -197,18 +200,18 @@ def require_answer(probe: MlflowProbe) -> None:
 
 
 def _median_seconds(call: Callable[[], object]) -> float:
-    """Return how long the later ones of many answers take, in the middle."""
-    taken: list[float] = []
+    """Return the median duration in seconds of repeated calls, without the first ones."""
+    durations: list[float] = []
     end = time.monotonic() + MAX_MEASURE_SECONDS
-    while len(taken) < MAX_ROUNDS and time.monotonic() < end:
+    while len(durations) < MAX_ROUNDS and time.monotonic() < end:
         began = time.perf_counter()
         call()
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken[-10:])
+        durations.append(time.perf_counter() - began)
+    return statistics.median(durations[-10:])
 
 
 def _connect_seconds(url: str) -> float:
-    """Return how long a connection takes to be made: the way there and back, and nothing of the server's."""
+    """Return how many seconds a connection takes: the round trip, without the server's work."""
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     began = time.perf_counter()
@@ -218,19 +221,19 @@ def _connect_seconds(url: str) -> float:
 
 def diagnose_latencies(latencies: Latencies, *, can_quick_ack: bool) -> Diagnosis:
     """Return what the seconds mean. `can_prompt`: on this system we can have answers come without the pause."""
-    ours, knock = f"{latencies.authenticated * 1000:.0f} ms", f"{latencies.connect * 1000:.0f} ms"
+    authenticated, connect = f"{latencies.authenticated * 1000:.0f} ms", f"{latencies.connect * 1000:.0f} ms"
     if latencies.connect > NEAR_SECONDS:
         if latencies.authenticated < 0.1:
-            return ok(_SPEED_AREA, f"An answer takes {ours}, of which the way there is {knock}.")
+            return ok(_SPEED_AREA, f"An answer takes {authenticated}, of which the way there is {connect}.")
         return warning(
             _SPEED_AREA,
-            f"An answer takes {ours}: MLflow is far away ({knock} for the way alone).",
+            f"An answer takes {authenticated}: MLflow is far away ({connect} for the way alone).",
             "Run Registrar nearer to it.",
         )
     if latencies.authenticated >= SLOW_LOGIN_SECONDS > latencies.anonymous:
         return warning(
             _SPEED_AREA,
-            f"An answer takes {ours}, most of it to look our password up.",
+            f"An answer takes {authenticated}, most of it to look our password up.",
             "Set auth_cache_ttl_seconds = 60 in the server's basic_auth.ini.",
         )
     if latencies.anonymous - latencies.connect >= PAUSE_SECONDS:
@@ -240,25 +243,25 @@ def diagnose_latencies(latencies: Latencies, *, can_quick_ack: bool) -> Diagnosi
             return warning(
                 _SPEED_AREA,
                 f"The server holds each answer back, as MLflow's does with its default "
-                f"of four workers: other clients wait {plain}, we {ours}.",
+                f"of four workers: other clients wait {plain}, we {authenticated}.",
                 f"For the others: {cure}",
             )
         return warning(
             _SPEED_AREA,
-            f"An answer takes {ours}: the server holds each one back, as MLflow's does "
+            f"An answer takes {authenticated}: the server holds each one back, as MLflow's does "
             "with its default of four workers.",
             cure[:1].upper() + cure[1:],
         )
-    return ok(_SPEED_AREA, f"An answer takes {ours}.")
+    return ok(_SPEED_AREA, f"An answer takes {authenticated}.")
 
 
 _SPEED_AREA = "MLflow speed"
 
-# -- may we write ------------------------------------------------------------------------------------------------------
+# -- write access ------------------------------------------------------------------------------------------------------
 
 
 def check_rights(settings: Settings, policy: Policy | None, lock: Lock, *, live: bool) -> Iterator[Diagnosis]:
-    """Yield whether we may make, move and change things there; all of it is taken back, and only done when `live`."""
+    """Yield whether we can create, transition, and change things; tried only with `live`, and undone."""
     if not live:
         raise CheckSkippedError("Not tried: `registrar doctor --live` makes a model, moves it, and deletes it again.")
     with open_probe(settings, lock) as probe:
@@ -300,10 +303,10 @@ def _check_transition(settings: Settings, probe: MlflowProbe) -> Diagnosis:
 def _check_managed_models(settings: Settings, policy: Policy | None, probe: MlflowProbe) -> Iterator[Diagnosis]:
     """Yield which models that the policy covers we can't manage: with basic auth each has rights of its own."""
     covered = models_covered_by(policy, model_names(settings))
-    barred = [one for one in covered[:MAX_MANAGED_MODELS] if not probe.can_manage(one)]
-    if barred:
+    refused = [model for model in covered[:MAX_MANAGED_MODELS] if not probe.can_manage(model)]
+    if refused:
         yield failure(
-            _RIGHTS_AREA, f"We can't manage {join_names(barred)}.", "Give our user MANAGE on each of them in MLflow."
+            _RIGHTS_AREA, f"We can't manage {join_names(refused)}.", "Give our user MANAGE on each of them in MLflow."
         )
     elif covered:
         number = min(len(covered), MAX_MANAGED_MODELS)

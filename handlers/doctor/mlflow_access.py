@@ -1,4 +1,4 @@
-"""Who besides Registrar could move a model in MLflow. It's read, and nothing is changed."""
+"""Who besides Registrar could transition a model in MLflow. This reads only."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from handlers.doctor.diagnosis import Diagnosis, DiagnosisState, ok, warning
 from handlers.doctor.mlflow import model_names, models_covered_by, open_probe, require_answer
 
 _AREA = "MLflow access"
-MAX_PROBED_MODELS = 20  # models for which we ask what the probe's user can do
+MAX_PROBED_MODELS = 20  # models for which the probe user's permissions are read
 MAX_NAMED_USERS = 6  # users that are named
 _MAX_USER_LIST_LENGTH = 20_000_000  # characters of MLflow's list of users
 _HOW_TO = "docs/locking-mlflow.md shows how."
 
 
 def mlflow_access_checks(settings: Settings, policy: Policy | None, *, live: bool) -> list[DoctorCheck]:
-    """Return the look at who can move models."""
+    """Return the check of who can transition models."""
     return [
         DoctorCheck(
             _AREA, lambda: check_access(settings, policy, live=live), "Check the MLflow server's log.", timeout=60
@@ -43,7 +43,7 @@ def mlflow_access_checks(settings: Settings, policy: Policy | None, *, live: boo
 
 
 def check_access(settings: Settings, policy: Policy | None, *, live: bool) -> Iterator[Diagnosis]:
-    """Yield who could set an alias: anyone at all, the user of REGISTRAR_PROBE_*, and other users of MLflow's."""
+    """Yield who could set an alias: anyone at all, the user of REGISTRAR_PROBE_*, and other users of MLflow."""
     if not live:
         raise CheckSkippedError("Not tried: `registrar doctor --live` asks MLflow who else can move models.")
     with open_probe(settings, Lock()) as probe:
@@ -82,7 +82,7 @@ def _check_without_login(probe: MlflowProbe, access: AliasAccess) -> Diagnosis:
 
 
 def read_probe_login(settings: Settings) -> Login | None:
-    """Return the login of REGISTRAR_PROBE_*; None where it isn't set, or only half of it is."""
+    """Return the login of REGISTRAR_PROBE_*; None if it isn't set completely."""
     if settings.probe_token:
         return Login(token=settings.probe_token.get_secret_value())
     if settings.probe_username and settings.probe_password:
@@ -116,14 +116,15 @@ def _check_probe_user(settings: Settings, probe: MlflowProbe, covered_models: li
 
 
 def _check_grants(client: OtherUserClient, account: Account, covered_models: list[str]) -> Diagnosis:
-    """Return what MLflow says this user can do: with every model or its versions, and with each of the policy's."""
+    """Return the user's permissions in MLflow: on every model or its versions, and on each of the policy's models."""
     wide = [mlflow.permission_of(client.get, account.name, kind, ANY) for kind in (MODEL, VERSION)]
     if TRANSITION_PERMISSIONS.intersection(wide):
         return _can_transition_warning(_user_label(account), "every model")
     levels = {
-        one: mlflow.permission_of(client.get, account.name, MODEL, one) for one in covered_models[:MAX_PROBED_MODELS]
+        model: mlflow.permission_of(client.get, account.name, MODEL, model)
+        for model in covered_models[:MAX_PROBED_MODELS]
     }
-    if moved := [one for one, permission in levels.items() if permission in TRANSITION_PERMISSIONS]:
+    if moved := [model for model, permission in levels.items() if permission in TRANSITION_PERMISSIONS]:
         return _can_transition_warning(_user_label(account), join_names(moved))
     if not all([*wide, *levels.values()]):
         return Diagnosis(_AREA, DiagnosisState.SKIPPED, f"MLflow doesn't say what {_user_label(account)} can change.")
@@ -144,7 +145,7 @@ def _can_transition_warning(name: str, models: str) -> Diagnosis:
 
 
 def _check_other_users(probe: MlflowProbe, covered_models: list[str]) -> Iterator[Diagnosis]:
-    """Yield the other users that can move a model that the policy covers, as far as we can see what MLflow grants."""
+    """Yield the other users that can transition a model that the policy covers, as far as MLflow shows us grants."""
 
     def ask(path: str, params: Mapping[str, str]) -> ProbeResponse:
         return probe.get(path, params, _MAX_USER_LIST_LENGTH)
@@ -152,10 +153,10 @@ def _check_other_users(probe: MlflowProbe, covered_models: list[str]) -> Iterato
     me = mlflow.current_account(ask)
     everyone = mlflow.list_accounts(ask) if me else None
     if me is None or everyone is None:
-        what = "Can't see who else can move models: MLflow's login isn't basic auth, or it's older than 3.17."
-        yield Diagnosis(_AREA, DiagnosisState.SKIPPED, what)
+        problem = "Can't see who else can move models: MLflow's login isn't basic auth, or it's older than 3.17."
+        yield Diagnosis(_AREA, DiagnosisState.SKIPPED, problem)
         return
-    if not any(one.is_manager for one in everyone if one.name == me.name):
+    if not any(account.is_manager for account in everyone if account.name == me.name):
         yield Diagnosis(
             _AREA,
             DiagnosisState.SKIPPED,
@@ -165,28 +166,30 @@ def _check_other_users(probe: MlflowProbe, covered_models: list[str]) -> Iterato
         return
     default = mlflow.default_permission(ask, everyone)
     if default in TRANSITION_PERMISSIONS:
-        what = f"Every user in MLflow can move every model: default_permission is {default}."
-        yield warning(_AREA, what, f"Set default_permission = READ in the server's basic_auth.ini; {_HOW_TO}")
+        problem = f"Every user in MLflow can move every model: default_permission is {default}."
+        yield warning(_AREA, problem, f"Set default_permission = READ in the server's basic_auth.ini; {_HOW_TO}")
     else:
         yield from check_users(
-            join_names([me.name]), [one for one in everyone if one.name != me.name], covered_models, default
+            join_names([me.name]), [account for account in everyone if account.name != me.name], covered_models, default
         )
 
 
 def check_users(own_name: str, others: list[Account], covered_models: list[str], default: str) -> Iterator[Diagnosis]:
-    """Yield which of the others can move a model. Admins always can, so they're named and aren't worth a warning."""
-    admins = join_names([one.name for one in others if one.is_admin], MAX_NAMED_USERS)
-    found = mlflow.accounts_with_access([one for one in others if not one.is_admin], covered_models, default)
-    if found:
-        them = join_names([_access_label(one) for one in found], MAX_NAMED_USERS)
-        users = pluralize(len(found), "user")
-        what = f"Besides {own_name}, {users} can move models without Registrar: {them}."
-        yield warning(_AREA, what, f"Give them READ, and register through Registrar; {_HOW_TO}")
-    if admins and found:
+    """Yield which other users can transition a model. Admins always can, so they're named without a warning."""
+    admins = join_names([account.name for account in others if account.is_admin], MAX_NAMED_USERS)
+    with_access = mlflow.accounts_with_access(
+        [account for account in others if not account.is_admin], covered_models, default
+    )
+    if with_access:
+        labels = join_names([_access_label(account) for account in with_access], MAX_NAMED_USERS)
+        users = pluralize(len(with_access), "user")
+        problem = f"Besides {own_name}, {users} can move models without Registrar: {labels}."
+        yield warning(_AREA, problem, f"Give them READ, and register through Registrar; {_HOW_TO}")
+    if admins and with_access:
         yield ok(_AREA, f"MLflow's admins can, too: {admins}.")
-    elif not found:
-        more = f" and MLflow's admins ({admins})" if admins else ""
-        yield ok(_AREA, f"Only {own_name}{more} can move the models that the policy covers.")
+    elif not with_access:
+        admins_text = f" and MLflow's admins ({admins})" if admins else ""
+        yield ok(_AREA, f"Only {own_name}{admins_text} can move the models that the policy covers.")
 
 
 def _access_label(access: TransitionAccess) -> str:

@@ -1,4 +1,4 @@
-"""TODO handlers.doctor.policy_notices"""
+"""Notices about a valid policy: what's likely not intended."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ def policy_notices(policy: Policy) -> list[str]:
         ("Events go out unsigned for want of a secret_env: {}.", unsigned_endpoints(policy)),
         ("This pattern holds for no model, since another one wins wherever it matches: {}.", shadowed_patterns(policy)),
     )
-    return [text.format(one) for text, found in kinds for one in found]
+    return [text.format(subject) for text, subjects in kinds for subject in subjects]

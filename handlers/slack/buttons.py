@@ -1,4 +1,4 @@
-"""Clicks. A button carries an id and nothing else; who pressed it is what Slack signed."""
+"""Clicks. A button carries only an id; who clicked it comes from Slack's signed payload."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ def _listener(
     """Return a listener: what decides is committed, then the click is acknowledged, then the rest is done."""
 
     def on_click(ack: Ack, body: dict[str, Any]) -> None:
-        place = target_of_interaction(body)
+        target = target_of_interaction(body)
         try:
-            handle(interactions, place, str(body["actions"][0].get("value", "")))
+            handle(interactions, target, str(body["actions"][0].get("value", "")))
         except Exception as error:  # explained to the person; unforeseen ones get an id to quote
-            interactions.reply_later(place, explain(error))
-        if place.is_home:
+            interactions.reply_later(target, explain(error))
+        if target.is_home:
             interactions.defer(
-                place, lambda: home.publish_home(interactions, place.person), interactions.registrar.submit_query
+                target, lambda: home.publish_home(interactions, target.person), interactions.registrar.submit_query
             )
         ack()
 
@@ -108,7 +108,7 @@ def _withdraw(interactions: SlackInteractions, target: ReplyTarget, value: str) 
 
 
 def _request_again(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    """Ask anew for what a request asked for that is out of date; whoever presses is the requester then."""
+    """Open an outdated request again; whoever clicks is its requester."""
     request, _ = interactions.registrar.registry_queries.request_with_votes(_require_request_id(value))
     interactions.enqueue_command(target, repeat_command(request))
 
@@ -142,40 +142,40 @@ def _show_drift_details(interactions: SlackInteractions, target: ReplyTarget, va
         interactions.registrar.access_control.require_permission(
             interactions.caller(target), Permission.READ, origin="slack"
         )
-        finding = _read_drift_notice(interactions, value)
-        _show_version(interactions, target, finding.model, finding.versions[0])
+        notice = _read_drift_notice(interactions, value)
+        _show_version(interactions, target, notice.model, notice.versions[0])
 
     interactions.defer(target, task)
 
 
 def _comparison_listener(interactions: SlackInteractions) -> Callable[..., None]:
-    """Return the listener that compares a new version with Production, in the thread of the message that told of it."""
+    """Return the listener that compares a new version with Production, in the thread of its notice."""
 
     def on_click(ack: Ack, body: dict[str, Any]) -> None:
-        place = target_of_interaction(body)
+        target = target_of_interaction(body)
         value = str(body["actions"][0].get("value", ""))
         message = body.get("message") or {}
 
         def compare() -> Comparison:
-            finding = _read_drift_notice(interactions, value)
-            versions = [str(number) for number in finding.versions[:MAX_COMPARED]]
+            notice = _read_drift_notice(interactions, value)
+            versions = [str(number) for number in notice.versions[:MAX_COMPARED]]
             return interactions.registrar.comparisons.compare(
-                build_command(Compare, {"model": finding.model, "versions": versions})
+                build_command(Compare, {"model": notice.model, "versions": versions})
             )
 
         try:
-            interactions.publish_comparison(place, compare, thread=message.get("thread_ts") or message.get("ts"))
+            interactions.publish_comparison(target, compare, thread=message.get("thread_ts") or message.get("ts"))
         except Exception as error:  # explained to the person; unforeseen ones get an id to quote
-            interactions.reply_later(place, explain(error))
+            interactions.reply_later(target, explain(error))
         ack()
 
     return on_click
 
 
 def _request_staging(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    finding = _read_drift_notice(interactions, value)
+    notice = _read_drift_notice(interactions, value)
     open_promotion_form(
-        interactions, target, {"model": finding.model, "version": str(finding.versions[0]), "to": "staging"}
+        interactions, target, {"model": notice.model, "version": str(notice.versions[0]), "to": "staging"}
     )
 
 
@@ -184,14 +184,14 @@ def _repair_stage(interactions: SlackInteractions, target: ReplyTarget, value: s
 
 
 def _undo_rollback(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    """Open the form that asks for the version again that was taken out; the rules decide, as for every promotion."""
+    """Open the form that requests the version that was rolled back; the usual rules apply, as for every promotion."""
     with interactions.registrar.context.ledger.read() as reading:
         try:
-            move = reading.transition(value)
+            transition = reading.transition(value)
         except KeyError:
             raise UnknownRequest("This message is from another time; nothing was changed.") from None
-    version = str(move.expected_incumbent)
-    open_promotion_form(interactions, target, {"model": move.model, "version": version, "to": "production"})
+    version = str(transition.expected_incumbent)
+    open_promotion_form(interactions, target, {"model": transition.model, "version": version, "to": "production"})
 
 
 def _archive(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
@@ -203,7 +203,7 @@ def _cancel_archive(interactions: SlackInteractions, target: ReplyTarget, value:
 
 
 def _show_page(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    """Do what the button says was typed, if it is a list and nothing else."""
+    """Run the command that the button carries, if it's one that lists something."""
     command = parse_command(value)
     if not isinstance(command, ListModels | ShowModel):
         raise BadInput("That button belongs to no list.")
@@ -212,7 +212,7 @@ def _show_page(interactions: SlackInteractions, target: ReplyTarget, value: str)
 
 
 def _post_timeline(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    """Post the timeline that the button says was asked for, if it is one and nothing else."""
+    """Post the timeline for the command that the button carries, if it's one."""
     command = parse_command(value)
     if not isinstance(command, ShowHistory):
         raise BadInput("That button belongs to no timeline.")
@@ -236,7 +236,7 @@ def _open_promotion_form(interactions: SlackInteractions, target: ReplyTarget, v
 
 
 def _run_typed(text: str) -> Callable[[SlackInteractions, ReplyTarget, str], None]:
-    """Return what a menu button does: the same as typing the verb."""
+    """Return the listener of a menu button, which does the same as typing the command."""
 
     def act(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
         if message := run_typed(interactions, target, text):

@@ -55,16 +55,16 @@ from handlers.slack import monitoring
 from handlers.slack.interactions import SlackInteractions
 from handlers.slack.replies import AnswerWithChart, ReplyTarget, target_of_command
 
-Acknowledgement = Message | None  # what the acknowledgement says at once; nothing where the answer follows
+Acknowledgement = Message | None  # the immediate acknowledgement; empty if the answer follows
 
 
 def register(app: App, interactions: SlackInteractions) -> None:
     """Listen to the slash command."""
 
     def on_command(ack: Ack, body: dict[str, Any]) -> None:
-        place = target_of_command(body)
+        target = target_of_command(body)
         try:
-            message = run_typed(interactions, place, unescape(str(body.get("text") or "")))
+            message = run_typed(interactions, target, unescape(str(body.get("text") or "")))
         except Exception as error:  # explained to the person; unforeseen ones get an id to quote
             message = sentence_message(explain(error))
         if message:
@@ -94,9 +94,9 @@ def run_typed(interactions: SlackInteractions, target: ReplyTarget, text: str) -
 
 
 def _open_form(interactions: SlackInteractions, target: ReplyTarget, error: MissingArguments) -> None:
-    """Open the modal that asks for what is missing, where there is one.
+    """Open the modal for the missing arguments, if there's one.
 
-    An emergency has none: behind the form of an everyday promotion nobody would see that the glass is broken.
+    A break-glass request has none: in the form of an everyday promotion, no one would notice that it breaks the glass.
     """
     if error.command_class is Promote and not error.given.get("break_glass"):
         open_promotion_form(interactions, target, error.given)
@@ -112,7 +112,7 @@ def _open_form(interactions: SlackInteractions, target: ReplyTarget, error: Miss
 
 
 def repeat_command(request: Request) -> Promote:
-    """Return the command that asks for the same once more."""
+    """Return the command that opens the same request again."""
     results = request.seen.validation if request.seen else {}
     return build_command(
         Promote,
@@ -142,13 +142,13 @@ def open_promotion_form(interactions: SlackInteractions, target: ReplyTarget, ar
 
 
 def open_rollback_form(interactions: SlackInteractions, target: ReplyTarget, arguments: dict[str, str]) -> None:
-    """Open the form for a rollback: for its reason, where the model was typed, by someone who can roll it back.
+    """Open the form for a rollback, if the model was typed by someone who can roll it back.
 
     Raises Refused and BadInput.
     """
     caller = interactions.caller(target)
     if "model" in arguments:
-        command = build_command(Rollback, arguments | {"reason": "-"})  # what was typed is understood, or told now
+        command = build_command(Rollback, arguments | {"reason": "-"})  # reports a typing mistake now, before the form
         interactions.registrar.access_control.require_permission(
             caller, Permission.ROLL_BACK, model=command.model, origin="slack"
         )
@@ -166,7 +166,7 @@ def open_rollback_form(interactions: SlackInteractions, target: ReplyTarget, arg
 def open_reason_form(
     interactions: SlackInteractions, target: ReplyTarget, request_id: str, permission: Permission = Permission.REJECT
 ) -> None:
-    """Open the form that asks why, if the person can do it: reject, override, or review.
+    """Open the form for a reason (reject, override, or review), if the person has the permission.
 
     Raises Refused, UnknownRequest.
     """
@@ -224,14 +224,14 @@ def _enqueue(interactions: SlackInteractions, target: ReplyTarget, command: Comm
 
 
 def _archive(interactions: SlackInteractions, target: ReplyTarget, command: Archive) -> Acknowledgement:
-    """Ask back first, about the version that it is now; the buttons carry the id of a draft."""
+    """Ask for confirmation first, naming the version that's meant now; the buttons carry a draft's id."""
     registrar = interactions.registrar
 
     def read() -> Message:
         caller = interactions.caller(target)
         version = registrar.edits.require_archivable(caller, command, origin="slack")
-        meant = command.model_copy(update={"version": parse_version_ref(str(version.version))})
-        draft = registrar.command_queue.create_draft(caller, meant.dump(), channel=target.channel)
+        exact = command.model_copy(update={"version": parse_version_ref(str(version.version))})
+        draft = registrar.command_queue.create_draft(caller, exact.dump(), channel=target.channel)
         return registry_answers.archive_question(draft, version.model, f"v{version.version}")
 
     interactions.run_query(target, read)
@@ -321,9 +321,9 @@ def _history(interactions: SlackInteractions, target: ReplyTarget, command: Show
     lookups = interactions.registrar.registry_queries
 
     def read() -> Message | AnswerWithChart:
-        found = lookups.timeline(command)
-        message = timeline_message(found, command.with_absolute_time(found.now))
-        return AnswerWithChart(message, partial(timeline_chart_file, found)) if found.chart_periods else message
+        timeline = lookups.timeline(command)
+        message = timeline_message(timeline, command.with_absolute_time(timeline.now))
+        return AnswerWithChart(message, partial(timeline_chart_file, timeline)) if timeline.chart_periods else message
 
     interactions.run_query(target, read)
     return None

@@ -1,4 +1,4 @@
-"""What a listener wants done later starts when the acknowledgement is on its way, so that it cannot hold it up."""
+"""Starts a listener's slow work after the acknowledgement is sent, so that it can't delay it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _deferred: ContextVar[list[Task] | None] = ContextVar("collected", default=None)
 
 
 def dispatch_request(app: App, request: BoltRequest) -> tuple[BoltResponse, Task]:
-    """Let Bolt handle the request; return its response, and what starts the rest once the response was sent.
+    """Let Bolt handle the request; return its response, and what starts the slow work once the response is sent.
 
-    Whatever is logged of it, also by the rest, says who acts, and the id that they read where something goes wrong.
+    Everything logged for it, also by the slow work, includes the actor and the id that they read if something fails.
     """
     tasks: list[Task] = []
     token = _deferred.set(tasks)
@@ -39,7 +39,7 @@ def dispatch_request(app: App, request: BoltRequest) -> tuple[BoltResponse, Task
 
 
 def after_acknowledgement(task: Task) -> None:
-    """Start a task once the acknowledgement is sent; at once where nothing is being acknowledged."""
+    """Start a task once the acknowledgement is sent; at once if nothing is being acknowledged."""
     tasks = _deferred.get()
     if tasks is None:
         task()
@@ -50,7 +50,7 @@ def after_acknowledgement(task: Task) -> None:
 def _actor_id(body: Mapping[str, Any]) -> str | None:
     """Return who acts, according to the payload; None if it isn't in Slack's format."""
     user = body.get("user")
-    it: Mapping[str, Any] = user if isinstance(user, Mapping) else {}
-    team = it.get("team_id") or body.get("team_id") or (body.get("team") or {}).get("id")
-    ids = (str(team or ""), str(it.get("id") or body.get("user_id") or ""))
-    return actor_id(Person(*ids)) if all(re.fullmatch(r"[A-Z0-9]{1,30}", one) for one in ids) else None
+    fields: Mapping[str, Any] = user if isinstance(user, Mapping) else {}
+    team = fields.get("team_id") or body.get("team_id") or (body.get("team") or {}).get("id")
+    ids = (str(team or ""), str(fields.get("id") or body.get("user_id") or ""))
+    return actor_id(Person(*ids)) if all(re.fullmatch(r"[A-Z0-9]{1,30}", id_) for id_ in ids) else None

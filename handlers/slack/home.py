@@ -1,4 +1,4 @@
-"""The Home tab: published when somebody opens it, and again after their own acts; not to everyone at every change."""
+"""The Home tab: published when a person opens it, and after their own actions; not for everyone at every change."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def register(app: App, interactions: SlackInteractions) -> None:
 
 
 def publish_home(interactions: SlackInteractions, person: Person) -> None:
-    """Publish somebody's Home as it is now; a Slack that has none is told of in the log."""
+    """Publish a person's current Home tab; if Slack doesn't support it, that's logged."""
     try:
         view = _home_view(interactions, person)
     except Refused as error:

@@ -68,11 +68,11 @@ class SlackInteractions:
         self._replies.send(target, sentence_message(message) if isinstance(message, Sentence) else message)
 
     def reply_later(self, target: ReplyTarget, message: Message | Sentence) -> None:
-        """Answer the person after the acknowledgement, which for a click cannot say anything."""
+        """Answer the person after the acknowledgement, which can't carry an answer to a click."""
         self.defer(target, lambda: self.reply(target, message))
 
     def run_query(self, target: ReplyTarget, read: Callable[[], Message | AnswerWithChart]) -> None:
-        """Read something for the person after the acknowledgement, if they may look, and answer with it."""
+        """Run a query after the acknowledgement, if the person is allowed to, and answer with its result."""
 
         def task(patience: _SlowNotice) -> None:
             with patience:
@@ -88,61 +88,64 @@ class SlackInteractions:
     def publish_comparison(
         self, target: ReplyTarget, compare: Callable[[], Comparison], *, thread: str | None = None
     ) -> None:
-        """Compare versions after the acknowledgement, and post what comes of it where the person is."""
+        """Compare versions after the acknowledgement, and post the result where the person is."""
 
-        def post(found: Comparison) -> PublishedMessage:
-            return self._publisher.publish_comparison(found, target.channel, user_id=target.person.user, thread=thread)
+        def post(comparison: Comparison) -> PublishedMessage:
+            return self._publisher.publish_comparison(
+                comparison, target.channel, user_id=target.person.user, thread=thread
+            )
 
         self._publish(target, compare, post)
 
     def publish_timeline(self, target: ReplyTarget, read: Callable[[], Timeline]) -> None:
         """Read the timeline of Production after the acknowledgement, and post it with its picture."""
 
-        def post(found: Timeline) -> PublishedMessage:
-            return self._publisher.publish_timeline(found, target.channel, user_id=target.person.user)
+        def post(timeline: Timeline) -> PublishedMessage:
+            return self._publisher.publish_timeline(timeline, target.channel, user_id=target.person.user)
 
         self._publish(target, read, post)
 
     def publish_message(
         self, target: ReplyTarget, build: Callable[[], tuple[Message, Callable[[], Sequence[FileUpload]]]]
     ) -> None:
-        """Make a message and its files after the acknowledgement, and post them where the person is."""
+        """Build a message and its files after the acknowledgement, and post them where the person is."""
 
-        def post(made: tuple[Message, Callable[[], Sequence[FileUpload]]]) -> PublishedMessage:
-            return self._publisher.post(*made, target.channel, user_id=target.person.user)
+        def post(message_and_files: tuple[Message, Callable[[], Sequence[FileUpload]]]) -> PublishedMessage:
+            return self._publisher.post(*message_and_files, target.channel, user_id=target.person.user)
 
         self._publish(target, build, post)
 
     def _publish(
         self, target: ReplyTarget, read: Callable[[], ResultT], post: Callable[[ResultT], PublishedMessage]
     ) -> None:
-        """Read something after the acknowledgement, and post it when the channel's turn comes."""
+        """Run a query after the acknowledgement, and post its result when it's the channel's turn."""
 
         def task(patience: _SlowNotice) -> None:
             with patience:
                 self.registrar.access_control.require_permission(self.caller(target), Permission.READ, origin="slack")
-                found = read()
-            self._post_in_turn(target, lambda: publish(found))
+                result = read()
+            self._post_in_turn(target, lambda: publish(result))
 
-        def publish(found: ResultT) -> None:
-            standing, refused, missing = post(found)
-            if standing.channel != target.channel:
+        def publish(result: ResultT) -> None:
+            message_ref, channel_error, failure_text = post(result)
+            if message_ref.channel != target.channel:
                 self.reply(
-                    target, core_messages.sent_directly_notice(refused if is_posting_restricted(refused) else "")
+                    target,
+                    core_messages.sent_directly_notice(channel_error if is_posting_restricted(channel_error) else ""),
                 )
-            if missing:
-                self.reply(target, build_message(missing, [section(missing)]))
+            if failure_text:
+                self.reply(target, build_message(failure_text, [section(failure_text)]))
 
         self._defer_with_notice(target, core_messages.answer_delayed_notice, task, self.registrar.submit_query)
 
     def _post_in_turn(self, target: ReplyTarget, task: Task) -> None:
-        """Post in a channel when its turn comes, without keeping a worker thread waiting."""
+        """Post in a channel when it's its turn, without blocking a worker thread until then."""
         channel, outbox = target.channel or target.person.user, self.registrar.outbox
         if seconds := outbox.take_turn(channel):
-            again = logging_context.with_context(
+            retry = logging_context.with_context(
                 lambda: self.defer(target, lambda: self._post_in_turn(target, task), self.registrar.submit_query)
             )
-            turn = threading.Timer(seconds, again)
+            turn = threading.Timer(seconds, retry)
             turn.daemon = True
             turn.start()
             return
@@ -152,23 +155,25 @@ class SlackInteractions:
             outbox.end_turn(channel)
 
     def enqueue_command(self, target: ReplyTarget, command: Command) -> None:
-        """Write down what is asked for; it is done after the acknowledgement.
+        """Record the command; it's executed after the acknowledgement.
 
         Raises Refused and LedgerUnavailable.
         """
-        ask = self.registrar.command_queue.submit(self.caller(target), command, channel=target.channel, origin="slack")
+        queued = self.registrar.command_queue.submit(
+            self.caller(target), command, channel=target.channel, origin="slack"
+        )
         self._execute_later(
             target,
-            ask.id,
+            queued.id,
             promotion_messages.request_recorded_notice
             if isinstance(command, Promote)
             else core_messages.command_recorded_notice,
         )
 
     def confirm_draft(self, target: ReplyTarget, draft_id: str) -> None:
-        """Let a question that was answered with yes become what is asked for. Raises Refused and UnknownRequest."""
-        ask = self.registrar.command_queue.submit_draft(self.caller(target), draft_id, origin="slack")
-        self._execute_later(target, ask.id, core_messages.command_recorded_notice)
+        """Submit the draft that the person has confirmed. Raises Refused and UnknownRequest."""
+        queued = self.registrar.command_queue.submit_draft(self.caller(target), draft_id, origin="slack")
+        self._execute_later(target, queued.id, core_messages.command_recorded_notice)
 
     def repair_stage(self, target: ReplyTarget, notice_id: str) -> Sentence:
         """Give a stage its one holder back, after the acknowledgement, and return the answer. Raises Refused."""
@@ -183,7 +188,7 @@ class SlackInteractions:
         return sentence
 
     def confirm_incident_rollback(self, target: ReplyTarget, incident_id: str) -> Sentence:
-        """Make the rollback that an incident asks about, after the acknowledgement. Raises Refused."""
+        """Execute the rollback that an incident proposes, after the acknowledgement. Raises Refused."""
         model = self.registrar.rollbacks.roll_back_for_incident(self.caller(target), incident_id, origin="slack")
         self.defer(target, lambda: self.registrar.execute_transitions(model))
         return rollback_messages.rollback_started_notice()
@@ -192,7 +197,10 @@ class SlackInteractions:
         self._defer_with_notice(target, slow_sentence, lambda patience: self._execute(target, command_id, patience))
 
     def approve(self, target: ReplyTarget, request_id: str) -> Message:
-        """Record an approval and return the answer; the move is made after the acknowledgement. Raises Refused."""
+        """Record an approval and return the answer; the transition follows after the acknowledgement.
+
+        Raises Refused.
+        """
         counted = self.registrar.requests.vote(self.caller(target), request_id, VoteChoice.APPROVE, origin="slack")
         if counted.request.state is RequestState.PENDING:
             self._deliver_later()
@@ -213,7 +221,7 @@ class SlackInteractions:
         return promotion_messages.withdrawal_confirmation(counted.request, counted.approvals)
 
     def override(self, target: ReplyTarget, request_id: str, reason: str) -> Sentence:
-        """Let failed gates pass and return the answer; a move that comes of it is made later. Raises Refused."""
+        """Override failed gates and return the answer; a transition that follows is executed later. Raises Refused."""
         counted = self.registrar.requests.override_gates(self.caller(target), request_id, reason=reason, origin="slack")
         if counted.request.state is RequestState.PENDING:
             self._deliver_later()
@@ -238,7 +246,7 @@ class SlackInteractions:
         return sentence
 
     def unfreeze(self, target: ReplyTarget, command: UnfreezeModel) -> Sentence:
-        """Let Production move again and return the answer; what waited for it is made soon. Raises Refused."""
+        """Unfreeze Production and return the answer; requests that waited for it are executed soon. Raises Refused."""
         sentence = self.registrar.freezes.unfreeze(self.caller(target), command, origin="slack")
         self._deliver_later()
         return sentence
@@ -262,7 +270,7 @@ class SlackInteractions:
         self.defer(target, lambda: self.open_modal(target, build()))
 
     def open_modal(self, target: ReplyTarget, view: dict[str, Any]) -> str:
-        """Open a modal now and return its id. Raises SlackUnreachable, also where the trigger is too old."""
+        """Open a modal now and return its id. Raises SlackUnreachable, also if the trigger has expired."""
         try:
             return str(self.client.views_open(trigger_id=target.trigger_id or "", view=view)["view"]["id"])
         except (SlackApiError, *CONNECTION_ERRORS) as error:
@@ -290,7 +298,7 @@ class SlackInteractions:
         task: Callable[[_SlowNotice], object],
         submit: SubmitTask | None = None,
     ) -> None:
-        """Do something after the acknowledgement; where it takes too long, the person hears that meanwhile."""
+        """Run a task after the acknowledgement; if it takes long, the person gets `slow_sentence` meanwhile."""
 
         def start() -> None:
             patience = _SlowNotice(lambda: self.reply(target, slow_sentence()))
@@ -307,7 +315,7 @@ class SlackInteractions:
         after_acknowledgement(self.registrar.schedule_delivery)
 
     def log_unexpected(self, error: Exception, body: dict[str, Any]) -> None:
-        """Log an error of a listener under an id; what Bolt calls for those before the acknowledgement."""
+        """Log a listener's error with an id; Bolt calls this for errors before the acknowledgement."""
         explain(error)
 
     def _execute(self, target: ReplyTarget, command_id: str, slow_notice: _SlowNotice) -> None:
@@ -327,11 +335,11 @@ class SlackInteractions:
             return self._requested_sentence(result.request)
         if result.transition_id:
             with self.registrar.context.ledger.read() as reading:
-                move: Transition = reading.transition(result.transition_id)
+                transition: Transition = reading.transition(result.transition_id)
             return (
-                rollback_messages.rollback_confirmation(move)
-                if move.kind is TransitionKind.ROLLBACK
-                else transition_messages.archive_confirmation(move)
+                rollback_messages.rollback_confirmation(transition)
+                if transition.kind is TransitionKind.ROLLBACK
+                else transition_messages.archive_confirmation(transition)
             )
         return result.answer or core_messages.command_recorded_notice()
 
@@ -344,10 +352,10 @@ class SlackInteractions:
         with self.registrar.context.ledger.read() as reading:
             card = reading.delivery_progress(card_message(request, OPENED, channel))
             if reading.message_ref(request.id) or (card and card.is_waiting and card.why in {"", "ratelimited"}):
-                said = promotion_messages.request_confirmation(
+                confirmation = promotion_messages.request_confirmation(
                     request, channel, waiting_for_approvers(pending_approvers(request, (), policy), None)
                 )
-                return self._with_warnings(said, request)
+                return self._with_warnings(confirmation, request)
         if card and not card.is_waiting:
             return self._with_warnings(promotion_messages.card_refused_notice(request, card.why), request)
         return say(
@@ -361,11 +369,11 @@ class SlackInteractions:
         )
 
     def _with_warnings(self, answer: Sentence, request: Request) -> Sentence:
-        """Add what stands in the way of an approval today: a failed gate, a freeze."""
-        mind = [promotion_messages.failed_gates_notice(request)] if request.has_blocking_gates else []
-        stop = self.registrar.freezes.active_freeze(request.model) if request.target is Stage.PRODUCTION else None
-        mind += [promotion_messages.frozen_notice(stop.description)] if stop else []
-        return join_sentences([answer, *mind], " ")
+        """Add what blocks a promotion after approval: a failed gate, a freeze."""
+        warnings = [promotion_messages.failed_gates_notice(request)] if request.has_blocking_gates else []
+        freeze = self.registrar.freezes.active_freeze(request.model) if request.target is Stage.PRODUCTION else None
+        warnings += [promotion_messages.frozen_notice(freeze.description)] if freeze else []
+        return join_sentences([answer, *warnings], " ")
 
     def _execute_transitions(self, request: Request, slow_notice: _SlowNotice) -> None:
         with slow_notice:
@@ -376,7 +384,7 @@ class SlackInteractions:
 
 
 class _SlowNotice:
-    """Says something once when a task takes too long, waiting for a thread included, or when told to."""
+    """Sends a notice once if a task takes too long, including the wait for a thread, or on request."""
 
     def __init__(self, send: Callable[[], None]) -> None:
         self._send = send

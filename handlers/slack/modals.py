@@ -24,7 +24,7 @@ MAX_FIELD_ERROR_LENGTH = 300  # characters under a field; more is hard to read t
 
 
 class _FieldError(Exception):
-    """A field that cannot be taken as it is."""
+    """A field that can't be accepted as it is."""
 
     def __init__(self, field: str, error: RegistrarError) -> None:
         super().__init__(field)
@@ -45,11 +45,11 @@ def _listener(
 ) -> Callable[..., None]:
     def on_submit(ack: Ack, body: dict[str, Any]) -> None:
         view = body["view"]
-        place = target_of_interaction(body)
+        target = target_of_interaction(body)
         try:
             handle(
                 interactions,
-                place,
+                target,
                 str(view.get("private_metadata") or ""),
                 forms.submitted_values(view.get("state") or {}),
             )
@@ -57,7 +57,7 @@ def _listener(
             ack(response_action="errors", errors=error.errors)
             return
         except Exception as error:  # explained to the person; unforeseen ones get an id to quote
-            interactions.reply_later(place, explain(error))
+            interactions.reply_later(target, explain(error))
         ack()
 
     return on_submit
@@ -76,7 +76,7 @@ def _promote(interactions: SlackInteractions, target: ReplyTarget, draft_id: str
 
 
 def _require_valid_fields(fields: dict[str, str]) -> dict[str, Any]:
-    """Return the fields once each alone is understood, so that an error stands under its own field."""
+    """Return the fields once each is valid by itself, so that an error is shown under its own field."""
     for field in ("model", "version", "to"):
         try:
             build_command(Promote, {"model": "m", "version": "1", "to": "staging"} | {field: fields.get(field, "")})
@@ -138,7 +138,7 @@ def _decide_with_reason(
     missing_reason: str,
     decide: Decide,
 ) -> None:
-    """Do to a request what needs a reason; `missing` stands under the field where there is none."""
+    """Make a decision that needs a reason; without one, `missing_reason` is shown under the field."""
     try:
         reason = fields.get("reason", "").strip()
         if not reason:
@@ -153,7 +153,7 @@ def _decide_with_reason(
 def _reply_in_card_channel(
     interactions: SlackInteractions, target: ReplyTarget, request_id: str, sentence: Sentence
 ) -> None:
-    """Answer in the channel of the request's card: a submitted modal does not say where it was opened."""
+    """Answer in the channel of the request's card: a submitted modal doesn't say where it was opened."""
     with interactions.registrar.context.ledger.read() as reading:
-        posting = reading.message_ref(request_id)
-    interactions.reply(ReplyTarget(person=target.person, channel=posting.channel if posting else ""), sentence)
+        card_ref = reading.message_ref(request_id)
+    interactions.reply(ReplyTarget(person=target.person, channel=card_ref.channel if card_ref else ""), sentence)

@@ -1,7 +1,7 @@
-"""What Slack's payloads look like, as far as Bolt or a listener reads them; nothing else gets past here.
+"""Schema of Slack's payloads, as far as Bolt or a listener reads them; anything else is refused.
 
-It is signed by Slack, or came over Slack's own connection, and is looked at all the same: a part of another type would
-break a listener half-way.
+They're signed by Slack, or came over Slack's own connection, and are still validated: a part of another type would make
+a listener fail halfway.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class _Authorization(_Payload):
 
 
 class _InteractivePayload(_Payload):
-    """What every kind of payload may hold."""
+    """What every kind of payload can contain."""
 
     team: _Identified | None = None
     enterprise: _Identified | None = None
@@ -163,9 +163,9 @@ _MODEL_BY_TYPE: dict[str, type[_Payload]] = {
 
 def _model_for(payload: object) -> type[_Payload]:
     if not isinstance(payload, dict):
-        return _SslCheck  # takes nothing but an object
+        return _SslCheck  # accepts only objects
     if "command" in payload:
         return _SlashCommand
     if "ssl_check" in payload:
         return _SslCheck
-    return _MODEL_BY_TYPE.get(str(payload.get("type")), _BlockActions)  # which takes no type but its own
+    return _MODEL_BY_TYPE.get(str(payload.get("type")), _BlockActions)  # accepts only its own type

@@ -1,4 +1,4 @@
-"""Where an answer goes: whoever acted, and where."""
+"""Sends answers to the person who acted, where they acted."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class ReplyTarget:
     channel: str
     response_url: str | None = None
     trigger_id: str | None = None
-    is_home: bool = False  # on their Home tab, which shows what came of it
+    is_home: bool = False  # on the Home tab, which shows the result itself
 
 
 def target_of_command(body: Mapping[str, Any]) -> ReplyTarget:
-    """Return the place of a slash command."""
+    """Return the reply target of a slash command."""
     return ReplyTarget(
         person=Person(str(body["team_id"]), str(body["user_id"])),
         channel=str(body.get("channel_id") or ""),
@@ -44,9 +44,9 @@ def target_of_command(body: Mapping[str, Any]) -> ReplyTarget:
 
 
 def target_of_interaction(body: Mapping[str, Any]) -> ReplyTarget:
-    """Return the place of a click or a submitted modal. The person's team is only what the payload claims.
+    """Return the reply target of a click or a submitted modal. The person's team is only what the payload claims.
 
-    On Enterprise Grid, that's their home, which can differ from their commands' team: the directory decides.
+    On Enterprise Grid, that's their home team, which can differ from their commands' team: the directory decides.
     """
     user = body["user"]
     team = user.get("team_id") or (body.get("team") or {}).get("id") or ""
@@ -73,11 +73,11 @@ class Replies:
     def __init__(self, client: WebClient, report_missing_scopes: ReportMissingScopes) -> None:
         self._client = client
         self._report_missing_scopes = report_missing_scopes
-        # One connection is kept: a new one, with its certificates, costs more than all the rest of an answer.
+        # One connection is kept alive: a new one, with its certificates, costs more than the rest of an answer.
         self._http = httpx.Client(timeout=5, verify=trusted_certificates())
 
     def close(self) -> None:
-        """Close the kept connection."""
+        """Close the connection."""
         self._http.close()
 
     def send_with_chart(self, target: ReplyTarget, answer: AnswerWithChart) -> None:
@@ -98,9 +98,9 @@ class Replies:
 
     def send(self, target: ReplyTarget, message: Message) -> None:
         """Answer at the response address, else in the channel, else directly; what fails is logged."""
-        for way in (self._send_to_response_url, self._send_ephemeral, self._send_direct):
+        for send in (self._send_to_response_url, self._send_ephemeral, self._send_direct):
             try:
-                if way(target, message):
+                if send(target, message):
                     return
             except (SlackApiError, httpx.HTTPError, httpx.InvalidURL, *CONNECTION_ERRORS) as error:
                 log.warning("an answer got lost on one way (%s)", error)

@@ -22,8 +22,8 @@ from handlers.slack.payload_schema import validate_payload
 
 log = logging.getLogger(__name__)
 
-# Seconds. A connection is given up at the first ping after four that nobody answered, or after five that could not be
-# sent, and its reader may hold that up for three seconds: we are deaf for 13 at most. With Bolt's 10 it is a minute.
+# Seconds. A connection is closed at the first ping after four unanswered ones, or after five that couldn't be
+# sent, and its reader can delay that by three seconds: 13 without events at most. With Bolt's 10, it's a minute.
 PING_INTERVAL = 2
 
 
@@ -34,7 +34,7 @@ class SocketModeConnection(SocketModeHandler):
         super().__init__(app, app_token, ping_interval=PING_INTERVAL, concurrency=concurrency)
 
     def open(self) -> None:
-        """Connect. Raises Misconfigured for a token that Slack does not take, and SlackUnreachable."""
+        """Connect. Raises Misconfigured for a token that Slack refuses, and SlackUnreachable."""
         try:
             self.connect()  # type: ignore[no-untyped-call]  # Bolt has no annotation there
         except SlackApiError as error:
@@ -50,11 +50,11 @@ class SocketModeConnection(SocketModeHandler):
             raise SlackUnreachable("Slack does not answer, so Socket Mode does not open.") from error
 
     def is_connected(self) -> bool:
-        """Tell whether there is a connection now; one that breaks is opened anew by itself."""
+        """Return whether there's a connection now; a broken one is reopened automatically."""
         return bool(self.client.is_connected())
 
     def handle(self, client: SocketModeClient, req: SocketModeRequest) -> None:  # type: ignore[override]  # as Bolt's
-        """Handle one envelope: acknowledge, then start the rest, also where the connection broke in between."""
+        """Handle one envelope: acknowledge, then start the slow work, even if the connection broke in between."""
         began = time.time()
         try:
             validate_payload(req.payload)
@@ -69,13 +69,13 @@ class SocketModeConnection(SocketModeHandler):
             start_the_rest()
 
     def shut_down(self) -> None:
-        """Close. The reader sleeps in `recv` for a whole ping interval unless the socket tells it to end."""
+        """Close. The reader sleeps in `recv` for a whole ping interval unless the socket is shut down."""
         session = getattr(self.client, "current_session", None)
         sock = session.sock if session is not None else None
         if sock is not None:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RD)
-        with suppress(AttributeError):  # slack_sdk trips over its own socket where the reader closes it meanwhile
+        with suppress(AttributeError):  # slack_sdk fails on its own socket if the reader closes it meanwhile
             self.client.disconnect()
         self.close()  # type: ignore[no-untyped-call]  # Bolt has no annotation there
-        self.client.disconnect()  # what a reconnection opened that was under way; now nobody can begin another
+        self.client.disconnect()  # a connection that was being reopened; no other one can be opened now

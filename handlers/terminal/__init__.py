@@ -1,1 +1,1 @@
-"""Verbs of Slack at the terminal, from the same definitions; and those of auditors, and of a policy file."""
+"""The terminal's commands: those of Slack, from the same definitions, and those for auditors and operators."""

@@ -1,4 +1,4 @@
-"""What auditors do: look, verify, write out. It needs the ledger, and neither Slack nor MLflow."""
+"""Commands for auditors: show, verify, export. They need the ledger, but neither Slack nor MLflow."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PAGE_SIZE = 1000  # rows that are in memory at a time
 
 
 def execute(invocation: Invocation) -> int:
-    """Do what was asked for and return the exit code; a ledger that is not there is not made.
+    """Execute the command and return the exit code; a missing ledger isn't created.
 
     Raises Misconfigured and LedgerUnavailable.
     """
@@ -50,7 +50,7 @@ def execute(invocation: Invocation) -> int:
 
 def _show(ledger: SqlLedger, command: AuditShow, output_format: OutputFormat) -> int:
     with ledger.read() as reading:
-        found = reading.latest_audit_records(
+        records = reading.latest_audit_records(
             model=command.model,
             actor=command.by or None,
             tag=command.tag or None,
@@ -59,18 +59,18 @@ def _show(ledger: SqlLedger, command: AuditShow, output_format: OutputFormat) ->
             limit=command.last + 1,
         )
         waiting = _unreviewed_requests(ledger, reading, command.model)
-    shown, more = found[: command.last], len(found) > command.last
+    page, has_more = records[: command.last], len(records) > command.last
     if output_format is OutputFormat.JSON:
         events = [
-            _without_key(documents.event_document(one), "body") | {"sentence": str(record_sentence(one))}
-            for one in shown
+            _without_key(documents.event_document(record), "body") | {"sentence": str(record_sentence(record))}
+            for record in page
         ]
-        document = {"events": events, "more": more, "unreviewed": [one.id for one in waiting]}
+        document = {"events": events, "more": has_more, "unreviewed": [request.id for request in waiting]}
         console.write_output(documents.to_json(document, console.output_encoding()))
     else:
         head = break_glass_messages.unreviewed_summary(waiting, datetime.now(UTC))
         console.write_output(
-            console.render(lambda _: [*([Text(str(head))] if head else []), *_event_rows(command, shown, more)])
+            console.render(lambda _: [*([Text(str(head))] if head else []), *_event_rows(command, page, has_more)])
         )
     return 0
 
@@ -81,7 +81,7 @@ def _unreviewed_requests(ledger: SqlLedger, reader: LedgerReader, model: str | N
 
 
 def record_sentence(record: AuditRecord) -> Sentence:
-    """Return what a row says to a person; one that is no event, or of a newer Registrar, what its columns say."""
+    """Return a row as a sentence; for one that isn't an event, or is a newer Registrar's, what its columns say."""
     try:
         return audit_messages.describe_event(parse_canonical_json(record.body))
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -95,12 +95,14 @@ def _event_rows(command: AuditShow, records: Sequence[AuditRecord], has_more: bo
         about = say(" about {model}", model=Name(command.model)) if command.model else ""
         when = " in that time" if command.since else ""
         return [Text(str(say("The audit has nothing{about}{when}.", about=about, when=when)))]
-    rows = [(str(one.number), str(one.at)[:16].replace("T", " "), str(record_sentence(one))) for one in records]
+    rows = [
+        (str(record.number), str(record.at)[:16].replace("T", " "), str(record_sentence(record))) for record in records
+    ]
     older = (
         [Text(f"There are older ones: --before {records[-1].number}, or all with audit export.")] if has_more else []
     )
     if not console.stdout_console().is_terminal:
-        return [*(Text(f"{number}  {at}  {what}") for number, at, what in rows), *older]
+        return [*(Text(f"{number}  {at}  {sentence}") for number, at, sentence in rows), *older]
     table = console.new_table()
     table.add_column("Number", justify="right")
     table.add_column("When (UTC)", no_wrap=True)
@@ -125,14 +127,16 @@ def _verify(ledger: SqlLedger, command: AuditVerify, output_format: OutputFormat
         head, waiting = reading.audit_head(), _unreviewed_requests(ledger, reading)
         fault = audit_chain.verify(audit_chain.stream_records(page), head, anchors=anchors or ())
     review = break_glass_messages.unreviewed_summary(waiting, datetime.now(UTC))
-    said = audit_chain.describe_fault(fault) if fault else _verified_sentence(head, anchors)
+    sentence = audit_chain.describe_fault(fault) if fault else _verified_sentence(head, anchors)
     advice = audit_chain.advice(fault) if fault else None
     if output_format is OutputFormat.JSON:
         number = None if anchors is None else len(anchors)
-        document = documents.verification_document(fault, head, number, [one.id for one in waiting], said, advice)
+        document = documents.verification_document(
+            fault, head, number, [request.id for request in waiting], sentence, advice
+        )
         console.write_output(documents.to_json(document, console.output_encoding()))
     else:
-        console.write_output("".join(f"{one}\n" for one in (said, advice, review) if one))
+        console.write_output("".join(f"{paragraph}\n" for paragraph in (sentence, advice, review) if paragraph))
     return 1 if fault else 0
 
 
@@ -168,17 +172,21 @@ def _export(ledger: SqlLedger, command: AuditExport, output_format: OutputFormat
     since, is_csv = _since(command), command.format == "csv"
 
     def page(after: int) -> Sequence[AuditRecord]:
-        """Return the next rows, each page in a reading of its own: who reads what we write may take hours."""
+        """Return the next rows, each page in a transaction of its own: whoever reads our output can take hours."""
         with ledger.read() as reading:
             return reading.audit_records(model=command.model, since=since, after_number=after, limit=PAGE_SIZE)
 
     if is_csv:
         console.write_output(",".join(DOCUMENT_KEYS[AuditExport]) + "\n")
     after, number = audit_chain.MIN_NUMBER, 0
-    # How far we are is told on a screen, where the events themselves are not to be seen.
+    # Progress is shown on a terminal to which the events themselves don't go.
     with Console(stderr=True, quiet=sys.stdout.isatty()).status("Reading the audit…") as status:
         while records := page(after):
-            lines = [documents.event_json_line(one, console.output_encoding()) for one in records] if not is_csv else []
+            lines = (
+                [documents.event_json_line(record, console.output_encoding()) for record in records]
+                if not is_csv
+                else []
+            )
             console.write_output(documents.events_csv(records) if is_csv else "".join(lines))
             after, number = records[-1].number, number + len(records)
             status.update(f"Wrote {number:,} events…")

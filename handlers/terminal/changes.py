@@ -1,4 +1,4 @@
-"""What changes something: asked of the services beside, as whoever sits here."""
+"""Commands that change something, executed by the local services as the current operator."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ from handlers.terminal.waiting import STATE_EXIT_CODES, document_output, wait_un
 
 POLICY_OPTIONAL_COMMANDS: frozenset[type[Command]] = frozenset(
     {Register}
-)  # whoever may write to MLflow may do it there as well
+)  # whoever can write to MLflow could do it there as well
 
 
 def _promote(session: TerminalSession, command: PromoteFromTerminal, output_format: OutputFormat) -> CommandOutput:
@@ -69,16 +69,20 @@ def _promote(session: TerminalSession, command: PromoteFromTerminal, output_form
         idempotency_key=command.idempotency_key_for(ci) or None,
         digest=hashlib.sha256(json.dumps(plain.dump(), sort_keys=True).encode()).hexdigest(),
     )
-    ask = registrar.command_queue.submit(caller, plain, channel="", origin="terminal", client=outside)
-    if ask.state is QueuedCommandState.WAITING:
-        _open_request(session, ask, is_waiting=command.wait)
+    queued = registrar.command_queue.submit(caller, plain, channel="", origin="terminal", client=outside)
+    if queued.state is QueuedCommandState.WAITING:
+        _open_request(session, queued, is_waiting=command.wait)
 
-    def look(who: Caller | None = None) -> dict[str, Any]:
-        found = documents.find_document(registrar.context.ledger, registrar.context.policy, ask.id)
-        if not command.approver or found["state"] != RequestState.PENDING.value or _has_voted(found, command.approver):
-            return found
-        _approve_own_request(session, who or session.caller(), ask.id)
-        return documents.find_document(registrar.context.ledger, registrar.context.policy, ask.id)
+    def look(reader: Caller | None = None) -> dict[str, Any]:
+        document = documents.find_document(registrar.context.ledger, registrar.context.policy, queued.id)
+        if (
+            not command.approver
+            or document["state"] != RequestState.PENDING.value
+            or _has_voted(document, command.approver)
+        ):
+            return document
+        _approve_own_request(session, reader or session.caller(), queued.id)
+        return documents.find_document(registrar.context.ledger, registrar.context.policy, queued.id)
 
     document = look(caller)
     if command.wait:
@@ -92,17 +96,17 @@ def _promote(session: TerminalSession, command: PromoteFromTerminal, output_form
 
 
 def _require_bot(session: TerminalSession, *, is_job: bool) -> None:
-    """Say so where no bot has ever worked on this ledger: nobody would see the card. Raises Misconfigured for a job."""
+    """Warn if no bot has ever used this ledger: no one would see the card. Raises Misconfigured for a CI job."""
     with session.registrar.context.ledger.read() as reading:
         if reading.latest_audit_events(tags=[EventTag.POLICY_LOADED], limit=1):
             return
-    where = Code(session.settings.home)
+    home = Code(session.settings.home)
     if is_job:
         raise Misconfigured(
             say(
                 "No bot has ever worked on the ledger in {where}, so nobody would see the card. Where the bot is "
                 "elsewhere, set {url} and {token}.",
-                where=where,
+                where=home,
                 url=Code("REGISTRAR_URL"),
                 token=Code("REGISTRAR_TOKEN"),
             )
@@ -110,7 +114,7 @@ def _require_bot(session: TerminalSession, *, is_job: bool) -> None:
     print(
         say(
             "No bot has worked on the ledger in {where} yet; the card comes when one does: {run}",
-            where=where,
+            where=home,
             run=Code("registrar run"),
         ),
         file=sys.stderr,
@@ -118,7 +122,7 @@ def _require_bot(session: TerminalSession, *, is_job: bool) -> None:
 
 
 def _open_request(session: TerminalSession, queued_command: QueuedCommand, *, is_waiting: bool) -> None:
-    """Have the request opened; what stands against it is raised. Whoever waits goes on waiting for MLflow."""
+    """Open the request; a refusal is raised. With `is_waiting`, keep waiting for MLflow."""
     try:
         done = _execute(session, queued_command)
     except RegistryUnreachable:
@@ -130,7 +134,7 @@ def _open_request(session: TerminalSession, queued_command: QueuedCommand, *, is
 
 
 def _approve_own_request(session: TerminalSession, caller: Caller, request_id: str) -> None:
-    """Approve what was just asked for. Raises Refused, which says that the request stays: somebody else can decide."""
+    """Approve the request that was just opened. Raises Refused, whose sentence says that the request remains open."""
     try:
         counted = session.registrar.requests.vote(caller, request_id, VoteChoice.APPROVE, origin="terminal")
     except AlreadyDecided:
@@ -143,12 +147,12 @@ def _approve_own_request(session: TerminalSession, caller: Caller, request_id: s
 
 
 def _has_voted(document: dict[str, Any], user: str) -> bool:
-    """Tell whether that person has, so that the same command typed again asks for nothing more."""
+    """Return whether the person has voted, so that repeating the command asks for nothing more."""
     return any(str(vote["by"]).endswith(f"/{user}") for vote in document["votes"])
 
 
 def _require_operator_is(session: TerminalSession, user: str) -> None:
-    """Raise Refused unless the policy says that whoever sits here is that person."""
+    """Raise Refused unless the policy maps the current operator to that person."""
     me = current_operator().name
     mapped = session.registrar.context.policy.operators.get(me)
     if mapped == user:
@@ -172,43 +176,43 @@ def _require_operator_is(session: TerminalSession, user: str) -> None:
 
 
 def _register(session: TerminalSession, command: Register, output_format: OutputFormat) -> CommandOutput:
-    # MLflow is loaded first, which takes seconds: a running bot takes up whatever is written down and not done soon.
+    # MLflow is imported first, which takes seconds: a running bot executes recorded commands that wait longer.
     with suppress(RegistrarError):
         session.registrar.context.registry.versions(command.model)
-    ask = session.registrar.command_queue.submit(current_operator(), command, channel="", origin="terminal")
-    said = _execute(session, ask).answer or say("Registered.")
+    queued = session.registrar.command_queue.submit(current_operator(), command, channel="", origin="terminal")
+    sentence = _execute(session, queued).answer or say("Registered.")
     if output_format is not OutputFormat.JSON:
-        return CommandOutput(f"{said}\n")
-    return json_output(documents.version_document(session.registrar.context.ledger, ask, str(said)))
+        return CommandOutput(f"{sentence}\n")
+    return json_output(documents.version_document(session.registrar.context.ledger, queued, str(sentence)))
 
 
 def _run_queued_command(session: TerminalSession, command: Command, output_format: OutputFormat) -> CommandOutput:
-    """Have something done that is written down first: describe, tag, archive, roll back."""
-    ask = session.registrar.command_queue.submit(session.caller(), command, channel="", origin="terminal")
-    done = _execute(session, ask)
+    """Record a command and execute it: describe, tag, archive, roll back."""
+    queued = session.registrar.command_queue.submit(session.caller(), command, channel="", origin="terminal")
+    done = _execute(session, queued)
     if not done.transition_id:
-        return sentence_output(done.answer or say("Done."), output_format, ask=ask.id)
+        return sentence_output(done.answer or say("Done."), output_format, ask=queued.id)
     session.registrar.transition_executor.execute_due(done.model)
     with session.registrar.context.ledger.read() as reading:
-        move: Transition = reading.transition(done.transition_id)
-    said = (
-        rollback_messages.rollback_confirmation(move)
-        if move.kind is TransitionKind.ROLLBACK
-        else messages.archive_confirmation(move)
+        transition: Transition = reading.transition(done.transition_id)
+    sentence = (
+        rollback_messages.rollback_confirmation(transition)
+        if transition.kind is TransitionKind.ROLLBACK
+        else messages.archive_confirmation(transition)
     )
     code = {TransitionState.DONE: 0, TransitionState.FAILED: 1, TransitionState.STALE: 4}.get(
-        move.state, RegistryUnreachable.exit_code
+        transition.state, RegistryUnreachable.exit_code
     )
-    return sentence_output(said, output_format, code, ask=ask.id, state=move.state.value)
+    return sentence_output(sentence, output_format, code, ask=queued.id, state=transition.state.value)
 
 
 def _execute(session: TerminalSession, queued_command: QueuedCommand) -> CommandResult:
-    """Do what was written down. Raises what stands against it; of what does not answer also what becomes of it."""
+    """Execute a recorded command. Raises its refusal; if something is unreachable, the error says what happens next."""
     try:
         return session.registrar.command_queue.execute(queued_command.id)
     except RegistryUnreachable as error:
         raise RegistryUnreachable(_will_be_done_sentence(error.sentence, "MLflow", queued_command)) from error
-    except LedgerUnavailable as error:  # whose own sentence says that nothing was recorded: the ask was
+    except LedgerUnavailable as error:  # its own sentence says that nothing was recorded, but the command was
         raise LedgerUnavailable(
             _will_be_done_sentence(say("Registrar's ledger fell silent."), "it", queued_command)
         ) from error
@@ -290,7 +294,7 @@ def _review(session: TerminalSession, command: Review, output_format: OutputForm
 def _finish_decision(
     session: TerminalSession, request: Request, sentence: Sentence, output_format: OutputFormat
 ) -> CommandOutput:
-    """Make the move where that decided the request, and tell how it ended; else what was recorded."""
+    """Execute the transition if this decided the request, and report how it ended; else report what was recorded."""
     if request.state is RequestState.PENDING:
         return _request_output(session, request, sentence, output_format)
     session.registrar.transition_executor.execute_due(request.model)
@@ -308,7 +312,7 @@ def _finish_decision(
 def _request_output(
     session: TerminalSession, request: Request, sentence: Sentence, output_format: OutputFormat, exit_code: int = 0
 ) -> CommandOutput:
-    """Return a sentence, and for programs how the request stands now."""
+    """Return a sentence, and for programs the request's current status."""
     with session.registrar.context.ledger.read() as reading:
         votes = reading.votes(request.id)
     return sentence_output(
@@ -332,9 +336,9 @@ def _unfreeze(session: TerminalSession, command: UnfreezeModel, output_format: O
 
 
 def _unblock(session: TerminalSession, command: Unblock, output_format: OutputFormat) -> CommandOutput:
-    said = session.registrar.rollbacks.unblock(session.caller(), command, origin="terminal")
+    sentence = session.registrar.rollbacks.unblock(session.caller(), command, origin="terminal")
     session.registrar.transition_executor.execute_due(command.model)
-    return sentence_output(said, output_format)
+    return sentence_output(sentence, output_format)
 
 
 def _import_history(session: TerminalSession, command: ImportHistory, output_format: OutputFormat) -> CommandOutput:
@@ -350,14 +354,14 @@ def _import_history(session: TerminalSession, command: ImportHistory, output_for
         session.caller(), text, digest=digest, reason=command.reason, origin="terminal"
     )
     rows = pluralize(done.rows, "row")
-    said = say("Imported {rows}.", rows=rows)
+    sentence = say("Imported {rows}.", rows=rows)
     if done.added < done.rows:
-        said = say("Imported {added} of {rows}. The history already has the rest.", added=done.added, rows=rows)
-    return sentence_output(said, output_format, file=command.file, sha256=digest, rows=done.rows, added=done.added)
+        sentence = say("Imported {added} of {rows}. The history already has the rest.", added=done.added, rows=rows)
+    return sentence_output(sentence, output_format, file=command.file, sha256=digest, rows=done.rows, added=done.added)
 
 
 def _require_person(session: TerminalSession) -> Profile:
-    """Return the person who sits here. Raises Refused where the policy does not say who they are in Slack."""
+    """Return the person behind the current operator. Raises Refused if the policy doesn't map them to a Slack user."""
     caller = session.caller()
     if not isinstance(caller, Profile):
         raise Refused(

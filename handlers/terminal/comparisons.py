@@ -17,28 +17,28 @@ from handlers.terminal.session import TerminalSession
 
 
 def _compare(session: TerminalSession, command: Compare, output_format: OutputFormat) -> CommandOutput:
-    found = session.registrar.comparisons.compare(command)
+    comparison = session.registrar.comparisons.compare(command)
     if output_format is OutputFormat.JSON:
-        return json_output(documents.comparison_document(found, summarize_comparison(found)))
+        return json_output(documents.comparison_document(comparison, summarize_comparison(comparison)))
     if output_format is OutputFormat.CSV:
-        return CommandOutput(to_csv(found))
-    return rendered_output(lambda width: tables.comparison_table(found, width))
+        return CommandOutput(to_csv(comparison))
+    return rendered_output(lambda width: tables.comparison_table(comparison, width))
 
 
 def _best(session: TerminalSession, command: FindBest, output_format: OutputFormat) -> CommandOutput:
     winner = session.registrar.comparisons.best(command)
-    said = describe_best_version(winner)
+    sentence = describe_best_version(winner)
     if output_format is OutputFormat.JSON:
-        return json_output(documents.best_document(winner, said))
-    return CommandOutput(documents.best_csv(winner, said) if output_format is OutputFormat.CSV else f"{said}\n")
+        return json_output(documents.best_document(winner, sentence))
+    return CommandOutput(documents.best_csv(winner, sentence) if output_format is OutputFormat.CSV else f"{sentence}\n")
 
 
 def _validate(session: TerminalSession, command: Validate, output_format: OutputFormat) -> CommandOutput:
-    version, seen = session.registrar.registry_queries.validate_gates(command)
-    said, code = gates.summarize_gates(version, command.to, seen), 1 if seen.failed_gates else 0
+    version, snapshot = session.registrar.registry_queries.validate_gates(command)
+    sentence, code = gates.summarize_gates(version, command.to, snapshot), 1 if snapshot.failed_gates else 0
     if output_format is OutputFormat.JSON:
-        return json_output(documents.validation_document(version, command.to.value, seen, said), code)
-    return rendered_output(lambda _: tables.gates_table(seen, said), code)
+        return json_output(documents.validation_document(version, command.to.value, snapshot, sentence), code)
+    return rendered_output(lambda _: tables.gates_table(snapshot, sentence), code)
 
 
 HANDLERS: dict[type[Command], Callable[[TerminalSession, Any, OutputFormat], CommandOutput]] = {

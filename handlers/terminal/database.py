@@ -1,4 +1,4 @@
-"""What is done with the ledger as a database: look, upgrade, copy, move, and decide about what a restore left waiting.
+"""Commands for the ledger as a database: status, upgrade, copy, back up, and lift the hold after a restore.
 
 The last one compares the ledger with MLflow; the others need neither Slack nor MLflow.
 """
@@ -26,7 +26,7 @@ from handlers.terminal.output import console, documents
 
 
 def execute(invocation: Invocation) -> int:
-    """Do what was asked for and return the exit code. Raises Misconfigured, Refused and LedgerUnavailable."""
+    """Execute the command and return the exit code. Raises Misconfigured, Refused and LedgerUnavailable."""
     if isinstance(invocation.command, DbAccept | DbDropPending):
         return _lift_hold(invocation.command, invocation.output_format)
     url = read_settings().ledger_url
@@ -38,15 +38,15 @@ def execute(invocation: Invocation) -> int:
 
 
 def _status(ledger: SqlLedger, url: str, command: DbStatus, output_format: OutputFormat) -> int:
-    found = ledger.schema()
-    told, mend = schema.describe_schema(found, ledger.address), schema.advice(found)
-    held = _hold_sentence(ledger) if found.age is SchemaAge.CURRENT else None
-    document = _schema_document(ledger, found) | {
-        "sentence": str(told),
-        "advice": str(mend) if mend else None,
-        "held": str(held) if held else None,
+    current = ledger.schema()
+    sentence, advice = schema.describe_schema(current, ledger.address), schema.advice(current)
+    hold = _hold_sentence(ledger) if current.age is SchemaAge.CURRENT else None
+    document = _schema_document(ledger, current) | {
+        "sentence": str(sentence),
+        "advice": str(advice) if advice else None,
+        "held": str(hold) if hold else None,
     }
-    return _print_result(output_format, document, told, *filter(None, [mend, held]))
+    return _print_result(output_format, document, sentence, *filter(None, [advice, hold]))
 
 
 def _hold_sentence(ledger: SqlLedger) -> Sentence | None:
@@ -58,10 +58,12 @@ def _hold_sentence(ledger: SqlLedger) -> Sentence | None:
 def _upgrade(ledger: SqlLedger, url: str, command: DbUpgrade, output_format: OutputFormat) -> int:
     before = ledger.schema()
     ledger.migrate()
-    found = ledger.schema()
-    told = _upgrade_sentence(before, found, ledger.address)
+    after = ledger.schema()
+    sentence = _upgrade_sentence(before, after, ledger.address)
     return _print_result(
-        output_format, _schema_document(ledger, found) | {"before": before.revision, "sentence": str(told)}, told
+        output_format,
+        _schema_document(ledger, after) | {"before": before.revision, "sentence": str(sentence)},
+        sentence,
     )
 
 
@@ -78,8 +80,13 @@ def _upgrade_sentence(before: Schema, now: Schema, url: str) -> Sentence:
     )
 
 
-def _schema_document(ledger: SqlLedger, found: Schema) -> dict[str, Any]:
-    return {"database": ledger.address, "revision": found.revision, "newest": found.newest, "state": found.age.value}
+def _schema_document(ledger: SqlLedger, schema_: Schema) -> dict[str, Any]:
+    return {
+        "database": ledger.address,
+        "revision": schema_.revision,
+        "newest": schema_.newest,
+        "state": schema_.age.value,
+    }
 
 
 # -- a copy ------------------------------------------------------------------------------------------------------------
@@ -88,24 +95,24 @@ def _schema_document(ledger: SqlLedger, found: Schema) -> dict[str, Any]:
 def _backup(ledger: SqlLedger, url: str, command: DbBackup, output_format: OutputFormat) -> int:
     ledger.require_ledger()
     with Console(stderr=True).status("Copying the ledger…"):  # on a screen only
-        made = backup.back_up(url, Path(command.file))
-    told = say(
+        result = backup.back_up(url, Path(command.file))
+    sentence = say(
         "Copied the ledger at {url} to {file}, {size} bytes. {audit}",
         url=Code(ledger.address),
         file=Code(command.file),
-        size=f"{made.size:,}",
-        audit=_audit_sentence(made.head.number, made.fault),
+        size=f"{result.size:,}",
+        audit=_audit_sentence(result.head.number, result.fault),
     )
     document = {
         "database": ledger.address,
         "file": command.file,
-        "bytes": made.size,
-        "events": made.head.number,
-        "head": made.head.hash,
-        "whole": made.fault is None,
-        "sentence": str(told),
+        "bytes": result.size,
+        "events": result.head.number,
+        "head": result.head.hash,
+        "whole": result.fault is None,
+        "sentence": str(sentence),
     }
-    return _print_result(output_format, document, told) or int(made.fault is not None)
+    return _print_result(output_format, document, sentence) or int(result.fault is not None)
 
 
 def _audit_sentence(event_count: int, fault: audit_chain.ChainFault | None) -> Sentence:
@@ -130,7 +137,7 @@ def _copy(ledger: SqlLedger, url: str, command: DbCopy, output_format: OutputFor
             dry_run=command.dry_run,
             report_progress=lambda table, rows: status.update(f"Copied {rows:,} rows of {table}…"),
         )
-        told = _copy_sentence(moved, target.address, is_dry_run=command.dry_run)
+        sentence = _copy_sentence(moved, target.address, is_dry_run=command.dry_run)
         document = {
             "from": ledger.address,
             "to": target.address,
@@ -139,9 +146,9 @@ def _copy(ledger: SqlLedger, url: str, command: DbCopy, output_format: OutputFor
             "events": moved.head.number,
             "head": moved.head.hash,
             "whole": moved.fault is None,
-            "sentence": str(told),
+            "sentence": str(sentence),
         }
-    return _print_result(output_format, document, told)
+    return _print_result(output_format, document, sentence)
 
 
 def _copy_sentence(copy_result: CopyResult, url: str, *, is_dry_run: bool) -> Sentence:
@@ -149,7 +156,7 @@ def _copy_sentence(copy_result: CopyResult, url: str, *, is_dry_run: bool) -> Se
         say("its audit is whole there, with the same head") if copy_result.fault is None else say("its audit as it was")
     )
     tables = sum(1 for rows in copy_result.rows.values() if rows)
-    what = say(
+    result = say(
         "{rows} rows of {tables} tables, {events} audit events among them: {state}",
         tables=tables,
         state=state,
@@ -157,10 +164,10 @@ def _copy_sentence(copy_result: CopyResult, url: str, *, is_dry_run: bool) -> Se
         events=f"{copy_result.head.number:,}",
     )
     if is_dry_run:
-        return say("Copied {what}. It was taken back, as a trial is.", what=what)
+        return say("Copied {what}. It was taken back, as a trial is.", what=result)
     return say(
         "Copied {what}. From now on set {name} to {url}, and put the old file away: nobody may go on with it.",
-        what=what,
+        what=result,
         name=Code("REGISTRAR_DATABASE_URL"),
         url=Code(url),
     )
@@ -170,7 +177,7 @@ def _copy_sentence(copy_result: CopyResult, url: str, *, is_dry_run: bool) -> Se
 
 
 def _lift_hold(command: DbAccept | DbDropPending, output_format: OutputFormat) -> int:
-    """Lift the hold, as whoever sits here. Raises Refused where nothing is held, and RegistryUnreachable."""
+    """Lift the hold as the current operator. Raises Refused if there's none, and RegistryUnreachable."""
     from bot.bootstrap.build import build_for_terminal
     from bot.bootstrap.storage import open_ledger
     from bot.policy_file import load_policy
@@ -185,8 +192,8 @@ def _lift_hold(command: DbAccept | DbDropPending, output_format: OutputFormat) -
     ):
         caller, restores = TerminalSession(settings, registrar).caller(), registrar.restores
         lift = restores.accept if isinstance(command, DbAccept) else restores.drop
-        said = lift(caller, command.reason, origin="terminal")
-    return _print_result(output_format, {"sentence": str(said)}, said)
+        sentence = lift(caller, command.reason, origin="terminal")
+    return _print_result(output_format, {"sentence": str(sentence)}, sentence)
 
 
 def _print_result(output_format: OutputFormat, document: dict[str, Any], *sentences: Sentence) -> int:

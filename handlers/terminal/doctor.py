@@ -24,35 +24,40 @@ SIGNS = {
 def run_doctor(*, live: bool, as_json: bool) -> int:
     """Look at everything, print what was found, and return the exit code."""
     with Console(stderr=True).status("Looking at everything, a few seconds…"):  # on a screen only
-        found = diagnose(live=live)
+        diagnoses = diagnose(live=live)
     if as_json:
-        console.write_output(documents.to_json(diagnoses_document(found), console.output_encoding()))
+        console.write_output(documents.to_json(diagnoses_document(diagnoses), console.output_encoding()))
     else:
         console.write_output(
-            console.render(lambda _: render_diagnoses(found, is_terminal=console.stdout_console().is_terminal))
+            console.render(lambda _: render_diagnoses(diagnoses, is_terminal=console.stdout_console().is_terminal))
         )
-    return exit_code(found)
+    return exit_code(diagnoses)
 
 
 def diagnoses_document(diagnoses: Sequence[Diagnosis]) -> dict[str, object]:
     """Return what a program reads."""
     findings = [
-        {"area": one.area, "state": one.state.value, "sentence": one.sentence, "advice": one.advice or None}
-        for one in diagnoses
+        {
+            "area": diagnosis.area,
+            "state": diagnosis.state.value,
+            "sentence": diagnosis.sentence,
+            "advice": diagnosis.advice or None,
+        }
+        for diagnosis in diagnoses
     ]
     return {"healthy": is_healthy(diagnoses), "findings": findings}
 
 
 def render_diagnoses(diagnoses: Sequence[Diagnosis], *, is_terminal: bool) -> list[RenderableType]:
-    """Return what a person reads: a table on a screen, a line for each part where there is none."""
+    """Return the report for people: a table on a terminal, else a line for each part."""
     parts: list[RenderableType] = (
-        [_diagnoses_table(diagnoses)] if is_terminal else [Text(diagnosis_line(one)) for one in diagnoses]
+        [_diagnoses_table(diagnoses)] if is_terminal else [Text(diagnosis_line(diagnosis)) for diagnosis in diagnoses]
     )
     return [*parts, *([Text()] if is_terminal else []), Text(summarize_diagnoses(diagnoses), style="bold")]
 
 
 def diagnosis_line(diagnosis: Diagnosis) -> str:
-    """Return a finding in one line."""
+    """Return a diagnosis in one line."""
     return f"{diagnosis.state.value:<7}  {diagnosis.area}: {diagnosis.sentence}" + (
         f" → {diagnosis.advice}" if diagnosis.advice else ""
     )
@@ -65,15 +70,15 @@ def _diagnoses_table(diagnoses: Sequence[Diagnosis]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     before = ""
-    for one in diagnoses:
-        sign, style = SIGNS[one.state]
-        said = Text(one.sentence, style="dim" if one.state is DiagnosisState.SKIPPED else "")
-        if one.advice:
-            said.append(
-                f"\n→ {one.advice}",
-                style="bold" if one.state in {DiagnosisState.ERROR, DiagnosisState.NO_REPLY} else "",
+    for diagnosis in diagnoses:
+        sign, style = SIGNS[diagnosis.state]
+        sentence = Text(diagnosis.sentence, style="dim" if diagnosis.state is DiagnosisState.SKIPPED else "")
+        if diagnosis.advice:
+            sentence.append(
+                f"\n→ {diagnosis.advice}",
+                style="bold" if diagnosis.state in {DiagnosisState.ERROR, DiagnosisState.NO_REPLY} else "",
             )
-        area = "" if one.area == before else one.area
-        table.add_row(Text(f"{sign} {one.state.value}", style=style), Text(area), said)
-        before = one.area
+        area = "" if diagnosis.area == before else diagnosis.area
+        table.add_row(Text(f"{sign} {diagnosis.state.value}", style=style), Text(area), sentence)
+        before = diagnosis.area
     return table

@@ -1,4 +1,4 @@
-"""What the terminal's verbs do. Importing this takes seconds: only who acts does."""
+"""Executes the terminal's commands. Importing this takes seconds, so help and completion don't."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from handlers.terminal.session import TerminalSession, print_warning
 
 
 def execute(invocation: Invocation) -> int:
-    """Do what was asked for, print the answer in the form that was asked for, and return the exit code.
+    """Execute the command, print its output in the selected format, and return the exit code.
 
     Raises BadInput, Refused, RegistryRefused, Misconfigured, RegistryUnreachable, LedgerUnavailable, BotUnreachable.
     """
@@ -42,7 +42,7 @@ def execute(invocation: Invocation) -> int:
 
 
 def _execute_remotely(settings: Settings, invocation: Invocation) -> CommandOutput:
-    """Let the bot do it, wherever it is; of what only a person may do there, say where it is done."""
+    """Let the bot execute the command over HTTP; for what only a person can do, say where to do it."""
     kind = type(invocation.command)
     if kind in remote.HANDLERS:
         with (
@@ -51,15 +51,15 @@ def _execute_remotely(settings: Settings, invocation: Invocation) -> CommandOutp
         ):
             return remote.HANDLERS[kind](bot, invocation.command, invocation.output_format)
     is_in_slack = invocation.command.verb in COMMANDS
-    where = say(
+    destination = say(
         "`{url}` is set, so this is no terminal of the bot's machine. Type {slack}{here} there.",
         url=Code("REGISTRAR_URL"),
         here=Code(f"registrar {invocation.command.verb}"),
         slack=say("{command} in Slack, or ", command=Code(f"/model {invocation.command.verb}")) if is_in_slack else "",
     )
     if kind in _LEDGER_QUERIES:
-        raise BadInput(say("The ledger that tells this is the bot's. {where}", where=where))
-    raise Refused(say("A program may not do this; a person has to. {where}", where=where))
+        raise BadInput(say("The ledger that tells this is the bot's. {where}", where=destination))
+    raise Refused(say("A program may not do this; a person has to. {where}", where=destination))
 
 
 def _execute_locally(settings: Settings, invocation: Invocation) -> CommandOutput:
@@ -70,7 +70,8 @@ def _execute_locally(settings: Settings, invocation: Invocation) -> CommandOutpu
         policy = _find_policy(settings, kind, ledger)
         status = opened.enter_context(Console(stderr=True).status("Asking MLflow…"))  # on a screen only
         registrar = opened.enter_context(closing(build_for_terminal(settings, policy, ledger, warn=print_warning)))
-        if kind in changes.HANDLERS:  # else what this verb writes down would count as waiting when somebody moves it
+        # otherwise, the commands that this process records would count as pending when someone copies the ledger
+        if kind in changes.HANDLERS:
             registrar.context.startup_check.has_passed()
         try:
             return _handler_for(kind)(
@@ -91,7 +92,7 @@ def _handler_for(command_type: type[Command]) -> Callable[[TerminalSession, Any,
 
 
 def _open_ledger(settings: Settings, command_type: type[Command]) -> Ledger:
-    """Return the ledger for what writes into it; that which is there for what only looks; none where none is needed."""
+    """Return the ledger: created for commands that write, an existing one for those that only read; else a null one."""
     if settings.bot_url and command_type in _REGISTRY_COMMANDS | _LEDGER_OPTIONAL_COMMANDS:
         return remote.RemoteLedger(settings)
     if command_type in _REGISTRY_COMMANDS:
@@ -116,8 +117,8 @@ def _open_ledger(settings: Settings, command_type: type[Command]) -> Ledger:
 def _find_policy(settings: Settings, command_type: type[Command], ledger: Ledger) -> Policy:
     """Return the policy in force: what the bot on this ledger put in force last, else the file's.
 
-    An edit that hasn't settled counts here no more than in Slack. Where no policy is needed and there is none, it's an
-    empty one. Raises Misconfigured and LedgerUnavailable.
+    An edit that hasn't settled doesn't count here either. If a command needs no policy and there's none, it's an empty
+    one. Raises Misconfigured and LedgerUnavailable.
     """
     with suppress(LedgerUnavailable) if command_type in _LEDGER_OPTIONAL_COMMANDS else nullcontext():
         if (in_force := policy_last_in_force(settings, ledger)) is not None:

@@ -1,4 +1,4 @@
-"""The terminal: help, version, run, init, doctor, demo, and the verbs that handlers/terminal shares with Slack."""
+"""The terminal's entry point: help, version, run, init, doctor, demo, and the commands of handlers/terminal."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ VERSION_FLAGS = ("--version", "-V")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what the command line says; return the exit code of spec: 0, 1, 2 usage or configuration, 3 unreachable."""
+    """Execute the command line; return the exit code: 0, 1, 2 for usage or configuration, 3 for unreachable."""
     words = list(sys.argv[1:] if argv is None else argv)
     if words and words[0] in HELP_FLAGS:
         words = [*(word for word in words if word not in HELP_FLAGS), "--help"]
@@ -109,23 +109,23 @@ def _run_own_command(argv: Sequence[str]) -> int:
 
 
 def _run_model_command(words: Sequence[str]) -> int:
-    """Do what a verb says that Slack has, too. Raises SystemExit after its help, as argparse does."""
+    """Execute a model command. Raises SystemExit after its help, like argparse."""
     from bot.domain.commands.queries import Help
     from handlers.terminal.command_line import grammar
 
-    asked = grammar.parse_invocation(words, [*OWN_COMMANDS, *HELP_FLAGS, *VERSION_FLAGS])
-    if isinstance(asked.command, Help):
-        print(grammar.help_text(asked.command), end="")
+    invocation = grammar.parse_invocation(words, [*OWN_COMMANDS, *HELP_FLAGS, *VERSION_FLAGS])
+    if isinstance(invocation.command, Help):
+        print(grammar.help_text(invocation.command), end="")
         raise SystemExit(0)
-    if asked.group == "audit":
+    if invocation.group == "audit":
         from handlers.terminal.audit import execute
-    elif asked.group == "db":
+    elif invocation.group == "db":
         from handlers.terminal.database import execute
-    elif asked.group == "policy":
+    elif invocation.group == "policy":
         from handlers.terminal.policy import execute
     else:
         from handlers.terminal.execute import execute
-    return execute(asked)
+    return execute(invocation)
 
 
 def _end_silently() -> int:
@@ -204,6 +204,6 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _quiet_libraries() -> None:
-    """Ask MLflow not to phone home or print addresses; what the environment says already is left."""
+    """Keep MLflow from sending telemetry and printing addresses, unless the environment says otherwise."""
     for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"):
         os.environ.setdefault(name, "true")

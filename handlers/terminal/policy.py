@@ -1,4 +1,4 @@
-"""What can be asked of a policy file: whether it is right, and what it says of a model. It needs nothing else."""
+"""Commands for a policy file: is it valid, and what does it say about a model. They need nothing else."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from handlers.terminal.output import console, documents
 
 
 def execute(invocation: Invocation) -> int:
-    """Do what was asked for and return the exit code. Raises Misconfigured."""
+    """Execute the command and return the exit code. Raises Misconfigured."""
     return _HANDLERS[type(invocation.command)](invocation.command, invocation.output_format)
 
 
@@ -36,15 +36,15 @@ def _check(command: PolicyCheck, output_format: OutputFormat) -> int:
         faults = list(error.errors) if isinstance(error, WrongPolicy) else [str(error.sentence)]
         title = say("{path} cannot be used; {n} to mend:", path=Code(path), n=pluralize(len(faults), "thing"))
         return _print_faults(_check_document(path, None, faults, []), title, output_format)
-    found, word = policy_notices(policy), revision_of(text)
-    if faults := [UNMEETABLE_RULE.format(one) for one in unmeetable_rules(policy)]:
+    notices, revision = policy_notices(policy), revision_of(text)
+    if faults := [UNMEETABLE_RULE.format(rule) for rule in unmeetable_rules(policy)]:
         title = say("{path} can be read, but has {n}:", path=Code(path), n=pluralize(len(faults), "error"))
-        return _print_faults(_check_document(path, word, faults, found), title, output_format)
+        return _print_faults(_check_document(path, revision, faults, notices), title, output_format)
     if output_format is OutputFormat.JSON:
-        return _print_document(_check_document(path, word, [], found))
+        return _print_document(_check_document(path, revision, [], notices))
     patterns = pluralize(len(policy.models), "pattern")
-    lines = [say("{path} can be used (policy {word}, {n}).", path=Code(path), word=Code(word), n=patterns)]
-    lines += [say("{it}", it=notice) for notice in found]
+    lines = [say("{path} can be used (policy {word}, {n}).", path=Code(path), word=Code(revision), n=patterns)]
+    lines += [say("{it}", it=notice) for notice in notices]
     console.write_output("".join(f"{line}\n" for line in lines))
     return 0
 

@@ -32,34 +32,36 @@ PAGE_SIZE = 50  # models, or versions of one, on a page
 
 
 def _list(session: TerminalSession, command: ListModels, output_format: OutputFormat) -> CommandOutput:
-    found = session.registrar.registry_queries.models(command.text)
-    page = found[(command.page - 1) * PAGE_SIZE : command.page * PAGE_SIZE]
+    all_models = session.registrar.registry_queries.models(command.text)
+    page = all_models[(command.page - 1) * PAGE_SIZE : command.page * PAGE_SIZE]
     if output_format is OutputFormat.JSON:
         models = [
             {
-                "model": one.name,
-                "production": one.latest.get(Stage.PRODUCTION),
-                "staging": one.latest.get(Stage.STAGING),
-                "aliases": dict(one.aliases),
+                "model": model.name,
+                "production": model.latest.get(Stage.PRODUCTION),
+                "staging": model.latest.get(Stage.STAGING),
+                "aliases": dict(model.aliases),
             }
-            for one in page
+            for model in page
         ]
-        return json_output({"models": models, "all": len(found), "page": command.page})
+        return json_output({"models": models, "all": len(all_models), "page": command.page})
     if not page:
-        if found:
-            return CommandOutput(f"Page {command.page} is empty; there are {-(-len(found) // PAGE_SIZE)}.\n")
+        if all_models:
+            return CommandOutput(f"Page {command.page} is empty; there are {-(-len(all_models) // PAGE_SIZE)}.\n")
         if command.text:
             return CommandOutput(f"No model has {to_plain_text(Name(command.text))} in its name.\n")
         return CommandOutput("No model is in MLflow yet. To make one of a run: registrar register\n")
     table = console.new_table()
     for heading in ("Model", "Production", "Staging"):
         table.add_column(heading, overflow="fold")
-    for one in page:
+    for model in page:
         table.add_row(
-            one.name, _version_label(one.latest.get(Stage.PRODUCTION)), _version_label(one.latest.get(Stage.STAGING))
+            model.name,
+            _version_label(model.latest.get(Stage.PRODUCTION)),
+            _version_label(model.latest.get(Stage.STAGING)),
         )
-    more = [Text(f"{pluralize(len(found), 'model')}; more: registrar list --page {command.page + 1}")]
-    return rendered_output(lambda _: [table, *(more if command.page * PAGE_SIZE < len(found) else [])])
+    more = [Text(f"{pluralize(len(all_models), 'model')}; more: registrar list --page {command.page + 1}")]
+    return rendered_output(lambda _: [table, *(more if command.page * PAGE_SIZE < len(all_models) else [])])
 
 
 def _show(session: TerminalSession, command: ShowModel, output_format: OutputFormat) -> CommandOutput:
@@ -133,59 +135,68 @@ def _show_version(session: TerminalSession, command: ShowModel, output_format: O
 def _requests(session: TerminalSession, command: ListRequests, output_format: OutputFormat) -> CommandOutput:
     ledger, policy = session.registrar.context.ledger, session.registrar.context.policy
     with ledger.read() as reading:
-        found = [
-            (one, reading.votes(one.id)) for one in session.registrar.registry_queries.open_requests(command.model)
+        requests = [
+            (request, reading.votes(request.id))
+            for request in session.registrar.registry_queries.open_requests(command.model)
         ]
     if output_format is OutputFormat.JSON:
-        return json_output({"requests": [documents.request_document(one, votes, policy) for one, votes in found]})
-    if not found:
+        return json_output(
+            {"requests": [documents.request_document(request, votes, policy) for request, votes in requests]}
+        )
+    if not requests:
         return CommandOutput("Nothing waits for anybody.\n")
     table = console.new_table()
     for heading in ("Request", "Model", "Change", "Asked by", "Approvals", "Until (UTC)"):
         table.add_column(heading, overflow="fold", no_wrap=heading in {"Request", "Until (UTC)"})
-    for one, votes in found:
+    for request, votes in requests:
         table.add_row(
-            one.id,
-            one.model,
-            str(promotion_messages.describe_change(one)),
-            to_plain_text(format_actor(one.requester)),
-            f"{len(counting_approvals(votes))} of {one.required}",
-            f"{one.expires_at:%Y-%m-%d %H:%M}",
+            request.id,
+            request.model,
+            str(promotion_messages.describe_change(request)),
+            to_plain_text(format_actor(request.requester)),
+            f"{len(counting_approvals(votes))} of {request.required}",
+            f"{request.expires_at:%Y-%m-%d %H:%M}",
         )
     return rendered_output(lambda _: [table])
 
 
 def _history(session: TerminalSession, command: ShowHistory, output_format: OutputFormat) -> CommandOutput:
-    found = session.registrar.registry_queries.timeline(command)
-    answer = str(history_messages.describe_production_at(found)) if found.window else ""
+    timeline = session.registrar.registry_queries.timeline(command)
+    answer = str(history_messages.describe_production_at(timeline)) if timeline.window else ""
     if output_format is OutputFormat.JSON:
         served = [
             {
-                "version": one.version,
-                "since": _format_time(one.since),
-                "until": _format_time(one.until),
-                "cause": one.started_by.kind.value,
-                "move": one.started_by.id,
-                "request": one.started_by.request,
-                "sentence": str(history_messages.describe_entry(one, found)),
-                **_people_behind(one, found),
+                "version": period.version,
+                "since": _format_time(period.since),
+                "until": _format_time(period.until),
+                "cause": period.started_by.kind.value,
+                "move": period.started_by.id,
+                "request": period.started_by.request,
+                "sentence": str(history_messages.describe_entry(period, timeline)),
+                **_people_behind(period, timeline),
             }
-            for one in found.periods
+            for period in timeline.periods
         ]
         return json_output(
-            {"model": found.model, "served": served, "watched": _format_time(found.watched_since), "sentence": answer}
+            {
+                "model": timeline.model,
+                "served": served,
+                "watched": _format_time(timeline.watched_since),
+                "sentence": answer,
+            }
         )
     lines = [answer] if answer else []
     lines += [
-        f"v{one.version}  {history_messages.describe_period(one, found)}\n    {history_messages.describe_entry(one, found)}"
-        for one in found.periods
+        f"v{period.version}  {history_messages.describe_period(period, timeline)}\n"
+        f"    {history_messages.describe_entry(period, timeline)}"
+        for period in timeline.periods
     ]
-    empty = f"{found.model} has not been in Production since Registrar watches it."
+    empty = f"{timeline.model} has not been in Production since Registrar watches it."
     return rendered_output(lambda _: [Text(line) for line in lines or [empty]])
 
 
 def _people_behind(period: ServingPeriod, timeline: Timeline) -> dict[str, Any]:
-    """Return who stands behind a move of a request: who asked, who approved, who overrode failed gates, and why."""
+    """Return who was behind a request's transition: requester, approvers, who overrode failed gates, and why."""
     request = timeline.requests.get(period.started_by.request or "")
     passed = request.overridden_by if request else None
     return {
@@ -222,9 +233,9 @@ def _field_label(field: str) -> str:
 
 def _format_value(value: object) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_format_value(each)}" for key, each in value.items())
+        return ", ".join(f"{key} {_format_value(item)}" for key, item in value.items())
     if isinstance(value, tuple):
-        return ", ".join(_format_value(each) for each in value)
+        return ", ".join(_format_value(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else to_plain_text(value)
 
 

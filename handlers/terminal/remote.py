@@ -1,4 +1,4 @@
-"""A terminal that is not beside the bot: what changes something goes over the bot's HTTP API, as the token's client."""
+"""A terminal on another machine than the bot: changes go over the bot's HTTP API, as the token's client."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ RETRY_SECONDS = 60.0  # seconds for which a call is tried again that got no answ
 
 
 class BotClient:
-    """The bot, over HTTP. `status` says on a screen what is waited for."""
+    """The bot, over HTTP. `show_status` shows on a terminal what we're waiting for."""
 
     def __init__(
         self,
@@ -76,9 +76,9 @@ class BotClient:
         self._client.close()
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None, key: str = "") -> dict[str, Any]:
-        """Call once and return the answer.
+        """Make one call and return the answer.
 
-        Raises BotUnreachable, Misconfigured for a token that is refused, and what stands against it as the bot said.
+        Raises BotUnreachable, Misconfigured for a refused token, and the refusal that the bot answered with.
         """
         headers = {"Idempotency-Key": key} if key else {}
         try:
@@ -86,22 +86,22 @@ class BotClient:
         except httpx.HTTPError as error:
             raise BotUnreachable(say("The bot does not answer at {url}.", url=Code(self._url))) from error
         try:
-            said = answer.json()
+            document = answer.json()
         except ValueError:
-            said = None
-        if answer.is_success and isinstance(said, dict):
-            return said
-        raise self._refusal_error(answer, said if isinstance(said, dict) else {})
+            document = None
+        if answer.is_success and isinstance(document, dict):
+            return document
+        raise self._refusal_error(answer, document if isinstance(document, dict) else {})
 
     def call_with_retries(self, method: str, path: str, body: dict[str, Any], key: str) -> dict[str, Any]:
-        """Call, again and again for a minute where nothing answers: with the same key nothing is done twice."""
-        again = Retrying(
+        """Make a call, retried for a minute while nothing answers: with the same key, nothing is done twice."""
+        retrying = Retrying(
             retry=retry_if_exception_type(BotUnreachable),
             stop=stop_after_delay(RETRY_SECONDS),
             wait=wait_exponential(0.5, max=5),
             reraise=True,
         )
-        return again(self.call, method, path, body, key)
+        return retrying(self.call, method, path, body, key)
 
     def _refusal_error(self, response: httpx.Response, body: dict[str, Any]) -> RegistrarError:
         why = str(body.get("error") or f"The bot answered {response.status_code} {response.reason_phrase}.")
@@ -118,14 +118,14 @@ class BotClient:
 
 
 class RemoteLedger(NullLedger):
-    """What a terminal away from the bot can know of its ledger: which versions are blocked, as the API tells it."""
+    """The part of the bot's ledger that the API returns: which versions are blocked."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     @contextmanager
     def read(self) -> Iterator[LedgerReader]:
-        """Yield a view of the ledger that knows blocks; whatever else it's asked for raises LedgerUnavailable."""
+        """Yield a reader that knows blocks; anything else raises LedgerUnavailable."""
         yield cast(LedgerReader, _RemoteBlocks(self._settings))
 
 
@@ -139,24 +139,24 @@ class _RemoteBlocks:
     def rollback_blocks(self, model: str) -> list[RollbackBlock]:
         try:
             with closing(BotClient(self._settings, timeout=BLOCKS_TIMEOUT)) as bot:
-                found = bot.call("GET", f"/v1/models/{quote(model, safe='')}/blocks")["blocks"]
+                documents = bot.call("GET", f"/v1/models/{quote(model, safe='')}/blocks")["blocks"]
         except RegistrarError as error:
             raise NoLedgerHere(error.sentence) from error
         return [
             RollbackBlock(
                 id="",
                 model=model,
-                version=one["version"],
+                version=document["version"],
                 move="",
-                at=datetime.fromisoformat(one["at"]),
+                at=datetime.fromisoformat(document["at"]),
                 by=Automation("bot"),
-                reason=one["reason"],
+                reason=document["reason"],
             )
-            for one in found
+            for document in documents
         ]
 
     def production_entries(self, model: str, version: int) -> list[Transition]:
-        return []  # the API doesn't tell what was rolled back: the number counts
+        return []  # the API doesn't return the identity that was rolled back: the number counts
 
 
 def _promote(bot: BotClient, command: PromoteFromTerminal, output_format: OutputFormat) -> CommandOutput:
@@ -186,11 +186,11 @@ def _promote(bot: BotClient, command: PromoteFromTerminal, output_format: Output
 def _register(bot: BotClient, command: Register, output_format: OutputFormat) -> CommandOutput:
     body = {key: value for key, value in command.dump().items() if key != "verb" and value not in (None, "", [])}
     body["ci"] = pack_ci_run(detect_ci_run(os.environ))
-    said = bot.call_with_retries("POST", "/v1/versions", body, secrets.token_urlsafe(18))
-    if "version" not in said:  # MLflow is slow or away: the bot goes on
-        print(said["sentence"], file=sys.stderr)
-        return json_output(said, 3) if output_format is OutputFormat.JSON else CommandOutput("", 3)
-    return json_output(said) if output_format is OutputFormat.JSON else CommandOutput(f"{said['sentence']}\n")
+    document = bot.call_with_retries("POST", "/v1/versions", body, secrets.token_urlsafe(18))
+    if "version" not in document:  # MLflow is slow or unreachable: the bot continues
+        print(document["sentence"], file=sys.stderr)
+        return json_output(document, 3) if output_format is OutputFormat.JSON else CommandOutput("", 3)
+    return json_output(document) if output_format is OutputFormat.JSON else CommandOutput(f"{document['sentence']}\n")
 
 
 def _cancel(bot: BotClient, command: Cancel, output_format: OutputFormat) -> CommandOutput:

@@ -1,4 +1,4 @@
-"""Where the terminal's verbs stand: the settings, the services over the ledger beside, and who sits here."""
+"""What the terminal's commands share: the settings, the services over the local ledger, and the current operator."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from bot.settings import Settings, UnsetSetting
 
 @dataclass(frozen=True, slots=True)
 class TerminalSession:
-    """What a verb works with."""
+    """What a command works with."""
 
     settings: Settings
     registrar: Registrar
-    show_status: Callable[[str], object] = lambda text: None  # says on a screen what is waited for
+    show_status: Callable[[str], object] = lambda text: None  # shows on a terminal what we're waiting for
 
     def caller(self) -> Caller:
-        """Return who sits here: as the policy's `operators` maps them and Slack knows them, else by name alone.
+        """Return the current operator: mapped by the policy's `operators` and looked up in Slack, else by name alone.
 
-        The policy is the one in force at this moment: whoever waits for hours can't decide by an earlier one. Where
-        Slack is away the policy's ids decide; what a user group may do then waits. Raises LedgerUnavailable.
+        The policy is the one in force at this moment: after hours of waiting, no one can decide by an earlier one. If
+        Slack is unreachable, the policy's user ids count; permissions of user groups then wait. Raises
+        LedgerUnavailable.
         """
         context = self.registrar.context
         if (in_force := policy_last_in_force(self.settings, context.ledger)) is not None:
@@ -50,7 +51,7 @@ def print_warning(unset: UnsetSetting) -> None:
 
 
 def current_operator() -> Operator:
-    """Return whoever sits here, by the operating system's word: the environment could say anything."""
+    """Return the current operator according to the operating system: the environment could be forged."""
     try:
         import pwd  # noqa: PLC0415 - Windows has none
 

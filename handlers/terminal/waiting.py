@@ -1,4 +1,4 @@
-"""Waiting for what people decide: how a request stands is asked again and again, through interruptions."""
+"""Waits for people's decisions: a request's status is polled, through interruptions."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from handlers.api import documents
 from handlers.terminal.command_line.grammar import OutputFormat
 from handlers.terminal.output.command_output import CommandOutput, json_output
 
-FIRST_PAUSE, MAX_PAUSE = 0.5, 5.0  # seconds between two looks; each pause is half as long again as the one before
-MAX_SILENCE = 1800.0  # seconds without an answer after which a wait without a limit of its own gives up
+FIRST_PAUSE, MAX_PAUSE = 0.5, 5.0  # first pause in seconds; each one is half as long again as the one before
+MAX_SILENCE = 1800.0  # seconds without an answer after which a wait without a timeout of its own gives up
 TIMED_OUT_CODE = 5  # the exit code of a wait that ended first
 
 FetchDocument = Callable[[], dict[str, Any]]
 
-# How a request that has ended lets the terminal end. What is open still is 0: it was asked for.
+# Exit codes by a request's final state. An open request is 0: it was opened.
 STATE_EXIT_CODES = {
     RequestState.DONE.value: 0,
     RequestState.REJECTED.value: 1,
@@ -41,22 +41,22 @@ def wait_until_final(
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> tuple[dict[str, Any], int]:
-    """Wait until a request has ended, and return its document and the exit code; 5 where the time was over first.
+    """Wait until a request has ended, and return its document and the exit code; 5 on timeout.
 
-    What changes until then is told on standard error, and `status` shows it on a screen; the caller prints how it
-    ended. A bot, a ledger, or a network that is away is waited for: until `timeout`, else for half an hour. Raises
-    Unreachable then.
+    Changes until then go to standard error, and `show_status` shows the status on a terminal; the caller prints how it
+    ended. If the bot, the ledger, or a network is unreachable, keep waiting: until `timeout`, else for half an hour.
+    Then raises Unreachable.
     """
     began = heard = monotonic()
     until = None if timeout is None else began + timeout.total_seconds()
-    told, pause, is_lost = "", FIRST_PAUSE, False
+    last_sentence, pause, is_lost = "", FIRST_PAUSE, False
     while True:
-        if document["is_final"]:  # whoever called prints it
+        if document["is_final"]:  # the caller prints it
             return document, STATE_EXIT_CODES.get(str(document["state"]), 1)
-        if (said := str(document["sentence"])) != told:
-            told = said
-            show_status(said)
-            _print_progress(said)
+        if (sentence := str(document["sentence"])) != last_sentence:
+            last_sentence = sentence
+            show_status(sentence)
+            _print_progress(sentence)
         left = pause if until is None else min(pause, until - monotonic())
         if left <= 0:
             _print_progress("The time to wait is over; the request goes on without this terminal.")
@@ -75,7 +75,7 @@ def wait_until_final(
 
 
 def document_output(document: dict[str, Any], output_format: OutputFormat) -> CommandOutput:
-    """Return how it stands now, for whoever does not wait; what is open is no failure."""
+    """Return the current status, for callers that don't wait; an open request isn't a failure."""
     code = STATE_EXIT_CODES.get(str(document["state"]), 0)
     return (
         json_output(document, code)
@@ -85,5 +85,5 @@ def document_output(document: dict[str, Any], output_format: OutputFormat) -> Co
 
 
 def _print_progress(line: str) -> None:
-    if not sys.stderr.isatty():  # a screen shows it where it waits
+    if not sys.stderr.isatty():  # a terminal shows it in the status line
         print(line, file=sys.stderr, flush=True)

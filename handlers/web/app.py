@@ -1,4 +1,4 @@
-"""HTTP: Slack's signed calls, MLflow's webhooks, what programs push, and what those read who watch from outside."""
+"""The web application: Slack's signed calls, MLflow's webhooks, the HTTP API, and health checks."""
 
 from __future__ import annotations
 
@@ -33,9 +33,7 @@ from handlers.web.readiness import Readiness
 if TYPE_CHECKING:
     from bot.metrics.prometheus import PrometheusMetrics
 
-SIGNATURE_MEMORY = (
-    600.0  # seconds for which a signature is known to have been used; it is good for 300 before and after
-)
+SIGNATURE_MEMORY = 600.0  # seconds for which used signatures are remembered; one is valid for 300 before and after
 
 
 def create_app(
@@ -51,10 +49,10 @@ def create_app(
 ) -> FastAPI:
     """Return the web application.
 
-    `/slack/events` and `/v1/mlflow/webhook` are there when there is a secret to check with. `changed` is called with
-    the name of a model that MLflow says has changed; it must not wait for anything. `programs` is what the API for
-    programs works with; without it there is none. `readiness` tells how our parts are, `metrics` what is measured.
-    `now` is the time of day.
+    `/slack/events` and `/v1/mlflow/webhook` exist if there's a secret to verify them with. `on_model_changed` gets the
+    name of a model that changed according to MLflow; it must not block. `api_services`: what the HTTP API works with;
+    without it there's no API. `readiness` reports the state of our components, `metrics` what's measured. `now`: the
+    time of day.
     """
     web = FastAPI(title="Registrar", version=version(), docs_url="/docs", redoc_url=None)
     health.mount_health(web, readiness or Readiness([]), metrics)
@@ -80,16 +78,16 @@ def _handle_wrong_methods(app: FastAPI) -> None:
 
     @app.exception_handler(405)
     async def wrong_method(request: Request, error: Exception) -> Response:
-        routes = [one for one in app.routes if isinstance(one, Route)]
-        there = [one for one in routes if one.matches(request.scope)[0] is not Match.NONE]
-        allowed = ", ".join(sorted({method for route in there for method in route.methods or ()}))
+        routes = [candidate for candidate in app.routes if isinstance(candidate, Route)]
+        matching = [candidate for candidate in routes if candidate.matches(request.scope)[0] is not Match.NONE]
+        allowed = ", ".join(sorted({method for route in matching for method in route.methods or ()}))
         return JSONResponse({"error": f"Here it is {allowed}."}, 405, {"Allow": allowed})
 
 
 def _handle_bad_requests(app: FastAPI) -> None:
-    """Answer an address that holds no id as all errors are answered; the framework's own words have another shape.
+    """Answer an invalid path parameter like all other errors; the framework's own answer has another schema.
 
-    Whoever hangs up in the middle of what they send hears nothing, and is no fault for the log.
+    A client that hangs up while sending gets no answer, and isn't logged as a fault.
     """
 
     @app.exception_handler(RequestValidationError)
@@ -144,7 +142,7 @@ _WEBHOOK_REQUEST = {
 
 
 async def _handle_slack(app: App, guard: _ReplayGuard, request: Request) -> Response:
-    """Check what Slack sent before anything reads it; then let Bolt work off the event loop."""
+    """Verify what Slack sent before anything reads it; then let Bolt handle it off the event loop."""
     body = await read_body(request)
     if body is None:
         return Response("longer than anything that Slack sends", status_code=413)
@@ -155,9 +153,9 @@ async def _handle_slack(app: App, guard: _ReplayGuard, request: Request) -> Resp
     try:
         sent = read_bolt_request(request, body)
         answer, start_the_rest = await run_in_threadpool(dispatch_request, app, sent)
-    except BadInput as error:  # signed, and yet nothing that Slack sends
+    except BadInput as error:  # signed, but not a payload that Slack sends
         return Response(str(error), status_code=400)
-    except Exception as error:  # a fault of ours: whoever sent it gets the id to quote
+    except Exception as error:  # our fault: the caller gets the id to quote
         return Response(str(explain(error)), status_code=400)
     response = to_starlette_response(answer)
     response.background = BackgroundTask(start_the_rest)
@@ -165,13 +163,13 @@ async def _handle_slack(app: App, guard: _ReplayGuard, request: Request) -> Resp
 
 
 def read_bolt_request(request: Request, body: bytes) -> BoltRequest:
-    """Return what Slack sent, as Bolt has read it. Raises BadInput for what Slack sends to no app.
+    """Return Slack's request, parsed by Bolt. Raises BadInput for what Slack doesn't send to apps.
 
-    Bolt reads a body before anybody can look at it, and breaks on parts of another type. Reading it takes longer than
-    looking at it, so it is read once.
+    Bolt parses a body before anyone can validate it, and fails on parts of another type. Parsing takes longer than
+    validating, so it's done once.
     """
     if b"payload" in body and not body.startswith((b"{", b"payload=")) and b"&payload=" not in body:
-        # Bolt takes this word, wherever it stands, for the name of a field that a command does not have.
+        # Wherever this word is, Bolt takes it for the name of a field that a command doesn't have.
         body = body.replace(b"payload", b"%70ayload")
     try:
         sent = to_bolt_request(request, body)
@@ -182,7 +180,7 @@ def read_bolt_request(request: Request, body: bytes) -> BoltRequest:
 
 
 class _VerifierClock(Clock):
-    """The clock that Slack's verifier goes by."""
+    """The clock of Slack's signature verifier."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.now = now  # type: ignore[method-assign]  # it has no other way in

@@ -1,4 +1,4 @@
-"""What those read who watch from outside: `/healthz`, `/readyz`, `/metrics`. It needs no token, and tells no secret."""
+"""For monitoring systems: `/healthz`, `/readyz`, `/metrics`. They need no token, and reveal no secrets."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from handlers.web.readiness import Readiness
 if TYPE_CHECKING:
     from bot.metrics.prometheus import PrometheusMetrics
 
-METRICS_MAX_AGE = 1.0  # seconds for which a page of metrics is handed out again: it asks the ledger
+METRICS_MAX_AGE = 1.0  # seconds for which a page of metrics is cached: it reads the ledger
 
 
 def mount_health(app: FastAPI, readiness: Readiness, metrics: PrometheusMetrics | None = None) -> None:
-    """Put the addresses on a web application; without metrics there is no `/metrics`.
+    """Add the routes to a web application; without metrics there's no `/metrics`.
 
-    However many ask, one thread looks, and the others wait for what it sees without one.
+    Of concurrent calls, one thread checks, and the others wait for its result without blocking a thread.
     """
     looking, reading = asyncio.Semaphore(1), asyncio.Semaphore(1)
 

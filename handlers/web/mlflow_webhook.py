@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 MAX_AGE = 300  # seconds; MLflow's own retries come within seconds, with the same time and id
-DELIVERY_MEMORY = 2 * MAX_AGE + 60  # seconds for which a delivery is known
+DELIVERY_MEMORY = 2 * MAX_AGE + 60  # seconds for which a delivery's id is remembered
 
 
 class WebhookVerifier:
@@ -25,7 +25,7 @@ class WebhookVerifier:
         self._lock = threading.Lock()
 
     def refusal(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, str] | None:
-        """Return the HTTP status and the reason why a delivery is not taken; None where it is."""
+        """Return the HTTP status and the reason why a delivery is refused; None if it's accepted."""
         delivery, timestamp = headers.get("x-mlflow-delivery-id", ""), headers.get("x-mlflow-timestamp", "")
         if not self._is_signed(body, delivery, timestamp, headers.get("x-mlflow-signature", "")):
             return 401, "not signed with our secret"
@@ -38,7 +38,11 @@ class WebhookVerifier:
             return False
         signed = b".".join([delivery.encode(), timestamp.encode(), body])
         expected = base64.b64encode(hmac.new(self._secret, signed, hashlib.sha256).digest()).decode()
-        return any(hmac.compare_digest(f"v1,{expected}".encode(), one.encode()) for one in signature.split(" ") if one)
+        return any(
+            hmac.compare_digest(f"v1,{expected}".encode(), candidate.encode())
+            for candidate in signature.split(" ")
+            if candidate
+        )
 
     def _is_new(self, delivery: str) -> bool:
         now = self._now()
@@ -52,7 +56,7 @@ class WebhookVerifier:
 
 
 def model_name_in(body: bytes) -> str | None:
-    """Return the name of the model that a delivery is about; None where it is about none, or about a prompt."""
+    """Return the name of the model that a delivery is about; None if there's none, or if it's a prompt."""
     try:
         payload = json.loads(body)
         entity, name = payload["entity"], payload["data"]["name"]

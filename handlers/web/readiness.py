@@ -15,17 +15,17 @@ from bot.services.core.registry_availability import PROBE_MODEL_NAME
 
 log = logging.getLogger(__name__)
 
-CHECK_TIMEOUT = 1.0  # seconds until a part that has not answered counts as one that does not
-MAX_AGE = 1.0  # seconds for which what was seen is told again: probes are no load
+CHECK_TIMEOUT = 1.0  # seconds without an answer after which a component counts as unhealthy
+MAX_AGE = 1.0  # seconds for which a result is cached: probes cause no load
 
 
 class NotHealthy(Exception):
-    """A part is not well. The sentence is read by whoever asks: it names no address, no model and no person."""
+    """A component isn't healthy. Its sentence is public: it names no address, no model, and no person."""
 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """Something that we need. `look` returns how it is in a sentence, or raises NotWell; it may hang."""
+    """Something that we depend on. `check` returns its state as a sentence, or raises NotHealthy; it can hang."""
 
     name: str
     check: Callable[[], str]
@@ -66,19 +66,19 @@ class Readiness:
         self.is_stopping = True
 
     def document(self) -> tuple[int, dict[str, Any]]:
-        """Return the status of the answer, and how everything is. It takes as long as the patience at most."""
+        """Return the HTTP status, and the state of every component, within the time limit of the checks."""
         until = self._monotonic() + self._timeout
-        for one in self._checks:
-            one.start()
-        seen = {one.component.name: one.wait(max(0.0, until - self._monotonic())) for one in self._checks}
-        is_ready = not self.is_stopping and all(one.is_healthy for one in seen.values())
+        for check in self._checks:
+            check.start()
+        reports = {check.component.name: check.wait(max(0.0, until - self._monotonic())) for check in self._checks}
+        is_ready = not self.is_stopping and all(check.is_healthy for check in reports.values())
         status = "stopping" if self.is_stopping else "ready" if is_ready else "not ready"
-        parts = {name: {"is_well": one.is_healthy, "says": one.sentence} for name, one in seen.items()}
+        parts = {name: {"is_well": check.is_healthy, "says": check.sentence} for name, check in reports.items()}
         return (200 if is_ready else 503), {"status": status, "parts": parts, "warnings": list(self._warnings())}
 
 
 class _ComponentCheck:
-    """A part, and how it was seen last. It is looked at by one thread at a time, however long that takes."""
+    """A component, and its latest state. One thread at a time checks it, however long that takes."""
 
     def __init__(self, component: Component, max_age: float, monotonic: Callable[[], float]) -> None:
         self.component = component
@@ -89,18 +89,18 @@ class _ComponentCheck:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to look, unless somebody does already, or did a moment ago."""
+        """Start a check, unless one is running or has just finished."""
         with self._lock:
             if self._thread or self._is_fresh():
                 return
-            # No pool's: at the end of the process nobody waits for one that hangs.
+            # Not a pool's thread: at exit, the process mustn't wait for one that hangs.
             self._thread = threading.Thread(target=self._run, name=f"ready: {self.component.name}", daemon=True)
             self._thread.start()
 
     def wait(self, timeout: float) -> ComponentStatus:
         """Return what is seen within `patience` seconds."""
         with self._lock:
-            # Of one that hangs nobody waits for the end again, who asks a moment later.
+            # If a check hangs, later calls don't wait for it again.
             looking = None if self._is_fresh() else self._thread
         if looking:
             looking.join(timeout)
@@ -136,7 +136,7 @@ class _ComponentCheck:
 
 
 def ledger_component(ledger: Ledger) -> Component:
-    """Return the part that is our database."""
+    """Return the component that is our database."""
 
     def look() -> str:
         try:
@@ -153,14 +153,14 @@ def ledger_component(ledger: Ledger) -> Component:
 
 
 def registry_component(registry: ModelRegistry) -> Component:
-    """Return the part that is MLflow."""
+    """Return the component that is MLflow."""
 
     def look() -> str:
         try:
             registry.model(PROBE_MODEL_NAME)
         except UnknownModel:
             return "It answers."
-        except RegistryRefused:  # some refuse such a name, others such a caller; `registrar doctor` tells which
+        except RegistryRefused:  # some refuse such a name, others such a caller; `registrar doctor` says which
             return "It answers, and refuses this question."
         except Exception as error:
             raise NotHealthy("MLflow does not answer; what is asked for waits until it does.") from error

@@ -1,1 +1,1 @@
-"""The registry is MLflow, a server by URL or its database directly. Only this package knows it."""
+"""The MLflow registry: a server by URL, or its database directly. Only this package imports MLflow."""

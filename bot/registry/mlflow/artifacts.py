@@ -1,4 +1,4 @@
-"""The files of a version, wherever MLflow keeps them: the MLmodel and the requirements, and how a model file begins."""
+"""A version's files, wherever MLflow stores them: MLmodel, requirements, and the beginning of a model file."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from bot.registry.mlflow.errors import files_timed_out, files_unreadable, transl
 from bot.registry.mlflow.estimator_class import pickled_class_name, skops_class_name
 from bot.registry.mlflow.mlmodel import MAX_FILE_BYTES, parse_estimator, parse_package
 
-MAX_HEAD_BYTES = 4_000_000  # bytes of a model file that are read: its class stands at its beginning
+MAX_HEAD_BYTES = 4_000_000  # bytes of a model file that are read: its class is at its beginning
 CHUNK_BYTES = 64_000
 T = TypeVar("T")
 
 
 def read_package(location: str, tracking_uri: str, timeout: float) -> ModelPackage | None:
-    """Return what the files at `place` say, or None where no MLmodel is among them.
+    """Return what MLmodel and requirements at `location` say, or None if there's no MLmodel.
 
-    Raises RegistryRefused and RegistryUnreachable where they cannot be read within so many seconds.
+    `timeout`: seconds. Raises RegistryRefused and RegistryUnreachable if they can't be read in that time.
     """
     return _read_from_store(lambda: _read_package(location, tracking_uri), location, tracking_uri, timeout)
 
@@ -40,7 +40,7 @@ def _read_from_store(task: Callable[[], T], location: str, tracking_uri: str, ti
 
 
 def _open_store(location: str, tracking_uri: str) -> tuple[Any, dict[str, int | None]]:
-    """Return the store of the files, and the sizes of those at its top."""
+    """Return the artifact store, and the sizes in bytes of the files at its top level."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository  # noqa: PLC0415
 
     store = get_artifact_repository(location, tracking_uri=tracking_uri)
@@ -62,7 +62,7 @@ def _read_package(location: str, tracking_uri: str) -> ModelPackage | None:
 
 
 def read_estimator(location: str, tracking_uri: str, timeout: float) -> str | None:
-    """Return the name of the class of the model at `place`, or None where its files don't tell.
+    """Return the class name of the model at `location`, or None if its files don't say.
 
     Raises RegistryRefused and RegistryUnreachable like `read_package`.
     """
@@ -89,7 +89,7 @@ def _read_estimator(location: str, tracking_uri: str) -> str | None:
 
 
 def _read_head(store: Any, name: str) -> bytes:
-    """Return how a large file begins; nothing where its store can only send the whole."""
+    """Return the beginning of a large file; empty if its store can only send the complete file."""
     from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository  # noqa: PLC0415
     from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository  # noqa: PLC0415
     from mlflow.utils import rest_utils  # noqa: PLC0415
@@ -124,7 +124,7 @@ def _download(store: Any, name: str, folder: Path) -> bytes:
 
 
 def _check_host(location: str, tracking_uri: str) -> None:
-    """Refuse an address beside MLflow's own: whoever wrote it down would be sent our password."""
+    """Refuse an address on another host than MLflow's: whoever wrote it into the model would get our password."""
     there, ours = urlsplit(location), urlsplit(tracking_uri)
     if there.scheme not in {"http", "https", "mlflow-artifacts"} or not there.netloc:
         return
@@ -139,7 +139,7 @@ def _run_with_timeout(task: Callable[[], T], timeout: float) -> T:
     def run() -> None:
         try:
             answers.put((task(), None))
-        except Exception as error:  # goes to whoever waits
+        except Exception as error:  # raised in the thread that waits
             answers.put((None, error))
 
     Thread(target=run, name="files of a model", daemon=True).start()

@@ -1,4 +1,4 @@
-"""How MLflow is asked: lazily, with our patience, its errors translated."""
+"""How MLflow is called: its client is opened when first needed, has our time limits, and its errors are translated."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def do_nothing() -> None:
 
 
 def prepare_environment(timeout: int) -> None:
-    """Tell MLflow how patient to be, and to keep quiet. What is set already wins."""
+    """Set MLflow's time limits in the environment, and quiet it. Variables that are already set win."""
     wanted = {
         "DO_NOT_TRACK": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -45,11 +45,11 @@ def request_timeout() -> float:
 
 
 class MlflowConnection:
-    """A line to one of MLflow's two sides, the registry's or the runs'.
+    """A connection to one of MLflow's two sides, the registry or the tracking server.
 
-    `open` makes its client at the first call: the import takes seconds, and a database gets its tables. One thread
-    does that, the others wait at `opening`: two that make the same tables at once would fail. `begin` is called right
-    before. `observer` hears of each question.
+    `open` creates its client at the first call: the import takes seconds, and a database gets its tables. One thread
+    does that while the others wait at `opening`: two that create the same tables at once would fail. `begin` is called
+    right before. `observer` is notified of each request.
     """
 
     def __init__(
@@ -87,11 +87,11 @@ class MlflowConnection:
                 self._observer.registry_called(client.last_method, time.perf_counter() - began, failed)
 
     def read(self, request: Callable[[Any], Any], not_found: RegistrarError | None = None) -> Any:
-        """Return MLflow's answer, asked for again where a kept connection broke."""
+        """Return MLflow's answer; retry once if a kept-alive connection broke."""
         return _retry_after_broken_connection(lambda: self.call(request, not_found))
 
     def read_pages(self, search: Callable[..., Any]) -> list[Any]:
-        """Return what is on all pages; `search(client, token)` asks for one."""
+        """Return the items of all pages; `search(client, token)` fetches one."""
         found: list[Any] = []
         token: str | None = None
         while True:
@@ -117,7 +117,7 @@ class MlflowConnection:
 
 
 class _RecordingClient:
-    """A client of MLflow's that remembers what it was asked last: our questions are lambdas, and have no names."""
+    """An MLflow client that remembers the last method called on it: requests are lambdas, which have no names."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -129,7 +129,7 @@ class _RecordingClient:
 
 
 def _error_label(error: RegistrarError) -> str:
-    """Return what went wrong, for who counts; that something is not there is an answer like any other."""
+    """Return the label under which an error is counted; "not found" is an answer like any other."""
     kinds = (RegistryUnreachable, RegistryRefused)
     return next((kind.__name__ for kind in kinds if isinstance(error, kind)), "")
 

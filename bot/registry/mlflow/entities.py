@@ -12,7 +12,7 @@ from typing import Any
 
 from bot.domain.registry.model import Dataset, LoggedValue, ModelInfo, RunInfo, Stage, VersionInfo
 
-_MLFLOW_INFINITY = sys.float_info.max  # MLflow keeps an infinite metric as the greatest number there is
+_MLFLOW_INFINITY = sys.float_info.max  # MLflow stores an infinite metric as the largest float
 
 
 def model_info(entity: Any) -> ModelInfo:
@@ -34,7 +34,7 @@ def model_info(entity: Any) -> ModelInfo:
 
 
 def version_info(entity: Any) -> VersionInfo:
-    """Return a model version; its aliases are there only where MLflow fills them."""
+    """Return a model version; its aliases are included only if MLflow filled them in."""
     return VersionInfo(
         model=entity.name,
         version=int(entity.version),  # text over HTTP
@@ -75,7 +75,7 @@ def metric_point(entity: Any) -> LoggedValue:
 
 
 def _user_name(name: str | None) -> str:
-    return "" if name is None or name == "unknown" else name  # so MLflow calls whoever it was not told
+    return "" if name is None or name == "unknown" else name  # MLflow's name for an unknown user
 
 
 def _finite_or_nan(value: float) -> float:
@@ -93,7 +93,7 @@ def _dataset(entity: Any) -> Dataset:
 
 
 def _row_count(profile: str | None) -> int | None:
-    """Return how many rows a data set says it has; arrays say it by their shape."""
+    """Return how many rows a data set says it has; an array says it by its shape."""
     try:
         told = json.loads(profile or "{}")
         rows = told["num_rows"] if "num_rows" in told else told["features_shape"][0]

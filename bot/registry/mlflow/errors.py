@@ -1,4 +1,4 @@
-"""What MLflow raises, in our words. Its own words may hold SQL: a person sees only those that cannot."""
+"""MLflow's errors, translated. Its own messages can contain SQL, so people see only those that can't."""
 
 from __future__ import annotations
 
@@ -12,55 +12,58 @@ from bot.domain.core.sentence import Code, Sentence, say, truncate
 
 
 class ConnectionBroken(RegistryUnreachable):
-    """A kept connection broke, as it does when a worker of the server is replaced."""
+    """A kept-alive connection broke, for example because a worker of the server was replaced."""
 
 
 def mlflow_exception() -> type[Exception]:
-    """Return MLflow's own error; not imported above, where it would start MLflow's telemetry untold."""
+    """Return MLflow's exception class.
+
+    It's imported here because it starts MLflow's telemetry unless that's turned off.
+    """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
     return MlflowException
 
 
 def _database_errors() -> tuple[type[Exception], ...]:
-    """Return what SQLAlchemy raises, for an MLflow that opens its database itself.
+    """Return SQLAlchemy's exception class, for an MLflow that opens its database itself.
 
-    Where it is not loaded it has raised nothing, and a registry behind a server need not wait for its loading.
+    If SQLAlchemy isn't loaded, it can't have raised anything, and a registry on a server needn't wait for it to load.
     """
     loaded = sys.modules.get("sqlalchemy.exc")
     return (loaded.SQLAlchemyError,) if loaded else ()
 
 
 def expected_errors() -> tuple[type[Exception], ...]:
-    """Return what a call of MLflow may raise that `translated` has a sentence for."""
+    """Return the exceptions of MLflow calls that `translate_error` can translate."""
     return (mlflow_exception(), OSError, *_database_errors())
 
 
 def translate_error(
     error: Exception, handled: BaseException | None, not_found: RegistrarError | None, uri: str, setting: str
 ) -> RegistrarError:
-    """Return what a person reads for MLflow's `error`.
+    """Return the error that a person reads for MLflow's `error`.
 
-    `outer` is what the caller was handling already, `missing` is meant where MLflow knows no such thing, and
-    `setting` says where somebody wrote `uri`.
+    `handled`: the exception that the caller was handling already. `not_found`: the error to return if MLflow doesn't
+    have the object. `setting`: where `uri` was configured.
     """
     code = getattr(error, "error_code", "")
     if code == "RESOURCE_DOES_NOT_EXIST" and not_found:
         return not_found
-    there = describe_location(uri)
+    location = describe_location(uri)
     if _NOT_MLFLOW_PATTERN.search(str(error)):
         # An answer of something else is mostly a proxy's whose MLflow is away: worth trying again.
         kind = RegistryRefused if "unsupported URI" in str(error) else RegistryUnreachable
-        return kind(say(_NOT_MLFLOW, there=there, setting=Code(setting)))
+        return kind(say(_NOT_MLFLOW, there=location, setting=Code(setting)))
     chain = [*cause_chain(error, handled)]
     if why := _unavailable_template(code, chain):
         broke = any(isinstance(link, ConnectionResetError | BrokenPipeError) for link in chain)
-        return (ConnectionBroken if broke else RegistryUnreachable)(say(why, there=there))
+        return (ConnectionBroken if broke else RegistryUnreachable)(say(why, there=location))
     return RegistryRefused(_refusal_sentence(code, str(error)))
 
 
 def translate_files_error(error: Exception) -> RegistrarError:
-    """Return what a person reads where a model's files could not be read."""
+    """Return the error that a person reads if a model's files couldn't be read."""
     names = " ".join(type(link).__name__ for link in cause_chain(error, None))
     if "Timeout" in names:
         return files_timed_out()
@@ -77,12 +80,12 @@ def files_timed_out() -> FilesUnreachable:
 
 
 def files_unreadable(reason: str) -> RegistryRefused:
-    """Return the error of files that cannot be read, with the reason in our words."""
+    """Return the error for files that can't be read."""
     return RegistryRefused(say(_FILES_UNREADABLE, reason=reason))
 
 
 def describe_location(uri: str) -> Code | str:
-    """Return the address without user and password; where a database lies is nobody's business."""
+    """Return the address without user and password; a database's location isn't shown either."""
     parts = urlsplit(uri)
     if not parts.scheme.startswith("http"):
         return f"its {parts.scheme.partition('+')[0]} database"
@@ -107,7 +110,7 @@ def is_archive_bug(error: BaseException | None) -> bool:
 
 
 def is_alias_race(error: BaseException) -> bool:
-    """Tell whether two set a new alias at once: the other one won, nothing of ours was done."""
+    """Return whether two processes set a new alias at once: the other one won, and ours changed nothing."""
     cause = str(error.__cause__).lower()
     return isinstance(error, RegistryRefused) and "registered_model_alias" in cause and "unique" in cause
 
@@ -118,11 +121,11 @@ def is_already_there(error: BaseException) -> bool:
 
 
 def _unavailable_template(code: str, chain: list[BaseException]) -> str | None:
-    """Return the sentence of an MLflow that did not answer or could not, None where it did answer."""
+    """Return the sentence for an MLflow that didn't answer or couldn't; None if it did answer."""
     names = " ".join(type(link).__name__ for link in chain)
     if "Timeout" in names:
         return _TIMED_OUT
-    if "ResponseError" in names:  # it said 429 or 5xx
+    if "ResponseError" in names:  # HTTP 429 or 5xx
         return _CANNOT_ANSWER
     if any(isinstance(link, OSError) for link in chain):
         return _NO_ANSWER
@@ -137,7 +140,7 @@ def _refusal_sentence(code: str, text: str) -> Sentence:
         return say("MLflow does not know us: check {names}.", names=names)
     if code == "PERMISSION_DENIED":
         return say(_FORBIDDEN, flag=Code("--allowed-hosts"))
-    if code == "INVALID_PARAMETER_VALUE":  # MLflow's own words; all others may hold SQL
+    if code == "INVALID_PARAMETER_VALUE":  # MLflow's own words, which are safe here; all others can contain SQL
         return say("MLflow refused: {reason}", reason=truncate(text.removeprefix(f"{code}: "), 300))
     return say("MLflow refused this ({code}); its own log says why.", code=code or "no reason given")
 

@@ -1,4 +1,4 @@
-"""What class a model file holds, read from its text: nothing in it is loaded, imported or called.
+"""The class that a model file contains, read from its bytes: nothing in it is loaded, imported, or called.
 
 A pickle is a program for a small stack machine. Here its instructions are followed on names alone.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
-MAX_OPCODES = 200_000  # of a pickle; a forest of 300 trees has 20,000, and a million take seconds
+MAX_OPCODES = 200_000  # instructions of a pickle; a forest of 300 trees has 20,000, and a million take seconds
 MAX_SCHEMA_BYTES = 4_000_000  # bytes of a skops file's description
 MAX_NESTING = 10  # pipelines in pipelines
 _PIPELINE = "Pipeline"
@@ -27,16 +27,16 @@ _MARK = object()
 
 @dataclass(slots=True, eq=False)
 class _PickledObject:
-    """Something that a pickle makes: `kind` is the name of its class or function, `parts` what it's made of."""
+    """Something that a pickle makes: `class_name` is that of its class or function, `parts` what it's made of."""
 
     class_name: str = ""
     parts: list[Any] = field(default_factory=list)
 
 
 def pickled_class_name(data: bytes) -> str | None:
-    """Return the name of the class in a pickle, of a pipeline that of its last step; None where it can't be told.
+    """Return the name of the class in a pickle, for a pipeline that of its last step; None if it can't be determined.
 
-    `data` may be cut off: what a pickle holds stands at its beginning, but for a pipeline's last step.
+    `data` can be cut off: the class is at a pickle's beginning, except for a pipeline's last step.
     """
     stack: list[Any] = []
     memo: dict[int, Any] = {}
@@ -56,11 +56,11 @@ def skops_class_name(data: bytes) -> str | None:
     """Return the same of a skops file, a ZIP archive with a description in JSON, which can't be cut off."""
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive, archive.open("schema.json") as schema:
-            told = json.loads(schema.read(MAX_SCHEMA_BYTES))
+            document = json.loads(schema.read(MAX_SCHEMA_BYTES))
         for _ in range(MAX_NESTING):
-            if told["__class__"] != _PIPELINE:
-                return valid_class_name(told["__class__"])
-            told = told["content"]["content"]["steps"]["content"][-1]["content"][1]
+            if document["__class__"] != _PIPELINE:
+                return valid_class_name(document["__class__"])
+            document = document["content"]["content"]["steps"]["content"][-1]["content"][1]
     except (
         zipfile.BadZipFile,
         zipfile.LargeZipFile,
@@ -79,7 +79,7 @@ def skops_class_name(data: bytes) -> str | None:
 
 
 def _execute_opcode(opcode: pickletools.OpcodeInfo, arg: Any, stack: list[Any], memo: dict[int, Any]) -> None:
-    """Do to the stack what one instruction does, with names in place of things."""
+    """Apply one instruction to the stack, with names in place of objects."""
     name = opcode.name
     if name in _MEMO_PUT_OPCODES:
         memo[len(memo) if arg is None else int(arg)] = stack[-1]
@@ -92,35 +92,35 @@ def _execute_opcode(opcode: pickletools.OpcodeInfo, arg: Any, stack: list[Any], 
     elif isinstance(arg, str) and not opcode.stack_before:
         stack.append(arg)
     else:
-        taken = _pop_operands(opcode, stack)
+        operands = _pop_operands(opcode, stack)
         if name == "STACK_GLOBAL":
-            stack.append(_PickledObject(f"{taken[0]}.{taken[1]}"))
+            stack.append(_PickledObject(f"{operands[0]}.{operands[1]}"))
         elif name in _FILL_OPCODES:
-            taken[0].parts += taken[1:]
-            stack.append(taken[0])
+            operands[0].parts += operands[1:]
+            stack.append(operands[0])
         elif name in _CONSTRUCT_OPCODES:
-            stack.append(_construct(taken, arg))
+            stack.append(_construct(operands, arg))
         else:
-            stack.extend(_PickledObject(parts=taken) for _ in opcode.stack_after)
+            stack.extend(_PickledObject(parts=operands) for _ in opcode.stack_after)
 
 
 def _pop_operands(opcode: pickletools.OpcodeInfo, stack: list[Any]) -> list[Any]:
-    """Take from the stack what the instruction does: so many, and with a mark all that came after it."""
+    """Pop an instruction's operands from the stack: a fixed number, and after a mark everything pushed since."""
     before = opcode.stack_before
     after_mark: list[Any] = []
     if pickletools.markobject in before:
         before = before[: before.index(pickletools.markobject)]
-        while (one := stack.pop()) is not _MARK:
-            after_mark.append(one)
-    taken = [stack.pop() for _ in before]
-    return taken[::-1] + after_mark[::-1]
+        while (operand := stack.pop()) is not _MARK:
+            after_mark.append(operand)
+    operands = [stack.pop() for _ in before]
+    return operands[::-1] + after_mark[::-1]
 
 
 def _construct(operands: list[Any], arg: Any) -> _PickledObject:
     if isinstance(arg, str):  # INST names its class
         return _PickledObject(arg.replace(" ", "."), operands)
     maker, *parts = operands
-    if maker.class_name in {"copyreg._reconstructor", "copy_reg._reconstructor"}:  # it is given the class
+    if maker.class_name in {"copyreg._reconstructor", "copy_reg._reconstructor"}:  # its operand is the class
         maker = parts[0].parts[0]
     return _PickledObject(maker.class_name, parts)
 
@@ -148,5 +148,5 @@ def _last_step(pipeline: _PickledObject) -> Any:
 
 
 def valid_class_name(name: object) -> str | None:
-    """Return the name of a class; None for whatever else a file says in its place."""
+    """Return the name if it's a valid class name; None for anything else in its place."""
     return name if isinstance(name, str) and _CLASS_NAME.fullmatch(name) else None

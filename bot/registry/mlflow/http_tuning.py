@@ -1,8 +1,8 @@
-"""What makes MLflow's own requests quick.
+"""Speeds up MLflow's own requests.
 
-An MLflow server as it comes (four workers) sends the head and the body of an answer apart and holds the body back until
-the head is acknowledged, for which our side of the connection takes 40 ms. On Linux we can say that it be acknowledged
-at once; elsewhere it stays slow. And MLflow's client looks at every request anew whether it runs within Databricks.
+An MLflow server with default settings (four workers) sends the head and the body of an answer separately and holds the
+body back until the head is acknowledged, for which our TCP stack takes 40 ms. On Linux, it can be told to acknowledge
+at once; elsewhere it stays slow. And for each request, MLflow's client checks again whether it runs in Databricks.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux has it
 
 
 def enable_quick_ack(connection: HTTPConnection) -> None:
-    """Let what comes next be acknowledged at once. The system forgets it: say it before every answer."""
+    """Acknowledge the next packets at once. The system resets this, so it's called before every answer."""
     if _QUICK_ACK is not None and connection.sock is not None:
-        with suppress(OSError):  # a connection that broke is found out by whoever reads
+        with suppress(OSError):  # a broken connection is reported by the read
             connection.sock.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
 
 
@@ -45,20 +45,20 @@ def tune_mlflow_http() -> None:
 
 
 def use_quick_ack_connections() -> None:
-    """Let urllib3, over which MLflow's client asks, acknowledge at once from now on. Once is enough."""
+    """Make urllib3, which MLflow's client uses, acknowledge packets at once. One call is enough."""
     for pool, plain, prompt in (
         (HTTPConnectionPool, HTTPConnection, _QuickAckConnection),
         (HTTPSConnectionPool, HTTPSConnection, _QuickAckTlsConnection),
     ):
-        if pool.ConnectionCls is plain:  # somebody else's is left as it is
+        if pool.ConnectionCls is plain:  # someone else's class is left as it is
             pool.ConnectionCls = prompt
 
 
 def skip_databricks_header() -> None:
-    """Let MLflow's client not ask at every request whether this process runs within Databricks: it never begins to.
+    """Stop MLflow's client from checking for each request whether this process runs in Databricks.
 
-    It asks by importing three packages that are not there, which takes most of a millisecond. Where it does run there,
-    and where MLflow keeps that differently, nothing is changed.
+    It checks by importing three packages that don't exist, which takes almost a millisecond. If the process does run
+    there, or if MLflow keeps its providers elsewhere, nothing changes.
     """
     with suppress(ImportError, AttributeError, TypeError):
         from mlflow.tracking.request_header import registry  # noqa: PLC0415 - see mlflow_calls.Line
@@ -66,8 +66,12 @@ def skip_databricks_header() -> None:
             DatabricksRequestHeaderProvider,
         )
 
-        asked = registry._request_header_provider_registry._registry
-        asked[:] = [one for one in asked if type(one) is not DatabricksRequestHeaderProvider or _is_in_context(one)]
+        providers = registry._request_header_provider_registry._registry
+        providers[:] = [
+            provider
+            for provider in providers
+            if type(provider) is not DatabricksRequestHeaderProvider or _is_in_context(provider)
+        ]
 
 
 def _is_in_context(provider: Any) -> bool:

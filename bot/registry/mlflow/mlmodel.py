@@ -12,32 +12,32 @@ from bot.domain.registry.model import ModelPackage, Signature, SignatureColumn
 from bot.registry.mlflow.estimator_class import valid_class_name
 
 MAX_FILE_BYTES = 1_000_000  # bytes; an MLmodel with a thousand columns has a tenth of it
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in pure Python, so large a file would take seconds
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # parsed in pure Python, so a large file would take seconds
 _NESTED_KEYS = ("properties", "items", "values")
 
 
 def parse_package(mlmodel: bytes, requirements: bytes = b"") -> ModelPackage:
-    """Return what the two files say. Raises ValueError where this is no MLmodel."""
+    """Return what the two files say. Raises ValueError if `mlmodel` isn't an MLmodel file."""
     try:
-        told = yaml.load(mlmodel, Loader=_Loader)  # noqa: S506 - both loaders are safe ones
+        document = yaml.load(mlmodel, Loader=_Loader)  # noqa: S506 - both loaders are safe ones
         return ModelPackage(
-            flavors=_flavor_names(told.get("flavors") or {}),
-            signature=_parse_signature(told.get("signature")),
+            flavors=_flavor_names(document.get("flavors") or {}),
+            signature=_parse_signature(document.get("signature")),
             dependencies=_requirement_lines(requirements),
-            size=_int_or_none(told.get("model_size_bytes")),
+            size=_int_or_none(document.get("model_size_bytes")),
         )
     except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise ValueError("this is no MLmodel") from error
 
 
 def parse_estimator(mlmodel: bytes) -> tuple[str | None, str]:
-    """Return the class of the model that the file names, if it does, and the name of the scikit-learn file beside it.
+    """Return the model class that the file names, if any, and the name of the scikit-learn file next to it.
 
-    Raises ValueError where this is no MLmodel.
+    Raises ValueError if this isn't an MLmodel file.
     """
     try:
         flavors = yaml.load(mlmodel, Loader=_Loader)["flavors"]  # noqa: S506 - both loaders are safe ones
-        named = (str(told["model_class"]) for told in flavors.values() if told.get("model_class"))
+        named = (str(flavor["model_class"]) for flavor in flavors.values() if flavor.get("model_class"))
         file = str((flavors.get("sklearn") or {}).get("pickled_model") or "")
     except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise ValueError("this is no MLmodel") from error
@@ -45,7 +45,7 @@ def parse_estimator(mlmodel: bytes) -> tuple[str | None, str]:
 
 
 def _flavor_names(flavors: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the flavors; python_function only says that Python can load it."""
+    """Return the flavors without python_function, which only says that Python can load the model."""
     names = sorted(str(name) for name in flavors.keys())  # noqa: SIM118 - a list is no mapping, and shall fail
     return tuple(name for name in names if name != "python_function") or tuple(names)
 
@@ -62,7 +62,7 @@ def _parse_signature(signature: Mapping[str, Any] | None) -> Signature | None:
 
 def _parse_columns(text: object) -> tuple[SignatureColumn, ...]:
     listed = json.loads(text) if isinstance(text, str) else []
-    return tuple(_parse_column(each) for each in listed or [])
+    return tuple(_parse_column(column) for column in listed or [])
 
 
 def _parse_column(fields: Mapping[str, Any]) -> SignatureColumn:

@@ -1,7 +1,7 @@
-"""Who besides Registrar can move a model in MLflow, read without changing anything.
+"""Who besides Registrar can transition a model in MLflow, read without changing anything.
 
 MLflow's basic auth decides by grants. EDIT on a model lets a user register versions, set aliases, and change stages;
-EDIT on every model's versions lets them change stages. docs/locking-mlflow.md has the table that was measured.
+EDIT on every model's versions lets them change stages. docs/locking-mlflow.md has the measured table.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ class Login:
 class AliasAccess(IntEnum):
     """What MLflow does with a request to set an alias. Of two addresses, the greater one decides."""
 
-    LOGIN_REQUIRED = 0  # asks for a login
-    FORBIDDEN = 1  # knows the caller, or says nothing about it, and refuses
+    LOGIN_REQUIRED = 0  # asks for credentials
+    FORBIDDEN = 1  # knows the caller, or doesn't say, and refuses
     UNCLEAR = 2  # answers something else
-    ALLOWED = 3  # lets it through
+    ALLOWED = 3  # allows it
 
 
 class Grant(NamedTuple):
@@ -63,7 +63,7 @@ class Grant(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user of MLflow's, with what its roles grant as far as the asker can see."""
+    """A user of MLflow, with what its roles grant as far as our user can see."""
 
     name: str
     is_admin: bool = False
@@ -76,25 +76,28 @@ class Account:
 
     def can_transition(self, model: str, default: str) -> bool:
         """Tell whether it can set this model's aliases or change its stages. `default` is what everyone is granted."""
-        own = self._permission_for(MODEL, model) or default
-        if self.is_manager or own == "DENY":
+        permission = self._permission_for(MODEL, model) or default
+        if self.is_manager or permission == "DENY":
             return self.is_manager
         return bool(
-            {max(own, default, key=_permission_rank), self._permission_for(VERSION, ANY)} & TRANSITION_PERMISSIONS
+            {max(permission, default, key=_permission_rank), self._permission_for(VERSION, ANY)}
+            & TRANSITION_PERMISSIONS
         )
 
     def _permission_for(self, resource_type: str, name: str) -> str:
         """Return the level of its grants for one resource, as MLflow folds them: DENY wins, then the highest."""
-        found = [
-            one.permission for one in self.grants if one.resource_type == resource_type and one.pattern in {name, ANY}
+        permissions = [
+            grant.permission
+            for grant in self.grants
+            if grant.resource_type == resource_type and grant.pattern in {name, ANY}
         ]
-        if "DENY" in found:
+        if "DENY" in permissions:
             return "DENY"
-        return max(found, key=_permission_rank, default="")
+        return max(permissions, key=_permission_rank, default="")
 
 
 class TransitionAccess(NamedTuple):
-    """What an account can move: every model, those to come too, or some."""
+    """What an account can transition: every model, including new ones, or some."""
 
     account: Account
     has_all_models: bool
@@ -102,61 +105,69 @@ class TransitionAccess(NamedTuple):
 
 
 def accounts_with_access(accounts: Iterable[Account], models: Sequence[str], default: str) -> list[TransitionAccess]:
-    """Return the accounts that can move one of these models or any model to come, each with what it can move."""
-    found = []
+    """Return the accounts that can transition one of these models or any new one, each with what it can transition."""
+    with_access = []
     for account in accounts:
         every = account.can_transition("", default)  # no grant names it, as no model has this name
-        named = {one.pattern for one in account.grants if one.resource_type == MODEL}
-        some = () if every else tuple(one for one in models if one in named and account.can_transition(one, default))
+        named = {grant.pattern for grant in account.grants if grant.resource_type == MODEL}
+        some = (
+            ()
+            if every
+            else tuple(model for model in models if model in named and account.can_transition(model, default))
+        )
         if every or some:
-            found.append(TransitionAccess(account, every, some))
-    return found
+            with_access.append(TransitionAccess(account, every, some))
+    return with_access
 
 
 def _permission_rank(permission: str) -> int:
     return _PERMISSION_ORDER.index(permission) if permission in _PERMISSION_ORDER else -1
 
 
-# -- asking ------------------------------------------------------------------------------------------------------------
+# -- requests ----------------------------------------------------------------------------------------------------------
 
 
 def current_account(get_page: GetPage) -> Account | None:
-    """Return whom MLflow takes the asker for; None where its server has no basic auth, or one that can't say."""
-    said = _json_object(get_page("/api/2.0/mlflow/users/current", {})).get("user")
-    return _parse_account(said) if isinstance(said, dict) and said.get("username") else None
+    """Return MLflow's user for our credentials; None if its server has no basic auth, or one that can't say."""
+    user = _json_object(get_page("/api/2.0/mlflow/users/current", {})).get("user")
+    return _parse_account(user) if isinstance(user, dict) and user.get("username") else None
 
 
 def permission_of(get_page: GetPage, user: str, resource_type: str, name: str) -> str:
-    """Return a user's permission as MLflow decides it; nothing where MLflow doesn't say."""
-    asked = {"username": user, "resource_type": resource_type, "resource_id": name}
-    return str(_json_object(get_page("/api/3.0/mlflow/users/permissions/get", asked)).get("permission", ""))
+    """Return a user's effective permission according to MLflow; empty if MLflow doesn't say."""
+    parameters = {"username": user, "resource_type": resource_type, "resource_id": name}
+    return str(_json_object(get_page("/api/3.0/mlflow/users/permissions/get", parameters)).get("permission", ""))
 
 
 def list_accounts(get_page: GetPage) -> list[Account] | None:
-    """Return MLflow's users, with their grants where the asker can see them; None where MLflow doesn't say."""
+    """Return MLflow's users, with their grants if our user can see them; None if MLflow doesn't say."""
     listed = _json_object(get_page("/api/2.0/mlflow/users/list", {})).get("users")
     if not isinstance(listed, list):
         return None
-    return [_parse_account(one) for one in listed if isinstance(one, dict) and one.get("username")]
+    return [_parse_account(user) for user in listed if isinstance(user, dict) and user.get("username")]
 
 
 def default_permission(get_page: GetPage, accounts: Iterable[Account]) -> str:
-    """Return what MLflow grants everyone on every model; nothing where no user shows it.
+    """Return what MLflow grants everyone on every model; empty if no user shows it.
 
-    It's what MLflow says of a user whom no role grants anything on every model.
+    It's the permission that MLflow reports for a user without a grant on every model.
     """
-    for one in accounts:
-        if not any(grant.resource_type in {MODEL, WORKSPACE} and grant.pattern == ANY for grant in one.grants):
-            return permission_of(get_page, one.name, MODEL, ANY)
+    for account in accounts:
+        if not any(grant.resource_type in {MODEL, WORKSPACE} and grant.pattern == ANY for grant in account.grants):
+            return permission_of(get_page, account.name, MODEL, ANY)
     return ""
 
 
 def _parse_account(data: Mapping[str, Any]) -> Account:
     roles = data.get("roles") or []
     grants = tuple(
-        Grant(str(one.get("resource_type")), str(one.get("resource_pattern")), str(one.get("permission")))
+        Grant(
+            str(permission.get("resource_type")),
+            str(permission.get("resource_pattern")),
+            str(permission.get("permission")),
+        )
         for role in roles
-        for one in role.get("permissions") or []
+        for permission in role.get("permissions") or []
     )
     return Account(str(data["username"]), data.get("is_admin") is True, grants)
 
@@ -164,15 +175,15 @@ def _parse_account(data: Mapping[str, Any]) -> Account:
 def _json_object(response: ProbeResponse) -> dict[str, Any]:
     if response.status == 200:
         with suppress(ValueError):
-            found = json.loads(response.text)
-            return found if isinstance(found, dict) else {}
+            document = json.loads(response.text)
+            return document if isinstance(document, dict) else {}
     return {}
 
 
 class OtherUserClient:
-    """Someone else at MLflow's door, with a login of their own or without one; Registrar's is never sent.
+    """Another user of MLflow, with their own login or none; Registrar's is never sent.
 
-    `creds` are MLflow's for our own requests: where the server is, and how its certificate is checked.
+    `creds`: MLflow's settings for our own requests: the server's address, and how its certificate is verified.
     """
 
     def __init__(self, credentials: Any, login: Login) -> None:
@@ -191,13 +202,15 @@ class OtherUserClient:
         self._client.close()
 
     def try_set_alias(self) -> AliasAccess:
-        """Tell whether MLflow would let an alias be set, at either of its addresses. Raises RegistryUnreachable.
+        """Return whether MLflow would let this user set an alias, at either of its addresses.
 
-        The model's name is made up, so whoever is let through hears that there's no such model.
+        Raises RegistryUnreachable.
+
+        The model's name is made up, so a user who is allowed to gets the answer that there's no such model.
         """
-        asked = {"name": f"registrar-doctor-{secrets.token_hex(12)}", "alias": "champion", "version": "1"}
+        body = {"name": f"registrar-doctor-{secrets.token_hex(12)}", "alias": "champion", "version": "1"}
         return max(
-            _alias_access(self._send("POST", f"/{way}/{_ALIAS_PATH}", json=asked)) for way in ("api", "ajax-api")
+            _alias_access(self._send("POST", f"/{prefix}/{_ALIAS_PATH}", json=body)) for prefix in ("api", "ajax-api")
         )
 
     def get(self, path: str, params: Mapping[str, str]) -> ProbeResponse:
@@ -218,7 +231,7 @@ def _tls_verification(credentials: Any) -> ssl.SSLContext | bool:
     if credentials.ignore_tls_verification:
         return False
     authorities = credentials.server_cert_path or os.environ.get("REQUESTS_CA_BUNDLE")  # as MLflow's client does
-    # Without our own certificate: a proxy can take that for a login.
+    # Without our own client certificate: a proxy could take that for a login.
     return ssl.create_default_context(cafile=authorities) if authorities else True
 
 
@@ -228,7 +241,9 @@ def _alias_access(response: ProbeResponse) -> AliasAccess:
     if response.status == 403:
         return AliasAccess.FORBIDDEN
     with suppress(ValueError):
-        said = json.loads(response.text)
-        if response.status == 200 or (isinstance(said, dict) and said.get("error_code") == "RESOURCE_DOES_NOT_EXIST"):
+        document = json.loads(response.text)
+        if response.status == 200 or (
+            isinstance(document, dict) and document.get("error_code") == "RESOURCE_DOES_NOT_EXIST"
+        ):
             return AliasAccess.ALLOWED
     return AliasAccess.UNCLEAR

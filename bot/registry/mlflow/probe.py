@@ -1,6 +1,6 @@
-"""What `registrar doctor` asks MLflow beside the port `Registry`: is it there, how fast is it, may we write.
+"""What `registrar doctor` asks MLflow beyond the port `Registry`: does it answer, how fast, and can we write.
 
-Nothing here opens a database that has no tables: MLflow would make them.
+Nothing here opens a database without tables: MLflow would create them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bot.registry.mlflow.connection import prepare_environment, registry_connect
 from bot.registry.mlflow.errors import describe_location, is_archive_bug
 
 _NO_SOURCE = "prompt-template"  # MLflow's own word for a version behind which no file lies
-# MLflow and Registrar keep prompts out of every list of models, and a running bot announces none.
+# MLflow and Registrar keep prompts out of every list of models, and a running bot doesn't announce them.
 _HIDDEN_TAGS = {"mlflow.prompt.is_prompt": "true"}
 _UNUSED_ALIAS = "registrar-doctor"  # an alias that no model has
 
@@ -38,11 +38,11 @@ class ProbeResponse:
 
 
 class CleanupFailed(RegistryRefused):
-    """What was made to try something could not be taken away again."""
+    """Something that was created for a trial couldn't be deleted."""
 
 
 class MlflowProbe:
-    """MLflow's two sides as the settings name them, asked as `MlflowRegistry` does: same client, same patience."""
+    """MLflow's two sides as configured, called like `MlflowRegistry` does: same client, same time limits."""
 
     def __init__(self, tracking_uri: str, registry_uri: str | None = None, *, timeout: int = 5) -> None:
         prepare_environment(timeout)
@@ -56,23 +56,25 @@ class MlflowProbe:
 
     @property
     def is_server(self) -> bool:
-        """Whether MLflow is asked over HTTP, and not in its database."""
+        """Whether MLflow is a server, and not a database."""
         return self.uri.startswith(("http://", "https://"))
 
     @property
     def is_database(self) -> bool:
-        """Whether MLflow is asked in its database: then whoever asks first makes the tables."""
+        """Whether MLflow is a database: then the first process that opens it creates the tables."""
         return self.uri.startswith(("sqlite", "postgresql", "mysql", "mssql"))
 
     @property
     def location(self) -> str:
-        """Where it is, without user and password."""
+        """Its address, without user and password."""
         return str(describe_location(self.uri))
 
     def has_tables(self) -> bool:
-        """Tell whether the database is there and has all of MLflow's tables; none is made. Raises RegistryUnreachable.
+        """Return whether the database exists and has all of MLflow's tables; none is created.
 
-        It is asked before anything else is: whoever opens a database without them makes them.
+        Raises RegistryUnreachable.
+
+        Call this before anything else: opening a database without tables creates them.
         """
         url = make_url(self.uri)
         if url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
@@ -90,21 +92,21 @@ class MlflowProbe:
             engine.dispose()
 
     def get(self, path: str, params: Mapping[str, str] | None = None, max_length: int = 1000) -> ProbeResponse:
-        """Ask the server for a page with our credentials; of its text, at most so many characters are kept.
+        """Fetch a page from the server with our credentials; keep at most `max_length` characters of its text.
 
         Raises RegistryUnreachable and RegistryRefused.
         """
         return self._connection.call(lambda client: _http_get(client, path, params, max_length))  # type: ignore[no-any-return]
 
     def credentials(self) -> Any:
-        """Return where MLflow's client finds the server, and with what."""
+        """Return the server's address and the credentials that MLflow's client uses."""
         return self._connection.call(lambda client: client.store.get_host_creds())
 
     def can_manage(self, model: str) -> bool:
-        """Tell whether we can do everything with a model, by taking away an alias that it doesn't have.
+        """Return whether we can manage a model, by deleting an alias that it doesn't have.
 
-        That changes nothing. MLflow's basic auth wants MANAGE for it, as for a version's tag; EDIT does for the rest.
-        Raises RegistryUnreachable, and RegistryRefused for another reason.
+        That changes nothing. MLflow's basic auth requires MANAGE for it, as for a version's tag; EDIT is enough for the
+        rest. Raises RegistryUnreachable, and RegistryRefused for another reason.
         """
         try:
             self._connection.call(lambda client: client.delete_registered_model_alias(model, _UNUSED_ALIAS))
@@ -115,17 +117,17 @@ class MlflowProbe:
         return True
 
     def try_transition(self, name: str, *, has_stages: bool) -> bool:
-        """Make a model of this name with a version, move that, and delete both. Tell whether the move archived.
+        """Create a model of this name with a version, transition it, and delete both. Return whether MLflow archived.
 
-        It does not on a server over psycopg 3 (mlflow#24592), on which Registrar moves in two steps. Raises
-        RegistryUnreachable, RegistryRefused, and LeftBehind where the model is there still.
+        It doesn't on a server over psycopg 3 (mlflow#24592), where Registrar transitions in two steps. Raises
+        RegistryUnreachable, RegistryRefused, and CleanupFailed if the model is still there.
         """
         try:
             self._connection.call(
                 lambda client: client.create_registered_model(name, _HIDDEN_TAGS, "Made by registrar doctor.")
             )
         except RegistryUnreachable:
-            with suppress(RegistrarError):  # it may have been made although the answer was lost
+            with suppress(RegistrarError):  # it may exist although the answer was lost
                 self._delete_model(name)
             raise
         try:

@@ -1,7 +1,7 @@
-"""The registry is MLflow: a server by URL, or its database directly. Only the files `mlflow*.py` here know it.
+"""The port `Registry` over MLflow: a server by URL, or its database directly.
 
-The registry-level client is used: in most calls `MlflowClient` asks a second time, whether the model is a
-prompt, and that answer holds every version. We know it from the reading that came before.
+It uses the registry-level client: for most calls, `MlflowClient` makes a second request to find out whether the model
+is a prompt, whose answer has every version. We know it from a previous read.
 """
 
 from __future__ import annotations
@@ -35,16 +35,15 @@ from bot.registry.mlflow.runs import LoggedModel, MlflowRuns
 _MODELS_PER_PAGE = 1_000  # MLflow's limit
 _VERSIONS_PER_PAGE = 5_000  # MLflow allows 200,000, which no server answers within our time limit
 _MAX_CACHED_ESTIMATORS = 1_000  # versions whose models' classes are remembered
-_MODEL_CHECK_SECONDS = 60.0  # seconds for which a name that was read as a model's is taken for one
+_MODEL_CHECK_SECONDS = 60.0  # seconds for which a name that was read as a model's counts as one
 
 
 class MlflowRegistry:
     """The port `Registry` over MLflow.
 
-    Built with where MLflow is and how many seconds we wait for an answer. MLflow reads its patience from the
-    environment at every call: what is set there wins, else the first registry of a process sets it for all.
-    MLflow's own retries are turned off, because it would send writes again, too. `begin` is called before what
-    `tracking_uri` names is opened, for models or for runs.
+    `timeout`: seconds to wait for an answer. MLflow reads its time limits from the environment at every call: variables
+    that are already set win, else the first registry of a process sets them for all. MLflow's own retries are turned
+    off, because it would repeat writes, too. `begin` is called before `tracking_uri` is opened, for models or for runs.
     """
 
     def __init__(
@@ -78,43 +77,47 @@ class MlflowRegistry:
         self._estimators: dict[tuple[str, int, str], str | None] = {}
 
     def close(self) -> None:
-        """Let go of the connections to a database. The registry can still be asked: that opens new ones."""
+        """Close the connections to a database. The registry can still be used: the next call opens new ones."""
         self._connection.close()
         self._tracking_connection.close()
 
     def models(self, text: str = "") -> list[ModelInfo]:
-        """Return the models whose name holds `text` (any case), sorted by name. One request a page of 1,000.
+        """Return the models whose name contains `text` (ignoring case), sorted by name.
 
-        The text is looked for here: MLflow's filter has wildcards without an escape, and on SQLite it finds
-        only ASCII letters in any case.
+        One request for each page of 1,000.
+
+        The text is matched here: MLflow's filter has wildcards without an escape, and on SQLite it ignores the case of
+        ASCII letters only.
         """
-        models = [model_info(each) for each in self._all_models()]
+        models = [model_info(entity) for entity in self._all_models()]
         self._remember_models(*(model.name for model in models))
         return sorted((m for m in models if text.lower() in m.name.lower()), key=lambda model: model.name)
 
     def model(self, name: str) -> ModelInfo:
         """Return one model with its aliases. Raises UnknownModel, also for a prompt. One request."""
         missing = unknown_model(name)
-        found = self._connection.read(lambda client: client.get_registered_model(name), missing)
+        entity = self._connection.read(lambda client: client.get_registered_model(name), missing)
         # A database that ignores case would find another name.
-        if found.name != name or found._is_prompt():
+        if entity.name != name or entity._is_prompt():
             raise missing
         self._remember_models(name)
-        return model_info(found)
+        return model_info(entity)
 
     def versions(self, name: str) -> list[VersionInfo]:
-        """Return every version, newest number first, without aliases; none for an unknown model or a prompt.
+        """Return every version, newest first, without aliases; empty for an unknown model or a prompt.
 
-        One request a page of 5,000. Raises UnknownModel for a name that MLflow's filter cannot hold.
+        One request for each page of 5,000. Raises UnknownModel for a name that MLflow's filter can't quote.
         """
-        here = f"name = {_quote(name)}"
-        found = self._connection.read_pages(
+        name_filter = f"name = {_quote(name)}"
+        entities = self._connection.read_pages(
             lambda client, token: search_model_versions(
-                client, here, self._versions_per_page, ["version_number DESC"], token
+                client, name_filter, self._versions_per_page, ["version_number DESC"], token
             )
         )
-        # By number, because a version that is registered meanwhile moves the pages.
-        by_number = {int(each.version): each for each in found if each.name == name and not each._is_prompt()}
+        # By number, because a version registered in the meantime shifts the pages.
+        by_number = {
+            int(entity.version): entity for entity in entities if entity.name == name and not entity._is_prompt()
+        }
         if by_number:
             self._remember_models(name)
         return [version_info(by_number[number]) for number in sorted(by_number, reverse=True)]
@@ -122,25 +125,25 @@ class MlflowRegistry:
     def version(self, name: str, number: int) -> VersionInfo:
         """Return one version with its aliases. Raises UnknownModel and UnknownVersion.
 
-        One request, and one more for a version that is not there: is it the model that is missing?
+        One request, and one more for a missing version, to find out whether its model is missing.
         """
         check_quotable(name)
         missing = unknown_version(name, number)
         try:
-            found = self._connection.read(lambda client: client.get_model_version(name, number), missing)
+            entity = self._connection.read(lambda client: client.get_model_version(name, number), missing)
         except UnknownVersion:
             self.model(name)
             raise
-        if found.name != name or found._is_prompt():
+        if entity.name != name or entity._is_prompt():
             raise unknown_model(name)
         self._remember_models(name)
-        return version_info(found)
+        return version_info(entity)
 
     def runs(self, ids: Sequence[str]) -> dict[str, RunInfo]:
-        """Return the runs that are there, deleted ones too, by id.
+        """Return the runs that exist, including deleted ones, by id.
 
-        One request for each 1,000 ids. One more for the experiments when it is called first and when a run is not
-        found, because it may lie in a new one.
+        One request for each 1,000 ids. One more for the experiments at the first call and if a run isn't found, because
+        it can be in a new one.
         """
         return self._runs.find(ids)
 
@@ -149,12 +152,12 @@ class MlflowRegistry:
 
         One request a page of 1,000 models of the registry; none for no names.
         """
-        wanted = set(names)
+        requested = set(names)
         latest = [
-            each
-            for found in (self._all_models() if wanted else [])
-            if found.name in wanted
-            for each in found.latest_versions or ()
+            entity
+            for model in (self._all_models() if requested else [])
+            if model.name in requested
+            for entity in model.latest_versions or ()
         ]
         holders = [version for version in map(version_info, latest) if version.stage is Stage.PRODUCTION]
         return {version.model: version for version in sorted(holders, key=lambda version: version.version)}
@@ -164,58 +167,58 @@ class MlflowRegistry:
         return self._runs.metrics(run_ids)
 
     def monitoring_runs(self, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
-        """Return the ids of the runs whose tags name one of these models and versions, by these; no deleted ones.
+        """Return the ids of the runs whose tags name one of these models and versions, by these; without deleted runs.
 
-        One request, and two more where something was not found in the experiments that we know.
+        One request, and two more if something wasn't found in the known experiments.
         """
         return self._runs.monitoring_runs(versions)
 
     def metric_history(self, run_id: str, metric: str) -> list[LoggedValue]:
-        """Return every point of a run's metric, oldest first; none where there is none. A request for each 25,000."""
+        """Return every point of a run's metric, oldest first; empty if it has none. One request for each 25,000."""
         return self._runs.points(run_id, metric)
 
     def package(self, version: VersionInfo) -> ModelPackage | None:
-        """Return what lies beside the version's files, or None where no MLmodel does.
+        """Return the MLmodel data next to the version's files, or None if there's no MLmodel.
 
-        One request for where they lie, and three for reading them from an MLflow server. Raises UnknownModel,
-        UnknownVersion, and RegistryRefused or RegistryUnreachable where they cannot be read in time.
+        One request for their location, and three to read them from an MLflow server. Raises UnknownModel,
+        UnknownVersion, and RegistryRefused or RegistryUnreachable if they can't be read in time.
         """
         self._require_model(version.model)
         return read_package(self._artifact_location(version), self._tracking_uri, request_timeout())
 
     def estimator_class(self, version: VersionInfo) -> str | None:
-        """Return the class of the version's model, read from its files without loading them; None: they don't tell.
+        """Return the class of the version's model, read from its files without loading them; None if they don't say.
 
-        A few requests for the first time, then none. Raises like `package`.
+        A few requests the first time, then none. Raises like `package`.
         """
         key = (version.model, version.version, version.identity().fingerprint)
         if key not in self._estimators:
             self._require_model(version.model)
-            found = read_estimator(self._artifact_location(version), self._tracking_uri, request_timeout())
+            class_name = read_estimator(self._artifact_location(version), self._tracking_uri, request_timeout())
             if len(self._estimators) >= _MAX_CACHED_ESTIMATORS:
                 self._estimators.clear()
-            self._estimators[key] = found
+            self._estimators[key] = class_name
         return self._estimators[key]
 
     def _artifact_location(self, version: VersionInfo) -> str:
-        """Return where the version's files lie."""
-        place: str = self._connection.read(
+        """Return where the version's files are."""
+        location: str = self._connection.read(
             lambda client: client.get_model_version_download_uri(version.model, version.version),
             unknown_version(version.model, version.version),
         )
-        if urlsplit(place).scheme == "runs":
-            run_id, _, path = urlsplit(place).path.strip("/").partition("/")
+        if urlsplit(location).scheme == "runs":
+            run_id, _, path = urlsplit(location).path.strip("/").partition("/")
             return self._runs.artifact_location(run_id, path)
-        return place
+        return location
 
     def register_version(
         self, name: str, run_id: str, *, artifact: str = "", description: str = "", tags: Mapping[str, str]
     ) -> VersionInfo:
-        """Make the next version out of a run; a model that is not there is made first.
+        """Create the next version from a run; create the model first if it doesn't exist.
 
-        The version is asked for once: after an unknown result look for a version with this run. Requests: the run,
-        each model that it logged, the registered model, the version. Raises UnknownRun, UnknownModel for a prompt,
-        and BadInput where it is not clear which of the logged models is meant.
+        The version is requested only once: after an unknown result, look for a version with this run. Requests: the
+        run, each model that it logged, the registered model, the version. Raises UnknownRun, UnknownModel for a prompt,
+        and BadInput if it's ambiguous which logged model is meant.
         """
         check_tags(tags)
         check_description(description)
@@ -226,9 +229,9 @@ class MlflowRegistry:
         return self._create_version(name, run_id, logged, description, tags)
 
     def set_tags(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
-        """Set the version's tags, or with None take one away. One request a tag for a model that was just read.
+        """Set the version's tags; None removes one. One request for each tag if the model was just read.
 
-        Raises UnknownModel, UnknownVersion, and BadInput for a tag that is too long, before any is set.
+        Raises UnknownModel, UnknownVersion, and BadInput for a tag that's too long, before any is set.
         """
         check_tags(tags)
         self._require_model(name)
@@ -236,9 +239,11 @@ class MlflowRegistry:
             self._set_tag(name, version, key, value)
 
     def set_description(self, name: str, version: int | None, text: str) -> None:
-        """Write the description of a version, or with None of the model. One request for a model that was just read.
+        """Set the description of a version, or of the model if `version` is None.
 
-        Raises UnknownModel, UnknownVersion, and BadInput for a text that is too long.
+        One request if the model was just read.
+
+        Raises UnknownModel, UnknownVersion, and BadInput for a text that's too long.
         """
         check_description(text)
         self._require_model(name)
@@ -249,9 +254,9 @@ class MlflowRegistry:
         self._connection.call(lambda client: client.update_model_version(name, version, text), missing)
 
     def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
-        """Move the version; with `archive_existing` whoever holds Staging or Production is archived.
+        """Transition the version; `archive_existing` archives the versions that are in Staging or Production.
 
-        One request for a model that was read within a minute. Raises UnknownModel and UnknownVersion.
+        One request if the model was read within a minute. Raises UnknownModel and UnknownVersion.
         """
         self._require_model(name)
         if not (archive_existing and stage in TARGET_STAGES):
@@ -266,9 +271,9 @@ class MlflowRegistry:
         self._transition_then_archive(name, version, stage)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
-        """Let `alias` name the version. One request for a model that was read within a minute.
+        """Point `alias` to the version. One request if the model was read within a minute.
 
-        Raises UnknownModel, UnknownVersion, and RegistryRefused for an alias that MLflow does not take.
+        Raises UnknownModel, UnknownVersion, and RegistryRefused for an alias that MLflow doesn't accept.
         """
         self._require_model(name)
         retry_after_alias_race(
@@ -279,7 +284,7 @@ class MlflowRegistry:
         )
 
     def delete_alias(self, name: str, alias: str) -> None:
-        """Let `alias` name nothing; fine where it did not. One request for a model that was read within a minute.
+        """Remove an alias; fine if it doesn't exist. One request if the model was read within a minute.
 
         Raises UnknownModel.
         """
@@ -287,10 +292,10 @@ class MlflowRegistry:
         self._connection.call(lambda client: client.delete_registered_model_alias(name, alias), unknown_model(name))
 
     def _all_models(self) -> list[Any]:
-        found = self._connection.read_pages(
+        models = self._connection.read_pages(
             lambda client, token: client.search_registered_models(max_results=_MODELS_PER_PAGE, page_token=token)
         )
-        return [each for each in found if not each._is_prompt()]
+        return [model for model in models if not model._is_prompt()]
 
     def _transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool = False) -> None:
         self._connection.call(
@@ -301,7 +306,7 @@ class MlflowRegistry:
         )
 
     def _transition_then_archive(self, name: str, version: int, stage: Stage) -> None:
-        # In this order the stage has two holders for a moment; in the other one it would have none.
+        # In this order, the stage has two versions for a moment; in the other one, it would have none.
         self._transition_stage(name, version, stage)
         for other in self.versions(name):
             if other.stage is stage and other.version != version:
@@ -318,7 +323,7 @@ class MlflowRegistry:
     def _create_version(
         self, name: str, run_id: str, logged_model: LoggedModel, description: str, tags: Mapping[str, str]
     ) -> VersionInfo:
-        made = self._connection.call(
+        created = self._connection.call(
             lambda client: client.create_model_version(
                 name,
                 logged_model.source,
@@ -330,18 +335,18 @@ class MlflowRegistry:
             ),
             unknown_model(name),
         )
-        return version_info(made)
+        return version_info(created)
 
     def _find_or_create_model(self, name: str) -> None:
         missing = unknown_model(name)
         try:
-            found = self._connection.read(lambda client: client.get_registered_model(name), missing)
+            model = self._connection.read(lambda client: client.get_registered_model(name), missing)
         except UnknownModel:
             self._create_model(name)
             return
-        if found._is_prompt():
+        if model._is_prompt():
             raise name_taken_by_prompt(name)
-        if found.name != name:  # a database that ignores case
+        if model.name != name:  # a database that ignores case
             raise missing
 
     def _create_model(self, name: str) -> None:
@@ -353,9 +358,9 @@ class MlflowRegistry:
             self.model(name)  # another was faster: was it a model?
 
     def _require_model(self, name: str) -> None:
-        """Raise UnknownModel for a prompt: MLflow would move it without a word."""
-        seen = self._models_checked_at.get(name)
-        if seen is None or self._monotonic() - seen > _MODEL_CHECK_SECONDS:
+        """Raise UnknownModel for a prompt, which MLflow would transition without an error."""
+        checked_at = self._models_checked_at.get(name)
+        if checked_at is None or self._monotonic() - checked_at > _MODEL_CHECK_SECONDS:
             self.model(name)
 
     def _remember_models(self, *names: str) -> None:
@@ -363,6 +368,6 @@ class MlflowRegistry:
 
 
 def _quote(name: str) -> str:
-    """Return the name as MLflow's filters hold it: they know no escape, only the other kind of quotes."""
+    """Quote a name for MLflow's filters, which have no escape, only the other kind of quotes."""
     check_quotable(name)
     return f'"{name}"' if "'" in name else f"'{name}'"

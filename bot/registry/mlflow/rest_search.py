@@ -1,10 +1,10 @@
-"""MLflow's long answers over HTTP, read as the JSON that they are.
+"""MLflow's long answers over HTTP, parsed from their JSON.
 
-MLflow's own client parses such an answer twice, turns it into protocol buffers and those into its entities:
-for a thousand runs that takes about as long as the server needs to find them, and holds up whatever else our process
-does. So these two questions go out as MLflow's client sends them (its address, credentials, headers, patience and
-errors), and what comes back is read here (docs/decisions/0024-answers-as-json.md). A registry that is no server, and a
-server that is a cloud's own, are asked as ever.
+MLflow's own client parses such an answer twice, converts it to protocol buffers and those to its entities: for a
+thousand runs, that takes about as long as the server needs to find them, and blocks whatever else our process does. So
+these two requests are sent as MLflow's client sends them (its address, credentials, headers, time limits, and errors),
+and the answer is parsed here (docs/decisions/0024-answers-as-json.md). A registry that isn't a server, and a cloud
+provider's own server, are called through MLflow's client.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _VIEW_NAMES = {1: "ACTIVE_ONLY", 2: "DELETED_ONLY", 3: "ALL"}  # MLflow's ViewTy
 
 
 class ResultPage(list[T]):
-    """A page of what was asked for; `token` gets the next one, where there is one."""
+    """A page of results; `token` fetches the next one, if there's one."""
 
     def __init__(self, items: Iterable[T], token: str | None) -> None:
         super().__init__(items)
@@ -50,18 +50,19 @@ def search_runs(
     page_token: str | None,
 ) -> ResultPage[Any]:
     """Return a page of runs, each as MLflow's entity or as what has the same names. Raises what MLflow raises."""
-    store, asked = client.store, client.search_runs  # in this order: whoever counts questions hears of the last one
+    # in this order: the observer counts the last method that was accessed
+    store, search = client.store, client.search_runs
     if not _is_standard_store(store):
-        found = asked(list(experiment_ids), filter_string, view_type, max_results=max_results, page_token=page_token)
-        return ResultPage(found, found.token)
-    wanted = {
+        page = search(list(experiment_ids), filter_string, view_type, max_results=max_results, page_token=page_token)
+        return ResultPage(page, page.token)
+    body = {
         "experiment_ids": list(experiment_ids),
         "run_view_type": _VIEW_NAMES[view_type],
         "filter": filter_string,
         "max_results": max_results,
     }
     return _read_page(
-        store, "POST", "runs/search", wanted, page_token, lambda said: map(_parse_run, said.get("runs") or ())
+        store, "POST", "runs/search", body, page_token, lambda document: map(_parse_run, document.get("runs") or ())
     )
 
 
@@ -69,18 +70,18 @@ def search_model_versions(
     client: Any, filter_string: str, max_results: int, order_by: Sequence[str], page_token: str | None
 ) -> ResultPage[Any]:
     """Return a page of versions, in the same way."""
-    store, asked = client.store, client.search_model_versions
+    store, search = client.store, client.search_model_versions
     if not _is_standard_store(store):
-        found = asked(filter_string, max_results, list(order_by), page_token)
-        return ResultPage(found, found.token)
-    wanted = {"filter": filter_string, "max_results": max_results, "order_by": list(order_by)}
+        page = search(filter_string, max_results, list(order_by), page_token)
+        return ResultPage(page, page.token)
+    body = {"filter": filter_string, "max_results": max_results, "order_by": list(order_by)}
     return _read_page(
         store,
         "GET",
         "model-versions/search",
-        wanted,
+        body,
         page_token,
-        lambda said: map(_parse_version, said.get("model_versions") or ()),
+        lambda document: map(_parse_version, document.get("model_versions") or ()),
     )
 
 
@@ -109,8 +110,8 @@ def _read_page(
     )
     try:
         if response.status_code == 200:
-            said = response.json()
-            return ResultPage(parse_items(said), said.get("next_page_token"))
+            document = response.json()
+            return ResultPage(parse_items(document), document.get("next_page_token"))
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise MlflowException("The answer is not in a valid JSON format of MLflow's.") from error
     verify_rest_response(response, endpoint)
@@ -119,7 +120,7 @@ def _read_page(
 
 def _parse_run(fields: JsonObject) -> Any:
     info, data = fields["info"], fields.get("data") or {}
-    metrics = [_parse_metric(each) for each in data.get("metrics") or ()]
+    metrics = [_parse_metric(metric) for metric in data.get("metrics") or ()]
     inputs = (fields.get("inputs") or {}).get("dataset_inputs") or ()
     return SimpleNamespace(
         info=SimpleNamespace(
@@ -134,17 +135,17 @@ def _parse_run(fields: JsonObject) -> Any:
             artifact_uri=info.get("artifact_uri"),
         ),
         data=SimpleNamespace(
-            metrics={each.key: each.value for each in metrics},
+            metrics={metric.key: metric.value for metric in metrics},
             params=_parse_pairs(data.get("params")),
             tags=_parse_pairs(data.get("tags")),
             _metric_objs=metrics,
         ),
-        inputs=SimpleNamespace(dataset_inputs=[_parse_input(each) for each in inputs]),
+        inputs=SimpleNamespace(dataset_inputs=[_parse_input(dataset_input) for dataset_input in inputs]),
     )
 
 
 def _parse_metric(fields: JsonObject) -> MetricPoint:
-    # What is no number comes as text: JSON has none for infinity.
+    # Values that aren't finite come as text: JSON has no infinity.
     return MetricPoint(fields["key"], float(fields.get("value") or 0.0), int(fields.get("timestamp") or 0))
 
 
@@ -175,7 +176,7 @@ def _parse_version(fields: JsonObject) -> JsonVersion:
 
 
 def _parse_pairs(pairs: Iterable[JsonObject] | None) -> dict[str, str]:
-    return {each["key"]: each.get("value") or "" for each in pairs or ()}
+    return {pair["key"]: pair.get("value") or "" for pair in pairs or ()}
 
 
 def _parse_int(value: str | int | None) -> int | None:

@@ -1,4 +1,4 @@
-"""TODO bot.slack.audit.answers"""
+"""Answers about the audit log."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from bot.slack.core.mrkdwn import code, cut_mrkdwn, format_time, to_mrkdwn
 
 
 def _audit_row(link: ChainedEvent) -> str:
-    told = cut_mrkdwn(to_mrkdwn(audit_messages.describe_event(link.event, with_names=False)), 700)
-    return f"• {code(str(link.number))} {format_time(link.event.at)}  {told}"
+    text = cut_mrkdwn(to_mrkdwn(audit_messages.describe_event(link.event, with_names=False)), 700)
+    return f"• {code(str(link.number))} {format_time(link.event.at)}  {text}"
 
 
 def audit_answer(command: ShowAudit, links: Sequence[ChainedEvent], unreviewed: Sentence | None) -> Message:
-    """Return one page of a model's audit, newest first, and how to see what is older.
+    """Return one page of a model's audit log, newest first, and the command that shows older entries.
 
-    `unreviewed` says how many broken glasses nobody has reviewed yet.
+    `unreviewed`: how many break-glass requests are still unreviewed, if any.
     """
     name = code(command.model, 120)
     if not links:

@@ -1,4 +1,4 @@
-"""TODO bot.slack.commands.help"""
+"""The menu and the help of `/model`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def menu() -> Message:
 
 
 def help_overview() -> Message:
-    """Return every verb with one line."""
+    """Return one line for each command."""
     rows = [_usage_row(verb) for name, verb in COMMANDS.items() if " " not in name]
     for group in dict.fromkeys(name.split()[0] for name in COMMANDS if " " in name):
         words = [name.split()[1] for name in COMMANDS if name.startswith(f"{group} ")]
@@ -38,7 +38,7 @@ def help_overview() -> Message:
 
 
 def group_help(group: str) -> Message:
-    """Return the verbs of two words that begin with the same one."""
+    """Return one line for each subcommand of a group."""
     rows = [_usage_row(verb) for name, verb in COMMANDS.items() if name.startswith(f"{group} ")]
     blocks: list[Block] = [section(chunk) for chunk in join_into_chunks(rows)]
     blocks.append(context_line(f"One of them in full: {code(f'/model help {group} add')}"))
@@ -50,11 +50,11 @@ def _usage_row(command: type[Command]) -> str:
 
 
 def command_help(command: type[Command]) -> Message:
-    """Return one verb with its arguments."""
+    """Return a command's usage and arguments."""
     rows = [f"*{code(f'/model {command.usage()}')}*\n{escape(command.summary)}."]
     for _, _, arg in command.arguments():
         names = ", ".join(code(flag) for flag in arg.flags)
-        shown = f"{code(arg.placeholder)} or {names}" if arg.positional and names else names or code(arg.placeholder)
-        rows.append(f"• {shown}: {escape(arg.help)}")
+        label = f"{code(arg.placeholder)} or {names}" if arg.positional and names else names or code(arg.placeholder)
+        rows.append(f"• {label}: {escape(arg.help)}")
     rows.append(f"For example {code(f'/model {command.example}')}")
     return build_message(f"/model {command.usage()}", map(section, join_into_chunks(rows)))

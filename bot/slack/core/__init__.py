@@ -1,1 +1,1 @@
-"""What every other part is made of."""
+"""Building blocks, the web client, and the directory that the other packages use."""

@@ -11,16 +11,16 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 
 from bot.ports import DeliveryOutcome, DeliveryResult
 
-# Slack looks for no names and links of its own in what we post, and fetches no page that somebody has named.
+# Slack must not turn text in our messages into mentions or links, nor fetch pages that someone linked to.
 POST_OPTIONS: dict[str, Any] = {"parse": "none", "unfurl_links": False, "unfurl_media": False}
 
-# No answer, or none that can be read: whether Slack did it is unknown.
+# No answer, or an unreadable one: we don't know whether Slack did it.
 CONNECTION_ERRORS = (URLError, OSError, TimeoutError, http.client.HTTPException, SlackClientError)
 
 # Slack refuses the message for its length or its blocks: a shorter one may pass.
 CONTENT_ERRORS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"})
 
-# Slack understood and refuses this very content, or this very person: asking again changes nothing.
+# Slack refuses this content or this recipient: a retry changes nothing.
 _PERMANENT_ERRORS = CONTENT_ERRORS | frozenset(
     {
         "no_text",
@@ -36,12 +36,13 @@ _PERMANENT_ERRORS = CONTENT_ERRORS | frozenset(
         "metadata_must_be_sent_from_app",
         "cannot_reply_to_message",
         "message_limit_exceeded",
-        "thread_not_found",  # somebody deleted the card; the lane goes on, and the next change posts it anew
+        # someone deleted the card; later messages are delivered, and the next change posts it again
+        "thread_not_found",
     }
 )
-# Somebody has to do something (invite the bot, renew a token): keep it, and look again now and then.
+# Someone has to fix it (invite the bot, renew a token): keep the message, and retry at this pace.
 _RETRY_PAUSE = timedelta(seconds=30)
-MAX_RETRY_AFTER_SECONDS = 3600.0  # seconds to wait at most, whatever Retry-After says
+MAX_RETRY_AFTER_SECONDS = 3600.0  # upper limit for Retry-After
 
 
 def error_code(error: SlackApiError) -> str:
@@ -51,24 +52,24 @@ def error_code(error: SlackApiError) -> str:
 
 
 def is_posting_restricted(code: str) -> bool:
-    """Tell whether an error code means that only some people can post there, or reply in its threads."""
+    """Return whether an error code means that only some people can post there, or reply in its threads."""
     return code.startswith("restricted_action")
 
 
 def missing_scopes(error: Exception) -> list[str]:
-    """Return the scopes that the app is missing, from an upload's error; none for any other error."""
+    """Return the scopes that the app is missing, by an upload's error; none for any other error."""
     if not isinstance(error, SlackApiError) or error_code(error) != "missing_scope":
         return []
     return str(error.response.get("needed") or "files:write").split(",")
 
 
 def is_rate_limited(error: BaseException) -> bool:
-    """Tell whether Slack says that there are too many calls for now."""
+    """Return whether Slack reports too many calls."""
     return isinstance(error, SlackApiError) and delivery_for_error(error).why == "ratelimited"
 
 
 def delivery_for_error(error: SlackApiError) -> DeliveryResult:
-    """Return what an error answer means for a delivery."""
+    """Return what an error from Slack means for a delivery."""
     status = getattr(error.response, "status_code", 200)
     name = error_code(error)
     if status == 429 or name in {"ratelimited", "rate_limited"}:

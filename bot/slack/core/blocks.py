@@ -18,7 +18,7 @@ from bot.slack.core.mrkdwn import code, cut_mrkdwn, to_mrkdwn
 
 Blocks = list[dict[str, Any]]
 MAX_SHORT_LENGTH = 1000  # characters kept of a message that was too long
-MAX_ALT_LENGTH = 2000  # characters that say what a picture shows
+MAX_ALT_LENGTH = 2000  # characters of a picture's alternative text
 # Slack takes about 13,200 characters in all blocks of a message (msg_blocks_too_long), and doesn't say how it counts.
 # Counting the JSON is the safe choice. The difference is for the picture that an alert gets.
 MAX_BLOCKS_LENGTH = 12_000
@@ -35,31 +35,31 @@ class Message:
 
 
 def build_message(text: str, blocks: Iterable[Block | dict[str, Any]]) -> Message:
-    """Return a message that Slack takes: if its blocks are too long together, the longest texts are cut."""
-    made = block_dicts(blocks)
-    whole = [(part, str(part["text"])) for part in _mrkdwn_objects(made)]
-    for most in range(2600, 0, -200):
-        if json_length(made) <= MAX_BLOCKS_LENGTH:
+    """Return a message that Slack accepts: if its blocks are too long together, the longest texts are cut."""
+    parts = block_dicts(blocks)
+    full_texts = [(part, str(part["text"])) for part in _mrkdwn_objects(parts)]
+    for max_length in range(2600, 0, -200):
+        if json_length(parts) <= MAX_BLOCKS_LENGTH:
             break
-        for part, words in whole:
-            part["text"] = _shorten_lines(words, most)
-    return Message(text, made)
+        for part, words in full_texts:
+            part["text"] = _shorten_lines(words, max_length)
+    return Message(text, parts)
 
 
 def json_length(part: object) -> int:
-    """Return how many characters blocks, or a part of them, have as JSON: no other count gives more."""
+    """Return the length in characters of blocks, or a part of them, as JSON: the safest way to count."""
     return len(json.dumps(part, ensure_ascii=False))
 
 
 def _mrkdwn_objects(part: Any) -> Iterator[dict[str, Any]]:
     if isinstance(part, dict) and part.get("type") == "mrkdwn":
         yield part
-    for one in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
-        yield from _mrkdwn_objects(one)
+    for child in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from _mrkdwn_objects(child)
 
 
 def _shorten_lines(text: str, max_length: int) -> str:
-    """Return about `most` characters of mrkdwn: whole lines if there are several, and how many are left out."""
+    """Return about `max_length` characters of mrkdwn: whole lines if there are several, and how many are left out."""
     if len(text) <= max_length:
         return text
     kept = text[:max_length].rpartition("\n")[0]
@@ -91,7 +91,7 @@ def short_form(original: Message, details_command: Iterable[str]) -> Message:
 
 
 def mrkdwn_object(text: str) -> MarkdownTextObject:
-    """Return text in which Slack looks for nothing to link or to mention but what we have marked."""
+    """Return mrkdwn in which Slack links and mentions nothing that we haven't marked."""
     return MarkdownTextObject(text=text, verbatim=True)
 
 
@@ -112,17 +112,17 @@ def fitting_rows(rows: Sequence[str], max_length: int = MAX_ROWS_LENGTH) -> list
 
 
 def fitting_rows_and_count(rows: Sequence[str], max_length: int = MAX_ROWS_LENGTH) -> list[str]:
-    """Return as many rows as fit in `most` characters; if some are left out, one more says how many."""
+    """Return as many rows as fit in `max_length` characters; if some are left out, one more row says how many."""
     return first_rows_and_count(len(fitting_rows(rows, max_length)), rows)
 
 
 def first_rows_and_count(limit: int, rows: Sequence[str]) -> list[str]:
-    """Return the first `number` rows; if some are left out, one more says how many."""
+    """Return the first `limit` rows; if some are left out, one more row says how many."""
     return [*rows[:limit], *([f"and {len(rows) - limit} more"] if len(rows) > limit else [])]
 
 
 def join_into_chunks(rows: Iterable[str], max_length: int = 2900) -> list[str]:
-    """Return the rows joined into texts that a section can hold."""
+    """Return the rows joined into texts that each fit in a section (`max_length` characters)."""
     texts: list[str] = []
     for row in rows:
         if texts and len(texts[-1]) + len(row) + 1 <= max_length:
@@ -133,5 +133,5 @@ def join_into_chunks(rows: Iterable[str], max_length: int = 2900) -> list[str]:
 
 
 def block_dicts(blocks: Iterable[Block | dict[str, Any]]) -> Blocks:
-    """Return the blocks as Slack's API takes them."""
+    """Return the blocks as dictionaries, as Slack's API accepts them."""
     return [dict(block.to_dict()) if isinstance(block, Block) else block for block in blocks]

@@ -14,15 +14,15 @@ from bot.slack.core.api_errors import CONNECTION_ERRORS
 
 log = logging.getLogger(__name__)
 
-LOOKUP_PAUSE = 60.0  # seconds until Slack is asked again for a channel that it didn't list; it allows 20 pages a minute
+LOOKUP_PAUSE = 60.0  # seconds before the list is read again for a missing channel; Slack allows 20 pages a minute
 
 
 class ChannelDirectory:
     """Finds channel ids by name, and remembers them.
 
-    A workspace can have tens of thousands of channels. Its list is read once, page by page, up to the channel
-    wanted. Where Slack stops answering, a later search continues on the same page. A name that no channel has any
-    more is that of the channel that had it, if only one did.
+    A workspace can have tens of thousands of channels. Its list is read once, page by page, up to the requested
+    channel. If Slack stops answering, a later search continues on the same page. A former name resolves to the channel
+    that had it, if only one did and no channel has that name now.
     """
 
     def __init__(self, client: WebClient, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -37,7 +37,7 @@ class ChannelDirectory:
     def id_of(self, channel: str) -> str:
         """Return the id of `#name`, or of a known conversation with a person.
 
-        Anything else, and a name that Slack doesn't list now, is returned as it is.
+        Anything else, and a name that Slack doesn't list now, is returned unchanged.
         """
         if not channel.startswith("#"):
             return self._ids.get(channel, channel)
@@ -66,22 +66,23 @@ class ChannelDirectory:
         else:
             if (
                 len(former := self._ids_by_former_name.get(channel, ())) == 1
-            ):  # with several, it isn't clear which one is meant
+            ):  # ambiguous if several channels had this name
                 self._ids.setdefault(channel, *former)
         if channel not in self._ids:
             self._next_lookup = self._monotonic() + LOOKUP_PAUSE
 
     def _read_page(self) -> bool:
-        """Read the next page of the list; tell whether there's another one."""
+        """Read the next page of the list; return whether there's another one."""
         before = self._cursor
         page = self._client.conversations_list(types="public_channel,private_channel", limit=1000, cursor=self._cursor)
         for room in page["channels"]:
             name, former = room.get("name"), room.get("previous_names") or []
-            if room.get("is_archived"):  # it takes no message, and another channel can have its name
+            # an archived channel accepts no messages, and another channel can have its name
+            if room.get("is_archived"):
                 former = [name, *former]
             else:
                 self._ids[f"#{name}"] = str(room["id"])
-            for one in former:
-                self._ids_by_former_name.setdefault(f"#{one}", set()).add(str(room["id"]))
+            for listed_name in former:
+                self._ids_by_former_name.setdefault(f"#{listed_name}", set()).add(str(room["id"]))
         self._cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
         return self._cursor not in {None, before}

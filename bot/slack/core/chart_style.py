@@ -22,7 +22,7 @@ from matplotlib.ticker import MaxNLocator
 from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import sanitize_text
 
-MAX_ALT_LENGTH = 1000  # characters: what Slack takes for a file
+MAX_ALT_LENGTH = 1000  # characters: Slack's limit for a file
 
 # A card of its own colours: Slack shows it the same in its light and in its dark theme.
 BACKGROUND, TEXT_COLOR, MUTED_COLOR, GRID_COLOR = "#ffffff", "#1d1c1d", "#5c5b5c", "#e2e2e2"
@@ -40,7 +40,7 @@ Box = tuple[float, float, float, float]  # left, bottom, width and height in inc
 
 
 def new_figure(height: float) -> Figure:
-    """Return an empty picture of the width that is sharp on a phone, and so many inches high."""
+    """Return an empty figure, as wide as a phone shows sharply and `height` inches high."""
     figure = Figure(figsize=(CHART_WIDTH, height), dpi=DPI, facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
     return figure
@@ -54,13 +54,13 @@ def render_png(figure: Figure) -> bytes:
 
 
 def figure_fractions(figure: Figure, box: Box) -> Box:
-    """Return inches as parts of the picture, as matplotlib wants them."""
+    """Convert a box in inches to fractions of the figure, as matplotlib needs it."""
     width, height = figure.get_size_inches()
     return box[0] / width, box[1] / height, box[2] / width, box[3] / height
 
 
 def clip_extremes(values: Values) -> Values:
-    """Return the values without the ends of what a float holds, at which axes overflow."""
+    """Return the values clipped to a range in which axes don't overflow."""
     return np.clip(np.where(np.abs(values) < 1e-250, 0.0, values), -1e250, 1e250)
 
 
@@ -75,7 +75,7 @@ def style_axes(axes: Axes) -> None:
 
 
 def style_value_axis(axes: Axes, values: Values) -> None:
-    """Let the axis hold these values, with some room, and give it a few round numbers."""
+    """Fit an axis to these values with some margin, and give it a few round ticks."""
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     is_flat = high - low <= 1e-12 * max(abs(low), abs(high))
     room = (abs(high) * 0.05 or 1.0) if is_flat else (high - low) * 0.2  # for the star, which is large
@@ -91,7 +91,7 @@ def round_ticks(low: float, high: float) -> list[float]:
 
 
 def tick_labels(ticks: list[float]) -> list[str]:
-    """Return the ticks in as many digits as tell them apart; where that is too long for the margin, only the first."""
+    """Return the ticks with enough digits to tell them apart; if that's too long for the margin, only the first one."""
     step = min((after - before for before, after in pairwise(ticks)), default=0.0)
     size = max((abs(tick) for tick in ticks), default=0.0)
     digits = max(4, floor(log10(size)) - floor(log10(step)) + 1) if step > 0 and size > 0 else 4
@@ -122,7 +122,7 @@ def draw_text(
     color: str = TEXT_COLOR,
     align: str = "left",
 ) -> None:
-    """Write a line in at most `room` inches: no dollar, caret or backslash in it is read as mathematics."""
+    """Write a line at most `max_width` inches wide. Dollars, carets, and backslashes aren't read as mathematics."""
     x, y, _, _ = figure_fractions(figure, (*position, 0, 0))
     figure.text(
         x,
@@ -138,10 +138,10 @@ def draw_text(
 
 def _shorten_to_width(text: str, max_width: float, size: int, *, bold: bool) -> str:
     """Return the text cut in its middle: names that differ only at their end stay apart."""
-    fitting, kept = text, len(text)
-    while kept > 1 and text_width(fitting, size, bold=bold) > max_width:
-        kept -= max(1, kept // 20)
-        fitting = f"{text[: ceil(kept / 2)]}…{text[len(text) - kept // 2 :]}"
+    fitting, length = text, len(text)
+    while length > 1 and text_width(fitting, size, bold=bold) > max_width:
+        length -= max(1, length // 20)
+        fitting = f"{text[: ceil(length / 2)]}…{text[len(text) - length // 2 :]}"
     return fitting
 
 

@@ -23,8 +23,8 @@ _MAX_LIMIT_SECONDS = 60.0  # seconds that a limit can last: Slack counts by the 
 class ObservedWebClient(WebClient):
     """A client that reports failed calls to `observer`, in the one place that all calls go through.
 
-    Once Slack says that there are too many calls of a method, or messages in a channel, none is sent until the time
-    that it names has passed: else all that wait would be refused in turn.
+    After Slack has reported too many calls of a method, or messages in a channel, none is sent until the time that it
+    named: otherwise all that are waiting would be refused in turn.
     """
 
     observer: Observer = NO_OBSERVER

@@ -29,7 +29,10 @@ _GROUPS_KEY = "groups"  # the key under which all groups are remembered
 
 
 class SlackDirectory:
-    """Answers who a person is. `team` is the home workspace; `groups` gives the groups that the policy names now."""
+    """Looks up people in Slack.
+
+    `team` is the home workspace; `groups` returns the user groups that the policy names now.
+    """
 
     def __init__(
         self,
@@ -45,7 +48,7 @@ class SlackDirectory:
         self._pool = ThreadPoolExecutor(8, thread_name_prefix="ask-slack")
 
     def profile(self, person: Person) -> Profile:
-        """Return the person's standing now. Raises SlackUnreachable: then nobody may do anything."""
+        """Return a person's profile now. Raises SlackUnreachable: then no one can change anything."""
         try:
             user, groups = self._user_and_groups(person.user)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
@@ -55,32 +58,34 @@ class SlackDirectory:
         return _profile_from(person, user, groups, self._home_team)
 
     def current_profiles(self, people: Iterable[Person]) -> dict[str, Profile]:
-        """Return people's standing by user id: their accounts as of now, their groups at most a minute old.
+        """Return people's profiles by user id: their accounts as of now, their groups at most a minute old.
 
-        All are asked together. A person whose workspace isn't known acted at the terminal, and is looked for here.
-        Raises SlackUnreachable.
+        All are fetched concurrently. A person without a known workspace acted at the terminal, and is looked up in the
+        home workspace. Raises SlackUnreachable.
         """
         now = self._cache.now()
-        wanted = {person.user: person if person.team else Person(self._home_team, person.user) for person in people}
+        people_by_user = {
+            person.user: person if person.team else Person(self._home_team, person.user) for person in people
+        }
         try:
-            found = self._pool.map(
-                lambda user: self._cache.get(f"user:{user}", partial(self._fetch_user, user), since=now), wanted
+            profiles = self._pool.map(
+                lambda user: self._cache.get(f"user:{user}", partial(self._fetch_user, user), since=now), people_by_user
             )
             members = self._members_of(self._policy_groups())
-            accounts = dict(zip(wanted, found, strict=True))
+            accounts = dict(zip(people_by_user, profiles, strict=True))
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             raise SlackUnreachable("Slack doesn't say who approved this can still do that.") from error
         return {
             user: _profile_from(person, accounts[user], _groups_with(user, members), self._home_team)
-            for user, person in wanted.items()
+            for user, person in people_by_user.items()
         }
 
     def member_ids(self, ids: Sequence[str]) -> list[str]:
-        """Return the users behind user and user group ids, sorted; of what Slack does not tell now, nobody."""
+        """Return the users behind user and user group ids, sorted; without members that Slack doesn't report now."""
         return sorted(self._users_behind(ids)[0])
 
     def electorate(self, ids: Sequence[str]) -> EligibleApprovers:
-        """Return who is behind user and user group ids; Slack is asked about all of them together."""
+        """Return who is behind user and user group ids; all are fetched concurrently."""
         users, is_whole = self._users_behind(ids)
         people = {user: Profile(person=Person(self._home_team, user)) for user in users}
         if len(people) <= MAX_CHECKED_PEOPLE:
@@ -88,18 +93,18 @@ class SlackDirectory:
         return EligibleApprovers(people, is_whole)
 
     def _users_behind(self, ids: Sequence[str]) -> tuple[set[str], bool]:
-        """Return the users behind user and user group ids, and whether Slack says who is in every group."""
-        groups = [one for one in ids if one.startswith("S")]
-        found = {one for one in ids if not one.startswith("S")}
+        """Return the users behind user and user group ids, and whether the members of every group are known."""
+        groups = [id_ for id_ in ids if id_.startswith("S")]
+        users = {id_ for id_ in ids if not id_.startswith("S")}
         try:
             members = self._members_of(groups).values()
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("who is in user groups is not known now: %s", error)
-            return found, False
-        return found.union(*(one.users for one in members)), all(one.is_known for one in members)
+            return users, False
+        return users.union(*(group.users for group in members)), all(group.is_known for group in members)
 
     def _profile_if_known(self, profile: Profile) -> Profile:
-        """Return what Slack says of someone; themselves as they are where it says nothing now."""
+        """Return a person's current profile; the one given if Slack doesn't answer now."""
         user = profile.person.user
         try:
             account = self._cache.get(f"user:{user}", partial(self._fetch_user, user))
@@ -109,24 +114,24 @@ class SlackDirectory:
         return _profile_from(profile.person, account, profile.groups, self._home_team)
 
     def display_names(self, ids: Sequence[str]) -> dict[str, str]:
-        """Return what people see in place of user and user group ids; what Slack does not tell is left out."""
-        found: dict[str, str] = {}
+        """Return the names of users and user groups by id; those that Slack doesn't report now are left out."""
+        names: dict[str, str] = {}
         try:
-            groups = self._cached_groups() if any(one.startswith("S") for one in ids) else _UserGroups()
-            found = {one: groups.name(one) for one in ids if one.startswith("S")}
-            users = [one for one in ids if not one.startswith("S")]
-            found.update(zip(users, self._pool.map(self._name_of, users), strict=False))
+            groups = self._cached_groups() if any(id_.startswith("S") for id_ in ids) else _UserGroups()
+            names = {id_: groups.name(id_) for id_ in ids if id_.startswith("S")}
+            users = [id_ for id_ in ids if not id_.startswith("S")]
+            names.update(zip(users, self._pool.map(self._name_of, users), strict=False))
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             log.warning("what people are called is not known now: %s", error)
-        return {one: name for one, name in found.items() if name}
+        return {id_: name for id_, name in names.items() if name}
 
     def _name_of(self, user: str) -> str:
         return _display_name(self._cache.get(f"user:{user}", partial(self._fetch_user, user)))
 
     def _user_and_groups(self, user: str) -> tuple[dict[str, Any], frozenset[str]]:
-        """Return what Slack says about a user, and their groups; asked for together if neither is known.
+        """Return a user's account and groups, fetched concurrently if neither is cached.
 
-        One after the other, a slow Slack would take longer than the three seconds that it gives us.
+        One after the other, a slow Slack would take longer than the three seconds that it gives us to answer.
         """
         groups = self._policy_groups()
         ahead = self._pool.submit(self._cached_groups) if groups and not self._cache.has(_GROUPS_KEY) else None
@@ -136,7 +141,7 @@ class SlackDirectory:
         return account, _groups_with(user, self._members_of(groups))
 
     def _fetch_user(self, user: str) -> dict[str, Any]:
-        """Return what Slack says of a user; nothing where this server knows no such method."""
+        """Return a user's account; an empty one if this server doesn't have that method."""
         try:
             return dict(self._client.users_info(user=user)["user"])
         except SlackApiError as error:
@@ -151,12 +156,14 @@ class SlackDirectory:
         """Return who is in each of these groups. Raises what Slack answers, and what a lost connection raises."""
         if not groups:
             return {}
-        held = self._cached_groups()
-        found = {one: held.members(one) for one in groups}
-        alone = [one for one, members in found.items() if members is None]
-        asked = self._pool.map(lambda one: self._cache.get(f"group:{one}", partial(self._fetch_members, one)), alone)
-        found.update(zip(alone, asked, strict=True))
-        return {one: members for one, members in found.items() if members is not None}
+        listed = self._cached_groups()
+        members_by_group = {group: listed.members(group) for group in groups}
+        unlisted = [group for group, members in members_by_group.items() if members is None]
+        fetched = self._pool.map(
+            lambda group: self._cache.get(f"group:{group}", partial(self._fetch_members, group)), unlisted
+        )
+        members_by_group.update(zip(unlisted, fetched, strict=True))
+        return {group: members for group, members in members_by_group.items() if members is not None}
 
     def _cached_groups(self) -> _UserGroups:
         groups: _UserGroups = self._cache.get(_GROUPS_KEY, self._fetch_groups)
@@ -189,10 +196,10 @@ class SlackDirectory:
 
 
 def _profile_from(claimed: Person, account: Mapping[str, Any], groups: frozenset[str], home_team: str) -> Profile:
-    """Return someone's standing. `claimed` is who the payload says they are; its team can be another one of theirs.
+    """Return someone's profile. `claimed` is who the payload says they are; its team can be another one of theirs.
 
     Everyone who belongs to this workspace is one person in it, whichever workspace they act from: otherwise, a
-    requester could approve their own request by a click.
+    requester could approve their own request with a click.
     """
     is_home = belongs_to(home_team, claimed, account)
     return Profile(
@@ -207,17 +214,17 @@ def _profile_from(claimed: Person, account: Mapping[str, Any], groups: frozenset
 
 
 def belongs_to(team: str, claimed: Person, account: Mapping[str, Any]) -> bool:
-    """Tell whether someone belongs to a workspace; the payload counts only where Slack says nothing of theirs.
+    """Return whether someone belongs to a workspace; the payload counts only if Slack reports no team of theirs.
 
-    Slack Connect shares channels, not members: is_stranger, or a foreign team_id. On Enterprise Grid people
-    have one team_id, and belong to all of enterprise_user.teams.
+    Slack Connect shares channels, not members: is_stranger, or a foreign team_id. On Enterprise Grid, people have one
+    team_id, and belong to all of enterprise_user.teams.
     """
-    told = {account.get("team_id"), *((account.get("enterprise_user") or {}).get("teams") or ())} - {None, ""}
-    return not account.get("is_stranger") and team in (told or {claimed.team})
+    team_ids = {account.get("team_id"), *((account.get("enterprise_user") or {}).get("teams") or ())} - {None, ""}
+    return not account.get("is_stranger") and team in (team_ids or {claimed.team})
 
 
 def _groups_with(user: str, members: Mapping[str, _GroupMembers]) -> frozenset[str]:
-    return frozenset(group for group, found in members.items() if user in found.users)
+    return frozenset(group for group, member in members.items() if user in member.users)
 
 
 def _display_name(account: Mapping[str, Any]) -> str:
@@ -229,7 +236,7 @@ def _display_name(account: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _GroupMembers:
-    """Who is in a user group; nobody where `is_known` is False, since this Slack tells of no groups."""
+    """The members of a user group; empty with `is_known=False` if this server doesn't report them."""
 
     users: frozenset[str] = frozenset()
     is_known: bool = True
@@ -237,15 +244,15 @@ class _GroupMembers:
 
 @dataclass(frozen=True, slots=True)
 class _UserGroups:
-    """User groups as Slack lists them. `others` is for groups that aren't listed; None: ask for each one."""
+    """User groups as Slack lists them. `others` is for groups that aren't listed; None means fetch each separately."""
 
     listed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     unlisted: _GroupMembers | None = _GroupMembers()
 
     def members(self, group: str) -> _GroupMembers | None:
-        """Return who is in a group; None where it has to be asked for alone: some servers leave members out.
+        """Return a group's members; None if they must be fetched separately, since some servers don't list them.
 
-        Nobody is in a disabled one, which keeps its members' names.
+        A disabled group has none, although Slack keeps listing its former members.
         """
         if group not in self.listed:
             return self.unlisted
@@ -254,12 +261,12 @@ class _UserGroups:
 
     def name(self, group: str) -> str:
         """Return the name that people see for a group; empty if it isn't listed."""
-        shown = self.listed.get(group, {})
-        return sanitize_text(str(shown.get("handle") or shown.get("name") or ""))
+        group_info = self.listed.get(group, {})
+        return sanitize_text(str(group_info.get("handle") or group_info.get("name") or ""))
 
 
 class _TimedCache:
-    """Values that are read once a minute, however many ask at the same moment."""
+    """Values that are read at most once a minute, however many threads need them at the same moment."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -277,9 +284,9 @@ class _TimedCache:
         return self._fresh_entry(key) is not None
 
     def _fresh_entry(self, key: str, since: float = 0.0) -> tuple[float, Any] | None:
-        known = self._values.get(key)
-        is_fresh = known is not None and self._monotonic() - known[0] <= MAX_AGE_SECONDS and known[0] >= since
-        return known if is_fresh else None
+        entry = self._values.get(key)
+        is_fresh = entry is not None and self._monotonic() - entry[0] <= MAX_AGE_SECONDS and entry[0] >= since
+        return entry if is_fresh else None
 
     def _raise_recent_failure(self, key: str, since: float) -> None:
         """Raise what a read raised for which this one has waited; else all who wait would time out in turn."""
@@ -288,18 +295,18 @@ class _TimedCache:
             raise error
 
     def get(self, key: str, read: Callable[[], Any], *, since: float = 0.0) -> Any:
-        """Return the value if it is fresh and was read since then, else read it; one thread reads, others wait."""
+        """Return the value if it's fresh and was read after `since`, else read it; one thread reads, others wait."""
         began = self._monotonic()
         with self._locks_guard:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
-            known = self._fresh_entry(key, since)
-            if known is None:
+            entry = self._fresh_entry(key, since)
+            if entry is None:
                 self._raise_recent_failure(key, began)
                 try:
-                    known = (self._monotonic(), read())
+                    entry = (self._monotonic(), read())
                 except Exception as error:
                     self._failures[key] = (self._monotonic(), error)
                     raise
-                self._values[key] = known
-            return known[1]
+                self._values[key] = entry
+            return entry[1]

@@ -1,4 +1,4 @@
-"""TODO bot.slack.core.forms"""
+"""The inputs of modals, and the values that a submitted modal carries."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from slack_sdk.models.views import View
 from bot.domain.commands.base import MAX_REASON_LENGTH
 from bot.domain.core.sentence import truncate
 
-INPUT_ACTION = "value"  # the action id of every input: the block id says which field it is
+INPUT_ACTION = "value"  # the action id of every input: the block id tells the fields apart
 
 
 def submitted_values(state: Mapping[str, Any]) -> dict[str, str]:
     """Return what was filled in, by field. `state` is a view's state; empty fields are left out."""
-    found = {}
+    values = {}
     for field, actions in (state.get("values") or {}).items():
         for action in actions.values():
             option = action.get("selected_option") or {}
             value = action.get("value") or option.get("value")
             if value:
-                found[str(field)] = str(value)
-    return found
+                values[str(field)] = str(value)
+    return values
 
 
 def select_input(field: str, label: str, choices: Mapping[str, str], prefilled: Mapping[str, str]) -> InputBlock:
     options = [Option(value=value[:150], label=truncate(text, 75)) for value, text in choices.items()]
     chosen = prefilled.get(field, "").lower().replace("-", "_")
-    initial = next((one for one in options if str(one.value).lower().replace("-", "_") == chosen), options[0])
+    initial = next((option for option in options if str(option.value).lower().replace("-", "_") == chosen), options[0])
     element = StaticSelectElement(action_id=INPUT_ACTION, options=options, initial_option=initial)
     return InputBlock(label=label, block_id=field, element=element)
 
@@ -44,12 +44,12 @@ def select_input(field: str, label: str, choices: Mapping[str, str], prefilled: 
 def text_input(
     field: str, label: str, prefilled: Mapping[str, str], *, hint: str, optional: bool = False, multiline: bool = False
 ) -> InputBlock:
-    most = MAX_REASON_LENGTH if multiline else 250
+    max_length = MAX_REASON_LENGTH if multiline else 250
     element = PlainTextInputElement(
         action_id=INPUT_ACTION,
         multiline=multiline,
-        initial_value=truncate(prefilled.get(field, ""), most) or None,
-        max_length=most,
+        initial_value=truncate(prefilled.get(field, ""), max_length) or None,
+        max_length=max_length,
     )
     return InputBlock(label=label, block_id=field, element=element, hint=hint, optional=optional)
 

@@ -1,4 +1,4 @@
-"""Sentences as Slack's mrkdwn. What came from outside is escaped, so that nothing a model is called pings anybody."""
+"""Sentences as Slack's mrkdwn. Outside text is escaped, so that a model's name can't mention anyone."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from datetime import datetime
 from bot.domain.core.actors import Actor, Person, resolve_operator
 from bot.domain.core.sentence import Channel, Code, Mention, Name, Sentence, sanitize_text, truncate
 
-MAX_TEXT_LENGTH = 2900  # below Slack's 3,000 for a section, with room for what stands around it
+MAX_TEXT_LENGTH = 2900  # below Slack's 3,000 for a section, with room for the text around it
 
 
-_USER_OR_GROUP_ID = re.compile("[USW][A-Za-z0-9]+")  # Slack's own have capitals only; another server's may not
+_USER_OR_GROUP_ID = re.compile("[USW][A-Za-z0-9]+")  # Slack's own ids are uppercase; another server's might not be
 _CHANNEL_ID = re.compile("[CG][A-Z0-9]+")
 
 
@@ -22,16 +22,16 @@ def escape(text: str) -> str:
 
 def escape_and_cut(text: str, max_length: int) -> str:
     """Return outside text escaped and in at most `most` characters; no entity is cut in two."""
-    whole = escape(text)
-    if len(whole) <= max_length:
-        return whole
-    kept = ""
+    escaped = escape(text)
+    if len(escaped) <= max_length:
+        return escaped
+    text_kept = ""
     for char in sanitize_text(text):
-        shown = escape(char)
-        if len(kept) + len(shown) > max_length - 1:
+        escaped_char = escape(char)
+        if len(text_kept) + len(escaped_char) > max_length - 1:
             break
-        kept += shown
-    return kept + "…"
+        text_kept += escaped_char
+    return text_kept + "…"
 
 
 def unescape(text: str) -> str:
@@ -40,7 +40,7 @@ def unescape(text: str) -> str:
 
 
 def code(text: str, max_length: int = MAX_TEXT_LENGTH) -> str:
-    """Return up to `most` characters of outside text in Slack's code style, where no other style applies."""
+    """Return up to `max_length` characters of outside text in Slack's code style, where no other formatting applies."""
     return f"`{escape_and_cut(text, max_length).replace('`', 'ˋ')}`" if text else ""
 
 
@@ -50,13 +50,13 @@ def format_time(time: datetime) -> str:
 
 
 def mention_actor(actor: Actor) -> str:
-    """Return the actor as a mention, or by name where it is no person."""
-    known = resolve_operator(actor)
-    return _mention_or_code(known.user) if isinstance(known, Person) else code(known.name)
+    """Return the actor as a mention, or by name if it isn't a person."""
+    operator = resolve_operator(actor)
+    return _mention_or_code(operator.user) if isinstance(operator, Person) else code(operator.name)
 
 
 def _mention_or_code(user: str) -> str:
-    """Return a user or a user group as a mention; what is no id of Slack's, as the text that it is."""
+    """Return a user or a user group as a mention; anything that isn't a Slack id, as code."""
     if not _USER_OR_GROUP_ID.fullmatch(user):
         return code(user, 200)
     return f"<!subteam^{user}>" if user.startswith("S") else f"<@{user}>"

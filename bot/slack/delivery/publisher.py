@@ -1,4 +1,4 @@
-"""Findings where the team talks: the message, and in its thread the picture, and the whole as CSV where it was cut."""
+"""Posts comparisons and timelines: the message, with the chart in its thread, and a CSV file if rows were cut."""
 
 from __future__ import annotations
 
@@ -32,20 +32,18 @@ from bot.slack.rollbacks.history import timeline_message
 
 log = logging.getLogger(__name__)
 
-ReportMissingScopes = Callable[[Iterable[str]], object]  # tells admins which scopes the app is missing, if any
+ReportMissingScopes = Callable[[Iterable[str]], object]  # notifies admins of scopes that the app is missing, if any
 
-# The bot is no member where it was asked, or the place is no channel of its own: the asker gets it directly.
+# The bot isn't a member of the channel, or it isn't a channel: then the person gets the message directly.
 _NOT_REACHABLE_ERRORS = {"not_in_channel", "channel_not_found", "is_archived"}
-RETRY_SECONDS = (
-    5.0  # seconds that an answer is tried again where Slack says "too many": another message can be in its turn
-)
+RETRY_SECONDS = 5.0  # seconds for which a rate-limited post is retried: another message may be ahead in that channel
 
 
 @dataclass(frozen=True, slots=True)
 class FileUpload:
-    """A file for a thread; `alt` says what a picture shows.
+    """A file for a thread. `alt` is a picture's alternative text.
 
-    `missing` is what to tell whoever asked if Slack refuses a file that its message promises.
+    `failure_text`: what the person reads if Slack refuses a file that the message promises.
     """
 
     name: str
@@ -57,16 +55,16 @@ class FileUpload:
 
 @dataclass(frozen=True, slots=True)
 class UploadedFile:
-    """A file in Slack: its id, and its link for people; empty if Slack doesn't say."""
+    """A file in Slack: its id, and its link for people; empty if Slack doesn't return one."""
 
     id: str
     link: str
 
 
 class PublishedMessage(NamedTuple):
-    """Where a message was posted; `refused` is Slack's error code if that's not where it was asked for.
+    """Where a message was posted; `channel_error` is Slack's error code if that isn't the requested channel.
 
-    `missing` is what to tell whoever asked about files that Slack refused.
+    `failure_text`: what the person reads about files that Slack refused.
     """
 
     message_ref: MessageRef
@@ -75,9 +73,9 @@ class PublishedMessage(NamedTuple):
 
 
 class Publisher:
-    """Posts findings. They answer a question: if one gets lost, people ask again.
+    """Posts results of queries. They aren't in the outbox: if one gets lost, people ask again.
 
-    `tell_of_scopes` is called with the scopes that their files would need.
+    `report_missing_scopes` gets the scopes that uploading files needs.
     """
 
     def __init__(self, client: WebClient, report_missing_scopes: ReportMissingScopes) -> None:
@@ -89,9 +87,9 @@ class Publisher:
         self, compared: Comparison, channel: str, *, user_id: str, thread: str | None = None
     ) -> PublishedMessage:
         """Post a comparison: see `post`."""
-        shown = comparison_message(compared)
+        answer = comparison_message(compared)
         return self.post(
-            shown.message, lambda: _comparison_files(compared, shown), channel, user_id=user_id, thread=thread
+            answer.message, lambda: _comparison_files(compared, answer), channel, user_id=user_id, thread=thread
         )
 
     def publish_timeline(self, periods: Timeline, channel: str, *, user_id: str) -> PublishedMessage:
@@ -107,23 +105,24 @@ class Publisher:
         user_id: str,
         thread: str | None = None,
     ) -> PublishedMessage:
-        """Post a message in `channel` (in `thread`, where given), or directly to `person` where we can't.
+        """Post a message in `channel` (in `thread`, if given), or directly to `user_id` if we can't post there.
 
-        Its files are made when it stands, and go into its thread. Returns where it stands. Raises SlackUnreachable.
+        `files` is called after the message is posted; the files go into its thread. Returns where it's posted. Raises
+        SlackUnreachable.
         """
         try:
-            refused = ""
+            channel_error = ""
             try:
-                standing = self._post(message, channel, thread)
+                message_ref = self._post(message, channel, thread)
             except SlackApiError as error:
-                refused = error_code(error)
-                if refused not in _NOT_REACHABLE_ERRORS and not is_posting_restricted(refused):
+                channel_error = error_code(error)
+                if channel_error not in _NOT_REACHABLE_ERRORS and not is_posting_restricted(channel_error):
                     raise
-                standing = self._post_directly(message, user_id)
-            missing = self._upload_files(files(), MessageRef(standing.channel, thread or standing.ts))
+                message_ref = self._post_directly(message, user_id)
+            failure_text = self._upload_files(files(), MessageRef(message_ref.channel, thread or message_ref.ts))
         except (SlackApiError, *CONNECTION_ERRORS) as error:
             raise SlackUnreachable(_refusal_sentence(error)) from error
-        return PublishedMessage(standing, refused, missing)
+        return PublishedMessage(message_ref, channel_error, failure_text)
 
     def _post(self, message: Message, channel: str, thread: str | None) -> MessageRef:
         tries = Retrying(
@@ -169,13 +168,13 @@ class Publisher:
 
 
 class InvitationRequests:
-    """Asks, once for each channel, to be invited to where we can't attach files."""
+    """Asks, once for each channel, to be invited to channels where we can't attach files."""
 
     def __init__(self) -> None:
         self._asked_channels: set[str] = set()
 
     def request_after(self, error: Exception, channel: str) -> str:
-        """Return what to say after an upload failed; empty if we're a member or have asked before."""
+        """Return the text to show after an upload failed; empty if we're a member or have asked before."""
         if (
             not isinstance(error, SlackApiError)
             or error_code(error) not in _NOT_REACHABLE_ERRORS
@@ -211,7 +210,7 @@ def _retry_after(state: RetryCallState) -> float:
 
 
 def _refusal_sentence(error: Exception) -> Sentence:
-    """Return what whoever asked hears; what Slack refuses for good isn't worth another try."""
+    """Return what the person reads; it suggests a retry only if that could help."""
     is_refused = isinstance(error, SlackApiError) and delivery_for_error(error).outcome is DeliveryOutcome.REFUSED
     why = error_code(error) if isinstance(error, SlackApiError) else "no answer"
     return say("Slack didn't accept it ({why}).{again}", why=Code(why), again="" if is_refused else " Try again.")
@@ -250,5 +249,5 @@ def timeline_chart_file(timeline: Timeline) -> FileUpload:
 
 def safe_file_name(model: str) -> str:
     """Return a name from outside as a part of a file's name."""
-    kept = "".join(char if char.isalnum() or char in "-_." else "_" for char in sanitize_text(model))
-    return kept[:80] or "model"
+    name = "".join(char if char.isalnum() or char in "-_." else "_" for char in sanitize_text(model))
+    return name[:80] or "model"

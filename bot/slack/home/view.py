@@ -36,7 +36,7 @@ MAX_MODELS = 40  # models; of more, the rest is counted
 
 
 def home_view(view: HomeView) -> dict[str, Any]:
-    """Return somebody's Home. Buttons carry ids, as on cards."""
+    """Return a person's Home tab. Its buttons carry ids only, like those of cards."""
     blocks: list[Block] = [
         *([section(to_mrkdwn(restore_messages.hold_summary(view.hold)))] if view.hold else []),
         *(section(to_mrkdwn(policy_messages.freeze_announcement(freeze))) for freeze in view.global_freezes[:3]),
@@ -52,13 +52,13 @@ def home_view(view: HomeView) -> dict[str, Any]:
         DividerBlock(),
         _header("In Production"),
         *_row_blocks(
-            [_serving_row(one) for one in view.stage_holders[:MAX_MODELS]], "Nothing that Registrar has seen."
+            [_serving_row(holders) for holders in view.stage_holders[:MAX_MODELS]], "Nothing that Registrar has seen."
         ),
         *_more_line(len(view.stage_holders) - MAX_MODELS, "/model list"),
         DividerBlock(),
         _header("Monitors"),
         *_row_blocks(
-            [monitor_line(one, view.now) for one in view.monitors],
+            [monitor_line(monitor, view.now) for monitor in view.monitors],
             "Nothing is watched yet. The button below adds a monitor.",
         ),
         *_more_line(view.monitors_more, "/model monitor list MODEL"),
@@ -72,7 +72,7 @@ def home_view(view: HomeView) -> dict[str, Any]:
 
 
 def refused_view(reason: Sentence) -> dict[str, Any]:
-    """Return the Home of somebody who may see nothing."""
+    """Return the Home tab of a person who isn't allowed to see anything."""
     return {"type": "home", "blocks": block_dicts([section(to_mrkdwn(reason))])}
 
 
@@ -94,8 +94,7 @@ def _review_blocks(view: HomeView) -> list[Block]:
 
 def _pending_request(request: Request, block: RollbackBlock | None) -> str:
     lines = [
-        f"{code(request.model, 120)} *{to_mrkdwn(promotion_messages.describe_change(request))}*, asked by {mention_actor(request.requester)}, "
-        f"until {format_time(request.expires_at)}"
+        f"{_change(request)}, asked by {mention_actor(request.requester)}, until {format_time(request.expires_at)}",
     ]
     lines += [f"> {escape_and_cut(request.reason, 300)}"] if request.reason else []
     lines += [blocked_line(block)] if block else []
@@ -105,9 +104,7 @@ def _pending_request(request: Request, block: RollbackBlock | None) -> str:
 
 def _request_to_review(request: Request) -> str:
     due = f", review due by {format_time(request.review_due)}" if request.review_due else ""
-    lines = [
-        f"🚨 {code(request.model, 120)} *{to_mrkdwn(promotion_messages.describe_change(request))}*: {mention_actor(request.requester)} broke the glass{due}"
-    ]
+    lines = [f"🚨 {_change(request)}: {mention_actor(request.requester)} broke the glass{due}"]
     lines += [f"> {escape_and_cut(request.reason, 300)}"] if request.reason else []
     return cut_mrkdwn("\n".join(lines), MAX_TEXT_LENGTH)
 
@@ -119,21 +116,27 @@ def _own_request_row(request: Request) -> str:
         else request.state.value
     )
     why = f": {escape_and_cut(request.outcome, 200)}" if request.outcome else ""
-    return f"• {code(request.id)} {code(request.model, 120)} {to_mrkdwn(promotion_messages.describe_change(request))}, {state}{why}"
+    change = to_mrkdwn(promotion_messages.describe_change(request))
+    return f"• {code(request.id)} {code(request.model, 120)} {change}, {state}{why}"
+
+
+def _change(request: Request) -> str:
+    return f"{code(request.model, 120)} *{to_mrkdwn(promotion_messages.describe_change(request))}*"
 
 
 def _serving_row(serving: StageHolders) -> str:
-    held = [
+    stages = [
         f"{stage} {', '.join(code(f'v{number}') for number in numbers[:5])}"
         for stage, numbers in (("Production", serving.production), ("Staging", serving.staging))
         if numbers
     ]
     frozen = "  ·  ❄️ frozen" if serving.freeze_reason else ""
-    return f"• {code(serving.model, 120)}  {'  ·  '.join(held)}{frozen}"
+    return f"• {code(serving.model, 120)}  {'  ·  '.join(stages)}{frozen}"
 
 
 def _event_row(link: ChainedEvent) -> str:
-    return f"• {format_time(link.event.at)}  {cut_mrkdwn(to_mrkdwn(audit_messages.describe_event(link.event, with_names=False)), 400)}"
+    text = to_mrkdwn(audit_messages.describe_event(link.event, with_names=False))
+    return f"• {format_time(link.event.at)}  {cut_mrkdwn(text, 400)}"
 
 
 def _row_blocks(rows: Sequence[str], empty: str) -> list[Block]:

@@ -1,4 +1,4 @@
-"""Answers about rules: what the policy says, what the gates say of a version, what the audit holds."""
+"""Answers about the policy and about gates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bot.slack.policy.gate_rows import gate_rows
 
 
 def policy_answer(model: str, lines: Sequence[Sentence]) -> Message:
-    """Return what the policy says of a model."""
+    """Return what the policy says about a model."""
     blocks: list[Block] = [
         section(chunk) for chunk in join_into_chunks(fitting_rows_and_count([f"• {to_mrkdwn(line)}" for line in lines]))
     ]
@@ -32,9 +32,13 @@ def policy_answer(model: str, lines: Sequence[Sentence]) -> Message:
 
 
 def validation_answer(command: Validate, version: VersionInfo, snapshot: RequestSnapshot) -> Message:
-    """Return what the gates say of a version, and what can be done next."""
+    """Return the results of a version's gates, and the next step."""
     text = to_mrkdwn(summarize_gates(version, command.to, snapshot))
     blocks: list[Block] = [section(text), *(section(chunk) for chunk in join_into_chunks(gate_rows(snapshot)))]
-    ask = f"/model promote {command.model} {version.version} {command.to.value.lower()}"
-    blocks += [] if snapshot.failed_gates else [context_line(f"No request was opened. To open one: {code(ask, 300)}")]
+    promote_command = f"/model promote {command.model} {version.version} {command.to.value.lower()}"
+    blocks += (
+        []
+        if snapshot.failed_gates
+        else [context_line(f"No request was opened. To open one: {code(promote_command, 300)}")]
+    )
     return build_message(text, blocks)

@@ -1,4 +1,4 @@
-"""Modals as views: pure, like the cards. `private_metadata` holds an id and nothing else."""
+"""Modals for promotions as views: pure, like the cards. `private_metadata` carries only an id."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ PROMOTE, REJECT, OVERRIDE, REVIEW, DETAILS = "promote", "reject", "override", "r
 
 
 def promote_modal(draft_id: str, prefilled: Mapping[str, str]) -> dict[str, Any]:
-    """Return the modal that asks for what a promotion lacks, with what was typed already. `draft` is the ask's id."""
+    """Return the modal that asks for a promotion's missing fields, prefilled with what was typed.
+
+    `draft_id`: the draft that the submitted modal completes.
+    """
     blocks: list[Block] = [
         text_input("model", "Model", prefilled, hint="The registered model's name in MLflow"),
         text_input("version", "Version", prefilled, hint="7, v7, 2.1.0, @alias, staging or latest"),
@@ -47,7 +50,7 @@ def reject_modal(request: Request) -> dict[str, Any]:
 
 
 def override_modal(request: Request) -> dict[str, Any]:
-    """Return the modal that asks why the failed gates of a request may pass."""
+    """Return the modal that asks why a request's failed gates are overridden."""
     failed = (
         [f"❌ {to_mrkdwn(describe_gate_result(gate))}" for gate in request.seen.failed_gates] if request.seen else []
     )
@@ -62,7 +65,7 @@ def override_modal(request: Request) -> dict[str, Any]:
 
 
 def review_modal(request: Request) -> dict[str, Any]:
-    """Return the modal that asks for the review of what was moved without approvals."""
+    """Return the modal that asks for the review of a promotion without approvals."""
     lines = [f"{code(request.model, 120)} {to_mrkdwn(promotion_messages.describe_change(request))}"]
     lines += [f"> {escape_and_cut(request.reason, 2000)}"] if request.reason else []
     blocks: list[Block] = [
@@ -93,5 +96,5 @@ def details_modal(message: Message | None = None) -> dict[str, Any]:
 
 def _target_select(chosen: str) -> StaticSelectElement:
     options = [Option(value=stage.value.lower(), label=stage.value) for stage in TARGET_STAGES]
-    initial = next((one for one in options if one.value == chosen.lower()), options[-1])
+    initial = next((option for option in options if option.value == chosen.lower()), options[-1])
     return StaticSelectElement(action_id=INPUT_ACTION, options=options, initial_option=initial)

@@ -43,7 +43,7 @@ APPROVE, REJECT, DETAILS = "request_approve", "request_reject", "request_details
 OVERRIDE, REQUEST_AGAIN, WITHDRAW = "request_override", "request_again", "request_withdraw"
 REVIEW = "request_review"
 MAX_METRICS = 8  # figures on the card; of more, the rest is counted: Details and compare have them all
-MAX_TITLE_LENGTH = 150  # characters that Slack takes in a header
+MAX_TITLE_LENGTH = 150  # Slack's limit for a header
 MAX_CHANGES = 5  # for callers
 
 # -- the card ----------------------------------------------------------------------------------------------------------
@@ -70,10 +70,11 @@ def request_card(
     waiting_for: Sentence | None = None,
     block: RollbackBlock | None = None,
 ) -> Message:
-    """Return a request's one message as it has to look now. Buttons are there only while it can be decided.
+    """Return a request's card as it should look now. It has buttons only while it can be decided.
 
-    `directions` are the policy's, of metrics; `stopped` is why nothing moves in Production now, `waiting` says whom a
-    pending request waits for, and `block` is what blocks the version now, shown while the request can be decided.
+    `directions`: for each metric, whether higher is better, from the policy. `freeze`: the freeze that stops promotions
+    to Production now. `waiting_for`: whom a pending request waits for. `block`: why the version is blocked now, shown
+    while the request can be decided.
     """
     blocks: list[Block] = [
         HeaderBlock(text=PlainTextObject(text=_title(request, freeze), emoji=True)),
@@ -111,8 +112,8 @@ def _title(request: Request, freeze: ActiveFreeze | None) -> str:
         failed = [gate.name for gate in request.seen.failed_gates]
         if failed == [NOT_BLOCKED_GATE]:
             return truncate(f"⛔ {change} is blocked: rolled back as bad, unblock or override needed", MAX_TITLE_LENGTH)
-        what = truncate(sanitize_text(failed[0]), 25) if len(failed) == 1 else f"{len(failed)} gates"
-        return truncate(f"⛔ {change} is blocked: {what} failed, override needed", MAX_TITLE_LENGTH)
+        gates_text = truncate(sanitize_text(failed[0]), 25) if len(failed) == 1 else f"{len(failed)} gates"
+        return truncate(f"⛔ {change} is blocked: {gates_text} failed, override needed", MAX_TITLE_LENGTH)
     title = _TITLES[request.state].format(
         model=truncate(sanitize_text(request.model), 80), version=request.version, target=request.target
     )
@@ -132,19 +133,21 @@ def _summary(request: Request) -> str:
 
 
 def _metrics_section(request: Request, directions: Mapping[str, Direction | str]) -> str:
-    """Return the candidate's figures against the incumbent's; those that gates look at come first."""
+    """Return the candidate's metrics against the incumbent's; those with gates come first."""
     if request.seen is None or not (request.seen.metrics or request.seen.validation):
         return ""
-    seen = request.seen
-    gated = [gate.name for gate in seen.gates if gate.name in seen.metrics]
-    names = list(dict.fromkeys([*gated, *sorted(seen.metrics)]))
-    rows = [_metric_text(name, seen, directions) for name in names[:MAX_METRICS]]
+    snapshot = request.seen
+    gated = [gate.name for gate in snapshot.gates if gate.name in snapshot.metrics]
+    names = list(dict.fromkeys([*gated, *sorted(snapshot.metrics)]))
+    rows = [_metric_text(name, snapshot, directions) for name in names[:MAX_METRICS]]
     more = f"  ·  and {len(names) - MAX_METRICS} more" if len(names) > MAX_METRICS else ""
-    against = f" against v{request.incumbent}" if request.incumbent is not None and seen.against else ""
+    against = f" against v{request.incumbent}" if request.incumbent is not None and snapshot.against else ""
     lines = [f"*v{request.version}{against}*", "  ·  ".join(rows) + more] if rows else []
-    if seen.validation:
-        told = [f"{code(name, 60)} {code(format_number(value))}" for name, value in sorted(seen.validation.items())]
-        lines.append(f"The asker's own validation: {'  ·  '.join(told[:MAX_METRICS])}")
+    if snapshot.validation:
+        reported = [
+            f"{code(name, 60)} {code(format_number(value))}" for name, value in sorted(snapshot.validation.items())
+        ]
+        lines.append(f"The asker's own validation: {'  ·  '.join(reported[:MAX_METRICS])}")
     return cut_mrkdwn("\n".join(lines), MAX_TEXT_LENGTH)
 
 
@@ -157,29 +160,32 @@ def _metric_text(name: str, snapshot: RequestSnapshot, directions: Mapping[str, 
 
 
 def _signature_section(request: Request) -> str:
-    """Return what changes for callers, breaking changes first; nothing where nothing does."""
+    """Return what changes for callers, breaking changes first; nothing if nothing changes."""
     if request.seen is None:
         return ""
-    found, lines = request.seen.callers, []
-    breaking, others = found.sentences(CallerEffect.BREAKS), found.sentences(CallerEffect.ADDS, CallerEffect.COMPATIBLE)
+    callers, lines = request.seen.callers, []
+    breaking, compatible = (
+        callers.sentences(CallerEffect.BREAKS),
+        callers.sentences(CallerEffect.ADDS, CallerEffect.COMPATIBLE),
+    )
     room = max(0, MAX_CHANGES - len(breaking))
     if breaking:
         lines.append(f"⚠️ *Breaking for callers:* {_join_changes(breaking[:MAX_CHANGES])}")
-    if others[:room]:
-        lines.append(f"*{'Also for' if breaking else 'For'} callers:* {_join_changes(others[:room])}")
-    if more := len(found.changes) + found.omitted - MAX_CHANGES:
+    if compatible[:room]:
+        lines.append(f"*{'Also for' if breaking else 'For'} callers:* {_join_changes(compatible[:room])}")
+    if more := len(callers.changes) + callers.omitted - MAX_CHANGES:
         lines += [f"and {more} more changes"] if more > 0 else []
-    if found.not_compared:
+    if callers.not_compared:
         lines.append(
-            f"*For callers:* can't compare with {code(f'v{request.incumbent}')}: {to_mrkdwn(found.not_compared)}"
+            f"*For callers:* can't compare with {code(f'v{request.incumbent}')}: {to_mrkdwn(callers.not_compared)}"
         )
-    if found.no_rollback:
-        lines.append(f"⚠️ {to_mrkdwn(found.no_rollback)}")
+    if callers.no_rollback:
+        lines.append(f"⚠️ {to_mrkdwn(callers.no_rollback)}")
     return cut_mrkdwn("\n".join(lines), MAX_TEXT_LENGTH)
 
 
 def _join_changes(sentences: Sequence[Sentence]) -> str:
-    return cut_mrkdwn("; ".join(to_mrkdwn(one) for one in sentences), 1000)
+    return cut_mrkdwn("; ".join(to_mrkdwn(sentence) for sentence in sentences), 1000)
 
 
 def _gates_section(request: Request) -> str:
@@ -187,9 +193,8 @@ def _gates_section(request: Request) -> str:
         return ""
     rows = gate_rows(request.seen, is_overridden=request.overridden_by is not None)
     if request.overridden_by is not None:
-        rows.append(
-            f"Failed gates let pass by {mention_actor(request.overridden_by)}: {escape_and_cut(request.override_reason, 500)}"
-        )
+        reason = escape_and_cut(request.override_reason, 500)
+        rows.append(f"Failed gates let pass by {mention_actor(request.overridden_by)}: {reason}")
     return cut_mrkdwn("*Gates*\n" + "\n".join(rows), MAX_TEXT_LENGTH)
 
 
@@ -214,10 +219,10 @@ def _field_texts(request: Request, votes: Sequence[Vote]) -> list[str]:
 
 
 def _review_text(request: Request) -> str:
-    """Return who reviewed what was moved without approvals, or by when someone has to."""
+    """Return who reviewed a promotion without approvals, or by when someone has to."""
     if request.reviewed_by and request.reviewed_at:
-        said = escape_and_cut(request.review_reason, 1000)
-        return f"Reviewed by {mention_actor(request.reviewed_by)}, {format_time(request.reviewed_at)}: {said}"
+        reason = escape_and_cut(request.review_reason, 1000)
+        return f"Reviewed by {mention_actor(request.reviewed_by)}, {format_time(request.reviewed_at)}: {reason}"
     if not request.needs_review or request.review_due is None:
         return ""
     return f"{'⚠️ Overdue since' if request.review_reminded > 1 else 'Review due by'} {format_time(request.review_due)}"
@@ -230,11 +235,11 @@ def review_buttons(request: Request) -> ActionsBlock:
 
 
 def ci_link(ci: CiRun) -> str:
-    """Return the run in which a program asked, as a link where its page is known."""
+    """Return the CI run that opened the request, as a link if its address is known."""
     run = f"run {ci.run}" if ci.run else "CI run"
-    shown = escape_and_cut("  ·  ".join(part for part in (ci.repository, run) if part), 300)
+    label = escape_and_cut("  ·  ".join(part for part in (ci.repository, run) if part), 300)
     commit = f", commit {code(ci.commit, 12)}" if ci.commit else ""
-    return (f"<{escape(ci.url)}|{shown}>" if ci.url else shown) + commit
+    return (f"<{escape(ci.url)}|{label}>" if ci.url else label) + commit
 
 
 def _decision_fields(request: Request) -> list[str]:
@@ -254,7 +259,7 @@ def _decision_fields(request: Request) -> list[str]:
 
 
 def decision_buttons(request: Request, *, is_frozen: bool = False) -> ActionsBlock:
-    """Return the buttons that decide a pending request. Approve stands out only where an approval can decide it."""
+    """Return the buttons that decide a pending request. Approve is highlighted only if an approval can decide it."""
     path = truncate(str(promotion_messages.describe_change(request)), 200)
     confirm = ConfirmObject(
         title="Approve?",
@@ -279,7 +284,7 @@ def _request_again_buttons(request: Request) -> ActionsBlock:
 
 
 def vote_answer(request: Request, sentence: Sentence) -> Message:
-    """Return the answer to whoever voted; while nothing is decided, with the button that takes the vote back."""
+    """Return the answer to a vote; while the request is undecided, with a button that withdraws the vote."""
     text = to_mrkdwn(sentence)
     blocks: list[Block] = [section(text)]
     if request.state is RequestState.PENDING:

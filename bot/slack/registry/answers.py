@@ -66,14 +66,14 @@ def model_list(models: Sequence[ModelInfo], search: str, page: int = 1) -> Messa
 
 
 def _paging_blocks(page: int, pages: int, count: int, search: str) -> list[Block]:
-    """Return where in the list we are, and the buttons that turn the page; they hold what was typed."""
+    """Return the position in the list, and the buttons that turn the page; they carry the command's arguments."""
     typed = f"list {shlex.quote(search)}" if search else "list"
     narrow = f"Page {page} of {pages}, {count} models. Narrow it down: {code('/model list TEXT')}"
     return [context_line(narrow), _page_buttons(page, pages, typed, ("Previous", "Next"))]
 
 
 def _page_buttons(page: int, pages: int, command: str, labels: tuple[str, str]) -> ActionsBlock:
-    """Return the buttons that turn the page; they hold what was typed."""
+    """Return the buttons that turn the page; they carry the command's arguments."""
     buttons = [
         ButtonElement(text=name, action_id=action, value=f"{command} --page {to}")
         for name, action, to in zip(labels, (PREVIOUS_PAGE, NEXT_PAGE), (page - 1, page + 1), strict=True)
@@ -83,8 +83,8 @@ def _page_buttons(page: int, pages: int, command: str, labels: tuple[str, str]) 
 
 
 def _model_row(model: ModelInfo) -> str:
-    held = [f"{stage} {code(f'v{model.latest[stage]}')}" for stage in _SHOWN_STAGES if stage in model.latest]
-    return f"• {code(model.name, 120)}  " + ("  ·  ".join(held) or "nothing in Staging or Production")
+    stages = [f"{stage} {code(f'v{model.latest[stage]}')}" for stage in _SHOWN_STAGES if stage in model.latest]
+    return f"• {code(model.name, 120)}  " + ("  ·  ".join(stages) or "nothing in Staging or Production")
 
 
 _SHOWN_STAGES = (Stage.PRODUCTION, Stage.STAGING)
@@ -96,13 +96,15 @@ def model_answer(view: ModelView, page: int = 1) -> Message:
     pages = -(-len(view.versions) // PAGE_SIZE)
     page = max(1, min(page, pages))
     blocks: list[Block] = [section(f"*{name}*" + _description_quote(view.model.description))]
-    here = view.versions[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
-    rows = [_version_row(version, view.blocks.get(version.version)) for version in here]
+    versions = view.versions[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
+    rows = [_version_row(version, view.blocks.get(version.version)) for version in versions]
     blocks += [section(chunk) for chunk in join_into_chunks(rows)] or [section("No versions yet.")]
     if pages > 1:
-        one = code(f"/model show {truncate(view.model.name, 120)} VERSION")
+        show_command = code(f"/model show {truncate(view.model.name, 120)} VERSION")
         blocks.append(
-            context_line(f"Page {page} of {pages}, {pluralize(len(view.versions), 'version')}. One of them: {one}")
+            context_line(
+                f"Page {page} of {pages}, {pluralize(len(view.versions), 'version')}. One of them: {show_command}"
+            )
         )
         blocks.append(_page_buttons(page, pages, f"show {shlex.quote(view.model.name)}", ("Newer", "Older")))
     if view.requests:
@@ -191,21 +193,23 @@ def _field_label(field: str) -> str:
 
 
 def _field_value(field: str, value: object) -> str:
-    """Return one field as mrkdwn. Text from outside is shown as code, which reads no other style."""
+    """Return one field as mrkdwn. Outside text is shown as code, in which no other formatting applies."""
     if value is None or value in ("", (), {}):
         return "missing"
     if isinstance(value, datetime):
         return format_time(value)
     if isinstance(value, Mapping):
         return _pairs_text(
-            {str(name): format_number(one) if isinstance(one, float) else str(one) for name, one in value.items()}
+            {str(name): format_number(item) if isinstance(item, float) else str(item) for name, item in value.items()}
         )
     if isinstance(value, tuple):
-        return "  ·  ".join(fitting_rows_and_count([code(str(one), 60) for one in value], _MAX_PAIRS_LENGTH))
+        return "  ·  ".join(fitting_rows_and_count([code(str(item), 60) for item in value], _MAX_PAIRS_LENGTH))
     if isinstance(value, float):
         return code(format_number(value))
     if field in {"approver", "deployed_by"}:
-        return ", ".join(first_rows_and_count(MAX_APPROVERS, [_person_mention(one) for one in str(value).split(",")]))
+        return ", ".join(
+            first_rows_and_count(MAX_APPROVERS, [_person_mention(person) for person in str(value).split(",")])
+        )
     return code(f"{value:,}" if isinstance(value, int) else truncate(str(value), 200))
 
 
@@ -219,7 +223,7 @@ def _pairs_text(values: Mapping[str, str]) -> str:
 
 
 def _alias_texts(aliases: Sequence[str], *, limit: int = MAX_ALIASES, max_length: int = 60) -> list[str]:
-    """Return up to `shown` aliases, `most` characters of each; the others are counted."""
+    """Return up to `limit` aliases, `max_length` characters of each; the others are counted."""
     return first_rows_and_count(limit, [code(f"@{alias}", max_length) for alias in aliases])
 
 
@@ -234,14 +238,14 @@ def _link_blocks(view: VersionCard, mlflow_url: str | None) -> list[Block]:
 
 
 def chart_sent_directly(link: str) -> Message:
-    """Say where the chart is when only one person sees the answer: Slack shows no picture there."""
-    where = f"<{escape(link)}|our direct messages>" if link else "our direct messages"
-    text = f"The chart is in {where}."
+    """Return where the chart was sent if only one person sees the answer: Slack shows no picture there."""
+    destination = f"<{escape(link)}|our direct messages>" if link else "our direct messages"
+    text = f"The chart is in {destination}."
     return build_message(text, [section(text)])
 
 
 def archive_question(draft_id: str, model: str, version: str) -> Message:
-    """Return the question before a version is taken aside; the buttons carry the draft's id."""
+    """Return the confirmation before a version is archived; the buttons carry the draft's id."""
     text = to_mrkdwn(messages.archive_question(model, version))
     buttons = [
         ButtonElement(text="Archive it", action_id=CONFIRM_ARCHIVE, value=draft_id, style="danger"),
@@ -275,5 +279,5 @@ def _request_row(request: Request) -> str:
         if request.state is RequestState.PENDING
         else f", {request.state.value}"
     )
-    name = code(request.model, 120)
-    return f"• {code(request.id)} {name} {to_mrkdwn(promotion_messages.describe_change(request))}, asked by {mention_actor(request.requester)}{until}"
+    name, change = code(request.model, 120), to_mrkdwn(promotion_messages.describe_change(request))
+    return f"• {code(request.id)} {name} {change}, asked by {mention_actor(request.requester)}{until}"

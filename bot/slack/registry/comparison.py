@@ -22,7 +22,7 @@ from bot.slack.core.blocks import (
 )
 from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, to_mrkdwn
 
-MAX_ROWS, MAX_COLUMNS = 100, 20  # what Slack's table holds; the first row is the heading
+MAX_ROWS, MAX_COLUMNS = 100, 20  # Slack's limit for a table; the first row is the heading
 MIN_VERSIONS, MIN_METRICS, METRICS_STEP = (
     20,
     5,
@@ -30,7 +30,7 @@ MIN_VERSIONS, MIN_METRICS, METRICS_STEP = (
 )  # metrics are left out, a few at a time, until that many versions fit
 MAX_LEGEND_LENGTH = 700  # characters of what's below the table
 FIXED_COLUMNS = 3  # columns in front of the metrics
-EMPTY_CELL = "–"  # a cell may not be empty
+EMPTY_CELL = "–"  # Slack refuses empty cells
 BEST_SIGN, BLOCKED_SIGN = "★", "⛔"
 
 TableCell = dict[str, str]
@@ -38,7 +38,7 @@ TableCell = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class ComparisonMessage:
-    """The message, and whether its table leaves something out, so that the whole is wanted as CSV."""
+    """The message, and whether its table leaves something out, so that it needs a CSV file with everything."""
 
     message: Message
     is_cut: bool
@@ -117,7 +117,7 @@ def _text_cells(texts: Sequence[str]) -> list[TableCell]:
 
 
 def _table_block(rows: Sequence[Sequence[TableCell]]) -> dict[str, Any]:
-    """Return the table block; slack_sdk knows none yet."""
+    """Return the table block, which slack_sdk doesn't have yet."""
     right = {"align": "right"}
     return {
         "type": "table",
@@ -131,8 +131,8 @@ def _legend_text(comparison: Comparison, versions: int, metrics: int) -> str:
     if comparison.incumbent is not None:
         parts.append(f"in brackets the difference to {code(f'v{comparison.incumbent}')} in Production")
     left_out = [
-        f"{n} more {what}"
-        for n, what in (
+        f"{n} more {meaning}"
+        for n, meaning in (
             (len(comparison.versions) - versions, "versions"),
             (len(comparison.metrics) - metrics, "metrics"),
         )

@@ -55,12 +55,12 @@ _DIGIT_WIDTH = 0.11  # inches that a digit of the small size is wide
 
 def comparison_chart(comparison: Comparison) -> bytes:
     """Return the metrics across versions as a PNG, 1,260 pixels wide: the first six metrics that have a value."""
-    shown = _drawn_metrics(comparison)
-    columns = 1 if len(shown) < 2 else 2
-    notes = _note_text(comparison, shown)
+    metrics = _drawn_metrics(comparison)
+    columns = 1 if len(metrics) < 2 else 2
+    notes = _note_text(comparison, metrics)
     height = (
         _TITLE_HEIGHT
-        + max(1, ceil(len(shown) / columns)) * _ROW_HEIGHT
+        + max(1, ceil(len(metrics) / columns)) * _ROW_HEIGHT
         + _LEGEND_HEIGHT
         + (_NOTE_HEIGHT if notes else 0)
     )
@@ -68,9 +68,9 @@ def comparison_chart(comparison: Comparison) -> bytes:
     draw_text(
         figure, (MARGIN, height - 0.42), f"{comparison.model} by version", CONTENT_WIDTH, size=TITLE_SIZE, bold=True
     )
-    for place, metric in enumerate(shown):
-        _draw_panel(figure, comparison, metric, _panel_box(place, columns, height))
-    if not shown:
+    for index, metric in enumerate(metrics):
+        _draw_panel(figure, comparison, metric, _panel_box(index, columns, height))
+    if not metrics:
         draw_text(figure, (MARGIN, height / 2), NO_METRICS, CONTENT_WIDTH)
     _draw_legend(figure, comparison, 0.2 + (_NOTE_HEIGHT if notes else 0))
     draw_text(figure, (MARGIN, 0.2), notes, CONTENT_WIDTH, color=MUTED_COLOR)
@@ -78,20 +78,22 @@ def comparison_chart(comparison: Comparison) -> bytes:
 
 
 def comparison_alt_text(comparison: Comparison) -> str:
-    """Return what the picture shows, for whoever cannot see it, in at most 1,000 characters."""
-    shown = _drawn_metrics(comparison)
-    if not shown:
+    """Return the picture's alternative text, in at most 1,000 characters."""
+    drawn = _drawn_metrics(comparison)
+    if not drawn:
         return truncate(f"{sanitize_text(comparison.model)}: {NO_METRICS}", MAX_ALT_LENGTH)
     ends = sorted(comparison.versions)
     reach = f"v{ends[0]}" if len(ends) == 1 else f"{len(ends)} versions, v{ends[0]} to v{ends[-1]}"
-    held = "Nothing is in Production" if comparison.incumbent is None else f"v{comparison.incumbent} is in Production"
-    metrics = "; ".join(_metric_alt_text(comparison, metric) for metric in shown)
-    return truncate(f"Chart of {sanitize_text(comparison.model)}, {reach}. {held}. {metrics}.", MAX_ALT_LENGTH)
+    production = (
+        "Nothing is in Production" if comparison.incumbent is None else f"v{comparison.incumbent} is in Production"
+    )
+    metrics = "; ".join(_metric_alt_text(comparison, metric) for metric in drawn)
+    return truncate(f"Chart of {sanitize_text(comparison.model)}, {reach}. {production}. {metrics}.", MAX_ALT_LENGTH)
 
 
 def _metric_alt_text(comparison: Comparison, metric: str) -> str:
-    way = comparison.directions[metric].value
-    return f"{truncate(sanitize_text(metric), 60)} ({way} is better): best {_best_text(comparison, metric)}"
+    direction = comparison.directions[metric].value
+    return f"{truncate(sanitize_text(metric), 60)} ({direction} is better): best {_best_text(comparison, metric)}"
 
 
 def _best_text(comparison: Comparison, metric: str) -> str:
@@ -123,13 +125,13 @@ def _draw_panel(figure: Figure, comparison: Comparison, metric: str, box: Box) -
     )
     axes = figure.add_axes(figure_fractions(figure, inner), facecolor=BACKGROUND)
     versions = comparison.versions[::-1]
-    held = None if comparison.incumbent is None else versions.index(comparison.incumbent)
+    incumbent_index = None if comparison.incumbent is None else versions.index(comparison.incumbent)
     best = versions.index(comparison.best[metric])
     values = clip_extremes(comparison.metric_values(metric)[::-1])
     style_axes(axes)
     style_value_axis(axes, values)
-    _style_version_axis(axes, versions, held, best, inner[2])
-    _draw_values(axes, values, held, best)
+    _style_version_axis(axes, versions, incumbent_index, best, inner[2])
+    _draw_values(axes, values, incumbent_index, best)
     _draw_heading(figure, comparison, metric, box)
 
 
@@ -165,9 +167,9 @@ def _draw_values(axes: Axes, values: Values, production: int | None, best: int) 
 
 
 def _isolated_values(values: Values) -> Values:
-    """Return the values that stand between two gaps, which no line would show."""
-    gone = np.concatenate([[True], np.isnan(values), [True]])
-    return np.where(gone[:-2] & gone[2:], values, np.nan)
+    """Return the values between two gaps, which a line wouldn't show."""
+    is_missing = np.concatenate([[True], np.isnan(values), [True]])
+    return np.where(is_missing[:-2] & is_missing[2:], values, np.nan)
 
 
 def _draw_heading(figure: Figure, comparison: Comparison, metric: str, box: Box) -> None:
@@ -177,10 +179,10 @@ def _draw_heading(figure: Figure, comparison: Comparison, metric: str, box: Box)
     best = f"★ {_best_text(comparison, metric)}"
     draw_text(figure, (left + width - MARGIN, top - 0.48), best, room, color=BEST_COLOR, bold=True, align="right")
     room -= text_width(best, SMALL_SIZE, bold=True) + 0.1
-    way = "higher is better ↑" if comparison.directions[metric] is Direction.HIGHER else "lower is better ↓"
-    if text_width(way, SMALL_SIZE) > room:
-        way = way.replace(" is better", "")
-    draw_text(figure, (left + MARGIN, top - 0.48), way, room, color=MUTED_COLOR)
+    direction = "higher is better ↑" if comparison.directions[metric] is Direction.HIGHER else "lower is better ↓"
+    if text_width(direction, SMALL_SIZE) > room:
+        direction = direction.replace(" is better", "")
+    draw_text(figure, (left + MARGIN, top - 0.48), direction, room, color=MUTED_COLOR)
 
 
 # -- axes --------------------------------------------------------------------------------------------------------------
@@ -188,11 +190,11 @@ def _draw_heading(figure: Figure, comparison: Comparison, metric: str, box: Box)
 
 def _style_version_axis(axes: Axes, versions: list[int], production: int | None, best: int, width: float) -> None:
     axes.set_xlim(-0.6, len(versions) - 0.4)
-    places = _label_positions(versions, production, best, width)
-    axes.set_xticks(places, [f"v{versions[place]}" for place in places])
-    for place, label in zip(places, axes.get_xticklabels(), strict=True):
-        if place in {production, best}:
-            label.set(color=PRODUCTION_COLOR if place == production else BEST_COLOR, weight="bold")
+    indexes = _label_positions(versions, production, best, width)
+    axes.set_xticks(indexes, [f"v{versions[index]}" for index in indexes])
+    for index, label in zip(indexes, axes.get_xticklabels(), strict=True):
+        if index in {production, best}:
+            label.set(color=PRODUCTION_COLOR if index == production else BEST_COLOR, weight="bold")
 
 
 def _label_positions(versions: list[int], production: int | None, best: int, width: float) -> list[int]:
@@ -201,7 +203,7 @@ def _label_positions(versions: list[int], production: int | None, best: int, wid
     room = (len(str(max(versions))) + 2) * _DIGIT_WIDTH / width * (last + 1.2)
     evenly = [round(part * last / 6) for part in range(7)]
     chosen: list[int] = []
-    for place in [
+    for index in [
         *([] if production is None else [production]),
         best,
         last,
@@ -209,8 +211,8 @@ def _label_positions(versions: list[int], production: int | None, best: int, wid
         *evenly,
         *range(min(len(versions), MAX_MARKED_VERSIONS)),
     ]:
-        if all(abs(place - other) >= room for other in chosen):
-            chosen.append(place)
+        if all(abs(index - other) >= room for other in chosen):
+            chosen.append(index)
     return sorted(chosen)
 
 
@@ -219,12 +221,12 @@ def _label_positions(versions: list[int], production: int | None, best: int, wid
 
 def _draw_legend(figure: Figure, comparison: Comparison, bottom: float) -> None:
     if comparison.incumbent is None:
-        held, color = "Nothing is in Production", MUTED_COLOR
+        label, color = "Nothing is in Production", MUTED_COLOR
     else:
-        held, color = f"◆ v{comparison.incumbent} in Production", PRODUCTION_COLOR
-    draw_text(figure, (MARGIN, bottom), held, CONTENT_WIDTH, color=color, bold=True)
+        label, color = f"◆ v{comparison.incumbent} in Production", PRODUCTION_COLOR
+    draw_text(figure, (MARGIN, bottom), label, CONTENT_WIDTH, color=color, bold=True)
     if comparison.best:
-        left = MARGIN + text_width(held, SMALL_SIZE, bold=True) + 0.3
+        left = MARGIN + text_width(label, SMALL_SIZE, bold=True) + 0.3
         draw_text(figure, (left, bottom), "★ best", CONTENT_WIDTH, color=BEST_COLOR, bold=True)
 
 

@@ -1,4 +1,4 @@
-"""TODO bot.slack.registry.version_lines"""
+"""Lines about a version that several messages share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The timeline of Production as a message: who served when, how it came and why, and what was asked about."""
+"""The timeline of Production as a message: which version served when, how it got there, and why."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from bot.slack.core.blocks import (
 )
 from bot.slack.core.mrkdwn import MAX_TEXT_LENGTH, code, cut_mrkdwn, to_mrkdwn
 
-POST_HERE = "timeline_here"  # posts the timeline with its picture where it was asked for
-MIN_REASON_LENGTH = 60  # characters of a reason where there are many rows
+POST_HERE = "timeline_here"  # posts the timeline with its picture in the channel
+MIN_REASON_LENGTH = 60  # characters of a reason if there are many rows
 MAX_BUTTON_VALUE = 2000  # of a button
 
 
 def timeline_message(timeline: Timeline, command: ShowHistory | None = None) -> Message:
-    """Return the timeline. With `command` a button offers to post it, with its picture, for the whole channel."""
+    """Return the timeline. `command`: if given, a button offers to post it with its picture for the whole channel."""
     name = code(timeline.model, 120)
     head = cut_mrkdwn(_heading(timeline, name), MAX_TEXT_LENGTH)
     rows = _fitting_periods(timeline, MAX_ROWS_LENGTH - len(head))
@@ -56,23 +56,27 @@ def _heading(timeline: Timeline, name: str) -> str:
 
 
 def _fitting_periods(timeline: Timeline, max_length: int) -> list[str]:
-    """Return the rows, newest first, as many as fit; where not all do, with shorter reasons."""
-    rows = fitting_rows([_period_row(timeline, one, words.MAX_REASON_LENGTH) for one in timeline.periods], max_length)
+    """Return the rows that fit, newest first; with shorter reasons if not all of them fit."""
+    rows = fitting_rows(
+        [_period_row(timeline, period, words.MAX_REASON_LENGTH) for period in timeline.periods], max_length
+    )
     if len(rows) < len(timeline.periods):
-        rows = fitting_rows([_period_row(timeline, one, MIN_REASON_LENGTH) for one in timeline.periods], max_length)
+        rows = fitting_rows(
+            [_period_row(timeline, period, MIN_REASON_LENGTH) for period in timeline.periods], max_length
+        )
     return rows
 
 
 def _period_row(timeline: Timeline, period: ServingPeriod, max_reason_length: int) -> str:
-    span, came = (
+    span, origin = (
         to_mrkdwn(words.describe_period(period, timeline)),
         to_mrkdwn(words.describe_entry(period, timeline, max_reason_length)),
     )
-    return f"• {code(f'v{period.version}')}  {span.replace('serves now', '*serves now*', 1)}\n      {came}"
+    return f"• {code(f'v{period.version}')}  {span.replace('serves now', '*serves now*', 1)}\n      {origin}"
 
 
 def _post_button(command: ShowHistory) -> Block | None:
-    """Return the button; none where a name is longer than a button can carry."""
+    """Return the button; none if the command is longer than a button can carry."""
     typed = f"history {shlex.quote(command.model)} --last {command.last}"
     if command.at is not None:
         typed += f" --at {command.dump()['at']}"

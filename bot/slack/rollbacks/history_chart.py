@@ -1,7 +1,7 @@
-"""The timeline of Production as a picture: a row per version, a bar for each time that it served.
+"""The timeline of Production as a picture: a row per version, a bar for each period in which it served.
 
-Promotions climb, a rollback steps back; how a bar came to be is its colour and a sign in front of its duration. Nothing
-here is matplotlib's global state, as in charts.py.
+Promotions step up, rollbacks step down. A bar's color, and a sign in front of its duration, show how the version got
+there. This uses none of matplotlib's global state, like charts.py.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ _TITLE_HEIGHT, _LEGEND_HEIGHT, _NOTE_HEIGHT, _LEFT_MARGIN, _RIGHT_MARGIN = (
     0.85,
     0.3,
 )  # inches around the bars
-_FUTURE_SHARE = 0.12  # of the whole time that is left free behind now, for the durations of the last bars
-_MIN_BAR_WIDTH = 0.035  # inches: a bar of minutes beside one of months can still be seen
+_FUTURE_SHARE = 0.12  # share of the time range left free after now, for the durations of the last bars
+_MIN_BAR_WIDTH = 0.035  # inches: a bar of minutes next to one of months stays visible
 
 
 class PeriodOrigin(Enum):
-    """How a stretch began: its colour, its sign and its word. The signs tell them apart without colours."""
+    """How a period began: its color, sign, and label. The signs tell them apart without colors."""
 
     PROMOTED = ("#2f6db5", "▲", "promoted")
     ROLLED_BACK = ("#c2410c", "▼", "rolled back")
@@ -63,17 +63,17 @@ class PeriodOrigin(Enum):
 
     @property
     def color(self) -> str:
-        """The colour of its bar."""
+        """The color of its bar."""
         return self.value[0]
 
     @property
     def sign(self) -> str:
-        """What stands in front of its duration."""
+        """The sign in front of its duration."""
         return self.value[1]
 
     @property
     def label(self) -> str:
-        """What the legend says."""
+        """Its label in the legend."""
         return self.value[2]
 
 
@@ -90,12 +90,15 @@ def origin_of(period: ServingPeriod) -> PeriodOrigin:
 def history_chart(
     model: str, periods: Sequence[ServingPeriod], now: datetime, window: TimeWindow | None = None
 ) -> bytes:
-    """Return the stretches (newest first) as a PNG, 1,260 pixels wide; `asked` is marked in it."""
-    shown = _newest_periods(periods)
-    rows = _row_by_version(shown)
+    """Return the periods (newest first) as a PNG, 1,260 pixels wide.
+
+    `window`: the time that was asked about, marked in it.
+    """
+    drawn = _newest_periods(periods)
+    rows = _row_by_version(drawn)
     pitch = 0.42 if len(rows) <= _MAX_TALL_ROWS else 0.25
     deep = _row_span(rows) * pitch
-    note = "" if len(shown) == len(periods) else f"The newest {len(shown)} of {len(periods)} times are drawn."
+    note = "" if len(drawn) == len(periods) else f"The newest {len(drawn)} of {len(periods)} times are drawn."
     foot = _LEGEND_HEIGHT + (_NOTE_HEIGHT if note else 0)
     height = _TITLE_HEIGHT + deep + foot
     figure = new_figure(height)
@@ -105,28 +108,28 @@ def history_chart(
         figure_fractions(figure, (_LEFT_MARGIN, foot, CHART_WIDTH - _LEFT_MARGIN - _RIGHT_MARGIN, deep)),
         facecolor=BACKGROUND,
     )
-    if shown:
-        _draw_periods(axes, shown, rows, now, pitch)
+    if drawn:
+        _draw_periods(axes, drawn, rows, now, pitch)
         _mark_window(axes, window, now)
     else:
         axes.set_axis_off()
-    _draw_legend(figure, shown, now, foot - _LEGEND_HEIGHT + 0.2)
+    _draw_legend(figure, drawn, now, foot - _LEGEND_HEIGHT + 0.2)
     draw_text(figure, (MARGIN, 0.2), note, CONTENT_WIDTH, color=MUTED_COLOR)
     return render_png(figure)
 
 
 def history_alt_text(model: str, periods: Sequence[ServingPeriod], now: datetime) -> str:
-    """Return what the picture shows, for whoever cannot see it, in at most 1,000 characters."""
-    shown = _newest_periods(periods)
-    told = "; ".join(
-        f"v{one.version} {origin_of(one).label} {one.since:%Y-%m-%d %H:%M}, "
-        + ("serves now" if one.until is None else f"served {format_duration(one.duration(now))}")
-        for one in shown
+    """Return the picture's alternative text, in at most 1,000 characters."""
+    drawn = _newest_periods(periods)
+    text = "; ".join(
+        f"v{period.version} {origin_of(period).label} {period.since:%Y-%m-%d %H:%M}, "
+        + ("serves now" if period.until is None else f"served {format_duration(period.duration(now))}")
+        for period in drawn
     )
     parts_of_it = [
         f"Timeline of {sanitize_text(model)} in Production",
         _subtitle(periods, now),
-        *([told] if told else []),
+        *([text] if text else []),
     ]
     return truncate(f"{'. '.join(parts_of_it)}.", MAX_ALT_LENGTH)
 
@@ -134,18 +137,18 @@ def history_alt_text(model: str, periods: Sequence[ServingPeriod], now: datetime
 def _newest_periods(periods: Sequence[ServingPeriod]) -> list[ServingPeriod]:
     """Return the stretches, newest first, of as many versions as there are rows for."""
     versions: set[int] = set()
-    shown = []
-    for one in periods:
-        if one.version not in versions and len(versions) == MAX_VERSIONS:
+    newest = []
+    for period in periods:
+        if period.version not in versions and len(versions) == MAX_VERSIONS:
             break
-        versions.add(one.version)
-        shown.append(one)
-    return shown
+        versions.add(period.version)
+        newest.append(period)
+    return newest
 
 
 def _row_by_version(periods: Sequence[ServingPeriod]) -> dict[int, int]:
-    """Return the place of each version: the lowest number at the bottom, so that promotions climb."""
-    return {version: place for place, version in enumerate(sorted({one.version for one in periods}))}
+    """Return each version's row: the lowest number at the bottom, so that promotions step up."""
+    return {version: row for row, version in enumerate(sorted({period.version for period in periods}))}
 
 
 def _row_span(rows: dict[int, int]) -> float:
@@ -159,7 +162,8 @@ def _subtitle(periods: Sequence[ServingPeriod], now: datetime) -> str:
     if newest.until is not None:
         return f"Nothing serves now, since {_format_moment(newest.until)}"
     first = "first seen" if newest.predates_registrar else "since"
-    return f"v{newest.version} serves now, {first} {_format_moment(newest.since)} ({format_duration(newest.duration(now))})"
+    duration = format_duration(newest.duration(now))
+    return f"v{newest.version} serves now, {first} {_format_moment(newest.since)} ({duration})"
 
 
 def _format_moment(at: datetime) -> str:
@@ -172,9 +176,9 @@ def _format_moment(at: datetime) -> str:
 def _draw_periods(
     axes: Axes, periods: Sequence[ServingPeriod], rows: dict[int, int], now: datetime, pitch: float
 ) -> None:
-    begin = min(one.since for one in periods)
-    whole = max(now - begin, timedelta(minutes=1))
-    left, right = begin - whole * 0.01, now + whole * _FUTURE_SHARE
+    begin = min(period.since for period in periods)
+    duration = max(now - begin, timedelta(minutes=1))
+    left, right = begin - duration * 0.01, now + duration * _FUTURE_SHARE
     axes.set_xlim(_to_days(left), _to_days(right))
     middle = (len(rows) - 1) / 2
     axes.set_ylim(middle - _row_span(rows) / 2, middle + _row_span(rows) / 2)
@@ -191,25 +195,27 @@ def _draw_periods(
         **(_text_style(SMALL_SIZE - 2, "center") | {"va": "bottom"}),
     )
     _draw_steps(axes, periods, rows)
-    taken: dict[int, list[tuple[float, float]]] = {}
-    for one in periods:
-        _draw_bar(axes, one, rows[one.version], now, scale)
-        taken.setdefault(rows[one.version], []).append(_bar_extent(one, now, scale))
-    for one in periods:
-        _draw_duration(axes, one, rows[one.version], now, scale, taken[rows[one.version]], small=pitch < 0.4)
+    occupied: dict[int, list[tuple[float, float]]] = {}
+    for period in periods:
+        _draw_bar(axes, period, rows[period.version], now, scale)
+        occupied.setdefault(rows[period.version], []).append(_bar_extent(period, now, scale))
+    for period in periods:
+        _draw_duration(
+            axes, period, rows[period.version], now, scale, occupied[rows[period.version]], small=pitch < 0.4
+        )
     _label_versions(axes, periods, rows, small=pitch < 0.4)
     _style_time_axis(axes, left, now)
 
 
 def _mark_window(axes: Axes, window: TimeWindow | None, now: datetime) -> None:
-    """Mark the day or the moment that was asked about, where it is in the picture."""
+    """Mark the requested day or moment, if it's in the picture."""
     if window is None or not axes.get_xlim()[0] <= _to_days(window.start) <= axes.get_xlim()[1]:
         return
     start, end = _to_days(window.start), _to_days(window.end or window.start)
     axes.axvspan(start, end, facecolor="#f2c744", edgecolor="#b8860b", linewidth=1.2, alpha=0.6, zorder=1.5)
     text = f"{window.start.day} {window.start:%b}" + ("" if window.day else f" {window.start:%H:%M}")
     low, high = axes.get_xlim()
-    if _to_days(now) - end < 0.12 * (high - low):  # where the other word stands
+    if _to_days(now) - end < 0.12 * (high - low):  # where the other label is
         return
     axes.text(
         (start + end) / 2,
@@ -226,7 +232,7 @@ def _to_days(at: datetime) -> float:
 
 
 def _bar_extent(period: ServingPeriod, now: datetime, scale: float) -> tuple[float, float]:
-    """Return from where to where a bar goes; no shorter than can be seen."""
+    """Return where a bar begins and ends; never too short to be seen."""
     start, end = _to_days(period.since), _to_days(period.until or now)
     return start, max(end, start + _MIN_BAR_WIDTH * scale)
 
@@ -239,7 +245,7 @@ def _draw_bar(axes: Axes, period: ServingPeriod, row: int, now: datetime, scale:
 
 
 def _draw_steps(axes: Axes, periods: Sequence[ServingPeriod], rows: dict[int, int]) -> None:
-    """Draw a thin line from each bar to the one that followed it at once, so that the eye finds the way."""
+    """Draw a thin line from each bar to the one that followed it directly."""
     for later, before in pairwise(periods):
         if before.until == later.since:
             axes.plot(
@@ -278,7 +284,7 @@ def _draw_duration(
     *,
     small: bool,
 ) -> None:
-    """Write sign and duration into the bar, else to its right or its left; without room the sign alone, or nothing."""
+    """Write the sign and the duration inside the bar, or next to it. Without room, write only the sign, or nothing."""
     size = SMALL_SIZE - 3 if small else SMALL_SIZE - 1
     text = f"{origin_of(period).sign} {format_duration(period.duration(now))}"
     wide = (text_width(text, size, bold=True) + 0.14) * scale
@@ -300,7 +306,7 @@ def _draw_duration(
 
 
 def _outline() -> list[withStroke]:
-    """Return what keeps a text readable over a line or a hatched gap."""
+    """Return the outline that keeps text readable over a line or a hatched gap."""
     return [withStroke(linewidth=3, foreground=BACKGROUND)]
 
 
@@ -373,24 +379,24 @@ def _style_time_axis(axes: Axes, left: datetime, now: datetime) -> None:
 
 def _time_ticks(left: datetime, right: datetime) -> tuple[list[datetime], timedelta]:
     """Return the round moments between both, at most six, and how far apart they are."""
-    whole = right - left
-    stride = next((one for one in _TICK_INTERVALS if whole / one <= _MAX_TICKS), timedelta(days=365))
+    duration = right - left
+    stride = next((interval for interval in _TICK_INTERVALS if duration / interval <= _MAX_TICKS), timedelta(days=365))
     if stride >= 30 * _DAY:
-        return _month_ticks(left, right, max(1, ceil(whole / _MAX_TICKS / (30.4 * _DAY)))), stride
+        return _month_ticks(left, right, max(1, ceil(duration / _MAX_TICKS / (30.4 * _DAY)))), stride
     midnight = datetime(left.year, left.month, left.day, tzinfo=UTC)
     first = midnight + stride * ceil((left - midnight) / stride)
     return [first + stride * at for at in range(_MAX_TICKS + 1) if first + stride * at <= right], stride
 
 
 def _month_ticks(left: datetime, right: datetime, months_apart: int) -> list[datetime]:
-    months_apart = next((one for one in (1, 2, 3, 6) if one >= months_apart), 12 * ceil(months_apart / 12))
+    months_apart = next((months for months in (1, 2, 3, 6) if months >= months_apart), 12 * ceil(months_apart / 12))
     at = left.year * 12 + left.month - 1
     at += -at % months_apart
-    found = []
+    ticks = []
     while (tick := datetime(at // 12, at % 12 + 1, 1, tzinfo=UTC)) <= right:
-        found += [tick] if tick >= left else []
+        ticks += [tick] if tick >= left else []
         at += months_apart
-    return found
+    return ticks
 
 
 def _tick_labels(ticks: Sequence[datetime], interval: timedelta) -> list[str]:
@@ -411,9 +417,9 @@ def _tick_labels(ticks: Sequence[datetime], interval: timedelta) -> list[str]:
 
 def _draw_legend(figure: Figure, periods: Sequence[ServingPeriod], now: datetime, bottom: float) -> None:
     left = MARGIN
-    for one in [each for each in PeriodOrigin if each in {origin_of(served) for served in periods}]:
-        text = f"{one.sign} {one.label}"
-        draw_text(figure, (left, bottom), text, CONTENT_WIDTH, color=one.color, bold=True)
+    for origin in [origin for origin in PeriodOrigin if origin in {origin_of(served) for served in periods}]:
+        text = f"{origin.sign} {origin.label}"
+        draw_text(figure, (left, bottom), text, CONTENT_WIDTH, color=origin.color, bold=True)
         left += text_width(text, SMALL_SIZE, bold=True) + 0.3
     if production_gaps(periods, now):
         draw_text(figure, (left, bottom), "▨ nobody", CONTENT_WIDTH, color="#a03a3a", bold=True)

@@ -1,4 +1,4 @@
-"""TODO bot.slack.rollbacks.modal"""
+"""The modal for a rollback."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ ROLLBACK = "rollback"
 def rollback_modal(draft_id: str, prefilled: Mapping[str, str]) -> dict[str, Any]:
     """Return the modal that asks why a model is rolled back, and which one if that wasn't typed.
 
-    `draft` is the ask's id.
+    `draft_id`: the draft that the submitted modal completes.
     """
     if "model" in prefilled:
         to = f"to {code(prefilled['version'], 40)}" if prefilled.get("version") else "to the previous good version"
-        what = f"Rolls back Production of {code(prefilled['model'], 120)} {to} immediately."
-        blocks: list[Block] = [SectionBlock(text=mrkdwn_object(what))]
+        summary = f"Rolls back Production of {code(prefilled['model'], 120)} {to} immediately."
+        blocks: list[Block] = [SectionBlock(text=mrkdwn_object(summary))]
     else:
         blocks = [
             text_input("model", "Model", prefilled, hint="The registered model's name in MLflow"),

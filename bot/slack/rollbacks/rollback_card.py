@@ -17,22 +17,22 @@ _STATE_SIGNS = {TransitionState.DONE: "⏪", TransitionState.STALE: "⚠️", Tr
 
 
 def rollback_card(transition: Transition, serving: ServingCheck | None, freeze: ActiveFreeze | None = None) -> Message:
-    """Return a rollback's one message as it has to look now; its button opens a request that undoes it.
+    """Return a rollback's message as it should look now; its button opens a request that undoes it.
 
-    `stop` is what froze Production when the person rolled back.
+    `freeze`: what froze Production when the person rolled back.
     """
-    head = f"{_STATE_SIGNS.get(transition.state, '⏳')} {truncate(sanitize_text(transition.model), 80)} {rollback_messages.rollback_title(transition)}"
+    sign, title = _STATE_SIGNS.get(transition.state, "⏳"), rollback_messages.rollback_title(transition)
+    head = f"{sign} {truncate(sanitize_text(transition.model), 80)} {title}"
     fields = [
         f"*Rolled back by*\n{mention_actor(transition.actor)}",
         f"*When*\n{format_time(transition.finished_at or transition.intended_at)}",
     ]
-    if said := serving_line(serving):
-        fields.append(f"*Serving*\n{said}")
+    if serving_text := serving_line(serving):
+        fields.append(f"*Serving*\n{serving_text}")
+    change = to_mrkdwn(rollback_messages.describe_version_change(transition))
     blocks: list[Block] = [
         HeaderBlock(text=PlainTextObject(text=truncate(head, 150), emoji=True)),
-        section(
-            f"*{to_mrkdwn(rollback_messages.describe_version_change(transition))}* in Production\n> {escape_and_cut(transition.reason, 2000)}"
-        ),
+        section(f"*{change}* in Production\n> {escape_and_cut(transition.reason, 2000)}"),
         SectionBlock(fields=[mrkdwn_object(field) for field in fields]),
     ]
     if transition.why:
@@ -49,7 +49,7 @@ def rollback_card(transition: Transition, serving: ServingCheck | None, freeze: 
 
 
 def serving_line(serving: ServingCheck | None) -> str:
-    """Return what is known of the serving side; nothing where it is not asked."""
+    """Return what's known about serving; nothing if it isn't probed."""
     if serving is None:
         return ""
     version = code(f"v{serving.version}")

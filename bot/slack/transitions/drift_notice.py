@@ -1,4 +1,4 @@
-"""Messages about what was found in the registry: new versions, and changes that nobody asked us for."""
+"""Messages about what was found in the registry: new versions, and changes made outside Registrar."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ DETAILS, COMPARE, REQUEST_STAGING, REPAIR_STAGE = (
     "finding_staging",
     "finding_mend",
 )
-MAX_LINES = 12  # changes told in one message; of more, the rest is counted
+MAX_LINES = 12  # changes listed in one message; the others are counted
 
 
 def drift_message(notice: DriftNotice) -> Message:
-    """Return a finding's one message as it has to look now. Its buttons carry its id and nothing else."""
+    """Return a notice's message as it should look now. Its buttons carry only its id."""
     return _new_versions_message(notice) if notice.kind is DriftNoticeKind.REGISTERED else _changes_message(notice)
 
 

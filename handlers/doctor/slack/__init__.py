@@ -1,1 +1,1 @@
-"""What `registrar doctor` asks Slack."""
+"""Checks of Slack."""

@@ -1,4 +1,4 @@
-"""TODO handlers.doctor.slack.channels"""
+"""Checks of the channels that the policy names."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ MAX_PAGES = 15  # of a thousand channels each; Slack allows 20 a minute, and the
 
 
 def check_channels(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosis]:
-    """Yield for each channel that the policy names whether it is there and we are in it."""
+    """Yield for each channel of the policy whether it exists and we're a member."""
     us, named = workspace.require_identity(), _named_channels(policy)
-    for one in [one for one in named if not one.startswith("#")]:
-        room = _fetch_channel(workspace.client, one)
-        yield _check_channel(f"#{room['name']} ({one})" if room else one, named.pop(one), room, us)
+    for channel_id in [channel_id for channel_id in named if not channel_id.startswith("#")]:
+        room = _fetch_channel(workspace.client, channel_id)
+        yield _check_channel(f"#{room['name']} ({channel_id})" if room else channel_id, named.pop(channel_id), room, us)
     rooms = _fetch_channels(workspace.client, set(named)) if named else {}
-    for name, where in named.items():
-        yield from _check_renamed(name, where, rooms.get(name))
-        yield _check_channel(name, where, rooms.get(name), us)
+    for name, policy_path in named.items():
+        yield from _check_renamed(name, policy_path, rooms.get(name))
+        yield _check_channel(name, policy_path, rooms.get(name), us)
 
 
 def _named_channels(policy: Policy) -> dict[str, str]:
-    """Return each channel that the policy names, and where it does so first."""
+    """Return each channel of the policy, with the first path that names it."""
     named = {policy.channel: "channel"}
     for pattern, rules in policy.models.items():
         if rules.channel:
@@ -43,7 +43,7 @@ def _named_channels(policy: Policy) -> dict[str, str]:
 
 
 def _fetch_channel(client: WebClient, channel: str) -> Mapping[str, Any] | None:
-    """Return the channel with this id; None if there is none, or it's private and we aren't in it."""
+    """Return the channel with this id; None if there's none, or it's private and we aren't a member."""
     try:
         room: Mapping[str, Any] = call_slack(client, partial(client.conversations_info, channel=channel))["channel"]
     except SlackApiError as error:
@@ -54,24 +54,24 @@ def _fetch_channel(client: WebClient, channel: str) -> Mapping[str, Any] | None:
 
 
 def _fetch_channels(client: WebClient, names: set[str]) -> dict[str, Mapping[str, Any]]:
-    """Return the public channels, and the private ones that we are in, up to the last of these names.
+    """Return the public channels, and the private ones that we're a member of, up to the last of these names.
 
-    They're by name; where no channel has a name any more, it's that of the one that had it, if only one did.
+    They're by name; a former name gives the channel that had it, if only one did and no channel has it now.
     """
-    found: dict[str, Mapping[str, Any]] = {}
+    channels: dict[str, Mapping[str, Any]] = {}
     former: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     cursor: str | None = None
     for _ in range(MAX_PAGES):
         read = partial(client.conversations_list, types="public_channel,private_channel", limit=1000, cursor=cursor)
         page = call_slack(client, read)
-        found |= {f"#{room.get('name')}": room for room in page["channels"]}
+        channels |= {f"#{room.get('name')}": room for room in page["channels"]}
         cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
         for room in page["channels"]:
             for name in set(room.get("previous_names") or ()):
                 former[f"#{name}"].append(room)
-        if cursor is None or names <= set(found):
-            return {name: rooms[0] for name, rooms in former.items() if len(rooms) == 1} | found
-    missing = join_names(sorted(names - set(found)), 3)
+        if cursor is None or names <= set(channels):
+            return {name: rooms[0] for name, rooms in former.items() if len(rooms) == 1} | channels
+    missing = join_names(sorted(names - set(channels)), 3)
     raise CheckSkippedError(
         f"Could not look: the first {MAX_PAGES},000 channels don't include {missing}. Use the channel's id in the "
         "policy: in Slack, its name → About → Copy channel ID."
@@ -80,17 +80,17 @@ def _fetch_channels(client: WebClient, names: set[str]) -> dict[str, Mapping[str
 
 def _check_renamed(name: str, policy_path: str, channel: Mapping[str, Any] | None) -> Iterator[Diagnosis]:
     if channel and f"#{channel.get('name')}" != name:
-        what = f"{name} ({policy_path} of the policy) is now called #{channel.get('name')}."
-        yield warning("Slack channels", what, f"Use its new name or its id, {channel['id']}, in the policy.")
+        problem = f"{name} ({policy_path} of the policy) is now called #{channel.get('name')}."
+        yield warning("Slack channels", problem, f"Use its new name or its id, {channel['id']}, in the policy.")
 
 
 def _check_channel(name: str, policy_path: str, channel: Mapping[str, Any] | None, bot: BotIdentity) -> Diagnosis:
     invite = f"Type in that channel: /invite @{bot.bot}"
     if channel is None:
-        what = f"There is no channel {name} ({policy_path} of the policy), or it is private and we are not in it."
+        problem = f"There is no channel {name} ({policy_path} of the policy), or it is private and we are not in it."
         return failure(
             "Slack channels",
-            what,
+            problem,
             f"If it is private: {invite[:1].lower()}{invite[1:]}. Else make it, or mend the name in the policy.",
         )
     if channel.get("is_archived"):

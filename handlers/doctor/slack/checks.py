@@ -44,7 +44,7 @@ def slack_checks(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     manifest: Path = MANIFEST,
 ) -> list[DoctorCheck]:
-    """Return the looks at Slack. `now` is our clock, `manifest` says which scopes there have to be."""
+    """Return the checks of Slack. `now`: our clock. `manifest`: the file with the required scopes."""
     space = open_workspace(settings, now)
     away = "Look at SLACK_API_URL, and whether this machine reaches the internet (proxy, firewall)."
     return [
@@ -78,7 +78,7 @@ def slack_checks(
 
 
 def check_largest_card(workspace: WorkspaceProbe) -> Iterator[Diagnosis]:
-    """Yield whether Slack would take the largest card that we make; nothing is posted."""
+    """Yield whether Slack would accept our largest card; nothing is posted."""
     workspace.require_identity()
     blocks = request_card.request_card(largest_request(), []).blocks
     try:

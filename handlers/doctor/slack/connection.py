@@ -1,4 +1,4 @@
-"""TODO handlers.doctor.slack.connection"""
+"""Checks of the connection over which Slack reaches us."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from handlers.doctor.slack.workspace import CALL_TIMEOUT, TOKEN_LOCATIONS, call_
 
 
 def check_connection(settings: Settings, *, live: bool) -> Iterator[Diagnosis]:
-    """Yield how Slack reaches us: Socket Mode (opened and closed when it is `live`), signed HTTP, or neither."""
+    """Yield how Slack reaches us: Socket Mode (with `live`, opened and closed), signed HTTP, or neither."""
     if settings.slack_app_token is None and settings.slack_signing_secret is None:
         yield failure(
             "Slack connection",
@@ -44,7 +44,7 @@ def check_connection(settings: Settings, *, live: bool) -> Iterator[Diagnosis]:
 
 
 def _check_socket_mode(settings: Settings, app_token: str) -> Diagnosis:
-    """Open a connection, wait for Slack's hello, and close it at once: what came over it would be lost."""
+    """Open a connection, wait for Slack's hello, and close it at once: events that it received would be lost."""
     client = WebClient(base_url=settings.slack_api_url, timeout=CALL_TIMEOUT, retry_handlers=[])
     mend = f"Copy SLACK_APP_TOKEN again: {TOKEN_LOCATIONS['SLACK_APP_TOKEN']}."
     try:
@@ -62,8 +62,8 @@ def _check_socket_mode(settings: Settings, app_token: str) -> Diagnosis:
         with connect(url, open_timeout=CALL_TIMEOUT, close_timeout=1) as socket:
             hello = json.loads(socket.recv(timeout=CALL_TIMEOUT))
     except (OSError, TimeoutError, WebSocketException, ValueError) as error:
-        what = f"Slack gave us an address for Socket Mode, and nothing answers there ({type(error).__name__})."
-        raise SlackUnreachable(what) from error
+        problem = f"Slack gave us an address for Socket Mode, and nothing answers there ({type(error).__name__})."
+        raise SlackUnreachable(problem) from error
     if hello.get("type") != "hello":
         return failure(
             "Slack connection",

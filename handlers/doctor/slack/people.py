@@ -1,4 +1,4 @@
-"""TODO handlers.doctor.slack.people"""
+"""Checks of the people and user groups that the policy names."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from handlers.doctor.local import UNMEETABLE_ADVICE
 from handlers.doctor.policy_notices import UNMEETABLE_RULE
 from handlers.doctor.slack.workspace import WorkspaceProbe, call_slack
 
-MAX_PEOPLE = 40  # Slack lets users.info be called about a hundred times a minute, and others call it too
+MAX_PEOPLE = 40  # Slack allows about a hundred calls of users.info a minute, and others call it too
 
 
 def check_people(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosis]:
-    """Yield who of those that the policy names can do nothing, or that all can."""
+    """Yield the people of the policy who can't do anything, or that all can."""
     workspace.require_identity()
     ids = sorted(policy.all_slack_ids() - policy.user_groups())
-    bad = [found for one in ids[:MAX_PEOPLE] if (found := _check_person(workspace, policy, one))]
+    bad = [diagnosis for user_id in ids[:MAX_PEOPLE] if (diagnosis := _check_person(workspace, policy, user_id))]
     yield from bad
     if not ids:
         raise CheckSkippedError("The policy names nobody by id.")
-    seen = min(len(ids), MAX_PEOPLE)
-    number = "The 1 person" if seen == 1 else f"All {seen} people"
+    checked = min(len(ids), MAX_PEOPLE)
+    number = "The 1 person" if checked == 1 else f"All {checked} people"
     if not bad:
         yield ok("Slack people", f"{number} whom the policy names can act.")
     if len(ids) > MAX_PEOPLE:
@@ -40,7 +40,7 @@ def check_people(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosi
 
 
 def _check_person(workspace: WorkspaceProbe, policy: Policy, user_id: str) -> Diagnosis | None:
-    where = _policy_places(policy, user_id)
+    places = _policy_places(policy, user_id)
     try:
         user = call_slack(workspace.client, lambda: workspace.client.users_info(user=user_id))["user"]
     except SlackApiError as error:
@@ -48,10 +48,10 @@ def _check_person(workspace: WorkspaceProbe, policy: Policy, user_id: str) -> Di
             raise
         return failure(
             "Slack people",
-            f"Slack knows nobody with the id {user_id} ({where}).",
+            f"Slack knows nobody with the id {user_id} ({places}).",
             "Copy it again in Slack: their profile → ⋮ → Copy member ID.",
         )
-    who = f"{user_id}, {user.get('real_name') or user.get('name') or 'without a name'} ({where})"
+    label = f"{user_id}, {user.get('real_name') or user.get('name') or 'without a name'} ({places})"
     home = workspace.require_identity().team
     faults = [
         (user.get("deleted"), "is deactivated"),
@@ -59,8 +59,8 @@ def _check_person(workspace: WorkspaceProbe, policy: Policy, user_id: str) -> Di
         (user.get("is_restricted") or user.get("is_ultra_restricted"), "is a guest, and guests never decide"),
         (not belongs_to(home, Person(home, user_id), user), "belongs to another workspace, so can't decide"),
     ]
-    fault = next((said for is_so, said in faults if is_so), None)
-    return failure("Slack people", f"{who} {fault}.", "Take the id out of the policy.") if fault else None
+    fault = next((sentence for is_so, sentence in faults if is_so), None)
+    return failure("Slack people", f"{label} {fault}.", "Take the id out of the policy.") if fault else None
 
 
 def _policy_places(policy: Policy, slack_id: str) -> str:
@@ -71,9 +71,9 @@ def _policy_places(policy: Policy, slack_id: str) -> str:
 
 
 def check_groups(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosis]:
-    """Yield for each user group that the policy names whether it is there and has somebody in it.
+    """Yield for each user group of the policy whether it exists and has members.
 
-    Then the rules that can't be met by those who are in them, which nobody sees in the file.
+    Then the rules that can't be met by the groups' members, which the file doesn't show.
     """
     us = workspace.require_identity()
     if not policy.user_groups():
@@ -85,28 +85,28 @@ def check_groups(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosi
     except SlackApiError as error:
         if error_code(error) not in {"plan_upgrade_required", "paid_teams_only"}:
             raise
-        what = (
+        problem = (
             f"This workspace's plan has no user groups, so nobody is in {join_names(sorted(policy.user_groups()), 3)}."
         )
-        yield failure("Slack groups", what, "List people by their ids in the policy.")
+        yield failure("Slack groups", problem, "List people by their ids in the policy.")
         return
-    held = {group["id"]: group for group in groups}
-    for one in sorted(policy.user_groups()):
-        yield _check_group(workspace, policy, one, held.get(one))
+    groups_by_id = {group["id"]: group for group in groups}
+    for group_id in sorted(policy.user_groups()):
+        yield _check_group(workspace, policy, group_id, groups_by_id.get(group_id))
     directory = SlackDirectory(workspace.client, us.team, policy.user_groups)
     for rule in unmeetable_rules(policy, directory.electorate):
-        if rule not in unmeetable_rules(policy):  # said of the file
+        if rule not in unmeetable_rules(policy):  # already reported for the file
             yield warning("Slack groups", UNMEETABLE_RULE.format(rule), UNMEETABLE_ADVICE)
 
 
 def _check_group(
     workspace: WorkspaceProbe, policy: Policy, group_id: str, group: Mapping[str, Any] | None
 ) -> Diagnosis:
-    where = _policy_places(policy, group_id)
+    places = _policy_places(policy, group_id)
     if group is None:
         return failure(
             "Slack groups",
-            f"Slack knows no user group {group_id} ({where}).",
+            f"Slack knows no user group {group_id} ({places}).",
             "Copy its id again in Slack: People → User groups → the group → ⋮ → Copy group ID.",
         )
     users = group.get("users")
@@ -117,7 +117,7 @@ def _check_group(
     if not users:
         return failure(
             "Slack groups",
-            f"Nobody is in the user group {group_id} ({where}).",
+            f"Nobody is in the user group {group_id} ({places}).",
             "Put people into it in Slack, or name others in the policy.",
         )
-    return ok("Slack groups", f"The user group {group_id} ({where}) has {pluralize(len(users), 'member')}.")
+    return ok("Slack groups", f"The user group {group_id} ({places}) has {pluralize(len(users), 'member')}.")

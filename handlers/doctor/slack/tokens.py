@@ -1,4 +1,4 @@
-"""TODO handlers.doctor.slack.tokens"""
+"""Checks of the tokens and their scopes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from handlers.manifest import required_scopes
 
 
 def check_token(settings: Settings, workspace: WorkspaceProbe | None) -> Iterator[Diagnosis]:
-    """Yield whose the bot's token is, or why there is none to ask with. Raises Misconfigured and SlackUnreachable."""
+    """Yield whose token the bot has, or why it can't be used. Raises Misconfigured and SlackUnreachable."""
     if workspace is None:
-        what = token_problem("SLACK_BOT_TOKEN", settings) or "SLACK_BOT_TOKEN is not set."
+        problem = token_problem("SLACK_BOT_TOKEN", settings) or "SLACK_BOT_TOKEN is not set."
         yield failure(
-            "Slack token", what, f"Your app's page at api.slack.com/apps has it: {TOKEN_LOCATIONS['SLACK_BOT_TOKEN']}."
+            "Slack token",
+            problem,
+            f"Your app's page at api.slack.com/apps has it: {TOKEN_LOCATIONS['SLACK_BOT_TOKEN']}.",
         )
         return
     us = workspace.identity()
@@ -29,22 +31,22 @@ def check_scopes(workspace: WorkspaceProbe, manifest: Path) -> Iterator[Diagnosi
     """Yield which scopes of manifest.yml the token lacks, and which it has beyond them."""
     has = workspace.require_identity().scopes
     try:
-        wanted = required_scopes(manifest)
+        required = required_scopes(manifest)
     except OSError:
         raise CheckSkippedError("Could not look: manifest.yml is not beside the program.") from None
     if has is None:
         raise CheckSkippedError("Could not look: this server does not tell which scopes a token has.")
-    if missing := sorted(wanted - has):
-        what = f"The bot's token is missing {join_names(missing, 20)}."
-        yield failure("Slack scopes", what, f"{REINSTALL_ADVICE} docs/slack.md says what each scope is for.")
+    if missing := sorted(required - has):
+        problem = f"The bot's token is missing {join_names(missing, 20)}."
+        yield failure("Slack scopes", problem, f"{REINSTALL_ADVICE} docs/slack.md says what each scope is for.")
     else:
         has_all = (
-            f"The bot's token has all {len(wanted)} scopes in manifest.yml. Slack doesn't say which events it gets."
+            f"The bot's token has all {len(required)} scopes in manifest.yml. Slack doesn't say which events it gets."
         )
         yield ok("Slack scopes", has_all)
-    if more := sorted(has - wanted):
+    if unneeded := sorted(has - required):
         yield warning(
             "Slack scopes",
-            f"It may do more than we need: {join_names(more, 20)}.",
+            f"It may do more than we need: {join_names(unneeded, 20)}.",
             "Take them away at OAuth & Permissions, unless something else uses this app.",
         )

@@ -1,4 +1,4 @@
-"""TODO handlers.doctor.slack.workspace"""
+"""The workspace as the bot's token sees it, and the calls that the checks share."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from handlers.manifest import token_scopes
 SLACK_API_URL = "https://slack.com/api/"
 
 
-CALL_TIMEOUT = 4  # seconds that one call may take
+CALL_TIMEOUT = 4  # timeout of a call in seconds
 
 
-# What Slack says of a token that it does not take, https://docs.slack.dev/reference/methods/auth.test.
+# Slack's errors for a token that it refuses, https://docs.slack.dev/reference/methods/auth.test.
 INVALID_TOKEN_ERRORS = {
     "invalid_auth",
     "not_authed",
@@ -55,7 +55,7 @@ TOKEN_KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class BotIdentity:
-    """Who the bot is, by Slack's answer to its token. `scopes` is None where the server does not tell them."""
+    """Slack's answer about the bot's token. `scopes` is None if the server doesn't report them."""
 
     team: str
     team_name: str
@@ -66,7 +66,7 @@ class BotIdentity:
 
 
 class WorkspaceProbe:
-    """Slack as the bot's token sees it. Who we are is asked once, whoever wants to know it first."""
+    """Slack as the bot's token sees it. The identity is fetched once, by the first check that needs it."""
 
     def __init__(self, client: WebClient, now: Callable[[], datetime]) -> None:
         self.client = client
@@ -87,10 +87,10 @@ class WorkspaceProbe:
         return self._identity
 
     def require_identity(self) -> BotIdentity:
-        """Return who we are, for what cannot be looked at without. Raises NotLookedAtError."""
+        """Return who we are. Raises CheckSkippedError if that's unknown, for checks that depend on it."""
         try:
             return self.identity()
-        except Exception:  # the check of the token tells it
+        except Exception:  # the check of the token reports it
             raise CheckSkippedError("Not looked at: that needs a token that Slack takes.") from None
 
     def _fetch_identity(self) -> BotIdentity:
@@ -109,11 +109,11 @@ class WorkspaceProbe:
 
 
 def call_slack(client: WebClient, call: Callable[[], Any]) -> Any:
-    """Return Slack's answer. Raises NotLookedAtError for what this server has not or refuses to say.
+    """Return Slack's answer. Raises CheckSkippedError for what this server doesn't have or refuses to say.
 
-    Raises Misconfigured for a token that it does not take, SlackUnreachable, and SlackApiError for everything else.
+    Raises Misconfigured for a refused token, SlackUnreachable, and SlackApiError for everything else.
     """
-    where = display_url(client.base_url)
+    address = display_url(client.base_url)
     try:
         return call()
     except SlackApiError as error:
@@ -127,12 +127,12 @@ def call_slack(client: WebClient, call: Callable[[], Any]) -> Any:
         if status >= 500 or name in {"internal_error", "fatal_error", "service_unavailable"}:
             raise SlackUnreachable(f"Slack has trouble of its own ({name or status}).") from error
         if not name:
-            raise Misconfigured(f"What answers at {where} is no Slack.") from error
+            raise Misconfigured(f"What answers at {address} is no Slack.") from error
         if name in INVALID_TOKEN_ERRORS:
             raise Misconfigured(f"Slack does not take the token ({name}).") from error
         raise
     except CONNECTION_ERRORS as error:
-        raise SlackUnreachable(f"Slack does not answer at {where}.") from error
+        raise SlackUnreachable(f"Slack does not answer at {address}.") from error
 
 
 def open_workspace(settings: Settings, now: Callable[[], datetime]) -> WorkspaceProbe | None:
@@ -158,16 +158,16 @@ def require_policy(policy: Policy | None) -> Policy:
 
 
 def token_problem(name: str, settings: Settings) -> str:
-    """Return what is wrong with a token by its looks; another server than Slack's may have others."""
-    held = settings.slack_bot_token if name == "SLACK_BOT_TOKEN" else settings.slack_app_token
-    text, wanted = held.get_secret_value() if held else "", "xoxb-" if name == "SLACK_BOT_TOKEN" else "xapp-"
-    if not text or text.startswith(wanted):
+    """Return what's wrong with a token's format; servers other than Slack's may have different ones."""
+    secret = settings.slack_bot_token if name == "SLACK_BOT_TOKEN" else settings.slack_app_token
+    text, prefix = secret.get_secret_value() if secret else "", "xoxb-" if name == "SLACK_BOT_TOKEN" else "xapp-"
+    if not text or text.startswith(prefix):
         return ""
     kind = next((kind for start, kind in TOKEN_KINDS.items() if text.startswith(start)), "")
     if kind:
-        return f"{name} holds {kind}, and not {TOKEN_KINDS[wanted]} ({wanted}…)."
+        return f"{name} holds {kind}, and not {TOKEN_KINDS[prefix]} ({prefix}…)."
     return (
-        f"{name} holds no token of Slack's: it has to begin with {wanted}"
+        f"{name} holds no token of Slack's: it has to begin with {prefix}"
         if settings.slack_api_url == SLACK_API_URL
         else ""
     )

@@ -77,7 +77,7 @@ def _flags_of(verb: str) -> list[str]:
 
 
 def _flag_values(verb: str) -> dict[str, tuple[str, ...]]:
-    """Return the flags behind which a value stands, each with the values that can be offered."""
+    """Return the flags that take a value, each with the values to offer."""
     return {
         flag: _choices(field.annotation, arg.placeholder)
         for _, field, arg in TERMINAL_COMMANDS[verb].arguments()
@@ -87,30 +87,30 @@ def _flag_values(verb: str) -> dict[str, tuple[str, ...]]:
 
 
 def _positional_choices(verb: str) -> list[tuple[int, tuple[str, ...]]]:
-    """Return the words behind a verb for which there are only some, each with its place."""
+    """Return the positional arguments with a fixed set of values, each with its position."""
     places = [
         _choices(field.annotation, arg.placeholder)
         for _, field, arg in TERMINAL_COMMANDS[verb].arguments()
         if arg.positional
     ]
-    return [(place, choices) for place, choices in enumerate(places) if choices]
+    return [(position, choices) for position, choices in enumerate(places) if choices]
 
 
 def _choices(annotation: object, metavar: str) -> tuple[str, ...]:
-    """Return the words that a value can be, where the definition names them: in its type, or in how it is shown."""
+    """Return the possible values, if the definition has them: in its type, or in its placeholder."""
     if annotation is Stage:
         return ("staging", "production")
     if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return tuple(str(one.value) for one in annotation)
+        return tuple(str(member.value) for member in annotation)
     if get_origin(annotation) is Literal:
         return get_args(annotation)
-    parts = [one for one in get_args(annotation) if one is not type(None)]
+    parts = [part for part in get_args(annotation) if part is not type(None)]
     return _choices(parts[0], metavar) if parts else tuple(metavar.split("|")) if "|" in metavar else ()
 
 
 def _case_line(pattern: str, words: Iterable[str], *, indent: int, keeps_offered: bool = False) -> str:
-    said = " ".join(words) + (" $offered" if keeps_offered else "")
-    return f'{" " * indent}{pattern}) offered="{said}" ;;'
+    line = " ".join(words) + (" $offered" if keeps_offered else "")
+    return f'{" " * indent}{pattern}) offered="{line}" ;;'
 
 
 def _bash_script() -> str:
@@ -129,11 +129,11 @@ def _bash_script() -> str:
                 f"      {free}) ;;",
             ]
         ),
-        flags="\n".join(_case_line(f'"{name}"', found, indent=10) for name, found in flags.items()),
+        flags="\n".join(_case_line(f'"{name}"', offered, indent=10) for name, offered in flags.items()),
         places="\n".join(
-            _case_line(f'"{name} {place}"', choices, indent=10, keeps_offered=True)
+            _case_line(f'"{name} {position}"', choices, indent=10, keeps_offered=True)
             for name in TERMINAL_COMMANDS
-            for place, choices in _positional_choices(name)
+            for position, choices in _positional_choices(name)
         ),
     )
 
@@ -146,15 +146,16 @@ def _fish_script() -> str:
         behind = f"__fish_seen_subcommand_from {group}; and test (count (commandline -opc)) -eq 2"
         lines.append(f"complete -c registrar -n '{behind}' -a '{' '.join(_second_words(group))}'")
     for name in TERMINAL_COMMANDS:
-        seen = "; and ".join(f"__fish_seen_subcommand_from {word}" for word in name.split())
+        condition = "; and ".join(f"__fish_seen_subcommand_from {word}" for word in name.split())
         values = _flag_values(name)
         lines += [
-            f"complete -c registrar -n '{seen}' -l {flag[2:]}"
+            f"complete -c registrar -n '{condition}' -l {flag[2:]}"
             + (f" -x -a '{' '.join(values[flag])}'" if values.get(flag) else " -r" if flag in values else "")
             for flag in _flags_of(name)
         ]
         lines += [
-            f"complete -c registrar -n '{seen}' -a '{' '.join(choices)}'" for _, choices in _positional_choices(name)
+            f"complete -c registrar -n '{condition}' -a '{' '.join(choices)}'"
+            for _, choices in _positional_choices(name)
         ]
     for name, flags in OWN_FLAGS.items():
         lines += [f"complete -c registrar -n '__fish_seen_subcommand_from {name}' -l {flag[2:]}" for flag in flags]

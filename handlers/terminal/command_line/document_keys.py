@@ -1,4 +1,4 @@
-"""TODO handlers.terminal.command_line.document_keys"""
+"""The keys of the documents that the terminal's commands print."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from handlers.terminal.command_line.commands import (
     PromoteFromTerminal,
 )
 
-if TYPE_CHECKING:  # pandas takes a second, and the help needs none
+if TYPE_CHECKING:  # pandas takes a second to load, and the help doesn't need it
     pass
 
 
@@ -63,7 +63,7 @@ _COMMAND_KEY = {"ask": "the id of what you asked for, as in the audit: ask:ID"}
 _TRANSITION_STATE_KEY = {"state": "of the move: done, failed or stale; intended or executing while it goes on"}
 
 
-# The keys of each verb's document, in their order. They are an interface: none is renamed or taken away.
+# The keys of each command's document, in order. They are an interface: none is renamed or removed.
 DOCUMENT_KEYS: dict[type[Command], dict[str, str]] = {
     Register: VERSION_KEYS,
     Describe: _COMMAND_KEY | _SENTENCE_KEY,
@@ -214,5 +214,5 @@ DOCUMENT_KEYS: dict[type[Command], dict[str, str]] = {
 
 
 def document_keys(command: type[Command]) -> Mapping[str, str]:
-    """Return the keys of a verb's document, each with what it holds."""
+    """Return the keys of a command's document, each with its description."""
     return DOCUMENT_KEYS.get(command, _SENTENCE_KEY)

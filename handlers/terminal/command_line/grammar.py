@@ -1,4 +1,4 @@
-"""How a line of the terminal is read: Slack's grammar, some verbs more, and flags that say in what form to answer."""
+"""Parses the terminal's command line: Slack's grammar, more commands, and flags for the output format."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from handlers.terminal.command_line.commands import (
 from handlers.terminal.command_line.document_keys import document_keys
 from handlers.terminal.command_line.index import COMMAND_GROUPS, DEFAULT_SUBCOMMANDS
 
-# Slack's verbs; of some the terminal has its own kin, with more to say.
+# Slack's commands, some replaced by the terminal's own version with more flags.
 TERMINAL_COMMANDS: dict[str, type[Command]] = {
     name: verb for name, verb in catalog.COMMANDS.items() if verb not in {Help, ShowAudit, ShowPolicy}
 } | {
@@ -64,7 +64,7 @@ EXIT_CODES = {
 
 
 class OutputFormat(Enum):
-    """In what form to answer; the value is the flag that asks for it."""
+    """The output format; the value is the flag that selects it."""
 
     TEXT = ""  # a sentence and a table
     JSON = "--json"  # one JSON document and nothing else; what is missing is null
@@ -81,21 +81,21 @@ OUTPUT_FORMATS: dict[type[Command], dict[OutputFormat, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What was typed: a command, or Help about a verb of the terminal."""
+    """A parsed command line: a command, or Help about one."""
 
     command: Command
     output_format: OutputFormat
 
     @property
     def group(self) -> str:
-        """The first of a verb's two words, or nothing for a verb of one."""
+        """The first of a command's two words, or empty for a one-word command."""
         return self.command.verb.rpartition(" ")[0]
 
 
 def parse_invocation(words: Sequence[str], other_commands: Iterable[str]) -> Invocation:
-    """Return what the words mean, a verb first. `beside` names the commands that are no verbs.
+    """Return the parsed words, a command's name first. `other_commands`: names that aren't model commands.
 
-    Raises BadInput with the nearest verb, or with what is wrong behind it.
+    Raises BadInput with the nearest command, or with what's wrong in its arguments.
     """
     if words[0].lower() in COMMAND_GROUPS and {*words[1:]} in ({"--help"}, {"-h"}):
         return Invocation(Help(about=words[0].lower()), OutputFormat.TEXT)
@@ -117,20 +117,20 @@ def parse_invocation(words: Sequence[str], other_commands: Iterable[str]) -> Inv
 
 
 def find_command(words: Sequence[str], other_commands: Iterable[str]) -> tuple[type[Command], Sequence[str]]:
-    """Return the verb, and the words behind it.
+    """Return the command, and the words after its name.
 
-    Raises BadInput with the nearest one, or with where there is such a verb.
+    Raises BadInput with the nearest command, or with where that command is available.
     """
     word = words[0]
-    wanted = catalog.COMMAND_ALIASES.get(word.lower(), word.lower())
-    longer = f"{wanted} {words[1].lower()}" if len(words) > 1 else ""
-    if wanted in TERMINAL_COMMANDS and longer in TERMINAL_COMMANDS:  # a model of that name is given with its flag
+    name = catalog.COMMAND_ALIASES.get(word.lower(), word.lower())
+    longer = f"{name} {words[1].lower()}" if len(words) > 1 else ""
+    if name in TERMINAL_COMMANDS and longer in TERMINAL_COMMANDS:  # a model of that name must be given with its flag
         return TERMINAL_COMMANDS[longer], words[2:]
-    if wanted in COMMAND_GROUPS:
-        return _find_in_group(wanted, words[1:])
-    if wanted in TERMINAL_COMMANDS:
-        return TERMINAL_COMMANDS[wanted], words[1:]
-    near = difflib.get_close_matches(wanted, [*TERMINAL_COMMANDS, *COMMAND_GROUPS, *other_commands], n=1, cutoff=0.5)
+    if name in COMMAND_GROUPS:
+        return _find_in_group(name, words[1:])
+    if name in TERMINAL_COMMANDS:
+        return TERMINAL_COMMANDS[name], words[1:]
+    near = difflib.get_close_matches(name, [*TERMINAL_COMMANDS, *COMMAND_GROUPS, *other_commands], n=1, cutoff=0.5)
     if near:
         raise BadInput(
             say(
@@ -143,24 +143,26 @@ def find_command(words: Sequence[str], other_commands: Iterable[str]) -> tuple[t
 
 
 def _find_in_group(group: str, words: Sequence[str]) -> tuple[type[Command], Sequence[str]]:
-    """Return the verb of a group. Raises BadInput for a word that is nearly one: it would be taken for a model's."""
-    wanted = words[0].lower() if words else ""
-    if f"{group} {wanted}" in TERMINAL_COMMANDS:
-        return TERMINAL_COMMANDS[f"{group} {wanted}"], words[1:]
+    """Return the subcommand of a group. Raises BadInput for a near miss, which would be read as a model's name."""
+    name = words[0].lower() if words else ""
+    if f"{group} {name}" in TERMINAL_COMMANDS:
+        return TERMINAL_COMMANDS[f"{group} {name}"], words[1:]
     show = f"{group} {DEFAULT_SUBCOMMANDS[group]}"
-    if not wanted or wanted.startswith("-"):
+    if not name or name.startswith("-"):
         return TERMINAL_COMMANDS[show], words
     parts = [verb.removeprefix(f"{group} ") for verb in TERMINAL_COMMANDS if verb.startswith(f"{group} ")]
     typed, begins = Name(f"{group} {words[0][:60]}"), _command_prefix(words)
     takes_a_model = any(arg.positional for _, _, arg in TERMINAL_COMMANDS[show].arguments())
-    if near := difflib.get_close_matches(wanted, parts, n=1, cutoff=0.65):
-        meant = say(
+    if near := difflib.get_close_matches(name, parts, n=1, cutoff=0.65):
+        suggestion = say(
             "Unknown command {word}. Did you mean {near}?", word=typed, near=Code(f"{begins} {group} {near[0]}")
         )
-        more = say(
-            "{meant} For a model of that name, type {show}.", meant=meant, show=Code(f"registrar {show} {words[0]}")
+        help_hint = say(
+            "{meant} For a model of that name, type {show}.",
+            meant=suggestion,
+            show=Code(f"registrar {show} {words[0]}"),
         )
-        raise BadInput(more if takes_a_model and begins != HELP_COMMAND else meant)
+        raise BadInput(help_hint if takes_a_model and begins != HELP_COMMAND else suggestion)
     if not takes_a_model or begins == HELP_COMMAND or (words[1:] and not words[1].startswith("-")):
         raise BadInput(
             say(
@@ -177,22 +179,22 @@ HELP_COMMAND = "registrar help"
 
 
 def _command_prefix(words: Sequence[str]) -> str:
-    """Return how the command begins that was meant: whoever asked for help with a typo still wants help."""
+    """Return the beginning of the command that was meant: a request for help with a typo still gets help."""
     return HELP_COMMAND if {"--help", "-h"} & set(words) else "registrar"
 
 
 def usage_line(command: type[Command]) -> str:
-    """Return how the verb is typed at the terminal."""
+    """Return a command's usage at the terminal."""
     return " ".join(["registrar", command.usage(), *(f"[{form.value}]" for form in OUTPUT_FORMATS[command])])
 
 
 def help_text(command: Help) -> str:
-    """Return a verb's help: its usage, arguments, an example, the keys of its JSON, and the exit codes."""
+    """Return a command's help: its usage, arguments, an example, the keys of its JSON, and the exit codes."""
     if command.about in COMMAND_GROUPS:
         return _group_help_text(command.about)
     verb = TERMINAL_COMMANDS[command.about]
     arguments = [(_argument_label(arg), arg.help) for _, _, arg in verb.arguments()]
-    forms = [(form.value, what) for form, what in OUTPUT_FORMATS[verb].items()]
+    forms = [(form.value, description) for form, description in OUTPUT_FORMATS[verb].items()]
     return (
         "\n\n".join(
             [
@@ -201,7 +203,7 @@ def help_text(command: Help) -> str:
                 _two_columns([*arguments, *forms]),
                 f"For example: registrar {verb.example}",
                 f"The JSON document's keys:\n{_two_columns(document_keys(verb).items())}",
-                f"Exit codes:\n{_two_columns((str(code), what) for code, what in EXIT_CODES.items())}",
+                f"Exit codes:\n{_two_columns((str(code), meaning) for code, meaning in EXIT_CODES.items())}",
             ]
         )
         + "\n"
@@ -224,17 +226,17 @@ def _group_help_text(group: str) -> str:
 
 
 def _argument_label(arg: Argument) -> str:
-    shown = f"{arg.placeholder}…" if arg.takes_many and arg.positional else arg.placeholder
+    label = f"{arg.placeholder}…" if arg.takes_many and arg.positional else arg.placeholder
     flags = ", ".join(arg.flags)
-    return f"{shown}, {flags}" if arg.positional else f"{flags} {shown}".strip()
+    return f"{label}, {flags}" if arg.positional else f"{flags} {label}".strip()
 
 
 def _two_columns(pairs: Iterable[tuple[str, str]]) -> str:
-    """Return two columns; what is too long for the first one stands on its own line."""
+    """Return two columns; if the first one's text is too long, the second one's starts on the next line."""
     lines = []
-    for name, what in pairs:
+    for name, description in pairs:
         head = f"  {name:<22}  " if len(name) <= 22 else f"  {name}\n{' ' * 26}"
-        lines.append(head + _wrap(what, " " * 26, 52))
+        lines.append(head + _wrap(description, " " * 26, 52))
     return "\n".join(lines)
 
 

@@ -15,8 +15,8 @@ RUN = {
     "worker": "Do background work beside `run`, on the same PostgreSQL",
 }
 HISTORY_IMPORT = "Import earlier history from a CSV or JSON file; admins only"
-OWN_COMMANDS = SET_UP | RUN  # commands that Slack doesn't have, and that are no verbs
-COMMAND_GROUPS = {  # verbs of two words
+OWN_COMMANDS = SET_UP | RUN  # commands that Slack doesn't have, and that aren't about models
+COMMAND_GROUPS = {  # two-word commands
     "monitor": "Watch the version in Production",
     "policy": "Check a policy file, or show a model's rules",
     "audit": "Show, verify, or export the audit",
@@ -27,7 +27,7 @@ DEFAULT_SUBCOMMANDS = {
     "policy": "show",
     "monitor": "list",
     "db": "status",
-}  # where the second word is left out
+}  # if the second word is left out
 _SECTIONS = {
     "Set up": SET_UP,
     "Run": RUN,

@@ -1,4 +1,4 @@
-"""What a verb of the terminal answers."""
+"""The output of a terminal command."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CommandOutput:
 def sentence_output(
     sentence: Sentence | str, output_format: OutputFormat, exit_code: int = 0, /, **fields: Any
 ) -> CommandOutput:
-    """Return a sentence: alone for people, in JSON under its name, behind what more there is."""
+    """Return a sentence: alone for people, in JSON under `sentence`, after the other keys."""
     sentence = to_terminal_sentence(sentence) if isinstance(sentence, Sentence) else sentence
     if output_format is OutputFormat.JSON:
         return json_output({**fields, "sentence": str(sentence)}, exit_code)
@@ -33,7 +33,7 @@ def sentence_output(
 
 
 def to_terminal_sentence(sentence: Sentence) -> Sentence:
-    """Return a sentence for those who sit beside the bot: what it tells them to type in Slack they can type here."""
+    """Return a sentence for the terminal: commands to type in Slack become commands to type here."""
     return Sentence(sentence.template, {name: _to_terminal_value(value) for name, value in sentence.args.items()})
 
 
@@ -42,7 +42,7 @@ def _to_terminal_value(value: object) -> object:
         return to_terminal_sentence(value)
     if isinstance(value, Code):
         return Code(re.sub(r"^/model ", "registrar ", value))
-    return [_to_terminal_value(one) for one in value] if isinstance(value, list | tuple) else value
+    return [_to_terminal_value(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def json_output(document: Mapping[str, Any], exit_code: int = 0) -> CommandOutput:

@@ -1,4 +1,4 @@
-"""Writing to the terminal: colours where there is a screen, whole lines where there is a pipe. Light."""
+"""Writes to the terminal: colors on a terminal, full lines to a pipe. Light."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def stdout_console() -> Console:
 
 
 def render(build: Callable[[int], Sequence[RenderableType]]) -> str:
-    """Return what to print: `parts` are made for the screen's width, with colours only where it has them."""
+    """Return the text to print: `build` makes its parts for the terminal's width; colors only if it has them."""
     screen = stdout_console()
     with screen.capture() as captured:
         for part in build(screen.width):
@@ -35,9 +35,9 @@ def new_table() -> Table:
 
 
 def write_output(text: str) -> None:
-    """Write to standard output, now: what its encoding cannot hold is escaped, for not every screen has a ★."""
+    """Write to standard output, flushed; characters that its encoding doesn't have are escaped, such as ★."""
     sys.stdout.write(text.encode(output_encoding(), "backslashreplace").decode(output_encoding()))
-    sys.stdout.flush()  # while a reader that has hung up can still be told from a fault
+    sys.stdout.flush()  # here, a reader that closed the pipe can still be told apart from a fault
 
 
 def output_encoding() -> str:

@@ -1,4 +1,4 @@
-"""What the terminal's verbs print for programs: one JSON document, or CSV. Light: the help lists the keys from here."""
+"""The terminal's output for programs: one JSON document, or CSV. Light: the help lists the keys from here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from handlers.terminal.command_line.commands import (
 )
 from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
 
-if TYPE_CHECKING:  # pandas takes a second, and the help needs none
+if TYPE_CHECKING:  # pandas takes a second to load, and the help doesn't need it
     from bot.domain.core.sentence import Sentence
     from bot.domain.promotions.snapshot import RequestSnapshot
     from bot.domain.registry import comparison as compared
@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # pandas takes a second, and the help needs none
 
 
 def to_json(document: Mapping[str, Any], encoding: str = "utf-8") -> str:
-    """Return the document as text for an output of that encoding; what it cannot hold is escaped."""
+    """Return the document as text for an output with this encoding; characters that it doesn't have are escaped."""
     return json.dumps(document, ensure_ascii=not _is_unicode(encoding), allow_nan=False, indent=2) + "\n"
 
 
@@ -47,7 +47,7 @@ def comparison_document(comparison: compared.Comparison, sentence: Sentence) -> 
 def validation_document(
     version: VersionInfo, target: str, snapshot: RequestSnapshot, sentence: Sentence
 ) -> dict[str, Any]:
-    """Return the document of what the gates say of a version."""
+    """Return the document of a version's gate results."""
     return {
         "model": version.model,
         "version": version.version,
@@ -64,18 +64,18 @@ def validation_document(
 
 
 def event_document(record: AuditRecord) -> dict[str, Any]:
-    """Return an audit row as it is exported: its event, its place in the chain, and the text that was hashed.
+    """Return an audit row as it's exported: its event, its place in the chain, and the text that was hashed.
 
-    Of a text that is no event only what the row's columns say is there.
+    If the text isn't an event, only what the row's columns say is included.
     """
     try:
-        said = json.loads(record.body)
-        said = said if isinstance(said, dict) else {}
+        body = json.loads(record.body)
+        body = body if isinstance(body, dict) else {}
     except ValueError:
-        said = {}
-    row = {"at": record.at, "actor": record.actor, "tag": record.tag, "model": record.model} | said
-    own = {"number": record.number, "previous": record.previous, "hash": record.hash, "body": record.body}
-    return {key: own[key] if key in own else row.get(key) for key in DOCUMENT_KEYS[AuditExport]}
+        body = {}
+    row = {"at": record.at, "actor": record.actor, "tag": record.tag, "model": record.model} | body
+    fields = {"number": record.number, "previous": record.previous, "hash": record.hash, "body": record.body}
+    return {key: fields[key] if key in fields else row.get(key) for key in DOCUMENT_KEYS[AuditExport]}
 
 
 def event_json_line(record: AuditRecord, encoding: str = "utf-8") -> str:

@@ -20,7 +20,7 @@ from handlers.terminal.output import console
 
 BEST_SIGN = "★"
 COLUMN_GAP = 2  # columns of the screen between two of the table
-MAX_HEADING_WIDTH, MAX_SEMVER_WIDTH = 18, 20  # what is wider goes on in the next line
+MAX_HEADING_WIDTH, MAX_SEMVER_WIDTH = 18, 20  # wider cells wrap
 MAX_NAMED_METRICS = 40  # metrics that do not fit and are named; of more, the rest is counted
 
 
@@ -69,8 +69,8 @@ def gates_table(snapshot: RequestSnapshot, sentence: Sentence) -> list[Renderabl
 
 def fixed_columns(comparison: Comparison) -> list[TableColumn]:
     """Return the columns in front of the metrics."""
-    semvers = [_cell_text(one) if one else MISSING for one in comparison.frame["semver"]]
-    stages = [MISSING if one == "None" else str(one) for one in comparison.frame["stage"]]
+    semvers = [_cell_text(semver) if semver else MISSING for semver in comparison.frame["semver"]]
+    stages = [MISSING if stage == "None" else str(stage) for stage in comparison.frame["stage"]]
     versions = [
         f"v{number} blocked" if number in comparison.blocked else f"v{number}" for number in comparison.versions
     ]

@@ -138,7 +138,7 @@ def test_in_a_workspace_with_very_many_channels_ids_can_be_checked(
     doctor: RunDoctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "registrar.yml").write_text(POLICY.replace("#churn", "C0CHURN").replace("#general", "#nowhere"))
-    monkeypatch.setattr("handlers.doctor.slack.checks.PAGES_MOST", 0)
+    monkeypatch.setattr("handlers.doctor.slack.channels.MAX_PAGES", 0)
     said = doctor()
     assert "We are in #churn (C0CHURN)." in said.of("Slack channels", "ok")
     assert "Use the channel's id in the policy" in said.of("Slack channels", "skipped")

@@ -11,7 +11,8 @@ import pytest
 
 from bot.domain.promotions.request import RequestState
 from bot.ports import DeliveryOutcome, MessageKind, MessageRef, OutboxMessage
-from bot.slack.delivery.notifier import MAX_CLOCK_SKEW, METADATA_TYPE, SlackNotifier
+from bot.slack.delivery.notifier import SlackNotifier
+from bot.slack.delivery.poster import MAX_CLOCK_SKEW, METADATA_TYPE
 from tests.support.app.app_fixture import message_text
 from tests.support.slack.notifier_harness import AGAIN, CARD, DIRECT, NEWS, POLICY, SENTENCE, NotifierHarness
 from tests.support.slack.stub_slack import stub_slack

@@ -20,7 +20,9 @@ from bot.ledger import SqlLedger
 from bot.ports import DeliveryOutcome as Delivered
 from bot.ports import MessageKind, MessageRef, OutboxMessage
 from bot.slack.core.blocks import Message
-from bot.slack.delivery.notifier import MAX_CHART_TRIES, SlackNotifier
+from bot.slack.delivery.alerts import MAX_CHART_TRIES
+from bot.slack.delivery.notifier import SlackNotifier
+from bot.slack.delivery.poster import MessagePoster
 from localslack import LocalSlack
 from tests.support.app.app_fixture import message_text
 from tests.support.slack.notifier_harness import NOW, POLICY, NotifierHarness
@@ -202,14 +204,14 @@ def test_a_message_that_changed_while_its_picture_came_is_drawn_again(harness: N
     harness.deliver(CARD)
     harness.deliver(CHART)
     ready(harness)
-    edit = harness.notifier._edit
+    edit = MessagePoster.edit
 
-    def overtaken(standing: MessageRef, message: Message) -> bool:
+    def acknowledge_and_edit(poster: MessagePoster, existing: MessageRef, message: Message) -> bool:
         save(harness, acknowledged_by=BOB, acknowledged_at=NOW)
-        return edit(standing, message)
+        return edit(poster, existing, message)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(harness.notifier, "_edit", overtaken)
+        patch.setattr(MessagePoster, "edit", acknowledge_and_edit)
         assert harness.deliver(SHOWN).outcome is Delivered.RETRY
     assert harness.deliver(SHOWN).outcome is Delivered.DELIVERED
     assert "<@U0BOB> looks after it" in message_text(harness.posted()[0])

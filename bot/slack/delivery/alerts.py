@@ -1,0 +1,194 @@
+"""Delivers incidents: the alert, and the chart of its monitor in the alert's thread and in the alert."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+
+from bot.domain.monitoring.views import build_monitor_chart, monitors_of_incident
+from bot.domain.registry.model import Stage
+from bot.ports import DeliveryOutcome, DeliveryResult, Ledger, MessageKind, MessageRef, OutboxMessage
+from bot.slack.core.api_errors import CONNECTION_ERRORS, error_code, is_rate_limited, missing_scopes
+from bot.slack.core.blocks import Message, build_message, section, with_picture
+from bot.slack.delivery.poster import SHORT_WAIT, MessagePoster
+from bot.slack.delivery.publisher import (
+    FileUpload,
+    InvitationRequests,
+    ReportMissingScopes,
+    safe_file_name,
+    upload_file,
+)
+from bot.slack.monitoring import incident_card
+
+log = logging.getLogger(__name__)
+
+MAX_CHARTED_CHECKS = 500  # latest checks of a monitor that its chart shows
+MAX_CHART_TRIES = 5  # to show a chart in an alert: 1, 2, 4, and 8 seconds apart
+
+
+@dataclass(frozen=True, slots=True)
+class _IncidentMessage:
+    """An incident's message as it should look now.
+
+    `with_chart`: the same with its chart, if that was uploaded. `existing`: where it's posted. `details_command`: the
+    words of the command that shows more.
+    """
+
+    message: Message
+    with_chart: Message | None
+    existing: MessageRef | None
+    is_chart_pending: bool
+    details_command: list[str]
+
+
+class AlertDelivery:
+    """Delivers incidents and their charts. `report_missing_scopes` gets the scopes that uploading a chart needs."""
+
+    def __init__(
+        self,
+        poster: MessagePoster,
+        client: WebClient,
+        ledger: Ledger,
+        now: Callable[[], datetime],
+        report_missing_scopes: ReportMissingScopes,
+    ) -> None:
+        self._poster = poster
+        self._client = client
+        self._ledger = ledger
+        self._now = now
+        self._report_missing_scopes = report_missing_scopes
+        self._invitations = InvitationRequests()
+
+    def deliver(self, outbox_message: OutboxMessage) -> DeliveryResult:
+        """Post or edit an incident's message, with its chart if Slack accepts that."""
+        alert, key = self._build_message(outbox_message.lane), f"incident:{outbox_message.lane}"
+        if alert is None:
+            return DeliveryResult(
+                DeliveryOutcome.RETRY, retry_after=SHORT_WAIT, why="the message that it links to comes first"
+            )
+        if alert.with_chart:
+            try:
+                return self._poster.post_or_edit(outbox_message, key, alert.with_chart, alert.existing)
+            except SlackApiError as error:
+                if is_rate_limited(error):
+                    raise
+                log.info("an alert is posted without its chart (%s)", error_code(error))
+        return self._poster.post_or_edit_fitting(
+            outbox_message, key, alert.message, alert.existing, alert.details_command
+        )
+
+    def _build_message(self, incident_id: str) -> _IncidentMessage | None:
+        """Return an incident's message as it should look now; None until the message that it links to is posted."""
+        with self._ledger.read() as reading:
+            incident, existing = reading.incident(incident_id), reading.message_ref(incident_id)
+            monitors = monitors_of_incident(incident, reading.monitors(incident.model or None))
+            serving = reading.serving_check(incident.rollback) if incident.rollback else None
+            chart = reading.message_ref(incident.chart_key)
+            cause = reading.message_ref(incident.ended_in) if incident.ended_in else None
+            if incident.ended_in and cause is None and reading.is_pending(_message_with_key(incident.ended_in)):
+                return None
+            is_chart_pending = reading.is_pending(_message_with_key(incident.chart_key))
+        link = self._poster.permalink(cause) if cause else ""
+        message = incident_card.card(incident, monitors, serving=serving, now=self._now(), link=link)
+        with_chart = (
+            with_picture(message, chart.file, incident_card.chart_alt_text(incident)) if chart and chart.file else None
+        )
+        details_command = ["monitor", "list", *filter(None, [incident.model])]
+        return _IncidentMessage(message, with_chart, existing, is_chart_pending, details_command)
+
+    def add_chart(self, outbox_message: OutboxMessage) -> DeliveryResult:
+        """Show an incident's chart in its message as well as in the thread.
+
+        Slack refuses a file in a block until it has scanned the file, so this is tried for about 15 seconds; nothing
+        waits for it. If the message was edited in the meantime, it's built again.
+        """
+        retry = DeliveryResult(
+            DeliveryOutcome.RETRY,
+            retry_after=timedelta(seconds=2 ** min(max(outbox_message.attempts - 1, 0), 3)),
+            why="its chart isn't ready",
+        )
+        alert = self._build_message(str(outbox_message.data["incident"]))
+        if alert is None or alert.is_chart_pending:
+            return retry
+        if not (alert.with_chart and alert.existing):
+            return DeliveryResult(DeliveryOutcome.DELIVERED)
+        try:
+            self._poster.require_lease(outbox_message)
+            self._poster.edit(alert.existing, alert.with_chart)
+        except SlackApiError as error:
+            if outbox_message.attempts < MAX_CHART_TRIES or is_rate_limited(error):
+                return retry
+            log.info("an alert has its chart only in its thread (%s)", error_code(error))
+            return DeliveryResult(DeliveryOutcome.DELIVERED)
+        return (
+            DeliveryResult(DeliveryOutcome.DELIVERED)
+            if self._build_message(str(outbox_message.data["incident"])) == alert
+            else retry
+        )
+
+    def deliver_chart(self, outbox_message: OutboxMessage) -> DeliveryResult:
+        """Upload a chart of an incident's first monitor to its thread. Slack's refusal doesn't hold up the incident."""
+        with self._ledger.read() as reading:
+            incident, existing = (
+                reading.incident(str(outbox_message.data["incident"])),
+                reading.message_ref(outbox_message.lane),
+            )
+            monitors = monitors_of_incident(incident, reading.monitors(incident.model or None))
+            if existing is None:
+                return DeliveryResult(DeliveryOutcome.REFUSED, why="its message was given up")
+            if not monitors:  # removed in the meantime: there's nothing to show, and nothing went wrong
+                return DeliveryResult(DeliveryOutcome.DELIVERED, existing)
+            monitor = monitors[0]
+            chart = build_monitor_chart(
+                monitor,
+                reading.monitor_state(monitor.id),
+                reading.measurements(monitor.id, from_revision=monitor.measured_from, limit=MAX_CHARTED_CHECKS),
+                reading.transitions(monitor.model, stage=Stage.PRODUCTION),
+            )
+        if not chart.values:
+            return DeliveryResult(DeliveryOutcome.DELIVERED, existing)
+        digest = hashlib.sha256(outbox_message.key.encode()).hexdigest()[:8]
+        name = f"{safe_file_name(monitor.model)}-{monitor.name}-{digest}.png"
+        if outbox_message.was_tried and (file := self._find_file(outbox_message, existing, name)):
+            return DeliveryResult(DeliveryOutcome.DELIVERED, replace(existing, file=file))
+        from bot.slack.monitoring.chart import draw_readings, readings_alt_text
+
+        picture = FileUpload(name, draw_readings(chart), f"{monitor.name}, the last readings", readings_alt_text(chart))
+        self._poster.require_lease(outbox_message)
+        try:
+            file = upload_file(self._client, existing, picture).id
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
+            if is_rate_limited(error):
+                raise
+            log.warning("Slack takes no picture of an incident (%s)", error)
+            if invitation := self._invitations.request_after(error, existing.channel):
+                self._poster.post(
+                    outbox_message,
+                    existing.channel,
+                    outbox_message.key,
+                    build_message(invitation, [section(invitation)]),
+                    thread=existing.ts,
+                )
+            self._report_missing_scopes(missing_scopes(error))
+            return DeliveryResult(DeliveryOutcome.DELIVERED, existing)
+        return DeliveryResult(DeliveryOutcome.DELIVERED, replace(existing, file=file))
+
+    def _find_file(self, outbox_message: OutboxMessage, existing: MessageRef, name: str) -> str:
+        """Return the id of our file with this name in a thread; empty if there's none, or if we can't read it."""
+        try:
+            replies = list(self._poster.messages_since(outbox_message, existing.channel, existing.ts))
+        except SlackApiError:
+            return ""
+        files = [file for message in replies for file in message.get("files") or [] if file.get("name") == name]
+        return str(files[0]["id"]) if files else ""
+
+
+def _message_with_key(key: str) -> OutboxMessage:
+    """Return an outbox message with only what the ledger needs to find the one with this key."""
+    return OutboxMessage(key=key, lane=key, kind=MessageKind.CHANNEL_MESSAGE, to="")

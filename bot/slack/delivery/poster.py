@@ -1,0 +1,277 @@
+"""Posts and edits messages in Slack, each exactly once: what may have been posted already is searched for first."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+
+from bot.domain.core.sentence import Channel, Code, Sentence, say
+from bot.ports import DeliveryOutcome, DeliveryResult, MessageRef, OutboxMessage
+from bot.slack.core.api_errors import (
+    CONNECTION_ERRORS,
+    CONTENT_ERRORS,
+    POST_OPTIONS,
+    delivery_for_error,
+    error_code,
+    is_rate_limited,
+)
+from bot.slack.core.blocks import Message, short_form
+from bot.slack.core.channels import ChannelDirectory
+
+log = logging.getLogger(__name__)
+
+METADATA_TYPE = "registrar_message"  # of the metadata that holds our key; the whole workspace can read it
+CALL_TIMEOUT = timedelta(seconds=10)  # the client's time limit
+MAX_REMEMBERED = 100  # cards and links that are kept in memory
+PAGE_SIZE = 200  # messages per call, as Slack recommends
+MAX_CLOCK_SKEW = timedelta(minutes=5)  # by which our clock can be ahead of Slack's: it refuses signed calls beyond that
+SHORT_WAIT = timedelta(seconds=1)  # until the next try of a message that only waits for another one or a shorter form
+# Why nothing can be posted in a channel, and the fix, by Slack's error code.
+_INVITE_HINT = say("Type {invite} there", invite=Code("/invite @registrar"))
+_CHANNEL_ERRORS: dict[str, tuple[str, Sentence]] = {
+    "channel_not_found": ("it doesn't exist, was renamed, or is private and I'm not a member", _INVITE_HINT),
+    "not_in_channel": ("I'm not a member", _INVITE_HINT),
+    "is_archived": ("it's archived", say("Unarchive it")),
+}
+# A message that can't be edited any more is posted again; if the channel refuses that too, the error says why.
+_NOT_EDITABLE_ERRORS = {
+    "message_not_found",
+    "cant_update_message",
+    "edit_window_closed",
+    "channel_not_found",
+    "is_inactive",
+}
+
+
+class LeaseExpiring(Exception):
+    """The lease on an outbox message ends before Slack is sure to have answered."""
+
+
+class MessagePoster:
+    """Posts and edits the messages of the outbox through Slack's Web API.
+
+    `client` must not retry automatically: that posts twice. `notify_admins` gets what only admins can fix, with a key
+    for each problem.
+    """
+
+    def __init__(
+        self, client: WebClient, now: Callable[[], datetime], notify_admins: Callable[[str, Sentence], object]
+    ) -> None:
+        self._client = client
+        self._now = now
+        self._notify_admins = notify_admins
+        self._links: dict[MessageRef, str] = {}
+        self._shortened: set[str] = set()  # ordering keys of messages that Slack refused at full length
+        self._channels = ChannelDirectory(client)
+        self._conversations: dict[str, str] = {}  # with people, by user id
+
+    def channel_id(self, name: str) -> str:
+        """Return the id of the channel with this name; the name itself if Slack doesn't know it."""
+        return self._channels.id_of(name)
+
+    def delete_message(self, ref: MessageRef) -> None:
+        """Delete one of our messages, a duplicate; it stays if Slack refuses."""
+        try:
+            self._client.chat_delete(channel=ref.channel, ts=ref.ts)
+        except (SlackApiError, *CONNECTION_ERRORS) as error:
+            log.warning("a message that is there twice stays (%s)", error)
+
+    def require_lease(self, outbox_message: OutboxMessage) -> None:
+        """Raise LeaseExpiring if Slack could answer after another process has begun to deliver the same message."""
+        if outbox_message.claimed_until is not None and self._now() > outbox_message.claimed_until - CALL_TIMEOUT:
+            raise LeaseExpiring
+
+    def post_or_edit_fitting(
+        self,
+        outbox_message: OutboxMessage,
+        key: str,
+        message: Message,
+        existing: MessageRef | None,
+        details_command: Sequence[str],
+    ) -> DeliveryResult:
+        """Post or edit a message. If Slack refuses its blocks, the next try sends a shorter form.
+
+        `key`: the message's name in its metadata, the same for each try. `existing`: where it's posted, if it is.
+        `details_command`: the words of the command that shows what a shorter form leaves out.
+        """
+        is_short = outbox_message.lane in self._shortened
+        try:
+            delivery = self.post_or_edit(
+                outbox_message, key, short_form(message, details_command) if is_short else message, existing
+            )
+        except SlackApiError as error:
+            if error_code(error) in CONTENT_ERRORS and not is_short:
+                log.warning("Slack refused %s (%s): a shorter form is next", outbox_message.key, error_code(error))
+                self._shortened.add(outbox_message.lane)
+                return DeliveryResult(DeliveryOutcome.RETRY, retry_after=SHORT_WAIT, why=error_code(error))
+            if delivery_for_error(error).outcome is DeliveryOutcome.REFUSED:
+                self._shortened.discard(outbox_message.lane)
+            raise
+        self._shortened.discard(outbox_message.lane)
+        return delivery
+
+    def post_or_edit(
+        self, outbox_message: OutboxMessage, key: str, message: Message, existing: MessageRef | None
+    ) -> DeliveryResult:
+        """Edit the message, or post it if it isn't posted yet or can't be edited any more."""
+        self.require_lease(outbox_message)
+        if existing and self.edit(existing, message):
+            return DeliveryResult(DeliveryOutcome.DELIVERED, existing)
+        return self.post(outbox_message, outbox_message.to, key, message, deleted=existing)
+
+    def edit(self, existing: MessageRef, message: Message) -> bool:
+        """Edit a message; return False if it can't be edited any more. Raises SlackApiError."""
+        try:
+            self._client.chat_update(
+                channel=existing.channel, ts=existing.ts, text=message.text, blocks=message.blocks, parse="none"
+            )
+        except SlackApiError as error:
+            if error_code(error) not in _NOT_EDITABLE_ERRORS:
+                raise
+            log.warning("the card is gone from Slack (%s): posting it again", error_code(error))
+            return False
+        return True
+
+    def post(
+        self,
+        outbox_message: OutboxMessage,
+        channel: str,
+        key: str,
+        message: Message,
+        *,
+        thread: str | None = None,
+        deleted: MessageRef | None = None,
+    ) -> DeliveryResult:
+        """Post a message, unless an earlier try did.
+
+        `channel`: a channel's `#name` or id, or a user id. `thread`: the `ts` of the message to reply to. `deleted`:
+        a posted message that can't be edited any more, so it doesn't count as posted.
+        """
+        posted = self._find_posted(outbox_message, channel, key, thread) if outbox_message.was_tried else None
+        if posted and not (deleted and posted.ts == deleted.ts):
+            return DeliveryResult(DeliveryOutcome.DELIVERED, posted)
+        self.require_lease(outbox_message)
+        answer = self._send(
+            channel,
+            {
+                "text": message.text,
+                "blocks": message.blocks,
+                "thread_ts": thread,
+                **POST_OPTIONS,
+                "metadata": {"event_type": METADATA_TYPE, "event_payload": {"key": key}},
+            },
+        )
+        return DeliveryResult(
+            DeliveryOutcome.DELIVERED, MessageRef(str(answer["channel"]), str(answer["ts"])), is_new=True
+        )
+
+    def _send(self, channel: str, arguments: dict[str, Any]) -> Any:
+        # A user id is sent as it is: for someone who has left, Slack's error then says so.
+        to = channel if _is_user_id(channel) else self._channels.id_of(channel)
+        try:
+            answer = self._client.chat_postMessage(channel=to, **arguments)
+        except SlackApiError as error:
+            self._report_closed_channel(channel, error_code(error))
+            # Slack itself accepts a user id as a channel; a server that doesn't gets the conversation's id.
+            if not _is_user_id(channel) or error_code(error) != "channel_not_found":
+                raise
+            return self._client.chat_postMessage(channel=self._conversation_id(channel), **arguments)
+        self._channels.learn(channel, str(answer["channel"]))
+        return answer
+
+    def _report_closed_channel(self, channel: str, code: str) -> None:
+        """Notify admins, at most once a day, that I can't post in a channel; its id is looked up again next time."""
+        if code not in _CHANNEL_ERRORS or _is_user_id(channel):
+            return
+        self._channels.forget(channel)
+        why, fix = _CHANNEL_ERRORS[code]
+        sentence = say(
+            "Can't post in {channel} ({code}): {why}. {fix}, or change the channel in {file}. Its messages will wait.",
+            channel=Channel(channel),
+            code=code,
+            why=why,
+            fix=fix,
+            file=Code("registrar.yml"),
+        )
+        self._notify_admins(f"channel:{channel}:{code}:{self._now():%Y-%m-%d}", sentence)
+
+    def _find_posted(
+        self, outbox_message: OutboxMessage, channel: str, key: str, thread: str | None
+    ) -> MessageRef | None:
+        """Return where the message with this key is posted; None if it isn't, or if we lack access to the history."""
+        try:
+            conversation_id = self._conversation_id(channel)
+            for message in self.messages_since(outbox_message, conversation_id, thread):
+                if self._is_ours(message, key):
+                    return MessageRef(conversation_id, str(message["ts"]))
+        except SlackApiError as error:
+            if error_code(error) not in {"unknown_method", "missing_scope", "not_in_channel", "channel_not_found"}:
+                raise
+            log.warning("cannot look whether %s is posted already (%s); it may appear twice", key, error_code(error))
+        return None
+
+    def _is_ours(self, message: dict[str, Any], key: str) -> bool:
+        """Return whether we posted this with that key; another app could have written our key into its metadata."""
+        metadata = message.get("metadata") or {}
+        if metadata.get("event_type") != METADATA_TYPE or (metadata.get("event_payload") or {}).get("key") != key:
+            return False
+        own_id, author_id = self._client.auth_test().get("bot_id"), message.get("bot_id")
+        return own_id is None or author_id is None or own_id == author_id
+
+    def messages_since(
+        self, outbox_message: OutboxMessage, channel: str, thread: str | None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the messages in a channel or thread since `outbox_message` was created: ours can't be older."""
+        fetch = partial(self._client.conversations_replies, ts=thread) if thread else self._client.conversations_history
+        oldest = (
+            f"{(outbox_message.created_at - MAX_CLOCK_SKEW).timestamp():.6f}" if outbox_message.created_at else None
+        )
+        cursor, used_cursors = "", set[str]()
+        while cursor not in used_cursors:  # a server that repeats a cursor would have us loop forever
+            used_cursors.add(cursor)
+            page = fetch(
+                channel=channel, oldest=oldest, cursor=cursor or None, limit=PAGE_SIZE, include_all_metadata=True
+            )
+            yield from page.get("messages", [])
+            cursor = str((page.get("response_metadata") or {}).get("next_cursor") or "")
+
+    def _conversation_id(self, channel: str) -> str:
+        """Return the id of a channel by its `#name`, or of the conversation with a person by their user id."""
+        if not _is_user_id(channel):
+            return self._channels.id_of(channel)
+        if channel not in self._conversations:
+            opened = self._client.conversations_open(users=channel)
+            self._conversations[channel] = str(opened["channel"]["id"])
+        return self._conversations[channel]
+
+    def permalink(self, message_ref: MessageRef) -> str:
+        """Return a message's link, fetched once and remembered; empty if Slack doesn't say."""
+        self._links[message_ref] = self._links.get(message_ref) or self._fetch_permalink(message_ref)
+        keep_latest(self._links)
+        return self._links[message_ref]
+
+    def _fetch_permalink(self, message_ref: MessageRef) -> str:
+        try:
+            answer = self._client.chat_getPermalink(channel=message_ref.channel, message_ts=message_ref.ts)
+        except SlackApiError as error:
+            if is_rate_limited(error):
+                raise
+            log.warning("no link to a message (%s)", error_code(error))
+            return ""
+        return str(answer["permalink"])
+
+
+def keep_latest(entries: dict[Any, Any]) -> None:
+    """Delete all but the latest MAX_REMEMBERED entries."""
+    for key in list(entries)[:-MAX_REMEMBERED]:
+        del entries[key]
+
+
+def _is_user_id(channel: str) -> bool:
+    return channel[:1] in {"U", "W"}
