@@ -111,7 +111,7 @@ def current_term(reader: Ledger, model: str) -> ProductionTerm | None:
     return ProductionTerm(transition_id=served[0].started_by.id, version=served[0].version, since=served[0].since)
 
 
-def _future_term_reason(term: ProductionTerm) -> Sentence:
+def future_term_reason(term: ProductionTerm) -> Sentence:
     return say(
         "{v} came into Production on {since}, which is yet to come: the clock was set back. Nothing is measured "
         "until then.",
@@ -169,7 +169,7 @@ def to_claimed_check(monitor: Monitor, monitor_state: MonitorState, owner: str) 
     return ClaimedCheck(monitor=monitor, monitor_state=monitor_state, slot=monitor_state.slot + 1, owner=owner)
 
 
-def _needs_query(answer: Answer | None) -> bool:
+def needs_query(answer: Answer | None) -> bool:
     return answer is None or answer.outcome is CheckOutcome.ERROR
 
 
@@ -177,7 +177,7 @@ def max_duration(monitor: Monitor) -> timedelta:
     return monitor.rule.timeout * (1 + monitor.rule.retries)
 
 
-def _group_by_source(due: Sequence[ClaimedCheck]) -> dict[str, list[ClaimedCheck]]:
+def group_by_source(due: Sequence[ClaimedCheck]) -> dict[str, list[ClaimedCheck]]:
     found: dict[str, list[ClaimedCheck]] = defaultdict(list)
     for one in due:
         found[one.monitor.rule.source].append(one)

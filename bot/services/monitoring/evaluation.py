@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from bot.domain.core.errors import RegistrarError
+from bot.domain.core.sentence import say
+from bot.domain.monitoring.assessment import RuleResult, Verdict, assess, is_warmed_up, verdicts_due_since
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import CheckValue, Reading
+from bot.domain.monitoring.readings import Answer, CheckOutcome, CheckValue, Reading
+from bot.domain.monitoring.rules.aggregation import measure
 from bot.domain.monitoring.rules.baseline_choice import (
     baseline_key,
     baseline_span,
@@ -14,13 +21,29 @@ from bot.domain.monitoring.rules.baseline_choice import (
     summarize_for_rule,
 )
 from bot.domain.monitoring.rules.baselines import Baseline
+from bot.domain.monitoring.rules.evaluation import evaluate_rule
 from bot.domain.monitoring.rules.statistics import Tally
 from bot.domain.monitoring.rules.time_series import TimeSeries
-from bot.domain.monitoring.state import ProductionTerm
+from bot.domain.monitoring.state import MonitorState, MonitorStatus, ProductionTerm, state_for_term
 from bot.domain.monitoring.stored_baselines import BaselineReplacement, FrozenBaseline, OwnBaselineKind
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.registry.metric_direction import Direction
 from bot.ports import LedgerReader as Ledger
+from bot.ports import Query
+from bot.services.core.context import Context
+from bot.services.monitoring.checks import (
+    CheckResult,
+    ClaimedCheck,
+    SourceReader,
+    StoredBaselines,
+    build_query,
+    current_term,
+    future_term_reason,
+    needs_query,
+    query_span,
+)
+
+log = logging.getLogger(__name__)
 
 ONE_MICROSECOND = timedelta(microseconds=1)  # the least there is between two times
 
@@ -152,6 +175,171 @@ class LedgerMonitorHistory:
             monitor, since=since, until=until, except_transition_id=term.transition_id, except_versions=bad
         )
         return summarize_for_rule(monitor.rule, term, to_time_series(before))
+
+
+class CheckEvaluator:
+    """Queries a source for claimed checks and judges its answers. It reads the ledger and writes nothing."""
+
+    def __init__(self, context: Context, sources: SourceReader) -> None:
+        self._context = context
+        self._sources = sources
+
+    def query_source(self, source: str, checks: Sequence[ClaimedCheck]) -> list[Answer]:
+        """Return the source's answer to each check; those that failed are asked for again, as often as they may be."""
+        now = self._context.clock.now()
+        with self._context.ledger.read() as reading:
+            terms = _current_terms(reading, {one.monitor.model for one in checks})
+        answers: dict[int, Answer] = {}
+        queries: dict[int, Query] = {}
+        for at, one in enumerate(checks):
+            term = terms[one.monitor.model]
+            if term is None:
+                answers[at] = Answer()
+            else:
+                queries[at] = build_query(one, term, now)
+        for attempt in range(1 + max((one.monitor.rule.retries for one in checks), default=0)):
+            left = [at for at in queries if needs_query(answers.get(at)) and attempt <= checks[at].monitor.rule.retries]
+            if not left:
+                break
+            answers |= dict(zip(left, self._read_source(source, [queries[at] for at in left]), strict=True))
+        return [answers[at] for at in range(len(checks))]
+
+    def _read_source(self, source: str, queries: list[Query]) -> list[Answer]:
+        try:
+            answers = self._sources.read(source, queries)
+            if len(answers) != len(queries):
+                raise ValueError(f"{len(answers)} answers to {len(queries)} queries")
+        except RegistrarError as error:
+            answers = [Answer(outcome=CheckOutcome.ERROR, why=error.sentence)] * len(queries)
+        except Exception as error:  # a plug-in may raise what it likes
+            log.exception("the source %s raised", source)
+            why = say("The source raised an error ({kind}); the log has it.", kind=type(error).__name__)
+            answers = [Answer(outcome=CheckOutcome.ERROR, why=why)] * len(queries)
+        return answers
+
+    def judge_all(self, checks: Sequence[ClaimedCheck], answers: Sequence[Answer]) -> list[CheckResult]:
+        now = self._context.clock.now()
+        with self._context.ledger.read() as reading:
+            terms = _current_terms(reading, {one.monitor.model for one in checks})
+            stored = reading.baselines([one.monitor.id for one in checks if one.monitor.rule.uses_frozen_baseline])
+            own = reading.baselines([one.monitor.id for one in checks if one.monitor.rule.rule == "default"], own=True)
+            found = []
+            for one, answer in zip(checks, answers, strict=True):
+                known = stored.get(one.monitor.id), own.get(one.monitor.id)
+                found.append(self._judge_one(reading, one, terms[one.monitor.model], answer, now, known))
+            return found
+
+    def _judge_one(
+        self,
+        reader: Ledger,
+        check: ClaimedCheck,
+        term: ProductionTerm | None,
+        answer: Answer,
+        now: datetime,
+        stored: StoredBaselines,
+    ) -> CheckResult:
+        """Judge a check; where that raises, it is an error of this monitor and of no other."""
+        try:
+            return self._judge(reader, check, term, answer, now, stored)
+        except RegistrarError:
+            raise  # the ledger is away: nothing can be written down
+        except Exception as error:
+            log.exception("the check of the monitor %s of %s raised", check.monitor.name, check.monitor.model)
+            why = say("The check raised an error ({kind}); the log has it.", kind=type(error).__name__)
+            return self._judge(reader, check, term, Answer(outcome=CheckOutcome.ERROR, why=why), now, stored)
+
+    def _judge(
+        self,
+        reader: Ledger,
+        check: ClaimedCheck,
+        term: ProductionTerm | None,
+        answer: Answer,
+        now: datetime,
+        stored: StoredBaselines,
+    ) -> CheckResult:
+        monitor = check.monitor
+        standing = state_for_term(replace(check.monitor_state, slot=check.slot - 1), monitor, term)
+        if term is None:
+            why = say("Nothing is in Production.")
+            idle = replace(standing, state=MonitorStatus.DISABLED, slot=check.slot, at=now, why=why)
+            verdict = Verdict(
+                outcome=CheckOutcome.NO_DATA, previous_status=check.monitor_state.state, why=why, monitor_state=idle
+            )
+            return CheckResult(
+                claim=check, term=None, reading=Reading(outcome=CheckOutcome.NO_DATA, why=why), verdict=verdict, at=now
+            )
+        since, until = query_span(monitor, check.monitor_state, term, now)
+        if now < term.since:
+            found = Reading(outcome=CheckOutcome.NO_DATA, why=future_term_reason(term))
+        else:
+            found = measure(answer, monitor.rule, since=since, until=until, now=now, newest_seen=standing.newest)
+        warm = is_warmed_up(monitor, term, now)
+        past = LedgerMonitorHistory(reader, monitor, term, now, found, stored=stored[0], own_baseline=stored[1])
+        is_new = standing.points == 0 and now >= term.since and found.outcome is not CheckOutcome.ERROR
+        if is_new and monitor.rule.uses_frozen_baseline:
+            past.frozen_baseline()  # also where nothing is measured for weeks: what it's made of is still there now
+        judgement = self._evaluate_rule(monitor, standing, term, found, now, past)
+        verdict = assess(
+            monitor,
+            standing,
+            found,
+            judgement,
+            now=now,
+            warmed_up=warm,
+            due_since=verdicts_due_since(monitor, term, now),
+        )
+        return CheckResult(
+            claim=check,
+            term=term,
+            reading=found,
+            verdict=verdict,
+            at=now,
+            new_baseline=past.new_baseline,
+            baseline_replacement=past.baseline_replacement,
+        )
+
+    def _evaluate_rule(
+        self,
+        monitor: Monitor,
+        monitor_state: MonitorState,
+        term: ProductionTerm,
+        reading: Reading,
+        now: datetime,
+        history: LedgerMonitorHistory,
+    ) -> RuleResult | None:
+        """Return what the rule says; where it raises, it can't judge."""
+        try:
+            return evaluate_rule(monitor, monitor_state, term, reading, now, history)
+        except RegistrarError:
+            raise  # the ledger is away: nothing can be written down
+        except Exception as error:
+            log.exception("the rule of the monitor %s of %s raised", monitor.name, monitor.model)
+            why = say("Its rule raised an error ({kind}); the log has it.", kind=type(error).__name__)
+            return RuleResult(is_worse=None, why=why)
+
+    def missing_baselines(self, reader: Ledger, now: datetime) -> list[FrozenBaseline]:
+        """Return the baselines of the present terms that aren't in the ledger yet."""
+        monitors = [one for one in reader.monitors() if one.rule.uses_frozen_baseline]
+        terms = _current_terms(reader, {one.model for one in monitors})
+        stored = reader.baselines([one.id for one in monitors])
+        found = []
+        for one in monitors:
+            term = terms[one.model]
+            if term is None or now < term.since:
+                continue
+            past = LedgerMonitorHistory(reader, one, term, now, Reading(), stored=stored.get(one.id))
+            try:
+                past.frozen_baseline()
+            except RegistrarError:
+                raise  # the ledger is away: nothing can be swept either
+            except Exception:  # of one monitor, which says so at its next check; old checks are removed anyway
+                log.exception("the baseline of the monitor %s of %s can't be made", one.name, one.model)
+            found += [past.new_baseline] if past.new_baseline else []
+        return found
+
+
+def _current_terms(reader: Ledger, models: Iterable[str]) -> dict[str, ProductionTerm | None]:
+    return {model: current_term(reader, model) for model in models}
 
 
 def _key_suffix(kind: OwnBaselineKind | None, rule: MonitorConfig) -> str:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from bot import logging_context
 from bot.domain.audit.events import Event, EventTag
@@ -20,17 +20,12 @@ from bot.domain.core.errors import BadInput, RegistrarError
 from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import Sentence, say
 from bot.domain.monitoring import messages as monitor_messages
-from bot.domain.monitoring.assessment import RuleResult, Verdict, assess, is_warmed_up, verdicts_due_since
 from bot.domain.monitoring.incident import COMMON_CAUSE_COUNT
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Answer, CheckOutcome, Reading
-from bot.domain.monitoring.rules.aggregation import measure
-from bot.domain.monitoring.rules.evaluation import evaluate_rule
-from bot.domain.monitoring.state import MonitorState, MonitorStatus, ProductionTerm, state_for_term
-from bot.domain.monitoring.stored_baselines import FrozenBaseline
+from bot.domain.monitoring.readings import Answer, CheckOutcome
+from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_validation import CHECK_RETENTION
-from bot.ports import CheckBatch, Dispatcher, LedgerTransaction, Query
-from bot.ports import LedgerReader as Ledger
+from bot.ports import CheckBatch, Dispatcher, LedgerTransaction
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import channel_message, thread_message
 from bot.services.core.threads import production_thread
@@ -38,20 +33,14 @@ from bot.services.monitoring.checks import (
     CheckResult,
     ClaimedCheck,
     SourceReader,
-    StoredBaselines,
-    _future_term_reason,
-    _group_by_source,
-    _needs_query,
-    build_query,
     check_delay,
-    current_term,
+    group_by_source,
     max_duration,
     next_state,
-    query_span,
     to_claimed_check,
     to_measurement,
 )
-from bot.services.monitoring.evaluation import LedgerMonitorHistory
+from bot.services.monitoring.evaluation import CheckEvaluator
 from bot.services.monitoring.incidents import Incidents
 from bot.services.monitoring.thread_dispatcher import ThreadDispatcher
 
@@ -96,7 +85,7 @@ class MonitorScheduler:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._context = context
-        self._sources = sources
+        self._evaluator = CheckEvaluator(context, sources)
         self._incidents = incidents
         self._run_transitions, self._deliver_messages = run_transitions, deliver_messages
         self._monotonic = monotonic
@@ -181,30 +170,10 @@ class MonitorScheduler:
         """
         now = self._context.clock.now()
         with self._context.ledger.read() as reading:
-            made = self._missing_baselines(reading, now)
+            made = self._evaluator.missing_baselines(reading, now)
         with self._context.ledger.write() as tx:
             tx.save_baselines(made)
             return tx.purge(measurements_before=now - max(retention, CHECK_RETENTION), readings_before=now - retention)
-
-    def _missing_baselines(self, reader: Ledger, now: datetime) -> list[FrozenBaseline]:
-        """Return the baselines of the present terms that aren't in the ledger yet."""
-        monitors = [one for one in reader.monitors() if one.rule.uses_frozen_baseline]
-        terms = self.current_terms(reader, {one.model for one in monitors})
-        stored = reader.baselines([one.id for one in monitors])
-        found = []
-        for one in monitors:
-            term = terms[one.model]
-            if term is None or now < term.since:
-                continue
-            past = LedgerMonitorHistory(reader, one, term, now, Reading(), stored=stored.get(one.id))
-            try:
-                past.frozen_baseline()
-            except RegistrarError:
-                raise  # the ledger is away: nothing can be swept either
-            except Exception:  # of one monitor, which says so at its next check; old checks are removed anyway
-                log.exception("the baseline of the monitor %s of %s can't be made", one.name, one.model)
-            found += [past.new_baseline] if past.new_baseline else []
-        return found
 
     def close(self) -> None:
         """Wait a moment for what is under way, and give up the rest: whoever is there later checks those slots."""
@@ -245,7 +214,7 @@ class MonitorScheduler:
             CheckBatch(
                 source, self._context.owner, tuple((one.monitor.id, one.slot) for one in some[at : at + BATCH_SIZE])
             )
-            for source, some in _group_by_source(checks).items()
+            for source, some in group_by_source(checks).items()
             for at in range(0, len(some), BATCH_SIZE)
         ]
         self._dispatcher.dispatch(batches)
@@ -297,53 +266,20 @@ class MonitorScheduler:
     def _run(self, running: _RunningBatch) -> None:
         """Measure, judge and write down."""
         try:
-            answers = self.query_source(running.source, running.checks)
+            answers = self._evaluator.query_source(running.source, running.checks)
             if not running.is_abandoned:
                 self._judge_and_record(running.checks, answers)
         finally:
             self._remove_running(running)
 
-    def query_source(self, source: str, checks: Sequence[ClaimedCheck]) -> list[Answer]:
-        """Return the source's answer to each check; those that failed are asked for again, as often as they may be."""
-        now = self._context.clock.now()
-        with self._context.ledger.read() as reading:
-            terms = self.current_terms(reading, {one.monitor.model for one in checks})
-        answers: dict[int, Answer] = {}
-        queries: dict[int, Query] = {}
-        for at, one in enumerate(checks):
-            term = terms[one.monitor.model]
-            if term is None:
-                answers[at] = Answer()
-            else:
-                queries[at] = build_query(one, term, now)
-        for attempt in range(1 + max((one.monitor.rule.retries for one in checks), default=0)):
-            left = [
-                at for at in queries if _needs_query(answers.get(at)) and attempt <= checks[at].monitor.rule.retries
-            ]
-            if not left:
-                break
-            answers |= dict(zip(left, self._read_source(source, [queries[at] for at in left]), strict=True))
-        return [answers[at] for at in range(len(checks))]
-
-    def _read_source(self, source: str, queries: list[Query]) -> list[Answer]:
-        try:
-            answers = self._sources.read(source, queries)
-            if len(answers) != len(queries):
-                raise ValueError(f"{len(answers)} answers to {len(queries)} queries")
-        except RegistrarError as error:
-            answers = [Answer(outcome=CheckOutcome.ERROR, why=error.sentence)] * len(queries)
-        except Exception as error:  # a plug-in may raise what it likes
-            log.exception("the source %s raised", source)
-            why = say("The source raised an error ({kind}); the log has it.", kind=type(error).__name__)
-            answers = [Answer(outcome=CheckOutcome.ERROR, why=why)] * len(queries)
-        return answers
-
     def _judge_and_record(self, checks: Sequence[ClaimedCheck], answers: Sequence[Answer]) -> None:
         """Judge the answers, write everything down, and let what was decided be done."""
-        checked = self.judge_all(checks, answers)
+        checked = self._evaluator.judge_all(checks, answers)
         beside = self._claim(self._related_checks(checked))
         if beside:
-            checked += self.judge_all(beside, self.query_source(beside[0].monitor.rule.source, beside))
+            checked += self._evaluator.judge_all(
+                beside, self._evaluator.query_source(beside[0].monitor.rule.source, beside)
+            )
         self._record(checked)
 
     def _related_checks(self, results: Sequence[CheckResult]) -> list[tuple[Monitor, MonitorState]]:
@@ -367,56 +303,6 @@ class MonitorScheduler:
             (one, standing) for one, standing in others if standing.at is None or now - standing.at > RECENT_CHECK_AGE
         ]
         return sorted(stale, key=lambda pair: pair[1].at or pair[0].created_at)[:BATCH_SIZE]
-
-    def judge_all(self, checks: Sequence[ClaimedCheck], answers: Sequence[Answer]) -> list[CheckResult]:
-        now = self._context.clock.now()
-        with self._context.ledger.read() as reading:
-            terms = self.current_terms(reading, {one.monitor.model for one in checks})
-            stored = reading.baselines([one.monitor.id for one in checks if one.monitor.rule.uses_frozen_baseline])
-            own = reading.baselines([one.monitor.id for one in checks if one.monitor.rule.rule == "default"], own=True)
-            found = []
-            for one, answer in zip(checks, answers, strict=True):
-                known = stored.get(one.monitor.id), own.get(one.monitor.id)
-                found.append(self._judge_one(reading, one, terms[one.monitor.model], answer, now, known))
-            return found
-
-    def _judge_one(
-        self,
-        reader: Ledger,
-        check: ClaimedCheck,
-        term: ProductionTerm | None,
-        answer: Answer,
-        now: datetime,
-        stored: StoredBaselines,
-    ) -> CheckResult:
-        """Judge a check; where that raises, it is an error of this monitor and of no other."""
-        try:
-            return self._judge(reader, check, term, answer, now, stored)
-        except RegistrarError:
-            raise  # the ledger is away: nothing can be written down
-        except Exception as error:
-            log.exception("the check of the monitor %s of %s raised", check.monitor.name, check.monitor.model)
-            why = say("The check raised an error ({kind}); the log has it.", kind=type(error).__name__)
-            return self._judge(reader, check, term, Answer(outcome=CheckOutcome.ERROR, why=why), now, stored)
-
-    def _evaluate_rule(
-        self,
-        monitor: Monitor,
-        monitor_state: MonitorState,
-        term: ProductionTerm,
-        reading: Reading,
-        now: datetime,
-        history: LedgerMonitorHistory,
-    ) -> RuleResult | None:
-        """Return what the rule says; where it raises, it can't judge."""
-        try:
-            return evaluate_rule(monitor, monitor_state, term, reading, now, history)
-        except RegistrarError:
-            raise  # the ledger is away: nothing can be written down
-        except Exception as error:
-            log.exception("the rule of the monitor %s of %s raised", monitor.name, monitor.model)
-            why = say("Its rule raised an error ({kind}); the log has it.", kind=type(error).__name__)
-            return RuleResult(is_worse=None, why=why)
 
     def _record(self, results: Sequence[CheckResult]) -> None:
         prepared = self._incidents.check_rollback_targets(results)
@@ -467,59 +353,6 @@ class MonitorScheduler:
         key, thread = f"better:{monitor.id}:{own.baseline.until.isoformat()}", production_thread(tx, monitor.model)
         channel = self._context.policy.channel_for(monitor.model)
         tx.add_message(thread_message(thread, key, said) if thread else channel_message(key, channel, said))
-
-    def _judge(
-        self,
-        reader: Ledger,
-        check: ClaimedCheck,
-        term: ProductionTerm | None,
-        answer: Answer,
-        now: datetime,
-        stored: StoredBaselines,
-    ) -> CheckResult:
-        monitor = check.monitor
-        standing = state_for_term(replace(check.monitor_state, slot=check.slot - 1), monitor, term)
-        if term is None:
-            why = say("Nothing is in Production.")
-            idle = replace(standing, state=MonitorStatus.DISABLED, slot=check.slot, at=now, why=why)
-            verdict = Verdict(
-                outcome=CheckOutcome.NO_DATA, previous_status=check.monitor_state.state, why=why, monitor_state=idle
-            )
-            return CheckResult(
-                claim=check, term=None, reading=Reading(outcome=CheckOutcome.NO_DATA, why=why), verdict=verdict, at=now
-            )
-        since, until = query_span(monitor, check.monitor_state, term, now)
-        if now < term.since:
-            found = Reading(outcome=CheckOutcome.NO_DATA, why=_future_term_reason(term))
-        else:
-            found = measure(answer, monitor.rule, since=since, until=until, now=now, newest_seen=standing.newest)
-        warm = is_warmed_up(monitor, term, now)
-        past = LedgerMonitorHistory(reader, monitor, term, now, found, stored=stored[0], own_baseline=stored[1])
-        is_new = standing.points == 0 and now >= term.since and found.outcome is not CheckOutcome.ERROR
-        if is_new and monitor.rule.uses_frozen_baseline:
-            past.frozen_baseline()  # also where nothing is measured for weeks: what it's made of is still there now
-        judgement = self._evaluate_rule(monitor, standing, term, found, now, past)
-        verdict = assess(
-            monitor,
-            standing,
-            found,
-            judgement,
-            now=now,
-            warmed_up=warm,
-            due_since=verdicts_due_since(monitor, term, now),
-        )
-        return CheckResult(
-            claim=check,
-            term=term,
-            reading=found,
-            verdict=verdict,
-            at=now,
-            new_baseline=past.new_baseline,
-            baseline_replacement=past.baseline_replacement,
-        )
-
-    def current_terms(self, reader: Ledger, models: Iterable[str]) -> dict[str, ProductionTerm | None]:
-        return {model: current_term(reader, model) for model in models}
 
 
 def _finish_slots(tx: LedgerTransaction, results: Sequence[CheckResult]) -> set[tuple[str, int]]:
