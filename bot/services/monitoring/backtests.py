@@ -293,7 +293,7 @@ _SOURCE_ERROR, _NO_DATA = say("The source gave an error."), say("The source had 
 
 
 class _InMemoryHistory:
-    """`bot.domain.monitoring.rules.evaluation.Past` from memory, for one term. `now` is the time of the check that is judged."""
+    """The `MonitorHistory` of one term, from memory. `now` is the time of the check that is judged."""
 
     def __init__(
         self,
