@@ -55,11 +55,11 @@ def join_counts(counts: Iterable[Point | CountPoint], totals: Iterable[Point | C
 
 def check_options(name: str, source: Source, known_keys: Collection[str]) -> None:
     """Raise Misconfigured for an option that isn't in `known_keys`; it names the key and the nearest known one."""
-    given = {**source.options, **({} if source.url is None else {"url": source.url})}
-    for key in given:
+    options = {**source.options, **({} if source.url is None else {"url": source.url})}
+    for key in options:
         if key not in known_keys:
-            near = difflib.get_close_matches(str(key), known_keys, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(['type', *known_keys])}."
+            nearest = difflib.get_close_matches(str(key), known_keys, n=1, cutoff=0.5)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(['type', *known_keys])}."
             raise Misconfigured(say("{where}: unknown key; {hint}", where=Code(f"sources.{name}.{key}"), hint=hint))
 
 

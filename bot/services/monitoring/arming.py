@@ -116,9 +116,9 @@ class MonitorArming:
             self._recorder.append_audit(
                 tx, EventTag.MONITOR_ARMED, caller, armed, origin, why=command.reason, **evidence
             )
-            said = monitor_messages.armed(armed, by, command.reason if command.override else "")
-            self._recorder.announce(tx, armed, f"armed:{armed.revision}:{self._context.new_id()}", said)
-        return said
+            sentence = monitor_messages.armed(armed, by, command.reason if command.override else "")
+            self._recorder.announce(tx, armed, f"armed:{armed.revision}:{self._context.new_id()}", sentence)
+        return sentence
 
     def _require_trial(self, by: Actor, monitor: Monitor) -> dict[str, Any]:
         """Return what speaks for arming it. Raises Refused."""
@@ -127,24 +127,24 @@ class MonitorArming:
             raise Refused(monitor_messages.author_cannot_arm(monitor))
         if now < monitor.created_at + TRIAL_PERIOD:
             raise Refused(monitor_messages.measured_too_briefly(monitor, monitor.created_at + TRIAL_PERIOD))
-        with self._context.ledger.read() as reading:
-            values = len(reading.series(monitor, since=max(monitor.created_at, now - TRIAL_PERIOD), until=now))
-            stands = reading.monitor_state(monitor.id)
-        wanted = max(1, math.floor(MIN_MEASURED_SHARE * (TRIAL_PERIOD / monitor.rule.every)))
-        if values < wanted:
-            raise Refused(monitor_messages.measured_too_little(monitor, values, wanted))
-        if stands.state is MonitorStatus.CANT_JUDGE:  # whatever its source's history would have let it judge
-            raise Refused(monitor_messages.cannot_arm_unjudged(monitor, stands))
-        found = self._run_backtest(monitor, BACKTEST_SPAN)
-        if found.has_failed or not found.is_judged:
-            raise Refused(monitor_messages.backtest_prevents_arming(monitor, found.sentence))
+        with self._context.ledger.read() as reader:
+            values = len(reader.series(monitor, since=max(monitor.created_at, now - TRIAL_PERIOD), until=now))
+            monitor_state = reader.monitor_state(monitor.id)
+        required = max(1, math.floor(MIN_MEASURED_SHARE * (TRIAL_PERIOD / monitor.rule.every)))
+        if values < required:
+            raise Refused(monitor_messages.measured_too_little(monitor, values, required))
+        if monitor_state.state is MonitorStatus.CANT_JUDGE:  # whatever its source's history would have let it judge
+            raise Refused(monitor_messages.cannot_arm_unjudged(monitor, monitor_state))
+        backtest = self._run_backtest(monitor, BACKTEST_SPAN)
+        if backtest.has_failed or not backtest.is_judged:
+            raise Refused(monitor_messages.backtest_prevents_arming(monitor, backtest.sentence))
         return {
             "backtest": {
-                "since": found.since.isoformat(),
-                "until": found.until.isoformat(),
-                "values": len(found.points),
-                "hours": found.hours,
-                "hours_judged": found.hours_judged,
+                "since": backtest.since.isoformat(),
+                "until": backtest.until.isoformat(),
+                "values": len(backtest.points),
+                "hours": backtest.hours,
+                "hours_judged": backtest.hours_judged,
             }
         }
 
@@ -169,9 +169,11 @@ class MonitorArming:
                     evidence={"by": describe_caller(caller, policy)},
                 )
             )
-            said = incident_messages.breaker_reset(model, by)
-            tx.add_message(channel_message(f"breaker:{self._context.new_id()}", self._recorder.channel_of(model), said))
-        return said
+            sentence = incident_messages.breaker_reset(model, by)
+            tx.add_message(
+                channel_message(f"breaker:{self._context.new_id()}", self._recorder.channel_of(model), sentence)
+            )
+        return sentence
 
 
 def _check_can_be_armed(monitor: Monitor) -> None:

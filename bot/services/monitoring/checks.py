@@ -178,10 +178,10 @@ def max_duration(monitor: Monitor) -> timedelta:
 
 
 def group_by_source(due: Sequence[ClaimedCheck]) -> dict[str, list[ClaimedCheck]]:
-    found: dict[str, list[ClaimedCheck]] = defaultdict(list)
-    for one in due:
-        found[one.monitor.rule.source].append(one)
-    return found
+    by_source: dict[str, list[ClaimedCheck]] = defaultdict(list)
+    for check in due:
+        by_source[check.monitor.rule.source].append(check)
+    return by_source
 
 
 def query_span(
@@ -195,8 +195,8 @@ def query_span(
     rule = monitor.rule
     until = now - rule.label_delay
     if rule.is_threshold:
-        back = rule.window if rule.aggregate not in {None, "last"} else 2 * rule.max_reading_age
-        return max(term.since, until - back), until
+        span = rule.window if rule.aggregate not in {None, "last"} else 2 * rule.max_reading_age
+        return max(term.since, until - span), until
     last = (
         monitor_state.at - rule.label_delay
         if monitor_state.at and monitor_state.move == term.transition_id

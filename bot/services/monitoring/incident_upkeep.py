@@ -48,36 +48,36 @@ class IncidentUpkeep:
         self._outages = outages
 
     def end_and_remind(self) -> bool:
-        """End what is over, and remind of what nobody looks after; tell whether there is something to tell."""
-        now, done = self._context.clock.now(), FollowUp()
-        with self._context.ledger.read() as reading:
-            still_open = reading.incidents(open_only=True, limit=1000)
+        """Resolve what is over and post reminders; return whether there are messages to deliver."""
+        now, follow_up = self._context.clock.now(), FollowUp()
+        with self._context.ledger.read() as reader:
+            still_open = reader.incidents(open_only=True, limit=1000)
             work = [
-                one
-                for one in still_open
-                if self._find_resolution(reading, one, now) or _is_reminder_due(reading, one, now)
+                incident.id
+                for incident in still_open
+                if self._find_resolution(reader, incident, now) or _is_reminder_due(reader, incident, now)
             ]
         if not work:
             return False
         with self._context.ledger.write() as tx:
             tx.lock("incidents")
-            for one in work:
-                incident = tx.incident(one.id)
+            for incident_id in work:
+                incident = tx.incident(incident_id)
                 if not incident.is_open:
                     continue
-                how = self._find_resolution(tx, incident, now)
-                if how is not None:
-                    self._writer.resolve(tx, incident, how, now, done)
+                resolution = self._find_resolution(tx, incident, now)
+                if resolution is not None:
+                    self._writer.resolve(tx, incident, resolution, now, follow_up)
                 elif _is_reminder_due(tx, incident, now):
-                    told = replace(incident, repeated_at=now)
+                    reminded = replace(incident, repeated_at=now)
                     tx.add_message(
-                        thread_message(told.id, f"repeated:{now.isoformat()}", words.reminder(incident, now))
+                        thread_message(reminded.id, f"repeated:{now.isoformat()}", words.reminder(incident, now))
                     )
-                    self._writer.save(tx, told, f"repeated:{now.isoformat()}", done)
-        return done.has_messages
+                    self._writer.save(tx, reminded, f"repeated:{now.isoformat()}", follow_up)
+        return follow_up.has_messages
 
     def _find_resolution(self, reader: Ledger, incident: Incident, now: datetime) -> IncidentResolution | None:
-        """Return how an open incident has ended; None where it goes on."""
+        """Return how an incident ended; None while it continues."""
         if incident.is_of_source:
             return self._outages.find_source_resolution(reader, incident, now)
         served = self._rollbacks.serving_periods(reader, incident.model)
@@ -91,72 +91,86 @@ class IncidentUpkeep:
                     return IncidentResolution(
                         ending=IncidentEnding.NOT_CONFIRMED, sentence=words.not_confirmed(serves.version), by=by
                     )
-                how = words.restored(serves.version, serves.since, incident.version, by)
-                return IncidentResolution(ending=IncidentEnding.RESTORED, sentence=how, by=by)
+                sentence = words.restored(serves.version, serves.since, incident.version, by)
+                return IncidentResolution(ending=IncidentEnding.RESTORED, sentence=sentence, by=by)
         if serves is None or serves.started_by.id != incident.move:
             return None if incident.doing is IncidentStatus.INTENT else self.resolution_by_transition(reader, incident)
-        mine = active_monitors(reader, incident)
-        if not mine:
+        monitors = active_monitors(reader, incident)
+        if not monitors:
             return unwatched_resolution(reader, incident)
-        if incident.kind is IncidentKind.FAILED and all(is_healthy(reader.monitor_state(one.id)) for one in mine):
-            how = words.recovered(incident.version, incident.since, now)  # by a rule that was changed meanwhile
-            return IncidentResolution(ending=IncidentEnding.RECOVERED, sentence=how)
+        if incident.kind is IncidentKind.FAILED and all(
+            is_healthy(reader.monitor_state(monitor.id)) for monitor in monitors
+        ):
+            sentence = words.recovered(incident.version, incident.since, now)  # for example, after its rule was changed
+            return IncidentResolution(ending=IncidentEnding.RECOVERED, sentence=sentence)
         return None
 
     def resolution_by_transition(self, reader: Ledger, incident: Incident) -> IncidentResolution:
-        """Return how an incident ended whose version doesn't serve any more, or serves again."""
+        """Return how an incident ended by a transition: its version no longer serves, or serves again."""
         served = self._rollbacks.serving_periods(reader, incident.model)
-        began = served[0].started_by if served and served[0].until is None else None
-        if began is None:
+        started_by = served[0].started_by if served and served[0].until is None else None
+        if started_by is None:
             return IncidentResolution(
                 ending=IncidentEnding.OVERTAKEN, sentence=words.superseded(incident.version, None)
             )
-        told_in = ordering_key_of(began)
-        if began.kind is TransitionKind.ROLLBACK and not isinstance(began.actor, Automation):
-            how, ending = words.rolled_back_manually(began), IncidentEnding.ROLLED_BACK
+        announced_in = ordering_key_of(started_by)
+        if started_by.kind is TransitionKind.ROLLBACK and not isinstance(started_by.actor, Automation):
+            sentence, ending = words.rolled_back_manually(started_by), IncidentEnding.ROLLED_BACK
         else:
-            how, ending = words.superseded(incident.version, began), IncidentEnding.OVERTAKEN
+            sentence, ending = words.superseded(incident.version, started_by), IncidentEnding.OVERTAKEN
         return IncidentResolution(
-            ending=ending, sentence=how, by=began.actor, announced_in="" if told_in == incident.id else told_in
+            ending=ending,
+            sentence=sentence,
+            by=started_by.actor,
+            announced_in="" if announced_in == incident.id else announced_in,
         )
 
     def resolve_if_recovered(
         self, tx: LedgerTransaction, result: CheckResult, kind: IncidentKind, follow_up: FollowUp
     ) -> None:
-        """End the incident where none of its monitors stands as it did."""
+        """Resolve the incident of `kind` that the monitor belongs to, if none of its monitors is affected any more."""
         of_source = find_open_incident(tx, "", result.monitor.rule.source, kind) if kind is IncidentKind.BLIND else None
         for incident in filter(None, (find_open_incident(tx, result.monitor.model, "", kind), of_source)):
             if has_monitor_in_status(tx, incident, kind):
                 continue
             if kind is IncidentKind.BLIND:
-                how = words.monitoring_is_back(incident.since, result.at)
+                sentence = words.monitoring_is_back(incident.since, result.at)
             else:
-                how = words.recovered(incident.version, incident.since, result.at)
+                sentence = words.recovered(incident.version, incident.since, result.at)
             self._writer.resolve(
-                tx, incident, IncidentResolution(ending=IncidentEnding.RECOVERED, sentence=how), result.at, follow_up
+                tx,
+                incident,
+                IncidentResolution(ending=IncidentEnding.RECOVERED, sentence=sentence),
+                result.at,
+                follow_up,
             )
 
     def confirm_recovery(
         self, tx: LedgerTransaction, result: CheckResult, term: ProductionTerm, follow_up: FollowUp
     ) -> None:
-        """Say of the incident whose rollback began this term that the restored version has passed its checks."""
+        """Mark the incident whose rollback began this term as recovered, once the restored version's monitors are healthy."""
         recent = tx.incidents(model=result.monitor.model, limit=RECENT_LIMIT)
-        mine = [
-            each for each in recent if each.rollback == term.transition_id and each.ending is IncidentEnding.RESTORED
+        restored = [
+            incident
+            for incident in recent
+            if incident.rollback == term.transition_id and incident.ending is IncidentEnding.RESTORED
         ]
-        for incident in mine:
-            watching = active_monitors(tx, incident)
-            if watching and all(is_healthy(tx.monitor_state(each.id)) for each in watching):
+        for incident in restored:
+            monitors = active_monitors(tx, incident)
+            if monitors and all(is_healthy(tx.monitor_state(state.id)) for state in monitors):
                 since = incident.resolved_at or result.at
-                end = IncidentResolution(
+                resolution = IncidentResolution(
                     ending=IncidentEnding.RECOVERED,
                     sentence=words.recovered_after_rollback(term.version, since, result.at),
                 )
                 self._writer.save(
-                    tx, replace(incident, ending=end.ending, resolution=end.sentence), "recovered", follow_up
+                    tx,
+                    replace(incident, ending=resolution.ending, resolution=resolution.sentence),
+                    "recovered",
+                    follow_up,
                 )
-                tx.add_message(thread_message(incident.id, "recovered", end.sentence))
-                tx.add_audit_event(resolved_event(incident, end, result.at))
+                tx.add_message(thread_message(incident.id, "recovered", resolution.sentence))
+                tx.add_audit_event(resolved_event(incident, resolution, result.at))
 
 
 def _is_serving_check_pending(reader: Ledger, move: str) -> bool:
@@ -165,14 +179,14 @@ def _is_serving_check_pending(reader: Ledger, move: str) -> bool:
 
 
 def is_healthy(monitor_state: MonitorState) -> bool:
-    """Tell whether a monitor was measured, and is well: nothing is known of one that begins anew."""
+    """Tell whether a monitor is OK with a value: one that has just started over isn't known to be healthy."""
     return monitor_state.state is MonitorStatus.OK and monitor_state.value is not None
 
 
 def _is_reminder_due(reader: Ledger, incident: Incident, now: datetime) -> bool:
-    """Tell whether people are to be reminded: nobody looks after it, and somebody of its monitors is not silenced."""
+    """Tell whether a reminder is due: nobody acknowledged the incident, and not all of its monitors are silenced."""
     last = incident.repeated_at or incident.opened_at
     if incident.acknowledged_at is not None or now - last < REMINDER_INTERVAL:
         return False
-    mine = monitors_of_incident(incident, reader.monitors(incident.model or None))
-    return not mine or any(not one.is_silenced(now) for one in mine)
+    monitors = monitors_of_incident(incident, reader.monitors(incident.model or None))
+    return not monitors or any(not monitor.is_silenced(now) for monitor in monitors)

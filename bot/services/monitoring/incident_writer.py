@@ -27,13 +27,13 @@ from bot.services.core.context import Context
 from bot.services.core.outbox_messages import incident_message, thread_message
 from bot.services.monitoring.checks import CheckResult
 
-MAX_LINES = 8  # of an incident
-RECENT_LIMIT = 50  # incidents or events of a model that are looked through for the one that matters
+MAX_LINES = 8  # monitors that an incident lists
+RECENT_LIMIT = 50  # latest incidents or events of a model that are searched
 
 
 @dataclass(slots=True)
 class FollowUp:
-    """What the transaction has led to: whether there is something to tell, and whose moves are to be made."""
+    """What's left to do after the transaction: messages to deliver, and transitions to run."""
 
     has_messages: bool = False
     models_to_transition: set[str] = field(default_factory=set)
@@ -53,6 +53,7 @@ class IncidentWriter:
         follow_up.has_messages = True
 
     def save(self, tx: LedgerTransaction, incident: Incident, key_suffix: str, follow_up: FollowUp) -> None:
+        """Save an incident and update its message; `key_suffix` makes the outbox message's key unique."""
         tx.save_incident(incident)
         tx.add_message(incident_message(incident, key_suffix, self.channel_of(incident)))
         follow_up.has_messages = True
@@ -65,6 +66,7 @@ class IncidentWriter:
         now: datetime,
         follow_up: FollowUp,
     ) -> None:
+        """End an incident, and say how in its message, its thread, and the audit log."""
         ended = incident.with_resolution(resolution, now)
         if (
             incident.doing is IncidentStatus.ROLLED_BACK
@@ -90,42 +92,49 @@ class IncidentWriter:
         result: CheckResult,
         follow_up: FollowUp,
     ) -> None:
-        """Let an open incident tell of one more monitor, or of another reason for one that it tells of."""
-        told = incident.with_line(name, line, MAX_LINES)
-        if told != incident:
-            self.save(tx, told, f"joined:{result.monitor.id}:{result.claim.slot}", follow_up)
+        """Add a monitor to an open incident, or replace the line of one that it has."""
+        updated = incident.with_line(name, line, MAX_LINES)
+        if updated != incident:
+            self.save(tx, updated, f"joined:{result.monitor.id}:{result.claim.slot}", follow_up)
 
     def channel_of(self, incident: Incident) -> str:
+        """Return the channel of the incident's model; the default channel for an incident of a source."""
         policy = self._context.policy
         return policy.channel_for(incident.model) if incident.model else policy.channel
 
 
 def find_open_incident(reader: Ledger, model: str, source: str, kind: IncidentKind) -> Incident | None:
-    mine = reader.incidents(model=model, open_only=True)
-    return next((one for one in mine if one.kind is kind and one.source == source), None)
+    incidents = reader.incidents(model=model, open_only=True)
+    return next((incident for incident in incidents if incident.kind is kind and incident.source == source), None)
 
 
 def active_monitors(reader: Ledger, incident: Incident) -> list[Monitor]:
-    """Return those of an incident's monitors that are there and not paused."""
-    return [one for one in monitors_of_incident(incident, reader.monitors(incident.model or None)) if not one.is_paused]
+    """Return the incident's monitors that still exist and aren't paused."""
+    return [
+        monitor
+        for monitor in monitors_of_incident(incident, reader.monitors(incident.model or None))
+        if not monitor.is_paused
+    ]
 
 
 def unwatched_resolution(reader: Ledger, incident: Incident) -> IncidentResolution:
-    """Return how an incident ended whose monitors are all paused or gone: what happened to one of them last, and who.
+    """Return how an incident ended whose monitors are all paused or gone: what happened to the last one, and who did it.
 
-    It's read from the audit, where whoever pauses, changes, or removes a monitor writes it in the same transaction.
+    The audit log has it: pausing, changing, or removing a monitor is recorded in the same transaction.
     """
-    names = {one if incident.is_of_source else f"{incident.model} {one}" for one in incident.monitors}
-    found = reader.latest_audit_events(model=incident.model or None, tags=tuple(_ENDINGS_BY_TAG), limit=RECENT_LIMIT)
-    event = next((one.event for one in found if one.event.subject in names), None)
+    names = {name if incident.is_of_source else f"{incident.model} {name}" for name in incident.monitors}
+    rows = reader.latest_audit_events(model=incident.model or None, tags=tuple(_ENDINGS_BY_TAG), limit=RECENT_LIMIT)
+    event = next((row.event for row in rows if row.event.subject in names), None)
     if event is None:
-        ending, name, by, told_in = IncidentEnding.UNWATCHED, incident.monitors[0], None, ""
+        ending, name, by, announced_in = IncidentEnding.UNWATCHED, incident.monitors[0], None, ""
     else:
         ending, name = _ENDINGS_BY_TAG[event.tag], event.subject.rpartition(" ")[2]
         if event.tag is EventTag.POLICY_MONITORS_LOADED and event.after is None:
             ending = IncidentEnding.REMOVED
-        by, told_in = event.actor, str(event.evidence.get("told_in", ""))
-    return IncidentResolution(ending=ending, sentence=words.unwatched(ending, name, by), by=by, announced_in=told_in)
+        by, announced_in = event.actor, str(event.evidence.get("told_in", ""))
+    return IncidentResolution(
+        ending=ending, sentence=words.unwatched(ending, name, by), by=by, announced_in=announced_in
+    )
 
 
 _ENDINGS_BY_TAG = {
@@ -151,21 +160,21 @@ def resolved_event(incident: Incident, resolution: IncidentResolution, now: date
 
 
 def is_serving_denied(reader: Ledger, move: str) -> bool:
-    """Tell whether the serving side was asked after a move, and did not follow in time."""
+    """Tell whether the endpoint didn't confirm a transition's version in time."""
     serving = reader.serving_check(move)
     return serving is not None and serving.state is ServingCheckState.TIMED_OUT
 
 
 def monitor_event(tag: EventTag, result: CheckResult, term: ProductionTerm, decision: IncidentDecision | None) -> Event:
-    monitor, standing = result.monitor, result.verdict.monitor_state
+    monitor, monitor_state = result.monitor, result.verdict.monitor_state
     evidence = {
         "monitor": monitor.id,
         "revision": monitor.revision,
         "version": term.version,
         "move": term.transition_id,
-        "value": standing.value,
-        "total": standing.total,
-        "bound": standing.bound,
+        "value": monitor_state.value,
+        "total": monitor_state.total,
+        "bound": monitor_state.bound,
         "rule": monitor.rule.rule,
         "action": monitor.effective_action,
         "doing": decision.status.value if decision else None,

@@ -1,4 +1,4 @@
-"""What follows from a check: incidents are opened, joined, told and ended; a rollback is written down, or why not."""
+"""Opens and updates incidents from check results, and begins rollbacks, in the transaction that saves the checks."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ from bot.services.transitions.loadability import LoadabilityChecks, LoadabilityR
 
 log = logging.getLogger(__name__)
 
-# What may become more by itself while the monitor goes on failing: what held it back may be over.
+# While the monitor keeps failing, these are decided again: what held the rollback back may be over.
 RECONSIDERED_STATUSES = {
     IncidentStatus.SILENCED,
     IncidentStatus.FROZEN,
@@ -62,7 +62,7 @@ RECONSIDERED_STATUSES = {
     IncidentStatus.TRIPPED,
     IncidentStatus.NOTIFIED,
 }
-# What ends in a rollback, by itself or by a button: not to a version that may not load.
+# These lead to a rollback, automatic or by a button, so the target must be able to load.
 ROLLBACK_STATUSES = {
     IncidentStatus.INTENT,
     IncidentStatus.AWAITING_HUMAN,
@@ -73,7 +73,11 @@ ROLLBACK_STATUSES = {
 
 
 class Incidents:
-    """Opens incidents and ends them. All but `prepare` and `tend` happens in the transaction of the checks."""
+    """Opens, updates, and resolves incidents.
+
+    `record` runs in the transaction that saves the checks. `check_rollback_targets` comes before it, since it asks
+    MLflow, and `end_and_remind` is a job of its own.
+    """
 
     def __init__(self, context: Context, rollbacks: Rollbacks, loadability: LoadabilityChecks) -> None:
         self._context = context
@@ -84,42 +88,53 @@ class Incidents:
         self._upkeep = IncidentUpkeep(context, rollbacks, self._writer, self._outages)
 
     def check_rollback_targets(self, results: Sequence[CheckResult]) -> LoadabilityReport:
-        """Look whether the versions may load that could be gone back to: nothing waits for the registry later."""
+        """Check whether the versions that failing monitors could roll back to would load.
+
+        It reads MLflow, so call it before the transaction.
+        """
         return self._loadability.check_candidates(
-            [one for one in map(self._rollback_candidate, results) if one is not None]
+            [candidate for candidate in map(self._rollback_candidate, results) if candidate is not None]
         )
 
     def _rollback_candidate(self, result: CheckResult) -> RollbackCandidate | None:
-        """Return what a failing monitor may go back to, by itself or by a button."""
+        """Return the version that a failing monitor could roll back to; None if it doesn't fail or only notifies."""
         is_failing = result.verdict.monitor_state.state in FAILING_STATUSES and result.monitor.effective_action not in {
             "dry_run",
             "notify",
         }
         if result.term is None or not is_failing:
             return None
-        with self._context.ledger.read() as reading:
-            served = self._rollbacks.serving_periods(reading, result.monitor.model)
-            target = rollback_target(reading, result.monitor, served, result.at)
+        with self._context.ledger.read() as reader:
+            served = self._rollbacks.serving_periods(reader, result.monitor.model)
+            target = rollback_target(reader, result.monitor, served, result.at)
         return None if target is None else RollbackCandidate(result.monitor.model, target, result.term.version)
 
     def record(
         self, tx: LedgerTransaction, results: Sequence[CheckResult], loadability: LoadabilityReport
     ) -> tuple[bool, set[str]]:
-        """Write down what follows; return whether there is something to tell, and whose moves are to be made."""
-        done = FollowUp()
-        news = [one for one in results if one.term and _is_reportable(one)]
-        if news:
-            tx.lock("incidents")  # two of one model that fail at the same time have one incident
-        doubted = find_suspect_sources(tx, news, results)
-        for one in filter(None, (_with_current_monitor(tx, one) for one in news)):
-            assert one.term is not None
-            if one.is_no_longer_blind:
-                self._upkeep.resolve_if_recovered(tx, one, IncidentKind.BLIND, done)
-            if one.is_failing:
-                self._handle_failure(tx, one, one.term, one.monitor.rule.source in doubted.failing, loadability, done)
+        """Record what follows from checks that were saved in `tx`.
+
+        `loadability` is what `check_rollback_targets` returned. Returns whether there are messages to deliver, and the
+        models that have a transition to run.
+        """
+        follow_up = FollowUp()
+        reportable = [result for result in results if result.term and _is_reportable(result)]
+        if reportable:
+            tx.lock("incidents")  # two monitors of a model that fail at the same time share an incident
+        suspects = find_suspect_sources(tx, reportable, results)
+        for result in filter(None, (_with_current_monitor(tx, result) for result in reportable)):
+            assert result.term is not None
+            if result.is_no_longer_blind:
+                self._upkeep.resolve_if_recovered(tx, result, IncidentKind.BLIND, follow_up)
+            if result.is_failing:
+                self._handle_failure(
+                    tx, result, result.term, result.monitor.rule.source in suspects.failing, loadability, follow_up
+                )
             else:
-                self._handle_other_change(tx, one, one.term, one.monitor.rule.source in doubted.blind, done)
-        return done.has_messages, done.models_to_transition
+                self._handle_other_change(
+                    tx, result, result.term, result.monitor.rule.source in suspects.blind, follow_up
+                )
+        return follow_up.has_messages, follow_up.models_to_transition
 
     # -- failing -----------------------------------------------------------------------------------------------
 
@@ -144,24 +159,24 @@ class Incidents:
         ):
             self._refresh_line(tx, incident, result, follow_up)
             return
-        situation = build_decision_input(tx, self._context.policy, result, term, has_common_cause)
-        decided = decide(situation)
-        decided = _hold_unless_loadable(decided, loadability, (result.monitor.model, situation.target or 0))
+        decision_input = build_decision_input(tx, self._context.policy, result, term, has_common_cause)
+        decision = decide(decision_input)
+        decision = _hold_unless_loadable(decision, loadability, (result.monitor.model, decision_input.target or 0))
         if is_new:
-            tx.add_audit_event(monitor_event(EventTag.MONITOR_FAILED, result, term, decided))
-        if decided.status in {IncidentStatus.LOGGED, IncidentStatus.SILENCED}:
+            tx.add_audit_event(monitor_event(EventTag.MONITOR_FAILED, result, term, decision))
+        if decision.status in {IncidentStatus.LOGGED, IncidentStatus.SILENCED}:
             return
         if has_common_cause:
             self._outages.open_or_join(
                 tx, result, IncidentKind.SOURCE, result.verdict.monitor_state.since or result.at, follow_up
             )
             return
-        self._open_or_update(tx, incident, result, term, situation, decided, follow_up)
+        self._open_or_update(tx, incident, result, term, decision_input, decision, follow_up)
 
     def _find_open_of_term(
         self, tx: LedgerTransaction, result: CheckResult, term: ProductionTerm, follow_up: FollowUp
     ) -> Incident | None:
-        """Return the open incident of the model's term; one of an earlier term is over."""
+        """Return the open incident of the version that serves now; resolve one that is about an earlier version."""
         incident = find_open_incident(tx, result.monitor.model, "", IncidentKind.FAILED)
         if incident is None or incident.move == term.transition_id:
             return incident
@@ -178,7 +193,7 @@ class Incidents:
         decision: IncidentDecision,
         follow_up: FollowUp,
     ) -> None:
-        """Open the incident or go on with it, and do what was decided."""
+        """Open or update the incident, and carry out the decision."""
         line = words.monitor_line(result.monitor, result.verdict.why)
         before = incident
         if incident is None:
@@ -202,8 +217,8 @@ class Incidents:
             tx.add_message(chart_message(incident))
             tx.add_message(card_chart_message(incident))
             if situation.skipped_target is not None:
-                least = words.target_skipped(situation.skipped_target, result.monitor.rule.min_served)
-                tx.add_message(thread_message(incident.id, "passed-over", least))
+                skipped = words.target_skipped(situation.skipped_target, result.monitor.rule.min_served)
+                tx.add_message(thread_message(incident.id, "passed-over", skipped))
         elif result.monitor.name not in incident.monitors:
             incident = replace(
                 incident, monitors=(*incident.monitors, result.monitor.name), lines=(*incident.lines, line)[:MAX_LINES]
@@ -232,10 +247,10 @@ class Incidents:
     def _begin_rollback(
         self, tx: LedgerTransaction, incident: Incident, term: ProductionTerm, result: CheckResult, follow_up: FollowUp
     ) -> Incident:
-        """Write the rollback down; where the term had one before, which came to nothing, a person has to look."""
+        """Begin the rollback; if one was tried in this term and failed, hold the incident for a person instead."""
         assert incident.target is not None
         reason = truncate("; ".join(str(line) for line in incident.lines), 500)
-        move = rollback_transition(
+        transition = rollback_transition(
             automatic_rollback_id(incident.model, term.transition_id),
             incident.model,
             target=incident.target,
@@ -245,16 +260,16 @@ class Incidents:
             reason=reason,
             identity=rollback_records.identity_when_served(tx, incident.model, incident.target),
         )
-        if not rollback_records.begin_rollback(tx, self._context, replace(move, incident=incident.id)):
+        if not rollback_records.begin_rollback(tx, self._context, replace(transition, incident=incident.id)):
             why = say("A rollback was tried already for v{v}, and came to nothing.", v=term.version)
             return replace(incident, doing=IncidentStatus.HELD, why=why)
         follow_up.models_to_transition.add(incident.model)
-        return replace(incident, rollback=move.id)
+        return replace(incident, rollback=transition.id)
 
     def _refresh_line(
         self, tx: LedgerTransaction, incident: Incident, result: CheckResult, follow_up: FollowUp
     ) -> None:
-        """Let the message have the latest figures, now and then."""
+        """Update the value in the incident's message, at most every `UPDATE_INTERVAL`."""
         if incident.told_at is not None and result.at - incident.told_at < UPDATE_INTERVAL:
             return
         at = incident.monitors.index(result.monitor.name)
@@ -272,11 +287,11 @@ class Incidents:
     def _trip_breaker(
         self, tx: LedgerTransaction, result: CheckResult, why: Sentence, situation: DecisionInput
     ) -> None:
-        whole = situation.auto_rollbacks_of_model < result.monitor.rule.max_auto
-        breaker = TrippedBreaker(model="" if whole else situation.model, at=result.at, why=why)
+        is_of_all = situation.auto_rollbacks_of_model < result.monitor.rule.max_auto
+        breaker = TrippedBreaker(model="" if is_of_all else situation.model, at=result.at, why=why)
         if not tx.trip_breaker(breaker):
             return
-        channel = self._context.policy.channel if whole else self._context.policy.channel_for(situation.model)
+        channel = self._context.policy.channel if is_of_all else self._context.policy.channel_for(situation.model)
         tx.add_message(
             channel_message(f"tripped:{breaker.model}:{result.at.isoformat()}", channel, words.breaker_tripped(breaker))
         )
@@ -328,11 +343,11 @@ class Incidents:
         if is_quiet or result.monitor.is_silenced(result.at):
             return
         incident = find_open_incident(tx, result.monitor.model, "", IncidentKind.BLIND)
-        of_source = find_open_incident(tx, "", result.monitor.rule.source, IncidentKind.BLIND)
-        # Each is told of in one alert, and stays there also when others of its source come or go.
-        is_mine = incident is not None and result.monitor.name in incident.monitors
-        is_theirs = of_source is not None and source_monitor_name(result.monitor) in of_source.monitors
-        if is_theirs or (has_common_cause and not is_mine):
+        source_incident = find_open_incident(tx, "", result.monitor.rule.source, IncidentKind.BLIND)
+        # A monitor stays in the incident that it joined first, also when others of its source join or recover.
+        is_in_own = incident is not None and result.monitor.name in incident.monitors
+        is_in_source = source_incident is not None and source_monitor_name(result.monitor) in source_incident.monitors
+        if is_in_source or (has_common_cause and not is_in_own):
             self._outages.open_or_join(tx, result, IncidentKind.BLIND, result.at, follow_up)
             return
         line = words.monitor_line(result.monitor, blind_reason(result))
@@ -363,9 +378,9 @@ class Incidents:
 def _hold_unless_loadable(
     decision: IncidentDecision, loadability: LoadabilityReport, version: tuple[str, int]
 ) -> IncidentDecision:
-    """Return what is done once it is known whether the version may load that is gone back to.
+    """Return the decision, or HELD if the target version wouldn't load.
 
-    Where that cannot be told, a person may still decide; the monitor waits, and looks again at each failing check.
+    If that's unknown, a person can still decide; an automatic rollback waits, and each failing check tries again.
     """
     if decision.status in ROLLBACK_STATUSES and version in loadability.not_loadable:
         return IncidentDecision(IncidentStatus.HELD, loadability.not_loadable[version], decision.trip_reason)
@@ -382,18 +397,18 @@ def _is_reportable(result: CheckResult) -> bool:
 
 
 def _with_current_monitor(tx: LedgerTransaction, result: CheckResult) -> CheckResult | None:
-    """Return a check with its monitor as it is at this moment; None where nothing follows from the check any more.
+    """Return the check with its monitor as it is now; None if the check no longer counts.
 
-    While the source was asked somebody may have changed, paused or removed it: then its next check counts, if there is
-    one. That it was silenced meanwhile, armed or disarmed, holds for this one. Nothing is locked: whoever changes it at
-    this very moment comes after the check.
+    Someone may have changed, paused, or removed it while the source was queried; then its next check counts, if there
+    is one. A silence, or arming, that came meanwhile applies to this check. Nothing is locked: a change that is being
+    made at this moment comes after the check.
     """
-    monitor = next((each for each in tx.monitors(result.monitor.model) if each.id == result.monitor.id), None)
+    monitor = next((monitor for monitor in tx.monitors(result.monitor.model) if monitor.id == result.monitor.id), None)
     if monitor is None or monitor.is_paused or monitor.revision != result.monitor.revision:
         return None
     return replace(result, claim=replace(result.claim, monitor=monitor))
 
 
 def _must_decide_again(incident: Incident, result: CheckResult) -> bool:
-    """Tell whether a person was only asked because a request was open: then it is looked whether that still is so."""
+    """Tell whether an armed monitor only waits for a person because a request was open: it may be closed by now."""
     return incident.doing is IncidentStatus.AWAITING_HUMAN and result.monitor.effective_action == "auto"

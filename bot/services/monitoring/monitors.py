@@ -72,48 +72,51 @@ class Monitors:
 
     def list_rows(self, model: str | None = None) -> list[MonitorRow]:
         """Return the monitors and how they stand, the worst first. Raises UnknownModel with the nearest one."""
-        with self._context.ledger.read() as reading:
-            standings, monitors = reading.monitor_states(), reading.monitors(model)
+        with self._context.ledger.read() as reader:
+            monitor_states, monitors = reader.monitor_states(), reader.monitors(model)
             if model is not None and not monitors:
-                check_model_known(reading, model)
-        return worst_first(MonitorRow(one, standings.get(one.id) or MonitorState(monitor=one.id)) for one in monitors)
+                check_model_known(reader, model)
+        return worst_first(
+            MonitorRow(monitor, monitor_states.get(monitor.id) or MonitorState(monitor=monitor.id))
+            for monitor in monitors
+        )
 
     def find(self, model: str, name: str) -> Monitor:
         """Return a monitor. Raises UnknownRequest with the nearest one, and UnknownModel."""
-        with self._context.ledger.read() as reading:
-            return find_monitor(reading, model, name)
+        with self._context.ledger.read() as reader:
+            return find_monitor(reader, model, name)
 
     def monitor(self, monitor_id: str) -> Monitor:
         """Return the monitor that a button is about. Raises UnknownRequest, also where it was removed."""
-        with self._context.ledger.read() as reading:
-            return require_present(reading.monitor(monitor_id))
+        with self._context.ledger.read() as reader:
+            return require_present(reader.monitor(monitor_id))
 
     def view(self, monitor_id: str) -> MonitorView:
         """Return all that is told of a monitor. Raises UnknownRequest."""
-        with self._context.ledger.read() as reading:
-            monitor = require_present(reading.monitor(monitor_id))
-            incidents = reading.incidents(model=monitor.model, open_only=True)
-            tripped = [one for one in reading.tripped_breakers() if one.model in {monitor.model, ""}]
+        with self._context.ledger.read() as reader:
+            monitor = require_present(reader.monitor(monitor_id))
+            incidents = reader.incidents(model=monitor.model, open_only=True)
+            tripped = [breaker for breaker in reader.tripped_breakers() if breaker.model in {monitor.model, ""}]
             return MonitorView(
                 monitor=monitor,
-                monitor_state=reading.monitor_state(monitor_id),
-                recent_measurements=reading.measurements(
+                monitor_state=reader.monitor_state(monitor_id),
+                recent_measurements=reader.measurements(
                     monitor_id, from_revision=monitor.measured_from, limit=MAX_RECENT_CHECKS
                 ),
-                incident=next((one for one in incidents if monitor.name in one.monitors), None),
+                incident=next((incident for incident in incidents if monitor.name in incident.monitors), None),
                 breaker=tripped[0] if tripped else None,
                 now=self._context.clock.now(),
             )
 
     def chart(self, monitor_id: str) -> MonitorChart:
         """Return the picture of a monitor's last checks. Raises UnknownRequest."""
-        with self._context.ledger.read() as reading:
-            monitor = require_present(reading.monitor(monitor_id))
+        with self._context.ledger.read() as reader:
+            monitor = require_present(reader.monitor(monitor_id))
             return build_monitor_chart(
                 monitor,
-                reading.monitor_state(monitor_id),
-                reading.measurements(monitor_id, from_revision=monitor.measured_from, limit=MAX_CHART_CHECKS),
-                reading.transitions(monitor.model, stage=Stage.PRODUCTION),
+                reader.monitor_state(monitor_id),
+                reader.measurements(monitor_id, from_revision=monitor.measured_from, limit=MAX_CHART_CHECKS),
+                reader.transitions(monitor.model, stage=Stage.PRODUCTION),
             )
 
     def backtest(self, monitor: Monitor, span: timedelta) -> Backtest:
@@ -122,9 +125,9 @@ class Monitors:
 
     def incident(self, incident_id: str) -> tuple[Incident, list[Monitor]]:
         """Return an incident, and those of its monitors that are still there. Raises UnknownRequest."""
-        with self._context.ledger.read() as reading:
-            incident = reading.incident(incident_id)
-            return incident, incident_monitors(reading, incident)
+        with self._context.ledger.read() as reader:
+            incident = reader.incident(incident_id)
+            return incident, incident_monitors(reader, incident)
 
     def sources(self) -> list[str]:
         """Return the sources that a monitor can name, the policy's first."""
@@ -178,9 +181,9 @@ class Monitors:
             after = replace(before.with_rule(rule), created_by=by, created_at=now, armed_at=None, armed_by=None)
             tx.save_monitor(after)
             tx.save_monitor_state(replace(tx.monitor_state(after.id), next_at=after.first_check_at(now)))
-            said = monitor_messages.edited(after, by, was_armed=before.armed_at is not None)
-            told_in = self._recorder.announce(tx, after, f"edited:{after.revision}", said)
-            ended = self._end_incidents(tx, after, IncidentEnding.EDITED, by, told_in, origin)
+            sentence = monitor_messages.edited(after, by, was_armed=before.armed_at is not None)
+            announced_in = self._recorder.announce(tx, after, f"edited:{after.revision}", sentence)
+            ended = self._end_incidents(tx, after, IncidentEnding.EDITED, by, announced_in, origin)
             self._recorder.append_audit(
                 tx,
                 EventTag.MONITOR_EDITED,
@@ -190,9 +193,9 @@ class Monitors:
                 before=before.rule.model_dump(mode="json"),
                 after=rule.model_dump(mode="json"),
                 incidents=ended,
-                told_in=told_in,
+                told_in=announced_in,
             )
-        return said
+        return sentence
 
     def remove(self, caller: Caller, model: str, name: str, *, origin: str) -> Sentence:
         """Take a monitor away, and return the answer. Raises Refused (kept in the audit) and UnknownRequest."""
@@ -201,10 +204,10 @@ class Monitors:
         with self._context.ledger.write() as tx:
             monitor = replace(require_editable(find_monitor(tx, model, name)), removed_at=self._context.clock.now())
             tx.save_monitor(monitor)
-            told_in = self._recorder.announce(tx, monitor, "removed", monitor_messages.removed(monitor, by))
-            ended = self._end_incidents(tx, monitor, IncidentEnding.REMOVED, by, told_in, origin)
+            announced_in = self._recorder.announce(tx, monitor, "removed", monitor_messages.removed(monitor, by))
+            ended = self._end_incidents(tx, monitor, IncidentEnding.REMOVED, by, announced_in, origin)
             self._recorder.append_audit(
-                tx, EventTag.MONITOR_REMOVED, caller, monitor, origin, incidents=ended, told_in=told_in
+                tx, EventTag.MONITOR_REMOVED, caller, monitor, origin, incidents=ended, told_in=announced_in
             )
         return monitor_messages.removed(monitor, by)
 
@@ -220,12 +223,12 @@ class Monitors:
                 raise BadInput(say("{it} is paused already.", it=monitor_messages.qualified_name(monitor)))
             monitor = replace(monitor, is_paused=True)
             tx.save_monitor(monitor)
-            told_in = self._recorder.announce(
+            announced_in = self._recorder.announce(
                 tx, monitor, f"paused:{self._context.new_id()}", monitor_messages.paused(monitor, by)
             )
-            ended = self._end_incidents(tx, monitor, IncidentEnding.PAUSED, by, told_in, origin)
+            ended = self._end_incidents(tx, monitor, IncidentEnding.PAUSED, by, announced_in, origin)
             self._recorder.append_audit(
-                tx, EventTag.MONITOR_PAUSED, caller, monitor, origin, incidents=ended, told_in=told_in
+                tx, EventTag.MONITOR_PAUSED, caller, monitor, origin, incidents=ended, told_in=announced_in
             )
         return monitor_messages.paused(monitor, by)
 
@@ -250,42 +253,42 @@ class Monitors:
         """Hold back what monitors post and do, and return the answer. Raises like `pause`, and BadInput."""
         self._access.require_permission(caller, Permission.SILENCE_MONITOR, model=command.model, origin=origin)
         with self._context.ledger.write() as tx:
-            meant = select_monitors(tx, command.model, command.name, all_monitors=command.every_one)
-            return self._silence(tx, caller, meant, command.span, command.reason, origin)
+            monitors = select_monitors(tx, command.model, command.name, all_monitors=command.every_one)
+            return self._silence(tx, caller, monitors, command.span, command.reason, origin)
 
     def silence_incident(self, caller: Caller, incident_id: str, span: timedelta, *, origin: str) -> Sentence:
         """Silence every monitor of an incident, and return the answer. Raises like `pause`."""
         incident, monitors = self.incident(incident_id)
         if not monitors:
             raise BadInput("Its monitors are gone, so there is nothing to silence.")
-        for model in sorted({one.model for one in monitors}):
+        for model in sorted({monitor.model for monitor in monitors}):
             self._access.require_permission(caller, Permission.SILENCE_MONITOR, model=model, origin=origin)
         by, until = actor_of(caller), self._context.clock.now() + span
         with self._context.ledger.write() as tx:
             reason = f"incident {incident.id} is looked at"
-            said = self._silence(tx, caller, incident_monitors(tx, incident), span, reason, origin)
-            news = incident_messages.silenced(by, until)
-            self._post_to_thread(tx, incident, f"silenced:{self._context.new_id()}", news)
-        return said
+            answer = self._silence(tx, caller, incident_monitors(tx, incident), span, reason, origin)
+            sentence = incident_messages.silenced(by, until)
+            self._post_to_thread(tx, incident, f"silenced:{self._context.new_id()}", sentence)
+        return answer
 
     def unsilence(self, caller: Caller, command: MonitorUnsilence, *, origin: str) -> Sentence:
         """Let monitors post and act again, and return the answer. Raises like `pause`, and BadInput."""
         self._access.require_permission(caller, Permission.SILENCE_MONITOR, model=command.model, origin=origin)
         by, now = actor_of(caller), self._context.clock.now()
         with self._context.ledger.write() as tx:
-            meant = select_monitors(tx, command.model, command.name, all_monitors=command.every_one)
-            silent = [one for one in meant if one.is_silenced(now)]
-            if not silent:
+            monitors = select_monitors(tx, command.model, command.name, all_monitors=command.every_one)
+            silenced = [monitor for monitor in monitors if monitor.is_silenced(now)]
+            if not silenced:
                 raise BadInput("Nothing of that is silenced.")
-            for one in silent:
-                loud = replace(
-                    one, silenced_until=now, silenced_by=None, silence_reason=""
+            for monitor in silenced:
+                unsilenced = replace(
+                    monitor, silenced_until=now, silenced_by=None, silence_reason=""
                 )  # what was held back is told
-                tx.save_monitor(loud)
-                self._recorder.append_audit(tx, EventTag.MONITOR_UNSILENCED, caller, loud, origin)
-            said = monitor_messages.unsilenced(silent, by)
-            self._recorder.announce(tx, silent[0], f"unsilenced:{self._context.new_id()}", said)
-        return said
+                tx.save_monitor(unsilenced)
+                self._recorder.append_audit(tx, EventTag.MONITOR_UNSILENCED, caller, unsilenced, origin)
+            sentence = monitor_messages.unsilenced(silenced, by)
+            self._recorder.announce(tx, silenced[0], f"unsilenced:{self._context.new_id()}", sentence)
+        return sentence
 
     def _silence(
         self,
@@ -297,15 +300,15 @@ class Monitors:
         origin: str,
     ) -> Sentence:
         by, until = actor_of(caller), self._context.clock.now() + span
-        for one in monitors:
-            silent = replace(one, silenced_until=until, silenced_by=by, silence_reason=reason)
-            tx.save_monitor(silent)
+        for monitor in monitors:
+            silenced = replace(monitor, silenced_until=until, silenced_by=by, silence_reason=reason)
+            tx.save_monitor(silenced)
             self._recorder.append_audit(
-                tx, EventTag.MONITOR_SILENCED, caller, silent, origin, why=reason, until=until.isoformat()
+                tx, EventTag.MONITOR_SILENCED, caller, silenced, origin, why=reason, until=until.isoformat()
             )
-        said = monitor_messages.silenced(list(monitors), by, until, reason)
-        self._recorder.announce(tx, monitors[0], f"silenced:{self._context.new_id()}", said)
-        return said
+        sentence = monitor_messages.silenced(list(monitors), by, until, reason)
+        self._recorder.announce(tx, monitors[0], f"silenced:{self._context.new_id()}", sentence)
+        return sentence
 
     # -- acting by itself ----------------------------------------------------------------------------------------------
 
@@ -324,8 +327,8 @@ class Monitors:
 
         Raises Refused (kept in the audit), AlreadyDecided and UnknownRequest.
         """
-        with self._context.ledger.read() as reading:
-            model = reading.incident(incident_id).model
+        with self._context.ledger.read() as reader:
+            model = reader.incident(incident_id).model
         self._access.require_permission(caller, Permission.ACKNOWLEDGE_INCIDENT, model=model or None, origin=origin)
         now, by = self._context.clock.now(), actor_of(caller)
         with self._context.ledger.write() as tx:
@@ -354,7 +357,7 @@ class Monitors:
         self, tx: LedgerTransaction, monitor: Monitor, ending: IncidentEnding, by: Actor, announced_in: str, origin: str
     ) -> list[str]:
         """End the open incidents that nobody would watch any more; return their ids."""
-        end = IncidentResolution(
+        resolution = IncidentResolution(
             ending=ending,
             sentence=incident_messages.unwatched(ending, monitor.name, by),
             by=by,
@@ -363,17 +366,17 @@ class Monitors:
         ended = []
         for incident in tx.incidents(model=monitor.model, open_only=True, limit=MAX_INCIDENTS):
             if set(incident.monitors) == {monitor.name} and incident.doing not in ROLLBACK_UNDER_WAY:
-                over = incident.with_resolution(end, self._context.clock.now())
-                tx.save_incident(over)
-                self._post_to_thread(tx, over, "resolved", incident_messages.resolved(over))
+                resolved = incident.with_resolution(resolution, self._context.clock.now())
+                tx.save_incident(resolved)
+                self._post_to_thread(tx, resolved, "resolved", incident_messages.resolved(resolved))
                 tx.add_audit_event(
                     Event(
                         at=self._context.clock.now(),
                         actor=by,
                         tag=EventTag.INCIDENT_RESOLVED,
-                        subject=over.id,
-                        model=over.model,
-                        why=str(end.sentence),
+                        subject=resolved.id,
+                        model=resolved.model,
+                        why=str(resolution.sentence),
                         origin=origin,
                         evidence={"ending": ending.value},
                     )

@@ -1,7 +1,7 @@
-"""The monitors' schedule: what is due is claimed, measured by source, judged, and written down in one transaction.
+"""Runs the checks of monitors: claims those that are due, has them evaluated by source, and saves the results.
 
-A check that hangs or raises stops nobody else: each batch has a thread of its own, and one that does not come back in
-time is an ERROR of its monitors, which are checked again with their next slot.
+A check that hangs or raises doesn't stop others: each batch has its own thread. A batch that exceeds its time limit is an
+ERROR of its monitors, which are checked again in their next slot.
 """
 
 from __future__ import annotations
@@ -46,32 +46,29 @@ from bot.services.monitoring.thread_dispatcher import ThreadDispatcher
 
 log = logging.getLogger(__name__)
 
-MAX_DUE_CHECKS = 1000  # checks that one tick begins
-BATCH_SIZE = 100  # monitors of one source that are asked for, and written down, together
-TIMEOUT_MARGIN = timedelta(seconds=5)  # beyond the source's own time limits, before a check counts as hung
-MAX_HANGING_BATCHES = 8  # batches of one source that may hang; after that it is not asked again until one comes back
-CLOCK_TOLERANCE = timedelta(
-    seconds=30
-)  # by which the clock may drift from the monotonic one before it counts as set anew
-RECENT_CHECK_AGE = timedelta(
-    seconds=2
-)  # a check that is so recent need not be repeated to see whether others fail as well
+MAX_DUE_CHECKS = 1000  # that one tick claims
+BATCH_SIZE = 100  # checks of one source that are queried and saved together
+TIMEOUT_MARGIN = timedelta(seconds=5)  # beyond the source's own time limits, until a check counts as hung
+MAX_HANGING_BATCHES = 8  # of one source; it isn't queried again until one of them returns
+CLOCK_TOLERANCE = timedelta(seconds=30)  # that the wall clock may differ from the monotonic one before it counts as set
+RECENT_CHECK_AGE = timedelta(seconds=2)  # a check this recent needn't be repeated to see whether others fail, too
 
 
 @dataclass(slots=True)
 class _RunningBatch:
-    """Some checks of one source that are under way in this process."""
+    """Checks of one source that are running in this process. `deadline` is by the monotonic clock, in seconds."""
 
     source: str
     checks: list[ClaimedCheck]
-    deadline: float  # by the monotonic clock
+    deadline: float
     is_abandoned: bool = False
 
 
 class MonitorScheduler:
-    """Checks monitors. `act` makes a model's moves, `tell` delivers the outbox; neither may be waited for by others.
+    """Checks monitors on schedule. It claims what's due; the dispatcher calls `run_batch` to do the work.
 
-    What is due is claimed here, and made by whoever the dispatcher gives it to: `work` is called there.
+    `run_transitions` runs a model's pending transitions, and `deliver_messages` sends what's in the outbox; both are called
+    after a transaction. `monotonic` returns seconds that no change of the wall clock affects.
     """
 
     def __init__(
@@ -95,33 +92,33 @@ class MonitorScheduler:
         self._last_times = (context.clock.now(), monotonic())
 
     def set_callbacks(self, run_transitions: Callable[[str], object], deliver_messages: Callable[[], object]) -> None:
-        """Let moves be made, and messages delivered, by somebody else from now on."""
+        """Replace what runs a model's transitions and what delivers messages."""
         self._run_transitions, self._deliver_messages = run_transitions, deliver_messages
 
     def use_dispatcher(self, dispatcher: Dispatcher) -> None:
-        """Have checks made by somebody else than threads of this process, from now on."""
+        """Replace the dispatcher; the default uses threads of this process."""
         self._dispatcher = dispatcher
         dispatcher.set_handler(self.run_batch)
 
     def start(self) -> None:
-        """Begin to make what is dispatched, here or elsewhere."""
+        """Start to work on dispatched batches."""
         self._dispatcher.start()
 
     # -- the schedule ------------------------------------------------------------------------------------------
 
     def tick(self) -> int:
-        """Claim every check that is due, and have it made; return how many there were."""
+        """Claim and dispatch every check that is due; return how many."""
         self._handle_clock_step()
         self._abandon_hanging()
-        begun = self._claim_due()
-        if begun:
-            self._dispatch(begun)
-        return len(begun)
+        claimed = self._claim_due()
+        if claimed:
+            self._dispatch(claimed)
+        return len(claimed)
 
     def run_batch(self, batch: CheckBatch) -> None:
-        """Make the checks of a batch, but for those that somebody else has taken over or nobody wants any more.
+        """Run the checks of a batch, except those whose claim is lost or whose monitor was paused or removed.
 
-        It never raises: what could not be written down is checked anew when its claim is over.
+        It never raises: a check that couldn't be saved runs again after its claim expires.
         """
         with logging_context.bound(source=batch.source):
             try:
@@ -132,14 +129,14 @@ class MonitorScheduler:
                 log.exception("checks of %s broke off", batch.source)
 
     def _run_claimed(self, batch: CheckBatch) -> None:
-        with self._context.ledger.read() as reading:
-            claimed = reading.claimed_monitors(batch, self._context.clock.now())
-        checks = [to_claimed_check(monitor, standing, batch.owner) for monitor, standing in claimed]
+        with self._context.ledger.read() as reader:
+            claimed = reader.claimed_monitors(batch, self._context.clock.now())
+        checks = [to_claimed_check(monitor, monitor_state, batch.owner) for monitor, monitor_state in claimed]
         if not checks:
             return
         running = self._add_running(batch.source, checks)
         with self._lock:
-            hanging = sum(one.is_abandoned for one in self._running if one.source == batch.source)
+            hanging = sum(other.is_abandoned for other in self._running if other.source == batch.source)
         if hanging >= MAX_HANGING_BATCHES:
             self._abandon(running, say("The source has not answered earlier checks yet."))
             self._remove_running(running)
@@ -147,47 +144,47 @@ class MonitorScheduler:
             self._run(running)
 
     def check_now(self, monitor_id: str) -> MonitorState:
-        """Check one monitor now, out of turn, and return where it stands then.
+        """Check one monitor now, regardless of its schedule, and return its state afterwards.
 
-        Raises UnknownRequest for none, and BadInput where it is paused, or is being checked at this moment.
+        Raises UnknownRequest for an unknown id, and BadInput if the monitor is paused or being checked right now.
         """
-        with self._context.ledger.read() as reading:
-            monitor, standing = reading.monitor(monitor_id), reading.monitor_state(monitor_id)
+        with self._context.ledger.read() as reader:
+            monitor, monitor_state = reader.monitor(monitor_id), reader.monitor_state(monitor_id)
         if monitor.is_paused or monitor.removed_at:
             raise BadInput("It is paused, so it is not checked. Resume it first.")
-        claimed = self._claim([(monitor, standing)])
+        claimed = self._claim([(monitor, monitor_state)])
         if not claimed:
             raise BadInput("It is being checked at this moment; look again in a few seconds.")
         self._run(self._add_running(monitor.rule.source, claimed))
-        with self._context.ledger.read() as reading:
-            return reading.monitor_state(monitor_id)
+        with self._context.ledger.read() as reader:
+            return reader.monitor_state(monitor_id)
 
     def purge(self, retention: timedelta) -> int:
-        """Throw away what is older than `keep`, checks not before five weeks; return how many rows.
+        """Delete pushed readings older than `retention`, and checks older than that and `CHECK_RETENTION`; return the row count.
 
-        What a baseline is made of stays. Where no check has made it yet, because the monitor is paused or its source is
-        away, it's made first.
+        What a frozen baseline is made of stays. A baseline that no check has made yet, because the monitor is paused or its
+        source is down, is made first.
         """
         now = self._context.clock.now()
-        with self._context.ledger.read() as reading:
-            made = self._evaluator.missing_baselines(reading, now)
+        with self._context.ledger.read() as reader:
+            missing = self._evaluator.missing_baselines(reader, now)
         with self._context.ledger.write() as tx:
-            tx.save_baselines(made)
+            tx.save_baselines(missing)
             return tx.purge(measurements_before=now - max(retention, CHECK_RETENTION), readings_before=now - retention)
 
     def close(self) -> None:
-        """Wait a moment for what is under way, and give up the rest: whoever is there later checks those slots."""
+        """Wait briefly for running batches and abandon the rest; their slots are checked again after the claims expire."""
         self._dispatcher.close()
         with self._lock:
             for running in self._running:
                 running.is_abandoned = True
 
     def _claim_due(self) -> list[ClaimedCheck]:
-        """Take what is due and nobody is at; of several processes one at a time does."""
-        with self._context.ledger.read() as reading:
-            due = reading.due_monitors(self._context.clock.now(), MAX_DUE_CHECKS)
+        """Claim checks that are due; only one process at a time does so."""
+        with self._context.ledger.read() as reader:
+            due = reader.due_monitors(self._context.clock.now(), MAX_DUE_CHECKS)
         claimed: list[ClaimedCheck] = []
-        for at in range(0, len(due), BATCH_SIZE):  # a commit for every hundred keeps nobody waiting
+        for at in range(0, len(due), BATCH_SIZE):  # short transactions
             with self._context.ledger.write() as tx:
                 if not tx.try_lock("tick"):
                     break
@@ -195,7 +192,7 @@ class MonitorScheduler:
         return claimed
 
     def _claim(self, due: Sequence[tuple[Monitor, MonitorState]]) -> list[ClaimedCheck]:
-        """Take those of these checks that nobody else is at."""
+        """Claim those of these checks that nobody else has claimed."""
         if not due:
             return []
         with self._context.ledger.write() as tx:
@@ -203,19 +200,23 @@ class MonitorScheduler:
 
     def _claim_slots(self, tx: LedgerTransaction, due: Sequence[tuple[Monitor, MonitorState]]) -> list[ClaimedCheck]:
         now, owner = self._context.clock.now(), self._context.owner
-        checks = [to_claimed_check(monitor, standing, owner) for monitor, standing in due]
-        slots = {(one.monitor.id, one.slot): now + max_duration(one.monitor) + 2 * TIMEOUT_MARGIN for one in checks}
-        taken = tx.claim_slots(slots, owner, now)
-        return [one for one in checks if (one.monitor.id, one.slot) in taken]
+        checks = [to_claimed_check(monitor, monitor_state, owner) for monitor, monitor_state in due]
+        slots = {
+            (check.monitor.id, check.slot): now + max_duration(check.monitor) + 2 * TIMEOUT_MARGIN for check in checks
+        }
+        claimed = tx.claim_slots(slots, owner, now)
+        return [check for check in checks if (check.monitor.id, check.slot) in claimed]
 
     def _dispatch(self, checks: Sequence[ClaimedCheck]) -> None:
-        """Have claimed checks made, in batches by their source; where that fails their claims lapse."""
+        """Dispatch claimed checks in batches by source; if that fails, their claims expire."""
         batches = [
             CheckBatch(
-                source, self._context.owner, tuple((one.monitor.id, one.slot) for one in some[at : at + BATCH_SIZE])
+                source,
+                self._context.owner,
+                tuple((check.monitor.id, check.slot) for check in group[at : at + BATCH_SIZE]),
             )
-            for source, some in group_by_source(checks).items()
-            for at in range(0, len(some), BATCH_SIZE)
+            for source, group in group_by_source(checks).items()
+            for at in range(0, len(group), BATCH_SIZE)
         ]
         self._dispatcher.dispatch(batches)
 
@@ -226,17 +227,19 @@ class MonitorScheduler:
         return running
 
     def _deadline(self, checks: Iterable[ClaimedCheck]) -> float:
-        return self._monotonic() + (max(max_duration(one.monitor) for one in checks) + TIMEOUT_MARGIN).total_seconds()
+        return (
+            self._monotonic() + (max(max_duration(check.monitor) for check in checks) + TIMEOUT_MARGIN).total_seconds()
+        )
 
     def _abandon_hanging(self) -> None:
         with self._lock:
-            late = [one for one in self._running if not one.is_abandoned and self._monotonic() > one.deadline]
+            late = [batch for batch in self._running if not batch.is_abandoned and self._monotonic() > batch.deadline]
         for running in late:
             log.warning("the source %s hangs: %s checks are given up", running.source, len(running.checks))
             self._abandon(running, say("The source did not answer in time."))
 
     def _abandon(self, running: _RunningBatch, why: Sentence) -> None:
-        """Write the checks down as errors; what the hanging thread brings later finds its claim gone."""
+        """Record the checks as errors; if the thread finishes later, it finds its claims gone."""
         running.is_abandoned = True
         answers = [Answer(outcome=CheckOutcome.ERROR, why=why)] * len(running.checks)
         self._judge_and_record(running.checks, answers)
@@ -246,25 +249,25 @@ class MonitorScheduler:
             self._running.remove(running)
 
     def _handle_clock_step(self) -> None:
-        """Where somebody set the clock back, the next checks would be far away: they are brought back with it."""
+        """After the clock was set back, move the next checks back with it; otherwise, they'd be far away."""
         (wall, mono), now, ticks = self._last_times, self._context.clock.now(), self._monotonic()
         self._last_times = (now, ticks)
         stepped = (now - wall) - timedelta(seconds=ticks - mono)
         if stepped > -CLOCK_TOLERANCE:
-            return  # set forward, everything is due at once, and once only
+            return  # set forward, every check is due once
         log.warning("the clock was set back by %s: the checks go with it", -stepped)
         with self._context.ledger.write() as tx:
-            standings = tx.monitor_states()
+            monitor_states = tx.monitor_states()
             for monitor in tx.monitors():
-                there, latest = standings.get(monitor.id), monitor.latest_check_at(now)
-                # One that is not too far away was brought back by another process, or the step was small.
-                if there is not None and there.next_at is not None and there.next_at > latest:
-                    tx.save_monitor_state(replace(there, next_at=there.next_at + stepped))
+                monitor_state, latest = monitor_states.get(monitor.id), monitor.latest_check_at(now)
+                # One that's near enough was moved by another process already, or the step was small.
+                if monitor_state is not None and monitor_state.next_at is not None and monitor_state.next_at > latest:
+                    tx.save_monitor_state(replace(monitor_state, next_at=monitor_state.next_at + stepped))
 
     # -- one batch ---------------------------------------------------------------------------------------------
 
     def _run(self, running: _RunningBatch) -> None:
-        """Measure, judge and write down."""
+        """Query the source, judge its answers, and record the results, unless the batch was abandoned meanwhile."""
         try:
             answers = self._evaluator.query_source(running.source, running.checks)
             if not running.is_abandoned:
@@ -273,59 +276,72 @@ class MonitorScheduler:
             self._remove_running(running)
 
     def _judge_and_record(self, checks: Sequence[ClaimedCheck], answers: Sequence[Answer]) -> None:
-        """Judge the answers, write everything down, and let what was decided be done."""
-        checked = self._evaluator.judge_all(checks, answers)
-        beside = self._claim(self._related_checks(checked))
-        if beside:
-            checked += self._evaluator.judge_all(
-                beside, self._evaluator.query_source(beside[0].monitor.rule.source, beside)
+        """Judge the answers, record the results, and start what was decided."""
+        results = self._evaluator.judge_all(checks, answers)
+        related = self._claim(self._related_checks(results))
+        if related:
+            results += self._evaluator.judge_all(
+                related, self._evaluator.query_source(related[0].monitor.rule.source, related)
             )
-        self._record(checked)
+        self._record(results)
 
     def _related_checks(self, results: Sequence[CheckResult]) -> list[tuple[Monitor, MonitorState]]:
-        """Return the other monitors of a source of which one is about to roll back: do they fail as well?
+        """Return the other monitors of each source that has a monitor about to roll back, to see whether they fail too.
 
-        They are checked early, in the same transaction: where many fail together, it is the source. That is done once,
-        when it has just failed, since each check counts for them as well. Of a source with very many monitors those are
-        asked that were checked longest ago, as a sample.
+        They're checked early, in the same transaction: if many fail together, the source is suspect. That's done only once,
+        when the monitor has just failed, since it's a regular check for them as well. For a source with very many
+        monitors, those that were checked longest ago are the sample.
         """
-        about_to = {one.monitor.rule.source for one in results if one.verdict.is_new_failure and one.monitor.is_armed}
-        if not about_to:
+        sources = {
+            result.monitor.rule.source
+            for result in results
+            if result.verdict.is_new_failure and result.monitor.is_armed
+        }
+        if not sources:
             return []
-        mine, now = {one.monitor.id for one in results}, self._context.clock.now()
-        with self._context.ledger.read() as reading:
-            there = [one for one in reading.monitors() if one.rule.source in about_to and not one.is_paused]
-            if len(there) < COMMON_CAUSE_COUNT:
+        own_ids, now = {result.monitor.id for result in results}, self._context.clock.now()
+        with self._context.ledger.read() as reader:
+            monitors = [
+                monitor for monitor in reader.monitors() if monitor.rule.source in sources and not monitor.is_paused
+            ]
+            if len(monitors) < COMMON_CAUSE_COUNT:
                 return []
-            standings = reading.monitor_states()
-        others = [(one, standings[one.id]) for one in there if one.id not in mine and one.id in standings]
+            monitor_states = reader.monitor_states()
+        others = [
+            (monitor, monitor_states[monitor.id])
+            for monitor in monitors
+            if monitor.id not in own_ids and monitor.id in monitor_states
+        ]
         stale = [
-            (one, standing) for one, standing in others if standing.at is None or now - standing.at > RECENT_CHECK_AGE
+            (monitor, monitor_state)
+            for monitor, monitor_state in others
+            if monitor_state.at is None or now - monitor_state.at > RECENT_CHECK_AGE
         ]
         return sorted(stale, key=lambda pair: pair[1].at or pair[0].created_at)[:BATCH_SIZE]
 
     def _record(self, results: Sequence[CheckResult]) -> None:
-        prepared = self._incidents.check_rollback_targets(results)
+        loadability = self._incidents.check_rollback_targets(results)
         with self._context.ledger.write() as tx:
-            ours = _finish_slots(tx, results)
-            written = [one for one in results if (one.monitor.id, one.claim.slot) in ours]
-            tx.save_monitor_states([next_state(one) for one in written])
-            tx.save_baselines([one.new_baseline for one in written if one.new_baseline is not None])
+            finished = _finish_slots(tx, results)
+            written = [result for result in results if (result.monitor.id, result.claim.slot) in finished]
+            tx.save_monitor_states([next_state(result) for result in written])
+            tx.save_baselines([result.new_baseline for result in written if result.new_baseline is not None])
             tx.save_baselines(
-                [one.baseline_replacement.baseline for one in written if one.baseline_replacement is not None], own=True
+                [result.baseline_replacement.baseline for result in written if result.baseline_replacement is not None],
+                own=True,
             )
-            for one in written:
-                self._announce_better_baseline(tx, one)
-            told, models = self._incidents.record(tx, written, prepared)
-        for one in written:
-            self._context.observer.check_finished(one.verdict.outcome, check_delay(one))
+            for result in written:
+                self._announce_better_baseline(tx, result)
+            has_messages, models = self._incidents.record(tx, written, loadability)
+        for result in written:
+            self._context.observer.check_finished(result.verdict.outcome, check_delay(result))
         for model in models:
             self._run_transitions(model)
-        if told:
+        if has_messages:
             self._deliver_messages()
 
     def _announce_better_baseline(self, tx: LedgerTransaction, result: CheckResult) -> None:
-        """Say in the version's thread that it's now compared with its own days, since they're better."""
+        """Announce in the version's thread that its own days, which are better, replace its baseline."""
         own, term, monitor = result.baseline_replacement, result.term, result.monitor
         if own is None or own.replaced is None or term is None:
             return
@@ -349,15 +365,17 @@ class MonitorScheduler:
         )
         if monitor.effective_action == "dry_run" or monitor.is_silenced(result.at):
             return
-        said = monitor_messages.baseline_improved(monitor, term, own.baseline, *levels)
+        sentence = monitor_messages.baseline_improved(monitor, term, own.baseline, *levels)
         key, thread = f"better:{monitor.id}:{own.baseline.until.isoformat()}", production_thread(tx, monitor.model)
         channel = self._context.policy.channel_for(monitor.model)
-        tx.add_message(thread_message(thread, key, said) if thread else channel_message(key, channel, said))
+        tx.add_message(thread_message(thread, key, sentence) if thread else channel_message(key, channel, sentence))
 
 
 def _finish_slots(tx: LedgerTransaction, results: Sequence[CheckResult]) -> set[tuple[str, int]]:
-    """Write checks down; return which of them were still claimed by whom they were claimed."""
-    ours: set[tuple[str, int]] = set()
-    for owner in {one.claim.owner for one in results}:
-        ours |= tx.finish_slots([to_measurement(one) for one in results if one.claim.owner == owner], owner)
-    return ours
+    """Save checks; return the monitor and slot of those whose claim still held."""
+    finished: set[tuple[str, int]] = set()
+    for owner in {result.claim.owner for result in results}:
+        finished |= tx.finish_slots(
+            [to_measurement(result) for result in results if result.claim.owner == owner], owner
+        )
+    return finished

@@ -31,13 +31,13 @@ from bot.services.monitoring.incident_writer import (
     unwatched_resolution,
 )
 
-MIN_SAMPLE = 50  # of a source's monitors, checked together: they speak for very many others
+MIN_SAMPLE = 50  # monitors of a source, checked together, that are enough to judge the source by
 FAILING_STATUSES = {MonitorStatus.FAILED, MonitorStatus.PENDING}
 
 
 @dataclass(slots=True)
 class SuspectSources:
-    """Sources of which many monitors fail together, and of which many say nothing together."""
+    """Sources of which many monitors fail together (`failing`), or have no verdict together (`blind`)."""
 
     failing: set[str] = field(default_factory=set)
     blind: set[str] = field(default_factory=set)
@@ -53,7 +53,7 @@ class SourceOutages:
     def open_or_join(
         self, tx: LedgerTransaction, result: CheckResult, kind: IncidentKind, since: datetime, follow_up: FollowUp
     ) -> None:
-        """Open the incident of a check's source, or let it be one of its monitors."""
+        """Open an incident for the check's source, or add the monitor to the open one."""
         source, line = result.monitor.rule.source, words.source_line(result.monitor, blind_reason(result))
         incident = find_open_incident(tx, "", source, kind)
         name = source_monitor_name(result.monitor)
@@ -77,18 +77,21 @@ class SourceOutages:
             self._writer.set_line(tx, incident, name, line, result, follow_up)
 
     def find_source_resolution(self, reader: Ledger, incident: Incident, now: datetime) -> IncidentResolution | None:
+        """Return how an incident of a source, or one about missing verdicts, ended; None while it's open."""
         if incident.kind is IncidentKind.BLIND:
             if not active_monitors(reader, incident):
                 return unwatched_resolution(reader, incident)
             if has_monitor_in_status(reader, incident, IncidentKind.BLIND):
                 return None
-            # Its last one was judged with its own check, or Production has moved and it began anew.
+            # The last one has a verdict again, or Production changed and it started over.
             return IncidentResolution(
                 ending=IncidentEnding.RECOVERED, sentence=words.monitoring_is_back(incident.since, now)
             )
-        standings = reader.monitor_states()
-        mine = [one for one in reader.monitors() if one.rule.source == incident.source and not one.is_paused]
-        states = [standings[one.id].state for one in mine if one.id in standings]
+        monitor_states = reader.monitor_states()
+        monitors = [
+            monitor for monitor in reader.monitors() if monitor.rule.source == incident.source and not monitor.is_paused
+        ]
+        states = [monitor_states[monitor.id].state for monitor in monitors if monitor.id in monitor_states]
         failing = sum(state in FAILING_STATUSES for state in states)
         if is_common_cause(failing, sum(state is not MonitorStatus.DISABLED for state in states)):
             return None
@@ -100,61 +103,77 @@ class SourceOutages:
 def find_suspect_sources(
     tx: LedgerTransaction, news: Sequence[CheckResult], results: Sequence[CheckResult]
 ) -> SuspectSources:
-    """Return the sources of which so many monitors fail, or say nothing, that it is the source's own fault."""
-    loud = [one for one in news if one.monitor.effective_action != "dry_run" and (one.is_failing or one.is_blind)]
-    loud = [one for one in loud if not has_never_judged(one.monitor, one.verdict.monitor_state)]
-    sources = {one.monitor.rule.source for one in loud}
+    """Return the sources of which so many monitors fail, or have no verdict, that the source itself is suspect.
+
+    `news` are the checks among `results` that could alert.
+    """
+    alarming = [
+        result
+        for result in news
+        if result.monitor.effective_action != "dry_run" and (result.is_failing or result.is_blind)
+    ]
+    alarming = [result for result in alarming if not has_never_judged(result.monitor, result.verdict.monitor_state)]
+    sources = {result.monitor.rule.source for result in alarming}
     if not sources:
         return SuspectSources()
-    standings = tx.monitor_states()
-    there = [one for one in tx.monitors() if one.rule.source in sources and not one.is_paused]
-    doubted = SuspectSources()
+    monitor_states = tx.monitor_states()
+    monitors = [monitor for monitor in tx.monitors() if monitor.rule.source in sources and not monitor.is_paused]
+    suspects = SuspectSources()
     for source in sources:
-        mine = [(one, standings[one.id]) for one in there if one.rule.source == source and one.id in standings]
-        watching = [
-            (one.model, standing)
-            for one, standing in mine
-            if standing.state is not MonitorStatus.DISABLED and not has_never_judged(one, standing)
+        with_state = [
+            (monitor, monitor_states[monitor.id])
+            for monitor in monitors
+            if monitor.rule.source == source and monitor.id in monitor_states
         ]
-        sample = [one.verdict.monitor_state for one in results if one.monitor.rule.source == source]
-        if _are_failing_together([one for _, one in watching]) or (
+        watching = [
+            (monitor.model, monitor_state)
+            for monitor, monitor_state in with_state
+            if monitor_state.state is not MonitorStatus.DISABLED and not has_never_judged(monitor, monitor_state)
+        ]
+        sample = [result.verdict.monitor_state for result in results if result.monitor.rule.source == source]
+        if _are_failing_together([state for _, state in watching]) or (
             len(sample) >= MIN_SAMPLE and _are_failing_together(sample)
         ):
-            doubted.failing.add(source)
-        since = min((at for one in loud if one.monitor.rule.source == source for at in _gap_starts(one)), default=None)
-        blind = [model for model, one in watching if one.is_blind or _has_missed_since(one, since)]
-        # Of one model alone it is one alert anyway, and that one is its team's.
+            suspects.failing.add(source)
+        since = min(
+            (at for result in alarming if result.monitor.rule.source == source for at in _gap_starts(result)),
+            default=None,
+        )
+        blind = [model for model, state in watching if state.is_blind or _has_missed_since(state, since)]
+        # Monitors of one model share one alert anyway, in their team's channel.
         if is_common_cause(len(blind), len(watching)) and len(set(blind)) >= COMMON_CAUSE_COUNT:
-            doubted.blind.add(source)
-    return doubted
+            suspects.blind.add(source)
+    return suspects
 
 
 def has_monitor_in_status(reader: Ledger, incident: Incident, kind: IncidentKind) -> bool:
     bad = {MonitorStatus.FAILED} if kind is IncidentKind.FAILED else BLIND_STATUSES
-    return any(reader.monitor_state(one.id).state in bad for one in active_monitors(reader, incident))
+    return any(reader.monitor_state(monitor.id).state in bad for monitor in active_monitors(reader, incident))
 
 
 def _gap_starts(result: CheckResult) -> Sequence[datetime]:
-    """Return since when gaps may be why it can't judge, if it had any: those in its last window."""
-    standing, since = result.verdict.monitor_state, result.at - 2 * result.monitor.rule.window
-    return [since] if standing.state is MonitorStatus.CANT_JUDGE and _has_missed_since(standing, since) else []
+    """Return the start of the windows in which a gap can be why the monitor can't judge; nothing if it had none."""
+    monitor_state, since = result.verdict.monitor_state, result.at - 2 * result.monitor.rule.window
+    return (
+        [since] if monitor_state.state is MonitorStatus.CANT_JUDGE and _has_missed_since(monitor_state, since) else []
+    )
 
 
 def _has_missed_since(monitor_state: MonitorState, since: datetime | None) -> bool:
-    """Tell whether it had a check without a figure since then.
+    """Tell whether a check had no data since then.
 
-    Of a source with gaps every window becomes incomplete, but each at its own time.
+    A source with gaps makes every monitor's window incomplete, but each at its own time.
     """
     return since is not None and monitor_state.missed_at is not None and monitor_state.missed_at >= since
 
 
 def has_never_judged(monitor: Monitor, monitor_state: MonitorState) -> bool:
-    """Tell whether it can't judge yet, and nobody relies on it: a new monitor whose baseline still has to grow."""
+    """Tell whether the monitor is new, unarmed, and still lacks a baseline: that's no reason for an alert."""
     return monitor_state.state is MonitorStatus.CANT_JUDGE and monitor_state.judged_at is None and not monitor.is_armed
 
 
 def source_monitor_name(monitor: Monitor) -> str:
-    """Return what an incident of a source calls a monitor."""
+    """Return a monitor's name in an incident of a source."""
     return f"{monitor.model} {monitor.name}"
 
 
@@ -163,5 +182,5 @@ def blind_reason(result: CheckResult) -> Sentence:
 
 
 def _are_failing_together(monitor_states: Sequence[MonitorState]) -> bool:
-    """Tell whether so many of a source's monitors fail that the source is in doubt."""
-    return is_common_cause(sum(one.state in FAILING_STATUSES for one in monitor_states), len(monitor_states))
+    """Tell whether so many of a source's monitors fail that the source is suspect."""
+    return is_common_cause(sum(state.state in FAILING_STATUSES for state in monitor_states), len(monitor_states))
