@@ -1,4 +1,7 @@
-"""Where measurements come from: pushed to us, MLflow, Prometheus. New kinds are plug-ins; all pass contract.py."""
+"""Where monitors get their metrics from: pushed readings, MLflow, Prometheus, or a plug-in. All pass contract.py.
+
+A plug-in imports everything from here (docs/sources.md); what `__all__` lists doesn't change without notice.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,33 @@ import difflib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from bot.domain.core.errors import Misconfigured
+from bot.domain.core.errors import Misconfigured, Unreachable
 from bot.domain.core.sentence import Code, Name, Sentence, say
 from bot.domain.monitoring.readings import Answer, CheckOutcome, CountPoint, Point
 from bot.domain.policy.policy import Source
-from bot.ports import Ledger, ModelRegistry
+from bot.ports import Ledger, MetricSource, ModelRegistry, Query
+
+__all__ = [
+    "Answer",
+    "CheckOutcome",
+    "MetricSource",
+    "Misconfigured",
+    "Query",
+    "Source",
+    "SourceDependencies",
+    "Unreachable",
+    "bool_option",
+    "check_options",
+    "error_answer",
+    "join_counts",
+    "say",
+    "wrong_option",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceDependencies:
-    """What a source may be made with. `environ` is where tokens are read from."""
+    """What a source can use. Read secrets such as tokens from `environ`."""
 
     ledger: Ledger
     registry: ModelRegistry
@@ -23,33 +43,33 @@ class SourceDependencies:
 
 
 def error_answer(why: Sentence) -> Answer:
-    """Return the answer of a source that failed, or of a query that is wrong."""
+    """Return the answer for a source that failed, or for a wrong query. `why` is shown to people."""
     return Answer(outcome=CheckOutcome.ERROR, why=why)
 
 
 def join_counts(counts: Iterable[Point | CountPoint], totals: Iterable[Point | CountPoint]) -> list[CountPoint]:
-    """Return time, count, and total for each time that both series have."""
-    out_of = {at: figure for at, figure, *_ in totals}
-    return [(at, figure, out_of[at]) for at, figure, *_ in counts if at in out_of]
+    """Return a point of time, count, and total for each time that both series have."""
+    total_at = {at: total for at, total, *_ in totals}
+    return [(at, value, total_at[at]) for at, value, *_ in counts if at in total_at]
 
 
 def check_options(name: str, source: Source, known_keys: Collection[str]) -> None:
-    """Raise Misconfigured for a key that a source of this type does not have, naming its place and the nearest one."""
-    given = {**source.options, **({} if source.url is None else {"url": source.url})}
-    for key in given:
+    """Raise Misconfigured for an option that isn't in `known_keys`; it names the key and the nearest known one."""
+    options = {**source.options, **({} if source.url is None else {"url": source.url})}
+    for key in options:
         if key not in known_keys:
-            near = difflib.get_close_matches(str(key), known_keys, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(['type', *known_keys])}."
+            nearest = difflib.get_close_matches(str(key), known_keys, n=1, cutoff=0.5)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(['type', *known_keys])}."
             raise Misconfigured(say("{where}: unknown key; {hint}", where=Code(f"sources.{name}.{key}"), hint=hint))
 
 
 def wrong_option(name: str, key: str, why: str) -> Misconfigured:
-    """Return the error of an option that is there, and wrong; `why` is ours."""
+    """Return the error for the option `key` of the source `name`. `why` continues a sentence, such as "must be …"."""
     return Misconfigured(say("{where}: {why}", where=Code(f"sources.{name}.{key}"), why=why))
 
 
 def bool_option(name: str, source: Source, key: str) -> bool:
-    """Return an option that is true or false; false where it is left out. Raises Misconfigured."""
+    """Return the option `key`, a boolean that defaults to false. Raises Misconfigured for any other value."""
     value = source.options.get(key, False)
     if not isinstance(value, bool):
         raise wrong_option(name, key, "must be true or false.")
@@ -57,7 +77,7 @@ def bool_option(name: str, source: Source, key: str) -> bool:
 
 
 def other_version_serves(version: int, holder: int | None, model: str) -> Sentence:
-    """Return why there is nothing to say of `version`: the registry has another one in Production, or none."""
+    """Return why there is no data for `version`: the registry has another version in Production, or none."""
     if holder is None:
         return say("The registry has nothing of {model} in Production.", model=Name(model))
     return say(

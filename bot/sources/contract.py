@@ -87,12 +87,12 @@ class SourceContract:
         assert list(self.source().read([])) == []
 
     def test_answers_come_in_the_order_of_the_queries(self) -> None:
-        model, other = self.model(), self.model()
-        for name, value in ((model, 0.25), (other, 0.5)):
+        model, other_model = self.model(), self.model()
+        for name, value in ((model, 0.25), (other_model, 0.5)):
             self.put(name, 7, "accuracy", value)
-        names = [other, model, other, self.model(), model]
+        names = [other_model, model, other_model, self.model(), model]
         answers = self.source().read([self.query(name) for name in names])
-        assert [_values(one) for one in answers] == [[0.5], [0.25], [0.5], [], [0.25]]
+        assert [_values(answer) for answer in answers] == [[0.5], [0.25], [0.5], [], [0.25]]
 
     def test_what_nobody_knows_has_no_points_and_is_no_error(self) -> None:
         model = self.model()
@@ -115,7 +115,7 @@ class SourceContract:
             model = self.model()
             self.put(model, 7, "accuracy", value)
             [answer] = self.source().read([self.query(model)])
-            assert not [one for one in _values(answer) if math.isfinite(one)]
+            assert not [value for value in _values(answer) if math.isfinite(value)]
             assert answer.outcome in {CheckOutcome.OK, CheckOutcome.NO_DATA}
 
     def test_odd_names_are_names(self) -> None:
@@ -137,12 +137,12 @@ class SourceContract:
 
     def test_counts_come_with_what_they_are_counted_out_of(self) -> None:
         self._require_counts()
-        model, other = self.model(), self.model()
+        model, other_model = self.model(), self.model()
         self.put_counts(model, 7, 93.0, 100.0)
-        self.put_counts(other, 7, 0.0, 0.0)
-        queries = [self.counts(name) for name in (model, other, self.model())]
+        self.put_counts(other_model, 7, 0.0, 0.0)
+        queries = [self.counts(name) for name in (model, other_model, self.model())]
         answers = self.source().read(queries)
-        assert [[point[1:] for point in one.points] for one in answers] == [[(93.0, 100.0)], [(0.0, 0.0)], []]
+        assert [[point[1:] for point in answer.points] for answer in answers] == [[(93.0, 100.0)], [(0.0, 0.0)], []]
         _assert_within(answers[0], queries[0])
 
     def test_the_past_of_counts_is_counts(self) -> None:

@@ -31,11 +31,11 @@ class MlflowSource:
 
         Of another version than the query's nothing is told. Raises RegistryUnreachable and RegistryRefused.
         """
-        held = self._registry.production_versions({query.model for query in queries})
-        runs = self._registry.latest_metrics([one.run_id for one in held.values() if one.run_id])
+        production = self._registry.production_versions({query.model for query in queries})
+        runs = self._registry.latest_metrics([value.run_id for value in production.values() if value.run_id])
         answers = []
         for query in queries:
-            holder = held.get(query.model)
+            holder = production.get(query.model)
             if answer := _other_version_answer(query, holder):
                 answers.append(answer)
                 continue
@@ -69,13 +69,13 @@ class LiveMlflowSource:
     def history(self, query: Query, step: timedelta) -> Answer:
         """Return the points of the runs of every version that there is, one of each `step`."""
         began = self._monotonic()
-        versions = {(query.model, one.version) for one in self._registry.versions(query.model)}
+        versions = {(query.model, version.version) for version in self._registry.versions(query.model)}
         runs = self._registry.monitoring_runs(versions | {(query.model, query.version)})
         answer = self._answer(query, [run for ids in runs.values() for run in ids], {}, began)
         if answer.outcome is not CheckOutcome.OK:
             return answer
-        kept = {(point[0] - query.since) // step: point for point in sorted(answer.points)}
-        return Answer(points=list(kept.values()))
+        latest_in_step = {(point[0] - query.since) // step: point for point in sorted(answer.points)}
+        return Answer(points=list(latest_in_step.values()))
 
     def _answer(self, query: Query, runs: Sequence[str], fetched: _FetchedPoints, started: float) -> Answer:
         names = [query.query] if query.of is None else [query.query, query.of]
@@ -114,17 +114,17 @@ def _merge_runs(query: Query, runs: Collection[list[list[Point] | RegistrarError
     points: list[Point | CountPoint] = []
     lone: list[Point] = []
     for run in runs:
-        told: list[list[Point]] = []
-        for each in run:
-            if each is None:
+        metrics: list[list[Point]] = []
+        for series in run:
+            if series is None:
                 return error_answer(
                     say("MLflow did not tell the points of {metric} in time.", metric=Name(query.query))
                 )
-            if isinstance(each, RegistrarError):
-                return error_answer(each.sentence)
-            told.append(_in_span(query, each))
-        points += told[0] if query.of is None else join_counts(*told)
-        lone += told[0]
+            if isinstance(series, RegistrarError):
+                return error_answer(series.sentence)
+            metrics.append(_in_span(query, series))
+        points += metrics[0] if query.of is None else join_counts(*metrics)
+        lone += metrics[0]
     if query.of is not None and lone and not points:
         return Answer(
             outcome=CheckOutcome.NO_DATA,

@@ -43,11 +43,14 @@ def open_source(
     opener = BUILT_IN_OPENERS.get(source.type)
     if opener:
         return opener(name, source, dependencies)
-    found = {one.name: one for one in (plugins() if plugins else entry_points(group=ENTRY_POINT_GROUP))}
-    if source.type not in found:
-        raise Misconfigured(_unknown_type(name, source.type, sorted({*found, *BUILT_IN_OPENERS})))
+    entry_points_by_type = {
+        entry_point.name: entry_point
+        for entry_point in (plugins() if plugins else entry_points(group=ENTRY_POINT_GROUP))
+    }
+    if source.type not in entry_points_by_type:
+        raise Misconfigured(_unknown_type(name, source.type, sorted({*entry_points_by_type, *BUILT_IN_OPENERS})))
     try:
-        made: MetricSource = found[source.type].load()(name, source, dependencies)
+        opened: MetricSource = entry_points_by_type[source.type].load()(name, source, dependencies)
     except Misconfigured:
         raise
     except Exception as error:  # another's code: whatever it raises, only its own monitors may feel it
@@ -60,12 +63,12 @@ def open_source(
                 why=truncate(sanitize_text(str(error)), 200),
             )
         ) from error
-    return made
+    return opened
 
 
 def _unknown_type(name: str, kind: str, known_types: list[str]) -> Sentence:
-    near = difflib.get_close_matches(kind, known_types, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"types are: {', '.join(known_types)}."
+    nearest = difflib.get_close_matches(kind, known_types, n=1)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"types are: {', '.join(known_types)}."
     return say(
         "{where}: there is no type {type}; {hint}",
         where=Code(f"sources.{name}.type"),
@@ -103,8 +106,10 @@ class MetricSources:
 
     def retention(self) -> timedelta:
         """Return how long pushed readings are kept: the longest that a push source names, else 35 days."""
-        named = [retention_of(name, one) for name, one in self._policy().sources.items() if one.type == "push"]
-        return max(named, default=DEFAULT_RETENTION)
+        retentions = [
+            retention_of(name, source) for name, source in self._policy().sources.items() if source.type == "push"
+        ]
+        return max(retentions, default=DEFAULT_RETENTION)
 
     def requires_signature(self, name: str) -> bool | None:
         """Tell whether pushed readings of this source have to be signed; None where it is no push source."""
@@ -113,13 +118,13 @@ class MetricSources:
 
     def config_errors(self) -> list[str]:
         """Return what is wrong with the sources that the policy names, each a sentence: for whoever starts the bot."""
-        found = []
+        errors = []
         for name in self._policy().sources:
             try:
                 self._get(name)
             except Misconfigured as error:
-                found.append(str(error.sentence))
-        return found
+                errors.append(str(error.sentence))
+        return errors
 
     def close(self) -> None:
         """Let go of every connection."""
@@ -130,19 +135,19 @@ class MetricSources:
             _close(source)
 
     def _get(self, name: str) -> MetricSource:
-        wanted = self._policy().source(name)
+        definition = self._policy().source(name)
         with self._lock:
-            known = self._opened.get(name)
-        if known and known[0] == wanted:
-            return known[1]
-        if wanted is None:
+            current = self._opened.get(name)
+        if current and current[0] == definition:
+            return current[1]
+        if definition is None:
             self._replace(name, None)
             raise Misconfigured(say("The policy has no source {name}.", name=Code(truncate(sanitize_text(name), 100))))
-        made = open_source(
-            name, wanted, self._dependencies
+        opened = open_source(
+            name, definition, self._dependencies
         )  # not under the lock: a plug-in may take long, and only its own
-        self._replace(name, (wanted, made))
-        return made
+        self._replace(name, (definition, opened))
+        return opened
 
     def _replace(self, name: str, opened: tuple[Source, MetricSource] | None) -> None:
         with self._lock:

@@ -99,11 +99,11 @@ class PrometheusSource:
         return future.result() if future.done() and not future.cancelled() else self._timeout_answer()
 
     def _fetch(self, request: _PrometheusRequest, until: float) -> Answer:
-        left = until - time.monotonic()
-        if left <= 0:
+        remaining = until - time.monotonic()
+        if remaining <= 0:
             return self._timeout_answer()
         try:
-            with self._client.stream("GET", request.path, params=request.params, timeout=left) as response:
+            with self._client.stream("GET", request.path, params=request.params, timeout=remaining) as response:
                 body = _read_body(response, until)
         except (httpx.TimeoutException, TimeoutError):
             return self._timeout_answer()
@@ -142,7 +142,7 @@ def _promql_texts(query: Query) -> list[str]:
 
 def _combine_answers(answers: Sequence[Answer]) -> Answer:
     """Return one answer as it is, or two joined as counts."""
-    failed = next((one for one in answers if one.outcome is not CheckOutcome.OK), None)
+    failed = next((answer for answer in answers if answer.outcome is not CheckOutcome.OK), None)
     if failed is not None or len(answers) == 1:
         return failed or answers[0]
     return Answer(points=join_counts(answers[0].points, answers[1].points))
@@ -155,8 +155,8 @@ def _instant_request(query: Query, promql: str) -> _PrometheusRequest:
 
 def _range_request(query: Query, promql: str, step: timedelta) -> _PrometheusRequest:
     start, end = _to_timestamp(query.since), _to_timestamp(query.until)
-    least = math.ceil((end - start) / (MAX_POINTS - 1))
-    return _PrometheusRequest("/api/v1/query_range", promql, start, end, max(step.total_seconds(), least, 1.0))
+    min_step = math.ceil((end - start) / (MAX_POINTS - 1))
+    return _PrometheusRequest("/api/v1/query_range", promql, start, end, max(step.total_seconds(), min_step, 1.0))
 
 
 def _to_timestamp(at: datetime) -> float:
@@ -171,7 +171,10 @@ def fill_placeholders(promql: str, query: Query) -> str:
 
     A model's name may hold anything: what could end the text is written as `\x22`.
     """
-    name = "".join(rf"\x{ord(one):02x}" if one in "\\\"'`" or ord(one) < 32 else one for one in query.model)
+    name = "".join(
+        rf"\x{ord(character):02x}" if character in "\\\"'`" or ord(character) < 32 else character
+        for character in query.model
+    )
     values = {"model": name, "version": str(query.version)}
     return _QUOTED_TEXT.sub(lambda text: Template(text[0]).safe_substitute(values), promql)
 

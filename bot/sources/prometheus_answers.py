@@ -63,10 +63,10 @@ def _parse_data(data: Any) -> Answer:
 
 
 def _parse_series(kind: str, series: Any) -> list[Point]:
-    found = series.get("value" if kind == "vector" else "values") if isinstance(series, dict) else None
-    if not isinstance(found, list):
+    values = series.get("value" if kind == "vector" else "values") if isinstance(series, dict) else None
+    if not isinstance(values, list):
         raise _UnexpectedShapeError
-    return _parse_points([found] if kind == "vector" else found)
+    return _parse_points([values] if kind == "vector" else values)
 
 
 def _parse_points(pairs: Sequence[Any]) -> list[Point]:
@@ -90,7 +90,7 @@ def _parse_figure(value: Any) -> str:
 
 
 def _error_sentence(status: int, data: Any, address: str) -> Sentence:
-    url, said = Code(address), _error_message(data)
+    url, sentence = Code(address), _error_message(data)
     if status in {401, 403}:
         return say(
             "Prometheus at {url} does not let us in ({status}); see {key}.",
@@ -98,16 +98,16 @@ def _error_sentence(status: int, data: Any, address: str) -> Sentence:
             status=status,
             key=Code("token_env"),
         )
-    if said and status in {400, 422}:
-        return say("A bad query: {said}", said=said)
+    if sentence and status in {400, 422}:
+        return say("A bad query: {said}", said=sentence)
     if 300 <= status < 400:
         return say(
             "{url} sends us elsewhere ({status}); name the address where Prometheus itself answers.",
             url=url,
             status=status,
         )
-    if said:
-        return say("Prometheus at {url} failed ({status}): {said}", url=url, status=status, said=said)
+    if sentence:
+        return say("Prometheus at {url} failed ({status}): {said}", url=url, status=status, said=sentence)
     return say("What answers at {url} gave the status {status}.", url=url, status=status)
 
 

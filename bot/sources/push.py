@@ -29,30 +29,34 @@ class PushSource:
     def read(self, queries: Sequence[Query]) -> list[Answer]:
         """Return the readings of each query, all from one reading of the ledger. Raises LedgerUnavailable."""
         answers: dict[Query, Answer] = {}
-        with self._ledger.read() as reading:
-            for some in _group_by_start(set(queries)):
-                answers |= {query: Answer(points=points) for query, points in self._read(reading, some).items()}
+        with self._ledger.read() as reader:
+            for group in _group_by_start(set(queries)):
+                answers |= {query: Answer(points=points) for query, points in self._read(reader, group).items()}
         return [answers[query] for query in queries]
 
     def history(self, query: Query, step: timedelta) -> Answer:
         """Return the readings of every version: of each moment the first, of each `step` the last."""
-        with self._ledger.read() as reading:
-            pushed = reading.readings(self._name, [(query.model, query.query)], since=query.since, until=query.until)
-        return Answer(points=list({(one.at - query.since) // step: _to_point(one) for one in pushed}.values()))
+        with self._ledger.read() as reader:
+            pushed = reader.readings(self._name, [(query.model, query.query)], since=query.since, until=query.until)
+        return Answer(points=list({(reader.at - query.since) // step: _to_point(reader) for reader in pushed}.values()))
 
     def _read(self, reader: LedgerReader, queries: Sequence[Query]) -> dict[Query, list[Point | CountPoint]]:
         """Return the readings of queries that begin at about the same time: with one question for all of them."""
-        since, until = min(one.since for one in queries), max(one.until for one in queries)
-        found: dict[tuple[str, str], list[PushedReading]] = defaultdict(list)
-        asked = {(one.model, one.query) for one in queries}
+        since, until = min(query.since for query in queries), max(query.until for query in queries)
+        by_metric: dict[tuple[str, str], list[PushedReading]] = defaultdict(list)
+        asked = {(query.model, query.query) for query in queries}
         for pushed in reader.readings(self._name, sorted(asked), since=since, until=until):
-            found[pushed.model, pushed.metric].append(pushed)
-        return {query: _matching_points(query, found[query.model, query.query]) for query in queries}
+            by_metric[pushed.model, pushed.metric].append(pushed)
+        return {query: _matching_points(query, by_metric[query.model, query.query]) for query in queries}
 
 
 def _matching_points(query: Query, pushed: Sequence[PushedReading]) -> list[Point | CountPoint]:
-    mine = {0, query.version}
-    return [_to_point(one) for one in pushed if query.since < one.at <= query.until and one.version in mine]
+    versions = {0, query.version}
+    return [
+        _to_point(reading)
+        for reading in pushed
+        if query.since < reading.at <= query.until and reading.version in versions
+    ]
 
 
 def _to_point(pushed: PushedReading) -> Point | CountPoint:
@@ -62,7 +66,7 @@ def _to_point(pushed: PushedReading) -> Point | CountPoint:
 def _group_by_start(queries: Collection[Query]) -> list[list[Query]]:
     """Return the queries in groups that begin at about the same time: one from long ago would make all others long."""
     groups: list[list[Query]] = []
-    for query in sorted(queries, key=lambda one: one.since):
+    for query in sorted(queries, key=lambda query: query.since):
         if not groups or query.since - groups[-1][0].since > GROUPING_TOLERANCE:
             groups.append([])
         groups[-1].append(query)
@@ -80,12 +84,12 @@ def open_push(name: str, source: Source, dependencies: SourceDependencies) -> Pu
 def retention_of(name: str, source: Source) -> timedelta:
     """Return how long the readings of a push source are kept. Raises Misconfigured."""
     try:
-        kept = parse_duration(source.options.get("keep", DEFAULT_RETENTION))
+        retention = parse_duration(source.options.get("keep", DEFAULT_RETENTION))
     except ValueError:
         raise wrong_option(name, "keep", "is no duration; write one like 12h or 35d.") from None
-    if kept < MIN_RETENTION:
+    if retention < MIN_RETENTION:
         raise wrong_option(name, "keep", "is shorter than an hour.")
-    return kept
+    return retention
 
 
 def requires_signature(name: str, source: Source) -> bool:

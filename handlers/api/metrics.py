@@ -84,11 +84,11 @@ class MetricsEndpoint:
 
     def receive(self, call: ApiCall) -> ApiResponse:
         """Return the answer to one call. Raises Said and LedgerUnavailable."""
-        who = self._access.require_right(call, ("push",), "push", EventTag.METRICS_REFUSED)
+        client = self._access.require_right(call, ("push",), "push", EventTag.METRICS_REFUSED)
         key, body = idempotency_key(call.headers), call.body or b""
         push = self._parse(body)
-        self._check_source(push, who, call.address)
-        return self._write(push, who.client, key, hashlib.sha256(b"POST /v1/metrics\n" + body).hexdigest())
+        self._check_source(push, client, call.address)
+        return self._write(push, client.client, key, hashlib.sha256(b"POST /v1/metrics\n" + body).hexdigest())
 
     def _parse(self, body: bytes) -> PushPayload:
         try:
@@ -100,7 +100,7 @@ class MetricsEndpoint:
 
     def _check_source(self, payload: PushPayload, client: AuthenticatedClient, address: str) -> None:
         """Check that the source is one, and that the client may say something of these models."""
-        for model in dict.fromkeys(one.model for one in payload.readings):
+        for model in dict.fromkeys(reading.model for reading in payload.readings):
             self._access.require_model(client, model, "push readings of", address, EventTag.METRICS_REFUSED)
         try:
             signed = self._requires_signature(payload.source)
@@ -127,16 +127,16 @@ class MetricsEndpoint:
         pushed = [
             PushedReading(
                 source=payload.source,
-                model=one.model,
-                version=one.version,
-                metric=one.metric,
-                at=one.at,
-                value=one.value,
-                total=one.total,
+                model=reader.model,
+                version=reader.version,
+                metric=reader.metric,
+                at=reader.at,
+                value=reader.value,
+                total=reader.total,
                 received_at=now,
                 client=client.name,
             )
-            for one in payload.readings
+            for reader in payload.readings
         ]
         try:
             with self._ledger.write() as tx:
@@ -152,8 +152,8 @@ class MetricsEndpoint:
                     raise _KeyTaken
                 return answer
         except _KeyTaken:
-            with self._ledger.read() as reading:
-                if before := reading.idempotent_call(client.name, key or ""):
+            with self._ledger.read() as reader:
+                if before := reader.idempotent_call(client.name, key or ""):
                     return _repeat_answer(before, digest)
             raise LedgerUnavailable("Another call with this key is under way; try again in a moment.") from None
 

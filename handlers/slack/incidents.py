@@ -80,7 +80,9 @@ def _details(interactions: SlackInteractions, target: ReplyTarget, incident_id: 
 
     def read() -> Message:
         incident, monitors = interactions.registrar.monitors.incident(incident_id)
-        views = [interactions.registrar.monitors.view(one.id) for one in monitors[: monitoring_answers.MAX_DETAILS]]
+        views = [
+            interactions.registrar.monitors.view(monitor.id) for monitor in monitors[: monitoring_answers.MAX_DETAILS]
+        ]
         return monitoring_answers.incident_details(incident, views)
 
     interactions.run_query(target, read)

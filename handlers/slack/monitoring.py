@@ -153,8 +153,8 @@ def _check_now(interactions: SlackInteractions, target: ReplyTarget, find: Calla
         interactions.registrar.monitors.require_check_permission(
             interactions.caller(target), monitor.model, origin="slack"
         )
-        standing = interactions.registrar.monitoring.check_now(monitor.id)
-        return sentence_message(monitor_messages.checked_answer(monitor, standing))
+        monitor_state = interactions.registrar.monitoring.check_now(monitor.id)
+        return sentence_message(monitor_messages.checked_answer(monitor, monitor_state))
 
     interactions.run_query(target, read)
 
@@ -172,17 +172,17 @@ def _post_backtest(
     """Post what the rule would have said of the past: a sentence, and the picture in its thread."""
 
     def make() -> tuple[Message, FileRenderer]:
-        found = interactions.registrar.monitors.backtest(find(), timedelta(days=days))
-        name = f"{safe_file_name(found.monitor.model)}-{found.monitor.name}-backtest.png"
+        backtest = interactions.registrar.monitors.backtest(find(), timedelta(days=days))
+        name = f"{safe_file_name(backtest.monitor.model)}-{backtest.monitor.name}-backtest.png"
 
         def files() -> list[FileUpload]:
-            if not found.points:
+            if not backtest.points:
                 return []
             from bot.slack.monitoring.chart import backtest_alt_text, draw_backtest
 
-            return [FileUpload(name, draw_backtest(found), "Backtest", backtest_alt_text(found))]
+            return [FileUpload(name, draw_backtest(backtest), "Backtest", backtest_alt_text(backtest))]
 
-        return sentence_message(found.sentence), files
+        return sentence_message(backtest.sentence), files
 
     interactions.publish_message(target, make)
 
@@ -398,29 +398,29 @@ def _submit_listener(interactions: SlackInteractions) -> Callable[..., None]:
 
 def _command_from_form(typed: dict[str, Any], fields: dict[str, str], shown_fields: set[str]) -> MonitorAdd:
     """Return the command of the form; what was typed before is kept where the form shows no field for it."""
-    kept = {key: value for key, value in typed.items() if key != "verb" and key not in shown_fields}
+    hidden_values = {key: value for key, value in typed.items() if key != "verb" and key not in shown_fields}
     for field, label in (("model", "model"), ("name", "name")):
         if not fields.get(field):
             raise BadInput(f"{field}: name the {label}.")
     if fields.get("rule") != "threshold" and (fields.get("greater_than") or fields.get("less_than")):
         fields = fields | {"rule": "threshold"}  # a bound was filled in, so it is meant
     return build_command(
-        MonitorAdd, kept | {key: value for key, value in fields.items() if key in modal.MONITOR_FIELDS}
+        MonitorAdd, hidden_values | {key: value for key, value in fields.items() if key in modal.MONITOR_FIELDS}
     )
 
 
 def _without_flag(sentence: str) -> str:
     """Return the sentence without the flag before it: a form has no flags, and the field stands above."""
-    what = re.sub(r"^--[a-z-]+: ", "", sentence)
-    return what[:1].upper() + what[1:]
+    text = re.sub(r"^--[a-z-]+: ", "", sentence)
+    return text[:1].upper() + text[1:]
 
 
 def _form_field_of(error: RegistrarError, sentence: str) -> str:
     """Return the field of the form that an error is about: it says so, or its sentence names the flag."""
     if isinstance(error, WrongField) and error.field in modal.MONITOR_FIELDS:
         return error.field
-    found = re.search(r"--([a-z-]+)", sentence)
-    field = found[1].replace("-", "_") if found else ""
+    match = re.search(r"--([a-z-]+)", sentence)
+    field = match[1].replace("-", "_") if match else ""
     if field in modal.MONITOR_FIELDS:
         return field
     return "name" if "monitor" in sentence.lower() and "model" not in sentence.lower() else "model"

@@ -65,9 +65,12 @@ def _list(session: TerminalSession, command: MonitorList, output_format: OutputF
     for heading in ("Model", "Monitor", "How it stands", "Value", "Every"):
         table.add_column(heading, overflow="fold")
     for row in rows:
-        it, standing = row.monitor, row.monitor_state
-        stands, value = str(monitor_messages.status_text(it, standing)), str(monitor_messages.value_text(standing))
-        table.add_row(it.model, it.name, stands, value, format_duration(it.rule.every))
+        monitor, monitor_state = row.monitor, row.monitor_state
+        status, value = (
+            str(monitor_messages.status_text(monitor, monitor_state)),
+            str(monitor_messages.value_text(monitor_state)),
+        )
+        table.add_row(monitor.model, monitor.name, status, value, format_duration(monitor.rule.every))
     return rendered_output(
         lambda _: [table, *([Text(f"\n{monitor_messages.false_rollback_sentence(costs)}")] if costs else [])]
     )
@@ -76,15 +79,19 @@ def _list(session: TerminalSession, command: MonitorList, output_format: OutputF
 def _show(session: TerminalSession, command: MonitorShow, output_format: OutputFormat) -> CommandOutput:
     monitors = session.registrar.monitors
     view = monitors.view(monitors.find(command.model, command.name).id)
-    monitor, standing = view.monitor, view.monitor_state
+    monitor, monitor_state = view.monitor, view.monitor_state
     if output_format is OutputFormat.JSON:
-        return json_output(monitor_document(monitor, standing))
+        return json_output(monitor_document(monitor, monitor_state))
     lines = [
-        f"{monitor.model} {monitor.name}: {monitor_messages.status_text(monitor, standing)} ({monitor_messages.value_text(standing)})",
+        f"{monitor.model} {monitor.name}: {monitor_messages.status_text(monitor, monitor_state)} ({monitor_messages.value_text(monitor_state)})",
         str(rule_messages.rule_sentence(monitor.rule)),
         str(to_terminal_sentence(rule_messages.action_sentence(monitor))),
         f"Source {monitor.rule.source}, every {format_duration(monitor.rule.every)}.",
-        *([str(to_terminal_sentence(why))] if (why := monitor_messages.last_check_reason(monitor, standing)) else []),
+        *(
+            [str(to_terminal_sentence(why))]
+            if (why := monitor_messages.last_check_reason(monitor, monitor_state))
+            else []
+        ),
     ]
     return rendered_output(lambda _: [Text(line) for line in lines])
 
@@ -115,21 +122,21 @@ def _check(session: TerminalSession, command: MonitorCheck, output_format: Outpu
     monitor = monitors.find(command.model, command.name)
     with suppress(Unreachable):  # it can be that no bot has looked for long, or ever
         session.registrar.drift_detector.check_model(command.model)
-    standing = session.registrar.monitoring.check_now(monitor.id)
+    monitor_state = session.registrar.monitoring.check_now(monitor.id)
     return sentence_output(
-        monitor_messages.checked_answer(monitor, standing), output_format, state=standing.state.value
+        monitor_messages.checked_answer(monitor, monitor_state), output_format, state=monitor_state.state.value
     )
 
 
 def _backtest(session: TerminalSession, command: MonitorBacktest, output_format: OutputFormat) -> CommandOutput:
     monitors = session.registrar.monitors
-    found = monitors.backtest(monitors.find(command.model, command.name), timedelta(days=command.days))
+    backtest = monitors.backtest(monitors.find(command.model, command.name), timedelta(days=command.days))
     return sentence_output(
-        found.sentence,
+        backtest.sentence,
         output_format,
-        hours=found.hours,
-        hours_judged=found.hours_judged,
-        firings=[f"{one.at:%Y-%m-%dT%H:%M:%SZ}" for one in found.firings],
+        hours=backtest.hours,
+        hours_judged=backtest.hours_judged,
+        firings=[f"{firing.at:%Y-%m-%dT%H:%M:%SZ}" for firing in backtest.firings],
     )
 
 
@@ -142,18 +149,18 @@ def _edit(session: TerminalSession, command: MonitorEdit, output_format: OutputF
 
 
 def _pause(session: TerminalSession, command: MonitorPause, output_format: OutputFormat) -> CommandOutput:
-    said = session.registrar.monitors.pause(session.caller(), command.model, command.name, origin=ORIGIN)
-    return sentence_output(said, output_format)
+    sentence = session.registrar.monitors.pause(session.caller(), command.model, command.name, origin=ORIGIN)
+    return sentence_output(sentence, output_format)
 
 
 def _resume(session: TerminalSession, command: MonitorResume, output_format: OutputFormat) -> CommandOutput:
-    said = session.registrar.monitors.resume(session.caller(), command.model, command.name, origin=ORIGIN)
-    return sentence_output(said, output_format)
+    sentence = session.registrar.monitors.resume(session.caller(), command.model, command.name, origin=ORIGIN)
+    return sentence_output(sentence, output_format)
 
 
 def _remove(session: TerminalSession, command: MonitorRemove, output_format: OutputFormat) -> CommandOutput:
-    said = session.registrar.monitors.remove(session.caller(), command.model, command.name, origin=ORIGIN)
-    return sentence_output(said, output_format)
+    sentence = session.registrar.monitors.remove(session.caller(), command.model, command.name, origin=ORIGIN)
+    return sentence_output(sentence, output_format)
 
 
 def _silence(session: TerminalSession, command: MonitorSilence, output_format: OutputFormat) -> CommandOutput:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from bot.domain.core.errors import Misconfigured
-from bot.domain.monitoring.readings import Answer
+from bot.domain.core.errors import Misconfigured, Unreachable
+from bot.domain.monitoring.readings import Answer, CheckOutcome
 from bot.domain.policy.parser import validate_policy
 from bot.domain.policy.policy import Policy, Source
 from bot.ledger import SqlLedger
@@ -190,6 +190,35 @@ def test_the_example_of_the_docs_is_a_plug_in(parts: SourceDependencies) -> None
     assert isinstance(scope["open_datadog"]("dd", source, parts), scope["Datadog"])
     with pytest.raises(Misconfigured, match=r"^sources.dd.key_env: names no variable"):
         scope["open_datadog"]("dd", Source(type="datadog"), parts)
+
+
+def test_a_plug_in_written_for_0_2_still_works(parts: SourceDependencies) -> None:
+    code = """
+from bot.domain.errors import Misconfigured, Unreachable
+from bot.domain.monitors import Answer, Outcome
+from bot.ports import Query
+from bot.sources import check_options, wrong_option
+from bot.sources.contract import SourceContract
+
+
+class Old:
+    def read(self, queries: list[Query]) -> list[Answer]:
+        return [Answer(outcome=Outcome.ERROR) for _ in queries]
+
+
+def open_old(name, source, parts):
+    check_options(name, source, ["key_env"])
+    if not parts.environ.get(source.options.get("key_env", "")):
+        raise wrong_option(name, "key_env", "names no variable.")
+    return Old()
+"""
+    scope: dict[str, Any] = {}
+    exec(code, scope)  # noqa: S102 - it is ours
+    source = scope["open_old"]("old", Source(type="old", key_env="PROM_TOKEN"), parts)
+    assert source.read([None]) == [Answer(outcome=CheckOutcome.ERROR)]
+    with pytest.raises(Misconfigured):
+        scope["open_old"]("old", Source(type="old"), parts)
+    assert (scope["Misconfigured"], scope["Unreachable"], scope["Query"]) == (Misconfigured, Unreachable, Query)
 
 
 def policy(**sources: Mapping[str, Any]) -> Policy:

@@ -296,3 +296,31 @@ class MonitorChart:
     failed: Sequence[bool]
     bounds: Mapping[str, float] = field(default_factory=dict)  # by name: at least, at most, hard limit, baseline
     transitions: Sequence[tuple[datetime, str]] = ()  # when Production moved, and to what
+
+
+_ESCALATION_LEVELS = {
+    IncidentStatus.NOTIFIED: 1,
+    IncidentStatus.HELD: 2,
+    IncidentStatus.FROZEN: 2,
+    IncidentStatus.COOLDOWN: 2,
+    IncidentStatus.TRIPPED: 2,
+    IncidentStatus.SUPERSEDED: 2,
+    IncidentStatus.AWAITING_HUMAN: 3,
+    IncidentStatus.INTENT: 4,
+}
+
+
+def is_escalation(decision: IncidentDecision, old: Incident) -> bool:
+    """Tell whether what a later check decided goes further than what was done before, or says another reason."""
+    if decision.status is old.doing:
+        return decision.status is IncidentStatus.HELD and _reason_code(decision.why) != _reason_code(old.why)
+    return _ESCALATION_LEVELS.get(decision.status, 0) >= _ESCALATION_LEVELS.get(old.doing, 9)
+
+
+def has_same_reason(new: Incident, old: Incident) -> bool:
+    return new.doing is old.doing and _reason_code(new.why) == _reason_code(old.why)
+
+
+def _reason_code(why: Sentence | None) -> str:
+    """Return what sort of reason it is, whatever figures and errors it names."""
+    return why.template if why else ""

@@ -61,47 +61,51 @@ class Backtester:
         """
         until = self._context.clock.now()
         since = until - span
-        with self._context.ledger.read() as reading:
-            moves = reading.transitions(monitor.model, stage=Stage.PRODUCTION)
-            ever = serving_periods(moves)[::-1]
-            served = [one for one in ever if one.until is None or one.until > since]
-            stored, bars = reading.baselines([monitor.id]).get(monitor.id), reading.rollback_blocks(monitor.model)
-            earliest = min([since, *(_checks_needed_since(monitor, _to_term(one), stored) for one in served)])
-            checks = reading.checks(monitor, since=earliest, until=until)
-        terms, why = [_to_term(one) for one in served], None
-        found = replay(monitor, terms, checks, since=since, until=until, stored=stored, rollback_blocks=bars)
-        mine = _covered_time((one.at for one in checks if one.value is not None), since)
-        if found.coverage.why is not None or mine < MIN_COVERAGE * span:
-            back = max(min([since, *(one.since for one in terms)]), since - CHECK_RETENTION)
-            first = _checks_needed_since(monitor, ProductionTerm(transition_id="", version=0, since=back), None)
-            version = terms[-1].version if served and served[-1].until is None else 0
-            raw, why = self._read_source_history(monitor, version, first, until)
-            if theirs := aggregate_like_checks(monitor.rule, raw):
-                before = [one for one in ever if one.until is None or one.until > theirs[0][0]]
-                terms, readings = _to_checks(before, theirs)
-                terms = terms[-max(len(served), 1) :]  # those before them are baselines only
-                other = replay(monitor, terms, readings, since=since, until=until, rollback_blocks=bars)
-                is_longer = MIN_COVERAGE * _covered_time((at for at, _, _ in theirs), since) > mine
-                judges_more = MIN_COVERAGE * other.coverage.judged_time > found.coverage.judged_time
-                if judges_more or (is_longer and not found.coverage.judged_time):
-                    found, checks = other, readings
-        points = [(one.at, one.value) for one in checks if one.value is not None and one.at > since]
+        with self._context.ledger.read() as reader:
+            transitions = reader.transitions(monitor.model, stage=Stage.PRODUCTION)
+            all_periods = serving_periods(transitions)[::-1]
+            periods = [period for period in all_periods if period.until is None or period.until > since]
+            stored, blocks = reader.baselines([monitor.id]).get(monitor.id), reader.rollback_blocks(monitor.model)
+            earliest = min([since, *(_checks_needed_since(monitor, _to_term(period), stored) for period in periods)])
+            checks = reader.checks(monitor, since=earliest, until=until)
+        terms, why = [_to_term(period) for period in periods], None
+        result = replay(monitor, terms, checks, since=since, until=until, stored=stored, rollback_blocks=blocks)
+        measured_time = _covered_time((check.at for check in checks if check.value is not None), since)
+        if result.coverage.why is not None or measured_time < MIN_COVERAGE * span:
+            earliest_of_source = max(min([since, *(term.since for term in terms)]), since - CHECK_RETENTION)
+            first = _checks_needed_since(
+                monitor, ProductionTerm(transition_id="", version=0, since=earliest_of_source), None
+            )
+            version = terms[-1].version if periods and periods[-1].until is None else 0
+            source_points, why = self._read_source_history(monitor, version, first, until)
+            if source_values := aggregate_like_checks(monitor.rule, source_points):
+                before = [
+                    period for period in all_periods if period.until is None or period.until > source_values[0][0]
+                ]
+                terms, source_checks = _to_checks(before, source_values)
+                terms = terms[-max(len(periods), 1) :]  # those before them are baselines only
+                source_result = replay(monitor, terms, source_checks, since=since, until=until, rollback_blocks=blocks)
+                is_longer = MIN_COVERAGE * _covered_time((at for at, _, _ in source_values), since) > measured_time
+                judges_more = MIN_COVERAGE * source_result.coverage.judged_time > result.coverage.judged_time
+                if judges_more or (is_longer and not result.coverage.judged_time):
+                    result, checks = source_result, source_checks
+        points = [(check.at, check.value) for check in checks if check.value is not None and check.at > since]
         if not points:
             nothing = why or say("Neither the monitor nor its source has any readings of that time.")
             return Backtest(monitor=monitor, since=since, until=until, why=nothing)
-        bound = None if found.bound == monitor.rule.hard_limit else found.bound
+        bound = None if result.bound == monitor.rule.hard_limit else result.bound
         return Backtest(
             monitor=monitor,
             since=since,
             until=until,
             points=points,
-            firings=found.firings,
-            earlier_failure=found.earlier_failure,
+            firings=result.firings,
+            earlier_failure=result.earlier_failure,
             bound=bound,
-            baseline_value=found.baseline_value,
-            judged_time=found.coverage.judged_time,
-            why=found.coverage.why,
-            transitions=transitions_since(moves, points[0][0]),
+            baseline_value=result.baseline_value,
+            judged_time=result.coverage.judged_time,
+            why=result.coverage.why,
+            transitions=transitions_since(transitions, points[0][0]),
         )
 
     def _read_source_history(
@@ -137,8 +141,10 @@ def aggregate_like_checks(rule: MonitorConfig, readings: Sequence[Point | CountP
     As in a check, a threshold with an aggregate looks at its window, and a rule against a baseline at what came since
     the check before. What the monitor measured itself has been through that already.
     """
-    reckoned = [(some[-1][0], *aggregate(some, rule.effective_aggregate)) for some in _reading_windows(rule, readings)]
-    return [one for one in reckoned if math.isfinite(one[1])]
+    values = [
+        (points[-1][0], *aggregate(points, rule.effective_aggregate)) for points in _reading_windows(rule, readings)
+    ]
+    return [check_value for check_value in values if math.isfinite(check_value[1])]
 
 
 def _reading_windows(
@@ -146,17 +152,17 @@ def _reading_windows(
 ) -> Iterator[Sequence[Point | CountPoint]]:
     is_windowed = rule.is_threshold and rule.aggregate not in {None, "last"}
     if not is_windowed and rule.effective_aggregate != "rate":
-        yield from ([one] for one in readings)  # a source tells of one reading for each check
+        yield from ([reading] for reading in readings)  # a source tells of one reading for each check
         return
-    back = rule.window if is_windowed else 2 * rule.every
+    span = rule.window if is_windowed else 2 * rule.every
     first = 0
     for last, (at, *_) in enumerate(readings):
-        while readings[first][0] <= at - back:
+        while readings[first][0] <= at - span:
             first += 1
-        some = readings[first : last + 1]
-        is_whole = not is_windowed or at - readings[0][0] >= back - rule.every  # what is not is warm-up in a check
-        if is_whole and (rule.effective_aggregate != "rate" or len(some) > 1):
-            yield some
+        points = readings[first : last + 1]
+        is_whole = not is_windowed or at - readings[0][0] >= span - rule.every  # what is not is warm-up in a check
+        if is_whole and (rule.effective_aggregate != "rate" or len(points) > 1):
+            yield points
 
 
 def _to_checks(
@@ -167,20 +173,20 @@ def _to_checks(
     What was in Production before the ledger knew of it has been there since the first reading.
     """
     first = points[0][0]
-    terms = [_to_term(one) for one in served] or [
+    terms = [_to_term(period) for period in served] or [
         ProductionTerm(transition_id=UNKNOWN_TRANSITION, version=0, since=first)
     ]
-    ends = [one.until for one in served] or [None]
+    ends = [period.until for period in served] or [None]
     if served and served[0].predates_registrar:
         terms[0] = replace(terms[0], since=min(first, terms[0].since))
-    begins = [one.since for one in terms]
+    begins = [term.since for term in terms]
     checks = []
     for at, value, total in points:
         number = bisect_right(begins, at) - 1
         end = ends[number] if number >= 0 else None
         term = terms[number] if number >= 0 and (end is None or at <= end) else None
-        move, version = (term.transition_id, term.version) if term else (None, None)
-        checks.append(RecordedCheck(at, move, version, CheckOutcome.OK, value, 1, total))
+        transition, version = (term.transition_id, term.version) if term else (None, None)
+        checks.append(RecordedCheck(at, transition, version, CheckOutcome.OK, value, 1, total))
     return terms, checks
 
 
@@ -230,17 +236,17 @@ def replay(
 
     `stored` is its frozen baseline, if there is one; those of other terms are made as they were made then.
     """
-    found = ReplayResult(BacktestCoverage(since, until), MonitorState(monitor=monitor.id))
+    result = ReplayResult(BacktestCoverage(since, until), MonitorState(monitor=monitor.id))
     for term in terms:
-        mine = [one for one in checks if one.move == term.transition_id]
+        own_checks = [check for check in checks if check.move == term.transition_id]
         bad = {
-            one.version for one in rollback_blocks if one.at <= term.since or one.move == term.transition_id
+            block.version for block in rollback_blocks if block.at <= term.since or block.move == term.transition_id
         }  # as it was known then
-        past = _InMemoryHistory(
-            monitor.rule, term, mine, checks, bad, stored if _belongs_to_term(stored, monitor, term) else None
+        history = _InMemoryHistory(
+            monitor.rule, term, own_checks, checks, bad, stored if _belongs_to_term(stored, monitor, term) else None
         )
-        _replay_term(monitor, term, mine, past, found)
-    return found
+        _replay_term(monitor, term, own_checks, history, result)
+    return result
 
 
 def _replay_term(
@@ -250,29 +256,35 @@ def _replay_term(
     history: _InMemoryHistory,
     result: ReplayResult,
 ) -> None:
-    rule, judged = monitor.rule, result.coverage
-    standing = state_for_term(result.monitor_state, monitor, term)
+    rule, coverage = monitor.rule, result.coverage
+    monitor_state = state_for_term(result.monitor_state, monitor, term)
     for at, _, _, outcome, value, points, total in checks:
         history.now = at
-        found = _to_reading(rule, at, outcome, value, points, total)
-        judgement = evaluate_rule(monitor, standing, term, found, at, history)
-        warm = is_warmed_up(monitor, term, at)
+        reading = _to_reading(rule, at, outcome, value, points, total)
+        rule_result = evaluate_rule(monitor, monitor_state, term, reading, at, history)
+        warmed_up = is_warmed_up(monitor, term, at)
         verdict = assess(
-            monitor, standing, found, judgement, now=at, warmed_up=warm, due_since=verdicts_due_since(monitor, term, at)
+            monitor,
+            monitor_state,
+            reading,
+            rule_result,
+            now=at,
+            warmed_up=warmed_up,
+            due_since=verdicts_due_since(monitor, term, at),
         )
-        if at > judged.since:
-            judged.add(rule, at, judgement, verdict.why if judgement is None else None)
+        if at > coverage.since:
+            coverage.add(rule, at, rule_result, verdict.why if rule_result is None else None)
             if verdict.is_new_failure and value is not None:
                 result.firings.append(Firing(at, value, verdict.why))
         elif verdict.is_new_failure and value is not None:
             result.earlier_failure = Firing(at, value, verdict.why)
         elif verdict.monitor_state.state is not MonitorStatus.FAILED:
             result.earlier_failure = None
-        judged.last_check_at = at
-        standing = verdict.monitor_state
-    result.monitor_state = standing
-    result.bound = result.bound if standing.bound is None else standing.bound
-    result.baseline_value = result.baseline_value if standing.usual is None else standing.usual
+        coverage.last_check_at = at
+        monitor_state = verdict.monitor_state
+    result.monitor_state = monitor_state
+    result.bound = result.bound if monitor_state.bound is None else monitor_state.bound
+    result.baseline_value = result.baseline_value if monitor_state.usual is None else monitor_state.usual
 
 
 def _to_reading(
@@ -293,7 +305,7 @@ _SOURCE_ERROR, _NO_DATA = say("The source gave an error."), say("The source had 
 
 
 class _InMemoryHistory:
-    """`bot.domain.monitoring.rules.evaluation.Past` from memory, for one term. `now` is the time of the check that is judged."""
+    """The `MonitorHistory` of one term, from memory. `now` is the time of the check that is judged."""
 
     def __init__(
         self,
@@ -336,11 +348,11 @@ class _InMemoryHistory:
         if self._frozen is None:
             since, until = baseline_span(self._rule, self._term)
             before = [
-                one
-                for one in self._all_checks
-                if since < one.at <= until
-                and one.move != self._term.transition_id
-                and one.version not in self._blocked_versions
+                check
+                for check in self._all_checks
+                if since < check.at <= until
+                and check.move != self._term.transition_id
+                and check.version not in self._blocked_versions
             ]
             self._frozen = summarize_for_rule(self._rule, self._term, _to_time_series(before))
         return self._frozen
@@ -359,15 +371,15 @@ class _InMemoryHistory:
 
 
 def _to_time_series(checks: Sequence[RecordedCheck]) -> TimeSeries:
-    some = [one for one in checks if one.value is not None and one.move is not None]
+    measured = [check for check in checks if check.value is not None and check.move is not None]
     return TimeSeries.from_columns(
-        (one.at.timestamp() for one in some),
-        (one.value for one in some if one.value is not None),
-        (one.total for one in some),
+        (check.at.timestamp() for check in measured),
+        (check.value for check in measured if check.value is not None),
+        (check.total for check in measured),
     )
 
 
 def _covered_time(times: Iterable[datetime], since: datetime) -> timedelta:
     """Return how much time after `since` these times cover."""
-    some = [at for at in times if at > since]
-    return some[-1] - some[0] if some else timedelta()
+    covered = [at for at in times if at > since]
+    return covered[-1] - covered[0] if covered else timedelta()

@@ -111,7 +111,7 @@ def current_term(reader: Ledger, model: str) -> ProductionTerm | None:
     return ProductionTerm(transition_id=served[0].started_by.id, version=served[0].version, since=served[0].since)
 
 
-def _future_term_reason(term: ProductionTerm) -> Sentence:
+def future_term_reason(term: ProductionTerm) -> Sentence:
     return say(
         "{v} came into Production on {since}, which is yet to come: the clock was set back. Nothing is measured "
         "until then.",
@@ -169,7 +169,7 @@ def to_claimed_check(monitor: Monitor, monitor_state: MonitorState, owner: str) 
     return ClaimedCheck(monitor=monitor, monitor_state=monitor_state, slot=monitor_state.slot + 1, owner=owner)
 
 
-def _needs_query(answer: Answer | None) -> bool:
+def needs_query(answer: Answer | None) -> bool:
     return answer is None or answer.outcome is CheckOutcome.ERROR
 
 
@@ -177,11 +177,11 @@ def max_duration(monitor: Monitor) -> timedelta:
     return monitor.rule.timeout * (1 + monitor.rule.retries)
 
 
-def _group_by_source(due: Sequence[ClaimedCheck]) -> dict[str, list[ClaimedCheck]]:
-    found: dict[str, list[ClaimedCheck]] = defaultdict(list)
-    for one in due:
-        found[one.monitor.rule.source].append(one)
-    return found
+def group_by_source(due: Sequence[ClaimedCheck]) -> dict[str, list[ClaimedCheck]]:
+    by_source: dict[str, list[ClaimedCheck]] = defaultdict(list)
+    for check in due:
+        by_source[check.monitor.rule.source].append(check)
+    return by_source
 
 
 def query_span(
@@ -195,8 +195,8 @@ def query_span(
     rule = monitor.rule
     until = now - rule.label_delay
     if rule.is_threshold:
-        back = rule.window if rule.aggregate not in {None, "last"} else 2 * rule.max_reading_age
-        return max(term.since, until - back), until
+        span = rule.window if rule.aggregate not in {None, "last"} else 2 * rule.max_reading_age
+        return max(term.since, until - span), until
     last = (
         monitor_state.at - rule.label_delay
         if monitor_state.at and monitor_state.move == term.transition_id

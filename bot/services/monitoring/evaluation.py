@@ -1,11 +1,18 @@
-"""What the ledger has for a monitor's rule to look back at, and the span that a source is asked about."""
+"""Evaluates checks: queries sources, and applies a monitor's rule to the answer and to the history in the ledger."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from bot.domain.core.errors import RegistrarError
+from bot.domain.core.sentence import say
+from bot.domain.monitoring.assessment import RuleResult, Verdict, assess, is_warmed_up, verdicts_due_since
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import CheckValue, Reading
+from bot.domain.monitoring.readings import Answer, CheckOutcome, CheckValue, Reading
+from bot.domain.monitoring.rules.aggregation import measure
 from bot.domain.monitoring.rules.baseline_choice import (
     baseline_key,
     baseline_span,
@@ -14,23 +21,39 @@ from bot.domain.monitoring.rules.baseline_choice import (
     summarize_for_rule,
 )
 from bot.domain.monitoring.rules.baselines import Baseline
+from bot.domain.monitoring.rules.evaluation import evaluate_rule
 from bot.domain.monitoring.rules.statistics import Tally
 from bot.domain.monitoring.rules.time_series import TimeSeries
-from bot.domain.monitoring.state import ProductionTerm
+from bot.domain.monitoring.state import MonitorState, MonitorStatus, ProductionTerm, state_for_term
 from bot.domain.monitoring.stored_baselines import BaselineReplacement, FrozenBaseline, OwnBaselineKind
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.registry.metric_direction import Direction
 from bot.ports import LedgerReader as Ledger
+from bot.ports import Query
+from bot.services.core.context import Context
+from bot.services.monitoring.checks import (
+    CheckResult,
+    ClaimedCheck,
+    SourceReader,
+    StoredBaselines,
+    build_query,
+    current_term,
+    future_term_reason,
+    needs_query,
+    query_span,
+)
 
-ONE_MICROSECOND = timedelta(microseconds=1)  # the least there is between two times
+log = logging.getLogger(__name__)
+
+ONE_MICROSECOND = timedelta(microseconds=1)  # the resolution of timestamps
 
 
 class LedgerMonitorHistory:
-    """`bot.domain.monitoring.rules.evaluation.Past` for one check, from the ledger.
+    """The `MonitorHistory` for one check, from the ledger.
 
-    `stored` and `own` are the baselines that the ledger has of this monitor, maybe of an earlier term. `made` is the
-    frozen baseline where this check is the first to need it, and `kept` a new one of the version's own days, with why:
-    to be written down with the check.
+    `stored` and `own_baseline` are the baselines that the ledger has for this monitor, maybe from an earlier term. Save
+    with the check: `new_baseline`, the frozen baseline if this check is the first to need it, and
+    `baseline_replacement`, a new baseline of the version's own days.
     """
 
     def __init__(
@@ -63,20 +86,20 @@ class LedgerMonitorHistory:
         )
 
     def recent(self, since: datetime) -> TimeSeries:
-        """Return the term's readings after `since`, and the check's value, which isn't there yet."""
+        """Return the term's readings after `since`, and the check's value, which isn't in the ledger yet."""
         earlier = self._reader.series(
             self._monitor, since=since, until=self._now, transition_id=self._term.transition_id
         )
         return to_time_series([*earlier, (self._now, self._value, self._total)])
 
     def own_baseline(self, kind: OwnBaselineKind) -> tuple[datetime, Baseline] | None:
-        """Return what the ledger has of the version's own days, and up to when they go."""
+        """Return the end of the version's own baseline and the baseline; None if the ledger has none for this term."""
         own = self._own_baseline
-        is_it = own is not None and (own.move, own.key) == (self._term.transition_id, self._baseline_key(kind))
-        return (own.until, own.summary) if own is not None and is_it else None
+        is_current = own is not None and (own.move, own.key) == (self._term.transition_id, self._baseline_key(kind))
+        return (own.until, own.summary) if own is not None and is_current else None
 
     def save_own_baseline(self, kind: OwnBaselineKind, since: datetime, until: datetime, summary: Baseline) -> None:
-        """Have it written down with the check. A better level is announced only once."""
+        """Keep a baseline to be saved with the check. A better level is announced only once."""
         own = (
             self._own_baseline
             if self._own_baseline is not None and self._own_baseline.move == self._term.transition_id
@@ -96,22 +119,22 @@ class LedgerMonitorHistory:
         self.baseline_replacement = BaselineReplacement(kind, self._own_baseline, before)
 
     def frozen_baseline(self) -> Baseline:
-        """Return the baseline that the ledger has of this term, or make it of what was measured before."""
+        """Return this term's baseline from the ledger, or make it from what was measured before the term."""
         if self._frozen is None:
             self._frozen = self._current_stored_baseline() or self._make_baseline()
         return self._frozen.summary
 
     def tally(self, baseline: Baseline, since: datetime) -> Tally:
-        """Return the tally of the term's readings from `since` on, and of the check's value, which isn't there yet."""
+        """Return the tally of the term's readings from `since` on and the check's value."""
         rule = self._monitor.rule
-        found = by_prediction_time(rule, self.recent(since - ONE_MICROSECOND))
-        return Tally.from_series(found, baseline, higher_is_better=rule.better_direction is Direction.HIGHER)
+        series = by_prediction_time(rule, self.recent(since - ONE_MICROSECOND))
+        return Tally.from_series(series, baseline, higher_is_better=rule.better_direction is Direction.HIGHER)
 
     def _current_stored_baseline(self) -> FrozenBaseline | None:
-        found = self._stored_baseline
+        stored = self._stored_baseline
         return (
-            found
-            if found is not None and (found.move, found.key) == (self._term.transition_id, self._baseline_key())
+            stored
+            if stored is not None and (stored.move, stored.key) == (self._term.transition_id, self._baseline_key())
             else None
         )
 
@@ -130,10 +153,10 @@ class LedgerMonitorHistory:
         )
 
     def _make_baseline(self) -> FrozenBaseline:
-        """Return a new one, without versions that were rolled back as bad: they're nobody's baseline.
+        """Make the frozen baseline, without the readings of versions that are blocked.
 
-        After a bad version that served for weeks, it's made of the days that the baseline before was made of. They stay
-        in the ledger for as long as the term lasts, also after an edit that needs fewer: the next one may need more.
+        After a bad version that served for weeks, it's made of the same days as the previous baseline. These stay in the
+        ledger as long as the term lasts, also after an edit that needs fewer: the next edit may need more.
         """
         monitor, term = self._monitor, self._term
         since, until = baseline_span(monitor.rule, term)
@@ -147,11 +170,180 @@ class LedgerMonitorHistory:
 
     def _summarize_earlier(self, since: datetime, until: datetime) -> Baseline:
         monitor, term = self._monitor, self._term
-        bad = [bar.version for bar in self._reader.rollback_blocks(monitor.model)]
+        bad = [block.version for block in self._reader.rollback_blocks(monitor.model)]
         before = self._reader.series(
             monitor, since=since, until=until, except_transition_id=term.transition_id, except_versions=bad
         )
         return summarize_for_rule(monitor.rule, term, to_time_series(before))
+
+
+class CheckEvaluator:
+    """Queries a source for claimed checks and judges its answers. It reads the ledger and writes nothing."""
+
+    def __init__(self, context: Context, sources: SourceReader) -> None:
+        self._context = context
+        self._sources = sources
+
+    def query_source(self, source: str, checks: Sequence[ClaimedCheck]) -> list[Answer]:
+        """Return the source's answer for each check; queries that fail are retried as often as their monitors allow."""
+        now = self._context.clock.now()
+        with self._context.ledger.read() as reader:
+            terms = _current_terms(reader, {check.monitor.model for check in checks})
+        answers: dict[int, Answer] = {}
+        queries: dict[int, Query] = {}
+        for at, check in enumerate(checks):
+            term = terms[check.monitor.model]
+            if term is None:
+                answers[at] = Answer()
+            else:
+                queries[at] = build_query(check, term, now)
+        for attempt in range(1 + max((check.monitor.rule.retries for check in checks), default=0)):
+            pending = [
+                at for at in queries if needs_query(answers.get(at)) and attempt <= checks[at].monitor.rule.retries
+            ]
+            if not pending:
+                break
+            answers |= dict(zip(pending, self._read_source(source, [queries[at] for at in pending]), strict=True))
+        return [answers[at] for at in range(len(checks))]
+
+    def _read_source(self, source: str, queries: list[Query]) -> list[Answer]:
+        try:
+            answers = self._sources.read(source, queries)
+            if len(answers) != len(queries):
+                raise ValueError(f"{len(answers)} answers to {len(queries)} queries")
+        except RegistrarError as error:
+            answers = [Answer(outcome=CheckOutcome.ERROR, why=error.sentence)] * len(queries)
+        except Exception as error:  # a plug-in can raise anything
+            log.exception("the source %s raised", source)
+            why = say("The source raised an error ({kind}); the log has it.", kind=type(error).__name__)
+            answers = [Answer(outcome=CheckOutcome.ERROR, why=why)] * len(queries)
+        return answers
+
+    def judge_all(self, checks: Sequence[ClaimedCheck], answers: Sequence[Answer]) -> list[CheckResult]:
+        now = self._context.clock.now()
+        with self._context.ledger.read() as reader:
+            terms = _current_terms(reader, {check.monitor.model for check in checks})
+            stored = reader.baselines([check.monitor.id for check in checks if check.monitor.rule.uses_frozen_baseline])
+            own = reader.baselines(
+                [check.monitor.id for check in checks if check.monitor.rule.rule == "default"], own=True
+            )
+            results = []
+            for check, answer in zip(checks, answers, strict=True):
+                baselines = stored.get(check.monitor.id), own.get(check.monitor.id)
+                results.append(self._judge_one(reader, check, terms[check.monitor.model], answer, now, baselines))
+            return results
+
+    def _judge_one(
+        self,
+        reader: Ledger,
+        check: ClaimedCheck,
+        term: ProductionTerm | None,
+        answer: Answer,
+        now: datetime,
+        stored: StoredBaselines,
+    ) -> CheckResult:
+        """Judge a check. If that raises, the check is an ERROR of this monitor only."""
+        try:
+            return self._judge(reader, check, term, answer, now, stored)
+        except RegistrarError:
+            raise  # the ledger is down: nothing can be saved
+        except Exception as error:
+            log.exception("the check of the monitor %s of %s raised", check.monitor.name, check.monitor.model)
+            why = say("The check raised an error ({kind}); the log has it.", kind=type(error).__name__)
+            return self._judge(reader, check, term, Answer(outcome=CheckOutcome.ERROR, why=why), now, stored)
+
+    def _judge(
+        self,
+        reader: Ledger,
+        check: ClaimedCheck,
+        term: ProductionTerm | None,
+        answer: Answer,
+        now: datetime,
+        stored: StoredBaselines,
+    ) -> CheckResult:
+        monitor = check.monitor
+        monitor_state = state_for_term(replace(check.monitor_state, slot=check.slot - 1), monitor, term)
+        if term is None:
+            why = say("Nothing is in Production.")
+            idle = replace(monitor_state, state=MonitorStatus.DISABLED, slot=check.slot, at=now, why=why)
+            verdict = Verdict(
+                outcome=CheckOutcome.NO_DATA, previous_status=check.monitor_state.state, why=why, monitor_state=idle
+            )
+            return CheckResult(
+                claim=check, term=None, reading=Reading(outcome=CheckOutcome.NO_DATA, why=why), verdict=verdict, at=now
+            )
+        since, until = query_span(monitor, check.monitor_state, term, now)
+        if now < term.since:
+            reading = Reading(outcome=CheckOutcome.NO_DATA, why=future_term_reason(term))
+        else:
+            reading = measure(answer, monitor.rule, since=since, until=until, now=now, newest_seen=monitor_state.newest)
+        warmed_up = is_warmed_up(monitor, term, now)
+        history = LedgerMonitorHistory(reader, monitor, term, now, reading, stored=stored[0], own_baseline=stored[1])
+        is_new = monitor_state.points == 0 and now >= term.since and reading.outcome is not CheckOutcome.ERROR
+        if is_new and monitor.rule.uses_frozen_baseline:
+            history.frozen_baseline()  # even if no data comes for weeks: what it's made of is still in the ledger now
+        rule_result = self._evaluate_rule(monitor, monitor_state, term, reading, now, history)
+        verdict = assess(
+            monitor,
+            monitor_state,
+            reading,
+            rule_result,
+            now=now,
+            warmed_up=warmed_up,
+            due_since=verdicts_due_since(monitor, term, now),
+        )
+        return CheckResult(
+            claim=check,
+            term=term,
+            reading=reading,
+            verdict=verdict,
+            at=now,
+            new_baseline=history.new_baseline,
+            baseline_replacement=history.baseline_replacement,
+        )
+
+    def _evaluate_rule(
+        self,
+        monitor: Monitor,
+        monitor_state: MonitorState,
+        term: ProductionTerm,
+        reading: Reading,
+        now: datetime,
+        history: LedgerMonitorHistory,
+    ) -> RuleResult | None:
+        """Return the rule's result. If the rule raises, it's that it can't judge."""
+        try:
+            return evaluate_rule(monitor, monitor_state, term, reading, now, history)
+        except RegistrarError:
+            raise  # the ledger is down: nothing can be saved
+        except Exception as error:
+            log.exception("the rule of the monitor %s of %s raised", monitor.name, monitor.model)
+            why = say("Its rule raised an error ({kind}); the log has it.", kind=type(error).__name__)
+            return RuleResult(is_worse=None, why=why)
+
+    def missing_baselines(self, reader: Ledger, now: datetime) -> list[FrozenBaseline]:
+        """Return the frozen baselines of the current terms that aren't in the ledger yet."""
+        monitors = [monitor for monitor in reader.monitors() if monitor.rule.uses_frozen_baseline]
+        terms = _current_terms(reader, {monitor.model for monitor in monitors})
+        stored = reader.baselines([monitor.id for monitor in monitors])
+        missing = []
+        for monitor in monitors:
+            term = terms[monitor.model]
+            if term is None or now < term.since:
+                continue
+            history = LedgerMonitorHistory(reader, monitor, term, now, Reading(), stored=stored.get(monitor.id))
+            try:
+                history.frozen_baseline()
+            except RegistrarError:
+                raise  # the ledger is down: nothing can be purged either
+            except Exception:  # only this monitor's; its next check says so, and old checks are purged anyway
+                log.exception("the baseline of the monitor %s of %s can't be made", monitor.name, monitor.model)
+            missing += [history.new_baseline] if history.new_baseline else []
+        return missing
+
+
+def _current_terms(reader: Ledger, models: Iterable[str]) -> dict[str, ProductionTerm | None]:
+    return {model: current_term(reader, model) for model in models}
 
 
 def _key_suffix(kind: OwnBaselineKind | None, rule: MonitorConfig) -> str:
@@ -159,7 +351,7 @@ def _key_suffix(kind: OwnBaselineKind | None, rule: MonitorConfig) -> str:
 
 
 def to_time_series(values: list[CheckValue]) -> TimeSeries:
-    """Return checks' values as the rules take them."""
+    """Return checks' values as a time series."""
     return TimeSeries.from_columns(
         (at.timestamp() for at, _, _ in values),
         (value for _, value, _ in values),

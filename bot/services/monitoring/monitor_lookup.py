@@ -19,9 +19,9 @@ from bot.ports import LedgerReader
 
 def find_monitor(reader: LedgerReader, model: str, name: str) -> Monitor:
     monitors = reader.monitors(model)
-    for one in monitors:
-        if one.name == name:
-            return one
+    for monitor in monitors:
+        if monitor.name == name:
+            return monitor
     if not monitors:
         check_model_known(reader, model)
         raise UnknownRequest(
@@ -31,11 +31,11 @@ def find_monitor(reader: LedgerReader, model: str, name: str) -> Monitor:
                 add=Code(f"/model monitor add {model} NAME"),
             )
         )
-    near = difflib.get_close_matches(name, [one.name for one in monitors], n=1)
+    nearest = difflib.get_close_matches(name, [monitor.name for monitor in monitors], n=1)
     hint = (
-        say("Did you mean {near}?", near=Code(near[0]))
-        if near
-        else say("There are: {names}.", names=[Code(one.name) for one in monitors[:20]])
+        say("Did you mean {near}?", near=Code(nearest[0]))
+        if nearest
+        else say("There are: {names}.", names=[Code(monitor.name) for monitor in monitors[:20]])
     )
     raise UnknownRequest(say("{model} has no monitor {name}. {hint}", model=Name(model), name=Name(name), hint=hint))
 
@@ -80,15 +80,15 @@ def name_taken(existing: Monitor) -> Sentence:
 
 def check_model_known(reader: LedgerReader, model: str) -> None:
     """Raise UnknownModel for a model that was never seen: nobody would notice that it watches nothing."""
-    known: Mapping[str, object] = {
-        name: look for name, look in reader.registry_snapshots().items() if name != REGISTRY_SEEN_KEY
+    snapshots: Mapping[str, object] = {
+        name: snapshot for name, snapshot in reader.registry_snapshots().items() if name != REGISTRY_SEEN_KEY
     }
-    if not known or model in known:
+    if not snapshots or model in snapshots:
         return
-    near = difflib.get_close_matches(model, known, n=1)
+    nearest = difflib.get_close_matches(model, snapshots, n=1)
     hint = (
-        say("Did you mean {near}?", near=Code(near[0]))
-        if near
+        say("Did you mean {near}?", near=Code(nearest[0]))
+        if nearest
         else say("What there is: {list} A new one is seen within a minute.", list=Code("/model list"))
     )
     raise UnknownModel(say("I have seen no model {name} in MLflow. {hint}", name=Name(model), hint=hint))
@@ -101,7 +101,7 @@ def default_source(policy: Policy) -> str:
         return "push"
     if len(policy.sources) == 1 or len(pushed) == 1:
         return (pushed or list(policy.sources))[0]
-    names = [Code(one) for one in sorted({*policy.sources, *BUILT_IN_SOURCES})]
+    names = [Code(name) for name in sorted({*policy.sources, *BUILT_IN_SOURCES})]
     raise BadInput(say("Say where the figures come from, with {flag}: {names}.", flag=Code("--source"), names=names))
 
 
@@ -111,11 +111,11 @@ def check_source(rule: MonitorConfig, policy: Policy) -> None:
         if why := policy.total_refusal(rule):
             raise BadInput(say("{flag}: {why}", flag=Code("--of"), why=why))
         return
-    known = sorted({*policy.sources, *BUILT_IN_SOURCES})
-    near = difflib.get_close_matches(name, known, n=1)
+    names = sorted({*policy.sources, *BUILT_IN_SOURCES})
+    nearest = difflib.get_close_matches(name, names, n=1)
     hint = (
-        say("Did you mean {near}?", near=Code(near[0]))
-        if near
-        else say("There are: {names}. An admin adds more in the policy file.", names=[Code(one) for one in known])
+        say("Did you mean {near}?", near=Code(nearest[0]))
+        if nearest
+        else say("There are: {names}. An admin adds more in the policy file.", names=[Code(name) for name in names])
     )
     raise BadInput(say("{flag}: {name} is no source. {hint}", flag=Code("--source"), name=Name(name), hint=hint))

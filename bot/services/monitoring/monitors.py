@@ -5,11 +5,9 @@ What a monitor measures and does by itself is elsewhere: bot/services/monitoring
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.commands.monitoring import (
@@ -21,14 +19,14 @@ from bot.domain.commands.monitoring import (
     MonitorUnsilence,
 )
 from bot.domain.core.actors import Actor, Caller, actor_of, format_actor
-from bot.domain.core.errors import AlreadyDecided, BadInput, Refused
-from bot.domain.core.sentence import Code, Sentence, say
+from bot.domain.core.errors import AlreadyDecided, BadInput
+from bot.domain.core.sentence import Sentence, say
 from bot.domain.monitoring import incident_messages
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.incident import Incident, IncidentEnding, IncidentResolution, IncidentStatus, MonitorChart
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.state import MonitorState, MonitorStatus, state_after_resume
+from bot.domain.monitoring.state import MonitorState, state_after_resume
 from bot.domain.monitoring.views import MonitorRow, MonitorView, build_monitor_chart, worst_first
 from bot.domain.policy.authorization import Permission, describe_caller
 from bot.domain.policy.policy import BUILT_IN_SOURCES
@@ -36,7 +34,8 @@ from bot.domain.registry.model import Stage
 from bot.ports import LedgerTransaction
 from bot.services.core.access import AccessControl
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import channel_message, incident_message, thread_message
+from bot.services.core.outbox_messages import incident_message, thread_message
+from bot.services.monitoring.arming import BacktestRunner, MonitorArming, MonitorRecorder
 from bot.services.monitoring.monitor_lookup import (
     check_model_known,
     check_source,
@@ -49,11 +48,6 @@ from bot.services.monitoring.monitor_lookup import (
     select_monitors,
 )
 
-BACKTEST_SPAN = timedelta(days=7)  # without a firing, before somebody arms a monitor
-TRIAL_PERIOD = timedelta(hours=24)  # measured as it is now, before somebody arms it
-MIN_MEASURED_SHARE = (
-    0.5  # of the checks of that time, that must have come to a value: a monitor that slept has tried out nothing
-)
 MAX_RECENT_CHECKS = 10  # checks that are shown of a monitor
 MAX_CHART_CHECKS = 500  # checks that a picture is made of
 MAX_INCIDENTS = 100
@@ -63,63 +57,66 @@ ROLLBACK_UNDER_WAY = {
     IncidentStatus.NOT_FOLLOWED,
 }  # what ends without its monitor
 
-BacktestRunner = Callable[[Monitor, timedelta], Backtest]
-
 
 class Monitors:
     """Adds, changes, silences and arms monitors, and looks after incidents. Every act asks first whether one may."""
 
     def __init__(self, context: Context, access: AccessControl, run_backtest: BacktestRunner) -> None:
         self._context = context
-        self._gatekeeper = access
+        self._access = access
         self._run_backtest = run_backtest
+        self._recorder = MonitorRecorder(context)
+        self._arming = MonitorArming(context, access, run_backtest, self._recorder)
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
     def list_rows(self, model: str | None = None) -> list[MonitorRow]:
         """Return the monitors and how they stand, the worst first. Raises UnknownModel with the nearest one."""
-        with self._context.ledger.read() as reading:
-            standings, monitors = reading.monitor_states(), reading.monitors(model)
+        with self._context.ledger.read() as reader:
+            monitor_states, monitors = reader.monitor_states(), reader.monitors(model)
             if model is not None and not monitors:
-                check_model_known(reading, model)
-        return worst_first(MonitorRow(one, standings.get(one.id) or MonitorState(monitor=one.id)) for one in monitors)
+                check_model_known(reader, model)
+        return worst_first(
+            MonitorRow(monitor, monitor_states.get(monitor.id) or MonitorState(monitor=monitor.id))
+            for monitor in monitors
+        )
 
     def find(self, model: str, name: str) -> Monitor:
         """Return a monitor. Raises UnknownRequest with the nearest one, and UnknownModel."""
-        with self._context.ledger.read() as reading:
-            return find_monitor(reading, model, name)
+        with self._context.ledger.read() as reader:
+            return find_monitor(reader, model, name)
 
     def monitor(self, monitor_id: str) -> Monitor:
         """Return the monitor that a button is about. Raises UnknownRequest, also where it was removed."""
-        with self._context.ledger.read() as reading:
-            return require_present(reading.monitor(monitor_id))
+        with self._context.ledger.read() as reader:
+            return require_present(reader.monitor(monitor_id))
 
     def view(self, monitor_id: str) -> MonitorView:
         """Return all that is told of a monitor. Raises UnknownRequest."""
-        with self._context.ledger.read() as reading:
-            monitor = require_present(reading.monitor(monitor_id))
-            incidents = reading.incidents(model=monitor.model, open_only=True)
-            tripped = [one for one in reading.tripped_breakers() if one.model in {monitor.model, ""}]
+        with self._context.ledger.read() as reader:
+            monitor = require_present(reader.monitor(monitor_id))
+            incidents = reader.incidents(model=monitor.model, open_only=True)
+            tripped = [breaker for breaker in reader.tripped_breakers() if breaker.model in {monitor.model, ""}]
             return MonitorView(
                 monitor=monitor,
-                monitor_state=reading.monitor_state(monitor_id),
-                recent_measurements=reading.measurements(
+                monitor_state=reader.monitor_state(monitor_id),
+                recent_measurements=reader.measurements(
                     monitor_id, from_revision=monitor.measured_from, limit=MAX_RECENT_CHECKS
                 ),
-                incident=next((one for one in incidents if monitor.name in one.monitors), None),
+                incident=next((incident for incident in incidents if monitor.name in incident.monitors), None),
                 breaker=tripped[0] if tripped else None,
                 now=self._context.clock.now(),
             )
 
     def chart(self, monitor_id: str) -> MonitorChart:
         """Return the picture of a monitor's last checks. Raises UnknownRequest."""
-        with self._context.ledger.read() as reading:
-            monitor = require_present(reading.monitor(monitor_id))
+        with self._context.ledger.read() as reader:
+            monitor = require_present(reader.monitor(monitor_id))
             return build_monitor_chart(
                 monitor,
-                reading.monitor_state(monitor_id),
-                reading.measurements(monitor_id, from_revision=monitor.measured_from, limit=MAX_CHART_CHECKS),
-                reading.transitions(monitor.model, stage=Stage.PRODUCTION),
+                reader.monitor_state(monitor_id),
+                reader.measurements(monitor_id, from_revision=monitor.measured_from, limit=MAX_CHART_CHECKS),
+                reader.transitions(monitor.model, stage=Stage.PRODUCTION),
             )
 
     def backtest(self, monitor: Monitor, span: timedelta) -> Backtest:
@@ -128,9 +125,9 @@ class Monitors:
 
     def incident(self, incident_id: str) -> tuple[Incident, list[Monitor]]:
         """Return an incident, and those of its monitors that are still there. Raises UnknownRequest."""
-        with self._context.ledger.read() as reading:
-            incident = reading.incident(incident_id)
-            return incident, incident_monitors(reading, incident)
+        with self._context.ledger.read() as reader:
+            incident = reader.incident(incident_id)
+            return incident, incident_monitors(reader, incident)
 
     def sources(self) -> list[str]:
         """Return the sources that a monitor can name, the policy's first."""
@@ -139,7 +136,7 @@ class Monitors:
 
     def require_check_permission(self, caller: Caller, model: str, *, origin: str) -> None:
         """Return if somebody may have a monitor checked out of turn: each check counts. Raises Refused."""
-        self._gatekeeper.require_permission(caller, Permission.CHECK_MONITOR, model=model, origin=origin)
+        self._access.require_permission(caller, Permission.CHECK_MONITOR, model=model, origin=origin)
 
     # -- what it is ----------------------------------------------------------------------------------------------------
 
@@ -148,7 +145,7 @@ class Monitors:
 
         Raises Refused (kept in the audit), BadInput and UnknownModel.
         """
-        self._gatekeeper.require_permission(caller, Permission.EDIT_MONITOR, model=command.model, origin=origin)
+        self._access.require_permission(caller, Permission.EDIT_MONITOR, model=command.model, origin=origin)
         policy, now, by = self._context.policy, self._context.clock.now(), actor_of(caller)
         rule = command.to_rule("" if "source" in command.settings else default_source(policy))
         check_source(rule, policy)
@@ -161,8 +158,10 @@ class Monitors:
             if not tx.add_monitor(monitor):
                 raise BadInput(name_taken(find_monitor(tx, command.model, command.name)))
             tx.save_monitor_state(MonitorState(monitor=monitor.id, next_at=first))
-            self.append_audit(tx, EventTag.MONITOR_ADDED, caller, monitor, origin, after=rule.model_dump(mode="json"))
-            self.announce(tx, monitor, "added", monitor_messages.added(monitor, by))
+            self._recorder.append_audit(
+                tx, EventTag.MONITOR_ADDED, caller, monitor, origin, after=rule.model_dump(mode="json")
+            )
+            self._recorder.announce(tx, monitor, "added", monitor_messages.added(monitor, by))
         return monitor_messages.added_answer(monitor, first)
 
     def edit(self, caller: Caller, command: MonitorEdit, *, origin: str) -> Sentence:
@@ -170,7 +169,7 @@ class Monitors:
 
         Raises Refused (kept in the audit), BadInput and UnknownRequest.
         """
-        self._gatekeeper.require_permission(caller, Permission.EDIT_MONITOR, model=command.model, origin=origin)
+        self._access.require_permission(caller, Permission.EDIT_MONITOR, model=command.model, origin=origin)
         now, by = self._context.clock.now(), actor_of(caller)
         with self._context.ledger.write() as tx:
             before = require_editable(find_monitor(tx, command.model, command.name))
@@ -182,10 +181,10 @@ class Monitors:
             after = replace(before.with_rule(rule), created_by=by, created_at=now, armed_at=None, armed_by=None)
             tx.save_monitor(after)
             tx.save_monitor_state(replace(tx.monitor_state(after.id), next_at=after.first_check_at(now)))
-            said = monitor_messages.edited(after, by, was_armed=before.armed_at is not None)
-            told_in = self.announce(tx, after, f"edited:{after.revision}", said)
-            ended = self._end_incidents(tx, after, IncidentEnding.EDITED, by, told_in, origin)
-            self.append_audit(
+            sentence = monitor_messages.edited(after, by, was_armed=before.armed_at is not None)
+            announced_in = self._recorder.announce(tx, after, f"edited:{after.revision}", sentence)
+            ended = self._end_incidents(tx, after, IncidentEnding.EDITED, by, announced_in, origin)
+            self._recorder.append_audit(
                 tx,
                 EventTag.MONITOR_EDITED,
                 caller,
@@ -194,27 +193,29 @@ class Monitors:
                 before=before.rule.model_dump(mode="json"),
                 after=rule.model_dump(mode="json"),
                 incidents=ended,
-                told_in=told_in,
+                told_in=announced_in,
             )
-        return said
+        return sentence
 
     def remove(self, caller: Caller, model: str, name: str, *, origin: str) -> Sentence:
         """Take a monitor away, and return the answer. Raises Refused (kept in the audit) and UnknownRequest."""
-        self._gatekeeper.require_permission(caller, Permission.EDIT_MONITOR, model=model, origin=origin)
+        self._access.require_permission(caller, Permission.EDIT_MONITOR, model=model, origin=origin)
         by = actor_of(caller)
         with self._context.ledger.write() as tx:
             monitor = replace(require_editable(find_monitor(tx, model, name)), removed_at=self._context.clock.now())
             tx.save_monitor(monitor)
-            told_in = self.announce(tx, monitor, "removed", monitor_messages.removed(monitor, by))
-            ended = self._end_incidents(tx, monitor, IncidentEnding.REMOVED, by, told_in, origin)
-            self.append_audit(tx, EventTag.MONITOR_REMOVED, caller, monitor, origin, incidents=ended, told_in=told_in)
+            announced_in = self._recorder.announce(tx, monitor, "removed", monitor_messages.removed(monitor, by))
+            ended = self._end_incidents(tx, monitor, IncidentEnding.REMOVED, by, announced_in, origin)
+            self._recorder.append_audit(
+                tx, EventTag.MONITOR_REMOVED, caller, monitor, origin, incidents=ended, told_in=announced_in
+            )
         return monitor_messages.removed(monitor, by)
 
     # -- whether it checks, posts and acts -----------------------------------------------------------------------------
 
     def pause(self, caller: Caller, model: str, name: str, *, origin: str) -> Sentence:
         """Stop a monitor's checks, and return the answer. Raises Refused (kept in the audit) and UnknownRequest."""
-        self._gatekeeper.require_permission(caller, Permission.PAUSE_MONITOR, model=model, origin=origin)
+        self._access.require_permission(caller, Permission.PAUSE_MONITOR, model=model, origin=origin)
         by = actor_of(caller)
         with self._context.ledger.write() as tx:
             monitor = find_monitor(tx, model, name)
@@ -222,16 +223,18 @@ class Monitors:
                 raise BadInput(say("{it} is paused already.", it=monitor_messages.qualified_name(monitor)))
             monitor = replace(monitor, is_paused=True)
             tx.save_monitor(monitor)
-            told_in = self.announce(
+            announced_in = self._recorder.announce(
                 tx, monitor, f"paused:{self._context.new_id()}", monitor_messages.paused(monitor, by)
             )
-            ended = self._end_incidents(tx, monitor, IncidentEnding.PAUSED, by, told_in, origin)
-            self.append_audit(tx, EventTag.MONITOR_PAUSED, caller, monitor, origin, incidents=ended, told_in=told_in)
+            ended = self._end_incidents(tx, monitor, IncidentEnding.PAUSED, by, announced_in, origin)
+            self._recorder.append_audit(
+                tx, EventTag.MONITOR_PAUSED, caller, monitor, origin, incidents=ended, told_in=announced_in
+            )
         return monitor_messages.paused(monitor, by)
 
     def resume(self, caller: Caller, model: str, name: str, *, origin: str) -> Sentence:
         """Let a monitor be checked again, and return the answer. Raises like `pause`."""
-        self._gatekeeper.require_permission(caller, Permission.PAUSE_MONITOR, model=model, origin=origin)
+        self._access.require_permission(caller, Permission.PAUSE_MONITOR, model=model, origin=origin)
         by = actor_of(caller)
         with self._context.ledger.write() as tx:
             monitor = find_monitor(tx, model, name)
@@ -240,50 +243,52 @@ class Monitors:
             monitor = replace(monitor, is_paused=False)
             tx.save_monitor(monitor)
             tx.save_monitor_state(state_after_resume(tx.monitor_state(monitor.id), monitor, self._context.clock.now()))
-            self.append_audit(tx, EventTag.MONITOR_RESUMED, caller, monitor, origin)
-            self.announce(tx, monitor, f"resumed:{self._context.new_id()}", monitor_messages.resumed(monitor, by))
+            self._recorder.append_audit(tx, EventTag.MONITOR_RESUMED, caller, monitor, origin)
+            self._recorder.announce(
+                tx, monitor, f"resumed:{self._context.new_id()}", monitor_messages.resumed(monitor, by)
+            )
         return monitor_messages.resumed(monitor, by)
 
     def silence(self, caller: Caller, command: MonitorSilence, *, origin: str) -> Sentence:
         """Hold back what monitors post and do, and return the answer. Raises like `pause`, and BadInput."""
-        self._gatekeeper.require_permission(caller, Permission.SILENCE_MONITOR, model=command.model, origin=origin)
+        self._access.require_permission(caller, Permission.SILENCE_MONITOR, model=command.model, origin=origin)
         with self._context.ledger.write() as tx:
-            meant = select_monitors(tx, command.model, command.name, all_monitors=command.every_one)
-            return self._silence(tx, caller, meant, command.span, command.reason, origin)
+            monitors = select_monitors(tx, command.model, command.name, all_monitors=command.every_one)
+            return self._silence(tx, caller, monitors, command.span, command.reason, origin)
 
     def silence_incident(self, caller: Caller, incident_id: str, span: timedelta, *, origin: str) -> Sentence:
         """Silence every monitor of an incident, and return the answer. Raises like `pause`."""
         incident, monitors = self.incident(incident_id)
         if not monitors:
             raise BadInput("Its monitors are gone, so there is nothing to silence.")
-        for model in sorted({one.model for one in monitors}):
-            self._gatekeeper.require_permission(caller, Permission.SILENCE_MONITOR, model=model, origin=origin)
+        for model in sorted({monitor.model for monitor in monitors}):
+            self._access.require_permission(caller, Permission.SILENCE_MONITOR, model=model, origin=origin)
         by, until = actor_of(caller), self._context.clock.now() + span
         with self._context.ledger.write() as tx:
             reason = f"incident {incident.id} is looked at"
-            said = self._silence(tx, caller, incident_monitors(tx, incident), span, reason, origin)
-            news = incident_messages.silenced(by, until)
-            self._post_to_thread(tx, incident, f"silenced:{self._context.new_id()}", news)
-        return said
+            answer = self._silence(tx, caller, incident_monitors(tx, incident), span, reason, origin)
+            sentence = incident_messages.silenced(by, until)
+            self._post_to_thread(tx, incident, f"silenced:{self._context.new_id()}", sentence)
+        return answer
 
     def unsilence(self, caller: Caller, command: MonitorUnsilence, *, origin: str) -> Sentence:
         """Let monitors post and act again, and return the answer. Raises like `pause`, and BadInput."""
-        self._gatekeeper.require_permission(caller, Permission.SILENCE_MONITOR, model=command.model, origin=origin)
+        self._access.require_permission(caller, Permission.SILENCE_MONITOR, model=command.model, origin=origin)
         by, now = actor_of(caller), self._context.clock.now()
         with self._context.ledger.write() as tx:
-            meant = select_monitors(tx, command.model, command.name, all_monitors=command.every_one)
-            silent = [one for one in meant if one.is_silenced(now)]
-            if not silent:
+            monitors = select_monitors(tx, command.model, command.name, all_monitors=command.every_one)
+            silenced = [monitor for monitor in monitors if monitor.is_silenced(now)]
+            if not silenced:
                 raise BadInput("Nothing of that is silenced.")
-            for one in silent:
-                loud = replace(
-                    one, silenced_until=now, silenced_by=None, silence_reason=""
+            for monitor in silenced:
+                unsilenced = replace(
+                    monitor, silenced_until=now, silenced_by=None, silence_reason=""
                 )  # what was held back is told
-                tx.save_monitor(loud)
-                self.append_audit(tx, EventTag.MONITOR_UNSILENCED, caller, loud, origin)
-            said = monitor_messages.unsilenced(silent, by)
-            self.announce(tx, silent[0], f"unsilenced:{self._context.new_id()}", said)
-        return said
+                tx.save_monitor(unsilenced)
+                self._recorder.append_audit(tx, EventTag.MONITOR_UNSILENCED, caller, unsilenced, origin)
+            sentence = monitor_messages.unsilenced(silenced, by)
+            self._recorder.announce(tx, silenced[0], f"unsilenced:{self._context.new_id()}", sentence)
+        return sentence
 
     def _silence(
         self,
@@ -295,97 +300,25 @@ class Monitors:
         origin: str,
     ) -> Sentence:
         by, until = actor_of(caller), self._context.clock.now() + span
-        for one in monitors:
-            silent = replace(one, silenced_until=until, silenced_by=by, silence_reason=reason)
-            tx.save_monitor(silent)
-            self.append_audit(
-                tx, EventTag.MONITOR_SILENCED, caller, silent, origin, why=reason, until=until.isoformat()
+        for monitor in monitors:
+            silenced = replace(monitor, silenced_until=until, silenced_by=by, silence_reason=reason)
+            tx.save_monitor(silenced)
+            self._recorder.append_audit(
+                tx, EventTag.MONITOR_SILENCED, caller, silenced, origin, why=reason, until=until.isoformat()
             )
-        said = monitor_messages.silenced(list(monitors), by, until, reason)
-        self.announce(tx, monitors[0], f"silenced:{self._context.new_id()}", said)
-        return said
+        sentence = monitor_messages.silenced(list(monitors), by, until, reason)
+        self._recorder.announce(tx, monitors[0], f"silenced:{self._context.new_id()}", sentence)
+        return sentence
 
     # -- acting by itself ----------------------------------------------------------------------------------------------
 
     def arm(self, caller: Caller, command: MonitorArm, *, origin: str) -> Sentence:
-        """Let a monitor roll back by itself, and return the answer.
-
-        It must be another person's, have measured for 24 hours as it is now, and not fire in a backtest of 7 days; an
-        admin may pass over all that with a reason. Raises Refused (kept in the audit where the rules say so), BadInput,
-        UnknownRequest, and what the backtest raises.
-        """
-        if command.override and not command.reason:
-            raise BadInput("To arm what has not tried itself out needs a reason: --reason, in quotes.")
-        act = Permission.ARM_WITHOUT_DRY_RUN if command.override else Permission.ARM_MONITOR
-        self._gatekeeper.require_permission(caller, act, model=command.model, origin=origin)
-        monitor = require_editable(self.find(command.model, command.name))
-        _check_can_be_armed(monitor)
-        evidence: dict[str, Any] = {"untried": command.override}
-        if not command.override:
-            evidence |= self._require_trial(actor_of(caller), monitor)
-        with self._context.ledger.write() as tx:
-            if tx.monitor(monitor.id).revision != monitor.revision:
-                raise Refused("Somebody changed it meanwhile; look at it again.")
-            by, now = actor_of(caller), self._context.clock.now()
-            armed = replace(tx.monitor(monitor.id), armed_at=now, armed_by=by)
-            tx.save_monitor(armed)
-            self.append_audit(tx, EventTag.MONITOR_ARMED, caller, armed, origin, why=command.reason, **evidence)
-            said = monitor_messages.armed(armed, by, command.reason if command.override else "")
-            self.announce(tx, armed, f"armed:{armed.revision}:{self._context.new_id()}", said)
-        return said
-
-    def _require_trial(self, by: Actor, monitor: Monitor) -> dict[str, Any]:
-        """Return what speaks for arming it. Raises Refused."""
-        now = self._context.clock.now()
-        if by == monitor.created_by:
-            raise Refused(monitor_messages.author_cannot_arm(monitor))
-        if now < monitor.created_at + TRIAL_PERIOD:
-            raise Refused(monitor_messages.measured_too_briefly(monitor, monitor.created_at + TRIAL_PERIOD))
-        with self._context.ledger.read() as reading:
-            values = len(reading.series(monitor, since=max(monitor.created_at, now - TRIAL_PERIOD), until=now))
-            stands = reading.monitor_state(monitor.id)
-        wanted = max(1, math.floor(MIN_MEASURED_SHARE * (TRIAL_PERIOD / monitor.rule.every)))
-        if values < wanted:
-            raise Refused(monitor_messages.measured_too_little(monitor, values, wanted))
-        if stands.state is MonitorStatus.CANT_JUDGE:  # whatever its source's history would have let it judge
-            raise Refused(monitor_messages.cannot_arm_unjudged(monitor, stands))
-        found = self._run_backtest(monitor, BACKTEST_SPAN)
-        if found.has_failed or not found.is_judged:
-            raise Refused(monitor_messages.backtest_prevents_arming(monitor, found.sentence))
-        return {
-            "backtest": {
-                "since": found.since.isoformat(),
-                "until": found.until.isoformat(),
-                "values": len(found.points),
-                "hours": found.hours,
-                "hours_judged": found.hours_judged,
-            }
-        }
+        """Let a monitor roll back automatically, and return the answer. Raises like `MonitorArming.arm`."""
+        return self._arming.arm(caller, command, origin=origin)
 
     def reset(self, caller: Caller, command: MonitorReset, *, origin: str) -> Sentence:
-        """Let automatic rollbacks go on, and return the answer. Raises Refused (kept in the audit) and BadInput."""
-        if (command.model is None) is not command.everywhere:
-            raise BadInput("Name one model, or write monitor reset --all for the breaker of all models together.")
-        model, by = command.model or "", actor_of(caller)
-        self._gatekeeper.require_permission(caller, Permission.RESET_BREAKER, model=command.model, origin=origin)
-        with self._context.ledger.write() as tx:
-            if not tx.reset_breaker(model):
-                raise BadInput("Automatic rollbacks have not stopped; nothing was changed.")
-            policy = self._context.policy
-            tx.add_audit_event(
-                Event(
-                    at=self._context.clock.now(),
-                    actor=by,
-                    tag=EventTag.BREAKER_RESET,
-                    subject=model or "all models",
-                    model=command.model,
-                    origin=origin,
-                    evidence={"by": describe_caller(caller, policy)},
-                )
-            )
-            said = incident_messages.breaker_reset(model, by)
-            tx.add_message(channel_message(f"breaker:{self._context.new_id()}", self.channel_of(model), said))
-        return said
+        """Reset a circuit breaker, and return the answer. Raises Refused (kept in the audit) and BadInput."""
+        return self._arming.reset(caller, command, origin=origin)
 
     # -- incidents -----------------------------------------------------------------------------------------------------
 
@@ -394,9 +327,9 @@ class Monitors:
 
         Raises Refused (kept in the audit), AlreadyDecided and UnknownRequest.
         """
-        with self._context.ledger.read() as reading:
-            model = reading.incident(incident_id).model
-        self._gatekeeper.require_permission(caller, Permission.ACKNOWLEDGE_INCIDENT, model=model or None, origin=origin)
+        with self._context.ledger.read() as reader:
+            model = reader.incident(incident_id).model
+        self._access.require_permission(caller, Permission.ACKNOWLEDGE_INCIDENT, model=model or None, origin=origin)
         now, by = self._context.clock.now(), actor_of(caller)
         with self._context.ledger.write() as tx:
             incident = tx.incident(incident_id)
@@ -424,7 +357,7 @@ class Monitors:
         self, tx: LedgerTransaction, monitor: Monitor, ending: IncidentEnding, by: Actor, announced_in: str, origin: str
     ) -> list[str]:
         """End the open incidents that nobody would watch any more; return their ids."""
-        end = IncidentResolution(
+        resolution = IncidentResolution(
             ending=ending,
             sentence=incident_messages.unwatched(ending, monitor.name, by),
             by=by,
@@ -433,17 +366,17 @@ class Monitors:
         ended = []
         for incident in tx.incidents(model=monitor.model, open_only=True, limit=MAX_INCIDENTS):
             if set(incident.monitors) == {monitor.name} and incident.doing not in ROLLBACK_UNDER_WAY:
-                over = incident.with_resolution(end, self._context.clock.now())
-                tx.save_incident(over)
-                self._post_to_thread(tx, over, "resolved", incident_messages.resolved(over))
+                resolved = incident.with_resolution(resolution, self._context.clock.now())
+                tx.save_incident(resolved)
+                self._post_to_thread(tx, resolved, "resolved", incident_messages.resolved(resolved))
                 tx.add_audit_event(
                     Event(
                         at=self._context.clock.now(),
                         actor=by,
                         tag=EventTag.INCIDENT_RESOLVED,
-                        subject=over.id,
-                        model=over.model,
-                        why=str(end.sentence),
+                        subject=resolved.id,
+                        model=resolved.model,
+                        why=str(resolution.sentence),
                         origin=origin,
                         evidence={"ending": ending.value},
                     )
@@ -455,63 +388,5 @@ class Monitors:
         """Draw an incident's message anew and tell its thread; of one that nobody was alerted of, nothing is told."""
         if incident.doing in {IncidentStatus.LOGGED, IncidentStatus.SILENCED} and tx.message_ref(incident.id) is None:
             return
-        tx.add_message(incident_message(incident, key_suffix, self.channel_of(incident.model)))
+        tx.add_message(incident_message(incident, key_suffix, self._recorder.channel_of(incident.model)))
         tx.add_message(thread_message(incident.id, key_suffix, sentence))
-
-    # -- what goes with each -------------------------------------------------------------------------------------------
-
-    def channel_of(self, model: str) -> str:
-        return self._context.policy.channel_for(model) if model else self._context.policy.channel
-
-    def announce(self, tx: LedgerTransaction, monitor: Monitor, key_suffix: str, sentence: Sentence) -> str:
-        """Let the channel hear it; return the lane of that message."""
-        note = channel_message(f"monitor:{monitor.id}:{key_suffix}", self.channel_of(monitor.model), sentence)
-        tx.add_message(note)
-        return note.lane
-
-    def append_audit(
-        self,
-        tx: LedgerTransaction,
-        tag: EventTag,
-        caller: Caller,
-        monitor: Monitor,
-        origin: str,
-        *,
-        why: str = "",
-        **evidence: Any,
-    ) -> None:
-        tx.add_audit_event(
-            Event(
-                at=self._context.clock.now(),
-                actor=actor_of(caller),
-                tag=tag,
-                subject=f"{monitor.model} {monitor.name}",
-                model=monitor.model,
-                why=why,
-                origin=origin,
-                evidence={
-                    "monitor": monitor.id,
-                    "revision": monitor.revision,
-                    **evidence,
-                    "by": describe_caller(caller, self._context.policy),
-                },
-            )
-        )
-
-
-# -- what is meant, and whether it can be ------------------------------------------------------------------------------
-
-
-def _check_can_be_armed(monitor: Monitor) -> None:
-    if monitor.rule.action != "auto":
-        edit = Code(f"/model monitor edit {monitor.model} {monitor.name} --action auto")
-        raise BadInput(
-            say(
-                "{it} has the action {action}; only auto is armed. First: {edit}",
-                it=monitor_messages.qualified_name(monitor),
-                action=Code(monitor.rule.action),
-                edit=edit,
-            )
-        )
-    if monitor.is_armed:
-        raise BadInput(say("{it} is armed already.", it=monitor_messages.qualified_name(monitor)))

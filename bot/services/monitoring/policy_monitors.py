@@ -36,10 +36,10 @@ class _Difference:
     @property
     def with_default_rule(self) -> Monitor | None:
         """The monitor with the file's rule, if an earlier version took `blocks` because the file sets none."""
-        there, rule = self.current, self.rule
-        if there is None or rule is None or not there.is_from_file or rule.has_explicit_rule:
+        current, rule = self.current, self.rule
+        if current is None or rule is None or not current.is_from_file or rule.has_explicit_rule:
             return None
-        return replace(there, rule=rule) if (there.rule.rule, rule.rule) == ("blocks", "default") else None
+        return replace(current, rule=rule) if (current.rule.rule, rule.rule) == ("blocks", "default") else None
 
     @property
     def is_default_only(self) -> bool:
@@ -60,34 +60,36 @@ class PolicyMonitors:
         A monitor that an earlier version judged by `blocks`, since the file says no rule, stays armed. If nothing else
         is different, its standing and its incident continue.
         """
-        with self._context.ledger.read() as reading:
-            if not self._differences(reading):
+        with self._context.ledger.read() as reader:
+            if not self._differences(reader):
                 return 0
         now = self._context.clock.now()
         with self._context.ledger.write() as tx:
             tx.lock("monitors of the file")
             differences = self._differences(tx)
-            told_in = self._announce_default_rule(
-                tx, [after for one in differences if (after := one.with_default_rule)]
+            announced_in = self._announce_default_rule(
+                tx, [after for difference in differences if (after := difference.with_default_rule)]
             )
-            for one in differences:
-                self._apply(tx, one, now, told_in.get(one.model, "") if one.with_default_rule else "")
+            for difference in differences:
+                self._apply(
+                    tx, difference, now, announced_in.get(difference.model, "") if difference.with_default_rule else ""
+                )
         return len(differences)
 
     def _differences(self, reader: LedgerReader) -> list[_Difference]:
-        wanted = self._wanted_rules(reader)
-        there = {(one.model, one.name): one for one in reader.monitors()}
-        found: list[_Difference] = []
-        for key in sorted({*wanted, *(key for key, one in there.items() if one.is_from_file)}):
-            now, rule = there.get(key), wanted.get(key)
+        wanted_rules = self._wanted_rules(reader)
+        current = {(monitor.model, monitor.name): monitor for monitor in reader.monitors()}
+        differences: list[_Difference] = []
+        for key in sorted({*wanted_rules, *(key for key, monitor in current.items() if monitor.is_from_file)}):
+            now, rule = current.get(key), wanted_rules.get(key)
             if now is None or not now.is_from_file or now.rule != rule:
-                found.append(_Difference(*key, now, rule))
-        return found
+                differences.append(_Difference(*key, now, rule))
+        return differences
 
     def _wanted_rules(self, reader: LedgerReader) -> WantedRules:
         policy = self._context.policy
-        named = {pattern for pattern in policy.models if not set("*?[") & set(pattern)}
-        models = {name for name in reader.registry_snapshots() if name != REGISTRY_SEEN_KEY} | named
+        literal_names = {pattern for pattern in policy.models if not set("*?[") & set(pattern)}
+        models = {name for name in reader.registry_snapshots() if name != REGISTRY_SEEN_KEY} | literal_names
         return {(model, rule.name): rule for model in models for rule in policy.rules_for(model).monitors}
 
     def _announce_default_rule(self, tx: LedgerTransaction, monitors: Sequence[Monitor]) -> dict[str, str]:
@@ -96,20 +98,22 @@ class PolicyMonitors:
         It's one message in the thread of the promotion to Production. Models without such a thread share one message
         in their channel, since the file may name a monitor for hundreds of models.
         """
-        together: dict[tuple[str | None, str], list[Monitor]] = defaultdict(list)
-        for one in monitors:
-            together[production_thread(tx, one.model), self._context.policy.channel_for(one.model)].append(one)
-        told_in: dict[str, str] = {}
-        for (thread, channel), some in together.items():
-            sentence, key = monitor_messages.judged_by_default(some), f"default:{self._context.new_id()}"
+        by_thread: dict[tuple[str | None, str], list[Monitor]] = defaultdict(list)
+        for monitor in monitors:
+            by_thread[production_thread(tx, monitor.model), self._context.policy.channel_for(monitor.model)].append(
+                monitor
+            )
+        announced_in: dict[str, str] = {}
+        for (thread, channel), group in by_thread.items():
+            sentence, key = monitor_messages.judged_by_default(group), f"default:{self._context.new_id()}"
             note = thread_message(thread, key, sentence) if thread else channel_message(key, channel, sentence)
             tx.add_message(note)
-            told_in |= {one.model: note.lane for one in some}
-        return told_in
+            announced_in |= {monitor.model: note.lane for monitor in group}
+        return announced_in
 
     def _apply(self, tx: LedgerTransaction, difference: _Difference, now: datetime, announced_in: str) -> None:
-        there, rule = difference.current, difference.rule
-        before, after = (_rule_json(it) if it else None for it in (there.rule if there else None, rule))
+        current, rule = difference.current, difference.rule
+        before, after = (_rule_json(config) if config else None for config in (current.rule if current else None, rule))
         tx.add_audit_event(
             Event(
                 at=now,
@@ -123,15 +127,15 @@ class PolicyMonitors:
                 evidence={"told_in": announced_in} if announced_in else {},
             )
         )
-        if there is not None and rule is not None and there.is_from_file:
+        if current is not None and rule is not None and current.is_from_file:
             tx.save_monitor(
-                replace(there, rule=rule)
+                replace(current, rule=rule)
                 if difference.is_default_only
-                else replace(there.with_rule(rule), created_at=now)
+                else replace(current.with_rule(rule), created_at=now)
             )
             return
-        if there is not None:  # somebody made one of this name in Slack; the file has its own review, and wins
-            tx.save_monitor(replace(there, removed_at=now))
+        if current is not None:  # somebody made one of this name in Slack; the file has its own review, and wins
+            tx.save_monitor(replace(current, removed_at=now))
         if rule is not None:
             monitor = Monitor(id=self._context.new_id(), model=difference.model, rule=rule, created_at=now)
             tx.add_monitor(monitor)

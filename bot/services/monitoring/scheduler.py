@@ -1,7 +1,7 @@
-"""The monitors' schedule: what is due is claimed, measured by source, judged, and written down in one transaction.
+"""Runs the checks of monitors: claims those that are due, has them evaluated by source, and saves the results.
 
-A check that hangs or raises stops nobody else: each batch has a thread of its own, and one that does not come back in
-time is an ERROR of its monitors, which are checked again with their next slot.
+A check that hangs or raises doesn't stop others: each batch has its own thread. A batch that exceeds its time limit is an
+ERROR of its monitors, which are checked again in their next slot.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from bot import logging_context
 from bot.domain.audit.events import Event, EventTag
@@ -20,17 +20,12 @@ from bot.domain.core.errors import BadInput, RegistrarError
 from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import Sentence, say
 from bot.domain.monitoring import messages as monitor_messages
-from bot.domain.monitoring.assessment import RuleResult, Verdict, assess, is_warmed_up, verdicts_due_since
 from bot.domain.monitoring.incident import COMMON_CAUSE_COUNT
 from bot.domain.monitoring.monitor import Monitor
-from bot.domain.monitoring.readings import Answer, CheckOutcome, Reading
-from bot.domain.monitoring.rules.aggregation import measure
-from bot.domain.monitoring.rules.evaluation import evaluate_rule
-from bot.domain.monitoring.state import MonitorState, MonitorStatus, ProductionTerm, state_for_term
-from bot.domain.monitoring.stored_baselines import FrozenBaseline
+from bot.domain.monitoring.readings import Answer, CheckOutcome
+from bot.domain.monitoring.state import MonitorState
 from bot.domain.policy.monitor_validation import CHECK_RETENTION
-from bot.ports import CheckBatch, Dispatcher, LedgerTransaction, Query
-from bot.ports import LedgerReader as Ledger
+from bot.ports import CheckBatch, Dispatcher, LedgerTransaction
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import channel_message, thread_message
 from bot.services.core.threads import production_thread
@@ -38,51 +33,42 @@ from bot.services.monitoring.checks import (
     CheckResult,
     ClaimedCheck,
     SourceReader,
-    StoredBaselines,
-    _future_term_reason,
-    _group_by_source,
-    _needs_query,
-    build_query,
     check_delay,
-    current_term,
+    group_by_source,
     max_duration,
     next_state,
-    query_span,
     to_claimed_check,
     to_measurement,
 )
-from bot.services.monitoring.evaluation import LedgerMonitorHistory
+from bot.services.monitoring.evaluation import CheckEvaluator
 from bot.services.monitoring.incidents import Incidents
 from bot.services.monitoring.thread_dispatcher import ThreadDispatcher
 
 log = logging.getLogger(__name__)
 
-MAX_DUE_CHECKS = 1000  # checks that one tick begins
-BATCH_SIZE = 100  # monitors of one source that are asked for, and written down, together
-TIMEOUT_MARGIN = timedelta(seconds=5)  # beyond the source's own time limits, before a check counts as hung
-MAX_HANGING_BATCHES = 8  # batches of one source that may hang; after that it is not asked again until one comes back
-CLOCK_TOLERANCE = timedelta(
-    seconds=30
-)  # by which the clock may drift from the monotonic one before it counts as set anew
-RECENT_CHECK_AGE = timedelta(
-    seconds=2
-)  # a check that is so recent need not be repeated to see whether others fail as well
+MAX_DUE_CHECKS = 1000  # that one tick claims
+BATCH_SIZE = 100  # checks of one source that are queried and saved together
+TIMEOUT_MARGIN = timedelta(seconds=5)  # beyond the source's own time limits, until a check counts as hung
+MAX_HANGING_BATCHES = 8  # of one source; it isn't queried again until one of them returns
+CLOCK_TOLERANCE = timedelta(seconds=30)  # that the wall clock may differ from the monotonic one before it counts as set
+RECENT_CHECK_AGE = timedelta(seconds=2)  # a check this recent needn't be repeated to see whether others fail, too
 
 
 @dataclass(slots=True)
 class _RunningBatch:
-    """Some checks of one source that are under way in this process."""
+    """Checks of one source that are running in this process. `deadline` is by the monotonic clock, in seconds."""
 
     source: str
     checks: list[ClaimedCheck]
-    deadline: float  # by the monotonic clock
+    deadline: float
     is_abandoned: bool = False
 
 
 class MonitorScheduler:
-    """Checks monitors. `act` makes a model's moves, `tell` delivers the outbox; neither may be waited for by others.
+    """Checks monitors on schedule. It claims what's due; the dispatcher calls `run_batch` to do the work.
 
-    What is due is claimed here, and made by whoever the dispatcher gives it to: `work` is called there.
+    `run_transitions` runs a model's pending transitions, and `deliver_messages` sends what's in the outbox; both are called
+    after a transaction. `monotonic` returns seconds that no change of the wall clock affects.
     """
 
     def __init__(
@@ -96,7 +82,7 @@ class MonitorScheduler:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._context = context
-        self._sources = sources
+        self._evaluator = CheckEvaluator(context, sources)
         self._incidents = incidents
         self._run_transitions, self._deliver_messages = run_transitions, deliver_messages
         self._monotonic = monotonic
@@ -106,33 +92,33 @@ class MonitorScheduler:
         self._last_times = (context.clock.now(), monotonic())
 
     def set_callbacks(self, run_transitions: Callable[[str], object], deliver_messages: Callable[[], object]) -> None:
-        """Let moves be made, and messages delivered, by somebody else from now on."""
+        """Replace what runs a model's transitions and what delivers messages."""
         self._run_transitions, self._deliver_messages = run_transitions, deliver_messages
 
     def use_dispatcher(self, dispatcher: Dispatcher) -> None:
-        """Have checks made by somebody else than threads of this process, from now on."""
+        """Replace the dispatcher; the default uses threads of this process."""
         self._dispatcher = dispatcher
         dispatcher.set_handler(self.run_batch)
 
     def start(self) -> None:
-        """Begin to make what is dispatched, here or elsewhere."""
+        """Start to work on dispatched batches."""
         self._dispatcher.start()
 
     # -- the schedule ------------------------------------------------------------------------------------------
 
     def tick(self) -> int:
-        """Claim every check that is due, and have it made; return how many there were."""
+        """Claim and dispatch every check that is due; return how many."""
         self._handle_clock_step()
         self._abandon_hanging()
-        begun = self._claim_due()
-        if begun:
-            self._dispatch(begun)
-        return len(begun)
+        claimed = self._claim_due()
+        if claimed:
+            self._dispatch(claimed)
+        return len(claimed)
 
     def run_batch(self, batch: CheckBatch) -> None:
-        """Make the checks of a batch, but for those that somebody else has taken over or nobody wants any more.
+        """Run the checks of a batch, except those whose claim is lost or whose monitor was paused or removed.
 
-        It never raises: what could not be written down is checked anew when its claim is over.
+        It never raises: a check that couldn't be saved runs again after its claim expires.
         """
         with logging_context.bound(source=batch.source):
             try:
@@ -143,14 +129,14 @@ class MonitorScheduler:
                 log.exception("checks of %s broke off", batch.source)
 
     def _run_claimed(self, batch: CheckBatch) -> None:
-        with self._context.ledger.read() as reading:
-            claimed = reading.claimed_monitors(batch, self._context.clock.now())
-        checks = [to_claimed_check(monitor, standing, batch.owner) for monitor, standing in claimed]
+        with self._context.ledger.read() as reader:
+            claimed = reader.claimed_monitors(batch, self._context.clock.now())
+        checks = [to_claimed_check(monitor, monitor_state, batch.owner) for monitor, monitor_state in claimed]
         if not checks:
             return
         running = self._add_running(batch.source, checks)
         with self._lock:
-            hanging = sum(one.is_abandoned for one in self._running if one.source == batch.source)
+            hanging = sum(other.is_abandoned for other in self._running if other.source == batch.source)
         if hanging >= MAX_HANGING_BATCHES:
             self._abandon(running, say("The source has not answered earlier checks yet."))
             self._remove_running(running)
@@ -158,67 +144,47 @@ class MonitorScheduler:
             self._run(running)
 
     def check_now(self, monitor_id: str) -> MonitorState:
-        """Check one monitor now, out of turn, and return where it stands then.
+        """Check one monitor now, regardless of its schedule, and return its state afterwards.
 
-        Raises UnknownRequest for none, and BadInput where it is paused, or is being checked at this moment.
+        Raises UnknownRequest for an unknown id, and BadInput if the monitor is paused or being checked right now.
         """
-        with self._context.ledger.read() as reading:
-            monitor, standing = reading.monitor(monitor_id), reading.monitor_state(monitor_id)
+        with self._context.ledger.read() as reader:
+            monitor, monitor_state = reader.monitor(monitor_id), reader.monitor_state(monitor_id)
         if monitor.is_paused or monitor.removed_at:
             raise BadInput("It is paused, so it is not checked. Resume it first.")
-        claimed = self._claim([(monitor, standing)])
+        claimed = self._claim([(monitor, monitor_state)])
         if not claimed:
             raise BadInput("It is being checked at this moment; look again in a few seconds.")
         self._run(self._add_running(monitor.rule.source, claimed))
-        with self._context.ledger.read() as reading:
-            return reading.monitor_state(monitor_id)
+        with self._context.ledger.read() as reader:
+            return reader.monitor_state(monitor_id)
 
     def purge(self, retention: timedelta) -> int:
-        """Throw away what is older than `keep`, checks not before five weeks; return how many rows.
+        """Delete pushed readings older than `retention`, and checks older than that and `CHECK_RETENTION`; return the row count.
 
-        What a baseline is made of stays. Where no check has made it yet, because the monitor is paused or its source is
-        away, it's made first.
+        What a frozen baseline is made of stays. A baseline that no check has made yet, because the monitor is paused or its
+        source is down, is made first.
         """
         now = self._context.clock.now()
-        with self._context.ledger.read() as reading:
-            made = self._missing_baselines(reading, now)
+        with self._context.ledger.read() as reader:
+            missing = self._evaluator.missing_baselines(reader, now)
         with self._context.ledger.write() as tx:
-            tx.save_baselines(made)
+            tx.save_baselines(missing)
             return tx.purge(measurements_before=now - max(retention, CHECK_RETENTION), readings_before=now - retention)
 
-    def _missing_baselines(self, reader: Ledger, now: datetime) -> list[FrozenBaseline]:
-        """Return the baselines of the present terms that aren't in the ledger yet."""
-        monitors = [one for one in reader.monitors() if one.rule.uses_frozen_baseline]
-        terms = self.current_terms(reader, {one.model for one in monitors})
-        stored = reader.baselines([one.id for one in monitors])
-        found = []
-        for one in monitors:
-            term = terms[one.model]
-            if term is None or now < term.since:
-                continue
-            past = LedgerMonitorHistory(reader, one, term, now, Reading(), stored=stored.get(one.id))
-            try:
-                past.frozen_baseline()
-            except RegistrarError:
-                raise  # the ledger is away: nothing can be swept either
-            except Exception:  # of one monitor, which says so at its next check; old checks are removed anyway
-                log.exception("the baseline of the monitor %s of %s can't be made", one.name, one.model)
-            found += [past.new_baseline] if past.new_baseline else []
-        return found
-
     def close(self) -> None:
-        """Wait a moment for what is under way, and give up the rest: whoever is there later checks those slots."""
+        """Wait briefly for running batches and abandon the rest; their slots are checked again after the claims expire."""
         self._dispatcher.close()
         with self._lock:
             for running in self._running:
                 running.is_abandoned = True
 
     def _claim_due(self) -> list[ClaimedCheck]:
-        """Take what is due and nobody is at; of several processes one at a time does."""
-        with self._context.ledger.read() as reading:
-            due = reading.due_monitors(self._context.clock.now(), MAX_DUE_CHECKS)
+        """Claim checks that are due; only one process at a time does so."""
+        with self._context.ledger.read() as reader:
+            due = reader.due_monitors(self._context.clock.now(), MAX_DUE_CHECKS)
         claimed: list[ClaimedCheck] = []
-        for at in range(0, len(due), BATCH_SIZE):  # a commit for every hundred keeps nobody waiting
+        for at in range(0, len(due), BATCH_SIZE):  # short transactions
             with self._context.ledger.write() as tx:
                 if not tx.try_lock("tick"):
                     break
@@ -226,7 +192,7 @@ class MonitorScheduler:
         return claimed
 
     def _claim(self, due: Sequence[tuple[Monitor, MonitorState]]) -> list[ClaimedCheck]:
-        """Take those of these checks that nobody else is at."""
+        """Claim those of these checks that nobody else has claimed."""
         if not due:
             return []
         with self._context.ledger.write() as tx:
@@ -234,19 +200,23 @@ class MonitorScheduler:
 
     def _claim_slots(self, tx: LedgerTransaction, due: Sequence[tuple[Monitor, MonitorState]]) -> list[ClaimedCheck]:
         now, owner = self._context.clock.now(), self._context.owner
-        checks = [to_claimed_check(monitor, standing, owner) for monitor, standing in due]
-        slots = {(one.monitor.id, one.slot): now + max_duration(one.monitor) + 2 * TIMEOUT_MARGIN for one in checks}
-        taken = tx.claim_slots(slots, owner, now)
-        return [one for one in checks if (one.monitor.id, one.slot) in taken]
+        checks = [to_claimed_check(monitor, monitor_state, owner) for monitor, monitor_state in due]
+        slots = {
+            (check.monitor.id, check.slot): now + max_duration(check.monitor) + 2 * TIMEOUT_MARGIN for check in checks
+        }
+        claimed = tx.claim_slots(slots, owner, now)
+        return [check for check in checks if (check.monitor.id, check.slot) in claimed]
 
     def _dispatch(self, checks: Sequence[ClaimedCheck]) -> None:
-        """Have claimed checks made, in batches by their source; where that fails their claims lapse."""
+        """Dispatch claimed checks in batches by source; if that fails, their claims expire."""
         batches = [
             CheckBatch(
-                source, self._context.owner, tuple((one.monitor.id, one.slot) for one in some[at : at + BATCH_SIZE])
+                source,
+                self._context.owner,
+                tuple((check.monitor.id, check.slot) for check in group[at : at + BATCH_SIZE]),
             )
-            for source, some in _group_by_source(checks).items()
-            for at in range(0, len(some), BATCH_SIZE)
+            for source, group in group_by_source(checks).items()
+            for at in range(0, len(group), BATCH_SIZE)
         ]
         self._dispatcher.dispatch(batches)
 
@@ -257,17 +227,19 @@ class MonitorScheduler:
         return running
 
     def _deadline(self, checks: Iterable[ClaimedCheck]) -> float:
-        return self._monotonic() + (max(max_duration(one.monitor) for one in checks) + TIMEOUT_MARGIN).total_seconds()
+        return (
+            self._monotonic() + (max(max_duration(check.monitor) for check in checks) + TIMEOUT_MARGIN).total_seconds()
+        )
 
     def _abandon_hanging(self) -> None:
         with self._lock:
-            late = [one for one in self._running if not one.is_abandoned and self._monotonic() > one.deadline]
+            late = [batch for batch in self._running if not batch.is_abandoned and self._monotonic() > batch.deadline]
         for running in late:
             log.warning("the source %s hangs: %s checks are given up", running.source, len(running.checks))
             self._abandon(running, say("The source did not answer in time."))
 
     def _abandon(self, running: _RunningBatch, why: Sentence) -> None:
-        """Write the checks down as errors; what the hanging thread brings later finds its claim gone."""
+        """Record the checks as errors; if the thread finishes later, it finds its claims gone."""
         running.is_abandoned = True
         answers = [Answer(outcome=CheckOutcome.ERROR, why=why)] * len(running.checks)
         self._judge_and_record(running.checks, answers)
@@ -277,169 +249,99 @@ class MonitorScheduler:
             self._running.remove(running)
 
     def _handle_clock_step(self) -> None:
-        """Where somebody set the clock back, the next checks would be far away: they are brought back with it."""
+        """After the clock was set back, move the next checks back with it; otherwise, they'd be far away."""
         (wall, mono), now, ticks = self._last_times, self._context.clock.now(), self._monotonic()
         self._last_times = (now, ticks)
         stepped = (now - wall) - timedelta(seconds=ticks - mono)
         if stepped > -CLOCK_TOLERANCE:
-            return  # set forward, everything is due at once, and once only
+            return  # set forward, every check is due once
         log.warning("the clock was set back by %s: the checks go with it", -stepped)
         with self._context.ledger.write() as tx:
-            standings = tx.monitor_states()
+            monitor_states = tx.monitor_states()
             for monitor in tx.monitors():
-                there, latest = standings.get(monitor.id), monitor.latest_check_at(now)
-                # One that is not too far away was brought back by another process, or the step was small.
-                if there is not None and there.next_at is not None and there.next_at > latest:
-                    tx.save_monitor_state(replace(there, next_at=there.next_at + stepped))
+                monitor_state, latest = monitor_states.get(monitor.id), monitor.latest_check_at(now)
+                # One that's near enough was moved by another process already, or the step was small.
+                if monitor_state is not None and monitor_state.next_at is not None and monitor_state.next_at > latest:
+                    tx.save_monitor_state(replace(monitor_state, next_at=monitor_state.next_at + stepped))
 
     # -- one batch ---------------------------------------------------------------------------------------------
 
     def _run(self, running: _RunningBatch) -> None:
-        """Measure, judge and write down."""
+        """Query the source, judge its answers, and record the results, unless the batch was abandoned meanwhile."""
         try:
-            answers = self.query_source(running.source, running.checks)
+            answers = self._evaluator.query_source(running.source, running.checks)
             if not running.is_abandoned:
                 self._judge_and_record(running.checks, answers)
         finally:
             self._remove_running(running)
 
-    def query_source(self, source: str, checks: Sequence[ClaimedCheck]) -> list[Answer]:
-        """Return the source's answer to each check; those that failed are asked for again, as often as they may be."""
-        now = self._context.clock.now()
-        with self._context.ledger.read() as reading:
-            terms = self.current_terms(reading, {one.monitor.model for one in checks})
-        answers: dict[int, Answer] = {}
-        queries: dict[int, Query] = {}
-        for at, one in enumerate(checks):
-            term = terms[one.monitor.model]
-            if term is None:
-                answers[at] = Answer()
-            else:
-                queries[at] = build_query(one, term, now)
-        for attempt in range(1 + max((one.monitor.rule.retries for one in checks), default=0)):
-            left = [
-                at for at in queries if _needs_query(answers.get(at)) and attempt <= checks[at].monitor.rule.retries
-            ]
-            if not left:
-                break
-            answers |= dict(zip(left, self._read_source(source, [queries[at] for at in left]), strict=True))
-        return [answers[at] for at in range(len(checks))]
-
-    def _read_source(self, source: str, queries: list[Query]) -> list[Answer]:
-        try:
-            answers = self._sources.read(source, queries)
-            if len(answers) != len(queries):
-                raise ValueError(f"{len(answers)} answers to {len(queries)} queries")
-        except RegistrarError as error:
-            answers = [Answer(outcome=CheckOutcome.ERROR, why=error.sentence)] * len(queries)
-        except Exception as error:  # a plug-in may raise what it likes
-            log.exception("the source %s raised", source)
-            why = say("The source raised an error ({kind}); the log has it.", kind=type(error).__name__)
-            answers = [Answer(outcome=CheckOutcome.ERROR, why=why)] * len(queries)
-        return answers
-
     def _judge_and_record(self, checks: Sequence[ClaimedCheck], answers: Sequence[Answer]) -> None:
-        """Judge the answers, write everything down, and let what was decided be done."""
-        checked = self.judge_all(checks, answers)
-        beside = self._claim(self._related_checks(checked))
-        if beside:
-            checked += self.judge_all(beside, self.query_source(beside[0].monitor.rule.source, beside))
-        self._record(checked)
+        """Judge the answers, record the results, and start what was decided."""
+        results = self._evaluator.judge_all(checks, answers)
+        related = self._claim(self._related_checks(results))
+        if related:
+            results += self._evaluator.judge_all(
+                related, self._evaluator.query_source(related[0].monitor.rule.source, related)
+            )
+        self._record(results)
 
     def _related_checks(self, results: Sequence[CheckResult]) -> list[tuple[Monitor, MonitorState]]:
-        """Return the other monitors of a source of which one is about to roll back: do they fail as well?
+        """Return the other monitors of each source that has a monitor about to roll back, to see whether they fail too.
 
-        They are checked early, in the same transaction: where many fail together, it is the source. That is done once,
-        when it has just failed, since each check counts for them as well. Of a source with very many monitors those are
-        asked that were checked longest ago, as a sample.
+        They're checked early, in the same transaction: if many fail together, the source is suspect. That's done only once,
+        when the monitor has just failed, since it's a regular check for them as well. For a source with very many
+        monitors, those that were checked longest ago are the sample.
         """
-        about_to = {one.monitor.rule.source for one in results if one.verdict.is_new_failure and one.monitor.is_armed}
-        if not about_to:
+        sources = {
+            result.monitor.rule.source
+            for result in results
+            if result.verdict.is_new_failure and result.monitor.is_armed
+        }
+        if not sources:
             return []
-        mine, now = {one.monitor.id for one in results}, self._context.clock.now()
-        with self._context.ledger.read() as reading:
-            there = [one for one in reading.monitors() if one.rule.source in about_to and not one.is_paused]
-            if len(there) < COMMON_CAUSE_COUNT:
+        own_ids, now = {result.monitor.id for result in results}, self._context.clock.now()
+        with self._context.ledger.read() as reader:
+            monitors = [
+                monitor for monitor in reader.monitors() if monitor.rule.source in sources and not monitor.is_paused
+            ]
+            if len(monitors) < COMMON_CAUSE_COUNT:
                 return []
-            standings = reading.monitor_states()
-        others = [(one, standings[one.id]) for one in there if one.id not in mine and one.id in standings]
+            monitor_states = reader.monitor_states()
+        others = [
+            (monitor, monitor_states[monitor.id])
+            for monitor in monitors
+            if monitor.id not in own_ids and monitor.id in monitor_states
+        ]
         stale = [
-            (one, standing) for one, standing in others if standing.at is None or now - standing.at > RECENT_CHECK_AGE
+            (monitor, monitor_state)
+            for monitor, monitor_state in others
+            if monitor_state.at is None or now - monitor_state.at > RECENT_CHECK_AGE
         ]
         return sorted(stale, key=lambda pair: pair[1].at or pair[0].created_at)[:BATCH_SIZE]
 
-    def judge_all(self, checks: Sequence[ClaimedCheck], answers: Sequence[Answer]) -> list[CheckResult]:
-        now = self._context.clock.now()
-        with self._context.ledger.read() as reading:
-            terms = self.current_terms(reading, {one.monitor.model for one in checks})
-            stored = reading.baselines([one.monitor.id for one in checks if one.monitor.rule.uses_frozen_baseline])
-            own = reading.baselines([one.monitor.id for one in checks if one.monitor.rule.rule == "default"], own=True)
-            found = []
-            for one, answer in zip(checks, answers, strict=True):
-                known = stored.get(one.monitor.id), own.get(one.monitor.id)
-                found.append(self._judge_one(reading, one, terms[one.monitor.model], answer, now, known))
-            return found
-
-    def _judge_one(
-        self,
-        reader: Ledger,
-        check: ClaimedCheck,
-        term: ProductionTerm | None,
-        answer: Answer,
-        now: datetime,
-        stored: StoredBaselines,
-    ) -> CheckResult:
-        """Judge a check; where that raises, it is an error of this monitor and of no other."""
-        try:
-            return self._judge(reader, check, term, answer, now, stored)
-        except RegistrarError:
-            raise  # the ledger is away: nothing can be written down
-        except Exception as error:
-            log.exception("the check of the monitor %s of %s raised", check.monitor.name, check.monitor.model)
-            why = say("The check raised an error ({kind}); the log has it.", kind=type(error).__name__)
-            return self._judge(reader, check, term, Answer(outcome=CheckOutcome.ERROR, why=why), now, stored)
-
-    def _evaluate_rule(
-        self,
-        monitor: Monitor,
-        monitor_state: MonitorState,
-        term: ProductionTerm,
-        reading: Reading,
-        now: datetime,
-        history: LedgerMonitorHistory,
-    ) -> RuleResult | None:
-        """Return what the rule says; where it raises, it can't judge."""
-        try:
-            return evaluate_rule(monitor, monitor_state, term, reading, now, history)
-        except RegistrarError:
-            raise  # the ledger is away: nothing can be written down
-        except Exception as error:
-            log.exception("the rule of the monitor %s of %s raised", monitor.name, monitor.model)
-            why = say("Its rule raised an error ({kind}); the log has it.", kind=type(error).__name__)
-            return RuleResult(is_worse=None, why=why)
-
     def _record(self, results: Sequence[CheckResult]) -> None:
-        prepared = self._incidents.check_rollback_targets(results)
+        loadability = self._incidents.check_rollback_targets(results)
         with self._context.ledger.write() as tx:
-            ours = _finish_slots(tx, results)
-            written = [one for one in results if (one.monitor.id, one.claim.slot) in ours]
-            tx.save_monitor_states([next_state(one) for one in written])
-            tx.save_baselines([one.new_baseline for one in written if one.new_baseline is not None])
+            finished = _finish_slots(tx, results)
+            written = [result for result in results if (result.monitor.id, result.claim.slot) in finished]
+            tx.save_monitor_states([next_state(result) for result in written])
+            tx.save_baselines([result.new_baseline for result in written if result.new_baseline is not None])
             tx.save_baselines(
-                [one.baseline_replacement.baseline for one in written if one.baseline_replacement is not None], own=True
+                [result.baseline_replacement.baseline for result in written if result.baseline_replacement is not None],
+                own=True,
             )
-            for one in written:
-                self._announce_better_baseline(tx, one)
-            told, models = self._incidents.record(tx, written, prepared)
-        for one in written:
-            self._context.observer.check_finished(one.verdict.outcome, check_delay(one))
+            for result in written:
+                self._announce_better_baseline(tx, result)
+            has_messages, models = self._incidents.record(tx, written, loadability)
+        for result in written:
+            self._context.observer.check_finished(result.verdict.outcome, check_delay(result))
         for model in models:
             self._run_transitions(model)
-        if told:
+        if has_messages:
             self._deliver_messages()
 
     def _announce_better_baseline(self, tx: LedgerTransaction, result: CheckResult) -> None:
-        """Say in the version's thread that it's now compared with its own days, since they're better."""
+        """Announce in the version's thread that its own days, which are better, replace its baseline."""
         own, term, monitor = result.baseline_replacement, result.term, result.monitor
         if own is None or own.replaced is None or term is None:
             return
@@ -463,68 +365,17 @@ class MonitorScheduler:
         )
         if monitor.effective_action == "dry_run" or monitor.is_silenced(result.at):
             return
-        said = monitor_messages.baseline_improved(monitor, term, own.baseline, *levels)
+        sentence = monitor_messages.baseline_improved(monitor, term, own.baseline, *levels)
         key, thread = f"better:{monitor.id}:{own.baseline.until.isoformat()}", production_thread(tx, monitor.model)
         channel = self._context.policy.channel_for(monitor.model)
-        tx.add_message(thread_message(thread, key, said) if thread else channel_message(key, channel, said))
-
-    def _judge(
-        self,
-        reader: Ledger,
-        check: ClaimedCheck,
-        term: ProductionTerm | None,
-        answer: Answer,
-        now: datetime,
-        stored: StoredBaselines,
-    ) -> CheckResult:
-        monitor = check.monitor
-        standing = state_for_term(replace(check.monitor_state, slot=check.slot - 1), monitor, term)
-        if term is None:
-            why = say("Nothing is in Production.")
-            idle = replace(standing, state=MonitorStatus.DISABLED, slot=check.slot, at=now, why=why)
-            verdict = Verdict(
-                outcome=CheckOutcome.NO_DATA, previous_status=check.monitor_state.state, why=why, monitor_state=idle
-            )
-            return CheckResult(
-                claim=check, term=None, reading=Reading(outcome=CheckOutcome.NO_DATA, why=why), verdict=verdict, at=now
-            )
-        since, until = query_span(monitor, check.monitor_state, term, now)
-        if now < term.since:
-            found = Reading(outcome=CheckOutcome.NO_DATA, why=_future_term_reason(term))
-        else:
-            found = measure(answer, monitor.rule, since=since, until=until, now=now, newest_seen=standing.newest)
-        warm = is_warmed_up(monitor, term, now)
-        past = LedgerMonitorHistory(reader, monitor, term, now, found, stored=stored[0], own_baseline=stored[1])
-        is_new = standing.points == 0 and now >= term.since and found.outcome is not CheckOutcome.ERROR
-        if is_new and monitor.rule.uses_frozen_baseline:
-            past.frozen_baseline()  # also where nothing is measured for weeks: what it's made of is still there now
-        judgement = self._evaluate_rule(monitor, standing, term, found, now, past)
-        verdict = assess(
-            monitor,
-            standing,
-            found,
-            judgement,
-            now=now,
-            warmed_up=warm,
-            due_since=verdicts_due_since(monitor, term, now),
-        )
-        return CheckResult(
-            claim=check,
-            term=term,
-            reading=found,
-            verdict=verdict,
-            at=now,
-            new_baseline=past.new_baseline,
-            baseline_replacement=past.baseline_replacement,
-        )
-
-    def current_terms(self, reader: Ledger, models: Iterable[str]) -> dict[str, ProductionTerm | None]:
-        return {model: current_term(reader, model) for model in models}
+        tx.add_message(thread_message(thread, key, sentence) if thread else channel_message(key, channel, sentence))
 
 
 def _finish_slots(tx: LedgerTransaction, results: Sequence[CheckResult]) -> set[tuple[str, int]]:
-    """Write checks down; return which of them were still claimed by whom they were claimed."""
-    ours: set[tuple[str, int]] = set()
-    for owner in {one.claim.owner for one in results}:
-        ours |= tx.finish_slots([to_measurement(one) for one in results if one.claim.owner == owner], owner)
-    return ours
+    """Save checks; return the monitor and slot of those whose claim still held."""
+    finished: set[tuple[str, int]] = set()
+    for owner in {result.claim.owner for result in results}:
+        finished |= tx.finish_slots(
+            [to_measurement(result) for result in results if result.claim.owner == owner], owner
+        )
+    return finished

@@ -27,7 +27,7 @@ class ThreadDispatcher:
 
     def dispatch(self, batches: Sequence[CheckBatch]) -> None:
         """Let these be made at once."""
-        self._threads = [one for one in self._threads if one.is_alive()]
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
         for batch in batches:
             thread = threading.Thread(
                 target=self._run_batch, args=(batch,), name=f"checks of {batch.source}", daemon=True

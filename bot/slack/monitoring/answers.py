@@ -69,13 +69,13 @@ def monitor_list(rows: Sequence[MonitorRow], now: datetime, model: str | None = 
         text = f"No monitors{of} yet. To add one: {like}"
         return build_message(text, [section(text), add])
     blocks: list[Block] = [section(f"*Monitors{of}*, those that need somebody first")]
-    shown = fitting_rows([monitor_line(one, now) for one in rows[:MAX_ROWS]])
+    shown = fitting_rows([monitor_line(row, now) for row in rows[:MAX_ROWS]])
     blocks += [section(chunk) for chunk in join_into_chunks(shown)]
     if len(rows) > len(shown):
         blocks.append(
             context_line(f"{len(rows) - len(shown)} more. For one model: {code('/model monitor list MODEL')}")
         )
-    blocks += false_rollback_line(estimate_false_rollbacks(one.monitor for one in rows))
+    blocks += false_rollback_line(estimate_false_rollbacks(row.monitor for row in rows))
     return build_message(pluralize(len(rows), "monitor") + of, [*blocks, add])
 
 
@@ -86,12 +86,12 @@ def false_rollback_line(estimate: FalseRollbackEstimate | None) -> list[Block]:
 
 def monitor_line(row: MonitorRow, now: datetime) -> str:
     """Return a monitor in one line."""
-    monitor, standing = row.monitor, row.monitor_state
+    monitor, monitor_state = row.monitor, row.monitor_state
     parts = [
-        f"{status_icon(monitor, standing)} {_qualified_name(monitor)}  {to_mrkdwn(monitor_messages.status_text(monitor, standing))}"
+        f"{status_icon(monitor, monitor_state)} {_qualified_name(monitor)}  {to_mrkdwn(monitor_messages.status_text(monitor, monitor_state))}"
     ]
-    if standing.value is not None:
-        parts.append(to_mrkdwn(monitor_messages.value_text(standing)))
+    if monitor_state.value is not None:
+        parts.append(to_mrkdwn(monitor_messages.value_text(monitor_state)))
     parts.append(_ACTION_TEXTS[monitor.effective_action])
     if monitor.is_silenced(now) and monitor.silenced_until:
         parts.append(f"🔕 until {format_time(monitor.silenced_until)}")
@@ -118,10 +118,10 @@ def _qualified_name(monitor: Monitor) -> str:
 
 def monitor_view(view: MonitorView) -> Message:
     """Return one monitor: how it stands, what it looks at, what it does, its last checks, and what can be done."""
-    monitor, standing = view.monitor, view.monitor_state
-    state = to_mrkdwn(monitor_messages.status_text(monitor, standing))
-    head = f"{status_icon(monitor, standing)} *{_qualified_name(monitor)}*: {state}"
-    if (why := monitor_messages.last_check_reason(monitor, standing)) is not None and not monitor.is_paused:
+    monitor, monitor_state = view.monitor, view.monitor_state
+    state = to_mrkdwn(monitor_messages.status_text(monitor, monitor_state))
+    head = f"{status_icon(monitor, monitor_state)} *{_qualified_name(monitor)}*: {state}"
+    if (why := monitor_messages.last_check_reason(monitor, monitor_state)) is not None and not monitor.is_paused:
         head += f"\n{to_mrkdwn(why)}"
     blocks: list[Block] = [
         section(cut_mrkdwn(head, MAX_TEXT_LENGTH)),
@@ -136,19 +136,19 @@ def monitor_view(view: MonitorView) -> Message:
 
 
 def _fields(view: MonitorView) -> list[str]:
-    monitor, standing = view.monitor, view.monitor_state
+    monitor, monitor_state = view.monitor, view.monitor_state
     rule = monitor.rule
-    queries = [one for one in (rule.query, rule.of) if one is not None]
-    metric = " of ".join(code(one, 250 // len(queries)) for one in queries)
+    queries = [query for query in (rule.query, rule.of) if query is not None]
+    metric = " of ".join(code(query, 250 // len(queries)) for query in queries)
     fields = [
-        f"*Last value*\n{to_mrkdwn(monitor_messages.value_text(standing))}",
-        f"*Version*\n{code(f'v{standing.version}') if standing.version is not None else MISSING}",
-        f"*Last check*\n{format_time(standing.at) if standing.at else 'none yet'}",
+        f"*Last value*\n{to_mrkdwn(monitor_messages.value_text(monitor_state))}",
+        f"*Version*\n{code(f'v{monitor_state.version}') if monitor_state.version is not None else MISSING}",
+        f"*Last check*\n{format_time(monitor_state.at) if monitor_state.at else 'none yet'}",
         f"*Next check*\n{_next_check(view)}",
         f"*Source*\n{code(rule.source)} {metric}",
     ]
-    if standing.since is not None and standing.state in {MonitorStatus.FAILED, MonitorStatus.PENDING}:
-        fields.append(f"*Failing since*\n{format_time(standing.since)}")
+    if monitor_state.since is not None and monitor_state.state in {MonitorStatus.FAILED, MonitorStatus.PENDING}:
+        fields.append(f"*Failing since*\n{format_time(monitor_state.since)}")
     return fields
 
 
@@ -183,14 +183,16 @@ def _recent_checks(measurements: Sequence[Measurement]) -> list[Block]:
     if not measurements:
         return []
     rows = []
-    for one in measurements:
-        value = code(format_proportion(one.value, one.total)) if one.value is not None else MISSING
-        parts = [value, *([cut_mrkdwn(to_mrkdwn(one.why), 200)] if one.why else [])]
-        if one.value is None or format_proportion(one.value, one.total) in str(
-            one.why
+    for measurement in measurements:
+        value = (
+            code(format_proportion(measurement.value, measurement.total)) if measurement.value is not None else MISSING
+        )
+        parts = [value, *([cut_mrkdwn(to_mrkdwn(measurement.why), 200)] if measurement.why else [])]
+        if measurement.value is None or format_proportion(measurement.value, measurement.total) in str(
+            measurement.why
         ):  # what it came to says the value
             parts = parts[1:] or parts
-        rows.append("  ".join([f"{_OUTCOME_ICONS[one.outcome]} {format_time(one.at)}", *parts]))
+        rows.append("  ".join([f"{_OUTCOME_ICONS[measurement.outcome]} {format_time(measurement.at)}", *parts]))
     return [section(chunk) for chunk in join_into_chunks(["*Last checks*", *rows])]
 
 
@@ -212,9 +214,9 @@ def _buttons(view: MonitorView) -> ActionsBlock:
 def _origin_line(monitor: Monitor) -> str:
     if monitor.created_by is None:
         return "From the policy file: it is changed there."
-    what = "Added" if monitor.revision == 1 else "Changed last"
+    verb = "Added" if monitor.revision == 1 else "Changed last"
     edit = code(f"/model monitor edit {monitor.model} {monitor.name}", 300)
-    return f"{what} by {mention_actor(monitor.created_by)}, {format_time(monitor.created_at)}  ·  To change it: {edit}"
+    return f"{verb} by {mention_actor(monitor.created_by)}, {format_time(monitor.created_at)}  ·  To change it: {edit}"
 
 
 def added_answer(sentence: Sentence, monitor: Monitor) -> Message:
@@ -229,8 +231,8 @@ def added_answer(sentence: Sentence, monitor: Monitor) -> Message:
 
 def public_view(view: MonitorView) -> Message:
     """Return a monitor for everybody to see: how it stands, and its rule; the picture comes into the thread."""
-    whole = monitor_line(MonitorRow(view.monitor, view.monitor_state), view.now)
-    text = f"{whole}\n{to_mrkdwn(rule_messages.rule_sentence(view.monitor.rule))}"
+    line = monitor_line(MonitorRow(view.monitor, view.monitor_state), view.now)
+    text = f"{line}\n{to_mrkdwn(rule_messages.rule_sentence(view.monitor.rule))}"
     state = to_mrkdwn(monitor_messages.status_text(view.monitor, view.monitor_state))
     return build_message(f"{_qualified_name(view.monitor)}: {state}", [section(cut_mrkdwn(text, MAX_TEXT_LENGTH))])
 
@@ -242,9 +244,11 @@ def incident_details(incident: Incident, views: Sequence[MonitorView]) -> Messag
         return build_message(text, [section(text)])
     blocks: Blocks = []
     for view in views:
-        whole = [*blocks, *monitor_view(view).blocks]
+        all_blocks = [*blocks, *monitor_view(view).blocks]
         in_short = [section(monitor_line(MonitorRow(view.monitor, view.monitor_state), view.now))]
-        blocks = whole if not blocks or json_length(whole) < MAX_ROWS_LENGTH else blocks + block_dicts(in_short)
+        blocks = (
+            all_blocks if not blocks or json_length(all_blocks) < MAX_ROWS_LENGTH else blocks + block_dicts(in_short)
+        )
     more = len(incident.monitors) - len(views)
     rest = [context_line(f"{more} more: {code('/model monitor list')}")] if more > 0 else []
     return build_message(f"Incident {code(incident.id)}", [*blocks, *rest])

@@ -60,14 +60,14 @@ def draw_readings(chart: MonitorChart, *, failed_label: str = "failed") -> bytes
     if not chart.values:
         draw_text(figure, (MARGIN, _HEIGHT_INCHES / 2), NO_READINGS, CONTENT_WIDTH)
         return render_png(figure)
-    near, far = _split_bounds(chart)
+    inside, far = _split_bounds(chart)
     axes = figure.add_axes(figure_fractions(figure, _AXES_BOX), facecolor=BACKGROUND)
     values = clip_extremes(np.asarray(chart.values, dtype=np.float64))
     style_axes(axes)
-    style_value_axis(axes, np.concatenate([values, clip_extremes(np.asarray(list(near.values()), dtype=np.float64))]))
+    style_value_axis(axes, np.concatenate([values, clip_extremes(np.asarray(list(inside.values()), dtype=np.float64))]))
     _draw_time_axis(axes, chart.times)
     _draw_transitions(axes, chart.transitions)
-    _draw_bounds(axes, near)
+    _draw_bounds(axes, inside)
     _draw_line(axes, chart, values)
     legend = f"● {failed_label}: {sum(chart.failed)}" if any(chart.failed) else f"Nothing {failed_label}"
     moved = "┊ Production moved" if any(axes.get_xlim()[0] <= at.timestamp() for at, _ in chart.transitions) else ""
@@ -89,7 +89,7 @@ def draw_readings(chart: MonitorChart, *, failed_label: str = "failed") -> bytes
     )
     draw_text(figure, (CHART_WIDTH - MARGIN, 0.52), "times in UTC", CONTENT_WIDTH, color=MUTED_COLOR, align="right")
     # The readings lie around the baseline, so its name has no room beside it.
-    below = [f"┄ baseline {format_number(near[BASELINE_LINE])}"] if BASELINE_LINE in near else []
+    below = [f"┄ baseline {format_number(inside[BASELINE_LINE])}"] if BASELINE_LINE in inside else []
     draw_text(figure, (MARGIN, 0.2), "    ".join([*below, *_outside_note(far)]), CONTENT_WIDTH, color=MUTED_COLOR)
     return render_png(figure)
 
@@ -99,13 +99,13 @@ def readings_alt_text(chart: MonitorChart, *, failed_label: str = "failed") -> s
     if not chart.values:
         return truncate(f"{sanitize_text(chart.title)}: {NO_READINGS}", MAX_ALT_LENGTH)
     bounds = "".join(f"; {sanitize_text(name)} {format_number(value)}" for name, value in chart.bounds.items())
-    moves = "".join(
+    transitions = "".join(
         f" {sanitize_text(label)} came to Production on {_show_time(at)}." for at, label in chart.transitions[-5:]
     )
     return truncate(
         f"Chart of {sanitize_text(chart.title)}: {pluralize(len(chart.values), 'reading')} from {_show_time(chart.times[0])} to "
         f"{_show_time(chart.times[-1])} UTC, the last one {format_number(chart.values[-1])}{bounds}. {sum(chart.failed)} {failed_label}."
-        f"{moves}",
+        f"{transitions}",
         MAX_ALT_LENGTH,
     )
 
@@ -129,15 +129,15 @@ def _show_time(at: datetime) -> str:
 
 def _draw_line(axes: Axes, chart: MonitorChart, values: np.ndarray) -> None:
     places = _timestamps(chart.times)
-    few = len(values) <= MAX_MARKED_READINGS
+    are_few = len(values) <= MAX_MARKED_READINGS
     xs, ys = _with_gaps(places, values)
-    axes.plot(xs, ys, color=LINE_COLOR, linewidth=2 if few else 1, zorder=3)
-    if few:
+    axes.plot(xs, ys, color=LINE_COLOR, linewidth=2 if are_few else 1, zorder=3)
+    if are_few:
         axes.plot(places, values, "o", color=LINE_COLOR, markersize=5, zorder=4)
     bad = np.asarray(chart.failed, dtype=bool)
     if bad.any():
-        size = 9 if few else 8
-        if not few and bad.sum() <= MAX_MARKED_READINGS:  # a mark alone drowns in so many readings
+        size = 9 if are_few else 8
+        if not are_few and bad.sum() <= MAX_MARKED_READINGS:  # a mark alone drowns in so many readings
             axes.vlines(places[bad], *axes.get_ylim(), color=_FAILED_COLOR, linewidth=1, alpha=0.4, zorder=2)
         axes.plot(
             places[bad],
@@ -170,33 +170,33 @@ def _split_bounds(chart: MonitorChart) -> tuple[dict[str, float], dict[str, floa
     reach = MAX_LINE_DISTANCE * (high - low)
     if len(chart.values) <= FEW_READINGS or low == high:  # then as far as its own size, ten times
         reach = 10 * max(abs(low), abs(high)) or 1.0
-    near = {
+    inside = {
         name: value for name, value in chart.bounds.items() if isfinite(value) and low - reach <= value <= high + reach
     }
-    return near, {name: value for name, value in chart.bounds.items() if name not in near and isfinite(value)}
+    return inside, {name: value for name, value in chart.bounds.items() if name not in inside and isfinite(value)}
 
 
 def _outside_note(outside: Mapping[str, float]) -> list[str]:
-    told = ", ".join(f"{name} {format_number(value)}" for name, value in outside.items())
-    return [f"Outside the picture: {told}"] if told else []
+    listed = ", ".join(f"{name} {format_number(value)}" for name, value in outside.items())
+    return [f"Outside the picture: {listed}"] if listed else []
 
 
 def _draw_bounds(axes: Axes, bounds: Mapping[str, float]) -> None:
     """Draw what must hold; its name stands on the side away from the readings, as far as there is room."""
     low, high = axes.get_ylim()
-    taken: list[float] = []
-    for name, whole in sorted(bounds.items(), key=lambda each: each[1]):
-        value = float(clip_extremes(np.asarray(whole)))
+    used_heights: list[float] = []
+    for name, unclipped in sorted(bounds.items(), key=lambda bound: bound[1]):
+        value = float(clip_extremes(np.asarray(unclipped)))
         color = {"hard limit": _LIMIT_COLOR, BASELINE_LINE: MUTED_COLOR}.get(name, _BOUND_COLOR)
         style = (0, (1, 2)) if name == BASELINE_LINE else (0, (5, 3))
         axes.axhline(value, color=color, linewidth=1.6, linestyle=style, zorder=3.5)
         if name == BASELINE_LINE:
             continue
         at = (value - low) / (high - low)
-        is_below = at > 0.12 and all(abs(at - 0.07 - other) > 0.08 for other in taken)
-        taken.append(at - 0.07 if is_below else at + 0.02)
+        is_below = at > 0.12 and all(abs(at - 0.07 - other) > 0.08 for other in used_heights)
+        used_heights.append(at - 0.07 if is_below else at + 0.02)
         axes.annotate(
-            replace_missing_glyphs(f"{name} {format_number(whole)}"),
+            replace_missing_glyphs(f"{name} {format_number(unclipped)}"),
             (0.0, value),
             (4, -4 if is_below else 4),
             xycoords=("axes fraction", "data"),
@@ -250,7 +250,7 @@ def _draw_time_axis(axes: Axes, times: Sequence[datetime]) -> None:
     room = (last - first) * 0.02
     axes.set_xlim((first - room).timestamp(), (last + room).timestamp())
     step = next(
-        (one for one in _TICK_STEPS if (last - first) / one <= MAX_TIME_LABELS), (last - first) / MAX_TIME_LABELS
+        (step for step in _TICK_STEPS if (last - first) / step <= MAX_TIME_LABELS), (last - first) / MAX_TIME_LABELS
     )
     ticks = _round_ticks(first, last, step)
     axes.set_xticks([at.timestamp() for at in ticks], _tick_labels(ticks, step))
@@ -259,12 +259,12 @@ def _draw_time_axis(axes: Axes, times: Sequence[datetime]) -> None:
 def _round_ticks(first: datetime, last: datetime, step: timedelta) -> list[datetime]:
     midnight = first.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     at = midnight + ((first - midnight) // step) * step
-    found = []
+    ticks = []
     while at <= last:
         if at >= first:
-            found.append(at)
+            ticks.append(at)
         at += step
-    return found or [first]
+    return ticks or [first]
 
 
 def _tick_labels(ticks: Sequence[datetime], step: timedelta) -> list[str]:

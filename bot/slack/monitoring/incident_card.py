@@ -95,13 +95,13 @@ def title(incident: Incident) -> str:
     if incident.is_of_source:
         return _source_title(incident, truncate(sanitize_text(incident.source), 60))
     model, names = truncate(sanitize_text(incident.model), 60), _names(incident)
-    it = model if incident.version is None else f"{model} v{incident.version}"
+    subject = model if incident.version is None else f"{model} v{incident.version}"
     if not incident.is_open:
-        return _resolved_title(incident, model, it, names)
+        return _resolved_title(incident, model, subject, names)
     if incident.kind is IncidentKind.BLIND:
         return f"⚫ {model}: {names} can't judge"
     to = "the version before" if incident.target is None else f"v{incident.target}"
-    return _TITLES[incident.doing].format(it=it, names=names, to=to)
+    return _TITLES[incident.doing].format(it=subject, names=names, to=to)
 
 
 def _source_title(incident: Incident, name: str) -> str:
@@ -199,15 +199,15 @@ def _footer(incident: Incident, monitors: Sequence[Monitor], now: datetime) -> s
         )
     elif incident.is_open and incident.doing is not IncidentStatus.LOGGED:
         parts.append("Nobody looks after it yet")
-    until = [one.silenced_until for one in monitors if one.is_silenced(now) and one.silenced_until]
+    until = [monitor.silenced_until for monitor in monitors if monitor.is_silenced(now) and monitor.silenced_until]
     if until and incident.is_open:
         parts.append(f"🔕 until {format_time(min(until))}")
     return "  ·  ".join(parts)
 
 
 def _notification(incident: Incident) -> str:
-    what = to_mrkdwn(join_sentences(incident.lines[:1], " ")) if incident.lines and incident.is_open else ""
-    return f"{escape_and_cut(title(incident), 300)} {what}".strip()
+    first_line = to_mrkdwn(join_sentences(incident.lines[:1], " ")) if incident.lines and incident.is_open else ""
+    return f"{escape_and_cut(title(incident), 300)} {first_line}".strip()
 
 
 # -- what can be pressed -----------------------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ def _buttons(incident: Incident, monitors: Sequence[Monitor], now: datetime) -> 
             buttons.append(_rollback_button(incident))
         if incident.acknowledged_by is None:
             buttons.append(ButtonElement(text="Acknowledge", action_id=ACKNOWLEDGE, value=incident.id))
-        if monitors and not all(one.is_silenced(now) for one in monitors):
+        if monitors and not all(monitor.is_silenced(now) for monitor in monitors):
             buttons.append(ButtonElement(text="Silence 2 h", action_id=SILENCE, value=incident.id))
         buttons.append(ButtonElement(text="Details", action_id=DETAILS, value=incident.id))
     if incident.doing in {IncidentStatus.ROLLED_BACK, IncidentStatus.NOT_FOLLOWED} and incident.version is not None:

@@ -16,7 +16,7 @@ from bot.domain.monitoring.readings import Answer, CheckOutcome
 from bot.domain.monitoring.rules.evaluation import evaluate_rule
 from bot.domain.monitoring.state import MonitorStatus
 from bot.domain.registry.model import Stage
-from bot.services.monitoring import scheduler
+from bot.services.monitoring import evaluation
 from tests.support.monitoring.monitoring import (
     HOURS,
     add_monitor,
@@ -237,7 +237,7 @@ def test_a_rule_that_raises_stops_nobody_else(served: Bench, monkeypatch: pytest
             raise ZeroDivisionError("oops")
         return evaluate_rule(monitor, *more)
 
-    monkeypatch.setattr(scheduler, "evaluate_rule", odd)
+    monkeypatch.setattr(evaluation, "evaluate_rule", odd)
     broken, other = add_monitor(served, "odd", query="accuracy"), add_monitor(served)
     check_values(served, 0.9, 0.9, 0.9)
     assert (monitor_state(served, other).state, monitor_state(served, other).slot) == (MonitorStatus.OK, 3)

@@ -201,7 +201,7 @@ def test_the_bound_of_a_baseline_is_shown_and_the_hard_limit_is_not_taken_for_it
 def replayed(*fired: int, **more: Any) -> Backtest:
     points = [(START + timedelta(hours=n), 0.9) for n in range(24 * 30)]
     firings = [Firing(START + timedelta(hours=n), 0.7, say("low")) for n in fired]
-    fields: dict[str, Any] = {"points": points, "firings": firings, "judged": timedelta(hours=718)} | more
+    fields: dict[str, Any] = {"points": points, "firings": firings, "judged_time": timedelta(hours=718)} | more
     return Backtest(monitor=monitor(), since=START, until=START + timedelta(days=30), **fields)
 
 
@@ -213,11 +213,11 @@ def replayed(*fired: int, **more: Any) -> Backtest:
         (replayed(24, 48), "2 times in 30d (judged 718 of 720 hours): on 2026-05-04 20:00 UTC, 2026-05-05 20:00 UTC."),
         (replayed(*range(9)), "9 times in 30d (judged 718 of 720 hours): on 2026-05-03 20:00 UTC, 2026-05-03 21:00 "),
         (
-            replayed(judged=timedelta(hours=20), why=say("The windows had no readings.")),
+            replayed(judged_time=timedelta(hours=20), why=say("The windows had no readings.")),
             "would not have fired in 30d (judged 20 of 720 hours, 720 values). The windows had no readings.",
         ),
         (
-            replayed(judged=timedelta(), why=say("There are two days.")),
+            replayed(judged_time=timedelta(), why=say("There are two days.")),
             "Can't tell what “churn” accuracy would have done in 30d (judged 0 of 720 hours). There are two days.",
         ),
     ],

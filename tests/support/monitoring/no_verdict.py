@@ -11,7 +11,7 @@ from bot.domain.monitoring.assessment import RuleResult
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.readings import Answer, CheckOutcome
 from bot.domain.monitoring.rules.evaluation import evaluate_rule as real_judge
-from bot.services.monitoring import scheduler
+from bot.services.monitoring import evaluation
 from tests.support.monitoring.monitoring import HOURS, tick
 from tests.support.services.bench import Bench
 
@@ -46,7 +46,7 @@ def rule(monkeypatch: pytest.MonkeyPatch) -> dict[str, RuleResult | Exception]:
             raise found
         return found or real_judge(monitor, *more)
 
-    monkeypatch.setattr(scheduler, "evaluate_rule", judge)
+    monkeypatch.setattr(evaluation, "evaluate_rule", judge)
     return said
 
 

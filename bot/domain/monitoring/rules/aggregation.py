@@ -76,7 +76,7 @@ def usable_points(
     Either all of them are values, or all are counts out of more than 0: beside counts, and where the rule asks for
     them, a mere value says nothing. `wrong_time` says what is wrong with a time that has its zone.
     """
-    left: dict[datetime, Point | CountPoint] = {}
+    usable: dict[datetime, Point | CountPoint] = {}
     faults: Counter[str] = Counter()
     for at, *figures in points:
         checked = _check_figures(figures)
@@ -84,14 +84,14 @@ def usable_points(
         if fault is not None:
             faults[fault] += 1
         elif not isinstance(checked, str):
-            left.setdefault(at, (at, *checked))
-    if rule.of is not None or any(len(one) == 3 for one in left.values()):
-        counts = [one for one in left.values() if len(one) == 3]
+            usable.setdefault(at, (at, *checked))
+    if rule.of is not None or any(len(point) == 3 for point in usable.values()):
+        counts = [point for point in usable.values() if len(point) == 3]
         faults += Counter(
-            {_WITHOUT_TOTAL: len(left) - len(counts), _ZERO_TOTAL: sum(total == 0 for _, _, total in counts)}
+            {_WITHOUT_TOTAL: len(usable) - len(counts), _ZERO_TOTAL: sum(total == 0 for _, _, total in counts)}
         )
-        left = {at: (at, count, total) for at, count, total in counts if total > 0}
-    return sorted(left.values()), faults
+        usable = {at: (at, count, total) for at, count, total in counts if total > 0}
+    return sorted(usable.values()), faults
 
 
 def aggregate(points: Sequence[Point | CountPoint], method: str) -> tuple[float, float | None]:
@@ -119,10 +119,10 @@ def aggregate(points: Sequence[Point | CountPoint], method: str) -> tuple[float,
 
 def _check_figures(figures: Sequence[object]) -> tuple[float] | tuple[float, float] | str:
     """Return a value, or a count and its total, as finite numbers; or what is wrong: plug-ins may send anything."""
-    checked = [_check_figure(one) for one in figures[:2]] or [_NOT_A_NUMBER]
-    if (fault := next((one for one in checked if isinstance(one, str)), None)) is not None:
+    checked = [_check_figure(point) for point in figures[:2]] or [_NOT_A_NUMBER]
+    if (fault := next((point for point in checked if isinstance(point, str)), None)) is not None:
         return fault
-    count, *totals = (one for one in checked if not isinstance(one, str))
+    count, *totals = (point for point in checked if not isinstance(point, str))
     if not totals:
         return (count,)
     return (count, totals[0]) if 0 <= count <= totals[0] * (1 + COUNT_TOLERANCE) else _OUTSIDE_TOTAL

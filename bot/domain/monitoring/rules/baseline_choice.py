@@ -50,8 +50,8 @@ def summarize_for_rule(rule: MonitorConfig, term: ProductionTerm, points: TimeSe
     history, points = rule.history.total_seconds(), by_prediction_time(rule, points)
     if rule.uses_blocks:
         start = (term.since - rule.label_delay).timestamp()
-        found = summarize(points, start=start, window=rule.window.total_seconds(), history=history)
-        return counts.with_counts(found, points) if rule.rule == "default" else found
+        baseline = summarize(points, start=start, window=rule.window.total_seconds(), history=history)
+        return counts.with_counts(baseline, points) if rule.rule == "default" else baseline
     day = day_length(history)
     window = day if points.spacing > day / SLOTS_PER_DAY else day / SLOTS_PER_DAY
     return summarize(points, start=0.0, window=window, history=history)
@@ -84,10 +84,10 @@ def current_baseline(
         since = max(term.since, best[0] if best else term.since, monitor_state.failed_at or term.since)
         if (monitor_state.at is None or monitor_state.at < today) and today - since >= RATCHET_DAYS * rule.baseline_day:
             since = max(since, _own_days_since(rule, term, today))
-            mine = summarize_for_rule(rule, term, history.readings(since, today))
-            if _can_replace(rule, mine, baseline):
-                history.save_own_baseline(OwnBaselineKind.BEST, since, today, mine)
-                baseline = mine
+            own = summarize_for_rule(rule, term, history.readings(since, today))
+            if _can_replace(rule, own, baseline):
+                history.save_own_baseline(OwnBaselineKind.BEST, since, today, own)
+                baseline = own
         return baseline, lambda start: _baseline_at_slot(rule, term, baseline, start, history)
     live = history.own_baseline(OwnBaselineKind.LIVE)
     if live is None or live[0] < today:

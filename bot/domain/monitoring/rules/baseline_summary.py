@@ -75,17 +75,19 @@ def summarize(points: TimeSeries, *, start: float, window: float, history: float
     level = TimeSeries(points.at, points.value - weekend.offset * weekend_fraction(points.at, 0))
     cut = _cut_into_blocks(level, start, window, day)
     reach = round(day / 24 / window)  # smoothed over the blocks within an hour, or within the 24th of a short day
-    found = estimate_baseline(cut.grid, reach=reach, points=cut.points, cells=cut.cells, size=cut.size, weekend=weekend)
-    slots = np.minimum(
-        np.floor((level.at - start) % period_length(window, day) / window).astype(np.int64), len(found.same) - 1
+    baseline = estimate_baseline(
+        cut.grid, reach=reach, points=cut.points, cells=cut.cells, size=cut.size, weekend=weekend
     )
-    apart = level.value - found.expected[slots]
+    slots = np.minimum(
+        np.floor((level.at - start) % period_length(window, day) / window).astype(np.int64), len(baseline.same) - 1
+    )
+    apart = level.value - baseline.expected[slots]
     apart = np.where(np.abs(apart) > ROUNDING * np.abs(level.value), apart, 0.0)  # rounding resembles itself
     spread = measure_variability(
-        level.at, apart, window=window, days=_mean_days(found.days), period=period_length(window, day)
+        level.at, apart, window=window, days=_mean_days(baseline.days), period=period_length(window, day)
     )
     days = np.floor((level.at - start) / period_length(window, day))
-    lows, highs = _recurring_extremes(spread, days, slots, len(found.same), period_length(window, day))
+    lows, highs = _recurring_extremes(spread, days, slots, len(baseline.same), period_length(window, day))
     low, high = np.quantile(points.value, [0.01, 0.99]).tolist() if len(points) else (nan, nan)
     if low == high and len(points):
         low, high = float(np.min(points.value)), float(np.max(points.value))
@@ -99,12 +101,12 @@ def summarize(points: TimeSeries, *, start: float, window: float, history: float
         high=high,
         weekend=weekend.offset.item(),
         weekend_worth=weekend.worth.item(),
-        same=tuple(found.same.tolist()),
-        days=tuple(found.days.tolist()),
-        expected=tuple(found.expected.tolist()),
-        worth=tuple(found.worth.tolist()),
-        noise=found.noise.item(),
-        degrees=found.degrees.item(),
+        same=tuple(baseline.same.tolist()),
+        days=tuple(baseline.days.tolist()),
+        expected=tuple(baseline.expected.tolist()),
+        worth=tuple(baseline.worth.tolist()),
+        noise=baseline.noise.item(),
+        degrees=baseline.degrees.item(),
         spacing=spread.spacing,
         phi=spread.phi,
         step=spread.step,
@@ -113,7 +115,7 @@ def summarize(points: TimeSeries, *, start: float, window: float, history: float
         steps=spread.steps,
         lows=lows,
         highs=highs,
-        rough=_noise_factors(spread, apart, slots, len(found.same), max(round(day / 12 / window), 1)),
+        rough=_noise_factors(spread, apart, slots, len(baseline.same), max(round(day / 12 / window), 1)),
     )
 
 
@@ -137,10 +139,10 @@ def _cut_into_blocks(points: TimeSeries, start: float, window: float, day: float
     which = np.floor((points.at - start) / period)
     slot = np.floor((points.at - start - which * period) / window)
     slot = np.clip(slot, 0, per_day).astype(np.int64)  # rounding puts a reading at its day's very start before it
-    whole = slot < per_day  # what is left of a day that is no multiple of the window belongs to no block
+    in_complete_block = slot < per_day  # what is left of a day that is no multiple of the window belongs to no block
     first = float(which[0]) if len(which) else 0.0
-    cells = ((which - first).astype(np.int64) * per_day + slot)[whole]
-    values = points.value[whole]
+    cells = ((which - first).astype(np.int64) * per_day + slot)[in_complete_block]
+    values = points.value[in_complete_block]
     rows = int(which[-1] - first) + 1 if len(which) else 1
     counts = np.bincount(cells, minlength=rows * per_day)
     size = float(np.median(counts[counts > 0])) if counts.any() else 1.0
@@ -173,34 +175,36 @@ def measure_variability(
     beyond `FAR` robust standard deviations. As in `usual`, the spread is taken `SURE` standard errors higher, for as
     many independent means as fit into the baseline. If fewer than two fit, the spread is infinite.
     """
-    taken = days / (days - 1) if days > 1 else 1.0
+    correction = days / (days - 1) if days > 1 else 1.0
     points = TimeSeries(at, residual)
-    near = winsorize(residual)
-    phi = lag1_correlation(near).item() if len(near) > 1 else 0.0
+    winsorized = winsorize(residual)
+    phi = lag1_correlation(winsorized).item() if len(winsorized) > 1 else 0.0
     spacing = points.spacing
     follows = np.round(np.diff(at) / spacing) <= 1 if spacing else np.zeros(0, dtype=np.bool_)
     added = winsorize((residual[1:] - phi * residual[:-1])[follows])
-    step = float((taken * np.mean(added**2)) ** 0.5) if len(added) else 0.0
+    step = float((correction * np.mean(added**2)) ** 0.5) if len(added) else 0.0
     single = standardized_innovations(residual, at, phi=phi, step=step, spacing=spacing)
-    spreads, sizes, steps, found = [], [], [], []
+    spreads, sizes, steps, innovations = [], [], [], []
     for windows in SCAN_WINDOWS:
         length = windows * window
         first = window_starts(at, length)
         count = np.arange(1, len(at) + 1) - first
         size = float(np.median(count)) if len(at) else 1.0
-        whole = (at - at[:1] >= length - spacing) & (count >= MIN_BLOCK_FILL * size)
+        is_complete = (at - at[:1] >= length - spacing) & (count >= MIN_BLOCK_FILL * size)
         degrees = max(points.span / length, 1.0)
         means, sums = sliding_sums(residual, first) / count, sliding_sums(single, first) / np.sqrt(count)
-        left = days - max(length / period, 1.0)  # of the days, what their own mean doesn't absorb
-        if left > 0 and 2 * length <= points.span:
+        remaining_days = days - max(length / period, 1.0)  # of the days, what their own mean doesn't absorb
+        if remaining_days > 0 and 2 * length <= points.span:
             spreads.append(
-                (days / left) ** 0.5 * (1 + NOISE_MARGIN / (2 * degrees) ** 0.5) * robust_deviation(means[whole])
+                (days / remaining_days) ** 0.5
+                * (1 + NOISE_MARGIN / (2 * degrees) ** 0.5)
+                * robust_deviation(means[is_complete])
             )
         else:
             spreads.append(inf)
-        steps.append(max(robust_deviation(sums[whole]), 1.0))
+        steps.append(max(robust_deviation(sums[is_complete]), 1.0))
         sizes.append(size)
-        found.append(np.where(whole, means, nan))
+        innovations.append(np.where(is_complete, means, nan))
     return Variability(
         spacing=spacing,
         phi=phi,
@@ -208,7 +212,7 @@ def measure_variability(
         spread=tuple(spreads),
         sizes=tuple(sizes),
         steps=tuple(steps),
-        means=tuple(found),
+        means=tuple(innovations),
     )
 
 
@@ -220,15 +224,15 @@ def _noise_factors(
     It's 1 unless they're noisier by `CERTAIN` standard errors. Of n readings, whose squares have the correlation φ²,
     n·(1−φ²)/(1+φ²) are independent.
     """
-    near = winsorize(residual) ** 2
-    if not near.any():
+    squares = winsorize(residual) ** 2
+    if not squares.any():
         return (1.0,) * count
-    turns = range(-min(reach, count // 2), min(reach, count // 2) + 1)
-    sums, there = (np.bincount(slots, weights=one, minlength=count) for one in (near, np.ones_like(near)))
-    sums, there = (np.sum([np.roll(one, turn) for turn in turns], axis=0) for one in (sums, there))
-    found = np.nan_to_num(ratio(sums, there * near.mean()), nan=1.0) ** 0.5
-    error = ratio(0.5, there * (1 - variability.phi**2) / (1 + variability.phi**2)) ** 0.5
-    return tuple(np.where(found > 1 + NOISE_FACTOR_LIMIT * error, found, 1.0).tolist())
+    shifts = range(-min(reach, count // 2), min(reach, count // 2) + 1)
+    sums, counts = (np.bincount(slots, weights=values, minlength=count) for values in (squares, np.ones_like(squares)))
+    sums, counts = (np.sum([np.roll(values, turn) for turn in shifts], axis=0) for values in (sums, counts))
+    factors = np.nan_to_num(ratio(sums, counts * squares.mean()), nan=1.0) ** 0.5
+    error = ratio(0.5, counts * (1 - variability.phi**2) / (1 + variability.phi**2)) ** 0.5
+    return tuple(np.where(factors > 1 + NOISE_FACTOR_LIMIT * error, factors, 1.0).tolist())
 
 
 def _recurring_extremes(
@@ -244,22 +248,23 @@ def _recurring_extremes(
     cells = (days - days[:1]).astype(np.int64) * count + slots
     rows = int(days[-1] - days[0]) + 1 if len(days) else 1
     is_weekly = period == DAY and rows > BASELINE_DAYS
-    found: list[list[float]] = []
+    extremes: list[list[float]] = []
     for sign in (-1, 1):
         flat: list[float] = []
         for means, spread in zip(variability.means, variability.spread, strict=True):
             far = np.full(rows * count, -inf)
             np.maximum.at(far, cells, np.where(np.isnan(means), -inf, sign * means))
             far = np.where(far > -inf, far, nan)
-            near = np.fmax(far, np.fmax(np.append(far[1:], nan), np.append(nan, far[:-1])))  # it may begin earlier
-            grid = near.reshape(-1, count)
-            often = np.nan_to_num(nan_median(grid, -2))
+            # It may begin earlier or end later on another day.
+            nearby = np.fmax(far, np.fmax(np.append(far[1:], nan), np.append(nan, far[:-1])))
+            grid = nearby.reshape(-1, count)
+            median_gap = np.nan_to_num(nan_median(grid, -2))
             if is_weekly:
                 again = np.minimum(grid[BASELINE_DAYS:], grid[:-BASELINE_DAYS])
-                often = np.maximum(often, np.where(np.isnan(again), -inf, again).max(axis=0))
-            flat += np.where(often > RECURRING_LIMIT * spread, sign * often, 0.0).tolist()
-        found.append(flat)
-    return tuple(found[0]), tuple(found[1])
+                median_gap = np.maximum(median_gap, np.where(np.isnan(again), -inf, again).max(axis=0))
+            flat += np.where(median_gap > RECURRING_LIMIT * spread, sign * median_gap, 0.0).tolist()
+        extremes.append(flat)
+    return tuple(extremes[0]), tuple(extremes[1])
 
 
 def estimate_baseline(
@@ -291,9 +296,9 @@ def estimate_baseline(
     without a cause does so after a baseline that was quieter than usual.
     """
     grid = winsorize_blocks(grid)
-    there = ~np.isnan(grid)
-    days = there.sum(axis=-2).astype(np.float64)
-    same = ratio(np.where(there, grid, 0.0).sum(axis=-2), days)
+    is_present = ~np.isnan(grid)
+    days = is_present.sum(axis=-2).astype(np.float64)
+    same = ratio(np.where(is_present, grid, 0.0).sum(axis=-2), days)
     residual = grid - same[..., None, :]
     residual = np.where(np.abs(residual) <= ROUNDING * np.abs(same[..., None, :]), 0.0, residual)  # has no correlation
     degrees = np.maximum(days - 1, 0).sum(axis=-1)
@@ -328,9 +333,15 @@ def estimate_weekend_effect(grid: Floats, on_weekend: Floats) -> WeekendEffect:
     center = nan_median(free, -1)
     spread = MAD_TO_SIGMA * nan_median(np.abs(apart - on_weekend * center[..., None, None]).reshape(free.shape), -1)
     inside = np.clip(free - center[..., None], -OUTLIER_LIMIT * spread[..., None], OUTLIER_LIMIT * spread[..., None])
-    many, few = (~np.isnan(np.where(on_weekend == 0, apart, nan))).sum(axis=(-2, -1)), (~np.isnan(free)).sum(axis=-1)
-    offset = np.nan_to_num(center + ratio(np.nansum(inside, axis=-1), few))
-    return WeekendEffect(offset, ratio(1, np.where(few > 0, ratio(1, few) + ratio(1, np.maximum(many, 1)), 0)))
+    weekend_count, weekday_count = (
+        (~np.isnan(np.where(on_weekend == 0, apart, nan))).sum(axis=(-2, -1)),
+        (~np.isnan(free)).sum(axis=-1),
+    )
+    offset = np.nan_to_num(center + ratio(np.nansum(inside, axis=-1), weekday_count))
+    return WeekendEffect(
+        offset,
+        ratio(1, np.where(weekday_count > 0, ratio(1, weekday_count) + ratio(1, np.maximum(weekend_count, 1)), 0)),
+    )
 
 
 def winsorize_blocks(grid: Floats) -> Floats:
@@ -369,12 +380,14 @@ def smooth_over_slots(same: Floats, days: Floats, noise: Floats, reach: int) -> 
     from its neighbors by more than `SHARP` times what the noise explains keeps its own mean: a nightly batch stays
     where it is.
     """
-    known = days > 0
+    has_days = days > 0
     weights = np.convolve(np.ones(reach + 1), np.ones(reach + 1))
     turned = [(weight, turn) for turn, weight in enumerate(weights / weights.sum(), start=-reach)]
-    value, once = np.where(known, same, 0.0), ratio(1, np.where(known, days, np.inf))
-    whole = np.sum([weight * np.roll(known, turn, axis=-1) for weight, turn in turned], axis=0)
-    smooth = ratio(np.sum([weight * np.roll(value, turn, axis=-1) for weight, turn in turned], axis=0), whole)
-    worth = ratio(whole**2, np.sum([weight**2 * np.roll(once, turn, axis=-1) for weight, turn in turned], axis=0))
-    keeps = ~known | (np.abs(same - smooth) > SMOOTHING_LIMIT * noise[..., None] * np.sqrt(once))
+    value, once = np.where(has_days, same, 0.0), ratio(1, np.where(has_days, days, np.inf))
+    total_weight = np.sum([weight * np.roll(has_days, turn, axis=-1) for weight, turn in turned], axis=0)
+    smooth = ratio(np.sum([weight * np.roll(value, turn, axis=-1) for weight, turn in turned], axis=0), total_weight)
+    worth = ratio(
+        total_weight**2, np.sum([weight**2 * np.roll(once, turn, axis=-1) for weight, turn in turned], axis=0)
+    )
+    keeps = ~has_days | (np.abs(same - smooth) > SMOOTHING_LIMIT * noise[..., None] * np.sqrt(once))
     return np.where(keeps, same, smooth), np.where(keeps, days, worth)

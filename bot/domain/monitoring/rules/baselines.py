@@ -138,15 +138,15 @@ class Baseline:
 
     def slots_at(self, at: Floats) -> Ints:
         """Return the times of day, counted in blocks, in which readings lie."""
-        found = np.floor((at - self.start) % self.period / self.window).astype(np.int64)
+        slots = np.floor((at - self.start) % self.period / self.window).astype(np.int64)
         return np.minimum(
-            found, len(self.same) - 1
+            slots, len(self.same) - 1
         )  # a day need not be a whole number of windows: the last has the rest
 
     def expected_at(self, at: Floats) -> Floats:
         """Return what's expected of a reading at each time; NaN at a time of day that no day has."""
-        found: Floats = self.arrays.expected[self.slots_at(at)] + self.on_weekend(at) * self.weekend
-        return found
+        expected: Floats = self.arrays.expected[self.slots_at(at)] + self.on_weekend(at) * self.weekend
+        return expected
 
     def on_weekend(self, at: Floats) -> Floats:
         """Return 1 for each time that's on a weekend that counts as one, else 0."""
@@ -160,13 +160,19 @@ def is_better(candidate: Baseline, current: Baseline, higher_is_better: bool, ef
     day that the other has isn't better, nor is one with almost no noise where there was some: a source that repeats
     itself isn't measuring.
     """
-    mine, theirs = candidate.arrays, current.arrays
-    known = theirs.days >= MIN_DAYS
-    if not known.any() or (mine.days[known] < MIN_DAYS).any() or candidate.noise < STUCK_NOISE_SHARE * current.noise:
+    new, old = candidate.arrays, current.arrays
+    has_enough_days = old.days >= MIN_DAYS
+    if (
+        not has_enough_days.any()
+        or (new.days[has_enough_days] < MIN_DAYS).any()
+        or candidate.noise < STUCK_NOISE_SHARE * current.noise
+    ):
         return False
-    gain = (mine.expected - theirs.expected)[known].mean().item() * (1 if higher_is_better else -1)
-    error = ((candidate.noise**2 / mine.days[known].sum()) + (current.noise**2 / theirs.days[known].sum())) ** 0.5
-    return bool(gain > max(3 * error, effect.absolute_distance(theirs.expected[known]).mean() / 2))
+    gain = (new.expected - old.expected)[has_enough_days].mean().item() * (1 if higher_is_better else -1)
+    error = (
+        (candidate.noise**2 / new.days[has_enough_days].sum()) + (current.noise**2 / old.days[has_enough_days].sum())
+    ) ** 0.5
+    return bool(gain > max(3 * error, effect.absolute_distance(old.expected[has_enough_days]).mean() / 2))
 
 
 def dump_baseline(baseline: Baseline) -> str:
@@ -177,13 +183,13 @@ def dump_baseline(baseline: Baseline) -> str:
 @lru_cache(maxsize=1024)  # each check reads its monitor's
 def load_baseline(text: str) -> Baseline:
     """Return the baseline that `dump_baseline` wrote; fields of a later Registrar are left out."""
-    said, known = json.loads(text), {one.name for one in fields(Baseline)}
-    return Baseline(**{key: _from_json(value) for key, value in said.items() if key in known})
+    data, field_names = json.loads(text), {field.name for field in fields(Baseline)}
+    return Baseline(**{key: _from_json(value) for key, value in data.items() if key in field_names})
 
 
 def _to_json(value: float | tuple[float, ...]) -> object:
     if isinstance(value, tuple):
-        return [_to_json(one) for one in value]
+        return [_to_json(item) for item in value]
     return value if np.isfinite(value) else str(value)  # JSON has neither NaN nor infinity
 
 
@@ -199,14 +205,14 @@ def day_length(history: float) -> float:
 def weekend_fraction(starts: Floats, length: float) -> Floats:
     """Return which part of `length` seconds from each start on is Saturday or Sunday (UTC); of 0 seconds, 0 or 1."""
     span = length or 1.0
-    found: Floats = (_weekend_seconds_until(starts + span) - _weekend_seconds_until(starts)) / span
-    return found
+    fraction: Floats = (_weekend_seconds_until(starts + span) - _weekend_seconds_until(starts)) / span
+    return fraction
 
 
 def _weekend_seconds_until(at: Floats) -> Floats:
     weeks, rest = np.divmod(at - FIRST_SATURDAY, 7 * DAY)
-    found: Floats = weeks * 2 * DAY + np.minimum(rest, 2 * DAY)
-    return found
+    seconds: Floats = weeks * 2 * DAY + np.minimum(rest, 2 * DAY)
+    return seconds
 
 
 def period_length(window: float, day: float) -> float:

@@ -21,8 +21,8 @@ def last_block(rule: MonitorConfig, since: datetime, now: datetime) -> tuple[dat
 def count_complete_blocks(rule: MonitorConfig, since: datetime, now: datetime) -> int:
     """Return how many blocks of a term have ended by `now`."""
     period, per_period = _block_period(rule)
-    whole, rest = divmod(max(now - since, timedelta()), period)
-    return whole * per_period + min(rest // rule.window, per_period)
+    complete, rest = divmod(max(now - since, timedelta()), period)
+    return complete * per_period + min(rest // rule.window, per_period)
 
 
 def block_bounds(rule: MonitorConfig, since: datetime, number: int) -> tuple[datetime, datetime]:

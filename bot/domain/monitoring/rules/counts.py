@@ -69,11 +69,11 @@ def summarize_counts(count: Floats, total: Floats, day: Ints, on_weekend: npt.Ar
     """
     on_weekend = np.broadcast_to(np.asarray(on_weekend, dtype=np.float64), day.shape)
     for free in (0.0, 1.0):
-        some = on_weekend == free
-        if some.any():
+        is_same_kind = on_weekend == free
+        if is_same_kind.any():
             count = count.copy()
-            count[..., some] = winsorize_days(
-                count[..., some], total[..., some], np.unique(day[some], return_inverse=True)[1]
+            count[..., is_same_kind] = winsorize_days(
+                count[..., is_same_kind], total[..., is_same_kind], np.unique(day[is_same_kind], return_inverse=True)[1]
             )
     share = ratio(count.sum(axis=-1), total.sum(axis=-1))
     return CountSummary(
@@ -86,18 +86,18 @@ def summarize_counts(count: Floats, total: Floats, day: Ints, on_weekend: npt.Ar
 
 def with_counts(baseline: Baseline, points: TimeSeries) -> Baseline:
     """Return the baseline with what its readings (`points`, with or without totals) counted, if they're counts."""
-    some = count_series(points)
-    if some is None:
+    series = count_series(points)
+    if series is None:
         return baseline
-    day = np.floor((some.at - some.at[0]) / baseline.day).astype(np.int64)
-    found = summarize_counts(some.count, some.total, day, baseline.on_weekend(some.at))
+    day = np.floor((series.at - series.at[0]) / baseline.day).astype(np.int64)
+    summary = summarize_counts(series.count, series.total, day, baseline.on_weekend(series.at))
     return replace(
         baseline,
-        share=found.share.item(),
-        trials=found.trials.item(),
-        each=found.typical_total.item(),
-        dispersion=found.dispersion.item(),
-        counted=float(len(some.at)),
+        share=summary.share.item(),
+        trials=summary.trials.item(),
+        each=summary.typical_total.item(),
+        dispersion=summary.dispersion.item(),
+        counted=float(len(series.at)),
     )
 
 
@@ -119,10 +119,10 @@ def count_series(points: TimeSeries) -> CountSeries | None:
     if total is None:
         is_single = np.isin(points.value, (0.0, 1.0)).all() and np.unique(points.value).size == 2
         return CountSeries(points.at, points.value, np.ones(len(points))) if is_single else None
-    there = (total > 0) & (points.value >= 0) & (points.value <= 1)
-    if not there.any():
+    is_valid = (total > 0) & (points.value >= 0) & (points.value <= 1)
+    if not is_valid.any():
         return None
-    return CountSeries(points.at[there], (points.value * total)[there], total[there])
+    return CountSeries(points.at[is_valid], (points.value * total)[is_valid], total[is_valid])
 
 
 def winsorize_days(count: Floats, total: Floats, day: Ints) -> Floats:
@@ -137,17 +137,17 @@ def winsorize_days(count: Floats, total: Floats, day: Ints) -> Floats:
     if days < 4:
         return count
     begins = np.searchsorted(day, np.arange(days))
-    k, n = (np.add.reduceat(some, begins, axis=-1) for some in (count, total))
+    k, n = (np.add.reduceat(values, begins, axis=-1) for values in (count, total))
     order = np.argsort(np.where(n > 0, ratio(k, n), np.inf), axis=-1)[..., days // 4 : days - days // 4]
-    share = ratio(*(np.take_along_axis(some, order, -1).sum(axis=-1) for some in (k, n)))[..., None]
+    share = ratio(*(np.take_along_axis(values, order, -1).sum(axis=-1) for values in (k, n)))[..., None]
     spread = MAD_TO_SIGMA * nan_median(np.abs(ratio(k - n * share, np.sqrt(n * share * (1 - share)))), -1)
     wide = OUTLIER_LIMIT**2 * np.maximum(np.nan_to_num(spread, posinf=1.0), 1.0)[..., None] ** 2
     most = n * share + np.sqrt(wide * (n * share * (1 - share) + wide / 4)) + wide / 2
     left = n * (1 - share) + np.sqrt(wide * (n * share * (1 - share) + wide / 4)) + wide / 2
     fewer = np.where(k > most, ratio(most, k), 1.0)[..., day]
     more = np.where(n - k > left, ratio(left, n - k), 1.0)[..., day]
-    found: Floats = total - (total - count * fewer) * more
-    return found
+    winsorized: Floats = total - (total - count * fewer) * more
+    return winsorized
 
 
 def estimate_dispersion(count: Floats, total: Floats, share: Floats) -> Floats:
@@ -161,7 +161,7 @@ def estimate_dispersion(count: Floats, total: Floats, share: Floats) -> Floats:
     """
     apart, whole = count - total * share[..., None], total
     variance, rarer = share * (1 - share), np.minimum(share, 1 - share)
-    found = np.ones(share.shape)
+    dispersion = np.ones(share.shape)
     while apart.shape[-1] >= MIN_DISPERSION_BLOCKS:
         blocks = apart.shape[-1]
         trials = whole.sum(axis=-1)
@@ -170,18 +170,18 @@ def estimate_dispersion(count: Floats, total: Floats, share: Floats) -> Floats:
         if whole is total:
             phi = ratio((apart[..., 1:] * apart[..., :-1]).sum(axis=-1), (apart**2).sum(axis=-1))
             phi = _shrink(debias_correlation(phi, blocks), np.full(share.shape, blocks**-0.5))
-            found = np.fmax(found, (1 + excess) * (1 + phi) / (1 - phi))
-        found = np.fmax(found, 1 + excess)
+            dispersion = np.fmax(dispersion, (1 + excess) * (1 + phi) / (1 - phi))
+        dispersion = np.fmax(dispersion, 1 + excess)
         even = blocks // 2 * 2
-        apart, whole = (some[..., :even].reshape(*some.shape[:-1], -1, 2).sum(axis=-1) for some in (apart, whole))
-    return found
+        apart, whole = (values[..., :even].reshape(*values.shape[:-1], -1, 2).sum(axis=-1) for values in (apart, whole))
+    return dispersion
 
 
 def _shrink(excess: Floats, error: Floats) -> Floats:
-    found: Floats = np.where(
+    shrunk: Floats = np.where(
         excess > 0, excess * np.maximum(1 - DISPERSION_SHRINKAGE * ratio(error, excess) ** 2, 0.0), 0.0
     )
-    return found
+    return shrunk
 
 
 # -- the detector ------------------------------------------------------------------------------------------------------

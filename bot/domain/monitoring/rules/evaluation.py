@@ -137,8 +137,8 @@ def _evaluate_count(
     if weighed is None:
         return None
     remark = baseline_for(now)[1] if has_slot(rule, baseline, now) else say("")
-    judgement = _to_rule_result(rule, weighed.deviation, remark, None)
-    return replace(judgement, is_confirmed=True, is_recovered=weighed.is_recovered, evidence=weighed.evidence)
+    rule_result = _to_rule_result(rule, weighed.deviation, remark, None)
+    return replace(rule_result, is_confirmed=True, is_recovered=weighed.is_recovered, evidence=weighed.evidence)
 
 
 def _evaluate_means(
@@ -209,14 +209,14 @@ def _evaluate_block(
     ):
         return RuleResult(is_worse=None)
     start, end = block
-    mine = history.readings(start, end)
-    if not len(mine):
+    readings = history.readings(start, end)
+    if not len(readings):
         return RuleResult(is_worse=None, why=say("The last window has no readings."), judged_to=end)
     baseline, remark = baseline_for(start)
     if not has_enough_history(rule, baseline):
         return _no_verdict(remark, end)
     judged = statistics.judge_block(
-        by_prediction_time(rule, mine),
+        by_prediction_time(rule, readings),
         (start - rule.label_delay).timestamp(),
         baseline,
         history=rule.history.total_seconds(),
@@ -225,7 +225,7 @@ def _evaluate_block(
         sigma=rule.sigma,
         confirmation=confirmation,
         recent=_confirming_readings(rule, term, end, history)
-        if confirmation is not None and len(mine) < statistics.MIN_READINGS
+        if confirmation is not None and len(readings) < statistics.MIN_READINGS
         else None,
     )
     return _to_rule_result(rule, judged, remark, end)

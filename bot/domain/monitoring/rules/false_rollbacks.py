@@ -51,7 +51,7 @@ def expected_per_month(rule: MonitorConfig) -> float | None:
 
 def estimate_false_rollbacks(monitors: Iterable[Monitor]) -> FalseRollbackEstimate | None:
     """Return what to expect of these monitors together; None if none is armed. Paused ones can't act."""
-    rules = [one.rule for one in monitors if one.is_armed and not one.is_paused]
+    rules = [monitor.rule for monitor in monitors if monitor.is_armed and not monitor.is_paused]
     figures = [figure for rule in rules if (figure := expected_per_month(rule)) is not None]
     thresholds = sum(rule.is_threshold for rule in rules)
     if not rules:

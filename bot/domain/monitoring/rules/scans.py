@@ -72,48 +72,48 @@ def scan_lengths(
     if not baseline.spread:
         return []
     slots = baseline.slots_at(points.at)
-    known = baseline.arrays.days[slots] >= MIN_DAYS
-    at, slots, value = points.at[known], slots[known], points.value[known]
+    has_enough_days = baseline.arrays.days[slots] >= MIN_DAYS
+    at, slots, value = points.at[has_enough_days], slots[has_enough_days], points.value[has_enough_days]
     expected = baseline.expected_at(at)
     gaps = (expected - value) * (1 if higher_is_better else -1)
     rough = np.array(baseline.rough)[slots] if baseline.rough else np.ones_like(gaps)
     steps = standardized_innovations(gaps / rough, at, phi=baseline.phi, step=baseline.step, spacing=baseline.spacing)
     unsure = ratio(1, baseline.arrays.worth[slots]) + baseline.on_weekend(at) / baseline.weekend_worth
     sums = {
-        name: np.concatenate([[0.0], np.cumsum(one)])
-        for name, one in {"gap": gaps, "expected": expected, "unsure": unsure, "rough": rough**2}.items()
+        name: np.concatenate([[0.0], np.cumsum(values)])
+        for name, values in {"gap": gaps, "expected": expected, "unsure": unsure, "rough": rough**2}.items()
     }
-    found: list[ScanResult] = []
+    scans: list[ScanResult] = []
     recurs = _recurring_gaps(baseline, higher_is_better)
-    for windows, spread, size, spread_of_steps, often in zip(
+    for windows, spread, size, spread_of_steps, recurring in zip(
         SCAN_WINDOWS, baseline.spread, baseline.sizes, baseline.steps, recurs, strict=True
     ):
         length = windows * baseline.window
         first = window_starts(at, length)
         count = np.arange(1, len(at) + 1) - first
-        gap, usual, doubt, noisy = ((sums[one][1:] - sums[one][first]) / count for one in sums)
-        few = np.sqrt(np.maximum(size / count, 1.0))
-        noise = np.sqrt(spread**2 * noisy + baseline.noise**2 * doubt) * few
-        least = np.maximum(
+        gap, usual, uncertainty, roughness = ((sums[part][1:] - sums[part][first]) / count for part in sums)
+        small_sample_factor = np.sqrt(np.maximum(size / count, 1.0))
+        noise = np.sqrt(spread**2 * roughness + baseline.noise**2 * uncertainty) * small_sample_factor
+        limit = np.maximum(
             np.maximum(effect.absolute_distance(usual), ROUNDING * np.abs(usual)), SIGMA_FACTOR * sigma * noise
         )
-        least = np.where(often[slots] > 0, np.maximum(least, often[slots] + sigma * noise), least)
-        worse = (count >= MIN_BLOCK_FILL * size) & (gap > least)
-        if not found:
+        limit = np.where(recurring[slots] > 0, np.maximum(limit, recurring[slots] + sigma * noise), limit)
+        worse = (count >= MIN_BLOCK_FILL * size) & (gap > limit)
+        if not scans:
             now = (gaps > NEWEST_EFFECT_SHARE * effect.absolute_distance(expected)) & (
                 gap > effect.absolute_distance(usual)
             )
         for index in np.flatnonzero(worse & now):
             worse[index] = confirmation_score(steps[first[index] : index + 1], spread_of_steps) > CONFIRMATION_LIMIT
         worse &= now
-        found.append(ScanResult(length=length, gap=gap, expected=usual, noise=noise, limit=least, is_worse=worse))
-    return found
+        scans.append(ScanResult(length=length, gap=gap, expected=usual, noise=noise, limit=limit, is_worse=worse))
+    return scans
 
 
 def _recurring_gaps(baseline: Baseline, higher_is_better: bool) -> Floats:
     """Return how much worse means of each length regularly are, at each time of day: (lengths, slots)."""
-    found = np.array(baseline.lows if higher_is_better else baseline.highs).reshape(-1, len(baseline.same))
-    return np.abs(found) if len(found) else np.zeros((len(baseline.spread), len(baseline.same)))
+    extremes = np.array(baseline.lows if higher_is_better else baseline.highs).reshape(-1, len(baseline.same))
+    return np.abs(extremes) if len(extremes) else np.zeros((len(baseline.spread), len(baseline.same)))
 
 
 def is_below_expected(
@@ -124,11 +124,11 @@ def is_below_expected(
     If `scanned` finds something worse, the newest reading is down by `NOW`, and the shortest length by the whole
     effect: checking these few readings saves reading the others in nearly all checks.
     """
-    known = baseline.arrays.days[baseline.slots_at(points.at)] >= MIN_DAYS
-    if not known.any():
+    has_enough_days = baseline.arrays.days[baseline.slots_at(points.at)] >= MIN_DAYS
+    if not has_enough_days.any():
         return False
-    expected = baseline.expected_at(points.at[known])
-    gaps = (expected - points.value[known]) * (1 if higher_is_better else -1)
+    expected = baseline.expected_at(points.at[has_enough_days])
+    gaps = (expected - points.value[has_enough_days]) * (1 if higher_is_better else -1)
     return bool(gaps.mean() > effect_share * effect.absolute_distance(expected.mean()))
 
 
@@ -136,19 +136,19 @@ def judge_scan(
     points: TimeSeries, baseline: Baseline, *, higher_is_better: bool, effect: MinimumEffect, sigma: float
 ) -> Deviation | None:
     """Judge the newest reading by `scanned`: the clearest of the means that are worse; None if none is."""
-    found = [
-        one
-        for one in scan_lengths(points, baseline, higher_is_better=higher_is_better, effect=effect, sigma=sigma)
-        if len(one.is_worse) and one.is_worse[-1]
+    exceeding = [
+        scan
+        for scan in scan_lengths(points, baseline, higher_is_better=higher_is_better, effect=effect, sigma=sigma)
+        if len(scan.is_worse) and scan.is_worse[-1]
     ]
-    if not found:
+    if not exceeding:
         return None
-    best = max(found, key=lambda one: float(one.gap[-1] / one.limit[-1]))
-    gap, expected, noise, least = (float(one[-1]) for one in (best.gap, best.expected, best.noise, best.limit))
+    best = max(exceeding, key=lambda scan: float(scan.gap[-1] / scan.limit[-1]))
+    gap, expected, noise, limit = (float(array[-1]) for array in (best.gap, best.expected, best.noise, best.limit))
     judged = compare_with_baseline(
         expected - gap if higher_is_better else expected + gap,
         expected,
-        least,
+        limit,
         noise,
         higher_is_better,
         effect,

@@ -109,13 +109,15 @@ def block_limits(
     """
     share = np.asarray(on_weekend, dtype=np.float64)
     expected = arrays.expected[..., slots] + share * arrays.weekend.offset[..., None]
-    few = np.sqrt(np.maximum(size / np.maximum(points, 1), 1.0))
+    small_sample_factor = np.sqrt(np.maximum(size / np.maximum(points, 1), 1.0))
     wide = student_quantile(sigma, arrays.degrees) / sigma
     unsure = ratio(1, arrays.worth[..., slots]) + share**2 / arrays.weekend.worth[..., None]
-    noise = (arrays.noise * wide)[..., None] * np.sqrt(1 + unsure) * few * noise_factor
-    least = np.maximum(effect.absolute_distance(expected), ROUNDING * np.abs(expected))
-    mean = np.maximum(least, sigma * noise)
-    return BlockLimits(expected=expected, mean=mean, median=least, last_half=LAST_HALF_SHARE * mean, noise=noise)
+    noise = (arrays.noise * wide)[..., None] * np.sqrt(1 + unsure) * small_sample_factor * noise_factor
+    least_distance = np.maximum(effect.absolute_distance(expected), ROUNDING * np.abs(expected))
+    mean = np.maximum(least_distance, sigma * noise)
+    return BlockLimits(
+        expected=expected, mean=mean, median=least_distance, last_half=LAST_HALF_SHARE * mean, noise=noise
+    )
 
 
 def judge_block(  # noqa: PLR0913 - a rule has that many parts
@@ -161,14 +163,14 @@ def judge_block(  # noqa: PLR0913 - a rule has that many parts
         )
     slot = baseline.slot_at(start)
     if baseline.days[slot] < MIN_DAYS:
-        few = say(
+        reason = say(
             "Only {n} past windows at this time of day are complete, and {least} are needed.",
             n=int(baseline.days[slot]),
             least=MIN_DAYS,
         )
-        return undecided(value, few)
+        return undecided(value, reason)
     rough = baseline.rough[slot] if confirmation is not None and baseline.rough else 1.0
-    least = block_limits(
+    limit = block_limits(
         baseline.arrays,
         np.array([slot]),
         points=len(block),
@@ -178,9 +180,9 @@ def judge_block(  # noqa: PLR0913 - a rule has that many parts
         on_weekend=baseline.on_weekend(block.at).mean(keepdims=True),
         noise_factor=rough,
     )
-    expected, sign = least.expected.item(), 1 if higher_is_better else -1
+    expected, sign = limit.expected.item(), 1 if higher_is_better else -1
     gaps = (expected - block.value) * sign
-    but = _not_worse_reason(gaps, least)
+    but = _not_worse_reason(gaps, limit)
     if not but and confirmation is not None:
         if len(block) < MIN_READINGS and recent is not None:
             block = recent.slice(max(len(recent) - CONFIRMING_READINGS, 0), len(recent))
@@ -196,8 +198,8 @@ def judge_block(  # noqa: PLR0913 - a rule has that many parts
     return compare_with_baseline(
         value,
         expected,
-        least.mean.item(),
-        least.noise.item(),
+        limit.mean.item(),
+        limit.noise.item(),
         higher_is_better,
         effect,
         caveat=but,
@@ -229,8 +231,8 @@ def confidence_radius(points: npt.ArrayLike, *, alpha: float, tuned_for: float) 
     n = np.asarray(points, dtype=np.float64)
     spent = -2 * np.log(alpha)
     rho = (spent + np.log(spent + 1)) / tuned_for
-    found: Floats = np.sqrt(2 * (n * rho + 1) / (n**2 * rho) * np.log(np.sqrt(n * rho + 1) / alpha))
-    return found
+    radius: Floats = np.sqrt(2 * (n * rho + 1) / (n**2 * rho) * np.log(np.sqrt(n * rho + 1) / alpha))
+    return radius
 
 
 def confidence_margin(
@@ -255,8 +257,8 @@ def confidence_margin(
     weekends = np.asarray(on_weekend, dtype=np.float64) ** 2 / arrays.weekend.worth[..., None]
     base = np.sqrt((shares**2 @ (1 / days)[..., None])[..., 0] + weekends)
     tuned = confidence_radius(points, alpha=alpha, tuned_for=max(TUNED_FOR_HOURS * size, 1.0))
-    found: Floats = wide * (np.sqrt(size) * tuned + z * base)
-    return found
+    margin: Floats = wide * (np.sqrt(size) * tuned + z * base)
+    return margin
 
 
 @dataclass(slots=True)
@@ -277,16 +279,20 @@ class Tally:
     @classmethod
     def from_series(cls, points: TimeSeries, baseline: Baseline, *, higher_is_better: bool) -> Self:
         """Return the tally of all these readings."""
-        found = cls(baseline, higher_is_better, np.zeros(len(baseline.same), dtype=np.int64))
-        found.add(points)
-        return found
+        tally = cls(baseline, higher_is_better, np.zeros(len(baseline.same), dtype=np.int64))
+        tally.add(points)
+        return tally
 
     def add(self, points: TimeSeries) -> None:
         """Count more readings."""
         self.reading_count += len(points)
         slots = self.baseline.slots_at(points.at)
-        known = self.baseline.arrays.days[slots] >= MIN_DAYS
-        slots, values, rest = slots[known], points.value[known], self.baseline.on_weekend(points.at[known])
+        has_enough_days = self.baseline.arrays.days[slots] >= MIN_DAYS
+        slots, values, rest = (
+            slots[has_enough_days],
+            points.value[has_enough_days],
+            self.baseline.on_weekend(points.at[has_enough_days]),
+        )
         expected = self.baseline.arrays.same[slots] + rest * self.baseline.weekend
         gaps = (expected - values) * (1 if self.higher_is_better else -1)
         self.slot_counts += np.bincount(slots, minlength=len(self.slot_counts))
@@ -315,23 +321,23 @@ def judge_sequence(tally: Tally, *, alpha: float, effect: MinimumEffect, history
     if (why := unusable_baseline_reason(baseline, history, effect, tally.higher_is_better)) is not None:
         return undecided(value, why)
     if tally.reading_count < MIN_READINGS:
-        few = say("There are {n} readings, and {least} are needed.", n=tally.reading_count, least=MIN_READINGS)
-        return undecided(value, few)
+        reason = say("There are {n} readings, and {least} are needed.", n=tally.reading_count, least=MIN_READINGS)
+        return undecided(value, reason)
     if count < MIN_READINGS:
         return undecided(value, say("The past days have too few readings at these hours."))
-    found, shares, rest = baseline.arrays, tally.slot_counts / count, tally.weekend_count / count
+    arrays, shares, rest = baseline.arrays, tally.slot_counts / count, tally.weekend_count / count
     off = confidence_margin(
-        found, np.array([count]), shares[None, :], size=baseline.size, alpha=alpha, on_weekend=rest
+        arrays, np.array([count]), shares[None, :], size=baseline.size, alpha=alpha, on_weekend=rest
     ).item()
-    expected = float(np.nansum(shares * np.nan_to_num(found.same))) + rest * baseline.weekend
+    expected = float(np.nansum(shares * np.nan_to_num(arrays.same))) + rest * baseline.weekend
     deviation = baseline.noise * (baseline.size / count) ** 0.5
-    least = max(off, effect.absolute_distance(expected).item(), ROUNDING * abs(expected))
+    limit = max(off, effect.absolute_distance(expected).item(), ROUNDING * abs(expected))
     gap = (expected - value) * (1 if tally.higher_is_better else -1)
-    but = "" if count * gap - tally.worst_gap > (count - 1) * least else "but not without its worst reading"
+    but = "" if count * gap - tally.worst_gap > (count - 1) * limit else "but not without its worst reading"
     return compare_with_baseline(
         value,
         expected,
-        least,
+        limit,
         deviation,
         tally.higher_is_better,
         effect,

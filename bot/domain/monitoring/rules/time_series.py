@@ -101,10 +101,10 @@ def standardized_innovations(residual: Floats, at: Floats, *, phi: float, step: 
     step·√((1−φ²ᵏ)/(1−φ²)). The first reading has none before it.
     """
     apart = np.maximum(np.round(np.diff(at) / spacing), 1) if spacing else np.ones(max(len(at) - 1, 0))
-    kept = np.concatenate([[0.0], phi**apart])[: len(at)]
+    correlation = np.concatenate([[0.0], phi**apart])[: len(at)]
     before = np.concatenate([[0.0], residual[:-1]])[: len(at)]
-    scale = step * np.sqrt((1 - kept**2) / (1 - phi**2))
-    return np.clip(np.nan_to_num(ratio(residual - kept * before, scale)), -INNOVATION_LIMIT, INNOVATION_LIMIT)
+    scale = step * np.sqrt((1 - correlation**2) / (1 - phi**2))
+    return np.clip(np.nan_to_num(ratio(residual - correlation * before, scale)), -INNOVATION_LIMIT, INNOVATION_LIMIT)
 
 
 def window_starts(at: Floats, length: float) -> Ints:
@@ -141,14 +141,14 @@ def debias_correlation(phi: Floats, size: npt.ArrayLike) -> Floats:
     A series of n values whose mean is estimated, too, shows (1+3φ)/n too little (Kendall 1954; Marriott and Pope
     1954). What is below 0 is taken as 0, since it would make the noise look smaller.
     """
-    found: Floats = np.clip(np.nan_to_num(phi + (1 + 3 * phi) / np.maximum(size, 1)), 0.0, MAX_CORRELATION)
-    return found
+    debiased: Floats = np.clip(np.nan_to_num(phi + (1 + 3 * phi) / np.maximum(size, 1)), 0.0, MAX_CORRELATION)
+    return debiased
 
 
 def long_run_deviation(variance: Floats, phi: Floats) -> Floats:
     """Return the long-run standard deviation of an AR(1) series: √(variance·(1+φ)/(1−φ))."""
-    found: Floats = np.sqrt(variance * (1 + phi) / (1 - phi))
-    return found
+    deviation: Floats = np.sqrt(variance * (1 + phi) / (1 - phi))
+    return deviation
 
 
 def student_quantile(sigma: npt.ArrayLike, degrees: npt.ArrayLike) -> Floats:
@@ -159,16 +159,16 @@ def student_quantile(sigma: npt.ArrayLike, degrees: npt.ArrayLike) -> Floats:
     """
     x = sigma if isinstance(sigma, float) else np.asarray(sigma, dtype=np.float64)  # a float's polynomials are quicker
     v = np.maximum(np.asarray(degrees, dtype=np.float64), 1.0)
-    found = x + sum(_horner(terms, x) / under / v**power for power, (terms, under) in enumerate(_EXPANSION, start=1))
-    return np.asarray(found, dtype=np.float64)
+    quantile = x + sum(_horner(terms, x) / under / v**power for power, (terms, under) in enumerate(_EXPANSION, start=1))
+    return np.asarray(quantile, dtype=np.float64)
 
 
 def _horner(terms: list[int], x: Any) -> Any:
     """Return a polynomial's value, as np.polyval does, which takes longer than all the rest of a verdict."""
-    found = 0.0
+    total = 0.0
     for term in terms:
-        found = found * x + term
-    return found
+        total = total * x + term
+    return total
 
 
 _EXPANSION: tuple[tuple[list[int], int], ...] = (
@@ -182,8 +182,8 @@ _EXPANSION: tuple[tuple[list[int], int], ...] = (
 def mean_neighbor_product(series: Floats) -> Floats:
     """Return the mean product of neighbors; NaN where there are none."""
     products = series[..., 1:] * series[..., :-1]
-    there = ~np.isnan(products)
-    return ratio(np.where(there, products, 0.0).sum(axis=-1), there.sum(axis=-1))
+    is_present = ~np.isnan(products)
+    return ratio(np.where(is_present, products, 0.0).sum(axis=-1), is_present.sum(axis=-1))
 
 
 def nan_median(values: Floats, axis: int) -> Floats:
@@ -193,12 +193,12 @@ def nan_median(values: Floats, axis: int) -> Floats:
     sides = [
         np.take_along_axis(ordered, np.maximum(at, 0), axis) for at in ((count - 1) // 2, count // 2 - (count == 0))
     ]
-    found: Floats = ((sides[0] + sides[1]) / 2).squeeze(axis)
-    return found
+    median: Floats = ((sides[0] + sides[1]) / 2).squeeze(axis)
+    return median
 
 
 def ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Floats:
     """Return above ÷ below; NaN, not a warning, where nothing is divided by nothing."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # no days, or no variance: NaN is the answer
-        found: Floats = np.asarray(np.divide(numerator, denominator), dtype=np.float64)
-    return found
+        quotient: Floats = np.asarray(np.divide(numerator, denominator), dtype=np.float64)
+    return quotient

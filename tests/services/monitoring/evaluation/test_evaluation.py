@@ -84,7 +84,7 @@ def test_a_baseline_that_cannot_be_made_keeps_no_old_checks_from_being_removed(
     watched: tuple[Bench, Monitor], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench, monitor = watched
-    monkeypatch.setattr("bot.services.monitoring.evaluation.summary_of", lambda *_: 1 / 0)
+    monkeypatch.setattr("bot.services.monitoring.evaluation.summarize_for_rule", lambda *_: 1 / 0)
     bench.clock.advance(days=36)
     assert bench.monitoring.purge(35 * DAY) > 0
     assert kept(bench, monitor, bench.clock.now() - 60 * DAY, bench.clock.now()) == 0

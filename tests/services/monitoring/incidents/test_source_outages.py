@@ -14,8 +14,9 @@ from bot.domain.monitoring.incident import IncidentEnding, IncidentKind
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.readings import Answer, CheckOutcome, Measurement
 from bot.domain.monitoring.state import MonitorState, MonitorStatus
-from bot.services.monitoring import scheduler
+from bot.services.monitoring import evaluation
 from bot.services.monitoring.checks import current_term
+from bot.services.monitoring.scheduler import MAX_HANGING_BATCHES
 from tests.support.monitoring.monitoring import (
     add_monitor,
     check_values,
@@ -131,7 +132,7 @@ def test_the_last_ones_of_an_outage_get_no_alert_of_their_own(served: Bench, mon
     def judge(monitor: Monitor, *more: Any) -> RuleResult:
         return said.get(monitor.model, RuleResult(is_worse=False))
 
-    monkeypatch.setattr(scheduler, "evaluate_rule", judge)
+    monkeypatch.setattr(evaluation, "evaluate_rule", judge)
     measure_minutes(served, "++++", query="q")
     assert [(one.is_of_source, one.is_open) for one in incidents(served)] == [(True, True)]
     del said["churn"]
@@ -149,7 +150,7 @@ def test_a_source_with_gaps_is_one_alert_although_the_windows_end_at_different_t
     def judge(monitor: Monitor, *more: Any) -> RuleResult:
         return CANT if monitor.model in blind else RuleResult(is_worse=False)
 
-    monkeypatch.setattr(scheduler, "evaluate_rule", judge)
+    monkeypatch.setattr(evaluation, "evaluate_rule", judge)
     measure_minutes(served, "+.+.", query="q")
     for model in MODELS:
         blind.add(model)
@@ -161,7 +162,7 @@ def test_a_source_with_gaps_is_one_alert_although_the_windows_end_at_different_t
 def test_one_model_alone_is_no_doubt_about_its_source(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet(served)
     monkeypatch.setattr(
-        scheduler, "evaluate_rule", lambda monitor, *more: CANT if monitor.model == "a" else RuleResult(is_worse=False)
+        evaluation, "evaluate_rule", lambda monitor, *more: CANT if monitor.model == "a" else RuleResult(is_worse=False)
     )
     measure_minutes(served, "+++", query="q")
     [incident] = incidents(served)
@@ -176,7 +177,7 @@ def test_new_monitors_that_cannot_judge_yet_say_nothing_about_a_source(
     for number in range(6):
         add_monitor(served, f"new{number}", MODELS[number % 3], **BLOCKS | {"query": "q"})
     monkeypatch.setattr(
-        scheduler,
+        evaluation,
         "evaluate_rule",
         lambda monitor, *more: CANT if monitor.name != "q" or monitor.model == "a" else RuleResult(is_worse=False),
     )
@@ -199,7 +200,7 @@ def test_one_that_was_alone_at_first_is_told_of_once(served: Bench, monkeypatch:
     fleet(served)
     blind = {"a"}
     monkeypatch.setattr(
-        scheduler,
+        evaluation,
         "evaluate_rule",
         lambda monitor, *more: CANT if monitor.model in blind else RuleResult(is_worse=False),
     )
@@ -255,12 +256,12 @@ def test_a_source_that_hangs_again_and_again_is_not_asked_until_it_comes_back(se
             served.clock.advance(**span)
             served.monitoring.tick()
 
-    for _ in range(scheduler.MAX_HANGING_BATCHES):
+    for _ in range(MAX_HANGING_BATCHES):
         checks_again()
         assert hung.acquire(timeout=10)
     for _ in range(3):
         checks_again()
-    assert len(asked) == scheduler.MAX_HANGING_BATCHES
+    assert len(asked) == MAX_HANGING_BATCHES
     free.set()
     for thread in threading.enumerate():
         if thread.name.startswith("checks of"):

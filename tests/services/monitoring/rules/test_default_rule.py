@@ -285,7 +285,7 @@ def test_live_checks_and_a_backtest_keep_the_same_baselines_and_come_to_the_same
     live: list[tuple[datetime, MonitorStatus, int, int, str]] = []
     kept: dict[str, list[Kept]] = {"live": [], "replayed": []}
     for name, past in (("live", LedgerMonitorHistory), ("replayed", backtests._InMemoryHistory)):
-        monkeypatch.setattr(past, "keep", recording(past.save_own_baseline, kept[name]))
+        monkeypatch.setattr(past, "save_own_baseline", recording(past.save_own_baseline, kept[name]))
     began = bench.clock.now()
     for count, value, what in (
         (160, 0.9, ""),

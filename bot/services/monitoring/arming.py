@@ -1,0 +1,191 @@
+"""Arms monitors that have proven themselves in a dry run, and resets circuit breakers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from bot.domain.audit.events import Event, EventTag
+from bot.domain.commands.monitoring import MonitorArm, MonitorReset
+from bot.domain.core.actors import Actor, Caller, actor_of
+from bot.domain.core.errors import BadInput, Refused
+from bot.domain.core.sentence import Code, Sentence, say
+from bot.domain.monitoring import incident_messages
+from bot.domain.monitoring import messages as monitor_messages
+from bot.domain.monitoring.backtest import Backtest
+from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.state import MonitorStatus
+from bot.domain.policy.authorization import Permission, describe_caller
+from bot.ports import LedgerTransaction
+from bot.services.core.access import AccessControl
+from bot.services.core.context import Context
+from bot.services.core.outbox_messages import channel_message
+from bot.services.monitoring.monitor_lookup import find_monitor, require_editable
+
+BACKTEST_SPAN = timedelta(days=7)  # without a firing, before somebody arms a monitor
+TRIAL_PERIOD = timedelta(hours=24)  # measured as it is now, before somebody arms it
+MIN_MEASURED_SHARE = (
+    0.5  # of the checks of that time, that must have come to a value: a monitor that slept has tried out nothing
+)
+
+BacktestRunner = Callable[[Monitor, timedelta], Backtest]
+
+
+class MonitorRecorder:
+    """Writes audit events about a monitor and announces changes in its model's channel."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def channel_of(self, model: str) -> str:
+        return self._context.policy.channel_for(model) if model else self._context.policy.channel
+
+    def announce(self, tx: LedgerTransaction, monitor: Monitor, key_suffix: str, sentence: Sentence) -> str:
+        """Let the channel hear it; return the lane of that message."""
+        note = channel_message(f"monitor:{monitor.id}:{key_suffix}", self.channel_of(monitor.model), sentence)
+        tx.add_message(note)
+        return note.lane
+
+    def append_audit(
+        self,
+        tx: LedgerTransaction,
+        tag: EventTag,
+        caller: Caller,
+        monitor: Monitor,
+        origin: str,
+        *,
+        why: str = "",
+        **evidence: Any,
+    ) -> None:
+        tx.add_audit_event(
+            Event(
+                at=self._context.clock.now(),
+                actor=actor_of(caller),
+                tag=tag,
+                subject=f"{monitor.model} {monitor.name}",
+                model=monitor.model,
+                why=why,
+                origin=origin,
+                evidence={
+                    "monitor": monitor.id,
+                    "revision": monitor.revision,
+                    **evidence,
+                    "by": describe_caller(caller, self._context.policy),
+                },
+            )
+        )
+
+
+class MonitorArming:
+    """Decides whether a monitor can roll back automatically, and whether automatic rollbacks continue."""
+
+    def __init__(
+        self, context: Context, access: AccessControl, run_backtest: BacktestRunner, recorder: MonitorRecorder
+    ) -> None:
+        self._context = context
+        self._access = access
+        self._run_backtest = run_backtest
+        self._recorder = recorder
+
+    def arm(self, caller: Caller, command: MonitorArm, *, origin: str) -> Sentence:
+        """Let a monitor roll back by itself, and return the answer.
+
+        It must be another person's, have measured for 24 hours as it is now, and not fire in a backtest of 7 days; an
+        admin may pass over all that with a reason. Raises Refused (kept in the audit where the rules say so), BadInput,
+        UnknownRequest, and what the backtest raises.
+        """
+        if command.override and not command.reason:
+            raise BadInput("To arm what has not tried itself out needs a reason: --reason, in quotes.")
+        act = Permission.ARM_WITHOUT_DRY_RUN if command.override else Permission.ARM_MONITOR
+        self._access.require_permission(caller, act, model=command.model, origin=origin)
+        with self._context.ledger.read() as reader:
+            monitor = require_editable(find_monitor(reader, command.model, command.name))
+        _check_can_be_armed(monitor)
+        evidence: dict[str, Any] = {"untried": command.override}
+        if not command.override:
+            evidence |= self._require_trial(actor_of(caller), monitor)
+        with self._context.ledger.write() as tx:
+            if tx.monitor(monitor.id).revision != monitor.revision:
+                raise Refused("Somebody changed it meanwhile; look at it again.")
+            by, now = actor_of(caller), self._context.clock.now()
+            armed = replace(tx.monitor(monitor.id), armed_at=now, armed_by=by)
+            tx.save_monitor(armed)
+            self._recorder.append_audit(
+                tx, EventTag.MONITOR_ARMED, caller, armed, origin, why=command.reason, **evidence
+            )
+            sentence = monitor_messages.armed(armed, by, command.reason if command.override else "")
+            self._recorder.announce(tx, armed, f"armed:{armed.revision}:{self._context.new_id()}", sentence)
+        return sentence
+
+    def _require_trial(self, by: Actor, monitor: Monitor) -> dict[str, Any]:
+        """Return what speaks for arming it. Raises Refused."""
+        now = self._context.clock.now()
+        if by == monitor.created_by:
+            raise Refused(monitor_messages.author_cannot_arm(monitor))
+        if now < monitor.created_at + TRIAL_PERIOD:
+            raise Refused(monitor_messages.measured_too_briefly(monitor, monitor.created_at + TRIAL_PERIOD))
+        with self._context.ledger.read() as reader:
+            values = len(reader.series(monitor, since=max(monitor.created_at, now - TRIAL_PERIOD), until=now))
+            monitor_state = reader.monitor_state(monitor.id)
+        required = max(1, math.floor(MIN_MEASURED_SHARE * (TRIAL_PERIOD / monitor.rule.every)))
+        if values < required:
+            raise Refused(monitor_messages.measured_too_little(monitor, values, required))
+        if monitor_state.state is MonitorStatus.CANT_JUDGE:  # whatever its source's history would have let it judge
+            raise Refused(monitor_messages.cannot_arm_unjudged(monitor, monitor_state))
+        backtest = self._run_backtest(monitor, BACKTEST_SPAN)
+        if backtest.has_failed or not backtest.is_judged:
+            raise Refused(monitor_messages.backtest_prevents_arming(monitor, backtest.sentence))
+        return {
+            "backtest": {
+                "since": backtest.since.isoformat(),
+                "until": backtest.until.isoformat(),
+                "values": len(backtest.points),
+                "hours": backtest.hours,
+                "hours_judged": backtest.hours_judged,
+            }
+        }
+
+    def reset(self, caller: Caller, command: MonitorReset, *, origin: str) -> Sentence:
+        """Let automatic rollbacks go on, and return the answer. Raises Refused (kept in the audit) and BadInput."""
+        if (command.model is None) is not command.everywhere:
+            raise BadInput("Name one model, or write monitor reset --all for the breaker of all models together.")
+        model, by = command.model or "", actor_of(caller)
+        self._access.require_permission(caller, Permission.RESET_BREAKER, model=command.model, origin=origin)
+        with self._context.ledger.write() as tx:
+            if not tx.reset_breaker(model):
+                raise BadInput("Automatic rollbacks have not stopped; nothing was changed.")
+            policy = self._context.policy
+            tx.add_audit_event(
+                Event(
+                    at=self._context.clock.now(),
+                    actor=by,
+                    tag=EventTag.BREAKER_RESET,
+                    subject=model or "all models",
+                    model=command.model,
+                    origin=origin,
+                    evidence={"by": describe_caller(caller, policy)},
+                )
+            )
+            sentence = incident_messages.breaker_reset(model, by)
+            tx.add_message(
+                channel_message(f"breaker:{self._context.new_id()}", self._recorder.channel_of(model), sentence)
+            )
+        return sentence
+
+
+def _check_can_be_armed(monitor: Monitor) -> None:
+    if monitor.rule.action != "auto":
+        edit = Code(f"/model monitor edit {monitor.model} {monitor.name} --action auto")
+        raise BadInput(
+            say(
+                "{it} has the action {action}; only auto is armed. First: {edit}",
+                it=monitor_messages.qualified_name(monitor),
+                action=Code(monitor.rule.action),
+                edit=edit,
+            )
+        )
+    if monitor.is_armed:
+        raise BadInput(say("{it} is armed already.", it=monitor_messages.qualified_name(monitor)))
