@@ -17,7 +17,7 @@ from bot.ledger.audit_chain import ChainFault
 from bot.ledger.database import SqlLedger
 from bot.ledger.schema import SchemaAge
 from bot.ledger.stores.reader import SqlLedgerReader
-from bot.ledger.tables.base import audit_head, metadata
+from bot.ledger.tables import audit_head, metadata
 
 BATCH_SIZE = 5000  # rows that are in memory at a time
 TABLES = tuple(metadata.sorted_tables)  # what is referred to comes before what refers to it

@@ -14,8 +14,7 @@ from bot.ports.external import (
     PolicyFile,
     ServingProbes,
 )
-from bot.ports.ledger import Dispatcher, Ledger
-from bot.ports.reading import LedgerReader
+from bot.ports.ledger import Dispatcher, Ledger, LedgerReader, LedgerTransaction
 from bot.ports.records import (
     Backlog,
     CheckBatch,
@@ -34,7 +33,6 @@ from bot.ports.records import (
     TagUpdate,
 )
 from bot.ports.registry import ModelRegistry
-from bot.ports.writing import LedgerTransaction
 
 __all__ = [
     "NO_DIRECTORY",

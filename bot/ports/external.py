@@ -12,12 +12,7 @@ from bot.domain.core.errors import SlackNotConnected
 from bot.domain.monitoring.readings import Answer, CheckOutcome
 from bot.domain.policy.policy import Policy, ServingProbe
 from bot.domain.promotions.approvers import EligibleApprovers
-from bot.ports.records import (
-    DeliveryResult,
-    MessageRef,
-    OutboxMessage,
-    Query,
-)
+from bot.ports.records import DeliveryResult, MessageRef, OutboxMessage, Query
 
 
 class Clock(Protocol):

@@ -4,13 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Protocol
 
-from bot.ports.reading import LedgerReader
-from bot.ports.records import (
-    CheckBatch,
-)
-from bot.ports.writing import LedgerTransaction
+from bot.ports.audit_log import AuditLogReader, AuditLogWriter
+from bot.ports.monitoring import MonitoringReader, MonitoringWriter
+from bot.ports.promotions import PromotionReader, PromotionWriter
+from bot.ports.records import Backlog, CheckBatch
+from bot.ports.registry_state import RegistryStateReader, RegistryStateWriter
+from bot.ports.transitions import TransitionReader, TransitionWriter
+from bot.ports.work_queue import WorkQueueReader, WorkQueueWriter
+
+
+class LedgerReader(
+    PromotionReader,
+    TransitionReader,
+    RegistryStateReader,
+    MonitoringReader,
+    WorkQueueReader,
+    AuditLogReader,
+    Protocol,
+):
+    """One consistent view of the ledger."""
+
+    def backlog(self, now: datetime) -> Backlog:
+        """Return what is not finished. However much has ended, it costs no more."""
+        ...
+
+
+class LedgerTransaction(
+    PromotionWriter,
+    TransitionWriter,
+    RegistryStateWriter,
+    MonitoringWriter,
+    WorkQueueWriter,
+    AuditLogWriter,
+    LedgerReader,
+    Protocol,
+):
+    """One transaction on the ledger: everything in it commits together or not at all."""
 
 
 class Ledger(Protocol):

@@ -3,7 +3,7 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from bot.ledger.tables.base import metadata
+from bot.ledger.tables import metadata
 
 
 def run(connection: Connection) -> None:

@@ -34,7 +34,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from bot.domain.audit.events import EventTag
 from bot.ledger.audit_chain import MIN_NUMBER
 from bot.ledger.stores import statements
-from bot.ledger.tables.base import audit_events
+from bot.ledger.tables import audit_events
 
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 MAX_CLOCK_SKEW = timedelta(hours=1)  # how far the clocks of two processes may lie apart

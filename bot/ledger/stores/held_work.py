@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from bot.domain.transitions.transition import UNFINISHED_STATES
-from bot.ledger.tables.base import (
+from bot.ledger.tables import (
     COMMAND_IS_WAITING,
     IS_OPEN,
     IS_PENDING,

@@ -28,7 +28,7 @@ from sqlalchemy.dialects.postgresql import array
 
 from bot.domain.transitions.transition import UNFINISHED_STATES, TransitionState
 from bot.ledger.stores.held_work import is_held
-from bot.ledger.tables.base import (
+from bot.ledger.tables import (
     IS_EXECUTING,
     IS_INTENDED,
     IS_OPEN,

@@ -1,0 +1,123 @@
+"""Rows about the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Select, literal, select
+
+from bot.domain.audit.events import ChainedEvent, ChainHead, Event, EventTag
+from bot.ledger.audit_chain import MIN_NUMBER, AuditRecord
+from bot.ledger.stores import audit_pages, row_mapping, statements
+from bot.ledger.stores.base import NO_OPERATOR_IDS, SqlReadStore, SqlWriteStore
+from bot.ledger.tables import audit_events, audit_head
+
+
+class AuditLogQueries(SqlReadStore):
+    """Reads the audit log."""
+
+    def audit_events(self, *, model: str | None = None, after_number: int = 0, limit: int = 1000) -> list[ChainedEvent]:
+        """Return audit events as they stand in the chain, oldest first."""
+        query = _audit_events_after(after_number, limit)
+        if model is not None:
+            query = query.where(audit_events.c.model == model)
+        return [row_mapping.to_link(row, self._operator_ids) for row in self._fetch_rows(query)]
+
+    def latest_audit_events(
+        self,
+        *,
+        model: str | None = None,
+        tags: Sequence[EventTag] = (),
+        since: datetime | None = None,
+        before_number: int | None = None,
+        limit: int = 50,
+    ) -> list[ChainedEvent]:
+        """Return audit events, newest first: of a model, of these tags, since a time, before a number."""
+        page, values = audit_pages.page_filter(model=model, tags=tags, since=since, before=before_number, limit=limit)
+        found = self._connection.execute(audit_pages.select_events(page, self._connection.dialect.name), values)
+        return [row_mapping.to_link(row, self._operator_ids) for row in found.mappings()]
+
+    def audit_head(self) -> ChainHead:
+        """Return where the audit chain ends; a head that somebody took away is the one of no event, without a hash."""
+        row = self._connection.execute(select(audit_head)).mappings().first()
+        return row_mapping.from_row(ChainHead, row) if row else ChainHead(0, "")
+
+    def audit_records(
+        self,
+        *,
+        model: str | None = None,
+        since: datetime | None = None,
+        after_number: int = MIN_NUMBER,
+        limit: int = 1000,
+    ) -> list[AuditRecord]:
+        """Return audit rows as they are stored, oldest first; rows that are no event, too.
+
+        From the very lowest number, unless `after` says otherwise: somebody could have put rows before the first.
+        """
+        number = audit_events.c.number
+        query = statements.select_records(self._connection.dialect.name).where(
+            number > literal(after_number, BigInteger)
+        )
+        query = query.order_by(number).limit(limit)
+        if model is not None:
+            query = query.where(audit_events.c.model == model)
+        if since is not None:
+            query = query.where(audit_events.c.at >= since)
+        return [AuditRecord._make(row) for row in self._connection.execute(query)]
+
+    def latest_audit_records(
+        self,
+        *,
+        model: str | None = None,
+        actor: str | None = None,
+        tag: str | None = None,
+        since: datetime | None = None,
+        before_number: int | None = None,
+        limit: int = 50,
+    ) -> list[AuditRecord]:
+        """Return audit rows as they are stored, newest first; rows that are no event, too.
+
+        Those of a model, an actor or a tag as they are stored; since a time, before a number.
+        """
+        tags = [] if tag is None else [tag]
+        page, values = audit_pages.page_filter(
+            model=model, actor=actor, tags=tags, since=since, before=before_number, limit=limit
+        )
+        found = self._connection.execute(audit_pages.select_records(page, self._connection.dialect.name), values)
+        return [AuditRecord._make(row) for row in found]
+
+
+class AuditLogStore(SqlWriteStore, AuditLogQueries):
+    """Writes the audit log."""
+
+    def __init__(self, connection: Connection, operator_ids: Mapping[str, str] = NO_OPERATOR_IDS) -> None:
+        super().__init__(connection, operator_ids)
+        self._pending_events: list[Event] = []
+
+    def add_audit_event(self, event: Event) -> None:
+        """Add an event to the audit chain. Raises ValueError or TypeError where its evidence is not JSON."""
+        # What cannot be written down is refused here, where the caller can be seen.
+        self._pending_events.append(row_mapping.storable_event(event))
+
+    def append_audit(self) -> list[Event]:
+        """Chain the transaction's events, and return them. Everybody's queue here, so it is the last thing done."""
+        events = self._pending_events
+        if not events:
+            return []
+        head = row_mapping.from_row(
+            ChainHead, self._connection.execute(statements.select_head_for_update()).mappings().one()
+        )
+        added = []
+        for event in events:
+            added.append(row_mapping.to_audit_row(event, head))
+            head = ChainHead(added[-1]["number"], added[-1]["hash"])
+        self._connection.execute(statements.insert_events(), added)
+        self._connection.execute(statements.update_head(), row_mapping.to_row(head))
+        self._pending_events = []
+        return events
+
+
+def _audit_events_after(number: int, limit: int) -> Select[Any]:
+    return select(audit_events).where(audit_events.c.number > number).order_by(audit_events.c.number).limit(limit)

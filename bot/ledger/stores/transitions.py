@@ -1,0 +1,232 @@
+"""Rows about transitions, rollback blocks, and serving checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, func, literal, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql.elements import ColumnElement
+
+from bot.domain.core.errors import AlreadyDecided
+from bot.domain.core.sentence import Code, say
+from bot.domain.registry.model import Stage, VersionIdentity
+from bot.domain.registry.rollback_block import RollbackBlock
+from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
+from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
+from bot.ledger.stores import row_mapping, statements
+from bot.ledger.stores.base import EPOCH, UNCLAIMED, SqlReadStore, SqlWriteStore, is_due
+from bot.ledger.tables import IS_EXECUTING, IS_INTENDED, requests, rollback_blocks, serving_checks, transitions
+
+
+class TransitionQueries(SqlReadStore):
+    """Reads transitions, rollback blocks, and serving checks."""
+
+    def transition(self, transition_id: str) -> Transition:
+        """Return the move. Raises KeyError."""
+        return self._get(Transition, transitions, transition_id)
+
+    def transitions(
+        self,
+        model: str,
+        *,
+        stage: Stage | None = None,
+        before_id: str | None = None,
+        until: datetime | None = None,
+        limit: int = 50,
+    ) -> list[Transition]:
+        """Return the finished and unfinished moves of a model, newest first; only those into or out of `stage`.
+
+        Those before the move with the id `before`. With `until` those up to that time, and some that followed.
+        """
+        given: dict[str, Any] = {statements.KEY: model, statements.LIMIT: limit}
+        given |= {} if stage is None else {statements.STAGE: stage}
+        given |= {} if before_id is None else {statements.BEFORE: before_id}
+        given |= {} if until is None else {statements.UNTIL: until}
+        query = statements.select_transitions(
+            self._connection.dialect.name,
+            of_stage=stage is not None,
+            is_before=before_id is not None,
+            is_until=until is not None,
+        )
+        return [self._to_domain(Transition, row) for row in self._connection.execute(query, given).mappings()]
+
+    def first_transition(self, model: str, stage: Stage) -> Transition | None:
+        """Return the first move that put a version of the model into the stage."""
+        given = {statements.KEY: model, statements.STAGE: stage}
+        row = self._connection.execute(statements.select_first_transition_into(self._connection.dialect.name), given)
+        found = row.mappings().first()
+        return None if found is None else self._to_domain(Transition, found)
+
+    def production_entries(self, model: str, version: int) -> list[Transition]:
+        """Return the finished moves that put this version into Production, newest first: the last 100."""
+        query = select(transitions).where(
+            transitions.c.model == model,
+            transitions.c.version == version,
+            transitions.c.target == Stage.PRODUCTION,
+            transitions.c.state == TransitionState.DONE,
+        )
+        return self._list(Transition, query.order_by(transitions.c.number.desc()).limit(100))
+
+    def models_with_transitions(self, states: Sequence[TransitionState]) -> list[str]:
+        """Return the models that have moves in these states."""
+        # Sorted here: the databases do not agree on the order of letters.
+        return sorted(self._fetch_column(select(transitions.c.model).where(transitions.c.state.in_(states)).distinct()))
+
+    def models_with_expired_transitions(self, now: datetime) -> list[str]:
+        """Return the models that have a move to be made whose request expired before anything was moved."""
+        query = select(transitions.c.model).join(requests, requests.c.id == transitions.c.request).distinct()
+        query = query.where(IS_INTENDED, transitions.c.began_at.is_(None), requests.c.expires_at <= now)
+        return sorted(self._fetch_column(query))
+
+    def rollbacks(self, since: datetime) -> list[Transition]:
+        """Return the rollbacks that were intended since then, newest first; those that came to nothing included."""
+        query = select(transitions).where(
+            transitions.c.kind == TransitionKind.ROLLBACK, transitions.c.intended_at >= since
+        )
+        return self._list(Transition, query.order_by(transitions.c.number.desc()))
+
+    def rollback_blocks(self, model: str) -> list[RollbackBlock]:
+        """Return the bars of a model that nobody has cleared, oldest first."""
+        mine = select(rollback_blocks).where(rollback_blocks.c.model == model, rollback_blocks.c.cleared_at.is_(None))
+        return self._list(RollbackBlock, mine.order_by(rollback_blocks.c.number))
+
+    def serving_check(self, transition_id: str) -> ServingCheck | None:
+        """Return what the serving side was asked after a move."""
+        return self._find(ServingCheck, statements.select_by_key(serving_checks, "move"), transition_id)
+
+    def latest_serving_check(self, model: str) -> ServingCheck | None:
+        """Return what the serving side of a model was asked last."""
+        query = (
+            select(serving_checks)
+            .where(serving_checks.c.model == model)
+            .order_by(serving_checks.c.asked_at.desc())
+            .limit(1)
+        )
+        return self._find(ServingCheck, query)
+
+    def due_serving_checks(self, now: datetime) -> list[ServingCheck]:
+        """Return the questions to the serving side that are to be asked (again) now."""
+        due = select(serving_checks).where(
+            serving_checks.c.state == ServingCheckState.PENDING, is_due(serving_checks.c.next_at, now)
+        )
+        return self._list(ServingCheck, due.order_by(serving_checks.c.next_at))
+
+
+class TransitionStore(SqlWriteStore, TransitionQueries):
+    """Writes transitions, rollback blocks, and serving checks."""
+
+    def add_transition(self, transition: Transition) -> bool:
+        """Insert it; return False where a move with this id is there already."""
+        return self._insert(transitions, row_mapping.to_row(transition), "id")
+
+    def prepend_transitions(self, earlier: Sequence[Transition]) -> None:
+        """Insert moves (oldest first) that come before every move that is there: with numbers below theirs."""
+        lowest = self._connection.execute(select(func.coalesce(func.min(transitions.c.number), 1))).scalar_one()
+        numbers = range(min(lowest, 1) - len(earlier), min(lowest, 1))
+        rows_of = [{"number": number} | row_mapping.to_row(move) for number, move in zip(numbers, earlier, strict=True)]
+        self._connection.execute(transitions.insert(), rows_of)
+
+    def claim_transition(self, model: str, owner: str, now: datetime, until: datetime) -> Transition | None:
+        """Take the model's oldest move that is intended and due, or executing with a lease that is over.
+
+        Return it as executing, or None where there is none or somebody holds the model.
+        """
+        claim = {statements.KEY: model, statements.NOW: now, "claimed_by": owner, "claimed_until": until}
+        try:
+            # On PostgreSQL a failed statement ends its transaction, unless it has a savepoint of its own.
+            with self._connection.begin_nested():
+                row = self._connection.execute(statements.claim_transition(), claim).mappings().first()
+        except IntegrityError:  # one executing move a model: somebody took another one at this moment
+            return None
+        return None if row is None else self._to_domain(Transition, row)
+
+    def begin_transition(self, transition: Transition, now: datetime) -> bool:
+        """Record that a claimed move is about to write to the registry; return False where it was taken over."""
+        began = func.coalesce(transitions.c.began_at, literal(now, transitions.c.began_at.type))
+        return self._execute(update(transitions).where(_is_claimed_as(transition)).values(began_at=began))
+
+    def release_transition(self, transition: Transition, not_before: datetime) -> bool:
+        """Give a claimed move back as intended; return False where it was taken over since it was claimed."""
+        given = (
+            update(transitions)
+            .where(_is_claimed_as(transition))
+            .values(state=TransitionState.INTENDED, not_before=not_before, **UNCLAIMED)
+        )
+        return self._execute(given)
+
+    def finish_transition(self, transition: Transition) -> None:
+        """Write its end state and let go of the model.
+
+        Raises KeyError for an unknown move, and AlreadyDecided where it has ended or was taken over since
+        `move` was claimed: `attempts` tells, since every claim counts it up.
+        """
+        claim = {statements.KEY: transition.id, statements.ATTEMPTS: transition.attempts}
+        values = row_mapping.to_row(transition, exclude=frozenset({"began_at"}))
+        ended = self._connection.execute(statements.finish_transition(), claim | values | UNCLAIMED)
+        if not ended.rowcount:
+            now = self.transition(transition.id)
+            raise AlreadyDecided(
+                say("Move {id} was taken over and is {state} now.", id=Code(transition.id), state=now.state.value)
+            )
+
+    def backfill_identities(self, model: str, identities: Mapping[int, VersionIdentity], now: datetime) -> None:
+        """Fill in what a model's versions are, where an older Registrar's moves and open requests don't tell."""
+        for table, written, more in (
+            (transitions, transitions.c.intended_at, {"trusted_at": now}),
+            (requests, requests.c.opened_at, {}),
+        ):
+            unknown = and_(table.c.model == model, table.c.identity.is_(None))
+            for version in self._connection.execute(select(table.c.version).where(unknown).distinct()).scalars():
+                identity = identities.get(version)
+                if identity is not None:
+                    mine = and_(unknown, table.c.version == version, written >= (identity.created_at or EPOCH))
+                    self._execute(update(table).where(mine).values(identity=identity, **more))
+
+    def update_sources(self, model: str, identities: Mapping[int, VersionIdentity]) -> None:
+        """Let the model's requests and moves name where the files of their versions are now."""
+        kept = (
+            (transitions, "version", "identity"),
+            (requests, "version", "identity"),
+            (requests, "incumbent", "incumbent_identity"),
+        )
+        for table, number, name in kept:
+            columns = (table.c.id, table.c[number].label("version"), table.c[name].label("identity"))
+            known = select(*columns).where(table.c.model == model, table.c[name].is_not(None))
+            for row in self._connection.execute(known).all():
+                now = identities.get(row.version)
+                if now is not None and row.identity.is_same_but_moved(now) and row.identity.source != now.source:
+                    self._update(table, row.id, {name: replace(row.identity, source=now.source)})
+
+    def add_rollback_block(self, block: RollbackBlock) -> bool:
+        """Insert it; return False where it is there already."""
+        return self._insert(rollback_blocks, row_mapping.to_row(block), "id")
+
+    def save_rollback_block(self, block: RollbackBlock) -> None:
+        """Write its present state."""
+        self._update(rollback_blocks, block.id, row_mapping.to_row(block))
+
+    def save_serving_check(self, check: ServingCheck) -> bool:
+        """Write what the serving side said; return False where the question had its end already."""
+        row = row_mapping.to_row(check)
+        mine = and_(serving_checks.c.move == check.move, serving_checks.c.state == ServingCheckState.PENDING)
+        return self._insert(serving_checks, row, "move") or self._execute(
+            update(serving_checks).where(mine).values(**row)
+        )
+
+    def claim_serving_check(self, check: ServingCheck, until: datetime) -> bool:
+        """Take a due question for oneself until then; return False where somebody else has it, or it has its end."""
+        free = and_(
+            serving_checks.c.move == check.move,
+            serving_checks.c.state == ServingCheckState.PENDING,
+            serving_checks.c.next_at == check.next_at,
+        )
+        return self._execute(update(serving_checks).where(free).values(next_at=until))
+
+
+def _is_claimed_as(transition: Transition) -> ColumnElement[bool]:
+    """Return what is true while a move is claimed as `move` says: `attempts` counts the claims."""
+    return and_(transitions.c.id == transition.id, transitions.c.attempts == transition.attempts, IS_EXECUTING)

@@ -1,0 +1,283 @@
+"""Rows about queued commands, the outbox, locks, and leases."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Column, Select, and_, delete, func, or_, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from bot.domain.core.actors import Actor
+from bot.ledger.stores import held_work, row_mapping, statements
+from bot.ledger.stores.base import EPOCH, UNCLAIMED, SqlReadStore, SqlWriteStore, is_due
+from bot.ledger.tables import (
+    COMMAND_IS_WAITING,
+    IS_EXECUTING,
+    MESSAGE_IS_WAITING,
+    MessageState,
+    channel_turns,
+    idempotent_calls,
+    leases,
+    measurements,
+    message_refs,
+    monitor_states,
+    outbox_messages,
+    queued_commands,
+    transitions,
+)
+from bot.ports import DeliveryProgress, IdempotentCall, MessageKind, MessageRef, OutboxMessage, QueuedCommand
+
+MAX_CHANNEL_DELAY = timedelta(minutes=2)  # a channel's next turn is never further away: the longest pace is a minute
+_CLAIMABLE = (
+    (transitions, IS_EXECUTING),
+    (outbox_messages, MESSAGE_IS_WAITING),
+)  # what is held, and while what is true of it
+
+
+class WorkQueueQueries(SqlReadStore):
+    """Reads queued commands, the outbox, locks, and leases."""
+
+    def queued_command(self, command_id: str) -> QueuedCommand:
+        """Return what was asked. Raises KeyError."""
+        return self._get(QueuedCommand, queued_commands, command_id)
+
+    def queued_command_with_key(self, caller: Actor, key: str) -> QueuedCommand | None:
+        """Return what the caller asked for with this key."""
+        return self._find(
+            QueuedCommand,
+            select(queued_commands).where(queued_commands.c.caller == caller, queued_commands.c.key == key),
+        )
+
+    def due_command_ids(self, now: datetime) -> list[str]:
+        """Return the ids of asks that wait and whose time has come, oldest first."""
+        ready = select(queued_commands.c.id).where(
+            COMMAND_IS_WAITING, is_due(queued_commands.c.not_before, now), ~held_work.is_held(queued_commands)
+        )
+        return self._fetch_column(ready.order_by(queued_commands.c.at, queued_commands.c.number))
+
+    def idempotent_call(self, client: str, key: str) -> IdempotentCall | None:
+        """Return what was answered to a call with this key before."""
+        return self._find(
+            IdempotentCall,
+            select(idempotent_calls).where(idempotent_calls.c.client == client, idempotent_calls.c.key == key),
+        )
+
+    def message_ref(self, key: str) -> MessageRef | None:
+        """Return where the message with this key stands in Slack."""
+        return self._find(MessageRef, statements.select_by_key(message_refs, "key"), key)
+
+    def message_ref_for(self, message: OutboxMessage) -> MessageRef | None:
+        """Return where a note's message stands in Slack."""
+        return self.message_ref(message_ref_key(message))
+
+    def is_pending(self, message: OutboxMessage) -> bool:
+        """Tell whether a note is neither delivered nor given up."""
+        return bool(
+            self._fetch_column(
+                select(outbox_messages.c.key).where(outbox_messages.c.key == message.key, MESSAGE_IS_WAITING)
+            )
+        )
+
+    def delivery_progress(self, message: OutboxMessage) -> DeliveryProgress | None:
+        """Return a note's progress; None if it was never added."""
+        query = select(MESSAGE_IS_WAITING, outbox_messages.c.why, outbox_messages.c.not_before).where(
+            outbox_messages.c.key == message.key
+        )
+        row = self._connection.execute(query).one_or_none()
+        return DeliveryProgress(is_waiting=bool(row[0]), why=row[1], not_before=row[2]) if row else None
+
+    def due_messages(
+        self, now: datetime, limit: int = 100, *, kinds: Collection[MessageKind] = (), recipient: str | None = None
+    ) -> list[OutboxMessage]:
+        """Return the undelivered notes: of each lane those before the first that has to wait, in order.
+
+        The lanes take turns, so that one with much to say holds up nobody: first the first note of every
+        lane, oldest first, then every second one.
+        """
+        due = _due_messages(now).where(outbox_messages.c.kind.in_(kinds)) if kinds else _due_messages(now)
+        due = due if recipient is None else due.where(outbox_messages.c.to == recipient)
+        return self._list(OutboxMessage, due.limit(limit))
+
+    def next_message_due_at(self, now: datetime, *, kinds: Collection[MessageKind]) -> datetime | None:
+        """Return when the first undelivered note that has to wait can be tried; None if none has to."""
+        waits = (MESSAGE_IS_WAITING, outbox_messages.c.not_before > now, outbox_messages.c.kind.in_(kinds))
+        at: datetime | None = self._connection.execute(
+            select(func.min(outbox_messages.c.not_before)).where(*waits)
+        ).scalar()
+        return at
+
+    def pending_recipients(self, kind: MessageKind) -> list[str]:
+        """Return for whom there are undelivered notes of this kind, due or not, sorted."""
+        query = (
+            select(outbox_messages.c.to)
+            .distinct()
+            .where(MESSAGE_IS_WAITING, outbox_messages.c.kind == kind)
+            .order_by(outbox_messages.c.to)
+        )
+        return [str(to) for to in self._connection.execute(query).scalars()]
+
+
+class WorkQueueStore(SqlWriteStore, WorkQueueQueries):
+    """Writes queued commands, the outbox, locks, and leases."""
+
+    def acquire_lease(self, name: str, owner: str, now: datetime, until: datetime) -> bool:
+        """Hold a name across transactions; return False where somebody else does. One's own is made longer."""
+        lease = {"name": name, "owner": owner, "until": until, statements.NOW: now}
+        return self._connection.execute(statements.acquire_lease(self._dialect), lease).first() is not None
+
+    def release_lease(self, name: str, owner: str) -> None:
+        """Let it go, if it is the owner's."""
+        self._execute(delete(leases).where(leases.c.name == name, leases.c.owner == owner))
+
+    def release_leases(self, owner: str) -> None:
+        """End the leases of an owner that is known to be gone."""
+        for table, is_at_work in _CLAIMABLE:
+            self._execute(update(table).where(is_at_work, table.c.claimed_by == owner).values(**UNCLAIMED))
+        if checks := self._fetch_claimed_checks(measurements.c.number, measurements.c.claimed_by == owner):
+            held = [{statements.KEY: number, statements.OWNER: owner} for number in checks]
+            self._connection.execute(statements.release_slot(), held)
+        self._execute(delete(leases).where(leases.c.owner == owner))
+
+    def lease_owners(self) -> list[str]:
+        """Return who holds anything now."""
+        held = [select(table.c.claimed_by).where(holds, table.c.claimed_by.is_not(None)) for table, holds in _CLAIMABLE]
+        owners = {owner for query in (*held, select(leases.c.owner)) for owner in self._fetch_column(query)}
+        return sorted(owners.union(self._fetch_claimed_checks(measurements.c.claimed_by)))
+
+    def add_queued_command(self, command: QueuedCommand) -> bool:
+        """Insert it; return False where its caller has asked with this key before."""
+        return self._insert(queued_commands, row_mapping.to_row(command), "caller", "key")
+
+    def claim_queued_command(self, command_id: str, now: datetime, until: datetime) -> bool:
+        """Take a waiting ask whose time has come for oneself until then; False where it's taken, or held."""
+        free = and_(
+            queued_commands.c.id == command_id,
+            COMMAND_IS_WAITING,
+            is_due(queued_commands.c.not_before, now),
+            ~held_work.is_held(queued_commands),
+        )
+        return self._execute(update(queued_commands).where(free).values(not_before=until))
+
+    def save_queued_command(self, command: QueuedCommand) -> None:
+        """Write its present state. Raises KeyError."""
+        if not self._update(queued_commands, command.id, row_mapping.to_row(command)):
+            raise KeyError(command.id)
+
+    def add_idempotent_call(self, call: IdempotentCall) -> bool:
+        """Remember what was answered; return False where this key has an answer already."""
+        return self._insert(idempotent_calls, row_mapping.to_row(call), "client", "key")
+
+    def add_message(self, message: OutboxMessage) -> None:
+        """Put it into the outbox, from now unless it says since when; a key that is there already is left as it is."""
+        row = row_mapping.to_row(message, exclude=frozenset({"number"}))
+        row["created_at"] = message.created_at or datetime.now(UTC)
+        self._insert(outbox_messages, row | {"state": MessageState.WAITING, "why": ""}, "key")
+
+    def claim_message(self, message: OutboxMessage, owner: str, now: datetime, until: datetime) -> OutboxMessage | None:
+        """Take a note to deliver it until then, and remember that this has begun: a lost answer is looked for.
+
+        Return it as it is to be delivered, or None where somebody else has taken or delivered it.
+        """
+        if not self._update_message(
+            message, was_tried=True, attempts=message.attempts + 1, claimed_by=owner, claimed_until=until
+        ):
+            return None
+        return replace(message, attempts=message.attempts + 1, claimed_until=until)
+
+    def mark_delivered(self, message: OutboxMessage, ref: MessageRef | None) -> bool:
+        """Take it out of the queue, and remember where it stands: cards and notices by their lane, all else by key.
+
+        Return False, as those below, where it was taken over since it was claimed: then nothing is written.
+        """
+        if not self._update_message(message, state=MessageState.DELIVERED, **UNCLAIMED):
+            return False
+        if ref is not None:
+            key = message_ref_key(message)
+            place = row_mapping.to_row(ref)
+            if not self._insert(message_refs, {"key": key, **place}, "key"):
+                self._execute(update(message_refs).where(message_refs.c.key == key).values(**place))
+        return True
+
+    def postpone_message(self, message: OutboxMessage, until: datetime, why: str = "") -> bool:
+        """Try it again at `until`; `was_tried` is taken from `note`. Without `why`, the last reason stays."""
+        reason = {"why": why} if why else {}
+        return self._update_message(message, not_before=until, was_tried=message.was_tried, **reason, **UNCLAIMED)
+
+    def discard_message(self, message: OutboxMessage, why: str) -> bool:
+        """Give it up: Slack will never take it."""
+        return self._update_message(message, state=MessageState.DROPPED, why=why, **UNCLAIMED)
+
+    def take_channel_turn(self, channel: str, min_interval: timedelta, now: datetime) -> datetime:
+        """Take the turn to post in a channel if it has come; the next one is `pace` later. Return when it comes.
+
+        One that is too far off was counted by a clock that was ahead, and would close the channel for as long.
+        """
+        self._insert(channel_turns, {"channel": channel, "next_at": now}, "channel")
+        row = (
+            self._connection.execute(self._select_by_key(channel_turns, "channel"), {statements.KEY: channel})
+            .mappings()
+            .one()
+        )
+        at: datetime = row["next_at"] if now < row["next_at"] <= now + MAX_CHANNEL_DELAY else now
+        if at == now:
+            self._execute(
+                update(channel_turns).where(channel_turns.c.channel == channel).values(next_at=at + min_interval)
+            )
+        return at
+
+    def delay_channel(self, channel: str, until: datetime) -> None:
+        """Postpone a channel's next turn to at least `until`."""
+        self._execute(
+            update(channel_turns)
+            .where(channel_turns.c.channel == channel, channel_turns.c.next_at < until)
+            .values(next_at=until)
+        )
+
+    def _fetch_claimed_checks(self, column: Column[Any], *conditions: ColumnElement[bool]) -> list[Any]:
+        """Return a column of the checks that somebody has claimed and is making.
+
+        None on PostgreSQL: there another process may be making what this one has claimed, and a claim ends by itself.
+        """
+        return [] if self._is_postgres else self._fetch_column(_claimed_checks(column, *conditions))
+
+    def _update_message(self, message: OutboxMessage, **values: Any) -> bool:
+        """Change a note, unless it has its end or was claimed since it was read: `attempts` counts the claims."""
+        ours = and_(
+            outbox_messages.c.key == message.key, MESSAGE_IS_WAITING, outbox_messages.c.attempts == message.attempts
+        )
+        return self._execute(update(outbox_messages).where(ours).values(**values))
+
+
+def message_ref_key(message: OutboxMessage) -> str:
+    """Return under which key it is kept where a note's message stands: its lane's, where the lane has but one."""
+    return message.lane if message.kind.is_updated_in_place else message.key
+
+
+def _due_messages(now: datetime) -> Select[Any]:
+    stops = (
+        select(outbox_messages.c.lane, func.min(outbox_messages.c.number).label("number"))
+        .where(MESSAGE_IS_WAITING, or_(outbox_messages.c.not_before > now, outbox_messages.c.claimed_until > now))
+        .group_by(outbox_messages.c.lane)
+        .subquery("stops")
+    )
+    place = func.row_number().over(partition_by=outbox_messages.c.lane, order_by=outbox_messages.c.number)
+    return (
+        select(outbox_messages)
+        .outerjoin(stops, stops.c.lane == outbox_messages.c.lane)
+        .where(MESSAGE_IS_WAITING, or_(stops.c.number.is_(None), outbox_messages.c.number < stops.c.number))
+        .order_by(place, outbox_messages.c.number)
+    )
+
+
+def _claimed_checks(column: Column[Any], *conditions: ColumnElement[bool]) -> Select[Any]:
+    """Return the select of a column of the checks that somebody has claimed: of each monitor only its next.
+
+    Asked for one by one: SQLite would rather look through all checks that there ever were.
+    """
+    is_next = (measurements.c.monitor == monitor_states.c.monitor, measurements.c.slot == monitor_states.c.slot + 1)
+    is_claimed = (measurements.c.outcome.is_(None), measurements.c.claimed_by.is_not(None))
+    claimed = select(column).where(*is_next, *is_claimed, *conditions).correlate(monitor_states).scalar_subquery()
+    return select(claimed).where(monitor_states.c.next_at > EPOCH, claimed.is_not(None))
