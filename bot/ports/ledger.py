@@ -28,7 +28,10 @@ class LedgerReader(
     """One consistent view of the ledger."""
 
     def backlog(self, now: datetime) -> Backlog:
-        """Return what is not finished. However much has ended, it costs no more."""
+        """Return a count of everything that is unfinished at `now`.
+
+        The cost doesn't grow with what is finished.
+        """
         ...
 
 
@@ -49,15 +52,22 @@ class Ledger(Protocol):
     """Our database: the truth for decisions. Opening either raises LedgerUnavailable within its time limit."""
 
     def write(self) -> AbstractContextManager[LedgerTransaction]:
-        """Open one transaction; it commits when the block ends and rolls back when it raises."""
+        """Open a transaction; it commits when the block ends and rolls back if it raises.
+
+        Raises LedgerUnavailable if it can't be opened in time.
+        """
         ...
 
     def read(self) -> AbstractContextManager[LedgerReader]:
-        """Open one consistent reading."""
+        """Open one consistent view of the ledger. Raises LedgerUnavailable if it can't be opened in time."""
         ...
 
     def set_operator_ids(self, read_operators: Callable[[], Mapping[str, str]]) -> None:
-        """Read every operator together with the Slack id that `operators` gives them at that moment."""
+        """Set where the Slack ids of operators come from.
+
+        `read_operators` is called for each transaction and returns Slack ids by operator name. Operators that are read
+        from the ledger carry these ids.
+        """
         ...
 
     def close(self) -> None:
@@ -69,15 +79,21 @@ class Dispatcher(Protocol):
     """Lets batches of checks be made by somebody: a thread of ours, or a worker on another machine."""
 
     def set_handler(self, handler: Callable[[CheckBatch], None]) -> None:
-        """Let `work` make the batches that this process takes. It never raises, and is called for several at once."""
+        """Set what runs the batches that this process takes.
+
+        `handler` must not raise; it's called from several threads at once.
+        """
         ...
 
     def start(self) -> None:
-        """Begin to take batches."""
+        """Start taking batches."""
         ...
 
     def dispatch(self, batches: Sequence[CheckBatch]) -> None:
-        """Let these be made soon; it does not wait for them. Raises LedgerUnavailable where that is not sure."""
+        """Queue batches to run soon, without waiting for them.
+
+        Raises LedgerUnavailable if they might not have been queued.
+        """
         ...
 
     def close(self) -> None:

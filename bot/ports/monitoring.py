@@ -18,30 +18,37 @@ class MonitoringReader(Protocol):
     """Reads monitors, checks, baselines, readings, and incidents."""
 
     def monitors(self, model: str | None = None) -> list[Monitor]:
-        """Return the monitors that are not removed, by model and name."""
+        """Return the monitors that haven't been removed, by model and name.
+
+        `model`: only this model's monitors; None means any.
+        """
         ...
 
     def monitor(self, monitor_id: str) -> Monitor:
-        """Return a monitor, a removed one too. Raises UnknownRequest."""
+        """Return a monitor, even a removed one. Raises UnknownRequest if there is none with this id."""
         ...
 
     def monitor_states(self) -> dict[str, MonitorState]:
-        """Return where the monitors stand, by their ids."""
+        """Return the state of every monitor, by monitor id."""
         ...
 
     def monitor_state(self, monitor_id: str) -> MonitorState:
-        """Return where a monitor stands; one that was never checked at its beginning."""
+        """Return a monitor's state; the initial one if it was never checked."""
         ...
 
     def due_monitors(self, now: datetime, limit: int = 1000) -> list[tuple[Monitor, MonitorState]]:
-        """Return the monitors whose check is due, the longest due first; neither paused nor removed ones.
+        """Return the monitors whose check is due at `now`, the longest overdue first, with their states.
 
-        One that somebody is checking at this moment is none of them.
+        Paused and removed monitors are left out, and so are those that a process is checking. `limit`: how many to
+        return at most.
         """
         ...
 
     def claimed_monitors(self, batch: CheckBatch, now: datetime) -> list[tuple[Monitor, MonitorState]]:
-        """Return those of a batch whose claim holds, the longest due first."""
+        """Return the monitors in a batch whose claims haven't expired by `now`, with their states.
+
+        The longest overdue come first.
+        """
         ...
 
     def measurements(
@@ -53,9 +60,11 @@ class MonitoringReader(Protocol):
         from_revision: int = 1,
         limit: int = 100,
     ) -> list[Measurement]:
-        """Return the finished checks of a monitor, newest first.
+        """Return a monitor's finished checks, newest first.
 
-        Those of one term only, where `move` names it; by this revision of it or a later one.
+        `since`: only checks after this time. `transition_id`: only checks in the term that this transition began.
+        `from_revision`: only checks by this revision of the monitor or a later one. `limit`: how many to return at
+        most.
         """
         ...
 
@@ -69,46 +78,53 @@ class MonitoringReader(Protocol):
         except_transition_id: str | None = None,
         except_versions: Collection[int] = (),
     ) -> list[CheckValue]:
-        """Return the values of a monitor's checks after `since` and up to `until`, oldest first, with their totals.
+        """Return the values that a monitor measured after `since` and up to `until`, oldest first.
 
-        None of before it was changed to measure something else. Those of one term, where `move` names it; those of
-        every other term, where `but` does; never of the versions in `without`.
+        Each comes with its time and total. Values from before the monitor was changed to measure something else are
+        left out. `transition_id`: only values in the term that this transition began. `except_transition_id`: only
+        values in all other terms. `except_versions`: versions to leave out.
         """
         ...
 
     def checks(self, monitor: Monitor, *, since: datetime, until: datetime) -> list[RecordedCheck]:
         """Return a monitor's finished checks after `since` and up to `until`, oldest first.
 
-        None of before it was changed to measure something else.
+        Checks from before the monitor was changed to measure something else are left out.
         """
         ...
 
     def baselines(self, monitor_ids: Collection[str], *, own: bool = False) -> dict[str, FrozenBaseline]:
-        """Return the baselines that monitors have, by their ids; of which term, and by which rule, they say themselves.
+        """Return the frozen baselines of these monitors, by monitor id.
 
-        They're those of before the terms; where `own`, those of the versions' own days.
+        Each says which term and which rule it's for. `own`: return the baselines taken from the versions' own days in
+        Production instead of those from before their terms.
         """
         ...
 
     def readings(
         self, source: str, metrics: Collection[tuple[str, str]], *, since: datetime, until: datetime
     ) -> list[PushedReading]:
-        """Return what was pushed of metrics (model and name), after `since` and up to `until`, oldest first.
+        """Return the readings that were pushed to a source, oldest first.
 
-        The times are the readings' own.
+        `metrics`: the metrics to return, as pairs of model and metric name. `since`, `until`: only readings whose own
+        time is after `since` and not after `until`.
         """
         ...
 
     def incident(self, incident_id: str) -> Incident:
-        """Return an incident. Raises UnknownRequest."""
+        """Return an incident. Raises UnknownRequest if there is none with this id."""
         ...
 
     def incidents(self, *, model: str | None = None, open_only: bool = False, limit: int = 100) -> list[Incident]:
-        """Return incidents, newest first; open ones only, where `is_open`."""
+        """Return incidents, newest first.
+
+        `model`: only this model's incidents; None means any. `open_only`: leave out resolved ones. `limit`: how many to
+        return at most.
+        """
         ...
 
     def tripped_breakers(self) -> list[TrippedBreaker]:
-        """Return the breakers that are tripped."""
+        """Return the tripped circuit breakers, by model."""
         ...
 
 
@@ -116,59 +132,71 @@ class MonitoringWriter(MonitoringReader, Protocol):
     """Changes monitors, checks, baselines, readings, and incidents."""
 
     def add_monitor(self, monitor: Monitor) -> bool:
-        """Insert it; return False where the model has one of this name."""
+        """Insert a monitor; return False if the model has one with this name."""
         ...
 
     def save_monitor(self, monitor: Monitor) -> None:
-        """Write its present state."""
+        """Write the monitor's current state."""
         ...
 
     def save_monitor_states(self, states: Sequence[MonitorState]) -> None:
-        """Write where monitors stand now."""
+        """Insert or update the states of monitors; a state's slot never decreases."""
         ...
 
     def save_monitor_state(self, state: MonitorState) -> None:
-        """Write where a monitor stands now."""
+        """Insert or update a monitor's state; its slot never decreases."""
         ...
 
     def claim_slots(self, slots: Mapping[tuple[str, int], datetime], owner: str, now: datetime) -> set[tuple[str, int]]:
-        """Take checks, each until its time; return those that are neither done nor somebody else's."""
+        """Claim checks; return those that are neither finished nor claimed by another owner.
+
+        `slots`: the checks, as pairs of monitor id and slot, and when the claim on each expires. `owner`: the process
+        that claims them. `now`: the current time; a claim that has expired by then can be taken over.
+        """
         ...
 
     def finish_slots(self, checks: Sequence[Measurement], owner: str) -> set[tuple[str, int]]:
-        """Write what claimed checks came to; return which of them were the owner's still. The others are left."""
+        """Write the results of claimed checks; return those that `owner` still held.
+
+        Checks are identified by monitor id and slot. The results of all others are dropped.
+        """
         ...
 
     def save_baselines(self, baselines: Sequence[FrozenBaseline], *, own: bool = False) -> None:
-        """Write monitors' baselines; each takes the place of its monitor's former one.
+        """Insert or replace the frozen baselines of monitors.
 
-        They're those of before the terms; where `own`, those of the versions' own days.
+        `own`: these are taken from the versions' own days in Production, not from before their terms.
         """
         ...
 
     def add_readings(self, pushed: Sequence[PushedReading]) -> int:
-        """Insert what was pushed, but for what is there already; return how many are new."""
+        """Insert the readings that aren't there yet; return how many are new.
+
+        Two readings are the same if their source, model, metric, version, and time are.
+        """
         ...
 
     def purge(self, *, measurements_before: datetime, readings_before: datetime) -> int:
-        """Throw away checks, and readings and calls, that are older than that; return how many rows.
+        """Delete old checks, readings, and idempotent calls; return how many rows were deleted.
 
-        Checks that a frozen baseline is made of stay, however old they are, until their monitor is removed.
+        `measurements_before`: delete checks from before this time, except those that a frozen baseline was taken from;
+        they stay until their monitor is removed. `readings_before`: delete readings and calls that were received before
+        this time.
         """
         ...
 
     def add_incident(self, incident: Incident) -> bool:
-        """Insert it; return False where one of this model, source and kind is open."""
+        """Insert an incident; return False if one for this model, source, and kind is open."""
         ...
 
     def save_incident(self, incident: Incident) -> None:
-        """Write its present state."""
+        """Write the incident's current state."""
         ...
 
     def trip_breaker(self, breaker: TrippedBreaker) -> bool:
-        """Trip a breaker; return False where it is tripped already."""
+        """Trip a model's circuit breaker; return False if it's already tripped."""
         ...
 
     def reset_breaker(self, model: str) -> bool:
-        """Reset a breaker; return False where it is not tripped."""
+        """Reset a model's circuit breaker; return False if it isn't tripped."""
         ...

@@ -16,7 +16,7 @@ class PromotionReader(Protocol):
     """Reads requests, votes, and freezes."""
 
     def request(self, request_id: str) -> Request:
-        """Return the request. Raises UnknownRequest."""
+        """Return a request. Raises UnknownRequest if there is none with this id."""
         ...
 
     def requests(
@@ -28,27 +28,37 @@ class PromotionReader(Protocol):
         requester: Actor | None = None,
         limit: int = 100,
     ) -> list[Request]:
-        """Return requests, newest first; `states` empty means any."""
+        """Return requests, newest first.
+
+        `model`, `version`, `requester`: only requests that match; None means any. `states`: only requests in one of
+        these states; empty means any. `limit`: how many to return at most.
+        """
         ...
 
     def open_request(self, model: str, target: Stage) -> Request | None:
-        """Return the request of this model and target that has not ended, if there is one."""
+        """Return the open request for this model and target stage, or None."""
         ...
 
     def requests_to_review(self, model: str | None = None, limit: int = 1000) -> list[Request]:
-        """Return the requests that were moved without approvals and need a review, those due first."""
+        """Return finished requests that broke glass and still need a review, earliest due date first.
+
+        `model`: only this model's requests; None means any. `limit`: how many to return at most.
+        """
         ...
 
     def expired_request_ids(self, now: datetime) -> list[str]:
-        """Return the ids of pending requests whose time is over."""
+        """Return the ids of pending requests that have expired by `now`, earliest first."""
         ...
 
     def votes(self, request_id: str) -> list[Vote]:
-        """Return the votes on a request in the order in which they were cast."""
+        """Return the votes on a request in the order they were cast."""
         ...
 
     def freezes(self) -> list[Freeze]:
-        """Return the freezes that nobody has lifted, oldest first; one whose time is over may be among them."""
+        """Return the freezes that nobody has lifted, oldest first.
+
+        A freeze whose end time has passed can be among them.
+        """
         ...
 
 
@@ -56,33 +66,40 @@ class PromotionWriter(PromotionReader, Protocol):
     """Changes requests, votes, and freezes."""
 
     def lock_request(self, request_id: str) -> Request:
-        """Return the request, locked until the transaction ends. Raises UnknownRequest."""
+        """Return a request, locked until the transaction ends.
+
+        Other transactions wait before they lock it, change it, or vote on it. Raises UnknownRequest if there is none
+        with this id.
+        """
         ...
 
     def add_request(self, request: Request) -> None:
-        """Insert it. Raises AlreadyOpen where one for this model and target has not ended."""
+        """Insert a request. Raises AlreadyOpen if there is an open request for this model and target stage."""
         ...
 
     def save_request(self, request: Request) -> None:
-        """Write its present state."""
+        """Write the request's current state. Raises UnknownRequest if it was never added."""
         ...
 
     def add_vote(self, vote: Vote) -> bool:
-        """Insert it; return False where this person has voted on this request already."""
+        """Insert a vote; return False if this person has already voted on the request."""
         ...
 
     def delete_vote(self, request_id: str, voter: Person) -> bool:
-        """Take the person's vote away, the audit keeps it; return False where there is none."""
+        """Delete a person's vote; return False if there is none.
+
+        The audit log keeps the vote.
+        """
         ...
 
     def save_vote(self, vote: Vote) -> None:
-        """Write its present state."""
+        """Write the vote's current state."""
         ...
 
     def add_freeze(self, freeze: Freeze) -> None:
-        """Insert it."""
+        """Insert a freeze."""
         ...
 
     def save_freeze(self, freeze: Freeze) -> None:
-        """Write its present state."""
+        """Write the freeze's current state."""
         ...

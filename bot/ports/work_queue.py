@@ -14,52 +14,57 @@ class WorkQueueReader(Protocol):
     """Reads queued commands, the outbox, locks, and leases."""
 
     def queued_command(self, command_id: str) -> QueuedCommand:
-        """Return what was asked. Raises KeyError."""
+        """Return a queued command. Raises KeyError if there is none with this id."""
         ...
 
     def queued_command_with_key(self, caller: Actor, key: str) -> QueuedCommand | None:
-        """Return what the caller asked for with this key."""
+        """Return the command that the caller queued with this idempotency key, or None."""
         ...
 
     def due_command_ids(self, now: datetime) -> list[str]:
-        """Return the ids of asks that wait and whose time has come, oldest first; none that are held."""
+        """Return the ids of the waiting commands that are due at `now`, oldest first.
+
+        Commands that a hold covers are left out.
+        """
         ...
 
     def idempotent_call(self, client: str, key: str) -> IdempotentCall | None:
-        """Return what was answered to a call with this key before."""
+        """Return the API call that the client made with this idempotency key, and its answer, or None."""
         ...
 
     def message_ref(self, key: str) -> MessageRef | None:
-        """Return where the message with this key stands in Slack."""
+        """Return where the message with this key is in Slack, or None."""
         ...
 
     def message_ref_for(self, message: OutboxMessage) -> MessageRef | None:
-        """Return where a note's message stands in Slack."""
+        """Return where an outbox message is in Slack, or None."""
         ...
 
     def is_pending(self, message: OutboxMessage) -> bool:
-        """Tell whether a note is neither delivered nor given up."""
+        """Return whether an outbox message is neither delivered nor given up."""
         ...
 
     def delivery_progress(self, message: OutboxMessage) -> DeliveryProgress | None:
-        """Return a note's progress; None if it was never added."""
+        """Return the progress of an outbox message; None if it was never added."""
         ...
 
     def due_messages(
         self, now: datetime, limit: int = 100, *, kinds: Collection[MessageKind] = (), recipient: str | None = None
     ) -> list[OutboxMessage]:
-        """Return the undelivered notes: of each lane those before the first that has to wait, in order.
+        """Return the outbox messages that can be delivered at `now`.
 
-        Only those of `kinds`, where any are named, and those for `to`; the notes of one lane go out by one way.
+        For each ordering key these are the messages before the first one that has to wait, in order. `kinds`: only
+        messages of these kinds; empty means any. All messages with one ordering key are delivered through the same
+        channel. `recipient`: only messages to this recipient. `limit`: how many to return at most.
         """
         ...
 
     def next_message_due_at(self, now: datetime, *, kinds: Collection[MessageKind]) -> datetime | None:
-        """Return when the first undelivered note that has to wait can be tried; None if none has to."""
+        """Return when the next postponed message of these kinds is due; None if none is postponed."""
         ...
 
     def pending_recipients(self, kind: MessageKind) -> list[str]:
-        """Return for whom there are undelivered notes of this kind, due or not, sorted."""
+        """Return the recipients of pending messages of this kind, due or not, sorted."""
         ...
 
 
@@ -67,75 +72,100 @@ class WorkQueueWriter(WorkQueueReader, Protocol):
     """Changes queued commands, the outbox, locks, and leases."""
 
     def lock(self, name: str) -> None:
-        """Wait until no other transaction holds this name; they go one after the other from here to their ends."""
+        """Wait until no other transaction holds this name, and hold it until this transaction ends."""
         ...
 
     def try_lock(self, name: str) -> bool:
-        """Lock a name unless another transaction holds it: then return False at once."""
+        """Lock a name; return False at once if another transaction holds it."""
         ...
 
     def acquire_lease(self, name: str, owner: str, now: datetime, until: datetime) -> bool:
-        """Hold a name across transactions; return False where somebody else does. One's own is made longer."""
+        """Acquire or extend a lease on a name, beyond this transaction.
+
+        Returns False if another owner's lease hasn't expired by `now`. `owner`: the process that acquires it. `until`:
+        when the lease expires.
+        """
         ...
 
     def release_lease(self, name: str, owner: str) -> None:
-        """Let it go, if it is the owner's."""
+        """Release a lease if this owner has it."""
         ...
 
     def release_leases(self, owner: str) -> None:
-        """End the leases of an owner that is known to be gone."""
+        """Release everything that a process claimed.
+
+        `owner`: a process that is known to have ended.
+        """
         ...
 
     def lease_owners(self) -> list[str]:
-        """Return who holds models, notes, checks or leases now."""
+        """Return the processes that have claimed transitions, messages, checks, or leases, sorted."""
         ...
 
     def add_queued_command(self, command: QueuedCommand) -> bool:
-        """Insert it; return False where its caller has asked with this key before."""
+        """Queue a command; return False if its caller has used its idempotency key before."""
         ...
 
     def claim_queued_command(self, command_id: str, now: datetime, until: datetime) -> bool:
-        """Take a waiting ask whose time has come for oneself until then; False where it's taken, or held."""
+        """Claim a waiting command that is due at `now`, until `until`.
+
+        Returns False if another process has claimed it, or if a hold covers it.
+        """
         ...
 
     def save_queued_command(self, command: QueuedCommand) -> None:
-        """Write its present state."""
+        """Write the command's current state. Raises KeyError if it was never added."""
         ...
 
     def add_idempotent_call(self, call: IdempotentCall) -> bool:
-        """Remember what was answered; return False where this key has an answer already."""
+        """Record an answered API call; return False if its idempotency key already has an answer."""
         ...
 
     def add_message(self, message: OutboxMessage) -> None:
-        """Put it into the outbox, from now unless it says since when; a key that is there already is left as it is."""
+        """Put a message into the outbox; one whose key is already there is left as it is.
+
+        A message without `created_at` gets the current time.
+        """
         ...
 
     def claim_message(self, message: OutboxMessage, owner: str, now: datetime, until: datetime) -> OutboxMessage | None:
-        """Take a note to deliver it until then, and remember that this has begun: a lost answer is looked for.
+        """Claim a message for delivery and return it as it's to be delivered, or None.
 
-        Return it as it is to be delivered, or None where somebody else has taken or delivered it.
+        Records that delivery has been tried, so that a lost answer can be searched for. Returns None if another process
+        has claimed or delivered it. `owner`: the process that claims it. `until`: when the claim expires.
         """
         ...
 
     def mark_delivered(self, message: OutboxMessage, ref: MessageRef | None) -> bool:
-        """Take it out of the queue, and remember where it stands: cards and notices by their lane, all else by key.
+        """Mark a message as delivered, and record where it is in Slack.
 
-        Return False, as those below, where it was taken over since it was claimed: then nothing is written.
+        A message that is updated in place is recorded under its ordering key, every other one under its own key.
+        Returns False, and changes nothing, if another owner has claimed it since.
         """
         ...
 
     def postpone_message(self, message: OutboxMessage, until: datetime, why: str = "") -> bool:
-        """Try it again at `until`; `was_tried` is taken from `note`. Without `why`, the last reason stays."""
+        """Try a message again at `until`.
+
+        `was_tried` is taken from the message. `why`: what went wrong; if it's empty, the last reason stays. Returns
+        False, and changes nothing, if another owner has claimed it since.
+        """
         ...
 
     def discard_message(self, message: OutboxMessage, why: str) -> bool:
-        """Give it up: Slack will never take it."""
+        """Give up a message that Slack will never accept.
+
+        `why`: the reason to record. Returns False, and changes nothing, if another owner has claimed it since.
+        """
         ...
 
     def take_channel_turn(self, channel: str, min_interval: timedelta, now: datetime) -> datetime:
-        """Take a channel's turn if it has come, which sets the next one `pace` later. Return when it comes."""
+        """Take the turn to post in a channel if it has come; return when it comes.
+
+        If the result is `now`, the turn is taken. `min_interval`: the shortest time between two posts in the channel.
+        """
         ...
 
     def delay_channel(self, channel: str, until: datetime) -> None:
-        """Postpone a channel's next turn to at least `until`."""
+        """Postpone a channel's next turn to `until` or later."""
         ...

@@ -19,7 +19,7 @@ class AuditLogQueries(SqlReadStore):
     """Reads the audit log."""
 
     def audit_events(self, *, model: str | None = None, after_number: int = 0, limit: int = 1000) -> list[ChainedEvent]:
-        """Return audit events as they stand in the chain, oldest first."""
+        """Return audit events in the order of the chain, oldest first."""
         query = _audit_events_after(after_number, limit)
         if model is not None:
             query = query.where(audit_events.c.model == model)
@@ -34,13 +34,16 @@ class AuditLogQueries(SqlReadStore):
         before_number: int | None = None,
         limit: int = 50,
     ) -> list[ChainedEvent]:
-        """Return audit events, newest first: of a model, of these tags, since a time, before a number."""
+        """Return audit events, newest first."""
         page, values = audit_pages.page_filter(model=model, tags=tags, since=since, before=before_number, limit=limit)
         found = self._connection.execute(audit_pages.select_events(page, self._connection.dialect.name), values)
         return [row_mapping.to_link(row, self._operator_ids) for row in found.mappings()]
 
     def audit_head(self) -> ChainHead:
-        """Return where the audit chain ends; a head that somebody took away is the one of no event, without a hash."""
+        """Return the number and hash of the last event in the audit chain.
+
+        If somebody has deleted the head, return one with number 0 and no hash.
+        """
         row = self._connection.execute(select(audit_head)).mappings().first()
         return row_mapping.from_row(ChainHead, row) if row else ChainHead(0, "")
 
@@ -97,7 +100,7 @@ class AuditLogStore(SqlWriteStore, AuditLogQueries):
         self._pending_events: list[Event] = []
 
     def add_audit_event(self, event: Event) -> None:
-        """Add an event to the audit chain. Raises ValueError or TypeError where its evidence is not JSON."""
+        """Add an event to the audit chain. Raises ValueError or TypeError if its evidence isn't JSON."""
         # What cannot be written down is refused here, where the caller can be seen.
         self._pending_events.append(row_mapping.storable_event(event))
 

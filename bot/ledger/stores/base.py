@@ -104,12 +104,12 @@ class SqlWriteStore(SqlReadStore):
         self._is_postgres = self._dialect == "postgresql"
 
     def lock(self, name: str) -> None:
-        """Wait until no other transaction holds this name; they go one after the other from here to their ends."""
+        """Wait until no other transaction holds this name, and hold it until this transaction ends."""
         if self._is_postgres:  # SQLite has one writer, which we are
             self._connection.execute(select(func.pg_advisory_xact_lock(_advisory_lock_id(name))))
 
     def try_lock(self, name: str) -> bool:
-        """Lock a name unless another transaction holds it: then return False at once."""
+        """Lock a name; return False at once if another transaction holds it."""
         if not self._is_postgres:
             return True
         return bool(self._connection.execute(select(func.pg_try_advisory_xact_lock(_advisory_lock_id(name)))).scalar())

@@ -36,33 +36,30 @@ class MonitoringQueries(SqlReadStore):
     """Reads monitors, checks, baselines, readings, and incidents."""
 
     def monitors(self, model: str | None = None) -> list[Monitor]:
-        """Return the monitors that are not removed, by model and name."""
+        """Return the monitors that haven't been removed, by model and name."""
         query = select(monitors).where(monitors.c.removed_at.is_(None))
         if model is not None:
             query = query.where(monitors.c.model == model)
         return sorted(self._list(Monitor, query), key=lambda one: (one.model, one.name))
 
     def monitor(self, monitor_id: str) -> Monitor:
-        """Return a monitor, a removed one too. Raises UnknownRequest."""
+        """Return a monitor, even a removed one. Raises UnknownRequest if there is none with this id."""
         if found := self._find(Monitor, self._select_by_key(monitors, "id"), monitor_id):
             return found
         raise UnknownRequest("This message is from another time; nothing was changed.")
 
     def monitor_states(self) -> dict[str, MonitorState]:
-        """Return where the monitors stand, by their ids."""
+        """Return the state of every monitor, by monitor id."""
         return {one.monitor: one for one in self._list(MonitorState, select(monitor_states))}
 
     def monitor_state(self, monitor_id: str) -> MonitorState:
-        """Return where a monitor stands; one that was never checked at its beginning."""
+        """Return a monitor's state; the initial one if it was never checked."""
         return self._find(
             MonitorState, statements.select_by_key(monitor_states, "monitor"), monitor_id
         ) or MonitorState(monitor=monitor_id)
 
     def due_monitors(self, now: datetime, limit: int = 1000) -> list[tuple[Monitor, MonitorState]]:
-        """Return the monitors whose check is due, the longest due first; neither paused nor removed ones.
-
-        One that somebody is checking at this moment is none of them.
-        """
+        """Return the monitors whose check is due at `now`, the longest overdue first, with their states."""
         query = (
             _monitors_with_states()
             .where(monitors.c.removed_at.is_(None), ~monitors.c.is_paused, is_due(monitor_states.c.next_at, now))
@@ -72,7 +69,7 @@ class MonitoringQueries(SqlReadStore):
         return [self._to_monitor_with_state(row) for row in self._fetch_rows(query)]
 
     def claimed_monitors(self, batch: CheckBatch, now: datetime) -> list[tuple[Monitor, MonitorState]]:
-        """Return those of a batch whose claim holds, the longest due first."""
+        """Return the monitors in a batch whose claims haven't expired by `now`, with their states."""
         query = (
             _monitors_with_states()
             .join(measurements, _IS_NEXT_SLOT)
@@ -90,10 +87,7 @@ class MonitoringQueries(SqlReadStore):
         from_revision: int = 1,
         limit: int = 100,
     ) -> list[Measurement]:
-        """Return the finished checks of a monitor, newest first.
-
-        Those of one term only, where `move` names it; by this revision of it or a later one.
-        """
+        """Return a monitor's finished checks, newest first."""
         query = select(measurements).where(
             measurements.c.monitor == monitor_id,
             measurements.c.outcome.is_not(None),
@@ -115,7 +109,7 @@ class MonitoringQueries(SqlReadStore):
         except_transition_id: str | None = None,
         except_versions: Collection[int] = (),
     ) -> list[CheckValue]:
-        """Return the values of a monitor's checks after `since` and up to `until`, oldest first: see `Reading`."""
+        """Return the values that a monitor measured after `since` and up to `until`, oldest first."""
         query = select(measurements.c.at, measurements.c.value, measurements.c.total).where(
             measurements.c.monitor == monitor.id,
             measurements.c.at > since,
@@ -132,7 +126,7 @@ class MonitoringQueries(SqlReadStore):
         return [(at, value, total) for at, value, total in self._connection.execute(query.order_by(measurements.c.at))]
 
     def checks(self, monitor: Monitor, *, since: datetime, until: datetime) -> list[RecordedCheck]:
-        """Return a monitor's finished checks after `since` and up to `until`, oldest first: see `Reading`."""
+        """Return a monitor's finished checks after `since` and up to `until`, oldest first."""
         mine = measurements.c
         query = select(mine.at, mine.move, mine.version, mine.outcome, mine.value, mine.points, mine.total).where(
             mine.monitor == monitor.id,
@@ -144,7 +138,7 @@ class MonitoringQueries(SqlReadStore):
         return [RecordedCheck(*row) for row in self._connection.execute(query.order_by(mine.at))]
 
     def baselines(self, monitor_ids: Collection[str], *, own: bool = False) -> dict[str, FrozenBaseline]:
-        """Return the baselines that monitors have, by their ids: see `Reading`."""
+        """Return the frozen baselines of these monitors, by monitor id."""
         table = own_baselines if own else baselines
         found = self._list(FrozenBaseline, select(table).where(table.c.monitor.in_(monitor_ids)))
         return {one.monitor: one for one in found}
@@ -152,10 +146,7 @@ class MonitoringQueries(SqlReadStore):
     def readings(
         self, source: str, metrics: Collection[tuple[str, str]], *, since: datetime, until: datetime
     ) -> list[PushedReading]:
-        """Return what was pushed of metrics (model and name), after `since` and up to `until`, oldest first.
-
-        The times are the readings' own.
-        """
+        """Return the readings that were pushed to a source, oldest first."""
         query = select(readings).where(
             readings.c.source == source,
             tuple_(readings.c.model, readings.c.metric).in_(metrics),
@@ -165,13 +156,13 @@ class MonitoringQueries(SqlReadStore):
         return self._list(PushedReading, query.order_by(readings.c.at, readings.c.number))
 
     def incident(self, incident_id: str) -> Incident:
-        """Return an incident. Raises UnknownRequest."""
+        """Return an incident. Raises UnknownRequest if there is none with this id."""
         if found := self._find(Incident, self._select_by_key(incidents, "id"), incident_id):
             return found
         raise UnknownRequest("This message is from another time; nothing was changed.")
 
     def incidents(self, *, model: str | None = None, open_only: bool = False, limit: int = 100) -> list[Incident]:
-        """Return incidents, newest first; open ones only, where `is_open`."""
+        """Return incidents, newest first."""
         query = select(incidents).order_by(incidents.c.number.desc()).limit(limit)
         if model is not None:
             query = query.where(incidents.c.model == model)
@@ -180,7 +171,7 @@ class MonitoringQueries(SqlReadStore):
         return self._list(Incident, query)
 
     def tripped_breakers(self) -> list[TrippedBreaker]:
-        """Return the breakers that are tripped."""
+        """Return the tripped circuit breakers, by model."""
         return sorted(self._list(TrippedBreaker, select(tripped_breakers)), key=lambda one: one.model)
 
     def _to_monitor_with_state(self, row: RowMapping) -> tuple[Monitor, MonitorState]:
@@ -192,29 +183,29 @@ class MonitoringStore(SqlWriteStore, MonitoringQueries):
     """Writes monitors, checks, baselines, readings, and incidents."""
 
     def add_monitor(self, monitor: Monitor) -> bool:
-        """Insert it; return False where the model has one of this name."""
+        """Insert a monitor; return False if the model has one with this name."""
         return self._insert(monitors, row_mapping.to_row(monitor) | {"name": monitor.name}, "model", "name")
 
     def save_monitor(self, monitor: Monitor) -> None:
-        """Write its present state."""
+        """Write the monitor's current state."""
         self._update(monitors, monitor.id, row_mapping.to_row(monitor) | {"name": monitor.name})
 
     def save_monitor_states(self, states: Sequence[MonitorState]) -> None:
-        """Write where monitors stand now: see above."""
+        """Insert or update the states of monitors; a state's slot never decreases.
+
+        A transition and a check can write at once, without having seen each other's state. If the slot went back to one
+        that is finished, it could never be claimed again, and the monitor would stop being checked.
+        """
         if states:
             put = statements.upsert(tables.monitor_states, "monitor", "slot", self._dialect)
             self._connection.execute(put, [row_mapping.to_row(one) for one in states])
 
     def save_monitor_state(self, state: MonitorState) -> None:
-        """Write where a monitor stands now.
-
-        Its slot never goes back: of two who write at once, a move and a check, one has not seen what the other wrote,
-        and a slot that is done already can never be claimed again: nothing would be checked any more.
-        """
+        """Insert or update a monitor's state; its slot never decreases."""
         self.save_monitor_states([state])
 
     def claim_slots(self, slots: Mapping[tuple[str, int], datetime], owner: str, now: datetime) -> set[tuple[str, int]]:
-        """Take checks, each until its time; return those that are neither done nor somebody else's."""
+        """Claim checks; return those that are neither finished nor claimed by another owner."""
         claims = [
             {
                 "monitor": monitor,
@@ -234,7 +225,7 @@ class MonitoringStore(SqlWriteStore, MonitoringQueries):
         return {(row.monitor, row.slot) for row in taken}
 
     def finish_slots(self, checks: Sequence[Measurement], owner: str) -> set[tuple[str, int]]:
-        """Write what claimed checks came to; return which of them were the owner's still. The others are left."""
+        """Write the results of claimed checks; return those that `owner` still held."""
         if not checks:
             return set()
         slots = [(one.monitor, one.slot) for one in checks]
@@ -252,22 +243,19 @@ class MonitoringStore(SqlWriteStore, MonitoringQueries):
         return mine
 
     def save_baselines(self, baselines: Sequence[FrozenBaseline], *, own: bool = False) -> None:
-        """Write monitors' baselines; each takes the place of its monitor's former one."""
+        """Insert or replace the frozen baselines of monitors."""
         if baselines:
             table = tables.own_baselines if own else tables.baselines
             put = statements.upsert(table, "monitor", "made_at", self._dialect)
             self._connection.execute(put, [row_mapping.to_row(one) for one in baselines])
 
     def add_readings(self, pushed: Sequence[PushedReading]) -> int:
-        """Insert what was pushed, but for what is there already; return how many are new."""
+        """Insert the readings that aren't there yet; return how many are new."""
         same = ("source", "model", "metric", "version", "at")
         return sum(self._insert(readings, row_mapping.to_row(one), *same) for one in pushed)
 
     def purge(self, *, measurements_before: datetime, readings_before: datetime) -> int:
-        """Throw away checks, and readings and calls, that are older than that; return how many rows.
-
-        Checks that a frozen baseline is made of stay, however old they are, until their monitor is removed.
-        """
+        """Delete old checks, readings, and idempotent calls; return how many rows were deleted."""
         baselines, checks, all_readings = tables.baselines.c, tables.measurements.c, tables.readings.c
         removed = select(monitors.c.id).where(monitors.c.removed_at.is_not(None))
         for table in (tables.baselines, tables.own_baselines):
@@ -283,19 +271,19 @@ class MonitoringStore(SqlWriteStore, MonitoringQueries):
         return sum(self._connection.execute(one).rowcount for one in old)
 
     def add_incident(self, incident: Incident) -> bool:
-        """Insert it; return False where one of this model, source and kind is open."""
+        """Insert an incident; return False if one for this model, source, and kind is open."""
         return self._insert(incidents, row_mapping.to_row(incident), "model", "source", "kind")
 
     def save_incident(self, incident: Incident) -> None:
-        """Write its present state."""
+        """Write the incident's current state."""
         self._update(incidents, incident.id, row_mapping.to_row(incident))
 
     def trip_breaker(self, breaker: TrippedBreaker) -> bool:
-        """Trip a breaker; return False where it is tripped already."""
+        """Trip a model's circuit breaker; return False if it's already tripped."""
         return self._insert(tripped_breakers, row_mapping.to_row(breaker), "model")
 
     def reset_breaker(self, model: str) -> bool:
-        """Reset a breaker; return False where it is not tripped."""
+        """Reset a model's circuit breaker; return False if it isn't tripped."""
         return self._execute(delete(tripped_breakers).where(tripped_breakers.c.model == model))
 
 

@@ -23,7 +23,7 @@ class PromotionQueries(SqlReadStore):
     """Reads requests, votes, and freezes."""
 
     def request(self, request_id: str) -> Request:
-        """Return the request. Raises UnknownRequest."""
+        """Return a request. Raises UnknownRequest if there is none with this id."""
         return self._get_request(statements.select_by_key(requests, "id"), request_id)
 
     def requests(
@@ -35,7 +35,7 @@ class PromotionQueries(SqlReadStore):
         requester: Actor | None = None,
         limit: int = 100,
     ) -> list[Request]:
-        """Return requests, newest first; `states` empty means any."""
+        """Return requests, newest first."""
         query = select(requests).order_by(requests.c.opened_at.desc(), requests.c.number.desc()).limit(limit)
         if model is not None:
             query = query.where(requests.c.model == model)
@@ -48,27 +48,27 @@ class PromotionQueries(SqlReadStore):
         return self._list(Request, query)
 
     def open_request(self, model: str, target: Stage) -> Request | None:
-        """Return the request of this model and target that has not ended, if there is one."""
+        """Return the open request for this model and target stage, or None."""
         this = and_(requests.c.model == model, requests.c.target == target, IS_OPEN)
         return self._find(Request, select(requests).where(this))
 
     def requests_to_review(self, model: str | None = None, limit: int = 1000) -> list[Request]:
-        """Return the requests that were moved without approvals and need a review, those due first."""
+        """Return finished requests that broke glass and still need a review, earliest due date first."""
         query = select(requests).where(NEEDS_REVIEW, requests.c.state == RequestState.DONE)
         query = query if model is None else query.where(requests.c.model == model)
         return self._list(Request, query.order_by(requests.c.review_due, requests.c.number).limit(limit))
 
     def expired_request_ids(self, now: datetime) -> list[str]:
-        """Return the ids of pending requests whose time is over."""
+        """Return the ids of pending requests that have expired by `now`, earliest first."""
         over = select(requests.c.id).where(IS_PENDING, requests.c.expires_at <= now)
         return self._fetch_column(over.order_by(requests.c.expires_at))
 
     def votes(self, request_id: str) -> list[Vote]:
-        """Return the votes on a request in the order in which they were cast."""
+        """Return the votes on a request in the order they were cast."""
         return self._list(Vote, statements.select_votes(), request_id)
 
     def freezes(self) -> list[Freeze]:
-        """Return the freezes that nobody has lifted, oldest first; one whose time is over may be among them."""
+        """Return the freezes that nobody has lifted, oldest first."""
         return self._list(Freeze, select(freezes).where(freezes.c.lifted_at.is_(None)).order_by(freezes.c.number))
 
     def _get_request(self, query: Select[Any], request_id: str) -> Request:
@@ -81,39 +81,39 @@ class PromotionStore(SqlWriteStore, PromotionQueries):
     """Writes requests, votes, and freezes."""
 
     def lock_request(self, request_id: str) -> Request:
-        """Return the request, locked until the transaction ends. Raises UnknownRequest."""
+        """Return a request, locked until the transaction ends. Raises UnknownRequest if there is none with this id."""
         # SQLite has one writer, which we are; there FOR UPDATE is left out.
         return self._get_request(statements.select_request_for_update(), request_id)
 
     def add_request(self, request: Request) -> None:
-        """Insert it. Raises AlreadyOpen where one for this model and target has not ended."""
+        """Insert a request. Raises AlreadyOpen if there is an open request for this model and target stage."""
         if not self._insert(requests, row_mapping.to_row(request), "model", "target"):
             raise AlreadyOpen(_open_request_message(request, self.open_request(request.model, request.target)))
 
     def save_request(self, request: Request) -> None:
-        """Write its present state. Raises UnknownRequest."""
+        """Write the request's current state. Raises UnknownRequest if it was never added."""
         if not self._update(requests, request.id, row_mapping.to_row(request)):
             self.request(request.id)
 
     def add_vote(self, vote: Vote) -> bool:
-        """Insert it; return False where this person has voted on this request already."""
+        """Insert a vote; return False if this person has already voted on the request."""
         return self._insert(votes, row_mapping.to_row(vote), "request", "voter")
 
     def delete_vote(self, request_id: str, voter: Person) -> bool:
-        """Take the person's vote away, the audit keeps it; return False where there is none."""
+        """Delete a person's vote; return False if there is none."""
         return self._execute(delete(votes).where(votes.c.request == request_id, votes.c.voter == voter))
 
     def save_vote(self, vote: Vote) -> None:
-        """Write its present state."""
+        """Write the vote's current state."""
         mine = and_(votes.c.request == vote.request, votes.c.voter == vote.voter)
         self._execute(update(votes).where(mine).values(**row_mapping.to_row(vote)))
 
     def add_freeze(self, freeze: Freeze) -> None:
-        """Insert it."""
+        """Insert a freeze."""
         self._execute(freezes.insert().values(**row_mapping.to_row(freeze)))
 
     def save_freeze(self, freeze: Freeze) -> None:
-        """Write its present state."""
+        """Write the freeze's current state."""
         self._update(freezes, freeze.id, row_mapping.to_row(freeze))
 
 

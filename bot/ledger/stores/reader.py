@@ -28,7 +28,7 @@ class SqlLedgerReader(
     """`bot.ports.LedgerReader` on one connection."""
 
     def backlog(self, now: datetime) -> Backlog:
-        """Return what is not finished. However much has ended, it costs no more."""
+        """Return a count of everything that is unfinished at `now`."""
         return Backlog(
             requests=self._count_by_kind(backlog_queries.count_requests()),
             commands=self._count_pending(backlog_queries.count_commands()),

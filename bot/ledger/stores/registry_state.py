@@ -30,36 +30,36 @@ class RegistryStateQueries(SqlReadStore):
     """Reads the state of the registry: snapshots, drift notices, holds, and tag updates."""
 
     def registry_snapshot(self, model: str) -> RegistrySnapshot | None:
-        """Return how the model looked when the registry was read last."""
+        """Return what the registry held for the model when it was last read, or None."""
         return self._find(RegistrySnapshot, self._select_by_key(registry_snapshots, "model"), model)
 
     def registry_snapshots(self) -> dict[str, RegistrySnapshot]:
-        """Return how every model looked, by its name."""
+        """Return the latest snapshot of every model, by model name."""
         return {look.model: look for look in self._list(RegistrySnapshot, select(registry_snapshots))}
 
     def model_with_other_case(self, name: str) -> str | None:
-        """Return the model that the poll has seen by this name in another letter case, and not in this one."""
+        """Return a model that has this name in a different letter case, or None."""
         there = self._fetch_column(
             select(registry_snapshots.c.model).where(func.lower(registry_snapshots.c.model) == name.lower())
         )
         return None if name in there else min(there, default=None)
 
     def drift_notice(self, notice_id: str) -> DriftNotice:
-        """Return a finding. Raises UnknownRequest."""
+        """Return a drift notice. Raises UnknownRequest if there is none with this id."""
         if found := self._find(DriftNotice, self._select_by_key(drift_notices, "id"), notice_id):
             return found
         raise UnknownRequest("This message is from another time; nothing was changed.")
 
     def active_hold(self) -> Hold | None:
-        """Return the active hold."""
+        """Return the active hold, or None."""
         return self._find(Hold, select(holds).where(held_work.IS_ACTIVE).order_by(holds.c.number))
 
     def holds(self, limit: int = 20) -> list[Hold]:
-        """Return holds, newest first; lifted ones too."""
+        """Return holds, newest first, including lifted ones."""
         return self._list(Hold, select(holds).order_by(holds.c.number.desc()).limit(limit))
 
     def held_work(self) -> HeldWork:
-        """Return what the active hold covers: everything that waited when it was opened or widened."""
+        """Return the unfinished work that the active hold covers."""
         return HeldWork(
             transitions=self._list(Transition, held_work.select_held(transitions)),
             commands=self._list(QueuedCommand, held_work.select_held(queued_commands)),
@@ -68,16 +68,16 @@ class RegistryStateQueries(SqlReadStore):
         )
 
     def is_request_held(self, request_id: str) -> bool:
-        """Tell whether the active hold covers a request."""
+        """Return whether the active hold covers a request."""
         mine = select(requests.c.id).where(requests.c.id == request_id, held_work.is_held(requests))
         return bool(self._fetch_column(mine))
 
     def models_with_pending_work(self) -> list[str]:
-        """Return the models that have open requests, unfinished moves, or tags still to be written."""
+        """Return the names of the models with pending work, sorted."""
         return sorted(self._fetch_column(held_work.select_models_with_pending_work()))
 
     def due_tag_updates(self, now: datetime, limit: int = 100) -> list[TagUpdate]:
-        """Return what has to be written to versions: of each version that which comes first, if it is due."""
+        """Return the tag updates that are due at `now`: for each version, at most its oldest unwritten one."""
         first = (
             select(func.min(tag_updates.c.number))
             .where(TAG_UPDATE_IS_WAITING)
@@ -89,10 +89,7 @@ class RegistryStateQueries(SqlReadStore):
         return self._list(TagUpdate, due.order_by(tag_updates.c.number).limit(limit))
 
     def tag_updates(self, model: str, *, version: int | None = None, from_number: int = 0) -> list[TagUpdate]:
-        """Return what was ever to be written to the model's versions, or to one, written or not, oldest first.
-
-        From the number `since` on.
-        """
+        """Return the model's tag updates, written or not, oldest first."""
         query = (
             select(tag_updates)
             .where(tag_updates.c.model == model, tag_updates.c.number >= from_number)
@@ -101,7 +98,7 @@ class RegistryStateQueries(SqlReadStore):
         return self._list(TagUpdate, query if version is None else query.where(tag_updates.c.version == version))
 
     def first_unwritten_tag_update(self, model: str) -> int:
-        """Return the number of the first copy that isn't written to the model's versions yet, else of the next one."""
+        """Return the number of the model's first tag update that isn't written yet."""
         of_model = tag_updates.c.model == model
         waits = select(func.min(tag_updates.c.number)).where(of_model, TAG_UPDATE_IS_WAITING).scalar_subquery()
         last = select(func.max(tag_updates.c.number)).where(of_model).scalar_subquery()
@@ -112,7 +109,7 @@ class RegistryStateStore(SqlWriteStore, RegistryStateQueries):
     """Writes the state of the registry: snapshots, drift notices, holds, and tag updates."""
 
     def save_registry_snapshot(self, snapshot: RegistrySnapshot) -> None:
-        """Write down how the model looks now."""
+        """Insert or replace a model's snapshot."""
         values = row_mapping.to_row(snapshot)
         if not self._insert(registry_snapshots, values, "model"):
             self._execute(
@@ -120,20 +117,20 @@ class RegistryStateStore(SqlWriteStore, RegistryStateQueries):
             )
 
     def delete_registry_snapshot(self, model: str) -> None:
-        """Forget a model that the registry has no more."""
+        """Delete the snapshot of a model that the registry no longer has."""
         self._execute(delete(registry_snapshots).where(registry_snapshots.c.model == model))
 
     def add_drift_notice(self, notice: DriftNotice) -> bool:
-        """Insert it; return False where it is there already."""
+        """Insert a drift notice; return False if its id is already there."""
         return self._insert(drift_notices, row_mapping.to_row(notice), "id")
 
     def save_drift_notice(self, notice: DriftNotice) -> None:
-        """Write its present state. Raises UnknownRequest."""
+        """Write the notice's current state. Raises UnknownRequest if it was never added."""
         if not self._update(drift_notices, notice.id, row_mapping.to_row(notice)):
             self.drift_notice(notice.id)
 
     def add_hold(self, hold: Hold) -> bool:
-        """Insert it, covering everything that waits now; return False where one is active."""
+        """Insert a hold that covers all work pending now; return False if one is active."""
         self.lock("hold")
         if self.active_hold() is not None:
             return False
@@ -141,21 +138,21 @@ class RegistryStateStore(SqlWriteStore, RegistryStateQueries):
         return True
 
     def save_hold(self, hold: Hold, *, extend: bool = False) -> None:
-        """Write its present state. With `widen` it also covers everything that waits now."""
+        """Write the hold's current state."""
         more = held_work.current_extent() if extend else {}
         self._execute(update(holds).where(holds.c.id == hold.id).values(**row_mapping.to_row(hold), **more))
 
     def discard_held_tag_updates(self, why: str) -> None:
-        """Take the tag updates that are held out of the queue; they're never written."""
+        """Take the held tag updates off the queue; they're never written."""
         self._execute(held_work.discard_held_tag_updates().values(why=why))
 
     def add_tag_update(self, tag_update: TagUpdate) -> None:
-        """Let something be written to a version; an id that is there already is left as it is."""
+        """Queue a tag update; one whose id is already there is left as it is."""
         row = row_mapping.to_row(tag_update, exclude=frozenset({"number"}))
         self._insert(tag_updates, row | {"is_done": False, "why": ""}, "id")
 
     def claim_tag_update(self, tag_update: TagUpdate, now: datetime, until: datetime) -> bool:
-        """Take a due row for oneself until then; return False where somebody else has, or it's held."""
+        """Claim a tag update that is due at `now`, until `until`."""
         free = and_(
             tag_updates.c.id == tag_update.id,
             TAG_UPDATE_IS_WAITING,
@@ -165,10 +162,10 @@ class RegistryStateStore(SqlWriteStore, RegistryStateQueries):
         return self._execute(update(tag_updates).where(free).values(not_before=until))
 
     def finish_tag_update(self, tag_update: TagUpdate, *, why: str = "") -> None:
-        """Take it out of the queue; `why` says why it was given up."""
+        """Take a tag update off the queue."""
         self._execute(update(tag_updates).where(tag_updates.c.id == tag_update.id).values(is_done=True, why=why))
 
     def postpone_tag_update(self, tag_update: TagUpdate, until: datetime, why: str) -> None:
-        """Try it again at `until`."""
+        """Count a failed attempt, and try the tag update again at `until`."""
         later = {"not_before": until, "why": why, "attempts": tag_updates.c.attempts + 1}
         self._execute(update(tag_updates).where(tag_updates.c.id == tag_update.id).values(**later))

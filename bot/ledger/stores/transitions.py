@@ -26,7 +26,7 @@ class TransitionQueries(SqlReadStore):
     """Reads transitions, rollback blocks, and serving checks."""
 
     def transition(self, transition_id: str) -> Transition:
-        """Return the move. Raises KeyError."""
+        """Return a transition. Raises KeyError if there is none with this id."""
         return self._get(Transition, transitions, transition_id)
 
     def transitions(
@@ -38,10 +38,7 @@ class TransitionQueries(SqlReadStore):
         until: datetime | None = None,
         limit: int = 50,
     ) -> list[Transition]:
-        """Return the finished and unfinished moves of a model, newest first; only those into or out of `stage`.
-
-        Those before the move with the id `before`. With `until` those up to that time, and some that followed.
-        """
+        """Return a model's transitions, finished and unfinished, newest first."""
         given: dict[str, Any] = {statements.KEY: model, statements.LIMIT: limit}
         given |= {} if stage is None else {statements.STAGE: stage}
         given |= {} if before_id is None else {statements.BEFORE: before_id}
@@ -55,14 +52,14 @@ class TransitionQueries(SqlReadStore):
         return [self._to_domain(Transition, row) for row in self._connection.execute(query, given).mappings()]
 
     def first_transition(self, model: str, stage: Stage) -> Transition | None:
-        """Return the first move that put a version of the model into the stage."""
+        """Return the first finished transition that put a version of the model into the stage, or None."""
         given = {statements.KEY: model, statements.STAGE: stage}
         row = self._connection.execute(statements.select_first_transition_into(self._connection.dialect.name), given)
         found = row.mappings().first()
         return None if found is None else self._to_domain(Transition, found)
 
     def production_entries(self, model: str, version: int) -> list[Transition]:
-        """Return the finished moves that put this version into Production, newest first: the last 100."""
+        """Return the finished transitions that put this version into Production, newest first."""
         query = select(transitions).where(
             transitions.c.model == model,
             transitions.c.version == version,
@@ -72,34 +69,34 @@ class TransitionQueries(SqlReadStore):
         return self._list(Transition, query.order_by(transitions.c.number.desc()).limit(100))
 
     def models_with_transitions(self, states: Sequence[TransitionState]) -> list[str]:
-        """Return the models that have moves in these states."""
+        """Return the names of the models that have transitions in these states, sorted."""
         # Sorted here: the databases do not agree on the order of letters.
         return sorted(self._fetch_column(select(transitions.c.model).where(transitions.c.state.in_(states)).distinct()))
 
     def models_with_expired_transitions(self, now: datetime) -> list[str]:
-        """Return the models that have a move to be made whose request expired before anything was moved."""
+        """Return the names of the models with an intended transition whose request has expired by `now`, sorted."""
         query = select(transitions.c.model).join(requests, requests.c.id == transitions.c.request).distinct()
         query = query.where(IS_INTENDED, transitions.c.began_at.is_(None), requests.c.expires_at <= now)
         return sorted(self._fetch_column(query))
 
     def rollbacks(self, since: datetime) -> list[Transition]:
-        """Return the rollbacks that were intended since then, newest first; those that came to nothing included."""
+        """Return the rollbacks that were intended at or after `since`, newest first."""
         query = select(transitions).where(
             transitions.c.kind == TransitionKind.ROLLBACK, transitions.c.intended_at >= since
         )
         return self._list(Transition, query.order_by(transitions.c.number.desc()))
 
     def rollback_blocks(self, model: str) -> list[RollbackBlock]:
-        """Return the bars of a model that nobody has cleared, oldest first."""
+        """Return the model's rollback blocks that nobody has cleared, oldest first."""
         mine = select(rollback_blocks).where(rollback_blocks.c.model == model, rollback_blocks.c.cleared_at.is_(None))
         return self._list(RollbackBlock, mine.order_by(rollback_blocks.c.number))
 
     def serving_check(self, transition_id: str) -> ServingCheck | None:
-        """Return what the serving side was asked after a move."""
+        """Return the serving check for a transition, or None."""
         return self._find(ServingCheck, statements.select_by_key(serving_checks, "move"), transition_id)
 
     def latest_serving_check(self, model: str) -> ServingCheck | None:
-        """Return what the serving side of a model was asked last."""
+        """Return the model's latest serving check, or None."""
         query = (
             select(serving_checks)
             .where(serving_checks.c.model == model)
@@ -109,7 +106,7 @@ class TransitionQueries(SqlReadStore):
         return self._find(ServingCheck, query)
 
     def due_serving_checks(self, now: datetime) -> list[ServingCheck]:
-        """Return the questions to the serving side that are to be asked (again) now."""
+        """Return the pending serving checks that are due at `now`, the longest overdue first."""
         due = select(serving_checks).where(
             serving_checks.c.state == ServingCheckState.PENDING, is_due(serving_checks.c.next_at, now)
         )
@@ -120,21 +117,21 @@ class TransitionStore(SqlWriteStore, TransitionQueries):
     """Writes transitions, rollback blocks, and serving checks."""
 
     def add_transition(self, transition: Transition) -> bool:
-        """Insert it; return False where a move with this id is there already."""
+        """Insert a transition; return False if its id is already there."""
         return self._insert(transitions, row_mapping.to_row(transition), "id")
 
     def prepend_transitions(self, earlier: Sequence[Transition]) -> None:
-        """Insert moves (oldest first) that come before every move that is there: with numbers below theirs."""
+        """Insert transitions before every transition in the ledger.
+
+        They get numbers below the lowest one.
+        """
         lowest = self._connection.execute(select(func.coalesce(func.min(transitions.c.number), 1))).scalar_one()
         numbers = range(min(lowest, 1) - len(earlier), min(lowest, 1))
         rows_of = [{"number": number} | row_mapping.to_row(move) for number, move in zip(numbers, earlier, strict=True)]
         self._connection.execute(transitions.insert(), rows_of)
 
     def claim_transition(self, model: str, owner: str, now: datetime, until: datetime) -> Transition | None:
-        """Take the model's oldest move that is intended and due, or executing with a lease that is over.
-
-        Return it as executing, or None where there is none or somebody holds the model.
-        """
+        """Claim the model's next transition and return it as executing, or None."""
         claim = {statements.KEY: model, statements.NOW: now, "claimed_by": owner, "claimed_until": until}
         try:
             # On PostgreSQL a failed statement ends its transaction, unless it has a savepoint of its own.
@@ -145,12 +142,12 @@ class TransitionStore(SqlWriteStore, TransitionQueries):
         return None if row is None else self._to_domain(Transition, row)
 
     def begin_transition(self, transition: Transition, now: datetime) -> bool:
-        """Record that a claimed move is about to write to the registry; return False where it was taken over."""
+        """Record that a claimed transition is about to write to the registry."""
         began = func.coalesce(transitions.c.began_at, literal(now, transitions.c.began_at.type))
         return self._execute(update(transitions).where(_is_claimed_as(transition)).values(began_at=began))
 
     def release_transition(self, transition: Transition, not_before: datetime) -> bool:
-        """Give a claimed move back as intended; return False where it was taken over since it was claimed."""
+        """Give a claimed transition back as intended, to be tried again at `not_before`."""
         given = (
             update(transitions)
             .where(_is_claimed_as(transition))
@@ -159,10 +156,10 @@ class TransitionStore(SqlWriteStore, TransitionQueries):
         return self._execute(given)
 
     def finish_transition(self, transition: Transition) -> None:
-        """Write its end state and let go of the model.
+        """Write a transition's final state and release its model.
 
-        Raises KeyError for an unknown move, and AlreadyDecided where it has ended or was taken over since
-        `move` was claimed: `attempts` tells, since every claim counts it up.
+        Raises KeyError if there is no such transition, and AlreadyDecided if it has ended or was claimed again:
+        `attempts` counts the claims.
         """
         claim = {statements.KEY: transition.id, statements.ATTEMPTS: transition.attempts}
         values = row_mapping.to_row(transition, exclude=frozenset({"began_at"}))
@@ -174,7 +171,7 @@ class TransitionStore(SqlWriteStore, TransitionQueries):
             )
 
     def backfill_identities(self, model: str, identities: Mapping[int, VersionIdentity], now: datetime) -> None:
-        """Fill in what a model's versions are, where an older Registrar's moves and open requests don't tell."""
+        """Fill in the version identities that an older release didn't record."""
         for table, written, more in (
             (transitions, transitions.c.intended_at, {"trusted_at": now}),
             (requests, requests.c.opened_at, {}),
@@ -187,7 +184,7 @@ class TransitionStore(SqlWriteStore, TransitionQueries):
                     self._execute(update(table).where(mine).values(identity=identity, **more))
 
     def update_sources(self, model: str, identities: Mapping[int, VersionIdentity]) -> None:
-        """Let the model's requests and moves name where the files of their versions are now."""
+        """Update where the files of the model's versions are, in its requests and transitions."""
         kept = (
             (transitions, "version", "identity"),
             (requests, "version", "identity"),
@@ -202,15 +199,15 @@ class TransitionStore(SqlWriteStore, TransitionQueries):
                     self._update(table, row.id, {name: replace(row.identity, source=now.source)})
 
     def add_rollback_block(self, block: RollbackBlock) -> bool:
-        """Insert it; return False where it is there already."""
+        """Insert a rollback block; return False if its id is already there."""
         return self._insert(rollback_blocks, row_mapping.to_row(block), "id")
 
     def save_rollback_block(self, block: RollbackBlock) -> None:
-        """Write its present state."""
+        """Write the block's current state."""
         self._update(rollback_blocks, block.id, row_mapping.to_row(block))
 
     def save_serving_check(self, check: ServingCheck) -> bool:
-        """Write what the serving side said; return False where the question had its end already."""
+        """Insert or update a serving check; return False if it has already ended."""
         row = row_mapping.to_row(check)
         mine = and_(serving_checks.c.move == check.move, serving_checks.c.state == ServingCheckState.PENDING)
         return self._insert(serving_checks, row, "move") or self._execute(
@@ -218,7 +215,7 @@ class TransitionStore(SqlWriteStore, TransitionQueries):
         )
 
     def claim_serving_check(self, check: ServingCheck, until: datetime) -> bool:
-        """Take a due question for oneself until then; return False where somebody else has it, or it has its end."""
+        """Claim a due serving check until `until`."""
         free = and_(
             serving_checks.c.move == check.move,
             serving_checks.c.state == ServingCheckState.PENDING,

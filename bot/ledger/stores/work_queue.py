@@ -41,40 +41,40 @@ class WorkQueueQueries(SqlReadStore):
     """Reads queued commands, the outbox, locks, and leases."""
 
     def queued_command(self, command_id: str) -> QueuedCommand:
-        """Return what was asked. Raises KeyError."""
+        """Return a queued command. Raises KeyError if there is none with this id."""
         return self._get(QueuedCommand, queued_commands, command_id)
 
     def queued_command_with_key(self, caller: Actor, key: str) -> QueuedCommand | None:
-        """Return what the caller asked for with this key."""
+        """Return the command that the caller queued with this idempotency key, or None."""
         return self._find(
             QueuedCommand,
             select(queued_commands).where(queued_commands.c.caller == caller, queued_commands.c.key == key),
         )
 
     def due_command_ids(self, now: datetime) -> list[str]:
-        """Return the ids of asks that wait and whose time has come, oldest first."""
+        """Return the ids of the waiting commands that are due at `now`, oldest first."""
         ready = select(queued_commands.c.id).where(
             COMMAND_IS_WAITING, is_due(queued_commands.c.not_before, now), ~held_work.is_held(queued_commands)
         )
         return self._fetch_column(ready.order_by(queued_commands.c.at, queued_commands.c.number))
 
     def idempotent_call(self, client: str, key: str) -> IdempotentCall | None:
-        """Return what was answered to a call with this key before."""
+        """Return the API call that the client made with this idempotency key, and its answer, or None."""
         return self._find(
             IdempotentCall,
             select(idempotent_calls).where(idempotent_calls.c.client == client, idempotent_calls.c.key == key),
         )
 
     def message_ref(self, key: str) -> MessageRef | None:
-        """Return where the message with this key stands in Slack."""
+        """Return where the message with this key is in Slack, or None."""
         return self._find(MessageRef, statements.select_by_key(message_refs, "key"), key)
 
     def message_ref_for(self, message: OutboxMessage) -> MessageRef | None:
-        """Return where a note's message stands in Slack."""
+        """Return where an outbox message is in Slack, or None."""
         return self.message_ref(message_ref_key(message))
 
     def is_pending(self, message: OutboxMessage) -> bool:
-        """Tell whether a note is neither delivered nor given up."""
+        """Return whether an outbox message is neither delivered nor given up."""
         return bool(
             self._fetch_column(
                 select(outbox_messages.c.key).where(outbox_messages.c.key == message.key, MESSAGE_IS_WAITING)
@@ -82,7 +82,7 @@ class WorkQueueQueries(SqlReadStore):
         )
 
     def delivery_progress(self, message: OutboxMessage) -> DeliveryProgress | None:
-        """Return a note's progress; None if it was never added."""
+        """Return the progress of an outbox message; None if it was never added."""
         query = select(MESSAGE_IS_WAITING, outbox_messages.c.why, outbox_messages.c.not_before).where(
             outbox_messages.c.key == message.key
         )
@@ -92,17 +92,17 @@ class WorkQueueQueries(SqlReadStore):
     def due_messages(
         self, now: datetime, limit: int = 100, *, kinds: Collection[MessageKind] = (), recipient: str | None = None
     ) -> list[OutboxMessage]:
-        """Return the undelivered notes: of each lane those before the first that has to wait, in order.
+        """Return the outbox messages that can be delivered at `now`.
 
-        The lanes take turns, so that one with much to say holds up nobody: first the first note of every
-        lane, oldest first, then every second one.
+        The ordering keys take turns, so that one with many messages delays nobody: the first message of each comes
+        first, oldest first, then every second one.
         """
         due = _due_messages(now).where(outbox_messages.c.kind.in_(kinds)) if kinds else _due_messages(now)
         due = due if recipient is None else due.where(outbox_messages.c.to == recipient)
         return self._list(OutboxMessage, due.limit(limit))
 
     def next_message_due_at(self, now: datetime, *, kinds: Collection[MessageKind]) -> datetime | None:
-        """Return when the first undelivered note that has to wait can be tried; None if none has to."""
+        """Return when the next postponed message of these kinds is due; None if none is postponed."""
         waits = (MESSAGE_IS_WAITING, outbox_messages.c.not_before > now, outbox_messages.c.kind.in_(kinds))
         at: datetime | None = self._connection.execute(
             select(func.min(outbox_messages.c.not_before)).where(*waits)
@@ -110,7 +110,7 @@ class WorkQueueQueries(SqlReadStore):
         return at
 
     def pending_recipients(self, kind: MessageKind) -> list[str]:
-        """Return for whom there are undelivered notes of this kind, due or not, sorted."""
+        """Return the recipients of pending messages of this kind, due or not, sorted."""
         query = (
             select(outbox_messages.c.to)
             .distinct()
@@ -124,16 +124,16 @@ class WorkQueueStore(SqlWriteStore, WorkQueueQueries):
     """Writes queued commands, the outbox, locks, and leases."""
 
     def acquire_lease(self, name: str, owner: str, now: datetime, until: datetime) -> bool:
-        """Hold a name across transactions; return False where somebody else does. One's own is made longer."""
+        """Acquire or extend a lease on a name, beyond this transaction."""
         lease = {"name": name, "owner": owner, "until": until, statements.NOW: now}
         return self._connection.execute(statements.acquire_lease(self._dialect), lease).first() is not None
 
     def release_lease(self, name: str, owner: str) -> None:
-        """Let it go, if it is the owner's."""
+        """Release a lease if this owner has it."""
         self._execute(delete(leases).where(leases.c.name == name, leases.c.owner == owner))
 
     def release_leases(self, owner: str) -> None:
-        """End the leases of an owner that is known to be gone."""
+        """Release everything that a process claimed."""
         for table, is_at_work in _CLAIMABLE:
             self._execute(update(table).where(is_at_work, table.c.claimed_by == owner).values(**UNCLAIMED))
         if checks := self._fetch_claimed_checks(measurements.c.number, measurements.c.claimed_by == owner):
@@ -142,17 +142,17 @@ class WorkQueueStore(SqlWriteStore, WorkQueueQueries):
         self._execute(delete(leases).where(leases.c.owner == owner))
 
     def lease_owners(self) -> list[str]:
-        """Return who holds anything now."""
+        """Return the processes that have claimed transitions, messages, checks, or leases, sorted."""
         held = [select(table.c.claimed_by).where(holds, table.c.claimed_by.is_not(None)) for table, holds in _CLAIMABLE]
         owners = {owner for query in (*held, select(leases.c.owner)) for owner in self._fetch_column(query)}
         return sorted(owners.union(self._fetch_claimed_checks(measurements.c.claimed_by)))
 
     def add_queued_command(self, command: QueuedCommand) -> bool:
-        """Insert it; return False where its caller has asked with this key before."""
+        """Queue a command; return False if its caller has used its idempotency key before."""
         return self._insert(queued_commands, row_mapping.to_row(command), "caller", "key")
 
     def claim_queued_command(self, command_id: str, now: datetime, until: datetime) -> bool:
-        """Take a waiting ask whose time has come for oneself until then; False where it's taken, or held."""
+        """Claim a waiting command that is due at `now`, until `until`."""
         free = and_(
             queued_commands.c.id == command_id,
             COMMAND_IS_WAITING,
@@ -162,25 +162,22 @@ class WorkQueueStore(SqlWriteStore, WorkQueueQueries):
         return self._execute(update(queued_commands).where(free).values(not_before=until))
 
     def save_queued_command(self, command: QueuedCommand) -> None:
-        """Write its present state. Raises KeyError."""
+        """Write the command's current state. Raises KeyError if it was never added."""
         if not self._update(queued_commands, command.id, row_mapping.to_row(command)):
             raise KeyError(command.id)
 
     def add_idempotent_call(self, call: IdempotentCall) -> bool:
-        """Remember what was answered; return False where this key has an answer already."""
+        """Record an answered API call; return False if its idempotency key already has an answer."""
         return self._insert(idempotent_calls, row_mapping.to_row(call), "client", "key")
 
     def add_message(self, message: OutboxMessage) -> None:
-        """Put it into the outbox, from now unless it says since when; a key that is there already is left as it is."""
+        """Put a message into the outbox; one whose key is already there is left as it is."""
         row = row_mapping.to_row(message, exclude=frozenset({"number"}))
         row["created_at"] = message.created_at or datetime.now(UTC)
         self._insert(outbox_messages, row | {"state": MessageState.WAITING, "why": ""}, "key")
 
     def claim_message(self, message: OutboxMessage, owner: str, now: datetime, until: datetime) -> OutboxMessage | None:
-        """Take a note to deliver it until then, and remember that this has begun: a lost answer is looked for.
-
-        Return it as it is to be delivered, or None where somebody else has taken or delivered it.
-        """
+        """Claim a message for delivery and return it as it's to be delivered, or None."""
         if not self._update_message(
             message, was_tried=True, attempts=message.attempts + 1, claimed_by=owner, claimed_until=until
         ):
@@ -188,10 +185,7 @@ class WorkQueueStore(SqlWriteStore, WorkQueueQueries):
         return replace(message, attempts=message.attempts + 1, claimed_until=until)
 
     def mark_delivered(self, message: OutboxMessage, ref: MessageRef | None) -> bool:
-        """Take it out of the queue, and remember where it stands: cards and notices by their lane, all else by key.
-
-        Return False, as those below, where it was taken over since it was claimed: then nothing is written.
-        """
+        """Mark a message as delivered, and record where it is in Slack."""
         if not self._update_message(message, state=MessageState.DELIVERED, **UNCLAIMED):
             return False
         if ref is not None:
@@ -202,18 +196,19 @@ class WorkQueueStore(SqlWriteStore, WorkQueueQueries):
         return True
 
     def postpone_message(self, message: OutboxMessage, until: datetime, why: str = "") -> bool:
-        """Try it again at `until`; `was_tried` is taken from `note`. Without `why`, the last reason stays."""
+        """Try a message again at `until`."""
         reason = {"why": why} if why else {}
         return self._update_message(message, not_before=until, was_tried=message.was_tried, **reason, **UNCLAIMED)
 
     def discard_message(self, message: OutboxMessage, why: str) -> bool:
-        """Give it up: Slack will never take it."""
+        """Give up a message that Slack will never accept."""
         return self._update_message(message, state=MessageState.DROPPED, why=why, **UNCLAIMED)
 
     def take_channel_turn(self, channel: str, min_interval: timedelta, now: datetime) -> datetime:
-        """Take the turn to post in a channel if it has come; the next one is `pace` later. Return when it comes.
+        """Take the turn to post in a channel if it has come; return when it comes.
 
-        One that is too far off was counted by a clock that was ahead, and would close the channel for as long.
+        A turn that is too far ahead was set by a process whose clock was ahead, and would block the channel for as
+        long.
         """
         self._insert(channel_turns, {"channel": channel, "next_at": now}, "channel")
         row = (
@@ -229,7 +224,7 @@ class WorkQueueStore(SqlWriteStore, WorkQueueQueries):
         return at
 
     def delay_channel(self, channel: str, until: datetime) -> None:
-        """Postpone a channel's next turn to at least `until`."""
+        """Postpone a channel's next turn to `until` or later."""
         self._execute(
             update(channel_turns)
             .where(channel_turns.c.channel == channel, channel_turns.c.next_at < until)
