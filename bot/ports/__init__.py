@@ -1,4 +1,4 @@
-"""What the services need from the world, in our words. Every plug of a port passes the same contract suite."""
+"""What the services need from outside. Every adapter of a port passes the same contract tests."""
 
 from bot.ports.external import (
     NO_DIRECTORY,

@@ -1,4 +1,4 @@
-"""Our database, and who shares its work."""
+"""The ledger, composed of its parts, and the dispatcher that shares out its checks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LedgerReader(
     AuditLogReader,
     Protocol,
 ):
-    """One consistent view of the ledger."""
+    """One consistent view of the ledger. All times, here and in a transaction, are in UTC with their zone."""
 
     def backlog(self, now: datetime) -> Backlog:
         """Return a count of everything that is unfinished at `now`.
@@ -49,7 +49,7 @@ class LedgerTransaction(
 
 
 class Ledger(Protocol):
-    """Our database: the truth for decisions. Opening either raises LedgerUnavailable within its time limit."""
+    """The database that all decisions are based on."""
 
     def write(self) -> AbstractContextManager[LedgerTransaction]:
         """Open a transaction; it commits when the block ends and rolls back if it raises.
@@ -65,8 +65,8 @@ class Ledger(Protocol):
     def set_operator_ids(self, read_operators: Callable[[], Mapping[str, str]]) -> None:
         """Set where the Slack ids of operators come from.
 
-        `read_operators` is called for each transaction and returns Slack ids by operator name. Operators that are read
-        from the ledger carry these ids.
+        `read_operators` is called for each transaction and returns Slack ids by operator name; an operator that is
+        read from the ledger comes with theirs.
         """
         ...
 
@@ -76,7 +76,7 @@ class Ledger(Protocol):
 
 
 class Dispatcher(Protocol):
-    """Lets batches of checks be made by somebody: a thread of ours, or a worker on another machine."""
+    """Has batches of checks run elsewhere: on a thread of this process, or by a worker on another machine."""
 
     def set_handler(self, handler: Callable[[CheckBatch], None]) -> None:
         """Set what runs the batches that this process takes.
@@ -97,5 +97,5 @@ class Dispatcher(Protocol):
         ...
 
     def close(self) -> None:
-        """Take nothing new, and wait a moment for what is being made."""
+        """Take no new batches, and wait a few seconds for those that are running."""
         ...
