@@ -36,8 +36,8 @@ class AuditLogQueries(SqlReadStore):
     ) -> list[ChainedEvent]:
         """Return audit events, newest first."""
         page, values = audit_pages.page_filter(model=model, tags=tags, since=since, before=before_number, limit=limit)
-        found = self._connection.execute(audit_pages.select_events(page, self._connection.dialect.name), values)
-        return [row_mapping.to_link(row, self._operator_ids) for row in found.mappings()]
+        rows = self._connection.execute(audit_pages.select_events(page, self._connection.dialect.name), values)
+        return [row_mapping.to_link(row, self._operator_ids) for row in rows.mappings()]
 
     def audit_head(self) -> ChainHead:
         """Return the number and hash of the last event in the audit chain.
@@ -55,9 +55,9 @@ class AuditLogQueries(SqlReadStore):
         after_number: int = MIN_NUMBER,
         limit: int = 1000,
     ) -> list[AuditRecord]:
-        """Return audit rows as they are stored, oldest first; rows that are no event, too.
+        """Return audit rows as they are stored, oldest first, including rows that don't hold a valid event.
 
-        From the very lowest number, unless `after` says otherwise: somebody could have put rows before the first.
+        The default of `after_number` is below every number, since rows could have been inserted before the first one.
         """
         number = audit_events.c.number
         query = statements.select_records(self._connection.dialect.name).where(
@@ -80,16 +80,17 @@ class AuditLogQueries(SqlReadStore):
         before_number: int | None = None,
         limit: int = 50,
     ) -> list[AuditRecord]:
-        """Return audit rows as they are stored, newest first; rows that are no event, too.
+        """Return audit rows as they are stored, newest first, including rows that don't hold a valid event.
 
-        Those of a model, an actor or a tag as they are stored; since a time, before a number.
+        `model`, `actor`, `tag`: only rows with this stored text. `since`: only rows at or after this time.
+        `before_number`: only rows before this number.
         """
         tags = [] if tag is None else [tag]
         page, values = audit_pages.page_filter(
             model=model, actor=actor, tags=tags, since=since, before=before_number, limit=limit
         )
-        found = self._connection.execute(audit_pages.select_records(page, self._connection.dialect.name), values)
-        return [AuditRecord._make(row) for row in found]
+        rows = self._connection.execute(audit_pages.select_records(page, self._connection.dialect.name), values)
+        return [AuditRecord._make(row) for row in rows]
 
 
 class AuditLogStore(SqlWriteStore, AuditLogQueries):
@@ -101,22 +102,25 @@ class AuditLogStore(SqlWriteStore, AuditLogQueries):
 
     def add_audit_event(self, event: Event) -> None:
         """Add an event to the audit chain. Raises ValueError or TypeError if its evidence isn't JSON."""
-        # What cannot be written down is refused here, where the caller can be seen.
+        # Raise here for an event that can't be stored, while the caller is on the stack.
         self._pending_events.append(row_mapping.storable_event(event))
 
     def append_audit(self) -> list[Event]:
-        """Chain the transaction's events, and return them. Everybody's queue here, so it is the last thing done."""
+        """Append the transaction's events to the chain, and return them.
+
+        Every transaction waits for the lock on the head, so this comes last.
+        """
         events = self._pending_events
         if not events:
             return []
         head = row_mapping.from_row(
             ChainHead, self._connection.execute(statements.select_head_for_update()).mappings().one()
         )
-        added = []
+        rows = []
         for event in events:
-            added.append(row_mapping.to_audit_row(event, head))
-            head = ChainHead(added[-1]["number"], added[-1]["hash"])
-        self._connection.execute(statements.insert_events(), added)
+            rows.append(row_mapping.to_audit_row(event, head))
+            head = ChainHead(rows[-1]["number"], rows[-1]["hash"])
+        self._connection.execute(statements.insert_events(), rows)
         self._connection.execute(statements.update_head(), row_mapping.to_row(head))
         self._pending_events = []
         return events

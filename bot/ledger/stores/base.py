@@ -1,4 +1,4 @@
-"""What the stores of every subject share: one connection, and how rows become domain values."""
+"""What all stores share: the connection, and how rows become domain values."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from bot.domain.transitions.transition import Transition
 from bot.ledger.stores import row_mapping, statements
 from bot.ports import IdempotentCall, MessageRef, OutboxMessage, QueuedCommand, TagUpdate
 
-NO_OPERATOR_IDS: Mapping[str, str] = MappingProxyType({})  # no operator is known
+NO_OPERATOR_IDS: Mapping[str, str] = MappingProxyType({})
 UNCLAIMED = {"claimed_by": None, "claimed_until": None}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -57,9 +57,9 @@ T = TypeVar(
 
 
 class SqlReadStore:
-    """Reads on one connection, whose transaction the ledger opens and ends.
+    """Reads on one connection; the ledger begins and ends its transaction.
 
-    `operator_ids` are the Slack ids of users of the bot's machine.
+    `operator_ids`: Slack ids by the name of the operator, a user of the machine that Registrar runs on.
     """
 
     def __init__(self, connection: Connection, operator_ids: Mapping[str, str] = NO_OPERATOR_IDS) -> None:
@@ -67,7 +67,7 @@ class SqlReadStore:
         self._operator_ids = operator_ids
 
     def _select_by_key(self, table: Table, column: str) -> Select[Any]:
-        """Return the select of the row whose `column` is :b_key; whoever writes locks what they read so."""
+        """Return the select of the row whose `column` is :b_key; in a transaction that writes it locks the row."""
         return statements.select_by_key(table, column)
 
     def _get(self, domain_type: type[T], table: Table, key: str) -> T:
@@ -105,7 +105,7 @@ class SqlWriteStore(SqlReadStore):
 
     def lock(self, name: str) -> None:
         """Wait until no other transaction holds this name, and hold it until this transaction ends."""
-        if self._is_postgres:  # SQLite has one writer, which we are
+        if self._is_postgres:  # SQLite has a single writer: this one
             self._connection.execute(select(func.pg_advisory_xact_lock(_advisory_lock_id(name))))
 
     def try_lock(self, name: str) -> bool:
@@ -115,7 +115,7 @@ class SqlWriteStore(SqlReadStore):
         return bool(self._connection.execute(select(func.pg_try_advisory_xact_lock(_advisory_lock_id(name)))).scalar())
 
     def _select_by_key(self, table: Table, column: str) -> Select[Any]:
-        """Return the select that locks what it reads: what is read to be changed is nobody else's meanwhile."""
+        """Return the select that locks the row, so that nothing else changes it between reading and writing it."""
         return statements.select_for_update(table, column)
 
     def _update(self, table: Table, key: str, values: dict[str, Any]) -> bool:
@@ -130,7 +130,7 @@ class SqlWriteStore(SqlReadStore):
 
 
 def is_due(time: ColumnElement[Any], now: datetime) -> ColumnElement[bool]:
-    """Return the condition that `time` has come, or was never set."""
+    """Return the condition that `time` is `now` or earlier, or isn't set."""
     return or_(time.is_(None), time <= now)
 
 
@@ -139,5 +139,5 @@ def _key_parameter(key: str | None) -> dict[str, str]:
 
 
 def _advisory_lock_id(name: str) -> int:
-    """Return the number by which PostgreSQL knows a lock."""
+    """Return the number that identifies a named lock in PostgreSQL."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)

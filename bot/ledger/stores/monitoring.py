@@ -40,17 +40,17 @@ class MonitoringQueries(SqlReadStore):
         query = select(monitors).where(monitors.c.removed_at.is_(None))
         if model is not None:
             query = query.where(monitors.c.model == model)
-        return sorted(self._list(Monitor, query), key=lambda one: (one.model, one.name))
+        return sorted(self._list(Monitor, query), key=lambda monitor: (monitor.model, monitor.name))
 
     def monitor(self, monitor_id: str) -> Monitor:
         """Return a monitor, even a removed one. Raises UnknownRequest if there is none with this id."""
-        if found := self._find(Monitor, self._select_by_key(monitors, "id"), monitor_id):
-            return found
+        if monitor := self._find(Monitor, self._select_by_key(monitors, "id"), monitor_id):
+            return monitor
         raise UnknownRequest("This message is from another time; nothing was changed.")
 
     def monitor_states(self) -> dict[str, MonitorState]:
         """Return the state of every monitor, by monitor id."""
-        return {one.monitor: one for one in self._list(MonitorState, select(monitor_states))}
+        return {state.monitor: state for state in self._list(MonitorState, select(monitor_states))}
 
     def monitor_state(self, monitor_id: str) -> MonitorState:
         """Return a monitor's state; the initial one if it was never checked."""
@@ -127,21 +127,23 @@ class MonitoringQueries(SqlReadStore):
 
     def checks(self, monitor: Monitor, *, since: datetime, until: datetime) -> list[RecordedCheck]:
         """Return a monitor's finished checks after `since` and up to `until`, oldest first."""
-        mine = measurements.c
-        query = select(mine.at, mine.move, mine.version, mine.outcome, mine.value, mine.points, mine.total).where(
-            mine.monitor == monitor.id,
-            mine.at > since,
-            mine.at <= until,
-            mine.outcome.is_not(None),
-            mine.revision >= monitor.measured_from,
+        columns = measurements.c
+        query = select(
+            columns.at, columns.move, columns.version, columns.outcome, columns.value, columns.points, columns.total
+        ).where(
+            columns.monitor == monitor.id,
+            columns.at > since,
+            columns.at <= until,
+            columns.outcome.is_not(None),
+            columns.revision >= monitor.measured_from,
         )
-        return [RecordedCheck(*row) for row in self._connection.execute(query.order_by(mine.at))]
+        return [RecordedCheck(*row) for row in self._connection.execute(query.order_by(columns.at))]
 
     def baselines(self, monitor_ids: Collection[str], *, own: bool = False) -> dict[str, FrozenBaseline]:
         """Return the frozen baselines of these monitors, by monitor id."""
         table = own_baselines if own else baselines
-        found = self._list(FrozenBaseline, select(table).where(table.c.monitor.in_(monitor_ids)))
-        return {one.monitor: one for one in found}
+        rows = self._list(FrozenBaseline, select(table).where(table.c.monitor.in_(monitor_ids)))
+        return {baseline.monitor: baseline for baseline in rows}
 
     def readings(
         self, source: str, metrics: Collection[tuple[str, str]], *, since: datetime, until: datetime
@@ -157,8 +159,8 @@ class MonitoringQueries(SqlReadStore):
 
     def incident(self, incident_id: str) -> Incident:
         """Return an incident. Raises UnknownRequest if there is none with this id."""
-        if found := self._find(Incident, self._select_by_key(incidents, "id"), incident_id):
-            return found
+        if incident := self._find(Incident, self._select_by_key(incidents, "id"), incident_id):
+            return incident
         raise UnknownRequest("This message is from another time; nothing was changed.")
 
     def incidents(self, *, model: str | None = None, open_only: bool = False, limit: int = 100) -> list[Incident]:
@@ -172,11 +174,11 @@ class MonitoringQueries(SqlReadStore):
 
     def tripped_breakers(self) -> list[TrippedBreaker]:
         """Return the tripped circuit breakers, by model."""
-        return sorted(self._list(TrippedBreaker, select(tripped_breakers)), key=lambda one: one.model)
+        return sorted(self._list(TrippedBreaker, select(tripped_breakers)), key=lambda breaker: breaker.model)
 
     def _to_monitor_with_state(self, row: RowMapping) -> tuple[Monitor, MonitorState]:
-        standing = {field.name: row[field.name] for field in fields(MonitorState) if field.name != "revision"}
-        return self._to_domain(Monitor, row), MonitorState(**standing, revision=row["judged_revision"])
+        state = {field.name: row[field.name] for field in fields(MonitorState) if field.name != "revision"}
+        return self._to_domain(Monitor, row), MonitorState(**state, revision=row["judged_revision"])
 
 
 class MonitoringStore(SqlWriteStore, MonitoringQueries):
@@ -198,7 +200,7 @@ class MonitoringStore(SqlWriteStore, MonitoringQueries):
         """
         if states:
             put = statements.upsert(tables.monitor_states, "monitor", "slot", self._dialect)
-            self._connection.execute(put, [row_mapping.to_row(one) for one in states])
+            self._connection.execute(put, [row_mapping.to_row(state) for state in states])
 
     def save_monitor_state(self, state: MonitorState) -> None:
         """Insert or update a monitor's state; its slot never decreases."""
@@ -228,31 +230,31 @@ class MonitoringStore(SqlWriteStore, MonitoringQueries):
         """Write the results of claimed checks; return those that `owner` still held."""
         if not checks:
             return set()
-        slots = [(one.monitor, one.slot) for one in checks]
-        mine = {
+        slots = [(check.monitor, check.slot) for check in checks]
+        held = {
             (row.monitor, row.slot)
             for row in self._connection.execute(statements.select_claimed_slots(), _slot_parameters(slots, owner))
         }
-        rest = [one for one in checks if (one.monitor, one.slot) in mine]
-        if rest:
-            ends = [
-                {statements.KEY: one.monitor, statements.SLOT: one.slot} | row_mapping.to_row(one) | UNCLAIMED
-                for one in rest
+        to_write = [check for check in checks if (check.monitor, check.slot) in held]
+        if to_write:
+            values = [
+                {statements.KEY: check.monitor, statements.SLOT: check.slot} | row_mapping.to_row(check) | UNCLAIMED
+                for check in to_write
             ]
-            self._connection.execute(statements.finish_slot(), ends)
-        return mine
+            self._connection.execute(statements.finish_slot(), values)
+        return held
 
     def save_baselines(self, baselines: Sequence[FrozenBaseline], *, own: bool = False) -> None:
         """Insert or replace the frozen baselines of monitors."""
         if baselines:
             table = tables.own_baselines if own else tables.baselines
             put = statements.upsert(table, "monitor", "made_at", self._dialect)
-            self._connection.execute(put, [row_mapping.to_row(one) for one in baselines])
+            self._connection.execute(put, [row_mapping.to_row(baseline) for baseline in baselines])
 
     def add_readings(self, pushed: Sequence[PushedReading]) -> int:
         """Insert the readings that aren't there yet; return how many are new."""
-        same = ("source", "model", "metric", "version", "at")
-        return sum(self._insert(readings, row_mapping.to_row(one), *same) for one in pushed)
+        unique_columns = ("source", "model", "metric", "version", "at")
+        return sum(self._insert(readings, row_mapping.to_row(reading), *unique_columns) for reading in pushed)
 
     def purge(self, *, measurements_before: datetime, readings_before: datetime) -> int:
         """Delete old checks, readings, and idempotent calls; return how many rows were deleted."""
@@ -263,12 +265,12 @@ class MonitoringStore(SqlWriteStore, MonitoringQueries):
         is_needed = exists().where(
             baselines.monitor == checks.monitor, checks.at >= baselines.since, checks.at <= baselines.until
         )
-        old = (
+        statements_to_run = (
             delete(tables.measurements).where(checks.at < measurements_before, ~is_needed),
             delete(tables.readings).where(all_readings.received_at < readings_before),
             delete(idempotent_calls).where(idempotent_calls.c.at < readings_before),
         )
-        return sum(self._connection.execute(one).rowcount for one in old)
+        return sum(self._connection.execute(statement).rowcount for statement in statements_to_run)
 
     def add_incident(self, incident: Incident) -> bool:
         """Insert an incident; return False if one for this model, source, and kind is open."""
@@ -291,12 +293,12 @@ _IS_NEXT_SLOT = and_(measurements.c.monitor == monitors.c.id, measurements.c.slo
 
 
 def _monitors_with_states() -> Select[Any]:
-    """Return the select of monitors and where they stand, the longest due first.
+    """Return the select of monitors and their states, the longest overdue first.
 
-    The two tables share one column's name, `revision`, which a monitor and a standing mean differently.
+    Both tables have a column `revision`: the monitor's current one, and the one that its state was computed with.
     """
-    mine = [column for column in monitor_states.c if column.name not in monitors.c]
-    query = select(monitors, *mine, monitor_states.c.revision.label("judged_revision"))
+    own_columns = [column for column in monitor_states.c if column.name not in monitors.c]
+    query = select(monitors, *own_columns, monitor_states.c.revision.label("judged_revision"))
     joined = query.join(monitor_states, monitor_states.c.monitor == monitors.c.id)
     return joined.order_by(monitor_states.c.next_at, monitors.c.number)
 

@@ -49,8 +49,8 @@ class PromotionQueries(SqlReadStore):
 
     def open_request(self, model: str, target: Stage) -> Request | None:
         """Return the open request for this model and target stage, or None."""
-        this = and_(requests.c.model == model, requests.c.target == target, IS_OPEN)
-        return self._find(Request, select(requests).where(this))
+        is_open_for_target = and_(requests.c.model == model, requests.c.target == target, IS_OPEN)
+        return self._find(Request, select(requests).where(is_open_for_target))
 
     def requests_to_review(self, model: str | None = None, limit: int = 1000) -> list[Request]:
         """Return finished requests that broke glass and still need a review, earliest due date first."""
@@ -60,8 +60,8 @@ class PromotionQueries(SqlReadStore):
 
     def expired_request_ids(self, now: datetime) -> list[str]:
         """Return the ids of pending requests that have expired by `now`, earliest first."""
-        over = select(requests.c.id).where(IS_PENDING, requests.c.expires_at <= now)
-        return self._fetch_column(over.order_by(requests.c.expires_at))
+        expired = select(requests.c.id).where(IS_PENDING, requests.c.expires_at <= now)
+        return self._fetch_column(expired.order_by(requests.c.expires_at))
 
     def votes(self, request_id: str) -> list[Vote]:
         """Return the votes on a request in the order they were cast."""
@@ -72,8 +72,8 @@ class PromotionQueries(SqlReadStore):
         return self._list(Freeze, select(freezes).where(freezes.c.lifted_at.is_(None)).order_by(freezes.c.number))
 
     def _get_request(self, query: Select[Any], request_id: str) -> Request:
-        if found := self._find(Request, query, request_id):
-            return found
+        if request := self._find(Request, query, request_id):
+            return request
         raise UnknownRequest(say("There is no request {id}.", id=Name(request_id)))
 
 
@@ -82,7 +82,7 @@ class PromotionStore(SqlWriteStore, PromotionQueries):
 
     def lock_request(self, request_id: str) -> Request:
         """Return a request, locked until the transaction ends. Raises UnknownRequest if there is none with this id."""
-        # SQLite has one writer, which we are; there FOR UPDATE is left out.
+        # On SQLite, which has a single writer, FOR UPDATE is left out.
         return self._get_request(statements.select_request_for_update(), request_id)
 
     def add_request(self, request: Request) -> None:
@@ -105,8 +105,8 @@ class PromotionStore(SqlWriteStore, PromotionQueries):
 
     def save_vote(self, vote: Vote) -> None:
         """Write the vote's current state."""
-        mine = and_(votes.c.request == vote.request, votes.c.voter == vote.voter)
-        self._execute(update(votes).where(mine).values(**row_mapping.to_row(vote)))
+        is_same = and_(votes.c.request == vote.request, votes.c.voter == vote.voter)
+        self._execute(update(votes).where(is_same).values(**row_mapping.to_row(vote)))
 
     def add_freeze(self, freeze: Freeze) -> None:
         """Insert a freeze."""
@@ -118,7 +118,7 @@ class PromotionStore(SqlWriteStore, PromotionQueries):
 
 
 def _open_request_message(new: Request, existing: Request | None) -> Sentence:
-    if existing is None:  # decided between our insert and our look
+    if existing is None:  # it was decided after the insert failed
         return say(
             "A request for {model} in {target} was open until now; ask again.",
             model=Name(new.model),

@@ -35,19 +35,19 @@ class RegistryStateQueries(SqlReadStore):
 
     def registry_snapshots(self) -> dict[str, RegistrySnapshot]:
         """Return the latest snapshot of every model, by model name."""
-        return {look.model: look for look in self._list(RegistrySnapshot, select(registry_snapshots))}
+        return {snapshot.model: snapshot for snapshot in self._list(RegistrySnapshot, select(registry_snapshots))}
 
     def model_with_other_case(self, name: str) -> str | None:
         """Return a model that has this name in a different letter case, or None."""
-        there = self._fetch_column(
+        names = self._fetch_column(
             select(registry_snapshots.c.model).where(func.lower(registry_snapshots.c.model) == name.lower())
         )
-        return None if name in there else min(there, default=None)
+        return None if name in names else min(names, default=None)
 
     def drift_notice(self, notice_id: str) -> DriftNotice:
         """Return a drift notice. Raises UnknownRequest if there is none with this id."""
-        if found := self._find(DriftNotice, self._select_by_key(drift_notices, "id"), notice_id):
-            return found
+        if notice := self._find(DriftNotice, self._select_by_key(drift_notices, "id"), notice_id):
+            return notice
         raise UnknownRequest("This message is from another time; nothing was changed.")
 
     def active_hold(self) -> Hold | None:
@@ -69,8 +69,8 @@ class RegistryStateQueries(SqlReadStore):
 
     def is_request_held(self, request_id: str) -> bool:
         """Return whether the active hold covers a request."""
-        mine = select(requests.c.id).where(requests.c.id == request_id, held_work.is_held(requests))
-        return bool(self._fetch_column(mine))
+        query = select(requests.c.id).where(requests.c.id == request_id, held_work.is_held(requests))
+        return bool(self._fetch_column(query))
 
     def models_with_pending_work(self) -> list[str]:
         """Return the names of the models with pending work, sorted."""
@@ -100,9 +100,9 @@ class RegistryStateQueries(SqlReadStore):
     def first_unwritten_tag_update(self, model: str) -> int:
         """Return the number of the model's first tag update that isn't written yet."""
         of_model = tag_updates.c.model == model
-        waits = select(func.min(tag_updates.c.number)).where(of_model, TAG_UPDATE_IS_WAITING).scalar_subquery()
+        first_waiting = select(func.min(tag_updates.c.number)).where(of_model, TAG_UPDATE_IS_WAITING).scalar_subquery()
         last = select(func.max(tag_updates.c.number)).where(of_model).scalar_subquery()
-        return self._fetch_int(select(func.coalesce(waits, last + 1, 0)))
+        return self._fetch_int(select(func.coalesce(first_waiting, last + 1, 0)))
 
 
 class RegistryStateStore(SqlWriteStore, RegistryStateQueries):
@@ -153,13 +153,13 @@ class RegistryStateStore(SqlWriteStore, RegistryStateQueries):
 
     def claim_tag_update(self, tag_update: TagUpdate, now: datetime, until: datetime) -> bool:
         """Claim a tag update that is due at `now`, until `until`."""
-        free = and_(
+        is_free = and_(
             tag_updates.c.id == tag_update.id,
             TAG_UPDATE_IS_WAITING,
             is_due(tag_updates.c.not_before, now),
             ~held_work.is_held(tag_updates),
         )
-        return self._execute(update(tag_updates).where(free).values(not_before=until))
+        return self._execute(update(tag_updates).where(is_free).values(not_before=until))
 
     def finish_tag_update(self, tag_update: TagUpdate, *, why: str = "") -> None:
         """Take a tag update off the queue."""
@@ -167,5 +167,5 @@ class RegistryStateStore(SqlWriteStore, RegistryStateQueries):
 
     def postpone_tag_update(self, tag_update: TagUpdate, until: datetime, why: str) -> None:
         """Count a failed attempt, and try the tag update again at `until`."""
-        later = {"not_before": until, "why": why, "attempts": tag_updates.c.attempts + 1}
-        self._execute(update(tag_updates).where(tag_updates.c.id == tag_update.id).values(**later))
+        values = {"not_before": until, "why": why, "attempts": tag_updates.c.attempts + 1}
+        self._execute(update(tag_updates).where(tag_updates.c.id == tag_update.id).values(**values))

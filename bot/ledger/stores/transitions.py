@@ -54,9 +54,9 @@ class TransitionQueries(SqlReadStore):
     def first_transition(self, model: str, stage: Stage) -> Transition | None:
         """Return the first finished transition that put a version of the model into the stage, or None."""
         given = {statements.KEY: model, statements.STAGE: stage}
-        row = self._connection.execute(statements.select_first_transition_into(self._connection.dialect.name), given)
-        found = row.mappings().first()
-        return None if found is None else self._to_domain(Transition, found)
+        rows = self._connection.execute(statements.select_first_transition_into(self._connection.dialect.name), given)
+        row = rows.mappings().first()
+        return None if row is None else self._to_domain(Transition, row)
 
     def production_entries(self, model: str, version: int) -> list[Transition]:
         """Return the finished transitions that put this version into Production, newest first."""
@@ -88,8 +88,8 @@ class TransitionQueries(SqlReadStore):
 
     def rollback_blocks(self, model: str) -> list[RollbackBlock]:
         """Return the model's rollback blocks that nobody has cleared, oldest first."""
-        mine = select(rollback_blocks).where(rollback_blocks.c.model == model, rollback_blocks.c.cleared_at.is_(None))
-        return self._list(RollbackBlock, mine.order_by(rollback_blocks.c.number))
+        query = select(rollback_blocks).where(rollback_blocks.c.model == model, rollback_blocks.c.cleared_at.is_(None))
+        return self._list(RollbackBlock, query.order_by(rollback_blocks.c.number))
 
     def serving_check(self, transition_id: str) -> ServingCheck | None:
         """Return the serving check for a transition, or None."""
@@ -127,17 +127,20 @@ class TransitionStore(SqlWriteStore, TransitionQueries):
         """
         lowest = self._connection.execute(select(func.coalesce(func.min(transitions.c.number), 1))).scalar_one()
         numbers = range(min(lowest, 1) - len(earlier), min(lowest, 1))
-        rows_of = [{"number": number} | row_mapping.to_row(move) for number, move in zip(numbers, earlier, strict=True)]
-        self._connection.execute(transitions.insert(), rows_of)
+        rows = [
+            {"number": number} | row_mapping.to_row(transition)
+            for number, transition in zip(numbers, earlier, strict=True)
+        ]
+        self._connection.execute(transitions.insert(), rows)
 
     def claim_transition(self, model: str, owner: str, now: datetime, until: datetime) -> Transition | None:
         """Claim the model's next transition and return it as executing, or None."""
         claim = {statements.KEY: model, statements.NOW: now, "claimed_by": owner, "claimed_until": until}
         try:
-            # On PostgreSQL a failed statement ends its transaction, unless it has a savepoint of its own.
+            # On PostgreSQL a failed statement aborts the transaction unless it runs in a savepoint.
             with self._connection.begin_nested():
                 row = self._connection.execute(statements.claim_transition(), claim).mappings().first()
-        except IntegrityError:  # one executing move a model: somebody took another one at this moment
+        except IntegrityError:  # only one can execute per model, and another was claimed at this moment
             return None
         return None if row is None else self._to_domain(Transition, row)
 
@@ -172,31 +175,35 @@ class TransitionStore(SqlWriteStore, TransitionQueries):
 
     def backfill_identities(self, model: str, identities: Mapping[int, VersionIdentity], now: datetime) -> None:
         """Fill in the version identities that an older release didn't record."""
-        for table, written, more in (
+        for table, written_at, extra_values in (
             (transitions, transitions.c.intended_at, {"trusted_at": now}),
             (requests, requests.c.opened_at, {}),
         ):
-            unknown = and_(table.c.model == model, table.c.identity.is_(None))
-            for version in self._connection.execute(select(table.c.version).where(unknown).distinct()).scalars():
+            without_identity = and_(table.c.model == model, table.c.identity.is_(None))
+            for version in self._connection.execute(
+                select(table.c.version).where(without_identity).distinct()
+            ).scalars():
                 identity = identities.get(version)
                 if identity is not None:
-                    mine = and_(unknown, table.c.version == version, written >= (identity.created_at or EPOCH))
-                    self._execute(update(table).where(mine).values(identity=identity, **more))
+                    condition = and_(
+                        without_identity, table.c.version == version, written_at >= (identity.created_at or EPOCH)
+                    )
+                    self._execute(update(table).where(condition).values(identity=identity, **extra_values))
 
     def update_sources(self, model: str, identities: Mapping[int, VersionIdentity]) -> None:
         """Update where the files of the model's versions are, in its requests and transitions."""
-        kept = (
+        identity_columns = (
             (transitions, "version", "identity"),
             (requests, "version", "identity"),
             (requests, "incumbent", "incumbent_identity"),
         )
-        for table, number, name in kept:
-            columns = (table.c.id, table.c[number].label("version"), table.c[name].label("identity"))
-            known = select(*columns).where(table.c.model == model, table.c[name].is_not(None))
-            for row in self._connection.execute(known).all():
-                now = identities.get(row.version)
-                if now is not None and row.identity.is_same_but_moved(now) and row.identity.source != now.source:
-                    self._update(table, row.id, {name: replace(row.identity, source=now.source)})
+        for table, version_column, identity_column in identity_columns:
+            columns = (table.c.id, table.c[version_column].label("version"), table.c[identity_column].label("identity"))
+            query = select(*columns).where(table.c.model == model, table.c[identity_column].is_not(None))
+            for row in self._connection.execute(query).all():
+                new = identities.get(row.version)
+                if new is not None and row.identity.is_same_but_moved(new) and row.identity.source != new.source:
+                    self._update(table, row.id, {identity_column: replace(row.identity, source=new.source)})
 
     def add_rollback_block(self, block: RollbackBlock) -> bool:
         """Insert a rollback block; return False if its id is already there."""
@@ -209,21 +216,21 @@ class TransitionStore(SqlWriteStore, TransitionQueries):
     def save_serving_check(self, check: ServingCheck) -> bool:
         """Insert or update a serving check; return False if it has already ended."""
         row = row_mapping.to_row(check)
-        mine = and_(serving_checks.c.move == check.move, serving_checks.c.state == ServingCheckState.PENDING)
+        is_pending = and_(serving_checks.c.move == check.move, serving_checks.c.state == ServingCheckState.PENDING)
         return self._insert(serving_checks, row, "move") or self._execute(
-            update(serving_checks).where(mine).values(**row)
+            update(serving_checks).where(is_pending).values(**row)
         )
 
     def claim_serving_check(self, check: ServingCheck, until: datetime) -> bool:
         """Claim a due serving check until `until`."""
-        free = and_(
+        is_free = and_(
             serving_checks.c.move == check.move,
             serving_checks.c.state == ServingCheckState.PENDING,
             serving_checks.c.next_at == check.next_at,
         )
-        return self._execute(update(serving_checks).where(free).values(next_at=until))
+        return self._execute(update(serving_checks).where(is_free).values(next_at=until))
 
 
 def _is_claimed_as(transition: Transition) -> ColumnElement[bool]:
-    """Return what is true while a move is claimed as `move` says: `attempts` counts the claims."""
+    """Return the condition that this claim on the transition still holds: `attempts` counts the claims."""
     return and_(transitions.c.id == transition.id, transitions.c.attempts == transition.attempts, IS_EXECUTING)

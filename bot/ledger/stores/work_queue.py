@@ -30,11 +30,11 @@ from bot.ledger.tables import (
 )
 from bot.ports import DeliveryProgress, IdempotentCall, MessageKind, MessageRef, OutboxMessage, QueuedCommand
 
-MAX_CHANNEL_DELAY = timedelta(minutes=2)  # a channel's next turn is never further away: the longest pace is a minute
-_CLAIMABLE = (
-    (transitions, IS_EXECUTING),
-    (outbox_messages, MESSAGE_IS_WAITING),
-)  # what is held, and while what is true of it
+MAX_CHANNEL_DELAY = timedelta(
+    minutes=2
+)  # a channel's next turn is never further ahead: the longest interval is a minute
+# Tables whose rows are claimed, and the condition under which a claim counts.
+_CLAIMABLE = ((transitions, IS_EXECUTING), (outbox_messages, MESSAGE_IS_WAITING))
 
 
 class WorkQueueQueries(SqlReadStore):
@@ -143,8 +143,11 @@ class WorkQueueStore(SqlWriteStore, WorkQueueQueries):
 
     def lease_owners(self) -> list[str]:
         """Return the processes that have claimed transitions, messages, checks, or leases, sorted."""
-        held = [select(table.c.claimed_by).where(holds, table.c.claimed_by.is_not(None)) for table, holds in _CLAIMABLE]
-        owners = {owner for query in (*held, select(leases.c.owner)) for owner in self._fetch_column(query)}
+        claims = [
+            select(table.c.claimed_by).where(is_claimed, table.c.claimed_by.is_not(None))
+            for table, is_claimed in _CLAIMABLE
+        ]
+        owners = {owner for query in (*claims, select(leases.c.owner)) for owner in self._fetch_column(query)}
         return sorted(owners.union(self._fetch_claimed_checks(measurements.c.claimed_by)))
 
     def add_queued_command(self, command: QueuedCommand) -> bool:
@@ -153,13 +156,13 @@ class WorkQueueStore(SqlWriteStore, WorkQueueQueries):
 
     def claim_queued_command(self, command_id: str, now: datetime, until: datetime) -> bool:
         """Claim a waiting command that is due at `now`, until `until`."""
-        free = and_(
+        is_free = and_(
             queued_commands.c.id == command_id,
             COMMAND_IS_WAITING,
             is_due(queued_commands.c.not_before, now),
             ~held_work.is_held(queued_commands),
         )
-        return self._execute(update(queued_commands).where(free).values(not_before=until))
+        return self._execute(update(queued_commands).where(is_free).values(not_before=until))
 
     def save_queued_command(self, command: QueuedCommand) -> None:
         """Write the command's current state. Raises KeyError if it was never added."""
@@ -190,9 +193,9 @@ class WorkQueueStore(SqlWriteStore, WorkQueueQueries):
             return False
         if ref is not None:
             key = message_ref_key(message)
-            place = row_mapping.to_row(ref)
-            if not self._insert(message_refs, {"key": key, **place}, "key"):
-                self._execute(update(message_refs).where(message_refs.c.key == key).values(**place))
+            row = row_mapping.to_row(ref)
+            if not self._insert(message_refs, {"key": key, **row}, "key"):
+                self._execute(update(message_refs).where(message_refs.c.key == key).values(**row))
         return True
 
     def postpone_message(self, message: OutboxMessage, until: datetime, why: str = "") -> bool:
@@ -216,12 +219,12 @@ class WorkQueueStore(SqlWriteStore, WorkQueueQueries):
             .mappings()
             .one()
         )
-        at: datetime = row["next_at"] if now < row["next_at"] <= now + MAX_CHANNEL_DELAY else now
-        if at == now:
+        turn_at: datetime = row["next_at"] if now < row["next_at"] <= now + MAX_CHANNEL_DELAY else now
+        if turn_at == now:
             self._execute(
-                update(channel_turns).where(channel_turns.c.channel == channel).values(next_at=at + min_interval)
+                update(channel_turns).where(channel_turns.c.channel == channel).values(next_at=turn_at + min_interval)
             )
-        return at
+        return turn_at
 
     def delay_channel(self, channel: str, until: datetime) -> None:
         """Postpone a channel's next turn to `until` or later."""
@@ -232,22 +235,22 @@ class WorkQueueStore(SqlWriteStore, WorkQueueQueries):
         )
 
     def _fetch_claimed_checks(self, column: Column[Any], *conditions: ColumnElement[bool]) -> list[Any]:
-        """Return a column of the checks that somebody has claimed and is making.
+        """Return a column of the checks that are claimed and running.
 
-        None on PostgreSQL: there another process may be making what this one has claimed, and a claim ends by itself.
+        Empty on PostgreSQL: a check that this process claimed can run in another process, and its claim expires.
         """
         return [] if self._is_postgres else self._fetch_column(_claimed_checks(column, *conditions))
 
     def _update_message(self, message: OutboxMessage, **values: Any) -> bool:
-        """Change a note, unless it has its end or was claimed since it was read: `attempts` counts the claims."""
-        ours = and_(
+        """Update a message unless it has ended or was claimed since it was read: `attempts` counts the claims."""
+        is_ours = and_(
             outbox_messages.c.key == message.key, MESSAGE_IS_WAITING, outbox_messages.c.attempts == message.attempts
         )
-        return self._execute(update(outbox_messages).where(ours).values(**values))
+        return self._execute(update(outbox_messages).where(is_ours).values(**values))
 
 
 def message_ref_key(message: OutboxMessage) -> str:
-    """Return under which key it is kept where a note's message stands: its lane's, where the lane has but one."""
+    """Return the key under which a message's place in Slack is recorded."""
     return message.lane if message.kind.is_updated_in_place else message.key
 
 
@@ -258,19 +261,19 @@ def _due_messages(now: datetime) -> Select[Any]:
         .group_by(outbox_messages.c.lane)
         .subquery("stops")
     )
-    place = func.row_number().over(partition_by=outbox_messages.c.lane, order_by=outbox_messages.c.number)
+    position = func.row_number().over(partition_by=outbox_messages.c.lane, order_by=outbox_messages.c.number)
     return (
         select(outbox_messages)
         .outerjoin(stops, stops.c.lane == outbox_messages.c.lane)
         .where(MESSAGE_IS_WAITING, or_(stops.c.number.is_(None), outbox_messages.c.number < stops.c.number))
-        .order_by(place, outbox_messages.c.number)
+        .order_by(position, outbox_messages.c.number)
     )
 
 
 def _claimed_checks(column: Column[Any], *conditions: ColumnElement[bool]) -> Select[Any]:
-    """Return the select of a column of the checks that somebody has claimed: of each monitor only its next.
+    """Return the select of a column of the claimed checks; for each monitor, only its next check can be claimed.
 
-    Asked for one by one: SQLite would rather look through all checks that there ever were.
+    As a subquery for each monitor: with a join, SQLite scans all checks ever recorded.
     """
     is_next = (measurements.c.monitor == monitor_states.c.monitor, measurements.c.slot == monitor_states.c.slot + 1)
     is_claimed = (measurements.c.outcome.is_(None), measurements.c.claimed_by.is_not(None))

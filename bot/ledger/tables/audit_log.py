@@ -7,8 +7,8 @@ from sqlalchemy import CheckConstraint, Column, Index, Integer, Table, Text
 from bot.ledger.tables.base import BigIntegerKey, metadata
 from bot.ledger.tables.column_types import StorableText, UtcDateTime
 
-# Nothing refers to an audit row, so nothing can take it along. `body` is what is hashed; the columns before
-# it are copies for queries. Triggers (in the migration) refuse UPDATE and DELETE.
+# No foreign key refers to an audit row, so no cascade can delete one. `body` is what is hashed; the columns before it
+# are copies for queries. Triggers, created in a migration, reject UPDATE and DELETE.
 audit_events = Table(
     "audit_events",
     metadata,

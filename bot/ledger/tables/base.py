@@ -1,6 +1,6 @@
-"""The tables. A column has the name of the field that it holds; rows.py relies on that.
+"""What all tables share. A column has the name of the field it holds; `row_mapping` relies on that.
 
-`number` counts rows in the order of their insertion: it settles which of two with the same time came first.
+`number` counts rows in the order they were inserted, and decides which of two rows with the same time came first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ metadata = MetaData(
     }
 )
 
-# Ten thousand monitors fill four bytes in five months. SQLite counts with eight, and only what it calls INTEGER.
+# Ten thousand monitors use up four bytes in five months. SQLite autoincrements only INTEGER, which has eight.
 BigIntegerKey = BigInteger().with_variant(Integer(), "sqlite")
 
 
@@ -29,10 +29,10 @@ def number_column() -> Column[int]:
 
 
 def is_in(column: Column[Any], *members: Enum) -> ColumnElement[bool]:
-    """Return the condition that a column holds one of these.
+    """Return the condition that a column holds one of these members.
 
-    The values are written out: an index's condition has no parameters, and the planner takes a partial index
-    only for a query that says the same.
+    The values are literals: an index condition can't have parameters, and the planner uses a partial index only for a
+    query with the same condition.
     """
     return column.in_([literal_column(f"'{member.value}'") for member in members])
 

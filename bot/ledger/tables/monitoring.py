@@ -43,7 +43,7 @@ monitors = Table(
     sqlite_autoincrement=True,
 )
 
-# One row a monitor, written anew with each check.
+# One row per monitor, updated with each check.
 monitor_states = Table(
     "standings",
     metadata,
@@ -76,7 +76,7 @@ monitor_states = Table(
     Column("why", SentenceJson),
 )
 
-# A row is inserted when a check is claimed, and filled when it is done: (monitor, slot) is there once.
+# A row is inserted when a check is claimed and filled in when it finishes; (monitor, slot) is unique.
 measurements = Table(
     "measurements",
     metadata,
@@ -113,13 +113,13 @@ def baselines_table(name: str) -> Table:
     )
 
 
-# One row a monitor: the baseline of its present term. What it is made of stays as long as it does.
+# One row per monitor: the baseline of the current term. The checks it was taken from are kept as long as it is.
 baselines = baselines_table("baselines")
 
-# One row a monitor: the baseline of the version's own days, once it's compared with those instead.
+# One row per monitor: the baseline of the version's own days, once it's compared with that instead.
 own_baselines = baselines_table("own_baselines")
 
-# What was pushed. Version 0: whoever pushed it did not say which.
+# Pushed readings. Version 0: the client did not say which version.
 readings = Table(
     "readings",
     metadata,

@@ -53,8 +53,8 @@ drift_notices = Table(
     sqlite_autoincrement=True,
 )
 
-# Discrepancies between ledger and registry. One that isn't lifted covers the rows that were there when it was opened:
-# those of each of four tables, up to a number.
+# Discrepancies between ledger and registry. Until it's lifted, a hold covers the rows that existed when it was added:
+# those of four tables, each up to a number.
 holds = Table(
     "holds",
     metadata,

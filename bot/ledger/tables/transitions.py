@@ -30,7 +30,7 @@ transitions = Table(
     Column("attempts", Integer, nullable=False),
     Column("finished_at", UtcDateTime),
     Column("why", StorableText, nullable=False),
-    # Who is at it, until when nobody else may be, and from when it may be tried again.
+    # Which process executes it, until when no other one does, and when it can be tried again.
     Column("claimed_by", StorableText),
     Column("claimed_until", UtcDateTime),
     Column("not_before", UtcDateTime),

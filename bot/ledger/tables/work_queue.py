@@ -13,7 +13,7 @@ from bot.ports import MessageKind, QueuedCommandState
 
 
 class MessageState(Enum):
-    """What has become of a row of the outbox. It is never deleted: its key stays taken."""
+    """The state of an outbox row. Rows are never deleted, so that keys stay unique."""
 
     WAITING = "waiting"
     DELIVERED = "delivered"
@@ -41,7 +41,7 @@ queued_commands = Table(
     sqlite_autoincrement=True,
 )
 
-# What was answered to a call that carried an Idempotency-Key, so that a second one hears the same.
+# Answers to calls with an Idempotency-Key, so that a repeated call gets the same one.
 idempotent_calls = Table(
     "calls",
     metadata,
@@ -71,7 +71,7 @@ outbox_messages = Table(
     Column("state", EnumByValue(MessageState), nullable=False),
     Column("not_before", UtcDateTime),
     Column("why", StorableText, nullable=False),
-    # Who delivers it at this moment, and until when nobody else may.
+    # Which process delivers it, and until when no other one does.
     Column("claimed_by", StorableText),
     Column("claimed_until", UtcDateTime),
     sqlite_autoincrement=True,
@@ -93,7 +93,7 @@ channel_turns = Table(
     Column("next_at", UtcDateTime, nullable=False),
 )
 
-# What one process at a time may do, across transactions: held by whom, and until when nobody else may.
+# What only one process at a time can do, across transactions: which one does, and until when.
 leases = Table(
     "leases",
     metadata,

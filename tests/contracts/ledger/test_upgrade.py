@@ -136,7 +136,9 @@ def test_what_waited_still_waits(upgraded: SqlLedger) -> None:
 
 
 ENDS = {
-    '{"args":{},"template":"Overtaken: {v} serves no more, {now} does. This was about {v} only."}': IncidentEnding.OVERTAKEN,
+    (
+        '{"args":{},"template":"Overtaken: {v} serves no more, {now} does. This was about {v} only."}'
+    ): IncidentEnding.OVERTAKEN,
     (
         '{"args":{},"template":"Ended: {monitor} was paused, changed or removed, so nobody watches this now."}'
     ): IncidentEnding.UNWATCHED,
