@@ -1,4 +1,4 @@
-"""The floors of the house, read from the imports: an import that goes up or sideways fails here."""
+"""The layers of the code, read from the imports: an import that goes up or sideways fails here."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("bot", "handlers", "localslack")
 
-# Lower floors first. A module may import its own package and what lies on lower floors, and nothing beside it.
-# The services lie below the plugs, although they call them through the ports: a plug may show what a service
-# found (bot/slack draws the views of bot/services/registry/queries.py), while a service that imports a plug would tie
-# every rule to one database or one chat.
-FLOORS: list[set[str]] = [
+# Lower layers first. A module can import its own package and those in lower layers, but no other one in its layer.
+# The services are below the adapters, although they call them through the ports: an adapter can show what a service
+# returns (bot/slack renders the views of bot/services/registry/queries.py), while a service that imports an adapter
+# would tie every rule to one database or one chat.
+LAYERS: list[set[str]] = [
     {"bot.domain"},
     {"bot.ports", "bot.logging_context", "bot.version"},
     {"bot.services", "bot.http_client"},
@@ -30,12 +30,12 @@ FLOORS: list[set[str]] = [
         "bot.anchor_file",
         "bot.webhooks",
         "bot.serving_probe",
-        "bot.metrics.prometheus",
+        "bot.metrics",
     },
     {"bot.registrar"},
-    {"bot.bootstrap.build"},
+    {"bot.bootstrap"},
 ]
-ON_THE_GROUND = {"pydantic", "pandas", "numpy", "semver"}  # what the domain may use besides the standard library
+DOMAIN_LIBRARIES = {"pydantic", "pandas", "numpy", "semver"}  # what the domain may use besides the standard library
 
 
 @cache
@@ -77,14 +77,14 @@ def is_in(module: str, package: str) -> bool:
     return module == package or module.startswith(f"{package}.")
 
 
-def room(module: str) -> str:
-    """Return the room of the house that a module of bot lies in."""
+def unit(module: str) -> str:
+    """Return the package or module directly in bot that a module belongs to."""
     return ".".join(module.split(".")[:2])
 
 
-def floor(module: str) -> int:
-    """Return the floor of a module of bot, the ground being 0."""
-    return next(number for number, rooms in enumerate(FLOORS) if room(module) in rooms)
+def layer(module: str) -> int:
+    """Return the number of a module's layer; 0 is the lowest."""
+    return next(number for number, units in enumerate(LAYERS) if unit(module) in units)
 
 
 def of(package: str) -> list[str]:
@@ -101,31 +101,31 @@ def users(these: Iterable[str], wrong: Callable[[str], bool]) -> dict[str, list[
 BOT = [module for module in of("bot") if module != "bot"]
 
 
-def test_every_module_of_bot_lies_on_a_floor() -> None:
-    assert [module for module in BOT if not any(room(module) in rooms for rooms in FLOORS)] == []
+def test_every_module_of_bot_is_in_a_layer() -> None:
+    assert [module for module in BOT if not any(unit(module) in units for units in LAYERS)] == []
 
 
 def test_inside_bot_imports_only_go_down() -> None:
     pairs = [(module, one) for module in BOT for one in imports(module) if is_in(one, "bot")]
-    assert [(user, one) for user, one in pairs if room(one) != room(user) and floor(one) >= floor(user)] == []
+    assert [(user, one) for user, one in pairs if unit(one) != unit(user) and layer(one) >= layer(user)] == []
 
 
-def test_bot_knows_nothing_of_what_wakes_it() -> None:
+def test_bot_knows_nothing_of_its_entry_points() -> None:
     assert users(BOT, lambda one: is_in(one, "handlers") or is_in(one, "localslack")) == {}
 
 
-def test_the_ground_stands_on_the_standard_library() -> None:
-    ground = set(sys.stdlib_module_names) | ON_THE_GROUND | {"bot"}
+def test_the_domain_needs_hardly_more_than_the_standard_library() -> None:
+    allowed = set(sys.stdlib_module_names) | DOMAIN_LIBRARIES | {"bot"}
 
     def foreign(one: str) -> bool:
         # Of the scheduler only the triggers are pure: a rule and a time in, a time out.
-        return one.partition(".")[0] not in ground and not is_in(one, "apscheduler.triggers")
+        return one.partition(".")[0] not in allowed and not is_in(one, "apscheduler.triggers")
 
     assert users(of("bot.domain"), foreign) == {}
 
 
 def test_services_know_no_library_of_slack_mlflow_or_databases() -> None:
-    known = set(sys.stdlib_module_names) | ON_THE_GROUND | {"bot"}
+    known = set(sys.stdlib_module_names) | DOMAIN_LIBRARIES | {"bot"}
     assert users(of("bot.services"), lambda one: one.partition(".")[0] not in known) == {}
 
 
@@ -136,18 +136,15 @@ def test_of_the_services_a_plug_knows_only_what_it_draws() -> None:
     assert users(of("bot.slack"), lambda one: is_in(one, "bot.services") and one not in drawn) == {}
 
 
-ABOUT_MLFLOW = [module for module in of("bot.registry") if module.startswith("bot.registry.mlflow.registry")]
-
-
 @pytest.mark.parametrize(
     ("library", "homes"),
     [
-        ("mlflow", [*ABOUT_MLFLOW, "handlers.demo"]),  # the demo trains the models that it shows
-        ("sqlalchemy", ["bot.ledger", *ABOUT_MLFLOW]),  # MLflow lets SQLAlchemy's errors through
-        ("slack_sdk", ["bot.slack", "bot.bootstrap.build", "handlers"]),
+        ("mlflow", ["bot.registry.mlflow", "handlers.demo"]),  # the demo trains the models that it shows
+        ("sqlalchemy", ["bot.ledger", "bot.registry.mlflow"]),  # MLflow lets SQLAlchemy's errors through
+        ("slack_sdk", ["bot.slack", "bot.bootstrap.slack", "handlers"]),
         ("slack_bolt", ["handlers"]),
         ("fastapi", ["handlers"]),
-        ("prometheus_client", ["bot.metrics.prometheus"]),
+        ("prometheus_client", ["bot.metrics"]),
         ("structlog", ["handlers.logs"]),
         ("apscheduler.schedulers", ["handlers.jobs"]),
         ("apscheduler", ["handlers.jobs", "bot.domain.core.cron_windows"]),
