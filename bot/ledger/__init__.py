@@ -1,4 +1,4 @@
-"""The ledger: our SQL database (SQLite, PostgreSQL). It is the truth for decisions."""
+"""The ledger: the SQL database (SQLite or PostgreSQL) that all decisions are based on."""
 
 from bot.ledger.database import SqlLedger
 

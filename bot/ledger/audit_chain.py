@@ -1,4 +1,4 @@
-"""The audit chain as it is stored, and whether it is whole. Pure."""
+"""Verifies the audit chain as it is stored. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bot.domain.audit.anchors import AnchoredHead
 from bot.domain.audit.events import CHAIN_START, ChainHead, chained_hash
 from bot.domain.core.sentence import Sentence, say
 
-COPIED_COLUMNS = ("number", "at", "actor", "tag", "model")  # of a record, which its body says too
+COPIED_COLUMNS = ("number", "at", "actor", "tag", "model")  # columns of a record that repeat what its body holds
 MIN_NUMBER = -(2**62)  # below every number that a row can have
 
 
 class AuditRecord(NamedTuple):
-    """One audit row. `body` is the event as it was hashed; the fields before it are copies for queries.
+    """An audit row. `body` is the event as it was hashed; the fields before it are copies for queries.
 
-    `at` is the text that the body has. A tuple, since a hundred thousand of them are read at a time.
+    `at` is the text that the body has. This is a tuple because 100,000 of them are read at a time.
     """
 
     number: int
@@ -33,21 +33,21 @@ class AuditRecord(NamedTuple):
 
 
 class ChainFaultKind(Enum):
-    """What was done to the chain."""
+    """How the chain was tampered with."""
 
-    EDITED = "edited"  # a row does not say what was hashed
+    EDITED = "edited"  # a row differs from what was hashed
     MISSING = "missing"  # a row is gone from the middle
-    INSERTED = "inserted"  # a row stands there that Registrar did not write
-    SWAPPED = "swapped"  # a row stands where another one did
+    INSERTED = "inserted"  # there is a row that Registrar did not write
+    SWAPPED = "swapped"  # a row is in the place of another one
     CUT_OFF = "cut off"  # the last rows are gone
-    REWRITTEN = "rewritten"  # rows and hashes were made anew, and only an anchor knows
+    REWRITTEN = "rewritten"  # rows and hashes were rewritten, which only an anchor reveals
 
 
 @dataclass(frozen=True, slots=True)
 class ChainFault:
-    """The first row where the chain is not whole, and what is wrong there.
+    """The first row at which the chain is broken, and what is wrong there.
 
-    `last` is set where an anchor tells only that it is one of the rows from `number` to `last`.
+    `last` is set if an anchor only shows that it's one of the rows from `number` to `last`.
     """
 
     number: int
@@ -57,12 +57,12 @@ class ChainFault:
 
 
 def describe_fault(fault: ChainFault) -> Sentence:
-    """Return what is wrong, as a person reads it."""
-    what = (
+    """Describe a fault."""
+    description = (
         _DESCRIPTIONS[fault.kind] if fault.number or fault.kind is not ChainFaultKind.EDITED else "the head was edited"
     )
     return say(
-        "The audit is not whole: " + what + ". {why}.",
+        "The audit is not whole: " + description + ". {why}.",
         n=fault.number,
         last=fault.last,
         why=fault.why[:1].upper() + fault.why[1:],
@@ -70,14 +70,14 @@ def describe_fault(fault: ChainFault) -> Sentence:
 
 
 def advice(fault: ChainFault) -> Sentence:
-    """Return what to do about it."""
-    sound = fault.number - 1
-    before = say(" Up to number {sound} the chain holds.", sound=sound) if sound > 0 else ""
+    """Return what to do about a fault."""
+    last_sound = fault.number - 1
+    intact_part = say(" Up to number {sound} the chain holds.", sound=last_sound) if last_sound > 0 else ""
     return say(
         "Copy the database as it is before anybody mends it, compare it from number {n} on with a backup or an "
         "export, and find out who can write to it beside the bot.{before}",
         n=fault.number,
-        before=before,
+        before=intact_part,
     )
 
 
@@ -92,7 +92,7 @@ _DESCRIPTIONS = {
 
 
 def stream_records(fetch_page: Callable[[int], Sequence[AuditRecord]]) -> Iterator[AuditRecord]:
-    """Yield all records, page by page: `page` returns the next ones after a number, and none at the end."""
+    """Yield all records. `fetch_page` returns the next ones after a number, and none at the end."""
     after = MIN_NUMBER
     while records := fetch_page(after):
         yield from records
@@ -105,33 +105,33 @@ def verify(
     start: ChainHead = CHAIN_START,
     anchors: Iterable[AnchoredHead] = (),
 ) -> ChainFault | None:
-    """Return the first fault of the records that follow `after`, or None where they lead to `head` unbroken.
+    """Return the first fault of the records that follow `start`, or None if they lead to `head` unbroken.
 
-    `anchors` (by number) are heads that were written down elsewhere. Whoever can rewrite every row and the head can
-    only be found out by them.
+    `anchors`: earlier heads that were stored elsewhere, in the order of their numbers. Only they reveal that someone
+    has rewritten every row and the head.
     """
-    rest, last, before = iter(records), start, start
-    known = _AnchorComparison(anchors, start)
-    for record in rest:
+    remaining, last, previous = iter(records), start, start
+    anchor_comparison = _AnchorComparison(anchors, start)
+    for record in remaining:
         if not _is_next(record, last):
-            return _diagnose(record, rest, last, before, head)
-        before, last = last, ChainHead(record.number, record.hash)
-        if fault := known.find_mismatch(last):
+            return _diagnose(record, remaining, last, previous, head)
+        previous, last = last, ChainHead(record.number, record.hash)
+        if fault := anchor_comparison.find_mismatch(last):
             return fault
         if last.number == head.number and last.hash != head.hash:
             return ChainFault(last.number, ChainFaultKind.EDITED, "its hash is not the one that the head has")
-    return _check_end(last, head) or known.find_missing(last)
+    return _check_end(last, head) or anchor_comparison.find_missing(last)
 
 
 class _AnchorComparison:
-    """The anchors, compared one after the other while the chain passes."""
+    """Compares the chain with the anchors, record by record."""
 
     def __init__(self, anchors: Iterable[AnchoredHead], after: ChainHead) -> None:
         self._remaining = [anchor for anchor in anchors if anchor.number > after.number][::-1]
-        self._last_matching = after.number  # the last number of which an anchor says that it is right
+        self._last_matching = after.number  # the last number that an anchor confirms
 
     def find_mismatch(self, last: ChainHead) -> ChainFault | None:
-        """Return the fault where an anchor of this number has another hash."""
+        """Return the fault if an anchor with this number has a different hash."""
         while self._remaining and self._remaining[-1].number == last.number:
             anchor = self._remaining.pop()
             if anchor.hash != last.hash:
@@ -142,7 +142,7 @@ class _AnchorComparison:
         return None
 
     def find_missing(self, last: ChainHead) -> ChainFault | None:
-        """Return the fault where an anchor is of a later number than the chain's last."""
+        """Return the fault if an anchor has a later number than the end of the chain."""
         if not self._remaining:
             return None
         anchor = self._remaining[-1]
@@ -175,7 +175,7 @@ def _is_next(record: AuditRecord, last: ChainHead) -> bool:
 
 
 def _columns_from_body(body: str) -> tuple[Any, ...] | None:
-    """Return what the columns have to hold, or None for what is no event, though its hash may be right."""
+    """Return what the columns must hold, or None if the body isn't an event, even if its hash is right."""
     try:
         fields = json.loads(body)
         return tuple(fields[name] for name in COPIED_COLUMNS)
@@ -183,37 +183,37 @@ def _columns_from_body(body: str) -> tuple[Any, ...] | None:
         return None
 
 
-# -- what was done to it -----------------------------------------------------------------------------------------------
+# -- what is wrong -----------------------------------------------------------------------------------------------------
 
 
 def _diagnose(
     record: AuditRecord, following: Iterable[AuditRecord], last: ChainHead, previous: ChainHead, head: ChainHead
 ) -> ChainFault:
-    """Return what was done to the first record that does not follow `last`. `before` is what `last` followed.
+    """Return the fault at the first record that doesn't follow `last`. `previous` is what `last` followed.
 
-    The row that ought to follow is known by the hash before it, wherever it stands now.
+    The row that should follow is identified by its previous hash, wherever it is now.
     """
-    due = last.number + 1
-    if record.number < due:
+    expected = last.number + 1
+    if record.number < expected:
         return ChainFault(record.number, ChainFaultKind.INSERTED, "its number is one that Registrar never gives")
     if _is_integer(head.number) and record.number > head.number >= last.number:
         return ChainFault(
             record.number, ChainFaultKind.INSERTED, f"it stands after the head, which is number {head.number}"
         )
-    place = next((one.number for one in following if one.previous == last.hash), None)
+    found_at = next((later.number for later in following if later.previous == last.hash), None)
     if record.previous == last.hash:
-        return _diagnose_next(record, due, place)
-    if record.number == due and record.hash == chained_hash(last.hash, record.body):
+        return _diagnose_next(record, expected, found_at)
+    if record.number == expected and record.hash == chained_hash(last.hash, record.body):
         return ChainFault(
-            due, ChainFaultKind.EDITED, "the hash before it was edited: it does not follow the event before it"
+            expected, ChainFaultKind.EDITED, "the hash before it was edited: it does not follow the event before it"
         )
-    if place is not None:
-        return _diagnose_displaced(record, due, place)
+    if found_at is not None:
+        return _diagnose_displaced(record, expected, found_at)
     return _diagnose_without_successor(record, last, previous)
 
 
 def _diagnose_next(record: AuditRecord, expected: int, found_at: int | None) -> ChainFault:
-    """Return the fault of a row that says to follow the event before it."""
+    """Return the fault of a row with the right previous hash."""
     if record.number != expected:
         return ChainFault(expected, ChainFaultKind.SWAPPED, f"its row stands as number {record.number}")
     if found_at is not None:
@@ -222,15 +222,19 @@ def _diagnose_next(record: AuditRecord, expected: int, found_at: int | None) -> 
         )
     if record.hash != chained_hash(record.previous, record.body):
         return ChainFault(expected, ChainFaultKind.EDITED, "its text is not the one that was hashed")
-    meant = _columns_from_body(record.body)
-    if meant is None:
+    columns = _columns_from_body(record.body)
+    if columns is None:
         return ChainFault(expected, ChainFaultKind.EDITED, "its text is no event, though its hash was made of it")
-    wrong = [name for name, told, said in zip(COPIED_COLUMNS, record, meant, strict=False) if told != said]
+    wrong = [
+        name
+        for name, stored, expected_value in zip(COPIED_COLUMNS, record, columns, strict=False)
+        if stored != expected_value
+    ]
     return ChainFault(expected, ChainFaultKind.EDITED, f"its columns do not say what its text says: {', '.join(wrong)}")
 
 
 def _diagnose_displaced(record: AuditRecord, expected: int, found_at: int) -> ChainFault:
-    """Return the fault of a row that stands where another one belongs, which stands at `place` now."""
+    """Return the fault of a row in the place of another one, which is at number `found_at`."""
     if record.number != expected:
         return ChainFault(expected, ChainFaultKind.SWAPPED, f"its row stands as number {found_at}")
     if _number_from_body(record) == found_at:
@@ -243,28 +247,28 @@ def _diagnose_displaced(record: AuditRecord, expected: int, found_at: int) -> Ch
 
 
 def _diagnose_without_successor(record: AuditRecord, last: ChainHead, previous: ChainHead) -> ChainFault:
-    """Return the fault where no row follows the last good one."""
-    due, said = last.number + 1, _number_from_body(record)
-    if record.number != due:
-        return ChainFault(due, ChainFaultKind.MISSING, f"after number {last.number} comes number {record.number}")
+    """Return the fault if no row follows the last good one."""
+    expected, number = last.number + 1, _number_from_body(record)
+    if record.number != expected:
+        return ChainFault(expected, ChainFaultKind.MISSING, f"after number {last.number} comes number {record.number}")
     if record.hash != chained_hash(record.previous, record.body):
         return ChainFault(
-            due, ChainFaultKind.EDITED, "it does not follow the event before it, nor is its text what was hashed"
+            expected, ChainFaultKind.EDITED, "it does not follow the event before it, nor is its text what was hashed"
         )
     if record.previous == previous.hash and last != CHAIN_START:
         why = f"the row that stands behind it follows number {previous.number}"
         return ChainFault(last.number, ChainFaultKind.INSERTED, why)
-    if said is not None and said > due:
-        return ChainFault(due, ChainFaultKind.MISSING, f"in its place stands what was number {said}")
+    if number is not None and number > expected:
+        return ChainFault(expected, ChainFaultKind.MISSING, f"in its place stands what was number {number}")
     if last == CHAIN_START:
-        return ChainFault(due, ChainFaultKind.EDITED, "it is the first, and follows another event")
-    why = f"its text and its hash are not those that number {due} followed"
+        return ChainFault(expected, ChainFaultKind.EDITED, "it is the first, and follows another event")
+    why = f"its text and its hash are not those that number {expected} followed"
     return ChainFault(last.number, ChainFaultKind.EDITED, why)
 
 
 def _number_from_body(record: AuditRecord) -> int | None:
-    meant = _columns_from_body(record.body)
-    return meant[0] if meant and _is_integer(meant[0]) else None
+    columns = _columns_from_body(record.body)
+    return columns[0] if columns and _is_integer(columns[0]) else None
 
 
 def _is_integer(value: object) -> bool:

@@ -1,6 +1,6 @@
-"""Copies of a ledger while the bot writes: SQLite's online backup, PostgreSQL's pg_dump. Each is looked through.
+"""Backs up a ledger while the bot writes, with SQLite's online backup or pg_dump, and verifies the copy.
 
-A copy is made beside its place and takes the name at its end, so that nobody takes a half one for a whole one.
+A copy is written under a temporary name and renamed when it's complete, so that no partial one is mistaken for it.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from bot.ledger import engines, verify
 from bot.ledger.audit_chain import ChainFault
 from bot.ledger.stores.reader import SqlLedgerReader
 
-SQLITE_TIMEOUT = 60.0  # seconds that SQLite may keep us waiting
+SQLITE_TIMEOUT = 60.0  # seconds to wait for SQLite's lock
 PG_DUMP = "pg_dump"
 
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A copy that was made: how many bytes, where its audit ends, and the first row of it that is not whole."""
+    """A finished backup: its size in bytes, the head of its audit chain, and the first fault in the chain."""
 
     size: int
     head: ChainHead
@@ -41,12 +41,11 @@ class Backup:
 
 
 def back_up(url: str, file: Path) -> Backup:
-    """Copy the ledger into a new file that only we may read, as it stands at one moment, and look it through.
+    """Copy the ledger as of one moment into a new file that only this user can read, and verify its audit chain.
 
-    One whose audit is not whole is copied as well: whoever mends it needs the ledger as it was.
+    A ledger with a broken chain is copied, too: it's needed as it was to repair it.
 
-    Raises Misconfigured where the file is there already or cannot be written, and where there is no pg_dump; and
-    LedgerUnavailable.
+    Raises Misconfigured if the file exists or can't be written, or if pg_dump is missing; and LedgerUnavailable.
     """
     parsed = engines.parse_url(url)
     if file.exists():
@@ -68,10 +67,10 @@ def back_up(url: str, file: Path) -> Backup:
 
 def _back_up_sqlite(url: URL, target: Path) -> tuple[ChainHead, ChainFault | None]:
     try:
-        # In one step: it reads one moment of the ledger, and in WAL mode whoever writes meanwhile does not wait for it.
+        # In one step, so that it reads one moment of the ledger; in WAL mode it doesn't block writers.
         with closing(sqlite3.connect(target)) as copy:
             _use_driver_connection(engines.sqlite_reader(url, SQLITE_TIMEOUT, 1), lambda ledger: ledger.backup(copy))
-            copy.execute("PRAGMA journal_mode = DELETE")  # so that the one file is all of it
+            copy.execute("PRAGMA journal_mode = DELETE")  # so that the backup is a single file
     except sqlite3.Error as error:
         raise LedgerUnavailable(say("The ledger cannot be copied: {why}.", why=error)) from error
     reader = engines.sqlite_reader(URL.create("sqlite", database=str(target)), SQLITE_TIMEOUT, 1)
@@ -93,7 +92,7 @@ def _use_driver_connection(engine: Engine, action: Callable[[sqlite3.Connection]
 
 
 def _back_up_postgres(url: URL, target: Path) -> tuple[ChainHead, ChainFault | None]:
-    """Let pg_dump write down the very snapshot whose audit we look through: of a dump nobody can ask whether it is."""
+    """Have pg_dump dump the same snapshot whose audit chain is verified: a dump itself can't be queried."""
     if shutil.which(PG_DUMP) is None:
         raise Misconfigured(
             say(
@@ -117,19 +116,19 @@ def _back_up_postgres(url: URL, target: Path) -> tuple[ChainHead, ChainFault | N
 
 
 def _dump_command(url: URL, file: Path) -> list[str]:
-    """Return the words that dump the database into a file; the password is none of them."""
+    """Return the command that dumps the database into a file, without the password."""
     options = url.get_dialect()().create_connect_args(url)[1]
-    known: dict[str, Any] = {
+    parameters: dict[str, Any] = {
         name: value for name, value in options.items() if name != "password" and isinstance(value, str | int)
     }
-    return [PG_DUMP, "--format=custom", f"--file={file}", f"--dbname={make_conninfo('', **known)}"]
+    return [PG_DUMP, "--format=custom", f"--file={file}", f"--dbname={make_conninfo('', **parameters)}"]
 
 
 def _run_dump(command: list[str], password: object) -> None:
     environ = {**os.environ, "LC_ALL": "C"} | ({} if password is None else {"PGPASSWORD": str(password)})
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
-    if done.returncode:
-        why = next(iter(done.stderr.strip().splitlines()[::-1]), f"it ended with {done.returncode}")
+    result = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
+    if result.returncode:
+        why = next(iter(result.stderr.strip().splitlines()[::-1]), f"it ended with {result.returncode}")
         with suppress(ValueError):
             why = why[why.index("error: ") + len("error: ") :]
         raise LedgerUnavailable(

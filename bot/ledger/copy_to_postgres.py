@@ -1,4 +1,4 @@
-"""Moving a ledger from SQLite to PostgreSQL: every row, byte for byte, in one transaction, the audit compared."""
+"""Copies a ledger from SQLite to PostgreSQL: every row, byte for byte, in one transaction, then compares the two."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from bot.ledger.audit_chain import ChainFault
 from bot.ledger.database import SqlLedger
 from bot.ledger.schema import SchemaAge
 from bot.ledger.stores.reader import SqlLedgerReader
-from bot.ledger.tables.base import audit_head, metadata
+from bot.ledger.tables import audit_head, metadata
 
-BATCH_SIZE = 5000  # rows that are in memory at a time
-TABLES = tuple(metadata.sorted_tables)  # what is referred to comes before what refers to it
+BATCH_SIZE = 5000  # rows in memory at a time
+TABLES = tuple(metadata.sorted_tables)  # a table comes after those it refers to
 
-ProgressCallback = Callable[[str, int], None]  # hears of which table how many rows were copied so far
+ProgressCallback = Callable[[str, int], None]  # takes a table's name and how many of its rows were copied so far
 
 
 @dataclass(frozen=True, slots=True)
 class CopyResult:
-    """What was copied: how many rows of each table, where the audit ends, and its first row that is not whole."""
+    """What was copied: the number of rows by table, the head of the audit chain, and the first fault in the chain."""
 
     rows: Mapping[str, int]
     head: ChainHead
@@ -35,7 +35,7 @@ class CopyResult:
 
     @property
     def row_count(self) -> int:
-        """How many rows there are in all."""
+        """The total number of rows."""
         return sum(self.rows.values())
 
 
@@ -49,23 +49,24 @@ def copy_ledger(
 ) -> CopyResult:
     """Copy everything from a ledger on SQLite into an empty one on PostgreSQL, all of it or nothing.
 
-    Nobody else writes to either meanwhile. `is_forced`: also an audit that is not whole, which is then just as much
-    so in the copy. `is_dry`: all is done and compared, and then taken back; the bot may go on writing to the source.
+    Both are locked against other writers. `force`: copy a ledger with a broken audit chain, too, as it is. `dry_run`:
+    copy and compare everything, then roll back; the bot can keep writing to the source. `report_progress`: called
+    after each batch of rows.
 
-    Raises Misconfigured where the two are not what they have to be, Refused where a bot serves the source, the target
-    is not empty, the audit is not whole or the copy is not the same; and LedgerUnavailable.
+    Raises Misconfigured if the two aren't on these databases or their tables aren't current; Refused if a bot serves
+    the source, the target isn't empty, the audit chain is broken, or the copy differs; and LedgerUnavailable.
     """
     _require_backends(source, target)
     with source.snapshot() if dry_run else source.exclusive() as old, target.exclusive() as new:
         if not dry_run and source.is_locked:
             raise Refused(say("A bot serves the ledger at {url}; stop it first.", url=Code(source.address)))
-        before = _verify_source(old, force=force)
+        verified = _verify_source(old, force=force)
         _lock_empty(new, target)
-        copied = {one.name: _copy_table(one, old, new, report_progress) for one in TABLES}
-        _require_same(old, new, before)
+        copied = {table_to_copy.name: _copy_table(table_to_copy, old, new, report_progress) for table_to_copy in TABLES}
+        _require_same(old, new, verified)
         if dry_run:
             new.rollback()
-    return CopyResult(copied, *before)
+    return CopyResult(copied, *verified)
 
 
 def _require_backends(source: SqlLedger, target: SqlLedger) -> None:
@@ -80,8 +81,8 @@ def _require_backends(source: SqlLedger, target: SqlLedger) -> None:
             )
         )
     source.require_current()
-    found = target.schema()
-    if found.age in {SchemaAge.NONE, SchemaAge.OLDER}:
+    target_schema = target.schema()
+    if target_schema.age in {SchemaAge.NONE, SchemaAge.OLDER}:
         command = f"REGISTRAR_DATABASE_URL={target.address} registrar db upgrade"
         raise Misconfigured(
             say(
@@ -108,10 +109,14 @@ def _verify_source(old: Connection, *, force: bool) -> tuple[ChainHead, ChainFau
 
 
 def _lock_empty(new: Connection, target: SqlLedger) -> None:
-    """Let nobody else write there until we are done. Raises Refused where there is anything already."""
-    names = ", ".join(f'"{one.name}"' for one in TABLES)
+    """Lock the target against other writers. Raises Refused if it isn't empty."""
+    names = ", ".join(f'"{each_table.name}"' for each_table in TABLES)
     new.execute(text(f"LOCK TABLE {names} IN EXCLUSIVE MODE"))
-    full = [one.name for one in TABLES if one is not audit_head and new.execute(select(_untyped(one)).limit(1)).first()]
+    full = [
+        each_table.name
+        for each_table in TABLES
+        if each_table is not audit_head and new.execute(select(_untyped(each_table)).limit(1)).first()
+    ]
     if full or new.execute(select(audit_head.c.number)).scalar_one_or_none():
         raise Refused(
             say(
@@ -121,15 +126,15 @@ def _lock_empty(new: Connection, target: SqlLedger) -> None:
                 tables=[Code(name) for name in full[:3] or [audit_head.name]],
             )
         )
-    new.execute(delete(audit_head))  # the migration puts one row there
+    new.execute(delete(audit_head))  # the migration inserts one row
 
 
 def _copy_table(source_table: Table, old: Connection, new: Connection, report_progress: ProgressCallback | None) -> int:
-    """Copy a table's rows in the order of their keys; return how many."""
+    """Copy a table's rows in the order of their keys; return how many there are."""
     plain, count = _untyped(source_table), 0
     ordered = select(plain).order_by(*(plain.c[key.name] for key in source_table.primary_key))
-    found = old.execution_options(yield_per=BATCH_SIZE).execute(ordered)
-    for rows in found.mappings().partitions():
+    result = old.execution_options(yield_per=BATCH_SIZE).execute(ordered)
+    for rows in result.mappings().partitions():
         try:
             new.execute(insert(plain), [dict(row) for row in rows])
         except (DataError, IntegrityError) as error:
@@ -148,17 +153,19 @@ def _copy_table(source_table: Table, old: Connection, new: Connection, report_pr
 
 
 def _untyped(typed_table: Table) -> TableClause:
-    """Return a table whose texts are read and written as they are stored, whatever they mean to us."""
-    return table(typed_table.name, *(_untyped_column(each.name, each.type) for each in typed_table.c))
+    """Return the table with text columns that are read and written as they're stored, without conversion."""
+    return table(
+        typed_table.name, *(_untyped_column(typed_column.name, typed_column.type) for typed_column in typed_table.c)
+    )
 
 
 def _untyped_column(name: str, column_type: object) -> ColumnClause[object]:
     is_text = isinstance(column_type, TypeDecorator) and isinstance(column_type.impl_instance, Text)
-    return column(name, Text() if is_text else column_type)  # type: ignore[arg-type]  # a column's type is none but these
+    return column(name, Text() if is_text else column_type)  # type: ignore[arg-type]  # a column has no other types
 
 
 def _copy_sequence(source_table: Table, old: Connection, new: Connection) -> None:
-    """Let the next row get the number that it would have got: also that of a row that is gone is given to no other."""
+    """Continue the numbers where the source ends, so that not even a deleted row's number is used again."""
     numbers = source_table.autoincrement_column
     if numbers is None:
         return
@@ -168,17 +175,18 @@ def _copy_sequence(source_table: Table, old: Connection, new: Connection) -> Non
 
 
 def _require_same(old: Connection, new: Connection, before: tuple[ChainHead, ChainFault | None]) -> None:
-    """Raise Refused where the copy is not the same: not as many rows, or another audit."""
-    counted = select(func.count())
-    wrong = [
-        one.name
-        for one in TABLES
-        if old.execute(counted.select_from(one)).scalar() != new.execute(counted.select_from(one)).scalar()
+    """Raise Refused if the copy differs in its row counts or its audit chain."""
+    count_rows = select(func.count())
+    different = [
+        each_table.name
+        for each_table in TABLES
+        if old.execute(count_rows.select_from(each_table)).scalar()
+        != new.execute(count_rows.select_from(each_table)).scalar()
     ]
-    if wrong or verify.verify_ledger(SqlLedgerReader(new)) != before:
+    if different or verify.verify_ledger(SqlLedgerReader(new)) != before:
         raise Refused(
             say(
                 "The copy is not the same ({what}); nothing was kept. That should not be: please tell us.",
-                what=[Code(name) for name in wrong or ["audit_events"]],
+                what=[Code(name) for name in different or ["audit_events"]],
             )
         )

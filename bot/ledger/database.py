@@ -15,14 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, inspect, text
-from sqlalchemy.exc import (
-    DatabaseError,
-    DataError,
-    DBAPIError,
-    IntegrityError,
-    NotSupportedError,
-    ProgrammingError,
-)
+from sqlalchemy.exc import DatabaseError, DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from bot import logging_context
@@ -40,7 +33,7 @@ from bot.ports import NO_OBSERVER, Observer
 
 log = logging.getLogger(__name__)
 
-# What these name as the model is what somebody typed; whether there is one, nobody has looked yet.
+# The model of these events is what a person typed; it might not exist.
 TAGS_WITH_UNCHECKED_MODEL: Final = frozenset(
     {
         EventTag.PROMOTION_REQUESTED,
@@ -62,26 +55,26 @@ MAYBE_RECORDED: Final = (
     "Registrar's ledger fell silent while it was saving, so it may be recorded; look before you try again."
 )
 
-PROGRAMMING_ERRORS = (IntegrityError, DataError, ProgrammingError, NotSupportedError)  # no waiting mends these
-DISK_FULL: Final = "53100"  # PostgreSQL's words
+PROGRAMMING_ERRORS = (IntegrityError, DataError, ProgrammingError, NotSupportedError)  # retrying doesn't fix these
+DISK_FULL: Final = "53100"  # PostgreSQL's error codes
 READ_ONLY: Final = "25006"
-MIGRATION_LOCK: Final = 7_236_174_001  # any number; every process that migrates asks PostgreSQL for the same one
+MIGRATION_LOCK: Final = 7_236_174_001  # an arbitrary number for PostgreSQL's advisory lock, the same in every process
 MIGRATION_TIMEOUT: Final = 60.0
-_MIGRATION_MUTEX = threading.Lock()  # Alembic's context is one for the whole process
+_MIGRATION_MUTEX = threading.Lock()  # Alembic's context is global to the process
 
 
 class SqlLedger:
-    """`bot.ports.Ledger` over SQLAlchemy Core. `migrate()` comes first.
+    """`bot.ports.Ledger` on SQLAlchemy Core. Call `migrate()` or `prepare()` first.
 
-    `patience` is how many seconds a transaction may wait to begin, and on PostgreSQL each of its statements
-    to be answered. `connections` is how many may be open to read (SQLite), or in all (PostgreSQL).
-    `observer` hears of the events of each transaction once it is committed.
+    `timeout`: how many seconds a transaction can wait to begin, and on PostgreSQL each of its statements for an
+    answer. `connections`: how many can be open, for reading (SQLite) or in total (PostgreSQL). `observer`: is passed
+    the events of each committed transaction.
     """
 
     def __init__(
         self, url: str, *, timeout: float = 2.0, connections: int = 20, observer: Observer = NO_OBSERVER
     ) -> None:
-        """Connect to nothing yet. Raises Misconfigured for a URL that is none of ours."""
+        """Set up the engines without connecting. Raises Misconfigured for an unsupported URL."""
         self._observer = observer
         self._url = engines.parse_url(url)
         self._timeout = timeout
@@ -95,22 +88,22 @@ class SqlLedger:
         else:
             self._write_semaphore = FairSemaphore(
                 max(1, connections // 4)
-            )  # the others are for those who read: see `turns`
+            )  # the other connections are for readers: see write_semaphore.py
             self._writer = engines.postgres(self._url, timeout, connections)
             self._reader = self._writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @contextmanager
     def write(self) -> Iterator[SqlLedgerTransaction]:
-        """Open one transaction; it commits when the block ends and rolls back when it raises.
+        """Open a transaction; it commits when the block ends and rolls back if it raises.
 
-        Raises LedgerUnavailable when it cannot begin within `patience`, or when the database fails within it.
+        Raises LedgerUnavailable if it can't begin within the timeout, or if the database fails within the block.
         """
         with self._write_turn() as wait, _translate_errors(NOT_RESPONDING), self._writer.connect() as connection:
             transaction = connection.execution_options(wait=wait).begin()
             with transaction:
-                writing = SqlLedgerTransaction(connection, self._read_operators())
-                yield writing
-                events = writing.append_audit()
+                ledger_transaction = SqlLedgerTransaction(connection, self._read_operators())
+                yield ledger_transaction
+                events = ledger_transaction.append_audit()
                 with _translate_errors(NOT_RESPONDING, on_disconnect=MAYBE_RECORDED):
                     transaction.commit()
         if events:
@@ -118,18 +111,18 @@ class SqlLedger:
 
     @contextmanager
     def read(self) -> Iterator[SqlLedgerReader]:
-        """Open one consistent reading. It waits for no writer. Raises LedgerUnavailable."""
+        """Open one consistent view of the ledger. It doesn't wait for writers. Raises LedgerUnavailable."""
         with self.snapshot() as connection:
             yield SqlLedgerReader(connection, self._read_operators())
 
     def set_operator_ids(self, read_operators: Callable[[], Mapping[str, str]]) -> None:
-        """Read every operator together with the Slack id that `operators` gives them at that moment."""
+        """Set where the Slack ids of operators come from; `read_operators` is called for each transaction."""
         self._read_operators = read_operators
 
     def migrate(self) -> None:
-        """Bring the tables up to date; of two processes that start at once the second waits.
+        """Upgrade the tables; if two processes start at once, the second one waits.
 
-        Raises LedgerUnavailable, and Misconfigured for a ledger that a newer Registrar has written.
+        Raises LedgerUnavailable, and Misconfigured if a newer release has written the ledger.
         """
         with _MIGRATION_MUTEX, _translate_errors(NOT_RESPONDING), self._migration_transaction() as connection:
             config = _alembic_config()
@@ -140,10 +133,10 @@ class SqlLedger:
                 raise Misconfigured(schema.NEWER_MESSAGE) from error
 
     def prepare(self) -> None:
-        """Make the ledger ready for work: SQLite's tables are brought up to date, of PostgreSQL's that is asked for.
+        """Make the ledger ready for use: upgrade SQLite's tables, and require that PostgreSQL's are current.
 
-        Several processes may be at work on PostgreSQL, so that a person says when its tables change.
-        Raises LedgerUnavailable, and Misconfigured with the command to run.
+        Several processes can share PostgreSQL, so a person decides when its tables change. Raises LedgerUnavailable,
+        and Misconfigured with the command to run.
         """
         if self._is_sqlite:
             self.migrate()
@@ -151,9 +144,9 @@ class SqlLedger:
             self.require_current()
 
     def require_ledger(self) -> None:
-        """Look whether there is a ledger, of whatever version; nothing is made or changed.
+        """Require that there is a ledger of any version, without creating or changing anything.
 
-        Raises Misconfigured where there is none, and LedgerUnavailable.
+        Raises Misconfigured if there is none, and LedgerUnavailable.
         """
         if self._is_sqlite and not engines.file_exists(self._url):
             raise Misconfigured(_no_ledger_message(self._url))
@@ -168,25 +161,28 @@ class SqlLedger:
             raise Misconfigured(_no_ledger_message(self._url))
 
     def require_current(self) -> None:
-        """Look whether there is a ledger whose tables are up to date; nothing is made or changed.
+        """Require that there is a ledger with current tables, without creating or changing anything.
 
-        Raises Misconfigured, with the command to run, where there is none or an older one, or a newer Registrar's;
-        and LedgerUnavailable.
+        Raises Misconfigured with the command to run if there is none, or one of another release; and
+        LedgerUnavailable.
         """
         self.require_ledger()
-        found = self.schema()
-        if found.age is not SchemaAge.CURRENT:
-            told, mend = schema.describe_schema(found, self.address), schema.advice(found)
-            raise Misconfigured(say("{told} {mend}", told=told, mend=mend) if mend else told)
+        current_schema = self.schema()
+        if current_schema.age is not SchemaAge.CURRENT:
+            description, next_step = schema.describe_schema(current_schema, self.address), schema.advice(current_schema)
+            raise Misconfigured(say("{told} {mend}", told=description, mend=next_step) if next_step else description)
 
     def schema(self) -> Schema:
-        """Return how the tables are; nothing is made or changed. Raises LedgerUnavailable."""
+        """Return the state of the tables, without creating or changing anything. Raises LedgerUnavailable."""
         scripts = ScriptDirectory.from_config(_alembic_config())
-        newest, known = str(scripts.get_current_head()), {one.revision for one in scripts.walk_revisions()}
+        newest, known_revisions = (
+            str(scripts.get_current_head()),
+            {script.revision for script in scripts.walk_revisions()},
+        )
         revision = self._schema_revision()
         if revision is None:
             return Schema(None, newest, SchemaAge.NONE)
-        if revision not in known:
+        if revision not in known_revisions:
             return Schema(revision, newest, SchemaAge.NEWER)
         return Schema(revision, newest, SchemaAge.CURRENT if revision == newest else SchemaAge.OLDER)
 
@@ -197,48 +193,43 @@ class SqlLedger:
             return MigrationContext.configure(connection).get_current_revision()
 
     def is_current(self) -> bool:
-        """Tell whether there is a ledger whose tables are up to date; nothing is made or changed.
-
-        Raises LedgerUnavailable.
-        """
+        """Return whether there is a ledger with current tables. Raises LedgerUnavailable."""
         return self.schema().age is SchemaAge.CURRENT
 
     def is_compatible(self) -> bool:
-        """Tell whether the ledger has a version that we know; one that a newer Registrar has written has not.
-
-        Raises LedgerUnavailable.
-        """
+        """Return whether this or an older release has written the ledger. Raises LedgerUnavailable."""
         return self.schema().age in {SchemaAge.CURRENT, SchemaAge.OLDER}
 
     @property
     def address(self) -> str:
-        """Where it is, as people may read it: without the password."""
+        """The URL without the password."""
         return self._url.render_as_string(hide_password=True)
 
     @property
     def is_file(self) -> bool:
-        """Whether it is a file of SQLite's."""
+        """Whether the ledger is an SQLite file."""
         return self._is_sqlite
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """Open one transaction that sees one moment, cannot write and waits for nobody. Raises LedgerUnavailable."""
+        """Open a read-only snapshot that doesn't wait for other transactions. Raises LedgerUnavailable."""
         with _translate_errors(UNREADABLE), self._reader.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def exclusive(self) -> Iterator[Connection]:
-        """Open one transaction without limits of time, beside which nobody migrates, nor writes to SQLite.
+        """Open a transaction without a time limit that locks out migrations, and on SQLite all other writers.
 
-        It commits when the block ends and rolls back when it raises. Raises LedgerUnavailable.
+        It commits when the block ends and rolls back if it raises. Raises LedgerUnavailable.
         """
         with _translate_errors(NOT_RESPONDING), self._migration_transaction() as connection:
             yield connection
 
     def lock_file(self) -> None:
-        """Let no other process serve a ledger that is a file, until this is closed or the process ends.
+        """Keep other processes from serving an SQLite ledger until this is closed or the process ends.
 
-        Raises Misconfigured where one does, and LedgerUnavailable. PostgreSQL has room for several.
+        Does nothing on PostgreSQL, which several processes can share. Raises Misconfigured if another process serves
+        it, and LedgerUnavailable.
         """
         if self._is_sqlite:
             _create_file(self._url)
@@ -247,7 +238,7 @@ class SqlLedger:
 
     @property
     def is_locked(self) -> bool:
-        """Whether a process serves a ledger that is a file, this one or another."""
+        """Whether a process, this one or another, serves an SQLite ledger."""
         return self._is_sqlite and LedgerFileLock(engines.file_path(self._url)).is_locked()
 
     def close(self) -> None:
@@ -258,10 +249,10 @@ class SqlLedger:
             self._file_lock.release()
 
     def _report_committed(self, events: Sequence[Event]) -> None:
-        """Say what was committed. It stands, so nothing that goes wrong here may look as if it did not."""
+        """Log and count what was committed. An error here must not look as if the commit had failed."""
         for event in events:
-            is_typed = event.tag in TAGS_WITH_UNCHECKED_MODEL
-            with logging_context.bound(model=None if is_typed else event.model, actor=actor_id(event.actor)):
+            is_model_unchecked = event.tag in TAGS_WITH_UNCHECKED_MODEL
+            with logging_context.bound(model=None if is_model_unchecked else event.model, actor=actor_id(event.actor)):
                 log.info("%s %s", event.tag.value, "" if event.tag is EventTag.PERMISSION_REFUSED else event.subject)
         try:
             self._observer.events_committed(events)
@@ -270,7 +261,7 @@ class SqlLedger:
 
     @contextmanager
     def _write_turn(self) -> Iterator[float]:
-        """Wait for our turn to write; give what is left of our patience for the database's own lock."""
+        """Wait for a turn to write; yield the seconds that are left for the database's own lock."""
         end = time.monotonic() + self._timeout
         if not self._write_semaphore.acquire(self._timeout):
             raise LedgerUnavailable(BUSY)
@@ -281,11 +272,11 @@ class SqlLedger:
 
     @contextmanager
     def _migration_transaction(self) -> Iterator[Connection]:
-        """Begin a transaction that no other process's migration runs beside."""
+        """Begin a transaction that locks out the migrations of other processes."""
         if self._is_sqlite:
             _create_file(self._url)
-            patient = self._writer.execution_options(wait=MIGRATION_TIMEOUT)
-            with patient.begin() as connection:
+            engine = self._writer.execution_options(wait=MIGRATION_TIMEOUT)
+            with engine.begin() as connection:
                 yield connection
         else:
             with engines.postgres_migrator(self._url).begin() as connection:
@@ -295,16 +286,16 @@ class SqlLedger:
 
 def _alembic_config() -> Config:
     config = Config()
-    # As a resource and not as a path: it is there in a wheel, too.
+    # A resource, not a path, so that it works from a wheel, too.
     config.set_main_option("script_location", "bot.ledger:migrations")
     return config
 
 
 def _no_ledger_message(url: URL) -> Sentence:
     if url.get_backend_name() != "sqlite":
-        none = Schema(None, "", SchemaAge.NONE)
-        told = schema.describe_schema(none, url.render_as_string(hide_password=True))
-        return say("{told} {mend}", told=told, mend=schema.advice(none))
+        missing_schema = Schema(None, "", SchemaAge.NONE)
+        description = schema.describe_schema(missing_schema, url.render_as_string(hide_password=True))
+        return say("{told} {mend}", told=description, mend=schema.advice(missing_schema))
     return say(
         "There is no ledger at {url}. {run} makes it; {home} or {database} says where it is.",
         url=Code(url.render_as_string(hide_password=True)),
@@ -323,7 +314,7 @@ def _create_file(url: URL) -> None:
 
 @contextmanager
 def _translate_errors(message: str, *, on_disconnect: str | None = None) -> Iterator[None]:
-    """Turn the database's own troubles into LedgerUnavailable; `lost` is said where the connection broke."""
+    """Translate database errors into LedgerUnavailable, with `on_disconnect` as the message if the connection broke."""
     try:
         yield
     except PoolTimeout as error:
@@ -337,6 +328,6 @@ def _translate_errors(message: str, *, on_disconnect: str | None = None) -> Iter
 
 
 def _is_unwritable(error: DBAPIError) -> bool:
-    """Tell whether the database is there and cannot be written; waiting a moment does not mend that."""
+    """Return whether the database responds but can't be written to, which retrying doesn't fix."""
     name, state = getattr(error.orig, "sqlite_errorname", ""), getattr(error.orig, "sqlstate", "")
     return str(name).startswith(("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR")) or state in {DISK_FULL, READ_ONLY}

@@ -1,4 +1,4 @@
-"""How we connect to SQLite and to PostgreSQL."""
+"""SQLAlchemy engines for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, say
 
 TIMEOUT_MARGIN = 0.5  # seconds
-PING_TIMEOUT = 0.5  # seconds; longer than any server needs that is there, and a connection is soon made anew
-# Seconds, and how often: the system looks whether the server is there, and gives it up after half a minute.
+PING_TIMEOUT = 0.5  # seconds; a server that is up answers sooner, and a new connection costs little
+# In seconds, except for the count: the operating system probes the server and gives it up after 30 seconds.
 KEEP_ALIVE = {"connect_timeout": 10, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
 
 
 def parse_url(text: str) -> URL:
-    """Return the database's URL with our driver. Raises Misconfigured for a database that we do not speak."""
+    """Parse a database URL and set our driver. Raises Misconfigured for an unsupported database."""
     try:
         url = make_url(text)
-    except (ArgumentError, ValueError):  # neither is chained: both may repeat the password
+    except (ArgumentError, ValueError):  # not chained: both can contain the password
         raise Misconfigured("The ledger's database URL cannot be read.") from None
     if url.get_backend_name() in {"postgresql", "postgres"}:
         return url.set(drivername="postgresql+psycopg")
@@ -36,12 +36,12 @@ def parse_url(text: str) -> URL:
 
 
 def create_file(url: URL) -> None:
-    """Create SQLite's file and folder for our eyes only. Raises OSError."""
+    """Create SQLite's file and folder, accessible only to this user. Raises OSError."""
     if "uri" in url.query:
-        return  # SQLite's own form of a name: whoever writes that knows where the file is
+        return  # an SQLite URI: the person who wrote it takes care of the file
     file = Path(str(url.database))
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file.touch(mode=0o600)  # SQLite gives the files beside it the same mode
+    file.touch(mode=0o600)  # SQLite creates the files beside it with the same mode
 
 
 def file_path(url: URL) -> Path:
@@ -53,17 +53,17 @@ def file_path(url: URL) -> Path:
 
 
 def file_exists(url: URL) -> bool:
-    """Tell whether SQLite's file is there: SQLite itself would make it."""
+    """Return whether SQLite's file exists, without creating it as SQLite would."""
     return file_path(url).is_file()
 
 
 def supports_several_processes(text: str) -> bool:
-    """Tell whether several processes may serve this ledger: whether it is PostgreSQL. Raises Misconfigured."""
+    """Return whether several processes can serve this ledger, as on PostgreSQL. Raises Misconfigured."""
     return parse_url(text).get_backend_name() != "sqlite"
 
 
 def sqlite_writer(url: URL, timeout: float) -> Engine:
-    """Return an engine of one connection, whose transactions take SQLite's write lock when they begin."""
+    """Return an engine with one connection, whose transactions take SQLite's write lock when they begin."""
     engine = create_engine(url, pool_size=1, max_overflow=0, pool_timeout=timeout, hide_parameters=True)
     _configure_sqlite(
         engine, timeout, "BEGIN IMMEDIATE", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"
@@ -72,19 +72,19 @@ def sqlite_writer(url: URL, timeout: float) -> Engine:
 
 
 def sqlite_reader(url: URL, timeout: float, connections: int) -> Engine:
-    """Return an engine whose transactions are snapshots and cannot write."""
+    """Return an engine whose transactions are read-only snapshots."""
     engine = create_engine(url, pool_size=connections, max_overflow=0, pool_timeout=timeout, hide_parameters=True)
     _configure_sqlite(engine, timeout, "BEGIN", "query_only = ON")
     return engine
 
 
 def postgres(url: URL, timeout: float, connections: int) -> Engine:
-    """Return an engine whose statements give up after `patience` seconds."""
+    """Return an engine whose statements time out after `timeout` seconds."""
     wait = max(1, int(timeout * 1000))
     settings = {
         "lock_timeout": wait,
         "statement_timeout": wait,
-        # A process that hangs within a transaction, or that got lost, would hold what it locked: the audit's head, too.
+        # A process that hangs or vanishes within a transaction would keep its locks, even the one on the audit head.
         "idle_in_transaction_session_timeout": 10_000,
     }
     engine = create_engine(
@@ -99,22 +99,22 @@ def postgres(url: URL, timeout: float, connections: int) -> Engine:
     )
     from bot.ledger.postgres_timeouts import set_time_limits  # noqa: PLC0415 - only PostgreSQL needs its driver
 
-    # A server that is there says itself that it took too long; a little later nobody is there.
+    # A server that is up reports the timeout itself; if nothing comes a little later, it's down.
     set_time_limits(engine, timeout + TIMEOUT_MARGIN, ping_limit=min(timeout, PING_TIMEOUT))
     return engine
 
 
 def postgres_migrator(url: URL) -> Engine:
-    """Return an engine for one connection that migrates: it waits as long as it takes, while the server is there."""
+    """Return an engine for migrations: it waits as long as it takes while the server is up."""
     return create_engine(with_options(url, {}), poolclass=NullPool, hide_parameters=True, connect_args=KEEP_ALIVE)
 
 
 def with_options(url: URL, settings: dict[str, int]) -> URL:
-    """Return the URL with these settings of PostgreSQL's, beside those that it has, and times in UTC."""
-    given = url.query.get("options", ())
-    theirs = [given] if isinstance(given, str) else list(given)
-    ours = [f"-c {name}={value}" for name, value in settings.items()]
-    return url.update_query_dict({"options": " ".join([*theirs, *ours, "-c timezone=UTC"])})
+    """Return the URL with these PostgreSQL settings added to those it has, and the time zone UTC."""
+    options = url.query.get("options", ())
+    existing = [options] if isinstance(options, str) else list(options)
+    added = [f"-c {name}={value}" for name, value in settings.items()]
+    return url.update_query_dict({"options": " ".join([*existing, *added, "-c timezone=UTC"])})
 
 
 def _configure_sqlite(engine: Engine, timeout: float, begin: str, *pragmas: str) -> None:
@@ -122,7 +122,7 @@ def _configure_sqlite(engine: Engine, timeout: float, begin: str, *pragmas: str)
 
     @event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None  # the driver would begin transactions where it sees fit; we say when
+        connection.isolation_level = None  # turns off the driver's implicit transactions
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
 

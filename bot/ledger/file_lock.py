@@ -1,4 +1,4 @@
-"""One process serves a ledger that is a file: SQLite's one writer would keep two bots waiting for each other."""
+"""Lets only one process serve an SQLite ledger: with a single writer, two bots would block each other."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from bot.domain.core.sentence import Code, say
 
 
 class LedgerFileLock:
-    """The lock beside the ledger's file. The system lets it go when the process ends, however it ends."""
+    """A lock file beside the ledger. The operating system releases it however the process ends."""
 
     def __init__(self, ledger: Path) -> None:
         self._ledger = ledger
         self._lock = FileLock(ledger.with_name(f"{ledger.name}.lock"), mode=0o600)
 
     def acquire(self) -> None:
-        """Take it. Raises Misconfigured where another process has it, and LedgerUnavailable."""
+        """Acquire the lock. Raises Misconfigured if another process has it, and LedgerUnavailable."""
         try:
             self._lock.acquire(blocking=False)
         except Timeout:
@@ -41,7 +41,7 @@ class LedgerFileLock:
             ) from error
 
     def is_locked(self) -> bool:
-        """Tell whether a process has it, this one or another."""
+        """Return whether a process, this one or another, has the lock."""
         if self._lock.is_locked:
             return True
         try:
@@ -51,5 +51,5 @@ class LedgerFileLock:
             return True
 
     def release(self) -> None:
-        """Let it go."""
+        """Release the lock."""
         self._lock.release()

@@ -1,8 +1,8 @@
-"""A connection to PostgreSQL that waits for an answer only so long.
+"""PostgreSQL connections that time out on the client.
 
-The server's own time limits end a statement, and say so over a wire that works. Where the server has vanished, or what
-lies between takes everything and answers nothing, nobody says anything: psycopg would wait as long as the system keeps
-the connection, which is a quarter of an hour, or for ever.
+The server's own timeouts end a statement and report it over a working connection. If the server has vanished, or the
+network accepts everything and answers nothing, psycopg waits for as long as the operating system keeps the connection:
+15 minutes, or forever.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from psycopg import AsyncConnection, Connection, Notify, OperationalError
 from psycopg.errors import ConnectionTimeout
 from sqlalchemy import Engine, event
 
-SECONDS_PER_DAY = 86_400.0  # seconds
+SECONDS_PER_DAY = 86_400.0
 TIMED_OUT = "the server did not answer in time"
 T = TypeVar("T", bound="TimeLimitedConnection | TimeLimitedAsyncConnection")
 
 
 class TimeLimitedConnection(Connection[Any]):
-    """psycopg's connection; where the server does not answer within `limit` seconds it is closed."""
+    """A psycopg connection that is closed if the server doesn't answer within `limit` seconds."""
 
     limit = 2.0
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """Return what the server answers. Raises OperationalError, also where nothing comes in time."""
+        """Return the server's answer. Raises OperationalError, also if there is none in time."""
         try:
             return super().wait(gen, interval, self.limit if timeout is None else timeout)
         except OperationalError as error:
@@ -36,12 +36,12 @@ class TimeLimitedConnection(Connection[Any]):
 
 
 class TimeLimitedAsyncConnection(AsyncConnection[Any]):
-    """The same for asyncio. Whoever listens for notices may wait for them as long as they like."""
+    """The same for asyncio. Listening for notifications has no such limit."""
 
     limit = 2.0
 
     async def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """Return what the server answers. Raises OperationalError, also where nothing comes in time."""
+        """Return the server's answer. Raises OperationalError, also if there is none in time."""
         try:
             return await super().wait(gen, interval, self.limit if timeout is None else timeout)
         except OperationalError as error:
@@ -51,7 +51,7 @@ class TimeLimitedAsyncConnection(AsyncConnection[Any]):
             raise ConnectionTimeout(TIMED_OUT) from error
 
     async def notifies(self, *, timeout: float | None = None, stop_after: int | None = None) -> AsyncGenerator[Notify]:
-        """Yield notices as they come: nobody owes us one."""
+        """Yield notifications as they arrive, however long that takes."""
         async for notice in super().notifies(
             timeout=SECONDS_PER_DAY if timeout is None else timeout, stop_after=stop_after
         ):
@@ -59,19 +59,19 @@ class TimeLimitedAsyncConnection(AsyncConnection[Any]):
 
 
 def _has_no_answer(connection: TimeLimitedConnection | TimeLimitedAsyncConnection, error: OperationalError) -> bool:
-    """Tell whether nothing came: what the server says has a code, and what broke the connection has closed it."""
+    """Return whether the server was silent: its errors have a code, and a broken connection is closed."""
     return error.sqlstate is None and not connection.closed
 
 
 def with_time_limit(connection_class: type[T], limit: float) -> type[T]:
-    """Return the same kind of connection with another limit, for a pool that makes them itself (seconds)."""
+    """Return a subclass with another limit in seconds, for a pool that creates its own connections."""
     return type(connection_class.__name__, (connection_class,), {"limit": limit})
 
 
 def set_time_limits(engine: Engine, limit: float, *, ping_limit: float) -> None:
-    """Let no answer on the engine's connections be waited for longer than `limit` seconds.
+    """Set how many seconds the engine's connections wait for an answer.
 
-    Of a connection from the pool, it is asked first whether it still leads anywhere, and that `ping` seconds long.
+    `limit`: in use. `ping_limit`: when the pool tests whether a connection still works before it hands it out.
     """
 
     @event.listens_for(engine, "do_connect")
@@ -82,7 +82,7 @@ def set_time_limits(engine: Engine, limit: float, *, ping_limit: float) -> None:
 
     @event.listens_for(engine, "checkin")
     def rest(connection: TimeLimitedConnection | None, record: object) -> None:
-        if connection is not None:  # None: it broke
+        if connection is not None:  # None if it broke
             connection.limit = ping_limit
 
     @event.listens_for(engine, "checkout")

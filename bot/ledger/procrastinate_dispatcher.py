@@ -1,4 +1,4 @@
-"""Batches of checks by Procrastinate, a queue of tasks in the ledger's PostgreSQL: whoever shares it makes them."""
+"""Dispatches batches of checks through Procrastinate, a task queue in PostgreSQL, to all processes that share it."""
 
 from __future__ import annotations
 
@@ -25,15 +25,13 @@ from bot.ports import CheckBatch
 log = logging.getLogger(__name__)
 
 QUEUE = "checks"
-CONCURRENCY = 16  # batches that one process makes at the same time
-SHUTDOWN_TIMEOUT = 3.0  # seconds that the end of the process waits for checks under way
-POLLING_INTERVAL = 5.0  # seconds, beside being told: a message of PostgreSQL's may be lost with its connection
-RECONNECT_DELAY = 1.0  # seconds until a database that went away is tried again
-STALLED_AFTER = 120.0  # seconds without a sign of life of its worker after which a job is thrown away
+CONCURRENCY = 16  # batches that one process runs at the same time
+SHUTDOWN_TIMEOUT = 3.0  # seconds that shutdown waits for running checks
+POLLING_INTERVAL = 5.0  # seconds, in addition to notifications, which can be lost with their connection
+RECONNECT_DELAY = 1.0  # seconds
+STALLED_AFTER = 120.0  # seconds without a heartbeat from its worker, after which a job is deleted
 CLEANUP_INTERVAL = 600.0  # seconds
-TCP_USER_TIMEOUT = (
-    5000  # milliseconds in which a server that is there has taken what was sent: else its connection is given up
-)
+TCP_USER_TIMEOUT = 5000  # milliseconds that sent data can go unacknowledged before the connection is closed
 
 BatchHandler = Callable[[CheckBatch], None]
 
@@ -41,22 +39,25 @@ BatchHandler = Callable[[CheckBatch], None]
 class ProcrastinateDispatcher:
     """`bot.ports.Dispatcher` for several processes on one PostgreSQL.
 
-    A job says which checks, and not what they are: who makes it reads that from the ledger, where the claims are. So a
-    job that is lost, late, or made twice changes nothing: its claims lapse, and the checks are dispatched anew.
+    A job only names its checks; the worker reads them and their claims from the ledger. So it does no harm if a job is
+    lost, late, or run twice: its claims expire, and the checks are dispatched again.
     """
 
     def __init__(self, url: str, *, timeout: float = 2.0, concurrency: int = CONCURRENCY) -> None:
-        """Connect to nothing yet."""
+        """Set up the connection pools without connecting. `timeout`: seconds to wait for the database."""
         pool: dict[str, Any] = {"conninfo": _conninfo(url, timeout), "reconnect_timeout": 0}
         limit = timeout + engines.TIMEOUT_MARGIN
-        pool["timeout"] = limit + timeout  # to find out that a kept connection leads nowhere, and for a new one
-        near = procrastinate.SyncPsycopgConnector(
+        pool["timeout"] = limit + timeout  # enough to find a pooled connection broken and to open a new one
+        sync_connector = procrastinate.SyncPsycopgConnector(
             min_size=0, max_size=2, connection_class=with_time_limit(TimeLimitedConnection, limit), **pool
         )
-        far = procrastinate.PsycopgConnector(
+        async_connector = procrastinate.PsycopgConnector(
             min_size=1, max_size=4, connection_class=with_time_limit(TimeLimitedAsyncConnection, limit), **pool
         )
-        self._sync_app, self._async_app = _create_app(near, self._run_job), _create_app(far, self._run_job)
+        self._sync_app, self._async_app = (
+            _create_app(sync_connector, self._run_job),
+            _create_app(async_connector, self._run_job),
+        )
         self._concurrency = concurrency
         self._handler: BatchHandler = lambda batch: None
         self._is_open = False
@@ -66,15 +67,15 @@ class ProcrastinateDispatcher:
         self._thread = threading.Thread(target=self._run_thread, name="checks", daemon=True)
 
     def set_handler(self, handler: BatchHandler) -> None:
-        """Let `work` make the batches that this process takes."""
+        """Set what runs the batches that this process takes."""
         self._handler = handler
 
     def start(self) -> None:
-        """Begin to take batches."""
+        """Start taking batches."""
         self._thread.start()
 
     def dispatch(self, batches: Sequence[CheckBatch]) -> None:
-        """Put these into the queue. Raises LedgerUnavailable: then it is not known whether they are made."""
+        """Queue batches. Raises LedgerUnavailable if they might not have been queued."""
         task = self._sync_app.tasks[QUEUE]
         try:
             with self._lock:
@@ -86,9 +87,9 @@ class ProcrastinateDispatcher:
             raise LedgerUnavailable("The queue of checks does not answer; they are made a little later.") from error
 
     def close(self) -> None:
-        """Take nothing new, and wait a moment for what is being made."""
+        """Take no new batches, and wait a few seconds for those that are running."""
         if self._loop is not None and self._worker is not None:
-            with suppress(RuntimeError):  # the loop has ended meanwhile
+            with suppress(RuntimeError):  # the loop has already ended
                 self._loop.call_soon_threadsafe(self._worker.cancel)
         if self._thread.ident is not None:
             self._thread.join(SHUTDOWN_TIMEOUT + 2)
@@ -101,14 +102,14 @@ class ProcrastinateDispatcher:
         self._handler(CheckBatch(source, owner, tuple((str(monitor), int(slot)) for monitor, slot in slots)))
 
     def _run_thread(self) -> None:
-        """Take batches until the end, whatever the database does meanwhile."""
+        """Run the worker until it's cancelled, even while the database is down."""
         with suppress(asyncio.CancelledError), asyncio.Runner() as runner:
             self._loop = runner.get_loop()
             self._loop.set_default_executor(ThreadPoolExecutor(self._concurrency, thread_name_prefix="checks of"))
             runner.run(self._run_until_cancelled())
 
     async def _run_until_cancelled(self) -> None:
-        """Work until the end; a worker stops by itself where its connections break, and is begun anew."""
+        """Run the worker until it's cancelled, and restart it when broken connections stop it."""
         self._worker = asyncio.current_task()
         while True:
             try:
@@ -120,7 +121,7 @@ class ProcrastinateDispatcher:
             await asyncio.sleep(RECONNECT_DELAY)
 
     async def _run_worker(self) -> None:
-        tidying = asyncio.create_task(self._delete_stalled_jobs())
+        cleanup = asyncio.create_task(self._delete_stalled_jobs())
         try:
             await self._async_app.run_worker_async(
                 queues=[QUEUE],
@@ -131,10 +132,10 @@ class ProcrastinateDispatcher:
                 shutdown_graceful_timeout=SHUTDOWN_TIMEOUT,
             )
         finally:
-            tidying.cancel()
+            cleanup.cancel()
 
     async def _delete_stalled_jobs(self) -> None:
-        """Now and then throw away the jobs of workers that are gone: their checks are long dispatched anew."""
+        """Periodically delete the jobs of dead workers; their checks have been dispatched again."""
         manager = self._async_app.job_manager
         while True:
             with suppress(ConnectorException):
@@ -144,13 +145,13 @@ class ProcrastinateDispatcher:
 
 
 def _conninfo(url: str, timeout: float) -> str:
-    """Return the ledger's address as PostgreSQL's own library reads it, with the password.
+    """Return the connection string for libpq, with the password.
 
-    A server that is slow gives up what we would not wait for any longer.
+    A slow server aborts a statement once this process stops waiting for it.
     """
     wait = max(1, int(timeout * 1000))
-    made = engines.with_options(engines.parse_url(url), {"statement_timeout": wait, "lock_timeout": wait})
-    _, arguments = made.get_dialect()().create_connect_args(made)
+    url_with_options = engines.with_options(engines.parse_url(url), {"statement_timeout": wait, "lock_timeout": wait})
+    _, arguments = url_with_options.get_dialect()().create_connect_args(url_with_options)
     return make_conninfo(**{**arguments, **engines.KEEP_ALIVE, "tcp_user_timeout": TCP_USER_TIMEOUT})
 
 

@@ -1,4 +1,4 @@
-"""How a ledger's tables stand to those that this Registrar wants, and what a person does about it. Pure."""
+"""Compares a ledger's tables with those this release needs, and says what to do. Pure."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ NEWER_MESSAGE = say("This ledger was written by a newer Registrar; start that on
 
 
 class SchemaAge(Enum):
-    """Of whose making a ledger's tables are."""
+    """How old a ledger's tables are, compared with this release."""
 
-    NONE = "none"  # there are none
+    NONE = "none"  # there are no tables
     OLDER = "older"
     CURRENT = "current"
-    NEWER = "newer"  # than this Registrar
+    NEWER = "newer"
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """The revision of a ledger's tables (None: there are none), and the newest that this Registrar knows."""
+    """The revision of a ledger's tables, None if there are none, and the newest one that this release knows."""
 
     revision: str | None
     newest: str
@@ -29,7 +29,7 @@ class Schema:
 
 
 def describe_schema(schema: Schema, url: str) -> Sentence:
-    """Return how the tables stand, in one sentence. `url` names the database, without its password."""
+    """Describe the state of the tables. `url`: the database's URL without the password."""
     where = Code(url)
     if schema.age is SchemaAge.CURRENT:
         return say("The ledger at {url} is up to date: {newest}.", url=where, newest=Code(schema.newest))
@@ -46,7 +46,7 @@ def describe_schema(schema: Schema, url: str) -> Sentence:
 
 
 def advice(schema: Schema) -> Sentence | None:
-    """Return what to do before Registrar can work on it, or None for nothing."""
+    """Return what to do before Registrar can use the ledger; None if there is nothing to do."""
     upgrade, database = Code("registrar db upgrade"), Code("REGISTRAR_DATABASE_URL")
     if schema.age is SchemaAge.OLDER:
         return say(

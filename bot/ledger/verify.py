@@ -1,4 +1,4 @@
-"""Whether a ledger's audit is whole, page by page: what moves or copies a ledger looks before it says that it did."""
+"""Verifies the audit chain of a whole ledger, before a backup or a copy is reported as done."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bot.ledger.stores.reader import SqlLedgerReader
 
 
 def verify_ledger(reader: SqlLedgerReader) -> tuple[ChainHead, ChainFault | None]:
-    """Return where the audit chain ends, and the first row that is not whole, or None."""
+    """Return the head of the audit chain, and the first fault in it, or None."""
     head = reader.audit_head()
     return head, audit_chain.verify(
         audit_chain.stream_records(lambda after: reader.audit_records(after_number=after)), head

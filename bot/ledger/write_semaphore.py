@@ -1,10 +1,10 @@
-"""Turns to write: so many at a time within the process, first come, first served.
+"""Limits how many threads of a process write at a time, first come, first served.
 
-SQLite has one writer. Ninety connections that all try for its lock had a p99 of 5.5 s, since each looks again
-only now and then; with one writer it was 41 ms. On PostgreSQL connections are scarce, and SQLAlchemy's pool
-gives one to whoever looks first: a hundred writers had a p99 of 2.6 s, and have 0.6 s when they queue here. What they
-write ends at one row, the head of the audit chain, so few at a time are quicker than many: a hundred who press a button
-at once hear within 1.1 s where ten write at a time, and within 0.8 s where five do.
+SQLite has a single writer. With 90 connections competing for its lock, each retrying only now and then, the p99 was
+5.5 s; with one writer at a time it was 41 ms. On PostgreSQL connections are scarce, and SQLAlchemy's pool isn't fair:
+100 writers had a p99 of 2.6 s, and have 0.6 s when they queue here. All writes end at one row, the head of the audit
+chain, so few at a time are faster than many: 100 people who press a button at once get an answer within 1.1 s with ten
+writers, and within 0.8 s with five.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class FairSemaphore:
         self._waiters: deque[threading.Event] = deque()
 
     def acquire(self, timeout: float) -> bool:
-        """Wait for a turn at most `patience` seconds; return whether it came.
+        """Wait at most `timeout` seconds for a turn; return whether it came.
 
-        Raises RuntimeError in a thread that has one: it could wait for itself.
+        Raises RuntimeError in a thread that already has one, since it could wait for itself.
         """
         with self._lock:
             if threading.get_ident() in self._holders:
@@ -34,13 +34,13 @@ class FairSemaphore:
                 self._free -= 1
                 self._holders.add(threading.get_ident())
                 return True
-            ours = threading.Event()
-            self._waiters.append(ours)
-        ours.wait(timeout)
-        return self._enter(ours)
+            turn = threading.Event()
+            self._waiters.append(turn)
+        turn.wait(timeout)
+        return self._enter(turn)
 
     def release(self) -> None:
-        """End this thread's turn; whoever has waited longest is next."""
+        """End this thread's turn; the thread that has waited longest is next."""
         with self._lock:
             self._holders.remove(threading.get_ident())
             if self._waiters:

@@ -1,4 +1,4 @@
-"""What the services need from the world, in our words. Every plug of a port passes the same contract suite."""
+"""What the services need from outside. Every adapter of a port passes the same contract tests."""
 
 from bot.ports.external import (
     NO_DIRECTORY,
@@ -14,8 +14,7 @@ from bot.ports.external import (
     PolicyFile,
     ServingProbes,
 )
-from bot.ports.ledger import Dispatcher, Ledger
-from bot.ports.reading import LedgerReader
+from bot.ports.ledger import Dispatcher, Ledger, LedgerReader, LedgerTransaction
 from bot.ports.records import (
     Backlog,
     CheckBatch,
@@ -34,7 +33,6 @@ from bot.ports.records import (
     TagUpdate,
 )
 from bot.ports.registry import ModelRegistry
-from bot.ports.writing import LedgerTransaction
 
 __all__ = [
     "NO_DIRECTORY",

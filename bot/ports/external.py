@@ -1,4 +1,4 @@
-"""Everything else: the clock, sources, Slack, files, and who counts."""
+"""Ports to everything else: the clock, metric sources, Slack, files, and metrics."""
 
 from __future__ import annotations
 
@@ -12,44 +12,39 @@ from bot.domain.core.errors import SlackNotConnected
 from bot.domain.monitoring.readings import Answer, CheckOutcome
 from bot.domain.policy.policy import Policy, ServingProbe
 from bot.domain.promotions.approvers import EligibleApprovers
-from bot.ports.records import (
-    DeliveryResult,
-    MessageRef,
-    OutboxMessage,
-    Query,
-)
+from bot.ports.records import DeliveryResult, MessageRef, OutboxMessage, Query
 
 
 class Clock(Protocol):
-    """The time."""
+    """Tells the time."""
 
     def now(self) -> datetime:
-        """Return the time in UTC, with its zone."""
+        """Return the current time in UTC, with its zone."""
         ...
 
 
 class Observer(Protocol):
-    """Whoever counts what happens in this process. No method waits for anything, nor raises."""
+    """Counts what happens in this process. No method blocks or raises."""
 
     def events_committed(self, events: Sequence[Event]) -> None:
-        """Count the audit events of one transaction, which has just been committed."""
+        """Count the audit events of a transaction that was just committed."""
         ...
 
     def registry_called(self, operation: str, seconds: float, error: str = "") -> None:
-        """Count one question to the registry; `error` is the class of what went wrong, if anything did."""
+        """Count a call to the registry. `error`: the class of the error; empty if there was none."""
         ...
 
     def slack_call_failed(self, code: str) -> None:
-        """Count a call of Slack that failed, by Slack's own name of the error."""
+        """Count a failed Slack API call. `code`: Slack's error code."""
         ...
 
     def check_finished(self, outcome: CheckOutcome, delay: timedelta | None) -> None:
-        """Count a monitor's finished check; `delay` is from when it was due, None for one out of turn."""
+        """Count a finished check. `delay`: how late it was; None if it ran outside its schedule."""
         ...
 
 
 class NullObserver:
-    """The observer that counts nothing."""
+    """An observer that counts nothing."""
 
     def events_committed(self, events: Sequence[Event]) -> None:
         """Count nothing."""
@@ -68,114 +63,114 @@ NO_OBSERVER: Final = NullObserver()
 
 
 class MetricSource(Protocol):
-    """Where measurements come from. New kinds are plug-ins: the entry points `registrar.sources`, by their type."""
+    """Where measurements come from. Plugins add types through the entry point group `registrar.sources`."""
 
     def read(self, queries: Sequence[Query]) -> list[Answer]:
-        """Return an answer to each query, in order; what many ask is asked once.
+        """Return an answer to each query, in order; identical queries are sent once.
 
-        What goes wrong with one query is its answer's ERROR. May raise Unreachable or Misconfigured where it goes
-        wrong for all of them; it keeps to the queries' time limits.
+        An error in one query is the ERROR outcome of its answer. Raises Unreachable or Misconfigured if all of them
+        fail. Keeps to the queries' timeouts.
         """
         ...
 
     def history(self, query: Query, step: timedelta) -> Answer:
-        """Return the points that it still knows, about one every `step`, for a backtest; older versions' included."""
+        """Return the points it has, about one per `step`, for a backtest; those of older versions, too."""
         ...
 
 
 class ServingProbes(Protocol):
-    """The serving side, asked which version it serves."""
+    """Asks serving endpoints which version they serve."""
 
     def serving_version(self, probe: ServingProbe, model: str) -> str:
-        """Return the version that it reports, as text. Raises Unreachable with a sentence that says why not."""
+        """Return the version that the endpoint reports, as text. Raises Unreachable with the reason."""
         ...
 
 
 class Notifier(Protocol):
-    """Whoever tells people: Slack."""
+    """Delivers messages to people in Slack."""
 
     def deliver(self, outbox_message: OutboxMessage) -> DeliveryResult:
-        """Deliver one note. Never raises for what Slack answers.
+        """Deliver a message. Doesn't raise for anything that Slack answers.
 
-        After `note.claimed_until` somebody else may be delivering it, so then nothing is sent any more.
+        Sends nothing after the message's `claimed_until`, since another process may be delivering it by then.
         """
         ...
 
     def channel_id(self, name: str) -> str:
-        """Return the id of the channel with this name; the name itself if the id isn't known, or if it is an id."""
+        """Return the id of the channel with this name; the name itself if it's an id, or the id isn't known."""
         ...
 
     def delete_message(self, message_ref: MessageRef) -> None:
-        """Delete a message of ours that is there twice, if that can be done."""
+        """Delete a message that was posted twice, if possible."""
         ...
 
 
 class PolicyFile(Protocol):
-    """Where the policy is written down."""
+    """The file that holds the policy."""
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The name that people know it by."""
         ...
 
     def change_marker(self) -> object:
-        """Return a value that changes when it's written or replaced; None where there is none."""
+        """Return a value that changes when the file is written or replaced; None if there is no file."""
         ...
 
     def read_text(self) -> str:
-        """Return its text. Raises Misconfigured where it cannot be read."""
+        """Return its text. Raises Misconfigured if it can't be read."""
         ...
 
     def parse(self, text: str) -> Policy:
-        """Return the policy that a text means. Raises Misconfigured with every fault."""
+        """Parse a policy. Raises Misconfigured with all errors found in the text."""
         ...
 
 
 class AnchorFile(Protocol):
-    """A file that lines can only be added to, and that is compared at a start."""
+    """An append-only file of audit anchors, compared with the ledger at startup."""
 
     def append_line(self, path: str, line: str) -> None:
-        """Add the line, its end included, and let it reach the disk. Raises Misconfigured."""
+        """Append a line, which includes its line break, and flush it to disk. Raises Misconfigured if that fails."""
         ...
 
     def read_text(self, path: str) -> str | None:
-        """Return its text, None where it isn't a file that can be read back. Raises Misconfigured."""
+        """Return its text; None if it isn't a file that can be read back. Raises Misconfigured if that fails."""
         ...
 
 
 class Directory(Protocol):
-    """Who people are, as Slack tells it now (at most 60 s old)."""
+    """Who people are according to Slack, at most 60 seconds ago."""
 
     def profile(self, person: Person) -> Profile:
-        """Return the person's standing and user groups. Raises SlackUnreachable when it cannot be learnt."""
+        """Return the person's account status and user groups. Raises SlackUnreachable if Slack doesn't tell."""
         ...
 
     def current_profiles(self, people: Iterable[Person]) -> dict[str, Profile]:
-        """Return the standing of people who acted before, by user id; their accounts are read now, not remembered.
+        """Return the profiles of people who acted earlier, by user id, read now instead of from the cache.
 
-        At the terminal nobody knows a person's workspace: an empty one is this one. Raises SlackUnreachable.
+        A person from the terminal has no workspace; they count as one of this workspace. Raises SlackUnreachable.
         """
         ...
 
     def electorate(self, ids: Sequence[str]) -> EligibleApprovers:
-        """Return who is behind user and user group ids, as remembered for a minute.
+        """Return the people behind user and user group ids, cached for 60 seconds.
 
-        An account that Slack doesn't tell of counts as active, and so do those of a large group, which
-        would take too long to ask about. Raises SlackUnreachable where Slack can't be asked at all.
+        An account that Slack doesn't describe counts as active. So do the accounts in a large group, which would take
+        too long to look up. Raises SlackUnreachable if Slack can't be reached at all.
         """
         ...
 
     def member_ids(self, ids: Sequence[str]) -> list[str]:
-        """Return the users behind user and user group ids, sorted; of what Slack does not tell now, nobody."""
+        """Return the user ids behind user and user group ids, sorted, without any that Slack doesn't resolve."""
         ...
 
     def display_names(self, ids: Sequence[str]) -> dict[str, str]:
-        """Return what people see in place of user and user group ids; what Slack does not tell is left out."""
+        """Return display names by user or user group id, without any that Slack doesn't resolve."""
         ...
 
 
 class DisconnectedDirectory:
-    """The directory of a process that has no Slack to ask: it knows nobody, so it can't confirm anyone's rights."""
+    """The directory of a process without Slack: it can't confirm anyone's permissions."""
 
     def profile(self, person: Person) -> Profile:
         """Raise SlackNotConnected."""
@@ -190,11 +185,11 @@ class DisconnectedDirectory:
         return EligibleApprovers.from_ids(ids)
 
     def member_ids(self, ids: Sequence[str]) -> list[str]:
-        """Return nobody."""
+        """Return an empty list."""
         return []
 
     def display_names(self, ids: Sequence[str]) -> dict[str, str]:
-        """Return nothing."""
+        """Return an empty mapping."""
         return {}
 
 

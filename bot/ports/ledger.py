@@ -1,31 +1,73 @@
-"""Our database, and who shares its work."""
+"""The ledger, composed of its parts, and the dispatcher that shares out its checks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Protocol
 
-from bot.ports.reading import LedgerReader
-from bot.ports.records import (
-    CheckBatch,
-)
-from bot.ports.writing import LedgerTransaction
+from bot.ports.audit_log import AuditLogReader, AuditLogWriter
+from bot.ports.monitoring import MonitoringReader, MonitoringWriter
+from bot.ports.promotions import PromotionReader, PromotionWriter
+from bot.ports.records import Backlog, CheckBatch
+from bot.ports.registry_state import RegistryStateReader, RegistryStateWriter
+from bot.ports.transitions import TransitionReader, TransitionWriter
+from bot.ports.work_queue import WorkQueueReader, WorkQueueWriter
+
+
+class LedgerReader(
+    PromotionReader,
+    TransitionReader,
+    RegistryStateReader,
+    MonitoringReader,
+    WorkQueueReader,
+    AuditLogReader,
+    Protocol,
+):
+    """One consistent view of the ledger. All times, here and in a transaction, are in UTC with their zone."""
+
+    def backlog(self, now: datetime) -> Backlog:
+        """Return a count of everything that is unfinished at `now`.
+
+        The cost doesn't grow with what is finished.
+        """
+        ...
+
+
+class LedgerTransaction(
+    PromotionWriter,
+    TransitionWriter,
+    RegistryStateWriter,
+    MonitoringWriter,
+    WorkQueueWriter,
+    AuditLogWriter,
+    LedgerReader,
+    Protocol,
+):
+    """One transaction on the ledger: everything in it commits together or not at all."""
 
 
 class Ledger(Protocol):
-    """Our database: the truth for decisions. Opening either raises LedgerUnavailable within its time limit."""
+    """The database that all decisions are based on."""
 
     def write(self) -> AbstractContextManager[LedgerTransaction]:
-        """Open one transaction; it commits when the block ends and rolls back when it raises."""
+        """Open a transaction; it commits when the block ends and rolls back if it raises.
+
+        Raises LedgerUnavailable if it can't be opened in time.
+        """
         ...
 
     def read(self) -> AbstractContextManager[LedgerReader]:
-        """Open one consistent reading."""
+        """Open one consistent view of the ledger. Raises LedgerUnavailable if it can't be opened in time."""
         ...
 
     def set_operator_ids(self, read_operators: Callable[[], Mapping[str, str]]) -> None:
-        """Read every operator together with the Slack id that `operators` gives them at that moment."""
+        """Set where the Slack ids of operators come from.
+
+        `read_operators` is called for each transaction and returns Slack ids by operator name; an operator that is
+        read from the ledger comes with theirs.
+        """
         ...
 
     def close(self) -> None:
@@ -34,20 +76,26 @@ class Ledger(Protocol):
 
 
 class Dispatcher(Protocol):
-    """Lets batches of checks be made by somebody: a thread of ours, or a worker on another machine."""
+    """Has batches of checks run elsewhere: on a thread of this process, or by a worker on another machine."""
 
     def set_handler(self, handler: Callable[[CheckBatch], None]) -> None:
-        """Let `work` make the batches that this process takes. It never raises, and is called for several at once."""
+        """Set what runs the batches that this process takes.
+
+        `handler` must not raise; it's called from several threads at once.
+        """
         ...
 
     def start(self) -> None:
-        """Begin to take batches."""
+        """Start taking batches."""
         ...
 
     def dispatch(self, batches: Sequence[CheckBatch]) -> None:
-        """Let these be made soon; it does not wait for them. Raises LedgerUnavailable where that is not sure."""
+        """Queue batches to run soon, without waiting for them.
+
+        Raises LedgerUnavailable if they might not have been queued.
+        """
         ...
 
     def close(self) -> None:
-        """Take nothing new, and wait a moment for what is being made."""
+        """Take no new batches, and wait a few seconds for those that are running."""
         ...

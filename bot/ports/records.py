@@ -1,4 +1,4 @@
-"""What the ports hand to and fro: rows of the ledger, questions, answers."""
+"""The values that ports take and return: rows of the ledger, queries, and results."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from bot.domain.transitions.transition import Transition, TransitionState
 
 
 class QueuedCommandState(Enum):
-    """What has become of something that a person asked for."""
+    """The state of a queued command."""
 
-    DRAFT = "draft"  # a modal is open
-    WAITING = "waiting"  # committed; the registry has not been read yet
-    OPENED = "opened"  # a request came of it
-    DONE = "done"  # it was done, and read back
-    REFUSED = "refused"  # the rules or the registry's facts said no
+    DRAFT = "draft"  # its modal is still open
+    WAITING = "waiting"  # recorded; the registry has not been read yet
+    OPENED = "opened"  # it opened a request
+    DONE = "done"  # it was executed, and verified in the registry
+    REFUSED = "refused"  # the rules, or what the registry holds, didn't allow it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedCommand:
-    """What somebody asked for, written down before the registry is read. `where` is the channel it came from.
+    """A command that is recorded before the registry is read. `where` is the channel it came from.
 
-    `command` is what `commands.load` reads. A request that comes of it has the same id. `key` is the caller's own
-    word for it: a second ask with the same one is none; `digest` is of what was sent. `error` is the class of what
-    stood against it, and `outcome` the sentence.
+    `command` is what `commands.load` reads. A request that it opens has the same id. `key` is the caller's idempotency
+    key: a second command with it is not queued; `digest` is the hash of what was sent. If it was refused, `error` is
+    the class of the error and `outcome` its sentence.
     """
 
     id: str
@@ -53,10 +53,10 @@ class QueuedCommand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagUpdate:
-    """What a version in the registry has to say, written down with the change that it tells of.
+    """A write to a version's tags in the registry, queued together with the change it reports.
 
-    `tags` to set, or with None to take away; `line` to add to the description; `alias` to take from the version if
-    it still names it. Those of one version are written in order.
+    `tags`: values to set, or None to delete the tag. `line`: what to add to the description. `alias`: an alias to
+    delete if it still names the version. The updates of one version are written in order.
     """
 
     id: str
@@ -67,52 +67,52 @@ class TagUpdate:
     alias: str = ""
     number: int = 0
     attempts: int = 0
-    lane: str = ""  # whose thread hears that it is written
+    lane: str = ""  # the ordering key of the thread that is told when it is written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldWork:
-    """What the active hold covers and nobody has ended, oldest first each. Empty where there's no active hold."""
+    """The unfinished work that the active hold covers, oldest first. Empty if no hold is active."""
 
     transitions: Sequence[Transition] = ()
     commands: Sequence[QueuedCommand] = ()
-    requests: Sequence[Request] = ()  # pending ones; of approved ones the move is held
+    requests: Sequence[Request] = ()  # pending ones; for an approved one its transition is held
     tag_updates: Sequence[TagUpdate] = ()
 
 
 class MessageKind(Enum):
-    """What is to be told in Slack."""
+    """What kind of message this is."""
 
-    CARD = "card"  # the request's one message, drawn from its present state
-    NOTICE = "notice"  # the one message of a finding, drawn from its present state
+    CARD = "card"  # a request's one message, rendered from its current state
+    NOTICE = "notice"  # a drift notice's one message, rendered from its current state
     CHANNEL_MESSAGE = "said"  # a sentence in a channel
-    THREAD_REPLY = "news"  # a line in the card's thread
+    THREAD_REPLY = "news"  # a line in the thread of the card or notice
     DIRECT = "direct"  # a message to one person
-    ROLLBACK = "rollback"  # the one message of a rollback that a person made, drawn from its present state
-    INCIDENT = "incident"  # the one message of an incident, drawn from its present state
-    CHART = "chart"  # a picture in the thread of the lane's message
-    EVENT = "event"  # a signed event to an endpoint of the serving side; no message at all
+    ROLLBACK = "rollback"  # the one message of a manual rollback, rendered from its current state
+    INCIDENT = "incident"  # an incident's one message, rendered from its current state
+    CHART = "chart"  # an image in the thread of the message with the same ordering key
+    EVENT = "event"  # a signed event for a webhook endpoint, not for Slack
 
     @property
     def is_updated_in_place(self) -> bool:
-        """Tell whether it is the lane's one message, which is edited."""
+        """Whether there is one such message for an ordering key, which is edited instead of posted again."""
         return self in {MessageKind.CARD, MessageKind.NOTICE, MessageKind.ROLLBACK, MessageKind.INCIDENT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxMessage:
-    """One row of the outbox. `key` is unique for ever; rows of one `lane` are delivered in order."""
+    """One row of the outbox. `key` is never used again; messages with one ordering key, `lane`, go out in order."""
 
     key: str
     lane: str
     kind: MessageKind
-    to: str  # a channel, or a user for a direct message; for news the lane's card or notice says where
+    to: str  # a channel or a user id; a thread reply goes to where its card or notice is
     data: dict[str, Any] = field(default_factory=dict)
     number: int = 0
     attempts: int = 0
-    was_tried: bool = False  # an earlier try may have reached Slack
+    was_tried: bool = False  # an earlier attempt may have reached Slack
     created_at: datetime | None = None
-    claimed_until: datetime | None = None  # until when nobody else delivers it
+    claimed_until: datetime | None = None  # until then no other process delivers it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +126,7 @@ class DeliveryProgress:
 
 @dataclass(frozen=True, slots=True)
 class MessageRef:
-    """Where something stands in Slack; `file` is the id of a file that was put there."""
+    """Where a message is in Slack; `file` is the id of an uploaded file."""
 
     channel: str
     ts: str
@@ -135,7 +135,7 @@ class MessageRef:
 
 @dataclass(frozen=True, slots=True)
 class PendingCount:
-    """How many wait, and since when the longest does; None where none does, or nobody knows."""
+    """How many are pending, and since when the oldest is; None if there are none or it isn't known."""
 
     number: int = 0
     since: datetime | None = None
@@ -143,23 +143,23 @@ class PendingCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """What is not finished at one moment, for whoever watches from outside. What is not named is none."""
+    """How much is unfinished at one moment, for metrics. A key that is missing from a mapping counts as zero."""
 
-    requests: Mapping[RequestState, PendingCount]  # those that have not ended, since they were opened
-    commands: PendingCount  # written down; the registry has not been read yet
+    requests: Mapping[RequestState, PendingCount]  # open ones, since they were opened
+    commands: PendingCount  # waiting for the registry to be read
     transitions: Mapping[TransitionState, PendingCount]  # intended and executing, since they were intended
-    messages: Mapping[MessageKind, PendingCount]  # the outbox, since they were written
-    tag_updates: int  # what versions in the registry have to say yet
+    messages: Mapping[MessageKind, PendingCount]  # in the outbox, since they were added
+    tag_updates: int  # not written to the registry yet
     incidents: Mapping[IncidentKind, PendingCount]  # open ones, since they were opened
-    tripped_breakers: int  # tripped ones
-    monitors: Mapping[MonitorStatus, int]  # neither paused nor removed ones
-    overdue_checks: PendingCount  # checks whose time has come, since it had
-    audit_events: int  # of the audit
+    tripped_breakers: int
+    monitors: Mapping[MonitorStatus, int]  # without paused and removed ones
+    overdue_checks: PendingCount  # due and not finished, since they were due
+    audit_events: int  # in the audit log
 
 
 @dataclass(frozen=True, slots=True)
 class CheckBatch:
-    """Checks of one source that are made together: whose they are, and their monitors and slots."""
+    """Checks against one source that run together: who claimed them, and pairs of monitor id and slot."""
 
     source: str
     owner: str
@@ -168,10 +168,11 @@ class CheckBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What a monitor asks a source: the points of `query` after `since` and up to `until`, of the model's version.
+    """What a monitor reads from a source: the points of `query` after `since` and up to `until` for a version.
 
-    With `of`, a second query, the points are counts: `query` gives the count, and `of` the total. `source` is the
-    source's name in the policy. `since` is the beginning of the version's term at the earliest.
+    `source` is the source's name in the policy. `since` is never before the version entered Production. `of`: a second
+    query; then points are counts, of which `query` gives the count and `of` the total. `timeout`: how long the source
+    can take to answer.
     """
 
     monitor: str
@@ -187,7 +188,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdempotentCall:
-    """An answered call of the HTTP API that carried an Idempotency-Key. `digest` is of what was sent."""
+    """An answered HTTP API call that had an Idempotency-Key. `digest` is the hash of what was sent."""
 
     client: str
     key: str
@@ -198,17 +199,17 @@ class IdempotentCall:
 
 
 class DeliveryOutcome(Enum):
-    """What became of one delivery."""
+    """How a delivery attempt ended."""
 
     DELIVERED = "delivered"
-    RETRY = "later"  # try again after `wait`
-    UNKNOWN = "unknown"  # the answer was lost: look for the key before trying again
-    REFUSED = "never"  # Slack refuses it for good
+    RETRY = "later"  # try again after `retry_after`
+    UNKNOWN = "unknown"  # the answer was lost: search for the key before trying again
+    REFUSED = "never"  # Slack will never accept it
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """The result of one delivery, with where it stands or why not. `is_new`: it was posted, not edited or found."""
+    """The result of a delivery attempt. `is_new`: the message was posted now, not edited or found."""
 
     outcome: DeliveryOutcome
     message_ref: MessageRef | None = None

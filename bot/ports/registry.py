@@ -1,4 +1,4 @@
-"""MLflow's Model Registry, in our words."""
+"""The port to MLflow's Model Registry."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from bot.domain.registry.model import LoggedValue, ModelInfo, ModelPackage, RunI
 
 
 class ModelRegistry(Protocol):
-    """The model registry. Every method may raise RegistryUnreachable and RegistryRefused.
+    """The model registry. Every method can raise RegistryUnreachable and RegistryRefused.
 
-    Prompts share MLflow's tables; no method ever returns or touches one (UnknownModel). The writes take one request
-    where the model was read within the last minute, and one more where it was not. A name with both kinds of quotes
-    is an UnknownModel. A registry that ignores case may find a model by a name in another letter case: what it returns
-    then has the stored name, and whoever passes a typed name compares the two.
+    Prompts share MLflow's tables; methods never return or change one, and raise UnknownModel for it. They raise
+    UnknownModel, too, for a name with both kinds of quotes. A write takes one request, and one more if the model
+    wasn't read within the last minute. A registry that ignores case can find a model by a name in another letter case:
+    the result has the stored name, so a caller that passes what a person typed must compare the two.
     """
 
     def models(self, text: str = "") -> list[ModelInfo]:
-        """Return the models whose name holds `text` (any case), sorted by name. One request a page of 1,000."""
+        """Return the models whose name contains `text` in any case, sorted by name. One request per 1,000 models."""
         ...
 
     def model(self, name: str) -> ModelInfo:
-        """Return one model with its aliases. Raises UnknownModel. One request."""
+        """Return a model with its aliases. Raises UnknownModel. One request."""
         ...
 
     def versions(self, name: str) -> list[VersionInfo]:
@@ -33,82 +33,86 @@ class ModelRegistry(Protocol):
         ...
 
     def version(self, name: str, number: int) -> VersionInfo:
-        """Return one version with its aliases. Raises UnknownModel and UnknownVersion. One request."""
+        """Return a version with its aliases. Raises UnknownModel and UnknownVersion. One request."""
         ...
 
     def runs(self, ids: Sequence[str]) -> dict[str, RunInfo]:
-        """Return the runs that are there, deleted ones too, by id.
+        """Return the runs that exist, by id, including deleted ones.
 
-        One request for each 1,000 ids, and one more where the experiments are not known yet.
+        One request per 1,000 ids, and one more if the experiments aren't known yet.
         """
         ...
 
     def production_versions(self, names: Collection[str]) -> dict[str, VersionInfo]:
-        """Return the version in Production of each of these models that has one, of several the highest number.
+        """Return the Production version of these models, by model name; the highest one if there are several.
 
-        Without aliases. One request a page of 1,000 models; without stages one more for each model.
+        Models without one are left out, and versions come without aliases. One request per 1,000 models; if the
+        registry has no stages, one more for each model.
         """
         ...
 
     def latest_metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, LoggedValue]]:
-        """Return the newest point of each metric of the runs that are there, by run and name. Requests as for `runs`.
+        """Return the newest point of each metric, by run id and metric name, for the runs that exist.
 
-        MLflow's newest is the one of the highest step, and among those the latest.
+        For MLflow that's the point with the highest step, and the latest of those. Requests as for `runs`.
         """
         ...
 
     def monitoring_runs(self, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
-        """Return the ids of the runs whose tags name one of these models and versions, by these; no deleted ones.
+        """Return the ids of runs whose tags name one of these pairs of model and version, by that pair.
 
-        One request, and one more for the experiments where something was not found in those we know.
+        Deleted runs are left out. One request, and one more to list the experiments if a pair has no run in the known
+        ones.
         """
         ...
 
     def metric_history(self, run_id: str, metric: str) -> list[LoggedValue]:
-        """Return every point of a run's metric, oldest first; none where there is none. A request for each 25,000."""
+        """Return all points of a run's metric, oldest first; empty if it has none. One request per 25,000 points."""
         ...
 
     def package(self, version: VersionInfo) -> ModelPackage | None:
-        """Return what lies beside the version's files, or None where no MLmodel does. A few requests."""
+        """Return the metadata beside the version's files; None if there's no MLmodel file. A few requests."""
         ...
 
     def estimator_class(self, version: VersionInfo) -> str | None:
-        """Return the name of the class of the version's model, read from its files; None where they don't tell.
+        """Return the class name of the version's estimator, read from its files; None if they don't tell.
 
-        Nothing is loaded. Of a scikit-learn pipeline it's the last step's. A few requests for the first time.
+        The model isn't loaded. For a scikit-learn pipeline it's the class of the last step. A few requests the first
+        time.
         """
         ...
 
     def register_version(
         self, name: str, run_id: str, *, artifact: str = "", description: str = "", tags: Mapping[str, str]
     ) -> VersionInfo:
-        """Make the next version out of a run; a model that is not there is made first.
+        """Create the model's next version from a run; create the model first if it doesn't exist.
 
-        `artifact` names one of the run's logged models where it has several. It is not sent again by itself after an
-        unknown result: look for a version with this run first. Raises UnknownRun, and BadInput where the run logged
-        several models and `artifact` names none of them.
+        `artifact`: which of the run's logged models, if there are several. The call isn't retried if its result is
+        unknown: search for a version with this run first. Raises UnknownRun, and BadInput if the run logged several
+        models and `artifact` names none of them.
         """
         ...
 
     def set_tags(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
-        """Set the version's tags, or with None take one away. Raises UnknownVersion. One request a tag."""
+        """Set a version's tags; None deletes a tag. Raises UnknownVersion. One request per tag."""
         ...
 
     def set_description(self, name: str, version: int | None, text: str) -> None:
-        """Write the description of a version, or with None of the model. Raises UnknownVersion. One request."""
+        """Set a version's description, or the model's if `version` is None. Raises UnknownVersion. One request."""
         ...
 
     def delete_alias(self, name: str, alias: str) -> None:
-        """Let `alias` name nothing; fine where it did not. One request."""
+        """Delete an alias if it exists. One request."""
         ...
 
     def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
-        """Move the version to `stage`. With `archive_existing` whoever holds Staging or Production is archived.
+        """Transition the version to `stage`.
 
-        There is no instant without a holder. Raises UnknownVersion. One request where the server can do both at once.
+        `archive_existing`: also archive the versions that hold Staging or Production; at no moment does the stage lack
+        a version. Raises UnknownVersion. One request if the server can do both at once.
         """
         ...
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
-        """Let `alias` name the version. Raises UnknownVersion. One request."""
+        """Point an alias at the version. Raises UnknownVersion. One request."""
         ...

@@ -1,13 +1,13 @@
-"""What Alembic runs. The ledger hands over its connection, in a transaction that holds the lock already."""
+"""What Alembic runs. The ledger passes its connection, in a transaction that already holds the lock."""
 
 from alembic import context
 from sqlalchemy import Connection
 
-from bot.ledger.tables.base import metadata
+from bot.ledger.tables import metadata
 
 
 def run(connection: Connection) -> None:
-    """Run the missing migrations within the ledger's transaction: all of them or none."""
+    """Run the missing migrations in the ledger's transaction: all of them or none."""
     context.configure(connection=connection, target_metadata=metadata, transactional_ddl=True)
     with context.begin_transaction():
         context.run_migrations()

@@ -1,1 +1,1 @@
-"""Rows of the ledger by subject."""
+"""Reads and writes the rows of the ledger, by subject."""

@@ -1,7 +1,7 @@
-"""Pages of the audit, newest first, each statement made once. None reads more rows than it returns, or nearly so.
+"""Pages of the audit log, newest first. A page reads hardly more rows than it returns; statements are built once.
 
-A page begins right before a number (keyset paging), so that the last one costs what the first one does. What it is
-filtered by has an index that ends with the number, and is walked backwards.
+Keyset pagination: a page starts right before a number, so the last page costs as much as the first. Every filter has
+an index that ends with the number and is scanned backward.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from sqlalchemy.sql.elements import ColumnElement
 from bot.domain.audit.events import EventTag
 from bot.ledger.audit_chain import MIN_NUMBER
 from bot.ledger.stores import statements
-from bot.ledger.tables.base import audit_events
+from bot.ledger.tables import audit_events
 
 EARLIEST = datetime.min.replace(tzinfo=UTC)
-MAX_CLOCK_SKEW = timedelta(hours=1)  # how far the clocks of two processes may lie apart
+MAX_CLOCK_SKEW = timedelta(hours=1)  # the largest difference between the clocks of two processes
 _MODEL_PARAM, _ACTOR_PARAM, _TAG_PARAM, _SINCE_PARAM, _NEAR_PARAM, _BEFORE_PARAM, _LIMIT_PARAM = (
     f"b_{name}" for name in ("model", "actor", "tag", "since", "near", "before", "most")
 )
 
 
 class PageFilter(NamedTuple):
-    """What a page is filtered by: which of these, and how many tags (none: any)."""
+    """Which filters a page has. `tags`: how many tags to match; 0 matches any."""
 
     of_model: bool
     by_actor: bool
@@ -61,7 +61,7 @@ def page_filter(
     before: int | None = None,
     limit: int,
 ) -> tuple[PageFilter, dict[str, Any]]:
-    """Return what a page is filtered by, and the values for its statement."""
+    """Return which filters a page has, and the values for its statement."""
     values: dict[str, Any] = {_BEFORE_PARAM: statements.MAX_NUMBER if before is None else before, _LIMIT_PARAM: limit}
     if model is not None:
         values[_MODEL_PARAM] = model
@@ -69,7 +69,9 @@ def page_filter(
         values[_ACTOR_PARAM] = actor
     if since is not None:
         values |= {_SINCE_PARAM: since, _NEAR_PARAM: max(since, EARLIEST + MAX_CLOCK_SKEW) - MAX_CLOCK_SKEW}
-    values |= {f"{_TAG_PARAM}{at}": tag.value if isinstance(tag, EventTag) else tag for at, tag in enumerate(tags)}
+    values |= {
+        f"{_TAG_PARAM}{index}": tag.value if isinstance(tag, EventTag) else tag for index, tag in enumerate(tags)
+    }
     return PageFilter(model is not None, actor is not None, since is not None, len(tags)), values
 
 
@@ -81,25 +83,27 @@ def select_events(page: PageFilter, dialect: str) -> Any:
 
 @cache
 def select_records(page: PageFilter, dialect: str) -> Any:
-    """Return the select of a page of rows as `audit.Record` has them."""
+    """Return the select of a page of rows with the columns of `AuditRecord`."""
     return _select_newest(statements.select_records(dialect), page, dialect)
 
 
 def _select_newest(rows: Select[Any], page: PageFilter, dialect: str) -> Any:
-    """Return the select of a page. Of several tags each has a walk of its own, of which at most a page is read."""
+    """Return the select of a page. With several tags, each has an index scan of its own that reads at most a page."""
     columns = audit_events.c
     rows = rows.where(columns.number < bindparam(_BEFORE_PARAM, type_=BigInteger))
     if page.since:
-        # Told in a way that no index can be used for: that of the times would have all since then sorted by number.
+        # Written so that no index matches: with the index on times, all events since then would be sorted by number.
         is_since = (columns.at >= bindparam(_SINCE_PARAM, type_=columns.at.type)).is_(true())
         rows = rows.where(is_since)
     start = _number_long_before() if page.since else None
     given = [(columns.model, _MODEL_PARAM)] * page.of_model + [(columns.actor, _ACTOR_PARAM)] * page.by_actor
     if page.tags < 2:
         return _walk_index(rows, given + [(columns.tag, f"{_TAG_PARAM}0")] * page.tags, start, dialect)
-    walks = [_walk_index(rows, [(columns.tag, f"{_TAG_PARAM}{at}"), *given], start, dialect) for at in range(page.tags)]
+    walks = [
+        _walk_index(rows, [(columns.tag, f"{_TAG_PARAM}{index}"), *given], start, dialect) for index in range(page.tags)
+    ]
     if dialect == "sqlite":
-        # It merges walks by itself as it goes, and takes no limit in any but the last.
+        # SQLite merges the scans as it reads, and allows a limit only in the last one.
         walks = [walk.order_by(None).limit(None) for walk in walks]
     return select(union_all(*walks).subquery("walks")).order_by(desc("number")).limit(_limit_param())
 
@@ -107,16 +111,16 @@ def _select_newest(rows: Select[Any], page: PageFilter, dialect: str) -> Any:
 def _walk_index(
     rows: Select[Any], filters: Sequence[tuple[Column[Any], str]], start: ColumnElement[int] | None, dialect: str
 ) -> Select[Any]:
-    """Return the select of a page that is walked along the index of the first column that is given, or the key.
+    """Return the select of a page that scans the index of the first filter's column, or else the primary key.
 
-    Of PostgreSQL the column is not asked for as equal, and a beginning together with it: so only this index has the
-    order. For a value that it holds for a common one it would else walk the key, through all that came since the last
-    such row, or sort all of a time.
+    For PostgreSQL the filter isn't written as an equality, and it's combined with the start, so that only this index
+    has the right order. Otherwise, for a value that it takes for a common one, PostgreSQL scans the primary key through
+    everything since the last such row, or sorts all rows of a time span.
     """
-    number, is_told = audit_events.c.number, dialect == "postgresql" and bool(filters)
-    for column, name in filters[is_told:]:
+    number, is_index_forced = audit_events.c.number, dialect == "postgresql" and bool(filters)
+    for column, name in filters[is_index_forced:]:
         rows = rows.where(column == bindparam(name, type_=Text))
-    if not is_told:
+    if not is_index_forced:
         rows = rows if start is None else rows.where(number > start)
         return rows.order_by(number.desc()).limit(_limit_param())
     first, value = filters[0][0], bindparam(filters[0][1], type_=Text)
@@ -130,10 +134,10 @@ def _limit_param() -> BindParameter[int]:
 
 
 def _number_long_before() -> Any:
-    """Return the number up to which no event can be of that time or later.
+    """Return a number such that no event up to it can be at or after :b_since.
 
-    It is that of an event so long before that no clock was wrong by as much: whatever came earlier was before, too.
-    Without it a page with too few events since then would be looked for down to the very first.
+    It belongs to an event that is earlier than that by more than the clock skew, so all events before it are earlier,
+    too. Without it, a page with few matches would be searched for back to the very first event.
     """
     other = audit_events.alias("other")
     near = bindparam(_NEAR_PARAM, type_=other.c.at.type)

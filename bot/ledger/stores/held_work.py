@@ -1,4 +1,4 @@
-"""Holds in SQL: which rows the active hold covers, so that nothing claims them, and how it's opened and widened."""
+"""Which rows the active hold covers, so that nothing claims them, and what a new or extended hold covers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from bot.domain.transitions.transition import UNFINISHED_STATES
-from bot.ledger.tables.base import (
+from bot.ledger.tables import (
     COMMAND_IS_WAITING,
     IS_OPEN,
     IS_PENDING,
@@ -34,7 +34,7 @@ from bot.ledger.tables.base import (
 )
 
 IS_ACTIVE = holds.c.lifted_at.is_(None)
-# What a hold covers: of each table the rows of this kind, up to the number that the column of the table's name says.
+# A hold covers these rows of each table, up to the number in the column that has the table's name.
 PENDING_ROWS: dict[Table, ColumnElement[bool]] = {
     transitions: is_in(transitions.c.state, *UNFINISHED_STATES),
     queued_commands: COMMAND_IS_WAITING,
@@ -50,19 +50,19 @@ def is_held(table: Table) -> ColumnElement[bool]:
 
 @cache
 def select_held(table: Table) -> Select[Any]:
-    """Return the select of the waiting rows of the table that the active hold covers, oldest first."""
+    """Return the select of the table's pending rows that the active hold covers, oldest first."""
     return select(table).where(PENDING_ROWS[table], is_held(table)).order_by(table.c.number)
 
 
 @cache
 def select_models_with_pending_work() -> CompoundSelect[Any]:
-    """Return the select of the models that have open requests, unfinished moves, or tags still to be written."""
-    waiting = ((requests, IS_OPEN), (transitions, PENDING_ROWS[transitions]), (tag_updates, TAG_UPDATE_IS_WAITING))
-    return union(*(select(table.c.model).where(condition) for table, condition in waiting))
+    """Return the select of the models with open requests, unfinished transitions, or unwritten tag updates."""
+    pending = ((requests, IS_OPEN), (transitions, PENDING_ROWS[transitions]), (tag_updates, TAG_UPDATE_IS_WAITING))
+    return union(*(select(table.c.model).where(condition) for table, condition in pending))
 
 
 def current_extent() -> dict[str, Any]:
-    """Return what a hold covers from now on: of each table everything that's there."""
+    """Return the columns of a hold that covers every row that exists now."""
     return {
         table.name: func.coalesce(select(func.max(table.c.number)).scalar_subquery(), literal(0))
         for table in PENDING_ROWS
@@ -71,5 +71,5 @@ def current_extent() -> dict[str, Any]:
 
 @cache
 def discard_held_tag_updates() -> Update:
-    """Return the update that takes the held tag updates out of the queue."""
+    """Return the update that takes held tag updates off the queue."""
     return update(tag_updates).where(TAG_UPDATE_IS_WAITING, is_held(tag_updates)).values(is_done=True)

@@ -1,4 +1,4 @@
-"""Rows to domain values and back: the one place that knows both."""
+"""Converts rows to domain values and back."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ if TYPE_CHECKING:
 
 
 def from_row(domain_type: type[T], row: RowMapping) -> T:
-    """Return a row as the dataclass `kind`, field by column. Columns that are no field are left out."""
+    """Return a row as an instance of the dataclass; columns without a field of that name are ignored."""
     return domain_type(**{name: row[name] for name in _field_names(domain_type)})
 
 
 def to_row(value: DataclassInstance, *, exclude: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """Return the fields of a domain value as a row, without those in `but`."""
+    """Return the fields of a domain value as a row, without those in `exclude`."""
     return {name: getattr(value, name) for name in _field_names(type(value)) if name not in exclude}
 
 
 @cache
 def _field_names(domain_type: type[DataclassInstance]) -> tuple[str, ...]:
-    """Return the names of the fields: thousands of rows have the same."""
+    """Return the names of the fields. Cached, since thousands of rows have the same."""
     return tuple(field.name for field in fields(domain_type))
 
 
 def with_operator_ids(value: T, operator_ids: Mapping[str, str]) -> T:
-    """Return a domain value in which every operator has their Slack id, where `operators` gives one."""
-    found = (
+    """Return a domain value whose operators have the Slack ids from `operator_ids`."""
+    actors = (
         {name: _with_operator_id(getattr(value, name), operator_ids) for name in _actor_fields(type(value))}
         if operator_ids
         else {}
     )
-    return replace(value, **found) if found else value
+    return replace(value, **actors) if actors else value
 
 
 @cache
@@ -65,21 +65,21 @@ def _with_operator_id(actor: Actor | None, operator_ids: Mapping[str, str]) -> A
 
 
 def to_link(row: RowMapping, operator_ids: Mapping[str, str]) -> ChainedEvent:
-    """Return an audit row as an event in its chain, an operator with the Slack id that `operators` gives."""
+    """Return an audit row as an event in the chain, with the operator's Slack id from `operator_ids`."""
     event = with_operator_ids(parse_canonical_json(row["body"]), operator_ids)
     return ChainedEvent(number=row["number"], event=event, previous=row["previous"], hash=row["hash"])
 
 
 def storable_event(event: Event) -> Event:
-    """Return the event as it can be stored and hashed. Raises ValueError or TypeError for what is not JSON."""
+    """Return the event as it's stored and hashed. Raises ValueError or TypeError if its evidence isn't JSON."""
     texts = ("subject", "model", "before", "after", "why", "origin", "evidence")
-    kept = replace(
+    event_to_store = replace(
         event,
         actor=parse_actor(storable(actor_id(event.actor))),
         **{name: storable_data(getattr(event, name)) for name in texts},
     )
-    canonical_json(kept, 0)
-    return kept
+    canonical_json(event_to_store, 0)
+    return event_to_store
 
 
 def to_audit_record(event: Event, previous: ChainHead) -> AuditRecord:
@@ -99,5 +99,5 @@ def to_audit_record(event: Event, previous: ChainHead) -> AuditRecord:
 
 
 def to_audit_row(event: Event, previous: ChainHead) -> dict[str, Any]:
-    """Return the same as a row to insert."""
+    """Return the audit row to insert for an event."""
     return {**to_audit_record(event, previous)._asdict(), "at": event.at}

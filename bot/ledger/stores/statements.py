@@ -1,4 +1,4 @@
-"""Statements that every vote runs, made once: building one costs SQLAlchemy more than SQLite needs to run it."""
+"""Frequent statements, built once: building one takes SQLAlchemy longer than SQLite needs to run it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from sqlalchemy.dialects.postgresql import array
 
 from bot.domain.transitions.transition import UNFINISHED_STATES, TransitionState
 from bot.ledger.stores.held_work import is_held
-from bot.ledger.tables.base import (
+from bot.ledger.tables import (
     IS_EXECUTING,
     IS_INTENDED,
     IS_OPEN,
@@ -51,10 +51,10 @@ PARTIAL_INDEXES = {
     incidents: incidents.c.resolved_at.is_(None),
     queued_commands: queued_commands.c.key.is_not(None),
 }
-KEY = "b_key"  # of a bound value; no column has this name, nor that of those below
+KEY = "b_key"  # a bound parameter; no column has its name or one of those below
 NOW, ATTEMPTS, SLOT, OWNER, STAGE, LIMIT = "b_now", "b_attempts", "b_slot", "b_owner", "b_stage", "b_most"
 BEFORE, UNTIL = "b_before", "b_until"
-CONTEXT_ROWS = 50  # moves behind a time that are read with those up to it: to know what followed
+CONTEXT_ROWS = 50  # transitions after :b_until that are returned too, to show what followed
 MAX_NUMBER = 2**62  # above every number that a row can have
 _INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -67,13 +67,13 @@ def select_by_key(table: Table, column: str) -> Select[Any]:
 
 @cache
 def select_for_update(table: Table, column: str) -> Select[Any]:
-    """Return the same select, and lock the row; SQLite, whose one writer we are, leaves that out."""
+    """Return the same select, which locks the row; SQLite, with its single writer, ignores that."""
     return select_by_key(table, column).with_for_update(key_share=True)
 
 
 @cache
 def select_request_for_update() -> Select[Any]:
-    """Return the select of a request that locks its row, also for those who refer to it: votes and moves."""
+    """Return the select of a request that also blocks inserts that refer to it: votes and transitions."""
     return select_by_key(requests, "id").with_for_update()
 
 
@@ -85,9 +85,9 @@ def select_votes() -> Select[Any]:
 
 @cache
 def select_transitions(dialect: str, *, of_stage: bool, is_before: bool = False, is_until: bool = False) -> Select[Any]:
-    """Return the select of the :b_most newest moves of model :b_key.
+    """Return the select of the :b_most newest transitions of model :b_key.
 
-    Only those into or out of :b_stage; before the move :b_before; not long after the time :b_until.
+    Optionally only those into or out of :b_stage, before the transition :b_before, or up to soon after :b_until.
     """
     query = select(transitions)
     if of_stage:
@@ -104,26 +104,28 @@ def select_transitions(dialect: str, *, of_stage: bool, is_before: bool = False,
 
 @cache
 def select_first_transition_into(dialect: str) -> Select[Any]:
-    """Return the select of the first move of model :b_key that put a version into :b_stage."""
-    into = and_(transitions.c.target == bindparam(STAGE), is_in(transitions.c.state, TransitionState.DONE))
-    return _in_order(select(transitions).where(into), dialect, newest=False).limit(1)
+    """Return the select of the first transition that put a version of model :b_key into :b_stage."""
+    is_into_stage = and_(transitions.c.target == bindparam(STAGE), is_in(transitions.c.state, TransitionState.DONE))
+    return _in_order(select(transitions).where(is_into_stage), dialect, newest=False).limit(1)
 
 
 def _in_order(query: Select[Any], dialect: str, *, newest: bool) -> Select[Any]:
-    """Return the select of a model's moves in the order of their numbers, for which there is an index."""
-    mine, order = transitions.c.model, [transitions.c.model, transitions.c.number]
+    """Return the select of a model's transitions in the order of their numbers, which an index provides."""
+    model, columns = transitions.c.model, [transitions.c.model, transitions.c.number]
     value = bindparam(KEY, type_=Text)
-    # Not said as equality: PostgreSQL would walk the key instead, through the moves of all other models.
-    query = query.where(mine == any_(array([value])) if dialect == "postgresql" else mine == value)
-    return query.order_by(*([one.desc() for one in order] if newest else order))
+    # Not written as an equality: PostgreSQL would scan the primary key, through the transitions of all models.
+    query = query.where(model == any_(array([value])) if dialect == "postgresql" else model == value)
+    return query.order_by(*([column.desc() for column in columns] if newest else columns))
 
 
 def _number_after_until() -> Any:
-    """Return the number that some moves behind the time :b_until have: those that were intended next."""
+    """Return the highest number among the transitions that were intended next after :b_until."""
     later = transitions.alias("later")
-    near = select(later.c.number).where(later.c.model == bindparam(KEY), later.c.intended_at > bindparam(UNTIL))
-    page = near.order_by(later.c.intended_at, later.c.number).limit(CONTEXT_ROWS).subquery("near")
-    return func.coalesce(_scalar(select(func.max(page.c.number))), MAX_NUMBER)
+    next_transitions = select(later.c.number).where(
+        later.c.model == bindparam(KEY), later.c.intended_at > bindparam(UNTIL)
+    )
+    context = next_transitions.order_by(later.c.intended_at, later.c.number).limit(CONTEXT_ROWS).subquery("near")
+    return func.coalesce(_scalar(select(func.max(context.c.number))), MAX_NUMBER)
 
 
 def _scalar(query: Select[Any]) -> Any:
@@ -132,9 +134,9 @@ def _scalar(query: Select[Any]) -> Any:
 
 @cache
 def insert_unless_present(table: Table, unique: tuple[str, ...], dialect: str) -> Any:
-    """Return the insert that does nothing where `unique` is there already, and else returns a row.
+    """Return the insert that returns a row, or does nothing if there's a row with the same `unique` columns.
 
-    An open request is unique among open ones only: that index is a partial one, as those of `PARTIAL` are.
+    Tables in `PARTIAL_INDEXES` are unique only among some rows: requests, for example, among open ones.
     """
     insert: Any = _INSERTS[dialect](table)
     partial = {"index_where": PARTIAL_INDEXES[table]} if table in PARTIAL_INDEXES else {}
@@ -144,7 +146,7 @@ def insert_unless_present(table: Table, unique: tuple[str, ...], dialect: str) -
 
 @cache
 def upsert(table: Table, unique: str, monotonic: str, dialect: str) -> Any:
-    """Return the insert that writes over the row whose `unique` is there already; its `rises` never gets smaller."""
+    """Return the insert that replaces the row with the same `unique` column, but never lowers `monotonic`."""
     insert: Any = _INSERTS[dialect](table)
     new = {column.name: insert.excluded[column.name] for column in table.c if column.name != unique}
     new[monotonic] = case((table.c[monotonic] > new[monotonic], table.c[monotonic]), else_=new[monotonic])
@@ -153,92 +155,95 @@ def upsert(table: Table, unique: str, monotonic: str, dialect: str) -> Any:
 
 @cache
 def update_by_id(table: Table) -> Update:
-    """Return the update of the row whose id is :b_key; the columns are those of the values given."""
+    """Return the update of the row whose id is :b_key; it sets the columns it gets values for."""
     return update(table).where(table.c.id == bindparam(KEY))
 
 
 @cache
 def claim_transition() -> Any:
-    """Return the update that takes the oldest move of model :b_key that is due :b_now, or whose lease is over.
+    """Return the update that claims the oldest transition of model :b_key that's due at :b_now or has an expired lease.
 
-    The columns are those of the values given. None is taken while another one of the model is being made, and none that
-    is held.
+    Claims nothing while another one of the model is executing, and none that is held.
     """
     other, now = transitions.alias("other"), bindparam(NOW, type_=transitions.c.not_before.type)
     is_taken = exists().where(other.c.model == bindparam(KEY), is_in(other.c.state, TransitionState.EXECUTING))
     due = and_(IS_INTENDED, or_(transitions.c.not_before.is_(None), transitions.c.not_before <= now), ~is_taken)
-    lapsed = and_(IS_EXECUTING, or_(transitions.c.claimed_until.is_(None), transitions.c.claimed_until <= now))
+    expired = and_(IS_EXECUTING, or_(transitions.c.claimed_until.is_(None), transitions.c.claimed_until <= now))
     first = (
         select(transitions.c.number)
-        .where(transitions.c.model == bindparam(KEY), or_(due, lapsed), ~is_held(transitions))
+        .where(transitions.c.model == bindparam(KEY), or_(due, expired), ~is_held(transitions))
         .order_by(transitions.c.number)
         .limit(1)
         .with_for_update()
         .correlate(None)
         .scalar_subquery()
     )
-    taken: dict[str, Any] = {name: bindparam(name) for name in ("claimed_by", "claimed_until")}
+    claim: dict[str, Any] = {name: bindparam(name) for name in ("claimed_by", "claimed_until")}
     return (
         update(transitions)
         .where(transitions.c.number == first)
-        .values(state=TransitionState.EXECUTING, attempts=transitions.c.attempts + 1, not_before=None, **taken)
+        .values(state=TransitionState.EXECUTING, attempts=transitions.c.attempts + 1, not_before=None, **claim)
         .returning(transitions)
     )
 
 
 @cache
 def finish_transition() -> Update:
-    """Return the update of move :b_key, unless it has ended or was claimed anew since the claim :b_attempts."""
-    ours = and_(
+    """Return the update of transition :b_key, unless it has ended or was claimed since the claim :b_attempts."""
+    is_ours = and_(
         transitions.c.id == bindparam(KEY),
         transitions.c.attempts == bindparam(ATTEMPTS),
         transitions.c.state.in_(UNFINISHED_STATES),
     )
-    return update(transitions).where(ours)
+    return update(transitions).where(is_ours)
 
 
 @cache
 def claim_slots(dialect: str) -> Any:
-    """Return the insert of checks that somebody begins; one whose claim is over :b_now is taken over.
+    """Return the insert that claims checks, taking over those whose claim has expired by :b_now.
 
-    A row comes back for each that was free.
+    Returns a row for each check that was free.
     """
     insert: Any = _INSERTS[dialect](measurements)
     until = measurements.c.claimed_until
-    lapsed = and_(measurements.c.outcome.is_(None), or_(until.is_(None), until < bindparam(NOW, type_=until.type)))
+    expired = and_(measurements.c.outcome.is_(None), or_(until.is_(None), until < bindparam(NOW, type_=until.type)))
     claim = {name: insert.excluded[name] for name in ("claimed_by", "claimed_until")}
     return insert.on_conflict_do_update(
-        index_elements=[measurements.c.monitor, measurements.c.slot], set_=claim, where=lapsed
+        index_elements=[measurements.c.monitor, measurements.c.slot], set_=claim, where=expired
     ).returning(measurements.c.monitor, measurements.c.slot)
 
 
 @cache
 def acquire_lease(dialect: str) -> Any:
-    """Return the insert of a lease; one that is over :b_now, or the same owner's, is written over.
+    """Return the insert of a lease that replaces one that has expired by :b_now, or the same owner's.
 
-    A row comes back where it was free.
+    Returns a row if the lease was free.
     """
     insert: Any = _INSERTS[dialect](leases)
-    free = or_(leases.c.owner == insert.excluded.owner, leases.c.until < bindparam(NOW, type_=leases.c.until.type))
+    is_free = or_(leases.c.owner == insert.excluded.owner, leases.c.until < bindparam(NOW, type_=leases.c.until.type))
     claim = {name: insert.excluded[name] for name in ("owner", "until")}
-    return insert.on_conflict_do_update(index_elements=[leases.c.name], set_=claim, where=free).returning(leases.c.name)
+    return insert.on_conflict_do_update(index_elements=[leases.c.name], set_=claim, where=is_free).returning(
+        leases.c.name
+    )
 
 
 @cache
 def select_claimed_slots() -> Select[Any]:
-    """Return the select of those of the checks :b_slot that :b_owner has claimed and not finished; it locks them."""
+    """Return the select of the unfinished checks among :b_slot that :b_owner has claimed; it locks them."""
     slot = tuple_(measurements.c.monitor, measurements.c.slot)
-    held = (measurements.c.outcome.is_(None), measurements.c.claimed_by == bindparam(OWNER))
-    query = select(measurements.c.monitor, measurements.c.slot).where(slot.in_(bindparam(SLOT, expanding=True)), *held)
+    is_held_by_owner = (measurements.c.outcome.is_(None), measurements.c.claimed_by == bindparam(OWNER))
+    query = select(measurements.c.monitor, measurements.c.slot).where(
+        slot.in_(bindparam(SLOT, expanding=True)), *is_held_by_owner
+    )
     return query.order_by(measurements.c.monitor).with_for_update()
 
 
 @cache
 def release_slot() -> Update:
-    """Return the update that takes the check of number :b_key away from :b_owner."""
-    held = (measurements.c.outcome.is_(None), measurements.c.claimed_by == bindparam(OWNER))
-    free = update(measurements).where(measurements.c.number == bindparam(KEY), *held)
-    return free.values(claimed_by=None, claimed_until=None)
+    """Return the update that releases the check with number :b_key if :b_owner has claimed it."""
+    is_held_by_owner = (measurements.c.outcome.is_(None), measurements.c.claimed_by == bindparam(OWNER))
+    statement = update(measurements).where(measurements.c.number == bindparam(KEY), *is_held_by_owner)
+    return statement.values(claimed_by=None, claimed_until=None)
 
 
 @cache
@@ -249,13 +254,13 @@ def finish_slot() -> Update:
 
 @cache
 def select_head_for_update() -> Select[Any]:
-    """Return the select of the audit chain's head that locks it."""
+    """Return the select of the head of the audit chain; it locks the row."""
     return select(audit_head).with_for_update()
 
 
 @cache
 def update_head() -> Update:
-    """Return the update of the audit chain's head."""
+    """Return the update of the head of the audit chain."""
     return update(audit_head)
 
 
@@ -267,9 +272,9 @@ def insert_events() -> Any:
 
 @cache
 def select_records(dialect: str) -> Select[Any]:
-    """Return the select of audit rows as `audit.Record` has them: the text of each column, whatever stands in it.
+    """Return the select of audit rows with the columns of `AuditRecord`: each column's text, whatever it holds.
 
-    A time is made the text that was hashed by the database itself: an edited one need not be a time at all.
+    The database itself formats a time as the text that was hashed, since an edited one might not be a valid time.
     """
     columns = audit_events.c
     if dialect == "sqlite":

@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=Enum)
 
-# PostgreSQL's text holds no NUL, and no database holds half a surrogate pair.
+# PostgreSQL's text can't hold NUL, and no database can hold half a surrogate pair.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def storable(text: str) -> str:
-    """Return the text with what no database can hold (NUL, lone surrogates) replaced by U+FFFD.
+    """Return the text with characters that databases can't hold (NUL, lone surrogates) replaced by U+FFFD.
 
-    Replaced and not refused: a refusal has to reach the audit, whatever was typed.
+    They're replaced, not rejected, because even a refused command is recorded in the audit log as it was typed.
     """
     return _UNSTORABLE.sub("\ufffd", text)
 
 
 def storable_data(value: Any) -> Any:
-    """Return JSON data whose texts are `storable`, its keys too."""
+    """Return JSON data with `storable` applied to all strings, including keys."""
     if isinstance(value, str):
         return storable(value)
     if isinstance(value, Mapping):
@@ -51,7 +51,7 @@ def storable_data(value: Any) -> Any:
 
 
 def dump_json(value: Any) -> str:
-    """Return plain JSON data as text. Raises ValueError for NaN, TypeError for anything that is not JSON."""
+    """Return plain JSON data as text. Raises ValueError for NaN, and TypeError for anything that isn't JSON."""
     return json.dumps(storable_data(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
@@ -71,7 +71,7 @@ class StorableText(TypeDecorator[str]):
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A time with its zone, to the microsecond. SQLite keeps text that sorts, PostgreSQL a timestamptz."""
+    """A time with its zone, to the microsecond: sortable text in SQLite, a timestamptz in PostgreSQL."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -107,18 +107,18 @@ class EnumByValue(TypeDecorator[E], Generic[E]):
         return None if value is None else value.value
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> E | None:
-        """Return the member. Raises ValueError for a value that this program does not know."""
+        """Return the member. Raises ValueError for an unknown value."""
         return None if value is None else self.enum_type(value)
 
 
 class ActorText(TypeDecorator[Actor]):
-    """An actor, as the one word that the audit has, too."""
+    """An actor, as the same text that the audit log has."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: Actor | None, dialect: Dialect) -> str | None:
-        """Return the actor's word."""
+        """Return the actor as text."""
         return None if value is None else storable(actor_id(value))
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Actor | None:
@@ -145,7 +145,7 @@ class PlainJson(TypeDecorator[dict[str, Any]]):
 
 
 class SnapshotJson(TypeDecorator[RequestSnapshot]):
-    """What a request was opened on, as JSON."""
+    """The snapshot that a request was opened with, as JSON."""
 
     impl = Text
     cache_ok = True
@@ -162,7 +162,7 @@ class SnapshotJson(TypeDecorator[RequestSnapshot]):
 
 
 class CiRunJson(TypeDecorator[CiRun]):
-    """Where a program asked from, as JSON."""
+    """The CI run that a command came from, as JSON."""
 
     impl = Text
     cache_ok = True
@@ -177,7 +177,7 @@ class CiRunJson(TypeDecorator[CiRun]):
 
 
 class StagesJson(TypeDecorator[dict[int, Stage]]):
-    """Where each version of a model stands: the numbers of each stage, as JSON."""
+    """The stage of each version of a model, as JSON: version numbers by stage."""
 
     impl = Text
     cache_ok = True
@@ -186,7 +186,9 @@ class StagesJson(TypeDecorator[dict[int, Stage]]):
         """Return the versions by stage, as text."""
         if value is None:
             return None
-        return dump_json({stage.value: sorted(n for n, held in value.items() if held is stage) for stage in Stage})
+        return dump_json(
+            {stage.value: sorted(number for number, current in value.items() if current is stage) for stage in Stage}
+        )
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> dict[int, Stage] | None:
         """Return the stage of each version."""
@@ -196,7 +198,7 @@ class StagesJson(TypeDecorator[dict[int, Stage]]):
 
 
 class IdentityJson(TypeDecorator[VersionIdentity]):
-    """What a version is, as JSON."""
+    """The identity of a version, as JSON."""
 
     impl = Text
     cache_ok = True
@@ -206,16 +208,16 @@ class IdentityJson(TypeDecorator[VersionIdentity]):
         if value is None:
             return None
         return dump_json(
-            {key: each.isoformat() if isinstance(each, datetime) else each for key, each in asdict(value).items()}
+            {key: field.isoformat() if isinstance(field, datetime) else field for key, field in asdict(value).items()}
         )
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> VersionIdentity | None:
         """Return it."""
         if value is None:
             return None
-        said = json.loads(value)
-        times = {key: datetime.fromisoformat(said[key]) for key in ("created_at", "model_created_at") if said[key]}
-        return VersionIdentity(run_id=said["run_id"], source=said["source"], **times)
+        data = json.loads(value)
+        times = {key: datetime.fromisoformat(data[key]) for key in ("created_at", "model_created_at") if data[key]}
+        return VersionIdentity(run_id=data["run_id"], source=data["source"], **times)
 
 
 class VersionTextsJson(TypeDecorator[dict[int, str]]):
@@ -234,7 +236,7 @@ class VersionTextsJson(TypeDecorator[dict[int, str]]):
 
 
 class IntegersJson(TypeDecorator[tuple[int, ...]]):
-    """Some version numbers, in order, as JSON."""
+    """Version numbers, in order, as JSON."""
 
     impl = Text
     cache_ok = True
@@ -256,7 +258,7 @@ class FloatsJson(TypeDecorator[tuple[float, ...]]):
 
     def process_bind_param(self, value: tuple[float, ...] | None, dialect: Dialect) -> str | None:
         """Return them as text."""
-        return None if value is None else dump_json([one if isfinite(one) else str(one) for one in value])
+        return None if value is None else dump_json([number if isfinite(number) else str(number) for number in value])
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[float, ...] | None:
         """Return them."""
@@ -264,18 +266,18 @@ class FloatsJson(TypeDecorator[tuple[float, ...]]):
 
 
 class SentencesJson(TypeDecorator[tuple[Sentence, ...]]):
-    """Some sentences with their values, as JSON."""
+    """Sentences with their values, as JSON."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: tuple[Sentence, ...] | None, dialect: Dialect) -> str | None:
         """Return them as text."""
-        return None if value is None else dump_json([pack_sentence(each) for each in value])
+        return None if value is None else dump_json([pack_sentence(sentence) for sentence in value])
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[Sentence, ...] | None:
         """Return them."""
-        return None if value is None else tuple(unpack_sentence(each) for each in json.loads(value))
+        return None if value is None else tuple(unpack_sentence(sentence) for sentence in json.loads(value))
 
 
 class SentenceJson(TypeDecorator[Sentence]):
@@ -294,7 +296,7 @@ class SentenceJson(TypeDecorator[Sentence]):
 
 
 class StringsJson(TypeDecorator[tuple[str, ...]]):
-    """Some words, in order, as JSON."""
+    """Strings, in order, as JSON."""
 
     impl = Text
     cache_ok = True
@@ -328,7 +330,7 @@ class BaselineJson(TypeDecorator["Baseline"]):
 
 
 class MonitorRuleJson(TypeDecorator[MonitorConfig]):
-    """What a monitor was told, as JSON."""
+    """A monitor's configuration, as JSON."""
 
     impl = Text
     cache_ok = True
@@ -344,5 +346,5 @@ class MonitorRuleJson(TypeDecorator[MonitorConfig]):
 
 @lru_cache(maxsize=4096)
 def parse_monitor_rule(text: str) -> MonitorConfig:
-    """Return the rule that a text means. Kept: a monitor's hardly ever changes, and is read at every check."""
+    """Parse a monitor's configuration. Cached, since it hardly ever changes and is read at every check."""
     return MonitorConfig.model_validate_json(text)

@@ -315,6 +315,6 @@ def test_the_audit_is_told_from_its_end(ledger: SqlLedger) -> None:
             return [link.event.subject for link in r.latest_audit_events(**how)]
 
     assert subjects(model="churn") == ["s3", "s2", "s1", "s0"]
-    assert subjects(model="churn", before=3, most=1) == ["s1"]
+    assert subjects(model="churn", before_number=3, limit=1) == ["s1"]
     assert subjects(model="churn", since=NOW + timedelta(minutes=2)) == ["s3", "s2"]
     assert subjects(tags=[EventTag.TRANSITION_DONE, EventTag.STALE]) == ["r1"]

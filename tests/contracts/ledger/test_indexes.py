@@ -17,7 +17,7 @@ from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import UNFINISHED_STATES
 from bot.ledger import SqlLedger
-from bot.ledger.tables.base import metadata
+from bot.ledger.tables import metadata
 from bot.ports import CheckBatch, MessageRef
 from tests.support.ledger.records import (
     ALICE,

@@ -18,7 +18,7 @@ from bot.domain.core.errors import Misconfigured
 from bot.domain.promotions.request import RequestState
 from bot.domain.transitions.transition import TransitionState
 from bot.ledger import SqlLedger
-from bot.ledger.tables.base import metadata
+from bot.ledger.tables import metadata
 from bot.ports import MessageRef
 from tests.support.ledger.records import ALICE, BOB, LATER, a_request, an_event, fault, opened, raw, save
 from tests.support.paths import OLD_LEDGER, ROOT

@@ -15,7 +15,7 @@ from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import TransitionKind, TransitionState
 from bot.ledger import SqlLedger
 from bot.ledger.engines import parse_url
-from bot.ledger.tables.base import message_refs
+from bot.ledger.tables import message_refs
 from bot.ports import Ledger
 from bot.registry.mlflow.registry import MlflowRegistry
 from localslack import Remote

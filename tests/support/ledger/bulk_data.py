@@ -15,7 +15,7 @@ from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ledger.engines import parse_url
 from bot.ledger.stores import row_mapping
-from bot.ledger.tables.base import audit_events, audit_head, transitions
+from bot.ledger.tables import audit_events, audit_head, transitions
 from tests.support.registry.registries import MlflowBackend
 
 Row = dict[str, Any]

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from bot.ledger import engines
-from bot.ledger.tables.base import metadata
+from bot.ledger.tables import metadata
 
 
 def contents(url: str) -> dict[str, list[Any]]:

@@ -15,7 +15,7 @@ from bot.domain.audit.events import EventTag
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger, copy_to_postgres
-from bot.ledger.tables.base import audit_events, requests
+from bot.ledger.tables import audit_events, requests
 from tests.support.ledger.contents import contents
 from tests.support.ledger.populated_ledger import open_bench
 from tests.support.ledger.tampering import VOTE, keep, tamper
