@@ -1,4 +1,4 @@
-"""TODO bot.bootstrap.slack"""
+"""Open Slack: the client, the directory of people, and the notifier."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO bot.bootstrap.storage"""
+"""Open the ledger, the registry, and the queue of checks that the settings name."""
 
 from __future__ import annotations
 

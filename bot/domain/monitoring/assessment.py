@@ -1,4 +1,4 @@
-"""TODO bot.domain.monitoring.assessment"""
+"""What a check comes to: its verdict, and the monitor's new state. Pure; nothing here reads a clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO bot.domain.monitoring.readings"""
+"""Readings, pushed or returned by a source, and what one check measured."""
 
 from __future__ import annotations
 

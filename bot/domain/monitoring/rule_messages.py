@@ -1,4 +1,4 @@
-"""TODO bot.domain.monitoring.rule_messages"""
+"""A monitor's rule and its action in sentences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO bot.domain.monitoring.state"""
+"""The state of a monitor, and the term of Production that it's about."""
 
 from __future__ import annotations
 

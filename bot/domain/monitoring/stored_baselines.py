@@ -1,4 +1,4 @@
-"""TODO bot.domain.monitoring.stored_baselines"""
+"""Baselines as the ledger keeps them: frozen at a promotion, or of a version's own days."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO bot.services.monitoring.checks"""
+"""A scheduled check from its claim to its result, and the sources that are asked for many at once."""
 
 from __future__ import annotations
 

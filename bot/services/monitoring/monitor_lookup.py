@@ -1,4 +1,4 @@
-"""TODO bot.services.monitoring.monitor_lookup"""
+"""Find monitors, and refuse those that can't be added or changed."""
 
 from __future__ import annotations
 

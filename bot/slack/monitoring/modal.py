@@ -1,4 +1,4 @@
-"""TODO bot.slack.monitoring.modal"""
+"""The form that adds a monitor."""
 
 from __future__ import annotations
 

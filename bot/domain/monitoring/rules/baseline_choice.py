@@ -1,4 +1,4 @@
-"""TODO bot.domain.monitoring.rules.baseline_choice"""
+"""Which baseline a check is compared with, and when a version's own days replace it."""
 
 from __future__ import annotations
 

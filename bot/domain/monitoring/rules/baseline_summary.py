@@ -1,4 +1,4 @@
-"""TODO bot.domain.monitoring.rules.baseline_summary"""
+"""Summarize past readings as a baseline: means by time of day, their spread, weekends, old incidents."""
 
 from __future__ import annotations
 

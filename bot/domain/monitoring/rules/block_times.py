@@ -1,4 +1,4 @@
-"""TODO bot.domain.monitoring.rules.block_times"""
+"""When the blocks of a monitor's window begin and end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO bot.domain.monitoring.rules.deviation"""
+"""How far a value deviates from its baseline, and the sentence that says so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO bot.domain.monitoring.rules.history"""
+"""What a rule reads of a monitor's past, from the ledger or from memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO bot.domain.monitoring.rules.time_series"""
+"""Series of times and values, and the estimates that the rules share: correlation, medians, quantiles."""
 
 from __future__ import annotations
 
