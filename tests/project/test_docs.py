@@ -50,7 +50,13 @@ def test_a_stale_page_is_found_and_written_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "slack.md").write_text("Before.\n<!-- scopes -->\nhand-made\n<!-- end of scopes -->\nAfter.\n")
-    for page, mark in (("monitoring", "fields"), ("policy", "keys"), ("api", "reference"), ("metrics", "metrics")):
+    for page, mark in (
+        ("monitoring", "fields"),
+        ("policy", "keys"),
+        ("api", "reference"),
+        ("metrics", "metrics"),
+        ("architecture", "layers"),
+    ):
         (tmp_path / f"{page}.md").write_text(f"Before.\n<!-- {mark} -->\n<!-- end of {mark} -->\nAfter.\n")
     monkeypatch.setattr(docs, "DOCS", tmp_path)
     monkeypatch.setattr(docs, "ROOT", tmp_path)
