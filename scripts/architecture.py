@@ -25,10 +25,10 @@ PACKAGE_ORDER = (
     "home",
     "delivery",
 )
-# What each layer is for, top to bottom. A layer imports only layers below its row.
+# What each layer is for, top to bottom; ROWS says which are side by side. A layer imports only layers in lower rows.
 LAYERS = {
     "handlers": "entry points: parse a payload into a command, execute it, render the result",
-    "bot.bootstrap": "builds everything; the only place that names every concrete class",
+    "bot.bootstrap": "builds everything; the only place for concrete classes",
     "bot.registrar": "the services together, their threads, and what the jobs call",
     "bot.slack": "messages, modals, charts; posts them and reads profiles",
     "bot.registry": "the model registry: MLflow, and one in memory",
@@ -91,6 +91,23 @@ def layer_imports() -> dict[str, set[str]]:
     return imports
 
 
+def backward_imports() -> list[str]:
+    """Return the imports in bot/ that go from a package to a later one of the same layer."""
+    return [
+        f"{module} imports {name}"
+        for module, path in modules().items()
+        for name in _imported(path)
+        if layer_of(module) == layer_of(name) and 0 <= _package_number(module) < _package_number(name)
+    ]
+
+
+def _package_number(module: str) -> int:
+    """Return the place of a module's package in the order, or -1 for a module outside the shared packages."""
+    package = f"{module}.".split(".")[2]
+    is_shared = module.startswith("bot.") and package in PACKAGE_ORDER and package in packages(layer_of(module))
+    return PACKAGE_ORDER.index(package) if is_shared else -1
+
+
 def _imported(path: Path) -> Iterator[str]:
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
@@ -99,6 +116,7 @@ def _imported(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@cache
 def packages(layer: str) -> list[str]:
     """Return the packages in a layer: the shared ones in their order, then the layer's own by name."""
     folders = {path.parent.name for path in (ROOT / layer.replace(".", "/")).glob("*/__init__.py")}
@@ -143,8 +161,8 @@ def _package_purpose(layer: str, package: str) -> str:
 
 # -- the picture ---------------------------------------------------------------------------------------------------
 
-WIDTH, MARGIN, PADDING, GAP = 600, 12, 12, 22
-TITLE, TEXT = 18, 15  # font sizes: on a phone, the picture is shown at about 0.6 of its size
+WIDTH, MARGIN, PADDING, GAP = 540, 12, 12, 22
+TITLE, TEXT = 18, 15  # font sizes: on a phone, the picture is shown at about two thirds of its size
 CHIP_HEIGHT, CHIP_GAP = 26, 6
 CHARACTER = 0.6  # an average character's width, in font sizes
 

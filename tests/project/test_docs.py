@@ -172,9 +172,11 @@ def test_every_link_leads_somewhere() -> None:
 
 
 def leads_somewhere(page: Path, target: str) -> bool:
-    """Tell whether what a page links to is there, with the heading that the link names."""
+    """Tell whether what a page links to is there, with the heading or the line that the link names."""
     name, _, anchor = target.partition("#")
     there = (page.parent / name).resolve() if name else page
+    if there.suffix == ".py" and there.exists() and anchor:
+        return int(anchor.removeprefix("L")) <= len(read(there).splitlines())
     return there.exists() and (not anchor or anchor in headings(there))
 
 

@@ -56,4 +56,4 @@ def traced_calls() -> Iterator[CallTrace]:
     finally:
         trace.end()
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]  # typeshed doesn't know that None ends it
+        threading.setprofile(None)
