@@ -28,7 +28,7 @@ PACKAGE_ORDER = (
 # What each layer is for, top to bottom; ROWS says which are side by side. A layer imports only layers in lower rows.
 LAYERS = {
     "handlers": "entry points: parse a payload into a command, execute it, render the result",
-    "bot.bootstrap": "builds everything; the only place for concrete classes",
+    "bot.bootstrap": "builds everything; the one place that names every concrete class",
     "bot.registrar": "the services together, their threads, and what the jobs call",
     "bot.slack": "messages, modals, charts; posts them and reads profiles",
     "bot.registry": "the model registry: MLflow, and one in memory",

@@ -17,6 +17,7 @@ from tests.journeys.promotions import test_promotion as promotions
 from tests.journeys.registry import test_registry as registry_journeys
 from tests.support.app.app_fixture import POLICY, AdjustableClock, RunningApp, make_policy, running_app
 from tests.support.app.call_trace import CallTrace, traced_calls
+from tests.support.waiting import wait_until
 
 measured = registry_journeys.measured
 
@@ -43,7 +44,7 @@ def monitored(
     registry.add_model("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
     policy = make_policy(
         {
-            "models": {"*": POLICY["models"]["*"] | {"monitors": [rollbacks.MONITOR]}},
+            "models": {"*": POLICY["models"]["*"] | {"monitors": [rollbacks.MONITOR | {"every": "25s"}]}},
             "sources": {"live": {"type": "push"}},
             "clients": {"serve": {"token_env": "REGISTRAR_CLIENT_SERVE", "may": ["push"]}},
         }
@@ -60,11 +61,19 @@ def test_promotion(trace: CallTrace, app: RunningApp) -> None:
 
 
 def test_rollback(trace: CallTrace, monitored: RunningApp, clock: AdjustableClock) -> None:
+    wait_until(lambda: checked_versions(monitored) == {4})  # else the first check might read what is pushed
     assert rollbacks.push(monitored, 0.42).status_code == 202
-    clock.advance(timedelta(seconds=10))
+    clock.advance(timedelta(seconds=25))
     monitored.card(holds="Restored")
     assert monitored.production() == [3]
     check_order(TOURS["rollback"], trace.names())
+
+
+def checked_versions(app: RunningApp) -> set[int | None]:
+    """Return the version that the monitor has checked last, if any."""
+    with app.ledger.read() as reading:
+        [monitor] = reading.monitors("churn")
+        return {measurement.version for measurement in reading.measurements(monitor.id, limit=1)}
 
 
 def test_comparison(trace: CallTrace, measured: RunningApp) -> None:
