@@ -103,7 +103,7 @@ def backward_imports() -> list[str]:
 
 def _package_number(module: str) -> int:
     """Return the place of a module's package in the order, or -1 for a module outside the shared packages."""
-    package = f"{module}.".split(".")[2]
+    package = f"{module}..".split(".")[2]
     is_shared = module.startswith("bot.") and package in PACKAGE_ORDER and package in packages(layer_of(module))
     return PACKAGE_ORDER.index(package) if is_shared else -1
 
