@@ -54,6 +54,8 @@ from handlers.api.routes import ApiServices
 from handlers.terminal.command_line import grammar as terminal
 from handlers.terminal.command_line.document_keys import document_keys
 from handlers.web.app import create_app
+from scripts.architecture import layer_table, picture
+from scripts.code_tour import code_tour
 
 MADE = "<!-- Made by scripts/docs.py; change the code it names and run `make docs`. -->"
 
@@ -564,6 +566,11 @@ def _fields(schema: Any, before: str = "") -> Iterator[list[str]]:
             yield from _fields(inner, f"{before}{name}.")
 
 
+def architecture(page: str) -> str:
+    """Return docs/architecture.md: what people wrote in `page`, with the layers and the code tour between its marks."""
+    return _between(_between(page, "layers", layer_table()), "tour", code_tour())
+
+
 def metadata() -> str:
     """Return docs/metadata.md."""
     rows = [
@@ -587,6 +594,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "authority.md": authority,
     "audit.md": audit,
     "metadata.md": metadata,
+    "pictures/architecture.svg": picture,
+    "architecture.md": lambda: architecture((DOCS / "architecture.md").read_text(encoding="utf-8")),
     "slack.md": lambda: slack((DOCS / "slack.md").read_text(encoding="utf-8")),
     "monitoring.md": lambda: monitoring((DOCS / "monitoring.md").read_text(encoding="utf-8")),
     "policy.md": lambda: policy((DOCS / "policy.md").read_text(encoding="utf-8")),
@@ -612,6 +621,7 @@ def main(argv: list[str] | None = None) -> int:
     for path, text in found:
         print(f"{path.relative_to(ROOT)}: {'stale' if only_checks else 'written'}")
         if not only_checks:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
     return 1 if only_checks and found else 0
 

@@ -1,0 +1,273 @@
+"""Draw the layers and packages of the code from its imports, and list what each is for."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# The packages of every layer; inside a layer, a package imports only packages to its left.
+PACKAGE_ORDER = (
+    "core",
+    "registry",
+    "audit",
+    "policy",
+    "promotions",
+    "transitions",
+    "rollbacks",
+    "monitoring",
+    "commands",
+    "home",
+    "delivery",
+)
+# What each layer is for, top to bottom; ROWS says which are side by side. A layer imports only layers in lower rows.
+LAYERS = {
+    "handlers": "entry points: parse a payload into a command, execute it, render the result",
+    "bot.bootstrap": "builds everything; the one place that names every concrete class",
+    "bot.registrar": "the services together, their threads, and what the jobs call",
+    "bot.slack": "messages, modals, charts; posts them and reads profiles",
+    "bot.registry": "the model registry: MLflow, and one in memory",
+    "bot.ledger": "our SQL database: SQLite or PostgreSQL",
+    "bot.sources": "metric sources: push, MLflow, Prometheus, plugins",
+    "bot.services": "use cases, in terms of the domain and the ports",
+    "bot.ports": "protocols: what the services need from outside",
+    "bot.domain": "types, rules, state machines, sentences; no I/O, no clock",
+}
+ROWS = (
+    ("handlers",),
+    ("bot.bootstrap",),
+    ("bot.registrar",),
+    ("bot.slack",),
+    ("bot.registry", "bot.ledger", "bot.sources"),
+    ("bot.services",),
+    ("bot.ports",),
+    ("bot.domain",),
+)
+
+
+class UpwardImport(Exception):
+    """A layer imports one that's drawn beside or above it, so the picture would be wrong."""
+
+
+def modules() -> dict[str, Path]:
+    """Return the files of bot/ and handlers/ by module name, without the database's migrations."""
+    found = {}
+    for path in sorted([*ROOT.glob("bot/**/*.py"), *ROOT.glob("handlers/**/*.py")]):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        if "migrations" not in parts:
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    """Return a file as Python reads it."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def layer_of(module: str) -> str:
+    """Return the layer of a module; the modules directly in bot/ are layers of their own."""
+    return "handlers" if module.startswith("handlers") else ".".join(module.split(".")[:2])
+
+
+def layer_imports() -> dict[str, set[str]]:
+    """Return the layers that each layer imports, itself left out. Raises UpwardImport."""
+    imports: dict[str, set[str]] = {layer: set() for layer in LAYERS}
+    for module, path in modules().items():
+        layer = layer_of(module)
+        if layer in LAYERS:
+            imports[layer] |= {layer_of(name) for name in _imported(path)} & LAYERS.keys() - {layer}
+    row_of = {layer: number for number, row in enumerate(ROWS) for layer in row}
+    for layer, imported in imports.items():
+        if upward := sorted(other for other in imported if row_of[other] <= row_of[layer]):
+            raise UpwardImport(
+                f"{layer} imports {', '.join(upward)}: move it, or change ROWS in scripts/architecture.py"
+            )
+    return imports
+
+
+def backward_imports() -> list[str]:
+    """Return the imports in bot/ that go from a package to a later one of the same layer."""
+    return [
+        f"{module} imports {name}"
+        for module, path in modules().items()
+        for name in _imported(path)
+        if layer_of(module) == layer_of(name) and 0 <= _package_number(module) < _package_number(name)
+    ]
+
+
+def _package_number(module: str) -> int:
+    """Return the place of a module's package in the order, or -1 for a module outside the shared packages."""
+    package = f"{module}..".split(".")[2]
+    is_shared = module.startswith("bot.") and package in PACKAGE_ORDER and package in packages(layer_of(module))
+    return PACKAGE_ORDER.index(package) if is_shared else -1
+
+
+def _imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@cache
+def packages(layer: str) -> list[str]:
+    """Return the packages in a layer: the shared ones in their order, then the layer's own by name."""
+    folders = {path.parent.name for path in (ROOT / layer.replace(".", "/")).glob("*/__init__.py")}
+    return [name for name in PACKAGE_ORDER if name in folders] + sorted(folders - set(PACKAGE_ORDER))
+
+
+def layer_table() -> str:
+    """Return one table of the layers, top to bottom, and of the packages inside them, in their order."""
+    imports = layer_imports()
+    rows = ["| layer, top to bottom | what it's for | imports |", "|---|---|---|"]
+    for layer, purpose in LAYERS.items():
+        rows.append(f"| {_folder_link(layer)} | {purpose} | {_names_in_order(imports[layer]) or 'none of ours'} |")
+    rows.append("| **package, in order** | **what it's for** | **in** |")
+    for package in PACKAGE_ORDER:
+        layers = [layer for layer in reversed(LAYERS) if layer != "handlers" and package in packages(layer)]
+        if layers:
+            places = ", ".join(f"[{short_name(layer)}](../{layer.replace('.', '/')}/{package})" for layer in layers)
+            rows.append(f"| `{package}` | {_package_purpose(layers[0], package)} | {places} |")
+    return "\n".join(rows)
+
+
+def short_name(layer: str) -> str:
+    """Return a layer's name inside bot/."""
+    return layer.removeprefix("bot.")
+
+
+def _names_in_order(layers: set[str]) -> str:
+    return ", ".join(short_name(layer) for layer in LAYERS if layer in layers)
+
+
+def _folder_link(layer: str) -> str:
+    path = layer.replace(".", "/")
+    path += "" if (ROOT / path).is_dir() else ".py"
+    return f"[`{path}`](../{path})"
+
+
+def _package_purpose(layer: str, package: str) -> str:
+    path = ROOT / layer.replace(".", "/") / package / "__init__.py"
+    sentence = (ast.get_docstring(parsed(path)) or "").splitlines()[0].rstrip(".").replace("’", "'")
+    return sentence[:1].lower() + sentence[1:]
+
+
+# -- the picture ---------------------------------------------------------------------------------------------------
+
+WIDTH, MARGIN, PADDING, GAP = 540, 12, 12, 22
+TITLE, TEXT = 18, 15  # font sizes: on a phone, the picture is shown at about two thirds of its size
+CHIP_HEIGHT, CHIP_GAP = 26, 6
+CHARACTER = 0.6  # an average character's width, in font sizes
+
+STYLE = """
+  svg { font-family: system-ui, -apple-system, "Segoe UI", Roboto, Helvetica, Arial, sans-serif }
+  .page { fill: #ffffff } .layer { fill: #f3f6fa; stroke: #57708f } .chip { fill: #dbe7f5 }
+  text { fill: #1b2a3a } .quiet { fill: #44566a } .arrow { stroke: #57708f; fill: none; stroke-width: 2 }
+  @media (prefers-color-scheme: dark) {
+    .page { fill: #0d1117 } .layer { fill: #161d27; stroke: #6f8bab } .chip { fill: #24405f }
+    text { fill: #eaf0f6 } .quiet { fill: #b3c1d0 } .arrow { stroke: #8aa5c4 }
+  }
+"""
+
+
+class Box(NamedTuple):
+    """A layer's box: what is drawn, and how high it is."""
+
+    parts: list[str]
+    height: int
+
+
+def picture() -> str:
+    """Return docs/pictures/architecture.svg: a box for each layer with its packages; imports go down."""
+    imports = layer_imports()
+    parts: list[str] = []
+    y = MARGIN
+    for number, row in enumerate(ROWS):
+        if number:
+            parts.append(_arrow(y))
+            y += GAP
+        width = (WIDTH - 2 * MARGIN - (len(row) - 1) * CHIP_GAP) // len(row)
+        lefts = [MARGIN + column * (width + CHIP_GAP) for column in range(len(row))]
+        boxes = [_box(layer, imports[layer], left, y, width) for layer, left in zip(row, lefts, strict=True)]
+        height = max(box.height for box in boxes)
+        for box, left in zip(boxes, lefts, strict=True):
+            parts.append(f'<rect class="layer" x="{left}" y="{y}" width="{width}" height="{height}" rx="8"/>')
+            parts += box.parts
+        y += height
+    height = y + MARGIN
+    label = "Registrar's layers, top to bottom: " + ", ".join(layer.replace(".", "/") for layer in LAYERS)
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
+            f'role="img" aria-label="{escape(label)}">',
+            f"<style>{STYLE}</style>",
+            f'<rect class="page" width="{WIDTH}" height="{height}"/>',
+            *parts,
+            "</svg>\n",
+        ]
+    )
+
+
+def _box(layer: str, imported: set[str], left: int, top: int, width: int) -> Box:
+    """Draw a layer's title, its purpose, its packages, and what it imports."""
+    x, y, room = left + PADDING, top + PADDING + TITLE - 4, width - 2 * PADDING
+    path = layer.replace(".", "/")
+    parts = [_text(x, y, TITLE, path if (ROOT / path).is_dir() else f"{path}.py", 'font-weight="600"')]
+    for line in _wrapped(LAYERS[layer].split(), room):
+        y += TEXT + 6
+        parts.append(_text(x, y, TEXT, line, 'class="quiet"'))
+    names = packages(layer)
+    if layer == "handlers" or set(names) & set(PACKAGE_ORDER):
+        y += CHIP_GAP + 4
+        chips, y = _chips(names, x, y, room)
+        parts += chips
+    if imported:
+        words = f"imports {_names_in_order(imported)}".split()
+        for line in _wrapped(words, room):
+            y += TEXT + 6
+            parts.append(_text(x, y, TEXT, line, 'class="quiet" font-style="italic"'))
+    return Box(parts, y + PADDING - top)
+
+
+def _chips(names: Iterable[str], left: int, top: int, room: int) -> tuple[list[str], int]:
+    """Draw names side by side, in as many lines as it takes; return them with where they end."""
+    parts, x, y = [], left, top
+    for name in names:
+        width = round(_text_width(name)) + 16
+        if x > left and x + width > left + room:
+            x, y = left, y + CHIP_HEIGHT + CHIP_GAP
+        parts.append(f'<rect class="chip" x="{x}" y="{y}" width="{width}" height="{CHIP_HEIGHT}" rx="5"/>')
+        parts.append(_text(x + width // 2, y + 18, TEXT, name, 'text-anchor="middle"'))
+        x += width + CHIP_GAP
+    return parts, y + CHIP_HEIGHT
+
+
+def _arrow(top: int) -> str:
+    middle, tip = WIDTH // 2, top + GAP - 4
+    return f'<path class="arrow" d="M{middle} {top + 3} V{tip} m-6 -7 l6 7 l6 -7"/>'
+
+
+def _text(x: int, y: int, size: int, text: str, more: str) -> str:
+    return f'<text x="{x}" y="{y}" font-size="{size}" {more}>{escape(text, quote=False)}</text>'
+
+
+def _wrapped(words: Iterable[str], room: int) -> Iterator[str]:
+    line = ""
+    for word in words:
+        longer = f"{line} {word}" if line else word
+        if line and _text_width(longer) > room:
+            yield line
+            longer = word
+        line = longer
+    yield line
+
+
+def _text_width(text: str) -> float:
+    return len(text) * TEXT * CHARACTER

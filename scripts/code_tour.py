@@ -1,0 +1,219 @@
+"""The stops of the code tour in docs/architecture.md, and the page's text about them.
+
+Each stop is a function, named by the shortest end of its qualified name that nothing else in bot/ and handlers/ has.
+tests/journeys/docs/test_code_tour.py takes the tours for real, and fails where a stop isn't passed in this order.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from scripts.architecture import ROOT, modules, parsed
+
+
+class Stop(NamedTuple):
+    """A function on the way. `shown` is the page's, where the tests run another implementation of the same port."""
+
+    name: str
+    shown: str = ""
+
+
+class Scene(NamedTuple):
+    """What happens, and the functions that do it, in order."""
+
+    title: str
+    stops: tuple[Stop, ...]
+
+
+class Tour(NamedTuple):
+    """One job through the code."""
+
+    title: str
+    scenes: tuple[Scene, ...]
+
+
+class Place(NamedTuple):
+    """Where a function is defined, and the first line of its docstring."""
+
+    name: str
+    path: Path
+    line: int
+    sentence: str
+
+
+TRANSITION_STAGE = Stop("MemoryRegistry.transition_stage", shown="MlflowRegistry.transition_stage")
+
+TOURS = {
+    "promotion": Tour(
+        "A promotion",
+        (
+            Scene(
+                "Alice types `/model promote churn 4 production`. Before Slack gets its acknowledgement:",
+                (
+                    Stop("slack.commands.run_typed"),
+                    Stop("commands.parser.parse_command"),
+                    Stop("CommandQueue.submit"),
+                    Stop("authorization.authorize"),
+                ),
+            ),
+            Scene(
+                "After it, on a worker thread, the request opens and its card is posted:",
+                (
+                    Stop("CommandQueue.execute"),
+                    Stop("Requests.open"),
+                    Stop("GateChecks.take_snapshot"),
+                    Stop("Outbox.deliver"),
+                    Stop("SlackNotifier.deliver"),
+                    Stop("request_card.request_card"),
+                ),
+            ),
+            Scene(
+                "Bob clicks *Approve*. Before the acknowledgement:",
+                (
+                    Stop("SlackInteractions.approve"),
+                    Stop("Requests.vote"),
+                    Stop("authorization.authorize"),
+                    Stop("SqlLedgerTransaction.add_transition"),
+                ),
+            ),
+            Scene(
+                "After it, the transition is made, and the card changes:",
+                (
+                    Stop("TransitionExecutor.execute_due"),
+                    Stop("transition.plan_transition"),
+                    Stop("GateChecks.retake_snapshot"),
+                    TRANSITION_STAGE,
+                    Stop("outbox_messages.end_messages"),
+                    Stop("SlackNotifier.deliver"),
+                ),
+            ),
+        ),
+    ),
+    "rollback": Tour(
+        "A rollback by a monitor",
+        (
+            Scene("The serving side pushes a bad reading:", (Stop("MetricsEndpoint.receive"),)),
+            Scene(
+                "The scheduler ticks, and the monitor is due:",
+                (
+                    Stop("MonitorScheduler.tick"),
+                    Stop("MonitorScheduler.run_batch"),
+                    Stop("PushSource.read"),
+                    Stop("statistics.judge_threshold"),
+                    Stop("assessment.assess"),
+                    Stop("monitoring.incident.decide"),
+                    Stop("rollback_records.begin_rollback"),
+                ),
+            ),
+            Scene(
+                "The same executor as for a promotion makes the transition:",
+                (
+                    Stop("TransitionExecutor.execute_due"),
+                    Stop("transition.plan_transition"),
+                    TRANSITION_STAGE,
+                    Stop("rollback_records.record_end"),
+                ),
+            ),
+            Scene(
+                "The incident ends, and its message in Slack says how:",
+                (Stop("Incidents.end_and_remind"), Stop("SlackNotifier.deliver"), Stop("incident_card.card")),
+            ),
+        ),
+    ),
+    "comparison": Tour(
+        "A comparison",
+        (
+            Scene(
+                "Alice types `/model compare churn`. A query is acknowledged immediately:",
+                (
+                    Stop("slack.commands.run_typed"),
+                    Stop("commands.parser.parse_command"),
+                    Stop("SlackInteractions.publish_comparison"),
+                ),
+            ),
+            Scene(
+                "After the acknowledgement, on a query thread:",
+                (
+                    Stop("AccessControl.require_permission"),
+                    Stop("Comparisons.compare"),
+                    Stop("MemoryRegistry.versions", shown="MlflowRegistry.versions"),
+                    Stop("MemoryRegistry.runs", shown="MlflowRegistry.runs"),
+                    Stop("comparison.compare_versions"),
+                    Stop("Publisher.publish_comparison"),
+                    Stop("comparison.comparison_message"),
+                    Stop("comparison_chart.comparison_chart"),
+                ),
+            ),
+        ),
+    ),
+}
+
+
+class WrongStop(Exception):
+    """A stop names no function of ours, or several, or one that isn't passed in this order."""
+
+
+@cache
+def definitions() -> dict[str, Place]:
+    """Return every function in bot/ and handlers/ by its qualified name."""
+    return {
+        place.name: place for module, path in modules().items() for place in _definitions_in(parsed(path), path, module)
+    }
+
+
+def _definitions_in(parent: ast.Module | ast.ClassDef, path: Path, prefix: str) -> Iterator[Place]:
+    for node in parent.body:
+        if isinstance(node, ast.ClassDef):
+            yield from _definitions_in(node, path, f"{prefix}.{node.name}")
+        elif isinstance(node, ast.FunctionDef):
+            sentence = (ast.get_docstring(node) or "").partition("\n")[0]
+            yield Place(f"{prefix}.{node.name}", path, node.lineno, sentence)
+
+
+def find_place(name: str) -> Place:
+    """Return the function whose qualified name ends like this. Raises WrongStop unless there is exactly one."""
+    found = _ending_with(name)
+    if len(found) != 1:
+        names = [place.name for place in found or _ending_with(name.rpartition(".")[2])]
+        raise WrongStop(f"{name} must be one function for TOURS in scripts/code_tour.py; there are {names}")
+    if not found[0].sentence:
+        raise WrongStop(f"{found[0].name} has no docstring, which the tour in docs/architecture.md shows")
+    return found[0]
+
+
+def _ending_with(name: str) -> list[Place]:
+    return [place for qualified, place in definitions().items() if f".{qualified}".endswith(f".{name}")]
+
+
+def check_order(tour: Tour, calls: list[str]) -> None:
+    """Raise WrongStop unless the calls, by qualified name, pass the tour's stops in order."""
+    remaining = iter(calls)
+    for scene in tour.scenes:
+        for stop in scene.stops:
+            name = find_place(stop.name).name
+            if name not in remaining:  # this moves on to the call
+                raise WrongStop(f"{tour.title}: {name} isn't called after the stops before it")
+
+
+def code_tour() -> str:
+    """Return the tours as Markdown: a list of functions for each scene, with links to their lines."""
+    parts = []
+    for tour in TOURS.values():
+        parts.append(f"### {tour.title}")
+        number = 0
+        for scene in tour.scenes:
+            parts.append(scene.title)
+            first, number = number + 1, number + len(scene.stops)
+            parts.append("\n".join(_line(index, stop) for index, stop in enumerate(scene.stops, start=first)))
+    return "\n\n".join(parts)
+
+
+def _line(number: int, stop: Stop) -> str:
+    place = find_place(stop.shown or stop.name)
+    path = place.path.relative_to(ROOT).as_posix()
+    name = place.name.removeprefix(f"{path.removesuffix('.py').replace('/', '.')}.")
+    return f"{number}. [`{name}`](../{path}#L{place.line}) in `{path.rpartition('/')[0]}`: {place.sentence}"
