@@ -17,15 +17,19 @@ from tests.support.paths import ROOT
 SPOKEN_IN = ("domain", "ports", "services")
 # English that a reader needs no glossary for, and the parts that names of classes are built of.
 PLAIN = set(
-    """
-    add admin alerts already answer approve availability backlog bad base batch blocked bot build busy call
-    cancel chart clock compare connected context dataset day decided describe directory disconnected dispatcher
-    edit error evidence field find firing follow gathered help here history home idempotency idempotent import
-    importer in input key list many misconfigured missing no not notifier null observer open own pause payload
-    problem push pushed refusal refused register registrar registration reject relative remove replay reset
-    resume reused row set show side slack staging strict tally thread time unavailable unblock unfreeze unknown
-    unreachable unsilence up validate variability view webhook withdraw wrong
-    """.split()
+    re.findall(
+        r"\w+",
+        """
+        add admin alerts already answer approve availability backlog bad base batch blocked bot build busy
+        call cancel chart clock compare connected context dataset day decided describe directory
+        disconnected dispatcher edit error evaluator evidence field find firing follow gathered help here
+        history home idempotency idempotent import importer in input key list log many misconfigured missing
+        monitoring no not notifier null observer open outages own pause payload problem push pushed recorder
+        refusal refused register registrar registration reject relative remove replay reset resume reused
+        row set show side slack staging strict tally thread time unavailable unblock unfreeze unknown
+        unreachable unsilence up upkeep validate variability view webhook withdraw wrong
+        """,
+    )
 )
 
 
