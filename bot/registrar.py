@@ -13,6 +13,7 @@ from bot.domain.core.errors import RegistrarError
 from bot.ports import Directory
 from bot.process_identity import is_process_gone
 from bot.services.audit.anchoring import Anchoring
+from bot.services.audit.queries import AuditQueries
 from bot.services.core.access import AccessControl
 from bot.services.core.admins import AdminAlerts
 from bot.services.core.command_queue import CommandQueue
@@ -25,12 +26,17 @@ from bot.services.monitoring.monitors import Monitors
 from bot.services.monitoring.policy_monitors import PolicyMonitors
 from bot.services.monitoring.scheduler import MonitorScheduler
 from bot.services.policy.freezes import Freezes
+from bot.services.policy.queries import PolicyQueries
 from bot.services.policy.reload import PolicyReloader
+from bot.services.promotions.gate_checks import GateChecks
+from bot.services.promotions.queries import RequestQueries
 from bot.services.promotions.requests import Requests
 from bot.services.promotions.reviews import Reviews
+from bot.services.promotions.upkeep import RequestUpkeep
 from bot.services.registry.comparisons import Comparisons
 from bot.services.registry.edits import RegistryEdits
 from bot.services.registry.queries import RegistryQueries
+from bot.services.rollbacks.history import ProductionHistory
 from bot.services.rollbacks.history_import import HistoryImporter
 from bot.services.rollbacks.rollbacks import Rollbacks
 from bot.services.transitions.drift import DriftDetector
@@ -70,10 +76,16 @@ class Registrar:
     context: Context
     access_control: AccessControl
     registry_queries: RegistryQueries
+    request_queries: RequestQueries
+    policy_queries: PolicyQueries
+    audit_queries: AuditQueries
+    history: ProductionHistory
+    gate_checks: GateChecks
     homes: Homes
     comparisons: Comparisons
     command_queue: CommandQueue
     requests: Requests
+    request_upkeep: RequestUpkeep
     reviews: Reviews
     rollbacks: Rollbacks
     history_import: HistoryImporter
@@ -130,7 +142,7 @@ class Registrar:
         if self.context.startup_check.has_passed():  # a look would write over what shows that a backup was restored
             self.tag_writer.write_due()
             self.drift_detector.check_model(model)
-        self.requests.end_outdated()
+        self.request_upkeep.end_outdated()
         self.outbox.deliver()
 
     def schedule_refresh(self, model: str) -> None:
@@ -165,20 +177,20 @@ class Registrar:
 
     def expire_requests(self) -> None:
         """End what nobody decided in time, let cards say what froze or thawed by the clock, and tell."""
-        if self.requests.expire_overdue() + self.freezes.redraw_cards():
+        if self.request_upkeep.expire_overdue() + self.freezes.redraw_cards():
             self.outbox.deliver()
 
     def send_reminders(self) -> None:
         """Remind those who can decide of what waits for long, and those who can review of broken glass."""
         members = self.directory.member_ids
-        if self.requests.remind_approvers(members) + self.reviews.remind_reviewers(members):
+        if self.request_upkeep.remind_approvers(members) + self.reviews.remind_reviewers(members):
             self.outbox.deliver()
 
     def poll_registry(self) -> None:
         """Look at the registry for what others did, and tell; models that are new get the monitors of the file."""
         if not self.context.startup_check.has_passed():
             return
-        found = self.drift_detector.poll() + self.requests.end_outdated()
+        found = self.drift_detector.poll() + self.request_upkeep.end_outdated()
         self.policy_monitors.sync()
         if found:
             self.outbox.deliver()
@@ -195,7 +207,7 @@ class Registrar:
     def reload_policy(self) -> None:
         """Let an edited policy file hold; what was asked for under another rule ends as out of date."""
         if self.policy_reloader and self.policy_reloader.reload():
-            self.requests.end_outdated()
+            self.request_upkeep.end_outdated()
             self.policy_monitors.sync()
             self.outbox.deliver()
 

@@ -130,7 +130,7 @@ def test_services_know_no_library_of_slack_mlflow_or_databases() -> None:
 
 
 def test_of_the_services_a_plug_knows_only_what_it_draws() -> None:
-    drawn = {"bot.services.registry.queries", "bot.services.home.home"}
+    drawn = {"bot.services.registry.queries", "bot.services.audit.queries", "bot.services.home.home"}
     plugs = [*of("bot.registry"), *of("bot.ledger"), *of("bot.sources")]
     assert users(plugs, lambda one: is_in(one, "bot.services")) == {}
     assert users(of("bot.slack"), lambda one: is_in(one, "bot.services") and one not in drawn) == {}

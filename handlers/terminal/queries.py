@@ -133,9 +133,7 @@ def _show_version(session: TerminalSession, command: ShowModel, output_format: O
 def _requests(session: TerminalSession, command: ListRequests, output_format: OutputFormat) -> CommandOutput:
     ledger, policy = session.registrar.context.ledger, session.registrar.context.policy
     with ledger.read() as reading:
-        found = [
-            (one, reading.votes(one.id)) for one in session.registrar.registry_queries.open_requests(command.model)
-        ]
+        found = [(one, reading.votes(one.id)) for one in session.registrar.request_queries.open_requests(command.model)]
     if output_format is OutputFormat.JSON:
         return json_output({"requests": [documents.request_document(one, votes, policy) for one, votes in found]})
     if not found:
@@ -156,7 +154,7 @@ def _requests(session: TerminalSession, command: ListRequests, output_format: Ou
 
 
 def _history(session: TerminalSession, command: ShowHistory, output_format: OutputFormat) -> CommandOutput:
-    found = session.registrar.registry_queries.timeline(command)
+    found = session.registrar.history.timeline(command)
     answer = str(history_messages.describe_production_at(found)) if found.window else ""
     if output_format is OutputFormat.JSON:
         served = [

@@ -27,7 +27,6 @@ from bot.domain.core.errors import (
 )
 from bot.domain.core.sentence import Sentence, say
 from bot.domain.policy.authorization import AccessTarget, Permission, authorize, describe_caller
-from bot.domain.transitions.transition import break_glass_transition
 from bot.ports import LedgerTransaction, QueuedCommand, QueuedCommandState
 from bot.services.core.command_events import _command_event, _refused_tag, _submitted_tag
 from bot.services.core.commands import (
@@ -40,7 +39,6 @@ from bot.services.core.commands import (
 )
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import direct_message
-from bot.services.promotions.requests import Requests
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +51,8 @@ MAX_RETRY_DELAY = timedelta(minutes=1)
 class CommandQueue:
     """The way from an ask to what comes of it."""
 
-    def __init__(self, context: Context, requests: Requests, handlers: Mapping[type[Command], CommandHandler]) -> None:
+    def __init__(self, context: Context, handlers: Mapping[type[Command], CommandHandler]) -> None:
         self._context = context
-        self._requests = requests
         self._handlers = handlers
 
     def submit(
@@ -220,11 +217,8 @@ class CommandQueue:
 
     def _dispatch(self, queued: QueuedCommand) -> CommandResult:
         command = load_command(queued.command)
-        if isinstance(command, Promote):
-            request = self._requests.open(queued, command)
-            move = break_glass_transition(request, queued.at).id if request.breaks_glass else None
-            return CommandResult(request=request, transition_id=move, model=request.model)
-        if queued.state is not QueuedCommandState.WAITING:
+        # Opening a request finds the one that is there already, or says in its own words why there is none.
+        if queued.state is not QueuedCommandState.WAITING and not isinstance(command, Promote):
             raise Refused("This was done or refused already.")
         return self._handlers[type(command)](queued, command)
 
@@ -329,7 +323,7 @@ def _require_same_command(existing: QueuedCommand | None, queued: QueuedCommand)
 
 def _get_draft(reader: Any, draft_id: str) -> QueuedCommand:
     try:
-        found: QueuedCommand = reader.ask(draft_id)
+        found: QueuedCommand = reader.queued_command(draft_id)
     except KeyError:
         raise UnknownRequest("This form is from another time; open it again.") from None
     return found

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from math import isnan
 
+from bot.domain.commands.queries import Validate
 from bot.domain.core.errors import LedgerUnavailable, Unreachable
 from bot.domain.policy.gate_config import CardGate, Gate, SignatureGate
 from bot.domain.policy.policy import TargetRule
@@ -14,7 +15,7 @@ from bot.domain.promotions import gates
 from bot.domain.promotions.gates import GateFacts
 from bot.domain.promotions.request import Request
 from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
-from bot.domain.registry.model import ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo
+from bot.domain.registry.model import ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo, resolve_version
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.registry.signature_changes import (
     CallerEffect,
@@ -27,6 +28,7 @@ from bot.domain.transitions.model_card_sources import ModelCardSources, fill_mod
 from bot.domain.transitions.transition import TransitionFacts, TransitionState, stage_incumbent
 from bot.services.core.blocked_versions import blocks_for_gates
 from bot.services.core.context import Context
+from bot.services.registry.queries import RegistryQueries
 
 _CARD_FIELDS_FROM_FILES = frozenset({"framework", "dependencies"})  # fields of the card that only a model's files tell
 
@@ -48,8 +50,15 @@ class _PackageCache:
 class GateChecks:
     """Puts a version in front of the gates of its target's rule."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, queries: RegistryQueries) -> None:
         self._context = context
+        self._queries = queries
+
+    def validate_gates(self, command: Validate) -> tuple[VersionInfo, RequestSnapshot]:
+        """Return a version with what the gates of a stage say of it. Raises UnknownModel, UnknownVersion."""
+        model, versions = self._queries.model_and_versions(command.model)
+        version = resolve_version(command.version, model, versions)
+        return version, self.take_snapshot(model, versions, version, command.to, command.results())
 
     def take_snapshot(
         self,

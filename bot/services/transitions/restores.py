@@ -38,7 +38,7 @@ from bot.services.core.command_queue import CommandQueue
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import channel_message
 from bot.services.promotions.requests import Requests
-from bot.services.transitions.executor import TransitionExecutor
+from bot.services.transitions.completion import Completion
 
 log = logging.getLogger(__name__)
 
@@ -56,14 +56,14 @@ class Restores:
         context: Context,
         file: AnchorFile,
         access: AccessControl,
-        executor: TransitionExecutor,
+        completion: Completion,
         queue: CommandQueue,
         requests: Requests,
     ) -> None:
         self._context = context
         self._file = file
         self._access = access
-        self._executor = executor
+        self._completion = completion
         self._queue = queue
         self._requests = requests
 
@@ -274,7 +274,7 @@ class Restores:
         """End everything that the hold covers, each with its event and what people are told."""
         held, now = tx.held_work(), self._context.clock.now()
         for move in held.transitions:
-            self._executor.finish(tx, replace(move, state=TransitionState.STALE, why=str(why), finished_at=now))
+            self._completion.finish(tx, replace(move, state=TransitionState.STALE, why=str(why), finished_at=now))
         for request in held.requests:
             self._requests.mark_outdated(tx, request.id, why)
         for ask in held.commands:

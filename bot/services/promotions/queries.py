@@ -1,0 +1,24 @@
+"""Read the requests that wait and their votes."""
+
+from __future__ import annotations
+
+from bot.domain.promotions.request import Request, Vote
+from bot.services.core.context import Context
+from bot.services.registry.queries import OPEN_STATES
+
+
+class RequestQueries:
+    """Reads requests and votes from the ledger."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def open_requests(self, model: str | None = None) -> list[Request]:
+        """Return the requests that wait, newest first."""
+        with self._context.ledger.read() as reading:
+            return reading.requests(model=model, states=OPEN_STATES)
+
+    def request_with_votes(self, request_id: str) -> tuple[Request, list[Vote]]:
+        """Return a request and its votes. Raises UnknownRequest."""
+        with self._context.ledger.read() as reading:
+            return reading.request(request_id), reading.votes(request_id)

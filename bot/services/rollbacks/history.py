@@ -1,0 +1,121 @@
+"""Read the history of Production: which version served when, and who decided it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from bot.domain.commands.queries import ShowHistory
+from bot.domain.promotions.request import counting_approvals
+from bot.domain.registry.model import (
+    Stage,
+)
+from bot.domain.rollbacks.history import Timeline, TimeWindow, periods_in_window, resolve_window
+from bot.domain.rollbacks.rollback import ServingPeriod, serving_periods
+from bot.domain.transitions.drift import REGISTRY_SEEN_KEY
+from bot.domain.transitions.transition import Transition, transition_time
+from bot.ports import LedgerReader
+from bot.services.core.context import Context
+from bot.services.registry.queries import RegistryQueries
+
+MAX_CHART_PERIODS = 50  # stretches in a picture
+TRANSITIONS_PAGE_SIZE = 100  # moves of one model's Production that are read at first
+
+
+class ProductionHistory:
+    """Reads from the ledger which versions were in Production, and when."""
+
+    def __init__(self, context: Context, queries: RegistryQueries) -> None:
+        self._context = context
+        self._queries = queries
+
+    def serving_periods(self, name: str, limit: int) -> list[ServingPeriod]:
+        """Return who was in Production, the present one first. Raises UnknownModel for one that nobody has heard of."""
+        return list(self.timeline(ShowHistory(model=name, last=limit)).periods)
+
+    def timeline(self, command: ShowHistory) -> Timeline:
+        """Return who was in Production, the last ones or those at a time. Raises UnknownModel and BadInput.
+
+        All that is asked of the registry is whether there is a model that the ledger does not know.
+        """
+        now = self._context.clock.now()
+        asked = None if command.at is None else resolve_window(command.at, now)
+        with self._context.ledger.read() as reading:
+            lately = _recent_periods(reading, command.model, command.last if asked is None else MAX_CHART_PERIODS)
+            found = lately if asked is None else _periods_around(reading, command.model, asked)
+            first, first_look = (
+                reading.first_transition(command.model, Stage.PRODUCTION),
+                reading.registry_snapshot(REGISTRY_SEEN_KEY),
+            )
+            shown = tuple(found[: command.last]) if asked is None else periods_in_window(found, asked)
+            requests = {
+                one.started_by.request: reading.request(one.started_by.request)
+                for one in shown
+                if one.started_by.request
+            }
+            approvers = {one: tuple(vote.voter for vote in counting_approvals(reading.votes(one))) for one in requests}
+            is_known = bool(reading.transitions(command.model, stage=Stage.PRODUCTION, limit=1))
+        if not is_known:
+            self._queries.model_and_versions(command.model)
+        known = [transition_time(first)] if first else []
+        known += [first_look.at] if first_look else []
+        return Timeline(
+            model=command.model,
+            periods=shown,
+            now=now,
+            watched_since=min(known, default=None),
+            requests=requests,
+            approvers=approvers,
+            chart_periods=tuple(lately[: command.last if asked is None else MAX_CHART_PERIODS]),
+            has_older=asked is None and len(found) > len(shown),
+            window=asked,
+            **_neighbors(found, asked),
+        )
+
+
+def _recent_periods(reader: LedgerReader, model: str, limit: int) -> list[ServingPeriod]:
+    """Return the last stretches of Production, newest first: so many and one more, where there are more."""
+    return _read_periods(reader, model, lambda found: len(found) > limit)
+
+
+def _periods_around(reader: LedgerReader, model: str, requested: TimeWindow) -> list[ServingPeriod]:
+    """Return the stretches of Production, newest first, from those soon behind a window to the last one before it."""
+    end = requested.end or requested.start
+    found = _read_periods(reader, model, lambda found: _reaches_back_to(found, requested.start), until=end)
+    if sum(one.since > end for one in found) < 2:
+        # What came next decides how long the newest one here served, so that there has to be one between them.
+        return _read_periods(reader, model, lambda found: _reaches_back_to(found, requested.start))
+    return found
+
+
+def _reaches_back_to(periods: Sequence[ServingPeriod], time: datetime) -> bool:
+    """Tell whether one that began before is among them, and known whole: of the last one the beginning may be older."""
+    return len(periods) > 1 and periods[-2].since <= time
+
+
+def _read_periods(
+    reader: LedgerReader, model: str, is_enough: Callable[[list[ServingPeriod]], bool], until: datetime | None = None
+) -> list[ServingPeriod]:
+    """Return the stretches of Production that the newest moves tell of, read page by page until it is enough."""
+    moves: list[Transition] = []
+    while True:
+        most = max(
+            TRANSITIONS_PAGE_SIZE, len(moves)
+        )  # twice as many each time, so that many are not gone through many times
+        last = moves[-1].id if moves else None
+        page = reader.transitions(model, stage=Stage.PRODUCTION, limit=most, before_id=last, until=until)
+        moves += page
+        found = serving_periods(moves)
+        if is_enough(found) or len(page) < most:
+            return found
+
+
+def _neighbors(periods: Sequence[ServingPeriod], requested: TimeWindow | None) -> dict[str, ServingPeriod | None]:
+    """Return the last one that began before the window, and the first one behind it."""
+    if requested is None:
+        return {}
+    end = requested.end or requested.start
+    return {
+        "before": next((one for one in periods if one.since <= requested.start), None),
+        "after": next((one for one in reversed(periods) if one.since > end), None),
+    }
