@@ -27,7 +27,7 @@ from bot.domain.core.errors import (
 )
 from bot.domain.core.sentence import Sentence, say
 from bot.domain.policy.authorization import AccessTarget, Permission, authorize, describe_caller
-from bot.ports import LedgerTransaction, QueuedCommand, QueuedCommandState
+from bot.ports import LedgerReader, LedgerTransaction, QueuedCommand, QueuedCommandState
 from bot.services.core.command_events import _command_event, _refused_tag, _submitted_tag
 from bot.services.core.commands import (
     CANCELLED_ERROR,
@@ -321,9 +321,8 @@ def _require_same_command(existing: QueuedCommand | None, queued: QueuedCommand)
     return existing
 
 
-def _get_draft(reader: Any, draft_id: str) -> QueuedCommand:
+def _get_draft(reader: LedgerReader, draft_id: str) -> QueuedCommand:
     try:
-        found: QueuedCommand = reader.queued_command(draft_id)
+        return reader.queued_command(draft_id)
     except KeyError:
         raise UnknownRequest("This form is from another time; open it again.") from None
-    return found

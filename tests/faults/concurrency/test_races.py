@@ -37,8 +37,8 @@ from tests.support.app.harness import (
     open_request,
     percentile,
     requests_over,
-    upkeep_over,
     run_concurrently,
+    upkeep_over,
 )
 from tests.support.faults.suite_size import CHAOS, suite_size
 from tests.support.registry.registries import KINDS, RegistryBackend
