@@ -94,8 +94,8 @@ def policy_last_in_force(settings: Settings, ledger: Ledger) -> tuple[Policy, st
     """
     if isinstance(ledger, NullLedger):
         return None
-    with ledger.read() as reading:
-        return last_applied_policy(reading, lambda text: parse_policy(text, settings.policy))
+    with ledger.read() as reader:
+        return last_applied_policy(reader, lambda text: parse_policy(text, settings.policy))
 
 
 def open_registry(

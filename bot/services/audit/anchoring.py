@@ -41,11 +41,11 @@ class Anchoring:
         anchor, now = self._context.policy.anchor, self._context.clock.now()
         if anchor is None:
             return False
-        with self._context.ledger.read() as reading:
-            last = next(iter(reading.latest_audit_events(tags=[EventTag.ANCHORED], limit=1)), None)
-            if not _is_due(anchor, last, now) or not _has_new_events(reading, last):
+        with self._context.ledger.read() as reader:
+            last = next(iter(reader.latest_audit_events(tags=[EventTag.ANCHORED], limit=1)), None)
+            if not _is_due(anchor, last, now) or not _has_new_events(reader, last):
                 return False
-            head = reading.audit_head()
+            head = reader.audit_head()
         try:
             if anchor.file:
                 self._file.append_line(anchor.file, serialize_anchor(head, now))
@@ -96,10 +96,10 @@ def _is_due(anchor: AnchorConfig, last: ChainedEvent | None, now: datetime) -> b
 def _has_new_events(reader: LedgerReader, last: ChainedEvent | None) -> bool:
     """Tell whether anything but anchoring has happened since the head that was written down last."""
     after = last.event.evidence.get("number") if last else 0
-    while links := reader.audit_events(after_number=after if isinstance(after, int) else 0, limit=PAGE_SIZE):
-        if any(link.event.tag is not EventTag.ANCHORED for link in links):
+    while events := reader.audit_events(after_number=after if isinstance(after, int) else 0, limit=PAGE_SIZE):
+        if any(event.event.tag is not EventTag.ANCHORED for event in events):
             return True
-        after = links[-1].number
+        after = events[-1].number
     return False
 
 

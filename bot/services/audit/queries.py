@@ -25,8 +25,8 @@ class AuditQueries:
         """
         now = self._context.clock.now()
         since = resolve_start(command.since, now)
-        with self._context.ledger.read() as reading:
-            links = reading.latest_audit_events(
+        with self._context.ledger.read() as reader:
+            events = reader.latest_audit_events(
                 model=command.model, since=since, before_number=command.before, limit=AUDIT_PAGE_SIZE + 1
             )
-            return links, break_glass_messages.unreviewed_summary(reading.requests_to_review(command.model), now)
+            return events, break_glass_messages.unreviewed_summary(reader.requests_to_review(command.model), now)

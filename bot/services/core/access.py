@@ -52,14 +52,14 @@ class AccessControl:
         """Raise UnknownModel for a name that only differs in its letter case: a freeze of `Churn` stops nothing."""
         if model is None:
             return
-        with self._context.ledger.read() as reading:
-            near = reading.model_with_other_case(model)
+        with self._context.ledger.read() as reader:
+            near = reader.model_with_other_case(model)
         if near is not None:
             raise UnknownModel(unknown_model_message(model, near))
 
     def _subject(self, permission: Permission, model: str | None, target: Stage | None) -> AccessTarget:
         if model is None or not PERMISSION_RULES[permission].stopped_by_freeze:
             return AccessTarget(model=model, target=target)
-        with self._context.ledger.read() as reading:
-            stop = active_freeze(model, reading.freezes(), self._context.policy, self._context.clock.now())
+        with self._context.ledger.read() as reader:
+            stop = active_freeze(model, reader.freezes(), self._context.policy, self._context.clock.now())
         return AccessTarget(model=model, target=target, frozen=stop)

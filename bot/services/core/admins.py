@@ -37,7 +37,7 @@ class AdminAlerts:
             return
         sentence = say(
             "The installed Slack app is missing scopes that Registrar needs: {scopes}. {reinstall}",
-            scopes=[Code(one) for one in new],
+            scopes=[Code(scope) for scope in new],
             reinstall=REINSTALL_ADVICE,
         )
         key = f"scopes:{','.join(new)}"
@@ -58,11 +58,11 @@ class AdminAlerts:
         try:
             with self._ledger.write() as tx:
                 for user in people:
-                    note = direct_message(
+                    message = direct_message(
                         f"admins:{key}:{user}", f"direct:admins:{key}:{user}", Person("", user), sentence
                     )
-                    if note:
-                        tx.add_message(note)
+                    if message:
+                        tx.add_message(message)
         except LedgerUnavailable as error:
             log.warning("can't tell the admins: %s", error)
         else:

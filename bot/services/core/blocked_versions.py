@@ -38,12 +38,12 @@ def blocks_for_gates(context: Context, versions: Iterable[VersionInfo]) -> dict[
 
     Raises LedgerUnavailable where there's one that doesn't answer: what can't be checked doesn't pass.
     """
-    mine = {one.version: one for one in versions}
+    mine = {version.version: version for version in versions}
     if not mine:
         return {}
     model = next(iter(mine.values())).model
     try:
-        with context.ledger.read() as reading:
-            return blocks_by_version(reading, model, {number: one.identity() for number, one in mine.items()})
+        with context.ledger.read() as reader:
+            return blocks_by_version(reader, model, {number: one.identity() for number, one in mine.items()})
     except NoLedgerHere:
         return {}

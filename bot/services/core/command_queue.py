@@ -70,20 +70,20 @@ class CommandQueue:
         Raises Refused (kept in the audit), AnotherAsk where that was something else, BadInput and LedgerUnavailable.
         """
         _check_reason(command)
-        ask = replace(
+        queued = replace(
             self._new_command(caller, command.dump(), channel, QueuedCommandState.WAITING),
             ci=client.ci or None,
             key=client.idempotency_key,
             digest=client.digest,
         )
-        logging_context.bind(request=ask.id)
-        self._require_permission(caller, command, ask, origin)
+        logging_context.bind(request=queued.id)
+        self._require_permission(caller, command, queued, origin)
         with self._context.ledger.write() as tx:
-            if not tx.add_queued_command(ask):
-                return _require_same_command(tx.queued_command_with_key(ask.caller, ask.key or ""), ask)
-            by, ci = describe_caller(caller, self._context.policy), pack_ci_run(ask.ci) if ask.ci else None
-            tx.add_audit_event(_command_event(ask, _submitted_tag(ask), ask.at, origin=origin, by=by, ci=ci))
-        return ask
+            if not tx.add_queued_command(queued):
+                return _require_same_command(tx.queued_command_with_key(queued.caller, queued.key or ""), queued)
+            by, ci = describe_caller(caller, self._context.policy), pack_ci_run(queued.ci) if queued.ci else None
+            tx.add_audit_event(_command_event(queued, _submitted_tag(queued), queued.at, origin=origin, by=by, ci=ci))
+        return queued
 
     def cancel(self, caller: Caller, command_id: str, *, reason: str = "", origin: str) -> QueuedCommand:
         """Take something back that nobody has carried out yet. Raises UnknownRequest, also for what others asked for.
@@ -91,18 +91,18 @@ class CommandQueue:
         Returns the ask as it stands: one that was carried out meanwhile is left.
         """
         with self._context.ledger.write() as tx:
-            ask = _get_draft(tx, command_id)
-            if ask.caller != actor_of(caller):
+            queued = _get_draft(tx, command_id)
+            if queued.caller != actor_of(caller):
                 raise UnknownRequest("You asked for nothing with this id.")
-            if ask.state is QueuedCommandState.WAITING:
-                ask = replace(ask, state=QueuedCommandState.REFUSED, error=CANCELLED_ERROR, outcome=reason)
-                tx.save_queued_command(ask)
+            if queued.state is QueuedCommandState.WAITING:
+                queued = replace(queued, state=QueuedCommandState.REFUSED, error=CANCELLED_ERROR, outcome=reason)
+                tx.save_queued_command(queued)
                 tx.add_audit_event(
                     _command_event(
-                        ask, EventTag.PROMOTION_CANCELLED, self._context.clock.now(), origin=origin, why=reason
+                        queued, EventTag.PROMOTION_CANCELLED, self._context.clock.now(), origin=origin, why=reason
                     )
                 )
-        return ask
+        return queued
 
     def create_draft(self, caller: Caller, arguments: Mapping[str, Any], *, channel: str) -> str:
         """Return the id of a fresh draft: a modal or a question keeps it and nothing else. Raises LedgerUnavailable.
@@ -110,21 +110,21 @@ class CommandQueue:
         `given` is what was typed before, `where` the channel. Raises Refused (kept in the audit) for who may not ask
         for anything.
         """
-        ask = self._new_command(caller, dict(arguments), channel, QueuedCommandState.DRAFT)
+        queued = self._new_command(caller, dict(arguments), channel, QueuedCommandState.DRAFT)
         decision = authorize(
             caller, Permission.REQUEST, AccessTarget(), self._context.policy, self._context.clock.now()
         )
         if not decision:
-            self._audit_refusal(ask, caller, decision.reason, "slack")
+            self._audit_refusal(queued, caller, decision.reason, "slack")
             raise Refused(decision.reason)
         with self._context.ledger.write() as tx:
-            tx.add_queued_command(ask)
-        return ask.id
+            tx.add_queued_command(queued)
+        return queued.id
 
     def get_draft(self, draft_id: str) -> QueuedCommand:
         """Return a draft: where it came from, and what was typed before. Raises UnknownRequest."""
-        with self._context.ledger.read() as reading:
-            return _get_draft(reading, draft_id)
+        with self._context.ledger.read() as reader:
+            return _get_draft(reader, draft_id)
 
     def submit_draft(self, caller: Caller, draft_id: str, *, origin: str) -> QueuedCommand:
         """Let a draft become what its author asks for; a second time finds it asked for already.
@@ -141,19 +141,23 @@ class CommandQueue:
             now = _get_draft(tx, draft_id)
             if now.state is not QueuedCommandState.DRAFT:
                 raise Refused("That is under way already.")
-            ask = replace(
+            queued = replace(
                 now,
                 state=QueuedCommandState.WAITING,
                 at=self._context.clock.now(),
                 not_before=self._attempt_lease_end(),
             )
-            tx.save_queued_command(ask)
+            tx.save_queued_command(queued)
             tx.add_audit_event(
                 _command_event(
-                    ask, _submitted_tag(ask), ask.at, origin=origin, by=describe_caller(caller, self._context.policy)
+                    queued,
+                    _submitted_tag(queued),
+                    queued.at,
+                    origin=origin,
+                    by=describe_caller(caller, self._context.policy),
                 )
             )
-        return ask
+        return queued
 
     def execute(self, command_id: str, *, notify_caller: bool = False) -> CommandResult:
         """Do what was asked for. With `tell`, whoever asked hears directly what came of it.
@@ -161,12 +165,12 @@ class CommandQueue:
         Raises what stands against it (BadInput, Refused, RegistryRefused; the ask has then ended and the audit
         keeps why) and Unreachable (the ask still stands and is tried again by `carry_out_waiting`).
         """
-        with self._context.ledger.read() as reading:
-            ask = reading.queued_command(command_id)
-            if ask.request:
-                return CommandResult(request=reading.request(ask.request))
-        with logging_context.bound(request=ask.id, actor=actor_id(ask.caller)):
-            return self._execute(ask, notify_caller=notify_caller)
+        with self._context.ledger.read() as reader:
+            queued = reader.queued_command(command_id)
+            if queued.request:
+                return CommandResult(request=reader.request(queued.request))
+        with logging_context.bound(request=queued.id, actor=actor_id(queued.caller)):
+            return self._execute(queued, notify_caller=notify_caller)
 
     def _execute(self, queued: QueuedCommand, *, notify_caller: bool) -> CommandResult:
         try:
@@ -191,23 +195,23 @@ class CommandQueue:
         """
         if not self._context.startup_check.has_passed():
             return []
-        with self._context.ledger.read() as reading:
-            waiting = reading.due_command_ids(self._context.clock.now())
+        with self._context.ledger.read() as reader:
+            waiting = reader.due_command_ids(self._context.clock.now())
         done = []
-        for ask_id in waiting:
-            if not self._claim(ask_id):
+        for command_id in waiting:
+            if not self._claim(command_id):
                 continue
             try:
-                done.append(self.execute(ask_id, notify_caller=True))
+                done.append(self.execute(command_id, notify_caller=True))
             except Unreachable:
                 break
             except RegistrarError:  # who asked is told why, and the audit keeps it
-                log.info("ask %s was refused", ask_id)
+                log.info("ask %s was refused", command_id)
             except Exception:  # one ask with a fault must not hold all that stand behind it
-                log.exception("ask %s cannot be carried out", ask_id)
-                with self._context.ledger.read() as reading:
-                    ask = reading.queued_command(ask_id)
-                self._retry_later(ask, None)
+                log.exception("ask %s cannot be carried out", command_id)
+                with self._context.ledger.read() as reader:
+                    queued = reader.queued_command(command_id)
+                self._retry_later(queued, None)
         return done
 
     def _claim(self, command_id: str) -> bool:
@@ -256,8 +260,8 @@ class CommandQueue:
         is_lost = isinstance(error, RegistryUnreachable) and not isinstance(error, FilesUnreachable)
         if is_lost:
             self._context.availability.mark_unavailable()
-        pause = RETRY_DELAY if is_lost else min(RETRY_DELAY * 2 ** min(queued.attempts, 10), MAX_RETRY_DELAY)
-        later = replace(queued, attempts=queued.attempts + 1, not_before=self._context.clock.now() + pause)
+        delay = RETRY_DELAY if is_lost else min(RETRY_DELAY * 2 ** min(queued.attempts, 10), MAX_RETRY_DELAY)
+        later = replace(queued, attempts=queued.attempts + 1, not_before=self._context.clock.now() + delay)
         with self._context.ledger.write() as tx:
             if tx.queued_command(queued.id).state is QueuedCommandState.WAITING:
                 tx.save_queued_command(later)
@@ -295,9 +299,9 @@ class CommandQueue:
             self._add_reply(tx, queued, answer, True)
 
     def _add_reply(self, tx: LedgerTransaction, queued: QueuedCommand, sentence: Sentence, notify_caller: bool) -> None:
-        note = direct_message(f"ask:{queued.id}", f"direct:ask:{queued.id}", queued.caller, sentence)
-        if notify_caller and note:
-            tx.add_message(note)
+        message = direct_message(f"ask:{queued.id}", f"direct:ask:{queued.id}", queued.caller, sentence)
+        if notify_caller and message:
+            tx.add_message(message)
 
 
 def mark_done(tx: LedgerTransaction, queued: QueuedCommand, outcome: str = "") -> bool:

@@ -15,7 +15,7 @@ def _batches(due_messages: list[OutboxMessage]) -> list[list[OutboxMessage]]:
 
     What is urgent comes first: it takes the next turn in its channel, however many messages have waited there.
     """
-    layers = [sorted(layer, key=lambda note: note.kind not in URGENT_KINDS) for layer in _layers(due_messages)]
+    layers = [sorted(layer, key=lambda message: message.kind not in URGENT_KINDS) for layer in _layers(due_messages)]
     return [layer[at : at + BATCH_SIZE] for layer in layers for at in range(0, len(layer), BATCH_SIZE)]
 
 
@@ -23,12 +23,12 @@ def _layers(due_messages: list[OutboxMessage]) -> list[list[OutboxMessage]]:
     """Return the notes so that each list holds at most one of each lane, and a lane's notes are in order."""
     layers: list[list[OutboxMessage]] = []
     depth: dict[str, int] = {}
-    for note in due_messages:
-        at = depth.get(note.lane, 0)
-        depth[note.lane] = at + 1
+    for message in due_messages:
+        at = depth.get(message.lane, 0)
+        depth[message.lane] = at + 1
         if at == len(layers):
             layers.append([])
-        layers[at].append(note)
+        layers[at].append(message)
     return layers
 
 

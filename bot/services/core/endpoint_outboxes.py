@@ -56,8 +56,8 @@ class EndpointOutboxes:
 
         An endpoint that is still being told gets what is new from the same thread, or at the next call.
         """
-        with self._context.ledger.read() as reading:
-            waited_for = reading.pending_recipients(MessageKind.EVENT)
+        with self._context.ledger.read() as reader:
+            waited_for = reader.pending_recipients(MessageKind.EVENT)
         with self._lock:
             for to in waited_for:
                 self._start_delivery(to)

@@ -83,8 +83,8 @@ class Outbox:
         """Return as soon as a waiting note can be tried, but after `most` seconds at the latest."""
         self._wake_up.clear()
         due, now = None, self._context.clock.now()
-        with suppress(LedgerUnavailable), self._context.ledger.read() as reading:
-            due = reading.next_message_due_at(now, kinds=self._kinds)
+        with suppress(LedgerUnavailable), self._context.ledger.read() as reader:
+            due = reader.next_message_due_at(now, kinds=self._kinds)
         self._wake_up.wait(min(timeout, (due - now).total_seconds()) if due else timeout)
 
     def wake(self) -> None:
@@ -130,16 +130,16 @@ class Outbox:
         Lanes are independent, so the first notes of all of them go together, then the second ones: two commits a
         layer, where each note alone would take two of its own and keep those who decide waiting.
         """
-        with self._context.ledger.read() as reading:
-            due = reading.due_messages(self._context.clock.now(), kinds=self._kinds, recipient=self._recipient)
+        with self._context.ledger.read() as reader:
+            due = reader.due_messages(self._context.clock.now(), kinds=self._kinds, recipient=self._recipient)
         stuck: set[str] = set()
         queues: Counter[str] = Counter()
         for batch in _batches(due):
-            going = [note for note in batch if note.lane not in stuck]
+            going = [message for message in batch if message.lane not in stuck]
             if going:
                 ours, waiting = self._claim_batch(going, due, queues)
                 stuck |= waiting | self._deliver_batch(ours)
-        return bool(queues) or len(stuck) < len({note.lane for note in due})
+        return bool(queues) or len(stuck) < len({message.lane for message in due})
 
     def _claim_batch(
         self, messages: list[OutboxMessage], due_messages: list[OutboxMessage], queue_lengths: Counter[str]
@@ -149,16 +149,18 @@ class Outbox:
         They wait for another process, or for their channel's turn, which isn't a try. `queues` counts them by channel.
         """
         going, waiting, now = [], set(), self._context.clock.now()
-        names = {note.to: self._notifier.channel_id(note.to) for note in messages} if self._min_interval else {}
+        names = (
+            {message.to: self._notifier.channel_id(message.to) for message in messages} if self._min_interval else {}
+        )
         with self._context.ledger.write() as tx:
-            for channel, note in self._with_channels(tx, messages, names):
-                if self._postpone_unless_turn(tx, note, channel, queue_lengths, now):
-                    waiting.add(note.lane)
+            for channel, message in self._with_channels(tx, messages, names):
+                if self._postpone_unless_turn(tx, message, channel, queue_lengths, now):
+                    waiting.add(message.lane)
                     continue
-                ours = tx.claim_message(note, self._context.owner, now, now + LEASE)
+                ours = tx.claim_message(message, self._context.owner, now, now + LEASE)
                 if ours is None:
-                    waiting.add(note.lane)
-                elif _is_superseded(note, due_messages) and tx.message_ref(note.lane):
+                    waiting.add(message.lane)
+                elif _is_superseded(message, due_messages) and tx.message_ref(message.lane):
                     tx.mark_delivered(ours, None)
                 else:
                     going.append(_ClaimedMessage(ours, channel))
@@ -173,8 +175,8 @@ class Outbox:
         since the next turn is counted from the end of this one.
         """
         if not self._min_interval:
-            return [("", note) for note in messages]
-        places = [(_posting_channel(tx, note, channel_ids), note) for note in messages]
+            return [("", message) for message in messages]
+        places = [(_posting_channel(tx, message, channel_ids), message) for message in messages]
         return sorted(places, key=lambda place: (not place[0], place[0]))
 
     def _postpone_unless_turn(
@@ -195,23 +197,23 @@ class Outbox:
         """
         if not claimed:
             return set()
-        tries = self._attempt_all([one.message for one in claimed])
-        results = [(one.message, delivery) for one, (delivery, _) in zip(claimed, tries, strict=True)]
+        tries = self._attempt_all([claimed_message.message for claimed_message in claimed])
+        results = [(one.message, result) for one, (result, _) in zip(claimed, tries, strict=True)]
         with self._context.ledger.write() as tx:
             for one, (_, ended) in zip(claimed, tries, strict=True):
                 if one.channel:  # Slack counts from when it got the message, which may be long after it was claimed
                     tx.delay_channel(one.channel, ended + self._min_interval)
-            lost = {note.key for note, delivery in results if not self._record_result(tx, note, delivery)}
-        for note, delivery in results:
-            if note.key in lost and delivery.message_ref and delivery.is_new:  # what it edited or found is not its own
-                log.warning("%s took too long, and another process has taken it over", note.key)
-                self._duplicates.append((note, delivery.message_ref))
+            lost = {message.key for message, result in results if not self._record_result(tx, message, result)}
+        for message, result in results:
+            if message.key in lost and result.message_ref and result.is_new:  # what it edited or found is not its own
+                log.warning("%s took too long, and another process has taken it over", message.key)
+                self._duplicates.append((message, result.message_ref))
         waits = {
-            note.lane
-            for note, delivery in results
-            if delivery.outcome in {DeliveryOutcome.RETRY, DeliveryOutcome.UNKNOWN}
+            message.lane
+            for message, result in results
+            if result.outcome in {DeliveryOutcome.RETRY, DeliveryOutcome.UNKNOWN}
         }
-        return waits | {note.lane for note, _ in results if note.key in lost}
+        return waits | {message.lane for message, _ in results if message.key in lost}
 
     def _delete_duplicates(self) -> None:
         """Delete what this process posted although another had taken the note over, as a process does that was stopped.
@@ -219,18 +221,18 @@ class Outbox:
         It stays until the other one is through: that one may have found it in Slack, and taken it for its own.
         """
         for _ in range(len(self._duplicates)):
-            note, posting = self._duplicates.popleft()
-            with self._context.ledger.read() as reading:
-                is_waiting, standing = reading.is_pending(note), reading.message_ref_for(note)
+            message, message_ref = self._duplicates.popleft()
+            with self._context.ledger.read() as reader:
+                is_waiting, standing = reader.is_pending(message), reader.message_ref_for(message)
             if is_waiting:
-                self._duplicates.append((note, posting))
-            elif standing is not None and standing != posting:
-                self._notifier.delete_message(posting)
+                self._duplicates.append((message, message_ref))
+            elif standing is not None and standing != message_ref:
+                self._notifier.delete_message(message_ref)
 
     def _attempt_all(self, messages: list[OutboxMessage]) -> list[tuple[DeliveryResult, datetime]]:
         workers = min(self._concurrency, len(messages))
         if workers < 2:
-            return [self._attempt(note) for note in messages]
+            return [self._attempt(message) for message in messages]
         with ThreadPoolExecutor(workers, thread_name_prefix="tell") as pool:
             return list(pool.map(self._attempt, messages))
 
@@ -238,11 +240,11 @@ class Outbox:
         """Deliver one note; return what came of it, and when."""
         with logging_context.bound(note=message.key):
             try:
-                delivery = self._notifier.deliver(message)
+                result = self._notifier.deliver(message)
             except Exception as error:  # a fault of ours in one message must not hold all the others
                 log.exception("%s cannot be delivered", message.key)
-                delivery = DeliveryResult(DeliveryOutcome.UNKNOWN, why=type(error).__name__)
-            return delivery, self._context.clock.now()
+                result = DeliveryResult(DeliveryOutcome.UNKNOWN, why=type(error).__name__)
+            return result, self._context.clock.now()
 
     def _record_result(self, tx: LedgerTransaction, message: OutboxMessage, result: DeliveryResult) -> bool:
         """Write down what came of it; return False where another process has taken the note over meanwhile."""
@@ -262,12 +264,12 @@ class Outbox:
                 )
                 return self._give_up(tx, message, result.why, self._max_age)
             case _:
-                pause = result.retry_after or min(RETRY_DELAY * 2 ** min(message.attempts - 1, 10), MAX_RETRY_DELAY)
-                log.warning("%s waits %s: %s", message.key, pause, result.why)
+                delay = result.retry_after or min(RETRY_DELAY * 2 ** min(message.attempts - 1, 10), MAX_RETRY_DELAY)
+                log.warning("%s waits %s: %s", message.key, delay, result.why)
                 self._wake_up.set()
                 # What Slack refused isn't there, unless the answer to an earlier try was lost: only then look for it.
                 tried = replace(message, was_tried=message.was_tried or result.outcome is DeliveryOutcome.UNKNOWN)
-                return tx.postpone_message(tried, self._context.clock.now() + pause, result.why)
+                return tx.postpone_message(tried, self._context.clock.now() + delay, result.why)
 
     def _give_up(self, tx: LedgerTransaction, message: OutboxMessage, why: str, limit: timedelta | None) -> bool:
         if not tx.discard_message(message, why):
@@ -288,7 +290,7 @@ def _recipient_name(message: OutboxMessage) -> str:
 
 def _posting_channel(tx: LedgerTransaction, message: OutboxMessage, channel_ids: Mapping[str, str]) -> str:
     """Return the channel that a note posts in; empty if it edits a message, or has nowhere to post."""
-    standing = tx.message_ref(message.lane)
+    message_ref = tx.message_ref(message.lane)
     if message.kind in {MessageKind.THREAD_REPLY, MessageKind.CHART}:  # threads count toward their channel
-        return standing.channel if standing else ""
-    return "" if message.kind.is_updated_in_place and standing else channel_ids[message.to]
+        return message_ref.channel if message_ref else ""
+    return "" if message.kind.is_updated_in_place and message_ref else channel_ids[message.to]

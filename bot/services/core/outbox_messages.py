@@ -38,7 +38,7 @@ def request_thread_message(request: Request, trigger: str, sentence: Sentence) -
 def end_messages(request: Request, channel: str, *, ended_by: Actor | None) -> list[OutboxMessage]:
     """Return what is told when a request ends: the card, its thread, and the requester unless they did it."""
     because = request.state.value
-    notes = [
+    messages = [
         card_message(request, because, channel),
         request_thread_message(request, because, promotion_messages.outcome_announcement(request)),
     ]
@@ -49,8 +49,8 @@ def end_messages(request: Request, channel: str, *, ended_by: Actor | None) -> l
             request.requester,
             promotion_messages.outcome_announcement(request),
         )
-        notes += [direct] if direct else []
-    return notes
+        messages += [direct] if direct else []
+    return messages
 
 
 def card_refusal_code(reader: LedgerReader, request: Request) -> str:
@@ -81,19 +81,21 @@ def tell_requester_of_refused_card(
 def reminder_messages(request: Request, people: Sequence[str], now: datetime) -> list[OutboxMessage]:
     """Return what is told when a request waits for long: the thread, and each of these users directly."""
     because = f"reminder:{request.reminded}"
-    notes = [request_thread_message(request, because, promotion_messages.reminder_announcement(request, people, now))]
+    messages = [
+        request_thread_message(request, because, promotion_messages.reminder_announcement(request, people, now))
+    ]
     for user in people:
         sentence = promotion_messages.direct_reminder(request, now)
         direct = direct_message(
             f"{request.id}:{user}", f"direct:{request.id}:{because}:{user}", Person("", user), sentence
         )
-        notes += [direct] if direct else []
-    return notes
+        messages += [direct] if direct else []
+    return messages
 
 
 def review_reminder_messages(request: Request, people: Sequence[str]) -> list[OutboxMessage]:
     """Return what is told before a review is due: the thread, and each of these users directly."""
-    notes = [
+    messages = [
         request_thread_message(
             request, "review-due", break_glass_messages.review_reminder_announcement(request, people)
         )
@@ -103,8 +105,8 @@ def review_reminder_messages(request: Request, people: Sequence[str]) -> list[Ou
         direct = direct_message(
             f"{request.id}:{user}", key, Person("", user), break_glass_messages.direct_review_reminder(request)
         )
-        notes += [direct] if direct else []
-    return notes
+        messages += [direct] if direct else []
+    return messages
 
 
 def request_event(

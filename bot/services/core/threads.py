@@ -18,5 +18,5 @@ def production_thread(reader: LedgerReader, model: str) -> str | None:
     served = serving_periods(reader.transitions(model, stage=Stage.PRODUCTION, limit=MAX_TRANSITIONS))
     if not served or served[0].until is not None:
         return None
-    lane = ordering_key_of(served[0].started_by)
-    return lane if reader.message_ref(lane) is not None else None
+    ordering_key = ordering_key_of(served[0].started_by)
+    return ordering_key if reader.message_ref(ordering_key) is not None else None

@@ -100,33 +100,34 @@ class Homes:
 
     def view_for(self, caller: Caller) -> HomeView:
         """Return what the Home of somebody shows now. Raises LedgerUnavailable."""
-        with self._context.ledger.read() as reading:
-            waiting = self._requests_to_decide(reading, caller)
+        with self._context.ledger.read() as reader:
+            waiting = self._requests_to_decide(reader, caller)
             now, rules = self._context.clock.now(), self._context.active_policy
-            freezes = [one for one in reading.freezes() if one.is_active(now)]
-            standings = reading.monitor_states()
+            freezes = [freeze for freeze in reader.freezes() if freeze.is_active(now)]
+            monitor_states = reader.monitor_states()
             monitors = worst_first(
-                MonitorRow(one, standings.get(one.id) or MonitorState(monitor=one.id)) for one in reading.monitors()
+                MonitorRow(monitor, monitor_states.get(monitor.id) or MonitorState(monitor=monitor.id))
+                for monitor in reader.monitors()
             )
             return HomeView(
                 to_decide=waiting[:MAX_TO_DECIDE],
                 frozen_ids=self._frozen_ids(waiting, freezes),
-                blocks=_blocks_by_request(reading, waiting[:MAX_TO_DECIDE]),
+                blocks=_blocks_by_request(reader, waiting[:MAX_TO_DECIDE]),
                 to_decide_more=max(0, len(waiting) - MAX_TO_DECIDE),
-                own_requests=reading.requests(requester=actor_of(caller), limit=MAX_OWN_REQUESTS),
-                stage_holders=self._stage_holders(reading, freezes),
-                global_freezes=[one for one in freezes if one.model is None],
+                own_requests=reader.requests(requester=actor_of(caller), limit=MAX_OWN_REQUESTS),
+                stage_holders=self._stage_holders(reader, freezes),
+                global_freezes=[freeze for freeze in freezes if freeze.model is None],
                 monitors=monitors[:MAX_MONITORS],
                 monitors_more=max(0, len(monitors) - MAX_MONITORS),
-                expected_false_rollbacks=estimate_false_rollbacks(one.monitor for one in monitors),
-                recent_events=reading.latest_audit_events(tags=RECENT_EVENT_TAGS, limit=MAX_RECENT_EVENTS),
-                hold=reading.active_hold(),
+                expected_false_rollbacks=estimate_false_rollbacks(monitor.monitor for monitor in monitors),
+                recent_events=reader.latest_audit_events(tags=RECENT_EVENT_TAGS, limit=MAX_RECENT_EVENTS),
+                hold=reader.active_hold(),
                 policy_notice=describe_pending_edit(rules.pending_edit, rules.revision, now)
                 if rules.pending_edit
                 else None,
                 now=now,
                 reviews=[
-                    one for one in reading.requests_to_review() if self._is_authorized(caller, Permission.REVIEW, one)
+                    one for one in reader.requests_to_review() if self._is_authorized(caller, Permission.REVIEW, one)
                 ][:MAX_TO_DECIDE],
             )
 
@@ -143,9 +144,9 @@ class Homes:
     def _frozen_ids(self, requests: list[Request], freezes: list[Freeze]) -> frozenset[str]:
         now, policy = self._context.clock.now(), self._context.policy
         return frozenset(
-            one.id
-            for one in requests
-            if one.target is Stage.PRODUCTION and active_freeze(one.model, freezes, policy, now)
+            request.id
+            for request in requests
+            if request.target is Stage.PRODUCTION and active_freeze(request.model, freezes, policy, now)
         )
 
     def _is_authorized(self, caller: Caller, permission: Permission, request: Request) -> bool:
@@ -154,8 +155,8 @@ class Homes:
 
     def _stage_holders(self, reader: LedgerReader, freezes: list[Freeze]) -> list[StageHolders]:
         found = []
-        for name, look in sorted(reader.registry_snapshots().items()):
-            production, staging = look.holders(Stage.PRODUCTION), look.holders(Stage.STAGING)
+        for name, snapshot in sorted(reader.registry_snapshots().items()):
+            production, staging = snapshot.holders(Stage.PRODUCTION), snapshot.holders(Stage.STAGING)
             if name == REGISTRY_SEEN_KEY or not (production or staging):
                 continue
             stop = active_freeze(name, freezes, self._context.policy, self._context.clock.now())
@@ -172,6 +173,7 @@ class Homes:
 
 def _blocks_by_request(reader: LedgerReader, requests: Sequence[Request]) -> dict[str, RollbackBlock]:
     found = {
-        one.id: blocks_by_version(reader, one.model, {one.version: one.identity}).get(one.version) for one in requests
+        request.id: blocks_by_version(reader, request.model, {request.version: request.identity}).get(request.version)
+        for request in requests
     }
     return {request_id: block for request_id, block in found.items() if block}

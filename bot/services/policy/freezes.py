@@ -65,7 +65,7 @@ class Freezes:
         self._access.require_permission(caller, Permission.UNFREEZE, model=model, origin=origin)
         by, now = actor_of(caller), self._context.clock.now()
         with self._context.ledger.write() as tx:
-            lifted = [one for one in tx.freezes() if one.model == model and one.is_active(now)]
+            lifted = [freeze for freeze in tx.freezes() if freeze.model == model and freeze.is_active(now)]
             for freeze in lifted:
                 self._lift(tx, freeze, by, now)
                 tx.add_audit_event(self._freeze_event(EventTag.UNFROZEN, caller, freeze, command.reason, origin))
@@ -75,17 +75,17 @@ class Freezes:
             left = self._remaining_freeze(tx, model, now)
         if not lifted:
             raise BadInput(left.description if left else _nothing_to_unfreeze(model))
-        said = policy_messages.unfreeze_announcement(lifted[0], by, command.reason)
+        announcement = policy_messages.unfreeze_announcement(lifted[0], by, command.reason)
         return (
-            join_sentences([said, say("It stays frozen all the same. {why}", why=left.description)], " ")
+            join_sentences([announcement, say("It stays frozen all the same. {why}", why=left.description)], " ")
             if left
-            else said
+            else announcement
         )
 
     def active_freeze(self, model: str) -> ActiveFreeze | None:
         """Return what stops Production of a model now."""
-        with self._context.ledger.read() as reading:
-            return active_freeze(model, reading.freezes(), self._context.policy, self._context.clock.now())
+        with self._context.ledger.read() as reader:
+            return active_freeze(model, reader.freezes(), self._context.policy, self._context.clock.now())
 
     def redraw_cards(self) -> int:
         """Draw the cards again whose Production froze or thawed by the clock since the last call; return how many.
@@ -94,21 +94,21 @@ class Freezes:
         or unfreeze is drawn as they do it.
         """
         now, policy = self._context.clock.now(), self._context.policy
-        with self._context.ledger.read() as reading:
-            freezes = reading.freezes()
+        with self._context.ledger.read() as reader:
+            freezes = reader.freezes()
             state = _schedule_state(policy, freezes, now)
             if self._last_redraw and self._last_redraw[2] == state:
                 return 0
-            pending = reading.requests(states=[RequestState.PENDING], limit=MAX_REDRAWN_CARDS)
+            pending = reader.requests(states=[RequestState.PENDING], limit=MAX_REDRAWN_CARDS)
         changed = []
-        for request in (one for one in pending if one.target is Stage.PRODUCTION):
+        for request in (request for request in pending if request.target is Stage.PRODUCTION):
             before, then, _ = self._last_redraw or (policy, request.opened_at, None)
             was, stop = (_end_key(active_freeze(request.model, freezes, *at)) for at in ((before, then), (policy, now)))
             if was != stop:
                 changed.append(card_message(request, f"freeze:{was}:{stop}", policy.channel_for(request.model)))
         with self._context.ledger.write() as tx:
-            for note in changed:
-                tx.add_message(note)
+            for message in changed:
+                tx.add_message(message)
         self._last_redraw = (policy, now, state)
         return len(changed)
 
@@ -149,7 +149,7 @@ def _schedule_state(policy: Policy, freezes: Sequence[Freeze], now: datetime) ->
     """Return what changes when a freeze begins or ends by the clock."""
     windows = [*policy.freeze, *(window for rules in policy.models.values() for window in rules.freeze)]
     spans = [cron_window_at(one.cron, one.lasts, one.zone, now) for one in windows]
-    return spans, [one.id for one in freezes if one.is_active(now)]
+    return spans, [freeze.id for freeze in freezes if freeze.is_active(now)]
 
 
 def _end_key(freeze: ActiveFreeze | None) -> str:

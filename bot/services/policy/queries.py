@@ -18,6 +18,6 @@ class PolicyQueries:
         """Return what the policy says of a model and whether its Production is frozen now."""
         policy = self._context.policy
         lines = describe_rules(policy, model, self._context.active_policy.revision)
-        with self._context.ledger.read() as reading:
-            stop = active_freeze(model, reading.freezes(), policy, self._context.clock.now())
+        with self._context.ledger.read() as reader:
+            stop = active_freeze(model, reader.freezes(), policy, self._context.clock.now())
         return lines + ([stop.description] if stop else [])

@@ -73,8 +73,8 @@ class PolicyReloader:
         seen = self._poll_file()
         if seen.error:
             raise seen.error
-        with self._context.ledger.read() as reading:
-            last = _last_applied(reading)
+        with self._context.ledger.read() as reader:
+            last = _last_applied(reader)
         before = _parse_applied(last, self._file.parse) if last else None
         if last is None or before is None or last.event.after == seen.revision:
             self._apply(
@@ -157,8 +157,8 @@ class PolicyReloader:
 
     def _was_applied_elsewhere(self, state: _FileState) -> bool:
         """Tell whether another process of ours has put the same text in force, so that it has settled there."""
-        with self._context.ledger.read() as reading:
-            last = _last_applied(reading)
+        with self._context.ledger.read() as reader:
+            last = _last_applied(reader)
         return last is not None and last.event.after == state.revision
 
     def _announce(self, state: _FileState) -> None:

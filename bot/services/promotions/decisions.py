@@ -75,8 +75,8 @@ class RequestDecisions:
                 ended, tag, decided_by, why=why, before=request.state.value, after=state.value, evidence=evidence
             )
         )
-        for note in end_messages(ended, self._context.policy.channel_for(ended.model), ended_by=decided_by):
-            tx.add_message(note)
+        for message in end_messages(ended, self._context.policy.channel_for(ended.model), ended_by=decided_by):
+            tx.add_message(message)
         tx.add_tag_update(final_tag_update(tx, ended, now))
         return ended
 
@@ -84,8 +84,10 @@ class RequestDecisions:
         """Return why a request can no longer be decided, as far as the ledger knows; None where it can."""
         if self._has_rule_changed(request):
             return rule_changed_reason(request)
-        look = reader.registry_snapshot(request.model)
-        changed = None if look is None or look.at <= request.opened_at else _change_since_opened(request, look)
+        snapshot = reader.registry_snapshot(request.model)
+        changed = (
+            None if snapshot is None or snapshot.at <= request.opened_at else _change_since_opened(request, snapshot)
+        )
         return changed or changes_since_opened(reader, request)
 
     def _has_rule_changed(self, request: Request) -> bool:

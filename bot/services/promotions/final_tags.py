@@ -28,8 +28,8 @@ def _tags_written_since(tx: LedgerReader, request: Request, others: Sequence[Req
 
     What a request wrote that has put it back doesn't count.
     """
-    copies = tx.tag_updates(request.model, version=request.version)
-    opened = next((one.number for one in copies if one.id == f"{request.id}:opened"), None)
-    gone = {one.id for one in others if registry_tags.reverts_tags(one)}
-    since = [one for one in copies if opened is not None and one.number > opened]
+    tag_updates = tx.tag_updates(request.model, version=request.version)
+    opened = next((update.number for update in tag_updates if update.id == f"{request.id}:opened"), None)
+    gone = {request.id for request in others if registry_tags.reverts_tags(request)}
+    since = [update for update in tag_updates if opened is not None and update.number > opened]
     return {key for one in since if one.id.partition(":")[0] not in gone for key in one.tags}

@@ -124,8 +124,11 @@ class GateChecks:
     def _has_rollback_monitor(self, model: str) -> bool:
         """Tell whether a monitor of the model can roll back, alone or after a click."""
         try:
-            with self._context.ledger.read() as reading:
-                return any(one.rule.action in {"ask", "auto"} and not one.is_paused for one in reading.monitors(model))
+            with self._context.ledger.read() as reader:
+                return any(
+                    monitor.rule.action in {"ask", "auto"} and not monitor.is_paused
+                    for monitor in reader.monitors(model)
+                )
         except LedgerUnavailable:
             return False
 
@@ -154,7 +157,7 @@ class GateChecks:
         )
 
     def _fetch_runs(self, versions: Iterable[VersionInfo | None]) -> Mapping[str, RunInfo]:
-        ids = list(dict.fromkeys(one.run_id for one in versions if one and one.run_id))
+        ids = list(dict.fromkeys(version.run_id for version in versions if version and version.run_id))
         return self._context.registry.runs(ids) if ids else {}
 
     def _staged_since(self, version: VersionInfo) -> datetime | None:
@@ -165,18 +168,22 @@ class GateChecks:
         if version.stage is not Stage.STAGING:
             return None
         try:
-            with self._context.ledger.read() as reading:
-                moves = reading.transitions(version.model, stage=Stage.STAGING)
+            with self._context.ledger.read() as reader:
+                transitions = reader.transitions(version.model, stage=Stage.STAGING)
         except LedgerUnavailable:  # a terminal that is not beside the bot has none
-            moves = []
-        done = [move for move in moves if move.state is TransitionState.DONE and move.is_about(version)]
+            transitions = []
+        done = [
+            transition
+            for transition in transitions
+            if transition.state is TransitionState.DONE and transition.is_about(version)
+        ]
         if done and done[0].target is Stage.STAGING:
             return done[0].finished_at
         return version.changed_at
 
 
 def _find_version(versions: Sequence[VersionInfo], number: int | None) -> VersionInfo | None:
-    return next((one for one in versions if one.version == number), None)
+    return next((version for version in versions if version.version == number), None)
 
 
 def _run_of(version: VersionInfo, runs: Mapping[str, RunInfo]) -> RunInfo | None:

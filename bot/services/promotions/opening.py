@@ -64,8 +64,8 @@ class RequestOpening:
 
         Raises what stands against it (BadInput, Refused, RegistryRefused) and Unreachable.
         """
-        with self._context.ledger.read() as reading:
-            unwritten = reading.first_unwritten_tag_update(
+        with self._context.ledger.read() as reader:
+            unwritten = reader.first_unwritten_tag_update(
                 command.model
             )  # these may or may not show in the tags read below
         model, versions = self._queries.model_and_versions(command.model)
@@ -101,8 +101,8 @@ class RequestOpening:
                 self._decisions.request_event(request, EventTag.REQUEST_OPENED, queued.caller, evidence=evidence)
             )
             tx.add_message(self._decisions.card_message(request, OPENED))
-            for note in self._approvers.invitations(request, rule, approvers):
-                tx.add_message(note)
+            for message in self._approvers.invitations(request, rule, approvers):
+                tx.add_message(message)
             tx.add_tag_update(tag_update_for(request, "opened", registry_tags.opened_tags(request)))
             return self._break_glass(tx, request) if request.breaks_glass else request
 
@@ -181,8 +181,8 @@ class RequestOpening:
 def _with_former_tags(tx: LedgerTransaction, request: Request, version: VersionInfo, from_number: int) -> Request:
     """Return the request with the tags that its opening replaces, as the ledger has them from its `unwritten` on."""
     tags: dict[str, str | None] = dict(version.tags)
-    for one in tx.tag_updates(request.model, version=request.version, from_number=from_number):
-        tags |= one.tags
+    for update in tx.tag_updates(request.model, version=request.version, from_number=from_number):
+        tags |= update.tags
     seen = replace(request.seen, former=registry_tags.replaced_tags(request, tags)) if request.seen else None
     return replace(request, seen=seen, former_status=tags.get(registry_tags.STATUS_TAG))
 
@@ -191,7 +191,7 @@ def _pass_gate_if_unblocked(tx: LedgerReader, request: Request, versions: Sequen
     """Return the request with the gate `not_blocked` passed where someone unblocked the version since it was read."""
     if request.seen is None or not request.seen.fails_gate(NOT_BLOCKED_GATE):
         return request
-    about = {one.version: one.identity() for one in versions if one.version == request.seen.blocked}
+    about = {version.version: version.identity() for version in versions if version.version == request.seen.blocked}
     return (
         request
         if blocks_by_version(tx, request.model, about)

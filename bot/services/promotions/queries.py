@@ -15,10 +15,10 @@ class RequestQueries:
 
     def open_requests(self, model: str | None = None) -> list[Request]:
         """Return the requests that wait, newest first."""
-        with self._context.ledger.read() as reading:
-            return reading.requests(model=model, states=OPEN_STATES)
+        with self._context.ledger.read() as reader:
+            return reader.requests(model=model, states=OPEN_STATES)
 
     def request_with_votes(self, request_id: str) -> tuple[Request, list[Vote]]:
         """Return a request and its votes. Raises UnknownRequest."""
-        with self._context.ledger.read() as reading:
-            return reading.request(request_id), reading.votes(request_id)
+        with self._context.ledger.read() as reader:
+            return reader.request(request_id), reader.votes(request_id)

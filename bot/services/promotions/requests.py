@@ -132,12 +132,12 @@ class Requests:
 
         Raises LedgerUnavailable.
         """
-        with self._context.ledger.read() as reading:
-            pending = reading.requests(model=model, states=[RequestState.PENDING], limit=MAX_PENDING)
+        with self._context.ledger.read() as reader:
+            pending = reader.requests(model=model, states=[RequestState.PENDING], limit=MAX_PENDING)
         found: dict[str, Profile] = {}
-        for one in pending:
-            if _is_blocked_by(one, version):
-                found |= self._voters.profiles_before_decision(one.id, new_approvals=0)
+        for request in pending:
+            if _is_blocked_by(request, version):
+                found |= self._voters.profiles_before_decision(request.id, new_approvals=0)
         return found
 
     def pass_blocked_gate(
@@ -221,7 +221,7 @@ class Requests:
         vote = Vote(request=request.id, voter=voter, choice=choice, reason=reason, at=self._context.clock.now())
         before = self._voters.mark_lapsed(tx, request, tx.votes(request.id), profiles)
         # By user: at the terminal of the bot's machine nobody knows the workspace, and nobody counts twice.
-        mine = next((one for one in before if one.voter.user == voter.user), None)
+        mine = next((vote for vote in before if vote.voter.user == voter.user), None)
         if mine is not None and mine.lapsed:  # they can vote again by now
             tx.delete_vote(request.id, mine.voter)
             before.remove(mine)
@@ -249,7 +249,7 @@ class Requests:
         self, tx: LedgerTransaction, caller: Caller, request: Request, origin: str
     ) -> Refused | VoteResult:
         mine = next(
-            (one.voter for one in tx.votes(request.id) if one.voter.user == self._require_person(caller).user), None
+            (vote.voter for vote in tx.votes(request.id) if vote.voter.user == self._require_person(caller).user), None
         )
         voter = mine or self._require_person(caller)
         if not tx.delete_vote(request.id, voter):

@@ -105,9 +105,11 @@ class Reviews:
         `members` gives the users behind user and group ids.
         """
         now = self._context.clock.now()
-        with self._context.ledger.read() as reading:
-            waiting = reading.requests_to_review()
-        return sum(self._remind_of(one, resolve_members) for one in waiting if _is_review_reminder_due(one, now))
+        with self._context.ledger.read() as reader:
+            waiting = reader.requests_to_review()
+        return sum(
+            self._remind_of(request, resolve_members) for request in waiting if _is_review_reminder_due(request, now)
+        )
 
     def _remind_of(self, request: Request, resolve_members: Callable[[Sequence[str]], list[str]]) -> bool:
         ids = reviewer_ids(request.model, request.target, request.requester, self._context.policy)
@@ -126,15 +128,15 @@ class Reviews:
             else:
                 evidence = {"people": who, "about": "review"}
                 tx.add_audit_event(request_event(reminded, EventTag.REMINDED, None, at, evidence=evidence))
-                for note in review_reminder_messages(reminded, who):
-                    tx.add_message(note)
+                for message in review_reminder_messages(reminded, who):
+                    tx.add_message(message)
         return True
 
     def _announce_overdue(self, tx: LedgerTransaction, request: Request) -> None:
-        said = break_glass_messages.review_overdue_announcement(request)
+        announcement = break_glass_messages.review_overdue_announcement(request)
         channel = self._context.policy.channel_for(request.model)
-        tx.add_message(channel_message(f"review-overdue:{request.id}", channel, said))
-        tx.add_message(request_thread_message(request, "review-overdue", said))
+        tx.add_message(channel_message(f"review-overdue:{request.id}", channel, announcement))
+        tx.add_message(request_thread_message(request, "review-overdue", announcement))
         tx.add_message(card_message(request, "review-overdue", channel))
 
 

@@ -30,8 +30,8 @@ class RequestUpkeep:
 
     def expire_overdue(self) -> int:
         """End the pending requests whose time is over; return how many."""
-        with self._context.ledger.read() as reading:
-            late = reading.expired_request_ids(self._context.clock.now())
+        with self._context.ledger.read() as reader:
+            late = reader.expired_request_ids(self._context.clock.now())
         return sum(self._expire_request(request_id) for request_id in late)
 
     def _expire_request(self, request_id: str) -> bool:
@@ -48,9 +48,9 @@ class RequestUpkeep:
         That is another rule in the policy, or a look at the registry since it was opened that found another incumbent
         or the version in another stage. Nothing is read from the registry.
         """
-        with self._context.ledger.read() as reading:
-            pending = reading.requests(states=[RequestState.PENDING], limit=MAX_PENDING)
-            out = [request.id for request in pending if self._decisions.why_outdated(reading, request)]
+        with self._context.ledger.read() as reader:
+            pending = reader.requests(states=[RequestState.PENDING], limit=MAX_PENDING)
+            out = [request.id for request in pending if self._decisions.why_outdated(reader, request)]
         return sum(self._end_if_outdated(request_id) for request_id in out)
 
     def _end_if_outdated(self, request_id: str) -> bool:
@@ -67,8 +67,8 @@ class RequestUpkeep:
 
         Each pause is twice as long as the one before. `members` gives the users behind user and group ids.
         """
-        with self._context.ledger.read() as reading:
-            pending = reading.requests(states=[RequestState.PENDING], limit=MAX_PENDING)
+        with self._context.ledger.read() as reader:
+            pending = reader.requests(states=[RequestState.PENDING], limit=MAX_PENDING)
         return sum(self._remind_of(request, resolve_members) for request in pending if self._is_reminder_due(request))
 
     def _is_reminder_due(self, request: Request) -> bool:
@@ -90,12 +90,12 @@ class RequestUpkeep:
             reminded = replace(now, reminded=now.reminded + 1)
             tx.save_request(reminded)
             voted = {vote.voter.user for vote in tx.votes(now.id) if not vote.lapsed}
-            asked = [one for one in who if one not in voted and one != self._excluded_requester(now)][:MAX_NOTIFIED]
+            asked = [user for user in who if user not in voted and user != self._excluded_requester(now)][:MAX_NOTIFIED]
             tx.add_audit_event(
                 self._decisions.request_event(reminded, EventTag.REMINDED, None, evidence={"people": asked})
             )
-            for note in reminder_messages(reminded, asked, self._context.clock.now()):
-                tx.add_message(note)
+            for message in reminder_messages(reminded, asked, self._context.clock.now()):
+                tx.add_message(message)
         return True
 
     def _excluded_requester(self, request: Request) -> str | None:

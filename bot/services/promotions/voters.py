@@ -47,8 +47,8 @@ class Voters:
         Raises UnknownRequest and LedgerUnavailable.
         """
         try:
-            with self._context.ledger.read() as reading:
-                request, before = reading.request(request_id), counting_approvals(reading.votes(request_id))
+            with self._context.ledger.read() as reader:
+                request, before = reader.request(request_id), counting_approvals(reader.votes(request_id))
         except LedgerUnavailable as error:  # somebody is deciding, not looking
             raise LedgerUnavailable(NOT_RECORDED) from error
         if request.state is not RequestState.PENDING or len(before) + new_approvals < request.required:
@@ -61,7 +61,7 @@ class Voters:
 
     def profiles(self, people: Sequence[Actor]) -> Profiles:
         """Return who these people are now. Raises SlackUnreachable."""
-        users = [slack_user_id(one, self._context.policy) for one in people]
+        users = [slack_user_id(user, self._context.policy) for user in people]
         asked = [
             one if isinstance(one, Person) else Person("", user)
             for one, user in zip(people, users, strict=True)
@@ -86,18 +86,18 @@ class Voters:
             return vote
         lapsed = replace(vote, lapsed=decision.rule)
         tx.save_vote(lapsed)
-        said = promotion_messages.lapsed_vote_announcement(lapsed)
+        announcement = promotion_messages.lapsed_vote_announcement(lapsed)
         tx.add_audit_event(
             request_event(
                 request,
                 EventTag.VOTE_LAPSED,
                 None,
                 self._context.clock.now(),
-                why=str(said),
+                why=str(announcement),
                 evidence={"voter": vote.voter.user, "rule": decision.rule},
             )
         )
-        tx.add_message(request_thread_message(request, f"lapsed:{self._context.new_id()}", said))
+        tx.add_message(request_thread_message(request, f"lapsed:{self._context.new_id()}", announcement))
         return lapsed
 
     def authorize_now(
@@ -117,9 +117,9 @@ def changes_since_opened(reader: LedgerReader, request: Request) -> Sentence | N
 
     Reads moves up to the page that reaches back to when it was opened.
     """
-    moves = reader.transitions(request.model, limit=PAGE_SIZE)
-    page = moves
+    transitions = reader.transitions(request.model, limit=PAGE_SIZE)
+    page = transitions
     while len(page) == PAGE_SIZE and page[-1].intended_at > request.opened_at:
         page = reader.transitions(request.model, before_id=page[-1].id, limit=PAGE_SIZE)
-        moves = moves + page
-    return change_since_opened(request, moves, reader.rollback_blocks(request.model))
+        transitions = transitions + page
+    return change_since_opened(request, transitions, reader.rollback_blocks(request.model))

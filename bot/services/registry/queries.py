@@ -81,9 +81,12 @@ class RegistryQueries:
         """Return everything about a model, without the requests where no ledger answers. Raises UnknownModel."""
         model, versions = self.model_and_versions(name)
         waiting: list[Request] = []
-        with suppress(LedgerUnavailable), self._context.ledger.read() as reading:
-            waiting = reading.requests(model=name, states=OPEN_STATES)
-        named, blocked = [_with_aliases(one, model) for one in versions], blocks_for_display(self._context, versions)
+        with suppress(LedgerUnavailable), self._context.ledger.read() as reader:
+            waiting = reader.requests(model=name, states=OPEN_STATES)
+        named, blocked = (
+            [_with_aliases(version, model) for version in versions],
+            blocks_for_display(self._context, versions),
+        )
         return ModelView(model, named, waiting, blocked)
 
     def version(self, name: str, ref: VersionRef) -> VersionInfo:
@@ -104,13 +107,13 @@ class RegistryQueries:
         votes: tuple[Vote, ...] = ()
         brought: Transition | None = None
         deciders: tuple[Vote, ...] = ()
-        with suppress(LedgerUnavailable), self._context.ledger.read() as reading:
-            request = next(iter(reading.requests(model=name, version=version.version, limit=1)), None)
+        with suppress(LedgerUnavailable), self._context.ledger.read() as reader:
+            request = next(iter(reader.requests(model=name, version=version.version, limit=1)), None)
             request = request if request and request.is_about(version) else None
-            votes = tuple(reading.votes(request.id)) if request else ()
-            moves = reading.transitions(name, stage=Stage.PRODUCTION)
-            brought = last_deployment(moves, version)
-            deciders = tuple(reading.votes(brought.request)) if brought and brought.request else ()
+            votes = tuple(reader.votes(request.id)) if request else ()
+            transitions = reader.transitions(name, stage=Stage.PRODUCTION)
+            brought = last_deployment(transitions, version)
+            deciders = tuple(reader.votes(brought.request)) if brought and brought.request else ()
         package = self._package(version)
         sources = ModelCardSources(
             version=version,

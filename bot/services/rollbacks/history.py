@@ -40,25 +40,27 @@ class ProductionHistory:
         """
         now = self._context.clock.now()
         asked = None if command.at is None else resolve_window(command.at, now)
-        with self._context.ledger.read() as reading:
-            lately = _recent_periods(reading, command.model, command.last if asked is None else MAX_CHART_PERIODS)
-            found = lately if asked is None else _periods_around(reading, command.model, asked)
-            first, first_look = (
-                reading.first_transition(command.model, Stage.PRODUCTION),
-                reading.registry_snapshot(REGISTRY_SEEN_KEY),
+        with self._context.ledger.read() as reader:
+            lately = _recent_periods(reader, command.model, command.last if asked is None else MAX_CHART_PERIODS)
+            found = lately if asked is None else _periods_around(reader, command.model, asked)
+            first, first_snapshot = (
+                reader.first_transition(command.model, Stage.PRODUCTION),
+                reader.registry_snapshot(REGISTRY_SEEN_KEY),
             )
             shown = tuple(found[: command.last]) if asked is None else periods_in_window(found, asked)
             requests = {
-                one.started_by.request: reading.request(one.started_by.request)
-                for one in shown
-                if one.started_by.request
+                period.started_by.request: reader.request(period.started_by.request)
+                for period in shown
+                if period.started_by.request
             }
-            approvers = {one: tuple(vote.voter for vote in counting_approvals(reading.votes(one))) for one in requests}
-            is_known = bool(reading.transitions(command.model, stage=Stage.PRODUCTION, limit=1))
+            approvers = {
+                request: tuple(vote.voter for vote in counting_approvals(reader.votes(request))) for request in requests
+            }
+            is_known = bool(reader.transitions(command.model, stage=Stage.PRODUCTION, limit=1))
         if not is_known:
             self._queries.model_and_versions(command.model)
         known = [transition_time(first)] if first else []
-        known += [first_look.at] if first_look else []
+        known += [first_snapshot.at] if first_snapshot else []
         return Timeline(
             model=command.model,
             periods=shown,
@@ -97,15 +99,15 @@ def _read_periods(
     reader: LedgerReader, model: str, is_enough: Callable[[list[ServingPeriod]], bool], until: datetime | None = None
 ) -> list[ServingPeriod]:
     """Return the stretches of Production that the newest moves tell of, read page by page until it is enough."""
-    moves: list[Transition] = []
+    transitions: list[Transition] = []
     while True:
         most = max(
-            TRANSITIONS_PAGE_SIZE, len(moves)
+            TRANSITIONS_PAGE_SIZE, len(transitions)
         )  # twice as many each time, so that many are not gone through many times
-        last = moves[-1].id if moves else None
+        last = transitions[-1].id if transitions else None
         page = reader.transitions(model, stage=Stage.PRODUCTION, limit=most, before_id=last, until=until)
-        moves += page
-        found = serving_periods(moves)
+        transitions += page
+        found = serving_periods(transitions)
         if is_enough(found) or len(page) < most:
             return found
 
@@ -116,6 +118,6 @@ def _neighbors(periods: Sequence[ServingPeriod], requested: TimeWindow | None) -
         return {}
     end = requested.end or requested.start
     return {
-        "before": next((one for one in periods if one.since <= requested.start), None),
-        "after": next((one for one in reversed(periods) if one.since > end), None),
+        "before": next((period for period in periods if period.since <= requested.start), None),
+        "after": next((period for period in reversed(periods) if period.since > end), None),
     }

@@ -73,12 +73,12 @@ class Completion:
                 )
             )
         if transition.finding:
-            finding = tx.drift_notice(transition.finding)
+            notice = tx.drift_notice(transition.finding)
             if transition.state is TransitionState.DONE:
-                finding = replace(finding, mended_by=transition.actor, mended_at=transition.finished_at)
-                tx.save_drift_notice(finding)
-            tx.add_message(thread_message(finding.id, transition.id, messages.repair_announcement(transition)))
-            tx.add_message(notice_message(finding, transition.id, channel))
+                notice = replace(notice, mended_by=transition.actor, mended_at=transition.finished_at)
+                tx.save_drift_notice(notice)
+            tx.add_message(thread_message(notice.id, transition.id, messages.repair_announcement(transition)))
+            tx.add_message(notice_message(notice, transition.id, channel))
 
     def _end_request(
         self, tx: LedgerTransaction, request: Request, transition: Transition, request_end: RequestEnd
@@ -97,8 +97,8 @@ class Completion:
                 after=_version_label(transition.version) if tag is EventTag.TRANSITION_DONE else None,
             )
         )
-        for note in end_messages(ended, self._context.policy.channel_for(ended.model), ended_by=None):
-            tx.add_message(note)
+        for message in end_messages(ended, self._context.policy.channel_for(ended.model), ended_by=None):
+            tx.add_message(message)
         if ended.state is RequestState.DONE and ended.seen and ended.seen.callers.no_rollback:
             tx.add_message(request_thread_message(ended, "way-back", say("{why}.", why=ended.seen.callers.no_rollback)))
         tx.add_tag_update(self._tag_update(tx, ended, transition))

@@ -80,22 +80,25 @@ class TransitionExecutor:
         A registry that does not answer leaves a move intended, to be made when it is back.
         """
         self._release_interrupted()
-        while (move := self._claim(model)) is not None:
+        while (transition := self._claim(model)) is not None:
             try:
-                if not self._execute_claimed(move):
+                if not self._execute_claimed(transition):
                     return
             except Exception:
-                self._interrupted[move.id] = move
+                self._interrupted[transition.id] = transition
                 raise
 
     def end_expired(self, model: str) -> None:
         """End the model's moves whose requests expired before anything was moved; the registry isn't asked."""
-        while (move := self._claim(model)) is not None:
-            if self._preconditions.why_expired(move) is None:
-                self._release(move, promotion_messages.waiting_for_registry_announcement(), delay=RETRY_DELAY)
+        while (transition := self._claim(model)) is not None:
+            if self._preconditions.why_expired(transition) is None:
+                self._release(transition, promotion_messages.waiting_for_registry_announcement(), delay=RETRY_DELAY)
                 continue
-            with logging_context.bound(move=move.id, request=move.request, model=move.model), suppress(AlreadyDecided):
-                self._execute_or_fail(move)
+            with (
+                logging_context.bound(move=transition.id, request=transition.request, model=transition.model),
+                suppress(AlreadyDecided),
+            ):
+                self._execute_or_fail(transition)
 
     def _execute_claimed(self, transition: Transition) -> bool:
         """Make a claimed move and write its end, or give it back while Production is frozen.
@@ -140,30 +143,30 @@ class TransitionExecutor:
 
     def models_with_unfinished(self) -> list[str]:
         """Return the models that have moves to be made."""
-        with self._context.ledger.read() as reading:
-            return reading.models_with_transitions(UNFINISHED_STATES)
+        with self._context.ledger.read() as reader:
+            return reader.models_with_transitions(UNFINISHED_STATES)
 
     def models_with_expired(self) -> list[str]:
         """Return the models that have moves to be ended by `end_expired`."""
-        with self._context.ledger.read() as reading:
-            return reading.models_with_expired_transitions(self._context.clock.now())
+        with self._context.ledger.read() as reader:
+            return reader.models_with_expired_transitions(self._context.clock.now())
 
     def _release_interrupted(self) -> None:
         """Let go of what this process still holds without working on it; else it would wait for the lease's end."""
-        for move in list(self._interrupted.values()):
-            self._release(move, promotion_messages.retry_announcement())
+        for transition in list(self._interrupted.values()):
+            self._release(transition, promotion_messages.retry_announcement())
 
     def _claim(self, model: str) -> Transition | None:
         if not self._context.startup_check.has_passed():
             return None
         now = self._context.clock.now()
         with self._context.ledger.write() as tx:
-            move = tx.claim_transition(model, self._context.owner, now, now + LEASE)
-            if move and move.request:
-                request = tx.lock_request(move.request)
+            transition = tx.claim_transition(model, self._context.owner, now, now + LEASE)
+            if transition and transition.request:
+                request = tx.lock_request(transition.request)
                 if request.state is RequestState.APPROVED:
                     tx.save_request(request.with_state(RequestState.EXECUTING))
-        return move
+        return transition
 
     def _execute_or_fail(self, transition: Transition) -> None:
         try:
@@ -252,8 +255,8 @@ class TransitionExecutor:
             return ""
         alias = self._context.aliases[transition.target]
         if next_step.step is TransitionStep.SET_STAGE_AND_ALIAS:
-            with self._context.ledger.read() as reading:
-                self._preconditions.require_claim(reading, transition)
+            with self._context.ledger.read() as reader:
+                self._preconditions.require_claim(reader, transition)
         try:
             self._context.registry.set_alias(transition.model, alias, transition.version)
         except RegistryRefused as error:

@@ -57,8 +57,8 @@ class Preconditions:
         """Return why a move isn't made whose request expired before anything was moved. Nothing else is asked."""
         if transition.request is None or transition.began_at is not None:
             return None
-        with self._context.ledger.read() as reading:
-            request = reading.request(transition.request)
+        with self._context.ledger.read() as reader:
+            request = reader.request(transition.request)
         return (
             promotion_messages.expired_after_approval_reason(request)
             if request.is_past_expiry(self._context.clock.now())
@@ -91,8 +91,8 @@ class Preconditions:
         is_stopped = transition.kind in STOPPED_BY_FREEZE or isinstance(transition.actor, Automation)
         if not is_stopped or Stage.PRODUCTION not in {transition.from_stage, transition.target}:
             return None
-        with self._context.ledger.read() as reading:
-            freezes, hold = reading.freezes(), reading.active_hold()
+        with self._context.ledger.read() as reader:
+            freezes, hold = reader.freezes(), reader.active_hold()
         if hold and isinstance(transition.actor, Automation):
             return ActiveFreeze(restore_messages.automation_stopped_reason(), None)
         return active_freeze(transition.model, freezes, self._context.policy, self._context.clock.now())
@@ -101,8 +101,8 @@ class Preconditions:
         """Return why a rollback isn't made: its version never served, or was blocked since the decision."""
         if transition.kind is not TransitionKind.ROLLBACK:
             return None
-        with self._context.ledger.read() as reading:
-            return rollback_records.why_not_a_target(reading, transition.model, transition.version)
+        with self._context.ledger.read() as reader:
+            return rollback_records.why_not_a_target(reader, transition.model, transition.version)
 
     def why_not_loadable(self, transition: Transition) -> Sentence | None:
         """Return why a rollback is not made that nobody forces: its version may not load.
@@ -129,8 +129,8 @@ class Preconditions:
         """
         if transition.request is None or transition.kind is TransitionKind.BREAK_GLASS:
             return None
-        with self._context.ledger.read() as reading:
-            request = reading.request(transition.request)
+        with self._context.ledger.read() as reader:
+            request = reader.request(transition.request)
         now = self._gate_checks.retake_snapshot(request, facts)
         why = incumbent_replaced_reason(request, facts) or (
             None if now is None else decision_basis_change(request, now)
@@ -144,9 +144,9 @@ class Preconditions:
         """
         if transition.request is None or transition.began_at is not None:
             return None
-        with self._context.ledger.read() as reading:
-            request, votes = reading.request(transition.request), counting_approvals(reading.votes(transition.request))
-            why = changes_since_opened(reading, request)
+        with self._context.ledger.read() as reader:
+            request, votes = reader.request(transition.request), counting_approvals(reader.votes(transition.request))
+            why = changes_since_opened(reader, request)
         why = why or self._why_no_longer_approved(transition, request, votes)
         return None if why is None else TransitionPlan(TransitionStep.NOTHING, why)
 
