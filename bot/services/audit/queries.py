@@ -9,7 +9,7 @@ from bot.domain.core.sentence import Sentence
 from bot.domain.promotions import break_glass_messages
 from bot.services.core.context import Context
 
-AUDIT_PAGE_SIZE = 20  # events in one answer
+AUDIT_PAGE_SIZE = 20  # events per page
 
 
 class AuditQueries:
@@ -19,9 +19,9 @@ class AuditQueries:
         self._context = context
 
     def audit_page(self, command: ShowAudit) -> tuple[list[ChainedEvent], Sentence | None]:
-        """Return a model's audit events, newest first, one more than a page holds where there are more.
+        """Return a model's audit events, newest first, and how many break-glass reviews are missing, if any.
 
-        With how many of its broken glasses nobody has reviewed, where there are any.
+        There is one more event than AUDIT_PAGE_SIZE if there are further pages.
         """
         now = self._context.clock.now()
         since = resolve_start(command.since, now)

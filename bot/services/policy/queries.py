@@ -15,7 +15,7 @@ class PolicyQueries:
         self._context = context
 
     def policy_summary(self, model: str) -> list[Sentence]:
-        """Return what the policy says of a model and whether its Production is frozen now."""
+        """Return the rules for a model in sentences, and whether its Production is frozen now."""
         policy = self._context.policy
         lines = describe_rules(policy, model, self._context.active_policy.revision)
         with self._context.ledger.read() as reader:

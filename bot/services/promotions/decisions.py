@@ -35,13 +35,13 @@ from bot.services.promotions.voters import changes_since_opened
 
 
 class RequestDecisions:
-    """Approves and ends requests in the caller's transaction; everything that decides about a request shares it."""
+    """Approves and ends requests in the caller's transaction. Shared by all services that decide about requests."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     def approve(self, tx: LedgerTransaction, request: Request, last_vote: Vote) -> Request:
-        """Write the decision and the intended move down together: a crash after this loses nothing."""
+        """Approve a request and add its transition in one transaction, so that a crash loses neither."""
         now = self._context.clock.now()
         approved = request.with_state(RequestState.APPROVED, decided_at=now, decided_by=last_vote.voter)
         tx.save_request(approved)
@@ -66,6 +66,11 @@ class RequestDecisions:
         why: str,
         caller: Caller | None = None,
     ) -> Request:
+        """End a request and return it as it is now.
+
+        `decided_by` is who ended it, None for the clock; `why` is the outcome that people read. `caller` adds to the
+        audit log which identity and role acted.
+        """
         now = self._context.clock.now()
         ended = request.with_state(state, decided_at=now, decided_by=decided_by, outcome=why)
         tx.save_request(ended)
@@ -81,7 +86,7 @@ class RequestDecisions:
         return ended
 
     def why_outdated(self, reader: LedgerReader, request: Request) -> Sentence | None:
-        """Return why a request can no longer be decided, as far as the ledger knows; None where it can."""
+        """Return why a request is outdated as far as the ledger knows, or None. The registry isn't read."""
         if self._has_rule_changed(request):
             return rule_changed_reason(request)
         snapshot = reader.registry_snapshot(request.model)
@@ -96,24 +101,27 @@ class RequestDecisions:
         return request.seen.rule != self._context.policy.fingerprint(request.model, request.target)
 
     def card_message(self, request: Request, trigger: str) -> OutboxMessage:
+        """Return the message that redraws the request's card; `trigger` makes its key unique."""
         return card_message(request, trigger, self._context.policy.channel_for(request.model))
 
     def thread_message(self, request: Request, trigger: str, sentence: Sentence) -> OutboxMessage:
+        """Return a reply in the thread of the request's card; `trigger` makes its key unique."""
         return request_thread_message(request, trigger, sentence)
 
     def request_event(self, request: Request, tag: EventTag, actor: Actor | None, **fields: Any) -> Event:
+        """Return an audit event about the request, at the present time."""
         return request_event(request, tag, actor, self._context.clock.now(), **fields)
 
 
 def _change_since_opened(request: Request, snapshot: RegistrySnapshot) -> Sentence | None:
-    """Return what a look at the registry since a request was opened found different, or None."""
+    """Return what a registry snapshot shows to have changed since the request was opened, or None."""
     if request.version in snapshot.stages and snapshot.holds_other_version(request.version, request.identity):
         return version_replaced_reason(request.model, request.version)
     return None if request.keep_existing else superseded(request, _as_facts(snapshot))
 
 
 def _as_facts(snapshot: RegistrySnapshot) -> TransitionFacts:
-    """Return a look as what the registry says of a model's stages."""
+    """Return the stages of a registry snapshot as facts for the transition rules."""
     return TransitionFacts(
         versions=tuple(
             VersionInfo(model=snapshot.model, version=number, stage=stage) for number, stage in snapshot.stages.items()

@@ -42,7 +42,7 @@ from bot.services.registry.queries import RegistryQueries
 
 
 class RequestOpening:
-    """Opens requests: reads the registry, checks the gates, and sends the card to whoever may decide."""
+    """Opens requests: reads the registry, checks the gates, and sends the card to the approvers."""
 
     def __init__(
         self, context: Context, queries: RegistryQueries, gate_checks: GateChecks, decisions: RequestDecisions
@@ -54,20 +54,21 @@ class RequestOpening:
         self._approvers = Approvers(context)
 
     def execute(self, queued: QueuedCommand, command: Promote) -> CommandResult:
-        """Open the request; in an emergency the result also names the transition to be made. See `CommandHandler`."""
+        """Open the request; if it breaks glass, the result names the transition to execute. See `CommandHandler`."""
         request = self.open(queued, command)
         transition_id = break_glass_transition(request, queued.at).id if request.breaks_glass else None
         return CommandResult(request=request, transition_id=transition_id, model=request.model)
 
     def open(self, queued: QueuedCommand, command: Promote) -> Request:
-        """Read the registry and open the request that was asked for; its card is on the way when this returns.
+        """Read the registry and open the request; its card is in the outbox when this returns.
 
-        Raises what stands against it (BadInput, Refused, RegistryRefused) and Unreachable.
+        Returns the existing request if another thread has opened it. Raises BadInput, Refused (GateFailed where a
+        gate fails), RegistryRefused, and Unreachable.
         """
         with self._context.ledger.read() as reader:
             unwritten = reader.first_unwritten_tag_update(
                 command.model
-            )  # these may or may not show in the tags read below
+            )  # these may or may not be in the tags read below
         model, versions = self._queries.model_and_versions(command.model)
         version = resolve_version(command.version, model, versions)
         rule = self._require_rule(command, version)
@@ -87,7 +88,7 @@ class RequestOpening:
         request = self._build_request(queued, command, version, facts, rule, seen)
         with self._context.ledger.write() as tx:
             now = tx.queued_command(queued.id)
-            if now.request:  # another thread was faster with the same ask
+            if now.request:  # another thread was faster with the same command
                 return tx.request(now.request)
             if now.state is not QueuedCommandState.WAITING:
                 raise Refused("This was refused a moment ago; ask again.")
@@ -107,14 +108,14 @@ class RequestOpening:
             return self._break_glass(tx, request) if request.breaks_glass else request
 
     def _end_blocking_request(self, tx: LedgerTransaction, emergency_request: Request) -> None:
-        """End the pending request that is in the way of an emergency; one that is being made is left."""
+        """End the pending request that an emergency replaces; one that is executing is left alone."""
         there = tx.open_request(emergency_request.model, emergency_request.target)
         if there is not None and tx.lock_request(there.id).state is RequestState.PENDING:
             why = str(break_glass_messages.superseded_by_break_glass_reason(emergency_request.version))
             self._decisions.end(tx, there, RequestState.STALE, EventTag.STALE, emergency_request.requester, why)
 
     def _break_glass(self, tx: LedgerTransaction, request: Request) -> Request:
-        """Write down the decision of the one who asked, and the move; the channel is alarmed."""
+        """Approve the request in the requester's name, add the transition, and alert the channel."""
         now = self._context.clock.now()
         rule = self._context.policy.rules_for(request.model).rule(request.target) or TargetRule()
         decided = request.with_state(
@@ -179,7 +180,7 @@ class RequestOpening:
 
 
 def _with_former_tags(tx: LedgerTransaction, request: Request, version: VersionInfo, from_number: int) -> Request:
-    """Return the request with the tags that its opening replaces, as the ledger has them from its `unwritten` on."""
+    """Return the request with the tags it replaces: the version's, and ledger updates from `from_number` on."""
     tags: dict[str, str | None] = dict(version.tags)
     for update in tx.tag_updates(request.model, version=request.version, from_number=from_number):
         tags |= update.tags
@@ -188,7 +189,7 @@ def _with_former_tags(tx: LedgerTransaction, request: Request, version: VersionI
 
 
 def _pass_gate_if_unblocked(tx: LedgerReader, request: Request, versions: Sequence[VersionInfo]) -> Request:
-    """Return the request with the gate `not_blocked` passed where someone unblocked the version since it was read."""
+    """Return the request with the gate `not_blocked` passed if the version was unblocked since the gates ran."""
     if request.seen is None or not request.seen.fails_gate(NOT_BLOCKED_GATE):
         return request
     about = {version.version: version.identity() for version in versions if version.version == request.seen.blocked}

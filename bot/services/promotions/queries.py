@@ -1,4 +1,4 @@
-"""Read the requests that wait and their votes."""
+"""Read requests and votes from the ledger."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from bot.services.registry.queries import OPEN_STATES
 
 
 class RequestQueries:
-    """Reads requests and votes from the ledger."""
+    """Reads requests and votes. Raises LedgerUnavailable."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     def open_requests(self, model: str | None = None) -> list[Request]:
-        """Return the requests that wait, newest first."""
+        """Return the open requests, newest first; only those of `model`, if given."""
         with self._context.ledger.read() as reader:
             return reader.requests(model=model, states=OPEN_STATES)
 

@@ -29,12 +29,12 @@ from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.request_changes import change_request
 from bot.services.promotions.voters import Profiles, Voters
 
-MAX_PENDING = 10_000  # pending requests at one time: one a model and stage, and no team has so many models
-# What nobody does to a request that the ledger knows to be out of date. Taking it or a vote back still is fine.
+MAX_PENDING = 10_000  # pending requests at a time; there is at most one per model and stage
+# Refused on a request that the ledger knows is outdated. Cancelling it or withdrawing a vote still works.
 _REFUSED_WHEN_OUTDATED = frozenset({Permission.APPROVE, Permission.OVERRIDE})
 _REFUSED_WHEN_HELD = frozenset(
     {Permission.APPROVE, Permission.OVERRIDE, Permission.REJECT}
-)  # what nobody does to a request that is held
+)  # refused on a request that is held after a restore
 
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class VoteResult:
 
 
 class Requests:
-    """The life of a request up to its decision."""
+    """What people do to a pending request. Each call is one transaction."""
 
     def __init__(self, context: Context, decisions: RequestDecisions) -> None:
         self._context = context
@@ -57,9 +57,10 @@ class Requests:
         self._voters = Voters(context)
 
     def vote(self, caller: Caller, request_id: str, choice: VoteChoice, *, reason: str = "", origin: str) -> VoteResult:
-        """Record one person's word, and where it decides the request, what follows: in one transaction.
+        """Record a vote and, if it decides the request, the decision, in one transaction.
 
-        Raises UnknownRequest, Refused and AlreadyDecided (kept in the audit), LedgerUnavailable.
+        `reason` is shown to the requester; `origin` ("slack", "terminal" …) goes into the audit log. Raises
+        UnknownRequest, Refused and AlreadyDecided (both are audited), and LedgerUnavailable.
         """
         is_yes = choice is VoteChoice.APPROVE
         profiles = self._voters.profiles_before_decision(request_id, new_approvals=1) if is_yes else {}
@@ -70,7 +71,7 @@ class Requests:
         return self._change(caller, Permission.APPROVE if is_yes else Permission.REJECT, request_id, count, origin)
 
     def withdraw_vote(self, caller: Caller, request_id: str, *, origin: str) -> VoteResult:
-        """Take the caller's own vote back while the request is pending. Raises like `vote`."""
+        """Withdraw the caller's own vote from a pending request. Raises the same errors as `vote`."""
         return self._change(
             caller,
             Permission.WITHDRAW,
@@ -80,9 +81,9 @@ class Requests:
         )
 
     def override_gates(self, caller: Caller, request_id: str, *, reason: str, origin: str) -> VoteResult:
-        """Let the failed gates of a pending request pass; where that was all it waited for, it is approved.
+        """Override the failed gates of a pending request, and approve it if it has enough approvals.
 
-        Raises like `vote`; Refused also where no gate failed.
+        Raises the same errors as `vote`; also Refused if no gate failed.
         """
         profiles = self._voters.profiles_before_decision(request_id, new_approvals=0)
 
@@ -92,7 +93,7 @@ class Requests:
         return self._change(caller, Permission.OVERRIDE, request_id, let_pass, origin)
 
     def cancel(self, caller: Caller, request_id: str, *, reason: str = "", origin: str) -> Request:
-        """Take a pending request back. Raises like `vote`."""
+        """Cancel a pending request. Raises the same errors as `vote`."""
 
         def end(tx: LedgerTransaction, request: Request) -> Request:
             return self._decisions.end(
@@ -102,9 +103,9 @@ class Requests:
         return self._change(caller, Permission.CANCEL, request_id, end, origin)
 
     def require_allowed(self, caller: Caller, request_id: str, permission: Permission) -> Request:
-        """Return the request when `caller` may do `act` to it now; asked again when they do it.
+        """Return the request if `caller` has `permission` on it now, for example before a modal opens.
 
-        Raises UnknownRequest, Refused, AlreadyDecided; a refusal is kept in the audit.
+        It's checked again when they act. Raises UnknownRequest, Refused, and AlreadyDecided; a refusal is audited.
         """
         return self._change(caller, permission, request_id, lambda _, request: request, "slack")
 
@@ -122,13 +123,13 @@ class Requests:
         return change_request(self._context, caller, permission, request_id, checked, origin=origin)
 
     def mark_outdated(self, tx: LedgerTransaction, request_id: str, why: Sentence) -> None:
-        """End a pending request in the caller's transaction; another one is left."""
+        """End a request as outdated in the caller's transaction; do nothing if it isn't pending."""
         request = tx.lock_request(request_id)
         if request.state is RequestState.PENDING:
             self._decisions.end(tx, request, RequestState.STALE, EventTag.STALE, None, str(why))
 
     def profiles_before_unblocking(self, model: str, version: int) -> Profiles:
-        """Return the profiles of those who approved requests that might wait only until `version` is unblocked.
+        """Return the profiles of those who approved requests that may only be waiting for `version` to be unblocked.
 
         Raises LedgerUnavailable.
         """
@@ -143,10 +144,10 @@ class Requests:
     def pass_blocked_gate(
         self, tx: LedgerTransaction, model: str, version: int, block_id: str, profiles: Profiles
     ) -> None:
-        """Let the gate `not_blocked` of a version's pending requests pass, in the transaction that lifts `block`.
+        """Pass the gate `not_blocked` of a version's pending requests, in the transaction that lifts `block_id`.
 
-        One that waited for nothing else is approved; the executor checks everything again. `profiles` are those of
-        `before_unblocking`.
+        Requests that have everything else are approved; the executor checks everything again. `profiles` come from
+        `profiles_before_unblocking`.
         """
         for one in tx.requests(model=model, states=[RequestState.PENDING], limit=MAX_PENDING):
             if not _is_blocked_by(one, version):
@@ -158,9 +159,9 @@ class Requests:
                 tx.add_message(self._decisions.card_message(tx.request(one.id), f"unblocked:{block_id}"))
 
     def decide_if_complete(self, tx: LedgerTransaction, request_id: str, profiles: Profiles) -> bool:
-        """Decide a pending request that waits for nobody, in the caller's transaction; return whether it was decided.
+        """Decide a pending request if its votes are complete, in the caller's transaction; return whether it was.
 
-        Approvals that don't count any more by `profiles` lapse. One that is out of date ends.
+        Approvals lapse if, according to `profiles`, their voter can no longer approve. An outdated request ends.
         """
         request = tx.lock_request(request_id)
         if request.state is not RequestState.PENDING or request.is_pending_past_expiry(self._context.clock.now()):
@@ -220,7 +221,7 @@ class Requests:
         voter = self._require_person(caller)
         vote = Vote(request=request.id, voter=voter, choice=choice, reason=reason, at=self._context.clock.now())
         before = self._voters.mark_lapsed(tx, request, tx.votes(request.id), profiles)
-        # By user: at the terminal of the bot's machine nobody knows the workspace, and nobody counts twice.
+        # Compare users only: a terminal doesn't know the workspace, and nobody's vote counts twice.
         mine = next((vote for vote in before if vote.voter.user == voter.user), None)
         if mine is not None and mine.lapsed:  # they can vote again by now
             tx.delete_vote(request.id, mine.voter)
@@ -310,12 +311,12 @@ class Requests:
 
 
 def _is_blocked_by(request: Request, version: int) -> bool:
-    """Tell whether a request is about a version that can be blocked, or about the same files."""
+    """Tell whether a block on `version` stops this request: it's the same version, or has the same files."""
     return ((request.seen and request.seen.blocked) or request.version) == version
 
 
 def _vote_key(vote: Vote) -> str:
-    """Return what tells a vote's messages from others: also from those of an earlier vote by the same person."""
+    """Return a key for a vote's messages. It differs from that of an earlier vote by the same person."""
     return f"vote:{vote.voter.user}:{vote.at:%Y%m%dT%H%M%S.%f}"
 
 

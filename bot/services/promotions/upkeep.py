@@ -22,14 +22,14 @@ from bot.services.promotions.requests import MAX_PENDING
 
 
 class RequestUpkeep:
-    """What jobs do to pending requests; each request is changed in a transaction of its own."""
+    """Periodic work on pending requests, with one transaction per request."""
 
     def __init__(self, context: Context, decisions: RequestDecisions) -> None:
         self._context = context
         self._decisions = decisions
 
     def expire_overdue(self) -> int:
-        """End the pending requests whose time is over; return how many."""
+        """Expire the pending requests that are past their expiry; return how many."""
         with self._context.ledger.read() as reader:
             late = reader.expired_request_ids(self._context.clock.now())
         return sum(self._expire_request(request_id) for request_id in late)
@@ -43,10 +43,10 @@ class RequestUpkeep:
         return True
 
     def end_outdated(self) -> int:
-        """End the pending requests of which the ledger knows that they are out of date; return how many.
+        """End the pending requests that the ledger knows are outdated; return how many.
 
-        That is another rule in the policy, or a look at the registry since it was opened that found another incumbent
-        or the version in another stage. Nothing is read from the registry.
+        A request is outdated if its policy rule has changed, or if a later registry snapshot shows another incumbent
+        or the version in another stage. The registry isn't read.
         """
         with self._context.ledger.read() as reader:
             pending = reader.requests(states=[RequestState.PENDING], limit=MAX_PENDING)
@@ -63,9 +63,9 @@ class RequestUpkeep:
         return True
 
     def remind_approvers(self, resolve_members: Callable[[Sequence[str]], list[str]]) -> int:
-        """Remind those who can decide of pending requests whose time for it has come; return of how many.
+        """Remind the approvers of pending requests for which a reminder is due; return how many requests.
 
-        Each pause is twice as long as the one before. `members` gives the users behind user and group ids.
+        Each interval is twice as long as the one before. `resolve_members` turns user and group ids into user ids.
         """
         with self._context.ledger.read() as reader:
             pending = reader.requests(states=[RequestState.PENDING], limit=MAX_PENDING)
@@ -99,13 +99,13 @@ class RequestUpkeep:
         return True
 
     def _excluded_requester(self, request: Request) -> str | None:
-        """Return the requester's user id where they may not decide themselves."""
+        """Return the requester's user id if they can't approve their own request."""
         rule = self._context.policy.rules_for(request.model).rule(request.target)
         may = rule is not None and rule.requester_may_approve
         return None if may else slack_user_id(request.requester, self._context.policy)
 
 
 def next_reminder_at(request: Request, interval: timedelta) -> datetime:
-    """Return when the next reminder is due: after `pause`, then after twice as long, and so on."""
+    """Return when the next reminder is due: after `interval`, then after twice that, and so on."""
     pauses: int = 2 ** min(request.reminded + 1, 20) - 1
     return request.opened_at + interval * pauses

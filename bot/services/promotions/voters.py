@@ -1,4 +1,4 @@
-"""Whether those who let a request pass still can: checked once the approvals are complete, and before the move."""
+"""Check that voters can still approve: once the approvals are complete, and before the transition."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from bot.services.core.outbox_messages import request_event, request_thread_mess
 
 log = logging.getLogger(__name__)
 
-PAGE_SIZE = 50  # moves read at a time
+PAGE_SIZE = 50  # transitions read at a time
 
 NOT_RECORDED = "Registrar's ledger does not answer, so nothing was recorded; try again in a moment."
 
@@ -35,21 +35,21 @@ Profiles = Mapping[str, Profile]  # by user id
 
 
 class Voters:
-    """Reads people's profiles outside of any transaction, and decides with them inside of one."""
+    """Reads people's profiles outside of transactions, and checks votes against them inside of one."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     def profiles_before_decision(self, request_id: str, new_approvals: int) -> Profiles:
-        """Return the profiles of those who approved, if `coming` more approvals would be enough; else nothing.
+        """Return the profiles of those who approved, if `new_approvals` more would be enough; else nothing.
 
-        Nothing either where Slack doesn't answer: the executor checks everyone before the move, and waits for Slack.
-        Raises UnknownRequest and LedgerUnavailable.
+        Also returns nothing if Slack doesn't answer: the executor checks everyone before the transition, and waits for
+        Slack. Raises UnknownRequest and LedgerUnavailable.
         """
         try:
             with self._context.ledger.read() as reader:
                 request, before = reader.request(request_id), counting_approvals(reader.votes(request_id))
-        except LedgerUnavailable as error:  # somebody is deciding, not looking
+        except LedgerUnavailable as error:  # the caller is deciding, so say that nothing was recorded
             raise LedgerUnavailable(NOT_RECORDED) from error
         if request.state is not RequestState.PENDING or len(before) + new_approvals < request.required:
             return {}
@@ -60,7 +60,7 @@ class Voters:
             return {}
 
     def profiles(self, people: Sequence[Actor]) -> Profiles:
-        """Return who these people are now. Raises SlackUnreachable."""
+        """Return the current profiles of these people, by user id. Raises SlackUnreachable."""
         users = [slack_user_id(user, self._context.policy) for user in people]
         asked = [
             one if isinstance(one, Person) else Person("", user)
@@ -113,9 +113,9 @@ class Voters:
 
 
 def changes_since_opened(reader: LedgerReader, request: Request) -> Sentence | None:
-    """Return what the ledger's own history holds against a request that is still to be decided or moved.
+    """Return what has happened in the ledger since the request was opened that makes it outdated, or None.
 
-    Reads moves up to the page that reaches back to when it was opened.
+    Reads transitions page by page, back to when the request was opened.
     """
     transitions = reader.transitions(request.model, limit=PAGE_SIZE)
     page = transitions

@@ -36,7 +36,7 @@ OPEN_STATES = (RequestState.PENDING, RequestState.APPROVED, RequestState.EXECUTI
 
 @dataclass(frozen=True, slots=True)
 class ModelView:
-    """A model with all its versions, newest first, each with its aliases, the requests that wait, and the blocks."""
+    """A model with its versions (newest first, with aliases), open requests, and rollback blocks."""
 
     model: ModelInfo
     versions: list[VersionInfo]
@@ -46,7 +46,7 @@ class ModelView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionCard:
-    """A version's metadata card, with the version and the run that it was filled from."""
+    """A model card, with the version and the run that it was filled from."""
 
     version: VersionInfo
     run: RunInfo | None
@@ -61,14 +61,14 @@ class RegistryQueries:
         self._context = context
 
     def models(self, text: str = "") -> list[ModelInfo]:
-        """Return the models whose name holds `text`."""
+        """Return the models whose name contains `text`."""
         return self._context.registry.models(text)
 
     def model_and_versions(self, name: str) -> tuple[ModelInfo, list[VersionInfo]]:
-        """Return a model and its versions, newest first: two requests.
+        """Return a model and its versions, newest first, with two registry requests.
 
-        Raises UnknownModel, with a near one; also for a name in another letter case, which some databases find: the
-        policy's rules go by the exact name.
+        Raises UnknownModel, with the closest name. That includes a name in another letter case, which some databases
+        would find: policy rules match exact names.
         """
         try:
             model, versions = self._context.registry.model(name), self._context.registry.versions(name)
@@ -78,7 +78,7 @@ class RegistryQueries:
         return model, versions
 
     def model_view(self, name: str) -> ModelView:
-        """Return everything about a model, without the requests where no ledger answers. Raises UnknownModel."""
+        """Return everything about a model; without requests if there is no ledger. Raises UnknownModel."""
         model, versions = self.model_and_versions(name)
         waiting: list[Request] = []
         with suppress(LedgerUnavailable), self._context.ledger.read() as reader:
@@ -95,10 +95,9 @@ class RegistryQueries:
         return _with_aliases(resolve_version(ref, model, versions), model)
 
     def version_card(self, name: str, ref: VersionRef) -> VersionCard:
-        """Return the metadata card of one version. Raises UnknownModel, UnknownVersion.
+        """Return the model card of one version. Raises UnknownModel, UnknownVersion.
 
-        What lies beside the model's files, and what only the ledger knows, is left out where it cannot be read;
-        everything else is asked for.
+        Facts from model files or from the ledger are left out if those can't be read.
         """
         model, versions = self.model_and_versions(name)
         version = _with_aliases(resolve_version(ref, model, versions), model)

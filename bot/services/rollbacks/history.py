@@ -18,8 +18,8 @@ from bot.ports import LedgerReader
 from bot.services.core.context import Context
 from bot.services.registry.queries import RegistryQueries
 
-MAX_CHART_PERIODS = 50  # stretches in a picture
-TRANSITIONS_PAGE_SIZE = 100  # moves of one model's Production that are read at first
+MAX_CHART_PERIODS = 50  # serving periods in a chart
+TRANSITIONS_PAGE_SIZE = 100  # transitions on the first page; each further page is twice as long
 
 
 class ProductionHistory:
@@ -30,13 +30,13 @@ class ProductionHistory:
         self._queries = queries
 
     def serving_periods(self, name: str, limit: int) -> list[ServingPeriod]:
-        """Return who was in Production, the present one first. Raises UnknownModel for one that nobody has heard of."""
+        """Return the last `limit` serving periods, newest first. Raises UnknownModel."""
         return list(self.timeline(ShowHistory(model=name, last=limit)).periods)
 
     def timeline(self, command: ShowHistory) -> Timeline:
-        """Return who was in Production, the last ones or those at a time. Raises UnknownModel and BadInput.
+        """Return which versions were in Production: the last ones, or those in a time window.
 
-        All that is asked of the registry is whether there is a model that the ledger does not know.
+        Only the ledger is read, unless it doesn't know the model. Raises UnknownModel and BadInput.
         """
         now = self._context.clock.now()
         asked = None if command.at is None else resolve_window(command.at, now)
@@ -76,29 +76,29 @@ class ProductionHistory:
 
 
 def _recent_periods(reader: LedgerReader, model: str, limit: int) -> list[ServingPeriod]:
-    """Return the last stretches of Production, newest first: so many and one more, where there are more."""
+    """Return the last serving periods, newest first: more than `limit`, if there are that many."""
     return _read_periods(reader, model, lambda found: len(found) > limit)
 
 
 def _periods_around(reader: LedgerReader, model: str, requested: TimeWindow) -> list[ServingPeriod]:
-    """Return the stretches of Production, newest first, from those soon behind a window to the last one before it."""
+    """Return serving periods, newest first: from just after the window to the last one that began before it."""
     end = requested.end or requested.start
     found = _read_periods(reader, model, lambda found: _reaches_back_to(found, requested.start), until=end)
     if sum(one.since > end for one in found) < 2:
-        # What came next decides how long the newest one here served, so that there has to be one between them.
+        # The next period tells how long the newest one here served, so there has to be one in between.
         return _read_periods(reader, model, lambda found: _reaches_back_to(found, requested.start))
     return found
 
 
 def _reaches_back_to(periods: Sequence[ServingPeriod], time: datetime) -> bool:
-    """Tell whether one that began before is among them, and known whole: of the last one the beginning may be older."""
+    """Tell whether a period that began by `time` is among them; the last one may have begun earlier than is known."""
     return len(periods) > 1 and periods[-2].since <= time
 
 
 def _read_periods(
     reader: LedgerReader, model: str, is_enough: Callable[[list[ServingPeriod]], bool], until: datetime | None = None
 ) -> list[ServingPeriod]:
-    """Return the stretches of Production that the newest moves tell of, read page by page until it is enough."""
+    """Return serving periods, newest first, reading transitions page by page until `is_enough` says so."""
     transitions: list[Transition] = []
     while True:
         most = max(
@@ -113,7 +113,7 @@ def _read_periods(
 
 
 def _neighbors(periods: Sequence[ServingPeriod], requested: TimeWindow | None) -> dict[str, ServingPeriod | None]:
-    """Return the last one that began before the window, and the first one behind it."""
+    """Return the last period that began before the window, and the first one after it."""
     if requested is None:
         return {}
     end = requested.end or requested.start
