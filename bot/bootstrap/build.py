@@ -1,4 +1,4 @@
-"""Where everything concrete is put together; the only file that names every concrete class."""
+"""Wire up the application: the only module that names every concrete class."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ from bot.sources import SourceDependencies
 from bot.sources.plugins import MetricSources
 from bot.webhooks import WebhookNotifier
 
-QUERY_THREADS = 8  # threads for lookups; the registry is mostly near, and a lookup may wait where a decision may not
+QUERY_THREADS = 8  # queries can wait for a thread; decisions can't
 
 
 class SystemClock:
@@ -91,7 +91,7 @@ class SystemClock:
         return datetime.now(UTC)
 
 
-def build_registrar(  # noqa: PLR0913 - everything concrete meets here
+def build_registrar(  # noqa: PLR0913 - the composition root
     settings: Settings,
     active_policy: ActivePolicy,
     *,
@@ -104,7 +104,7 @@ def build_registrar(  # noqa: PLR0913 - everything concrete meets here
     observer: Observer = NO_OBSERVER,
     admins: AdminAlerts | None = None,
 ) -> Registrar:
-    """Return the services over these adapters. Without a notifier nothing is delivered: another process does that."""
+    """Return the services over these adapters. Without a notifier, another process delivers the messages."""
     context = Context(
         ledger=ledger,
         registry=registry,
@@ -183,7 +183,7 @@ def build_registrar(  # noqa: PLR0913 - everything concrete meets here
 
 
 def open_sources(active_policy: ActivePolicy, ledger: Ledger, registry: ModelRegistry) -> MetricSources:
-    """Return the sources of the policy that holds at each moment."""
+    """Return the metric sources of the policy in force."""
     return MetricSources(
         lambda: active_policy.policy, SourceDependencies(ledger=ledger, registry=registry, environ=os.environ)
     )
@@ -206,7 +206,7 @@ def command_handlers(
 def build_for_slack(
     settings: Settings, policy: Policy, *, clock: Clock | None = None, observer: Observer = NO_OBSERVER
 ) -> Registrar:
-    """Return everything as the settings say, Slack asked who we are. Raises Misconfigured and SlackUnreachable."""
+    """Return the services for the Slack app, as configured. Raises Misconfigured and SlackUnreachable."""
     with ExitStack() as begun:
         ledger = open_ledger(settings, observer, exclusive=True)
         begun.callback(ledger.close)
@@ -234,11 +234,10 @@ def build_for_slack(
 def build_for_terminal(
     settings: Settings, policy: Policy, ledger: Ledger, *, warn: Callable[[UnsetSetting], object]
 ) -> Registrar:
-    """Return the services for a terminal over a ledger, or over none for what only looks at the registry.
+    """Return the services for a terminal over a ledger, or without one for commands that only read the registry.
 
-    Slack hears nothing from here; what it must hear is written down for the bot. Without a token, moves that need to
-    know whether their approvers can still approve are left to the bot as well. `warn` hears of an unset
-    MLFLOW_TRACKING_URI once, when MLflow is asked for the first time.
+    The bot delivers messages to Slack. Without a token, it also executes transitions whose approvers have to be checked
+    again. `warn` is called once for an unset MLFLOW_TRACKING_URI, when MLflow is first used.
     """
     rules = ActivePolicy(policy)
     directory = LazyDirectory(settings, rules) if settings.slack_bot_token else NO_DIRECTORY

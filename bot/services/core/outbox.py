@@ -1,4 +1,4 @@
-"""The outbox: what Slack must hear, delivered in order, again if need be, and never twice if it can be known."""
+"""The outbox: delivers messages in order, with retries, and avoids duplicates where it can."""
 
 from __future__ import annotations
 
@@ -30,28 +30,29 @@ log = logging.getLogger(__name__)
 
 RETRY_DELAY = timedelta(seconds=1)  # doubled with each failed attempt
 MAX_RETRY_DELAY = timedelta(minutes=2)
-LEASE = timedelta(seconds=30)  # in which nobody else delivers a note that this process has begun to deliver
+LEASE = timedelta(seconds=30)  # while a process delivers a message, no other one claims it
 MAX_DUPLICATES = 1000
 SLACK_KINDS = frozenset(MessageKind) - {MessageKind.EVENT}
 
 GiveUpHandler = Callable[
     [LedgerTransaction, Context, OutboxMessage, str, timedelta | None], None
-]  # the reason, and the limit if it was that
+]  # the reason, and the maximum age if that was exceeded
 
 
 class _ClaimedMessage(NamedTuple):
-    """A note to deliver, and the channel it posts in; empty if it takes no turn."""
+    """A message to deliver, and the channel it posts in; empty if it isn't rate-limited."""
 
     message: OutboxMessage
     channel: str
 
 
 class Outbox:
-    """Delivers the rows that services wrote together with their changes.
+    """Delivers the messages that services store together with their changes.
 
-    Each outbox takes rows of its own `kinds`, and with `to` only those for one receiver. `at_once` rows of different
-    lanes go out at the same time. In each channel, messages are at least `pace` apart, whichever process posts them.
-    What can't be delivered within `limit` is given up; `given_up` is called for that, and for each refusal.
+    Each outbox takes messages of its own `kinds`, and with `recipient` only those for one endpoint. Up to `concurrency`
+    messages with different ordering keys go out at the same time. In each channel, messages are at least `min_interval`
+    apart, whichever process posts them. A message that can't be delivered within `max_age`, or is refused, is
+    discarded, and `on_give_up` is called.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Outbox:
         self._wake_up = threading.Event()
 
     def wait_until_due(self, timeout: float) -> None:
-        """Return as soon as a waiting note can be tried, but after `most` seconds at the latest."""
+        """Return as soon as a message is due, or after `timeout` seconds."""
         self._wake_up.clear()
         due, now = None, self._context.clock.now()
         with suppress(LedgerUnavailable), self._context.ledger.read() as reader:
@@ -88,13 +89,13 @@ class Outbox:
         self._wake_up.wait(min(timeout, (due - now).total_seconds()) if due else timeout)
 
     def wake(self) -> None:
-        """Wake whatever rests, so that it looks again."""
+        """Wake up `wait_until_due`."""
         self._wake_up.set()
 
     def take_turn(self, channel: str) -> float:
-        """Take a channel's turn for a message that isn't a row, or return in how many seconds the turn comes.
+        """Take a channel's turn for a message outside the outbox: return 0.0, or how many seconds it has to wait.
 
-        If the ledger can't be written to, nothing has to wait: an answer to a question doesn't need the ledger.
+        If the ledger can't be written to, there is no wait: answers don't need the ledger.
         """
         at = now = self._context.clock.now()
         with suppress(LedgerUnavailable), self._context.ledger.write() as tx:
@@ -102,15 +103,15 @@ class Outbox:
         return (at - now).total_seconds()
 
     def end_turn(self, channel: str) -> None:
-        """Count a channel's next turn from now."""
+        """Start a channel's minimum interval now."""
         with suppress(LedgerUnavailable), self._context.ledger.write() as tx:
             tx.delay_channel(channel, self._context.clock.now() + self._min_interval)
 
     def deliver(self, *, patience: float = 0.0) -> None:
         """Deliver everything that is due; a message waits for its turn in its channel.
 
-        One thread does it; a second caller only makes the first look once more before it stops, or with `wait`
-        (seconds) waits for its turn, so that what was due has been tried when this returns.
+        One thread at a time delivers; a second caller only makes the first one check again before it stops. With
+        `patience` (seconds) it waits for the first one instead, so that everything due has been tried on return.
         """
         self._delivery_requested.set()
         timeout = patience
@@ -125,10 +126,10 @@ class Outbox:
                 self._delivery_lock.release()
 
     def _deliver_round(self) -> bool:
-        """Deliver what is due now; tell whether more may be due: something got through, or makes way for others.
+        """Deliver what is due now; tell whether more may be due.
 
-        Lanes are independent, so the first notes of all of them go together, then the second ones: two commits a
-        layer, where each note alone would take two of its own and keep those who decide waiting.
+        Ordering keys are independent, so the first messages of all of them go together, then the second ones. That
+        takes two commits per layer; with two per message, decisions would wait for the ledger.
         """
         with self._context.ledger.read() as reader:
             due = reader.due_messages(self._context.clock.now(), kinds=self._kinds, recipient=self._recipient)
@@ -144,9 +145,10 @@ class Outbox:
     def _claim_batch(
         self, messages: list[OutboxMessage], due_messages: list[OutboxMessage], queue_lengths: Counter[str]
     ) -> tuple[list[_ClaimedMessage], set[str]]:
-        """Claim notes; return those that still have to go out, and the lanes that have to wait.
+        """Claim messages; return those to deliver, and the ordering keys that have to wait.
 
-        They wait for another process, or for their channel's turn, which isn't a try. `queues` counts them by channel.
+        They wait for another process or for their channel's turn, which doesn't count as an attempt. `queue_lengths`
+        counts waiting messages by channel.
         """
         going, waiting, now = [], set(), self._context.clock.now()
         names = (
@@ -169,10 +171,10 @@ class Outbox:
     def _with_channels(
         self, tx: LedgerTransaction, messages: list[OutboxMessage], channel_ids: Mapping[str, str]
     ) -> list[tuple[str, OutboxMessage]]:
-        """Return notes with the channel in which each takes a turn; empty if it takes none.
+        """Return messages with the channel in which each takes a turn; empty if it takes none.
 
-        All processes take turns in this order, so no two of them wait for each other. Notes that take none come last,
-        since the next turn is counted from the end of this one.
+        All processes take turns in this order, so they can't deadlock. Messages without a turn come last, since the
+        next turn counts from the end of this one.
         """
         if not self._min_interval:
             return [("", message) for message in messages]
@@ -182,7 +184,7 @@ class Outbox:
     def _postpone_unless_turn(
         self, tx: LedgerTransaction, message: OutboxMessage, channel: str, queue_lengths: Counter[str], now: datetime
     ) -> bool:
-        """Take a note's turn if it has come; otherwise, postpone the note until about then."""
+        """Take the message's turn in its channel if it has come; otherwise, postpone the message."""
         if not channel or (at := tx.take_channel_turn(channel, self._min_interval, now)) == now:
             return False
         tx.postpone_message(message, at + self._min_interval * queue_lengths[channel])
@@ -191,9 +193,10 @@ class Outbox:
         return True
 
     def _deliver_batch(self, claimed: list[_ClaimedMessage]) -> set[str]:
-        """Deliver notes of different lanes; return the lanes whose next note may not follow yet.
+        """Deliver messages with different ordering keys; return the keys whose next message can't follow yet.
 
-        A crash before the commit leaves them tried, and what was tried is looked for before it is posted again.
+        After a crash before the commit, the messages count as tried, and the notifier searches Slack before it posts
+        them again.
         """
         if not claimed:
             return set()
@@ -205,7 +208,7 @@ class Outbox:
                     tx.delay_channel(one.channel, ended + self._min_interval)
             lost = {message.key for message, result in results if not self._record_result(tx, message, result)}
         for message, result in results:
-            if message.key in lost and result.message_ref and result.is_new:  # what it edited or found is not its own
+            if message.key in lost and result.message_ref and result.is_new:  # not what it edited or found
                 log.warning("%s took too long, and another process has taken it over", message.key)
                 self._duplicates.append((message, result.message_ref))
         waits = {
@@ -216,9 +219,9 @@ class Outbox:
         return waits | {message.lane for message, _ in results if message.key in lost}
 
     def _delete_duplicates(self) -> None:
-        """Delete what this process posted although another had taken the note over, as a process does that was stopped.
+        """Delete messages that this process posted after another one took them over, for example after it was paused.
 
-        It stays until the other one is through: that one may have found it in Slack, and taken it for its own.
+        They stay until the other process is done, because it may have found them in Slack and adopted them.
         """
         for _ in range(len(self._duplicates)):
             message, message_ref = self._duplicates.popleft()
@@ -237,17 +240,17 @@ class Outbox:
             return list(pool.map(self._attempt, messages))
 
     def _attempt(self, message: OutboxMessage) -> tuple[DeliveryResult, datetime]:
-        """Deliver one note; return what came of it, and when."""
+        """Deliver one message; return the result and when it ended."""
         with logging_context.bound(note=message.key):
             try:
                 result = self._notifier.deliver(message)
-            except Exception as error:  # a fault of ours in one message must not hold all the others
+            except Exception as error:  # a bug with one message must not block the others
                 log.exception("%s cannot be delivered", message.key)
                 result = DeliveryResult(DeliveryOutcome.UNKNOWN, why=type(error).__name__)
             return result, self._context.clock.now()
 
     def _record_result(self, tx: LedgerTransaction, message: OutboxMessage, result: DeliveryResult) -> bool:
-        """Write down what came of it; return False where another process has taken the note over meanwhile."""
+        """Record the result; return False if another process has taken the message over in the meantime."""
         match result.outcome:
             case DeliveryOutcome.DELIVERED:
                 return tx.mark_delivered(message, result.message_ref)
@@ -267,7 +270,7 @@ class Outbox:
                 delay = result.retry_after or min(RETRY_DELAY * 2 ** min(message.attempts - 1, 10), MAX_RETRY_DELAY)
                 log.warning("%s waits %s: %s", message.key, delay, result.why)
                 self._wake_up.set()
-                # What Slack refused isn't there, unless the answer to an earlier try was lost: only then look for it.
+                # A message that Slack refused can only exist if the answer to an earlier attempt was lost.
                 tried = replace(message, was_tried=message.was_tried or result.outcome is DeliveryOutcome.UNKNOWN)
                 return tx.postpone_message(tried, self._context.clock.now() + delay, result.why)
 
@@ -278,7 +281,7 @@ class Outbox:
         return True
 
     def _is_expired(self, message: OutboxMessage) -> bool:
-        """Tell whether it was tried for as long as it may be."""
+        """Tell whether the message is older than `max_age`."""
         return bool(
             self._max_age and message.created_at and self._context.clock.now() >= message.created_at + self._max_age
         )
@@ -289,7 +292,7 @@ def _recipient_name(message: OutboxMessage) -> str:
 
 
 def _posting_channel(tx: LedgerTransaction, message: OutboxMessage, channel_ids: Mapping[str, str]) -> str:
-    """Return the channel that a note posts in; empty if it edits a message, or has nowhere to post."""
+    """Return the channel that a message posts in; empty if it edits a message, or has nowhere to post."""
     message_ref = tx.message_ref(message.lane)
     if message.kind in {MessageKind.THREAD_REPLY, MessageKind.CHART}:  # threads count toward their channel
         return message_ref.channel if message_ref else ""

@@ -1,4 +1,4 @@
-"""Where news about the version in Production belongs in Slack."""
+"""Find the Slack thread for news about the version in Production."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_TRANSITIONS = 40  # of Production: enough to tell which version serves now
 
 
 def production_thread(reader: LedgerReader, model: str) -> str | None:
-    """Return the lane of the message about how the present version got into Production.
+    """Return the ordering key of the message about how the present version got into Production.
 
     None if nothing is in Production, or if Slack has no such message.
     """
