@@ -19,7 +19,6 @@ from bot.domain.policy.parser import validate_policy
 from bot.ledger.database import SqlLedger
 from bot.registry.mlflow.registry import MlflowRegistry
 from bot.services.core.context import ActivePolicy, Context
-from bot.services.promotions.gate_checks import GateChecks
 from bot.services.registry.comparisons import Comparisons
 from bot.services.registry.queries import RegistryQueries
 from tests.support.ledger.bulk_data import add_many_versions
@@ -114,7 +113,7 @@ def ours(folder: Path, uri: str, model: str) -> Way:
         ledger=ledger, registry=registry, active_policy=ActivePolicy(policy), clock=SystemClock(), owner="bench"
     )
     return partial(
-        Comparisons(context, RegistryQueries(context, GateChecks(context))).compare,
+        Comparisons(context, RegistryQueries(context)).compare,
         build_command(Compare, {"model": model}),
     )
 

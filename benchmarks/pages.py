@@ -23,10 +23,11 @@ from bot.domain.commands.queries import ShowAudit, ShowHistory
 from bot.domain.core.actors import Person
 from bot.ledger.database import SqlLedger
 from bot.registry.memory import MemoryRegistry
+from bot.services.audit.queries import AuditQueries
 from bot.services.core.context import ActivePolicy, Context
 from bot.services.home.home import MAX_RECENT_EVENTS, RECENT_EVENT_TAGS
-from bot.services.promotions.gate_checks import GateChecks
 from bot.services.registry.queries import RegistryQueries
+from bot.services.rollbacks.history import ProductionHistory
 from tests.support.app.app_fixture import make_policy
 from tests.support.ledger.bulk_data import BEGUN, a_vote, add_many_events, add_many_transitions, analyze
 
@@ -107,11 +108,11 @@ def _ways(ledger: SqlLedger) -> dict[str, Way]:
         clock=_Then(),
         owner="bench",
     )
-    lookups = RegistryQueries(context, GateChecks(context))
+    audit_queries, production = AuditQueries(context), ProductionHistory(context, RegistryQueries(context))
     middle, newest = EVENTS // 2, BEGUN + EVENTS * APART
 
     def audit(**given: Any) -> Way:
-        return lambda: lookups.audit_page(ShowAudit(**given))
+        return lambda: audit_queries.audit_page(ShowAudit(**given))
 
     def latest(**given: Any) -> Way:
         def read() -> object:
@@ -128,7 +129,7 @@ def _ways(ledger: SqlLedger) -> dict[str, Way]:
         return read
 
     def history(**given: Any) -> Way:
-        return lambda: lookups.timeline(ShowHistory(model=MODEL, **given))
+        return lambda: production.timeline(ShowHistory(model=MODEL, **given))
 
     actor = f"slack:{PERSON.team}/{PERSON.user}"
     return {

@@ -1,4 +1,4 @@
-"""Registrar as one thing: its services, the threads that work for them, and what its jobs do with both."""
+"""The Registrar object: all services, their thread pools, and the work of its jobs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bot.domain.core.errors import RegistrarError
 from bot.ports import Directory
 from bot.process_identity import is_process_gone
 from bot.services.audit.anchoring import Anchoring
+from bot.services.audit.queries import AuditQueries
 from bot.services.core.access import AccessControl
 from bot.services.core.admins import AdminAlerts
 from bot.services.core.command_queue import CommandQueue
@@ -25,12 +26,17 @@ from bot.services.monitoring.monitors import Monitors
 from bot.services.monitoring.policy_monitors import PolicyMonitors
 from bot.services.monitoring.scheduler import MonitorScheduler
 from bot.services.policy.freezes import Freezes
+from bot.services.policy.queries import PolicyQueries
 from bot.services.policy.reload import PolicyReloader
+from bot.services.promotions.gate_checks import GateChecks
+from bot.services.promotions.queries import RequestQueries
 from bot.services.promotions.requests import Requests
 from bot.services.promotions.reviews import Reviews
+from bot.services.promotions.upkeep import RequestUpkeep
 from bot.services.registry.comparisons import Comparisons
 from bot.services.registry.edits import RegistryEdits
 from bot.services.registry.queries import RegistryQueries
+from bot.services.rollbacks.history import ProductionHistory
 from bot.services.rollbacks.history_import import HistoryImporter
 from bot.services.rollbacks.rollbacks import Rollbacks
 from bot.services.transitions.drift import DriftDetector
@@ -44,43 +50,49 @@ log = logging.getLogger(__name__)
 
 
 class NullOutbox:
-    """The outbox of a terminal: what people must hear is written down, and the bot beside delivers it."""
+    """The outbox of a terminal: it delivers nothing, because the bot delivers what the ledger holds."""
 
     def deliver(self, *, patience: float = 0.0) -> None:
-        """Leave it."""
+        """Do nothing."""
 
     def wait_until_due(self, timeout: float) -> None:
         """Return immediately."""
 
     def wake(self) -> None:
-        """Do nothing: no thread rests."""
+        """Do nothing: no thread waits."""
 
     def take_turn(self, channel: str) -> float:
-        """Return 0: nothing has to wait."""
+        """Return 0.0: nothing has to wait."""
         return 0.0
 
     def end_turn(self, channel: str) -> None:
-        """Do nothing: nothing waits for it."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registrar:
-    """The services, and the threads that work for them."""
+    """The services and their thread pools."""
 
     context: Context
     access_control: AccessControl
     registry_queries: RegistryQueries
+    request_queries: RequestQueries
+    policy_queries: PolicyQueries
+    audit_queries: AuditQueries
+    history: ProductionHistory
+    gate_checks: GateChecks
     homes: Homes
     comparisons: Comparisons
     command_queue: CommandQueue
     requests: Requests
+    request_upkeep: RequestUpkeep
     reviews: Reviews
     rollbacks: Rollbacks
     history_import: HistoryImporter
     edits: RegistryEdits
     freezes: Freezes
     anchoring: Anchoring
-    policy_reloader: PolicyReloader | None  # None where the policy is given and in no file
+    policy_reloader: PolicyReloader | None  # None if the policy isn't in a file
     monitors: Monitors
     monitoring: MonitorScheduler
     incidents: Incidents
@@ -91,7 +103,7 @@ class Registrar:
     tag_writer: TagWriter
     drift_detector: DriftDetector
     outbox: Outbox | NullOutbox  # to Slack
-    endpoint_outboxes: EndpointOutboxes  # to the endpoints that the policy names
+    endpoint_outboxes: EndpointOutboxes  # to webhook endpoints
     serving_checks: ServingChecks
     directory: Directory
     admins: AdminAlerts
@@ -99,15 +111,15 @@ class Registrar:
     query_pool: ThreadPoolExecutor
 
     def submit(self, task: Callable[[], object]) -> Future[None]:
-        """Do something on a thread of ours. A failure that nobody handled is logged, never lost."""
+        """Run a task on a worker thread; errors are logged."""
         return _submit_or_run(self.worker_pool, partial(self.run_logged, task))
 
     def submit_query(self, task: Callable[[], object]) -> Future[None]:
-        """Look something up on one of a few threads: many that compute would keep acknowledgements waiting."""
+        """Run a query on one of a few threads, so that many of them can't delay acknowledgements."""
         return _submit_or_run(self.query_pool, partial(self.run_logged, task))
 
     def run_logged(self, task: Callable[[], object]) -> None:
-        """Do something that nobody waits for: what goes wrong is logged, and never stops the next one."""
+        """Run a task whose result nobody waits for; errors are logged."""
         with logging_context.bound():
             try:
                 task()
@@ -117,7 +129,7 @@ class Registrar:
                 log.exception("something that nobody foresaw")
 
     def execute_transitions(self, model: str) -> None:
-        """Make the model's moves and tell of them."""
+        """Execute the model's due transitions and deliver messages about them."""
         logging_context.bind(model=model)
         self.schedule_delivery()
         self.transition_executor.execute_due(model)
@@ -125,27 +137,27 @@ class Registrar:
         self.submit(partial(self.refresh_model, model))
 
     def refresh_model(self, model: str) -> None:
-        """Look at a model after a move or at a hint of MLflow's, write its tags, and tell what was found."""
+        """Write a model's tags and check it for drift, after a transition or a webhook from MLflow."""
         logging_context.bind(model=model)
-        if self.context.startup_check.has_passed():  # a look would write over what shows that a backup was restored
+        if self.context.startup_check.has_passed():  # before, a new snapshot could hide that a backup was restored
             self.tag_writer.write_due()
             self.drift_detector.check_model(model)
-        self.requests.end_outdated()
+        self.request_upkeep.end_outdated()
         self.outbox.deliver()
 
     def schedule_refresh(self, model: str) -> None:
-        """Look at a model soon, as MLflow says that it changed."""
+        """Refresh a model soon, since MLflow reported a change."""
         self.submit_query(partial(self.refresh_model, model))
 
     def schedule_delivery(self) -> None:
-        """Deliver what waits, on another thread."""
+        """Deliver waiting messages on a worker thread."""
         self.submit(self.outbox.deliver)
 
     def recover(self) -> None:
-        """Take up what was left: moves of processes that are gone, asks and messages that wait.
+        """Resume waiting work: unfinished transitions, commands, and messages.
 
-        While the registry is lost, it gets one question at a time; the first answer lets everything be tried. What
-        expires meanwhile ends without it.
+        While the registry is unavailable, it only gets probes, and only expired transitions end. The first answer lets
+        everything be tried.
         """
         if not self.context.availability.is_available(self.context.registry):
             for model in self.transition_executor.models_with_expired():
@@ -159,60 +171,60 @@ class Registrar:
         self.outbox.deliver()
 
     def _resume_transitions(self, model: str) -> None:
-        """Make the model's moves, unless another one has just found the registry lost."""
+        """Execute the model's transitions, unless the registry has become unavailable."""
         if not self.context.availability.is_unavailable:
             self.execute_transitions(model)
 
     def expire_requests(self) -> None:
-        """End what nobody decided in time, let cards say what froze or thawed by the clock, and tell."""
-        if self.requests.expire_overdue() + self.freezes.redraw_cards():
+        """Expire overdue requests, and redraw cards whose freeze window has begun or ended."""
+        if self.request_upkeep.expire_overdue() + self.freezes.redraw_cards():
             self.outbox.deliver()
 
     def send_reminders(self) -> None:
-        """Remind those who can decide of what waits for long, and those who can review of broken glass."""
+        """Remind approvers of pending requests, and reviewers of break-glass requests."""
         members = self.directory.member_ids
-        if self.requests.remind_approvers(members) + self.reviews.remind_reviewers(members):
+        if self.request_upkeep.remind_approvers(members) + self.reviews.remind_reviewers(members):
             self.outbox.deliver()
 
     def poll_registry(self) -> None:
-        """Look at the registry for what others did, and tell; models that are new get the monitors of the file."""
+        """Poll the registry for changes by others; new models get the monitors of the policy file."""
         if not self.context.startup_check.has_passed():
             return
-        found = self.drift_detector.poll() + self.requests.end_outdated()
+        changes = self.drift_detector.poll() + self.request_upkeep.end_outdated()
         self.policy_monitors.sync()
-        if found:
+        if changes:
             self.outbox.deliver()
 
     def end_and_remind_incidents(self) -> None:
-        """End incidents that are over, and remind of those that nobody looks after."""
+        """End incidents that are over, and remind people of unacknowledged ones."""
         if self.incidents.end_and_remind():
             self.outbox.deliver()
 
     def delete_old_measurements(self) -> None:
-        """Throw away measurements and pushed readings that are too old to be of use."""
+        """Delete measurements and pushed readings that are past their retention."""
         self.monitoring.purge(self.sources.retention())
 
     def reload_policy(self) -> None:
-        """Let an edited policy file hold; what was asked for under another rule ends as out of date."""
+        """Apply an edited policy file; requests whose rule has changed end as outdated."""
         if self.policy_reloader and self.policy_reloader.reload():
-            self.requests.end_outdated()
+            self.request_upkeep.end_outdated()
             self.policy_monitors.sync()
             self.outbox.deliver()
 
     def anchor_audit(self) -> None:
-        """Write the audit's head down where the policy says, if it is time."""
+        """Anchor the audit log where the policy says, if it's due."""
         if self.context.startup_check.has_passed() and self.anchoring.anchor_if_due():
             self.outbox.deliver()
 
     def release_dead_leases(self) -> None:
-        """End the leases of processes of this machine that are gone, so that their moves need not wait."""
+        """Release the leases of dead processes on this machine, so that their transitions don't wait."""
         with self.context.ledger.write() as tx:
             for owner in tx.lease_owners():
                 if is_process_gone(owner, self.context.owner):
                     tx.release_leases(owner)
 
     def drain(self) -> None:
-        """Finish what is being worked on, and tell what came of it."""
+        """Finish running work, and deliver the messages about it."""
         self.monitoring.close()
         self.query_pool.shutdown(wait=True)
         self.worker_pool.shutdown(wait=True)
@@ -221,18 +233,18 @@ class Registrar:
         self.endpoint_outboxes.close()
 
     def close(self) -> None:
-        """Finish what is being worked on, and let go of the ledger."""
+        """Finish running work, and close the ledger."""
         self.monitoring.close()
         self.query_pool.shutdown(wait=True)
         self.worker_pool.shutdown(wait=True)
         self.endpoint_outboxes.close()
         self.sources.close()
         self.context.ledger.close()
-        getattr(self.context.registry, "close", lambda: None)()  # only one over a wire or a database has what to close
+        getattr(self.context.registry, "close", lambda: None)()  # some registries have nothing to close
 
 
 def _submit_or_run(pool: ThreadPoolExecutor, task: Callable[[], None]) -> Future[None]:
-    """Let a thread of the pool do it. At the end, when it takes nothing more, whoever has begun it goes on himself."""
+    """Run the task on the pool; at shutdown, when the pool takes no more tasks, run it on this thread."""
     task = logging_context.with_context(task)
     try:
         return pool.submit(task)

@@ -1,1 +1,1 @@
-"""Everything concrete is built here."""
+"""Build the application from its settings."""

@@ -1,4 +1,4 @@
-"""Where everything concrete is put together; the only file that names every concrete class."""
+"""Wire up the application: the only module that names every concrete class."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from bot.anchor_file import LocalAnchorFile
 from bot.bootstrap.slack import LazyDirectory, fetch_home_team_id, slack_client, slack_directory, slack_notifier
 from bot.bootstrap.storage import open_dispatcher, open_ledger, open_registry
 from bot.domain.commands.base import Command
 from bot.domain.commands.changes import Archive, Describe, Register, Rollback, SetTags
+from bot.domain.commands.requests import Promote
 from bot.domain.policy.policy import Policy
 from bot.policy_file import LocalPolicyFile
 from bot.ports import (
@@ -29,6 +29,7 @@ from bot.ports import (
 from bot.process_identity import new_process_name
 from bot.registrar import NullOutbox, Registrar
 from bot.services.audit.anchoring import Anchoring
+from bot.services.audit.queries import AuditQueries
 from bot.services.core.access import AccessControl
 from bot.services.core.admins import AdminAlerts
 from bot.services.core.command_queue import CommandQueue
@@ -44,19 +45,27 @@ from bot.services.monitoring.monitors import Monitors
 from bot.services.monitoring.policy_monitors import PolicyMonitors
 from bot.services.monitoring.scheduler import MonitorScheduler
 from bot.services.policy.freezes import Freezes
+from bot.services.policy.queries import PolicyQueries
 from bot.services.policy.reload import PolicyReloader
+from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.gate_checks import GateChecks
+from bot.services.promotions.opening import RequestOpening
+from bot.services.promotions.queries import RequestQueries
 from bot.services.promotions.requests import Requests
 from bot.services.promotions.reviews import Reviews
+from bot.services.promotions.upkeep import RequestUpkeep
 from bot.services.registry.comparisons import Comparisons
 from bot.services.registry.edits import RegistryEdits
 from bot.services.registry.queries import RegistryQueries
 from bot.services.registry.registration import Registration
+from bot.services.rollbacks.history import ProductionHistory
 from bot.services.rollbacks.history_import import HistoryImporter
 from bot.services.rollbacks.rollbacks import Rollbacks
+from bot.services.transitions.completion import Completion
 from bot.services.transitions.drift import DriftDetector
 from bot.services.transitions.executor import TransitionExecutor
 from bot.services.transitions.loadability import LoadabilityChecks
+from bot.services.transitions.preconditions import Preconditions
 from bot.services.transitions.registry_tags import TagWriter
 from bot.services.transitions.restores import Restores
 from bot.services.transitions.serving_checks import (
@@ -71,12 +80,7 @@ from bot.sources import SourceDependencies
 from bot.sources.plugins import MetricSources
 from bot.webhooks import WebhookNotifier
 
-if (
-    TYPE_CHECKING
-):  # a terminal that only compares draws nothing, and needs neither Slack nor a ledger: who does imports it
-    pass
-
-QUERY_THREADS = 8  # threads for lookups; the registry is mostly near, and a lookup may wait where a decision may not
+QUERY_THREADS = 8  # queries can wait for a thread; decisions can't
 
 
 class SystemClock:
@@ -87,7 +91,7 @@ class SystemClock:
         return datetime.now(UTC)
 
 
-def build_registrar(  # noqa: PLR0913 - everything concrete meets here
+def build_registrar(  # noqa: PLR0913 - the composition root
     settings: Settings,
     active_policy: ActivePolicy,
     *,
@@ -100,7 +104,7 @@ def build_registrar(  # noqa: PLR0913 - everything concrete meets here
     observer: Observer = NO_OBSERVER,
     admins: AdminAlerts | None = None,
 ) -> Registrar:
-    """Return the services over these plugs. Without a notifier nothing is delivered: another process does that."""
+    """Return the services over these adapters. Without a notifier, another process delivers the messages."""
     context = Context(
         ledger=ledger,
         registry=registry,
@@ -110,40 +114,46 @@ def build_registrar(  # noqa: PLR0913 - everything concrete meets here
         observer=observer,
         directory=directory,
     )
-    gatekeeper, gating = AccessControl(context), GateChecks(context)
-    lookups = RegistryQueries(context, gating)
-    requests, tending = Requests(context, lookups, gating), RegistryEdits(context, lookups, gatekeeper)
-    fitness, sources = LoadabilityChecks(context), open_sources(active_policy, ledger, registry)
-    rollbacks = Rollbacks(context, lookups, gatekeeper, fitness, requests)
-    incidents = Incidents(context, rollbacks, fitness)
+    access, queries = AccessControl(context), RegistryQueries(context)
+    gate_checks, decisions = GateChecks(context, queries), RequestDecisions(context)
+    requests, edits = Requests(context, decisions), RegistryEdits(context, queries, access)
+    opening = RequestOpening(context, queries, gate_checks, decisions)
+    loadability, sources = LoadabilityChecks(context), open_sources(active_policy, ledger, registry)
+    rollbacks = Rollbacks(context, queries, access, loadability, requests)
+    incidents = Incidents(context, rollbacks, loadability)
     monitoring = MonitorScheduler(context, sources, incidents)
-    errands, moves = (
-        CommandQueue(context, requests, command_handlers(context, tending, rollbacks)),
-        TransitionExecutor(context, gating, fitness),
-    )
-    restores = Restores(context, LocalAnchorFile(), gatekeeper, moves, errands, requests)
+    command_queue = CommandQueue(context, command_handlers(context, opening, edits, rollbacks))
+    completion = Completion(context)
+    executor = TransitionExecutor(context, Preconditions(context, gate_checks, loadability), completion)
+    restores = Restores(context, LocalAnchorFile(), access, completion, command_queue, requests)
     context.startup_check.require(restores.check)
     registrar = Registrar(
         context=context,
-        access_control=gatekeeper,
-        registry_queries=lookups,
+        access_control=access,
+        registry_queries=queries,
+        request_queries=RequestQueries(context),
+        policy_queries=PolicyQueries(context),
+        audit_queries=AuditQueries(context),
+        history=ProductionHistory(context, queries),
+        gate_checks=gate_checks,
         homes=Homes(context),
-        comparisons=Comparisons(context, lookups),
-        command_queue=errands,
+        comparisons=Comparisons(context, queries),
+        command_queue=command_queue,
         requests=requests,
+        request_upkeep=RequestUpkeep(context, decisions),
         reviews=Reviews(context),
         rollbacks=rollbacks,
-        history_import=HistoryImporter(context, lookups, gatekeeper),
-        edits=tending,
-        freezes=Freezes(context, gatekeeper),
+        history_import=HistoryImporter(context, queries, access),
+        edits=edits,
+        freezes=Freezes(context, access),
         anchoring=Anchoring(context, LocalAnchorFile()),
         policy_reloader=PolicyReloader(context, policy_file, directory) if policy_file else None,
-        monitors=Monitors(context, gatekeeper, Backtester(context, sources).backtest),
+        monitors=Monitors(context, access, Backtester(context, sources).backtest),
         monitoring=monitoring,
         incidents=incidents,
         policy_monitors=PolicyMonitors(context),
         sources=sources,
-        transition_executor=moves,
+        transition_executor=executor,
         restores=restores,
         tag_writer=TagWriter(context),
         drift_detector=DriftDetector(context),
@@ -173,17 +183,18 @@ def build_registrar(  # noqa: PLR0913 - everything concrete meets here
 
 
 def open_sources(active_policy: ActivePolicy, ledger: Ledger, registry: ModelRegistry) -> MetricSources:
-    """Return the sources of the policy that holds at each moment."""
+    """Return the metric sources of the policy in force."""
     return MetricSources(
         lambda: active_policy.policy, SourceDependencies(ledger=ledger, registry=registry, environ=os.environ)
     )
 
 
 def command_handlers(
-    context: Context, edits: RegistryEdits, rollbacks: Rollbacks
+    context: Context, opening: RequestOpening, edits: RegistryEdits, rollbacks: Rollbacks
 ) -> dict[type[Command], CommandHandler]:
-    """Return who carries out which command, but for promotions."""
+    """Return the handler of each command."""
     return {
+        Promote: opening.execute,
         Register: Registration(context).execute,
         Describe: edits.set_description,
         SetTags: edits.set_tags,
@@ -195,7 +206,7 @@ def command_handlers(
 def build_for_slack(
     settings: Settings, policy: Policy, *, clock: Clock | None = None, observer: Observer = NO_OBSERVER
 ) -> Registrar:
-    """Return everything as the settings say, Slack asked who we are. Raises Misconfigured and SlackUnreachable."""
+    """Return the services for the Slack app, as configured. Raises Misconfigured and SlackUnreachable."""
     with ExitStack() as begun:
         ledger = open_ledger(settings, observer, exclusive=True)
         begun.callback(ledger.close)
@@ -223,11 +234,10 @@ def build_for_slack(
 def build_for_terminal(
     settings: Settings, policy: Policy, ledger: Ledger, *, warn: Callable[[UnsetSetting], object]
 ) -> Registrar:
-    """Return the services for a terminal over a ledger, or over none for what only looks at the registry.
+    """Return the services for a terminal over a ledger, or without one for commands that only read the registry.
 
-    Slack hears nothing from here; what it must hear is written down for the bot. Without a token, moves that need to
-    know whether their approvers can still approve are left to the bot as well. `warn` hears of an unset
-    MLFLOW_TRACKING_URI once, when MLflow is asked for the first time.
+    The bot delivers messages to Slack. Without a token, it also executes transitions whose approvers have to be checked
+    again. `warn` is called once for an unset MLFLOW_TRACKING_URI, when MLflow is first used.
     """
     rules = ActivePolicy(policy)
     directory = LazyDirectory(settings, rules) if settings.slack_bot_token else NO_DIRECTORY

@@ -23,16 +23,14 @@ from bot.services.core.admins import AdminAlerts
 from bot.services.core.context import ActivePolicy
 from bot.settings import Settings
 
-if (
-    TYPE_CHECKING
-):  # a terminal that only compares draws nothing, and needs neither Slack nor a ledger: who does imports it
+if TYPE_CHECKING:  # imported where needed: a terminal that only compares versions needs neither Slack nor a ledger
     from slack_sdk import WebClient
 
     from bot.slack.core.directory import SlackDirectory
 
 
 class LazyDirectory:
-    """The directory of a terminal: Slack is asked once somebody's rights matter, for most commands never."""
+    """The directory of a terminal. It connects to Slack when it's first used, which most commands never do."""
 
     def __init__(self, settings: Settings, active_policy: ActivePolicy) -> None:
         self._settings = settings
@@ -47,23 +45,23 @@ class LazyDirectory:
         return slack_directory(self._settings, team, self._active_policy)
 
     def profile(self, person: Person) -> Profile:
-        """Return what Slack says of the person."""
+        """Return the person's profile. See `Directory`."""
         return self._slack.profile(person)
 
     def current_profiles(self, people: Iterable[Person]) -> dict[str, Profile]:
-        """Return what Slack says of people now."""
+        """Return people's current profiles. See `Directory`."""
         return self._slack.current_profiles(people)
 
     def electorate(self, ids: Sequence[str]) -> EligibleApprovers:
-        """Return who is behind ids."""
+        """Return the people behind ids. See `Directory`."""
         return self._slack.electorate(ids)
 
     def member_ids(self, ids: Sequence[str]) -> list[str]:
-        """Return the users behind ids."""
+        """Return the users behind ids. See `Directory`."""
         return self._slack.member_ids(ids)
 
     def display_names(self, ids: Sequence[str]) -> dict[str, str]:
-        """Return what people see in place of ids."""
+        """Return display names for ids. See `Directory`."""
         return self._slack.display_names(ids)
 
 
@@ -79,7 +77,7 @@ def fetch_profile(settings: Settings, policy: Policy, user: str) -> Profile:
 
 
 def slack_client(settings: Settings, *, timeout: int = 10, observer: Observer = NO_OBSERVER) -> WebClient:
-    """Return a client that does not retry by itself: after a reset that would post twice."""
+    """Return a Slack client without automatic retries: after a connection reset, they would post twice."""
     if settings.slack_bot_token is None:
         raise Misconfigured(say("{name} is not set.", name=Code("SLACK_BOT_TOKEN")))
     from bot.http_client import trusted_certificates
@@ -99,11 +97,11 @@ def slack_client(settings: Settings, *, timeout: int = 10, observer: Observer = 
 def slack_directory(
     settings: Settings, team: str, active_policy: ActivePolicy, observer: Observer = NO_OBSERVER
 ) -> SlackDirectory:
-    """Return who tells who people are, soon enough for an acknowledgement."""
+    """Return the directory of people, with timeouts short enough for acknowledgements."""
     from bot.slack.core.directory import SlackDirectory
 
     def groups() -> frozenset[str]:
-        return active_policy.policy.user_groups()  # of the policy that holds at that moment
+        return active_policy.policy.user_groups()  # of the policy in force
 
     return SlackDirectory(slack_client(settings, timeout=2, observer=observer), team, groups)
 
@@ -116,8 +114,8 @@ def slack_notifier(
     admins: AdminAlerts,
     clock: Clock,
 ) -> Notifier:
-    """Return who delivers messages to Slack, under the policy that applies at that moment."""
-    from bot.slack.delivery.notifier import SlackNotifier  # it draws
+    """Return the notifier that delivers messages to Slack under the policy in force."""
+    from bot.slack.delivery.notifier import SlackNotifier  # imported late, since it loads the chart libraries
 
     return SlackNotifier(
         client,

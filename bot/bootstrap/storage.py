@@ -25,14 +25,12 @@ from bot.services.core.context import CHALLENGER, CHAMPION
 from bot.services.policy.reload import last_applied_policy
 from bot.settings import Settings, UnsetSetting
 
-if (
-    TYPE_CHECKING
-):  # a terminal that only compares draws nothing, and needs neither Slack nor a ledger: who does imports it
+if TYPE_CHECKING:  # imported where needed: a terminal that only compares versions needs neither Slack nor a ledger
     from bot.ledger.database import SqlLedger
 
 
 class NullLedger:
-    """The ledger of those who only look at the registry: they need no database, nor its settings."""
+    """The ledger of commands that only read the registry and need no database."""
 
     def write(self) -> AbstractContextManager[LedgerTransaction]:
         """Raise NoLedgerHere."""
@@ -43,15 +41,15 @@ class NullLedger:
         raise NoLedgerHere("This was opened without a ledger.")
 
     def set_operator_ids(self, read_operators: Callable[[], Mapping[str, str]]) -> None:
-        """There is nobody to recognize."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing."""
 
 
 def open_dispatcher(settings: Settings) -> Dispatcher:
-    """Return the queue of checks for all processes on this PostgreSQL."""
-    from bot.ledger.procrastinate_dispatcher import ProcrastinateDispatcher  # on SQLite nobody needs it
+    """Return the queue that distributes monitor checks among all processes on this PostgreSQL."""
+    from bot.ledger.procrastinate_dispatcher import ProcrastinateDispatcher  # not needed on SQLite
 
     return ProcrastinateDispatcher(settings.ledger_url)
 
@@ -76,7 +74,7 @@ def open_ledger(settings: Settings, observer: Observer = NO_OBSERVER, *, exclusi
 
 
 def open_existing_ledger(settings: Settings) -> Ledger:
-    """Return the ledger that is there, or none: it is neither made nor brought up to date, and can be away."""
+    """Return the existing ledger, or None. It's neither created nor migrated, and may be unavailable."""
     from bot.ledger.database import SqlLedger
 
     ledger = SqlLedger(settings.ledger_url, connections=settings.connections)
@@ -88,14 +86,14 @@ def open_existing_ledger(settings: Settings) -> Ledger:
 
 
 def policy_last_in_force(settings: Settings, ledger: Ledger) -> tuple[Policy, str] | None:
-    """Return the policy that the bot on this ledger put in force last, and its revision.
+    """Return the policy that the bot on this ledger applied last, and its revision.
 
     None where no bot ever did, or this version can't read it: then the file counts. Raises LedgerUnavailable.
     """
     if isinstance(ledger, NullLedger):
         return None
-    with ledger.read() as reading:
-        return last_applied_policy(reading, lambda text: parse_policy(text, settings.policy))
+    with ledger.read() as reader:
+        return last_applied_policy(reader, lambda text: parse_policy(text, settings.policy))
 
 
 def open_registry(

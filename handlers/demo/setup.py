@@ -138,7 +138,7 @@ def _settings(folder: DemoFolder, slack: LocalSlack) -> Settings:
 
 def first_step(registrar: Registrar) -> str:
     """Return what a person can do first: request the version after the one that serves, or continue with a request."""
-    waiting = registrar.registry_queries.open_requests(models.MODEL)
+    waiting = registrar.request_queries.open_requests(models.MODEL)
     if waiting:
         return f"You are Alice. Request {waiting[0].id} from last time is still pending in {CHANNEL}."
     stages = _known_stages(registrar)

@@ -109,7 +109,7 @@ def _withdraw(interactions: SlackInteractions, target: ReplyTarget, value: str) 
 
 def _request_again(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
     """Open an outdated request again; whoever clicks is its requester."""
-    request, _ = interactions.registrar.registry_queries.request_with_votes(_require_request_id(value))
+    request, _ = interactions.registrar.request_queries.request_with_votes(_require_request_id(value))
     interactions.enqueue_command(target, repeat_command(request))
 
 
@@ -122,7 +122,7 @@ def _open_details(interactions: SlackInteractions, target: ReplyTarget, request_
     interactions.registrar.access_control.require_permission(
         interactions.caller(target), Permission.READ, origin="slack"
     )
-    request, _ = interactions.registrar.registry_queries.request_with_votes(request_id)
+    request, _ = interactions.registrar.request_queries.request_with_votes(request_id)
     _show_version(interactions, target, request.model, request.version)
 
 
@@ -216,7 +216,7 @@ def _post_timeline(interactions: SlackInteractions, target: ReplyTarget, value: 
     command = parse_command(value)
     if not isinstance(command, ShowHistory):
         raise BadInput("That button belongs to no timeline.")
-    interactions.publish_timeline(target, lambda: interactions.registrar.registry_queries.timeline(command))
+    interactions.publish_timeline(target, lambda: interactions.registrar.history.timeline(command))
 
 
 def _read_drift_notice(interactions: SlackInteractions, value: str) -> DriftNotice:

@@ -197,22 +197,22 @@ def _help(interactions: SlackInteractions, target: ReplyTarget, command: Help) -
 
 
 def _list(interactions: SlackInteractions, target: ReplyTarget, command: ListModels) -> Acknowledgement:
-    lookups = interactions.registrar.registry_queries
+    queries = interactions.registrar.registry_queries
 
     def read() -> Message:
-        return registry_answers.model_list(lookups.models(command.text), truncate(command.text, 250), command.page)
+        return registry_answers.model_list(queries.models(command.text), truncate(command.text, 250), command.page)
 
     interactions.run_query(target, read)
     return None
 
 
 def _show(interactions: SlackInteractions, target: ReplyTarget, command: ShowModel) -> Acknowledgement:
-    lookups, version = interactions.registrar.registry_queries, command.version
+    queries, version = interactions.registrar.registry_queries, command.version
 
     def read() -> Message:
         if version is None:
-            return registry_answers.model_answer(lookups.model_view(command.model), command.page)
-        return registry_answers.version_answer(lookups.version_card(command.model, version), interactions.mlflow_url)
+            return registry_answers.model_answer(queries.model_view(command.model), command.page)
+        return registry_answers.version_answer(queries.version_card(command.model, version), interactions.mlflow_url)
 
     interactions.run_query(target, read)
     return None
@@ -283,22 +283,24 @@ def _unfreeze(interactions: SlackInteractions, target: ReplyTarget, command: Unf
 
 
 def _validate(interactions: SlackInteractions, target: ReplyTarget, command: Validate) -> Acknowledgement:
-    lookups = interactions.registrar.registry_queries
-    interactions.run_query(target, lambda: policy_answers.validation_answer(command, *lookups.validate_gates(command)))
+    gate_checks = interactions.registrar.gate_checks
+    interactions.run_query(
+        target, lambda: policy_answers.validation_answer(command, *gate_checks.validate_gates(command))
+    )
     return None
 
 
 def _policy(interactions: SlackInteractions, target: ReplyTarget, command: ShowPolicy) -> Acknowledgement:
-    lookups = interactions.registrar.registry_queries
+    queries = interactions.registrar.policy_queries
     interactions.run_query(
-        target, lambda: policy_answers.policy_answer(command.model, lookups.policy_summary(command.model))
+        target, lambda: policy_answers.policy_answer(command.model, queries.policy_summary(command.model))
     )
     return None
 
 
 def _audit(interactions: SlackInteractions, target: ReplyTarget, command: ShowAudit) -> Acknowledgement:
-    lookups = interactions.registrar.registry_queries
-    interactions.run_query(target, lambda: answers.audit_answer(command, *lookups.audit_page(command)))
+    queries = interactions.registrar.audit_queries
+    interactions.run_query(target, lambda: answers.audit_answer(command, *queries.audit_page(command)))
     return None
 
 
@@ -312,16 +314,16 @@ def _cancel(interactions: SlackInteractions, target: ReplyTarget, command: Cance
 
 
 def _requests(interactions: SlackInteractions, target: ReplyTarget, command: ListRequests) -> Acknowledgement:
-    lookups = interactions.registrar.registry_queries
-    interactions.run_query(target, lambda: registry_answers.request_list(lookups.open_requests(command.model)))
+    queries = interactions.registrar.request_queries
+    interactions.run_query(target, lambda: registry_answers.request_list(queries.open_requests(command.model)))
     return None
 
 
 def _history(interactions: SlackInteractions, target: ReplyTarget, command: ShowHistory) -> Acknowledgement:
-    lookups = interactions.registrar.registry_queries
+    history = interactions.registrar.history
 
     def read() -> Message | AnswerWithChart:
-        timeline = lookups.timeline(command)
+        timeline = history.timeline(command)
         message = timeline_message(timeline, command.with_absolute_time(timeline.now))
         return AnswerWithChart(message, partial(timeline_chart_file, timeline)) if timeline.chart_periods else message
 

@@ -34,7 +34,7 @@ def _best(session: TerminalSession, command: FindBest, output_format: OutputForm
 
 
 def _validate(session: TerminalSession, command: Validate, output_format: OutputFormat) -> CommandOutput:
-    version, snapshot = session.registrar.registry_queries.validate_gates(command)
+    version, snapshot = session.registrar.gate_checks.validate_gates(command)
     sentence, code = gates.summarize_gates(version, command.to, snapshot), 1 if snapshot.failed_gates else 0
     if output_format is OutputFormat.JSON:
         return json_output(documents.validation_document(version, command.to.value, snapshot, sentence), code)

@@ -137,7 +137,7 @@ def _requests(session: TerminalSession, command: ListRequests, output_format: Ou
     with ledger.read() as reading:
         requests = [
             (request, reading.votes(request.id))
-            for request in session.registrar.registry_queries.open_requests(command.model)
+            for request in session.registrar.request_queries.open_requests(command.model)
         ]
     if output_format is OutputFormat.JSON:
         return json_output(
@@ -161,7 +161,7 @@ def _requests(session: TerminalSession, command: ListRequests, output_format: Ou
 
 
 def _history(session: TerminalSession, command: ShowHistory, output_format: OutputFormat) -> CommandOutput:
-    timeline = session.registrar.registry_queries.timeline(command)
+    timeline = session.registrar.history.timeline(command)
     answer = str(history_messages.describe_production_at(timeline)) if timeline.window else ""
     if output_format is OutputFormat.JSON:
         served = [

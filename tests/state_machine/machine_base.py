@@ -264,16 +264,16 @@ class ServicesBesideModel(RuleBasedStateMachine):
         self.clock.time += span
         it = self.benches[process]
         if job == "expire":
-            self.both(self.model.expire, lambda: str(it.requests.expire_overdue()))
+            self.both(self.model.expire, lambda: str(it.request_upkeep.expire_overdue()))
         elif job == "remind":
-            self.both(self.model.remind, lambda: str(it.requests.remind_approvers(list)))
+            self.both(self.model.remind, lambda: str(it.request_upkeep.remind_approvers(list)))
         elif job == "run":
             for model in MODELS:
                 self._run(process, model)
         elif job == "restart":
             self._restart(process, is_known_dead=span > timedelta(0))
         elif self.both(self.model.poll, then("polled", it.watch.poll)) == "polled":
-            self.both(self.model.refresh, lambda: str(it.requests.end_outdated()))
+            self.both(self.model.refresh, lambda: str(it.request_upkeep.end_outdated()))
 
     def _unfreeze(self, who: str, model: str | None, process: str = "here") -> None:
         command = parse_command(f"unfreeze {model or '--all'}")

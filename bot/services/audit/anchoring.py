@@ -1,4 +1,4 @@
-"""Anchoring: now and then the audit chain's head is written down where the bot cannot take it back."""
+"""Anchoring: from time to time, copy the audit chain's head to where the bot can't change it."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from bot.services.core.outbox_messages import channel_message
 log = logging.getLogger(__name__)
 
 ANCHOR_ACTOR = Automation("anchor")
-PAGE_SIZE = 50  # events that are looked at to see whether any of them is new
+PAGE_SIZE = 50  # events per page when looking for new ones
 
 
 class Anchoring:
-    """Writes the chain's head down, as often as the policy says.
+    """Writes the chain's head to a file or a channel, as often as the policy says.
 
-    Several processes may do it over one ledger: a head that is written down twice does no harm.
+    Several processes on one ledger can do it at once: a head that is written twice does no harm.
     """
 
     def __init__(self, context: Context, file: AnchorFile) -> None:
         self._context = context
         self._file = file
-        self._reported_fault = ""  # the fault that was logged last: it is tried again every few seconds, and told once
+        self._reported_fault = ""  # the last reported error: retries come every few seconds, and it's reported once
 
     def anchor_if_due(self) -> bool:
-        """Write the head down if its time has come and there are new events; return whether Slack has to hear of it.
+        """Anchor the head if it's due and there are new events; return whether there are messages to deliver.
 
-        Raises LedgerUnavailable. A file that cannot be written is told, and tried again the next time.
+        A file that can't be written is reported and retried at the next call. Raises LedgerUnavailable.
         """
         anchor, now = self._context.policy.anchor, self._context.clock.now()
         if anchor is None:
             return False
-        with self._context.ledger.read() as reading:
-            last = next(iter(reading.latest_audit_events(tags=[EventTag.ANCHORED], limit=1)), None)
-            if not _is_due(anchor, last, now) or not _has_new_events(reading, last):
+        with self._context.ledger.read() as reader:
+            last = next(iter(reader.latest_audit_events(tags=[EventTag.ANCHORED], limit=1)), None)
+            if not _is_due(anchor, last, now) or not _has_new_events(reader, last):
                 return False
-            head = reading.audit_head()
+            head = reader.audit_head()
         try:
             if anchor.file:
                 self._file.append_line(anchor.file, serialize_anchor(head, now))
@@ -73,7 +73,7 @@ class Anchoring:
                 )
 
     def _report_failure(self, anchor: AnchorConfig, last: ChainedEvent | None, error: RegistrarError) -> bool:
-        """Tell what went wrong, once until it succeeds; return whether Slack has to hear of it."""
+        """Report an error once, until it succeeds; return whether there are messages to deliver."""
         fault = hashlib.sha256(f"{anchor.file}\n{error}".encode()).hexdigest()[:12]
         if fault == self._reported_fault:
             return False
@@ -83,23 +83,23 @@ class Anchoring:
             "⚠️ The audit's head cannot be written down. {why} It is tried again until it works.", why=error.sentence
         )
         with self._context.ledger.write() as tx:
-            key = f"not-anchored:{fault}:{last.number if last else 0}"  # another process of ours tells of it, too
+            key = f"not-anchored:{fault}:{last.number if last else 0}"  # shared with other processes that fail, too
             tx.add_message(channel_message(key, self._context.policy.channel, told))
         return True
 
 
 def _is_due(anchor: AnchorConfig, last: ChainedEvent | None, now: datetime) -> bool:
-    """Tell whether the time has come; a file that has none of our anchors yet does not wait for it."""
+    """Tell whether an anchor is due; a file without any anchor yet is due at once."""
     return last is None or last.event.evidence.get("file") != anchor.file or now - last.event.at >= anchor.every
 
 
 def _has_new_events(reader: LedgerReader, last: ChainedEvent | None) -> bool:
-    """Tell whether anything but anchoring has happened since the head that was written down last."""
+    """Tell whether there are events since the last anchor, other than anchoring itself."""
     after = last.event.evidence.get("number") if last else 0
-    while links := reader.audit_events(after_number=after if isinstance(after, int) else 0, limit=PAGE_SIZE):
-        if any(link.event.tag is not EventTag.ANCHORED for link in links):
+    while events := reader.audit_events(after_number=after if isinstance(after, int) else 0, limit=PAGE_SIZE):
+        if any(event.event.tag is not EventTag.ANCHORED for event in events):
             return True
-        after = links[-1].number
+        after = events[-1].number
     return False
 
 

@@ -1,4 +1,4 @@
-"""May they? The question in front of every act that is not about a request; a refusal is kept in the audit."""
+"""Check permissions for everything that isn't about a request; refusals are audited."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bot.services.core.context import Context
 
 
 class AccessControl:
-    """Asks `authorize`, and writes refusals down."""
+    """Enforces the policy's permissions, and audits refusals."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -26,9 +26,10 @@ class AccessControl:
         target: Stage | None = None,
         origin: str,
     ) -> None:
-        """Return if `caller` may do `act` now. Raises Refused with the sentence that says why not.
+        """Return if `caller` has `permission` now, on `model` and stage `target` if given.
 
-        Raises UnknownModel for a model that Registrar knows in another letter case.
+        Raises Refused with the reason (audited, with `origin`), and UnknownModel for a model that Registrar knows in
+        another letter case.
         """
         now = self._context.clock.now()
         decision = authorize(caller, permission, self._subject(permission, model, target), self._context.policy, now)
@@ -49,17 +50,17 @@ class AccessControl:
         raise Refused(decision.reason)
 
     def _require_exact_name(self, model: str | None) -> None:
-        """Raise UnknownModel for a name that only differs in its letter case: a freeze of `Churn` stops nothing."""
+        """Raise UnknownModel if a name differs only in letter case: a freeze of `Churn` wouldn't stop `churn`."""
         if model is None:
             return
-        with self._context.ledger.read() as reading:
-            near = reading.model_with_other_case(model)
+        with self._context.ledger.read() as reader:
+            near = reader.model_with_other_case(model)
         if near is not None:
             raise UnknownModel(unknown_model_message(model, near))
 
     def _subject(self, permission: Permission, model: str | None, target: Stage | None) -> AccessTarget:
         if model is None or not PERMISSION_RULES[permission].stopped_by_freeze:
             return AccessTarget(model=model, target=target)
-        with self._context.ledger.read() as reading:
-            stop = active_freeze(model, reading.freezes(), self._context.policy, self._context.clock.now())
+        with self._context.ledger.read() as reader:
+            stop = active_freeze(model, reader.freezes(), self._context.policy, self._context.clock.now())
         return AccessTarget(model=model, target=target, frozen=stop)

@@ -1,4 +1,4 @@
-"""What only an admin can fix: each admin gets one direct message about it."""
+"""Direct messages to admins about problems that only they can fix."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REINSTALL_ADVICE = (
 
 
 class AdminAlerts:
-    """Tells the policy's admins what's wrong. The log says it too, in case the policy names no admin."""
+    """Notifies the policy's admins. Everything is also logged, in case the policy names no admin."""
 
     def __init__(self, ledger: Ledger, policy: Callable[[], Policy], directory: Directory) -> None:
         self._ledger = ledger
@@ -31,13 +31,13 @@ class AdminAlerts:
         self._reported_scopes: set[str] = set()
 
     def report_missing_scopes(self, scopes: Iterable[str]) -> None:
-        """Tell admins which scopes the app is missing, each scope once. Never raises."""
+        """Tell admins which Slack scopes the app is missing, each scope once. Never raises."""
         new = sorted(set(scopes) - self._reported_scopes)
         if not new:
             return
         sentence = say(
             "The installed Slack app is missing scopes that Registrar needs: {scopes}. {reinstall}",
-            scopes=[Code(one) for one in new],
+            scopes=[Code(scope) for scope in new],
             reinstall=REINSTALL_ADVICE,
         )
         key = f"scopes:{','.join(new)}"
@@ -46,9 +46,9 @@ class AdminAlerts:
             self._reported_scopes.update(new)
 
     def notify(self, key: str, sentence: Sentence) -> None:
-        """Send each admin one direct message, never a second one with the same key. Never raises.
+        """Send each admin one direct message per key. Never raises.
 
-        The outbox keeps keys forever, so this is true after a restart and with other processes, too.
+        The outbox keeps keys forever, so that's once across restarts and processes.
         """
         if key in self._notified_keys:
             return
@@ -58,11 +58,11 @@ class AdminAlerts:
         try:
             with self._ledger.write() as tx:
                 for user in people:
-                    note = direct_message(
+                    message = direct_message(
                         f"admins:{key}:{user}", f"direct:admins:{key}:{user}", Person("", user), sentence
                     )
-                    if note:
-                        tx.add_message(note)
+                    if message:
+                        tx.add_message(message)
         except LedgerUnavailable as error:
             log.warning("can't tell the admins: %s", error)
         else:

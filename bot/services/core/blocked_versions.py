@@ -1,4 +1,4 @@
-"""Which versions are blocked, as the ledger has it: rolled back as bad, and not unblocked since."""
+"""Which versions are blocked according to the ledger: rolled back as bad, and not unblocked since."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from bot.services.core.context import Context
 def blocks_by_version(
     reader: LedgerReader, model: str, identities: Mapping[int, VersionIdentity | None]
 ) -> dict[int, RollbackBlock]:
-    """Return the newest block of each of these versions that is blocked, by number.
+    """Return the newest block of each blocked version, by version number.
 
-    One query, and another one for each number that has a block.
+    `identities` tells which versions are meant, since numbers can be reused. Takes one query, and one more for each
+    number that has a block.
     """
     return rollback_rules.current_blocks(
         reader.rollback_blocks(model), partial(reader.production_entries, model), identities
@@ -26,7 +27,7 @@ def blocks_by_version(
 
 
 def blocks_for_display(context: Context, versions: Iterable[VersionInfo]) -> dict[int, RollbackBlock]:
-    """Return the blocks of versions of one model, to be shown; none where the ledger can't tell."""
+    """Return the blocks of versions of one model for display; none if the ledger is unavailable."""
     try:
         return blocks_for_gates(context, versions)
     except LedgerUnavailable:
@@ -34,16 +35,16 @@ def blocks_for_display(context: Context, versions: Iterable[VersionInfo]) -> dic
 
 
 def blocks_for_gates(context: Context, versions: Iterable[VersionInfo]) -> dict[int, RollbackBlock]:
-    """Return the same for a gate; none where there's no ledger, as at a terminal away from the bot.
+    """Return the same for a gate; none if there's no ledger at all, as at a terminal away from the bot.
 
-    Raises LedgerUnavailable where there's one that doesn't answer: what can't be checked doesn't pass.
+    Raises LedgerUnavailable if the ledger doesn't answer: a gate that can't be checked doesn't pass.
     """
-    mine = {one.version: one for one in versions}
+    mine = {version.version: version for version in versions}
     if not mine:
         return {}
     model = next(iter(mine.values())).model
     try:
-        with context.ledger.read() as reading:
-            return blocks_by_version(reading, model, {number: one.identity() for number, one in mine.items()})
+        with context.ledger.read() as reader:
+            return blocks_by_version(reader, model, {number: one.identity() for number, one in mine.items()})
     except NoLedgerHere:
         return {}

@@ -1,4 +1,4 @@
-"""TODO bot.services.core.command_events"""
+"""Audit events about commands."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _refused_tag(queued: QueuedCommand) -> EventTag:
 def _command_event(
     queued: QueuedCommand, tag: EventTag, now: datetime, *, origin: str, why: str = "", **evidence: object
 ) -> Event:
-    """Return the event of an ask; `more` is evidence beside the command, where there is any."""
+    """Return an audit event about a command; `evidence` is added to its arguments, without empty values."""
     model = queued.command.get("model")
     return Event(
         at=now,

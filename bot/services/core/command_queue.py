@@ -1,4 +1,4 @@
-"""What people ask of the registry: written down first, then done, and tried again while the registry is away."""
+"""The command queue: commands are stored first, then executed, and retried while the registry is unavailable."""
 
 from __future__ import annotations
 
@@ -27,8 +27,7 @@ from bot.domain.core.errors import (
 )
 from bot.domain.core.sentence import Sentence, say
 from bot.domain.policy.authorization import AccessTarget, Permission, authorize, describe_caller
-from bot.domain.transitions.transition import break_glass_transition
-from bot.ports import LedgerTransaction, QueuedCommand, QueuedCommandState
+from bot.ports import LedgerReader, LedgerTransaction, QueuedCommand, QueuedCommandState
 from bot.services.core.command_events import _command_event, _refused_tag, _submitted_tag
 from bot.services.core.commands import (
     CANCELLED_ERROR,
@@ -40,22 +39,20 @@ from bot.services.core.commands import (
 )
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import direct_message
-from bot.services.promotions.requests import Requests
 
 log = logging.getLogger(__name__)
 
-# Whoever wrote an ask down tries it at once; after this it is taken for lost, by this process or another one.
+# The submitter executes a command at once. After this time, any process can take it over.
 ATTEMPT_LEASE = timedelta(seconds=15)
-RETRY_DELAY = timedelta(seconds=2)  # how long an ask waits for a registry that did not answer
+RETRY_DELAY = timedelta(seconds=2)  # while the registry is unavailable
 MAX_RETRY_DELAY = timedelta(minutes=1)
 
 
 class CommandQueue:
-    """The way from an ask to what comes of it."""
+    """Stores commands and executes each one with its handler."""
 
-    def __init__(self, context: Context, requests: Requests, handlers: Mapping[type[Command], CommandHandler]) -> None:
+    def __init__(self, context: Context, handlers: Mapping[type[Command], CommandHandler]) -> None:
         self._context = context
-        self._requests = requests
         self._handlers = handlers
 
     def submit(
@@ -67,72 +64,73 @@ class CommandQueue:
         origin: str,
         client: ClientContext = ClientContext(),  # noqa: B008 - immutable
     ) -> QueuedCommand:
-        """Write down what somebody asks for; the registry is not read. `where` is the channel it came from.
+        """Store a command for execution; the registry isn't read.
 
-        With a key that the caller used before, what was asked for then is returned, whatever has become of it.
-        Raises Refused (kept in the audit), AnotherAsk where that was something else, BadInput and LedgerUnavailable.
+        `channel` is where it came from; `client` tells how it came from outside Slack. With an idempotency key that the
+        caller has used before, the earlier command is returned, whatever its state. Raises Refused (audited),
+        IdempotencyKeyReused if the earlier command was a different one, BadInput, and LedgerUnavailable.
         """
         _check_reason(command)
-        ask = replace(
+        queued = replace(
             self._new_command(caller, command.dump(), channel, QueuedCommandState.WAITING),
             ci=client.ci or None,
             key=client.idempotency_key,
             digest=client.digest,
         )
-        logging_context.bind(request=ask.id)
-        self._require_permission(caller, command, ask, origin)
+        logging_context.bind(request=queued.id)
+        self._require_permission(caller, command, queued, origin)
         with self._context.ledger.write() as tx:
-            if not tx.add_queued_command(ask):
-                return _require_same_command(tx.queued_command_with_key(ask.caller, ask.key or ""), ask)
-            by, ci = describe_caller(caller, self._context.policy), pack_ci_run(ask.ci) if ask.ci else None
-            tx.add_audit_event(_command_event(ask, _submitted_tag(ask), ask.at, origin=origin, by=by, ci=ci))
-        return ask
+            if not tx.add_queued_command(queued):
+                return _require_same_command(tx.queued_command_with_key(queued.caller, queued.key or ""), queued)
+            by, ci = describe_caller(caller, self._context.policy), pack_ci_run(queued.ci) if queued.ci else None
+            tx.add_audit_event(_command_event(queued, _submitted_tag(queued), queued.at, origin=origin, by=by, ci=ci))
+        return queued
 
     def cancel(self, caller: Caller, command_id: str, *, reason: str = "", origin: str) -> QueuedCommand:
-        """Take something back that nobody has carried out yet. Raises UnknownRequest, also for what others asked for.
+        """Cancel the caller's command if it's still waiting, and return it; otherwise, return it unchanged.
 
-        Returns the ask as it stands: one that was carried out meanwhile is left.
+        Raises UnknownRequest, also if someone else submitted it.
         """
         with self._context.ledger.write() as tx:
-            ask = _get_draft(tx, command_id)
-            if ask.caller != actor_of(caller):
+            queued = _get_draft(tx, command_id)
+            if queued.caller != actor_of(caller):
                 raise UnknownRequest("You asked for nothing with this id.")
-            if ask.state is QueuedCommandState.WAITING:
-                ask = replace(ask, state=QueuedCommandState.REFUSED, error=CANCELLED_ERROR, outcome=reason)
-                tx.save_queued_command(ask)
+            if queued.state is QueuedCommandState.WAITING:
+                queued = replace(queued, state=QueuedCommandState.REFUSED, error=CANCELLED_ERROR, outcome=reason)
+                tx.save_queued_command(queued)
                 tx.add_audit_event(
                     _command_event(
-                        ask, EventTag.PROMOTION_CANCELLED, self._context.clock.now(), origin=origin, why=reason
+                        queued, EventTag.PROMOTION_CANCELLED, self._context.clock.now(), origin=origin, why=reason
                     )
                 )
-        return ask
+        return queued
 
     def create_draft(self, caller: Caller, arguments: Mapping[str, Any], *, channel: str) -> str:
-        """Return the id of a fresh draft: a modal or a question keeps it and nothing else. Raises LedgerUnavailable.
+        """Store a draft for a modal or a confirmation, and return its id.
 
-        `given` is what was typed before, `where` the channel. Raises Refused (kept in the audit) for who may not ask
-        for anything.
+        `arguments` are those typed so far; `channel` is where they came from. Raises Refused (audited) if the caller
+        can't submit commands, and LedgerUnavailable.
         """
-        ask = self._new_command(caller, dict(arguments), channel, QueuedCommandState.DRAFT)
+        queued = self._new_command(caller, dict(arguments), channel, QueuedCommandState.DRAFT)
         decision = authorize(
             caller, Permission.REQUEST, AccessTarget(), self._context.policy, self._context.clock.now()
         )
         if not decision:
-            self._audit_refusal(ask, caller, decision.reason, "slack")
+            self._audit_refusal(queued, caller, decision.reason, "slack")
             raise Refused(decision.reason)
         with self._context.ledger.write() as tx:
-            tx.add_queued_command(ask)
-        return ask.id
+            tx.add_queued_command(queued)
+        return queued.id
 
     def get_draft(self, draft_id: str) -> QueuedCommand:
-        """Return a draft: where it came from, and what was typed before. Raises UnknownRequest."""
-        with self._context.ledger.read() as reading:
-            return _get_draft(reading, draft_id)
+        """Return a draft, with its channel and arguments. Raises UnknownRequest."""
+        with self._context.ledger.read() as reader:
+            return _get_draft(reader, draft_id)
 
     def submit_draft(self, caller: Caller, draft_id: str, *, origin: str) -> QueuedCommand:
-        """Let a draft become what its author asks for; a second time finds it asked for already.
+        """Submit a draft for execution, on behalf of its author.
 
-        Raises UnknownRequest, Refused (kept in the audit; also for whoever is not its author), LedgerUnavailable.
+        Raises UnknownRequest, Refused (audited, except if it has been submitted before), and LedgerUnavailable.
         """
         before = self.get_draft(draft_id)
         self._require_permission(caller, load_command(before.command), replace(before, caller=actor_of(caller)), origin)
@@ -144,32 +142,36 @@ class CommandQueue:
             now = _get_draft(tx, draft_id)
             if now.state is not QueuedCommandState.DRAFT:
                 raise Refused("That is under way already.")
-            ask = replace(
+            queued = replace(
                 now,
                 state=QueuedCommandState.WAITING,
                 at=self._context.clock.now(),
                 not_before=self._attempt_lease_end(),
             )
-            tx.save_queued_command(ask)
+            tx.save_queued_command(queued)
             tx.add_audit_event(
                 _command_event(
-                    ask, _submitted_tag(ask), ask.at, origin=origin, by=describe_caller(caller, self._context.policy)
+                    queued,
+                    _submitted_tag(queued),
+                    queued.at,
+                    origin=origin,
+                    by=describe_caller(caller, self._context.policy),
                 )
             )
-        return ask
+        return queued
 
     def execute(self, command_id: str, *, notify_caller: bool = False) -> CommandResult:
-        """Do what was asked for. With `tell`, whoever asked hears directly what came of it.
+        """Execute a command and return its result; with `notify_caller`, send the answer as a direct message.
 
-        Raises what stands against it (BadInput, Refused, RegistryRefused; the ask has then ended and the audit
-        keeps why) and Unreachable (the ask still stands and is tried again by `carry_out_waiting`).
+        Raises BadInput, Refused, or RegistryRefused if the command is refused (it has then ended, and the audit log
+        says why), and Unreachable if it's to be retried by `execute_due`.
         """
-        with self._context.ledger.read() as reading:
-            ask = reading.queued_command(command_id)
-            if ask.request:
-                return CommandResult(request=reading.request(ask.request))
-        with logging_context.bound(request=ask.id, actor=actor_id(ask.caller)):
-            return self._execute(ask, notify_caller=notify_caller)
+        with self._context.ledger.read() as reader:
+            queued = reader.queued_command(command_id)
+            if queued.request:
+                return CommandResult(request=reader.request(queued.request))
+        with logging_context.bound(request=queued.id, actor=actor_id(queued.caller)):
+            return self._execute(queued, notify_caller=notify_caller)
 
     def _execute(self, queued: QueuedCommand, *, notify_caller: bool) -> CommandResult:
         try:
@@ -187,30 +189,30 @@ class CommandQueue:
         return done
 
     def execute_due(self) -> list[CommandResult]:
-        """Try every ask again whose time has come; who asked is told directly what came of it.
+        """Retry all commands that are due, and send their callers the answers; return the results.
 
-        Of several processes one tries it. Who dies at it, or takes too long, leaves it to the next one. What is held
-        after a restore waits.
+        Only one process at a time executes a command. If it dies or takes too long, another one takes over. Nothing
+        is executed until the startup check has passed.
         """
         if not self._context.startup_check.has_passed():
             return []
-        with self._context.ledger.read() as reading:
-            waiting = reading.due_command_ids(self._context.clock.now())
+        with self._context.ledger.read() as reader:
+            waiting = reader.due_command_ids(self._context.clock.now())
         done = []
-        for ask_id in waiting:
-            if not self._claim(ask_id):
+        for command_id in waiting:
+            if not self._claim(command_id):
                 continue
             try:
-                done.append(self.execute(ask_id, notify_caller=True))
+                done.append(self.execute(command_id, notify_caller=True))
             except Unreachable:
                 break
-            except RegistrarError:  # who asked is told why, and the audit keeps it
-                log.info("ask %s was refused", ask_id)
-            except Exception:  # one ask with a fault must not hold all that stand behind it
-                log.exception("ask %s cannot be carried out", ask_id)
-                with self._context.ledger.read() as reading:
-                    ask = reading.queued_command(ask_id)
-                self._retry_later(ask, None)
+            except RegistrarError:  # the caller got a message, and the audit log has the reason
+                log.info("ask %s was refused", command_id)
+            except Exception:  # one broken command must not block those behind it
+                log.exception("ask %s cannot be carried out", command_id)
+                with self._context.ledger.read() as reader:
+                    queued = reader.queued_command(command_id)
+                self._retry_later(queued, None)
         return done
 
     def _claim(self, command_id: str) -> bool:
@@ -220,11 +222,8 @@ class CommandQueue:
 
     def _dispatch(self, queued: QueuedCommand) -> CommandResult:
         command = load_command(queued.command)
-        if isinstance(command, Promote):
-            request = self._requests.open(queued, command)
-            move = break_glass_transition(request, queued.at).id if request.breaks_glass else None
-            return CommandResult(request=request, transition_id=move, model=request.model)
-        if queued.state is not QueuedCommandState.WAITING:
+        # For a promotion, the handler returns the request that exists or raises its own error.
+        if queued.state is not QueuedCommandState.WAITING and not isinstance(command, Promote):
             raise Refused("This was done or refused already.")
         return self._handlers[type(command)](queued, command)
 
@@ -258,23 +257,23 @@ class CommandQueue:
         return self._context.clock.now() + ATTEMPT_LEASE
 
     def _retry_later(self, queued: QueuedCommand, error: Unreachable | None) -> None:
-        """Let an ask be due again later: soon where it waits for the registry, of which one question is asked first."""
+        """Schedule a retry: soon if the registry is unavailable, since a probe comes first; else with backoff."""
         is_lost = isinstance(error, RegistryUnreachable) and not isinstance(error, FilesUnreachable)
         if is_lost:
             self._context.availability.mark_unavailable()
-        pause = RETRY_DELAY if is_lost else min(RETRY_DELAY * 2 ** min(queued.attempts, 10), MAX_RETRY_DELAY)
-        later = replace(queued, attempts=queued.attempts + 1, not_before=self._context.clock.now() + pause)
+        delay = RETRY_DELAY if is_lost else min(RETRY_DELAY * 2 ** min(queued.attempts, 10), MAX_RETRY_DELAY)
+        later = replace(queued, attempts=queued.attempts + 1, not_before=self._context.clock.now() + delay)
         with self._context.ledger.write() as tx:
             if tx.queued_command(queued.id).state is QueuedCommandState.WAITING:
                 tx.save_queued_command(later)
 
     def _refuse(self, queued: QueuedCommand, error: RegistrarError, *, notify_caller: bool) -> CommandResult | None:
-        """End the ask; but where another thread has opened a request of it meanwhile, return that."""
+        """Refuse the command; but if another thread has opened its request in the meantime, return that."""
         with self._context.ledger.write() as tx:
             now = tx.queued_command(queued.id)
             if now.request:
                 return CommandResult(request=tx.request(now.request))
-            if now.state is not QueuedCommandState.WAITING:  # refused by another thread, which writes it down once
+            if now.state is not QueuedCommandState.WAITING:  # another thread has already refused it
                 return None
             self.mark_refused(tx, queued, error, notify_caller=notify_caller)
         return None
@@ -282,7 +281,7 @@ class CommandQueue:
     def mark_refused(
         self, tx: LedgerTransaction, queued: QueuedCommand, error: RegistrarError, *, notify_caller: bool
     ) -> None:
-        """Write down that a waiting ask is refused, and why."""
+        """Record in the caller's transaction that a command is refused because of `error`; audit it."""
         why = str(error.sentence)
         tx.save_queued_command(
             replace(queued, state=QueuedCommandState.REFUSED, error=type(error).__name__, outcome=why)
@@ -301,13 +300,13 @@ class CommandQueue:
             self._add_reply(tx, queued, answer, True)
 
     def _add_reply(self, tx: LedgerTransaction, queued: QueuedCommand, sentence: Sentence, notify_caller: bool) -> None:
-        note = direct_message(f"ask:{queued.id}", f"direct:ask:{queued.id}", queued.caller, sentence)
-        if notify_caller and note:
-            tx.add_message(note)
+        message = direct_message(f"ask:{queued.id}", f"direct:ask:{queued.id}", queued.caller, sentence)
+        if notify_caller and message:
+            tx.add_message(message)
 
 
 def mark_done(tx: LedgerTransaction, queued: QueuedCommand, outcome: str = "") -> bool:
-    """Write down that an ask is done, and what came of it; return False where another thread was faster."""
+    """Mark a command as done with its `outcome`; return False if it isn't waiting any more."""
     if tx.queued_command(queued.id).state is not QueuedCommandState.WAITING:
         return False
     tx.save_queued_command(replace(queued, state=QueuedCommandState.DONE, outcome=outcome))
@@ -315,21 +314,20 @@ def mark_done(tx: LedgerTransaction, queued: QueuedCommand, outcome: str = "") -
 
 
 def _check_reason(command: Command) -> None:
-    """Raise BadInput for an emergency that nobody explains."""
+    """Raise BadInput if a break-glass command has no reason."""
     if isinstance(command, Promote) and command.break_glass and not command.reason:
         raise BadInput("Breaking the glass needs a reason: the channel reads it, and the audit keeps it.")
 
 
 def _require_same_command(existing: QueuedCommand | None, queued: QueuedCommand) -> QueuedCommand:
-    """Return what was asked for with the same key, if it was the same."""
+    """Return the earlier command with this key. Raises IdempotencyKeyReused if it was a different one."""
     if existing is None or existing.digest != queued.digest:
         raise IdempotencyKeyReused("This key came with something else before; nothing was changed.")
     return existing
 
 
-def _get_draft(reader: Any, draft_id: str) -> QueuedCommand:
+def _get_draft(reader: LedgerReader, draft_id: str) -> QueuedCommand:
     try:
-        found: QueuedCommand = reader.ask(draft_id)
+        return reader.queued_command(draft_id)
     except KeyError:
         raise UnknownRequest("This form is from another time; open it again.") from None
-    return found

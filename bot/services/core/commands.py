@@ -1,4 +1,4 @@
-"""TODO bot.services.core.commands"""
+"""What commands have in common: their permissions, results, and handlers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bot.domain.policy.authorization import Permission
 from bot.domain.promotions.request import Request
 from bot.ports import QueuedCommand
 
-CANCELLED_ERROR = "CalledOff"  # in the place of an error: who asked took it back
+CANCELLED_ERROR = "CalledOff"  # stored in place of an error if the caller cancelled the command
 
 
 PERMISSIONS: dict[type[Command], Permission] = {
@@ -32,10 +32,10 @@ PERMISSIONS: dict[type[Command], Permission] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientContext:
-    """How something was asked for from outside Slack.
+    """How a command arrived from outside Slack.
 
-    `key` is the caller's own word for it, with which a second ask is none; `digest` tells what was sent with it. `ci`
-    is the run in which a program asks.
+    `ci` is the CI run that sent it. `idempotency_key` makes a repeated submission return the first command; `digest`
+    identifies the content that was sent with the key.
     """
 
     ci: CiRun | None = None
@@ -44,32 +44,32 @@ class ClientContext:
 
 
 class IdempotencyKeyReused(Refused):
-    """The key came with something else before."""
+    """The idempotency key was used before with different content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandResult:
-    """What came of an ask: the answer, the request that was opened, or a move that has to be made now."""
+    """The result of a command: an answer, the request that it opened, or a transition to execute now."""
 
     answer: Sentence | None = None
     request: Request | None = None
-    transition_id: str | None = None  # its id
-    model: str = ""  # whose move it is
+    transition_id: str | None = None
+    model: str = ""  # the model of the transition
 
 
 def permission_for(command: Command) -> Permission:
-    """Return what somebody does who asks for this."""
+    """Return the permission that a command needs."""
     return (
         Permission.BREAK_GLASS if isinstance(command, Promote) and command.break_glass else PERMISSIONS[type(command)]
     )
 
 
 class CommandHandler(Protocol):
-    """Whoever carries out one kind of command."""
+    """Executes one kind of command."""
 
     def __call__(self, queued: QueuedCommand, command: Any) -> CommandResult:
-        """Do it, and end the ask in the transaction that writes down what was done.
+        """Execute `command`, and mark `queued` as done in the transaction that records the effect.
 
-        Doing it a second time finds what the first try did.
+        It has to be idempotent: a second attempt finds what the first one did. Raises RegistrarError.
         """
         ...

@@ -1,4 +1,4 @@
-"""What every service is given."""
+"""What all services share: ports, policy, and process state."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from bot.ports import NO_DIRECTORY, NO_OBSERVER, Clock, Directory, Ledger, Model
 from bot.services.core.registry_availability import RegistryAvailability
 from bot.services.core.startup_check import StartupCheck
 
-_ID_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # none that can be mistaken for another on a phone
+_ID_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without characters that look alike
 
 
-FLAVORS_WITH_ESTIMATOR = {"sklearn", "xgboost", "lightgbm"}  # the flavors whose files tell the class of a model
-CHAMPION, CHALLENGER = "champion", "challenger"  # the aliases that go along with Production and Staging
+FLAVORS_WITH_ESTIMATOR = {"sklearn", "xgboost", "lightgbm"}  # flavors whose files name the estimator class
+CHAMPION, CHALLENGER = "champion", "challenger"  # the aliases of Production and Staging
 
 
 def short_id() -> str:
-    """Return a fresh id that a person can type: a letter and five more characters."""
+    """Return a new id that a person can type: "r" and five random characters."""
     return "r" + "".join(secrets.choice(_ID_ALPHABET) for _ in range(5))
 
 
 class ActivePolicy:
-    """The policy in force and its revision, replaced together; and what the file says instead, where it differs."""
+    """The policy in force and its revision, replaced together; and a pending edit of the file, if there is one."""
 
     def __init__(self, policy: Policy, revision: str = "") -> None:
         self._current = (policy, revision)
@@ -36,12 +36,12 @@ class ActivePolicy:
 
     @property
     def policy(self) -> Policy:
-        """The policy that holds."""
+        """The policy in force."""
         return self._current[0]
 
     @property
     def revision(self) -> str:
-        """The word that tells its text from every other."""
+        """A hash of the policy's text."""
         return self._current[1]
 
     def replace(self, policy: Policy, revision: str) -> None:
@@ -51,16 +51,16 @@ class ActivePolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """The ports and the policy. `aliases` are the registry's names for the holders of the two stages.
+    """The ports and the policy.
 
-    Whoever executes what was waiting asks the `gate` first.
+    `owner` names this process in leases. Work that was waiting is executed only once `startup_check` has passed.
     """
 
     ledger: Ledger
     registry: ModelRegistry
     active_policy: ActivePolicy
     clock: Clock
-    owner: str  # this process, for leases
+    owner: str
     champion: str = CHAMPION
     challenger: str = CHALLENGER
     new_id: Callable[[], str] = field(default=short_id)
@@ -74,11 +74,11 @@ class Context:
 
     @property
     def policy(self) -> Policy:
-        """The policy that holds now."""
+        """The policy in force."""
         return self.active_policy.policy
 
     def package(self, version: VersionInfo) -> ModelPackage | None:
-        """Return what lies beside a version's files; files that the registry refuses to give count as missing.
+        """Return a version's model package, or None if it has none or the registry refuses to return it.
 
         Raises Unreachable.
         """
@@ -90,7 +90,7 @@ class Context:
             return None
 
     def algorithm(self, version: VersionInfo, run: RunInfo, package: ModelPackage | None) -> str | None:
-        """Return what kind of model a version is: as somebody wrote it down, else the class that its files name.
+        """Return a version's algorithm: as logged with its run, else the estimator class in its files.
 
         Raises Unreachable.
         """

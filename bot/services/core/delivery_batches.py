@@ -1,39 +1,39 @@
-"""TODO bot.services.core.delivery_batches"""
+"""Split due messages into batches that are delivered together."""
 
 from __future__ import annotations
 
 from bot.ports import MessageKind, OutboxMessage
 
-BATCH_SIZE = 10  # notes that share their commits
+BATCH_SIZE = 10  # messages that share commits
 
 
-URGENT_KINDS = frozenset({MessageKind.INCIDENT, MessageKind.ROLLBACK})  # whoever is on call waits for these
+URGENT_KINDS = frozenset({MessageKind.INCIDENT, MessageKind.ROLLBACK})  # on-call engineers wait for these
 
 
 def _batches(due_messages: list[OutboxMessage]) -> list[list[OutboxMessage]]:
-    """Return the layers in pieces: a commit of a hundred notes would keep whoever votes waiting as long.
+    """Return the layers in batches: a commit of a hundred messages would block votes for too long.
 
-    What is urgent comes first: it takes the next turn in its channel, however many messages have waited there.
+    Urgent messages come first, and take the next turn in their channel however many others are waiting.
     """
-    layers = [sorted(layer, key=lambda note: note.kind not in URGENT_KINDS) for layer in _layers(due_messages)]
+    layers = [sorted(layer, key=lambda message: message.kind not in URGENT_KINDS) for layer in _layers(due_messages)]
     return [layer[at : at + BATCH_SIZE] for layer in layers for at in range(0, len(layer), BATCH_SIZE)]
 
 
 def _layers(due_messages: list[OutboxMessage]) -> list[list[OutboxMessage]]:
-    """Return the notes so that each list holds at most one of each lane, and a lane's notes are in order."""
+    """Return lists of messages with at most one per ordering key, so that each key's messages stay in order."""
     layers: list[list[OutboxMessage]] = []
     depth: dict[str, int] = {}
-    for note in due_messages:
-        at = depth.get(note.lane, 0)
-        depth[note.lane] = at + 1
+    for message in due_messages:
+        at = depth.get(message.lane, 0)
+        depth[message.lane] = at + 1
         if at == len(layers):
             layers.append([])
-        layers[at].append(note)
+        layers[at].append(message)
     return layers
 
 
 def _is_superseded(message: OutboxMessage, due_messages: list[OutboxMessage]) -> bool:
-    """Tell whether a later row draws the same card anew anyway; a card is drawn from its present state."""
+    """Tell whether a later message redraws the same card anyway; cards show the present state."""
     return message.kind.is_updated_in_place and any(
         other.kind is message.kind and other.lane == message.lane and other.number > message.number
         for other in due_messages

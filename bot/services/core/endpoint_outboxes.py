@@ -1,4 +1,4 @@
-"""TODO bot.services.core.endpoint_outboxes"""
+"""One outbox and one thread for each webhook endpoint."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from bot.services.core.outbox import GiveUpHandler, Outbox, log
 ENDPOINT_KINDS = frozenset({MessageKind.EVENT})
 
 
-SHUTDOWN_TIMEOUT = 5.0  # seconds that the end of the process waits for endpoints
+SHUTDOWN_TIMEOUT = 5.0  # seconds to wait for endpoints at shutdown
 
 
 class EndpointOutboxes:
     """Delivers events: each endpoint has an outbox and, while events wait for it, a thread of its own.
 
-    So one that hangs, fails, or has much to hear delays no other, and there are never more threads than endpoints.
-    `at_once` models' events go to one endpoint at the same time; `limit` and `given_up` are as for an outbox.
+    An endpoint that hangs, fails, or has many events delays no other one, and there are never more threads than
+    endpoints. Parameters are those of `Outbox`; `concurrency` counts models per endpoint.
     """
 
     def __init__(
@@ -52,19 +52,19 @@ class EndpointOutboxes:
         self._is_closed = False
 
     def deliver(self, *, patience: float = 0.0) -> None:
-        """Begin to deliver what is due, and wait up to `patience` seconds until that was tried.
+        """Start delivering what is due, and wait up to `patience` seconds until it has been tried.
 
-        An endpoint that is still being told gets what is new from the same thread, or at the next call.
+        If an endpoint's thread is still running, that thread or the next call delivers new events.
         """
-        with self._context.ledger.read() as reading:
-            waited_for = reading.pending_recipients(MessageKind.EVENT)
+        with self._context.ledger.read() as reader:
+            waited_for = reader.pending_recipients(MessageKind.EVENT)
         with self._lock:
             for to in waited_for:
                 self._start_delivery(to)
         self._join_threads(patience)
 
     def close(self, *, patience: float = SHUTDOWN_TIMEOUT) -> None:
-        """Begin nothing new, and wait a moment for what is under way; what is left is sent after the next start."""
+        """Start nothing new, and wait `patience` seconds for running deliveries; the rest is sent after a restart."""
         with self._lock:
             self._is_closed = True
         self._join_threads(patience)
@@ -89,7 +89,7 @@ class EndpointOutboxes:
 
 
 def _deliver_and_log(deliver: Callable[[], None]) -> None:
-    """Deliver; what goes wrong is logged, and the next call tries again."""
+    """Deliver and log errors; the next call tries again."""
     with logging_context.bound():
         try:
             deliver()

@@ -1,4 +1,4 @@
-"""The outbox: what Slack must hear, delivered in order, again if need be, and never twice if it can be known."""
+"""The outbox: delivers messages in order, with retries, and avoids duplicates where it can."""
 
 from __future__ import annotations
 
@@ -30,28 +30,29 @@ log = logging.getLogger(__name__)
 
 RETRY_DELAY = timedelta(seconds=1)  # doubled with each failed attempt
 MAX_RETRY_DELAY = timedelta(minutes=2)
-LEASE = timedelta(seconds=30)  # in which nobody else delivers a note that this process has begun to deliver
+LEASE = timedelta(seconds=30)  # while a process delivers a message, no other one claims it
 MAX_DUPLICATES = 1000
 SLACK_KINDS = frozenset(MessageKind) - {MessageKind.EVENT}
 
 GiveUpHandler = Callable[
     [LedgerTransaction, Context, OutboxMessage, str, timedelta | None], None
-]  # the reason, and the limit if it was that
+]  # the reason, and the maximum age if that was exceeded
 
 
 class _ClaimedMessage(NamedTuple):
-    """A note to deliver, and the channel it posts in; empty if it takes no turn."""
+    """A message to deliver, and the channel it posts in; empty if it isn't rate-limited."""
 
     message: OutboxMessage
     channel: str
 
 
 class Outbox:
-    """Delivers the rows that services wrote together with their changes.
+    """Delivers the messages that services store together with their changes.
 
-    Each outbox takes rows of its own `kinds`, and with `to` only those for one receiver. `at_once` rows of different
-    lanes go out at the same time. In each channel, messages are at least `pace` apart, whichever process posts them.
-    What can't be delivered within `limit` is given up; `given_up` is called for that, and for each refusal.
+    Each outbox takes messages of its own `kinds`, and with `recipient` only those for one endpoint. Up to `concurrency`
+    messages with different ordering keys go out at the same time. In each channel, messages are at least `min_interval`
+    apart, whichever process posts them. A message that can't be delivered within `max_age`, or is refused, is
+    discarded, and `on_give_up` is called.
     """
 
     def __init__(
@@ -80,21 +81,21 @@ class Outbox:
         self._wake_up = threading.Event()
 
     def wait_until_due(self, timeout: float) -> None:
-        """Return as soon as a waiting note can be tried, but after `most` seconds at the latest."""
+        """Return as soon as a message is due, or after `timeout` seconds."""
         self._wake_up.clear()
         due, now = None, self._context.clock.now()
-        with suppress(LedgerUnavailable), self._context.ledger.read() as reading:
-            due = reading.next_message_due_at(now, kinds=self._kinds)
+        with suppress(LedgerUnavailable), self._context.ledger.read() as reader:
+            due = reader.next_message_due_at(now, kinds=self._kinds)
         self._wake_up.wait(min(timeout, (due - now).total_seconds()) if due else timeout)
 
     def wake(self) -> None:
-        """Wake whatever rests, so that it looks again."""
+        """Wake up `wait_until_due`."""
         self._wake_up.set()
 
     def take_turn(self, channel: str) -> float:
-        """Take a channel's turn for a message that isn't a row, or return in how many seconds the turn comes.
+        """Take a channel's turn for a message outside the outbox: return 0.0, or how many seconds it has to wait.
 
-        If the ledger can't be written to, nothing has to wait: an answer to a question doesn't need the ledger.
+        If the ledger can't be written to, there is no wait: answers don't need the ledger.
         """
         at = now = self._context.clock.now()
         with suppress(LedgerUnavailable), self._context.ledger.write() as tx:
@@ -102,15 +103,15 @@ class Outbox:
         return (at - now).total_seconds()
 
     def end_turn(self, channel: str) -> None:
-        """Count a channel's next turn from now."""
+        """Start a channel's minimum interval now."""
         with suppress(LedgerUnavailable), self._context.ledger.write() as tx:
             tx.delay_channel(channel, self._context.clock.now() + self._min_interval)
 
     def deliver(self, *, patience: float = 0.0) -> None:
         """Deliver everything that is due; a message waits for its turn in its channel.
 
-        One thread does it; a second caller only makes the first look once more before it stops, or with `wait`
-        (seconds) waits for its turn, so that what was due has been tried when this returns.
+        One thread at a time delivers; a second caller only makes the first one check again before it stops. With
+        `patience` (seconds) it waits for the first one instead, so that everything due has been tried on return.
         """
         self._delivery_requested.set()
         timeout = patience
@@ -125,40 +126,43 @@ class Outbox:
                 self._delivery_lock.release()
 
     def _deliver_round(self) -> bool:
-        """Deliver what is due now; tell whether more may be due: something got through, or makes way for others.
+        """Deliver what is due now; tell whether more may be due.
 
-        Lanes are independent, so the first notes of all of them go together, then the second ones: two commits a
-        layer, where each note alone would take two of its own and keep those who decide waiting.
+        Ordering keys are independent, so the first messages of all of them go together, then the second ones. That
+        takes two commits per layer; with two per message, decisions would wait for the ledger.
         """
-        with self._context.ledger.read() as reading:
-            due = reading.due_messages(self._context.clock.now(), kinds=self._kinds, recipient=self._recipient)
+        with self._context.ledger.read() as reader:
+            due = reader.due_messages(self._context.clock.now(), kinds=self._kinds, recipient=self._recipient)
         stuck: set[str] = set()
         queues: Counter[str] = Counter()
         for batch in _batches(due):
-            going = [note for note in batch if note.lane not in stuck]
+            going = [message for message in batch if message.lane not in stuck]
             if going:
                 ours, waiting = self._claim_batch(going, due, queues)
                 stuck |= waiting | self._deliver_batch(ours)
-        return bool(queues) or len(stuck) < len({note.lane for note in due})
+        return bool(queues) or len(stuck) < len({message.lane for message in due})
 
     def _claim_batch(
         self, messages: list[OutboxMessage], due_messages: list[OutboxMessage], queue_lengths: Counter[str]
     ) -> tuple[list[_ClaimedMessage], set[str]]:
-        """Claim notes; return those that still have to go out, and the lanes that have to wait.
+        """Claim messages; return those to deliver, and the ordering keys that have to wait.
 
-        They wait for another process, or for their channel's turn, which isn't a try. `queues` counts them by channel.
+        They wait for another process or for their channel's turn, which doesn't count as an attempt. `queue_lengths`
+        counts waiting messages by channel.
         """
         going, waiting, now = [], set(), self._context.clock.now()
-        names = {note.to: self._notifier.channel_id(note.to) for note in messages} if self._min_interval else {}
+        names = (
+            {message.to: self._notifier.channel_id(message.to) for message in messages} if self._min_interval else {}
+        )
         with self._context.ledger.write() as tx:
-            for channel, note in self._with_channels(tx, messages, names):
-                if self._postpone_unless_turn(tx, note, channel, queue_lengths, now):
-                    waiting.add(note.lane)
+            for channel, message in self._with_channels(tx, messages, names):
+                if self._postpone_unless_turn(tx, message, channel, queue_lengths, now):
+                    waiting.add(message.lane)
                     continue
-                ours = tx.claim_message(note, self._context.owner, now, now + LEASE)
+                ours = tx.claim_message(message, self._context.owner, now, now + LEASE)
                 if ours is None:
-                    waiting.add(note.lane)
-                elif _is_superseded(note, due_messages) and tx.message_ref(note.lane):
+                    waiting.add(message.lane)
+                elif _is_superseded(message, due_messages) and tx.message_ref(message.lane):
                     tx.mark_delivered(ours, None)
                 else:
                     going.append(_ClaimedMessage(ours, channel))
@@ -167,20 +171,20 @@ class Outbox:
     def _with_channels(
         self, tx: LedgerTransaction, messages: list[OutboxMessage], channel_ids: Mapping[str, str]
     ) -> list[tuple[str, OutboxMessage]]:
-        """Return notes with the channel in which each takes a turn; empty if it takes none.
+        """Return messages with the channel in which each takes a turn; empty if it takes none.
 
-        All processes take turns in this order, so no two of them wait for each other. Notes that take none come last,
-        since the next turn is counted from the end of this one.
+        All processes take turns in this order, so they can't deadlock. Messages without a turn come last, since the
+        next turn counts from the end of this one.
         """
         if not self._min_interval:
-            return [("", note) for note in messages]
-        places = [(_posting_channel(tx, note, channel_ids), note) for note in messages]
+            return [("", message) for message in messages]
+        places = [(_posting_channel(tx, message, channel_ids), message) for message in messages]
         return sorted(places, key=lambda place: (not place[0], place[0]))
 
     def _postpone_unless_turn(
         self, tx: LedgerTransaction, message: OutboxMessage, channel: str, queue_lengths: Counter[str], now: datetime
     ) -> bool:
-        """Take a note's turn if it has come; otherwise, postpone the note until about then."""
+        """Take the message's turn in its channel if it has come; otherwise, postpone the message."""
         if not channel or (at := tx.take_channel_turn(channel, self._min_interval, now)) == now:
             return False
         tx.postpone_message(message, at + self._min_interval * queue_lengths[channel])
@@ -189,63 +193,64 @@ class Outbox:
         return True
 
     def _deliver_batch(self, claimed: list[_ClaimedMessage]) -> set[str]:
-        """Deliver notes of different lanes; return the lanes whose next note may not follow yet.
+        """Deliver messages with different ordering keys; return the keys whose next message can't follow yet.
 
-        A crash before the commit leaves them tried, and what was tried is looked for before it is posted again.
+        After a crash before the commit, the messages count as tried, and the notifier searches Slack before it posts
+        them again.
         """
         if not claimed:
             return set()
-        tries = self._attempt_all([one.message for one in claimed])
-        results = [(one.message, delivery) for one, (delivery, _) in zip(claimed, tries, strict=True)]
+        tries = self._attempt_all([claimed_message.message for claimed_message in claimed])
+        results = [(one.message, result) for one, (result, _) in zip(claimed, tries, strict=True)]
         with self._context.ledger.write() as tx:
             for one, (_, ended) in zip(claimed, tries, strict=True):
                 if one.channel:  # Slack counts from when it got the message, which may be long after it was claimed
                     tx.delay_channel(one.channel, ended + self._min_interval)
-            lost = {note.key for note, delivery in results if not self._record_result(tx, note, delivery)}
-        for note, delivery in results:
-            if note.key in lost and delivery.message_ref and delivery.is_new:  # what it edited or found is not its own
-                log.warning("%s took too long, and another process has taken it over", note.key)
-                self._duplicates.append((note, delivery.message_ref))
+            lost = {message.key for message, result in results if not self._record_result(tx, message, result)}
+        for message, result in results:
+            if message.key in lost and result.message_ref and result.is_new:  # not what it edited or found
+                log.warning("%s took too long, and another process has taken it over", message.key)
+                self._duplicates.append((message, result.message_ref))
         waits = {
-            note.lane
-            for note, delivery in results
-            if delivery.outcome in {DeliveryOutcome.RETRY, DeliveryOutcome.UNKNOWN}
+            message.lane
+            for message, result in results
+            if result.outcome in {DeliveryOutcome.RETRY, DeliveryOutcome.UNKNOWN}
         }
-        return waits | {note.lane for note, _ in results if note.key in lost}
+        return waits | {message.lane for message, _ in results if message.key in lost}
 
     def _delete_duplicates(self) -> None:
-        """Delete what this process posted although another had taken the note over, as a process does that was stopped.
+        """Delete messages that this process posted after another one took them over, for example after it was paused.
 
-        It stays until the other one is through: that one may have found it in Slack, and taken it for its own.
+        They stay until the other process is done, because it may have found them in Slack and adopted them.
         """
         for _ in range(len(self._duplicates)):
-            note, posting = self._duplicates.popleft()
-            with self._context.ledger.read() as reading:
-                is_waiting, standing = reading.is_pending(note), reading.message_ref_for(note)
+            message, message_ref = self._duplicates.popleft()
+            with self._context.ledger.read() as reader:
+                is_waiting, standing = reader.is_pending(message), reader.message_ref_for(message)
             if is_waiting:
-                self._duplicates.append((note, posting))
-            elif standing is not None and standing != posting:
-                self._notifier.delete_message(posting)
+                self._duplicates.append((message, message_ref))
+            elif standing is not None and standing != message_ref:
+                self._notifier.delete_message(message_ref)
 
     def _attempt_all(self, messages: list[OutboxMessage]) -> list[tuple[DeliveryResult, datetime]]:
         workers = min(self._concurrency, len(messages))
         if workers < 2:
-            return [self._attempt(note) for note in messages]
+            return [self._attempt(message) for message in messages]
         with ThreadPoolExecutor(workers, thread_name_prefix="tell") as pool:
             return list(pool.map(self._attempt, messages))
 
     def _attempt(self, message: OutboxMessage) -> tuple[DeliveryResult, datetime]:
-        """Deliver one note; return what came of it, and when."""
+        """Deliver one message; return the result and when it ended."""
         with logging_context.bound(note=message.key):
             try:
-                delivery = self._notifier.deliver(message)
-            except Exception as error:  # a fault of ours in one message must not hold all the others
+                result = self._notifier.deliver(message)
+            except Exception as error:  # a bug with one message must not block the others
                 log.exception("%s cannot be delivered", message.key)
-                delivery = DeliveryResult(DeliveryOutcome.UNKNOWN, why=type(error).__name__)
-            return delivery, self._context.clock.now()
+                result = DeliveryResult(DeliveryOutcome.UNKNOWN, why=type(error).__name__)
+            return result, self._context.clock.now()
 
     def _record_result(self, tx: LedgerTransaction, message: OutboxMessage, result: DeliveryResult) -> bool:
-        """Write down what came of it; return False where another process has taken the note over meanwhile."""
+        """Record the result; return False if another process has taken the message over in the meantime."""
         match result.outcome:
             case DeliveryOutcome.DELIVERED:
                 return tx.mark_delivered(message, result.message_ref)
@@ -262,12 +267,12 @@ class Outbox:
                 )
                 return self._give_up(tx, message, result.why, self._max_age)
             case _:
-                pause = result.retry_after or min(RETRY_DELAY * 2 ** min(message.attempts - 1, 10), MAX_RETRY_DELAY)
-                log.warning("%s waits %s: %s", message.key, pause, result.why)
+                delay = result.retry_after or min(RETRY_DELAY * 2 ** min(message.attempts - 1, 10), MAX_RETRY_DELAY)
+                log.warning("%s waits %s: %s", message.key, delay, result.why)
                 self._wake_up.set()
-                # What Slack refused isn't there, unless the answer to an earlier try was lost: only then look for it.
+                # A message that Slack refused can only exist if the answer to an earlier attempt was lost.
                 tried = replace(message, was_tried=message.was_tried or result.outcome is DeliveryOutcome.UNKNOWN)
-                return tx.postpone_message(tried, self._context.clock.now() + pause, result.why)
+                return tx.postpone_message(tried, self._context.clock.now() + delay, result.why)
 
     def _give_up(self, tx: LedgerTransaction, message: OutboxMessage, why: str, limit: timedelta | None) -> bool:
         if not tx.discard_message(message, why):
@@ -276,7 +281,7 @@ class Outbox:
         return True
 
     def _is_expired(self, message: OutboxMessage) -> bool:
-        """Tell whether it was tried for as long as it may be."""
+        """Tell whether the message is older than `max_age`."""
         return bool(
             self._max_age and message.created_at and self._context.clock.now() >= message.created_at + self._max_age
         )
@@ -287,8 +292,8 @@ def _recipient_name(message: OutboxMessage) -> str:
 
 
 def _posting_channel(tx: LedgerTransaction, message: OutboxMessage, channel_ids: Mapping[str, str]) -> str:
-    """Return the channel that a note posts in; empty if it edits a message, or has nowhere to post."""
-    standing = tx.message_ref(message.lane)
+    """Return the channel that a message posts in; empty if it edits a message, or has nowhere to post."""
+    message_ref = tx.message_ref(message.lane)
     if message.kind in {MessageKind.THREAD_REPLY, MessageKind.CHART}:  # threads count toward their channel
-        return standing.channel if standing else ""
-    return "" if message.kind.is_updated_in_place and standing else channel_ids[message.to]
+        return message_ref.channel if message_ref else ""
+    return "" if message.kind.is_updated_in_place and message_ref else channel_ids[message.to]

@@ -1,4 +1,4 @@
-"""The rows that go with a change of a request: what Slack must hear, and what the audit keeps."""
+"""Build outbox messages, tag updates, and audit events for changes."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from bot.domain.transitions.registry_tags import TagChanges, actor_name
 from bot.domain.transitions.transition import Transition
 from bot.ports import LedgerReader, LedgerTransaction, MessageKind, OutboxMessage, TagUpdate
 
-OPENED = "opened"  # why a request's card is posted
-CLOCK_ACTOR = Automation("clock")  # who acts when a time is over
+OPENED = "opened"  # the trigger with which a request's card is first posted
+CLOCK_ACTOR = Automation("clock")  # the actor of expiries and other timed changes
 
 
 def card_message(request: Request, trigger: str, channel: str) -> OutboxMessage:
-    """Return the outbox row that draws a request's card anew."""
+    """Return the message that redraws a request's card; `trigger` makes its key unique."""
     return OutboxMessage(key=f"card:{request.id}:{trigger}", lane=request.id, kind=MessageKind.CARD, to=channel)
 
 
 def request_thread_message(request: Request, trigger: str, sentence: Sentence) -> OutboxMessage:
-    """Return the outbox row that tells the card's thread something."""
+    """Return a reply in the thread of a request's card."""
     key = f"news:{request.id}:{trigger}"
     return OutboxMessage(
         key=key, lane=request.id, kind=MessageKind.THREAD_REPLY, to="", data={"say": pack_sentence(sentence)}
@@ -36,9 +36,9 @@ def request_thread_message(request: Request, trigger: str, sentence: Sentence) -
 
 
 def end_messages(request: Request, channel: str, *, ended_by: Actor | None) -> list[OutboxMessage]:
-    """Return what is told when a request ends: the card, its thread, and the requester unless they did it."""
+    """Return the messages about the end of a request: card, thread, and the requester unless they ended it."""
     because = request.state.value
-    notes = [
+    messages = [
         card_message(request, because, channel),
         request_thread_message(request, because, promotion_messages.outcome_announcement(request)),
     ]
@@ -49,12 +49,12 @@ def end_messages(request: Request, channel: str, *, ended_by: Actor | None) -> l
             request.requester,
             promotion_messages.outcome_announcement(request),
         )
-        notes += [direct] if direct else []
-    return notes
+        messages += [direct] if direct else []
+    return messages
 
 
 def card_refusal_code(reader: LedgerReader, request: Request) -> str:
-    """Return Slack's error code for a request's card that it refused; empty if it didn't."""
+    """Return the error code with which Slack refused a request's card, or an empty string."""
     card = reader.delivery_progress(card_message(request, OPENED, ""))
     return card.why if card and not card.is_waiting and reader.message_ref(request.id) is None else ""
 
@@ -79,21 +79,23 @@ def tell_requester_of_refused_card(
 
 
 def reminder_messages(request: Request, people: Sequence[str], now: datetime) -> list[OutboxMessage]:
-    """Return what is told when a request waits for long: the thread, and each of these users directly."""
+    """Return reminders about a pending request: in its thread, and as direct messages to `people`."""
     because = f"reminder:{request.reminded}"
-    notes = [request_thread_message(request, because, promotion_messages.reminder_announcement(request, people, now))]
+    messages = [
+        request_thread_message(request, because, promotion_messages.reminder_announcement(request, people, now))
+    ]
     for user in people:
         sentence = promotion_messages.direct_reminder(request, now)
         direct = direct_message(
             f"{request.id}:{user}", f"direct:{request.id}:{because}:{user}", Person("", user), sentence
         )
-        notes += [direct] if direct else []
-    return notes
+        messages += [direct] if direct else []
+    return messages
 
 
 def review_reminder_messages(request: Request, people: Sequence[str]) -> list[OutboxMessage]:
-    """Return what is told before a review is due: the thread, and each of these users directly."""
-    notes = [
+    """Return reminders before a review is due: in the thread, and as direct messages to `people`."""
+    messages = [
         request_thread_message(
             request, "review-due", break_glass_messages.review_reminder_announcement(request, people)
         )
@@ -103,8 +105,8 @@ def review_reminder_messages(request: Request, people: Sequence[str]) -> list[Ou
         direct = direct_message(
             f"{request.id}:{user}", key, Person("", user), break_glass_messages.direct_review_reminder(request)
         )
-        notes += [direct] if direct else []
-    return notes
+        messages += [direct] if direct else []
+    return messages
 
 
 def request_event(
@@ -117,7 +119,7 @@ def request_event(
     evidence: dict[str, Any] | None = None,
     **texts: str | None,
 ) -> Event:
-    """Return an audit event about a request. Nobody as `actor` is the clock; `more` are why, before and after."""
+    """Return an audit event about a request. The default actor is the clock; `texts` are why, before, and after."""
     about = {
         "version": request.version,
         "target": request.target.value,
@@ -131,20 +133,20 @@ def request_event(
 
 
 def chart_message(incident: Incident) -> OutboxMessage:
-    """Return the outbox row that puts the chart into the thread."""
+    """Return the message that posts an incident's chart in its thread."""
     return OutboxMessage(
         key=incident.chart_key, lane=incident.id, kind=MessageKind.CHART, to="", data={"incident": incident.id}
     )
 
 
 def card_chart_message(incident: Incident) -> OutboxMessage:
-    """Return the outbox row that also shows the chart in the message: it can have to wait, so it has its own lane."""
+    """Return the message that adds the chart to the incident's message; it may have to wait, so it has its own key."""
     key, data = f"{incident.chart_key}:shown", {"incident": incident.id, "in_message": True}
     return OutboxMessage(key=key, lane=key, kind=MessageKind.CHART, to="", data=data)
 
 
 def direct_message(ordering_key: str, key: str, recipient: Actor, sentence: Sentence) -> OutboxMessage | None:
-    """Return the outbox row of a direct message; None for whoever is no person in Slack."""
+    """Return a direct message, or None if the recipient isn't a person in Slack."""
     person = resolve_operator(recipient)
     if not isinstance(person, Person):
         return None
@@ -158,26 +160,26 @@ def direct_message(ordering_key: str, key: str, recipient: Actor, sentence: Sent
 
 
 def invitation_message(request: Request, user: str, sentence: Sentence) -> OutboxMessage:
-    """Return the outbox row of a direct message to someone who can approve a new request, with a link to its card."""
+    """Return a direct message to someone who can approve a new request, with a link to its card."""
     data = {"say": pack_sentence(sentence), "card": request.id, "after": card_message(request, OPENED, "").key}
     key = f"direct:{request.id}:{OPENED}:{user}"
     return OutboxMessage(key=key, lane=f"{request.id}:{user}:direct", kind=MessageKind.DIRECT, to=user, data=data)
 
 
 def tag_update_for(request: Request, trigger: str, tags: TagChanges, *, line: str = "", alias: str = "") -> TagUpdate:
-    """Return what the request's version has to say in the registry."""
+    """Return a tag update for the request's version: tags, a line for its description, and an alias to remove."""
     return TagUpdate(
         id=f"{request.id}:{trigger}", model=request.model, version=request.version, tags=tags, line=line, alias=alias
     )
 
 
 def notice_message(notice: DriftNotice, trigger: str, channel: str) -> OutboxMessage:
-    """Return the outbox row that draws a finding's message anew."""
+    """Return the message that redraws a drift notice."""
     return OutboxMessage(key=f"notice:{notice.id}:{trigger}", lane=notice.id, kind=MessageKind.NOTICE, to=channel)
 
 
 def thread_message(ordering_key: str, trigger: str, sentence: Sentence) -> OutboxMessage:
-    """Return the outbox row that tells something in the thread of a lane's message."""
+    """Return a reply in the thread of the message with this ordering key."""
     return OutboxMessage(
         key=f"news:{ordering_key}:{trigger}",
         lane=ordering_key,
@@ -188,12 +190,12 @@ def thread_message(ordering_key: str, trigger: str, sentence: Sentence) -> Outbo
 
 
 def ordering_key_of(transition: Transition) -> str:
-    """Return whose thread hears of a move: a request's, a finding's, an incident's, or else its own message's."""
+    """Return whose thread gets news of a transition: that of its request, drift notice, or incident, or its own."""
     return transition.request or transition.finding or transition.incident or transition.id
 
 
 def channel_message(key: str, channel: str, sentence: Sentence) -> OutboxMessage:
-    """Return the outbox row of a sentence in a channel."""
+    """Return a message to a channel."""
     return OutboxMessage(
         key=f"said:{key}",
         lane=f"said:{key}",
@@ -204,7 +206,7 @@ def channel_message(key: str, channel: str, sentence: Sentence) -> OutboxMessage
 
 
 def incident_message(incident: Incident, trigger: str, channel: str) -> OutboxMessage:
-    """Return the outbox row that draws an incident's message anew."""
+    """Return the message that redraws an incident."""
     return OutboxMessage(
         key=f"incident:{incident.id}:{trigger}", lane=incident.id, kind=MessageKind.INCIDENT, to=channel
     )

@@ -1,4 +1,4 @@
-"""Whether the registry answers, as this process has seen: one question for everything that waits for it."""
+"""Whether the registry is available: one probe on behalf of everything that waits for it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ from bot.ports import ModelRegistry
 
 log = logging.getLogger(__name__)
 
-PROBE_MODEL_NAME = (
-    "registrar.readyz.nothing"  # that there is no such model is an answer like any other, and a short one
-)
-PROBE_TIMEOUT = 1.0  # seconds until whoever asks goes on without the answer
-MAX_PROBES = 3  # questions under way: one that hangs must not hide that the registry answers again
+PROBE_MODEL_NAME = "registrar.readyz.nothing"  # "no such model" is an answer, too, and a short one
+PROBE_TIMEOUT = 1.0  # seconds that callers wait for an answer
+MAX_PROBES = 3  # running at once: a probe that hangs must not hide that the registry is back
 
 
 class RegistryAvailability:
-    """Remembers that the registry didn't answer, until it answers one question.
+    """Remembers that the registry didn't answer, until a probe gets an answer.
 
-    While it's lost, nothing that waits is tried: however many moves wait, the registry gets one request at a time.
+    Until then, waiting work isn't tried, so the registry gets one probe at a time however much is waiting.
     """
 
     def __init__(self) -> None:
@@ -28,16 +26,16 @@ class RegistryAvailability:
         self._probes: list[threading.Thread] = []
 
     def mark_unavailable(self) -> None:
-        """Remember that a call found the registry unreachable."""
+        """Remember that a call couldn't reach the registry."""
         self._is_unavailable = True
 
     @property
     def is_unavailable(self) -> bool:
-        """Tell whether the registry didn't answer when it was asked last."""
+        """Tell whether the registry didn't answer the last time."""
         return self._is_unavailable
 
     def is_available(self, registry: ModelRegistry, timeout: float = PROBE_TIMEOUT) -> bool:
-        """Tell whether what waits can be tried; where the registry was lost, ask it, and wait up to `patience` seconds.
+        """Tell whether waiting work can be tried; if the registry was down, probe it for up to `timeout` seconds.
 
         An answer that comes later counts at the next call.
         """
@@ -46,21 +44,21 @@ class RegistryAvailability:
         return not self._is_unavailable
 
     def _start_probe(self, registry: ModelRegistry, timeout: float) -> None:
-        self._probes = [one for one in self._probes if one.is_alive()]
+        self._probes = [thread for thread in self._probes if thread.is_alive()]
         if len(self._probes) >= MAX_PROBES:
             return
-        # No pool's: at the end of the process nobody waits for one that hangs.
-        asking = threading.Thread(target=self._probe, args=(registry,), name="is MLflow back?", daemon=True)
-        self._probes.append(asking)
-        asking.start()
-        asking.join(timeout)
+        # Not from a pool: at shutdown, nothing should wait for a probe that hangs.
+        probe = threading.Thread(target=self._probe, args=(registry,), name="is MLflow back?", daemon=True)
+        self._probes.append(probe)
+        probe.start()
+        probe.join(timeout)
 
     def _probe(self, registry: ModelRegistry) -> None:
         try:
             registry.model(PROBE_MODEL_NAME)
         except Unreachable:
             return
-        except RegistrarError:  # that it isn't there, or that we can't ask for it, is an answer
+        except RegistrarError:  # an error response is an answer, too
             pass
         except Exception:
             log.exception("MLflow can't be asked whether it answers; what waits for it is tried")

@@ -1,4 +1,4 @@
-"""The gate in front of everything that was waiting when the process started."""
+"""A check that has to pass before work that was waiting at startup is executed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ log = logging.getLogger(__name__)
 
 
 class StartupCheck:
-    """Lets work through once `check` has succeeded; without one it's open.
+    """Passes once its check has succeeded, or if there is none.
 
-    Whoever needs it first makes the check. One that fails, since the registry or the ledger is down, leaves the gate
-    shut, and the next one who needs it tries again.
+    The check runs when it's first needed. If it fails because the registry or the ledger is down, the next caller
+    tries again.
     """
 
     def __init__(self) -> None:
@@ -24,16 +24,16 @@ class StartupCheck:
         self._attempts = 0
 
     def require(self, check: Callable[[], None]) -> None:
-        """Shut the gate until `check` returns. It raises RegistrarError where it can't check yet."""
+        """Require `check` to return once. It raises RegistrarError if it can't check yet."""
         self._check = check
 
     def has_passed(self) -> bool:
-        """Tell whether the check has succeeded, now or before; make it where it hasn't."""
+        """Tell whether the check has succeeded; run it if it hasn't."""
         check, tries = self._check, self._attempts
         if check is None:
             return True
         with self._lock:
-            if self._attempts == tries:  # else somebody has just tried while we waited
+            if self._attempts == tries:  # otherwise another thread tried while this one waited
                 self._attempt(check)
             return self._check is None
 

@@ -1,4 +1,4 @@
-"""What somebody's Home shows: what waits for them, what they asked for, what serves, what happened lately."""
+"""Read what a person's App Home shows: reviews, requests, stage holders, monitors, and recent activity."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from bot.ports import LedgerReader
 from bot.services.core.blocked_versions import blocks_by_version
 from bot.services.core.context import Context
 
-MAX_TO_DECIDE = 15  # requests with buttons; of more, the rest is counted
+MAX_TO_DECIDE = 15  # requests with buttons; the rest is counted
 MAX_OWN_REQUESTS = 10
 MAX_RECENT_EVENTS = 10
 MAX_MONITORS = 20
-MAX_SCANNED_REQUESTS = 1000  # pending requests that are looked through for those that somebody can decide
+MAX_SCANNED_REQUESTS = 1000  # pending requests searched for those that the person can decide
 
-# What is told of the last days: what people decided and what came of it, not every vote.
+# Recent activity shows decisions and outcomes, not every vote.
 RECENT_EVENT_TAGS = (
     EventTag.TRANSITION_DONE,
     EventTag.REJECTED,
@@ -63,7 +63,7 @@ RECENT_EVENT_TAGS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageHolders:
-    """A model as it was seen last: who holds Production and Staging, and what stops Production now."""
+    """A model in its last registry snapshot: the versions in Production and Staging, and any freeze of Production."""
 
     model: str
     production: tuple[int, ...]
@@ -73,65 +73,68 @@ class StageHolders:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HomeView:
-    """One person's Home. `more` is how many requests wait for them beyond those that are shown."""
+    """One person's App Home. `to_decide_more` counts the requests beyond those shown."""
 
     to_decide: list[Request]
-    frozen_ids: frozenset[str]  # those of them that a freeze keeps from being approved now, by id
-    blocks: Mapping[str, RollbackBlock]  # by the id of a request that waits: what blocks its version
+    frozen_ids: frozenset[str]  # ids of requests that can't be approved now because of a freeze
+    blocks: Mapping[str, RollbackBlock]  # what blocks a request's version, by request id
     to_decide_more: int
     own_requests: list[Request]
     stage_holders: list[StageHolders]
-    global_freezes: list[Freeze]  # of every model
-    monitors: list[MonitorRow]  # the worst first; `monitors_more` beyond those that are shown
+    global_freezes: list[Freeze]  # freezes of all models
+    monitors: list[MonitorRow]  # worst first; `monitors_more` counts those not shown
     monitors_more: int
-    expected_false_rollbacks: FalseRollbackEstimate | None  # what to expect of all that are armed
+    expected_false_rollbacks: FalseRollbackEstimate | None  # of all armed monitors
     recent_events: list[ChainedEvent]
     policy_notice: Sentence | None  # why the policy in force isn't the one on disk
     now: datetime
     hold: Hold | None = None
-    reviews: Sequence[Request] = ()  # moved without approvals, and theirs to review
+    reviews: Sequence[Request] = ()  # break-glass requests that the person can review
 
 
 class Homes:
-    """Reads Homes from the ledger: they open while the registry is away, too."""
+    """Reads App Homes from the ledger only, so that they work while the registry is unavailable."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     def view_for(self, caller: Caller) -> HomeView:
-        """Return what the Home of somebody shows now. Raises LedgerUnavailable."""
-        with self._context.ledger.read() as reading:
-            waiting = self._requests_to_decide(reading, caller)
+        """Return a person's App Home. Raises LedgerUnavailable."""
+        with self._context.ledger.read() as reader:
+            waiting = self._requests_to_decide(reader, caller)
             now, rules = self._context.clock.now(), self._context.active_policy
-            freezes = [one for one in reading.freezes() if one.is_active(now)]
-            standings = reading.monitor_states()
+            freezes = [freeze for freeze in reader.freezes() if freeze.is_active(now)]
+            monitor_states = reader.monitor_states()
             monitors = worst_first(
-                MonitorRow(one, standings.get(one.id) or MonitorState(monitor=one.id)) for one in reading.monitors()
+                MonitorRow(monitor, monitor_states.get(monitor.id) or MonitorState(monitor=monitor.id))
+                for monitor in reader.monitors()
             )
             return HomeView(
                 to_decide=waiting[:MAX_TO_DECIDE],
                 frozen_ids=self._frozen_ids(waiting, freezes),
-                blocks=_blocks_by_request(reading, waiting[:MAX_TO_DECIDE]),
+                blocks=_blocks_by_request(reader, waiting[:MAX_TO_DECIDE]),
                 to_decide_more=max(0, len(waiting) - MAX_TO_DECIDE),
-                own_requests=reading.requests(requester=actor_of(caller), limit=MAX_OWN_REQUESTS),
-                stage_holders=self._stage_holders(reading, freezes),
-                global_freezes=[one for one in freezes if one.model is None],
+                own_requests=reader.requests(requester=actor_of(caller), limit=MAX_OWN_REQUESTS),
+                stage_holders=self._stage_holders(reader, freezes),
+                global_freezes=[freeze for freeze in freezes if freeze.model is None],
                 monitors=monitors[:MAX_MONITORS],
                 monitors_more=max(0, len(monitors) - MAX_MONITORS),
-                expected_false_rollbacks=estimate_false_rollbacks(one.monitor for one in monitors),
-                recent_events=reading.latest_audit_events(tags=RECENT_EVENT_TAGS, limit=MAX_RECENT_EVENTS),
-                hold=reading.active_hold(),
+                expected_false_rollbacks=estimate_false_rollbacks(monitor.monitor for monitor in monitors),
+                recent_events=reader.latest_audit_events(tags=RECENT_EVENT_TAGS, limit=MAX_RECENT_EVENTS),
+                hold=reader.active_hold(),
                 policy_notice=describe_pending_edit(rules.pending_edit, rules.revision, now)
                 if rules.pending_edit
                 else None,
                 now=now,
                 reviews=[
-                    one for one in reading.requests_to_review() if self._is_authorized(caller, Permission.REVIEW, one)
+                    request
+                    for request in reader.requests_to_review()
+                    if self._is_authorized(caller, Permission.REVIEW, request)
                 ][:MAX_TO_DECIDE],
             )
 
     def _requests_to_decide(self, reader: LedgerReader, caller: Caller) -> list[Request]:
-        """Return the pending requests that they may reject, so decide, and have not voted on; oldest first."""
+        """Return the pending requests that the caller can decide and hasn't voted on, oldest first."""
         pending = reader.requests(states=[RequestState.PENDING], limit=MAX_SCANNED_REQUESTS)
         return [request for request in reversed(pending) if self._can_decide(reader, caller, request)]
 
@@ -143,9 +146,9 @@ class Homes:
     def _frozen_ids(self, requests: list[Request], freezes: list[Freeze]) -> frozenset[str]:
         now, policy = self._context.clock.now(), self._context.policy
         return frozenset(
-            one.id
-            for one in requests
-            if one.target is Stage.PRODUCTION and active_freeze(one.model, freezes, policy, now)
+            request.id
+            for request in requests
+            if request.target is Stage.PRODUCTION and active_freeze(request.model, freezes, policy, now)
         )
 
     def _is_authorized(self, caller: Caller, permission: Permission, request: Request) -> bool:
@@ -154,8 +157,8 @@ class Homes:
 
     def _stage_holders(self, reader: LedgerReader, freezes: list[Freeze]) -> list[StageHolders]:
         found = []
-        for name, look in sorted(reader.registry_snapshots().items()):
-            production, staging = look.holders(Stage.PRODUCTION), look.holders(Stage.STAGING)
+        for name, snapshot in sorted(reader.registry_snapshots().items()):
+            production, staging = snapshot.holders(Stage.PRODUCTION), snapshot.holders(Stage.STAGING)
             if name == REGISTRY_SEEN_KEY or not (production or staging):
                 continue
             stop = active_freeze(name, freezes, self._context.policy, self._context.clock.now())
@@ -172,6 +175,7 @@ class Homes:
 
 def _blocks_by_request(reader: LedgerReader, requests: Sequence[Request]) -> dict[str, RollbackBlock]:
     found = {
-        one.id: blocks_by_version(reader, one.model, {one.version: one.identity}).get(one.version) for one in requests
+        request.id: blocks_by_version(reader, request.model, {request.version: request.identity}).get(request.version)
+        for request in requests
     }
     return {request_id: block for request_id, block in found.items() if block}

@@ -1,4 +1,4 @@
-"""Freezing Production and letting it move again: in the ledger only, so that it works while MLflow is away."""
+"""Freeze and unfreeze Production. It only needs the ledger, so it works while MLflow is unavailable."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from bot.services.core.access import AccessControl
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import card_message, channel_message
 
-MAX_REDRAWN_CARDS = 500  # open requests whose cards are drawn anew
+MAX_REDRAWN_CARDS = 500  # pending requests whose cards are redrawn
 
 
 class Freezes:
-    """Makes and lifts freezes."""
+    """Freezes and unfreezes models."""
 
     def __init__(self, context: Context, access: AccessControl) -> None:
         self._context = context
@@ -37,9 +37,9 @@ class Freezes:
         )
 
     def freeze(self, caller: Caller, command: FreezeModel, *, origin: str) -> Sentence:
-        """Let nothing move in Production from now on, and return the answer.
+        """Stop transitions in Production from now on, and return the answer.
 
-        Raises Refused (kept in the audit), BadInput and LedgerUnavailable.
+        Raises Refused (audited), BadInput, and LedgerUnavailable.
         """
         model = _require_one_target(command.model, command.everywhere, "freeze")
         if not command.reason:
@@ -57,15 +57,15 @@ class Freezes:
         return policy_messages.freeze_confirmation(freeze)
 
     def unfreeze(self, caller: Caller, command: UnfreezeModel, *, origin: str) -> Sentence:
-        """Lift what people froze of this model, or with `--all` of every model at once, and return the answer.
+        """Lift the freezes that people made for a model, or for all models, and return the answer.
 
-        Raises Refused (kept in the audit), BadInput where nothing of the kind is frozen, and LedgerUnavailable.
+        Raises Refused (audited), BadInput if there is no such freeze, and LedgerUnavailable.
         """
         model = _require_one_target(command.model, command.everywhere, "unfreeze")
         self._access.require_permission(caller, Permission.UNFREEZE, model=model, origin=origin)
         by, now = actor_of(caller), self._context.clock.now()
         with self._context.ledger.write() as tx:
-            lifted = [one for one in tx.freezes() if one.model == model and one.is_active(now)]
+            lifted = [freeze for freeze in tx.freezes() if freeze.model == model and freeze.is_active(now)]
             for freeze in lifted:
                 self._lift(tx, freeze, by, now)
                 tx.add_audit_event(self._freeze_event(EventTag.UNFROZEN, caller, freeze, command.reason, origin))
@@ -75,40 +75,40 @@ class Freezes:
             left = self._remaining_freeze(tx, model, now)
         if not lifted:
             raise BadInput(left.description if left else _nothing_to_unfreeze(model))
-        said = policy_messages.unfreeze_announcement(lifted[0], by, command.reason)
+        announcement = policy_messages.unfreeze_announcement(lifted[0], by, command.reason)
         return (
-            join_sentences([said, say("It stays frozen all the same. {why}", why=left.description)], " ")
+            join_sentences([announcement, say("It stays frozen all the same. {why}", why=left.description)], " ")
             if left
-            else said
+            else announcement
         )
 
     def active_freeze(self, model: str) -> ActiveFreeze | None:
-        """Return what stops Production of a model now."""
-        with self._context.ledger.read() as reading:
-            return active_freeze(model, reading.freezes(), self._context.policy, self._context.clock.now())
+        """Return the freeze that stops a model's Production now, or None."""
+        with self._context.ledger.read() as reader:
+            return active_freeze(model, reader.freezes(), self._context.policy, self._context.clock.now())
 
     def redraw_cards(self) -> int:
-        """Draw the cards again whose Production froze or thawed by the clock since the last call; return how many.
+        """Redraw the cards whose freeze has begun or ended by the clock since the last call; return how many.
 
-        Since they were opened, at the first call. An edit of the policy's windows counts as well; what people freeze
-        or unfreeze is drawn as they do it.
+        The first call looks back to when requests were opened. Edited freeze windows count as well; freezes by people
+        redraw the cards right away.
         """
         now, policy = self._context.clock.now(), self._context.policy
-        with self._context.ledger.read() as reading:
-            freezes = reading.freezes()
+        with self._context.ledger.read() as reader:
+            freezes = reader.freezes()
             state = _schedule_state(policy, freezes, now)
             if self._last_redraw and self._last_redraw[2] == state:
                 return 0
-            pending = reading.requests(states=[RequestState.PENDING], limit=MAX_REDRAWN_CARDS)
+            pending = reader.requests(states=[RequestState.PENDING], limit=MAX_REDRAWN_CARDS)
         changed = []
-        for request in (one for one in pending if one.target is Stage.PRODUCTION):
+        for request in (request for request in pending if request.target is Stage.PRODUCTION):
             before, then, _ = self._last_redraw or (policy, request.opened_at, None)
             was, stop = (_end_key(active_freeze(request.model, freezes, *at)) for at in ((before, then), (policy, now)))
             if was != stop:
                 changed.append(card_message(request, f"freeze:{was}:{stop}", policy.channel_for(request.model)))
         with self._context.ledger.write() as tx:
-            for note in changed:
-                tx.add_message(note)
+            for message in changed:
+                tx.add_message(message)
         self._last_redraw = (policy, now, state)
         return len(changed)
 
@@ -119,7 +119,7 @@ class Freezes:
         tx.save_freeze(replace(freeze, lifted_at=now, lifted_by=by))
 
     def _announce(self, tx: LedgerTransaction, freeze: Freeze, sentence: Sentence, trigger: str) -> None:
-        """Tell the channel, and let the cards of open requests say it."""
+        """Tell the channel, and redraw the cards of pending requests."""
         policy = self._context.policy
         channel = policy.channel_for(freeze.model) if freeze.model else policy.channel
         tx.add_message(channel_message(f"{trigger}:{freeze.id}", channel, sentence))
@@ -146,21 +146,21 @@ class Freezes:
 
 
 def _schedule_state(policy: Policy, freezes: Sequence[Freeze], now: datetime) -> object:
-    """Return what changes when a freeze begins or ends by the clock."""
+    """Return a value that changes when a freeze begins or ends by the clock."""
     windows = [*policy.freeze, *(window for rules in policy.models.values() for window in rules.freeze)]
     spans = [cron_window_at(one.cron, one.lasts, one.zone, now) for one in windows]
-    return spans, [one.id for one in freezes if one.is_active(now)]
+    return spans, [freeze.id for freeze in freezes if freeze.is_active(now)]
 
 
 def _end_key(freeze: ActiveFreeze | None) -> str:
-    """Return what tells a freeze from others that the clock begins or ends: its own end."""
+    """Return a key for a freeze: its end."""
     if freeze is None:
         return "none"
     return freeze.until.isoformat() if freeze.until else "open"
 
 
 def _require_one_target(model: str | None, all_models: bool, verb: str) -> str | None:
-    """Return the model that is meant, None for every model. Raises BadInput where both or neither is named."""
+    """Return the model, or None for all models. Raises BadInput if both or neither are given."""
     if (model is None) is not all_models:
         raise BadInput(f"Name one model, or write {verb} --all for every model.")
     return model

@@ -30,8 +30,8 @@ from bot.services.core.outbox_messages import channel_message
 
 log = logging.getLogger(__name__)
 
-POLICY_FILE_ACTOR = Automation("policy-file")  # who edited it the file does not say; its own history does
-MISSING_REVISION = "gone"  # the revision of a file that cannot be read
+POLICY_FILE_ACTOR = Automation("policy-file")  # the file doesn't say who edited it
+MISSING_REVISION = "gone"  # the revision of a file that can't be read
 UNREADABLE_MESSAGE = "This version can't read the last policy in the audit log, so the file applies."
 
 
@@ -50,10 +50,10 @@ class _FileState:
 
 
 class PolicyReloader:
-    """Takes up what is written into the policy file.
+    """Applies edits of the policy file.
 
-    Nothing is remembered as done before the ledger has it: while that is busy, each poll tries again. How long the file
-    has been unchanged is measured from poll to poll, never by its own times.
+    Nothing counts as done before it's in the ledger; until then, each poll tries again. How long the file has been
+    unchanged is measured from poll to poll, not by its modification time.
     """
 
     def __init__(self, context: Context, file: PolicyFile, directory: Directory) -> None:
@@ -61,8 +61,8 @@ class PolicyReloader:
         self._file = file
         self._directory = directory
         self._file_state: _FileState | None = None
-        self._refused_revision = ""  # the revision that was refused last, which is told once
-        self._announced_state: _FileState | None = None  # the edit that the channel knows to be settling
+        self._refused_revision = ""  # the last refused revision, so that it's announced once
+        self._announced_state: _FileState | None = None  # the settling edit that was last announced
 
     def load_initial(self) -> None:
         """Decide which policy is in force at the start, before anything is served.
@@ -73,8 +73,8 @@ class PolicyReloader:
         seen = self._poll_file()
         if seen.error:
             raise seen.error
-        with self._context.ledger.read() as reading:
-            last = _last_applied(reading)
+        with self._context.ledger.read() as reader:
+            last = _last_applied(reader)
         before = _parse_applied(last, self._file.parse) if last else None
         if last is None or before is None or last.event.after == seen.revision:
             self._apply(
@@ -117,7 +117,7 @@ class PolicyReloader:
         return True
 
     def _poll_file(self) -> _FileState:
-        """Return the file as it is, with the time since when polls have seen it so. It never raises."""
+        """Return the file's state, with the time since when it hasn't changed. Never raises."""
         now, before, mark = self._context.clock.now(), self._file_state, self._file.change_marker()
         text, error = "", None
         try:
@@ -133,7 +133,7 @@ class PolicyReloader:
         return self._file_state
 
     def _parse(self, state: _FileState) -> _FileState:
-        """Return it with its policy, compared with the one in force, or with what is wrong with it."""
+        """Return the state with its parsed policy and its changes to the one in force, or with the error."""
         try:
             policy = self._file.parse(state.text)
         except Misconfigured as error:
@@ -145,7 +145,7 @@ class PolicyReloader:
         )
 
     def _record_pending_edit(self, state: _FileState) -> None:
-        """Keep for whoever asks why the policy in force isn't the one on disk."""
+        """Record why the policy in force isn't the one on disk, for those who ask."""
         edit = None
         if state.error:
             edit = PendingPolicyEdit(
@@ -156,9 +156,9 @@ class PolicyReloader:
         self._context.active_policy.pending_edit = edit
 
     def _was_applied_elsewhere(self, state: _FileState) -> bool:
-        """Tell whether another process of ours has put the same text in force, so that it has settled there."""
-        with self._context.ledger.read() as reading:
-            last = _last_applied(reading)
+        """Tell whether another process has applied the same text, so that it has settled there."""
+        with self._context.ledger.read() as reader:
+            last = _last_applied(reader)
         return last is not None and last.event.after == state.revision
 
     def _announce(self, state: _FileState) -> None:
@@ -173,7 +173,8 @@ class PolicyReloader:
             old=Code(self._context.active_policy.revision),
             changes=describe_policy_changes(state.changes),
         )
-        key = f"policy-settling:{state.revision}:{state.applies_at:%Y%m%d%H%M}"  # of several processes', one is told
+        # The same key in all processes, so that one message is sent.
+        key = f"policy-settling:{state.revision}:{state.applies_at:%Y%m%d%H%M}"
         with self._context.ledger.write() as tx:
             tx.add_message(channel_message(key, self._context.policy.channel, told))
         self._announced_state = state
@@ -229,7 +230,7 @@ class PolicyReloader:
                 and last.event.tag is EventTag.POLICY_INVALID
                 and last.event.subject == f"policy:{refused_revision}"
             )
-            if not is_told:  # else by another process of ours
+            if not is_told:  # otherwise another process did it
                 tx.add_audit_event(
                     self._policy_event(EventTag.POLICY_INVALID, refused_revision, why=str(error.sentence))
                 )
@@ -275,5 +276,5 @@ def _parse_applied(applied: ChainedEvent, parse: Callable[[str], Policy]) -> Pol
 
 
 def revision_of(text: str) -> str:
-    """Return the word that tells a policy's text from every other: the beginning of its SHA-256."""
+    """Return the revision of a policy's text: the first 12 digits of its SHA-256."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]

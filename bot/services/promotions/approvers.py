@@ -1,4 +1,4 @@
-"""Who can approve a new request, and who is told: read from Slack before the transaction in which it's opened."""
+"""Who can approve a new request, and who gets an invitation; read from Slack before the request is opened."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ log = logging.getLogger(__name__)
 
 
 class Approvers:
-    """Reads who is behind a rule's approvers."""
+    """Resolves a rule's approvers to people."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     def require_enough(self, model: str, rule: TargetRule, requester: Actor) -> EligibleApprovers:
-        """Return who is behind a rule's approvers.
+        """Return the people who can approve under a rule.
 
-        Raises TooFewApprovers where a request under this rule could never have enough approvals.
+        Raises TooFewApprovers if a request under this rule could never get enough approvals.
         """
         found = self._electorate(rule)
         check_enough_approvers(model, rule, slack_user_id(requester, self._context.policy), found)

@@ -1,4 +1,4 @@
-"""TODO bot.services.promotions.final_tags"""
+"""The tag update that goes with the end of a request."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from bot.services.core.outbox_messages import tag_update_for
 
 
 def final_tag_update(tx: LedgerReader, request: Request, at: datetime, *, line: str = "", alias: str = "") -> TagUpdate:
-    """Return what the version of a request that has ended has to say, seen from the transaction that ends it.
+    """Return the tag update for the version of a request that ends in this transaction.
 
-    What others have written to the same tags since it was opened stays.
+    `line` is appended to the version's description; `alias` is removed from the version if it's set. Tags that others
+    have written since the request was opened are kept.
     """
     tags = registry_tags.ended_tags(request, tx.votes(request.id), at)
     if registry_tags.reverts_tags(request):
@@ -24,12 +25,12 @@ def final_tag_update(tx: LedgerReader, request: Request, at: datetime, *, line: 
 
 
 def _tags_written_since(tx: LedgerReader, request: Request, others: Sequence[Request]) -> set[str]:
-    """Return the tags of the version that others have written to stay, or are about to, since the request was opened.
+    """Return the tags that others have written, or are about to write, since the request was opened.
 
-    What a request wrote that has put it back doesn't count.
+    Tags of requests that have reverted them don't count.
     """
-    copies = tx.tag_updates(request.model, version=request.version)
-    opened = next((one.number for one in copies if one.id == f"{request.id}:opened"), None)
-    gone = {one.id for one in others if registry_tags.reverts_tags(one)}
-    since = [one for one in copies if opened is not None and one.number > opened]
+    tag_updates = tx.tag_updates(request.model, version=request.version)
+    opened = next((update.number for update in tag_updates if update.id == f"{request.id}:opened"), None)
+    gone = {request.id for request in others if registry_tags.reverts_tags(request)}
+    since = [update for update in tag_updates if opened is not None and update.number > opened]
     return {key for one in since if one.id.partition(":")[0] not in gone for key in one.tags}

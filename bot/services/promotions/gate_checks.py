@@ -1,4 +1,4 @@
-"""Reading what gates look at, when a request is opened, right before its move, or when somebody only wants to know."""
+"""Check gates: when a request is opened, right before its transition, or when someone only wants to know."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from math import isnan
 
+from bot.domain.commands.queries import Validate
 from bot.domain.core.errors import LedgerUnavailable, Unreachable
 from bot.domain.policy.gate_config import CardGate, Gate, SignatureGate
 from bot.domain.policy.policy import TargetRule
@@ -14,7 +15,7 @@ from bot.domain.promotions import gates
 from bot.domain.promotions.gates import GateFacts
 from bot.domain.promotions.request import Request
 from bot.domain.promotions.snapshot import GateResult, RequestSnapshot
-from bot.domain.registry.model import ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo
+from bot.domain.registry.model import ModelInfo, ModelPackage, RunInfo, Stage, VersionInfo, resolve_version
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.registry.signature_changes import (
     CallerEffect,
@@ -27,12 +28,13 @@ from bot.domain.transitions.model_card_sources import ModelCardSources, fill_mod
 from bot.domain.transitions.transition import TransitionFacts, TransitionState, stage_incumbent
 from bot.services.core.blocked_versions import blocks_for_gates
 from bot.services.core.context import Context
+from bot.services.registry.queries import RegistryQueries
 
-_CARD_FIELDS_FROM_FILES = frozenset({"framework", "dependencies"})  # fields of the card that only a model's files tell
+_CARD_FIELDS_FROM_FILES = frozenset({"framework", "dependencies"})  # card fields that only model files provide
 
 
 class _PackageCache:
-    """The files of the versions of one look, each read once."""
+    """The model files that one check needs, each read once."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -46,10 +48,17 @@ class _PackageCache:
 
 
 class GateChecks:
-    """Puts a version in front of the gates of its target's rule."""
+    """Checks a version against the gates that the policy sets for a stage."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, queries: RegistryQueries) -> None:
         self._context = context
+        self._queries = queries
+
+    def validate_gates(self, command: Validate) -> tuple[VersionInfo, RequestSnapshot]:
+        """Return a version and its gate results for a stage. Raises UnknownModel, UnknownVersion."""
+        model, versions = self._queries.model_and_versions(command.model)
+        version = resolve_version(command.version, model, versions)
+        return version, self.take_snapshot(model, versions, version, command.to, command.results())
 
     def take_snapshot(
         self,
@@ -61,10 +70,11 @@ class GateChecks:
         *,
         with_callers: bool = False,
     ) -> RequestSnapshot:
-        """Return what is seen of a version now. Raises Unreachable, also where the ledger can't tell what's blocked.
+        """Return a snapshot of a version with its gate results.
 
-        One request for the runs, and where the rule asks for signatures or for what only files tell, those files. With
-        `callers` both versions' files are read, to tell what changes for callers; files that are away are said to be.
+        `validation` holds metrics that the requester reports. Runs are read with one request, model files only if a
+        gate needs them or, to compare signatures for callers, `with_callers` is set. Raises Unreachable, also if the
+        ledger can't tell what's blocked.
         """
         rule = self._context.policy.rules_for(model.name).rule(target) or TargetRule()
         holder = _find_version(versions, stage_incumbent(TransitionFacts(versions=tuple(versions)), target))
@@ -93,14 +103,14 @@ class GateChecks:
         return replace(seen, callers=self._caller_effects(version, holder, target, files)) if with_callers else seen
 
     def _blocked_by(self, version: VersionInfo, versions: Sequence[VersionInfo]) -> RollbackBlock | None:
-        """Return what blocks a version: its own block, or else that of another number for the same files."""
+        """Return what blocks a version: its own block, or that of another version with the same files."""
         found = blocks_for_gates(self._context, [version, *(one for one in versions if version.has_same_files_as(one))])
         return found.get(version.version) or next(iter(found.values()), None)
 
     def _caller_effects(
         self, version: VersionInfo, holder: VersionInfo | None, target: Stage, packages: _PackageCache
     ) -> CallerImpact:
-        """Return what changes for callers. That no rollback undoes it is said if one could, or if callers break."""
+        """Return what changes for callers, and why no rollback could undo it if that matters for this transition."""
         acts = target is Stage.PRODUCTION and self._has_rollback_monitor(version.model)
         if holder is None:
             return CallerImpact(no_rollback=no_earlier_version_reason() if acts else None)
@@ -113,17 +123,20 @@ class GateChecks:
         return replace(found, no_rollback=no_rollback_reason(ours, theirs, holder.version) if is_told else None)
 
     def _has_rollback_monitor(self, model: str) -> bool:
-        """Tell whether a monitor of the model can roll back, alone or after a click."""
+        """Tell whether a monitor of the model can roll back, automatically or after a click."""
         try:
-            with self._context.ledger.read() as reading:
-                return any(one.rule.action in {"ask", "auto"} and not one.is_paused for one in reading.monitors(model))
+            with self._context.ledger.read() as reader:
+                return any(
+                    monitor.rule.action in {"ask", "auto"} and not monitor.is_paused
+                    for monitor in reader.monitors(model)
+                )
         except LedgerUnavailable:
             return False
 
     def retake_snapshot(self, request: Request, facts: TransitionFacts) -> RequestSnapshot | None:
-        """Return what is seen of a request's version right before its move, or None where nothing was seen before.
+        """Check all gates of a request again right before its transition; None if it has no snapshot to compare with.
 
-        Every gate is checked again, on what `look` reads. Of a rule that has changed only that is said.
+        If the policy rule has changed, the snapshot names only the new rule.
         """
         if request.seen is None:
             return None
@@ -145,29 +158,33 @@ class GateChecks:
         )
 
     def _fetch_runs(self, versions: Iterable[VersionInfo | None]) -> Mapping[str, RunInfo]:
-        ids = list(dict.fromkeys(one.run_id for one in versions if one and one.run_id))
+        ids = list(dict.fromkeys(version.run_id for version in versions if version and version.run_id))
         return self._context.registry.runs(ids) if ids else {}
 
     def _staged_since(self, version: VersionInfo) -> datetime | None:
-        """Return since when the version is in Staging, as the ledger has it.
+        """Return since when the version has been in Staging, according to the ledger.
 
-        Of one that somebody moved in MLflow the registry's last change is taken: it was there no later than then.
+        If someone moved it in MLflow, that's the registry's last change: it has been there at least since then.
         """
         if version.stage is not Stage.STAGING:
             return None
         try:
-            with self._context.ledger.read() as reading:
-                moves = reading.transitions(version.model, stage=Stage.STAGING)
-        except LedgerUnavailable:  # a terminal that is not beside the bot has none
-            moves = []
-        done = [move for move in moves if move.state is TransitionState.DONE and move.is_about(version)]
+            with self._context.ledger.read() as reader:
+                transitions = reader.transitions(version.model, stage=Stage.STAGING)
+        except LedgerUnavailable:  # a terminal away from the bot has no ledger
+            transitions = []
+        done = [
+            transition
+            for transition in transitions
+            if transition.state is TransitionState.DONE and transition.is_about(version)
+        ]
         if done and done[0].target is Stage.STAGING:
             return done[0].finished_at
         return version.changed_at
 
 
 def _find_version(versions: Sequence[VersionInfo], number: int | None) -> VersionInfo | None:
-    return next((one for one in versions if one.version == number), None)
+    return next((version for version in versions if version.version == number), None)
 
 
 def _run_of(version: VersionInfo, runs: Mapping[str, RunInfo]) -> RunInfo | None:

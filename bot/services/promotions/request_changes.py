@@ -1,4 +1,4 @@
-"""Doing something to a request: in one transaction, with every refusal kept in the audit."""
+"""Change a request in one transaction, and audit refusals."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def change_request(
     *,
     origin: str,
 ) -> T:
-    """Let `caller` do something to a request, and return what came of it.
+    """Apply `change` to a locked request on behalf of `caller`, and return its result.
 
-    `do` gets the transaction and the locked request, and returns why not, or what came of it. Raises UnknownRequest,
-    LedgerUnavailable, and the refusal that `do` returned, once it's in the audit.
+    `change` gets the transaction and the request, and returns a result or a refusal. A refusal is audited with
+    `permission` and `origin`, and then raised. Also raises UnknownRequest and LedgerUnavailable.
     """
     with context.ledger.write() as tx:
         request = tx.lock_request(request_id)

@@ -1,73 +1,40 @@
-"""Requests: opening, voting, cancelling, expiring. What decides is committed here; the registry is moved elsewhere."""
+"""Decide about requests: vote, withdraw a vote, override gates, cancel. The executor makes the transition."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from bot.domain.audit.events import Event, EventTag, canonical_time
-from bot.domain.commands.requests import Promote
-from bot.domain.core.actors import Actor, Caller, Person, Profile, actor_id, actor_of
-from bot.domain.core.ci_run import pack_ci_run
-from bot.domain.core.errors import AlreadyDecided, BadInput, GateFailed, Refused
-from bot.domain.core.sentence import Code, Name, Sentence, say
+from bot.domain.audit.events import EventTag
+from bot.domain.core.actors import Caller, Person, Profile, actor_of
+from bot.domain.core.errors import AlreadyDecided, BadInput, Refused
+from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.policy.authorization import (
     AccessTarget,
     Permission,
-    approver_ids,
     authorize,
     describe_caller,
-    slack_user_id,
 )
 from bot.domain.policy.freezes import active_freeze
-from bot.domain.policy.policy import TargetRule
-from bot.domain.promotions import break_glass_messages
 from bot.domain.promotions import messages as promotion_messages
-from bot.domain.promotions.approvers import MAX_NOTIFIED, EligibleApprovers
-from bot.domain.promotions.gates import NOT_BLOCKED_GATE, rule_changed_reason, with_unblocked_version
+from bot.domain.promotions.gates import NOT_BLOCKED_GATE, with_unblocked_version
 from bot.domain.promotions.request import Request, RequestState, Vote, VoteChoice, state_after_votes
 from bot.domain.promotions.request import counting_approvals as counted
-from bot.domain.promotions.snapshot import RequestSnapshot, pack_snapshot
-from bot.domain.registry.model import VersionInfo, resolve_version
-from bot.domain.registry.version_identity import version_replaced_reason
-from bot.domain.transitions import registry_tags, restore_messages
-from bot.domain.transitions.drift import RegistrySnapshot
-from bot.domain.transitions.transition import (
-    TransitionFacts,
-    break_glass_transition,
-    check_promotable,
-    promotion_transition,
-    stage_incumbent,
-    superseded,
-)
-from bot.ports import LedgerReader, LedgerTransaction, OutboxMessage, QueuedCommand, QueuedCommandState
-from bot.services.core.blocked_versions import blocks_by_version
+from bot.domain.promotions.snapshot import pack_snapshot
+from bot.domain.transitions import restore_messages
+from bot.ports import LedgerTransaction
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import (
-    OPENED,
-    card_message,
-    channel_message,
-    end_messages,
-    reminder_messages,
-    request_event,
-    request_thread_message,
-    tag_update_for,
-)
-from bot.services.promotions.approvers import Approvers
-from bot.services.promotions.final_tags import final_tag_update
-from bot.services.promotions.gate_checks import GateChecks
+from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.request_changes import change_request
-from bot.services.promotions.voters import Profiles, Voters, changes_since_opened
-from bot.services.registry.queries import RegistryQueries
+from bot.services.promotions.voters import Profiles, Voters
 
-MAX_PENDING = 10_000  # pending requests at one time: one a model and stage, and no team has so many models
-# What nobody does to a request that the ledger knows to be out of date. Taking it or a vote back still is fine.
+MAX_PENDING = 10_000  # pending requests at a time; there is at most one per model and stage
+# Refused on a request that the ledger knows is outdated. Cancelling it or withdrawing a vote still works.
 _REFUSED_WHEN_OUTDATED = frozenset({Permission.APPROVE, Permission.OVERRIDE})
 _REFUSED_WHEN_HELD = frozenset(
     {Permission.APPROVE, Permission.OVERRIDE, Permission.REJECT}
-)  # what nobody does to a request that is held
+)  # refused on a request that is held after a restore
 
 
 T = TypeVar("T")
@@ -82,139 +49,18 @@ class VoteResult:
 
 
 class Requests:
-    """The life of a request up to its decision."""
+    """What people do to a pending request. Each call is one transaction."""
 
-    def __init__(self, context: Context, queries: RegistryQueries, gate_checks: GateChecks) -> None:
+    def __init__(self, context: Context, decisions: RequestDecisions) -> None:
         self._context = context
-        self._queries = queries
-        self._gate_checks = gate_checks
+        self._decisions = decisions
         self._voters = Voters(context)
-        self._approvers = Approvers(context)
-
-    # -- opening -----------------------------------------------------------------------------------------------
-
-    def open(self, queued: QueuedCommand, command: Promote) -> Request:
-        """Read the registry and open the request that was asked for; its card is on the way when this returns.
-
-        Raises what stands against it (BadInput, Refused, RegistryRefused) and Unreachable.
-        """
-        with self._context.ledger.read() as reading:
-            unwritten = reading.first_unwritten_tag_update(
-                command.model
-            )  # these may or may not show in the tags read below
-        model, versions = self._queries.model_and_versions(command.model)
-        version = resolve_version(command.version, model, versions)
-        rule = self._require_rule(command, version)
-        approvers = (
-            EligibleApprovers()
-            if command.break_glass
-            else self._approvers.require_enough(command.model, rule, queued.caller)
-        )
-        seen = self._gate_checks.take_snapshot(
-            model, versions, version, command.to, command.results(), with_callers=True
-        )
-        if seen.failed_gates and not rule.override and not command.break_glass:
-            raise GateFailed(
-                promotion_messages.failed_gates_refusal(command.model, version.version, seen), pack_snapshot(seen)
-            )
-        facts = TransitionFacts(versions=tuple(versions), model=model)
-        request = self._build_request(queued, command, version, facts, rule, seen)
-        with self._context.ledger.write() as tx:
-            now = tx.queued_command(queued.id)
-            if now.request:  # another thread was faster with the same ask
-                return tx.request(now.request)
-            if now.state is not QueuedCommandState.WAITING:
-                raise Refused("This was refused a moment ago; ask again.")
-            if request.breaks_glass:
-                self._end_blocking_request(tx, request)
-            request = _pass_gate_if_unblocked(tx, _with_former_tags(tx, request, version, unwritten), versions)
-            tx.add_request(request)
-            tx.save_queued_command(replace(queued, state=QueuedCommandState.OPENED, request=request.id))
-            evidence = _rule_evidence(rule) | {"seen": pack_snapshot(request.seen or seen)} | _ci_evidence(request)
-            tx.add_audit_event(self._request_event(request, EventTag.REQUEST_OPENED, queued.caller, evidence=evidence))
-            tx.add_message(self._card_message(request, OPENED))
-            for note in self._approvers.invitations(request, rule, approvers):
-                tx.add_message(note)
-            tx.add_tag_update(tag_update_for(request, "opened", registry_tags.opened_tags(request)))
-            return self._break_glass(tx, request) if request.breaks_glass else request
-
-    def _end_blocking_request(self, tx: LedgerTransaction, emergency_request: Request) -> None:
-        """End the pending request that is in the way of an emergency; one that is being made is left."""
-        there = tx.open_request(emergency_request.model, emergency_request.target)
-        if there is not None and tx.lock_request(there.id).state is RequestState.PENDING:
-            why = str(break_glass_messages.superseded_by_break_glass_reason(emergency_request.version))
-            self._end(tx, there, RequestState.STALE, EventTag.STALE, emergency_request.requester, why)
-
-    def _break_glass(self, tx: LedgerTransaction, request: Request) -> Request:
-        """Write down the decision of the one who asked, and the move; the channel is alarmed."""
-        now = self._context.clock.now()
-        rule = self._context.policy.rules_for(request.model).rule(request.target) or TargetRule()
-        decided = request.with_state(
-            RequestState.APPROVED, decided_at=now, decided_by=request.requester, review_due=now + rule.review_within
-        )
-        tx.save_request(decided)
-        tx.add_transition(break_glass_transition(decided, now))
-        tx.add_audit_event(
-            self._request_event(
-                decided, EventTag.BROKE_GLASS, request.requester, why=request.reason, before="pending", after="approved"
-            )
-        )
-        tx.add_message(self._card_message(decided, "approved"))
-        alarm = break_glass_messages.break_glass_announcement(decided)
-        tx.add_message(channel_message(f"glass:{decided.id}", self._context.policy.channel_for(decided.model), alarm))
-        return decided
-
-    def _require_rule(self, command: Promote, version: VersionInfo) -> TargetRule:
-        rule = self._context.policy.rules_for(command.model).rule(command.to)
-        if rule is None or not rule.approvers:
-            raise Refused(
-                say(
-                    "The policy names nobody who may decide {model} → {stage}. Add approvers to {file}.",
-                    model=Name(command.model),
-                    stage=command.to,
-                    file=Code("registrar.yml"),
-                )
-            )
-        check_promotable(version, command.to)
-        return rule
-
-    def _build_request(
-        self,
-        queued: QueuedCommand,
-        command: Promote,
-        version: VersionInfo,
-        facts: TransitionFacts,
-        rule: TargetRule,
-        snapshot: RequestSnapshot,
-    ) -> Request:
-        now, holder = self._context.clock.now(), stage_incumbent(facts, command.to)
-        return Request(
-            id=queued.id,
-            model=command.model,
-            version=version.version,
-            semver=version.semver,
-            from_stage=version.stage,
-            target=command.to,
-            incumbent=holder,
-            requester=queued.caller,
-            reason=command.reason,
-            required=rule.required,
-            keep_existing=command.keep_existing,
-            seen=snapshot,
-            opened_at=now,
-            expires_at=now + rule.expires_after,
-            ci=queued.ci,
-            breaks_glass=command.break_glass,
-            identity=facts.identity(version.version),
-            incumbent_identity=facts.identity(holder),
-        )
-
-    # -- deciding ----------------------------------------------------------------------------------------------
 
     def vote(self, caller: Caller, request_id: str, choice: VoteChoice, *, reason: str = "", origin: str) -> VoteResult:
-        """Record one person's word, and where it decides the request, what follows: in one transaction.
+        """Record a vote and, if it decides the request, the decision, in one transaction.
 
-        Raises UnknownRequest, Refused and AlreadyDecided (kept in the audit), LedgerUnavailable.
+        `reason` is shown to the requester; `origin` ("slack", "terminal" …) goes into the audit log. Raises
+        UnknownRequest, Refused and AlreadyDecided (both are audited), and LedgerUnavailable.
         """
         is_yes = choice is VoteChoice.APPROVE
         profiles = self._voters.profiles_before_decision(request_id, new_approvals=1) if is_yes else {}
@@ -225,7 +71,7 @@ class Requests:
         return self._change(caller, Permission.APPROVE if is_yes else Permission.REJECT, request_id, count, origin)
 
     def withdraw_vote(self, caller: Caller, request_id: str, *, origin: str) -> VoteResult:
-        """Take the caller's own vote back while the request is pending. Raises like `vote`."""
+        """Withdraw the caller's own vote from a pending request. Raises the same errors as `vote`."""
         return self._change(
             caller,
             Permission.WITHDRAW,
@@ -235,9 +81,9 @@ class Requests:
         )
 
     def override_gates(self, caller: Caller, request_id: str, *, reason: str, origin: str) -> VoteResult:
-        """Let the failed gates of a pending request pass; where that was all it waited for, it is approved.
+        """Override the failed gates of a pending request, and approve it if it has enough approvals.
 
-        Raises like `vote`; Refused also where no gate failed.
+        Raises the same errors as `vote`; also Refused if no gate failed.
         """
         profiles = self._voters.profiles_before_decision(request_id, new_approvals=0)
 
@@ -247,17 +93,19 @@ class Requests:
         return self._change(caller, Permission.OVERRIDE, request_id, let_pass, origin)
 
     def cancel(self, caller: Caller, request_id: str, *, reason: str = "", origin: str) -> Request:
-        """Take a pending request back. Raises like `vote`."""
+        """Cancel a pending request. Raises the same errors as `vote`."""
 
         def end(tx: LedgerTransaction, request: Request) -> Request:
-            return self._end(tx, request, RequestState.CANCELLED, EventTag.CANCELLED, actor_of(caller), reason, caller)
+            return self._decisions.end(
+                tx, request, RequestState.CANCELLED, EventTag.CANCELLED, actor_of(caller), reason, caller
+            )
 
         return self._change(caller, Permission.CANCEL, request_id, end, origin)
 
     def require_allowed(self, caller: Caller, request_id: str, permission: Permission) -> Request:
-        """Return the request when `caller` may do `act` to it now; asked again when they do it.
+        """Return the request if `caller` has `permission` on it now, for example before a modal opens.
 
-        Raises UnknownRequest, Refused, AlreadyDecided; a refusal is kept in the audit.
+        It's checked again when they act. Raises UnknownRequest, Refused, and AlreadyDecided; a refusal is audited.
         """
         return self._change(caller, permission, request_id, lambda _, request: request, "slack")
 
@@ -274,66 +122,32 @@ class Requests:
 
         return change_request(self._context, caller, permission, request_id, checked, origin=origin)
 
-    def expire_overdue(self) -> int:
-        """End the pending requests whose time is over; return how many."""
-        with self._context.ledger.read() as reading:
-            late = reading.expired_request_ids(self._context.clock.now())
-        return sum(self._expire_request(request_id) for request_id in late)
-
-    def _expire_request(self, request_id: str) -> bool:
-        with self._context.ledger.write() as tx:
-            request = tx.lock_request(request_id)
-            if not request.is_pending_past_expiry(self._context.clock.now()):
-                return False
-            self._end(tx, request, RequestState.EXPIRED, EventTag.EXPIRED, None, "nobody decided in time")
-        return True
-
-    def end_outdated(self) -> int:
-        """End the pending requests of which the ledger knows that they are out of date; return how many.
-
-        That is another rule in the policy, or a look at the registry since it was opened that found another incumbent
-        or the version in another stage. Nothing is read from the registry.
-        """
-        with self._context.ledger.read() as reading:
-            pending = reading.requests(states=[RequestState.PENDING], limit=MAX_PENDING)
-            out = [request.id for request in pending if self._why_outdated(reading, request)]
-        return sum(self._end_if_outdated(request_id) for request_id in out)
-
-    def _end_if_outdated(self, request_id: str) -> bool:
-        with self._context.ledger.write() as tx:
-            request = tx.lock_request(request_id)
-            why = self._why_outdated(tx, request)
-            if request.state is not RequestState.PENDING or why is None:
-                return False
-            self._end(tx, request, RequestState.STALE, EventTag.STALE, None, str(why))
-        return True
-
     def mark_outdated(self, tx: LedgerTransaction, request_id: str, why: Sentence) -> None:
-        """End a pending request in the caller's transaction; another one is left."""
+        """End a request as outdated in the caller's transaction; do nothing if it isn't pending."""
         request = tx.lock_request(request_id)
         if request.state is RequestState.PENDING:
-            self._end(tx, request, RequestState.STALE, EventTag.STALE, None, str(why))
+            self._decisions.end(tx, request, RequestState.STALE, EventTag.STALE, None, str(why))
 
     def profiles_before_unblocking(self, model: str, version: int) -> Profiles:
-        """Return the profiles of those who approved requests that might wait only until `version` is unblocked.
+        """Return the profiles of those who approved requests that may only be waiting for `version` to be unblocked.
 
         Raises LedgerUnavailable.
         """
-        with self._context.ledger.read() as reading:
-            pending = reading.requests(model=model, states=[RequestState.PENDING], limit=MAX_PENDING)
+        with self._context.ledger.read() as reader:
+            pending = reader.requests(model=model, states=[RequestState.PENDING], limit=MAX_PENDING)
         found: dict[str, Profile] = {}
-        for one in pending:
-            if _is_blocked_by(one, version):
-                found |= self._voters.profiles_before_decision(one.id, new_approvals=0)
+        for request in pending:
+            if _is_blocked_by(request, version):
+                found |= self._voters.profiles_before_decision(request.id, new_approvals=0)
         return found
 
     def pass_blocked_gate(
         self, tx: LedgerTransaction, model: str, version: int, block_id: str, profiles: Profiles
     ) -> None:
-        """Let the gate `not_blocked` of a version's pending requests pass, in the transaction that lifts `block`.
+        """Pass the gate `not_blocked` of a version's pending requests, in the transaction that lifts `block_id`.
 
-        One that waited for nothing else is approved; the executor checks everything again. `profiles` are those of
-        `before_unblocking`.
+        Requests that have everything else are approved; the executor checks everything again. `profiles` come from
+        `profiles_before_unblocking`.
         """
         for one in tx.requests(model=model, states=[RequestState.PENDING], limit=MAX_PENDING):
             if not _is_blocked_by(one, version):
@@ -342,12 +156,12 @@ class Requests:
             if request.seen is not None and request.seen.fails_gate(NOT_BLOCKED_GATE):
                 tx.save_request(replace(request, seen=with_unblocked_version(request.seen)))
             if not self.decide_if_complete(tx, one.id, profiles):
-                tx.add_message(self._card_message(tx.request(one.id), f"unblocked:{block_id}"))
+                tx.add_message(self._decisions.card_message(tx.request(one.id), f"unblocked:{block_id}"))
 
     def decide_if_complete(self, tx: LedgerTransaction, request_id: str, profiles: Profiles) -> bool:
-        """Decide a pending request that waits for nobody, in the caller's transaction; return whether it was decided.
+        """Decide a pending request if its votes are complete, in the caller's transaction; return whether it was.
 
-        Approvals that don't count any more by `profiles` lapse. One that is out of date ends.
+        Approvals lapse if, according to `profiles`, their voter can no longer approve. An outdated request ends.
         """
         request = tx.lock_request(request_id)
         if request.state is not RequestState.PENDING or request.is_pending_past_expiry(self._context.clock.now()):
@@ -357,67 +171,14 @@ class Requests:
             or state_after_votes(request, tx.votes(request_id)) is not RequestState.APPROVED
         ):
             return False
-        if (why := self._why_outdated(tx, request)) is not None:
-            self._end(tx, request, RequestState.STALE, EventTag.STALE, None, str(why))
+        if (why := self._decisions.why_outdated(tx, request)) is not None:
+            self._decisions.end(tx, request, RequestState.STALE, EventTag.STALE, None, str(why))
             return True
         votes = self._voters.mark_lapsed(tx, request, tx.votes(request_id), profiles)
         if state_after_votes(request, votes) is not RequestState.APPROVED:
             return False
-        self._approve(tx, request, counted(votes)[-1])
+        self._decisions.approve(tx, request, counted(votes)[-1])
         return True
-
-    def _why_outdated(self, reader: LedgerReader, request: Request) -> Sentence | None:
-        """Return why a request can no longer be decided, as far as the ledger knows; None where it can."""
-        if self._has_rule_changed(request):
-            return rule_changed_reason(request)
-        look = reader.registry_snapshot(request.model)
-        changed = None if look is None or look.at <= request.opened_at else _change_since_opened(request, look)
-        return changed or changes_since_opened(reader, request)
-
-    def _has_rule_changed(self, request: Request) -> bool:
-        if request.seen is None:  # opened by an older Registrar
-            return False
-        return request.seen.rule != self._context.policy.fingerprint(request.model, request.target)
-
-    def remind_approvers(self, resolve_members: Callable[[Sequence[str]], list[str]]) -> int:
-        """Remind those who can decide of pending requests whose time for it has come; return of how many.
-
-        Each pause is twice as long as the one before. `members` gives the users behind user and group ids.
-        """
-        with self._context.ledger.read() as reading:
-            pending = reading.requests(states=[RequestState.PENDING], limit=MAX_PENDING)
-        return sum(self._remind_of(request, resolve_members) for request in pending if self._is_reminder_due(request))
-
-    def _is_reminder_due(self, request: Request) -> bool:
-        rule = self._context.policy.rules_for(request.model).rule(request.target)
-        if rule is None or rule.remind_after is None:
-            return False
-        return self._context.clock.now() >= next_reminder_at(request, rule.remind_after)
-
-    def _remind_of(self, request: Request, resolve_members: Callable[[Sequence[str]], list[str]]) -> bool:
-        who = resolve_members(approver_ids(request.model, request.target, request.requester, self._context.policy))
-        with self._context.ledger.write() as tx:
-            now = tx.lock_request(request.id)
-            if (
-                now.state is not RequestState.PENDING
-                or now.reminded != request.reminded
-                or not self._is_reminder_due(now)
-            ):
-                return False
-            reminded = replace(now, reminded=now.reminded + 1)
-            tx.save_request(reminded)
-            voted = {vote.voter.user for vote in tx.votes(now.id) if not vote.lapsed}
-            asked = [one for one in who if one not in voted and one != self._excluded_requester(now)][:MAX_NOTIFIED]
-            tx.add_audit_event(self._request_event(reminded, EventTag.REMINDED, None, evidence={"people": asked}))
-            for note in reminder_messages(reminded, asked, self._context.clock.now()):
-                tx.add_message(note)
-        return True
-
-    def _excluded_requester(self, request: Request) -> str | None:
-        """Return the requester's user id where they may not decide themselves."""
-        rule = self._context.policy.rules_for(request.model).rule(request.target)
-        may = rule is not None and rule.requester_may_approve
-        return None if may else slack_user_id(request.requester, self._context.policy)
 
     def _refusal(
         self, tx: LedgerTransaction, caller: Caller, permission: Permission, request: Request
@@ -433,15 +194,17 @@ class Requests:
         if decision.is_outsider:
             return Refused(decision.reason)
         if request.is_pending_past_expiry(now):
-            request = self._end(tx, request, RequestState.EXPIRED, EventTag.EXPIRED, None, "nobody decided in time")
+            request = self._decisions.end(
+                tx, request, RequestState.EXPIRED, EventTag.EXPIRED, None, "nobody decided in time"
+            )
             return AlreadyDecided(promotion_messages.outcome_announcement(request))
         if request.state is not RequestState.PENDING:
             return AlreadyDecided(promotion_messages.already_decided_reason(request))
         if decision and permission in _REFUSED_WHEN_HELD and tx.is_request_held(request.id):
             return Refused(restore_messages.held_request_refusal())
-        why = self._why_outdated(tx, request) if permission in _REFUSED_WHEN_OUTDATED else None
+        why = self._decisions.why_outdated(tx, request) if permission in _REFUSED_WHEN_OUTDATED else None
         if why is not None:
-            request = self._end(tx, request, RequestState.STALE, EventTag.STALE, None, str(why))
+            request = self._decisions.end(tx, request, RequestState.STALE, EventTag.STALE, None, str(why))
             return AlreadyDecided(promotion_messages.outcome_announcement(request))
         return None if decision else Refused(decision.reason)
 
@@ -458,8 +221,8 @@ class Requests:
         voter = self._require_person(caller)
         vote = Vote(request=request.id, voter=voter, choice=choice, reason=reason, at=self._context.clock.now())
         before = self._voters.mark_lapsed(tx, request, tx.votes(request.id), profiles)
-        # By user: at the terminal of the bot's machine nobody knows the workspace, and nobody counts twice.
-        mine = next((one for one in before if one.voter.user == voter.user), None)
+        # Compare users only: a terminal doesn't know the workspace, and nobody's vote counts twice.
+        mine = next((vote for vote in before if vote.voter.user == voter.user), None)
         if mine is not None and mine.lapsed:  # they can vote again by now
             tx.delete_vote(request.id, mine.voter)
             before.remove(mine)
@@ -471,11 +234,13 @@ class Requests:
         evidence: dict[str, Any] = {"choice": choice.value, "approvals": approvals, "required": request.required}
         evidence |= {"by": describe_caller(caller, self._context.policy)}
         tx.add_audit_event(
-            self._request_event(request, EventTag.VOTED, actor_of(caller), why=reason, origin=origin, evidence=evidence)
+            self._decisions.request_event(
+                request, EventTag.VOTED, actor_of(caller), why=reason, origin=origin, evidence=evidence
+            )
         )
         if choice is VoteChoice.APPROVE:
             tx.add_message(
-                self._thread_message(
+                self._decisions.thread_message(
                     request, _vote_key(vote), promotion_messages.vote_announcement(request, vote, approvals)
                 )
             )
@@ -485,7 +250,7 @@ class Requests:
         self, tx: LedgerTransaction, caller: Caller, request: Request, origin: str
     ) -> Refused | VoteResult:
         mine = next(
-            (one.voter for one in tx.votes(request.id) if one.voter.user == self._require_person(caller).user), None
+            (vote.voter for vote in tx.votes(request.id) if vote.voter.user == self._require_person(caller).user), None
         )
         voter = mine or self._require_person(caller)
         if not tx.delete_vote(request.id, voter):
@@ -494,11 +259,13 @@ class Requests:
         evidence: dict[str, Any] = {"approvals": approvals, "required": request.required}
         evidence |= {"by": describe_caller(caller, self._context.policy)}
         tx.add_audit_event(
-            self._request_event(request, EventTag.VOTE_WITHDRAWN, actor_of(caller), origin=origin, evidence=evidence)
+            self._decisions.request_event(
+                request, EventTag.VOTE_WITHDRAWN, actor_of(caller), origin=origin, evidence=evidence
+            )
         )
-        tx.add_message(self._card_message(request, f"withdrawn:{number}"))
+        tx.add_message(self._decisions.card_message(request, f"withdrawn:{number}"))
         tx.add_message(
-            self._thread_message(
+            self._decisions.thread_message(
                 request, f"withdrawn:{number}", promotion_messages.withdrawal_announcement(request, voter, approvals)
             )
         )
@@ -514,146 +281,44 @@ class Requests:
         tx.save_request(passed)
         evidence = {"gates": pack_snapshot(request.seen)["gates"], "by": describe_caller(caller, self._context.policy)}
         tx.add_audit_event(
-            self._request_event(passed, EventTag.GATES_OVERRIDDEN, by, why=reason, origin=origin, evidence=evidence)
+            self._decisions.request_event(
+                passed, EventTag.GATES_OVERRIDDEN, by, why=reason, origin=origin, evidence=evidence
+            )
         )
-        tx.add_message(self._thread_message(passed, "overridden", promotion_messages.override_announcement(passed)))
+        tx.add_message(
+            self._decisions.thread_message(passed, "overridden", promotion_messages.override_announcement(passed))
+        )
         votes = self._voters.mark_lapsed(tx, passed, tx.votes(request.id), profiles)
         if state_after_votes(passed, votes) is RequestState.APPROVED:
-            passed = self._approve(tx, passed, counted(votes)[-1])
+            passed = self._decisions.approve(tx, passed, counted(votes)[-1])
         else:
-            tx.add_message(self._card_message(passed, "overridden"))
+            tx.add_message(self._decisions.card_message(passed, "overridden"))
         return VoteResult(passed, _count_approvals(votes))
 
     def _decide(self, tx: LedgerTransaction, request: Request, votes: list[Vote], last_vote: Vote) -> Request:
         state = state_after_votes(request, votes)
         if state is RequestState.APPROVED:
-            return self._approve(tx, request, last_vote)
+            return self._decisions.approve(tx, request, last_vote)
         if state is RequestState.REJECTED:
-            return self._end(tx, request, state, EventTag.REJECTED, last_vote.voter, last_vote.reason)
-        tx.add_message(self._card_message(request, _vote_key(last_vote)))
+            return self._decisions.end(tx, request, state, EventTag.REJECTED, last_vote.voter, last_vote.reason)
+        tx.add_message(self._decisions.card_message(request, _vote_key(last_vote)))
         return request
-
-    def _approve(self, tx: LedgerTransaction, request: Request, last_vote: Vote) -> Request:
-        """Write the decision and the intended move down together: a crash after this loses nothing."""
-        now = self._context.clock.now()
-        approved = request.with_state(RequestState.APPROVED, decided_at=now, decided_by=last_vote.voter)
-        tx.save_request(approved)
-        tx.add_transition(promotion_transition(approved, last_vote, now))
-        evidence = _opening_evidence(approved) | ({"seen": pack_snapshot(approved.seen)} if approved.seen else {})
-        evidence |= {"approvers": [actor_id(vote.voter) for vote in counted(tx.votes(request.id))]}
-        tx.add_audit_event(
-            self._request_event(
-                approved, EventTag.APPROVED, last_vote.voter, before="pending", after="approved", evidence=evidence
-            )
-        )
-        tx.add_message(self._card_message(approved, "approved"))
-        return approved
-
-    def _end(
-        self,
-        tx: LedgerTransaction,
-        request: Request,
-        state: RequestState,
-        tag: EventTag,
-        decided_by: Actor | None,
-        why: str,
-        caller: Caller | None = None,
-    ) -> Request:
-        now = self._context.clock.now()
-        ended = request.with_state(state, decided_at=now, decided_by=decided_by, outcome=why)
-        tx.save_request(ended)
-        evidence = _opening_evidence(ended) | ({"by": describe_caller(caller, self._context.policy)} if caller else {})
-        tx.add_audit_event(
-            self._request_event(
-                ended, tag, decided_by, why=why, before=request.state.value, after=state.value, evidence=evidence
-            )
-        )
-        for note in end_messages(ended, self._context.policy.channel_for(ended.model), ended_by=decided_by):
-            tx.add_message(note)
-        tx.add_tag_update(final_tag_update(tx, ended, now))
-        return ended
 
     def _require_person(self, caller: Caller) -> Person:
         if isinstance(caller, Profile):
             return caller.person
         raise BadInput("Only a person can vote.")
 
-    # -- rows --------------------------------------------------------------------------------------------------
-
-    def _card_message(self, request: Request, trigger: str) -> OutboxMessage:
-        return card_message(request, trigger, self._context.policy.channel_for(request.model))
-
-    def _thread_message(self, request: Request, trigger: str, sentence: Sentence) -> OutboxMessage:
-        return request_thread_message(request, trigger, sentence)
-
-    def _request_event(self, request: Request, tag: EventTag, actor: Actor | None, **fields: Any) -> Event:
-        return request_event(request, tag, actor, self._context.clock.now(), **fields)
-
-
-def _with_former_tags(tx: LedgerTransaction, request: Request, version: VersionInfo, from_number: int) -> Request:
-    """Return the request with the tags that its opening replaces, as the ledger has them from its `unwritten` on."""
-    tags: dict[str, str | None] = dict(version.tags)
-    for one in tx.tag_updates(request.model, version=request.version, from_number=from_number):
-        tags |= one.tags
-    seen = replace(request.seen, former=registry_tags.replaced_tags(request, tags)) if request.seen else None
-    return replace(request, seen=seen, former_status=tags.get(registry_tags.STATUS_TAG))
-
-
-def _pass_gate_if_unblocked(tx: LedgerReader, request: Request, versions: Sequence[VersionInfo]) -> Request:
-    """Return the request with the gate `not_blocked` passed where someone unblocked the version since it was read."""
-    if request.seen is None or not request.seen.fails_gate(NOT_BLOCKED_GATE):
-        return request
-    about = {one.version: one.identity() for one in versions if one.version == request.seen.blocked}
-    return (
-        request
-        if blocks_by_version(tx, request.model, about)
-        else replace(request, seen=with_unblocked_version(request.seen))
-    )
-
 
 def _is_blocked_by(request: Request, version: int) -> bool:
-    """Tell whether a request is about a version that can be blocked, or about the same files."""
+    """Tell whether a block on `version` stops this request: it's the same version, or has the same files."""
     return ((request.seen and request.seen.blocked) or request.version) == version
 
 
 def _vote_key(vote: Vote) -> str:
-    """Return what tells a vote's messages from others: also from those of an earlier vote by the same person."""
+    """Return a key for a vote's messages. It differs from that of an earlier vote by the same person."""
     return f"vote:{vote.voter.user}:{vote.at:%Y%m%dT%H%M%S.%f}"
-
-
-def next_reminder_at(request: Request, interval: timedelta) -> datetime:
-    """Return when the next reminder is due: after `pause`, then after twice as long, and so on."""
-    pauses: int = 2 ** min(request.reminded + 1, 20) - 1
-    return request.opened_at + interval * pauses
 
 
 def _count_approvals(votes: Sequence[Vote]) -> int:
     return len(counted(votes))
-
-
-def _change_since_opened(request: Request, snapshot: RegistrySnapshot) -> Sentence | None:
-    """Return what a look at the registry since a request was opened found different, or None."""
-    if request.version in snapshot.stages and snapshot.holds_other_version(request.version, request.identity):
-        return version_replaced_reason(request.model, request.version)
-    return None if request.keep_existing else superseded(request, _as_facts(snapshot))
-
-
-def _as_facts(snapshot: RegistrySnapshot) -> TransitionFacts:
-    """Return a look as what the registry says of a model's stages."""
-    return TransitionFacts(
-        versions=tuple(
-            VersionInfo(model=snapshot.model, version=number, stage=stage) for number, stage in snapshot.stages.items()
-        )
-    )
-
-
-def _opening_evidence(request: Request) -> dict[str, Any]:
-    return {"opened_at": canonical_time(request.opened_at)}
-
-
-def _ci_evidence(request: Request) -> dict[str, Any]:
-    return {"ci": pack_ci_run(request.ci)} if request.ci else {}
-
-
-def _rule_evidence(rule: TargetRule) -> dict[str, Any]:
-    return {"rule": rule.model_dump(mode="json", exclude_defaults=True)}

@@ -1,4 +1,4 @@
-"""What follows a move that was made without approvals: someone else's review, in time."""
+"""Break-glass reviews: someone else reviews a transition that was made without approvals."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ from bot.services.promotions.request_changes import change_request
 
 
 class Reviews:
-    """Takes reviews, and reminds of those that are missing."""
+    """Records reviews, and reminds people of those that are missing."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     def require_allowed(self, caller: Caller, request_id: str) -> Request:
-        """Return the request when `caller` can review it now; asked again when they do.
+        """Return the request if `caller` can review it now; that's checked again when they do.
 
         Raises UnknownRequest, Refused, and AlreadyDecided; a refusal is kept in the audit.
         """
         return self._change(caller, request_id, lambda _, request: request, "slack")
 
     def review(self, caller: Caller, request_id: str, *, reason: str, origin: str) -> Request:
-        """Write down someone's review of what was moved without approvals, once.
+        """Record someone's review of a break-glass request, once.
 
         Raises UnknownRequest, BadInput without a reason, Refused and AlreadyDecided (kept in the audit), and
         LedgerUnavailable.
@@ -100,14 +100,16 @@ class Reviews:
         return reviewed
 
     def remind_reviewers(self, resolve_members: Callable[[Sequence[str]], list[str]]) -> int:
-        """Remind of the reviews that are due soon, and say which are overdue; return of how many.
+        """Remind people of reviews that are due soon, and announce overdue ones; return how many requests.
 
-        `members` gives the users behind user and group ids.
+        `resolve_members` turns user and group ids into user ids.
         """
         now = self._context.clock.now()
-        with self._context.ledger.read() as reading:
-            waiting = reading.requests_to_review()
-        return sum(self._remind_of(one, resolve_members) for one in waiting if _is_review_reminder_due(one, now))
+        with self._context.ledger.read() as reader:
+            waiting = reader.requests_to_review()
+        return sum(
+            self._remind_of(request, resolve_members) for request in waiting if _is_review_reminder_due(request, now)
+        )
 
     def _remind_of(self, request: Request, resolve_members: Callable[[Sequence[str]], list[str]]) -> bool:
         ids = reviewer_ids(request.model, request.target, request.requester, self._context.policy)
@@ -126,20 +128,20 @@ class Reviews:
             else:
                 evidence = {"people": who, "about": "review"}
                 tx.add_audit_event(request_event(reminded, EventTag.REMINDED, None, at, evidence=evidence))
-                for note in review_reminder_messages(reminded, who):
-                    tx.add_message(note)
+                for message in review_reminder_messages(reminded, who):
+                    tx.add_message(message)
         return True
 
     def _announce_overdue(self, tx: LedgerTransaction, request: Request) -> None:
-        said = break_glass_messages.review_overdue_announcement(request)
+        announcement = break_glass_messages.review_overdue_announcement(request)
         channel = self._context.policy.channel_for(request.model)
-        tx.add_message(channel_message(f"review-overdue:{request.id}", channel, said))
-        tx.add_message(request_thread_message(request, "review-overdue", said))
+        tx.add_message(channel_message(f"review-overdue:{request.id}", channel, announcement))
+        tx.add_message(request_thread_message(request, "review-overdue", announcement))
         tx.add_message(card_message(request, "review-overdue", channel))
 
 
 def _why_not_reviewable(request: Request) -> Refused | None:
-    """Return why a request can't be reviewed by anyone: people approved it, it isn't moved, or it has its review."""
+    """Return why nobody can review a request: it was approved normally, isn't done, or has its review."""
     if not request.breaks_glass:
         return Refused(say("Nobody broke the glass for {id}, so there's nothing to review.", id=Code(request.id)))
     if request.state is not RequestState.DONE:

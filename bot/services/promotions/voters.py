@@ -1,4 +1,4 @@
-"""Whether those who let a request pass still can: checked once the approvals are complete, and before the move."""
+"""Check that voters can still approve: once the approvals are complete, and before the transition."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from bot.services.core.outbox_messages import request_event, request_thread_mess
 
 log = logging.getLogger(__name__)
 
-PAGE_SIZE = 50  # moves read at a time
+PAGE_SIZE = 50  # transitions read at a time
 
 NOT_RECORDED = "Registrar's ledger does not answer, so nothing was recorded; try again in a moment."
 
@@ -35,21 +35,21 @@ Profiles = Mapping[str, Profile]  # by user id
 
 
 class Voters:
-    """Reads people's profiles outside of any transaction, and decides with them inside of one."""
+    """Reads people's profiles outside of transactions, and checks votes against them inside of one."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     def profiles_before_decision(self, request_id: str, new_approvals: int) -> Profiles:
-        """Return the profiles of those who approved, if `coming` more approvals would be enough; else nothing.
+        """Return the profiles of those who approved, if `new_approvals` more would be enough; else nothing.
 
-        Nothing either where Slack doesn't answer: the executor checks everyone before the move, and waits for Slack.
-        Raises UnknownRequest and LedgerUnavailable.
+        Also returns nothing if Slack doesn't answer: the executor checks everyone before the transition, and waits for
+        Slack. Raises UnknownRequest and LedgerUnavailable.
         """
         try:
-            with self._context.ledger.read() as reading:
-                request, before = reading.request(request_id), counting_approvals(reading.votes(request_id))
-        except LedgerUnavailable as error:  # somebody is deciding, not looking
+            with self._context.ledger.read() as reader:
+                request, before = reader.request(request_id), counting_approvals(reader.votes(request_id))
+        except LedgerUnavailable as error:  # the caller is deciding, so say that nothing was recorded
             raise LedgerUnavailable(NOT_RECORDED) from error
         if request.state is not RequestState.PENDING or len(before) + new_approvals < request.required:
             return {}
@@ -60,8 +60,8 @@ class Voters:
             return {}
 
     def profiles(self, people: Sequence[Actor]) -> Profiles:
-        """Return who these people are now. Raises SlackUnreachable."""
-        users = [slack_user_id(one, self._context.policy) for one in people]
+        """Return the current profiles of these people, by user id. Raises SlackUnreachable."""
+        users = [slack_user_id(user, self._context.policy) for user in people]
         asked = [
             one if isinstance(one, Person) else Person("", user)
             for one, user in zip(people, users, strict=True)
@@ -86,18 +86,18 @@ class Voters:
             return vote
         lapsed = replace(vote, lapsed=decision.rule)
         tx.save_vote(lapsed)
-        said = promotion_messages.lapsed_vote_announcement(lapsed)
+        announcement = promotion_messages.lapsed_vote_announcement(lapsed)
         tx.add_audit_event(
             request_event(
                 request,
                 EventTag.VOTE_LAPSED,
                 None,
                 self._context.clock.now(),
-                why=str(said),
+                why=str(announcement),
                 evidence={"voter": vote.voter.user, "rule": decision.rule},
             )
         )
-        tx.add_message(request_thread_message(request, f"lapsed:{self._context.new_id()}", said))
+        tx.add_message(request_thread_message(request, f"lapsed:{self._context.new_id()}", announcement))
         return lapsed
 
     def authorize_now(
@@ -113,13 +113,13 @@ class Voters:
 
 
 def changes_since_opened(reader: LedgerReader, request: Request) -> Sentence | None:
-    """Return what the ledger's own history holds against a request that is still to be decided or moved.
+    """Return what has happened in the ledger since the request was opened that makes it outdated, or None.
 
-    Reads moves up to the page that reaches back to when it was opened.
+    Reads transitions page by page, back to when the request was opened.
     """
-    moves = reader.transitions(request.model, limit=PAGE_SIZE)
-    page = moves
+    transitions = reader.transitions(request.model, limit=PAGE_SIZE)
+    page = transitions
     while len(page) == PAGE_SIZE and page[-1].intended_at > request.opened_at:
         page = reader.transitions(request.model, before_id=page[-1].id, limit=PAGE_SIZE)
-        moves = moves + page
-    return change_since_opened(request, moves, reader.rollback_blocks(request.model))
+        transitions = transitions + page
+    return change_since_opened(request, transitions, reader.rollback_blocks(request.model))

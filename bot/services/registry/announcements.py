@@ -22,7 +22,7 @@ def announce_versions(
     registered_by: Actor | None,
 ) -> bool:
     """Let the channel hear of new versions, `version` the newest of them; return False where it has heard already."""
-    finding = DriftNotice(
+    notice = DriftNotice(
         id=_announcement_id(version),
         kind=DriftNoticeKind.REGISTERED,
         model=version.model,
@@ -31,9 +31,9 @@ def announce_versions(
         by=registered_by,
         lines=tuple(drift.describe_new_version(version)),
     )
-    if not tx.add_drift_notice(finding):
+    if not tx.add_drift_notice(notice):
         return False
-    tx.add_message(notice_message(finding, "new", context.policy.channel_for(version.model)))
+    tx.add_message(notice_message(notice, "new", context.policy.channel_for(version.model)))
     return True
 
 

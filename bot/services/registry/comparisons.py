@@ -71,7 +71,7 @@ class Comparisons:
     ) -> Comparison:
         from bot.domain.registry import comparison
 
-        incumbent = next((one for one in versions if one.stage is Stage.PRODUCTION), None)
+        incumbent = next((version for version in versions if version.stage is Stage.PRODUCTION), None)
         needed = [*chosen, *([incumbent] if incumbent and incumbent not in chosen else [])]
         return comparison.compare_versions(
             model,
@@ -85,7 +85,7 @@ class Comparisons:
 
     def _fetch_runs(self, versions: Iterable[VersionInfo]) -> dict[str, RunInfo]:
         """Return the runs of these versions, by id."""
-        wanted = {one.run_id: one for one in versions if one.run_id}
+        wanted = {version.run_id: version for version in versions if version.run_id}
         known = self._run_cache.get(run_id for run_id, one in wanted.items() if one.stage not in TARGET_STAGES)
         missing = [run_id for run_id in wanted if run_id not in known]
         read = self._context.registry.runs(missing) if missing else {}

@@ -77,37 +77,40 @@ class RegistryEdits:
     def archive(self, queued: QueuedCommand, command: Archive) -> CommandResult:
         """Write down the move that takes a version aside; the executor makes it. See `Hand`."""
         version = self._queries.version(command.model, command.version)
-        move_id = f"archive:{queued.id}"
-        move = archive_transition(move_id, version, queued.caller, self._context.clock.now(), command.reason)
+        transition_id = f"archive:{queued.id}"
+        transition = archive_transition(
+            transition_id, version, queued.caller, self._context.clock.now(), command.reason
+        )
         with self._context.ledger.write() as tx:
             if mark_done(tx, queued):
-                tx.add_transition(move)
-        return CommandResult(transition_id=move_id, model=command.model)
+                tx.add_transition(transition)
+        return CommandResult(transition_id=transition_id, model=command.model)
 
     def repair_stage(self, caller: Caller, notice_id: str, *, origin: str) -> str:
         """Write down the move that gives a stage its one holder back; return the model whose move is to be made.
 
         Raises UnknownRequest, Refused (kept in the audit) and LedgerUnavailable.
         """
-        with self._context.ledger.read() as reading:
-            finding = reading.drift_notice(notice_id)
+        with self._context.ledger.read() as reader:
+            notice = reader.drift_notice(notice_id)
         self._access.require_permission(
-            caller, Permission.REPAIR, model=finding.model, target=finding.stage, origin=origin
+            caller, Permission.REPAIR, model=notice.model, target=notice.stage, origin=origin
         )
         now, actor = self._context.clock.now(), actor_of(caller)
         with self._context.ledger.write() as tx:
-            finding = tx.drift_notice(notice_id)
-            if finding.mend is None or not finding.is_repairable:
+            notice = tx.drift_notice(notice_id)
+            if notice.mend is None or not notice.is_repairable:
                 raise Refused("That was mended already.")
             if any(
-                move.finding == notice_id and move.state in UNFINISHED_STATES for move in tx.transitions(finding.model)
+                transition.finding == notice_id and transition.state in UNFINISHED_STATES
+                for transition in tx.transitions(notice.model)
             ):
                 raise Refused("Somebody is mending it already.")
-            move_id = f"mend:{notice_id}:{self._context.new_id()}"
+            transition_id = f"mend:{notice_id}:{self._context.new_id()}"
             tx.add_transition(
-                repair_transition(move_id, finding.model, finding.mend, finding.stage, actor, now, notice_id)
+                repair_transition(transition_id, notice.model, notice.mend, notice.stage, actor, now, notice_id)
             )
-        return finding.model
+        return notice.model
 
     def _read_description(self, command: Describe) -> tuple[int | None, str]:
         """Return which version is meant, None for the model, and its description as it is now."""

@@ -117,12 +117,12 @@ class Registration:
             return tx.acquire_lease(name, self._context.owner, now, now + LEASE)
 
     def _register(self, queued: QueuedCommand, command: Register, run: RunInfo) -> RegistrationResult:
-        with self._context.ledger.read() as reading:
-            recorded, lately = registration_event(reading, queued), _recent_registrations(reading, command.model)
+        with self._context.ledger.read() as reader:
+            recorded, lately = registration_event(reader, queued), _recent_registrations(reader, command.model)
         others = self._context.registry.versions(command.model)
         self._require_exact_name(command.model, others)
         made = self._find_existing(queued, recorded, command.model, others) or self._create_version(command, queued.id)
-        others = [one for one in others if one.version != made.version]
+        others = [version for version in others if version.version != made.version]
         package = self._context.package(made)
         if recorded is None:
             proposal = self._propose(command, made, run, package, others, _reserved_semvers(lately, others))
@@ -132,7 +132,7 @@ class Registration:
         if made.semver != proposal.semver:
             self._context.registry.set_tags(made.model, made.version, {SEMVER_TAG: proposal.semver})
             made = replace(made, tags={**made.tags, SEMVER_TAG: proposal.semver})
-        again = next((one.version for one in others if one.run_id == run.id), None)
+        again = next((version.version for version in others if version.run_id == run.id), None)
         return RegistrationResult(version=made, proposal=proposal, earlier_version=again, has_model=package is not None)
 
     def _find_existing(
@@ -143,10 +143,10 @@ class Registration:
         A version whose answer got lost has no record yet, so the tag tells.
         """
         if recorded_event is None:
-            return next((one for one in versions if one.tags.get(COMMAND_TAG) == queued.id), None)
-        for one in versions:
-            if _is_about(recorded_event, one):
-                return one
+            return next((version for version in versions if version.tags.get(COMMAND_TAG) == queued.id), None)
+        for version in versions:
+            if _is_about(recorded_event, version):
+                return version
         raise UnknownVersion(
             say(
                 "{v} of {model} was registered, but MLflow no longer has it. Register the run again.",
@@ -197,7 +197,7 @@ class Registration:
         others: Sequence[VersionInfo],
         reserved: Sequence[str],
     ) -> SemverProposal:
-        taken = [*(one.semver for one in others if one.semver), *reserved]
+        taken = [*(version.semver for version in others if version.semver), *reserved]
         base = self._read_base(others)
         directions = self._context.policy.directions_for(command.model)
         proposal = semver.propose_semver(
@@ -238,13 +238,13 @@ class Registration:
 def registration_event(reader: LedgerReader, queued: QueuedCommand) -> Event | None:
     """Return the audit's event of the version that was made for an ask, looking back to when it was asked for."""
     model, run, before = str(queued.command["model"]), queued.command["run_id"], None
-    while links := reader.latest_audit_events(
+    while events := reader.latest_audit_events(
         model=model, tags=[EventTag.REGISTERED], since=queued.at, before_number=before
     ):
-        for event in (link.event for link in links):
+        for event in (link.event for link in events):
             if event.evidence.get("run") == run and event.evidence.get("ask", queued.id) == queued.id:
                 return event
-        before = links[-1].number
+        before = events[-1].number
     return None
 
 
@@ -254,8 +254,12 @@ def _recent_registrations(reader: LedgerReader, model: str) -> list[ChainedEvent
 
 def _reserved_semvers(recent: Sequence[ChainedEvent], others: Sequence[VersionInfo]) -> list[str]:
     """Return the semvers that are recorded for versions to which MLflow's tag isn't written yet."""
-    bare = [one for one in others if not one.semver]
-    return [str(link.event.evidence["semver"]) for link in recent if any(_is_about(link.event, one) for one in bare)]
+    bare = [version for version in others if not version.semver]
+    return [
+        str(event.event.evidence["semver"])
+        for event in recent
+        if any(_is_about(event.event, version) for version in bare)
+    ]
 
 
 def _registered_event(queued: QueuedCommand, version: VersionInfo, proposal: SemverProposal, now: datetime) -> Event:
@@ -304,9 +308,11 @@ def _busy_message(model: str) -> Sentence:
 
 def base_version(others: Sequence[VersionInfo]) -> VersionInfo | None:
     """Return the version in Production, else the one with the highest semver, else None."""
-    holders = [one for one in others if one.stage is Stage.PRODUCTION]
+    holders = [version for version in others if version.stage is Stage.PRODUCTION]
     if holders:
-        return max(holders, key=lambda one: one.version)
-    top = highest_semver(one.semver for one in others if one.semver)
-    numbered = [one for one in others if one.semver and top and parse_semver(one.semver) == parse_semver(top)]
-    return max(numbered, key=lambda one: one.version, default=None)
+        return max(holders, key=lambda version: version.version)
+    top = highest_semver(version.semver for version in others if version.semver)
+    numbered = [
+        version for version in others if version.semver and top and parse_semver(version.semver) == parse_semver(top)
+    ]
+    return max(numbered, key=lambda version: version.version, default=None)

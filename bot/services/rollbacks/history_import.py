@@ -45,8 +45,8 @@ class HistoryImporter:
         if not reason:
             raise BadInput("An import needs a reason: the audit log keeps it.")
         self._access.require_permission(caller, Permission.IMPORT_HISTORY, origin=origin)
-        terms = sorted(parse_imported_periods(text), key=lambda term: term.model)
-        by_model = {model: list(mine) for model, mine in groupby(terms, key=lambda term: term.model)}
+        periods = sorted(parse_imported_periods(text), key=lambda period: period.model)
+        by_model = {model: list(mine) for model, mine in groupby(periods, key=lambda period: period.model)}
         identities = {model: self._identities(mine[0]) for model, mine in by_model.items()}
         added = 0
         with self._context.ledger.write() as tx:
@@ -70,7 +70,7 @@ class HistoryImporter:
                     )
                 )
                 added += len(new)
-        return ImportResult(len(terms), added)
+        return ImportResult(len(periods), added)
 
     def _identities(self, term: ImportedPeriod) -> dict[int, VersionIdentity]:
         """Return what the versions of a model are that the registry has today."""
@@ -78,7 +78,7 @@ class HistoryImporter:
             model, versions = self._queries.model_and_versions(term.model)
         except UnknownModel as error:
             raise BadInput(say("{place}: {why}", place=term.location, why=error.sentence)) from error
-        return {one.version: one.identity(model.created_at) for one in versions}
+        return {version.version: version.identity(model.created_at) for version in versions}
 
     def _transitions(
         self,
@@ -101,8 +101,8 @@ class HistoryImporter:
 
 def _new_terms(tx: LedgerTransaction, terms: Iterable[ImportedPeriod]) -> Iterable[ImportedPeriod]:
     """Yield the terms that the history doesn't have yet, each once."""
-    for term in {term.id: term for term in terms}.values():
+    for period in {period.id: period for period in terms}.values():
         with suppress(KeyError):
-            tx.transition(term.id)
+            tx.transition(period.id)
             continue
-        yield term
+        yield period

@@ -54,21 +54,21 @@ class Rollbacks:
         """
         if not command.reason:
             raise BadInput("A rollback needs a reason: whoever made the version gets to read it.")
-        with self._context.ledger.read() as reading:
-            served = self.serving_periods(reading, command.model)
-            barred = {bar.version for bar in reading.rollback_blocks(command.model)}
-            look = reading.registry_snapshot(command.model)
+        with self._context.ledger.read() as reader:
+            served = self.serving_periods(reader, command.model)
+            blocked = {block.version for block in reader.rollback_blocks(command.model)}
+            snapshot = reader.registry_snapshot(command.model)
         incumbent = self._incumbent(command.model, served)
-        target = self._choose_target(command, served, barred, look)
+        target = self._choose_target(command, served, blocked, snapshot)
         if target == incumbent:
             raise BadInput(say("v{v} of {model} serves in Production already.", v=target, model=Name(command.model)))
         self._require_target(command.model, target)
-        with self._context.ledger.read() as reading:
-            identity = rollback_records.identity_when_served(reading, command.model, target)
+        with self._context.ledger.read() as reader:
+            identity = rollback_records.identity_when_served(reader, command.model, target)
         reasons = self._load_problems(command, target, incumbent)
         if reasons and not command.force:
             raise Refused(words.may_not_load_refusal(command.model, target, reasons))
-        move = rollback_transition(
+        transition = rollback_transition(
             f"rollback:{queued.id}",
             command.model,
             target=target,
@@ -78,13 +78,13 @@ class Rollbacks:
             reason=command.reason,
             identity=identity,
         )
-        move = replace(move, is_forced=bool(reasons))
+        transition = replace(transition, is_forced=bool(reasons))
         with self._context.ledger.write() as tx:
             if mark_done(tx, queued):
-                rollback_records.begin_rollback(tx, self._context, move)
+                rollback_records.begin_rollback(tx, self._context, transition)
                 if reasons:
-                    tx.add_audit_event(self._forced_event(move, reasons))
-        return CommandResult(transition_id=move.id, model=command.model)
+                    tx.add_audit_event(self._forced_event(transition, reasons))
+        return CommandResult(transition_id=transition.id, model=command.model)
 
     def check_named_target(self, command: Rollback) -> None:
         """Return if the named version can be a target, before anyone is asked for a reason. Raises Refused.
@@ -92,15 +92,15 @@ class Rollbacks:
         Only the ledger is read, so whatever it can't tell (another way to name a version, a model without a history) is
         left to `roll_back`.
         """
-        with self._context.ledger.read() as reading:
-            is_known = bool(reading.transitions(command.model, stage=Stage.PRODUCTION, limit=1))
+        with self._context.ledger.read() as reader:
+            is_known = bool(reader.transitions(command.model, stage=Stage.PRODUCTION, limit=1))
         if is_known and command.version is not None and command.version.kind == "number":
             self._require_target(command.model, int(command.version.value))
 
     def _require_target(self, model: str, version: int) -> None:
         """Raise Refused for a version that never served or is blocked: no `--force` helps against that."""
-        with self._context.ledger.read() as reading:
-            no_target = rollback_records.why_not_a_target(reading, model, version)
+        with self._context.ledger.read() as reader:
+            no_target = rollback_records.why_not_a_target(reader, model, version)
         if no_target is not None:
             raise Refused(no_target)
 
@@ -120,18 +120,21 @@ class Rollbacks:
 
         Raises UnknownRequest, Refused (kept in the audit where it is for who asks) and LedgerUnavailable.
         """
-        with self._context.ledger.read() as reading:
-            incident = reading.incident(incident_id)
+        with self._context.ledger.read() as reader:
+            incident = reader.incident(incident_id)
         self._access.require_permission(
             caller, Permission.ROLL_BACK, model=incident.model, target=Stage.PRODUCTION, origin=origin
         )
         now = self._context.clock.now()
         with self._context.ledger.write() as tx:
             incident = tx.incident(incident_id)
-            moves = tx.transitions(incident.model, stage=Stage.PRODUCTION, limit=MAX_TRANSITIONS)
-            if any(move.kind is TransitionKind.ROLLBACK and move.state in UNFINISHED_STATES for move in moves):
+            transitions = tx.transitions(incident.model, stage=Stage.PRODUCTION, limit=MAX_TRANSITIONS)
+            if any(
+                transition.kind is TransitionKind.ROLLBACK and transition.state in UNFINISHED_STATES
+                for transition in transitions
+            ):
                 raise Refused("A rollback is under way already; the thread tells how it goes.")
-            served = serving_periods(moves)
+            served = serving_periods(transitions)
             if (
                 not incident.is_open
                 or incident.target is None
@@ -150,7 +153,7 @@ class Rollbacks:
             if against:  # a click does not wait for the registry; the executor looks
                 raise Refused(words.may_not_load_refusal(incident.model, incident.target, against))
             reason = truncate("; ".join(str(line) for line in incident.lines), 500)
-            move = rollback_transition(
+            transition = rollback_transition(
                 f"rollback:{incident.id}:{self._context.new_id()}",
                 incident.model,
                 target=incident.target,
@@ -160,9 +163,9 @@ class Rollbacks:
                 reason=reason,
                 identity=rollback_records.identity_when_served(tx, incident.model, incident.target),
             )
-            move = replace(move, incident=incident.id)
-            rollback_records.begin_rollback(tx, self._context, move)
-            tx.save_incident(replace(incident, rollback=move.id))
+            transition = replace(transition, incident=incident.id)
+            rollback_records.begin_rollback(tx, self._context, transition)
+            tx.save_incident(replace(incident, rollback=transition.id))
         return incident.model
 
     def unblock(self, caller: Caller, command: Unblock, *, origin: str) -> Sentence:
@@ -182,14 +185,14 @@ class Rollbacks:
         )
         profiles = self._requests.profiles_before_unblocking(command.model, version)
         with self._context.ledger.write() as tx:
-            mine = [bar for bar in tx.rollback_blocks(command.model) if bar.version == version]
+            mine = [block for block in tx.rollback_blocks(command.model) if block.version == version]
             for one in mine:
                 tx.save_rollback_block(replace(one, cleared_at=now, cleared_by=by, clear_reason=command.reason))
             if mine:
                 self._requests.pass_blocked_gate(tx, command.model, version, mine[-1].id, profiles)
-                said = words.unblock_announcement(command.model, version, by, command.reason)
+                announcement = words.unblock_announcement(command.model, version, by, command.reason)
                 channel = self._context.policy.channel_for(command.model)
-                tx.add_message(channel_message(f"cleared:{mine[0].id}", channel, said))
+                tx.add_message(channel_message(f"cleared:{mine[0].id}", channel, announcement))
                 tx.add_audit_event(
                     Event(
                         at=now,
@@ -215,7 +218,7 @@ class Rollbacks:
         if periods:
             return periods[0].version if periods[0].until is None else None
         _, versions = self._queries.model_and_versions(model)
-        return next((one.version for one in versions if one.stage is Stage.PRODUCTION), None)
+        return next((version.version for version in versions if version.stage is Stage.PRODUCTION), None)
 
     def _choose_target(
         self, command: Rollback, periods: list[ServingPeriod], blocked: set[int], snapshot: RegistrySnapshot | None
@@ -242,5 +245,5 @@ class Rollbacks:
             model=transition.model,
             why=transition.reason,
             origin="registrar",
-            evidence={"version": transition.version, "against": [str(one) for one in reasons]},
+            evidence={"version": transition.version, "against": [str(reason) for reason in reasons]},
         )

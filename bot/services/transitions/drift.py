@@ -8,58 +8,24 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from bot.domain.audit.events import Event, EventTag
-from bot.domain.core.actors import Automation
 from bot.domain.core.errors import RegistrarError, UnknownModel, Unreachable
 from bot.domain.core.sentence import Sentence
 from bot.domain.registry.model import COMMAND_TAG, ModelInfo, Stage, VersionIdentity, VersionInfo
-from bot.domain.rollbacks.rollback import BEFORE_REGISTRAR
 from bot.domain.transitions import drift
 from bot.domain.transitions.drift import REGISTRY_SEEN_KEY, DriftNotice, DriftNoticeKind, RegistrySnapshot
 from bot.domain.transitions.restores import Discrepancy, HoldKind
-from bot.domain.transitions.transition import UNFINISHED_STATES, Transition, TransitionKind, TransitionState
+from bot.domain.transitions.transition import UNFINISHED_STATES
 from bot.ports import LedgerTransaction, QueuedCommandState
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import notice_message
 from bot.services.registry.announcements import announce_versions
+from bot.services.transitions.observed import POLL_ACTOR, KnownState, ObservedTransitions
 from bot.services.transitions.restores import open_hold
 from bot.services.transitions.serving_checks import schedule_serving_check
 
 log = logging.getLogger(__name__)
 
-POLL_ACTOR = Automation("registry-poll")
 MAX_SINGLE_ANNOUNCEMENTS = 3  # new versions of one model that get a message each; more come in one
-
-
-@dataclass(frozen=True, slots=True)
-class _KnownState:
-    """What the ledger knew of a model when the registry was read."""
-
-    last_snapshot: RegistrySnapshot | None  # None: never seen
-    transitions: list[Transition]  # newest first
-    is_first_poll: bool
-    held_ids: frozenset[str] = frozenset()  # moves that aren't made until an admin lifts the hold
-
-    @property
-    def is_baseline(self) -> bool:
-        """Tell whether the model was there before us, so that nothing about it is new."""
-        return self.last_snapshot is None and self.is_first_poll
-
-    @property
-    def is_start_of_history(self) -> bool:
-        """Tell whether the history of Production begins with what is found now, whatever waits already."""
-        return self.is_baseline and _last_production_transition(self.transitions) is None
-
-    @property
-    def has_transition_in_progress(self) -> bool:
-        """Tell whether a move of ours is under way: what is seen now may be half of it.
-
-        One that waits and hasn't begun, or that is held, changes nothing now.
-        """
-        return any(
-            move.state is TransitionState.EXECUTING or (move.state in UNFINISHED_STATES and move.began_at is not None)
-            for move in self.transitions
-            if move.id not in self.held_ids
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +37,7 @@ class _RegistryState:
 
     def identities(self) -> dict[int, VersionIdentity]:
         """Return what each version is."""
-        return {one.version: one.identity(self.model.created_at) for one in self.versions}
+        return {version.version: version.identity(self.model.created_at) for version in self.versions}
 
 
 class DriftDetector:
@@ -79,6 +45,7 @@ class DriftDetector:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._observed = ObservedTransitions(context)
 
     def poll(self) -> int:
         """Compare every model with how it looked last; return for how many there was something to write down.
@@ -86,8 +53,8 @@ class DriftDetector:
         One registry request for a page of models, and one more for each model that changed.
         """
         models = self._context.registry.models()
-        with self._context.ledger.read() as reading:
-            known = reading.registry_snapshots()
+        with self._context.ledger.read() as reader:
+            known = reader.registry_snapshots()
         is_first = REGISTRY_SEEN_KEY not in known
         if is_migrated := drift.is_registry_migrated(known, models):
             self._report_migration(known, models)
@@ -96,7 +63,7 @@ class DriftDetector:
         ]
         found = is_migrated + sum(self._check_and_log(model, is_first_poll=is_first) for model in changed)
         there = {model.name for model in models} | {REGISTRY_SEEN_KEY}
-        found += sum(self._report_deleted(look) for name, look in known.items() if name not in there)
+        found += sum(self._report_deleted(snapshot) for name, snapshot in known.items() if name not in there)
         if is_first:
             with self._context.ledger.write() as tx:
                 tx.save_registry_snapshot(RegistrySnapshot(model=REGISTRY_SEEN_KEY, at=self._context.clock.now()))
@@ -104,7 +71,7 @@ class DriftDetector:
 
     def _report_migration(self, known: Mapping[str, RegistrySnapshot], models: Sequence[ModelInfo]) -> None:
         """Hold what waits, and report once that every source has changed: an admin accepts that, or doesn't."""
-        moved = [model for model in models if (look := known.get(model.name)) and look.has_moved_files(model)]
+        moved = [model for model in models if (snapshot := known.get(model.name)) and snapshot.has_moved_files(model)]
         line = drift.registry_migrated_line(moved)
         key = f"sources:{moved[0].name}:{next(iter(moved[0].identities.values())).fingerprint}"
         with self._context.ledger.write() as tx:
@@ -126,8 +93,8 @@ class DriftDetector:
             model = self._context.registry.model(name)
         except UnknownModel:
             return False
-        with self._context.ledger.read() as reading:
-            is_first = reading.registry_snapshot(REGISTRY_SEEN_KEY) is None
+        with self._context.ledger.read() as reader:
+            is_first = reader.registry_snapshot(REGISTRY_SEEN_KEY) is None
         return self._check_and_log(model, is_first_poll=is_first)
 
     def _check_and_log(self, model: ModelInfo, *, is_first_poll: bool) -> bool:
@@ -141,18 +108,20 @@ class DriftDetector:
             return False
 
     def _check(self, model: ModelInfo, *, is_first_poll: bool) -> bool:
-        with self._context.ledger.read() as reading:
-            hold = reading.active_hold()
-            held = frozenset(move.id for move in reading.held_work().transitions) if hold else frozenset()
-            known = _KnownState(
-                reading.registry_snapshot(model.name), reading.transitions(model.name), is_first_poll, held
+        with self._context.ledger.read() as reader:
+            hold = reader.active_hold()
+            held = frozenset(transition.id for transition in reader.held_work().transitions) if hold else frozenset()
+            known = KnownState(
+                reader.registry_snapshot(model.name), reader.transitions(model.name), is_first_poll, held
             )
         if known.has_transition_in_progress and not known.is_baseline:
             return False  # seen at the next poll, since nothing of this one is written down
         versions = self._context.registry.versions(model.name)
         if not known.is_baseline and self._is_registering(known.last_snapshot, versions):
             return False  # the registration tells of it when it is whole, with its semver and who asked
-        newest = next((move.id for move in known.transitions if move.state not in UNFINISHED_STATES), None)
+        newest = next(
+            (transition.id for transition in known.transitions if transition.state not in UNFINISHED_STATES), None
+        )
         now = drift.take_snapshot(model, versions, self._context.clock.now(), newest)
         is_migrating = hold is not None and hold.kind is HoldKind.REGISTRY_MIGRATED
         if (
@@ -167,16 +136,16 @@ class DriftDetector:
 
     def _is_registering(self, previous: RegistrySnapshot | None, versions: Sequence[VersionInfo]) -> bool:
         """Tell whether a version that was not there before is one that we are registering at this moment."""
-        new = [one for one in versions if previous is None or one.version not in previous.stages]
-        asks = {ask for one in new if (ask := one.tags.get(COMMAND_TAG))}
-        with self._context.ledger.read() as reading:
-            for ask in asks:
+        new = [version for version in versions if previous is None or version.version not in previous.stages]
+        command_ids = {queued for version in new if (queued := version.tags.get(COMMAND_TAG))}
+        with self._context.ledger.read() as reader:
+            for queued in command_ids:
                 with suppress(KeyError):  # another Registrar's, or somebody copied the tag
-                    if reading.queued_command(ask).state is QueuedCommandState.WAITING:
+                    if reader.queued_command(queued).state is QueuedCommandState.WAITING:
                         return True
         return False
 
-    def _save_first_snapshot(self, known_state: _KnownState, snapshot: RegistrySnapshot) -> bool:
+    def _save_first_snapshot(self, known_state: KnownState, snapshot: RegistrySnapshot) -> bool:
         """Take a model that is being moved at the very first poll as it is, so that it does not pass for a new one."""
         with self._context.ledger.write() as tx:
             tx.lock(f"look:{snapshot.model}")
@@ -184,7 +153,7 @@ class DriftDetector:
                 tx.save_registry_snapshot(snapshot)
         return False
 
-    def _record(self, known_state: _KnownState, snapshot: RegistrySnapshot, registry_state: _RegistryState) -> bool:
+    def _record(self, known_state: KnownState, snapshot: RegistrySnapshot, registry_state: _RegistryState) -> bool:
         """Write the look down with what was found, unless we moved the model ourselves while we looked."""
         before = known_state.last_snapshot or RegistrySnapshot(model=snapshot.model, at=snapshot.at)
         if known_state.is_baseline:
@@ -204,102 +173,18 @@ class DriftDetector:
                 known_state.last_snapshot is None or known_state.last_snapshot.marks is None
             ):  # an older Registrar kept no identities
                 tx.backfill_identities(snapshot.model, identities, snapshot.at)
-            observed = self._record_observed(tx, known_state, snapshot, identities)
+            observed = self._observed.record(tx, known_state, snapshot, identities)
             tx.save_registry_snapshot(
                 replace(snapshot, after=observed.id) if observed and not known_state.is_start_of_history else snapshot
             )
             found = self._announce_versions(tx, drift.new_versions(before, snapshot), registry_state.versions)
-            findings = self._save_notices(tx, known_state, before, ours, snapshot)
+            notices = self._save_notices(tx, known_state, before, ours, snapshot)
             if observed:
-                schedule_serving_check(tx, self._context, observed, findings[0].id if findings else "")
-        return bool(found or findings or observed)
-
-    def _record_observed(
-        self,
-        tx: LedgerTransaction,
-        known_state: _KnownState,
-        snapshot: RegistrySnapshot,
-        identities: Mapping[int, VersionIdentity],
-    ) -> Transition | None:
-        """Write a change of Production into the history; return what was written, of several moves the last.
-
-        Of a model without a holder so far, every version in Production is written down, since each of them serves; last
-        the one that the alias names, else the highest. Another version under the holder's number is a change as well.
-        What the first poll finds was there before all that waits.
-        """
-        last, holders = _last_production_transition(tx.transitions(snapshot.model)), snapshot.holders(Stage.PRODUCTION)
-        holder = last.version if last and last.target is Stage.PRODUCTION else None
-        if holder is None and not holders:
-            return None
-        if holder in holders:
-            was, found = (last.identity if last else None), identities.get(holder or 0)
-            if was is None or found is None or was.is_same(found):
-                return None
-            holders = [holder] if holder else []
-        if not holders:
-            assert holder is not None
-            left = [(holder, Stage.PRODUCTION, snapshot.stages.get(holder, Stage.NONE))]
-        else:
-            named = snapshot.aliases.get(self._context.champion)
-            holders = sorted(holders, key=lambda one: (one == named, one)) if holder is None else holders[:1]
-            left = [(version, Stage.NONE, Stage.PRODUCTION) for version in holders]
-        why = BEFORE_REGISTRAR if known_state.is_baseline else ""
-        moves = [
-            replace(
-                self._observed_transition(snapshot.model, *each, incumbent=holder, why=why),
-                identity=identities.get(each[0]),
-            )
-            for each in left
-        ]
-        return self._save_observed(tx, moves, is_first=known_state.is_start_of_history)
-
-    def _save_observed(self, tx: LedgerTransaction, transitions: list[Transition], *, is_first: bool) -> Transition:
-        """Write down what was found (oldest first), before all that is there or behind it; return the last."""
-        if is_first:
-            tx.prepend_transitions(transitions)
-        for move in transitions:
-            if not is_first:
-                tx.add_transition(move)
-            self._audit_observed(tx, move)
-        return transitions[-1]
-
-    def _audit_observed(self, tx: LedgerTransaction, transition: Transition) -> None:
-        tx.add_audit_event(
-            Event(
-                at=transition.intended_at,
-                actor=POLL_ACTOR,
-                tag=EventTag.TRANSITION_OBSERVED,
-                subject=transition.id,
-                model=transition.model,
-                before=_version_label(transition.expected_incumbent),
-                after=_version_label(transition.version),
-                origin="job",
-                why=transition.why,
-                evidence={"stage": transition.target.value},
-            )
-        )
-
-    def _observed_transition(
-        self, model: str, version: int, from_stage: Stage, to_stage: Stage, *, incumbent: int | None, why: str
-    ) -> Transition:
-        now = self._context.clock.now()
-        return Transition(
-            id=f"observed:{self._context.new_id()}",
-            kind=TransitionKind.OBSERVED,
-            model=model,
-            version=version,
-            from_stage=from_stage,
-            target=to_stage,
-            expected_incumbent=incumbent,
-            actor=POLL_ACTOR,
-            intended_at=now,
-            finished_at=now,
-            state=TransitionState.DONE,
-            why=why,
-        )
+                schedule_serving_check(tx, self._context, observed, notices[0].id if notices else "")
+        return bool(found or notices or observed)
 
     def _announce_versions(self, tx: LedgerTransaction, new: tuple[int, ...], versions: Sequence[VersionInfo]) -> bool:
-        there = {one.version: one for one in versions}
+        there = {version.version: version for version in versions}
         batches = [(number,) for number in reversed(new)] if len(new) <= MAX_SINGLE_ANNOUNCEMENTS else [new]
         return (
             sum(announce_versions(tx, self._context, there[batch[0]], batch, registered_by=None) for batch in batches)
@@ -309,7 +194,7 @@ class DriftDetector:
     def _save_notices(
         self,
         tx: LedgerTransaction,
-        known_state: _KnownState,
+        known_state: KnownState,
         previous: RegistrySnapshot,
         expected: RegistrySnapshot,
         snapshot: RegistrySnapshot,
@@ -327,15 +212,15 @@ class DriftDetector:
         ]
         if not lines and not news:
             return []
-        findings = [
+        notices = [
             self._new_notice(snapshot, [*lines, news[0].sentence], news[0])
             if news
             else self._new_notice(snapshot, lines, None)
         ]
-        findings += [self._new_notice(snapshot, [one.sentence], one) for one in news[1:]]
-        for finding in findings:
-            self._save_notice(tx, finding)
-        return findings
+        notices += [self._new_notice(snapshot, [one.sentence], one) for one in news[1:]]
+        for notice in notices:
+            self._save_notice(tx, notice)
+        return notices
 
     def _new_notice(
         self, snapshot: RegistrySnapshot, lines: list[Sentence], disorder: drift.StageConflict | None
@@ -374,23 +259,13 @@ class DriftDetector:
             tx.lock(f"look:{snapshot.model}")
             if tx.registry_snapshot(snapshot.model) != snapshot:
                 return False
-            observed = self._record_observed(tx, _KnownState(snapshot, [], is_first_poll=False), now, {})
+            observed = self._observed.record(tx, KnownState(snapshot, [], is_first_poll=False), now, {})
             tx.delete_registry_snapshot(snapshot.model)
-            finding = self._new_notice(now, [drift.model_gone_message(snapshot.model)], None)
-            self._save_notice(tx, finding)
+            notice = self._new_notice(now, [drift.model_gone_message(snapshot.model)], None)
+            self._save_notice(tx, notice)
             if observed:
-                schedule_serving_check(tx, self._context, observed, finding.id)
+                schedule_serving_check(tx, self._context, observed, notice.id)
         return True
-
-
-def _last_production_transition(transitions: list[Transition]) -> Transition | None:
-    """Return the last finished move (given newest first) into or out of Production."""
-    done = (move for move in transitions if move.state is TransitionState.DONE)
-    return next((move for move in done if Stage.PRODUCTION in {move.target, move.from_stage}), None)
-
-
-def _version_label(version: int | None) -> str | None:
-    return None if version is None else f"v{version}"
 
 
 def _is_unchanged(snapshot: RegistrySnapshot | None, model: ModelInfo, *, is_migrated: bool) -> bool:

@@ -46,8 +46,8 @@ class TagWriter:
             self._write_lock.release()
 
     def _write_batch(self) -> int:
-        with self._context.ledger.read() as reading:
-            due = reading.due_tag_updates(self._context.clock.now())
+        with self._context.ledger.read() as reader:
+            due = reader.due_tag_updates(self._context.clock.now())
         for at, one in enumerate(due):
             if not self._claim(one):
                 continue
@@ -92,6 +92,6 @@ class TagWriter:
 
     def _postpone(self, tag_updates: list[TagUpdate], error: Unreachable) -> None:
         with self._context.ledger.write() as tx:
-            for copy in tag_updates:
-                pause = min(RETRY_DELAY * 2 ** min(copy.attempts, 10), MAX_RETRY_DELAY)
-                tx.postpone_tag_update(copy, self._context.clock.now() + pause, str(error.sentence))
+            for tag_update in tag_updates:
+                delay = min(RETRY_DELAY * 2 ** min(tag_update.attempts, 10), MAX_RETRY_DELAY)
+                tx.postpone_tag_update(tag_update, self._context.clock.now() + delay, str(error.sentence))

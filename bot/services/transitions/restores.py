@@ -38,7 +38,7 @@ from bot.services.core.command_queue import CommandQueue
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import channel_message
 from bot.services.promotions.requests import Requests
-from bot.services.transitions.executor import TransitionExecutor
+from bot.services.transitions.completion import Completion
 
 log = logging.getLogger(__name__)
 
@@ -56,14 +56,14 @@ class Restores:
         context: Context,
         file: AnchorFile,
         access: AccessControl,
-        executor: TransitionExecutor,
+        completion: Completion,
         queue: CommandQueue,
         requests: Requests,
     ) -> None:
         self._context = context
         self._file = file
         self._access = access
-        self._executor = executor
+        self._completion = completion
         self._queue = queue
         self._requests = requests
 
@@ -81,10 +81,10 @@ class Restores:
         if not found:
             return
         bad = [
-            (one, one.tags.get("rollback_reason", ""))
+            (version, version.tags.get("rollback_reason", ""))
             for each in facts
-            for one in each.versions
-            if is_rolled_back_in_registry(one, each.written_fingerprints.get(one.version, ()))
+            for version in each.versions
+            if is_rolled_back_in_registry(version, each.written_fingerprints.get(version.version, ()))
         ]
         with self._context.ledger.write() as tx:
             fresh = new_discrepancies(
@@ -96,16 +96,16 @@ class Restores:
 
     def _read_facts(self) -> list[RestoreFacts]:
         """Return what there's to know of each model that has changed or that something waits for."""
-        with self._context.ledger.read() as reading:
-            known, waiting = reading.registry_snapshots(), set(reading.models_with_pending_work())
+        with self._context.ledger.read() as reader:
+            known, waiting = reader.registry_snapshots(), set(reader.models_with_pending_work())
         there = {model.name: model for model in self._context.registry.models()}  # after the looks: see `_model`
         wanted = [
-            look
-            for name, look in sorted(known.items())
+            snapshot
+            for name, snapshot in sorted(known.items())
             if name != REGISTRY_SEEN_KEY
-            and (name in waiting or name not in there or not look.matches_summary(there[name]))
+            and (name in waiting or name not in there or not snapshot.matches_summary(there[name]))
         ]
-        return [facts for look in wanted if (facts := self._read_model(look, there.get(look.model)))]
+        return [facts for snapshot in wanted if (facts := self._read_model(snapshot, there.get(snapshot.model)))]
 
     def _read_model(self, snapshot: RegistrySnapshot, info: ModelInfo | None) -> RestoreFacts | None:
         """Return the facts about one model; None where other processes keep changing it, which are up to date then.
@@ -114,24 +114,24 @@ class Restores:
         what was written to the tags has been in the ledger before.
         """
         for _ in range(MAX_TRIES):
-            with self._context.ledger.read() as reading:
-                before = reading.transitions(snapshot.model)
+            with self._context.ledger.read() as reader:
+                before = reader.transitions(snapshot.model)
             versions = self._context.registry.versions(snapshot.model) if info else []
-            with self._context.ledger.read() as reading:
-                now, moves, copies = (
-                    reading.registry_snapshot(snapshot.model),
-                    reading.transitions(snapshot.model),
-                    reading.tag_updates(snapshot.model),
+            with self._context.ledger.read() as reader:
+                now, transitions, tag_updates = (
+                    reader.registry_snapshot(snapshot.model),
+                    reader.transitions(snapshot.model),
+                    reader.tag_updates(snapshot.model),
                 )
             if now != snapshot:  # another process polls, so it has compared already
                 return None
-            if moves == before:
+            if transitions == before:
                 return RestoreFacts(
                     snapshot=snapshot,
                     model=info,
                     versions=versions,
-                    transitions=moves,
-                    written_fingerprints=_written_fingerprints(copies),
+                    transitions=transitions,
+                    written_fingerprints=_written_fingerprints(tag_updates),
                 )
         return None
 
@@ -148,9 +148,9 @@ class Restores:
             return None
         if last is None:
             return None
-        with self._context.ledger.read() as reading:
-            link = next(iter(reading.audit_events(after_number=last.number - 1, limit=1)), None)
-        return anchor_discrepancy(last, link.hash if link and link.number == last.number else None)
+        with self._context.ledger.read() as reader:
+            event = next(iter(reader.audit_events(after_number=last.number - 1, limit=1)), None)
+        return anchor_discrepancy(last, event.hash if event and event.number == last.number else None)
 
     def _block_known_bad(self, tx: LedgerTransaction, known_bad: Sequence[KnownBad], hold: Hold) -> None:
         """Block versions that were rolled back after the backup, so that no rollback targets them during the hold.
@@ -159,15 +159,17 @@ class Restores:
         know about the later one.
         """
         for version, why in known_bad:
-            move = f"hold:{hold.id}"
-            if (version.version, move) in {(bar.version, bar.move) for bar in tx.rollback_blocks(version.model)}:
+            transition = f"hold:{hold.id}"
+            if (version.version, transition) in {
+                (block.version, block.move) for block in tx.rollback_blocks(version.model)
+            }:
                 continue
             tx.add_rollback_block(
                 RollbackBlock(
                     id=self._context.new_id(),
                     model=version.model,
                     version=version.version,
-                    move=move,
+                    move=transition,
                     at=hold.at,
                     by=RESTORE_CHECKER,
                     reason=why,
@@ -198,9 +200,9 @@ class Restores:
         sources = self._moved_sources() if is_migrated else []
 
         def take_over(tx: LedgerTransaction, _hold: Hold, _why: Sentence) -> None:
-            for look, identities in sources:
-                tx.save_registry_snapshot(look)
-                tx.update_sources(look.model, identities)
+            for snapshot, identities in sources:
+                tx.save_registry_snapshot(snapshot)
+                tx.update_sources(snapshot.model, identities)
 
         return self._lift(caller, reason, origin, EventTag.HOLD_ACCEPTED, take_over)
 
@@ -210,8 +212,8 @@ class Restores:
 
     def active_hold(self) -> Hold | None:
         """Return the active hold."""
-        with self._context.ledger.read() as reading:
-            return reading.active_hold()
+        with self._context.ledger.read() as reader:
+            return reader.active_hold()
 
     def _lift(
         self,
@@ -243,8 +245,8 @@ class Restores:
             tell = (
                 words.hold_accepted_announcement if tag is EventTag.HOLD_ACCEPTED else words.hold_dropped_announcement
             )
-            said = tell(hold, by, reason, _count_held(waited))
-            tx.add_message(channel_message(f"lifted:{hold.id}", self._context.policy.channel, said))
+            announcement = tell(hold, by, reason, _count_held(waited))
+            tx.add_message(channel_message(f"lifted:{hold.id}", self._context.policy.channel, announcement))
             tx.add_audit_event(
                 Event(
                     at=now,
@@ -256,29 +258,32 @@ class Restores:
                     evidence=_held_evidence(waited) | {"by": describe_caller(caller, self._context.policy)},
                 )
             )
-        return said
+        return announcement
 
     def _moved_sources(self) -> list[tuple[RegistrySnapshot, dict[int, VersionIdentity]]]:
         """Return what the versions are whose files lie elsewhere now, with looks that have seen that."""
-        with self._context.ledger.read() as reading:
-            known = reading.registry_snapshots()
+        with self._context.ledger.read() as reader:
+            known = reader.registry_snapshots()
         return [
-            (look.with_sources_of(versions), {one.version: one.identity(model.created_at) for one in versions})
+            (
+                snapshot.with_sources_of(versions),
+                {version.version: version.identity(model.created_at) for version in versions},
+            )
             for model in self._context.registry.models()
-            if (look := known.get(model.name))
-            and look.has_moved_files(model)
+            if (snapshot := known.get(model.name))
+            and snapshot.has_moved_files(model)
             and (versions := self._context.registry.versions(model.name))
         ]
 
     def _end_held_work(self, tx: LedgerTransaction, _: Hold, why: Sentence) -> None:
         """End everything that the hold covers, each with its event and what people are told."""
         held, now = tx.held_work(), self._context.clock.now()
-        for move in held.transitions:
-            self._executor.finish(tx, replace(move, state=TransitionState.STALE, why=str(why), finished_at=now))
+        for transition in held.transitions:
+            self._completion.finish(tx, replace(transition, state=TransitionState.STALE, why=str(why), finished_at=now))
         for request in held.requests:
             self._requests.mark_outdated(tx, request.id, why)
-        for ask in held.commands:
-            self._queue.mark_refused(tx, ask, Refused(why), notify_caller=True)
+        for queued in held.commands:
+            self._queue.mark_refused(tx, queued, Refused(why), notify_caller=True)
         tx.discard_held_tag_updates(str(why))
 
 
@@ -286,8 +291,8 @@ def open_hold(tx: LedgerTransaction, context: Context, kind: HoldKind, discrepan
     """Open a hold over everything that waits now, or widen the active one; tell the channel. Return the hold."""
     now, keys, lines = (
         context.clock.now(),
-        tuple(one.key for one in discrepancies),
-        tuple(one.sentence for one in discrepancies),
+        tuple(discrepancy.key for discrepancy in discrepancies),
+        tuple(discrepancy.sentence for discrepancy in discrepancies),
     )
     tx.lock("hold")
     hold = tx.active_hold()
@@ -326,8 +331,8 @@ def _has_automatic_work(reader: LedgerReader, now: datetime) -> bool:
 def _written_fingerprints(tag_updates: Sequence[TagUpdate]) -> dict[int, Collection[str]]:
     """Return the fingerprints of what was ever to be written to a model's versions, by version."""
     found: dict[int, set[str]] = {}
-    for copy in tag_updates:
-        found.setdefault(copy.version, set()).update(tag_fingerprints(ledger_tags(copy.tags)).values())
+    for tag_update in tag_updates:
+        found.setdefault(tag_update.version, set()).update(tag_fingerprints(ledger_tags(tag_update.tags)).values())
     return dict(found)
 
 
@@ -340,8 +345,8 @@ def _count_held(held_work: HeldWork) -> str:
 def _held_evidence(held_work: HeldWork) -> dict[str, object]:
     """Return what the audit keeps of held work."""
     return {
-        "moves": [one.id for one in held_work.transitions],
+        "moves": [transition.id for transition in held_work.transitions],
         "asks": [one.id for one in held_work.commands],
-        "requests": [one.id for one in held_work.requests],
+        "requests": [request.id for request in held_work.requests],
         "copies": len(held_work.tag_updates),
     }

@@ -34,8 +34,8 @@ def rollback_message(transition: Transition, trigger: str, channel: str) -> Outb
 
 def why_not_a_target(reader: LedgerReader, model: str, version: int) -> Sentence | None:
     """Return why no rollback can put this version into Production, as the ledger has it now; None where one can."""
-    barred = {bar.version for bar in reader.rollback_blocks(model)}
-    why = target_refusal(version, reader.production_entries(model, version), barred, reader.registry_snapshot(model))
+    blocked = {block.version for block in reader.rollback_blocks(model)}
+    why = target_refusal(version, reader.production_entries(model, version), blocked, reader.registry_snapshot(model))
     return None if why is None else words.not_a_target_refusal(model, version, why)
 
 
@@ -76,11 +76,13 @@ def record_end(
     tx: LedgerTransaction, context: Context, transition: Transition, decision: IncidentDecision | None
 ) -> None:
     """Write what follows from the end of a rollback; `instead` is what its incident comes to, where that is known."""
-    lane, channel = rollback_ordering_key(transition), context.policy.channel_for(transition.model)
+    ordering_key, channel = rollback_ordering_key(transition), context.policy.channel_for(transition.model)
     if transition.state is TransitionState.DONE:
-        _record_done(tx, context, transition, lane)
+        _record_done(tx, context, transition, ordering_key)
     else:
-        tx.add_message(thread_message(lane, f"{transition.id}:ended", words.rollback_failed_announcement(transition)))
+        tx.add_message(
+            thread_message(ordering_key, f"{transition.id}:ended", words.rollback_failed_announcement(transition))
+        )
     if transition.incident:
         _update_incident(tx, transition, decision, channel)
     else:
@@ -115,14 +117,14 @@ def reset_monitors(tx: LedgerTransaction, transition: Transition) -> None:
 
 def redraw_message(tx: LedgerTransaction, context: Context, transition_id: str, trigger: str) -> None:
     """Let the message of a rollback be drawn anew, its own or its incident's; of another move there is none."""
-    move = tx.transition(transition_id)
-    if move.kind is not TransitionKind.ROLLBACK:
+    transition = tx.transition(transition_id)
+    if transition.kind is not TransitionKind.ROLLBACK:
         return
-    channel = context.policy.channel_for(move.model)
-    if move.incident:
-        tx.add_message(incident_message(tx.incident(move.incident), f"{move.id}:{trigger}", channel))
+    channel = context.policy.channel_for(transition.model)
+    if transition.incident:
+        tx.add_message(incident_message(tx.incident(transition.incident), f"{transition.id}:{trigger}", channel))
     else:
-        tx.add_message(rollback_message(move, trigger, channel))
+        tx.add_message(rollback_message(transition, trigger, channel))
 
 
 def _record_done(tx: LedgerTransaction, context: Context, transition: Transition, ordering_key: str) -> None:
@@ -132,9 +134,11 @@ def _record_done(tx: LedgerTransaction, context: Context, transition: Transition
             ordering_key, f"{transition.id}:moved", words.rollback_done_announcement(transition, context.champion)
         )
     )
-    barred = block_after_rollback(transition, context.new_id(), at)
-    if barred:
-        tx.add_rollback_block(barred)  # also beside an older one: it came back since, or another version got its number
+    blocked = block_after_rollback(transition, context.new_id(), at)
+    if blocked:
+        tx.add_rollback_block(
+            blocked
+        )  # also beside an older one: it came back since, or another version got its number
         tx.add_message(
             thread_message(ordering_key, f"{transition.id}:barred", words.version_blocked_announcement(transition))
         )
@@ -142,7 +146,7 @@ def _record_done(tx: LedgerTransaction, context: Context, transition: Transition
             TagUpdate(
                 id=f"{transition.id}:out",
                 model=transition.model,
-                version=barred.version,
+                version=blocked.version,
                 tags=registry_tags.rolled_back_tags(transition, at),
             )
         )

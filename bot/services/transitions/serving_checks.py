@@ -136,8 +136,8 @@ class ServingChecks:
 
         What goes wrong with one question is its own: it is asked again until its time is over.
         """
-        with self._context.ledger.read() as reading:
-            due = reading.due_serving_checks(self._context.clock.now())
+        with self._context.ledger.read() as reader:
+            due = reader.due_serving_checks(self._context.clock.now())
         if not due:
             return 0
         with ThreadPoolExecutor(min(PROBE_CONCURRENCY, len(due)), thread_name_prefix="probe") as pool:
@@ -195,11 +195,11 @@ class ServingChecks:
             )
         )
         if check.lane:
-            said = (
+            announcement = (
                 words.serving_confirmed_announcement(check)
                 if is_confirmed
                 else words.serving_timed_out_announcement(check, report)
             )
-            tx.add_message(thread_message(check.lane, f"{check.state.value}:{check.move}", said))
+            tx.add_message(thread_message(check.lane, f"{check.state.value}:{check.move}", announcement))
         redraw_message(tx, self._context, check.move, check.state.value)
         return True

@@ -38,6 +38,7 @@ from tests.support.app.harness import (
     percentile,
     requests_over,
     run_concurrently,
+    upkeep_over,
 )
 from tests.support.faults.suite_size import CHAOS, suite_size
 from tests.support.registry.registries import KINDS, RegistryBackend
@@ -206,11 +207,11 @@ def test_an_approval_and_a_rejection_at_once_decide_once(ledger: SqlLedger) -> N
 
 
 def test_a_vote_and_the_expiry_at_once_decide_once(ledger: SqlLedger) -> None:
-    requests = requests_over(ledger)
+    requests, upkeep = requests_over(ledger), upkeep_over(ledger)
     for number in range(ROUNDS // 2):
         request = open_request(ledger, f"late-{number}", required=1, lives=timedelta(0))
         approval = partial(requests.vote, LEAD, request.id, VoteChoice.APPROVE, origin="slack")
-        run_concurrently([partial(ended, requests.expire_overdue), partial(ended, approval)])
+        run_concurrently([partial(ended, upkeep.expire_overdue), partial(ended, approval)])
     assert len(audit_links(ledger, EventTag.EXPIRED)) == ROUNDS // 2
     assert audit_links(ledger, EventTag.APPROVED) == []
 

@@ -146,7 +146,7 @@ def test_an_edit_of_how_approvers_are_told_ends_no_pending_request(run: Run) -> 
     card = app.card()
     models = {"*": {"production": {"approvers": ["lead"], "expires_after": "24h", "tell_approvers": "none"}}}
     app.registrar.context.active_policy.replace(validate_policy(POLICY | {"models": models}), "edited")
-    assert app.registrar.requests.end_outdated() == 0
+    assert app.registrar.request_upkeep.end_outdated() == 0
     app.bob.clicks(card, "Approve")
     wait_until(lambda: app.registry.version("churn", 4).stage is Stage.PRODUCTION)
 

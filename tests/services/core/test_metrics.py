@@ -54,7 +54,7 @@ def test_an_approval_counts_its_vote_and_how_long_it_took(page: Bench) -> None:
 def test_a_request_that_nobody_decides_counts_as_expired(page: Bench) -> None:
     page.open()
     page.clock.advance(hours=25)
-    page.requests.expire_overdue()
+    page.request_upkeep.expire_overdue()
     assert read(page.metrics)['registrar_decision_seconds_count{end="expired"}'] == 1
 
 

@@ -376,7 +376,7 @@ def test_what_comes_while_it_delivers_is_delivered_too(
 
 def test_many_threads_deliver_everything_once(bench: Bench, outbox: Outbox, fake_notifier: FakeNotifier) -> None:
     put(bench, *(f"r{number}/a" for number in range(20)))
-    threads = [threading.Thread(target=outbox.deliver, kwargs={"wait": 5}) for _ in range(6)]
+    threads = [threading.Thread(target=outbox.deliver, kwargs={"patience": 5}) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -307,9 +307,9 @@ def test_what_was_asked_for_under_another_rule_ends_as_out_of_date(
     request = bench.open()
     edits(file, TWO)
     settles(bench, policies, 30)
-    assert bench.requests.end_outdated() == 1
+    assert bench.request_upkeep.end_outdated() == 1
     assert bench.state(request) is RequestState.STALE
-    assert bench.requests.end_outdated() == 0
+    assert bench.request_upkeep.end_outdated() == 0
 
 
 # -- any order of things -----------------------------------------------------------------------------------------------

@@ -11,7 +11,9 @@ from bot.domain.policy.parser import validate_policy
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage, check_model_name
 from bot.services.promotions.gate_checks import GateChecks
+from bot.services.transitions.completion import Completion
 from bot.services.transitions.executor import TransitionExecutor
+from bot.services.transitions.preconditions import Preconditions
 from tests.support.services.bench import BOB, STRANGER, Bench
 from tests.support.services.production_rules import with_production_rule
 
@@ -35,7 +37,7 @@ def test_a_request_is_out_of_date_when_its_rule_is_another_one(bench: Bench, rul
 def test_a_request_is_out_of_date_when_a_role_of_its_rule_names_somebody_else(bench: Bench) -> None:
     request = bench.open()
     with_production_rule(bench, {"approvers": ["lead"]}, roles={"lead": ["UBOB", "UEVE"], "admin": []})
-    assert bench.requests.end_outdated() == 1
+    assert bench.request_upkeep.end_outdated() == 1
     assert bench.state(request) is RequestState.STALE
 
 
@@ -139,7 +141,11 @@ def test_an_alias_that_somebody_else_keeps_moving_makes_a_moved_stage_no_failure
 ) -> None:
     request = bench.approved()
     monkeypatch.setattr(bench.registry, "set_alias", lambda name, alias, version: None)
-    TransitionExecutor(bench.context, GateChecks(bench.context), bench.fitness).execute_due("churn")
+    TransitionExecutor(
+        bench.context,
+        Preconditions(bench.context, GateChecks(bench.context, bench.lookups), bench.fitness),
+        Completion(bench.context),
+    ).execute_due("churn")
     assert bench.state(request) is RequestState.DONE
     assert "somebody else moves it" in bench.now(request).outcome
 

@@ -33,8 +33,10 @@ def test_of_two_processes_one_lets_a_request_expire(bench: Bench, monkeypatch: p
     bench.open()
     bench.clock.advance(hours=24)
     counts: list[int] = []
-    right_before_it_writes(bench, monkeypatch, lambda: counts.append(second_bench(bench).requests.expire_overdue()))
-    assert (bench.requests.expire_overdue(), counts) == (0, [1])
+    right_before_it_writes(
+        bench, monkeypatch, lambda: counts.append(second_bench(bench).request_upkeep.expire_overdue())
+    )
+    assert (bench.request_upkeep.expire_overdue(), counts) == (0, [1])
 
 
 def test_a_request_that_was_approved_meanwhile_isn_t_ended_as_outdated(
@@ -50,7 +52,7 @@ def test_a_request_that_was_approved_meanwhile_isn_t_ended_as_outdated(
             tx.save_request(replace(request, state=RequestState.APPROVED))
 
     right_before_it_writes(bench, monkeypatch, approve)
-    assert bench.requests.end_outdated() == 0
+    assert bench.request_upkeep.end_outdated() == 0
     assert bench.state(request) is RequestState.APPROVED
 
 
@@ -60,7 +62,7 @@ def test_a_request_whose_rule_is_as_before_again_isn_t_ended_as_outdated(
     request, before = bench.open(), bench.policy
     with_production_rule(bench, {"approvers": ["UDAVE"]})
     right_before_it_writes(bench, monkeypatch, lambda: bench.context.active_policy.replace(before, "as before"))
-    assert bench.requests.end_outdated() == 0
+    assert bench.request_upkeep.end_outdated() == 0
     assert bench.state(request) is RequestState.PENDING
 
 
@@ -82,7 +84,7 @@ def test_a_request_from_before_gates_existed_can_still_be_approved(bench: Bench)
     request = bench.open()
     with bench.ledger.write() as tx:
         tx.save_request(replace(request, seen=None))
-    assert bench.requests.end_outdated() == 0
+    assert bench.request_upkeep.end_outdated() == 0
     assert bench.approve(request).request.state is RequestState.APPROVED
 
 
@@ -92,7 +94,7 @@ def test_nobody_is_reminded_of_a_request_whose_rule_is_gone(bench: Bench) -> Non
     bench.clock.advance(hours=2)
     models = {"*": {"staging": POLICY["models"]["*"]["staging"]}}
     bench.context.active_policy.replace(bench.policy.model_validate(POLICY | {"models": models}), "no rule")
-    assert bench.requests.remind_approvers(list) == 0
+    assert bench.request_upkeep.remind_approvers(list) == 0
 
 
 def test_a_refused_cancellation_is_in_the_audit(bench: Bench) -> None:

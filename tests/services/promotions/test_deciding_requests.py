@@ -207,25 +207,25 @@ def test_a_click_that_came_too_late_ends_it_for_everybody(bench: Bench, request_
 
 def test_the_clock_ends_what_nobody_decided(bench: Bench, request_: Request) -> None:
     bench.clock.advance(hours=24)
-    assert bench.requests.expire_overdue() == 1
+    assert bench.request_upkeep.expire_overdue() == 1
     assert bench.state(request_) is RequestState.EXPIRED
 
 
 def test_the_clock_ends_it_once(bench: Bench, request_: Request) -> None:
     bench.clock.advance(hours=24)
-    bench.requests.expire_overdue()
-    assert bench.requests.expire_overdue() == 0
+    bench.request_upkeep.expire_overdue()
+    assert bench.request_upkeep.expire_overdue() == 0
 
 
 def test_nothing_expires_before_its_time(bench: Bench, request_: Request) -> None:
     bench.clock.advance(hours=23, minutes=59)
-    assert bench.requests.expire_overdue() == 0
+    assert bench.request_upkeep.expire_overdue() == 0
 
 
 def test_what_is_approved_is_left_to_the_executor_to_expire(bench: Bench, request_: Request) -> None:
     bench.approve(request_)
     bench.clock.advance(days=30)
-    assert bench.requests.expire_overdue() == 0
+    assert bench.request_upkeep.expire_overdue() == 0
 
 
 # -- twice, and at the same moment -------------------------------------------------------------------------------------

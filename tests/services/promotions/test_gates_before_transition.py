@@ -234,7 +234,7 @@ def test_an_incumbent_that_the_poll_found_moved_ends_what_waits(fraud: Bench) ->
     fraud.clock.advance(minutes=1)
     fraud.registry.by_hand("fraud", 1, Stage.ARCHIVED)
     fraud.watch.poll()
-    assert fraud.requests.end_outdated() == 1
+    assert fraud.request_upkeep.end_outdated() == 1
     assert fraud.state(request) is RequestState.STALE
 
 

@@ -32,21 +32,21 @@ def reminded(bench: Bench) -> list[str]:
 def test_who_can_decide_is_reminded_and_not_who_asked(reminding: Bench) -> None:
     reminding.open()
     reminding.clock.advance(hours=1)
-    assert reminding.requests.remind_approvers(people) == 1
+    assert reminding.request_upkeep.remind_approvers(people) == 1
     assert reminded(reminding) == ["UBOB", "UCAROL"]
 
 
 def test_of_a_large_group_twenty_people_are_reminded(reminding: Bench) -> None:
     reminding.open()
     reminding.clock.advance(hours=1)
-    reminding.requests.remind_approvers(lambda _: [f"U{number:02}" for number in range(30)])
+    reminding.request_upkeep.remind_approvers(lambda _: [f"U{number:02}" for number in range(30)])
     assert reminded(reminding) == [f"U{number:02}" for number in range(20)]
 
 
 def test_who_voted_is_not_reminded(reminding: Bench) -> None:
     reminding.approve(reminding.open())
     reminding.clock.advance(hours=1)
-    reminding.requests.remind_approvers(people)
+    reminding.request_upkeep.remind_approvers(people)
     assert reminded(reminding) == ["UCAROL"]
 
 
@@ -54,7 +54,7 @@ def test_who_asked_is_reminded_where_they_may_decide(bench: Bench) -> None:
     set_gates(bench, approvers=["lead", "UALICE"], requester_may_approve=True, remind_after="1h")
     bench.open()
     bench.clock.advance(hours=1)
-    bench.requests.remind_approvers(people)
+    bench.request_upkeep.remind_approvers(people)
     assert reminded(bench) == ["UALICE", "UBOB", "UCAROL"]
 
 
@@ -63,7 +63,7 @@ def test_each_pause_is_twice_as_long_as_the_one_before(reminding: Bench) -> None
     hours = []
     for hour in range(1, 20):
         reminding.clock.advance(hours=1)
-        hours += [hour] * reminding.requests.remind_approvers(people)
+        hours += [hour] * reminding.request_upkeep.remind_approvers(people)
     assert hours == [1, 3, 7, 15]
 
 
@@ -72,12 +72,12 @@ def test_two_processes_remind_once_at_the_same_moment(reminding: Bench) -> None:
     other.context.active_policy.replace(reminding.context.policy, "edited")
 
     def while_the_other_reminds(ids: Sequence[str]) -> list[str]:
-        counts.append(other.requests.remind_approvers(people))
+        counts.append(other.request_upkeep.remind_approvers(people))
         return people(ids)
 
     reminding.open()
     reminding.clock.advance(hours=1)
-    assert reminding.requests.remind_approvers(while_the_other_reminds) == 0
+    assert reminding.request_upkeep.remind_approvers(while_the_other_reminds) == 0
     assert counts == [1]
     assert reminded(reminding) == ["UBOB", "UCAROL"]
 
@@ -85,7 +85,7 @@ def test_two_processes_remind_once_at_the_same_moment(reminding: Bench) -> None:
 def test_whom_was_reminded_of_is_in_the_audit(reminding: Bench) -> None:
     reminding.open()
     reminding.clock.advance(hours=1)
-    reminding.requests.remind_approvers(people)
+    reminding.request_upkeep.remind_approvers(people)
     [event] = events(reminding, EventTag.REMINDED)
     assert event.evidence["people"] == ["UBOB", "UCAROL"]
 
@@ -93,10 +93,10 @@ def test_whom_was_reminded_of_is_in_the_audit(reminding: Bench) -> None:
 def test_what_was_decided_reminds_nobody(reminding: Bench) -> None:
     reminding.reject(reminding.open())
     reminding.clock.advance(hours=1)
-    assert reminding.requests.remind_approvers(people) == 0
+    assert reminding.request_upkeep.remind_approvers(people) == 0
 
 
 def test_nobody_is_reminded_where_the_policy_says_nothing_of_it(bench: Bench) -> None:
     bench.open()
     bench.clock.advance(hours=20)
-    assert bench.requests.remind_approvers(people) == 0
+    assert bench.request_upkeep.remind_approvers(people) == 0

@@ -97,7 +97,7 @@ def test_a_request_whose_version_was_replaced_ends_at_the_next_poll(bench: Bench
     bench.clock.advance(minutes=1)
     recreate(bench)
     bench.watch.poll()
-    bench.requests.end_outdated()
+    bench.request_upkeep.end_outdated()
     assert bench.state(request) is RequestState.STALE
 
 
@@ -222,7 +222,7 @@ def migrated(served: Bench) -> Bench:
     served.clock.advance(minutes=1)
     for _ in range(3):
         served.watch.poll()
-    served.requests.end_outdated()
+    served.request_upkeep.end_outdated()
     return served
 
 

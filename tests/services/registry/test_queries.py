@@ -18,7 +18,7 @@ from bot.domain.rollbacks.rollback import serving_periods
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ledger.stores import statements
 from bot.services.core.access import AccessControl
-from bot.services.registry import queries
+from bot.services.rollbacks import history
 from tests.support.services.bench import ALICE, BOB, GUEST, STRANGER, Bench
 
 
@@ -104,23 +104,23 @@ def test_requests_that_wait_are_listed_newest_first(bench: Bench) -> None:
     first = bench.open("promote churn 4 staging")
     bench.clock.advance(minutes=1)
     second = bench.open("promote churn 4 production")
-    assert [one.id for one in bench.lookups.open_requests()] == [second.id, first.id]
+    assert [one.id for one in bench.request_queries.open_requests()] == [second.id, first.id]
 
 
 def test_requests_of_one_model_are_listed(bench: Bench) -> None:
     bench.open()
-    assert bench.lookups.open_requests("fraud") == []
+    assert bench.request_queries.open_requests("fraud") == []
 
 
 def test_a_request_is_shown_with_its_votes(bench: Bench) -> None:
     request = bench.approved()
-    _, votes = bench.lookups.request_with_votes(request.id)
+    _, votes = bench.request_queries.request_with_votes(request.id)
     assert [vote.voter for vote in votes] == [BOB.person]
 
 
 def test_a_request_that_is_none_is_unknown(bench: Bench) -> None:
     with pytest.raises(UnknownRequest, match="no request “rnever”"):
-        bench.lookups.request_with_votes("rnever")
+        bench.request_queries.request_with_votes("rnever")
 
 
 # -- history -----------------------------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ def test_history_tells_who_served_and_until_when(bench: Bench) -> None:
     bench.watch.poll()
     promote(bench, 4)
     promote(bench, 2)
-    terms = bench.lookups.serving_periods("churn", 10)
+    terms = bench.history.serving_periods("churn", 10)
     assert [(term.started_by.version, term.ended_by and term.ended_by.version) for term in terms] == [
         (2, None),
         (4, 2),
@@ -148,14 +148,14 @@ def test_history_takes_mending_for_no_new_stretch(bench: Bench) -> None:
     assert finding.mend == 4
     bench.tending.repair_stage(BOB, finding.id, origin="slack")
     bench.moves.execute_due("churn")
-    assert [(term.started_by.version, term.started_by.kind) for term in bench.lookups.serving_periods("churn", 10)] == [
+    assert [(term.started_by.version, term.started_by.kind) for term in bench.history.serving_periods("churn", 10)] == [
         (4, TransitionKind.PROMOTION)
     ]
 
 
 def test_history_tells_what_was_there_before_us(bench: Bench) -> None:
     bench.watch.poll()
-    [term] = bench.lookups.serving_periods("churn", 10)
+    [term] = bench.history.serving_periods("churn", 10)
     assert term.started_by.kind is TransitionKind.OBSERVED
 
 
@@ -164,7 +164,7 @@ def test_history_tells_that_nobody_serves(bench: Bench) -> None:
     bench.clock.advance(minutes=1)
     bench.registry.by_hand("churn", 3, Stage.ARCHIVED)
     bench.watch.poll()
-    [term] = bench.lookups.serving_periods("churn", 10)
+    [term] = bench.history.serving_periods("churn", 10)
     assert term.ended_by is not None
 
 
@@ -173,7 +173,7 @@ def test_history_knows_nothing_of_staging(bench: Bench) -> None:
     bench.clock.advance(minutes=1)
     bench.approved("promote churn 4 staging")
     bench.moves.execute_due("churn")
-    assert [term.started_by.version for term in bench.lookups.serving_periods("churn", 10)] == [3]
+    assert [term.started_by.version for term in bench.history.serving_periods("churn", 10)] == [3]
 
 
 def test_history_leaves_out_what_was_never_made(bench: Bench) -> None:
@@ -182,35 +182,35 @@ def test_history_leaves_out_what_was_never_made(bench: Bench) -> None:
     bench.approved()
     bench.registry.delete_version("churn", 4)
     bench.moves.execute_due("churn")
-    assert [term.started_by.version for term in bench.lookups.serving_periods("churn", 10)] == [3]
+    assert [term.started_by.version for term in bench.history.serving_periods("churn", 10)] == [3]
 
 
 def test_history_is_as_long_as_it_was_asked_for(bench: Bench) -> None:
     bench.watch.poll()
     promote(bench, 4)
-    assert len(bench.lookups.serving_periods("churn", 1)) == 1
+    assert len(bench.history.serving_periods("churn", 1)) == 1
 
 
 def test_history_of_a_model_without_one_is_empty(bench: Bench) -> None:
     bench.registry.add_model("new", versions=1)
-    assert bench.lookups.serving_periods("new", 10) == []
+    assert bench.history.serving_periods("new", 10) == []
 
 
 def test_history_of_a_model_that_nobody_knows_is_refused(bench: Bench) -> None:
     with pytest.raises(UnknownModel):
-        bench.lookups.serving_periods("xyzzy", 10)
+        bench.history.serving_periods("xyzzy", 10)
 
 
 def test_history_outlives_the_model(bench: Bench) -> None:
     bench.watch.poll()
     bench.registry.is_down = True
-    assert len(bench.lookups.serving_periods("churn", 10)) == 1
+    assert len(bench.history.serving_periods("churn", 10)) == 1
 
 
 def at(bench: Bench, typed: str) -> str:
     command = parse_command(f"history churn --at {typed}")
     assert isinstance(command, ShowHistory)
-    return str(describe_production_at(bench.lookups.timeline(command)))
+    return str(describe_production_at(bench.history.timeline(command)))
 
 
 def test_who_served_at_a_time_is_told(bench: Bench) -> None:
@@ -226,7 +226,7 @@ def test_who_served_at_a_time_is_told(bench: Bench) -> None:
 
 def test_a_promotion_in_the_history_comes_with_its_request(bench: Bench) -> None:
     promote(bench, 4)
-    found = bench.lookups.timeline(ShowHistory(model="churn"))
+    found = bench.history.timeline(ShowHistory(model="churn"))
     [request] = found.requests.values()
     assert found.periods[0].started_by.request == request.id
 
@@ -235,7 +235,7 @@ def test_a_model_that_was_never_in_production_is_known_to_have_been_nowhere(benc
     bench.registry.add_model("new", versions=1)
     bench.watch.poll()
     bench.clock.advance(days=1)
-    found = bench.lookups.timeline(ShowHistory(model="new", at=bench.clock.now()))
+    found = bench.history.timeline(ShowHistory(model="new", at=bench.clock.now()))
     assert str(describe_production_at(found)).startswith("No version of “new” was in Production at")
 
 
@@ -290,17 +290,17 @@ def long_life(bench: Bench, seed: int, number: int = 60) -> list[Transition]:
 def test_a_long_history_is_read_in_parts_and_tells_the_same(
     bench: Bench, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queries, "TRANSITIONS_PAGE_SIZE", 3)
+    monkeypatch.setattr(history, "TRANSITIONS_PAGE_SIZE", 3)
     monkeypatch.setattr(statements, "CONTEXT_ROWS", 2)
     statements.select_transitions.cache_clear()
     whole = serving_periods(long_life(bench, seed))
     for last in (1, 2, 5, 50):
-        found = bench.lookups.timeline(ShowHistory(model="churn", last=last))
+        found = bench.history.timeline(ShowHistory(model="churn", last=last))
         assert (found.periods, found.has_older) == (tuple(whole[:last]), len(whole) > last)
         assert found.watched_since == whole[-1].since
     for hours in range(0, 70, 2):
         at = bench.clock.now() - timedelta(hours=hours, minutes=7)
-        found = bench.lookups.timeline(ShowHistory(model="churn", at=at))
+        found = bench.history.timeline(ShowHistory(model="churn", at=at))
         assert found.periods == periods_in_window(whole, TimeWindow(at))
         assert found.before == next((one for one in whole if one.since <= at), None)
         assert found.after == next((one for one in reversed(whole) if one.since > at), None)

@@ -165,7 +165,7 @@ def lose_the_answer(bench: Bench, call: str) -> None:
     setattr(bench.registry, call, lost)
 
 
-@pytest.mark.parametrize("call", ["register", "set_tags"])
+@pytest.mark.parametrize("call", ["register_version", "set_tags"])
 def test_a_semver_stays_when_the_try_that_wrote_it_lost_its_answer(bench_with_runs: Bench, call: str) -> None:
     bench = bench_with_runs
     ask = bench.ask("register new fraud")
@@ -283,7 +283,7 @@ def test_the_helper_tag_goes_when_it_has_served(bench_with_runs: Bench) -> None:
 def test_the_helper_tag_stays_while_a_retry_may_need_it(bench_with_runs: Bench) -> None:
     bench = bench_with_runs
     ask = bench.ask("register new fraud")
-    lose_the_answer(bench, "register")
+    lose_the_answer(bench, "register_version")
     with pytest.raises(RegistryUnreachable):
         bench.errands.execute(ask.id)
     bench.mirror.write_due()

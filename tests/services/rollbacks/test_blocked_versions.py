@@ -14,8 +14,6 @@ from bot.domain.promotions.request import RequestState
 from bot.domain.promotions.snapshot import RequestSnapshot
 from bot.domain.registry.model import Stage
 from bot.services.core.blocked_versions import blocks_for_display
-from bot.services.promotions.gate_checks import GateChecks
-from bot.services.registry.queries import RegistryQueries
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, Bench
 from tests.support.services.blocked_versions import REQUEST_AGAIN, failed_gates, set_production_rule, unblock
 from tests.support.services.rollbacks import ROLL_BACK
@@ -54,7 +52,7 @@ def test_the_gate_can_be_named_too(bad: Bench) -> None:
 def test_validating_it_shows_the_gate(bad: Bench) -> None:
     command = parse_command("validate churn 4")
     assert isinstance(command, Validate)
-    _, seen = RegistryQueries(bad.context, GateChecks(bad.context)).validate_gates(command)
+    _, seen = bad.gate_checks.validate_gates(command)
     assert [(gate.name, gate.value) for gate in seen.failed_gates] == [
         ("not_blocked", "rolled back as bad on 2026-05-07 (accuracy fell)")
     ]

@@ -102,4 +102,4 @@ def test_the_gate_never_passes_while_the_ledger_cannot_tell(waiting: Bench, monk
     blocked = waiting.registry.version("churn", 4)
     monkeypatch.setattr(waiting.context.ledger, "read", read)
     with pytest.raises(LedgerUnavailable):
-        GateChecks(waiting.context).take_snapshot(model, versions, blocked, Stage.PRODUCTION, {})
+        waiting.gate_checks.take_snapshot(model, versions, blocked, Stage.PRODUCTION, {})

@@ -35,7 +35,7 @@ def test_of_several_moves_at_the_same_instant_exactly_one_is_made(bench: Bench) 
     intend(bench, 1, 2)
     workers = [bench, second_bench(bench), bench, second_bench(bench)]
     with ThreadPoolExecutor(4) as threads:
-        list(threads.map(lambda worker: worker.moves.run("churn"), workers))
+        list(threads.map(lambda worker: worker.moves.execute_due("churn"), workers))
     bench.moves.execute_due("churn")
     assert len(bench.registry.holders()) == 1
     assert sorted(move.state.value for move in bench.moves_of()) == ["done", "stale", "stale"]

@@ -252,7 +252,7 @@ def test_what_waits_for_the_registry_is_left_to_the_executor_to_expire(bench: Be
     bench.registry.is_down = True
     bench.moves.execute_due("churn")
     bench.clock.advance(days=3)
-    assert bench.requests.expire_overdue() == 0
+    assert bench.request_upkeep.expire_overdue() == 0
 
 
 # -- several at once ---------------------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ def test_what_ended_without_a_move_puts_the_former_status_back(bench: Bench) -> 
     bench.open()
     bench.mirror.write_due()
     bench.clock.advance(hours=25)
-    bench.requests.expire_overdue()
+    bench.request_upkeep.expire_overdue()
     assert tags(bench)["approval_status"] == "approved_staging"
 
 
@@ -95,7 +95,7 @@ def end(bench: Bench, request: Request, how: str) -> None:
         bench.requests.cancel(ALICE, request.id, origin="slack")
     elif how == "expired":
         bench.clock.advance(hours=25)
-        bench.requests.expire_overdue()
+        bench.request_upkeep.expire_overdue()
     elif how == "stale":
         bench.registry.by_hand("churn", 1, Stage.PRODUCTION)
         bench.approve(request)
@@ -141,7 +141,7 @@ def test_the_former_request_s_tags_that_are_written_away_while_the_next_one_open
     first = bench.open(ALL)
     bench.mirror.write_due()
     bench.requests.cancel(ALICE, first.id, origin="slack")
-    look, gating = bench.requests._gate_checks.take_snapshot, bench.requests._gate_checks
+    look, gating = bench.gate_checks.take_snapshot, bench.gate_checks
 
     def slow(*args: Any, **kwargs: Any) -> RequestSnapshot:
         bench.mirror.write_due()  # after the version was read, with the tags of the first request
@@ -176,7 +176,7 @@ def test_a_late_end_leaves_a_promotion_s_tags(bench: Bench) -> None:
     bench.moves.execute_due("churn")
     bench.mirror.write_due()
     bench.clock.advance(days=8)
-    bench.requests.expire_overdue()
+    bench.request_upkeep.expire_overdue()
     assert bench.state(to_staging).value == "expired"
     seen = tags(bench)
     assert (seen["approval_status"], seen["approver"]) == ("approved_production", "UBOB")

@@ -26,11 +26,15 @@ from bot.ledger.audit_chain import stream_records, verify
 from bot.ports import Clock, Ledger, ModelRegistry
 from bot.registry.memory import MemoryRegistry
 from bot.services.core.context import ActivePolicy, Context
+from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.gate_checks import GateChecks
 from bot.services.promotions.requests import Requests
+from bot.services.promotions.upkeep import RequestUpkeep
 from bot.services.registry.queries import RegistryQueries
+from bot.services.transitions.completion import Completion
 from bot.services.transitions.executor import TransitionExecutor
 from bot.services.transitions.loadability import LoadabilityChecks
+from bot.services.transitions.preconditions import Preconditions
 from bot.slack.promotions import request_card
 from localslack import Remote, WorkspaceMember, payloads
 from localslack.seed import PersonSeed
@@ -297,8 +301,13 @@ def context_over(
 def requests_over(ledger: Ledger) -> Requests:
     """Return the service that votes are cast with."""
     context = context_over(ledger, MemoryRegistry())
-    gating = GateChecks(context)
-    return Requests(context, RegistryQueries(context, gating), gating)
+    return Requests(context, RequestDecisions(context))
+
+
+def upkeep_over(ledger: Ledger) -> RequestUpkeep:
+    """Return the service that ends requests whose time is over."""
+    context = context_over(ledger, MemoryRegistry())
+    return RequestUpkeep(context, RequestDecisions(context))
 
 
 def executor(
@@ -306,7 +315,9 @@ def executor(
 ) -> TransitionExecutor:
     """Return the executor of a process of this name."""
     context = context_over(ledger, registry, owner=owner, clock=clock)
-    return TransitionExecutor(context, GateChecks(context), LoadabilityChecks(context))
+    gate_checks = GateChecks(context, RegistryQueries(context))
+    preconditions = Preconditions(context, gate_checks, LoadabilityChecks(context))
+    return TransitionExecutor(context, preconditions, Completion(context))
 
 
 def holders(registry: ModelRegistry, model: str) -> list[int]:

@@ -21,12 +21,15 @@ from bot.services.core.access import AccessControl
 from bot.services.core.context import ActivePolicy, Context, short_id
 from bot.services.monitoring.incidents import Incidents
 from bot.services.monitoring.scheduler import MonitorScheduler
+from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.gate_checks import GateChecks
 from bot.services.promotions.requests import Requests
 from bot.services.registry.queries import RegistryQueries
 from bot.services.rollbacks.rollbacks import Rollbacks
+from bot.services.transitions.completion import Completion
 from bot.services.transitions.executor import TransitionExecutor
 from bot.services.transitions.loadability import LoadabilityChecks
+from bot.services.transitions.preconditions import Preconditions
 
 BOB = Person("T1", "UBOB")
 POLICY = {"channel": "#ml-models", "max_auto": 1000, "models": {"*": {"production": {"approvers": [BOB.user]}}}}
@@ -53,11 +56,11 @@ class MonitoringHarness:
         self.context = Context(
             ledger=ledger, registry=registry, active_policy=rules, clock=SystemClock(), owner="host:1:test"
         )
-        gatekeeper, gating = AccessControl(self.context), GateChecks(self.context)
+        gatekeeper, lookups = AccessControl(self.context), RegistryQueries(self.context)
         self.fitness = fitness = LoadabilityChecks(self.context)
-        self.moves = TransitionExecutor(self.context, gating, fitness)
-        lookups = RegistryQueries(self.context, gating)
-        requests = Requests(self.context, lookups, gating)
+        preconditions = Preconditions(self.context, GateChecks(self.context, lookups), fitness)
+        self.moves = TransitionExecutor(self.context, preconditions, Completion(self.context))
+        requests = Requests(self.context, RequestDecisions(self.context))
         self.rollbacks = Rollbacks(self.context, lookups, gatekeeper, fitness, requests)
         sources = open_sources(rules, ledger, registry)
         self.incidents = Incidents(self.context, self.rollbacks, fitness)

@@ -28,6 +28,7 @@ from bot.ledger import SqlLedger
 from bot.metrics.prometheus import PrometheusMetrics
 from bot.ports import MessageKind, OutboxMessage, Query, QueuedCommand
 from bot.registry.memory import MemoryRegistry
+from bot.services.audit.queries import AuditQueries
 from bot.services.core.access import AccessControl
 from bot.services.core.command_queue import CommandQueue
 from bot.services.core.commands import CommandResult
@@ -36,16 +37,23 @@ from bot.services.monitoring.incidents import Incidents
 from bot.services.monitoring.policy_monitors import PolicyMonitors
 from bot.services.monitoring.scheduler import MonitorScheduler
 from bot.services.policy.freezes import Freezes
+from bot.services.promotions.decisions import RequestDecisions
 from bot.services.promotions.gate_checks import GateChecks
+from bot.services.promotions.opening import RequestOpening
+from bot.services.promotions.queries import RequestQueries
 from bot.services.promotions.requests import Requests, VoteResult
 from bot.services.promotions.reviews import Reviews
+from bot.services.promotions.upkeep import RequestUpkeep
 from bot.services.registry.comparisons import Comparisons
 from bot.services.registry.edits import RegistryEdits
 from bot.services.registry.queries import RegistryQueries
+from bot.services.rollbacks.history import ProductionHistory
 from bot.services.rollbacks.rollbacks import Rollbacks
+from bot.services.transitions.completion import Completion
 from bot.services.transitions.drift import DriftDetector
 from bot.services.transitions.executor import TransitionExecutor
 from bot.services.transitions.loadability import LoadabilityChecks
+from bot.services.transitions.preconditions import Preconditions
 from bot.services.transitions.registry_tags import TagWriter
 from bot.services.transitions.restores import Restores
 
@@ -211,9 +219,15 @@ class Bench:
     directory: FakeDirectory = field(default_factory=FakeDirectory)
     context: Context = field(init=False)
     lookups: RegistryQueries = field(init=False)
+    request_queries: RequestQueries = field(init=False)
+    audit_queries: AuditQueries = field(init=False)
+    history: ProductionHistory = field(init=False)
+    gate_checks: GateChecks = field(init=False)
     gatekeeper: AccessControl = field(init=False)
     comparisons: Comparisons = field(init=False)
     requests: Requests = field(init=False)
+    request_upkeep: RequestUpkeep = field(init=False)
+    opening: RequestOpening = field(init=False)
     tending: RegistryEdits = field(init=False)
     rollbacks: Rollbacks = field(init=False)
     errands: CommandQueue = field(init=False)
@@ -239,17 +253,18 @@ class Bench:
             observer=self.metrics,
             directory=self.directory,
         )
-        gatekeeper, gating = AccessControl(context), GateChecks(context)
-        lookups = RegistryQueries(context, gating)
-        requests, tending = Requests(context, lookups, gating), RegistryEdits(context, lookups, gatekeeper)
+        gatekeeper, lookups, decisions = AccessControl(context), RegistryQueries(context), RequestDecisions(context)
+        gate_checks, completion = GateChecks(context, lookups), Completion(context)
+        requests, tending = Requests(context, decisions), RegistryEdits(context, lookups, gatekeeper)
+        opening = RequestOpening(context, lookups, gate_checks, decisions)
         fitness = LoadabilityChecks(context)
         rollbacks = Rollbacks(context, lookups, gatekeeper, fitness, requests)
         sources, incidents, moves = (
             FakeSources(),
             Incidents(context, rollbacks, fitness),
-            TransitionExecutor(context, gating, fitness),
+            TransitionExecutor(context, Preconditions(context, gate_checks, fitness), completion),
         )
-        errands = CommandQueue(context, requests, command_handlers(context, tending, rollbacks))
+        errands = CommandQueue(context, command_handlers(context, opening, tending, rollbacks))
         made = {
             "sources": sources,
             "incidents": incidents,
@@ -262,7 +277,13 @@ class Bench:
             "context": context,
             "lookups": lookups,
             "gatekeeper": gatekeeper,
+            "request_queries": RequestQueries(context),
+            "audit_queries": AuditQueries(context),
+            "history": ProductionHistory(context, lookups),
+            "gate_checks": gate_checks,
+            "opening": opening,
             "requests": requests,
+            "request_upkeep": RequestUpkeep(context, decisions),
             "reviews": Reviews(context),
             "tending": tending,
             "comparisons": Comparisons(context, lookups),
@@ -271,7 +292,7 @@ class Bench:
             "freezing": Freezes(context, gatekeeper),
             "watch": DriftDetector(context),
             "errands": errands,
-            "restores": Restores(context, LocalAnchorFile(), gatekeeper, moves, errands, requests),
+            "restores": Restores(context, LocalAnchorFile(), gatekeeper, completion, errands, requests),
         }
         for name, value in made.items():
             object.__setattr__(self, name, value)

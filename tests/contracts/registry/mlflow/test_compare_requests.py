@@ -12,7 +12,6 @@ from bot.domain.commands.queries import Compare
 from bot.domain.transitions.transition import TransitionState
 from bot.ledger import SqlLedger
 from bot.registry.mlflow.registry import MlflowRegistry
-from bot.services.promotions.gate_checks import GateChecks
 from bot.services.registry.comparisons import Comparisons
 from bot.services.registry.queries import RegistryQueries
 from tests.support.app.harness import context_over, executor, holders, make_transition, transition_state
@@ -58,7 +57,7 @@ def test_comparing_costs_a_request_for_each_thousand_versions_and_two(
 ) -> None:
     context = context_over(ledger, opened(number))
     comparisons, command = (
-        Comparisons(context, RegistryQueries(context, GateChecks(context))),
+        Comparisons(context, RegistryQueries(context)),
         build_command(Compare, {"model": "churn"}),
     )
     found = comparisons.compare(command)

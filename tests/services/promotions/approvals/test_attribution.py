@@ -60,7 +60,7 @@ def promoted(bench: Bench, who: Any = ALICE) -> str:
 
 def history(bench: Bench) -> str:
     """Return how the version that serves came into Production."""
-    found = bench.lookups.timeline(ShowHistory(model="churn"))
+    found = bench.history.timeline(ShowHistory(model="churn"))
     return str(describe_entry(found.periods[0], found))
 
 

@@ -136,7 +136,7 @@ def test_another_version_that_came_and_went_is_found_too(bench: Bench) -> None:
     bench.watch.poll()
     request = bench.open("promote churn 1 production")
     came_and_went(bench, 4)
-    assert bench.requests.end_outdated() == 1
+    assert bench.request_upkeep.end_outdated() == 1
     assert bench.state(request) is RequestState.STALE
 
 
@@ -144,7 +144,7 @@ def test_next_to_an_incumbent_that_stays_other_versions_come_and_go(bench: Bench
     bench.watch.poll()
     request = bench.open("promote churn 1 production --keep-existing")
     came_and_went(bench, 4)
-    assert bench.requests.end_outdated() == 0
+    assert bench.request_upkeep.end_outdated() == 0
     bench.approve(request, CAROL)
     bench.moves.execute_due("churn")
     assert bench.state(request) is RequestState.DONE
@@ -159,7 +159,7 @@ def test_what_is_found_far_back_counts_as_well(bench: Bench) -> None:
         for number in range(120):
             later: dict[str, Any] = {"intended_at": bench.clock.now(), "finished_at": bench.clock.now()}
             tx.add_transition(replace(pattern, id=f"other:{number}", version=2, state=TransitionState.FAILED, **later))
-    assert bench.requests.end_outdated() == 1
+    assert bench.request_upkeep.end_outdated() == 1
     assert bench.state(request) is RequestState.STALE
 
 

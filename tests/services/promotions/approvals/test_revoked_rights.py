@@ -16,7 +16,9 @@ from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import TransitionState
 from bot.ports import NO_DIRECTORY
 from bot.services.promotions.gate_checks import GateChecks
+from bot.services.transitions.completion import Completion
 from bot.services.transitions.executor import TransitionExecutor
+from bot.services.transitions.preconditions import Preconditions
 from tests.support.services.approvals import freeze, glass, move_of
 from tests.support.services.bench import BOB, CAROL, DAVE, POLICY, Bench
 
@@ -96,7 +98,7 @@ def test_an_approval_that_lapsed_is_in_the_audit_and_the_thread(bench: Bench, tw
 def test_a_third_approver_completes_what_a_lapsed_approval_left_open(bench: Bench, two: Request) -> None:
     rules = POLICY["models"] | {"two*": {"production": {"approvers": ["lead", "UDAVE"], "required": 2}}}
     bench.context.active_policy.replace(validate_policy(POLICY | {"models": rules}), "three")
-    bench.requests.end_outdated()
+    bench.request_upkeep.end_outdated()
     request = bench.open("promote two 1 production")
     bench.approve(request)
     bench.directory.become(BOB, **GONE)
@@ -178,7 +180,7 @@ def test_a_request_ends_whose_approver_is_gone_before_the_move(bench: Bench) -> 
 def test_an_approval_too_many_can_lapse(bench: Bench, two: Request) -> None:
     rules = POLICY["models"] | {"two*": {"production": {"approvers": ["lead"], "override": ["admin"]}}}
     bench.context.active_policy.replace(validate_policy(POLICY | {"models": rules}), "one")
-    bench.requests.end_outdated()
+    bench.request_upkeep.end_outdated()
     request = blocked(bench, bench.open("promote two 1 production"))
     bench.approve(request)
     bench.approve(request, CAROL)
@@ -329,7 +331,9 @@ def test_the_second_vote_counts_while_slack_is_down_and_the_move_decides(bench: 
 def test_a_terminal_without_slack_leaves_the_move_to_the_bot(bench: Bench) -> None:
     request = bench.approved()
     alone = replace(bench.context, directory=NO_DIRECTORY, owner="desk:3:c")
-    TransitionExecutor(alone, GateChecks(alone), bench.fitness).execute_due("churn")
+    TransitionExecutor(
+        alone, Preconditions(alone, GateChecks(alone, bench.lookups), bench.fitness), Completion(alone)
+    ).execute_due("churn")
     assert (bench.state(request), bench.registry.holders()) == (RequestState.APPROVED, [3])
     assert not [note for note in bench.notes() if "waiting" in note.key]
     bench.moves.execute_due("churn")

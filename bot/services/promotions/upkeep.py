@@ -1,0 +1,111 @@
+"""Look after pending requests: expire them, end outdated ones, and remind approvers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from bot.domain.audit.events import EventTag
+from bot.domain.policy.authorization import (
+    approver_ids,
+    slack_user_id,
+)
+from bot.domain.promotions.approvers import MAX_NOTIFIED
+from bot.domain.promotions.request import Request, RequestState
+from bot.services.core.context import Context
+from bot.services.core.outbox_messages import (
+    reminder_messages,
+)
+from bot.services.promotions.decisions import RequestDecisions
+from bot.services.promotions.requests import MAX_PENDING
+
+
+class RequestUpkeep:
+    """Periodic work on pending requests, with one transaction per request."""
+
+    def __init__(self, context: Context, decisions: RequestDecisions) -> None:
+        self._context = context
+        self._decisions = decisions
+
+    def expire_overdue(self) -> int:
+        """Expire the pending requests that are past their expiry; return how many."""
+        with self._context.ledger.read() as reader:
+            late = reader.expired_request_ids(self._context.clock.now())
+        return sum(self._expire_request(request_id) for request_id in late)
+
+    def _expire_request(self, request_id: str) -> bool:
+        with self._context.ledger.write() as tx:
+            request = tx.lock_request(request_id)
+            if not request.is_pending_past_expiry(self._context.clock.now()):
+                return False
+            self._decisions.end(tx, request, RequestState.EXPIRED, EventTag.EXPIRED, None, "nobody decided in time")
+        return True
+
+    def end_outdated(self) -> int:
+        """End the pending requests that the ledger knows are outdated; return how many.
+
+        A request is outdated if its policy rule has changed, or if a later registry snapshot shows another incumbent
+        or the version in another stage. The registry isn't read.
+        """
+        with self._context.ledger.read() as reader:
+            pending = reader.requests(states=[RequestState.PENDING], limit=MAX_PENDING)
+            out = [request.id for request in pending if self._decisions.why_outdated(reader, request)]
+        return sum(self._end_if_outdated(request_id) for request_id in out)
+
+    def _end_if_outdated(self, request_id: str) -> bool:
+        with self._context.ledger.write() as tx:
+            request = tx.lock_request(request_id)
+            why = self._decisions.why_outdated(tx, request)
+            if request.state is not RequestState.PENDING or why is None:
+                return False
+            self._decisions.end(tx, request, RequestState.STALE, EventTag.STALE, None, str(why))
+        return True
+
+    def remind_approvers(self, resolve_members: Callable[[Sequence[str]], list[str]]) -> int:
+        """Remind the approvers of pending requests for which a reminder is due; return how many requests.
+
+        Each interval is twice as long as the one before. `resolve_members` turns user and group ids into user ids.
+        """
+        with self._context.ledger.read() as reader:
+            pending = reader.requests(states=[RequestState.PENDING], limit=MAX_PENDING)
+        return sum(self._remind_of(request, resolve_members) for request in pending if self._is_reminder_due(request))
+
+    def _is_reminder_due(self, request: Request) -> bool:
+        rule = self._context.policy.rules_for(request.model).rule(request.target)
+        if rule is None or rule.remind_after is None:
+            return False
+        return self._context.clock.now() >= next_reminder_at(request, rule.remind_after)
+
+    def _remind_of(self, request: Request, resolve_members: Callable[[Sequence[str]], list[str]]) -> bool:
+        who = resolve_members(approver_ids(request.model, request.target, request.requester, self._context.policy))
+        with self._context.ledger.write() as tx:
+            now = tx.lock_request(request.id)
+            if (
+                now.state is not RequestState.PENDING
+                or now.reminded != request.reminded
+                or not self._is_reminder_due(now)
+            ):
+                return False
+            reminded = replace(now, reminded=now.reminded + 1)
+            tx.save_request(reminded)
+            voted = {vote.voter.user for vote in tx.votes(now.id) if not vote.lapsed}
+            asked = [user for user in who if user not in voted and user != self._excluded_requester(now)][:MAX_NOTIFIED]
+            tx.add_audit_event(
+                self._decisions.request_event(reminded, EventTag.REMINDED, None, evidence={"people": asked})
+            )
+            for message in reminder_messages(reminded, asked, self._context.clock.now()):
+                tx.add_message(message)
+        return True
+
+    def _excluded_requester(self, request: Request) -> str | None:
+        """Return the requester's user id if they can't approve their own request."""
+        rule = self._context.policy.rules_for(request.model).rule(request.target)
+        may = rule is not None and rule.requester_may_approve
+        return None if may else slack_user_id(request.requester, self._context.policy)
+
+
+def next_reminder_at(request: Request, interval: timedelta) -> datetime:
+    """Return when the next reminder is due: after `interval`, then after twice that, and so on."""
+    pauses: int = 2 ** min(request.reminded + 1, 20) - 1
+    return request.opened_at + interval * pauses

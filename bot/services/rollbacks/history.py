@@ -1,0 +1,123 @@
+"""Read the history of Production: which version served when, and who decided it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from bot.domain.commands.queries import ShowHistory
+from bot.domain.promotions.request import counting_approvals
+from bot.domain.registry.model import (
+    Stage,
+)
+from bot.domain.rollbacks.history import Timeline, TimeWindow, periods_in_window, resolve_window
+from bot.domain.rollbacks.rollback import ServingPeriod, serving_periods
+from bot.domain.transitions.drift import REGISTRY_SEEN_KEY
+from bot.domain.transitions.transition import Transition, transition_time
+from bot.ports import LedgerReader
+from bot.services.core.context import Context
+from bot.services.registry.queries import RegistryQueries
+
+MAX_CHART_PERIODS = 50  # serving periods in a chart
+TRANSITIONS_PAGE_SIZE = 100  # transitions on the first page; each further page is twice as long
+
+
+class ProductionHistory:
+    """Reads from the ledger which versions were in Production, and when."""
+
+    def __init__(self, context: Context, queries: RegistryQueries) -> None:
+        self._context = context
+        self._queries = queries
+
+    def serving_periods(self, name: str, limit: int) -> list[ServingPeriod]:
+        """Return the last `limit` serving periods, newest first. Raises UnknownModel."""
+        return list(self.timeline(ShowHistory(model=name, last=limit)).periods)
+
+    def timeline(self, command: ShowHistory) -> Timeline:
+        """Return which versions were in Production: the last ones, or those in a time window.
+
+        Only the ledger is read, unless it doesn't know the model. Raises UnknownModel and BadInput.
+        """
+        now = self._context.clock.now()
+        asked = None if command.at is None else resolve_window(command.at, now)
+        with self._context.ledger.read() as reader:
+            lately = _recent_periods(reader, command.model, command.last if asked is None else MAX_CHART_PERIODS)
+            found = lately if asked is None else _periods_around(reader, command.model, asked)
+            first, first_snapshot = (
+                reader.first_transition(command.model, Stage.PRODUCTION),
+                reader.registry_snapshot(REGISTRY_SEEN_KEY),
+            )
+            shown = tuple(found[: command.last]) if asked is None else periods_in_window(found, asked)
+            requests = {
+                period.started_by.request: reader.request(period.started_by.request)
+                for period in shown
+                if period.started_by.request
+            }
+            approvers = {
+                request: tuple(vote.voter for vote in counting_approvals(reader.votes(request))) for request in requests
+            }
+            is_known = bool(reader.transitions(command.model, stage=Stage.PRODUCTION, limit=1))
+        if not is_known:
+            self._queries.model_and_versions(command.model)
+        known = [transition_time(first)] if first else []
+        known += [first_snapshot.at] if first_snapshot else []
+        return Timeline(
+            model=command.model,
+            periods=shown,
+            now=now,
+            watched_since=min(known, default=None),
+            requests=requests,
+            approvers=approvers,
+            chart_periods=tuple(lately[: command.last if asked is None else MAX_CHART_PERIODS]),
+            has_older=asked is None and len(found) > len(shown),
+            window=asked,
+            **_neighbors(found, asked),
+        )
+
+
+def _recent_periods(reader: LedgerReader, model: str, limit: int) -> list[ServingPeriod]:
+    """Return the last serving periods, newest first: more than `limit`, if there are that many."""
+    return _read_periods(reader, model, lambda found: len(found) > limit)
+
+
+def _periods_around(reader: LedgerReader, model: str, requested: TimeWindow) -> list[ServingPeriod]:
+    """Return serving periods, newest first: from just after the window to the last one that began before it."""
+    end = requested.end or requested.start
+    found = _read_periods(reader, model, lambda found: _reaches_back_to(found, requested.start), until=end)
+    if sum(one.since > end for one in found) < 2:
+        # The next period tells how long the newest one here served, so there has to be one in between.
+        return _read_periods(reader, model, lambda found: _reaches_back_to(found, requested.start))
+    return found
+
+
+def _reaches_back_to(periods: Sequence[ServingPeriod], time: datetime) -> bool:
+    """Tell whether a period that began by `time` is among them; the last one may have begun earlier than is known."""
+    return len(periods) > 1 and periods[-2].since <= time
+
+
+def _read_periods(
+    reader: LedgerReader, model: str, is_enough: Callable[[list[ServingPeriod]], bool], until: datetime | None = None
+) -> list[ServingPeriod]:
+    """Return serving periods, newest first, reading transitions page by page until `is_enough` says so."""
+    transitions: list[Transition] = []
+    while True:
+        most = max(
+            TRANSITIONS_PAGE_SIZE, len(transitions)
+        )  # twice as many each time, so that many are not gone through many times
+        last = transitions[-1].id if transitions else None
+        page = reader.transitions(model, stage=Stage.PRODUCTION, limit=most, before_id=last, until=until)
+        transitions += page
+        found = serving_periods(transitions)
+        if is_enough(found) or len(page) < most:
+            return found
+
+
+def _neighbors(periods: Sequence[ServingPeriod], requested: TimeWindow | None) -> dict[str, ServingPeriod | None]:
+    """Return the last period that began before the window, and the first one after it."""
+    if requested is None:
+        return {}
+    end = requested.end or requested.start
+    return {
+        "before": next((period for period in periods if period.since <= requested.start), None),
+        "after": next((period for period in reversed(periods) if period.since > end), None),
+    }

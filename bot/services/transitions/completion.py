@@ -1,0 +1,160 @@
+"""Write down the end of a transition, with its request, its audit events and its messages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bot.domain.audit.events import Event, EventTag
+from bot.domain.core.sentence import say
+from bot.domain.monitoring.incident import IncidentDecision
+from bot.domain.promotions.request import Request, RequestState
+from bot.domain.registry.model import Stage
+from bot.domain.transitions import messages, registry_tags
+from bot.domain.transitions.transition import (
+    Transition,
+    TransitionKind,
+    TransitionState,
+)
+from bot.ports import LedgerTransaction, TagUpdate
+from bot.services.core.context import Context
+from bot.services.core.outbox_messages import (
+    CLOCK_ACTOR,
+    channel_message,
+    end_messages,
+    notice_message,
+    ordering_key_of,
+    request_event,
+    request_thread_message,
+    thread_message,
+)
+from bot.services.promotions.final_tags import final_tag_update
+from bot.services.transitions import rollback_records, serving_checks
+
+RequestEnd = tuple[RequestState, EventTag]  # what a request becomes, and the event that says so
+
+
+class Completion:
+    """Ends transitions in the caller's transaction."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def finish(
+        self,
+        tx: LedgerTransaction,
+        transition: Transition,
+        decision: IncidentDecision | None = None,
+        request_end: RequestEnd | None = None,
+    ) -> None:
+        """Write the same in a transaction of the caller's. Raises AlreadyDecided where it has ended already."""
+        tx.finish_transition(transition)
+        if transition.request:
+            self._end_request(
+                tx, tx.lock_request(transition.request), transition, request_end or _REQUEST_ENDS[transition.state]
+            )
+        else:
+            self._finish_without_request(tx, transition, decision)
+        serving_checks.schedule_serving_check(tx, self._context, transition, ordering_key_of(transition))
+        rollback_records.reset_monitors(tx, transition)
+
+    def _finish_without_request(
+        self, tx: LedgerTransaction, transition: Transition, decision: IncidentDecision | None
+    ) -> None:
+        """Write the event of a move without a request, and what is told of it."""
+        tx.add_audit_event(_transition_event(transition))
+        channel = self._context.policy.channel_for(transition.model)
+        if transition.kind is TransitionKind.ROLLBACK:
+            rollback_records.record_end(tx, self._context, transition, decision)
+        if transition.kind is TransitionKind.ARCHIVE and transition.state is TransitionState.DONE:
+            tx.add_message(channel_message(transition.id, channel, messages.archive_announcement(transition)))
+            tx.add_tag_update(
+                TagUpdate(
+                    id=transition.id, model=transition.model, version=transition.version, alias=self._context.challenger
+                )
+            )
+        if transition.finding:
+            notice = tx.drift_notice(transition.finding)
+            if transition.state is TransitionState.DONE:
+                notice = replace(notice, mended_by=transition.actor, mended_at=transition.finished_at)
+                tx.save_drift_notice(notice)
+            tx.add_message(thread_message(notice.id, transition.id, messages.repair_announcement(transition)))
+            tx.add_message(notice_message(notice, transition.id, channel))
+
+    def _end_request(
+        self, tx: LedgerTransaction, request: Request, transition: Transition, request_end: RequestEnd
+    ) -> None:
+        state, tag = request_end
+        ended = request.with_state(state, outcome=transition.why)
+        tx.save_request(ended)
+        tx.add_audit_event(
+            request_event(
+                ended,
+                tag,
+                CLOCK_ACTOR if tag in {EventTag.STALE, EventTag.EXPIRED} else transition.actor,
+                self._context.clock.now(),
+                why=transition.why,
+                before=_version_label(transition.expected_incumbent),
+                after=_version_label(transition.version) if tag is EventTag.TRANSITION_DONE else None,
+            )
+        )
+        for message in end_messages(ended, self._context.policy.channel_for(ended.model), ended_by=None):
+            tx.add_message(message)
+        if ended.state is RequestState.DONE and ended.seen and ended.seen.callers.no_rollback:
+            tx.add_message(request_thread_message(ended, "way-back", say("{why}.", why=ended.seen.callers.no_rollback)))
+        tx.add_tag_update(self._tag_update(tx, ended, transition))
+
+    def _tag_update(self, tx: LedgerTransaction, request: Request, transition: Transition) -> TagUpdate:
+        """Return what the version's tags and description say of the end; nothing waits for that."""
+        at = transition.finished_at or transition.intended_at
+        if request.state is not RequestState.DONE:
+            return final_tag_update(tx, request, at)
+        left_staging = request.from_stage is Stage.STAGING and request.target is not Stage.STAGING
+        line, alias = (
+            registry_tags.promotion_line(request, tx.votes(request.id), at),
+            self._context.challenger if left_staging else "",
+        )
+        return final_tag_update(tx, request, at, line=line, alias=alias)
+
+
+_REQUEST_ENDS = {
+    TransitionState.DONE: (RequestState.DONE, EventTag.TRANSITION_DONE),
+    TransitionState.STALE: (RequestState.STALE, EventTag.STALE),
+    TransitionState.FAILED: (RequestState.FAILED, EventTag.FAILED),
+}
+
+
+def _version_label(version: int | None) -> str | None:
+    return None if version is None else f"v{version}"
+
+
+def _transition_event(transition: Transition) -> Event:
+    return Event(
+        at=transition.finished_at or transition.intended_at,
+        actor=transition.actor,
+        tag=_EVENT_TAGS[transition.kind] if transition.state is TransitionState.DONE else EventTag.TRANSITION_NOT_MADE,
+        subject=transition.id,
+        model=transition.model,
+        before=_version_label(transition.expected_incumbent),
+        after=_version_label(transition.version),
+        why=transition.why or transition.reason,
+        origin="registrar",
+        evidence={
+            "kind": transition.kind.value,
+            "version": transition.version,
+            "from": transition.from_stage.value,
+            "to": transition.target.value,
+            "state": transition.state.value,
+            "reason": transition.reason,
+            "forced": transition.is_forced,
+            "incident": transition.incident,
+        },
+    )
+
+
+_EVENT_TAGS = {
+    TransitionKind.PROMOTION: EventTag.TRANSITION_DONE,
+    TransitionKind.OBSERVED: EventTag.TRANSITION_OBSERVED,
+    TransitionKind.ARCHIVE: EventTag.ARCHIVED,
+    TransitionKind.REPAIR: EventTag.STAGE_REPAIRED,
+    TransitionKind.ROLLBACK: EventTag.ROLLED_BACK,
+}

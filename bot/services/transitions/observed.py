@@ -1,0 +1,153 @@
+"""Write changes of Production that were made in MLflow itself into the history, as observed transitions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from bot.domain.audit.events import Event, EventTag
+from bot.domain.core.actors import Automation
+from bot.domain.registry.model import Stage, VersionIdentity
+from bot.domain.rollbacks.rollback import BEFORE_REGISTRAR
+from bot.domain.transitions.drift import RegistrySnapshot
+from bot.domain.transitions.transition import UNFINISHED_STATES, Transition, TransitionKind, TransitionState
+from bot.ports import LedgerTransaction
+from bot.services.core.context import Context
+
+POLL_ACTOR = Automation("registry-poll")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownState:
+    """What the ledger knew of a model when the registry was read."""
+
+    last_snapshot: RegistrySnapshot | None  # None: never seen
+    transitions: list[Transition]  # newest first
+    is_first_poll: bool
+    held_ids: frozenset[str] = frozenset()  # moves that aren't made until an admin lifts the hold
+
+    @property
+    def is_baseline(self) -> bool:
+        """Tell whether the model was there before us, so that nothing about it is new."""
+        return self.last_snapshot is None and self.is_first_poll
+
+    @property
+    def is_start_of_history(self) -> bool:
+        """Tell whether the history of Production begins with what is found now, whatever waits already."""
+        return self.is_baseline and _last_production_transition(self.transitions) is None
+
+    @property
+    def has_transition_in_progress(self) -> bool:
+        """Tell whether a move of ours is under way: what is seen now may be half of it.
+
+        One that waits and hasn't begun, or that is held, changes nothing now.
+        """
+        return any(
+            transition.state is TransitionState.EXECUTING
+            or (transition.state in UNFINISHED_STATES and transition.began_at is not None)
+            for transition in self.transitions
+            if transition.id not in self.held_ids
+        )
+
+
+class ObservedTransitions:
+    """Records transitions that Registrar found and didn't make."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def record(
+        self,
+        tx: LedgerTransaction,
+        known_state: KnownState,
+        snapshot: RegistrySnapshot,
+        identities: Mapping[int, VersionIdentity],
+    ) -> Transition | None:
+        """Write a change of Production into the history; return what was written, of several moves the last.
+
+        Of a model without a holder so far, every version in Production is written down, since each of them serves; last
+        the one that the alias names, else the highest. Another version under the holder's number is a change as well.
+        What the first poll finds was there before all that waits.
+        """
+        last, holders = _last_production_transition(tx.transitions(snapshot.model)), snapshot.holders(Stage.PRODUCTION)
+        holder = last.version if last and last.target is Stage.PRODUCTION else None
+        if holder is None and not holders:
+            return None
+        if holder in holders:
+            was, found = (last.identity if last else None), identities.get(holder or 0)
+            if was is None or found is None or was.is_same(found):
+                return None
+            holders = [holder] if holder else []
+        if not holders:
+            assert holder is not None
+            left = [(holder, Stage.PRODUCTION, snapshot.stages.get(holder, Stage.NONE))]
+        else:
+            named = snapshot.aliases.get(self._context.champion)
+            holders = sorted(holders, key=lambda one: (one == named, one)) if holder is None else holders[:1]
+            left = [(version, Stage.NONE, Stage.PRODUCTION) for version in holders]
+        why = BEFORE_REGISTRAR if known_state.is_baseline else ""
+        transitions = [
+            replace(
+                self._observed_transition(snapshot.model, *each, incumbent=holder, why=why),
+                identity=identities.get(each[0]),
+            )
+            for each in left
+        ]
+        return self._save_observed(tx, transitions, is_first=known_state.is_start_of_history)
+
+    def _save_observed(self, tx: LedgerTransaction, transitions: list[Transition], *, is_first: bool) -> Transition:
+        """Write down what was found (oldest first), before all that is there or behind it; return the last."""
+        if is_first:
+            tx.prepend_transitions(transitions)
+        for transition in transitions:
+            if not is_first:
+                tx.add_transition(transition)
+            self._audit_observed(tx, transition)
+        return transitions[-1]
+
+    def _audit_observed(self, tx: LedgerTransaction, transition: Transition) -> None:
+        tx.add_audit_event(
+            Event(
+                at=transition.intended_at,
+                actor=POLL_ACTOR,
+                tag=EventTag.TRANSITION_OBSERVED,
+                subject=transition.id,
+                model=transition.model,
+                before=_version_label(transition.expected_incumbent),
+                after=_version_label(transition.version),
+                origin="job",
+                why=transition.why,
+                evidence={"stage": transition.target.value},
+            )
+        )
+
+    def _observed_transition(
+        self, model: str, version: int, from_stage: Stage, to_stage: Stage, *, incumbent: int | None, why: str
+    ) -> Transition:
+        now = self._context.clock.now()
+        return Transition(
+            id=f"observed:{self._context.new_id()}",
+            kind=TransitionKind.OBSERVED,
+            model=model,
+            version=version,
+            from_stage=from_stage,
+            target=to_stage,
+            expected_incumbent=incumbent,
+            actor=POLL_ACTOR,
+            intended_at=now,
+            finished_at=now,
+            state=TransitionState.DONE,
+            why=why,
+        )
+
+
+def _last_production_transition(transitions: list[Transition]) -> Transition | None:
+    """Return the last finished move (given newest first) into or out of Production."""
+    done = (transition for transition in transitions if transition.state is TransitionState.DONE)
+    return next(
+        (transition for transition in done if Stage.PRODUCTION in {transition.target, transition.from_stage}), None
+    )
+
+
+def _version_label(version: int | None) -> str | None:
+    return None if version is None else f"v{version}"

@@ -1,0 +1,188 @@
+"""Check, right before a transition is made, that it may still be made as it was decided."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from bot.domain.core.actors import Automation
+from bot.domain.core.errors import (
+    AlreadyDecided,
+    FilesUnreachable,
+    UnknownVersion,
+)
+from bot.domain.core.sentence import Sentence, say
+from bot.domain.policy.authorization import Permission
+from bot.domain.policy.freezes import ActiveFreeze, active_freeze
+from bot.domain.promotions import break_glass_messages
+from bot.domain.promotions import messages as promotion_messages
+from bot.domain.promotions.gates import decision_basis_change
+from bot.domain.promotions.request import Request, Vote, counting_approvals
+from bot.domain.registry.model import Stage
+from bot.domain.rollbacks import messages as rollback_messages
+from bot.domain.transitions import restore_messages
+from bot.domain.transitions.transition import (
+    Transition,
+    TransitionFacts,
+    TransitionKind,
+    TransitionPlan,
+    TransitionState,
+    TransitionStep,
+    incumbent_replaced_reason,
+)
+from bot.ports import LedgerReader
+from bot.services.core.context import Context
+from bot.services.core.outbox_messages import (
+    card_message,
+)
+from bot.services.promotions.gate_checks import GateChecks
+from bot.services.promotions.voters import Profiles, Voters, changes_since_opened
+from bot.services.transitions import rollback_records
+from bot.services.transitions.loadability import LoadabilityChecks
+
+# What a freeze stops, beside all that an automation does. Whoever takes a version out of Production in an emergency is
+# not kept from it.
+STOPPED_BY_FREEZE = frozenset({TransitionKind.PROMOTION, TransitionKind.REPAIR})
+
+
+class Preconditions:
+    """Reads what a claimed transition depends on: freezes, gates, the people who approved, and its target."""
+
+    def __init__(self, context: Context, gate_checks: GateChecks, loadability: LoadabilityChecks) -> None:
+        self._context = context
+        self._gate_checks = gate_checks
+        self._loadability = loadability
+        self._voters = Voters(context)
+
+    def why_expired(self, transition: Transition) -> Sentence | None:
+        """Return why a move isn't made whose request expired before anything was moved. Nothing else is asked."""
+        if transition.request is None or transition.began_at is not None:
+            return None
+        with self._context.ledger.read() as reader:
+            request = reader.request(transition.request)
+        return (
+            promotion_messages.expired_after_approval_reason(request)
+            if request.is_past_expiry(self._context.clock.now())
+            else None
+        )
+
+    def read_facts(self, transition: Transition) -> TransitionFacts:
+        """Read what the move is decided on: the model and all its versions, or for a rollback the two it is about.
+
+        As long as the incumbent serves, a rollback needs to know nothing else, at any number of versions.
+        """
+        if transition.kind is TransitionKind.ROLLBACK:
+            return self._read_rollback_facts(transition)
+        versions = tuple(self._context.registry.versions(transition.model))
+        model = self._context.registry.model(transition.model) if transition.request and versions else None
+        return TransitionFacts(versions=versions, model=model)
+
+    def _read_rollback_facts(self, transition: Transition) -> TransitionFacts:
+        if transition.expected_incumbent is not None:
+            with suppress(UnknownVersion):
+                incumbent = self._context.registry.version(transition.model, transition.expected_incumbent)
+                if incumbent.stage is transition.target:
+                    return TransitionFacts(
+                        versions=(incumbent, self._context.registry.version(transition.model, transition.version))
+                    )
+        return TransitionFacts(versions=tuple(self._context.registry.versions(transition.model)))
+
+    def active_freeze_for(self, transition: Transition) -> ActiveFreeze | None:
+        """Return what stops a move about Production now."""
+        is_stopped = transition.kind in STOPPED_BY_FREEZE or isinstance(transition.actor, Automation)
+        if not is_stopped or Stage.PRODUCTION not in {transition.from_stage, transition.target}:
+            return None
+        with self._context.ledger.read() as reader:
+            freezes, hold = reader.freezes(), reader.active_hold()
+        if hold and isinstance(transition.actor, Automation):
+            return ActiveFreeze(restore_messages.automation_stopped_reason(), None)
+        return active_freeze(transition.model, freezes, self._context.policy, self._context.clock.now())
+
+    def why_not_a_target(self, transition: Transition) -> Sentence | None:
+        """Return why a rollback isn't made: its version never served, or was blocked since the decision."""
+        if transition.kind is not TransitionKind.ROLLBACK:
+            return None
+        with self._context.ledger.read() as reader:
+            return rollback_records.why_not_a_target(reader, transition.model, transition.version)
+
+    def why_not_loadable(self, transition: Transition) -> Sentence | None:
+        """Return why a rollback is not made that nobody forces: its version may not load.
+
+        Mostly whoever decided has looked just now; a click has not, nor has a process that takes over. Of files that
+        are away a person hears, who may force it; a monitor has looked before it decided, and waits.
+        """
+        if transition.kind is not TransitionKind.ROLLBACK or transition.is_forced:
+            return None
+        try:
+            reasons = self._loadability.problems(transition.model, transition.version, transition.expected_incumbent)
+        except FilesUnreachable as error:
+            if isinstance(transition.actor, Automation):
+                raise
+            return rollback_messages.loadability_unknown_refusal(transition.model, transition.version, error.sentence)
+        return (
+            rollback_messages.may_not_load_refusal(transition.model, transition.version, reasons) if reasons else None
+        )
+
+    def plan_if_gates_fail(self, transition: Transition, facts: TransitionFacts) -> TransitionPlan | None:
+        """Return why a promotion can't be made as it was decided: the incumbent, its rule, its figures or a gate.
+
+        Whoever breaks the glass goes past them all.
+        """
+        if transition.request is None or transition.kind is TransitionKind.BREAK_GLASS:
+            return None
+        with self._context.ledger.read() as reader:
+            request = reader.request(transition.request)
+        now = self._gate_checks.retake_snapshot(request, facts)
+        why = incumbent_replaced_reason(request, facts) or (
+            None if now is None else decision_basis_change(request, now)
+        )
+        return None if why is None else TransitionPlan(TransitionStep.NOTHING, why)
+
+    def plan_if_approval_lapsed(self, transition: Transition) -> TransitionPlan | None:
+        """Return why a request's move can't be made as it was decided, before its first write. None: it can.
+
+        Its history since then, and the people who let it pass, are checked. Raises SlackUnreachable.
+        """
+        if transition.request is None or transition.began_at is not None:
+            return None
+        with self._context.ledger.read() as reader:
+            request, votes = reader.request(transition.request), counting_approvals(reader.votes(transition.request))
+            why = changes_since_opened(reader, request)
+        why = why or self._why_no_longer_approved(transition, request, votes)
+        return None if why is None else TransitionPlan(TransitionStep.NOTHING, why)
+
+    def _why_no_longer_approved(self, transition: Transition, request: Request, votes: list[Vote]) -> Sentence | None:
+        """Return which right is gone that let a request pass; approvals that no longer count are marked."""
+        others = [request.requester] if request.breaks_glass else []
+        others += [request.overridden_by] if request.overridden_by else []
+        profiles = self._voters.profiles([*others, *(vote.voter for vote in votes)])
+        if request.breaks_glass:
+            allowed = self._voters.authorize_now(request.requester, Permission.BREAK_GLASS, request, profiles)
+            return None if allowed else break_glass_messages.break_glass_lapsed_reason(allowed.rule)
+        if request.overridden_by:
+            allowed = self._voters.authorize_now(request.overridden_by, Permission.OVERRIDE, request, profiles)
+            if not allowed:
+                return promotion_messages.override_lapsed_reason(allowed.rule)
+        if all(self._voters.authorize_now(vote.voter, Permission.APPROVE, request, profiles) for vote in votes):
+            return None
+        left = len(self._mark_lapsed_votes(transition, request, profiles))
+        return promotion_messages.too_few_approvals_reason(request, left) if left < request.required else None
+
+    def _mark_lapsed_votes(self, transition: Transition, request: Request, profiles: Profiles) -> list[Vote]:
+        """Mark the approvals that no longer count; return those that do."""
+        with self._context.ledger.write() as tx:
+            self.require_claim(tx, transition)
+            request = tx.lock_request(request.id)
+            votes = self._voters.mark_lapsed(tx, request, tx.votes(request.id), profiles)
+            tx.add_message(
+                card_message(request, f"lapsed:{transition.attempts}", self._context.policy.channel_for(request.model))
+            )
+        return counting_approvals(votes)
+
+    def require_claim(self, reader: LedgerReader, transition: Transition) -> None:
+        """Raise AlreadyDecided where we hung for so long that another process has taken the move over.
+
+        It may have ended it, and made others since: what was read before is not true any more.
+        """
+        now = reader.transition(transition.id)
+        if (now.state, now.attempts) != (TransitionState.EXECUTING, transition.attempts):
+            raise AlreadyDecided(say("It was taken over and is {state} now.", state=now.state.value))
