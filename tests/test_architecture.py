@@ -156,7 +156,9 @@ def test_every_layer_has_the_same_packages(parent: str) -> None:
 @pytest.mark.parametrize("parent", PACKAGED)
 def test_a_packaged_layer_has_no_modules_beside_its_packages(parent: str) -> None:
     names = [path.stem for path in (ROOT / Path(*parent.split("."))).glob("*.py")]
-    assert [name for name in names if name not in {"__init__", "conftest"} and f"{parent}.{name}" not in OLD_PATHS] == []
+    assert [
+        name for name in names if name not in {"__init__", "conftest"} and f"{parent}.{name}" not in OLD_PATHS
+    ] == []
 
 
 @pytest.mark.parametrize("parent", [name for name in PACKAGED if name.startswith("bot.")])
