@@ -18,8 +18,8 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only 
 # Threads that are all there at once take memory; then glibc writes down its arenas (malloc_info(3)).
 PROGRAM = """
 import ctypes, sys, threading
-from bot.memory import keep_little
-print(keep_little() if sys.argv[2] == "told" else "not told")
+from bot.malloc import limit_malloc
+print(limit_malloc() if sys.argv[2] == "told" else "not told")
 library, there = ctypes.CDLL(None), threading.Barrier(12)
 library.malloc.restype = ctypes.c_void_p
 library.fopen.restype = ctypes.c_void_p
@@ -36,7 +36,7 @@ library.fclose(out)
 
 
 def arenas(folder: Path, told: str, **environment: str) -> tuple[str, int]:
-    """Return what `keep_little` said, and how many arenas there were in the end."""
+    """Return what `limit_malloc` said, and how many arenas there were in the end."""
     found = folder / "arenas.xml"
     inherited = {name: value for name, value in os.environ.items() if name not in TUNING_VARIABLES}
     said = subprocess.run(
