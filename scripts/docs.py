@@ -371,10 +371,10 @@ Every so often, if anything has happened since, the bot adds a line to the file 
 
     {_anchor()}
 
-That is an event too (`{EventTag.ANCHORED.value}`), which is anchored the next time, and alone is no reason to anchor. A file
-that cannot be written is told in the policy's channel, and tried again. With `--anchor` every line is compared with the
-chain: the first one that does not agree, and the last one before it that does, say between which numbers the earliest
-change lies. A line that is no anchor, or an empty file, is an error (exit code 2), and not a chain that is whole.
+That is an event too (`{EventTag.ANCHORED.value}`), which is anchored the next time, and alone is no reason to anchor.
+A file that cannot be written is told in the policy's channel, and tried again. With `--anchor` every line is compared
+with the chain: the first one that does not agree, and the last one before it that does, say between which numbers the
+earliest change lies. A line that is no anchor, or an empty file, is an error (exit code 2), and not an intact chain.
 
 **The file must be where the bot can add and not change**, else whoever takes over the bot rewrites it together with the
 ledger. The bot opens it to append, with mode 0600, and never shortens it; but it is the system that has to
@@ -394,8 +394,8 @@ What an anchor cannot show:
 - *That an event is true.* The chain says that nothing was changed since it was written; not that it was right then.
   Whoever controls the bot from the start writes what they like.
 - *Who did it*, or what stood there before. For that compare with a backup, or with an export that was kept.
-- *What was never written.* What people do in MLflow itself is found by looking (`{EventTag.TRANSITION_OBSERVED.value}`), with the name
-  of nobody.
+- *What was never written.* What people do in MLflow itself is found by looking
+  (`{EventTag.TRANSITION_OBSERVED.value}`), with the name of nobody.
 """
 
 

@@ -76,7 +76,7 @@ def test_what_people_wrote_around_the_generated_part_stays() -> None:
 
 def test_every_key_of_the_policy_file_is_described_with_its_default() -> None:
     page = docs.policy("<!-- keys -->\n<!-- end of keys -->\n")
-    assert "| `required` | `1` | How many different people have to approve. |" in page
+    assert "| `required` | `1` | How many different people must approve. |" in page
     assert "| `for` | must be said | How long it lasts, such as 62h. |" in page
     assert "| `may` | left out | Push: send readings;" in page
 

@@ -1,1 +1,1 @@
-"""What happened, and proof that it’s whole."""
+"""The audit log: what happened, and proof that nothing was changed."""

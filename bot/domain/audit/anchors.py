@@ -1,4 +1,4 @@
-"""Anchors: heads of the audit chain that were written down elsewhere, one JSON line each."""
+"""Anchors: heads of the audit chain that were recorded elsewhere, one JSON line each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bot.domain.core.sentence import Name, say, truncate
 
 
 class AnchoredHead(BaseModel):
-    """Where the chain ended, and when that was written down."""
+    """The head of the chain, and when it was recorded."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -22,14 +22,14 @@ class AnchoredHead(BaseModel):
 
 
 def serialize_anchor(head: ChainHead, at: datetime) -> str:
-    """Return the line of an anchor file, its end included."""
+    """Return a line of an anchor file, including the newline."""
     return AnchoredHead(at=at.astimezone(UTC), number=head.number, hash=head.hash).model_dump_json() + "\n"
 
 
 def parse_anchors(text: str, file_name: str) -> list[AnchoredHead]:
-    """Return the anchors of a file, by number. Raises Misconfigured for a line that is none, and where there is none.
+    """Parse an anchor file; return the anchors by number. Raises Misconfigured for an invalid line or an empty file.
 
-    `name` is what people call the file.
+    `file_name`: for the error.
     """
     lines = [(at, line) for at, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
@@ -40,7 +40,7 @@ def parse_anchors(text: str, file_name: str) -> list[AnchoredHead]:
 
 
 def parse_last_anchor(text: str, file_name: str) -> AnchoredHead:
-    """Return what was anchored last. Raises Misconfigured where the last line isn't an anchor, or there is none."""
+    """Return the last anchor of a file. Raises Misconfigured if the last line isn't one, or there's none."""
     lines = [(at, line) for at, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
         raise Misconfigured(say("{file} is empty.", file=Name(file_name)))

@@ -1,4 +1,4 @@
-"""What an audit event says to a person, in one line: the same in Slack and in the terminal."""
+"""An audit event in one line for people: the same in Slack and in the terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Automation, format_actor
 from bot.domain.core.sentence import Code, Name, Sentence, say, truncate
 
-MAX_REASON_LENGTH = 300  # characters of a reason in one line; the export has the whole
+MAX_REASON_LENGTH = 300  # characters of a reason in one line; the export has all of it
 
 _TEMPLATES: dict[EventTag, str] = {
     EventTag.PROMOTION_REQUESTED: "asked to promote {what}",
@@ -79,7 +79,7 @@ _TEMPLATES: dict[EventTag, str] = {
 
 
 def describe_event(event: Event, *, with_names: bool = True) -> Sentence:
-    """Return who did what, and why; with `names` also what people saw in place of the id at that time."""
+    """Return who did what, and why; `with_names` adds the display name at that time."""
     did = say(_TEMPLATES[event.tag], **_template_values(event))
     name = str((event.evidence.get("by") or {}).get("name") or "") if with_names else ""
     who = say("{who} ({name})", who=format_actor(event.actor), name=name) if name else _actor_label(event)

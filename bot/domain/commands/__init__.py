@@ -1,1 +1,1 @@
-"""What people type."""
+"""Commands: what people type in Slack and in the terminal."""

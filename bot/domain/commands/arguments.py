@@ -1,4 +1,4 @@
-"""What can be typed as an argument: the values that words mean, and how a field is said to take them."""
+"""Argument types: how typed words become values, and how a command's fields declare them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from bot.domain.registry.model import Stage, VersionRef, parse_target_stage, par
 from bot.domain.registry.semver import Bump
 from bot.domain.transitions.registry_tags import RESERVED_TAGS
 
-MAX_DESCRIPTION_LENGTH = 4000  # characters; MLflow on PostgreSQL holds 5,000, and a promotion adds a line
+MAX_DESCRIPTION_LENGTH = 4000  # characters; MLflow on PostgreSQL stores 5,000, and a promotion adds a line
 MAX_TAG_LENGTH = 1000  # characters of a tag's value
-MAX_EVENT_NUMBER = 10**15  # more than an audit will ever hold, and less than a database counts
+MAX_EVENT_NUMBER = 10**15  # more than an audit log will ever have, and within a database's integers
 
 
 def _parse_request_id(text: object) -> str:
@@ -35,7 +35,7 @@ def _parse_request_id(text: object) -> str:
 
 
 def parse_run_id(text: object) -> str:
-    """Return a run id. Raises BadInput for what is none."""
+    """Parse an MLflow run id. Raises BadInput."""
     word = str(text).strip()
     if not re.fullmatch(r"\w{1,64}", word, re.ASCII):
         raise BadInput(say("{word} is no run id. Copy it from MLflow: 32 letters and digits.", word=Name(word[:80])))
@@ -43,7 +43,7 @@ def parse_run_id(text: object) -> str:
 
 
 def is_version_ref(text: str) -> bool:
-    """Tell whether a word can name a version: a number, a semver, an alias, or a stage."""
+    """Return whether a word can name a version: a number, a semver, an alias, or a stage."""
     try:
         parse_version_ref(text)
     except BadInput:
@@ -52,18 +52,18 @@ def is_version_ref(text: str) -> bool:
 
 
 def parse_each(parse_word: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
-    """Return what makes a tuple of one word or several, each by `each`."""
+    """Return a parser that makes a tuple of one word or several, each parsed by `parse_word`."""
     return lambda words: tuple(parse_word(word) for word in ([words] if isinstance(words, str) else words))
 
 
 def parse_metric_names(text: object) -> tuple[str, ...]:
-    """Return the metrics that were typed with commas between them, each once."""
+    """Parse metric names separated by commas, without duplicates."""
     words = text.split(",") if isinstance(text, str) else list(text) if isinstance(text, Sequence) else [str(text)]
     return tuple(dict.fromkeys(word.strip() for word in words if word.strip()))
 
 
 def _parse_tag(text: object) -> str:
-    """Return `key=value` as it was typed, once it is sure that a registry can hold both."""
+    """Check that a registry can store both parts of `key=value`, and return it as typed."""
     key, equals, value = str(text).partition("=")
     key = key.strip()
     if not equals or not key:
@@ -84,7 +84,7 @@ def _parse_tag(text: object) -> str:
 
 
 def _parse_result(text: object) -> str:
-    """Return `metric=number` as it was typed, once it is sure that it is one."""
+    """Check that the text is `metric=number`, and return it as typed."""
     name, equals, value = str(text).partition("=")
     name = name.strip()
     try:
@@ -106,7 +106,7 @@ def _parse_results(text: object) -> tuple[str, ...]:
 
 
 def parse_description(text: object) -> str:
-    """Return a description as it is kept. Raises BadInput for one that is too long."""
+    """Return a description as it's stored. Raises BadInput if it's too long."""
     words = sanitize_text(str(text)).strip()
     if len(words) > MAX_DESCRIPTION_LENGTH:
         raise BadInput(
@@ -116,7 +116,7 @@ def parse_description(text: object) -> str:
 
 
 def parse_bump(text: object) -> Bump:
-    """Return the part of a semver that is to be raised. Raises BadInput for what is none."""
+    """Parse which part of a semver to raise: major, minor, or patch. Raises BadInput."""
     if isinstance(text, Bump):
         return text
     try:
@@ -159,5 +159,5 @@ RequestIdArgument = Annotated[
 
 
 def results_by_metric(pairs: Sequence[str]) -> dict[str, float]:
-    """Return the results that were typed as `metric=number`, by metric; of one given twice the last."""
+    """Return results typed as `metric=number`, by metric; the last one wins."""
     return {name: float(value) for name, _, value in (pair.partition("=") for pair in pairs)}

@@ -1,4 +1,4 @@
-"""What every verb is made of: a pydantic model, and how each of its fields is typed."""
+"""The base of every command: a pydantic model, and how each of its fields is typed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, sanitize_text, say
 from bot.domain.registry.model import VersionRef, check_model_name
 
-MAX_REASON_LENGTH = 1000  # characters; a card shows it whole
+MAX_REASON_LENGTH = 1000  # characters; a card shows all of it
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """How a field is typed: its place or its flags, what the help calls it, and what it means.
+    """How a field is typed: by position or with flags, its name in the help, and what it means.
 
     `many`: it takes every word that is left, or its flag can be given again. `takes`: an optional argument in the
     middle is left out where the word at its place is none of its kind.
@@ -37,7 +37,7 @@ class Argument:
 
 
 class MissingArguments(BadInput):
-    """A verb lacks arguments. Slack opens a modal with what was given; the terminal says what is missing."""
+    """A command lacks arguments. Slack opens a modal with those given; the terminal says what's missing."""
 
     def __init__(self, command_class: type[Command], given: dict[str, str], missing: list[str]) -> None:
         self.command_class, self.given, self.missing = command_class, given, missing
@@ -84,14 +84,17 @@ _MESSAGES_BY_ERROR_TYPE = {
 
 
 def validation_message(error: Mapping[str, Any]) -> str:
-    """Return what pydantic finds wrong with a value, in words for people, who know of no input and no string."""
+    """Return pydantic's error in words for people, who don't think in inputs and strings."""
     return _MESSAGES_BY_ERROR_TYPE.get(str(error["type"])) or re.sub(
         r"^(Input|String) should", "it should", str(error["msg"])
     )
 
 
 class Command(BaseModel):
-    """What somebody wants. Imperative; its fields are in the order in which they are typed."""
+    """A request to the bot, named in the imperative. Its fields are in typing order.
+
+    Each field's Argument says what it means.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
     verb: ClassVar[str]
@@ -100,13 +103,13 @@ class Command(BaseModel):
 
     @classmethod
     def arguments(cls) -> Iterator[tuple[str, FieldInfo, Argument]]:
-        """Yield each field with how it is typed."""
+        """Yield each field's name and how it's typed."""
         for name, field in cls.model_fields.items():
             yield name, field, next(one for one in field.metadata if isinstance(one, Argument))
 
     @classmethod
     def usage(cls) -> str:
-        """Return how the verb is typed, optional parts in brackets."""
+        """Return the command's syntax, with optional parts in brackets."""
         words = [cls.verb]
         for _, field, arg in cls.arguments():
             word = arg.placeholder if arg.positional else f"{arg.flags[0]} {arg.placeholder}".strip()
@@ -115,7 +118,7 @@ class Command(BaseModel):
         return " ".join(words)
 
     def dump(self) -> dict[str, Any]:
-        """Return the command as plain JSON values, its verb among them; `load` reads it again."""
+        """Return the command as plain JSON values, with its verb; `load_command` reads it."""
         return {"verb": self.verb} | {name: _to_json(getattr(self, name)) for name in type(self).model_fields}
 
 
@@ -126,7 +129,7 @@ def _to_json(value: Any) -> Any:
         return value.value
     if isinstance(value, timedelta):
         return serialize_duration(value)
-    if isinstance(value, date):  # a moment is one, too
+    if isinstance(value, date):  # includes datetime
         return value.isoformat()
     return str(value) if isinstance(value, VersionRef) else value
 

@@ -1,4 +1,4 @@
-"""The verbs, one pydantic model each. Slack's text, its modals, the terminal and the help all come from here."""
+"""All commands by verb. Slack's text, its modals, the terminal, and the help are generated from these."""
 
 from __future__ import annotations
 
@@ -58,4 +58,4 @@ COMMANDS: dict[str, type[Command]] = {
         ShowAudit,
     )
 } | {verb.verb: verb for verb in monitoring.MONITOR_COMMANDS}
-COMMAND_ALIASES = {"clear": Unblock.verb}  # earlier names, which people, scripts, and stored commands still use
+COMMAND_ALIASES = {"clear": Unblock.verb}  # earlier names, still used by people, scripts, and stored commands

@@ -1,4 +1,4 @@
-"""TODO bot.domain.commands.changes"""
+"""Commands that change the registry or Production."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bot.domain.registry.semver import Bump
 
 
 class Register(Command):
-    """Make a new version out of a run."""
+    """Register an MLflow run as a new version."""
 
     verb = "register"
     summary = SUMMARIES[verb]
@@ -50,7 +50,7 @@ class Register(Command):
 
 
 class Describe(Command):
-    """Write what a model or a version is."""
+    """Write the description of a model or a version."""
 
     verb = "describe"
     summary = SUMMARIES[verb]
@@ -61,7 +61,7 @@ class Describe(Command):
 
 
 class SetTags(Command):
-    """Set tags of a version, or take them away."""
+    """Set or remove tags of a version."""
 
     verb = "tag"
     summary = SUMMARIES[verb]
@@ -73,12 +73,12 @@ class SetTags(Command):
     ]
 
     def values_by_key(self) -> dict[str, str | None]:
-        """Return the tags; None is one to be taken away."""
+        """Return the tags by key; None means remove."""
         return {key: value or None for key, _, value in (tag.partition("=") for tag in self.tags)}
 
 
 class Archive(Command):
-    """Take a version aside."""
+    """Archive a version: move it to the stage Archived."""
 
     verb = "archive"
     summary = SUMMARIES[verb]
@@ -89,7 +89,7 @@ class Archive(Command):
 
 
 class FreezeModel(Command):
-    """Let nothing move in Production."""
+    """Freeze Production of a model, or of all models."""
 
     verb = "freeze"
     summary = SUMMARIES[verb]
@@ -105,7 +105,7 @@ class FreezeModel(Command):
 
 
 class UnfreezeModel(Command):
-    """Let Production move again."""
+    """Unfreeze Production."""
 
     verb = "unfreeze"
     summary = SUMMARIES[verb]
@@ -116,7 +116,7 @@ class UnfreezeModel(Command):
 
 
 class Rollback(Command):
-    """Put a version back into Production that served before."""
+    """Put a version that served before back into Production, without approvals."""
 
     verb = "rollback"
     summary = SUMMARIES[verb]
@@ -131,7 +131,7 @@ class Rollback(Command):
 
 
 class Unblock(Command):
-    """Unblock a version that was rolled back as bad."""
+    """Allow promotions and rollbacks again to a version that was rolled back as bad."""
 
     verb = "unblock"
     summary = SUMMARIES[verb]

@@ -1,6 +1,6 @@
-"""The verbs in one line each, in the groups in which help lists them. Light: no definitions are loaded for it.
+"""A one-line summary for each verb, in the groups of the help. It's quick to import: it loads no commands.
 
-The definitions take their summaries from here. Verbs of two words, such as `monitor add`, have theirs beside them.
+Commands take their summaries from here; those of two words, such as `monitor add`, have their own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The verbs about monitors, of two words each. The flags of a rule are made of its fields, wherever those stand."""
+"""The `monitor` commands. Their flags for rules come from the fields of MonitorConfig."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ AllMonitors = Annotated[bool, Argument("", "every monitor of the model", positio
 
 
 class _RuleCommand(Command):
-    """A verb with the flags of a rule; `settings` are those that were typed, as they were typed."""
+    """A command with the flags of a rule. `settings` are those that were typed, as text."""
 
     model: ModelName
     name: MonitorName
@@ -85,7 +85,7 @@ class _RuleCommand(Command):
 
 
 class MonitorAdd(_RuleCommand):
-    """Let a monitor watch a model in Production."""
+    """Add a monitor that watches a model in Production."""
 
     verb = "monitor add"
     summary = "Watch the version in Production: against a bound, or against the previous version"
@@ -93,13 +93,13 @@ class MonitorAdd(_RuleCommand):
 
     @classmethod
     def arguments(cls) -> Iterator[tuple[str, FieldInfo, Argument]]:
-        """Yield each field with how it is typed, those of the rule among them."""
+        """Yield each field's name and how it's typed, including the rule's."""
         yield from (one for one in _declared_args(cls) if one[0] != "settings")
         yield from rule_flags(with_defaults=True)
 
     @classmethod
     def usage(cls) -> str:
-        """Return how it is typed; of the flags those that are used most."""
+        """Return the command's syntax, with the most common flags."""
         return (
             "monitor add MODEL NAME [--source SOURCE] [--query QUERY] [--greater-than X] [--less-than X] "
             "[--every TIME] [--action dry_run|notify|ask|auto] […]"
@@ -111,7 +111,7 @@ class MonitorAdd(_RuleCommand):
         return self
 
     def to_rule(self, source: str) -> MonitorConfig:
-        """Return the rule; `source` is where the figures come from, if nothing was said. Raises BadInput."""
+        """Return the rule. `source`: the metric source if none was typed. Raises BadInput."""
         said = {field: value for field, value in self.settings.items() if not is_unset(value)}
         return build_rule({"source": source} | said | {"name": self.name})
 
@@ -125,13 +125,13 @@ class MonitorEdit(_RuleCommand):
 
     @classmethod
     def arguments(cls) -> Iterator[tuple[str, FieldInfo, Argument]]:
-        """Yield each field with how it is typed, those of the rule among them."""
+        """Yield each field's name and how it's typed, including the rule's."""
         yield from (one for one in _declared_args(cls) if one[0] != "settings")
         yield from rule_flags(with_defaults=False)
 
     @classmethod
     def usage(cls) -> str:
-        """Return how it is typed; of the flags those that are used most."""
+        """Return the command's syntax, with the most common flags."""
         return "monitor edit MODEL NAME [--greater-than X] [--every TIME] [--action dry_run|notify|ask|auto] […]"
 
     @model_validator(mode="after")
@@ -147,7 +147,7 @@ class MonitorEdit(_RuleCommand):
         return self
 
     def apply_to(self, rule: MonitorConfig) -> MonitorConfig:
-        """Return the rule with the changes. A bound that is given to another kind of rule makes it a threshold."""
+        """Return the changed rule. A bound turns any other kind of rule into a threshold."""
         kept = {field: value for field in MonitorConfig.model_fields if (value := getattr(rule, field)) is not None}
         said = {field: value for field, value in self.settings.items() if not is_unset(value)}
         if {"greater_than", "less_than"} & set(said) and "rule" not in said:
@@ -193,7 +193,7 @@ class MonitorShow(_MonitorCommand):
 
 
 class MonitorCheck(_MonitorCommand):
-    """Check now."""
+    """Run a monitor's check now."""
 
     verb = "monitor check"
     summary = "Check now, without waiting for the next scheduled check"
@@ -201,7 +201,7 @@ class MonitorCheck(_MonitorCommand):
 
 
 class MonitorPause(_MonitorCommand):
-    """Stop checking."""
+    """Pause a monitor."""
 
     verb = "monitor pause"
     summary = "Pause a monitor until someone resumes it"
@@ -209,7 +209,7 @@ class MonitorPause(_MonitorCommand):
 
 
 class MonitorResume(_MonitorCommand):
-    """Check again."""
+    """Resume a monitor."""
 
     verb = "monitor resume"
     summary = "Resume a paused monitor"
@@ -217,7 +217,7 @@ class MonitorResume(_MonitorCommand):
 
 
 class MonitorRemove(_MonitorCommand):
-    """Take a monitor away."""
+    """Remove a monitor."""
 
     verb = "monitor remove"
     summary = "Remove a monitor; its measurements stay"
@@ -225,7 +225,7 @@ class MonitorRemove(_MonitorCommand):
 
 
 class MonitorBacktest(_MonitorCommand):
-    """Replay the past."""
+    """Replay a monitor over past metrics."""
 
     verb = "monitor backtest"
     summary = "Find when a monitor would have failed in the past: a sentence and a chart, in the channel"
@@ -234,7 +234,7 @@ class MonitorBacktest(_MonitorCommand):
 
 
 class MonitorArm(_MonitorCommand):
-    """Let a monitor roll back by itself."""
+    """Arm a monitor: let it roll back automatically."""
 
     verb = "monitor arm"
     summary = "Arm a monitor with the action auto, so that it can roll back; a second person does this"
@@ -246,7 +246,7 @@ class MonitorArm(_MonitorCommand):
 
 
 class MonitorSilence(Command):
-    """Hold back what a monitor would post and do."""
+    """Silence a monitor: hold back its alerts and rollbacks for a while."""
 
     verb = "monitor silence"
     summary = "Silence a monitor for a while, 72h at most: it measures, but doesn't post or act"
@@ -261,7 +261,7 @@ class MonitorSilence(Command):
 
 
 class MonitorUnsilence(Command):
-    """Let a monitor post and act again."""
+    """Unsilence a monitor."""
 
     verb = "monitor unsilence"
     summary = "Let a silenced monitor post and act again"
@@ -272,7 +272,7 @@ class MonitorUnsilence(Command):
 
 
 class MonitorReset(Command):
-    """Let automatic rollbacks go on."""
+    """Reset the circuit breaker: allow automatic rollbacks again."""
 
     verb = "monitor reset"
     summary = "Reset the circuit breaker, so that automatic rollbacks run again, for one model or for all"
@@ -300,9 +300,9 @@ _COMMANDS_BY_WORD = {verb.verb.removeprefix(f"{GROUP} "): verb for verb in MONIT
 
 
 def find_command(words: Sequence[str]) -> tuple[type[Command], Sequence[str]]:
-    """Return the verb that the words behind `monitor` mean, and the words behind the verb.
+    """Return the command that the words after `monitor` name, and the remaining words.
 
-    Without a second word, or with a model's name in its place, they are listed. Raises BadInput with the nearest one.
+    Without a verb, or with a model's name instead, that's MonitorList. Raises BadInput with the nearest verb.
     """
     if not words or words[0].startswith("-"):
         return MonitorList, words

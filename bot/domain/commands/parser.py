@@ -1,4 +1,4 @@
-"""From words to a verb: what somebody typed, on a phone or a keyboard, becomes a command, or BadInput says why not."""
+"""Parsing what people type, on a phone or a keyboard, into a command."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ CommandT = TypeVar("CommandT", bound=Command)
 
 
 def parse_command(text: str) -> Command | None:
-    """Return the command that somebody typed, or None for nothing at all.
+    """Parse a typed command, or return None for empty text.
 
     Smart quotes and dashes are understood. Raises BadInput with the nearest verb or the usage, and
-    MissingArguments with what was understood so far.
+    MissingArguments with the fields understood so far.
     """
     words = split_words(text)
     return parse_words(words) if words else None
 
 
 def parse_words(words: Sequence[str]) -> Command:
-    """Return the command that the words of a command line mean. Raises like `parse`."""
+    """Parse a command line's words. Raises like `parse_command`."""
     if words[0].lower().lstrip("/") == monitoring.GROUP:
         if set(words[1:]) in ({"--help"}, {"-h"}):
             return Help(about=monitoring.GROUP)
@@ -45,7 +45,7 @@ def parse_words(words: Sequence[str]) -> Command:
 
 
 def parse_arguments(command_class: type[Command], words: Sequence[str]) -> Command:
-    """Return the command that a verb and the words behind it mean. Raises like `parse`, but for the verb."""
+    """Parse the words after a verb. Raises like `parse_command`, except for the verb."""
     if {"--help", "-h"} & set(words):
         return Help(about=command_class.verb)
     given = _match_arguments(command_class, words)
@@ -58,7 +58,7 @@ def parse_arguments(command_class: type[Command], words: Sequence[str]) -> Comma
 
 
 def build_command(command_class: type[CommandT], values: dict[str, Any]) -> CommandT:
-    """Return the command from its fields. Raises BadInput for a value that it cannot hold."""
+    """Build a command from its fields. Raises BadInput for an invalid value."""
     try:
         return command_class(**values)
     except ValidationError as error:
@@ -68,13 +68,13 @@ def build_command(command_class: type[CommandT], values: dict[str, Any]) -> Comm
 
 
 def load_command(data: Mapping[str, Any]) -> Command:
-    """Return the command that `dump` wrote. Raises BadInput for what no command ever wrote."""
+    """Load a command that `dump` wrote. Raises BadInput for anything else."""
     given = {name: value for name, value in data.items() if name != "verb" and value is not None}
     return build_command(find_command(str(data.get("verb", Promote.verb))), given)
 
 
 def find_command(word: str) -> type[Command]:
-    """Return the verb. Raises BadInput with the nearest one."""
+    """Return the command for a verb. Raises BadInput with the nearest one."""
     wanted = word.lower().lstrip("/")
     wanted = COMMAND_ALIASES.get(wanted, wanted)
     if wanted in COMMANDS:
@@ -86,7 +86,7 @@ def find_command(word: str) -> type[Command]:
 
 
 def split_words(text: str) -> list[str]:
-    """Return the words of what was typed, on a phone or a keyboard. Raises BadInput for an open quote."""
+    """Split typed text into words, honoring quotes. Raises BadInput for an unclosed quote."""
     plain = re.sub(r"[“”„‟«»]", '"', text)
     plain = re.sub(r"(?<=\w)['’](?=\w)", _APOSTROPHE, plain)
     plain = re.sub(r"[‘’‚‛]", "'", plain)
@@ -102,11 +102,11 @@ def split_words(text: str) -> list[str]:
         raise BadInput("A quote is opened and never closed.") from None
 
 
-_APOSTROPHE = "\ue000"  # an apostrophe inside a word opens no quote; `clean` takes a typed one out
+_APOSTROPHE = "\ue000"  # an apostrophe inside a word isn't a quote; `sanitize_text` removes a typed one
 
 
 class _RaisingParser(argparse.ArgumentParser):
-    """argparse that raises, prints nothing and never exits."""
+    """An argparse parser that raises instead of printing and exiting."""
 
     def error(self, message: str) -> NoReturn:
         raise BadInput(_argparse_message(message, self.usage or ""))
@@ -126,11 +126,11 @@ def _flag_parser(command_class: type[Command]) -> _RaisingParser:
 
 
 def _match_arguments(command_class: type[Command], words: Sequence[str]) -> dict[str, Any]:
-    """Return the fields that were typed, by place or by flag. Raises BadInput when one was typed both ways.
+    """Return the typed fields, by position or flag. Raises BadInput if one was typed both ways.
 
     A positional argument whose field was given as a flag is skipped, so `promote churn --version 7 production` works.
     """
-    # The parser knows the flags only: argparse gives up a positional argument that stands behind a flag.
+    # The parser knows the flags only: argparse doesn't accept a positional argument after a flag.
     words = _join_effect_words(_without_spoken_to(command_class, words))
     end = words.index("--") if "--" in words else len(words)
     spaces, placed = _flag_parser(command_class).parse_known_args(list(words[:end]))
@@ -147,10 +147,10 @@ def _match_arguments(command_class: type[Command], words: Sequence[str]) -> dict
 
 
 def _without_spoken_to(command_class: type[Command], words: Sequence[str]) -> list[str]:
-    """Return the words as a command takes them where somebody wrote `to` before a stage or a version.
+    """Return the words without a spoken `to` before a stage or a version.
 
-    The first word is the model, whatever it is called, and words of a text stay as they are: what follows `--reason`
-    may be one without quotes, and chooses no version.
+    The first word is the model, whatever its name, and words of free text stay: what follows `--reason`
+    can be text without quotes.
     """
     args = list(command_class.arguments())
     if not any(name == "version" for name, _, _ in args) or any(
@@ -181,9 +181,9 @@ def _join_effect_words(words: Sequence[str]) -> list[str]:
 
 
 def _fill_positionals(command_class: type[Command], values: dict[str, Any], words: list[str]) -> list[str]:
-    """Give the words to the positional fields that no flag has filled; return the words that are left.
+    """Assign words to the positional fields that no flag has set; return the remaining words.
 
-    An optional field takes none that a required one behind it needs, and none that is not of its kind.
+    An optional field takes no word that a required one after it needs, or that isn't of its kind.
     """
     open_ones = [
         (name, field, arg) for name, field, arg in command_class.arguments() if arg.positional and name not in values

@@ -1,4 +1,4 @@
-"""TODO bot.domain.commands.queries"""
+"""Commands that only read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bot.domain.registry.model import Stage, VersionRef, parse_version_ref
 
 
 class Help(Command):
-    """Explain the verbs, or one of them."""
+    """Explain the commands, or one of them."""
 
     verb = "help"
     summary = SUMMARIES[verb]
@@ -97,7 +97,7 @@ class FindBest(Command):
 
 
 class Validate(Command):
-    """Look at a version through the gates of a stage, without asking for anything."""
+    """Check a version against the gates of a stage, without opening a request."""
 
     verb = "validate"
     summary = SUMMARIES[verb]
@@ -112,12 +112,12 @@ class Validate(Command):
     validation: ResultsArgument = ()
 
     def results(self) -> dict[str, float]:
-        """Return the results that were handed over, by metric."""
+        """Return the reported results by metric."""
         return results_by_metric(self.validation)
 
 
 class ListRequests(Command):
-    """List the requests that wait."""
+    """List the pending requests."""
 
     verb = "requests"
     summary = SUMMARIES[verb]
@@ -126,7 +126,7 @@ class ListRequests(Command):
 
 
 class ShowPolicy(Command):
-    """Tell what the policy says of a model."""
+    """Show the policy's rules for a model."""
 
     verb = "policy"
     summary = SUMMARIES[verb]
@@ -135,7 +135,7 @@ class ShowPolicy(Command):
 
 
 class ShowAudit(Command):
-    """Tell what happened to a model."""
+    """Show what happened to a model, from the audit log."""
 
     verb = "audit"
     summary = SUMMARIES[verb]
@@ -154,7 +154,7 @@ class ShowAudit(Command):
 
 
 class ShowHistory(Command):
-    """Tell what was in Production, when, and why."""
+    """Show what was in Production, when, and why."""
 
     verb = "history"
     summary = SUMMARIES[verb]
@@ -173,7 +173,7 @@ class ShowHistory(Command):
     ] = None
 
     def with_absolute_time(self, now: datetime) -> ShowHistory:
-        """Return the command so that it means the same later: the moment or the day, not how long ago it was."""
+        """Return the command with an absolute time, so that it means the same later."""
         if isinstance(self.at, RelativeDay):
             return self.model_copy(update={"at": self.at.date_at(now)})
         return self.model_copy(update={"at": resolve_start(self.at, now)}) if isinstance(self.at, timedelta) else self

@@ -1,4 +1,4 @@
-"""TODO bot.domain.commands.requests"""
+"""Commands that open and decide requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bot.domain.commands.help_index import SUMMARIES
 
 
 class Promote(Command):
-    """Ask that a version move to Staging or Production."""
+    """Request a promotion to Staging or Production."""
 
     verb = "promote"
     summary = SUMMARIES[verb]
@@ -40,7 +40,7 @@ class Promote(Command):
     validation: ResultsArgument = ()
 
     def results(self) -> dict[str, float]:
-        """Return the results that the asker handed over, by metric."""
+        """Return the results that the requester reported, by metric."""
         return results_by_metric(self.validation)
 
 
@@ -64,7 +64,7 @@ class Reject(Command):
 
 
 class Withdraw(Command):
-    """Take one's vote back."""
+    """Withdraw one's vote."""
 
     verb = "withdraw"
     summary = SUMMARIES[verb]
@@ -73,7 +73,7 @@ class Withdraw(Command):
 
 
 class Override(Command):
-    """Let failed gates pass."""
+    """Override failed gates of a request."""
 
     verb = "override"
     summary = SUMMARIES[verb]
@@ -83,7 +83,7 @@ class Override(Command):
 
 
 class Cancel(Command):
-    """Take a request back."""
+    """Cancel a request."""
 
     verb = "cancel"
     summary = SUMMARIES[verb]
@@ -93,7 +93,7 @@ class Cancel(Command):
 
 
 class Review(Command):
-    """Follow up on a broken glass."""
+    """Review a break-glass promotion."""
 
     verb = "review"
     summary = SUMMARIES[verb]

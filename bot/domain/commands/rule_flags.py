@@ -1,4 +1,4 @@
-"""TODO bot.domain.commands.rule_flags"""
+"""Flags of the `monitor` commands, made from the fields of MonitorConfig."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from bot.domain.policy.effect_size import MinimumEffect
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.monitor_validation import find_config_problem
 
-UNSET_WORD = "none"  # what is typed to take a setting away again
+UNSET_WORD = "none"  # what to type to unset a setting
 
 
 def flag_of(field: str) -> str:
-    """Return how a field of the rule is typed."""
+    """Return the flag of a field."""
     return f"--{field.replace('_', '-')}"
 
 
 def _value_type(annotation: Any) -> Any:
-    """Return the type that a field holds, or the Literal of its choices."""
+    """Return a field's type, or the Literal of its choices."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return _value_type(get_args(annotation)[0])
@@ -45,7 +45,7 @@ def _placeholder(field: str, info: FieldInfo) -> str:
 
 
 def _default_text(default: object) -> object:
-    """Return a default as it is typed; nothing where there is none."""
+    """Return a default as it's typed, or an empty text."""
     if isinstance(default, timedelta):
         return _short_duration(default)
     if isinstance(default, MinimumEffect):
@@ -75,9 +75,9 @@ def rule_flags(*, with_defaults: bool) -> tuple[tuple[str, FieldInfo, Argument],
 
 
 def build_rule(settings: Mapping[str, Any]) -> MonitorConfig:
-    """Return the rule of these settings. Raises BadInput with one sentence that names the flag.
+    """Build the rule from typed settings. Raises BadInput with one sentence that names the flag.
 
-    That is WrongField where one field is wrong, also where the rule could never judge.
+    That's WrongField if one field is invalid, or if the rule could never give a verdict.
     """
     try:
         rule = MonitorConfig(**{field: _normalize_choice(field, value) for field, value in settings.items()})
@@ -89,7 +89,7 @@ def build_rule(settings: Mapping[str, Any]) -> MonitorConfig:
 
 
 def _normalize_choice(field: str, value: Any) -> Any:
-    """Return a choice as the rule spells it: `dry-run` and `Notify` are understood."""
+    """Return a choice as the rule spells it: `dry-run` and `Notify` are accepted."""
     if isinstance(value, str) and get_origin(_value_type(MonitorConfig.model_fields[field].annotation)) is Literal:
         return value.strip().lower().replace("-", "_")
     return value.strip() if isinstance(value, str) else value

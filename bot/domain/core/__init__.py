@@ -1,1 +1,1 @@
-"""What every other part is made of."""
+"""Types and helpers that every other package uses."""

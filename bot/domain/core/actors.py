@@ -1,4 +1,4 @@
-"""Who acts: people, and what is not a person."""
+"""Who acts: people, automations, API clients, and operators at the terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bot.domain.core.sentence import Code, Mention
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody in a Slack workspace. Both ids are Slack's."""
+    """A person in a Slack workspace. `team` and `user` are Slack's ids."""
 
     team: str
     user: str
@@ -17,23 +17,23 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Automation:
-    """A part of Registrar that acts by itself: a job, a monitor, the registry poll."""
+    """A part of Registrar that acts automatically: a job, a monitor, the registry poll."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A program with a token of the HTTP API, as the policy names it."""
+    """A program with a token for the HTTP API. `name` is its key under the policy's `clients`."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Somebody at the terminal of the bot's own machine, by operating-system user.
+    """A person at the terminal of the bot's own machine. `name` is the operating-system user.
 
-    `user` is the Slack id that the policy's `operators` gives them now, empty for none. It isn't stored.
+    `user` is the Slack id that the policy's `operators` maps them to now, or empty. It isn't stored.
     """
 
     name: str
@@ -45,10 +45,10 @@ Actor = Person | Automation | Client | Operator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """A person as Slack describes them now. `groups` are the user groups they are in, of those the policy names.
+    """A person as Slack describes them now. `groups` are their user groups, limited to those the policy names.
 
-    `name` is what people see of them; it decides nothing. `operator` is who they are on the bot's machine, where they
-    act at its terminal: the audit then names that.
+    `name` is their display name; no rule uses it. `operator` is their operating-system user if they're acting at the
+    bot's terminal; the audit log then names that.
     """
 
     person: Person
@@ -65,26 +65,26 @@ Caller = Profile | Automation | Client | Operator
 
 
 def actor_of(caller: Caller) -> Actor:
-    """Return who the caller is, without what Slack says of them."""
+    """Return the caller's identity, without their Slack profile."""
     if isinstance(caller, Profile):
         return Operator(caller.operator, caller.person.user) if caller.operator else caller.person
     return caller
 
 
 def resolve_operator(actor: Actor) -> Actor:
-    """Return an operator as the person who they are in Slack, where that is known; anyone else as they are."""
+    """Return an operator as their Slack person if that's known, and any other actor unchanged."""
     return Person("", actor.user) if isinstance(actor, Operator) and actor.user else actor
 
 
 def actor_id(actor: Actor) -> str:
-    """Return the actor as one word for the ledger: `slack:T1/U1`, `automation:…`, `client:…`, `operator:…`."""
+    """Return the actor as one string for the ledger: `slack:T1/U1`, `automation:…`, `client:…`, `operator:…`."""
     if isinstance(actor, Person):
         return f"slack:{actor.team}/{actor.user}"
     return f"{type(actor).__name__.lower()}:{actor.name}"
 
 
 def parse_actor(text: str) -> Actor:
-    """Return the actor that `actor_id` wrote. Raises ValueError for anything else."""
+    """Parse what `actor_id` wrote. Raises ValueError for anything else."""
     kind, _, rest = text.partition(":")
     if kind == "slack":
         team, _, user = rest.partition("/")
@@ -105,4 +105,4 @@ def format_actor(actor: Actor) -> Mention | Code:
     return Mention(known.user) if isinstance(known, Person) else Code(known.name)
 
 
-MONITOR_AUTOMATION = Automation("automated-monitor")  # who acts where a monitor acts
+MONITOR_AUTOMATION = Automation("automated-monitor")  # the actor of automatic rollbacks

@@ -1,4 +1,4 @@
-"""Where a program asked from: the run of a CI service, for the card's link and the audit."""
+"""The CI run that a request comes from, for the card's link and the audit log."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from urllib.parse import urlsplit
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, sanitize_text, say
 
-MAX_WORD_LENGTH = 200  # characters of a repository, a run or a commit
-MAX_URL_LENGTH = 1000  # characters; a button of Slack's holds 3,000
+MAX_WORD_LENGTH = 200  # characters of a repository, a run, or a commit
+MAX_URL_LENGTH = 1000  # characters; a Slack button holds 3,000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CiRun:
-    """A run of a CI service, by its own words. What is not known is empty."""
+    """A CI run, as the CI service describes it. Unknown fields are empty."""
 
     repository: str = ""  # such as acme/churn
-    run: str = ""  # its number or id there
-    commit: str = ""  # the commit that it works on
-    url: str = ""  # where people look at it; http or https
+    run: str = ""  # its number or id in the CI service
+    commit: str = ""  # the commit it runs on
+    url: str = ""  # its web page; http or https
 
     def __bool__(self) -> bool:
-        """Tell whether anything is known of it."""
+        """Return whether any field is known."""
         return any(asdict(self).values())
 
 
 def parse_ci_run(data: Mapping[str, Any]) -> CiRun:
-    """Return the run that a program says it is. Raises BadInput for an unknown key, a long word, or a strange link."""
+    """Parse the run that a program reports. Raises BadInput for an unknown key, a long value, or an invalid link."""
     known = [field.name for field in fields(CiRun)]
-    if strange := next((key for key in data if key not in known), None):
+    if unknown_key := next((key for key in data if key not in known), None):
         raise BadInput(
             say(
                 "ci.{key}: unknown key; known are {known}.",
-                key=Name(str(strange)[:60]),
-                known=[Code(one) for one in known],
+                key=Name(str(unknown_key)[:60]),
+                known=[Code(name) for name in known],
             )
         )
     words = {name: sanitize_text(str(data.get(name) or "")).strip() for name in known}
@@ -49,12 +49,12 @@ def parse_ci_run(data: Mapping[str, Any]) -> CiRun:
 
 
 def pack_ci_run(ci_run: CiRun) -> dict[str, str]:
-    """Return what is known of it as plain JSON values, for the ledger and the audit."""
+    """Return the known fields as plain JSON values, for the ledger and the audit log."""
     return {name: word for name, word in asdict(ci_run).items() if word}
 
 
 def detect_ci_run(environ: Mapping[str, str]) -> CiRun:
-    """Return the run around us, by what GitHub Actions and GitLab CI say in the environment; an empty one outside."""
+    """Return the CI run in `environ` (GitHub Actions or GitLab CI), or an empty one outside CI."""
     return _without_invalid_values(_read_environment(environ))
 
 
@@ -66,7 +66,7 @@ def _read_environment(environ: Mapping[str, str]) -> CiRun:
         url = f"{server}/{repository}/actions/runs/{run}/attempts/{attempt}" if repository and run else ""
         return CiRun(repository=repository, run=run, commit=environ.get("GITHUB_SHA", ""), url=url)
     if environ.get("GITLAB_CI") == "true":
-        run = environ.get("CI_PIPELINE_ID") or environ.get("CI_JOB_ID", "")  # a job that is run again gets another id
+        run = environ.get("CI_PIPELINE_ID") or environ.get("CI_JOB_ID", "")  # a retried job gets another id
         return CiRun(
             repository=environ.get("CI_PROJECT_PATH", ""),
             run=run,
@@ -77,13 +77,13 @@ def _read_environment(environ: Mapping[str, str]) -> CiRun:
 
 
 def _without_invalid_values(run: CiRun) -> CiRun:
-    """Return a run without what `parse_ci` refuses: nobody is kept from asking by a strange environment."""
+    """Drop what `parse_ci_run` would refuse: an odd environment shouldn't stop anyone from making a request."""
     words = {name: sanitize_text(word).strip()[:MAX_WORD_LENGTH] for name, word in asdict(run).items() if name != "url"}
     return CiRun(**words, url=run.url if len(run.url) <= MAX_URL_LENGTH and _is_web_page_url(run.url) else "")
 
 
 def _is_web_page_url(url: str) -> bool:
-    """Tell whether a browser opens it as a page, and it cannot break out of Slack's markup."""
+    """Return whether a browser can open it as a page and it can't break out of Slack's markup."""
     try:
         parts = urlsplit(url)
         is_page = parts.scheme in {"http", "https"} and bool(parts.hostname) and not parts.username

@@ -1,4 +1,4 @@
-"""Times that come again and again: when a window that a cron expression opens holds the present moment. No clock."""
+"""Recurring windows: whether a moment lies in a window that a cron expression opens. Reads no clock."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.cron import CronTrigger
 
-_MAX_OVERLAPPING_WINDOWS = (
-    400  # windows that may hold one moment together; whoever writes more gets an end that is too early
-)
+_MAX_OVERLAPPING_WINDOWS = 400  # windows that can overlap at one moment; with more, the reported end is too early
 _WEEKDAY_NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 
 def check_cron(cron: str, time_zone: str) -> None:
-    """Return if the expression and the IANA zone can be reckoned with. Raises ValueError, saying what is wrong."""
+    """Check the expression and the IANA time zone. Raises ValueError that says what's wrong."""
     _cron_trigger(cron, time_zone)
 
 
 def cron_window_at(cron: str, duration: timedelta, time_zone: str, now: datetime) -> tuple[datetime, datetime] | None:
-    """Return when the window that holds `now` began and when it ends, in UTC; None where none does.
+    """Return start and end, in UTC, of the window that contains `now`; None if there is none.
 
-    A window lasts as long on the clock of the universe: one over a change to summer time ends an hour later there.
+    `duration` is elapsed time: a window across a change to daylight saving time ends an hour later on the wall clock.
     """
     trigger, moment, latest = _cron_trigger(cron, time_zone), timedelta(microseconds=1), None
     start = trigger.get_next_fire_time(None, now - duration + moment)
@@ -37,11 +35,11 @@ def _cron_trigger(cron: str, time_zone: str) -> CronTrigger:
     fields = cron.split()
     if len(fields) != 5:
         raise ValueError(f"{cron!r} is no cron expression of five fields: minute hour day month weekday")
-    place = _parse_time_zone(time_zone)
+    zone = _parse_time_zone(time_zone)
     try:
         minute, hour, day, month, weekday = fields
         return CronTrigger(
-            minute=minute, hour=hour, day=day, month=month, day_of_week=_weekday_names(weekday.lower()), timezone=place
+            minute=minute, hour=hour, day=day, month=month, day_of_week=_weekday_names(weekday.lower()), timezone=zone
         )
     except ValueError as error:
         raise ValueError(f"{cron!r} cannot be read: {error}") from error
@@ -55,7 +53,7 @@ def _parse_time_zone(name: str) -> ZoneInfo:
 
 
 def _weekday_names(field: str) -> str:
-    """Return cron's weekdays (0 and 7 are Sunday) by their names: APScheduler counts from Monday."""
+    """Return cron's weekdays (0 and 7 are Sunday) as names, since APScheduler counts from Monday."""
     if field == "*":
         return field
     return ",".join(

@@ -12,7 +12,7 @@ _UNIT_NAMES = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "
 
 
 def parse_duration(text: object) -> timedelta:
-    """Return the time span that `text` means, such as `90s`, `1h30m` or `7d`. Raises ValueError."""
+    """Parse a duration such as `90s`, `1h30m` or `7d`. Raises ValueError."""
     if isinstance(text, timedelta):
         return text
     parts = re.findall(r"(\d+)\s*([smhdw])", str(text).strip().lower())
@@ -25,18 +25,18 @@ def parse_duration(text: object) -> timedelta:
 
 
 def format_duration(duration: timedelta) -> str:
-    """Return the span in its two largest units: `7d`, `1h 30m`, `45s`."""
-    left = max(0, int(duration.total_seconds()))
-    shown = []
+    """Return the duration in its two largest units: `7d`, `1h 30m`, `45s`."""
+    remaining = max(0, int(duration.total_seconds()))
+    parts = []
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        amount, left = divmod(left, size)
+        amount, remaining = divmod(remaining, size)
         if amount:
-            shown.append(f"{amount}{unit}")
-    return " ".join(shown[:2]) or "0s"
+            parts.append(f"{amount}{unit}")
+    return " ".join(parts[:2]) or "0s"
 
 
 def serialize_duration(duration: timedelta) -> str:
-    """Return the span exactly, as `parse_duration` reads it."""
+    """Return the duration exactly (to the second), in a form that `parse_duration` reads."""
     return f"{int(duration.total_seconds())}s"
 
 

@@ -1,7 +1,7 @@
-"""Everything that can go wrong, as a tree. Each error knows the sentence that a person reads.
+"""The tree of errors. Each error carries the sentence that a person reads.
 
     RegistrarError
-    ├── BadInput                what was typed cannot be understood         exit 2
+    ├── BadInput                the input can't be understood               exit 2
     │   ├── WrongField          one field of a form or a flag
     │   ├── UnknownModel
     │   ├── UnknownVersion
@@ -9,21 +9,21 @@
     │   └── UnknownRequest
     ├── Refused                 the rules say no                            exit 1
     │   ├── AlreadyOpen         a request for this model and stage is open
-    │   ├── GateFailed          a gate failed that nobody may let pass
-    │   ├── TooFewApprovers     fewer people can approve than have to
-    │   └── AlreadyDecided      somebody was faster
+    │   ├── GateFailed          a gate failed that nobody can override
+    │   ├── TooFewApprovers     fewer people can approve than are required
+    │   └── AlreadyDecided      someone decided first
     ├── Misconfigured           a setting or the policy file is wrong       exit 2
-    │   └── WrongPolicy         the policy file, with every fault by itself
-    ├── RegistryRefused         the registry was reached and said no        exit 1
-    └── Unreachable             a part does not answer                      exit 3
+    │   └── WrongPolicy         the policy file, with a list of its errors
+    ├── RegistryRefused         the registry answered with a refusal        exit 1
+    └── Unreachable             a dependency doesn't answer                 exit 3
         ├── RegistryUnreachable
-        ├── Busy                  another process is at it
+        ├── Busy                  another process holds the same work
         ├── LedgerUnavailable
         ├── SlackUnreachable
-        │   └── SlackNotConnected this process has no Slack to ask
-        └── BotUnreachable    the terminal does not reach the bot
+        │   └── SlackNotConnected this process has no Slack connection
+        └── BotUnreachable    the terminal can't reach the bot
 
-The cause (a foreign exception) is chained, for the log; it is never shown to a person.
+The cause (a library's exception) is chained for the log and never shown to a person.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ class RegistrarError(Exception):
 
 
 class BadInput(RegistrarError):
-    """What was typed cannot be understood; nothing was changed."""
+    """The input can't be understood; nothing was changed."""
 
     exit_code = 2
 
 
 class WrongField(BadInput):
-    """A value that a field can't have; `field` is its name, so that a form can show the sentence there."""
+    """An invalid value for a field. `field` is its name, so that a form can show the sentence next to it."""
 
     def __init__(self, field: str, sentence: Sentence | str) -> None:
         self.field = field
@@ -105,7 +105,7 @@ class Misconfigured(RegistrarError):
 
 
 class WrongPolicy(Misconfigured):
-    """The policy file is wrong. `faults` are sentences, each with its place in the file."""
+    """The policy file is wrong. `errors` are sentences, each with its place in the file."""
 
     def __init__(self, sentence: Sentence | str, errors: Sequence[str]) -> None:
         self.errors = tuple(errors)
@@ -113,29 +113,29 @@ class WrongPolicy(Misconfigured):
 
 
 class RegistryRefused(RegistrarError):
-    """The registry was reached and refused: trying again will not help."""
+    """The registry answered with a refusal: retrying won't help."""
 
 
 class Unreachable(RegistrarError):
-    """A part that we need does not answer; trying again may help."""
+    """A dependency doesn't answer; retrying can help."""
 
     exit_code = 3
 
 
 class RegistryUnreachable(Unreachable):
-    """MLflow does not answer, or not in time."""
+    """MLflow doesn't answer in time."""
 
 
 class FilesUnreachable(RegistryUnreachable):
-    """The files of a version do not come, or not in time; the registry itself may answer."""
+    """A version's files can't be read in time; the registry itself may answer."""
 
 
 class Busy(Unreachable):
-    """Another process of ours is at the same thing at this moment."""
+    """Another of our processes is doing the same work right now."""
 
 
 class LedgerUnavailable(Unreachable):
-    """The ledger's database cannot answer in time: nothing was recorded."""
+    """The ledger's database doesn't answer in time: nothing was recorded."""
 
 
 class NoLedgerHere(LedgerUnavailable):
@@ -143,12 +143,12 @@ class NoLedgerHere(LedgerUnavailable):
 
 
 class SlackUnreachable(Unreachable):
-    """Slack does not answer, or not in time."""
+    """Slack doesn't answer in time."""
 
 
 class SlackNotConnected(SlackUnreachable):
-    """This process has no Slack to ask; the bot has."""
+    """This process has no Slack connection; the bot has."""
 
 
 class BotUnreachable(Unreachable):
-    """The bot does not answer the terminal, or not in time."""
+    """The bot doesn't answer the terminal in time."""

@@ -1,4 +1,4 @@
-"""TODO bot.domain.core.messages"""
+"""Messages that every part of the bot sends: delayed answers and answers sent directly."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from bot.domain.core.sentence import Code, Sentence, say
 
 
 def answer_delayed_notice() -> Sentence:
-    """Return what somebody hears who looks something up while the registry is slow or down."""
+    """Return the notice for someone who queries while the registry is slow or down."""
     return say("MLflow is slow or away right now. The answer comes as soon as it does.")
 
 
 def sent_directly_notice(error_code: str = "") -> Sentence:
-    """Say where a comparison or timeline is that was sent directly; `refused` is Slack's error code."""
+    """Say that a comparison or timeline was sent directly; `error_code` is Slack's reason, if any."""
     if error_code:
         return say("Slack won't let me post here ({code}), so it's in our direct messages.", code=Code(error_code))
     return say(
@@ -20,5 +20,5 @@ def sent_directly_notice(error_code: str = "") -> Sentence:
 
 
 def command_recorded_notice() -> Sentence:
-    """Return what somebody hears who had something done while the registry is slow or down."""
+    """Return the notice for someone whose change was recorded while the registry is slow or down."""
     return say("MLflow is slow or away right now. What you asked for is written down, and done as soon as it answers.")

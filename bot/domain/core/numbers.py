@@ -1,22 +1,22 @@
-"""Numbers as a person reads them; the same in Slack, in the terminal and in pictures."""
+"""Numbers as people read them: the same in Slack, in the terminal, and in charts."""
 
 from __future__ import annotations
 
 import math
 
-MISSING = "–"  # never an empty cell: Slack's tables refuse them
+MISSING = "–"  # not an empty cell: Slack's tables refuse those
 
 
 def pluralize(count: int, singular: str, plural: str = "") -> str:
-    """Return how many there are of something: `1 model`, `1,000 models`. `several` is for what takes more than an s."""
+    """Return a count with its noun: `1 model`, `1,000 models`. `plural` is for nouns that need more than an s."""
     return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
 def format_number(value: float, digits: int = 4) -> str:
-    """Return a value in `digits` significant digits: `0.912`, `12,345`, `1.5e-7`; `–` where it is missing.
+    """Return a value in `digits` significant digits: `0.912`, `12,345`, `1.5e-7`; `–` if it's missing.
 
-    Digits before the decimal point are never rounded away; from a million millions on, and below 0.0001, powers
-    of ten are shorter.
+    Digits before the decimal point are never rounded away. From 1e12 on, and below 0.0001, it uses scientific
+    notation.
     """
     if math.isnan(value):
         return MISSING
@@ -31,7 +31,7 @@ def format_number(value: float, digits: int = 4) -> str:
 
 
 def format_proportion(value: float, total: float | None) -> str:
-    """Return a proportion with its count, `0.93 (93 of 100)`; just the value if it has no `total`."""
+    """Return a proportion with its count, `0.93 (93 of 100)`; or just the value without a `total`."""
     return (
         format_number(value)
         if total is None
@@ -40,11 +40,11 @@ def format_proportion(value: float, total: float | None) -> str:
 
 
 def format_difference(value: float, digits: int = 4) -> str:
-    """Return a difference with its sign: `+0.021`, `-4`, `0`; `–` where it is missing."""
+    """Return a difference with its sign: `+0.021`, `-4`, `0`; `–` if it's missing."""
     return f"+{format_number(value, digits)}" if value > 0 else format_number(value, digits)
 
 
 def _in_scientific_notation(value: float, digits: int) -> str:
     mantissa, power = f"{value:.{digits - 1}e}".split("e")
-    shown = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
-    return f"{shown}e{int(power)}"
+    rounded = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    return f"{rounded}e{int(power)}"

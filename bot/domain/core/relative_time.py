@@ -1,4 +1,4 @@
-"""TODO bot.domain.core.relative_time"""
+"""Moments and days as people write them: `2h` ago, `yesterday`, `2026-03-03`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from bot.domain.core.sentence import Code, Name, say
 
 
 class RelativeDay(Enum):
-    """A day in UTC as people say it: which one it is depends on when."""
+    """A day in UTC, relative to now."""
 
     TODAY = "today"
     YESTERDAY = "yesterday"
 
     def date_at(self, now: datetime) -> date:
-        """Return the day that is meant at `now`."""
+        """Return the date that it means at `now`."""
         return now.astimezone(UTC).date() - timedelta(days=self is RelativeDay.YESTERDAY)
 
 
 def parse_moment(text: object) -> timedelta | datetime:
-    """Return a span of time or a moment. A moment without a zone is in UTC."""
+    """Parse a duration or a moment. A moment without a zone is in UTC. Raises BadInput."""
     if isinstance(text, timedelta | datetime):
         return text
     word = str(text).strip()
@@ -43,22 +43,22 @@ def parse_moment(text: object) -> timedelta | datetime:
                 c=Code("2026-12-01T18:00"),
             )
         ) from None
-    if not 1900 <= moment.year < 2200:  # near its ends a calendar cannot change from one zone to another
+    if not 1900 <= moment.year < 2200:  # near its limits, datetime can't convert between zones
         raise BadInput(say("{word} is too far away.", word=Name(word[:40])))
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def parse_past(text: object) -> timedelta | datetime | RelativeDay:
-    """Return from when on: a moment, the beginning of `today` or `yesterday`, or a span of time before now."""
+    """Parse a start: a moment, the beginning of `today` or `yesterday`, or a duration before now."""
     return _parse_relative_day(text) or parse_moment(text)
 
 
 def parse_day_or_moment(text: object) -> timedelta | datetime | date | RelativeDay | None:
-    """Return a whole day (`2026-03-03`, `yesterday`), a moment, or a span of time before now."""
+    """Parse a whole day (`2026-03-03`, `yesterday`), a moment, or a duration before now."""
     if text is None or isinstance(text, date):
         return text
-    if said := _parse_relative_day(text):
-        return said
+    if relative_day := _parse_relative_day(text):
+        return relative_day
     word = str(text).strip()
     if not re.fullmatch(r"\d{4}-\d{1,2}-\d{1,2}", word):
         return parse_moment(text)
@@ -77,7 +77,7 @@ def _parse_relative_day(text: object) -> RelativeDay | None:
 
 
 def resolve_start(since: timedelta | datetime | RelativeDay, now: datetime) -> datetime:
-    """Return the moment that is meant: itself, when a day began, or that long before now (at most the first date)."""
+    """Return the moment that `since` means at `now`: no earlier than the first date that datetime has."""
     if isinstance(since, RelativeDay):
         return datetime.combine(since.date_at(now), time(), UTC)
     try:

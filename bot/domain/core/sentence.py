@@ -1,7 +1,7 @@
-"""Sentences that say the same thing in Slack, in the terminal and in the audit.
+"""Sentences that read the same in Slack, in the terminal, and in the audit log.
 
-A sentence keeps its parts apart until somebody shows it. So Slack can turn a person into a mention and escape
-what came from outside, the terminal can print plain words, and no model name can ever ping a channel.
+A sentence keeps its template and values apart until it's rendered. So Slack can turn a person into a mention and
+escape outside text, the terminal can print plain text, and no model name can ever ping a channel.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from types import MappingProxyType
 
 
 class Name(str):
-    """A name from outside (a model, a verb, a file): shown apart from the words around it."""
+    """A name from outside (a model, a verb, a file): set apart from the words around it."""
 
     __slots__ = ()
 
 
 class Code(str):
-    """Something to be typed as it stands: a command, an id, a setting."""
+    """Text to type verbatim: a command, an id, a setting."""
 
     __slots__ = ()
 
 
 class Channel(str):
-    """A channel as the policy gives it: `#name`, or an id, which Slack displays as the name."""
+    """A channel as the policy names it: `#name`, or an id, which Slack displays as the name."""
 
     __slots__ = ()
 
@@ -41,13 +41,13 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence and the values in it. `str()` gives plain words; Slack renders it in bot/slack/core/mrkdwn.py."""
+    """A template and its values. `str()` gives plain text; Slack renders it in bot/slack/core/mrkdwn.py."""
 
     template: str
     args: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
     def render(self, format_value: Callable[[object], str]) -> str:
-        """Return the sentence with every value shown by `show`."""
+        """Return the text, with `format_value` applied to each value."""
         return self.template.format_map(
             {name: _format_argument(value, format_value) for name, value in self.args.items()}
         )
@@ -57,12 +57,12 @@ class Sentence:
 
 
 def say(template: str, /, **args: object) -> Sentence:
-    """Return a sentence. `template` is ours and is never built from outside text; values go into `args`."""
+    """Build a sentence. `template` must be a literal, never built from outside text; values go into `args`."""
     return Sentence(template, MappingProxyType(args))
 
 
 def join_sentences(sentences: Iterable[Sentence], separator: str) -> Sentence:
-    """Return the sentences as one; `between` is ours."""
+    """Join sentences into one. `separator` must be a literal."""
     parts = list(sentences)
     return say(
         separator.join(f"{{part{at}}}" for at in range(len(parts))),
@@ -71,7 +71,7 @@ def join_sentences(sentences: Iterable[Sentence], separator: str) -> Sentence:
 
 
 def join_with_conjunction(values: Sequence[object], conjunction: str) -> Sentence:
-    """Return a list as people say it: `a`, `a or b`, `a, b, or c`, with `word` (ours) before the last."""
+    """Return a list such as `a`, `a or b`, or `a, b, or c`. `conjunction` must be a literal."""
     names = [f"{{one{at}}}" for at in range(len(values))]
     rest, last = names[:-1], names[-1:]
     comma = "," if len(rest) > 1 else ""
@@ -80,7 +80,7 @@ def join_with_conjunction(values: Sequence[object], conjunction: str) -> Sentenc
 
 
 def to_plain_text(value: object) -> str:
-    """Return one value as plain words."""
+    """Return one value as plain text."""
     if isinstance(value, Name):
         return f"“{sanitize_text(value)}”"
     if isinstance(value, Mention):
@@ -101,12 +101,12 @@ def sanitize_text(text: str) -> str:
 
 
 def truncate(text: str, max_length: int) -> str:
-    """Return `text` in at most `most` characters, its cut end marked."""
+    """Return `text` in at most `max_length` characters, with `…` if it was cut."""
     return text if len(text) <= max_length else text[: max_length - 1].rstrip() + "…"
 
 
-# Control, format (bidi, zero width), surrogate and private-use characters. The zero-width joiner stays: without it
-# a family emoji falls apart, and it can hide nothing.
+# Control, format (bidi, zero width), surrogate and private-use characters. The zero-width joiner stays: without it,
+# a family emoji falls apart, and it can't hide anything.
 _INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co"})
 
 
@@ -136,7 +136,7 @@ def pack_sentence(sentence: Sentence) -> dict[str, object]:
 
 
 def unpack_sentence(data: Mapping[str, object]) -> Sentence:
-    """Return the sentence that `pack` wrote."""
+    """Return the sentence that `pack_sentence` wrote."""
     args = data["args"]
     if not isinstance(args, Mapping):
         raise TypeError("a packed sentence holds its values by name")
@@ -170,5 +170,5 @@ def _unpack_argument(packed: object) -> object:
 
 
 def ended_with_period(text: str) -> str:
-    """Return a person's text, with a period unless it ends with a mark of its own."""
+    """Return a person's text, with a period unless it already ends with punctuation."""
     return text if text.rstrip()[-1:] in {".", "!", "?", "…"} else f"{text.rstrip()}."

@@ -1,4 +1,4 @@
-"""How Registrar signs what it tells others, and others what they tell Registrar."""
+"""Signatures of webhooks, outgoing and incoming."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def sign_body(secret: str, timestamp: str, body: bytes) -> str:
 
 
 def encode_event_id(key: str) -> str:
-    """Return an event's id as a header carries it: in printable ASCII, anything else and `%` percent-encoded as UTF-8.
+    """Return an event's id for a header: printable ASCII, with anything else and `%` percent-encoded as UTF-8.
 
-    An event's key can hold the model's name, and that any character.
+    An event's key can contain the model's name, and so any character.
     """
     return quote(key, safe=_UNQUOTED_CHARACTERS)

@@ -1,4 +1,4 @@
-"""What every piece of the policy file is made of."""
+"""The base class of every section of the policy file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class StrictModel(BaseModel):
-    """A piece of the file. An unknown key is an error; nothing changes after reading."""
+    """A section of the file. An unknown key is an error; values don't change after reading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

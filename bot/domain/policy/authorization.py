@@ -1,4 +1,4 @@
-"""Who may do what: one table for every act there is. Slack, terminal, API and jobs all ask here, and only here."""
+"""Who can do what: one table for all permissions. Slack, the terminal, the API, and jobs are all checked here only."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from bot.domain.registry.model import Stage
 
 
 class Permission(Enum):
-    """Everything that somebody can do. The value is the word that the audit uses."""
+    """Every permission. The value is its name in the audit log."""
 
     READ = "read"  # list, show, history, requests, help
     REQUEST = "ask"  # open a request
-    APPROVE = "approve"  # say yes to a request
-    REJECT = "reject"  # say no to a request, with a reason
+    APPROVE = "approve"  # approve a request
+    REJECT = "reject"  # reject a request, with a reason
     WITHDRAW = "withdraw"  # take one's vote back
     CANCEL = "cancel"  # end a pending request
-    OVERRIDE = "override"  # let a failed gate pass
-    REGISTER = "register"  # make a version of a run
+    OVERRIDE = "override"  # override a failed gate
+    REGISTER = "register"  # register a run as a version
     DESCRIBE = "describe"  # change a description
     TAG = "tag"  # set or remove a tag
-    ARCHIVE = "archive"  # take a version aside
-    REPAIR = "mend"  # repair two holders, or an alias elsewhere
+    ARCHIVE = "archive"  # archive a version
+    REPAIR = "mend"  # repair a stage with two versions, or an alias that points elsewhere
     ROLL_BACK = "roll_back"  # put the previous good version back
     UNBLOCK = "clear"  # unblock a version that was rolled back
-    FREEZE = "freeze"  # let nothing move in Production
-    UNFREEZE = "unfreeze"  # let Production move again
+    FREEZE = "freeze"  # freeze Production
+    UNFREEZE = "unfreeze"  # unfreeze Production
     EDIT_MONITOR = "edit_monitor"  # add, change or remove a monitor
-    CHECK_MONITOR = "check"  # have a monitor checked out of turn; it counts, so it may bring a rollback about
+    CHECK_MONITOR = "check"  # run a monitor's check now; the result counts, so it can cause a rollback
     PAUSE_MONITOR = "pause"  # pause or resume a monitor
     SILENCE_MONITOR = "silence"  # mute a monitor's alerts for a while
-    ACKNOWLEDGE_INCIDENT = "acknowledge"  # say that one looks after an incident
-    ARM_MONITOR = "arm"  # let a monitor act by itself
-    ARM_WITHOUT_DRY_RUN = "arm_untried"  # let a monitor act by itself that has not tried itself out
-    RESET_BREAKER = "reset_breaker"  # let automatic rollbacks go on
-    IMPORT_HISTORY = "import_history"  # add terms of Production from before Registrar to the history
-    BREAK_GLASS = "break_glass"  # move without approvals, in an emergency
-    REVIEW = "review"  # follow up on what someone moved without approvals
-    LIFT_HOLD = "lift_hold"  # after a restore, let what was waiting be carried out, or end it
+    ACKNOWLEDGE_INCIDENT = "acknowledge"  # acknowledge an incident
+    ARM_MONITOR = "arm"  # let a monitor roll back automatically
+    ARM_WITHOUT_DRY_RUN = "arm_untried"  # arm a monitor that hasn't completed a dry run
+    RESET_BREAKER = "reset_breaker"  # allow automatic rollbacks again
+    IMPORT_HISTORY = "import_history"  # add serving periods from before Registrar to the history
+    BREAK_GLASS = "break_glass"  # promote without approvals, in an emergency
+    REVIEW = "review"  # review a promotion that was made without approvals
+    LIFT_HOLD = "lift_hold"  # after a restore, let held work be executed, or drop it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessTarget:
-    """What is acted on. `target` and `requester` are there where the act is about a request.
+    """What the permission is about. `target` and `requester` are set if it's about a request.
 
-    `frozen` is what stops Production of the model now, as whoever asks has read it.
+    `frozen` is the freeze that applies to the model's Production now, as the caller read it.
     """
 
     model: str | None = None
@@ -62,7 +62,7 @@ class AccessTarget:
 
 @dataclass(frozen=True, slots=True)
 class AccessDecision:
-    """Allowed or not, by which rule of the table, and the sentence that says why (and what next)."""
+    """Allowed or not, by which rule, and the sentence that says why (and what to do next)."""
 
     allowed: bool
     rule: str
@@ -73,34 +73,34 @@ class AccessDecision:
 
     @property
     def is_outsider(self) -> bool:
-        """Tell whether someone has no business here at all, not even to hear who decided."""
+        """Return whether the caller has no access at all, and shouldn't even learn who decided."""
         return not self.allowed and self.rule in {"stranger", "deactivated", "bot"}
 
 
 class Grantee(Enum):
-    """The rules of the table."""
+    """To whom a permission is granted."""
 
     ANYONE = auto()  # any full member of the home workspace
-    APPROVER = auto()  # whom the policy names for this model and stage; not the requester, unless it says so
-    REQUESTER_OR_ADMIN = auto()  # who asked, or whom the role `admin` names
-    ROLLBACK_OR_ADMIN = auto()  # whom `rollback.by` names, else the approvers for Production; or whom `admin` names
-    OVERRIDER = auto()  # whom `override` names
-    ADMIN = auto()  # whom the role `admin` names
+    APPROVER = auto()  # an approver for this model and stage; not the requester, unless the policy says so
+    REQUESTER_OR_ADMIN = auto()  # the requester, or someone in the role `admin`
+    ROLLBACK_OR_ADMIN = auto()  # someone in `rollback.by`, else an approver for Production; or an admin
+    OVERRIDER = auto()  # someone in `override`
+    ADMIN = auto()  # someone in the role `admin`
     REVIEWER = auto()  # an approver for this model and stage, or an admin; never the person who broke the glass
 
 
 @dataclass(frozen=True, slots=True)
 class PermissionRule:
-    """One line of the table: who may; whether guests, programs, automations and the terminal may as well.
+    """One row of the table: who can, and whether guests, programs, automations, and the terminal can as well.
 
-    `freezes`: nobody does it about Production while that is frozen.
+    `stopped_by_freeze`: nobody can do it for Production while that's frozen.
     """
 
     grantee: Grantee
     guests: bool = False
     programs: bool = False
     automations: bool = False
-    terminal: bool = False  # whoever sits at the bot's machine, also where the policy does not say who that is
+    terminal: bool = False  # anyone at the bot's machine, even if the policy doesn't say who that is
     stopped_by_freeze: bool = False
 
 
@@ -109,16 +109,12 @@ PERMISSION_RULES: dict[Permission, PermissionRule] = {
     Permission.REQUEST: PermissionRule(Grantee.ANYONE, programs=True, automations=True),
     Permission.APPROVE: PermissionRule(Grantee.APPROVER, stopped_by_freeze=True),
     Permission.REJECT: PermissionRule(Grantee.APPROVER),
-    Permission.WITHDRAW: PermissionRule(
-        Grantee.ANYONE
-    ),  # one's own vote and no other: there is nothing else to take back
+    Permission.WITHDRAW: PermissionRule(Grantee.ANYONE),  # only one's own vote
     Permission.CANCEL: PermissionRule(Grantee.REQUESTER_OR_ADMIN, programs=True),
-    Permission.OVERRIDE: PermissionRule(
-        Grantee.OVERRIDER, stopped_by_freeze=True
-    ),  # it may be the last word that a decision waits for
+    Permission.OVERRIDE: PermissionRule(Grantee.OVERRIDER, stopped_by_freeze=True),  # it can complete a decision
     Permission.REGISTER: PermissionRule(
         Grantee.ANYONE, programs=True, terminal=True
-    ),  # it moves nothing, and MLflow lets them as well
+    ),  # it changes no stage, and MLflow allows it as well
     Permission.DESCRIBE: PermissionRule(Grantee.ANYONE),
     Permission.TAG: PermissionRule(Grantee.ANYONE),
     Permission.ARCHIVE: PermissionRule(Grantee.ROLLBACK_OR_ADMIN),
@@ -140,16 +136,16 @@ PERMISSION_RULES: dict[Permission, PermissionRule] = {
     Permission.REVIEW: PermissionRule(Grantee.REVIEWER),
     Permission.LIFT_HOLD: PermissionRule(
         Grantee.ADMIN, terminal=True
-    ),  # whoever restores a backup on that machine can change the file, too
+    ),  # whoever restores a backup there can change the ledger anyway
 }
 
 
 def authorize(
     caller: Caller, permission: Permission, access_target: AccessTarget, policy: Policy, now: datetime
 ) -> AccessDecision:
-    """Decide whether `caller` may do `act` to `subject` under `policy` at `now` (UTC).
+    """Decide whether `caller` has `permission` for `access_target` under `policy` at `now` (UTC).
 
-    Pure: whoever calls has read the caller's profile and what is frozen freshly.
+    Pure: pass a profile and a freeze that were read just now.
     """
     row = PERMISSION_RULES[permission]
     if isinstance(caller, Automation):
@@ -166,7 +162,7 @@ def authorize(
 
 
 def approver_ids(model: str, target: Stage, requester: Actor, policy: Policy) -> list[str]:
-    """Return the ids of the people and groups who can decide such a request, sorted, groups first."""
+    """Return the ids of the people and groups who can approve such a request, sorted, groups first."""
     rule = policy.rules_for(model).rule(target)
     if rule is None:
         return []
@@ -175,33 +171,33 @@ def approver_ids(model: str, target: Stage, requester: Actor, policy: Policy) ->
 
 
 def is_full_member(profile: Profile) -> bool:
-    """Tell whether someone is an active member of the workspace: neither a guest, a bot, nor a deactivated account."""
+    """Return whether someone is an active member of the workspace: no guest, bot, or deactivated account."""
     return _membership_refusal(profile, PermissionRule(Grantee.ANYONE)) is None
 
 
 def reviewer_ids(model: str, target: Stage, requester: Actor, policy: Policy) -> list[str]:
-    """Return the ids of the people and groups who can review what `requester` moved without approvals, sorted."""
+    """Return the ids of the people and groups who can review `requester`'s break-glass promotion, sorted."""
     rule = policy.rules_for(model).rule(target)
     named = [*(rule.approvers if rule else []), Policy.ADMIN_ROLE]
     return sorted(policy.expand_roles(named) - {slack_user_id(requester, policy), Policy.ADMIN_ROLE})
 
 
 def slack_user_id(actor: Actor, policy: Policy) -> str | None:
-    """Return the Slack id of whoever acted, also of who sat at the bot's terminal; None where there is no person."""
+    """Return the Slack id of a person or a known operator, or None for anyone else."""
     if isinstance(actor, Operator):
         return policy.operators.get(actor.name)
     return actor.user if isinstance(actor, Person) else None
 
 
 def unknown_operator_decision(actor: Actor) -> AccessDecision:
-    """Return the refusal of someone at the terminal whom the policy doesn't name, or of what is no person."""
+    """Return the refusal for an operator whom the policy doesn't name, or for an actor that isn't a person."""
     name = "" if isinstance(actor, Person) else actor.name
     why = say("The policy's {key} does not say who {name} is in Slack.", key=Code("operators"), name=Name(name))
     return AccessDecision(False, "operator", why)
 
 
 def describe_caller(caller: Caller, policy: Policy) -> dict[str, object]:
-    """Return what the audit keeps of who acts: the name that people saw, and the roles and groups of that moment."""
+    """Return what the audit log records about the caller: display name, and roles and groups at this moment."""
     if not isinstance(caller, Profile):
         return {}
     ids = {caller.person.user} | caller.groups
@@ -340,7 +336,7 @@ def _stage_rule(access_target: AccessTarget, policy: Policy) -> TargetRule | Non
 
 
 def _is_requester(profile: Profile, access_target: AccessTarget, policy: Policy) -> bool:
-    """Tell whether it's their own request, whichever workspace they made it from: a user id belongs to one person."""
+    """Return whether it's their own request, from whichever workspace: a user id belongs to one person."""
     return access_target.requester is not None and slack_user_id(access_target.requester, policy) == profile.person.user
 
 
@@ -358,6 +354,6 @@ def _refuse(rule: str, template: str) -> AccessDecision:
 
 
 def _refuse_with_names(rule: str, template: str, ids: Iterable[str], if_nobody: str) -> AccessDecision:
-    """Return the refusal that names who can do it; `nobody` is said where there is none."""
+    """Return the refusal that names who can do it, or says `if_nobody` if nobody can."""
     who: list[object] = [Mention(one) for one in sorted(ids)]
     return AccessDecision(False, rule, say(template, who=who or [if_nobody]))

@@ -1,7 +1,7 @@
 """What an edit of the policy file changes, and whether it loosens a rule. Pure.
 
-Patterns compete, so effective rules are compared: the rule before and the rule after for every two patterns between
-which a model's name can pass. Roles count as the ids behind them. What can't be compared for certain loosens.
+Patterns compete, so this compares effective rules: before and after, for every two patterns between which a model's
+name can pass. Roles count as the ids behind them. A change that can't be compared for certain counts as loosening.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def _pattern_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
 
 
 def _comparable_patterns(before: Policy, after: Policy) -> Iterator[tuple[str | None, str]]:
-    """Yield the patterns that can hold for the same name, one before and one after; None where none held before.
+    """Yield pairs of patterns that can apply to the same name, before and after; None if none applied before.
 
-    Names that no pattern holds for afterward are left out: nobody can promote those.
+    Names without a pattern afterward are left out: nobody can promote those.
     """
     for new in after.models:
         for old in before.models:
@@ -52,7 +52,7 @@ def _comparable_patterns(before: Policy, after: Policy) -> Iterator[tuple[str | 
 
 
 def _can_change_pattern(before: Policy, after: Policy, old: str, new: str) -> bool:
-    """Tell whether there can be a name for which `old` held and `new` holds now."""
+    """Return whether `old` can have applied to a name to which `new` applies now."""
     if new in before.models and not _takes_precedence(before, old, new):
         return False
     if old in after.models and not _takes_precedence(after, new, old):
@@ -63,7 +63,7 @@ def _can_change_pattern(before: Policy, after: Policy, old: str, new: str) -> bo
 
 
 def _is_shadowed(policy: Policy, pattern: str, other: str) -> bool:
-    """Tell whether a third pattern wins over `pattern` for every name that it shares with `other`."""
+    """Return whether a third pattern wins over `pattern` for every name that it shares with `other`."""
     return any(
         _takes_precedence(policy, third, pattern) and (covers(third, other) or covers(third, pattern))
         for third in policy.models
@@ -72,7 +72,7 @@ def _is_shadowed(policy: Policy, pattern: str, other: str) -> bool:
 
 
 def _takes_precedence(policy: Policy, first: str, second: str) -> bool:
-    """Tell whether `one` wins over `other` for the names that both match."""
+    """Return whether `first` wins over `second` for names that both match."""
     if is_literal(first) != is_literal(second):
         return is_literal(first)
     order = list(policy.models)
@@ -116,7 +116,7 @@ def _file_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
 
 
 def _operator_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
-    """Yield changed operators. Losing one loosens too: it says whose requests a terminal's requests are."""
+    """Yield changed operators. Losing one loosens too: it tells whose requests the terminal's are."""
     for name in sorted({*before.operators, *after.operators}):
         was, now = before.operators.get(name), after.operators.get(name)
         if was != now:
@@ -138,7 +138,7 @@ def _client_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
 
 
 def _is_client_narrower(new: ApiClient, old: ApiClient | None) -> bool:
-    """Tell whether a client can do nothing new, and with the same token."""
+    """Return whether a client can do nothing new, and has the same token."""
     if old is None:
         return not new.may
     if not set(new.may) <= set(old.may):
@@ -148,7 +148,7 @@ def _is_client_narrower(new: ApiClient, old: ApiClient | None) -> bool:
 
 
 def _source_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
-    """Yield changed sources: automatic rollbacks go by their figures, so that only a new one loosens nothing."""
+    """Yield changed sources. Automatic rollbacks rely on their metrics, so any change but a new source loosens."""
     for name in sorted({*before.sources, *after.sources}):
         was, now = before.source(name), after.source(name)
         if was != now:

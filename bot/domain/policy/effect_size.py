@@ -1,4 +1,4 @@
-"""How much worse counts: a part of what is usual, a distance, or a part of the error. Pure."""
+"""How large a drop must be to matter: relative to the baseline, absolute, or relative to the error. Pure."""
 
 from __future__ import annotations
 
@@ -13,45 +13,45 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import Code, Sentence, say
 
-if TYPE_CHECKING:  # numpy is slow to import, and the terminal knows this module
+if TYPE_CHECKING:  # numpy is slow to import, and the terminal imports this module
     import numpy as np
     import numpy.typing as npt
 
-MAX_RELATIVE_EFFECT = 10.0  # of what is usual, or of the error: ten times
+MAX_RELATIVE_EFFECT = 10.0  # times the baseline, or times the error
 
 
 class EffectKind(Enum):
-    """What an effect is measured by."""
+    """What an effect is relative to."""
 
-    RELATIVE = "relative"  # a part of what is usual
-    ABSOLUTE = "absolute"  # in the unit of the metric
-    OF_ERROR = "of error"  # a part of 1 − p, for a p that is best at 1: accuracy, AUC, availability
+    RELATIVE = "relative"  # a fraction of the baseline
+    ABSOLUTE = "absolute"  # in the metric's unit
+    OF_ERROR = "of error"  # a fraction of 1 − p, for a p that is best at 1: accuracy, AUC, availability
 
 
 @dataclass(frozen=True, slots=True)
 class MinimumEffect:
-    """The smallest drop that counts. `amount` is 0.02 for 2%; in the unit of the metric where it's absolute."""
+    """The smallest drop that counts. `amount` is 0.02 for 2%; an absolute one is in the metric's unit."""
 
     amount: float
     kind: EffectKind = EffectKind.RELATIVE
 
     def __str__(self) -> str:
-        """Return it as people write it, which `parse_effect` reads: `2%`, `0.01 abs`, `10% of error`."""
+        """Return it as `parse_effect` reads it: `2%`, `0.01 abs`, `10% of error`."""
         if self.kind is EffectKind.ABSOLUTE:
             return f"{self.amount:.12g} abs"
         return f"{100 * self.amount:.12g}%{' of error' if self.kind is EffectKind.OF_ERROR else ''}"
 
     def absolute_distance(self, expected: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Return how far from each expected value it is, in the unit of the metric; of the same shape."""
+        """Return its size at each expected value, in the metric's unit; an array of the same shape."""
         import numpy as np
 
-        usual = np.asarray(expected, dtype=np.float64)
+        baseline = np.asarray(expected, dtype=np.float64)
         if self.kind is EffectKind.ABSOLUTE:
-            return np.full(usual.shape, self.amount)
-        return self.amount * np.abs(1 - usual if self.kind is EffectKind.OF_ERROR else usual)
+            return np.full(baseline.shape, self.amount)
+        return self.amount * np.abs(1 - baseline if self.kind is EffectKind.OF_ERROR else baseline)
 
     def meaningless_reason(self, low: float, high: float) -> Sentence | None:
-        """Return why it says nothing about a metric whose readings lie between `low` and `high`; None where it does."""
+        """Return why it's meaningless for a metric with readings between `low` and `high`, or None."""
         instead = Code("--min-effect '0.01 abs'")
         if self.kind is EffectKind.RELATIVE and (low < 0 < high or low == high == 0):
             where = "are on both sides of 0" if low < high else "are all 0"
@@ -79,10 +79,10 @@ class MinimumEffect:
 
 
 def parse_effect(value: object) -> MinimumEffect:
-    """Return the effect that is meant: `2%`, `0.02` (a part of what is usual), `0.01 abs`, `10% of error`.
+    """Parse an effect: `2%`, `0.02` (a fraction of the baseline), `0.01 abs`, `10% of error`.
 
-    Amounts have 12 significant digits, so that what is written is read back as it was. Raises ValueError for anything
-    else, for what is below 0, and for more than ten times what is usual.
+    Amounts have 12 significant digits, so that they survive being written and read. Raises ValueError for anything
+    else, for negative amounts, and for more than ten times the baseline.
     """
     if isinstance(value, MinimumEffect):
         return value
@@ -101,7 +101,7 @@ def parse_effect(value: object) -> MinimumEffect:
 
 
 def serialize_effect(effect: MinimumEffect) -> float | str:
-    """Return it as JSON has it: a relative one as a number, as it always was."""
+    """Return the effect for JSON: a relative one as a number, for compatibility."""
     return effect.amount if effect.kind is EffectKind.RELATIVE else str(effect)
 
 

@@ -1,4 +1,4 @@
-"""Freezes: while one holds, nothing moves in Production. People make them; the policy's windows come by themselves."""
+"""Freezes of Production: by people, or by the policy's recurring windows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bot.domain.policy.policy import Policy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Freeze:
-    """Somebody froze Production of one model, or with None as `model` of all of them."""
+    """A freeze of Production by a person. `model` None means all models."""
 
     id: str
     model: str | None
@@ -26,19 +26,19 @@ class Freeze:
     lifted_by: Actor | None = None
 
     def applies_to(self, model: str, now: datetime) -> bool:
-        """Tell whether it stops moves of `model` at `now`."""
+        """Return whether it stops transitions of `model` at `now`."""
         return self.model in {None, model} and self.is_active(now)
 
     def is_active(self, now: datetime) -> bool:
-        """Tell whether it was neither lifted nor is over at `now`."""
+        """Return whether it's neither lifted nor over at `now`."""
         return self.lifted_at is None and (self.until is None or now < self.until)
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveFreeze:
-    """What stops Production now: the sentence that says who, why and until when, and the end where there is one.
+    """The freeze that applies now: a sentence with who, why, and until when, and its end, if it has one.
 
-    `reason` is what was said about it, and can be empty.
+    `reason` is the stated reason, and can be empty.
     """
 
     description: Sentence
@@ -47,7 +47,7 @@ class ActiveFreeze:
 
 
 def active_freeze(model: str, freezes: Iterable[Freeze], policy: Policy, now: datetime) -> ActiveFreeze | None:
-    """Return what stops moves of `model` in Production at `now`, that which lasts longest; None where nothing does."""
+    """Return the freeze of `model`'s Production at `now` that lasts longest, or None."""
     stops = [_describe_freeze(one) for one in freezes if one.applies_to(model, now)]
     for window in policy.windows_for(model):
         span = cron_window_at(window.cron, window.lasts, window.zone, now)
@@ -80,5 +80,5 @@ def _describe_freeze_window(model: str, reason: str, until: datetime) -> ActiveF
 
 
 def unfreeze_command(model: str | None) -> Code:
-    """Return what lifts a freeze, to be typed."""
+    """Return the command that unfreezes a model."""
     return Code(f"/model unfreeze {model}" if model else "/model unfreeze --all")

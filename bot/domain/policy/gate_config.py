@@ -1,4 +1,4 @@
-"""TODO bot.domain.policy.gate_config"""
+"""Gates as the policy file configures them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from bot.domain.core.durations import Duration
 from bot.domain.core.strict_model import StrictModel
 from bot.domain.registry.model_card import ModelCard
 
-VALIDATION_PREFIX = "validation_"  # before a metric's name: the asker's own result and no other
+VALIDATION_PREFIX = "validation_"  # before a metric's name: the result that the requester reported, and no other
 
 
 class MetricGate(StrictModel):
-    """A metric's bound: absolute, or against the incumbent."""
+    """A bound on a metric: absolute, or relative to the incumbent."""
 
     metric: str  # the metric's name, as the run logged it
     at_least: float | None = None  # the lowest value that passes
     at_most: float | None = None  # the highest value that passes
-    not_worse_than_incumbent_by: float | None = None  # how much worse than the incumbent it may be
+    not_worse_than_incumbent_by: float | None = None  # how much worse than the incumbent it can be
 
     @model_validator(mode="after")
     def _check_bound(self) -> MetricGate:
@@ -46,7 +46,7 @@ class CardGate(StrictModel):
 
 
 class SignatureGate(StrictModel):
-    """The signature must accept what the incumbent's accepts."""
+    """The version must accept every call that the incumbent accepts."""
 
     signature: Literal["compatible"]  # the word compatible
 
@@ -58,7 +58,7 @@ class SemverGate(StrictModel):
 
 
 class NotBlockedGate(StrictModel):
-    """Whether a version that was rolled back as bad is refused until it's unblocked. Without this gate, it is."""
+    """Whether to refuse a version that was rolled back as bad until it's unblocked. The default is to refuse it."""
 
     not_blocked: bool = Field(strict=True)  # true, or false to let blocked versions pass
 

@@ -1,4 +1,4 @@
-"""What the policy says of a model, in words: the same in Slack and in the terminal."""
+"""Messages about rules and freezes: the same in Slack and in the terminal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bot.domain.registry.model import TARGET_STAGES, Stage
 
 
 def describe_rules(policy: Policy, model: str, revision: str) -> list[Sentence]:
-    """Return what holds for a model, a sentence or two for each matter; none of it pings anybody when it is shown."""
+    """Return the rules for a model, a sentence or two for each; showing them notifies nobody."""
     rules, pattern = policy.rules_for(model), policy.pattern_for(model)
     if pattern is None:
         return [
@@ -50,7 +50,7 @@ def describe_rules(policy: Policy, model: str, revision: str) -> list[Sentence]:
 
 
 def describe_gate(gate: Gate) -> Sentence:
-    """Return what a gate asks for."""
+    """Return what a gate requires."""
     match gate:
         case MetricGate():
             return _describe_metric_gate(gate)
@@ -147,7 +147,7 @@ def _describe_freeze_window(window: FreezeWindow) -> Sentence:
 
 
 def _format_people(policy: Policy, names: Sequence[str]) -> list[object]:
-    """Return roles by name with who is behind them, and ids as mentions."""
+    """Return roles with the people in them, and ids as mentions."""
     found: list[object] = []
     for name in names:
         behind = policy.roles.get(name)
@@ -160,7 +160,7 @@ def _format_people(policy: Policy, names: Sequence[str]) -> list[object]:
 
 
 def freeze_announcement(freeze: Freeze) -> Sentence:
-    """Return what channels hear of a freeze."""
+    """Return the channels' message about a freeze."""
     until = say(" until {when}", when=freeze.until) if freeze.until else say("")
     return say(
         "❄️ {who} froze Production of {what}{until}: {why} Nothing moves there. To lift it: {lift}",
@@ -173,7 +173,7 @@ def freeze_announcement(freeze: Freeze) -> Sentence:
 
 
 def freeze_confirmation(freeze: Freeze) -> Sentence:
-    """Return the answer to whoever froze Production."""
+    """Return the answer to the person who froze Production."""
     return say(
         "Production of {what} is frozen, and the channel is told. To lift it: {lift}",
         what=_frozen_models(freeze),
@@ -182,7 +182,7 @@ def freeze_confirmation(freeze: Freeze) -> Sentence:
 
 
 def unfreeze_announcement(freeze: Freeze, by: Actor, reason: str) -> Sentence:
-    """Return what channels hear of a freeze that was lifted."""
+    """Return the channels' message about an unfreeze."""
     return say(
         "{who} lifted the freeze of Production of {what}{why}",
         who=format_actor(by),

@@ -6,16 +6,16 @@ import itertools
 import re
 from fnmatch import fnmatchcase
 
-MAX_STARS = 8  # stars of a pattern that are tried: each doubles the work
+MAX_STARS = 8  # stars of a pattern that are tried, since each one doubles the work
 
 
 def is_literal(pattern: str) -> bool:
-    """Tell whether the pattern has no wildcard, so that it is one model's own name."""
+    """Return whether the pattern has no wildcard, and so is one model's name."""
     return not set("*?[") & set(pattern)
 
 
 def covers(broader: str, narrower: str) -> bool:
-    """Tell whether `wide` matches every name that `narrow` matches; False for brackets, which are not compared.
+    """Return whether `broader` matches every name that `narrower` does. False for brackets, which aren't compared.
 
     A star is tried as nothing and as a long run of characters that no pattern contains.
     """
@@ -29,7 +29,7 @@ def covers(broader: str, narrower: str) -> bool:
 
 
 def can_overlap(first: str, second: str) -> bool:
-    """Tell whether both patterns can match the same name; a bracket counts as any character."""
+    """Return whether both patterns can match the same name. A bracket counts as any character."""
     left, right = _tokenize(first), _tokenize(second)
     ends = [[False] * (len(right) + 1) for _ in range(len(left) + 1)]
     for at in range(len(left), -1, -1):
@@ -41,7 +41,7 @@ def can_overlap(first: str, second: str) -> bool:
 def _can_rest_match(
     first_tokens: list[str], second_tokens: list[str], first_index: int, second_index: int, matches: list[list[bool]]
 ) -> bool:
-    """Tell whether what is left of both patterns from here on can match the same text."""
+    """Return whether the rest of both patterns can match the same text."""
     here = first_tokens[first_index] if first_index < len(first_tokens) else ""
     there = second_tokens[second_index] if second_index < len(second_tokens) else ""
     if here == "*":

@@ -1,4 +1,4 @@
-"""What a monitor watches, by which rule, and what it does: the same in the policy file and from Slack."""
+"""The configuration of a monitor: the same in the policy file and from Slack."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bot.domain.registry.metric_direction import Direction, direction_of
 
 MIN_DURATION = timedelta(seconds=10)  # between two checks
 MAX_DURATION = timedelta(days=366)
-MIN_WARMUP = timedelta(minutes=30)  # where nothing is said
+MIN_WARMUP = timedelta(minutes=30)  # the default
 HARD_LIMIT_CHECKS = 2  # checks in a row beyond the hard limit
 COUNT_AGGREGATES = ("mean", "last")
 AGGREGATES = ("mean", "last", "rate", *(f"p{percent}" for percent in range(50, 100)))
@@ -24,9 +24,9 @@ NonNegativeDuration = Annotated[Duration, Field(ge=timedelta(0), le=MAX_DURATION
 
 
 class MonitorConfig(StrictModel):
-    """A monitor as somebody wrote it down. In the policy file, `action: auto` is armed by the file's own review.
+    """A monitor's configuration. In the policy file, `action: auto` is armed, since the file's review approved it.
 
-    Each field is also a flag of `/model monitor add`; its description is what the help says of it.
+    Each field is also a flag of `/model monitor add`; its description is shown by the help.
     """
 
     name: str = Field(pattern=r"^[\w][\w.\-]{0,59}$", description="what people call it; unique for its model")
@@ -162,7 +162,7 @@ class MonitorConfig(StrictModel):
 
     @property
     def better_direction(self) -> Direction:
-        """Which values are the better ones: as it says, as its one bound says, or as the metric's name says."""
+        """Which values are better: as configured, else by its single bound, else by the metric's name."""
         if self.direction is not None:
             return Direction(self.direction)
         if (self.greater_than is None) != (self.less_than is None):
@@ -171,53 +171,53 @@ class MonitorConfig(StrictModel):
 
     @property
     def has_explicit_rule(self) -> bool:
-        """Tell whether `rule` was set, not left out."""
+        """Return whether `rule` was set explicitly."""
         return "rule" in self.model_fields_set
 
     @property
     def is_threshold(self) -> bool:
-        """Tell whether it compares with a fixed bound, not with a baseline."""
+        """Return whether it compares with a fixed bound, not with a baseline."""
         return self.rule == "threshold"
 
     @property
     def uses_blocks(self) -> bool:
-        """Tell whether it compares windows with those of past days."""
+        """Return whether it compares windows with those of past days."""
         return self.rule in {"default", "blocks"}
 
     @property
     def uses_frozen_baseline(self) -> bool:
-        """Tell whether it compares with what was measured before the promotion."""
+        """Return whether its baseline is what was measured before the promotion."""
         return not self.is_threshold and self.baseline == "previous"
 
     @property
     def baseline_day(self) -> timedelta:
-        """What counts as a day of its baseline: a seventh of a `history` shorter than a week, as a demo has."""
+        """The length of one day of its baseline: a seventh of a `history` shorter than a week, as a demo has."""
         return min(self.history / 7, timedelta(days=1))
 
     @property
     def effective_aggregate(self) -> str:
-        """How the readings of one check become a value."""
+        """How to aggregate the readings of one check."""
         return self.aggregate or ("last" if self.is_threshold else "mean")
 
     @property
     def measurement_key(self) -> tuple[object, ...]:
-        """What its figures are figures of: while this stays the same, those of an earlier revision can be compared."""
+        """What it measures: while this is the same, readings of an earlier revision can be compared."""
         is_windowed = self.is_threshold and self.effective_aggregate != "last"
         return self.source, self.query, self.of, self.effective_aggregate, self.window if is_windowed else None
 
     @property
     def required_points(self) -> int:
-        """How many readings since the promotion a verdict needs; 0 where the rule itself knows what it needs."""
+        """How many readings since the promotion a verdict needs; 0 if the rule decides that itself."""
         return self.min_points or int(self.is_threshold)
 
     @property
     def max_reading_age(self) -> timedelta:
-        """How old the newest reading may be."""
+        """How old the newest reading can be."""
         return self.max_age or 2 * self.every
 
     @property
     def warmup_duration(self) -> timedelta:
-        """How long after a promotion nothing is judged but the hard limit; late labels make it longer."""
+        """How long after a promotion only the hard limit is checked; late labels make it longer."""
         if self.warmup is not None:
             return self.label_delay + self.warmup
         shortest = MIN_WARMUP if self.rule == "sequential" else max(2 * self.window, MIN_WARMUP)

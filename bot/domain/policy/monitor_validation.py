@@ -1,4 +1,4 @@
-"""Which monitors could never judge anything: refused when they're made or changed, never when they're read. Pure."""
+"""Rules that could never give a verdict: refused when a monitor is added or changed, not when it's loaded. Pure."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from bot.domain.policy.effect_size import EffectKind, MinimumEffect
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.registry.metric_direction import Direction
 
-MAX_BASELINE_DAYS = 21  # of a baseline where `history` isn't longer
-CHECK_RETENTION = timedelta(days=35)  # checks are kept for so long: five weeks of the same hours
-MIN_BASELINE_WINDOWS = 5  # windows of the past that a window is compared with
-MIN_DAY_COVERAGE = 0.9  # of a day, at least: what its windows leave over is never judged
+MAX_BASELINE_DAYS = 21  # the longest baseline, unless `history` is longer
+CHECK_RETENTION = timedelta(days=35)  # how long checks are kept: five weeks of the same hours
+MIN_BASELINE_WINDOWS = 5  # past windows that a window is compared with
+MIN_DAY_COVERAGE = 0.9  # of a day; the part outside all windows is never checked
 
 
 @dataclass(frozen=True, slots=True)
 class MonitorConfigProblem:
-    """Why a monitor could never judge, and the field to change."""
+    """Why a monitor could never give a verdict, and the field to change."""
 
     field: str
     reason: Sentence
 
 
 def find_config_problem(config: MonitorConfig) -> MonitorConfigProblem | None:
-    """Return why a monitor with this rule could never judge, or would leave times out; None if it can judge.
+    """Return why this rule could never give a verdict or would skip part of the day; None if it's fine.
 
-    Only rules against a baseline are concerned.
+    Only checks rules against a baseline.
     """
     if config.is_threshold:
         return None
@@ -103,9 +103,9 @@ def _window_problem(
 
 
 def nearest_windows(window: timedelta, day: timedelta) -> tuple[timedelta, timedelta]:
-    """Return the next shorter and the next longer window that divides a day, or that is whole days.
+    """Return the next shorter and next longer window that divides a day, or is a multiple of it.
 
-    Where they aren't whole, they're a little shorter, so that they can be typed.
+    They're rounded down to what can be typed.
     """
     days, times = window // day, day // window
     shorter, longer = (days * day, (days + 1) * day) if days else (day / (times + 1), day / times)

@@ -1,4 +1,4 @@
-"""TODO bot.domain.policy.parser"""
+"""Parsing the policy file, with a readable error for everything that's wrong in it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from bot.domain.policy.policy import (
 
 
 def validate_policy(data: object) -> Policy:
-    """Return the policy that the parsed file holds. Raises Misconfigured with every fault, each with its path."""
+    """Return the policy in the file's parsed YAML. Raises WrongPolicy with every error, each with its path."""
     if not isinstance(data, Mapping):
         raise Misconfigured("The policy file must hold keys such as channel, roles and models.")
     try:
@@ -45,7 +45,7 @@ def validate_policy(data: object) -> Policy:
 
 
 def _validation_errors(data: Mapping[str, Any], error: ValidationError) -> list[Any]:
-    """Return pydantic's errors; where all are unknown keys, also those that show once these are left out."""
+    """Return pydantic's errors; if all are unknown keys, also the errors that appear without those keys."""
     found: list[Any] = list(error.errors())
     if not found or any(one["type"] != "extra_forbidden" for one in found):
         return found
@@ -53,13 +53,13 @@ def _validation_errors(data: Mapping[str, Any], error: ValidationError) -> list[
     try:
         Policy.model_validate(_without_paths(data, places))
     except ValidationError as more:
-        beside = [tuple(place[:-1]) for place in places if len(place) > 1]  # there the lack may be a misspelt key's
+        beside = [tuple(place[:-1]) for place in places if len(place) > 1]  # may be a typo of the missing key
         found += [one for one in more.errors() if tuple(_file_path(one["loc"])) not in beside]
     return found
 
 
 def _without_paths(data: Any, paths: Sequence[Sequence[int | str]]) -> Any:
-    """Return a copy of the file's data without what stands at these places."""
+    """Return a copy of the file's data without the values at these paths."""
     if isinstance(data, Mapping):
         pairs = data.items()
     elif isinstance(data, list):
@@ -76,7 +76,7 @@ def _without_paths(data: Any, paths: Sequence[Sequence[int | str]]) -> Any:
 
 
 def _error_messages(error: Any) -> list[str]:
-    """Return the sentences about one of pydantic's errors: ours can hold several, one a line."""
+    """Return the sentences for one of pydantic's errors; our own can have several, one a line."""
     path = _file_path(error["loc"])
     if error["type"] == "extra_forbidden":
         return [_unknown_key_message(path)]
@@ -90,7 +90,7 @@ def _error_message(path: str, message: str) -> str:
 
 
 def _file_path(loc: tuple[int | str, ...]) -> list[int | str]:
-    """Return the error's place without the step that pydantic adds for the kind of a gate."""
+    """Return the error's path without the step that pydantic adds for a gate's kind."""
     before = (None, None, *loc)
     steps = zip(loc, before, before[1:], strict=False)
     return [step for step, two, one in steps if not (two == "gates" and isinstance(one, int))]
@@ -119,7 +119,7 @@ _MODEL_BY_KEY: dict[str, type[BaseModel]] = {
 
 
 def _known_keys(path: list[int | str]) -> list[str]:
-    """Return the keys that may stand at `path`: of the innermost part that it names."""
+    """Return the keys allowed at `path`, by its innermost section."""
     if not path:
         return _keys_of_model(Policy)
     if "gates" in path:

@@ -1,4 +1,4 @@
-"""TODO bot.domain.policy.pending_edit"""
+"""An edit of the policy file that isn't in effect yet, and messages about it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from bot.domain.policy.rule_changes import ChangeKind, PolicyChange
 MIN_SETTLE = timedelta(seconds=2)  # how long the file must stay unchanged before any edit applies
 
 
-MAX_LINES = 10  # lines about changes in one message; the rest is counted
+MAX_LINES = 10  # lines about changes in one message; the others are counted
 
 
-MAX_PATHS = 3  # places in the file that one line names
+MAX_PATHS = 3  # paths in the file that one line names
 
 
 class PolicyEditState(Enum):
-    """Why the policy in force isn't the one on disk."""
+    """Why the policy in effect isn't the one on disk."""
 
     SETTLING = "settling"  # the edit waits until the file has been unchanged for long enough
     BROKEN = "broken"
@@ -32,24 +32,24 @@ class PolicyEditState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PendingPolicyEdit:
-    """The policy file where it isn't the policy in force; `applies_at` is there where the edit is settling."""
+    """A policy file that isn't in effect. `applies_at` is set while the edit settles."""
 
     state: PolicyEditState
     applies_at: datetime | None = None
 
 
 def loosens_any_rule(changes: Iterable[PolicyChange]) -> bool:
-    """Tell whether any of the changes loosens a rule."""
+    """Return whether any of the changes loosens a rule."""
     return any(change.loosens for change in changes)
 
 
 def settle_duration(changes: Iterable[PolicyChange], active_policy: Policy) -> timedelta:
-    """Return how long the file must stay unchanged before these changes apply to the policy in force."""
+    """Return how long the file must stay unchanged before these changes take effect."""
     return max(MIN_SETTLE, active_policy.edits.settle) if loosens_any_rule(changes) else MIN_SETTLE
 
 
 def describe_policy_changes(changes: Iterable[PolicyChange]) -> Sentence:
-    """Return the changes as a list, what is said of several places in one line."""
+    """Return the changes as a list; the same change in several places takes one line."""
     places: dict[tuple[ChangeKind, str], tuple[Sentence, list[str]]] = {}
     for change in changes:
         places.setdefault((change.kind, str(change.sentence)), (change.sentence, []))[1].append(change.path)
@@ -60,7 +60,7 @@ def describe_policy_changes(changes: Iterable[PolicyChange]) -> Sentence:
 
 
 def describe_pending_edit(edit: PendingPolicyEdit, revision: str, now: datetime) -> Sentence:
-    """Return why the policy file isn't the policy in force, which is `revision`."""
+    """Return why the policy file isn't in effect; `revision` is the policy that is."""
     old = Code(revision or "none")
     if edit.state is PolicyEditState.MISSING:
         return say("The policy file is missing or can't be read. Revision {old} stays in force.", old=old)

@@ -26,16 +26,16 @@ from bot.domain.policy.monitor_validation import find_config_problem
 from bot.domain.registry.model import Stage
 
 DEFAULT_CHECK_INTERVAL = timedelta(seconds=5)
-DEFAULT_CHECK_TIMEOUT = timedelta(minutes=10)  # then the thread says that it does not serve what the registry says
+DEFAULT_CHECK_TIMEOUT = timedelta(minutes=10)  # then the thread says that serving isn't confirmed
 
 
 class FreezeWindow(StrictModel):
-    """A time that comes again and again, in which nothing moves in Production. `cron` says when it begins."""
+    """A recurring window in which no version enters or leaves Production."""
 
     cron: str  # when it begins: minute, hour, day, month, weekday
     lasts: Duration = Field(alias="for", gt=timedelta(0), le=timedelta(days=366))  # how long it lasts, such as 62h
     zone: str = "UTC"  # the time zone of cron, such as Europe/Berlin
-    reason: str = ""  # why, for whoever is refused
+    reason: str = ""  # why; shown in refusals
 
     @model_validator(mode="after")
     def _check_cron(self) -> FreezeWindow:
@@ -48,29 +48,29 @@ _KEYS_WITHOUT_EFFECT_ON_DECISIONS = {
     "remind_after",
     "tell_approvers",
     "review_within",
-}  # keys of a rule: see Policy.fingerprint
+}  # see Policy.fingerprint
 
 
 class TargetRule(StrictModel):
-    """What holds for moving a version into one stage."""
+    """The rules for promoting a version to one stage."""
 
     approvers: list[str] = Field(default_factory=list)  # roles, user ids or user groups
-    # Strict: `yes` is no number of people.
-    required: int = Field(default=1, ge=1, le=50, strict=True)  # how many different people have to approve
-    requester_may_approve: bool = False  # whether whoever asked may also decide
+    # Strict: YAML's `yes` isn't a number of people.
+    required: int = Field(default=1, ge=1, le=50, strict=True)  # how many different people must approve
+    requester_may_approve: bool = False  # whether the requester can also approve
     # how long a request lasts, until its version is moved; durations are 30m, 24h, 7d
     expires_after: Duration = Field(default=timedelta(days=7), gt=timedelta(0), le=timedelta(days=3650))
-    remind_after: Duration | None = Field(default=None, gt=timedelta(0))  # when those who can decide are reminded
-    # how approvers hear of a request: mentioned on its card, messaged directly, or only named on the card
+    remind_after: Duration | None = Field(default=None, gt=timedelta(0))  # when to remind the approvers
+    # how approvers hear about a request: mentioned on its card, messaged directly, or only named on the card
     tell_approvers: Literal["mention", "direct", "none"] = "mention"
-    gates: list[Gate] = Field(default_factory=list)  # what a version must show
-    override: list[str] = Field(default_factory=list)  # who may let failed gates pass, with a reason
-    # how long after someone broke the glass another person has to review it
+    gates: list[Gate] = Field(default_factory=list)  # checks that a version must pass
+    override: list[str] = Field(default_factory=list)  # who can override failed gates, with a reason
+    # after a break-glass promotion, how long another person has to review it
     review_within: Duration = Field(default=timedelta(days=3), gt=timedelta(0), le=timedelta(days=3650))
 
 
 class RollbackRule(StrictModel):
-    """Who may roll back alone."""
+    """Who can roll back without approvals."""
 
     by: list[str]  # roles, user ids or user groups
     fast: bool = True  # always true: whoever can roll back does so alone, and it takes effect immediately
@@ -83,56 +83,56 @@ class RollbackRule(StrictModel):
 
 
 class ModelRules(StrictModel):
-    """Everything that holds for the models of one pattern."""
+    """All rules for the models of one pattern."""
 
-    channel: str | None = None  # where these models are talked about; without: the file's channel
-    staging: TargetRule | None = None  # the rule for moving into Staging; without: nobody may
-    production: TargetRule | None = None  # the rule for moving into Production; without: nobody may
-    rollback: RollbackRule | None = None  # who may roll back; without: those who approve for Production
+    channel: str | None = None  # the channel for these models; without: the file's channel
+    staging: TargetRule | None = None  # the rule for Staging; without: nobody can promote there
+    production: TargetRule | None = None  # the rule for Production; without: nobody can promote there
+    rollback: RollbackRule | None = None  # who can roll back; without: those who approve for Production
     # what watches the version in Production: docs/monitoring.md
     monitors: list[MonitorConfig] = Field(default_factory=list)
-    freeze: list[FreezeWindow] = Field(default_factory=list)  # times in which nothing moves in Production
-    directions: dict[str, Literal["higher", "lower"]] = Field(default_factory=dict)  # which way a metric is better
+    freeze: list[FreezeWindow] = Field(default_factory=list)  # recurring windows in which Production is frozen
+    directions: dict[str, Literal["higher", "lower"]] = Field(default_factory=dict)  # which way each metric is better
 
     def rule(self, target: Stage) -> TargetRule | None:
-        """Return the rule for moving into `target`, or None where the file has none: then nobody may."""
+        """Return the rule for promotions to `target`, or None if the file has none: then nobody can promote there."""
         return {Stage.STAGING: self.staging, Stage.PRODUCTION: self.production}.get(target)
 
 
 class Source(BaseModel):
-    """Where measurements come from. Further keys belong to the source's own type."""
+    """Where monitors get their metrics. Further keys depend on the source's type."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    type: str  # push, mlflow, prometheus, or that of a plug-in
-    url: str | None = None  # where it is asked, for those that are
+    type: str  # push, mlflow, prometheus, or a plug-in's type
+    url: str | None = None  # its address, for types that have one
 
     @property
     def options(self) -> dict[str, Any]:
-        """Return the keys that belong to the source's own type."""
+        """Return the keys specific to the source's type."""
         return dict(self.model_extra or {})
 
 
-# Sources that need nothing to be said about them, so that a monitor can name them where the file names none.
+# Sources that need no configuration: a monitor can name them even if the file doesn't list them.
 BUILT_IN_SOURCES = {"push": Source(type="push"), "mlflow": Source(type="mlflow")}
 
 
 class ApiClient(StrictModel):
-    """A program that may use the HTTP API. Its token is read from the environment or a file, never from here."""
+    """A program that can use the HTTP API. Its token is read from the environment or a file, never from the policy."""
 
     token_env: str | None = None  # the variable that holds the token
-    token_file: str | None = None  # or the file that does
-    models: list[str] = Field(default_factory=lambda: ["*"])  # patterns of the models that it may speak of
+    token_file: str | None = None  # or the file that holds it
+    models: list[str] = Field(default_factory=lambda: ["*"])  # patterns of the models it can access
     # push: send readings; request: request, register, and read or cancel its own requests; read: read every request
     may: list[Literal["request", "push", "read"]] = Field(default_factory=list)
 
 
 class WebhookEndpoint(StrictModel):
-    """Somebody who is told of every move."""
+    """An endpoint that receives an event for every transition."""
 
-    url_env: str | None = Field(default=None, min_length=1)  # the variable that holds the address
+    url_env: str | None = Field(default=None, min_length=1)  # the environment variable that holds the address
     url: str | None = Field(default=None, min_length=1)  # or the address itself
-    secret_env: str | None = Field(default=None, min_length=1)  # the variable with what events are signed with
-    models: list[str] = Field(default_factory=lambda: ["*"])  # patterns of the models whose moves it hears of
+    secret_env: str | None = Field(default=None, min_length=1)  # the variable that holds the secret for signing events
+    models: list[str] = Field(default_factory=lambda: ["*"])  # patterns of the models it receives events about
 
     @model_validator(mode="after")
     def _check_one_address(self) -> WebhookEndpoint:
@@ -142,19 +142,19 @@ class WebhookEndpoint(StrictModel):
 
     @property
     def key(self) -> str:
-        """The word that tells it from the others: the variable's name, or what hides an address with a token in it."""
+        """A unique key: the variable's name, or a hash of the address, which can contain a token."""
         return self.url_env or hashlib.sha256(str(self.url).encode()).hexdigest()[:12]
 
     @property
     def display_name(self) -> str:
-        """What people call it: the variable's name, or the address's host."""
+        """Its name in messages: the variable's name, or the address's host."""
         return self.url_env or urlsplit(str(self.url)).hostname or self.key
 
 
 class ServingProbe(StrictModel):
-    """Where the version that really serves can be read: asked `every` so often, and no longer than `timeout`."""
+    """Where to read which version really serves: checked `every` so often, for at most `timeout`."""
 
-    url: str = Field(min_length=1)  # where it is asked; {model} in it stands for the name
+    url: str = Field(min_length=1)  # its address; {model} stands for the model's name
     json_path: str = Field(default="version", alias="json", min_length=1)  # the path to the version in the answer
     # when it is given up
     timeout: Duration = Field(default=DEFAULT_CHECK_TIMEOUT, gt=timedelta(0), le=timedelta(days=1))
@@ -163,9 +163,9 @@ class ServingProbe(StrictModel):
 
 
 class AnchorConfig(StrictModel):
-    """Where the audit chain's head is written down, out of the bot's reach."""
+    """Where the head of the audit chain is recorded, out of the bot's reach."""
 
-    file: str | None = Field(default=None, min_length=1)  # a file that is only ever added to
+    file: str | None = Field(default=None, min_length=1)  # an append-only file
     channel: str | None = Field(default=None, min_length=1)  # a channel
     every: Duration = Field(default=timedelta(hours=1), gt=timedelta(0), le=timedelta(days=3650))  # how often
 
@@ -177,7 +177,7 @@ class AnchorConfig(StrictModel):
 
 
 class EditRule(StrictModel):
-    """How edits of this file apply while the bot runs."""
+    """How edits of this file take effect while the bot runs."""
 
     # how long the file must stay unchanged before an edit that loosens a rule applies
     settle: Duration = Field(default=timedelta(seconds=30), ge=timedelta(0), le=timedelta(days=1))
@@ -186,22 +186,22 @@ class EditRule(StrictModel):
 class Policy(StrictModel):
     """The whole file. See docs/policy.md."""
 
-    ADMIN_ROLE: ClassVar[str] = "admin"  # the role that may do what is nobody's daily business
+    ADMIN_ROLE: ClassVar[str] = "admin"  # the role for exceptional actions
 
     channel: str = "#ml-models"  # the default: a name with `#`, or a channel's id
-    roles: dict[str, list[str]] = Field(default_factory=dict)  # names for user ids and user groups; admin is known
-    models: dict[str, ModelRules]  # by pattern: its own name, else the longest that matches, holds whole
-    # which way a metric is better, where a model says nothing else
+    roles: dict[str, list[str]] = Field(default_factory=dict)  # names for user ids and user groups; admin is built in
+    models: dict[str, ModelRules]  # by pattern: the model's own name or the longest match applies
+    # which way each metric is better, unless a model overrides it
     directions: dict[str, Literal["higher", "lower"]] = Field(default_factory=dict)
-    sources: dict[str, Source] = Field(default_factory=dict)  # where monitors get their figures from, by name
-    clients: dict[str, ApiClient] = Field(default_factory=dict)  # programs that may use the HTTP API, by name
-    operators: dict[str, str] = Field(default_factory=dict)  # users of the bot's machine: who they are in Slack
-    notify: list[WebhookEndpoint] = Field(default_factory=list)  # who is told of every move of Production
-    serving: dict[str, ServingProbe] = Field(default_factory=dict)  # by pattern: where it is read what serves
-    anchor: AnchorConfig | None = None  # where the audit's head is written down
-    freeze: list[FreezeWindow] = Field(default_factory=list)  # for every model, beside its own windows
-    max_auto: int = Field(default=3, ge=0, le=1000)  # automatic rollbacks of all models together in 24 hours
-    edits: EditRule = Field(default_factory=EditRule, alias="policy")  # how edits of this file apply
+    sources: dict[str, Source] = Field(default_factory=dict)  # where monitors get their metrics, by name
+    clients: dict[str, ApiClient] = Field(default_factory=dict)  # programs that can use the HTTP API, by name
+    operators: dict[str, str] = Field(default_factory=dict)  # users of the bot's machine, with their Slack ids
+    notify: list[WebhookEndpoint] = Field(default_factory=list)  # endpoints that receive every transition of Production
+    serving: dict[str, ServingProbe] = Field(default_factory=dict)  # by pattern: where to read which version serves
+    anchor: AnchorConfig | None = None  # where the head of the audit chain is recorded
+    freeze: list[FreezeWindow] = Field(default_factory=list)  # for every model, in addition to its own windows
+    max_auto: int = Field(default=3, ge=0, le=1000)  # most automatic rollbacks, over all models, in 24 hours
+    edits: EditRule = Field(default_factory=EditRule, alias="policy")  # how edits of this file take effect
 
     @model_validator(mode="after")
     def _check_names(self) -> Policy:
@@ -210,25 +210,25 @@ class Policy(StrictModel):
         return self
 
     def rules_for(self, model: str) -> ModelRules:
-        """Return what holds for `model`: the longest matching pattern wins whole; none matching is no rule at all."""
+        """Return the rules for `model`: only the longest matching pattern applies; without a match, none."""
         pattern = self.pattern_for(model)
         return ModelRules() if pattern is None else self.models[pattern]
 
     def pattern_for(self, model: str) -> str | None:
-        """Return the pattern that holds for `model`: its own name, else the longest that matches; None for none."""
+        """Return the pattern that applies to `model`: its own name, else the longest match, or None."""
         matching = [pattern for pattern in self.models if pattern == model or fnmatchcase(model, pattern)]
         return max(matching, key=lambda one: (one == model, len(one))) if matching else None
 
     def channel_for(self, model: str) -> str:
-        """Return the channel where `model` is talked about."""
+        """Return the channel for `model`."""
         return self.rules_for(model).channel or self.channel
 
     def directions_for(self, model: str) -> dict[str, Literal["higher", "lower"]]:
-        """Return which metrics of `model` are better higher or lower, where the file says so."""
+        """Return which way metrics of `model` are better, for those that the file names."""
         return self.directions | self.rules_for(model).directions
 
     def source(self, name: str) -> Source | None:
-        """Return the source of that name, one that needs nothing to be said included; None where there is none."""
+        """Return the source of that name, built-in ones included, or None."""
         return self.sources.get(name) or BUILT_IN_SOURCES.get(name)
 
     def total_refusal(self, rule: MonitorConfig) -> Sentence | None:
@@ -243,29 +243,29 @@ class Policy(StrictModel):
         )
 
     def probe_for(self, model: str) -> ServingProbe | None:
-        """Return where the version that serves can be read: of the longest matching pattern; None for nowhere."""
+        """Return the serving probe of the longest matching pattern, or None."""
         matching = [pattern for pattern in self.serving if pattern == model or fnmatchcase(model, pattern)]
         best = max(matching, key=lambda one: (one == model, len(one)), default=None)
         return None if best is None else self.serving[best]
 
     def endpoints_for(self, model: str) -> list[WebhookEndpoint]:
-        """Return who is told of the moves of `model`, each address once."""
+        """Return the endpoints for transitions of `model`, each address once."""
         told = {one.key: one for one in reversed(self.notify) if any(fnmatchcase(model, name) for name in one.models)}
         return list(reversed(told.values()))
 
     def endpoint(self, key: str) -> WebhookEndpoint | None:
-        """Return the endpoint with this key; None where the file names it no more."""
+        """Return the endpoint with this key, or None if the file no longer names it."""
         return next((one for one in self.notify if one.key == key), None)
 
     def windows_for(self, model: str) -> list[FreezeWindow]:
-        """Return the windows in which nothing of `model` moves in Production."""
+        """Return the freeze windows for `model`."""
         return [*self.freeze, *self.rules_for(model).freeze]
 
     def fingerprint(self, model: str, target: Stage) -> str:
-        """Return a word that changes with whatever a decision about `model` and `target` rests on.
+        """Return a hash that changes with every rule that a decision about `model` and `target` rests on.
 
-        Roles count as the ids that they stand for. How long a request lives and how people hear of it decides
-        nothing, and is left out: requests that are pending stay so when that is edited, or when a key is new.
+        Roles count as the ids behind them. How long a request lasts and how people hear about it decides
+        nothing and is left out: editing those, or adding a key, doesn't outdate pending requests.
         """
         rule = self.rules_for(model).rule(target)
         if rule is None:
@@ -275,7 +275,7 @@ class Policy(StrictModel):
         return hashlib.sha256(json.dumps(said | people, sort_keys=True).encode()).hexdigest()[:16]
 
     def expand_roles(self, names: list[str]) -> frozenset[str]:
-        """Return the user and group ids that role names and ids stand for."""
+        """Return the user and group ids behind role names and ids."""
         return frozenset(one for name in names for one in self.roles.get(name, [name]))
 
     def all_slack_ids(self) -> frozenset[str]:
@@ -289,17 +289,17 @@ class Policy(StrictModel):
 
 
 def is_slack_id(text: str) -> bool:
-    """Tell whether this is a user's (U, W) or a user group's (S) id. Slack writes them in capitals and digits."""
+    """Return whether this is a user's (U, W) or a user group's (S) id. Slack uses capitals and digits."""
     return len(text) > 1 and text[0] in "UWS" and text.isascii() and text.isalnum() and text.upper() == text
 
 
 def unsigned_endpoints(policy: Policy) -> list[str]:
-    """Return who is told of moves without a signature, so that they cannot know who tells them."""
+    """Return the endpoints whose events aren't signed, so that they can't verify the sender."""
     return [f"notify.{at} ({one.display_name})" for at, one in enumerate(policy.notify) if one.secret_env is None]
 
 
 def shadowed_patterns(policy: Policy) -> list[str]:
-    """Return the patterns that hold for no model, since another one wins wherever they match, each with that one."""
+    """Return the patterns that never apply, since another one wins wherever they match, each with that other one."""
     found, order = [], list(policy.models)
     for at, pattern in enumerate(order):
         for other in order:
@@ -328,7 +328,7 @@ def _name_errors(policy: Policy) -> Iterator[str]:
 
 
 def _monitor_errors(policy: Policy) -> Iterator[str]:
-    """Yield what is wrong with the names of monitors and of their sources, and which could never judge."""
+    """Yield what is wrong with monitors: names, sources, and rules that could never give a verdict."""
     for pattern, rules in policy.models.items():
         seen: set[str] = set()
         for at, monitor in enumerate(rules.monitors):

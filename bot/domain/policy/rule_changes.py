@@ -1,4 +1,4 @@
-"""TODO bot.domain.policy.rule_changes"""
+"""Differences between the rules of two policies for one model."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from bot.domain.registry.model import TARGET_STAGES
 
 
 class ChangeKind(Enum):
-    """What a change is about."""
+    """What a policy change is about."""
 
     PATTERN = "pattern"  # a pattern was added, removed or reordered
-    STAGE = "stage"  # a stage has a rule where nobody could approve before, or the other way round
+    STAGE = "stage"  # a stage has a rule where nobody could approve before, or vice versa
     REQUIRED = "required"
     APPROVERS = "approvers"
     OWN_REQUESTS = "own requests"  # requester_may_approve
@@ -48,12 +48,12 @@ class ChangeKind(Enum):
     LIMITS = "limits"  # max_auto
     ANCHOR = "anchor"
     SETTLE = "settle"
-    OTHER = "other"  # channels, reminders, endpoints, probes: what gives nobody a right
+    OTHER = "other"  # channels, reminders, endpoints, probes: settings that grant nothing
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyChange:
-    """One difference between two policies: its place in the file, and what it is in words."""
+    """One difference between two policies: its path in the file, and a sentence about it."""
 
     path: str
     kind: ChangeKind
@@ -61,13 +61,13 @@ class PolicyChange:
     sentence: Sentence
 
     def to_evidence(self) -> dict[str, object]:
-        """Return it as plain JSON values, for the audit."""
+        """Return it as plain JSON values, for the audit log."""
         return {"path": self.path, "kind": self.kind.value, "loosens": self.loosens, "says": str(self.sentence)}
 
 
 @dataclass(frozen=True, slots=True)
 class PolicySide:
-    """A policy before or after, and what it says of the names that one of its patterns holds for."""
+    """One side of a comparison: a policy, and the pattern whose rules are compared."""
 
     policy: Policy
     pattern: str | None
@@ -97,7 +97,7 @@ def model_rule_changes(old: PolicySide, new: PolicySide, path: str) -> Iterator[
 def _stage_rule_changes(
     old: PolicySide, new: PolicySide, before: TargetRule | None, after: TargetRule | None, path: str
 ) -> Iterator[PolicyChange]:
-    """Yield what changes about moving into a stage; where nobody can approve, nothing else matters."""
+    """Yield changes of a stage's rule; if nobody can approve, nothing else matters."""
     if after is None or not new.expand_roles(after.approvers):
         if before is not None and old.expand_roles(before.approvers):
             yield PolicyChange(path, ChangeKind.STAGE, False, say("nobody can approve any more"))
@@ -163,7 +163,7 @@ def people_changes(
 
 @dataclass(frozen=True, slots=True)
 class _GateDemand:
-    """What gates demand of one thing: a number that grows with how much is demanded, and the bound in words."""
+    """What gates require of one thing. A larger `strength` is stricter; `bound` is the text."""
 
     strength: float
     bound: str
@@ -172,7 +172,7 @@ class _GateDemand:
 def _gate_changes(
     old: PolicySide, new: PolicySide, before: TargetRule, after: TargetRule, path: str
 ) -> Iterator[PolicyChange]:
-    """Compare what the gates demand together, bound by bound: all of them have to pass."""
+    """Compare what all gates together require, bound by bound."""
     was, now = _gate_demands(old, before), _gate_demands(new, after)
     for key in [*was, *(key for key in now if key not in was)]:
         one, other = was.get(key), now.get(key)
@@ -188,7 +188,7 @@ def _gate_changes(
 
 
 def _gate_demands(side: PolicySide, rule: TargetRule) -> dict[str, _GateDemand]:
-    """Return what the gates of a rule demand together; blocked versions are refused where no gate is about them."""
+    """Return what a rule's gates together require; blocked versions are refused unless a gate allows them."""
     is_said = any(isinstance(gate, NotBlockedGate) for gate in rule.gates)
     found: dict[str, _GateDemand] = {} if is_said else {_BLOCKED_VERSIONS_KEY: _GateDemand(1, "refused")}
     for gate in rule.gates:
@@ -218,7 +218,7 @@ def _demands_of_gate(side: PolicySide, gate: Gate) -> Iterator[tuple[str, _GateD
 
 
 def _metric_demands(gate: MetricGate, directions: Mapping[str, str]) -> Iterator[tuple[str, _GateDemand]]:
-    """Yield a metric's bounds. Which way it is better counts: the other way round, a bound demands something else."""
+    """Yield a metric's bounds. The direction is part of the key, since it changes a bound's meaning."""
     if (least := gate.at_least) is not None:
         yield f"{gate.metric} at least", _GateDemand(least, format_number(least))
     if (most := gate.at_most) is not None:
@@ -232,7 +232,7 @@ def _metric_demands(gate: MetricGate, directions: Mapping[str, str]) -> Iterator
 
 
 def _monitor_changes(old: ModelRules, new: ModelRules, path: str) -> Iterator[PolicyChange]:
-    """Yield changed monitors; any change of one that rolls back automatically afterward loosens."""
+    """Yield changed monitors; any change to one that then rolls back automatically loosens."""
     before = {one.name: one for one in old.monitors}
     after = {one.name: one for one in new.monitors}
     where = f"{path}.monitors"
@@ -251,7 +251,7 @@ def _monitor_changes(old: ModelRules, new: ModelRules, path: str) -> Iterator[Po
 
 
 def _freeze_window_changes(old: PolicySide, new: PolicySide, path: str) -> Iterator[PolicyChange]:
-    """Yield freeze windows, the file's own included: each must stay at least as long to loosen nothing."""
+    """Yield changed freeze windows, the file's own included: a shorter one loosens."""
     before, after = _freeze_window_durations(old), _freeze_window_durations(new)
     for cron, zone in [*before, *(key for key in after if key not in before)]:
         was, now = before.get((cron, zone)), after.get((cron, zone))

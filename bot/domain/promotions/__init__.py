@@ -1,1 +1,1 @@
-"""Requests, approvals, and gates."""
+"""Requests for promotions: approvals and gates."""

@@ -1,4 +1,4 @@
-"""Whom a request waits for, and whom it tells, in words."""
+"""Messages that name the approvers of a request."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ MAX_NAME_LENGTH = 80  # characters of a person's name
 
 
 def waiting_for_approvers(pending: PendingApprovers, names: Mapping[str, str] | None) -> Sentence:
-    """Return the sentence that says whom a request waits for.
+    """Return the sentence about whom a request is waiting for.
 
-    Where `names` is None, people and groups are mentioned. Else they're called as it says, by their id, and by the
-    id itself where it lacks them: that notifies nobody.
+    If `names` is None, people and groups are mentioned. Otherwise they're named by it, by id, or by the
+    id itself if it lacks them: that notifies nobody.
     """
     named = [_approver_label(one, names) for one in pending.ids[:MAX_NOTIFIED]] + _omitted_count(pending.ids)
     if not pending.missing_approvals:
@@ -41,7 +41,7 @@ def waiting_for_approvers(pending: PendingApprovers, names: Mapping[str, str] | 
 
 
 def approval_invitation(request: Request) -> Sentence:
-    """Return what someone hears directly who can approve a new request; a link to its card follows."""
+    """Return the direct message to an approver of a new request; a link to its card follows."""
     return say(
         "{who} requests {model} {path}. You can approve or reject it until {until}.",
         who=format_actor(request.requester),

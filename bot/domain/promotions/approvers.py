@@ -1,4 +1,4 @@
-"""Who could approve a request, whom it waits for, and whether they can be enough. Pure."""
+"""Who can approve a request, whom it waits for, and whether there are enough of them. Pure."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from bot.domain.policy.policy import Policy, TargetRule
 from bot.domain.promotions.request import Request, Vote, counting_approvals
 from bot.domain.registry.model import TARGET_STAGES
 
-MAX_NOTIFIED = 20  # people whom one card names, or who get a direct message each; of more, the rest is counted
+MAX_NOTIFIED = 20  # people whom one card names, or who get a direct message each; the others are counted
 
 
 @dataclass(frozen=True, slots=True)
 class EligibleApprovers:
-    """The people behind approvers' user and user group ids, by user id, as far as Slack says.
+    """The people behind approvers' user and user group ids, by user id, as far as Slack knows them.
 
-    `is_whole` is False where Slack can't say who is in one of the groups.
+    `is_whole` is False if Slack can't list one of the groups.
     """
 
     people: Mapping[str, Profile] = field(default_factory=dict)
@@ -29,17 +29,17 @@ class EligibleApprovers:
 
     @classmethod
     def from_ids(cls, ids: Iterable[str]) -> EligibleApprovers:
-        """Return the people among the ids, where nobody asks Slack."""
+        """Return the people among the ids, without asking Slack."""
         named = list(ids)
         people = {one: Profile(person=Person("", one)) for one in named if not one.startswith("S")}
         return cls(people, is_complete=len(people) == len(named))
 
     def user_ids(self, excluding: str | None = None) -> list[str]:
-        """Return the user ids of those whose accounts can decide, sorted, without that of `but`."""
+        """Return the user ids whose accounts can approve, sorted, without `excluding`."""
         return sorted(user for user, one in self.people.items() if is_full_member(one) and user != excluding)
 
     def max_approvals(self, excluding: str | None = None) -> int | None:
-        """Return how many people could approve at most; None where nobody knows who is in a group."""
+        """Return the highest possible number of approvals; None if a group's members are unknown."""
         return len(self.user_ids(excluding)) if self.is_complete else None
 
 
@@ -50,9 +50,9 @@ ResolveApprovers = Callable[[Sequence[str]], EligibleApprovers]  # from user and
 
 
 def check_enough_approvers(model: str, rule: TargetRule, requester: str | None, eligible: EligibleApprovers) -> None:
-    """Raise TooFewApprovers where a request needs more approvals than there are people who could give one.
+    """Raise TooFewApprovers if a request needs more approvals than there are people who can give one.
 
-    `requester` is the user id of who asks, None for a program. Where Slack can't say who is in a group, there might
+    `requester` is the requester's user id, None for a program. If Slack can't list a group, there might
     be enough.
     """
     own = None if rule.requester_may_approve else requester
@@ -76,9 +76,9 @@ def check_enough_approvers(model: str, rule: TargetRule, requester: str | None, 
 
 
 def unmeetable_rules(policy: Policy, resolve_approvers: ResolveApprovers = EligibleApprovers.from_ids) -> list[str]:
-    """Return the stages' rules that nobody can meet, each as its path with what it needs and how many can approve.
+    """Return the rules that can't be met, by path, each with the required approvals and how many people can approve.
 
-    `behind` says who is behind user and user group ids. Without it, people count as they're listed.
+    `resolve_approvers` finds the people behind ids. Without it, ids count as they're listed.
     """
     return [
         _describe_shortfall(path, rule, most)
@@ -88,7 +88,7 @@ def unmeetable_rules(policy: Policy, resolve_approvers: ResolveApprovers = Eligi
 
 
 def rules_unmeetable_for_approvers(policy: Policy) -> list[str]:
-    """Return the stages' rules, as `unmeetable_rules` does, that can't be met where an approver made the request."""
+    """Return the rules, like `unmeetable_rules`, that can't be met if an approver made the request."""
     return [
         _describe_shortfall(path, rule, most)
         for path, rule, most in _rules_with_max_approvals(policy, EligibleApprovers.from_ids)
@@ -99,7 +99,7 @@ def rules_unmeetable_for_approvers(policy: Policy) -> list[str]:
 def _rules_with_max_approvals(
     policy: Policy, resolve_approvers: ResolveApprovers
 ) -> Iterator[tuple[str, TargetRule, int]]:
-    """Yield the rules of which it's known how many people can approve, each with its path and that number."""
+    """Yield path, rule, and number of possible approvals, for rules with a known number."""
     for pattern, rules in policy.models.items():
         for target in TARGET_STAGES:
             rule = rules.rule(target)
@@ -117,9 +117,9 @@ def _describe_shortfall(path: str, rule: TargetRule, max_approvals: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PendingApprovers:
-    """Whom a pending request waits for, as user and group ids, groups first.
+    """Whom a pending request is waiting for, as user and group ids, groups first.
 
-    `approvals` is how many are missing; with 0, it waits for someone to override its failed gates.
+    `approvals` is how many are missing; at 0, someone must override its failed gates.
     """
 
     ids: Sequence[str]
@@ -127,12 +127,12 @@ class PendingApprovers:
 
     @property
     def needs_everyone(self) -> bool:
-        """Tell whether every one of them has to approve."""
+        """Return whether every one of them must approve."""
         return not self._has_groups and len(self.ids) == self.missing_approvals
 
     @property
     def has_too_few(self) -> bool:
-        """Tell whether they can't be enough, since others left after the request was opened."""
+        """Return whether there are too few of them, since others left after the request was opened."""
         return not self._has_groups and len(self.ids) < self.missing_approvals
 
     @property
@@ -141,9 +141,9 @@ class PendingApprovers:
 
 
 def pending_approvers(request: Request, votes: Sequence[Vote], policy: Policy) -> PendingApprovers:
-    """Return whom a pending request waits for under the policy that holds now.
+    """Return whom a pending request is waiting for under the current policy.
 
-    People whose vote lapsed aren't waited for. Once their account allows it, they can vote again, and count.
+    People whose vote lapsed don't count; they can vote again once their account allows it.
     """
     missing = request.required - len(counting_approvals(votes))
     if missing > 0:

@@ -1,4 +1,4 @@
-"""TODO bot.domain.promotions.break_glass_messages"""
+"""Messages about promotions without approvals (breaking the glass), and their reviews."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from bot.domain.promotions.request import Request
 
 
 def break_glass_lapsed_reason(rule: str) -> Sentence:
-    """Return why a move without approvals isn't made after all."""
+    """Return why a break-glass promotion wasn't executed after all."""
     return say("The person who broke the glass can no longer do that: {why}.", why=lapse_reason(rule))
 
 
 def break_glass_announcement(request: Request) -> Sentence:
-    """Return what the channel hears of a version that is moved without approvals."""
+    """Return the channel's message about a break-glass promotion."""
     return say(
         "🚨 {who} broke the glass: {model} goes {path} without approvals. {why} Recorded in the audit log.{review}",
         who=format_actor(request.requester),
@@ -37,12 +37,12 @@ def _review_deadline(request: Request) -> Sentence:
 
 
 def review_command(request: Request) -> Code:
-    """Return the command that reviews it."""
+    """Return the command that reviews a break-glass promotion."""
     return Code(f'/model review {request.id} --reason "…"')
 
 
 def review_reminder_announcement(request: Request, people: Sequence[str]) -> Sentence:
-    """Return what the thread hears before the date of a review; `people` can give it."""
+    """Return the thread's reminder before a review is due; `people` can review."""
     who: list[object] = [Mention(one) for one in people[:MAX_MENTIONED]]
     who += [f"{len(people) - MAX_MENTIONED} more"] if len(people) > MAX_MENTIONED else []
     return say(
@@ -54,7 +54,7 @@ def review_reminder_announcement(request: Request, people: Sequence[str]) -> Sen
 
 
 def direct_review_reminder(request: Request) -> Sentence:
-    """Return what someone hears directly who can review it."""
+    """Return the direct reminder to a reviewer."""
     return say(
         "{who} broke the glass: {model} {path}. {why} Review it by {due}: {review}",
         who=format_actor(request.requester),
@@ -67,7 +67,7 @@ def direct_review_reminder(request: Request) -> Sentence:
 
 
 def review_overdue_announcement(request: Request) -> Sentence:
-    """Return what the channel and the thread hear once a review is overdue."""
+    """Return the message to channel and thread about an overdue review."""
     return say(
         "⚠️ Nobody has reviewed the broken glass of {id} ({model} {path}, by {who}). It was due by {due}. {review}",
         id=Code(request.id),
@@ -80,13 +80,13 @@ def review_overdue_announcement(request: Request) -> Sentence:
 
 
 def review_announcement(request: Request) -> Sentence:
-    """Return the news of a review, for the thread."""
+    """Return the thread's message about a review."""
     assert request.reviewed_by is not None
     return say("{who} reviewed it: {why}", who=format_actor(request.reviewed_by), why=request.review_reason)
 
 
 def direct_review_notice(request: Request) -> Sentence:
-    """Return what the person who broke the glass hears directly."""
+    """Return the direct message about a review to the person who broke the glass."""
     return say(
         "{model} {path}: {news}",
         model=Name(request.model),
@@ -106,7 +106,7 @@ def review_confirmation(request: Request) -> Sentence:
 
 
 def unreviewed_summary(unreviewed_requests: Sequence[Request], now: datetime) -> Sentence | None:
-    """Return how many broken glasses nobody has reviewed yet; None where there are none."""
+    """Return how many break-glass promotions await a review; None if none do."""
     if not unreviewed_requests:
         return None
     ids: list[object] = [Code(one.id) for one in unreviewed_requests[:MAX_MENTIONED]]
@@ -121,7 +121,7 @@ def unreviewed_summary(unreviewed_requests: Sequence[Request], now: datetime) ->
 
 
 def break_glass_confirmation(request: Request) -> Sentence:
-    """Return what whoever broke the glass hears: how the move ended, or that it waits."""
+    """Return the answer to the person who broke the glass: the outcome, or why it's waiting."""
     if request.state.is_open:
         return say(
             "{model} goes {path} as soon as MLflow answers, without approvals; the channel is alarmed.",
@@ -132,5 +132,5 @@ def break_glass_confirmation(request: Request) -> Sentence:
 
 
 def superseded_by_break_glass_reason(version: int) -> Sentence:
-    """Return why a request ended when somebody moved a version to its stage in an emergency."""
+    """Return why a request ended after a break-glass promotion to its stage."""
     return say("The glass was broken for {v} meanwhile.", v=Code(f"v{version}"))

@@ -1,4 +1,4 @@
-"""Gates: what a version must show before it moves. Pure; what they look at is read by services/gating.py."""
+"""Gates: checks that a version must pass before a promotion. Pure; a service reads the facts they check."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from bot.domain.registry.signature_changes import breaking_changes
 
 SIGNATURE_GATE = "signature"
 CARD_GATE = "metadata card"
-NOT_BLOCKED_GATE = "not_blocked"  # what the results of these gates are called
-MAX_LISTED = 3  # breaks of a signature, or metrics that changed, that one sentence names; of more, the rest is counted
-RELATIVE_TOLERANCE = 1e-9  # of the bound: 0.9 - 0.01 is 0.89 for people, and not quite for floating point
+NOT_BLOCKED_GATE = "not_blocked"  # the name of these gates' results
+MAX_LISTED = 3  # breaking changes, or changed metrics, that one sentence names; the others are counted
+RELATIVE_TOLERANCE = 1e-9  # of the bound: in floating point, 0.9 - 0.01 isn't quite 0.89
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateFacts:
-    """What gates look at. Metrics hold no NaN; `staged_since` is None for a version that is not in Staging."""
+    """The facts that gates check. Metrics have no NaN; `staged_since` is None if the version isn't in Staging."""
 
     version: VersionInfo
     card: ModelCard
@@ -52,15 +52,15 @@ class GateFacts:
     signature: Signature | None = None
     incumbent_signature: Signature | None = None
     staged_since: datetime | None = None
-    block: RollbackBlock | None = None  # what blocks the version; None also where no ledger is at hand
-    has_mlmodel: bool = True  # whether an MLmodel file lies beside the version's files, where a gate asks for it
+    block: RollbackBlock | None = None  # what blocks the version; None also without a ledger
+    has_mlmodel: bool = True  # whether the version has an MLmodel file, if a gate checks that
 
 
 def check_gates(gates: Sequence[Gate], facts: GateFacts) -> tuple[GateResult, ...]:
-    """Return what each gate says, in the order of the policy; a metric with two bounds gives two results.
+    """Return each gate's result, in the order of the policy; a metric with two bounds gives two results.
 
-    What is missing fails: a gate that could not be checked is not passed. Without an incumbent there is nothing to be
-    worse than, and what looks at one passes with a note. A blocked version fails also where no gate is about that.
+    Missing facts fail a gate. Without an incumbent, comparisons with
+    it pass with a note. A blocked version fails even without a gate for it.
     """
     found = [result for gate in gates for result in _CHECK_BY_GATE[type(gate)](gate, facts)]
     if facts.block and not any(isinstance(gate, NotBlockedGate) for gate in gates):
@@ -94,9 +94,9 @@ def _check_metric(gate: object, facts: GateFacts) -> list[GateResult]:
 
 
 def _metric_value(metric: str, facts: GateFacts) -> tuple[float | None, str]:
-    """Return the metric's value and where it is from, unless it is from the run.
+    """Return the metric's value, and a note on its source unless that's the run.
 
-    The run's own figure counts where there is one: what somebody says of their own version replaces nothing.
+    The run's own metric takes precedence: a result that the requester reports never replaces it.
     """
     if metric in facts.metrics:
         return facts.metrics[metric], ""
@@ -110,7 +110,7 @@ def _check_absolute_bound(
     passed = value is not None and is_within(value, limit)
     shown = _format_value(value)
     if value is not None and not passed and shown == format_number(limit):
-        shown = _format_exactly(value)  # 0.84996 is not shown as 0.85 and refused
+        shown = _format_exactly(value)  # so that 0.84996 isn't shown as 0.85 and refused
     return GateResult(name=metric, bound=bound, value=shown, passed=passed, note=note)
 
 
@@ -221,12 +221,12 @@ def _format_value(value: float | None) -> str:
 
 
 def decision_basis_change(request: Request, current: RequestSnapshot) -> Sentence | None:
-    """Return what has changed since the request was opened that it was decided on, or None where nothing has.
+    """Return what the decision rests on and has changed since the request was opened, or None.
 
-    That is the policy's rule, the version's figures, and a gate that passed then (or was let pass) and fails now. The
-    stage and the incumbent are compared by `moves.plan`.
+    That is the policy's rule, the version's metrics, and a gate that passed then (or was overridden) and fails now. The
+    stage and the incumbent are compared by `plan_transition`.
     """
-    if request.seen is None:  # opened by an older Registrar, which looked at none of this
+    if request.seen is None:  # opened by an older release, which recorded no snapshot
         return None
     if request.seen.rule != current.rule:
         return rule_changed_reason(request)
@@ -243,17 +243,17 @@ def decision_basis_change(request: Request, current: RequestSnapshot) -> Sentenc
 
 
 def rule_changed_reason(request: Request) -> Sentence:
-    """Return why a request is out of date whose rule is another one now."""
+    """Return that a request is outdated since its rule changed."""
     return say("The policy's rule for {stage} was changed since this was asked.", stage=request.target)
 
 
 def gate_now_fails_reason(result: GateResult) -> Sentence:
-    """Return why a request is out of date one of whose gates fails right before the move."""
+    """Return that a request is outdated since one of its gates fails now."""
     return say("A gate does not pass any more: {gate}.", gate=describe_gate_result(result))
 
 
 def describe_gate_result(result: GateResult) -> Sentence:
-    """Return a gate in words: `accuracy is 0.83, wanted: ≥ 0.85`."""
+    """Return a gate's result as a sentence: `accuracy is 0.83, wanted: ≥ 0.85`."""
     if result.name == NOT_BLOCKED_GATE:
         return say("it was {value}", value=truncate(result.value, 300))
     note = say(" ({note})", note=result.note) if result.note else ""
@@ -267,7 +267,7 @@ def describe_gate_result(result: GateResult) -> Sentence:
 
 
 def with_unblocked_version(snapshot: RequestSnapshot) -> RequestSnapshot:
-    """Return the same facts with the gate `not_blocked` passed: somebody unblocked the version since."""
+    """Return the snapshot with the gate `not_blocked` passed, after the version was unblocked."""
     return replace(
         snapshot,
         gates=tuple(
@@ -278,7 +278,7 @@ def with_unblocked_version(snapshot: RequestSnapshot) -> RequestSnapshot:
 
 
 def summarize_gates(version: VersionInfo, target: Stage, snapshot: RequestSnapshot) -> Sentence:
-    """Return what the gates of a stage say of a version, in one sentence."""
+    """Return a sentence about a stage's gates for a version."""
     failed, all_of_them = len(snapshot.failed_gates), len(snapshot.gates)
     if not snapshot.gates:
         said = "The policy has no gates for {model} {v} → {target}."

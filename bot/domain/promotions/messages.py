@@ -1,4 +1,4 @@
-"""What people are told about requests and moves, kept together so that it sounds like one voice."""
+"""Messages about requests and their outcomes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bot.domain.promotions.snapshot import RequestSnapshot
 from bot.domain.registry.model import Stage
 from bot.domain.registry.rollback_block import unblock_command
 
-MAX_MENTIONED = 6  # people named in one sentence; of more, the rest is counted
+MAX_MENTIONED = 6  # people named in one sentence; the others are counted
 
 
 def describe_change(request: Request) -> Sentence:
-    """Return what a request changes, as in the question before a decision: `v5 → v7 in Production`.
+    """Return what a request changes, as in the question to approvers: `v5 → v7 in Production`.
 
-    Where nothing holds the stage, it's the version's own way: `v7: Staging → Production`, or `v7 → Production`.
+    If the stage is empty, it's the version's own transition: `v7: Staging → Production`, or `v7 → Production`.
     """
     v = Code(f"v{request.version}")
     if request.incumbent is not None:
@@ -31,7 +31,7 @@ def describe_change(request: Request) -> Sentence:
 
 
 def request_confirmation(request: Request, channel: str, approver_sentence: Sentence) -> Sentence:
-    """Return the answer to whoever asked: where the card is, and whom it waits for."""
+    """Return the answer to the requester: where the card is, and whom it's waiting for."""
     return say(
         "Requested {model} {path}: {id} in {channel}. {waiting}",
         model=Name(request.model),
@@ -43,7 +43,7 @@ def request_confirmation(request: Request, channel: str, approver_sentence: Sent
 
 
 def card_refused_notice(request: Request, code: str) -> Sentence:
-    """Tell the requester that Slack refused their card; `code` is Slack's error code."""
+    """Return that Slack refused the request's card; `code` is Slack's error code."""
     return say(
         "Slack refused the card for {model} {path} ({code}). Approvers can type {approve}.",
         model=Name(request.model),
@@ -54,14 +54,14 @@ def card_refused_notice(request: Request, code: str) -> Sentence:
 
 
 def vote_announcement(request: Request, vote: Vote, approvals: int) -> Sentence:
-    """Return the news of one vote."""
+    """Return the thread's message about a vote."""
     if vote.choice is VoteChoice.APPROVE:
         return say("{who} approved: {n} of {all}.", who=Mention(vote.voter.user), n=approvals, all=request.required)
     return say("{who} rejected it: {why}", who=Mention(vote.voter.user), why=vote.reason)
 
 
 def failed_gates_refusal(model: str, version: int, snapshot: RequestSnapshot) -> Sentence:
-    """Return why a promotion cannot be asked for: each failed gate, and what to do."""
+    """Return why a promotion can't be requested: each failed gate, and what to do."""
     if snapshot.fails_gate(NOT_BLOCKED_GATE):
         more = "" if len(snapshot.failed_gates) == 1 else " To check it again after that: {validate}"
         return say(
@@ -82,7 +82,7 @@ def failed_gates_refusal(model: str, version: int, snapshot: RequestSnapshot) ->
 
 
 def failed_gates_notice(request: Request) -> Sentence:
-    """Return what is added to an answer while a gate stands in the way."""
+    """Return what is added to an answer while a gate blocks the request."""
     failed = [describe_gate_result(gate) for gate in request.seen.failed_gates] if request.seen else []
     version = (request.seen.blocked if request.seen else None) or request.version
     unblock = say(" To unblock the version: {how}", how=unblock_command(request.model, version))
@@ -95,14 +95,14 @@ def failed_gates_notice(request: Request) -> Sentence:
 
 
 def withdrawal_announcement(request: Request, voter: Person, approvals: int) -> Sentence:
-    """Return the news of a vote that was taken back."""
+    """Return the thread's message about a withdrawn vote."""
     return say(
         "{who} took their approval back: {n} of {all}.", who=Mention(voter.user), n=approvals, all=request.required
     )
 
 
 def withdrawal_confirmation(request: Request, approvals: int) -> Sentence:
-    """Return the answer to whoever took their vote back."""
+    """Return the answer to the person who withdrew a vote."""
     return say(
         "Your approval of {model} {path} is taken back: {n} of {all}. You can vote again.",
         model=Name(request.model),
@@ -113,12 +113,12 @@ def withdrawal_confirmation(request: Request, approvals: int) -> Sentence:
 
 
 def lapsed_vote_announcement(vote: Vote) -> Sentence:
-    """Return the news of an approval whose voter can no longer approve."""
+    """Return the thread's message about an approval that lapsed, since its voter can no longer approve."""
     return say("{who}'s approval no longer counts: {why}.", who=Mention(vote.voter.user), why=lapse_reason(vote.lapsed))
 
 
 def lapse_reason(rule: str) -> str:
-    """Return why someone can no longer do what they did, by the rule of the table of rights that refuses them."""
+    """Return why someone can no longer do what they did, by the permission rule that refuses them."""
     return _LAPSE_REASONS.get(rule, "the policy no longer lets them")
 
 
@@ -133,29 +133,29 @@ _LAPSE_REASONS = {
 
 
 def too_few_approvals_reason(request: Request, approvals: int) -> Sentence:
-    """Return why an approved request ends that has lost approvals before its move."""
+    """Return why an approved request ended: it lost approvals before its transition."""
     return say("{left} of {all} approvals still count.", left=approvals, all=request.required)
 
 
 def override_lapsed_reason(rule: str) -> Sentence:
-    """Return why an approved request ends whose failed gates nobody can vouch for anymore."""
+    """Return why an approved request ended: whoever overrode its gates no longer can."""
     return say("The override of its failed gates no longer counts: {why}.", why=lapse_reason(rule))
 
 
 def expired_after_approval_reason(request: Request) -> Sentence:
-    """Return why an approved request ends that wasn't moved before it expired."""
+    """Return why an approved request ended: it expired before its transition."""
     return say("Approved, but not moved by {when}.", when=request.expires_at)
 
 
 def waiting_for_slack_announcement() -> Sentence:
-    """Return the news that an approved move waits because nobody can tell whether its approvers still can approve."""
+    """Return that an approved request is waiting for Slack, which can't say whether its approvers still can approve."""
     return say(
         "Approved, but Slack can't confirm the approvers right now. I'll move it as soon as it does. No action needed."
     )
 
 
 def override_announcement(request: Request) -> Sentence:
-    """Return the news that somebody let failed gates pass."""
+    """Return the thread's message about overridden gates."""
     who = format_actor(request.overridden_by) if request.overridden_by else "somebody"
     failed = [describe_gate_result(gate) for gate in request.seen.failed_gates] if request.seen else []
     return say(
@@ -167,7 +167,7 @@ def override_announcement(request: Request) -> Sentence:
 
 
 def override_confirmation(request: Request, approvals: int) -> Sentence:
-    """Return the answer to whoever let failed gates pass."""
+    """Return the answer to the person who overrode gates."""
     if request.state is RequestState.PENDING:
         return say(
             "The gates of {id} no longer stand in the way; it has {n} of {all} approvals.",
@@ -184,7 +184,7 @@ def override_confirmation(request: Request, approvals: int) -> Sentence:
 
 
 def reminder_announcement(request: Request, people: Sequence[str], now: datetime) -> Sentence:
-    """Return what the thread hears of a request that waits for long."""
+    """Return the thread's reminder of a pending request."""
     who: list[object] = [Mention(one) for one in people[:MAX_MENTIONED]]
     who += [f"{len(people) - MAX_MENTIONED} more"] if len(people) > MAX_MENTIONED else []
     return say(
@@ -196,7 +196,7 @@ def reminder_announcement(request: Request, people: Sequence[str], now: datetime
 
 
 def direct_reminder(request: Request, now: datetime) -> Sentence:
-    """Return what somebody hears directly who can decide a request that waits for long."""
+    """Return the direct reminder to an approver of a pending request."""
     return say(
         "{who} asks for {model} {path} and has waited for {age}. It expires on {until}. The card is in the channel; "
         "here you can type {approve} or {reject}",
@@ -211,7 +211,7 @@ def direct_reminder(request: Request, now: datetime) -> Sentence:
 
 
 def waiting_for_freeze_announcement(why: Sentence) -> Sentence:
-    """Return the news that an approved move waits until Production is no longer frozen."""
+    """Return that an approved request is waiting until Production is unfrozen."""
     return say("Approved, and not moved yet. {why} The move is made when that is over.", why=why)
 
 
@@ -221,7 +221,7 @@ def frozen_notice(why: Sentence) -> Sentence:
 
 
 def approval_confirmation(request: Request, approvals: int) -> Sentence:
-    """Return the answer to whoever approved."""
+    """Return the answer to an approver."""
     if request.state is RequestState.PENDING and approvals >= request.required:
         return say(
             "Your approval of {model} {path} is recorded: {n} of {all}. It is not moved yet: a gate failed, and "
@@ -248,19 +248,19 @@ def approval_confirmation(request: Request, approvals: int) -> Sentence:
 
 
 def rejection_confirmation(request: Request) -> Sentence:
-    """Return the answer to whoever rejected."""
+    """Return the answer to the person who rejected."""
     return say(
         "Rejected: {model} {path}. The requester is told why.", model=Name(request.model), path=describe_change(request)
     )
 
 
 def cancellation_confirmation(request: Request) -> Sentence:
-    """Return the answer to whoever cancelled."""
+    """Return the answer to the person who cancelled."""
     return say("Cancelled {model} {path}.", model=Name(request.model), path=describe_change(request))
 
 
 def already_decided_reason(request: Request) -> Sentence:
-    """Return why a click came too late: who decided, and when."""
+    """Return that a request was already decided, by whom, and when."""
     if request.decided_by is None or request.decided_at is None:
         return say(
             "Request {id} is {state} already; nothing was changed.", id=Code(request.id), state=request.state.value
@@ -288,26 +288,26 @@ _STATE_VERBS = {
 
 
 def waiting_for_registry_announcement() -> Sentence:
-    """Return the news that an approved move waits."""
+    """Return that an approved request is waiting for the registry."""
     return say(
         "Approved, but MLflow does not answer. The move is made as soon as it is back; nobody has to do anything."
     )
 
 
 def retry_announcement() -> Sentence:
-    """Return the news that an approved move was interrupted by a fault of ours."""
+    """Return that an internal error interrupted a transition, which will be retried."""
     return say("Approved, but something went wrong while it was moved. It is tried again; nobody has to do anything.")
 
 
 def request_recorded_notice() -> Sentence:
-    """Return what somebody hears who asked while the registry is slow or down."""
+    """Return the answer to a requester while the registry is slow or down."""
     return say(
         "MLflow is slow or away right now. What you asked for is written down; the card comes as soon as it answers."
     )
 
 
 def vote_recorded_notice() -> Sentence:
-    """Return what somebody hears whose vote decided while the registry is slow or down."""
+    """Return the answer to a deciding vote while the registry is slow or down."""
     return say("Your vote is recorded. MLflow is slow or away right now; the move is made as soon as it answers.")
 
 

@@ -1,4 +1,4 @@
-"""Requests and votes: what they hold, how they change, and when enough people have said yes."""
+"""Requests and votes: their states, and when there are enough approvals."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from bot.domain.registry.model import Stage, VersionIdentity, VersionInfo
 
 
 class RequestState(Enum):
-    """A request's life: pending → approved → executing → done, or one of five other ends."""
+    """The states of a request: pending → approved → executing → done, or one of five other ends."""
 
-    PENDING = "pending"  # waits for people
-    APPROVED = "approved"  # enough said yes; its move is written down
-    EXECUTING = "executing"  # the move is being made
-    DONE = "done"  # moved, and read back
-    REJECTED = "rejected"  # somebody who may decide said no
-    CANCELLED = "cancelled"  # the requester or an admin took it back
-    EXPIRED = "expired"  # not decided, or not moved, in time
-    STALE = "stale"  # the world changed since it was opened
-    FAILED = "failed"  # the registry refused the move
+    PENDING = "pending"  # waiting for approvals
+    APPROVED = "approved"  # enough approvals; its transition is recorded
+    EXECUTING = "executing"  # the transition is being executed
+    DONE = "done"  # the version was moved, and read back
+    REJECTED = "rejected"  # an approver rejected it
+    CANCELLED = "cancelled"  # the requester or an admin cancelled it
+    EXPIRED = "expired"  # not decided or executed in time
+    STALE = "stale"  # what it rests on changed since it was opened
+    FAILED = "failed"  # the registry refused the transition
 
     @property
     def is_open(self) -> bool:
-        """Whether anything can still happen to it."""
+        """Whether it can still change state."""
         return bool(NEXT_STATES[self])
 
 
@@ -40,7 +40,7 @@ NEXT_STATES: dict[RequestState, frozenset[RequestState]] = {
     RequestState.APPROVED: frozenset(
         {RequestState.EXECUTING, RequestState.STALE, RequestState.FAILED, RequestState.EXPIRED}
     ),
-    # Back to approved: the registry could not be reached, and the move waits for it.
+    # Back to approved: the registry couldn't be reached, and the transition waits for it.
     RequestState.EXECUTING: frozenset(
         {RequestState.DONE, RequestState.STALE, RequestState.FAILED, RequestState.EXPIRED, RequestState.APPROVED}
     ),
@@ -54,7 +54,7 @@ NEXT_STATES: dict[RequestState, frozenset[RequestState]] = {
 
 
 class VoteChoice(Enum):
-    """What a vote says."""
+    """Approve or reject."""
 
     APPROVE = "approve"
     REJECT = "reject"
@@ -62,7 +62,7 @@ class VoteChoice(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Somebody asks that a version move to a stage. `incumbent` is who held the stage when it was opened."""
+    """A request to move a version to a stage. `incumbent` held the stage when it was opened."""
 
     id: str
     model: str
@@ -81,18 +81,18 @@ class Request:
     decided_at: datetime | None = None
     decided_by: Actor | None = None
     outcome: str = ""
-    former_status: str | None = None  # the tag approval_status before it was opened
-    seen: RequestSnapshot | None = None  # what it was opened on; None where an older Registrar opened it
-    overridden_by: Actor | None = None  # who let failed gates pass
+    former_status: str | None = None  # the version's tag approval_status before it was opened
+    seen: RequestSnapshot | None = None  # the facts when it was opened; None if an older release opened it
+    overridden_by: Actor | None = None  # who overrode failed gates
     override_reason: str = ""
-    reminded: int = 0  # how often those who can decide were reminded
-    ci: CiRun | None = None  # where a program asked from
-    breaks_glass: bool = False  # an admin moved it without approvals, in an emergency
+    reminded: int = 0  # how often the approvers were reminded
+    ci: CiRun | None = None  # the CI run that it came from
+    breaks_glass: bool = False  # an admin promoted without approvals, in an emergency
     identity: VersionIdentity | None = (
-        None  # what the version was when it was opened; None where an older Registrar opened it
+        None  # the version's identity when it was opened; None if an older release opened it
     )
     incumbent_identity: VersionIdentity | None = None
-    # A broken glass has a follow-up. No date: nobody broke it, or an older Registrar moved it.
+    # Only a break-glass promotion needs a review; those of older releases have no due date.
     review_due: datetime | None = None
     reviewed_by: Actor | None = None
     reviewed_at: datetime | None = None
@@ -100,31 +100,31 @@ class Request:
     review_reminded: int = 0  # 1: before the date, 2: once it was overdue
 
     def with_state(self, state: RequestState, **changes: object) -> Request:
-        """Return the request in its next state. Raises AlreadyDecided where the table has no such step."""
+        """Return the request in its next state. Raises AlreadyDecided if the table has no such step."""
         if state not in NEXT_STATES[self.state]:
             raise AlreadyDecided(f"The request is {self.state.value} and cannot become {state.value}.")
         return replace(self, state=state, **changes)  # type: ignore[arg-type]  # dataclasses.replace is untyped
 
     def is_about(self, version: VersionInfo) -> bool:
-        """Tell whether it is about this version, and not another one that had the same number."""
+        """Return whether it's about this version, not another one that had the same number."""
         if self.version != version.version:
             return False
         return self.identity is None or self.identity.is_same(version.identity())
 
     @property
     def has_blocking_gates(self) -> bool:
-        """Tell whether a gate failed that nobody has let pass: then no number of approvals decides it."""
+        """Return whether a failed gate hasn't been overridden: then no number of approvals is enough."""
         return self.seen is not None and bool(self.seen.failed_gates) and self.overridden_by is None
 
     @property
     def needs_review(self) -> bool:
-        """Tell whether it was moved without approvals, and someone else has yet to review that."""
+        """Return whether it was a break-glass promotion that nobody has reviewed yet."""
         return self.review_due is not None and self.reviewed_at is None and self.state is RequestState.DONE
 
     def review_reminder_at(self) -> datetime | None:
-        """Return when the next reminder of its review is due; None where there's none left.
+        """Return when the next reminder of its review is due, or None.
 
-        The first one comes a day before the date, or halfway to it where that's later; the second at the date.
+        The first is a day before the due date, or halfway to it if that's later; the second at the due date.
         """
         if not self.needs_review or self.review_due is None or self.review_reminded > 1:
             return None
@@ -134,17 +134,17 @@ class Request:
         return self.review_due - min(timedelta(days=1), (self.review_due - began) / 2)
 
     def is_pending_past_expiry(self, now: datetime) -> bool:
-        """Tell whether it still waits although its time is over."""
+        """Return whether it's still pending but past its expiry."""
         return self.state is RequestState.PENDING and self.is_past_expiry(now)
 
     def is_past_expiry(self, now: datetime) -> bool:
-        """Tell whether its time is over, whether or not it was approved in time."""
+        """Return whether it's past its expiry, approved or not."""
         return now >= self.expires_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """One person's word on one request."""
+    """One person's vote on one request."""
 
     request: str
     voter: Person
@@ -160,14 +160,14 @@ class Vote:
 
 
 def counting_approvals(votes: Iterable[Vote]) -> list[Vote]:
-    """Return the votes that count toward the approvals, in their order."""
+    """Return the votes that count as approvals, in order."""
     return [vote for vote in votes if vote.is_approval]
 
 
 def state_after_votes(request: Request, votes: Iterable[Vote]) -> RequestState:
-    """Return what the votes make of a pending request: rejected by one no, approved by enough different people.
+    """Return a pending request's state after its votes: one rejection rejects; enough different people approve.
 
-    A failed gate that nobody has let pass keeps it pending, whatever its approvals.
+    A failed gate that isn't overridden keeps it pending, however many approvals it has.
     """
     votes = list(votes)
     if any(vote.choice is VoteChoice.REJECT for vote in votes):

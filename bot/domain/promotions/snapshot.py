@@ -1,4 +1,4 @@
-"""What a request was opened on: figures, gates and rule as they were seen. The card shows it, the audit keeps it."""
+"""Metrics, gates, and the rule when a request was opened. The card shows them; the audit log keeps them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bot.domain.registry.signature_changes import CallerImpact, pack_caller_impa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateResult:
-    """One gate with what was found and what has to be. All texts are for people; `name` and `bound` tell it apart."""
+    """The result of one gate: the value and the bound. All texts are for people; `name` and `bound` identify it."""
 
     name: str
     bound: str
@@ -21,16 +21,16 @@ class GateResult:
 
     @property
     def key(self) -> str:
-        """Return what tells this gate from the others of the rule."""
+        """Return what distinguishes this gate from the rule's others."""
         return f"{self.name} {self.bound}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestSnapshot:
-    """The facts that people decide on. `rule` is the fingerprint of the policy's rule, `policy` its revision.
+    """The facts that approvers decide on. `rule` is the fingerprint of the policy's rule, `policy` its revision.
 
-    `metrics` are the candidate's and `against` the incumbent's, without what is missing; `validation` are results of
-    the asker's own; `callers` is what changes for callers, where that was compared; `blocked` is the number of the
+    `metrics` are the candidate's and `against` the incumbent's, without missing ones; `validation` are results that
+    the requester reported; `callers` is what changes for callers, if that was compared; `blocked` is the number of the
     blocked version: the candidate, or another number for the same files.
     """
 
@@ -42,20 +42,20 @@ class RequestSnapshot:
     policy: str = ""
     callers: CallerImpact = field(default_factory=CallerImpact)
     blocked: int | None = None
-    former: Mapping[str, str | None] = field(default_factory=dict)  # tags that its opening replaced; None: not there
+    former: Mapping[str, str | None] = field(default_factory=dict)  # tags that opening it replaced; None: absent
 
     def fails_gate(self, name: str) -> bool:
-        """Tell whether a gate of this name didn't pass."""
+        """Return whether a gate of this name failed."""
         return any(gate.name == name for gate in self.failed_gates)
 
     @property
     def failed_gates(self) -> list[GateResult]:
-        """Return the gates that did not pass."""
+        """Return the failed gates."""
         return [gate for gate in self.gates if not gate.passed]
 
 
 def pack_snapshot(snapshot: RequestSnapshot) -> dict[str, Any]:
-    """Return what people decide on as plain JSON values, for the ledger and the audit."""
+    """Return the snapshot as plain JSON values, for the ledger and the audit log."""
     more: dict[str, Any] = (
         {} if snapshot.callers == CallerImpact() else {"callers": pack_caller_impact(snapshot.callers)}
     )
@@ -71,6 +71,6 @@ def pack_snapshot(snapshot: RequestSnapshot) -> dict[str, Any]:
 
 
 def unpack_snapshot(data: Mapping[str, Any]) -> RequestSnapshot:
-    """Return what `pack_seen` wrote, with the former tags where they're there."""
+    """Return the snapshot that `pack_snapshot` wrote, with the former tags if they're stored."""
     gates = tuple(GateResult(**gate) for gate in data["gates"])
     return RequestSnapshot(**{**data, "gates": gates, "callers": unpack_caller_impact(data.get("callers"))})

@@ -1,4 +1,4 @@
-"""Versions of a model side by side: one frame, the best of each metric, the distance to what is in Production."""
+"""Comparing versions of a model: a data frame, the best of each metric, and the distance to Production."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What comparing found.
+    """The result of a comparison.
 
-    `frame` is what `frame()` returns. `deltas` has its index and its metric columns, float64: value minus the
-    incumbent's, NaN where one of the two is missing or nothing is in Production; a difference that is only the
-    rounding of floating point is 0. `best` names the version per metric and leaves out the metrics that nobody has;
-    of several that tie it is the incumbent, else the newest: a tie is no reason to change Production.
+    `frame` is what `build_frame` returns. `deltas` has its index and its metric columns, float64: value minus the
+    incumbent's, NaN if either is missing or nothing is in Production; a difference that is only
+    floating-point rounding is 0. `best` is the version per metric, without metrics that no version has;
+    in a tie, the incumbent, else the newest: a tie is no reason to change Production.
     """
 
     model: str
     frame: pd.DataFrame
     metrics: tuple[str, ...]  # columns of the frame
     directions: Mapping[str, Direction]
-    incumbent: int | None  # the version in Production, of several the newest
+    incumbent: int | None  # the version in Production; of several, the newest
     best: Mapping[str, int]
     deltas: pd.DataFrame
-    blocked: Mapping[int, Sentence] = field(default_factory=dict)  # why, by version
+    blocked: Mapping[int, Sentence] = field(default_factory=dict)  # reasons by version
 
     @property
     def versions(self) -> list[int]:
@@ -50,7 +50,7 @@ class Comparison:
 
     @property
     def incumbent_row(self) -> int | None:
-        """Return where in the frame the incumbent is."""
+        """Return the incumbent's row in the frame."""
         return _row_index(self.frame, self.incumbent)
 
     def metrics_in_row(self, row: int) -> dict[str, float]:
@@ -66,7 +66,7 @@ class Comparison:
         return self.frame[metric].to_numpy(dtype=np.float64)
 
     def column_for(self, metric: str) -> str:
-        """Return the column of a metric. Raises BadInput with the nearest one there is."""
+        """Return the column of a metric. Raises BadInput with the nearest name."""
         for column in (metric, _metric_column(metric)):
             if column in self.metrics:
                 return column
@@ -75,20 +75,20 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BestVersion:
-    """The winner of one metric, and how far ahead it is: distances are in the metric's unit and never negative."""
+    """The best version by one metric, and its lead. Distances are in the metric's unit and never negative."""
 
     model: str
     metric: str
-    direction: Direction  # the end of the scale that was asked for
+    direction: Direction  # which values count as best
     version: int
     stage: Stage
     semver: str | None
     run_id: str | None
     value: float
-    runner_up: int | None  # the best of the others; None where no other version has a value
-    lead: float | None  # ahead of the runner-up; 0 is a tie
+    runner_up: int | None  # the next best; None if no other version has a value
+    lead: float | None  # over the runner-up; 0 is a tie
     incumbent: int | None
-    margin: float | None  # ahead of the incumbent; None where it is the winner itself, or has no value
+    margin: float | None  # over the incumbent; None if that's the winner, or has no value
     blocked: Sentence | None = None  # why the winner is blocked
 
 
@@ -98,12 +98,12 @@ class BestVersion:
 def build_frame(
     versions: Iterable[VersionInfo], runs: Mapping[str, RunInfo], metrics: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """Return one row per version, the newest first (10 before 9), numbered from 0.
+    """Return one row per version, newest first (10 before 9), numbered from 0.
 
-    Columns: version (int64), semver, stage and run_id (object, str; None where missing), created_at
-    (datetime64[us, UTC]), then float64 per metric: those in `metrics` in their order, or all there are by name. What
+    Columns: version (int64), semver, stage and run_id (object, str; None if missing), created_at
+    (datetime64[us, UTC]), then float64 per metric: those in `metrics` in their order, or all of them by name. What
     a run lacks, and what is infinite, is NaN. A version without a run, or whose run is unknown, has only NaN; a run
-    in MLflow's bin still counts. A metric called like one of the first columns stands under `metric <name>`.
+    in MLflow's trash still counts. A metric with the name of another column gets the column `metric <name>`.
     """
     import pandas as pd
 
@@ -138,7 +138,7 @@ def _all_metric_names(metrics_by_version: Iterable[Mapping[str, float]]) -> list
 
 
 def _metric_matrix(metrics_by_version: Sequence[Mapping[str, float]], names: Sequence[str]) -> FloatArray:
-    rows = [list(map(found.get, names)) for found in metrics_by_version]  # 300,000 lookups: the loop over names is C's
+    rows = [list(map(metrics.get, names)) for metrics in metrics_by_version]  # the loop over names runs in C
     values = np.array(rows, dtype=np.float64).reshape(len(metrics_by_version), len(names))  # numpy reads None as NaN
     values[~np.isfinite(values)] = np.nan
     return values
@@ -163,31 +163,33 @@ def compare_versions(
 ) -> Comparison:
     """Compare versions by their runs' metrics.
 
-    `runs` are by id. `incumbent` is what is in Production; where it is not among the versions it joins them, and
-    where it is not given it is looked for among them. `directions` overrides what the metrics' names say; `blocked`
-    says of blocked versions why they are. Raises BadInput if none of the versions has a metric that was asked for.
+    `runs` are by id. `incumbent` is the version in Production: it's added to the versions if it isn't among them;
+    without it, it's looked up among them. `directions` overrides what the metrics' names imply; `blocked` has the
+    reasons of blocked versions. Raises BadInput if no version has one of the `metrics`.
     """
     import pandas as pd
 
-    rows = {one.version: one for one in [*versions, *([incumbent] if incumbent else [])]}
+    rows = {version.version: version for version in [*versions, *([incumbent] if incumbent else [])]}
     if metrics is not None:
-        _check_known_metrics(model, metrics, _all_metric_names(_run_metrics(one, runs) for one in rows.values()))
+        _check_known_metrics(
+            model, metrics, _all_metric_names(_run_metrics(version, runs) for version in rows.values())
+        )
     table = build_frame(rows.values(), runs, metrics)
     columns = tuple(str(name) for name in table.columns[len(FACT_COLUMNS) :])
-    holder = incumbent.version if incumbent else _production_version(rows.values())
-    row = _row_index(table, holder)
+    production_version = incumbent.version if incumbent else _production_version(rows.values())
+    row = _row_index(table, production_version)
     values = table[list(columns)].to_numpy(dtype=np.float64)
-    ways = {column: direction_of(column, directions) for column in columns}
+    directions_by_column = {column: direction_of(column, directions) for column in columns}
     return Comparison(
         model=model,
         frame=table,
         metrics=columns,
-        directions=ways,
-        incumbent=holder,
+        directions=directions_by_column,
+        incumbent=production_version,
         best={
             column: int(table["version"].iloc[winner])
-            for place, column in enumerate(columns)
-            if (winner := _best_row(values[:, place], ways[column], row)) is not None
+            for index, column in enumerate(columns)
+            if (winner := _best_row(values[:, index], directions_by_column[column], row)) is not None
         },
         deltas=pd.DataFrame(_differences_from_incumbent(values, row), columns=pd.Index(columns), index=table.index),
         blocked=blocked or {},
@@ -203,17 +205,17 @@ def _check_known_metrics(model: str, requested: Iterable[str], known: Sequence[s
 def _unknown_metric_error(model: str, metric: str, known: Sequence[str]) -> BadInput:
     if not known:
         return BadInput(NO_METRICS)
-    by_lower = {one.lower(): one for one in known}
-    near = [by_lower[one] for one in get_close_matches(metric.lower(), by_lower, n=1, cutoff=0.5)]
-    there = [Code(truncate(one, 60)) for one in near or known[:8]]
+    by_lower = {name.lower(): name for name in known}
+    close_matches = [by_lower[name] for name in get_close_matches(metric.lower(), by_lower, n=1, cutoff=0.5)]
+    suggestions = [Code(truncate(name, 60)) for name in close_matches or known[:8]]
     template = "No compared version of {model} has a metric {metric}. " + (
-        "Did you mean {there}?" if near else "There is: {there}."
+        "Did you mean {there}?" if close_matches else "There is: {there}."
     )
-    return BadInput(say(template, model=Name(model), metric=Name(truncate(metric, 60)), there=there))
+    return BadInput(say(template, model=Name(model), metric=Name(truncate(metric, 60)), there=suggestions))
 
 
 def _production_version(versions: Iterable[VersionInfo]) -> int | None:
-    return max((one.version for one in versions if one.stage is Stage.PRODUCTION), default=None)
+    return max((version.version for version in versions if version.stage is Stage.PRODUCTION), default=None)
 
 
 def _row_index(table: pd.DataFrame, version: int | None) -> int | None:
@@ -221,7 +223,7 @@ def _row_index(table: pd.DataFrame, version: int | None) -> int | None:
 
 
 def _best_row(values: FloatArray, direction: Direction, incumbent_row: int | None) -> int | None:
-    """Return the row of the best value: of several the incumbent's, else the first, which is the newest."""
+    """Return the row of the best value; in a tie, the incumbent's, else the first, which is the newest."""
     signed = values * direction.sign
     if np.isnan(signed).all():
         return None
@@ -236,12 +238,12 @@ def _differences_from_incumbent(values: FloatArray, incumbent_row: int | None) -
 
 
 def _difference(value: FloatArray, base: FloatArray | np.float64) -> FloatArray:
-    with np.errstate(over="ignore"):  # two ends of what a float holds are infinitely far apart
+    with np.errstate(over="ignore"):  # the difference of two extreme floats is infinite
         return np.where(_is_equal_within_rounding(value, base), 0.0, value - base)
 
 
 def _is_equal_within_rounding(value: FloatArray, base: FloatArray | np.float64) -> npt.NDArray[np.bool_]:
-    """Tell where two values differ by no more than floating point's rounding: 0.1 + 0.2 is 0.3."""
+    """Return where two values differ only by floating-point rounding: 0.1 + 0.2 equals 0.3."""
     with np.errstate(over="ignore"):
         level: npt.NDArray[np.bool_] = np.abs(value - base) <= 1e-12 * np.maximum(np.abs(value), np.abs(base))
     return level
@@ -251,17 +253,17 @@ def _is_equal_within_rounding(value: FloatArray, base: FloatArray | np.float64) 
 
 
 def best_version(comparison: Comparison, metric: str, *, lowest: bool | None = None) -> BestVersion:
-    """Return who wins `metric`, and how far ahead it is.
+    """Return the best version by `metric`, and its lead.
 
-    `lowest` True or False asks for that end of the scale; None for the better one. NaN never wins. Raises BadInput
-    where no version has a value, or there is no such metric.
+    `lowest`: True for the lowest value, False for the highest, None for the better. NaN never wins. Raises BadInput
+    if no version has a value, or there's no such metric.
     """
     column = comparison.column_for(metric)
     direction = comparison.directions[column]
     if lowest is not None:
         direction = Direction.LOWER if lowest else Direction.HIGHER
-    values, held = comparison.metric_values(column), comparison.incumbent_row
-    row = _best_row(values, direction, held)
+    values, incumbent_row = comparison.metric_values(column), comparison.incumbent_row
+    row = _best_row(values, direction, incumbent_row)
     if row is None:
         raise BadInput(
             say(
@@ -270,7 +272,7 @@ def best_version(comparison: Comparison, metric: str, *, lowest: bool | None = N
                 metric=Code(truncate(metric, 60)),
             )
         )
-    second = _best_row(np.where(np.arange(len(values)) == row, np.nan, values), direction, held)
+    second = _best_row(np.where(np.arange(len(values)) == row, np.nan, values), direction, incumbent_row)
     facts = comparison.frame.iloc[row]
     return BestVersion(
         model=comparison.model,
@@ -284,7 +286,7 @@ def best_version(comparison: Comparison, metric: str, *, lowest: bool | None = N
         runner_up=None if second is None else comparison.versions[second],
         lead=_lead_over(values, row, second),
         incumbent=comparison.incumbent,
-        margin=_lead_over(values, row, None if held == row else held),
+        margin=_lead_over(values, row, None if incumbent_row == row else incumbent_row),
         blocked=comparison.blocked.get(int(facts["version"])),
     )
 
@@ -299,9 +301,9 @@ def _lead_over(values: FloatArray, winner_row: int, other_row: int | None) -> fl
 
 
 def to_csv(comparison: Comparison) -> str:
-    """Return the whole frame as CSV with its header, newest version first; times in ISO 8601, missing is empty.
+    """Return the frame as CSV with a header, newest version first; times in ISO 8601, missing values empty.
 
-    Text that a spreadsheet would read as a formula stands behind an apostrophe: tags and metric names are not ours.
+    Text that a spreadsheet would read as a formula gets an apostrophe, since tags and metric names are outside text.
     """
     import pandas as pd
 

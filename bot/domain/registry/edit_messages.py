@@ -1,4 +1,4 @@
-"""TODO bot.domain.registry.edit_messages"""
+"""Answers to people who register, describe, or tag versions."""
 
 from __future__ import annotations
 
@@ -11,31 +11,33 @@ from bot.domain.registry.semver import SemverProposal
 def registration_confirmation(
     model: str, version: int, proposal: SemverProposal, *, earlier_version: int | None, has_model: bool
 ) -> Sentence:
-    """Return the answer to whoever registered a version: its semver, why, and what to mind."""
-    mind = []
+    """Return the answer to a registration: the semver, why, and warnings."""
+    warnings = []
     if earlier_version is not None:
-        mind.append(say(" {v} was made of the same run.", v=Code(f"v{earlier_version}")))
+        warnings.append(say(" {v} was made of the same run.", v=Code(f"v{earlier_version}")))
     if not has_model:
-        mind.append(say(" The run logged no model that could be read, so nothing can be loaded from this version yet."))
+        warnings.append(
+            say(" The run logged no model that could be read, so nothing can be loaded from this version yet.")
+        )
     return say(
         "Registered {v} of {model} as {semver}: {why}.{mind}",
         v=Code(f"v{version}"),
         model=Name(model),
         semver=Code(proposal.semver),
         why=join_sentences(proposal.reasons, "; "),
-        mind=join_sentences(mind, ""),
+        mind=join_sentences(warnings, ""),
     )
 
 
 def description_confirmation(model: str, version: int | None) -> Sentence:
-    """Return the answer to whoever wrote a description."""
+    """Return the answer to a new description."""
     if version is None:
         return say("The description of {model} is written.", model=Name(model))
     return say("The description of {v} of {model} is written.", v=Code(f"v{version}"), model=Name(model))
 
 
 def tags_confirmation(model: str, version: int, tags: Mapping[str, str | None]) -> Sentence:
-    """Return the answer to whoever set tags."""
+    """Return the answer to changed tags."""
     said = [
         say("{key} is {value}", key=Code(key), value=Name(value)) if value else say("{key} is gone", key=Code(key))
         for key, value in tags.items()

@@ -1,4 +1,4 @@
-"""What a person would say of a comparison."""
+"""Comparisons as sentences."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from bot.domain.registry.comparison import NO_METRICS, BestVersion, Comparison
 from bot.domain.registry.metric_direction import Direction
 from bot.domain.registry.model import Stage
 
-MAX_NAMED_METRICS = 3  # metrics named in one clause; of more, the rest is counted
+MAX_NAMED_METRICS = 3  # metrics named in one clause; the others are counted
 
 
 def summarize_comparison(comparison: Comparison) -> Sentence:
-    """Return how the newest version does against Production; of many metrics those that differ most.
+    """Return how the newest version compares with Production, by the metrics that differ most.
 
-    Differences are the version's value minus Production's, as in the deltas, whichever way is better. Blocked versions
+    Differences are the version's value minus Production's, as in `deltas`, whichever way is better. Blocked versions
     are named at the end.
     """
     blocked = [why for _, why in sorted(comparison.blocked.items(), reverse=True)]
@@ -40,7 +40,7 @@ def _summarize_newest(comparison: Comparison) -> Sentence:
 
 
 def describe_best_version(best: BestVersion) -> Sentence:
-    """Return who wins a metric: its stage, value and lead, and its run."""
+    """Return the best version by a metric, with its stage, value, lead, and run."""
     return say(
         "{v} ({stage}) has the {end} {metric}: {value}{lead}.{gap}{run}{blocked}",
         v=_version_label(best.version),
@@ -111,7 +111,7 @@ _LATER_CLAUSES = {
 
 
 def _metrics_by_outcome(comparison: Comparison, row: int) -> dict[str, list[str]]:
-    """Return the metrics that both have, by how the row does on them; what differs most, for its size, first."""
+    """Return the metrics that both have, by outcome, those with the largest relative difference first."""
     sides: dict[str, list[str]] = {"better": [], "worse": [], "same": []}
     gaps, values = comparison.differences_in_row(row), comparison.metrics_in_row(row)
     for metric in sorted(gaps, key=lambda metric: -_relative_size(gaps[metric], values[metric])):
@@ -122,7 +122,7 @@ def _metrics_by_outcome(comparison: Comparison, row: int) -> dict[str, list[str]
 
 
 def _relative_size(difference: float, value: float) -> float:
-    """Return a difference relative to the larger of the two values, so that a zero makes nothing infinite."""
+    """Return a difference relative to the larger of the two values, so that a zero doesn't make it infinite."""
     return abs(difference) / max(abs(value), abs(value - difference)) if abs(difference) > 0 else 0.0
 
 
@@ -135,7 +135,7 @@ def _metric_with_difference(metric: str, difference: float) -> Sentence | Code:
 
 
 def _missing_metrics(comparison: Comparison, row: int) -> tuple[list[str], list[str]]:
-    """Return the metrics that the row lacks, and those that it has and the incumbent lacks; none that nobody has."""
+    """Return the metrics that only the incumbent has, and those that only the row has."""
     here, gaps = comparison.metrics_in_row(row), comparison.differences_in_row(row)
     lost = [metric for metric in comparison.best if isnan(here[metric])]
     return lost, [metric for metric in comparison.best if isnan(gaps[metric]) and not isnan(here[metric])]

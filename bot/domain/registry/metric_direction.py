@@ -1,4 +1,4 @@
-"""Which way a metric gets better, read from its name where nobody says it."""
+"""Which way a metric is better: configured, or guessed from its name."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from enum import Enum
 
 
 class Direction(Enum):
-    """Which values of a metric are the better ones."""
+    """Which values of a metric are better."""
 
-    HIGHER = "higher"  # accuracy, f1, and every name that says nothing
+    HIGHER = "higher"  # accuracy, f1, and every unknown name
     LOWER = "lower"  # loss, error, latency
 
     @property
     def sign(self) -> int:
-        """Return what a difference is multiplied by, so that better is above zero."""
+        """Return the factor that makes a positive difference an improvement."""
         return 1 if self is Direction.HIGHER else -1
 
 
 def direction_of(metric: str, overrides: Mapping[str, Direction | str] | None = None) -> Direction:
-    """Return which way `metric` gets better.
+    """Return which way `metric` is better.
 
     Higher is better unless one of the words of the name says otherwise: `val_loss`, `latencyMs`, `top5-error`. Only
     whole words count, and none after `per`: `requests_per_second` is a speed. `neg_log_loss` is turned around, as
-    scikit-learn means it. A name in `overrides`, upper and lower case being the same, goes before all that. Raises
-    ValueError where an override is no direction.
+    scikit-learn means it. A name in `overrides`, ignoring case, takes precedence. Raises
+    ValueError if an override isn't a direction.
     """
     for name, said in (overrides or {}).items():
         if name.casefold() == metric.casefold():
@@ -36,7 +36,7 @@ def direction_of(metric: str, overrides: Mapping[str, Direction | str] | None = 
 
 
 def is_better(metric: str, new: float, old: float, overrides: Mapping[str, Direction | str] | None = None) -> bool:
-    """Tell whether `new` is the better value of the two; NaN is never."""
+    """Return whether `new` is better than `old`; NaN never is."""
     return (new - old) * direction_of(metric, overrides).sign > 0
 
 

@@ -1,4 +1,4 @@
-"""The registry's words: models, versions, stages, references to a version."""
+"""What a registry holds: models, versions, stages, runs, and references to versions."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from bot.domain.core.sentence import Code, Name, Sentence, sanitize_text, say
 
 
 class Stage(Enum):
-    """Where a version stands. The values are MLflow's own."""
+    """A version's stage. The values are MLflow's own."""
 
-    NONE = "None"  # registered, nobody asked for more
-    STAGING = "Staging"  # being tried
+    NONE = "None"  # registered, and never promoted
+    STAGING = "Staging"  # in testing
     PRODUCTION = "Production"  # serving
-    ARCHIVED = "Archived"  # served once, or was taken aside
+    ARCHIVED = "Archived"  # served before, or was archived
 
     def __str__(self) -> str:
         return self.value
 
 
 SEMVER_TAG = "semver"  # the version tag that holds it
-COMMAND_TAG = "registrar.ask"  # the version tag that tells which ask of ours made it, should the answer get lost
+COMMAND_TAG = "registrar.ask"  # the version tag with the queued command that made it, in case the answer was lost
 RUN_MODEL_TAG, RUN_VERSION_TAG = "registrar.model", "registrar.version"  # the tags of a run that monitors a version
-TARGET_STAGES = (Stage.STAGING, Stage.PRODUCTION)  # what a person can ask for; each has one holder
+TARGET_STAGES = (Stage.STAGING, Stage.PRODUCTION)  # what a request can target; each holds one version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionIdentity:
-    """What a version is, whatever its name and number: its run, its source, and when it and its model were created.
+    """What a version is, apart from its name and number: its run, source, and creation times.
 
-    A time is None where the registry, or the reading that this comes from, doesn't tell it.
+    A time is None if the registry, or the call that this comes from, doesn't report it.
     """
 
     run_id: str | None = None
@@ -44,11 +44,11 @@ class VersionIdentity:
     model_created_at: datetime | None = None
 
     def is_same(self, other: VersionIdentity) -> bool:
-        """Tell whether both are the same version. A time that one of them doesn't know is not compared."""
+        """Return whether both are the same version. A time that one of them lacks isn't compared."""
         return self.is_same_ignoring_source(other) and self.source == other.source
 
     def is_same_ignoring_source(self, other: VersionIdentity) -> bool:
-        """Tell whether both are the same version, wherever its files lie now."""
+        """Return whether both are the same version, ignoring where the files are."""
         return (
             self.run_id == other.run_id
             and _is_same_time_if_known(self.created_at, other.created_at)
@@ -57,9 +57,9 @@ class VersionIdentity:
 
     @property
     def fingerprint(self) -> str:
-        """Return a short text that differs for different versions: what it was made from, a dot, where its files lie.
+        """Return a short text that differs for different versions: a hash of its origin, a dot, a hash of its source.
 
-        The model's creation time is left out: a reading of versions doesn't tell it.
+        The model's creation time is left out, since a list of versions doesn't have it.
         """
         made = self.created_at.isoformat() if self.created_at else ""
         return f"{_short_hash(f'{self.run_id or str()} {made}')}.{_short_hash(self.source)}"
@@ -75,7 +75,7 @@ def _short_hash(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionInfo:
-    """One model version as the registry tells it. `aliases` is filled only where the reading says so."""
+    """A model version in the registry. `aliases` is filled only by calls that say so."""
 
     model: str
     version: int
@@ -86,20 +86,20 @@ class VersionInfo:
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
-    source: str = ""  # where its files lie, as MLflow wrote it down
-    changed_at: datetime | None = None  # when stage or description changed last; None where the registry cannot tell
+    source: str = ""  # the URI of its files, as MLflow recorded it
+    changed_at: datetime | None = None  # the last change of stage or description; None if unknown
 
     @property
     def semver(self) -> str | None:
-        """Its semantic version: ours, kept as a tag."""
+        """Its semantic version, which Registrar keeps in a tag."""
         return self.tags.get(SEMVER_TAG)
 
     def has_same_files_as(self, other: VersionInfo) -> bool:
-        """Tell whether the other version is the same run's files, registered once more."""
+        """Return whether the other version is the same files of the same run, registered again."""
         return bool(self.run_id and self.source) and (self.run_id, self.source) == (other.run_id, other.source)
 
     def identity(self, model_created_at: datetime | None = None) -> VersionIdentity:
-        """Return what this version is; `model_created_at` is known to whoever has read the model."""
+        """Return what this version is; `model_created_at`: if the model was read."""
         return VersionIdentity(
             run_id=self.run_id, source=self.source, created_at=self.created_at, model_created_at=model_created_at
         )
@@ -107,7 +107,7 @@ class VersionInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """A data set that a run says it used. `rows` is None where the run does not tell."""
+    """A data set that a run logged. `rows` is None if unknown."""
 
     name: str
     digest: str = ""
@@ -117,10 +117,10 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInfo:
-    """The run that made a version. A metric that MLflow keeps as NaN or as infinite is NaN here."""
+    """The run that made a version. A metric that's NaN or infinite in MLflow is NaN here."""
 
     id: str
-    experiment: str = ""  # its id, which the address of a run's page holds
+    experiment: str = ""  # its id, which is part of a run's URL
     name: str = ""
     status: str = "FINISHED"
     user: str = ""
@@ -130,20 +130,20 @@ class RunInfo:
     params: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     datasets: tuple[Dataset, ...] = ()
-    is_deleted: bool = False  # in MLflow's bin: still readable
+    is_deleted: bool = False  # in MLflow's trash, still readable
 
     @property
     def is_finished(self) -> bool:
-        """Tell whether it has ended, so that its metrics hardly change any more."""
+        """Return whether it has ended, so that its metrics are unlikely to change."""
         return self.status in {"FINISHED", "FAILED", "KILLED"}
 
 
-LoggedValue = tuple[datetime, float]  # when a metric was logged, and its value; what MLflow keeps as infinite is NaN
+LoggedValue = tuple[datetime, float]  # when a metric was logged, and its value; infinite is NaN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignatureColumn:
-    """One input or output of a model, or one parameter of its prediction. `type` is MLflow's word for it."""
+    """One input or output of a model, or one parameter of its prediction. `type` is MLflow's name for it."""
 
     name: str
     type: str
@@ -152,7 +152,7 @@ class SignatureColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """What a model takes and gives, in the order in which MLflow wrote it down."""
+    """A model's inputs, outputs, and parameters, in MLflow's order."""
 
     inputs: tuple[SignatureColumn, ...] = ()
     outputs: tuple[SignatureColumn, ...] = ()
@@ -161,9 +161,9 @@ class Signature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPackage:
-    """What lies beside a version's files: its MLmodel and its requirements. Nothing is unpickled."""
+    """A version's MLmodel file and requirements. Nothing is unpickled."""
 
-    flavors: tuple[str, ...] = ()  # sorted, without python_function where there is another
+    flavors: tuple[str, ...] = ()  # sorted; python_function only if it's the only one
     signature: Signature | None = None
     dependencies: tuple[str, ...] = ()  # lines of requirements.txt
     size: int | None = None  # bytes
@@ -171,9 +171,9 @@ class ModelPackage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """One registered model. `latest` holds the highest version number in each stage, as MLflow tells it.
+    """A registered model. `latest` is the highest version number in each stage, as MLflow reports it.
 
-    `identities` says what these versions are, where the registry's summary tells it.
+    `identities` are those versions' identities, if the registry's summary has them.
     """
 
     name: str
@@ -188,7 +188,7 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class VersionRef:
-    """How a person names a version: `7`, `v7`, `2.1.0`, `@alias`, `staging`, `production` or `latest`."""
+    """How people refer to a version: `7`, `v7`, `2.1.0`, `@alias`, `staging`, `production` or `latest`."""
 
     kind: str  # number, semver, alias, stage, latest
     value: str
@@ -198,7 +198,7 @@ class VersionRef:
 
 
 def parse_version_ref(text: str) -> VersionRef:
-    """Return what `text` refers to. Raises BadInput with the forms that are understood."""
+    """Parse a reference to a version. Raises BadInput with the accepted forms."""
     word = text.strip()
     if number := re.fullmatch(r"[vV]?(\d{1,9})", word):
         return VersionRef("number", str(int(number[1])))
@@ -224,9 +224,9 @@ def parse_version_ref(text: str) -> VersionRef:
 
 
 def resolve_version(ref: VersionRef, model: ModelInfo, versions: Iterable[VersionInfo]) -> VersionInfo:
-    """Return the version that `ref` names among all `versions` of `model`, of several the newest.
+    """Return the version that `ref` names among all `versions` of `model`; of several, the newest.
 
-    Raises UnknownVersion, with the versions there are.
+    Raises UnknownVersion, with the existing versions.
     """
     newest_first = sorted(versions, key=lambda v: v.version, reverse=True)
     for version in newest_first:
@@ -255,7 +255,7 @@ def _matches_ref(ref: VersionRef, version: VersionInfo, model: ModelInfo) -> boo
 
 
 def parse_target_stage(text: str) -> Stage:
-    """Return the stage that a person asks for. Raises BadInput unless it is Staging or Production."""
+    """Parse the target stage of a request. Raises BadInput unless it's Staging or Production."""
     for stage in TARGET_STAGES:
         if text.strip().lower() == stage.value.lower():
             return stage
@@ -271,7 +271,7 @@ _INVISIBLE_CHARACTERS = re.compile("(?<![\u2000-\u3300\ufe0f\U0001f000-\U0001faf
 
 
 def check_model_name(text: str) -> str:
-    """Return the name, its outer spaces gone. Raises BadInput for one that no registry can hold or be asked for.
+    """Return the name without outer spaces. Raises BadInput for a name that a registry can't store or look up.
 
     MLflow's filters cannot escape quotes: a name with both kinds cannot be expressed in one.
     """
@@ -292,7 +292,7 @@ def check_model_name(text: str) -> str:
 
 
 def unknown_model_message(name: str, suggestion: str | None) -> Sentence:
-    """Return the sentence for a name that the registry doesn't have; `near` is one that it has."""
+    """Return the sentence for a name that the registry doesn't have; `suggestions` are names that it has."""
     if suggestion is None:
         return say("MLflow has no model {name}.", name=Name(name))
     return say("MLflow has no model {name}. Did you mean {near}?", name=Name(name), near=Name(suggestion))
@@ -305,5 +305,5 @@ def check_exact_name(name: str, stored_name: str) -> None:
 
 
 def is_legal_transition(current: Stage, target: Stage) -> bool:
-    """Tell whether a version may be asked to move: any stage to another one that has a holder, or to Archived."""
+    """Return whether a transition is possible: from any stage to another target stage, or to Archived."""
     return current is not target and target is not Stage.NONE

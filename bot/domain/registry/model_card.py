@@ -1,4 +1,4 @@
-"""TODO bot.domain.registry.model_card"""
+"""The model card: what is known about one version."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bot.domain.registry.model import RunInfo, VersionInfo
 
 @dataclass(frozen=True, slots=True)
 class ValueOrigin:
-    """Where a field's value comes from, the first that has one; docs/metadata.md is made from it."""
+    """Where a field's value comes from, in order of precedence; docs/metadata.md is generated from it."""
 
     description: str
 
 
 class ModelCard(BaseModel):
-    """What is known of one version. None, or nothing in it, is missing."""
+    """What is known about one version. None or an empty value means missing."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
@@ -70,7 +70,7 @@ class ModelCard(BaseModel):
     git_commit: Annotated[str | None, ValueOrigin("the run's tag `mlflow.source.git.commit`")] = None
 
     def missing(self) -> list[str]:
-        """Return the names of the fields that nobody has filled, in order."""
+        """Return the names of the missing fields, in order."""
         return [name for name in type(self).model_fields if getattr(self, name) in _EMPTY]
 
     def completeness(self) -> float:
@@ -82,7 +82,7 @@ _EMPTY: tuple[Any, ...] = (None, "", (), {})
 
 
 def logged_algorithm(version: VersionInfo, run: RunInfo) -> str | None:
-    """Return the algorithm's name as somebody wrote it down, or None."""
+    """Return the algorithm's name as it was logged, or None."""
     return (
         version.tags.get("algorithm")
         or run.tags.get("estimator_name")

@@ -1,4 +1,4 @@
-"""TODO bot.domain.registry.rollback_block"""
+"""Blocks: versions that were rolled back as bad."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from bot.domain.core.sentence import Code, Sentence, ended_with_period, say, tru
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollbackBlock:
-    """A version was rolled back as bad: until a person unblocks it, nothing rolls back to it, and gates refuse it."""
+    """A block on a version that was rolled back as bad: rollbacks and gates refuse it until a person unblocks it."""
 
     id: str
     model: str
     version: int
-    move: str  # the rollback's
+    move: str  # the id of the rollback's transition
     at: datetime
     by: Actor
     reason: str
@@ -27,7 +27,7 @@ class RollbackBlock:
 
 
 def block_reason(block: RollbackBlock) -> Sentence:
-    """Return why a version is blocked, for where everyone reads it: nobody is mentioned."""
+    """Return why a version is blocked, without mentioning anybody."""
     return say(
         "{v} is blocked: rolled back as bad ({when}). {why}",
         v=Code(f"v{block.version}"),

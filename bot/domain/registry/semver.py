@@ -1,7 +1,7 @@
-"""The semantic version that is proposed for a new version, and the sentences that say why.
+"""The semver proposed for a new version, and the reasons.
 
-The rules compare two builds: what callers see (signature, algorithm, flavors) and how they were trained. What is not
-known of a build is said and raises nothing: a missing signature is no proof of a break. Nothing here reads MLflow.
+The rules compare two builds: what callers see (signature, algorithm, flavors) and how they were trained. Unknown facts
+are reported and raise nothing: a missing signature doesn't prove a breaking change. Nothing here reads MLflow.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from bot.domain.registry.model import Signature, Stage
 from bot.domain.registry.signature_changes import CallerEffect, caller_changes, list_some, quote_if_needed, quote_name
 
 FIRST_SEMVER = "1.0.0"
-MAX_REASONS = 10  # sentences of one proposal; of more, the rest is counted
-_MAX_SEMVER_LENGTH = 256  # characters of a semver, as in npm: beyond, it is no number that anybody meant
+MAX_REASONS = 10  # sentences of one proposal; the others are counted
+_MAX_SEMVER_LENGTH = 256  # characters of a semver, as in npm
 
 
 class Bump(Enum):
-    """Which part of the number goes up, the weightiest first."""
+    """Which part of the semver is raised, the most significant first."""
 
-    MAJOR = "major"  # callers may break, or it is another kind of model
-    MINOR = "minor"  # callers go on as they did, and there is more or better
-    PATCH = "patch"  # anything else: trained again, fixed, tidied
+    MAJOR = "major"  # callers can break, or it's another kind of model
+    MINOR = "minor"  # callers are unaffected, and something was added or improved
+    PATCH = "patch"  # anything else: retrained, fixed, cleaned up
 
 
 IsBetter = Callable[[str, float, float], bool]  # metric, new value, old value
@@ -36,7 +36,7 @@ BumpReason = tuple[Bump, Sentence]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildFacts:
-    """What the rules look at. Empty means not known, but for `params` and `metrics`: a run may well log none."""
+    """The facts that the rules compare. Empty means unknown, except `params` and `metrics`, which a run can lack."""
 
     signature: Signature | None = None
     flavors: frozenset[str] | tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class BuildFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseVersion:
-    """What a new version is compared with: the one in Production, else the one with the highest semver."""
+    """The version to compare a new one with: the one in Production, else the one with the highest semver."""
 
     version: int
     stage: Stage
@@ -57,19 +57,19 @@ class BaseVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SemverProposal:
-    """A semver and why: `reasons` is never empty and starts with what weighs most."""
+    """A semver and its reasons, which are never empty and start with the most significant."""
 
     semver: str
     bump: Bump | None  # None for the first version
     reasons: tuple[Sentence, ...]
     base_version: int | None  # the version that it was compared with
-    overridden: bool  # a person chose the bump, whether or not the rules agree
+    overridden: bool  # a person chose the bump
 
 
 def parse_semver(text: str) -> Version | None:
-    """Return the semver that `text` means, or None. Spaces around it and a leading `v` are allowed: people write both.
+    """Parse a semver, or return None. Outer spaces and a leading `v` are allowed.
 
-    A prerelease or build part is kept; parts missing (`1.2`) or written with leading zeros make it no semver.
+    Prerelease and build parts are kept; missing parts (`1.2`) and leading zeros aren't valid.
     """
     word = text.strip()
     if len(word) > _MAX_SEMVER_LENGTH:
@@ -81,9 +81,9 @@ def parse_semver(text: str) -> Version | None:
 
 
 def highest_semver(existing: Iterable[str]) -> str | None:
-    """Return the highest semver among `taken` as it is written there, or None where none of them is a semver.
+    """Return the highest semver in `existing`, as it's written there, or None if there is none.
 
-    MAJOR.MINOR.PATCH decides: `1.2.0-rc.1` holds the number 1.2.0 and is lower than 1.2.0 only.
+    MAJOR.MINOR.PATCH decides: `1.2.0-rc.1` takes the number 1.2.0 and is lower only than 1.2.0.
     """
     known = [(_release_numbers(number), number, text) for text in existing if (number := parse_semver(text))]
     return max(known)[2] if known else None
@@ -92,10 +92,10 @@ def highest_semver(existing: Iterable[str]) -> str | None:
 def bump_reasons(
     new: BuildFacts, old: BuildFacts, is_better: IsBetter, *, old_label: object = "the version before"
 ) -> list[BumpReason]:
-    """Return what `new` changes over `old`, the weightiest first, and last what could not be compared (as PATCH).
+    """Return what `new` changes over `old`, most significant first, then what couldn't be compared (as PATCH).
 
-    `is_better(metric, a, b)` tells whether `a` is better than `b`; it is never asked about NaN. `called` is what
-    sentences call `old`. Two builds that are the same and fully known give an empty list.
+    `is_better(metric, a, b)`: whether `a` is better than `b`; never called with NaN. `old_label`: what
+    sentences call `old`. Identical, fully known builds give an empty list.
     """
     gaps = [(Bump.PATCH, gap) for gap in _missing_facts(new, old, old_label)]
     return _sorted_bump_reasons(new, old, is_better) + gaps
@@ -109,10 +109,10 @@ def propose_semver(
     override: Bump | None = None,
     is_better: IsBetter,
 ) -> SemverProposal:
-    """Return the semver for `new`: the highest of `taken` and of the base's, raised by what changed over `base`.
+    """Return the semver for `new`: the highest of `existing` and the base's, raised by what changed over `base`.
 
-    `override` is the bump a person chose; the reasons then tell what the rules say, too. Where nothing is taken it is
-    1.0.0 in any case: there is no number to raise, and every model starts alike. See `changes` for `is_better`.
+    `override` is the bump a person chose; the reasons then include the rules' proposal. Without existing semvers it's
+    always 1.0.0. See `bump_reasons` for `is_better`.
     """
     top = highest_semver([*existing, *([base.semver] if base and base.semver else [])])
     if top is None:
@@ -141,12 +141,12 @@ def _release_numbers(number: Version) -> tuple[int, int, int]:
 
 def _release_string(semver: str) -> str:
     number = parse_semver(semver)
-    assert number is not None  # it is one that `highest` chose
+    assert number is not None  # `highest_semver` returned it
     return str(Version(*_release_numbers(number)))
 
 
 def _bump_semver(semver: str, bump: Bump) -> str:
-    # From the core: a prerelease would be raised to its own release, and that number counts as taken.
+    # Without the prerelease: it would be raised to its own release, and that number counts as taken.
     return str(Version.parse(_release_string(semver)).next_version(bump.value))
 
 
@@ -207,7 +207,7 @@ def _limit_reasons(reasons: Sequence[Sentence]) -> tuple[Sentence, ...]:
 
 
 def _comparable_facts(new: BuildFacts, old: BuildFacts) -> list[tuple[str, object, object]]:
-    """Return each fact that may be missing, of both sides. A signature may leave out its inputs or its outputs."""
+    """Return each fact that can be missing, for both sides. A signature can lack its inputs or outputs."""
     facts: list[tuple[str, object, object]] = [("signature", new.signature, old.signature)]
     if new.signature and old.signature:
         facts = [
@@ -279,7 +279,7 @@ def _improved_metrics(new: Mapping[str, float], old: Mapping[str, float], is_bet
     better = []
     for metric in sorted(new.keys() & old.keys()):
         ours, theirs = new[metric], old[metric]
-        # Equal values are asked about no more than NaN: "rose from 0.8 to 0.8" is no reason.
+        # Equal values are skipped like NaN: "rose from 0.8 to 0.8" isn't a reason.
         if not (math.isnan(ours) or math.isnan(theirs) or ours == theirs) and is_better(metric, ours, theirs):
             better.append(_metric_change(metric, ours, theirs))
     return better
@@ -287,7 +287,7 @@ def _improved_metrics(new: Mapping[str, float], old: Mapping[str, float], is_bet
 
 def _metric_change(metric: str, new: float, old: float) -> Sentence:
     before, after = f"{old:.6g}", f"{new:.6g}"
-    if before == after:  # they differ, so that has to be seen
+    if before == after:  # they differ, so the sentence must show it
         before, after = repr(float(old)), repr(float(new))
     verb = "rose" if new > old else "fell"
     return say("{metric} {verb} from {old} to {new}", metric=quote_name(metric), verb=verb, old=before, new=after)

@@ -9,10 +9,10 @@ from bot.domain.registry.model import VersionIdentity
 def identity_change_reason(
     model: str, version: int, expected: VersionIdentity | None, found: VersionIdentity | None
 ) -> Sentence | None:
-    """Return how the version under this name and number differs from what it was, or None where it doesn't.
+    """Return how the version under this name and number differs from `expected`, or None if it doesn't.
 
-    `was` is None for what an older Registrar wrote down: then there is nothing to compare. `now` is None for a version
-    that is gone.
+    `expected` is None for records of older releases: then there's nothing to compare. `found` is None for a version
+    that was deleted.
     """
     if found is None:
         return say("v{v} of {model} is gone from MLflow.", v=version, model=Name(model))
@@ -32,7 +32,7 @@ def identity_change_reason(
 
 
 def version_replaced_reason(model: str, version: int) -> Sentence:
-    """Return that another version is found under this name and number."""
+    """Return that there's another version under this name and number."""
     return say(
         "v{v} of {model} isn't the same version any more: it was deleted and created again, or its model was renamed.",
         v=version,

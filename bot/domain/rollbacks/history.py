@@ -1,4 +1,4 @@
-"""The timeline of Production, and who was in it at a moment or on a day. Pure."""
+"""The timeline of Production, and which version served at a moment or on a day. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bot.domain.rollbacks.rollback import ServingPeriod, period_at
 
 @dataclass(frozen=True, slots=True)
 class TimeWindow:
-    """A moment, or with `end` what lies from `begin` up to it; `day` where it was asked for as one."""
+    """A moment, or the time from `begin` to `end`. `day` is set if it was given as a day."""
 
     start: datetime
     end: datetime | None = None
@@ -26,10 +26,10 @@ class TimeWindow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """Who served in Production, newest first; with the requests that promotions answer and who approved, by their ids.
+    """What served in Production, newest first, with the promotions' requests and approvers by request id.
 
-    `watched` is since when Registrar knows of it; before that nobody does. `window` is what was asked about: then
-    only what overlaps with it is `served`. `drawn` is what a picture shows: all of them, the newest first.
+    `watched` is when Registrar's record begins. `window` is the queried time: then
+    `served` has only what overlaps with it. `drawn` is what a chart shows: all of it, newest first.
     """
 
     model: str
@@ -39,23 +39,23 @@ class Timeline:
     requests: Mapping[str, Request]
     approvers: Mapping[str, tuple[Actor, ...]] = field(default_factory=dict)  # who approved each request, in order
     chart_periods: tuple[ServingPeriod, ...] = ()
-    has_older: bool = False  # older ones, that were not asked for
+    has_older: bool = False  # whether there are older ones that weren't queried
     window: TimeWindow | None = None
     before: ServingPeriod | None = None  # the last one that began before the window
-    after: ServingPeriod | None = None  # the first one that began behind it
+    after: ServingPeriod | None = None  # the first one that began after the window
 
 
 @dataclass(frozen=True, slots=True)
 class ProductionChange:
-    """From when on somebody serves, or with None nobody."""
+    """A change of Production: from this time on a version serves, or with None, nothing does."""
 
     at: datetime
     version: int | None
-    predates_registrar: bool = False  # it was there when Registrar first looked, and came at a time that isn't known
+    predates_registrar: bool = False  # it was there when Registrar started, since an unknown time
 
 
 def resolve_window(at: timedelta | datetime | date | RelativeDay, now: datetime) -> TimeWindow:
-    """Return what `at` means: that long ago, a moment, or a whole day in UTC. Raises BadInput for the future."""
+    """Return the time that `at` means: that long ago, a moment, or a day in UTC. Raises BadInput for the future."""
     if isinstance(at, timedelta):
         return TimeWindow(resolve_start(at, now))
     if isinstance(at, datetime):
@@ -75,7 +75,7 @@ def format_day(day: date) -> str:
 
 
 def periods_in_window(periods: Sequence[ServingPeriod], window: TimeWindow) -> tuple[ServingPeriod, ...]:
-    """Return those (newest first) who served in the window for a while."""
+    """Return the periods (newest first) that overlap with the window."""
     if window.end is None:
         found = period_at(periods, window.start)
         return (found,) if found else ()
@@ -84,7 +84,7 @@ def periods_in_window(periods: Sequence[ServingPeriod], window: TimeWindow) -> t
 
 
 def production_changes(periods: Sequence[ServingPeriod], window: TimeWindow) -> list[ProductionChange]:
-    """Return what changed within the window after its beginning, oldest first, nobody's times among it."""
+    """Return the changes within the window, oldest first, including changes to an empty Production."""
     found: list[ProductionChange] = []
     for one in reversed(periods_in_window(periods, window)):
         if one.since > window.start:
@@ -99,7 +99,7 @@ def _leaves_production_empty(period: ServingPeriod) -> bool:
 
 
 def production_gaps(periods: Sequence[ServingPeriod], now: datetime) -> list[tuple[datetime, datetime]]:
-    """Return when nobody served between the first and now, newest first."""
+    """Return when Production was empty between the first period and now, newest first."""
     found, next_begin = [], now
     for one in periods:
         if one.until and one.until < next_begin and _leaves_production_empty(one):

@@ -1,4 +1,4 @@
-"""The timeline of Production in words."""
+"""The timeline of Production as sentences."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from bot.domain.rollbacks.history import ProductionChange, Timeline, format_day,
 from bot.domain.rollbacks.rollback import ServingPeriod, period_at
 from bot.domain.transitions.transition import TransitionKind
 
-MAX_REASON_LENGTH = 200  # characters of a reason in a row; the audit has the whole
+MAX_REASON_LENGTH = 200  # characters of a reason in a row; the audit log has all of it
 MAX_OVERRIDE_REASON_LENGTH = 100  # characters of why failed gates were overridden
-MAX_LISTED_CHANGES = 8  # that are told in one sentence
+MAX_LISTED_CHANGES = 8  # changes in one sentence
 
 
 def actor_label(actor: Actor) -> object:
-    """Return who did it, as a word in a sentence."""
+    """Return the actor as a value for a sentence."""
     return "the monitor" if actor == MONITOR_AUTOMATION else format_actor(actor)
 
 
 def describe_period(period: ServingPeriod, timeline: Timeline) -> Sentence:
-    """Return from when until when it served, and how long."""
+    """Return when and how long it served."""
     lasted = format_duration(period.duration(timeline.now))
     if period.predates_registrar:
         since, lasted = say("first seen {at}", at=period.since), f"at least {lasted}"
@@ -36,7 +36,7 @@ def describe_period(period: ServingPeriod, timeline: Timeline) -> Sentence:
 
 
 def describe_entry(period: ServingPeriod, timeline: Timeline, max_reason_length: int = MAX_REASON_LENGTH) -> Sentence:
-    """Return how it came into Production, and why."""
+    """Return how it got into Production, and why."""
     move = period.started_by
     request = timeline.requests.get(move.request or "")
     reason = (request.reason if request else "") or move.reason
@@ -85,7 +85,7 @@ def _describe_cause(period: ServingPeriod, request: Request | None, approvers: S
 
 
 def describe_production_at(timeline: Timeline) -> Sentence:
-    """Return who was in Production at the moment or on the day that was asked about."""
+    """Return what was in Production at the queried moment or day."""
     asked = timeline.window
     assert asked is not None
     known = timeline.watched_since is not None and asked.start >= timeline.watched_since

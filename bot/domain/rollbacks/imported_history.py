@@ -1,4 +1,4 @@
-"""Terms of Production from before Registrar: read from a file, and turned into moves of the history. Pure."""
+"""Serving periods from before Registrar: parsed from a file, and turned into transitions of the history. Pure."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from bot.domain.registry.model import Stage, VersionIdentity, check_model_name, 
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 
 REQUIRED_KEYS, OPTIONAL_KEYS = ("model", "version", "since"), ("until", "by", "why")
-MAX_REASON_LENGTH = 500  # characters of a row's `by` and `why` that the history keeps
+MAX_REASON_LENGTH = 500  # characters of a row's `by` and `why` that the history stores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedPeriod:
-    """One row of the file: a version was in Production, from when until when. `place` says where the row is."""
+    """One row of the file: when a version was in Production. `place` says where the row is in the file."""
 
     location: str
     model: str
     version: int
     since: datetime
-    until: datetime | None = None  # None: until the next term
+    until: datetime | None = None  # None: until the next period
     by: str = ""
     why: str = ""
 
     @property
     def id(self) -> str:
-        """Return the id of the move that begins the term: the same for the same row, whatever file it's in."""
+        """Return the id of the transition that begins the period: the same for the same row in any file."""
         what = f"{self.model}\n{self.version}\n{self.since.astimezone(UTC).isoformat()}"
         return f"imported:{hashlib.sha256(what.encode()).hexdigest()[:16]}"
 
 
 def parse_imported_periods(text: str) -> list[ImportedPeriod]:
-    """Return the rows of a CSV, JSON, or JSONL file. Raises BadInput that names the first wrong line or entry."""
+    """Parse a CSV, JSON, or JSONL file. Raises BadInput that names the first invalid line or entry."""
     terms = [_parse_row(place, row) for place, row in _read_rows(text)]
     if not terms:
         raise BadInput("The file has no rows.")
@@ -57,9 +57,9 @@ def imported_transitions(
     reason: str,
     identities: Mapping[int, VersionIdentity],
 ) -> list[Transition]:
-    """Return the moves that begin and end the terms of one model, oldest first.
+    """Return the transitions that begin and end the periods of one model, oldest first.
 
-    `first` is when the history of that model begins today; None where it's empty. Raises BadInput for terms that
+    `history_start` is when that model's history begins now, or None. Raises BadInput for periods that
     overlap, lie in the future, or have no end.
     """
     ordered = sorted(periods, key=lambda term: term.since)
@@ -124,7 +124,7 @@ def _import_transition(
 
 
 def _read_rows(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield each row with its place: a line of CSV and JSONL, an entry of a JSON list."""
+    """Yield each row with its place: a line in CSV and JSONL, an entry in a JSON list."""
     text = text.removeprefix("\ufeff")
     if text.lstrip().startswith("["):
         yield from ((f"Entry {at}", row) for at, row in enumerate(_parse_json("The file", text), start=1))
@@ -175,7 +175,7 @@ def _parse_row(location: str, row: Any) -> ImportedPeriod:
 
 
 def _parse_time(value: object) -> datetime:
-    """Return a time with its zone, or the beginning of a day in UTC."""
+    """Parse a time with a zone, or the beginning of a day in UTC."""
     text = str(value).strip()
     try:
         if len(text) == len("2026-03-01"):

@@ -1,4 +1,4 @@
-"""What people are told about rollbacks and blocked versions."""
+"""Messages about rollbacks and blocked versions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOADABILITY_UNKNOWN_TO_MONITOR = (
 
 
 def actor_label(actor: Actor) -> object:
-    """Return who rolled back, as a value of a sentence."""
+    """Return who rolled back, as a value for a sentence."""
     return "the monitor" if isinstance(actor, Automation) else format_actor(actor)
 
 
@@ -39,7 +39,7 @@ def describe_version_change(transition: Transition) -> Sentence:
 
 
 def rollback_started_announcement(transition: Transition) -> Sentence:
-    """Return the first line of the thread: from, to, who, why."""
+    """Return the thread's first line: from, to, who, why."""
     forced = " Forced: what stood against it is in the audit." if transition.is_forced else ""
     return say(
         "Rolling back {step} in Production, by {who}: {why}" + forced,
@@ -50,7 +50,7 @@ def rollback_started_announcement(transition: Transition) -> Sentence:
 
 
 def rollback_done_announcement(transition: Transition, alias: str) -> Sentence:
-    """Return the line of the thread after the move was read back."""
+    """Return the thread's line once the rollback was read back."""
     mind = say(" {why}", why=transition.why) if transition.why else say("")
     return say(
         "Moved and read back from MLflow: {v} is in Production, {alias} names it.{mind}",
@@ -61,7 +61,7 @@ def rollback_done_announcement(transition: Transition, alias: str) -> Sentence:
 
 
 def version_blocked_announcement(transition: Transition) -> Sentence:
-    """Return the line about the version that was taken out."""
+    """Return the line about the version that left Production."""
     return say(
         "{old} is blocked: rollbacks and requests refuse it until someone unblocks it: {how}",
         old=Code(f"v{transition.expected_incumbent}"),
@@ -75,12 +75,12 @@ def tags_written_announcement() -> Sentence:
 
 
 def rollback_waiting_announcement() -> Sentence:
-    """Return the line that tells of a registry which is away."""
+    """Return the line about a registry that can't be reached."""
     return say("MLflow does not answer. The rollback is made as soon as it is back; nobody has to do anything.")
 
 
 def rollback_failed_announcement(transition: Transition) -> Sentence:
-    """Return the line of a rollback that came to nothing, and what to do."""
+    """Return the line about a failed rollback, and what to do."""
     how = Code(f'/model rollback {transition.model} {transition.version} --reason "…"')
     if transition.state is TransitionState.STALE:
         return say(
@@ -94,7 +94,7 @@ def rollback_failed_announcement(transition: Transition) -> Sentence:
 
 
 def rollback_confirmation(transition: Transition) -> Sentence:
-    """Return what whoever rolled back hears."""
+    """Return the answer to the person who rolled back."""
     model = Name(transition.model)
     if transition.state is TransitionState.DONE:
         return say(
@@ -108,12 +108,12 @@ def rollback_confirmation(transition: Transition) -> Sentence:
 
 
 def rollback_started_notice() -> Sentence:
-    """Return what somebody hears who pressed the button of a rollback."""
+    """Return the answer to the person who pressed a rollback's button."""
     return say("Rolling back. The thread tells when it is done.")
 
 
 def rollback_title(transition: Transition) -> str:
-    """Return the head of the channel's message; the model's name is put before it."""
+    """Return the heading of the channel's message; the model's name goes before it."""
     old = f"v{transition.expected_incumbent}" if transition.expected_incumbent is not None else "nothing"
     return {
         TransitionState.DONE: f"rolled back from {old} to v{transition.version}",
@@ -123,7 +123,7 @@ def rollback_title(transition: Transition) -> str:
 
 
 def may_not_load_refusal(model: str, version: int, reasons: Sequence[Sentence]) -> Sentence:
-    """Return why a version is not gone back to just like that, and how it is all the same."""
+    """Return why a version might not load, and how to roll back to it anyway."""
     return say(
         MAY_NOT_LOAD,
         v=Code(f"v{version}"),
@@ -153,17 +153,17 @@ def not_a_target_refusal(model: str, version: int, why: TargetRefusal) -> Senten
 
 
 def rollback_despite_freeze_notice(active_freeze: ActiveFreeze) -> Sentence:
-    """Return what the channel reads when a person rolls back while Production is frozen."""
+    """Return the channel's message when a person rolls back while Production is frozen."""
     return say("{why} Rollbacks by people still go through.", why=active_freeze.description)
 
 
 def loadability_unknown_to_monitor_reason(model: str, version: int, why: Sentence) -> Sentence:
-    """Return why a monitor does not go back to a version yet."""
+    """Return why a monitor doesn't roll back to a version yet."""
     return say(LOADABILITY_UNKNOWN_TO_MONITOR, v=Code(f"v{version}"), model=Name(model), why=why)
 
 
 def loadability_unknown_refusal(model: str, version: int, why: Sentence) -> Sentence:
-    """Return what somebody hears who rolls back while the version's files are away."""
+    """Return the refusal of a rollback while the version's files can't be read."""
     return say(
         LOADABILITY_UNKNOWN,
         v=Code(f"v{version}"),
@@ -174,7 +174,7 @@ def loadability_unknown_refusal(model: str, version: int, why: Sentence) -> Sent
 
 
 def no_rollback_target_refusal(model: str) -> Sentence:
-    """Return what somebody hears who wants to go back where nothing good served before."""
+    """Return the refusal of a rollback if no good version served before."""
     return say(
         "{model} has no version to go back to: Registrar knows of no earlier Production version that isn't blocked. "
         "To request a promotion: {how}",
@@ -184,7 +184,7 @@ def no_rollback_target_refusal(model: str) -> Sentence:
 
 
 def unblock_announcement(model: str, version: int, who: Actor, reason: str) -> Sentence:
-    """Return what the channel hears when someone unblocks a version."""
+    """Return the channel's message about an unblocked version."""
     return say(
         "{who} unblocked {v} of {model}: {why}",
         who=format_actor(who),

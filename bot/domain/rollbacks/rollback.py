@@ -1,4 +1,4 @@
-"""Rolling back: who served in Production, which version to go back to, and which ones are barred. Pure."""
+"""Rollbacks: what served in Production, which version to roll back to, and which ones are blocked. Pure."""
 
 from __future__ import annotations
 
@@ -13,47 +13,47 @@ from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.transitions.drift import RegistrySnapshot
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState, transition_time
 
-TRUSTED_AFTER = timedelta(hours=24)  # until an automation acts on an identity that was taken on trust
+TRUSTED_AFTER = timedelta(hours=24)  # before an automation relies on an unverified identity
 
-BEFORE_REGISTRAR = "in Production before Registrar looked"  # why of the move that the first look writes down
+BEFORE_REGISTRAR = "in Production before Registrar looked"  # the reason of transitions that the first poll records
 
 
 @dataclass(frozen=True, slots=True)
 class ServingPeriod:
-    """One stretch of Production: the move that began it, and the one that ended it if it has ended."""
+    """A time in Production: the transition that began it, and the one that ended it, if any."""
 
     started_by: Transition
     ended_by: Transition | None
 
     @property
     def version(self) -> int:
-        """Who served."""
+        """The version that served."""
         return self.started_by.version
 
     @property
     def since(self) -> datetime:
-        """From when on."""
+        """When it began."""
         return transition_time(self.started_by)
 
     @property
     def until(self) -> datetime | None:
-        """Until when; None for whoever serves now."""
+        """When it ended; None if it serves now."""
         return transition_time(self.ended_by) if self.ended_by else None
 
     @property
     def predates_registrar(self) -> bool:
-        """Tell whether it was there when Registrar first looked, so that nobody knows since when."""
+        """Return whether it was there when Registrar started, so that its begin is unknown."""
         return self.started_by.kind is TransitionKind.OBSERVED and self.started_by.why == BEFORE_REGISTRAR
 
     def duration(self, now: datetime) -> timedelta:
-        """Return how long it served, as far as we know."""
+        """Return how long it served, as far as is known."""
         return (self.until or now) - self.since
 
 
 def serving_periods(transitions: Sequence[Transition]) -> list[ServingPeriod]:
-    """Return the stretches of Production that the moves (newest first) tell of, newest first.
+    """Return the serving periods that these transitions (newest first) make, newest first.
 
-    Mending leaves the version that serves where it is, and begins no stretch of its own.
+    A repair leaves the serving version in place, and begins no period.
     """
     found: list[ServingPeriod] = []
     ended: Transition | None = None
@@ -70,14 +70,14 @@ def serving_periods(transitions: Sequence[Transition]) -> list[ServingPeriod]:
 
 
 def period_at(periods: Sequence[ServingPeriod], at: datetime) -> ServingPeriod | None:
-    """Return who served at a moment; None for nobody, or where nobody knows."""
+    """Return the period at a moment; None if Production was empty, or it's unknown."""
     return next((one for one in periods if one.since <= at and (one.until is None or at < one.until)), None)
 
 
 def rollback_path(periods: Sequence[ServingPeriod]) -> list[ServingPeriod]:
-    """Return the stretches (given newest first) that can be gone back to, the nearest first; the present one is none.
+    """Return the periods (given newest first) to roll back to, the nearest first, without the current one.
 
-    A rollback takes what lay above its target away, so that the next one goes further back and never forward again.
+    A rollback removes the periods after its target, so that the next one goes further back and never forward again.
     """
     stack: list[ServingPeriod] = []
     for one in reversed(periods):
@@ -95,20 +95,20 @@ def rollback_path(periods: Sequence[ServingPeriod]) -> list[ServingPeriod]:
 
 
 class TargetRefusal(Enum):
-    """Why no rollback can put a version into Production, whoever asks and however hard."""
+    """Why no rollback can put a version into Production, not even a forced one."""
 
-    NEVER_SERVED = "never_served"  # no finished move ever put it into Production
-    ANOTHER_VERSION = "another_version"  # one with this number served, and was replaced since
-    BLOCKED = "blocked"  # it was rolled back as bad, and nobody has unblocked it since
+    NEVER_SERVED = "never_served"  # no finished transition ever put it into Production
+    ANOTHER_VERSION = "another_version"  # another version with this number served
+    BLOCKED = "blocked"  # it was rolled back as bad, and not unblocked since
 
 
 def target_refusal(
     version: int, promotions: Sequence[Transition], blocked_versions: Collection[int], snapshot: RegistrySnapshot | None
 ) -> TargetRefusal | None:
-    """Return why a version isn't a target of a rollback, or None where it is one.
+    """Return why a version can't be a rollback's target, or None if it can.
 
-    `entries` are the finished moves that put this version into Production; `barred` are the model's blocked versions;
-    `look` is the last look at the model.
+    `promotions` are the finished transitions that put this version into Production; `blocked_versions` are the model's;
+    `snapshot` is the model's last snapshot.
     """
     if not promotions:
         return TargetRefusal.NEVER_SERVED
@@ -124,9 +124,9 @@ def current_blocks(
 ) -> dict[int, RollbackBlock]:
     """Return the newest block of each of these versions that is blocked, by number.
 
-    `bars` are the model's, oldest first; `entries` gives the finished moves that put a number into Production, newest
-    first, and is asked for blocked numbers only. A block is about the version that was rolled back: another one under
-    its number isn't blocked. Where nobody knows what one of the two is, the number counts.
+    `history` has the model's blocks, oldest first; `entries` returns the finished transitions of a number into
+    Production, newest first, and is called for blocked numbers only. A block is about the version that was rolled
+    back: another one under its number isn't blocked. If one of the two identities is unknown, the number counts.
     """
     return {
         bar.version: bar
@@ -141,9 +141,9 @@ def _is_block_about(block: RollbackBlock, entries: Sequence[Transition], identit
 
 
 def is_still_there(entry: Transition, snapshot: RegistrySnapshot | None) -> bool:
-    """Tell whether the version that a move put into Production is still under its number, as the last look has it.
+    """Return whether the version that a transition put into Production is still under its number in the last snapshot.
 
-    Where nobody has looked since, or an older Registrar did, nothing says that it isn't: the executor compares again.
+    Without a newer snapshot that has fingerprints, it's assumed to be: the executor compares again.
     """
     return (
         snapshot is None
@@ -153,16 +153,16 @@ def is_still_there(entry: Transition, snapshot: RegistrySnapshot | None) -> bool
 
 
 def identity_in_production(entries: Sequence[Transition], snapshot: RegistrySnapshot | None) -> VersionIdentity | None:
-    """Return what a version was when it last came into Production and still is; None where nobody knows."""
+    """Return a version's identity when it last entered Production, if that's unchanged; None if unknown."""
     return next((entry.identity for entry in entries if is_still_there(entry, snapshot)), None)
 
 
 def rollback_targets(
     periods: Sequence[ServingPeriod], blocked_versions: Collection[int], snapshot: RegistrySnapshot | None = None
 ) -> list[int]:
-    """Return the versions to roll back to, the best first: those that served before, without the barred ones.
+    """Return the versions to roll back to, the best first: those that served before and aren't blocked.
 
-    A version that isn't what served any more, as the last look has it, is no target.
+    A version that was replaced since, by the last snapshot, isn't a target.
     """
     now = periods[0].version if periods and periods[0].until is None else None
     back = (one for one in rollback_path(periods) if is_still_there(one.started_by, snapshot))
@@ -178,10 +178,10 @@ def last_good_version(
     min_served: timedelta,
     snapshot: RegistrySnapshot | None = None,
 ) -> int | None:
-    """Return the version that an automation can roll back to: of `targets` the first that has served for long enough.
+    """Return the version that an automation can roll back to: the first target that has served for `min_served`.
 
-    One that was there before Registrar looked has served for longer than anybody here knows, and is long enough. What a
-    version is, where that was taken on trust, counts after a day.
+    One that was there before Registrar counts as having served for long enough. An unverified
+    identity counts after a day.
     """
     for version in rollback_targets(periods, blocked_versions, snapshot):
         mine = [one for one in periods if one.version == version and _is_proven(one.started_by, now)]
@@ -208,9 +208,9 @@ def rollback_transition(
     reason: str,
     identity: VersionIdentity | None = None,
 ) -> Transition:
-    """Return the move that puts `target` into Production in place of `incumbent`, whoever caused it.
+    """Return the transition that puts `target` into Production in place of `incumbent`.
 
-    `identity` is what the target was when it served: only that is moved.
+    `identity` is the target's when it served: no other version is moved.
     """
     return Transition(
         id=transition_id,
@@ -228,12 +228,12 @@ def rollback_transition(
 
 
 def automatic_rollback_id(model: str, started_by: str) -> str:
-    """Return the id of the automatic rollback of the term that a move began: one, however many monitors fail."""
+    """Return the id of the automatic rollback of the period that a transition began: one for all monitors."""
     return f"rollback:{model}:{started_by}"
 
 
 def block_after_rollback(transition: Transition, block_id: str, at: datetime) -> RollbackBlock | None:
-    """Return the bar that a finished rollback puts on the version it took out; None where it took out none."""
+    """Return the block that a finished rollback puts on the version that it took out, or None."""
     if transition.expected_incumbent is None:
         return None
     return RollbackBlock(

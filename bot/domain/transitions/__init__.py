@@ -1,1 +1,1 @@
-"""A version taking or leaving a stage, and what the registry shows."""
+"""Stage transitions, and what the registry shows."""

@@ -1,4 +1,4 @@
-"""What Registrar's own history says happened to a model since a request was opened. Pure."""
+"""What happened to a model since a request was opened, according to Registrar's own history. Pure."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bot.domain.transitions.transition import Transition, TransitionKind, Transi
 def change_since_opened(
     request: Request, transitions: Iterable[Transition], blocks: Iterable[RollbackBlock]
 ) -> Sentence | None:
-    """Return why a request is outdated although the registry may look as it did when the request was opened.
+    """Return why a request is outdated, even if the registry looks as it did when the request was opened.
 
-    A change that came and went between two polls shows only here: `moves` are the model's, in any order, and `bars`
-    its blocked versions. None where nothing happened that the request's approvers should have known.
+    Changes that were reverted between two polls show only here. `transitions` are the model's, in any order; `blocks`
+    its blocked versions. None if nothing relevant happened.
     """
     bar = next((one for one in blocks if one.version == request.version and one.at > request.opened_at), None)
     if bar is not None:
@@ -35,10 +35,10 @@ def change_since_opened(
 
 
 def _is_relevant(request: Request, transition: Transition) -> bool:
-    """Tell whether a move changed the request's target stage or its version after the request was opened."""
+    """Return whether a transition changed the request's target stage or version after the request was opened."""
     is_ours = (
         transition.request == request.id or transition.kind is TransitionKind.REPAIR
-    )  # repairing leaves the version where it is
+    )  # a repair leaves the version where it is
     if is_ours or transition.state is not TransitionState.DONE or transition_time(transition) <= request.opened_at:
         return False
     if transition.kind is TransitionKind.OBSERVED:
@@ -49,7 +49,7 @@ def _is_relevant(request: Request, transition: Transition) -> bool:
 
 
 def _is_relevant_observation(request: Request, transition: Transition) -> bool:
-    """Tell the same of a move that the poll found, perhaps long after it was made.
+    """Return the same for a transition that the poll found, perhaps long after it was made.
 
     What the registry already said when the request was opened isn't news: the incumbent of that time in the stage, an
     empty stage, or the request's version outside Production.

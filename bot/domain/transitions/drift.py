@@ -1,4 +1,4 @@
-"""What the registry looked like at one moment, and what has changed since that nobody asked us for."""
+"""Drift: changes of the registry between two snapshots that weren't made through Registrar."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from bot.domain.registry.model import TARGET_STAGES, ModelInfo, Stage, VersionId
 from bot.domain.transitions.registry_tags import tag_digest
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState, transition_time
 
-REGISTRY_SEEN_KEY = ""  # no model is called so: its row says that Registrar has looked at this registry before
-MAX_LISTED_VERSIONS = 5  # versions named in one line; of more, the rest is counted
+REGISTRY_SEEN_KEY = ""  # not a model's name: its row says that Registrar has polled this registry before
+MAX_LISTED_VERSIONS = 5  # versions named in one line; the others are counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrySnapshot:
-    """One model as it was seen. `stages` says where each version stood; `after` is our last move known then.
+    """A model at one moment. `stages` has each version's stage; `after` is our last transition known then.
 
-    `marks` says what each version was (`Identity.mark`), None in a look by an older Registrar; `tags` holds a digest of
-    each version's tags that only Registrar sets (`mirror.digest`).
+    `marks` has each version's `VersionIdentity.fingerprint` (None in older releases' snapshots); `tags` has a digest of
+    each version's tags that only Registrar sets (`tag_digest`).
     """
 
     model: str
@@ -32,7 +32,7 @@ class RegistrySnapshot:
     stages: Mapping[int, Stage] = field(default_factory=dict)
     aliases: Mapping[str, int] = field(default_factory=dict)
     after: str | None = None
-    created_at: datetime | None = None  # the model
+    created_at: datetime | None = None  # when the model was created
     marks: Mapping[int, str] | None = None
     tags: Mapping[int, str] | None = None
 
@@ -41,10 +41,10 @@ class RegistrySnapshot:
         return sorted((number for number, held in self.stages.items() if held is stage), reverse=True)
 
     def matches_summary(self, model: ModelInfo) -> bool:
-        """Tell whether the registry's summary of the model is the one that was seen here.
+        """Return whether the registry's summary of the model matches this snapshot.
 
-        Moves, new versions and deletions change `updated_at`; aliases do not, but the summary holds them. A look by an
-        older Registrar didn't see what the versions were.
+        Transitions, new versions, and deletions change `updated_at`. Aliases don't, but the summary has them. Those of
+        older releases have no fingerprints.
         """
         return (
             self.marks is not None
@@ -54,7 +54,7 @@ class RegistrySnapshot:
         )
 
     def holds_other_version(self, version: int, identity: VersionIdentity | None) -> bool:
-        """Tell whether something else than this version was seen under its number: another one, or none."""
+        """Return whether this snapshot has another version, or none, under this number."""
         if self.marks is None or identity is None:
             return False
         is_another_model = None not in {self.created_at, identity.model_created_at} and (
@@ -63,32 +63,32 @@ class RegistrySnapshot:
         return is_another_model or self.marks.get(version) != identity.fingerprint
 
     def has_moved_files(self, model: ModelInfo) -> bool | None:
-        """Tell whether the files of the versions in the summary lie elsewhere, and nothing else about them changed.
+        """Return whether the summary's versions only have other source URIs, and are the same otherwise.
 
-        None where the summary or the look doesn't tell what the versions are.
+        None if the summary or the snapshot has no identities.
         """
         if not model.identities or self.marks is None or self.created_at not in {None, model.created_at}:
             return None
         return are_files_moved(self.marks, {number: one.fingerprint for number, one in model.identities.items()})
 
     def with_sources_of(self, versions: Sequence[VersionInfo]) -> RegistrySnapshot:
-        """Return the same look as if it had seen where the files of these versions lie now."""
+        """Return this snapshot with the current source URIs of these versions."""
         marks = {one.version: one.identity().fingerprint for one in versions if one.version in (self.marks or {})}
         return replace(self, marks=marks)
 
 
 class DriftNoticeKind(Enum):
-    """What is told in the channel, in a message of its own."""
+    """What a drift notice is about."""
 
     REGISTERED = "registered"  # new versions, whoever made them
-    CHANGED = "changed"  # stages, aliases or deletions that nobody asked us for
+    CHANGED = "changed"  # stages, aliases, or deletions, changed outside Registrar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftNotice:
-    """Something to tell of a model. `mend` names the version that should hold Production, where one click mends it.
+    """A message about drift of a model. `mend` is the version that should hold the stage, if a click can repair it.
 
-    `versions` are the new ones, newest first; `lines` say what changed.
+    `versions` are the new ones, newest first; `lines` describe the changes.
     """
 
     id: str
@@ -97,22 +97,22 @@ class DriftNotice:
     at: datetime
     versions: tuple[int, ...] = ()
     lines: tuple[Sentence, ...] = ()
-    by: Actor | None = None  # who registered it, where it was done here
+    by: Actor | None = None  # who registered it, if that was done through Registrar
     mend: int | None = None
-    stage: Stage = Stage.PRODUCTION  # what `mend` is about
+    stage: Stage = Stage.PRODUCTION  # the stage of `mend`
     mended_by: Actor | None = None
     mended_at: datetime | None = None
 
     @property
     def is_repairable(self) -> bool:
-        """Tell whether its button still means something."""
+        """Return whether its button can still be used."""
         return self.mend is not None and self.mended_at is None
 
 
 def take_snapshot(
     model: ModelInfo, versions: Sequence[VersionInfo], at: datetime, last_transition: str | None
 ) -> RegistrySnapshot:
-    """Return the look at a model that a reading of it and its versions gives."""
+    """Return the snapshot of a model and its versions, as read from the registry."""
     return RegistrySnapshot(
         model=model.name,
         at=at,
@@ -129,7 +129,7 @@ def take_snapshot(
 def expected_snapshot(
     before: RegistrySnapshot, transitions: Sequence[Transition], aliases: Mapping[Stage, str]
 ) -> RegistrySnapshot:
-    """Return what the model looks like after our own finished moves (oldest first) since `before`."""
+    """Return the snapshot expected after our own finished transitions (oldest first) since `before`."""
     now = before
     for move in transitions:
         if move.state is TransitionState.DONE and move.kind not in {TransitionKind.OBSERVED, TransitionKind.IMPORTED}:
@@ -138,9 +138,9 @@ def expected_snapshot(
 
 
 def transitions_since(transitions: Sequence[Transition], snapshot: RegistrySnapshot) -> list[Transition]:
-    """Return the moves (newest first) that the look doesn't include, oldest first.
+    """Return the transitions (given newest first) that the snapshot doesn't include, oldest first.
 
-    That's all after `look.after`, and earlier ones that were still waiting then and have finished since.
+    Those are all after `snapshot.after`, and earlier ones that have finished since.
     """
     place = next((at for at, move in enumerate(transitions) if move.id == snapshot.after), len(transitions))
     fresh, late = (
@@ -154,7 +154,7 @@ def transitions_since(transitions: Sequence[Transition], snapshot: RegistrySnaps
 def snapshot_after(
     snapshot: RegistrySnapshot, transition: Transition, aliases: Mapping[Stage, str]
 ) -> RegistrySnapshot:
-    """Return what the model looks like when the move is made."""
+    """Return the snapshot expected after the transition."""
     stages, names = dict(snapshot.stages), dict(snapshot.aliases)
     if transition.target in TARGET_STAGES:
         if not transition.keep_existing:
@@ -165,16 +165,16 @@ def snapshot_after(
 
 
 def new_versions(before: RegistrySnapshot, current: RegistrySnapshot) -> tuple[int, ...]:
-    """Return the versions that were not there before, newest first."""
+    """Return the versions that are new, newest first."""
     return tuple(sorted(set(current.stages) - set(before.stages), reverse=True))
 
 
 def drift_lines(
     before: RegistrySnapshot, expected: RegistrySnapshot, current: RegistrySnapshot, aliases: Mapping[Stage, str]
 ) -> list[Sentence]:
-    """Return what is different from before and is not our own doing, one sentence each.
+    """Return one sentence for each change that wasn't made through Registrar.
 
-    `ours` is what our moves made of `before`. An alias of Staging that went with its version is our own tidying.
+    `expected` is `before` after our own transitions. An alias that left Staging with its version is our own cleanup.
     """
     replaced = replaced_versions(before, current)
     lines = [_replaced_line(replaced)] if replaced else []
@@ -190,7 +190,7 @@ def drift_lines(
 
 
 def replaced_versions(before: RegistrySnapshot, current: RegistrySnapshot) -> list[int]:
-    """Return the numbers under which another version is found than before."""
+    """Return the numbers that now belong to another version."""
     was, found = before.marks or {}, current.marks or {}
     is_another_model = None not in {before.created_at, current.created_at} and before.created_at != current.created_at
     return sorted(number for number in was.keys() & found.keys() if is_another_model or was[number] != found[number])
@@ -208,9 +208,9 @@ def _replaced_line(numbers: list[int]) -> Sentence:
 
 
 def are_files_moved(old_fingerprints: Mapping[int, str], new_fingerprints: Mapping[int, str]) -> bool | None:
-    """Tell whether all versions in both have other sources now, and are the same otherwise; None where none is in both.
+    """Return whether all versions in both have other sources, and are the same otherwise; None if none is in both.
 
-    Both are marks: see `Identity.mark`.
+    See `VersionIdentity.fingerprint`.
     """
     pairs = [
         (old_fingerprints[number].split("."), new_fingerprints[number].split("."))
@@ -220,13 +220,13 @@ def are_files_moved(old_fingerprints: Mapping[int, str], new_fingerprints: Mappi
 
 
 def is_registry_migrated(snapshots: Mapping[str, RegistrySnapshot], models: Iterable[ModelInfo]) -> bool:
-    """Tell whether the whole registry was migrated in place: all files lie elsewhere, and nothing else has changed."""
+    """Return whether the whole registry was migrated in place: all source URIs changed, and nothing else."""
     said = [look.has_moved_files(model) for model in models if (look := snapshots.get(model.name))]
     return any(said) and False not in said
 
 
 def registry_migrated_line(models: Sequence[ModelInfo]) -> Sentence:
-    """Return what changed where the sources of all versions did; one of them is an example."""
+    """Return the sentence for a migrated registry, with one version as an example."""
     source = next(iter(models[0].identities.values())).source
     return say(
         "The files of {n} are somewhere else now, for example {source}.",
@@ -267,7 +267,7 @@ def _is_alias_cleanup(
     current: RegistrySnapshot,
     aliases: Mapping[Stage, str],
 ) -> bool:
-    """Tell whether an alias just went with its version: out of Staging, or out of the registry."""
+    """Return whether an alias only left with its version: Staging, or the registry."""
     if new_version is not None or old_version is None:
         return False
     return old_version not in current.stages or (
@@ -277,7 +277,7 @@ def _is_alias_cleanup(
 
 @dataclass(frozen=True, slots=True)
 class StageConflict:
-    """A stage whose holders or alias contradict each other, what to say of it, and who should be its one holder."""
+    """A stage with several versions or a misplaced alias: the message, and the version that should be its only one."""
 
     stage: Stage
     sentence: Sentence
@@ -287,9 +287,9 @@ class StageConflict:
 def stage_conflicts(
     snapshot: RegistrySnapshot, kept: Mapping[Stage, frozenset[int]], aliases: Mapping[Stage, str]
 ) -> list[StageConflict]:
-    """Return the stages with several holders, or with an alias elsewhere, that nobody asked for.
+    """Return the stages with several versions, or with an alias elsewhere, unless that was requested.
 
-    `kept` are the versions that a request with keep-existing left in a stage: those are meant.
+    `kept` are the versions that requests with keep-existing left in a stage on purpose.
     """
     found = [
         _stage_conflict(snapshot, stage, kept.get(stage, frozenset()), aliases[stage])
@@ -326,7 +326,7 @@ def _stage_conflict(snapshot: RegistrySnapshot, stage: Stage, kept: frozenset[in
 
 
 def kept_holders(transitions: Iterable[Transition]) -> dict[Stage, frozenset[int]]:
-    """Return the versions that were left in a stage on purpose, by our finished moves (oldest first)."""
+    """Return the versions left in a stage on purpose by our finished transitions (oldest first)."""
     kept: dict[Stage, frozenset[int]] = {}
     holder: dict[Stage, int] = {}
     for move in transitions:
@@ -353,7 +353,7 @@ def _list_versions(words: list[str]) -> list[str]:
 
 
 def describe_new_version(version: VersionInfo) -> list[Sentence]:
-    """Return what is told of a new version: its semver, its run and its description, as far as they are known."""
+    """Return the line about a new version: its semver, run, and description, if known."""
     lines = []
     if version.semver:
         lines.append(say("Semver {semver}", semver=Code(version.semver)))
@@ -365,5 +365,5 @@ def describe_new_version(version: VersionInfo) -> list[Sentence]:
 
 
 def model_gone_message(model: str) -> Sentence:
-    """Return what is told of a model that the registry has no more."""
+    """Return the message about a deleted model."""
     return say("The model {model} was deleted or renamed in MLflow.", model=Name(model))

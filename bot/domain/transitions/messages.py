@@ -1,4 +1,4 @@
-"""TODO bot.domain.transitions.messages"""
+"""Messages about archives, repairs, and transitions made outside Registrar."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from bot.domain.transitions.transition import Transition, TransitionState
 
 
 def staging_empty_announcement() -> Sentence:
-    """Return the news that a promotion took the only version out of Staging."""
+    """Return that a promotion took the only version out of Staging."""
     return say("Staging is empty now.")
 
 
 def alias_refused_notice(alias: str, why: Sentence) -> Sentence:
-    """Return what is told of a move whose alias MLflow did not take."""
+    """Return that MLflow refused a transition's alias."""
     return say("The stage has moved, but MLflow refused the alias {alias}. {why}", alias=Code(alias), why=why)
 
 
 def observed_transition_announcement(transition: Transition) -> Sentence:
-    """Return what the poll found."""
+    """Return the message about a transition that the poll found."""
     return say(
         "Found in MLflow: {v} is in {stage}. Nobody asked Registrar for it.",
         v=Code(f"v{transition.version}"),
@@ -27,7 +27,7 @@ def observed_transition_announcement(transition: Transition) -> Sentence:
 
 
 def archive_announcement(transition: Transition) -> Sentence:
-    """Return what the channel hears of a version that was taken aside."""
+    """Return the channel's message about an archived version."""
     if transition.reason:
         return say(
             "{who} archived {v} of {model}: {why}",
@@ -45,7 +45,7 @@ def archive_announcement(transition: Transition) -> Sentence:
 
 
 def archive_confirmation(transition: Transition) -> Sentence:
-    """Return what somebody hears who had a version archived."""
+    """Return the answer to the person who archived a version."""
     v, model = Code(f"v{transition.version}"), Name(transition.model)
     if transition.state is TransitionState.DONE:
         return say("{v} of {model} is archived, read back from MLflow.", v=v, model=model)
@@ -55,7 +55,7 @@ def archive_confirmation(transition: Transition) -> Sentence:
 
 
 def archive_question(model: str, version: int | str) -> Sentence:
-    """Return the question before a version is taken aside."""
+    """Return the question before archiving a version."""
     return say(
         "Archive {v} of {model}? It leaves its stage; its files stay, and it can be promoted again.",
         v=Code(version),
@@ -64,7 +64,7 @@ def archive_question(model: str, version: int | str) -> Sentence:
 
 
 def repair_announcement(transition: Transition) -> Sentence:
-    """Return what the thread of a finding hears after somebody pressed its button."""
+    """Return the message in a drift notice's thread after a repair."""
     who, v = format_actor(transition.actor), Code(f"v{transition.version}")
     if transition.state is TransitionState.DONE:
         return say(
@@ -77,10 +77,10 @@ def repair_announcement(transition: Transition) -> Sentence:
 
 
 def repair_started_notice() -> Sentence:
-    """Return what whoever pressed the button hears."""
+    """Return the answer to the person who pressed the button."""
     return say("Mending it. The thread tells when it is done.")
 
 
 def not_archived_confirmation() -> Sentence:
-    """Return what somebody hears who was asked whether to archive a version, and said no."""
+    """Return the answer to the person who decided not to archive."""
     return say("Kept as it is; nothing was changed.")

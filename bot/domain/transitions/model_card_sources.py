@@ -1,4 +1,4 @@
-"""The metadata card of a version: every field filled from where the truth is, and missing where nobody has told it."""
+"""Filling a version's model card: each field from its source of truth, or missing."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from bot.domain.transitions.transition import Transition, TransitionKind, Transi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCardSources:
-    """What a card is filled from. `request` is the version's last one with its votes.
+    """The sources of a card. `request` is the version's last request, with its votes.
 
-    `deployed` is the move that brought it into Production.
+    `deployment` is the transition that brought it into Production.
     """
 
     version: VersionInfo
@@ -30,11 +30,11 @@ class ModelCardSources:
     request: Request | None = None
     votes: tuple[Vote, ...] = ()
     deployment: Transition | None = None
-    deployment_votes: tuple[Vote, ...] = ()  # the votes on the request of that move
+    deployment_votes: tuple[Vote, ...] = ()  # the votes on that transition's request
 
 
 def fill_model_card(sources: ModelCardSources) -> ModelCard:
-    """Return the card that the sources give."""
+    """Return the card filled from these sources."""
     run = sources.run or RunInfo(id="")
     return ModelCard(
         model_name=sources.version.model,
@@ -64,7 +64,7 @@ def fill_model_card(sources: ModelCardSources) -> ModelCard:
 
 
 def user_tags(version: VersionInfo) -> dict[str, str]:
-    """Return the tags that people and programs gave the version, without MLflow's and Registrar's."""
+    """Return the tags set by people and programs, without MLflow's and Registrar's."""
     return {key: value for key, value in sorted(version.tags.items()) if not _is_reserved_tag(key)}
 
 
@@ -130,9 +130,9 @@ def _actor_name(actor: Actor) -> str:
 
 
 def last_deployment(transitions: Iterable[Transition], version: VersionInfo) -> Transition | None:
-    """Return the move that last brought the version into Production, `moves` being newest first.
+    """Return the last transition of the version into Production; `transitions` are newest first.
 
-    None where it was found there: who moved it, and when, is not known.
+    None if the poll found it there: who moved it, and when, isn't known.
     """
     into = (move for move in transitions if move.is_about(version) and move.target is Stage.PRODUCTION)
     last = next((move for move in into if move.state is TransitionState.DONE), None)

@@ -1,4 +1,4 @@
-"""What a version's tags in the registry say of a request: a copy of the ledger, for whoever only sees MLflow."""
+"""Version tags that copy a request's state from the ledger, for people who only see MLflow."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition
 
 STATUS_TAG = "approval_status"
-MAX_VALUE_LENGTH = 1000  # characters; a tag is for a glance, the ledger has the whole
-MAX_DESCRIPTION_LENGTH = 5000  # characters that MLflow holds on PostgreSQL
+MAX_VALUE_LENGTH = 1000  # characters; the ledger has the full text
+MAX_DESCRIPTION_LENGTH = 5000  # characters that MLflow stores on PostgreSQL
 
-# Tags that Registrar writes itself, from the ledger: a person's hand in them would tell a lie.
+# Tags that only Registrar writes, from the ledger: people can't set them, so that they stay true.
 RESERVED_TAGS = frozenset(
     {
         STATUS_TAG,
@@ -42,10 +42,10 @@ RESERVED_TAGS = frozenset(
     }
 )
 
-# Those whose values come from the ledger alone: a registry without stages keeps them in `stage`, programs set `semver`.
+# Only those with values from the ledger: a registry without stages uses `stage`, and programs set `semver`.
 LEDGER_TAGS = RESERVED_TAGS - {"semver", "stage"}
 
-TagChanges = Mapping[str, str | None]  # None takes a tag away
+TagChanges = Mapping[str, str | None]  # None removes a tag
 
 
 def ledger_tags(tags: TagChanges) -> dict[str, str]:
@@ -64,7 +64,7 @@ def tag_digest(tags: TagChanges) -> str:
 
 
 def opened_tags(request: Request) -> TagChanges:
-    """Return the tags of a version for which a request was opened."""
+    """Return the tags for a version with a new request."""
     who = actor_name(request.requester)
     tags: dict[str, str | None] = {
         STATUS_TAG: f"{_stage_word(request)}_requested",
@@ -78,9 +78,9 @@ def opened_tags(request: Request) -> TagChanges:
 
 
 def ended_tags(request: Request, votes: Iterable[Vote], at: datetime) -> TagChanges:
-    """Return the tags of a version whose request has ended.
+    """Return the tags for a version whose request has ended.
 
-    One that moved nothing puts back what was there before; a rejection stays to be seen.
+    Without a transition, the former tags are restored; a rejection stays visible.
     """
     if request.state is RequestState.REJECTED:
         return {STATUS_TAG: "rejected"}
@@ -101,15 +101,15 @@ def ended_tags(request: Request, votes: Iterable[Vote], at: datetime) -> TagChan
 
 
 def replaced_tags(request: Request, tags: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Return those of a version's tags that the opening of a request replaces; None for one that isn't there."""
+    """Return the tags that opening a request replaces; None for a tag that's absent."""
     return {key: tags.get(key) for key in opened_tags(request)}
 
 
 def reverted_tags(request: Request, other_requests: Iterable[Request], overwritten: Collection[str]) -> TagChanges:
-    """Return the tags that a request, which ended without a move, puts back; none that was `overwritten` since.
+    """Return the tags to restore after a request ended without a transition, except those `overwritten` since.
 
-    `others` are the version's requests, newest first. What the request found there may come from one that has ended
-    the same way since: then what that one found is put back.
+    `other_requests` are the version's, newest first. What the request replaced can come from one that has ended
+    the same way since: then that one's former tags are restored.
     """
     tags = dict(_former_tags(request))
     for other in other_requests:
@@ -121,12 +121,12 @@ def reverted_tags(request: Request, other_requests: Iterable[Request], overwritt
 
 
 def reverts_tags(request: Request) -> bool:
-    """Tell whether a request has ended in a way that puts the version's tags back."""
+    """Return whether a request ended in a way that restores the version's tags."""
     return not request.state.is_open and request.state not in {RequestState.DONE, RequestState.REJECTED}
 
 
 def _former_tags(request: Request) -> TagChanges:
-    """Return the tags that its opening replaced; of one that an older Registrar opened, the status alone is known."""
+    """Return the tags that opening it replaced; older releases recorded only the status."""
     return {**(request.seen.former if request.seen else {}), STATUS_TAG: request.former_status}
 
 
@@ -137,7 +137,7 @@ def promotion_line(request: Request, votes: Iterable[Vote], at: datetime) -> str
 
 
 def rolled_back_tags(transition: Transition, at: datetime) -> TagChanges:
-    """Return the tags of the version that a rollback took out of Production."""
+    """Return the tags for the version that a rollback took out of Production."""
     return {
         "rollback_reason": truncate(transition.reason, MAX_VALUE_LENGTH) or None,
         "rolled_back_by": actor_name(transition.actor),
@@ -146,7 +146,7 @@ def rolled_back_tags(transition: Transition, at: datetime) -> TagChanges:
 
 
 def restored_tags(transition: Transition, at: datetime) -> TagChanges:
-    """Return the tags of the version that a rollback put back."""
+    """Return the tags for the version that a rollback put back."""
     return {
         "restored_to_production": "true",
         "restoration_date": _format_time(at),
@@ -155,17 +155,17 @@ def restored_tags(transition: Transition, at: datetime) -> TagChanges:
 
 
 def approver_names(votes: Iterable[Vote]) -> str:
-    """Return who approved, comma-joined, in the order in which they did."""
+    """Return who approved, separated by commas, in order."""
     return ",".join(actor_name(vote.voter) for vote in counted(votes))
 
 
 def _decider_names(request: Request, votes: Iterable[Vote]) -> str:
-    """Return who approved; of what was moved without approvals, who broke the glass."""
+    """Return who approved, or who broke the glass."""
     return actor_name(request.requester) if request.breaks_glass else approver_names(votes)
 
 
 def append_line(description: str, line: str) -> str | None:
-    """Return the description with the line at its end; None where it is there already or has no room."""
+    """Return the description with the line appended; None if it's already there or doesn't fit."""
     if line in description.splitlines():
         return None
     longer = f"{description.rstrip()}\n{line}" if description.strip() else line
@@ -173,7 +173,7 @@ def append_line(description: str, line: str) -> str | None:
 
 
 def actor_name(actor: Actor) -> str:
-    """Return an actor as a tag names them: a Slack user id, or the name of what is no person."""
+    """Return an actor for a tag: a Slack user id, or the name of a program, automation, or operator."""
     known = resolve_operator(actor)
     if isinstance(known, Person):
         return known.user

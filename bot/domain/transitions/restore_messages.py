@@ -1,4 +1,4 @@
-"""What people read about held work: in the channel, in answers, and in the terminal."""
+"""Messages about held work after a restore: in the channel, in answers, and in the terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Code, Sentence, join_sentences, say
 from bot.domain.transitions.restores import Hold, HoldKind
 
-MAX_LISTED_DISCREPANCIES = 5  # findings in one message; of more, the rest is counted
+MAX_LISTED_DISCREPANCIES = 5  # discrepancies in one message; the others are counted
 
 ACCEPT_COMMAND = Code("registrar db accept --reason …")
 DROP_COMMAND = Code("registrar db drop-pending --reason …")
@@ -26,7 +26,7 @@ def hold_cause(hold: Hold) -> Sentence:
 
 
 def hold_next_steps() -> Sentence:
-    """Return the two ways on."""
+    """Return the two possible next steps."""
     return say(
         "An admin runs {accept} on the bot's machine to carry out what was waiting, or {drop} to end it.",
         accept=ACCEPT_COMMAND,
@@ -35,7 +35,7 @@ def hold_next_steps() -> Sentence:
 
 
 def hold_announcement(hold: Hold) -> Sentence:
-    """Return the channel's message: what was found, what that stops, and what to do."""
+    """Return the channel's message: what was found, what is held, and what to do."""
     lines = [say("• {line}", line=line) for line in hold.lines[:MAX_LISTED_DISCREPANCIES]]
     if (more := len(hold.keys) - len(lines)) > 0:
         lines.append(say("• {more} more in the audit log", more=more))
@@ -51,12 +51,12 @@ def hold_summary(hold: Hold) -> Sentence:
 
 
 def automation_stopped_reason() -> Sentence:
-    """Return why no automation acts."""
+    """Return why automations are stopped."""
     return say("Registrar and MLflow disagree, so nothing moves automatically until an admin accepts it.")
 
 
 def held_request_refusal() -> Sentence:
-    """Return why a request from before the hold can't be decided."""
+    """Return why a request from before the hold can't be approved."""
     return say(
         "This request is held: ledger and MLflow disagree, and it may have been decided before. {next}",
         next=hold_next_steps(),
@@ -64,12 +64,12 @@ def held_request_refusal() -> Sentence:
 
 
 def nothing_held_refusal() -> Sentence:
-    """Return the refusal where no hold is active."""
+    """Return the refusal if no hold is active."""
     return say("Nothing is held, so nothing was changed.")
 
 
 def hold_accepted_announcement(hold: Hold, by: Actor, reason: str, pending_work: str) -> Sentence:
-    """Return what the channel hears of `db accept`."""
+    """Return the channel's message about `db accept`."""
     return say(
         "{who} accepted the difference between MLflow and the ledger: {reason}\nCarrying out what was waiting: "
         "{waiting}.",
@@ -80,7 +80,7 @@ def hold_accepted_announcement(hold: Hold, by: Actor, reason: str, pending_work:
 
 
 def hold_dropped_announcement(hold: Hold, by: Actor, reason: str, pending_work: str) -> Sentence:
-    """Return what the channel hears of `db drop-pending`."""
+    """Return the channel's message about `db drop-pending`."""
     return say(
         "{who} ended what was waiting: {reason}\nEnded: {waiting}.",
         who=format_actor(by),
@@ -90,12 +90,12 @@ def hold_dropped_announcement(hold: Hold, by: Actor, reason: str, pending_work: 
 
 
 def dropped_reason(reason: str) -> Sentence:
-    """Return why a request, a move or an ask was ended."""
+    """Return why a request, a transition, or a queued command was dropped."""
     return say("Ended by an admin after a restore: {reason}", reason=reason)
 
 
 def count_pending_work(transitions: int, commands: int, requests: int, tag_updates: int) -> str:
-    """Return how much waits, in words."""
+    """Return the amount of pending work as text."""
     parts = [
         pluralize(transitions, "transition"),
         pluralize(commands, "command"),

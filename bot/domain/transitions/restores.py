@@ -1,4 +1,4 @@
-"""Ledger and registry from different times: how a restored backup shows, and what's held until a person decides."""
+"""Restored backups: how to detect that ledger and registry are from different times, and what to hold then."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from bot.domain.transitions.registry_tags import ledger_tags, tag_fingerprints
 from bot.domain.transitions.transition import UNFINISHED_STATES, Transition
 
 RESTORE_CHECKER = Automation("restore-check")
-MAX_STORED_LINES = 50  # findings that a hold keeps as sentences; of more, the rest is counted
+MAX_STORED_LINES = 50  # discrepancies that a hold stores as sentences; the others are counted
 _NO_FINGERPRINTS: frozenset[str] = frozenset()
 
 
 class HoldKind(Enum):
     """Why work is held."""
 
-    LEDGER_RESTORED = "ledger_restored"  # MLflow or the anchor knows what the ledger doesn't
-    REGISTRY_RESTORED = "registry_restored"  # MLflow has forgotten what the ledger has seen
-    UNEXPLAINED = "unexplained"  # only stages differ, and work was waiting
+    LEDGER_RESTORED = "ledger_restored"  # MLflow or an anchor has something that the ledger lacks
+    REGISTRY_RESTORED = "registry_restored"  # MLflow lacks something that the ledger has
+    UNEXPLAINED = "unexplained"  # only stages differ, and work was pending
     REGISTRY_MIGRATED = "registry_migrated"  # every source URI changed at once
 
 
@@ -34,7 +34,7 @@ class HoldKind(Enum):
 class Hold:
     """A discrepancy between ledger and registry. Until it's lifted, no work from before it is executed.
 
-    `lines` say what was found; `keys` identify the same findings, so that a restart doesn't report them again.
+    `lines` describe the discrepancies; `keys` identify them, so that a restart doesn't report them again.
     """
 
     id: str
@@ -49,9 +49,9 @@ class Hold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discrepancy:
-    """One thing that no row of the ledger explains. `since`: when the ledger last recorded how the model looked.
+    """A fact that the ledger can't explain. `since`: when the ledger last recorded a snapshot of the model.
 
-    Strong traces are evidence by themselves. A weak one (a stage) can also come from somebody working in MLflow.
+    Strong ones are evidence on their own. A weak one (a stage) can also be a change that someone made in MLflow.
     """
 
     key: str
@@ -61,15 +61,15 @@ class Discrepancy:
 
     @property
     def is_strong(self) -> bool:
-        """Tell whether this is evidence by itself."""
+        """Return whether this is evidence on its own."""
         return self.kind is not HoldKind.UNEXPLAINED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreFacts:
-    """One model: the last look at it, what the registry says now, our moves (newest first), and the tags we wrote.
+    """One model: its last snapshot, its state in the registry now, our transitions (newest first), and tags we wrote.
 
-    `info` is None where the registry has no such model. `written` has fingerprints by version (`mirror.fingerprints`).
+    `info` is None if the registry has no such model. `written` has `tag_fingerprints` by version.
     """
 
     snapshot: RegistrySnapshot
@@ -80,14 +80,14 @@ class RestoreFacts:
 
 
 def find_discrepancies(facts: RestoreFacts, aliases: Mapping[Stage, str]) -> list[Discrepancy]:
-    """Return what the registry shows of one model and the ledger can't explain, strong evidence first."""
+    """Return the discrepancies of one model, strong evidence first."""
     return [*_tag_discrepancies(facts), *_time_discrepancies(facts), *_stage_discrepancies(facts, aliases)]
 
 
 def _tag_discrepancies(facts: RestoreFacts) -> Iterator[Discrepancy]:
-    """Yield one trace for each version with tags of ours that the ledger never wrote. Missing tags prove nothing."""
+    """Yield a discrepancy for each version with our tags that the ledger never wrote. Missing tags prove nothing."""
     seen, name = facts.snapshot.tags, facts.snapshot.model
-    if seen is None:  # an older Registrar took this look
+    if seen is None:  # a snapshot of an older release
         return
     for version in facts.versions:
         known = {
@@ -108,7 +108,7 @@ def _tag_discrepancies(facts: RestoreFacts) -> Iterator[Discrepancy]:
 
 
 def _time_discrepancies(facts: RestoreFacts) -> Iterator[Discrepancy]:
-    """Yield a trace where MLflow's last change of the model is older than one that was already seen."""
+    """Yield a discrepancy if MLflow's last change of the model is older than one that was already seen."""
     now, seen = facts.model.updated_at if facts.model else None, facts.snapshot.updated_at
     if now is None or seen is None or now >= seen:
         return
@@ -123,7 +123,7 @@ def _time_discrepancies(facts: RestoreFacts) -> Iterator[Discrepancy]:
 
 
 def _stage_discrepancies(facts: RestoreFacts, aliases: Mapping[Stage, str]) -> Iterator[Discrepancy]:
-    """Yield a trace for each version in a stage that neither finished nor interrupted moves of ours explain."""
+    """Yield a discrepancy for each version in a stage that no transition of ours, finished or interrupted, explains."""
     look, there = facts.snapshot, {one.version: one.stage for one in facts.versions}
     if facts.model is None:
         line = say("The model {model} isn't in MLflow.", model=Name(look.model))
@@ -152,7 +152,7 @@ def _stage_discrepancies(facts: RestoreFacts, aliases: Mapping[Stage, str]) -> I
 
 
 def _may_have_reached_registry(transition: Transition) -> bool:
-    """Tell whether an interrupted try of an unfinished move may have reached the registry."""
+    """Return whether an interrupted attempt at a transition may have reached the registry."""
     return transition.state in UNFINISHED_STATES and transition.began_at is not None
 
 
@@ -161,7 +161,7 @@ def _stage_label(stage: Stage) -> str:
 
 
 def anchor_discrepancy(anchored_head: AnchoredHead, known_hash: str | None) -> Discrepancy | None:
-    """Return a trace where the audit lacks the anchored event; `known` is the hash that it has at that number."""
+    """Return a discrepancy if the audit log lacks the anchored event; `known_hash` is its hash at that number."""
     if known_hash == anchored_head.hash:
         return None
     line = say(
@@ -177,10 +177,10 @@ def anchor_discrepancy(anchored_head: AnchoredHead, known_hash: str | None) -> D
 def new_discrepancies(
     discrepancies: Sequence[Discrepancy], holds: Sequence[Hold], *, has_pending_work: bool
 ) -> list[Discrepancy]:
-    """Return the traces that call for a hold: none that an earlier hold reported, and weak ones only with others.
+    """Return the discrepancies that justify a hold: none that an earlier hold reported; weak ones only with others.
 
-    A hold that is older than the last look at the model says nothing: what it reported was looked at since.
-    `has_work`: something waits that would be executed without a person.
+    A hold older than the model's last snapshot doesn't count: what it reported was reviewed since.
+    `has_pending_work`: there's work that would run without a person.
     """
     fresh = [one for one in discrepancies if not any(_is_reported_by(hold, one) for hold in holds)]
     return fresh if has_pending_work or any(one.is_strong for one in fresh) else []
@@ -191,12 +191,12 @@ def _is_reported_by(hold: Hold, discrepancy: Discrepancy) -> bool:
 
 
 def hold_kind(discrepancies: Sequence[Discrepancy]) -> HoldKind:
-    """Return what the traces point to: the first strong one decides."""
+    """Return the kind of hold: the first strong discrepancy decides."""
     return next((one.kind for one in discrepancies if one.is_strong), HoldKind.UNEXPLAINED)
 
 
 def is_rolled_back_in_registry(version: VersionInfo, written_fingerprints: Collection[str]) -> bool:
-    """Tell whether MLflow's tags say that the version was rolled back, by a rollback that the ledger doesn't have.
+    """Return whether MLflow's tags say that the version was rolled back, by a rollback that the ledger doesn't have.
 
     One that was put into Production again after that isn't bad.
     """

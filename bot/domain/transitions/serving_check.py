@@ -1,4 +1,4 @@
-"""Moved is not yet serving: what the serving side says about the version that it really uses. No I/O, no clock."""
+"""Serving checks: whether the endpoint reports the version that was moved. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from bot.domain.promotions.request import Request, Vote, counting_approvals
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, transition_time
 
-FIRST_CHECK_DELAY = timedelta(seconds=1)  # after the move
-MAX_REPORT_LENGTH = 200  # characters of a report that are kept
+FIRST_CHECK_DELAY = timedelta(seconds=1)  # after the transition
+MAX_REPORT_LENGTH = 200  # characters of a report that are stored
 
 
 class ServingCheckState(Enum):
-    """What is known of the serving side after a move."""
+    """The state of a serving check."""
 
-    PENDING = "asked"  # registry moved, serving not confirmed
-    CONFIRMED = "confirmed"  # it reports the version
-    TIMED_OUT = "denied"  # the time is over, and it does not
-    SUPERSEDED = "overtaken"  # Production has moved again before it was confirmed
+    PENDING = "asked"  # the registry was changed; serving isn't confirmed yet
+    CONFIRMED = "confirmed"  # the endpoint reports the version
+    TIMED_OUT = "denied"  # it didn't within the time limit
+    SUPERSEDED = "overtaken"  # Production changed again before it was confirmed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingCheck:
-    """A question to the serving side. `lane` is whose thread hears of it: a request's, a rollback's, an incident's."""
+    """A check of the endpoint after a transition. `lane` is whose thread gets the result."""
 
     move: str
     model: str
@@ -39,31 +39,31 @@ class ServingCheck:
     state: ServingCheckState = ServingCheckState.PENDING
     next_at: datetime | None = None
     deadline: datetime | None = None
-    seen: str = ""  # what it reported last, or why it could not be read
+    seen: str = ""  # the last report, or why it couldn't be read
     confirmed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ServingReport:
-    """What came of asking once: the version that was reported, or why it could not be read."""
+    """The result of one check: the reported version, or why it couldn't be read."""
 
     version: str | None
     error: str = ""
 
     @property
     def summary(self) -> str:
-        """What is written down of it."""
+        """The text that's stored about it."""
         return truncate(self.version if self.version is not None else self.error, MAX_REPORT_LENGTH)
 
 
 def reports_version(reported: str, version: int) -> bool:
-    """Tell whether `6`, `v6` or `V6` is the version meant."""
+    """Return whether `6`, `v6`, or `V6` is this version."""
     found = re.fullmatch(r"[vV]?(\d{1,9})", reported.strip())
     return found is not None and int(found[1]) == version
 
 
 def start_serving_check(transition: Transition, ordering_key: str, now: datetime, timeout: timedelta) -> ServingCheck:
-    """Return the first question after a move of Production."""
+    """Return the serving check for a transition of Production."""
     return ServingCheck(
         move=transition.id,
         model=transition.model,
@@ -76,7 +76,7 @@ def start_serving_check(transition: Transition, ordering_key: str, now: datetime
 
 
 def apply_report(check: ServingCheck, report: ServingReport, now: datetime, interval: timedelta) -> ServingCheck:
-    """Return where the question stands after it was asked once more."""
+    """Return the check after another report."""
     check = replace(check, seen=report.summary, next_at=None)
     if report.version is not None and reports_version(report.version, check.version):
         return replace(check, state=ServingCheckState.CONFIRMED, confirmed_at=now)
@@ -88,9 +88,9 @@ def apply_report(check: ServingCheck, report: ServingReport, now: datetime, inte
 def transition_event(
     transition: Transition, reason: str, request: Request | None = None, votes: Sequence[Vote] = ()
 ) -> dict[str, object]:
-    """Return what endpoints are told of a move of Production; without a `version` nobody is there any more.
+    """Return the webhook event for a transition of Production; without a `version`, Production is empty.
 
-    `request` is the one that the move answers, `votes` are those on it.
+    `request` is the transition's request, `votes` are those on it.
     """
     passed = request.overridden_by if request else None
     taken = transition.target is Stage.PRODUCTION

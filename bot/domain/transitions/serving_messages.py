@@ -1,4 +1,4 @@
-"""What the thread of a move hears of the serving side."""
+"""Messages in a transition's thread about serving and webhooks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bot.domain.transitions.transition import Transition, TransitionKind
 
 
 def serving_pending_announcement(transition: Transition) -> Sentence:
-    """Return what the thread hears right after the move."""
+    """Return the message right after the transition."""
     what = (
         "Registry restored: {v} is in Production"
         if transition.kind is TransitionKind.ROLLBACK
@@ -21,12 +21,12 @@ def serving_pending_announcement(transition: Transition) -> Sentence:
 
 
 def serving_confirmed_announcement(check: ServingCheck) -> Sentence:
-    """Return what the thread hears when the serving side agrees."""
+    """Return the message once serving is confirmed."""
     return say("Serving {v} since {at}.", v=Code(f"v{check.version}"), at=check.confirmed_at)
 
 
 def serving_superseded_announcement(check: ServingCheck) -> Sentence:
-    """Return what the thread hears when the next move came before an answer."""
+    """Return the message if the next transition came first."""
     return say(
         "Production has moved again before the serving side reported {v}; nobody asks for it any more.",
         v=Code(f"v{check.version}"),
@@ -34,7 +34,7 @@ def serving_superseded_announcement(check: ServingCheck) -> Sentence:
 
 
 def serving_timed_out_announcement(check: ServingCheck, report: ServingReport) -> Sentence:
-    """Return what the thread hears when the time is over: what is reported instead, and what to do."""
+    """Return the message after the time limit: what is reported instead, and what to do."""
     v = Code(f"v{check.version}")
     span = format_duration((check.deadline or check.asked_at) - check.asked_at)
     if report.version is None:
@@ -61,7 +61,7 @@ def _reported_version_label(reported: str) -> str:
 
 
 def webhook_given_up_announcement(endpoint: str, why: str, *, limit: timedelta | None) -> Sentence:
-    """Return what the thread hears of an endpoint that never took the event; `limit` where its time was over."""
+    """Return the message about a webhook endpoint that never accepted the event; `limit` if it ran out of time."""
     if limit is None:
         return say(
             "The endpoint {endpoint} refused the event of this move ({why}). It is not sent again.",

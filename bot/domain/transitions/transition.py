@@ -1,4 +1,4 @@
-"""A move: a version taking a stage, whoever or whatever caused it. One record, one executor (services/moves.py)."""
+"""Transitions: a version entering a stage, whatever caused it. There's one record type, and one executor."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from bot.domain.registry.version_identity import identity_change_reason
 
 
 class TransitionKind(Enum):
-    """What caused a move. Later features add causes, never executors."""
+    """What caused a transition."""
 
     PROMOTION = "promotion"  # a request was approved
-    ARCHIVE = "archive"  # somebody took a version aside
-    BREAK_GLASS = "break_glass"  # an admin moved it without approvals, in an emergency
-    ROLLBACK = "rollback"  # the version before it again: somebody said so, or a monitor did
-    REPAIR = "mend"  # somebody pressed the button that gives a stage its one holder back
-    IMPORTED = "imported"  # from before Registrar, out of a file that an admin imported
-    OBSERVED = "observed"  # made in MLflow, behind our back, and found by the poll
+    ARCHIVE = "archive"  # someone archived a version
+    BREAK_GLASS = "break_glass"  # an admin promoted without approvals, in an emergency
+    ROLLBACK = "rollback"  # back to an earlier version, by a person or a monitor
+    REPAIR = "mend"  # someone repaired a stage with several versions
+    IMPORTED = "imported"  # from before Registrar, in a file that an admin imported
+    OBSERVED = "observed"  # made in MLflow directly, and found by the poll
 
 
 class TransitionState(Enum):
-    """A move's life: intended → executing → done, stale or failed."""
+    """The states of a transition: intended → executing → done, stale, or failed."""
 
-    INTENDED = "intended"  # written down with the decision; nothing was done yet
-    EXECUTING = "executing"  # somebody holds the model and talks to the registry
+    INTENDED = "intended"  # recorded with the decision; not started
+    EXECUTING = "executing"  # a process holds the model's lease and is calling the registry
     DONE = "done"  # read back from the registry
-    STALE = "stale"  # the registry had changed since the decision: nothing was done
+    STALE = "stale"  # the registry had changed since the decision: no version was moved
     FAILED = "failed"  # the registry refused
 
 
@@ -42,7 +42,7 @@ UNFINISHED_STATES = (TransitionState.INTENDED, TransitionState.EXECUTING)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
-    """One version into one stage. `expected_incumbent` is who must hold the stage when it is made."""
+    """A transition of one version into one stage. `expected_incumbent` must hold the stage when it's executed."""
 
     id: str
     kind: TransitionKind
@@ -54,47 +54,47 @@ class Transition:
     actor: Actor
     intended_at: datetime
     request: str | None = None
-    finding: str | None = None  # what showed that this was to be mended
+    finding: str | None = None  # the id of the drift notice that it repairs
     keep_existing: bool = False
     state: TransitionState = TransitionState.INTENDED
     attempts: int = 0
     finished_at: datetime | None = None
     why: str = ""
-    reason: str = ""  # what the person said who caused it
-    incident: str | None = None  # that an automatic rollback answers
-    is_forced: bool = False  # the person knew that the version may not load, and said why
-    identity: VersionIdentity | None = None  # what the version is; None where an older Registrar wrote the move
-    trusted_at: datetime | None = None  # when `identity` was filled in afterward, taken on trust
-    began_at: datetime | None = None  # right before the first write to the registry; None: nothing was moved yet
+    reason: str = ""  # the stated reason
+    incident: str | None = None  # the incident of an automatic rollback
+    is_forced: bool = False  # a person accepted that the version might not load, and said why
+    identity: VersionIdentity | None = None  # the version's identity; None if an older release recorded it
+    trusted_at: datetime | None = None  # when `identity` was filled in later, unverified
+    began_at: datetime | None = None  # right before the first write to the registry; None: not started
 
     def is_about(self, version: VersionInfo) -> bool:
-        """Tell whether it moved this version, and not another one that had the same number."""
+        """Return whether it's about this version, not another one that had the same number."""
         if self.version != version.version:
             return False
         return self.identity is None or self.identity.is_same(version.identity())
 
     @property
     def has_alias(self) -> bool:
-        """Tell whether the registry's alias for the stage goes along."""
+        """Return whether it also sets the registry's alias for the stage."""
         return self.target in TARGET_STAGES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransitionFacts:
-    """What the registry says right before a move: all versions of the model, or those that a rollback is about.
+    """The registry right before a transition: all versions of the model, or only those that a rollback needs.
 
-    `model` is None where it wasn't read.
+    `model` is None if it wasn't read.
     """
 
     versions: tuple[VersionInfo, ...]
     model: ModelInfo | None = None
 
     def version(self, number: int) -> VersionInfo | None:
-        """Return that version, or None where it is gone."""
+        """Return that version, or None if it was deleted."""
         return next((one for one in self.versions if one.version == number), None)
 
     def identity(self, number: int | None) -> VersionIdentity | None:
-        """Return what that version is, or None where it is gone."""
+        """Return that version's identity, or None if it was deleted."""
         found = None if number is None else self.version(number)
         return None if found is None else found.identity(self.model.created_at if self.model else None)
 
@@ -104,30 +104,30 @@ class TransitionFacts:
 
 
 class TransitionStep(Enum):
-    """What is left to do for a move."""
+    """What remains to be done for a transition."""
 
     SET_STAGE_AND_ALIAS = auto()  # the stage, then the alias
-    SET_ALIAS = auto()  # the stage is right already (an earlier try got so far); set the alias and read back
-    NOTHING = auto()  # it can no longer be made
+    SET_ALIAS = auto()  # an earlier attempt has set the stage; set the alias and read back
+    NOTHING = auto()  # it can no longer be executed
 
 
 @dataclass(frozen=True, slots=True)
 class TransitionPlan:
-    """What to do, and where nothing can be done, why."""
+    """The next step, or why there is none."""
 
     step: TransitionStep
     reason: Sentence | None = None
 
 
 def transition_time(transition: Transition) -> datetime:
-    """Return when a move was made."""
+    """Return when a transition took effect."""
     return transition.finished_at or transition.intended_at
 
 
 def promotion_transition(request: Request, last_vote: Vote, now: datetime) -> Transition:
-    """Return the move that a request means which is approved `now`; `last` is the vote that completed it.
+    """Return the transition of a request that's approved `now`; `last_vote` completed the approvals.
 
-    Its id makes a second one for the same request impossible.
+    Its id prevents a second one for the same request.
     """
     return Transition(
         id=f"promotion:{request.id}",
@@ -146,7 +146,7 @@ def promotion_transition(request: Request, last_vote: Vote, now: datetime) -> Tr
 
 
 def break_glass_transition(request: Request, now: datetime) -> Transition:
-    """Return the move of a request that an admin approved alone, breaking the glass."""
+    """Return the transition of a break-glass promotion."""
     return Transition(
         id=f"break_glass:{request.id}",
         kind=TransitionKind.BREAK_GLASS,
@@ -167,7 +167,7 @@ def break_glass_transition(request: Request, now: datetime) -> Transition:
 def archive_transition(
     transition_id: str, version: VersionInfo, actor: Actor, now: datetime, reason: str
 ) -> Transition:
-    """Return the move that takes a version aside. Raises what `check_can_be_archived` does."""
+    """Return the transition that archives a version. Raises what `check_archivable` does."""
     check_archivable(version)
     return Transition(
         id=transition_id,
@@ -185,7 +185,7 @@ def archive_transition(
 
 
 def check_archivable(version: VersionInfo) -> None:
-    """Return if a version can be taken aside. Raises Refused for the one in Production, BadInput for no change."""
+    """Check that a version can be archived. Raises Refused if it's in Production, BadInput if it's archived."""
     if version.stage is Stage.PRODUCTION:
         raise Refused(in_production_refusal(version))
     if version.stage is Stage.ARCHIVED:
@@ -195,9 +195,9 @@ def check_archivable(version: VersionInfo) -> None:
 def repair_transition(
     transition_id: str, model: str, version: int, stage: Stage, actor: Actor, now: datetime, notice_id: str
 ) -> Transition:
-    """Return the move that makes the version the one holder of the stage in which it is, with the stage's alias.
+    """Return the transition that makes the version the only one in its stage, with the stage's alias.
 
-    Who else holds it is read when it is made.
+    The other versions in the stage are read when it's executed.
     """
     return Transition(
         id=transition_id,
@@ -214,7 +214,7 @@ def repair_transition(
 
 
 def check_promotable(version: VersionInfo, target: Stage) -> None:
-    """Return if somebody may ask that this version move to `target`. Raises BadInput and Refused with the reason."""
+    """Check that a promotion of this version to `target` can be requested. Raises BadInput and Refused."""
     if not is_legal_transition(version.stage, target):
         raise BadInput(
             say("v{v} of {model} is in {stage} already.", v=version.version, model=Name(version.model), stage=target)
@@ -241,7 +241,7 @@ def check_promotable(version: VersionInfo, target: Stage) -> None:
 
 
 def plan_transition(transition: Transition, facts: TransitionFacts) -> TransitionPlan:
-    """Compare what was decided with what is true now, and return what is left to do."""
+    """Compare the decision with the registry's state now, and return what remains to be done."""
     if another := identity_change_reason(
         transition.model, transition.version, transition.identity, facts.identity(transition.version)
     ):
@@ -256,7 +256,7 @@ def plan_transition(transition: Transition, facts: TransitionFacts) -> Transitio
     if candidate.stage is transition.target and (
         transition.keep_existing or not transition.has_alias or holders == [transition.version]
     ):
-        # With a first try nobody of ours has moved it: then somebody else did, and the outcome is what was asked.
+        # On the first attempt we haven't moved it yet, so someone else did, with the requested outcome.
         return TransitionPlan(TransitionStep.SET_ALIAS)
     if candidate.stage is not transition.from_stage and candidate.stage is not transition.target:
         return TransitionPlan(
@@ -268,12 +268,12 @@ def plan_transition(transition: Transition, facts: TransitionFacts) -> Transitio
 
 
 def _plan_rollback(transition: Transition, facts: TransitionFacts) -> TransitionPlan:
-    """Return what is left of a rollback. While the incumbent serves, nothing else need be known."""
+    """Return what remains of a rollback. While the incumbent serves, nothing else matters."""
     holders = facts.holders(transition.target)
     expected = transition.expected_incumbent
     if expected in holders or (expected is None and not holders):
         return TransitionPlan(TransitionStep.SET_STAGE_AND_ALIAS)
-    if transition.version in holders:  # an earlier try got so far, or somebody else did the same
+    if transition.version in holders:  # an earlier attempt did that, or someone else
         return TransitionPlan(TransitionStep.SET_ALIAS)
     return TransitionPlan(
         TransitionStep.NOTHING, _incumbent_changed_reason(transition.target, expected, next(iter(holders), None))
@@ -281,12 +281,12 @@ def _plan_rollback(transition: Transition, facts: TransitionFacts) -> Transition
 
 
 def stage_incumbent(facts: TransitionFacts, stage: Stage) -> int | None:
-    """Return who holds `stage`; of several, which nobody should have made, the newest."""
+    """Return the version in `stage`; of several, which shouldn't happen, the newest."""
     return next(iter(facts.holders(stage)), None)
 
 
 def is_in_place(transition: Transition, versions: Iterable[VersionInfo]) -> bool:
-    """Tell whether what was read back is what was meant: the version holds the stage, and nobody else does."""
+    """Return whether the registry now has the intended state: this version in the stage, and no other."""
     holders = TransitionFacts(versions=tuple(versions)).holders(transition.target)
     return (
         transition.version in holders
@@ -296,10 +296,10 @@ def is_in_place(transition: Transition, versions: Iterable[VersionInfo]) -> bool
 
 
 def is_in_place_by_summary(transition: Transition, model: ModelInfo, alias: str | None) -> bool:
-    """Tell the same from the registry's summary of the model, which one request brings.
+    """Return the same, from the registry's summary of the model, which takes one call.
 
-    The summary names the highest version in a stage and no other: a second, older holder shows in the look at the
-    model that follows every move. With None as `alias` only the stage is asked.
+    The summary has only the highest version in a stage: a second, older one shows in the snapshot of the
+    model after every transition. With None as `alias`, only the stage is checked.
     """
     return model.latest.get(transition.target) == transition.version and (
         alias is None or model.aliases.get(alias) == transition.version
@@ -307,7 +307,7 @@ def is_in_place_by_summary(transition: Transition, model: ModelInfo, alias: str 
 
 
 def empties_staging(transition: Transition, facts: TransitionFacts) -> bool:
-    """Tell whether a promotion takes the only version out of Staging."""
+    """Return whether a promotion takes the only version out of Staging."""
     leaves = (
         transition.request is not None
         and transition.from_stage is Stage.STAGING
@@ -317,7 +317,7 @@ def empties_staging(transition: Transition, facts: TransitionFacts) -> bool:
 
 
 def in_production_refusal(version: VersionInfo) -> Sentence:
-    """Return why the version in Production is not taken aside."""
+    """Return why the version in Production can't be archived."""
     return say(
         "v{v} of {model} serves in Production, so it stays. Promote another version first; that archives this one.",
         v=version.version,
@@ -326,7 +326,7 @@ def in_production_refusal(version: VersionInfo) -> Sentence:
 
 
 def incumbent_replaced_reason(request: Request, facts: TransitionFacts) -> Sentence | None:
-    """Return how the incumbent isn't the one that people compared with, though it has the same number; else None."""
+    """Return how the incumbent differs from the one at opening, despite the same number; else None."""
     if request.incumbent is None or request.incumbent_identity is None:
         return None
     return identity_change_reason(
@@ -345,7 +345,7 @@ def _plan_for_changed_incumbent(transition: Transition, holders: list[int]) -> T
 
 
 def superseded(request: Request, facts: TransitionFacts) -> Sentence | None:
-    """Return what is different in the registry since the request was opened, or None: stage and incumbent."""
+    """Return what changed in the registry since the request was opened (stage or incumbent), or None."""
     candidate = facts.version(request.version)
     if candidate is None:
         return identity_change_reason(request.model, request.version, request.identity, None)

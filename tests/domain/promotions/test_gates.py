@@ -113,7 +113,7 @@ def test_the_distance_to_the_incumbent_is_shown() -> None:
 
 
 def test_without_an_incumbent_there_is_nothing_to_be_worse_than() -> None:
-    result = only(with_facts(incumbent=None, against={}), metric="accuracy", not_worse_than_incumbent_by=0)
+    result = only(with_facts(incumbent=None, incumbent_metrics={}), metric="accuracy", not_worse_than_incumbent_by=0)
     assert result.passed
     assert "no incumbent" in result.note
 
