@@ -208,7 +208,7 @@ class Service:
             self._socket_mode.open()
 
     def stop_accepting(self) -> None:
-        """Say that we stop, and let Slack give what is new to others; HTTP is answered until the end."""
+        """Report that we're stopping, so that Slack sends new events elsewhere; HTTP is answered until the end."""
         self.readiness.mark_stopping()
         sockets, self._socket_mode = self._socket_mode, None
         if sockets:

@@ -74,7 +74,7 @@ def create_app(
 
 
 def _handle_wrong_methods(app: FastAPI) -> None:
-    """Answer a wrong method with those that there are: of two routes with one path the framework tells the first's."""
+    """Answer a wrong method with the allowed ones: for two routes with one path, the framework reports one's only."""
 
     @app.exception_handler(405)
     async def wrong_method(request: Request, error: Exception) -> Response:
