@@ -230,7 +230,7 @@ class Service:
         self._listener.close()
 
     def _check_slack(self) -> str:
-        """Return how Slack reaches us. Raises NotWell."""
+        """Return how Slack reaches us. Raises NotHealthy."""
         if not self._settings.slack_app_token:
             return "Slack reaches us over HTTP only."
         if self.readiness.is_stopping:
@@ -246,7 +246,7 @@ class Service:
         return [str(describe_pending_edit(edit, context.active_policy.revision, context.clock.now()))] if edit else []
 
     def _check_jobs(self) -> str:
-        """Return that the clock ticks. Raises NotWell."""
+        """Return that the scheduler is running. Raises NotHealthy."""
         if not self._scheduler.running:
             raise NotHealthy("The clock does not tick yet.")
         if (since := self._scheduler.seconds_since_last_job()) > MAX_JOB_PAUSE:

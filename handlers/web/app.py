@@ -196,7 +196,7 @@ class _ReplayGuard:
         self._lock = threading.Lock()
 
     def accepts(self, body: bytes, timestamp: str | None, signature: str | None) -> bool:
-        """Tell whether Slack signed this body within the last five minutes and it was not seen before."""
+        """Return whether Slack signed this body within the last five minutes and it wasn't seen before."""
         if not timestamp or not signature or not timestamp.isascii() or not timestamp.isdigit() or len(timestamp) > 12:
             return False
         try:
