@@ -155,11 +155,11 @@ FILLING = """
 import resource, signal, sys
 from pathlib import Path
 from bot.ledger import SqlLedger
-from tests.support.faults.concurrent_writes import Said, wrong_in
+from tests.support.faults.concurrent_writes import WriteReport, mismatches
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 url = sys.argv[1]
-ledger, said, wrong, full = SqlLedger(url), Said(), [], 0
+ledger, said, wrong, full = SqlLedger(url), WriteReport(), [], 0
 log = Path(url.removeprefix("sqlite:///") + "-wal")
 said.change(ledger, "first")
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -171,7 +171,7 @@ for room in range(0, 40_000, int(sys.argv[2])):
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     if not said.change(ledger, f"again-{room}"):
         wrong.append(f"it does not work again after {room}")
-wrong += wrong_in(ledger, said)
+wrong += mismatches(ledger, said)
 print(f"full: {full} times, {len(said.done)} done, {len(said.refused)} refused, {len(said.unsure)} unsure")
 print("wrong:", wrong)
 """
