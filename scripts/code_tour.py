@@ -64,7 +64,7 @@ TOURS = {
                 "After it, on a worker thread, the request opens and its card is posted:",
                 (
                     Stop("CommandQueue.execute"),
-                    Stop("Requests.open"),
+                    Stop("RequestOpening.open"),
                     Stop("GateChecks.take_snapshot"),
                     Stop("Outbox.deliver"),
                     Stop("SlackNotifier.deliver"),
@@ -77,7 +77,7 @@ TOURS = {
                     Stop("SlackInteractions.approve"),
                     Stop("Requests.vote"),
                     Stop("authorization.authorize"),
-                    Stop("SqlLedgerTransaction.add_transition"),
+                    Stop("TransitionStore.add_transition"),
                 ),
             ),
             Scene(
