@@ -42,7 +42,7 @@ class Approvers:
             return EligibleApprovers.from_ids(ids)
 
     def invitations(self, request: Request, rule: TargetRule, electorate: EligibleApprovers) -> list[OutboxMessage]:
-        """Return the direct messages to those who can approve a new request, where the rule has them told so.
+        """Return the direct messages to those who can approve a new request, if the rule asks for invitations.
 
         The requester needs none.
         """

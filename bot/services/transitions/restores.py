@@ -67,8 +67,6 @@ class Restores:
         self._queue = queue
         self._requests = requests
 
-    # -- finding out ---------------------------------------------------------------------------------------------------
-
     def check(self) -> None:
         """Compare the ledger with the registry and the anchor; open a hold if they don't match.
 
@@ -193,8 +191,6 @@ class Restores:
                     evidence={"hold": hold.id},
                 )
             )
-
-    # -- deciding ------------------------------------------------------------------------------------------------------
 
     def accept(self, caller: Caller, reason: str, *, origin: str) -> Sentence:
         """Lift the hold, so that waiting work is executed, with all checks. Return the answer.
